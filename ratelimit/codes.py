@@ -312,10 +312,7 @@ CODES: dict[str, Code] = {
         'Write `wait = "1s"` in a limit, or remove it.',
     ),
     "store-setting-unused": _warning("A setting has no effect with private memory.", "Remove it."),
-    "hashing-key": _error(
-        "The hash key is malformed.",
-        "Write `env:VARIABLE`, `file:PATH` or 32 hexadecimal digits.",
-    ),
+    "hashing-key": _error("The hash key is malformed.", "Write `env:NAME`, `file:PATH` or 32 hex digits."),
     "hashing-key-inline": _warning(
         "The hash key stands in the policy file itself.", "Use `env:VARIABLE` or `file:PATH`."
     ),
@@ -358,6 +355,9 @@ CODES: dict[str, Code] = {
     ),
     "enabled-value": _usage(
         "`RATELIMIT_ENABLED` is neither a yes nor a no.", "Write 1 or 0, or leave the variable out."
+    ),
+    "store-algorithm": _usage(
+        "A limit has an algorithm that the store does not know.", "Use one that it knows, or another store."
     ),
     "plan-shape": _usage("A plan's rules, keys, members and costs do not fit together.", "Mend the call."),
     "plan-blocks": _usage(

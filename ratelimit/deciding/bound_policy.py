@@ -37,7 +37,7 @@ from ratelimit.policy.routing.classes import NO_CLASSES, LoadClasses, load_class
 from ratelimit.policy.routing.request_line import read_line, read_method, read_name
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
-from ratelimit.stores.contract import Store
+from ratelimit.stores.contract import Store, check_algorithms
 from ratelimit.telemetry.settlement import ratio_labels
 
 MOST_PATHS = 4096
@@ -69,6 +69,7 @@ class BoundPolicy:
 
     Raises:
         StoreError: the store has no room for another rule's counters (code `counters-full`).
+        UsageError: the store does not know a limit's algorithm (code `store-algorithm`).
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class BoundPolicy:
             for source in spec.sources
             if source.kind == "resolver" and spec.cache is not None
         }
+        check_algorithms(store, [(rule.name, rule.algorithm) for rule in compiled.rules])
         self._core_rules = [self._core_rule(rule, now_ns) for rule in compiled.rules]
         self._tier_names = {
             (limit.tier_identity, value): tier

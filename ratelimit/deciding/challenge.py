@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
-from ratelimit.stores.contract import AnyPlan, Outcome, Plan, Store, alone, refused_by
+from ratelimit.stores.contract import AnyPlan, Outcome, Plan, Store, alone, check_algorithms, refused_by
 
 if TYPE_CHECKING:
     from ratelimit.deciding.route_plan import RoutePlan
@@ -36,6 +36,7 @@ def pass_plan(rule: LimitRule, compiled: CompiledPolicy, store: Store) -> AnyPla
         per = tuple(dict.fromkeys((*(at for at in per if at != rule.actor_at), *spec.principal)))
     salt = store.hasher.tuple(b"passed", *rule.salt_parts)
     core = Rule(COUNTER_PASSED, "token-bucket", quota=1, period_ns=REMEMBERED_NS, salt=salt)
+    check_algorithms(store, [(rule.name, core.algorithm)])
     return store.plan([core], [per], [-1], [-1], [rule.on_store_error])
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from ratelimit.algorithms import OF_UNITS
 from ratelimit.clock import Clock
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.route_plan import RoutePlan, check_cost
 from ratelimit.deciding.unsettled import Reservation
 from ratelimit.decision import Verdict
 from ratelimit.stores.contract import Outcome, correct
-
-UNSETTLED = frozenset(("concurrency", "distinct"))
-"""Algorithms with a cost that is not an amount of anything."""
 
 
 class Asked(NamedTuple):
@@ -71,7 +69,7 @@ class Charge:
         now_ns = self._clock.now_ns()
         for index, rule in enumerate(self.plan.rules):
             actual = units.get(rule.unit, -1)
-            if actual >= 0 and rule.algorithm not in UNSETTLED:
+            if actual >= 0 and rule.algorithm in OF_UNITS:
                 correct(self.outcome, index, actual, now_ns)
         if self._reservation is not None:
             self._reservation.settled.update(units)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ratelimit.algorithms import ALGORITHMS
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.compile.queueing import QueueSpec
 from ratelimit.stores.contract import REFUSED, Outcome, refused_by
-
-_WINDOWS = ("fixed-window", "sliding-log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class WaitingRules:
                 rule.wait_ns,
                 rule.quota,
                 rule.period_ns,
-                rule.algorithm in _WINDOWS,
+                ALGORITHMS[rule.algorithm].is_at_once,
                 rule.counter_name if rule.action == "delay" else "",
             )
             for at, rule in waiting

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from starlette.types import Scope
 
+from ratelimit.algorithms import OF_UNITS
 from ratelimit.asgi.arrival import identify, peer_host
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.deciding.bound_policy import BoundPolicy
@@ -20,8 +21,6 @@ from ratelimit.integrations.asked_limits import asked_limits, matched_with
 from ratelimit.integrations.requirement import Amount, Wish
 from ratelimit.policy.compile.compiled import LimitSpec
 from ratelimit.stores.contract import correct
-
-_NOT_AMOUNTS = frozenset(("concurrency", "distinct"))
 
 
 async def ask(scope: Scope, wish: Wish, route: str, request: object) -> Exchange:
@@ -121,6 +120,6 @@ def give_back(exchange: Exchange, now_ns: int) -> None:
     for plan, outcome in exchange.decided():
         if outcome.allowed:
             for index, rule in enumerate(plan.rules):
-                if rule.algorithm not in _NOT_AMOUNTS:
+                if rule.algorithm in OF_UNITS:
                     correct(outcome, index, 0, now_ns)
     exchange.forget_estimates()

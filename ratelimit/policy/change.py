@@ -12,13 +12,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
+from ratelimit.algorithms import IN_WORDS
 from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec, LimitRule, LimitSpec
 
 Kind = Literal["added", "removed", "raised", "lowered", "changed"]
 Counters = Literal["kept", "fresh", "dropped"]
 
-_BLOCKS = frozenset({"sliding-log", "concurrency", "distinct"})
-"""Algorithms with a state as large as their quota: another quota is another place."""
 _AT_START = ("store", "hashing")
 """Tables that are only read when a process starts."""
 
@@ -104,7 +103,8 @@ def _rule_changes(
             kind = "raised"
         elif all(one <= other for one, other in zip(now, was, strict=True)):
             kind = "lowered"
-        counters: Counters = "fresh" if rule.algorithm in _BLOCKS else "kept"
+        # A block is as large as its quota: another quota is another place.
+        counters: Counters = "kept" if rule.algorithm in IN_WORDS else "fresh"
         changes.append(Change(kind, subject, counters, f"{_amount(known)} → {_amount(rule)}"))
     changes += [Change("removed", subject, "dropped", _amount(rule)) for rule in old.values()]
     return changes

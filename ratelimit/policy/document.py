@@ -2,8 +2,8 @@
 
     python -m ratelimit.policy.document docs
 
-writes `errors.md` and `policy.schema.json` whole, and in `policy.md` and `correlation.md`
-the tables between `<!-- table: Struct -->` and `<!-- end -->`.
+writes `errors.md` and `policy.schema.json` whole, and in other pages the tables between
+`<!-- table: Struct -->` and `<!-- end -->`: of a struct's keys, or of all algorithms (`Choices`, `Bounds`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from ratelimit.algorithms import ALGORITHMS, DEFAULT
 from ratelimit.codes import CODES, Branch
 from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.policy.compile import pricing
 from ratelimit.policy.schema import adaptive, events, knowledge, model, queueing, storing, surroundings
 from ratelimit.policy.schema import json_schema as schema
 
-WITH_TABLES = ("policy.md", "correlation.md", "events.md")
+WITH_TABLES = ("policy.md", "correlation.md", "events.md", "algorithms.md")
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BRANCHES: dict[Branch, str] = {
     "policy": "PolicyError: the policy file, for its author to mend.",
@@ -82,8 +83,31 @@ def _rows(branch: Branch, severity: str) -> list[str]:
     return lines
 
 
+def choice_table() -> str:
+    """Return the table of what each algorithm is good for, as Markdown."""
+    lines = ["| `algorithm` | never more than | good for |", "| --- | --- | --- |"]
+    for name, record in ALGORITHMS.items():
+        more = " (default)" if name == DEFAULT else ""
+        more = f", by writing `{record.written}`" if record.written else more
+        lines.append(f"| `{name}`{more} | {' | '.join(record.choice)} |")
+    return "\n".join(lines) + "\n"
+
+
+def bounds_table() -> str:
+    """Return the table of each algorithm's bounds, as Markdown."""
+    head = ("algorithm", "over any interval of length W", "at one instant", "state a key", "use it for")
+    lines = [f"| {' | '.join(head)} |", "|---|---|---|---|---|"]
+    lines += [f"| `{name}` | {' | '.join(record.bounds)} |" for name, record in ALGORITHMS.items()]
+    return "\n".join(lines) + "\n"
+
+
+_OF_ALGORITHMS = {"Choices": choice_table, "Bounds": bounds_table}
+
+
 def field_table(name: str) -> str:
     """Return the table of a struct's keys, as Markdown."""
+    if name in _OF_ALGORITHMS:
+        return _OF_ALGORITHMS[name]()
     homes = (model, surroundings, storing, knowledge, pricing, adaptive, events, queueing)
     home = next(module for module in homes if hasattr(module, name))
     kind: type[msgspec.Struct] = getattr(home, name)

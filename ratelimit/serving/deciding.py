@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ratelimit.algorithms import OF_UNITS
 from ratelimit.asgi.door import Door
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.deciding.charge import UNSETTLED, Charge
+from ratelimit.deciding.charge import Charge
 from ratelimit.deciding.compiled import Decided
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import Decision, Reason
@@ -196,7 +197,7 @@ def _settle_beyond(charge: Charge | Decided, costs: Mapping[str, int], now_ns: i
         actual = costs.get(rule.unit, 0)
         if rule.unit != REQUESTS:
             actual -= charge.plan.costs[at]
-        if actual > 0 and rule.algorithm not in UNSETTLED:
+        if actual > 0 and rule.algorithm in OF_UNITS:
             correct(charge.outcome, at, actual, now_ns)
 
 

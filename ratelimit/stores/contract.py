@@ -1,7 +1,8 @@
 """What a store owes the limiter, and what it may leave out.
 
-A store keeps the state of limits. It has two things and makes one: a `hasher`, a `clock`, and plans. A plan
-has the rules of one kind of request. It says what one request may do, and that is an `Outcome`.
+A store keeps the state of limits. It has a `hasher`, a `clock` and the names of the `algorithms` it knows.
+It makes plans. A plan has the rules of one kind of request. It says what one request may do, and that is an
+`Outcome`.
 tests/support/dictionary.py has a whole store, to begin from, and tests/stores/test_contract.py its laws.
 
 Laws, for the author of another store:
@@ -23,7 +24,7 @@ have it. The others implement the whole protocol themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -33,7 +34,7 @@ from ratelimit.core.decision import engine
 from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.memory.table import Table
 from ratelimit.core.redis.lease import LeasedRules
-from ratelimit.errors import StoreError
+from ratelimit.errors import StoreError, UsageError
 
 Identities = Sequence[int]
 """A request's hashed identities by position; -1 for those it does not have."""
@@ -219,6 +220,14 @@ class Store(Protocol):
     clock: Clock
     """The time that all workers share."""
 
+    @property
+    def algorithms(self) -> Collection[str]:
+        """Names, as in `ratelimit.algorithms`, of what its plans decide by; without it a store knows none.
+
+        A policy with a limit by another one is refused: see `check_algorithms`.
+        """
+        return ()
+
     def plan(
         self,
         rules: Sequence[Rule],
@@ -307,3 +316,22 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go of memory and connections; plans made from this store stop working."""
         return
+
+
+def check_algorithms(store: Store, asked: Iterable[tuple[str, str]]) -> None:
+    """Refuse limits that a store would count by another rule, or not at all.
+
+    Args:
+        asked: limits' names, each with its algorithm.
+
+    Raises:
+        UsageError: the store does not declare one of these algorithms (code `store-algorithm`).
+    """
+    known = store.algorithms
+    strange = dict.fromkeys(f"{name} ({algorithm})" for name, algorithm in asked if algorithm not in known)
+    if strange:
+        raise UsageError(
+            f"{type(store).__name__} does not know the algorithm of: {', '.join(strange)}; "
+            f"it knows {', '.join(sorted(known)) or 'none'}",
+            code="store-algorithm",
+        )

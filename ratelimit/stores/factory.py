@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
+from ratelimit.algorithms import IN_WORDS
 from ratelimit.clock import Clock, SystemClock
 from ratelimit.core.memory.table import Table, table_bytes
 from ratelimit.errors import StoreError
@@ -32,7 +33,6 @@ _COUNTED_KEYS = 1024
 _COUNTING: WeakKeyDictionary[Store, EmbeddedStore] = WeakKeyDictionary()
 _BLOCKS_A_RULE = 8 << 20
 _MOST_BLOCKS = 32 << 20
-_WITH_BLOCKS = frozenset({"sliding-log", "concurrency", "distinct"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def wish_of(policy: Policy, *, needs_key: bool = True) -> StoreWish:
     blocks = wanted.block_bytes
     if blocks is None:
         # Some for a reload that adds a rule, more for each rule that needs them now.
-        rules = sum(rule.algorithm in _WITH_BLOCKS for rule in compiled.rules)
+        rules = sum(rule.algorithm not in IN_WORDS for rule in compiled.rules)
         blocks = min(_MOST_BLOCKS, max(LEAST_BLOCK_BYTES, rules * _BLOCKS_A_RULE))
     known_as = policy.path if policy.path is not None else wanted.path
     name = None if wanted.memory != "shared" or known_as is None else str(Path(known_as).absolute())

@@ -26,16 +26,16 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"stores.factory"}),
     frozenset({"telemetry", "identity", "stores", "policy"}),
     frozenset({"correlation", "adaptive", "usage", "queueing", "traces"}),
-    frozenset({"core"}),
+    frozenset({"core", "reference"}),
     frozenset({"events"}),
     frozenset({"errors", "clock", "decision"}),
-    frozenset({"codes", "decision_fields"}),
+    frozenset({"algorithms", "codes", "decision_fields"}),
     frozenset({"environment"}),
 )
-LOOSE = {"limiter", "events", "errors", "clock", "decision", "decision_fields", "codes"}
+LOOSE = {"limiter", "algorithms", "events", "errors", "clock", "decision", "decision_fields", "codes"}
 """The modules that lie in no folder: words that all packages share, and the facade. Eight at most."""
 OWN_PLACE = {"stores.factory"}
-PURE = ("core", "policy", "identity", "correlation", "adaptive", "usage", "queueing", "traces")
+PURE = ("core", "reference", "policy", "identity", "correlation", "adaptive", "usage", "queueing", "traces")
 IMPURE = {
     "asyncio", "threading", "logging", "time", "socket", "ssl", "random",
     "redis", "prometheus_client", "starlette", "click", "rich",

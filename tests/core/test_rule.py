@@ -6,18 +6,12 @@ from typing import Any
 
 import pytest
 
-from ratelimit.core.algorithms.rule import Rule
+from ratelimit.algorithms import ALGORITHMS as RECORDS
+from ratelimit.core.algorithms.rule import KNOWN, Rule
 from ratelimit.errors import UsageError
 from tests.support.rule import EPOCH, SECOND
 
-ALGORITHMS = (
-    "token-bucket",
-    "fixed-window",
-    "sliding-window",
-    "sliding-log",
-    "concurrency",
-    "distinct",
-)
+ALGORITHMS = tuple(RECORDS)
 
 
 def rule(algorithm: str = "token-bucket", **changed: Any) -> Rule:
@@ -25,6 +19,11 @@ def rule(algorithm: str = "token-bucket", **changed: Any) -> Rule:
     period_ns = 0 if algorithm == "concurrency" else SECOND
     numbers: dict[str, Any] = {"quota": 10, "period_ns": period_ns, "salt": 1} | changed
     return Rule("limit", algorithm, **numbers)
+
+
+def test_every_algorithm_on_record_is_compiled_under_its_number() -> None:
+    assert frozenset(RECORDS) == KNOWN
+    assert len({record.kind for record in RECORDS.values()}) == len(RECORDS)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -115,7 +114,7 @@ def test_calendar_belongs_to_fixed_windows_alone() -> None:
 
 def test_distinct_quota_is_at_most_4096() -> None:
     assert rule("distinct", quota=4096).quota == 4096
-    assert Rule.largest_quota("distinct", SECOND) == 4096
+    assert RECORDS["distinct"].largest_quota(SECOND) == 4096
     with pytest.raises(UsageError):
         rule("distinct", quota=4097)
 
@@ -132,7 +131,7 @@ def test_numbers_that_are_no_integers_are_rejected(name: str, value: Any) -> Non
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_largest_quota_is_accepted_and_positive(algorithm: str) -> None:
     period_ns = 0 if algorithm == "concurrency" else SECOND
-    largest = Rule.largest_quota(algorithm, period_ns)
+    largest = RECORDS[algorithm].largest_quota(period_ns)
     assert largest >= 1000
     assert rule(algorithm, quota=largest).quota == largest
     with pytest.raises(UsageError):

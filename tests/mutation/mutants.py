@@ -9,17 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ratelimit.reference.bucket import TICKS, TokenBucket
+from ratelimit.reference.decision import ReferenceOutcome, ReferencePlan
+from ratelimit.reference.log import SlidingLog
+from ratelimit.reference.reading import Algorithm
+from ratelimit.reference.sliding import SlidingWindow
+from ratelimit.reference.window import FixedWindow, StaggeredWindow
 from tests.support.cores import ReferenceCore
-from tests.support.reference.bucket import TICKS, TokenBucket
-from tests.support.reference.decision import ReferenceOutcome, ReferencePlan
-from tests.support.reference.log import SlidingLog
-from tests.support.reference.reading import Algorithm
-from tests.support.reference.sliding import SlidingWindow
-from tests.support.reference.window import FixedWindow
 
 Override = Callable[..., Any]
 Kind = type[Any]
-ALL: tuple[Kind, ...] = (TokenBucket, FixedWindow, SlidingWindow, SlidingLog)
+ALL: tuple[Kind, ...] = (TokenBucket, FixedWindow, StaggeredWindow, SlidingWindow, SlidingLog)
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Mutant:
         broken = {kind: type(f"Broken{kind.__name__}", (kind,), dict(self.overrides)) for kind in self.kinds}
 
         class Plan(ReferencePlan):
-            def algorithm(self, spec: Any, member: int) -> Algorithm:
-                made = super().algorithm(spec, member)
+            def algorithm(self, spec: Any, asked: Any) -> Algorithm:
+                made = super().algorithm(spec, asked)
                 if type(made) in broken:
                     fields = {name: getattr(made, name) for name in vars(type(made))["__dataclass_fields__"]}
                     made = broken[type(made)](**fields)
@@ -256,6 +256,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ALL,
         {"charge": lambda self, state, now_ns, cost: _true(self, "charge")(state, now_ns, min(cost, 1))},
     ),
+    Mutant("windows of all keys begin together", (StaggeredWindow,), {"start": FixedWindow.start}),
     Mutant("charges the refused", (), {}, {"decide": charge_even_refused}),
     Mutant("peeks cost", (), {}, {"peek": peek_that_charges}),
     Mutant("one key for all", (), {}, {"peek": one_key_for_all}),

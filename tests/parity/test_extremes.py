@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ratelimit.algorithms import ALGORITHMS
 from ratelimit.errors import UsageError
 from tests.support.cores import COMPILED, REFERENCE, Core, Limiter, compiled_rule, reading
 from tests.support.rule import DAY, EPOCH, MINUTE, SECOND, RuleSpec
@@ -17,10 +18,8 @@ EDGE_PERIODS = (SECOND, MINUTE, DAY, 31 * DAY, 366 * DAY)
 
 
 def largest_quota(algorithm: str, period_ns: int) -> int:
-    """Return the largest quota the compiled core takes."""
-    from ratelimit.core.algorithms.rule import Rule
-
-    return Rule.largest_quota(algorithm, period_ns)
+    """Return the largest quota an algorithm takes."""
+    return ALGORITHMS[algorithm].largest_quota(period_ns)
 
 
 def extreme_specs(algorithm: str) -> list[RuleSpec]:

@@ -15,7 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 from redis import Redis
+from redis.exceptions import ResponseError
 
+from ratelimit.algorithms import ALGORITHMS
+from ratelimit.stores.redis.decision.script import assembled, spread
 from tests.parity.test_calendar import requests
 from tests.parity.test_extremes import EDGE_PERIODS, LARGEST_COST, YEAR, extreme_specs
 from tests.properties.test_distinct import START, members
@@ -292,14 +295,24 @@ def test_refusal_by_one_limit_takes_no_slot_and_counts_no_member(script: ScriptC
     assert [found.remaining(index) for index in range(4)] == [4, 4, 4, 0]
 
 
+def test_script_without_an_algorithm_refuses_it_by_number(script: ScriptCore) -> None:
+    # Whatever asks it: it never counts by the rule of another.
+    plan = script.plan(script.table(START), [RuleSpec("sliding-window", 5, HOUR)], [[0]])
+    number = ALGORITHMS["sliding-window"].kind
+    older = assembled([record for record in ALGORITHMS.values() if record.kind != number])
+    keys: dict[bytes, int] = {}
+    items: list[int] = []
+    plan.rules.ask([1], None, True, 0, keys, items, plan)
+    payload = spread([START // 1000, 1, 1, *plan.rules.describe(START), *items])
+    with pytest.raises(ResponseError, match=f"no algorithm {number}"):
+        script.client.eval(older, len(keys), *keys, payload)
+    assert not script.client.exists(*keys)
+
+
 def test_names_of_keys_stay_when_only_numbers_change(script: ScriptCore) -> None:
     table = script.table(START)
-    for spec in (
-        RuleSpec("token-bucket", 10, MINUTE, 10),
-        RuleSpec("fixed-window", 10, MINUTE),
-        RuleSpec("sliding-window", 10, MINUTE),
-        RuleSpec("sliding-log", 10, MINUTE),
-    ):
+    for algorithm in COUNTING:
+        spec = RuleSpec(algorithm, 10, MINUTE, 10 if algorithm == "token-bucket" else None)
         assert script.plan(table, [spec], [[0]]).decide([1], START, None).allowed
     names = sorted(script.client.keys(table.prefix + b"*"))
     for algorithm in COUNTING:

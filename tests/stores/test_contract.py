@@ -206,3 +206,39 @@ async def test_several_workers_are_told_that_each_counts_alone(monkeypatch: pyte
     monkeypatch.setattr(subject.middleware.limiter.runtime, "diagnose", lambda code, **_: said.append(code))
     await subject.client("GET", "/", key("a"))
     assert said == ["private-memory"]
+
+
+class OldStore(DictionaryStore):
+    """A store from before the sliding window."""
+
+    algorithms = frozenset({"token-bucket", "fixed-window"})
+
+
+class SilentStore(DictionaryStore):
+    """A store that does not say what it knows."""
+
+    algorithms = Store.algorithms  # type: ignore[assignment]
+
+
+def test_algorithm_that_a_store_does_not_know_is_refused_at_binding() -> None:
+    clock = ManualClock()
+    known = rules(limit("bucket"), limit("window", algorithm="fixed-window"))
+    assert Limiter(Policy.from_toml(known), store=OldStore(clock), clock=clock).decide().allowed
+    for store in (OldStore(clock), SilentStore(clock)):
+        with pytest.raises(UsageError, match=r"slide \(sliding-window\)") as raised:
+            Limiter(
+                Policy.from_toml(rules(limit("slide", algorithm="sliding-window"))), store=store, clock=clock
+            )
+        assert raised.value.code == "store-algorithm"
+
+
+def test_reload_with_an_algorithm_that_the_store_does_not_know_changes_nothing(tmp_path: Any) -> None:
+    path, clock = tmp_path / "policy.toml", ManualClock()
+    path.write_text(rules(limit(rate="3/minute", algorithm="fixed-window")))
+    limiter = Limiter(path, store=OldStore(clock), clock=clock)
+    path.write_text(rules(limit(rate="3/minute", algorithm="sliding-window")))
+    reload = limiter.reload()
+    assert reload.result == "rejected"
+    assert isinstance(reload.error, UsageError)
+    assert reload.error.code == "store-algorithm"
+    assert [limiter.decide(identities={"account": "a"}).allowed for _ in range(4)] == [True] * 3 + [False]

@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from tests.support.reference.decision import ReferencePlan, ReferenceTable
+from ratelimit.reference.decision import ReferencePlan, ReferenceTable
 from tests.support.rule import EPOCH, RuleSpec
 
 BOOT = b"boot-of-the-tests"

@@ -1,7 +1,7 @@
 """A third store, in a Python dictionary: exact, of one process, and as long as a store has to be.
 
 It shows what `ratelimit.stores.contract` asks of a store, and no more. The arithmetic is that of the
-specification in `tests/support/reference`. Not for use: a dictionary forgets no key.
+specification in `ratelimit.reference`. Not for use: a dictionary forgets no key.
 """
 
 from __future__ import annotations
@@ -11,31 +11,30 @@ from collections.abc import Sequence
 from threading import RLock
 from typing import Any
 
+from ratelimit.algorithms import ALGORITHMS
 from ratelimit.clock import Clock, SystemClock
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.memory.hashing import Hasher
-from ratelimit.stores.contract import AwaitedPlan, Identities, Plan, Store
-from tests.support.reference.decision import (
-    SKIPPED,
-    Key,
+from ratelimit.reference.decision import (
     Line,
     ReferenceOutcome,
     ReferencePlan,
     ReferenceTable,
+    enforced_by_hash,
 )
-from tests.support.rule import RuleSpec
-
-_MILLION = 1_000_000
-_SECOND_NS = 1_000_000_000
+from ratelimit.reference.rule import RuleSpec
+from ratelimit.stores.contract import AwaitedPlan, Identities, Plan, Store
 
 
 class DictionaryStore(Store):
     """Limits of this process alone."""
 
+    algorithms = frozenset(ALGORITHMS)
+
     def __init__(self, clock: Clock | None = None, key: bytes = bytes(range(16))) -> None:
         self.hasher = Hasher(key)
         self.clock = SystemClock() if clock is None else clock
-        self.states = ReferenceTable(self.clock.now_ns())
+        self.states = ReferenceTable(self.clock.now_ns(), hash_key=key)
         self.lock = RLock()
         """Held while a decision or a correction is made: threads then see it whole, or not at all."""
 
@@ -66,8 +65,10 @@ class DictionaryPlan(Plan):
         cost_positions: Sequence[int] | None,
     ) -> None:
         self._lock = store.lock
-        specs = [spec_of(rule) for rule in rules]
-        self._plan = ReferencePlan(store.states, specs, keys, members, cost_positions, _is_enforced)
+        specs = [RuleSpec.of(rule) for rule in rules]
+        self._plan = ReferencePlan(
+            store.states, specs, keys, members, cost_positions, enforced_by_hash(store.hasher.key)
+        )
 
     def decide(
         self, identities: Identities, now_ns: int, costs: Sequence[int] | None = None, /
@@ -89,53 +90,9 @@ class DictionaryOutcome(ReferenceOutcome):
         super().__init__(lines)
         self._lock = lock
 
-    @property
-    def holds_slots(self) -> bool:
-        return any(line.spec.algorithm == "concurrency" and line.live > 0 for line in self.lines)
-
-    def remaining(self, index: int, /) -> int:
-        line = self.lines[index]
-        return line.spec.quota if line.state == SKIPPED else line.remaining
-
-    def cost(self, index: int, /) -> int:
-        return self.lines[index].cost
-
-    def key(self, index: int, /) -> int:
-        line = self.lines[index]
-        return hash((line.spec.salt, *line.key))
-
-    def ratelimit_field(self, labels: Sequence[bytes], /) -> bytes:
-        items = [
-            b"%b;r=%d;t=%d" % (label, line.remaining, -(-line.reset_after_ns // _SECOND_NS))
-            for label, line in zip(labels, self.lines, strict=True)
-            if label and line.state != SKIPPED
-        ]
-        return b", ".join(items)
-
     def settle_rule(self, index: int, actual: int, now_ns: int, /) -> int:
         with self._lock:
             return super().settle_rule(index, actual, now_ns)
-
-
-def spec_of(rule: Rule) -> RuleSpec:
-    """Return a rule as the specification reads it."""
-    return RuleSpec(
-        rule.algorithm,
-        rule.quota,
-        rule.period_ns,
-        rule.burst if rule.algorithm == "token-bucket" else None,
-        rule.name,
-        rule.salt,
-        rule.shadow,
-        rule.enforced_ppm,
-        rule.calendar,
-        rule.period_ns,
-        rule.debt,
-    )
-
-
-def _is_enforced(spec: RuleSpec, key: Key) -> bool:
-    return hash((spec.salt, *key)) % _MILLION < spec.enforced_ppm
 
 
 class FarStore(DictionaryStore):

@@ -9,11 +9,12 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule
 
+from ratelimit.reference.decision import ABSENT
 from tests.support.cores import Core, reading
-from tests.support.reference.decision import ABSENT
 from tests.support.rule import EPOCH, MINUTE, SECOND, RuleSpec
+from tests.support.streams import COUNTING
 
-ALGORITHMS = ("token-bucket", "fixed-window", "sliding-window", "sliding-log", "concurrency")
+ALGORITHMS = (*COUNTING, "concurrency")
 GAPS = (0, 1, SECOND // 7, SECOND - 1, SECOND, SECOND + 1, 10 * SECOND, MINUTE, -1, -SECOND // 2, -SECOND)
 
 

@@ -7,11 +7,12 @@ from typing import Any, Literal, NamedTuple
 
 from hypothesis import strategies as st
 
+from ratelimit.algorithms import ALGORITHMS
 from tests.support.cores import Limiter
 from tests.support.rule import DAY, MINUTE, SECOND, RuleSpec
 
 Gap = int | Literal["until allowed", "just before"]
-COUNTING = ("token-bucket", "fixed-window", "sliding-window", "sliding-log")
+COUNTING = tuple(name for name, record in ALGORITHMS.items() if record.counts == "units")
 """The algorithms that count units over time."""
 
 PERIODS = (SECOND, 7 * SECOND, MINUTE, 3601 * SECOND, 31 * DAY)

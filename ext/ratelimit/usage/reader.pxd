@@ -40,13 +40,13 @@ cdef class Reader:
     cdef uint8_t spoken         # which provider's events they are
     cdef bytes found_name
 
-    cdef void take(self, const uint8_t *p, Py_ssize_t n)
-    cdef void feed_lines(self, const uint8_t *p, Py_ssize_t n)
-    cdef void feed_data(self, const uint8_t *p, Py_ssize_t n)
-    cdef void end_event(self)
-    cdef void feed_json(self, const uint8_t *p, Py_ssize_t n)
-    cdef void feed_frames(self, const uint8_t *p, Py_ssize_t n)
-    cdef void commit(self)
-    cdef void drop(self)
-    cdef void note_dialect(self)
+    cdef int take(self, const uint8_t *p, Py_ssize_t n) except -1
+    cdef int feed_lines(self, const uint8_t *p, Py_ssize_t n) except -1
+    cdef void feed_data(self, const uint8_t *p, Py_ssize_t n) noexcept
+    cdef int end_event(self) except -1
+    cdef int feed_json(self, const uint8_t *p, Py_ssize_t n) except -1
+    cdef int feed_frames(self, const uint8_t *p, Py_ssize_t n) except -1
+    cdef int commit(self) except -1
+    cdef void drop(self) noexcept
+    cdef void note_dialect(self) noexcept
     cdef int kind_of_event(self) noexcept

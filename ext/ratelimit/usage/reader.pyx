@@ -111,7 +111,7 @@ cdef class Reader:
             self.way = OPAQUE
         self.drop()
 
-    cdef void take(self, const uint8_t *p, Py_ssize_t n):
+    cdef int take(self, const uint8_t *p, Py_ssize_t n) except -1:
         cdef Py_ssize_t i = 0
         if self.way == UNSEEN and n:
             if n >= 3 and p[0] == 0xEF and p[1] == 0xBB and p[2] == 0xBF:
@@ -119,7 +119,7 @@ cdef class Reader:
             while i < n and (p[i] == b" " or p[i] == b"\n" or p[i] == b"\r" or p[i] == b"\t"):
                 i += 1
             if i == n:
-                return
+                return 0
             if p[i] == b"{" or p[i] == b"[":
                 self.way = JSON
             elif p[i] == b":" or p[i] == b"d" or p[i] == b"e" or p[i] == b"i" or p[i] == b"r":
@@ -135,7 +135,7 @@ cdef class Reader:
         else:
             self.event.text += n
 
-    cdef void feed_lines(self, const uint8_t *p, Py_ssize_t n):
+    cdef int feed_lines(self, const uint8_t *p, Py_ssize_t n) except -1:
         cdef Py_ssize_t i = 0, end
         cdef const uint8_t *found
         cdef uint8_t c
@@ -191,7 +191,7 @@ cdef class Reader:
                 self.lines.name_size = 0
                 i += 1
 
-    cdef void feed_data(self, const uint8_t *p, Py_ssize_t n):
+    cdef void feed_data(self, const uint8_t *p, Py_ssize_t n) noexcept:
         cdef Py_ssize_t i = 0
         while i < n and self.lines.head_size < 6:
             self.lines.head[self.lines.head_size] = p[i]
@@ -205,7 +205,7 @@ cdef class Reader:
                 return
             i += scan(&self.outer, &self.event, &self.paths.trie, &self.inner, p + i, n - i)
 
-    cdef void end_event(self):
+    cdef int end_event(self) except -1:
         if self.lines.has_data:
             if self.outer.state == DIGITS:
                 end_number(&self.outer, &self.event)
@@ -223,14 +223,14 @@ cdef class Reader:
         self.lines.head_size = 0
         self.lines.size = 0
 
-    cdef void feed_json(self, const uint8_t *p, Py_ssize_t n):
+    cdef int feed_json(self, const uint8_t *p, Py_ssize_t n) except -1:
         cdef Py_ssize_t i = 0
         while i < n:
             if self.outer.state == BAD:
                 self.malformed += 1
                 self.way = OPAQUE
                 self.event.text += n - i
-                return
+                return 0
             if self.outer.state == DONE:
                 if is_blank(p[i]):
                     i += 1
@@ -244,7 +244,7 @@ cdef class Reader:
                 self.commit()
                 forget(&self.event)
 
-    cdef void feed_frames(self, const uint8_t *p, Py_ssize_t n):
+    cdef int feed_frames(self, const uint8_t *p, Py_ssize_t n) except -1:
         cdef Py_ssize_t i = 0, size
         cdef uint32_t headers
         while i < n:
@@ -266,7 +266,7 @@ cdef class Reader:
                     self.malformed += 1
                     self.way = OPAQUE
                     self.event.text += n - i
-                    return
+                    return 0
                 self.frames.crc = crc_more(self.frames.crc, self.frames.prelude + 8, 4)
                 self.frames.payload_from = PRELUDE_BYTES + headers
                 self.frames.payload_to = self.frames.size - 4
@@ -294,7 +294,7 @@ cdef class Reader:
                 self.frames.at = 0
                 self.boundary = i
 
-    cdef void drop(self):
+    cdef void drop(self) noexcept:
         """Forget a document, whole or not, and be ready for another."""
         forget(&self.event)
         begin(&self.outer)
@@ -305,7 +305,7 @@ cdef class Reader:
             return NOTHING
         return MEANINGS.get(self.event.type[:self.event.type_size], NOTHING)
 
-    cdef void commit(self):
+    cdef int commit(self) except -1:
         """Take over what a whole document says."""
         cdef int kind = self.kind_of_event()
         cdef int slot
@@ -339,7 +339,7 @@ cdef class Reader:
         if self.event.is_closing and not self.event.has_choice:
             self.has_end = True
 
-    cdef void note_dialect(self):
+    cdef void note_dialect(self) noexcept:
         if self.event.has_choice:
             self.spoken = OPENAI
         elif self.event.type_size >= 9 and memcmp(self.event.type, b"response.", 9) == 0:

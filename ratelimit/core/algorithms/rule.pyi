@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from typing import final
 
+KNOWN: frozenset[str]
+"""Algorithms that are compiled, of those that `ratelimit.algorithms` has records of."""
+
 @final
 class Rule:
     """One limit's numbers, compiled. Immutable.
 
     Args:
         name: the limit's name; also names its counter.
-        algorithm: "token-bucket", "fixed-window", "sliding-window", "sliding-log", "concurrency", "distinct".
+        algorithm: one of those `KNOWN`.
         quota: units a period (token-bucket: the refill), or slots (concurrency), or members (distinct).
         period_ns: the period; 0 for concurrency.
         burst: most units at one instant; token-bucket only, else must equal quota.
@@ -61,12 +64,6 @@ class Rule:
         lease_ns: int = 60_000_000_000,
         debt: int | None = None,
     ) -> None: ...
-    @staticmethod
-    def largest_quota(algorithm: str, period_ns: int) -> int:
-        """Return the largest quota this algorithm's word can hold for this period."""
-    @staticmethod
-    def largest_debt(algorithm: str, period_ns: int, quota: int, burst: int) -> int:
-        """Return the largest debt that this algorithm's state can hold beside these numbers."""
     def scaled(self, millionths: int, salt: int, /) -> Rule:
         """Return a share of this limit: a limit of its own, with counters of its own.
 

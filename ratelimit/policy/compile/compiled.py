@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Literal
 
+from ratelimit.algorithms import AlgorithmName
 from ratelimit.correlation.settings import Settings
 from ratelimit.decision import MildStep
 from ratelimit.environment.server import KeySpec, RemoteSpec
@@ -23,7 +24,6 @@ from ratelimit.policy.compile.queueing import QueueSpec
 from ratelimit.policy.schema.adaptive import Ramp, Step
 from ratelimit.policy.schema.model import (
     Action,
-    Algorithm,
     Event,
     ForwardedHeader,
     Missing,
@@ -114,7 +114,7 @@ class LimitRule:
     """The limit's name; from the second rate of a limit on with `#2`, `#3`."""
     label: bytes
     """The name as a quoted string of structured fields."""
-    algorithm: Algorithm
+    algorithm: AlgorithmName
     quota: int
     period_ns: int
     """0 for concurrency; for calendar windows the nominal length."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import get_args
 
+from ratelimit.algorithms import DEFAULT, SECOND_NS, AlgorithmName
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.compiled import REQUESTS, CalendarSpec
 from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.policy.compile.pricing import MICRO, USD
 from ratelimit.policy.compile.quota import (
     LONGEST_PERIOD_NS,
-    SECOND_NS,
     largest_burst,
     largest_debt,
     largest_quota,
 )
 from ratelimit.policy.schema.adaptive import Step
 from ratelimit.policy.schema.duration import parse_duration
-from ratelimit.policy.schema.model import Algorithm, Limit, Tier
+from ratelimit.policy.schema.model import Limit, Tier
 from ratelimit.policy.schema.problem import Path, Report
 from ratelimit.policy.schema.rate import Rate, RateSyntaxError, parse_rates
 
@@ -31,7 +31,7 @@ _STEPS = get_args(Step)
 class Numbers:
     """How much one rule allows."""
 
-    algorithm: Algorithm
+    algorithm: AlgorithmName
     quota: int
     period_ns: int
     burst: int
@@ -55,8 +55,8 @@ def expand(limit: Limit, path: Path, report: Report) -> tuple[list[Numbers], dic
     return own, tiers
 
 
-def _algorithm(limit: Limit, path: Path, report: Report) -> Algorithm:
-    implied: Algorithm | None = None
+def _algorithm(limit: Limit, path: Path, report: Report) -> AlgorithmName:
+    implied: AlgorithmName | None = None
     for key, value, algorithm in (
         ("concurrent", limit.concurrent, "concurrency"),
         ("distinct", limit.distinct, "distinct"),
@@ -77,10 +77,10 @@ def _algorithm(limit: Limit, path: Path, report: Report) -> Algorithm:
             f"the algorithm `{limit.algorithm}` needs `{key}`",
             f"Add `{key}`.",
         )
-    return implied or limit.algorithm or "token-bucket"
+    return implied or limit.algorithm or DEFAULT
 
 
-def _check_settings(limit: Limit, algorithm: Algorithm, path: Path, report: Report) -> None:
+def _check_settings(limit: Limit, algorithm: AlgorithmName, path: Path, report: Report) -> None:
     def conflict(key: str, message: str, hint: str) -> None:
         report.add("limit-conflict", (*path, key), message, hint)
 
@@ -200,9 +200,11 @@ def _lease_ns(limit: Limit, path: Path, report: Report) -> int:
 class _Shape:
     """What all rules of one limit have in common while their numbers are worked out."""
 
-    def __init__(self, limit: Limit, algorithm: Algorithm, zone: str, lease_ns: int, report: Report) -> None:
+    def __init__(
+        self, limit: Limit, algorithm: AlgorithmName, zone: str, lease_ns: int, report: Report
+    ) -> None:
         self.limit = limit
-        self.algorithm: Algorithm = algorithm
+        self.algorithm: AlgorithmName = algorithm
         self.zone = zone
         self.lease_ns = lease_ns
         self.report = report

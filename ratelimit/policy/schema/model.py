@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from ratelimit.algorithms import AlgorithmName
 from ratelimit.correlation.settings import Settings
 from ratelimit.policy.compile.pricing import Price
 from ratelimit.policy.schema.adaptive import Adaptive, Ramp, Step
@@ -27,9 +28,6 @@ from ratelimit.policy.schema.surroundings import Routing, Trust
 from ratelimit.policy.schema.table import Table
 
 Missing = Literal["client", "shared", "skip", "refuse"]
-Algorithm = Literal[
-    "token-bucket", "sliding-window", "fixed-window", "sliding-log", "concurrency", "distinct"
-]
 Mode = Literal["enforce", "shadow"]
 Certainty = Literal["certain", "likely"]
 Stance = Literal["local", "open", "closed"]
@@ -161,7 +159,7 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         Meta(description="Token bucket: most units at one instant. Default: the rate's amount."),
     ] = None
     algorithm: Annotated[
-        Algorithm | None,
+        AlgorithmName | None,
         Meta(description="How units are counted. Default: `token-bucket`."),
     ] = None
     unit: Annotated[

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ratelimit.clock import Clock, SystemClock, civil_s, sample_anchor_ns
-from ratelimit.core.algorithms.rule import Rule
+from ratelimit.core.algorithms.rule import KNOWN, Rule
 from ratelimit.core.decision.engine import Plan
 from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.memory.mapping import guard
@@ -44,6 +44,7 @@ class EmbeddedStore:
     """
 
     decides_here = True
+    algorithms = KNOWN
     state: ClassVar[dict[str, float]] = {}
 
     def __init__(

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError, ResponseError
 
+from ratelimit.algorithms import ALGORITHMS, IN_WORDS
 from ratelimit.clock import Clock
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision.engine import Outcome, Plan
@@ -32,7 +33,8 @@ from ratelimit.core.memory.table import Table
 from ratelimit.errors import StoreError
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.redis.decision.plan import RedisPlan
-from ratelimit.stores.redis.decision.transfer import WORDS, Transfer
+from ratelimit.stores.redis.decision.script import SCRIPTED
+from ratelimit.stores.redis.decision.transfer import Transfer
 from ratelimit.stores.redis.fallback.fair_share import FairShare
 from ratelimit.stores.redis.fallback.local import LocalFallback
 from ratelimit.stores.redis.leases import LeaseClient
@@ -66,6 +68,7 @@ class RedisStore:
 
     decides_here = False
     counts_alone = False
+    algorithms = SCRIPTED
 
     def __init__(
         self,
@@ -344,7 +347,7 @@ class RedisStore:
     def hold(self, plan: RedisPlan, outcome: Outcome) -> None:
         """Renew the slots that an outcome holds, until it releases them."""
         for index, rule in enumerate(plan.core.rules):
-            if rule.algorithm == "concurrency" and outcome.state(index) == 1:
+            if ALGORITHMS[rule.algorithm].counts == "slots" and outcome.state(index) == 1:
                 due_ns = self.clock.now_ns() + rule.period_ns // 3
                 heapq.heappush(self._held, (due_ns, next(self._numbers), plan, outcome, index))
 
@@ -392,7 +395,7 @@ class RedisStore:
                 for (index, _, amount), answer in zip(charges, answers, strict=True):
                     if isinstance(answer, BaseException):
                         self.tally.forgot(1)
-                    elif carry.plan.core.rules[index].algorithm in WORDS:
+                    elif carry.plan.core.rules[index].algorithm in IN_WORDS:
                         # Behind the time it says how much it took: what is beyond the debt is forgiven.
                         carry.plan.core.forgive(index, max(0, amount - max(0, answer[1])))
         except StoreError:

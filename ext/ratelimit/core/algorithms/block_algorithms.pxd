@@ -1,10 +1,10 @@
-"""The three algorithms that keep their state in a block: ask, charge, correct."""
+"""Algorithms that keep their state in a block: ask, charge, correct, each in one place."""
 
 from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, fetch_add, load
 from ratelimit.core.memory.blocks cimport is_current, lookup, prolong, secure
-from ratelimit.core.memory.entries cimport LOG, SKETCH, SLOTS
+from ratelimit.core.memory.entries cimport BLOCKS, SLOTS
 from ratelimit.core.memory.layout cimport Arena, Block
 from ratelimit.core.algorithms.log cimport (
     Reading, log_append, log_counts, log_grow, log_is_full, log_read, log_reduce, log_restart,
@@ -13,9 +13,33 @@ from ratelimit.core.memory.quota cimport HINT_NS, NEVER, Quota
 from ratelimit.core.algorithms.settlement cimport corrected_by, owed
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.algorithms.setup cimport SKIPPED, Charge, Look, Setup
-from ratelimit.core.algorithms.distinct cimport sketch_add, sketch_bit, sketch_has, sketch_remove
+from ratelimit.core.algorithms.distinct cimport sketch_add, sketch_bit, sketch_bits, sketch_has, sketch_remove
 from ratelimit.core.algorithms.concurrency cimport slots_acquire, slots_release, slots_used
 from ratelimit.core.algorithms.windows cimport fixed_end
+
+cdef enum:
+    LOG = BLOCKS
+    SKETCH = SLOTS + 1
+    LOG_SLACK = 64  # with as many again as the quota: records refunded to nothing still take a place
+
+
+cdef inline bint knows_block(uint64_t kind) noexcept nogil:
+    """Return whether the operations below have an algorithm."""
+    return kind == LOG or kind == SLOTS or kind == SKETCH
+
+
+cdef inline uint64_t records_of(const Quota *q) noexcept nogil:
+    """Return how many records a log has room for."""
+    return 2 * q.room + LOG_SLACK
+
+
+cdef inline uint64_t body_bytes(const Quota *q) noexcept nogil:
+    """Return how much room a rule needs in its blocks."""
+    if q.kind == LOG:
+        return records_of(q) * 16
+    if q.kind == SLOTS:
+        return q.room * 8
+    return sketch_bits(q.room) // 8
 
 
 cdef inline bint check_block(

@@ -13,6 +13,14 @@ from ratelimit.core.memory.quota cimport Quota
 from ratelimit.core.memory.siphash cimport mix
 
 
+cdef inline uint64_t sketch_bits(uint64_t members) noexcept nogil:
+    """Return the bitmap size: at least 16 bits a member keeps two members on one bit rare."""
+    cdef uint64_t bits = 64
+    while bits < 16 * members:
+        bits *= 2
+    return bits
+
+
 cdef inline uint64_t *sketch_word(Block *block, uint64_t bit) noexcept nogil:
     return <uint64_t *>(<char *>block + BLOCK_HEAD_BYTES) + (bit >> 6)
 

@@ -6,23 +6,29 @@ from libc.stdint cimport uint64_t
 
 from ratelimit.core.memory.atomic cimport SECOND
 from ratelimit.core.memory.blocks cimport block_bits
-from ratelimit.core.memory.entries cimport FIXED, GCRA, LOG, SKETCH, SLIDING, SLOTS, count_bits
+from ratelimit.core.memory.entries cimport BLOCKS, COUNTS, HOLDINGS, PAIRS, count_bits
 from ratelimit.core.memory.layout cimport BLOCK_HEAD_BYTES
+from ratelimit.core.algorithms.block_algorithms cimport SKETCH, body_bytes, knows_block
+from ratelimit.core.algorithms.distinct cimport sketch_bits
+from ratelimit.core.algorithms.word_algorithms cimport FIXED, GCRA, knows_word
 from ratelimit.core.memory.quota cimport Quota
 from ratelimit.core.memory.siphash cimport mix
 
 from operator import index as whole
 
+from ratelimit.algorithms import ALGORITHMS
 from ratelimit.errors import UsageError
 
-_KINDS = {
-    "token-bucket": GCRA,
-    "fixed-window": FIXED,
-    "sliding-window": SLIDING,
-    "sliding-log": LOG,
-    "concurrency": SLOTS,
-    "distinct": SKETCH,
-}
+
+cdef bint is_as_recorded(record) except -1:
+    """Return whether the operations on words or blocks have an algorithm, and read its number as the record does."""
+    cdef uint64_t kind = record.kind
+    if record.counts == "units" and kind >= HOLDINGS:
+        return False
+    return knows_word(kind) and kind < BLOCKS if record.state == "word" else knows_block(kind) and kind >= BLOCKS
+
+
+KNOWN = frozenset([name for name, record in ALGORITHMS.items() if is_as_recorded(record)])
 _YEAR_NS = 366 * 86400 * SECOND
 
 
@@ -47,9 +53,10 @@ cdef class Rule:
         debt = burst if debt is None else whole(debt)
         if self.starts != NULL:
             raise ValueError("a Rule is immutable")
-        if algorithm not in _KINDS:
-            refuse_range(f"{name}: no algorithm {algorithm!r}; one of {', '.join(_KINDS)}")
-        largest = Rule.largest_quota(algorithm, period_ns)
+        if algorithm not in KNOWN:
+            refuse_range(f"{name}: no algorithm {algorithm!r}; one of {', '.join(sorted(KNOWN))}")
+        record = ALGORITHMS[algorithm]
+        largest = record.largest_quota(period_ns)
         if not 1 <= quota <= largest:
             refuse_range(f"{name}: a {algorithm} quota is 1 to {largest} for this period, not {quota}")
         if algorithm == "concurrency":
@@ -60,7 +67,7 @@ cdef class Rule:
             refuse_range(f"{name}: a period is whole seconds, at most 366 days, not {period_ns} ns")
         if not 0 <= enforced_ppm <= 1_000_000:
             refuse_range(f"{name}: the enforced share is 0 to 1000000 millionths, not {enforced_ppm}")
-        if algorithm == "token-bucket":
+        if record.kind == GCRA:
             interval = -(-16 * period_ns // quota)
             if not 1 <= burst <= (1 << 61) // interval:
                 refuse_range(f"{name}: a burst is 1 to {(1 << 61) // interval} at this rate, not {burst}")
@@ -71,7 +78,7 @@ cdef class Rule:
                 q.believed = max(2 * q.depth, q.furthest)
         elif burst != quota:
             refuse_range(f"{name}: only a token bucket has a burst apart from its quota")
-        largest = Rule.largest_debt(algorithm, period_ns, quota, burst)
+        largest = record.largest_debt(period_ns, quota, burst)
         if not 0 <= debt <= largest:
             refuse_range(f"{name}: a debt is 0 to {largest} here, not {debt}")
         self.name = name
@@ -84,7 +91,7 @@ cdef class Rule:
         self.shadow = shadow
         self.enforced_ppm = whole(enforced_ppm)
         self.calendar = None if calendar is None else tuple(calendar)
-        q.kind = _KINDS[algorithm]
+        q.kind = record.kind
         q.units = quota
         q.room = quota
         q.burst = burst
@@ -94,10 +101,11 @@ cdef class Rule:
         q.salt = salt
         q.enforced = enforced_ppm * (1 << 32) // 1_000_000
         q.shadow = shadow
-        if q.kind == SLIDING:
+        if PAIRS <= q.kind < BLOCKS:
             q.bits = count_bits(q.period_ns // SECOND)
-        elif q.kind == LOG or q.kind == SLOTS or q.kind == SKETCH:
-            q.block_bits = block_bits(q)
+        elif q.kind >= BLOCKS:
+            q.bits = sketch_bits(quota) if q.kind == SKETCH else 0
+            q.block_bits = block_bits(body_bytes(q))
             q.places = ((<uint64_t>1 << q.block_bits) - BLOCK_HEAD_BYTES) // 16
             q.salt = mix(q.salt + q.block_bits)
         if calendar is not None:
@@ -121,8 +129,8 @@ cdef class Rule:
         q.units = share.quota
         q.burst = share.burst
         q.ceiling = share.burst + share.debt
-        q.salt = mix(self.quota_c.salt ^ <uint64_t>salt)
-        if q.kind == GCRA:
+        q.share = mix(self.quota_c.share + mix(<uint64_t>salt)) | 1
+        if q.kind < COUNTS:
             whole_interval = self.quota_c.interval  # of Python's, which do not wrap
             q.interval = min(-(-whole_interval * 1_000_000 // millionths), (1 << 61) // share.burst)
             q.depth = q.burst * q.interval
@@ -149,26 +157,6 @@ cdef class Rule:
         self.quota_c.calendar = self.starts
         self.quota_c.calendar_size = size
         return 0
-
-    @staticmethod
-    def largest_quota(str algorithm not None, period_ns):
-        if algorithm == "token-bucket":
-            return max(0, int(period_ns))  # an emission interval of at least one nanosecond
-        if algorithm == "fixed-window":
-            return (1 << 34) - 1  # a debt doubles it
-        if algorithm == "sliding-window":
-            return (1 << (count_bits(max(1, int(period_ns) // SECOND)) - 1)) - 1
-        return 4096
-
-    @staticmethod
-    def largest_debt(str algorithm not None, period_ns, quota, burst):
-        if algorithm == "token-bucket":
-            return (1 << 62) // -(-16 * int(period_ns) // int(quota)) - int(burst)
-        if algorithm == "fixed-window":
-            return (1 << 35) - 1 - int(quota)
-        if algorithm == "sliding-window":
-            return (1 << count_bits(max(1, int(period_ns) // SECOND))) - 1 - int(quota)
-        return (1 << 31) - 1
 
     def __dealloc__(self):
         PyMem_Free(self.starts)

@@ -21,6 +21,7 @@ cdef struct Setup:
     uint64_t shapes[MOST_RULES]
     uint64_t counters[MOST_RULES]
     int key_sizes[MOST_RULES]
+    bint is_plain[MOST_RULES]  # one identity, of a whole limit
     int key_at[MOST_RULES][MOST_KEYS]
     int member_at[MOST_RULES]
     int cost_at[MOST_RULES]
@@ -57,18 +58,36 @@ cdef struct Look:
     uint64_t next
 
 
+cdef extern from *:
+    """
+    /* Nearly all keys have one identity: what hashes the others is kept out of the decision's way. */
+    #define KIN_USUALLY(what) __builtin_expect((what) != 0, 1)
+    """
+    bint usually "KIN_USUALLY"(bint what) noexcept nogil
+
+
 cdef inline uint64_t rule_key(Setup *plan, int i, uint64_t *ids) noexcept nogil:
     """Return the key of rule `i`, or ABSENT_HASH if one of its identities is absent."""
+    cdef uint64_t one
+    if usually(plan.is_plain[i]):
+        one = ids[plan.key_at[i][0]]
+        if one == ABSENT_HASH:
+            return ABSENT_HASH
+        # Both are outputs of a keyed hash: the scramble only has to keep rules apart.
+        return mix(one ^ plan.quotas[i].salt)
+    one = whole_key(plan, i, ids)
+    return mix(one ^ plan.quotas[i].share) if plan.quotas[i].share and one != ABSENT_HASH else one
+
+
+cdef inline uint64_t whole_key(Setup *plan, int i, uint64_t *ids) noexcept nogil:
+    """Return the key that rule `i` has, or the one that it is a share of."""
     cdef Sip sip
     cdef int j
     cdef uint64_t one
     cdef int size = plan.key_sizes[i]
     if size == 1:
         one = ids[plan.key_at[i][0]]
-        if one == ABSENT_HASH:
-            return ABSENT_HASH
-        # Both are outputs of a keyed hash: the scramble only has to keep rules apart.
-        return mix(one ^ plan.quotas[i].salt)
+        return ABSENT_HASH if one == ABSENT_HASH else mix(one ^ plan.quotas[i].salt)
     sip_start(&sip, plan.k0, plan.k1)
     sip_word(&sip, plan.quotas[i].salt)
     for j in range(size):

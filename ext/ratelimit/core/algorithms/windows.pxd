@@ -1,7 +1,8 @@
-"""Fixed and sliding windows: counts of aligned windows, packed into one word.
+"""Windows: counts of aligned windows, packed into one word.
 
-Fixed: window end in seconds since the epoch (29 bits), count (35 bits). Each
-aligned window admits at most N; any interval of a window's length below 2 N.
+Counted: window end in seconds since the epoch (29 bits), count (35 bits). Each window admits
+at most N, any interval of its length at most 2 N. Where windows begin is the algorithm's own:
+all of them at multiples of the period or by a calendar, or each key's at an offset of its own.
 
 Sliding: window number since the epoch, count of the window before, count of this
 one. The window before counts with the share of it that the sliding window still
@@ -17,10 +18,9 @@ No caller gains by it, and none waits for the old time to come round again.
 from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport SECOND, u128
+from ratelimit.core.memory.entries cimport COUNT_BITS
 from ratelimit.core.memory.quota cimport NEVER, STEP_NS, Check, Quota
-
-cdef enum:
-    FIXED_COUNT_BITS = 35
+from ratelimit.core.memory.siphash cimport mix, unmix
 
 
 cdef inline uint64_t fixed_end(const Quota *quota, uint64_t now) noexcept nogil:
@@ -42,48 +42,61 @@ cdef inline uint64_t fixed_end(const Quota *quota, uint64_t now) noexcept nogil:
     return absolute - (absolute - low) % quota.period_ns + quota.period_ns - quota.epoch_ns
 
 
-cdef inline uint64_t fixed_roll(const Quota *quota, uint64_t word, uint64_t now, uint64_t *end) noexcept nogil:
-    """Return the count of the window that `now` counts in, and that window's end."""
-    cdef uint64_t stored = (word >> FIXED_COUNT_BITS) * SECOND
-    end[0] = fixed_end(quota, now)
+cdef inline uint64_t stagger_of(const Quota *quota, uint64_t key) noexcept nogil:
+    """Return the offset of a key's own windows: whole seconds below the period, spread evenly over keys.
+
+    A worker's share of a limit has the windows of the whole.
+    """
+    if quota.share:
+        key = unmix(key) ^ quota.share
+    return ((mix(key) >> 32) * (quota.period_ns // SECOND)) >> 32
+
+
+cdef inline uint64_t staggered_end(const Quota *quota, uint64_t key, uint64_t now) noexcept nogil:
+    """Return when the key's own window around `now` ends, in ns since the epoch of the table."""
+    cdef uint64_t since = quota.epoch_ns + now + quota.period_ns - stagger_of(quota, key) * SECOND
+    return now + quota.period_ns - since % quota.period_ns
+
+
+cdef inline uint64_t count_roll(const Quota *quota, uint64_t word, uint64_t *end) noexcept nogil:
+    """Return the count that now counts in; `end` is when the window around now ends, and then that count's."""
+    cdef uint64_t stored = (word >> COUNT_BITS) * SECOND
     if stored < end[0]:
         return 0
     if stored <= end[0] + quota.period_ns + STEP_NS:
         end[0] = stored
-    return word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1)
+    return word & ((<uint64_t>1 << COUNT_BITS) - 1)
 
 
-cdef inline uint64_t fixed_pack(uint64_t end, uint64_t count) noexcept nogil:
-    return ((end // SECOND) << FIXED_COUNT_BITS) | count
+cdef inline uint64_t count_pack(uint64_t end, uint64_t count) noexcept nogil:
+    return ((end // SECOND) << COUNT_BITS) | count
 
 
-cdef inline void fixed_check(const Quota *quota, uint64_t word, uint64_t now, uint64_t cost, Check *check) noexcept nogil:
-    cdef uint64_t end
-    cdef uint64_t count = fixed_roll(quota, word, now, &end)
+cdef inline void count_check(const Quota *quota, uint64_t word, uint64_t end, uint64_t cost, Check *check) noexcept nogil:
+    cdef uint64_t count = count_roll(quota, word, &end)
     check.allowed = count + cost <= quota.units
-    check.next = word if count == 0 else fixed_pack(end, count)
+    check.next = word if count == 0 else count_pack(end, count)
     if check.allowed and cost:
-        check.next = fixed_pack(end, count + cost)
+        check.next = count_pack(end, count + cost)
     check.mark = end
 
 
-cdef inline uint64_t fixed_remaining(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
-    cdef uint64_t end
-    cdef uint64_t count = fixed_roll(quota, word, now, &end)
+cdef inline uint64_t count_remaining(const Quota *quota, uint64_t word, uint64_t end) noexcept nogil:
+    cdef uint64_t count = count_roll(quota, word, &end)
     return quota.units - count if quota.units > count else 0
 
 
-cdef inline int64_t fixed_retry(const Quota *quota, uint64_t word, uint64_t now, uint64_t cost) noexcept nogil:
-    cdef uint64_t end
+cdef inline int64_t count_retry(
+    const Quota *quota, uint64_t word, uint64_t end, uint64_t now, uint64_t cost
+) noexcept nogil:
     if cost > quota.units:
         return NEVER
-    fixed_roll(quota, word, now, &end)
+    count_roll(quota, word, &end)
     return end - now
 
 
-cdef inline uint64_t fixed_reset(const Quota *quota, uint64_t word, uint64_t now) noexcept nogil:
-    cdef uint64_t end
-    return end - now if fixed_roll(quota, word, now, &end) else 0
+cdef inline uint64_t count_reset(const Quota *quota, uint64_t word, uint64_t end, uint64_t now) noexcept nogil:
+    return end - now if count_roll(quota, word, &end) else 0
 
 
 cdef inline uint64_t saturated(const Quota *quota, uint64_t count, int64_t delta) noexcept nogil:
@@ -99,21 +112,21 @@ cdef inline uint64_t saturated(const Quota *quota, uint64_t count, int64_t delta
     return raised if raised > count else count
 
 
-cdef inline uint64_t fixed_correct(
-    const Quota *quota, uint64_t word, uint64_t now, uint64_t mark, int64_t delta, int64_t *moved
+cdef inline uint64_t count_correct(
+    const Quota *quota, uint64_t word, uint64_t end, uint64_t mark, int64_t delta, int64_t *moved
 ) noexcept nogil:
     """Return the word after a correction of the window that ends at `mark`.
 
     When that is over, more counts in the window that now is, and less changes nothing.
     """
-    cdef uint64_t end, corrected
-    cdef uint64_t count = fixed_roll(quota, word, now, &end)
+    cdef uint64_t corrected
+    cdef uint64_t count = count_roll(quota, word, &end)
     moved[0] = 0
     if end != mark and delta < 0:
         return word
     corrected = saturated(quota, count, delta)
     moved[0] = <int64_t>corrected - <int64_t>count
-    return fixed_pack(end, corrected) if moved[0] else word
+    return count_pack(end, corrected) if moved[0] else word
 
 
 cdef struct Slide:

@@ -16,9 +16,10 @@ cimport cython
 from libc.stdint cimport uint64_t
 
 from ratelimit.core.memory.arguments cimport identity_number
+from ratelimit.core.algorithms.block_algorithms cimport LOG
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, cas_pair, load_pair, u128
 from ratelimit.core.memory.blocks cimport lookup, prolong, reserve_page, secure
-from ratelimit.core.memory.entries cimport LOG, PENDING, expiry, find, make_tag, owner_of
+from ratelimit.core.memory.entries cimport FORM_BITS, PENDING, expiry, find, kind_of, make_tag, owner_of
 from ratelimit.core.memory.layout cimport (
     BLOCK_HEAD_BYTES, BUCKET_ENTRIES, PAGE_BYTES, SMALLEST_BLOCK_BITS, Arena, Block,
 )
@@ -75,13 +76,11 @@ cdef inline Quota quota_for(uint64_t bits, uint64_t period, uint64_t units) noex
     """Return what the block's functions go by."""
     cdef Quota q
     q.kind = LOG
-    q.units = units
-    q.room = units
-    q.ceiling = units
+    q.units = q.room = q.ceiling = units
     q.block_bits = bits
     q.places = ((<uint64_t>1 << bits) - BLOCK_HEAD_BYTES) // sizeof(Pair)
     q.period_ns = period
-    q.lease_ns = 0
+    q.lease_ns = q.bits = q.share = 0
     return q
 
 
@@ -180,10 +179,10 @@ cdef inline uint64_t oldest_of(const Quota *quota, Block *block, Reading r) noex
 
 cdef inline void give_up(Arena *arena, Pair *entry, Pair seen) noexcept nogil:
     """Take an entry out, and give its block back."""
-    cdef uint64_t number = seen.word & 0xFFFFF, key = seen.tag >> 12
+    cdef uint64_t number = seen.word & 0xFFFFF, key = seen.tag >> FORM_BITS
     cdef Block *block
     cdef Pair owner
-    if not cas_pair(entry, seen.tag, seen.word, 0, 0) or seen.tag & 7 != LOG:
+    if not cas_pair(entry, seen.tag, seen.word, 0, 0) or kind_of(seen.tag) != LOG:
         return
     if (number << SMALLEST_BLOCK_BITS) >= arena.pages * PAGE_BYTES:
         return
@@ -373,7 +372,7 @@ cdef class Windows:
         with nogil:
             for i in range(arena.buckets * BUCKET_ENTRIES):
                 seen = load_pair(arena.entries + i)
-                if seen.tag == 0 or seen.tag & 7 == PENDING:
+                if seen.tag == 0 or kind_of(seen.tag) == PENDING:
                     continue
                 if expiry(arena, seen.tag, seen.word, now) > now:
                     gone += 1

@@ -1,9 +1,13 @@
-"""The three algorithms that keep their state in one word: ask, charge, correct."""
+"""Algorithms that keep their state in one word: all that differs between them is asked here.
+
+Each operation has one place, and there a line for each algorithm. `entries.pxd` reads the words that nobody
+asks about by the range that a kind's number is in.
+"""
 
 from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.core.memory.atomic cimport Pair, cas_pair
-from ratelimit.core.memory.entries cimport FIXED, GCRA, SLIDING, find, insert, make_tag, word_of
+from ratelimit.core.memory.atomic cimport SECOND, Pair, cas_pair
+from ratelimit.core.memory.entries cimport ARRIVALS, BLOCKS, COUNTS, PAIRS, find, insert, make_tag, word_of
 from ratelimit.core.algorithms.gcra cimport (
     gcra_arrival, gcra_check, gcra_known, gcra_live, gcra_raise, gcra_remaining, gcra_reset, gcra_retry,
 )
@@ -13,51 +17,113 @@ from ratelimit.core.algorithms.settlement cimport corrected_by, owed
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.algorithms.setup cimport Charge, Look, Setup, rule_key
 from ratelimit.core.algorithms.windows cimport (
-    Slide, fixed_check, fixed_correct, fixed_remaining, fixed_reset, fixed_retry, fixed_roll,
+    Slide, count_check, count_correct, count_remaining, count_reset, count_retry, count_roll, fixed_end,
     sliding_check, sliding_correct, sliding_remaining, sliding_reset, sliding_retry, sliding_roll,
+    stagger_of, staggered_end,
 )
 
+cdef enum:
+    GCRA = ARRIVALS
+    FIXED = COUNTS
+    STAGGERED = COUNTS + 1
+    SLIDING = PAIRS
 
-cdef inline void check_word(const Quota *q, uint64_t word, uint64_t now, uint64_t cost, Check *check) noexcept nogil:
+
+cdef inline bint knows_word(uint64_t kind) noexcept nogil:
+    """Return whether the operations below have an algorithm."""
+    return kind == GCRA or kind == FIXED or kind == STAGGERED or kind == SLIDING
+
+
+cdef inline uint64_t phase_of(const Quota *q, uint64_t key) noexcept nogil:
+    """Return how long after a multiple of the period a key's windows begin, in seconds."""
+    return stagger_of(q, key) if q.kind == STAGGERED else 0
+
+
+cdef inline uint64_t window_end(const Quota *q, uint64_t key, uint64_t now) noexcept nogil:
+    """Return when a key's window around now ends, of an algorithm that counts in one."""
+    return fixed_end(q, now) if q.kind == FIXED else staggered_end(q, key, now)
+
+
+cdef inline void check_word(
+    const Quota *q, uint64_t key, uint64_t word, uint64_t now, uint64_t cost, Check *check
+) noexcept nogil:
     check.next = word
     check.mark = 0
-    if q.kind == GCRA:
+    if q.kind < COUNTS:
         gcra_check(q, word, now, cost, check)
-    elif q.kind == FIXED:
-        fixed_check(q, word, now, cost, check)
+    elif q.kind < PAIRS:
+        count_check(q, word, window_end(q, key, now), cost, check)
     else:
         sliding_check(q, word, now, cost, check)
 
 
-cdef inline int64_t retry_word(const Quota *q, uint64_t word, uint64_t now, uint64_t cost) noexcept nogil:
-    if q.kind == GCRA:
+cdef inline int64_t retry_word(const Quota *q, uint64_t key, uint64_t word, uint64_t now, uint64_t cost) noexcept nogil:
+    if q.kind < COUNTS:
         return gcra_retry(q, word, now, cost)
-    if q.kind == FIXED:
-        return fixed_retry(q, word, now, cost)
+    if q.kind < PAIRS:
+        return count_retry(q, word, window_end(q, key, now), now, cost)
     return sliding_retry(q, word, now, cost)
 
 
-cdef inline uint64_t remaining_word(const Quota *q, uint64_t word, uint64_t now) noexcept nogil:
-    if q.kind == GCRA:
+cdef inline uint64_t remaining_word(const Quota *q, uint64_t key, uint64_t word, uint64_t now) noexcept nogil:
+    if q.kind < COUNTS:
         return gcra_remaining(q, word, now)
-    if q.kind == FIXED:
-        return fixed_remaining(q, word, now)
+    if q.kind < PAIRS:
+        return count_remaining(q, word, window_end(q, key, now))
     return sliding_remaining(q, word, now)
 
 
-cdef inline uint64_t used_word(const Quota *q, uint64_t word, uint64_t now) noexcept nogil:
+cdef inline uint64_t reset_word(const Quota *q, uint64_t key, uint64_t word, uint64_t now) noexcept nogil:
+    if q.kind < COUNTS:
+        return gcra_reset(q, word, now)
+    if q.kind < PAIRS:
+        return count_reset(q, word, window_end(q, key, now), now)
+    return sliding_reset(q, word, now)
+
+
+cdef inline uint64_t most_of(const Quota *q) noexcept nogil:
+    """Return the most units that fit at one instant."""
+    return q.burst if q.kind < COUNTS else q.units
+
+
+cdef inline uint64_t used_word(const Quota *q, uint64_t key, uint64_t word, uint64_t now) noexcept nogil:
     """Return how many units are in use: of a bucket those of its burst that have not drained."""
-    cdef uint64_t most = q.burst if q.kind == GCRA else q.units
-    cdef uint64_t left = remaining_word(q, word, now)
+    cdef uint64_t most = most_of(q)
+    cdef uint64_t left = remaining_word(q, key, word, now)
     return most - left if most > left else 0
 
 
-cdef inline uint64_t reset_word(const Quota *q, uint64_t word, uint64_t now) noexcept nogil:
-    if q.kind == GCRA:
-        return gcra_reset(q, word, now)
-    if q.kind == FIXED:
-        return fixed_reset(q, word, now)
-    return sliding_reset(q, word, now)
+cdef inline uint64_t move_word(
+    const Quota *q, const Charge *charge, uint64_t word, uint64_t now, int64_t asked, uint64_t *before, int64_t *moved
+) noexcept nogil:
+    """Return the word after a charge is corrected by `asked`, and how much of that took effect.
+
+    `before` is a bucket's arrival time until then.
+    """
+    cdef uint64_t corrected
+    if q.kind >= PAIRS:
+        return sliding_correct(q, word, now, charge.mark, asked, moved)
+    if q.kind >= COUNTS:
+        return count_correct(q, word, window_end(q, charge.key, now), charge.mark, asked, moved)
+    if asked > 0:
+        before[0] = gcra_arrival(q, word, now)
+        corrected = gcra_raise(q, before[0], now, <uint64_t>asked)
+        moved[0] = <int64_t>((corrected - before[0]) // q.interval)
+        return corrected if corrected != before[0] else word
+    before[0] = gcra_known(q, word, now)
+    moved[0] = gcra_live(q, before[0], now, charge.mark, charge.live)
+    moved[0] = asked if moved[0] > -asked else -moved[0]
+    return before[0] - <uint64_t>(-moved[0]) * q.interval if moved[0] else word
+
+
+cdef inline void settle_word(
+    const Quota *q, Charge *charge, uint64_t before, uint64_t after, uint64_t now, int64_t asked, int64_t moved
+) noexcept nogil:
+    """Note in a charge what a correction moved; `before` and `after` are its word then, a bucket's arrival times."""
+    if q.kind < COUNTS:
+        settle_bucket(q, charge, before, after, now, asked, moved)
+    else:
+        settle_window(q, charge, after, now, asked, moved)
 
 
 cdef inline bint commit_word(Setup *plan, int i, Charge *charge, Look *look, uint64_t now) noexcept nogil:
@@ -76,12 +142,12 @@ cdef inline bint commit_word(Setup *plan, int i, Charge *charge, Look *look, uin
             break
         look.entry = find(arena, charge.key, charge.tag)
         look.seen = word_of(look.entry, charge.tag) if look.entry != NULL else 0
-        check_word(q, look.seen, now, charge.cost, &check)
+        check_word(q, charge.key, look.seen, now, charge.cost, &check)
         look.next = check.next
         charge.mark = check.mark
         if not check.allowed:
             charge.word = look.seen
-            charge.retry = retry_word(q, look.seen, now, charge.cost)
+            charge.retry = retry_word(q, charge.key, look.seen, now, charge.cost)
             return False
     charge.word = look.next
     charge.charged = True
@@ -107,8 +173,9 @@ cdef inline void settle_window(
     cdef Slide slide
     cdef uint64_t window
     cdef bint is_over
-    if q.kind == FIXED:
-        fixed_roll(q, word, now, &window)
+    if q.kind < PAIRS:
+        window = window_end(q, charge.key, now)
+        count_roll(q, word, &window)
         is_over = window != charge.mark
     else:
         slide = sliding_roll(q, word, now)
@@ -136,20 +203,7 @@ cdef inline int64_t correct_word(Setup *plan, int i, Charge *charge, uint64_t ac
     while True:
         entry = find(arena, charge.key, charge.tag)
         word = word_of(entry, charge.tag) if entry != NULL else 0
-        if q.kind == FIXED:
-            corrected = fixed_correct(q, word, now, charge.mark, asked, &moved)
-        elif q.kind == SLIDING:
-            corrected = sliding_correct(q, word, now, charge.mark, asked, &moved)
-        elif asked > 0:
-            before = gcra_arrival(q, word, now)
-            corrected = gcra_raise(q, before, now, <uint64_t>asked)
-            moved = <int64_t>((corrected - before) // q.interval)
-            corrected = corrected if corrected != before else word
-        else:
-            before = gcra_known(q, word, now)
-            moved = gcra_live(q, before, now, charge.mark, charge.live)
-            moved = asked if moved > -asked else -moved
-            corrected = before - <uint64_t>(-moved) * q.interval if moved else word
+        corrected = move_word(q, charge, word, now, asked, &before, &moved)
         if corrected == word:
             break
         if entry != NULL:
@@ -158,10 +212,9 @@ cdef inline int64_t correct_word(Setup *plan, int i, Charge *charge, uint64_t ac
         elif asked < 0 or insert(arena, charge.key, charge.tag, corrected, now):
             break  # a refund to an entry that was evicted: nothing is left to give back to
     charge.word = corrected
-    if q.kind == GCRA:
-        settle_bucket(q, charge, before, corrected if corrected != word else before, now, asked, moved)
-    else:
-        settle_window(q, charge, corrected, now, asked, moved)
+    settle_word(
+        q, charge, before, corrected if corrected != word or q.kind >= COUNTS else before, now, asked, moved
+    )
     return moved
 
 
@@ -178,10 +231,10 @@ cdef inline uint64_t charge_word(
         return 0
     charge.tag = make_tag(charge.key, q.kind, plan.shapes[i])
     entry = find(plan.arena, charge.key, charge.tag)
-    if remaining_word(q, word_of(entry, charge.tag) if entry != NULL else 0, now) > most:
+    if remaining_word(q, charge.key, word_of(entry, charge.tag) if entry != NULL else 0, now) > most:
         return 0
     # The window a charge of now would belong to.
-    check_word(q, 0, now, 0, &check)
+    check_word(q, charge.key, 0, now, 0, &check)
     charge.mark = check.mark
     charge.cost = charge.held = charge.live = 0
     charge.charged = False
@@ -199,5 +252,5 @@ cdef inline uint64_t carry_word(Setup *plan, int i, uint64_t *source, uint64_t *
     tag = make_tag(key, q.kind, plan.shapes[i])
     entry = find(plan.arena, key, tag)
     if entry != NULL:
-        return charge_word(plan, i, target, used_word(q, word_of(entry, tag), now), <uint64_t>-1, now)
+        return charge_word(plan, i, target, used_word(q, key, word_of(entry, tag), now), <uint64_t>-1, now)
     return 0

@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport LOW32, cas_pair
 from ratelimit.core.algorithms.block_algorithms cimport check_block, commit_block, correct_block
-from ratelimit.core.memory.entries cimport SLIDING, find, make_tag, warm, word_of
+from ratelimit.core.memory.entries cimport BLOCKS, find, make_tag, warm, word_of
 from ratelimit.core.memory.layout cimport Arena
 from ratelimit.core.memory.quota cimport Check, Quota
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
@@ -53,16 +53,16 @@ cdef inline void decide(Setup *plan, Charge *charges, uint64_t *ids, uint64_t *a
             continue
         q = &plan.quotas[i]
         charge.retry = 0
-        if q.kind <= SLIDING:
+        if q.kind < BLOCKS:
             looks[i].entry = find(arena, charge.key, charge.tag)
             looks[i].seen = word_of(looks[i].entry, charge.tag) if looks[i].entry != NULL else 0
-            check_word(q, looks[i].seen, now, charge.cost, &check)
+            check_word(q, charge.key, looks[i].seen, now, charge.cost, &check)
             looks[i].next = check.next
             charge.mark = check.mark
             charge.word = looks[i].seen
             fits = check.allowed
             if not fits:
-                charge.retry = retry_word(q, looks[i].seen, now, charge.cost)
+                charge.retry = retry_word(q, charge.key, looks[i].seen, now, charge.cost)
                 if looks[i].next != looks[i].seen and looks[i].entry != NULL and commit:
                     # Keep how it was read: after a clock step it must not have to be believed again.
                     cas_pair(looks[i].entry, charge.tag, looks[i].seen, charge.tag, looks[i].next)
@@ -72,13 +72,13 @@ cdef inline void decide(Setup *plan, Charge *charges, uint64_t *ids, uint64_t *a
             refused = True
     if commit and not refused:
         for i in range(count):
-            if plan.quotas[i].kind <= SLIDING and charges[i].state == ALLOWED:
+            if plan.quotas[i].kind < BLOCKS and charges[i].state == ALLOWED:
                 if not commit_word(plan, i, charges + i, &looks[i], now) and lost(plan, charges, i):
                     refused = True
                     break
     if commit and not refused and plan.has_blocks:
         for i in range(count):
-            if plan.quotas[i].kind > SLIDING and charges[i].state == ALLOWED:
+            if plan.quotas[i].kind >= BLOCKS and charges[i].state == ALLOWED:
                 if not commit_block(plan, i, charges + i, &looks[i], ids, now) and lost(plan, charges, i):
                     refused = True
                     break
@@ -98,7 +98,7 @@ cdef inline bint lost(Setup *plan, Charge *charges, int i) noexcept nogil:
 
 cdef inline int64_t correct(Setup *plan, int i, Charge *charge, uint64_t actual, uint64_t now) noexcept nogil:
     """Replace what rule `i` was charged by `actual`; return the signed correction that took effect."""
-    if plan.quotas[i].kind > SLIDING:
+    if plan.quotas[i].kind >= BLOCKS:
         return correct_block(plan, i, charge, actual, now)
     return correct_word(plan, i, charge, actual, now)
 

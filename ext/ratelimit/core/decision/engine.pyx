@@ -16,8 +16,9 @@ from ratelimit.core.memory.arguments cimport MOST_COST, checked_cost, identity_n
 from ratelimit.core.memory.atomic cimport SECOND
 from ratelimit.core.memory.blocks cimport reserve_page
 from ratelimit.core.decision.decide cimport correct, decide
-from ratelimit.core.memory.entries cimport LOG, SKETCH, SLIDING, SLOTS
+from ratelimit.core.memory.entries cimport BLOCKS, HOLDINGS, PAIRS, SLOTS
 from ratelimit.core.decision.field cimport write_remaining, write_reset
+from ratelimit.core.algorithms.block_algorithms cimport SKETCH
 from ratelimit.core.algorithms.rule cimport Rule, refuse_range
 from ratelimit.core.memory.quota cimport NEVER, Quota
 from ratelimit.core.algorithms.setup cimport (
@@ -62,22 +63,20 @@ cdef class Plan:
         if not len(self.rules) == len(keys) == len(members) == len(costs):
             raise UsageError("a plan has one key, member and cost position a rule", code="plan-shape")
         self.setup.count = len(self.rules)
-        self.highest = -1
-        self.highest_cost = -1
-        self.setup.k0 = table.identity.key0
-        self.setup.k1 = table.identity.key1
+        self.highest = self.highest_cost = -1
+        self.setup.k0, self.setup.k1 = table.identity.key0, table.identity.key1
         for i in range(self.setup.count):
             rule = self.rules[i]
             self.setup.quotas[i] = rule.quota_c
             q = &self.setup.quotas[i]
             q.epoch_ns = table.arena.epoch_ns
             self.setup.shapes[i] = 0
-            if q.kind == SLIDING:
+            if PAIRS <= q.kind < BLOCKS:
                 self.setup.shapes[i] = table.shape_of(q.period_ns // SECOND)
                 q.first_window = q.epoch_ns // q.period_ns
             self.setup.has_slots = self.setup.has_slots or q.kind == SLOTS
-            self.setup.has_blocks = self.setup.has_blocks or q.kind > SLIDING
-            if q.kind > SLIDING and not reserve_page(&table.arena, q) and not table.wrong():
+            self.setup.has_blocks = self.setup.has_blocks or q.kind >= BLOCKS
+            if q.kind >= BLOCKS and not reserve_page(&table.arena, q) and not table.wrong():
                 raise UsageError(
                     f"{rule.name}: the table has no blocks left for a {rule.algorithm} of this size; "
                     "raise the store's block_bytes and restart",
@@ -87,6 +86,7 @@ cdef class Plan:
             if len(keys[i]) > MOST_KEYS:
                 refuse_range(f"{rule.name}: a key has at most {MOST_KEYS} identities")
             self.setup.key_sizes[i] = len(keys[i])
+            self.setup.is_plain[i] = len(keys[i]) == 1 and not q.share
             for j in range(self.setup.key_sizes[i]):
                 self.setup.key_at[i][j] = keys[i][j]
                 if self.setup.key_at[i][j] < 0:
@@ -159,7 +159,7 @@ cdef class Plan:
         self.read_identities(target, others)
         now = relative(self.table, now_ns)
         for i in range(self.setup.count):
-            if self.setup.quotas[i].kind <= SLIDING:
+            if self.setup.quotas[i].kind < BLOCKS:
                 self.forgive(i, carry_word(&self.setup, i, ids, others, now))
 
     def charge(self, identities, costs, times, now_ns, /):
@@ -175,7 +175,7 @@ cdef class Plan:
             amounts[i] = checked_cost(costs[i])
         now = relative(self.table, now_ns)
         for i in range(self.setup.count):
-            if self.setup.quotas[i].kind <= SLIDING and amounts[i]:
+            if self.setup.quotas[i].kind < BLOCKS and amounts[i]:
                 amount = min(MOST_COST, amounts[i] * requests)
                 self.forgive(i, charge_word(&self.setup, i, ids, amount, amounts[i] - 1, now))
 
@@ -312,14 +312,14 @@ cdef class Outcome:
         cdef const Quota *q = &self.plan.setup.quotas[i]
         if charge.state == SKIPPED:
             return q.units
-        return remaining_word(q, charge.word, self.now) if q.kind <= SLIDING else charge.remaining
+        return remaining_word(q, charge.key, charge.word, self.now) if q.kind < BLOCKS else charge.remaining
 
     cdef uint64_t reset_of(self, int i) noexcept:
         cdef Charge *charge = self.charges + i
         cdef const Quota *q = &self.plan.setup.quotas[i]
         if charge.state == SKIPPED:
             return 0
-        return reset_word(q, charge.word, self.now) if q.kind <= SLIDING else charge.reset
+        return reset_word(q, charge.key, charge.word, self.now) if q.kind < BLOCKS else charge.reset
 
     def state(self, int index, /):
         return self.at(index).state
@@ -392,14 +392,14 @@ cdef class Outcome:
             raise ValueError("the table is closed")
         if not self.allowed or charge.state != ALLOWED:
             return 0
-        if not charge.charged and self.plan.setup.quotas[index].kind > LOG:
+        if not charge.charged and self.plan.setup.quotas[index].kind >= HOLDINGS:
             return 0  # a slot or a member that was not taken cannot be corrected
         if self.ledger is not None:
             return self.correct_elsewhere(index, charge, amount)
         now = relative(self.plan.table, now_ns)
         before = forgiven(charge, charge.cost)
         moved = correct(&self.plan.setup, index, charge, amount, now)
-        if self.plan.setup.quotas[index].kind <= LOG and forgiven(charge, charge.cost) > before:
+        if self.plan.setup.quotas[index].kind < HOLDINGS and forgiven(charge, charge.cost) > before:
             self.plan.forgive(index, forgiven(charge, charge.cost) - before)
         if moved and self.witness is not None:
             self.witness(index, moved)
@@ -407,7 +407,7 @@ cdef class Outcome:
 
     cdef object correct_elsewhere(self, int index, Charge *charge, uint64_t amount):
         cdef int64_t delta = <int64_t>amount - <int64_t>charge.cost
-        if delta == 0 or amount and self.plan.setup.quotas[index].kind > LOG:
+        if delta == 0 or amount and self.plan.setup.quotas[index].kind >= HOLDINGS:
             return 0
         charge.cost = charge.aim = amount
         charge.charged = amount > 0

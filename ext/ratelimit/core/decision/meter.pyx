@@ -8,7 +8,7 @@ from libc.stdint cimport uint64_t
 from ratelimit.core.memory.arguments cimport checked_cost
 from ratelimit.core.decision.decide cimport correct, decide
 from ratelimit.core.decision.engine cimport Plan, check_ready, tally
-from ratelimit.core.memory.entries cimport LOG, SLIDING, SLOTS
+from ratelimit.core.memory.entries cimport BLOCKS, HOLDINGS, SLOTS
 from ratelimit.core.memory.hashing cimport Hasher, hash_value
 from ratelimit.core.memory.quota cimport Quota
 from ratelimit.core.algorithms.rule cimport Rule
@@ -54,13 +54,13 @@ cdef class Reading:
         cdef const Quota *q
         check_made(self)
         q = &self.plan.setup.quotas[0]
-        return reset_word(q, self.charge.word, self.now) if q.kind <= SLIDING else self.charge.reset
+        return reset_word(q, self.charge.key, self.charge.word, self.now) if q.kind < BLOCKS else self.charge.reset
 
     def settle_cost(self, actual, now_ns, /):
         cdef uint64_t amount = checked_cost(actual)
         check_made(self)
         check_ready(self.plan)
-        if self.charge.state != ALLOWED or not self.charge.charged and self.plan.setup.quotas[0].kind > LOG:
+        if self.charge.state != ALLOWED or not self.charge.charged and self.plan.setup.quotas[0].kind >= HOLDINGS:
             return 0  # nothing was taken, or a slot or member that cannot be corrected
         return correct(&self.plan.setup, 0, self.charge, amount, relative(self.plan.table, now_ns))
 
@@ -85,7 +85,7 @@ cdef inline int conclude(Reading reading) except -1:
     cdef Charge *charge = reading.charge
     cdef const Quota *q = &reading.plan.setup.quotas[0]
     reading.allowed = owned(charge.state != REFUSED)
-    reading.remaining = owned(remaining_word(q, charge.word, reading.now) if q.kind <= SLIDING else charge.remaining)
+    reading.remaining = owned(remaining_word(q, charge.key, charge.word, reading.now) if q.kind < BLOCKS else charge.remaining)
     reading.retry_after_ns = owned(charge.retry if charge.state >= REFUSED else 0)
     return 0
 

@@ -14,7 +14,7 @@ from libc.string cimport memset
 
 from ratelimit.core.memory.atomic cimport SECOND, Pair, cas, cas_pair, fetch_add, fetch_and, load, load_pair, store
 from ratelimit.core.memory.entries cimport (
-    LOG, SKETCH, SLOTS, block_at, find, insert, lease_of, make_tag, owner_of, slots_held, word_of,
+    SLOTS, block_at, find, insert, lease_of, make_tag, owner_of, slots_held, word_of,
 )
 from ratelimit.core.memory.layout cimport (
     BLOCK_HEAD_BYTES, MAX_PAGES, PAGE_BYTES, SEATS, SMALLEST_BLOCK_BITS, Arena, Block, Seat,
@@ -27,35 +27,19 @@ cdef enum:
     NUMBER_BITS = 20
     LOOKED_AT = 96     # blocks examined before one is evicted
     MOST_TURNS = 2048  # so often pages are taken or others are faster; there are half as many pages
-    LOG_SLACK = 64     # with as many again as the quota: records refunded to nothing still take a place
     LARGEST_BLOCK_BITS = 17
     LARGEST_CLASS = 11  # its number: LARGEST_BLOCK_BITS - SMALLEST_BLOCK_BITS + 1
 
 
-cdef inline uint64_t block_bits(const Quota *quota) noexcept nogil:
-    """Return the binary logarithm of the size of a rule's blocks.
+cdef inline uint64_t block_bits(uint64_t body_bytes) noexcept nogil:
+    """Return the binary logarithm of the size of blocks with room for so much.
 
     It is part of the rule's salt: within a size a changed quota keeps its
     counters, a quota that needs another size starts afresh.
     """
-    cdef uint64_t size = BLOCK_HEAD_BYTES
-    if quota.kind == LOG:
-        size += (2 * quota.room + LOG_SLACK) * 16
-    elif quota.kind == SLOTS:
-        size += quota.room * 8
-    else:
-        size += sketch_bits(quota.room) // 8
     cdef uint64_t bits = SMALLEST_BLOCK_BITS
-    while bits < LARGEST_BLOCK_BITS and (<uint64_t>1 << bits) < size:
+    while bits < LARGEST_BLOCK_BITS and (<uint64_t>1 << bits) < BLOCK_HEAD_BYTES + body_bytes:
         bits += 1
-    return bits
-
-
-cdef inline uint64_t sketch_bits(uint64_t members) noexcept nogil:
-    """Return the bitmap size: at least 16 bits a member keeps two members on one bit rare."""
-    cdef uint64_t bits = 64
-    while bits < 16 * members:
-        bits *= 2
     return bits
 
 
@@ -111,8 +95,8 @@ cdef inline bint claim(
     block.lease_ns = quota.lease_ns
     block.head = 0
     block.base = generation * <uint64_t>0x9E3779B97F4A7C15 >> 32  # unlike the last owner's numbers
-    if quota.kind == SKETCH:
-        block.base = sketch_bits(quota.units)
+    if quota.bits:
+        block.base = quota.bits
     # A page's blocks never change size, so a worker that still works on this one stays inside it.
     block.size = quota.places
     block.window = window

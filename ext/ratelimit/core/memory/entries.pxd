@@ -1,6 +1,6 @@
 """The table's entries: find, claim, evict. Lock-free, and whole after a kill at any instruction.
 
-Theory of operation. An entry is a pair (tag, word): 52 bits of key hash with 12
+Theory of operation. An entry is a pair (tag, word): 51 bits of key hash with 13
 bits of form, and 64 bits of limiter state. A key may live in either of two
 buckets of eight entries. Every change swaps the whole pair, so a charge cannot
 land on an entry that has meanwhile been given to another key.
@@ -22,18 +22,22 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport SECOND, Pair, cas_pair, fetch_add, load, load_pair, prefetch
 from ratelimit.core.memory.layout cimport (
-    BLOCK_HEAD_BYTES, BUCKET_ENTRIES, PAGE_BYTES, SEATS, SMALLEST_BLOCK_BITS, Arena, Block, Seat,
+    BLOCK_HEAD_BYTES, BUCKET_ENTRIES, PAGE_BYTES, SEATS, SHAPES, SMALLEST_BLOCK_BITS, Arena, Block, Seat,
 )
 
 cdef enum:
-    GCRA = 1
-    FIXED = 2
-    SLIDING = 3
-    LOG = 4
-    SLOTS = 5
-    SKETCH = 6
-    PENDING = 7
-    FORM_BITS = 12
+    # A kind is an algorithm. Its number says how a word is read, so an entry can be judged without its rule.
+    # These are where the ranges begin; `word_algorithms.pxd` and `block_algorithms.pxd` number the kinds.
+    ARRIVALS = 1    # to 2: an arrival time, in ticks
+    COUNTS = 3      # to 5: the end of a window, and its count
+    PAIRS = 6       # to 7: the number of a window, the count before it and in it
+    BLOCKS = 8      # to 9: names a block, which counts units
+    HOLDINGS = 10   # to 14: names a block of what is taken and given back whole
+    PENDING = 15
+    SLOTS = 10      # the one kind that its workers' heartbeats keep alive
+    KIND_BITS = 4
+    FORM_BITS = 13
+    COUNT_BITS = 35
     PLACES = 16
 
 cdef extern from *:
@@ -41,7 +45,17 @@ cdef extern from *:
 
 
 cdef inline uint64_t make_tag(uint64_t key, uint64_t kind, uint64_t shape) noexcept nogil:
-    return (key << FORM_BITS) | (shape << 3) | kind
+    return (key << FORM_BITS) | (shape << KIND_BITS) | kind
+
+
+cdef inline uint64_t kind_of(uint64_t tag) noexcept nogil:
+    """Return the algorithm of an entry; 0 of an empty place."""
+    return tag & ((1 << KIND_BITS) - 1)
+
+
+cdef inline uint64_t shape_in(uint64_t tag) noexcept nogil:
+    """Return where the table keeps the length of an entry's windows."""
+    return (tag >> KIND_BITS) & (SHAPES - 1)
 
 
 cdef inline uint64_t pending_tag(uint64_t tag) noexcept nogil:
@@ -98,8 +112,8 @@ cdef inline Block *block_at(Arena *arena, uint64_t number) noexcept nogil:
 
 
 cdef inline uint64_t owner_of(uint64_t key) noexcept nogil:
-    """Return how a block names its key: the 52 bits an entry's tag keeps, never 0."""
-    cdef uint64_t name = key & ((<uint64_t>1 << 52) - 1)
+    """Return how a block names its key: the bits that an entry's tag keeps, never 0."""
+    cdef uint64_t name = key & ((<uint64_t>1 << (64 - FORM_BITS)) - 1)
     return name if name else 1
 
 
@@ -130,15 +144,17 @@ cdef inline bint slots_held(Arena *arena, Block *block, uint64_t now) noexcept n
 
 cdef inline uint64_t expiry(Arena *arena, uint64_t tag, uint64_t word, uint64_t now) noexcept nogil:
     """Return when an entry becomes idle, in ns since the epoch; 0 for an empty place."""
-    cdef uint64_t kind = tag & 7
+    cdef uint64_t kind = kind_of(tag)
     cdef uint64_t period, window, bits, until
     cdef Block *block
-    if kind == GCRA:
+    if kind == 0:
+        return 0
+    if kind < COUNTS:
         return word >> 4
-    if kind == FIXED:
-        return (word >> 35) * SECOND
-    if kind == SLIDING:
-        period = load(arena.shapes + ((tag >> 3) & 0x1FF))
+    if kind < PAIRS:
+        return (word >> COUNT_BITS) * SECOND
+    if kind < BLOCKS:
+        period = load(arena.shapes + shape_in(tag))
         if period == 0:
             return 0  # of no window there is: damaged
         bits = count_bits(period)
@@ -150,8 +166,6 @@ cdef inline uint64_t expiry(Arena *arena, uint64_t tag, uint64_t word, uint64_t 
     if kind == PENDING:
         # A worker is about to finish it, unless it died: prefer any idle entry, then this one.
         return now + 1
-    if kind == 0:
-        return 0
     until = (word >> 35) * SECOND
     if kind == SLOTS and until <= now:
         block = block_at(arena, word & 0xFFFFF)
@@ -167,11 +181,11 @@ cdef inline uint64_t expiry(Arena *arena, uint64_t tag, uint64_t word, uint64_t 
 
 cdef inline uint64_t consumed(Arena *arena, uint64_t tag, uint64_t word) noexcept nogil:
     """Return what a window's entry has counted: windows end together, and then the entry that used least goes first."""
-    cdef uint64_t bits
-    if tag & 7 == FIXED:
-        return word & ((<uint64_t>1 << 35) - 1)
-    if tag & 7 == SLIDING:
-        bits = count_bits(load(arena.shapes + ((tag >> 3) & 0x1FF)))
+    cdef uint64_t bits, kind = kind_of(tag)
+    if COUNTS <= kind < PAIRS:
+        return word & ((<uint64_t>1 << COUNT_BITS) - 1)
+    if PAIRS <= kind < BLOCKS:
+        bits = count_bits(load(arena.shapes + shape_in(tag)))
         return (word & ((<uint64_t>1 << bits) - 1)) + ((word >> bits) & ((<uint64_t>1 << bits) - 1))
     return 0
 
@@ -232,7 +246,7 @@ cdef inline bint insert(Arena *arena, uint64_t key, uint64_t tag, uint64_t word,
                     best_ends = ends
                     best_used = used
             at = place(first, second, best)
-            evicted = best_ends > now and (seen[best].tag & 7) != PENDING
+            evicted = best_ends > now and kind_of(seen[best].tag) != PENDING
             nonce = fetch_add(&arena.header.nonce, 1)
             if not cas_pair(at, seen[best].tag, seen[best].word, waiting, nonce):
                 continue

@@ -12,7 +12,7 @@ cdef extern from *:
     const uint64_t STEP_NS "((uint64_t)60000000000u)"
 
 cdef struct Quota:
-    uint64_t kind          # GCRA, FIXED, SLIDING, LOG, SLOTS, SKETCH
+    uint64_t kind          # the algorithm: see `entries`
     uint64_t units         # a period, in flight, or members
     uint64_t room          # units that a block has to have room for: those of the whole of which this is a share
     uint64_t block_bits    # binary logarithm of the size of a block; 0 where there is none
@@ -24,12 +24,13 @@ cdef struct Quota:
     uint64_t ceiling       # most that a correction may count: the burst or units, and the debt beyond
     uint64_t furthest      # token bucket: ceiling * interval
     uint64_t believed      # token bucket: how far ahead an arrival time may be; further is from before a clock step
-    uint64_t bits          # sliding window: bits of each count
+    uint64_t bits          # sliding window: bits of each count; distinct: of the bitmap
     uint64_t shape         # sliding window: where the table keeps its period
     uint64_t first_window  # sliding window: number of the window the table's epoch is in
     uint64_t epoch_ns
     uint64_t lease_ns
     uint64_t salt
+    uint64_t share         # what tells this share's counters from those of the whole, and of others; 0: the whole
     uint64_t enforced      # enforced are keys with a scrambled hash, cut to 32 bits, below this
     const uint64_t *calendar
     uint64_t calendar_size

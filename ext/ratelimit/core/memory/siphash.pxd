@@ -107,3 +107,13 @@ cdef inline uint64_t mix(uint64_t x) noexcept nogil:
     x *= <uint64_t>0xC4CEB9FE1A85EC53
     x ^= x >> 33
     return x
+
+
+cdef inline uint64_t unmix(uint64_t x) noexcept nogil:
+    """Return what `mix` scrambled."""
+    x ^= x >> 33
+    x *= <uint64_t>0x9CB4B2F8129337DB
+    x ^= x >> 33
+    x *= <uint64_t>0x4F74430C22A54005
+    x ^= x >> 33
+    return x

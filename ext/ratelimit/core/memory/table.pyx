@@ -12,7 +12,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, cas, fetch_add, load, load_pair, store
 from ratelimit.core.memory.blocks cimport LARGEST_CLASS, count_blocks, count_workers
-from ratelimit.core.memory.entries cimport PENDING, expiry
+from ratelimit.core.memory.entries cimport PENDING, expiry, kind_of
 from ratelimit.core.memory.header cimport MAGIC, checked, enter, is_other, is_sound, is_zero, placed
 from ratelimit.core.memory.layout cimport (
     BUCKET_ENTRIES, COLUMNS, COPY_AT, HEADER_BYTES, LAYOUT, MAX_PAGES, PAGE_BYTES, COUNTERS, SEATS, SHAPES,
@@ -284,7 +284,7 @@ cdef class Table:
         with nogil:
             for i in range(total):
                 seen = load_pair(self.arena.entries + i)
-                if seen.tag and (seen.tag & 7) != PENDING:
+                if seen.tag and kind_of(seen.tag) != PENDING:
                     used += 1
                     if expiry(&self.arena, seen.tag, seen.word, now) > now:
                         live += 1

@@ -19,17 +19,20 @@ from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport SECOND
 from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready, count_verdicts
-from ratelimit.core.memory.entries cimport GCRA, SLIDING
+from ratelimit.core.memory.entries cimport BLOCKS, COUNTS
 from ratelimit.core.algorithms.gcra cimport gcra_arrival
 from ratelimit.core.memory.quota cimport NEVER, Quota
 from ratelimit.core.algorithms.settlement cimport open_receipt, owed
-from ratelimit.core.redis.remote cimport RemoteRules, number_of, read_grant, read_span, read_word
+from ratelimit.core.algorithms.word_algorithms cimport phase_of
+from ratelimit.core.redis.remote cimport (
+    RemoteRules, number_of, read_grant, read_mark, read_span, read_word, told_mark,
+)
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.algorithms.setup cimport (
     ALLOWED, MOST_RULES, REFUSED, SHADOWED, SKIPPED, Charge, rule_key,
 )
 from ratelimit.core.redis.lease_record cimport (
-    Lease, begin, is_binding, is_less, measure, quiet_of, read_mark, refuse, take_more, told_mark, wish, without,
+    Lease, begin, is_binding, is_less, measure, quiet_of, refuse, take_more, wish, without,
 )
 from ratelimit.core.decision.free_list cimport take_charges
 from ratelimit.core.memory.table cimport Table, relative
@@ -211,14 +214,14 @@ cdef class Leases:
                 returned, lease.left = lease.left - want, want
             kept = lease.left
             lease.term = self.horizon if max(want, kept) > self.worthwhile else self.longest
-            if q.kind == GCRA and lease.deadline > now + lease.term:
+            if q.kind < COUNTS and lease.deadline > now + lease.term:
                 # What is held runs no longer than it does for the store, whether an answer comes or not.
                 lease.deadline = now + lease.term
             want = max(0, want - kept)
         items += (
             LEASE, 1, bases(rules.ledger) + index, number_of(keys, rules.rules.name_of(lease.key)),
             want, divisor, kept, returned, told_mark(q, lease.mark),
-            (self.horizon if give_back else lease.term) // MICROSECOND,
+            (self.horizon if give_back else lease.term) // MICROSECOND, lease.phase,
         )
         return rules, index
 
@@ -242,7 +245,7 @@ cdef class Leases:
         lease.due = False
         # The store's time is counted from when it was asked: never later than it means.
         expires = sent + ttl
-        if q.kind != GCRA and mark != lease.mark:
+        if q.kind >= COUNTS and mark != lease.mark:
             lease.left = 0  # of a window that is over
         lease.mark = mark
         lease.word = charge.word
@@ -291,7 +294,7 @@ cdef class LeasedRules:
         cdef int i
         check_ready(rules.plan)
         for i in range(rules.plan.setup.count):
-            if rules.plan.setup.quotas[i].kind > SLIDING:
+            if rules.plan.setup.quotas[i].kind >= BLOCKS:
                 raise ValueError("only what counts in words is leased")
         self.rules = rules
         self.leases = leases
@@ -368,11 +371,11 @@ cdef class LeasedRules:
                 if now - lease.since >= SECOND and now > lease.since:
                     measure(lease, now)
                 if not lease.due and (lease.left < lease.granted >> 2 or (
-                    q.kind == GCRA and lease.deadline - now < lease.term >> 2
+                    q.kind < COUNTS and lease.deadline - now < lease.term >> 2
                 )):
                     leases.mark_due(lease)
             charge.word = without(q, lease.word, lease.left, outcome.now)
-            charge.mark = lease.mark if q.kind != GCRA else gcra_arrival(q, charge.word, outcome.now)
+            charge.mark = lease.mark if q.kind >= COUNTS else gcra_arrival(q, charge.word, outcome.now)
         outcome.conclude()
         count_verdicts(outcome, ids)
         leases.local += 1
@@ -412,7 +415,8 @@ cdef class LeasedRules:
             if lease == NULL:
                 continue
             self.leases.claim(lease, self, i, now)
-            if q.kind != GCRA and lease.mark != charge.mark:
+            lease.phase = phase_of(q, charge.key) if q.kind >= COUNTS else 0
+            if q.kind >= COUNTS and lease.mark != charge.mark:
                 lease.left = 0
                 lease.mark = charge.mark
             if not lease.left or charge.word > lease.word:
@@ -436,7 +440,7 @@ cdef class LeasedRules:
         cdef int64_t more
         if charge.is_underway or lease == NULL or now >= lease.deadline or lease.granted == 0:
             return False
-        if q.kind != GCRA and lease.mark != charge.mark:
+        if q.kind >= COUNTS and lease.mark != charge.mark:
             return False
         more = owed(charge, charge.aim) if charge.aim != charge.settled else delta
         return take_more(lease, charge, q, more, self.leases.there(now))

@@ -4,13 +4,12 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND
-from ratelimit.core.memory.entries cimport FIXED, GCRA, SLIDING
+from ratelimit.core.memory.entries cimport COUNT_BITS, COUNTS, PAIRS
 from ratelimit.core.algorithms.gcra cimport gcra_arrival, gcra_live
 from ratelimit.core.memory.quota cimport NEVER, Quota
 from ratelimit.core.algorithms.settlement cimport corrected_by
 from ratelimit.core.algorithms.setup cimport Charge
 from ratelimit.core.memory.siphash cimport mix
-from ratelimit.core.algorithms.windows cimport FIXED_COUNT_BITS
 
 cdef enum:
     MEMORY_S = 4     # what was measured so long ago counts half
@@ -24,6 +23,7 @@ cdef struct Lease:
     uint64_t deadline     # ns since the table's epoch, of this host's clock: then `left` is worth nothing
     uint64_t word         # the store's word at the last answer
     uint64_t mark         # the window that `left` is of; until when a bucket's is known to the store, in its words
+    uint64_t phase        # when its windows begin, as the store is told
     uint64_t recheck_at   # refusals are answered here until then
     uint64_t retry_at     # what they say
     uint64_t refused_cost
@@ -41,20 +41,6 @@ cdef inline void begin(Lease *lease, uint64_t key, uint64_t now) noexcept:
     memset(lease, 0, sizeof(Lease))
     lease.key = key
     lease.since = lease.used_at = now
-
-
-cdef inline object told_mark(const Quota *q, uint64_t mark):
-    """Return a lease's mark as the store counts."""
-    if q.kind == FIXED:
-        return (mark + q.epoch_ns) // SECOND
-    return mark + q.first_window if q.kind == SLIDING else mark
-
-
-cdef inline uint64_t read_mark(const Quota *q, uint64_t mark) noexcept:
-    """Return what the store says of a mark as a lease has it."""
-    if q.kind == FIXED:
-        return mark * SECOND - q.epoch_ns if mark * SECOND > q.epoch_ns else 0
-    return mark - q.first_window if q.kind == SLIDING else mark
 
 
 cdef inline uint64_t wish(const Lease *lease, uint64_t horizon, uint64_t longest, double worthwhile) noexcept:
@@ -104,11 +90,11 @@ cdef inline bint is_binding(const Quota *q, uint64_t key) noexcept:
 cdef inline uint64_t without(const Quota *q, uint64_t word, uint64_t left, uint64_t now) noexcept:
     """Return the store's word as if the units that are left had not been charged yet."""
     cdef uint64_t counted
-    if q.kind == GCRA:
+    if q.kind < COUNTS:
         word = gcra_arrival(q, word, now)
         return word - left * q.interval if left <= q.burst and word > left * q.interval else 0
-    if q.kind == FIXED:
-        counted = word & ((<uint64_t>1 << FIXED_COUNT_BITS) - 1)
+    if q.kind < PAIRS:
+        counted = word & ((<uint64_t>1 << COUNT_BITS) - 1)
     else:
         counted = word & ((<uint64_t>1 << q.bits) - 1)
     return word - (left if left < counted else counted)
@@ -126,12 +112,12 @@ cdef inline bint take_more(Lease *lease, Charge *charge, const Quota *q, int64_t
             return False
         lease.left -= <uint64_t>more
         lease.uses += <uint64_t>more
-        if q.kind == GCRA:
+        if q.kind < COUNTS:
             arrival = gcra_arrival(q, without(q, lease.word, lease.left, there), there)
             charge.live = gcra_live(q, arrival, there, charge.mark, charge.live)
             charge.mark = arrival
     elif more < 0:
-        if q.kind == GCRA:
+        if q.kind < COUNTS:
             return False  # the store would not know of these units: see bucket.lua
         lease.left += <uint64_t>-more
     corrected_by(charge, more, more)

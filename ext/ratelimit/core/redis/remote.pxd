@@ -20,3 +20,5 @@ cdef Py_ssize_t read_word(Charge *charge, const Quota *q, list said, Py_ssize_t 
 cdef uint64_t read_grant(const Quota *q, said) except? 1
 cdef uint64_t read_span(said) except? 1
 cdef object number_of(dict keys, bytes name)
+cdef object told_mark(const Quota *q, uint64_t mark)
+cdef uint64_t read_mark(const Quota *q, object said) except? 0xFFFFFFFFFFFFFFFF

@@ -13,11 +13,11 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, u128
-from ratelimit.core.memory.blocks cimport LOG_SLACK, sketch_bits
 from ratelimit.core.decision.engine cimport (
     COUNT_FORGIVEN, Outcome, Plan, check_ready, count_verdicts, forgiven,
 )
-from ratelimit.core.memory.entries cimport FIXED, GCRA, LOG, SKETCH, SLIDING, SLOTS
+from ratelimit.core.memory.entries cimport BLOCKS, COUNT_BITS, COUNTS, HOLDINGS, KIND_BITS, PAIRS, SLOTS
+from ratelimit.core.algorithms.block_algorithms cimport LOG, SKETCH, records_of
 from ratelimit.core.algorithms.gcra cimport gcra_arrival
 from ratelimit.core.memory.quota cimport Quota
 from ratelimit.core.algorithms.settlement cimport corrected_by, doubt, open_receipt, owed
@@ -28,8 +28,10 @@ from ratelimit.core.algorithms.setup cimport (
 from ratelimit.core.memory.siphash cimport mix
 from ratelimit.core.decision.free_list cimport take_charges
 from ratelimit.core.memory.table cimport bump, relative
-from ratelimit.core.algorithms.windows cimport FIXED_COUNT_BITS, sliding_pack
-from ratelimit.core.algorithms.word_algorithms cimport retry_word, settle_bucket, settle_window, used_word
+from ratelimit.core.algorithms.windows cimport sliding_pack
+from ratelimit.core.algorithms.word_algorithms cimport (
+    most_of, phase_of, retry_word, settle_word, used_word, window_end,
+)
 
 cdef enum:
     MICROSECOND = 1000
@@ -64,34 +66,15 @@ cdef class RemoteRules:
         for i in range(plan.setup.count):
             # As an entry's tag: another algorithm, or a sliding window of another period, counts afresh.
             self.kinds[i] = plan.setup.quotas[i].kind
-            if plan.setup.quotas[i].kind == SLIDING:
-                self.kinds[i] |= (plan.setup.quotas[i].period_ns // SECOND) << 3
+            if PAIRS <= plan.setup.quotas[i].kind < BLOCKS:
+                self.kinds[i] |= (plan.setup.quotas[i].period_ns // SECOND) << KIND_BITS
 
     def __len__(self):
         return self.plan.setup.count
 
     def describe(self, now_ns, /):
         cdef int i
-        cdef const Quota *q
-        cdef list described = []
-        for i in range(self.plan.setup.count):
-            q = &self.plan.setup.quotas[i]
-            if q.kind == GCRA:
-                rule = [
-                    GCRA, q.burst, q.interval // TICKS, q.interval % TICKS,
-                    q.depth // TICKS, q.depth % TICKS, q.believed // TICKS, q.believed % TICKS,
-                    q.ceiling, q.furthest // TICKS, q.furthest % TICKS,
-                ]
-            elif q.kind == LOG:
-                rule = [LOG, q.units, q.period_ns // MICROSECOND, 2 * q.units + LOG_SLACK, q.ceiling]
-            elif q.kind == SLOTS:
-                rule = [SLOTS, q.units, q.lease_ns // MICROSECOND]
-            elif q.kind == SLIDING:
-                rule = [SLIDING, q.units, q.period_ns // MICROSECOND, False, q.ceiling]
-            else:
-                rule = [q.kind, q.units, q.period_ns // MICROSECOND, starts_around(q, now_ns), q.ceiling]
-            described.append(rule)
-        return described
+        return [described(&self.plan.setup.quotas[i], now_ns) for i in range(self.plan.setup.count)]
 
     def ask(self, identities, costs, bint commit, int base, dict keys not None, list items not None, ledger, /):
         cdef uint64_t ids[MOST_IDENTITIES]
@@ -124,10 +107,12 @@ cdef class RemoteRules:
             charge.retry = 0
             if charge.key == ABSENT_HASH:
                 continue
-            if q.kind == SKETCH:
+            if COUNTS <= q.kind < PAIRS:
+                charge.mark = phase_of(q, charge.key)
+            elif q.kind == SKETCH:
                 if ids[plan.setup.member_at[i]] == ABSENT_HASH:
                     continue
-                charge.mark = mix(ids[plan.setup.member_at[i]]) & (sketch_bits(q.units) - 1)
+                charge.mark = mix(ids[plan.setup.member_at[i]]) & (q.bits - 1)
             elif q.kind == SLOTS:
                 charge.mark = next_token()
             charge.state = ALLOWED
@@ -160,16 +145,13 @@ cdef class RemoteRules:
                 raise ValueError(f"no state {state}")
             charge.state = <int>state
             at += 1
-            if q.kind <= SLIDING:
+            if q.kind < BLOCKS:
                 at = read_word(charge, q, said, at)
-                if q.kind == FIXED:
-                    charge.mark = relative_end(q, said[at])
-                    at += 1
-                elif q.kind == SLIDING:
-                    charge.mark = <uint64_t>said[at] - q.first_window
+                if q.kind >= COUNTS:
+                    charge.mark = read_mark(q, said[at])
                     at += 1
                 if charge.state != ALLOWED:
-                    charge.retry = retry_word(q, charge.word, outcome.now, charge.cost)
+                    charge.retry = retry_word(q, charge.key, charge.word, outcome.now, charge.cost)
             else:
                 charge.remaining = said[at]
                 if charge.remaining > q.units:
@@ -188,11 +170,11 @@ cdef class RemoteRules:
         for i in range(plan.setup.count):
             charge = outcome.charges + i
             q = &plan.setup.quotas[i]
-            if charge.state == ALLOWED and q.kind <= SLIDING:
+            if charge.state == ALLOWED and q.kind < BLOCKS:
                 charge.charged = commit and (outcome.allowed or apart) and charge.cost > 0
                 if charge.charged:
                     charge.held = charge.live = charge.cost
-                if q.kind == GCRA:
+                if q.kind < COUNTS:
                     charge.mark = charge.word if charge.charged else gcra_arrival(q, charge.word, outcome.now)
         if commit and not apart:
             self.count(outcome)
@@ -205,7 +187,7 @@ cdef class RemoteRules:
 
     def owes(self, Outcome outcome not None, int index, /):
         cdef Charge *charge = outcome.at(index)
-        if self.plan.setup.quotas[index].kind > LOG or charge.is_underway or charge.settled == charge.aim:
+        if self.plan.setup.quotas[index].kind >= HOLDINGS or charge.is_underway or charge.settled == charge.aim:
             return False
         if owed(charge, charge.aim):
             return True
@@ -215,28 +197,16 @@ cdef class RemoteRules:
     def correct(self, Outcome outcome not None, int index, delta, int base, dict keys not None, list items not None, /):
         cdef Charge *charge = outcome.at(index)
         cdef const Quota *q = &self.plan.setup.quotas[index]
-        cdef u128 ticks
-        cdef object mark = charge.mark, other = 0
+        cdef object mark, other
         if outcome.plan is not self.plan:
             raise ValueError("the outcome is another plan's")
-        if q.kind <= LOG:
+        if q.kind < HOLDINGS:
             if charge.aim != charge.settled:
                 delta = owed(charge, charge.aim)
             charge.asked = delta
             charge.target = charge.aim
             charge.is_underway = True
-        if q.kind == GCRA:
-            ticks = <u128>charge.mark + (<u128>q.epoch_ns << 4)
-            mark = <uint64_t>(ticks // TICKS)
-            other = <uint64_t>(ticks % TICKS)
-        elif q.kind == FIXED:
-            mark = (charge.mark + q.epoch_ns) // SECOND
-        elif q.kind == SLIDING:
-            mark = charge.mark + q.first_window
-        elif q.kind == LOG:
-            other = charge.word
-        elif q.kind == SKETCH:
-            other = (charge.word + q.epoch_ns) // SECOND
+        mark, other = marks_of(q, charge)
         items += (CORRECT, 1, base + index, number_of(keys, self.key_of(index, charge.key)), delta, mark, other)
 
     def amend(self, Outcome outcome not None, int index, /):
@@ -257,10 +227,10 @@ cdef class RemoteRules:
         if outcome.plan is not self.plan:
             raise ValueError("the outcome is another plan's")
         at += 1
-        if q.kind > LOG:
+        if q.kind >= HOLDINGS:
             return moved, at + 1
         asked = charge.asked
-        if q.kind == LOG:
+        if q.kind >= BLOCKS:
             at += 1
             if moved > 0 and added == 0:
                 doubt(charge, moved)  # it counts with another charge's record, and stays
@@ -269,14 +239,13 @@ cdef class RemoteRules:
                 charge.word = added
         else:
             at = read_word(charge, q, said, at)
-            if q.kind == GCRA:
+            ticks = 0
+            if q.kind < COUNTS:
                 ticks = <uint64_t>said[at] * TICKS + <uint64_t>said[at + 1]
                 at += 2
-                settle_bucket(
-                    q, charge, charge.word - ticks if moved > 0 else charge.word + ticks, charge.word, now, asked, moved
-                )
-            else:
-                settle_window(q, charge, charge.word, now, asked, moved)
+            settle_word(
+                q, charge, charge.word - ticks if moved > 0 else charge.word + ticks, charge.word, now, asked, moved
+            )
         charge.is_underway = False
         charge.settled = charge.target
         after = forgiven(charge, charge.settled)
@@ -294,22 +263,23 @@ cdef class RemoteRules:
     def carried(self, int index, uint64_t key, used, now_ns, int base, dict keys not None, list items not None, /):
         # The window that a charge of now would belong to; a bucket's mark is only for refunds.
         cdef const Quota *q = &self.plan.setup.quotas[index]
-        cdef object mark = 0
-        if q.kind == FIXED:
-            mark = next_end(q, now_ns)
-        elif q.kind == SLIDING:
-            mark = now_ns // q.period_ns
-        elif q.kind != GCRA and q.kind != LOG:
+        cdef object mark = 0, other = 0
+        if q.kind >= HOLDINGS:
             raise ValueError("only what counts units is carried")
-        items += (CORRECT, 1, base + index, number_of(keys, self.key_of(index, key)), used, mark, 0)
+        if COUNTS <= q.kind < PAIRS:
+            mark = (window_end(q, key, relative(self.plan.table, now_ns)) + q.epoch_ns) // SECOND
+            other = phase_of(q, key)
+        elif PAIRS <= q.kind < BLOCKS:
+            mark = now_ns // q.period_ns
+        items += (CORRECT, 1, base + index, number_of(keys, self.key_of(index, key)), used, mark, other)
 
     def ask_size(self, int index, /):
         cdef uint64_t kind = self.plan.setup.quotas[index].kind
-        return 3 if kind == GCRA else 4 if kind == FIXED else 5 if kind == SLIDING else 7
+        return 3 if kind < COUNTS else 4 if kind < PAIRS else 5 if kind < BLOCKS else 7
 
     def answer_size(self, int index, /):
         cdef uint64_t kind = self.plan.setup.quotas[index].kind
-        return 5 if kind == GCRA else 4 if kind == SLIDING else 3 if kind == FIXED else 2
+        return 5 if kind < COUNTS else 3 if kind < PAIRS else 4 if kind < BLOCKS else 2
 
     def key(self, int index, uint64_t key, /):
         if not 0 <= index < self.plan.setup.count:
@@ -373,17 +343,50 @@ cdef object starts_around(const Quota *q, now_ns):
     return [q.calendar[i] // SECOND for i in range(low, high)]
 
 
-cdef object next_end(const Quota *q, now_ns):
-    """Return when the window around an instant ends, in seconds."""
-    cdef object starts = starts_around(q, now_ns)
-    cdef object period = q.period_ns
-    cdef object last = 0
-    if starts:
-        for start in starts:
-            if start * SECOND > now_ns:
-                return start
-        last = starts[-1] * SECOND
-    return (now_ns - (now_ns - last) % period + period) // SECOND
+cdef list described(const Quota *q, now_ns):
+    """Return a rule's kind and numbers, as the script reads them."""
+    if q.kind < COUNTS:
+        return [
+            q.kind, q.burst, q.interval // TICKS, q.interval % TICKS,
+            q.depth // TICKS, q.depth % TICKS, q.believed // TICKS, q.believed % TICKS,
+            q.ceiling, q.furthest // TICKS, q.furthest % TICKS,
+        ]
+    if q.kind == SLOTS:
+        return [q.kind, q.units, q.lease_ns // MICROSECOND]
+    # Of a log the places that its records have, of others the starts of windows.
+    own = records_of(q) if q.kind == LOG else starts_around(q, now_ns)
+    return [q.kind, q.units, q.period_ns // MICROSECOND, own, q.ceiling]
+
+
+cdef tuple marks_of(const Quota *q, const Charge *charge):
+    """Return the two numbers that say what was charged."""
+    cdef u128 ticks
+    if q.kind < COUNTS:
+        ticks = <u128>charge.mark + (<u128>q.epoch_ns << 4)
+        return <uint64_t>(ticks // TICKS), <uint64_t>(ticks % TICKS)
+    if q.kind < PAIRS:
+        return told_mark(q, charge.mark), phase_of(q, charge.key)
+    if q.kind < BLOCKS:
+        return told_mark(q, charge.mark), 0
+    if q.kind < HOLDINGS:
+        return charge.mark, charge.word
+    return charge.mark, (charge.word + q.epoch_ns) // SECOND if q.kind == SKETCH else 0
+
+
+cdef object told_mark(const Quota *q, uint64_t mark):
+    """Return a window's mark as the store counts: its end in seconds, or its number."""
+    if COUNTS <= q.kind < PAIRS:
+        return (mark + q.epoch_ns) // SECOND
+    return mark + q.first_window if PAIRS <= q.kind < BLOCKS else mark
+
+
+cdef uint64_t read_mark(const Quota *q, object said) except? 0xFFFFFFFFFFFFFFFF:
+    """Return what the store says of a window's mark as this host counts."""
+    cdef uint64_t mark
+    if COUNTS <= q.kind < PAIRS:
+        return relative_end(q, said)
+    mark = said
+    return mark - q.first_window if PAIRS <= q.kind < BLOCKS else mark
 
 
 cdef inline uint64_t relative_end(const Quota *q, object seconds) except? 0xFFFFFFFFFFFFFFFF:
@@ -394,7 +397,7 @@ cdef inline uint64_t relative_end(const Quota *q, object seconds) except? 0xFFFF
 cdef uint64_t read_grant(const Quota *q, said) except? 1:
     """Return the units that a lease has; more than the limit holds would be admitted over it."""
     cdef uint64_t units = said
-    if units > (q.burst if q.kind == GCRA else q.units):
+    if units > most_of(q):
         raise ValueError("more was granted than the limit allows")
     return units
 
@@ -414,14 +417,14 @@ cdef Py_ssize_t read_word(Charge *charge, const Quota *q, list said, Py_ssize_t 
     first = said[at]
     second = said[at + 1]
     charge.word = 0
-    if q.kind == GCRA:
+    if q.kind < COUNTS:
         ticks = <u128>first * TICKS + second
         if ticks > <u128>q.epoch_ns << 4:
             charge.word = <uint64_t>(ticks - (<u128>q.epoch_ns << 4))
         return at + 2
-    if q.kind == FIXED:
+    if q.kind < PAIRS:
         if first * SECOND > q.epoch_ns:
-            charge.word = ((first - q.epoch_ns // SECOND) << FIXED_COUNT_BITS) | second
+            charge.word = ((first - q.epoch_ns // SECOND) << COUNT_BITS) | second
         return at + 2
     third = said[at + 2]
     if first >= q.first_window and (second or third):
@@ -433,8 +436,8 @@ def used(Outcome outcome not None, int index, /):
     """Return how many units of rule `index` are in use as an outcome read them."""
     cdef Charge *charge = outcome.at(index)
     cdef const Quota *q = &outcome.plan.setup.quotas[index]
-    if charge.state == SKIPPED or q.kind > LOG:
+    if charge.state == SKIPPED or q.kind >= HOLDINGS:
         return 0
-    if q.kind == LOG:
+    if q.kind >= BLOCKS:
         return q.units - charge.remaining if q.units > charge.remaining else 0
-    return used_word(q, charge.word, outcome.now)
+    return used_word(q, charge.key, charge.word, outcome.now)

@@ -36,7 +36,7 @@ cdef uint8_t KINDS[256]
 cdef uint8_t SEXTETS[256]       # values of RFC 4648, 4: base64
 cdef uint8_t SEXTETS_URL[256]   # values of RFC 4648, 5: base64url
 
-cdef void fill_tables():
+cdef int fill_tables() except -1:
     cdef int byte
     cdef object blanks = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0"  # an object: C's characters have signs
     letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

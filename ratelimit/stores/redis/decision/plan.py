@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from ratelimit.algorithms import ALGORITHMS, OF_UNITS
 from ratelimit.core.decision.engine import Outcome, Plan
 from ratelimit.core.redis.remote import RemoteRules
 from ratelimit.errors import StoreError
@@ -56,17 +57,13 @@ class RedisPlan:
         self.stances = tuple(stances)
         self.free = [0] * (1 + max(cost_positions or [0]))
         """Costs of a look that asks for nothing."""
-        self.counting = [
-            index
-            for index, rule in enumerate(plan.rules)
-            if rule.algorithm not in ("concurrency", "distinct")
-        ]
+        self.counting = [index for index, rule in enumerate(plan.rules) if rule.algorithm in OF_UNITS]
         """Rules that count units."""
         self.rules = RemoteRules(plan, store.key_prefix, store.is_cluster)
         self._described = b""
         self._described_until_ns = 0
         self._is_dated = True  # until it is known that no rule follows a calendar
-        self._has_slots = any(rule.algorithm == "concurrency" for rule in plan.rules)
+        self._has_slots = any(ALGORITHMS[rule.algorithm].counts == "slots" for rule in plan.rules)
         self.leased = None if store.leasing is None else store.leasing.rules_of(self)
         """Decides from leases, where the mode has them and all rules can be leased."""
 

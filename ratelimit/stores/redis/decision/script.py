@@ -11,7 +11,7 @@ The payload is MessagePack, values one after another: time, worker, how many rul
 - items: numbers. A decision is `DECIDE` or `PEEK`, the number of asks, and five numbers for each.
     They are rule, key (by number, from one), cost, 1 if its refusal binds, and a mark. No two asks of
     a decision have the same key. A correction is `CORRECT`, 1, rule, key, what to charge more, or less,
-    and two marks that say what was charged. A lease is `LEASE`, 1, rule, key, and six numbers:
+    and two marks that say what was charged. A lease is `LEASE`, 1, rule, key, and seven numbers:
     `main.lua` names them.
 
 The answer is MessagePack, one list of numbers. First is the time. For each ask of a decision follow
@@ -21,27 +21,59 @@ its state and what the rule's kind tells; for each correction what moved and the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 
 import msgspec
 
-_ALGORITHMS = {"bucket": "1", "window": "2 or kind == 3", "log": "4", "slots": "5", "sketch": "6"}
-"""Files, and the kinds of rules they are of; they run when a call first needs more than a word's decision."""
+from ratelimit.algorithms import ALGORITHMS, Algorithm
+from ratelimit.core.algorithms.rule import KNOWN
+
+_PLACE = re.compile(r"^( *)--< (\w+)\n", re.MULTILINE)
+_PART = re.compile(r"^--> (\w+)\n", re.MULTILINE)
+_FIRST_BLOCK = min(record.kind for record in ALGORITHMS.values() if record.state == "block")
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def _text() -> bytes:
-    folder = files("ratelimit.stores.redis.decision") / "scripts"
-    parts = [(folder / "head.lua").read_text(), "function begin(kind)", (folder / "begin.lua").read_text()]
-    for name, kinds in _ALGORITHMS.items():
-        parts += [f"if kind == {kinds} then", (folder / f"{name}.lua").read_text(), "end"]
-    parts += [
-        "return algorithms[kind]\nend",
-        (folder / "main.lua").read_text(),
-    ]
-    return "\n".join(parts).encode()
+@cache
+def _file(name: str) -> str:
+    return (files("ratelimit.stores.redis.decision") / "scripts" / f"{name}.lua").read_text()
+
+
+def parts_of(script: str) -> Mapping[str, str]:
+    """Return an algorithm's text by part; what stands before the first is about it."""
+    pieces = _PART.split(_file(script))
+    return dict(zip(pieces[1::2], pieces[2::2], strict=True))
+
+
+def assembled(records: Sequence[Algorithm]) -> str:
+    """Return the script for these algorithms: each part of each in its place."""
+    kinds: dict[str, list[int]] = {}
+    for record in records:
+        if record.script is not None:
+            kinds.setdefault(record.script, []).append(record.kind)
+
+    def branches(part: str, indent: str = "") -> str:
+        text, word = "", "if"
+        for script, numbers in kinds.items():
+            if part in (parts := parts_of(script)):
+                condition = " or ".join(f"kind == {number}" for number in sorted(numbers))
+                body = "".join(
+                    f"{indent}  {line}\n" if line else "\n" for line in parts[part].strip().split("\n")
+                )
+                text += f"{indent}{word} {condition} then\n{body}"
+                word = "elseif"
+        return f"{text}{indent}end\n" if text else ""
+
+    once = "\n".join(parts_of(script).get("once", "").strip() for script in kinds)
+    main = _PLACE.sub(lambda found: branches(found[2], found[1]), _file("main"))
+    constants = f"local BLOCKS = {_FIRST_BLOCK}  -- kinds from here on have more than a word as state\n"
+    begin = "begin = function(kind)\n" + _file("begin") + branches("seldom")
+    known = "return algorithms[kind] or error('no algorithm ' .. kind)\nend"
+    return "\n".join([_file("head"), constants, once, begin, known, main])
 
 
 def spread(values: Sequence[object]) -> bytes:
@@ -50,7 +82,9 @@ def spread(values: Sequence[object]) -> bytes:
     return _encode(values)[1 if count < 16 else 3 if count < 65_536 else 5 :]
 
 
-SCRIPT = _text()
+SCRIPTED = frozenset(name for name in KNOWN if ALGORITHMS[name].script is not None)
+"""Algorithms that the script decides, and this host reads the answers of."""
+SCRIPT = assembled(list(ALGORITHMS.values())).encode()
 """The script's text."""
 DIGEST = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
 """What the server knows it by."""

@@ -6,14 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ratelimit.algorithms import IN_WORDS
 from ratelimit.core.decision.engine import MAX_COST
 from ratelimit.core.redis.remote import used
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.protocols import Asking, Planned
-
-WORDS = frozenset({"token-bucket", "fixed-window", "sliding-window"})
-"""Algorithms that go into debt; a log of more than its quota would be one of charges that no caller made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Transfer:
         if self.costs is None:
             return [used(outcome, index) for index in range(len(outcome))]
         return [
-            cost * self.times if rule.algorithm in WORDS and outcome.remaining(index) < cost else 0
+            cost * self.times if rule.algorithm in IN_WORDS and outcome.remaining(index) < cost else 0
             for index, (cost, rule) in enumerate(zip(self.costs, self.plan.core.rules, strict=True))
         ]
 

@@ -8,13 +8,67 @@
 -- arrival time is kept as far ahead of now as if all of them came now. Let V be the arrival
 -- time of what was really used, and S the units out: arrival >= V + S * interval always holds.
 -- So the user of a leased unit finds the room for it that the bucket's own rule asks for.
---
--- Here is what few calls need: leases, corrections, and clocks that stepped back.
+
+--> once
+
+-- A bucket's word: its arrival time, and leases behind it (see bucket.lua).
+local BUCKET_FORM, BUCKET_SIZE = '<I7I2', 9
+local TENANT, TENANT_SIZE = '<I7I7I4', 18
+
+local function bucket_of(number)
+  local word = words[number]
+  if word then return word end
+  local text = text_of(number)
+  if not text or #text < BUCKET_SIZE or (#text - BUCKET_SIZE) % TENANT_SIZE ~= 0 then
+    word = { 0, 0, 0, false, BUCKET_FORM, 0, 0, 0, 0 }
+  else
+    local us, ticks = unpack_bytes(BUCKET_FORM, text)
+    word = { us, ticks, 0, false, BUCKET_FORM, 0, 0, 0, 0 }
+    if #text > BUCKET_SIZE then
+      word.leases = {}
+      for at = BUCKET_SIZE + 1, #text, TENANT_SIZE do
+        local tenant, expires, units = unpack_bytes(TENANT, text, at)
+        word.leases[#word.leases + 1] = { tenant, expires, units }
+      end
+    end
+  end
+  words[number] = word
+  return word
+end
+
+-- The interval times a number of units.
+local function span(rule, units)
+  local ticks = rule[4] * units
+  return rule[3] * units + floor(ticks / TICKS), ticks % TICKS
+end
+
+--> ask
+
+local word = bucket_of(number)
+if not word.leases and word[1] < now + STEP + rule[7] then
+  local us, ticks = now, 0
+  if word[1] >= now then us, ticks = word[1], word[2] end
+  if cost == 1 then
+    us, ticks = us + rule[3], ticks + rule[4]
+  else
+    local more_us, more_ticks = span(rule, cost)
+    us, ticks = us + more_us, ticks + more_ticks
+  end
+  if ticks >= TICKS then us, ticks = us + 1, ticks - TICKS end
+  word[6], word[7], word[9] = us, ticks, us
+  local full_us = now + rule[5]
+  has_room = cost <= rule[2] and (us < full_us or (us == full_us and ticks <= rule[6]))
+  ask = word
+end
+
+--> seldom
+
+-- What few calls need: leases, corrections, and clocks that stepped back.
 
 local MOST_OUT = 4294967295  -- units of a lease, in four bytes
 
 local bucket = {}
-algorithms[BUCKET] = bucket
+algorithms[kind] = bucket
 
 local function is_after(us, ticks, other_us, other_ticks)
   return us > other_us or (us == other_us and ticks > other_ticks)
@@ -87,18 +141,18 @@ local function with_leases(rule, leases, us, ticks)
   return us, ticks, running, units
 end
 
+local function packed(leases)
+  local texts = {}
+  for i = 1, #leases do texts[i] = pack(TENANT, leases[i][1], leases[i][2], leases[i][3]) end
+  return table.concat(texts)
+end
+
 local function put_bucket(word, us, ticks, leases)
   local until_us = us
   if leases and #leases == 0 then leases = nil end
   for i = 1, leases and #leases or 0 do until_us = max(until_us, leases[i][2]) end
-  word.leases = leases
+  word.leases, word.behind = leases, leases and packed(leases)
   put_word(word, us, ticks, 0, until_us)
-end
-
-function bucket.packed(leases)
-  local texts = {}
-  for i = 1, #leases do texts[i] = pack(TENANT, leases[i][1], leases[i][2], leases[i][3]) end
-  return table.concat(texts)
 end
 
 -- What decides a bucket with leases, or after a clock step. What is read may not be what is told:

@@ -9,6 +9,8 @@
 -- names a record of the log before, and must not find another charge under that number. They
 -- follow from the time in tenths of a millisecond, which no log's records outrun, and take five bytes.
 
+--> seldom
+
 local RECORD, RECORD_SIZE = '<I7I5', 12
 local MOST_RECORDS = 20000  -- of any rule, and those that settling adds
 
@@ -79,7 +81,7 @@ local function append(rule, key, log, cost)
   return number
 end
 
-algorithms[4] = {
+algorithms[kind] = {
   check = function(rule, ask)
     local log = open_log(rule, KEYS[ask.key])
     -- After a clock step, once: it must not have to be believed again.

@@ -1,14 +1,14 @@
 -- Items: an operation, how many asks, and five numbers an ask. They are its rule, its key and its cost.
 -- A decision adds whether a refusal binds and a mark of the rule's own, a correction two marks. A lease
--- has eight. The first are its rule, its key, the units wanted, what part of the room may be had at
--- most. The rest are the units kept and returned, their mark, and how long it runs. The mark is the
--- window, or until when the last answer said they run.
+-- has nine. The first are its rule, its key, the units wanted, what part of the room may be had at
+-- most. Then come the units kept and returned, their mark, how long it runs, and the second mark of a
+-- correction. The mark is the window, or until when the last answer said they run.
 
 local first_item, last = RULES + given[3], #given
 
 local only_words = true
 for i = RULES, first_item - 1 do
-  only_words = only_words and given[i][1] <= SLIDING
+  only_words = only_words and given[i][1] < BLOCKS
 end
 if only_words and #KEYS > 0 and first_item > RULES then texts = call('MGET', unpack(KEYS)) end
 
@@ -23,9 +23,9 @@ while at <= last do
     local algorithm = algorithms[rule[1]] or begin(rule[1])
     algorithm.lease(rule, {
       key = given[at + 1], want = given[at + 2], divisor = given[at + 3], kept = given[at + 4],
-      returned = given[at + 5], mark = given[at + 6], horizon = given[at + 7],
+      returned = given[at + 5], mark = given[at + 6], horizon = given[at + 7], mark2 = given[at + 8],
     })
-    at = at + 8
+    at = at + 9
   elseif operation == CORRECT then
     local rule = given[RULES + given[at]]
     local algorithm = algorithms[rule[1]] or begin(rule[1])
@@ -40,38 +40,7 @@ while at <= last do
       local rule, number, cost = given[RULES + given[at]], given[at + 1], given[at + 2]
       local kind = rule[1]
       local ask, has_room
-      if kind == BUCKET then
-        local word = bucket_of(number)
-        if not word.leases and word[1] < now + STEP + rule[7] then
-          local us, ticks = now, 0
-          if word[1] >= now then us, ticks = word[1], word[2] end
-          if cost == 1 then
-            us, ticks = us + rule[3], ticks + rule[4]
-          else
-            local more_us, more_ticks = span(rule, cost)
-            us, ticks = us + more_us, ticks + more_ticks
-          end
-          if ticks >= TICKS then us, ticks = us + 1, ticks - TICKS end
-          word[6], word[7], word[9] = us, ticks, us
-          local full_us = now + rule[5]
-          has_room = cost <= rule[2] and (us < full_us or (us == full_us and ticks <= rule[6]))
-          ask = word
-        end
-      elseif kind == FIXED then
-        ask = word_of(number, FIXED_FORM, FIXED_SIZE)
-        local ends, used = fixed_roll(rule, ask)
-        used = used + cost
-        ask[6], ask[7], ask[9] = ends / 1000000, used, ends
-        has_room = used <= rule[2]
-      elseif kind == SLIDING then
-        ask = word_of(number, SLIDING_FORM, SLIDING_SIZE)
-        local window, before, current, elapsed = sliding_roll(rule, ask)
-        current = current + cost
-        ask[6], ask[7], ask[8], ask[9] = window, before, current, (window + 2) * rule[3]
-        local room = rule[2] - current
-        has_room = room >= 0
-          and (before == 0 or is_product_within(before, rule[3] - elapsed, room, rule[3]))
-      end
+      --< ask
       if not ask then
         ask = {
           algorithm = algorithms[kind] or begin(kind), key = number, cost = cost, mark = given[at + 4],
@@ -107,7 +76,7 @@ while at <= last do
       end
       if algorithm then word = ask.word end
       said[saying + 1] = state
-      if kind > SLIDING then
+      if kind >= BLOCKS then
         said[saying + 2], said[saying + 3], said[saying + 4] = ask.remaining, ask.reset, ask.retry
         said[saying + 5], said[saying + 6] = ask.mark, ask.is_charged and 1 or 0
         said[saying + 7] = ask.ends and ask.ends / 1000000 or 0
@@ -115,28 +84,14 @@ while at <= last do
       else
         said[saying + 2], said[saying + 3] = word[1], word[2]
         saying = saying + 3
-        if kind == FIXED then
-          saying = saying + 1
-          said[saying] = word[6]
-        elseif kind == SLIDING then
-          said[saying + 1], said[saying + 2] = word[3], word[6]
-          saying = saying + 2
-        end
+        --< tell
       end
       -- Of a window that is not charged, what is left of it counts on though it was not asked for.
       if is_kept then
         if algorithm then
           if algorithm.keep then algorithm.keep(rule, ask) end
-        elseif kind == FIXED then
-          local used = word[7] - cost
-          if used > 0 and word[6] ~= word[1] then
-            word[1], word[2], word[4] = word[6], used, word[9]
-          end
-        elseif kind == SLIDING then
-          local current = word[8] - cost
-          if (word[7] > 0 or current > 0) and word[6] ~= word[1] then
-            word[1], word[2], word[3], word[4] = word[6], word[7], current, word[9]
-          end
+        else
+          --< keep
         end
       end
       at = at + 5
@@ -148,7 +103,7 @@ for number = 1, #KEYS do
   local word = words[number]
   if word and word[4] then
     local text = pack(word[5], word[1], word[2], word[3])
-    if word.leases then text = text .. algorithms[BUCKET].packed(word.leases) end
+    if word.behind then text = text .. word.behind end
     call('SET', KEYS[number], text, 'PX', ttl_of(word[4]))
   end
 end

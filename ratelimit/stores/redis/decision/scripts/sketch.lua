@@ -1,6 +1,8 @@
 -- Distinct count: a bitmap behind the end of its window and the number of bits set.
 -- rule: kind, units, period in us, starts (or false)
 
+--> seldom
+
 local HEAD, HEAD_SIZE = '<I5I4', 9
 
 local function open_sketch(rule, key)
@@ -18,7 +20,7 @@ local function open_sketch(rule, key)
   return ends, 0, false
 end
 
-algorithms[6] = {
+algorithms[kind] = {
   check = function(rule, ask)
     local ends, members, is_kept = open_sketch(rule, KEYS[ask.key])
     ask.ends, ask.members, ask.is_kept = ends, members, is_kept

@@ -1,6 +1,8 @@
 -- Concurrency: a sorted set of the holders of slots, by until when; holders that live renew in time.
 -- rule: kind, units, lease in us
 
+--> seldom
+
 local function slot(mark, number)
   return pack('<I7I7I2', worker, mark, number)
 end
@@ -18,7 +20,7 @@ local function used_slots(key)
   return call('ZCARD', key)
 end
 
-algorithms[5] = {
+algorithms[kind] = {
   check = function(rule, ask)
     local used = used_slots(KEYS[ask.key])
     ask.remaining = max(rule[2] - used, 0)

@@ -9,10 +9,11 @@ nothing is rounded before it is compared.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from tests.support.reference.reading import DEEP_NS, shortest_wait
-from tests.support.reference.window import corrected
+from ratelimit.reference.reading import DEEP_NS, Asked, shortest_wait
+from ratelimit.reference.rule import RuleSpec
+from ratelimit.reference.window import corrected
 
 
 class Pair(NamedTuple):
@@ -31,6 +32,11 @@ class SlidingWindow:
     period_ns: int
     counted: int
     """The most that corrections count in one window: the quota, and the debt beyond it."""
+
+    @classmethod
+    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+        """Return the algorithm with a rule's numbers."""
+        return cls(spec.quota, spec.period_ns, spec.most_counted)
 
     @property
     def ceiling(self) -> int:

@@ -12,8 +12,10 @@ never faster than nominal.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
-from tests.support.reference.reading import DEEP_NS, ceiling_division
+from ratelimit.reference.reading import DEEP_NS, Asked, ceiling_division
+from ratelimit.reference.rule import RuleSpec
 
 TICKS = 16
 """Ticks in a nanosecond."""
@@ -30,6 +32,11 @@ class TokenBucket:
     period_ns: int
     burst: int
     counted: int
+
+    @classmethod
+    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+        """Return the algorithm with a rule's numbers."""
+        return cls(spec.quota, spec.period_ns, spec.most, spec.most_counted)
 
     @property
     def interval(self) -> int:

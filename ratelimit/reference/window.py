@@ -1,6 +1,6 @@
 """Fixed windows: a count that starts anew at each window's beginning.
 
-Windows are aligned to the Unix epoch, or begin at the instants of a calendar.
+Windows are aligned to the Unix epoch, follow a calendar, or begin at an offset of each key's own.
 Over any interval as long as a window up to twice the quota can pass. That is the whole of
 it at the end of one window, and again at the beginning of the next.
 """
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from tests.support.reference.reading import DEEP_NS
+from ratelimit.reference.hashing import key_hash, mix
+from ratelimit.reference.reading import DEEP_NS, NANOSECONDS, Asked
+from ratelimit.reference.rule import RuleSpec
 
 
 class Count(NamedTuple):
@@ -29,6 +31,11 @@ class FixedWindow:
     period_ns: int
     counted: int
     calendar: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+        """Return the algorithm with a rule's numbers."""
+        return cls(spec.quota, spec.period_ns, spec.most_counted, spec.calendar)
 
     @property
     def ceiling(self) -> int:
@@ -101,6 +108,27 @@ class FixedWindow:
         if units == count.units:
             return state, receipt, 0
         return Count(count.start_ns, units), count.start_ns, units - count.units
+
+
+@dataclass(frozen=True)
+class StaggeredWindow(FixedWindow):
+    """Fixed windows that begin at each key's own offset, so that not all callers come back at once.
+
+    The offset is whole seconds below the period, and follows from the hash of the key.
+    """
+
+    offset_ns: int = 0
+
+    @classmethod
+    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+        """Return the algorithm with a rule's numbers, for one key."""
+        scrambled = mix(key_hash(asked.hash_key, spec.salt, asked.identities))
+        offset_ns = (scrambled >> 32) * (spec.period_ns // NANOSECONDS) // 2**32 * NANOSECONDS
+        return cls(spec.quota, spec.period_ns, spec.most_counted, None, offset_ns)
+
+    def start(self, now_ns: int) -> int:
+        """Return the beginning of the key's window `now_ns` lies in."""
+        return (now_ns - self.offset_ns) // self.period_ns * self.period_ns + self.offset_ns
 
 
 def corrected(units: int, correction: int, most: int) -> int:

@@ -9,25 +9,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
 from typing import Any
 
+from ratelimit.algorithms import ALGORITHMS
 from ratelimit.errors import UsageError
-from tests.support.reference.bucket import TokenBucket
-from tests.support.reference.distinct import Distinct
-from tests.support.reference.log import SlidingLog
-from tests.support.reference.reading import Algorithm
-from tests.support.reference.sliding import SlidingWindow
-from tests.support.reference.slots import Concurrency
-from tests.support.reference.window import FixedWindow
-from tests.support.rule import RuleSpec
+from ratelimit.reference.hashing import key_hash, mix
+from ratelimit.reference.reading import Algorithm, Asked
+from ratelimit.reference.rule import RuleSpec
 
 ABSENT = -1
 LARGEST_COST = 2**31 - 1
 SKIPPED, ALLOWED, REFUSED, REFUSED_IN_SHADOW = range(4)
 
 Key = tuple[int, ...]
+
+
+@cache
+def class_of(algorithm: str) -> type[Algorithm]:
+    """Return an algorithm's class."""
+    module, name = ALGORITHMS[algorithm].reference.split(".")
+    found: type[Algorithm] = getattr(import_module(f"ratelimit.reference.{module}"), name)
+    return found
+
+
+def enforced_by_hash(hash_key: bytes) -> Callable[[RuleSpec, Key], bool]:
+    """Return what says whether a key is in the enforced share of a rule: the same keys in all stores."""
+
+    def is_enforced(spec: RuleSpec, key: Key) -> bool:
+        scrambled = mix(key_hash(hash_key, spec.salt, key)) % 2**32
+        return scrambled < spec.enforced_ppm * 2**32 // 1_000_000
+
+    return is_enforced
 
 
 def wholly_enforced(spec: RuleSpec, key: Key) -> bool:
@@ -41,12 +57,16 @@ class ReferenceTable:
 
     epoch_ns: int
     worker: int = 0
-    states: dict[Key, Any] = field(default_factory=dict)
+    states: MutableMapping[Key, Any] = field(default_factory=dict)
     last_seen_ns: dict[int, int] = field(default_factory=dict)
+    hash_key: bytes = bytes(range(16))
+
+    def __post_init__(self) -> None:
+        self.last_seen_ns.setdefault(self.worker, self.epoch_ns)
 
     def attached(self, worker: int) -> ReferenceTable:
         """Return the same table as another worker process sees it."""
-        return ReferenceTable(self.epoch_ns, worker, self.states, self.last_seen_ns)
+        return ReferenceTable(self.epoch_ns, worker, self.states, self.last_seen_ns, self.hash_key)
 
     def heartbeat(self, now_ns: int) -> None:
         """Record a sign of life of this worker."""
@@ -54,7 +74,7 @@ class ReferenceTable:
 
 
 class ReferencePlan:
-    """The rules of one kind of request. Overriding `algorithm` makes a variant (see `mutation/`)."""
+    """The rules of one kind of request. Overriding `algorithm` makes a variant (as tests do)."""
 
     def __init__(
         self,
@@ -72,25 +92,9 @@ class ReferencePlan:
         self.cost_positions = tuple(cost_positions) if cost_positions is not None else (-1,) * len(self.rules)
         self.enforced = enforced
 
-    def algorithm(self, spec: RuleSpec, member: int) -> Algorithm:
+    def algorithm(self, spec: RuleSpec, asked: Asked) -> Algorithm:
         """Return the algorithm a rule names."""
-        match spec.algorithm:
-            case "token-bucket":
-                return TokenBucket(spec.quota, spec.period_ns, spec.most, spec.most_counted)
-            case "fixed-window":
-                return FixedWindow(spec.quota, spec.period_ns, spec.most_counted, spec.calendar)
-            case "sliding-window":
-                return SlidingWindow(spec.quota, spec.period_ns, spec.most_counted)
-            case "sliding-log":
-                return SlidingLog(spec.quota, spec.period_ns, spec.most_counted)
-            case "distinct":
-                return Distinct(spec.quota, spec.period_ns, member)
-            case "concurrency":
-                self.table.last_seen_ns.setdefault(self.table.worker, self.table.epoch_ns)
-                return Concurrency(
-                    spec.quota, spec.lease_ns, self.table.last_seen_ns.__getitem__, self.table.worker
-                )
-        raise ValueError(spec.algorithm)
+        return class_of(spec.algorithm).of(spec, asked)
 
     def decide(
         self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None
@@ -117,7 +121,9 @@ class ReferencePlan:
             if ABSENT in key:
                 lines.append(Line(self.table, spec, None, key, cost, now_ns))
                 continue
-            line = Line(self.table, spec, self.algorithm(spec, member), (spec.salt, *key), cost, now_ns)
+            table = self.table
+            asked = Asked(key, member, table.hash_key, table.worker, table.last_seen_ns)
+            line = Line(table, spec, self.algorithm(spec, asked), (spec.salt, *key), cost, now_ns)
             line.check(binds=not spec.shadow and self.enforced(spec, key))
             lines.append(line)
         return ReferenceOutcome(lines)
@@ -242,7 +248,30 @@ class ReferenceOutcome:
         return self.lines[index].state
 
     def remaining(self, index: int) -> int:
-        return self.lines[index].remaining
+        line = self.lines[index]
+        return line.spec.quota if line.state == SKIPPED else line.remaining
+
+    def cost(self, index: int) -> int:
+        return self.lines[index].cost
+
+    def key(self, index: int) -> int:
+        """Return the number that names the counter of one rule."""
+        line = self.lines[index]
+        return key_hash(line.table.hash_key, line.spec.salt, line.key[1:] if line.algorithm else line.key)
+
+    def ratelimit_field(self, labels: Sequence[bytes]) -> bytes:
+        """Return the value of the RateLimit field: no time for slots, which no clock frees."""
+        return b", ".join(
+            b"%b;r=%d" % (label, line.remaining)
+            + (b"" if line.spec.algorithm == "concurrency" else b";t=%d" % -(-line.reset_after_ns // 10**9))
+            for label, line in zip(labels, self.lines, strict=True)
+            if label and line.state != SKIPPED
+        )
+
+    @property
+    def holds_slots(self) -> bool:
+        """Whether something is held until `release`."""
+        return any(line.spec.algorithm == "concurrency" and line.live > 0 for line in self.lines)
 
     def retry_after_ns(self, index: int) -> int:
         return self.lines[index].retry_after_ns

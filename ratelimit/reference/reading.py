@@ -6,8 +6,10 @@ that it is handed and hands back; `None` is the state of a key never seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, MutableMapping
+from typing import Any, NamedTuple, Protocol, Self
+
+from ratelimit.reference.rule import RuleSpec
 
 NANOSECONDS = 1_000_000_000
 DEEP_NS = 60 * NANOSECONDS
@@ -19,8 +21,26 @@ FOREVER_NS = 2**64
 """Longer than any wait: five centuries."""
 
 
+class Asked(NamedTuple):
+    """What a rule is asked about, and by which worker; few algorithms look at any of it."""
+
+    identities: tuple[int, ...] = ()
+    """Those in the counter's key."""
+    member: int = -1
+    """The identity that is counted, where identities are."""
+    hash_key: bytes = bytes(range(16))
+    worker: int = 0
+    last_seen_ns: MutableMapping[int, int] = {}  # noqa: RUF012  (never changed)
+    """By worker when it last gave a sign of life."""
+
+
 class Algorithm(Protocol):
     """One way of counting. `now_ns` is an argument everywhere; costs are whole units."""
+
+    @classmethod
+    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+        """Return the algorithm with a rule's numbers."""
+        ...
 
     @property
     def ceiling(self) -> int:

@@ -8,9 +8,10 @@ memory for each charge.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from tests.support.reference.reading import DEEP_NS, shortest_wait
+from ratelimit.reference.reading import DEEP_NS, Asked, shortest_wait
+from ratelimit.reference.rule import RuleSpec
 
 
 class Record(NamedTuple):
@@ -31,6 +32,11 @@ class SlidingLog:
     quota: int
     period_ns: int
     counted: int
+
+    @classmethod
+    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+        """Return the algorithm with a rule's numbers."""
+        return cls(spec.quota, spec.period_ns, spec.most_counted)
 
     @property
     def ceiling(self) -> int:

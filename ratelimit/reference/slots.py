@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from tests.support.reference.reading import NANOSECONDS
+from ratelimit.reference.reading import NANOSECONDS, Asked
+from ratelimit.reference.rule import RuleSpec
 
 
 class Slot(NamedTuple):
@@ -37,6 +38,11 @@ class Concurrency:
     lease_ns: int
     last_seen_ns: Callable[[int], int]
     worker: int
+
+    @classmethod
+    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+        """Return the algorithm with a rule's numbers."""
+        return cls(spec.quota, spec.lease_ns, asked.last_seen_ns.__getitem__, asked.worker)
 
     @property
     def ceiling(self) -> int:

@@ -12,9 +12,10 @@ one it knows. Its error has one side:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from tests.support.reference.reading import DEEP_NS
+from ratelimit.reference.reading import DEEP_NS, Asked
+from ratelimit.reference.rule import RuleSpec
 
 
 class Seen(NamedTuple):
@@ -31,6 +32,11 @@ class Distinct:
     quota: int
     period_ns: int
     member: int
+
+    @classmethod
+    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+        """Return the algorithm with a rule's numbers."""
+        return cls(spec.quota, spec.period_ns, asked.member)
 
     @property
     def ceiling(self) -> int:

@@ -1,0 +1,203 @@
+"""Algorithms of limits, one record each, from which the rest of the library is indexed.
+
+The compiled core takes the number of its kind from the record (`core/algorithms/rule`). Redis' script takes
+its text, the policy its bounds, a store its name, the specification its class, the documentation its rows.
+docs/extending.md says how to write another algorithm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+AlgorithmName = Literal[
+    "token-bucket",
+    "sliding-window",
+    "fixed-window",
+    "staggered-window",
+    "sliding-log",
+    "concurrency",
+    "distinct",
+]
+Counted = Literal["units", "slots", "members"]
+
+MOST_COST = 2**31 - 1
+LARGEST_BLOCK = 4096
+"""Units, slots or members of an algorithm that remembers each."""
+LONGEST_REFILL_TICKS = 2**61
+TICKS_PER_NS = 16
+SECOND_NS = 1_000_000_000
+_NUMBERED_S = 2**29
+"""Sliding windows are numbered for 17 years from the table's epoch."""
+_COUNT = 2**35
+"""A window's end leaves 35 bits of a word to its count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """What is known of one algorithm wherever it is used."""
+
+    kind: int
+    """Its number in memory and in a server; the ranges of these are in `core/memory/entries.pxd`."""
+    state: Literal["word", "block"]
+    """Whether 64 bits hold its state. Only such limits are leased, or charged with what others used."""
+    counts: Counted
+    """Units, or what is taken and given back whole."""
+    script: str | None
+    """Its file in `stores/redis/decision/scripts`; None where no server decides it."""
+    reference: str
+    """Its class in the package `ratelimit.reference`, as `module.Class`."""
+    is_at_once: bool
+    """Whether a whole quota may come back at one instant; else it does bit by bit."""
+    largest_quota: Callable[[int], int]
+    """Returns the most units of a period, in ns."""
+    largest_debt: Callable[[int, int, int], int]
+    """Returns the most units beyond the burst that corrections can count, of a period, quota and burst."""
+    choice: tuple[str, str]
+    """In docs/policy.md: never more than this, and what it is good for."""
+    bounds: tuple[str, str, str, str]
+    """In docs/algorithms.md: over any interval, at one instant, the state a key has, what it is used for."""
+    written: str = ""
+    """The key that implies it, where `algorithm` does not name it."""
+
+
+def interval_ticks(period_ns: int, quota: int) -> int:
+    """Return the ticks from one unit of a token bucket to the next, rounded up."""
+    return -(-TICKS_PER_NS * period_ns // quota)
+
+
+def pair_bits(period_ns: int) -> int:
+    """Return the bits of each of two counts that share a word with their window's number."""
+    period_s, number_bits = max(1, period_ns // SECOND_NS), 1
+    while number_bits < 30 and period_s << number_bits < 2 * _NUMBERED_S:
+        number_bits += 1
+    return (64 - number_bits) // 2
+
+
+def _of_a_block(*_: int) -> int:
+    return LARGEST_BLOCK
+
+
+def _unbounded(*_: int) -> int:
+    return MOST_COST
+
+
+ALGORITHMS: Mapping[str, Algorithm] = {
+    "token-bucket": Algorithm(
+        kind=1,
+        state="word",
+        counts="units",
+        script="bucket",
+        reference="bucket.TokenBucket",
+        is_at_once=False,
+        largest_quota=lambda period_ns: max(0, period_ns),  # a nanosecond or more for each unit
+        largest_debt=lambda period_ns, quota, burst: (
+            2 * LONGEST_REFILL_TICKS // interval_ticks(period_ns, quota) - burst
+        ),
+        choice=(
+            "`burst` at one instant; `burst` + *N* · *t* / *W* in any time *t*",
+            "almost everything; smooth, no windows to wait for",
+        ),
+        bounds=("≤ B + ⌊r·L⌋ for *every* length L", "≤ B", "16 bytes", "nearly everything"),
+    ),
+    "sliding-window": Algorithm(
+        kind=6,
+        state="word",
+        counts="units",
+        script="sliding",
+        reference="sliding.SlidingWindow",
+        is_at_once=False,
+        largest_quota=lambda period_ns: 2 ** (pair_bits(period_ns) - 1) - 1,  # a debt doubles it
+        largest_debt=lambda period_ns, quota, burst: 2 ** pair_bits(period_ns) - 1 - quota,
+        choice=(
+            "*N* in each aligned window, less than 2 *N* in any span of *W*",
+            "quotas with a period people talk about",
+        ),
+        bounds=("< 2 N; each aligned window ≤ N", "≤ N", "16 bytes", '"N a minute" as people read it'),
+    ),
+    "fixed-window": Algorithm(
+        kind=3,
+        state="word",
+        counts="units",
+        script="fixed",
+        reference="window.FixedWindow",
+        is_at_once=True,
+        largest_quota=lambda period_ns: _COUNT // 2 - 1,  # a debt doubles it
+        largest_debt=lambda period_ns, quota, burst: _COUNT - 1 - quota,
+        choice=(
+            "*N* in each aligned window, at most 2 *N* in any span of *W*",
+            "sold quotas, calendar periods",
+        ),
+        bounds=("≤ 2 N; each aligned window ≤ N", "≤ N", "16 bytes", "quotas sold by the day or month"),
+    ),
+    "staggered-window": Algorithm(
+        kind=4,
+        state="word",
+        counts="units",
+        script="fixed",
+        reference="window.StaggeredWindow",
+        is_at_once=True,
+        largest_quota=lambda period_ns: _COUNT // 2 - 1,
+        largest_debt=lambda period_ns, quota, burst: _COUNT - 1 - quota,
+        choice=(
+            "*N* in each of the key's own windows, at most 2 *N* in any span of *W*",
+            "the same, without all callers coming back at the full hour",
+        ),
+        bounds=("≤ 2 N; each of the key's windows ≤ N", "≤ N", "16 bytes", "quotas of many callers"),
+    ),
+    "sliding-log": Algorithm(
+        kind=8,
+        state="block",
+        counts="units",
+        script="log",
+        reference="log.SlidingLog",
+        is_at_once=True,
+        largest_quota=_of_a_block,
+        largest_debt=_unbounded,
+        choice=("*N* in any span of *W*, exactly; *N* at most 4096", "small limits that must be exact"),
+        bounds=("≤ N, exactly", "≤ N", "16 bytes a record, up to 4,096", "few, dear operations"),
+    ),
+    "concurrency": Algorithm(
+        kind=10,
+        state="block",
+        counts="slots",
+        script="slots",
+        reference="slots.Concurrency",
+        is_at_once=False,
+        largest_quota=_of_a_block,
+        largest_debt=_unbounded,
+        choice=("`concurrent` in flight, at most 4096", "what holds a worker or a GPU"),
+        bounds=("–", "≤ N in flight", "8 bytes a slot", "work that holds something"),
+        written="concurrent",
+    ),
+    "distinct": Algorithm(
+        kind=11,
+        state="block",
+        counts="members",
+        script="sketch",
+        reference="distinct.Distinct",
+        is_at_once=True,
+        largest_quota=_of_a_block,
+        largest_debt=_unbounded,
+        choice=(
+            "*N* different values in each aligned window, rarely a few more; at most 4096",
+            '"at most 40 networks a day"',
+        ),
+        bounds=(
+            "≥ N and about N(1 + 1/32) members",
+            "–",
+            "2 bytes a member",
+            '"at most 40 networks an account and day"',
+        ),
+        written="distinct",
+    ),
+}
+"""By the name that a policy has; in the order of docs/algorithms.md."""
+
+DEFAULT: AlgorithmName = "token-bucket"
+"""The algorithm of a limit that names none."""
+IN_WORDS = frozenset(name for name, record in ALGORITHMS.items() if record.state == "word")
+"""Algorithms that go into debt, can be leased, and count on elsewhere."""
+OF_UNITS = frozenset(name for name, record in ALGORITHMS.items() if record.counts == "units")
+"""Algorithms that count amounts, which can be settled."""
