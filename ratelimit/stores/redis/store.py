@@ -148,6 +148,9 @@ class RedisStore:
     def heartbeat(self, now_ns: int) -> None:
         """Say to the host's other workers that this one lives, and whether it does without the server."""
         self.embedded.table.heartbeat(now_ns, is_away=self.is_away)
+        orphans = self.table.take_orphans()
+        if orphans:
+            self.tally.forgot(orphans)
         elapsed_ns, self._beaten_ns = now_ns - self._beaten_ns, now_ns
         if self.is_away and 0 < elapsed_ns < LONGEST_BEAT_NS:
             self.tally.away(elapsed_ns)
@@ -245,7 +248,7 @@ class RedisStore:
 
     @property
     def share(self) -> float:
-        """This worker's fair share of every limit while the server is away."""
+        """This host's share of every limit while the server is away."""
         return self.fair_share.share
 
     @property
@@ -258,10 +261,6 @@ class RedisStore:
         """Leases as plans use them."""
         return self.lease_client
 
-    def made_from_leases(self) -> int:
-        """Return how many decisions were made from leases since this was last asked."""
-        return 0 if self.lease_client is None else self.lease_client.made()
-
     def decide_here(
         self,
         plan: RedisPlan,
@@ -272,19 +271,20 @@ class RedisStore:
         *,
         commit: bool,
     ) -> Outcome:
-        """Decide from this worker's share, and tell the listener why the server could not."""
+        """Decide from this host's share, and tell the listener why the server could not."""
         if self.listener is not None:
             self.listener(error)
         return self.local_fallback.decide(plan, identities, now_ns, costs, commit=commit)
 
     def decided(self, plan: RedisPlan, outcome: Outcome, *, has_slots: bool) -> None:
-        """Count a decision of the server, and keep up the slots that it holds."""
-        self.fair_share.made += 1
+        """Keep up the slots that a decision of the server holds."""
         if has_slots and outcome.holds_slots:
             self.hold(plan, outcome)
 
     async def _recover(self, batch_client: BatchClient) -> None:
+        self.fair_share.begin_anew()
         await self.fair_share.beat(batch_client)
+        self.embedded.release_seats()  # of workers that ended meanwhile
         await self._examine(batch_client)
         # Last, and nothing is awaited after it: what is charged here meanwhile is handed over, too.
         await self.local_fallback.hand_over(batch_client)
@@ -313,10 +313,11 @@ class RedisStore:
 
     @property
     def state(self) -> dict[str, float]:
-        """What this worker knows of the server: is it away, how many workers are there, what is its share."""
+        """What this host knows of the server: is it away, how many workers and hosts are there, its share."""
         return {
             "is_away": float(self.is_away),
             "workers": float(self.fair_share.workers),
+            "hosts": float(self.fair_share.hosts),
             "share": self.share,
         }
 

@@ -15,7 +15,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from ratelimit.core.memory.atomic cimport Pair
 
 cdef enum:
-    LAYOUT = 3
+    LAYOUT = 4
     BUCKET_ENTRIES = 8     # two adjacent cache lines, which the hardware fetches together
     SHAPES = 512           # distinct window lengths ever seen by this mapping
     SEATS = 32             # worker processes with counters of their own
@@ -50,6 +50,9 @@ cdef struct Header:
     uint64_t nonce           # makes each insertion's pending word unlike any other
     uint64_t block_cursor
     uint64_t page_class[MAX_PAGES]  # 0 free, else size class + 1
+    uint64_t host            # names this memory to a server that many hosts share; 0 until it is asked for
+    uint64_t hosts           # so many share that server, as one of the workers last heard; 0 is not known
+    uint64_t orphans         # counters of ended workers whose use was not handed over to the server
 
 cdef struct Seat:
     uint64_t pid
@@ -57,7 +60,8 @@ cdef struct Seat:
     uint64_t generation      # counts owners; a slot held by an older one has lapsed
     uint64_t heartbeat       # ns since the table's epoch
     uint64_t away            # its generation while its owner does not ask the store's server
-    uint64_t reserved[3]
+    uint64_t owing           # counters whose use its owner will hand over to the server
+    uint64_t reserved[2]
 
 cdef struct Block:
     Pair owner               # tag: key hash (0 free); word: generation 35 bits | expiry 29 bits

@@ -319,14 +319,50 @@ cdef class Table:
             stale = load(&self.arena.seats[i].heartbeat)
             if holder == 0 or stale + 3600 * SECOND <= now:
                 if cas(&self.arena.seats[i].pid, holder, mine):
+                    self.orphan(i)
                     return self.sit(i, since, now)
         # More workers than seats: share one. Shared counters are added to atomically.
         self.take_seat(<int>(mine % SEATS), True)
         return self.seat_number
 
+    cdef void orphan(self, uint64_t i) noexcept nogil:
+        """Count what the last owner of a seat did not hand over, once: two workers may find it dead."""
+        cdef uint64_t owing = load(&self.arena.seats[i].owing)
+        if owing and cas(&self.arena.seats[i].owing, owing, 0):
+            fetch_add(&self.arena.header.orphans, owing)
+
+    def owe(self, counters, /):
+        self.check_open()
+        cdef uint64_t owing = counters
+        if self.has_seat():
+            store(&self.arena.seats[self.seat_number].owing, owing)
+
+    def take_orphans(self):
+        self.check_open()
+        cdef uint64_t orphans = load(&self.arena.header.orphans)
+        return orphans if orphans and cas(&self.arena.header.orphans, orphans, 0) else 0
+
+    def host(self, candidate, /):
+        self.check_open()
+        cdef uint64_t number = candidate
+        cas(&self.arena.header.host, 0, number)
+        return load(&self.arena.header.host)
+
+    @property
+    def hosts(self):
+        self.check_open()
+        return load(&self.arena.header.hosts)
+
+    @hosts.setter
+    def hosts(self, number):
+        self.check_open()
+        cdef uint64_t heard = number
+        store(&self.arena.header.hosts, heard)
+
     def leave(self):
         self.check_open()
         if self.has_seat():
+            store(&self.arena.seats[self.seat_number].owing, 0)
             fetch_add(&self.arena.seats[self.seat_number].generation, 1)  # first, as for the dead
             cas(&self.arena.seats[self.seat_number].pid, self.seat_pid, 0)
         self.seat_number = -1
@@ -347,6 +383,7 @@ cdef class Table:
             if not alive(holder, load(&self.arena.seats[i].start)):
                 # The generation first: slots of the dead lapse before another process takes the seat.
                 fetch_add(&self.arena.seats[i].generation, 1)
+                self.orphan(i)
                 if cas(&self.arena.seats[i].pid, holder, 0):
                     freed += 1
         return freed
