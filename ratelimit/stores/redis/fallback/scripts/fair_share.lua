@@ -15,7 +15,7 @@ for i = 1, #fields, 2 do
   local seen, host, at = 0, -1, 1
   if #fields[i + 1] >= 16 then seen, host, at = struct.unpack('<dd', fields[i + 1]) end
   -- Not a number compares false with everything, and cannot be an index.
-  if not (now - seen <= patience and host >= 0) then
+  if not (now - seen <= patience and host >= 0 and host < 2 ^ 53) then
     redis.call('HDEL', KEYS[1], fields[i])
   elseif fields[i] ~= worker then
     if seen > now then
