@@ -171,3 +171,34 @@ def test_whoever_leaves_frees_its_seat_and_nobody_elses() -> None:
     # The slots it held are free, and so is its seat.
     assert slots(second).decide([], EPOCH).allowed
     assert worker(memory, 103).seat == 0
+
+
+def test_what_a_dead_worker_owed_counts_once() -> None:
+    memory = private(block_bytes=BLOCKS)
+    dead, alive = worker(memory, 10), worker(memory, 11)
+    dead.owe(7)
+    alive.owe(2)
+    assert alive.take_orphans() == 0
+    alive.release_seats(lambda pid, _start: pid == 11)
+    alive.release_seats(lambda pid, _start: pid == 11)
+    assert (alive.take_orphans(), alive.take_orphans()) == (7, 0)
+    alive.leave()  # in order: its store counts what it owes
+    alive.release_seats(lambda pid, _start: False)
+    assert alive.take_orphans() == 0
+
+
+def test_seat_taken_from_a_silent_worker_says_what_that_owed() -> None:
+    memory = private(block_bytes=BLOCKS)
+    worker(memory, 10).owe(3)
+    others = [worker(memory, pid, EPOCH + 2 * 3600 * SECOND) for pid in range(11, 43)]
+    assert sum(each.take_orphans() for each in others) == 3
+
+
+def test_workers_of_one_memory_are_one_host() -> None:
+    memory = private(block_bytes=BLOCKS)
+    one, other = worker(memory, 10), worker(memory, 11)
+    assert one.host(77) == other.host(78) == one.host(79) == 77
+    assert worker(private(block_bytes=BLOCKS), 10).host(78) == 78
+    assert other.hosts == 0
+    one.hosts = 12
+    assert other.hosts == 12
