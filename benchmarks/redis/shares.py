@@ -119,8 +119,10 @@ WAYS: dict[str, tuple[Way, bool]] = {
 MOVES = ("sticky", "spread", "neighbour", "one host")
 
 
-def place_of(move: str, caller: int, is_moved: bool, places: int, per_host: int, chance: random.Random) -> int:
-    """Return where a request of a caller goes. Before they move, most callers are at the first host's first worker."""
+def place_of(
+    move: str, caller: int, is_moved: bool, places: int, per_host: int, chance: random.Random
+) -> int:
+    """Return where a request of a caller goes: before they move, most are at the first host's first worker."""
     hosts = places // per_host
     if move == "spread":
         return chance.randrange(places)
@@ -132,7 +134,9 @@ def place_of(move: str, caller: int, is_moved: bool, places: int, per_host: int,
     return (hosts - 1) * per_host + per_host - 1
 
 
-def refused(way: Way, of_workers: bool, limit: Limit, hosts: int, move: str, seconds: float, seed: int) -> float:
+def refused(
+    way: Way, of_workers: bool, limit: Limit, hosts: int, move: str, seconds: float, seed: int
+) -> float:
     """Return the part of the honest callers' requests that is refused."""
     chance = random.Random(seed)
     per_host = WORKERS if of_workers else 1
@@ -163,7 +167,7 @@ def arrivals(limit: Limit, seconds: float, chance: random.Random) -> Iterator[fl
 
 
 def let_through(way: Way, of_workers: bool, limit: Limit, hosts: int, seconds: float) -> float:
-    """Return what the greedy caller gets at all hosts, in limits. It sends the traffic that suits it best, too."""
+    """Return what the greedy caller gets at all hosts, in limits: with the traffic that suits it best."""
     places = hosts * (WORKERS if of_workers else 1)
     before = [1 / places] * places
     flood = Traffic(hosts, before, [1.0] * places)
@@ -177,19 +181,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
     seconds = parser.parse_args().seconds
-    limits = [Limit(60, 60, True), Limit(60, 60, False), Limit(20, 60, True), Limit(20, 60, False), Limit(600, 60, True)]
-    print(f"honest callers at {HONEST:.0%} of their limit for {seconds:.0f} s; connections move at {MOVED_AT:.0%} of it")
+    limits = [
+        Limit(60, 60, True),
+        Limit(60, 60, False),
+        Limit(20, 60, True),
+        Limit(20, 60, False),
+        Limit(600, 60, True),
+    ]
+    print(
+        f"honest callers at {HONEST:.0%} of their limit for {seconds:.0f} s; "
+        f"connections move at {MOVED_AT:.0%} of it"
+    )
     print(f"{'':38}{'greedy: limits':>16}   honest refused in %: " + " / ".join(MOVES))
     for hosts in (2, 4, 12):
         print(f"{hosts} hosts")
         for name, (way, of_workers) in WAYS.items():
             greedy = max(let_through(way, of_workers, limit, hosts, seconds) for limit in limits)
             worst = [
-                max(refused(way, of_workers, limit, hosts, move, seconds, 1) for limit in limits) for move in MOVES
+                max(refused(way, of_workers, limit, hosts, move, seconds, 1) for limit in limits)
+                for move in MOVES
             ]
-            large = [refused(way, of_workers, limits[0], hosts, move, seconds, 1) for move in MOVES]
             cells = " / ".join(f"{part * 100:.2f}" for part in worst)
-            print(f"  {name:36}{greedy:16.2f}   {cells}   (60/min: {' / '.join(f'{part * 100:.2f}' for part in large)})")
+            print(f"  {name:36}{greedy:16.2f}   {cells}")
 
 
 if __name__ == "__main__":

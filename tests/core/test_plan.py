@@ -381,6 +381,8 @@ def test_share_of_a_small_limit_is_rounded_up(quota: int) -> None:
     assert (share.quota, share.burst) == (-(-quota // 2), -(-quota // 2))
     table = COMPILED.table()
     made = Plan(table, [share], [[0]])
-    admitted = sum(made.decide([1], EPOCH + second * SECOND).allowed for second in range(600) for _ in range(2))
+    admitted = sum(
+        made.decide([1], EPOCH + second * SECOND).allowed for second in range(600) for _ in range(2)
+    )
     # Its rate is not: ten minutes and the burst, and less than a unit more.
     assert 5 * quota <= admitted <= 5.5 * quota + 1

@@ -207,7 +207,7 @@ async def test_host_that_knows_of_no_other_has_all_of_each_limit(open_hosts: Ope
 
 
 async def test_hosts_that_come_back_one_by_one_are_not_fewer_meanwhile(open_hosts: Open) -> None:
-    """Hazard: signs lapse in an outage; the first host back believed to be alone, and had all of each limit."""
+    """Hazard: signs lapse in an outage; the first host back believed that it was alone."""
     hosts = open_hosts(4, RuleSpec("fixed-window", QUOTA, DAY))
     for _ in range(2):
         await hosts.pass_seconds()

@@ -92,7 +92,9 @@ class Way:
             raise self._fail(is_slow=True)
         return outcome
 
-    def carry(self, plan: RedisPlan, index: int, key: int, used: int, now_ns: int) -> asyncio.Future[list[int]]:
+    def carry(
+        self, plan: RedisPlan, index: int, key: int, used: int, now_ns: int
+    ) -> asyncio.Future[list[int]]:
         answer: asyncio.Future[list[int]] = self.loop.create_future()
         if self._server.is_lost(self._host) or self._server.is_full:
             answer.set_exception(self._fail())
@@ -126,7 +128,9 @@ class HostWorker(RedisStore):
     """One worker of a host."""
 
     def __init__(self, place: Path, clock: ManualClock, rule: Rule, server: MadeUpServer, host: int) -> None:
-        spec = Policy.from_toml(rules("redis://127.0.0.1:1/0", 'per = "account"\nrate = "1/second"')).compiled.remote
+        spec = Policy.from_toml(
+            rules("redis://127.0.0.1:1/0", 'per = "account"\nrate = "1/second"')
+        ).compiled.remote
         assert spec is not None
         embedded = EmbeddedStore.shared(str(place), path=place, keys=20_000, key=KEY, clock=clock)
         super().__init__(spec, embedded, metrics=RemoteCounters(embedded.table))
