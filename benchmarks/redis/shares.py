@@ -122,7 +122,7 @@ MOVES = ("sticky", "spread", "neighbour", "one host")
 def place_of(
     move: str, caller: int, is_moved: bool, places: int, per_host: int, chance: random.Random
 ) -> int:
-    """Return where a request of a caller goes: before they move, most are at the first host's first worker."""
+    """Return where a request of a caller goes: before they move, most are at the first worker of all."""
     hosts = places // per_host
     if move == "spread":
         return chance.randrange(places)

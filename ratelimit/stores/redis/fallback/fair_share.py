@@ -140,7 +140,7 @@ class FairShare:
             self.begin_anew()
             raise
         self.workers = workers
-        self._learn(hosts, store.clock.now_ns())
+        self._learn(min(hosts, workers), store.clock.now_ns())
         self._skip = workers // READERS_A_SECOND
         if strangers and store.diagnose is not None:
             store.diagnose("redis-key")
