@@ -69,9 +69,9 @@ async def serve(policy: Path, seed: str, parent: Connection) -> None:
     callers = Callers(limiter, seed)
     loop = asyncio.get_running_loop()
     await limiter.aopen_connections()
-    is_over = False
+    is_over, never = False, loop.create_future()
     while not is_over:
-        await asyncio.sleep(TICK_S)
+        await asyncio.wait([never], timeout=TICK_S)
         callers.ask(loop.time())
         if parent.poll():
             try:

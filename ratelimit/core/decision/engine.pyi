@@ -83,20 +83,6 @@ class Plan:
             times: how many there were.
             now_ns: when.
         """
-    def add(self, index: int, identities: Sequence[int], units: int, now_ns: int, /) -> None:
-        """Charge one rule without asking, into its debt at most.
-
-        Raises:
-            ValueError: its state is no word.
-        """
-    def take(self, index: int, identities: Sequence[int], most: int, now_ns: int, /) -> int:
-        """Take up to `most` of the units that are in use of one rule; return how many.
-
-        No unit is taken twice, however many workers take at once.
-
-        Raises:
-            ValueError: its state is no word.
-        """
     def forgive(self, index: int, units: int) -> int:
         """Count units of a rule that were beyond the debt its key may have.
 

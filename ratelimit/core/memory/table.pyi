@@ -88,20 +88,6 @@ class Table:
         hour, are reused; what was counted from them stays counted. Until it has joined, a
         process counts nothing and cannot hold concurrency slots.
         """
-    def owe(self, counters: int, /) -> None:
-        """Note how many counters' use this worker will hand over to the store's server."""
-    def take_orphans(self) -> int:
-        """Return, once, of how many counters the use was lost with workers that ended without a word."""
-    def host(self, candidate: int, /) -> int:
-        """Return what names this memory to a server that hosts share: the first candidate that was given."""
-    @property
-    def hosts(self) -> int:
-        """How many hosts share the store's server, as a worker of this one last heard; 0 if none has.
-
-        Damaged memory may say any number.
-        """
-    @hosts.setter
-    def hosts(self, number: int) -> None: ...
     def leave(self) -> None:
         """Give this process' seat up; the slots it holds lapse, and it counts nothing from then on."""
     def release_seats(self, alive: Callable[[int, int], bool], now_ns: int | None = None, /) -> int:

@@ -28,6 +28,7 @@ from ratelimit.clock import Clock
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision.engine import Outcome, Plan
 from ratelimit.core.memory.hashing import Hasher
+from ratelimit.core.memory.host import owe, take_orphans
 from ratelimit.core.memory.table import Table
 from ratelimit.errors import StoreError
 from ratelimit.stores.embedded.store import EmbeddedStore
@@ -148,7 +149,7 @@ class RedisStore:
     def heartbeat(self, now_ns: int) -> None:
         """Say to the host's other workers that this one lives, and whether it does without the server."""
         self.embedded.table.heartbeat(now_ns, is_away=self.is_away)
-        orphans = self.table.take_orphans()
+        orphans = take_orphans(self.table)
         if orphans:
             self.tally.forgot(orphans)
         elapsed_ns, self._beaten_ns = now_ns - self._beaten_ns, now_ns
@@ -168,6 +169,8 @@ class RedisStore:
         self._batch_clients.clear()
         self._forget_carries()
         self.tally.forgot(self.local_fallback.waiting)
+        if not self.table.closed:
+            owe(self.table, 0)
         self.embedded.close()
         _STORES.discard(self)
 

@@ -14,6 +14,7 @@ from ratelimit import Policy
 from ratelimit.clock import ManualClock
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision.engine import Outcome
+from ratelimit.core.decision.use import add_use
 from ratelimit.errors import StoreError
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.redis.decision.plan import RedisPlan
@@ -53,7 +54,7 @@ class MadeUpServer:
         """Charge what was used elsewhere, without asking."""
         row, now_ns = [account, -1], self._clock.now_ns()
         if self._rule.algorithm != "sliding-log":
-            self.plan.add(0, row, units, now_ns)
+            add_use(self.plan, 0, row, units, now_ns)
         else:
             for _ in range(units):
                 self.plan.decide(row, now_ns)

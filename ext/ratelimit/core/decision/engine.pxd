@@ -26,7 +26,6 @@ cdef class Plan:
     cdef Outcome decided(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit)
     cdef int read_identities(self, object identities, uint64_t *ids) except -1
     cdef bint looks_at(self, int position) noexcept
-    cdef int check_word_of(self, int index) except -1
     cpdef int forgive(self, int index, uint64_t units) except -1
     cdef int read_costs(self, object costs, uint64_t *amounts) except -1
 

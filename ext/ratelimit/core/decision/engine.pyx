@@ -25,7 +25,7 @@ from ratelimit.core.algorithms.setup cimport (
 )
 from ratelimit.core.decision.free_list cimport give_charges, take_charges
 from ratelimit.core.memory.table cimport Table, relative
-from ratelimit.core.algorithms.word_algorithms cimport carry_word, charge_word, remaining_word, reset_word, take_word
+from ratelimit.core.algorithms.word_algorithms cimport carry_word, charge_word, remaining_word, reset_word
 
 from ratelimit.errors import UsageError
 
@@ -178,26 +178,6 @@ cdef class Plan:
             if self.setup.quotas[i].kind <= SLIDING and amounts[i]:
                 amount = min(MOST_COST, amounts[i] * requests)
                 self.forgive(i, charge_word(&self.setup, i, ids, amount, amounts[i] - 1, now))
-
-    def add(self, int index, identities, units, now_ns, /):
-        cdef uint64_t ids[MOST_IDENTITIES]
-        self.check_word_of(index)
-        self.read_identities(identities, ids)
-        charge_word(&self.setup, index, ids, checked_cost(units), <uint64_t>-1, relative(self.table, now_ns))
-
-    def take(self, int index, identities, most, now_ns, /):
-        cdef uint64_t ids[MOST_IDENTITIES]
-        self.check_word_of(index)
-        self.read_identities(identities, ids)
-        return take_word(&self.setup, index, ids, checked_cost(most), relative(self.table, now_ns))
-
-    cdef int check_word_of(self, int index) except -1:
-        check_ready(self)
-        if not 0 <= index < self.setup.count:
-            raise IndexError(f"the plan has {self.setup.count} rules")
-        if self.setup.quotas[index].kind > SLIDING:
-            raise ValueError("only what counts in words is added and taken")
-        return 0
 
     cpdef int forgive(self, int index, uint64_t units) except -1:
         if not 0 <= index < self.setup.count:  # of a plan that was never initialised, there are none

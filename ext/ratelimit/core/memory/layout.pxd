@@ -52,7 +52,7 @@ cdef struct Header:
     uint64_t page_class[MAX_PAGES]  # 0 free, else size class + 1
     uint64_t host            # names this memory to a server that many hosts share; 0 until it is asked for
     uint64_t hosts           # so many share that server, as one of the workers last heard; 0 is not known
-    uint64_t orphans         # counters of ended workers whose use was not handed over to the server
+    uint64_t orphans         # so many counters' use was lost with workers that ended
 
 cdef struct Seat:
     uint64_t pid
@@ -60,7 +60,7 @@ cdef struct Seat:
     uint64_t generation      # counts owners; a slot held by an older one has lapsed
     uint64_t heartbeat       # ns since the table's epoch
     uint64_t away            # its generation while its owner does not ask the store's server
-    uint64_t owing           # counters whose use its owner will hand over to the server
+    uint64_t owing           # so many counters' use is to be handed over to the server
     uint64_t reserved[2]
 
 cdef struct Block:

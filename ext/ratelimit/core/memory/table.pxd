@@ -28,7 +28,6 @@ cdef class Table:
     cdef int recognise(self, const uint8_t *base) except -1
     cdef str wrong(self)
     cdef bint has_seat(self) noexcept
-    cdef void orphan(self, uint64_t i) noexcept nogil
     cdef object sit(self, uint64_t i, uint64_t since, uint64_t now)
     cdef void take_seat(self, int seat, bint shared) noexcept
     cdef uint64_t shape_of(self, uint64_t period_s) except? 0xFFFFFFFFFFFFFFFF

@@ -13,7 +13,7 @@ from libc.string cimport memcmp, memcpy, memset
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, cas, fetch_add, load, load_pair, store
 from ratelimit.core.memory.blocks cimport LARGEST_CLASS, count_blocks, count_workers
 from ratelimit.core.memory.entries cimport PENDING, expiry
-from ratelimit.core.memory.header cimport MAGIC, checked, enter, is_other, is_sound, is_zero, placed
+from ratelimit.core.memory.header cimport MAGIC, checked, end_owner, enter, is_other, is_sound, is_zero, placed
 from ratelimit.core.memory.layout cimport (
     BUCKET_ENTRIES, COLUMNS, COPY_AT, HEADER_BYTES, LAYOUT, MAX_PAGES, PAGE_BYTES, COUNTERS, SEATS, SHAPES,
     REFUSAL_SETS, REFUSAL_WAYS, Arena, Header, Identity, Refusal, Seat,
@@ -319,50 +319,14 @@ cdef class Table:
             stale = load(&self.arena.seats[i].heartbeat)
             if holder == 0 or stale + 3600 * SECOND <= now:
                 if cas(&self.arena.seats[i].pid, holder, mine):
-                    self.orphan(i)
                     return self.sit(i, since, now)
         # More workers than seats: share one. Shared counters are added to atomically.
         self.take_seat(<int>(mine % SEATS), True)
         return self.seat_number
 
-    cdef void orphan(self, uint64_t i) noexcept nogil:
-        """Count what the last owner of a seat did not hand over, once: two workers may find it dead."""
-        cdef uint64_t owing = load(&self.arena.seats[i].owing)
-        if owing and cas(&self.arena.seats[i].owing, owing, 0):
-            fetch_add(&self.arena.header.orphans, owing)
-
-    def owe(self, counters, /):
-        self.check_open()
-        cdef uint64_t owing = counters
-        if self.has_seat():
-            store(&self.arena.seats[self.seat_number].owing, owing)
-
-    def take_orphans(self):
-        self.check_open()
-        cdef uint64_t orphans = load(&self.arena.header.orphans)
-        return orphans if orphans and cas(&self.arena.header.orphans, orphans, 0) else 0
-
-    def host(self, candidate, /):
-        self.check_open()
-        cdef uint64_t number = candidate
-        cas(&self.arena.header.host, 0, number)
-        return load(&self.arena.header.host)
-
-    @property
-    def hosts(self):
-        self.check_open()
-        return load(&self.arena.header.hosts)
-
-    @hosts.setter
-    def hosts(self, number):
-        self.check_open()
-        cdef uint64_t heard = number
-        store(&self.arena.header.hosts, heard)
-
     def leave(self):
         self.check_open()
         if self.has_seat():
-            store(&self.arena.seats[self.seat_number].owing, 0)
             fetch_add(&self.arena.seats[self.seat_number].generation, 1)  # first, as for the dead
             cas(&self.arena.seats[self.seat_number].pid, self.seat_pid, 0)
         self.seat_number = -1
@@ -382,8 +346,7 @@ cdef class Table:
                 continue
             if not alive(holder, load(&self.arena.seats[i].start)):
                 # The generation first: slots of the dead lapse before another process takes the seat.
-                fetch_add(&self.arena.seats[i].generation, 1)
-                self.orphan(i)
+                end_owner(&self.arena, i)
                 if cas(&self.arena.seats[i].pid, holder, 0):
                     freed += 1
         return freed
@@ -404,7 +367,7 @@ cdef class Table:
 
     cdef object sit(self, uint64_t i, uint64_t since, uint64_t now):
         store(&self.arena.seats[i].start, since)
-        fetch_add(&self.arena.seats[i].generation, 1)
+        end_owner(&self.arena, i)
         store(&self.arena.seats[i].heartbeat, now)
         self.take_seat(<int>i, False)
         return i

@@ -1,8 +1,8 @@
 """Signs of life of all workers, the share of each limit that a host has, and whether all hash alike.
 
 A host's share is all of each limit if no other host shares the server, and else one half. All workers of a
-host have it together. So an honest caller may come to any worker of any host, and change in mid-outage: it
-is not refused as long as it keeps within half of its limits. *H* hosts let through *H*/2 limits at most.
+host have it together. So an honest caller may come to any worker of any host, and change in mid-outage.
+It is not refused as long as it keeps within half of its limits. *H* hosts let through *H*/2 limits at most.
 A share that followed the traffic could be led by it; decision 17 has the comparison.
 
 The number of hosts lies in the host's memory, for all of its workers, also for those that start while the
@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
+from ratelimit.core.memory.host import host_of, hosts_in, set_hosts
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.redis.transport.resp import numbers_in
 
@@ -101,7 +102,7 @@ class FairShare:
     @property
     def hosts(self) -> int:
         """How many hosts there are, 0 as long as no worker of this host knows."""
-        hosts = self._store.table.hosts
+        hosts = hosts_in(self._store.table)
         return hosts if hosts <= MOST_WORKERS else 0  # else the memory is damaged
 
     @property
@@ -128,7 +129,7 @@ class FairShare:
             self._skip -= 1
             return
         store = self._store
-        host = store.table.host(secrets.randbits(HOST_BITS) | 1) & ((1 << HOST_BITS) - 1)
+        host = host_of(store.table, secrets.randbits(HOST_BITS) | 1) & ((1 << HOST_BITS) - 1)
         try:
             workers, hosts, strangers = numbers_in(
                 await batch_client.evaluate(
@@ -147,12 +148,12 @@ class FairShare:
 
     def _learn(self, hosts: int, now_ns: int) -> None:
         if hosts >= self.hosts:
-            self._store.table.hosts = hosts
+            set_hosts(self._store.table, hosts)
             self._fewer_since_ns = None
         elif self._fewer_since_ns is None or now_ns < self._fewer_since_ns:
             self._fewer_since_ns = now_ns
         elif now_ns - self._fewer_since_ns >= FEWER_AFTER_NS:
-            self._store.table.hosts = hosts
+            set_hosts(self._store.table, hosts)
             self._fewer_since_ns = None
 
     async def leave(self, batch_client: Asking) -> None:

@@ -4,11 +4,11 @@ Theory of operation. A share of a limit is a limit of its own, with quota and bu
 up to whole units. Its counters lie in the host's table, and all workers of the host decide by them. These
 counters outlive an absence of the server: a client that makes it come and go gets no new share each time.
 
-Beside each of them lies another one, of the units that the server has not been told of. When a worker reaches
-the server again, it takes what is in use out of it, in one step, and charges the server with that, without
-asking. So of several workers that come back each unit is handed over by one, whichever of them it was used
-at. A worker that ends without a word leaves what only it knew of: its seat says how many counters, and
-they count as forgotten.
+Beside each of them lies another one, of the units that the server has not been told of. When a worker
+reaches the server again, it takes out of it, in one step, what is in use, and charges the server with that.
+So of several workers that come back one hands over each unit, whichever of them it was used at. A worker
+that ends without a word leaves what only it knew of: its seat says how many counters, and they count as
+forgotten.
 
 Bound over any interval, however often the server comes and goes. A host admits here at most its share of what
 the limit does, and less than a unit more a key. The server admits at most what the limit does. What was used
@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision.engine import MAX_COST, Outcome, Plan
+from ratelimit.core.decision.use import add_use, take_use
+from ratelimit.core.memory.host import owe
 from ratelimit.stores.redis.transport.errors import NothingCharged
 
 if TYPE_CHECKING:
@@ -173,11 +175,11 @@ class LocalFallback:
         owed = self._share(known.plan, len(known.row) - 1).owed
         now_ns = self._store.clock.now_ns()
         if moved > 0:
-            owed.add(known.index, known.row, min(moved, MAX_COST), now_ns)
+            add_use(owed, known.index, known.row, min(moved, MAX_COST), now_ns)
         elif moved < 0:
-            owed.take(known.index, known.row, min(-moved, MAX_COST), now_ns)
+            take_use(owed, known.index, known.row, min(-moved, MAX_COST), now_ns)
         self._absence.changed.add(known)
-        self._store.table.owe(len(self._absence.changed))
+        owe(self._store.table, len(self._absence.changed))
 
     def charge_later(self, known: Used, moved: int) -> None:
         """Charge what a request turned out to cost after what it was admitted with was handed over.
@@ -223,7 +225,7 @@ class LocalFallback:
         absence.is_over = True
         self._absence = Absence()
         self._shares.clear()
-        self._store.table.owe(0)
+        owe(self._store.table, 0)
         batch_client.start(_forget(absence))
 
     async def _tell(self, batch_client: Asking, absence: Absence, part: list[Used]) -> None:
@@ -234,7 +236,7 @@ class LocalFallback:
             amount = self._take(each)
             if amount:
                 telling.append((each, amount, self._charge(batch_client, each, amount)))
-        self._store.table.owe(len(absence.changed))
+        owe(self._store.table, len(absence.changed))
         answers = await asyncio.gather(*(charged for _, _, charged in telling), return_exceptions=True)
         fault: BaseException | None = None
         for (each, amount, _), answer in zip(telling, answers, strict=True):
@@ -252,7 +254,7 @@ class LocalFallback:
     def _take(self, known: Used) -> int:
         """Return what is in use of a counter that no worker of this host has told the server, once."""
         owed = self._share(known.plan, len(known.row) - 1).owed
-        return owed.take(known.index, known.row, MAX_COST, self._store.clock.now_ns())
+        return take_use(owed, known.index, known.row, MAX_COST, self._store.clock.now_ns())
 
     def _charge(self, batch_client: Asking, known: Used, amount: int) -> asyncio.Future[list[int]]:
         plan, index = known.plan, known.index

@@ -278,7 +278,7 @@ class BatchClient:
     async def _check(self, node_client: NodeClient) -> None:
         """See that the server answers, and in the time that a decision has.
 
-        One that is too slow for decisions would be asked, and given up, again and again: each time some
+        One that is too slow for decisions would be asked, and given up, again and again. Each time some
         requests would wait in vain, and be charged there and here. The first answer may have taken its time:
         there was a connection to make and a script to load. A later one is late by this process' own
         doing at times, so that one in time is enough.
