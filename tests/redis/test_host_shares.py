@@ -225,3 +225,17 @@ async def test_hosts_that_come_back_one_by_one_are_not_fewer_meanwhile(open_host
     await hosts.pass_seconds(3)
     await hosts.pass_seconds()
     assert hosts.workers[0].share == 0.5
+
+
+async def test_use_is_handed_over_as_it_was_when_the_share_changes_meanwhile(open_hosts: Open) -> None:
+    """Hazard: half a bucket's worth of units of a share, read as units of the whole limit, are twice as many."""
+    hosts = open_hosts(1, RuleSpec("token-bucket", QUOTA, DAY))
+    hosts.server.is_lost = lambda host: True
+    one, other = hosts.workers
+    assert one.share == 0.5  # no worker has heard of the number of hosts
+    assert sum([await one.admits(7) for _ in range(QUOTA)]) == QUOTA // 2
+    heal(hosts)
+    await one.live_on()
+    assert one.share == 1.0
+    await other.live_on()
+    assert hosts.server.left(7) == QUOTA // 2

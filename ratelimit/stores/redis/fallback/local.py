@@ -40,14 +40,19 @@ _ALLOWED = 1
 
 
 class Used:
-    """A counter that was charged here since the server went."""
+    """A counter that was charged here since the server went.
 
-    __slots__ = ("index", "plan", "row")
+    Args:
+        owed: counts what the server was not told of, by the share in force when it was charged.
+    """
 
-    def __init__(self, plan: Standing, index: int, row: list[int]) -> None:
+    __slots__ = ("index", "owed", "plan", "row")
+
+    def __init__(self, plan: Standing, index: int, row: list[int], owed: Plan) -> None:
         self.plan = plan
         self.index = index
         self.row = row
+        self.owed = owed
 
 
 class Share:
@@ -67,7 +72,7 @@ class Absence:
     __slots__ = ("changed", "is_over", "used")
 
     def __init__(self) -> None:
-        self.used: dict[tuple[Standing, int, int], Used] = {}
+        self.used: dict[tuple[Plan, int, int], Used] = {}
         self.changed: set[Used] = set()
         self.is_over = False
 
@@ -139,7 +144,9 @@ class LocalFallback:
         if known is None or known.millionths != millionths:
             tuple_of = self._store.hasher.tuple
             rules = [rule.scaled(millionths, tuple_of(b"standby")) for rule in plan.core.rules]
-            owed = [_owed(rule).scaled(millionths, tuple_of(b"standby-owed")) for rule in plan.core.rules]
+            # A bucket's word means other units with another share.
+            salt = tuple_of(b"standby-owed", millionths.to_bytes(8, "big"))
+            owed = [_owed(rule).scaled(millionths, salt) for rule in plan.core.rules]
             open_ones = [index for index, stance in enumerate(plan.stances) if stance == "open"]
             known = self._shares[plan] = Share(
                 millionths,
@@ -162,22 +169,22 @@ class LocalFallback:
     def _known(self, plan: Standing, index: int, key: int, row: list[int]) -> Used | None:
         """Return what is known of a counter; None if that is too much to know."""
         used = self._absence.used
-        known = used.get((plan, index, key))
+        owed = self._share(plan, len(row) - 1).owed
+        known = used.get((owed, index, key))
         if known is None:
             if len(used) >= MOST_REMEMBERED:
                 self._store.tally.forgot(1)
                 return None
-            known = used[plan, index, key] = Used(plan, index, row)
+            known = used[owed, index, key] = Used(plan, index, row, owed)
         return known
 
     def owe(self, known: Used, moved: int) -> None:
         """Note that a counter was charged so many units more here, or less."""
-        owed = self._share(known.plan, len(known.row) - 1).owed
         now_ns = self._store.clock.now_ns()
         if moved > 0:
-            add_use(owed, known.index, known.row, min(moved, MAX_COST), now_ns)
+            add_use(known.owed, known.index, known.row, min(moved, MAX_COST), now_ns)
         elif moved < 0:
-            take_use(owed, known.index, known.row, min(-moved, MAX_COST), now_ns)
+            take_use(known.owed, known.index, known.row, min(-moved, MAX_COST), now_ns)
         self._absence.changed.add(known)
         owe(self._store.table, len(self._absence.changed))
 
@@ -253,8 +260,7 @@ class LocalFallback:
 
     def _take(self, known: Used) -> int:
         """Return what is in use of a counter that no worker of this host has told the server, once."""
-        owed = self._share(known.plan, len(known.row) - 1).owed
-        return take_use(owed, known.index, known.row, MAX_COST, self._store.clock.now_ns())
+        return take_use(known.owed, known.index, known.row, MAX_COST, self._store.clock.now_ns())
 
     def _charge(self, batch_client: Asking, known: Used, amount: int) -> asyncio.Future[list[int]]:
         plan, index = known.plan, known.index
