@@ -178,8 +178,9 @@ class Night:
 class Rig:
     """Makes nights, with servers and proxies of their own."""
 
-    def __init__(self, binary: Binary, stack: ExitStack) -> None:
+    def __init__(self, binary: Binary, stack: ExitStack, night_s: float) -> None:
         self._binary = binary
+        self._night_s = night_s
         self._stack = stack
 
     def _server(self, options: Options | None = None) -> Server:
@@ -229,7 +230,8 @@ class Rig:
         sentinels.be_patient_for(3600)
 
         def elect() -> None:
-            sentinels.be_patient_for(5)
+            # They choose no replica that missed its master for more than ten times as long.
+            sentinels.be_patient_for(round(5 + self._night_s / 5))
             sentinels.wait_for_heir(killed)
 
         return Night([f"redis+sentinel://{nodes}/{sentinels.name}/0"] * HOSTS, killed.kill, elect)
@@ -245,7 +247,7 @@ def nights(
     """Return all nights, over."""
     night_s = float(request.config.getoption("--night"))
     with ExitStack() as stack, ThreadPoolExecutor(12) as pool:
-        rig = Rig(binary, stack)
+        rig = Rig(binary, stack, night_s)
         lived: dict[str, Night] = {fault: getattr(rig, fault)() for fault in FAULTS}
         if night_s >= LONG_S:
             for fault in FAULTS:

@@ -228,7 +228,7 @@ async def test_hosts_that_come_back_one_by_one_are_not_fewer_meanwhile(open_host
 
 
 async def test_use_is_handed_over_as_it_was_when_the_share_changes_meanwhile(open_hosts: Open) -> None:
-    """Hazard: half a bucket's worth of units of a share, read as units of the whole limit, are twice as many."""
+    """Hazard: units of a share, read as units of the whole limit, are twice as many."""
     hosts = open_hosts(1, RuleSpec("token-bucket", QUOTA, DAY))
     hosts.server.is_lost = lambda host: True
     one, other = hosts.workers
