@@ -33,7 +33,7 @@ RATE = 20
 CALLERS = 24
 HONEST = 0.2
 MOST_REFUSED = 0.005
-GREEDY_RATE = 60
+GREEDY_RATE = 30
 """Of each worker."""
 SLACK_S = 0.5
 """What a phase may last longer at one worker than at another."""
@@ -281,7 +281,7 @@ def test_night(nights: dict[str, Night], fault: str, mode: str) -> None:
     found, outage = night.found, night.outage
     assert found is not None
     assert outage is not None
-    assert found["honest"] >= HONEST * RATE * CALLERS * night.lasted_s * 0.9
+    assert found["honest"] >= HONEST * RATE * CALLERS * night.lasted_s * 0.5
     part = found["honest refused"] / found["honest"]
     let_through = outage[GREEDY] - outage[f"{GREEDY} refused"]
     most = most_let_through(night, night.lasted_s + SLACK_S)
