@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: demo test build lint types dist site bench bench-install kill faults spellings routes streams sanitize clean
+.PHONY: demo test build lint types dist site bench bench-install kill faults spellings routes streams nights sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
@@ -60,6 +60,10 @@ routes: $(VENV)/.test
 # A million streams that end in every way there is, among workers that are killed; `make test` has 50,000.
 streams: $(VENV)/.test
 	$(BIN)/python -m pytest tests/asgi/test_simulated_streams.py --streams 1000000 --timeout 0 -o faulthandler_timeout=0
+
+# The server fails in six ways on two hosts while connections move, for ten minutes; `make test` has some seconds of each.
+nights: $(VENV)/.test
+	$(BIN)/python -m pytest tests/night/test_outages.py --night 600 --timeout 0 -o faulthandler_timeout=0
 
 # The core under the address and undefined-behaviour sanitizers, in an environment of its own.
 sanitize:

@@ -60,6 +60,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=60,
         help="how many request targets each router is sent by each server (5000 before a release)",
     )
+    parser.addoption(
+        "--night",
+        type=float,
+        default=4.0,
+        help="how many seconds the server of the night's tests is away (90 and 600 before a release)",
+    )
 
 
 @pytest.fixture

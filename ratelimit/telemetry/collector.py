@@ -317,6 +317,7 @@ def served(table: CounterTable, state: Mapping[str, float]) -> Iterator[Family]:
     yield _plain(remote.COUNTERS_FORGOTTEN, cells[remote.RemoteColumn.COUNTERS_FORGOTTEN])
     yield _plain(remote.STORE_AWAY_SECONDS, cells[remote.RemoteColumn.AWAY_MS] / 1e3)
     yield _plain(remote.STORE_SHARE, state["share"])
+    yield _plain(remote.STORE_HOSTS, state["hosts"])
     yield _plain(remote.STORE_WORKERS, state["workers"])
 
 

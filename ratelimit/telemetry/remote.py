@@ -68,8 +68,13 @@ STORE_AWAY_SECONDS = Metric(
 STORE_SHARE = Metric(
     "ratelimit_store_share_ratio",
     "gauge",
-    "Part of each limit that this worker lets through while the server is away.",
-    per_worker=True,
+    "Part of each limit that this host lets through while the server is away.",
+)
+STORE_HOSTS = Metric(
+    "ratelimit_store_hosts",
+    "gauge",
+    "Hosts that share the server, as this one last heard; 0 before. "
+    "While the server is away they let through at most half as many limits together; one host, one.",
 )
 STORE_WORKERS = Metric(
     "ratelimit_store_workers",
@@ -87,6 +92,7 @@ REMOTE_METRICS: tuple[Metric, ...] = (
     STORE_AWAY,
     STORE_AWAY_SECONDS,
     STORE_SHARE,
+    STORE_HOSTS,
     STORE_WORKERS,
 )
 """Exported only where the store is a server."""

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from ratelimit.core.decision.engine import MAX_COST, MAX_RULES, Outcome, Plan
+from ratelimit.core.decision.use import add_use, take_use
 from ratelimit.errors import UsageError
 from ratelimit.telemetry.names import RuleColumn
-from tests.support.cores import COMPILED, Limiter
+from tests.support.cores import COMPILED, Limiter, compiled_rule
 from tests.support.rule import DAY, EPOCH, MINUTE, SECOND, RuleSpec
 
 ABSENT = -1
@@ -343,3 +344,46 @@ def test_identities_may_be_a_tuple_or_a_list() -> None:
     made = plan([BUCKET], [[0]])
     assert made.decide((1,), EPOCH).remaining(0) == 2
     assert made.decide([1], EPOCH).remaining(0) == 1
+
+
+@pytest.mark.parametrize("algorithm", ["token-bucket", "fixed-window", "sliding-window"])
+def test_units_are_taken_once_however_many_take(algorithm: str) -> None:
+    table = COMPILED.table()
+    one, other = (COMPILED.plan(table, [RuleSpec(algorithm, 100, DAY)], [[0]]) for _ in range(2))
+    add_use(one, 0, [1], 30, EPOCH)
+    add_use(other, 0, [1], 12, EPOCH)
+    assert take_use(one, 0, [1], 5, EPOCH) == 5
+    assert one.peek([1], EPOCH).remaining(0) == 100 - 37
+    assert [take_use(each, 0, [1], 1000, EPOCH) for each in (other, one)] == [37, 0]
+    assert one.peek([1], EPOCH).remaining(0) == 100
+    assert take_use(one, 0, [2], 1000, EPOCH) == 0
+    assert take_use(one, 0, [-1], 1000, EPOCH) == 0
+    add_use(one, 0, [1], 150, EPOCH)  # in debt
+    assert take_use(other, 0, [1], 1000, EPOCH) == 150
+    add_use(one, 0, [1], 10, EPOCH)
+    assert take_use(one, 0, [1], 1000, EPOCH + 2 * DAY) == 0
+
+
+@pytest.mark.parametrize("algorithm", ["sliding-log", "concurrency"])
+def test_only_words_are_added_and_taken(algorithm: str) -> None:
+    made = plan([RuleSpec(algorithm, 5, MINUTE)], [[0]])
+    with pytest.raises(ValueError, match="words"):
+        add_use(made, 0, [1], 1, EPOCH)
+    with pytest.raises(ValueError, match="words"):
+        take_use(made, 0, [1], 1, EPOCH)
+    for index in (-1, 1):
+        with pytest.raises(IndexError):
+            take_use(made, index, [1], 1, EPOCH)
+
+
+@pytest.mark.parametrize("quota", [1, 3, 5, 60])
+def test_share_of_a_small_limit_is_rounded_up(quota: int) -> None:
+    share = compiled_rule(RuleSpec("token-bucket", quota, MINUTE)).scaled(500_000, 1)
+    assert (share.quota, share.burst) == (-(-quota // 2), -(-quota // 2))
+    table = COMPILED.table()
+    made = Plan(table, [share], [[0]])
+    admitted = sum(
+        made.decide([1], EPOCH + second * SECOND).allowed for second in range(600) for _ in range(2)
+    )
+    # Its rate is not: ten minutes and the burst, and less than a unit more.
+    assert 5 * quota <= admitted <= 5.5 * quota + 1

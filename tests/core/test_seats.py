@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ratelimit.core.memory.host import host_of, hosts_in, owe, set_hosts, take_orphans
 from tests.support.cores import Limiter, compiled_rule
 from tests.support.memory import attach, private
 from tests.support.rule import EPOCH, MINUTE, SECOND, RuleSpec
@@ -171,3 +172,35 @@ def test_whoever_leaves_frees_its_seat_and_nobody_elses() -> None:
     # The slots it held are free, and so is its seat.
     assert slots(second).decide([], EPOCH).allowed
     assert worker(memory, 103).seat == 0
+
+
+def test_what_a_dead_worker_owed_counts_once() -> None:
+    memory = private(block_bytes=BLOCKS)
+    dead, alive = worker(memory, 10), worker(memory, 11)
+    owe(dead, 7)
+    owe(alive, 2)
+    assert take_orphans(alive) == 0
+    alive.release_seats(lambda pid, _start: pid == 11)
+    alive.release_seats(lambda pid, _start: pid == 11)
+    assert (take_orphans(alive), take_orphans(alive)) == (7, 0)
+    owe(alive, 0)  # its store counts what it owes, and leaves in order
+    alive.leave()
+    alive.release_seats(lambda pid, _start: False)
+    assert take_orphans(alive) == 0
+
+
+def test_seat_taken_from_a_silent_worker_says_what_that_owed() -> None:
+    memory = private(block_bytes=BLOCKS)
+    owe(worker(memory, 10), 3)
+    others = [worker(memory, pid, EPOCH + 2 * 3600 * SECOND) for pid in range(11, 43)]
+    assert sum(take_orphans(each) for each in others) == 3
+
+
+def test_workers_of_one_memory_are_one_host() -> None:
+    memory = private(block_bytes=BLOCKS)
+    one, other = worker(memory, 10), worker(memory, 11)
+    assert host_of(one, 77) == host_of(other, 78) == host_of(one, 79) == 77
+    assert host_of(worker(private(block_bytes=BLOCKS), 10), 78) == 78
+    assert hosts_in(other) == 0
+    set_hosts(one, 12)
+    assert hosts_in(other) == 12

@@ -6,8 +6,9 @@ import random
 from collections import Counter
 
 from ratelimit.stores.redis.transport.breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, Breaker
-from tests.support.redis.fixtures import StartServer
-from tests.support.redis.live import LiveLimiter, turns
+from tests.support.redis.fixtures import StartProxy, StartServer
+from tests.support.redis.live import LiveLimiter, eventually, turns
+from tests.support.redis.server import Server
 
 ACCOUNT = 'per = "account"\nrate = "100/day"\nburst = 100'
 
@@ -46,8 +47,33 @@ def test_pauses_grow_to_their_longest_and_begin_anew() -> None:
     assert (pauses[0], pauses[-1]) == (FIRST_PAUSE_S, LONGEST_PAUSE_S)
     breaker.close_circuit()
     assert not breaker.is_open
+    # A server that comes and goes is not tried more often for having come.
+    assert breaker.trip()
+    assert breaker.pause_s() == LONGEST_PAUSE_S
+    breaker.close_circuit()
+    breaker.hold()
     assert breaker.pause_s() == FIRST_PAUSE_S
-    assert breaker.trips == 1
+    assert breaker.trips == 2
+
+
+async def test_a_server_too_slow_for_decisions_is_not_asked_again_and_again(
+    server: Server, start_proxy: StartProxy, open_limiter: LiveLimiter
+) -> None:
+    proxy = start_proxy(server.port)
+    limiter = open_limiter(proxy.url, ACCOUNT, timeout="25ms")
+    await limiter.look()
+    await limiter.connected()
+    limiter.hush()
+    proxy.replies.delay(0.1)
+    await limiter.ask("elsewhere")
+    await limiter.connected(is_open=True)
+    trips, made = limiter.batch_client.breaker.trips, proxy.accepted
+    # Each probe makes a connection and is answered on it, in more time than a decision has.
+    await eventually(lambda: proxy.accepted >= made + 3, "three probes")
+    assert limiter.batch_client.breaker.is_open
+    assert limiter.batch_client.breaker.trips == trips
+    proxy.heal()
+    await limiter.connected()
 
 
 async def test_many_workers_that_come_back_hold_few_connections_each(

@@ -242,7 +242,7 @@ async def test_workers_with_another_hash_key(
 ) -> None:
     found = await with_workers(server.url, open_limiter, tmp_path, keys)
     assert found["workers"]["status"] == status
-    assert found["workers"]["facts"] == {"workers": len(keys), "other_keys": others}
+    assert found["workers"]["facts"] == {"workers": len(keys), "hosts": len(keys), "other_keys": others}
     assert found.code == (status == "fail")
 
 
@@ -250,7 +250,7 @@ async def test_workers_of_a_cluster_with_another_hash_key(
     cluster: Cluster, open_limiter: LiveLimiter, tmp_path: Path
 ) -> None:
     found = await with_workers(cluster.cluster_url, open_limiter, tmp_path, [HASH_KEY, bytes(16)])
-    assert found["workers"]["facts"] == {"workers": 2, "other_keys": 1}
+    assert found["workers"]["facts"] == {"workers": 2, "hosts": 2, "other_keys": 1}
     assert found.code == 1
 
 

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from ratelimit.stores.redis.fallback import fair_share as fair_share
-from ratelimit.stores.redis.fallback.fair_share import mark_of, marks_in
+from ratelimit.stores.redis.fallback.fair_share import Sign, mark_of, signs_in
 from tests.support.redis.live import KEY, LiveLimiter, eventually
 from tests.support.redis.server import Server
 
@@ -17,7 +17,7 @@ HOUR_US = 3600 * 10**6
 
 
 def sign(seen_us: int) -> bytes:
-    """Return what a worker leaves, as busy as others."""
+    """Return what a worker leaves, of host 5."""
     return struct.pack("<dd", seen_us, 5.0) + mark_of(KEY).encode()
 
 
@@ -27,10 +27,10 @@ def now_us(server: Server) -> int:
 
 
 def read(server: Server, worker: str) -> tuple[float, float]:
-    """Return when a worker gave its last sign, and how busy it was."""
+    """Return when a worker gave its last sign, and on which host."""
     with Redis.from_url(server.url) as client:
-        seen, weight = struct.unpack_from("<dd", client.hget(SIGNS, worker))
-    return seen, weight
+        seen, host = struct.unpack_from("<dd", client.hget(SIGNS, worker))
+    return seen, host
 
 
 async def test_dead_worker_of_before_the_clock_was_set_back_is_missed_no_longer_than_others(
@@ -47,9 +47,9 @@ async def test_dead_worker_of_before_the_clock_was_set_back_is_missed_no_longer_
     await beats.beat(limiter.batch_client)
     assert beats.workers == 2  # it may live: then its next sign is of now
     begun = now_us(server)
-    seen, weight = read(server, "1234")
+    seen, host = read(server, "1234")
     assert begun - 200_000 < seen <= begun
-    assert weight == 5.0
+    assert host == 5.0
     await eventually(lambda: now_us(server) > begun + 250_000, "its time to be over")
     beats.pause(0)
     await beats.beat(limiter.batch_client)
@@ -58,4 +58,4 @@ async def test_dead_worker_of_before_the_clock_was_set_back_is_missed_no_longer_
 
 
 def test_sign_of_a_later_time_than_now_is_none_of_a_worker_that_runs() -> None:
-    assert marks_in([sign(HOUR_US), sign(3 * HOUR_US)], HOUR_US + 10**6) == [mark_of(KEY)]
+    assert signs_in([sign(HOUR_US), sign(3 * HOUR_US)], HOUR_US + 10**6) == [Sign(5.0, mark_of(KEY))]

@@ -205,7 +205,7 @@ def clustering() -> dict[str, int]:
     return {name: 1_000_000_000 * (number + 1) for number, name in enumerate(named)}
 
 
-SERVER = {"is_away": 1.0, "workers": 3.0, "share": 0.25}
+SERVER = {"is_away": 1.0, "workers": 3.0, "hosts": 2.0, "share": 0.5}
 
 
 LOAD = {
@@ -287,7 +287,8 @@ def test_what_happens_on_the_way_to_a_server_is_counted_by_all_workers(
     assert value(limiter, "ratelimit_store_corrections_lost_total") == 6
     assert value(limiter, "ratelimit_store_counters_forgotten_total") == 4
     assert value(limiter, "ratelimit_store_away") == 1
-    assert value(limiter, "ratelimit_store_share_ratio") == 0.25
+    assert value(limiter, "ratelimit_store_share_ratio") == 0.5
+    assert value(limiter, "ratelimit_store_hosts") == 2
     assert value(limiter, "ratelimit_store_workers") == 3
     other.close()
 

@@ -67,7 +67,8 @@ class Rule:
     def scaled(self, millionths: int, salt: int, /) -> Rule:
         """Return a share of this limit: a limit of its own, with counters of its own.
 
-        Quota and burst are cut to the share, but to no less than one unit; the debt is, too.
+        Quota and burst are cut to the share and rounded up to whole units; the debt is cut, too.
+        The rate at which a bucket refills is not rounded up.
 
         Args:
             millionths: the share, 1 to 1,000,000.

@@ -296,8 +296,8 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
     on_store_error: Annotated[
         Stance,
         Meta(
-            description="While the store fails: each worker enforces its fair share, "
-            "the limit does not apply, or it refuses."
+            description="While the store fails: each host enforces its share (half of the limit beside "
+            "other hosts), the limit does not apply, or it refuses."
         ),
     ] = "local"
     on: Annotated[

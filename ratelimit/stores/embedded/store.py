@@ -205,13 +205,17 @@ class EmbeddedStore:
             if self._policy is not None and self.place is not None:
                 sweep_if_gone(self._policy, self.place.parent)
 
+    def release_seats(self) -> None:
+        """Free the seats of workers that ended without a word."""
+        self.table.release_seats(is_alive, self.clock.now_ns())
+
     def _shares_seat(self, other: EmbeddedStore) -> bool:
         return self.place is not None and self.place == other.place and self.table.seat >= 0
 
     def _join(self) -> None:
         self._pid = os.getpid()
         now_ns = self.clock.now_ns()
-        self.table.release_seats(is_alive, now_ns)
+        self.release_seats()
         self.table.join(self._pid, start_of(self._pid), now_ns)
 
     def _after_fork(self) -> None:

@@ -51,19 +51,12 @@ class LeaseClient:
             recheck_ns=RECHECK_NS,
             wake=self._wake,
         )
-        self._counted = 0
 
     def rules_of(self, plan: Planned) -> LeasedRules | None:
         """Return what decides a plan from leases; None if some rule's state is no word."""
         if not all(rule.algorithm in IN_WORDS for rule in plan.core.rules):
             return None
         return LeasedRules(plan.rules, self.leases, plan)
-
-    def made(self) -> int:
-        """Return how many decisions were made here since this was last asked."""
-        local = self.leases.local
-        made, self._counted = local - self._counted, local
-        return made
 
     def _wake(self) -> None:
         batch_client = self._store.any_client

@@ -111,7 +111,7 @@ class Worker(Protocol):
 
     @property
     def share(self) -> float:
-        """This worker's fair share of every limit while the server is away."""
+        """This host's share of every limit while the server is away."""
 
     @property
     def workers(self) -> int:
@@ -120,9 +120,6 @@ class Worker(Protocol):
     @property
     def any_client(self) -> Asking | None:
         """The way to the server that was used last; None where there is none."""
-
-    def made_from_leases(self) -> int:
-        """Return how many decisions were made from leases since this was last asked."""
 
 
 class Leasing(Protocol):
@@ -166,7 +163,7 @@ class Deciding(Protocol):
         """Decide while the server is away, for that reason."""
 
     def decided(self, plan: Any, outcome: Outcome, *, has_slots: bool) -> None:
-        """Count a decision of the server, and keep up the slots that it holds."""
+        """Keep up the slots that a decision of the server holds."""
 
     def correct(self, plan: Any, outcome: Outcome, index: int, delta: int) -> None:
         """Have a charge corrected: soon, without waiting."""

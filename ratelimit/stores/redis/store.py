@@ -29,6 +29,7 @@ from ratelimit.clock import Clock
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision.engine import Outcome, Plan
 from ratelimit.core.memory.hashing import Hasher
+from ratelimit.core.memory.host import owe, take_orphans
 from ratelimit.core.memory.table import Table
 from ratelimit.errors import StoreError
 from ratelimit.stores.embedded.store import EmbeddedStore
@@ -151,6 +152,9 @@ class RedisStore:
     def heartbeat(self, now_ns: int) -> None:
         """Say to the host's other workers that this one lives, and whether it does without the server."""
         self.embedded.table.heartbeat(now_ns, is_away=self.is_away)
+        orphans = take_orphans(self.table)
+        if orphans:
+            self.tally.forgot(orphans)
         elapsed_ns, self._beaten_ns = now_ns - self._beaten_ns, now_ns
         if self.is_away and 0 < elapsed_ns < LONGEST_BEAT_NS:
             self.tally.away(elapsed_ns)
@@ -168,6 +172,8 @@ class RedisStore:
         self._batch_clients.clear()
         self._forget_carries()
         self.tally.forgot(self.local_fallback.waiting)
+        if not self.table.closed:
+            owe(self.table, 0)
         self.embedded.close()
         _STORES.discard(self)
 
@@ -248,7 +254,7 @@ class RedisStore:
 
     @property
     def share(self) -> float:
-        """This worker's fair share of every limit while the server is away."""
+        """This host's share of every limit while the server is away."""
         return self.fair_share.share
 
     @property
@@ -261,10 +267,6 @@ class RedisStore:
         """Leases as plans use them."""
         return self.lease_client
 
-    def made_from_leases(self) -> int:
-        """Return how many decisions were made from leases since this was last asked."""
-        return 0 if self.lease_client is None else self.lease_client.made()
-
     def decide_here(
         self,
         plan: RedisPlan,
@@ -275,19 +277,20 @@ class RedisStore:
         *,
         commit: bool,
     ) -> Outcome:
-        """Decide from this worker's share, and tell the listener why the server could not."""
+        """Decide from this host's share, and tell the listener why the server could not."""
         if self.listener is not None:
             self.listener(error)
         return self.local_fallback.decide(plan, identities, now_ns, costs, commit=commit)
 
     def decided(self, plan: RedisPlan, outcome: Outcome, *, has_slots: bool) -> None:
-        """Count a decision of the server, and keep up the slots that it holds."""
-        self.fair_share.made += 1
+        """Keep up the slots that a decision of the server holds."""
         if has_slots and outcome.holds_slots:
             self.hold(plan, outcome)
 
     async def _recover(self, batch_client: BatchClient) -> None:
+        self.fair_share.begin_anew()
         await self.fair_share.beat(batch_client)
+        self.embedded.release_seats()  # of workers that ended meanwhile
         await self._examine(batch_client)
         # Last, and nothing is awaited after it: what is charged here meanwhile is handed over, too.
         await self.local_fallback.hand_over(batch_client)
@@ -316,10 +319,11 @@ class RedisStore:
 
     @property
     def state(self) -> dict[str, float]:
-        """What this worker knows of the server: is it away, how many workers are there, what is its share."""
+        """What this host knows of the server: is it away, how many workers and hosts are there, its share."""
         return {
             "is_away": float(self.is_away),
             "workers": float(self.fair_share.workers),
+            "hosts": float(self.fair_share.hosts),
             "share": self.share,
         }
 

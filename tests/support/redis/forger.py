@@ -23,7 +23,7 @@ class Forger:
     def __init__(self) -> None:
         self.answer: bytes | None = None
         self.calls = 0
-        self.sign = b"*3\r\n:1\r\n:1000000\r\n:0\r\n"
+        self.sign = b"*3\r\n:1\r\n:1\r\n:0\r\n"
         self.other: Callable[[list[bytes]], bytes | None] = lambda words: None
         self._server: asyncio.Server | None = None
 

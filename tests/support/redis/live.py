@@ -73,7 +73,7 @@ class Live(Limiter):
         policy = Policy.from_toml(text)
         assert policy.compiled.remote is not None
         self.watcher = Watcher()
-        embedded = EmbeddedStore.private(keys=10_000, block_bytes=1 << 22, key=key)
+        embedded = EmbeddedStore.private(keys=20_000, block_bytes=1 << 22, key=key)
         super().__init__(
             policy,
             store=RedisStore(

@@ -119,8 +119,9 @@ cdef class Rule:
         share.whole = self
         share.name, share.algorithm, share.shadow = self.name, self.algorithm, self.shadow
         share.period_ns = self.period_ns
-        share.quota = max(1, self.quota * millionths // 1_000_000)
-        share.burst = max(1, self.burst * millionths // 1_000_000)
+        # Whole units, rounded up: of a small limit a part of a unit is often all there is.
+        share.quota = -(-self.quota * millionths // 1_000_000)
+        share.burst = -(-self.burst * millionths // 1_000_000)
         # Where it was one more bucket or quota it is so of the share, too.
         share.debt = share.burst if self.debt == self.burst else self.debt * millionths // 1_000_000
         share.salt = self.salt

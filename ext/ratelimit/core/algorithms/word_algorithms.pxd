@@ -6,7 +6,7 @@ asks about by the range that a kind's number is in.
 
 from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.core.memory.atomic cimport SECOND, Pair, cas_pair
+from ratelimit.core.memory.atomic cimport SECOND, Pair, cas_pair, u128
 from ratelimit.core.memory.entries cimport ARRIVALS, BLOCKS, COUNTS, PAIRS, find, insert, make_tag, word_of
 from ratelimit.core.algorithms.gcra cimport (
     gcra_arrival, gcra_check, gcra_known, gcra_live, gcra_raise, gcra_remaining, gcra_reset, gcra_retry,
@@ -17,8 +17,8 @@ from ratelimit.core.algorithms.settlement cimport corrected_by, owed
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.algorithms.setup cimport Charge, Look, Setup, rule_key
 from ratelimit.core.algorithms.windows cimport (
-    Slide, count_check, count_correct, count_remaining, count_reset, count_retry, count_roll, fixed_end,
-    sliding_check, sliding_correct, sliding_remaining, sliding_reset, sliding_retry, sliding_roll,
+    Slide, count_check, count_correct, count_pack, count_remaining, count_reset, count_retry, count_roll, fixed_end,
+    sliding_check, sliding_correct, sliding_pack, sliding_remaining, sliding_reset, sliding_retry, sliding_roll,
     stagger_of, staggered_end,
 )
 
@@ -240,6 +240,60 @@ cdef inline uint64_t charge_word(
     charge.charged = False
     correct_word(plan, i, &charge, used, now)
     return used - charge.held if used > charge.held else 0
+
+
+cdef inline uint64_t in_use(const Quota *q, uint64_t key, uint64_t word, uint64_t now) noexcept nogil:
+    """Return how many units are in use, those in debt too."""
+    cdef uint64_t end
+    cdef Slide slide
+    if q.kind < COUNTS:
+        return (gcra_arrival(q, word, now) - (now << 4) + q.interval - 1) // q.interval
+    if q.kind < PAIRS:
+        end = window_end(q, key, now)
+        return count_roll(q, word, &end)
+    slide = sliding_roll(q, word, now)
+    return slide.current + <uint64_t>((<u128>slide.before * (q.period_ns - slide.elapsed) + q.period_ns - 1) // q.period_ns)
+
+
+cdef inline uint64_t lowered(const Quota *q, uint64_t key, uint64_t word, uint64_t now, uint64_t units) noexcept nogil:
+    """Return a word with so many units less in use, or with none."""
+    cdef uint64_t arrival, end, count, both
+    cdef Slide slide
+    if units >= in_use(q, key, word, now):
+        return 0
+    if q.kind < COUNTS:
+        arrival = gcra_arrival(q, word, now)
+        return arrival - units * q.interval if arrival > units * q.interval else 0
+    if q.kind < PAIRS:
+        end = window_end(q, key, now)
+        count = count_roll(q, word, &end)
+        return count_pack(end, count - units)
+    slide = sliding_roll(q, word, now)
+    both = slide.before + slide.current
+    slide.current -= min(units, slide.current)
+    slide.before -= min(units - (both - slide.before - slide.current), slide.before)
+    return sliding_pack(q, slide.window, slide.before, slide.current)
+
+
+cdef inline uint64_t take_word(Setup *plan, int i, uint64_t *ids, uint64_t most, uint64_t now) noexcept nogil:
+    """Take up to `most` units out of what is in use of rule `i`; return how many.
+
+    Of workers that take at the same time each gets others: the swap of one fails, and it looks again.
+    """
+    cdef const Quota *q = &plan.quotas[i]
+    cdef uint64_t key = rule_key(plan, i, ids), tag, word, units
+    cdef Pair *entry
+    if key == ABSENT_HASH:
+        return 0
+    tag = make_tag(key, q.kind, plan.shapes[i])
+    while True:
+        entry = find(plan.arena, key, tag)
+        if entry == NULL:
+            return 0
+        word = word_of(entry, tag)
+        units = min(most, in_use(q, key, word, now))
+        if units == 0 or cas_pair(entry, tag, word, tag, lowered(q, key, word, now, units)):
+            return units
 
 
 cdef inline uint64_t carry_word(Setup *plan, int i, uint64_t *source, uint64_t *target, uint64_t now) noexcept nogil:

@@ -2,8 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from ratelimit.core.memory.atomic cimport cas, load
-from ratelimit.core.memory.layout cimport Identity
+from ratelimit.core.memory.atomic cimport cas, fetch_add, load
+from ratelimit.core.memory.layout cimport Arena, Identity
 
 cdef extern from *:
     const uint64_t MAGIC "((uint64_t)0x54494D494C4E494Bu)"  # "KINLIMIT", little-endian
@@ -67,3 +67,11 @@ cdef inline bint is_other(const uint64_t *shared, const uint64_t *own, uint64_t 
         if own[i] and load(shared + i) != own[i]:
             return True
     return False
+
+
+cdef inline void end_owner(Arena *arena, uint64_t seat) noexcept nogil:
+    """Have a seat's last owner hold nothing more; its use of the server that was not handed over counts, once."""
+    cdef uint64_t owing = load(&arena.seats[seat].owing)
+    fetch_add(&arena.seats[seat].generation, 1)
+    if owing and cas(&arena.seats[seat].owing, owing, 0):
+        fetch_add(&arena.header.orphans, owing)

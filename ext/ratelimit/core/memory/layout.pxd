@@ -50,6 +50,9 @@ cdef struct Header:
     uint64_t nonce           # makes each insertion's pending word unlike any other
     uint64_t block_cursor
     uint64_t page_class[MAX_PAGES]  # 0 free, else size class + 1
+    uint64_t host            # names this memory to a server that many hosts share; 0 until it is asked for
+    uint64_t hosts           # so many share that server, as one of the workers last heard; 0 is not known
+    uint64_t orphans         # so many counters' use was lost with workers that ended
 
 cdef struct Seat:
     uint64_t pid
@@ -57,7 +60,8 @@ cdef struct Seat:
     uint64_t generation      # counts owners; a slot held by an older one has lapsed
     uint64_t heartbeat       # ns since the table's epoch
     uint64_t away            # its generation while its owner does not ask the store's server
-    uint64_t reserved[3]
+    uint64_t owing           # so many counters' use is to be handed over to the server
+    uint64_t reserved[2]
 
 cdef struct Block:
     Pair owner               # tag: key hash (0 free); word: generation 35 bits | expiry 29 bits

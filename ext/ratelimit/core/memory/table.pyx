@@ -13,7 +13,7 @@ from libc.string cimport memcmp, memcpy, memset
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, cas, fetch_add, load, load_pair, store
 from ratelimit.core.memory.blocks cimport LARGEST_CLASS, count_blocks, count_workers
 from ratelimit.core.memory.entries cimport PENDING, expiry, kind_of
-from ratelimit.core.memory.header cimport MAGIC, checked, enter, is_other, is_sound, is_zero, placed
+from ratelimit.core.memory.header cimport MAGIC, checked, end_owner, enter, is_other, is_sound, is_zero, placed
 from ratelimit.core.memory.layout cimport (
     BUCKET_ENTRIES, COLUMNS, COPY_AT, HEADER_BYTES, LAYOUT, MAX_PAGES, PAGE_BYTES, COUNTERS, SEATS, SHAPES,
     REFUSAL_SETS, REFUSAL_WAYS, Arena, Header, Identity, Refusal, Seat,
@@ -346,7 +346,7 @@ cdef class Table:
                 continue
             if not alive(holder, load(&self.arena.seats[i].start)):
                 # The generation first: slots of the dead lapse before another process takes the seat.
-                fetch_add(&self.arena.seats[i].generation, 1)
+                end_owner(&self.arena, i)
                 if cas(&self.arena.seats[i].pid, holder, 0):
                     freed += 1
         return freed
@@ -367,7 +367,7 @@ cdef class Table:
 
     cdef object sit(self, uint64_t i, uint64_t since, uint64_t now):
         store(&self.arena.seats[i].start, since)
-        fetch_add(&self.arena.seats[i].generation, 1)
+        end_owner(&self.arena, i)
         store(&self.arena.seats[i].heartbeat, now)
         self.take_seat(<int>i, False)
         return i

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from ratelimit.environment.finding import Finding
-from ratelimit.stores.redis.fallback.fair_share import mark_of, marks_in
+from ratelimit.stores.redis.fallback.fair_share import mark_of, share_of, signs_in
 
 ROUND_TRIPS = 200
 MOST_TIME_NS = 5 * 10**9
@@ -80,29 +80,37 @@ async def compare_clocks(client: Redis, wall: Timer) -> Finding:
     return Finding("clock", "ok", words, facts=facts)
 
 
-async def compare_keys(client: Redis, signs: bytes, key: bytes) -> list[Finding]:
+async def compare_keys(client: Redis, place: bytes, key: bytes) -> list[Finding]:
     """Return whether the workers that run now hash identities with this key; nothing if it cannot be seen."""
     try:
         seconds, micros = await client.time()
-        answer: Any = client.hgetall(signs.decode())
-        marks = marks_in((await answer).values(), int(seconds) * 1_000_000 + int(micros))
+        answer: Any = client.hgetall(place.decode())
+        signs = signs_in((await answer).values(), int(seconds) * 1_000_000 + int(micros))
     except ResponseError:
         return []
-    others = sum(mark != mark_of(key) for mark in marks)
-    facts = {"workers": len(marks), "other_keys": others}
+    others = sum(sign.mark != mark_of(key) for sign in signs)
+    hosts = len({sign.host for sign in signs})
+    facts = {"workers": len(signs), "hosts": hosts, "other_keys": others}
     if others:
         return [
             Finding(
                 "workers",
                 "fail",
-                f"{others} of {len(marks)} that run now hash identities with another key: "
+                f"{others} of {len(signs)} that run now hash identities with another key: "
                 "each caller has its limits once with each key",
                 "Give all hosts the same [hashing] key, or deployments of their own different prefixes; "
                 "then restart the workers.",
                 facts=facts,
             )
         ]
-    words = f"{len(marks)} run now, with the same hash key" if marks else "none runs now"
+    if not signs:
+        return [Finding("workers", "ok", "none runs now", facts=facts)]
+    words = f"{len(signs)} run now on {hosts} host{'s' if hosts > 1 else ''}, with the same hash key"
+    if hosts > 1:
+        words += (
+            f"; while the server is away, each host lets {share_of(hosts):g} of every limit through, "
+            f"all together at most {hosts * share_of(hosts):g} limits"
+        )
     return [Finding("workers", "ok", words, facts=facts)]
 
 

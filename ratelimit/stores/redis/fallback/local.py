@@ -1,15 +1,18 @@
-"""Enforcement while the server is away: each worker lets its fair share through.
+"""Enforcement while the server is away: each host lets its share through.
 
-Theory of operation. A share of a limit is a limit of its own, with quota and burst scaled
-down (never below one unit). It has counters of its own in the host's table, named by this worker.
-All workers' shares together are the limit. These counters outlive an absence of the server:
-a client that makes it come and go gets no new share each time. What a worker lets through is
-noted. When the server is back, what of it is still in use is charged there, without asking.
-So an absence does not end in a second budget either.
+Theory of operation. A share of a limit is a limit of its own, with quota and burst scaled down and rounded
+up to whole units. Its counters lie in the host's table, and all workers of the host decide by them. These
+counters outlive an absence of the server: a client that makes it come and go gets no new share each time.
 
-Bound over any interval, however often the server comes and goes. All workers together admit
-here at most what the limit does, and one unit a worker and key. The server admits at most
-what the limit does. What was used here counts there from the hand-over on.
+Beside each of them lies another one, of the units that the server has not been told of. When a worker
+reaches the server again, it takes out of it, in one step, what is in use, and charges the server with that.
+So of several workers that come back one hands over each unit, whichever of them it was used at. A worker
+that ends without a word leaves what only it knew of: its seat says how many counters, and they count as
+forgotten.
+
+Bound over any interval, however often the server comes and goes. A host admits here at most its share of what
+the limit does, and less than a unit more a key. The server admits at most what the limit does. What was used
+here counts there from the hand-over on.
 """
 
 from __future__ import annotations
@@ -18,8 +21,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ratelimit.core.decision.engine import Outcome, Plan
-from ratelimit.core.redis.remote import used
+from ratelimit.core.algorithms.rule import Rule
+from ratelimit.core.decision.engine import MAX_COST, Outcome, Plan
+from ratelimit.core.decision.use import add_use, take_use
+from ratelimit.core.memory.host import owe
 from ratelimit.stores.redis.transport.errors import NothingCharged
 
 if TYPE_CHECKING:
@@ -35,16 +40,30 @@ _ALLOWED = 1
 
 
 class Used:
-    """What a counter was charged here since the server went, and how much of it the server was told."""
+    """A counter that was charged here since the server went.
 
-    __slots__ = ("index", "plan", "row", "told", "units")
+    Args:
+        owed: counts what the server was not told of, by the share in force when it was charged.
+    """
 
-    def __init__(self, plan: Standing, index: int, row: list[int]) -> None:
+    __slots__ = ("index", "owed", "plan", "row")
+
+    def __init__(self, plan: Standing, index: int, row: list[int], owed: Plan) -> None:
         self.plan = plan
         self.index = index
         self.row = row
-        self.units = 0
-        self.told = 0
+        self.owed = owed
+
+
+class Share:
+    """A plan's rules as this host enforces them, and as it counts what the server was not told of."""
+
+    __slots__ = ("millionths", "owed", "plan")
+
+    def __init__(self, millionths: int, plan: Plan, owed: Plan) -> None:
+        self.millionths = millionths
+        self.plan = plan
+        self.owed = owed
 
 
 class Absence:
@@ -53,7 +72,7 @@ class Absence:
     __slots__ = ("changed", "is_over", "used")
 
     def __init__(self) -> None:
-        self.used: dict[tuple[Standing, int, int], Used] = {}
+        self.used: dict[tuple[Plan, int, int], Used] = {}
         self.changed: set[Used] = set()
         self.is_over = False
 
@@ -73,14 +92,13 @@ class Witness:
         if known is None:
             return
         if not self._absence.is_over:
-            known.units += moved
-            self._absence.changed.add(known)
+            self._local_fallback.owe(known, moved)
         elif moved > 0:
             self._local_fallback.charge_later(known, moved)
 
 
 class LocalFallback:
-    """One worker's share of every limit, for one absence after another.
+    """The host's share of every limit as one worker enforces it, for one absence after another.
 
     Args:
         store: its rules, and its table.
@@ -88,7 +106,7 @@ class LocalFallback:
 
     def __init__(self, store: Worker) -> None:
         self._store = store
-        self._plans: dict[Standing, Plan] = {}
+        self._shares: dict[Standing, Share] = {}
         self._absence = Absence()
 
     def decide(
@@ -100,8 +118,8 @@ class LocalFallback:
         *,
         commit: bool,
     ) -> Outcome:
-        """Decide from this worker's share. Rules that are open meanwhile are left out."""
-        local = self._local(plan, len(identities))
+        """Decide from this host's share. Rules that are open meanwhile are left out."""
+        local = self._share(plan, len(identities)).plan
         row = [*identities, -1]
         if not commit:
             return local.peek(row, now_ns, costs)
@@ -120,18 +138,24 @@ class LocalFallback:
         """How many counters' use is to be handed over."""
         return len(self._absence.changed)
 
-    def _local(self, plan: Standing, width: int) -> Plan:
-        known = self._plans.get(plan)
-        if known is None:
-            share = max(1, round(self._store.share * _MILLIONTHS))
-            salt = self._store.hasher.tuple(b"standby", self._store.worker.to_bytes(8, "big"))
-            rules = [rule.scaled(share, salt) for rule in plan.core.rules]
+    def _share(self, plan: Standing, width: int) -> Share:
+        millionths = round(self._store.share * _MILLIONTHS)
+        known = self._shares.get(plan)
+        if known is None or known.millionths != millionths:
+            tuple_of = self._store.hasher.tuple
+            rules = [rule.scaled(millionths, tuple_of(b"standby")) for rule in plan.core.rules]
+            # A bucket's word means other units with another share.
+            salt = tuple_of(b"standby-owed", millionths.to_bytes(8, "big"))
+            owed = [_owed(rule).scaled(millionths, salt) for rule in plan.core.rules]
             open_ones = [index for index, stance in enumerate(plan.stances) if stance == "open"]
-            known = self._plans[plan] = plan.core.like(rules, open_ones, width)
+            known = self._shares[plan] = Share(
+                millionths,
+                plan.core.like(rules, open_ones, width),
+                plan.core.like(owed, open_ones, width),
+            )
         return known
 
     def _remember(self, plan: Standing, outcome: Outcome, row: list[int]) -> None:
-        absence = self._absence
         charged = {}
         for index in plan.counting:
             if outcome.state(index) != _ALLOWED:
@@ -139,20 +163,30 @@ class LocalFallback:
             known = self._known(plan, index, outcome.key(index), row)
             if known is not None:
                 charged[index] = known
-                known.units += outcome.cost(index)
-                absence.changed.add(known)
-        outcome.witness = Witness(self, absence, charged)
+                self.owe(known, outcome.cost(index))
+        outcome.witness = Witness(self, self._absence, charged)
 
     def _known(self, plan: Standing, index: int, key: int, row: list[int]) -> Used | None:
         """Return what is known of a counter; None if that is too much to know."""
         used = self._absence.used
-        known = used.get((plan, index, key))
+        owed = self._share(plan, len(row) - 1).owed
+        known = used.get((owed, index, key))
         if known is None:
             if len(used) >= MOST_REMEMBERED:
                 self._store.tally.forgot(1)
                 return None
-            known = used[plan, index, key] = Used(plan, index, row)
+            known = used[owed, index, key] = Used(plan, index, row, owed)
         return known
+
+    def owe(self, known: Used, moved: int) -> None:
+        """Note that a counter was charged so many units more here, or less."""
+        now_ns = self._store.clock.now_ns()
+        if moved > 0:
+            add_use(known.owed, known.index, known.row, min(moved, MAX_COST), now_ns)
+        elif moved < 0:
+            take_use(known.owed, known.index, known.row, min(-moved, MAX_COST), now_ns)
+        self._absence.changed.add(known)
+        owe(self._store.table, len(self._absence.changed))
 
     def charge_later(self, known: Used, moved: int) -> None:
         """Charge what a request turned out to cost after what it was admitted with was handed over.
@@ -167,8 +201,7 @@ class LocalFallback:
                 known.plan, known.index, known.plan.core.key(known.index, known.row), known.row
             )
             if again is not None:
-                again.units += moved
-                self._absence.changed.add(again)
+                self.owe(again, moved)
         else:
             batch_client.soon(
                 lambda batch_client: self._charge(batch_client, known, moved).add_done_callback(
@@ -193,12 +226,13 @@ class LocalFallback:
             for start in range(0, len(waiting), _HAND_OVER):
                 await self._tell(batch_client, absence, waiting[start : start + _HAND_OVER])
         for each in absence.changed:
-            amount = self._in_use(each)
-            if amount > 0:
+            amount = self._take(each)
+            if amount:
                 self._charge(batch_client, each, amount).add_done_callback(self._count_lost)
         absence.is_over = True
         self._absence = Absence()
-        self._plans.clear()
+        self._shares.clear()
+        owe(self._store.table, 0)
         batch_client.start(_forget(absence))
 
     async def _tell(self, batch_client: Asking, absence: Absence, part: list[Used]) -> None:
@@ -206,10 +240,10 @@ class LocalFallback:
         telling = []
         for each in part:
             absence.changed.discard(each)
-            amount = self._in_use(each)
-            if amount > 0:
-                each.told += amount
+            amount = self._take(each)
+            if amount:
                 telling.append((each, amount, self._charge(batch_client, each, amount)))
+        owe(self._store.table, len(absence.changed))
         answers = await asyncio.gather(*(charged for _, _, charged in telling), return_exceptions=True)
         fault: BaseException | None = None
         for (each, amount, _), answer in zip(telling, answers, strict=True):
@@ -218,18 +252,15 @@ class LocalFallback:
                 continue
             fault = answer
             if isinstance(answer, NothingCharged):
-                each.told -= amount
-                absence.changed.add(each)
+                self.owe(each, amount)
             else:  # it may have been charged: once more could be twice
                 self._store.tally.forgot(1)
         if fault is not None:
             raise fault
 
-    def _in_use(self, known: Used) -> int:
-        """Return what is in use of a counter and the server was not told, in units."""
-        plan = known.plan
-        outcome = self._local(plan, len(known.row) - 1).peek(known.row, self._store.clock.now_ns(), plan.free)
-        return min(known.units, used(outcome, known.index)) - known.told
+    def _take(self, known: Used) -> int:
+        """Return what is in use of a counter that no worker of this host has told the server, once."""
+        return take_use(known.owed, known.index, known.row, MAX_COST, self._store.clock.now_ns())
 
     def _charge(self, batch_client: Asking, known: Used, amount: int) -> asyncio.Future[list[int]]:
         plan, index = known.plan, known.index
@@ -240,6 +271,14 @@ class LocalFallback:
     def _count_lost(self, charged: asyncio.Future[list[int]]) -> None:
         if charged.cancelled() or charged.exception() is not None:
             self._store.tally.forgot(1)
+
+
+def _owed(rule: Rule) -> Rule:
+    """Return a rule that counts what a rule counts, in a word."""
+    if rule.algorithm != "sliding-log":
+        return rule
+    # In a log the units of other workers cannot be told from one's own, to be taken out.
+    return Rule(rule.name, "sliding-window", quota=rule.quota, period_ns=rule.period_ns, salt=rule.salt)
 
 
 async def _forget(absence: Absence) -> None:

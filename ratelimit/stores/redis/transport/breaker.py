@@ -3,7 +3,8 @@
 No request waits for a server that is known to be unwell. While the breaker is open, limits are
 enforced from this host's memory. A probe that no request waits for finds out when the server
 is back. Probes begin soon, become rarer, and are spread at random, so that
-the workers of many hosts do not come back at one instant.
+the workers of many hosts do not come back at one instant. They stay rare for a server that
+comes and goes, until it has answered for about a second.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ class Breaker:
     def close_circuit(self) -> None:
         """A probe succeeded: the server is asked again."""
         self.is_open = False
+
+    def hold(self) -> None:
+        """It has been closed for a while: when it opens again, that is another absence."""
         self._pause_s = FIRST_PAUSE_S
 
     def pause_s(self) -> float:

@@ -25,7 +25,7 @@ from ratelimit.stores.redis.decision.scatter import ask_scattered, give_back
 from ratelimit.stores.redis.transport.batch import Correction, Part, Question, SlotBatch
 from ratelimit.stores.redis.transport.breaker import Breaker
 from ratelimit.stores.redis.transport.dial import Dialer
-from ratelimit.stores.redis.transport.errors import anew, away, unanswered
+from ratelimit.stores.redis.transport.errors import anew, away, slow, unanswered
 from ratelimit.stores.redis.transport.metrics import MetricsSink, Uncounted
 from ratelimit.stores.redis.transport.node import NodeClient, ServerClient
 from ratelimit.stores.redis.transport.pending import PendingWork
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 MOST_HELD_BACK = 10_000
 """Corrections that wait for the server to come back; further ones are counted as lost."""
 BEAT_S = 1.0
+_CHECKS = 3
+"""Further answers that a probe waits for, until one comes in time."""
 
 
 class BatchClient:
@@ -252,7 +254,7 @@ class BatchClient:
         node_client = self._new_node_client()
         try:
             async with asyncio.timeout(CONNECT_S):
-                await node_client.check(SlotBatch().call(self._worker, None))
+                await self._check(node_client)
         except BaseException:
             node_client.close_connections()
             raise
@@ -273,6 +275,21 @@ class BatchClient:
         if self._fair_share is not None and self._beating is None:
             self._beating = self.start(self._beat())
 
+    async def _check(self, node_client: NodeClient) -> None:
+        """See that the server answers, and in the time that a decision has.
+
+        One that is too slow for decisions would be asked, and given up, again and again. Each time some
+        requests would wait in vain, and be charged there and here. The first answer may have taken its time:
+        there was a connection to make and a script to load. A later one is late by this process' own
+        doing at times, so that one in time is enough.
+        """
+        for _ in range(1 + _CHECKS):
+            begun = self.loop.time()
+            await node_client.check(SlotBatch().call(self._worker, None))
+            if self.loop.time() - begun < self._timeout_s:
+                return
+        raise slow(self._timeout_s)
+
     @property
     def _is_first(self) -> bool:
         return not self._first_probe.done()
@@ -282,6 +299,7 @@ class BatchClient:
             self._first_probe.set_result(None)
 
     async def _beat(self) -> None:
+        trips = -1
         while not self.is_closed and self._fair_share is not None:
             if not self.breaker.is_open:
                 try:
@@ -289,6 +307,9 @@ class BatchClient:
                         await self._fair_share(self)
                 except Exception:
                     pass  # of any kind: slots have to be renewed with the next; a request will notice as well
+            if self.breaker.trips == trips:
+                self.breaker.hold()
+            trips = -1 if self.breaker.is_open else self.breaker.trips
             await asyncio.sleep(BEAT_S)
 
     async def settled(self) -> None:
