@@ -50,7 +50,7 @@ class SQLiteStore(Store):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """One step for all processes: nobody reads between our reading and our writing."""
+        """One step for all processes: no other reads between this reading and its writing."""
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield

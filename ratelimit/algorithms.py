@@ -1,8 +1,8 @@
 """Algorithms of limits, one record each, from which the rest of the library is indexed.
 
 The compiled core takes the number of its kind from the record (`core/algorithms/rule`). Redis' script takes
-its text, the policy its bounds, a store its name, the specification its class, the documentation its rows.
-docs/extending.md says how to write another algorithm.
+its text, and the policy its bounds. A store knows it by its name. The specification has its class, and the
+documentation its rows. docs/extending.md says how to write another algorithm.
 """
 
 from __future__ import annotations

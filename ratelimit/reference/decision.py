@@ -115,7 +115,7 @@ class ReferencePlan:
         for index, spec in enumerate(self.rules):
             cost = 1 if self.cost_positions[index] < 0 else (costs or ())[self.cost_positions[index]]
             if not 0 <= cost <= LARGEST_COST:
-                raise UsageError("a cost is negative or too large", code="cost")
+                raise UsageError("a cost is negative or too large", code="cost-range")
             key = tuple(identities[position] for position in self.keys[index])
             member = identities[self.members[index]] if self.members[index] >= 0 else ABSENT
             if ABSENT in key:
@@ -282,7 +282,7 @@ class ReferenceOutcome:
     def settle_rule(self, index: int, actual: int, now_ns: int) -> int:
         """Replace the charged cost of one rule by the real one; return the correction made."""
         if not 0 <= actual <= LARGEST_COST:
-            raise UsageError("an actual cost is negative or too large", code="cost")
+            raise UsageError("an actual cost is negative or too large", code="cost-range")
         return self.lines[index].settle(actual, max(now_ns, self.lines[index].table.epoch_ns))
 
     def undo(self, now_ns: int) -> None:

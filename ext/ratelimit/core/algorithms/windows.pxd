@@ -1,8 +1,8 @@
 """Windows: counts of aligned windows, packed into one word.
 
 Counted: window end in seconds since the epoch (29 bits), count (35 bits). Each window admits
-at most N, any interval of its length at most 2 N. Where windows begin is the algorithm's own:
-all of them at multiples of the period or by a calendar, or each key's at an offset of its own.
+at most N, any interval of its length at most 2 N. Fixed windows begin at multiples of the period, or by a
+calendar. Staggered windows begin at an offset of each key's own.
 
 Sliding: window number since the epoch, count of the window before, count of this
 one. The window before counts with the share of it that the sliding window still

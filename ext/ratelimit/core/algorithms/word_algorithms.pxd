@@ -1,7 +1,7 @@
 """Algorithms that keep their state in one word: all that differs between them is asked here.
 
-Each operation has one place, and there a line for each algorithm. `entries.pxd` reads the words that nobody
-asks about by the range that a kind's number is in.
+Each operation has one place, and there a line for each algorithm. Where an entry's rule is not known,
+`entries.pxd` reads its word by the range that the kind's number is in.
 """
 
 from libc.stdint cimport int64_t, uint64_t

@@ -85,8 +85,8 @@ end
 --   ask     in the decision: sets `ask` and `has_room` for a word
 --   tell    in the answer, behind a word's first two numbers
 --   keep    writes what has to be though nothing is charged
---   seldom  sets `algorithms[kind]`, at the first use in a call: `correct` and `lease` of all, and what decides
---           where the state is no word: check(rule, ask), whether there is room; commit(rule, ask), which charges;
---           keep(rule, ask). All say in `ask` what is told of them.
+--   seldom  sets `algorithms[kind]`, at the first use in a call: the functions `correct` and `lease`.
+-- Where the state is no word, `seldom` has what decides, too. check(rule, ask) returns whether there is room.
+-- commit(rule, ask) charges. keep(rule, ask) is as above. All say in `ask` what is told of them.
 local algorithms = {}
 local begin
