@@ -31,10 +31,10 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"core"}),
     frozenset({"events"}),
     frozenset({"errors", "clock", "decision"}),
-    frozenset({"codes", "decision_fields"}),
+    frozenset({"codes", "decision_fields", "os_time"}),
     frozenset({"environment"}),
 )
-LOOSE = {"limiter", "events", "errors", "clock", "decision", "decision_fields", "codes"}
+LOOSE = {"limiter", "events", "errors", "clock", "decision", "decision_fields", "codes", "os_time"}
 """The modules that lie in no folder: words that all packages share, and the facade. Eight at most."""
 OWN_PLACE = {"stores.factory"}
 PURE = ("core", "policy", "identity", "correlation", "adaptive", "usage", "queueing", "traces")

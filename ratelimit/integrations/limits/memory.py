@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil
 
-from ratelimit.clock import Clock
+from ratelimit.clock import ApplicationClock, Clock, SystemClock
 from ratelimit.core.algorithms.windows_by_key import Windows
 from ratelimit.stores.embedded.store import EmbeddedStore
 
@@ -16,17 +17,29 @@ _LOOKED_AT_NS = 5 * _SECOND_NS
 class SharedWindows:
     """All that a storage counts. Nothing here waits for anything but memory.
 
+    `limits` compares the ends of windows with `time.time()`. So where a test fakes that, the windows follow.
+
     Amounts are whole units; a fraction, which slowapi lets `cost` return, is rounded up.
 
     Args:
-        store: the memory; closed with this.
+        open: opens the memory, which is closed with this.
+
+    Raises:
+        StoreError: the memory cannot be had.
     """
 
-    def __init__(self, store: EmbeddedStore) -> None:
-        self._store = store
+    def __init__(self, open: Callable[[], EmbeddedStore]) -> None:
+        self.open = open
+        self.use(open())
+
+    def use(self, store: EmbeddedStore) -> None:
+        """Count in another store from now on; the one before stays open."""
+        self.store = store
         self._windows = Windows(store.table)
-        self._clock: Clock = store.clock
-        self._looked_ns = self._clock.now_ns()
+        self.clock: Clock = store.clock
+        if isinstance(self.clock, SystemClock):
+            self.clock = ApplicationClock(self.clock.anchor_ns)
+        self._looked_ns = self.clock.now_ns()
 
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         """Add to a fixed window, which begins with its first charge; return what is in it."""
@@ -74,29 +87,29 @@ class SharedWindows:
 
     def reset(self) -> int:
         """Forget everything in this memory; return how many counters were in use."""
-        return self._windows.clear_all(self._clock.now_ns())
+        return self._windows.clear_all(self.clock.now_ns())
 
     def check(self) -> bool:
         """Return whether the memory is there, and in order."""
-        return not self._store.table.closed and self._store.table.damage() is None
+        return not self.store.table.closed and self.store.table.damage() is None
 
     def close(self) -> None:
         """Let go of the memory; what was counted stays for other processes."""
-        self._store.close()
+        self.store.close()
 
     def _hash(self, key: str) -> int:
-        return self._store.hasher.tuple(key)
+        return self.store.hasher.tuple(key)
 
     def _now_ns(self) -> int:
-        now_ns = self._clock.now_ns()
+        now_ns = self.clock.now_ns()
         if now_ns - self._looked_ns > _LOOKED_AT_NS:
             self._looked_ns = now_ns
-            self._store.renew()
+            self.store.renew()
         return now_ns
 
     def _seconds(self, at_ns: int) -> float:
         # The application compares with civil time, which may have stepped since the memory was made.
-        drift_ns = self._clock.drift_ns() if hasattr(self._clock, "drift_ns") else 0
+        drift_ns = self.clock.drift_ns() if hasattr(self.clock, "drift_ns") else 0
         return (at_ns + drift_ns) / _SECOND_NS
 
 
