@@ -98,7 +98,7 @@ def run(project: Path, *options: str, **environment: str) -> subprocess.Complete
     The other plugins that are installed here take seconds to load.
     """
     alone = {} if "no:valkey" in options else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    plugin = ["-p", "ratelimit"] if alone else []
+    plugin = ["-p", "ratelimit"] if alone and "no:ratelimit" not in options else []
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *plugin, "-p", "no:cacheprovider", *options],
         cwd=project,
