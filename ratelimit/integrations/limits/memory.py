@@ -41,6 +41,9 @@ class SharedWindows:
             self.clock = ApplicationClock(self.clock.anchor_ns)
         self._looked_ns = self.clock.now_ns()
 
+    def __str__(self) -> str:
+        return str(self.store.place or "memory of this process")
+
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         """Add to a fixed window, which begins with its first charge; return what is in it."""
         return self._windows.add(self._hash(key), ceil(amount), _ns(expiry), self._now_ns())

@@ -30,6 +30,11 @@ class _Windowed(TimestampedSlidingWindow):
     windows: SharedWindows
 
     @property
+    def storage(self) -> SharedWindows:
+        """What counts; every storage of `limits` has it by this name, and `flask limiter config` shows it."""
+        return self.windows
+
+    @property
     def base_exceptions(self) -> type[Exception]:
         """What is raised where the memory cannot be used, or a number is out of range."""
         return RateLimitError
