@@ -32,6 +32,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"events"}),
     frozenset({"errors", "clock", "decision"}),
     frozenset({"codes", "decision_fields", "os_time"}),
+    frozenset({"parsing"}),
     frozenset({"environment"}),
 )
 LOOSE = {"limiter", "events", "errors", "clock", "decision", "decision_fields", "codes", "os_time"}
@@ -49,6 +50,8 @@ OWNERS = {
     "rich": ("cli", "demo"),
     "opentelemetry": ("integrations",),
     "pyarrow": ("traces/parquet",),
+    "yaml": ("parsing/yaml", "cli/importing"),
+    "tomllib": ("parsing/toml",),
     "starlette": ("asgi", "console", "demo", "integrations"),
 }
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ratelimit.cli.importing.draft import LimitDraft, Place, PolicyDraft, identity_name
+from ratelimit.parsing.yaml import read_yaml
 
 _UNITS = ("second", "minute", "hour", "day", "week", "month", "year")
 _PATHS = ("path", ":path", "request_path", "url_path", "uri")
@@ -53,23 +54,12 @@ def read_envoy(file: str, text: str, draft: PolicyDraft, sources: Mapping[str, s
     import yaml
 
     found = False
-    for document in _composed(text, yaml):
+    for document in read_yaml(text):
         for sequence, offset in _descriptor_lists(document, yaml):
             found = True
             _Reader(file, draft, sources).read_descriptors(list(_nodes(sequence, yaml, offset)), [])
     if not found:
         raise ValueError("no `descriptors` in it: is it the configuration of Envoy's rate-limit service?")
-
-
-def _composed(text: str, yaml: Any) -> list[Any]:
-    """Return a text's documents as nodes."""
-    try:
-        # An alias stands for a whole part, and a few of them for more than any memory holds.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise ValueError("it has aliases (`*name`); write out what they stand for")
-        return [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
-    except yaml.YAMLError as error:
-        raise ValueError(f"no YAML: {str(error).splitlines()[0]}") from error
 
 
 def _descriptor_lists(node: Any, yaml: Any, offset: int = 0) -> Iterator[tuple[Any, int]]:
@@ -85,7 +75,7 @@ def _descriptor_lists(node: Any, yaml: Any, offset: int = 0) -> Iterator[tuple[A
                 yield from _descriptor_lists(value, yaml, offset)
             elif "descriptors:" in value.value:
                 # A block begins on the line after the key's.
-                for inner in _composed(value.value, yaml):
+                for inner in read_yaml(value.value):
                     yield from _descriptor_lists(inner, yaml, offset + value.start_mark.line + 1)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
