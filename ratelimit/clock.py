@@ -11,8 +11,8 @@ sampled once when the store was created and kept in the store. So all workers ag
 to the nanosecond. A step of the civil clock moves nothing; the
 difference that builds up is exported as `ratelimit_clock_drift_seconds`.
 
-Clocks are read in C (`os_time`), where libraries that fake time for tests do not reach. Only `ApplicationClock`
-follows them: it is for windows whose ends the application compares with its own `time.time()`.
+Clocks are read in C (`os_time`), where libraries that fake time for tests do not reach. Only
+`ApplicationClock` follows them: the application compares the ends of its windows with `time.time()`.
 """
 
 from __future__ import annotations

@@ -5,6 +5,9 @@ Libraries that fake time for tests (hiro, freezegun, time-machine) replace what 
 code call them.
 """
 
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class HostClock:
     """The host's monotonic clock and an anchor: what `SystemClock` is made of.
 

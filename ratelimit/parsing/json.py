@@ -31,7 +31,7 @@ class JsonReader(Generic[T]):
 
     __slots__ = ("_decode", "_decode_lines")
 
-    def __init__(self, kind: type[T] | Any = Any) -> None:
+    def __init__(self, kind: type[T]) -> None:
         decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind)
         self._decode = decoder.decode
         self._decode_lines = decoder.decode_lines
@@ -79,7 +79,7 @@ def _bytes_of(text: bytes | str) -> bytes:
         raise JsonError("the text holds half of a surrogate pair") from None
 
 
-_ANY: JsonReader[Any] = JsonReader()
+_ANY: JsonReader[Any] = JsonReader(object)
 
 
 def read_json(text: bytes | str) -> Any:

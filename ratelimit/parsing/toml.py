@@ -17,7 +17,8 @@ _ENDLESS_KEY = re.compile(
 _ENDLESS_NUMBER = re.compile(r"[0-9](?:_?[0-9]){4096,}+")
 """More digits than any text may have characters; Python reads 4,300 and no more."""
 _TOKEN = re.compile(
-    r'''"""(?:[^\\]|\\.)*?"{3,5}|\'\'\'.*?'{3,5}|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+'|\#[^\n]*+|[\[\]{}]''', re.DOTALL
+    r'''"""(?:[^\\]|\\.)*?"{3,5}|\'\'\'.*?'{3,5}|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+'|\#[^\n]*+|[\[\]{}]''',
+    re.DOTALL,
 )
 
 

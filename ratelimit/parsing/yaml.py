@@ -5,7 +5,7 @@ Rules it keeps:
 - An alias (`*name`) is an error: a few of them stand for more than any memory holds.
 - So are a key that stands twice in one mapping, levels beyond `MOST_DEPTH`, and more than `MOST_NODES` nodes.
 - Nothing is constructed: a tag is a name, whatever it would make.
-- The text is taken apart event by event until a bound is met. So an error costs no more than what is before it.
+- The text is taken apart event by event until a bound is met. An error costs what stands before it.
 """
 
 from __future__ import annotations
@@ -83,5 +83,7 @@ def _refuse_twins(root: Any, yaml: Any) -> None:
                 if not isinstance(key, yaml.ScalarNode):
                     continue
                 if key.value in keys:
-                    raise YamlError(f"line {key.start_mark.line + 1}: the key {key.value[:40]!r} is there twice")
+                    raise YamlError(
+                        f"line {key.start_mark.line + 1}: the key {key.value[:40]!r} is there twice"
+                    )
                 keys.add(key.value)

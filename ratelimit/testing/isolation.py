@@ -5,8 +5,8 @@ says. It gets the test's clock unless it is given another. It is emptied by givi
 it a fresh store with a fresh hash key: nothing that was counted, or is known of actors, is left.
 
 A limiter that is there already gets a store of its own too, and has its former one back at the end. Its time
-goes on, as compiled code reads its clock; where the test's clock jumps, it jumps as far. So does the storage for
-`limits`, whose memory lies in the run's folder.
+goes on, as compiled code reads its clock; where the test's clock jumps, it jumps as far. So does the
+storage for `limits`, whose memory lies in the run's folder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ratelimit.stores import factory as storage
 from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.factory import WINDOWS, Isolating, Windows, wish_of
-from ratelimit.testing.run_memory import open_run_memory
+from ratelimit.testing.run_memory import keep_run_memory, open_run_memory
 
 
 class Isolation:
@@ -73,7 +73,11 @@ class Isolation:
         """Isolate the limiters there are, and every one that is made from now on."""
         self._before, storage.isolating = storage.isolating, self
         for limiter in list(LIMITERS):
-            if limiter.runtime.owns_store and not limiter.runtime.is_closed and limiter.store.place is not None:
+            if (
+                limiter.runtime.owns_store
+                and not limiter.runtime.is_closed
+                and limiter.store.place is not None
+            ):
                 self._adopted[limiter] = limiter.store
                 limiter.runtime.use(self.open(limiter.policy, limiter.clock), enabled=limiter.is_enabled)
                 self._lead(limiter.clock)
@@ -126,6 +130,14 @@ class Isolation:
 
 _KEYS = 20_000
 """Room for what a test counts; a policy for millions would cost each reset their memory."""
+
+
+def isolate(clock: ManualClock | None = None) -> Isolation:
+    """Isolate the limiters of this process until it ends, as `isolated` does for a block."""
+    keep_run_memory()
+    isolation = Isolation(clock)
+    isolation.start()
+    return isolation
 
 
 @contextmanager

@@ -7,13 +7,12 @@ leaves limiters as they are, in shared memory of this run alone; `-p no:ratelimi
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Iterator
 
 import pytest
 
 from ratelimit.testing.isolation import Isolation
-from ratelimit.testing.run_memory import open_run_memory
+from ratelimit.testing.run_memory import keep_run_memory
 
 _SETTING = "ratelimit_isolated"
 _ISOLATION = pytest.StashKey[Isolation]()
@@ -38,10 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _begin(config: pytest.Config) -> None:
     if _ISOLATION in config.stash:
         return
-    memory = open_run_memory()
-    if memory is not None:
-        # Not before: limiters of the application look after their memory for as long as this process lives.
-        atexit.register(memory.remove)
+    keep_run_memory()
     isolation = config.stash[_ISOLATION] = Isolation()
     if config.getini(_SETTING):
         isolation.start()

@@ -7,6 +7,7 @@ lock on its folder, which the kernel drops when the process ends.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
@@ -73,6 +74,16 @@ def _sweep(home: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             finally:
                 os.close(lock)
+
+
+def keep_run_memory() -> None:
+    """Have memory of a run until this process ends.
+
+    Not until its last test: limiters of the application look after their memory for as long as there are any.
+    """
+    memory = open_run_memory()
+    if memory is not None:
+        atexit.register(memory.remove)
 
 
 def open_run_memory() -> RunMemory | None:

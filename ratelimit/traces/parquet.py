@@ -77,5 +77,5 @@ def _with_descriptor(file: BinaryIO) -> BinaryIO:
     except UnsupportedOperation:
         copy = tempfile.TemporaryFile()  # noqa: SIM115  # goes with the process
         shutil.copyfileobj(file, copy)
-        return copy  # type: ignore[return-value]
+        return copy
     return file

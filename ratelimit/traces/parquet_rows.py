@@ -2,8 +2,8 @@
 
     python -P parquet_rows.py < FILE
 
-It writes `+` and then the rows as lines of JSON, or `-` and why the file cannot be read. Exit code 1 and a line on
-standard error say that it broke off.
+It writes `+` and then the rows as lines of JSON, or `-` and why the file cannot be read. Exit code 1 and
+a line on standard error say that it broke off.
 
 Theory of operation. A few bytes of Parquet can stand for any number of rows and texts of any size: by
 compression, dictionaries, runs, shared prefixes, and lengths that are not true. Each has its own place in the
@@ -23,8 +23,8 @@ MOST_BYTES = 768 << 20
 """Memory of the process. The libraries take a third of it."""
 FREE_BYTES = 16 << 20
 MOST_BYTES_A_BYTE = 2000
-"""Bytes of lines for each byte of the file, beyond the free ones. Logs have less than a hundred; gzip cannot have
-more than a thousand."""
+"""Bytes of lines for each byte of the file, beyond the free ones. Logs have less than a hundred, and
+gzip cannot have more than a thousand."""
 LONGEST_LINE = 2 << 20
 """Bytes after which a line is cut; it is then longer than any that is read, and dropped."""
 _ROWS = 128

@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from tests.cli.running import POLICY, post, run, write_policy
 
 GOOD = json.dumps(post(0)).encode()
-NESTED = b'{"time": 1700000000, "method": "POST", "path": "/v1/chat", "x": ' + b"[" * 1_100 + b"]" * 1_100 + b"}"
+NESTED = (
+    b'{"time": 1700000000, "method": "POST", "path": "/v1/chat", "x": ' + b"[" * 1_100 + b"]" * 1_100 + b"}"
+)
 LINES = {
     "member": NESTED,
     "headers": b'{"time": 1, "method": "GET", "path": "/", "headers": ' + b'{"a":' * 900 + b"1" + b"}" * 901,
@@ -76,7 +78,9 @@ def test_nested_line_is_one_unreadable_line_with_its_number(tmp_path: Path) -> N
     assert "nested more than 64 deep" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("format", ["ndjson", "nginx-json", "caddy", "envoy-json", "csv", "combined", "envoy"])
+@pytest.mark.parametrize(
+    "format", ["ndjson", "nginx-json", "caddy", "envoy-json", "csv", "combined", "envoy"]
+)
 def test_nested_line_ends_no_format(tmp_path: Path, format: str) -> None:
     trace = tmp_path / "trace"
     trace.write_bytes(b"\n".join([NESTED, b"{" * 5_000, NESTED]))
@@ -85,7 +89,9 @@ def test_nested_line_ends_no_format(tmp_path: Path, format: str) -> None:
 
 
 def test_nested_request_of_the_command_line_is_an_error_of_the_input(tmp_path: Path) -> None:
-    done = run("explain", write_policy(tmp_path), "-r", '{"path": "/", "x": ' + "[" * 1_100 + "]" * 1_100 + "}")
+    done = run(
+        "explain", write_policy(tmp_path), "-r", '{"path": "/", "x": ' + "[" * 1_100 + "]" * 1_100 + "}"
+    )
     assert done.exit_code not in (0, 70)
     assert "nested more than 64 deep" in done.stderr
 
@@ -149,8 +155,8 @@ more, how = {
     "good": ([1, 2], {}),
     "a large text": (["a" * 100_000_000, "b"], {}),
     "a huge text": (["a" * 200_000_000, "b"], {}),
-    "texts of one dictionary": (pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 20_000, pyarrow.int32()),
-        pyarrow.array(["a" * 1_000_000])), {}),
+    "texts of one dictionary": (pyarrow.DictionaryArray.from_arrays(
+        pyarrow.array([0] * 20_000, pyarrow.int32()), pyarrow.array(["a" * 1_000_000])), {}),
     "texts with one prefix": (["a" * 900_000] * 300, {"use_dictionary": False,
         "column_encoding": {"more": "DELTA_BYTE_ARRAY"}}),
     "rows of nothing": (pyarrow.nulls(2_000_000, pyarrow.string()), {}),
@@ -210,7 +216,11 @@ def test_any_damage_to_a_parquet_file_is_an_error_or_a_shorter_trace(
     rows = 300
     parquet.write_table(
         pyarrow.table(
-            {"time": list(range(rows)), "method": ["GET"] * rows, "path": [f"/{each}" for each in range(rows)]}
+            {
+                "time": list(range(rows)),
+                "method": ["GET"] * rows,
+                "path": [f"/{each}" for each in range(rows)],
+            }
         ),
         folder / "trace.parquet",
     )

@@ -99,9 +99,9 @@ def test_text_that_is_no_json_is_one_kind_of_error(text: bytes) -> None:
         read_json(text)
 
 
-@pytest.mark.parametrize("text", [b"\xff", b'"\xff"', b'{"a": "\xc3"}'])
+@pytest.mark.parametrize("text", [b'"\xff"', b'{"a": "\xc3"}'])
 def test_bytes_that_are_no_text_are_an_error_of_values(text: bytes) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(UnicodeDecodeError):
         read_json(text)
 
 
@@ -128,7 +128,7 @@ def test_any_text_is_a_value_or_an_error(text: str) -> None:
     try:
         value = read_json(text)
     except ValueError:
-        with pytest.raises(ValueError):
+        with pytest.raises(json.JSONDecodeError):
             json.loads(text)
     else:
         assert value == json.loads(text)

@@ -32,7 +32,8 @@ def test_nested_input_is_a_parse_error_with_its_line(text: str) -> None:
 
 
 def test_brackets_in_texts_and_comments_are_no_depth() -> None:
-    text = f'''a = "{"[" * 5_000}"\nb = """\n{"[" * 5_000}"""\nc = '{"[" * 5_000}' # {"[" * 5_000}\nd = [[[1]]]'''
+    many = "[" * 5_000
+    text = f'a = "{many}"\nb = """\n{many}"""\nc = "{many}" # {many}\nd = [[[1]]]'
     assert read_toml(text)[0]["d"] == [[[1]]]
     assert deepest_line(text) == 5
 

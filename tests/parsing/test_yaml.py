@@ -36,7 +36,7 @@ def test_nested_input_is_a_parse_error_beyond_one_depth_and_a_document_up_to_it(
         "- " * 6_000,
         "? " * 6_000,
     ):
-        with pytest.raises(YamlError, match="line 1: .*(nested more|nesting)"):
+        with pytest.raises(YamlError, match=r"line 1: .*(nested more|nesting)"):
             reader(text)
     with pytest.raises(YamlError, match=f"line {MOST_DEPTH + 1}: .*(nested more|nesting)"):
         reader(block(1_000))

@@ -1,4 +1,4 @@
-"""Faked clocks neither raise nor bend: limits go by the host's time, the storage for `limits` by the test's."""
+"""Faked clocks neither raise nor bend: limits go by the host's time, windows of `limits` by the test's."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ POLICY = rules(
 
 
 @pytest.fixture
-def policy(tmp_path: Path) -> Iterator[Path]:
+def policy(tmp_path: Path) -> Path:
     path = tmp_path / "policy.toml"
     path.write_text(POLICY)
-    yield path
+    return path
 
 
 each_fake = pytest.mark.parametrize("fake", FAKES)

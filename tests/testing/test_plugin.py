@@ -196,7 +196,9 @@ def test_storage_moves_when_it_is_told(ratelimit):
 """
 
 
-@pytest.mark.parametrize("url", ["kinlimit+shared://{name}", "kinlimit+shared:///dev/shm/kinlimit-test-{name}"])
+@pytest.mark.parametrize(
+    "url", ["kinlimit+shared://{name}", "kinlimit+shared:///dev/shm/kinlimit-test-{name}"]
+)
 def test_counters_of_an_earlier_test_run_are_not_met_by_a_storage_for_limits(project: Path, url: str) -> None:
     url = url.format(name=f"{project.parent.name}-{project.name}")
     (project / "test_application.py").write_text(NAMED.replace("URL", url))

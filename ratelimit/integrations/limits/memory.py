@@ -136,7 +136,9 @@ class SharedWindows:
         """
         if self._elsewhere is None or not self._elsewhere[0] <= now_ns < self._elsewhere[0] + _SPAN_NS:
             store = EmbeddedStore.private(
-                keys=_KEYS_ELSEWHERE, block_bytes=_BYTES_ELSEWHERE, clock=ManualClock(max(now_ns - _YEAR_NS, 0))
+                keys=_KEYS_ELSEWHERE,
+                block_bytes=_BYTES_ELSEWHERE,
+                clock=ManualClock(max(now_ns - _YEAR_NS, 0)),
             )
             self._elsewhere = store.table.epoch_ns, Windows(store.table), store
         return self._elsewhere[1]

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from ratelimit.parsing.json import JsonReader
+
 Kind = Literal["exempt", "exempt-limits", "merge", "split", "confirm", "clear", "organisation", "undo"]
 
 MOST_ACTS = 512
