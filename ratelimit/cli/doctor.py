@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import click
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.loading import tallied
 from ratelimit.cli.terminal import Text, err, out, print_json, say
+from ratelimit.clock import civil_ns, monotonic_ns
 from ratelimit.codes import CODES
 from ratelimit.deciding.last_policy import last_in_force
 from ratelimit.environment.finding import Finding, Status
@@ -113,7 +113,7 @@ def _examine_server(policy: Policy) -> list[Finding]:
             policy.compiled.correlation is not None,
             wish_of(policy, needs_key=False).key,
         )
-        seen = asyncio.run(examine(spec, needs, timer=time.perf_counter_ns, wall=time.time_ns))
+        seen = asyncio.run(examine(spec, needs, timer=monotonic_ns, wall=civil_ns))
     except StoreError as error:
         return [Finding("url", "fail", f"{error} [{error.code}]", CODES[error.code].remedy)]
     return [head, *seen]

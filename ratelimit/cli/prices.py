@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from ratelimit.cli.failure import INPUT, USAGE, Failure
+from ratelimit.clock import civil_s
 from ratelimit.environment.extras import how_to_install
 from ratelimit.policy import Policy
 
@@ -112,7 +113,7 @@ def _price(model: str, provider: str | None) -> tuple[Any, str]:
         raise Failure(
             f"{error}", INPUT, hint="Name the model as its provider does; --provider tells whose."
         ) from error
-    price = found.get_prices(datetime.now(UTC))
+    price = found.get_prices(datetime.fromtimestamp(civil_s(), UTC))
     if getattr(price, "input_mtok", None) is None:
         raise Failure(f"{model} has no price by the token", INPUT)
     return price, f"{owner.id}, by genai-prices {release}; dollars for a million tokens."

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from ratelimit.cli.failure import INPUT, Failure
+from ratelimit.parsing.json import read_json
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.compile.identities import CREATED as ACCOUNT_CREATED
 from ratelimit.policy.schema.problem import nearest
@@ -46,8 +47,8 @@ def parse_request(text: str, fields: Fields, policy: CompiledPolicy, now_s: floa
 
 def _of_json(text: str) -> dict[str, Any]:
     try:
-        members = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+        members = read_json(text)
+    except ValueError as error:
         raise Failure(f"the request is not JSON: {error}", INPUT) from error
     if not isinstance(members, dict):
         raise Failure("the request is JSON but no object", INPUT)

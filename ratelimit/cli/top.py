@@ -21,6 +21,7 @@ from ratelimit.adaptive.shedding import Standing
 from ratelimit.cli.failure import DEPLOYMENT, INTERRUPTED, Failure
 from ratelimit.cli.loading import load_in_force
 from ratelimit.cli.terminal import Text, out, print_json
+from ratelimit.clock import monotonic_ns
 from ratelimit.inspection import words
 from ratelimit.inspection.acts import acts_in_force
 from ratelimit.inspection.attach import attach
@@ -80,14 +81,14 @@ def _whole(target: str) -> str:
 
 
 def _watch(target: str, look: Look, first: Snapshot, interval_s: float) -> None:
-    then, before = time.monotonic(), first
+    then_ns, before = monotonic_ns(), first
     try:
         with Live(render(target, first, None, 0), console=out(), auto_refresh=False, screen=True) as live:
             while True:
                 time.sleep(interval_s)
-                now, current = time.monotonic(), look()
-                live.update(render(target, current, before, now - then), refresh=True)
-                then, before = now, current
+                now_ns, current = monotonic_ns(), look()
+                live.update(render(target, current, before, (now_ns - then_ns) / 1e9), refresh=True)
+                then_ns, before = now_ns, current
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
 

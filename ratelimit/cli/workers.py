@@ -13,6 +13,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from ratelimit.clock import monotonic_ns
+
 LOOKS_S = 0.1
 GRACE_S = 15.0
 """How long the others may take to end; those that take longer are killed."""
@@ -43,10 +45,10 @@ def _end(workers: Sequence[subprocess.Popen[bytes]]) -> None:
     for worker in workers:
         with suppress(ProcessLookupError):
             worker.send_signal(signal.SIGTERM)
-    until = time.monotonic() + GRACE_S
+    until_ns = monotonic_ns() + round(GRACE_S * 1e9)
     for worker in workers:
         try:
-            worker.wait(max(0.0, until - time.monotonic()))
+            worker.wait(max(0.0, (until_ns - monotonic_ns()) / 1e9))
         except subprocess.TimeoutExpired:
             worker.kill()
             worker.wait()

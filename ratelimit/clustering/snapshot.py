@@ -39,6 +39,7 @@ from ratelimit.correlation.memory import (
     shapes_of,
     state_of,
 )
+from ratelimit.parsing.json import read_json
 from ratelimit.stores.embedded.board import fingerprint_of
 
 FORMAT = 2
@@ -177,7 +178,7 @@ class Format:
         yield
         put_state(correlator, head["state"])
         for text in judgements:
-            put_judgements(correlator, json.loads(text))
+            put_judgements(correlator, read_json(text))
             yield
         place: Mapping[str, Any] = head["place"]
         return place
@@ -196,7 +197,7 @@ class Format:
         digest.update(start)
         digest.update(text)
         try:
-            head: dict[str, Any] = json.loads(text)
+            head: dict[str, Any] = read_json(text)
             if (head["format"], head["shapes"]) != (FORMAT, IMAGE_SHAPES):
                 raise Refused("snapshot-version")
             if head["key"] != self._fingerprint:

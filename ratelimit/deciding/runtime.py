@@ -96,7 +96,8 @@ class Runtime:
         loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
         self.observer: Observer = observer if observer is not None else MistakesLog()
         self.resolvers = dict(resolvers or {})
-        self._owns_store = store is None
+        self.owns_store = store is None
+        self.is_closed = False
         self.store = open_store(loaded, clock, alone=not self.is_enabled) if store is None else store
         self._diagnosing = Diagnosing(self)
         self.diagnose = self._diagnosing.diagnose
@@ -128,6 +129,8 @@ class Runtime:
         self._loads: dict[str, LoadLimit] = {}
         """The limits that follow the load by their names, those of earlier policies among them."""
         self._conduct: SharedConduct | None = None
+        self._beside: dict[Store, tuple[SharedConduct | None, dict[str, LoadLimit]]] = {}
+        """Of shared memory that is not in use, while an application is tested."""
         self.conduct_news: deque[News] = deque(maxlen=MOST_NEWS)
         """What struck here and other hosts have not been told."""
         try:
@@ -419,9 +422,14 @@ class Runtime:
     def use(self, store: Store, *, enabled: bool) -> None:
         """Count in another store from now on, or limit nothing; what was counted stays where it is."""
         with self._lock:
+            if store.place != self.store.place:
+                # What workers share of conduct and load lies beside the store's memory, and stays there.
+                self._beside[self.store] = self._conduct, self._loads
+                self._conduct, self._loads = self._beside.pop(store, (None, {}))
             self.store, self.is_enabled = store, enabled
             store.report_to(self.store_failed, self.diagnose)
             self.table = counting_table(store)
+            self._enter_load(self.policy)
             self._rebind()
 
     @property
@@ -490,14 +498,16 @@ class Runtime:
         What waits is refused, each on its own event loop. Of a server `await aclose_connections()` takes
         leave in order; this does not wait for it.
         """
+        self.is_closed = True
         self.refuse_waiting()
         if self.clustering is not None:
             self.clustering.retire(self.now_ns())
-        for load in self._loads.values():
-            load.leave()
-        if self._conduct is not None:
-            self._conduct.close()
-        if self._owns_store:
+        for conduct, loads in ((self._conduct, self._loads), *self._beside.values()):
+            for load in loads.values():
+                load.leave()
+            if conduct is not None:
+                conduct.close()
+        if self.owns_store:
             place = self.store.place
             self.store.close()
             if place is not None:

@@ -7,9 +7,9 @@ neither.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
+from ratelimit.clock import civil_s
 from ratelimit.demo.people import POPULATIONS, account_of, person_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Accounts:
 
     def __init__(self, app: ASGIApp, now_s: float | None = None) -> None:
         self._app = app
-        self._known = known_accounts(time.time() if now_s is None else now_s)
+        self._known = known_accounts(civil_s() if now_s is None else now_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Add what is known of the account behind the API key to `scope["state"]`."""

@@ -29,6 +29,7 @@ from ratelimit import Limiter, RateLimitMiddleware
 from ratelimit.asgi.metrics import metrics_app
 from ratelimit.demo.accounts import Accounts
 from ratelimit.demo.actors import NOBODY, keep_writing
+from ratelimit.parsing.json import read_json
 
 MOST_TOKENS = 4000
 ANSWER_S = 0.02
@@ -88,7 +89,7 @@ async def welcome(request: Request) -> Response:
 async def chat(request: Request) -> Response:
     """Answer with as many words as were asked for."""
     try:
-        asked = json.loads(await request.body() or b"{}")
+        asked = read_json(await request.body() or b"{}")
         tokens = max(1, min(int(asked.get("max_tokens", 64)), MOST_TOKENS))
     except (ValueError, TypeError, AttributeError):
         return PlainTextResponse("the body is to be a JSON object; see /\n", status_code=400)

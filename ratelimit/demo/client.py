@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ratelimit.demo.people import Person
+from ratelimit.parsing.json import read_json
 
 _Result = TypeVar("_Result")
 
@@ -123,7 +124,7 @@ class Connection:
 def _refusing(body: bytes) -> str | None:
     """Return the first limit that a problem document says was violated."""
     try:
-        problem = json.loads(body)
+        problem = read_json(body)
     except ValueError:
         return None
     violated = problem.get("violated-policies") or []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ratelimit.demo.people import POPULATIONS, Population
+from ratelimit.parsing.json import read_json
 from ratelimit.telemetry.snapshot import Snapshot, total
 
 NEARLY_ALL = 0.95
@@ -91,7 +91,7 @@ class State:
 
     def take_report(self, line: str) -> None:
         """Take one line of the population's report."""
-        report: dict[str, Any] = json.loads(line)
+        report: dict[str, Any] = read_json(line)
         before_s, before = self.elapsed_s, self._totals()
         self.elapsed_s = report["elapsed_s"]
         self.populations = {name: Seen(**seen) for name, seen in report["populations"].items()}
@@ -107,7 +107,7 @@ class State:
 
     def take_actors(self, text: str) -> None:
         """Take what a server reports of clusters; what one without a correlator says is nothing new."""
-        actors = [Actor(**actor) for actor in json.loads(text)["actors"]]
+        actors = [Actor(**actor) for actor in read_json(text)["actors"]]
         if not actors and len(self.ports) > 1:
             return
         self.actors = actors

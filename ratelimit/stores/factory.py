@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from weakref import WeakKeyDictionary
+from typing import Protocol
+from weakref import WeakKeyDictionary, WeakSet
 
 import msgspec
 
@@ -20,7 +20,7 @@ from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.board import SharedBoard
 from ratelimit.stores.embedded.conduct import SharedConduct
 from ratelimit.stores.embedded.inflight import SharedInFlight
-from ratelimit.stores.embedded.mapping import default_path
+from ratelimit.stores.embedded.mapping import shared_path
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.secret import find_key
 from ratelimit.telemetry.counters import RemoteCounters
@@ -58,9 +58,7 @@ class StoreWish:
         """The file behind the shared memory."""
         if self.name is None:
             return None
-        if self.path is not None:
-            return Path(self.path)
-        return default_path(self.name, table_bytes(self.keys, self.block_bytes), self.key)
+        return shared_path(self.name, self.path, table_bytes(self.keys, self.block_bytes), self.key)
 
 
 def wish_of(policy: Policy, *, needs_key: bool = True) -> StoreWish:
@@ -94,13 +92,51 @@ def wish_of(policy: Policy, *, needs_key: bool = True) -> StoreWish:
     return StoreWish(wanted.keys, blocks, key, name, wanted.path)
 
 
-opening: Callable[[Policy, Clock | None], Store] | None = None
-"""In place of `open_store`, while an application is tested: see `ratelimit.testing`."""
+class Windows(Protocol):
+    """What counts by a name and no policy: the storage for `limits`."""
+
+    store: EmbeddedStore
+    clock: Clock
+
+    def open(self) -> EmbeddedStore:
+        """Return the store that its name has now."""
+        ...
+
+    def use(self, store: EmbeddedStore, /) -> None:
+        """Count in another store from now on."""
+
+    def reset(self) -> int:
+        """Forget everything; return how many counters were in use."""
+        ...
+
+
+class Isolating(Protocol):
+    """What an application's test puts in place of this module's stores: see `ratelimit.testing`."""
+
+    def open(self, policy: Policy, clock: Clock | None, /) -> Store:
+        """Return the store of a limiter."""
+        ...
+
+    def enter(self, windows: Windows, /) -> None:
+        """Take in what counts without a policy."""
+
+
+isolating: Isolating | None = None
+"""The test that this process is in, if any."""
+WINDOWS: WeakSet[Windows] = WeakSet()
+"""All of this process that count without a policy."""
 
 
 def is_isolated() -> bool:
     """Return whether stores of a test's own stand in place of what policies say."""
-    return opening is not None
+    return isolating is not None
+
+
+def enter_windows(windows: Windows) -> None:
+    """Make what counts without a policy known to tests, of now and later."""
+    WINDOWS.add(windows)
+    if isolating is not None:
+        isolating.enter(windows)
 
 
 def open_store(policy: Policy, clock: Clock | None = None, *, alone: bool = False) -> Store:
@@ -113,8 +149,8 @@ def open_store(policy: Policy, clock: Clock | None = None, *, alone: bool = Fals
     Raises:
         StoreError: it cannot be had, and the policy does not say to go on without.
     """
-    if opening is not None:
-        return opening(policy, clock)
+    if isolating is not None:
+        return isolating.open(policy, clock)
     is_named = policy.compiled.remote is not None or policy.compiled.file.store.path is not None
     if alone or (getattr(clock, "is_private", False) and not is_named):
         return private_store(policy, SystemClock() if clock is None else clock)

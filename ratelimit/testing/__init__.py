@@ -8,10 +8,11 @@
 
 With pytest every limiter counts in private memory, by itself: no run sees what another counted. Elsewhere:
 
+    ratelimit = isolate()               # until the process ends
     with isolated() as ratelimit: ...
 """
 
 from ratelimit.clock import ManualClock
-from ratelimit.testing.isolation import Isolation, isolated
+from ratelimit.testing.isolation import Isolation, isolate, isolated
 
-__all__ = ["Isolation", "ManualClock", "isolated"]
+__all__ = ["Isolation", "ManualClock", "isolate", "isolated"]

@@ -2,7 +2,7 @@
 
 From the start of a run on, every limiter counts in private memory by a clock that stands still.
 What a test counted is forgotten when it ends. `ratelimit_isolated = false` in pytest's configuration
-leaves limiters as they are; `-p no:ratelimit` leaves out the plugin.
+leaves limiters as they are, in shared memory of this run alone; `-p no:ratelimit` leaves out the plugin.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from ratelimit.testing.isolation import Isolation
+from ratelimit.testing.run_memory import keep_run_memory
 
 _SETTING = "ratelimit_isolated"
 _ISOLATION = pytest.StashKey[Isolation]()
@@ -22,8 +23,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(_SETTING, "whether limiters count in private memory by a clock of the tests'", "bool", True)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Isolate limiters before any `conftest.py` imports the application."""
+    _begin(early_config)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Isolate limiters before any module of the application is imported."""
+    """Isolate limiters, where the plugin was loaded too late for the first conftest."""
+    _begin(config)
+
+
+def _begin(config: pytest.Config) -> None:
+    if _ISOLATION in config.stash:
+        return
+    keep_run_memory()
     isolation = config.stash[_ISOLATION] = Isolation()
     if config.getini(_SETTING):
         isolation.start()
@@ -31,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave limiters as they are again."""
-    if _ISOLATION in config.stash:
+    if _ISOLATION in config.stash and config.getini(_SETTING):
         config.stash[_ISOLATION].stop()
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from ratelimit.core.replay.members import MOST_MEMBERS, Members, count_lines
+from ratelimit.parsing.json import JsonReader
 from ratelimit.traces.plain import PlainLines
 from ratelimit.traces.record import Fields, time_ns, times_ns
 from ratelimit.traces.unreadable import Unreadable
@@ -22,7 +21,7 @@ class NdjsonParser:
     """Chunks of NDJSON to records and their instants."""
 
     def __init__(self, fields: Fields, unreadable: Unreadable) -> None:
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(fields.type)
+        self._reader: JsonReader[Any] = JsonReader(fields.type)
         self._fields = fields
         self._members = Members(fields.members) if len(fields.members) <= MOST_MEMBERS else None
         self._unreadable = unreadable
@@ -31,26 +30,26 @@ class NdjsonParser:
         """Return the records of a chunk that begins at this line, and their times in ns."""
         spans = None if self._members is None else self._members.scan(chunk)
         if spans is not None:
-            return PlainLines(spans, self._fields, self._decoder.decode_lines), spans.times_ns
+            return PlainLines(spans, self._fields, self._reader.read_lines), spans.times_ns
         try:
-            records = self._decoder.decode_lines(chunk)
+            records = self._reader.read_lines(chunk)
             if len(records) == count_lines(chunk):
                 return records, times_ns(records)
-        except (msgspec.MsgspecError, ValueError):  # invalid UTF-8 is a ValueError
+        except ValueError:
             pass
         return self._parse_lines(number, chunk)
 
     def _parse_lines(self, number: int, chunk: bytes) -> tuple[list[Any], list[int]]:
         records: list[Any] = []
         times: list[int] = []
-        decode = self._decoder.decode
+        read = self._reader.read
         for offset, line in enumerate(chunk.split(b"\n")):
             if not line or line.isspace():
                 continue
             try:
-                record = decode(line)
+                record = read(line)
                 times.append(time_ns(record.time))
-            except (msgspec.MsgspecError, ValueError) as error:
+            except ValueError as error:
                 self._unreadable.add(number + offset, _reason(error), line)
             else:
                 records.append(record)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any, BinaryIO
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from io import UnsupportedOperation
+from typing import BinaryIO
 
-import msgspec
+from ratelimit.traces import parquet_rows
 
 MAGIC = b"PAR1"
-_ROWS = 1024
-"""So many at a time: their lines stay in the processor's cache."""
 
 
 class ParquetLines:
-    """What reads a Parquet file as a stream of lines.
+    """A Parquet file as a stream of lines, which a process of its own reads: see `parquet_rows`.
 
     Args:
         file: opened for reading; it has to be one that can be sought.
@@ -24,45 +27,55 @@ class ParquetLines:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-
+        if find_spec("pyarrow") is None:
+            raise ModuleNotFoundError("pyarrow is not installed", name="pyarrow")
         if not file.seekable():
             raise OSError("Parquet is read from its end, which a pipe does not have; give the file's name")
-        self._faults = (ArrowException, ValueError)
-        try:
-            self._lines = _lines(ParquetFile(file))
-        except self._faults as error:
-            raise OSError(f"it is no Parquet file: {error}") from error
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", parquet_rows.__file__],
+            stdin=_with_descriptor(file),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        self._lines = self._process.stdout
+        if self._lines.read(1) != b"+":
+            reason = self._lines.read().decode("utf-8", "replace") or self._ended()
+            self.close()
+            raise OSError(f"it is no Parquet file: {reason}")
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return the lines of some further rows; none at the end.
+        """Return some further bytes of the lines; none at the end.
 
         Raises:
             OSError: the file is damaged here.
         """
-        try:
-            return next(self._lines, b"")
-        except self._faults as error:
-            raise OSError(str(error)) from error
+        found = self._lines.read(size)
+        if not found and (trouble := self._ended()):
+            raise OSError(trouble)
+        return found
 
     def close(self) -> None:
         """Read no further."""
-        self._lines.close()
+        self._process.kill()
+        self._process.communicate()
+
+    def _ended(self) -> str:
+        """Return why the process ended before the file did; nothing where it did not."""
+        if self._process.returncode is None:
+            _, self._said = self._process.communicate()
+        if self._process.returncode == 0:
+            return ""
+        said = self._said.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        return said[:300] or f"what reads it ended with code {self._process.returncode}"
 
 
-def _lines(file: Any) -> Generator[bytes, None, None]:
-    encode = msgspec.json.Encoder(decimal_format="number").encode
-    for batch in file.iter_batches(batch_size=_ROWS):
-        yield b"".join(encode(row) + b"\n" for row in _whole_microseconds(batch).to_pylist())
-
-
-def _whole_microseconds(batch: Any) -> Any:
-    """Return rows with times that Python has: without nanoseconds."""
-    import pyarrow
-
-    for at, field in enumerate(batch.schema):
-        if pyarrow.types.is_timestamp(field.type) and field.type.unit == "ns":
-            shorter = batch.column(at).cast(pyarrow.timestamp("us", field.type.tz), safe=False)
-            batch = batch.set_column(at, field.name, shorter)
-    return batch
+def _with_descriptor(file: BinaryIO) -> BinaryIO:
+    """Return a file that another process can read: it itself, or a copy of one that lies in memory."""
+    try:
+        file.fileno()
+    except UnsupportedOperation:
+        copy = tempfile.TemporaryFile()  # noqa: SIM115  # goes with the process
+        shutil.copyfileobj(file, copy)
+        return copy
+    return file

@@ -84,6 +84,8 @@ class Reader:
             yield parser, number, chunk, records, times
         for dropped in self.source.overlong[overlong:]:
             self.unreadable.add(dropped, "longer than a megabyte", b"")
+        if self.source.broken is not None and not self.requests:
+            raise TraceUnreadable(f"{self.source.name}: broke off before any request: {self.source.broken}")
         if self.unreadable.count and not self.requests:
             raise TraceUnreadable(f"{self.source.name}: {self._nothing_read()}")
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import msgspec
+from ratelimit.parsing.json import JsonReader
 
 Row = Mapping[str, Any]
 _MOST_COLUMNS = 1000
@@ -33,18 +33,15 @@ class JsonRows:
     """One JSON object a line."""
 
     def __init__(self) -> None:
-        self._decode = msgspec.json.Decoder(dict[str, Any]).decode
+        self._read = JsonReader[dict[str, Any]](dict[str, Any]).read
 
     def row(self, line: bytes) -> Row | None:
         """Return the object."""
         try:
-            try:
-                return self._decode(line)
-            except UnicodeDecodeError:
-                # nginx writes a client's bytes as they came, in JSON too: none may hide its request.
-                return self._decode(line.decode("utf-8", "replace"))
-        except msgspec.MsgspecError as error:
-            raise ValueError(str(error)) from None
+            return self._read(line)
+        except UnicodeDecodeError:
+            # nginx writes a client's bytes as they came, in JSON too: none may hide its request.
+            return self._read(line.decode("utf-8", "replace"))
 
 
 class PatternRows:

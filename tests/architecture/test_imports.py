@@ -30,6 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"events"}),
     frozenset({"errors", "clock", "decision"}),
     frozenset({"algorithms", "codes", "decision_fields"}),
+    frozenset({"parsing"}),
     frozenset({"environment"}),
 )
 LOOSE = {"limiter", "algorithms", "events", "errors", "clock", "decision", "decision_fields", "codes"}
@@ -47,6 +48,8 @@ OWNERS = {
     "rich": ("cli", "demo"),
     "opentelemetry": ("integrations",),
     "pyarrow": ("traces/parquet",),
+    "yaml": ("parsing/yaml", "cli/importing"),
+    "tomllib": ("parsing/toml",),
     "starlette": ("asgi", "console", "demo", "integrations"),
 }
 
@@ -246,15 +249,44 @@ def test_outside_libraries_have_one_owner_each() -> None:
     assert not strangers
 
 
-def test_only_the_clock_reads_clocks() -> None:
+READ_BY_THE_CLOCK = {
+    f"time.{name}{unit}"
+    for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time", "clock_gettime")
+    for unit in ("", "_ns")
+} | {"time.gmtime", "time.localtime"}
+"""Libraries that fake time for tests replace these names."""
+PARSES = {"json.loads", "json.load", "msgspec.json.decode", "msgspec.json.Decoder"}
+
+
+def test_each_format_has_one_reader() -> None:
     readers = [
-        f"{path}:{line}: {called}"
+        f"{path}:{node.lineno}: read it by ratelimit.parsing"
         for module, path in MODULES.items()
-        if module != "ratelimit.clock" and part_of(module) not in {"cli", "demo"}
-        for called, line in calls(path)
-        if called in {"time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns"}
-        or (called.endswith((".utcnow", ".now", ".today")) and called.startswith(("datetime", "date")))
+        if not module.startswith("ratelimit.parsing.")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in PARSES
     ]
+    assert not readers
+
+
+def test_only_the_clock_reads_clocks() -> None:
+    readers = []
+    for module, path in MODULES.items():
+        if module == "ratelimit.clock":
+            continue
+        readers += [
+            f"{path}:{node.lineno}: {node.module}.{name.name}"
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom)
+            for name in node.names
+            if f"{node.module}.{name.name}" in READ_BY_THE_CLOCK
+        ]
+        readers += [
+            f"{path}:{line}: {called}"
+            for called, line in calls(path)
+            if called in READ_BY_THE_CLOCK
+            or (called.endswith((".utcnow", ".now", ".today")) and called.startswith(("datetime", "date")))
+        ]
     assert not readers
 
 

@@ -29,7 +29,7 @@ def storage(request: pytest.FixtureRequest, clock: ManualClock, tmp_path: Any) -
     """Return a storage as its URL makes it, counting in a private memory with a clock that tests move."""
     made: Any = storage_from_string(f"{request.param}://{tmp_path / 'table'}?megabytes=2")
     made.windows.close()
-    made.windows = SharedWindows(EmbeddedStore.private(block_bytes=4 << 20, clock=clock))
+    made.windows = SharedWindows(lambda: EmbeddedStore.private(block_bytes=4 << 20, clock=clock))
     yield made
     made.windows.close()
 

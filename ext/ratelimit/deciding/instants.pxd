@@ -1,8 +1,10 @@
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
+
+from ratelimit.environment.os_time cimport HostClock
+
 
 cdef class Instants:
     cdef readonly object now_ns
-    cdef int64_t anchor
-    cdef bint is_host
+    cdef HostClock host
 
     cdef uint64_t read(self) except? 0xFFFFFFFFFFFFFFFF

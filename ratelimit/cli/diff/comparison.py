@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from ratelimit.clock import ManualClock
+from ratelimit.parsing.json import JsonReader
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.replay.facts import RecordFacts, fields_of
@@ -150,7 +151,7 @@ class Comparison:
         was_admitted, is_admitted = was.startswith(_ADMITTED), now.startswith(_ADMITTED)
         if was_admitted and is_admitted:
             return
-        before, after = _decode(was), _decode(now)
+        before, after = _read(was), _read(now)
         if was_admitted == is_admitted:
             self.moved += before.limit != after.limit
             return
@@ -187,7 +188,7 @@ class Comparison:
         return OTHERS
 
 
-_decode = msgspec.json.Decoder(Decision).decode
+_read = JsonReader(Decision).read
 
 
 def _plans(compiled: CompiledPolicy) -> frozenset[str]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ratelimit.cli.importing.draft import Place, PolicyDraft
+from ratelimit.parsing.yaml import read_yaml
 
-_DEEPEST_YAML = 64
 _DEEPEST_DESCRIPTORS = 16
 _MOST_REQUESTS = 2**32 - 1
 
@@ -77,7 +77,7 @@ def read_descriptors(file: str, text: str, draft: PolicyDraft) -> list[tuple[Pla
     import yaml
 
     found = []
-    documents = _composed(text, yaml)
+    documents = read_yaml(text)
     for document in documents:
         members = _scalars_of(document, yaml)
         if members.get("kind") == "ConfigMap":
@@ -94,24 +94,6 @@ def read_descriptors(file: str, text: str, draft: PolicyDraft) -> list[tuple[Pla
     if not found:
         raise ValueError("no `descriptors` in it: is it the configuration of Envoy's rate-limit service?")
     return found
-
-
-def _composed(text: str, yaml: Any) -> list[Any]:
-    """Return a text's documents as nodes: the one place where YAML is read."""
-    depth = 0
-    try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            # An alias stands for a whole part, and a few of them for more than any memory holds.
-            if isinstance(event, yaml.AliasEvent):
-                line = event.start_mark.line + 1
-                raise ValueError(f"line {line} has an alias (`*name`); write out what it stands for")
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > _DEEPEST_YAML:
-                raise ValueError(f"line {event.start_mark.line + 1} is nested more than {_DEEPEST_YAML} deep")
-        return [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
-    except yaml.YAMLError as error:
-        raise ValueError(f"no YAML: {str(error).splitlines()[0]}") from error
 
 
 def _member(node: Any, name: str, yaml: Any) -> Any:
@@ -136,7 +118,7 @@ def _texts_of(config_map: Any, yaml: Any) -> Iterator[tuple[Any, int]]:
     for name, value in data.value if isinstance(data, yaml.MappingNode) else ():
         # The service reads files of this name and no others.
         if isinstance(value, yaml.ScalarNode) and str(name.value).endswith((".yaml", ".yml")):
-            documents = _composed(value.value, yaml)
+            documents = read_yaml(value.value)
             if len(documents) != 1:
                 line = value.start_mark.line + 1
                 raise ValueError(f"line {line}: the service reads one document of a text, and no other")

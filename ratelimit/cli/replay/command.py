@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +17,7 @@ from ratelimit.cli.replay.inputs import open_inputs, show_disorder, trace_option
 from ratelimit.cli.replay.progress import shown
 from ratelimit.cli.replay.summary import Summary
 from ratelimit.cli.terminal import err, note, out, print_json
-from ratelimit.clock import ManualClock
+from ratelimit.clock import ManualClock, monotonic_ns
 from ratelimit.policy import Policy
 from ratelimit.replay.run import Replay
 from ratelimit.stores.factory import private_store
@@ -111,7 +110,7 @@ def replay_command(
             names_members=reveal and clusters is not None,
         )
         stack.callback(replay.close)
-        started = time.perf_counter()
+        started_ns = monotonic_ns()
         try:
             inputs = open_inputs(
                 traces, loaded.compiled, fields=replay.fields, format=format_, mapping=mapping, sort=sort
@@ -124,7 +123,7 @@ def replay_command(
         except KeyboardInterrupt:
             note("interrupted")
             raise SystemExit(INTERRUPTED) from None
-        elapsed_s = time.perf_counter() - started
+        elapsed_s = (monotonic_ns() - started_ns) / 1e9
         if clusters is not None:
             _write_clusters(clusters, replay)
         summary = Summary(replay, inputs, reveal=reveal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import limits.aio.storage
@@ -15,6 +15,7 @@ from ratelimit.errors import RateLimitError
 from ratelimit.integrations.limits.location import Location
 from ratelimit.integrations.limits.memory import SharedWindows
 from ratelimit.stores.embedded.store import EmbeddedStore
+from ratelimit.stores.factory import enter_windows
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,6 +30,11 @@ class _Windowed(TimestampedSlidingWindow):
     windows: SharedWindows
 
     @property
+    def storage(self) -> SharedWindows:
+        """What counts; every storage of `limits` has it by this name, and `flask limiter config` shows it."""
+        return self.windows
+
+    @property
     def base_exceptions(self) -> type[Exception]:
         """What is raised where the memory cannot be used, or a number is out of range."""
         return RateLimitError
@@ -38,16 +44,19 @@ def _open(url: str | None, options: dict[str, Any]) -> SharedWindows:
     if url is None:
         url = "kinlimit+shared://"
     location = Location.parse(url, options)
+    wanted = partial(
+        EmbeddedStore.shared,
+        f"limits:{location.name}",
+        path=location.path,
+        keys=location.keys,
+        block_bytes=location.block_bytes,
+    )
     try:
-        store = EmbeddedStore.shared(
-            f"limits:{location.name}",
-            path=location.path,
-            keys=location.keys,
-            block_bytes=location.block_bytes,
-        )
+        windows = SharedWindows(wanted)
     except RateLimitError as error:
         raise StorageError(error) from error
-    return SharedWindows(store)
+    enter_windows(windows)
+    return windows
 
 
 def _ask(

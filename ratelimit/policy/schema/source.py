@@ -9,10 +9,10 @@ the two together.
 from __future__ import annotations
 
 import re
-import tomllib
 from bisect import bisect_right
 from typing import Any
 
+from ratelimit.parsing.toml import TOMLDecodeError, TooDeep, deepest_line, read_toml
 from ratelimit.policy.schema.problem import Path, Report
 
 MAX_BYTES = 1 << 20
@@ -30,13 +30,6 @@ _STRINGS = (
     re.compile(r'"(?:[^"\\]|\\.)*"'),
     re.compile(r"'[^']*'"),
 )
-_ENDLESS_KEY = re.compile(
-    r"""(?:^|[\[{,])[ \t]*+(?:(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""",
-    re.MULTILINE,
-)
-"""A key of more than 64 parts, which is four times the depth there may be."""
-_ENDLESS_NUMBER = re.compile(r"[0-9](?:_?[0-9]){4096,}+")
-"""More digits than any text may have characters; Python reads 4,300 and no more."""
 _INTEGERS = range(-(1 << 63), 1 << 63)
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _TWICE = re.compile(r"Cannot declare \((.*)\) twice")
@@ -64,41 +57,21 @@ def decode(raw: bytes, report: Report) -> str | None:
 def parse(text: str, report: Report) -> dict[str, Any] | None:
     """Return the tree of a TOML text, or None with a problem noted; tell the report the lines."""
     report.lines = {(): 1}
-    endless = _ENDLESS_KEY.search(text)
-    if endless is not None:
-        # The parser would take time in the square of such a key's length.
-        report.lines = {(): text.count("\n", 0, endless.end()) + 1}
+    try:
+        tree, text = read_toml(text)
+        report.lines = line_numbers(text)
+    except (TooDeep, RecursionError):  # the scanner of lines goes about as deep as the parser
+        report.lines = {(): deepest_line(text)}
         report.add("policy-depth", (), f"values are nested more than {MAX_DEPTH} deep")
         return None
-    try:
-        tree, text = _loaded(text)
-        report.lines = line_numbers(text)
-    except tomllib.TOMLDecodeError as error:
+    except TOMLDecodeError as error:
         message = str(error)
         place = _PLACE.search(message)
         at_line, column = (int(place[1]), int(place[2])) if place and place[1] else (text.count("\n") + 1, 0)
         report.lines = {(): at_line}
         report.add("policy-syntax", (), *_syntax(_PLACE.sub("", message), text, at_line, column))
         return None
-    except RecursionError:
-        report.add("policy-depth", (), f"values are nested more than {MAX_DEPTH} deep")
-        return None
     return tree if check_shape(tree, report) else None
-
-
-def _loaded(text: str) -> tuple[dict[str, Any], str]:
-    """Return the tree of a TOML text, and the text that it is of: in place of endless numbers, long ones.
-
-    Python refuses to read integers of more than some thousand digits, and does not say where they
-    stand. A shorter one that is too large as well is complained of like any other, by line and key.
-    """
-    try:
-        return tomllib.loads(text), text
-    except tomllib.TOMLDecodeError:
-        raise
-    except ValueError:
-        shorter = _ENDLESS_NUMBER.sub("9" * 20, text)
-        return tomllib.loads(shorter), shorter
 
 
 def _syntax(message: str, text: str, at_line: int, column: int) -> tuple[str, str | None]:
@@ -259,7 +232,7 @@ class _Scanner:
             else:
                 quoted = self.string()
                 # Only the parser knows all escapes.
-                parts.append(tomllib.loads(f"k={quoted}")["k"] if "\\" in quoted else quoted[1:-1])
+                parts.append(read_toml(f"k={quoted}")[0]["k"] if "\\" in quoted else quoted[1:-1])
             self.skip_spaces()
             if not self.text.startswith(".", self.at):
                 return parts

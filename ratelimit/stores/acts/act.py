@@ -16,6 +16,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from ratelimit.parsing.json import JsonReader
+
 Kind = Literal["exempt", "exempt-limits", "merge", "split", "confirm", "clear", "organisation", "undo"]
 
 MOST_ACTS = 512
@@ -62,6 +64,9 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.json.encode(self)
 
 
+_ACTS = JsonReader(Act)
+
+
 def read_acts(lines: Iterable[bytes]) -> list[Act]:
     """Return the acts in some lines, in order; a line that is no act is left out."""
     found: dict[int, Act] = {}
@@ -69,8 +74,8 @@ def read_acts(lines: Iterable[bytes]) -> list[Act]:
         if not line or len(line) > LONGEST_LINE:
             continue
         try:
-            act = msgspec.json.decode(line, type=Act)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            act = _ACTS.read(line)
+        except ValueError:
             continue
         if all(0 <= one < 2**64 for one in (*act.accounts, *act.payments)):
             found[act.number] = act

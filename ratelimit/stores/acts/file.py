@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from ratelimit.errors import StoreError
+from ratelimit.parsing.json import JsonReader
 from ratelimit.stores.acts.act import LONGEST_LINE, MOST_ACTS, Act, kept, read_acts
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.embedded.mapping import COMPANION
@@ -24,6 +25,7 @@ from ratelimit.stores.embedded.process import is_alive, start_of
 _MOST_BYTES = 2 * MOST_ACTS * LONGEST_LINE
 
 Applied = dict[str, tuple[int, int]]
+_APPLIED: JsonReader[Applied] = JsonReader(Applied)
 """By process: when it started, and the number of the last act that it applies."""
 
 
@@ -112,8 +114,8 @@ class ActFile:
 
     def _applied_by(self) -> Applied:
         try:
-            return msgspec.json.decode(_read(self._applied) or b"{}", type=Applied)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            return _APPLIED.read(_read(self._applied) or b"{}")
+        except ValueError:
             return {}
 
     @contextlib.contextmanager

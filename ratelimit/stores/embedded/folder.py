@@ -20,6 +20,8 @@ from pathlib import Path
 from ratelimit.errors import StoreError
 
 SHARED = Path("/dev/shm")
+TEST_RUN = "RATELIMIT_TEST_RUN"
+"""The variable that names a folder for all memory of one run of tests: see `ratelimit.testing`."""
 LEAST_FREE = 1 << 20
 """Bytes below which the place of shared memory counts as full: logs beside a table take as much."""
 _MOST = 16
@@ -32,6 +34,9 @@ def memory_folder(*, make: bool = False) -> Path:
     Raises:
         StoreError: code `table-folder`; there is none, and none can be made.
     """
+    run = test_run()
+    if run is not None:
+        return run
     candidates = list(_candidates())
     for path in candidates:
         if is_private(path):
@@ -55,6 +60,24 @@ def memory_folder(*, make: bool = False) -> Path:
         "of its own",
         code="table-folder",
     )
+
+
+def test_run() -> Path | None:
+    """Return the folder of the run of tests that this process belongs to, None where it is at work.
+
+    Raises:
+        StoreError: code `table-folder`; the environment names what is no private folder.
+    """
+    named = os.environ.get(TEST_RUN)
+    if not named:
+        return None
+    if not is_private(Path(named)):
+        raise StoreError(
+            f"{TEST_RUN} names no private folder of this user; a run of tests sets it and removes the folder "
+            "at its end",
+            code="table-folder",
+        )
+    return Path(named)
 
 
 def is_there(path: Path) -> bool:

@@ -32,7 +32,7 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 from ratelimit.core.memory.mapping import FileMemory
 from ratelimit.core.memory.table import LAYOUT_VERSION, TABLE_HEADER_BYTES, identity_in
 from ratelimit.errors import StoreError
-from ratelimit.stores.embedded.folder import memory_folder
+from ratelimit.stores.embedded.folder import memory_folder, test_run
 
 _HUGE_PAGES = getattr(mmap, "MADV_HUGEPAGE", None)
 _TRIES = 100
@@ -121,6 +121,21 @@ def default_path(name: str, size: int, key: bytes | None, *, make: bool = False)
     """
     form = hashlib.blake2b(b"%d %d " % (LAYOUT_VERSION, size) + (key or b""), digest_size=6).hexdigest()
     return memory_folder(make=make) / f"{prefix_of(name)}{form}"
+
+
+def shared_path(
+    name: str, path: str | os.PathLike[str] | None, size: int, key: bytes | None, *, make: bool = False
+) -> Path:
+    """Return where the table called `name` lies: at the path that is named, if one is.
+
+    In a run of tests it lies in the run's folder all the same: no run meets what another counted.
+
+    Raises:
+        StoreError: code `table-folder`.
+    """
+    if path is None:
+        return default_path(name, size, key, make=make)
+    return Path(path) if test_run() is None else default_path(os.fspath(path), size, key, make=make)
 
 
 def prefix_of(name: str) -> str:

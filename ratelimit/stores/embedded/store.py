@@ -22,9 +22,9 @@ from ratelimit.errors import StoreError
 from ratelimit.stores.embedded.mapping import (
     Mapping,
     Opened,
-    default_path,
     open_shared,
     private_mapping,
+    shared_path,
     sweep,
 )
 from ratelimit.stores.embedded.process import boot_id, is_alive, start_of
@@ -109,7 +109,7 @@ class EmbeddedStore:
         size = table_bytes(keys, block_bytes)
 
         def opened(like: Table | None = None, is_own: bool = False) -> Opened[Table]:
-            place = default_path(name, size, key, make=True) if path is None else Path(path)
+            place = shared_path(name, path, size, key, make=True)
 
             def fill(memory: object, remains: bytes) -> None:
                 # The key outlives its file where it can: hashes made with it then mean the same.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ratelimit.parsing.json import JsonReader
 from ratelimit.stores.acts.act import MOST_ACTS, Act, kept, read_acts
 from ratelimit.stores.redis.caller import ServerCaller
 from ratelimit.stores.redis.hosts.fencing import ACT, REPORT, REPORTS
@@ -33,6 +34,9 @@ class HostReport(msgspec.Struct, frozen=True):
     number: int
     """All its workers apply the acts up to this one."""
     workers: int
+
+
+_REPORTS = JsonReader(HostReport)
 
 
 class ServerActs:
@@ -117,9 +121,11 @@ class ServerActs:
             for name, said in zip(pairs[::2], pairs[1::2], strict=True):
                 at_ms, _, text = bytes(said).partition(b" ")
                 if int(now_ms) - int(at_ms) <= SILENT_MS:
-                    reports[bytes(name).decode("utf-8", "replace")] = msgspec.json.decode(
-                        text, type=HostReport
-                    )
+                    host = bytes(name).decode("utf-8", "replace")
+                    try:
+                        reports[host] = _REPORTS.read(text)
+                    except ValueError:  # of another release, or damaged: it is not known to apply any act
+                        reports[host] = HostReport(host, 0, 0)
             return reports
 
         found: dict[str, HostReport] = self._call(hosts)

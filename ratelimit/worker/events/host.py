@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from ratelimit.parsing.json import JsonReader
 from ratelimit.stores.embedded.mapping import COMPANION
 from ratelimit.stores.embedded.process import is_alive, start_of
 
@@ -39,6 +40,9 @@ class Told(msgspec.Struct):
     away_ns: int = 0
     before: dict[str, int] = {}
     actors: dict[str, int] = {}
+
+
+_TOLD = JsonReader(Told)
 
 
 class HostRecord:
@@ -78,8 +82,8 @@ class HostRecord:
             fcntl.flock(fd, fcntl.LOCK_EX)
             text = file.read(_MOST_BYTES).rstrip(b"\0")
             try:
-                told = msgspec.json.decode(text, type=Told) if text else Told()
-            except (msgspec.DecodeError, UnicodeDecodeError):
+                told = _TOLD.read(text) if text else Told()
+            except ValueError:
                 told = Told()
             yield told
             fresh = msgspec.json.encode(told)
