@@ -117,6 +117,34 @@ class MeteredRules:
                 costs[at] = min(rule.burst + 1, self._most)
         return tuple(costs)
 
+    def least_costs(
+        self,
+        learned: Learned,
+        identities: Sequence[int],
+        route: str,
+        told: Mapping[EstimateSpec, int | None],
+        now_ns: int,
+    ) -> tuple[int, ...]:
+        """Return the least that `costs` can return, whatever the body turns out to declare."""
+        costs = [rule.estimate for rule in self._rules]
+        for at, spec in self.estimated:
+            rule = self._rules[at]
+            found = told.get(spec, rule.estimate)
+            if found is None or spec.kind in ("declared", "learned"):
+                if rule.unit == USD:
+                    found = 0 if self._has_free(rule) else 1
+                else:
+                    account, of = self.key(at, identities, route, None)
+                    found = min(1, learned.estimate(account, of, None, now_ns, None, rule.burst))
+            costs[at] = max(0, min(found, rule.burst, self._most))
+        return tuple(costs)
+
+    def _has_free(self, rule: LimitRule) -> bool:
+        """Return whether some model costs nothing: a request for it has room in a budget that is used up."""
+        spec = rule.metering
+        unknown = None if spec is None else spec.unknown_price
+        return self._prices.has_free or (unknown is not None and as_price(unknown).is_free)
+
     def first_costs(self) -> tuple[int, ...]:
         """Return what each rule takes on arrival where nothing looks at the request."""
         costs = [rule.estimate for rule in self._rules]

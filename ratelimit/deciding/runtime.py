@@ -113,6 +113,8 @@ class Runtime:
         decider = Decider(self)
         self.decide = decider.decide
         self.adecide = decider.adecide
+        self.early = decider.early
+        self.aearly = decider.aearly
         self.judge_unlimited = decider.counted
         """The decider: see `Decider`."""
         self.queue = FairQueue(self.now_ns, self._count_waited, self._count_acted)

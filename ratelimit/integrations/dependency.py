@@ -10,6 +10,8 @@ from starlette.types import Scope
 
 from ratelimit.asgi.arrival import identify
 from ratelimit.asgi.exchange import Exchange
+from ratelimit.asgi.refusal import ended_exchange
+from ratelimit.asgi.share import Ended
 from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.step_up import Challenger
 from ratelimit.deciding.steps import Visit
@@ -57,7 +59,13 @@ async def ask(scope: Scope, wish: Wish, route: str, request: object) -> Exchange
     params |= await wish.params_of(request)
     params[ROUTE] = blake2b(route.encode("utf-8", "replace"), digest_size=8).hexdigest()
     matched = generation.of(limits, route, params)
-    identities = await identify(scope, generation, matched, outer.door.resolving, now_ns)
+    try:
+        identities = await identify(scope, generation, matched, outer.door.resolving, now_ns)
+    except Ended as ended:
+        exchange = ended_exchange(door, outer.writer, ended.reason, now_ns, outer.cross_origin, None)
+        give_back(outer, now_ns)
+        outer.ask(exchange)
+        return exchange
     costs = None if amount is None else costs_of(amount, limits)
     step_up = Challenger(limiter.runtime, generation, scope) if generation.has_challenges else None
     allowed, reason, plan, outcome = await limiter.runtime.adecide(

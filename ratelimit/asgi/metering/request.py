@@ -21,9 +21,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ratelimit.asgi.ending import run_holding
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.metering.body import Held, HeldBody
+from ratelimit.asgi.metering.body import HeldBody, Holding
 from ratelimit.asgi.metering.budget import Budget
 from ratelimit.asgi.metering.response import AnswerCut, WatchedSend
+from ratelimit.asgi.peer import holder_of
+from ratelimit.asgi.share import Share
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.metered import MeteredRules
 from ratelimit.limiter import Limiter
@@ -49,7 +51,7 @@ class Metering:
     def __init__(self, limiter: Limiter) -> None:
         self.limiter = limiter
         self.learned = Learned()
-        self.held = Held()
+        self.held = Holding(limiter.now_ns)
 
     def request(
         self,
@@ -58,12 +60,27 @@ class Metering:
         bound: BoundPolicy,
         matched: Matched,
         identities: Sequence[int],
+        share: Share | None = None,
     ) -> MeteredRequest | None:
         """Return what is to be done around a request; None where its limits ask for nothing."""
         plan = matched.plan_for(identities)
         if plan is None or plan.metered is None:
             return None
-        return MeteredRequest(self, plan.metered, scope, receive, bound, matched, identities)
+        share = share or self.held.share(lambda: holder_of(scope, bound))
+        return MeteredRequest(self, plan.metered, scope, receive, bound, matched, identities, share)
+
+    def least_costs(
+        self, scope: Scope, matched: Matched, identities: Sequence[int], now_ns: int
+    ) -> tuple[int, ...] | None:
+        """Return the least that each rule will take of a request with a body that was not read.
+
+        None: as the policy says.
+        """
+        plan = matched.plan_for(identities)
+        if plan is None or plan.metered is None:
+            return None
+        told = _told(scope, plan.metered.told) if plan.metered.told else _UNTOLD
+        return plan.metered.least_costs(self.learned, identities, matched.template, told, now_ns)
 
 
 class MeteredRequest:
@@ -81,6 +98,7 @@ class MeteredRequest:
         "_rules",
         "_scope",
         "matched",
+        "share",
     )
 
     def __init__(
@@ -92,15 +110,23 @@ class MeteredRequest:
         bound: BoundPolicy,
         matched: Matched,
         identities: Sequence[int],
+        share: Share,
     ) -> None:
         self.matched = matched
         self._metering = metering
         self._rules: MeteredRules | None = rules
         self._scope = scope
-        self._body = HeldBody(receive, metering.held)
+        self.share = share
+        """What is held for it counts for, until it is decided."""
+        self._body = HeldBody(scope, receive, metering.held.here(), share)
         self._declared = Declared()
         self._bound = bound
         self._identities = list(identities)
+
+    @property
+    def reads_body(self) -> bool:
+        """Whether `is_there` waits for what the client sends."""
+        return self._rules is not None and self._rules.asks_body and self._body.is_read
 
     async def is_there(self) -> bool:
         """Wait for the body, where limits look at it; return whether the client is there yet."""
@@ -110,7 +136,7 @@ class MeteredRequest:
         if not rules.asks_body:
             return self._narrow(rules)
         try:
-            declared = await self._body.declared(self._scope)
+            declared = await self._body.declared()
         except BaseException:
             self._body.let_go()
             raise
