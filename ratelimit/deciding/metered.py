@@ -32,6 +32,7 @@ class MeteredRules:
     """
 
     __slots__ = (
+        "_caller",
         "_most",
         "_prices",
         "_rules",
@@ -46,6 +47,7 @@ class MeteredRules:
 
     def __init__(self, rules: Sequence[LimitRule], most_cost: int, prices: PriceList) -> None:
         self._rules = rules
+        self._caller = next((rule.per for rule in rules if rule.per and not rule.is_clustered), ())
         self._most = most_cost
         self._prices = prices
         specs = [(at, rule.metering) for at, rule in enumerate(rules) if rule.metering is not None]
@@ -98,7 +100,7 @@ class MeteredRules:
             told: by headers and states; None by one that says something else than a whole number.
         """
         costs = [rule.estimate for rule in self._rules]
-        if declared.by and not learned.is_heeded(route, declared.by):
+        if declared.by and not learned.is_heeded(self.caller(identities), route, declared.by, now_ns):
             declared = replace(declared, output=None)
         for at, spec in self.estimated:
             rule = self._rules[at]
@@ -162,6 +164,10 @@ class MeteredRules:
         rule = self._rules[at]
         price = self._prices.find(model) if rule.unit == USD else None
         return tuple(identities[position] for position in rule.per), (rule.name, route, price)
+
+    def caller(self, identities: Sequence[int]) -> Hashable:
+        """Return the account that what a request declares is its own matter: by what its limits count first."""
+        return tuple(identities[position] for position in self._caller)
 
     def unit(self, at: int) -> str:
         """Return what a rule counts."""

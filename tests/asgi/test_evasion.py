@@ -87,7 +87,9 @@ async def test_answer_of_long_blanks_takes_no_maximum_its_trust() -> None:
     body = chat(" " * 40_000, None, asked=False)
     mounted = mount(policy(estimate="declared"), answering(body))
     await posting(mounted).post({"max_tokens": 1000})
-    assert mounted.middleware._mount.metering.learned.is_heeded("/*", 1)
+    learned = mounted.middleware._mount.metering.learned
+    assert [list(votes.values()) for votes in learned._votes.values()] == [[False]]
+    assert not learned._exceeded
 
 
 RAW = [b"data: Once upon\n\n", b"data: a time\n\n"] * 300

@@ -10,6 +10,7 @@ import pytest
 from ratelimit.asgi.metering import body
 from tests.asgi.driver import Answer, Mounted, key, limit, mount, ok, rules
 from tests.asgi.metered import posting
+from tests.asgi.test_bursts import Model
 from tests.asgi.test_resolving import Faults
 
 MIB = 1 << 20
@@ -262,3 +263,42 @@ async def test_waiters_with_invented_identities_make_room_for_a_newcomer() -> No
     for one in (*flood, victim):
         one.cancel()
     await asyncio.gather(*flood, victim, return_exceptions=True)
+
+
+async def test_answers_of_one_account_leave_others_their_declared_maxima() -> None:
+    """After 270 large requests of one account, honest callers had 3 of 20 at once."""
+    pool = limit(
+        "pool",
+        per="",
+        rate="20000/hour",
+        unit="output_tokens",
+        usage="auto",
+        estimate="declared",
+        algorithm="fixed-window",
+    )
+    own = limit("own", rate="1000/minute", algorithm="fixed-window")
+    model = Model()
+    mounted = mount(rules(own, pool, identities=ACCOUNT), model)
+    for number in range(270):
+        if number % 8 == 0:
+            mounted.clock.advance(3600.0)
+        await posting(mounted).post({"max_tokens": 1, "wants": 2000}, 4096, account="large", peer=HOG)
+    mounted.clock.advance(3600.0)
+    model.gate.clear()
+    honest = [
+        asyncio.ensure_future(posting(mounted).post({"max_tokens": 900, "wants": 800}, 4096, account=f"h{at}"))
+        for at in range(20)
+    ]
+    await turns(40)
+    model.gate.set()
+    assert [answer.status for answer in await asyncio.gather(*honest)] == [200] * 20
+    # The account's own maxima count for nothing: of what it declares as one token, few fit at once.
+    mounted.clock.advance(3600.0)
+    model.gate.clear()
+    sly = [
+        asyncio.ensure_future(posting(mounted).post({"max_tokens": 1, "wants": 2000}, 4096, account="large"))
+        for _ in range(100)
+    ]
+    await turns(40)
+    model.gate.set()
+    assert [answer.status for answer in await asyncio.gather(*sly)].count(200) <= 12

@@ -219,7 +219,8 @@ class MeteredRequest:
         if declared.by and declared.output is not None:
             # What was counted by its bytes may be a few long tokens: only far more is beyond a maximum.
             output = reading.usage.output if is_exact else reading.usage.output // _BYTES_TO_SPARE
-            self._metering.learned.heed(route, declared.by, declared.output, output)
+            caller = rules.caller(self._identities)
+            self._metering.learned.heed(caller, route, declared.by, declared.output, output, now_ns)
         for at, amount in rules.amounts(reading.usage, self._declared.model, watched.model):
             if rules.unit(at) in exchange.settled_units or outcome.state(at) != ALLOWED:
                 continue  # the application said it itself
