@@ -1,9 +1,9 @@
 """A request that waits, and a client that may hang up meanwhile.
 
-While a request waits, what its client sends is received and held for the application, which finds the
-same messages later. So a hang-up is seen at once. Two bounds hold, for messages and for bytes of one request.
-Beyond either nothing more is received until the application asks, and a hang-up is seen when the wait is over.
-Its bytes count for the share that its client has of the worker (`asgi.share`).
+While a request waits, what its client sends is received and held for the application, which finds the same
+messages later. So a hang-up is seen at once. Two bounds hold, for messages and for bytes of one request.
+Beyond either nothing more is received until the application asks, and a hang-up is seen when the wait is
+over. Its bytes count for the share that its client has of the worker (`asgi.share`).
 
 A receive that is under way when the wait ends is not cancelled, since not every server puts a message
 back: the application gets what it brings, and what it raises.
@@ -43,7 +43,9 @@ def visit_of(
     if bound.ramps is None and not is_held and not (bound.may_wait and matched.may_wait):
         return None
     holder = partial(holder_of, scope, bound)
-    return WatchedVisit(receive, held, holder, Challenger(runtime, bound, scope) if bound.has_challenges else None)
+    return WatchedVisit(
+        receive, held, holder, Challenger(runtime, bound, scope) if bound.has_challenges else None
+    )
 
 
 class WatchedVisit(Visit):
@@ -56,7 +58,17 @@ class WatchedVisit(Visit):
         step_up: asks the application about a challenge.
     """
 
-    __slots__ = ("_error", "_holder", "_leave", "_listening", "_messages", "_receive", "_size", "has_left", "share")
+    __slots__ = (
+        "_error",
+        "_holder",
+        "_leave",
+        "_listening",
+        "_messages",
+        "_receive",
+        "_size",
+        "has_left",
+        "share",
+    )
 
     def __init__(
         self, receive: Receive, held: Holding, holder: Callable[[], Path], step_up: Challenger | None = None

@@ -14,9 +14,9 @@ A resolver that fails leaves the identity missing, and its `missing` rule applie
 there never fails a request. Only identities are remembered. A failure is no answer, and nor
 is "none": the next request asks again.
 
-Clients share the calls that are under way. Beyond `MOST_UNDER_WAY` the client with most of them loses its newest,
-and that request is refused: an identity that nobody looked up is no missing one, for which another limit might
-have room.
+Clients share the calls that are under way. Beyond `MOST_UNDER_WAY` the client with most of them loses its
+newest, and that request is refused: an identity that nobody looked up is no missing one, for which another
+limit might have room.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Resolving:
     def _place(
         self, name: str, scope: Scope, bound: BoundPolicy, host: str | None, context: Context
     ) -> tuple[Remembered, int] | None:
-        """Return the cache of a resolver, and the key of a request in it; None where nothing is remembered."""
+        """Return a resolver's cache, and a request's key in it; None where nothing is remembered."""
         spec = bound.resolver_cache(name)
         if spec is None:
             return None

@@ -325,7 +325,7 @@ class BoundPolicy:
     def _stage(
         self, limits: Sequence[LimitSpec], template: str, params: Mapping[str, str], late: frozenset[int]
     ) -> Matched | None:
-        """Return what of these limits can be asked while some identities are not known; None if nothing can."""
+        """Return what of these limits can be asked while identities are missing; None if nothing is."""
         early = self.early
         known = early.limits(limits, late)
         if not early.asks_any(known, late):

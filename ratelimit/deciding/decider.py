@@ -190,9 +190,14 @@ class Decider:
         return self._decided(bound, plan, outcome, row, now_ns, charge=charge)
 
     def early(
-        self, bound: BoundPolicy, head: Matched, identities: list[int], now_ns: int, costs: Costs | None = None
+        self,
+        bound: BoundPolicy,
+        head: Matched,
+        identities: list[int],
+        now_ns: int,
+        costs: Costs | None = None,
     ) -> Decided | None:
-        """Refuse a request by what is known of it so far; None if that refuses it not, and nothing was charged.
+        """Refuse a request by what is known of it so far; None if nothing refuses it: nothing was charged.
 
         Args:
             bound: the policy.
@@ -215,7 +220,12 @@ class Decider:
         return self._early(bound, plan, outcome, row, now_ns)
 
     async def aearly(
-        self, bound: BoundPolicy, head: Matched, identities: list[int], now_ns: int, costs: Costs | None = None
+        self,
+        bound: BoundPolicy,
+        head: Matched,
+        identities: list[int],
+        now_ns: int,
+        costs: Costs | None = None,
     ) -> Decided | None:
         """Do as `early` does, with any store."""
         case = self._case(bound, head, identities, now_ns, costs, charge=False)

@@ -1,13 +1,14 @@
-"""The limits that can be asked before a request is known in full: before a resolver is asked, before a body is read.
+"""The limits that can be asked before a request is known in full: before its resolvers, before its body.
 
-Theory of operation. A caller above a limit that its head decides would otherwise cost a look-up in a database, or
-the memory of a body, with every request that is refused. So such limits are looked at first, by the same
-counters. If one of them refuses, it is decided so, counted and answered as by any limit. If none does, nothing was
-charged, and the one decision that follows asks all limits and charges all or none.
+Theory of operation. A caller above a limit that its head decides would otherwise cost a look-up in a
+database, or the memory of a body, with every request that is refused. So such limits are looked at first, by
+the same counters. If one of them refuses, it is decided so, counted and answered as by any limit. If none
+does, nothing was charged, and the one decision that follows asks all limits and charges all or none.
 
-A limit can be asked early if its refusal is the last word and if later knowledge cannot make it another one. So
-limits in shadow, and those that let a request wait, degrade or challenge it, take no part. Neither do those
-by an identity that a resolver may give, or by a cluster that depends on one, nor those of certain models.
+A limit can be asked early if its refusal is the last word and if later knowledge cannot make it another one.
+So limits in shadow, and those that let a request wait, degrade or challenge it, take no part. Neither do
+those by an identity that a resolver may give, or by a cluster that depends on one, nor those of certain
+models.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class EarlyLimits:
         """Positions of identities that are not known before resolvers have answered."""
         listed = {position for position, _ in compiled.allow.values} | set(allowed)
         self.has_head = bool(self.late) and self.late.isdisjoint(listed)
-        """Whether anything can be asked before resolvers: a caller on the allow list is refused by no limit."""
+        """Whether anything can be asked before resolvers. Not if they may find a caller on the allow list."""
 
     def limits(self, limits: Iterable[LimitSpec], late: frozenset[int]) -> list[LimitSpec]:
         """Return those limits with a customer's plan that is known."""

@@ -42,8 +42,8 @@ class Hold:
     async def hold(self, visit: Visit, for_ns: int) -> int | None:
         """Hold a request for so long, or until its client hangs up; return when that was.
 
-        None at once where as many are held as may be, or nothing any more; or where another got its place. A request that is cancelled here
-        is held no more.
+        None at once where as many are held as may be, or nothing any more; or where another got its place. A
+        request that is cancelled here is held no more.
 
         Raises:
             Closed: the limiter was closed meanwhile.

@@ -166,7 +166,7 @@ class MeteredRules:
         return tuple(identities[position] for position in rule.per), (rule.name, route, price)
 
     def caller(self, identities: Sequence[int]) -> Hashable:
-        """Return the account that what a request declares is its own matter: by what its limits count first."""
+        """Return the account that a declared maximum is held against: what limits count by first."""
         return tuple(identities[position] for position in self._caller)
 
     def unit(self, at: int) -> str:

@@ -46,7 +46,6 @@ from ratelimit.deciding.switch import is_enabled
 from ratelimit.deciding.unsettled import Unsettled
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
-
 from ratelimit.events import MistakesLog, Observer
 from ratelimit.identity.fact import live_context
 from ratelimit.policy import Policy

@@ -27,7 +27,7 @@ left before the last byte. `failed`: the application raised. `cancelled`: the se
 
 
 Leave = Callable[..., None]
-"""Lets a request go that waits. `FULL`, of `hall`, as an argument: its place is another's; without: its client left."""
+"""Lets a request go that waits, since its client left. Or with `hall.FULL`, since its place is another's."""
 
 
 class Closed(Exception):

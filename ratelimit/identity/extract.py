@@ -333,7 +333,11 @@ class Extractor:
         fields, is_partial = [], False
         for position, sources in self._late:
             (kind, name, read), *others = sources
-            if kind == "state" and isinstance(read, StateReader) and all(each[0] == "client" for each in others):
+            if (
+                kind == "state"
+                and isinstance(read, StateReader)
+                and all(each[0] == "client" for each in others)
+            ):
                 kind_of_value = self._hasher.kind_of(self._facts[position].name)
                 fields.append(StateField(position, kind_of_value, name, read))
             else:

@@ -1,8 +1,8 @@
 """Requests that wait, by class: which of them makes room for a newcomer, once as many wait as may.
 
 First goes one of the lowest class, if that is below the newcomer's own. Else it is the newest of the largest
-holder: of the client's network, its address and its principal that have most. The newcomer itself goes
-where none would have more. So a flood of a lower class does not keep others from waiting, nor does one of some
+holder: of the client's network, its address and its principal that have most. The newcomer itself goes where
+none would have more. So a flood of a lower class does not keep others from waiting, nor does one of some
 accounts, nor one client that sends as many identities as it likes.
 """
 

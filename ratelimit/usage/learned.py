@@ -1,19 +1,18 @@
 """Estimates of what a request will use, from what its account's requests used on its route before.
 
-Theory of operation. An account's estimate is what nine in ten of its last requests did not exceed.
-It is not below the route's median, and not above its largest. An account
-without a past gets the route's third quartile, and a route without one `FIRST`. In a route's quantiles each of its
-last accounts weighs the same, however many requests it sent (`shares`). So one account's large answers raise what
-others reserve no more than its part of the accounts. A declared maximum
-is an upper bound of all that. One above four times what 99 in 100 requests of the route needed says
-nothing of the request, and counts as that. Else callers that declare a million would pin
-the budget that others share. Before a route has a past, a maximum counts up
-to a sixteenth of the budget.
+Theory of operation. An account's estimate is what nine in ten of its last requests did not exceed. It is not
+below the route's median, and not above its largest. An account without a past gets the route's third
+quartile, and a route without one `FIRST`. In a route's quantiles each of its last accounts weighs the same,
+however many requests it sent (`shares`). So one account's large answers raise what others reserve no more
+than its part of the accounts. A declared maximum is an upper bound of all that. One above four times what 99
+in 100 requests of the route needed says nothing of the request, and counts as that. Else callers that
+declare a million would pin the budget that others share. Before a route has a past, a maximum counts up to a
+sixteenth of the budget.
 
-A maximum is heeded by the model, or it is none. Once an account's answer was longer than its request declared, what
-the account declares by the same fields on that route counts for nothing, for a day. An API that lacks a field
-heeds nobody's. So where most of a route's last accounts, and at least three, had longer answers, the field
-counts for nobody there. One account alone takes no other's maximum away.
+A maximum is heeded by the model, or it is none. Once an account's answer was longer than its request
+declared, what the account declares by the same fields on that route counts for nothing, for a day. An API
+that lacks a field heeds nobody's. So where most of a route's last accounts, and at least three, had longer
+answers, the field counts for nobody there. One account alone takes no other's maximum away.
 
 What is remembered is bounded: accounts by number, the one not seen for longest going first, and
 routes by the policy. It is a worker's own; a restart forgets it.

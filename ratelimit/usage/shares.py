@@ -1,7 +1,8 @@
 """Quantiles of what accounts used, where each account weighs the same.
 
-An account's amounts are counted in the bins of a histogram. Each bin of the whole has the sum of all accounts' parts
-of it. So to add an amount changes the few bins that its account has, however many accounts there are.
+An account's amounts are counted in the bins of a histogram. Each bin of the whole has the sum of all
+accounts' parts of it. So to add an amount changes the few bins that its account has, however many accounts
+there are.
 """
 
 from __future__ import annotations

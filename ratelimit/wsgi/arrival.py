@@ -63,7 +63,9 @@ class Arrival:
     def identities(self, limiter: Limiter) -> list[int]:
         """Return the identities. Resolvers are given the environment, and answer at once."""
         asked = self._matched.resolvers if self._generation.extractor.needs_context else ()
-        return self._extract({name: _answer(name, self._environ, limiter, self._generation) for name in asked})
+        return self._extract(
+            {name: _answer(name, self._environ, limiter, self._generation) for name in asked}
+        )
 
     def holder(self) -> Path:
         """Return the network and the address of the client."""

@@ -9,10 +9,7 @@ import pytest
 from tests.asgi.driver import Answer, Mounted, echo, limit, mount, ok, rules
 from tests.asgi.metered import posting, reading_back
 
-USER = (
-    'user = { from = "resolver:user", missing = "refuse" }\n'
-    'ip = { from = "client" }'
-)
+USER = 'user = { from = "resolver:user", missing = "refuse" }\nip = { from = "client" }'
 PER_IP = limit("by-address", per="ip", rate="5/minute", algorithm="fixed-window")
 PER_USER = limit("by-user", per="user", rate="3/minute", algorithm="fixed-window")
 TOKENS = {"unit": "output_tokens", "usage": "auto", "algorithm": "fixed-window"}
@@ -31,7 +28,10 @@ class Directory:
 
 
 def bearer(token: str, **more: str) -> list[tuple[bytes, bytes]]:
-    return [(b"authorization", token.encode()), *((name.encode(), value.encode()) for name, value in more.items())]
+    return [
+        (b"authorization", token.encode()),
+        *((name.encode(), value.encode()) for name, value in more.items()),
+    ]
 
 
 def verdicts(mounted: Mounted, limit_name: str) -> list[int]:
@@ -41,7 +41,9 @@ def verdicts(mounted: Mounted, limit_name: str) -> list[int]:
 
 
 def remaining(mounted: Mounted, name: str, **identities: str) -> int:
-    decision = mounted.middleware.limiter.peek(method="GET", path="/", client="192.0.2.1", identities=identities)
+    decision = mounted.middleware.limiter.peek(
+        method="GET", path="/", client="192.0.2.1", identities=identities
+    )
     return next(one.remaining for one in decision.verdicts if one.limit == name)
 
 
@@ -58,7 +60,9 @@ async def test_caller_far_above_its_limit_by_address_costs_no_look_up() -> None:
     assert int(last.headers["retry-after"]) <= 60
     assert last.headers["ratelimit-policy"] == '"by-address";q=5;w=60'
     # From elsewhere the same users are served: nobody's budget was touched.
-    elsewhere = [(await mounted.client(headers=bearer("user 400"), peer="198.51.100.9")).status for _ in range(4)]
+    elsewhere = [
+        (await mounted.client(headers=bearer("user 400"), peer="198.51.100.9")).status for _ in range(4)
+    ]
     assert elsewhere == [200] * 3 + [429]
 
 
@@ -105,13 +109,17 @@ async def test_tier_that_the_head_names_is_asked_and_one_of_a_resolver_is_not() 
     identities = USER + '\nplan = { from = "header:x-plan", missing = "skip" }'
     by_plan = limit("by-address", per="ip", rate="5/minute", algorithm="fixed-window", tier="plan")
     tiers = '[limit.tiers.large]\nrate = "7/minute"'
-    mounted = mount(rules(f"{by_plan}\n{tiers}", PER_USER, identities=identities), resolvers={"user": directory})
+    mounted = mount(
+        rules(f"{by_plan}\n{tiers}", PER_USER, identities=identities), resolvers={"user": directory}
+    )
     headers = [bearer(f"user {number}") for number in range(10)]
     large = [[*each, (b"x-plan", b"large")] for each in headers]
     assert [(await mounted.client(headers=each)).status for each in large] == [200] * 7 + [429] * 3
     assert directory.asked == 7
     by_user = by_plan.replace('"plan"', '"user"')
-    mounted = mount(rules(f"{by_user}\n{tiers}", PER_USER, identities=identities), resolvers={"user": directory})
+    mounted = mount(
+        rules(f"{by_user}\n{tiers}", PER_USER, identities=identities), resolvers={"user": directory}
+    )
     assert mounted.middleware.limiter.current.match("GET", "/").before_resolvers is None
 
 
@@ -180,10 +188,10 @@ async def test_budget_with_room_for_a_little_is_decided_by_the_body() -> None:
 
 
 async def test_free_model_is_served_from_a_budget_that_is_used_up() -> None:
-    prices = (
-        '[prices."dear"]\ninput = 1\noutput = 1000\n[prices."free"]\ninput = 0\noutput = 0\n'
+    prices = '[prices."dear"]\ninput = 1\noutput = 1000\n[prices."free"]\ninput = 0\noutput = 0\n'
+    spend = limit(
+        "spend", rate="1/hour", unit="usd", estimate="declared", usage="auto", algorithm="fixed-window"
     )
-    spend = limit("spend", rate="1/hour", unit="usd", estimate="declared", usage="auto", algorithm="fixed-window")
     text = rules(spend, identities=ACCOUNT, more=prices)
     mounted = mount(text, ok)
     dear = {"model": "dear", "max_tokens": 1000}
@@ -237,12 +245,14 @@ async def test_room_that_is_made_between_look_and_charge_leaves_nothing_charged(
             return getattr(plan, name)
 
         def peek(self, *asked: Any) -> Any:
-            assert plan is not None and plan.here is not None
+            assert plan is not None
+            assert plan.here is not None
             row, now, _ = asked
             return plan.here.peek(row, now, [99])
 
         def decide(self, *asked: Any) -> Any:
-            assert plan is not None and plan.here is not None
+            assert plan is not None
+            assert plan.here is not None
             return plan.here.decide(*asked[:2], [1])
 
     class Head:

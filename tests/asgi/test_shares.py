@@ -62,7 +62,7 @@ def by_model(*more: str) -> str:
 
 
 async def test_stalled_uploads_of_one_caller_are_that_caller_s_own_matter() -> None:
-    """66 of a mebibyte each: the victim has all of its limit, and is never taken for another model's caller."""
+    """66 of a mebibyte each: the victim has all of its limit, and is taken for no other model's caller."""
     mounted = mount(by_model(), ok)
     stalled = [Stalled(mounted, MIB - 64 * 1024) for _ in range(80)]
     await turns(40)
@@ -127,7 +127,7 @@ async def test_stalled_body_ends_with_a_timeout_and_is_charged_nothing() -> None
 
 @pytest.mark.parametrize(("piece", "status"), [(body.PACE_BYTES, 200), (body.PACE_BYTES // 2, 408)])
 async def test_slow_upload_that_keeps_pace_is_served(piece: int, status: int) -> None:
-    """An honest client on a slow network takes minutes; one that drips holds a place for as long as it likes."""
+    """An honest client on a slow network takes minutes; one that drips would hold its place for hours."""
     mounted = mount(by_model(), ok)
     answer = Answer()
     bodies = mounted.middleware._mount.metering.held.here()
@@ -142,7 +142,11 @@ async def test_slow_upload_that_keeps_pace_is_served(piece: int, status: int) ->
             bodies.look()
         if sent == 20:
             return {"type": "http.request", "body": b'"}', "more_body": False}
-        return {"type": "http.request", "body": b'{"model": "' if sent == 1 else b"x" * piece, "more_body": True}
+        return {
+            "type": "http.request",
+            "body": b'{"model": "' if sent == 1 else b"x" * piece,
+            "more_body": True,
+        }
 
     async def send(message: Any) -> None:
         answer.messages.append(message)
@@ -219,7 +223,9 @@ async def test_invented_tokens_of_one_caller_are_looked_up_in_place_of_no_other_
     assert not bound._root.members
 
 
-async def test_call_that_another_client_began_and_lost_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_call_that_another_client_began_and_lost_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("ratelimit.asgi.resolving.MOST_UNDER_WAY", 2)
     slow = Slow()
     per_user = limit("by-user", per="user", rate="9/minute", algorithm="fixed-window")
@@ -286,7 +292,9 @@ async def test_answers_of_one_account_leave_others_their_declared_maxima() -> No
     mounted.clock.advance(3600.0)
     model.gate.clear()
     honest = [
-        asyncio.ensure_future(posting(mounted).post({"max_tokens": 900, "wants": 800}, 4096, account=f"h{at}"))
+        asyncio.ensure_future(
+            posting(mounted).post({"max_tokens": 900, "wants": 800}, 4096, account=f"h{at}")
+        )
         for at in range(20)
     ]
     await turns(40)

@@ -49,7 +49,7 @@ def test_caller_with_a_network_of_addresses_is_measured_by_the_network() -> None
 
 def test_neighbour_in_the_largest_network_keeps_its_place() -> None:
     bound, lost = FairBound(10), Lost()
-    for number in range(10):
+    for _ in range(10):
         hold(bound, lost, "hog", "net", "hog")
     hold(bound, lost, "neighbour", "net", "neighbour")
     assert lost == ["hog"]
@@ -110,7 +110,7 @@ def test_what_is_held_is_counted_and_forgotten_in_any_order(seed: int) -> None:
             continue
         path = f"net {random.randrange(5)}", f"client {random.randrange(3)}"
 
-        def lose(number: int = number) -> None:
+        def lose(number: int = number, path: tuple[str, str] = path) -> None:
             networks: Counter[str] = Counter()
             for held, (network, _) in items.values():
                 networks[network] += held.size

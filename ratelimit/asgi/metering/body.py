@@ -1,13 +1,14 @@
 """Looking at a request's body before the application reads it, and leaving it whole.
 
 What was received is held, and given to the application in the same messages. Of one body no more than
-`usage.request.MOST_BODY` is held, in no more than `MOST_MESSAGES`. A body that is beyond these is the application's
-alone, and counts as one that declares the most.
+`usage.request.MOST_BODY` is held, in no more than `MOST_MESSAGES`. A body that is beyond these is the
+application's alone, and counts as one that declares the most.
 
-Bodies of a worker together have `MOST_HELD`, until their requests are decided; the first `SMALL` bytes of each are
-not counted. Beyond that the client that holds most loses: its newest request ends with 503. And a body has to keep
-pace: one that brings less than `PACE_BYTES` in `PACE_NS` ends with 408. Neither is charged. Else a caller that
-sends large bodies slowly, and is never decided, would keep us from reading others' bodies.
+Bodies of a worker together have `MOST_HELD`, until their requests are decided; the first `SMALL` bytes of
+each are not counted. Beyond that the client that holds most loses: its newest request ends with 503. And a
+body has to keep pace: one that brings less than `PACE_BYTES` in `PACE_NS` ends with 408. Neither is charged.
+Else a caller that sends large bodies slowly, and is never decided, would keep us from reading others'
+bodies.
 
 Headers do not say what a body is: an application may read it as JSON whatever they say.
 """
@@ -32,9 +33,9 @@ MOST_MESSAGES = 4096
 """Messages of one request that are held: a body may come in very small pieces."""
 PACE_NS = 30 * 10**9
 PACE_BYTES = 15_000
-"""What a body brings in that time, at least: 500 bytes a second, a tenth of what the slowest mobile networks do.
-A pace, and no time for the whole: a large body that comes slowly and steadily is honest. And no mean since its
-beginning, of which a fast megabyte would buy an hour of silence."""
+"""What a body brings in that time, at least: 500 bytes a second, a tenth of what the slowest mobile networks
+do. A pace, and no time for the whole: a large body that comes slowly and steadily is honest. And no mean
+since its beginning, of which a fast megabyte would buy an hour of silence."""
 LOOK_S = 1.0
 """How often bodies are looked at."""
 
