@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from ratelimit.decision import Reason
@@ -31,6 +31,18 @@ class Ended(Exception):
         self.reason = reason
 
 
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs, None where it is none of asyncio's."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    return None if running_loop() is None else asyncio.current_task()
+
+
 class PerLoop(Generic[T]):
     """One of something for each event loop.
 
@@ -38,22 +50,27 @@ class PerLoop(Generic[T]):
         make: makes it.
     """
 
-    __slots__ = ("_by_loop", "_make")
+    __slots__ = ("_by_loop", "_make", "_without_loop")
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
+        self._without_loop: list[T] = []
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
 
     def here(self) -> T:
-        """Return that of the event loop that runs."""
-        loop = asyncio.get_running_loop()
+        """Return that of the event loop that runs; one more for servers that have none of asyncio's."""
+        loop = running_loop()
+        if loop is None:
+            if not self._without_loop:
+                self._without_loop.append(self._make())
+            return self._without_loop[0]
         found = self._by_loop.get(loop)
         if found is None:
             found = self._by_loop[loop] = self._make()
         return found
 
     def __iter__(self) -> Iterator[T]:
-        return iter(list(self._by_loop.values()))
+        return iter([*self._by_loop.values(), *self._without_loop])
 
 
 class Share:
@@ -70,7 +87,7 @@ class Share:
         self._bound = bound
         self._holder = holder
         self._held: Held | None = None
-        self._task = asyncio.current_task()
+        self._task = _current_task()
         self._is_over = False
         self.reason: Reason | None = None
         """Why it was ended; None: it was not."""
@@ -86,7 +103,7 @@ class Share:
         if self._held is None:
             self._held = self._bound.hold(self._holder(), self._lose)
         self._held.grow(units)
-        if self.reason is not None and asyncio.current_task() is self._task:
+        if self.reason is not None and _current_task() is self._task:
             raise Ended(self.reason)
 
     def lose(self, reason: Reason) -> None:
@@ -95,7 +112,7 @@ class Share:
             return
         self.reason = reason
         self._let_go()
-        if self._task is not None and asyncio.current_task() is not self._task:
+        if self._task is not None and _current_task() is not self._task:
             self._task.cancel()
 
     def is_cancelled_by_itself(self) -> bool:

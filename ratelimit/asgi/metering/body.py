@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 from starlette.types import Message, Receive, Scope
 
-from ratelimit.asgi.share import PerLoop, Share
+from ratelimit.asgi.share import PerLoop, Share, running_loop
 from ratelimit.decision import Reason
 from ratelimit.queueing.fair_bound import FairBound, Path
 from ratelimit.usage.request import Body, Declared, fields_of, unread
@@ -60,8 +60,8 @@ class Bodies:
     def begin(self, body: HeldBody) -> None:
         """Look from now on whether a body keeps pace."""
         self._reading[body] = None
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._ring)
+        if self._timer is None and (loop := running_loop()) is not None:
+            self._timer = loop.call_later(LOOK_S, self._ring)
 
     def end(self, body: HeldBody) -> None:
         """Look no more."""
