@@ -62,26 +62,26 @@ class PlacedMatches:
 class Unresolved:
     """A request with resolvers that have to be asked before it is known who sends it."""
 
-    __slots__ = ("_bound", "_matched", "_now_ns", "_resolving", "_scope", "_state")
+    __slots__ = ("_resolving", "_state", "bound", "matched", "now_ns", "scope")
 
     def __init__(
         self, scope: Scope, bound: BoundPolicy, matched: Matched, resolving: Resolving, now_ns: int
     ) -> None:
         state = scope.get("state")
         self._state: object = {} if state is None else state
-        self._scope = scope
-        self._bound = bound
-        self._matched = matched
+        self.scope = scope
+        self.bound = bound
+        self.matched = matched
         self._resolving = resolving
-        self._now_ns = now_ns
+        self.now_ns = now_ns
 
     def known(self) -> list[int]:
         """Return the identities that are known without an answer of a resolver."""
-        return self._bound.early.without_late(self._extract({}))
+        return self.bound.early.without_late(self._extract({}))
 
     def remembered(self) -> list[int] | None:
         """Return the identities if all answers are remembered from earlier requests; else None."""
-        answers = self._resolving.remembered(*self._asked(), self._now_ns)
+        answers = self._resolving.remembered(*self._asked(), self.now_ns)
         return None if answers is None else self._extract(answers)
 
     async def identities(self) -> list[int]:
@@ -90,15 +90,15 @@ class Unresolved:
         Raises:
             Ended: too many calls are under way, and this request's client has most of them.
         """
-        return self._extract(await self._resolving.resolve(*self._asked(), self._now_ns))
+        return self._extract(await self._resolving.resolve(*self._asked(), self.now_ns))
 
     def _asked(self) -> tuple[Scope, BoundPolicy, tuple[str, ...], str | None, Context]:
-        context = Context(self._matched.params, self._state, is_live=True)
-        return self._scope, self._bound, self._matched.resolvers, peer_host(self._scope), context
+        context = Context(self.matched.params, self._state, is_live=True)
+        return self.scope, self.bound, self.matched.resolvers, peer_host(self.scope), context
 
     def _extract(self, answers: Mapping[str, Answer]) -> list[int]:
-        context = Context(self._matched.params, self._state, answers, is_live=True)
-        return self._bound.extractor.extract(self._scope["headers"], peer_host(self._scope), context)
+        context = Context(self.matched.params, self._state, answers, is_live=True)
+        return self.bound.extractor.extract(self.scope["headers"], peer_host(self.scope), context)
 
 
 def read_identities(

@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ratelimit.asgi.arrival import PlacedMatches, read_identities, target_of
+from ratelimit.asgi.arrival import PlacedMatches, Unresolved, read_identities, target_of
 from ratelimit.asgi.door import Door, Responder
 from ratelimit.asgi.ending import run_holding, run_to_end
 from ratelimit.asgi.exchange import Exchange, Sending
@@ -188,7 +188,8 @@ class RateLimitMiddleware:
         matched = bound.match(scope["method"], target_of(scope, self._placement))
         identities = bound.extractor.nobody
         if matched.is_limited or bound.has_lists:
-            identified = await self._identified(scope, bound, matched, now_ns, outer)
+            found = read_identities(scope, bound, matched, self.resolving, now_ns)
+            identified = found if isinstance(found, list) else await self._resolved(found, outer)
             if isinstance(identified, Exchange):
                 await self._answer(scope, receive, Sending(identified, send).send, identified)
                 return
@@ -228,7 +229,8 @@ class RateLimitMiddleware:
         deciding = self._decided_metered(metered, scope, bound, identities, outer, visit)
         try:
             try:
-                exchange = await until_decided(metered.share, deciding)
+                share = metered.share
+                exchange = await (deciding if share is None else until_decided(share, deciding))
             except Ended as ended:
                 exchange = self._ended(scope, ended.reason, outer)
             if exchange is None:
@@ -266,22 +268,18 @@ class RateLimitMiddleware:
         now_ns, matched, costs = self._now_ns(), metered.matched, metered.costs()
         return await self._decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
 
-    async def _identified(
-        self, scope: Scope, bound: BoundPolicy, matched: Matched, now_ns: int, outer: Exchange | None
-    ) -> list[int] | Exchange:
+    async def _resolved(self, found: Unresolved, outer: Exchange | None) -> list[int] | Exchange:
         """Return a request's identities, or the exchange of one that is refused before they are known."""
-        found = read_identities(scope, bound, matched, self.resolving, now_ns)
-        if isinstance(found, list):
-            return found
-        if matched.before_resolvers is not None:
-            early = matched.before_resolvers
-            refused = await self._early(scope, bound, early, found.known(), now_ns, outer)
+        early = found.matched.before_resolvers
+        if early is not None:
+            asked = found.scope, found.bound, early, found.known(), found.now_ns
+            refused = await self._early(*asked, outer)
             if refused is not None:
                 return refused
         try:
             return await found.identities()
         except Ended as ended:
-            return self._ended(scope, ended.reason, outer)
+            return self._ended(found.scope, ended.reason, outer)
 
     async def _early(
         self,
@@ -293,13 +291,13 @@ class RateLimitMiddleware:
         outer: Exchange | None,
     ) -> Exchange | None:
         """Return the exchange of a request that what is known of it refuses; None if nothing does yet."""
-        costs = None
+        least = None
         if bound.is_metered:
-            costs = self._mount.metering.least_costs(scope, early, identities, now_ns)
+            least = partial(self._mount.metering.least_costs, scope, early.template, identities, now_ns)
         if self.limiter.store.decides_here:
-            decided = self._runtime.early(bound, early, identities, now_ns, costs)
+            decided = self._runtime.early(bound, early, identities, now_ns, least)
         else:
-            decided = await self._runtime.aearly(bound, early, identities, now_ns, costs)
+            decided = await self._runtime.aearly(bound, early, identities, now_ns, least)
         return None if decided is None else self._exchange(scope, bound, decided, identities, now_ns, outer)
 
     def _ended(self, scope: Scope, reason: Reason, outer: Exchange | None) -> Exchange:
@@ -357,7 +355,8 @@ class RateLimitMiddleware:
             return
         target = target_of(scope, self._placement)
         matched = bound.match("GET", target, "connect")
-        identities = await self._identified(scope, bound, matched, now_ns, outer)
+        found = read_identities(scope, bound, matched, self.resolving, now_ns)
+        identities = found if isinstance(found, list) else await self._resolved(found, outer)
         if isinstance(identities, Exchange):
             await self._answer(scope, receive, Sending(identities, send).send, identities)
             return

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Generic, TypeVar
-from weakref import WeakKeyDictionary
 
 from ratelimit.decision import Reason
 from ratelimit.queueing.fair_bound import FairBound, Held, Path
@@ -40,7 +39,10 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _current_task() -> asyncio.Task[Any] | None:
-    return None if running_loop() is None else asyncio.current_task()
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 class PerLoop(Generic[T]):
@@ -50,27 +52,28 @@ class PerLoop(Generic[T]):
         make: makes it.
     """
 
-    __slots__ = ("_by_loop", "_make", "_without_loop")
+    __slots__ = ("_by_loop", "_last", "_make")
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
-        self._without_loop: list[T] = []
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
+        self._by_loop: dict[asyncio.AbstractEventLoop | None, T] = {}
+        self._last: tuple[asyncio.AbstractEventLoop | None, T] | None = None
 
     def here(self) -> T:
         """Return that of the event loop that runs; one more for servers that have none of asyncio's."""
-        loop = running_loop()
-        if loop is None:
-            if not self._without_loop:
-                self._without_loop.append(self._make())
-            return self._without_loop[0]
-        found = self._by_loop.get(loop)
-        if found is None:
-            found = self._by_loop[loop] = self._make()
+        loop, last = running_loop(), self._last
+        if last is not None and last[0] is loop:
+            return last[1]
+        if loop not in self._by_loop:
+            for closed in [other for other in self._by_loop if other is not None and other.is_closed()]:
+                del self._by_loop[closed]
+            self._by_loop[loop] = self._make()
+        found = self._by_loop[loop]
+        self._last = loop, found
         return found
 
     def __iter__(self) -> Iterator[T]:
-        return iter([*self._by_loop.values(), *self._without_loop])
+        return iter(list(self._by_loop.values()))
 
 
 class Share:

@@ -25,7 +25,7 @@ Two forms: `decide` for limits in this host's memory, `adecide` for those that a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.conduct import Conduct, key_of
@@ -46,6 +46,9 @@ Decided = tuple[bool, Reason, RoutePlan | None, Outcome | None]
 
 Costs = Mapping[str, int] | tuple[int, ...]
 """What is taken on arrival: by unit where some are known, or by rule."""
+
+LeastCosts = Callable[[RoutePlan], Sequence[int]]
+"""Returns the least that each rule of a plan will take of a request that is not known in full."""
 
 CERTAIN, LIKELY = VERDICTS.index("certain"), VERDICTS.index("likely")
 _LIMITS = Reason.LIMITS  # a member is looked up by a function of Python's, at each access
@@ -195,7 +198,7 @@ class Decider:
         head: Matched,
         identities: list[int],
         now_ns: int,
-        costs: Costs | None = None,
+        least: LeastCosts | None = None,
     ) -> Decided | None:
         """Refuse a request by what is known of it so far; None if nothing refuses it: nothing was charged.
 
@@ -204,16 +207,22 @@ class Decider:
             head: the limits that can be asked by now: see `early`.
             identities: a row; what is not known yet is absent.
             now_ns: when.
-            costs: the least that each rule will take; None: as the policy says.
+            least: returns the least that each rule of a plan will take; None: as the policy says. Asked only
+                where less than that is refused already.
         """
-        case = self._case(bound, head, identities, now_ns, costs, charge=False)
+        case = self._case(bound, head, identities, now_ns, None, charge=False)
         if len(case) == 4:
             return None if case[0] else self.counted(False, case[1], now_ns, charge=True)
-        plan, row, amounts = case
+        plan, row, _ = case
         try:
-            seen = self._ask(plan, row, now_ns, amounts, False)
+            seen = self._ask(plan, row, now_ns, plan.early_costs, False)
             if seen.allowed:
                 return None
+            amounts = plan.early_costs if least is None else least(plan)
+            if amounts != plan.early_costs:
+                seen = self._ask(plan, row, now_ns, amounts, False)
+                if seen.allowed:
+                    return None
             outcome = self._ask(plan, row, now_ns, _told_amounts(plan, seen, amounts), True)
         except StoreError:
             return None  # the decision that follows knows each limit's stance
@@ -225,13 +234,14 @@ class Decider:
         head: Matched,
         identities: list[int],
         now_ns: int,
-        costs: Costs | None = None,
+        least: LeastCosts | None = None,
     ) -> Decided | None:
         """Do as `early` does, with any store."""
-        case = self._case(bound, head, identities, now_ns, costs, charge=False)
+        case = self._case(bound, head, identities, now_ns, None, charge=False)
         if len(case) == 4:
             return None if case[0] else self.counted(False, case[1], now_ns, charge=True)
-        plan, row, amounts = case
+        plan, row, _ = case
+        amounts = plan.early_costs if least is None else least(plan)
         try:
             seen = await self._look(plan, row, now_ns, amounts)
             if seen.allowed:

@@ -141,6 +141,17 @@ class MeteredRules:
             costs[at] = max(0, min(found, rule.burst, self._most))
         return tuple(costs)
 
+    def fewest_costs(self) -> tuple[int, ...]:
+        """Return what `least_costs` returns at the least."""
+        costs = [rule.estimate for rule in self._rules]
+        for at, spec in self.estimated:
+            rule = self._rules[at]
+            is_known = spec.kind in ("declared", "learned") and not (
+                rule.unit == USD and self._has_free(rule)
+            )
+            costs[at] = min(1, rule.burst) if is_known else 0
+        return tuple(costs)
+
     def _has_free(self, rule: LimitRule) -> bool:
         """Return whether some model costs nothing: a request for it has room in a budget that is used up."""
         spec = rule.metering
