@@ -30,6 +30,8 @@ class Reason(StrEnum):
     """The store failed and the policy's stance decided; or the limiter was closed while it waited."""
     CAPACITY = "capacity"
     """More was in flight than is answered in time."""
+    BODY = "body"
+    """Its body came too slowly, before it could be decided."""
     QUEUE = "queue"
     """There was room, and others that wait for it came first, for longer than the request may wait."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.types import Scope
 
+from ratelimit.asgi.peer import peer_host
 from ratelimit.asgi.resolving import Resolving
 from ratelimit.deciding.bound_policy import (
     COMMON_METHODS,
@@ -13,6 +16,7 @@ from ratelimit.deciding.bound_policy import (
     Matched,
 )
 from ratelimit.identity.fact import Context
+from ratelimit.identity.remembered import Answer
 from ratelimit.policy.routing.request_line import read_target
 from ratelimit.policy.routing.target import NOWHERE, Placement, Target
 
@@ -55,23 +59,71 @@ class PlacedMatches:
         return matched
 
 
-def peer_host(scope: Scope) -> str | None:
-    """Return the peer as the server names it, None when it does not."""
-    client = scope.get("client")
-    return client[0] if client else None
+class Unresolved:
+    """A request with resolvers that have to be asked before it is known who sends it."""
+
+    __slots__ = ("_resolving", "_state", "bound", "matched", "now_ns", "scope")
+
+    def __init__(
+        self, scope: Scope, bound: BoundPolicy, matched: Matched, resolving: Resolving, now_ns: int
+    ) -> None:
+        state = scope.get("state")
+        self._state: object = {} if state is None else state
+        self.scope = scope
+        self.bound = bound
+        self.matched = matched
+        self._resolving = resolving
+        self.now_ns = now_ns
+
+    def known(self) -> list[int]:
+        """Return the identities that are known without an answer of a resolver."""
+        return self.bound.early.without_late(self._extract({}))
+
+    def remembered(self) -> list[int] | None:
+        """Return the identities if all answers are remembered from earlier requests; else None."""
+        answers = self._resolving.remembered(*self._asked(), self.now_ns)
+        return None if answers is None else self._extract(answers)
+
+    async def identities(self) -> list[int]:
+        """Ask the resolvers, and return the identities.
+
+        Raises:
+            Ended: too many calls are under way, and this request's client has most of them.
+        """
+        return self._extract(await self._resolving.resolve(*self._asked(), self.now_ns))
+
+    def _asked(self) -> tuple[Scope, BoundPolicy, tuple[str, ...], str | None, Context]:
+        context = Context(self.matched.params, self._state, is_live=True)
+        return self.scope, self.bound, self.matched.resolvers, peer_host(self.scope), context
+
+    def _extract(self, answers: Mapping[str, Answer]) -> list[int]:
+        context = Context(self.matched.params, self._state, answers, is_live=True)
+        return self.bound.extractor.extract(self.scope["headers"], peer_host(self.scope), context)
+
+
+def read_identities(
+    scope: Scope, bound: BoundPolicy, matched: Matched, resolving: Resolving, now_ns: int
+) -> list[int] | Unresolved:
+    """Return a request's identities, or what asks the application's resolvers for them."""
+    extractor = bound.extractor
+    if not extractor.needs_context:
+        return extractor.extract(scope["headers"], peer_host(scope))
+    if matched.resolvers:
+        unresolved = Unresolved(scope, bound, matched, resolving, now_ns)
+        remembered = unresolved.remembered()
+        return unresolved if remembered is None else remembered
+    state = scope.get("state")
+    context = Context(matched.params, {} if state is None else state, is_live=True)
+    return extractor.extract(scope["headers"], peer_host(scope), context)
 
 
 async def identify(
     scope: Scope, bound: BoundPolicy, matched: Matched, resolving: Resolving, now_ns: int
 ) -> list[int]:
-    """Return a request's identities, asking the application's resolvers where the policy names any."""
-    extractor = bound.extractor
-    host = peer_host(scope)
-    if not extractor.needs_context:
-        return extractor.extract(scope["headers"], host)
-    state = scope.get("state")
-    context = Context(matched.params, {} if state is None else state, is_live=True)
-    if matched.resolvers:
-        resolved = await resolving.resolve(scope, bound, matched.resolvers, host, context, now_ns)
-        context = Context(matched.params, context.state, resolved, is_live=True)
-    return extractor.extract(scope["headers"], host, context)
+    """Return a request's identities, asking the application's resolvers where the policy names any.
+
+    Raises:
+        Ended: as `Unresolved.identities` does.
+    """
+    found = read_identities(scope, bound, matched, resolving, now_ns)
+    return found if isinstance(found, list) else await found.identities()

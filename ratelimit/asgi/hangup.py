@@ -1,9 +1,9 @@
 """A request that waits, and a client that may hang up meanwhile.
 
-While a request waits, what its client sends is received and held for the application, which finds the
-same messages later. So a hang-up is seen at once. Three bounds hold, for messages, for the bytes of one
-request and for those of the worker (`metering.body`). Beyond any of
-them nothing more is received until the application asks, and a hang-up is seen when the wait is over.
+While a request waits, what its client sends is received and held for the application, which finds the same
+messages later. So a hang-up is seen at once. Two bounds hold, for messages and for bytes of one request.
+Beyond either nothing more is received until the application asks, and a hang-up is seen when the wait is
+over. Its bytes count for the share that its client has of the worker (`asgi.share`).
 
 A receive that is under way when the wait ends is not cancelled, since not every server puts a message
 back: the application gets what it brings, and what it raises.
@@ -14,16 +14,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from starlette.types import Message, Receive, Scope
 
 from ratelimit.asgi.door import Responder
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.metering.body import MOST_HELD, Held
+from ratelimit.asgi.metering.body import Holding
+from ratelimit.asgi.peer import holder_of
+from ratelimit.asgi.share import Share
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.runtime import Runtime
 from ratelimit.deciding.step_up import Challenger
-from ratelimit.deciding.steps import Visit
+from ratelimit.deciding.steps import Leave, Visit
+from ratelimit.queueing.fair_bound import Path
 from ratelimit.stores.contract import correct
 from ratelimit.usage.request import MOST_BODY
 
@@ -32,13 +36,16 @@ MOST_MESSAGES = 256
 
 
 def visit_of(
-    scope: Scope, receive: Receive, bound: BoundPolicy, matched: Matched, held: Held, runtime: Runtime
+    scope: Scope, receive: Receive, bound: BoundPolicy, matched: Matched, held: Holding, runtime: Runtime
 ) -> WatchedVisit | None:
     """Return a request that may wait, or be asked for a step-up; None for one that is decided at once."""
     is_held = matched.rank >= 0 and bound.holds
     if bound.ramps is None and not is_held and not (bound.may_wait and matched.may_wait):
         return None
-    return WatchedVisit(receive, held, Challenger(runtime, bound, scope) if bound.has_challenges else None)
+    holder = partial(holder_of, scope, bound)
+    return WatchedVisit(
+        receive, held, holder, Challenger(runtime, bound, scope) if bound.has_challenges else None
+    )
 
 
 class WatchedVisit(Visit):
@@ -46,25 +53,44 @@ class WatchedVisit(Visit):
 
     Args:
         receive: the server's.
-        held: the worker's count of bytes that are held for requests.
+        held: what is held in this worker.
+        holder: returns the network and the address of the client.
         step_up: asks the application about a challenge.
     """
 
-    __slots__ = ("_error", "_held", "_leave", "_listening", "_messages", "_receive", "_size", "has_left")
+    __slots__ = (
+        "_error",
+        "_holder",
+        "_leave",
+        "_listening",
+        "_messages",
+        "_receive",
+        "_size",
+        "has_left",
+        "share",
+    )
 
-    def __init__(self, receive: Receive, held: Held, step_up: Challenger | None = None) -> None:
+    def __init__(
+        self, receive: Receive, held: Holding, holder: Callable[[], Path], step_up: Challenger | None = None
+    ) -> None:
         super().__init__(step_up)
+        self._holder = holder
         self._receive = receive
-        self._held = held
+        self.share: Share = held.share(holder)
+        """What is held for the request counts for."""
         self._size = 0
         self._messages: deque[Message] = deque()
-        self._leave: Callable[[], None] | None = None
+        self._leave: Leave | None = None
         self._listening: asyncio.Task[None] | None = None
         self._error: Exception | None = None
         self.has_left = False
         """Whether the client hung up."""
 
-    def watch(self, leave: Callable[[], None]) -> None:
+    def holder(self) -> Path:
+        """Return the network and the address of the client."""
+        return self._holder()
+
+    def watch(self, leave: Leave) -> None:
         """Receive what the client sends, and call `leave` when it hangs up."""
         super().watch(leave)
         self._leave = leave
@@ -86,9 +112,7 @@ class WatchedVisit(Visit):
                 error, self._error = self._error, None
                 raise error
             return await self._receive()
-        message = self._messages.popleft()
-        self._count(-len(message.get("body") or b""))
-        return message
+        return self._messages.popleft()
 
     def is_over(self, exchange: Exchange, now_ns: int) -> bool:
         """Return whether the client hung up before the application began; gives back what was charged."""
@@ -111,28 +135,21 @@ class WatchedVisit(Visit):
         if self._listening is not None and not self._listening.done():
             self._listening.cancel()
         self._messages.clear()
-        self._count(-self._size)
+        self.share.end()
 
     async def _listen(self) -> None:
-        while self._leave is not None and self._has_room():
+        while self._leave is not None and len(self._messages) < MOST_MESSAGES and self._size <= MOST_BODY:
             try:
                 message = await self._receive()
             except Exception as error:
                 self._error = error  # the application's, for which a middleware may have raised it
                 return
             self._messages.append(message)
-            self._count(len(message.get("body") or b""))
+            size = len(message.get("body") or b"")
+            self._size += size
+            self.share.grow(size)
             if message["type"].endswith(".disconnect"):
                 self.has_left = True
                 if self._leave is not None:
                     self._leave()
                 return
-
-    def _has_room(self) -> bool:
-        return (
-            len(self._messages) < MOST_MESSAGES and self._size <= MOST_BODY and self._held.size <= MOST_HELD
-        )
-
-    def _count(self, size: int) -> None:
-        self._size += size
-        self._held.size += size

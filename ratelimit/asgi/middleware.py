@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ratelimit.asgi.arrival import PlacedMatches, identify, target_of
+from ratelimit.asgi.arrival import PlacedMatches, Unresolved, read_identities, target_of
 from ratelimit.asgi.door import Door, Responder
 from ratelimit.asgi.ending import run_holding, run_to_end
 from ratelimit.asgi.exchange import Exchange, Sending
@@ -25,9 +25,10 @@ from ratelimit.asgi.gate import SAMPLE, Gate
 from ratelimit.asgi.hangup import WatchedVisit, visit_of
 from ratelimit.asgi.metering.request import MeteredRequest
 from ratelimit.asgi.mount import Mount, is_served, mount_limiter, mount_policy, refuse_settings
-from ratelimit.asgi.refusal import refuse, refuse_http
+from ratelimit.asgi.refusal import ended_exchange, refuse, refuse_http
 from ratelimit.asgi.room import Arrival, decide_with_room
 from ratelimit.asgi.routes.coverage import check_routes
+from ratelimit.asgi.share import Ended, until_decided
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
@@ -185,20 +186,29 @@ class RateLimitMiddleware:
             await self._pass(scope, receive, send, now_ns)
             return
         matched = bound.match(scope["method"], target_of(scope, self._placement))
+        identities = bound.extractor.nobody
         if matched.is_limited or bound.has_lists:
-            identities = await identify(scope, bound, matched, self.resolving, now_ns)
-        else:
-            identities = bound.extractor.nobody
+            found = read_identities(scope, bound, matched, self.resolving, now_ns)
+            identified = found if isinstance(found, list) else await self._resolved(found, outer)
+            if isinstance(identified, Exchange):
+                await self._answer(scope, receive, Sending(identified, send).send, identified)
+                return
+            identities = identified
         visit = visit_of(scope, receive, bound, matched, self._mount.metering.held, self._runtime)
         receive = receive if visit is None else visit.receive
         try:
             metered = None
             if bound.is_metered:
-                metered = self._mount.metering.request(scope, receive, bound, matched, identities)
+                share = None if visit is None else visit.share
+                metered = self._mount.metering.request(scope, receive, bound, matched, identities, share)
             if metered is not None:
                 await self._metered(metered, scope, send, bound, identities, outer, visit)
                 return
-            exchange = await self._decided(scope, bound, matched, identities, now_ns, outer, visit=visit)
+            deciding = self._decided(scope, bound, matched, identities, now_ns, outer, visit=visit)
+            try:
+                exchange = await (deciding if visit is None else until_decided(visit.share, deciding))
+            except Ended as ended:
+                exchange = self._ended(scope, ended.reason, outer)
             if visit is None or not visit.is_over(exchange, self._now_ns()):
                 await self._answer(scope, receive, Sending(exchange, send).send, exchange, visit)
         finally:
@@ -216,11 +226,15 @@ class RateLimitMiddleware:
         visit: WatchedVisit | None = None,
     ) -> None:
         """Decide a request by what it declares, and settle it by what its answer says."""
-        if not await metered.is_there():
-            return
+        deciding = self._decided_metered(metered, scope, bound, identities, outer, visit)
         try:
-            now_ns, matched, costs = self._now_ns(), metered.matched, metered.costs()
-            exchange = await self._decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
+            try:
+                share = metered.share
+                exchange = await (deciding if share is None else until_decided(share, deciding))
+            except Ended as ended:
+                exchange = self._ended(scope, ended.reason, outer)
+            if exchange is None:
+                return
             sending = Sending(exchange, send).send
             if visit is not None and visit.is_over(exchange, self._now_ns()):
                 return
@@ -233,6 +247,65 @@ class RateLimitMiddleware:
                 await metered.run(self.app, scope, sending, exchange)
         finally:
             metered.let_go()
+
+    async def _decided_metered(
+        self,
+        metered: MeteredRequest,
+        scope: Scope,
+        bound: BoundPolicy,
+        identities: list[int],
+        outer: Exchange | None,
+        visit: WatchedVisit | None,
+    ) -> Exchange | None:
+        """Return the exchange of a request, decided by its body; None if its client hung up before."""
+        now_ns, early = self._now_ns(), metered.matched.before_body
+        if early is not None and metered.reads_body:
+            refused = await self._early(scope, bound, early, identities, now_ns, outer)
+            if refused is not None:
+                return refused
+        if not await metered.is_there():
+            return None
+        now_ns, matched, costs = self._now_ns(), metered.matched, metered.costs()
+        return await self._decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
+
+    async def _resolved(self, found: Unresolved, outer: Exchange | None) -> list[int] | Exchange:
+        """Return a request's identities, or the exchange of one that is refused before they are known."""
+        early = found.matched.before_resolvers
+        if early is not None:
+            asked = found.scope, found.bound, early, found.known(), found.now_ns
+            refused = await self._early(*asked, outer)
+            if refused is not None:
+                return refused
+        try:
+            return await found.identities()
+        except Ended as ended:
+            return self._ended(found.scope, ended.reason, outer)
+
+    async def _early(
+        self,
+        scope: Scope,
+        bound: BoundPolicy,
+        early: Matched,
+        identities: list[int],
+        now_ns: int,
+        outer: Exchange | None,
+    ) -> Exchange | None:
+        """Return the exchange of a request that what is known of it refuses; None if nothing does yet."""
+        least = None
+        if bound.is_metered:
+            least = partial(self._mount.metering.least_costs, scope, early.template, identities, now_ns)
+        if self.limiter.store.decides_here:
+            decided = self._runtime.early(bound, early, identities, now_ns, least)
+        else:
+            decided = await self._runtime.aearly(bound, early, identities, now_ns, least)
+        return None if decided is None else self._exchange(scope, bound, decided, identities, now_ns, outer)
+
+    def _ended(self, scope: Scope, reason: Reason, outer: Exchange | None) -> Exchange:
+        """Return the exchange of a request that ended before it was decided."""
+        cross_origin = any(name == b"origin" for name, _ in scope["headers"])
+        exchange = ended_exchange(self._door, self.writer, reason, self._now_ns(), cross_origin, outer)
+        scope["ratelimit"] = exchange
+        return exchange
 
     async def _run_metered(
         self, metered: MeteredRequest, exchange: Exchange, scope: Scope, receive: Receive, send: Send
@@ -294,7 +367,11 @@ class RateLimitMiddleware:
             await self._pass(scope, receive, send, now_ns)
             return
         matched = bound.match("GET", target_of(scope, self._placement), "connect")
-        identities = await identify(scope, bound, matched, self.resolving, now_ns)
+        found = read_identities(scope, bound, matched, self.resolving, now_ns)
+        identities = found if isinstance(found, list) else await self._resolved(found, outer)
+        if isinstance(identities, Exchange):
+            await self._answer(scope, receive, Sending(identities, send).send, identities)
+            return
         metered = costs = None
         visit = visit_of(scope, receive, bound, matched, self._mount.metering.held, self._runtime)
         receive = receive if visit is None else visit.receive
@@ -302,7 +379,11 @@ class RateLimitMiddleware:
             metered = self._mount.metering.request(scope, receive, bound, matched, identities)
             costs = None if metered is None else metered.costs()
         try:
-            exchange = await self._decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
+            deciding = self._decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
+            try:
+                exchange = await (deciding if visit is None else until_decided(visit.share, deciding))
+            except Ended as ended:
+                exchange = self._ended(scope, ended.reason, outer)
             if visit is not None and visit.is_over(exchange, self._now_ns()):
                 return
             sending = Sending(exchange, send).send
@@ -339,6 +420,22 @@ class RateLimitMiddleware:
             decided, now_ns, ticket = await decide_with_room(arrival, load, now_ns, costs, visit)
         if isinstance(decided, Exchange):
             return decided
+        exchange = self._exchange(scope, bound, decided, identities, now_ns, outer, visit)
+        if decided[0] and load is not None:
+            exchange.enter(load, bound.payer(identities), now_ns, ticket, bound.class_of(matched, identities))
+        return exchange
+
+    def _exchange(
+        self,
+        scope: Scope,
+        bound: BoundPolicy,
+        decided: Decided,
+        identities: list[int],
+        now_ns: int,
+        outer: Exchange | None,
+        visit: WatchedVisit | None = None,
+    ) -> Exchange:
+        """Return the exchange of a decided request, left in its scope."""
         allowed, reason, plan, outcome = decided
         cross_origin = identities[bound.extractor.origin_at] != 0
         exchange = Exchange(self._door, self.writer, plan, outcome, now_ns, cross_origin, outer)
@@ -350,8 +447,6 @@ class RateLimitMiddleware:
             self._time(now_ns)
         if not allowed:
             exchange.asked_by(bound.watch, identities)
-        elif load is not None:
-            exchange.enter(load, bound.payer(identities), now_ns, ticket, bound.class_of(matched, identities))
         scope["ratelimit"] = exchange
         return exchange
 

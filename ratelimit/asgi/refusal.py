@@ -6,12 +6,26 @@ from collections.abc import Awaitable
 
 from starlette.types import Message, Receive, Scope, Send
 
-from ratelimit.asgi.door import Responder
+from ratelimit.asgi.door import Door, Responder
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.http.fields import Pair
+from ratelimit.decision import Decision, Reason
+from ratelimit.http.fields import HeaderWriter, Pair
 
+_LOST_WAIT_NS = 10**9
+"""How long a client is asked to wait with a request that lost its share of the worker."""
 POLICY_VIOLATION = 1008
 """WebSocket close code (RFC 6455, 7.4.1)."""
+
+
+def ended_exchange(
+    door: Door, writer: HeaderWriter, reason: Reason, now_ns: int, cross_origin: bool, outer: Exchange | None
+) -> Exchange:
+    """Return the exchange of a request that ended before it was decided, and count that."""
+    exchange = Exchange(door, writer, None, None, now_ns, cross_origin, outer)
+    wait_ns = _LOST_WAIT_NS if reason is Reason.CAPACITY else None
+    exchange.decision = Decision(False, reason, None, None, 0, wait_ns)
+    door.limiter.runtime.counters.decided(False, reason)
+    return exchange
 
 
 def refuse(

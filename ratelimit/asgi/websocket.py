@@ -12,6 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from ratelimit.asgi.arrival import identify, target_of
 from ratelimit.asgi.refusal import POLICY_VIOLATION
 from ratelimit.asgi.resolving import Resolving
+from ratelimit.asgi.share import Ended
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.step_up import Challenger
 from ratelimit.deciding.steps import Visit
@@ -77,7 +78,10 @@ class LimitedReceive:
         if not matched.is_limited:
             return message
         if bound is not self._bound:
-            self._identities = await identify(self._scope, bound, matched, self._resolving, now_ns)
+            try:
+                self._identities = await identify(self._scope, bound, matched, self._resolving, now_ns)
+            except Ended:
+                return await self._closed()
             self._bound = bound
         runtime = self._limiter.runtime
         decided = None if bound.decider is None else bound.decider.decide_row(matched, self._identities, now_ns)
@@ -85,8 +89,9 @@ class LimitedReceive:
             # The client may hang up while a message is held: the application reads of that next.
             visit = Visit(Challenger(runtime, bound, self._scope)) if bound.has_challenges else None
             decided = await runtime.adecide(bound, matched, self._identities, now_ns, visit=visit)
-        if decided[0]:
-            return message
+        return message if decided[0] else await self._closed()
+
+    async def _closed(self) -> Message:
         self._is_closed = True
         await self._send(
             {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "rate limit exceeded"}

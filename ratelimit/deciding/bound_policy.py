@@ -10,7 +10,7 @@ Two caches grow with traffic, and both are bounded and emptied when full. One ho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import chain
 
 from ratelimit.clustering.budgets import Budgets
@@ -21,6 +21,7 @@ from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment
 from ratelimit.deciding.by_name import NamedGate
 from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.conduct import Conduct
+from ratelimit.deciding.early import ALL_KNOWN, EarlyLimits
 from ratelimit.deciding.extraction import listed_positions, make_extractor, payer_position, positions_of
 from ratelimit.deciding.hold import Hold
 from ratelimit.deciding.matched import Matched as Matched
@@ -162,6 +163,8 @@ class BoundPolicy:
             self._resolvers_of(positions_of(compiled, {limit.index})) if self.extractor.resolvers else ()
             for limit in compiled.limits
         ]
+        self.early = EarlyLimits(compiled, {position for position, _ in amendment.allowed})
+        """Which limits can be asked before a request is known in full."""
         self._classes = load_classes(compiled.adaptive, compiled.router.reading)
         self.ramps = ramps
         adapts = bool(compiled.adaptive) or ramps is not None
@@ -201,6 +204,11 @@ class BoundPolicy:
     def payer(self, row: Sequence[int]) -> int:
         """Return the account that a row counts as use of the back end, 0 for none."""
         return max(0, row[self.payer_at]) if self.payer_at >= 0 else 0
+
+    def principal(self, row: Sequence[int]) -> Hashable:
+        """Return the principal that a row's request waits for room as."""
+        queue = self.compiled.queue
+        return self.payer(row) if queue is None else queue.principal(row, 0)
 
     def class_of(self, matched: Matched, row: Sequence[int]) -> int:
         """Return the class of its limit that follows the load that a row's request is of."""
@@ -314,7 +322,25 @@ class BoundPolicy:
             plan = self._plans.plan(tuple(chain(*(limit.rules for limit in limits))))
         else:
             pick = TierPick(limits, self._tier_names, self._plans.plan)
-        return Matched(template, params, plan, pick, asked)
+        early, head, envelope = self.early, None, None
+        if asked and early.has_head:
+            head = self._stage(limits, template, params, early.late)
+        if early.awaits_body(limits):
+            envelope = self._stage(limits, template, params, ALL_KNOWN)
+        return Matched(template, params, plan, pick, asked, before_resolvers=head, before_body=envelope)
+
+    def _stage(
+        self, limits: Sequence[LimitSpec], template: str, params: Mapping[str, str], late: frozenset[int]
+    ) -> Matched | None:
+        """Return what of these limits can be asked while identities are missing; None if nothing is."""
+        early = self.early
+        known = early.limits(limits, late)
+        if not early.asks_any(known, late):
+            return None
+        pick = TierPick(known, self._tier_names, lambda indices: self._plans.plan(early.rules(indices, late)))
+        if any(limit.tier_identity >= 0 for limit in known):
+            return Matched(template, params, None, pick)
+        return Matched(template, params, pick(()))
 
     def _resolvers_of(self, positions: set[int]) -> tuple[str, ...]:
         identities = self.compiled.identities

@@ -25,7 +25,7 @@ Two forms: `decide` for limits in this host's memory, `adecide` for those that a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.conduct import Conduct, key_of
@@ -36,7 +36,8 @@ from ratelimit.decision import VERDICTS, Reason
 from ratelimit.errors import StoreError, UsageError
 from ratelimit.identity.access import ALLOWED, DENIED
 from ratelimit.identity.fact import ABSENT, REFUSED
-from ratelimit.stores.contract import Outcome
+from ratelimit.stores.contract import REFUSED as OVER
+from ratelimit.stores.contract import Outcome, correct
 
 Case = tuple[RoutePlan, list[int], Sequence[int]]
 """What limits are asked: a plan, the identities by position, and what each rule takes."""
@@ -45,6 +46,9 @@ Decided = tuple[bool, Reason, RoutePlan | None, Outcome | None]
 
 Costs = Mapping[str, int] | tuple[int, ...]
 """What is taken on arrival: by unit where some are known, or by rule."""
+
+LeastCosts = Callable[[RoutePlan], Sequence[int]]
+"""Returns the least that each rule of a plan will take of a request that is not known in full."""
 
 CERTAIN, LIKELY = VERDICTS.index("certain"), VERDICTS.index("likely")
 _LIMITS = Reason.LIMITS  # a member is looked up by a function of Python's, at each access
@@ -188,6 +192,80 @@ class Decider:
             return self._fault(plan, error, now_ns, charge=charge)
         return self._decided(bound, plan, outcome, row, now_ns, charge=charge)
 
+    def early(
+        self,
+        bound: BoundPolicy,
+        head: Matched,
+        identities: list[int],
+        now_ns: int,
+        least: LeastCosts | None = None,
+    ) -> Decided | None:
+        """Refuse a request by what is known of it so far; None if nothing refuses it: nothing was charged.
+
+        Args:
+            bound: the policy.
+            head: the limits that can be asked by now: see `early`.
+            identities: a row; what is not known yet is absent.
+            now_ns: when.
+            least: returns the least that each rule of a plan will take; None: as the policy says. Asked only
+                where less than that is refused already.
+        """
+        case = self._case(bound, head, identities, now_ns, None, charge=False)
+        if len(case) == 4:
+            return None if case[0] else self.counted(False, case[1], now_ns, charge=True)
+        plan, row, _ = case
+        try:
+            seen = self._ask(plan, row, now_ns, plan.early_costs, False)
+            if seen.allowed:
+                return None
+            amounts = plan.early_costs if least is None else least(plan)
+            if amounts != plan.early_costs:
+                seen = self._ask(plan, row, now_ns, amounts, False)
+                if seen.allowed:
+                    return None
+            outcome = self._ask(plan, row, now_ns, _told_amounts(plan, seen, amounts), True)
+        except StoreError:
+            return None  # the decision that follows knows each limit's stance
+        return self._early(bound, plan, outcome, row, now_ns)
+
+    async def aearly(
+        self,
+        bound: BoundPolicy,
+        head: Matched,
+        identities: list[int],
+        now_ns: int,
+        least: LeastCosts | None = None,
+    ) -> Decided | None:
+        """Do as `early` does, with any store."""
+        case = self._case(bound, head, identities, now_ns, None, charge=False)
+        if len(case) == 4:
+            return None if case[0] else self.counted(False, case[1], now_ns, charge=True)
+        plan, row, _ = case
+        amounts = plan.early_costs if least is None else least(plan)
+        try:
+            seen = await self._look(plan, row, now_ns, amounts)
+            if seen.allowed:
+                return None
+            told = _told_amounts(plan, seen, amounts)
+            if plan.away is None:
+                outcome = self._ask(plan, row, now_ns, told, True)
+            else:
+                outcome = await self._ask_away(plan, row, now_ns, told, True)
+        except StoreError:
+            return None
+        return self._early(bound, plan, outcome, row, now_ns)
+
+    def _early(
+        self, bound: BoundPolicy, plan: RoutePlan, outcome: Outcome, row: list[int], now_ns: int
+    ) -> Decided | None:
+        if not outcome.allowed:
+            return self._decided(bound, plan, outcome, row, now_ns, charge=True)
+        # Room was made between the look and the charge, which is taken back: the whole decision follows.
+        for at in range(len(plan.rules)):
+            correct(outcome, at, 0, now_ns)
+        outcome.release(now_ns)
+        return None
+
     def _case(
         self,
         bound: BoundPolicy,
@@ -315,6 +393,13 @@ class Decider:
             self._surroundings.counters.decided(allowed, reason)
             self._surroundings.keep_up(now_ns)
         return allowed, reason, None, None
+
+
+def _told_amounts(plan: RoutePlan, seen: Outcome, amounts: Sequence[int]) -> list[int]:
+    """Return what an early refusal is told by: those that refuse, by their usual cost if that is more."""
+    return [
+        max(amount, plan.costs[at]) if seen.state(at) == OVER else amount for at, amount in enumerate(amounts)
+    ]
 
 
 def note_conduct(

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from ratelimit.deciding.hall import RESULTS, TURN, Count, Hall, Halls
 from ratelimit.deciding.hall import Result as Result
@@ -138,7 +139,8 @@ class LimitHall(Hall):
         ends_ns = now_ns + waits.wait_ns(outcome, at)
         if self.is_closed:
             return await self._refusal(asking, outcome, now_ns)
-        waiter = self.arrive(key, principal, cost, asking.rank, now_ns, ends_ns, expected)
+        arriving = key, principal, cost, asking.rank, now_ns, ends_ns, expected
+        waiter = self.arrive(*arriving, asking.visit.holder())
         if isinstance(waiter, str):
             self._count(waiter, 0)
             return await self._refusal(asking, outcome, now_ns)
@@ -147,7 +149,7 @@ class LimitHall(Hall):
         if line is None:
             room.ask_at(room.lines[key], now_ns + self._pause_ns(room.lines[key], rule, retry_ns))
         self.arm(now_ns)
-        asking.visit.watch(lambda: self.left(waiter))
+        asking.visit.watch(partial(self.left, waiter))
         try:
             while True:
                 told = await turn

@@ -13,6 +13,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
+from ratelimit.queueing.crowd import ANYWHERE
+from ratelimit.queueing.fair_bound import Path
 from ratelimit.queueing.line import Line, Waiter
 from ratelimit.queueing.room import Refusal, Room
 
@@ -67,11 +69,12 @@ class Hall(ABC):
         now_ns: int,
         ends_ns: int,
         expected_ns: int,
+        holder: Path = ANYWHERE,
     ) -> Waiter | Refusal:
         """Take a request in, or say why not: see `Room.arrive`. One that is behind it may have to go."""
-        arriving = key, principal, cost, rank, now_ns, ends_ns, expected_ns
+        arriving = key, principal, cost, rank, now_ns, ends_ns, expected_ns, holder
         waiter = self.room.arrive(*arriving)
-        if waiter == "full" and (last := self.room.behind(principal, rank)) is not None:
+        if waiter == "full" and (last := self.room.behind(principal, rank, holder)) is not None:
             self.tell(last, FULL)
             waiter = self.room.arrive(*arriving)
         return waiter
@@ -102,10 +105,10 @@ class Hall(ABC):
         for line in islice(self.room.due(now_ns), SLICE):
             self.wake(line)
 
-    def left(self, waiter: Waiter) -> None:
+    def left(self, waiter: Waiter, what: str = LEFT) -> None:
         """Let a request go that hung up; one that has its turn right now is let through or refused."""
         if waiter.line is not None and waiter.line.turn is not waiter:
-            self.tell(waiter, LEFT)
+            self.tell(waiter, what)
 
     def tell(self, waiter: Waiter, what: str) -> None:
         """Let a request go, and tell it why."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+from ratelimit.deciding.hall import FULL
 from ratelimit.deciding.steps import Closed, Visit
 
 
@@ -41,8 +42,8 @@ class Hold:
     async def hold(self, visit: Visit, for_ns: int) -> int | None:
         """Hold a request for so long, or until its client hangs up; return when that was.
 
-        None at once where as many are held as may be, or nothing any more. A request that is cancelled here
-        is held no more.
+        None at once where as many are held as may be, or nothing any more; or where another got its place. A
+        request that is cancelled here is held no more.
 
         Raises:
             Closed: the limiter was closed meanwhile.
@@ -52,16 +53,16 @@ class Hold:
         loop = asyncio.get_running_loop()
         over = loop.create_future()
 
-        def end() -> None:
+        def end(what: str = "") -> None:
             if not over.done():
-                over.set_result(None)
+                over.set_result(what)
 
         begun_ns = self._now_ns()
         timer = loop.call_later(for_ns / 1e9, end)
         self._ends[end] = loop
         try:
             visit.watch(end)
-            await over
+            told = await over
             if self.is_closed:
                 raise Closed
         finally:
@@ -70,4 +71,4 @@ class Hold:
             visit.unwatch()
             now_ns = self._now_ns()
             visit.waited_ns += max(0, now_ns - begun_ns)
-        return now_ns
+        return None if told is FULL else now_ns

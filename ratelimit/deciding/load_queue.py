@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable
+from functools import partial
 
 from ratelimit.adaptive.holding import is_late, longest_ns, share_left
 from ratelimit.adaptive.shedding import Standing
@@ -119,14 +120,14 @@ class LoadQueue:
         ends_ns = now_ns + longest_ns(self._steering.target_ns, standing.rank, standing.classes)
         line = hall.room.lines.get(LINE)
         expected_ns = 0 if line is None else line.drain_ns(line.ahead(principal, 1, rank), now_ns) // 2
-        waiter = hall.arrive(LINE, principal, 1, rank, now_ns, ends_ns, expected_ns)
+        waiter = hall.arrive(LINE, principal, 1, rank, now_ns, ends_ns, expected_ns, visit.holder())
         if isinstance(waiter, str):
             held.result = waiter
             self.count(waiter, 0)
             return held
         waiter.note = held
         turn = hall.new_turn(waiter)
-        visit.watch(lambda: hall.left(waiter))
+        visit.watch(partial(hall.left, waiter))
         flight.hold(1, now_ns)
         hall.wait(now_ns)
         try:

@@ -16,6 +16,8 @@ class Matched:
     path's readings fall under more rules than a decision can carry, and it is refused.
     `classes` says which limit that follows the load it falls under, its `group`, and which classes it may
     be of. It is of the last of them, `rank`, in any case. Both are -1 where no such limit looks at it.
+    `before_resolvers` and `before_body` are the limits that can be asked before a resolver is, and before
+    the request's body is read. None where nothing is to be asked then.
     `may_wait`: whether a request may wait for room, or be asked for a step-up; `wait_rank`: in which class.
     """
 
@@ -29,6 +31,8 @@ class Matched:
         *,
         is_crowded: bool = False,
         classes: LoadClasses | None = None,
+        before_resolvers: Matched | None = None,
+        before_body: Matched | None = None,
     ) -> None: ...
     @property
     def template(self) -> str: ...
@@ -40,6 +44,10 @@ class Matched:
     def pick(self) -> TierPick | None: ...
     @property
     def resolvers(self) -> tuple[str, ...]: ...
+    @property
+    def before_resolvers(self) -> Matched | None: ...
+    @property
+    def before_body(self) -> Matched | None: ...
     @property
     def is_crowded(self) -> bool: ...
     @property

@@ -32,6 +32,7 @@ class MeteredRules:
     """
 
     __slots__ = (
+        "_caller",
         "_most",
         "_prices",
         "_rules",
@@ -46,6 +47,7 @@ class MeteredRules:
 
     def __init__(self, rules: Sequence[LimitRule], most_cost: int, prices: PriceList) -> None:
         self._rules = rules
+        self._caller = next((rule.per for rule in rules if rule.per and not rule.is_clustered), ())
         self._most = most_cost
         self._prices = prices
         specs = [(at, rule.metering) for at, rule in enumerate(rules) if rule.metering is not None]
@@ -98,7 +100,7 @@ class MeteredRules:
             told: by headers and states; None by one that says something else than a whole number.
         """
         costs = [rule.estimate for rule in self._rules]
-        if declared.by and not learned.is_heeded(route, declared.by):
+        if declared.by and not learned.is_heeded(self.caller(identities), route, declared.by, now_ns):
             declared = replace(declared, output=None)
         for at, spec in self.estimated:
             rule = self._rules[at]
@@ -117,6 +119,45 @@ class MeteredRules:
                 costs[at] = min(rule.burst + 1, self._most)
         return tuple(costs)
 
+    def least_costs(
+        self,
+        learned: Learned,
+        identities: Sequence[int],
+        route: str,
+        told: Mapping[EstimateSpec, int | None],
+        now_ns: int,
+    ) -> tuple[int, ...]:
+        """Return the least that `costs` can return, whatever the body turns out to declare."""
+        costs = [rule.estimate for rule in self._rules]
+        for at, spec in self.estimated:
+            rule = self._rules[at]
+            found = told.get(spec, rule.estimate)
+            if found is None or spec.kind in ("declared", "learned"):
+                if rule.unit == USD:
+                    found = 0 if self._has_free(rule) else 1
+                else:
+                    account, of = self.key(at, identities, route, None)
+                    found = min(1, learned.estimate(account, of, None, now_ns, None, rule.burst))
+            costs[at] = max(0, min(found, rule.burst, self._most))
+        return tuple(costs)
+
+    def fewest_costs(self) -> tuple[int, ...]:
+        """Return what `least_costs` returns at the least."""
+        costs = [rule.estimate for rule in self._rules]
+        for at, spec in self.estimated:
+            rule = self._rules[at]
+            is_known = spec.kind in ("declared", "learned") and not (
+                rule.unit == USD and self._has_free(rule)
+            )
+            costs[at] = min(1, rule.burst) if is_known else 0
+        return tuple(costs)
+
+    def _has_free(self, rule: LimitRule) -> bool:
+        """Return whether some model costs nothing: a request for it has room in a budget that is used up."""
+        spec = rule.metering
+        unknown = None if spec is None else spec.unknown_price
+        return self._prices.has_free or (unknown is not None and as_price(unknown).is_free)
+
     def first_costs(self) -> tuple[int, ...]:
         """Return what each rule takes on arrival where nothing looks at the request."""
         costs = [rule.estimate for rule in self._rules]
@@ -134,6 +175,10 @@ class MeteredRules:
         rule = self._rules[at]
         price = self._prices.find(model) if rule.unit == USD else None
         return tuple(identities[position] for position in rule.per), (rule.name, route, price)
+
+    def caller(self, identities: Sequence[int]) -> Hashable:
+        """Return the account that a declared maximum is held against: what limits count by first."""
+        return tuple(identities[position] for position in self._caller)
 
     def unit(self, at: int) -> str:
         """Return what a rule counts."""

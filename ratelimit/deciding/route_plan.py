@@ -77,6 +77,7 @@ class RoutePlan:
         "conceals",
         "costs",
         "counted_at",
+        "early_costs",
         "factor",
         "has_ladders",
         "here",
@@ -165,6 +166,8 @@ class RoutePlan:
             tuple(rule.estimate for rule in rules) if self.metered is None else self.metered.first_costs()
         )
         """What each rule takes on arrival, where nothing looks at the request."""
+        self.early_costs = self.costs if self.metered is None else self.metered.fewest_costs()
+        """The least that each rule takes, whatever the request turns out to be."""
         self.reserving = tuple(
             at
             for at, rule in enumerate(self.rules)

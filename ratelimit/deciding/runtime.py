@@ -46,7 +46,6 @@ from ratelimit.deciding.switch import is_enabled
 from ratelimit.deciding.unsettled import Unsettled
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
-
 from ratelimit.events import MistakesLog, Observer
 from ratelimit.identity.fact import live_context
 from ratelimit.policy import Policy
@@ -114,6 +113,8 @@ class Runtime:
         self.now_ns = self.clock.now_ns
         self._decider = Decider(self)
         self.judge_unlimited = self._decider.counted
+        self.early = self._decider.early
+        self.aearly = self._decider.aearly
         self.queue = FairQueue(self.now_ns, self._count_waited, self._count_acted)
         """Requests of this worker that wait for room."""
         self.hold = Hold(self.now_ns)

@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import Reason
+from ratelimit.queueing.crowd import ANYWHERE
+from ratelimit.queueing.fair_bound import Path
 from ratelimit.stores.contract import Outcome
 
 End = Literal["finished", "hung up", "failed", "cancelled"]
@@ -22,6 +24,10 @@ End = Literal["finished", "hung up", "failed", "cancelled"]
 `finished`: the application returned, and so did it for a request that was refused. `hung up`: the client
 left before the last byte. `failed`: the application raised. `cancelled`: the server cancelled it.
 """
+
+
+Leave = Callable[..., None]
+"""Lets a request go that waits, since its client left. Or with `hall.FULL`, since its place is another's."""
 
 
 class Closed(Exception):
@@ -72,7 +78,11 @@ class Visit:
         self.on_wait: Callable[[], None] | None = None
         """Called once, when the request begins to wait."""
 
-    def watch(self, leave: Callable[[], None]) -> None:
+    def holder(self) -> Path:
+        """Return the network and the address of the client. Here nothing is known of one."""
+        return ANYWHERE
+
+    def watch(self, leave: Leave) -> None:
         """Call `leave` once if the client hangs up before `unwatch`. Here nothing is known of a client."""
         on_wait, self.on_wait = self.on_wait, None
         if on_wait is not None:

@@ -144,8 +144,8 @@ DIAGNOSES: Mapping[str, str] = {
         "words?), and counted as not known."
     ),
     "resolver-busy": (
-        "too many calls of a resolver were under way at once; further requests counted as lacking "
-        "the identity."
+        "too many calls of a resolver were under way at once; requests of the clients with most of them were "
+        "refused with 503."
     ),
     "redis-evicts": (
         "the server throws keys away when its memory is full (maxmemory-policy is not noeviction): limits' "

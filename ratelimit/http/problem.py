@@ -42,6 +42,8 @@ def problem_of(decision: Decision) -> tuple[int, bytes]:
         )
     if decision.reason is Reason.CAPACITY:
         return 503, _NO_ROOM
+    if decision.reason is Reason.BODY:
+        return 408, _TOO_SLOW
     if decision.reason is Reason.IDENTITY:
         detail = "The request lacks something it must be known by."
     else:
@@ -57,6 +59,16 @@ _NO_ROOM = msgspec.json.encode(
         "title": "Capacity is reduced for the moment",
         "status": 503,
         "detail": "More requests wait than can be answered in time; retry later.",
+    }
+)
+
+
+_TOO_SLOW = msgspec.json.encode(
+    {
+        "type": "about:blank",
+        "title": "Request Timeout",
+        "status": 408,
+        "detail": "The body of the request came too slowly.",
     }
 )
 

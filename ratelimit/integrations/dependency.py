@@ -10,6 +10,8 @@ from starlette.types import Scope
 from ratelimit.algorithms import OF_UNITS
 from ratelimit.asgi.arrival import identify, peer_host
 from ratelimit.asgi.exchange import Exchange
+from ratelimit.asgi.refusal import ended_exchange
+from ratelimit.asgi.share import Ended
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.matched import Matched
@@ -82,7 +84,10 @@ async def _decided(
         if decided is not None:
             return Exchange.of(door, outer.writer, decided, now_ns, outer.cross_origin)
     assert door.resolving is not None  # `ask` has looked
-    identities = await identify(scope, generation, matched, door.resolving, now_ns)
+    try:
+        identities = await identify(scope, generation, matched, door.resolving, now_ns)
+    except Ended as ended:
+        return ended_exchange(door, outer.writer, ended.reason, now_ns, outer.cross_origin, None)
     step_up = Challenger(door.limiter.runtime, generation, scope) if generation.has_challenges else None
     allowed, reason, plan, outcome = await door.limiter.runtime.adecide(
         generation, matched, identities, now_ns, costs, visit=Visit(step_up)

@@ -30,10 +30,10 @@ class Waiter:
         "_before",
         "cost",
         "ends_ns",
+        "held",
         "joined_ns",
         "line",
         "note",
-        "place",
         "principal",
         "rank",
         "share",
@@ -49,8 +49,8 @@ class Waiter:
         """When it has waited for as long as it may."""
         self.line: Line | None = None
         self.share: _Share | None = None
-        self.place = 0
-        """Where it is among those of its class: see `crowd`."""
+        self.held: Any = None
+        """What is held for it: see `crowd`."""
         self.note: Any = None
         """Left to the side that waits: what it has to know of this request."""
         self.told: Any = None

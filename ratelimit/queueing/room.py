@@ -15,7 +15,8 @@ from collections.abc import Hashable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import Literal
 
-from ratelimit.queueing.crowd import Crowd
+from ratelimit.queueing.crowd import ANYWHERE, Crowd
+from ratelimit.queueing.fair_bound import Path
 from ratelimit.queueing.fairness import Fairness
 from ratelimit.queueing.line import Line, Waiter
 
@@ -40,7 +41,7 @@ class Room:
         self.lines: dict[int, Line] = {}
         self.fairness = Fairness()
         self._waiting: dict[Hashable, int] = {}
-        self._crowd = Crowd(self._waiting)
+        self._crowd = Crowd()
         self._ends: list[tuple[int, int, Waiter]] = []
         self._dues: list[tuple[int, int, Line]] = []
         self._number = 0
@@ -54,6 +55,7 @@ class Room:
         now_ns: int,
         ends_ns: int,
         expected_ns: int,
+        holder: Path = ANYWHERE,
     ) -> Waiter | Refusal:
         """Take a request in, or say why not.
 
@@ -65,6 +67,7 @@ class Room:
             now_ns: when.
             ends_ns: until when it may wait.
             expected_ns: how long it will take until its turn, see `expected_ns`.
+            holder: the network and the address of its client.
         """
         waiting = self._waiting.get(principal, 0)
         if waiting >= self.per_principal:
@@ -77,17 +80,17 @@ class Room:
         self._join(waiter, key, now_ns)
         self.size += 1
         self._waiting[principal] = waiting + 1
-        self._crowd.join(waiter)
+        self._crowd.join(waiter, holder)
         self._number += 1
         heappush(self._ends, (ends_ns, self._number, waiter))
         return waiter
 
-    def behind(self, principal: Hashable, rank: int) -> Waiter | None:
+    def behind(self, principal: Hashable, rank: int, holder: Path = ANYWHERE) -> Waiter | None:
         """Return the one that goes when all is full and a request comes that is before it; None if none does.
 
         One that asks its limits right now stays.
         """
-        last = self._crowd.behind(principal, rank)
+        last = self._crowd.behind(principal, rank, holder)
         return None if last is None or last.line is None or last.line.turn is last else last
 
     def move(self, waiter: Waiter, key: int, now_ns: int) -> None:

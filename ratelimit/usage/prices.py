@@ -29,6 +29,11 @@ class Price:
     cache_write_1h: int
     request: int = 0
 
+    @property
+    def is_free(self) -> bool:
+        """Whether some answer costs nothing."""
+        return not self.request and not (self.fresh_input and self.output)
+
     def cost_micro(self, usage: Usage) -> int:
         """Return what an answer cost, in micro-dollars, rounded up."""
         five_minutes = usage.cache_write - usage.cache_write_1h
@@ -61,7 +66,7 @@ class PriceList:
         prices: by the models' names.
     """
 
-    __slots__ = ("_plain", "_prices", "dearest")
+    __slots__ = ("_plain", "_prices", "dearest", "has_free")
 
     def __init__(self, prices: Mapping[str, Price]) -> None:
         self._prices = dict(prices)
@@ -70,6 +75,8 @@ class PriceList:
             plain.setdefault(plain_name(model), []).append(price)
         self._plain = {model: dearest_of(several) for model, several in plain.items()}
         self.dearest = dearest_of(self._prices.values())
+        self.has_free = not self._prices or any(price.is_free for price in self._prices.values())
+        """Whether a model is free, or none has a price."""
 
     def __len__(self) -> int:
         return len(self._prices)

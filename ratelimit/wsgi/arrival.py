@@ -12,6 +12,7 @@ from ratelimit.identity.remembered import Answer
 from ratelimit.limiter import Limiter
 from ratelimit.policy.routing.request_line import read_target
 from ratelimit.policy.routing.target import Target
+from ratelimit.queueing.fair_bound import Path
 
 Environ = dict[str, Any]
 
@@ -43,23 +44,39 @@ def headers_of(environ: Environ) -> list[tuple[bytes, bytes]]:
     return pairs
 
 
-def identify(
-    environ: Environ,
-    headers: list[tuple[bytes, bytes]],
-    limiter: Limiter,
-    generation: BoundPolicy,
-    matched: Matched,
-) -> list[int]:
-    """Return a request's identities; `state:NAME` is read from the environment itself.
+class Arrival:
+    """What an environment says of who sends a request; `state:NAME` is read from the environment itself."""
 
-    Resolvers are given the environment, and answer at once.
-    """
-    extractor = generation.extractor
-    host = environ.get("REMOTE_ADDR") or None
-    if not extractor.needs_context:
-        return extractor.extract(headers, host)
-    resolved = {name: _answer(name, environ, limiter, generation) for name in matched.resolvers}
-    return extractor.extract(headers, host, Context(matched.params, environ, resolved))
+    __slots__ = ("_environ", "_generation", "_headers", "_host", "_matched")
+
+    def __init__(self, environ: Environ, generation: BoundPolicy, matched: Matched) -> None:
+        self._environ = environ
+        self._generation = generation
+        self._matched = matched
+        self._headers = headers_of(environ)
+        self._host: str | None = environ.get("REMOTE_ADDR") or None
+
+    def known(self) -> list[int]:
+        """Return the identities that are known without an answer of a resolver."""
+        return self._generation.early.without_late(self._extract({}))
+
+    def identities(self, limiter: Limiter) -> list[int]:
+        """Return the identities. Resolvers are given the environment, and answer at once."""
+        asked = self._matched.resolvers if self._generation.extractor.needs_context else ()
+        return self._extract(
+            {name: _answer(name, self._environ, limiter, self._generation) for name in asked}
+        )
+
+    def holder(self) -> Path:
+        """Return the network and the address of the client."""
+        return self._generation.extractor.holder(self._headers, self._host)
+
+    def _extract(self, answers: Mapping[str, Answer]) -> list[int]:
+        extractor = self._generation.extractor
+        if not extractor.needs_context:
+            return extractor.extract(self._headers, self._host)
+        context = Context(self._matched.params, self._environ, answers)
+        return extractor.extract(self._headers, self._host, context)
 
 
 def _answer(name: str, environ: Environ, limiter: Limiter, generation: BoundPolicy) -> Answer:

@@ -16,7 +16,8 @@ from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.mount import mount_limiter, mount_policy
 from ratelimit.clock import Clock
-from ratelimit.deciding.decider import actor_in
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.decider import Decided, actor_in
 from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.step_up import Challenge, Challenger
 from ratelimit.deciding.steps import Visit
@@ -27,10 +28,13 @@ from ratelimit.http.fields import HeaderWriter
 from ratelimit.http.problem import CONTENT_TYPE
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
+from ratelimit.queueing.crowd import ANYWHERE
+from ratelimit.queueing.fair_bound import FairBound
 from ratelimit.stores.contract import Store
 from ratelimit.worker.siblings import several_workers
-from ratelimit.wsgi.arrival import Environ, headers_of, identify, target_of
+from ratelimit.wsgi.arrival import Arrival, Environ, target_of
 from ratelimit.wsgi.loop_thread import Waiting
+from ratelimit.wsgi.waiting import ThreadVisit
 
 Fields = list[tuple[str, str]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
@@ -56,6 +60,8 @@ class RateLimitMiddleware:
         challenge: asked about a request that limits with `action = "challenge"` refuse, given the environment
             and the decision; True lets it pass. Where the policy keeps requests waiting or its counters on a
             server, it is called in another thread than the request's.
+        waiting_threads: how many threads of this process may wait for room at once, where limits say `wait`.
+            The server needs the others for requests that have room.
         store, clock, observer: passed on to the limiter made for `policy`.
 
     Raises:
@@ -75,8 +81,10 @@ class RateLimitMiddleware:
         clock: Clock | None = None,
         observer: Observer | None = None,
         challenge: Challenge | None = None,
+        waiting_threads: int = 2,
     ) -> None:
         self.app = app
+        self._threads = FairBound(waiting_threads)
         timing = (1.0, reload_interval_s)
         if limiter is not None and policy is None:
             self._mount = mount_limiter(limiter, *timing)
@@ -132,25 +140,57 @@ class RateLimitMiddleware:
             self._writer = HeaderWriter(generation.headers)
             self._generation = generation
         matched = generation.match(environ["REQUEST_METHOD"], target_of(environ))
+        arrival = None
         if matched.is_limited or generation.has_lists:
-            identities = identify(environ, headers_of(environ), limiter, generation, matched)
+            arrival = Arrival(environ, generation, matched)
+            early = matched.before_resolvers
+            if early is not None:
+                known = arrival.known()
+                refused = self._early(generation, early, known, now_ns)
+                if refused is not None:
+                    return self._exchange(environ, generation, refused, known, now_ns, outer)
+            identities = arrival.identities(limiter)
         else:
             identities = generation.extractor.nobody
         step_up = None
         if generation.has_challenges:
             step_up = Challenger(limiter.runtime, generation, environ)
-        visit = Visit(step_up)
         asked = generation, matched, identities, now_ns
         if limiter.store.decides_here and (limiter.queue is None or not matched.may_wait):
-            allowed, reason, plan, outcome = limiter.runtime.decide(*asked, visit=visit)
+            visit = Visit(step_up)
+            decided = limiter.runtime.decide(*asked, visit=visit)
         else:
             # Also where memory decides: this thread may wait for room, and the lines are an event loop's.
-            decided = limiter.runtime.adecide(*asked, visit=visit)
-            allowed, reason, plan, outcome = self._waiting.result(decided)
+            holder = ANYWHERE if arrival is None else arrival.holder()
+            visit = ThreadVisit(self._threads, (*holder, generation.principal(identities)), step_up)
+            decided = self._waiting.result(limiter.runtime.adecide(*asked, visit=visit))
+        return self._exchange(environ, generation, decided, identities, now_ns, outer, visit.waited_ns)
+
+    def _early(
+        self, generation: BoundPolicy, early: Matched, identities: list[int], now_ns: int
+    ) -> Decided | None:
+        """Return what is decided of a request that is refused before a resolver is asked; else None."""
+        asked = generation, early, identities, now_ns
+        if self.limiter.store.decides_here:
+            return self.limiter.runtime.early(*asked)
+        return self._waiting.result(self.limiter.runtime.aearly(*asked))
+
+    def _exchange(
+        self,
+        environ: Environ,
+        generation: BoundPolicy,
+        decided: Decided,
+        identities: list[int],
+        now_ns: int,
+        outer: Exchange | None,
+        waited_ns: int = 0,
+    ) -> Exchange:
+        """Return the exchange of a decided request."""
+        allowed, reason, plan, outcome = decided
         cross_origin = "HTTP_ORIGIN" in environ
         exchange = Exchange(self._door, self._writer, plan, outcome, now_ns, cross_origin, outer)
         known = exchange.actor, exchange.certainty = actor_in(generation, identities)
-        waited_ns = exchange.waited_ns = visit.waited_ns
+        exchange.waited_ns = waited_ns
         if outcome is None:
             exchange.decision = Decision(allowed, reason, None, *known, waited_ns=waited_ns)
         if not allowed:

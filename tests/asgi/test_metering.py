@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ratelimit.asgi.metering.body import SMALL
 from tests.asgi.driver import key, limit, mount, ok, rules
 from tests.asgi.metered import BUDGET, answering, pieces_of, policy, posting, reading_back, used
 from tests.usage.answers import ANSWERS, CHAT_USAGE, EVENTS, chat
@@ -269,7 +270,8 @@ async def test_refused_request_s_body_is_let_go() -> None:
 async def test_request_that_is_cancelled_while_its_body_is_read() -> None:
     """Cancelled before it is decided: nothing is reserved, nothing held."""
     mounted = mount(policy(estimate="declared"), ok)
-    messages = [{"type": "http.request", "body": b'{"max_tokens": 9', "more_body": True}]
+    body = b'{"max_tokens": 9' + b" " * SMALL
+    messages = [{"type": "http.request", "body": body, "more_body": True}]
 
     async def receive() -> Any:
         return messages.pop(0) if messages else await asyncio.Event().wait()
@@ -278,7 +280,7 @@ async def test_request_that_is_cancelled_while_its_body_is_read() -> None:
     request = asyncio.ensure_future(mounted.middleware(scope, receive, None))  # type: ignore[arg-type]
     for _ in range(3):
         await asyncio.sleep(0)
-    assert mounted.middleware._mount.metering.held.size == 16
+    assert mounted.middleware._mount.metering.held.size == len(body)
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request

@@ -374,7 +374,7 @@ async def test_calls_left_behind_and_without_a_key_are_bounded(monkeypatch: pyte
     assert directory.asked == 4
     assert faults.codes == ["resolver-busy"]
     directory.open.set()
-    assert sorted(answer.status for answer in await asyncio.gather(*waiting)) == [200] * 6 + [429]
+    assert sorted(answer.status for answer in await asyncio.gather(*waiting)) == [200] * 4 + [503] * 3
 
 
 @pytest.mark.parametrize("identities", [CACHED, UNCACHED], ids=["cached", "uncached"])

@@ -184,7 +184,7 @@ async def test_calls_under_way_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert faults.codes == ["resolver-busy"]
     directory.open.set()
     statuses = sorted(answer.status for answer in await asyncio.gather(*waiting))
-    assert statuses == [200] * 6 + [429]
+    assert statuses == [200] * 4 + [503] * 3
 
 
 async def test_user_of_an_unusable_type_counts_as_missing() -> None:

@@ -18,7 +18,7 @@ class Counted:
 
     def __init__(self, *arrivals: tuple[str, int]) -> None:
         self.counts: Counter[Hashable] = Counter()
-        self.crowd = Crowd(self.counts)
+        self.crowd = Crowd()
         self.there: list[Waiter] = []
         for principal, rank in arrivals:
             self.join(principal, rank)
@@ -56,6 +56,16 @@ def test_one_of_the_principal_with_most_goes_then() -> None:
     assert crowd.behind("c") in ("a", "b")
 
 
+def test_identities_that_one_client_invents_are_measured_by_the_client() -> None:
+    """A newcomer from elsewhere finds a place, though none of these principals has more than one."""
+    crowd, flood, home = Crowd(), ("its network", "its address"), ("a network", "an address")
+    waiters = [Waiter(f"invented {number}", 1, 0, 0, 10**9) for number in range(100)]
+    for waiter in waiters:
+        crowd.join(waiter, flood)
+    assert crowd.behind("victim", 0, home) is waiters[-1]
+    assert crowd.behind("one more", 0, flood) is None
+
+
 def test_higher_class_never_goes_for_a_lower_one() -> None:
     assert Counted(("a", 0), ("a", 0), ("a", 0)).behind("b", 1) is None
 
@@ -86,8 +96,7 @@ def test_whatever_comes_and_goes_each_is_there_once(steps: list[tuple[str, int, 
             crowd.leave(len(crowd.there) // 2)
         else:
             crowd.join(principal, rank)
-        there = [waiter for same in crowd.crowd._by_rank.values() for waiter in same]
-        assert sorted(map(id, there)) == sorted(map(id, crowd.there))
+        assert sorted(map(id, crowd.crowd._held.values())) == sorted(map(id, crowd.there))
         last = crowd.crowd.behind("e", 0)
         if last is not None and last.rank == 0:
             assert crowd.counts[last.principal] > 1

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit.usage.histogram import BOUNDS, Histogram
-from ratelimit.usage.learned import FIRST, KEPT_NS, Learned
+from ratelimit.usage.learned import FIRST, KEPT_NS, MOST_ROUTES, MOST_VOTES, UNHEEDED_NS, Learned
+from ratelimit.usage.shares import Shares
 
 NOW_NS = 1_800_000_000 * 10**9
 
@@ -57,19 +58,24 @@ def test_account_s_own_past() -> None:
 
 
 def test_newcomer_has_the_route_s_third_quartile() -> None:
-    learned = taught(*range(10, 1010, 10))
+    learned = Learned()
+    for number, amount in enumerate(range(10, 1010, 10)):
+        learned.learn(number % 10, "/v1", amount, NOW_NS)
     assert 750 <= learned.estimate("new", "/v1", None, NOW_NS) <= 750 * 5 // 4
 
 
 def test_modest_account_is_not_below_the_route_s_median() -> None:
     """One that prepares a burst by short answers reserves what is usual all the same."""
     learned = taught(*[1000] * 200)
+    taught(*[1000] * 2, account="other", into=learned)
     taught(*[1] * 20, account="sly", into=learned)
     assert learned.estimate("sly", "/v1", None, NOW_NS) >= 1000
 
 
 def test_silent_account_is_new_again() -> None:
-    learned = taught(*[100] * 250)
+    learned = Learned()
+    for account in "acdefg":
+        taught(*[100] * 50, account=account, into=learned)
     taught(*[9000] * 5, account="b", into=learned)
     assert learned.estimate("b", "/v1", None, NOW_NS) >= 9000
     assert learned.estimate("b", "/v1", None, NOW_NS + KEPT_NS) <= 125
@@ -93,17 +99,89 @@ def test_maximum_of_a_route_without_a_past_counts_up_to_a_sixteenth_of_the_budge
     assert Learned().reserved("/v1", declared) == min(declared, 4 * FIRST)
 
 
-def test_maximum_that_was_not_heeded_counts_no_more() -> None:
+def test_answer_beyond_its_maximum_is_the_account_s_own_matter() -> None:
+    """One such answer switched off everybody's maxima on the route, for good."""
     learned = Learned()
-    learned.heed("/v1", 1, 10, 12)
-    assert learned.is_heeded("/v1", 1)
-    learned.heed("/v1", 1, 1, 2000)
-    assert not learned.is_heeded("/v1", 1)
-    assert learned.is_heeded("/v1", 2)
-    assert learned.is_heeded("/v2", 1)
-    for other in range(2000):
-        learned.heed(other, 1, 1, 2000)
-    assert learned.is_heeded("/v1", 1), "what is remembered is bounded"
+    learned.heed("sly", "/v1", 1, 10, 12, NOW_NS)
+    assert learned.is_heeded("sly", "/v1", 1, NOW_NS)
+    learned.heed("sly", "/v1", 1, 1, 2000, NOW_NS)
+    assert not learned.is_heeded("sly", "/v1", 1, NOW_NS)
+    assert learned.is_heeded("sly", "/v1", 2, NOW_NS)
+    assert learned.is_heeded("sly", "/v2", 1, NOW_NS)
+    assert learned.is_heeded("honest", "/v1", 1, NOW_NS)
+    assert not learned.is_heeded("sly", "/v1", 1, NOW_NS + UNHEEDED_NS - 1)
+    assert learned.is_heeded("sly", "/v1", 1, NOW_NS + UNHEEDED_NS), "it recovers"
+
+
+def test_field_that_no_account_s_answers_heed_counts_for_nobody() -> None:
+    """An API without the field: else each new account could reserve nothing, all of its requests at once."""
+    learned = Learned()
+    for number in range(3):
+        assert learned.is_heeded("new", "/v1", 1, NOW_NS)
+        learned.heed(f"account {number}", "/v1", 1, 1, 2000, NOW_NS)
+    assert not learned.is_heeded("new", "/v1", 1, NOW_NS)
+    for number in range(3):
+        learned.heed(f"honest {number}", "/v1", 1, 100, 90, NOW_NS)
+    assert learned.is_heeded("new", "/v1", 1, NOW_NS), "others' answers show that it is heeded after all"
+    assert not learned.is_heeded("account 0", "/v1", 1, NOW_NS)
+
+
+def test_answers_of_one_account_outvote_nobody() -> None:
+    learned = Learned()
+    for _ in range(1000):
+        learned.heed("sly", "/v1", 1, 1, 2000, NOW_NS)
+    assert learned.is_heeded("honest", "/v1", 1, NOW_NS)
+
+
+def test_what_is_known_of_heeding_is_bounded() -> None:
+    learned = Learned(most_accounts=100)
+    for number in range(5000):
+        learned.heed(number, "/v1", 1, 1, 2000, NOW_NS)
+        learned.heed(0, number, 1, 1, 2000, NOW_NS)
+    assert len(learned._exceeded) <= 100
+    assert len(learned._votes) <= MOST_ROUTES
+    assert max(map(len, learned._votes.values())) <= MOST_VOTES
+
+
+def test_large_answers_of_one_account_leave_others_their_estimate() -> None:
+    """270 large requests of one, among 20 accounts of one small request each."""
+    learned = Learned()
+    for number in range(20):
+        learned.learn(f"honest {number}", "/v1", 100, NOW_NS)
+    before = learned.estimate("new", "/v1", None, NOW_NS)
+    for _ in range(270):
+        learned.learn("large", "/v1", 50_000, NOW_NS)
+    assert learned.estimate("new", "/v1", None, NOW_NS) == before
+    assert learned.estimate("honest 3", "/v1", None, NOW_NS) == before
+    assert learned.estimate("large", "/v1", None, NOW_NS) >= 50_000, "its own are its own"
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2000)), max_size=200))
+def test_accounts_weigh_the_same_and_nothing_is_left_behind(samples: list[tuple[int, int]]) -> None:
+    shares = Shares()
+    for account, amount in samples:
+        shares.add(account, amount)
+    accounts = {account for account, _ in samples}
+    assert len(shares) == len(accounts)
+    assert all(weight >= 0 for weight in shares._weights)
+    whole = len(accounts) << 20
+    assert whole - 100 * len(accounts) <= sum(shares._weights) <= whole
+    for number in range(300):
+        shares.add(f"later {number}", 4)
+    assert shares.quantile(1) == shares.quantile(100) == 4, "the first ones are forgotten"
+
+
+def test_no_amount_has_no_quantile() -> None:
+    assert Shares().quantile(50) == 0
+
+
+def test_old_amounts_of_an_account_fade() -> None:
+    shares = Shares()
+    for _ in range(1000):
+        shares.add("a", 10_000)
+    for _ in range(300):
+        shares.add("a", 100)
+    assert shares.quantile(90) <= 125
 
 
 def test_declared_maximum_bounds_an_estimate() -> None:
@@ -119,7 +197,9 @@ def test_accounts_remembered_are_bounded() -> None:
 
 
 def test_clock_steps_back() -> None:
-    learned = taught(*[500] * 30)
+    learned = Learned()
+    for account in "abc":
+        taught(*[500] * 30, account=account, into=learned)
     assert learned.estimate("a", "/v1", None, NOW_NS - 10**9) <= 625
 
 

@@ -109,3 +109,14 @@ def django_asgi() -> Any:
 
     _django()
     return RateLimitMiddleware(get_asgi_application(), policy=POLICY)
+
+
+def waiting() -> Any:
+    """Return an application whose limits let requests wait, on any route but one."""
+    from ratelimit.wsgi import RateLimitMiddleware
+
+    def answer(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
+        return [b"ok"]
+
+    return RateLimitMiddleware(answer, policy=POLICY)

@@ -261,7 +261,7 @@ cdef class CompiledDecider:
                 if part.leased is not None:
                     if part.looks_first:
                         return None
-                    outcome = part.leased.taken(ids, taken, now_ns)
+                    outcome = part.leased.taken(ids, taken, now_ns, True)
                     if outcome is None:
                         return None
                 else:

@@ -4,6 +4,8 @@ cdef class Matched:
     cdef readonly object plan        # None: `pick` picks it, or nothing applies
     cdef readonly object pick       # None: no customer's plan has a say
     cdef readonly tuple resolvers
+    cdef readonly Matched before_resolvers
+    cdef readonly Matched before_body
     cdef readonly bint is_crowded
     cdef readonly bint is_limited
     cdef readonly bint may_wait

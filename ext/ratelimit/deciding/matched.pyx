@@ -8,12 +8,17 @@ from ratelimit.policy.routing.classes import NO_CLASSES as _NO_CLASSES
 @cython.final
 @cython.auto_pickle(False)
 cdef class Matched:
-    def __init__(self, str template, params, plan, pick=None, tuple resolvers=(), *, bint is_crowded=False, classes=None):
+    def __init__(
+        self, str template, params, plan, pick=None, tuple resolvers=(), *, bint is_crowded=False, classes=None,
+        Matched before_resolvers=None, Matched before_body=None,
+    ):
         self.template = template
         self.params = params
         self.plan = plan
         self.pick = pick
         self.resolvers = resolvers
+        self.before_resolvers = before_resolvers
+        self.before_body = before_body
         self.is_crowded = is_crowded
         self.is_limited = plan is not None or pick is not None or is_crowded
         self.may_wait = pick is not None or (

@@ -21,11 +21,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ratelimit.asgi.ending import run_holding
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.metering.body import Held, HeldBody
+from ratelimit.asgi.metering.body import HeldBody, Holding
 from ratelimit.asgi.metering.budget import Budget
 from ratelimit.asgi.metering.response import AnswerCut, WatchedSend
+from ratelimit.asgi.peer import holder_of
+from ratelimit.asgi.share import Share
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.metered import MeteredRules
+from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.metering import EstimateSpec
 from ratelimit.stores.contract import ALLOWED, Outcome, correct
@@ -49,7 +52,7 @@ class Metering:
     def __init__(self, limiter: Limiter) -> None:
         self.limiter = limiter
         self.learned = Learned()
-        self.held = Held()
+        self.held = Holding(limiter.now_ns)
 
     def request(
         self,
@@ -58,12 +61,24 @@ class Metering:
         bound: BoundPolicy,
         matched: Matched,
         identities: Sequence[int],
+        share: Share | None = None,
     ) -> MeteredRequest | None:
         """Return what is to be done around a request; None where its limits ask for nothing."""
         plan = matched.plan_for(identities)
         if plan is None or plan.metered is None:
             return None
-        return MeteredRequest(self, plan.metered, scope, receive, bound, matched, identities)
+        if share is None and plan.metered.asks_body:
+            share = self.held.share(partial(holder_of, scope, bound))
+        return MeteredRequest(self, plan.metered, scope, receive, bound, matched, identities, share)
+
+    def least_costs(
+        self, scope: Scope, route: str, identities: Sequence[int], now_ns: int, plan: RoutePlan
+    ) -> Sequence[int]:
+        """Return the least that each rule of a plan will take of a request with a body that was not read."""
+        if plan.metered is None:
+            return plan.costs
+        told = _told(scope, plan.metered.told) if plan.metered.told else _UNTOLD
+        return plan.metered.least_costs(self.learned, identities, route, told, now_ns)
 
 
 class MeteredRequest:
@@ -81,6 +96,8 @@ class MeteredRequest:
         "_rules",
         "_scope",
         "matched",
+        "receive",
+        "share",
     )
 
     def __init__(
@@ -92,30 +109,37 @@ class MeteredRequest:
         bound: BoundPolicy,
         matched: Matched,
         identities: Sequence[int],
+        share: Share | None,
     ) -> None:
         self.matched = matched
         self._metering = metering
         self._rules: MeteredRules | None = rules
         self._scope = scope
-        self._body = HeldBody(receive, metering.held)
+        self.share = share
+        """What is held for it counts for, until it is decided; None where nothing is."""
+        self._body: HeldBody | None = None
+        if rules.asks_body and share is not None:
+            self._body = HeldBody(scope, receive, metering.held.here(), share)
+        self.receive: Receive = receive if self._body is None else self._body.receive
+        """What the application receives by: all of the body."""
         self._declared = Declared()
         self._bound = bound
         self._identities = list(identities)
+
+    @property
+    def reads_body(self) -> bool:
+        """Whether `is_there` waits for what the client sends."""
+        return self._body is not None and self._body.is_read
 
     async def is_there(self) -> bool:
         """Wait for the body, where limits look at it; return whether the client is there yet."""
         rules = self._rules
         if rules is None:
             return True
-        if not rules.asks_body:
+        if self._body is None:
             return self._narrow(rules)
-        try:
-            declared = await self._body.declared(self._scope)
-        except BaseException:
-            self._body.let_go()
-            raise
+        declared = await self._body.declared()
         if declared is None:
-            self._body.let_go()
             return False
         self._declared = declared
         return self._narrow(rules)
@@ -140,14 +164,10 @@ class MeteredRequest:
         now_ns, route = metering.limiter.now_ns(), self.matched.template
         return rules.costs(self._declared, metering.learned, self._identities, route, told, now_ns)
 
-    @property
-    def receive(self) -> Receive:
-        """What the application receives by: all of the body."""
-        return self._body.receive
-
     def let_go(self) -> None:
         """Forget what is held of the body; nothing if the application has read it."""
-        self._body.let_go()
+        if self._body is not None:
+            self._body.let_go()
 
     async def run(
         self, app: ASGIApp, scope: Scope, send: Send, exchange: Exchange, receive: Receive | None = None
@@ -193,7 +213,8 @@ class MeteredRequest:
         if declared.by and declared.output is not None:
             # What was counted by its bytes may be a few long tokens: only far more is beyond a maximum.
             output = reading.usage.output if is_exact else reading.usage.output // _BYTES_TO_SPARE
-            self._metering.learned.heed(route, declared.by, declared.output, output)
+            caller = rules.caller(self._identities)
+            self._metering.learned.heed(caller, route, declared.by, declared.output, output, now_ns)
         for at, amount in rules.amounts(reading.usage, self._declared.model, watched.model):
             if rules.unit(at) in exchange.settled_units or outcome.state(at) != ALLOWED:
                 continue  # the application said it itself

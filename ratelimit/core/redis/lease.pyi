@@ -107,6 +107,8 @@ class LeasedRules:
 
         Or if one was taken when its limit allowed more: see `Leases.take_foreign`.
         """
+    def peek(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None, /) -> Outcome | None:
+        """Return what `take` would; take and count nothing."""
     def wanted(self, outcome: Outcome, now_ns: int, /) -> list[int]:
         """Return the keys to ask for together with a decision that the store is asked for now."""
     def note(self, outcome: Outcome, now_ns: int, /) -> None:

@@ -41,4 +41,4 @@ cdef class LeasedRules:
     cdef readonly object ledger
     cdef int owners[MOST_RULES]  # each rule's number among the leases' owners, -1 if it has none
 
-    cdef object taken(self, uint64_t *ids, uint64_t *amounts, object now_ns)
+    cdef object taken(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit)

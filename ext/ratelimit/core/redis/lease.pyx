@@ -308,9 +308,17 @@ cdef class LeasedRules:
         check_ready(self.rules.plan)
         self.rules.plan.read_identities(identities, ids)
         self.rules.plan.read_costs(costs, amounts)
-        return self.taken(ids, amounts, now_ns)
+        return self.taken(ids, amounts, now_ns, True)
 
-    cdef object taken(self, uint64_t *ids, uint64_t *amounts, object now_ns):
+    def peek(self, identities, now_ns, costs, /):
+        cdef uint64_t ids[MOST_IDENTITIES]
+        cdef uint64_t amounts[MOST_RULES]
+        check_ready(self.rules.plan)
+        self.rules.plan.read_identities(identities, ids)
+        self.rules.plan.read_costs(costs, amounts)
+        return self.taken(ids, amounts, now_ns, False)
+
+    cdef object taken(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit):
         """Decide from leases; None if one of them does not suffice, and nothing was taken."""
         cdef Plan plan = self.rules.plan
         cdef Leases leases = self.leases
@@ -362,7 +370,7 @@ cdef class LeasedRules:
             if now < lease.recheck_at and amounts[i] >= lease.refused_cost:
                 charge.state = REFUSED if is_binding(q, charge.key) else SHADOWED
                 charge.retry = NEVER if lease.retry_at == 0 else <int64_t>(lease.retry_at - now)
-            elif not refused:
+            elif commit and not refused:
                 lease.left -= amounts[i]
                 lease.uses += amounts[i]
                 lease.used_at = now
@@ -377,8 +385,9 @@ cdef class LeasedRules:
             charge.word = without(q, lease.word, lease.left, outcome.now)
             charge.mark = lease.mark if q.kind >= COUNTS else gcra_arrival(q, charge.word, outcome.now)
         outcome.conclude()
-        count_verdicts(outcome, ids)
-        leases.local += 1
+        if commit:
+            count_verdicts(outcome, ids)
+            leases.local += 1
         return outcome
 
     def wanted(self, Outcome outcome not None, now_ns, /):

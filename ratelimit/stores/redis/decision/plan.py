@@ -100,8 +100,9 @@ class RedisPlan:
     ) -> Outcome:
         store = self.store
         leased = self.leased
-        if leased is not None and commit:
-            outcome = leased.take(identities, now_ns, costs)
+        if leased is not None:
+            take = leased.take if commit else leased.peek
+            outcome = take(identities, now_ns, costs)
             if outcome is not None:
                 return outcome
         try:

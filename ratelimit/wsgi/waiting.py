@@ -1,0 +1,45 @@
+"""A request that waits in a thread of the server: threads are few, and those who wait share them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ratelimit.deciding.hall import FULL
+from ratelimit.deciding.step_up import Challenger
+from ratelimit.deciding.steps import Leave, Visit
+from ratelimit.queueing.fair_bound import FairBound, Held, Path
+
+
+class ThreadVisit(Visit):
+    """One request with a thread that it may wait in.
+
+    All of it but its making happens on the event loop beside the threads, so nothing is locked.
+
+    Args:
+        threads: those that requests wait in. At the bound the largest holder's newest request waits no more,
+            and its limits refuse it.
+        path: its client's network, address and account.
+        step_up: asks the application about a challenge.
+    """
+
+    __slots__ = ("_held", "_path", "_threads")
+
+    def __init__(self, threads: FairBound, path: Path, step_up: Challenger | None = None) -> None:
+        super().__init__(step_up)
+        self._threads = threads
+        self._path = path
+        self._held: Held | None = None
+
+    def holder(self) -> Path:
+        """Return the network and the address of the client."""
+        return self._path[:2]
+
+    def watch(self, leave: Leave) -> None:
+        """Take one of the threads, until `unwatch`."""
+        super().watch(leave)
+        self._held = self._threads.hold(self._path, partial(leave, FULL), 1)
+
+    def unwatch(self) -> None:
+        """Give the thread back."""
+        if self._held is not None:
+            self._held.end()

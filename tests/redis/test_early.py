@@ -1,0 +1,53 @@
+"""Limits that the head of a request decides, kept by a server: one question more, and only where it spares something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import pytest
+
+from ratelimit import RateLimitMiddleware
+from tests.asgi.driver import Client, key, limit, ok
+from tests.support.redis.server import Server
+
+USER = 'user = { from = "resolver:user", missing = "refuse" }\nip = { from = "client" }'
+PER_IP = limit("by-address", per="ip", rate="5/hour", algorithm="fixed-window")
+PER_USER = limit("by-user", per="user", rate="3/hour", algorithm="fixed-window")
+
+
+class Directory:
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def __call__(self, scope: Any) -> str:
+        self.asked += 1
+        return dict(scope["headers"])[b"x-api-key"].decode()
+
+
+@pytest.mark.parametrize("mode", ["exact", "leased"])
+async def test_caller_above_its_limit_by_address_costs_no_look_up(
+    server: Server, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = tmp_path / "policy.toml"
+    store = f'[store]\nurl = "{server.url}"\nmode = "{mode}"\n[hashing]\nkey = "env:EARLY_KEY"\n'
+    monkeypatch.setenv("EARLY_KEY", token_hex(16))
+    policy.write_text(
+        f"version = 1\n{store}[identities]\n{USER}\n[[limit]]\n{PER_IP}\n[[limit]]\n{PER_USER}\n"
+    )
+    directory = Directory()
+    middleware = RateLimitMiddleware(ok, policy, reload_interval_s=0, resolvers={"user": directory})
+    client = Client(middleware)
+    try:
+        # The second stage refuses, and nothing stays charged of the first.
+        assert [(await client(headers=key("ann"))).status for _ in range(5)] == [200] * 3 + [429] * 2
+        assert [(await client(headers=key(f"user {at}"))).status for at in range(40)] == [200] * 2 + [
+            429
+        ] * 38
+        assert directory.asked == 7
+        elsewhere = [(await client(headers=key("user 30"), peer="198.51.100.1")).status for _ in range(4)]
+        assert elsewhere == [200] * 3 + [429]
+    finally:
+        await middleware.limiter.aclose_connections()
+        middleware.limiter.close()
