@@ -95,7 +95,11 @@ ANSWER = json.dumps(
     }
 ).encode()
 ASKED = json.dumps(
-    {"model": "mock-small", "max_tokens": 50, "messages": [{"role": "user", "content": "a story in 20 words"}]}
+    {
+        "model": "mock-small",
+        "max_tokens": 50,
+        "messages": [{"role": "user", "content": "a story in 20 words"}],
+    }
 ).encode()
 
 
@@ -147,7 +151,8 @@ async def json_answer(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _events() -> list[bytes]:
     events = [
-        {"model": "mock-small", "choices": [{"index": 0, "delta": {"content": "word word "}}]} for _ in range(10)
+        {"model": "mock-small", "choices": [{"index": 0, "delta": {"content": "word word "}}]}
+        for _ in range(10)
     ]
     last = {"model": "mock-small", "choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 20}}
     return [b"data: " + json.dumps(event).encode() + b"\n\n" for event in (*events, last)]

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from benchmarks.adaptive.aimd import Aimd
 from benchmarks.adaptive.failsafe import Failsafe
+from benchmarks.adaptive.gradient2 import Gradient2
 from benchmarks.adaptive.peer import Peer
 from benchmarks.adaptive.sketch import Sketch
-from benchmarks.adaptive.aimd import Aimd
+from benchmarks.adaptive.vegas import Vegas
 from ratelimit.adaptive.controller import Answer, Controller, Load, Settings
 from ratelimit.adaptive.first_byte import FirstByte
-from benchmarks.adaptive.gradient2 import Gradient2
-from benchmarks.adaptive.vegas import Vegas
 
 Make = Callable[[Settings], Controller]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import isfinite
 
+from benchmarks.adaptive.windowed import Windowed
 from ratelimit.adaptive.controller import Answer, Load
 from ratelimit.adaptive.settings import SECOND_NS, Settings
-from benchmarks.adaptive.windowed import Windowed
 
 LONG_WINDOWS = 600
 WARM_WINDOWS = 10

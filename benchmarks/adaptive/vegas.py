@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import ceil, isfinite, log10
 
+from benchmarks.adaptive.windowed import Windowed
 from ratelimit.adaptive.controller import Answer, Load
 from ratelimit.adaptive.settings import SECOND_NS, Settings
-from benchmarks.adaptive.windowed import Windowed
 
 PROBE = 30
 """The least latency is forgotten after `PROBE * L` answers."""

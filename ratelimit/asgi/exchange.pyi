@@ -46,7 +46,9 @@ class Exchange:
         outer: Exchange | None,
     ) -> None: ...
     @classmethod
-    def of(cls, door: Door, writer: HeaderWriter, decided: Decided, now_ns: int, cross_origin: bool, /) -> Exchange:
+    def of(
+        cls, door: Door, writer: HeaderWriter, decided: Decided, now_ns: int, cross_origin: bool, /
+    ) -> Exchange:
         """Return the exchange of what the compiled decider decided."""
     actor: int | None
     """What limits count the principal's cluster by, for the decision; None without one."""

@@ -84,7 +84,9 @@ class LimitedReceive:
                 return await self._closed()
             self._bound = bound
         runtime = self._limiter.runtime
-        decided = None if bound.decider is None else bound.decider.decide_row(matched, self._identities, now_ns)
+        decided = (
+            None if bound.decider is None else bound.decider.decide_row(matched, self._identities, now_ns)
+        )
         if decided is None:
             # The client may hang up while a message is held: the application reads of that next.
             visit = Visit(Challenger(runtime, bound, self._scope)) if bound.has_challenges else None

@@ -343,7 +343,11 @@ class Extractor:
             (kind, name, read), *others = sources
             if kind == "path" and not others and form_of(self._facts[position].sources[0]) == "text":
                 paths.append(PathField(position, self._hasher.kind_of(self._facts[position].name), name))
-            elif kind == "state" and isinstance(read, StateReader) and all(each[0] == "client" for each in others):
+            elif (
+                kind == "state"
+                and isinstance(read, StateReader)
+                and all(each[0] == "client" for each in others)
+            ):
                 kind_of_value = self._hasher.kind_of(self._facts[position].name)
                 fields.append(StateField(position, kind_of_value, name, read))
             else:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.deciding.compiled import Decided
 from ratelimit.deciding.charge import Charge
+from ratelimit.deciding.compiled import Decided
 from ratelimit.decision import Decision
 from ratelimit.http.fields import HeaderWriter, Pair
 from ratelimit.http.problem import CONTENT_TYPE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ratelimit.parsing.json import read_json
 from ratelimit.reference.distinct import Seen
 from ratelimit.reference.log import Record
 from ratelimit.reference.sliding import Pair
@@ -25,7 +26,7 @@ def read(text: str) -> Any:
     Raises:
         KeyError, TypeError, ValueError: it is no such text.
     """
-    return _state(json.loads(text))
+    return _state(read_json(text))
 
 
 def _plain(value: Any) -> Any:

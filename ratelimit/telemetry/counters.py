@@ -40,11 +40,11 @@ class Counters:
         "_diagnostics",
         "_held",
         "_latency",
-        "cells",
         "_runtime",
         "_table",
         "_waited",
         "_waits",
+        "cells",
     )
 
     def __init__(self, table: Table) -> None:

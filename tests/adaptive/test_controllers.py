@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ratelimit.adaptive.admission import Admission
 from benchmarks.adaptive.aimd import Aimd
+from benchmarks.adaptive.gradient2 import Gradient2
+from benchmarks.adaptive.vegas import Vegas
+from ratelimit.adaptive.admission import Admission
 from ratelimit.adaptive.controller import Answer, Controller, Load, Settings
 from ratelimit.adaptive.first_byte import FirstByte
-from benchmarks.adaptive.gradient2 import Gradient2
 from ratelimit.adaptive.learned import LearnedTarget
-from benchmarks.adaptive.vegas import Vegas
 from tests.adaptive.flights import flight
 
 SECOND = 10**9

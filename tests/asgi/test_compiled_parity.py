@@ -38,7 +38,11 @@ KNOWN = ["", '[correlation]\nprincipal = "account"\nnetwork = ["ip"]\ncreated = 
 
 def policy(account: str, lists: str, trust: str, known: str, extra: str) -> str:
     """Return a policy of these parts."""
-    age = '[[limit]]\nname = "new"\nmatch = "/v1/{user}"\nper = "account"\nage = "new"\nrate = "2/minute"\n' if known else ""
+    age = (
+        '[[limit]]\nname = "new"\nmatch = "/v1/{user}"\nper = "account"\nage = "new"\nrate = "2/minute"\n'
+        if known
+        else ""
+    )
     return f"""
 version = 1
 {KEY}

@@ -19,8 +19,8 @@ from limits.strategies import STRATEGIES
 from ratelimit import Limiter, RateLimitMiddleware
 from ratelimit.clock import ApplicationClock, ManualClock, SystemClock
 from ratelimit.deciding.instants import Instants
-from ratelimit.integrations.limits import SharedStorage
 from ratelimit.environment.os_time import civil_ns, monotonic_ns
+from ratelimit.integrations.limits import SharedStorage
 from ratelimit.testing import isolated
 from ratelimit.wsgi import RateLimitMiddleware as WsgiMiddleware
 from tests.asgi.driver import Client, key, limit, ok, rules
