@@ -13,6 +13,8 @@ from heapq import heappop, heappush
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from ratelimit.errors import RateLimitError
+from ratelimit.events import NullObserver
 from ratelimit.limiter import Limiter
 
 GREEDY = "greedy"
@@ -20,6 +22,16 @@ TICK_S = 0.002
 LATE_S = 0.1
 """A request that this process is later with is not made. All that waited for a busy machine would come at
 once, and be more than a fifth of a limit."""
+
+
+class Faults(NullObserver):
+    """Counts decisions that the server did not make."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def store_failed(self, error: RateLimitError) -> None:
+        self.count += 1
 
 
 class Callers:
@@ -71,7 +83,8 @@ class Callers:
 
 async def serve(policy: Path, seed: str, parent: Connection) -> None:
     """Serve callers until the parent closes its end."""
-    limiter = Limiter(policy)
+    faults = Faults()
+    limiter = Limiter(policy, observer=faults)
     callers = Callers(limiter, seed)
     loop = asyncio.get_running_loop()
     await limiter.aopen_connections()
@@ -86,7 +99,8 @@ async def serve(policy: Path, seed: str, parent: Connection) -> None:
                 is_over = True
             else:
                 counts = callers.come(rates, loop.time())
-                parent.send({"counts": counts, **limiter.remote})
+                parent.send({"counts": counts, "faults": faults.count, **limiter.remote})
+                faults.count = 0
     await callers.answered()
     await limiter.aclose_connections()
     limiter.close()

@@ -106,9 +106,10 @@ class Fleet:
             pipe.send(rates)
         counts: Counter[str] = Counter()
         away = 0
-        for pipe in self._pipes:
+        for number, pipe in enumerate(self._pipes):
             heard: dict[str, Any] = pipe.recv()
             counts.update(heard["counts"])
+            counts[f"by share of {number // WORKERS}"] += heard["faults"]
             away += bool(heard["is_away"])
         return counts, away
 
@@ -267,8 +268,19 @@ def nights(
 def most_let_through(night: Night, seconds: float) -> float:
     """Return the documented bound of the greedy caller, in units."""
     grants = RATE + RATE * seconds
-    from_server = 0 if night.hosts_away == HOSTS else grants
-    return from_server + night.hosts_away * (grants / 2 + 1)
+    share = grants / 2 + 1
+    if night.hosts_away == HOSTS:
+        return HOSTS * share
+    # On a busy machine, single answers come too late at the other hosts, too. They decide by their share then.
+    assert night.outage is not None
+    late = sum(min(share, night.outage[f"by share of {host}"]) for host in range(HOSTS - night.hosts_away))
+    return grants + night.hosts_away * share + late
+
+
+def least_let_through(night: Night, seconds: float) -> float:
+    """Return what a greedy caller gets where no answer comes late."""
+    shares = night.hosts_away / 2 + (0 if night.hosts_away == HOSTS else 1)
+    return (RATE + RATE * seconds) * shares
 
 
 @pytest.mark.timeout(0)
@@ -285,7 +297,7 @@ def test_night(nights: dict[str, Night], fault: str, mode: str) -> None:
     part = found["honest refused"] / found["honest"]
     let_through = outage[GREEDY] - outage[f"{GREEDY} refused"]
     most = most_let_through(night, night.lasted_s + SLACK_S)
-    least = 0.7 * most_let_through(night, night.lasted_s - SLACK_S)
+    least = 0.7 * least_let_through(night, night.lasted_s - SLACK_S)
     print(
         f"\n{fault}{mode}: {part:.2%} of {found['honest']} honest requests refused; "
         f"greedy {let_through} in {night.lasted_s:.1f} s, {least:.0f} to {most:.0f}"
