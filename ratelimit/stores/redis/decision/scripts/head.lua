@@ -86,7 +86,7 @@ end
 --   tell    in the answer, behind a word's first two numbers
 --   keep    writes what has to be though nothing is charged
 --   seldom  sets `algorithms[kind]`, at the first use in a call: the functions `correct` and `lease`.
--- Where the state is no word, `seldom` has what decides, too. check(rule, ask) returns whether there is room.
--- commit(rule, ask) charges. keep(rule, ask) is as above. All say in `ask` what is told of them.
+-- Where the state is no word, `seldom` also has the functions that decide. Their arguments are rule and ask.
+-- `check` returns whether there is room, `commit` charges, `keep` is as above. All fill in the ask.
 local algorithms = {}
 local begin
