@@ -209,16 +209,6 @@ class Extractor:
             return peer
         return chain.client(peer, [value for name, value in headers if name == chain.header])
 
-    def holder(self, headers: Headers, host: str | None) -> tuple[int, int]:
-        """Return hashes of a client's network and of its address, to share out by what it holds of a worker.
-
-        The network is a /24 or a /48, the address a /32 or a /64: as much as one subscriber is given.
-        """
-        client = self.client(host, headers)
-        if client is None:
-            return 0, 0
-        return tuple(self._hasher.tuple(b"holder", client.prefix(v4, v6)) for v4, v6 in ((24, 48), (32, 64)))  # type: ignore[return-value]
-
     def look_up(
         self, source: Sequence[str], headers: Headers, host: str | None, context: Context
     ) -> bytes | None:
@@ -333,11 +323,7 @@ class Extractor:
         fields, is_partial = [], False
         for position, sources in self._late:
             (kind, name, read), *others = sources
-            if (
-                kind == "state"
-                and isinstance(read, StateReader)
-                and all(each[0] == "client" for each in others)
-            ):
+            if kind == "state" and isinstance(read, StateReader) and all(each[0] == "client" for each in others):
                 kind_of_value = self._hasher.kind_of(self._facts[position].name)
                 fields.append(StateField(position, kind_of_value, name, read))
             else:
