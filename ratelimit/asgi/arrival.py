@@ -60,7 +60,7 @@ class PlacedMatches:
 
 
 class Unresolved:
-    """A request with resolvers that have to be asked before it is known who sends it."""
+    """A request with resolvers that have to be asked before its identities are known."""
 
     __slots__ = ("_resolving", "_state", "bound", "matched", "now_ns", "scope")
 

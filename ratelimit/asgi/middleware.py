@@ -17,25 +17,24 @@ from weakref import WeakSet
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ratelimit.asgi.arrival import PlacedMatches, Unresolved, read_identities, target_of
+from ratelimit.asgi.arrival import PlacedMatches, read_identities, target_of
+from ratelimit.asgi.deciding import Deciding
 from ratelimit.asgi.door import Door, Responder
 from ratelimit.asgi.ending import run_holding, run_to_end
 from ratelimit.asgi.exchange import Exchange, Sending
-from ratelimit.asgi.gate import SAMPLE, Gate
+from ratelimit.asgi.gate import Gate
 from ratelimit.asgi.hangup import WatchedVisit, visit_of
 from ratelimit.asgi.metering.request import MeteredRequest
 from ratelimit.asgi.mount import Mount, is_served, mount_limiter, mount_policy, refuse_settings
-from ratelimit.asgi.refusal import ended_exchange, refuse, refuse_http
-from ratelimit.asgi.room import Arrival, decide_with_room
+from ratelimit.asgi.refusal import refuse, refuse_http
 from ratelimit.asgi.routes.coverage import check_routes
 from ratelimit.asgi.share import Ended, until_decided
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
-from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.deciding.decider import Decided, actor_in
+from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.step_up import Challenge
-from ratelimit.decision import Decision, Reason
+from ratelimit.decision import Reason
 from ratelimit.errors import UsageError, fault_of
 from ratelimit.events import Observer
 from ratelimit.http.fields import HeaderWriter
@@ -137,8 +136,7 @@ class RateLimitMiddleware:
         self._placement = NOWHERE
         self._bound: BoundPolicy | None = None
         self._gate: Gate | None = None
-        self._decisions = 0
-        self.writer = HeaderWriter(self._runtime.current.headers)
+        self._deciding = Deciding(mount, self._door)
         _MOUNTED.add(self)
 
     def _mount_late(self, mount: Callable[[], Mount]) -> int:
@@ -189,7 +187,7 @@ class RateLimitMiddleware:
         identities = bound.extractor.nobody
         if matched.is_limited or bound.has_lists:
             found = read_identities(scope, bound, matched, self.resolving, now_ns)
-            identified = found if isinstance(found, list) else await self._resolved(found, outer)
+            identified = found if isinstance(found, list) else await self._deciding.resolved(found, outer)
             if isinstance(identified, Exchange):
                 await self._answer(scope, receive, Sending(identified, send).send, identified)
                 return
@@ -204,11 +202,11 @@ class RateLimitMiddleware:
             if metered is not None:
                 await self._metered(metered, scope, send, bound, identities, outer, visit)
                 return
-            deciding = self._decided(scope, bound, matched, identities, now_ns, outer, visit=visit)
+            deciding = self._deciding.decided(scope, bound, matched, identities, now_ns, outer, visit=visit)
             try:
                 exchange = await (deciding if visit is None else until_decided(visit.share, deciding))
             except Ended as ended:
-                exchange = self._ended(scope, ended.reason, outer)
+                exchange = self._deciding.ended(scope, ended.reason, outer)
             if visit is None or not visit.is_over(exchange, self._now_ns()):
                 await self._answer(scope, receive, Sending(exchange, send).send, exchange, visit)
         finally:
@@ -226,13 +224,13 @@ class RateLimitMiddleware:
         visit: WatchedVisit | None = None,
     ) -> None:
         """Decide a request by what it declares, and settle it by what its answer says."""
-        deciding = self._decided_metered(metered, scope, bound, identities, outer, visit)
+        deciding = self._deciding.decided_metered(metered, scope, bound, identities, outer, visit)
         try:
             try:
                 share = metered.share
                 exchange = await (deciding if share is None else until_decided(share, deciding))
             except Ended as ended:
-                exchange = self._ended(scope, ended.reason, outer)
+                exchange = self._deciding.ended(scope, ended.reason, outer)
             if exchange is None:
                 return
             sending = Sending(exchange, send).send
@@ -247,65 +245,6 @@ class RateLimitMiddleware:
                 await metered.run(self.app, scope, sending, exchange)
         finally:
             metered.let_go()
-
-    async def _decided_metered(
-        self,
-        metered: MeteredRequest,
-        scope: Scope,
-        bound: BoundPolicy,
-        identities: list[int],
-        outer: Exchange | None,
-        visit: WatchedVisit | None,
-    ) -> Exchange | None:
-        """Return the exchange of a request, decided by its body; None if its client hung up before."""
-        now_ns, early = self._now_ns(), metered.matched.before_body
-        if early is not None and metered.reads_body:
-            refused = await self._early(scope, bound, early, identities, now_ns, outer)
-            if refused is not None:
-                return refused
-        if not await metered.is_there():
-            return None
-        now_ns, matched, costs = self._now_ns(), metered.matched, metered.costs()
-        return await self._decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
-
-    async def _resolved(self, found: Unresolved, outer: Exchange | None) -> list[int] | Exchange:
-        """Return a request's identities, or the exchange of one that is refused before they are known."""
-        early = found.matched.before_resolvers
-        if early is not None:
-            asked = found.scope, found.bound, early, found.known(), found.now_ns
-            refused = await self._early(*asked, outer)
-            if refused is not None:
-                return refused
-        try:
-            return await found.identities()
-        except Ended as ended:
-            return self._ended(found.scope, ended.reason, outer)
-
-    async def _early(
-        self,
-        scope: Scope,
-        bound: BoundPolicy,
-        early: Matched,
-        identities: list[int],
-        now_ns: int,
-        outer: Exchange | None,
-    ) -> Exchange | None:
-        """Return the exchange of a request that what is known of it refuses; None if nothing does yet."""
-        least = None
-        if bound.is_metered:
-            least = partial(self._mount.metering.least_costs, scope, early.template, identities, now_ns)
-        if self.limiter.store.decides_here:
-            decided = self._runtime.early(bound, early, identities, now_ns, least)
-        else:
-            decided = await self._runtime.aearly(bound, early, identities, now_ns, least)
-        return None if decided is None else self._exchange(scope, bound, decided, identities, now_ns, outer)
-
-    def _ended(self, scope: Scope, reason: Reason, outer: Exchange | None) -> Exchange:
-        """Return the exchange of a request that ended before it was decided."""
-        cross_origin = any(name == b"origin" for name, _ in scope["headers"])
-        exchange = ended_exchange(self._door, self.writer, reason, self._now_ns(), cross_origin, outer)
-        scope["ratelimit"] = exchange
-        return exchange
 
     async def _run_metered(
         self, metered: MeteredRequest, exchange: Exchange, scope: Scope, receive: Receive, send: Send
@@ -333,7 +272,7 @@ class RateLimitMiddleware:
     async def _pass(self, scope: Scope, receive: Receive, send: Send, now_ns: int) -> None:
         """Let a request through, with an exchange that nothing was charged for."""
         scope["ratelimit"] = Exchange(
-            self._door, self.writer, None, None, now_ns, False, scope.get("ratelimit")
+            self._door, self._deciding.writer, None, None, now_ns, False, scope.get("ratelimit")
         )
         await self.app(scope, receive, send)
 
@@ -368,7 +307,7 @@ class RateLimitMiddleware:
             return
         matched = bound.match("GET", target_of(scope, self._placement), "connect")
         found = read_identities(scope, bound, matched, self.resolving, now_ns)
-        identities = found if isinstance(found, list) else await self._resolved(found, outer)
+        identities = found if isinstance(found, list) else await self._deciding.resolved(found, outer)
         if isinstance(identities, Exchange):
             await self._answer(scope, receive, Sending(identities, send).send, identities)
             return
@@ -379,11 +318,11 @@ class RateLimitMiddleware:
             metered = self._mount.metering.request(scope, receive, bound, matched, identities)
             costs = None if metered is None else metered.costs()
         try:
-            deciding = self._decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
+            deciding = self._deciding.decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
             try:
                 exchange = await (deciding if visit is None else until_decided(visit.share, deciding))
             except Ended as ended:
-                exchange = self._ended(scope, ended.reason, outer)
+                exchange = self._deciding.ended(scope, ended.reason, outer)
             if visit is not None and visit.is_over(exchange, self._now_ns()):
                 return
             sending = Sending(exchange, send).send
@@ -397,64 +336,6 @@ class RateLimitMiddleware:
         finally:
             if visit is not None:
                 visit.forget_unasked()
-
-    async def _decided(
-        self,
-        scope: Scope,
-        bound: BoundPolicy,
-        matched: Matched,
-        identities: list[int],
-        now_ns: int,
-        outer: Exchange | None,
-        costs: tuple[int, ...] | None = None,
-        visit: WatchedVisit | None = None,
-    ) -> Exchange:
-        """Return a request's or handshake's exchange, decided, charged and left in its scope."""
-        load = self._runtime.load_of(bound, matched)
-        ticket = -1
-        decided: Decided | Exchange
-        if load is None:
-            decided = await self._runtime.adecide(bound, matched, identities, now_ns, costs, visit=visit)
-        else:
-            arrival = Arrival(self._door, self.writer, scope, bound, matched, identities)
-            decided, now_ns, ticket = await decide_with_room(arrival, load, now_ns, costs, visit)
-        if isinstance(decided, Exchange):
-            return decided
-        exchange = self._exchange(scope, bound, decided, identities, now_ns, outer, visit)
-        if decided[0] and load is not None:
-            exchange.enter(load, bound.payer(identities), now_ns, ticket, bound.class_of(matched, identities))
-        return exchange
-
-    def _exchange(
-        self,
-        scope: Scope,
-        bound: BoundPolicy,
-        decided: Decided,
-        identities: list[int],
-        now_ns: int,
-        outer: Exchange | None,
-        visit: WatchedVisit | None = None,
-    ) -> Exchange:
-        """Return the exchange of a decided request, left in its scope."""
-        allowed, reason, plan, outcome = decided
-        cross_origin = identities[bound.extractor.origin_at] != 0
-        exchange = Exchange(self._door, self.writer, plan, outcome, now_ns, cross_origin, outer)
-        known = exchange.actor, exchange.certainty = actor_in(bound, identities)
-        waited_ns = exchange.waited_ns = 0 if visit is None else visit.waited_ns
-        if outcome is None:
-            exchange.decision = Decision(allowed, reason, None, *known, waited_ns=waited_ns)
-        else:
-            self._time(now_ns)
-        if not allowed:
-            exchange.asked_by(bound.watch, identities)
-        scope["ratelimit"] = exchange
-        return exchange
-
-    def _time(self, begin_ns: int) -> None:
-        self._decisions += 1
-        if self._decisions >= SAMPLE:
-            self._decisions = 0
-            self._sample_latency(begin_ns)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -488,7 +369,7 @@ class RateLimitMiddleware:
             self._placement = survey.placement
             check_routes(survey, self.limiter)
         if bound is not self._bound:
-            self.writer = HeaderWriter(bound.headers)
+            self._deciding.writer = HeaderWriter(bound.headers)
             self._gate = self._new_gate(bound)
             self._bound = bound
         if not self._is_awake:
@@ -506,23 +387,17 @@ class RateLimitMiddleware:
         matches = None if self._placement.is_plain else PlacedMatches(bound, self._placement)
         return Gate(
             self._door,
-            self.writer,
+            self._deciding.writer,
             match=bound.match_named if matches is None else matches.match,
             requests=bound.requests if matches is None else matches.requests,
             connect=bound.match,
             connects=bound.connects["GET"] if matches is None else None,
             decider=decider,
-            sample=self._sample_latency,
+            sample=self._deciding.sample,
             target=partial(target_of, placement=self._placement),
             has_ends=bool(bound.steps.ends),
             loads=self._runtime.loads_of(bound.compiled),
         )
-
-    def _sample_latency(self, begin_ns: int) -> None:
-        elapsed_ns = self._now_ns() - begin_ns
-        self._runtime.counters.observe_latency(elapsed_ns)
-        if self._runtime.exemplars is not None:
-            self._runtime.exemplars.timed(elapsed_ns)
 
     def _sleep(self) -> None:
         self._is_awake = False

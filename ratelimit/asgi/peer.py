@@ -16,4 +16,4 @@ def peer_host(scope: Scope) -> str | None:
 
 def holder_of(scope: Scope, bound: BoundPolicy) -> Path:
     """Return the network and the client that what a request holds of its worker counts for."""
-    return bound.extractor.holder(scope["headers"], peer_host(scope))
+    return bound.holder(scope["headers"], peer_host(scope))

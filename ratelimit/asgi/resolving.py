@@ -15,8 +15,8 @@ there never fails a request. Only identities are remembered. A failure is no ans
 is "none": the next request asks again.
 
 Clients share the calls that are under way. Beyond `MOST_UNDER_WAY` the client with most of them loses its
-newest, and that request is refused: an identity that nobody looked up is no missing one, for which another
-limit might have room.
+newest, and that request is refused. Its identity does not count as missing: another limit might have room
+then.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from ratelimit.queueing.fair_bound import FairBound, Held
 MOST_UNDER_WAY = 1024
 """Awaited calls of all resolvers at once, on one event loop; beyond, the largest holder loses."""
 MOST_LEFT_BEHIND = 1024
-"""Calls beyond those that will not be cancelled; beyond, whoever needs another is refused."""
+"""Further calls that will not be cancelled. Beyond these, a request that needs another is refused."""
 
 NOBODY: Answer = {}
 

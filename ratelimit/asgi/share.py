@@ -81,7 +81,7 @@ class Share:
 
     Args:
         bound: the worker's.
-        holder: returns by whom it is held; called once, if anything is.
+        holder: returns the network and the address of the client; called once, if anything is held.
     """
 
     __slots__ = ("_bound", "_held", "_holder", "_is_over", "_task", "reason")

@@ -32,6 +32,8 @@ from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.steps import NO_STEPS, Queue, Steps
 from ratelimit.deciding.tier import TierPick
+from ratelimit.identity.extract import Headers
+from ratelimit.identity.holder import holder_of
 from ratelimit.policy.compile.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.identities import INTERNAL
 from ratelimit.policy.routing.classes import NO_CLASSES, LoadClasses, load_classes, wait_rank_of
@@ -204,6 +206,10 @@ class BoundPolicy:
     def payer(self, row: Sequence[int]) -> int:
         """Return the account that a row counts as use of the back end, 0 for none."""
         return max(0, row[self.payer_at]) if self.payer_at >= 0 else 0
+
+    def holder(self, headers: Headers, host: str | None) -> tuple[int, int]:
+        """Return the network and the address that what a request holds of its worker counts for."""
+        return holder_of(self.extractor.client(host, headers), self.store.hasher)
 
     def principal(self, row: Sequence[int]) -> Hashable:
         """Return the principal that a row's request waits for room as."""

@@ -21,6 +21,7 @@ its stages in one compiled call each. `asgi/gate` decides common HTTP requests, 
 tests/asgi/test_gate_parity.py, tests/limiter/test_by_name.py, tests/cli/test_replay_parity.py.
 
 Two forms: `decide` for limits in this host's memory, `adecide` for those that a server keeps.
+In one file, since both go through the same stages and share them.
 """
 
 from __future__ import annotations

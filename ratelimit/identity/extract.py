@@ -214,16 +214,6 @@ class Extractor:
             return peer
         return chain.client(peer, [value for name, value in headers if name == chain.header])
 
-    def holder(self, headers: Headers, host: str | None) -> tuple[int, int]:
-        """Return hashes of a client's network and of its address, to share out by what it holds of a worker.
-
-        The network is a /24 or a /48, the address a /32 or a /64: as much as one subscriber is given.
-        """
-        client = self.client(host, headers)
-        if client is None:
-            return 0, 0
-        return tuple(self._hasher.tuple(b"holder", client.prefix(v4, v6)) for v4, v6 in ((24, 48), (32, 64)))  # type: ignore[return-value]
-
     def look_up(
         self, source: Sequence[str], headers: Headers, host: str | None, context: Context
     ) -> bytes | None:

@@ -2,8 +2,8 @@
 
 First goes one of the lowest class, if that is below the newcomer's own. Else it is the newest of the largest
 holder: of the client's network, its address and its principal that have most. The newcomer itself goes where
-none would have more. So a flood of a lower class does not keep others from waiting, nor does one of some
-accounts, nor one client that sends as many identities as it likes.
+none would have more. So a flood of a lower class does not keep others from waiting. Neither do some
+accounts, or one client with as many identities as it likes.
 """
 
 from __future__ import annotations
@@ -51,4 +51,4 @@ class Crowd:
 
 
 def _nothing() -> None:
-    """Do nothing: whoever asked for the one behind lets it go."""
+    """Do nothing: the room lets it go."""

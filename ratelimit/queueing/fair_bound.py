@@ -2,15 +2,13 @@
 
 Theory of operation. Each item is held under a path, such as (network, client, account). What is held is
 counted at each step of the path. When there is more than fits, the largest network is looked up, in it the
-largest client, in that its largest account, and this one's newest item goes. So a caller that holds little
-keeps it, whatever others hold, and a caller that has a whole network of addresses is measured by the
-network.
+largest client, in that its largest account. The newest item of this one goes. So a caller that holds little
+keeps it, whatever others hold. A caller that has a whole network of addresses is measured by the network.
 
 Among equals the last to become so large loses. If the first did, requests would drive each other out before
 any of them is done. So the bound is a plain one for callers from many networks that hold one item each.
 
-Each step takes time that does not grow with what is held: members of one size stand in one level, and a level
-is `grain` units.
+No step takes longer when more is held. Members of one size stand in one level, and a level is `grain` units.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 Path = tuple[Hashable, ...]
-"""By whom something is held, from the largest group to the smallest. A bound has paths of one length."""
+"""The holders of an item, from the largest group to the smallest. A bound has paths of one length."""
 
 
 class _Node:

@@ -10,9 +10,9 @@ declare a million would pin the budget that others share. Before a route has a p
 sixteenth of the budget.
 
 A maximum is heeded by the model, or it is none. Once an account's answer was longer than its request
-declared, what the account declares by the same fields on that route counts for nothing, for a day. An API
-that lacks a field heeds nobody's. So where most of a route's last accounts, and at least three, had longer
-answers, the field counts for nobody there. One account alone takes no other's maximum away.
+declared, the same fields count for nothing for that account on that route, for a day. An API that lacks a
+field heeds no maximum in it. So where most of a route's last accounts, and at least three, had longer
+answers, it counts for no account there. One account alone takes no other's maximum away.
 
 What is remembered is bounded: accounts by number, the one not seen for longest going first, and
 routes by the policy. It is a worker's own; a restart forgets it.

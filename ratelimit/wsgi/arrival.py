@@ -45,7 +45,7 @@ def headers_of(environ: Environ) -> list[tuple[bytes, bytes]]:
 
 
 class Arrival:
-    """What an environment says of who sends a request; `state:NAME` is read from the environment itself."""
+    """The identities of a request, from its environment, which `state:NAME` is read from as well."""
 
     __slots__ = ("_environ", "_generation", "_headers", "_host", "_matched")
 
@@ -69,7 +69,7 @@ class Arrival:
 
     def holder(self) -> Path:
         """Return the network and the address of the client."""
-        return self._generation.extractor.holder(self._headers, self._host)
+        return self._generation.holder(self._headers, self._host)
 
     def _extract(self, answers: Mapping[str, Answer]) -> list[int]:
         extractor = self._generation.extractor

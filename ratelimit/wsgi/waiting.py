@@ -1,4 +1,4 @@
-"""A request that waits in a thread of the server: threads are few, and those who wait share them."""
+"""A request that waits in a thread of the server. Threads are few, and accounts that wait share them."""
 
 from __future__ import annotations
 

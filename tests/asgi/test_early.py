@@ -16,7 +16,7 @@ TOKENS = {"unit": "output_tokens", "usage": "auto", "algorithm": "fixed-window"}
 
 
 class Directory:
-    """A look-up in a database: whom a bearer token belongs to, and how often that was asked."""
+    """A look-up in a database: the user of a bearer token, and how often that was asked."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -59,7 +59,7 @@ async def test_caller_far_above_its_limit_by_address_costs_no_look_up() -> None:
     assert last.problem["violated-policies"] == ["by-address"]
     assert int(last.headers["retry-after"]) <= 60
     assert last.headers["ratelimit-policy"] == '"by-address";q=5;w=60'
-    # From elsewhere the same users are served: nobody's budget was touched.
+    # From elsewhere the same users are served: their own budgets were not touched.
     elsewhere = [
         (await mounted.client(headers=bearer("user 400"), peer="198.51.100.9")).status for _ in range(4)
     ]

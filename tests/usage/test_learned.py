@@ -100,7 +100,7 @@ def test_maximum_of_a_route_without_a_past_counts_up_to_a_sixteenth_of_the_budge
 
 
 def test_answer_beyond_its_maximum_is_the_account_s_own_matter() -> None:
-    """One such answer switched off everybody's maxima on the route, for good."""
+    """One such answer switched off all accounts' maxima on the route, for good."""
     learned = Learned()
     learned.heed("sly", "/v1", 1, 10, 12, NOW_NS)
     assert learned.is_heeded("sly", "/v1", 1, NOW_NS)

@@ -112,7 +112,7 @@ def django_asgi() -> Any:
 
 
 def waiting() -> Any:
-    """Return an application whose limits let requests wait, on any route but one."""
+    """Return an application behind limits that let requests wait."""
     from ratelimit.wsgi import RateLimitMiddleware
 
     def answer(environ: Any, start_response: Any) -> list[bytes]:

@@ -102,13 +102,14 @@ class LeasedRules:
     @property
     def ledger(self) -> Any: ...
     def __new__(cls, rules: RemoteRules, leases: Leases, ledger: object) -> LeasedRules: ...
-    def take(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None, /) -> Outcome | None:
+    def take(
+        self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None, commit: bool = True, /
+    ) -> Outcome | None:
         """Decide from leases, all rules or none; None if one of them does not suffice.
 
+        Without `commit` it takes and counts nothing.
         Or if one was taken when its limit allowed more: see `Leases.take_foreign`.
         """
-    def peek(self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None, /) -> Outcome | None:
-        """Return what `take` would; take and count nothing."""
     def wanted(self, outcome: Outcome, now_ns: int, /) -> list[int]:
         """Return the keys to ask for together with a decision that the store is asked for now."""
     def note(self, outcome: Outcome, now_ns: int, /) -> None:

@@ -302,21 +302,13 @@ cdef class LeasedRules:
         for i in range(rules.plan.setup.count):
             self.owners[i] = -1
 
-    def take(self, identities, now_ns, costs, /):
+    def take(self, identities, now_ns, costs, bint commit=True, /):
         cdef uint64_t ids[MOST_IDENTITIES]
         cdef uint64_t amounts[MOST_RULES]
         check_ready(self.rules.plan)
         self.rules.plan.read_identities(identities, ids)
         self.rules.plan.read_costs(costs, amounts)
-        return self.taken(ids, amounts, now_ns, True)
-
-    def peek(self, identities, now_ns, costs, /):
-        cdef uint64_t ids[MOST_IDENTITIES]
-        cdef uint64_t amounts[MOST_RULES]
-        check_ready(self.rules.plan)
-        self.rules.plan.read_identities(identities, ids)
-        self.rules.plan.read_costs(costs, amounts)
-        return self.taken(ids, amounts, now_ns, False)
+        return self.taken(ids, amounts, now_ns, commit)
 
     cdef object taken(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit):
         """Decide from leases; None if one of them does not suffice, and nothing was taken."""

@@ -101,8 +101,7 @@ class RedisPlan:
         store = self.store
         leased = self.leased
         if leased is not None:
-            take = leased.take if commit else leased.peek
-            outcome = take(identities, now_ns, costs)
+            outcome = leased.take(identities, now_ns, costs, commit)
             if outcome is not None:
                 return outcome
         try:

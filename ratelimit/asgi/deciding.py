@@ -1,0 +1,171 @@
+"""The decisions of one middleware that its gate leaves to Python, as exchanges in their scopes.
+
+A request is refused as soon as what is known of it suffices. Its head may do before resolvers are asked, and
+its identities before the body is read. Each step returns an exchange that is decided, or what the next one
+needs.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from starlette.types import Scope
+
+from ratelimit.asgi.arrival import Unresolved
+from ratelimit.asgi.door import Door
+from ratelimit.asgi.exchange import Exchange
+from ratelimit.asgi.gate import SAMPLE
+from ratelimit.asgi.hangup import WatchedVisit
+from ratelimit.asgi.metering.request import MeteredRequest
+from ratelimit.asgi.mount import Mount
+from ratelimit.asgi.refusal import ended_exchange
+from ratelimit.asgi.room import Arrival, decide_with_room
+from ratelimit.asgi.share import Ended
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.decider import Decided, actor_in
+from ratelimit.decision import Decision, Reason
+from ratelimit.http.fields import HeaderWriter
+
+
+class Deciding:
+    """Decides requests and handshakes.
+
+    Args:
+        mount: the limiter at work.
+        door: how they came in.
+    """
+
+    __slots__ = ("_decisions", "_door", "_metering", "_now_ns", "_runtime", "writer")
+
+    def __init__(self, mount: Mount, door: Door) -> None:
+        self._door = door
+        self._metering = mount.metering
+        self._runtime = mount.limiter.runtime
+        self._now_ns = mount.limiter.now_ns
+        self._decisions = 0
+        self.writer = HeaderWriter(self._runtime.current.headers)
+        """Writes the fields that the policy in force asks for."""
+
+    async def decided_metered(
+        self,
+        metered: MeteredRequest,
+        scope: Scope,
+        bound: BoundPolicy,
+        identities: list[int],
+        outer: Exchange | None,
+        visit: WatchedVisit | None,
+    ) -> Exchange | None:
+        """Return the exchange of a request, decided by its body; None if its client hung up before."""
+        now_ns, early = self._now_ns(), metered.matched.before_body
+        if early is not None and metered.reads_body:
+            refused = await self._early(scope, bound, early, identities, now_ns, outer)
+            if refused is not None:
+                return refused
+        if not await metered.is_there():
+            return None
+        now_ns, matched, costs = self._now_ns(), metered.matched, metered.costs()
+        return await self.decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
+
+    async def resolved(self, found: Unresolved, outer: Exchange | None) -> list[int] | Exchange:
+        """Return a request's identities, or the exchange of one that is refused before they are known."""
+        early = found.matched.before_resolvers
+        if early is not None:
+            asked = found.scope, found.bound, early, found.known(), found.now_ns
+            refused = await self._early(*asked, outer)
+            if refused is not None:
+                return refused
+        try:
+            return await found.identities()
+        except Ended as ended:
+            return self.ended(found.scope, ended.reason, outer)
+
+    async def _early(
+        self,
+        scope: Scope,
+        bound: BoundPolicy,
+        early: Matched,
+        identities: list[int],
+        now_ns: int,
+        outer: Exchange | None,
+    ) -> Exchange | None:
+        """Return the exchange of a request that what is known of it refuses; None if nothing does yet."""
+        least = None
+        if bound.is_metered:
+            least = partial(self._metering.least_costs, scope, early.template, identities, now_ns)
+        if self._runtime.store.decides_here:
+            decided = self._runtime.early(bound, early, identities, now_ns, least)
+        else:
+            decided = await self._runtime.aearly(bound, early, identities, now_ns, least)
+        return None if decided is None else self._exchange(scope, bound, decided, identities, now_ns, outer)
+
+    def ended(self, scope: Scope, reason: Reason, outer: Exchange | None) -> Exchange:
+        """Return the exchange of a request that ended before it was decided."""
+        cross_origin = any(name == b"origin" for name, _ in scope["headers"])
+        exchange = ended_exchange(self._door, self.writer, reason, self._now_ns(), cross_origin, outer)
+        scope["ratelimit"] = exchange
+        return exchange
+
+    async def decided(
+        self,
+        scope: Scope,
+        bound: BoundPolicy,
+        matched: Matched,
+        identities: list[int],
+        now_ns: int,
+        outer: Exchange | None,
+        costs: tuple[int, ...] | None = None,
+        visit: WatchedVisit | None = None,
+    ) -> Exchange:
+        """Return a request's or handshake's exchange, decided, charged and left in its scope."""
+        load = self._runtime.load_of(bound, matched)
+        ticket = -1
+        decided: Decided | Exchange
+        if load is None:
+            decided = await self._runtime.adecide(bound, matched, identities, now_ns, costs, visit=visit)
+        else:
+            arrival = Arrival(self._door, self.writer, scope, bound, matched, identities)
+            decided, now_ns, ticket = await decide_with_room(arrival, load, now_ns, costs, visit)
+        if isinstance(decided, Exchange):
+            return decided
+        exchange = self._exchange(scope, bound, decided, identities, now_ns, outer, visit)
+        if decided[0] and load is not None:
+            exchange.enter(load, bound.payer(identities), now_ns, ticket, bound.class_of(matched, identities))
+        return exchange
+
+    def _exchange(
+        self,
+        scope: Scope,
+        bound: BoundPolicy,
+        decided: Decided,
+        identities: list[int],
+        now_ns: int,
+        outer: Exchange | None,
+        visit: WatchedVisit | None = None,
+    ) -> Exchange:
+        """Return the exchange of a decided request, left in its scope."""
+        allowed, reason, plan, outcome = decided
+        cross_origin = identities[bound.extractor.origin_at] != 0
+        exchange = Exchange(self._door, self.writer, plan, outcome, now_ns, cross_origin, outer)
+        known = exchange.actor, exchange.certainty = actor_in(bound, identities)
+        waited_ns = exchange.waited_ns = 0 if visit is None else visit.waited_ns
+        if outcome is None:
+            exchange.decision = Decision(allowed, reason, None, *known, waited_ns=waited_ns)
+        else:
+            self._time(now_ns)
+        if not allowed:
+            exchange.asked_by(bound.watch, identities)
+        scope["ratelimit"] = exchange
+        return exchange
+
+    def _time(self, begin_ns: int) -> None:
+        self._decisions += 1
+        if self._decisions >= SAMPLE:
+            self._decisions = 0
+            self.sample(begin_ns)
+
+    def sample(self, begin_ns: int) -> None:
+        """Count how long a decision took, and tell the tracing."""
+        elapsed_ns = self._now_ns() - begin_ns
+        self._runtime.counters.observe_latency(elapsed_ns)
+        if self._runtime.exemplars is not None:
+            self._runtime.exemplars.timed(elapsed_ns)
