@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
-from ratelimit.cli.loading import load
+from ratelimit.cli.loading import load_to_start
 from ratelimit.cli.terminal import LineFormatter
 from ratelimit.cli.workers import run_workers
 from ratelimit.environment.extras import how_to_install
@@ -54,7 +54,7 @@ def serve_command(policy: str, envoy: str | None, http: str | None, workers: int
     """
     if envoy is None and http is None:
         raise Failure("nothing to serve", USAGE, hint="Give --envoy HOST:PORT, --http HOST:PORT, or both.")
-    loaded = load(policy, show_warnings=False)  # the log has them
+    load_to_start(policy)  # warnings are for the log
     if workers > 1:
         _serve_by_several(policy, envoy, http, workers)
         return
@@ -63,7 +63,7 @@ def serve_command(policy: str, envoy: str | None, http: str | None, workers: int
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     with ExitStack() as stack:
         try:
-            limiter = Limiter(loaded)
+            limiter = Limiter(policy)
         except StoreError as error:
             raise Failure(f"{error} [{error.code}]", DEPLOYMENT) from error
         stack.callback(limiter.close)

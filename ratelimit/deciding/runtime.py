@@ -90,9 +90,11 @@ class Runtime:
         path = policy.path if isinstance(policy, Policy) else policy
         self.file = PolicyFile(None if path is None else Path(path))
         """Where the policy came from, and what became of reading it again."""
-        loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
         self.observer: Observer = observer if observer is not None else MistakesLog()
         self.resolvers = dict(resolvers or {})
+        loaded, trouble = (
+            (policy, None) if isinstance(policy, Policy) else last_policy.load_or_last(policy, self.resolvers)
+        )
         self._owns_store = store is None
         self.store = open_store(loaded, clock, alone=not self.is_enabled) if store is None else store
         self._diagnosing = Diagnosing(self)
@@ -147,6 +149,10 @@ class Runtime:
         self.reloaded_ns = now_ns
         self.asked: AskedRules | None = None
         """What routes ask for by name: the integrations' own."""
+        if trouble is not None:
+            self.file.rejected(trouble, now_ns)
+            self.counters.reloaded("rejected")
+            self.diagnose("policy-last", about=trouble.brief)
         if not self.is_enabled:
             self.diagnose("limits-off")
 

@@ -28,7 +28,12 @@ _BRANCHES: dict[Branch, str] = {
     "usage": "UsageError: calls of the library, for the developer to mend.",
     "store": "StoreError: shared memory or a server, for the operator to mend.",
 }
-_ABOUT = {"state-absent": "`state:NAME`", "policy-gone": "the policy file", "memory-full": "The place"}
+_ABOUT = {
+    "state-absent": "`state:NAME`",
+    "policy-gone": "the policy file",
+    "policy-last": "its errors follow",
+    "memory-full": "The place",
+}
 """What a diagnosis is about, where it says so."""
 _DIAGNOSED = (
     "Said once in the log while the library runs, and counted in `ratelimit_diagnostics_total`. "
