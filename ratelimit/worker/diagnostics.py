@@ -32,6 +32,7 @@ class LoggingObserver:
         self._failed: set[str] = set()
         self._is_rejected = False
         self._store_failed: dict[str, int] = {}
+        _show_lines()
 
     def reloaded(self, result: ReloadResult, error: RateLimitError | None) -> None:
         """Log a reload."""
