@@ -177,7 +177,7 @@ def signatures_of_one_value() -> dict[str, Callable[[bytes], bytes]]:
 
 @pytest.mark.parametrize(("algorithm", "sign"), signatures_of_one_value().items())
 def test_forged_signature_is_another_caller(algorithm: str, sign: Callable[[bytes], bytes]) -> None:
-    """Hazard: a form without the signature, by which anybody spends the budget of an account."""
+    """Hazard: a form without the signature, by which a stranger spends the budget of an account."""
     text = signing_input(algorithm, "ann")
     token = f"{text}.{encoded(sign(text.encode()))}".encode()
     own = grammar.credential(b"Bearer " + token)

@@ -107,7 +107,7 @@ def test_worker_that_starts_goes_on_by_the_policy_of_one_that_runs(path: Path, h
 
 @each_break
 def test_kept_text_without_a_worker_starts_none(path: Path, how: str) -> None:
-    """Hazard: a policy that nobody has decided by for weeks comes back with a typing mistake."""
+    """Hazard: a policy that was last in force weeks ago comes back with a typing mistake."""
     Limiter(path).close()
     assert last_policy.last_in_force(str(path)) is not None
     breaks, error = BREAKS[how]
