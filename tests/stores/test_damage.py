@@ -362,6 +362,47 @@ def test_damage_of_every_file_that_is_mapped_is_told_with_the_next_tick(
     running.close()
 
 
+def by_noise_from(start: int, size: int) -> Callable[[Path], None]:
+    return lambda path: overwrite(path, start, random.Random(11).randbytes(size))
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="says which files are mapped")
+@pytest.mark.parametrize(
+    ("kind", "damage"),
+    [
+        ("board", by_noise_from(4096 + (1 << 14), 4096)),
+        # The half in force is one of the two; the other is emptied before it is used.
+        ("board", lambda path: [by_noise_from(at, 4096)(path) for at in (1 << 20, 5 << 19)]),
+        ("board", lambda path: overwrite(path, 4096, bytes(1 << 12))),
+        ("conduct", by_noise_from(1 << 14, 512)),
+        ("conduct", by_noise_from(1 << 20, 512)),
+        ("flight", by_noise_from(4096, 4096)),
+    ],
+    ids=["ring", "entries", "zeros in the ring", "records", "ramps", "lanes"],
+)
+def test_noise_behind_a_header_is_told_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, damage: Callable[[Path], object]
+) -> None:
+    """Hazard: a header that is as it was, and words behind it that send look-ups astray."""
+    monkeypatch.setattr("ratelimit.stores.embedded.folder.SHARED", tmp_path)
+    path = tmp_path / "policy.toml"
+    path.write_text(EVERY_FILE.format(store=""))
+    running, heard = started(Policy.load(path))
+    upkeep = Upkeep(running, 2.0)
+    for user in range(200):
+        admitted(running, f"user {user}", 1)
+        if user % 20 == 0 and running.clustering is not None:
+            running.clustering.tick(running.now_ns())
+    upkeep.tick()
+    assert heard.codes == []
+    damage(mapped_by(running)[kind])
+    upkeep.tick()
+    assert heard.codes == ["memory-damaged"]
+    upkeep.tick()
+    assert heard.codes == ["memory-damaged"]
+    running.close()
+
+
 CUT_SHORT = """
 import faulthandler, os, sys
 if sys.argv[2] == "watched":
