@@ -25,6 +25,12 @@ class RateLimitError(Exception):
         super().__init__(printable(message, keep="\n"))
         self.code = code
 
+    @property
+    def brief(self) -> str:
+        """The message in one line: of several problems the first, and how many more there are."""
+        first, *more = str(self).split("\n")
+        return f"{first} (and {len(more)} more: `ratelimit check` shows all)" if more else first
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -42,7 +42,7 @@ from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.target import NOWHERE
 from ratelimit.stores.contract import Store
-from ratelimit.worker.siblings import several_workers
+from ratelimit.worker.siblings import is_server, several_workers
 
 
 class RateLimitMiddleware:
@@ -117,8 +117,9 @@ class RateLimitMiddleware:
             except Exception:
                 if not is_served():
                     raise
-                # Frameworks make their middleware with the first scope. Raised from there, a server takes
-                # it that the application knows no lifespan, starts, and answers each request with 500.
+                # Raised from the first scope, a server takes it that the application knows no lifespan,
+                # starts, and answers each request with 500. Raised as a server imports the application, it is
+                # a traceback of each worker.
                 self._now_ns = partial(self._mount_late, mount)
         else:
             raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
@@ -341,9 +342,12 @@ class RateLimitMiddleware:
         try:
             now_ns = self._now_ns()
         except Exception as error:
+            fault = fault_of(error, "the policy")
             await receive()
-            await send({"type": "lifespan.startup.failed", "message": str(fault_of(error, "the policy"))})
-            raise
+            await send({"type": "lifespan.startup.failed", "message": fault.brief})
+            if fault is not error or not is_server():
+                raise
+            return  # the message says all: raised as well, it is a traceback of each worker
         self._wake(now_ns, scope)
         await self.limiter.aopen_connections()
 

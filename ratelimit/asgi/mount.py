@@ -27,6 +27,7 @@ from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
 from ratelimit.worker.diagnostics import LoggingObserver, log_warnings, start_logging
+from ratelimit.worker.siblings import is_server
 from ratelimit.worker.upkeep import Upkeep
 
 
@@ -128,9 +129,13 @@ def refuse_settings(names: list[str]) -> None:
 
 
 def is_served() -> bool:
-    """Return whether a server runs already, and so whether a framework makes the middleware."""
+    """Return whether a server starts the application: a fault then ends the start by its lifespan, in a line.
+
+    Frameworks make their middleware with the first scope, when a loop runs. Other applications make it as the
+    server imports them.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return False
+        return is_server()
     return True

@@ -13,6 +13,7 @@ from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.loading import show_problems, tallied
 from ratelimit.cli.terminal import Text, err, note, out, print_json, say
 from ratelimit.cli.terms import covers, details, terms_json
+from ratelimit.deciding.last_policy import last_in_force
 from ratelimit.errors import PolicyError
 from ratelimit.inspection import words
 from ratelimit.inspection.acts import acts_in_force
@@ -52,6 +53,12 @@ def check_command(policy: str, as_json: bool, strict: bool) -> None:
     show_problems(problems)
     if loaded is not None:
         print_limits(out(), loaded.compiled)
+    if loaded is None and (last := last_in_force(policy)) is not None:
+        since = words.instant(round(last.since_s * 1e9))
+        note(
+            f"Workers of this host go on by the policy in force since {since} UTC. A worker that starts now "
+            "does so only while another one runs."
+        )
     if bad:
         raise Failure(f"{policy}: {tallied(problems)}", POLICY)
     verdict = Text("✔ ", "green") + Text(f"{policy} can be used")

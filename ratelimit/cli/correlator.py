@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 import click
 
 from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
-from ratelimit.cli.loading import load
+from ratelimit.cli.loading import load_to_start
 from ratelimit.cli.metrics import served_metrics
 from ratelimit.cli.terminal import LineFormatter
 from ratelimit.errors import StoreError
@@ -45,7 +45,7 @@ def correlator_command(policy: str, metrics_port: int | None, metrics_host: str)
     SIGTERM or Ctrl-C saves what is known with the server and hands the lease over.
     Exit code 4 if the store cannot be opened.
     """
-    loaded = load(policy, show_warnings=False)  # the log has them
+    loaded = load_to_start(policy)  # warnings are for the log
     if loaded.compiled.correlation is None:
         raise Failure("the policy correlates nothing", USAGE, hint="Write `[correlation]` into it.")
     if loaded.compiled.remote is None:
@@ -59,7 +59,7 @@ def correlator_command(policy: str, metrics_port: int | None, metrics_host: str)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     with ExitStack() as stack:
         try:
-            limiter = Limiter(loaded, correlates=True)
+            limiter = Limiter(policy, correlates=True)
         except StoreError as error:
             raise Failure(f"{error} [{error.code}]", DEPLOYMENT) from error
         stack.callback(limiter.close)

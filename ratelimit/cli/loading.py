@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.terminal import Text, err, say
-from ratelimit.deciding.last_policy import last_in_force
+from ratelimit.deciding.last_policy import last_in_force, load_or_last
 from ratelimit.errors import PolicyError
 from ratelimit.inspection.words import count, instant
 from ratelimit.policy import Policy, Problem
@@ -26,6 +26,19 @@ def load(path: str, *, show_warnings: bool = True) -> Policy:
     if show_warnings:
         show_problems(policy.warnings)
     return policy
+
+
+def load_to_start(path: str) -> Policy:
+    """Return the policy that a service starts by: a file's, or what other workers of this host go by.
+
+    Raises:
+        Failure: the file has errors, which have been shown, and there is no such worker.
+    """
+    try:
+        return load_or_last(path, {})[0]
+    except PolicyError as error:
+        show_problems(error.problems)
+        raise Failure(f"{path}: {tallied(error.problems)}", POLICY) from error
 
 
 def load_in_force(path: str) -> tuple[Policy, str]:

@@ -13,7 +13,7 @@ import click
 
 from ratelimit.asgi.check import PROXIES, Proxy
 from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
-from ratelimit.cli.loading import load
+from ratelimit.cli.loading import load_to_start
 from ratelimit.cli.metrics import served_metrics
 from ratelimit.cli.terminal import LineFormatter
 from ratelimit.cli.workers import run_workers
@@ -83,7 +83,7 @@ def serve_command(
             USAGE,
             hint=f"Name the proxy that asks: --for {'|'.join(PROXIES)}.",
         )
-    loaded = load(policy, show_warnings=False)  # the log has them
+    load_to_start(policy)  # warnings are for the log
     if workers > 1:
         metrics = () if metrics_port is None else (metrics_host, metrics_port)
         _serve_by_several(policy, envoy, http, proxy, workers, metrics)
@@ -93,7 +93,7 @@ def serve_command(
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     with ExitStack() as stack:
         try:
-            limiter = Limiter(loaded)
+            limiter = Limiter(policy)
         except StoreError as error:
             raise Failure(f"{error} [{error.code}]", DEPLOYMENT) from error
         stack.callback(limiter.close)

@@ -6,20 +6,26 @@ Rules it keeps:
   user's folder of shared memory, under a name that follows from the policy's path, as its note does.
 - It may have secrets in it, as the file may: only its user can read it.
 - It goes with the policy's table (`leftovers`). A worker that cannot keep it goes on without.
+- A worker that starts while the file is broken goes on by it, if another worker of this host does. If none
+  does, the file's error ends the start: a text that outlived its workers decides nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ratelimit.deciding.resolvers import Resolver, find_resolvers
 from ratelimit.environment.file import read_file
-from ratelimit.errors import PolicyError, StoreError
+from ratelimit.errors import PolicyError, RateLimitError, StoreError, UsageError
 from ratelimit.policy import Policy
 from ratelimit.policy.schema.source import MAX_BYTES
-from ratelimit.stores.embedded.folder import memory_folder
+from ratelimit.stores.embedded.folder import is_there, memory_folder
+from ratelimit.stores.embedded.watched import WatchedStore
+from ratelimit.stores.factory import wish_of
 from ratelimit.stores.leftovers import keep_note, kept_text, sweep_if_gone
 
 
@@ -68,6 +74,52 @@ def last_in_force(path: str) -> LastPolicy | None:
         return LastPolicy(Policy.from_toml(text.decode(), path, path=path), place.stat().st_mtime)
     except (OSError, StoreError, UnicodeDecodeError, PolicyError):
         return None  # of another release, or gone meanwhile
+
+
+def load_or_last(
+    path: str | os.PathLike[str], resolvers: Mapping[str, Resolver]
+) -> tuple[Policy, RateLimitError | None]:
+    """Return a file's policy; where that cannot be used, the one that other workers here go on by, and why.
+
+    Args:
+        path: the file.
+        resolvers: those that the application gave.
+
+    Raises:
+        PolicyError: the file cannot be used, and no worker of this host goes by an earlier one.
+        UsageError: a resolver that the file names was not given; likewise.
+    """
+    try:
+        loaded = Policy.load(path)
+        find_resolvers(loaded.compiled.identities, resolvers)
+    except (PolicyError, UsageError) as error:
+        last = last_in_force(os.fspath(path))
+        if last is None or not _has_workers(last.policy):
+            raise
+        return last.policy, error
+    return loaded, None
+
+
+def _has_workers(policy: Policy) -> bool:
+    """Return whether a worker of this host is alive in the memory of a policy."""
+    try:
+        wish = wish_of(policy)
+        if wish.name is None or wish.place is None or not is_there(wish.place):
+            return False
+        store = WatchedStore.shared(
+            wish.name,
+            path=wish.place,
+            keys=wish.keys,
+            block_bytes=wish.block_bytes,
+            key=wish.key,
+            mends=False,
+        )
+    except StoreError:
+        return False  # of another release, or without the hash key: this worker could not count there either
+    try:
+        return store.has_workers()
+    finally:
+        store.close()
 
 
 def forget_if_gone(policy: Policy) -> None:

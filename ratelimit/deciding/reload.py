@@ -71,6 +71,11 @@ class PolicyFile:
         self.rejected_ns: int | None = None
         """Since when the file is rejected; None while it is not."""
 
+    def rejected(self, error: RateLimitError, now_ns: int) -> None:
+        """Note that the file was rejected when this worker started, by the policy of others."""
+        self.last_reload = Reload("rejected", now_ns, error)
+        self.rejected_ns = now_ns
+
     @property
     def is_outdated(self) -> bool:
         """Whether the file looks different from when it was last read. One that is missing does not."""

@@ -92,9 +92,11 @@ class Runtime:
         path = policy.path if isinstance(policy, Policy) else policy
         self.file = PolicyFile(None if path is None else Path(path))
         """Where the policy came from, and what became of reading it again."""
-        loaded = policy if isinstance(policy, Policy) else Policy.load(policy)
         self.observer: Observer = observer if observer is not None else MistakesLog()
         self.resolvers = dict(resolvers or {})
+        loaded, trouble = (
+            (policy, None) if isinstance(policy, Policy) else last_policy.load_or_last(policy, self.resolvers)
+        )
         self.owns_store = store is None
         self.is_closed = False
         self.store = open_store(loaded, clock, alone=not self.is_enabled) if store is None else store
@@ -152,6 +154,10 @@ class Runtime:
         self.reloaded_ns = now_ns
         self.asked: AskedRules | None = None
         """What routes ask for by name: the integrations' own."""
+        if trouble is not None:
+            self.file.rejected(trouble, now_ns)
+            self.counters.reloaded("rejected")
+            self.diagnose("policy-last", about=trouble.brief)
         if not self.is_enabled:
             self.diagnose("limits-off")
 
@@ -215,16 +221,23 @@ class Runtime:
     def heartbeat(self, now_ns: int) -> None:
         """Say that this worker lives, so that what it holds and has in flight counts."""
         self.store.heartbeat(now_ns)
+        self._renew_companions()
+
+    def _renew_companions(self) -> bool:
+        """Leave what lies beside the store and is damaged or gone; return whether anything was."""
+        damages: list[str | None] = []
         for load in self._loads.values():
             try:
-                load.shared.heartbeat()
+                damages.append(load.shared.heartbeat())
             except StoreError:
                 self.diagnose("memory-unusable")
         if self._conduct is not None:
             try:
-                self._conduct.renew()
+                damages.append(self._conduct.renew())
             except StoreError:
                 self.diagnose("memory-unusable")
+        self._diagnosing.say_damage(*damages)
+        return any(damage is not None for damage in damages)
 
     @property
     def loads(self) -> Mapping[str, LoadLimit]:
@@ -445,25 +458,29 @@ class Runtime:
         workers that ask meet in the same fresh memory. Said as `memory-damaged`, each time.
         """
         with self._lock:
-            clustering = self.clustering
             damages: list[str | None] = []
+            place = self.store.place
             try:
                 damages.append(self.store.renew())
-                if clustering is not None and clustering.key == self.store.hasher.key:
-                    damages.append(clustering.renew())
                 if damages[0] is not None:
                     # Plans that were made since know the damaged memory's places. And the worker that made
                     # the fresh one may have known another hash key.
-                    self._rebind()
+                    self._rebind(is_elsewhere=self.store.place != place)
+            except StoreError:
+                self.diagnose("memory-unusable")
+            try:
+                # Whatever became of the store: each file is looked at.
+                damages.append(None if self.clustering is None else self.clustering.renew())
             except StoreError:
                 self.diagnose("memory-unusable")
         self._diagnosing.say_damage(*damages)
-        return any(damage is not None for damage in damages)
+        return self._renew_companions() or any(damage is not None for damage in damages)
 
-    def _rebind(self) -> None:
+    def _rebind(self, *, is_elsewhere: bool = False) -> None:
         now_ns, before = self.now_ns(), self.clustering
         self.counters = Counters(self.table)
-        if before is not None and before.key != self.store.hasher.key:
+        # The board goes by the key, and lies beside the store.
+        if before is not None and (before.key != self.store.hasher.key or is_elsewhere):
             before.retire(now_ns)
             self.clustering = None
         self.clustering = self.clustering_for(self.policy)

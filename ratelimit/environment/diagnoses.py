@@ -36,7 +36,12 @@ DIAGNOSES: Mapping[str, str] = {
     "limits-off": "nothing is limited in this process: RATELIMIT_ENABLED or `enabled` says so.",
     "policy-gone": (
         "{about} is not there any more, or cannot be looked at. The policy that was read last stays in "
-        "force, and a worker that starts now fails. Put the file back."
+        "force. A worker that starts now goes on by it only while another one of this host runs. Put the "
+        "file back."
+    ),
+    "policy-last": (
+        "the policy file cannot be used, so this worker started with the policy that other workers of this "
+        "host go by. Without one of them it could not have started. Mend the file: {about}"
     ),
     "private-memory": (
         "counters are in private memory while several workers seem to run: each worker admits the whole "

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 from ratelimit.errors import StoreError
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.owners import as_owner, own_name, owner_of, owners
 from ratelimit.policy import Policy
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.embedded.store import EmbeddedStore
+from ratelimit.stores.embedded.watched import WatchedStore
 from ratelimit.stores.factory import wish_of
-
-
-class WatchedStore(EmbeddedStore):
-    """A store that takes no worker's seat: it reads, and what it decides is not counted."""
-
-    def _join(self) -> None:
-        self._pid = os.getpid()
 
 
 def attach(policy: Policy, *, takes_seat: bool = False) -> EmbeddedStore:

@@ -37,6 +37,7 @@ _ABOUT = {
     "serve-unnamed": "they are named.",
     "serve-other-pair": "they are named.",
     "serve-fault": "its type.",
+    "policy-last": "its errors follow",
 }
 """What a diagnosis is about, where it says so."""
 _DIAGNOSED = (

@@ -12,6 +12,7 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "limit-asked-gone",
     "state-absent",
     "policy-gone",
+    "policy-last",
     "limits-off",
     "memory-damaged",
     "memory-unusable",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from ratelimit.clock import Clock, SystemClock
 from ratelimit.errors import RateLimitError
@@ -32,6 +32,7 @@ class LoggingObserver:
         self._failed: set[str] = set()
         self._is_rejected = False
         self._store_failed: dict[str, int] = {}
+        _show_lines()
 
     def reloaded(self, result: ReloadResult, error: RateLimitError | None) -> None:
         """Log a reload."""
@@ -101,6 +102,17 @@ def _show_lines() -> None:
         log.addHandler(_PLAIN)
     if log.level == logging.NOTSET and not logging.getLogger().handlers:
         log.setLevel(logging.INFO)
+
+
+def end_start(error: RateLimitError) -> NoReturn:
+    """End a server's worker that cannot start, with a line in the log and no traceback.
+
+    Raises:
+        SystemExit: 3, by which gunicorn knows that a worker cannot start and ends as well.
+    """
+    _show_lines()
+    log.critical("the application cannot start: %s", error.brief)
+    raise SystemExit(3) from None
 
 
 def start_logging(limiter: Limiter) -> None:

@@ -1,4 +1,4 @@
-"""Whether this process is one of several workers, as far as it shows."""
+"""Whether this process is a server's, and one of several workers, as far as it shows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+_SERVERS = frozenset(
+    {"uvicorn", "gunicorn", "hypercorn", "granian", "daphne", "fastapi", "waitress", "waitress-serve"}
+)
 _MOST_BYTES = 1 << 16
 """Of a settings file of gunicorn's."""
+
+
+def is_server() -> bool:
+    """Return whether this process was started as a server, or by one as its worker, that starts applications.
+
+    Workers have the command line of their server. A program that runs a server of its own does not count,
+    nor does a server that is told to ask for no lifespan.
+    """
+    command = Path(sys.argv[0]) if sys.argv else Path()
+    name = command.parent.name if command.name == "__main__.py" else command.name
+    given = sys.argv[1:]
+    return name in _SERVERS and "asginl" not in given and _value_of("lifespan", "", given) != "off"
 
 
 def several_workers() -> bool:

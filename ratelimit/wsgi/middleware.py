@@ -22,7 +22,7 @@ from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.step_up import Challenge, Challenger
 from ratelimit.deciding.steps import Visit
 from ratelimit.decision import Decision
-from ratelimit.errors import UsageError
+from ratelimit.errors import RateLimitError, UsageError
 from ratelimit.events import Observer
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.http.problem import CONTENT_TYPE
@@ -31,7 +31,8 @@ from ratelimit.policy import Policy
 from ratelimit.queueing.crowd import ANYWHERE
 from ratelimit.queueing.fair_bound import FairBound
 from ratelimit.stores.contract import Store
-from ratelimit.worker.siblings import several_workers
+from ratelimit.worker.diagnostics import end_start
+from ratelimit.worker.siblings import is_server, several_workers
 from ratelimit.wsgi.arrival import Arrival, Environ, target_of
 from ratelimit.wsgi.loop_thread import Waiting
 from ratelimit.wsgi.waiting import ThreadVisit
@@ -65,7 +66,8 @@ class RateLimitMiddleware:
         store, clock, observer: passed on to the limiter made for `policy`.
 
     Raises:
-        PolicyError, StoreError: the policy or its store cannot be used.
+        PolicyError, StoreError: the policy or its store cannot be used. In a worker of gunicorn or another
+            server it ends the process instead, with one line in the log.
         UsageError: neither or both of `policy` and `limiter` are given (code `middleware-policy`).
     """
 
@@ -89,15 +91,20 @@ class RateLimitMiddleware:
         if limiter is not None and policy is None:
             self._mount = mount_limiter(limiter, *timing)
         elif policy is not None and limiter is None:
-            self._mount = mount_policy(
-                policy,
-                *timing,
-                store=store,
-                clock=clock,
-                resolvers=resolvers,
-                observer=observer,
-                challenge=challenge,
-            )
+            try:
+                self._mount = mount_policy(
+                    policy,
+                    *timing,
+                    store=store,
+                    clock=clock,
+                    resolvers=resolvers,
+                    observer=observer,
+                    challenge=challenge,
+                )
+            except RateLimitError as error:
+                if not is_server():
+                    raise
+                end_start(error)
         else:
             raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
         self.limiter = self._mount.limiter

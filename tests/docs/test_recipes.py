@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,43 @@ async def test_login_closes_a_name_after_five_wrong_passwords(cooked: Any) -> No
     assert wrong == [401] * 5 + [429]
     assert (right.status_code, other.status_code) == (429, 401)
     assert many == [401] * 18 + [429]
+
+
+async def test_of_200_guesses_at_once_no_more_are_tried_than_the_recipe_says(cooked: Any) -> None:
+    """Hazard: what is looked at first and charged afterwards is looked at by all of them (fault 72)."""
+    names = cooked("Login")
+    tried: list[str] = []
+
+    class Passwords(dict[str, str]):
+        def get(self, name: str, default: Any = None) -> Any:
+            tried.append(name)
+            time.sleep(0)  # a hash takes its time: others go on meanwhile
+            return super().get(name, default)
+
+    names["PASSWORDS"] = Passwords(ada="correct")
+    guesses = []
+    for number in range(200):
+        # Each from an address of its own, and in another spelling.
+        http = client(names["app"], f"198.51.{number // 100}.{number % 100 + 1}")
+        guesses.append(http.post("/login", json={"name": ("ada", "ADA")[number % 2], "password": "x"}))
+    statuses = [answer.status_code for answer in await asyncio.gather(*guesses)]
+    assert len(tried) == 5
+    assert (statuses.count(401), statuses.count(429)) == (5, 195)
+
+
+async def test_right_passwords_are_never_refused_however_often(cooked: Any) -> None:
+    names = cooked("Login")
+    for number in range(60):
+        async with client(names["app"], f"198.51.100.{number + 1}") as http:
+            answer = await http.post("/login", json={"name": "ada", "password": "correct"})
+        assert answer.status_code == 200
+    # What was given back is there for guesses, but for one at most, and no more of them.
+    async with client(names["app"]) as http:
+        wrong = [
+            (await http.post("/login", json={"name": "ada", "password": "x"})).status_code for _ in range(7)
+        ]
+    assert wrong[:4] == [401] * 4
+    assert wrong[5:] == [429] * 2
 
 
 async def test_public_search_counts_addresses_behind_the_proxy(cooked: Any) -> None:

@@ -23,11 +23,25 @@ SCHEMES = st.sampled_from(
     [b"", b"Bearer ", b"bearer  ", b"Basic ", b"BASIC\t", b"Digest ", b"Bearer \t", b" Bearer "]
 )
 USER_PASS = st.one_of(st.text(max_size=6).map(str.encode), st.binary(max_size=8), st.just(b"user:pass"))
-SIGNED = st.builds(
-    lambda first, parts: b".".join([first, *parts]),
-    st.sampled_from([b"eyJhbGci", b"eyJ=", b".eJx", b"eyI"]),
-    st.lists(st.one_of(st.text("ABQgw_-+/=.~", max_size=6).map(str.encode), st.just(b"")), max_size=3),
+SIGNATURES = st.one_of(
+    st.binary(max_size=200).map(base64.urlsafe_b64encode).map(lambda one: one.rstrip(b"=")),
+    st.sampled_from([64, 96, 114, 132, 256])
+    .flatmap(lambda size: st.binary(min_size=size, max_size=size))
+    .map(lambda one: base64.urlsafe_b64encode(one).rstrip(b"=")),
+    st.text("ABQgw_-+/=.~%", max_size=6).map(str.encode),
 )
+PASETOS = st.builds(
+    lambda version, purpose, parts: b".".join([version, purpose, *parts]),
+    st.sampled_from([b"v1", b"v2", b"v3", b"v4", b"v5"]),
+    st.sampled_from([b"public", b"local", b"secret"]),
+    st.lists(SIGNATURES, max_size=3),
+)
+JWTS = st.builds(
+    lambda first, parts: b".".join([first, *parts]),
+    st.sampled_from([b"eyJhbGci", b"eyJ=", b".eJx", b"eyI", b"eyAi", b"ewoi", b"ew0K", b"%65yJh"]),
+    st.lists(SIGNATURES, max_size=4),
+)
+SIGNED = st.one_of(PASETOS, JWTS)
 
 
 @st.composite

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from ratelimit.testing import isolated
-from tests.asgi.driver import Client
 from tests.pages.page import blocks, run
 
 PAGE = "fastapi.md"
@@ -17,11 +17,19 @@ _HEADER = re.compile(r"([a-z-]+): (\S+)")
 
 
 async def ask(app: Any, line: str) -> None:
-    """Send the requests of a line, `METHOD PATH name: value → 200 429`, and compare."""
+    """Send the requests of a line, `METHOD PATH name: value [body] → 200 429`, and compare."""
     asked, _, expected = line.partition(" → ")
+    asked, bracket, rest = asked.partition(" [")
     method, path, *_ = asked.split()
-    headers = [(name.encode(), value.encode()) for name, value in _HEADER.findall(asked)]
-    statuses = [str((await Client(app)(method, path, headers)).status) for _ in expected.split()]
+    headers = dict(_HEADER.findall(asked))
+    body = None
+    if bracket:
+        body, headers["content-type"] = f"[{rest}", "application/json"
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
+        statuses = [
+            str((await client.request(method, path, headers=headers, content=body)).status_code)
+            for _ in expected.split()
+        ]
     assert statuses == expected.split(), line
 
 

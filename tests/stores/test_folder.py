@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -96,7 +98,7 @@ each_way = pytest.mark.parametrize(
 def test_name_taken_first_by_somebody_else_is_passed_over(shared: Path, how: str) -> None:
     squat(shared / NAME, how)
     place = open_policy()
-    assert place.parent == shared / f"{NAME}-2"
+    assert place.parent.name.startswith(f"{NAME}-")
     assert is_clean(place.parent)
     assert not (shared / "elsewhere").exists() or not any((shared / "elsewhere").iterdir())
     # All that start later meet there, also when the name is free again.
@@ -107,12 +109,87 @@ def test_name_taken_first_by_somebody_else_is_passed_over(shared: Path, how: str
     assert open_policy() == place
 
 
-def test_all_names_taken_is_an_error_in_words(shared: Path) -> None:
-    for name in (NAME, *(f"{NAME}-{number}" for number in range(2, 17))):
-        squat(shared / name, "open")
-    with pytest.raises(StoreError, match="taken by other") as caught:
-        memory_folder(make=True)
+def test_place_that_cannot_be_written_to_is_an_error_in_words(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    for make in (True, False):
+        with pytest.raises(StoreError, match="cannot write to") as caught:
+            memory_folder(make=make)
+        assert caught.value.code == "table-folder"
+
+
+def test_place_that_is_full_for_the_moment_leads_to_no_other_place(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: another account fills the place while one worker starts, and that worker counts elsewhere."""
+    (tmp_path / "absent").mkdir()
+
+    def full(_path: Path, *_given: object, **_named: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "mkdir", full)
+        with pytest.raises(StoreError, match="No space") as caught:
+            memory_folder(make=True)
     assert caught.value.code == "table-folder"
+    assert memory_folder(make=True) == shared / NAME
+
+
+def test_offer_of_a_dead_worker_is_removed(shared: Path) -> None:
+    for name in (NAME, f"{NAME}-0123"):
+        (shared / name).mkdir(mode=0o1500)
+    assert memory_folder() != shared / NAME
+    assert memory_folder(make=True) == shared / NAME
+    assert [path.name for path in shared.iterdir()] == [NAME]
+
+
+def test_stopped_worker_is_waited_for_and_named_at_last(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "LOOKS", 3)
+    offer = shared / f"{NAME}-0123"
+    offer.mkdir(mode=0o1500)
+    fd = os.open(offer, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    with pytest.raises(StoreError, match="do not agree"):
+        memory_folder(make=True)
+    assert [path.name for path in shared.iterdir()] == [offer.name]
+    os.fchmod(fd, 0o700)
+    os.close(fd)
+    assert memory_folder(make=True) == offer
+
+
+def test_offer_that_becomes_known_late_is_withdrawn_or_waited_for(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: two workers that each made a folder before they looked."""
+    real = folder._make
+    beside: list[tuple[Path, int]] = []
+
+    def make(places: list[Path]) -> Path:
+        path = real(places)
+        if not beside:
+            other = shared / f"{NAME}{late}"
+            other.mkdir(mode=0o1500)
+            fd = os.open(other, os.O_RDONLY)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            beside.append((other, fd))
+        return path
+
+    def settles(_pause_s: float) -> None:
+        fd = beside[0][1]
+        os.fchmod(fd, 0o700)
+
+    monkeypatch.setattr(folder, "_make", make)
+    monkeypatch.setattr(folder.time, "sleep", settles)
+    squat(shared / NAME, "file")
+    for late in ("-", "-zzz"):  # before and after this worker's own, in the order of names
+        beside.clear()
+        assert memory_folder(make=True) == shared / f"{NAME}{late}"
+        assert sorted(path.name for path in shared.iterdir()) == [NAME, f"{NAME}{late}"]
+        (shared / f"{NAME}{late}").rmdir()
+        os.close(beside[0][1])
 
 
 def test_runtime_folder_stands_in_where_there_is_no_shared_memory(

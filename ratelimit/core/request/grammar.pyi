@@ -16,6 +16,9 @@ MALFORMED_VALUE: bytes
 FORMS: tuple[str, ...]
 """What `as` may say in a policy."""
 
+# A signed value (a JWT, a session of itsdangerous, a PASETO) has to be encoded in the one way that encoders write.
+# Its form leaves out what has two valid values in its signature: of a pair (r, s) the s.
+
 def text(line: bytes, /) -> bytes | None:
     """Return a header's value: visible ASCII, without the blanks around it (RFC 9110, 5.5)."""
 

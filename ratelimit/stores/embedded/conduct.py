@@ -37,10 +37,10 @@ class SharedConduct:
         key = store.hasher.key
         if store.place is None:
             return cls.private(store)
-        place = _path(store.place, key)
 
         def opened() -> Opened[ConductMemory]:
-            return _opened(place, key, mends=True)
+            assert store.place is not None  # it may be in another folder by now
+            return _opened(_path(store.place, key), key, mends=True)
 
         found = opened()
         return cls(found.mapping, found.view, opened)
@@ -70,18 +70,23 @@ class SharedConduct:
         )
         return cls(mapping, memory)
 
-    def renew(self) -> None:
+    def renew(self) -> str | None:
         """Leave memory that is damaged or gone for fresh memory: what struck is forgotten then.
+
+        Returns:
+            What was wrong with memory that was left; None where nothing was.
 
         Raises:
             StoreError: no other memory can be had now.
         """
         if self._reopen is None or self.memory.closed:
-            return
-        if (self.mapping.loss() or self.memory.damage()) is not None:
+            return None
+        damage = self.mapping.loss() or self.memory.damage()
+        if damage is not None:
             found = self._reopen()
             found.view.close()
             self.mapping.take(found.mapping)
+        return damage
 
     def close(self) -> None:
         """Let go of the memory; the file stays for the others."""

@@ -59,10 +59,11 @@ class SharedInFlight:
         def attach(memory: object) -> InFlight:
             return _flight(memory, key, floor, step_ns)
 
-        place = flight_path(store.place, key, name)
-
         def opened() -> Opened[InFlight]:
-            # Its name says all that it has to fit: what does not is damaged.
+            # Beside the store, wherever that is now. Its name says all that it has to fit: what does not is
+            # damaged.
+            assert store.place is not None
+            place = flight_path(store.place, key, name)
             return open_shared(
                 place, flight_bytes(), lambda memory, _: attach(memory).close(), attach, is_ours=True
             )
@@ -99,20 +100,25 @@ class SharedInFlight:
         )
         return opened.view
 
-    def heartbeat(self) -> None:
+    def heartbeat(self) -> str | None:
         """Say that this worker lives, and leave memory that is damaged or gone for fresh memory.
+
+        Returns:
+            What was wrong with memory that was left; None where nothing was.
 
         Raises:
             StoreError: no other memory can be had now; this worker goes on with what it has.
         """
         if self.flight.closed:
-            return
-        if self._reopen is not None and (self.mapping.loss() or self.flight.damage()) is not None:
+            return None
+        damage = None if self._reopen is None else self.mapping.loss() or self.flight.damage()
+        if self._reopen is not None and damage is not None:
             found = self._reopen()
             found.view.close()
             self.mapping.take(found.mapping)
         if not self.flight.beat(self._now_ns()):
             self._join()
+        return damage
 
     def close(self) -> None:
         """Give the lane up and let go of the memory; the file stays for the others."""

@@ -10,7 +10,7 @@ import os
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from ratelimit.clock import Clock, SystemClock, civil_s, sample_anchor_ns
 from ratelimit.core.algorithms.rule import KNOWN, Rule
@@ -91,7 +91,7 @@ class EmbeddedStore:
         key: bytes | None = None,
         clock: Clock | None = None,
         mends: bool = True,
-    ) -> EmbeddedStore:
+    ) -> Self:
         """Return the store that all workers of this host with the same `name` share.
 
         Args:

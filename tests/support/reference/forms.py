@@ -20,6 +20,11 @@ TEXT = re.compile(rb"[\x20-\x7e]*")
 CREDENTIAL = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) +([A-Za-z0-9._~+/-]+=*)")
 COOKIE_OCTETS = re.compile(rb"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
+JSON = re.compile(rb"ey[JA]|ew[o0k]|\.eJ")
+"""How the base64 of `{` and a quote, blank or line's end begins; and a session that is compressed."""
+PASETO = re.compile(rb"v(?P<version>[1-4])\.(?P<purpose>public|local)\.")
+UNIQUE = {86: 42, 128: 64, 152: 76, 176: 88}
+"""Letters of r in a signature (r, s), by the letters of both."""
 STRIPPED = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0"
 
 
@@ -28,9 +33,11 @@ def text(line: bytes) -> bytes | None:
     if len(line) > LONGEST:
         return MALFORMED
     value = line.strip(b" \t")
-    if not TEXT.fullmatch(value) or not is_signed_once(value):
+    if not TEXT.fullmatch(value):
         return MALFORMED
-    return value or None
+    before, blank, word = value.rpartition(b" ")
+    form = signed(word)
+    return MALFORMED if word and not form else (before + blank + form) or None
 
 
 def credential(line: bytes) -> bytes | None:
@@ -46,7 +53,7 @@ def credential(line: bytes) -> bytes | None:
     scheme, token = found.groups()
     if scheme.lower() == b"basic":
         return token if is_user_pass(token) else MALFORMED
-    return token if is_signed_once(token) else MALFORMED
+    return signed(token)
 
 
 def is_user_pass(token: bytes) -> bool:
@@ -68,17 +75,43 @@ def is_user_pass(token: bytes) -> bool:
     return len(decoded) <= LONGEST_DECODED and unicodedata.normalize("NFKC", written) == written
 
 
-def is_signed_once(value: bytes) -> bool:
-    """Return whether what is behind the first dot of a signed value is base64url, as encoders write it."""
-    if len(value) < 4 or not value.startswith((b"eyJ", b".eJ")):
-        return True
-    for part in value[1:].split(b".")[1:]:
-        if not BASE64URL.fullmatch(part) or len(part) % 4 == 1:
-            return False
-        decoded = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
-        if base64.urlsafe_b64encode(decoded).rstrip(b"=") != part:
-            return False
-    return True
+def is_base64url(part: bytes) -> bool:
+    """Return whether an encoder of base64url would write this."""
+    if not BASE64URL.fullmatch(part) or len(part) % 4 == 1:
+        return False
+    decoded = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+    return base64.urlsafe_b64encode(decoded).rstrip(b"=") == part
+
+
+def signed(value: bytes) -> bytes:
+    """Return a signed value as encoders write it, without what has two values in its signature."""
+    paseto = PASETO.match(value)
+    if paseto is not None:
+        return of_paseto(value[: paseto.end()], value[paseto.end() :], paseto["version"], paseto["purpose"])
+    if len(value) < 4 or not JSON.match(value):
+        return value
+    first, *parts = value[1:].split(b".")
+    if not all(map(is_base64url, parts)):
+        return MALFORMED
+    kept = UNIQUE.get(len(parts[1])) if len(parts) == 2 else None
+    if kept is None:
+        return value
+    return b".".join([value[:1] + first, parts[0], parts[1][:kept]])
+
+
+def of_paseto(header: bytes, rest: bytes, version: bytes, purpose: bytes) -> bytes:
+    payload, has_footer, footer = rest.partition(b".")
+    if not payload or not is_base64url(payload):
+        return MALFORMED
+    if has_footer and (not footer or not is_base64url(footer)):
+        return MALFORMED
+    if purpose == b"local" or version == b"1":
+        return header + rest
+    half = 48 if version == b"3" else 32
+    decoded = len(base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
+    if decoded < 2 * half:
+        return MALFORMED
+    return header + payload[: (decoded - half) * 8 // 6]
 
 
 def cookie(lines: list[bytes], name: bytes) -> bytes | None:
@@ -105,9 +138,11 @@ def cookie_value(value: bytes) -> bytes | None:
         value = value[1:-1]
     if not value:
         return None
-    if not COOKIE_OCTETS.fullmatch(value) or not is_signed_once(value):
+    if not COOKIE_OCTETS.fullmatch(value):
         return MALFORMED
-    decoded = unquote_to_bytes(value)
+    decoded = signed(unquote_to_bytes(value))
+    if decoded != value and decoded == MALFORMED:
+        return MALFORMED
     if decoded != value and decoded[:1] == decoded[-1:] == b'"':
         return MALFORMED
     try:

@@ -84,13 +84,19 @@ cdef inline Py_ssize_t trim(const uint8_t **at, Py_ssize_t size) noexcept nogil:
 
 cdef Py_ssize_t text_form(const uint8_t *at, Py_ssize_t size, const uint8_t **form) noexcept nogil:
     """Point to a header's value; return its length, 0 for an empty one, MALFORMED for what is not plain text."""
+    cdef Py_ssize_t word
     if size > LONGEST_FORM:
         return MALFORMED
     form[0] = at
     size = trim(form, size)
-    if not is_all(form[0], size, VISIBLE) or not is_signed_once(form[0], size):
+    if not is_all(form[0], size, VISIBLE):
         return MALFORMED
-    return size
+    # Behind a scheme, too: a credential may be read as text.
+    for word in range(size, 0, -1):
+        if form[0][word - 1] == c" ":
+            size = signed_form(form[0] + word, size - word)
+            return size + word if size >= 0 else MALFORMED
+    return signed_form(form[0], size)
 
 
 cdef Py_ssize_t credential_form(const uint8_t *at, Py_ssize_t size, const uint8_t **form) except FAULT:
@@ -123,7 +129,7 @@ cdef Py_ssize_t credential_form(const uint8_t *at, Py_ssize_t size, const uint8_
         return MALFORMED
     if scheme == 5 and is_basic(at):
         return size if is_user_pass(form[0], size) else MALFORMED
-    return size if is_signed_once(form[0], size) else MALFORMED
+    return signed_form(form[0], size)
 
 
 cdef inline bint is_basic(const uint8_t *at) noexcept nogil:
@@ -183,22 +189,89 @@ cdef bint is_composed(bytes written):
     return is_normalized("NFKC", text)
 
 
-cdef bint is_signed_once(const uint8_t *at, Py_ssize_t size) noexcept nogil:
-    """Return False for a signed value (a JWT, a session of itsdangerous) with a signature that is not as it was written.
+cdef Py_ssize_t signed_form(const uint8_t *at, Py_ssize_t size) noexcept nogil:
+    """Return how much of a value tells it from others; MALFORMED for a signed one with a second spelling.
 
     Libraries decode signatures leniently, and ignore junk, padding and the bits that are left over in
-    the last letter. So one token has thousands of spellings. What is signed has one.
+    the last letter. So one token has thousands of spellings. What is signed has one: base64url.
+
+    An elliptic curve's signature is a pair, (r, s), and verifiers take n - s for s as well (of Ed25519 some take
+    s + n). So s is left out. What stays, r, cannot be guessed either, and no two tokens of one text
+    have the same r. Where a signature of that length is no pair (HS512), half of it still tells as much.
     """
-    cdef Py_ssize_t i, begin
-    if size < 4 or memcmp(at, b"eyJ", 3) and memcmp(at, b".eJ", 3):
-        return True
+    cdef Py_ssize_t i, begin, part = 0, kept
+    if is_paseto(at, size):
+        return paseto_form(at, size)
+    if not begins_as_json(at, size):
+        return size
     begin = size
     for i in range(1, size):
         if at[i] == c".":
             if i > begin and not is_base64url(at + begin, i - begin):
-                return False
+                return MALFORMED
             begin = i + 1
-    return begin >= size or is_base64url(at + begin, size - begin)
+            part += 1
+    if begin < size and not is_base64url(at + begin, size - begin):
+        return MALFORMED
+    if part != 2:
+        return size  # encrypted, and so not to be changed; or no token
+    kept = unique_part(size - begin)
+    return begin + kept if kept else size
+
+
+cdef inline bint begins_as_json(const uint8_t *at, Py_ssize_t size) noexcept nogil:
+    """Return whether this is base64 of a `{` and what may follow it in JSON; or a session that is compressed."""
+    if size < 4:
+        return False
+    if at[0] == c".":
+        return at[1] == c"e" and at[2] == c"J"
+    if at[0] != c"e":
+        return False
+    if at[1] == c"y":
+        return at[2] == c"J" or at[2] == c"A"
+    return at[1] == c"w" and (at[2] == c"o" or at[2] == c"0" or at[2] == c"k")
+
+
+cdef inline Py_ssize_t unique_part(Py_ssize_t size) noexcept nogil:
+    """Return how many letters of a signature's base64url are of r alone; 0 where it is no pair."""
+    if size == 86:      # ES256, ES256K, Ed25519: 64 bytes; the letter between r and s has bits of both
+        return 42
+    if size == 128:     # ES384: 96 bytes
+        return 64
+    if size == 152:     # Ed448: 114 bytes
+        return 76
+    if size == 176:     # ES512: 132 bytes
+        return 88
+    return 0
+
+
+cdef inline bint is_paseto(const uint8_t *at, Py_ssize_t size) noexcept nogil:
+    """Return whether this begins as `v4.public.` or `v4.local.` does, of any version."""
+    if size < 9 or at[0] != c"v" or not c"1" <= at[1] <= c"4" or at[2] != c".":
+        return False
+    return memcmp(at + 3, b"local.", 6) == 0 or size > 9 and memcmp(at + 3, b"public.", 7) == 0
+
+
+cdef Py_ssize_t paseto_form(const uint8_t *at, Py_ssize_t size) noexcept nogil:
+    """Return what `signed_form` does of a PASETO: payload and signature are one part, and a footer may follow.
+
+    What is signed is what was decoded. So each part is held to its one spelling.
+    """
+    cdef Py_ssize_t begin = 10 if at[3] == c"p" else 9, end, second
+    end = begin
+    while end < size and at[end] != c".":
+        end += 1
+    if end == begin or not is_base64url(at + begin, end - begin):
+        return MALFORMED
+    if end < size and (end + 1 == size or not is_base64url(at + end + 1, size - end - 1)):
+        return MALFORMED
+    if at[3] != c"p" or at[1] == c"1":
+        return size  # encrypted, or signed by RSA
+    second = 48 if at[1] == c"3" else 32
+    if (end - begin) * 3 // 4 < 2 * second:
+        return MALFORMED
+    # Without s, and the footer behind it, which is signed.
+    return begin + ((end - begin) * 3 // 4 - second) * 4 // 3
 
 
 cdef inline bint is_base64url(const uint8_t *at, Py_ssize_t size) noexcept nogil:
@@ -314,11 +387,16 @@ cdef object cookie_form(const uint8_t *at, Py_ssize_t size):
         size -= 2
     if size == 0:
         return None
-    if not is_all(at, size, OCTET) or not is_signed_once(at, size):
+    if not is_all(at, size, OCTET):
         return MALFORMED_VALUE
     if memchr(at, c"%", size) == NULL:
-        return PyBytes_FromStringAndSize(<const char *>at, size)
+        size = signed_form(at, size)
+        return MALFORMED_VALUE if size < 0 else PyBytes_FromStringAndSize(<const char *>at, size)
     decoded = unescaped(at, size)
+    size = signed_form(<const uint8_t *>PyBytes_AS_STRING(decoded), PyBytes_GET_SIZE(decoded))
+    if size < 0:
+        return MALFORMED_VALUE
+    decoded = decoded[:size]
     # Some frameworks take the quotes for a part of the value: these would be two spellings again.
     if decoded[0] == c'"' == decoded[-1]:
         return MALFORMED_VALUE

@@ -21,7 +21,7 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport Pair, cas, fetch_add, load, store
-from ratelimit.core.sharing.board cimport Board
+from ratelimit.core.sharing.board cimport Board, MOST_PROBES, NOWHERE, PLACE, PLACE_BITS, home_of, scale
 from ratelimit.core.clusters.evidence cimport Evidence, find_principal, principal_at
 from ratelimit.core.clusters.judge cimport NOBODY as UNSEEN, Judge
 from ratelimit.core.sharing.pairs cimport NOBODY, PAIR, got, marked, put, tag_of, verdict_in
@@ -33,28 +33,10 @@ from ratelimit.core.clusters.vouching cimport BY_NEW, BY_OLD, ESTABLISHED
 cdef extern from "ratelimit/core/threads/handover.h":
     pass
 
-cdef extern from *:
-    """
-    /* Spreads keys over any number of slots: the high word of a product. */
-    static inline uint64_t kin_scale(uint64_t key, uint64_t slots)
-    {
-        return (uint64_t)(((unsigned __int128)key * slots) >> 64);
-    }
-    """
-    uint64_t scale "kin_scale"(uint64_t key, uint64_t slots) noexcept nogil
-
 cdef enum:
-    MOST_PROBES = 256       # at four fifths full hardly one entry in a million lies so far from home
-    PLACE_BITS = 16         # of an entry: verdict, and place + 1 of its identity
     ONLY_LIKELY = 0x8000    # the verdict; without it: certain
-    PLACE = 0x7FFF
-    NOWHERE = 0x7FFF        # or this, for no cluster; 0 in an empty slot alone
 
 PAIR_BYTES = PAIR
-
-
-cdef inline uint64_t home_of(uint64_t key, uint64_t slots) noexcept nogil:
-    return scale(key << PLACE_BITS, slots)
 
 
 cdef int whole(bytes pairs) except -1:

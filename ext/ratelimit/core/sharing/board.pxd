@@ -16,6 +16,22 @@ cdef enum:
     NUMBERS = 32            # gauges; their writer says what they mean
     MOST_ROOMS = 0x7FFE     # an entry has fifteen bits for which identity it is
 
+    # An entry is 48 bits of a principal's key, its verdict, and the place of its cluster's identity.
+    MOST_PROBES = 256       # at four fifths full hardly one entry in a million lies so far from home
+    PLACE_BITS = 16         # of an entry: verdict, and place + 1 of its identity
+    PLACE = 0x7FFF
+    NOWHERE = 0x7FFF        # or this, for no cluster; 0 in an empty slot alone
+
+cdef extern from *:
+    """
+    /* Spreads keys over any number of slots: the high word of a product. */
+    static inline uint64_t kin_scale(uint64_t key, uint64_t slots)
+    {
+        return (uint64_t)(((unsigned __int128)key * slots) >> 64);
+    }
+    """
+    uint64_t scale "kin_scale"(uint64_t key, uint64_t slots) noexcept nogil
+
 cdef struct BoardHeader:
     uint64_t magic
     uint64_t version
@@ -53,6 +69,11 @@ cdef struct Cell:
     uint64_t check           # of all words above and the ticket
 
 
+cdef inline uint64_t home_of(uint64_t key, uint64_t slots) noexcept nogil:
+    """Return where an entry is looked for first."""
+    return scale(key << PLACE_BITS, slots)
+
+
 cdef inline uint64_t half_bytes(uint64_t slots, uint64_t rooms) noexcept nogil:
     return 8 * (slots + rooms)
 
@@ -70,8 +91,11 @@ cdef class Board:
     cdef uint64_t rooms
     cdef uint64_t fingerprint[2]
     cdef uint8_t boot[64]
+    cdef uint64_t looked_at         # the entry that the next look begins with
     cdef readonly bint open
 
     cdef int check_open(self) except -1
     cdef str wrong(self)
+    cdef bint has_odd_cells(self, uint64_t head) noexcept nogil
+    cdef bint has_odd_entries(self) noexcept nogil
     cdef int attach(self, uint64_t cells, uint64_t slots, uint64_t rooms, bytes boot_id, bytes fingerprint) except -1

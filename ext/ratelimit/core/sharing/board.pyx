@@ -18,6 +18,8 @@ from ratelimit.errors import StoreError
 cdef uint64_t MAGIC = 0x4452414F424E494B  # "KINBOARD", little-endian
 cdef uint64_t NO_IDENTITY = 0xFFFFFFFFFFFFFFFF
 cdef uint64_t MOST_ENTRIES = 1 << 28      # of either part; sizes stay far from overflow
+cdef uint64_t MOST_LOOKED_AT = 1 << 20    # entries in one look for damage: a millisecond or two
+cdef uint64_t FEW = 4
 
 BOARD_VERSION = BOARD_LAYOUT
 SIGHTING_BYTES = sizeof(Cell)
@@ -157,7 +159,42 @@ cdef class Board:
         # A tail that lags by one cell is what a consumer leaves that was killed.
         if head - tail > self.cells_count + 1 or <int64_t>(first - tail) < 0 or <int64_t>(last - head) > 0:
             return "its ring's places are not in order"
+        if self.has_odd_cells(head):
+            return "its ring was overwritten"
+        if self.has_odd_entries():
+            return "its assignments were overwritten"
         return None
+
+    cdef bint has_odd_cells(self, uint64_t head) noexcept nogil:
+        """Return whether a cell is at no turn that it could be at: its sequence names the cell, and is near the head."""
+        cdef uint64_t i, sequence, mask = self.cells_count - 1
+        cdef int64_t ahead, most = 2 * <int64_t>self.cells_count  # others move the head meanwhile
+        for i in range(self.cells_count):
+            sequence = load(&self.cells[i].sequence)
+            ahead = <int64_t>(sequence - head)
+            if (sequence - i) & mask > 1 or ahead > most or ahead < -most:
+                return True
+        return False
+
+    cdef bint has_odd_entries(self) noexcept nogil:
+        """Return whether entries in force lie where no look-up finds them, or name identities that there are not."""
+        cdef uint64_t generation = load(&self.header.generation), entry, place, at, odd = 0, _look
+        cdef const uint64_t *entries = self.halves[generation & 1]
+        cdef const uint64_t *identities = self.identities[generation & 1]
+        for _look in range(min(self.slots, MOST_LOOKED_AT)):
+            at = self.looked_at
+            self.looked_at = at + 1 if at + 1 < self.slots else 0
+            entry = load(entries + at)
+            if entry == 0:
+                continue
+            place = entry & PLACE
+            if place == 0 or (at + self.slots - home_of(entry >> PLACE_BITS, self.slots)) % self.slots >= MOST_PROBES:
+                odd += 1
+            elif place != NOWHERE and (place > self.rooms or load(identities + place - 1) == NO_IDENTITY):
+                odd += 1
+        # A half that was refilled meanwhile is not the one that was looked at. And a writer that slept until
+        # it was replaced may leave an entry.
+        return odd > FEW and load(&self.header.generation) == generation
 
     def damage(self):
         self.check_open()

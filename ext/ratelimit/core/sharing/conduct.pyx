@@ -80,12 +80,22 @@ cdef class ConductMemory:
 
     cdef str wrong(self):
         cdef ConductHeader *header = self.header
+        cdef uint64_t i, key
         if (
             load(&header.magic) != MAGIC or header.version != CONDUCT_LAYOUT
             or header.total_bytes != <uint64_t>self.buffer.len
             or memcmp(header.fingerprint, self.fingerprint, 16) or memcmp(header.boot, self.boot, 64)
         ):
             return "its header was overwritten"
+        # A key is put into its own bucket alone.
+        for i in range(BUCKETS * BUCKET_SIZE):
+            key = load(&self.records[i].key)
+            if key and place_of(key, BUCKETS) != i - i % BUCKET_SIZE:
+                return "its records were overwritten"
+        for i in range(RAMP_BUCKETS * BUCKET_SIZE):
+            key = load(&self.ramps[i].key)
+            if key and place_of(key, RAMP_BUCKETS) != i - i % BUCKET_SIZE:
+                return "its ramps were overwritten"
         return None
 
     def damage(self):

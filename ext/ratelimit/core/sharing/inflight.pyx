@@ -106,9 +106,15 @@ cdef class InFlight:
 
     cdef str wrong(self):
         """Return what is wrong with the words that can be told to be wrong; None where nothing is."""
-        if is_of(self.header, <uint64_t>self.buffer.len, self.fingerprint, self.boot):
-            return None
-        return "its header was overwritten"
+        cdef int i
+        if not is_of(self.header, <uint64_t>self.buffer.len, self.fingerprint, self.boot):
+            return "its header was overwritten"
+        if load(&self.header.most_lanes) > LANES:
+            return "it has more lanes than there are"
+        for i in range(LANES):
+            if load(&self.lanes[i].most_places) > PLACES:
+                return "a lane has more places than there are"
+        return None
 
     def damage(self):
         self.check_open()
