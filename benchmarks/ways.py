@@ -13,7 +13,7 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -196,7 +196,7 @@ class Way:
         path.write_text(text)
         return str(path)
 
-    def _make(self, name: str, limited: bool) -> Callable[[int], Awaitable[float]]:
+    def _make(self, name: str, limited: bool) -> Callable[[int], Coroutine[Any, Any, float]]:
         if name in POLICIES:
             return self._requests(bare, POLICIES[name], limited)
         if name == "LLM policy, JSON":
@@ -211,13 +211,15 @@ class Way:
             return self._starlette(limited)
         return self._decides(name, limited)
 
-    def _requests(self, app: ASGIApp, policy: str, limited: bool) -> Callable[[int], Awaitable[float]]:
+    def _requests(
+        self, app: ASGIApp, policy: str, limited: bool
+    ) -> Callable[[int], Coroutine[Any, Any, float]]:
         wrapped: ASGIApp = RateLimitMiddleware(app, policy=self._policy(policy)) if limited else app
         return self._asgi(wrapped, scope_of())
 
     def _asgi(
         self, app: ASGIApp, scope: dict[str, Any], receive: Receive = receive, per: int = 1
-    ) -> Callable[[int], Awaitable[float]]:
+    ) -> Callable[[int], Coroutine[Any, Any, float]]:
         async def turn(count: int) -> float:
             count = max(1, count // per)
             scopes = []
@@ -232,7 +234,7 @@ class Way:
 
         return turn
 
-    def _sockets(self, limited: bool, messages: int) -> Callable[[int], Awaitable[float]]:
+    def _sockets(self, limited: bool, messages: int) -> Callable[[int], Coroutine[Any, Any, float]]:
         policy = HEAD + LIMIT.replace('match = "POST /v1/*"', 'match = "/v1/*"\non = "connect"')
         policy += LIMIT.replace('"requests"', '"messages"').replace(
             'match = "POST /v1/*"', 'match = "/v1/*"\non = "message"'
@@ -253,7 +255,7 @@ class Way:
 
         return self._asgi(app, scope, receive, max(1, messages))
 
-    def _fastapi(self, limited: bool) -> Callable[[int], Awaitable[float]]:
+    def _fastapi(self, limited: bool) -> Callable[[int], Coroutine[Any, Any, float]]:
         from fastapi import Depends, FastAPI
 
         from ratelimit.integrations.fastapi import limit
@@ -268,7 +270,7 @@ class Way:
 
         return self._asgi(app, scope_of())
 
-    def _starlette(self, limited: bool) -> Callable[[int], Awaitable[float]]:
+    def _starlette(self, limited: bool) -> Callable[[int], Coroutine[Any, Any, float]]:
         from starlette.applications import Starlette
         from starlette.requests import Request
         from starlette.responses import PlainTextResponse
@@ -284,7 +286,7 @@ class Way:
         app.add_middleware(RateLimitMiddleware, policy=self._policy(HEAD))
         return self._asgi(app, scope_of())
 
-    def _decides(self, name: str, limited: bool) -> Callable[[int], Awaitable[float]]:
+    def _decides(self, name: str, limited: bool) -> Callable[[int], Coroutine[Any, Any, float]]:
         policy = STATE if "state" in name else HEAD
         limiter = self._stack.enter_context(_closing(Limiter(self._policy(policy + LIMIT))))
         call: dict[str, Any] = {"method": "POST", "path": "/v1/chat/completions", "client": "192.0.2.1"}

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 from ratelimit.clock import Clock
-from ratelimit.core.decision.engine import Outcome
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.core.memory.table import Table
 from ratelimit.core.request.identities import IdentityReader
@@ -18,6 +17,7 @@ from ratelimit.deciding.tier import TierPick
 from ratelimit.decision import Reason, Verdict
 from ratelimit.identity.extract import Extractor
 from ratelimit.identity.fact import Context
+from ratelimit.stores.contract import Outcome
 
 REFUSED: int
 """What stands for an identity that the policy insists on and a request lacks."""

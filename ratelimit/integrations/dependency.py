@@ -8,8 +8,9 @@ from dataclasses import replace
 from starlette.types import Scope
 
 from ratelimit.algorithms import OF_UNITS
-from ratelimit.asgi.arrival import identify, peer_host
+from ratelimit.asgi.arrival import identify
 from ratelimit.asgi.exchange import Exchange
+from ratelimit.asgi.peer import peer_host
 from ratelimit.asgi.refusal import ended_exchange
 from ratelimit.asgi.share import Ended
 from ratelimit.deciding.bound_policy import BoundPolicy

@@ -271,7 +271,7 @@ def most_let_through(night: Night, seconds: float) -> float:
     share = grants / 2 + 1
     if night.hosts_away == HOSTS:
         return HOSTS * share
-    # On a busy machine, single answers come too late at the other hosts, too. They decide by their share then.
+    # On a busy machine, single answers come too late at other hosts, too. They decide by their share then.
     assert night.outage is not None
     late = sum(min(share, night.outage[f"by share of {host}"]) for host in range(HOSTS - night.hosts_away))
     return grants + night.hosts_away * share + late
