@@ -7,7 +7,9 @@ needs.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
+from typing import TypeVar
 
 from starlette.types import Scope
 
@@ -20,11 +22,13 @@ from ratelimit.asgi.metering.request import MeteredRequest
 from ratelimit.asgi.mount import Mount
 from ratelimit.asgi.refusal import ended_exchange
 from ratelimit.asgi.room import Arrival, decide_with_room
-from ratelimit.asgi.share import Ended
+from ratelimit.asgi.share import Ended, Share, until_decided
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.decider import Decided, actor_in
 from ratelimit.decision import Decision, Reason
 from ratelimit.http.fields import HeaderWriter
+
+E = TypeVar("E", bound="Exchange | None")
 
 
 class Deciding:
@@ -97,6 +101,15 @@ class Deciding:
         else:
             decided = await self._runtime.aearly(bound, early, identities, now_ns, least)
         return None if decided is None else self._exchange(scope, bound, decided, identities, now_ns, outer)
+
+    async def unless_ended(
+        self, share: Share, deciding: Awaitable[E], scope: Scope, outer: Exchange | None
+    ) -> E | Exchange:
+        """Return what is decided of a request with a share, or the exchange of one that lost it."""
+        try:
+            return await until_decided(share, deciding)
+        except Ended as ended:
+            return self.ended(scope, ended.reason, outer)
 
     def ended(self, scope: Scope, reason: Reason, outer: Exchange | None) -> Exchange:
         """Return the exchange of a request that ended before it was decided."""

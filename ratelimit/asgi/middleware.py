@@ -26,9 +26,8 @@ from ratelimit.asgi.gate import Gate
 from ratelimit.asgi.hangup import WatchedVisit, visit_of
 from ratelimit.asgi.metering.request import MeteredRequest
 from ratelimit.asgi.mount import Mount, is_served, mount_limiter, mount_policy, refuse_settings
-from ratelimit.asgi.refusal import refuse, refuse_http
+from ratelimit.asgi.refusal import closing, refuse, refuse_http
 from ratelimit.asgi.routes.coverage import check_routes
-from ratelimit.asgi.share import Ended, until_decided
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy
@@ -204,10 +203,11 @@ class RateLimitMiddleware:
                 await self._metered(metered, scope, send, bound, identities, outer, visit)
                 return
             deciding = self._deciding.decided(scope, bound, matched, identities, now_ns, outer, visit=visit)
-            try:
-                exchange = await (deciding if visit is None else until_decided(visit.share, deciding))
-            except Ended as ended:
-                exchange = self._deciding.ended(scope, ended.reason, outer)
+            if visit is None:
+                exchange = await deciding
+            else:
+                exchange = await self._deciding.unless_ended(visit.share, deciding, scope, outer)
+                send = closing(visit.share, scope, send)
             if visit is None or not visit.is_over(exchange, self._now_ns()):
                 await self._answer(scope, receive, Sending(exchange, send).send, exchange, visit)
         finally:
@@ -227,11 +227,12 @@ class RateLimitMiddleware:
         """Decide a request by what it declares, and settle it by what its answer says."""
         deciding = self._deciding.decided_metered(metered, scope, bound, identities, outer, visit)
         try:
-            try:
-                share = metered.share
-                exchange = await (deciding if share is None else until_decided(share, deciding))
-            except Ended as ended:
-                exchange = self._deciding.ended(scope, ended.reason, outer)
+            share = metered.share
+            if share is None:
+                exchange = await deciding
+            else:
+                exchange = await self._deciding.unless_ended(share, deciding, scope, outer)
+                send = closing(share, scope, send)
             if exchange is None:
                 return
             sending = Sending(exchange, send).send
@@ -320,10 +321,10 @@ class RateLimitMiddleware:
             costs = None if metered is None else metered.costs()
         try:
             deciding = self._deciding.decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
-            try:
-                exchange = await (deciding if visit is None else until_decided(visit.share, deciding))
-            except Ended as ended:
-                exchange = self._deciding.ended(scope, ended.reason, outer)
+            if visit is None:
+                exchange = await deciding
+            else:
+                exchange = await self._deciding.unless_ended(visit.share, deciding, scope, outer)
             if visit is not None and visit.is_over(exchange, self._now_ns()):
                 return
             sending = Sending(exchange, send).send

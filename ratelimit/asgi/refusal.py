@@ -8,6 +8,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ratelimit.asgi.door import Door, Responder
 from ratelimit.asgi.exchange import Exchange
+from ratelimit.asgi.share import Share
 from ratelimit.decision import Decision, Reason
 from ratelimit.http.fields import HeaderWriter, Pair
 
@@ -79,6 +80,16 @@ async def refuse_handshake(
     headers = exchange.announced(fields)
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})
+
+
+def closing(share: Share, scope: Scope, send: Send) -> Send:
+    """Return a `send` after which the server closes the connection, if the request lost its share.
+
+    The rest of the body would come all the same. HTTP/2 has no such field, and ends the stream alone.
+    """
+    if share.reason is None or not scope.get("http_version", "1.1").startswith("1"):
+        return send
+    return _Adding(send, ((b"connection", b"close"),))
 
 
 class _Adding:

@@ -3,8 +3,8 @@
 Theory of operation. A caller may be above a limit that the head of its request decides. Each of its requests
 would otherwise cost a look-up in a database, or the memory of a body, before it is refused. So such limits
 are looked at first, by the same counters. If one of them refuses, it is decided so, counted and answered as
-by any limit. If none does, nothing was charged: the decision that follows asks all limits and charges all
-or none.
+by any limit. If none does, nothing was charged: the decision that follows asks all limits and charges all or
+none.
 
 A limit can be asked early if its refusal is the last word and if later knowledge cannot make it another one.
 So limits in shadow, and those that let a request wait, degrade or challenge it, take no part. Neither do

@@ -76,6 +76,7 @@ async def test_stalled_uploads_of_one_caller_are_that_caller_s_own_matter() -> N
     assert [one.answer.status for one in lost] == [503] * len(lost)
     assert 10 <= len(lost) <= 20, "only what is beyond the bound"
     assert lost[0].answer.headers["retry-after"] == "1"
+    assert lost[0].answer.headers["connection"] == "close", "else the rest of the body comes all the same"
     assert mounted.middleware._mount.metering.held.size <= body.MOST_HELD
     await asyncio.gather(*(one.end() for one in stalled))
     assert mounted.middleware._mount.metering.held.size == 0

@@ -1,4 +1,4 @@
-"""Limits that the head of a request decides, kept by a server: one more question where it spares one."""
+"""Limits that a head decides, kept by a server: one question more where it spares a look-up."""
 
 from __future__ import annotations
 
