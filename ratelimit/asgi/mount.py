@@ -13,7 +13,7 @@ import os
 from collections.abc import Hashable, Mapping
 from weakref import WeakValueDictionary
 
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ratelimit.asgi.metering.request import Metering
 from ratelimit.asgi.resolving import Resolving
@@ -21,7 +21,7 @@ from ratelimit.asgi.routes.survey import Survey, survey
 from ratelimit.clock import Clock, ManualClock
 from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.step_up import Challenge
-from ratelimit.errors import UsageError
+from ratelimit.errors import UsageError, fault_of
 from ratelimit.events import Observer
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
@@ -139,3 +139,11 @@ def is_served() -> bool:
     except RuntimeError:
         return is_server()
     return True
+
+
+async def is_told(error: Exception, receive: Receive, send: Send) -> bool:
+    """Fail a startup; return whether its message says all. Raised as well, the error is a traceback."""
+    fault = fault_of(error, "the policy")
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": fault.brief})
+    return fault is error and is_server()

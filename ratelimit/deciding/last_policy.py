@@ -72,23 +72,25 @@ def last_in_force(path: str) -> LastPolicy | None:
         if text is None:
             return None
         return LastPolicy(Policy.from_toml(text.decode(), path, path=path), place.stat().st_mtime)
-    except (OSError, StoreError, UnicodeDecodeError, PolicyError):
-        return None  # of another release, or gone meanwhile
+    except (OSError, ValueError, StoreError, PolicyError):
+        return None  # of another release, gone meanwhile, or of a name that no file can have
 
 
 def load_or_last(
-    path: str | os.PathLike[str], resolvers: Mapping[str, Resolver]
+    path: Policy | str | os.PathLike[str], resolvers: Mapping[str, Resolver]
 ) -> tuple[Policy, RateLimitError | None]:
     """Return a file's policy; where that cannot be used, the one that other workers here go on by, and why.
 
     Args:
-        path: the file.
+        path: the file, or a policy that was loaded already.
         resolvers: those that the application gave.
 
     Raises:
         PolicyError: the file cannot be used, and no worker of this host goes by an earlier one.
         UsageError: a resolver that the file names was not given; likewise.
     """
+    if isinstance(path, Policy):
+        return path, None
     try:
         loaded = Policy.load(path)
         find_resolvers(loaded.compiled.identities, resolvers)

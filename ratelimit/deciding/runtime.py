@@ -45,7 +45,6 @@ from ratelimit.deciding.steps import Steps, Visit
 from ratelimit.deciding.switch import is_enabled
 from ratelimit.deciding.unsettled import Unsettled
 from ratelimit.decision import Reason
-from ratelimit.errors import StoreError
 from ratelimit.events import MistakesLog, Observer
 from ratelimit.identity.fact import live_context
 from ratelimit.policy import Policy
@@ -225,19 +224,8 @@ class Runtime:
 
     def _renew_companions(self) -> bool:
         """Leave what lies beside the store and is damaged or gone; return whether anything was."""
-        damages: list[str | None] = []
-        for load in self._loads.values():
-            try:
-                damages.append(load.shared.heartbeat())
-            except StoreError:
-                self.diagnose("memory-unusable")
-        if self._conduct is not None:
-            try:
-                damages.append(self._conduct.renew())
-            except StoreError:
-                self.diagnose("memory-unusable")
-        self._diagnosing.say_damage(*damages)
-        return any(damage is not None for damage in damages)
+        looks = [load.shared.heartbeat for load in self._loads.values()]
+        return self._diagnosing.renew([*looks, *(() if self._conduct is None else (self._conduct.renew,))])
 
     @property
     def loads(self) -> Mapping[str, LoadLimit]:
@@ -458,23 +446,17 @@ class Runtime:
         workers that ask meet in the same fresh memory. Said as `memory-damaged`, each time.
         """
         with self._lock:
-            damages: list[str | None] = []
-            place = self.store.place
-            try:
-                damages.append(self.store.renew())
-                if damages[0] is not None:
-                    # Plans that were made since know the damaged memory's places. And the worker that made
-                    # the fresh one may have known another hash key.
-                    self._rebind(is_elsewhere=self.store.place != place)
-            except StoreError:
-                self.diagnose("memory-unusable")
-            try:
-                # Whatever became of the store: each file is looked at.
-                damages.append(None if self.clustering is None else self.clustering.renew())
-            except StoreError:
-                self.diagnose("memory-unusable")
-        self._diagnosing.say_damage(*damages)
-        return self._renew_companions() or any(damage is not None for damage in damages)
+            looks = (self._renew_store, lambda: None if self.clustering is None else self.clustering.renew())
+            is_renewed = self._diagnosing.renew(looks)
+        return self._renew_companions() or is_renewed
+
+    def _renew_store(self) -> str | None:
+        place, damage = self.store.place, self.store.renew()
+        if damage is not None:
+            # Plans that were made since know the damaged memory's places. And the worker that made
+            # the fresh one may have known another hash key.
+            self._rebind(is_elsewhere=self.store.place != place)
+        return damage
 
     def _rebind(self, *, is_elsewhere: bool = False) -> None:
         now_ns, before = self.now_ns(), self.clustering

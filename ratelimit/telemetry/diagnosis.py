@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from collections.abc import Callable
+=======
+from collections.abc import Callable, Sequence
+>>>>>>> memory
 from typing import Protocol
 
 from ratelimit.environment.diagnoses import DIAGNOSES
@@ -69,6 +73,21 @@ class Diagnosing:
         for damage in damages:
             if damage is not None:
                 self._tell("memory-damaged", f"({damage})")
+
+    def renew(self, looks: Sequence[Callable[[], str | None]]) -> bool:
+        """Look at memory and leave what is damaged; return whether anything was, and say what.
+
+        Args:
+            looks: one for each file. All are looked at, whatever becomes of the others.
+        """
+        damages: list[str | None] = []
+        for look in looks:
+            try:
+                damages.append(look())
+            except StoreError:
+                self.diagnose("memory-unusable")
+        self.say_damage(*damages)
+        return any(damage is not None for damage in damages)
 
     def _tell(self, code: str, about: str) -> None:
         self._limiter.counters.diagnosed(code)

@@ -5,9 +5,10 @@ A form is part of what was written, never a copy: a run of bytes inside the head
 
 from libc.stdint cimport uint8_t
 
+from ratelimit.core.request.signed cimport MALFORMED
+
 cdef enum:
     LONGEST_FORM = 4096     # of a longer value nothing is looked at
-    MALFORMED = -1          # in place of a length
     FAULT = -2              # in place of a length: an exception is set
 
 cdef enum Form:

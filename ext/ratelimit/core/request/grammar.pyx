@@ -9,7 +9,9 @@ In one file, since every form of a value is read by the same table of bytes.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr
+
+from ratelimit.core.request.signed cimport MALFORMED, NO_SEXTET, signed_form
 
 import re
 from unicodedata import is_normalized, normalize
@@ -27,9 +29,7 @@ cdef enum:
     TOKEN = 2       # RFC 9110, 5.6.2: names of schemes
     TOKEN68 = 4     # RFC 9110, 11.2, and b64token of RFC 6750, 2.1; without the `=` at its end
     OCTET = 8       # RFC 6265, 4.1.1: cookie-octet
-    URL64 = 16      # RFC 4648, 5: base64url
     BLANK = 32      # what `str.strip` takes off a header that was decoded as Latin-1
-    NO_SEXTET = 64
     LONGEST_DECODED = 512   # bytes of what is read as a number, or normalised: that takes more than a pass
 
 cdef uint8_t KINDS[256]
@@ -48,8 +48,6 @@ cdef int fill_tables() except -1:
                 KINDS[byte] |= TOKEN
             if byte in letters + b"-._~+/":
                 KINDS[byte] |= TOKEN68
-            if byte in letters + b"-_":
-                KINDS[byte] |= URL64
             if byte not in b' ",;\\':
                 KINDS[byte] |= OCTET
         if <object>byte in blanks:
@@ -94,9 +92,9 @@ cdef Py_ssize_t text_form(const uint8_t *at, Py_ssize_t size, const uint8_t **fo
     # Behind a scheme, too: a credential may be read as text.
     for word in range(size, 0, -1):
         if form[0][word - 1] == c" ":
-            size = signed_form(form[0] + word, size - word)
+            size = signed_form(form[0] + word, size - word, SEXTETS_URL)
             return size + word if size >= 0 else MALFORMED
-    return signed_form(form[0], size)
+    return signed_form(form[0], size, SEXTETS_URL)
 
 
 cdef Py_ssize_t credential_form(const uint8_t *at, Py_ssize_t size, const uint8_t **form) except FAULT:
@@ -129,7 +127,7 @@ cdef Py_ssize_t credential_form(const uint8_t *at, Py_ssize_t size, const uint8_
         return MALFORMED
     if scheme == 5 and is_basic(at):
         return size if is_user_pass(form[0], size) else MALFORMED
-    return signed_form(form[0], size)
+    return signed_form(form[0], size, SEXTETS_URL)
 
 
 cdef inline bint is_basic(const uint8_t *at) noexcept nogil:
@@ -187,99 +185,6 @@ cdef bint is_composed(bytes written):
     except UnicodeDecodeError:
         return False
     return is_normalized("NFKC", text)
-
-
-cdef Py_ssize_t signed_form(const uint8_t *at, Py_ssize_t size) noexcept nogil:
-    """Return how much of a value tells it from others; MALFORMED for a signed one with a second spelling.
-
-    Libraries decode signatures leniently, and ignore junk, padding and the bits that are left over in
-    the last letter. So one token has thousands of spellings. What is signed has one: base64url.
-
-    An elliptic curve's signature is a pair, (r, s), and verifiers take n - s for s as well (of Ed25519 some take
-    s + n). So s is left out. What stays, r, cannot be guessed either, and no two tokens of one text
-    have the same r. Where a signature of that length is no pair (HS512), half of it still tells as much.
-    """
-    cdef Py_ssize_t i, begin, part = 0, kept
-    if is_paseto(at, size):
-        return paseto_form(at, size)
-    if not begins_as_json(at, size):
-        return size
-    begin = size
-    for i in range(1, size):
-        if at[i] == c".":
-            if i > begin and not is_base64url(at + begin, i - begin):
-                return MALFORMED
-            begin = i + 1
-            part += 1
-    if begin < size and not is_base64url(at + begin, size - begin):
-        return MALFORMED
-    if part != 2:
-        return size  # encrypted, and so not to be changed; or no token
-    kept = unique_part(size - begin)
-    return begin + kept if kept else size
-
-
-cdef inline bint begins_as_json(const uint8_t *at, Py_ssize_t size) noexcept nogil:
-    """Return whether this is base64 of a `{` and what may follow it in JSON; or a session that is compressed."""
-    if size < 4:
-        return False
-    if at[0] == c".":
-        return at[1] == c"e" and at[2] == c"J"
-    if at[0] != c"e":
-        return False
-    if at[1] == c"y":
-        return at[2] == c"J" or at[2] == c"A"
-    return at[1] == c"w" and (at[2] == c"o" or at[2] == c"0" or at[2] == c"k")
-
-
-cdef inline Py_ssize_t unique_part(Py_ssize_t size) noexcept nogil:
-    """Return how many letters of a signature's base64url are of r alone; 0 where it is no pair."""
-    if size == 86:      # ES256, ES256K, Ed25519: 64 bytes; the letter between r and s has bits of both
-        return 42
-    if size == 128:     # ES384: 96 bytes
-        return 64
-    if size == 152:     # Ed448: 114 bytes
-        return 76
-    if size == 176:     # ES512: 132 bytes
-        return 88
-    return 0
-
-
-cdef inline bint is_paseto(const uint8_t *at, Py_ssize_t size) noexcept nogil:
-    """Return whether this begins as `v4.public.` or `v4.local.` does, of any version."""
-    if size < 9 or at[0] != c"v" or not c"1" <= at[1] <= c"4" or at[2] != c".":
-        return False
-    return memcmp(at + 3, b"local.", 6) == 0 or size > 9 and memcmp(at + 3, b"public.", 7) == 0
-
-
-cdef Py_ssize_t paseto_form(const uint8_t *at, Py_ssize_t size) noexcept nogil:
-    """Return what `signed_form` does of a PASETO: payload and signature are one part, and a footer may follow.
-
-    What is signed is what was decoded. So each part is held to its one spelling.
-    """
-    cdef Py_ssize_t begin = 10 if at[3] == c"p" else 9, end, second
-    end = begin
-    while end < size and at[end] != c".":
-        end += 1
-    if end == begin or not is_base64url(at + begin, end - begin):
-        return MALFORMED
-    if end < size and (end + 1 == size or not is_base64url(at + end + 1, size - end - 1)):
-        return MALFORMED
-    if at[3] != c"p" or at[1] == c"1":
-        return size  # encrypted, or signed by RSA
-    second = 48 if at[1] == c"3" else 32
-    if (end - begin) * 3 // 4 < 2 * second:
-        return MALFORMED
-    # Without s, and the footer behind it, which is signed.
-    return begin + ((end - begin) * 3 // 4 - second) * 4 // 3
-
-
-cdef inline bint is_base64url(const uint8_t *at, Py_ssize_t size) noexcept nogil:
-    """Return whether bytes are encoded here, without padding, and no bits are left over."""
-    cdef uint8_t last = SEXTETS_URL[at[size - 1]]
-    if not is_all(at, size, URL64) or size & 3 == 1:
-        return False
-    return not last & (15 if size & 3 == 2 else 3 if size & 3 == 3 else 0)
 
 
 def text(bytes line not None, /):
@@ -390,10 +295,10 @@ cdef object cookie_form(const uint8_t *at, Py_ssize_t size):
     if not is_all(at, size, OCTET):
         return MALFORMED_VALUE
     if memchr(at, c"%", size) == NULL:
-        size = signed_form(at, size)
+        size = signed_form(at, size, SEXTETS_URL)
         return MALFORMED_VALUE if size < 0 else PyBytes_FromStringAndSize(<const char *>at, size)
     decoded = unescaped(at, size)
-    size = signed_form(<const uint8_t *>PyBytes_AS_STRING(decoded), PyBytes_GET_SIZE(decoded))
+    size = signed_form(<const uint8_t *>PyBytes_AS_STRING(decoded), PyBytes_GET_SIZE(decoded), SEXTETS_URL)
     if size < 0:
         return MALFORMED_VALUE
     decoded = decoded[:size]
