@@ -25,39 +25,23 @@ from ratelimit.asgi.exchange import Exchange, Sending
 from ratelimit.asgi.gate import Gate
 from ratelimit.asgi.hangup import WatchedVisit, visit_of
 from ratelimit.asgi.metering.request import MeteredRequest
-<<<<<<< HEAD
-from ratelimit.asgi.mount import Mount, is_served, mount_limiter, mount_policy, refuse_settings
-from ratelimit.asgi.refusal import closing, refuse, refuse_http
-=======
 from ratelimit.asgi.mount import Mount, is_served, is_told, mount_limiter, mount_policy, refuse_settings
-from ratelimit.asgi.refusal import refuse
-from ratelimit.asgi.room import Arrival, decide_with_room
->>>>>>> memory
+from ratelimit.asgi.refusal import closing, refuse, refuse_http
 from ratelimit.asgi.routes.coverage import check_routes
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.step_up import Challenge
-<<<<<<< HEAD
 from ratelimit.decision import Reason
-from ratelimit.errors import UsageError, fault_of
-=======
-from ratelimit.decision import Decision, Reason
 from ratelimit.errors import UsageError
->>>>>>> memory
 from ratelimit.events import Observer
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.target import NOWHERE
 from ratelimit.stores.contract import Store
-<<<<<<< HEAD
-from ratelimit.worker.siblings import is_server, several_workers
-=======
-from ratelimit.telemetry.names import COUNTER_REQUESTS, LIMITED_COLUMNS
 from ratelimit.worker.siblings import several_workers
->>>>>>> memory
 
 
 class RateLimitMiddleware:

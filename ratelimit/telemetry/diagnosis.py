@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections.abc import Callable
-=======
 from collections.abc import Callable, Sequence
->>>>>>> memory
 from typing import Protocol
 
 from ratelimit.environment.diagnoses import DIAGNOSES
