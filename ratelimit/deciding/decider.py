@@ -1,4 +1,4 @@
-"""The decider: from a request's facts to a decision. There is no other.
+"""The decider in Python: from a request's facts to a decision.
 
 Theory of operation. A request goes through these stages, and the first that has an answer gives it:
 
@@ -15,10 +15,10 @@ Theory of operation. A request goes through these stages, and the first that has
 Then the decision is counted, the correlator is shown it, and upkeep that is due is done. A peek goes through
 the same stages; it charges, counts and shows nothing.
 
-`Limiter`, the middleware's slow path, replay, `explain` and the demo call it. Three accelerators go through
-its stages in one compiled call each. `asgi/gate` decides common HTTP requests, `deciding/by_name` what
-`Limiter.decide` is given by names, `core/replay/batch` columns of a trace. Tests hold them equal to it:
-tests/asgi/test_gate_parity.py, tests/limiter/test_by_name.py, tests/cli/test_replay_parity.py.
+`deciding/compiled` goes through these stages in one compiled call, and is asked first wherever requests come in.
+What it leaves comes here, and so do replay and `explain`. `core/replay/batch` decides columns of a trace.
+Tests hold them equal: tests/asgi/test_compiled_parity.py, tests/asgi/test_gate_parity.py,
+tests/limiter/test_by_name.py, tests/cli/test_replay_parity.py.
 
 Two forms: `decide` for limits in this host's memory, `adecide` for those that a server keeps.
 In one file, since both go through the same stages and share them.

@@ -2,7 +2,7 @@
 
 What is decided is what the middleware would have decided: the same bound policy and the same
 decider (`deciding/decider.py`), row by row (`_decide_rows`). A trace has millions of lines, so most
-are decided in columns: an accelerator, as the gate is one for the middleware. A test holds both equal.
+are decided in columns, by compiled code. A test holds both equal.
 
 Where limits let wait, delay or degrade, all is decided row by row. No challenge is passed here, as there is
 no application to ask; what waits does so in virtual time (`waiting`).
