@@ -5,7 +5,6 @@ cdef extern from *:
     #include <time.h>
     static inline int64_t kin_time(clockid_t which) {
         struct timespec now;
-        /* These three clocks are there on every system that builds this; the call can fail for no other reason. */
         clock_gettime(which, &now);
         return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
     }
