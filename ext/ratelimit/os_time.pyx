@@ -1,7 +1,5 @@
 """The operating system's clocks: see the stub for the contract."""
 
-# A reading can fail only for a clock that a system lacks. Every system that builds this has the three.
-
 cimport cython
 from libc.stdint cimport int64_t
 
