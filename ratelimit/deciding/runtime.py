@@ -22,16 +22,16 @@ from ratelimit.clustering.hosts.agent import Hosts
 from ratelimit.clustering.hosts.factory import hosts_of
 from ratelimit.clustering.service import ClusteringService
 from ratelimit.core.decision.schedule import Pace
-from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding import last_policy
 from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment, amendment_of
+from ratelimit.deciding.beside import Beside
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.conduct import MOST_NEWS, Conduct
 from ratelimit.deciding.decider import Costs, Decided, Decider
 from ratelimit.deciding.fair_queue import FairQueue, Result
 from ratelimit.deciding.hold import Hold
-from ratelimit.deciding.load import LoadLimit, settings_of
+from ratelimit.deciding.load import LoadLimit
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.names import named_gate
 from ratelimit.deciding.protocols import AskedRules
@@ -39,7 +39,6 @@ from ratelimit.deciding.ramps import Ramps
 from ratelimit.deciding.reload import PolicyFile, Reload
 from ratelimit.deciding.resolvers import Resolver, find_resolvers
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.deciding.standing import lots_key
 from ratelimit.deciding.step_up import Challenge
 from ratelimit.deciding.steps import Steps, Visit
 from ratelimit.deciding.switch import is_enabled
@@ -48,12 +47,10 @@ from ratelimit.decision import Reason
 from ratelimit.events import MistakesLog, Observer
 from ratelimit.identity.fact import live_context
 from ratelimit.policy import Policy
-from ratelimit.policy.compile.adaptive import AdaptiveSpec
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.contract import Store
-from ratelimit.stores.embedded.conduct import SharedConduct
-from ratelimit.stores.factory import counting_table, is_isolated, open_conduct, open_flight, open_store
+from ratelimit.stores.factory import counting_table, is_isolated, open_store
 from ratelimit.telemetry.counters import Counters
 from ratelimit.telemetry.diagnosis import Diagnosing
 from ratelimit.telemetry.settlement import OTHERS
@@ -128,15 +125,13 @@ class Runtime:
         self._acts: tuple[Act, ...] = ()
         self.clustering: ClusteringService | None = None
         """Correlation, where the policy has any."""
-        self._loads: dict[str, LoadLimit] = {}
-        """The limits that follow the load by their names, those of earlier policies among them."""
-        self._conduct: SharedConduct | None = None
-        self._beside: dict[Store, tuple[SharedConduct | None, dict[str, LoadLimit]]] = {}
-        """Of shared memory that is not in use, while an application is tested."""
+        self._beside = Beside(self.store, self.clock, self._count_held)
+        self._beside_former: Beside | None = None
+        """That of a store that is not in use, while an application is tested."""
         self.conduct_news: deque[News] = deque(maxlen=MOST_NEWS)
         """What struck here and other hosts have not been told."""
         try:
-            self._enter_load(loaded)
+            self._beside.enter(loaded)
             self.clustering = self.clustering_for(loaded)
             self.current = self.bind(loaded.compiled, now_ns, self.clustering)
             if self.clustering is not None:
@@ -224,8 +219,7 @@ class Runtime:
 
     def _renew_companions(self) -> bool:
         """Leave what lies beside the store and is damaged or gone; return whether anything was."""
-        looks = [load.shared.heartbeat for load in self._loads.values()]
-        return self._diagnosing.renew([*looks, *(() if self._conduct is None else (self._conduct.renew,))])
+        return self._diagnosing.renew(self._beside.looks)
 
     @property
     def loads(self) -> Mapping[str, LoadLimit]:
@@ -234,45 +228,23 @@ class Runtime:
 
     def loads_of(self, compiled: CompiledPolicy) -> tuple[LoadLimit, ...]:
         """Return those of a policy, one that is not in force any more as well; none while limits are off."""
-        return tuple(self._loads[spec.name] for spec in compiled.adaptive) if self.is_enabled else ()
+        return tuple(self._beside.loads[spec.name] for spec in compiled.adaptive) if self.is_enabled else ()
 
     def load_of(self, bound: BoundPolicy, matched: Matched) -> LoadLimit | None:
         """Return the limit that follows the load that a kind of request falls under; None for none."""
         if matched.group < 0 or not self.is_enabled:
             return None
-        return self._loads[bound.compiled.adaptive[matched.group].name]
-
-    def _conduct_memory(self) -> ConductMemory:
-        if self._conduct is None:
-            self._conduct = open_conduct(self.policy, self.store)
-        return self._conduct.memory
+        return self._beside.loads[bound.compiled.adaptive[matched.group].name]
 
     def _make_ramps(self, compiled: CompiledPolicy) -> Ramps | None:
         if compiled.ramp is None or not self.is_enabled:
             return None
-        return Ramps(compiled.ramp, self._conduct_memory(), self.table, self.hold)
+        return Ramps(compiled.ramp, self._beside.conduct_memory(self.policy), self.table, self.hold)
 
     def _make_conduct(self, scaled: Callable[[RoutePlan, int, int], RoutePlan]) -> Conduct:
-        memory = self._conduct_memory()
+        memory = self._beside.conduct_memory(self.policy)
         has_others = self.policy.compiled.remote is not None and not is_isolated()
         return Conduct(memory, self.table, scaled, self.conduct_news if has_others else None)
-
-    def _enter_load(self, policy: Policy) -> None:
-        # One that this policy lacks stays: a reload may bring it back, and what is in flight is known then.
-        held = policy.compiled.held
-        for spec in policy.compiled.adaptive:
-            load = self._loads.get(spec.name)
-            if load is None:
-                load = self._loads[spec.name] = self._new_load(policy, spec)
-            else:
-                load.adapt(spec)
-            if held is not None:
-                load.queue.bound_by(held.per_principal, held.total)
-
-    def _new_load(self, policy: Policy, spec: AdaptiveSpec) -> LoadLimit:
-        settings = settings_of(spec)
-        shared = open_flight(policy, self.store, spec.name, settings.floor, settings.step_ns)
-        return LoadLimit(spec, shared, self.clock, lots_key(self.store.hasher.key), self._count_held)
 
     def _count_waited(self, result: Result, waited_ns: int) -> None:
         self.counters.waited(result, waited_ns)
@@ -312,7 +284,7 @@ class Runtime:
     ) -> None:
         """Decide by this policy from now on. Callers hold the lock."""
         before = self.clustering
-        self._enter_load(policy)
+        self._beside.enter(policy)
         self.policy = policy
         self.current = bound
         self.clustering = clustering
@@ -425,13 +397,11 @@ class Runtime:
         """Count in another store from now on, or limit nothing; what was counted stays where it is."""
         with self._lock:
             if store.place != self.store.place:
-                # What workers share of conduct and load lies beside the store's memory, and stays there.
-                self._beside[self.store] = self._conduct, self._loads
-                self._conduct, self._loads = self._beside.pop(store, (None, {}))
+                self._move(store)
             self.store, self.is_enabled = store, enabled
             store.report_to(self.store_failed, self.diagnose)
             self.table = counting_table(store)
-            self._enter_load(self.policy)
+            self._beside.enter(self.policy)
             self._rebind()
 
     @property
@@ -457,6 +427,13 @@ class Runtime:
             # the fresh one may have known another hash key.
             self._rebind(is_elsewhere=self.store.place != place)
         return damage
+
+    def _move(self, store: Store) -> None:
+        """Leave what lies beside one store where it is, for what lies beside another."""
+        there = self._beside_former
+        if there is None or there.store is not store:
+            there = Beside(store, self.clock, self._count_held)
+        self._beside_former, self._beside = self._beside, there
 
     def _rebind(self, *, is_elsewhere: bool = False) -> None:
         now_ns, before = self.now_ns(), self.clustering
@@ -488,7 +465,7 @@ class Runtime:
             self.counters.decided(False, Reason.STORE)
         for _ in range(self.hold.close()):
             self.counters.decided(False, Reason.STORE)
-        for _ in range(sum(load.queue.close() for load in self._loads.values())):
+        for _ in range(sum(load.queue.close() for load in self._beside.loads.values())):
             self.counters.held("closed", 0)
             self.counters.decided(False, Reason.CAPACITY)
 
@@ -502,11 +479,9 @@ class Runtime:
         self.refuse_waiting()
         if self.clustering is not None:
             self.clustering.retire(self.now_ns())
-        for conduct, loads in ((self._conduct, self._loads), *self._beside.values()):
-            for load in loads.values():
-                load.leave()
-            if conduct is not None:
-                conduct.close()
+        self._beside.close()
+        if self._beside_former is not None:
+            self._beside_former.close()
         if self.owns_store:
             place = self.store.place
             self.store.close()

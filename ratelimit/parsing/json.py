@@ -1,7 +1,7 @@
 """The reader of JSON: files, lines of traces, answers of servers, arguments of the command line.
 
-The parser descends once a level, until the interpreter's stack ends it at a depth that nobody chose; and what
-it returns may be too deep to be shown or written again. So the depth of a text is looked at before.
+The parser descends once a level, until the interpreter's stack ends it somewhere. A value that it returns
+may be too deep to be shown or written again. So the depth of a text is looked at before.
 """
 
 from __future__ import annotations

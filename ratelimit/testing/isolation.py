@@ -6,7 +6,7 @@ it a fresh store with a fresh hash key: nothing that was counted, or is known of
 
 A limiter that is there already gets a store of its own too, and has its former one back at the end. Its time
 goes on, as compiled code reads its clock; where the test's clock jumps, it jumps as far. So does the
-storage for `limits`, whose memory lies in the run's folder.
+storage for `limits`; its memory lies in the run's folder.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The folder that all shared memory of one run of tests lies in, also that of processes which tests start.
 
 The environment names it, so that servers and workers inherit it. It is made when the run begins and removed
-when it ends. No counter outlives its run. The next run removes what a killed one left behind: a run holds a
-lock on its folder, which the kernel drops when the process ends.
+when it ends. No counter outlives its run. A run holds a lock on its folder, and the kernel drops the lock
+when the process ends. So the next run knows the folder of one that was killed, and removes it.
 """
 
 from __future__ import annotations

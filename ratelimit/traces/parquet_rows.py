@@ -5,9 +5,9 @@
 It writes `+` and then the rows as lines of JSON, or `-` and why the file cannot be read. Exit code 1 and
 a line on standard error say that it broke off.
 
-Theory of operation. A few bytes of Parquet can stand for any number of rows and texts of any size: by
-compression, dictionaries, runs, shared prefixes, and lengths that are not true. Each has its own place in the
-format, and none is bounded by the library. So a process of its own reads the file, and the system refuses it
+Theory of operation. A few bytes of Parquet can stand for any number of rows, and for texts of any size.
+Compression does that, and dictionaries, runs, shared prefixes, and lengths that are not true. The library
+bounds none of them. So a process of its own reads the file, and the system refuses it
 memory beyond `MOST_BYTES`. It imports nothing of this package, to start quickly.
 """
 

@@ -1,18 +1,6 @@
 from libc.stdint cimport int64_t
 
-cdef extern from *:
-    """
-    #include <time.h>
-    static inline int64_t kin_time(clockid_t which) {
-        struct timespec now;
-        /* These three clocks are there on every system that builds this; the call can fail for no other reason. */
-        clock_gettime(which, &now);
-        return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-    }
-    static inline int64_t kin_monotonic(void) { return kin_time(CLOCK_MONOTONIC); }
-    static inline int64_t kin_civil(void) { return kin_time(CLOCK_REALTIME); }
-    static inline int64_t kin_processor(void) { return kin_time(CLOCK_THREAD_CPUTIME_ID); }
-    """
+cdef extern from "ratelimit/os_time.h":
     int64_t kin_monotonic() noexcept nogil
     int64_t kin_civil() noexcept nogil
     int64_t kin_processor() noexcept nogil
