@@ -15,6 +15,7 @@ from tests.support.redis.hammering import Note, hammer_by_processes
 from tests.support.redis.live import LiveLimiter, rules
 from tests.support.redis.server import Server
 from tests.support.rule import SECOND
+from tests.support.streams import COUNTING
 
 MINUTE_US = 60_000_000
 NOON_US = 1_800_000_000_000_000
@@ -181,7 +182,7 @@ async def test_real_costs_replace_estimates(server: Server, open_limiter: LiveLi
     assert await limiter.left() == [500]
 
 
-@pytest.mark.parametrize("algorithm", ["token-bucket", "fixed-window", "sliding-window", "sliding-log"])
+@pytest.mark.parametrize("algorithm", COUNTING)
 async def test_the_last_of_many_reports_stands(
     server: Server, open_limiter: LiveLimiter, algorithm: str
 ) -> None:

@@ -14,6 +14,7 @@ from tests.redis.test_outages import PATIENCE, noticed, opened, own
 from tests.support.redis.fixtures import StartProxy
 from tests.support.redis.live import Live, LiveLimiter, turns
 from tests.support.redis.server import Server
+from tests.support.streams import COUNTING
 
 __all__ = ["own"]
 
@@ -22,7 +23,7 @@ TOKENS = f"{COUNTED}\nburst = 1000"
 MOST_MS = 4.0
 
 
-@pytest.mark.parametrize("algorithm", ["token-bucket", "fixed-window", "sliding-window", "sliding-log"])
+@pytest.mark.parametrize("algorithm", COUNTING)
 @pytest.mark.parametrize(("actual", "left"), [(500, 500), (70, 930), (20, 980)])
 async def test_what_a_request_turned_out_to_cost_is_handed_over(
     own: Server, open_limiter: LiveLimiter, algorithm: str, actual: int, left: int

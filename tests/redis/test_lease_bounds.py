@@ -12,7 +12,7 @@ from tests.support.redis.server import Server
 from tests.support.rule import HOUR, SECOND, RuleSpec
 
 HORIZON = 20 * SECOND
-WINDOWS = ("fixed-window", "sliding-window")
+WINDOWS = ("fixed-window", "staggered-window", "sliding-window")
 
 
 @pytest.fixture

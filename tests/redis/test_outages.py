@@ -23,6 +23,7 @@ from tests.support.redis.patience import until
 from tests.support.redis.proxy import Proxy
 from tests.support.redis.server import Server
 from tests.support.rule import DAY, RuleSpec
+from tests.support.streams import COUNTING
 
 DAY_100 = 'per = "account"\nrate = "100/day"\nburst = 100'
 PATIENCE = {"timeout": "25ms"}
@@ -202,7 +203,7 @@ async def test_server_killed_to_lift_the_limits_lifts_nothing(own: Server, open_
             assert await limiter.left() == [0]
 
 
-@pytest.mark.parametrize("algorithm", ["token-bucket", "fixed-window", "sliding-window", "sliding-log"])
+@pytest.mark.parametrize("algorithm", COUNTING)
 async def test_recovery_hands_over_what_was_used_and_no_more(
     own: Server, open_limiter: LiveLimiter, algorithm: str
 ) -> None:

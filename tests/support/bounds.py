@@ -42,11 +42,11 @@ def most_beyond_rate(trace: Trace, interval_ticks: int) -> int:
     return largest
 
 
-def start_of(spec: RuleSpec, at_ns: int) -> int:
-    """Return the beginning of the window around an instant, of the key that laws ask for."""
+def start_of(spec: RuleSpec, at_ns: int, key: int = 1) -> int:
+    """Return the beginning of the window around an instant; `key` is that of the laws by default."""
     kind = class_of(spec.algorithm)
     if issubclass(kind, FixedWindow):
-        return kind.of(spec, Asked((1,))).start(at_ns)
+        return kind.of(spec, Asked((key,))).start(at_ns)
     return at_ns // spec.period_ns * spec.period_ns
 
 

@@ -16,7 +16,7 @@ from ratelimit.core.memory.siphash cimport mix
 
 from operator import index as whole
 
-from ratelimit.algorithms import ALGORITHMS
+from ratelimit.algorithms import ALGORITHMS as _ALGORITHMS
 from ratelimit.errors import UsageError
 
 
@@ -28,7 +28,7 @@ cdef bint is_as_recorded(record) except -1:
     return knows_word(kind) and kind < BLOCKS if record.state == "word" else knows_block(kind) and kind >= BLOCKS
 
 
-KNOWN = frozenset([name for name, record in ALGORITHMS.items() if is_as_recorded(record)])
+KNOWN = frozenset([name for name, record in _ALGORITHMS.items() if is_as_recorded(record)])
 _YEAR_NS = 366 * 86400 * SECOND
 
 
@@ -55,7 +55,7 @@ cdef class Rule:
             raise ValueError("a Rule is immutable")
         if algorithm not in KNOWN:
             refuse_range(f"{name}: no algorithm {algorithm!r}; one of {', '.join(sorted(KNOWN))}")
-        record = ALGORITHMS[algorithm]
+        record = _ALGORITHMS[algorithm]
         largest = record.largest_quota(period_ns)
         if not 1 <= quota <= largest:
             refuse_range(f"{name}: a {algorithm} quota is 1 to {largest} for this period, not {quota}")
