@@ -263,3 +263,47 @@ async def test_room_that_is_made_between_look_and_charge_leaves_nothing_charged(
 
     assert limiter.runtime.early(bound, Head(), bound.early.without_late(row), now_ns) is None  # type: ignore[arg-type]
     assert remaining(mounted, "by-address", user="ann") == 5
+
+
+CORRELATED = (
+    '[correlation]\nprincipal = "{principal}"\nnetwork = ["ip"]\n[hashing]\nkey = "' + "ab" * 16 + '"\n'
+)
+PER_CLUSTER = limit("by-actor", per="cluster", rate="5/minute", algorithm="fixed-window")
+KNOWN_EARLY = USER + '\naccount = { from = "header:x-api-key" }'
+
+
+def early_names(mounted: Mounted) -> tuple[list[str], list[str]]:
+    """Return the limits that are asked before resolvers, and those of the whole decision."""
+    matched = mounted.middleware.limiter.current.match("GET", "/")
+    early = matched.before_resolvers
+    names = [] if early is None or early.plan is None else [rule.name for rule in early.plan.rules]
+    assert matched.plan is not None
+    return names, [rule.name for rule in matched.plan.rules if not rule.is_twin]
+
+
+@pytest.mark.parametrize(("principal", "is_early"), [("account", True), ("user", False)])
+async def test_limit_per_actor_is_asked_early_where_its_accounts_are_known(
+    principal: str, is_early: bool
+) -> None:
+    directory = Directory()
+    text = rules(PER_IP, PER_USER, PER_CLUSTER, identities=KNOWN_EARLY)
+    mounted = mount(text + CORRELATED.format(principal=principal), resolvers={"user": directory})
+    names, every = early_names(mounted)
+    assert every == ["by-address", "by-user", "by-actor"]
+    assert names == (["by-address", "by-actor"] if is_early else ["by-address"])
+
+
+@pytest.mark.parametrize(("principal", "seen"), [("account", 8), ("user", 5)])
+async def test_early_refusal_is_shown_to_the_correlator_where_its_account_is_known(
+    principal: str, seen: int
+) -> None:
+    """No stand-in for a user that was not looked up is evidence of anything."""
+    directory = Directory()
+    text = rules(PER_IP, PER_USER, identities=KNOWN_EARLY)
+    mounted = mount(text + CORRELATED.format(principal=principal), resolvers={"user": directory})
+    for number in range(8):
+        await mounted.client(headers=[*bearer(f"user {number}"), (b"x-api-key", b"key %d" % number)])
+    watch = mounted.middleware.limiter.current.watch
+    assert watch is not None
+    numbers = watch.ring.board.stats()
+    assert numbers["waiting"] + numbers["taken"] == seen
