@@ -54,7 +54,7 @@ class Beside:
 
     @property
     def looks(self) -> list[Callable[[], str | None]]:
-        """What says that this worker lives, and leaves memory that is damaged or gone; each returns the damage."""
+        """What says that this worker lives, and leaves memory that is damaged: each returns the damage."""
         looks: list[Callable[[], str | None]] = [load.shared.heartbeat for load in self.loads.values()]
         return looks if self._conduct is None else [*looks, self._conduct.renew]
 

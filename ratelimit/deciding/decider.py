@@ -15,8 +15,8 @@ Theory of operation. A request goes through these stages, and the first that has
 Then the decision is counted, the correlator is shown it, and upkeep that is due is done. A peek goes through
 the same stages; it charges, counts and shows nothing.
 
-`deciding/compiled` goes through these stages in one compiled call, and is asked first wherever requests come in.
-What it leaves comes here, and so do replay and `explain`. `core/replay/batch` decides columns of a trace.
+`deciding/compiled` goes through these stages in one compiled call, and every door asks it first. What it
+leaves comes here, and so do replay and `explain`. `core/replay/batch` decides columns of a trace.
 Tests hold them equal: tests/asgi/test_compiled_parity.py, tests/asgi/test_gate_parity.py,
 tests/limiter/test_by_name.py, tests/cli/test_replay_parity.py.
 
