@@ -7,13 +7,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: demo test build lint types dist site bench bench-install kill faults spellings routes streams nights sanitize clean
+.PHONY: demo test quick build lint types dist site bench bench-install kill faults spellings routes streams nights sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+# What needs no server and no process of its own, with few examples, on all cores: a minute.
+quick: $(VENV)/.test
+	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -q -m 'not slow' -p no:randomly -n auto
 
 build: $(VENV)/.core
 

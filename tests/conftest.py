@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,7 +25,45 @@ pytest.register_assert_rewrite(
 COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", COMMON, max_examples=60, derandomize=True, database=None)
 settings.register_profile("deep", COMMON, max_examples=2_000)
+settings.register_profile("quick", COMMON, max_examples=10, derandomize=True, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+SLOW = frozenset(
+    [
+        "benchmarks",
+        "clients",
+        "clustering",
+        "clustering_hosts",
+        "deployment",
+        "doors",
+        "examples",
+        "frameworks",
+        "leaks",
+        "limits_storage",
+        "mutation",
+        "night",
+        "packages",
+        "pages",
+        "parsing",
+        "processes",
+        "redis",
+        "servers",
+        "serving",
+        "testing",
+        "typing",
+    ]
+)
+"""Folders with tests that start servers, processes or real clients, or search for long.
+
+`make quick` is without them, and without tests marked `slow`.
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
