@@ -60,6 +60,7 @@ async def test_limit_that_a_reload_makes_smaller_holds_at_once(
     limiter.runtime.file.path = tmp_path / "policy.toml"
     fewer = ADDRESS.replace("1000000", str(used + 5))
     limiter.runtime.file.path.write_text(rules(url, fewer, mode="leased"))
-    assert limiter.reload().result == "applied"
+    reloaded = limiter.reload()
+    assert reloaded.result == "applied", reloaded.error
     assert [(await limiter.ask()).allowed for _ in range(8)] == [True] * 5 + [False] * 3
     assert leases.held() == 0

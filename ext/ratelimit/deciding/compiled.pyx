@@ -259,8 +259,8 @@ cdef class CompiledDecider:
                     part.core.read_costs(costs, amounts)
                     taken = amounts
                 if part.leased is not None:
-                    if part.looks_first:
-                        return None
+                    if part.looks_first or asker != FROM_GATE:
+                        return None  # leases count what is asked of them, and Python asks again
                     outcome = part.leased.taken(ids, taken, now_ns, True)
                     if outcome is None:
                         return None
@@ -275,7 +275,7 @@ cdef class CompiledDecider:
                         return None  # another worker was faster: the request waits, or is challenged
                 allowed = (<Outcome>outcome).allowed
             else:
-                if part.looks_first:
+                if part.looks_first or part.leased is not None and asker != FROM_GATE:
                     return None
                 row = listed(ids, 0, self.size)
                 own = costs if costs else part.costs
