@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 
 from starlette.types import Scope
 
 from ratelimit.asgi.arrival import identify
 from ratelimit.asgi.exchange import Exchange
+from ratelimit.asgi.peer import holder_of
 from ratelimit.asgi.refusal import ended_exchange
 from ratelimit.asgi.share import Ended
 from ratelimit.deciding.decider import actor_in
@@ -69,7 +71,12 @@ async def ask(scope: Scope, wish: Wish, route: str, request: object) -> Exchange
     costs = None if amount is None else costs_of(amount, limits)
     step_up = Challenger(limiter.runtime, generation, scope) if generation.has_challenges else None
     allowed, reason, plan, outcome = await limiter.runtime.adecide(
-        generation, matched, identities, now_ns, costs, visit=Visit(step_up)
+        generation,
+        matched,
+        identities,
+        now_ns,
+        costs,
+        visit=Visit(step_up, partial(holder_of, scope, generation)),
     )
     if step_up is not None and step_up.responder is not None:
         door = replace(door, responder=step_up.responder)
