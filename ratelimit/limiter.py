@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakSet
 
@@ -20,7 +21,7 @@ from ratelimit.deciding.decider import Decided, actor_in
 from ratelimit.deciding.fair_queue import FairQueue
 from ratelimit.deciding.load import LoadLimit
 from ratelimit.deciding.reload import Reload
-from ratelimit.deciding.request import Given, Inquiry, described, inquire
+from ratelimit.deciding.request import Given, Inquiry, described, holder_in, inquire
 from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.runtime import Runtime
 from ratelimit.deciding.step_up import Challenge, Challenger
@@ -226,9 +227,10 @@ class Limiter:
 
     def _visit(self, asked: Inquiry, method: str, path: str | Target, event: Event, given: Given) -> Visit:
         """Return what knows how a request may be let through all the same."""
+        holder = partial(holder_in, asked[0], given)
         if not asked[0].has_challenges:
-            return Visit()
-        return Visit(Challenger(self.runtime, asked[0], described(method, path, event, given)))
+            return Visit(holder=holder)
+        return Visit(Challenger(self.runtime, asked[0], described(method, path, event, given)), holder)
 
     def _unlimited(self, now_ns: int | None, *, charge: bool) -> Decision:
         now_ns = self.now_ns() if now_ns is None else now_ns

@@ -61,7 +61,7 @@ class Deciding:
     ) -> Exchange | None:
         """Return the exchange of a request, decided by its body; None if its client hung up before."""
         now_ns, early = self._now_ns(), metered.matched.before_body
-        if early is not None and metered.reads_body:
+        if early is not None and metered.looks_early:
             refused = await self._early(scope, bound, early, identities, now_ns, outer)
             if refused is not None:
                 return refused

@@ -60,7 +60,6 @@ class WatchedVisit(Visit):
 
     __slots__ = (
         "_error",
-        "_holder",
         "_leave",
         "_listening",
         "_messages",
@@ -73,8 +72,7 @@ class WatchedVisit(Visit):
     def __init__(
         self, receive: Receive, held: Holding, holder: Callable[[], Path], step_up: Challenger | None = None
     ) -> None:
-        super().__init__(step_up)
-        self._holder = holder
+        super().__init__(step_up, holder)
         self._receive = receive
         self.share: Share = held.share(holder)
         """What is held for the request counts for."""
@@ -85,10 +83,6 @@ class WatchedVisit(Visit):
         self._error: Exception | None = None
         self.has_left = False
         """Whether the client hung up."""
-
-    def holder(self) -> Path:
-        """Return the network and the address of the client."""
-        return self._holder()
 
     def watch(self, leave: Leave) -> None:
         """Receive what the client sends, and call `leave` when it hangs up."""

@@ -7,9 +7,12 @@ counts for; the policy that counts it is the one in force when it arrives.
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.types import Message, Receive, Scope, Send
 
 from ratelimit.asgi.arrival import identify, target_of
+from ratelimit.asgi.peer import holder_of
 from ratelimit.asgi.refusal import POLICY_VIOLATION
 from ratelimit.asgi.resolving import Resolving
 from ratelimit.asgi.share import Ended
@@ -84,12 +87,15 @@ class LimitedReceive:
                 return await self._closed()
             self._bound = bound
         runtime = self._limiter.runtime
-        decided = (
-            None if bound.decider is None else bound.decider.decide_row(matched, self._identities, now_ns)
-        )
+        decided = None
+        if bound.decider is not None:
+            decided = bound.decider.decide_row(matched, self._identities, now_ns)
         if decided is None:
             # The client may hang up while a message is held: the application reads of that next.
-            visit = Visit(Challenger(runtime, bound, self._scope)) if bound.has_challenges else None
+            visit = None
+            if matched.may_wait:
+                step_up = Challenger(runtime, bound, self._scope) if bound.has_challenges else None
+                visit = Visit(step_up, partial(holder_of, self._scope, bound))
             decided = await runtime.adecide(bound, matched, self._identities, now_ns, visit=visit)
         return message if decided[0] else await self._closed()
 

@@ -56,6 +56,12 @@ def inquire(
     return bound, matched, known, now_ns, amounts
 
 
+def holder_in(bound: BoundPolicy, given: Given) -> tuple[int, int]:
+    """Return the network and the address of a request's client."""
+    _, _, client, headers, *_ = given
+    return bound.holder(raw_headers(headers) if headers else (), client)
+
+
 def described(method: str, path: str | Target, event: Event, given: Given) -> Mapping[str, Any]:
     """Return a request as a mapping like an ASGI scope, with `identities` by name."""
     identities, _, client, headers, state, _ = given

@@ -63,24 +63,26 @@ class StepUp(Protocol):
         ...
 
 
+def _anywhere() -> Path:
+    return ANYWHERE
+
+
 class Visit:
     """One request while it may wait, and how long it did.
 
     Args:
         step_up: asks the application about a challenge; None: such limits refuse it.
+        holder: returns the network and the address of its client; asked if it waits.
     """
 
-    __slots__ = ("on_wait", "step_up", "waited_ns")
+    __slots__ = ("holder", "on_wait", "step_up", "waited_ns")
 
-    def __init__(self, step_up: StepUp | None = None) -> None:
+    def __init__(self, step_up: StepUp | None = None, holder: Callable[[], Path] = _anywhere) -> None:
         self.step_up = step_up
+        self.holder = holder
         self.waited_ns = 0
         self.on_wait: Callable[[], None] | None = None
         """Called once, when the request begins to wait."""
-
-    def holder(self) -> Path:
-        """Return the network and the address of the client. Here nothing is known of one."""
-        return ANYWHERE
 
     def watch(self, leave: Leave) -> None:
         """Call `leave` once if the client hangs up before `unwatch`. Here nothing is known of a client."""

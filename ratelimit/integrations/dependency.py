@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from starlette.types import Scope
 
 from ratelimit.algorithms import OF_UNITS
 from ratelimit.asgi.arrival import identify
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.peer import peer_host
+from ratelimit.asgi.peer import holder_of, peer_host
 from ratelimit.asgi.refusal import ended_exchange
 from ratelimit.asgi.share import Ended
 from ratelimit.deciding.bound_policy import BoundPolicy
@@ -90,8 +91,9 @@ async def _decided(
     except Ended as ended:
         return ended_exchange(door, outer.writer, ended.reason, now_ns, outer.cross_origin, None)
     step_up = Challenger(door.limiter.runtime, generation, scope) if generation.has_challenges else None
+    visit = Visit(step_up, partial(holder_of, scope, generation))
     allowed, reason, plan, outcome = await door.limiter.runtime.adecide(
-        generation, matched, identities, now_ns, costs, visit=Visit(step_up)
+        generation, matched, identities, now_ns, costs, visit=visit
     )
     if step_up is not None and step_up.responder is not None:
         door = replace(door, responder=step_up.responder)

@@ -25,14 +25,10 @@ class ThreadVisit(Visit):
     __slots__ = ("_held", "_path", "_threads")
 
     def __init__(self, threads: FairBound, path: Path, step_up: Challenger | None = None) -> None:
-        super().__init__(step_up)
+        super().__init__(step_up, lambda: path[:2])
         self._threads = threads
         self._path = path
         self._held: Held | None = None
-
-    def holder(self) -> Path:
-        """Return the network and the address of the client."""
-        return self._path[:2]
 
     def watch(self, leave: Leave) -> None:
         """Take one of the threads, until `unwatch`."""

@@ -1,4 +1,4 @@
-"""Callers that take all that a worker has: they lose it, and others are served as if they were not there."""
+"""Strangers use up a bound of the worker: bodies, resolver calls, places in line, maxima. They lose."""
 
 from __future__ import annotations
 

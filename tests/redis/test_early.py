@@ -10,11 +10,50 @@ import pytest
 
 from ratelimit import RateLimitMiddleware
 from tests.asgi.driver import Client, key, limit, ok
+from tests.asgi.metered import Posting
+from tests.support.redis.live import Live
+from tests.support.redis.live import rules as live_rules
 from tests.support.redis.server import Server
 
 USER = 'user = { from = "resolver:user", missing = "refuse" }\nip = { from = "client" }'
 PER_IP = limit("by-address", per="ip", rate="5/hour", algorithm="fixed-window")
 PER_USER = limit("by-user", per="user", rate="3/hour", algorithm="fixed-window")
+
+
+@pytest.mark.parametrize(("size", "taken"), [(1_000, 3), (40_000, 2)])
+async def test_large_body_of_a_caller_that_is_refused_anyway_is_not_read(
+    server: Server, size: int, taken: int
+) -> None:
+    """A small one is: to read it costs less than one more question to the server."""
+    per_account = 'per = "account"\nrate = "2/day"\nalgorithm = "fixed-window"\n'
+    tokens = (
+        'per = "account"\nunit = "output_tokens"\nrate = "10000/day"\nusage = "auto"\nestimate = "declared"\n'
+    )
+    limiter = Live(live_rules(server.url, per_account, tokens))
+    read = 0
+
+    middleware = RateLimitMiddleware(reading_all, limiter=limiter, reload_interval_s=0)
+
+    async def counting(scope: Any, receive: Any, send: Any) -> None:
+        async def counted() -> Any:
+            nonlocal read
+            read += 1
+            return await receive()
+
+        await middleware(scope, counted, send)
+
+    client = Posting(counting)
+    document = {"max_tokens": 5, "pad": "x" * size}
+    headers = [(b"x-account", b"a"), (b"x-ip", b"i")]
+    statuses = [(await client.send_document(document, headers, 1 << 20)).status for _ in range(3)]
+    assert statuses == [200, 200, 429]
+    assert read == taken
+    await limiter.aclose()
+
+
+async def reading_all(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await ok(scope, receive, send)
 
 
 class Directory:

@@ -125,6 +125,7 @@ class HeldBody:
         "_received",
         "_share",
         "is_promised",
+        "is_small",
     )
 
     def __init__(self, scope: Scope, receive: Receive, bodies: Bodies, share: Share) -> None:
@@ -136,8 +137,8 @@ class HeldBody:
         self._received = 0
         self._paced = 0
         self._paced_ns = -1
-        self.is_promised, self._is_compressed = _promised(scope)
-        """Whether the headers promise a body."""
+        self.is_promised, self._is_compressed, self.is_small = _promised(scope)
+        """Whether the headers promise a body, and one that costs no more than a question to a server."""
 
     @property
     def is_read(self) -> bool:
@@ -193,18 +194,20 @@ class HeldBody:
             self._share.grow(size if before > SMALL else self._received)
 
 
-def _promised(scope: Scope) -> tuple[bool, bool]:
-    """Return whether the headers promise a body, and one that is compressed."""
+def _promised(scope: Scope) -> tuple[bool, bool, bool]:
+    """Return whether the headers promise a body, one that is compressed, and one of few bytes."""
     if scope["type"] != "http":
-        return False, False
+        return False, False, True
     # Without a promise HTTP/2 may have one all the same; one that is empty costs a message to find out.
     has_body = not scope.get("http_version", "1.1").startswith("1") and scope["method"] not in ("GET", "HEAD")
-    is_compressed = False
+    is_compressed = is_small = False
     for name, value in scope["headers"]:
         if name == b"content-length":
-            has_body = has_body or value.strip() != b"0"
+            length = value.strip()
+            has_body = has_body or length != b"0"
+            is_small = length.isdigit() and len(length) < 6 and int(length) <= SMALL
         elif name == b"transfer-encoding":
             has_body = True
         elif name == b"content-encoding":
             is_compressed = is_compressed or value.strip().lower() not in (b"", b"identity")
-    return has_body, is_compressed
+    return has_body, is_compressed, is_small

@@ -127,9 +127,17 @@ class MeteredRequest:
         self._identities = list(identities)
 
     @property
-    def reads_body(self) -> bool:
-        """Whether `is_there` waits for what the client sends."""
-        return self._body is not None and self._body.is_read
+    def looks_early(self) -> bool:
+        """Whether to look at limits before `is_there`, which waits for what the client sends.
+
+        Of a server only for a body that costs more than one more question.
+        """
+        body = self._body
+        return (
+            body is not None
+            and body.is_read
+            and (self._metering.limiter.store.decides_here or not body.is_small)
+        )
 
     async def is_there(self) -> bool:
         """Wait for the body, where limits look at it; return whether the client is there yet."""

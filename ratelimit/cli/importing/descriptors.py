@@ -179,7 +179,7 @@ class _Reading:
         if not isinstance(node, self._yaml.ScalarNode) or node.tag.rpartition(":")[2] not in _PLAIN:
             self._lose(node, str(node.tag.rpartition(":")[2]), "the service expects a text here.")
             return None
-        is_null = node.tag.endswith(":null") and node.style is None
+        is_null = node.tag.endswith(":null") and not node.style
         return None if is_null else str(node.value)
 
     def _is_on(self, members: Mapping[str, Any], name: str) -> bool:
@@ -276,9 +276,7 @@ class _Reading:
         if node is None:
             return 0  # as the service has it
         text = self._text(node) or ""
-        is_whole = (
-            isinstance(node, self._yaml.ScalarNode) and node.tag.endswith(":int") and node.style is None
-        )
+        is_whole = isinstance(node, self._yaml.ScalarNode) and node.tag.endswith(":int") and not node.style
         # 010 is 8 there, and 1_000 a thousand.
         if not is_whole or not text.isdecimal() or not text.isascii() or (len(text) > 1 and text[0] == "0"):
             self._lose(
