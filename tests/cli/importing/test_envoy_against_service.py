@@ -42,6 +42,16 @@ flags = {
 }
 
 
+class Call:
+    """A call whose proxy still waits."""
+
+    def is_active(self) -> bool:
+        return True
+
+
+CALL = Call()
+
+
 def _siblings(children: st.SearchStrategy[Any] | None) -> st.SearchStrategy[Any]:
     optional: dict[str, st.SearchStrategy[Any]] = {"rate_limit": limits, **flags}
     if children is not None:
@@ -129,7 +139,7 @@ def decisions(configuration: dict[str, Any], draft: PolicyDraft, asked: Any) -> 
             made = request.descriptors.add()
             for key, value in entries:
                 made.entries.add(key=key, value=value)
-        answered = ours.ShouldRateLimit(request.SerializeToString(), None)  # type: ignore[arg-type]
+        answered = ours.ShouldRateLimit(request.SerializeToString(), CALL)  # type: ignore[arg-type]
         code = rls_pb2.RateLimitResponse.FromString(answered).overall_code
         said[0].append(theirs.is_over(descriptors, now_s))
         said[1].append(code == rls_pb2.RateLimitResponse.OVER_LIMIT)
