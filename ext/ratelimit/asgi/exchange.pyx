@@ -15,7 +15,7 @@ from ratelimit.core.sharing.inflight cimport InFlight
 from ratelimit.core.sharing.observer cimport Watch
 from ratelimit.deciding.instants cimport Instants
 
-from ratelimit.http.problem import CONTENT_TYPE, WAITS_NS as _WAITS_NS, problem_of, quota_exceeded
+from ratelimit.http.problem import CONTENT_TYPE as _CONTENT_TYPE, WAITS_NS as _WAITS_NS, problem_of, quota_exceeded
 from ratelimit.asgi.reporting import chargeable
 from ratelimit.deciding.charge import Charge
 from ratelimit.decision import VERDICTS as _VERDICTS, Decision, Reason, cluster_name
@@ -183,7 +183,7 @@ cdef class Exchange:
     cdef tuple new_problem(self):
         status, body, wait_ns = self.refusal()
         length = (b"content-length", b"%d" % len(body))
-        return status, body, (CONTENT_TYPE, length, *self.writer.retry_after(wait_ns))
+        return status, body, (_CONTENT_TYPE, length, *self.writer.retry_after(wait_ns))
 
     def ask(self, Exchange exchange not None, /):
         if exchange is self:

@@ -21,7 +21,7 @@ from ratelimit.deciding.compiled cimport BY_LIMITS, FROM_GATE, UNLIMITED, Compil
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport Matched
 
-from ratelimit.deciding.compiled import DECIDED
+from ratelimit.deciding.compiled import DECIDED as _DECIDED
 from ratelimit.decision import Decision
 
 cdef extern from "Python.h":
@@ -195,7 +195,7 @@ cdef class Gate:
                 self.sample(now_ns)
         elif decided.reason != UNLIMITED:
             exchange.made = Decision(
-                decided.allowed, DECIDED[decided.reason], None, decided.actor, decided.verdict, waited_ns=0
+                decided.allowed, _DECIDED[decided.reason], None, decided.actor, decided.verdict, waited_ns=0
             )
         return sending
 

@@ -19,7 +19,7 @@ from ratelimit.decision_fields cimport DecisionFields, new_fields
 from ratelimit.deciding.compiled cimport BY_LIMITS, BY_NAME, CompiledDecider, Decided
 from ratelimit.deciding.matched cimport Matched
 
-from ratelimit.deciding.compiled import DECIDED
+from ratelimit.deciding.compiled import DECIDED as _DECIDED
 from ratelimit.decision import Decision
 from ratelimit.identity.source import raw_headers
 
@@ -87,7 +87,7 @@ cdef class NamedGate:
             return None
         made = new_fields(Decision, ())
         made._allowed = decided.allowed
-        made._reason = DECIDED[decided.reason]
+        made._reason = _DECIDED[decided.reason]
         made._ledger = decided if decided.reason == BY_LIMITS else None
         made._cluster = decided.actor
         made._certainty = decided.verdict

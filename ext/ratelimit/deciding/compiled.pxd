@@ -27,16 +27,16 @@ cdef enum:
 
 
 cdef class PlanParts:
-    cdef readonly object plan
+    cdef object plan
     cdef object here                    # decides rows; None: decided elsewhere
     cdef object costs
     cdef object queue                   # lets requests wait; None: nothing does
-    cdef readonly tuple labels
-    cdef readonly object policy_pair
-    cdef readonly bint conceals
-    cdef readonly bint holds_slots
-    cdef readonly bint reserves         # some rule takes an estimate, to be settled
-    cdef readonly bint is_metered       # answers are read, or estimates found
+    cdef tuple labels
+    cdef object policy_pair
+    cdef bint conceals
+    cdef bint holds_slots
+    cdef bint reserves         # some rule takes an estimate, to be settled
+    cdef bint is_metered       # answers are read, or estimates found
     cdef bint looks_first               # a refusal is not the last word: it may wait, or be challenged
     cdef int counted_at                 # position of the identity that a limit per cluster counts by; -1: there is none
     cdef uint64_t required              # a bit for each position where a missing value refuses the request

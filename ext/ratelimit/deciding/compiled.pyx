@@ -17,8 +17,7 @@ from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready
 from ratelimit.core.decision.schedule cimport Pace
 from ratelimit.core.memory.number cimport NEGATIVE, WHOLE, read_number
 from ratelimit.core.memory.table cimport Table, bump
-from ratelimit.core.redis.lease cimport LeasedRules
-from ratelimit.core.request.identities cimport ON_ALLOW_LIST, ON_DENY_LIST, IdentityReader
+from ratelimit.core.request.identities cimport ON_ALLOW_LIST, ON_DENY_LIST
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, listed
 from ratelimit.core.sharing.observer cimport Watch
 from ratelimit.deciding.matched cimport Matched
