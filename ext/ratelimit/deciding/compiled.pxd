@@ -37,6 +37,7 @@ cdef class PlanParts:
     cdef bint holds_slots
     cdef bint reserves         # some rule takes an estimate, to be settled
     cdef bint is_metered       # answers are read, or estimates found
+    cdef bint tells_shadows             # what would have waited in shadow is counted
     cdef bint looks_first               # a refusal is not the last word: it may wait, or be challenged
     cdef int counted_at                 # position of the identity that a limit per cluster counts by; -1: there is none
     cdef uint64_t required              # a bit for each position where a missing value refuses the request
@@ -100,6 +101,7 @@ cdef class CompiledDecider:
     cdef int read_row(self, object row, uint64_t *ids, uint64_t *refused) except -1
     cdef Decided decide(self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, int asker)
     cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns)
+    cdef bint has_room(self, PlanParts part, uint64_t *ids, uint64_t *taken, object now_ns) except -1
     cdef PlanParts part_of(self, object plan)
     cdef PlanParts new_part(self, object plan)
     cdef TierParts new_tiers(self, object pick)

@@ -11,7 +11,7 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
 
-from ratelimit.core.algorithms.setup cimport ABSENT_HASH
+from ratelimit.core.algorithms.setup cimport ABSENT_HASH, SHADOWED
 from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT
 from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready
 from ratelimit.core.decision.schedule cimport Pace
@@ -52,6 +52,7 @@ cdef class PlanParts:
         self.reserves = bool(plan.reserving)
         self.is_metered = plan.metered is not None
         self.queue = plan.queue
+        self.tells_shadows = plan.waits is not None and bool(plan.waits.shadows)
         self.looks_first = plan.queue is not None or plan.challenge is not None
         for position in plan.required:
             self.required |= <uint64_t>1 << position
@@ -264,11 +265,8 @@ cdef class CompiledDecider:
                     if outcome is None:
                         return None
                 else:
-                    if part.looks_first:
-                        if part.queue is not None and not part.queue.is_idle:
-                            return None
-                        if not part.core.decided(ids, taken, now_ns, False).allowed:
-                            return None
+                    if part.looks_first and not self.has_room(part, ids, taken, now_ns):
+                        return None
                     outcome = part.core.decided(ids, taken, now_ns, True)
                     if part.looks_first and not (<Outcome>outcome).allowed:
                         return None  # another worker was faster: the request waits, or is challenged
@@ -350,6 +348,19 @@ cdef class CompiledDecider:
         if self.pace.due(now_ns):
             self.keep_up(now_ns)
         return 0
+
+    cdef bint has_room(self, PlanParts part, uint64_t *ids, uint64_t *taken, object now_ns) except -1:
+        """Return whether a request that may wait need not, and no limit in shadow would have it wait."""
+        cdef Outcome seen
+        cdef int i
+        if part.queue is not None and not part.queue.is_idle:
+            return False
+        seen = part.core.decided(ids, taken, now_ns, False)
+        if part.tells_shadows:
+            for i in range(seen.plan.setup.count):
+                if seen.charges[i].state == SHADOWED:
+                    return False
+        return seen.allowed
 
     cdef PlanParts part_of(self, object plan):
         cdef PyObject *found = PyDict_GetItem(self.parts, plan)
