@@ -13,10 +13,10 @@ POLICY = 'version = 1\n[[limit]]\nname = "all"\nmatch = "/other"\nper = "ip"\nra
 
 
 def test_tests_of_the_page_pass_and_pass_again(tmp_path: Path) -> None:
-    first, second = (block for block in blocks("testing.md") if block.language == "python")
+    first, faked, without, _ = (block for block in blocks("testing.md") if block.language == "python")
     (tmp_path / "policy.toml").write_text(POLICY)
-    (tmp_path / "test_page.py").write_text(first.text)
-    (tmp_path / "without.py").write_text(f"from test_page import TestClient, app\n{second.text}")
+    (tmp_path / "test_page.py").write_text(f"{first.text}\n\n{faked.text}")
+    (tmp_path / "without.py").write_text(f"from test_page import TestClient, app\n{without.text}")
     others = [
         "-p",
         "no:cacheprovider",
