@@ -12,7 +12,7 @@ import io
 import os
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -23,6 +23,9 @@ from ratelimit.traces.parquet import MAGIC, ParquetLines
 # Records of a chunk stay in the processor's cache; larger chunks replay at half the speed.
 CHUNK_BYTES = 1 << 18
 _LONGEST_LINE = 1 << 20
+FREE_BYTES = 16 << 20
+MOST_BYTES_A_BYTE = 250
+"""Bytes for each byte of a gzip file, beyond the free ones: logs have ten to fifty, zeros a thousand."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 
@@ -67,7 +70,7 @@ class LineSource:
             raise TraceUnreadable(f"{path}: {error.strerror or error}") from error
         self._stream: io.BufferedIOBase | ParquetLines = buffered
         if head.startswith(_GZIP_MAGIC):
-            self._stream = gzip.GzipFile(fileobj=buffered)
+            self._stream = cast(io.BufferedIOBase, _Unpacked(buffered))
         elif head == MAGIC:
             self._stream = _parquet(self.name, buffered)
             self.size = None  # it is not read from its begin to its end
@@ -138,6 +141,47 @@ class LineSource:
         except (EOFError, zlib.error, OSError) as error:
             self.broken = str(error) or type(error).__name__
             return b""
+
+
+class _Unpacked:
+    """A gzip file as a stream, as long as it does not unpack to far more than logs do."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        self._packed = packed
+        self._stored = self._given = 0
+        self._file = gzip.GzipFile(fileobj=cast(BinaryIO, _Counted(packed, self._count)))
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return some further bytes.
+
+        Raises:
+            OSError: they are too many for what is stored, or damaged.
+        """
+        found = self._file.read(size)
+        self._given += len(found)
+        if self._given > FREE_BYTES + MOST_BYTES_A_BYTE * self._stored:
+            raise OSError(f"it unpacks to more than {MOST_BYTES_A_BYTE} times its size")
+        return found
+
+    def close(self) -> None:
+        """Read no further; the packed file stays open."""
+        self._file.close()
+
+    def _count(self, number: int) -> None:
+        self._stored += number
+
+
+class _Counted:
+    """A file that tells how many bytes were read from it."""
+
+    def __init__(self, file: BinaryIO, count: Callable[[int], None]) -> None:
+        self._file = file
+        self._count = count
+
+    def read(self, size: int = -1, /) -> bytes:
+        found = self._file.read(size)
+        self._count(len(found))
+        return found
 
 
 def _parquet(name: str, file: io.BufferedReader) -> ParquetLines:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import io
 import json
 import random
 import subprocess
@@ -16,6 +18,7 @@ from click.testing import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ratelimit.traces.lines import FREE_BYTES, LineSource
 from tests.cli.running import POLICY, post, run, write_policy
 
 GOOD = json.dumps(post(0)).encode()
@@ -37,6 +40,18 @@ LINES = {
     "quotes": b'"' * 100_000,
     "commas": b"," * 100_000,
 }
+
+
+class Pipe(io.BytesIO):
+    """Bytes that come once."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def tell(self) -> int:
+        raise OSError("a pipe has no place")
+
+
 COMMANDS = {
     "replay": lambda policy, trace: ("replay", policy, trace, "--json"),
     "suggest": lambda policy, trace: ("suggest", trace, "--json"),
@@ -129,12 +144,12 @@ def test_nested_yaml_is_an_error_of_the_import(tmp_path: Path, kind: str) -> Non
 
 
 def test_compressed_line_without_end_takes_bounded_memory(tmp_path: Path) -> None:
-    trace = tmp_path / "trace.ndjson.gz"
+    trace, chance = tmp_path / "trace.ndjson.gz", random.Random(0)
     packer = zlib.compressobj(wbits=31)
     with trace.open("wb") as file:
         file.write(packer.compress(GOOD + b'\n{"path": "'))
-        for _ in range(200):
-            file.write(packer.compress(b"a" * (1 << 20)))
+        for _ in range(40):  # of letters by chance: what repeats itself is told by its ratio
+            file.write(packer.compress(base64.b64encode(chance.randbytes(1 << 14)) * 64))
         file.write(packer.compress(b'"}\n' + GOOD + b"\n") + packer.flush())
     tracemalloc.start()
     try:
@@ -145,6 +160,36 @@ def test_compressed_line_without_end_takes_bounded_memory(tmp_path: Path) -> Non
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["requests"] == 2
     assert most < 32 << 20
+
+
+@pytest.mark.parametrize("part", [b"[\n", b"\n", b"{}\n", b"a"])
+@pytest.mark.parametrize("by", ["name", "standard input"])
+def test_compressed_file_that_stands_for_far_more_than_it_is_breaks_off(
+    tmp_path: Path, part: bytes, by: str
+) -> None:
+    trace = tmp_path / "trace.ndjson.gz"
+    much = part * ((1 << 20) // len(part))
+    packer = zlib.compressobj(wbits=31)
+    with trace.open("wb") as file:
+        file.write(packer.compress(GOOD + b"\n"))
+        for _ in range(60):
+            file.write(packer.compress(much))
+        file.write(packer.flush())
+    source = LineSource(str(trace)) if by == "name" else LineSource("-", stdin=Pipe(trace.read_bytes()))
+    read = sum(len(chunk) for _, chunk in source)
+    assert read < 45 << 20, "of 60"
+    assert source.broken == "it unpacks to more than 250 times its size"
+
+
+def test_compressed_log_is_read_to_its_end(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.ndjson.gz"
+    lines = b"".join(
+        json.dumps(post(number, f"user {number % 997}")).encode() + b"\n" for number in range(200_000)
+    )
+    trace.write_bytes(gzip.compress(lines))
+    source = LineSource(str(trace))
+    assert sum(len(chunk) for _, chunk in source) == len(lines) > FREE_BYTES
+    assert source.broken is None
 
 
 PARQUET = """
