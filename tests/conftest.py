@@ -29,40 +29,58 @@ settings.register_profile("quick", COMMON, max_examples=10, derandomize=True, da
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-SLOW = frozenset(
-    [
-        "benchmarks",
-        "clients",
-        "clustering",
-        "clustering_hosts",
-        "deployment",
-        "doors",
-        "examples",
-        "frameworks",
-        "leaks",
-        "limits_storage",
-        "mutation",
-        "night",
-        "packages",
-        "pages",
-        "parsing",
-        "processes",
-        "redis",
-        "servers",
-        "serving",
-        "testing",
-        "typing",
-    ]
+SLOW_FOLDERS = frozenset(
+    (
+        *(
+            "benchmarks",
+            "clients",
+            "clustering",
+            "clustering_hosts",
+            "deployment",
+            "doors",
+            "examples",
+            "frameworks",
+        ),
+        *(
+            "leaks",
+            "limits_storage",
+            "mutation",
+            "night",
+            "packages",
+            "pages",
+            "parsing",
+            "processes",
+            "redis",
+        ),
+        *("servers", "serving", "testing", "typing"),
+    )
 )
-"""Folders with tests that start servers, processes or real clients, or search for long.
-
-`make quick` is without them, and without tests marked `slow`.
-"""
+"""Folders with tests that start servers, processes or real clients, or search for long;"""
+SLOW_FILES = frozenset(
+    (
+        "asgi/test_simulated_streams.py",
+        "asgi/test_wrong_policies.py",
+        "cli/test_broken_file.py",
+        "cli/test_demo.py",
+        "cli/test_demo_model.py",
+        "cli/test_doctor.py",
+        "cli/test_hostile_files.py",
+        "cli/test_outside.py",
+        "cli/test_owners.py",
+        "cli/test_replay_parity.py",
+        "cli/test_saturated.py",
+        "declarations/test_refusals.py",
+        "limiter/test_secrets.py",
+        "telemetry/test_alert_rules.py",
+    )
+)
+"""and files of other folders. `make quick` is without them, and without tests marked `slow`."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] in SLOW:
+        place = item.path.relative_to(Path(__file__).parent)
+        if place.parts[0] in SLOW_FOLDERS or place.as_posix() in SLOW_FILES:
             item.add_marker(pytest.mark.slow)
 
 
