@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.policy.compile.compiled import LimitSpec
 
+MOST_PICKED = 4096
+"""Combinations of plans that are remembered."""
+
 
 class TierPick:
     """Picks them, given a row of identities."""
 
-    __slots__ = ("_limits", "_names", "_plan", "known")
+    __slots__ = ("_limits", "_names", "_picked", "_plan", "_positions", "known")
 
     def __init__(
         self,
@@ -20,6 +23,8 @@ class TierPick:
         plan: Callable[[tuple[int, ...]], RoutePlan | None],
     ) -> None:
         self._limits = tuple(limits)
+        self._positions = tuple(limit.tier_identity for limit in limits)
+        self._picked: dict[tuple[str | None, ...], RoutePlan | None] = {}
         self._names = names
         self._plan = plan
         self.known: dict[int, list[int]] = {}
@@ -30,12 +35,15 @@ class TierPick:
                 self.known.setdefault(position, []).append(value)
 
     def __call__(self, identities: Sequence[int]) -> RoutePlan | None:
+        named = tuple([self._names.get((at, identities[at])) if at >= 0 else None for at in self._positions])
+        if named not in self._picked:
+            if len(self._picked) >= MOST_PICKED:
+                self._picked.clear()
+            self._picked[named] = self._pick(named)
+        return self._picked[named]
+
+    def _pick(self, named: Sequence[str | None]) -> RoutePlan | None:
         indices: list[int] = []
-        for limit in self._limits:
-            rules = limit.rules
-            if limit.tier_identity >= 0:
-                tier = self._names.get((limit.tier_identity, identities[limit.tier_identity]))
-                if tier is not None:
-                    rules = limit.tiers.get(tier, rules)
-            indices += rules
+        for limit, tier in zip(self._limits, named, strict=True):
+            indices += limit.rules if tier is None else limit.tiers.get(tier, limit.rules)
         return self._plan(tuple(indices))
