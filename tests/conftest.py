@@ -58,6 +58,7 @@ SLOW_FOLDERS = frozenset(
 """Folders with tests that start servers, processes or real clients, or search for long;"""
 SLOW_FILES = frozenset(
     (
+        "architecture/test_loading.py",
         "asgi/test_simulated_streams.py",
         "asgi/test_wrong_policies.py",
         "cli/test_broken_file.py",
@@ -69,9 +70,18 @@ SLOW_FILES = frozenset(
         "cli/test_owners.py",
         "cli/test_replay_parity.py",
         "cli/test_saturated.py",
+        "core/test_hygiene.py",
+        "core/test_threads.py",
         "declarations/test_refusals.py",
+        "docs/test_site.py",
+        "integrations/test_releases.py",
         "limiter/test_secrets.py",
+        "policy/test_hostile.py",
+        "routing/test_differential.py",
+        "stores/test_contract.py",
         "telemetry/test_alert_rules.py",
+        "traces/test_parquet.py",
+        "wsgi/test_servers.py",
     )
 )
 """and files of other folders. `make quick` is without them, and without tests marked `slow`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).absolute().parents[2]
@@ -54,6 +55,12 @@ OWNERS = {
 }
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Return a file's syntax tree."""
+    return ast.parse(path.read_text())
+
+
 def part_of(module: str) -> str:
     """Return the part of the package that a module belongs to: its first name below the package."""
     top, *names = module.split(".")
@@ -85,7 +92,7 @@ def for_typing_only(tree: ast.Module) -> set[ast.AST]:
 
 def imports(path: Path, *, typing_too: bool = True) -> Iterator[tuple[str, int]]:
     """Yield each module that a file imports, with its line."""
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     skipped = set() if typing_too else for_typing_only(tree)
     for node in ast.walk(tree):
         if node in skipped:
@@ -137,7 +144,7 @@ def test_arrows_point_down() -> None:
 def targets(module: str) -> set[str]:
     """Return the modules of the package that one imports: at its top, in functions, and for typing."""
     found = set()
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in ast.walk(parsed(MODULES[module])):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
@@ -221,7 +228,7 @@ MAY_OPEN = {"ratelimit.policy.document", "ratelimit.traces.lines", "ratelimit.tr
 
 def calls(path: Path) -> Iterator[tuple[str, int]]:
     """Yield what a file calls, as it is written, with its line."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func), node.lineno
 
@@ -263,7 +270,7 @@ def test_each_format_has_one_reader() -> None:
         f"{path}:{node.lineno}: read it by ratelimit.parsing"
         for module, path in MODULES.items()
         if not module.startswith("ratelimit.parsing.")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Attribute) and ast.unparse(node) in PARSES
     ]
     assert not readers
@@ -276,7 +283,7 @@ def test_only_the_clock_reads_clocks() -> None:
             continue
         readers += [
             f"{path}:{node.lineno}: {node.module}.{name.name}"
-            for node in ast.walk(ast.parse(path.read_text()))
+            for node in ast.walk(parsed(path))
             if isinstance(node, ast.ImportFrom)
             for name in node.names
             if f"{node.module}.{name.name}" in READ_BY_THE_CLOCK
@@ -303,6 +310,6 @@ def test_only_asgi_sees_a_scope() -> None:
     for module, path in MODULES.items():
         if part_of(module) in {"asgi", "console", "cli", "demo", "integrations"}:
             continue
-        names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
-        names |= {node.arg for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.arg)}
+        names = {node.id for node in ast.walk(parsed(path)) if isinstance(node, ast.Name)}
+        names |= {node.arg for node in ast.walk(parsed(path)) if isinstance(node, ast.arg)}
         assert "scope" not in names, path
