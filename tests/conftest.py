@@ -36,6 +36,7 @@ SLOW_FOLDERS = frozenset(
             "clients",
             "clustering",
             "clustering_hosts",
+            "correlation",
             "deployment",
             "doors",
             "examples",
