@@ -1,4 +1,4 @@
-"""What does each kind of policy add to a request?
+"""The cost of each kind of policy to a request.
 
 A callable of two messages, in process, bare and behind the middleware under one policy after another: an
 account from the application's state, plans, lists, waiting, refusals, limits that do not match, and the nine

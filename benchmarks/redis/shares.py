@@ -17,7 +17,7 @@ WORKERS = 2
 MOVED_AT = 0.4
 """The part of the outage after which connections move."""
 HONEST = 0.2
-"""What an honest caller uses of its limit."""
+"""The part of its limit that an honest caller uses."""
 CALLERS = 60
 
 
@@ -68,7 +68,7 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What a host (or a worker) knows when it decides: traffic by place, before the outage and now."""
+    """The knowledge that a host (or a worker) decides by: traffic by place, before the outage and now."""
 
     hosts: int
     before: Sequence[float]
