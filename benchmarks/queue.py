@@ -13,9 +13,9 @@ from random import Random
 from benchmarks.report import Answer, Row
 from benchmarks.rounds import local, race
 from benchmarks.settings import Settings
-from ratelimit.queueing.fairness import Fairness
-from ratelimit.queueing.line import Line, Waiter
-from ratelimit.queueing.room import Room
+from ratelimit.waiting.model.fairness import Fairness
+from ratelimit.waiting.model.line import Line, Waiter
+from ratelimit.waiting.model.room import Room
 
 NAME = "queue"
 NOTHING = "the loop"

@@ -12,29 +12,32 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakSet
 
+from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
 from ratelimit.clustering.service import ClusteringService
 from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.charge import Asked, Charge
-from ratelimit.deciding.decider import Decided, actor_in
-from ratelimit.deciding.fair_queue import FairQueue
-from ratelimit.deciding.load import LoadLimit
-from ratelimit.deciding.reload import Reload
+from ratelimit.deciding.decider import actor_in
+from ratelimit.deciding.ending import EndHook
 from ratelimit.deciding.request import Given, Inquiry, described, holder_in, inquire
 from ratelimit.deciding.resolvers import Resolver
-from ratelimit.deciding.runtime import Runtime
-from ratelimit.deciding.step_up import Challenge, Challenger
-from ratelimit.deciding.steps import NO_STEPS, Steps, Visit
+from ratelimit.deciding.stage import Decided, Stage
+from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Decision, Reason
 from ratelimit.events import Observer
 from ratelimit.identity.extract import Headers
+from ratelimit.load.limit import LoadLimit
+from ratelimit.load.metrics import WatchedLoad
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
+from ratelimit.runtime.reload import Reload
+from ratelimit.runtime.runtime import Runtime
 from ratelimit.stores.contract import Store
-from ratelimit.telemetry.load import WatchedLoad
+from ratelimit.waiting.limit_queue import LimitQueue
+from ratelimit.waiting.stage import rules_of
 
 if TYPE_CHECKING:
     from ratelimit.telemetry.exemplars import Exemplars
@@ -57,9 +60,11 @@ class Limiter:
             connected to. As `RATELIMIT_ENABLED` in the environment says when not given; else True.
         correlates: whether this process is there to correlate for several hosts
             (`ratelimit correlator`), whatever the policy says of workers.
-        steps: what stands in the decider's places: see `deciding.steps`.
+        stages: the application's own stages, which requests pass before those of their limits: see
+            `deciding.stage`.
+        ends: told of the end of each request of a middleware: see `deciding.ending`.
         challenge: asked about a request that limits with `action = "challenge"` refuse: see
-            `deciding.step_up.Challenge`.
+            `challenge.hook.Challenge`.
 
     Raises:
         PolicyError: the policy cannot be used.
@@ -79,7 +84,8 @@ class Limiter:
         observer: Observer | None = None,
         enabled: bool | None = None,
         correlates: bool = False,
-        steps: Steps = NO_STEPS,
+        stages: Sequence[Stage] = (),
+        ends: Sequence[EndHook] = (),
         challenge: Challenge | None = None,
     ) -> None:
         self.runtime = self._runtime_type(
@@ -90,7 +96,8 @@ class Limiter:
             observer=observer,
             enabled=enabled,
             correlates=correlates,
-            steps=steps,
+            stages=stages,
+            ends=ends,
             challenge=challenge,
         )
         """What the middleware, metrics and the command line use of it; no promise to applications."""
@@ -155,8 +162,8 @@ class Limiter:
         visit = self._visit(asked, method, path, event, given)
         decided = self.runtime.decide(*asked, charge=True, visit=visit)
         plan, outcome = decided[2:]
-        waits = None if plan is None else plan.waits
-        if waits is not None and outcome is not None and waits.refusing(outcome) is not None:
+        rules = None if plan is None else rules_of(plan)
+        if rules is not None and outcome is not None and rules.refusing(outcome) is not None:
             self.runtime.diagnose("wait-unawaited")
         return self._decision(asked, decided)
 
@@ -226,11 +233,8 @@ class Limiter:
         return self._decision(asked, await self.runtime.adecide(*asked, charge=False))
 
     def _visit(self, asked: Inquiry, method: str, path: str | Target, event: Event, given: Given) -> Visit:
-        """Return what knows how a request may be let through all the same."""
-        holder = partial(holder_in, asked[0], given)
-        if not asked[0].has_challenges:
-            return Visit(holder=holder)
-        return Visit(Challenger(self.runtime, asked[0], described(method, path, event, given)), holder)
+        """Return the request as one of no door."""
+        return Visit(partial(described, method, path, event, given), partial(holder_in, asked[0], given))
 
     def _unlimited(self, now_ns: int | None, *, charge: bool) -> Decision:
         now_ns = self.now_ns() if now_ns is None else now_ns
@@ -351,7 +355,7 @@ class Limiter:
         return [load.watched() for load in self.loads.values()]
 
     @property
-    def queue(self) -> FairQueue | None:
+    def queue(self) -> LimitQueue | None:
         """Requests that wait for room; None where the policy lets none."""
         return self.runtime.queue if self.current.compiled.queue is not None else None
 

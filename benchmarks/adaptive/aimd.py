@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from math import isfinite
 
-from ratelimit.adaptive.controller import Answer, Bounds, Load
-from ratelimit.adaptive.quantile import quantile
-from ratelimit.adaptive.settings import SECOND_NS, Settings
+from ratelimit.load.model.controller import Answer, Bounds, Load
+from ratelimit.load.model.quantile import quantile
+from ratelimit.load.model.settings import SECOND_NS, Settings
 
 LEAST_SAMPLES = 5
 WINDOW_NS = 4 * SECOND_NS

@@ -12,10 +12,10 @@ from benchmarks.adaptive.catalogue import BackEnd, capacity
 from benchmarks.adaptive.job import Job
 from benchmarks.adaptive.loop import Coming, Loop, Outcome
 from benchmarks.adaptive.timeline import SECOND
-from ratelimit.adaptive.first_byte import FirstByte
-from ratelimit.adaptive.quantile import quantile
-from ratelimit.adaptive.settings import Settings
-from ratelimit.adaptive.shedding import FIRST_OF_ALL, Standing
+from ratelimit.load.model.first_byte import FirstByte
+from ratelimit.load.model.quantile import quantile
+from ratelimit.load.model.settings import Settings
+from ratelimit.load.model.shedding import FIRST_OF_ALL, Standing
 
 INTERACTIVE_LOAD = 0.3
 BATCH_LOAD = 2.0

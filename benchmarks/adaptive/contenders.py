@@ -13,8 +13,8 @@ from benchmarks.adaptive.gradient2 import Gradient2
 from benchmarks.adaptive.peer import Peer
 from benchmarks.adaptive.sketch import Sketch
 from benchmarks.adaptive.vegas import Vegas
-from ratelimit.adaptive.controller import Answer, Controller, Load, Settings
-from ratelimit.adaptive.first_byte import FirstByte
+from ratelimit.load.model.controller import Answer, Controller, Load, Settings
+from ratelimit.load.model.first_byte import FirstByte
 
 Make = Callable[[Settings], Controller]
 

@@ -12,9 +12,9 @@ from math import ceil, log10
 from statistics import correlation, fmean, median, pstdev
 
 from benchmarks.adaptive.peer import Peer
-from ratelimit.adaptive.controller import Answer, Load, Settings
-from ratelimit.adaptive.quantile import quantile
-from ratelimit.adaptive.settings import SECOND_NS
+from ratelimit.load.model.controller import Answer, Load, Settings
+from ratelimit.load.model.quantile import quantile
+from ratelimit.load.model.settings import SECOND_NS
 
 LEAST_S, MOST_S, LEAST_SAMPLES = 1, 30, 50
 WINDOWS, LEAST_WINDOWS = 50, 5

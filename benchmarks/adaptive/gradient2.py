@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from math import isfinite
 
 from benchmarks.adaptive.windowed import Windowed
-from ratelimit.adaptive.controller import Answer, Load
-from ratelimit.adaptive.settings import SECOND_NS, Settings
+from ratelimit.load.model.controller import Answer, Load
+from ratelimit.load.model.settings import SECOND_NS, Settings
 
 LONG_WINDOWS = 600
 WARM_WINDOWS = 10

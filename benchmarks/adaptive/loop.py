@@ -16,12 +16,12 @@ from benchmarks.adaptive.job import Job
 from benchmarks.adaptive.phases import Phase
 from benchmarks.adaptive.poison import NONE, Poison
 from benchmarks.adaptive.timeline import SECOND, Timeline
-from ratelimit.adaptive.admission import Admission
-from ratelimit.adaptive.controller import Controller, Settings
-from ratelimit.adaptive.holding import is_late, longest_ns, share_left
-from ratelimit.adaptive.saturation import Report
-from ratelimit.adaptive.shedding import FIRST_OF_ALL, Standing
 from ratelimit.core.sharing.inflight import InFlight, flight_bytes
+from ratelimit.load.model.admission import Admission
+from ratelimit.load.model.controller import Controller, Settings
+from ratelimit.load.model.holding import is_late, longest_ns, share_left
+from ratelimit.load.model.saturation import Report
+from ratelimit.load.model.shedding import FIRST_OF_ALL, Standing
 
 DRAINED_S = 30
 SPEED_EVERY_S = 1

@@ -12,7 +12,7 @@ from benchmarks.adaptive.contenders import GRID, Make, Told
 from benchmarks.adaptive.loop import Loop, Outcome
 from benchmarks.adaptive.phases import Phase
 from benchmarks.adaptive.timeline import SECOND
-from ratelimit.adaptive.settings import Settings
+from ratelimit.load.model.settings import Settings
 
 UNSCORED = frozenset({"none"})
 """Without capacity no answer is in time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ratelimit.adaptive.controller import Answer, Bounds
+from ratelimit.load.model.controller import Answer, Bounds
 
 
 class Peer:

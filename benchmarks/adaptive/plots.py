@@ -14,8 +14,8 @@ import matplotlib
 from benchmarks.adaptive.catalogue import BackEnd
 from benchmarks.adaptive.loop import Loop, Run
 from benchmarks.adaptive.phases import PHASES
-from ratelimit.adaptive.first_byte import FirstByte
-from ratelimit.adaptive.quantile import quantile
+from ratelimit.load.model.first_byte import FirstByte
+from ratelimit.load.model.quantile import quantile
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # after the backend is chosen

@@ -9,7 +9,7 @@ from benchmarks.adaptive.catalogue import BackEnd
 from benchmarks.adaptive.loop import Loop
 from benchmarks.adaptive.phases import Phase
 from benchmarks.adaptive.poison import NONE, POISONS, Poison
-from ratelimit.adaptive.first_byte import FirstByte
+from ratelimit.load.model.first_byte import FirstByte
 
 POISONED = (Phase("steady", 60, 0.8), Phase("twice", 60, 2.0))
 

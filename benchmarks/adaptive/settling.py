@@ -11,7 +11,7 @@ from statistics import median
 from benchmarks.adaptive.catalogue import BackEnd
 from benchmarks.adaptive.loop import Loop
 from benchmarks.adaptive.phases import PHASES
-from ratelimit.adaptive.first_byte import FirstByte
+from ratelimit.load.model.first_byte import FirstByte
 
 WINDOW_S = 5
 IN_TIME, REFUSED = 0.95, 0.05

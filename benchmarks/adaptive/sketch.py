@@ -6,9 +6,9 @@ from collections import deque
 from math import sqrt
 
 from benchmarks.adaptive.peer import Peer
-from ratelimit.adaptive.controller import Answer, Load, Settings
-from ratelimit.adaptive.quantile import quantile
-from ratelimit.adaptive.settings import SECOND_NS
+from ratelimit.load.model.controller import Answer, Load, Settings
+from ratelimit.load.model.quantile import quantile
+from ratelimit.load.model.settings import SECOND_NS
 
 PERIOD_NS = SECOND_NS // 2
 

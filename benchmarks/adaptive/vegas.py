@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from math import ceil, isfinite, log10
 
 from benchmarks.adaptive.windowed import Windowed
-from ratelimit.adaptive.controller import Answer, Load
-from ratelimit.adaptive.settings import SECOND_NS, Settings
+from ratelimit.load.model.controller import Answer, Load
+from ratelimit.load.model.settings import SECOND_NS, Settings
 
 PROBE = 30
 """The least latency is forgotten after `PROBE * L` answers."""

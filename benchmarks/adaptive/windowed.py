@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import inf
 
-from ratelimit.adaptive.controller import Answer, Bounds, Load
-from ratelimit.adaptive.settings import Settings
+from ratelimit.load.model.controller import Answer, Bounds, Load
+from ratelimit.load.model.settings import Settings
 
 LEAST_SAMPLES = 10
 """Answers that a window has to have before anything is learned from it."""

@@ -11,11 +11,11 @@ from typing import cast
 from benchmarks.adaptive.catalogue import BackEnd
 from benchmarks.adaptive.loop import Loop, one_of
 from benchmarks.adaptive.phases import PHASES, Phase
-from ratelimit.adaptive.admission import Admission
-from ratelimit.adaptive.first_byte import FirstByte
-from ratelimit.adaptive.settings import Settings
-from ratelimit.adaptive.shedding import Standing
 from ratelimit.core.sharing.inflight import flight_bytes
+from ratelimit.load.model.admission import Admission
+from ratelimit.load.model.first_byte import FirstByte
+from ratelimit.load.model.settings import Settings
+from ratelimit.load.model.shedding import Standing
 
 SECOND = 10**9
 

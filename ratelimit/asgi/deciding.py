@@ -21,12 +21,14 @@ from ratelimit.asgi.hangup import WatchedVisit
 from ratelimit.asgi.metering.request import MeteredRequest
 from ratelimit.asgi.mount import Mount
 from ratelimit.asgi.refusal import ended_exchange
-from ratelimit.asgi.room import Arrival, decide_with_room
 from ratelimit.asgi.share import Ended, Share, until_decided
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.deciding.decider import Decided, actor_in
+from ratelimit.deciding.decider import actor_in
+from ratelimit.deciding.stage import Decided
+from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Decision, Reason
 from ratelimit.http.fields import HeaderWriter
+from ratelimit.load.stage import LoadLimits
 
 E = TypeVar("E", bound="Exchange | None")
 
@@ -130,19 +132,16 @@ class Deciding:
         visit: WatchedVisit | None = None,
     ) -> Exchange:
         """Return a request's or handshake's exchange, decided, charged and left in its scope."""
-        load = self._runtime.load_of(bound, matched)
-        ticket = -1
-        decided: Decided | Exchange
-        if load is None:
-            decided = await self._runtime.adecide(bound, matched, identities, now_ns, costs, visit=visit)
-        else:
-            arrival = Arrival(self._door, self.writer, scope, bound, matched, identities)
-            decided, now_ns, ticket = await decide_with_room(arrival, load, now_ns, costs, visit)
-        if isinstance(decided, Exchange):
-            return decided
-        exchange = self._exchange(scope, bound, decided, identities, now_ns, outer, visit)
-        if decided[0] and load is not None:
-            exchange.enter(load, bound.payer(identities), now_ns, ticket, bound.class_of(matched, identities))
+        seen = Visit(scope, enters=True) if visit is None and matched.group >= 0 else visit
+        decided = await self._runtime.adecide(bound, matched, identities, now_ns, costs, visit=seen)
+        if seen is not None and matched.group >= 0:
+            now_ns = seen.now_ns
+        exchange = self._exchange(scope, bound, decided, identities, now_ns, outer, seen)
+        limits = bound.find(LoadLimits) if decided[0] and seen is not None and matched.group >= 0 else None
+        load = None if limits is None else limits.load_of(matched)
+        if limits is not None and load is not None and seen is not None:
+            rank = limits.class_of(matched, identities)
+            exchange.enter(load, bound.payer(identities), now_ns, seen.ticket, rank)
         return exchange
 
     def _exchange(
@@ -153,7 +152,7 @@ class Deciding:
         identities: list[int],
         now_ns: int,
         outer: Exchange | None,
-        visit: WatchedVisit | None = None,
+        visit: Visit | None = None,
     ) -> Exchange:
         """Return the exchange of a decided request, left in its scope."""
         allowed, reason, plan, outcome = decided
@@ -162,7 +161,8 @@ class Deciding:
         known = exchange.actor, exchange.certainty = actor_in(bound, identities)
         waited_ns = exchange.waited_ns = 0 if visit is None else visit.waited_ns
         if outcome is None:
-            exchange.decision = Decision(allowed, reason, None, *known, waited_ns=waited_ns)
+            retry_ns = None if visit is None else visit.retry_ns
+            exchange.decision = Decision(allowed, reason, None, *known, retry_ns, waited_ns=waited_ns)
         else:
             self._time(now_ns)
         if not allowed:

@@ -9,7 +9,7 @@ Only slots are given back here. Units that the application has not settled keep 
 an exception is no proof that no work was done, and a client that could provoke one would otherwise
 work for free.
 
-Where hooks are told (`deciding.steps.EndHook`), the server's `send` and `receive` are wrapped, to see
+Where hooks are told (`deciding.ending.EndHook`), the server's `send` and `receive` are wrapped, to see
 first byte, last byte, status and a client that hangs up. Without hooks nothing is wrapped.
 """
 
@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.clock import Clock
-from ratelimit.deciding.decider import Decided
-from ratelimit.deciding.steps import End, Ended, EndHook
+from ratelimit.deciding.ending import End, Ended, EndHook
+from ratelimit.deciding.stage import Decided
 from ratelimit.decision import Reason
 from ratelimit.worker.diagnostics import log
 

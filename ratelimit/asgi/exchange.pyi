@@ -12,11 +12,11 @@ from starlette.types import Message, Send
 from ratelimit.asgi.door import Door
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.compiled import Decided
-from ratelimit.deciding.load import LoadLimit
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.unsettled import Reservation
 from ratelimit.decision import ClusterVerdict, Decision
 from ratelimit.http.fields import HeaderWriter, Pair
+from ratelimit.load.limit import LoadLimit
 from ratelimit.stores.contract import Outcome
 
 @final

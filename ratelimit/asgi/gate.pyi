@@ -9,8 +9,8 @@ from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Sending
 from ratelimit.deciding.bound_policy import Matched
 from ratelimit.deciding.compiled import CompiledDecider
-from ratelimit.deciding.load import LoadLimit
 from ratelimit.http.fields import HeaderWriter
+from ratelimit.load.limit import LoadLimit
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 

@@ -23,39 +23,35 @@ from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.metering.body import Holding
 from ratelimit.asgi.peer import holder_of
 from ratelimit.asgi.share import Share
+from ratelimit.challenge.hook import responder_of
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.deciding.runtime import Runtime
-from ratelimit.deciding.step_up import Challenger
-from ratelimit.deciding.steps import Leave, Visit
-from ratelimit.queueing.fair_bound import Path
+from ratelimit.deciding.visit import Leave, Visit
 from ratelimit.stores.contract import correct
 from ratelimit.usage.request import MOST_BODY
+from ratelimit.waiting.model.fair_bound import Path
 
 MOST_MESSAGES = 256
 """Messages of one request that are held: a body may come in very small pieces."""
 
 
 def visit_of(
-    scope: Scope, receive: Receive, bound: BoundPolicy, matched: Matched, held: Holding, runtime: Runtime
+    scope: Scope, receive: Receive, bound: BoundPolicy, matched: Matched, held: Holding
 ) -> WatchedVisit | None:
     """Return a request that may wait, or be asked for a step-up; None for one that is decided at once."""
     is_held = matched.rank >= 0 and bound.holds
-    if bound.ramps is None and not is_held and not (bound.may_wait and matched.may_wait):
+    if not is_held and not (bound.may_hold and matched.may_wait):
         return None
-    holder = partial(holder_of, scope, bound)
-    return WatchedVisit(
-        receive, held, holder, Challenger(runtime, bound, scope) if bound.has_challenges else None
-    )
+    return WatchedVisit(scope, receive, held, partial(holder_of, scope, bound))
 
 
 class WatchedVisit(Visit):
     """One request of which is seen that its client hangs up.
 
     Args:
+        scope: the request's.
         receive: the server's.
         held: what is held in this worker.
         holder: returns the network and the address of the client.
-        step_up: asks the application about a challenge.
     """
 
     __slots__ = (
@@ -69,10 +65,8 @@ class WatchedVisit(Visit):
         "share",
     )
 
-    def __init__(
-        self, receive: Receive, held: Holding, holder: Callable[[], Path], step_up: Challenger | None = None
-    ) -> None:
-        super().__init__(step_up, holder)
+    def __init__(self, scope: Scope, receive: Receive, held: Holding, holder: Callable[[], Path]) -> None:
+        super().__init__(scope, holder, enters=True)
         self._receive = receive
         self.share: Share = held.share(holder)
         """What is held for the request counts for."""
@@ -114,14 +108,13 @@ class WatchedVisit(Visit):
             for plan, outcome in exchange.decided():
                 for index in range(len(plan.rules)):
                     correct(outcome, index, 0, now_ns)
-                if plan.queue is not None:
-                    plan.queue.freed(plan, outcome)
+                plan.freed(outcome)
             exchange.release(now_ns)
         return self.has_left
 
     def responder(self, usual: Responder | None) -> Responder | None:
         """Return what answers a refusal: what the application said of a challenge, else what usually does."""
-        own = self.step_up.responder if isinstance(self.step_up, Challenger) else None
+        own = responder_of(self)
         return usual if own is None else own
 
     def forget_unasked(self) -> None:

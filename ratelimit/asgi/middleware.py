@@ -29,10 +29,10 @@ from ratelimit.asgi.mount import Mount, is_served, is_told, mount_limiter, mount
 from ratelimit.asgi.refusal import closing, refuse, refuse_http
 from ratelimit.asgi.routes.coverage import check_routes
 from ratelimit.asgi.websocket import LimitedReceive
+from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.resolvers import Resolver
-from ratelimit.deciding.step_up import Challenge
 from ratelimit.decision import Reason
 from ratelimit.errors import UsageError
 from ratelimit.events import Observer
@@ -160,7 +160,7 @@ class RateLimitMiddleware:
                 finally:
                     if sending.holds:
                         sending.release(self._now_ns)
-            elif sending.is_refused and not self._runtime.steps.ends:
+            elif sending.is_refused and not self._runtime.ends:
                 await refuse_http(scope, receive, sending.send, sending.exchange, self.responder)
             else:
                 await self._answer(scope, receive, sending.send, sending.exchange)
@@ -191,7 +191,7 @@ class RateLimitMiddleware:
                 await self._answer(scope, receive, Sending(identified, send).send, identified)
                 return
             identities = identified
-        visit = visit_of(scope, receive, bound, matched, self._mount.metering.held, self._runtime)
+        visit = visit_of(scope, receive, bound, matched, self._mount.metering.held)
         receive = receive if visit is None else visit.receive
         try:
             metered = None
@@ -239,7 +239,7 @@ class RateLimitMiddleware:
                 return
             if not exchange.is_allowed:
                 await self._answer(scope, metered.receive, sending, exchange, visit)
-            elif self._runtime.steps.ends:
+            elif self._runtime.ends:
                 run = partial(self._run_metered, metered, exchange)
                 await self._run_to_end(run, scope, metered.receive, sending, exchange)
             else:
@@ -262,7 +262,7 @@ class RateLimitMiddleware:
     ) -> None:
         """Refuse a request, or run the application; then comes its end."""
         responder = self.responder if visit is None else visit.responder(self.responder)
-        if self._runtime.steps.ends:
+        if self._runtime.ends:
             answer: ASGIApp = self.app if exchange.is_allowed else partial(refuse, exchange, responder)
             await self._run_to_end(answer, scope, receive, send, exchange)
         elif not exchange.is_allowed:
@@ -280,7 +280,7 @@ class RateLimitMiddleware:
     def _run_to_end(
         self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, exchange: Exchange
     ) -> Awaitable[None]:
-        hooks, clock = self._runtime.steps.ends, self.limiter.clock
+        hooks, clock = self._runtime.ends, self.limiter.clock
         return run_to_end(app, scope, receive, send, exchange=exchange, hooks=hooks, clock=clock)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -313,7 +313,7 @@ class RateLimitMiddleware:
             await self._answer(scope, receive, Sending(identities, send).send, identities)
             return
         metered = costs = None
-        visit = visit_of(scope, receive, bound, matched, self._mount.metering.held, self._runtime)
+        visit = visit_of(scope, receive, bound, matched, self._mount.metering.held)
         receive = receive if visit is None else visit.receive
         if bound.is_metered:
             metered = self._mount.metering.request(scope, receive, bound, matched, identities)
@@ -396,7 +396,7 @@ class RateLimitMiddleware:
             decider=decider,
             sample=self._deciding.sample,
             target=partial(target_of, placement=self._placement),
-            has_ends=bool(bound.steps.ends),
+            has_ends=bool(self._runtime.ends),
             loads=self._runtime.loads_of(bound.compiled),
         )
 

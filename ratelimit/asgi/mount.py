@@ -18,9 +18,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ratelimit.asgi.metering.request import Metering
 from ratelimit.asgi.resolving import Resolving
 from ratelimit.asgi.routes.survey import Survey, survey
+from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock, ManualClock
 from ratelimit.deciding.resolvers import Resolver
-from ratelimit.deciding.step_up import Challenge
 from ratelimit.errors import UsageError, fault_of
 from ratelimit.events import Observer
 from ratelimit.limiter import Limiter

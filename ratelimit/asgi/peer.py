@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.types import Scope
 
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.queueing.fair_bound import Path
+from ratelimit.waiting.model.fair_bound import Path
 
 
 def peer_host(scope: Scope) -> str | None:

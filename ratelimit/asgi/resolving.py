@@ -37,7 +37,7 @@ from ratelimit.identity.fact import Context
 from ratelimit.identity.remembered import Answer, Remembered
 from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.compiled import CacheSpec
-from ratelimit.queueing.fair_bound import FairBound, Held
+from ratelimit.waiting.model.fair_bound import FairBound, Held
 
 MOST_UNDER_WAY = 1024
 """Awaited calls of all resolvers at once, on one event loop; beyond, the largest holder loses."""

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 from ratelimit.decision import Reason
-from ratelimit.queueing.fair_bound import FairBound, Held, Path
+from ratelimit.waiting.model.fair_bound import FairBound, Held, Path
 
 T = TypeVar("T")
 

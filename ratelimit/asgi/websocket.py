@@ -17,8 +17,7 @@ from ratelimit.asgi.refusal import POLICY_VIOLATION
 from ratelimit.asgi.resolving import Resolving
 from ratelimit.asgi.share import Ended
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.deciding.step_up import Challenger
-from ratelimit.deciding.steps import Visit
+from ratelimit.deciding.visit import Visit
 from ratelimit.limiter import Limiter
 from ratelimit.policy.routing.target import Placement, Target
 
@@ -92,10 +91,7 @@ class LimitedReceive:
             decided = bound.decider.decide_row(matched, self._identities, now_ns)
         if decided is None:
             # The client may hang up while a message is held: the application reads of that next.
-            visit = None
-            if matched.may_wait:
-                step_up = Challenger(runtime, bound, self._scope) if bound.has_challenges else None
-                visit = Visit(step_up, partial(holder_of, self._scope, bound))
+            visit = Visit(self._scope, partial(holder_of, self._scope, bound)) if matched.may_wait else None
             decided = await runtime.adecide(bound, matched, self._identities, now_ns, visit=visit)
         return message if decided[0] else await self._closed()
 

@@ -13,12 +13,12 @@ from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.loading import show_problems, tallied
 from ratelimit.cli.terminal import Text, err, note, out, print_json, say
 from ratelimit.cli.terms import covers, details, terms_json
-from ratelimit.deciding.last_policy import last_in_force
 from ratelimit.errors import PolicyError
 from ratelimit.inspection import words
 from ratelimit.inspection.acts import acts_in_force
 from ratelimit.policy import Policy, Problem
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.runtime.last_policy import last_in_force
 
 
 @click.command("check", short_help="Is a policy sound, and what does it say?")

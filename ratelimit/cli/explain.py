@@ -19,6 +19,7 @@ from ratelimit.cli.request import parse_request
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.cli.verdict import limit_json, verdict_words
 from ratelimit.clock import ManualClock, SystemClock
+from ratelimit.conduct.explanation import remembered_of, rise_of, standing_of
 from ratelimit.deciding.amendment import amendment_of
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.decider import actor_in
@@ -28,23 +29,23 @@ from ratelimit.inspection import words
 from ratelimit.inspection.acts import acts_held, exempting
 from ratelimit.inspection.asking import matched_of, unmatched_names
 from ratelimit.inspection.attach import attach
-from ratelimit.inspection.conduct import remembered_of, rise_of, standing_of
 from ratelimit.inspection.decision import IdentityLine, Seen, identity_lines, limit_lines
 from ratelimit.inspection.evidence import Source, from_server, from_snapshot, from_trace
 from ratelimit.inspection.membership import Membership, RecordRecognition, in_evidence, on_this_host
-from ratelimit.inspection.room import Rooms, rooms_of
 from ratelimit.inspection.server import server_of
 from ratelimit.inspection.trial import Trial
-from ratelimit.inspection.waiting import wait_of
+from ratelimit.load.explanation import Rooms, rooms_of
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.request_line import path_of, read_line
 from ratelimit.policy.schema.model import Event
 from ratelimit.replay.facts import RecordFacts, carried, has_created
+from ratelimit.runtime.features import parts_without_worker
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import private_store
 from ratelimit.traces import Fields
 from ratelimit.traces.record import time_ns
+from ratelimit.waiting.explanation import wait_of
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.store import RedisStore
@@ -226,6 +227,11 @@ class Explained:
             if source is not None:
                 membership = in_evidence(source, fields)
             amendment = amendment_of(compiled, acts)
+            parts = parts_without_worker(
+                store.clock,
+                conduct=None if remembered is None else remembered.conduct,
+                ramps=None if remembered is None else remembered.ramps,
+            )
             bound = BoundPolicy(
                 compiled,
                 store,
@@ -233,8 +239,7 @@ class Explained:
                 diagnose=lambda code: None,
                 is_asked=bool(asked),
                 amendment=amendment,
-                conduct=None if remembered is None else remembered.conduct,
-                ramps=None if remembered is None else remembered.ramps(compiled.ramp),
+                features=parts.features(),
             )
             matched = matched_of(bound, self.method, target, event, asked)
             row = RecordFacts(bound, fields).identities(record, matched)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from ratelimit.cli.terminal import Text
 from ratelimit.decision import Decision, Reason
 from ratelimit.inspection import words
-from ratelimit.inspection.waiting import Wait
 from ratelimit.stores.acts.act import Act
+from ratelimit.waiting.explanation import Wait
 
 _CROWDED = "the path can be read in ways that together fall under too many rules"
 _WHY = {

@@ -18,8 +18,8 @@ from ratelimit.inspection import words
 from ratelimit.inspection.attach import attach
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.refused import hashes_of
-from ratelimit.inspection.shed import ShedAccount, shed_accounts
-from ratelimit.policy.compile.adaptive import class_names
+from ratelimit.load.compile import class_names
+from ratelimit.load.shed import ShedAccount, shed_accounts
 from ratelimit.policy.schema.problem import nearest
 from ratelimit.stores.embedded.inflight import SharedInFlight
 

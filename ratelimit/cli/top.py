@@ -17,7 +17,6 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from ratelimit.adaptive.shedding import Standing
 from ratelimit.cli.failure import DEPLOYMENT, INTERRUPTED, Failure
 from ratelimit.cli.loading import load_in_force
 from ratelimit.cli.terminal import Text, out, print_json
@@ -25,10 +24,11 @@ from ratelimit.clock import monotonic_ns
 from ratelimit.inspection import words
 from ratelimit.inspection.acts import acts_in_force
 from ratelimit.inspection.attach import attach
-from ratelimit.policy.compile.adaptive import class_names
+from ratelimit.load.compile import class_names
+from ratelimit.load.metrics import WatchedLoad, load_numbers
+from ratelimit.load.model.shedding import Standing
 from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.telemetry import RateLimitCollector, names, snapshot
-from ratelimit.telemetry.load import WatchedLoad, load_numbers
 from ratelimit.telemetry.snapshot import LimitCounts, LoadNumbers, Snapshot, quantile_bound_s
 from ratelimit.telemetry.watching import WatchedTable
 

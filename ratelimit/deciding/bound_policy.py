@@ -10,8 +10,9 @@ Two caches grow with traffic, and both are bounded and emptied when full. One ho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from typing import TypeVar
 
 from ratelimit.clustering.budgets import Budgets
 from ratelimit.clustering.declarations import Declarations, ages, hashed
@@ -20,18 +21,17 @@ from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment
 from ratelimit.deciding.by_name import NamedGate
 from ratelimit.deciding.compiled import CompiledDecider
-from ratelimit.deciding.conduct import Conduct
 from ratelimit.deciding.early import ALL_KNOWN, EarlyLimits
 from ratelimit.deciding.extraction import listed_positions, make_extractor, payer_position, positions_of
-from ratelimit.deciding.hold import Hold
+from ratelimit.deciding.limits import Compiled, Picking, Recognising, Requiring, by_plan
 from ratelimit.deciding.matched import Matched as Matched
 from ratelimit.deciding.plans import Plans
 from ratelimit.deciding.protocols import Recognition
-from ratelimit.deciding.ramps import Ramps
 from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.deciding.steps import NO_STEPS, Queue, Steps
+from ratelimit.deciding.stage import Feature, Stage, chained
 from ratelimit.deciding.tier import TierPick
+from ratelimit.deciding.variant import Variant
 from ratelimit.identity.extract import Headers
 from ratelimit.identity.holder import holder_of
 from ratelimit.policy.compile.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
@@ -42,6 +42,10 @@ from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import Store, check_algorithms
 from ratelimit.telemetry.settlement import ratio_labels
+
+F = TypeVar("F", bound=Feature)
+MakeFeature = Callable[["BoundPolicy"], Feature | None]
+"""Makes a feature of a policy; None where the policy does not use it."""
 
 MOST_PATHS = 4096
 LONGEST_CACHED_PATH = 256
@@ -63,12 +67,9 @@ class BoundPolicy:
         resolvers: the callables that the policy's identities refer to, by name.
         watch: correlation's part in requests, where the policy has any.
         is_asked: whether its limits are asked for by name (`of`), not by path (`match`).
-        steps: what stands in the decider's places.
+        stages: the application's own, which requests pass before those of their plan.
         amendment: what the operator's acts add.
-        queue: lets requests wait for limits that say so.
-        hold: holds requests, as steps of ladders do; None: none is held.
-        ramps: delays steep rises; None: nothing does.
-        conduct: makes what scales limits by conduct, given what scales a plan; None: nothing does.
+        features: make the features of this policy, in the order in which requests pass their stages.
 
     Raises:
         StoreError: the store has no room for another rule's counters (code `counters-full`).
@@ -85,26 +86,10 @@ class BoundPolicy:
         resolvers: Mapping[str, Resolver] | None = None,
         watch: Watch | None = None,
         is_asked: bool = False,
-        steps: Steps = NO_STEPS,
+        stages: Sequence[Stage] = (),
         amendment: Amendment = NO_AMENDMENT,
-        queue: Queue | None = None,
-        hold: Hold | None = None,
-        ramps: Ramps | None = None,
-        conduct: Callable[[Callable[[RoutePlan, int, int], RoutePlan]], Conduct] | None = None,
+        features: Sequence[MakeFeature] = (),
     ) -> None:
-        self.has_challenges = any(
-            not rule.shadow and (rule.action == "challenge" or "challenge" in rule.ladder)
-            for rule in compiled.rules
-        )
-        """Whether any limit may ask for a step-up."""
-        self.may_wait = (
-            steps.queue is not None
-            or (queue is not None and compiled.queue is not None)
-            or self.has_challenges
-            or any(rule.may_be_held for rule in compiled.rules)
-        )
-        self.holds = compiled.held is not None
-        """Whether requests wait here that the back end has no room for."""
         self.compiled = compiled
         self._diagnose = diagnose
         self.watch = watch
@@ -112,7 +97,6 @@ class BoundPolicy:
         self.recognition: Recognition | None = watch
         """Knows requests' clusters and is told what was decided. In a worker it is `watch`; a trace and a
         person have another one."""
-        self.steps = steps
         self.by_name: NamedGate | None = None
         """Decides in one call what is given by names; set with `decider`."""
         self.store = store
@@ -168,30 +152,34 @@ class BoundPolicy:
         self.early = EarlyLimits(compiled, {position for position, _ in amendment.allowed})
         """Which limits can be asked before a request is known in full."""
         self._classes = load_classes(compiled.adaptive, compiled.router.reading)
-        self.ramps = ramps
-        adapts = bool(compiled.adaptive) or ramps is not None
+        adapts = bool(compiled.adaptive) or compiled.ramp is not None
         adapts = adapts or any(rule.adaptive for rule in compiled.rules)
         self.payer_at = payer_position(compiled) if adapts else -1
         """The identity that use of the back end is counted by; -1 for none."""
-        self.when = [
-            [
-                [(position, self._hashes(position, values)) for position, values in one.when]
-                for one in spec.classes
-            ]
-            for spec in compiled.adaptive
-        ]
-        """By limit that follows the load and its class: what it asks of identities, as hashes."""
         self.unmatched = Matched("", {}, None, resolvers=self._always_resolved)
         self._unmatched: dict[LoadClasses, Matched] = {}
         self.budgets = Budgets(compiled, store, self._core_rules, self.extractor.nobody)
         """The limits per cluster, for the judge of clusters."""
-        self._plans = Plans(compiled, store, self._core_rules, self._core_rule, steps, queue, hold)
-        self.scaled = self._plans.scaled
-        """Returns a plan over the same counters, its adaptive limits in so many sixteenths."""
-        self.conduct: Conduct | None = None
-        """What scales limits that are `adaptive`; None where none is."""
-        if conduct is not None and any(rule.adaptive and not rule.shadow for rule in compiled.rules):
-            self.conduct = conduct(self.scaled)
+        self.features: tuple[Feature, ...] = tuple(
+            feature for make in features if (feature := make(self)) is not None
+        )
+        """The features that this policy uses."""
+        self._plans = Plans(compiled, store, self._core_rules, self._core_rule, self.features)
+        outer = [each.stage for each in self.features if each.is_outer and each.stage is not None]
+        inner = [each.stage for each in self.features if not each.is_outer and each.stage is not None]
+        compiled_call = [Compiled()] if outer else []
+        self.stages: tuple[Stage, ...] = (
+            *outer, *compiled_call, Picking(), Recognising(), Requiring(), *inner, *stages
+        )  # fmt: skip
+        """What all requests pass, in this order."""
+        self.chain = chained(self.stages, by_plan)
+        """Decides a request by these, and by the stages of its plan."""
+        self.may_hold = bool(stages) or any(
+            each.may_hold(rule) for each in self.features for rule in compiled.rules
+        )
+        """Whether a request may wait, or the application be asked."""
+        self.holds = any(each.holds for each in self.features)
+        """Whether requests that count as work of a back end may be held."""
         self.requests = self._caches()
         """What HTTP requests matched, by method and target. `match` fills it; others only look."""
         self.connects = self._caches()
@@ -199,9 +187,13 @@ class BoundPolicy:
         self._messages = self._caches()
         self.has_messages = any(limit.on == "message" for limit in compiled.limits)
 
-    def _hashes(self, position: int, values: Sequence[str]) -> frozenset[int]:
-        name = self.compiled.identities[position].name
-        return frozenset(chain.from_iterable(self.extractor.value_hashes(name, value) for value in values))
+    def find(self, kind: type[F]) -> F | None:
+        """Return this policy's feature of a kind; None where it has none."""
+        return next((each for each in self.features if isinstance(each, kind)), None)
+
+    def variant(self, plan: RoutePlan, variant: Variant) -> RoutePlan:
+        """Return a variant of a plan that the policy has, over the same counters."""
+        return self._plans.variant(tuple(rule.index for rule in plan.rules), variant)
 
     def payer(self, row: Sequence[int]) -> int:
         """Return the account that a row counts as use of the back end, 0 for none."""
@@ -210,18 +202,6 @@ class BoundPolicy:
     def holder(self, headers: Headers, host: str | None) -> tuple[int, int]:
         """Return the network and the address that what a request holds of its worker counts for."""
         return holder_of(self.extractor.client(host, headers), self.store.hasher)
-
-    def principal(self, row: Sequence[int]) -> Hashable:
-        """Return the principal that a row's request waits for room as."""
-        queue = self.compiled.queue
-        return self.payer(row) if queue is None else queue.principal(row, 0)
-
-    def class_of(self, matched: Matched, row: Sequence[int]) -> int:
-        """Return the class of its limit that follows the load that a row's request is of."""
-        for rank in matched.classes.ranks[:-1]:
-            if all(row[position] in hashes for position, hashes in self.when[matched.group][rank]):
-                return rank
-        return matched.rank
 
     @staticmethod
     def _caches() -> dict[str, dict[str | Target, Matched]]:
@@ -353,7 +333,7 @@ class BoundPolicy:
         sources = [source for position in sorted(positions) for source in identities[position].sources]
         return tuple(dict.fromkeys(source.name for source in sources if source.kind == "resolver"))
 
-    def _core_rule(self, rule: LimitRule, now_ns: int | None = None, *, is_passed: bool = False) -> Rule:
+    def _core_rule(self, rule: LimitRule, now_ns: int | None = None, *, is_waived: bool = False) -> Rule:
         now_ns = self.from_ns if now_ns is None else now_ns
         if self.store.table is not None:
             # A table without room for another counter is found out now, not by a request.
@@ -372,7 +352,7 @@ class BoundPolicy:
             burst=rule.burst,
             debt=rule.debt,
             salt=self.store.hasher.tuple(*rule.salt_parts),
-            shadow=rule.shadow or rule.action == "degrade" or is_passed,  # none of them refuses
+            shadow=rule.shadow or rule.action == "degrade" or is_waived,  # none of them refuses
             enforced_ppm=rule.enforced_ppm,
             calendar=starts,
             **({"lease_ns": rule.lease_ns} if rule.lease_ns else {}),

@@ -73,12 +73,10 @@ class Charge:
                 correct(self.outcome, index, actual, now_ns)
         if self._reservation is not None:
             self._reservation.settled.update(units)
-        if self.plan.queue is not None:
-            self.plan.queue.freed(self.plan, self.outcome)
+        self.plan.freed(self.outcome)
 
     def release(self) -> None:
         """Free concurrency slots; a second call does nothing."""
         if self.outcome.holds_slots:
             self.outcome.release(self._clock.now_ns())
-            if self.plan.queue is not None:
-                self.plan.queue.freed(self.plan, self.outcome)
+            self.plan.freed(self.outcome)

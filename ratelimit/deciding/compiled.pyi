@@ -9,9 +9,8 @@ from ratelimit.core.memory.table import Table
 from ratelimit.core.request.identities import IdentityReader
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.charge import Asked
-from ratelimit.deciding.conduct import Conduct
+from ratelimit.deciding.guard import Guard
 from ratelimit.deciding.matched import Matched
-from ratelimit.deciding.ramps import Ramps
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.tier import TierPick
 from ratelimit.decision import Reason, Verdict
@@ -83,8 +82,7 @@ class CompiledDecider:
         table: counts decisions, in the counter and column that `cells` has for each.
         watch: knows actors, and is told what was decided; None when nothing is correlated.
         payer_at: the position of the identity that use of the back end is counted by, -1 for none.
-        conduct: told of refusals; None where no limit falls with bad conduct.
-        ramps: what delays steep rises; None: nothing does.
+        guards: the parts of stages that may leave a request to Python.
         pace, keep_up: says when upkeep is due with a decision, and does it.
         clock: says when a decision's costs are settled.
         context_of: what else is known of a request, by its path's parameters and its state.
@@ -102,8 +100,7 @@ class CompiledDecider:
         cells: Mapping[tuple[bool, Reason], tuple[int, int]],
         watch: Watch | None = None,
         payer_at: int = -1,
-        conduct: Conduct | None = None,
-        ramps: Ramps | None = None,
+        guards: Sequence[Guard] = (),
         pace: Pace,
         keep_up: Callable[[int], None],
         clock: Clock,

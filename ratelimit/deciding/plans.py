@@ -1,25 +1,20 @@
-"""The plans of one bound policy: of any of its rules together, and changed by conduct and challenges.
+"""The plans of one bound policy: of any of its rules together, and their variants.
 
 Two caches, both bounded and emptied when full. There are as many plans as ways in which limits and tiers
-combine, and of each as many as there are changes.
+combine, and of each as many as there are variants.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 from ratelimit.core.algorithms.rule import Rule
-from ratelimit.deciding.challenge import Challenges, pass_plan
-from ratelimit.deciding.change import NO_CHANGE, Change
-from ratelimit.deciding.conduct import WHOLE
-from ratelimit.deciding.hold import Hold
 from ratelimit.deciding.metered import price_list
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.deciding.rungs import Rungs
-from ratelimit.deciding.steps import Queue, Steps
-from ratelimit.deciding.waiting_rules import waiting_rules
+from ratelimit.deciding.stage import Draft, Feature, Stage, ask, chained
+from ratelimit.deciding.variant import AS_WRITTEN, Variant
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.contract import Store
 
@@ -27,9 +22,9 @@ MOST_PLANS = 4096
 
 
 class MakeCoreRule(Protocol):
-    """Makes a rule for the store; one with a challenge that was passed refuses nothing."""
+    """Makes a rule for the store; one that is waived refuses nothing."""
 
-    def __call__(self, rule: LimitRule, *, is_passed: bool = False) -> Rule: ...
+    def __call__(self, rule: LimitRule, *, is_waived: bool = False) -> Rule: ...
 
 
 class Plans:
@@ -40,9 +35,7 @@ class Plans:
         store: where its counters live.
         own: the policy's rules, as the store has them.
         core_rule: makes others.
-        steps: what stands in the decider's places.
-        queue: lets requests wait for limits that say so.
-        hold: holds requests, as steps of ladders do; None: none is held.
+        features: have stages for the requests of a plan.
     """
 
     def __init__(
@@ -51,20 +44,16 @@ class Plans:
         store: Store,
         own: Sequence[Rule],
         core_rule: MakeCoreRule,
-        steps: Steps,
-        queue: Queue | None,
-        hold: Hold | None,
+        features: Sequence[Feature],
     ) -> None:
         self._compiled = compiled
         self._store = store
         self._own = own
         self._core_rule = core_rule
-        self._always_queue = steps.queue
-        self._queue = queue
-        self._hold = hold
+        self._features = features
         self._prices = price_list(compiled.prices)
         self._kept: dict[tuple[int, ...], RoutePlan] = {}
-        self._kept_changed: dict[tuple[tuple[int, ...], Change], RoutePlan] = {}
+        self._variants: dict[tuple[tuple[int, ...], Variant], RoutePlan] = {}
 
     def plan(self, indices: tuple[int, ...]) -> RoutePlan | None:
         """Return the plan of these rules of the policy; None of none."""
@@ -74,61 +63,25 @@ class Plans:
         if plan is None:
             if len(self._kept) >= MOST_PLANS:
                 self._kept.clear()
-            plan = self._kept[indices] = self._new_plan(indices)
+            plan = self._kept[indices] = self._new_plan(indices, AS_WRITTEN)
         return plan
 
-    def scaled(self, plan: RoutePlan, sixteenths: int, rung: int = 0) -> RoutePlan:
-        """Return a plan over the same counters, its adaptive limits in so many sixteenths."""
-        longest = max(len(rule.ladder) for rule in plan.rules)
-        change = Change(sixteenths, min(rung, longest) if plan.has_ladders else 0)
-        return self._changed(tuple(rule.index for rule in plan.rules), change)
-
-    def _changed(self, indices: tuple[int, ...], change: Change) -> RoutePlan:
-        """Return a plan over the same counters that is changed so."""
-        key = indices, change
-        found = self._kept_changed.get(key)
+    def variant(self, indices: tuple[int, ...], variant: Variant) -> RoutePlan:
+        """Return a variant of the plan of these rules, over the same counters."""
+        key = indices, variant
+        found = self._variants.get(key)
         if found is None:
-            if len(self._kept_changed) >= MOST_PLANS:
-                self._kept_changed.clear()
-            found = self._kept_changed[key] = self._new_plan(indices, change)
+            if len(self._variants) >= MOST_PLANS:
+                self._variants.clear()
+            found = self._variants[key] = self._new_plan(indices, variant)
         return found
 
-    def _challenges(
-        self, rules: Sequence[LimitRule], indices: tuple[int, ...], change: Change
-    ) -> Challenges | None:
-        challenging = [
-            at
-            for at, rule in enumerate(rules)
-            if rule.action == "challenge" and not rule.shadow and not rule.is_lowered
-        ]
-        if not challenging or change.passed:
-            return None
-        passes = {at: pass_plan(rules[at], self._compiled, self._store) for at in challenging}
-        return Challenges(len(rules), passes, lambda at: self._changed(indices, replace(change, passed=at)))
-
-    def _rungs(
-        self, rules: Sequence[LimitRule], lowered: Mapping[int, int], indices: tuple[int, ...], change: Change
-    ) -> Rungs | None:
-        steps = {at: step for at in lowered if (step := change.mild_step(rules[at])) is not None}
-        if not steps:
-            return None
-
-        def stepped(at: tuple[int, ...]) -> RoutePlan:
-            return self._changed(indices, replace(change, stepped=at))
-
-        passes = {
-            lowered[at]: pass_plan(rules[at], self._compiled, self._store)
-            for at, step in steps.items()
-            if step == "challenge"
-        }
-        challenges = Challenges(len(rules), passes, stepped) if passes else None
-        return Rungs({lowered[at]: at for at in lowered}, steps, challenges, stepped, self._hold)
-
-    def _new_plan(self, indices: tuple[int, ...], change: Change = NO_CHANGE) -> RoutePlan:
-        rules, lowered = change.rules([self._compiled.rules[index] for index in indices])
+    def _new_plan(self, indices: tuple[int, ...], variant: Variant) -> RoutePlan:
+        own = [self._compiled.rules[index] for index in indices]
+        rules, stand_ins = variant.rules(own)
         specs = self._compiled.identities
         plan = self._store.plan(
-            [self._changed_core_rule(rule, at, change) for at, rule in enumerate(rules)],
+            [self._core_rule_of(rule, at, variant) for at, rule in enumerate(rules)],
             [rule.per for rule in rules],
             [rule.member for rule in rules],
             list(range(len(rules))),
@@ -147,32 +100,31 @@ class Plans:
         says_abnormal = self._compiled.file.headers.abnormal_usage
         hidden = [at for at, rule in enumerate(rules) if rule.is_clustered]
         by_verdict = {rule.verdict: rule.actor_at for rule in rules if rule.is_clustered and not rule.is_twin}
-        # Limits that bind certain members let a likely one in beside their budget, as a stranger.
-        counted_at = by_verdict.get("certain", by_verdict.get("likely", -1))
-        waits = waiting_rules(rules, self._compiled.queue)
-        queue = self._always_queue or (None if waits is None else self._queue)
-        counted = (required, hidden, hidden if says_abnormal else (), counted_at, self._prices)
-        challenges = self._challenges(rules, indices, change)
-        rungs = self._rungs(rules, lowered, indices, change)
-        lackable = frozenset(spec.index for spec in specs if spec.missing == "skip")
-        steps = {at: step for at in change.stepped if (step := change.mild_step(rules[at])) is not None}
+        draft = Draft(rules, stand_ins, variant, partial(self.variant, indices))
+        stages: list[Stage] = [
+            stage for feature in self._features if (stage := feature.stage_of(draft)) is not None
+        ]
         return RoutePlan(
             plan,
             rules,
-            *counted,
-            waits,
-            queue,
-            change.sixteenths / WHOLE,
-            challenges,
-            change.passed,
-            lackable,
-            rungs,
-            lowered,
-            steps,
+            required=required,
+            hidden=hidden,
+            abnormal=hidden if says_abnormal else (),
+            # Limits that bind certain members let a likely one in beside their budget, as a stranger.
+            counted_at=by_verdict.get("certain", by_verdict.get("likely", -1)),
+            prices=self._prices,
+            lackable=frozenset(spec.index for spec in specs if spec.missing == "skip"),
+            stages=stages,
+            chain=chained(stages, ask),
+            may_hold=any(feature.may_hold(rule) for feature in self._features for rule in own),
+            factor=variant.factor,
+            waived=variant.waived,
+            stand_ins=stand_ins,
+            steps=variant.steps(rules),
         )
 
-    def _changed_core_rule(self, rule: LimitRule, at: int, change: Change) -> Rule:
-        is_passed = at in change.passed
-        if rule is self._compiled.rules[rule.index] and not is_passed:
+    def _core_rule_of(self, rule: LimitRule, at: int, variant: Variant) -> Rule:
+        is_waived = at in variant.waived
+        if rule is self._compiled.rules[rule.index] and not is_waived:
             return self._own[rule.index]
-        return self._core_rule(rule, is_passed=is_passed)
+        return self._core_rule(rule, is_waived=is_waived)

@@ -6,14 +6,13 @@ what each rule takes on arrival, and the fields that responses carry.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ratelimit.core.decision import engine
 from ratelimit.core.redis.lease import LeasedRules
 from ratelimit.deciding.metered import NO_PRICES, metered
-from ratelimit.deciding.waiting_rules import WaitingRules
 from ratelimit.decision import MildStep, Verdict
 from ratelimit.errors import UsageError
 from ratelimit.policy.compile.compiled import LimitRule
@@ -31,7 +30,8 @@ from ratelimit.stores.contract import (
 )
 from ratelimit.usage.prices import PriceList
 
-NONE_LOWERED: Mapping[int, int] = {}
+S = TypeVar("S")
+NO_STAND_INS: Mapping[int, int] = {}
 NO_STEPS_TAKEN: Mapping[int, MildStep] = {}
 MAX_COST = 2**31 - 1
 
@@ -40,6 +40,20 @@ _LONGEST_RANGE_NS = 3600 * _SECOND_NS
 _SHORTEST_RANGE_NS = 2 * _SECOND_NS
 _MOST_FIELDS = 64
 """Sets of limits that applied to a request, for each of which the field is kept."""
+
+
+class PlanStage(Protocol):
+    """What a plan knows of its stages: see `stage.Stage`."""
+
+    @property
+    def is_idle(self) -> bool: ...
+    @property
+    def counts_shadows(self) -> bool: ...
+    def freed(self, plan: RoutePlan, outcome: Outcome, /) -> None: ...
+
+
+def _undecided(pending: Any) -> Generator[Any, Any, Any]:
+    raise AssertionError("this plan was made for its numbers")
 
 
 class RoutePlan:
@@ -55,15 +69,11 @@ class RoutePlan:
             policy has to ask for.
         counted_at: the position of the identity that its limits per cluster count by, -1 without any.
         prices: what models cost, for rules in dollars.
-        waits: what a queue has to know of it; None where none of its rules lets requests wait.
-        queue: lets them wait (`steps.Queue`).
-        factor: what conduct leaves of those rules that are adaptive.
-        challenge: its rules that challenge (`challenge.Challenges`); None where none does.
-        passed: positions of those with a challenge that was passed, so that they refuse nothing.
         lackable: identities that a request may lack, so that limits by them do not apply to it.
-        rungs: what becomes of requests that only conduct leaves no room for (`rungs.Rungs`); None: refused.
-        lowered: by position of a limit, where the rule is that conduct left of it; it is told in its place.
-        steps: by position, the step that a limit took, so that it is asked whole.
+        stages: what its requests pass before its limits are asked.
+        chain: decides by these, and then by the limits.
+        may_hold: whether a request may wait, or the application be asked.
+        factor, waived, stand_ins, steps: how it differs from what the policy says: see `Variant`.
     """
 
     __slots__ = (
@@ -72,67 +82,60 @@ class RoutePlan:
         "abnormal",
         "accelerated",
         "away",
-        "challenge",
+        "chain",
         "closes_on_error",
         "conceals",
         "costs",
         "counted_at",
         "early_costs",
         "factor",
-        "has_ladders",
         "here",
         "hidden",
         "holds_slots",
         "is_adaptive",
         "labels",
         "leased",
-        "lowered",
-        "may_be_held",
+        "may_hold",
         "metered",
-        "passed",
         "policy_pair",
         "problems",
-        "queue",
         "range_ns",
         "required",
         "reserving",
         "rules",
-        "rungs",
+        "stages",
+        "stand_ins",
         "steps",
-        "waits",
+        "waived",
     )
 
     def __init__(
         self,
         plan: AnyPlan,
         rules: Sequence[LimitRule],
+        *,
         required: Sequence[int] = (),
         hidden: Collection[int] = (),
         abnormal: Collection[int] = (),
         counted_at: int = -1,
         prices: PriceList = NO_PRICES,
-        waits: WaitingRules | None = None,
-        queue: Any = None,
-        factor: float = 1.0,
-        challenge: Any = None,
-        passed: Collection[int] = (),
         lackable: Collection[int] = (),
-        rungs: Any = None,
-        lowered: Mapping[int, int] = NONE_LOWERED,
+        stages: Sequence[PlanStage] = (),
+        chain: Callable[[Any], Generator[Any, Any, Any]] | None = None,
+        may_hold: bool = False,
+        factor: float = 1.0,
+        waived: Collection[int] = (),
+        stand_ins: Mapping[int, int] = NO_STAND_INS,
         steps: Mapping[int, MildStep] = NO_STEPS_TAKEN,
     ) -> None:
-        self.rungs = rungs
-        self.lowered = lowered
-        self.steps = steps
-        self.has_ladders = any(rule.ladder != ("refuse",) for rule in rules)
-        """Whether any limit lets requests go on that only conduct leaves no room for."""
-        self.may_be_held = any(rule.may_be_held for rule in rules)
-        """Whether a request may be held for a while, whatever room it has."""
+        self.stages = tuple(stages)
+        self.chain: Callable[[Any], Generator[Any, Any, Any]] = _undecided if chain is None else chain
+        """Decides a request (`stage.Pending`) by the stages, and then by the limits."""
+        self.may_hold = may_hold
         self.factor = factor
-        self.challenge = challenge
-        self.passed = frozenset(passed)
-        self.waits = waits
-        self.queue = queue
+        self.waived = frozenset(waived)
+        self.stand_ins = stand_ins
+        self.steps = steps
         self.here: Plan | None = None
         """What decides in this process; None where `away` is awaited."""
         self.away: AwaitedPlan | None = None
@@ -186,7 +189,7 @@ class RoutePlan:
         )
         # What is not enforced is not promised either: shadow rules are in no field.
         told = [
-            not rule.shadow and at not in self.hidden and at not in lowered for at, rule in enumerate(rules)
+            not rule.shadow and at not in self.hidden and at not in stand_ins for at, rule in enumerate(rules)
         ]
         self.labels = tuple(rule.label if is_told else b"" for rule, is_told in zip(rules, told, strict=True))
         """What the core writes the `RateLimit` field with; empty for rules that are left out."""
@@ -199,6 +202,15 @@ class RoutePlan:
         self.policy_pair = None if may_skip else (b"ratelimit-policy", field)
         """The `RateLimit-Policy` header; None where it depends on what applied: see `policy_field`."""
 
+    def find(self, kind: type[S]) -> S | None:
+        """Return its stage of a kind; None where it has none."""
+        return next((stage for stage in self.stages if isinstance(stage, kind)), None)
+
+    def freed(self, outcome: Outcome) -> None:
+        """Take note that what an outcome took was given back, in part or whole. From any thread."""
+        for stage in self.stages:
+            stage.freed(self, outcome)
+
     def costs_of(self, units: Mapping[str, int] | tuple[int, ...] | None) -> Sequence[int]:
         """Return what each rule takes when some real costs are known on arrival, or all of them by rule.
 
@@ -208,7 +220,7 @@ class RoutePlan:
         if not units:
             return self.costs
         if isinstance(units, tuple):
-            return (*units, *(units[at] for at in self.lowered))
+            return (*units, *(units[at] for at in self.stand_ins))
         for unit, cost in units.items():
             check_cost(unit, cost)
         return [units.get(rule.unit, cost) for rule, cost in zip(self.rules, self.costs, strict=True)]
@@ -298,7 +310,7 @@ class RoutePlan:
                     limit=rule.name,
                     allowed=state == ALLOWED,
                     shadow=rule.shadow
-                    or (state == SHADOWED and rule.action != "degrade" and at not in self.passed),
+                    or (state == SHADOWED and rule.action != "degrade" and at not in self.waived),
                     unit=rule.unit,
                     cost=outcome.cost(index),
                     quota=rule.quota,
@@ -316,13 +328,13 @@ class RoutePlan:
         return tuple(verdicts)
 
     def _told(self, outcome: Outcome, at: int) -> int:
-        """Return which rule is told of a limit: what conduct left, unless the whole one refuses."""
-        lowered = self.lowered.get(at)
-        return at if lowered is None or outcome.state(at) == REFUSED else lowered
+        """Return the rule to report for a limit: the one beside it, unless the limit itself refuses."""
+        other = self.stand_ins.get(at)
+        return at if other is None or outcome.state(at) == REFUSED else other
 
     def verdict_at(self, outcome: Outcome, at: int) -> int:
         """Return the position in `verdicts` of what is said of a rule."""
-        limit = next((limit for limit, lowered in self.lowered.items() if lowered == at), at)
+        limit = next((limit for limit, other in self.stand_ins.items() if other == at), at)
         return limit - sum(outcome.state(self._told(outcome, other)) == SKIPPED for other in range(limit))
 
 

@@ -46,10 +46,9 @@ class Reservation:
         for at, estimate in self.estimates:
             if self.outcome.cost(at) == estimate:
                 correct(self.outcome, at, 0, now_ns)
-                if at in self.plan.lowered:
-                    correct(self.outcome, self.plan.lowered[at], 0, now_ns)
-        if self.plan.queue is not None:
-            self.plan.queue.freed(self.plan, self.outcome)
+                if at in self.plan.stand_ins:
+                    correct(self.outcome, self.plan.stand_ins[at], 0, now_ns)
+        self.plan.freed(self.outcome)
         return True
 
 

@@ -17,8 +17,8 @@ from urllib.parse import unquote
 import grpc
 
 from ratelimit.asgi.mount import mount_limiter, mount_policy, refuse_settings
+from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
-from ratelimit.deciding.step_up import Challenge
 from ratelimit.decision import Decision
 from ratelimit.errors import UsageError
 from ratelimit.grpc.refusal import fields_of, refusal_of

@@ -14,11 +14,11 @@ from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.peer import holder_of, peer_host
 from ratelimit.asgi.refusal import ended_exchange
 from ratelimit.asgi.share import Ended
+from ratelimit.challenge.hook import responder_of
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.matched import Matched
-from ratelimit.deciding.step_up import Challenger
-from ratelimit.deciding.steps import Visit
+from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Decision
 from ratelimit.errors import UsageError
 from ratelimit.integrations.asked_limits import asked_limits, matched_with
@@ -90,13 +90,13 @@ async def _decided(
         identities = await identify(scope, generation, matched, door.resolving, now_ns)
     except Ended as ended:
         return ended_exchange(door, outer.writer, ended.reason, now_ns, outer.cross_origin, None)
-    step_up = Challenger(door.limiter.runtime, generation, scope) if generation.has_challenges else None
-    visit = Visit(step_up, partial(holder_of, scope, generation))
+    visit = Visit(scope, partial(holder_of, scope, generation))
     allowed, reason, plan, outcome = await door.limiter.runtime.adecide(
         generation, matched, identities, now_ns, costs, visit=visit
     )
-    if step_up is not None and step_up.responder is not None:
-        door = replace(door, responder=step_up.responder)
+    responder = responder_of(visit)
+    if responder is not None:
+        door = replace(door, responder=responder)
     exchange = Exchange(door, outer.writer, plan, outcome, now_ns, outer.cross_origin, None)
     exchange.actor, exchange.certainty = actor_in(generation, identities)
     if outcome is None:

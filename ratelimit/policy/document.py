@@ -15,11 +15,13 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
+import ratelimit.load.schema as adaptive
+import ratelimit.waiting.schema as queueing
 from ratelimit.algorithms import ALGORITHMS, DEFAULT
 from ratelimit.codes import CODES, Branch
 from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.policy.compile import pricing
-from ratelimit.policy.schema import adaptive, events, knowledge, model, queueing, storing, surroundings
+from ratelimit.policy.schema import events, knowledge, model, storing, surroundings
 from ratelimit.policy.schema import json_schema as schema
 
 WITH_TABLES = ("policy.md", "correlation.md", "events.md", "algorithms.md")

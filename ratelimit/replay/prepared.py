@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from functools import lru_cache
 from json import dumps
 
+from ratelimit.challenge.stage import ChallengeStage
 from ratelimit.deciding.route_plan import RoutePlan
 
 
 class Prepared:
     """A plan, what it takes of records, and how its refusals are counted and written."""
 
-    __slots__ = ("challenges", "fixed_costs", "per", "plan", "refusals", "units")
+    __slots__ = ("challenge", "challenges", "fixed_costs", "per", "plan", "refusals", "units")
 
     def __init__(self, plan: RoutePlan, units: Sequence[str]) -> None:
         self.plan = plan
+        self.challenge = plan.find(ChallengeStage)
+        """Its limits that challenge; None where none does."""
         self.fixed_costs: Sequence[int] = tuple(rule.estimate for rule in plan.rules)
         """What each rule takes of a record that does not say how much it took."""
         self.units = tuple(units.index(rule.unit) if rule.unit in units else -1 for rule in plan.rules)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mmap import mmap
 
+from ratelimit.conduct.ramps import Ramps
 from ratelimit.core.sharing.conduct import ConductMemory, conduct_bytes
-from ratelimit.deciding.ramps import Ramps
-from ratelimit.policy.schema.adaptive import Ramp
+from ratelimit.load.schema import Ramp
 from ratelimit.replay.prepared import ALLOWED, let_wait
 
 
@@ -22,7 +22,7 @@ class Rising:
         """What tells how steep a rise is; None where nothing is held."""
         if spec is not None:
             memory = ConductMemory(mmap(-1, conduct_bytes()), boot_id=b"", fingerprint=bytes(16))
-            self.ramps = Ramps(spec, memory, None, None)
+            self.ramps = Ramps(spec, memory, None)
         self.held = 0
         """Requests that were held, or in shadow would have been."""
 

@@ -24,8 +24,9 @@ from typing import Any
 from ratelimit.core.decision.engine import Plan
 from ratelimit.core.replay.batch import decide_batch, mark_new
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.deciding.decider import Decided, Decider, ask_here
+from ratelimit.deciding.decider import Decider, ask_here
 from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.deciding.stage import Decided
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
 from ratelimit.identity.access import ALLOWED as LISTED_ALLOW
@@ -47,10 +48,12 @@ from ratelimit.replay.rising import Rising
 from ratelimit.replay.rows import rows_of
 from ratelimit.replay.tally import Key, LimitTally
 from ratelimit.replay.waiting import Lines, Waiter, Waiting
+from ratelimit.runtime.features import parts_without_worker
 from ratelimit.stores.contract import SHADOWED, Outcome
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.traces import Batch, Fields
 from ratelimit.traces.plain import PlainLines
+from ratelimit.waiting.stage import rules_of
 
 _MOST_ROUTES = 100_000
 _method_and_path = attrgetter("method", "path")
@@ -179,7 +182,10 @@ class Replay:
     def _bind(self, now_ns: int) -> None:
         assert self.store is not None  # set by take, just before
         ramps = self.rising.ramps
-        self._bound = bound = BoundPolicy(self.compiled, self.store, now_ns, diagnose=_ignore, ramps=ramps)
+        parts = parts_without_worker(self.store.clock, ramps=None if ramps is None else lambda spec: ramps)
+        self._bound = bound = BoundPolicy(
+            self.compiled, self.store, now_ns, diagnose=_ignore, features=parts.features()
+        )
         self._identities = IdentityColumns(bound, self.fields)
         self._ages = bound.ages
         if self.actors is not None:
@@ -237,7 +243,7 @@ class Replay:
             prepared = kinds[at][3]
             assert prepared is not None  # a plan refused
             by_limit.setdefault((prepared, outcome.binding), []).append(at)
-            line = self._refusal(prepared, outcome) if lines or prepared.plan.challenge else b""  # it counts
+            line = self._refusal(prepared, outcome) if lines or prepared.challenge else b""  # it counts
             if lines:
                 lines[at] = line
         for (prepared, binding), places in by_limit.items():
@@ -282,7 +288,7 @@ class Replay:
     def _refusal(self, prepared: Prepared, outcome: Outcome) -> bytes:
         """Return what is written of a refusal by limits; count one that asks for more than to wait."""
         binding = outcome.binding
-        challenge = prepared.plan.challenge
+        challenge = prepared.challenge
         if challenge is not None and challenge.refusing(outcome):
             rule = prepared.plan.rules[binding]
             self.acted[rule.name, rule.action] += 1
@@ -375,7 +381,8 @@ class Replay:
             asked = (waiter.bound, waiter.matched, waiter.row, now_ns, waiter.costs)
             _, _, plan, outcome = decide(*asked, charge=False)
             if plan is not None and outcome is not None and not outcome.allowed:
-                at = None if plan.waits is None else plan.waits.refusing(outcome)
+                rules = rules_of(plan)
+                at = None if rules is None else rules.refusing(outcome)
                 due_ns = now_ns + (0 if at is None else max(1, outcome.retry_after_ns(at)))
                 if at is not None and due_ns <= waiter.ends_ns:
                     waiting.add(waiter, due_ns)

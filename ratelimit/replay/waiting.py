@@ -4,7 +4,7 @@ Theory of operation. A request without room is asked again at the time for which
 before any request of the trace that comes later. So those that came before it pass first.
 What waits has charged nothing.
 
-A worker's own queue (`deciding/fair_queue`) also gives each principal a fair share of a line. Here a line is
+A worker's own queue (`waiting/limit_lines`) also gives each principal a fair share of a line. Here a line is
 first come, first served; the bounds of `[queue]` hold.
 
 Decisions are written in the order of the trace. So what comes behind a request that waits is held until that
@@ -21,8 +21,9 @@ from typing import Any
 
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.policy.compile.queueing import QueueSpec
 from ratelimit.stores.contract import Outcome
+from ratelimit.waiting.compile import QueueSpec
+from ratelimit.waiting.stage import rules_of
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class Waiting:
 
         None where it is refused at once.
         """
-        waits = plan.waits
+        waits = rules_of(plan)
         at = None if waits is None or outcome.allowed else waits.refusing(outcome)
         if waits is None or at is None:
             return None

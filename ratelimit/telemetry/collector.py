@@ -20,8 +20,10 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
+import ratelimit.load.metrics as load
+import ratelimit.waiting.metrics as waits
 from ratelimit.decision import Reason
-from ratelimit.telemetry import load, names, remote, settlement, waits
+from ratelimit.telemetry import names, remote, settlement
 from ratelimit.telemetry.cells import CounterSource, totals
 from ratelimit.telemetry.exemplars import Exemplars
 from ratelimit.telemetry.metric import Metric

@@ -10,9 +10,10 @@ from bisect import bisect_left
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import ratelimit.waiting.metrics as waits
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
-from ratelimit.telemetry import names, remote, settlement, waits
+from ratelimit.telemetry import names, remote, settlement
 from ratelimit.telemetry.cells import WideCounter
 from ratelimit.telemetry.names import (
     LATENCY_BOUNDS_NS,

@@ -15,6 +15,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from ratelimit.decision import Reason
+from ratelimit.load.metrics import LOAD_METRICS, RAMP, STEPS, STRIKES
 from ratelimit.telemetry.codes import DIAGNOSTIC_CODES as DIAGNOSTIC_CODES
 from ratelimit.telemetry.hosts import (
     HOSTS_CATCH_UPS as HOSTS_CATCH_UPS,
@@ -49,11 +50,10 @@ from ratelimit.telemetry.hosts import (
 from ratelimit.telemetry.hosts import (
     HOSTS_WAITING as HOSTS_WAITING,
 )
-from ratelimit.telemetry.load import LOAD_METRICS, RAMP, STEPS, STRIKES
 from ratelimit.telemetry.metric import Label, Metric
 from ratelimit.telemetry.remote import REMOTE_METRICS
 from ratelimit.telemetry.settlement import SETTLEMENT_METRICS
-from ratelimit.telemetry.waits import WAIT_METRICS
+from ratelimit.waiting.metrics import WAIT_METRICS
 
 # -- shared counters ----------------------------------------------------------------------------------
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
-from ratelimit.telemetry import names
-from ratelimit.telemetry.load import (
+from ratelimit.load.metrics import (
     LOAD_BOUND,
     LOAD_ENFORCED,
     LOAD_HELD,
@@ -21,6 +20,7 @@ from ratelimit.telemetry.load import (
     LOAD_STILL,
     LOAD_TARGET,
 )
+from ratelimit.telemetry import names
 from ratelimit.telemetry.metric import Metric
 from ratelimit.telemetry.remote import STORE_AWAY
 

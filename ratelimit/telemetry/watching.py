@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ratelimit.clock import Clock
+from ratelimit.load.metrics import WatchedLoad
 from ratelimit.telemetry.collector import CounterTable, WatchedRule
-from ratelimit.telemetry.load import WatchedLoad
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from weakref import WeakKeyDictionary, WeakSet
 
 from ratelimit.clock import Clock, ManualClock, SystemClock
-from ratelimit.deciding import switch
 from ratelimit.limiter import LIMITERS, Limiter
 from ratelimit.policy import Policy
+from ratelimit.runtime import switch
 from ratelimit.stores import factory as storage
 from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.store import EmbeddedStore

@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ratelimit.conduct.stage import conduct_of
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
 
@@ -33,7 +34,8 @@ class ConductFollower:
         One worker of a host is its reader. All of them share the memory that it fills.
         """
         runtime = limiter.runtime
-        remote, conduct, news = limiter.policy.compiled.remote, runtime.current.conduct, runtime.conduct_news
+        remote, conduct = limiter.policy.compiled.remote, conduct_of(runtime.current)
+        news = runtime.conduct_news
         if remote is None or conduct is None or not limiter.is_enabled or not (is_reader or news):
             return
         if self._server is None:

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from http.client import HTTPException, HTTPResponse
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from ratelimit.adaptive.engine import Reading, read_metrics
 from ratelimit.clock import SystemClock
-from ratelimit.deciding.load import LoadLimit
 from ratelimit.limiter import Limiter
+from ratelimit.load.limit import LoadLimit
+from ratelimit.load.model.engine import Reading, read_metrics
 from ratelimit.stores.embedded.election import Election
 from ratelimit.stores.embedded.mapping import COMPANION
 

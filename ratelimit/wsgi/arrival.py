@@ -12,7 +12,7 @@ from ratelimit.identity.remembered import Answer
 from ratelimit.limiter import Limiter
 from ratelimit.policy.routing.request_line import read_target
 from ratelimit.policy.routing.target import Target
-from ratelimit.queueing.fair_bound import Path
+from ratelimit.waiting.model.fair_bound import Path
 
 Environ = dict[str, Any]
 

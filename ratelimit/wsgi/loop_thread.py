@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Waiting:
+class LoopThread:
     """Runs coroutines in a thread of its own, started when first needed and anew after a fork."""
 
     def __init__(self) -> None:

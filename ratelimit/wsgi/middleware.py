@@ -15,12 +15,13 @@ from typing import Any
 from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.mount import mount_limiter, mount_policy
+from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.deciding.decider import Decided, actor_in
+from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.resolvers import Resolver
-from ratelimit.deciding.step_up import Challenge, Challenger
-from ratelimit.deciding.steps import Visit
+from ratelimit.deciding.stage import Decided
+from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Decision
 from ratelimit.errors import RateLimitError, UsageError
 from ratelimit.events import Observer
@@ -28,13 +29,14 @@ from ratelimit.http.fields import HeaderWriter
 from ratelimit.http.problem import CONTENT_TYPE
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
-from ratelimit.queueing.crowd import ANYWHERE
-from ratelimit.queueing.fair_bound import FairBound
 from ratelimit.stores.contract import Store
+from ratelimit.waiting.model.crowd import ANYWHERE
+from ratelimit.waiting.model.fair_bound import FairBound
+from ratelimit.waiting.stage import Waiting
 from ratelimit.worker.diagnostics import end_start
 from ratelimit.worker.siblings import is_server, several_workers
 from ratelimit.wsgi.arrival import Arrival, Environ, target_of
-from ratelimit.wsgi.loop_thread import Waiting
+from ratelimit.wsgi.loop_thread import LoopThread
 from ratelimit.wsgi.waiting import ThreadVisit
 
 Fields = list[tuple[str, str]]
@@ -109,7 +111,7 @@ class RateLimitMiddleware:
             raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
         self.limiter = self._mount.limiter
         self._door = Door(self.limiter)
-        self._waiting = Waiting()
+        self._waiting = LoopThread()
         self._writer = HeaderWriter(self.limiter.current.headers)
         self._generation: object = None
         self._awake_in = 0
@@ -159,17 +161,17 @@ class RateLimitMiddleware:
             identities = arrival.identities(limiter)
         else:
             identities = generation.extractor.nobody
-        step_up = None
-        if generation.has_challenges:
-            step_up = Challenger(limiter.runtime, generation, environ)
         asked = generation, matched, identities, now_ns
-        if limiter.store.decides_here and (limiter.queue is None or not matched.may_wait):
-            visit = Visit(step_up)
+        visit = Visit(environ)
+        decided = limiter.runtime.at_once(*asked)
+        if decided is None and limiter.store.decides_here and not (generation.may_hold and matched.may_wait):
             decided = limiter.runtime.decide(*asked, visit=visit)
-        else:
+        elif decided is None:
             # Also where memory decides: this thread may wait for room, and the lines are an event loop's.
             holder = ANYWHERE if arrival is None else arrival.holder()
-            visit = ThreadVisit(self._threads, (*holder, generation.principal(identities)), step_up)
+            waiting = generation.find(Waiting)
+            principal = generation.payer(identities) if waiting is None else waiting.principal(identities)
+            visit = ThreadVisit(self._threads, (*holder, principal), environ)
             decided = self._waiting.result(limiter.runtime.adecide(*asked, visit=visit))
         return self._exchange(environ, generation, decided, identities, now_ns, outer, visit.waited_ns)
 

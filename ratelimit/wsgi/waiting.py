@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from ratelimit.deciding.hall import FULL
-from ratelimit.deciding.step_up import Challenger
-from ratelimit.deciding.steps import Leave, Visit
-from ratelimit.queueing.fair_bound import FairBound, Held, Path
+from ratelimit.deciding.visit import Leave, Visit
+from ratelimit.waiting.loop_lines import FULL
+from ratelimit.waiting.model.fair_bound import FairBound, Held, Path
 
 
 class ThreadVisit(Visit):
@@ -19,13 +18,13 @@ class ThreadVisit(Visit):
         threads: those that requests wait in. At the bound the largest holder's newest request waits no more,
             and its limits refuse it.
         path: its client's network, address and account.
-        step_up: asks the application about a challenge.
+        request: its environment.
     """
 
     __slots__ = ("_held", "_path", "_threads")
 
-    def __init__(self, threads: FairBound, path: Path, step_up: Challenger | None = None) -> None:
-        super().__init__(step_up, lambda: path[:2])
+    def __init__(self, threads: FairBound, path: Path, request: object = None) -> None:
+        super().__init__(request, lambda: path[:2])
         self._threads = threads
         self._path = path
         self._held: Held | None = None

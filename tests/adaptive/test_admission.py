@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from ratelimit.adaptive.admission import Admission
-from ratelimit.adaptive.controller import Allowance, Answer, Bounds, Load
-from ratelimit.adaptive.saturation import FRESH_NS, Report, capped
-from ratelimit.adaptive.shedding import Standing
+from ratelimit.load.model.admission import Admission
+from ratelimit.load.model.controller import Allowance, Answer, Bounds, Load
+from ratelimit.load.model.saturation import FRESH_NS, Report, capped
+from ratelimit.load.model.shedding import Standing
 from tests.adaptive.flights import flight, memory
 
 SECOND = 10**9

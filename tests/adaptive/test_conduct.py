@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.adaptive import ramp
-from ratelimit.adaptive.conduct import (
+from ratelimit.conduct.model import ramp
+from ratelimit.conduct.model.strikes import (
     BETWEEN_S,
     FLOOR,
     MOST_HALF_LIFE_S,

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from benchmarks.adaptive.aimd import Aimd
 from benchmarks.adaptive.gradient2 import Gradient2
 from benchmarks.adaptive.vegas import Vegas
-from ratelimit.adaptive.admission import Admission
-from ratelimit.adaptive.controller import Answer, Controller, Load, Settings
-from ratelimit.adaptive.first_byte import FirstByte
-from ratelimit.adaptive.learned import LearnedTarget
+from ratelimit.load.model.admission import Admission
+from ratelimit.load.model.controller import Answer, Controller, Load, Settings
+from ratelimit.load.model.first_byte import FirstByte
+from ratelimit.load.model.learned import LearnedTarget
 from tests.adaptive.flights import flight
 
 SECOND = 10**9

@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from ratelimit.adaptive.admission import Admission
-from ratelimit.adaptive.controller import Settings
-from ratelimit.adaptive.first_byte import FirstByte
+from ratelimit.load.model.admission import Admission
+from ratelimit.load.model.controller import Settings
+from ratelimit.load.model.first_byte import FirstByte
 from tests.adaptive.flights import flight
 
 SECOND = 10**9

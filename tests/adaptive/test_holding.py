@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.adaptive.holding import HELD, HELD_FIRST, longest_ns, share_left
+from ratelimit.load.model.holding import HELD, HELD_FIRST, longest_ns, share_left
 from tests.adaptive.flights import SECOND, flight, memory
 
 

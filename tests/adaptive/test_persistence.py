@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from ratelimit.adaptive.persistence import Persistence
+from ratelimit.conduct.model.persistence import Persistence
 
 SECOND = 10**9
 HOUR_S = 3600.0

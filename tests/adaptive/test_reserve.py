@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.adaptive.controller import Bounds
-from ratelimit.adaptive.shedding import FIRST, Standing
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.reserve import MOST_FACTOR, RESERVE_RANKS, Reserve
 from ratelimit.core.sharing.steering import Steering
+from ratelimit.load.model.controller import Bounds
+from ratelimit.load.model.shedding import FIRST, Standing
 from tests.adaptive.flights import SECOND, flight, memory
 
 PLACES = 40

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.adaptive.shedding import LOTS, Standing, draw_lot
 from ratelimit.core.sharing.heaviest import Heaviest
+from ratelimit.load.model.shedding import LOTS, Standing, draw_lot
 from tests.adaptive.flights import flight, memory
 
 SECOND = 10**9

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.adaptive.admission import Admission
-from ratelimit.adaptive.controller import Settings
-from ratelimit.adaptive.first_byte import FirstByte
-from ratelimit.adaptive.turns import Turns
+from ratelimit.load.model.admission import Admission
+from ratelimit.load.model.controller import Settings
+from ratelimit.load.model.first_byte import FirstByte
+from ratelimit.load.model.turns import Turns
 from tests.adaptive.flights import flight
 
 SECOND = 10**9

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.adaptive.admission import Admission
-from ratelimit.adaptive.controller import Settings
-from ratelimit.adaptive.first_byte import FirstByte
-from ratelimit.adaptive.shedding import Standing
-from ratelimit.adaptive.work import OwnWork
+from ratelimit.load.model.admission import Admission
+from ratelimit.load.model.controller import Settings
+from ratelimit.load.model.first_byte import FirstByte
+from ratelimit.load.model.shedding import Standing
+from ratelimit.load.model.work import OwnWork
 from tests.adaptive.flights import flight
 
 SECOND = 10**9

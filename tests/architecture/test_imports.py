@@ -22,11 +22,16 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"inspection", "asgi", "console"}),
     frozenset({"replay", "worker", "http"}),
     frozenset({"limiter"}),
+    frozenset({"runtime"}),
+    frozenset({"load"}),
+    frozenset({"conduct"}),
+    frozenset({"challenge"}),
+    frozenset({"waiting", "lists"}),
     frozenset({"deciding"}),
     frozenset({"clustering"}),
     frozenset({"stores.factory"}),
     frozenset({"telemetry", "identity", "stores", "policy"}),
-    frozenset({"correlation", "adaptive", "usage", "queueing", "traces"}),
+    frozenset({"correlation", "usage", "traces", "model"}),
     frozenset({"core", "reference"}),
     frozenset({"events"}),
     frozenset({"errors", "clock", "decision"}),
@@ -37,7 +42,16 @@ LAYERS: tuple[frozenset[str], ...] = (
 LOOSE = {"limiter", "algorithms", "events", "errors", "clock", "decision", "decision_fields", "codes"}
 """The modules that lie in no folder: words that all packages share, and the facade. Eight at most."""
 OWN_PLACE = {"stores.factory"}
-PURE = ("core", "reference", "policy", "identity", "correlation", "adaptive", "usage", "queueing", "traces")
+FEATURES = frozenset({"waiting", "challenge", "conduct", "load", "lists"})
+"""Folders with all of a feature. Some of their files have a floor of their own, that of `FLOORS`."""
+FLOORS = {
+    "schema": "policy",
+    "compile": "policy",
+    "metrics": "telemetry",
+    "explanation": "inspection",
+    "model": "model",
+}
+PURE = ("core", "reference", "policy", "identity", "correlation", "usage", "model", "traces")
 IMPURE = {
     "asyncio", "threading", "logging", "time", "socket", "ssl", "random",
     "redis", "prometheus_client", "starlette", "click", "rich",
@@ -68,6 +82,8 @@ def part_of(module: str) -> str:
         return ""
     if ".".join(names) in OWN_PLACE:
         return ".".join(names)
+    if len(names) > 1 and names[0] in FEATURES:
+        return FLOORS.get(names[1], names[0])
     return names[0] if names else ""
 
 

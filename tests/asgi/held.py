@@ -8,8 +8,8 @@ from itertools import count
 from typing import Any
 
 from ratelimit import Limiter, Policy, RateLimitMiddleware
-from ratelimit.adaptive.controller import Bounds
 from ratelimit.clock import ManualClock
+from ratelimit.load.model.controller import Bounds
 from tests.adaptive.test_admission import Recorder
 from tests.asgi.driver import Answer, Client, key
 from tests.limiter.test_waiting import turns
@@ -111,7 +111,7 @@ class Gateway:
 
     async def pass_by(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        self.load.queue.hall().tick(self.clock.now_ns())
+        self.load.queue.here().tick(self.clock.now_ns())
         await turns()
 
     async def make_room(self) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from ratelimit import Decision, Limiter, ManualClock, Policy, RateLimitMiddleware
-from ratelimit.adaptive.conduct import Strike
+from ratelimit.conduct.model.strikes import Strike
 from ratelimit.decision import Reason
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.telemetry.cells import totals
-from ratelimit.telemetry.waits import COUNTER_HOLDS, COUNTER_WAITS, HOLD_RESULTS, WAIT_RESULTS
+from ratelimit.waiting.metrics import COUNTER_HOLDS, COUNTER_WAITS, HOLD_RESULTS, WAIT_RESULTS
 from ratelimit.wsgi.middleware import RateLimitMiddleware as WsgiMiddleware
 from tests.asgi.driver import Answer, Client, echo, key, limit, ok, rules
 from tests.asgi.held import POLICY, SECOND, Gateway, status
@@ -134,10 +134,10 @@ async def test_limiter_is_closed_while_a_rising_account_is_held() -> None:
     assert await client.statuses(11, headers=key("a")) == [200] * 11
     held = asyncio.ensure_future(client(headers=key("a")))
     await turns()
-    assert limiter.runtime.hold.held == 1
+    assert limiter.runtime.hold.waiting == 1
     limiter.close()
     assert_told(await asyncio.wait_for(held, 1))
-    assert limiter.runtime.hold.held == 0
+    assert limiter.runtime.hold.waiting == 0
 
 
 async def test_limiter_is_closed_while_a_step_of_conduct_holds() -> None:
@@ -148,7 +148,7 @@ async def test_limiter_is_closed_while_a_step_of_conduct_holds() -> None:
     statuses = await client.statuses(2, headers=key("a"))
     held = asyncio.ensure_future(client(headers=key("a")))
     await turns()
-    assert (statuses, limiter.runtime.hold.held) == ([200, 200], 1)
+    assert (statuses, limiter.runtime.hold.waiting) == ([200, 200], 1)
     limiter.close()
     assert_told(await asyncio.wait_for(held, 1))
 

@@ -11,7 +11,7 @@ import pytest
 
 from ratelimit import Limiter, Policy, RateLimitMiddleware
 from ratelimit.clock import ManualClock
-from ratelimit.deciding.steps import Ended, Steps
+from ratelimit.deciding.ending import Ended
 from ratelimit.decision import Reason
 from tests.asgi.driver import Client, echo, key, limit, rules
 
@@ -40,7 +40,7 @@ class Served:
         self.clock = ManualClock()
         self.noted = Noted()
         policy = Policy.from_toml(text)
-        self.limiter = Limiter(policy, clock=self.clock, steps=Steps(ends=(*more, self.noted)))
+        self.limiter = Limiter(policy, clock=self.clock, ends=(*more, self.noted))
         self.middleware = RateLimitMiddleware(app, limiter=self.limiter, reload_interval_s=0)
         self.client = Client(self.middleware)
         self.begun_ns = self.clock.now_ns()

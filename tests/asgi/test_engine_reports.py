@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from ratelimit import Limiter, Policy
-from ratelimit.adaptive.engine import Reading, read_metrics
-from ratelimit.adaptive.shedding import Standing
 from ratelimit.clock import ManualClock
+from ratelimit.load.model.engine import Reading, read_metrics
+from ratelimit.load.model.shedding import Standing
 from ratelimit.worker import engine
 from ratelimit.worker.engine import EngineReports, ask
 from ratelimit.worker.upkeep import Upkeep

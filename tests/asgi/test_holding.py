@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from ratelimit.adaptive.controller import Bounds
-from ratelimit.adaptive.holding import longest_ns
-from ratelimit.adaptive.shedding import KEPT_FREE, Standing
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.load.model.controller import Bounds
+from ratelimit.load.model.holding import longest_ns
+from ratelimit.load.model.shedding import KEPT_FREE, Standing
 from ratelimit.telemetry.cells import totals
-from ratelimit.telemetry.waits import COUNTER_HOLDS, HOLD_RESULTS
+from ratelimit.waiting.metrics import COUNTER_HOLDS, HOLD_RESULTS
 from tests.asgi.held import KIND, POLICY, SECOND, Gateway, Targeted, end, status
 from tests.limiter.test_waiting import turns
 
@@ -263,7 +263,7 @@ async def test_clock_that_steps_back_holds_no_request_for_longer():
     early = await gateway.begin("a")
     await gateway.pass_by(0.1)
     gateway.clock.advance(-3600)
-    gateway.load.queue.hall()._ring()
+    gateway.load.queue.here()._ring()
     late = await gateway.begin("b")
     await gateway.pass_by(0.2)
     assert (early.done(), late.done()) == (False, False)  # what it waited before is not known any more

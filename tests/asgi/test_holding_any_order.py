@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ratelimit.adaptive.controller import Bounds
+from ratelimit.load.model.controller import Bounds
 from ratelimit.telemetry import names
 from ratelimit.telemetry.cells import totals
-from ratelimit.telemetry.waits import COUNTER_HOLDS, HOLD_RESULTS
+from ratelimit.waiting.metrics import COUNTER_HOLDS, HOLD_RESULTS
 from tests.asgi.held import POLICY, Gateway
 from tests.limiter.test_waiting import turns
 
@@ -99,7 +99,7 @@ async def play(gateway: Fragile, steps: list[tuple[Any, ...]]) -> list[asyncio.T
         elif what == "time":
             gateway.clock.advance(how[0])
             for queue in (gateway.load.queue, gateway.limiter.runtime.queue):
-                queue.hall().tick(gateway.clock.now_ns())
+                queue.here().tick(gateway.clock.now_ns())
             await turns()
         elif what == "answer" and gateway.sent:
             gateway._answers[gateway.sent[how[0] % len(gateway.sent)]].set()
@@ -122,7 +122,7 @@ async def finish(gateway: Fragile, tasks: list[asyncio.Task[None]], how: str) ->
                 task.hang_up()  # type: ignore[attr-defined]
         gateway.clock.advance(0.5)
         for queue in (gateway.load.queue, gateway.limiter.runtime.queue):
-            queue.hall().tick(gateway.clock.now_ns())
+            queue.here().tick(gateway.clock.now_ns())
         for name in list(gateway.sent):
             gateway._answers[name].set()
         await turns(20)
@@ -137,7 +137,7 @@ async def finish(gateway: Fragile, tasks: list[asyncio.Task[None]], how: str) ->
 def left(gateway: Gateway) -> dict[str, int]:
     """Return what is left that is not 0."""
     limiter, load = gateway.limiter, gateway.load
-    rooms = [queue.hall().room for queue in (load.queue, limiter.runtime.queue)]
+    rooms = [queue.here().room for queue in (load.queue, limiter.runtime.queue)]
     in_flight, unanswered = load.flight.counts(gateway.clock.now_ns())
     found: dict[str, int] = {
         "in flight": in_flight,

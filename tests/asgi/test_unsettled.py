@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from ratelimit import Limiter, Policy, RateLimitMiddleware
 from ratelimit.clock import ManualClock
-from ratelimit.deciding.steps import Ended, Steps
+from ratelimit.deciding.ending import Ended
 from ratelimit.telemetry import RateLimitCollector
 from ratelimit.telemetry.settlement import MOST_RATIOS, OTHERS, RATIO_BOUNDS_PERCENT
 from tests.asgi.driver import Client, Mounted, echo, key, limit, mount, ok, rules
@@ -135,8 +135,7 @@ async def test_three_streams_show_their_estimates_until_they_end(
 ) -> None:
     streams = Streams(end)
     policy = Policy.from_toml(rules)
-    steps = Steps(ends=(NoHook(),)) if hooked else Steps()
-    limiter = Limiter(policy, clock=ManualClock(), steps=steps)
+    limiter = Limiter(policy, clock=ManualClock(), ends=(NoHook(),) if hooked else ())
     middleware = RateLimitMiddleware(streams, limiter=limiter, reload_interval_s=0)
     mounted = Mounted(Client(middleware), ManualClock(), middleware)
     held = [asyncio.ensure_future(mounted.client(headers=key("a"))) for _ in range(3)]

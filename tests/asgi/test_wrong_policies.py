@@ -112,7 +112,7 @@ async def test_unforeseen_fault_fails_the_startup_in_one_line(
     def broken(*given: object, **named: object) -> None:
         raise TypeError("object of type 'int' has no len()")
 
-    monkeypatch.setattr("ratelimit.deciding.runtime.BoundPolicy", broken)
+    monkeypatch.setattr("ratelimit.runtime.runtime.BoundPolicy", broken)
     path = tmp_path / "policy.toml"
     path.write_text(PLAIN)
     sent, error = await start(path)

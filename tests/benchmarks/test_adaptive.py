@@ -15,7 +15,7 @@ from benchmarks.adaptive.measure import best_fixed, best_limits, score, with_lim
 from benchmarks.adaptive.phases import SMALL, Phase
 from benchmarks.adaptive.poison import NONE, POISONS, Poison
 from benchmarks.adaptive.workers import kept_by_workers
-from ratelimit.adaptive.first_byte import FirstByte
+from ratelimit.load.model.first_byte import FirstByte
 
 SERVER = BY_NAME["48 slots"]
 by_name = pytest.mark.parametrize("back_end", BACK_ENDS, ids=lambda back_end: back_end.name)

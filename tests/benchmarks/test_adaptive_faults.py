@@ -12,9 +12,9 @@ from benchmarks.adaptive.loop import Loop, Outcome
 from benchmarks.adaptive.phases import Phase
 from benchmarks.adaptive.poison import NONE, POISONS, Poison
 from benchmarks.adaptive.workers import kept_by_workers
-from ratelimit.adaptive.first_byte import FirstByte
-from ratelimit.adaptive.persistence import Persistence
-from ratelimit.adaptive.settings import Settings
+from ratelimit.conduct.model.persistence import Persistence
+from ratelimit.load.model.first_byte import FirstByte
+from ratelimit.load.model.settings import Settings
 from ratelimit.policy import Policy
 
 SERVER = BY_NAME["two replicas"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit.deciding.last_policy import last_in_force
 from ratelimit.limiter import Limiter
+from ratelimit.runtime.last_policy import last_in_force
 from ratelimit.stores.embedded import folder
 from tests.cli.running import run, write_policy
 

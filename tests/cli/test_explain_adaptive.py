@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from ratelimit.adaptive.conduct import Strike
 from ratelimit.clock import SystemClock
+from ratelimit.conduct.model.strikes import Strike
+from ratelimit.conduct.stage import conduct_of
 from ratelimit.limiter import Limiter
 from tests.cli.running import run, write_policy
 
@@ -65,10 +66,10 @@ def limiter(policy: Path) -> Iterator[Limiter]:
 
 def strike(limiter: Limiter, account: str, *kinds: Strike) -> None:
     bound = limiter.current
-    assert bound.conduct is not None
+    assert conduct_of(bound) is not None
     key = bound.extractor.value_hash("account", account)
     for kind in kinds:
-        assert bound.conduct.strike(key, kind, limiter.now_ns())
+        assert conduct_of(bound).strike(key, kind, limiter.now_ns())
 
 
 def test_live_explanation_has_the_factor_and_why(policy: Path, limiter: Limiter):

@@ -13,13 +13,14 @@ import pytest
 from rich.console import Console
 
 from ratelimit import RateLimitMiddleware
-from ratelimit.adaptive.conduct import Strike
-from ratelimit.adaptive.shedding import Standing
 from ratelimit.cli.shed import _table
 from ratelimit.clock import ManualClock, SystemClock
+from ratelimit.conduct.model.strikes import Strike
+from ratelimit.conduct.stage import conduct_of
 from ratelimit.core.sharing.shed import MOST_SHED, ShedAccounts
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.shed import ShedAccount
+from ratelimit.load.model.shedding import Standing
+from ratelimit.load.shed import ShedAccount
 from tests.adaptive.flights import flight
 from tests.cli.running import run, write_policy
 
@@ -159,7 +160,7 @@ def test_account_of_bad_conduct_goes_before_others_and_why_is_said(worker: Worke
     limiter = worker.limiter
     account = limiter.current.extractor.value_hash("account", "mallory")
     for minutes in (4, 2, 0):
-        limiter.current.conduct.strike(account, Strike.PERSISTS, limiter.now_ns() - minutes * 60 * SECOND)
+        conduct_of(limiter.current).strike(account, Strike.PERSISTS, limiter.now_ns() - minutes * 60 * SECOND)
     assert [worker.ask("alice") for _ in range(3)] == [None] * 3
     assert worker.ask("mallory") == 503  # there is room for one more of good conduct
     (one,) = told(tmp_path)
@@ -180,7 +181,7 @@ def test_explain_says_whether_an_account_goes_before_others(worker: Worker, tmp_
     limiter = worker.limiter
     account = limiter.current.extractor.value_hash("account", "mallory")
     for minutes in (4, 2, 0):
-        limiter.current.conduct.strike(account, Strike.PERSISTS, limiter.now_ns() - minutes * 60 * SECOND)
+        conduct_of(limiter.current).strike(account, Strike.PERSISTS, limiter.now_ns() - minutes * 60 * SECOND)
     for _ in range(3):
         worker.ask("alice")
     mallory = json.loads(asked("mallory", "--json").stdout)["room"]

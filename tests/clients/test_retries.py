@@ -19,6 +19,7 @@ import pytest
 
 from ratelimit import Policy, RateLimitMiddleware
 from ratelimit.clock import ManualClock
+from ratelimit.conduct.stage import conduct_of
 from tests.clients.answers import ANSWERS
 
 SECOND = 10**9
@@ -95,7 +96,7 @@ class World:
             self.refused += 1
 
     def strikes(self) -> int:
-        conduct = self.middleware.limiter.current.conduct
+        conduct = conduct_of(self.middleware.limiter.current)
         assert conduct is not None
         return sum(conduct.strikes())
 

@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from ratelimit import Limiter
+from ratelimit.conduct.stage import conduct_of
 from tests.servers.serving import serving
 
 pytestmark = pytest.mark.timeout(120)
@@ -41,7 +42,7 @@ def test_clients_retries_over_a_real_server_never_strike(kind: str, tmp_path: Pa
     with serving("uvicorn", path, workers=2, app="tests.clients.application:app") as port:
         outcomes = asyncio.run(_called(kind, f"http://127.0.0.1:{port}"))
     limiter = Limiter(path)  # the host's memory is still there
-    conduct = limiter.current.conduct
+    conduct = conduct_of(limiter.current)
     assert conduct is not None
     strikes = sum(conduct.strikes())
     limiter.close()

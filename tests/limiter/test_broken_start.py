@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from ratelimit import Limiter, PolicyError, UsageError
-from ratelimit.deciding import last_policy
 from ratelimit.errors import RateLimitError
 from ratelimit.events import NullObserver
+from ratelimit.runtime import last_policy
 from ratelimit.stores.embedded import folder, watched
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.telemetry import names

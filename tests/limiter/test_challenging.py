@@ -9,6 +9,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from ratelimit import Decision, Limiter, ManualClock, Policy, PolicyError
+from ratelimit.deciding.decider import Decider
+from ratelimit.deciding.visit import Visit
 from ratelimit.events import NullObserver
 from tests.asgi.driver import Client, echo, key, limit, mount, rules
 from tests.limiter.test_delaying import counted
@@ -205,13 +207,9 @@ def test_an_account_of_a_cluster_passes_for_itself_alone() -> None:
         limit("actor", "cluster", rate="2/hour", action="challenge", verdict="likely"),
         more='[correlation]\nprincipal = "account"\n',
     )
-    limiter = Limiter(Policy.from_toml(policy), clock=ManualClock(), challenge=None)
+    limiter = Limiter(Policy.from_toml(policy), clock=ManualClock(), challenge=lambda request, decision: True)
     bound = limiter.current
-    plan = bound.match("GET", "/").plan
-    assert plan is not None
-    assert plan.challenge is not None
-    here, passes = plan.here, plan.challenge
-    assert here is not None
+    matched = bound.match("GET", "/")
 
     def row(account: int) -> list[int]:
         found = [-1] * len(bound.compiled.identities)
@@ -219,14 +217,16 @@ def test_an_account_of_a_cluster_passes_for_itself_alone() -> None:
         found[bound.compiled.likely] = found[bound.compiled.actor] = 77
         return found
 
-    now_ns = limiter.now_ns()
-    for _ in range(3):
-        outcome = here.decide(row(1), now_ns, plan.costs)
-    at = passes.refusing(outcome)
-    assert at
-    passes.remember(at, row(1), now_ns)
-    assert passes.unpassed(at, row(1), now_ns) == []
-    assert passes.unpassed(at, row(2), now_ns) == list(at)
+    decider = Decider(limiter.runtime)
+
+    def allows(account: int, visit: Visit | None = None) -> bool:
+        return decider.decide(bound, matched, row(account), limiter.now_ns(), visit=visit)[0]
+
+    bound.recognition = None  # the rows have their actor
+    assert [allows(1) for _ in range(3)] == [True, True, False]
+    assert allows(1, Visit({}))
+    assert allows(1)
+    assert not allows(2)
     limiter.close()
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from ratelimit import Limiter, Policy, RateLimitMiddleware
-from ratelimit.adaptive.conduct import Strike
 from ratelimit.clock import ManualClock
+from ratelimit.conduct.conduct import Conduct
+from ratelimit.conduct.model.strikes import Strike
+from ratelimit.conduct.stage import conduct_of
 from ratelimit.core.sharing.conduct import ConductMemory, conduct_bytes
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.deciding.conduct import Conduct
 
 SECOND = 10**9
 MINUTE, HOUR = 60, 3600
@@ -58,7 +59,7 @@ class Account:
 
     @property
     def conduct(self) -> Conduct:
-        found = self.limiter.current.conduct
+        found = conduct_of(self.limiter.current)
         assert found is not None
         return found
 
@@ -150,7 +151,7 @@ def test_strikes_count_once_over_workers(tmp_path: Path):
     file.write_text(POLICY.replace('memory = "private"', f'path = "{tmp_path}/table"'))
     clock = ManualClock(1_700_000_000 * SECOND)
     limiters = [Limiter(file, clock=clock) for _ in range(2)]
-    conducts = [limiter.current.conduct for limiter in limiters]
+    conducts = [conduct_of(limiter.current) for limiter in limiters]
     struck = [
         conduct.strike(7, Strike.PERSISTS, clock.now_ns()) for conduct in conducts if conduct is not None
     ]
@@ -224,7 +225,7 @@ def test_adaptive_limit_in_shadow_earns_no_strike():
     """What is only tried out leaves no mark: the day it is enforced all accounts begin whole."""
     shadow = Account(POLICY.replace("adaptive = true", 'adaptive = true\nmode = "shadow"', 1) + TIGHT)
     shadow.hammer(60)
-    assert shadow.limiter.current.conduct is None
+    assert conduct_of(shadow.limiter.current) is None
     shadow.limiter.close()
     enforced = Account(POLICY + TIGHT)
     enforced.hammer(60)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from ratelimit import Limiter, Policy, PolicyError
 from ratelimit.clock import ManualClock
+from ratelimit.conduct.ramps import ramps_of
+from ratelimit.deciding.stage import Asking, Pending
 from tests.asgi.driver import Mounted, key, limit, mount, rules
 from tests.limiter.test_delaying import counted
 
@@ -21,23 +21,27 @@ def policy(mode: str = "enforce", usual: int = 10) -> str:
 def held(mounted: Mounted, account: str = "a") -> tuple[int, int]:
     """Return what an account used this hour, and how long a request of it would be held, in ms."""
     bound = mounted.middleware.limiter.current
-    assert bound.ramps is not None
+    assert ramps_of(bound) is not None
     account_key = bound.extractor.value_hash("account", account)
     now_ns = mounted.clock.now_ns()
-    return bound.ramps.used(account_key, now_ns)[0], bound.ramps.delay_ns(account_key, now_ns) // 10**6
+    return ramps_of(bound).used(account_key, now_ns)[0], ramps_of(bound).delay_ns(
+        account_key, now_ns
+    ) // 10**6
 
 
 @pytest.fixture
 def held_ns(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Hold nothing, and return how long it would have been."""
-    from ratelimit.deciding.hold import Hold
+    from ratelimit.waiting.hold_queue import HoldQueue
 
     found: list[int] = []
 
-    async def hold(self: Hold, visit: Any, for_ns: int) -> None:
+    def hold(self: HoldQueue, pending: Pending, for_ns: int) -> Asking[bool]:
         found.append(for_ns)
+        yield from ()
+        return True
 
-    monkeypatch.setattr(Hold, "hold", hold)
+    monkeypatch.setattr(HoldQueue, "hold", hold)
     return found
 
 

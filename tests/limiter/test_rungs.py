@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from ratelimit import Decision, Limiter, Policy, PolicyError
-from ratelimit.adaptive.conduct import Strike
 from ratelimit.clock import Clock, ManualClock
-from ratelimit.deciding import rungs
+from ratelimit.conduct import steps as rungs
+from ratelimit.conduct.model.strikes import Strike
+from ratelimit.conduct.stage import conduct_of
 from tests.asgi.driver import key, limit, mount, rules
 from tests.limiter.test_delaying import counted
 from tests.limiter.test_waiting import turns
@@ -25,12 +26,12 @@ def lowered(*ladder: str, rate: str = "16/day", **more: Any) -> str:
 def strike(limiter: Limiter, clock: Clock, times: int = 1, account: str = "a") -> None:
     """Strike an account, at once if there are kinds for it."""
     bound = limiter.current
-    assert bound.conduct is not None
+    assert conduct_of(bound) is not None
     for time in range(times):
         if time and not time % 3:
             assert isinstance(clock, ManualClock)
             clock.advance(61)
-        assert bound.conduct.strike(
+        assert conduct_of(bound).strike(
             bound.extractor.value_hash("account", account), Strike(time % 3), clock.now_ns()
         )
 
@@ -146,16 +147,16 @@ async def test_no_more_are_held_than_may_be() -> None:
     """Hazard: one that is held costs memory for two seconds, and a caller has as many as it likes."""
     held = Held(lowered("delay", rate="8/hour", burst=8))
     hold = held.limiter.runtime.hold
-    hold.total = 2
+    hold.bound_to(2)
     assert [(await held.ask()).allowed for _ in range(4)] == [True] * 4
     waiting = [held.ask() for _ in range(2)]
     await turns()
-    assert hold.held == 2
+    assert hold.waiting == 2
     assert not (await held.ask()).allowed
     for one in waiting:
         one.cancel()
     await turns()
-    assert hold.held == 0
+    assert hold.waiting == 0
 
 
 async def test_challenged_request_goes_by_the_whole_limit_once_it_passed() -> None:

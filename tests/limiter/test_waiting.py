@@ -38,7 +38,7 @@ class Queued:
 
     async def pass_by(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        self.limiter.runtime.queue.hall().tick(self.clock.now_ns())
+        self.limiter.runtime.queue.here().tick(self.clock.now_ns())
         await turns()
 
     @property
@@ -48,7 +48,7 @@ class Queued:
 
 def results(limiter: Limiter) -> dict[str, int]:
     from ratelimit.telemetry.cells import totals
-    from ratelimit.telemetry.waits import COUNTER_WAITS, WAIT_RESULTS
+    from ratelimit.waiting.metrics import COUNTER_WAITS, WAIT_RESULTS
 
     return {
         name: count
@@ -206,13 +206,13 @@ async def test_one_wake_up_a_release() -> None:
     waits = [queued.ask() for _ in range(500)]
     await turns()
     asked = 0
-    hall = queued.limiter.runtime.queue.hall()
+    hall = queued.limiter.runtime.queue.here()
     before = hall._try
 
-    async def counting(asking: Any, now_ns: int) -> Any:
+    def counting(pending: Any, rest: Any) -> Any:
         nonlocal asked
         asked += 1
-        return await before(asking, now_ns)
+        return before(pending, rest)
 
     hall._try = counting  # type: ignore[method-assign]
     held.release()

@@ -12,7 +12,7 @@ async def test_clock_that_steps_back_lets_no_request_wait_longer() -> None:
     assert (await fourth).allowed
     await turns()
     queued.clock.advance(-3600)
-    queued.limiter.runtime.queue.hall()._ring()
+    queued.limiter.runtime.queue.here()._ring()
     await queued.pass_by(0.9)
     assert not third.done()
     await queued.pass_by(0.1)

@@ -8,9 +8,9 @@ from collections.abc import Hashable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.queueing.crowd import Crowd
-from ratelimit.queueing.line import Waiter
-from ratelimit.queueing.room import Room
+from ratelimit.waiting.model.crowd import Crowd
+from ratelimit.waiting.model.line import Waiter
+from ratelimit.waiting.model.room import Room
 
 
 class Counted:

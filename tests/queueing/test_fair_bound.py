@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from ratelimit.queueing.fair_bound import FairBound, Held
+from ratelimit.waiting.model.fair_bound import FairBound, Held
 
 
 class Lost(list[str]):

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.queueing.fairness import SPAN_NS, Fairness
-from ratelimit.queueing.line import MOST_REMEMBERED, Line, Waiter
-from ratelimit.queueing.room import Room, expected_ns
+from ratelimit.waiting.model.fairness import SPAN_NS, Fairness
+from ratelimit.waiting.model.line import MOST_REMEMBERED, Line, Waiter
+from ratelimit.waiting.model.room import Room, expected_ns
 
 MS = 10**6
 

@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 
-from ratelimit.adaptive.conduct import SECOND_NS, News, Strike, factor, merge, strike
+from ratelimit.conduct.model.strikes import SECOND_NS, News, Strike, factor, merge, strike
+from ratelimit.conduct.stage import conduct_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.stores.redis import conduct as server_conduct
@@ -76,7 +77,7 @@ def hosts(server: Server, tmp_path: Path) -> Iterator[list[Limiter]]:
 
 
 def factor_on(limiter: Limiter, key: int) -> float:
-    conduct = limiter.current.conduct
+    conduct = conduct_of(limiter.current)
     assert conduct is not None
     return conduct.standing(key, 0, limiter.now_ns()).factor
 
@@ -96,7 +97,7 @@ def test_server_strikes_as_the_host_does(host: Callable[[], ServerConduct]) -> N
 
 
 def test_strike_on_one_host_lowers_limits_on_the_other(hosts: list[Limiter]) -> None:
-    conduct = hosts[0].current.conduct
+    conduct = conduct_of(hosts[0].current)
     assert conduct is not None
     assert conduct.strike(7, Strike.PERSISTS, hosts[0].now_ns())
     assert factor_on(hosts[0], 7) == pytest.approx(0.5, abs=0.01)  # at once where it was seen
@@ -137,7 +138,7 @@ def test_conduct_goes_along_when_clusters_merge(host: Callable[[], ServerConduct
 def test_server_that_is_away_leaves_each_host_its_own_and_is_told_later(
     hosts: list[Limiter], server: Server
 ) -> None:
-    conduct = hosts[0].current.conduct
+    conduct = conduct_of(hosts[0].current)
     assert conduct is not None
     server.kill()
     try:

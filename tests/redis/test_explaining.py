@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 from ratelimit import Limiter
-from ratelimit.adaptive.conduct import Strike
+from ratelimit.conduct.model.strikes import Strike
+from ratelimit.conduct.stage import conduct_of
 from tests.cli.running import run
 from tests.support.redis.server import Server
 
@@ -68,8 +69,8 @@ def test_it_says_what_is_left_by_the_conduct_that_this_host_remembers(server: Se
     Path(policy).write_text(text + "adaptive = true\n")
     limiter = Limiter(policy)
     bound = limiter.current
-    assert bound.conduct is not None
-    bound.conduct.strike(bound.extractor.value_hash("account", "me"), Strike.PERSISTS, limiter.now_ns())
+    assert conduct_of(bound) is not None
+    conduct_of(bound).strike(bound.extractor.value_hash("account", "me"), Strike.PERSISTS, limiter.now_ns())
     told = run("explain", policy, "-r", "GET / header:x-api-key=me", "--live", "--json")
     limiter.close()
     assert told.exit_code == 0, told.output

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ratelimit.adaptive.conduct import Strike
+from ratelimit.conduct.model.strikes import Strike
+from ratelimit.conduct.stage import conduct_of
 from tests.support.redis.live import Live, LiveLimiter
 from tests.support.redis.server import Server
 
@@ -11,9 +12,9 @@ LADDER = 'per = "account"\nrate = "16/day"\nadaptive = true\nladder = ["observe"
 
 def strike(limiter: Live, *kinds: Strike) -> None:
     bound = limiter.current
-    assert bound.conduct is not None
+    assert conduct_of(bound) is not None
     for kind in kinds:
-        bound.conduct.strike(bound.extractor.value_hash("account", "a"), kind, limiter.now_ns())
+        conduct_of(bound).strike(bound.extractor.value_hash("account", "a"), kind, limiter.now_ns())
 
 
 async def steps(limiter: Live, count: int) -> list[str | None]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ratelimit import RateLimitMiddleware
-from ratelimit.adaptive.controller import Bounds
+from ratelimit.load.model.controller import Bounds
 from tests.adaptive.flights import SECOND
 from tests.adaptive.test_admission import Recorder
 

@@ -19,7 +19,7 @@ from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
 from ratelimit.clustering.declarations import principal_key
 from ratelimit.clustering.hosts.agent import HostAgent, Hosts
-from ratelimit.deciding.runtime import Runtime
+from ratelimit.runtime.runtime import Runtime
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.redis.hosts.entries import mark_of
 from ratelimit.stores.redis.hosts.keys import Places

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision.engine import Plan
 from ratelimit.core.memory.table import Table
+from ratelimit.load.metrics import WatchedLoad
 from ratelimit.policy.compile.compiled import twin_counter
 from ratelimit.telemetry.exemplars import Exemplars
-from ratelimit.telemetry.load import WatchedLoad
 from ratelimit.telemetry.watching import NoPolicy
 
 NOW_NS = 1_700_000_000_000_000_000

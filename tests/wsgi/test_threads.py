@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
-from ratelimit.deciding.hall import FULL
-from ratelimit.queueing.fair_bound import FairBound
+from ratelimit.waiting.loop_lines import FULL
+from ratelimit.waiting.model.fair_bound import FairBound
 from ratelimit.wsgi.waiting import ThreadVisit
 from tests.asgi.driver import key, limit, rules
 from tests.wsgi.test_middleware import Client

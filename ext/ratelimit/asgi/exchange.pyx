@@ -287,8 +287,7 @@ cdef class Exchange:
             for plan, outcome in self.decided():
                 if outcome.holds_slots:
                     outcome.release(now_ns)
-                    if plan.queue is not None:
-                        plan.queue.freed(plan, outcome)
+                    plan.freed(outcome)
         if 400 <= self.status < 500:
             self.give_back(now_ns)
         self.end_reservation()

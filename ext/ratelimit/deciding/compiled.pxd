@@ -7,7 +7,6 @@ from ratelimit.core.memory.table cimport Table
 from ratelimit.core.redis.lease cimport LeasedRules
 from ratelimit.core.request.identities cimport IdentityReader
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
-from ratelimit.core.sharing.conduct cimport ConductMemory
 from ratelimit.core.sharing.observer cimport Watch
 from ratelimit.deciding.matched cimport Matched
 
@@ -30,7 +29,7 @@ cdef class PlanParts:
     cdef object plan
     cdef object here                    # decides rows; None: decided elsewhere
     cdef object costs
-    cdef object queue                   # lets requests wait; None: nothing does
+    cdef tuple stages                   # what requests of the plan pass before its limits
     cdef tuple labels
     cdef object policy_pair
     cdef bint conceals
@@ -38,7 +37,7 @@ cdef class PlanParts:
     cdef bint reserves         # some rule takes an estimate, to be settled
     cdef bint is_metered       # answers are read, or estimates found
     cdef bint tells_shadows             # what would have waited in shadow is counted
-    cdef bint looks_first               # a refusal is not the last word: it may wait, or be challenged
+    cdef bint looks_first               # a refusal is not the last word: a stage may have another
     cdef int counted_at                 # position of the identity that a limit per cluster counts by; -1: there is none
     cdef uint64_t required              # a bit for each position where a missing value refuses the request
     cdef Plan core                      # None: nothing compiled decides it
@@ -85,10 +84,7 @@ cdef class CompiledDecider:
     cdef uint64_t cells[REASONS][2][2]  # counter and column, by reason and whether it is allowed
     cdef readonly Watch watch           # None: nothing is correlated
     cdef readonly int payer_at
-    cdef object conduct                 # told of refusals; None: no limit falls with bad conduct
-    cdef ConductMemory marks
-    cdef ConductMemory ramps            # None: no rise is steep
-    cdef uint64_t usual                 # what any account may use in an hour
+    cdef tuple guards                   # stages' parts: each may leave a request to Python
     cdef Pace pace
     cdef object keep_up
     cdef object clock
@@ -105,7 +101,5 @@ cdef class CompiledDecider:
     cdef PlanParts part_of(self, object plan)
     cdef PlanParts new_part(self, object plan)
     cdef TierParts new_tiers(self, object pick)
-    cdef bint is_noted(self, uint64_t payer, uint8_t verdict) noexcept
-    cdef bint is_steep(self, uint64_t payer, uint64_t now_ns) noexcept
     cdef int write_actor(self, list row, uint64_t *ids) except -1
     cdef int ended(self, int reason, bint allowed, object now_ns) except -1

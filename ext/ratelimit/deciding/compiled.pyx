@@ -9,6 +9,7 @@ cimport cython
 from cpython.dict cimport PyDict_GetItem
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
 from ratelimit.core.algorithms.setup cimport ABSENT_HASH, SHADOWED
@@ -20,6 +21,7 @@ from ratelimit.core.memory.table cimport Table, bump
 from ratelimit.core.request.identities cimport ON_ALLOW_LIST, ON_DENY_LIST
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, listed
 from ratelimit.core.sharing.observer cimport Watch
+from ratelimit.deciding.guard cimport Guard
 from ratelimit.deciding.matched cimport Matched
 
 from ratelimit.deciding.charge import Asked, Charge
@@ -51,9 +53,9 @@ cdef class PlanParts:
         self.holds_slots = plan.holds_slots
         self.reserves = bool(plan.reserving)
         self.is_metered = plan.metered is not None
-        self.queue = plan.queue
-        self.tells_shadows = plan.waits is not None and bool(plan.waits.shadows)
-        self.looks_first = plan.queue is not None or plan.challenge is not None
+        self.stages = plan.stages
+        self.tells_shadows = any(stage.counts_shadows for stage in plan.stages)
+        self.looks_first = bool(plan.stages)
         for position in plan.required:
             self.required |= <uint64_t>1 << position
         if plan.here is not None:
@@ -118,8 +120,8 @@ cdef class Decided:
 @cython.auto_pickle(False)
 cdef class CompiledDecider:
     def __cinit__(
-        self, *, extractor, has_lists, Table table not None, cells, Watch watch=None, int payer_at=-1, conduct=None,
-        ramps=None, Pace pace not None, keep_up, clock, context_of,
+        self, *, extractor, has_lists, Table table not None, cells, Watch watch=None, int payer_at=-1, guards=(),
+        Pace pace not None, keep_up, clock, context_of,
     ):
         cdef int reason
         cdef bint allowed
@@ -141,11 +143,10 @@ cdef class CompiledDecider:
         if not -1 <= payer_at < self.size:
             raise IndexError(f"there are {self.size} positions")
         self.payer_at = payer_at
-        self.conduct = conduct
-        if conduct is not None:
-            self.marks = conduct.memory
-        if ramps is not None:
-            self.ramps, self.usual = ramps.memory, ramps.usual
+        self.guards = tuple(guards)
+        for guard in self.guards:
+            if not isinstance(guard, Guard):
+                raise TypeError("guards are of ratelimit.deciding.guard")
         self.pace, self.keep_up, self.clock = pace, keep_up, clock
         self.parts, self.tiers = {}, {}
 
@@ -247,8 +248,9 @@ cdef class CompiledDecider:
             return decided
         if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
             payer = ids[self.payer_at]
-        if self.is_noted(payer, verdict) or self.is_steep(payer, now_ns):
-            return None  # conduct scales limits, and a steep rise is held
+        for at in range(PyTuple_GET_SIZE(self.guards)):
+            if (<Guard>PyTuple_GET_ITEM(self.guards, at)).stops(payer, verdict == CERTAIN, now_ns):
+                return None
         taken = part.amounts
         if costs:
             costs = plan.costs_of(costs)
@@ -286,11 +288,8 @@ cdef class CompiledDecider:
             return None  # asked again in Python, which knows each limit's stance
         if self.watch is not None:
             self.watch.note(ids, not allowed, now_ns, part.counted_at)
-        if allowed:
-            if self.ramps is not None and self.ramps.open:
-                self.ramps.note_use(payer, now_ns)
-        elif self.conduct is not None:
-            self.conduct.refused(payer, now_ns, plan.told_wait_ns(outcome, payer, now_ns))
+        for at in range(PyTuple_GET_SIZE(self.guards)):
+            (<Guard>PyTuple_GET_ITEM(self.guards, at)).decided(payer, allowed, plan, outcome, now_ns)
         self.ended(BY_LIMITS, allowed, now_ns)
         decided = Decided.__new__(Decided)
         decided.plan, decided.outcome, decided.part = plan, outcome, part
@@ -353,8 +352,9 @@ cdef class CompiledDecider:
         """Return whether a request that may wait need not, and no limit in shadow would have it wait."""
         cdef Outcome seen
         cdef int i
-        if part.queue is not None and not part.queue.is_idle:
-            return False
+        for stage in part.stages:
+            if not stage.is_idle:
+                return False
         seen = part.core.decided(ids, taken, now_ns, False)
         if part.tells_shadows:
             for i in range(seen.plan.setup.count):
@@ -382,14 +382,6 @@ cdef class CompiledDecider:
         tiers = None if len(pick.known) > MOST_TIER_IDENTITIES or ways > MOST_PARTS else TierParts(pick)
         self.tiers[pick] = tiers
         return tiers
-
-    cdef bint is_noted(self, uint64_t payer, uint8_t verdict) noexcept:
-        """Whether limits may be scaled for an account; noexcept: a look into memory that is there."""
-        return self.marks is not None and self.marks.open and (verdict == CERTAIN or self.marks.is_marked(payer))
-
-    cdef bint is_steep(self, uint64_t payer, uint64_t now_ns) noexcept:
-        """Whether an account rises so that its requests are held; noexcept: a look into memory that is there."""
-        return self.ramps is not None and self.ramps.open and self.ramps.held_ns(payer, now_ns, self.usual) != 0
 
     def __reduce__(self):
         raise TypeError("a decider is bound to memory of this host and is not pickled")

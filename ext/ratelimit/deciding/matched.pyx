@@ -21,9 +21,7 @@ cdef class Matched:
         self.before_body = before_body
         self.is_crowded = is_crowded
         self.is_limited = plan is not None or pick is not None or is_crowded
-        self.may_wait = pick is not None or (
-            plan is not None and (plan.queue is not None or plan.challenge is not None or plan.has_ladders)
-        )
+        self.may_wait = pick is not None or (plan is not None and plan.may_hold)
         self.take_classes(_NO_CLASSES if classes is None else classes, 0)
 
     def take_classes(self, classes, int wait_rank, /):

@@ -23,8 +23,8 @@ from starlette.types import Message, Receive, Scope
 
 from ratelimit.asgi.share import PerLoop, Share, running_loop
 from ratelimit.decision import Reason
-from ratelimit.queueing.fair_bound import FairBound, Path
 from ratelimit.usage.request import Body, Declared, fields_of, unread
+from ratelimit.waiting.model.fair_bound import FairBound, Path
 
 MOST_HELD = 64 << 20
 """Bytes that an event loop holds for all requests that are not decided yet."""

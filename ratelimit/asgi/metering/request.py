@@ -228,8 +228,8 @@ class MeteredRequest:
                 continue  # the application said it itself
             if is_exact or amount > outcome.cost(at):
                 correct(outcome, at, amount, now_ns)
-                if exchange.plan is not None and at in exchange.plan.lowered:
-                    correct(outcome, exchange.plan.lowered[at], amount, now_ns)
+                if exchange.plan is not None and at in exchange.plan.stand_ins:
+                    correct(outcome, exchange.plan.stand_ins[at], amount, now_ns)
             if exchange.reservation is not None and not is_exact and amount:
                 exchange.reservation.seen = True
             if is_exact:
@@ -237,8 +237,8 @@ class MeteredRequest:
                     exchange.reservation.settled.add(rules.unit(at))
                 account, of = rules.key(at, self._identities, self.matched.template, self._declared.model)
                 self._metering.learned.learn(account, of, amount, now_ns)
-        if exchange.plan is not None and exchange.plan.queue is not None:
-            exchange.plan.queue.freed(exchange.plan, outcome)
+        if exchange.plan is not None:
+            exchange.plan.freed(outcome)
 
 
 def _is_about_the_cut(error: BaseException) -> bool:

@@ -16,12 +16,11 @@ from ratelimit.algorithms import AlgorithmName
 from ratelimit.correlation.settings import Settings
 from ratelimit.decision import MildStep
 from ratelimit.environment.server import KeySpec, RemoteSpec
+from ratelimit.load.compile import AdaptiveSpec
+from ratelimit.load.schema import Ramp, Step
 from ratelimit.policy.compile import calendar
-from ratelimit.policy.compile.adaptive import AdaptiveSpec
 from ratelimit.policy.compile.metering import MeteringSpec
 from ratelimit.policy.compile.pricing import PriceSpec
-from ratelimit.policy.compile.queueing import QueueSpec
-from ratelimit.policy.schema.adaptive import Ramp, Step
 from ratelimit.policy.schema.model import (
     Action,
     Event,
@@ -30,6 +29,7 @@ from ratelimit.policy.schema.model import (
     PolicyFile,
     Stance,
 )
+from ratelimit.waiting.compile import QueueSpec
 
 if TYPE_CHECKING:
     from ratelimit.policy.routing.router import Router

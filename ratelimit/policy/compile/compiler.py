@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ratelimit.load.compile import compile_adaptive
 from ratelimit.policy.compile.access import compile_list, compile_trust
-from ratelimit.policy.compile.adaptive import compile_adaptive
 from ratelimit.policy.compile.compiled import (
     REQUESTS,
     CompiledPolicy,
@@ -23,7 +23,6 @@ from ratelimit.policy.compile.expansion import Numbers, expand
 from ratelimit.policy.compile.identities import CLUSTER, HIDDEN, LIKELY, NEW, compile_identities
 from ratelimit.policy.compile.metering import MeteringSpec, compile_metering
 from ratelimit.policy.compile.pricing import compile_prices
-from ratelimit.policy.compile.queueing import compile_queue, compile_wait
 from ratelimit.policy.compile.quota import MAX_KEYS
 from ratelimit.policy.compile.secret import compile_key
 from ratelimit.policy.compile.store import compile_store
@@ -41,6 +40,7 @@ from ratelimit.policy.routing.router import Entry, Router
 from ratelimit.policy.schema.model import Certainty, Limit, PolicyFile
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 from ratelimit.policy.schema.surroundings import Routing
+from ratelimit.waiting.compile import compile_queue, compile_wait
 
 MAX_LIMITS = 256
 """Limits, each rate of a limit counted as one."""

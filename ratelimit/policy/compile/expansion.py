@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from ratelimit.algorithms import DEFAULT, SECOND_NS, AlgorithmName
+from ratelimit.load.schema import Step
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.compiled import REQUESTS, CalendarSpec
 from ratelimit.policy.compile.identities import CLUSTER
@@ -16,7 +17,6 @@ from ratelimit.policy.compile.quota import (
     largest_debt,
     largest_quota,
 )
-from ratelimit.policy.schema.adaptive import Step
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import Limit, Tier
 from ratelimit.policy.schema.problem import Path, Report

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ratelimit.policy.compile.adaptive import AdaptiveSpec
-from ratelimit.policy.compile.queueing import QueueSpec
+from ratelimit.load.compile import AdaptiveSpec
 from ratelimit.policy.routing.pattern import MAX_SEGMENTS, Pattern
 from ratelimit.policy.routing.route import AS_IT_STANDS, Reading
 from ratelimit.policy.routing.target import Target, split
+from ratelimit.waiting.compile import QueueSpec
 
 
 @dataclass(frozen=True, slots=True)

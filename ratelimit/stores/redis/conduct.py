@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ratelimit.adaptive.conduct import (
+from ratelimit.conduct.model.strikes import (
     BETWEEN_S,
     FORGET_S,
     HALF_LIFE_S,

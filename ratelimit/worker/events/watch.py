@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.core.threads.event import breathe
 from ratelimit.correlation.overview import Overview
-from ratelimit.deciding.reload import Reload
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.limiter import Limiter
+from ratelimit.runtime.reload import Reload
 from ratelimit.stores.acts.act import Act
 from ratelimit.telemetry import remote
 from ratelimit.telemetry.cells import totals

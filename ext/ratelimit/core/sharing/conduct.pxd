@@ -21,7 +21,7 @@ cdef struct ConductHeader:
 
 cdef struct Record:
     uint64_t key            # 0: free
-    uint64_t word           # of `ratelimit.adaptive.conduct`
+    uint64_t word           # of `ratelimit.conduct.model.strikes`
     uint64_t cluster        # in which the account was seen last, 0 for none
     uint64_t began_ns       # of the window of refusals
     uint64_t counts         # refused << 32 | most in one second
@@ -31,7 +31,7 @@ cdef struct Record:
 
 cdef struct Ramp:
     uint64_t key            # 0: free
-    uint64_t word           # of `ratelimit.adaptive.ramp`
+    uint64_t word           # of `ratelimit.conduct.model.ramp`
 
 
 cdef class ConductMemory:

@@ -232,7 +232,7 @@ cdef class ConductMemory:
         return chosen if cas(&chosen.key, 0, key) else NULL
 
     cdef uint64_t held_ns(self, uint64_t key, uint64_t now_ns, uint64_t usual) noexcept:
-        """Return how long a request of a key is held back: `ratelimit.adaptive.ramp` has the rule."""
+        """Return how long a request of a key is held back: `ratelimit.conduct.model.ramp` has the rule."""
         cdef Ramp *found = self.find_ramp(key)
         cdef uint64_t hour, past, used
         cdef double bound
@@ -299,7 +299,7 @@ cdef inline uint64_t place_of(uint64_t key, uint64_t buckets) noexcept:
 
 
 cdef inline void parts(uint64_t word, uint64_t now_ns, uint64_t *hour, uint64_t *past, uint64_t *used) noexcept:
-    """Take a ramp's word apart, brought to now: see `ratelimit.adaptive.ramp`."""
+    """Take a ramp's word apart, brought to now: see `ratelimit.conduct.model.ramp`."""
     cdef uint64_t now_hour = min(now_ns // HOUR_NS, <uint64_t>MOST_HOUR)
     used[0], past[0], hour[0] = word & MOST_UNITS, word >> 20 & MOST_UNITS, word >> 40 & MOST_HOUR
     if now_hour <= hour[0]:

@@ -1,1 +1,0 @@
-"""Limits that follow the load and the conduct. Pure: time is an argument, nothing is read or written."""

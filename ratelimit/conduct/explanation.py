@@ -1,0 +1,172 @@
+"""What conduct leaves of the limits of one request's account, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ratelimit.conduct.conduct import Conduct, key_of
+from ratelimit.conduct.lowered import WHOLE
+from ratelimit.conduct.model.strikes import Strike, Struck, struck
+from ratelimit.conduct.ramps import Ramps, ramps_of
+from ratelimit.conduct.stage import conduct_of
+from ratelimit.core.memory.table import Table
+from ratelimit.core.sharing.conduct import ConductMemory
+from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.inspection import words
+from ratelimit.load.schema import Ramp
+from ratelimit.policy import Policy
+from ratelimit.stores.contract import Store
+from ratelimit.stores.embedded.conduct import SharedConduct
+from ratelimit.stores.factory import counting_table, wish_of
+
+ENOUGH = (WHOLE - 1) / WHOLE
+"""Above this, limits have all their numbers."""
+_KINDS = {
+    Strike.PERSISTS: "it kept calling through refusals",
+    Strike.GROWS: "its actor got more accounts",
+    Strike.SURER: "the verdict on it rose",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is remembered of an account and its cluster on this host; None of what never struck."""
+
+    account: Struck | None
+    cluster: Struck | None
+
+    @property
+    def told(self) -> str:
+        """Return it in one line."""
+        said = [
+            f"the {what} has {_strikes(one)}, {_since(one)}; {_until(one)}"
+            for what, one in (("account", self.account), ("cluster", self.cluster))
+            if one is not None
+        ]
+        return "; ".join(said) or "nothing struck"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for machines."""
+        return {"account": _json(self.account), "cluster": _json(self.cluster)}
+
+
+class Remembered:
+    """What this host's workers remember of accounts, to look at.
+
+    Args:
+        memory: where it is.
+        table: where their counters are.
+    """
+
+    def __init__(self, memory: ConductMemory, table: Table) -> None:
+        self._memory = memory
+        self._table = table
+
+    def conduct(self) -> Conduct:
+        """Return what is known of accounts."""
+        return Conduct(self._memory, self._table)
+
+    def ramps(self, spec: Ramp) -> Ramps:
+        """Return how steep rises are."""
+        return Ramps(spec, self._memory, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """How an account rises.
+
+    Args:
+        used: requests that limits let through in this hour.
+        past: the same of the highest hour of its past, as it counts now.
+        held_ns: how long a request of it is held; in shadow, would be.
+        is_shadow: whether it is only counted.
+    """
+
+    used: int
+    past: int
+    held_ns: int
+    is_shadow: bool
+
+    @property
+    def told(self) -> str:
+        """Return it in one line."""
+        said = f"{self.used:,} requests this hour, {self.past:,} in its highest hour before"
+        if not self.held_ns:
+            return f"{said}; not held"
+        return f"{said}; {'would be held' if self.is_shadow else 'held'} {words.wait(self.held_ns)}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for machines."""
+        return {
+            "used": self.used,
+            "past": self.past,
+            "held": self.held_ns / 1e9,
+            "mode": "shadow" if self.is_shadow else "enforce",
+        }
+
+
+def rise_of(bound: BoundPolicy, row: Sequence[int], now_ns: int) -> Rise | None:
+    """Return how the account of a row rises; None where no rise is delayed."""
+    ramps, account = ramps_of(bound), bound.payer(row)
+    if ramps is None:
+        return None
+    return Rise(*ramps.used(account, now_ns), ramps.delay_ns(account, now_ns), ramps.is_shadow)
+
+
+@contextmanager
+def remembered_of(policy: Policy, store: Store) -> Iterator[Remembered | None]:
+    """Look at what this host's workers remember; None where they remember nothing.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    # A policy's server is asked from memory of our own; conduct is the host's all the same.
+    place = store.place or wish_of(policy, needs_key=False).place
+    shared = SharedConduct.existing(place, store.hasher.key)
+    if shared is None:
+        yield None
+        return
+    memory = shared.memory
+    try:
+        yield Remembered(memory, counting_table(store))
+    finally:
+        shared.close()
+
+
+def standing_of(bound: BoundPolicy, row: Sequence[int], now_ns: int) -> Standing:
+    """Return what is remembered of a decided row."""
+    conduct = conduct_of(bound)
+    if conduct is None:
+        return Standing(None, None)
+    word = conduct.memory.word
+    account, cluster = bound.payer(row), key_of(row, bound.compiled.cluster)
+    return Standing(struck(word(account), now_ns, ENOUGH), struck(word(cluster), now_ns, ENOUGH))
+
+
+def _strikes(one: Struck) -> str:
+    strikes = round(one.strikes, 1)
+    return "1 strike" if strikes == 1 else f"{strikes:g} strikes"
+
+
+def _since(one: Struck) -> str:
+    why = " and ".join(_KINDS[kind] for kind in one.kinds)
+    return f"the last {words.wait(one.ago_s * 10**9)} ago" + (f" as {why}" if why else "")
+
+
+def _until(one: Struck) -> str:
+    return f"whole again in {words.wait(one.recovers_s * 10**9)}" if one.recovers_s else "whole again"
+
+
+def _json(one: Struck | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    return {
+        "factor": one.factor,
+        "strikes": one.strikes,
+        "last": [kind.name.lower() for kind in one.kinds],
+        "last_ago": one.ago_s,
+        "whole_in": one.recovers_s,
+    }

@@ -1,0 +1,83 @@
+"""Plans with limits that conduct lowered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ratelimit.deciding.variant import Variant
+from ratelimit.decision import MildStep
+from ratelimit.policy.compile.compiled import LimitRule
+
+WHOLE = 16
+"""Limits are scaled in sixteenths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered(Variant):
+    """A plan with its adaptive limits lowered.
+
+    Args:
+        sixteenths: what is left of them.
+        rung: of their ladders; 0: none is climbed.
+        stepped: positions of limits that took their step, so that the request goes by whole limits.
+    """
+
+    sixteenths: int = WHOLE
+    rung: int = 0
+    stepped: tuple[int, ...] = ()
+
+    @property
+    def factor(self) -> float:
+        """What is left of adaptive limits."""
+        return self.sixteenths / WHOLE
+
+    def rules(self, own: Sequence[LimitRule]) -> tuple[list[LimitRule], dict[int, int]]:
+        """Return the rules, and by position where the lowered copy of a limit is.
+
+        A rule with a mild step stays whole. Beside it stands what conduct leaves of it, which counts by
+        itself. So what goes by the whole one is charged as the policy says.
+        """
+        rules = [rule if self.mild_step(rule) else scaled_rule(rule, self.sixteenths) for rule in own]
+        lowered: dict[int, int] = {}
+        if not self.stepped:
+            for at, rule in enumerate(own):
+                step = self.mild_step(rule)
+                if step is not None:
+                    lowered[at] = len(rules)
+                    rules.append(_lowered(scaled_rule(rule, self.sixteenths), step))
+        return rules, lowered
+
+    def steps(self, own: Sequence[LimitRule]) -> Mapping[int, MildStep]:
+        """Return the steps that limits took."""
+        return {at: step for at in self.stepped if (step := self.mild_step(own[at])) is not None}
+
+    def mild_step(self, rule: LimitRule) -> MildStep | None:
+        """Return what a rule does with a request that only conduct leaves no room for; None: it refuses."""
+        return rule.mild_step(self.rung) if self.rung and rule.adaptive and not rule.shadow else None
+
+
+def scaled_rule(rule: LimitRule, sixteenths: int) -> LimitRule:
+    """Return a rule with so many sixteenths of its numbers, if it is adaptive.
+
+    What one request takes on arrival always fits, so that no request is refused for ever.
+    """
+    if not rule.adaptive or sixteenths >= WHOLE:
+        return rule
+    least = max(1, rule.estimate)
+    quota = min(rule.quota, max(1, rule.quota * sixteenths // WHOLE))
+    burst = min(rule.burst, max(least, rule.burst * sixteenths // WHOLE))
+    if rule.algorithm != "token-bucket":
+        quota = burst
+    return replace(rule, quota=quota, burst=burst)
+
+
+def _lowered(rule: LimitRule, step: MildStep) -> LimitRule:
+    return replace(
+        rule,
+        salt_parts=(b"lowered", *rule.salt_parts),
+        action="challenge" if step == "challenge" else "refuse",
+        wait_ns=0,
+        metering=None,
+        is_lowered=True,
+    )

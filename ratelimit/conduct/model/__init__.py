@@ -1,0 +1,1 @@
+"""Strikes, persistence and rises as numbers: pure, time is an argument."""

@@ -1,0 +1,8 @@
+"""A stage's part in the compiled decider."""
+
+class Guard:
+    """Looks at each request that the compiled decider is about to decide, and at what was decided.
+
+    Where it has something to say the request is decided in Python, by its stage. Here it has not.
+    Compiled modules derive from it.
+    """

@@ -1,0 +1,1 @@
+"""Identities and addresses that are always allowed, or always denied."""

@@ -1,0 +1,44 @@
+"""Allow and deny lists as a feature of a policy."""
+
+from __future__ import annotations
+
+from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.stage import Deciding, Feature, Pending, Rest, Stage
+from ratelimit.decision import Reason
+from ratelimit.identity.access import ALLOWED, DENIED
+
+
+class Lists(Feature):
+    """The lists of one bound policy.
+
+    Args:
+        bound: the policy.
+    """
+
+    is_outer = True
+
+    def __init__(self, bound: BoundPolicy) -> None:
+        self.stage = ListsStage(bound.extractor.listed_at)
+
+
+class ListsStage(Stage):
+    """Decides requests with an identity or address on a list.
+
+    Args:
+        listed_at: the position of a row that says which.
+    """
+
+    is_early = True
+    is_compiled = True
+
+    def __init__(self, listed_at: int) -> None:
+        self._listed_at = listed_at
+
+    def decide(self, pending: Pending, rest: Rest) -> Deciding:
+        """Decide a request that is on a list, and pass on the others."""
+        listed = pending.row[self._listed_at]
+        if listed == ALLOWED:
+            return True, Reason.ALLOW_LIST, None, None
+        if listed == DENIED:
+            return False, Reason.DENY_LIST, None, None
+        return (yield from rest(pending))

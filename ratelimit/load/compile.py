@@ -1,0 +1,202 @@
+"""`[adaptive]`, one or several: what is wrong with it, and what it compiles to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from ratelimit.load.schema import Adaptive, LoadClass
+from ratelimit.policy.routing.pattern import Pattern
+from ratelimit.policy.schema.duration import parse_duration
+from ratelimit.policy.schema.problem import Path, Report
+
+LEAST_TARGET_NS = 10**7
+MOST_TARGET_NS = 10 * 60 * 10**9
+WIDE_FLOOR = 4
+"""A floor above this part of the ceiling may be more than the back end can do, and is never cut."""
+MOST_PAGES = 64
+EVERYTHING = "/*"
+DEFAULT_GROUP = "default"
+"""What a limit is called that was given no name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSpec:
+    """One class: its name and the requests of it."""
+
+    name: str
+    patterns: tuple[Pattern, ...]
+    """Empty: all requests."""
+    when: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    """Positions of identities, and the values one of which each has to have."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveSpec:
+    """What a limiter needs to know; `first_byte_ns` is None where the target is learned."""
+
+    first_byte_ns: int | None
+    floor: int
+    start: int
+    ceiling: int
+    shadow: bool
+    classes: tuple[ClassSpec, ...]
+    patterns: tuple[Pattern, ...] = ()
+    """The requests that it is on."""
+    excepts: tuple[Pattern, ...] = ()
+    """The requests among them that it is not on."""
+    reports: tuple[str, ...] = ()
+    """Pages of metrics of the servers behind."""
+    holds: bool = True
+    """Whether what the back end has no place for waits in the gateway."""
+    name: str = DEFAULT_GROUP
+
+    @property
+    def positions(self) -> set[int]:
+        """The identities that classes ask for."""
+        return {position for one in self.classes for position, _ in one.when}
+
+
+def compile_adaptive(
+    given: Adaptive | Sequence[Adaptive] | None,
+    patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
+    position: Callable[[str, Path, Report], int],
+    report: Report,
+) -> tuple[AdaptiveSpec, ...]:
+    """Return the compiled limits in the order of the file, none where there is none.
+
+    Args:
+        given: one table or several, as they stand in the file.
+        patterns: compiles what a `match` names, and notes what is wrong with it.
+        position: finds an identity by its name, -1 for one that is not declared, which it notes.
+        report: takes the problems.
+    """
+    if given is None:
+        return ()
+    if isinstance(given, Adaptive):
+        return (_compile(given, ("adaptive",), patterns, position, report),)
+    # What is wrong with one that is no table was told already.
+    usable = [(index, table) for index, table in enumerate(given) if isinstance(table, Adaptive)]
+    _check_names(usable, report)
+    return tuple(_compile(table, ("adaptive", index), patterns, position, report) for index, table in usable)
+
+
+def _check_names(tables: Sequence[tuple[int, Adaptive]], report: Report) -> None:
+    """Say what is wrong with the names of several, and which of them no request can reach."""
+    names: set[str] = set()
+    for at, (index, table) in enumerate(tables):
+        if table.name in names:
+            report.add("adaptive-group", ("adaptive", index, "name"), f"there are two called `{table.name}`")
+        names.add(table.name)
+        if table.match == EVERYTHING and at + 1 < len(tables):
+            message = f"`{table.name}` is on all requests, so those after it are on none"
+            report.add("adaptive-group", ("adaptive", index, "match"), message)
+
+
+def _compile(
+    table: Adaptive,
+    path: Path,
+    patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
+    position: Callable[[str, Path, Report], int],
+    report: Report,
+) -> AdaptiveSpec:
+    if not (table.name.isascii() and table.name.isprintable()):
+        message = f"{table.name!r} has other than printable ASCII characters"
+        report.add("adaptive-group", (*path, "name"), message)
+    _check_bounds(table, path, report)
+    target_ns = _target(table, (*path, "first_byte"), report)
+    return AdaptiveSpec(
+        target_ns,
+        table.floor,
+        table.start,
+        table.ceiling,
+        table.mode == "shadow",
+        _classes(table.class_, (*path, "class"), patterns, position, report),
+        patterns(table.match, (*path, "match"), report),
+        patterns(table.except_, (*path, "except"), report),
+        _reports(table, (*path, "reports"), report),
+        table.hold,
+        table.name,
+    )
+
+
+def _reports(table: Adaptive, path: Path, report: Report) -> tuple[str, ...]:
+    pages = (table.reports,) if isinstance(table.reports, str) else tuple(table.reports)
+    if len(pages) > MOST_PAGES:
+        report.add("adaptive-reports", path, f"{len(pages)} pages are more than {MOST_PAGES}")
+        return ()
+    for page in pages:
+        try:
+            parts = urlsplit(page)
+            is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_address = False
+        if not is_address or not page.isascii() or not page.isprintable() or " " in page:
+            report.add("adaptive-reports", path, f"{page!r} is no address of a page")
+    return pages
+
+
+def _check_bounds(table: Adaptive, path: Path, report: Report) -> None:
+    if table.start > table.ceiling:
+        message = f"`start` is {table.start}, above the ceiling of {table.ceiling}"
+        report.add("adaptive-bounds", (*path, "start"), message)
+    elif table.floor > table.start:
+        message = f"`floor` is {table.floor}, above the start of {table.start}"
+        report.add("adaptive-bounds", (*path, "floor"), message)
+    elif table.floor > WIDE_FLOOR and WIDE_FLOOR * table.floor > table.ceiling:
+        message = f"a floor of {table.floor} is more than a quarter of the ceiling of {table.ceiling}"
+        report.add("adaptive-floor", (*path, "floor"), message)
+
+
+def _target(table: Adaptive, path: Path, report: Report) -> int | None:
+    if table.first_byte is None:
+        return None
+    try:
+        target_ns = parse_duration(table.first_byte)
+    except ValueError as error:
+        report.add("adaptive-target", path, str(error))
+        return None
+    if not LEAST_TARGET_NS <= target_ns <= MOST_TARGET_NS:
+        report.add("adaptive-target", path, "a first byte takes from 10 ms to 10 minutes")
+    return target_ns
+
+
+def _classes(
+    listed: list[LoadClass],
+    path: Path,
+    patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
+    position: Callable[[str, Path, Report], int],
+    report: Report,
+) -> tuple[ClassSpec, ...]:
+    found: dict[str, ClassSpec] = {}
+    # What is wrong with one that is no table was told already.
+    usable = [(index, one) for index, one in enumerate(listed) if isinstance(one, LoadClass)]
+    for index, one in usable:
+        place: Path = (*path, index)
+        if not (one.name.isascii() and one.name.isprintable()):
+            message = f"{one.name!r} has other than printable ASCII characters"
+            report.add("adaptive-class", (*place, "name"), message)
+        elif one.name in found:
+            report.add("adaptive-class", (*place, "name"), f"there are two classes called `{one.name}`")
+        if one.match == [] or (one.match is None and not one.when):
+            report.add("adaptive-class", (*place, "match"), "`match` names no requests")
+        matched = () if one.match is None else patterns(one.match, (*place, "match"), report)
+        when = tuple(
+            (
+                position(name, (*place, "when", name), report),
+                (values,) if isinstance(values, str) else tuple(values),
+            )
+            for name, values in one.when.items()
+        )
+        found[one.name] = ClassSpec(one.name, matched, when)
+    return tuple(found.values())
+
+
+ALL = "all"
+"""What the one class of a policy without classes is called."""
+
+
+def class_names(spec: AdaptiveSpec) -> tuple[str, ...]:
+    """Return the names of the classes, in their order."""
+    return tuple(one.name for one in spec.classes) or (ALL,)

@@ -1,0 +1,155 @@
+"""Whether a request would be shed before others of its class on this host, and why; looking takes no room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ratelimit.core.sharing.heaviest import Heaviest
+from ratelimit.core.sharing.inflight import InFlight
+from ratelimit.core.sharing.steering import Steering
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.load.compile import AdaptiveSpec, class_names
+from ratelimit.load.limit import settings_of
+from ratelimit.load.model.shedding import Standing
+from ratelimit.load.shed import named, reason
+from ratelimit.load.stage import LoadLimits
+from ratelimit.load.standing import lots_key, standing_of
+from ratelimit.policy import Policy
+from ratelimit.stores.contract import Store
+from ratelimit.stores.embedded.inflight import SharedInFlight
+from ratelimit.stores.factory import counting_table, wish_of
+
+LEAST_TOLD = 0.005
+"""A part of the queue that rounds to nothing is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A request's standing among those of its class, and the room that there is now.
+
+    Args:
+        group: the limit that it falls under, by its name.
+        class_: what it is of.
+        standing: what is known of it.
+        waiting, room_below: requests without a first byte, and below how many of them it goes on.
+        first_below: below how many of them the first of its class goes on.
+        has_room, first_has_room: whether it would go on now, and whether the first of its class would.
+        is_shadow: whether what has no room goes on all the same.
+        is_held: whether what has no room waits for a moment before it is shed.
+    """
+
+    group: str
+    class_: str
+    standing: Standing
+    waiting: int
+    room_below: int
+    first_below: int
+    has_room: bool
+    first_has_room: bool
+    is_shadow: bool
+    is_held: bool
+
+    @property
+    def less_of_queue(self) -> float:
+        """Return the part of the room of the first of its class that it does not have."""
+        return 1.0 - self.standing.share() / Standing(self.standing.rank, self.standing.classes).share()
+
+    @property
+    def told(self) -> str:
+        """Return it in one line."""
+        if self.has_room:
+            now = "goes on now"
+        elif self.is_shadow:
+            now = "no room, and goes on in shadow"
+        else:
+            now = "no room, held for a moment and then shed" if self.is_held else "no room, shed"
+        below = f"goes on while fewer than {self.room_below:,} do"
+        if self.first_below > self.room_below:
+            below += f", others of the class while fewer than {self.first_below:,} do"
+        behind = f" ({reason(self.standing)})" if self.less_of_queue >= LEAST_TOLD else ""
+        class_ = named(self.group, self.class_)
+        return f"{class_}: {now}. {self.waiting:,} wait for a first byte; it {below}{behind}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for machines."""
+        standing = self.standing
+        return {
+            "group": self.group,
+            "class": self.class_,
+            "mode": "shadow" if self.is_shadow else "enforce",
+            "has_room": self.has_room,
+            "first_has_room": self.first_has_room,
+            "waiting": self.waiting,
+            "room_below": self.room_below,
+            "first_below": self.first_below,
+            "less_of_queue": round(self.less_of_queue, 3),
+            "why": reason(standing),
+            "verdict": None if standing.verdict == "none" else standing.verdict,
+            "factor": round(standing.factor, 3),
+            "heavier_than": round(standing.lighter, 3),
+            "lot": standing.lot,
+        }
+
+
+class Rooms:
+    """The room that this host's workers have, to look at.
+
+    Args:
+        limits: what they run, by position, and what they have in flight; None where they count nothing.
+    """
+
+    def __init__(self, limits: Sequence[tuple[AdaptiveSpec, InFlight | None]]) -> None:
+        self._limits = limits
+
+    def of(self, bound: BoundPolicy, matched: Matched, row: Sequence[int], now_ns: int) -> Room | None:
+        """Return what room the request of a decided row has; None for one that asks for none."""
+        if matched.rank < 0 or row[bound.extractor.listed_at]:
+            return None
+        spec, flight = self._limits[matched.group]
+        if flight is None:
+            return None
+        names = class_names(spec)
+        key = lots_key(bound.store.hasher.key)
+        rank = LoadLimits(bound, tuple, counting_table(bound.store)).class_of(matched, row)
+        standing = standing_of(bound, row, rank, len(names), Heaviest(flight), key, now_ns)
+        first = Standing(rank, len(names))
+        steering = Steering(flight)
+        still, learned, _ = steering.queue_at(now_ns)
+        # As `InFlight.has_room` has it: the first class of several keeps the queue that was learned.
+        queue = learned if standing.kept() < 0 else still
+        first_queue = learned if first.kept() < 0 else still
+        return Room(
+            spec.name,
+            names[rank],
+            standing,
+            flight.counts(now_ns)[1],
+            steering.room_below(queue, standing.share(), standing.kept(), rank),
+            steering.room_below(first_queue, first.share(), first.kept(), rank),
+            flight.has_room(now_ns, standing.share(), standing.kept(), rank),
+            flight.has_room(now_ns, first.share(), first.kept(), rank),
+            spec.shadow,
+            spec.holds,
+        )
+
+
+@contextmanager
+def rooms_of(policy: Policy, store: Store) -> Iterator[Rooms | None]:
+    """Look at the room of this host's workers; None where they count nothing.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    specs, place = policy.compiled.adaptive, store.place or wish_of(policy, needs_key=False).place
+    with ExitStack() as stack:
+        limits = []
+        for spec in specs:
+            flight = SharedInFlight.existing(place, store.hasher.key, spec.name)
+            if flight is not None:
+                stack.callback(flight.close)
+                settings = settings_of(spec)
+                flight.adjust(settings.floor, settings.step_ns)
+            limits.append((spec, flight))
+        yield Rooms(limits) if any(flight is not None for _, flight in limits) else None

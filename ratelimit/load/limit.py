@@ -1,0 +1,252 @@
+"""The limit that follows the load, as a limiter has it: what is in flight, and what goes first.
+
+Theory of operation. Every worker of a host counts into one memory (`core.sharing.inflight`), and steps
+one controller. A request asks for room before its limits are asked, so one that is shed has charged
+nothing. It is counted in after they allowed it, so what they refuse is never in flight. The exchange
+tells its first byte and its end, however it ends.
+
+Most requests find room where the last of their class would: that is one compiled comparison, and
+nothing more is looked at. The account matters only where the last of its class would have no room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from ratelimit.clock import Clock
+from ratelimit.core.memory.table import Table
+from ratelimit.core.sharing.heaviest import Heaviest
+from ratelimit.core.sharing.shed import ShedAccounts
+from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.instants import Instants
+from ratelimit.deciding.stage import Asking, Pending
+from ratelimit.load.compile import AdaptiveSpec, class_names
+from ratelimit.load.metrics import WatchedLoad, kept_free, load_numbers, shed_column, shed_counter
+from ratelimit.load.model.admission import Admission
+from ratelimit.load.model.controller import Allowance, Settings
+from ratelimit.load.model.first_byte import FirstByte
+from ratelimit.load.model.saturation import Report
+from ratelimit.load.model.shedding import LAST_OF_A_CLASS, LOTS, WORSE, Standing
+from ratelimit.load.queue import Held, LoadQueue
+from ratelimit.load.standing import standing_of
+from ratelimit.stores.embedded.inflight import SharedInFlight
+from ratelimit.waiting.loop_lines import Count
+
+LEAST_RETRY_NS = 10**9
+"""What is shed may come again this soon, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadState:
+    """What the limit is at this instant, for the whole host, and what this worker shed.
+
+    Args:
+        allowance: what may be in flight, and what of it may wait for its first byte.
+        in_flight: requests that are.
+        unanswered: of these, those without a first byte.
+        pressure: how late first bytes are; 1 is the target.
+        target_ns: the target.
+        shed: requests that this worker turned away, or in shadow would have, by class.
+        stale_reports: reports of the engine that no other followed in time.
+        still_ns: for how long no first byte came while requests wait for one.
+        waiting_bound: how many may wait now: fewer than `allowance` says, the longer the queue stands still.
+            Of several classes that of the last.
+        held: requests that wait in the gateway for room, and are not in flight.
+        kept_free: share of the back end's places that the last of several classes leaves free.
+    """
+
+    allowance: Allowance
+    in_flight: int
+    unanswered: int
+    pressure: float
+    target_ns: int
+    shed: dict[str, int]
+    stale_reports: int
+    still_ns: int = 0
+    waiting_bound: int = 0
+    held: int = 0
+    kept_free: float = 0.0
+
+
+class LoadLimit:
+    """One limiter's part in the limit of its host.
+
+    Args:
+        spec: what the policy says.
+        shared: what is in flight; closed with this.
+        clock: says when.
+        lots_key: a secret of 64 bits that all workers know.
+        count_held: told what became of requests that the back end had no room for.
+    """
+
+    def __init__(
+        self,
+        spec: AdaptiveSpec,
+        shared: SharedInFlight,
+        clock: Clock,
+        lots_key: int,
+        count_held: Count = lambda result, held_ns: None,
+    ) -> None:
+        self.shared = shared
+        self.flight = shared.flight
+        self.heaviest = Heaviest(self.flight)
+        self.accounts = ShedAccounts(self.flight)
+        self._lots_key = lots_key
+        self.instants = Instants(clock)
+        self.now_ns = clock.now_ns
+        self._admission = Admission(FirstByte(settings_of(spec)), self.flight)
+        self.step_now = self._admission.step_now
+        self.reserve = self._admission.reserve
+        self.queue = LoadQueue(self.flight, self.now_ns, count_held)
+        """Requests of this worker that are held until the back end has room."""
+        self.freed = self.queue.freed
+        self._enter(spec)
+
+    def adapt(self, spec: AdaptiveSpec) -> None:
+        """Go by a changed policy; what was learned is kept."""
+        if spec == self.spec:
+            return
+        settings = settings_of(spec)
+        self.flight.adjust(settings.floor, settings.step_ns)
+        self._admission.adapt(FirstByte(settings))
+        self._enter(spec)
+
+    def _enter(self, spec: AdaptiveSpec) -> None:
+        self.spec = spec
+        self.names = class_names(spec)
+        last = [LAST_OF_A_CLASS.of_class(rank, len(self.names)) for rank in range(len(self.names))]
+        self.shares = [(standing.share(), standing.kept()) for standing in last]
+        """By class: what its last request may fill of the queue, and leaves free of the places."""
+        self.shed = [0] * len(self.names)
+        self.holds = spec.holds
+        """Whether what the back end has no room for is held here; in shadow it is only counted."""
+
+    def without_room(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing | None:
+        """Return what is known of a request of this class that has no room; None for one that may go on."""
+        share, kept = self.shares[min(rank, len(self.shares) - 1)]  # a reload may have left fewer classes
+        if self.flight.has_room(now_ns, share, kept, rank):
+            return None
+        standing = self.standing(rank, now_ns, bound, row)
+        has_room = self.flight.has_room(now_ns, standing.share(), standing.kept(), standing.rank)
+        return None if has_room else standing
+
+    def to_hold(
+        self, rank: int, bound: BoundPolicy, row: Sequence[int], lacking: Standing | None, now_ns: int
+    ) -> Standing | None:
+        """Return what is known of a request that is to be held; None for one that goes on, or is shed.
+
+        It lacks room, or others wait that it may not overtake. In shadow nothing is held.
+        """
+        if not self.holds or not self.queue.can_hold():
+            return None
+        if self.spec.shadow:
+            if lacking is not None:
+                self.queue.count("shadow", 0)
+            return None
+        if lacking is not None:
+            return lacking
+        if not self.queue.waiting:
+            return None
+        standing = self.standing(rank, now_ns, bound, row)
+        return standing if self.queue.has_before(standing) else None
+
+    def hold(self, bound: BoundPolicy, standing: Standing, pending: Pending) -> Asking[Held]:
+        """Hold a request until the back end has room for it: see `LoadQueue.hold`."""
+        # The controller has to hear that there is more to do.
+        self._admission.turn_away(pending.now_ns, standing)
+        return self.queue.hold(principal_of(bound, pending.row), standing, pending)
+
+    def turn_away(self, standing: Standing, now_ns: int, table: Table) -> int | None:
+        """Count a request that found no room, or none in time; return how long it is told to wait.
+
+        None in shadow.
+        """
+        self._admission.turn_away(now_ns, standing)
+        rank = min(standing.rank, len(self.names) - 1)  # a reload may have left fewer classes
+        self.shed[rank] += 1
+        column = shed_column(standing.of, in_shadow=self.spec.shadow)
+        counter = table.counter(shed_counter(self.spec.name, self.names[rank]))
+        table.count(counter, column)
+        if standing.of == "others" and not self.spec.shadow:
+            # What actors lose is no reason to keep more free.
+            self.reserve.lost(standing.rank, now_ns)
+        first = Standing(standing.rank, standing.classes)
+        self.accounts.note(
+            standing.account,
+            counter,
+            now_ns,
+            self.spec.shadow,
+            self.flight.has_room(now_ns, first.share(), first.kept(), first.rank),
+            WORSE[standing.verdict],
+            standing.factor,
+            standing.lighter,
+        )
+        return None if self.spec.shadow else self.retry_ns(standing)
+
+    def retry_ns(self, standing: Standing) -> int:
+        """Return how long a request that is shed is told to wait: up to twice the target, by lot.
+
+        So not all of them come again at once. Once this is closed nothing is known of a target.
+        """
+        target_ns = 0 if self.flight.closed else self._admission.steering.target_ns
+        return max(LEAST_RETRY_NS, target_ns) * (LOTS + standing.lot) // LOTS
+
+    def standing(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing:
+        """Return what is known of a request that may have to go."""
+        return standing_of(bound, row, rank, len(self.names), self.heaviest, self._lots_key, now_ns)
+
+    def state(self) -> LoadState:
+        """Return what the limit is now."""
+        steering, now_ns = self._admission.steering, self.now_ns()
+        in_flight, unanswered = self.flight.counts(now_ns)
+        waiting_bound, _, still_ns = steering.queue_at(now_ns)
+        return LoadState(
+            self._admission.allowance(now_ns),
+            in_flight,
+            unanswered,
+            steering.pressure,
+            steering.target_ns,
+            dict(zip(self.names, self.shed, strict=True)),
+            steering.stale,
+            still_ns,
+            waiting_bound,
+            self.flight.held(now_ns),
+            kept_free(self.flight, len(self.names) - 1, max(0.0, self.shares[-1][1])),
+        )
+
+    def watched(self) -> WatchedLoad:
+        """Return the limit of the whole host, as metrics tell it."""
+        spec, now_ns = self.spec, self.now_ns()
+        numbers = load_numbers(
+            self.flight,
+            now_ns,
+            floor=spec.floor,
+            is_shadow=spec.shadow,
+            last=len(self.names) - 1,
+            kept=max(0.0, self.shares[-1][1]),
+        )
+        return WatchedLoad(spec.name, self.names, numbers)
+
+    def report(self, *, running: int, waiting: int, memory_used: float = 0.0) -> None:
+        """Take what the engine says of itself, as from a scrape of its metrics: a cap, never more.
+
+        Raises:
+            ValueError: a number is negative.
+        """
+        self._admission.report(Report(self.now_ns(), running, waiting, memory_used))
+
+    def leave(self) -> None:
+        """Give the worker's lane up; requests that are still in flight are counted no more."""
+        self.shared.close()
+
+
+def principal_of(bound: BoundPolicy, row: Sequence[int]) -> Hashable:
+    """Return the principal that a row's request is of, where requests are held."""
+    held = bound.compiled.held
+    return None if held is None else held.principal(row, None)
+
+
+def settings_of(spec: AdaptiveSpec) -> Settings:
+    """Return a controller's numbers by a policy."""
+    return Settings(spec.first_byte_ns, spec.floor, spec.start, spec.ceiling)

@@ -1,0 +1,218 @@
+"""Metrics of the limit that follows the load, and where what it shed is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import product
+
+from ratelimit.core.sharing.inflight import InFlight
+from ratelimit.core.sharing.reserve import Reserve
+from ratelimit.core.sharing.steering import Steering
+from ratelimit.telemetry.metric import Label, Metric
+from ratelimit.waiting.metrics import HOLD_RESULTS
+
+SHED_OF = ("others", "bad conduct", "likely", "certain")
+"""Accounts that are shed, the last to go first."""
+SHED_MODES = ("enforce", "shadow")
+
+
+def shed_column(of: str, *, in_shadow: bool) -> int:
+    """Return the column of a class' counter that counts these."""
+    return len(SHED_MODES) * SHED_OF.index(of) + in_shadow
+
+
+class RampColumn(IntEnum):
+    """Columns of the counter of delayed rises."""
+
+    ENFORCED = 0
+    IN_SHADOW = 1
+
+
+COUNTER_RAMP = "\x1framp"
+COUNTER_STRIKES = "\x1fstrikes"
+STRIKE_KINDS = ("persists", "grows", "surer")
+"""What the columns of that counter count, in the order of `adaptive.conduct.Strike`."""
+COUNTER_STEPS = "\x1fsteps"
+CONDUCT_STEPS = ("observe", "delay", "degrade", "challenge")
+"""What the columns of that counter count: steps of a ladder that let a request go on."""
+
+
+SHED_COLUMNS = [
+    ({"of": of, "mode": mode}, shed_column(of, in_shadow=mode == "shadow"))
+    for of, mode in product(SHED_OF, SHED_MODES)
+]
+
+
+def shed_counter(group: str, name: str) -> str:
+    """Return what the counter of a class is called, of the limit of this name."""
+    return f"\x1fshed {group}\x1f{name}"
+
+
+GROUP = Label("group", source="name of the `[adaptive]` in the policy file, `default` where it has none")
+
+
+LOAD_REQUESTS = Metric(
+    "ratelimit_load_requests",
+    "gauge",
+    "Requests in flight, of all workers of the host: answering, or waiting for their first byte.",
+    (GROUP, Label("state", ("answering", "waiting"))),
+)
+LOAD_BOUND = Metric(
+    "ratelimit_load_bound",
+    "gauge",
+    "What the limit that follows the load allows now: in flight, and waiting for their first byte. "
+    "`learned`: how many may wait while first bytes come. `floor`: so many in flight always have room.",
+    (
+        GROUP,
+        Label("on", ("in flight", "waiting", "learned", "floor")),
+    ),
+)
+LOAD_ENFORCED = Metric(
+    "ratelimit_load_enforced",
+    "gauge",
+    "1 while requests without room are held and shed; 0 in shadow, where they are only counted.",
+    (GROUP,),
+)
+LOAD_HELD = Metric(
+    "ratelimit_load_held",
+    "gauge",
+    "Requests that are held in the gateway until the back end has room, of all workers of the host.",
+    (GROUP,),
+)
+LOAD_KEPT_FREE = Metric(
+    "ratelimit_load_kept_free_ratio",
+    "gauge",
+    "Share of the back end's places that the last of several classes leaves free for those above it. "
+    "It grows while requests of these are shed.",
+    (GROUP,),
+)
+LOAD_HOLDS = Metric(
+    "ratelimit_load_holds",
+    "counter",
+    "What became of requests that the back end had no room for; "
+    "principal-full, full, too-long: shed at arrival; shadow: not held.",
+    (Label("result", HOLD_RESULTS),),
+)
+LOAD_HOLD_SECONDS = Metric(
+    "ratelimit_load_hold_seconds",
+    "histogram",
+    "How long requests were held in the gateway, however it ended; those shed at arrival are not in it.",
+)
+LOAD_STILL = Metric(
+    "ratelimit_load_still_seconds",
+    "gauge",
+    "For how long no first byte came while requests wait for one; fewer may wait then than was learned.",
+    (GROUP,),
+)
+LOAD_PRESSURE = Metric(
+    "ratelimit_load_pressure",
+    "gauge",
+    "How late first bytes are: their 95 % quantile, 1 is the target.",
+    (GROUP,),
+)
+LOAD_TARGET = Metric(
+    "ratelimit_load_target_seconds",
+    "gauge",
+    "What the time to the first byte is steered to; it may be learned.",
+    (GROUP,),
+)
+LOAD_SHED = Metric(
+    "ratelimit_load_shed",
+    "counter",
+    "Requests that found no room and were shed with 503, or would have been. "
+    "`of`: members of a likely or certain actor, accounts of bad conduct, and all others.",
+    (
+        GROUP,
+        Label("class", source="name of the class in the policy file, or `all`"),
+        Label("of", SHED_OF),
+        Label("mode", SHED_MODES),
+    ),
+)
+LOAD_STALE = Metric(
+    "ratelimit_load_stale_reports",
+    "counter",
+    "Reports of the engine that no other followed in time.",
+    (GROUP,),
+)
+STRIKES = Metric(
+    "ratelimit_conduct_strikes",
+    "counter",
+    "Strikes on accounts and clusters: calls through refusals, an actor that grew, one that became certain.",
+    (Label("kind", STRIKE_KINDS),),
+)
+STEPS = Metric(
+    "ratelimit_conduct_steps",
+    "counter",
+    "Requests that conduct left no room for and that went by the whole limit, by the step of its ladder.",
+    (Label("step", CONDUCT_STEPS),),
+)
+RAMP = Metric(
+    "ratelimit_ramp_delayed",
+    "counter",
+    "Requests of accounts that rose steeply above their own past: held for a while, or would have been.",
+    (Label("mode", ("enforce", "shadow")),),
+)
+CONDUCT_METRICS = {STRIKES: COUNTER_STRIKES, STEPS: COUNTER_STEPS, RAMP: COUNTER_RAMP}
+"""Where each is counted, a column for each value of its label."""
+LOAD_METRICS: tuple[Metric, ...] = (
+    LOAD_ENFORCED,
+    LOAD_REQUESTS,
+    LOAD_BOUND,
+    LOAD_STILL,
+    LOAD_PRESSURE,
+    LOAD_TARGET,
+    LOAD_SHED,
+    LOAD_STALE,
+    LOAD_HELD,
+    LOAD_KEPT_FREE,
+    LOAD_HOLDS,
+    LOAD_HOLD_SECONDS,
+)
+"""Exported only where the policy has a limit that follows the load."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedLoad:
+    """A limit that follows the load, as it is read.
+
+    Args:
+        group: its name.
+        classes: the names of its classes.
+        numbers: its state in numbers, of the whole host.
+    """
+
+    group: str
+    classes: Sequence[str]
+    numbers: Mapping[str, float]
+
+
+def kept_free(flight: InFlight, last: int, kept: float) -> float:
+    """Return the share of the places that the class of the last rank leaves free, `kept` by itself."""
+    return max(kept, Reserve(flight).share(last, kept))
+
+
+def load_numbers(
+    flight: InFlight, now_ns: int, *, floor: int, is_shadow: bool, last: int, kept: float
+) -> Mapping[str, float]:
+    """Return the state of a host's limit in numbers; `last` and `kept` as `kept_free` has them."""
+    steering = Steering(flight)
+    in_flight, unanswered = flight.counts(now_ns)
+    waiting, learned, still_ns = steering.queue_at(now_ns)
+    held = flight.held(now_ns)
+    return {
+        "answering": in_flight - unanswered,
+        "waiting": unanswered,
+        "in flight bound": steering.bounds[0],
+        "waiting bound": waiting,
+        "learned bound": learned,
+        "floor bound": floor,
+        "enforced": not is_shadow,
+        "held": held,
+        "kept free": kept_free(flight, last, kept),
+        "still_ns": still_ns,
+        "pressure": steering.pressure,
+        "target_ns": steering.target_ns,
+        "stale": steering.stale,
+    }

@@ -1,0 +1,233 @@
+"""Requests that are held while the back end has no room for them, on the event loops of a worker.
+
+Theory of operation. What finds no room under the limit that follows the load is not shed at once: it is held
+here for a little while (`adaptive.holding`). It has charged nothing and is not in flight.
+
+A first byte, an end or a hang-up makes room, and the next asks for it. A higher class is before a lower one.
+In a class those in doubt come last, and of the others the principal that was served least is next. While the
+first of the line finds no room, no other request passes. Room that another worker makes is found by looking,
+every 5 ms at first, then every 20 ms. Meanwhile the back end has a queue of its own to go on from.
+
+A place of the back end is given back while a request waits for its limits after all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from functools import partial
+
+from ratelimit.core.sharing.inflight import InFlight
+from ratelimit.core.sharing.reserve import Reserve
+from ratelimit.core.sharing.steering import Steering
+from ratelimit.deciding.stage import Asking, Pending, Wait
+from ratelimit.load.model.holding import is_late, longest_ns, share_left
+from ratelimit.load.model.shedding import Standing
+from ratelimit.waiting.loop_lines import RESULTS, TURN, Count, LoopLines, Result, WorkerLines
+from ratelimit.waiting.model.line import Line
+from ratelimit.waiting.model.room import Room
+
+FIRST_PAUSE_NS = 5_000_000
+LAST_PAUSE_NS = 20_000_000
+"""How long the next of the line waits before it looks again whether another worker made room."""
+LINE = 0
+"""The key of the one line: all wait for the same back end."""
+
+
+class Held:
+    """A request that is held: the room it needs, and what became of it.
+
+    Args:
+        flight: where it is in flight once it has its turn.
+        freed: told when it left room behind.
+        standing: its class, and how much of the queue it has room for.
+    """
+
+    __slots__ = ("_flight", "_freed", "classes", "is_honest", "kept", "rank", "result", "share", "ticket")
+
+    def __init__(self, flight: InFlight, freed: Callable[[int], None], standing: Standing) -> None:
+        self._flight = flight
+        self._freed = freed
+        self.rank, self.classes = standing.rank, standing.classes
+        self.share, self.kept = standing.share(), standing.kept()
+        self.is_honest = standing.of == "others"
+        self.result: Result = "left"
+        self.ticket = -1
+        """-1: it is not in flight."""
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether it goes on to the back end."""
+        return self.result == "admitted"
+
+    def give_back(self, now_ns: int) -> None:
+        """Count it out, and let the next one go on."""
+        ticket, self.ticket = self.ticket, -1
+        if ticket >= 0 and not self._flight.closed:
+            self._flight.finished(ticket, now_ns)
+            self._freed(now_ns)
+
+
+class LoadQueue:
+    """The requests of a worker that are held.
+
+    Args:
+        flight: what is in flight, of all workers.
+        now_ns: the limits' clock.
+        count: told what became of each that had no place, and how long it was held.
+    """
+
+    def __init__(self, flight: InFlight, now_ns: Callable[[], int], count: Count) -> None:
+        self._flight = flight
+        self._steering = Steering(flight)
+        self._now_ns = now_ns
+        self.count = count
+        self._lines = WorkerLines(lambda loop, room: LoadLine(loop, room, now_ns, flight, self._steering))
+        self.bound_by = self._lines.bound_by
+        self.here = self._lines.here
+        """Returns the line of the event loop that runs."""
+
+    def can_hold(self) -> bool:
+        """Return whether a request can be held here: with a target, and on an event loop of asyncio's."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        return self._steering.target_ns > 0
+
+    def has_before(self, standing: Standing) -> bool:
+        """Return whether any waits on this event loop that a request of this standing may not overtake."""
+        line = self._lines.here().room.lines.get(LINE) if self._lines.waiting else None
+        return line is not None and line.has_waiting(_rank(standing))
+
+    def hold(self, principal: Hashable, standing: Standing, pending: Pending) -> Asking[Held]:
+        """Hold a request until it is its turn, its time is over, or its client has hung up.
+
+        A request that is cancelled here is held no more. Where the turn would come too late, at twice the
+        pace of late, nothing is held.
+
+        Args:
+            principal: gives its share.
+            standing: its class, and how much of the queue it has room for.
+            pending: the request; its time is when that ends.
+        """
+        lines, flight, visit, now_ns = self._lines.here(), self._flight, pending.visit, pending.now_ns
+        held, rank = Held(flight, self.freed, standing), _rank(standing)
+        if lines.is_closed:
+            held.result = "closed"
+            return held
+        ends_ns = now_ns + longest_ns(self._steering.target_ns, standing.rank, standing.classes)
+        line = lines.room.lines.get(LINE)
+        expected_ns = 0 if line is None else line.drain_ns(line.ahead(principal, 1, rank), now_ns) // 2
+        waiter = lines.arrive(LINE, principal, 1, rank, now_ns, ends_ns, expected_ns, visit.holder())
+        if isinstance(waiter, str):
+            held.result = waiter
+            self.count(waiter, 0)
+            return held
+        waiter.note = held
+        turn = lines.new_turn(waiter)
+        visit.watch(partial(lines.left, waiter))
+        flight.hold(1, now_ns)
+        lines.wait(now_ns)
+        try:
+            told = yield Wait(turn)
+            held.result = "closed" if lines.is_closed else RESULTS[told]
+        finally:
+            # No step in here: a cancellation cannot interrupt it.
+            visit.unwatch()
+            pending.now_ns = now_ns = self._now_ns()
+            held_ns = max(0, now_ns - waiter.joined_ns)
+            visit.waited_ns += held_ns
+            lines.room.leave(waiter)
+            if not lines.is_closed:
+                self.count(held.result, held_ns)
+                flight.hold(-1, now_ns)
+            if held.has_turn:
+                lines.arm(now_ns)
+            else:
+                held.give_back(now_ns)
+                lines.pass_on(now_ns)
+        return held
+
+    def freed(self, now_ns: int) -> None:
+        """Take note that the back end may have room. From any thread."""
+        for lines in self._lines:
+            if lines.room.size:
+                lines.do_here(lines.go_on, now_ns)
+
+    def close(self) -> int:
+        """Hold nothing any more, and return how many were held: each is shed. From any thread."""
+        return self._lines.close()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests of this worker are held."""
+        return self._lines.waiting
+
+
+class LoadLine(LoopLines):
+    """The line of one event loop."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        room: Room,
+        now_ns: Callable[[], int],
+        flight: InFlight,
+        steering: Steering,
+    ) -> None:
+        super().__init__(loop, room, now_ns)
+        self._flight = flight
+        self._steering = steering
+        self._reserve = Reserve(flight)
+
+    def wait(self, now_ns: int) -> None:
+        """See to it that the line looks for room that others made, and that time ends what waits."""
+        line = self.room.lines[LINE]
+        if line.due_ns is None:
+            self._look_later(line, now_ns)
+        self.arm(now_ns)
+
+    def pass_on(self, now_ns: int) -> None:
+        """Let the next ask after one has gone that found no room: it may need less."""
+        self.go_on(now_ns)
+        self.arm(now_ns)
+
+    def go_on(self, now_ns: int) -> None:
+        """Let as many go on as there is room for."""
+        line = self.room.lines.get(LINE)
+        if line is None or self.is_closed:
+            return
+        while (waiter := line.head()) is not None:
+            told: asyncio.Future[str] = waiter.told
+            if told.done():
+                self.room.leave(waiter)  # its task was cancelled, and has not run since
+                continue
+            held: Held = waiter.note
+            age_ns = now_ns - waiter.joined_ns
+            target_ns = self._steering.target_ns
+            share = held.share * share_left(age_ns, target_ns, held.rank, held.classes)
+            if not self._flight.has_room(now_ns, share, held.kept, held.rank):
+                return
+            line.pause_ns = 0
+            held.ticket = self._flight.enter(now_ns, held.rank)
+            if held.is_honest and is_late(age_ns, target_ns, held.rank, held.classes):
+                self._reserve.late(held.rank, now_ns)
+            self.room.serve(waiter, now_ns)
+            told.set_result(TURN)
+
+    def wake(self, line: Line) -> None:
+        """Look whether another worker made room."""
+        now_ns = self._now_ns()
+        self.go_on(now_ns)
+        if line.size:
+            self._look_later(line, now_ns)
+
+    def _look_later(self, line: Line, now_ns: int) -> None:
+        line.pause_ns = min(2 * line.pause_ns or FIRST_PAUSE_NS, LAST_PAUSE_NS)
+        self.room.ask_at(line, now_ns + line.pause_ns)
+
+
+def _rank(standing: Standing) -> int:
+    """Return the class in the line: of each class those in doubt come after all others."""
+    return 2 * standing.rank + (standing.of != "others")

@@ -1,0 +1,120 @@
+"""Which accounts a host shed for want of room, and why they went before others, read from shared memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ratelimit.core.sharing.inflight import InFlight
+from ratelimit.core.sharing.shed import ShedAccounts
+from ratelimit.load.compile import DEFAULT_GROUP, AdaptiveSpec, class_names
+from ratelimit.load.metrics import shed_counter
+from ratelimit.load.model.shedding import ActorVerdict, Standing
+from ratelimit.stores.embedded.store import EmbeddedStore
+
+MINUTE_NS = 60 * 10**9
+VERDICTS: tuple[ActorVerdict, ...] = ("none", "likely", "certain")
+"""By what they are remembered as: see `WORSE`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShedAccount:
+    """One account that was shed within the last hour, or in shadow would have been, as one class."""
+
+    group: str
+    """The limit that shed it, by its name."""
+    rank: int
+    class_: str
+    account: int
+    """Its hash; 0 is all requests without an account."""
+    shed: int
+    """How often it was turned away since `since_ns`."""
+    would_shed: int
+    """How often it went on all the same, since the limit was in shadow."""
+    before_others: int
+    """How many of both found no room where another account of the class would have."""
+    uncertain: int
+    """How many of both may be other accounts'."""
+    since_ns: int
+    last_ns: int
+    standing: Standing
+    """What put it behind others: as of the last time that it went before some, if it ever did."""
+    given: str | None
+    """The value that the operator asked about, if this is it."""
+
+    @property
+    def total(self) -> int:
+        """How often it was shed or would have been."""
+        return self.shed + self.would_shed
+
+    @property
+    def a_minute(self) -> float:
+        """The same a minute, over the time they were counted."""
+        return self.total * MINUTE_NS / max(MINUTE_NS, self.last_ns - self.since_ns)
+
+    @property
+    def why(self) -> str:
+        """Return in words what puts it behind others of its class."""
+        return reason(self.standing)
+
+
+def reason(standing: Standing) -> str:
+    """Return in words what puts an account behind others of its class."""
+    said = {
+        "certain": "a certain actor",
+        "likely": "a likely actor",
+        "bad conduct": f"bad conduct, limits at {standing.factor:.0%}",
+    }.get(standing.of)
+    heavy = f"heavier than {standing.lighter:.0%} of accounts" if standing.lighter >= 0.005 else None
+    return "; ".join(filter(None, (said, heavy))) or "as any other, by lot"
+
+
+def named(group: str, class_: str) -> str:
+    """Return in words a class, and the limit it is of where that has a name."""
+    return f"class {class_}" if group == DEFAULT_GROUP else f"class {class_} of {group}"
+
+
+def shed_accounts(
+    spec: AdaptiveSpec, store: EmbeddedStore, flight: InFlight, revealed: Mapping[int, str]
+) -> list[ShedAccount]:
+    """Return the accounts that one limit shed, those shed most first; of two, the one of the higher class.
+
+    Args:
+        spec: the limit, as the table's workers run it.
+        store: their store.
+        flight: what they have in flight under it.
+        revealed: values that the operator asks about, by their hash.
+    """
+    now_ns = store.clock.now_ns()
+    names = class_names(spec)
+    ranks = {store.table.counter(shed_counter(spec.name, name)): rank for rank, name in enumerate(names)}
+    found: dict[tuple[int, int], ShedAccount] = {}
+    for account, counter, in_shadow, before, shed, uncertain, since_ns, last_ns, *why in sorted(
+        ShedAccounts(flight).accounts(now_ns), key=lambda each: (each[3], each[7])
+    ):
+        if (rank := ranks.get(counter)) is None:  # a class that the policy has no more
+            continue
+        verdict, factor, lighter = why
+        known = found.get((rank, account))
+        found[rank, account] = ShedAccount(
+            spec.name,
+            rank,
+            names[rank],
+            account,
+            (0 if known is None else known.shed) + (0 if in_shadow else shed),
+            (0 if known is None else known.would_shed) + (shed if in_shadow else 0),
+            (0 if known is None else known.before_others) + (shed if before else 0),
+            (0 if known is None else known.uncertain) + uncertain,
+            since_ns if known is None else min(known.since_ns, since_ns),
+            last_ns if known is None else max(known.last_ns, last_ns),
+            Standing(
+                rank,
+                len(names),
+                verdict=VERDICTS[min(int(verdict), len(VERDICTS) - 1)],
+                factor=factor,
+                lighter=lighter,
+                account=account,
+            ),
+            revealed.get(account),
+        )
+    return sorted(found.values(), key=lambda each: (-each.total, each.rank, each.account))

@@ -1,0 +1,139 @@
+"""The limits that follow the load as a feature of a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+
+from ratelimit.core.memory.table import Table
+from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.matched import Matched
+from ratelimit.deciding.stage import Decided, Deciding, Feature, Pending, Rest, Stage
+from ratelimit.decision import Reason
+from ratelimit.load.limit import LoadLimit
+from ratelimit.load.model.shedding import Standing
+
+
+class LoadLimits(Feature):
+    """The limits of one bound policy that follow the load, one for each back end.
+
+    Args:
+        bound: the policy.
+        loads: returns one for each `[adaptive]`, in the order of the file; called with the first request.
+        table: where shed requests are counted.
+    """
+
+    is_outer = True
+
+    def __init__(self, bound: BoundPolicy, loads: Callable[[], Sequence[LoadLimit]], table: Table) -> None:
+        self._find = loads
+        self._loads: Sequence[LoadLimit] = ()
+        self.holds = bound.compiled.held is not None
+        self.stage = LoadStage(bound, self, table)
+        specs, hashes = bound.compiled.adaptive, bound.extractor.value_hashes
+        names = [spec.name for spec in bound.compiled.identities]
+        self._when = [
+            [
+                [
+                    (at, frozenset(chain.from_iterable(hashes(names[at], value) for value in values)))
+                    for at, values in one.when
+                ]
+                for one in spec.classes
+            ]
+            for spec in specs
+        ]
+
+    def load_of(self, matched: Matched) -> LoadLimit | None:
+        """Return the limit that a kind of request falls under; None for none."""
+        if matched.group < 0:
+            return None
+        if not self._loads:
+            self._loads = self._find()
+        return self._loads[matched.group]
+
+    def class_of(self, matched: Matched, row: Sequence[int]) -> int:
+        """Return the class of its limit that a row's request is of."""
+        for rank in matched.classes.ranks[:-1]:
+            if all(row[position] in hashes for position, hashes in self._when[matched.group][rank]):
+                return rank
+        return matched.rank
+
+
+class LoadStage(Stage):
+    """Lets a request go on when its back end has room; sheds it, or holds it until then.
+
+    Args:
+        bound: the policy.
+        limits: its limits that follow the load.
+        table: where shed requests are counted.
+    """
+
+    is_compiled = True
+
+    def __init__(self, bound: BoundPolicy, limits: LoadLimits, table: Table) -> None:
+        self._bound = bound
+        self._limits = limits
+        self._table = table
+
+    def decide(self, pending: Pending, rest: Rest) -> Deciding:
+        """Decide a request if the back end has room for it."""
+        load = self._limits.load_of(pending.matched) if pending.visit.enters and pending.charges else None
+        if load is None:
+            return (yield from rest(pending))
+        if self._bound.recognition is not None:
+            self._bound.recognition.fill(pending.row)
+        now_ns, lacking = pending.now_ns, self._lacking(load, pending)
+        if pending.can_wait:
+            rank = self._limits.class_of(pending.matched, pending.row)
+            standing = load.to_hold(rank, self._bound, pending.row, lacking, now_ns)
+            if standing is not None:
+                return (yield from self._in_turn(load, standing, pending, rest))
+        if lacking is not None:
+            wait_ns = load.turn_away(lacking, now_ns, self._table)
+            if wait_ns is not None:
+                return self._shed(pending, wait_ns)
+        return (yield from rest(pending))
+
+    def _in_turn(self, load: LoadLimit, standing: Standing, pending: Pending, rest: Rest) -> Deciding:
+        """Decide a request when it is its turn; what its limits would refuse now is refused now."""
+        visit, may_wait = pending.visit, self._bound.may_hold and pending.matched.may_wait
+        looked = yield from rest(pending.peek())
+        if not looked[0]:
+            if may_wait and self._lacking(load, pending) is not None:
+                # It would wait for its limits, and go on then whether the back end has room or not.
+                wait_ns = load.turn_away(standing, pending.now_ns, self._table)
+                if wait_ns is not None:
+                    return self._shed(pending, wait_ns)
+            return (yield from rest(pending))
+        held = yield from load.hold(self._bound, standing, pending)
+        if not held.has_turn:
+            if held.result == "closed":  # counted when that was done
+                return self._shed(pending, load.retry_ns(standing), counts=False)
+            if held.result == "left":
+                return self._shed(pending, None, counts=False)
+            wait_ns = load.turn_away(standing, pending.now_ns, self._table)
+            if wait_ns is not None:
+                return self._shed(pending, wait_ns)
+            # A reload put it in shadow meanwhile.
+        visit.on_wait = lambda: held.give_back(load.now_ns())
+        try:
+            decided: Decided = yield from rest(pending)
+        except BaseException:
+            held.give_back(load.now_ns())
+            raise
+        finally:
+            visit.on_wait = None
+        if decided[0]:
+            visit.ticket = held.ticket
+        else:
+            held.give_back(load.now_ns())
+        return decided
+
+    def _lacking(self, load: LoadLimit, pending: Pending) -> Standing | None:
+        rank = self._limits.class_of(pending.matched, pending.row)
+        return load.without_room(rank, pending.now_ns, self._bound, pending.row)
+
+    def _shed(self, pending: Pending, wait_ns: int | None, *, counts: bool = True) -> Decided:
+        pending.visit.retry_ns = wait_ns
+        pending.is_counted = not counts
+        return False, Reason.CAPACITY, None, None

@@ -1,0 +1,44 @@
+"""What is known of a request that may have to go: its class, its actor, its conduct, its use, its lot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ratelimit.conduct.stage import conduct_of
+from ratelimit.core.sharing.heaviest import Heaviest
+from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.decider import actor_in
+from ratelimit.decision import VERDICTS
+from ratelimit.load.model.shedding import Standing, draw_lot
+
+
+def lots_key(hash_key: bytes) -> int:
+    """Return the secret that lots are drawn with, which all workers of a key know."""
+    return int.from_bytes(hash_key[:8], "little")
+
+
+def standing_of(
+    bound: BoundPolicy, row: Sequence[int], rank: int, classes: int, heaviest: Heaviest, key: int, now_ns: int
+) -> Standing:
+    """Return the standing of a request by its identities.
+
+    Args:
+        bound, row: the policy, and the identities by position, with their actor.
+        rank, classes: of its class, and how many there are.
+        heaviest: what accounts used lately.
+        key: see `lots_key`.
+        now_ns: when.
+    """
+    payer = bound.payer(row)
+    actor, certainty = actor_in(bound, row)
+    conduct = conduct_of(bound)
+    factor = 1.0 if conduct is None else conduct.standing(payer, actor or 0, now_ns).factor
+    return Standing(
+        rank,
+        classes,
+        verdict="none" if actor is None else VERDICTS[certainty] or "none",
+        factor=factor,
+        lighter=heaviest.share_lighter(payer, now_ns) if payer else 0.0,
+        lot=draw_lot(payer, key, now_ns),
+        account=payer,
+    )

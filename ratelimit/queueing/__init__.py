@@ -1,1 +1,0 @@
-"""Requests that wait for room in a limit, and which of them is next: pure."""

@@ -1,0 +1,497 @@
+"""A limiter's parts at work: store, counters, clusters, and the policy in force.
+
+The limiter's face is `limiter.Limiter`: what an application calls. Here is what the middleware, the
+upkeep and the command line use as well. Its methods may be called from any thread.
+In one file, since a reload replaces some of these parts and keeps the others, under one lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from ratelimit.challenge.hook import Challenge, ChallengeHook
+from ratelimit.clock import Clock
+from ratelimit.clustering.budgets import Budgets
+from ratelimit.clustering.factory import service_of
+from ratelimit.clustering.hosts.agent import Hosts
+from ratelimit.clustering.hosts.factory import hosts_of
+from ratelimit.clustering.service import ClusteringService
+from ratelimit.conduct.conduct import MOST_NEWS, Conduct
+from ratelimit.conduct.model.strikes import News
+from ratelimit.conduct.ramps import Ramps
+from ratelimit.core.decision.schedule import Pace
+from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment, amendment_of
+from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.compiled import CompiledDecider
+from ratelimit.deciding.decider import Decider
+from ratelimit.deciding.ending import EndHook
+from ratelimit.deciding.matched import Matched
+from ratelimit.deciding.names import named_gate
+from ratelimit.deciding.protocols import AskedRules
+from ratelimit.deciding.resolvers import Resolver, find_resolvers
+from ratelimit.deciding.stage import Costs, Decided, Stage
+from ratelimit.deciding.unsettled import Unsettled
+from ratelimit.deciding.visit import Visit
+from ratelimit.decision import Reason
+from ratelimit.events import MistakesLog, Observer
+from ratelimit.identity.fact import live_context
+from ratelimit.load.limit import LoadLimit
+from ratelimit.load.schema import Ramp
+from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.runtime import last_policy
+from ratelimit.runtime.beside import Beside
+from ratelimit.runtime.features import Parts
+from ratelimit.runtime.reload import PolicyFile, Reload
+from ratelimit.runtime.switch import is_enabled
+from ratelimit.stores.acts.act import Act
+from ratelimit.stores.contract import Store
+from ratelimit.stores.factory import counting_table, is_isolated, open_store
+from ratelimit.telemetry.counters import Counters
+from ratelimit.telemetry.diagnosis import Diagnosing
+from ratelimit.telemetry.settlement import OTHERS
+from ratelimit.waiting.hold_queue import HoldQueue
+from ratelimit.waiting.limit_queue import LimitQueue
+from ratelimit.waiting.loop_lines import Result
+
+if TYPE_CHECKING:
+    from ratelimit.telemetry.exemplars import Exemplars
+
+UPKEEP_NS = 100_000_000
+"""How often decisions keep up what no thread does: heartbeats, and a slice of correlating."""
+
+
+class Runtime:
+    """What a limiter works with. Arguments and errors are those of `Limiter`."""
+
+    def __init__(
+        self,
+        policy: Policy | str | os.PathLike[str],
+        *,
+        store: Store | None,
+        clock: Clock | None,
+        resolvers: Mapping[str, Resolver] | None,
+        observer: Observer | None,
+        enabled: bool | None,
+        correlates: bool,
+        stages: Sequence[Stage] = (),
+        ends: Sequence[EndHook] = (),
+        challenge: Challenge | None = None,
+    ) -> None:
+        self.is_enabled = is_enabled() if enabled is None else enabled
+        self._correlates = correlates
+        self._stages = tuple(stages)
+        self.ends = tuple(ends)
+        """What is told of the end of each request."""
+        self.pace = Pace(UPKEEP_NS)
+        """When upkeep is due that no thread does; the gate asks it, too."""
+        path = policy.path if isinstance(policy, Policy) else policy
+        self.file = PolicyFile(None if path is None else Path(path))
+        """Where the policy came from, and what became of reading it again."""
+        self.observer: Observer = observer if observer is not None else MistakesLog()
+        self.resolvers = dict(resolvers or {})
+        loaded, trouble = (
+            (policy, None) if isinstance(policy, Policy) else last_policy.load_or_last(policy, self.resolvers)
+        )
+        self.owns_store = store is None
+        self.is_closed = False
+        self.store = open_store(loaded, clock, alone=not self.is_enabled) if store is None else store
+        self._diagnosing = Diagnosing(self)
+        self.diagnose = self._diagnosing.diagnose
+        self.note = self._diagnosing.note
+        self.store_failed = self._diagnosing.store_failed
+        self.table = counting_table(self.store)
+        """Where this worker's counters are."""
+        self.counters = Counters(self.table)
+        """This worker's own counters beside the core's."""
+        self.exemplars: Exemplars | None = None
+        """Traced decisions; None where no tracing asked for them."""
+        self.store.report_to(self.store_failed, self.diagnose)
+        self.clock: Clock = self.store.clock if clock is None else clock
+        self.now_ns = self.clock.now_ns
+        self._decider = Decider(self)
+        self.judge_unlimited = self._decider.counted
+        self.early = self._decider.early
+        self.aearly = self._decider.aearly
+        self._hook = ChallengeHook(challenge, self.clock, self.diagnose)
+        self.queue = LimitQueue(self.now_ns, self._count_waited, self._count_acted)
+        """Requests of this worker that wait for room."""
+        self.hold = HoldQueue(self.now_ns)
+        """Requests of this worker that are held."""
+        self.unsettled = Unsettled(self._count_settled)
+        """Estimates of this worker's requests in flight."""
+        self._lock = Lock()
+        now_ns = self.now_ns()
+        self.policy = loaded
+        self._acts: tuple[Act, ...] = ()
+        self.clustering: ClusteringService | None = None
+        """Correlation, where the policy has any."""
+        self._beside = Beside(self.store, self.clock, self._count_held)
+        self._beside_former: Beside | None = None
+        """That of a store that is not in use, while an application is tested."""
+        self.conduct_news: deque[News] = deque(maxlen=MOST_NEWS)
+        """What struck here and other hosts have not been told."""
+        try:
+            self._beside.enter(loaded)
+            self.clustering = self.clustering_for(loaded)
+            self.current = self.bind(loaded.compiled, now_ns, self.clustering)
+            if self.clustering is not None:
+                self.clustering.know(self.current.knowledge)
+            self._diagnosing.say_damage(
+                self.store.damage, None if self.clustering is None else self.clustering.damage
+            )
+        except BaseException:
+            self.close()
+            raise
+        self._keep_text()
+        self.generation = 1
+        """How many policies this limiter has put in force."""
+        self.reloaded_ns = now_ns
+        self.asked: AskedRules | None = None
+        """What routes ask for by name: the integrations' own."""
+        if trouble is not None:
+            self.file.rejected(trouble, now_ns)
+            self.counters.reloaded("rejected")
+            self.diagnose("policy-last", about=trouble.brief)
+        if not self.is_enabled:
+            self.diagnose("limits-off")
+
+    # -- deciding ---------------------------------------------------------------------------------
+
+    def at_once(
+        self, bound: BoundPolicy, matched: Matched, row: list[int], now_ns: int, costs: Costs | None = None
+    ) -> Decided | None:
+        """Decide a request in one compiled call; None if that does not suffice, and nothing was charged."""
+        return None if bound.decider is None else bound.decider.decide_row(matched, row, now_ns, costs)
+
+    def decide(
+        self,
+        bound: BoundPolicy,
+        matched: Matched,
+        identities: list[int],
+        now_ns: int,
+        costs: Costs | None = None,
+        *,
+        charge: bool = True,
+        visit: Visit | None = None,
+    ) -> Decided:
+        """Decide as `Decider.decide` does: in one compiled call if that suffices."""
+        if charge and not (matched.group >= 0 and visit is not None and visit.enters):
+            decided = self.at_once(bound, matched, identities, now_ns, costs)
+            if decided is not None:
+                return decided
+        return self._decider.decide(bound, matched, identities, now_ns, costs, charge=charge, visit=visit)
+
+    async def adecide(
+        self,
+        bound: BoundPolicy,
+        matched: Matched,
+        identities: list[int],
+        now_ns: int,
+        costs: Costs | None = None,
+        *,
+        charge: bool = True,
+        visit: Visit | None = None,
+    ) -> Decided:
+        """Decide as `Decider.adecide` does: in one compiled call if that suffices."""
+        if charge and not (matched.group >= 0 and visit is not None and visit.enters):
+            decided = self.at_once(bound, matched, identities, now_ns, costs)
+            if decided is not None:
+                return decided
+        return await self._decider.adecide(
+            bound, matched, identities, now_ns, costs, charge=charge, visit=visit
+        )
+
+    # -- between requests -------------------------------------------------------------------------
+
+    def keep_up(self, now_ns: int) -> None:
+        """Say that this worker lives and correlate a slice, if that is due and no thread does it.
+
+        Called with each decision that is charged. A worker without requests is kept up by its
+        thread alone (`worker.upkeep`).
+        """
+        pace = self.pace
+        if not pace.is_due(now_ns):
+            return
+        pace.done(now_ns, False)  # first: other threads need not do it, too
+        self.heartbeat(now_ns)
+        clustering = self.clustering
+        if clustering is not None and not clustering.is_kept_up and clustering.tick(now_ns):
+            pace.done(now_ns, True)
+
+    def heartbeat(self, now_ns: int) -> None:
+        """Say that this worker lives, so that what it holds and has in flight counts."""
+        self.store.heartbeat(now_ns)
+        self._renew_companions()
+
+    def _renew_companions(self) -> bool:
+        """Leave what lies beside the store and is damaged or gone; return whether anything was."""
+        return self._diagnosing.renew(self._beside.looks)
+
+    @property
+    def loads(self) -> Mapping[str, LoadLimit]:
+        """The limits that follow the load, by name in the order of the file; none while limits are off."""
+        return {load.spec.name: load for load in self.loads_of(self.policy.compiled)}
+
+    def loads_of(self, compiled: CompiledPolicy) -> tuple[LoadLimit, ...]:
+        """Return those of a policy, one that is not in force any more as well; none while limits are off."""
+        return tuple(self._beside.loads[spec.name] for spec in compiled.adaptive) if self.is_enabled else ()
+
+    def _parts(self) -> Parts:
+        """Return what features are made of; some of it is there only while limits are on."""
+        parts = Parts(self._hook, self.queue, self.hold)
+        if not self.is_enabled:
+            return parts
+        return replace(parts, conduct=self._conduct, ramps=self._ramps, loads=self.loads_of, table=self.table)
+
+    def _conduct(self) -> Conduct:
+        memory = self._beside.conduct_memory(self.policy)
+        has_others = self.policy.compiled.remote is not None and not is_isolated()
+        return Conduct(memory, self.table, self.conduct_news if has_others else None)
+
+    def _ramps(self, spec: Ramp) -> Ramps:
+        return Ramps(spec, self._beside.conduct_memory(self.policy), self.table)
+
+    def _count_waited(self, result: Result, waited_ns: int) -> None:
+        self.counters.waited(result, waited_ns)
+
+    def _count_held(self, result: Result, held_ns: int) -> None:
+        self.counters.held(result, held_ns)
+
+    def _count_acted(self, counter_name: str) -> None:
+        self.counters.acted(counter_name)
+
+    def _count_settled(self, limit: str, real: int, estimate: int) -> None:
+        # A limit that a reload removed meanwhile has no label any more.
+        self.counters.settled(self.current.ratio_labels.get(limit, OTHERS), real, estimate)
+
+    # -- the policy in force ----------------------------------------------------------------------
+
+    def generation_at(self, now_ns: int) -> BoundPolicy:
+        """Return the policy in force, its calendar windows listed around `now_ns`."""
+        current = self.current
+        if current.until_ns is None or current.is_current(now_ns):
+            return current
+        with self._lock:
+            if not self.current.is_current(now_ns):
+                self.current = self.bind(self.policy.compiled, now_ns, self.clustering)
+            return self.current
+
+    def reload(self) -> Reload:
+        """Read the policy file again and put it in force: see `PolicyFile.reload`, and `Limiter.reload`."""
+        with self._lock:
+            outcome = self.file.reload(self, self.clustering, self.now_ns())
+        self.counters.reloaded(outcome.result)
+        self.observer.reloaded(outcome.result, outcome.error)
+        return outcome
+
+    def put_in_force(
+        self, policy: Policy, bound: BoundPolicy, clustering: ClusteringService | None, now_ns: int
+    ) -> None:
+        """Decide by this policy from now on. Callers hold the lock."""
+        before = self.clustering
+        self._beside.enter(policy)
+        self.policy = policy
+        self.current = bound
+        self.clustering = clustering
+        if clustering is not None and policy.compiled.correlation is not None:
+            clustering.adapt(policy.compiled.correlation)
+            clustering.know(bound.knowledge)
+        elif before is not None:
+            before.retire(now_ns)
+        self.generation += 1
+        self.reloaded_ns = now_ns
+        self._keep_text()
+
+    def _keep_text(self) -> None:
+        if self.store.place is not None:
+            last_policy.keep(self.policy)
+
+    def clustering_for(self, policy: Policy) -> ClusteringService | None:
+        """Return what correlates under a policy: as before if possible; None where nothing is asked."""
+        if self.clustering is not None:
+            return None if policy.compiled.correlation is None else self.clustering
+        return service_of(
+            policy,
+            self.store,
+            correlates=self._correlates,
+            hosts=self._hosts(policy),
+            budgets=self._budgets,
+            diagnose=self.diagnose,
+        )
+
+    def _hosts(self, policy: Policy) -> Hosts | None:
+        """Return how to take part where several hosts share a correlator; None where this one has its own."""
+        if is_isolated() or not self.is_enabled:
+            return None  # a test's store stands in place of the policy's: nothing is connected to
+        return hosts_of(policy.compiled, self.store.hasher.key, correlates=self._correlates)
+
+    def _budgets(self) -> Budgets:
+        return self.current.budgets
+
+    def bind(
+        self,
+        compiled: CompiledPolicy,
+        now_ns: int,
+        clustering: ClusteringService | None,
+        *,
+        is_asked: bool = False,
+    ) -> BoundPolicy:
+        """Return a policy at work over this store; `is_asked`: its limits are asked for by name."""
+        spec = compiled.correlation
+        bound = BoundPolicy(
+            compiled,
+            self.store,
+            now_ns,
+            diagnose=self.diagnose,
+            resolvers=find_resolvers(compiled.identities, self.resolvers),
+            watch=None if clustering is None or spec is None else clustering.watch(spec, compiled.cluster),
+            is_asked=is_asked,
+            stages=self._stages,
+            amendment=self.amendment_for(compiled),
+            features=self._parts().features(),
+        )
+        if compiled.queue is not None:
+            self.queue.bound_by(compiled.queue.per_principal, compiled.queue.total)
+            self.hold.bound_to(compiled.queue.total)
+        if self.is_enabled and all(stage.is_compiled for stage in bound.stages):
+            bound.decider = CompiledDecider(
+                extractor=bound.extractor,
+                has_lists=bound.has_lists,
+                table=self.table,
+                cells=self.counters.cells,
+                watch=bound.watch,
+                payer_at=bound.payer_at,
+                guards=[stage.guard for stage in bound.stages if stage.guard is not None],
+                pace=self.pace,
+                keep_up=self.keep_up,
+                clock=self.clock,
+                context_of=live_context,
+            )
+            if not is_asked:
+                bound.by_name = named_gate(bound, bound.decider)
+        return bound
+
+    def amend(self, acts: tuple[Act, ...]) -> None:
+        """Go by these acts of the operator's from now on, beside the policy."""
+        with self._lock:
+            if acts != self._acts:
+                self._acts = acts
+                self.current = self.bind(self.policy.compiled, self.now_ns(), self.clustering)
+                if self.clustering is not None:
+                    self.clustering.know(self.current.knowledge)
+
+    @property
+    def noticed(self) -> Mapping[str, str]:
+        """Likely mistakes that were noticed here, and the sentence of each, by code."""
+        return self._diagnosing.noticed
+
+    @property
+    def acts(self) -> tuple[Act, ...]:
+        """The operator's acts that this worker goes by."""
+        return self._acts
+
+    def amendment_for(self, compiled: CompiledPolicy) -> Amendment:
+        """Return what the operator's acts mean for a policy."""
+        return amendment_of(compiled, self._acts) if self._acts else NO_AMENDMENT
+
+    def use(self, store: Store, *, enabled: bool) -> None:
+        """Count in another store from now on, or limit nothing; what was counted stays where it is."""
+        with self._lock:
+            if store.place != self.store.place:
+                self._move(store)
+            self.store, self.is_enabled = store, enabled
+            store.report_to(self.store_failed, self.diagnose)
+            self.table = counting_table(store)
+            self._beside.enter(self.policy)
+            self._rebind()
+
+    @property
+    def source(self) -> object:
+        """What makes two limiters the same: their policy file, else the object itself."""
+        return self if self.file.path is None else self.file.path.resolve()
+
+    def renew(self) -> bool:
+        """Leave shared memory that is damaged or gone for fresh memory; return whether any was.
+
+        The middleware's upkeep asks every few seconds. What was counted there begins anew; all
+        workers that ask meet in the same fresh memory. Said as `memory-damaged`, each time.
+        """
+        with self._lock:
+            looks = (self._renew_store, lambda: None if self.clustering is None else self.clustering.renew())
+            is_renewed = self._diagnosing.renew(looks)
+        return self._renew_companions() or is_renewed
+
+    def _renew_store(self) -> str | None:
+        place, damage = self.store.place, self.store.renew()
+        if damage is not None:
+            # Plans that were made since know the damaged memory's places. And the worker that made
+            # the fresh one may have known another hash key.
+            self._rebind(is_elsewhere=self.store.place != place)
+        return damage
+
+    def _move(self, store: Store) -> None:
+        """Leave what lies beside one store where it is, for what lies beside another."""
+        there = self._beside_former
+        if there is None or there.store is not store:
+            there = Beside(store, self.clock, self._count_held)
+        self._beside_former, self._beside = self._beside, there
+
+    def _rebind(self, *, is_elsewhere: bool = False) -> None:
+        now_ns, before = self.now_ns(), self.clustering
+        self.counters = Counters(self.table)
+        # The board goes by the key, and lies beside the store.
+        if before is not None and (before.key != self.store.hasher.key or is_elsewhere):
+            before.retire(now_ns)
+            self.clustering = None
+        self.clustering = self.clustering_for(self.policy)
+        self.current = self.bind(self.policy.compiled, now_ns, self.clustering)
+        if self.clustering is not None:
+            self.clustering.know(self.current.knowledge)
+
+    async def aopen_connections(self) -> None:
+        """Connect this event loop with a server, before the first decision has to; never raises."""
+        await self.store.aopen_connections()
+
+    async def aclose_connections(self) -> None:
+        """Close this event loop's connections with a server; the next decision opens others."""
+        await self.store.aclose_connections()
+
+    def refuse_waiting(self) -> None:
+        """Refuse what waits, and let nothing wait from now on: this process is about to end.
+
+        It is counted here, as soon there may be nothing to count in.
+        """
+        for _ in range(self.queue.close()):
+            self.counters.waited("closed", 0)
+            self.counters.decided(False, Reason.STORE)
+        for _ in range(self.hold.close()):
+            self.counters.decided(False, Reason.STORE)
+        for _ in range(sum(load.queue.close() for load in self._beside.loads.values())):
+            self.counters.held("closed", 0)
+            self.counters.decided(False, Reason.CAPACITY)
+
+    def close(self) -> None:
+        """Save what is known of clusters, and let go of the store if this limiter opened it.
+
+        What waits is refused, each on its own event loop. Of a server `await aclose_connections()` takes
+        leave in order; this does not wait for it.
+        """
+        self.is_closed = True
+        self.refuse_waiting()
+        if self.clustering is not None:
+            self.clustering.retire(self.now_ns())
+        self._beside.close()
+        if self._beside_former is not None:
+            self._beside_former.close()
+        if self.owns_store:
+            place = self.store.place
+            self.store.close()
+            if place is not None:
+                last_policy.forget_if_gone(self.policy)

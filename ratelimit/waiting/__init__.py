@@ -1,0 +1,1 @@
+"""Requests that wait for room: lines of an event loop, and which request is next."""

@@ -1,0 +1,154 @@
+"""`wait` and `delay` of a limit, and `[queue]`: what is wrong with them, and what they compile to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ratelimit.load.compile import AdaptiveSpec
+from ratelimit.policy.routing.pattern import Pattern
+from ratelimit.policy.schema.duration import parse_duration
+from ratelimit.policy.schema.model import Limit, PolicyFile
+from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.waiting.schema import QueueClass
+
+LEAST_WAIT_NS = 10**6
+MOST_WAIT_NS = 10 * 60 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class WaitClass:
+    """One class of requests that wait."""
+
+    name: str
+    patterns: tuple[Pattern, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """How requests wait.
+
+    `principals`: positions of identities, each entry together. A request takes the share of the first
+    entry that it has all of. One that has none takes the share of what its limit counts by.
+    """
+
+    per_principal: int
+    total: int
+    principals: tuple[tuple[int, ...], ...]
+    classes: tuple[WaitClass, ...]
+
+    @property
+    def positions(self) -> set[int]:
+        """All identities it looks at."""
+        return {position for together in self.principals for position in together}
+
+    def principal(self, row: Sequence[int], otherwise: Hashable) -> Hashable:
+        """Return the principal a request is of: its cluster, or the first identities it has."""
+        for together in self.principals:
+            if all(row[position] >= 0 for position in together):
+                return tuple((position, row[position]) for position in together)
+        return otherwise
+
+
+def compile_wait(limit: Limit, path: Path, report: Report) -> int:
+    """Return how long a request waits for room in a limit, in nanoseconds; 0: not at all.
+
+    A limit that delays is one with a wait: what is held up to fit later has to take its turn, too.
+    """
+    key, written = ("wait", limit.wait) if limit.delay is None else ("delay", limit.delay)
+    if written is None:
+        return 0
+    if limit.distinct is not None:
+        report.add(
+            "limit-conflict", (*path, key), "no other request makes room in a limit on distinct values"
+        )
+    try:
+        wait_ns = parse_duration(written)
+    except ValueError as error:
+        report.add("limit-wait", (*path, key), str(error))
+        return 0
+    if not LEAST_WAIT_NS <= wait_ns <= MOST_WAIT_NS:
+        report.add("limit-wait", (*path, key), "a request waits for 1 ms to 10 minutes")
+        return 0
+    return wait_ns
+
+
+def compile_queue(
+    file: PolicyFile,
+    positions: Mapping[str, int],
+    adaptive: Sequence[AdaptiveSpec],
+    patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
+    report: Report,
+) -> tuple[QueueSpec | None, QueueSpec | None]:
+    """Return how requests wait for limits, and how for the back end; None where they do not.
+
+    Args:
+        file: the policy.
+        positions: the identities that a policy can name.
+        adaptive: the limits that follow the load; a single one may have classes.
+        patterns: compiles what a `match` names, and notes what is wrong with it.
+        report: takes the problems.
+    """
+    table, path = file.queue, ("queue",)
+    principals: list[tuple[int, ...]] = [(positions["cluster"] - 2,)]  # of a likely or certain member
+    if table.principal is not None:
+        position = positions.get(table.principal, -1)
+        if position < 0:
+            hint = did_you_mean(table.principal, positions)
+            named = f"`{table.principal[:64]}` is not declared"
+            report.add("identity-unknown", (*path, "principal"), named, hint)
+        principals.append((position,))
+    # The address is looked at where a limit counts by it; what is only held goes by accounts that are known.
+    of_limits = [*principals, tuple(positions.get(name, -1) for name in _account(file, positions))]
+    classes = _classes(table.class_, (*path, "class"), patterns, report)
+    held = None
+    if any(spec.holds for spec in adaptive):
+        shares = _usable(of_limits if file.limit else principals)
+        held = QueueSpec(table.per_principal, table.total, shares, ())
+    if all(limit.wait is None and limit.delay is None for limit in file.limit if isinstance(limit, Limit)):
+        if (held is None or table.class_) and table != type(table)():
+            report.add("queue-unused", path, "no limit says `wait` or `delay`")
+        return None, held
+    if not classes and len(adaptive) == 1:
+        classes = tuple(
+            WaitClass(one.name, one.patterns) for one in adaptive[0].classes if one.patterns and not one.when
+        )
+    return QueueSpec(table.per_principal, table.total, _usable(of_limits), classes), held
+
+
+def _usable(principals: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(dict.fromkeys(each for each in principals if each and min(each) >= 0))
+
+
+def _classes(
+    listed: Sequence[QueueClass],
+    path: Path,
+    patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
+    report: Report,
+) -> tuple[WaitClass, ...]:
+    found: dict[str, WaitClass] = {}
+    # What is wrong with one that is no table was told already.
+    for index, one in [(index, one) for index, one in enumerate(listed) if isinstance(one, QueueClass)]:
+        place: Path = (*path, index)
+        if not (one.name.isascii() and one.name.isprintable()):
+            message = f"{one.name!r} has other than printable ASCII characters"
+            report.add("queue-class", (*place, "name"), message)
+        elif one.name in found:
+            report.add("queue-class", (*place, "name"), f"there are two classes called `{one.name}`")
+        if one.match == []:
+            report.add("queue-class", (*place, "match"), "`match` names no requests")
+        found[one.name] = WaitClass(one.name, patterns(one.match, (*place, "match"), report))
+    return tuple(found.values())
+
+
+def _account(file: PolicyFile, positions: Mapping[str, int]) -> Sequence[str]:
+    """Return the identities that make an account: the correlation's principal, else what limits count by."""
+    principal = file.correlation.principal
+    if principal is not None:
+        return [principal] if isinstance(principal, str) else principal
+    for limit in file.limit:
+        names = ([limit.per] if isinstance(limit.per, str) else limit.per) if isinstance(limit, Limit) else ()
+        named = [name for name in names if name in positions and name != "cluster"]
+        if named:
+            return named[:1]
+    return ["ip"]

@@ -1,0 +1,50 @@
+"""Whether a request without room would wait for it: at what limit, and how long at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ratelimit.deciding.charge import Charge
+from ratelimit.decision import Decision
+from ratelimit.waiting.stage import rules_of
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a request without room would do; if others wait already, it is after them.
+
+    Args:
+        limit: the limit that it waits for.
+        most_ns: how long it may.
+        room_in_ns: when there is room if no other request comes; None where others have to end first.
+        is_delay: whether the limit says `action = "delay"`.
+    """
+
+    limit: str
+    most_ns: int
+    room_in_ns: int | None
+    is_delay: bool = False
+
+    @property
+    def verb(self) -> str:
+        """What the request does, as people say it."""
+        return "is delayed" if self.is_delay else "waits"
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether it is refused at once, as room comes too late."""
+        return self.room_in_ns is not None and self.room_in_ns > self.most_ns
+
+
+def wait_of(decision: Decision) -> Wait | None:
+    """Return whether a request would wait; None where it has room, or a limit refuses that lets none wait."""
+    charge = decision.ledger
+    if decision.allowed or not isinstance(charge, Charge):
+        return None
+    plan, outcome, waits = charge.plan, charge.outcome, rules_of(charge.plan)
+    at = None if waits is None else waits.refusing(outcome)
+    if waits is None or at is None:
+        return None
+    room_in_ns = outcome.retry_after_ns(at) if waits.rules[at].period_ns else None
+    rule = plan.rules[at]
+    return Wait(rule.name, waits.wait_ns(outcome, at), room_in_ns, rule.action == "delay")

@@ -1,0 +1,1 @@
+"""Lines, shares and bounds as data: pure, time is an argument."""
