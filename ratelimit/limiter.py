@@ -58,7 +58,7 @@ class Limiter:
         correlates: whether this process is there to correlate for several hosts
             (`ratelimit correlator`), whatever the policy says of workers.
         steps: what stands in the decider's places: see `deciding.steps`.
-        challenge: asked about a request that limits with `action = "challenge"` refuse: see
+        challenge: asked about a request that limits that challenge refuse: see
             `deciding.step_up.Challenge`.
 
     Raises:
@@ -114,7 +114,7 @@ class Limiter:
     ) -> Decision:
         """Decide one request, and charge it if it is allowed.
 
-        This cannot wait: limits with `wait` or `action = "delay"` refuse at once. `adecide` waits.
+        This cannot wait: limits with `wait` refuse at once. `adecide` waits.
 
         Args:
             method, path: what limits are matched with, the path as it is written and decoded.

@@ -66,7 +66,7 @@ class BoundPolicy:
         steps: what stands in the decider's places.
         amendment: what the operator's acts add.
         queue: lets requests wait for limits that say so.
-        hold: holds requests, as steps of ladders do; None: none is held.
+        hold: holds requests, as steps of limits do; None: none is held.
         ramps: delays steep rises; None: nothing does.
         conduct: makes what scales limits by conduct, given what scales a plan; None: nothing does.
 
@@ -93,8 +93,7 @@ class BoundPolicy:
         conduct: Callable[[Callable[[RoutePlan, int, int], RoutePlan]], Conduct] | None = None,
     ) -> None:
         self.has_challenges = any(
-            not rule.shadow and (rule.action == "challenge" or "challenge" in rule.ladder)
-            for rule in compiled.rules
+            not rule.shadow and "challenge" in rule.on_refusal for rule in compiled.rules
         )
         """Whether any limit may ask for a step-up."""
         self.may_wait = (
@@ -372,7 +371,7 @@ class BoundPolicy:
             burst=rule.burst,
             debt=rule.debt,
             salt=self.store.hasher.tuple(*rule.salt_parts),
-            shadow=rule.shadow or rule.action == "degrade" or is_passed,  # none of them refuses
+            shadow=rule.shadow or rule.first == "degrade" or is_passed,  # none of them refuses
             enforced_ppm=rule.enforced_ppm,
             calendar=starts,
             **({"lease_ns": rule.lease_ns} if rule.lease_ns else {}),

@@ -1,4 +1,4 @@
-"""Limits with `action = "challenge"`: which of a plan refuse, and what remembers what was passed.
+"""Limits that challenge (`on_refusal`): which of a plan refuse, and what remembers what was passed.
 
 Theory of operation. A request that nothing but such limits refuses is not refused yet. If its caller passed
 the challenge of late, the limits are asked again, and those that challenge refuse nothing. Else the

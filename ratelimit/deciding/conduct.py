@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import astuple, dataclass, replace
 from math import ceil
 
-from ratelimit.adaptive.conduct import News, Shared, Strike, factor, merge, rung, strike
+from ratelimit.adaptive.conduct import News, Shared, Strike, factor, merge, strike, whole_strikes
 from ratelimit.adaptive.persistence import Persistence
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.conduct import ConductMemory
@@ -38,13 +38,13 @@ class Standing:
         factor: of its limits, from 0.1 to 1; the lower of the account's and its cluster's.
         account: the account's own.
         cluster: its cluster's; 1 without one.
-        rung: how many strikes count, of the one that has more.
+        strikes: how many count, of the one that has more.
     """
 
     factor: float
     account: float
     cluster: float
-    rung: int = 0
+    strikes: int = 0
 
 
 class Conduct:
@@ -53,7 +53,7 @@ class Conduct:
     Args:
         memory: what is remembered.
         table: where strikes are counted.
-        scaled: returns a plan with its numbers in sixteenths, at a rung of its limits' ladders.
+        scaled: returns a plan with its numbers in sixteenths, after so many strikes.
         news: what struck here is appended, for other hosts; None: there are none.
     """
 
@@ -79,13 +79,14 @@ class Conduct:
             return plan
         standing = self.standing(account, cluster, now_ns)
         level = ceil(standing.factor * WHOLE)
-        return plan if level >= WHOLE else self._scaled(plan, level, standing.rung)
+        return plan if level >= WHOLE else self._scaled(plan, level, standing.strikes)
 
     def standing(self, account: int, cluster: int, now_ns: int) -> Standing:
         """Return what the limits of an account are scaled by."""
         word, other = self.memory.word(account), self.memory.word(cluster) if cluster else 0
         own, shared = factor(word, now_ns), factor(other, now_ns)
-        return Standing(min(own, shared), own, shared, max(rung(word, now_ns), rung(other, now_ns)))
+        strikes = max(whole_strikes(word, now_ns), whole_strikes(other, now_ns))
+        return Standing(min(own, shared), own, shared, strikes)
 
     def refused(self, account: int, now_ns: int, wait_ns: int | None) -> None:
         """Take notice of a refusal, and of how long the client was told to wait."""

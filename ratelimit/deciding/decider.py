@@ -7,9 +7,9 @@ Theory of operation. A request goes through these stages, and the first that has
 3. cluster: which actor the account is of, and whether the account is new, put into the row of identities;
 4. required identities: one that a limit insists on is missing or malformed;
 5. factor: a steep rise is held (`ramps`), limits are scaled (`steps.Factor`); where only conduct leaves
-   no room, the limits' ladders say what becomes of the request (`rungs`);
-6. limits: all are asked and charged, or none, in one call of the store. If every limit that refuses has
-   `action = "challenge"`, the application is asked, and then the limits again;
+   no room, the limits' steps say what becomes of the request (`rungs`);
+6. limits: all are asked and charged, or none, in one call of the store. If every limit that refuses
+   challenges, the application is asked, and then the limits again;
 7. queue: a request without room may wait and be asked again (`steps.Queue`).
 
 Then the decision is counted, the correlator is shown it, and upkeep that is due is done. A peek goes through
@@ -127,9 +127,10 @@ class Decider:
         if bound.ramps is not None and charge:
             bound.ramps.pass_by(bound.payer(row), now_ns)  # nothing can be held here
         try:
-            if plan.rungs is not None:
+            if plan.refusal_steps is not None:
                 seen = self._ask(plan, row, now_ns, amounts, False)
-                plan = plan.rungs.take(bound.conduct, plan, seen, row, now_ns, visit, charge=charge)
+                taking = bound.conduct, plan, seen, row, now_ns, visit
+                plan = plan.refusal_steps.take(*taking, charge=charge)
             if plan.challenge is not None:
                 seen = self._ask(plan, row, now_ns, amounts, False)
                 plan = self._challenged(plan, seen, row, now_ns, visit if charge else None)
@@ -163,10 +164,10 @@ class Decider:
             if bound.ramps is not None and charge:
                 visit = visit or Visit()
                 now_ns = await bound.ramps.hold(bound.payer(row), now_ns, visit)
-            if plan.rungs is not None:
+            if plan.refusal_steps is not None:
                 looked = await self._look(plan, row, now_ns, amounts)
                 taken = bound.conduct, plan, looked, row, now_ns, visit
-                plan, now_ns = await plan.rungs.atake(*taken, charge=charge)
+                plan, now_ns = await plan.refusal_steps.atake(*taken, charge=charge)
             if plan.challenge is not None and plan.away is None:
                 seen = self._ask(plan, row, now_ns, amounts, False)
                 plan = await self._achallenged(plan, seen, row, now_ns, visit if charge else None)

@@ -28,8 +28,8 @@ from ratelimit.queueing.line import Line, Waiter
 from ratelimit.queueing.room import Room, expected_ns
 from ratelimit.stores.contract import SHADOWED, SKIPPED, Outcome
 
-CountDelayed = Callable[[str], None]
-"""Told of each that a limit with `action = "delay"` held up and let through, by the limit's row."""
+CountAdmitted = Callable[[str], None]
+"""Told of each that a limit let through after a wait, by what the limit's counter is called."""
 
 FIRST_PAUSE_NS = 20_000_000
 LAST_PAUSE_NS = 250_000_000
@@ -44,12 +44,12 @@ class FairQueue:
     Args:
         now_ns: the limits' clock.
         count: told what became of each request that had no room.
-        count_delayed: told of each that was delayed, and let through.
+        count_admitted: told of each that waited for a limit, and was let through.
     """
 
-    def __init__(self, now_ns: Callable[[], int], count: Count, count_delayed: CountDelayed) -> None:
+    def __init__(self, now_ns: Callable[[], int], count: Count, count_admitted: CountAdmitted) -> None:
         self._now_ns = now_ns
-        self._halls = Halls(lambda loop, room: LimitHall(loop, room, now_ns, count, count_delayed))
+        self._halls = Halls(lambda loop, room: LimitHall(loop, room, now_ns, count, count_admitted))
         self.bound_by = self._halls.bound_by
         self.hall = self._halls.here
         """The lines of the event loop that runs."""
@@ -96,11 +96,11 @@ class LimitHall(Hall):
         room: Room,
         now_ns: Callable[[], int],
         count: Count,
-        count_delayed: CountDelayed,
+        count_admitted: CountAdmitted,
     ) -> None:
         super().__init__(loop, room, now_ns)
         self._count = count
-        self._count_delayed = count_delayed
+        self._count_admitted = count_admitted
 
     async def ask(self, asking: Asking, now_ns: int) -> tuple[Outcome | None, int]:
         """Ask a request's limits; where they have no room, when it is its turn: see `steps.Queue`."""
@@ -164,8 +164,7 @@ class LimitHall(Hall):
                     raise Closed
                 if outcome.allowed:
                     result = "admitted"
-                    if rule.delays:
-                        self._count_delayed(rule.delays)
+                    self._count_admitted(rule.counter_name)
                     self._serve(waiter, outcome, at, rule, now_ns)
                     return outcome, now_ns
                 other = waits.refusing(outcome)

@@ -17,7 +17,7 @@ from ratelimit.deciding.conduct import WHOLE
 from ratelimit.deciding.hold import Hold
 from ratelimit.deciding.metered import price_list
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.deciding.rungs import Rungs
+from ratelimit.deciding.rungs import RefusalSteps
 from ratelimit.deciding.steps import Queue, Steps
 from ratelimit.deciding.waiting_rules import waiting_rules
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
@@ -42,7 +42,7 @@ class Plans:
         core_rule: makes others.
         steps: what stands in the decider's places.
         queue: lets requests wait for limits that say so.
-        hold: holds requests, as steps of ladders do; None: none is held.
+        hold: holds requests, as steps of limits do; None: none is held.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class Plans:
             plan = self._kept[indices] = self._new_plan(indices)
         return plan
 
-    def scaled(self, plan: RoutePlan, sixteenths: int, rung: int = 0) -> RoutePlan:
+    def scaled(self, plan: RoutePlan, sixteenths: int, strikes: int = 0) -> RoutePlan:
         """Return a plan over the same counters, its adaptive limits in so many sixteenths."""
-        longest = max(len(rule.ladder) for rule in plan.rules)
-        change = Change(sixteenths, min(rung, longest) if plan.has_ladders else 0)
+        longest = max(len(rule.on_refusal) - 1 for rule in plan.rules)
+        change = Change(sixteenths, min(strikes, longest))
         return self._changed(tuple(rule.index for rule in plan.rules), change)
 
     def _changed(self, indices: tuple[int, ...], change: Change) -> RoutePlan:
@@ -99,16 +99,16 @@ class Plans:
         challenging = [
             at
             for at, rule in enumerate(rules)
-            if rule.action == "challenge" and not rule.shadow and not rule.is_lowered
+            if rule.first == "challenge" and not rule.shadow and not rule.is_lowered
         ]
         if not challenging or change.passed:
             return None
         passes = {at: pass_plan(rules[at], self._compiled, self._store) for at in challenging}
         return Challenges(len(rules), passes, lambda at: self._changed(indices, replace(change, passed=at)))
 
-    def _rungs(
+    def _refusal_steps(
         self, rules: Sequence[LimitRule], lowered: Mapping[int, int], indices: tuple[int, ...], change: Change
-    ) -> Rungs | None:
+    ) -> RefusalSteps | None:
         steps = {at: step for at in lowered if (step := change.mild_step(rules[at])) is not None}
         if not steps:
             return None
@@ -122,7 +122,7 @@ class Plans:
             if step == "challenge"
         }
         challenges = Challenges(len(rules), passes, stepped) if passes else None
-        return Rungs({lowered[at]: at for at in lowered}, steps, challenges, stepped, self._hold)
+        return RefusalSteps({lowered[at]: at for at in lowered}, steps, challenges, stepped, self._hold)
 
     def _new_plan(self, indices: tuple[int, ...], change: Change = NO_CHANGE) -> RoutePlan:
         rules, lowered = change.rules([self._compiled.rules[index] for index in indices])
@@ -153,7 +153,7 @@ class Plans:
         queue = self._always_queue or (None if waits is None else self._queue)
         counted = (required, hidden, hidden if says_abnormal else (), counted_at, self._prices)
         challenges = self._challenges(rules, indices, change)
-        rungs = self._rungs(rules, lowered, indices, change)
+        refusal_steps = self._refusal_steps(rules, lowered, indices, change)
         lackable = frozenset(spec.index for spec in specs if spec.missing == "skip")
         steps = {at: step for at in change.stepped if (step := change.mild_step(rules[at])) is not None}
         return RoutePlan(
@@ -166,7 +166,7 @@ class Plans:
             challenges,
             change.passed,
             lackable,
-            rungs,
+            refusal_steps,
             lowered,
             steps,
         )

@@ -61,7 +61,8 @@ class RoutePlan:
         challenge: its rules that challenge (`challenge.Challenges`); None where none does.
         passed: positions of those with a challenge that was passed, so that they refuse nothing.
         lackable: identities that a request may lack, so that limits by them do not apply to it.
-        rungs: what becomes of requests that only conduct leaves no room for (`rungs.Rungs`); None: refused.
+        refusal_steps: what becomes of requests that only conduct leaves no room for (`rungs.RefusalSteps`);
+            None: as of those that a whole limit has no room for.
         lowered: by position of a limit, where the rule is that conduct left of it; it is told in its place.
         steps: by position, the step that a limit took, so that it is asked whole.
     """
@@ -79,7 +80,7 @@ class RoutePlan:
         "counted_at",
         "early_costs",
         "factor",
-        "has_ladders",
+        "has_steps",
         "here",
         "hidden",
         "holds_slots",
@@ -94,10 +95,10 @@ class RoutePlan:
         "problems",
         "queue",
         "range_ns",
+        "refusal_steps",
         "required",
         "reserving",
         "rules",
-        "rungs",
         "steps",
         "waits",
     )
@@ -117,15 +118,15 @@ class RoutePlan:
         challenge: Any = None,
         passed: Collection[int] = (),
         lackable: Collection[int] = (),
-        rungs: Any = None,
+        refusal_steps: Any = None,
         lowered: Mapping[int, int] = NONE_LOWERED,
         steps: Mapping[int, MildStep] = NO_STEPS_TAKEN,
     ) -> None:
-        self.rungs = rungs
+        self.refusal_steps = refusal_steps
         self.lowered = lowered
         self.steps = steps
-        self.has_ladders = any(rule.ladder != ("refuse",) for rule in rules)
-        """Whether any limit lets requests go on that only conduct leaves no room for."""
+        self.has_steps = any(rule.has_steps for rule in rules)
+        """Whether any limit has steps for requests that only conduct leaves no room for."""
         self.may_be_held = any(rule.may_be_held for rule in rules)
         """Whether a request may be held for a while, whatever room it has."""
         self.factor = factor
@@ -182,7 +183,7 @@ class RoutePlan:
         self.is_adaptive = any(rule.adaptive for rule in rules)
         """Whether any limit falls with bad conduct."""
         self.closes_on_error = any(
-            rule.on_store_error == "closed" and not rule.shadow and rule.action != "degrade" for rule in rules
+            rule.on_store_error == "closed" and not rule.shadow and rule.first != "degrade" for rule in rules
         )
         # What is not enforced is not promised either: shadow rules are in no field.
         told = [
@@ -298,7 +299,7 @@ class RoutePlan:
                     limit=rule.name,
                     allowed=state == ALLOWED,
                     shadow=rule.shadow
-                    or (state == SHADOWED and rule.action != "degrade" and at not in self.passed),
+                    or (state == SHADOWED and rule.first != "degrade" and at not in self.passed),
                     unit=rule.unit,
                     cost=outcome.cost(index),
                     quota=rule.quota,
@@ -308,7 +309,7 @@ class RoutePlan:
                     retry_after_ns=None if wait_ns < 0 else wait_ns,
                     action=("degrade" if self.steps.get(at) == "degrade" else "allow")
                     if state == ALLOWED
-                    else rule.action,
+                    else rule.first,
                     factor=self.factor if rule.adaptive else 1.0,
                     step=self.steps.get(at),
                 )

@@ -1,4 +1,4 @@
-"""Steps of a ladder: what becomes of a request that only conduct leaves no room for.
+"""Steps of limits for a request that only conduct leaves no room for (`on_refusal`).
 
 Theory of operation. What conduct left of a limit is a rule of its own, beside the whole one (`change`). Both
 are looked at first. Where both have room, or another limit refuses, they are asked as any others are. Where
@@ -26,8 +26,8 @@ MOST_HELD_NS = 2 * 10**9
 """How long a step holds a request at most."""
 
 
-class Rungs:
-    """The steps of one plan's limits, at one rung of their ladders.
+class RefusalSteps:
+    """The steps of one plan's limits, after so many strikes.
 
     Args:
         lowered: positions of what conduct left, and of the limits that it was left of.
@@ -66,7 +66,7 @@ class Rungs:
     ) -> RoutePlan:
         """Return the plan to ask after its limits took their steps; of a store that decides here.
 
-        Nothing can be held here, so where a limit delays the request goes on at once.
+        Nothing can be held here, so where a limit lets it wait the request goes on at once.
 
         Args:
             conduct: counts what became of it.
@@ -124,7 +124,7 @@ class Rungs:
 
     def _held_ns(self, at: Sequence[int], seen: Outcome) -> int:
         """Return how long they hold a request: until it fits into what conduct left, two seconds at most."""
-        waits = [seen.retry_after_ns(one) for one in self._taking(at, "delay")]
+        waits = [seen.retry_after_ns(one) for one in self._taking(at, "wait")]
         return max((MOST_HELD_NS if wait < 0 else min(wait, MOST_HELD_NS) for wait in waits), default=0)
 
     def _eased(self, at: tuple[int, ...], conduct: Conduct | None) -> RoutePlan:

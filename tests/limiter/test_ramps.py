@@ -9,7 +9,7 @@ import pytest
 from ratelimit import Limiter, Policy, PolicyError
 from ratelimit.clock import ManualClock
 from tests.asgi.driver import Mounted, key, limit, mount, rules
-from tests.limiter.test_delaying import counted
+from tests.limiter.test_pacing import counted
 
 HOUR = 3600
 

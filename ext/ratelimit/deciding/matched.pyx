@@ -22,7 +22,7 @@ cdef class Matched:
         self.is_crowded = is_crowded
         self.is_limited = plan is not None or pick is not None or is_crowded
         self.may_wait = pick is not None or (
-            plan is not None and (plan.queue is not None or plan.challenge is not None or plan.has_ladders)
+            plan is not None and (plan.queue is not None or plan.challenge is not None or plan.has_steps)
         )
         self.take_classes(_NO_CLASSES if classes is None else classes, 0)
 
