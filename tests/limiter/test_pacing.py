@@ -45,6 +45,22 @@ async def test_held_until_it_fits_and_refused_beyond_the_bound() -> None:
     assert (decisions["allow", "enforce"], decisions["refuse", "enforce"]) == (3, 1)
 
 
+async def test_what_passed_after_a_wait_is_counted_by_the_limit_it_waited_for() -> None:
+    """Hazard: of a policy with several waits no number would say which limit makes requests wait."""
+    pytest.importorskip("prometheus_client")
+    from ratelimit.telemetry.collector import RateLimitCollector
+
+    queued = Queued(PACED, limit("all", per="", rate="100/second", wait="1s"))
+    await queued.ask()
+    held = queued.ask()
+    await turns()
+    await queued.pass_by(0.1)
+    assert (await held).allowed
+    families = {each.name: each for each in RateLimitCollector(queued.limiter).collect()}
+    found = {one.labels["limit"]: one.value for one in families["ratelimit_acted"].samples}
+    assert found == {"searches": 1, "all": 0}
+
+
 async def test_a_handshake_is_held_as_a_request_is() -> None:
     queued = Queued(PACED)
     assert (await queued.ask()).allowed

@@ -237,7 +237,7 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
     instead = ""
     if isinstance(value, dict) and wanted == ["a list"]:
         instead = f"Write `[[{render_key(path)}]]`, with two brackets."
-    elif isinstance(value, str) and wanted == ["a list"]:
+    elif isinstance(value, str) and wanted == ["a list"] and _may_list(_choices(hint)[0], value):
         instead = f'Write `{path[-1]} = ["{value}"]`.'
     elif isinstance(value, str) and value.isdecimal() and int in _choices(hint):
         instead = f"Write it without quotes: `{path[-1]} = {value[:20]}`."
@@ -245,6 +245,12 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
         instead = f'Say of which time: `rate = "{value}/minute"`.'
     message = f"{_name(path)} must be {' or '.join(wanted)}, not {_found(value)}"
     report.unusable("policy-type", path, message, instead)
+
+
+def _may_list(hint: Any, value: str) -> bool:
+    """Return whether a list of this type may have a text as an entry."""
+    entry = _bare(get_args(hint)[0])
+    return entry is str or value in get_args(entry)
 
 
 def _name(path: Path) -> str:
