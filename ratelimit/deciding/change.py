@@ -28,7 +28,7 @@ class Change:
     passed: tuple[int, ...] = ()
 
     def mild_step(self, rule: LimitRule) -> MildStep | None:
-        """Return the step by which a request goes on that only conduct refuses; None: it is refused."""
+        """Return the step by which a request goes on that only conduct refuses; None: it has none."""
         step = self._step(rule)
         return None if step == "refuse" else step
 
