@@ -36,8 +36,8 @@ class Reason(StrEnum):
     """There was room, and others that wait for it came first, for longer than the request may wait."""
 
 
-MildStep = Literal["observe", "delay", "degrade", "challenge"]
-"""Steps of a limit's ladder by which a request goes on."""
+MildStep = Literal["observe", "wait", "degrade", "challenge"]
+"""Steps of a limit's `on_refusal` by which a request goes on that only conduct left no room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,13 @@ class Verdict:
     remaining: int
     reset_after_ns: int
     retry_after_ns: int | None
-    action: Literal["allow", "refuse", "delay", "degrade", "challenge"]
+    action: Literal["allow", "refuse", "degrade", "challenge"]
     """What it says; in shadow, what it would."""
     factor: float = 1.0
     """What the caller's conduct leaves of a limit that is `adaptive`, in sixteenths; the other numbers here
     are what is left. 1 for limits that are not, and where nothing struck."""
     step: MildStep | None = None
-    """The step of the limit's ladder by which a request went on that only conduct left no room for."""
+    """The step by which a request went on that only conduct left no room for."""
 
 
 def cluster_name(cluster: int | None) -> str | None:
@@ -169,7 +169,7 @@ class Decision(DecisionFields[Reason, Ledger, Verdict]):
 
     @property
     def degrade(self) -> tuple[str, ...]:
-        """The names of limits with `action = "degrade"` that have no room, for which less is to be given."""
+        """The names of limits that have no room and degrade (`on_refusal`), for which less is to be given."""
         return tuple(one.limit for one in self.verdicts if one.action == "degrade" and not one.shadow)
 
     @property

@@ -63,8 +63,7 @@ class Limiter:
         stages: the application's own stages, which requests pass before those of their limits: see
             `deciding.stage`.
         ends: told of the end of each request of a middleware: see `deciding.ending`.
-        challenge: asked about a request that limits with `action = "challenge"` refuse: see
-            `challenge.hook.Challenge`.
+        challenge: asked about a request that limits that challenge refuse: see `challenge.hook.Challenge`.
 
     Raises:
         PolicyError: the policy cannot be used.

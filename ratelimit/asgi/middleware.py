@@ -60,7 +60,7 @@ class RateLimitMiddleware:
         resolver_timeout_s: how long an awaited resolver may take.
         reload_interval_s: how often the policy file is looked at; 0 for never. Heartbeats and correlating
             go on either way.
-        challenge: asked about a request that limits with `action = "challenge"` refuse, given the scope and
+        challenge: asked about a request that limits that challenge refuse, given the scope and
             the decision: True lets it pass, an ASGI application is the answer. See `deciding.step_up`.
         store, clock, observer, enabled: passed on to the limiter made for `policy`, like `resolvers` and
             `challenge`; a limiter of your own has all six already.

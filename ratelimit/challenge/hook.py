@@ -1,4 +1,4 @@
-"""The application's hook for limits with `action = "challenge"`, asked about one request."""
+"""The application's hook for limits that challenge, asked about one request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits with `action = "challenge"`: which of a plan refuse, and what remembers what was passed.
+"""Limits that challenge (`on_refusal`): which of a plan refuse, and what remembers what was passed.
 
 Theory of operation. A request that nothing but such limits refuses is not refused yet. If its caller passed
 the challenge of late, the limits are asked again, and those that challenge refuse nothing. Else the
@@ -57,7 +57,7 @@ class Challenges(Feature):
         challenging = [
             at
             for at, rule in enumerate(draft.rules)
-            if rule.action == "challenge" and not rule.shadow and not rule.is_lowered
+            if rule.first == "challenge" and not rule.shadow and not rule.is_lowered
         ]
         if not challenging or draft.variant.waived:
             return None
@@ -69,7 +69,7 @@ class Challenges(Feature):
 
     def may_hold(self, rule: LimitRule) -> bool:
         """Return whether the application may be asked because of a rule."""
-        return not rule.shadow and (rule.action == "challenge" or "challenge" in rule.ladder)
+        return not rule.shadow and "challenge" in rule.on_refusal
 
     def passes_of(self, rules: Sequence[LimitRule], at: Iterable[int]) -> Passes:
         """Return what asks for the challenges of the rules at some positions, and remembers them."""

@@ -306,7 +306,7 @@ class Explained:
             )
             allows = words.rate_of(line.rule, self.policy.compiled)
             if line.rule.wait_ns:
-                allows += f", else {words.held(line.rule)} {words.wait(line.rule.wait_ns)} at most"
+                allows += f", else waits {words.wait(line.rule.wait_ns)} at most"
             if self.wait is not None and self.wait.limit == line.rule.name and not self.wait.is_in_vain:
                 mark = Text("…", "yellow")
             style = "dim" if line.verdict is None else ""

@@ -49,7 +49,7 @@ def outcome_words(
     if wait is not None and not wait.is_in_vain:
         when = "" if wait.room_in_ns is None else f"; room in {words.wait(wait.room_in_ns)}, if none is ahead"
         said = f" for “{wait.limit}”, {words.wait(wait.most_ns)} at most{when}"
-        return Text(wait.verb, "bold yellow") + Text(said, "not bold default")
+        return Text("waits", "bold yellow") + Text(said, "not bold default")
     text = Text("refused", "bold red")
     if decision.limit is None:
         why = _CROWDED if decision.reason is Reason.LIMITS else _WHY[decision.reason]

@@ -41,14 +41,13 @@ def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
     if rule.lease_ns:
         said.append(f"lapse after {words.wait(rule.lease_ns)} of silence")
     if rule.wait_ns:
-        verb = "delays" if rule.action == "delay" else "waits"
-        said.append(f"{verb} up to {words.wait(rule.wait_ns)}")
-    if rule.action == "challenge":
+        said.append(f"waits up to {words.wait(rule.wait_ns)}")
+    if rule.first == "challenge":
         said.append("asks for a step-up when used up")
-    if rule.action == "degrade":
+    if rule.first == "degrade":
         said.append("passes with less when used up")
     if rule.adaptive:
-        said.append(f"falls with bad conduct: {', then '.join(rule.ladder)}")
+        said.append(f"falls with bad conduct: {', then '.join(rule.on_refusal[1:] or rule.on_refusal)}")
     if rule.on_store_error != "local":
         said.append(
             "refuses while the store fails"
@@ -101,8 +100,8 @@ def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
         "estimate": None if counts_requests else _estimate(rule, policy),
         "debt": debt(rule),
         "wait_s": rule.wait_ns / 1_000_000_000 or None,
-        "action": rule.action,
-        "ladder": list(rule.ladder) if rule.adaptive else None,
+        "on_refusal": list(rule.on_refusal),
+        "adaptive": rule.adaptive,
         "mode": words.mode(rule),
         "enforce": 0 if rule.shadow else rule.enforced_ppm / 1_000_000,
         "on_store_error": rule.on_store_error,

@@ -30,7 +30,7 @@ def verdict_words(
         if verdict.reset_after_ns:
             left += f", all again in {words.wait(verdict.reset_after_ns)}"
         if verdict.step is not None:
-            return Text("✔", "yellow"), f"passes by its ladder ({verdict.step}), by the whole limit: {left}"
+            return Text("✔", "yellow"), f"passes after a strike ({verdict.step}), by the whole limit: {left}"
         return Text("○" if line.rule.is_twin else "✔", "green"), left
     if verdict.retry_after_ns is None:
         says = f"costs {words.amount(verdict.cost, verdict.unit)}, more than it ever holds"

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass
 
 from ratelimit.conduct.model.persistence import Persistence
-from ratelimit.conduct.model.strikes import News, Shared, Strike, factor, merge, rung, strike
+from ratelimit.conduct.model.strikes import News, Shared, Strike, factor, merge, strike, whole_strikes
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.decision import MildStep
@@ -33,13 +33,13 @@ class Standing:
         factor: of its limits, from 0.1 to 1; the lower of the account's and its cluster's.
         account: the account's own.
         cluster: its cluster's; 1 without one.
-        rung: how many strikes count, of the one that has more.
+        strikes: how many count, of the one that has more.
     """
 
     factor: float
     account: float
     cluster: float
-    rung: int = 0
+    strikes: int = 0
 
 
 class Conduct:
@@ -64,7 +64,8 @@ class Conduct:
         """Return what the limits of an account are scaled by."""
         word, other = self.memory.word(account), self.memory.word(cluster) if cluster else 0
         own, shared = factor(word, now_ns), factor(other, now_ns)
-        return Standing(min(own, shared), own, shared, max(rung(word, now_ns), rung(other, now_ns)))
+        strikes = max(whole_strikes(word, now_ns), whole_strikes(other, now_ns))
+        return Standing(min(own, shared), own, shared, strikes)
 
     def refused(self, account: int, now_ns: int, wait_ns: int | None) -> None:
         """Take notice of a refusal, and of how long the client was told to wait."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ratelimit.deciding.variant import Variant
 from ratelimit.decision import MildStep
+from ratelimit.load.schema import Step
 from ratelimit.policy.compile.compiled import LimitRule
 
 WHOLE = 16
@@ -19,12 +20,12 @@ class Lowered(Variant):
 
     Args:
         sixteenths: what is left of them.
-        rung: of their ladders; 0: none is climbed.
+        strikes: so many count for their steps; 0: their steps are left out.
         stepped: positions of limits that took their step, so that the request goes by whole limits.
     """
 
     sixteenths: int = WHOLE
-    rung: int = 0
+    strikes: int = 0
     stepped: tuple[int, ...] = ()
 
     @property
@@ -38,7 +39,7 @@ class Lowered(Variant):
         A rule with a mild step stays whole. Beside it stands what conduct leaves of it, which counts by
         itself. So what goes by the whole one is charged as the policy says.
         """
-        rules = [rule if self.mild_step(rule) else scaled_rule(rule, self.sixteenths) for rule in own]
+        rules = [rule if self.mild_step(rule) else self._scaled(rule) for rule in own]
         lowered: dict[int, int] = {}
         if not self.stepped:
             for at, rule in enumerate(own):
@@ -53,8 +54,19 @@ class Lowered(Variant):
         return {at: step for at in self.stepped if (step := self.mild_step(own[at])) is not None}
 
     def mild_step(self, rule: LimitRule) -> MildStep | None:
-        """Return what a rule does with a request that only conduct leaves no room for; None: it refuses."""
-        return rule.mild_step(self.rung) if self.rung and rule.adaptive and not rule.shadow else None
+        """Return the step by which a request goes on that only conduct refuses; None: it has none."""
+        step = self._step(rule)
+        return None if step == "refuse" else step
+
+    def _step(self, rule: LimitRule) -> Step | None:
+        return rule.step_at(self.strikes) if self.strikes and rule.adaptive and not rule.shadow else None
+
+    def _scaled(self, rule: LimitRule) -> LimitRule:
+        scaled = scaled_rule(rule, self.sixteenths)
+        if self._step(rule) == "refuse" and rule.first != "refuse":
+            # So conduct refuses where the whole limit would degrade or challenge.
+            return replace(scaled, on_refusal=("refuse",))
+        return scaled
 
 
 def scaled_rule(rule: LimitRule, sixteenths: int) -> LimitRule:
@@ -76,7 +88,7 @@ def _lowered(rule: LimitRule, step: MildStep) -> LimitRule:
     return replace(
         rule,
         salt_parts=(b"lowered", *rule.salt_parts),
-        action="challenge" if step == "challenge" else "refuse",
+        on_refusal=("challenge",) if step == "challenge" else ("refuse",),
         wait_ns=0,
         metering=None,
         is_lowered=True,

@@ -23,8 +23,8 @@ class Adapting(Feature):
     Args:
         bound: the policy.
         conduct: what is known of accounts.
-        challenges: asks for step-ups, as steps of ladders do.
-        hold: holds requests, as steps of ladders do.
+        challenges: asks for step-ups, as steps of limits do.
+        hold: holds requests, as steps of limits do.
     """
 
     def __init__(self, bound: BoundPolicy, conduct: Conduct, challenges: Challenges, hold: HoldQueue) -> None:
@@ -86,9 +86,8 @@ class AdaptingStage(Stage):
         level = ceil(standing.factor * WHOLE)
         if level >= WHOLE:
             return plan
-        ladders = [rule.ladder for rule in plan.rules if rule.ladder != ("refuse",)]
-        rung = min(standing.rung, max(map(len, ladders), default=0))
-        return self._bound.variant(plan, Lowered(sixteenths=level, rung=rung))
+        longest = max(len(rule.on_refusal) - 1 for rule in plan.rules)
+        return self._bound.variant(plan, Lowered(sixteenths=level, strikes=min(standing.strikes, longest)))
 
 
 def conduct_of(bound: BoundPolicy) -> Conduct | None:

@@ -1,6 +1,6 @@
-"""Steps of a ladder: what becomes of a request that only conduct leaves no room for.
+"""Steps of limits for a request that only conduct leaves no room for (`on_refusal`).
 
-Theory of operation. What conduct left of a limit is a rule of its own, beside the whole one (`change`). Both
+Theory of operation. What conduct left of a limit is a rule of its own, beside the whole one (`lowered`). Both
 are looked at first. Where both have room, or another limit refuses, they are asked as any others are. Where
 only what conduct left has none, the limit takes its step: it observes, holds the request, has less given, or
 asks for a step-up. Then the request goes by the whole limit alone. So an account that struck is never better
@@ -30,7 +30,7 @@ def steps_of(draft: Draft, variant: Lowered) -> Mapping[int, MildStep]:
 
 
 class StepsStage(Stage):
-    """The steps of one plan's limits, at one rung of their ladders.
+    """The steps of one plan's limits, after so many strikes.
 
     Args:
         draft: the plan.
@@ -85,5 +85,5 @@ class StepsStage(Stage):
 
     def _held_ns(self, at: Sequence[int], seen: Outcome) -> int:
         """Return how long they hold a request: until it fits into what conduct left, two seconds at most."""
-        waits = [seen.retry_after_ns(one) for one in self._taking(at, "delay")]
+        waits = [seen.retry_after_ns(one) for one in self._taking(at, "wait")]
         return max((MOST_HELD_NS if wait < 0 else min(wait, MOST_HELD_NS) for wait in waits), default=0)

@@ -352,7 +352,7 @@ class BoundPolicy:
             burst=rule.burst,
             debt=rule.debt,
             salt=self.store.hasher.tuple(*rule.salt_parts),
-            shadow=rule.shadow or rule.action == "degrade" or is_waived,  # none of them refuses
+            shadow=rule.shadow or rule.first == "degrade" or is_waived,  # none of them refuses
             enforced_ppm=rule.enforced_ppm,
             calendar=starts,
             **({"lease_ns": rule.lease_ns} if rule.lease_ns else {}),

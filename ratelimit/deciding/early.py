@@ -69,8 +69,7 @@ def _all_rules(limit: LimitSpec) -> list[int]:
 def _is_early(rule: LimitRule, late: frozenset[int]) -> bool:
     return (
         rule.is_enforced
-        and rule.action == "refuse"
-        and rule.ladder == ("refuse",)
+        and rule.on_refusal == ("refuse",)
         and not rule.wait_ns
         and not (rule.metering is not None and rule.metering.models)
         and late.isdisjoint((*rule.per, rule.member, rule.tier_identity))

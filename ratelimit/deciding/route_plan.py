@@ -185,7 +185,7 @@ class RoutePlan:
         self.is_adaptive = any(rule.adaptive for rule in rules)
         """Whether any limit falls with bad conduct."""
         self.closes_on_error = any(
-            rule.on_store_error == "closed" and not rule.shadow and rule.action != "degrade" for rule in rules
+            rule.on_store_error == "closed" and not rule.shadow and rule.first != "degrade" for rule in rules
         )
         # What is not enforced is not promised either: shadow rules are in no field.
         told = [
@@ -310,7 +310,7 @@ class RoutePlan:
                     limit=rule.name,
                     allowed=state == ALLOWED,
                     shadow=rule.shadow
-                    or (state == SHADOWED and rule.action != "degrade" and at not in self.waived),
+                    or (state == SHADOWED and rule.first != "degrade" and at not in self.waived),
                     unit=rule.unit,
                     cost=outcome.cost(index),
                     quota=rule.quota,
@@ -320,7 +320,7 @@ class RoutePlan:
                     retry_after_ns=None if wait_ns < 0 else wait_ns,
                     action=("degrade" if self.steps.get(at) == "degrade" else "allow")
                     if state == ALLOWED
-                    else rule.action,
+                    else rule.first,
                     factor=self.factor if rule.adaptive else 1.0,
                     step=self.steps.get(at),
                 )

@@ -9,7 +9,7 @@ from ratelimit.waiting.model.crowd import ANYWHERE
 from ratelimit.waiting.model.fair_bound import Path
 
 Leave = Callable[..., None]
-"""Lets a request go that waits, since its client left. With `loop_lines.FULL`, since another has its place."""
+"""Lets a request go that waits, since its client left. With `FULL`, since another has its place."""
 
 
 def _anywhere() -> Path:

@@ -69,11 +69,11 @@ DIAGNOSES: Mapping[str, str] = {
         "the application settled a unit that no limit of the policy counts; nothing was charged for it."
     ),
     "wait-unawaited": (
-        'a limit with `wait` or `action = "delay"` refused at once, as `decide` cannot wait: it has no event '
+        "a limit with `wait` refused at once, as `decide` cannot wait: it has no event "
         "loop. Await `adecide` instead."
     ),
     "challenge-missing": (
-        'a limit with `action = "challenge"` refused, as there is no hook to ask. Pass `challenge=…` to '
+        "a limit that challenges refused, as there is no hook to ask. Pass `challenge=…` to "
         "the middleware, the interceptor or Limiter; a pass counts for `ratelimit serve` as well."
     ),
     "challenge-failed": "the application's `challenge` raised, and the request was refused {about}.",

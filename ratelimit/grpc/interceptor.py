@@ -44,7 +44,7 @@ class RateLimitInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  #
         limiter: instead of `policy`, a limiter of your own.
         reload_interval_s: how often the policy file is looked at; 0 for never.
         store, clock: passed on to the limiter made for `policy`.
-        challenge: asked about a call that limits with `action = "challenge"` refuse: see `Limiter`.
+        challenge: asked about a call that limits that challenge refuse: see `Limiter`.
 
     Raises:
         PolicyError, StoreError: the policy or its store cannot be used.

@@ -92,11 +92,6 @@ def binds(rule: LimitRule) -> str:
     return {"certain": "certain", "likely": "certain and likely", None: ""}[rule.verdict]
 
 
-def held(rule: LimitRule) -> str:
-    """Return what becomes of a request without room in a limit that lets it fit later."""
-    return "delayed" if rule.action == "delay" else "waits"
-
-
 def wait(wait_ns: int | None) -> str:
     """Return a duration for people; None is a wait that cannot help."""
     if wait_ns is None:

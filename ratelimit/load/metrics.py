@@ -35,8 +35,8 @@ COUNTER_STRIKES = "\x1fstrikes"
 STRIKE_KINDS = ("persists", "grows", "surer")
 """What the columns of that counter count, in the order of `adaptive.conduct.Strike`."""
 COUNTER_STEPS = "\x1fsteps"
-CONDUCT_STEPS = ("observe", "delay", "degrade", "challenge")
-"""What the columns of that counter count: steps of a ladder that let a request go on."""
+CONDUCT_STEPS = ("observe", "wait", "degrade", "challenge")
+"""What the columns of that counter count: steps of limits by which a request goes on."""
 
 
 SHED_COLUMNS = [
@@ -145,7 +145,7 @@ STRIKES = Metric(
 STEPS = Metric(
     "ratelimit_conduct_steps",
     "counter",
-    "Requests that conduct left no room for and that went by the whole limit, by the step of its ladder.",
+    "Requests that conduct left no room for and that went by the whole limit, by the step.",
     (Label("step", CONDUCT_STEPS),),
 )
 RAMP = Metric(

@@ -9,7 +9,9 @@ from msgspec import Meta, field
 from ratelimit.policy.schema.table import Table
 
 LoadMode = Literal["enforce", "shadow"]
-Step = Literal["observe", "delay", "degrade", "challenge", "refuse"]
+FirstStep = Literal["refuse", "degrade", "challenge"]
+"""What becomes of a request that the whole limit has no room for."""
+Step = Literal["observe", "wait", "degrade", "challenge", "refuse"]
 """What becomes of a request that only bad conduct leaves no room for, from the mildest."""
 MONITORS = ("GET /metrics", "GET /health", "GET /healthz", "GET /livez", "GET /readyz")
 """What monitors ask for by custom. A server is looked at most of all while it is saturated."""

@@ -8,6 +8,7 @@ writes `errors.md` and `policy.schema.json` whole, and in other pages the tables
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -137,8 +138,8 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
         value = field.default_factory()
     if value is None or isinstance(value, msgspec.Struct):
         return ""
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
+    if isinstance(value, bool | list):
+        return f"`{json.dumps(value)}`"
     return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
 
 

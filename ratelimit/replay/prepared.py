@@ -57,9 +57,9 @@ def degraded(limit: str, retry_after_ns: int) -> bytes:
     return prefix("degrade", limit) + seconds(retry_after_ns) + REFUSAL_END
 
 
-def let_wait(action: str, limit: str | None, waited_ns: int) -> bytes:
-    """Return the line of a request that passed after a wait."""
-    return prefix(action, limit) + b'null, "waited": ' + seconds(waited_ns) + REFUSAL_END
+def let_wait(limit: str | None, waited_ns: int) -> bytes:
+    """Return the line of a request that passed after a wait for a limit, or held by none."""
+    return prefix("wait", limit) + b'null, "waited": ' + seconds(waited_ns) + REFUSAL_END
 
 
 def seconds(wait_ns: int) -> bytes:

@@ -35,4 +35,4 @@ class Rising:
             return ALLOWED
         held_ns = self.ramps.delay_ns(account, now_ns)
         self.held += held_ns > 0
-        return let_wait("delay", None, held_ns) if held_ns and not self.ramps.is_shadow else ALLOWED
+        return let_wait(None, held_ns) if held_ns and not self.ramps.is_shadow else ALLOWED

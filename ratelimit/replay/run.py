@@ -4,7 +4,7 @@ What is decided is what the middleware would have decided: the same bound policy
 decider (`deciding/decider.py`), row by row (`_decide_rows`). A trace has millions of lines, so most
 are decided in columns, by compiled code. A test holds both equal.
 
-Where limits let wait, delay or degrade, all is decided row by row. No challenge is passed here, as there is
+Where limits let wait or degrade, all is decided row by row. No challenge is passed here, as there is
 no application to ask; what waits does so in virtual time (`waiting`).
 In one file, since columns and rows count into the same totals, and a test compares the two.
 """
@@ -112,10 +112,9 @@ class Replay:
         """Whether the correlator has seen the record already."""
         self._decider = Decider(self, ask=self._ask)
         self.acted: Counter[tuple[str, str]] = Counter()
-        """Requests that limits delayed, let wait, degraded or challenged, by limit and action."""
+        """Requests that limits let wait, degraded or challenged, by limit and action."""
         self._acts = any(
-            (rule.wait_ns or rule.action in {"delay", "degrade"}) and not rule.shadow
-            for rule in compiled.rules
+            (rule.wait_ns or rule.first == "degrade") and not rule.shadow for rule in compiled.rules
         )
         self.rising = Rising(compiled.ramp)
         self._waiting = None if compiled.queue is None or not self._acts else Waiting(compiled.queue)
@@ -291,7 +290,7 @@ class Replay:
         challenge = prepared.challenge
         if challenge is not None and challenge.refusing(outcome):
             rule = prepared.plan.rules[binding]
-            self.acted[rule.name, rule.action] += 1
+            self.acted[rule.name, rule.first] += 1
             return prepared.challenges[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END
         return prepared.refusals[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END
 
@@ -342,8 +341,8 @@ class Replay:
         """Return what is written of a request that passes: with less, where a limit says so."""
         line = otherwise
         for at, rule in reversed(list(enumerate(plan.rules))):
-            if rule.action == "degrade" and not rule.shadow and outcome.state(at) == SHADOWED:
-                self.acted[rule.name, rule.action] += 1
+            if rule.first == "degrade" and not rule.shadow and outcome.state(at) == SHADOWED:
+                self.acted[rule.name, rule.first] += 1
                 line = degraded(rule.name, outcome.retry_after_ns(at))
         return line
 
@@ -390,9 +389,8 @@ class Replay:
             rule = None if plan is None else plan.rules[waiter.limit]
             line = ALLOWED
             if rule is not None and outcome is not None and outcome.allowed:
-                action = "delay" if rule.action == "delay" else "wait"
-                self.acted[rule.name, action] += 1
-                line = let_wait(action, rule.name, now_ns - waiter.began_ns)
+                self.acted[rule.name, "wait"] += 1
+                line = let_wait(rule.name, now_ns - waiter.began_ns)
             waiter.line[0] = self._line(decide(*asked), waiter.record, now_ns, line)
 
     def _costs_in(self, record: Any) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Requests of a trace that wait for room, or are delayed, in virtual time.
+"""Requests of a trace that wait for room, in virtual time.
 
 Theory of operation. A request without room is asked again at the time for which its limits promise room,
 before any request of the trace that comes later. So those that came before it pass first.

@@ -223,8 +223,7 @@ def headers_looked_at(compiled: CompiledPolicy) -> frozenset[str] | None:
     """
     sources = [source for spec in compiled.identities for source in spec.sources]
     if any(source.kind == "resolver" for source in sources) or any(
-        rule.metering is not None or rule.action == "challenge" or "challenge" in rule.ladder
-        for rule in compiled.rules
+        rule.metering is not None or "challenge" in rule.on_refusal for rule in compiled.rules
     ):
         return None
     fields = {source.name.lower() for source in sources if source.kind == "header"}

@@ -18,7 +18,7 @@ def untold_here(limiter: Limiter, *, by_descriptors: bool, proxy: Proxy | None) 
         proxy: which proxy asks over HTTP, None where none does.
     """
     rules, compiled = limiter.rules, limiter.current.compiled
-    asking = [rule.name for rule in rules if rule.action == "challenge" and not rule.shadow]
+    asking = [rule.name for rule in rules if "challenge" in rule.on_refusal and not rule.shadow]
     if asking:
         yield (
             f"{asking[0]}: a proxy's call cannot be asked for a step-up, so limits that challenge refuse "

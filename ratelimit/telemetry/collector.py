@@ -48,7 +48,9 @@ class WatchedRule(Protocol):
     @property
     def shadow(self) -> bool: ...
     @property
-    def action(self) -> str: ...
+    def first(self) -> str: ...
+    @property
+    def wait_ns(self) -> int: ...
     @property
     def is_twin(self) -> bool: ...
     @property
@@ -165,7 +167,7 @@ class RateLimitCollector(Collector):
         for name, rule in rules.items():
             cells = totals(table, name)
             own = "shadow" if rule.shadow else "enforce"
-            for action, mode, count in _said(rule.action, own, cells):
+            for action, mode, count in _said(rule.first, own, cells):
                 labels = {"limit": name, "action": action, "mode": mode}
                 seen = exemplars.of_limit(name) if exemplars and (action, mode) == _REFUSAL else None
                 decisions.add_sample(names.DECISIONS.exported, labels, count, exemplar=seen)
@@ -175,9 +177,9 @@ class RateLimitCollector(Collector):
             ):
                 labels = {"limit": name, "unit": rule.unit, "action": action}
                 units.add_sample(names.COST_UNITS.exported, labels, cells[column])
-            if rule.action in ("delay", "challenge"):
-                labels = {"limit": name, "action": rule.action}
-                column = RuleColumn.ACTED if rule.action == "delay" else RuleColumn.REFUSED_IN_SHADOW
+            if rule.wait_ns or rule.first == "challenge":
+                labels = {"limit": name, "action": "wait" if rule.wait_ns else "challenge"}
+                column = RuleColumn.ACTED if rule.wait_ns else RuleColumn.REFUSED_IN_SHADOW
                 acted.add_sample(names.ACTED.exported, labels, 0 if rule.shadow else cells[column])
             labels = {"limit": name, "unit": rule.unit}
             forgiven.add_sample(names.FORGIVEN_UNITS.exported, labels, cells[RuleColumn.UNITS_FORGIVEN])

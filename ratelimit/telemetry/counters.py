@@ -89,7 +89,7 @@ class Counters:
             times.add(waits.WAIT_SUM_NS, waited_ns)
 
     def acted(self, counter_name: str) -> None:
-        """Count a request without room that the action of a limit let through; the counter is the limit's."""
+        """Count a request that a limit let through after a wait; the counter is the limit's."""
         self._table.count(self._table.counter(counter_name), RuleColumn.ACTED)
 
     def settled(self, label: str, real: int, estimate: int) -> None:

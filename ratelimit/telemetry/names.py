@@ -80,7 +80,7 @@ class RuleColumn(IntEnum):
     UNITS_REFUSED = 5
     UNITS_FORGIVEN = 6
     ACTED = 7
-    """Requests that had no room and were let through by the limit's action; added by the worker."""
+    """Requests that had no room and were let through after a wait for the limit; added by the worker."""
 
 
 class RuntimeColumn(IntEnum):
@@ -187,14 +187,14 @@ DECISIONS = Metric(
     "ratelimit_decisions",
     "counter",
     "Verdicts, one for each limit a request met; skip: an identity it counts was absent.",
-    (LIMIT, Label("action", ("allow", "refuse", "skip", "delay", "degrade", "challenge")), MODE),
+    (LIMIT, Label("action", ("allow", "refuse", "skip", "degrade", "challenge")), MODE),
 )
 ACTED = Metric(
     "ratelimit_acted",
     "counter",
-    "Requests without room that the limit's action let through. By delay they fitted later; by challenge: "
-    "passed of late.",
-    (LIMIT, Label("action", ("delay", "challenge"))),
+    "Requests without room that a limit let through all the same. By wait: they fitted later; by challenge: "
+    "their caller passed of late.",
+    (LIMIT, Label("action", ("wait", "challenge"))),
 )
 LIKELY_DECISIONS = Metric(
     "ratelimit_likely_decisions",

@@ -1,4 +1,4 @@
-"""`wait` and `delay` of a limit, and `[queue]`: what is wrong with them, and what they compile to."""
+"""`wait` of a limit, and `[queue]`: what is wrong with them, and what they compile to."""
 
 from __future__ import annotations
 
@@ -51,24 +51,19 @@ class QueueSpec:
 
 
 def compile_wait(limit: Limit, path: Path, report: Report) -> int:
-    """Return how long a request waits for room in a limit, in nanoseconds; 0: not at all.
-
-    A limit that delays is one with a wait: what is held up to fit later has to take its turn, too.
-    """
-    key, written = ("wait", limit.wait) if limit.delay is None else ("delay", limit.delay)
-    if written is None:
+    """Return how long a request waits for room in a limit, in nanoseconds; 0: not at all."""
+    if limit.wait is None:
         return 0
+    here = (*path, "wait")
     if limit.distinct is not None:
-        report.add(
-            "limit-conflict", (*path, key), "no other request makes room in a limit on distinct values"
-        )
+        report.add("limit-conflict", here, "no other request makes room in a limit on distinct values")
     try:
-        wait_ns = parse_duration(written)
+        wait_ns = parse_duration(limit.wait)
     except ValueError as error:
-        report.add("limit-wait", (*path, key), str(error))
+        report.add("limit-wait", here, str(error))
         return 0
     if not LEAST_WAIT_NS <= wait_ns <= MOST_WAIT_NS:
-        report.add("limit-wait", (*path, key), "a request waits for 1 ms to 10 minutes")
+        report.add("limit-wait", here, "a request waits for 1 ms to 10 minutes")
         return 0
     return wait_ns
 
@@ -105,9 +100,9 @@ def compile_queue(
     if any(spec.holds for spec in adaptive):
         shares = _usable(of_limits if file.limit else principals)
         held = QueueSpec(table.per_principal, table.total, shares, ())
-    if all(limit.wait is None and limit.delay is None for limit in file.limit if isinstance(limit, Limit)):
+    if all(limit.wait is None for limit in file.limit if isinstance(limit, Limit)):
         if (held is None or table.class_) and table != type(table)():
-            report.add("queue-unused", path, "no limit says `wait` or `delay`")
+            report.add("queue-unused", path, "no limit says `wait`")
         return None, held
     if not classes and len(adaptive) == 1:
         classes = tuple(

@@ -17,18 +17,11 @@ class Wait:
         limit: the limit that it waits for.
         most_ns: how long it may.
         room_in_ns: when there is room if no other request comes; None where others have to end first.
-        is_delay: whether the limit says `action = "delay"`.
     """
 
     limit: str
     most_ns: int
     room_in_ns: int | None
-    is_delay: bool = False
-
-    @property
-    def verb(self) -> str:
-        """What the request does, as people say it."""
-        return "is delayed" if self.is_delay else "waits"
 
     @property
     def is_in_vain(self) -> bool:
@@ -46,5 +39,4 @@ def wait_of(decision: Decision) -> Wait | None:
     if waits is None or at is None:
         return None
     room_in_ns = outcome.retry_after_ns(at) if waits.rules[at].period_ns else None
-    rule = plan.rules[at]
-    return Wait(rule.name, waits.wait_ns(outcome, at), room_in_ns, rule.action == "delay")
+    return Wait(plan.rules[at].name, waits.wait_ns(outcome, at), room_in_ns)

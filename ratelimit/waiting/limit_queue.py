@@ -27,8 +27,8 @@ from ratelimit.waiting.model.line import Line, Waiter
 from ratelimit.waiting.model.room import Room, expected_ns
 from ratelimit.waiting.rules import WaitingRule, WaitingRules
 
-CountDelayed = Callable[[str], None]
-"""Told of each that a limit with `action = "delay"` held up and let through, by the limit's row."""
+CountAdmitted = Callable[[str], None]
+"""Told of each that a limit let through after a wait, by what the limit's counter is called."""
 
 FIRST_PAUSE_NS = 20_000_000
 LAST_PAUSE_NS = 250_000_000
@@ -43,12 +43,12 @@ class LimitQueue:
     Args:
         now_ns: the limits' clock.
         count: told what became of each request that had no room.
-        count_delayed: told of each that was delayed, and let through.
+        count_admitted: told of each that waited for a limit, and was let through.
     """
 
-    def __init__(self, now_ns: Callable[[], int], count: Count, count_delayed: CountDelayed) -> None:
+    def __init__(self, now_ns: Callable[[], int], count: Count, count_admitted: CountAdmitted) -> None:
         self._now_ns = now_ns
-        self._lines = WorkerLines(lambda loop, room: LimitLines(loop, room, now_ns, count, count_delayed))
+        self._lines = WorkerLines(lambda loop, room: LimitLines(loop, room, now_ns, count, count_admitted))
         self.bound_by = self._lines.bound_by
         self.here = self._lines.here
         """Returns the lines of the event loop that runs."""
@@ -88,11 +88,11 @@ class LimitLines(LoopLines):
         room: Room,
         now_ns: Callable[[], int],
         count: Count,
-        count_delayed: CountDelayed,
+        count_admitted: CountAdmitted,
     ) -> None:
         super().__init__(loop, room, now_ns)
         self._count = count
-        self._count_delayed = count_delayed
+        self._count_admitted = count_admitted
 
     def decide(self, pending: Pending, rules: WaitingRules, rest: Rest) -> Deciding:
         """Ask a request's limits; where they have no room, when it is its turn.
@@ -164,8 +164,7 @@ class LimitLines(LoopLines):
                 outcome = seen
                 if decided[0]:
                     result = "admitted"
-                    if rule.delays:
-                        self._count_delayed(rule.delays)
+                    self._count_admitted(rule.counter_name)
                     self._serve(waiter, outcome, at, rule, pending.now_ns)
                     return decided
                 other = rules.refusing(outcome)

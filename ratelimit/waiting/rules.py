@@ -20,8 +20,8 @@ class WaitingRule:
     period_ns: int
     in_windows: bool
     """Whether all units come back at once."""
-    delays: str = ""
-    """What a limit that delays counts by those it let through; empty for others."""
+    counter_name: str
+    """Where those are counted that it let through after a wait."""
 
 
 class WaitingRules:
@@ -44,7 +44,7 @@ class WaitingRules:
                 rule.quota,
                 rule.period_ns,
                 ALGORITHMS[rule.algorithm].is_at_once,
-                rule.counter_name if rule.action == "delay" else "",
+                rule.counter_name,
             )
             for at, rule in waiting
             if not rule.shadow

@@ -60,7 +60,7 @@ class RateLimitMiddleware:
         resolvers: the application's callables for `resolver:NAME`, by name. Each is given the
             environment and returns a value or None, at once, in the thread of the request.
         reload_interval_s: how often the policy file is looked at; 0 for never.
-        challenge: asked about a request that limits with `action = "challenge"` refuse, given the environment
+        challenge: asked about a request that limits that challenge refuse, given the environment
             and the decision; True lets it pass. Where the policy keeps requests waiting or its counters on a
             server, it is called in another thread than the request's.
         waiting_threads: how many threads of this process may wait for room at once, where limits say `wait`.

@@ -17,7 +17,7 @@ from ratelimit.waiting.metrics import COUNTER_HOLDS, COUNTER_WAITS, HOLD_RESULTS
 from ratelimit.wsgi.middleware import RateLimitMiddleware as WsgiMiddleware
 from tests.asgi.driver import Answer, Client, echo, key, limit, ok, rules
 from tests.asgi.held import POLICY, SECOND, Gateway, status
-from tests.limiter.test_rungs import lowered, strike
+from tests.limiter.test_refusal_steps import lowered, strike
 from tests.limiter.test_waiting import SLOTS, Queued, turns
 
 REDUCED = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
@@ -142,7 +142,7 @@ async def test_limiter_is_closed_while_a_rising_account_is_held() -> None:
 
 async def test_limiter_is_closed_while_a_step_of_conduct_holds() -> None:
     clock = ManualClock()
-    limiter = Limiter(Policy.from_toml(rules(lowered("delay"))), clock=clock)
+    limiter = Limiter(Policy.from_toml(rules(lowered("wait"))), clock=clock)
     client = Client(RateLimitMiddleware(ok, limiter=limiter, reload_interval_s=0))
     strike(limiter, clock, len(Strike))
     statuses = await client.statuses(2, headers=key("a"))

@@ -71,7 +71,7 @@ rate = "4/minute"
 """
 
 
-EXTRA = ["", 'wait = "1s"\nalgorithm = "sliding-log"\nmode = "shadow"', 'action = "degrade"']
+EXTRA = ["", 'wait = "1s"\nalgorithm = "sliding-log"\nmode = "shadow"', 'on_refusal = ["degrade"]']
 POLICIES = st.builds(
     policy,
     st.sampled_from(ACCOUNTS),

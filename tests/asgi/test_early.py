@@ -77,7 +77,8 @@ async def test_what_the_second_stage_refuses_is_charged_nowhere() -> None:
 
 async def test_limit_with_another_ending_is_not_asked_before_the_resolver() -> None:
     """One in shadow refuses nothing, and of what waits or is degraded a refusal is not the last word."""
-    for words in ({"mode": "shadow"}, {"action": "degrade"}, {"wait": "1ms"}):
+    steps = {"adaptive": True, "on_refusal": ["refuse", "observe"]}
+    for words in ({"mode": "shadow"}, {"on_refusal": ["degrade"]}, {"wait": "1ms"}, steps):
         directory = Directory()
         early = limit("by-address", per="ip", rate="1/minute", algorithm="fixed-window", **words)
         mounted = mount(rules(early, PER_USER, identities=USER), resolvers={"user": directory})

@@ -132,8 +132,8 @@ def test_json_of_a_sound_policy_lists_its_limits(tmp_path: Path) -> None:
         "estimate": None,
         "debt": 0,
         "wait_s": None,
-        "action": "refuse",
-        "ladder": None,
+        "on_refusal": ["refuse"],
+        "adaptive": False,
         "mode": "enforce",
         "enforce": 1.0,
         "on_store_error": "local",
@@ -203,7 +203,7 @@ unit = "usd"
 rate = "1200/day"
 estimate = "declared"
 usage = "auto"
-action = "degrade"
+on_refusal = ["degrade"]
 debt = 300
 [[limit]]
 name = "at once"
@@ -214,13 +214,12 @@ wait = "1500ms"
 name = "paced"
 per = "ip"
 rate = "1/second"
-action = "delay"
-delay = "250ms"
+wait = "250ms"
 [[limit]]
 name = "step-up"
 per = "ip"
 rate = "5/hour"
-action = "challenge"
+on_refusal = ["challenge"]
 [prices.small]
 input = 1
 output = 5
@@ -236,16 +235,16 @@ def test_money_estimates_by_words_waits_and_actions_are_shown(tmp_path: Path) ->
         "debt up to 300 usd",
         "passes",
         "waits up to 1.5 s",
-        "delays up to 250 ms",
+        "waits up to 250 ms",
         "asks for a step-up when used up",
     ):
         assert phrase in shown, phrase
     limits = json.loads(run("check", "--json", path).stdout)["limits"]
-    assert [(each["estimate"], each["wait_s"], each["action"]) for each in limits] == [
-        ("declared", None, "degrade"),
-        (None, 1.5, "refuse"),
-        (None, 0.25, "delay"),
-        (None, None, "challenge"),
+    assert [(each["estimate"], each["wait_s"], each["on_refusal"]) for each in limits] == [
+        ("declared", None, ["degrade"]),
+        (None, 1.5, ["refuse"]),
+        (None, 0.25, ["refuse"]),
+        (None, None, ["challenge"]),
     ]
     explained = run("explain", path, "-r", "POST / ip=192.0.2.1 usd=250000").stdout
     assert "1,199.75 usd left" in explained

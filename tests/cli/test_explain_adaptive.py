@@ -179,21 +179,20 @@ def test_slots_say_no_time_at_which_there_is_room(tmp_path: Path):
 
 
 def test_request_that_would_be_held_or_challenged_is_said_to(tmp_path: Path):
-    delays = 'action = "delay"\ndelay = "5s"'
-    policy = write_policy(tmp_path, WAITING.replace('wait = "WAIT"', delays))
+    policy = write_policy(tmp_path, WAITING.replace("WAIT", "5s"))
     asked = ("-r", "GET / account=a", "--repeat", 2)
     found = of(policy, *asked)
-    assert (found["waits"], by_limit(found)["requests"]["action"]) == (5.0, "delay")
+    assert (found["waits"], by_limit(found)["requests"]["action"]) == (5.0, "refuse")
     said = " ".join(run("explain", policy, *asked).stdout.split())
-    assert "else delayed 5 s at most" in said
-    assert "is delayed for “requests”, 5 s at most" in said
-    policy = write_policy(tmp_path, WAITING.replace('wait = "WAIT"', 'action = "challenge"'))
+    assert "else waits 5 s at most" in said
+    assert "waits for “requests”, 5 s at most" in said
+    policy = write_policy(tmp_path, WAITING.replace('wait = "WAIT"', 'on_refusal = ["challenge"]'))
     assert by_limit(of(policy, *asked))["requests"]["action"] == "challenge"
     assert "asks for a step-up" in " ".join(run("explain", policy, *asked).stdout.split())
 
 
-def test_live_explanation_says_the_step_of_the_ladder(tmp_path: Path):
-    rules = ADAPTIVE.replace("adaptive = true", 'adaptive = true\nladder = ["degrade"]')
+def test_live_explanation_says_the_step_after_a_strike(tmp_path: Path):
+    rules = ADAPTIVE.replace("adaptive = true", 'adaptive = true\non_refusal = ["refuse", "degrade"]')
     policy = write_policy(tmp_path, rules.format(folder=tmp_path))
     limiter = Limiter(policy)
     strike(limiter, "a", Strike.PERSISTS)
@@ -204,7 +203,7 @@ def test_live_explanation_says_the_step_of_the_ladder(tmp_path: Path):
     assert found["remaining"] == 80
     shown = run("explain", policy, *REQUEST).stdout
     limiter.close()
-    assert "passes by its ladder (degrade)" in shown
+    assert "passes after a strike (degrade)" in shown
     assert "falls with bad conduct: degrade" in run("check", policy).stdout
 
 

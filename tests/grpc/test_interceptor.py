@@ -219,7 +219,7 @@ async def test_calls_are_challenged_by_their_metadata() -> None:
         assert (call["method"], call["path"]) == ("POST", "/shop.Orders/one")
         return dict(call["headers"])[b"x-api-key"] in solved
 
-    async with served(rules(limit(rate="1/hour", action="challenge")), challenge=hook) as channel:
+    async with served(rules(limit(rate="1/hour", on_refusal=["challenge"])), challenge=hook) as channel:
         assert await codes(channel, "one") == [grpc.StatusCode.OK, EXHAUSTED, EXHAUSTED]
         solved.add(b"a")
         assert await codes(channel, "one") == [grpc.StatusCode.OK] * 3

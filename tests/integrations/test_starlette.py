@@ -131,7 +131,7 @@ async def test_limits_that_a_route_asks_for_challenge_as_those_by_path_do() -> N
         return PlainTextResponse("found")
 
     app = Starlette(routes=[Route("/search", search)])
-    policy = Policy.from_toml(rules(row("searches", rate="1/hour", action="challenge", match=[])))
+    policy = Policy.from_toml(rules(row("searches", rate="1/hour", on_refusal=["challenge"], match=[])))
     app.add_middleware(
         RateLimitMiddleware, policy=policy, clock=ManualClock(), reload_interval_s=0, challenge=hook
     )

@@ -13,9 +13,9 @@ from ratelimit.deciding.decider import Decider
 from ratelimit.deciding.visit import Visit
 from ratelimit.events import NullObserver
 from tests.asgi.driver import Client, echo, key, limit, mount, rules
-from tests.limiter.test_delaying import counted
+from tests.limiter.test_pacing import counted
 
-CHECKED = limit("searches", rate="2/hour", action="challenge")
+CHECKED = limit("searches", rate="2/hour", on_refusal=["challenge"])
 MINUTE_NS = 60_000_000_000
 
 
@@ -71,7 +71,7 @@ async def test_other_limits_refuse_without_asking_and_bind_who_passed() -> None:
 
 async def test_the_application_answers_in_place_of_the_refusal() -> None:
     hook = Hook(PlainTextResponse("solve this first", 403, {"www-authenticate": "Puzzle"}))
-    mounted = mount(rules(limit("searches", rate="1/hour", action="challenge")), challenge=hook)
+    mounted = mount(rules(limit("searches", rate="1/hour", on_refusal=["challenge"])), challenge=hook)
     await mounted.client(headers=key("a"))
     answer = await mounted.client(headers=key("a"))
     assert (answer.status, answer.body) == (403, b"solve this first")
@@ -80,7 +80,7 @@ async def test_the_application_answers_in_place_of_the_refusal() -> None:
 
 async def test_a_handshake_is_challenged_as_a_request_is() -> None:
     hook = Hook()
-    policy = rules(limit("sockets", rate="1/hour", on="connect", action="challenge"))
+    policy = rules(limit("sockets", rate="1/hour", on="connect", on_refusal=["challenge"]))
     mounted = mount(policy, echo, challenge=hook)
 
     async def first() -> str:
@@ -95,7 +95,7 @@ async def test_a_handshake_is_challenged_as_a_request_is() -> None:
 
 async def test_a_message_is_challenged_by_its_handshake() -> None:
     hook = Hook(PlainTextResponse("cannot be sent any more"))
-    policy = rules(limit("messages", rate="1/hour", on="message", action="challenge"))
+    policy = rules(limit("messages", rate="1/hour", on="message", on_refusal=["challenge"]))
     mounted = mount(policy, echo, challenge=hook)
 
     async def talk(count: int) -> list[str]:
@@ -126,7 +126,7 @@ async def test_metrics_tell_challenged_from_passed() -> None:
 
 async def test_in_shadow_nobody_is_asked() -> None:
     hook = Hook()
-    policy = rules(limit("searches", rate="1/hour", action="challenge", mode="shadow"))
+    policy = rules(limit("searches", rate="1/hour", on_refusal=["challenge"], mode="shadow"))
     mounted = mount(policy, challenge=hook)
     assert await mounted.client.statuses(4, headers=key("a")) == [200] * 4
     assert hook.asked == []
@@ -204,7 +204,7 @@ async def test_decide_describes_the_request_to_the_hook() -> None:
 
 def test_an_account_of_a_cluster_passes_for_itself_alone() -> None:
     policy = rules(
-        limit("actor", "cluster", rate="2/hour", action="challenge", verdict="likely"),
+        limit("actor", "cluster", rate="2/hour", on_refusal=["challenge"], verdict="likely"),
         more='[correlation]\nprincipal = "account"\n',
     )
     limiter = Limiter(Policy.from_toml(policy), clock=ManualClock(), challenge=lambda request, decision: True)
@@ -233,7 +233,7 @@ def test_an_account_of_a_cluster_passes_for_itself_alone() -> None:
 @pytest.mark.parametrize("more", [{"wait": "1s"}, {"enforce": 0.5}, {"per": ""}])
 def test_what_only_refusals_have_is_a_conflict(more: dict[str, Any]) -> None:
     with pytest.raises(PolicyError) as raised:
-        Policy.from_toml(rules(limit("searches", action="challenge", **more)))
+        Policy.from_toml(rules(limit("searches", on_refusal=["challenge"], **more)))
     assert "limit-conflict" in [problem.code for problem in raised.value.problems]
 
 

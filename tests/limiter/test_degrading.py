@@ -10,7 +10,7 @@ from ratelimit import PolicyError
 from ratelimit.policy import Policy
 from tests.asgi.driver import key, limit, mount, ok, rules
 
-SOFT = limit("large model", rate="2/minute", action="degrade")
+SOFT = limit("large model", rate="2/minute", on_refusal=["degrade"])
 
 
 def degrading(*limits: str, **more: Any) -> tuple[Any, list[tuple[str, ...]]]:
@@ -41,7 +41,7 @@ async def test_others_are_charged_all_the_same() -> None:
 
 
 async def test_in_shadow_nothing_is_degraded() -> None:
-    mounted, seen = degrading(limit("large model", rate="1/minute", action="degrade", mode="shadow"))
+    mounted, seen = degrading(limit("large model", rate="1/minute", on_refusal=["degrade"], mode="shadow"))
     assert await mounted.client.statuses(3, headers=key("a")) == [200] * 3
     assert seen == [()] * 3
     verdict = mounted.middleware.limiter.peek(identities={"account": "a"}).verdicts[0]
@@ -68,5 +68,5 @@ async def test_metrics_tell_degraded_from_refused() -> None:
 @pytest.mark.parametrize("more", [{"wait": "1s"}, {"enforce": 0.5}])
 def test_what_only_refusals_have_is_a_conflict(more: dict[str, Any]) -> None:
     with pytest.raises(PolicyError) as raised:
-        Policy.from_toml(rules(limit("large model", action="degrade", **more)))
+        Policy.from_toml(rules(limit("large model", on_refusal=["degrade"], **more)))
     assert [problem.code for problem in raised.value.problems] == ["limit-conflict"]

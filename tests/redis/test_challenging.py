@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.support.redis.live import LiveLimiter
 from tests.support.redis.server import Server
 
-CHECKED = 'per = "account"\nrate = "1/hour"\naction = "challenge"'
+CHECKED = 'per = "account"\nrate = "1/hour"\non_refusal = ["challenge"]'
 
 
 async def test_every_host_knows_who_passed(server: Server, open_limiter: LiveLimiter) -> None:

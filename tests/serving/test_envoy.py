@@ -210,7 +210,7 @@ async def test_hidden_limit_of_an_actor_is_told_to_no_proxy() -> None:
 
 async def test_a_challenge_refuses_until_an_application_has_let_the_caller_pass(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
-    path.write_text(rules(limit(rate="1/hour", action="challenge"), identities=IDENTITIES))
+    path.write_text(rules(limit(rate="1/hour", on_refusal=["challenge"]), identities=IDENTITIES))
     service, application = Limiter(path), Limiter(path, challenge=lambda request, decision: True)
     facts = Facts(client="192.0.2.1", identities={"account": "a"}, costs={"requests": 1})
     assert [(await Deciding(service).decide(facts)).allowed for _ in range(2)] == [True, False]

@@ -173,9 +173,10 @@ def test_wrong_address_ends_it_with_a_sentence(tmp_path: Path, options: list[str
 
 
 @pytest.mark.timeout(120)
-def test_says_that_a_challenge_cannot_be_asked_here(tmp_path: Path) -> None:
+@pytest.mark.parametrize("listed", [["challenge"], ["refuse", "observe", "challenge"]], ids=" ".join)
+def test_says_that_a_challenge_cannot_be_asked_here(tmp_path: Path, listed: list[str]) -> None:
     policy = tmp_path / "policy.toml"
-    policy.write_text(rules(limit(name="step-up", action="challenge")))
+    policy.write_text(rules(limit(name="step-up", adaptive=True, on_refusal=listed)))
     command = [sys.executable, "-m", "ratelimit.cli.main", "serve", str(policy), "--for", "nginx", "--http"]
     process = subprocess.Popen([*command, f"127.0.0.1:{free_port()}"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

@@ -154,7 +154,9 @@ def test_fields_that_a_policy_looks_at(identities: str, more: str, fields: set[s
     assert found == (None if fields is None else fields | usual)
 
 
-@pytest.mark.parametrize("action", ['action = "challenge"', 'estimate = "header:x-tokens"\nunit = "tokens"'])
+@pytest.mark.parametrize(
+    "action", ['on_refusal = ["challenge"]', 'estimate = "header:x-tokens"\nunit = "tokens"']
+)
 def test_any_field_may_be_looked_at_by_an_application(action: str) -> None:
     text = rules(limit(), identities='account = { from = "header:a" }') + action + "\n"
     assert headers_looked_at(Policy.from_toml(text).compiled) is None

@@ -23,7 +23,8 @@ class LimitSeen:
     unit: str = "requests"
     shadow: bool = False
     is_twin: bool = False
-    action: str = "refuse"
+    first: str = "refuse"
+    wait_ns: int = 0
 
     @property
     def counter_name(self) -> str:

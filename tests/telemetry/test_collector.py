@@ -330,8 +330,8 @@ def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> N
     limiter.rules = [
         LimitSeen("requests"),
         LimitSeen("tokens", unit="output_tokens"),
-        LimitSeen("paced", action="delay"),
-        LimitSeen("step-up", action="challenge"),
+        LimitSeen("paced", wait_ns=1),
+        LimitSeen("step-up", first="challenge"),
         LimitSeen("actor"),
         LimitSeen("actor", shadow=True, is_twin=True),
     ]
@@ -381,8 +381,8 @@ def test_label_values_are_those_listed(limiter: FakeLimiter) -> None:
     limiter.rules = [
         LimitSeen("requests"),
         LimitSeen("tokens", unit="output_tokens"),
-        LimitSeen("paced", action="delay"),
-        LimitSeen("step-up", action="challenge"),
+        LimitSeen("paced", wait_ns=1),
+        LimitSeen("step-up", first="challenge"),
         LimitSeen("actor"),
         LimitSeen("actor", shadow=True, is_twin=True),
     ]

@@ -243,8 +243,8 @@ def test_neither_policy_nor_limiter_is_told() -> None:
     assert caught.value.code == "middleware-policy"
 
 
-def test_a_delayed_request_holds_its_thread_until_it_fits() -> None:
-    policy = Policy.from_toml(rules(limit("searches", rate="2/second", burst=1, action="delay", delay="5s")))
+def test_a_request_that_waits_holds_its_thread_until_it_fits() -> None:
+    policy = Policy.from_toml(rules(limit("searches", rate="2/second", burst=1, wait="5s")))
     waited: list[int] = []
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:

@@ -24,7 +24,7 @@ from ratelimit.stores.factory import private_store
 from ratelimit.traces import Batch
 
 Way = Literal["refused", "admitted"]
-_ADMITTED = tuple(f'{{"action": "{action}"'.encode() for action in ("allow", "delay", "wait", "degrade"))
+_ADMITTED = tuple(f'{{"action": "{action}"'.encode() for action in ("allow", "wait", "degrade"))
 _MOST_ACTORS = 10_000
 OTHERS = "others"
 """The class of callers with a plan that the policy does not name."""

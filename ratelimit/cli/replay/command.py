@@ -79,7 +79,7 @@ def replay_command(
     traces, or with --sort, in order of time):
 
     \b
-      {"action": "allow" | "refuse" | "delay" | "wait" | "degrade" | "challenge",
+      {"action": "allow" | "refuse" | "wait" | "degrade" | "challenge",
        "limit": name | null, "retry_after": seconds | null, "cluster": id | null}
 
     Those that passed after a wait also have "waited", in seconds. No challenge is passed here.

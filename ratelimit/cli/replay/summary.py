@@ -195,7 +195,7 @@ class Summary:
                 totals[RuleColumn.ALLOWED] + totals[RuleColumn.REFUSED] + totals[RuleColumn.REFUSED_IN_SHADOW]
             )
             refused, shadow = totals[RuleColumn.REFUSED], totals[RuleColumn.REFUSED_IN_SHADOW]
-            if rule.action == "degrade" and not rule.shadow:
+            if rule.first == "degrade" and not rule.shadow:
                 shadow = 0  # they passed, with less
             # What it would refuse likely actors stands with what it would refuse in shadow.
             shadow += self._twin_totals(rule)[RuleColumn.REFUSED_IN_SHADOW]
@@ -277,7 +277,6 @@ class Summary:
 
 
 _ACTED = {
-    "delay": "admitted after a delay",
     "wait": "admitted after a wait",
     "degrade": "admitted with less",
     "challenge": "asked for a step-up",

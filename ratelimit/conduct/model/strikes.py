@@ -142,7 +142,7 @@ def factor(word: int, now_ns: int) -> float:
     return max(FLOOR, 1.0 - _lost(Conduct.unpack(word), _second(now_ns)) / WHOLE)
 
 
-def rung(word: int, now_ns: int) -> int:
+def whole_strikes(word: int, now_ns: int) -> int:
     """Return how many strikes are not forgotten, in whole ones; 0 where nothing is lost any more."""
     was, now_s = Conduct.unpack(word), _second(now_ns)
     if not _lost(was, now_s):

@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Literal
 
 from ratelimit.algorithms import AlgorithmName
 from ratelimit.correlation.settings import Settings
-from ratelimit.decision import MildStep
 from ratelimit.environment.server import KeySpec, RemoteSpec
 from ratelimit.load.compile import AdaptiveSpec
-from ratelimit.load.schema import Ramp, Step
+from ratelimit.load.schema import FirstStep, Ramp, Step
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.metering import MeteringSpec
 from ratelimit.policy.compile.pricing import PriceSpec
 from ratelimit.policy.schema.model import (
-    Action,
     Event,
     ForwardedHeader,
     Missing,
@@ -38,6 +36,8 @@ Network = IPv4Network | IPv6Network
 SourceKind = Literal["client", "header", "cookie", "path", "state", "resolver", "cluster", "origin", "age"]
 ClusterVerdict = Literal["likely", "certain"]
 REQUESTS = "requests"
+OnRefusal = tuple[FirstStep, *tuple[Step, ...]]
+"""What becomes of a request that the whole limit refuses; then steps for one that only conduct refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +147,12 @@ class LimitRule:
     metering: MeteringSpec | None = None
     """What is to be done around the answer; None if its estimate is a number and the application settles."""
     wait_ns: int = 0
-    """How long a request that has no room waits for it, or is delayed; 0: not at all."""
-    action: Action = "refuse"
-    """What becomes of a request without room."""
+    """How long a request that has no room waits for it; 0: not at all."""
+    on_refusal: OnRefusal = ("refuse",)
+    """What becomes of a request that the whole limit has no room for. Then what becomes of one that only
+    conduct leaves no room for: after the first strike, the second, …"""
     adaptive: bool = False
     """Whether it falls with bad conduct."""
-    ladder: tuple[Step, ...] = ("refuse",)
-    """What becomes of a request that only conduct leaves no room for: at the first strike, the second, …"""
     debt: int | None = None
     """Most units that settling may charge beyond its burst; None: as much again."""
     is_lowered: bool = False
@@ -164,15 +163,24 @@ class LimitRule:
         """Most units that it may be charged beyond its burst."""
         return self.burst if self.debt is None else self.debt
 
-    def mild_step(self, rung: int) -> MildStep | None:
-        """Return its ladder's step at a rung, from 1; None for one that refuses."""
-        step = self.ladder[min(rung, len(self.ladder)) - 1]
-        return None if step == "refuse" else step
+    @property
+    def first(self) -> FirstStep:
+        """What becomes of a request that the whole limit has no room for."""
+        return self.on_refusal[0]
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether it has steps for requests that only conduct leaves no room for."""
+        return len(self.on_refusal) > 1
+
+    def step_at(self, strikes: int) -> Step | None:
+        """Return the step after so many strikes, from 1; None without steps: it does as the whole limit."""
+        return self.on_refusal[min(strikes, len(self.on_refusal) - 1)] if self.has_steps else None
 
     @property
     def may_be_held(self) -> bool:
         """Whether a request may be held for a while, whatever room it has."""
-        return not self.shadow and "delay" in self.ladder
+        return not self.shadow and "wait" in self.on_refusal
 
     @property
     def is_clustered(self) -> bool:
@@ -187,7 +195,7 @@ class LimitRule:
     @property
     def is_enforced(self) -> bool:
         """Whether it refuses, whatever the key."""
-        return not self.shadow and self.enforced_ppm == 1_000_000 and self.action != "degrade"
+        return not self.shadow and self.enforced_ppm == 1_000_000 and self.first != "degrade"
 
 
 COUNTER_LOWERED = "\x1flowered"

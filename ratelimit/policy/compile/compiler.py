@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from ratelimit.load.compile import compile_adaptive
 from ratelimit.policy.compile.access import compile_list, compile_trust
@@ -16,6 +16,7 @@ from ratelimit.policy.compile.compiled import (
     IdentitySpec,
     LimitRule,
     LimitSpec,
+    OnRefusal,
 )
 from ratelimit.policy.compile.correlation import compile_correlation, compile_created
 from ratelimit.policy.compile.declarations import compile_known
@@ -84,7 +85,7 @@ class Draft:
     def weight(self) -> int:
         """Most rules it brings to one request."""
         most = max(len(self.own), *(len(numbers) for numbers in self.tiers.values()), 0)
-        has_lowered = any(step != "refuse" for step in self.limit.ladder)
+        has_lowered = any(step != "refuse" for step in self.limit.on_refusal[1:])
         return most * (1 + self.has_twin + has_lowered)
 
 
@@ -375,8 +376,7 @@ def _rule(
         actor_at,
         draft.metering,
         draft.wait_ns,
-        limit.action,
+        cast(OnRefusal, tuple(limit.on_refusal)),  # as `expansion` checked
         limit.adaptive,
-        tuple(limit.ladder) or ("refuse",),
         numbers.debt,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from ratelimit.algorithms import DEFAULT, SECOND_NS, AlgorithmName
-from ratelimit.load.schema import Step
+from ratelimit.load.schema import FirstStep, Step
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.compiled import REQUESTS, CalendarSpec
 from ratelimit.policy.compile.identities import CLUSTER
@@ -24,6 +24,7 @@ from ratelimit.policy.schema.rate import Rate, RateSyntaxError, parse_rates
 
 DEFAULT_LEASE = "60s"
 _LONGEST_LEASE_NS = 86_400 * SECOND_NS
+_FIRST = get_args(FirstStep)
 _STEPS = get_args(Step)
 
 
@@ -96,8 +97,7 @@ def _check_settings(limit: Limit, algorithm: AlgorithmName, path: Path, report: 
             conflict("on", "messages are not held, so none can be in flight", "Use `rate` for messages.")
     elif not has_rate:
         report.add("limit-no-rate", (*path, "rate"), "the limit has neither `rate` nor `concurrent`")
-    _check_action(limit, path, report)
-    _check_ladder(limit, path, report)
+    _check_refusal(limit, path, report)
     if limit.lease is not None and limit.concurrent is None:
         conflict("lease", "`lease` belongs to `concurrent`", "Remove it.")
     if limit.distinct is not None and limit.unit != REQUESTS:
@@ -118,55 +118,46 @@ def _check_settings(limit: Limit, algorithm: AlgorithmName, path: Path, report: 
         report.add("limit-cost-zero", (*path, "cost"), "requests cost nothing here")
 
 
-def _check_action(limit: Limit, path: Path, report: Report) -> None:
-    """Note what only a limit that refuses can have, or only one that delays."""
+def _check_refusal(limit: Limit, path: Path, report: Report) -> None:
+    """Note a first entry that is none, what only a limit that refuses can have, and steps out of order."""
+    here = (*path, "on_refusal")
 
-    def conflict(key: str, message: str, hint: str) -> None:
-        report.add("limit-conflict", (*path, key), message, hint)
+    def conflict(place: Path, message: str, hint: str) -> None:
+        report.add("limit-conflict", place, message, hint)
 
-    if limit.action in ("degrade", "challenge"):
-        verb = "degrades" if limit.action == "degrade" else "challenges"
+    if not limit.on_refusal:
+        conflict(here, "the list is empty", 'Write `on_refusal = ["refuse"]`.')
+        return
+    first, *steps = limit.on_refusal
+    if first not in _FIRST:
+        written = ", ".join(f'"{step}"' for step in ("refuse", *limit.on_refusal))
+        hint = 'Use `mode = "shadow"`' if first == "observe" else 'Use `wait = "1s"`'
+        conflict(
+            (*here, 0),
+            f"`{first}` is a step for bad conduct, and the first entry is for the whole limit",
+            f"{hint}, or write [{written}].",
+        )
+    if first in ("degrade", "challenge"):
+        verb = "degrades" if first == "degrade" else "challenges"
         for key, given in (
             ("wait", limit.wait is not None),
             ("enforce", limit.enforce < 1),
             ("on_exhausted", limit.on_exhausted == "cut"),
         ):
             if given:
-                conflict(key, f"a limit that {verb} lets requests pass without room", "Remove it.")
-    if limit.action == "challenge" and limit.per == []:
-        conflict("per", "a challenge is passed by one caller, and this counts all together", "Name one.")
-    if limit.action == "delay":
-        if limit.delay is None:
-            conflict("action", "a limit that delays says how long at most", 'Add `delay = "500ms"`.')
-        if limit.wait is not None:
-            conflict("wait", "`wait` and `delay` exclude each other", "Remove it.")
-    elif limit.delay is not None:
-        conflict("delay", '`delay` belongs to `action = "delay"`', 'Write `action = "delay"`.')
-
-
-def _check_ladder(limit: Limit, path: Path, report: Report) -> None:
-    """Note a ladder that is never climbed, or that leads downwards."""
-    here = (*path, "ladder")
-    if limit.ladder and not limit.adaptive:
-        report.add(
-            "limit-conflict",
-            here,
-            "only a limit that conduct lowers has a ladder",
-            "Write `adaptive = true`.",
-        )
-    order = [_STEPS.index(step) for step in limit.ladder]
-    if order != sorted(set(order)):
-        mildest = ", ".join(f'"{_STEPS[at]}"' for at in sorted(set(order)))
-        report.add(
-            "limit-conflict", here, "a ladder goes from the mildest step up, each once", f"Write [{mildest}]."
-        )
-    if "challenge" in limit.ladder and limit.per == []:
-        report.add(
-            "limit-conflict",
-            here,
+                conflict((*path, key), f"a limit that {verb} lets requests pass without room", "Remove it.")
+    if "challenge" in limit.on_refusal and limit.per == []:
+        conflict(
+            (*path, "per"),
             "a challenge is passed by one caller, and this counts all together",
-            "Name one in `per`.",
+            "Name an identity in `per`.",
         )
+    if steps and not limit.adaptive:
+        conflict(here, "only a limit that conduct lowers has more than one entry", "Write `adaptive = true`.")
+    order = [_STEPS.index(step) for step in steps]
+    if order != sorted(set(order)):
+        mildest = ", ".join(f'"{step}"' for step in (first, *(_STEPS[at] for at in sorted(set(order)))))
+        conflict(here, "after the first entry steps go from the mildest up, each once", f"Write [{mildest}].")
 
 
 def _zone(limit: Limit, path: Path, report: Report) -> str:

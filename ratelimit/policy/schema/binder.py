@@ -7,9 +7,10 @@ marked as unusable, its default (or an empty value) stands in, and checking goes
 
 from __future__ import annotations
 
+import json
 import re
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -43,6 +44,8 @@ _OTHER_VALUES = {
     "shadow": ("dry-run", "dry_run", "dryrun", "report", "log", "monitor", "observe"),
     "sliding-log": ("moving-window",),
     "token-bucket": ("gcra",),
+    "wait": ("delay", "throttle", "queue", "hold"),
+    "refuse": ("reject", "deny", "block"),
 }
 _TO_ADD = {
     "version": "Add `version = 1`.",
@@ -63,9 +66,8 @@ def bind(kind: type[T], tree: Any, report: Report, path: Path = ()) -> T:
     fields = _fields(kind)
     for key in tree:
         if key not in fields:
-            hint = (
-                did_you_mean(key, fields) or _other_word(key, fields) or f"Known here: {', '.join(fields)}."
-            )
+            hint = (_refusal(key, tree) if "on_refusal" in fields else "") or did_you_mean(key, fields)
+            hint = hint or _other_word(key, fields) or f"Known here: {', '.join(fields)}."
             report.unusable("policy-unknown-key", (*path, key), f"`{key}` is not a key of this table", hint)
     hints = _hints(kind)
     values: dict[str, Any] = {}
@@ -97,6 +99,19 @@ def _other_word(word: str, known: Iterable[str]) -> str:
         return "It belongs to the identity, under `[identities]`."
     found = next((key for key, others in _OTHER_WORDS.items() if word.lower() in others and key in known), "")
     return f"Did you mean `{found}`?" if found else ""
+
+
+def _refusal(key: str, limit: Mapping[str, Any]) -> str:
+    """Return what to write for a key of a limit that says in another way what follows a refusal."""
+    action, ladder, longest = limit.get("action"), limit.get("ladder"), limit.get("delay", "500ms")
+    if key == "delay" or (key == "action" and action == "delay"):
+        return f"Write `wait = {json.dumps(longest, default=str)}`: how long a request may wait for room."
+    if key not in ("action", "ladder"):
+        return ""
+    first = action if action in ("degrade", "challenge") else "refuse"
+    steps = ladder if isinstance(ladder, list) else []
+    listed = json.dumps([first, *("wait" if step == "delay" else step for step in steps)], default=str)
+    return f"Write `on_refusal = {listed}`."
 
 
 @lru_cache(maxsize=64)
@@ -222,12 +237,20 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
     instead = ""
     if isinstance(value, dict) and wanted == ["a list"]:
         instead = f"Write `[[{render_key(path)}]]`, with two brackets."
+    elif isinstance(value, str) and wanted == ["a list"] and _may_list(_choices(hint)[0], value):
+        instead = f'Write `{path[-1]} = ["{value}"]`.'
     elif isinstance(value, str) and value.isdecimal() and int in _choices(hint):
         instead = f"Write it without quotes: `{path[-1]} = {value[:20]}`."
     elif type(value) is int and path[-1:] == ("rate",):
         instead = f'Say of which time: `rate = "{value}/minute"`.'
     message = f"{_name(path)} must be {' or '.join(wanted)}, not {_found(value)}"
     report.unusable("policy-type", path, message, instead)
+
+
+def _may_list(hint: Any, value: str) -> bool:
+    """Return whether a list of this type may have a text as an entry."""
+    entry = _bare(get_args(hint)[0])
+    return entry is str or value in get_args(entry)
 
 
 def _name(path: Path) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from ratelimit.algorithms import AlgorithmName
 from ratelimit.correlation.settings import Settings
@@ -34,7 +34,6 @@ Stance = Literal["local", "open", "closed"]
 Event = Literal["request", "connect", "message"]
 UsageShape = Literal["auto", "openai", "responses", "anthropic", "gemini", "bedrock"]
 OnExhausted = Literal["finish", "cut"]
-Action = Literal["refuse", "delay", "degrade", "challenge"]
 UnknownModel = Literal["refuse", "dearest"]
 Count = Annotated[int, Meta(ge=1)]
 Cost = Annotated[int, Meta(ge=0)]
@@ -234,22 +233,18 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             examples=["network"],
         ),
     ] = None
-    action: Annotated[
-        Action,
+    on_refusal: Annotated[
+        list[Step],
         Meta(
-            description="What becomes of a request without room: `refuse`; `delay`: it is held until it "
-            "fits; `challenge`: the application asks for a step-up; or `degrade`. That lets it pass, "
-            'uncharged, and the application reads `scope["ratelimit"].degrade`.'
+            min_length=1,
+            description="The first entry is what becomes of a request that the whole limit has no room for: "
+            "`refuse`; `challenge`: the application asks for a step-up; or `degrade`. That lets it pass, "
+            'uncharged, and the application reads `scope["ratelimit"].degrade`. With `adaptive` further '
+            "entries are what becomes of a request that only the lowered limit refuses, after the first "
+            "strike, the second, and so on.",
+            examples=[["degrade"], ["refuse", "observe", "wait", "degrade", "challenge", "refuse"]],
         ),
-    ] = "refuse"
-    delay: Annotated[
-        str | int | None,
-        Meta(
-            description='With `action = "delay"`: how long a request is held at most, before it is refused. '
-            "Seconds, or `500ms`.",
-            examples=["500ms"],
-        ),
-    ] = None
+    ] = field(default_factory=lambda: ["refuse"])
     wait: Annotated[
         str | int | None,
         Meta(
@@ -280,15 +275,6 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             "calling while they are refused, and of actors that gain accounts."
         ),
     ] = False
-    ladder: Annotated[
-        list[Step],
-        Meta(
-            description="With `adaptive`: what happens to a request that only the lowered limit refuses, "
-            "after the first strike, the second, and so on. With any step but `refuse` the whole limit "
-            "applies. Default: it is refused.",
-            examples=[["observe", "delay", "degrade", "challenge", "refuse"]],
-        ),
-    ] = []
     enforce: Annotated[
         float,
         Meta(ge=0, le=1, description="Share of keys it is enforced for; the others are as in `shadow`."),

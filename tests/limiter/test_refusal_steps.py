@@ -1,4 +1,4 @@
-"""Ladders of limits that fall with conduct: what becomes of a request without room by conduct alone."""
+"""Steps of limits that fall with conduct: what becomes of a request that conduct alone refuses."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ratelimit.conduct import steps as rungs
 from ratelimit.conduct.model.strikes import Strike
 from ratelimit.conduct.stage import conduct_of
 from tests.asgi.driver import key, limit, mount, rules
-from tests.limiter.test_delaying import counted
+from tests.limiter.test_pacing import counted
 from tests.limiter.test_waiting import turns
 
-LADDER = ["observe", "delay", "degrade", "challenge", "refuse"]
+STEPS = ["observe", "wait", "degrade", "challenge", "refuse"]
 
 
-def lowered(*ladder: str, rate: str = "16/day", **more: Any) -> str:
-    return limit("requests", rate=rate, adaptive=True, ladder=list(ladder), **more)
+def lowered(*steps: str, first: str = "refuse", rate: str = "16/day", **more: Any) -> str:
+    return limit("requests", rate=rate, adaptive=True, on_refusal=[first, *steps], **more)
 
 
 def strike(limiter: Limiter, clock: Clock, times: int = 1, account: str = "a") -> None:
@@ -56,7 +56,7 @@ def steps(decisions: list[Decision]) -> list[str | None]:
     return [(one.verdicts[0].step or "") if one.allowed else None for one in decisions]
 
 
-def test_without_a_ladder_a_lowered_limit_refuses() -> None:
+def test_without_steps_a_lowered_limit_refuses() -> None:
     caller = Caller(rules(limit("requests", rate="16/day", adaptive=True)))
     caller.strike()
     assert steps(caller.calls(10)) == [""] * 8 + [None] * 2
@@ -69,12 +69,34 @@ def test_one_that_is_observed_keeps_the_whole_limit_and_no_more() -> None:
     assert counted(caller.limiter, "ratelimit_conduct_steps")["observe",] == 8
 
 
-@pytest.mark.parametrize(("strikes", "step"), [(1, "observe"), (2, "delay"), (3, "degrade"), (4, None)])
+@pytest.mark.parametrize(("strikes", "step"), [(1, "observe"), (2, "wait"), (3, "degrade"), (4, None)])
 def test_each_strike_is_a_step_up(strikes: int, step: str | None) -> None:
     """Nothing can be held here, and no application is asked for a step-up."""
-    caller = Caller(rules(lowered(*LADDER)))
+    caller = Caller(rules(lowered(*STEPS)))
     caller.strike(strikes)
     assert steps(caller.calls(16))[-1] == step
+
+
+@pytest.mark.parametrize(("first", "action"), [("degrade", "degrade"), ("challenge", "challenge")])
+def test_one_entry_holds_for_conduct_too(first: str, action: str) -> None:
+    """Nothing but the numbers of a limit falls where its list has one entry."""
+    caller = Caller(rules(lowered(first=first, rate="4/day")))
+    caller.strike(2)
+    seen = caller.calls(3)[-1].verdicts[0]
+    assert (seen.allowed, seen.action, seen.step) == (False, action, None)
+
+
+@pytest.mark.parametrize("first", ["degrade", "challenge"])
+def test_step_that_refuses_does_so_whatever_comes_first(first: str) -> None:
+    """Hazard: after a strike on a strike a limit that degrades would still let everything pass."""
+    caller = Caller(rules(lowered("observe", "refuse", first=first, rate="4/day")))
+    caller.strike()
+    assert steps(caller.calls(4)) == [""] * 2 + ["observe"] * 2
+    assert caller.calls(1)[0].verdicts[0].action == first
+    caller = Caller(rules(lowered("observe", "refuse", first=first, rate="4/day")))
+    caller.strike(2)
+    last = caller.calls(2)[-1]
+    assert (last.allowed, last.verdicts[0].action) == (False, "refuse")
 
 
 def test_last_step_holds_for_all_further_strikes() -> None:
@@ -107,7 +129,7 @@ def test_peek_takes_the_step_and_counts_nothing() -> None:
     assert counted(caller.limiter, "ratelimit_conduct_steps")["degrade",] == 0
 
 
-def test_ladder_in_shadow_changes_nothing() -> None:
+def test_steps_in_shadow_changes_nothing() -> None:
     caller = Caller(rules(lowered("degrade", mode="shadow"), limit("daily", rate="100/day", adaptive=True)))
     caller.strike()
     assert {one.degrade for one in caller.calls(20)} == {()}
@@ -124,28 +146,28 @@ class Held:
         return asyncio.ensure_future(self.limiter.adecide(identities={"account": "a"}))
 
 
-async def test_delayed_request_is_held_until_it_fits_into_what_is_left() -> None:
-    held = Held(lowered("delay", rate="10/second", burst=2))
+async def test_request_that_waits_is_held_until_it_fits_into_what_is_left() -> None:
+    held = Held(lowered("wait", rate="10/second", burst=2))
     assert (await held.ask()).waited_ns == 0
     decision = await held.ask()
-    assert (decision.allowed, decision.verdicts[0].step) == (True, "delay")
+    assert (decision.allowed, decision.verdicts[0].step) == (True, "wait")
     assert 150 * 10**6 < decision.waited_ns < 10**9
-    assert counted(held.limiter, "ratelimit_conduct_steps")["delay",] == 1
+    assert counted(held.limiter, "ratelimit_conduct_steps")["wait",] == 1
 
 
-async def test_delay_ends_whether_it_fits_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_wait_ends_whether_it_fits_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rungs, "MOST_HELD_NS", 50 * 10**6)
-    held = Held(lowered("delay", rate="2/hour", burst=2))
+    held = Held(lowered("wait", rate="2/hour", burst=2))
     assert (await held.ask()).allowed
     decision = await held.ask()
-    assert (decision.allowed, decision.verdicts[0].step) == (True, "delay")
+    assert (decision.allowed, decision.verdicts[0].step) == (True, "wait")
     assert decision.waited_ns > 40 * 10**6
     assert not (await held.ask()).allowed
 
 
 async def test_no_more_are_held_than_may_be() -> None:
     """Hazard: one that is held costs memory for two seconds, and a caller has as many as it likes."""
-    held = Held(lowered("delay", rate="8/hour", burst=8))
+    held = Held(lowered("wait", rate="8/hour", burst=8))
     hold = held.limiter.runtime.hold
     hold.bound_to(2)
     assert [(await held.ask()).allowed for _ in range(4)] == [True] * 4
@@ -197,13 +219,16 @@ async def test_application_sees_the_step_of_its_request() -> None:
 @pytest.mark.parametrize(
     ("lines", "code"),
     [
-        (limit(ladder=["observe", "refuse"]), "limit-conflict"),
-        (limit(adaptive=True, ladder=["refuse", "observe"]), "limit-conflict"),
-        (limit(adaptive=True, ladder=["delay", "delay"]), "limit-conflict"),
-        (limit(per="", adaptive=True, ladder=["challenge"]), "limit-conflict"),
+        (limit(on_refusal=["refuse", "observe", "refuse"]), "limit-conflict"),
+        (limit(adaptive=True, on_refusal=["refuse", "refuse", "observe"]), "limit-conflict"),
+        (limit(adaptive=True, on_refusal=["refuse", "wait", "wait"]), "limit-conflict"),
+        (limit(adaptive=True, on_refusal=["observe", "refuse"]), "limit-conflict"),
+        (limit(on_refusal=["wait"]), "limit-conflict"),
+        (limit(on_refusal=[]), "limit-conflict"),
+        (limit(per="", adaptive=True, on_refusal=["refuse", "challenge"]), "limit-conflict"),
     ],
 )
-def test_wrong_ladders_are_told(lines: str, code: str) -> None:
+def test_wrong_steps_are_told(lines: str, code: str) -> None:
     with pytest.raises(PolicyError) as caught:
         Policy.from_toml(rules(lines))
     assert [problem.code for problem in caught.value.problems] == [code]
@@ -211,13 +236,18 @@ def test_wrong_ladders_are_told(lines: str, code: str) -> None:
 
 def test_unknown_step_is_told_with_what_was_meant() -> None:
     with pytest.raises(PolicyError, match="degrade"):
-        Policy.from_toml(rules(limit(adaptive=True, ladder=["degrad"])))
+        Policy.from_toml(rules(limit(adaptive=True, on_refusal=["refuse", "degrad"])))
 
 
 async def test_what_an_answer_used_is_settled_in_what_conduct_left_too() -> None:
     """Hazard: estimates that are never given back would keep a lowered limit empty for ever."""
     tokens = limit(
-        "tokens", rate="160/day", unit="output_tokens", estimate=40, adaptive=True, ladder=["observe"]
+        "tokens",
+        rate="160/day",
+        unit="output_tokens",
+        estimate=40,
+        adaptive=True,
+        on_refusal=["refuse", "observe"],
     )
     caller = Caller(rules(tokens))
     caller.strike()

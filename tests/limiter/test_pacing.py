@@ -1,4 +1,4 @@
-"""Limits that hold a request until it fits, and refuse what would be held too long."""
+"""Rates with `wait`: they hold a request until it fits, and refuse what would be held too long."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ratelimit.clock import ManualClock
 from tests.asgi.driver import key, limit, mount, rules
 from tests.limiter.test_waiting import Queued, results, turns
 
-PACED = limit("searches", rate="10/second", burst=1, action="delay", delay="250ms")
+PACED = limit("searches", rate="10/second", burst=1, wait="250ms")
 
 
 def counted(limiter: Limiter, family: str) -> dict[tuple[str, ...], float]:
@@ -32,7 +32,7 @@ async def test_held_until_it_fits_and_refused_beyond_the_bound() -> None:
     await turns()
     fourth = await queued.ask()  # would be held for 300 ms
     assert not fourth.allowed
-    assert fourth.verdicts[0].action == "delay"
+    assert fourth.verdicts[0].action == "refuse"
     await queued.pass_by(0.1)
     assert second.result().allowed
     assert second.result().waited_ns == 100_000_000
@@ -40,9 +40,25 @@ async def test_held_until_it_fits_and_refused_beyond_the_bound() -> None:
     await queued.pass_by(0.1)
     assert third.result().allowed
     assert third.result().waited_ns == 200_000_000
-    assert counted(queued.limiter, "ratelimit_acted") == {("delay",): 2}
+    assert counted(queued.limiter, "ratelimit_acted") == {("wait",): 2}
     decisions = counted(queued.limiter, "ratelimit_decisions")
     assert (decisions["allow", "enforce"], decisions["refuse", "enforce"]) == (3, 1)
+
+
+async def test_what_passed_after_a_wait_is_counted_by_the_limit_it_waited_for() -> None:
+    """Hazard: of a policy with several waits no number would say which limit makes requests wait."""
+    pytest.importorskip("prometheus_client")
+    from ratelimit.telemetry.collector import RateLimitCollector
+
+    queued = Queued(PACED, limit("all", per="", rate="100/second", wait="1s"))
+    await queued.ask()
+    held = queued.ask()
+    await turns()
+    await queued.pass_by(0.1)
+    assert (await held).allowed
+    families = {each.name: each for each in RateLimitCollector(queued.limiter).collect()}
+    found = {one.labels["limit"]: one.value for one in families["ratelimit_acted"].samples}
+    assert found == {"searches": 1, "all": 0}
 
 
 async def test_a_handshake_is_held_as_a_request_is() -> None:
@@ -56,12 +72,12 @@ async def test_a_handshake_is_held_as_a_request_is() -> None:
 
 
 async def test_in_shadow_nothing_is_held_and_it_is_counted() -> None:
-    queued = Queued(limit("searches", rate="1/second", action="delay", delay="1s", mode="shadow"))
+    queued = Queued(limit("searches", rate="1/second", wait="1s", mode="shadow"))
     assert [(await queued.ask()).allowed for _ in range(3)] == [True] * 3
     assert results(queued.limiter) == {"shadow": 2}
     decisions = counted(queued.limiter, "ratelimit_decisions")
-    assert decisions["delay", "shadow"] == 2
-    assert counted(queued.limiter, "ratelimit_acted") == {("delay",): 0}
+    assert decisions["refuse", "shadow"] == 2
+    assert counted(queued.limiter, "ratelimit_acted") == {("wait",): 0}
 
 
 async def test_what_is_held_was_not_charged_when_its_client_hangs_up() -> None:
@@ -99,22 +115,19 @@ def test_decide_cannot_wait_and_says_so_once() -> None:
 
 
 async def test_refused_over_http_says_when_to_come_back() -> None:
-    mounted = mount(rules(limit("searches", rate="1/minute", action="delay", delay="250ms")))
+    mounted = mount(rules(limit("searches", rate="1/minute", wait="250ms")))
     assert await mounted.client.statuses(2, headers=key("a")) == [200, 429]
 
 
 @pytest.mark.parametrize(
     ("more", "places"),
     [
-        ({"action": "delay"}, [("limit-conflict", "action")]),
-        ({"delay": "1s"}, [("limit-conflict", "delay")]),
-        ({"action": "delay", "delay": "1s", "wait": "1s"}, [("limit-conflict", "wait")]),
-        ({"action": "delay", "delay": "1h"}, [("limit-wait", "delay")]),
-        ({"action": "delay", "delay": "soon"}, [("limit-wait", "delay")]),
-        ({"action": "delay", "delay": "1s", "distinct": "ip"}, [("limit-conflict", "delay")]),
+        ({"wait": "1h"}, [("limit-wait", "wait")]),
+        ({"wait": "soon"}, [("limit-wait", "wait")]),
+        ({"wait": "1s", "distinct": "ip"}, [("limit-conflict", "wait")]),
     ],
 )
-def test_delays_without_a_usable_bound_are_told(more: dict[str, Any], places: list[tuple[str, str]]) -> None:
+def test_waits_without_a_usable_bound_are_told(more: dict[str, Any], places: list[tuple[str, str]]) -> None:
     with pytest.raises(PolicyError) as raised:
         Policy.from_toml(rules(limit("searches", **more)))
     assert [

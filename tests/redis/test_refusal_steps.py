@@ -1,4 +1,4 @@
-"""Ladders of limits that a server keeps, and steep rises."""
+"""Steps of limits that a server keeps, and steep rises."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from ratelimit.conduct.stage import conduct_of
 from tests.support.redis.live import Live, LiveLimiter
 from tests.support.redis.server import Server
 
-LADDER = 'per = "account"\nrate = "16/day"\nadaptive = true\nladder = ["observe", "delay", "challenge"]'
+STEPS = (
+    'per = "account"\nrate = "16/day"\nadaptive = true\n'
+    'on_refusal = ["refuse", "observe", "wait", "challenge"]'
+)
 
 
 def strike(limiter: Live, *kinds: Strike) -> None:
@@ -23,7 +26,7 @@ async def steps(limiter: Live, count: int) -> list[str | None]:
 
 
 async def test_what_conduct_left_is_one_count_on_all_hosts(server: Server, open_limiter: LiveLimiter) -> None:
-    one, other = open_limiter(server.url, LADDER), open_limiter(server.url, LADDER)
+    one, other = open_limiter(server.url, STEPS), open_limiter(server.url, STEPS)
     strike(one, Strike.PERSISTS)
     strike(other, Strike.PERSISTS)
     assert await steps(one, 5) == [""] * 5
@@ -32,7 +35,7 @@ async def test_what_conduct_left_is_one_count_on_all_hosts(server: Server, open_
 
 
 async def test_step_up_is_asked_for_before_the_whole_limit(server: Server, open_limiter: LiveLimiter) -> None:
-    limiter = open_limiter(server.url, LADDER)
+    limiter = open_limiter(server.url, STEPS)
     strike(limiter, Strike.PERSISTS, Strike.GROWS, Strike.SURER)
     asked: list[str] = []
 
