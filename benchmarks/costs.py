@@ -28,7 +28,7 @@ LONG = 2_000
 HELD = {
     "answers that change through uvicorn, hypercorn or granian": "tests/servers/test_streams.py",
     "shapes not exact split at every byte, or with usage in their text": "tests/usage/test_reading.py",
-    "releases that wake other than one waiter": "tests/limiter/test_waiting.py -k wake",
+    "releases that wake other than one waiter": "tests/waiting/test_waiting.py -k wake",
     "evasions that work": "tests/asgi/test_evasion.py",
 }
 

@@ -49,7 +49,7 @@ def answer(settings: Settings) -> Answer:
         Row("Jain's index of ten principals", jain, "", 0.99, more_is_better=True),
         Row("widest gap between backlogged principals, in largest requests", widest_gap(), "", 1.0),
     ]
-    found.notes.append("One wake-up a release: tests/limiter/test_waiting.py::test_one_wake_up_a_release.")
+    found.notes.append("One wake-up a release: tests/waiting/test_waiting.py::test_one_wake_up_a_release.")
     return found
 
 

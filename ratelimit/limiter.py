@@ -19,9 +19,6 @@ from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.charge import Asked, Charge
 from ratelimit.deciding.decider import actor_in
-from ratelimit.deciding.ending import EndHook
-from ratelimit.deciding.request import Given, Inquiry, described, holder_in, inquire
-from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.stage import Decided, Stage
 from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Decision, Reason
@@ -33,7 +30,10 @@ from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
+from ratelimit.runtime.ending import EndHook
+from ratelimit.runtime.inquiry import Given, Inquiry, described, holder_in, inquire
 from ratelimit.runtime.reload import Reload
+from ratelimit.runtime.resolvers import Resolver
 from ratelimit.runtime.runtime import Runtime
 from ratelimit.stores.contract import Store
 from ratelimit.waiting.limit_queue import LimitQueue

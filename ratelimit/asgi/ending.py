@@ -21,9 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.clock import Clock
-from ratelimit.deciding.ending import End, Ended, EndHook
 from ratelimit.deciding.stage import Decided
 from ratelimit.decision import Reason
+from ratelimit.runtime.ending import End, Ended, EndHook
 from ratelimit.worker.diagnostics import log
 
 

@@ -32,7 +32,6 @@ from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.deciding.resolvers import Resolver
 from ratelimit.decision import Reason
 from ratelimit.errors import UsageError
 from ratelimit.events import Observer
@@ -40,6 +39,7 @@ from ratelimit.http.fields import HeaderWriter
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.target import NOWHERE
+from ratelimit.runtime.resolvers import Resolver
 from ratelimit.stores.contract import Store
 from ratelimit.worker.siblings import several_workers
 

@@ -20,11 +20,11 @@ from ratelimit.asgi.resolving import Resolving
 from ratelimit.asgi.routes.survey import Survey, survey
 from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock, ManualClock
-from ratelimit.deciding.resolvers import Resolver
 from ratelimit.errors import UsageError, fault_of
 from ratelimit.events import Observer
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
+from ratelimit.runtime.resolvers import Resolver
 from ratelimit.stores.contract import Store
 from ratelimit.worker.diagnostics import LoggingObserver, log_warnings, start_logging
 from ratelimit.worker.siblings import is_server

@@ -19,8 +19,8 @@ from ratelimit.cli.request import parse_request
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.cli.verdict import limit_json, verdict_words
 from ratelimit.clock import ManualClock, SystemClock
+from ratelimit.clustering.amendment import amendment_of
 from ratelimit.conduct.explanation import remembered_of, rise_of, standing_of
-from ratelimit.deciding.amendment import amendment_of
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.decider import actor_in
 from ratelimit.decision import VERDICTS, Reason, cluster_name

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from ratelimit.clustering.amendment import NO_AMENDMENT, Amendment
 from ratelimit.clustering.budgets import Budgets
 from ratelimit.clustering.declarations import Declarations, ages, hashed
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.sharing.observer import Watch
-from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment
 from ratelimit.deciding.by_name import NamedGate
 from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.early import ALL_KNOWN, EarlyLimits
@@ -26,11 +26,8 @@ from ratelimit.deciding.extraction import listed_positions, make_extractor, paye
 from ratelimit.deciding.limits import Compiled, Picking, Recognising, Requiring, by_plan
 from ratelimit.deciding.matched import Matched as Matched
 from ratelimit.deciding.plans import Plans
-from ratelimit.deciding.protocols import Recognition
-from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.deciding.stage import Feature, Stage, chained
-from ratelimit.deciding.tier import TierPick
+from ratelimit.deciding.stage import Feature, Recognition, Stage, chained
 from ratelimit.deciding.variant import Variant
 from ratelimit.identity.extract import Headers
 from ratelimit.identity.holder import holder_of
@@ -42,6 +39,7 @@ from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import Store, check_algorithms
 from ratelimit.telemetry.settlement import ratio_labels
+from ratelimit.tiers.pick import TierPick
 
 F = TypeVar("F", bound=Feature)
 MakeFeature = Callable[["BoundPolicy"], Feature | None]
@@ -83,7 +81,7 @@ class BoundPolicy:
         now_ns: int,
         *,
         diagnose: Callable[..., None],
-        resolvers: Mapping[str, Resolver] | None = None,
+        resolvers: Mapping[str, Callable[[Any], Any]] | None = None,
         watch: Watch | None = None,
         is_asked: bool = False,
         stages: Sequence[Stage] = (),

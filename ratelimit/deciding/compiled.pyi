@@ -12,11 +12,11 @@ from ratelimit.deciding.charge import Asked
 from ratelimit.deciding.guard import Guard
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.deciding.tier import TierPick
 from ratelimit.decision import Reason, Verdict
 from ratelimit.identity.extract import Extractor
 from ratelimit.identity.fact import Context
 from ratelimit.stores.contract import Outcome
+from ratelimit.tiers.pick import TierPick
 
 REFUSED: int
 """What stands for an identity that the policy insists on and a request lacks."""
@@ -66,7 +66,7 @@ class PlanParts:
 class TierParts:
     """What picks a route plan by the customer's plan, taken apart for compiled code."""
 
-    def __init__(self, pick: TierPick) -> None: ...
+    def __init__(self, pick: TierPick[RoutePlan]) -> None: ...
 
 @final
 class CompiledDecider:

@@ -26,15 +26,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.deciding.protocols import Ask as AskLimits
-from ratelimit.deciding.protocols import AskAway, Surroundings
+from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import (
     UNAWAITED,
     Ask,
+    Bound,
     Call,
     Closed,
     Costs,
@@ -56,6 +55,11 @@ from ratelimit.stores.contract import Outcome, correct
 
 LeastCosts = Callable[[RoutePlan], Sequence[int]]
 """Returns the least that each rule of a plan will take of a request that is not known in full."""
+
+AskHere = Callable[[RoutePlan, list[int], int, Sequence[int], bool], Outcome]
+"""Asks a plan's limits: given plan, row, time, what each rule takes, and whether to charge."""
+AskAway = Callable[[RoutePlan, list[int], int, Sequence[int], bool], Awaitable[Outcome]]
+"""The same where the answer is awaited."""
 
 CERTAIN, LIKELY = VERDICTS.index("certain"), VERDICTS.index("likely")
 _LIMITS = Reason.LIMITS  # a member is looked up by a function of Python's, at each access
@@ -85,6 +89,31 @@ def ask_away(
     return away.adecide(row, now_ns, costs) if charge else away.apeek(row, now_ns, costs)
 
 
+class DecisionCounter(Protocol):
+    """Counts decisions."""
+
+    def decided(self, allowed: bool, reason: Reason) -> None:
+        """Count one decided request."""
+        ...
+
+
+class Surroundings(Protocol):
+    """Where decisions are made."""
+
+    @property
+    def counters(self) -> DecisionCounter:
+        """What counts decisions; may be another one after the store's memory was renewed."""
+        ...
+
+    def store_failed(self, error: StoreError) -> None:
+        """Take note that the store could not decide; a limit's `on_store_error` is about to."""
+        ...
+
+    def keep_up(self, now_ns: int) -> None:
+        """Do what is due between requests, if no thread does it; called after each charged decision."""
+        ...
+
+
 class Decider:
     """Decides requests with identities that are known, and counts them.
 
@@ -96,7 +125,7 @@ class Decider:
     __slots__ = ("_ask", "_ask_away", "_surroundings")
 
     def __init__(
-        self, surroundings: Surroundings, *, ask: AskLimits = ask_here, ask_away: AskAway = ask_away
+        self, surroundings: Surroundings, *, ask: AskHere = ask_here, ask_away: AskAway = ask_away
     ) -> None:
         self._surroundings = surroundings
         self._ask = ask
@@ -104,7 +133,7 @@ class Decider:
 
     def decide(
         self,
-        bound: BoundPolicy,
+        bound: Bound,
         matched: Matched,
         identities: list[int],
         now_ns: int,
@@ -131,7 +160,7 @@ class Decider:
 
     async def adecide(
         self,
-        bound: BoundPolicy,
+        bound: Bound,
         matched: Matched,
         identities: list[int],
         now_ns: int,
@@ -153,7 +182,7 @@ class Decider:
 
     def early(
         self,
-        bound: BoundPolicy,
+        bound: Bound,
         head: Matched,
         identities: list[int],
         now_ns: int,
@@ -174,7 +203,7 @@ class Decider:
 
     async def aearly(
         self,
-        bound: BoundPolicy,
+        bound: Bound,
         head: Matched,
         identities: list[int],
         now_ns: int,
@@ -271,7 +300,7 @@ def _called(step: Step) -> Any:
     return UNAWAITED
 
 
-def _early_chain(bound: BoundPolicy, least: LeastCosts | None) -> Rest:
+def _early_chain(bound: Bound, least: LeastCosts | None) -> Rest:
     """Return what decides a request by the limits that can be asked by now."""
 
     def ask_early(pending: Pending) -> Deciding:
@@ -320,7 +349,7 @@ def _told_amounts(plan: RoutePlan, seen: Outcome, amounts: Sequence[int]) -> lis
     ]
 
 
-def actor_in(bound: BoundPolicy, identities: Sequence[int]) -> tuple[int | None, int]:
+def actor_in(bound: Bound, identities: Sequence[int]) -> tuple[int | None, int]:
     """Return the actor of a decided row, as limits count it, and its verdict; None and 0 without one."""
     compiled = bound.compiled
     actor = identities[compiled.actor]

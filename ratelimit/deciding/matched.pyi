@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import final
 
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.deciding.tier import TierPick
 from ratelimit.policy.routing.classes import LoadClasses
+from ratelimit.tiers.pick import TierPick
 
 @final
 class Matched:
@@ -26,7 +26,7 @@ class Matched:
         template: str,
         params: Mapping[str, str],
         plan: RoutePlan | None,
-        pick: TierPick | None = None,
+        pick: TierPick[RoutePlan] | None = None,
         resolvers: tuple[str, ...] = (),
         *,
         is_crowded: bool = False,
@@ -41,7 +41,7 @@ class Matched:
     @property
     def params(self) -> Mapping[str, str]: ...
     @property
-    def pick(self) -> TierPick | None: ...
+    def pick(self) -> TierPick[RoutePlan] | None: ...
     @property
     def resolvers(self) -> tuple[str, ...]: ...
     @property

@@ -21,13 +21,12 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.guard import Guard
 from ratelimit.deciding.matched import Matched
-from ratelimit.deciding.protocols import Recognition
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.variant import Variant
 from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
-from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.contract import Outcome
 
 Decided = tuple[bool, Reason, RoutePlan | None, Outcome | None]
@@ -41,6 +40,27 @@ class Closed(Exception):
     """A request waited, and its limiter was closed: it has charged nothing, and is refused."""
 
 
+class Recognition(Protocol):
+    """Knows clusters, and is told what was decided. `core.sharing.watch.Watch` is one."""
+
+    @property
+    def tells_age(self) -> bool:
+        """Whether a limit asks for new accounts, so that `mark` is called."""
+        ...
+
+    def fill(self, row: list[int], /) -> None:
+        """Put the cluster into a row's three places, -1 wherever it has none."""
+        ...
+
+    def mark(self, row: list[int], now_ns: int, /) -> bool:
+        """Mark a row of a new account; return whether it is one."""
+        ...
+
+    def observe(self, row: Sequence[int], refused: bool, now_ns: int, counted_at: int = -1, /) -> bool:
+        """Take what limits decided of a row, for the correlator; return whether it was taken."""
+        ...
+
+
 class Bound(Protocol):
     """What stages see of the policy in force."""
 
@@ -52,6 +72,21 @@ class Bound(Protocol):
     @property
     def decider(self) -> CompiledDecider | None:
         """Decides most requests in one compiled call."""
+        ...
+
+    @property
+    def compiled(self) -> CompiledPolicy:
+        """The policy, compiled."""
+        ...
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """What all requests pass, in this order."""
+        ...
+
+    @property
+    def chain(self) -> Rest:
+        """Decides a request by these, and by the stages of its plan."""
         ...
 
     def payer(self, row: Sequence[int]) -> int:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from ratelimit.clock import SystemClock
-from ratelimit.deciding.protocols import AskAway
+from ratelimit.deciding.decider import AskAway
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.errors import StoreError
 from ratelimit.inspection.attach import attach

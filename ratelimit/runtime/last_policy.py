@@ -18,11 +18,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ratelimit.deciding.resolvers import Resolver, find_resolvers
 from ratelimit.environment.file import read_file
 from ratelimit.errors import PolicyError, RateLimitError, StoreError, UsageError
 from ratelimit.policy import Policy
 from ratelimit.policy.schema.source import MAX_BYTES
+from ratelimit.runtime.resolvers import Resolver, find_resolvers
 from ratelimit.stores.embedded.folder import is_there, memory_folder
 from ratelimit.stores.embedded.watched import WatchedStore
 from ratelimit.stores.factory import wish_of

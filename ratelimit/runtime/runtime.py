@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ratelimit.challenge.hook import Challenge, ChallengeHook
 from ratelimit.clock import Clock
+from ratelimit.clustering.amendment import NO_AMENDMENT, Amendment, amendment_of
 from ratelimit.clustering.budgets import Budgets
 from ratelimit.clustering.factory import service_of
 from ratelimit.clustering.hosts.agent import Hosts
@@ -26,15 +27,10 @@ from ratelimit.conduct.conduct import MOST_NEWS, Conduct
 from ratelimit.conduct.model.strikes import News
 from ratelimit.conduct.ramps import Ramps
 from ratelimit.core.decision.schedule import Pace
-from ratelimit.deciding.amendment import NO_AMENDMENT, Amendment, amendment_of
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.decider import Decider
-from ratelimit.deciding.ending import EndHook
 from ratelimit.deciding.matched import Matched
-from ratelimit.deciding.names import named_gate
-from ratelimit.deciding.protocols import AskedRules
-from ratelimit.deciding.resolvers import Resolver, find_resolvers
 from ratelimit.deciding.stage import Costs, Decided, Stage
 from ratelimit.deciding.unsettled import Unsettled
 from ratelimit.deciding.visit import Visit
@@ -44,11 +40,14 @@ from ratelimit.identity.fact import live_context
 from ratelimit.load.limit import LoadLimit
 from ratelimit.load.schema import Ramp
 from ratelimit.policy import Policy
-from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.runtime import last_policy
 from ratelimit.runtime.beside import Beside
+from ratelimit.runtime.ending import EndHook
 from ratelimit.runtime.features import Parts
+from ratelimit.runtime.names import named_gate
 from ratelimit.runtime.reload import PolicyFile, Reload
+from ratelimit.runtime.resolvers import Resolver, find_resolvers
 from ratelimit.runtime.switch import is_enabled
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.contract import Store
@@ -65,6 +64,15 @@ if TYPE_CHECKING:
 
 UPKEEP_NS = 100_000_000
 """How often decisions keep up what no thread does: heartbeats, and a slice of correlating."""
+
+
+class AskedRules(Protocol):
+    """What routes ask for in code."""
+
+    @property
+    def rules(self) -> Sequence[LimitRule]:
+        """The rules of limits that no policy file has."""
+        ...
 
 
 class Runtime:

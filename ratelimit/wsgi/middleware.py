@@ -19,7 +19,6 @@ from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.decider import actor_in
-from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.stage import Decided
 from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Decision
@@ -29,6 +28,7 @@ from ratelimit.http.fields import HeaderWriter
 from ratelimit.http.problem import CONTENT_TYPE
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
+from ratelimit.runtime.resolvers import Resolver
 from ratelimit.stores.contract import Store
 from ratelimit.waiting.model.crowd import ANYWHERE
 from ratelimit.waiting.model.fair_bound import FairBound

@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"challenge"}),
     frozenset({"waiting", "lists"}),
     frozenset({"deciding"}),
-    frozenset({"clustering"}),
+    frozenset({"clustering", "tiers"}),
     frozenset({"stores.factory"}),
     frozenset({"telemetry", "identity", "stores", "policy"}),
     frozenset({"correlation", "usage", "traces", "model"}),

@@ -16,9 +16,9 @@ from ratelimit.telemetry.cells import totals
 from ratelimit.waiting.metrics import COUNTER_HOLDS, COUNTER_WAITS, HOLD_RESULTS, WAIT_RESULTS
 from ratelimit.wsgi.middleware import RateLimitMiddleware as WsgiMiddleware
 from tests.asgi.driver import Answer, Client, echo, key, limit, ok, rules
-from tests.asgi.held import POLICY, SECOND, Gateway, status
-from tests.limiter.test_refusal_steps import lowered, strike
-from tests.limiter.test_waiting import SLOTS, Queued, turns
+from tests.conduct.test_refusal_steps import lowered, strike
+from tests.load.held import POLICY, SECOND, Gateway, status
+from tests.waiting.test_waiting import SLOTS, Queued, turns
 
 REDUCED = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
 

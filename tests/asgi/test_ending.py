@@ -11,8 +11,8 @@ import pytest
 
 from ratelimit import Limiter, Policy, RateLimitMiddleware
 from ratelimit.clock import ManualClock
-from ratelimit.deciding.ending import Ended
 from ratelimit.decision import Reason
+from ratelimit.runtime.ending import Ended
 from tests.asgi.driver import Client, echo, key, limit, rules
 
 SECOND_NS = 10**9

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from ratelimit import Limiter, Policy, RateLimitMiddleware
 from ratelimit.clock import ManualClock
-from ratelimit.deciding.ending import Ended
+from ratelimit.runtime.ending import Ended
 from ratelimit.telemetry import RateLimitCollector
 from ratelimit.telemetry.settlement import MOST_RATIOS, OTHERS, RATIO_BOUNDS_PERCENT
 from tests.asgi.driver import Client, Mounted, echo, key, limit, mount, ok, rules

@@ -21,8 +21,8 @@ from ratelimit.core.sharing.shed import MOST_SHED, ShedAccounts
 from ratelimit.inspection.identities import short_hash
 from ratelimit.load.model.shedding import Standing
 from ratelimit.load.shed import ShedAccount
-from tests.adaptive.flights import flight
 from tests.cli.running import run, write_policy
+from tests.load.flights import flight
 
 SECOND = 10**9
 POLICY = """\

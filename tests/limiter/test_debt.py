@@ -9,7 +9,7 @@ import pytest
 from ratelimit import Limiter, ManualClock, Policy, PolicyError
 from ratelimit.policy.change import diff
 from tests.asgi.driver import limit, rules
-from tests.limiter.test_pacing import counted
+from tests.waiting.test_pacing import counted
 
 HOUR_S = 3600
 

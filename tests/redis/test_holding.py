@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from tests.asgi.held import Gateway
+from tests.load.held import Gateway
 from tests.support.redis.live import LiveLimiter, eventually
 from tests.support.redis.server import Server
 

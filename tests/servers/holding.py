@@ -12,8 +12,8 @@ from typing import Any
 
 from ratelimit import RateLimitMiddleware
 from ratelimit.load.model.controller import Bounds
-from tests.adaptive.flights import SECOND
-from tests.adaptive.test_admission import Recorder
+from tests.load.flights import SECOND
+from tests.load.test_admission import Recorder
 
 BOUNDS = Bounds(400, 20, 2, full_from=2, places=2)
 KIND = 99

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.limiter.test_waiting import SLOTS, Queued, turns
+from tests.waiting.test_waiting import SLOTS, Queued, turns
 
 
 async def test_clock_that_steps_back_lets_no_request_wait_longer() -> None:

@@ -10,7 +10,7 @@ import pytest
 from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Settings
 from ratelimit.load.model.first_byte import FirstByte
-from tests.adaptive.flights import flight
+from tests.load.flights import flight
 
 SECOND = 10**9
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ratelimit.core.sharing.heaviest import Heaviest
 from ratelimit.load.model.shedding import LOTS, Standing, draw_lot
-from tests.adaptive.flights import flight, memory
+from tests.load.flights import flight, memory
 
 SECOND = 10**9
 HOUR = 3600 * SECOND

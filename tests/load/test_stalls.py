@@ -13,7 +13,7 @@ from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Settings
 from ratelimit.load.model.first_byte import FirstByte
 from ratelimit.load.model.stalls import Stalls
-from tests.adaptive.flights import flight
+from tests.load.flights import flight
 
 SECOND = 10**9
 LAST = 1 << 62

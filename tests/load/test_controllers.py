@@ -15,7 +15,7 @@ from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Answer, Controller, Load, Settings
 from ratelimit.load.model.first_byte import FirstByte
 from ratelimit.load.model.learned import LearnedTarget
-from tests.adaptive.flights import flight
+from tests.load.flights import flight
 
 SECOND = 10**9
 Make = Callable[[Settings], Controller]

@@ -14,7 +14,7 @@ from ratelimit.load.model.controller import Settings
 from ratelimit.load.model.first_byte import FirstByte
 from ratelimit.load.model.shedding import Standing
 from ratelimit.load.model.work import OwnWork
-from tests.adaptive.flights import flight
+from tests.load.flights import flight
 
 SECOND = 10**9
 LATE = 0.75

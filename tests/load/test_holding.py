@@ -14,8 +14,8 @@ from ratelimit.load.model.holding import longest_ns
 from ratelimit.load.model.shedding import KEPT_FREE, Standing
 from ratelimit.telemetry.cells import totals
 from ratelimit.waiting.metrics import COUNTER_HOLDS, HOLD_RESULTS
-from tests.asgi.held import KIND, POLICY, SECOND, Gateway, Targeted, end, status
-from tests.limiter.test_waiting import turns
+from tests.load.held import KIND, POLICY, SECOND, Gateway, Targeted, end, status
+from tests.waiting.test_waiting import turns
 
 
 async def test_what_the_back_end_has_no_room_for_is_held_and_nothing_charged():

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar
 
-from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.policy.compile.compiled import LimitSpec
 
+P = TypeVar("P")
+"""A plan of limits."""
 MOST_PICKED = 4096
 """Combinations of plans that are remembered."""
 
 
-class TierPick:
+class TierPick(Generic[P]):
     """Picks them, given a row of identities."""
 
     __slots__ = ("_limits", "_names", "_picked", "_plan", "_positions", "known")
@@ -20,11 +22,11 @@ class TierPick:
         self,
         limits: Sequence[LimitSpec],
         names: Mapping[tuple[int, int], str],
-        plan: Callable[[tuple[int, ...]], RoutePlan | None],
+        plan: Callable[[tuple[int, ...]], P | None],
     ) -> None:
         self._limits = tuple(limits)
         self._positions = tuple(limit.tier_identity for limit in limits)
-        self._picked: dict[tuple[str | None, ...], RoutePlan | None] = {}
+        self._picked: dict[tuple[str | None, ...], P | None] = {}
         self._names = names
         self._plan = plan
         self.known: dict[int, list[int]] = {}
@@ -34,7 +36,7 @@ class TierPick:
             if position in positions:
                 self.known.setdefault(position, []).append(value)
 
-    def __call__(self, identities: Sequence[int]) -> RoutePlan | None:
+    def __call__(self, identities: Sequence[int]) -> P | None:
         named = tuple([self._names.get((at, identities[at])) if at >= 0 else None for at in self._positions])
         if named not in self._picked:
             if len(self._picked) >= MOST_PICKED:
@@ -42,7 +44,7 @@ class TierPick:
             self._picked[named] = self._pick(named)
         return self._picked[named]
 
-    def _pick(self, named: Sequence[str | None]) -> RoutePlan | None:
+    def _pick(self, named: Sequence[str | None]) -> P | None:
         indices: list[int] = []
         for limit, tier in zip(self._limits, named, strict=True):
             indices += limit.rules if tier is None else limit.tiers.get(tier, limit.rules)

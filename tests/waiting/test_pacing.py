@@ -9,7 +9,7 @@ import pytest
 from ratelimit import Limiter, Policy, PolicyError
 from ratelimit.clock import ManualClock
 from tests.asgi.driver import key, limit, mount, rules
-from tests.limiter.test_waiting import Queued, results, turns
+from tests.waiting.test_waiting import Queued, results, turns
 
 PACED = limit("searches", rate="10/second", burst=1, wait="250ms")
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit.load.model.holding import HELD, HELD_FIRST, longest_ns, share_left
-from tests.adaptive.flights import SECOND, flight, memory
+from tests.load.flights import SECOND, flight, memory
 
 
 @given(target_ns=st.integers(0, 600 * SECOND), classes=st.integers(1, 8), data=st.data())

@@ -13,7 +13,7 @@ from ratelimit.core.sharing.reserve import MOST_FACTOR, RESERVE_RANKS, Reserve
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.load.model.controller import Bounds
 from ratelimit.load.model.shedding import FIRST, Standing
-from tests.adaptive.flights import SECOND, flight, memory
+from tests.load.flights import SECOND, flight, memory
 
 PLACES = 40
 BATCH = Standing(1, 2)

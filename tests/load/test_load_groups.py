@@ -11,8 +11,8 @@ import pytest
 
 from ratelimit import Policy
 from ratelimit.telemetry import RateLimitCollector
-from tests.asgi.held import Gateway, status
-from tests.asgi.test_adaptive import Server, begin_many, go
+from tests.load.held import Gateway, status
+from tests.load.test_adaptive import Server, begin_many, go
 
 SECOND = 10**9
 TWO = """

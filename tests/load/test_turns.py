@@ -12,7 +12,7 @@ from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Settings
 from ratelimit.load.model.first_byte import FirstByte
 from ratelimit.load.model.turns import Turns
-from tests.adaptive.flights import flight
+from tests.load.flights import flight
 
 SECOND = 10**9
 instants = st.integers(-(2**62), 2**62)

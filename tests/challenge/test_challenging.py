@@ -13,7 +13,7 @@ from ratelimit.deciding.decider import Decider
 from ratelimit.deciding.visit import Visit
 from ratelimit.events import NullObserver
 from tests.asgi.driver import Client, echo, key, limit, mount, rules
-from tests.limiter.test_pacing import counted
+from tests.waiting.test_pacing import counted
 
 CHECKED = limit("searches", rate="2/hour", on_refusal=["challenge"])
 MINUTE_NS = 60_000_000_000

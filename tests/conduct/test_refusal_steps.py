@@ -13,8 +13,8 @@ from ratelimit.conduct import steps as rungs
 from ratelimit.conduct.model.strikes import Strike
 from ratelimit.conduct.stage import conduct_of
 from tests.asgi.driver import key, limit, mount, rules
-from tests.limiter.test_pacing import counted
-from tests.limiter.test_waiting import turns
+from tests.waiting.test_pacing import counted
+from tests.waiting.test_waiting import turns
 
 STEPS = ["observe", "wait", "degrade", "challenge", "refuse"]
 

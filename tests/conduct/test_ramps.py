@@ -9,7 +9,7 @@ from ratelimit.clock import ManualClock
 from ratelimit.conduct.ramps import ramps_of
 from ratelimit.deciding.stage import Asking, Pending
 from tests.asgi.driver import Mounted, key, limit, mount, rules
-from tests.limiter.test_pacing import counted
+from tests.waiting.test_pacing import counted
 
 HOUR = 3600
 

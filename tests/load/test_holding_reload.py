@@ -8,8 +8,8 @@ import pytest
 
 from ratelimit import Limiter
 from ratelimit.clock import ManualClock
-from tests.asgi.held import BOUNDS, KIND, POLICY, SECOND, Gateway, Targeted, status
-from tests.limiter.test_waiting import turns
+from tests.load.held import BOUNDS, KIND, POLICY, SECOND, Gateway, Targeted, status
+from tests.waiting.test_waiting import turns
 
 CLASSES = """
 [[adaptive.class]]

@@ -12,8 +12,8 @@ from ratelimit.load.model.controller import Bounds
 from ratelimit.telemetry import names
 from ratelimit.telemetry.cells import totals
 from ratelimit.waiting.metrics import COUNTER_HOLDS, HOLD_RESULTS
-from tests.asgi.held import POLICY, Gateway
-from tests.limiter.test_waiting import turns
+from tests.load.held import POLICY, Gateway
+from tests.waiting.test_waiting import turns
 
 CLASSES = """
 [[adaptive.class]]

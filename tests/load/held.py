@@ -10,9 +10,9 @@ from typing import Any
 from ratelimit import Limiter, Policy, RateLimitMiddleware
 from ratelimit.clock import ManualClock
 from ratelimit.load.model.controller import Bounds
-from tests.adaptive.test_admission import Recorder
 from tests.asgi.driver import Answer, Client, key
-from tests.limiter.test_waiting import turns
+from tests.load.test_admission import Recorder
+from tests.waiting.test_waiting import turns
 
 SECOND = 10**9
 POLICY = """

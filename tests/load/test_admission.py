@@ -10,7 +10,7 @@ from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Allowance, Answer, Bounds, Load
 from ratelimit.load.model.saturation import FRESH_NS, Report, capped
 from ratelimit.load.model.shedding import Standing
-from tests.adaptive.flights import flight, memory
+from tests.load.flights import flight, memory
 
 SECOND = 10**9
 

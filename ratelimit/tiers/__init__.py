@@ -1,0 +1,1 @@
+"""Limits with other numbers for each of a customer's plans."""
