@@ -19,9 +19,9 @@ from ratelimit.inspection.attach import attach
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.refused import hashes_of
 from ratelimit.load.compile import class_names
+from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.shed import ShedAccount, shed_accounts
 from ratelimit.policy.schema.problem import nearest
-from ratelimit.stores.embedded.inflight import SharedInFlight
 
 _WIDE = 96
 """Where a terminal has fewer columns, what is shed a minute is left out."""

@@ -25,9 +25,9 @@ from ratelimit.inspection import words
 from ratelimit.inspection.acts import acts_in_force
 from ratelimit.inspection.attach import attach
 from ratelimit.load.compile import class_names
+from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.metrics import WatchedLoad, load_numbers
 from ratelimit.load.model.shedding import Standing
-from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.telemetry import RateLimitCollector, names, snapshot
 from ratelimit.telemetry.snapshot import LimitCounts, LoadNumbers, Snapshot, quantile_bound_s
 from ratelimit.telemetry.watching import WatchedTable

@@ -9,6 +9,7 @@ from typing import Any
 
 from ratelimit.conduct.conduct import Conduct, key_of
 from ratelimit.conduct.lowered import WHOLE
+from ratelimit.conduct.memory import SharedConduct
 from ratelimit.conduct.model.strikes import Strike, Struck, struck
 from ratelimit.conduct.ramps import Ramps, ramps_of
 from ratelimit.conduct.stage import conduct_of
@@ -19,7 +20,6 @@ from ratelimit.inspection import words
 from ratelimit.load.schema import Ramp
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
-from ratelimit.stores.embedded.conduct import SharedConduct
 from ratelimit.stores.factory import counting_table, wish_of
 
 ENOUGH = (WHOLE - 1) / WHOLE

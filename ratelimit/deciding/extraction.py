@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ratelimit.core.request.scanner import Translations
-from ratelimit.identity.access import AccessLists
 from ratelimit.identity.extract import Extractor
 from ratelimit.identity.fact import Fact
 from ratelimit.identity.origins import Origins
 from ratelimit.identity.proxies import AddressRanges, ProxyChain
+from ratelimit.lists.access import AccessLists
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.contract import Store
 

@@ -20,7 +20,6 @@ from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.request.grammar import MALFORMED_VALUE, canonical
 from ratelimit.core.request.identities import IdentityReader, PathField, StateField
 from ratelimit.core.request.scanner import Translations, names_peer
-from ratelimit.identity.access import AccessLists
 from ratelimit.identity.address import UNDECLARED, Address, Name, parse_peer
 from ratelimit.identity.fact import (
     ABSENT,
@@ -39,6 +38,7 @@ from ratelimit.identity.positions import PROXY_HEADERS, Positions
 from ratelimit.identity.proxies import ProxyChain
 from ratelimit.identity.source import Headers as Headers
 from ratelimit.identity.source import StateReader, form_of, reader
+from ratelimit.lists.access import AccessLists
 
 MOST_TEMPLATES = 4096
 LONGEST_CACHED_CHAIN = 256

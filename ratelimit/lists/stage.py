@@ -5,7 +5,7 @@ from __future__ import annotations
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.stage import Deciding, Feature, Pending, Rest, Stage
 from ratelimit.decision import Reason
-from ratelimit.identity.access import ALLOWED, DENIED
+from ratelimit.lists.access import ALLOWED, DENIED
 
 
 class Lists(Feature):

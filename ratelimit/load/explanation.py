@@ -13,13 +13,13 @@ from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.load.compile import AdaptiveSpec, class_names
 from ratelimit.load.limit import settings_of
+from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.model.shedding import Standing
 from ratelimit.load.shed import named, reason
 from ratelimit.load.stage import LoadLimits
 from ratelimit.load.standing import lots_key, standing_of
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
-from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.stores.factory import counting_table, wish_of
 
 LEAST_TOLD = 0.005

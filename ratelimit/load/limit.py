@@ -22,6 +22,7 @@ from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.instants import Instants
 from ratelimit.deciding.stage import Asking, Pending
 from ratelimit.load.compile import AdaptiveSpec, class_names
+from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.metrics import WatchedLoad, kept_free, load_numbers, shed_column, shed_counter
 from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Allowance, Settings
@@ -30,7 +31,6 @@ from ratelimit.load.model.saturation import Report
 from ratelimit.load.model.shedding import LAST_OF_A_CLASS, LOTS, WORSE, Standing
 from ratelimit.load.queue import Held, LoadQueue
 from ratelimit.load.standing import standing_of
-from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.waiting.loop_lines import Count
 
 LEAST_RETRY_NS = 10**9

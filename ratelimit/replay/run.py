@@ -29,7 +29,7 @@ from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import Decided
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
-from ratelimit.identity.access import ALLOWED as LISTED_ALLOW
+from ratelimit.lists.access import ALLOWED as LISTED_ALLOW
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.replay.actors import Actors, AgesAlone
 from ratelimit.replay.columns import IdentityColumns

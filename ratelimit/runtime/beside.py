@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ratelimit.clock import Clock
+from ratelimit.conduct.memory import SharedConduct
 from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.load.compile import AdaptiveSpec
 from ratelimit.load.limit import LoadLimit, settings_of
 from ratelimit.load.standing import lots_key
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
-from ratelimit.stores.embedded.conduct import SharedConduct
 from ratelimit.stores.factory import open_conduct, open_flight
 from ratelimit.waiting.loop_lines import Result
 

@@ -13,13 +13,13 @@ import msgspec
 
 from ratelimit.algorithms import IN_WORDS
 from ratelimit.clock import Clock, SystemClock
+from ratelimit.conduct.memory import SharedConduct
 from ratelimit.core.memory.table import Table, table_bytes
 from ratelimit.errors import StoreError
+from ratelimit.load.memory import SharedInFlight
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.board import SharedBoard
-from ratelimit.stores.embedded.conduct import SharedConduct
-from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.stores.embedded.mapping import shared_path
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.secret import find_key

@@ -20,14 +20,14 @@ import os
 import weakref
 from threading import Lock, Thread
 
+from ratelimit.conduct.following import ConductFollower
 from ratelimit.core.threads.event import PromptEvent
 from ratelimit.limiter import Limiter
+from ratelimit.load.reports import ASK_S, EngineReports
 from ratelimit.policy.change import fingerprint
 from ratelimit.stores.embedded.folder import LEAST_FREE, free_bytes
 from ratelimit.worker.acts import LOOK_S, ActFollower
-from ratelimit.worker.conduct import ConductFollower
 from ratelimit.worker.diagnostics import log
-from ratelimit.worker.engine import ASK_S, EngineReports
 from ratelimit.worker.events.reporter import Reporter
 from ratelimit.worker.events.watch import EventWatch
 

@@ -47,9 +47,14 @@ FEATURES = frozenset({"waiting", "challenge", "conduct", "load", "lists"})
 FLOORS = {
     "schema": "policy",
     "compile": "policy",
-    "metrics": "telemetry",
-    "explanation": "inspection",
     "model": "model",
+    "access": "identity",
+    "memory": "stores",
+    "server": "stores",
+    "metrics": "telemetry",
+    "following": "worker",
+    "reports": "worker",
+    "explanation": "inspection",
 }
 PURE = ("core", "reference", "policy", "identity", "correlation", "usage", "model", "traces")
 IMPURE = {

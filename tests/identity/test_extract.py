@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 
 from ratelimit.core.memory.hashing import Hasher
-from ratelimit.identity.access import ALLOWED, DENIED, UNLISTED, AccessLists
 from ratelimit.identity.extract import MOST_TEMPLATES, Extractor
 from ratelimit.identity.fact import ABSENT, LONGEST_VALUE, REFUSED, Context, Fact
 from ratelimit.identity.proxies import AddressRanges, ProxyChain
+from ratelimit.lists.access import ALLOWED, DENIED, UNLISTED, AccessLists
 
 HASHER = Hasher(b"0123456789abcdef")
 NOBODY = AddressRanges(())

@@ -15,9 +15,9 @@ from ratelimit import Limiter, Policy
 from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.request.scanner import ABSENT, LENGTHS, Scanner, Translations
 from ratelimit.errors import PolicyError
-from ratelimit.identity.access import ALLOWED, DENIED, UNLISTED, AccessLists
 from ratelimit.identity.address import Address, Translated, parse_address, parse_peer
 from ratelimit.identity.proxies import AddressRanges, ProxyChain
+from ratelimit.lists.access import ALLOWED, DENIED, UNLISTED, AccessLists
 
 V4 = IPv4Address("192.0.2.33")
 HASHER = Hasher(bytes(16))

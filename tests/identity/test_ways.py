@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit.core.request.scanner import MALFORMED_IDENTITY
-from ratelimit.identity.access import DENIED, UNLISTED, AccessLists
 from ratelimit.identity.extract import Extractor
 from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED, Context, Fact, Missing
 from ratelimit.identity.proxies import AddressRanges, ProxyChain
+from ratelimit.lists.access import DENIED, UNLISTED, AccessLists
 from tests.identity.test_extract import HASHER, NOBODY, PEER, extractor
 from tests.identity.test_grammar import LINE
 

@@ -12,10 +12,10 @@ import pytest
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
+from ratelimit.load import reports as engine
 from ratelimit.load.model.engine import Reading, read_metrics
 from ratelimit.load.model.shedding import Standing
-from ratelimit.worker import engine
-from ratelimit.worker.engine import EngineReports, ask
+from ratelimit.load.reports import EngineReports, ask
 from ratelimit.worker.upkeep import Upkeep
 from tests.support.redis.patience import until
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from ratelimit import Limiter, Policy
+from ratelimit.conduct.memory import SharedConduct
 from ratelimit.inspection.attach import attach
 from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.load.memory import SharedInFlight
 from ratelimit.stores.embedded import folder
 from ratelimit.stores.embedded.board import SharedBoard
-from ratelimit.stores.embedded.conduct import SharedConduct
-from ratelimit.stores.embedded.inflight import SharedInFlight
 from ratelimit.worker.upkeep import Upkeep
 
 NOBODY = pwd.getpwnam("nobody")

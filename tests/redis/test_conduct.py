@@ -8,13 +8,13 @@ from random import Random
 
 import pytest
 
+from ratelimit.conduct import server as server_conduct
+from ratelimit.conduct.following import ConductFollower
 from ratelimit.conduct.model.strikes import SECOND_NS, News, Strike, factor, merge, strike
+from ratelimit.conduct.server import ServerConduct
 from ratelimit.conduct.stage import conduct_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
-from ratelimit.stores.redis import conduct as server_conduct
-from ratelimit.stores.redis.conduct import ServerConduct
-from ratelimit.worker.conduct import ConductFollower
 from ratelimit.worker.upkeep import Upkeep
 from tests.support.redis.patience import until
 from tests.support.redis.server import Server

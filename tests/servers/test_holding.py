@@ -14,7 +14,7 @@ import pytest
 
 from ratelimit import Policy
 from ratelimit.core.sharing.inflight import InFlight
-from ratelimit.stores.embedded.inflight import SharedInFlight
+from ratelimit.load.memory import SharedInFlight
 from ratelimit.stores.factory import open_store
 from tests.servers.serving import serving
 from tests.support.redis.live import turns

@@ -3,7 +3,7 @@
 The controller computes and the admission enforces, as in Netflix' concurrency-limits. So each
 algorithm can be tried against a simulated back end, and none of them counts requests itself.
 
-Laws that every controller keeps, and `tests/adaptive` holds:
+Laws that every controller keeps, and `tests/load` holds:
 
 - Its allowance is within the bounds of its settings at every instant, whatever it is told.
 - What it is told twice at one instant, or with a clock that stepped back, never raises.

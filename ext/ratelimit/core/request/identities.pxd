@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t, uint64_t
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, Scanner
 
 cdef enum:
-    NO_LIST = 0              # what the list of a request says, see identity/access.py
+    NO_LIST = 0              # what the list of a request says, see lists/access.py
     ON_DENY_LIST = 1
     ON_ALLOW_LIST = 2
 

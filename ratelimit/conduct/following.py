@@ -16,7 +16,7 @@ from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
 
 if TYPE_CHECKING:
-    from ratelimit.stores.redis.conduct import ServerConduct
+    from ratelimit.conduct.server import ServerConduct
 
 MOST_TOLD = 200
 """Strikes in one call."""
@@ -40,7 +40,7 @@ class ConductFollower:
             return
         if self._server is None:
             # Its client library is not there for every policy.
-            from ratelimit.stores.redis.conduct import ServerConduct
+            from ratelimit.conduct.server import ServerConduct
 
             self._server = ServerConduct(remote)
         told = [news.popleft() for _ in range(min(len(news), MOST_TOLD))]
