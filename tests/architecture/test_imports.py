@@ -80,6 +80,12 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Return the nodes of a file's syntax tree."""
+    return tuple(ast.walk(parsed(path)))
+
+
 def part_of(module: str) -> str:
     """Return the part of the package that a module belongs to: its first name below the package."""
     top, *names = module.split(".")
@@ -115,7 +121,7 @@ def imports(path: Path, *, typing_too: bool = True) -> Iterator[tuple[str, int]]
     """Yield each module that a file imports, with its line."""
     tree = parsed(path)
     skipped = set() if typing_too else for_typing_only(tree)
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         if node in skipped:
             continue
         if isinstance(node, ast.Import):
@@ -165,7 +171,7 @@ def test_arrows_point_down() -> None:
 def targets(module: str) -> set[str]:
     """Return the modules of the package that one imports: at its top, in functions, and for typing."""
     found = set()
-    for node in ast.walk(parsed(MODULES[module])):
+    for node in nodes_of(MODULES[module]):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
@@ -249,7 +255,7 @@ MAY_OPEN = {"ratelimit.policy.document", "ratelimit.traces.lines", "ratelimit.tr
 
 def calls(path: Path) -> Iterator[tuple[str, int]]:
     """Yield what a file calls, as it is written, with its line."""
-    for node in ast.walk(parsed(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func), node.lineno
 
@@ -291,7 +297,7 @@ def test_each_format_has_one_reader() -> None:
         f"{path}:{node.lineno}: read it by ratelimit.parsing"
         for module, path in MODULES.items()
         if not module.startswith("ratelimit.parsing.")
-        for node in ast.walk(parsed(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.Attribute) and ast.unparse(node) in PARSES
     ]
     assert not readers
@@ -304,7 +310,7 @@ def test_only_the_clock_reads_clocks() -> None:
             continue
         readers += [
             f"{path}:{node.lineno}: {node.module}.{name.name}"
-            for node in ast.walk(parsed(path))
+            for node in nodes_of(path)
             if isinstance(node, ast.ImportFrom)
             for name in node.names
             if f"{node.module}.{name.name}" in READ_BY_THE_CLOCK
@@ -322,7 +328,7 @@ def test_modules_say_what_they_are() -> None:
     silent = [
         path
         for path in MODULES.values()
-        if (text := path.read_text()).strip() and not ast.get_docstring(ast.parse(text))
+        if (text := path.read_text()).strip() and not ast.get_docstring(parsed(path))
     ]
     assert not silent
 
@@ -331,6 +337,6 @@ def test_only_asgi_sees_a_scope() -> None:
     for module, path in MODULES.items():
         if part_of(module) in {"asgi", "console", "cli", "demo", "integrations"}:
             continue
-        names = {node.id for node in ast.walk(parsed(path)) if isinstance(node, ast.Name)}
-        names |= {node.arg for node in ast.walk(parsed(path)) if isinstance(node, ast.arg)}
+        names = {node.id for node in nodes_of(path) if isinstance(node, ast.Name)}
+        names |= {node.arg for node in nodes_of(path) if isinstance(node, ast.arg)}
         assert "scope" not in names, path
