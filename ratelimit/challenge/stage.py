@@ -124,6 +124,8 @@ class ChallengeStage(Stage):
         waived: makes the plan in which limits at some positions refuse nothing.
     """
 
+    name = "challenge"
+
     def __init__(self, count: int, passes: Passes, waived: Callable[[tuple[int, ...]], RoutePlan]) -> None:
         self._count = count
         self._passes = passes

@@ -32,6 +32,7 @@ from ratelimit.inspection.attach import attach
 from ratelimit.inspection.decision import IdentityLine, Seen, identity_lines, limit_lines
 from ratelimit.inspection.evidence import Source, from_server, from_snapshot, from_trace
 from ratelimit.inspection.membership import Membership, RecordRecognition, in_evidence, on_this_host
+from ratelimit.inspection.recorder import way_words
 from ratelimit.inspection.server import server_of
 from ratelimit.inspection.trial import Trial
 from ratelimit.load.explanation import Rooms, rooms_of
@@ -249,6 +250,7 @@ class Explained:
             for _ in range(repeat - 1):
                 trial.decide(charge=True).release()
             self.decision = trial.decide(charge=not live)
+            self.way = [one for one in trial.way if one.stage != "compiled"]
             self.wait = wait_of(self.decision)
             self.standing = standing_of(bound, row, self.now_ns)
             self.rise = rise_of(bound, row, self.now_ns)
@@ -292,6 +294,8 @@ class Explained:
         if self.policy.compiled.adaptive and (self.room is not None or not self.is_live):
             told = "--live would say whether it goes before others" if self.room is None else self.room.told
             say(console, Text("room ", "bold") + Text(told, "not bold"))
+        if way := way_words(self.way):
+            say(console, Text("stages ", "bold") + Text(way, "not bold"))
         has_room = self.room is None or self.room.has_room or self.room.is_shadow
         said = outcome_words(self.decision, self.wait, self.act, self.missing, has_room=has_room)
         say(console, said)
@@ -344,6 +348,7 @@ class Explained:
                 for line in self.identities
             ],
             "limits": [limit_json(line, self.guessed.get(line.rule.name)) for line in self.limits],
+            "stages": [one.as_json() for one in self.way],
             "cluster": self.cluster,
             "verdict": self.verdict,
             "action": decision.action,

@@ -86,6 +86,7 @@ class RisingStage(Stage):
         hold: holds requests.
     """
 
+    name = "rise"
     is_compiled = True
 
     def __init__(self, ramps: Ramps, hold: HoldQueue) -> None:

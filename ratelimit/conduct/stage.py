@@ -55,6 +55,7 @@ class AdaptingStage(Stage):
         conduct: what is known of accounts.
     """
 
+    name = "conduct"
     is_early = True
     is_compiled = True
 

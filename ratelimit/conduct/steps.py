@@ -41,6 +41,8 @@ class StepsStage(Stage):
         hold: holds requests.
     """
 
+    name = "steps"
+
     def __init__(
         self,
         draft: Draft,

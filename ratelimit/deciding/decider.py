@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from operator import attrgetter
 from typing import Any, Protocol
 
 from ratelimit.deciding.matched import Matched
@@ -120,13 +121,20 @@ class Decider:
     Args:
         surroundings: what counts decisions, hears of failures and keeps up.
         ask, ask_away: how limits are asked, where not by the store alone.
+        chain: returns what decides by a policy's stages, where not these alone.
     """
 
-    __slots__ = ("_ask", "_ask_away", "_surroundings")
+    __slots__ = ("_ask", "_ask_away", "_chain", "_surroundings")
 
     def __init__(
-        self, surroundings: Surroundings, *, ask: AskHere = ask_here, ask_away: AskAway = ask_away
+        self,
+        surroundings: Surroundings,
+        *,
+        ask: AskHere = ask_here,
+        ask_away: AskAway = ask_away,
+        chain: Callable[[Bound], Rest] = attrgetter("chain"),
     ) -> None:
+        self._chain = chain
         self._surroundings = surroundings
         self._ask = ask
         self._ask_away = ask_away
@@ -156,7 +164,7 @@ class Decider:
             UsageError: the store is a server (code `store-remote`): use `adecide`.
         """
         pending = Pending(bound, matched, identities, now_ns, costs, charges=charge, visit=visit)
-        return self._driven(self._deciding(pending, bound.chain))
+        return self._driven(self._deciding(pending, self._chain(bound)))
 
     async def adecide(
         self,
@@ -178,7 +186,7 @@ class Decider:
         pending = Pending(
             bound, matched, identities, now_ns, costs, charges=charge, visit=visit, can_wait=True
         )
-        return await self._awaited(self._deciding(pending, bound.chain))
+        return await self._awaited(self._deciding(pending, self._chain(bound)))
 
     def early(
         self,

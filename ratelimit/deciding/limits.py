@@ -11,6 +11,7 @@ from ratelimit.identity.fact import ABSENT, REFUSED
 class Picking(Stage):
     """Picks the limits of a request. Without one it is allowed, with too many refused."""
 
+    name = "limits"
     is_early = True
     is_compiled = True
 
@@ -27,6 +28,7 @@ class Picking(Stage):
 class Recognising(Stage):
     """Puts the actor into the row, and shows the correlator what limits decided."""
 
+    name = "actor"
     is_early = True
     is_compiled = True
 
@@ -48,6 +50,7 @@ class Recognising(Stage):
 class Requiring(Stage):
     """Refuses a request that lacks an identity which a limit insists on."""
 
+    name = "required identities"
     is_early = True
     is_compiled = True
 
@@ -65,6 +68,7 @@ class Requiring(Stage):
 class Compiled(Stage):
     """Decides most requests in one compiled call, behind stages that other code goes through for the gate."""
 
+    name = "compiled"
     is_compiled = True
 
     def decide(self, pending: Pending, rest: Rest) -> Deciding:
@@ -78,10 +82,15 @@ class Compiled(Stage):
         return (yield from rest(pending))
 
 
-def by_plan(pending: Pending) -> Deciding:
-    """Decide a request by the stages of its plan; what the store does not answer, by each limit's stance."""
+def by_plan(pending: Pending, chain: Rest | None = None) -> Deciding:
+    """Decide a request by the stages of its plan; what the store does not answer, by each limit's stance.
+
+    Args:
+        pending: the request.
+        chain: in place of the plan's own.
+    """
     try:
-        decided: Decided = yield from pending.plan.chain(pending)
+        decided: Decided = yield from (pending.plan.chain if chain is None else chain)(pending)
     except StoreError as error:
         pending.fault = error
         return not pending.plan.closes_on_error, Reason.STORE, None, None

@@ -212,6 +212,8 @@ Rest = Callable[[Pending], Deciding]
 class Stage:
     """What requests pass on the way to their limits; as it is here, without effect."""
 
+    name = ""
+    """What `explain` calls it."""
     is_early = False
     """Whether it takes part where a request is not known in full: see `early`."""
     is_compiled = False

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ratelimit.clock import ManualClock
 from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.charge import Charge
-from ratelimit.deciding.decider import Decider
+from ratelimit.deciding.decider import Decider, ask_away
+from ratelimit.deciding.stage import Bound, Rest
 from ratelimit.decision import Decision, Reason
 from ratelimit.errors import StoreError
 from ratelimit.inspection.estimate import Source, costs_of
+from ratelimit.inspection.recorder import Passed, Recorder
 from ratelimit.inspection.server import ask_patiently, no_answer
 
 if TYPE_CHECKING:
@@ -53,7 +55,10 @@ class Trial:
         """Rules, by name, with an estimate that is not known here, and what stands in for it."""
         self._now_ns = now_ns
         self._server = server
-        self._decider = Decider(self) if server is None else Decider(self, ask_away=ask_patiently(server))
+        away = ask_away if server is None else ask_patiently(server)
+        self._decider = Decider(self, ask_away=away, chain=self._recorded)
+        self.way: Sequence[Passed] = ()
+        """The stages that the request passed when it was decided last."""
 
     @property
     def counters(self) -> Trial:
@@ -76,6 +81,11 @@ class Trial:
         if self._server is None:
             raise error
         raise no_answer(self._server.spec.url, error) from error
+
+    def _recorded(self, bound: Bound) -> Rest:
+        recorder = Recorder()
+        self.way = recorder.passed
+        return recorder.chain(bound)
 
     def decide(self, *, charge: bool) -> Decision:
         """Return what is decided; `charge`: take it from the limits, too.

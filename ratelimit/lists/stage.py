@@ -28,6 +28,7 @@ class ListsStage(Stage):
         listed_at: the position of a row that says which.
     """
 
+    name = "lists"
     is_early = True
     is_compiled = True
 

@@ -68,6 +68,7 @@ class LoadStage(Stage):
         table: where shed requests are counted.
     """
 
+    name = "load"
     is_compiled = True
 
     def __init__(self, bound: BoundPolicy, limits: LoadLimits, table: Table) -> None:

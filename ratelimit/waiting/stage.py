@@ -48,6 +48,8 @@ class WaitingStage(Stage):
         queue: where they do.
     """
 
+    name = "waiting"
+
     def __init__(self, rules: WaitingRules, queue: LimitQueue) -> None:
         self.rules = rules
         self._queue = queue

@@ -326,9 +326,7 @@ def test_only_the_clock_reads_clocks() -> None:
 
 def test_modules_say_what_they_are() -> None:
     silent = [
-        path
-        for path in MODULES.values()
-        if (text := path.read_text()).strip() and not ast.get_docstring(parsed(path))
+        path for path in MODULES.values() if path.read_text().strip() and not ast.get_docstring(parsed(path))
     ]
     assert not silent
 

@@ -352,3 +352,36 @@ def test_route_that_no_limit_matches_has_those_that_it_asks_for(tmp_path: Path) 
     limits = by("limit", json.loads(result.stdout)["limits"])
     assert limits["uploads"]["remaining"] == 2
     assert not limits["address"]["applies"]
+
+
+STAGED = """
+version = 1
+[identities]
+account = { from = "header:x-api-key" }
+[deny]
+account = ["thief"]
+[[limit]]
+name = "requests"
+match = "/*"
+per = "account"
+rate = "1/minute"
+wait = "2s"
+"""
+
+
+def test_stages_are_recorded_and_which_one_decided(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(STAGED)
+
+    def way(request: str, *options: object) -> list[tuple[str, bool, bool]]:
+        result = run("explain", policy, "--json", "-r", request, *options)
+        stages = json.loads(result.stdout)["stages"]
+        return [(one["stage"], one["answered"], one["allowed"]) for one in stages]
+
+    core = ["limits", "actor", "required identities"]
+    passed = [(name, False, True) for name in ("lists", *core, "waiting")]
+    assert way("GET / account=a") == passed
+    assert way("GET / account=a", "--repeat", 2) == [(name, False, False) for name, _, _ in passed]
+    assert way("GET / account=thief") == [("lists", True, False)]
+    said = " ".join(run("explain", policy, "-r", "GET / account=thief").stdout.split())
+    assert "stages lists, which decided" in said
