@@ -13,12 +13,13 @@ from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
 from ratelimit.core.sharing.observer cimport Watch
+from ratelimit.decision cimport Decision
 from ratelimit.deciding.instants cimport Instants
 
 from ratelimit.http.problem import CONTENT_TYPE as _CONTENT_TYPE, WAITS_NS as _WAITS_NS, problem_of, quota_exceeded
 from ratelimit.asgi.reporting import chargeable
 from ratelimit.deciding.charge import Charge
-from ratelimit.decision import VERDICTS as _VERDICTS, Decision, Reason, cluster_name
+from ratelimit.decision import VERDICTS as _VERDICTS, Reason, cluster_name
 
 cdef object NO_UNITS = frozenset()
 cdef int64_t SECOND_NS = 1_000_000_000

@@ -7,7 +7,7 @@ slow path. A test holds both equal, in answers, sightings, heartbeats and upkeep
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
@@ -17,12 +17,12 @@ from ratelimit.core.request.scanner cimport MOST_POSITIONS
 from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
+from ratelimit.decision cimport Decision
 from ratelimit.deciding.compiled cimport BY_LIMITS, FROM_GATE, UNLIMITED, CompiledDecider, Decided, PlanParts
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport Matched
 
 from ratelimit.deciding.compiled import DECIDED as _DECIDED
-from ratelimit.decision import Decision
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
@@ -99,7 +99,7 @@ cdef class Gate:
         cdef Matched matched
         if type(scope) is not dict:
             return None
-        if PyDict_GetItem(scope, "ratelimit") != NULL:
+        if PyDict_GetItemWithError(scope, "ratelimit") != NULL:
             return None  # behind another limiter, perhaps this one
         matched = self.matched(scope)
         return None if matched is None else self.decided(scope, matched, send, now_ns)
@@ -108,15 +108,15 @@ cdef class Gate:
         cdef PyObject *path
         cdef PyObject *found
         cdef object target
-        if type(scope) is not dict or PyDict_GetItem(scope, "ratelimit") != NULL:
+        if type(scope) is not dict or PyDict_GetItemWithError(scope, "ratelimit") != NULL:
             return None
-        path = PyDict_GetItem(scope, "path")
+        path = PyDict_GetItemWithError(scope, "path")
         if path == NULL:
             return None
         target = <object>path
         if self.connects is None or not is_plain(scope, target):
             target = self.target(scope)
-        found = NULL if self.connects is None else PyDict_GetItem(self.connects, target)
+        found = NULL if self.connects is None else PyDict_GetItemWithError(self.connects, target)
         if found == NULL:
             return self.decided(scope, <Matched?>self.connect("GET", target, "connect"), send, now_ns)
         return self.decided(scope, <Matched?><object>found, send, now_ns)
@@ -149,10 +149,10 @@ cdef class Gate:
                 ):
                     return None  # the slow path knows what to shed, and what to hold
         if matched.is_limited or decider.has_lists:
-            found = PyDict_GetItem(scope, "client")
+            found = PyDict_GetItemWithError(scope, "client")
             if found != NULL and <object>found:
                 host = (<object>found)[0]
-            found = PyDict_GetItem(scope, "state")
+            found = PyDict_GetItemWithError(scope, "state")
             if found != NULL and <object>found is not None:
                 if type(<object>found) is not dict:
                     return None
@@ -201,8 +201,8 @@ cdef class Gate:
 
     cdef Matched matched(self, dict scope):
         """Return what applies to this method and path; None for a scope that lacks one of them."""
-        cdef PyObject *method = PyDict_GetItem(scope, "method")
-        cdef PyObject *path = PyDict_GetItem(scope, "path")
+        cdef PyObject *method = PyDict_GetItemWithError(scope, "method")
+        cdef PyObject *path = PyDict_GetItemWithError(scope, "path")
         cdef PyObject *by_path
         cdef PyObject *matched
         cdef object target
@@ -211,9 +211,9 @@ cdef class Gate:
         target = <object>path
         if not is_plain(scope, target):
             target = self.target(scope)
-        by_path = PyDict_GetItem(self.requests, <object>method)
+        by_path = PyDict_GetItemWithError(self.requests, <object>method)
         if by_path != NULL:
-            matched = PyDict_GetItem(<object>by_path, target)
+            matched = PyDict_GetItemWithError(<object>by_path, target)
             if matched != NULL:
                 return <Matched?><object>matched
         return <Matched?>self.match(<object>method, target)
@@ -224,12 +224,12 @@ cdef class Gate:
 
 cdef inline bint is_plain(dict scope, object path) except -1:
     """Return whether the path is as it was sent, below no root path: see `arrival.target_of`."""
-    cdef PyObject *found = PyDict_GetItem(scope, "root_path")
+    cdef PyObject *found = PyDict_GetItemWithError(scope, "root_path")
     cdef object raw
     cdef Py_ssize_t size
     if found != NULL and <object>found:
         return False
-    found = PyDict_GetItem(scope, "raw_path")
+    found = PyDict_GetItemWithError(scope, "raw_path")
     if found == NULL:
         return False
     raw = <object>found

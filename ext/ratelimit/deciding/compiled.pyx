@@ -6,7 +6,7 @@ wait), and then nothing was charged or counted.
 """
 
 cimport cython
-from cpython.dict cimport PyDict_GetItem
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
@@ -212,7 +212,7 @@ cdef class CompiledDecider:
                 return self.without_limits(UNLIMITED, ids, now_ns)
             if matched.pick is None:
                 return None  # more limits than a decision can carry
-            found = PyDict_GetItem(self.tiers, matched.pick)
+            found = PyDict_GetItemWithError(self.tiers, matched.pick)
             tiers = <TierParts>found if found != NULL else self.new_tiers(matched.pick)
             if tiers is None:
                 return None
@@ -220,7 +220,7 @@ cdef class CompiledDecider:
             for at in range(tiers.count):
                 number *= len(tiers.known[at]) + 1
                 if ids[tiers.at[at]] != ABSENT_HASH:
-                    found = PyDict_GetItem(tiers.known[at], ids[tiers.at[at]])
+                    found = PyDict_GetItemWithError(tiers.known[at], ids[tiers.at[at]])
                     if found != NULL:
                         number += <object>found
             entry = <object>PyList_GET_ITEM(tiers.parts, number)
@@ -247,7 +247,7 @@ cdef class CompiledDecider:
             return decided
         if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
             payer = ids[self.payer_at]
-        if self.is_noted(payer, verdict) or self.is_steep(payer, now_ns):
+        if self.is_noted(payer, verdict) or self.ramps is not None and self.is_steep(payer, now_ns):
             return None  # conduct scales limits, and a steep rise is held
         taken = part.amounts
         if costs:
@@ -363,7 +363,7 @@ cdef class CompiledDecider:
         return seen.allowed
 
     cdef PlanParts part_of(self, object plan):
-        cdef PyObject *found = PyDict_GetItem(self.parts, plan)
+        cdef PyObject *found = PyDict_GetItemWithError(self.parts, plan)
         return <PlanParts>found if found != NULL else self.new_part(plan)
 
     cdef PlanParts new_part(self, object plan):
@@ -389,7 +389,7 @@ cdef class CompiledDecider:
 
     cdef bint is_steep(self, uint64_t payer, uint64_t now_ns) noexcept:
         """Whether an account rises so that its requests are held; noexcept: a look into memory that is there."""
-        return self.ramps is not None and self.ramps.open and self.ramps.held_ns(payer, now_ns, self.usual) != 0
+        return self.ramps.open and self.ramps.held_ns(payer, now_ns, self.usual) != 0
 
     def __reduce__(self):
         raise TypeError("a decider is bound to memory of this host and is not pickled")

@@ -2,7 +2,7 @@
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
@@ -121,7 +121,7 @@ cdef class IdentityReader:
         if type(params) is not dict:
             return False
         for path in self.paths:
-            found = PyDict_GetItem(params, path.name)
+            found = PyDict_GetItemWithError(params, path.name)
             if found == NULL:
                 continue
             if type(<object>found) is not str or not PyUnicode_IS_COMPACT_ASCII(<object>found):
@@ -166,7 +166,7 @@ cdef class IdentityReader:
         if type(state) is not dict:
             return False
         for field in self.fields:
-            found = PyDict_GetItem(state, field.name)
+            found = PyDict_GetItemWithError(state, field.name)
             if found == NULL or <object>found is None:
                 if is_live and not field.is_settled and not self.settle(field):
                     return False
@@ -189,7 +189,7 @@ cdef class IdentityReader:
             ids[field.position] = hash_run(self.scanner.hasher.k0, self.scanner.hasher.k1, field.kind, written, length)
             refused[0] &= ~(<uint64_t>1 << field.position)
         if self.created_at >= 0:
-            found = PyDict_GetItem(state, self.created_name)
+            found = PyDict_GetItemWithError(state, self.created_name)
             value = self.created_of(None if found == NULL else <object>found)
             ids[self.created_at] = number if read_number(value, &number) == WHOLE else ABSENT_HASH
         return True
