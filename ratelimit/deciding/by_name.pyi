@@ -54,6 +54,7 @@ class NamedGate:
         state: Mapping[str, Any] | None,
         costs: Mapping[str, int] | None,
         now_ns: int,
+        created: float | str | None = None,
         /,
     ) -> Decision | None:
         """Decide, charge and count a request.

@@ -76,12 +76,12 @@ cdef class NamedGate:
             if not 0 <= (<Place>place).position < self.scanner.size - 2:
                 raise IndexError(f"there are {self.scanner.size - 2} identities")
 
-    def decide(self, str method not None, path, names, client, headers, state, costs, now_ns, /):
-        return self.decided(method, path, names, client, headers, state, costs, now_ns)
+    def decide(self, str method not None, path, names, client, headers, state, costs, now_ns, created=None, /):
+        return self.decided(method, path, names, client, headers, state, costs, now_ns, created)
 
     cdef Decision decided(
         self, str method, object path, object names, object client, object headers, object state, object costs,
-        object now_ns
+        object now_ns, object created
     ):
         cdef PyObject *found
         cdef Matched matched
@@ -96,6 +96,8 @@ cdef class NamedGate:
         if matched.is_limited or self.decider.has_lists:
             if matched.resolvers or not self.fill(names, client, headers, state, matched.params, ids, &refused):
                 return None
+            if created is not None:
+                self.reader.put_created(created, ids)
         decided = self.decider.decide(matched, ids, refused, now_ns, costs, BY_NAME)
         if decided is None:
             return None
@@ -216,10 +218,10 @@ cdef class DecidesByName:
         if gate is not None and gate.runs_out:
             gate = self.source.generation_at(now_ns).by_name
         if (
-            gate is not None and created is None and event == "request"
+            gate is not None and event == "request"
             and type(method) is str and (not costs or gate.units.issuperset(costs))
         ):
-            made = gate.decided(method, path, identities, client, headers, state, costs, now_ns)
+            made = gate.decided(method, path, identities, client, headers, state, costs, now_ns, created)
             if made is not None:
                 return made
         return self._decide_slowly(method, path, event, (identities, costs, client, headers, state, created), now_ns)
