@@ -34,6 +34,10 @@ cdef class Exchange:
 
     cdef tuple new_problem(self)
     cdef list with_fields(self, object headers)
+    cdef list with_all_fields(self, object headers)
+    cdef object policy_of(self)
+    cdef object field_of(self)
+    cdef int take(self, Exchange exchange) except -1
     cdef int count_in(
         self, object load, InFlight flight, Heaviest heaviest, Instants instants, uint64_t payer, uint64_t now,
         int64_t ticket, int rank
