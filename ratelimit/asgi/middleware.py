@@ -285,7 +285,9 @@ class RateLimitMiddleware:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         now_ns = self._now_ns()
-        bound = self._wake(now_ns, scope)
+        bound = self._runtime.current
+        if bound is not self._bound or bound.until_ns is not None:
+            bound = self._wake(now_ns, scope)
         gate = self._gate
         sending = None if gate is None else gate.enter_socket(scope, send, now_ns)
         if sending is None:
@@ -293,7 +295,14 @@ class RateLimitMiddleware:
             return
         if not sending.is_refused and (sending.exchange.outcome is not None or not bound.has_lists):
             receive = LimitedReceive(receive, send, scope, self._placement, self.limiter, self.resolving)
-        await self._answer(scope, receive, sending.send, sending.exchange)
+        if sending.is_plain:
+            try:
+                await self.app(scope, receive, sending.send)
+            finally:
+                if sending.holds:
+                    sending.release(self._now_ns)
+        else:
+            await self._answer(scope, receive, sending.send, sending.exchange)
 
     async def _shake_hands(
         self, scope: Scope, receive: Receive, send: Send, bound: BoundPolicy, now_ns: int
