@@ -24,8 +24,10 @@ from ratelimit.asgi.refusal import ended_exchange
 from ratelimit.asgi.room import Arrival, decide_with_room
 from ratelimit.asgi.share import Ended, Share, until_decided
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.compiled import Asking
 from ratelimit.deciding.decider import Decided, actor_in
 from ratelimit.decision import Decision, Reason
+from ratelimit.errors import StoreError
 from ratelimit.http.fields import HeaderWriter
 
 E = TypeVar("E", bound="Exchange | None")
@@ -144,6 +146,12 @@ class Deciding:
         if decided[0] and load is not None:
             exchange.enter(load, bound.payer(identities), now_ns, ticket, bound.class_of(matched, identities))
         return exchange
+
+    def without_server(self, scope: Scope, bound: BoundPolicy, asking: Asking, error: StoreError) -> Exchange:
+        """Return the exchange of a request that a server was asked for, and did not answer."""
+        row, now_ns = asking.row(), asking.now_ns
+        decided = self._runtime.without_server(bound, asking.plan, row, now_ns, error)
+        return self._exchange(scope, bound, decided, row, now_ns, None)
 
     def _exchange(
         self,

@@ -11,6 +11,7 @@ In one file, since the application constructs one class, and each method is a st
 from __future__ import annotations
 
 import os
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from weakref import WeakSet
@@ -34,7 +35,7 @@ from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.resolvers import Resolver
 from ratelimit.deciding.step_up import Challenge
 from ratelimit.decision import Reason
-from ratelimit.errors import UsageError
+from ratelimit.errors import StoreError, UsageError
 from ratelimit.events import Observer
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.limiter import Limiter
@@ -154,7 +155,12 @@ class RateLimitMiddleware:
             sending = None if gate is None else gate.enter(scope, send, now_ns)
             if sending is None:
                 await self._decide_slowly(scope, receive, send, bound, now_ns)
-            elif sending.is_plain:
+                return
+            is_plain = sending.is_plain
+            if not is_plain and gate is not None and sending.asking is not None:
+                sending = await self._replied(gate, sending, scope, send, bound)
+                is_plain = sending.is_plain
+            if is_plain:
                 try:
                     await self.app(scope, receive, sending.send)
                 finally:
@@ -170,6 +176,22 @@ class RateLimitMiddleware:
             await self._lifespan(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+    async def _replied(
+        self, gate: Gate, sending: Sending, scope: Scope, send: Send, bound: BoundPolicy
+    ) -> Sending:
+        """Return the sending of a request that a server was asked for, now that it is decided."""
+        asking = sending.asking
+        assert asking is not None
+        try:
+            await asking.reply
+        except StoreError as error:
+            return Sending(self._deciding.without_server(scope, bound, asking, error), send)
+        except CancelledError:
+            asking.give_up()
+            raise
+        gate.conclude(scope, sending)
+        return sending
 
     async def _decide_slowly(
         self, scope: Scope, receive: Receive, send: Send, bound: BoundPolicy, now_ns: int
@@ -293,6 +315,8 @@ class RateLimitMiddleware:
         if sending is None:
             await self._shake_hands(scope, receive, send, bound, now_ns)
             return
+        if gate is not None and sending.asking is not None:
+            sending = await self._replied(gate, sending, scope, send, bound)
         if not sending.is_refused and (sending.exchange.outcome is not None or not bound.has_lists):
             receive = LimitedReceive(receive, send, scope, self._placement, self.limiter, self.resolving)
         if sending.is_plain:

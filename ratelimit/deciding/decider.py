@@ -360,6 +360,18 @@ class Decider:
         passed: RoutePlan = plan.challenge.let_through(at)
         return passed
 
+    def without_server(
+        self, bound: BoundPolicy, plan: RoutePlan, row: list[int], now_ns: int, error: StoreError
+    ) -> Decided:
+        """Decide what a server was asked in compiled code, and did not answer."""
+        remote = None if plan.away is None else plan.away.remote
+        assert remote is not None
+        try:
+            outcome = remote.stand_in(row, now_ns, plan.costs, error)
+        except StoreError:
+            return self._fault(plan, error, now_ns, charge=True)
+        return self._decided(bound, plan, outcome, row, now_ns, charge=True)
+
     def _fault(self, plan: RoutePlan, error: StoreError, now_ns: int, *, charge: bool) -> Decided:
         self._surroundings.store_failed(error)
         return self.counted(not plan.closes_on_error, Reason.STORE, now_ns, charge=charge)

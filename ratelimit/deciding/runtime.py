@@ -113,6 +113,7 @@ class Runtime:
         self.judge_unlimited = self._decider.counted
         self.early = self._decider.early
         self.aearly = self._decider.aearly
+        self.without_server = self._decider.without_server
         self.queue = FairQueue(self.now_ns, self._count_waited, self._count_acted)
         """Requests of this worker that wait for room."""
         self.hold = Hold(self.now_ns)

@@ -91,7 +91,7 @@ def _learn(
     limits: tuple[LimitSpec, ...],
     costs: Mapping[str, int] | None,
 ) -> None:
-    """Have later requests of a route ask in one compiled call, if nothing but a reload can change their limits."""
+    """Have later requests of a route ask in one compiled call, if only a reload can change their limits."""
     under, generation = asked.under, asked.generation
     if under is None or generation is None or generation.decider is None or not isinstance(scope, dict):
         return

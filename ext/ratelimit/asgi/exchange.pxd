@@ -2,6 +2,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
+from ratelimit.deciding.compiled cimport Asking
 from ratelimit.deciding.instants cimport Instants
 
 cdef class Exchange:
@@ -53,3 +54,4 @@ cdef class Sending:
     cdef readonly Exchange exchange
     cdef readonly bint is_plain
     cdef readonly bint is_refused
+    cdef readonly Asking asking     # a server is asked for the decision; None: it is there

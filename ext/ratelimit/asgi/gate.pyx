@@ -10,7 +10,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy
 
 from ratelimit.asgi.exchange cimport Exchange, Sending
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
@@ -18,7 +18,7 @@ from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
 from ratelimit.decision cimport Decision
-from ratelimit.deciding.compiled cimport BY_LIMITS, FROM_GATE, UNLIMITED, CompiledDecider, Decided, PlanParts
+from ratelimit.deciding.compiled cimport BY_LIMITS, FROM_GATE, UNLIMITED, Asking, CompiledDecider, Decided, PlanParts
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport Matched
 
@@ -130,8 +130,8 @@ cdef class Gate:
         cdef uint64_t refused = 0
         cdef int rank = -1
         cdef uint64_t now = 0
-        cdef PlanParts part
         cdef LoadParts load = None
+        cdef Asking asking
         cdef CompiledDecider decider = self.decider
         cdef Decided decided
         cdef Exchange exchange
@@ -163,6 +163,16 @@ cdef class Gate:
         decided = decider.decide(matched, ids, refused, now_ns, None, FROM_GATE)
         if decided is None:
             return None
+        asking = None
+        if decided.reason == BY_LIMITS and decided.outcome is None:
+            if rank >= 0:
+                return None  # its place is taken before the server is asked
+            asking = Asking.__new__(Asking)
+            asking.decided, asking.now_ns, asking.size = decided, now_ns, decider.size
+            memcpy(asking.ids, ids, decider.size * sizeof(uint64_t))
+            asking.reply = decided.part.away.begin(asking)
+            if asking.reply is None:
+                return None
         exchange = Exchange.__new__(Exchange)
         exchange.door = self.door
         exchange.writer = self.writer
@@ -174,30 +184,50 @@ cdef class Gate:
         sending = Sending.__new__(Sending)
         sending.exchange = exchange
         sending.forward = send
-        sending.is_plain = decided.allowed and not self.has_ends
-        sending.is_refused = not decided.allowed
+        sending.asking = asking
+        if asking is not None:
+            return sending
         scope["ratelimit"] = exchange
         if decided.reason == BY_LIMITS:
-            part = decided.part
-            exchange.plan = decided.plan
-            exchange.outcome = decided.outcome
-            if self.is_standard and not cross_origin and (decided.allowed or not part.conceals):
-                exchange.labels = part.labels
-                exchange.policy_pair = part.policy_pair
-            sending.is_plain = sending.is_plain and not part.holds_slots
             if load is not None and decided.allowed:
                 exchange.count_in(load.load, load.flight, load.heaviest, load.instants, decided.payer, now, -1, rank)
-            if part.reserves and sending.is_plain:
-                exchange.begin()  # else the slow path does, at the same place as it ends
-            self.decisions += 1
-            if self.decisions >= LATENCY_SAMPLE:
-                self.decisions = 0
-                self.sample(now_ns)
-        elif decided.reason != UNLIMITED:
+            self.open(sending, decided)
+            return sending
+        sending.is_plain = decided.allowed and not self.has_ends
+        sending.is_refused = not decided.allowed
+        if decided.reason != UNLIMITED:
             exchange.made = Decision(
                 decided.allowed, _DECIDED[decided.reason], None, decided.actor, decided.verdict, waited_ns=0
             )
         return sending
+
+    def conclude(self, dict scope not None, Sending sending not None, /):
+        cdef Asking asking = sending.asking
+        cdef Decided decided = asking.decided
+        decided.allowed = asking.outcome.allowed
+        self.decider.conclude(decided, asking.outcome, asking.ids, asking.now_ns)
+        scope["ratelimit"] = sending.exchange
+        self.open(sending, decided)
+        sending.asking = None
+
+    cdef int open(self, Sending sending, Decided decided) except -1:
+        """Say of a request that limits decided whether it is plain, and what its response tells."""
+        cdef Exchange exchange = sending.exchange
+        cdef PlanParts part = decided.part
+        exchange.plan = decided.plan
+        exchange.outcome = decided.outcome
+        if self.is_standard and not exchange.cross_origin and (decided.allowed or not part.conceals):
+            exchange.labels = part.labels
+            exchange.policy_pair = part.policy_pair
+        sending.is_refused = not decided.allowed
+        sending.is_plain = decided.allowed and not self.has_ends and not part.holds_slots
+        if part.reserves and sending.is_plain:
+            exchange.begin()  # else the slow path does, at the same place as it ends
+        self.decisions += 1
+        if self.decisions >= LATENCY_SAMPLE:
+            self.decisions = 0
+            self.sample(exchange.now_ns)
+        return 0
 
     cdef Matched matched(self, dict scope):
         """Return what applies to this method and path; None for a scope that lacks one of them."""

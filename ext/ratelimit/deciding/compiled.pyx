@@ -59,6 +59,13 @@ cdef class PlanParts:
         if plan.here is not None:
             self.here = plan.here
         self.leased = plan.leased
+        self.away = getattr(plan.away, "remote", None)
+        if self.away is not None and not self.looks_first and not self.is_metered:
+            self.remote = self.away.rules
+            if self.remote.plan.highest < positions:
+                self.remote.plan.read_costs(self.costs, self.amounts)
+            else:
+                self.remote = None
         core = plan.accelerated if self.leased is None else self.leased.rules.plan
         if core is not None and core.highest < positions:
             self.core = core
@@ -112,6 +119,32 @@ cdef class Decided:
 
     def __reduce__(self):
         raise TypeError("a charge is bound to memory of this host and is not pickled")
+
+
+@cython.final
+@cython.auto_pickle(False)
+@cython.freelist(16)
+cdef class Asking:
+    def ask(self, int base, dict keys not None, list items not None, /):
+        cdef PlanParts part = self.decided.part
+        check_ready(part.remote.plan)
+        self.outcome = part.remote.asked(self.ids, part.amounts, True, base, keys, items, part.away)
+        return self.outcome
+
+    @property
+    def plan(self):
+        return self.decided.plan
+
+    def row(self):
+        return listed(self.ids, 0, self.size)
+
+    def give_up(self):
+        reply = self.reply
+        if reply.done() and not reply.cancelled() and reply.exception() is None and self.outcome.allowed:
+            self.outcome.undo(0)  # the answer came, and its task went in the same moment
+
+    def __reduce__(self):
+        raise TypeError("a question under way is not pickled")
 
 
 @cython.final
@@ -232,7 +265,8 @@ cdef class CompiledDecider:
             part = <PlanParts?>entry
             plan = part.plan
         if part.is_metered and asker == FROM_GATE or part.here is None and part.leased is None:
-            return None
+            if part.remote is None or asker != FROM_GATE:
+                return None
         actor = None
         if self.watch is not None:
             principal = self.watch.stamp(ids)
@@ -249,6 +283,12 @@ cdef class CompiledDecider:
             payer = ids[self.payer_at]
         if self.is_noted(payer, verdict) or self.ramps is not None and self.is_steep(payer, now_ns):
             return None  # conduct scales limits, and a steep rise is held
+        decided = Decided.__new__(Decided)
+        decided.plan, decided.part, decided.reason = plan, part, BY_LIMITS
+        decided.actor, decided.verdict = actor, verdict
+        decided.principal, decided.payer = principal, payer
+        if part.remote is not None:
+            return decided  # without an outcome: the gate asks for it
         taken = part.amounts
         if costs:
             costs = plan.costs_of(costs)
@@ -284,19 +324,8 @@ cdef class CompiledDecider:
                 allowed = outcome.allowed
         except StoreError:
             return None  # asked again in Python, which knows each limit's stance
-        if self.watch is not None:
-            self.watch.note(ids, not allowed, now_ns, part.counted_at)
-        if allowed:
-            if self.ramps is not None and self.ramps.open:
-                self.ramps.note_use(payer, now_ns)
-        elif self.conduct is not None:
-            self.conduct.refused(payer, now_ns, plan.told_wait_ns(outcome, payer, now_ns))
-        self.ended(BY_LIMITS, allowed, now_ns)
-        decided = Decided.__new__(Decided)
-        decided.plan, decided.outcome, decided.part = plan, outcome, part
-        decided.reason, decided.allowed = BY_LIMITS, allowed
-        decided.actor, decided.verdict = actor, verdict
-        decided.principal, decided.payer = principal, payer
+        decided.allowed = allowed
+        self.conclude(decided, outcome, ids, now_ns)
         if asker == BY_NAME:
             decided.clock, decided.now_ns = self.clock, now_ns
             decided.row = ()
@@ -304,6 +333,20 @@ cdef class CompiledDecider:
                 decided.watch = self.watch
                 decided.row = listed(ids, 0, self.size)
         return decided
+
+    cdef int conclude(self, Decided decided, object outcome, uint64_t *ids, object now_ns) except -1:
+        """Take what limits said: it is counted, and who looks on is told."""
+        decided.outcome = outcome
+        if self.watch is not None:
+            self.watch.note(ids, not decided.allowed, now_ns, decided.part.counted_at)
+        if decided.allowed:
+            if self.ramps is not None and self.ramps.open:
+                self.ramps.note_use(decided.payer, now_ns)
+        elif self.conduct is not None:
+            self.conduct.refused(
+                decided.payer, now_ns, decided.plan.told_wait_ns(outcome, decided.payer, now_ns)
+            )
+        return self.ended(BY_LIMITS, decided.allowed, now_ns)
 
     def decide_request(self, Matched matched not None, headers, peer, state, now_ns, costs=None, /):
         cdef uint64_t ids[MOST_POSITIONS]
