@@ -31,11 +31,19 @@ if TYPE_CHECKING:
 class OpenBatch(Protocol):
     """A batch that is not sent yet: what is asked of keys that lie in one slot."""
 
-    keys: dict[bytes, int]
-    items: list[int]
-    entries: list[Any]
+    @property
+    def keys(self) -> dict[bytes, int]:
+        """What is asked about, numbered from one."""
 
-    def base_of(self, plan: Planned) -> int:
+    @property
+    def items(self) -> list[int]:
+        """What is asked."""
+
+    @property
+    def entries(self) -> list[Any]:
+        """Who takes what of the answer."""
+
+    def base_of(self, plan: Planned, /) -> int:
         """Return the number of a plan's first rule in this batch."""
 
 

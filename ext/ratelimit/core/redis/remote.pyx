@@ -133,6 +133,11 @@ cdef class RemoteRules:
         return outcome
 
     def answer(self, Outcome outcome not None, list said not None, Py_ssize_t at, now_us, bint commit, bint apart=False, /):
+        return self.read(outcome, said, at, now_us, commit, apart)
+
+    cdef Py_ssize_t read(
+        self, Outcome outcome, list said, Py_ssize_t at, object now_us, bint commit, bint apart
+    ) except -1:
         cdef int i
         cdef uint64_t state
         cdef Charge *charge
