@@ -17,6 +17,7 @@ from ratelimit.clock import Clock
 from ratelimit.clustering.service import ClusteringService
 from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.by_name import DecidesByName
 from ratelimit.deciding.charge import Asked, Charge
 from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.stage import Decided, Stage
@@ -46,7 +47,7 @@ LIMITERS: WeakSet[Limiter] = WeakSet()
 """All that are in use in this process."""
 
 
-class Limiter:
+class Limiter(DecidesByName):
     """Decides requests by one policy.
 
     Args:
@@ -102,59 +103,13 @@ class Limiter:
         """What the middleware, metrics and the command line use of it; no promise to applications."""
         self.clock = self.runtime.clock
         self.now_ns = self.runtime.now_ns
+        self._decide_under(self.runtime, self.clock)
         LIMITERS.add(self)
 
-    def decide(
-        self,
-        *,
-        method: str = "GET",
-        path: str | Target = "/",
-        identities: Mapping[str, str | bytes] | None = None,
-        costs: Mapping[str, int] | None = None,
-        client: str | None = None,
-        headers: Mapping[str, str] | Headers = (),
-        state: Mapping[str, Any] | None = None,
-        event: Event = "request",
-        created: float | str | None = None,
-        now_ns: int | None = None,
+    def _decide_slowly(
+        self, method: str, path: str | Target, event: Event, given: Given, now_ns: int
     ) -> Decision:
-        """Decide one request, and charge it if it is allowed.
-
-        This cannot wait: limits with `wait` or `action = "delay"` refuse at once. `adecide` waits.
-
-        Args:
-            method, path: what limits are matched with, the path as it is written and decoded.
-            identities: values by the policy's names. An identity that is neither here nor found
-                in what follows is missing, and its `missing` rule applies.
-            costs: units known on arrival, by name; the policy's `cost` and `estimate` otherwise.
-            client: the peer's address.
-            headers: a mapping, or raw pairs with names in lower case.
-            state: what `state:` identities are read from.
-            event: "request", or for WebSockets "connect" and "message".
-            created: when the account was created, in seconds since 1970, in place of what
-                `[correlation] created` names.
-            now_ns: nanoseconds since the epoch; the clock's time when not given.
-
-        Raises:
-            UsageError: an identity or unit the policy does not have, or a cost that is no
-                integer from 0 to 2**31 - 1. Nothing was charged.
-        """
-        if now_ns is None:
-            now_ns = self.now_ns()
-        bound = self.runtime.current
-        if bound.until_ns is not None:
-            bound = self.runtime.generation_at(now_ns)
-        gate = bound.by_name
-        if (
-            gate is not None
-            and created is None
-            and event == "request"
-            and (not costs or all(unit in bound.compiled.units for unit in costs))
-        ):
-            made = gate.decide(method, path, identities, client, headers, state, costs, now_ns)
-            if made is not None:
-                return made
-        given = (identities, costs, client, headers, state, created)
+        """Decide what takes more than one compiled call: see `decide`."""
         asked = self._inquiry(now_ns, method, path, event, given)
         if asked is None:
             return self._unlimited(now_ns, charge=True)

@@ -23,10 +23,12 @@ from ratelimit.asgi.mount import Mount
 from ratelimit.asgi.refusal import ended_exchange
 from ratelimit.asgi.share import Ended, Share, until_decided
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.compiled import Asking
 from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.stage import Decided
 from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Decision, Reason
+from ratelimit.errors import StoreError
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.load.stage import LoadLimits
 
@@ -143,6 +145,12 @@ class Deciding:
             rank = limits.class_of(matched, identities)
             exchange.enter(load, bound.payer(identities), now_ns, seen.ticket, rank)
         return exchange
+
+    def without_server(self, scope: Scope, bound: BoundPolicy, asking: Asking, error: StoreError) -> Exchange:
+        """Return the exchange of a request that a server was asked for, and did not answer."""
+        row, now_ns = asking.row(), asking.now_ns
+        decided = self._runtime.without_server(bound, asking.plan, row, now_ns, error)
+        return self._exchange(scope, bound, decided, row, now_ns, None)
 
     def _exchange(
         self,

@@ -11,7 +11,7 @@ from starlette.types import Message, Send
 
 from ratelimit.asgi.door import Door
 from ratelimit.core.sharing.observer import Watch
-from ratelimit.deciding.compiled import Decided
+from ratelimit.deciding.compiled import Asking, Decided
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.unsettled import Reservation
 from ratelimit.decision import ClusterVerdict, Decision
@@ -144,6 +144,9 @@ class Sending:
     @property
     def is_refused(self) -> bool:
         """Whether a gate made it for a request that was refused."""
+    @property
+    def asking(self) -> Asking | None:
+        """What a server is asked for this request; None when it is decided."""
     @property
     def holds(self) -> bool:
         """Whether its request has to be released: it is in flight, its estimates are, or its route asked limits."""

@@ -51,7 +51,14 @@ class Gate:
     def enter(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | None:
         """Decide a request, charge and count it, and leave its exchange at `scope["ratelimit"]`.
 
-        None when it takes Python: then nothing was charged and nothing counted.
+        None when it takes Python: then nothing was charged and nothing counted. A server that keeps the
+        limits is asked; then the reply of the sending's `asking` is to be awaited, and `conclude` to be called.
+        """
+    def conclude(self, scope: Scope, sending: Sending, /) -> None:
+        """Take what a server decided of a request, count it, and leave its exchange at `scope["ratelimit"]`.
+
+        Args:
+            sending: what `enter` returned; the reply of its `asking` is here.
         """
     def enter_socket(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | None:
         """Decide a WebSocket's handshake in the same way."""

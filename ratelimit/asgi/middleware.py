@@ -11,6 +11,7 @@ In one file, since the application constructs one class, and each method is a st
 from __future__ import annotations
 
 import os
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from weakref import WeakSet
@@ -33,7 +34,7 @@ from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.decision import Reason
-from ratelimit.errors import UsageError
+from ratelimit.errors import StoreError, UsageError
 from ratelimit.events import Observer
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.limiter import Limiter
@@ -61,7 +62,7 @@ class RateLimitMiddleware:
         reload_interval_s: how often the policy file is looked at; 0 for never. Heartbeats and correlating
             go on either way.
         challenge: asked about a request that limits that challenge refuse, given the scope and
-            the decision: True lets it pass, an ASGI application is the answer. See `deciding.step_up`.
+            the decision: True lets it pass, an ASGI application is the answer. See `challenge.hook`.
         store, clock, observer, enabled: passed on to the limiter made for `policy`, like `resolvers` and
             `challenge`; a limiter of your own has all six already.
 
@@ -154,7 +155,12 @@ class RateLimitMiddleware:
             sending = None if gate is None else gate.enter(scope, send, now_ns)
             if sending is None:
                 await self._decide_slowly(scope, receive, send, bound, now_ns)
-            elif sending.is_plain:
+                return
+            is_plain = sending.is_plain
+            if not is_plain and gate is not None and sending.asking is not None:
+                sending = await self._replied(gate, sending, scope, send, bound)
+                is_plain = sending.is_plain
+            if is_plain:
                 try:
                     await self.app(scope, receive, sending.send)
                 finally:
@@ -170,6 +176,22 @@ class RateLimitMiddleware:
             await self._lifespan(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+    async def _replied(
+        self, gate: Gate, sending: Sending, scope: Scope, send: Send, bound: BoundPolicy
+    ) -> Sending:
+        """Return the sending of a request that a server was asked for, now that it is decided."""
+        asking = sending.asking
+        assert asking is not None
+        try:
+            await asking.reply
+        except StoreError as error:
+            return Sending(self._deciding.without_server(scope, bound, asking, error), send)
+        except CancelledError:
+            asking.give_up()
+            raise
+        gate.conclude(scope, sending)
+        return sending
 
     async def _decide_slowly(
         self, scope: Scope, receive: Receive, send: Send, bound: BoundPolicy, now_ns: int
@@ -285,15 +307,26 @@ class RateLimitMiddleware:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         now_ns = self._now_ns()
-        bound = self._wake(now_ns, scope)
+        bound = self._runtime.current
+        if bound is not self._bound or bound.until_ns is not None:
+            bound = self._wake(now_ns, scope)
         gate = self._gate
         sending = None if gate is None else gate.enter_socket(scope, send, now_ns)
         if sending is None:
             await self._shake_hands(scope, receive, send, bound, now_ns)
             return
+        if gate is not None and sending.asking is not None:
+            sending = await self._replied(gate, sending, scope, send, bound)
         if not sending.is_refused and (sending.exchange.outcome is not None or not bound.has_lists):
             receive = LimitedReceive(receive, send, scope, self._placement, self.limiter, self.resolving)
-        await self._answer(scope, receive, sending.send, sending.exchange)
+        if sending.is_plain:
+            try:
+                await self.app(scope, receive, sending.send)
+            finally:
+                if sending.holds:
+                    sending.release(self._now_ns)
+        else:
+            await self._answer(scope, receive, sending.send, sending.exchange)
 
     async def _shake_hands(
         self, scope: Scope, receive: Receive, send: Send, bound: BoundPolicy, now_ns: int

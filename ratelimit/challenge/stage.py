@@ -2,7 +2,7 @@
 
 Theory of operation. A request that nothing but such limits refuses is not refused yet. If its caller passed
 the challenge of late, the limits are asked again, and those that challenge refuse nothing. Else the
-application's hook is asked for this request (`step_up`).
+application's hook is asked for this request (`hook`).
 
 What was passed is remembered as a bucket of one unit in half an hour, empty from now on. So it lies where
 counters lie, under a keyed hash and bounded as they are, and all workers and hosts know of it.

@@ -166,8 +166,10 @@ class BoundPolicy:
         outer = [each.stage for each in self.features if each.is_outer and each.stage is not None]
         inner = [each.stage for each in self.features if not each.is_outer and each.stage is not None]
         compiled_call = [Compiled()] if outer else []
+        self.behind: tuple[Stage, ...] = (Recognising(), Requiring(), *inner, *stages)
+        """The stages that requests pass once their limits are picked."""
         self.stages: tuple[Stage, ...] = (
-            *outer, *compiled_call, Picking(), Recognising(), Requiring(), *inner, *stages
+            *outer, *compiled_call, Picking(), *self.behind
         )  # fmt: skip
         """What all requests pass, in this order."""
         self.chain = chained(self.stages, by_plan)

@@ -1,12 +1,17 @@
 """The common call of `Limiter.decide`: identities by name, limits in this host's memory."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, final
 
+from typing_extensions import disjoint_base
+
+from ratelimit.clock import Clock
 from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.matched import Matched
 from ratelimit.decision import Decision
+from ratelimit.identity.extract import Headers
 from ratelimit.policy.routing.target import Target
+from ratelimit.policy.schema.model import Event
 
 ADDRESS: int
 """The form of an identity that is the client's address."""
@@ -20,16 +25,22 @@ class NamedGate:
     """Decides requests that are given by names, under one policy.
 
     Args:
+        bound: the policy.
+        runs_out: whether it decides only until calendar windows are listed anew.
         match: says what applies to a method and path; `requests` has what it said before.
+        units: what a caller may name costs by.
         places: each name's position, kind and form. A name that is not there is left to Python.
         decider: reads the identities that were not given, and decides.
     """
 
     def __new__(
         cls,
+        bound: object,
         *,
+        runs_out: bool,
         match: Callable[[str, str | Target], Matched],
         requests: Mapping[str, object],
+        units: Collection[str],
         places: Mapping[str, tuple[int, int, int]],
         decider: CompiledDecider,
     ) -> NamedGate: ...
@@ -43,6 +54,7 @@ class NamedGate:
         state: Mapping[str, Any] | None,
         costs: Mapping[str, int] | None,
         now_ns: int,
+        created: float | str | None = None,
         /,
     ) -> Decision | None:
         """Decide, charge and count a request.
@@ -57,3 +69,45 @@ class NamedGate:
         /,
     ) -> list[int] | None:
         """Return a request's identities by position, None when it takes more than names to tell them."""
+
+@disjoint_base
+class DecidesByName:
+    """The common case of `Limiter.decide`: what a limiter inherits."""
+
+    def _decide_under(self, source: object, clock: Clock, /) -> None:
+        """Take what says which policy is in force (`current`, `generation_at`), and the clock."""
+    def decide(
+        self,
+        *,
+        method: str = "GET",
+        path: str | Target = "/",
+        identities: Mapping[str, str | bytes] | None = None,
+        costs: Mapping[str, int] | None = None,
+        client: str | None = None,
+        headers: Mapping[str, str] | Headers = (),
+        state: Mapping[str, Any] | None = None,
+        event: Event = "request",
+        created: float | str | None = None,
+        now_ns: int | None = None,
+    ) -> Decision:
+        """Decide one request, and charge it if it is allowed.
+
+        This cannot wait: limits with `wait` or `action = "delay"` refuse at once. `adecide` waits.
+
+        Args:
+            method, path: what limits are matched with, the path as it is written and decoded.
+            identities: values by the policy's names. An identity that is neither here nor found
+                in what follows is missing, and its `missing` rule applies.
+            costs: units known on arrival, by name; the policy's `cost` and `estimate` otherwise.
+            client: the peer's address.
+            headers: a mapping, or raw pairs with names in lower case.
+            state: what `state:` identities are read from.
+            event: "request", or for WebSockets "connect" and "message".
+            created: when the account was created, in seconds since 1970, in place of what
+                `[correlation] created` names.
+            now_ns: nanoseconds since the epoch; the clock's time when not given.
+
+        Raises:
+            UsageError: an identity or unit the policy does not have, or a cost that is no
+                integer from 0 to 2**31 - 1. Nothing was charged.
+        """

@@ -1,9 +1,11 @@
 """The compiled decider: most requests of a bound policy in one call, whichever door they came through."""
 
+from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 from ratelimit.clock import Clock
+from ratelimit.core.decision import engine
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.core.memory.table import Table
 from ratelimit.core.request.identities import IdentityReader
@@ -67,6 +69,27 @@ class TierParts:
     """What picks a route plan by the customer's plan, taken apart for compiled code."""
 
     def __init__(self, pick: TierPick[RoutePlan]) -> None: ...
+
+@final
+class Asking:
+    """A request whose limits a server is asked for: see `stores.contract.RemotePlan`."""
+
+    @property
+    def plan(self) -> RoutePlan: ...
+    @property
+    def now_ns(self) -> int: ...
+    @property
+    def reply(self) -> Future[None]:
+        """What is done when the request is decided, or fails with a `StoreError`."""
+    @property
+    def outcome(self) -> engine.Outcome:
+        """What was decided, once the reply is here."""
+    def ask(self, base: int, keys: dict[bytes, int], items: list[int], /) -> engine.Outcome:
+        """Add the question to a call that is not sent yet: `base`, `keys` and `items` as `RemoteRules.ask` has them."""
+    def row(self) -> list[int]:
+        """Return its identities as Python lists them."""
+    def give_up(self) -> None:
+        """Take back what was charged if the reply came as its task was cancelled."""
 
 @final
 class CompiledDecider:

@@ -90,6 +90,10 @@ def ask_away(
     return away.adecide(row, now_ns, costs) if charge else away.apeek(row, now_ns, costs)
 
 
+NOTHING = Matched("", {}, None)
+"""What applies where the limits are known already."""
+
+
 class DecisionCounter(Protocol):
     """Counts decisions."""
 
@@ -220,6 +224,26 @@ class Decider:
         """Do as `early` does, with any store."""
         pending = Pending(bound, head, identities, now_ns, charges=False)
         return _refusal(await self._awaited(self._deciding(pending, _early_chain(bound, least))))
+
+    def without_server(
+        self, bound: Bound, plan: RoutePlan, row: list[int], now_ns: int, error: StoreError
+    ) -> Decided:
+        """Decide what a server was asked in compiled code, and did not answer."""
+
+        def stand_in(pending: Pending) -> Deciding:
+            yield from ()  # a generator, as all that decides
+            remote = None if plan.away is None else plan.away.remote
+            assert remote is not None
+            try:
+                outcome = remote.stand_in(row, now_ns, plan.costs, error)
+            except StoreError:
+                pending.fault = error
+                return not plan.closes_on_error, Reason.STORE, None, None
+            return outcome.allowed, _LIMITS, plan, outcome
+
+        pending = Pending(bound, NOTHING, row, now_ns)
+        pending.plan = plan
+        return self._driven(self._deciding(pending, chained(bound.behind, stand_in)))
 
     def counted(self, allowed: bool, reason: Reason, now_ns: int, *, charge: bool) -> Decided:
         """Return what was decided without a limit, counted unless it was a peek."""

@@ -98,6 +98,7 @@ class RoutePlan:
         "may_hold",
         "metered",
         "policy_pair",
+        "policy_pairs",
         "problems",
         "range_ns",
         "required",
@@ -197,6 +198,8 @@ class RoutePlan:
         self._fields: dict[tuple[bool, ...], bytes] = {}
         self.problems: dict[int, Any] = {}
         """Answers to refusals, by limit and wait; the exchange keeps some that it made."""
+        self.policy_pairs: dict[int, tuple[bytes, bytes]] = {}
+        """`RateLimit-Policy` headers, by the limits that applied; the exchange keeps some that it made."""
         may_skip = any(not {*rules[at].per, rules[at].member}.isdisjoint(lackable) for at, _ in self._items)
         field = b", ".join(item for _, item in self._items)
         self.policy_pair = None if may_skip else (b"ratelimit-policy", field)

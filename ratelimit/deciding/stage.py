@@ -85,6 +85,11 @@ class Bound(Protocol):
         ...
 
     @property
+    def behind(self) -> Sequence[Stage]:
+        """Those of them that requests pass once their limits are picked."""
+        ...
+
+    @property
     def chain(self) -> Rest:
         """Decides a request by these, and by the stages of its plan."""
         ...

@@ -342,15 +342,24 @@ class Extractor:
                 fields.append(StateField(position, kind_of_value, name, read))
             else:
                 is_partial = True
-        created = ("state", "") if self._created_at < 0 else self._facts[self._created_at].sources[0]
+        created_name = created_header = None
+        if self._created_at >= 0:
+            source = self._facts[self._created_at].sources[0]
+            if source[0] == "state":
+                created_name = source[1]
+            elif source[0] == "header" and form_of(source) == "text":
+                created_header = source[1].encode("latin-1")
+            else:
+                is_partial = True
         return IdentityReader(
             self.scanner,
             fields=fields,
             paths=paths,
-            is_partial=is_partial or created[0] != "state",
+            is_partial=is_partial,
             template_of=None if self._reads_peers else self._template_for,
             created_at=self._created_at,
-            created_name=created[1],
+            created_name=created_name,
+            created_header=created_header,
             created_of=self.created,
             lists=self._lists.values,
         )

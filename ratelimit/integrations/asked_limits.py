@@ -49,8 +49,10 @@ class AskedLimits:
         self._declared: dict[str, Mapping[str, Any]] = {}
         self._policy: Policy | None = None
         self._compiled: CompiledPolicy | None = None
-        self._under: BoundPolicy | None = None
-        self._generation: BoundPolicy | None = None
+        self.under: BoundPolicy | None = None
+        """The policy in force that these limits were bound under."""
+        self.generation: BoundPolicy | None = None
+        """The policy that has them; None until a route asks."""
         self._found: dict[Wish, tuple[LimitSpec, ...]] = {}
         self._matched: tuple[BoundPolicy | None, dict[tuple[Wish, str], Matched | None]] = (None, {})
 
@@ -68,11 +70,11 @@ class AskedLimits:
                 does not fit it (code `limit-declared`).
         """
         under = self._limiter.runtime.generation_at(now_ns)
-        generation, found = self._generation, self._found.get(wish)
+        generation, found = self.generation, self._found.get(wish)
         if (
             generation is None
             or found is None
-            or self._under is not under
+            or self.under is not under
             or not generation.is_current(now_ns)
         ):
             with self._lock:
@@ -114,13 +116,13 @@ class AskedLimits:
         ):
             compiled = self._compile(policy, names, declared)
             self._compiled, self._policy, self._names, self._declared = compiled, policy, names, declared
-            self._generation = None
-        if self._generation is None or self._under is not under or not self._generation.is_current(now_ns):
-            self._generation = self._limiter.runtime.bind(
+            self.generation = None
+        if self.generation is None or self.under is not under or not self.generation.is_current(now_ns):
+            self.generation = self._limiter.runtime.bind(
                 compiled, now_ns, self._limiter.clustering, is_asked=True
             )
-            self._under, self._found = under, {}
-        return self._generation
+            self.under, self._found = under, {}
+        return self.generation
 
     def _fresh(self, name: str, table: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         if self._declared.get(name, table) != table:

@@ -10,6 +10,8 @@ from starlette.types import Scope
 
 from ratelimit.algorithms import OF_UNITS
 from ratelimit.asgi.arrival import identify
+from ratelimit.asgi.asking import Question, Questions
+from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.peer import holder_of, peer_host
 from ratelimit.asgi.refusal import ended_exchange
@@ -21,13 +23,15 @@ from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Decision
 from ratelimit.errors import UsageError
-from ratelimit.integrations.asked_limits import asked_limits, matched_with
+from ratelimit.integrations.asked_limits import AskedLimits, asked_limits, matched_with
 from ratelimit.integrations.requirement import Amount, Wish
 from ratelimit.policy.compile.compiled import LimitSpec
 from ratelimit.stores.contract import correct
 
 
-async def ask(scope: Scope, wish: Wish, route: str, request: object) -> Exchange:
+async def ask(
+    scope: Scope, wish: Wish, route: str, request: object, questions: Questions | None = None
+) -> Exchange:
     """Decide and charge what a route asks for; return the exchange, which says whether it is allowed.
 
     A refused request charges nothing: what limits of this request took before is given back, too.
@@ -37,6 +41,7 @@ async def ask(scope: Scope, wish: Wish, route: str, request: object) -> Exchange
         wish: what is asked for.
         route: what tells this route from others, the same in all workers.
         request: what a computed cost is told.
+        questions: told of what was found, where later requests of this route need not find it again.
 
     Raises:
         UsageError: the request did not come through the middleware (code `limit-unmounted`), the policy lacks
@@ -68,7 +73,36 @@ async def ask(scope: Scope, wish: Wish, route: str, request: object) -> Exchange
     if not exchange.is_allowed:
         give_back(outer, now_ns)
     outer.ask(exchange)
+    if (
+        questions is not None
+        and not callable(wish.cost)
+        and matched is asked.matched(generation, limits, wish, route)
+    ):
+        _learn(questions, scope, door, asked, matched, limits, costs)
     return exchange
+
+
+def _learn(
+    questions: Questions,
+    scope: Scope,
+    door: Door,
+    asked: AskedLimits,
+    matched: Matched,
+    limits: tuple[LimitSpec, ...],
+    costs: Mapping[str, int] | None,
+) -> None:
+    """Have later requests of a route ask in one compiled call, if only a reload can change their limits."""
+    under, generation = asked.under, asked.generation
+    if under is None or generation is None or generation.decider is None or not isinstance(scope, dict):
+        return
+    if under.until_ns is None and generation.until_ns is None:
+        names = [limit.name for limit in limits]
+        questions.learn(scope, Question(door, under, asked, matched, names=names, costs=costs))
+
+
+def questions() -> Questions:
+    """Return what remembers the questions of one limit's routes."""
+    return Questions(give_back)
 
 
 async def _decided(

@@ -21,7 +21,7 @@ from starlette.types import Scope
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.routes.tables import UNASKED
 from ratelimit.errors import UsageError
-from ratelimit.integrations.dependency import ask
+from ratelimit.integrations.dependency import ask, questions
 from ratelimit.integrations.refusal import RateLimited, have_answered
 from ratelimit.integrations.requirement import Cost, Settings, Wish, declared, named
 
@@ -38,6 +38,7 @@ class RouteLimit:
 
     def __init__(self, wish: Wish) -> None:
         self.wish = wish
+        self._questions = questions()
 
     async def ask(self, request: HTTPConnection) -> Exchange:
         """Decide and charge; return what was decided.
@@ -45,11 +46,10 @@ class RouteLimit:
         Raises:
             RateLimited: it is refused.
         """
-        return await self.ask_as(request, route_of(request.scope))
-
-    async def ask_as(self, request: HTTPConnection, route: str) -> Exchange:
-        """Ask as a route of this name does."""
-        exchange = await ask(request.scope, self.wish, route, request)
+        scope = request.scope
+        exchange = self._questions.ask(scope)
+        if exchange is None:
+            exchange = await ask(scope, self.wish, route_of(scope), request, self._questions)
         if not exchange.is_allowed:
             have_answered(request.scope)
             raise RateLimited(exchange)
@@ -68,6 +68,7 @@ class RouteLimit:
                 code="limit-declared",
             )
         route = f"{handler.__module__}.{handler.__qualname__}"
+        known = questions()  # of its own: here the handler is the route, whatever leads to it
         is_async = inspect.iscoroutinefunction(handler)
 
         @wraps(handler)
@@ -75,7 +76,13 @@ class RouteLimit:
             request = request_in(args, more)
             if EXEMPT in vars(limited):
                 say_exempt(request.scope, route)
-            await self.ask_as(request, route)
+            scope = request.scope
+            exchange = known.ask(scope)
+            if exchange is None:
+                exchange = await ask(scope, self.wish, route, request, known)
+            if not exchange.is_allowed:
+                have_answered(scope)
+                raise RateLimited(exchange)
             if is_async:
                 return await handler(*args, **more)
             return await run_in_threadpool(handler, *args, **more)

@@ -19,7 +19,15 @@ def named_gate(bound: BoundPolicy, decider: CompiledDecider) -> NamedGate:
         for name, position in bound.names.items()
         if position in needed and (form := _form(compiled.identities[position])) is not None
     }
-    return NamedGate(match=bound.match_named, requests=bound.requests, places=places, decider=decider)
+    return NamedGate(
+        bound,
+        runs_out=bound.until_ns is not None,
+        match=bound.match_named,
+        requests=bound.requests,
+        units=compiled.units,
+        places=places,
+        decider=decider,
+    )
 
 
 def _form(spec: IdentitySpec) -> int | None:

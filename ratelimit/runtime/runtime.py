@@ -127,6 +127,7 @@ class Runtime:
         self.judge_unlimited = self._decider.counted
         self.early = self._decider.early
         self.aearly = self._decider.aearly
+        self.without_server = self._decider.without_server
         self._hook = ChallengeHook(challenge, self.clock, self.diagnose)
         self.queue = LimitQueue(self.now_ns, self._count_waited, self._count_acted)
         """Requests of this worker that wait for room."""

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ratelimit.clock import Clock
 from ratelimit.core.algorithms.rule import Rule
@@ -34,7 +34,11 @@ from ratelimit.core.decision import engine
 from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.memory.table import Table
 from ratelimit.core.redis.lease import LeasedRules
+from ratelimit.core.redis.remote import RemoteRules
 from ratelimit.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from asyncio import Future
 
 Identities = Sequence[int]
 """A request's hashed identities by position; -1 for those it does not have."""
@@ -187,6 +191,11 @@ class AwaitedPlan(Protocol):
         """Leases from which compiled code may decide at once; None where none are taken."""
         return None
 
+    @property
+    def remote(self) -> RemotePlan | None:
+        """This, where compiled code may ask a server for it; None where it may not."""
+        return None
+
     async def adecide(
         self, identities: Identities, now_ns: int, costs: Sequence[int] | None = None, /
     ) -> Outcome:
@@ -206,6 +215,30 @@ class AwaitedPlan(Protocol):
     def charge(self, identities: Identities, costs: Sequence[int], times: int, now_ns: int, /) -> None:
         """As `Plan.charge`: soon, without waiting."""
         return
+
+
+class RemotePlan(Protocol):
+    """The rules of one kind of request, as compiled code asks a server for them."""
+
+    @property
+    def rules(self) -> RemoteRules:
+        """What is asked."""
+        ...
+
+    def begin(self, asking: Any, /) -> Future[None] | None:
+        """Ask what compiled code has read of a request: a `deciding.compiled.Asking`.
+
+        Returns:
+            What is done when the request is decided, or fails with a `StoreError`. None where
+            `adecide` has to ask: then nothing was asked.
+        """
+        ...
+
+    def stand_in(
+        self, identities: Identities, now_ns: int, costs: Sequence[int] | None, error: StoreError, /
+    ) -> Outcome:
+        """Decide while the server cannot; raise `error` where no rule stands in for it."""
+        ...
 
 
 AnyPlan = Plan | AwaitedPlan

@@ -55,7 +55,7 @@ class LimitQueue:
 
     def freed(self, rules: WaitingRules, outcome: Outcome) -> None:
         """Wake the next of the lines that a request gave something back to. May be called from any thread."""
-        for lines in self._lines:
+        for lines in list(self._lines.by_loop.values()):
             if lines.room.size:
                 lines.freed([outcome.key(at) for at in rules.rules if outcome.state(at) != SKIPPED])
 
@@ -71,7 +71,10 @@ class LimitQueue:
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits: what has room goes on at once."""
-        return not any(lines.room.size for lines in self._lines)
+        for lines in list(self._lines.by_loop.values()):  # another thread may add one
+            if lines.room.size:
+                return False
+        return True
 
     @property
     def fairness(self) -> float:

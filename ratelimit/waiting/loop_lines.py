@@ -159,7 +159,7 @@ class WorkerLines(Generic[L]):
 
     def __init__(self, make: Callable[[asyncio.AbstractEventLoop, Room], L]) -> None:
         self._make = make
-        self._by_loop: dict[asyncio.AbstractEventLoop, L] = {}
+        self.by_loop: dict[asyncio.AbstractEventLoop, L] = {}
         self._bounds = (64, 10_000)
         self._is_closed = False
 
@@ -172,11 +172,11 @@ class WorkerLines(Generic[L]):
     def here(self) -> L:
         """Return those of the event loop that runs."""
         loop = asyncio.get_running_loop()
-        lines = self._by_loop.get(loop)
+        lines = self.by_loop.get(loop)
         if lines is None:
-            for closed in [other for other in self._by_loop if other.is_closed()]:
-                del self._by_loop[closed]
-            lines = self._by_loop[loop] = self._make(loop, Room(*self._bounds))
+            for closed in [other for other in self.by_loop if other.is_closed()]:
+                del self.by_loop[closed]
+            lines = self.by_loop[loop] = self._make(loop, Room(*self._bounds))
             lines.is_closed = self._is_closed
         return lines
 
@@ -194,7 +194,7 @@ class WorkerLines(Generic[L]):
         return waited
 
     def __iter__(self) -> Iterator[L]:
-        return iter(list(self._by_loop.values()))
+        return iter(list(self.by_loop.values()))
 
     @property
     def waiting(self) -> int:

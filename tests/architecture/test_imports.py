@@ -35,11 +35,11 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"core", "reference"}),
     frozenset({"events"}),
     frozenset({"errors", "clock", "decision"}),
-    frozenset({"algorithms", "codes", "decision_fields"}),
+    frozenset({"algorithms", "codes", "verdict"}),
     frozenset({"parsing"}),
     frozenset({"environment"}),
 )
-LOOSE = {"limiter", "algorithms", "events", "errors", "clock", "decision", "decision_fields", "codes"}
+LOOSE = {"limiter", "algorithms", "events", "errors", "clock", "decision", "verdict", "codes"}
 """The modules that lie in no folder: words that all packages share, and the facade. Eight at most."""
 OWN_PLACE = {"stores.factory"}
 FEATURES = frozenset({"waiting", "challenge", "conduct", "load", "lists"})

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import ratelimit
 from ratelimit import Limiter, ManualClock, Policy, UsageError
 from ratelimit.decision import Reason
 from ratelimit.telemetry.names import COUNTER_REQUESTS
@@ -203,3 +208,43 @@ def test_reload_and_calendar_take_the_policy_in_force(tmp_path: Any) -> None:
     path.write_text(text.replace("1/day", "5/day"))
     assert limiter.reload().result == "applied"
     assert [limiter.decide(identities={"account": "a"}).allowed for _ in range(5)] == [True] * 4 + [False]
+
+
+class Method(StrEnum):
+    POST = "POST"
+
+
+def test_method_may_be_of_a_kind_of_text() -> None:
+    for limiter in (Pair(PLAIN).short, Pair(PLAIN).long):
+        asked = [limiter.decide(method=Method.POST, identities={"account": "a", "ip": "192.0.2.1"})]
+        assert [verdict.limit for verdict in asked[0].verdicts if verdict.limit == "networks"] == ["networks"]
+
+
+def test_compiled_call_shows_what_it_takes() -> None:
+    stub = ast.parse((Path(ratelimit.__file__).parent / "deciding" / "by_name.pyi").read_text())
+    (kind,) = (one for one in stub.body if isinstance(one, ast.ClassDef) and one.name == "DecidesByName")
+    (written,) = (one for one in kind.body if isinstance(one, ast.FunctionDef) and one.name == "decide")
+    shown = list(inspect.signature(Limiter.decide).parameters.values())
+    assert [one.name for one in shown] == ["self", *(one.arg for one in written.args.kwonlyargs)]
+    defaults = [ast.literal_eval(default) for default in written.args.kw_defaults if default is not None]
+    assert [one.default for one in shown[1:]] == defaults
+    assert {one.kind for one in shown[1:]} == {inspect.Parameter.KEYWORD_ONLY}
+    assert inspect.getdoc(Limiter.decide) == ast.get_docstring(written)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ({"wrong": 1}, "unexpected keyword argument 'wrong'"),
+        ({"now_ns": "now"}, "time is an integer"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_words(call: Any, words: str) -> None:
+    limiter = Pair(PLAIN).short
+    with pytest.raises(TypeError, match=words):
+        limiter.decide(identities={"account": "a", "ip": "192.0.2.1"}, **call)
+
+
+def test_limiter_whose_constructor_was_not_run_says_so() -> None:
+    with pytest.raises(ValueError, match="never initialised"):
+        Limiter.__new__(Limiter).decide()

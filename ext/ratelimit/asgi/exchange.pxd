@@ -2,6 +2,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
+from ratelimit.deciding.compiled cimport Asking
 from ratelimit.deciding.instants cimport Instants
 
 cdef class Exchange:
@@ -34,6 +35,10 @@ cdef class Exchange:
 
     cdef tuple new_problem(self)
     cdef list with_fields(self, object headers)
+    cdef list with_all_fields(self, object headers)
+    cdef object policy_of(self)
+    cdef object field_of(self)
+    cdef int take(self, Exchange exchange) except -1
     cdef int count_in(
         self, object load, InFlight flight, Heaviest heaviest, Instants instants, uint64_t payer, uint64_t now,
         int64_t ticket, int rank
@@ -49,3 +54,4 @@ cdef class Sending:
     cdef readonly Exchange exchange
     cdef readonly bint is_plain
     cdef readonly bint is_refused
+    cdef readonly Asking asking     # a server is asked for the decision; None: it is there

@@ -1,30 +1,32 @@
 """One limited request, and the `send` that says so: see the stub for the contract."""
 
 cimport cython
-from cpython.dict cimport PyDict_Copy, PyDict_GetItem
+from cpython.dict cimport PyDict_Copy, PyDict_GetItemWithError
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.core.algorithms.setup cimport REFUSED
+from ratelimit.core.algorithms.setup cimport REFUSED, SKIPPED
 from ratelimit.core.decision.engine cimport Outcome
 from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
 from ratelimit.core.sharing.observer cimport Watch
+from ratelimit.decision cimport Decision
 from ratelimit.deciding.instants cimport Instants
 
 from ratelimit.http.problem import CONTENT_TYPE as _CONTENT_TYPE, WAITS_NS as _WAITS_NS, problem_of, quota_exceeded
 from ratelimit.asgi.reporting import chargeable
 from ratelimit.deciding.charge import Charge
-from ratelimit.decision import VERDICTS as _VERDICTS, Decision, Reason, cluster_name
+from ratelimit.decision import VERDICTS as _VERDICTS, Reason, cluster_name
 
 cdef object NO_UNITS = frozenset()
 cdef int64_t SECOND_NS = 1_000_000_000
 
 cdef enum:
     MOST_PROBLEMS = 1024
+    MOST_PAIRS = 1024
     LEAST_MS = 100      # what a request counts for before it is over, as use of the back end
 
 
@@ -53,35 +55,67 @@ cdef class Exchange:
         return self.with_fields(headers)
 
     cdef list with_fields(self, object headers):
-        cdef Py_ssize_t size, i
-        cdef list present, all_of_them
         if self.asked is not None:
-            return self.writer.add_all(
-                headers, self.decided(), self.now_ns, cross_origin=self.cross_origin
-            )
+            return self.with_all_fields(headers)
         if self.outcome is None:
             return list(headers)
         if self.labels is None:
             return self.writer.add(
                 headers, self.plan, self.outcome, self.now_ns, cross_origin=self.cross_origin
             )
+        field = self.field_of()
+        return list(headers) if not field else with_two(headers, self.policy_of(), field)
+
+    cdef list with_all_fields(self, object headers):
+        """Return headers with what is told of all that was decided of a request, here and as routes asked."""
+        cdef Exchange each, first = None
+        cdef object field = None, policy
+        for each in (self, *self.asked):
+            if each.outcome is None:
+                continue
+            if each.labels is None:
+                first = None
+                break  # it is told otherwise, or not at all
+            said = each.field_of()
+            if not said:
+                continue
+            if first is None:
+                first, field, policy = each, said, each.policy_of()
+            else:
+                field = field + b", " + said
+                policy = (policy[0], policy[1] + b", " + each.policy_of()[1])
+        if first is None:
+            return self.writer.add_all(headers, self.decided(), self.now_ns, cross_origin=self.cross_origin)
+        return with_two(headers, policy, field)
+
+    cdef object field_of(self):
+        """Return the value of `RateLimit`, where the two standard fields are all there is to write."""
         if type(self.outcome) is Outcome:
-            field = (<Outcome>self.outcome).field(self.labels)
-        else:
-            field = self.outcome.ratelimit_field(self.labels)
-        present = headers if type(headers) is list else list(headers)
-        if not field:
-            return list(present)
-        size = PyList_GET_SIZE(present)
-        all_of_them = PyList_New(size + 2)
-        for i in range(size):
-            put(all_of_them, i, <object>PyList_GET_ITEM(present, i))
-        if self.policy_pair is None:  # it depends on which limits applied
-            put(all_of_them, size, (b"ratelimit-policy", self.plan.policy_field(self.outcome)))
-        else:
-            put(all_of_them, size, self.policy_pair)
-        put(all_of_them, size + 1, (b"ratelimit", field))
-        return all_of_them
+            return (<Outcome>self.outcome).field(self.labels)
+        return self.outcome.ratelimit_field(self.labels)
+
+    cdef object policy_of(self):
+        """Return the `RateLimit-Policy` header."""
+        cdef PyObject *found
+        cdef Outcome outcome
+        cdef dict known
+        cdef uint64_t applied = 0
+        cdef int i
+        if self.policy_pair is not None:
+            return self.policy_pair
+        if type(self.outcome) is not Outcome:
+            return b"ratelimit-policy", self.plan.policy_field(self.outcome)
+        outcome, known = self.outcome, self.plan.policy_pairs
+        for i in range(outcome.plan.setup.count):
+            if outcome.charges[i].state != SKIPPED:
+                applied |= <uint64_t>1 << i
+        found = PyDict_GetItemWithError(known, applied)
+        if found != NULL:
+            return <object>found
+        if len(known) >= MOST_PAIRS:
+            known.clear()
+        made = known[applied] = (b"ratelimit-policy", self.plan.policy_field(self.outcome))
+        return made
 
     @property
     def is_allowed(self):
@@ -172,7 +206,7 @@ cdef class Exchange:
         wait_ns = outcome.charges[at].retry
         # The same limit with the same wait is refused in the same words.
         known, key = self.plan.problems, -1 - at if wait_ns < 0 else ((wait_ns + SECOND_NS - 1) // SECOND_NS << 4) | at
-        found = PyDict_GetItem(known, key)
+        found = PyDict_GetItemWithError(known, key)
         if found != NULL:
             return <object>found
         if len(known) >= MOST_PROBLEMS:
@@ -188,10 +222,14 @@ cdef class Exchange:
     def ask(self, Exchange exchange not None, /):
         if exchange is self:
             raise ValueError("an exchange asks another one, not itself")
+        self.take(exchange)
+        exchange.begin()
+
+    cdef int take(self, Exchange exchange) except -1:
         if self.asked is None:
             self.asked = []
         self.asked.append(exchange)
-        exchange.begin()
+        return 0
 
     def begin(self):
         if (
@@ -324,7 +362,7 @@ cdef inline bint is_last(object message) except -1:
     cdef PyObject *more
     if type(message) is not dict:
         return not message.get("more_body")
-    more = PyDict_GetItem(message, "more_body")
+    more = PyDict_GetItemWithError(message, "more_body")
     return more == NULL or not <object>more
 
 
@@ -335,8 +373,21 @@ cdef inline bint is_empty(object message) except -1:
         return False
     if type(message) is not dict:
         return not message.get("body")
-    body = PyDict_GetItem(message, "body")
+    body = PyDict_GetItemWithError(message, "body")
     return body == NULL or not <object>body
+
+
+cdef list with_two(object headers, object policy_pair, object field):
+    """Return a list of headers with the two standard fields after them."""
+    cdef list present = headers if type(headers) is list else list(headers)
+    cdef list all_of_them
+    cdef Py_ssize_t size = PyList_GET_SIZE(present), i
+    all_of_them = PyList_New(size + 2)
+    for i in range(size):
+        put(all_of_them, i, <object>PyList_GET_ITEM(present, i))
+    put(all_of_them, size, policy_pair)
+    put(all_of_them, size + 1, (b"ratelimit", field))
+    return all_of_them
 
 
 cdef inline void put(list fresh, Py_ssize_t at, object item) noexcept:
@@ -367,7 +418,7 @@ cdef class Sending:
             self.exchange.outcome is not None or self.exchange.asked is not None
         ):
             if type(message) is dict:
-                found = PyDict_GetItem(message, "headers")
+                found = PyDict_GetItemWithError(message, "headers")
                 headers = () if found == NULL else <object>found
                 copy = PyDict_Copy(message)
             else:

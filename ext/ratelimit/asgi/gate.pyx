@@ -7,22 +7,22 @@ slow path. A test holds both equal, in answers, sightings, heartbeats and upkeep
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy
 
 from ratelimit.asgi.exchange cimport Exchange, Sending
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
 from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
-from ratelimit.deciding.compiled cimport BY_LIMITS, FROM_GATE, UNLIMITED, CompiledDecider, Decided, PlanParts
+from ratelimit.decision cimport Decision
+from ratelimit.deciding.compiled cimport BY_LIMITS, FROM_GATE, UNLIMITED, Asking, CompiledDecider, Decided, PlanParts
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport Matched
 
 from ratelimit.deciding.compiled import DECIDED as _DECIDED
-from ratelimit.decision import Decision
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
@@ -99,7 +99,7 @@ cdef class Gate:
         cdef Matched matched
         if type(scope) is not dict:
             return None
-        if PyDict_GetItem(scope, "ratelimit") != NULL:
+        if PyDict_GetItemWithError(scope, "ratelimit") != NULL:
             return None  # behind another limiter, perhaps this one
         matched = self.matched(scope)
         return None if matched is None else self.decided(scope, matched, send, now_ns)
@@ -108,15 +108,15 @@ cdef class Gate:
         cdef PyObject *path
         cdef PyObject *found
         cdef object target
-        if type(scope) is not dict or PyDict_GetItem(scope, "ratelimit") != NULL:
+        if type(scope) is not dict or PyDict_GetItemWithError(scope, "ratelimit") != NULL:
             return None
-        path = PyDict_GetItem(scope, "path")
+        path = PyDict_GetItemWithError(scope, "path")
         if path == NULL:
             return None
         target = <object>path
         if self.connects is None or not is_plain(scope, target):
             target = self.target(scope)
-        found = NULL if self.connects is None else PyDict_GetItem(self.connects, target)
+        found = NULL if self.connects is None else PyDict_GetItemWithError(self.connects, target)
         if found == NULL:
             return self.decided(scope, <Matched?>self.connect("GET", target, "connect"), send, now_ns)
         return self.decided(scope, <Matched?><object>found, send, now_ns)
@@ -130,8 +130,8 @@ cdef class Gate:
         cdef uint64_t refused = 0
         cdef int rank = -1
         cdef uint64_t now = 0
-        cdef PlanParts part
         cdef LoadParts load = None
+        cdef Asking asking
         cdef CompiledDecider decider = self.decider
         cdef Decided decided
         cdef Exchange exchange
@@ -149,10 +149,10 @@ cdef class Gate:
                 ):
                     return None  # the slow path knows what to shed, and what to hold
         if matched.is_limited or decider.has_lists:
-            found = PyDict_GetItem(scope, "client")
+            found = PyDict_GetItemWithError(scope, "client")
             if found != NULL and <object>found:
                 host = (<object>found)[0]
-            found = PyDict_GetItem(scope, "state")
+            found = PyDict_GetItemWithError(scope, "state")
             if found != NULL and <object>found is not None:
                 if type(<object>found) is not dict:
                     return None
@@ -163,6 +163,16 @@ cdef class Gate:
         decided = decider.decide(matched, ids, refused, now_ns, None, FROM_GATE)
         if decided is None:
             return None
+        asking = None
+        if decided.reason == BY_LIMITS and decided.outcome is None:
+            if rank >= 0:
+                return None  # its place is taken before the server is asked
+            asking = Asking.__new__(Asking)
+            asking.decided, asking.now_ns, asking.size = decided, now_ns, decider.size
+            memcpy(asking.ids, ids, decider.size * sizeof(uint64_t))
+            asking.reply = decided.part.away.begin(asking)
+            if asking.reply is None:
+                return None
         exchange = Exchange.__new__(Exchange)
         exchange.door = self.door
         exchange.writer = self.writer
@@ -174,35 +184,55 @@ cdef class Gate:
         sending = Sending.__new__(Sending)
         sending.exchange = exchange
         sending.forward = send
-        sending.is_plain = decided.allowed and not self.has_ends
-        sending.is_refused = not decided.allowed
+        sending.asking = asking
+        if asking is not None:
+            return sending
         scope["ratelimit"] = exchange
         if decided.reason == BY_LIMITS:
-            part = decided.part
-            exchange.plan = decided.plan
-            exchange.outcome = decided.outcome
-            if self.is_standard and not cross_origin and (decided.allowed or not part.conceals):
-                exchange.labels = part.labels
-                exchange.policy_pair = part.policy_pair
-            sending.is_plain = sending.is_plain and not part.holds_slots
             if load is not None and decided.allowed:
                 exchange.count_in(load.load, load.flight, load.heaviest, load.instants, decided.payer, now, -1, rank)
-            if part.reserves and sending.is_plain:
-                exchange.begin()  # else the slow path does, at the same place as it ends
-            self.decisions += 1
-            if self.decisions >= LATENCY_SAMPLE:
-                self.decisions = 0
-                self.sample(now_ns)
-        elif decided.reason != UNLIMITED:
+            self.open(sending, decided)
+            return sending
+        sending.is_plain = decided.allowed and not self.has_ends
+        sending.is_refused = not decided.allowed
+        if decided.reason != UNLIMITED:
             exchange.made = Decision(
                 decided.allowed, _DECIDED[decided.reason], None, decided.actor, decided.verdict, waited_ns=0
             )
         return sending
 
+    def conclude(self, dict scope not None, Sending sending not None, /):
+        cdef Asking asking = sending.asking
+        cdef Decided decided = asking.decided
+        decided.allowed = asking.outcome.allowed
+        self.decider.conclude(decided, asking.outcome, asking.ids, asking.now_ns)
+        scope["ratelimit"] = sending.exchange
+        self.open(sending, decided)
+        sending.asking = None
+
+    cdef int open(self, Sending sending, Decided decided) except -1:
+        """Say of a request that limits decided whether it is plain, and what its response tells."""
+        cdef Exchange exchange = sending.exchange
+        cdef PlanParts part = decided.part
+        exchange.plan = decided.plan
+        exchange.outcome = decided.outcome
+        if self.is_standard and not exchange.cross_origin and (decided.allowed or not part.conceals):
+            exchange.labels = part.labels
+            exchange.policy_pair = part.policy_pair
+        sending.is_refused = not decided.allowed
+        sending.is_plain = decided.allowed and not self.has_ends and not part.holds_slots
+        if part.reserves and sending.is_plain:
+            exchange.begin()  # else the slow path does, at the same place as it ends
+        self.decisions += 1
+        if self.decisions >= LATENCY_SAMPLE:
+            self.decisions = 0
+            self.sample(exchange.now_ns)
+        return 0
+
     cdef Matched matched(self, dict scope):
         """Return what applies to this method and path; None for a scope that lacks one of them."""
-        cdef PyObject *method = PyDict_GetItem(scope, "method")
-        cdef PyObject *path = PyDict_GetItem(scope, "path")
+        cdef PyObject *method = PyDict_GetItemWithError(scope, "method")
+        cdef PyObject *path = PyDict_GetItemWithError(scope, "path")
         cdef PyObject *by_path
         cdef PyObject *matched
         cdef object target
@@ -211,9 +241,9 @@ cdef class Gate:
         target = <object>path
         if not is_plain(scope, target):
             target = self.target(scope)
-        by_path = PyDict_GetItem(self.requests, <object>method)
+        by_path = PyDict_GetItemWithError(self.requests, <object>method)
         if by_path != NULL:
-            matched = PyDict_GetItem(<object>by_path, target)
+            matched = PyDict_GetItemWithError(<object>by_path, target)
             if matched != NULL:
                 return <Matched?><object>matched
         return <Matched?>self.match(<object>method, target)
@@ -224,12 +254,12 @@ cdef class Gate:
 
 cdef inline bint is_plain(dict scope, object path) except -1:
     """Return whether the path is as it was sent, below no root path: see `arrival.target_of`."""
-    cdef PyObject *found = PyDict_GetItem(scope, "root_path")
+    cdef PyObject *found = PyDict_GetItemWithError(scope, "root_path")
     cdef object raw
     cdef Py_ssize_t size
     if found != NULL and <object>found:
         return False
-    found = PyDict_GetItem(scope, "raw_path")
+    found = PyDict_GetItemWithError(scope, "raw_path")
     if found == NULL:
         return False
     raw = <object>found

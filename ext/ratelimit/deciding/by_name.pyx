@@ -7,7 +7,7 @@ What takes more is turned away before anything was charged. A test holds this eq
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem, PyDict_Next
+from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
 
@@ -15,12 +15,12 @@ from ratelimit.core.memory.hashing cimport hash_run
 from ratelimit.core.request.grammar cimport LONGEST_FORM, text_form
 from ratelimit.core.request.identities cimport IdentityReader
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, Scanner, listed
-from ratelimit.decision_fields cimport DecisionFields, new_fields
+from ratelimit.decision cimport Decision
 from ratelimit.deciding.compiled cimport BY_LIMITS, BY_NAME, CompiledDecider, Decided
+from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport Matched
 
 from ratelimit.deciding.compiled import DECIDED as _DECIDED
-from ratelimit.decision import Decision
 from ratelimit.identity.source import raw_headers
 
 cdef extern from "Python.h":
@@ -52,40 +52,56 @@ cdef class Place:
 @cython.final
 @cython.auto_pickle(False)
 cdef class NamedGate:
+    cdef object bound       # the policy that this decides by
+    cdef bint runs_out      # it does only until calendar windows are listed anew
     cdef object match
     cdef dict requests
     cdef dict places
+    cdef bint has_addresses
+    cdef object units
     cdef CompiledDecider decider
     cdef IdentityReader reader
     cdef Scanner scanner
 
-    def __cinit__(self, *, match, dict requests not None, places, CompiledDecider decider not None):
-        self.match = match
-        self.requests = requests
+    def __cinit__(
+        self, bound, *, bint runs_out, match, dict requests not None, units, places, CompiledDecider decider not None
+    ):
+        self.bound, self.runs_out = bound, runs_out
+        self.match, self.requests = match, requests
+        self.units = frozenset(units)
         self.decider, self.reader, self.scanner = decider, decider.reader, decider.reader.scanner
         self.places = {name: Place(*place) for name, place in places.items()}
         for place in self.places.values():
+            self.has_addresses = self.has_addresses or (<Place>place).form == AN_ADDRESS
             if not 0 <= (<Place>place).position < self.scanner.size - 2:
                 raise IndexError(f"there are {self.scanner.size - 2} identities")
 
-    def decide(self, str method not None, path, names, client, headers, state, costs, now_ns, /):
+    def decide(self, str method not None, path, names, client, headers, state, costs, now_ns, created=None, /):
+        return self.decided(method, path, names, client, headers, state, costs, now_ns, created)
+
+    cdef Decision decided(
+        self, str method, object path, object names, object client, object headers, object state, object costs,
+        object now_ns, object created
+    ):
         cdef PyObject *found
         cdef Matched matched
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused = 0
         cdef Decided decided
-        cdef DecisionFields made
-        found = PyDict_GetItem(self.requests, method)
+        cdef Decision made
+        found = PyDict_GetItemWithError(self.requests, method)
         if found != NULL:
-            found = PyDict_GetItem(<object>found, path)
+            found = PyDict_GetItemWithError(<object>found, path)
         matched = <Matched?>(<object>found if found != NULL else self.match(method, path))
         if matched.is_limited or self.decider.has_lists:
             if matched.resolvers or not self.fill(names, client, headers, state, matched.params, ids, &refused):
                 return None
+            if created is not None:
+                self.reader.put_created(created, ids)
         decided = self.decider.decide(matched, ids, refused, now_ns, costs, BY_NAME)
         if decided is None:
             return None
-        made = new_fields(Decision, ())
+        made = Decision.__new__(Decision)
         made._allowed = decided.allowed
         made._reason = _DECIDED[decided.reason]
         made._ledger = decided if decided.reason == BY_LIMITS else None
@@ -116,8 +132,8 @@ cdef class NamedGate:
             return False
         if headers and type(headers) is not list:
             headers = raw_headers(headers)
-        while PyDict_Next(names, &at, &name, &value):
-            place = PyDict_GetItem(self.places, <object>name)
+        while self.has_addresses and PyDict_Next(names, &at, &name, &value):
+            place = PyDict_GetItemWithError(self.places, <object>name)
             if place == NULL:
                 return False
             if (<Place>place).form == AN_ADDRESS:
@@ -128,7 +144,7 @@ cdef class NamedGate:
             return False
         at = 0
         while PyDict_Next(names, &at, &name, &value):
-            place = PyDict_GetItem(self.places, <object>name)
+            place = PyDict_GetItemWithError(self.places, <object>name)
             if place == NULL:
                 return False
             if (<Place>place).form == AN_ADDRESS:
@@ -152,6 +168,66 @@ cdef class NamedGate:
 
     def __reduce__(self):
         raise TypeError("a NamedGate is bound to memory of this host and is not pickled")
+
+
+cdef class DecidesByName:
+    """What of a limiter's public calls is compiled: the common case of `decide`."""
+
+    cdef object source      # a runtime: says which policy is in force
+    cdef Instants instants
+    cdef NamedGate gate     # of the policy that was in force last
+
+    def _decide_under(self, source, clock, /):
+        self.source, self.instants = source, Instants(clock)
+
+    @cython.binding(True)
+    def decide(
+        self, *, method="GET", path="/", identities=None, costs=None, client=None, headers=(), state=None,
+        event="request", created=None, now_ns=None,
+    ):
+        """Decide one request, and charge it if it is allowed.
+
+        This cannot wait: limits with `wait` or `action = "delay"` refuse at once. `adecide` waits.
+
+        Args:
+            method, path: what limits are matched with, the path as it is written and decoded.
+            identities: values by the policy's names. An identity that is neither here nor found
+                in what follows is missing, and its `missing` rule applies.
+            costs: units known on arrival, by name; the policy's `cost` and `estimate` otherwise.
+            client: the peer's address.
+            headers: a mapping, or raw pairs with names in lower case.
+            state: what `state:` identities are read from.
+            event: "request", or for WebSockets "connect" and "message".
+            created: when the account was created, in seconds since 1970, in place of what
+                `[correlation] created` names.
+            now_ns: nanoseconds since the epoch; the clock's time when not given.
+
+        Raises:
+            UsageError: an identity or unit the policy does not have, or a cost that is no
+                integer from 0 to 2**31 - 1. Nothing was charged.
+        """
+        cdef NamedGate gate = self.gate
+        cdef Decision made
+        if self.source is None:
+            raise ValueError("this limiter was never initialised")
+        if now_ns is None:
+            now_ns = self.instants.now()
+        bound = self.source.current
+        if gate is None or gate.bound is not bound:
+            gate = self.gate = bound.by_name
+        if gate is not None and gate.runs_out:
+            gate = self.source.generation_at(now_ns).by_name
+        if (
+            gate is not None and event == "request"
+            and type(method) is str and (not costs or gate.units.issuperset(costs))
+        ):
+            made = gate.decided(method, path, identities, client, headers, state, costs, now_ns, created)
+            if made is not None:
+                return made
+        return self._decide_slowly(method, path, event, (identities, costs, client, headers, state, created), now_ns)
+
+    def __reduce__(self):
+        raise TypeError("a limiter is bound to memory of this host and is not pickled")
 
 
 cdef inline Py_ssize_t run_of(object value, const uint8_t **at) noexcept:

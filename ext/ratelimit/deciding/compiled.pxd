@@ -1,10 +1,11 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from ratelimit.core.algorithms.setup cimport MOST_RULES
-from ratelimit.core.decision.engine cimport Plan
+from ratelimit.core.decision.engine cimport Outcome, Plan
 from ratelimit.core.decision.schedule cimport Pace
 from ratelimit.core.memory.table cimport Table
 from ratelimit.core.redis.lease cimport LeasedRules
+from ratelimit.core.redis.remote cimport RemoteRules
 from ratelimit.core.request.identities cimport IdentityReader
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
 from ratelimit.core.sharing.observer cimport Watch
@@ -42,6 +43,8 @@ cdef class PlanParts:
     cdef uint64_t required              # a bit for each position where a missing value refuses the request
     cdef Plan core                      # None: nothing compiled decides it
     cdef LeasedRules leased             # None: nothing is leased
+    cdef object away                    # asks the server that keeps these limits
+    cdef RemoteRules remote             # and how: None where Python has to
     cdef uint64_t amounts[MOST_RULES]   # the costs again
 
 
@@ -72,6 +75,16 @@ cdef class Decided:
     cdef object charge(self)
 
 
+# A request whose limits are asked of a server: what was read of it, until the reply is here.
+cdef class Asking:
+    cdef uint64_t ids[MOST_POSITIONS]
+    cdef int size
+    cdef Decided decided
+    cdef readonly object now_ns
+    cdef readonly Outcome outcome   # None: it was not asked yet
+    cdef readonly object reply
+
+
 cdef class CompiledDecider:
     cdef readonly IdentityReader reader
     cdef readonly int size              # of an identity list
@@ -96,6 +109,7 @@ cdef class CompiledDecider:
     ) except -1
     cdef int read_row(self, object row, uint64_t *ids, uint64_t *refused) except -1
     cdef Decided decide(self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, int asker)
+    cdef int conclude(self, Decided decided, object outcome, uint64_t *ids, object now_ns) except -1
     cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns)
     cdef bint has_room(self, PlanParts part, uint64_t *ids, uint64_t *taken, object now_ns) except -1
     cdef PlanParts part_of(self, object plan)

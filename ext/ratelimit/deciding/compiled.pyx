@@ -6,7 +6,7 @@ wait), and then nothing was charged or counted.
 """
 
 cimport cython
-from cpython.dict cimport PyDict_GetItem
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
@@ -61,6 +61,13 @@ cdef class PlanParts:
         if plan.here is not None:
             self.here = plan.here
         self.leased = plan.leased
+        self.away = getattr(plan.away, "remote", None)
+        if self.away is not None and not self.looks_first and not self.is_metered:
+            self.remote = self.away.rules
+            if self.remote.plan.highest < positions:
+                self.remote.plan.read_costs(self.costs, self.amounts)
+            else:
+                self.remote = None
         core = plan.accelerated if self.leased is None else self.leased.rules.plan
         if core is not None and core.highest < positions:
             self.core = core
@@ -114,6 +121,32 @@ cdef class Decided:
 
     def __reduce__(self):
         raise TypeError("a charge is bound to memory of this host and is not pickled")
+
+
+@cython.final
+@cython.auto_pickle(False)
+@cython.freelist(16)
+cdef class Asking:
+    def ask(self, int base, dict keys not None, list items not None, /):
+        cdef PlanParts part = self.decided.part
+        check_ready(part.remote.plan)
+        self.outcome = part.remote.asked(self.ids, part.amounts, True, base, keys, items, part.away)
+        return self.outcome
+
+    @property
+    def plan(self):
+        return self.decided.plan
+
+    def row(self):
+        return listed(self.ids, 0, self.size)
+
+    def give_up(self):
+        reply = self.reply
+        if reply.done() and not reply.cancelled() and reply.exception() is None and self.outcome.allowed:
+            self.outcome.undo(0)  # the answer came, and its task went in the same moment
+
+    def __reduce__(self):
+        raise TypeError("a question under way is not pickled")
 
 
 @cython.final
@@ -213,7 +246,7 @@ cdef class CompiledDecider:
                 return self.without_limits(UNLIMITED, ids, now_ns)
             if matched.pick is None:
                 return None  # more limits than a decision can carry
-            found = PyDict_GetItem(self.tiers, matched.pick)
+            found = PyDict_GetItemWithError(self.tiers, matched.pick)
             tiers = <TierParts>found if found != NULL else self.new_tiers(matched.pick)
             if tiers is None:
                 return None
@@ -221,7 +254,7 @@ cdef class CompiledDecider:
             for at in range(tiers.count):
                 number *= len(tiers.known[at]) + 1
                 if ids[tiers.at[at]] != ABSENT_HASH:
-                    found = PyDict_GetItem(tiers.known[at], ids[tiers.at[at]])
+                    found = PyDict_GetItemWithError(tiers.known[at], ids[tiers.at[at]])
                     if found != NULL:
                         number += <object>found
             entry = <object>PyList_GET_ITEM(tiers.parts, number)
@@ -233,7 +266,8 @@ cdef class CompiledDecider:
             part = <PlanParts?>entry
             plan = part.plan
         if part.is_metered and asker == FROM_GATE or part.here is None and part.leased is None:
-            return None
+            if part.remote is None or asker != FROM_GATE:
+                return None
         actor = None
         if self.watch is not None:
             principal = self.watch.stamp(ids)
@@ -251,6 +285,12 @@ cdef class CompiledDecider:
         for at in range(PyTuple_GET_SIZE(self.guards)):
             if (<Guard>PyTuple_GET_ITEM(self.guards, at)).stops(payer, verdict == CERTAIN, now_ns):
                 return None
+        decided = Decided.__new__(Decided)
+        decided.plan, decided.part, decided.reason = plan, part, BY_LIMITS
+        decided.actor, decided.verdict = actor, verdict
+        decided.principal, decided.payer = principal, payer
+        if part.remote is not None:
+            return decided  # without an outcome: the gate asks for it
         taken = part.amounts
         if costs:
             costs = plan.costs_of(costs)
@@ -286,16 +326,8 @@ cdef class CompiledDecider:
                 allowed = outcome.allowed
         except StoreError:
             return None  # asked again in Python, which knows each limit's stance
-        if self.watch is not None:
-            self.watch.note(ids, not allowed, now_ns, part.counted_at)
-        for at in range(PyTuple_GET_SIZE(self.guards)):
-            (<Guard>PyTuple_GET_ITEM(self.guards, at)).decided(payer, allowed, plan, outcome, now_ns)
-        self.ended(BY_LIMITS, allowed, now_ns)
-        decided = Decided.__new__(Decided)
-        decided.plan, decided.outcome, decided.part = plan, outcome, part
-        decided.reason, decided.allowed = BY_LIMITS, allowed
-        decided.actor, decided.verdict = actor, verdict
-        decided.principal, decided.payer = principal, payer
+        decided.allowed = allowed
+        self.conclude(decided, outcome, ids, now_ns)
         if asker == BY_NAME:
             decided.clock, decided.now_ns = self.clock, now_ns
             decided.row = ()
@@ -303,6 +335,18 @@ cdef class CompiledDecider:
                 decided.watch = self.watch
                 decided.row = listed(ids, 0, self.size)
         return decided
+
+    cdef int conclude(self, Decided decided, object outcome, uint64_t *ids, object now_ns) except -1:
+        """Take what limits said: it is counted, and who looks on is told."""
+        cdef int at
+        decided.outcome = outcome
+        if self.watch is not None:
+            self.watch.note(ids, not decided.allowed, now_ns, decided.part.counted_at)
+        for at in range(PyTuple_GET_SIZE(self.guards)):
+            (<Guard>PyTuple_GET_ITEM(self.guards, at)).decided(
+                decided.payer, decided.allowed, decided.plan, outcome, now_ns
+            )
+        return self.ended(BY_LIMITS, decided.allowed, now_ns)
 
     def decide_request(self, Matched matched not None, headers, peer, state, now_ns, costs=None, /):
         cdef uint64_t ids[MOST_POSITIONS]
@@ -363,7 +407,7 @@ cdef class CompiledDecider:
         return seen.allowed
 
     cdef PlanParts part_of(self, object plan):
-        cdef PyObject *found = PyDict_GetItem(self.parts, plan)
+        cdef PyObject *found = PyDict_GetItemWithError(self.parts, plan)
         return <PlanParts>found if found != NULL else self.new_part(plan)
 
     cdef PlanParts new_part(self, object plan):

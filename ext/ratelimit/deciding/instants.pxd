@@ -8,3 +8,4 @@ cdef class Instants:
     cdef HostClock host
 
     cdef uint64_t read(self) except? 0xFFFFFFFFFFFFFFFF
+    cdef object now(self)

@@ -21,6 +21,12 @@ cdef class Instants:
             return <uint64_t>(kin_monotonic() + self.host.anchor_ns + self.host.moved_ns)
         return instant(self.now_ns())
 
+    cdef object now(self):
+        """Return the time as the clock's own `now_ns` does."""
+        if self.host is not None:
+            return kin_monotonic() + self.host.anchor_ns + self.host.moved_ns
+        return self.now_ns()
+
     def read_ns(self):
         return self.read()
 

@@ -5,6 +5,8 @@ Written in one pass: encoding numbers and framing words one by one costs more th
 
 from collections.abc import Iterable
 
+from typing_extensions import Buffer
+
 def script_call(
     head: bytes, keys: Iterable[bytes], opening: tuple[int, ...], described: bytes, items: list[int], /
 ) -> bytes:
@@ -18,3 +20,13 @@ def script_call(
         TypeError: a number is no integer, nor False.
         OverflowError: a number is below -2**63, or above 2**64 - 1.
     """
+
+def numbers_in(text: bytes, /) -> list[int]:
+    """Return the numbers of a MessagePack list.
+
+    Raises:
+        ValueError: it is anything else than one list of integers.
+    """
+
+def whole_string(buffer: Buffer, count: int, /) -> bytes | None:
+    """Return the string of a reply, if the first `count` bytes are one such reply and no more; else None."""

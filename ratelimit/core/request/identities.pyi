@@ -54,7 +54,8 @@ class IdentityReader:
         template_of: what stands in the places of a client whose headers say nothing, given peer and
             headers: for proxies and for networks that are listed. None: the peer speaks for itself.
         created_at: position of the instant an account was created; -1: nothing asks for it.
-        created_name, created_of: the field that has it, and what reads it.
+        created_name, created_header: the state's field that has it, or the header, in lower case.
+        created_of: what reads a value of the field that is no plain number.
         lists: position, hash and list (1 deny, 2 allow) of each listed value.
     """
 
@@ -68,6 +69,7 @@ class IdentityReader:
         template_of: Callable[[str | None, Sequence[tuple[bytes, bytes]]], list[int]] | None = None,
         created_at: int = -1,
         created_name: str | None = None,
+        created_header: bytes | None = None,
         created_of: Callable[[object], int] | None = None,
         lists: Collection[tuple[int, int, int]] = (),
     ) -> IdentityReader: ...

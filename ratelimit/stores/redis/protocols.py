@@ -31,11 +31,19 @@ if TYPE_CHECKING:
 class OpenBatch(Protocol):
     """A batch that is not sent yet: what is asked of keys that lie in one slot."""
 
-    keys: dict[bytes, int]
-    items: list[int]
-    entries: list[Any]
+    @property
+    def keys(self) -> dict[bytes, int]:
+        """What is asked about, numbered from one."""
 
-    def base_of(self, plan: Planned) -> int:
+    @property
+    def items(self) -> list[int]:
+        """What is asked."""
+
+    @property
+    def entries(self) -> list[Any]:
+        """Who takes what of the answer."""
+
+    def base_of(self, plan: Planned, /) -> int:
         """Return the number of a plan's first rule in this batch."""
 
 
@@ -67,6 +75,17 @@ class Standing(Planned, Protocol):
     stances: tuple[str, ...]
 
 
+class Asked(Protocol):
+    """What compiled code has read of a request, to be asked."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What was decided, once the reply is here."""
+
+    def ask(self, base: int, keys: dict[bytes, int], items: list[int], /) -> Outcome:
+        """Add the question to a batch that is not sent yet."""
+
+
 class Asking(Protocol):
     """One event loop's way to the server."""
 
@@ -78,6 +97,9 @@ class Asking(Protocol):
         self, plan: Planned, identities: Sequence[int], costs: Any, now_ns: int, *, commit: bool
     ) -> Outcome:
         """Return the server's decision; raise `StoreError` if there is none."""
+
+    def begin(self, plan: Planned, asking: Asked) -> asyncio.Future[None] | None:
+        """Ask for a decision; None where that takes more than one call."""
 
     def carry(self, plan: Planned, index: int, key: int, used: int, now_ns: int) -> asyncio.Future[list[int]]:
         """Charge what was used elsewhere to a counter."""

@@ -1,8 +1,8 @@
 """A call of a script as bytes: numbers as MessagePack, words as the server's protocol. See the stub for the contract."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcmp, memcpy
 
 from ratelimit.core.memory.number cimport NEGATIVE, NO_NUMBER, WHOLE, read_number
 
@@ -13,6 +13,8 @@ cdef enum:
     FALSE = 0xC2
     UNSIGNED = 0xCC  # of 1 byte; of 2, 4 and 8 with the three that follow
     SIGNED = 0xD0
+    FEW = 0x90       # of a list of up to 15; of 2 and 4 bytes of length:
+    MANY = 0xDC
 
 
 def script_call(bytes head not None, keys, tuple opening not None, bytes described not None, list items not None, /):
@@ -49,6 +51,69 @@ def script_call(bytes head not None, keys, tuple opening not None, bytes describ
 
 
 # -- MessagePack ------------------------------------------------------------------------------------
+
+
+def numbers_in(bytes text not None, /):
+    return numbers_of(text)
+
+
+cdef list numbers_of(bytes text):
+    """Return the integers of a list; ValueError for anything else."""
+    cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(text)
+    cdef const uint8_t *end = at + PyBytes_GET_SIZE(text)
+    cdef uint64_t count, value
+    cdef uint8_t first
+    cdef int size
+    cdef list found = []
+    if at == end:
+        raise ValueError("nothing")
+    first = at[0]
+    at += 1
+    if FEW <= first < FEW + 16:
+        count = first - FEW
+    elif first == MANY or first == MANY + 1:
+        size = 2 if first == MANY else 4
+        if end - at < size:
+            raise ValueError("a list that is cut short")
+        count = big_endian(at, size)
+        at += size
+    else:
+        raise ValueError("no list")
+    if count > <uint64_t>(end - at):
+        raise ValueError("a list that is cut short")
+    while count:
+        count -= 1
+        if at == end:
+            raise ValueError("a list that is cut short")
+        first = at[0]
+        at += 1
+        if first <= MOST_PLAIN:
+            found.append(first)
+        elif first >= 256 - LEAST_PLAIN:
+            found.append(<int>first - 256)
+        elif UNSIGNED <= first < SIGNED + 4:
+            size = 1 << ((first - UNSIGNED) & 3)
+            if end - at < size:
+                raise ValueError("a number that is cut short")
+            value = big_endian(at, size)
+            at += size
+            if first < SIGNED:
+                found.append(value)
+            else:  # the sign is carried up to 64 bits
+                found.append(<int64_t>(value << (64 - 8 * size)) >> (64 - 8 * size))
+        else:
+            raise ValueError("no integer")
+    if at != end:
+        raise ValueError("more than a list")
+    return found
+
+
+cdef inline uint64_t big_endian(const uint8_t *at, int size) noexcept:
+    cdef uint64_t value = 0
+    cdef int i
+    for i in range(size):
+        value = value << 8 | at[i]
+    return value
 
 
 cdef int number_size(object number) except -1:
@@ -98,6 +163,21 @@ cdef inline char *put_number(char *to, object number) noexcept:
 
 
 # -- the server's protocol --------------------------------------------------------------------------
+
+
+def whole_string(const uint8_t[::1] buffer not None, Py_ssize_t count, /):
+    cdef const uint8_t *text = &buffer[0]
+    cdef Py_ssize_t at = 1, size = 0
+    if not 5 < count <= buffer.shape[0] or text[0] != c"$":
+        return None
+    while at < count and at < 9 and c"0" <= text[at] <= c"9":
+        size = size * 10 + (text[at] - c"0")
+        at += 1
+    if at == 1 or count != at + size + 4:
+        return None
+    if memcmp(text + at, b"\r\n", 2) != 0 or memcmp(text + count - 2, b"\r\n", 2) != 0:
+        return None
+    return PyBytes_FromStringAndSize(<const char *>text + at + 2, size)
 
 
 cdef inline int digits_of(Py_ssize_t number) noexcept:

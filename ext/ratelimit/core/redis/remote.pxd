@@ -11,6 +11,12 @@ cdef class RemoteRules:
     cdef bint is_tagged
     cdef uint64_t kinds[MOST_RULES]
 
+    cdef Outcome asked(
+        self, uint64_t *ids, uint64_t *amounts, bint commit, int base, dict keys, list items, object ledger
+    )
+    cdef Py_ssize_t read(
+        self, Outcome outcome, list said, Py_ssize_t at, object now_us, bint commit, bint apart
+    ) except -1
     cdef uint64_t digest(self, int index, uint64_t key) noexcept
     cdef bytes key_of(self, int index, uint64_t key)
     cdef bytes name_of(self, uint64_t digest)

@@ -79,15 +79,21 @@ cdef class RemoteRules:
     def ask(self, identities, costs, bint commit, int base, dict keys not None, list items not None, ledger, /):
         cdef uint64_t ids[MOST_IDENTITIES]
         cdef uint64_t amounts[MOST_RULES]
+        check_ready(self.plan)
+        self.plan.read_identities(identities, ids)
+        self.plan.read_costs(costs, amounts)
+        return self.asked(ids, amounts, commit, base, keys, items, ledger)
+
+    cdef Outcome asked(
+        self, uint64_t *ids, uint64_t *amounts, bint commit, int base, dict keys, list items, object ledger
+    ):
+        """Ask for what was read: of a plan that is ready, with every position in the arrays."""
         cdef int i, asked = 0
         cdef Charge *charge
         cdef const Quota *q
         cdef Plan plan = self.plan
         cdef Outcome outcome
         cdef list asks = []
-        check_ready(plan)
-        plan.read_identities(identities, ids)
-        plan.read_costs(costs, amounts)
         outcome = Outcome.__new__(Outcome)
         outcome.now = 0
         outcome.charges = take_charges(plan.setup.count)
@@ -127,6 +133,11 @@ cdef class RemoteRules:
         return outcome
 
     def answer(self, Outcome outcome not None, list said not None, Py_ssize_t at, now_us, bint commit, bint apart=False, /):
+        return self.read(outcome, said, at, now_us, commit, apart)
+
+    cdef Py_ssize_t read(
+        self, Outcome outcome, list said, Py_ssize_t at, object now_us, bint commit, bint apart
+    ) except -1:
         cdef int i
         cdef uint64_t state
         cdef Charge *charge

@@ -31,8 +31,9 @@ cdef class IdentityReader:
     cdef bint is_partial     # some identity is also read elsewhere, where a request has headers or a state
     cdef object template_of  # None: the peer speaks for itself
     cdef int created_at      # position of when the account was created; -1: nothing asks for it
-    cdef object created_name
-    cdef object created_of
+    cdef object created_name    # of the state's field that has it; None: no field does
+    cdef bytes created_header   # of the header that has it; None: no header does
+    cdef object created_of      # reads in Python what is neither a plain number nor the text of one
     cdef Listed *listed
     cdef int listed_count
     cdef readonly bint reads_state
@@ -43,5 +44,7 @@ cdef class IdentityReader:
     cdef bint read_template(self, object headers, object peer, uint64_t *ids, uint64_t *refused) except -1
     cdef bint read_state(self, object state, bint is_live, uint64_t *ids, uint64_t *refused) except -1
     cdef bint read_path(self, object params, uint64_t *ids, uint64_t *refused) except -1
+    cdef bint read_created_line(self, object headers, uint64_t *ids) except -1
+    cdef int put_created(self, object value, uint64_t *ids) except -1
     cdef bint settle(self, StateField field) except -1
     cdef void look_up(self, uint64_t *ids) noexcept

@@ -2,7 +2,7 @@
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
@@ -20,8 +20,15 @@ cdef extern from "Python.h":
     const uint8_t *PyUnicode_1BYTE_DATA(object text) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
 
+    PyObject **PySequence_Fast_ITEMS(object sequence)
+    object PySequence_Fast(object sequence, const char *message)
+    Py_ssize_t PySequence_Fast_GET_SIZE(object sequence)
+
 cdef enum:
     REFUSED_IDENTITY = 2     # -2, see identity/fact.py
+    MOST_DIGITS = 10
+
+cdef uint64_t MOST_SECONDS = 0xFFFFFFFF  # see identity/fact.py
 
 
 @cython.final
@@ -43,7 +50,7 @@ cdef class PathField:
 cdef class IdentityReader:
     def __cinit__(
         self, Scanner scanner not None, *, fields=(), paths=(), bint is_partial=False, template_of=None, int created_at=-1,
-        created_name=None, created_of=None, lists=(),
+        created_name=None, bytes created_header=None, created_of=None, lists=(),
     ):
         cdef int at = 0, last = scanner.size - 2
         cdef Listed value
@@ -59,8 +66,9 @@ cdef class IdentityReader:
             raise IndexError(f"there are {last} identities")
         self.is_partial = is_partial
         self.template_of = template_of
-        self.created_at, self.created_name, self.created_of = created_at, created_name, created_of
-        self.reads_state = bool(self.fields) or created_at >= 0
+        self.created_at, self.created_of = created_at, created_of
+        self.created_name, self.created_header = created_name, created_header
+        self.reads_state = bool(self.fields) or created_name is not None
         # In the order of identity and value, so that a value is found by halving.
         ordered = sorted(lists)
         self.listed_count = <int>len(ordered)
@@ -104,6 +112,8 @@ cdef class IdentityReader:
             return False
         if self.created_at >= 0:
             ids[self.created_at] = ABSENT_HASH
+            if self.created_header is not None and headers and not self.read_created_line(headers, ids):
+                return False
         if self.reads_state and state is not None and not self.read_state(state, is_live, ids, refused):
             return False
         if self.paths and not self.read_path(params, ids, refused):
@@ -121,7 +131,7 @@ cdef class IdentityReader:
         if type(params) is not dict:
             return False
         for path in self.paths:
-            found = PyDict_GetItem(params, path.name)
+            found = PyDict_GetItemWithError(params, path.name)
             if found == NULL:
                 continue
             if type(<object>found) is not str or not PyUnicode_IS_COMPACT_ASCII(<object>found):
@@ -166,7 +176,7 @@ cdef class IdentityReader:
         if type(state) is not dict:
             return False
         for field in self.fields:
-            found = PyDict_GetItem(state, field.name)
+            found = PyDict_GetItemWithError(state, field.name)
             if found == NULL or <object>found is None:
                 if is_live and not field.is_settled and not self.settle(field):
                     return False
@@ -188,11 +198,48 @@ cdef class IdentityReader:
                 field.is_settled = True
             ids[field.position] = hash_run(self.scanner.hasher.k0, self.scanner.hasher.k1, field.kind, written, length)
             refused[0] &= ~(<uint64_t>1 << field.position)
-        if self.created_at >= 0:
-            found = PyDict_GetItem(state, self.created_name)
-            value = self.created_of(None if found == NULL else <object>found)
-            ids[self.created_at] = number if read_number(value, &number) == WHOLE else ABSENT_HASH
+        if self.created_name is not None:
+            found = PyDict_GetItemWithError(state, self.created_name)
+            if found != NULL:
+                self.put_created(<object>found, ids)
         return True
+
+    cdef bint read_created_line(self, object headers, uint64_t *ids) except -1:
+        """Add when the account was created, of a header; False for what is no plain number, and for several."""
+        cdef object lines = PySequence_Fast(headers, "headers are a sequence of pairs")
+        cdef object name, value, line = None
+        cdef uint64_t number
+        cdef Py_ssize_t i = 0
+        while i < PySequence_Fast_GET_SIZE(lines):
+            name, value = <object>PySequence_Fast_ITEMS(lines)[i]
+            i += 1
+            if name == self.created_header:
+                if line is not None:
+                    return False
+                line = value
+        if line is None:
+            return True
+        if type(line) is not bytes or not seconds_in(line, &number):
+            return False
+        ids[self.created_at] = number if number else ABSENT_HASH
+        return True
+
+    cdef int put_created(self, object value, uint64_t *ids) except -1:
+        """Write when the account was created, by what is given for it: see `Extractor.created`."""
+        cdef uint64_t number
+        cdef double seconds
+        if self.created_at < 0 or value is None:
+            return 0
+        if type(value) is int:
+            if read_number(value, &number) != WHOLE or number > MOST_SECONDS:
+                number = read_created(self.created_of(value))
+        elif type(value) is float:
+            seconds = value
+            number = <uint64_t>seconds if 0 <= seconds <= MOST_SECONDS else read_created(self.created_of(value))
+        elif not seconds_in(value, &number):
+            number = read_created(self.created_of(value))
+        ids[self.created_at] = number if number else ABSENT_HASH
+        return 0
 
     cdef bint settle(self, StateField field) except -1:
         """Return whether the reader of a field has seen enough, so that it need not be told of this request."""
@@ -225,3 +272,29 @@ cdef class IdentityReader:
 
     def __reduce__(self):
         raise TypeError("an IdentityReader holds the hash key and is not pickled")
+
+
+cdef inline bint seconds_in(object text, uint64_t *number) except -1:
+    """Read an instant that is written in digits alone; False for any other writing, and for one that is no instant."""
+    cdef const uint8_t *at
+    cdef Py_ssize_t i, length
+    if type(text) is str and PyUnicode_IS_COMPACT_ASCII(text):
+        at, length = PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text)
+    elif type(text) is bytes:
+        at, length = <const uint8_t *>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text)
+    else:
+        return False
+    if not 0 < length <= MOST_DIGITS:
+        return False
+    number[0] = 0
+    for i in range(length):
+        if not c"0" <= at[i] <= c"9":
+            return False
+        number[0] = number[0] * 10 + (at[i] - <uint8_t>c"0")
+    return number[0] <= MOST_SECONDS
+
+
+cdef inline uint64_t read_created(object told) except? 1:
+    """Return the instant that Python read; 0 for none."""
+    cdef uint64_t number
+    return number if read_number(told, &number) == WHOLE else 0

@@ -36,6 +36,7 @@ cdef class Scanner:
     cdef Blank blanks[MOST_POSITIONS]
     cdef readonly int size   # positions of an identity list
     cdef bint needs_peer
+    cdef bint reads_peer     # some identity may be the peer's address; of others one that is malformed may
     cdef object diagnose
     cdef Translations translations
 

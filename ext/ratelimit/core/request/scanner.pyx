@@ -2,7 +2,7 @@
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.list cimport PyList_GET_SIZE, PyList_GetSlice
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
@@ -145,7 +145,10 @@ cdef class Scanner:
         self.hasher = hasher
         self.wanted = checked
         self.longest = longest
-        self.needs_peer = needs_peer
+        self.needs_peer = self.reads_peer = needs_peer
+        for at in range(self.size):
+            if self.blanks[at].kind >= 0:
+                self.reads_peer = True
         self.diagnose = diagnose
         self.translations = Translations() if translations is None else translations
 
@@ -207,15 +210,22 @@ cdef class Scanner:
         stands in for it, and the policy requires it.
         """
         cdef Address address
-        cdef bytes name = name_of(peer, &address)
+        cdef bytes name = None
         cdef Found found
         cdef int at
-        translate(&address, &self.translations.declared)
+        cdef bint is_read = self.reads_peer or type(peer) is not str
+        address.width = 0
+        if is_read:
+            name = name_of(peer, &address)
+            translate(&address, &self.translations.declared)
         if self.needs_peer and address.width == 0 and name is None:
             self.diagnose("client-missing")
         self.gather(headers, ids, &found)
         refused[0] = self.leave_blank(&address, name, ids, found.filled)
         if found.malformed:
+            if not is_read:
+                name = name_of(peer, &address)
+                translate(&address, &self.translations.declared)
             for at in range(self.size):
                 if found.malformed >> at & 1 and ids[at] == ABSENT_HASH:
                     refused[0] |= <uint64_t>self.stand_in(at, &address, name, ids + at) << at
@@ -263,7 +273,7 @@ cdef class Scanner:
                 length = PyBytes_GET_SIZE(name)
                 if not self.lengths >> (length if length < 63 else 63) & 1:
                     continue
-            found = PyDict_GetItem(self.wanted, name)  # borrowed from a dict that never changes
+            found = PyDict_GetItemWithError(self.wanted, name)  # borrowed from a dict that never changes
             if found == NULL:
                 continue
             for slot in <tuple>found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ratelimit.algorithms import ALGORITHMS, OF_UNITS
@@ -13,7 +14,9 @@ from ratelimit.stores.redis.decision.script import spread
 from ratelimit.stores.redis.decision.transfer import Transfer
 
 if TYPE_CHECKING:
-    from ratelimit.stores.redis.protocols import Asking, Deciding
+    import asyncio
+
+    from ratelimit.stores.redis.protocols import Asked, Asking, Deciding
 
 _DESCRIBED_NS = 60_000_000_000
 """How long a description stands: calendars are listed around an instant."""
@@ -68,6 +71,11 @@ class RedisPlan:
         """Decides from leases, where the mode has them and all rules can be leased."""
 
     @property
+    def remote(self) -> RedisPlan | None:
+        """This, where each decision is one call."""
+        return None if self.leased is not None or self.store.is_cluster else self
+
+    @property
     def described(self) -> bytes:
         """The rules as the script reads them."""
         if self._is_dated:
@@ -111,14 +119,49 @@ class RedisPlan:
                 store.leasing.give_back_foreign(batch_client)
             outcome = await batch_client.ask(self, identities, costs, now_ns, commit=commit)
         except StoreError as error:
-            if "local" not in self.stances or "closed" in self.stances:
-                raise
-            return store.decide_here(self, identities, now_ns, costs, error, commit=commit)
+            return self.stand_in(identities, now_ns, costs, error, commit=commit)
         if commit:
             if leased is not None:
                 leased.note(outcome, now_ns)
             store.decided(self, outcome, has_slots=self._has_slots)
         return outcome
+
+    def begin(self, asking: Asked, /) -> asyncio.Future[None] | None:
+        """Ask the server what compiled code has read of a request; None where that takes more than one call.
+
+        Returns:
+            What is done when `asking.outcome` says what was decided, or fails with a `StoreError`.
+        """
+        try:
+            reply = self.store.batch_client().begin(self, asking)
+        except StoreError:
+            return None  # it is closed: `adecide` says so
+        if reply is not None and self._has_slots:
+            reply.add_done_callback(partial(self._hold, asking))
+        return reply
+
+    def _hold(self, asking: Asked, reply: asyncio.Future[None]) -> None:
+        if not reply.cancelled() and reply.exception() is None and asking.outcome is not None:
+            self.store.decided(self, asking.outcome, has_slots=True)
+
+    def stand_in(
+        self,
+        identities: Sequence[int],
+        now_ns: int,
+        costs: Sequence[int] | None,
+        error: StoreError,
+        /,
+        *,
+        commit: bool = True,
+    ) -> Outcome:
+        """Decide while the server cannot, for that reason.
+
+        Raises:
+            StoreError: no rule stands in for it.
+        """
+        if "local" not in self.stances or "closed" in self.stances:
+            raise error
+        return self.store.decide_here(self, identities, now_ns, costs, error, commit=commit)
 
     def asked(self, batch_client: Asking, outcome: Outcome, now_ns: int) -> None:
         """Have leases asked for in the call that decides this, where they are worth while."""

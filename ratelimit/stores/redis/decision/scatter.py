@@ -67,7 +67,7 @@ async def _charge(
         slot_batch = batch_client.open_batch(key)
         base = slot_batch.base_of(plan)
         number = slot_batch.keys.setdefault(key, len(slot_batch.keys) + 1)
-        slot_batch.items += (items[0], 1, base + rule, number, cost, binds, mark)
+        slot_batch.items.extend((items[0], 1, base + rule, number, cost, binds, mark))
         part: asyncio.Future[list[int]] = batch_client.loop.create_future()
         sizes.append(plan.rules.ask_size(rule))
         slot_batch.entries.append(Part(sizes[-1], part))

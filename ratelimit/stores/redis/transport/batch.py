@@ -6,8 +6,10 @@ from asyncio import Future
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
+from ratelimit.core.redis.batch import MOST_ASKS as MOST_ASKS
+from ratelimit.core.redis.batch import Batch as Batch
+from ratelimit.core.redis.batch import Decisive
+from ratelimit.core.redis.batch import SlotBatch as SlotBatch
 from ratelimit.errors import StoreError
 from ratelimit.stores.redis.transport.errors import anew
 from ratelimit.stores.redis.transport.pending import Unawaited
@@ -18,26 +20,16 @@ if TYPE_CHECKING:
     from ratelimit.core.redis.lease import Leases
     from ratelimit.stores.redis.protocols import Planned
 
-MOST_ASKS = 96
-"""So many asks a call: half a millisecond of the server, while another pipeline is read and written."""
-_MOST_NUMBERS = 6 * MOST_ASKS
-"""What they take in items, with the head of each decision of two or three."""
-
 Call = tuple[Collection[bytes], tuple[int, ...], bytes, list[int]]
 """One run of the script: its keys, and the three parts of its payload."""
-
-_TIMES = range(1 << 53)
-"""Microseconds since the epoch, as far as the script's numbers are whole: until the year 2255."""
-
-_decode = msgspec.msgpack.Decoder(list[int]).decode
 
 
 class Waiting:
     """A task waits for an answer."""
 
-    __slots__ = ("future",)
+    __slots__ = ()
 
-    future: Future[Any]
+    future: Any
 
     def fail(self, error: StoreError) -> None:
         """Tell the task that waits that there is no answer."""
@@ -45,33 +37,16 @@ class Waiting:
             self.future.set_exception(anew(error))
 
 
-class Question(Waiting):
+class Question(Decisive, Waiting):
     """A decision that waits for its answer."""
 
-    __slots__ = ("commit", "outcome", "plan")
-
-    def __init__(self, plan: Planned, outcome: Outcome, commit: bool, future: Future[None]) -> None:
-        self.future = future
-        self.plan = plan
-        self.outcome = outcome
-        self.commit = commit
-
-    def read_reply(self, said: list[int], at: int) -> int:
-        """Take the answer; return where the next begins."""
-        return self.plan.rules.answer(self.outcome, said, at, said[0], self.commit)
-
-    def tell(self) -> None:
-        """Let the task that asked go on."""
-        if not self.future.done():
-            self.future.set_result(None)
-        elif self.commit and self.outcome.allowed:
-            self.outcome.undo(0)  # the task has gone: nothing is held on its behalf
+    __slots__ = ()
 
 
 class Part(Waiting):
     """A part of something that waits for its numbers: an ask in a slot of its own, a charge carried over."""
 
-    __slots__ = ("said", "size")
+    __slots__ = ("future", "said", "size")
 
     def __init__(self, size: int, future: Future[list[int]]) -> None:
         self.future = future
@@ -170,110 +145,3 @@ class Renewal(Unawaited):
         """Whether units were granted is not known: if so they lapse."""
         if self.end():
             self._leases.failed(self._key)
-
-
-Entry = Question | Part | Correction | Renewal
-
-
-class SlotBatch:
-    """Questions that are asked in one call."""
-
-    __slots__ = ("_bases", "_described", "_rules", "corrections", "entries", "is_sent", "items", "keys")
-
-    def __init__(self) -> None:
-        self.keys: dict[bytes, int] = {}
-        """What is asked about, numbered from one."""
-        self.items: list[int] = []
-        self.entries: list[Entry] = []
-        self.corrections: dict[tuple[int, int], Correction] = {}
-        """Those of units, to be amended until they are sent."""
-        self.is_sent = False
-        self._bases: dict[Planned, int] = {}
-        self._described = b""
-        self._rules = 0
-
-    def base_of(self, plan: Planned) -> int:
-        """Return the number of a plan's first rule in this slot batch."""
-        base = self._bases.get(plan)
-        if base is None:
-            base = self._bases[plan] = self._rules
-            self._rules += len(plan.rules)
-            self._described += plan.described
-        return base
-
-    def call(self, worker: int, now_us: int | None) -> Call:
-        """Return what the script is run with."""
-        self.is_sent = True
-        opening = (False if now_us is None else now_us, worker, self._rules)
-        return self.keys, opening, self._described, self.items
-
-    def deliver(self, answer: bytes) -> int:
-        """Give all tasks the answer; return how many they are.
-
-        Raises:
-            ValueError: it is no answer to these questions; those not answered yet remain to be failed.
-        """
-        if not isinstance(answer, bytes):
-            raise ValueError(f"an answer of type {type(answer).__name__}")
-        said = _decode(answer)
-        if not said or said[0] not in _TIMES:
-            raise ValueError("an answer of no time")
-        at = 1
-        try:
-            for entry in self.entries:
-                at = entry.read_reply(said, at)
-        except (IndexError, TypeError, OverflowError) as error:
-            raise ValueError(f"an answer of {len(said)} numbers ends too early: {error}") from error
-        if at != len(said):
-            raise ValueError(f"an answer of {len(said)} numbers, {at} were asked for")
-        # No task is told before all of it made sense.
-        for entry in self.entries:
-            entry.tell()
-        return len(self.entries)
-
-    def fail(self, error: StoreError) -> None:
-        """Tell all tasks that still wait that there is no answer."""
-        for entry in self.entries:
-            entry.fail(error)
-
-
-class Batch:
-    """What is sent at one time: a slot batch, or for a cluster one for each slot."""
-
-    __slots__ = ("begun", "is_over", "is_overdue", "pipeline", "sent", "slot_batches")
-
-    def __init__(self, begun: float) -> None:
-        self.begun = begun
-        self.sent = begun
-        self.slot_batches: dict[bytes, SlotBatch] = {}
-        self.is_over = False
-        self.is_overdue = False
-        self.pipeline: Any = None
-        """What carries it, once it is sent."""
-
-    def slot_batch(self, tag: bytes = b"") -> SlotBatch:
-        """Return the slot batch of a slot."""
-        slot_batch = self.slot_batches.get(tag)
-        if slot_batch is None:
-            slot_batch = self.slot_batches[tag] = SlotBatch()
-        return slot_batch
-
-    def calls(self, worker: int, now_us: int | None) -> list[Call]:
-        """Return what the script is run with, for each slot batch."""
-        return [
-            slot_batch.call(worker, now_us) for slot_batch in self.slot_batches.values() if slot_batch.keys
-        ]
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no more should be added."""
-        numbers = 0
-        for slot_batch in self.slot_batches.values():
-            numbers += len(slot_batch.items)
-        return numbers >= _MOST_NUMBERS
-
-    def fail(self, error: StoreError) -> None:
-        """Tell all tasks that still wait that there is no answer."""
-        self.is_over = True
-        for slot_batch in self.slot_batches.values():
-            slot_batch.fail(error)

@@ -33,7 +33,7 @@ from ratelimit.stores.redis.transport.pipelines import CONNECT_S, Pipelines
 
 if TYPE_CHECKING:
     from ratelimit.core.decision.engine import Outcome
-    from ratelimit.stores.redis.protocols import Planned
+    from ratelimit.stores.redis.protocols import Asked, Planned
 
 MOST_HELD_BACK = 10_000
 """Corrections that wait for the server to come back; further ones are counted as lost."""
@@ -151,6 +151,24 @@ class BatchClient:
                 give_back(outcome)  # the answer came, and its task went in the same moment
             raise
         return outcome
+
+    def begin(self, plan: Planned, asking: Asked) -> asyncio.Future[None] | None:
+        """Ask for a decision of what compiled code has read; None where `ask` has to."""
+        if self.breaker.is_open or self.is_cluster:
+            return None
+        slot_batch = self._pipelines.batch().slot_batch()
+        items = slot_batch.items
+        size = len(items)
+        try:
+            outcome = asking.ask(slot_batch.base_of(plan), slot_batch.keys, items)
+            if not items[size + 1]:
+                del items[-2:]
+                return None
+            future = self.loop.create_future()
+            slot_batch.entries.append(Question(plan, outcome, True, future))
+        finally:
+            self._pipelines.now()
+        return future
 
     def correct(self, plan: Planned, outcome: Outcome, index: int, delta: int) -> None:
         """Have a charge corrected; from any thread, and without waiting."""

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from redis.exceptions import ConnectionError, RedisError
 
+from ratelimit.core.redis.message import whole_string
 from ratelimit.stores.redis.transport.resp import read_reply
 
 _BUFFER_BYTES = 65_536
@@ -80,6 +81,14 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, count: int) -> None:
         """Read replies; tell the caller when all are here."""
+        if self._wanted == 1 and not self._rest and not self._greeting:
+            reply = whole_string(self._buffer, count)  # what the script answers, as a rule
+            if reply is not None:
+                done, self._done = self._done, None
+                self._wanted = 0
+                if done is not None:
+                    done([reply])
+                return
         data = bytes(self._buffer[:count])
         if self._rest:
             data = self._rest + data

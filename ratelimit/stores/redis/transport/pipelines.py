@@ -128,7 +128,8 @@ class Pipelines:
         for batch in self._queue:
             slot_batch = batch.slot_batches.get(tag)
             if slot_batch is not None and key in slot_batch.corrections:
-                return slot_batch.corrections[key]
+                found: Correction = slot_batch.corrections[key]
+                return found
         return None
 
     def soon(self) -> None:

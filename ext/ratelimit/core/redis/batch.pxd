@@ -1,0 +1,32 @@
+from ratelimit.core.decision.engine cimport Outcome
+from ratelimit.core.redis.remote cimport RemoteRules
+
+
+cdef class Decisive:
+    cdef readonly object plan
+    cdef readonly Outcome outcome
+    cdef readonly bint commit
+    cdef readonly object future
+    cdef RemoteRules rules
+
+    cdef Py_ssize_t read(self, list said, Py_ssize_t at) except -1
+
+
+cdef class SlotBatch:
+    cdef readonly dict keys
+    cdef readonly list items
+    cdef readonly list entries
+    cdef readonly dict corrections
+    cdef readonly bint is_sent
+    cdef dict bases
+    cdef bytes described
+    cdef int rules
+
+
+cdef class Batch:
+    cdef readonly double begun
+    cdef public double sent
+    cdef readonly dict slot_batches
+    cdef public bint is_over
+    cdef public bint is_overdue
+    cdef public object pipeline

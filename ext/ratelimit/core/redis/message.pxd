@@ -1,0 +1,1 @@
+cdef list numbers_of(bytes text)

@@ -1,0 +1,139 @@
+"""The decision over all limits of a request, and what an application finds of it in its scope."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Literal, Protocol
+
+from typing_extensions import disjoint_base
+
+from ratelimit.verdict import VERDICTS, ClusterVerdict, Ledger, MildStep, Reason, Verdict, cluster_name
+
+__all__ = [
+    "VERDICTS",
+    "ClusterVerdict",
+    "Decision",
+    "Ledger",
+    "LimitedRequest",
+    "MildStep",
+    "Reason",
+    "Verdict",
+    "cluster_name",
+]
+
+@disjoint_base
+class Decision:
+    """Allow or refuse, and why. Read-only; verdicts are made when first asked for.
+
+    After the work, report its real cost with `settle`, and end it with `release`.
+    Or use the decision as a context manager, which releases:
+
+        with limiter.decide(path="/v1/chat", identities={"account": key}) as decision:
+            if decision.allowed:
+                answer = work()
+                decision.settle(output_tokens=answer.tokens)
+    """
+
+    def __init__(
+        self,
+        allowed: bool,
+        reason: Reason,
+        ledger: Ledger | None = None,
+        cluster: int | None = None,
+        certainty: int = 0,
+        wait_ns: int | None = None,
+        waited_ns: int = 0,
+    ) -> None: ...
+    @property
+    def allowed(self) -> bool:
+        """Whether the request may go on."""
+    @property
+    def action(self) -> Literal["allow", "refuse"]:
+        """`allowed` as a word."""
+    @property
+    def reason(self) -> Reason:
+        """What decided."""
+    @property
+    def degrade(self) -> tuple[str, ...]:
+        """The names of limits that have no room and degrade (`on_refusal`), for which less is to be given."""
+    @property
+    def waited_ns(self) -> int:
+        """How long it waited for room, in nanoseconds; 0 if it did not."""
+    @property
+    def ledger(self) -> Ledger | None:
+        """What was charged; None where no limit had a part in it."""
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """One verdict for each limit that applied, in the policy's order."""
+    @property
+    def binding(self) -> Verdict | None:
+        """The verdict that refuses longest; None when allowed."""
+    @property
+    def limit(self) -> str | None:
+        """The name of the limit that refuses longest; None when allowed."""
+    @property
+    def cluster(self) -> str | None:
+        """The cluster the request's principal is in, as a hash; None without one.
+
+        For the application alone: a client that learns of it learns what gave it away.
+        """
+    @property
+    def verdict(self) -> ClusterVerdict | None:
+        """How sure it is that the principal belongs to that cluster; None without one.
+
+        A `certain` member shares one budget with the others. A `likely` one is refused by limits that
+        say `verdict = "likely"` alone; the application may give it less. Like `cluster` this is for
+        the application, and for no client.
+        """
+    @property
+    def retry_after_ns(self) -> int | None:
+        """Nanoseconds to wait: 0 when allowed, None when no wait can help."""
+    def settle(self, units: Mapping[str, int] | None = None, /, **more: int) -> None:
+        """Report what was really used, in place of what was charged on arrival.
+
+        More is charged without asking, into debt as deep as the limit says; less is
+        given back. May be called again as a stream goes on: the last report stands.
+        Units that no limit of this decision counts are ignored, and so is all of it
+        after a refusal, which charged nothing.
+
+        Raises:
+            UsageError: a number is not an integer from 0 to 2**31 - 1 (code `cost-range`).
+        """
+    def release(self) -> None:
+        """Say that the work has ended: concurrency slots are free again. Idempotent."""
+    def __enter__(self) -> Decision: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def __repr__(self) -> str: ...
+
+class LimitedRequest(Protocol):
+    """What an application finds at `scope["ratelimit"]`: its request, as far as limits are about it.
+
+        limited: LimitedRequest = request.scope["ratelimit"]
+        limited.decision.verdicts            # what each limit says, and what remains
+        limited.settle(output_tokens=812)    # the real cost, once it is known
+
+    These members are what an application may rely on. A test that calls the application without the
+    middleware puts an object of its own there.
+    """
+
+    @property
+    def decision(self) -> Decision:
+        """What was decided of this request."""
+    @property
+    def cluster(self) -> str | None:
+        """The cluster that the request's account is in: see `Decision.cluster`."""
+    @property
+    def verdict(self) -> ClusterVerdict | None:
+        """How sure it is that the account belongs there: see `Decision.verdict`."""
+    @property
+    def degrade(self) -> tuple[str, ...]:
+        """The limits for which less is to be given, as a smaller model: see `Decision.degrade`."""
+    def settle(self, units: Mapping[str, int] | None = None, /, **more: int) -> None:
+        """Report what was really used: see `Decision.settle`. Reaches every limiter around this request."""
+    def refusal(self) -> tuple[int, bytes, int | None]:
+        """Return what the client of a refused request may be told, for a responder to put in other words.
+
+        Status, problem document (JSON) and wait in nanoseconds; the wait is None where none can help.
+        Unlike the decision it conceals what a limit per cluster would give away.
+        """

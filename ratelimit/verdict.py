@@ -1,0 +1,91 @@
+"""The words of a decision: its reason, and one `Verdict` for each limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, Protocol
+
+ClusterVerdict = Literal["likely", "certain"]
+VERDICTS: tuple[None, Literal["likely"], Literal["certain"]] = (None, "likely", "certain")
+"""What is said of a principal, by the number that the core has for it."""
+
+
+class Reason(StrEnum):
+    """Why a decision came out as it did."""
+
+    LIMITS = "limits"
+    """The limits that apply decided."""
+    UNLIMITED = "unlimited"
+    """No limit applies to this request."""
+    ALLOW_LIST = "allow-list"
+    DENY_LIST = "deny-list"
+    IDENTITY = "identity"
+    """An identity the policy insists on is missing or malformed."""
+    STORE = "store"
+    """The store failed and the policy's stance decided; or the limiter was closed while it waited."""
+    CAPACITY = "capacity"
+    """More was in flight than is answered in time."""
+    BODY = "body"
+    """Its body came too slowly, before it could be decided."""
+    QUEUE = "queue"
+    """There was room, and others that wait for it came first, for longer than the request may wait."""
+
+
+MildStep = Literal["observe", "wait", "degrade", "challenge"]
+"""Steps of a limit's `on_refusal` by which a request goes on that only conduct left no room for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one limit says of one request.
+
+    `retry_after_ns` is 0 when allowed and None when no wait can help (the cost
+    exceeds the burst). `remaining` and `reset_after_ns` are after this request's
+    own charge. A shadow limit may say `allowed=False` while the decision allows.
+    """
+
+    limit: str
+    allowed: bool
+    shadow: bool
+    unit: str
+    cost: int
+    quota: int
+    window_ns: int
+    remaining: int
+    reset_after_ns: int
+    retry_after_ns: int | None
+    action: Literal["allow", "refuse", "degrade", "challenge"]
+    """What it says; in shadow, what it would."""
+    factor: float = 1.0
+    """What the caller's conduct leaves of a limit that is `adaptive`, in sixteenths; the other numbers here
+    are what is left. 1 for limits that are not, and where nothing struck."""
+    step: MildStep | None = None
+    """The step by which a request went on that only conduct left no room for."""
+
+
+def cluster_name(cluster: int | None) -> str | None:
+    """Return how a cluster is called wherever people read of it."""
+    return None if cluster is None else f"{cluster:016x}"
+
+
+class Ledger(Protocol):
+    """What a decision asks of its maker: its verdicts, and the charge behind them."""
+
+    @property
+    def binding(self) -> int:
+        """Position in `verdicts` of the one that refuses longest, else -1."""
+        ...
+
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Return one verdict for each limit that applied."""
+        ...
+
+    def settle_units(self, units: Mapping[str, int]) -> None:
+        """Replace what was charged for these units by what was really used."""
+        ...
+
+    def release(self) -> None:
+        """Free concurrency slots; a second call does nothing."""
+        ...
