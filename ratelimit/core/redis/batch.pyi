@@ -5,7 +5,6 @@ of the answer and returns where the next begins, `tell()` lets its task go on, a
 is no answer.
 """
 
-from asyncio import Future
 from collections.abc import Collection
 from typing import Any, Protocol, final
 
@@ -16,6 +15,10 @@ from ratelimit.core.redis.remote import RemoteRules
 
 MOST_ASKS: int
 """So many asks a call: half a millisecond of the server, while another pipeline is read and written."""
+
+class _Future(Protocol):
+    def done(self) -> bool: ...
+    def set_result(self, result: None, /) -> None: ...
 
 class _Planned(Protocol):
     @property
@@ -33,7 +36,7 @@ class Decisive:
         future: done when the answer is here.
     """
 
-    def __new__(cls, plan: _Planned, outcome: Outcome, commit: bool, future: Future[None]) -> Decisive: ...
+    def __new__(cls, plan: _Planned, outcome: Outcome, commit: bool, future: _Future) -> Decisive: ...
     @property
     def plan(self) -> Any: ...
     @property
@@ -41,7 +44,7 @@ class Decisive:
     @property
     def commit(self) -> bool: ...
     @property
-    def future(self) -> Future[None]: ...
+    def future(self) -> _Future: ...
     def read_reply(self, said: list[int], at: int, /) -> int:
         """Take the answer; return where the next begins."""
     def tell(self) -> None:
