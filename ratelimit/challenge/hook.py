@@ -33,10 +33,10 @@ class ChallengeHook:
         diagnose: told of a hook that is missing, fails, or would have to be awaited.
     """
 
-    __slots__ = ("_challenge", "_clock", "_diagnose")
+    __slots__ = ("_clock", "_diagnose", "challenge")
 
     def __init__(self, challenge: Challenge | None, clock: Clock, diagnose: Callable[..., None]) -> None:
-        self._challenge = challenge
+        self.challenge = challenge
         self._clock = clock
         self._diagnose = diagnose
 
@@ -45,7 +45,7 @@ class ChallengeHook:
 
         What it returns in place of True is left in the visit, as the answer to the refusal.
         """
-        request, hook = pending.visit.request, self._challenge
+        request, hook = pending.visit.request, self.challenge
         if request is None:
             return False  # the door has nothing to show the hook
         if hook is None:

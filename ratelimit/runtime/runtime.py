@@ -128,7 +128,7 @@ class Runtime:
         self.early = self._decider.early
         self.aearly = self._decider.aearly
         self.without_server = self._decider.without_server
-        self._hook = ChallengeHook(challenge, self.clock, self.diagnose)
+        self.hook = ChallengeHook(challenge, self.clock, self.diagnose)
         self.queue = LimitQueue(self.now_ns, self._count_waited, self._count_acted)
         """Requests of this worker that wait for room."""
         self.hold = HoldQueue(self.now_ns)
@@ -254,7 +254,7 @@ class Runtime:
 
     def _parts(self) -> Parts:
         """Return what features are made of; some of it is there only while limits are on."""
-        parts = Parts(self._hook, self.queue, self.hold)
+        parts = Parts(self.hook, self.queue, self.hold)
         if not self.is_enabled:
             return parts
         return replace(parts, conduct=self._conduct, ramps=self._ramps, loads=self.loads_of, table=self.table)

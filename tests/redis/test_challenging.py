@@ -16,7 +16,7 @@ async def test_every_host_knows_who_passed(server: Server, open_limiter: LiveLim
         asked.append("one")
         return True
 
-    one.runtime.challenge = hook
+    one.runtime.hook.challenge = hook
     assert [(await one.ask("a")).allowed for _ in range(3)] == [True] * 3
     assert asked == ["one"]
     assert [(await other.ask("a")).allowed for _ in range(2)] == [True] * 2

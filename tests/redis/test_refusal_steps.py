@@ -43,7 +43,7 @@ async def test_step_up_is_asked_for_before_the_whole_limit(server: Server, open_
         asked.append("once")
         return True
 
-    limiter.runtime.challenge = hook
+    limiter.runtime.hook.challenge = hook
     assert await steps(limiter, 4) == [""] * 2 + ["challenge"] * 2
     assert asked == ["once"]
 
