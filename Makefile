@@ -12,8 +12,10 @@ SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
 
+# On all cores what may run beside other tests, then what may not.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not alone' -n auto --dist worksteal
+	$(BIN)/python -m pytest -m alone
 
 # What needs no server and no process of its own, with few examples, on all cores: a minute.
 quick: $(VENV)/.test

@@ -92,10 +92,39 @@ SLOW_FILES = frozenset(
 """and files of other folders. `make quick` is without them, and without tests marked `slow`."""
 
 
+ALONE_FOLDERS = frozenset(
+    (
+        *("benchmarks", "deployment", "leaks", "night", "packages", "pages"),
+        *("processes", "redis", "servers", "serving"),
+    )
+)
+"""Folders with tests that other work beside them may fail: they time things, start servers, kill workers;"""
+ALONE_FILES = frozenset(
+    (
+        "architecture/test_loading.py",
+        "asgi/test_startup.py",
+        "cli/test_demo.py",
+        "cli/test_saturated.py",
+        "core/test_threads.py",
+        "doors/test_cost.py",
+        "grpc/test_workers.py",
+        "policy/test_hostile.py",
+        "wsgi/test_servers.py",
+        "wsgi/test_threads.py",
+    )
+)
+"""and files of other folders. `make test` runs them one after another, and the rest on all cores."""
+
+
 def is_slow(path: Path) -> bool:
     """Return whether all tests of a folder or file are slow."""
+    return is_of(path, SLOW_FOLDERS, SLOW_FILES)
+
+
+def is_of(path: Path, folders: frozenset[str], files: frozenset[str]) -> bool:
+    """Return whether a file is in one of some folders of tests, or one of some files."""
     place = path.relative_to(Path(__file__).parent)
-    return (bool(place.parts) and place.parts[0] in SLOW_FOLDERS) or place.as_posix() in SLOW_FILES
+    return (bool(place.parts) and place.parts[0] in folders) or place.as_posix() in files
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -109,6 +138,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if is_slow(item.path):
             item.add_marker(pytest.mark.slow)
+        if is_of(item.path, ALONE_FOLDERS, ALONE_FILES):
+            item.add_marker(pytest.mark.alone)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
