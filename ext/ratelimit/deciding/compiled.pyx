@@ -149,7 +149,9 @@ cdef class Asking:
 
     def give_up(self):
         reply = self.reply
-        if self.outcome is not None and reply.done() and not reply.cancelled() and reply.exception() is None and self.outcome.allowed:
+        if self.outcome is None or not reply.done() or reply.cancelled() or reply.exception() is not None:
+            return
+        if self.outcome.allowed:
             self.outcome.undo(0)  # the answer came, and its task went in the same moment
 
     def __reduce__(self):
