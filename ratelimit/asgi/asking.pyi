@@ -25,8 +25,8 @@ class Question:
         costs: what is taken, by unit; None for the limits' own.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         door: Door,
         under: BoundPolicy,
         asked: _Asked,
@@ -34,7 +34,7 @@ class Question:
         *,
         names: Collection[str],
         costs: Mapping[str, int] | None = None,
-    ) -> None: ...
+    ) -> Question: ...
 
 @final
 class Questions:
@@ -44,7 +44,7 @@ class Questions:
         give_back: gives back what limits of a request took that is refused after all, given its exchange and the time.
     """
 
-    def __init__(self, give_back: Callable[[Exchange, int], None]) -> None: ...
+    def __new__(cls, give_back: Callable[[Exchange, int], None]) -> Questions: ...
     def __len__(self) -> int: ...
     def ask(self, scope: MutableMapping[str, Any], /) -> Exchange | None:
         """Decide and charge what the route of a scope asks for.

@@ -23,8 +23,9 @@ from starlette.types import Scope
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.errors import UsageError
 from ratelimit.integrations import starlette
+from ratelimit.integrations.dependency import ask, questions
 from ratelimit.integrations.openapi import describe_limits
-from ratelimit.integrations.refusal import RateLimited
+from ratelimit.integrations.refusal import RateLimited, have_answered
 from ratelimit.integrations.requirement import Cost, Settings, Wish, declared, named
 from ratelimit.integrations.starlette import EXEMPT, exempt
 
@@ -43,6 +44,7 @@ class RouteLimit(starlette.RouteLimit):
 
     def __init__(self, wish: Wish) -> None:
         super().__init__(wish)
+        self._questions = questions()
         self._asking: int | None = None
         """How many routes of the application ask for this."""
         vars(self)["__call__"] = self.ask
@@ -59,17 +61,24 @@ class RouteLimit(starlette.RouteLimit):
         """
         raise UsageError("write `Depends(limit(…))`, not `limit(…)` alone", code="limit-declared")
 
-    async def ask(self, request: HTTPConnection) -> Exchange | None:  # type: ignore[override]
+    async def ask(self, request: HTTPConnection) -> Exchange | None:
         """Decide and charge; return what was decided, None where the handler is exempt.
 
         Raises:
             RateLimited: it is refused.
         """
-        if getattr(request.scope.get("endpoint"), EXEMPT, False):
-            if self._is_own(request.scope):
-                starlette.say_exempt(request.scope, starlette.route_of(request.scope).strip())
+        scope = request.scope
+        if getattr(scope.get("endpoint"), EXEMPT, False):
+            if self._is_own(scope):
+                starlette.say_exempt(scope, starlette.route_of(scope).strip())
             return None
-        return await super().ask(request)
+        exchange = self._questions.ask(scope)
+        if exchange is None:
+            exchange = await ask(scope, self.wish, starlette.route_of(scope), request, self._questions)
+        if not exchange.is_allowed:
+            have_answered(scope)
+            raise RateLimited(exchange)
+        return exchange
 
     def _is_own(self, scope: Scope) -> bool:
         """Whether no other route of the application asks for this: then it is no router's."""

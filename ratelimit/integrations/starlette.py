@@ -38,22 +38,6 @@ class RouteLimit:
 
     def __init__(self, wish: Wish) -> None:
         self.wish = wish
-        self._questions = questions()
-
-    async def ask(self, request: HTTPConnection) -> Exchange:
-        """Decide and charge; return what was decided.
-
-        Raises:
-            RateLimited: it is refused.
-        """
-        scope = request.scope
-        exchange = self._questions.ask(scope)
-        if exchange is None:
-            exchange = await ask(scope, self.wish, route_of(scope), request, self._questions)
-        if not exchange.is_allowed:
-            have_answered(request.scope)
-            raise RateLimited(exchange)
-        return exchange
 
     def __call__(self, handler: Handler) -> Handler:
         return self.around(handler, _request_in)

@@ -43,7 +43,7 @@ cdef class Question:
     cdef object clear       # a plan of the middleware's that has none of these limits
     cdef Instants instants
 
-    def __init__(self, door, under, asked, Matched matched not None, *, names, costs=None):
+    def __cinit__(self, door, under, asked, Matched matched not None, *, names, costs=None):
         self.door, self.runtime = door, door.limiter.runtime
         self.under, self.asked, self.generation = under, asked, asked.generation
         self.decider = <CompiledDecider?>self.generation.decider
@@ -112,7 +112,7 @@ cdef class Questions:
     cdef dict known
     cdef object give_back
 
-    def __init__(self, give_back):
+    def __cinit__(self, give_back):
         self.known, self.give_back = {}, give_back
 
     def __len__(self):

@@ -203,7 +203,10 @@ cdef class Gate:
 
     def conclude(self, dict scope not None, Sending sending not None, /):
         cdef Asking asking = sending.asking
-        cdef Decided decided = asking.decided
+        cdef Decided decided
+        if asking is None or asking.outcome is None:
+            raise ValueError("no server was asked for this request")
+        decided = asking.decided
         decided.allowed = asking.outcome.allowed
         self.decider.conclude(decided, asking.outcome, asking.ids, asking.now_ns)
         scope["ratelimit"] = sending.exchange

@@ -84,6 +84,8 @@ cdef class Asking:
     cdef readonly Outcome outcome   # None: it was not asked yet
     cdef readonly object reply
 
+    cdef int check_made(self) except -1
+
 
 cdef class CompiledDecider:
     cdef readonly IdentityReader reader

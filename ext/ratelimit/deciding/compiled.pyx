@@ -128,21 +128,32 @@ cdef class Decided:
 @cython.freelist(16)
 cdef class Asking:
     def ask(self, int base, dict keys not None, list items not None, /):
-        cdef PlanParts part = self.decided.part
+        cdef PlanParts part
+        self.check_made()
+        part = self.decided.part
         check_ready(part.remote.plan)
         self.outcome = part.remote.asked(self.ids, part.amounts, True, base, keys, items, part.away)
         return self.outcome
 
+    cdef int check_made(self) except -1:
+        if self.decided is None:
+            raise ValueError("a gate asks, and no one else")
+        return 0
+
     @property
     def plan(self):
+        self.check_made()
         return self.decided.plan
 
     def row(self):
+        self.check_made()
         return listed(self.ids, 0, self.size)
 
     def give_up(self):
         reply = self.reply
-        if reply.done() and not reply.cancelled() and reply.exception() is None and self.outcome.allowed:
+        if self.outcome is None or not reply.done() or reply.cancelled() or reply.exception() is not None:
+            return
+        if self.outcome.allowed:
             self.outcome.undo(0)  # the answer came, and its task went in the same moment
 
     def __reduce__(self):
