@@ -14,10 +14,10 @@ from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.compiled import Decided
 from ratelimit.deciding.load import LoadLimit
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.deciding.unsettled import Reservation
 from ratelimit.decision import ClusterVerdict, Decision
 from ratelimit.http.fields import HeaderWriter, Pair
 from ratelimit.stores.contract import Outcome
+from ratelimit.usage.unsettled import Reservation
 
 @final
 class Exchange:

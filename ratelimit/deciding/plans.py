@@ -15,13 +15,13 @@ from ratelimit.deciding.challenge import Challenges, pass_plan
 from ratelimit.deciding.change import NO_CHANGE, Change
 from ratelimit.deciding.conduct import WHOLE
 from ratelimit.deciding.hold import Hold
-from ratelimit.deciding.metered import price_list
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.rungs import Rungs
 from ratelimit.deciding.steps import Queue, Steps
 from ratelimit.deciding.waiting_rules import waiting_rules
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.contract import Store
+from ratelimit.usage.prices import price_list
 
 MOST_PLANS = 4096
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from ratelimit.core.decision import engine
 from ratelimit.core.redis.lease import LeasedRules
-from ratelimit.deciding.metered import NO_PRICES, metered
 from ratelimit.deciding.waiting_rules import WaitingRules
 from ratelimit.decision import MildStep, Verdict
 from ratelimit.errors import UsageError
@@ -29,7 +28,9 @@ from ratelimit.stores.contract import (
     Plan,
     refused_by,
 )
-from ratelimit.usage.prices import PriceList
+from ratelimit.usage.prices import NO_PRICES, PriceList
+from ratelimit.usage.rules import metered
+from ratelimit.usage.unsettled import Estimated
 
 NONE_LOWERED: Mapping[int, int] = {}
 NO_STEPS_TAKEN: Mapping[int, MildStep] = {}
@@ -78,6 +79,7 @@ class RoutePlan:
         "costs",
         "counted_at",
         "early_costs",
+        "estimated",
         "factor",
         "has_ladders",
         "here",
@@ -95,7 +97,6 @@ class RoutePlan:
         "queue",
         "range_ns",
         "required",
-        "reserving",
         "rules",
         "rungs",
         "steps",
@@ -168,15 +169,16 @@ class RoutePlan:
         """What each rule takes on arrival, where nothing looks at the request."""
         self.early_costs = self.costs if self.metered is None else self.metered.fewest_costs()
         """The least that each rule takes, whatever the request turns out to be."""
-        self.reserving = tuple(
+        estimated = [
             at
             for at, rule in enumerate(self.rules)
             if rule.unit_index
             and not rule.is_twin
             and not rule.is_lowered
             and rule.algorithm not in ("concurrency", "distinct")
-        )
-        """Positions of rules that take an estimate of a unit on arrival, which is settled later."""
+        ]
+        self.estimated = Estimated(self.rules, estimated)
+        """Rules that take an estimate of a unit on arrival, which is settled later."""
         self.holds_slots = any(rule.algorithm == "concurrency" for rule in rules)
         """Whether an allowed request may hold something until it ends."""
         self.is_adaptive = any(rule.adaptive for rule in rules)

@@ -42,7 +42,6 @@ from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.step_up import Challenge
 from ratelimit.deciding.steps import Steps, Visit
 from ratelimit.deciding.switch import is_enabled
-from ratelimit.deciding.unsettled import Unsettled
 from ratelimit.decision import Reason
 from ratelimit.events import MistakesLog, Observer
 from ratelimit.identity.fact import live_context
@@ -54,6 +53,7 @@ from ratelimit.stores.factory import counting_table, is_isolated, open_store
 from ratelimit.telemetry.counters import Counters
 from ratelimit.telemetry.diagnosis import Diagnosing
 from ratelimit.telemetry.settlement import OTHERS
+from ratelimit.usage.unsettled import Unsettled
 
 if TYPE_CHECKING:
     from ratelimit.telemetry.exemplars import Exemplars

@@ -195,7 +195,7 @@ cdef class Exchange:
 
     def begin(self):
         if (
-            self.reservation is None and self.plan is not None and self.plan.reserving
+            self.reservation is None and self.plan is not None and self.plan.estimated.positions
             and self.outcome is not None and self.outcome.allowed
         ):
             self.reservation = self.door.limiter.runtime.unsettled.begin(self.plan, self.outcome)

@@ -36,7 +36,7 @@ cdef class PlanParts:
     cdef bint conceals
     cdef bint holds_slots
     cdef bint reserves         # some rule takes an estimate, to be settled
-    cdef bint is_metered       # answers are read, or estimates found
+    cdef object metered         # finds estimates, or reads answers; None: nothing is to be done
     cdef bint tells_shadows             # what would have waited in shadow is counted
     cdef bint looks_first               # a refusal is not the last word: it may wait, or be challenged
     cdef int counted_at                 # position of the identity that a limit per cluster counts by; -1: there is none
@@ -44,6 +44,7 @@ cdef class PlanParts:
     cdef Plan core                      # None: nothing compiled decides it
     cdef LeasedRules leased             # None: nothing is leased
     cdef uint64_t amounts[MOST_RULES]   # the costs again
+    cdef uint64_t least[MOST_RULES]     # the least that each rule takes, whatever the request turns out to be
 
 
 cdef class TierParts:
@@ -79,7 +80,7 @@ cdef class CompiledDecider:
     cdef object extract
     cdef object context_of
     cdef readonly bint has_lists
-    cdef int listed_at
+    cdef readonly int listed_at
     cdef readonly int origin_at
     cdef Table table
     cdef uint64_t cells[REASONS][2][2]  # counter and column, by reason and whether it is allowed
@@ -99,7 +100,12 @@ cdef class CompiledDecider:
         self, object headers, object peer, object state, Matched matched, uint64_t *ids, uint64_t *refused
     ) except -1
     cdef int read_row(self, object row, uint64_t *ids, uint64_t *refused) except -1
-    cdef Decided decide(self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, int asker)
+    cdef Decided decide(
+        self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, int asker,
+        const uint64_t *found=*,
+    )
+    cdef PlanParts picked(self, Matched matched, uint64_t *ids, bint *is_unlimited)
+    cdef bint passes_early(self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns) except -1
     cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns)
     cdef bint has_room(self, PlanParts part, uint64_t *ids, uint64_t *taken, object now_ns) except -1
     cdef PlanParts part_of(self, object plan)
