@@ -63,7 +63,7 @@ class FairQueue:
         waits = plan.waits
         if waits is None:
             return
-        for hall in self._halls:
+        for hall in self._halls.each:
             if hall.room.size:
                 hall.freed([outcome.key(at) for at in waits.rules if outcome.state(at) != SKIPPED])
 
@@ -79,7 +79,8 @@ class FairQueue:
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits: what has room goes on at once."""
-        return not any(hall.room.size for hall in self._halls)
+        # No generator: each request with limits that wait asks this.
+        return not [hall for hall in self._halls.each if hall.room.size]
 
     @property
     def fairness(self) -> float:

@@ -158,6 +158,8 @@ class Halls(Generic[H]):
     def __init__(self, make: Callable[[asyncio.AbstractEventLoop, Room], H]) -> None:
         self._make = make
         self._by_loop: dict[asyncio.AbstractEventLoop, H] = {}
+        self.each: tuple[H, ...] = ()
+        """The halls there are. Another tuple when one is made, so that any thread can go through them."""
         self._bounds = (64, 10_000)
         self._is_closed = False
 
@@ -176,6 +178,7 @@ class Halls(Generic[H]):
                 del self._by_loop[closed]
             hall = self._by_loop[loop] = self._make(loop, Room(*self._bounds))
             hall.is_closed = self._is_closed
+            self.each = tuple(self._by_loop.values())
         return hall
 
     def close(self) -> int:
@@ -192,7 +195,7 @@ class Halls(Generic[H]):
         return waited
 
     def __iter__(self) -> Iterator[H]:
-        return iter(list(self._by_loop.values()))
+        return iter(self.each)
 
     @property
     def waiting(self) -> int:

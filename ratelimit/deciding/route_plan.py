@@ -39,8 +39,6 @@ MAX_COST = 2**31 - 1
 _SECOND_NS = 1_000_000_000
 _LONGEST_RANGE_NS = 3600 * _SECOND_NS
 _SHORTEST_RANGE_NS = 2 * _SECOND_NS
-_MOST_FIELDS = 64
-"""Sets of limits that applied to a request, for each of which the field is kept."""
 
 
 class RoutePlan:
@@ -68,7 +66,6 @@ class RoutePlan:
     """
 
     __slots__ = (
-        "_fields",
         "_items",
         "abnormal",
         "accelerated",
@@ -93,6 +90,7 @@ class RoutePlan:
         "metered",
         "passed",
         "policy_pair",
+        "policy_pairs",
         "problems",
         "queue",
         "range_ns",
@@ -193,7 +191,8 @@ class RoutePlan:
         self.labels = tuple(rule.label if is_told else b"" for rule, is_told in zip(rules, told, strict=True))
         """What the core writes the `RateLimit` field with; empty for rules that are left out."""
         self._items = [(at, policy_item(rule)) for at, rule in enumerate(rules) if told[at]]
-        self._fields: dict[tuple[bool, ...], bytes] = {}
+        self.policy_pairs: dict[int, tuple[bytes, bytes]] = {}
+        """`RateLimit-Policy` headers, by the limits that applied, a bit each; the exchange keeps some."""
         self.problems: dict[int, Any] = {}
         """Answers to refusals, by limit and wait; the exchange keeps some that it made."""
         may_skip = any(not {*rules[at].per, rules[at].member}.isdisjoint(lackable) for at, _ in self._items)
@@ -223,14 +222,7 @@ class RoutePlan:
         """
         if self.policy_pair is not None:
             return self.policy_pair[1]
-        applied = tuple(outcome.state(at) != SKIPPED for at, _ in self._items)
-        found = self._fields.get(applied)
-        if found is None:
-            if len(self._fields) >= _MOST_FIELDS:
-                self._fields.clear()
-            items = [item for (_, item), is_applied in zip(self._items, applied, strict=True) if is_applied]
-            found = self._fields[applied] = b", ".join(items)
-        return found
+        return b", ".join(item for at, item in self._items if outcome.state(at) != SKIPPED)
 
     def ratelimit_field(self, outcome: Outcome) -> bytes:
         """Return the value of the `RateLimit` field, empty when no rule is to be told of."""

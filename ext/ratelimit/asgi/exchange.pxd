@@ -33,6 +33,7 @@ cdef class Exchange:
     cdef bint waits          # for the first part of a body
 
     cdef tuple new_problem(self)
+    cdef tuple applied_policy(self)
     cdef list with_fields(self, object headers)
     cdef int count_in(
         self, object load, InFlight flight, Heaviest heaviest, Instants instants, uint64_t payer, uint64_t now,

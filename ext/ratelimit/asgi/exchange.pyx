@@ -7,7 +7,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.core.algorithms.setup cimport REFUSED
+from ratelimit.core.algorithms.setup cimport REFUSED, SKIPPED
 from ratelimit.core.decision.engine cimport Outcome
 from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
@@ -25,6 +25,7 @@ cdef int64_t SECOND_NS = 1_000_000_000
 
 cdef enum:
     MOST_PROBLEMS = 1024
+    MOST_PAIRS = 64     # sets of limits that applied to a request, for each of which the header is kept
     LEAST_MS = 100      # what a request counts for before it is over, as use of the back end
 
 
@@ -77,11 +78,32 @@ cdef class Exchange:
         for i in range(size):
             put(all_of_them, i, <object>PyList_GET_ITEM(present, i))
         if self.policy_pair is None:  # it depends on which limits applied
-            put(all_of_them, size, (b"ratelimit-policy", self.plan.policy_field(self.outcome)))
+            put(all_of_them, size, self.applied_policy())
         else:
             put(all_of_them, size, self.policy_pair)
         put(all_of_them, size + 1, (b"ratelimit", field))
         return all_of_them
+
+    cdef tuple applied_policy(self):
+        """Return the header that names the limits that applied to this request."""
+        cdef PyObject *found
+        cdef Outcome outcome
+        cdef dict known
+        cdef long applied = 0
+        cdef int i
+        if type(self.outcome) is not Outcome:
+            return b"ratelimit-policy", self.plan.policy_field(self.outcome)
+        outcome, known = self.outcome, self.plan.policy_pairs
+        for i in range(outcome.plan.setup.count):
+            if outcome.charges[i].state != SKIPPED:
+                applied |= 1 << i
+        found = PyDict_GetItem(known, applied)
+        if found != NULL:
+            return <tuple><object>found
+        if len(known) >= MOST_PAIRS:
+            known.clear()
+        pair = known[applied] = (b"ratelimit-policy", self.plan.policy_field(outcome))
+        return pair
 
     @property
     def is_allowed(self):
