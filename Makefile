@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: demo test quick build lint types dist site bench bench-install kill faults spellings routes streams nights sanitize clean
+.PHONY: demo test quick build lint types dist site bench bench-install kill faults spellings routes streams meters nights sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
@@ -60,6 +60,10 @@ spellings: $(VENV)/.test
 # Thousands of bent request targets to every framework's own router; `make test` has some dozens for each.
 routes: $(VENV)/.test
 	$(BIN)/python -m pytest tests/routing tests/servers/test_routes.py --targets 5000 --timeout 0
+
+# Three thousand random policies, metered by the middleware and by plain Python; `make test` has 40.
+meters: $(VENV)/.test
+	$(BIN)/python -m pytest tests/usage/test_middleware_parity.py --meters 3000 --timeout 0 -o faulthandler_timeout=0
 
 # A million streams that end in every way there is, among workers that are killed; `make test` has 50,000.
 streams: $(VENV)/.test

@@ -25,6 +25,7 @@ from ratelimit.deciding.matched cimport Matched
 from ratelimit.usage.learned cimport Learned
 from ratelimit.usage.request cimport Body, Declared, fields_for, named
 from ratelimit.usage.rules cimport MeteredRules, Use
+from ratelimit.usage.settling cimport moment
 
 from ratelimit.deciding.compiled import DECIDED as _DECIDED
 from ratelimit.decision import Decision
@@ -85,7 +86,7 @@ cdef class Gate:
     cdef Learned learned    # from what was used before; None: what is metered is left to Python
     cdef object told        # returns the estimates that a scope tells
     cdef object narrowed    # returns what applies to requests for a model
-    cdef Instants instants
+    cdef object now_ns
     cdef list loads         # what is asked of each limit that follows the load, by its position
     cdef LoadParts load     # the one of them, where there is one
 
@@ -105,7 +106,7 @@ cdef class Gate:
         self.has_ends = has_ends
         if learned is not None:
             self.learned, self.told, self.narrowed = learned, told, narrowed
-            self.instants = Instants(door.limiter.clock)
+            self.now_ns = door.limiter.now_ns
         self.loads = [LoadParts(load) for load in loads]
         if len(self.loads) == 1:
             self.load = self.loads[0]
@@ -300,7 +301,7 @@ cdef class Metered:
                 declared = self.declared(receive, now_ns)
                 if declared is None:
                     return False
-                now_ns = gate.instants.read()
+                now_ns = gate.now_ns()
         name = matched.params.get("model")
         if name is not None:
             declared = named(declared, name)
@@ -317,7 +318,7 @@ cdef class Metered:
                 return False  # of what is left nothing is metered
             use.rules = rules = part.metered
             use.accounts = None
-        use.fill(costs, instant(now_ns), gate.told(self.scope, rules.told) if rules.told else NOTHING_TOLD)
+        use.fill(costs, moment(now_ns), gate.told(self.scope, rules.told) if rules.told else NOTHING_TOLD)
         decided = gate.decider.decide(matched, ids, use.refused, now_ns, None, FROM_GATE, costs)
         if decided is None:
             return False

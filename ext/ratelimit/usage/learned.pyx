@@ -5,8 +5,8 @@ from cpython.dict cimport PyDict_GetItem
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.core.sharing.flight cimport instant
 from ratelimit.usage.histogram cimport Histogram, Shares
+from ratelimit.usage.settling cimport moment
 
 cdef enum:
     TOKENS_AT_FIRST = 1024
@@ -81,7 +81,7 @@ cdef class Learned:
         }
 
     def learn(self, account, route, int64_t amount, now_ns):
-        self.take(account, route, amount, instant(now_ns))
+        self.take(account, route, amount, moment(now_ns))
 
     cdef int take(self, object account, object route, int64_t amount, uint64_t now) except -1:
         cdef PyObject *found = PyDict_GetItem(self.routes, route)
@@ -111,7 +111,7 @@ cdef class Learned:
         return 0
 
     def heed(self, account, route, int by, int64_t declared, int64_t output, now_ns):
-        self.vote(account, route, by, declared, output, instant(now_ns))
+        self.vote(account, route, by, declared, output, moment(now_ns))
 
     cdef int vote(self, object account, object route, int by, int64_t declared, int64_t output, uint64_t now) except -1:
         cdef bint is_longer = output > declared + declared // SLACK_PARTS + SLACK
@@ -139,7 +139,7 @@ cdef class Learned:
         return 0
 
     def is_heeded(self, account, route, int by, now_ns):
-        return self.trusts(account, route, by, instant(now_ns))
+        return self.trusts(account, route, by, moment(now_ns))
 
     cdef bint trusts(self, object account, object route, int by, uint64_t now) except -1:
         cdef PyObject *found
@@ -155,7 +155,7 @@ cdef class Learned:
         return votes.longer < ACCOUNTS_OF_ROUTE or 2 * votes.longer <= len(votes.by_account)
 
     def estimate(self, account, route, declared, now_ns, first=None, int64_t most=0):
-        return self.expected(account, route, said(declared), instant(now_ns), said(first), most)
+        return self.expected(account, route, said(declared), moment(now_ns), said(first), most)
 
     cdef int64_t expected(
         self, object account, object route, int64_t declared, uint64_t now, int64_t first, int64_t most

@@ -10,12 +10,11 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from ratelimit.core.algorithms.setup cimport ABSENT_HASH, ALLOWED, MOST_RULES
-from ratelimit.core.sharing.flight cimport instant
 from ratelimit.usage.learned cimport UNSAID, Learned
 from ratelimit.usage.prices cimport Price, PriceList, Used
 from ratelimit.usage.report cimport AT_LEAST, EXACT, TEXT_BYTES, TEXT_TOKENS
 from ratelimit.usage.request cimport Declared
-from ratelimit.usage.settling cimport correct, cost_of, state_of
+from ratelimit.usage.settling cimport correct, cost_of, moment, state_of
 from ratelimit.usage.unsettled cimport Reservation
 
 from functools import lru_cache as _lru_cache
@@ -165,12 +164,12 @@ cdef class Use:
     def costs(self, Declared declared not None, dict told not None, now_ns, /):
         cdef uint64_t costs[MOST_RULES]
         self.declare(declared)
-        self.fill(costs, instant(now_ns), told)
+        self.fill(costs, moment(now_ns), told)
         return tuple([costs[at] for at in range(self.rules.count)])
 
     def least_costs(self, dict told not None, now_ns, /):
         cdef uint64_t costs[MOST_RULES]
-        self.fill_least(costs, instant(now_ns), told)
+        self.fill_least(costs, moment(now_ns), told)
         return tuple([costs[at] for at in range(self.rules.count)])
 
     cdef int take_ids(self, uint64_t *ids, uint64_t refused, int size) noexcept:
@@ -351,7 +350,7 @@ cdef class Use:
         cdef int at
         if certainty < AT_LEAST:
             return 0
-        now = instant(now_ns)
+        now = moment(now_ns)
         if self.declared.said.by and self.declared.said.output != UNSAID:
             # What was counted by its bytes may be a few long tokens: only far more is beyond a maximum.
             output = used.output if certainty == EXACT else used.output // BYTES_TO_SPARE
