@@ -73,8 +73,8 @@ class TierParts:
 class CompiledDecider:
     """Decides requests under one bound policy: lists, plans, actors, required identities, limits.
 
-    Compiled callers give it an array of hashed identities. It leaves to Python what has to ask, to wait, to read
-    an answer, or to scale limits by conduct; nothing was charged or counted then. A refusal that is
+    Compiled callers give it an array of hashed identities. It leaves to Python what has to ask, to wait,
+    or to scale limits by conduct; nothing was charged or counted then. A refusal that is
     not the last word, since the request may wait or pass a challenge, is Python's as well.
 
     Args:
@@ -119,8 +119,6 @@ class CompiledDecider:
     def payer_at(self) -> int: ...
     @property
     def has_lists(self) -> bool: ...
-    @property
-    def listed_at(self) -> int: ...
     @property
     def watch(self) -> Watch | None: ...
     def decide_request(

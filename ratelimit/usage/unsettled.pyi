@@ -26,7 +26,7 @@ class Estimated:
         positions: of those with an estimate.
     """
 
-    def __init__(self, rules: Sequence[EstimatedRule], positions: Iterable[int]) -> None: ...
+    def __new__(cls, rules: Sequence[EstimatedRule], positions: Iterable[int]) -> Estimated: ...
     @property
     def positions(self) -> tuple[int, ...]: ...
 
@@ -49,7 +49,7 @@ class Reservation:
         plan, outcome: what decided, and allowed it.
     """
 
-    def __init__(self, plan: EstimatedPlan, outcome: Any) -> None: ...
+    def __new__(cls, plan: EstimatedPlan, outcome: Any) -> Reservation: ...
     seen: bool
     """Whether an answer was seen to use something, without its whole usage."""
     @property

@@ -10,6 +10,10 @@ import pytest
 
 from ratelimit.asgi.gate import Metered
 from ratelimit.asgi.metering.body import PACE_NS, Holding
+from ratelimit.usage.answer import Answer
+from ratelimit.usage.request import Declared
+from ratelimit.usage.rules import Use
+from ratelimit.usage.unsettled import Reservation
 from tests.asgi.driver import Mounted, key, limit, mount, rules
 from tests.asgi.metered import answering, left, policy
 from tests.usage.answers import CHAT_USAGE, chat
@@ -253,6 +257,15 @@ async def test_refused_by_its_body_is_answered_by_the_gate(slow: list[bool]) -> 
     assert not slow
 
 
-def test_parts_of_the_gate_are_not_made_by_hand() -> None:
+def test_parts_that_were_not_made_in_order_are_refused() -> None:
+    made = Metered.__new__(Metered)
     with pytest.raises(TypeError):
-        Metered.__reduce__(Metered.__new__(Metered))
+        made.__reduce__()
+    with pytest.raises(TypeError, match="come from a Gate"):
+        made.decide(lambda: None, 0)  # type: ignore[arg-type,return-value]
+    with pytest.raises(ValueError, match="never initialised"):
+        Use.__new__(Use).costs(Declared(), {}, 0)
+    with pytest.raises(TypeError):
+        Answer.__new__(Answer)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        Reservation.__new__(Reservation)  # type: ignore[call-arg]

@@ -286,14 +286,18 @@ cdef class Metered:
         cdef uint64_t costs[MOST_RULES]
         cdef Gate gate = self.gate
         cdef Use use = self.use
-        cdef MeteredRules rules = use.rules
+        cdef MeteredRules rules
         cdef Matched matched = self.matched
         cdef Declared declared = NOTHING_DECLARED
         cdef LoadParts load = None
         cdef PlanParts part
         cdef Decided decided
         cdef bint is_unlimited = False
-        cdef int promise = promised(self.scope) if rules.asks_body else 0
+        cdef int promise
+        if gate is None:
+            raise TypeError("metered requests come from a Gate")
+        rules = use.rules
+        promise = promised(self.scope) if rules.asks_body else 0
         if promise & HAS_BODY:
             if promise & IS_COMPRESSED:
                 declared = _unread()

@@ -21,7 +21,7 @@ cdef enum:
     REASONS = 6
 
 cdef enum:
-    FROM_GATE = 0           # who asks: the middleware's gate, whose answers may have to be read
+    FROM_GATE = 0           # who asks: the middleware's gate
     BY_NAME = 1             # `Limiter.decide`, which has to know what its caller was told by
     BY_ROW = 2              # Python, with identities that it found
 
@@ -80,7 +80,7 @@ cdef class CompiledDecider:
     cdef object extract
     cdef object context_of
     cdef readonly bint has_lists
-    cdef readonly int listed_at
+    cdef int listed_at
     cdef readonly int origin_at
     cdef Table table
     cdef uint64_t cells[REASONS][2][2]  # counter and column, by reason and whether it is allowed

@@ -1,8 +1,8 @@
 """The compiled decider: the stages of `deciding/decider.py` over an array of hashes. See the stub for the contract.
 
 One object for each bound policy. Every door asks it first: the middleware's gate, `Limiter.decide`, the services that
-proxies ask. It returns None for what takes more (a resolver, an answer that is read, a request that has to
-wait), and then nothing was charged or counted.
+proxies ask. It returns None for what takes more (a resolver, a request that has to wait), and then nothing was
+charged or counted.
 """
 
 cimport cython

@@ -24,7 +24,7 @@ from ratelimit.usage.report import message_reader as _message_reader
 cdef class Answer:
     """One answer on its way, of a request that was allowed: see the stub."""
 
-    def __init__(self, Use use not None, plan, outcome, send, now_ns):
+    def __cinit__(self, Use use not None, plan, outcome, send, now_ns):
         self.use, self.plan, self.outcome = use, plan, outcome
         self.forward, self.now_ns = send, now_ns
         self.begin_budget()
@@ -73,7 +73,7 @@ cdef class Answer:
         return self.forward(message)
 
     cdef int begin(self, object message) except -1:
-        cdef bytes content_type = b"", encoding = b"", lower
+        cdef bytes content_type = b"", encoding = b""
         cdef bint has_length = False
         headers = field(message, "headers")
         for name, value in () if headers is None else headers:

@@ -56,6 +56,7 @@ cdef class Use:
     cdef list accounts          # what rules count by, where it was asked for
     cdef list routes            # what rules learn by, likewise
 
+    cdef int check_made(self) except -1
     cdef int take_ids(self, uint64_t *ids, uint64_t refused, int size) noexcept
     cdef int declare(self, Declared declared) except -1
     cdef object account(self, int which)

@@ -163,14 +163,21 @@ cdef class Use:
 
     def costs(self, Declared declared not None, dict told not None, now_ns, /):
         cdef uint64_t costs[MOST_RULES]
+        self.check_made()
         self.declare(declared)
         self.fill(costs, moment(now_ns), told)
         return tuple([costs[at] for at in range(self.rules.count)])
 
     def least_costs(self, dict told not None, now_ns, /):
         cdef uint64_t costs[MOST_RULES]
+        self.check_made()
         self.fill_least(costs, moment(now_ns), told)
         return tuple([costs[at] for at in range(self.rules.count)])
+
+    cdef int check_made(self) except -1:
+        if self.rules is None:
+            raise ValueError("what a request takes was never initialised")
+        return 0
 
     cdef int take_ids(self, uint64_t *ids, uint64_t refused, int size) noexcept:
         """Take the identities; noexcept: within arrays of a fixed size."""

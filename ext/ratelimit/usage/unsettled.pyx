@@ -14,7 +14,7 @@ from ratelimit.usage.settling cimport correct, cost_of, state_of
 cdef class Estimated:
     """The rules of a plan that take an estimate on arrival: see the stub."""
 
-    def __init__(self, rules, positions):
+    def __cinit__(self, rules, positions):
         cdef int at
         self.positions = tuple(positions)
         if len(rules) > MOST_RULES:
@@ -37,7 +37,7 @@ cdef class Estimated:
 cdef class Reservation:
     """What one request was charged on arrival: see the stub."""
 
-    def __init__(self, plan, outcome):
+    def __cinit__(self, plan, outcome):
         cdef int i, at
         self.plan, self.outcome, self.estimated = plan, outcome, plan.estimated
         for i in range(self.estimated.count):
