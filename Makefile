@@ -61,7 +61,7 @@ spellings: $(VENV)/.test
 routes: $(VENV)/.test
 	$(BIN)/python -m pytest tests/routing tests/servers/test_routes.py --targets 5000 --timeout 0
 
-# Three thousand random policies, metered by the middleware and by plain Python; `make test` has 40.
+# Three thousand random policies, metered by the middleware and by plain Python; `make test` has 100.
 meters: $(VENV)/.test
 	$(BIN)/python -m pytest tests/usage/test_middleware_parity.py --meters 3000 --timeout 0 -o faulthandler_timeout=0
 

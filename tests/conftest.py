@@ -131,7 +131,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--meters",
         type=int,
-        default=40,
+        default=100,
         help="how many random policies are metered beside the reference (3000 before a release)",
     )
     parser.addoption(

@@ -164,7 +164,7 @@ def random_case(random: Random) -> Case:
     messages[0]["headers"] = [(random.choice((b"content-type", b"Content-Type")), media)]
     step = random.choice((7, 60, 400, 10**6))
     pieces = [answer[at : at + step] for at in range(0, len(answer), step)]
-    fails = random.random() < 0.15
+    fails = random.random() < (0.15 if status == 200 else 0.4)
     if fails:
         pieces = pieces[: random.randint(0, len(pieces))]
     messages += [{"type": "http.response.body", "body": one, "more_body": True} for one in pieces]
