@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: demo test quick build lint types dist site bench bench-install kill faults spellings routes streams nights sanitize clean
+.PHONY: demo test quick build lint types dist site bench bench-install kill faults spellings routes streams meters nights sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
@@ -30,7 +30,7 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ratelimit.core ratelimit.asgi.asking ratelimit.asgi.exchange ratelimit.asgi.gate ratelimit.deciding.by_name ratelimit.deciding.compiled ratelimit.deciding.guard ratelimit.conduct.guards ratelimit.deciding.matched ratelimit.deciding.instants ratelimit.decision ratelimit.environment.os_time ratelimit.parsing.depth ratelimit.serving.answer ratelimit.serving.wire ratelimit.usage.paths ratelimit.usage.reader --allowlist .ci/stubtest-allow.txt
+	$(BIN)/python -m mypy.stubtest ratelimit.core ratelimit.asgi.asking ratelimit.asgi.begun ratelimit.asgi.exchange ratelimit.asgi.gate ratelimit.conduct.guards ratelimit.deciding.by_name ratelimit.deciding.compiled ratelimit.deciding.guard ratelimit.deciding.matched ratelimit.deciding.instants ratelimit.decision ratelimit.environment.os_time ratelimit.parsing.depth ratelimit.serving.answer ratelimit.serving.wire ratelimit.usage.answer ratelimit.usage.histogram ratelimit.usage.learned ratelimit.usage.paths ratelimit.usage.prices ratelimit.usage.reader ratelimit.usage.report ratelimit.usage.request ratelimit.usage.rules ratelimit.usage.unsettled --allowlist .ci/stubtest-allow.txt
 
 # An sdist, and a wheel for each CPython from 3.11 to 3.14 and 3.14t that there is, in dist/, each tried in an
 # environment of its own. Some: make dist PYTHONS="3.12 3.14". With the project's address: make dist PROJECT_URL=https://…
@@ -62,6 +62,10 @@ spellings: $(VENV)/.test
 # Thousands of bent request targets to every framework's own router; `make test` has some dozens for each.
 routes: $(VENV)/.test
 	$(BIN)/python -m pytest tests/routing tests/servers/test_routes.py --targets 5000 --timeout 0
+
+# Three thousand random policies, metered by the middleware and by plain Python; `make test` has 100.
+meters: $(VENV)/.test
+	$(BIN)/python -m pytest tests/usage/test_middleware_parity.py --meters 3000 --timeout 0 -o faulthandler_timeout=0
 
 # A million streams that end in every way there is, among workers that are killed; `make test` has 50,000.
 streams: $(VENV)/.test

@@ -19,9 +19,11 @@ from benchmarks.report import Answer, Row
 from benchmarks.rounds import Contender, local, race
 from benchmarks.settings import Settings
 from ratelimit import Limiter, Policy, RateLimitMiddleware
-from ratelimit.asgi.metering.budget import Budget
-from ratelimit.asgi.metering.response import WatchedSend
+from ratelimit.usage import answer as passing
+from ratelimit.usage.learned import Learned
 from ratelimit.usage.report import reader_of, reading_of
+from ratelimit.usage.request import Declared
+from ratelimit.usage.rules import Use
 
 NAME = "usage"
 NOTHING = "the loop"
@@ -129,15 +131,16 @@ def _through_the_middleware(found: Answer, settings: Settings) -> None:
     _, _, plan, outcome = limiter.runtime.decide(limiter.current, matched, list(identities), limiter.now_ns())
     if plan is None or outcome is None or plan.metered is None:
         raise SystemExit("nothing is metered")
-    budget = Budget(plan.metered, plan, outcome, limiter, None)
+    use = Use(plan.metered, Learned(), identities, matched.template)
+    use.costs(Declared(), {}, limiter.now_ns())
     start: Message = {
         "type": "http.response.start",
         "status": 200,
         "headers": [(b"content-type", b"text/event-stream")],
     }
     sends = {
-        "read": WatchedSend(_pass_on, "auto", None),
-        "read, and cut at its end": WatchedSend(_pass_on, "auto", budget.has_room),
+        "read": passing.Answer(use, None, outcome, _pass_on, limiter.now_ns),
+        "read, and cut at its end": passing.Answer(use, plan, outcome, _pass_on, limiter.now_ns),
     }
     contenders = [local(NOTHING, partial(_send, _pass_on))]
     for name, watched in sends.items():

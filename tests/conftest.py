@@ -176,6 +176,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many request targets each router is sent by each server (5000 before a release)",
     )
     parser.addoption(
+        "--meters",
+        type=int,
+        default=100,
+        help="how many random policies are metered beside the reference (3000 before a release)",
+    )
+    parser.addoption(
         "--night",
         type=float,
         default=4.0,

@@ -13,11 +13,11 @@ from ratelimit.asgi.door import Door
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.compiled import Asking, Decided
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.deciding.unsettled import Reservation
 from ratelimit.decision import ClusterVerdict, Decision
 from ratelimit.http.fields import HeaderWriter, Pair
 from ratelimit.load.limit import LoadLimit
 from ratelimit.stores.contract import Outcome
+from ratelimit.usage.unsettled import Reservation
 
 @final
 class Exchange:

@@ -1,10 +1,11 @@
 """The middleware's first question to the compiled decider."""
 
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import Any, Literal, final
 
-from starlette.types import Scope, Send
+from starlette.types import Receive, Scope, Send
 
+from ratelimit.asgi.begun import Begun
 from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Sending
 from ratelimit.deciding.bound_policy import Matched
@@ -13,6 +14,8 @@ from ratelimit.http.fields import HeaderWriter
 from ratelimit.load.limit import LoadLimit
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
+from ratelimit.usage.learned import Learned
+from ratelimit.usage.rules import Use
 
 SAMPLE: int
 """One decision in so many is timed."""
@@ -31,6 +34,9 @@ class Gate:
         target: what a scope asks for, where its path is not as it was sent, or below a root path.
         has_ends: whether something is told of each request's end, so that no sending is plain.
         loads: the limits that follow the load, by position; what has no room by its own is turned away.
+        learned: estimates of metered requests; None: those are turned away.
+        told: returns the estimates that a scope tells.
+        narrowed: returns what applies to a request for a model, by its rules.
     """
 
     def __init__(
@@ -47,12 +53,16 @@ class Gate:
         target: Callable[[Scope], str | Target],
         has_ends: bool = False,
         loads: Sequence[LoadLimit] = (),
+        learned: Learned | None = None,
+        told: Callable[[Scope, tuple[Any, ...]], dict[Any, int | None]] | None = None,
+        narrowed: Callable[[Matched, tuple[int, ...]], Matched] | None = None,
     ) -> None: ...
-    def enter(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | None:
+    def enter(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | Metered | None:
         """Decide a request, charge and count it, and leave its exchange at `scope["ratelimit"]`.
 
-        None when it takes Python: then nothing was charged and nothing counted. A server that keeps the
-        limits is asked; then the reply of the sending's `asking` is to be awaited, and `conclude` to be called.
+        A `Metered` when its body or answer is to be looked at: it decides. None when it takes Python. Then
+        nothing was charged and nothing counted. A server that keeps the limits is asked; then the reply of the
+        sending's `asking` is to be awaited, and `conclude` to be called.
         """
     def conclude(self, scope: Scope, sending: Sending, /) -> None:
         """Take what a server decided of a request, count it, and leave its exchange at `scope["ratelimit"]`.
@@ -62,3 +72,27 @@ class Gate:
         """
     def enter_socket(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | None:
         """Decide a WebSocket's handshake in the same way."""
+
+@final
+class Metered:
+    """A request with limits that look at its body or its answer, before it is decided."""
+
+    @property
+    def is_plain(self) -> Literal[False]: ...
+    def decide(self, receive: Receive, now_ns: int, /) -> bool:
+        """Look at the limits that can be asked early, take the body, and decide; return whether that was done.
+
+        Done, `sending` has the exchange. Else the slow path does, by `begun` and `has_looked`: nothing was
+        charged and nothing counted. It is the slow path's to refuse early, to let a request wait, and to read a
+        body that is not whole in the first message.
+        """
+    @property
+    def use(self) -> Use: ...
+    @property
+    def sending(self) -> Sending: ...
+    @property
+    def begun(self) -> Begun | None:
+        """The first call of `receive`; None: it was not called."""
+    @property
+    def has_looked(self) -> bool:
+        """Whether the limits that can be asked early have let it go on."""

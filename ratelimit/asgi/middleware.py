@@ -23,9 +23,10 @@ from ratelimit.asgi.deciding import Deciding
 from ratelimit.asgi.door import Door, Responder
 from ratelimit.asgi.ending import run_holding, run_to_end
 from ratelimit.asgi.exchange import Exchange, Sending
-from ratelimit.asgi.gate import Gate
+from ratelimit.asgi.gate import Gate, Metered
 from ratelimit.asgi.hangup import WatchedVisit, visit_of
-from ratelimit.asgi.metering.request import MeteredRequest
+from ratelimit.asgi.metering.body import Replayed
+from ratelimit.asgi.metering.request import MeteredRequest, run_metered, told_by
 from ratelimit.asgi.mount import Mount, is_served, is_told, mount_limiter, mount_policy, refuse_settings
 from ratelimit.asgi.refusal import closing, refuse, refuse_http
 from ratelimit.asgi.routes.coverage import check_routes
@@ -156,11 +157,13 @@ class RateLimitMiddleware:
             if sending is None:
                 await self._decide_slowly(scope, receive, send, bound, now_ns)
                 return
-            is_plain = sending.is_plain
-            if not is_plain and gate is not None and sending.asking is not None:
-                sending = await self._replied(gate, sending, scope, send, bound)
-                is_plain = sending.is_plain
-            if is_plain:
+            if not sending.is_plain:
+                if isinstance(sending, Metered):
+                    await self._meter(sending, scope, receive, send, bound, now_ns)
+                    return
+                if gate is not None and sending.asking is not None:
+                    sending = await self._replied(gate, sending, scope, send, bound)
+            if sending.is_plain:
                 try:
                     await self.app(scope, receive, sending.send)
                 finally:
@@ -193,8 +196,38 @@ class RateLimitMiddleware:
         gate.conclude(scope, sending)
         return sending
 
+    async def _meter(
+        self,
+        metered: Metered,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        bound: BoundPolicy,
+        now_ns: int,
+    ) -> None:
+        """Decide a request by its body, if that is there, and settle it by its answer."""
+        is_decided = metered.decide(receive, now_ns)
+        if metered.begun is not None:
+            receive = Replayed(metered.begun, receive).receive
+        if not is_decided:
+            has_looked = metered.has_looked
+            await self._decide_slowly(scope, receive, send, bound, now_ns, has_looked=has_looked)
+            return
+        exchange, send = metered.sending.exchange, metered.sending.send
+        if metered.sending.is_refused:
+            await refuse_http(scope, receive, send, exchange, self.responder)
+        else:
+            await run_metered(self.app, scope, receive, send, exchange, metered.use, self._now_ns)
+
     async def _decide_slowly(
-        self, scope: Scope, receive: Receive, send: Send, bound: BoundPolicy, now_ns: int
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        bound: BoundPolicy,
+        now_ns: int,
+        *,
+        has_looked: bool = False,
     ) -> None:
         """Take the slow path: a kind not seen yet, lists, tiers, resolvers, required identities, no limit."""
         outer = scope.get("ratelimit")
@@ -219,7 +252,8 @@ class RateLimitMiddleware:
             metered = None
             if bound.is_metered:
                 share = None if visit is None else visit.share
-                metered = self._mount.metering.request(scope, receive, bound, matched, identities, share)
+                asked = scope, receive, bound, matched, identities, share
+                metered = self._mount.metering.request(*asked, has_looked=has_looked)
             if metered is not None:
                 await self._metered(metered, scope, send, bound, identities, outer, visit)
                 return
@@ -265,14 +299,16 @@ class RateLimitMiddleware:
                 run = partial(self._run_metered, metered, exchange)
                 await self._run_to_end(run, scope, metered.receive, sending, exchange)
             else:
-                await metered.run(self.app, scope, sending, exchange)
+                await run_metered(
+                    self.app, scope, metered.receive, sending, exchange, metered.use, self._now_ns
+                )
         finally:
             metered.let_go()
 
     async def _run_metered(
         self, metered: MeteredRequest, exchange: Exchange, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        await metered.run(self.app, scope, send, exchange, receive)
+        await run_metered(self.app, scope, receive, send, exchange, metered.use, self._now_ns)
 
     async def _answer(
         self,
@@ -364,7 +400,7 @@ class RateLimitMiddleware:
             if exchange.is_allowed and not is_listed:
                 receive = LimitedReceive(receive, send, scope, self._placement, self.limiter, self.resolving)
             if exchange.is_allowed and metered is not None:
-                await metered.run(self.app, scope, sending, exchange, receive)
+                await run_metered(self.app, scope, receive, sending, exchange, metered.use, self._now_ns)
             else:
                 await self._answer(scope, receive, sending, exchange, visit)
         finally:
@@ -431,6 +467,9 @@ class RateLimitMiddleware:
             target=partial(target_of, placement=self._placement),
             has_ends=bool(self._runtime.ends),
             loads=self._runtime.loads_of(bound.compiled),
+            learned=self._mount.metering.learned if bound.is_metered else None,
+            told=told_by,
+            narrowed=bound.narrowed,
         )
 
     def _sleep(self) -> None:

@@ -311,9 +311,19 @@ class BoundPolicy:
         early, head, envelope = self.early, None, None
         if asked and early.has_head:
             head = self._stage(limits, template, params, early.late)
-        if early.awaits_body(limits):
+        is_metered = early.awaits_body(limits)
+        if is_metered:
             envelope = self._stage(limits, template, params, ALL_KNOWN)
-        return Matched(template, params, plan, pick, asked, before_resolvers=head, before_body=envelope)
+        return Matched(
+            template,
+            params,
+            plan,
+            pick,
+            asked,
+            before_resolvers=head,
+            before_body=envelope,
+            is_metered=is_metered,
+        )
 
     def _stage(
         self, limits: Sequence[LimitSpec], template: str, params: Mapping[str, str], late: frozenset[int]

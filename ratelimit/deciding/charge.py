@@ -9,9 +9,9 @@ from ratelimit.algorithms import OF_UNITS
 from ratelimit.clock import Clock
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.route_plan import RoutePlan, check_cost
-from ratelimit.deciding.unsettled import Reservation
 from ratelimit.decision import Verdict
 from ratelimit.stores.contract import Outcome, correct
+from ratelimit.usage.unsettled import Reservation
 
 
 class Asked(NamedTuple):
@@ -72,7 +72,7 @@ class Charge:
             if actual >= 0 and rule.algorithm in OF_UNITS:
                 correct(self.outcome, index, actual, now_ns)
         if self._reservation is not None:
-            self._reservation.settled.update(units)
+            self._reservation.settle_units(units)
         self.plan.freed(self.outcome)
 
     def release(self) -> None:

@@ -95,8 +95,8 @@ class Asking:
 class CompiledDecider:
     """Decides requests under one bound policy: lists, plans, actors, required identities, limits.
 
-    Compiled callers give it an array of hashed identities. It leaves to Python what has to ask, to wait, to read
-    an answer, or to scale limits by conduct; nothing was charged or counted then. A refusal that is
+    Compiled callers give it an array of hashed identities. It leaves to Python what has to ask, to wait,
+    or to scale limits by conduct; nothing was charged or counted then. A refusal that is
     not the last word, since the request may wait or pass a challenge, is Python's as well.
 
     Args:

@@ -18,6 +18,7 @@ class Matched:
     be of. It is of the last of them, `rank`, in any case. Both are -1 where no such limit looks at it.
     `before_resolvers` and `before_body` are the limits that can be asked before a resolver is, and before
     the request's body is read. None where nothing is to be asked then.
+    `is_metered`: whether some limit finds an estimate for each request, or reads its answer.
     `may_wait`: whether a request may wait for room, or be asked for a step-up; `wait_rank`: in which class.
     """
 
@@ -33,6 +34,7 @@ class Matched:
         classes: LoadClasses | None = None,
         before_resolvers: Matched | None = None,
         before_body: Matched | None = None,
+        is_metered: bool = False,
     ) -> None: ...
     @property
     def template(self) -> str: ...
@@ -54,6 +56,8 @@ class Matched:
     def is_limited(self) -> bool: ...
     @property
     def may_wait(self) -> bool: ...
+    @property
+    def is_metered(self) -> bool: ...
     @property
     def classes(self) -> LoadClasses: ...
     @property

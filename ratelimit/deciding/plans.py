@@ -11,12 +11,12 @@ from functools import partial
 from typing import Protocol
 
 from ratelimit.core.algorithms.rule import Rule
-from ratelimit.deciding.metered import price_list
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import Draft, Feature, Stage, ask, chained
 from ratelimit.deciding.variant import AS_WRITTEN, Variant
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.contract import Store
+from ratelimit.usage.prices import price_list
 
 MOST_PLANS = 4096
 

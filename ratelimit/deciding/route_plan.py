@@ -12,7 +12,6 @@ from typing import Any, Protocol, TypeVar
 
 from ratelimit.core.decision import engine
 from ratelimit.core.redis.lease import LeasedRules
-from ratelimit.deciding.metered import NO_PRICES, metered
 from ratelimit.decision import MildStep, Verdict
 from ratelimit.errors import UsageError
 from ratelimit.policy.compile.compiled import LimitRule
@@ -28,7 +27,9 @@ from ratelimit.stores.contract import (
     Plan,
     refused_by,
 )
-from ratelimit.usage.prices import PriceList
+from ratelimit.usage.prices import NO_PRICES, PriceList
+from ratelimit.usage.rules import metered
+from ratelimit.usage.unsettled import Estimated
 
 S = TypeVar("S")
 NO_STAND_INS: Mapping[int, int] = {}
@@ -38,8 +39,6 @@ MAX_COST = 2**31 - 1
 _SECOND_NS = 1_000_000_000
 _LONGEST_RANGE_NS = 3600 * _SECOND_NS
 _SHORTEST_RANGE_NS = 2 * _SECOND_NS
-_MOST_FIELDS = 64
-"""Sets of limits that applied to a request, for each of which the field is kept."""
 
 
 class PlanStage(Protocol):
@@ -77,7 +76,6 @@ class RoutePlan:
     """
 
     __slots__ = (
-        "_fields",
         "_items",
         "abnormal",
         "accelerated",
@@ -88,6 +86,7 @@ class RoutePlan:
         "costs",
         "counted_at",
         "early_costs",
+        "estimated",
         "factor",
         "here",
         "hidden",
@@ -102,7 +101,6 @@ class RoutePlan:
         "problems",
         "range_ns",
         "required",
-        "reserving",
         "rules",
         "stages",
         "stand_ins",
@@ -172,15 +170,16 @@ class RoutePlan:
         """What each rule takes on arrival, where nothing looks at the request."""
         self.early_costs = self.costs if self.metered is None else self.metered.fewest_costs()
         """The least that each rule takes, whatever the request turns out to be."""
-        self.reserving = tuple(
+        estimated = [
             at
             for at, rule in enumerate(self.rules)
             if rule.unit_index
             and not rule.is_twin
             and not rule.is_lowered
             and rule.algorithm not in ("concurrency", "distinct")
-        )
-        """Positions of rules that take an estimate of a unit on arrival, which is settled later."""
+        ]
+        self.estimated = Estimated(self.rules, estimated)
+        """Rules that take an estimate of a unit on arrival, which is settled later."""
         self.holds_slots = any(rule.algorithm == "concurrency" for rule in rules)
         """Whether an allowed request may hold something until it ends."""
         self.is_adaptive = any(rule.adaptive for rule in rules)
@@ -195,11 +194,10 @@ class RoutePlan:
         self.labels = tuple(rule.label if is_told else b"" for rule, is_told in zip(rules, told, strict=True))
         """What the core writes the `RateLimit` field with; empty for rules that are left out."""
         self._items = [(at, policy_item(rule)) for at, rule in enumerate(rules) if told[at]]
-        self._fields: dict[tuple[bool, ...], bytes] = {}
+        self.policy_pairs: dict[int, tuple[bytes, bytes]] = {}
+        """`RateLimit-Policy` headers, by the limits that applied, a bit each; the exchange keeps some."""
         self.problems: dict[int, Any] = {}
         """Answers to refusals, by limit and wait; the exchange keeps some that it made."""
-        self.policy_pairs: dict[int, tuple[bytes, bytes]] = {}
-        """`RateLimit-Policy` headers, by the limits that applied; the exchange keeps some that it made."""
         may_skip = any(not {*rules[at].per, rules[at].member}.isdisjoint(lackable) for at, _ in self._items)
         field = b", ".join(item for _, item in self._items)
         self.policy_pair = None if may_skip else (b"ratelimit-policy", field)
@@ -236,14 +234,7 @@ class RoutePlan:
         """
         if self.policy_pair is not None:
             return self.policy_pair[1]
-        applied = tuple(outcome.state(at) != SKIPPED for at, _ in self._items)
-        found = self._fields.get(applied)
-        if found is None:
-            if len(self._fields) >= _MOST_FIELDS:
-                self._fields.clear()
-            items = [item for (_, item), is_applied in zip(self._items, applied, strict=True) if is_applied]
-            found = self._fields[applied] = b", ".join(items)
-        return found
+        return b", ".join(item for at, item in self._items if outcome.state(at) != SKIPPED)
 
     def ratelimit_field(self, outcome: Outcome) -> bytes:
         """Return the value of the `RateLimit` field, empty when no rule is to be told of."""

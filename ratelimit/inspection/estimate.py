@@ -12,6 +12,7 @@ from ratelimit.telemetry.cells import totals
 from ratelimit.telemetry.names import RuleColumn
 from ratelimit.usage.learned import Learned
 from ratelimit.usage.request import Declared
+from ratelimit.usage.rules import Use
 
 Source = Literal["average", "first"]
 """What stands in for it: what requests took on average, or what one takes before anything is learned."""
@@ -40,9 +41,9 @@ def costs_of(
     plan = matched.plan_for(row)
     if plan is None or plan.metered is None or not plan.metered.estimated:
         return None
-    found = list(plan.metered.costs(Declared(), Learned(), row, matched.template, {}, now_ns))
+    found = list(Use(plan.metered, Learned(), row, matched.template).costs(Declared(), {}, now_ns))
     guessed: dict[str, Source] = {}
-    for at, _ in plan.metered.estimated:
+    for at in plan.metered.estimated:
         rule = plan.rules[at]
         if rule.unit in units:
             continue

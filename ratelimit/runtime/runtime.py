@@ -32,7 +32,6 @@ from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.decider import Decider
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.stage import Costs, Decided, Stage
-from ratelimit.deciding.unsettled import Unsettled
 from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Reason
 from ratelimit.events import MistakesLog, Observer
@@ -55,6 +54,7 @@ from ratelimit.stores.factory import counting_table, is_isolated, open_store
 from ratelimit.telemetry.counters import Counters
 from ratelimit.telemetry.diagnosis import Diagnosing
 from ratelimit.telemetry.settlement import OTHERS
+from ratelimit.usage.unsettled import Unsettled
 from ratelimit.waiting.hold_queue import HoldQueue
 from ratelimit.waiting.limit_queue import LimitQueue
 from ratelimit.waiting.loop_lines import Result

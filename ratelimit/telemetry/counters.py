@@ -41,6 +41,7 @@ class Counters:
         "_diagnostics",
         "_held",
         "_latency",
+        "_ratios",
         "_runtime",
         "_table",
         "_waited",
@@ -57,6 +58,8 @@ class Counters:
         self._waits = WideCounter(table, waits.COUNTER_WAITS, len(waits.WAIT_RESULTS))
         self._waited = WideCounter(table, waits.COUNTER_WAITED, waits.WAIT_WIDTH)
         self._held: tuple[WideCounter, WideCounter] | None = None  # of few policies
+        self._ratios: dict[str, int] = {}
+        """Counters of ratios that were looked up, by label."""
         self._latency = WideCounter(table, names.COUNTER_LATENCY, names.LATENCY_WIDTH)
         self._runtime = WideCounter(table, names.COUNTER_RUNTIME, len(RuntimeColumn))
         self._diagnostics = WideCounter(table, names.COUNTER_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
@@ -101,10 +104,14 @@ class Counters:
         """
         percent = -(-100 * real // estimate)  # upwards: a bucket's bound holds what is at most that
         # Done without where limits took all counters. A request may also end after the table was closed.
-        with suppress(StoreError, ValueError):
-            counter = self._table.counter(settlement.ratio_counter(label))
+        try:
+            counter = self._ratios.get(label)
+            if counter is None:
+                counter = self._ratios[label] = self._table.counter(settlement.ratio_counter(label))
             self._table.count(counter, bisect_left(settlement.RATIO_BOUNDS_PERCENT, percent))
             self._table.count(counter, settlement.RATIO_SUM_PERCENT, percent)
+        except (StoreError, ValueError):
+            pass
 
     def observe_latency(self, elapsed_ns: int) -> None:
         """Count one sampled decision time; a clock that stepped back counts as zero."""

@@ -1,12 +1,18 @@
-"""What an answer cost: read from the answer itself, estimated before it, and priced.
+"""Metering: what a request will use, what its answer cost, and what is charged for both.
 
 Pure: bytes and numbers in, numbers out. No loop, no clock (`now_ns` is an argument), no log,
-and no scope; the caller decides what is charged.
+and no scope. Nearly all of it is compiled.
 
-    reader, paths   compiled: watch bytes pass, and find what stands at given JSON paths
+    rules           a plan's rules as arrays; what one request takes, and what it is settled to
+    answer          a `send` that reads an answer as it passes
+    ending          the end of a stream without a budget
+    inflating       compressed answers
+    reader, paths   bytes that pass, and what stands in them at given JSON paths
     shapes          where each provider says what
     report          what was found, in units that do not overlap
     request         what a request's body declares
     learned         estimates from past answers
+    histogram       amounts in bins
     prices          units to money
+    unsettled       estimates in flight
 """

@@ -1,10 +1,33 @@
-"""The error event that ends a stream without a budget left, in the form its client knows."""
+"""The end of a stream without a budget left: the error event, in the form its client knows."""
 
 from __future__ import annotations
 
 import json
 import re
 from typing import Any
+
+
+class AnswerCut(OSError):
+    """Raised to an application that goes on sending after its stream was cut.
+
+    It is an OSError, as the ASGI specification has it for a client that is gone. So frameworks
+    end what they do for this stream.
+    """
+
+
+def is_about_the_cut(error: BaseException) -> bool:
+    """Return whether an exception is what an application makes of a stream that was cut."""
+    seen: BaseException | None = error
+    for _ in range(8):
+        if seen is None:
+            return False
+        if isinstance(seen, AnswerCut):
+            return True
+        if isinstance(seen, BaseExceptionGroup):
+            return all(is_about_the_cut(one) for one in seen.exceptions)
+        seen = seen.__cause__ or seen.__context__
+    return False
+
 
 MESSAGE = "The token budget of this account is used up; the answer was cut."
 

@@ -159,7 +159,9 @@ class WorkerLines(Generic[L]):
 
     def __init__(self, make: Callable[[asyncio.AbstractEventLoop, Room], L]) -> None:
         self._make = make
-        self.by_loop: dict[asyncio.AbstractEventLoop, L] = {}
+        self._by_loop: dict[asyncio.AbstractEventLoop, L] = {}
+        self.each: tuple[L, ...] = ()
+        """The lines there are. Another tuple when one is made, so that any thread can go through them."""
         self._bounds = (64, 10_000)
         self._is_closed = False
 
@@ -172,12 +174,13 @@ class WorkerLines(Generic[L]):
     def here(self) -> L:
         """Return those of the event loop that runs."""
         loop = asyncio.get_running_loop()
-        lines = self.by_loop.get(loop)
+        lines = self._by_loop.get(loop)
         if lines is None:
-            for closed in [other for other in self.by_loop if other.is_closed()]:
-                del self.by_loop[closed]
-            lines = self.by_loop[loop] = self._make(loop, Room(*self._bounds))
+            for closed in [other for other in self._by_loop if other.is_closed()]:
+                del self._by_loop[closed]
+            lines = self._by_loop[loop] = self._make(loop, Room(*self._bounds))
             lines.is_closed = self._is_closed
+            self.each = tuple(self._by_loop.values())
         return lines
 
     def close(self) -> int:
@@ -194,7 +197,7 @@ class WorkerLines(Generic[L]):
         return waited
 
     def __iter__(self) -> Iterator[L]:
-        return iter(list(self.by_loop.values()))
+        return iter(self.each)
 
     @property
     def waiting(self) -> int:

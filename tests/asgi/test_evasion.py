@@ -12,7 +12,7 @@ import pytest
 
 from ratelimit import Limiter, ManualClock, Policy
 from ratelimit.asgi.metering.body import MOST_MESSAGES
-from ratelimit.deciding.metered import _is_like
+from ratelimit.usage.rules import is_like
 from tests.asgi.driver import Answer, key, limit, mount, ok, rules
 from tests.asgi.metered import BUDGET, answering, policy, posting, reading_back, used
 from tests.asgi.test_bursts import Model
@@ -88,8 +88,7 @@ async def test_answer_of_long_blanks_takes_no_maximum_its_trust() -> None:
     mounted = mount(policy(estimate="declared"), answering(body))
     await posting(mounted).post({"max_tokens": 1000})
     learned = mounted.middleware._mount.metering.learned
-    assert [list(votes.values()) for votes in learned._votes.values()] == [[False]]
-    assert not learned._exceeded
+    assert (learned.sizes["votes"], learned.sizes["voters"], learned.sizes["exceeded"]) == (1, 1, 0)
 
 
 RAW = [b"data: Once upon\n\n", b"data: a time\n\n"] * 300
@@ -202,11 +201,11 @@ async def test_model_that_is_spelled_otherwise_falls_under_its_limit(document: b
 def test_pattern_of_many_stars_takes_no_time() -> None:
     """A name made for a pattern made searching take minutes."""
     pattern = "*a" * 30 + "b"
-    assert not _is_like("a" * 128, pattern)
-    assert _is_like("a" * 127 + "b", pattern)
-    assert _is_like("gpt-4o-mini", "gpt-*-mini")
-    assert not _is_like("gpt-mini", "gpt-*-mini")
-    assert _is_like("gpt--mini", "gpt-*-mini")
+    assert not is_like("a" * 128, pattern)
+    assert is_like("a" * 127 + "b", pattern)
+    assert is_like("gpt-4o-mini", "gpt-*-mini")
+    assert not is_like("gpt-mini", "gpt-*-mini")
+    assert is_like("gpt--mini", "gpt-*-mini")
 
 
 async def test_cheap_answers_say_nothing_of_a_dear_model_s() -> None:

@@ -11,7 +11,7 @@ import pytest
 from ratelimit.asgi.metering.body import SMALL
 from tests.asgi.driver import key, limit, mount, ok, rules
 from tests.asgi.metered import BUDGET, answering, pieces_of, policy, posting, reading_back, used
-from tests.usage.answers import ANSWERS, CHAT_USAGE, EVENTS, chat
+from tests.usage.answers import ANSWERS, CHAT_USAGE, EVENTS, JSON, chat
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.name)
@@ -298,3 +298,17 @@ async def test_store_that_fails_leaves_no_body_held(monkeypatch: pytest.MonkeyPa
     with pytest.raises(asyncio.CancelledError):
         await posting(mounted).post({"max_tokens": 5})
     assert mounted.middleware._mount.metering.held.size == 0
+
+
+@pytest.mark.parametrize(("text", "kept"), [("word " * 40, 500), ("", 0)])
+async def test_error_of_the_client_gives_back_what_no_model_has_used(text: str, kept: int) -> None:
+    """Else a request that is answered at length, with 400 and without an end, would be free."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 400, "headers": [(b"content-type", JSON)]})
+        body = b'{"choices": [{"message": {"content": "%s' % text.encode()
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    mounted = mount(policy(estimate=500), app)
+    await mounted.client("POST", headers=key("a"))
+    assert used(mounted) == kept

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.usage.histogram import BOUNDS, Histogram
+from ratelimit.usage.histogram import BOUNDS, Histogram, Shares
 from ratelimit.usage.learned import FIRST, KEPT_NS, MOST_ROUTES, MOST_VOTES, UNHEEDED_NS, Learned
-from ratelimit.usage.shares import Shares
 
 NOW_NS = 1_800_000_000 * 10**9
 
@@ -138,9 +137,10 @@ def test_what_is_known_of_heeding_is_bounded() -> None:
     for number in range(5000):
         learned.heed(number, "/v1", 1, 1, 2000, NOW_NS)
         learned.heed(0, number, 1, 1, 2000, NOW_NS)
-    assert len(learned._exceeded) <= 100
-    assert len(learned._votes) <= MOST_ROUTES
-    assert max(map(len, learned._votes.values())) <= MOST_VOTES
+    sizes = learned.sizes
+    assert 0 < sizes["exceeded"] <= 100
+    assert 0 < sizes["votes"] <= MOST_ROUTES
+    assert 0 < sizes["voters"] <= MOST_VOTES
 
 
 def test_large_answers_of_one_account_leave_others_their_estimate() -> None:
@@ -163,9 +163,9 @@ def test_accounts_weigh_the_same_and_nothing_is_left_behind(samples: list[tuple[
         shares.add(account, amount)
     accounts = {account for account, _ in samples}
     assert len(shares) == len(accounts)
-    assert all(weight >= 0 for weight in shares._weights)
+    assert all(weight >= 0 for weight in shares.weights)
     whole = len(accounts) << 20
-    assert whole - 100 * len(accounts) <= sum(shares._weights) <= whole
+    assert whole - 100 * len(accounts) <= sum(shares.weights) <= whole
     for number in range(300):
         shares.add(f"later {number}", 4)
     assert shares.quantile(1) == shares.quantile(100) == 4, "the first ones are forgotten"

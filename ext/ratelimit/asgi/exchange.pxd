@@ -34,9 +34,10 @@ cdef class Exchange:
     cdef bint waits          # for the first part of a body
 
     cdef tuple new_problem(self)
+    cdef tuple applied_policy(self)
     cdef list with_fields(self, object headers)
     cdef list with_all_fields(self, object headers)
-    cdef object policy_of(self)
+    cdef tuple policy_of(self)
     cdef object field_of(self)
     cdef int take(self, Exchange exchange) except -1
     cdef int count_in(

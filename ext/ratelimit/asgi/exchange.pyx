@@ -26,7 +26,7 @@ cdef int64_t SECOND_NS = 1_000_000_000
 
 cdef enum:
     MOST_PROBLEMS = 1024
-    MOST_PAIRS = 1024
+    MOST_PAIRS = 64     # sets of limits that applied to a request, for each of which the header is kept
     LEAST_MS = 100      # what a request counts for before it is over, as use of the back end
 
 
@@ -94,15 +94,17 @@ cdef class Exchange:
             return (<Outcome>self.outcome).field(self.labels)
         return self.outcome.ratelimit_field(self.labels)
 
-    cdef object policy_of(self):
+    cdef tuple policy_of(self):
         """Return the `RateLimit-Policy` header."""
+        return self.applied_policy() if self.policy_pair is None else self.policy_pair
+
+    cdef tuple applied_policy(self):
+        """Return the header that names the limits that applied to this request."""
         cdef PyObject *found
         cdef Outcome outcome
         cdef dict known
         cdef uint64_t applied = 0
         cdef int i
-        if self.policy_pair is not None:
-            return self.policy_pair
         if type(self.outcome) is not Outcome:
             return b"ratelimit-policy", self.plan.policy_field(self.outcome)
         outcome, known = self.outcome, self.plan.policy_pairs
@@ -111,11 +113,11 @@ cdef class Exchange:
                 applied |= <uint64_t>1 << i
         found = PyDict_GetItemWithError(known, applied)
         if found != NULL:
-            return <object>found
+            return <tuple><object>found
         if len(known) >= MOST_PAIRS:
             known.clear()
-        made = known[applied] = (b"ratelimit-policy", self.plan.policy_field(self.outcome))
-        return made
+        pair = known[applied] = (b"ratelimit-policy", self.plan.policy_field(outcome))
+        return pair
 
     @property
     def is_allowed(self):
@@ -233,7 +235,7 @@ cdef class Exchange:
 
     def begin(self):
         if (
-            self.reservation is None and self.plan is not None and self.plan.reserving
+            self.reservation is None and self.plan is not None and self.plan.estimated.positions
             and self.outcome is not None and self.outcome.allowed
         ):
             self.reservation = self.door.limiter.runtime.unsettled.begin(self.plan, self.outcome)

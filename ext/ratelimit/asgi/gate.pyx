@@ -12,7 +12,9 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 from libc.string cimport memcmp, memcpy
 
+from ratelimit.asgi.begun cimport HAS_BODY, IS_COMPRESSED, Begun, promised
 from ratelimit.asgi.exchange cimport Exchange, Sending
+from ratelimit.core.algorithms.setup cimport MOST_RULES
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
 from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
@@ -21,8 +23,13 @@ from ratelimit.decision cimport Decision
 from ratelimit.deciding.compiled cimport BY_LIMITS, FROM_GATE, UNLIMITED, Asking, CompiledDecider, Decided, PlanParts
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport Matched
+from ratelimit.usage.learned cimport Learned
+from ratelimit.usage.request cimport Body, Declared, fields_for, named
+from ratelimit.usage.rules cimport MeteredRules, Use
+from ratelimit.usage.settling cimport moment
 
 from ratelimit.deciding.compiled import DECIDED as _DECIDED
+from ratelimit.usage.request import unread as _unread
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
@@ -35,6 +42,8 @@ cdef enum:
 
 SAMPLE = LATENCY_SAMPLE
 cdef dict NO_STATE = {}
+cdef dict NOTHING_TOLD = {}
+cdef Declared NOTHING_DECLARED = Declared()
 
 
 @cython.final
@@ -74,12 +83,16 @@ cdef class Gate:
     cdef bint is_standard
     cdef int decisions
     cdef bint has_ends      # something is told of each request's end
+    cdef Learned learned    # from what was used before; None: what is metered is left to Python
+    cdef object told        # returns the estimates that a scope tells
+    cdef object narrowed    # returns what applies to requests for a model
+    cdef object now_ns
     cdef list loads         # what is asked of each limit that follows the load, by its position
     cdef LoadParts load     # the one of them, where there is one
 
     def __init__(
         self, door, writer, *, match, dict requests not None, connect, dict connects, CompiledDecider decider not None,
-        sample, target, bint has_ends=False, loads=(),
+        sample, target, bint has_ends=False, loads=(), Learned learned=None, told=None, narrowed=None,
     ):
         self.door = door
         self.writer = writer
@@ -91,6 +104,9 @@ cdef class Gate:
         self.sample = sample
         self.target = target
         self.has_ends = has_ends
+        if learned is not None:
+            self.learned, self.told, self.narrowed = learned, told, narrowed
+            self.now_ns = door.limiter.now_ns
         self.loads = [LoadParts(load) for load in loads]
         if len(self.loads) == 1:
             self.load = self.loads[0]
@@ -102,7 +118,7 @@ cdef class Gate:
         if PyDict_GetItemWithError(scope, "ratelimit") != NULL:
             return None  # behind another limiter, perhaps this one
         matched = self.matched(scope)
-        return None if matched is None else self.decided(scope, matched, send, now_ns)
+        return None if matched is None else self.decided(scope, matched, send, now_ns, False)
 
     def enter_socket(self, scope, send, now_ns, /):
         cdef PyObject *path
@@ -118,36 +134,27 @@ cdef class Gate:
             target = self.target(scope)
         found = NULL if self.connects is None else PyDict_GetItemWithError(self.connects, target)
         if found == NULL:
-            return self.decided(scope, <Matched?>self.connect("GET", target, "connect"), send, now_ns)
-        return self.decided(scope, <Matched?><object>found, send, now_ns)
+            return self.decided(scope, <Matched?>self.connect("GET", target, "connect"), send, now_ns, True)
+        return self.decided(scope, <Matched?><object>found, send, now_ns, True)
 
-    cdef Sending decided(self, dict scope, Matched matched, object send, object now_ns):
-        """Decide a request or handshake; None where it takes Python."""
+    cdef object decided(self, dict scope, Matched matched, object send, object now_ns, bint is_socket):
+        """Decide a request or handshake; None where it takes Python, a `Metered` where its body is looked at first."""
         cdef PyObject *found
         cdef object host = None
         cdef dict state = NO_STATE
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused = 0
-        cdef int rank = -1
-        cdef uint64_t now = 0
+        cdef PlanParts part
         cdef LoadParts load = None
         cdef Asking asking
         cdef CompiledDecider decider = self.decider
         cdef Decided decided
-        cdef Exchange exchange
-        cdef Sending sending
-        cdef bint cross_origin = False
-        if self.loads:
-            rank = matched.rank
-            if rank >= 0:
-                now = instant(now_ns)
-                load = self.load if self.load is not None else <LoadParts>self.loads[matched.group]
-                if (
-                    not matched.is_limited or rank >= load.classes or not load.flight.open
-                    or not load.flight.room(now, load.shares[rank], load.kept[rank], rank)
-                    or load.flight.sums.own_held
-                ):
-                    return None  # the slow path knows what to shed, and what to hold
+        cdef Metered metered
+        cdef bint is_unlimited = False
+        if self.loads and matched.rank >= 0:
+            load = self.load_with_room(matched, now_ns)
+            if load is None:
+                return None  # the slow path knows what to shed, and what to hold
         if matched.is_limited or decider.has_lists:
             found = PyDict_GetItemWithError(scope, "client")
             if found != NULL and <object>found:
@@ -159,13 +166,23 @@ cdef class Gate:
                 state = <dict>found
             if not decider.read(scope["headers"], host, state, matched, ids, &refused):
                 return None
-            cross_origin = ids[decider.origin_at] != 0
+        if matched.is_metered and not (decider.has_lists and ids[decider.listed_at]):
+            part = decider.picked(matched, ids, &is_unlimited)
+            if part is not None and part.metered is not None:
+                if is_socket or self.learned is None or self.has_ends or part.core is None or part.leased is not None:
+                    return None
+                metered = Metered.__new__(Metered)
+                metered.gate, metered.scope, metered.matched, metered.forward = self, scope, matched, send
+                metered.use = Use.__new__(Use)
+                metered.use.rules, metered.use.learned, metered.use.template = part.metered, self.learned, matched.template
+                metered.use.take_ids(ids, refused, decider.size)
+                return metered
         decided = decider.decide(matched, ids, refused, now_ns, None, FROM_GATE)
         if decided is None:
             return None
         asking = None
         if decided.reason == BY_LIMITS and decided.outcome is None:
-            if rank >= 0:
+            if load is not None:
                 return None  # its place is taken before the server is asked
             asking = Asking.__new__(Asking)
             asking.decided, asking.now_ns, asking.size = decided, now_ns, decider.size
@@ -173,6 +190,30 @@ cdef class Gate:
             asking.reply = decided.part.away.begin(asking)
             if asking.reply is None:
                 return None
+        return self.sending(
+            scope, decided, ids[decider.origin_at] != 0 if matched.is_limited or decider.has_lists else False, send, now_ns,
+            load, matched.rank, asking,
+        )
+
+    cdef LoadParts load_with_room(self, Matched matched, object now_ns):
+        """Return what a request follows the load by, of a limit with room for it; None without room."""
+        cdef LoadParts load = self.load if self.load is not None else <LoadParts>self.loads[matched.group]
+        cdef int rank = matched.rank
+        if (
+            not matched.is_limited or rank >= load.classes or not load.flight.open
+            or not load.flight.room(instant(now_ns), load.shares[rank], load.kept[rank], rank)
+            or load.flight.sums.own_held
+        ):
+            return None
+        return load
+
+    cdef Sending sending(
+        self, dict scope, Decided decided, bint cross_origin, object send, object now_ns, LoadParts load, int rank,
+        Asking asking=None,
+    ):
+        """Return the `send` of a decided request, and leave its exchange in the scope; not yet if a server is asked."""
+        cdef Exchange exchange
+        cdef Sending sending
         exchange = Exchange.__new__(Exchange)
         exchange.door = self.door
         exchange.writer = self.writer
@@ -190,7 +231,7 @@ cdef class Gate:
         scope["ratelimit"] = exchange
         if decided.reason == BY_LIMITS:
             if load is not None and decided.allowed:
-                exchange.count_in(load.load, load.flight, load.heaviest, load.instants, decided.payer, now, -1, rank)
+                exchange.count_in(load.load, load.flight, load.heaviest, load.instants, decided.payer, instant(now_ns), -1, rank)
             self.open(sending, decided)
             return sending
         sending.is_plain = decided.allowed and not self.has_ends
@@ -253,6 +294,100 @@ cdef class Gate:
 
     def __reduce__(self):
         raise TypeError("a Gate is bound to memory of this host and is not pickled")
+
+
+@cython.final
+@cython.auto_pickle(False)
+@cython.freelist(8)
+cdef class Metered:
+    """A request with limits that look at its body or its answer: see the stub."""
+
+    cdef Gate gate
+    cdef dict scope
+    cdef Matched matched
+    cdef object forward
+    cdef readonly Use use
+    cdef readonly Sending sending
+    cdef readonly Begun begun
+    cdef readonly bint has_looked
+
+    @property
+    def is_plain(self):
+        return False
+
+    def decide(self, receive, now_ns, /):
+        cdef uint64_t ids[MOST_POSITIONS]
+        cdef uint64_t costs[MOST_RULES]
+        cdef Gate gate = self.gate
+        cdef Use use = self.use
+        cdef MeteredRules rules
+        cdef Matched matched = self.matched
+        cdef Declared declared = NOTHING_DECLARED
+        cdef LoadParts load = None
+        cdef PlanParts part
+        cdef Decided decided
+        cdef bint is_unlimited = False
+        cdef int promise
+        if gate is None:
+            raise TypeError("metered requests come from a Gate")
+        rules = use.rules
+        promise = promised(self.scope) if rules.asks_body else 0
+        if promise & HAS_BODY:
+            if promise & IS_COMPRESSED:
+                declared = _unread()
+            else:
+                declared = self.declared(receive, now_ns)
+                if declared is None:
+                    return False
+                now_ns = gate.now_ns()
+        name = matched.params.get("model")
+        if name is not None:
+            declared = named(declared, name)
+        use.declare(declared)
+        memcpy(ids, use.ids, use.size * sizeof(uint64_t))
+        if gate.loads and matched.rank >= 0:
+            load = gate.load_with_room(matched, now_ns)
+            if load is None:
+                return False
+        if rules.has_models:
+            matched = gate.narrowed(matched, rules.of_model(declared.model))
+            part = gate.decider.picked(matched, ids, &is_unlimited)
+            if part is None or part.metered is None:
+                return False  # of what is left nothing is metered
+            use.rules = rules = part.metered
+            use.accounts = None
+        use.fill(costs, moment(now_ns), gate.told(self.scope, rules.told) if rules.told else NOTHING_TOLD)
+        decided = gate.decider.decide(matched, ids, use.refused, now_ns, None, FROM_GATE, costs)
+        if decided is None:
+            return False
+        self.sending = gate.sending(
+            self.scope, decided, ids[gate.decider.origin_at] != 0, self.forward, now_ns, load, matched.rank
+        )
+        return True
+
+    cdef Declared declared(self, object receive, object now_ns):
+        """Return what the body declares; None where it is not there yet, or limits refuse the request before."""
+        cdef uint64_t ids[MOST_POSITIONS]
+        cdef Body body
+        cdef object chunk
+        if self.matched.before_body is not None:
+            memcpy(ids, self.use.ids, self.use.size * sizeof(uint64_t))
+            if not self.gate.decider.passes_early(self.matched.before_body, ids, self.use.refused, now_ns):
+                return None
+        self.has_looked = True
+        self.begun = Begun.__new__(Begun)
+        if not self.begun.begin(receive):
+            return None
+        message = self.begun.message
+        if message["type"] != "http.request" or message.get("more_body", False):
+            return None
+        chunk = message.get("body", b"")
+        body = Body(fields=fields_for(self.scope["path"]))
+        body.take(chunk if type(chunk) is bytes else bytes(chunk))
+        return body.end(True)
+
+    def __reduce__(self):
+        raise TypeError("a request under way is not pickled")
 
 
 cdef inline bint is_plain(dict scope, object path) except -1:

@@ -21,7 +21,7 @@ cdef enum:
     REASONS = 6
 
 cdef enum:
-    FROM_GATE = 0           # who asks: the middleware's gate, whose answers may have to be read
+    FROM_GATE = 0           # who asks: the middleware's gate
     BY_NAME = 1             # `Limiter.decide`, which has to know what its caller was told by
     BY_ROW = 2              # Python, with identities that it found
 
@@ -36,7 +36,7 @@ cdef class PlanParts:
     cdef bint conceals
     cdef bint holds_slots
     cdef bint reserves         # some rule takes an estimate, to be settled
-    cdef bint is_metered       # answers are read, or estimates found
+    cdef object metered         # finds estimates, or reads answers; None: nothing is to be done
     cdef bint tells_shadows             # what would have waited in shadow is counted
     cdef bint looks_first               # a refusal is not the last word: a stage may have another
     cdef int counted_at                 # position of the identity that a limit per cluster counts by; -1: there is none
@@ -46,6 +46,7 @@ cdef class PlanParts:
     cdef object away                    # asks the server that keeps these limits
     cdef RemoteRules remote             # and how: None where Python has to
     cdef uint64_t amounts[MOST_RULES]   # the costs again
+    cdef uint64_t least[MOST_RULES]     # the least that each rule takes, whatever the request turns out to be
 
 
 cdef class TierParts:
@@ -110,9 +111,15 @@ cdef class CompiledDecider:
         self, object headers, object peer, object state, Matched matched, uint64_t *ids, uint64_t *refused
     ) except -1
     cdef int read_row(self, object row, uint64_t *ids, uint64_t *refused) except -1
-    cdef Decided decide(self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, int asker)
+    cdef Decided decide(
+        self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, int asker,
+        const uint64_t *found=*,
+    )
+    cdef PlanParts picked(self, Matched matched, uint64_t *ids, bint *is_unlimited)
+    cdef bint passes_early(self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns) except -1
     cdef int conclude(self, Decided decided, object outcome, uint64_t *ids, object now_ns) except -1
     cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns)
+    cdef bint is_stopped(self, uint64_t payer, uint8_t verdict, uint64_t now_ns) noexcept
     cdef bint has_room(self, PlanParts part, uint64_t *ids, uint64_t *taken, object now_ns) except -1
     cdef PlanParts part_of(self, object plan)
     cdef PlanParts new_part(self, object plan)

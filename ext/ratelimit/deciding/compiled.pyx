@@ -1,8 +1,8 @@
 """The compiled decider: the stages of `deciding/decider.py` over an array of hashes. See the stub for the contract.
 
 One object for each bound policy. Every door asks it first: the middleware's gate, `Limiter.decide`, the services that
-proxies ask. It returns None for what takes more (a resolver, an answer that is read, a request that has to
-wait), and then nothing was charged or counted.
+proxies ask. It returns None for what takes more (a resolver, a request that has to wait), and then nothing was
+charged or counted.
 """
 
 cimport cython
@@ -51,8 +51,8 @@ cdef class PlanParts:
         self.conceals = plan.conceals
         self.counted_at = plan.counted_at
         self.holds_slots = plan.holds_slots
-        self.reserves = bool(plan.reserving)
-        self.is_metered = plan.metered is not None
+        self.reserves = bool(plan.estimated.positions)
+        self.metered = plan.metered
         self.stages = plan.stages
         self.tells_shadows = any(stage.counts_shadows for stage in plan.stages)
         self.looks_first = bool(plan.stages)
@@ -62,7 +62,7 @@ cdef class PlanParts:
             self.here = plan.here
         self.leased = plan.leased
         self.away = getattr(plan.away, "remote", None)
-        if self.away is not None and not self.looks_first and not self.is_metered:
+        if self.away is not None and not self.looks_first and self.metered is None:
             self.remote = self.away.rules
             if self.remote.plan.highest < positions:
                 self.remote.plan.read_costs(self.costs, self.amounts)
@@ -72,6 +72,7 @@ cdef class PlanParts:
         if core is not None and core.highest < positions:
             self.core = core
             core.read_costs(self.costs, self.amounts)
+            core.read_costs(plan.early_costs, self.least)
 
 
 @cython.final
@@ -221,7 +222,8 @@ cdef class CompiledDecider:
         return 0
 
     cdef Decided decide(
-        self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, int asker
+        self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, int asker,
+        const uint64_t *found=NULL,
     ):
         """Decide, charge and count; None where Python has to, and then nothing was charged or counted.
 
@@ -230,55 +232,30 @@ cdef class CompiledDecider:
             ids, refused: as `read` leaves them; the actor is put in.
             now_ns: when.
             costs: by rule, or some by unit; None for the plan's own.
+            found: costs by rule that compiled code has found, in place of these.
             asker: see the declaration.
         """
-        cdef PyObject *found
-        cdef object plan = matched.plan, outcome
+        cdef object plan, outcome
         cdef PlanParts part
-        cdef TierParts tiers
         cdef Decided decided
         cdef uint64_t amounts[MOST_RULES]
         cdef uint64_t *taken
         cdef uint64_t principal = 0, payer = 0
         cdef uint8_t verdict = NO_VERDICT
-        cdef int at, number
-        cdef bint allowed
+        cdef bint allowed, is_unlimited = False
         if self.has_lists and ids[self.listed_at]:
             if ids[self.listed_at] == ON_ALLOW_LIST:
                 return self.without_limits(BY_ALLOW_LIST, ids, now_ns)
             if ids[self.listed_at] == ON_DENY_LIST:
                 return self.without_limits(BY_DENY_LIST, ids, now_ns)
-        if plan is not None:
-            if matched.part is None:
-                matched.part = self.part_of(plan)
-            part = <PlanParts>matched.part
-        else:
-            if not matched.is_limited:
-                return self.without_limits(UNLIMITED, ids, now_ns)
-            if matched.pick is None:
-                return None  # more limits than a decision can carry
-            found = PyDict_GetItemWithError(self.tiers, matched.pick)
-            tiers = <TierParts>found if found != NULL else self.new_tiers(matched.pick)
-            if tiers is None:
-                return None
-            number = 0
-            for at in range(tiers.count):
-                number *= len(tiers.known[at]) + 1
-                if ids[tiers.at[at]] != ABSENT_HASH:
-                    found = PyDict_GetItemWithError(tiers.known[at], ids[tiers.at[at]])
-                    if found != NULL:
-                        number += <object>found
-            entry = <object>PyList_GET_ITEM(tiers.parts, number)
-            if entry is None:
-                plan = tiers.pick([-1 if ids[at] == ABSENT_HASH else ids[at] for at in range(self.size)])
-                entry = tiers.parts[number] = self.part_of(plan) if plan is not None else False
-            if entry is False:
-                return self.without_limits(UNLIMITED, ids, now_ns)
-            part = <PlanParts?>entry
-            plan = part.plan
-        if part.is_metered and asker == FROM_GATE or part.here is None and part.leased is None:
-            if part.remote is None or asker != FROM_GATE:
-                return None
+        if matched.plan is None and not matched.is_limited:
+            return self.without_limits(UNLIMITED, ids, now_ns)
+        part = self.picked(matched, ids, &is_unlimited)
+        if part is None:
+            return self.without_limits(UNLIMITED, ids, now_ns) if is_unlimited else None
+        plan = part.plan
+        if part.here is None and part.leased is None and (part.remote is None or asker != FROM_GATE):
+            return None
         actor = None
         if self.watch is not None:
             principal = self.watch.stamp(ids)
@@ -293,16 +270,17 @@ cdef class CompiledDecider:
             return decided
         if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
             payer = ids[self.payer_at]
-        for at in range(PyTuple_GET_SIZE(self.guards)):
-            if (<Guard>PyTuple_GET_ITEM(self.guards, at)).stops(payer, verdict == CERTAIN, now_ns):
-                return None
+        if PyTuple_GET_SIZE(self.guards) and self.is_stopped(payer, verdict, now_ns):
+            return None
         decided = Decided.__new__(Decided)
         decided.plan, decided.part, decided.reason = plan, part, BY_LIMITS
         decided.actor, decided.verdict = actor, verdict
         decided.principal, decided.payer = principal, payer
         if part.remote is not None:
             return decided  # without an outcome: the gate asks for it
-        taken = part.amounts
+        taken = <uint64_t *>found
+        if taken == NULL:
+            taken = part.amounts
         if costs:
             costs = plan.costs_of(costs)
         try:
@@ -402,6 +380,70 @@ cdef class CompiledDecider:
         if self.pace.due(now_ns):
             self.keep_up(now_ns)
         return 0
+
+    cdef PlanParts picked(self, Matched matched, uint64_t *ids, bint *is_unlimited):
+        """Return the limits that apply to identities; None where none does, or more than a decision can carry."""
+        cdef PyObject *found
+        cdef TierParts tiers
+        cdef int at, number = 0
+        if matched.plan is not None:
+            if matched.part is None:
+                matched.part = self.part_of(matched.plan)
+            return <PlanParts>matched.part
+        if matched.pick is None:
+            return None
+        found = PyDict_GetItemWithError(self.tiers, matched.pick)
+        tiers = <TierParts>found if found != NULL else self.new_tiers(matched.pick)
+        if tiers is None:
+            return None
+        for at in range(tiers.count):
+            number *= len(tiers.known[at]) + 1
+            if ids[tiers.at[at]] != ABSENT_HASH:
+                found = PyDict_GetItemWithError(tiers.known[at], ids[tiers.at[at]])
+                if found != NULL:
+                    number += <object>found
+        entry = <object>PyList_GET_ITEM(tiers.parts, number)
+        if entry is None:
+            plan = tiers.pick([-1 if ids[at] == ABSENT_HASH else ids[at] for at in range(self.size)])
+            entry = tiers.parts[number] = self.part_of(plan) if plan is not None else False
+        if entry is False:
+            is_unlimited[0] = True
+            return None
+        return <PlanParts?>entry
+
+    cdef bint passes_early(self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns) except -1:
+        """Return whether limits that can be asked early let a request go on; False where Python has to say.
+
+        Nothing is charged or counted. The actor is put into the identities.
+        """
+        cdef bint is_unlimited = False
+        cdef PlanParts part = self.picked(matched, ids, &is_unlimited)
+        cdef uint8_t verdict = NO_VERDICT
+        cdef uint64_t payer = 0
+        if part is None:
+            return is_unlimited
+        if part.core is None or part.leased is not None or part.looks_first:
+            return False
+        if self.watch is not None:
+            self.watch.stamp(ids)
+            if self.watch.columns.new_at >= 0:
+                self.watch.mark_hashes(ids, now_ns)
+            if ids[self.watch.at - 2] != ABSENT_HASH:
+                verdict = LIKELY if ids[self.watch.at] == ABSENT_HASH else CERTAIN
+        if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
+            payer = ids[self.payer_at]
+        if refused & part.required or PyTuple_GET_SIZE(self.guards) and self.is_stopped(payer, verdict, now_ns):
+            return False
+        check_ready(part.core)
+        return part.core.decided(ids, part.least, now_ns, False).allowed
+
+    cdef bint is_stopped(self, uint64_t payer, uint8_t verdict, uint64_t now_ns) noexcept:
+        """Return whether a stage leaves the request to Python; noexcept, as what guards do is."""
+        cdef int at
+        for at in range(PyTuple_GET_SIZE(self.guards)):
+            if (<Guard>PyTuple_GET_ITEM(self.guards, at)).stops(payer, verdict == CERTAIN, now_ns):
+                return True
+        return False
 
     cdef bint has_room(self, PlanParts part, uint64_t *ids, uint64_t *taken, object now_ns) except -1:
         """Return whether a request that may wait need not, and no limit in shadow would have it wait."""

@@ -9,6 +9,7 @@ cdef class Matched:
     cdef readonly bint is_crowded
     cdef readonly bint is_limited
     cdef readonly bint may_wait
+    cdef readonly bint is_metered
     cdef readonly object classes
     cdef readonly int wait_rank
     cdef readonly int group

@@ -10,7 +10,7 @@ from ratelimit.policy.routing.classes import NO_CLASSES as _NO_CLASSES
 cdef class Matched:
     def __init__(
         self, str template, params, plan, pick=None, tuple resolvers=(), *, bint is_crowded=False, classes=None,
-        Matched before_resolvers=None, Matched before_body=None,
+        Matched before_resolvers=None, Matched before_body=None, bint is_metered=False,
     ):
         self.template = template
         self.params = params
@@ -20,6 +20,7 @@ cdef class Matched:
         self.before_resolvers = before_resolvers
         self.before_body = before_body
         self.is_crowded = is_crowded
+        self.is_metered = is_metered
         self.is_limited = plan is not None or pick is not None or is_crowded
         self.may_wait = pick is not None or (plan is not None and plan.may_hold)
         self.take_classes(_NO_CLASSES if classes is None else classes, 0)

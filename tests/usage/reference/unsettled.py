@@ -26,7 +26,7 @@ class Reservation:
         self.plan = plan
         self.outcome = outcome
         self.estimates = tuple(
-            (at, outcome.cost(at)) for at in plan.reserving if outcome.state(at) == ALLOWED
+            (at, outcome.cost(at)) for at in plan.estimated.positions if outcome.state(at) == ALLOWED
         )
         """Rules by position, with what they were charged."""
         self.settled: set[str] = set()

@@ -9,11 +9,11 @@ from functools import lru_cache
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.compile.metering import EstimateSpec
 from ratelimit.policy.compile.pricing import USD, PriceSpec
-from ratelimit.usage.learned import FIRST, Learned
-from ratelimit.usage.prices import Price, PriceList, plain_name
-from ratelimit.usage.report import OF_OUTPUT, Usage
-from ratelimit.usage.request import Declared
 from ratelimit.usage.shapes import Shape
+from tests.usage.reference.learned import FIRST, Learned
+from tests.usage.reference.prices import Price, PriceList, plain_name
+from tests.usage.reference.report import OF_OUTPUT, Usage
+from tests.usage.reference.request import Declared
 
 _TEXT_TOKENS, _TEXT_BYTES = 2, 7
 """Tokens in so many bytes of a request, about."""

@@ -8,51 +8,16 @@ only they have a form for it, and only where no length was promised.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.types import Message, Send
 
-from ratelimit.usage.ending import Numbering, error_event
+from ratelimit.usage.ending import AnswerCut, Numbering, error_event
+from ratelimit.usage.inflating import INFLATED, Inflating
 from ratelimit.usage.reader import Reader
-from ratelimit.usage.report import UNKNOWN, Reading, at_least, message_reader, reader_of, reading_of
 from ratelimit.usage.shapes import Shape
-
-
-class AnswerCut(OSError):
-    """Raised to an application that goes on sending after its stream was cut.
-
-    It is an OSError, as the ASGI specification has it for a client that is gone. So frameworks
-    end what they do for this stream.
-    """
-
-
-INFLATED = frozenset({b"gzip", b"x-gzip", b"deflate"})
-"""Compressed answers that are read all the same. Clients choose by `Accept-Encoding`, and choose no price."""
-_AT_ONCE = 1 << 16
-
-
-class Inflating:
-    """Reads a compressed answer, some 64 KiB of it at a time."""
-
-    __slots__ = ("_stream", "unread")
-
-    def __init__(self) -> None:
-        self._stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-        self.unread = 0
-        """Bytes that are not what the headers promised."""
-
-    def feed(self, reader: Reader, chunk: bytes) -> None:
-        """Give a reader what a piece of the answer says."""
-        try:
-            while chunk and not self.unread and not self._stream.eof:
-                reader.feed(self._stream.decompress(chunk, _AT_ONCE))
-                chunk = self._stream.unconsumed_tail or self._stream.unused_data
-        except zlib.error:
-            self.unread += len(chunk)
-        else:
-            self.unread += len(chunk)
+from tests.usage.reference.report import UNKNOWN, Reading, at_least, message_reader, reader_of, reading_of
 
 
 class WatchedSend:

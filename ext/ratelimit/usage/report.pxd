@@ -1,0 +1,29 @@
+from libc.stdint cimport int64_t
+
+from ratelimit.usage.prices cimport Used
+from ratelimit.usage.reader cimport Reader
+
+cdef enum:
+    NOT_KNOWN = 0
+    AT_LEAST = 1
+    EXACT = 2
+
+cdef enum:
+    TEXT_TOKENS = 2         # tokens in so many bytes of text: a token has 3.5 bytes, which is few for any language
+    TEXT_BYTES = 7
+
+
+cdef class Usage:
+    cdef Used used
+
+
+cdef class Reading:
+    cdef readonly str certainty
+    cdef readonly Usage usage
+    cdef readonly bint has_input
+
+
+cdef Reader reader_for(str shape, bytes content_type, bint is_encoded)
+cdef int64_t output_so_far(Reader reader) noexcept
+cdef void used_so_far(Reader reader, Used *used) noexcept
+cdef int read_end(Reader reader, bint is_complete, int64_t unread, Used *used, bint *has_input) except -1

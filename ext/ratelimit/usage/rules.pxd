@@ -1,0 +1,71 @@
+from libc.stdint cimport int64_t, uint64_t
+
+from ratelimit.core.algorithms.setup cimport MOST_KEYS, MOST_RULES
+from ratelimit.core.request.scanner cimport MOST_POSITIONS
+from ratelimit.usage.learned cimport Learned
+from ratelimit.usage.prices cimport Price, PriceList, Used
+from ratelimit.usage.request cimport Declared
+from ratelimit.usage.unsettled cimport Reservation
+
+cdef struct Meter:
+    # One rule, as costs are found for it.
+    int unit            # an index of `UNITS`, or one of those in rules.pyx
+    int kind            # where its estimate comes from
+    int64_t estimate    # what the policy has for it
+    int64_t most        # what it can hold, or one charge can carry
+    int64_t burst       # what it can hold
+    int account         # which of the accounts it counts by
+    bint is_read        # it is settled by what the answer says
+    bint cuts           # it ends a stream once that uses up its budget
+    bint refuses_unknown
+    bint has_free       # some model costs nothing
+
+
+cdef class MeteredRules:
+    cdef Meter meters[MOST_RULES]
+    cdef readonly int count
+    cdef tuple rules
+    cdef list names             # of the limits, by rule
+    cdef list units
+    cdef list specs             # of estimates; None for a number
+    cdef list unknown           # prices of models without one; None: as the dearest
+    cdef list pers              # positions of the accounts that rules count by; the caller's last
+    cdef PriceList prices
+    cdef int64_t most
+    cdef readonly tuple told
+    cdef readonly tuple estimated
+    cdef readonly str shape
+    cdef readonly bint has_cuts
+    cdef readonly bint has_models
+    cdef readonly bint asks_body
+    cdef bint counts_output     # all that cut count output alone
+
+    cdef int64_t cost(self, int at, const Used *used, Price price) noexcept
+
+
+cdef class Use:
+    cdef readonly MeteredRules rules
+    cdef Learned learned
+    cdef uint64_t ids[MOST_POSITIONS]
+    cdef uint64_t refused
+    cdef int size
+    cdef str template
+    cdef Declared declared
+    cdef Price price            # of the model that is asked for; None without one
+    cdef bint is_priced         # it was looked up
+    cdef list accounts          # what rules count by, where it was asked for
+    cdef list routes            # what rules learn by, likewise
+
+    cdef int check_made(self) except -1
+    cdef int take_ids(self, uint64_t *ids, uint64_t refused, int size) noexcept
+    cdef int declare(self, Declared declared) except -1
+    cdef object account(self, int which)
+    cdef object route(self, int at)
+    cdef Price asked_price(self)
+    cdef int fill(self, uint64_t *costs, uint64_t now, dict told) except -1
+    cdef int fill_least(self, uint64_t *costs, uint64_t now, dict told) except -1
+    cdef int amounts(self, const Used *used, object model, int64_t *found) except -1
+    cdef int settle(
+        self, object plan, object outcome, Reservation reservation, object reported, int certainty, const Used *used,
+        object model, object now_ns
+    ) except -1

@@ -1,0 +1,422 @@
+"""The rules of one plan with costs that are found for each request: see the stub for the contract.
+
+In one file, since what a request takes and what it is settled to go by the same arrays.
+"""
+
+cimport cython
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
+
+from ratelimit.core.algorithms.setup cimport ABSENT_HASH, ALLOWED, MOST_RULES
+from ratelimit.usage.learned cimport UNSAID, Learned
+from ratelimit.usage.prices cimport Price, PriceList, Used
+from ratelimit.usage.report cimport AT_LEAST, EXACT, TEXT_BYTES, TEXT_TOKENS
+from ratelimit.usage.request cimport Declared
+from ratelimit.usage.settling cimport correct, cost_of, moment, state_of
+from ratelimit.usage.unsettled cimport Reservation
+
+from functools import lru_cache as _lru_cache
+from ratelimit.usage.learned import FIRST as _FIRST
+from ratelimit.usage.prices import NO_PRICES as _NO_PRICES, as_price as _as_price, plain_name as _plain_name
+from ratelimit.usage.report import OF_OUTPUT as _OF_OUTPUT, UNITS as _UNITS
+
+cdef enum Unit:     # the places of `UNITS`, and two more
+    FRESH_INPUT
+    CACHE_WRITE
+    CACHE_READ
+    OUTPUT
+    INPUT
+    TOTAL
+    DOLLARS
+    OTHER
+
+cdef enum Kind:
+    FIXED           # the policy has a number
+    DECLARED
+    LEARNED
+    TOLD            # a header or a state of the request has it
+
+cdef enum:
+    BYTES_TO_SPARE = 32     # how many times 3.5 bytes the longest tokens have: those of blanks
+    ABSENT = -1             # in place of an identity, as Python lists them
+    REFUSED_IDENTITY = -2
+
+cdef int64_t BEYOND = <int64_t>1 << 60  # no limit holds more
+USD = "usd"
+cdef int64_t TOKENS_AT_FIRST = _FIRST
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class MeteredRules:
+    """What is to be done for a plan around the application's answer: see the stub."""
+
+    def __init__(self, rules, int64_t most_cost, PriceList prices not None):
+        cdef int at
+        cdef Meter *meter
+        cdef list shapes = [], pers = []
+        cdef bint words = False, pays = False
+        self.rules = tuple(rules)
+        self.count = len(self.rules)
+        if self.count > MOST_RULES:
+            raise ValueError(f"a decision carries at most {MOST_RULES} rules")
+        self.most, self.prices = most_cost, prices
+        self.names = [rule.name for rule in self.rules]
+        self.units = [rule.unit for rule in self.rules]
+        self.specs, self.unknown = [], []
+        self.counts_output = True
+        for at, rule in enumerate(self.rules):
+            meter = &self.meters[at]
+            spec = rule.metering
+            meter.unit = DOLLARS if rule.unit == USD else _UNITS.index(rule.unit) if rule.unit in _UNITS else OTHER
+            meter.estimate = min(rule.estimate, BEYOND)
+            meter.burst = min(rule.burst, BEYOND)
+            meter.most = min(meter.burst, self.most)
+            per = tuple(rule.per)
+            if per not in pers:
+                pers.append(per)
+            meter.account = pers.index(per)
+            estimate = None if spec is None else spec.estimate
+            unknown = None if spec is None else spec.unknown_price
+            self.specs.append(estimate)
+            self.unknown.append(None if unknown is None else _as_price(unknown))
+            meter.has_free = prices.has_free or (unknown is not None and self.unknown[at].is_free)
+            if estimate is not None:
+                meter.kind = {"declared": DECLARED, "learned": LEARNED}.get(estimate.kind, TOLD)
+                words = words or meter.kind != TOLD
+            if spec is None:
+                continue
+            pays = pays or rule.unit == USD
+            meter.refuses_unknown = spec.refuses_unknown
+            meter.is_read = spec.usage is not None
+            if spec.usage is not None and spec.usage not in shapes:
+                shapes.append(spec.usage)
+            meter.cuts = spec.cuts and rule.is_enforced and rule.unit in _OF_OUTPUT
+            self.has_cuts = self.has_cuts or meter.cuts
+            self.counts_output = self.counts_output and not (meter.cuts and meter.unit != OUTPUT)
+            self.has_models = self.has_models or bool(spec.models)
+        # What a declared maximum is held against: the account that limits count by first.
+        pers.append(next((tuple(rule.per) for rule in self.rules if rule.per and not rule.is_clustered), ()))
+        self.pers = pers
+        self.estimated = tuple([at for at in range(self.count) if self.meters[at].kind != FIXED])
+        self.told = tuple([self.specs[at] for at in range(self.count) if self.meters[at].kind == TOLD])
+        self.shape = None if not shapes else shapes[0] if len(shapes) == 1 else "auto"
+        self.asks_body = words or pays or self.has_models
+
+    def of_model(self, model):
+        return tuple([rule.index for rule in self.rules if model is None or applies(rule, model)])
+
+    def fewest_costs(self):
+        cdef int at
+        cdef Meter *meter
+        cdef list costs = [rule.estimate for rule in self.rules]
+        for at in range(self.count):
+            meter = &self.meters[at]
+            if meter.kind != FIXED:
+                is_known = meter.kind != TOLD and not (meter.unit == DOLLARS and meter.has_free)
+                costs[at] = min(1, meter.burst) if is_known else 0
+        return tuple(costs)
+
+    def first_costs(self):
+        cdef int at
+        cdef Used used
+        cdef list costs = [rule.estimate for rule in self.rules]
+        for at in range(self.count):
+            if self.meters[at].kind == DECLARED or self.meters[at].kind == LEARNED:
+                first = TOKENS_AT_FIRST
+                if self.meters[at].unit == DOLLARS:
+                    used = Used(0, 0, 0, TOKENS_AT_FIRST, 0)
+                    first = self.cost(at, &used, None)
+                costs[at] = min(first, self.meters[at].most)
+        return tuple(costs)
+
+    cdef int64_t cost(self, int at, const Used *used, Price price) noexcept:
+        """Return what an answer costs in micro-dollars, by the price of its model if that is known."""
+        if price is None:
+            price = <Price>self.unknown[at]
+            if price is None:
+                price = self.prices.dearest
+        return price.cost(used)
+
+    def __reduce__(self):
+        raise TypeError("it belongs to a plan")
+
+
+@cython.final
+@cython.auto_pickle(False)
+@cython.freelist(8)
+cdef class Use:
+    """What one request takes and uses: see the stub."""
+
+    def __init__(self, MeteredRules rules not None, Learned learned not None, identities, str template not None):
+        cdef Py_ssize_t at
+        self.rules, self.learned, self.template = rules, learned, template
+        self.size = len(identities)
+        if self.size > MOST_POSITIONS:
+            raise ValueError(f"there are at most {MOST_POSITIONS} identities")
+        for at, identity in enumerate(identities):
+            self.ids[at] = ABSENT_HASH if identity < 0 else identity
+            if identity == REFUSED_IDENTITY:
+                self.refused |= <uint64_t>1 << at
+
+    def costs(self, Declared declared not None, dict told not None, now_ns, /):
+        cdef uint64_t costs[MOST_RULES]
+        self.check_made()
+        self.declare(declared)
+        self.fill(costs, moment(now_ns), told)
+        return tuple([costs[at] for at in range(self.rules.count)])
+
+    def least_costs(self, dict told not None, now_ns, /):
+        cdef uint64_t costs[MOST_RULES]
+        self.check_made()
+        self.fill_least(costs, moment(now_ns), told)
+        return tuple([costs[at] for at in range(self.rules.count)])
+
+    cdef int check_made(self) except -1:
+        if self.rules is None:
+            raise ValueError("what a request takes was never initialised")
+        return 0
+
+    cdef int take_ids(self, uint64_t *ids, uint64_t refused, int size) noexcept:
+        """Take the identities; noexcept: within arrays of a fixed size."""
+        memcpy(self.ids, ids, size * sizeof(uint64_t))
+        self.refused, self.size = refused, size
+        return 0
+
+    cdef int declare(self, Declared declared) except -1:
+        """Take what the request declares; what was found of its model before goes."""
+        self.declared = declared
+        self.price, self.is_priced = None, False
+        self.routes = None
+        return 0
+
+    cdef object account(self, int which):
+        """Return what rules count by: identities, by some positions."""
+        cdef list row
+        cdef int at
+        if self.accounts is None:
+            self.accounts = [None] * len(self.rules.pers)
+        found = self.accounts[which]
+        if found is None:
+            row = []
+            for at in self.rules.pers[which]:
+                if self.refused >> at & 1:
+                    row.append(REFUSED_IDENTITY)
+                else:
+                    row.append(ABSENT if self.ids[at] == ABSENT_HASH else self.ids[at])
+            found = self.accounts[which] = tuple(row)
+        return found
+
+    cdef object route(self, int at):
+        """Return what a rule's estimates are learned by: its unit on the route.
+
+        In dollars also by the price: what a cheap model's answers cost says nothing of a dear one's.
+        """
+        if self.routes is None:
+            self.routes = [None] * self.rules.count
+        found = self.routes[at]
+        if found is None:
+            price = self.asked_price() if self.rules.meters[at].unit == DOLLARS else None
+            found = self.routes[at] = (self.rules.names[at], self.template, price)
+        return found
+
+    cdef Price asked_price(self):
+        if not self.is_priced:
+            self.is_priced = True
+            self.price = None if self.declared is None else self.rules.prices.of(self.declared.model)
+        return self.price
+
+    cdef int fill(self, uint64_t *costs, uint64_t now, dict told) except -1:
+        """Fill in what each rule takes on arrival: at most all that it can hold."""
+        cdef MeteredRules rules = self.rules
+        cdef Meter *meter
+        cdef PyObject *value
+        cdef Used used
+        cdef int64_t output = self.declared.said.output, found, most, first
+        cdef int64_t of_input = self.declared.said.size * TEXT_TOKENS // TEXT_BYTES
+        cdef int by = self.declared.said.by, at
+        if by and not self.learned.trusts(self.account(len(rules.pers) - 1), self.template, by, now):
+            output = UNSAID
+        for at in range(rules.count):
+            meter = &rules.meters[at]
+            costs[at] = meter.estimate
+            if meter.kind != FIXED:
+                found = meter.estimate
+                if meter.kind == TOLD:
+                    value = PyDict_GetItemWithError(told, rules.specs[at])
+                    if value != NULL:
+                        found = UNSAID if <object>value is None else min(<object>value, BEYOND)
+                if found == UNSAID or meter.kind != TOLD:
+                    most = first = UNSAID
+                    if meter.unit == OUTPUT:
+                        most = output
+                    elif meter.unit == TOTAL:
+                        if output != UNSAID:
+                            most = output + of_input
+                    elif meter.unit == INPUT or meter.unit == FRESH_INPUT:
+                        if of_input:
+                            most = of_input
+                    elif meter.unit == DOLLARS:
+                        used = Used(of_input, 0, 0, TOKENS_AT_FIRST, 0)
+                        first = rules.cost(at, &used, self.asked_price())
+                        if output != UNSAID:
+                            used.output = output
+                            most = rules.cost(at, &used, self.asked_price())
+                    if meter.kind == DECLARED and most != UNSAID:
+                        found = self.learned.held(self.route(at), most, first, meter.burst)
+                    else:
+                        found = self.learned.expected(
+                            self.account(meter.account), self.route(at), most, now, first, meter.burst
+                        )
+                costs[at] = max(<int64_t>0, min(found, meter.most))
+        for at in range(rules.count):
+            # More than it ever holds: refused, and no wait can help.
+            if rules.meters[at].refuses_unknown and self.asked_price() is None:
+                costs[at] = min(rules.meters[at].burst + 1, rules.most)
+        return 0
+
+    cdef int fill_least(self, uint64_t *costs, uint64_t now, dict told) except -1:
+        """Fill in the least that `fill` can, whatever the body turns out to declare."""
+        cdef MeteredRules rules = self.rules
+        cdef Meter *meter
+        cdef PyObject *value
+        cdef int64_t found
+        cdef int at
+        for at in range(rules.count):
+            meter = &rules.meters[at]
+            costs[at] = meter.estimate
+            if meter.kind != FIXED:
+                found = meter.estimate
+                if meter.kind == TOLD:
+                    value = PyDict_GetItemWithError(told, rules.specs[at])
+                    if value != NULL:
+                        found = UNSAID if <object>value is None else min(<object>value, BEYOND)
+                if found == UNSAID or meter.kind != TOLD:
+                    if meter.unit == DOLLARS:
+                        found = not meter.has_free
+                    else:
+                        found = min(<int64_t>1, self.learned.expected(
+                            self.account(meter.account), (rules.names[at], self.template, None), UNSAID, now, UNSAID,
+                            meter.burst,
+                        ))
+                costs[at] = max(<int64_t>0, min(found, meter.most))
+        return 0
+
+    cdef int amounts(self, const Used *used, object model, int64_t *found) except -1:
+        """Fill in what rules that are read are to be charged for an answer that says it is of a model."""
+        cdef MeteredRules rules = self.rules
+        cdef Price price = None
+        cdef bint is_priced = False
+        cdef int64_t amount, all_input = used.fresh_input + used.cache_write + used.cache_read
+        cdef int at, unit
+        for at in range(rules.count):
+            if not rules.meters[at].is_read:
+                continue
+            unit = rules.meters[at].unit
+            if unit == OUTPUT:
+                amount = used.output
+            elif unit == TOTAL:
+                amount = all_input + used.output
+            elif unit == INPUT:
+                amount = all_input
+            elif unit == FRESH_INPUT:
+                amount = used.fresh_input
+            elif unit == CACHE_READ:
+                amount = used.cache_read
+            elif unit == CACHE_WRITE:
+                amount = used.cache_write
+            else:
+                if not is_priced:
+                    is_priced, price = True, self.asked_price()
+                    if price is None:
+                        price = rules.prices.of(model)
+                amount = rules.cost(at, used, price)
+            found[at] = min(amount, rules.most)
+        return 0
+
+    cdef int settle(
+        self, object plan, object outcome, Reservation reservation, object reported, int certainty, const Used *used,
+        object model, object now_ns
+    ) except -1:
+        """Settle an answer that has ended, and learn from it.
+
+        Args:
+            plan, outcome: what decided.
+            reservation: of its estimates; None without any.
+            reported: units that the application has settled by itself; None: none.
+            certainty, used: what the answer said.
+            model: which it said it is of.
+            now_ns: when.
+        """
+        cdef MeteredRules rules = self.rules
+        cdef int64_t found[MOST_RULES]
+        cdef int64_t output
+        cdef uint64_t now
+        cdef int at
+        if certainty < AT_LEAST:
+            return 0
+        now = moment(now_ns)
+        if self.declared.said.by and self.declared.said.output != UNSAID:
+            # What was counted by its bytes may be a few long tokens: only far more is beyond a maximum.
+            output = used.output if certainty == EXACT else used.output // BYTES_TO_SPARE
+            self.learned.vote(
+                self.account(len(rules.pers) - 1), self.template, self.declared.said.by, self.declared.said.output, output,
+                now,
+            )
+        self.amounts(used, model, found)
+        stand_ins = None if plan is None else plan.stand_ins
+        for at in range(rules.count):
+            if not rules.meters[at].is_read or state_of(outcome, at) != ALLOWED:
+                continue
+            if reported is not None and rules.units[at] in reported:
+                continue  # the application said it itself
+            if certainty == EXACT or found[at] > cost_of(outcome, at):
+                correct(outcome, at, found[at], now_ns)
+                if stand_ins and at in stand_ins:
+                    correct(outcome, stand_ins[at], found[at], now_ns)
+            if certainty == EXACT:
+                if reservation is not None:
+                    reservation.settle_unit(rules.units[at])
+                self.learned.take(self.account(rules.meters[at].account), self.route(at), found[at], now)
+            elif reservation is not None and found[at]:
+                reservation.seen = True
+        if plan is not None and plan.stages:
+            plan.freed(outcome)
+        return 0
+
+    def __reduce__(self):
+        raise TypeError("a request under way is not pickled")
+
+
+def metered(rules, int64_t most_cost, PriceList prices=_NO_PRICES):
+    for rule in rules:
+        if rule.metering is not None:
+            return MeteredRules(rules, most_cost, prices)
+    return None
+
+
+def applies(rule, str model not None):
+    patterns = () if rule.metering is None else rule.metering.models
+    return not patterns or any([is_like(model, pattern) for pattern in patterns])
+
+
+def _is_like(str model not None, str pattern not None):
+    name = _plain_name(model)
+    first, *rest = _plain_name(pattern).split("*")
+    if not rest:
+        return name == first
+    *midst, last = rest
+    if not name.startswith(first) or len(name) < len(first) + len(last) or not name.endswith(last):
+        return False
+    at, end = len(first), len(name) - len(last)
+    for part in midst:
+        found = name.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
+
+
+is_like = _lru_cache(maxsize=4096)(_is_like)

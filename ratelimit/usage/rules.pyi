@@ -1,0 +1,134 @@
+"""The rules of one plan with costs that are estimated by words, or read from answers.
+
+What a request takes is found for all rules in one call, over arrays of unit, price, bound and kind of estimate.
+What its answer used is settled in another one, which learns from it as well.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, final, type_check_only
+
+from ratelimit.usage.learned import Learned
+from ratelimit.usage.prices import PriceList
+from ratelimit.usage.request import Declared
+from ratelimit.usage.shapes import Shape
+
+USD: str
+"""The unit of limits in dollars; they count millionths."""
+
+@type_check_only
+class Spec(Protocol):
+    """Where an estimate comes from."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+@type_check_only
+class MeteredRule(Protocol):
+    """What is asked of a rule; `metering` is None, or has what the policy says of it."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def estimate(self) -> int: ...
+    @property
+    def burst(self) -> int: ...
+    @property
+    def per(self) -> tuple[int, ...]: ...
+    @property
+    def metering(self) -> Any: ...
+    @property
+    def is_enforced(self) -> bool: ...
+    @property
+    def is_clustered(self) -> bool: ...
+
+@final
+class MeteredRules:
+    """What is to be done for a plan around the application's answer.
+
+    Args:
+        rules: the plan's; some have `metering`.
+        most_cost: what one charge can carry.
+        prices: what models cost, for rules in dollars.
+
+    Raises:
+        ValueError: there are more rules than a decision carries.
+    """
+
+    def __init__(self, rules: Sequence[MeteredRule], most_cost: int, prices: PriceList) -> None: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def estimated(self) -> tuple[int, ...]:
+        """Positions of rules with an estimate to be found for each request."""
+    @property
+    def told(self) -> tuple[Any, ...]:
+        """Estimates that requests tell, in a header or a state."""
+    @property
+    def shape(self) -> Shape | None:
+        """The provider of the answers that are read; `auto` where limits differ, None where none is read."""
+    @property
+    def has_cuts(self) -> bool:
+        """Whether some end a stream once it uses up their budget."""
+    @property
+    def has_models(self) -> bool:
+        """Whether some apply to requests for certain models only."""
+    @property
+    def asks_body(self) -> bool:
+        """Whether the request's body is looked at before it is decided."""
+    def of_model(self, model: str | None) -> tuple[int, ...]:
+        """Return the policy's indices of the rules that apply to a request for a model.
+
+        One that names no model, or has a body that could not be read, falls under all.
+        """
+    def fewest_costs(self) -> tuple[int, ...]:
+        """Return what `least_costs` returns at the least."""
+    def first_costs(self) -> tuple[int, ...]:
+        """Return what each rule takes on arrival where nothing looks at the request."""
+
+@final
+class Use:
+    """What one request takes and uses, between its arrival and the end of its answer.
+
+    Args:
+        rules: of the plan that applies to it.
+        learned: from what was used before.
+        identities: the request's, without its actor.
+        template: the route it matched.
+
+    Raises:
+        ValueError: there are more identities than a policy can have.
+    """
+
+    def __init__(
+        self, rules: MeteredRules, learned: Learned, identities: Sequence[int], template: str
+    ) -> None: ...
+    @property
+    def rules(self) -> MeteredRules: ...
+    def costs(self, declared: Declared, told: dict[Any, int | None], now_ns: int, /) -> tuple[int, ...]:
+        """Return what each rule takes on arrival: at most all that it can hold.
+
+        Args:
+            declared: by the request's body.
+            told: by headers and states; None by one that says something else than a whole number.
+            now_ns: when.
+        """
+    def least_costs(self, told: dict[Any, int | None], now_ns: int, /) -> tuple[int, ...]:
+        """Return the least that `costs` can return, whatever the body turns out to declare."""
+
+def metered(rules: Sequence[MeteredRule], most_cost: int, prices: PriceList = ...) -> MeteredRules | None:
+    """Return what is to be metered of these rules, None of nothing."""
+
+def applies(rule: MeteredRule, model: str) -> bool:
+    """Return whether a rule applies to requests for a model."""
+
+def is_like(model: str, pattern: str) -> bool:
+    """Return whether a model's name is of a pattern, in time that grows with both and no faster.
+
+    Case and blanks around it take no part: there are servers that do not look at them.
+    """
