@@ -6,7 +6,7 @@ from typing import Any
 
 from ratelimit.inspection import words
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
-from ratelimit.policy.compile.pricing import USD
+from ratelimit.usage.pricing import USD
 
 _EVENTS = {
     "request": "",

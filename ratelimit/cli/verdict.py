@@ -7,7 +7,7 @@ from typing import Any
 from ratelimit.cli.terminal import Text
 from ratelimit.inspection import words
 from ratelimit.inspection.decision import LimitLine
-from ratelimit.inspection.estimate import Source
+from ratelimit.usage.explanation import Source
 
 _GUESSED = {"average": "as requests took on average", "first": "as before anything is learned"}
 

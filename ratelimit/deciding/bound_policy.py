@@ -38,8 +38,8 @@ from ratelimit.policy.routing.request_line import read_line, read_method, read_n
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import Store, check_algorithms
-from ratelimit.telemetry.settlement import ratio_labels
 from ratelimit.tiers.pick import TierPick
+from ratelimit.usage.metrics import ratio_labels
 
 F = TypeVar("F", bound=Feature)
 MakeFeature = Callable[["BoundPolicy"], Feature | None]

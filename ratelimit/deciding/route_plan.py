@@ -15,7 +15,6 @@ from ratelimit.core.redis.lease import LeasedRules
 from ratelimit.decision import MildStep, Verdict
 from ratelimit.errors import UsageError
 from ratelimit.policy.compile.compiled import LimitRule
-from ratelimit.policy.compile.pricing import USD
 from ratelimit.stores.contract import (
     ALLOWED,
     REFUSED,
@@ -28,6 +27,7 @@ from ratelimit.stores.contract import (
     refused_by,
 )
 from ratelimit.usage.prices import NO_PRICES, PriceList
+from ratelimit.usage.pricing import USD
 from ratelimit.usage.rules import metered
 from ratelimit.usage.unsettled import Estimated
 

@@ -14,9 +14,9 @@ from ratelimit.deciding.decider import Decider, ask_away
 from ratelimit.deciding.stage import Bound, Rest
 from ratelimit.decision import Decision, Reason
 from ratelimit.errors import StoreError
-from ratelimit.inspection.estimate import Source, costs_of
 from ratelimit.inspection.recorder import Passed, Recorder
 from ratelimit.inspection.server import ask_patiently, no_answer
+from ratelimit.usage.explanation import Source, costs_of
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.store import RedisStore

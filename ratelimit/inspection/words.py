@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.policy.compile.identities import NEW
-from ratelimit.policy.compile.pricing import MICRO, USD
+from ratelimit.usage.pricing import MICRO, USD
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 

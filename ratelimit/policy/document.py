@@ -21,9 +21,9 @@ import ratelimit.waiting.schema as queueing
 from ratelimit.algorithms import ALGORITHMS, DEFAULT
 from ratelimit.codes import CODES, Branch
 from ratelimit.environment.diagnoses import DIAGNOSES
-from ratelimit.policy.compile import pricing
 from ratelimit.policy.schema import events, knowledge, model, storing, surroundings
 from ratelimit.policy.schema import json_schema as schema
+from ratelimit.usage import pricing
 
 WITH_TABLES = ("policy.md", "correlation.md", "events.md", "algorithms.md")
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

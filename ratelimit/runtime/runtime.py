@@ -53,7 +53,7 @@ from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import counting_table, is_isolated, open_store
 from ratelimit.telemetry.counters import Counters
 from ratelimit.telemetry.diagnosis import Diagnosing
-from ratelimit.telemetry.settlement import OTHERS
+from ratelimit.usage.metrics import OTHERS
 from ratelimit.usage.unsettled import Unsettled
 from ratelimit.waiting.hold_queue import HoldQueue
 from ratelimit.waiting.limit_queue import LimitQueue

@@ -23,11 +23,12 @@ from prometheus_client.samples import Exemplar
 import ratelimit.load.metrics as load
 import ratelimit.waiting.metrics as waits
 from ratelimit.decision import Reason
-from ratelimit.telemetry import names, remote, settlement
+from ratelimit.telemetry import names, remote
 from ratelimit.telemetry.cells import CounterSource, totals
 from ratelimit.telemetry.exemplars import Exemplars
 from ratelimit.telemetry.metric import Metric
 from ratelimit.telemetry.names import RuleColumn, RuntimeColumn
+from ratelimit.usage import metrics as settlement
 
 _REFUSAL = ("refuse", "enforce")
 

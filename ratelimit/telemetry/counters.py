@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import ratelimit.waiting.metrics as waits
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
-from ratelimit.telemetry import names, remote, settlement
+from ratelimit.telemetry import names, remote
 from ratelimit.telemetry.cells import WideCounter
 from ratelimit.telemetry.names import (
     LATENCY_BOUNDS_NS,
@@ -22,6 +22,7 @@ from ratelimit.telemetry.names import (
     RuleColumn,
     RuntimeColumn,
 )
+from ratelimit.usage import metrics as settlement
 
 if TYPE_CHECKING:
     from ratelimit.core.memory.table import Table

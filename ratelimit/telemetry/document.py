@@ -8,7 +8,7 @@ from __future__ import annotations
 from ratelimit.telemetry.metric import Metric
 from ratelimit.telemetry.names import LATENCY_BOUNDS_NS, METRICS
 from ratelimit.telemetry.remote import ROUND_TRIP_BOUNDS_NS, ROUND_TRIPS
-from ratelimit.telemetry.settlement import RATIO_BOUNDS_PERCENT, SETTLEMENT_RATIO
+from ratelimit.usage.metrics import RATIO_BOUNDS_PERCENT, SETTLEMENT_RATIO
 
 _INTRO = """\
 # Metrics

@@ -52,7 +52,7 @@ from ratelimit.telemetry.hosts import (
 )
 from ratelimit.telemetry.metric import Label, Metric
 from ratelimit.telemetry.remote import REMOTE_METRICS
-from ratelimit.telemetry.settlement import SETTLEMENT_METRICS
+from ratelimit.usage.metrics import SETTLEMENT_METRICS
 from ratelimit.waiting.metrics import WAIT_METRICS
 
 # -- shared counters ----------------------------------------------------------------------------------

@@ -42,11 +42,12 @@ LAYERS: tuple[frozenset[str], ...] = (
 LOOSE = {"limiter", "algorithms", "events", "errors", "clock", "decision", "verdict", "codes"}
 """The modules that lie in no folder: words that all packages share, and the facade. Eight at most."""
 OWN_PLACE = {"stores.factory"}
-FEATURES = frozenset({"waiting", "challenge", "conduct", "load", "lists"})
+FEATURES = frozenset({"waiting", "challenge", "conduct", "load", "lists", "usage"})
 """Folders with all of a feature. Some of their files have a floor of their own, that of `FLOORS`."""
 FLOORS = {
     "schema": "policy",
     "compile": "policy",
+    "pricing": "policy",
     "model": "model",
     "access": "identity",
     "memory": "stores",

@@ -13,7 +13,7 @@ from ratelimit import Limiter, Policy, RateLimitMiddleware
 from ratelimit.clock import ManualClock
 from ratelimit.runtime.ending import Ended
 from ratelimit.telemetry import RateLimitCollector
-from ratelimit.telemetry.settlement import MOST_RATIOS, OTHERS, RATIO_BOUNDS_PERCENT
+from ratelimit.usage.metrics import MOST_RATIOS, OTHERS, RATIO_BOUNDS_PERCENT
 from tests.asgi.driver import Client, Mounted, echo, key, limit, mount, ok, rules
 from tests.asgi.metered import policy
 from tests.usage.answers import CHAT_USAGE, EVENTS, chat

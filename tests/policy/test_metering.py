@@ -9,8 +9,8 @@ import pytest
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
-from ratelimit.policy.compile.metering import USAGE_UNITS, EstimateSpec, MeteringSpec
 from ratelimit.policy.schema.model import UsageShape
+from ratelimit.usage.compile import USAGE_UNITS, EstimateSpec, MeteringSpec
 from ratelimit.usage.report import UNITS
 from ratelimit.usage.shapes import SHAPES
 

@@ -17,7 +17,7 @@ import pytest
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
-from ratelimit.telemetry.settlement import ratio_counter
+from ratelimit.usage.metrics import ratio_counter
 from tests.asgi.driver import Client, limit, mount, rules
 from tests.usage.answers import ANSWERS, EVENTS, FRAMES, JSON, anthropic, chat, events, responses, whole
 from tests.usage.reference.meter import ReferenceMeter

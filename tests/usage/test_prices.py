@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.policy.compile.pricing import Price as Written
-from ratelimit.policy.compile.pricing import price_spec
 from ratelimit.usage.prices import Price, PriceList, as_price, dearest_of
+from ratelimit.usage.pricing import Price as Written
+from ratelimit.usage.pricing import price_spec
 from ratelimit.usage.report import Usage
 
 SMALL = Price(150_000, 600_000, 75_000, 150_000, 150_000)

@@ -25,8 +25,8 @@ from ratelimit.asgi.share import Share
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.limiter import Limiter
-from ratelimit.policy.compile.metering import EstimateSpec
 from ratelimit.usage.answer import Answer
+from ratelimit.usage.compile import EstimateSpec
 from ratelimit.usage.ending import is_about_the_cut
 from ratelimit.usage.learned import Learned
 from ratelimit.usage.request import MOST_DECLARED, Declared, named

@@ -18,8 +18,6 @@ from ratelimit.environment.server import KeySpec, RemoteSpec
 from ratelimit.load.compile import AdaptiveSpec
 from ratelimit.load.schema import FirstStep, Ramp, Step
 from ratelimit.policy.compile import calendar
-from ratelimit.policy.compile.metering import MeteringSpec
-from ratelimit.policy.compile.pricing import PriceSpec
 from ratelimit.policy.schema.model import (
     Event,
     ForwardedHeader,
@@ -27,6 +25,8 @@ from ratelimit.policy.schema.model import (
     PolicyFile,
     Stance,
 )
+from ratelimit.usage.compile import MeteringSpec
+from ratelimit.usage.pricing import PriceSpec
 from ratelimit.waiting.compile import QueueSpec
 
 if TYPE_CHECKING:

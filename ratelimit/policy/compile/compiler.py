@@ -22,8 +22,6 @@ from ratelimit.policy.compile.correlation import compile_correlation, compile_cr
 from ratelimit.policy.compile.declarations import compile_known
 from ratelimit.policy.compile.expansion import Numbers, expand
 from ratelimit.policy.compile.identities import CLUSTER, HIDDEN, LIKELY, NEW, compile_identities
-from ratelimit.policy.compile.metering import MeteringSpec, compile_metering
-from ratelimit.policy.compile.pricing import compile_prices
 from ratelimit.policy.compile.quota import MAX_KEYS
 from ratelimit.policy.compile.secret import compile_key
 from ratelimit.policy.compile.store import compile_store
@@ -41,6 +39,8 @@ from ratelimit.policy.routing.router import Entry, Router
 from ratelimit.policy.schema.model import Certainty, Limit, PolicyFile
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 from ratelimit.policy.schema.surroundings import Routing
+from ratelimit.usage.compile import MeteringSpec, compile_metering
+from ratelimit.usage.pricing import compile_prices
 from ratelimit.waiting.compile import compile_queue, compile_wait
 
 MAX_LIMITS = 256

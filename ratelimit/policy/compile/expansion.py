@@ -10,7 +10,6 @@ from ratelimit.load.schema import FirstStep, Step
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.compiled import REQUESTS, CalendarSpec
 from ratelimit.policy.compile.identities import CLUSTER
-from ratelimit.policy.compile.pricing import MICRO, USD
 from ratelimit.policy.compile.quota import (
     LONGEST_PERIOD_NS,
     largest_burst,
@@ -21,6 +20,7 @@ from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import Limit, Tier
 from ratelimit.policy.schema.problem import Path, Report
 from ratelimit.policy.schema.rate import Rate, RateSyntaxError, parse_rates
+from ratelimit.usage.pricing import MICRO, USD
 
 DEFAULT_LEASE = "60s"
 _LONGEST_LEASE_NS = 86_400 * SECOND_NS

@@ -17,7 +17,6 @@ from msgspec import Meta, field
 from ratelimit.algorithms import AlgorithmName
 from ratelimit.correlation.settings import Settings
 from ratelimit.load.schema import Adaptive, Ramp, Step
-from ratelimit.policy.compile.pricing import Price
 from ratelimit.policy.schema.events import Events
 from ratelimit.policy.schema.headers import Headers
 from ratelimit.policy.schema.knowledge import Known
@@ -25,6 +24,7 @@ from ratelimit.policy.schema.storing import Store
 from ratelimit.policy.schema.surroundings import ForwardedHeader as ForwardedHeader
 from ratelimit.policy.schema.surroundings import Routing, Trust
 from ratelimit.policy.schema.table import Table
+from ratelimit.usage.pricing import Price
 from ratelimit.waiting.schema import Queue
 
 Missing = Literal["client", "shared", "skip", "refuse"]

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import lru_cache
 
 from ratelimit.policy.compile.compiled import LimitRule
-from ratelimit.policy.compile.metering import EstimateSpec
-from ratelimit.policy.compile.pricing import USD, PriceSpec
+from ratelimit.usage.compile import EstimateSpec
+from ratelimit.usage.pricing import USD, PriceSpec
 from ratelimit.usage.shapes import Shape
 from tests.usage.reference.learned import FIRST, Learned
 from tests.usage.reference.prices import Price, PriceList, plain_name

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from ratelimit.policy.compile.pricing import USD, Price, PriceSpec, price_spec
 from ratelimit.policy.schema.model import Limit, UsageShape
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.usage.pricing import USD, Price, PriceSpec, price_spec
 
 USAGE_UNITS = (
     "output_tokens",
