@@ -132,3 +132,16 @@ def test_as_many_actors_as_there_are_labels_for() -> None:
         f"{name}-{n}" for name in ("bb", "ccc") for n in range(120)
     )
     assert len(clusters(one)) == 2
+
+
+@pytest.mark.parametrize(("busy", "quiet"), [(1, 60), (4, 200), (2, 400)])
+def test_exits_are_no_more_than_there_are_addresses(busy: int, quiet: int) -> None:
+    """Where a few exits have most of the visits, what is estimated of the others went beyond all there are."""
+    rng = random.Random(busy)
+    sights = campaign(120, rng, exits=quiet, requests=9) + campaign(120, rng, exits=busy, requests=24)
+    one = correlator()
+    show(one, together(sights), rebuilds=False)
+    rebuild(one, START_S + 7 * HOUR_S)
+    assert one.kept
+    for statistics, _ in one.kept.values():
+        assert 0 < statistics["exits"] <= statistics["addresses"]

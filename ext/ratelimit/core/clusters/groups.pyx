@@ -287,7 +287,7 @@ cdef class Groups:
             "fresh": t.fresh / <double>max(<uint32_t>1, t.members),
             "old": t.old / <double>max(<uint32_t>1, t.members),
             "settled": t.settled / <double>max(<uint32_t>1, t.members),
-            "exits": exits_of(t),
+            "exits": min(exits_of(t), <double>t.exits),  # unevenly used, its estimate goes beyond what there is
             "networks": t.in_networks * t.in_networks / t.network_squares if t.network_squares else 0.0,
             "addresses": t.exits,
             "capped": t.capped,
