@@ -85,7 +85,7 @@ class Statistics(TypedDict):
     exclusive: float
     """Part of the accounts on its exits that are its own or testify to nothing, by visits."""
     lived: float
-    """Part of the visits to its exits in blocks where people live: an account for thirty addresses."""
+    """Part of the visits to its exits in blocks where people live: a payer in a network for thirty addresses."""
     busiest: int
     """Accounts active in the busiest quarter of the last day."""
     rate: float

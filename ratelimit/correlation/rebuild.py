@@ -90,6 +90,7 @@ class Rebuild:
             new_s=s.new_s,
             settled_s=SETTLED_S,
             records_s=s.records_s,
+            is_paid=core.columns.has_payment,
         )
         self._by_program = not core.columns.has_payment and not core.columns.costly
         self._pools = Pools(

@@ -136,7 +136,7 @@ def test_as_many_actors_as_there_are_labels_for() -> None:
 
 @pytest.mark.parametrize(("busy", "quiet"), [(1, 60), (4, 200), (2, 400)])
 def test_exits_are_no_more_than_there_are_addresses(busy: int, quiet: int) -> None:
-    """Where a few exits have most of the visits, what is estimated of the others went beyond all there are."""
+    """Where a few exits have most of the visits, the estimate of the others stays within what is there."""
     rng = random.Random(busy)
     sights = campaign(120, rng, exits=quiet, requests=9) + campaign(120, rng, exits=busy, requests=24)
     one = correlator()

@@ -57,6 +57,7 @@ class Homes:
         kept: by label, what was said of the clusters there are.
         ruled: keys that the operator speaks of: they are never dormant.
         costly: further families, counted from 0, that cost as payment methods do.
+        is_paid: whether payment methods are known.
     """
 
     def __init__(
@@ -67,10 +68,12 @@ class Homes:
         *,
         ruled: frozenset[int] = frozenset(),
         costly: tuple[int, ...] = (),
+        is_paid: bool = True,
     ) -> None:
         self.memory, self.settings, self.kept = memory, settings, kept
         self.now_s, self.tick = memory.now_s, memory.now_s // TICK_S
         self.nodes = memory.identifiers
+        self.is_paid = is_paid
         self.costly = (*range(METHODS.start, METHODS.stop), *(EXTRAS_AT + family for family in costly))
         self.accounts = self._awake(ruled)
         self.dormant = {account.key for account in memory.accounts} - {
@@ -224,14 +227,19 @@ class Homes:
                     )
                 ):
                     edge.at_home = traits.homed = True
-        homes: dict[int, int] = defaultdict(int)
+        homes: dict[int, set[tuple[Hashable, int | None]]] = defaultdict(set)
         for account in self.accounts:
+            payer = self.payer_of(account)
+            if self.is_paid and payer == ("account", account.key) and not self.traits[account.key].old:
+                continue
             for edge in self._addresses(account):
                 stayed = edge.at_home and edge.span >= s.home_s // HOUR_S
                 block = self.block_of(edge.to) if stayed else None
                 if block is not None:
-                    homes[block] += 1
-        self.lived_in = {block for block, count in homes.items() if LIVED_IN * count >= len(of_block[block])}
+                    homes[block].add((payer, self.nodes[edge.to].parent))
+        self.lived_in = {
+            block for block, said in homes.items() if LIVED_IN * len(said) >= len(of_block[block])
+        }
 
     def _addresses(self, account: Account) -> list[Edge]:
         """Return an account's addresses, without infrastructure that is declared."""
