@@ -244,6 +244,9 @@ class Leader:
         number(BoardNumber.REBUILT_NS, now_ns)
         number(BoardNumber.REBUILD_SPENT_NS, self._spent_ns)
         number(BoardNumber.LONGEST_SLICE_NS, self._longest_ns)
+        number(BoardNumber.UNLABELLED, correlator.unlabelled)
+        if correlator.unlabelled:
+            self._diagnose("clusters-full")
         self._count_members(correlator)
         self._is_changed = True
         if correlator.identities != known:

@@ -75,6 +75,8 @@ class Correlator:
         self._rulings: Rulings | None = None
         self._organisations: Organisations | None = None
         self._is_told = False
+        self.unlabelled = 0
+        """Groups that looked like an actor in the last rebuild, and got no label for want of any."""
 
     def know(self, rulings: Rulings | None, organisations: Organisations | None = None) -> None:
         """Go by what the operator says; the next rebuild is due at once.
@@ -120,7 +122,11 @@ class Correlator:
         if self._is_told and self._organisations is not None:
             yield from self._strike(self._organisations)
         self._is_told = False
-        yield from Rebuild(self.core, self.settings, self.kept, self._name, self._descend, self._rulings)
+        under_way = Rebuild(
+            self.core, self.settings, self.kept, self._name, self._descend, self._forget, self._rulings
+        )
+        yield from under_way
+        self.unlabelled = under_way.unlabelled
         self._decree()
         yield from self.vouch()
         for label, heir in self._heirs:
@@ -141,6 +147,11 @@ class Correlator:
         self.core.release(0, self.evidence.principal_count)
         self._heirs.clear()
         self.carries.clear()
+
+    def _forget(self, label: int) -> None:
+        """Forget a cluster that had to make room: its label is another's from now on."""
+        del self.kept[label], self.identities[label]
+        self._heirs = [pair for pair in self._heirs if label not in pair]
 
     def _forget_closed(self) -> None:
         for label in self.kept.keys() - set(self.core.live()):

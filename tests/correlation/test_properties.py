@@ -270,7 +270,7 @@ def victims(kind: str, rng: random.Random) -> list[Sight]:
         for number in range(20)
         for hour in range(-30, int(HOURS))
     ]
-    bad = campaign(100, rng, hours=HOURS)
+    bad = campaign(100, rng, hours=HOURS, requests=18)  # a third of them come from none of its exits
     for sight in bad:
         number = int(sight.account.rpartition("-")[2]) % 20
         theirs = own[number * (30 + int(HOURS))].row

@@ -228,6 +228,16 @@ cdef class Judge:
                     p.label = 0
                     p.verdict = NO_VERDICT
 
+    def disclaim(self, uint32_t start, uint32_t stop):
+        """Forget of the identifiers in a range that they were closed clusters'."""
+        cdef uint32_t at
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.evidence.identifier_count)):
+                node = self.evidence.identifiers + at
+                if node.label and not self.clusters[self.known(node.label)].live:
+                    node.label = 0
+
     def merge(self, uint32_t start, uint32_t stop, uint32_t label, uint32_t into):
         """Give one cluster's principals to another, and what it owes."""
         cdef uint32_t at
