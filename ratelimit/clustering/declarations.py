@@ -124,7 +124,7 @@ def ages(spec: CorrelationSpec, knowledge: Declarations) -> Columns | None:
     """Return what marks rows of new accounts, correlated or not; None where no limit asks."""
     if spec.new < 0:
         return None
-    columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
+    columns = spec.columns()
     knowledge.tell_columns(columns)
     columns.tell_new(spec.new, spec.settings.new_s)
     return columns
@@ -134,7 +134,7 @@ def principal_key(
     spec: CorrelationSpec, identities: Sequence[IdentitySpec], extractor: Extractor, values: Sequence[str]
 ) -> int | None:
     """Return the key of a principal by its values, in the policy's order; None when one is unusable."""
-    columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
+    columns = spec.columns()
     row = [ABSENT] * (columns.highest + 1)
     for position, value in zip(spec.principal, values, strict=True):
         row[position] = extractor.value_hash(identities[position].name, value)

@@ -18,7 +18,6 @@ from ratelimit.clustering.budgets import Budgets
 from ratelimit.clustering.declarations import Declarations
 from ratelimit.clustering.snapshot import Kept, Refused
 from ratelimit.core.clusters.judge import Judge
-from ratelimit.core.clusters.sighting import Columns
 from ratelimit.core.sharing.assignments import Assignments
 from ratelimit.core.sharing.board import Board
 from ratelimit.core.sharing.ring import Ring
@@ -129,7 +128,7 @@ class Leader:
 
     def _take(self, spec: CorrelationSpec) -> None:
         self._settings = spec.settings
-        self._columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
+        self._columns = spec.columns()
         self._columns.tell_new(spec.new, self._settings.new_s)
 
     def step(self, now_ns: int) -> bool:

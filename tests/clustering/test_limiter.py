@@ -110,7 +110,11 @@ def test_requests_that_no_limit_meets_are_not_observed() -> None:
     actor = Actor()
     actor.limiter.decide(path="/elsewhere", headers=[(b"x-api-key", b"a")], client="192.0.2.1")
     assert actor.numbers["waiting"] == 0
-    actor.limiter.decide(path="/v1/x", headers=[(b"x-api-key", b"a")], client="192.0.2.1")
+    # Neither does a key that no application knows.
+    key = (b"x-api-key", b"a")
+    actor.limiter.decide(path="/v1/x", headers=[key], client="192.0.2.1")
+    assert actor.numbers["waiting"] + actor.numbers["taken"] == 0
+    actor.limiter.decide(path="/v1/x", headers=[key, (b"x-payment", b"p")], client="192.0.2.1")
     assert actor.numbers["waiting"] + actor.numbers["taken"] == 1
 
 

@@ -45,7 +45,7 @@ class Homes:
     @property
     def evidence(self) -> Evidence: ...
     def begin(self) -> None:
-        """Take memory: twelve bytes an identifier, and some 32 to 64 an account that is awake.
+        """Take memory: twelve bytes an identifier, and 16 to 32 an account that is awake.
 
         Raises:
             MemoryError: there is no room.

@@ -16,6 +16,8 @@ class Columns:
         created_at: where it stands when the account was created, in seconds since 1970; -1 for nowhere.
             What is no such number of 32 bits counts as not known.
         costly: which of the further families, from 0, cost an attacker as payment methods do.
+        named: whether only accounts count of which the application says anything: when they were created,
+            or what costly they have. Does nothing where there is no position for either.
 
     Raises:
         ValueError: a position is missing or negative, or there is no such family.
@@ -31,7 +33,13 @@ class Columns:
     def extras(self) -> int:
         """How many of the three further families there are, up to the last that there is."""
     def __init__(
-        self, principal: Sequence[int], kinds: Sequence[int], created_at: int = -1, costly: Sequence[int] = ()
+        self,
+        principal: Sequence[int],
+        kinds: Sequence[int],
+        created_at: int = -1,
+        costly: Sequence[int] = (),
+        *,
+        named: bool = False,
     ) -> None: ...
     @property
     def created_at(self) -> int: ...

@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Literal
 
 from ratelimit.algorithms import AlgorithmName
+from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation.settings import Settings
 from ratelimit.environment.server import KeySpec, RemoteSpec
 from ratelimit.load.compile import AdaptiveSpec
@@ -317,6 +318,10 @@ class CorrelationSpec:
     def positions(self) -> set[int]:
         """All identities it looks at."""
         return {*self.principal, *self.kinds, self.origin, self.created} - {-1}
+
+    def columns(self) -> Columns:
+        """Return where rows have what the correlator looks at; of accounts that the application knows."""
+        return Columns(self.principal, self.kinds, self.created, self.costly, named=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ cdef enum:
     LONE = 0x80000000       # in `total`: an account here pays by itself
     LIVED = 4               # at its home an account makes one visit of so many; chance deals an exit twice
     LIVED_IN = 30           # addresses of a block for each payer at home in one of its networks, at most, to be lived in
-    HOMES = 4               # that an account has at most: each takes a quarter of its visits
+    HOMES = 2               # for each account there is room to note that it testifies
+    PROBES = 64
     FEW_UNITS = 4           # addresses of a block that one payer may have to itself
 
 
@@ -61,7 +62,7 @@ cdef class Homes:
         self.testified = NULL
 
     def begin(self):
-        """Take memory: three numbers an identifier, and eight an account that is awake."""
+        """Take memory: three numbers an identifier, and two to four an account that is awake."""
         cdef size_t count = self.evidence.identifier_count + 1, places = 1024
         self.free()
         while places <= HOMES * <size_t>self.evidence.awake_count:
@@ -245,7 +246,7 @@ cdef class Homes:
         if self.is_paid and payer & BY_ITSELF and not p.traits & OLD:
             return False
         at = (word * <uint64_t>0x9E3779B97F4A7C15) >> 32 & self.testified_mask
-        for _probed in range(self.testified_mask + 1):
+        for _probed in range(PROBES):
             if self.testified[at] == word:
                 return False
             if self.testified[at] == 0:
