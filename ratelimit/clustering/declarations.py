@@ -67,7 +67,7 @@ def hashed(
     """Return what a policy and acts say that the operator knows; where they differ, the acts count."""
     known = spec.known
     if known is None and declared == Declared():
-        return Declarations(None, None, -1)
+        return Declarations(None, None, spec.origin)
 
     def keys(principals: Iterable[Sequence[str]]) -> list[int]:
         found = (principal_key(spec, identities, extractor, values) for values in principals)
@@ -90,9 +90,7 @@ def hashed(
                 for each in known.organisations
             ),
         )
-    return Declarations(
-        _rulings(written, declared), _organisations(written, declared), -1 if known is None else spec.origin
-    )
+    return Declarations(_rulings(written, declared), _organisations(written, declared), spec.origin)
 
 
 def _rulings(written: Declared, acts: Declared) -> Rulings | None:

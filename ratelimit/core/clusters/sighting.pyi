@@ -5,6 +5,8 @@ from typing import final
 
 from ratelimit.core.clusters.organisations import Organisations
 
+MOST_PUBLIC_LISTS: int
+
 @final
 class Columns:
     """Where rows of identity hashes have what the correlator looks at.
@@ -48,8 +50,9 @@ class Columns:
     def declare(self, origin_at: int, organisations: Organisations | None = None) -> None:
         """Say where rows have the declared network a request came from, and what organisations there are.
 
-        At `origin_at` (-1: nowhere) stands 1 for infrastructure, plus twice the number of the
-        organisation that has the network. Without a declaration this costs a comparison.
+        At `origin_at` (-1: nowhere) stands 1 for infrastructure, plus twice the number of the public list
+        that has the address, plus sixteen times that of the organisation that has the network. Without a
+        declaration this costs a comparison.
         """
     @property
     def new_at(self) -> int:

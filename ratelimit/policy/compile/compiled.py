@@ -313,6 +313,8 @@ class CorrelationSpec:
     """Where rows say when the account was created; -1: nowhere."""
     new: int = -1
     """Where rows of new accounts have a mark; -1: no limit asks for that."""
+    public: tuple[tuple[Network, ...], ...] = ()
+    """Ranges of each public list: nobody is at home there, and all of one is one network."""
 
     @property
     def positions(self) -> set[int]:

@@ -190,10 +190,16 @@ class Homes:
             if (block := self.block_of(address)) is not None:
                 of_block[block].append(address)
 
+        def is_public(address: int) -> bool:
+            network = self.nodes[address].parent
+            return network is not None and self.nodes[network].infrastructure
+
         def is_peoples(address: int) -> bool:
             block = self.block_of(address)
             if block is None:
                 return True
+            if is_public(address):
+                return False
             there = of_block[block]
             return 2 * len(alone_at.intersection(there)) >= len(there) or (
                 len(payers[block]) == 1 and len(there) <= FEW_ADDRESSES
@@ -218,7 +224,7 @@ class Homes:
                     and edge.span >= home_s // HOUR_S
                     and (
                         # It was at home before others came, and mostly is there still.
-                        (edge.to in was_home and 2 * edge.visits >= everywhere)
+                        (edge.to in was_home and not is_public(edge.to) and 2 * edge.visits >= everywhere)
                         or (
                             lives[edge.to] == payer
                             and 2 * own >= sum(weight for _, weight in ballots)

@@ -27,4 +27,5 @@ cdef class Homes:
     cdef Identifier *block_of(self, Identifier *node) noexcept nogil
     cdef bint is_home(self, Identifier *node, uint32_t payer) noexcept nogil
     cdef bint testifies(self, Principal *p, uint32_t payer, Identifier *node) noexcept nogil
+    cdef bint is_public(self, Identifier *node) noexcept nogil
     cdef bint is_peoples(self, Identifier *node) noexcept nogil

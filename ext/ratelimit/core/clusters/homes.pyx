@@ -231,7 +231,7 @@ cdef class Homes:
                     if node == NULL or p.edges[i].span < hours or LIVED * <uint32_t>visits_of(p.edges + i) < everywhere:
                         continue
                     # An account that was at home before others came, and mostly is there still, was there first.
-                    if was_home and 2 * <uint32_t>visits_of(p.edges + i) >= everywhere or self.is_home(node, payer):
+                    if was_home and not self.is_public(node) and 2 * <uint32_t>visits_of(p.edges + i) >= everywhere or self.is_home(node, payer):
                         p.edges[i].visits |= AT_HOME
                         p.traits |= HOMED
                         # Some hours on a kept exit are a home to a newcomer. They do not show that people live there.
@@ -272,12 +272,19 @@ cdef class Homes:
             return False
         return self.is_peoples(node)
 
+    cdef bint is_public(self, Identifier *node) noexcept nogil:
+        """Whether an address is in the public list of a cloud, a relay or runners."""
+        cdef Identifier *coarse = resolve(self.evidence.identifiers, node.parent)
+        return coarse != NULL and is_infrastructure(coarse)
+
     cdef bint is_peoples(self, Identifier *node) noexcept nogil:
         """Whether an account pays by itself at half of a block's addresses, or one payer has its few to itself."""
         cdef Identifier *block = self.block_of(node)
         cdef size_t at
         if block == NULL:
             return True
+        if self.is_public(node):
+            return False
         at = block - self.evidence.identifiers
         if 2 * <uint64_t>self.votes[at] >= self.total[at]:
             return True

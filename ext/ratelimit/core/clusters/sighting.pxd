@@ -5,6 +5,11 @@ from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.clusters.records cimport CERTAIN, EXTRAS, KINDS, LIKELY
 
 cdef enum:
+    # In what a row says of a request's origin: a bit for infrastructure, the public list, the organisation.
+    LISTED_AT = 1
+    MOST_PUBLIC = 7
+    ORGANISATION_AT = 4
+
     # A row has its actor in three places, so that a limit binds the members it is meant for by what
     # it counts by. They are side by side, and known by the last.
     PLACES = 3          # at -2: of a member, likely or certain; at -1: of a likely one; the last: of a certain one

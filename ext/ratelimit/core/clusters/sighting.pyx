@@ -7,12 +7,20 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from ratelimit.core.memory.number cimport WHOLE, read_number
 from ratelimit.core.clusters.organisations cimport Organisations
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
-from ratelimit.core.clusters.records cimport CERTAIN, EXTRA, EXTRAS, FINE, KINDS, LIKELY, PAYMENT
+from ratelimit.core.clusters.records cimport BLOCK, CERTAIN, COARSE, EXTRA, EXTRAS, FINE, KINDS, LIKELY, PAYMENT
 
 cdef extern from "Python.h":
     PyObject **PySequence_Fast_ITEMS(object sequence)
     object PySequence_Fast(object sequence, const char *message)
     Py_ssize_t PySequence_Fast_GET_SIZE(object sequence)
+
+
+MOST_PUBLIC_LISTS = MOST_PUBLIC
+
+
+cdef inline uint32_t organisation_of(uint64_t origin) noexcept nogil:
+    """Return the number of the organisation whose network a request comes from, 0 for none: see `identity.origins`."""
+    return <uint32_t>min(origin >> ORGANISATION_AT, <uint64_t>0xFFFF)
 
 
 cdef inline uint32_t instant_of(uint64_t seconds) noexcept nogil:
@@ -143,11 +151,17 @@ cdef class Columns:
         """Apply what is declared of where a request came from: see `declare`."""
         if origin == ABSENT_HASH:
             origin = 0
+        cdef uint64_t listed = origin >> LISTED_AT & MOST_PUBLIC
         if seen.kinds[FINE]:
             # One bit of 64 makes no difference to a hash, and goes wherever sightings go.
             seen.kinds[FINE] = (seen.kinds[FINE] & ~<uint64_t>1) | (origin & 1)
+        if seen.kinds[COARSE]:
+            # All of a public list is one network, and one block: who rents there is dealt any part of it.
+            seen.kinds[COARSE] = listed << 1 | 1 if listed else seen.kinds[COARSE] & ~<uint64_t>1
+            if listed and seen.kinds[BLOCK]:
+                seen.kinds[BLOCK] = listed << 1 | 1
         if self.organisations is not None:
-            self.organisations.mute(seen.principal, seen.kinds, <uint32_t>min(origin >> 1, <uint64_t>0xFFFF))
+            self.organisations.mute(seen.principal, seen.kinds, organisation_of(origin))
 
     def declare(self, int origin_at, Organisations organisations=None):
         if origin_at < -1:
@@ -175,7 +189,7 @@ cdef class Columns:
         if self.organisations is None:
             return True
         return self.organisations.of(
-            principal, payment, 0 if origin == ABSENT_HASH else <uint32_t>min(origin >> 1, <uint64_t>0xFFFF)
+            principal, payment, 0 if origin == ABSENT_HASH else organisation_of(origin)
         ) == 0
 
     cdef void mark_hashes(self, uint64_t *hashes, int64_t now_s) noexcept nogil:
