@@ -223,7 +223,7 @@ class Leader:
         self._correlator = correlator
         self._exported_ns = None
         if is_restored and self._board.stats()["generation"] == 0:
-            yield from correlator.vouch()
+            yield from correlator.own_methods()
             yield from self._publish(correlator, now_ns)
 
     def _transplant(self, old: Correlator, now_ns: int) -> Job:

@@ -263,7 +263,7 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
     age: Annotated[
         Literal["new"] | None,
         Meta(
-            description="The accounts it binds: `new` ones, that no established account pays for. "
+            description="The accounts it binds: `new` ones, younger than two weeks. "
             "Default: all."
         ),
     ] = None

@@ -231,7 +231,8 @@ cdef class Homes:
                     if node == NULL or p.edges[i].span < hours or LIVED * <uint32_t>visits_of(p.edges + i) < everywhere:
                         continue
                     # An account that was at home before others came, and mostly is there still, was there first.
-                    if was_home and not self.is_public(node) and 2 * <uint32_t>visits_of(p.edges + i) >= everywhere or self.is_home(node, payer):
+                    was_home = was_home and 2 * <uint32_t>visits_of(p.edges + i) >= everywhere and not self.is_public(node)
+                    if was_home or self.is_home(node, payer):
                         p.edges[i].visits |= AT_HOME
                         p.traits |= HOMED
                         # Some hours on a kept exit are a home to a newcomer. They do not show that people live there.

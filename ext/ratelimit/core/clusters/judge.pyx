@@ -15,7 +15,6 @@ from ratelimit.core.clusters.records cimport (
     CERTAIN, CLIENT_AT, EXTRA_AT, FINE_EDGES, HOMED, LIKELY, MOST_DEGREE, MOST_FREE, NEW, NO_VERDICT, OLD, PAYMENT_AT,
     PROVEN, ROAMED, Identifier, Principal, ages_of, count_free, free_of, joined, kind_at, resolve, volume_of,
 )
-from ratelimit.core.clusters.vouching cimport is_vouched
 
 
 @cython.final
@@ -363,8 +362,6 @@ cdef class Judge:
         if self.columns.principal(row, &key):
             verdict = self.actor_of(key, &identity)
         enter_actor(row, at, verdict, identity)
-        if self.columns.new_at >= 0 and is_vouched(self.evidence, self.columns.payment_in(row)):
-            row[self.columns.new_at] = -1
 
     cdef uint8_t actor_of(self, uint64_t key, uint64_t *identity) noexcept nogil:
         """Find what limits count a principal's cluster by; return how sure it is that it belongs there."""
