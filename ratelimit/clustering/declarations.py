@@ -67,7 +67,7 @@ def hashed(
     """Return what a policy and acts say that the operator knows; where they differ, the acts count."""
     known = spec.known
     if known is None and declared == Declared():
-        return Declarations(None, None, -1)
+        return Declarations(None, None, spec.origin)
 
     def keys(principals: Iterable[Sequence[str]]) -> list[int]:
         found = (principal_key(spec, identities, extractor, values) for values in principals)
@@ -90,9 +90,7 @@ def hashed(
                 for each in known.organisations
             ),
         )
-    return Declarations(
-        _rulings(written, declared), _organisations(written, declared), -1 if known is None else spec.origin
-    )
+    return Declarations(_rulings(written, declared), _organisations(written, declared), spec.origin)
 
 
 def _rulings(written: Declared, acts: Declared) -> Rulings | None:
@@ -124,7 +122,7 @@ def ages(spec: CorrelationSpec, knowledge: Declarations) -> Columns | None:
     """Return what marks rows of new accounts, correlated or not; None where no limit asks."""
     if spec.new < 0:
         return None
-    columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
+    columns = spec.columns()
     knowledge.tell_columns(columns)
     columns.tell_new(spec.new, spec.settings.new_s)
     return columns
@@ -134,7 +132,7 @@ def principal_key(
     spec: CorrelationSpec, identities: Sequence[IdentitySpec], extractor: Extractor, values: Sequence[str]
 ) -> int | None:
     """Return the key of a principal by its values, in the policy's order; None when one is unusable."""
-    columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
+    columns = spec.columns()
     row = [ABSENT] * (columns.highest + 1)
     for position, value in zip(spec.principal, values, strict=True):
         row[position] = extractor.value_hash(identities[position].name, value)

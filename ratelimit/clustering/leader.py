@@ -18,7 +18,6 @@ from ratelimit.clustering.budgets import Budgets
 from ratelimit.clustering.declarations import Declarations
 from ratelimit.clustering.snapshot import Kept, Refused
 from ratelimit.core.clusters.judge import Judge
-from ratelimit.core.clusters.sighting import Columns
 from ratelimit.core.sharing.assignments import Assignments
 from ratelimit.core.sharing.board import Board
 from ratelimit.core.sharing.ring import Ring
@@ -129,7 +128,7 @@ class Leader:
 
     def _take(self, spec: CorrelationSpec) -> None:
         self._settings = spec.settings
-        self._columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
+        self._columns = spec.columns()
         self._columns.tell_new(spec.new, self._settings.new_s)
 
     def step(self, now_ns: int) -> bool:
@@ -224,7 +223,7 @@ class Leader:
         self._correlator = correlator
         self._exported_ns = None
         if is_restored and self._board.stats()["generation"] == 0:
-            yield from correlator.vouch()
+            yield from correlator.own_methods()
             yield from self._publish(correlator, now_ns)
 
     def _transplant(self, old: Correlator, now_ns: int) -> Job:
@@ -244,6 +243,9 @@ class Leader:
         number(BoardNumber.REBUILT_NS, now_ns)
         number(BoardNumber.REBUILD_SPENT_NS, self._spent_ns)
         number(BoardNumber.LONGEST_SLICE_NS, self._longest_ns)
+        number(BoardNumber.UNLABELLED, correlator.unlabelled)
+        if correlator.unlabelled:
+            self._diagnose("clusters-full")
         self._count_members(correlator)
         self._is_changed = True
         if correlator.identities != known:

@@ -25,7 +25,6 @@ from ratelimit.clustering.declarations import Declarations
 from ratelimit.clustering.hosts.agent import HostAgent, Hosts
 from ratelimit.clustering.leader import Leader
 from ratelimit.clustering.snapshot import SnapshotFile
-from ratelimit.core.clusters.sighting import Columns
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.correlation.overview import Overview, overviews_of
 from ratelimit.policy.compile.compiled import CorrelationSpec
@@ -87,7 +86,7 @@ class ClusteringService:
             spec: where rows of identities have what is looked at.
             at: where they have their cluster.
         """
-        columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
+        columns = spec.columns()
         columns.tell_new(spec.new, spec.settings.new_s)
         return Watch(self._board, columns, at)
 
@@ -273,7 +272,7 @@ class ClusteringService:
             **{
                 each.name.lower(): self._board.number(each)
                 for each in BoardNumber
-                if self._hosts is not None or each <= BoardNumber.SAVED_NS
+                if self._hosts is not None or each <= BoardNumber.SAVED_NS or each is BoardNumber.UNLABELLED
             },
         }
 

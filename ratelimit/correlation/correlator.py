@@ -12,7 +12,6 @@ from ratelimit.core.clusters.judge import Judge
 from ratelimit.core.clusters.organisations import Organisations
 from ratelimit.core.clusters.rulings import Rulings
 from ratelimit.core.clusters.sighting import Columns
-from ratelimit.core.clusters.vouching import forget, vouch
 from ratelimit.correlation.explanation import Explanation, Ruling
 from ratelimit.correlation.judgement import Judgement, Statistics
 from ratelimit.correlation.reason import explain
@@ -29,7 +28,7 @@ CHANGE = 0.12
 Those of certain members are not counted: they come fast, and say what is known.
 """
 WALKED = 16_384
-"""Identifiers or principals looked at in one slice to tell which accounts vouch for a payment method."""
+"""Identifiers or principals looked at in one slice to tell whose payment methods are."""
 STRUCK = 4096
 """Principals looked at in one slice when a declaration makes old evidence void."""
 
@@ -75,6 +74,8 @@ class Correlator:
         self._rulings: Rulings | None = None
         self._organisations: Organisations | None = None
         self._is_told = False
+        self.unlabelled = 0
+        """Groups that looked like an actor in the last rebuild, and got no label for want of any."""
 
     def know(self, rulings: Rulings | None, organisations: Organisations | None = None) -> None:
         """Go by what the operator says; the next rebuild is due at once.
@@ -120,9 +121,13 @@ class Correlator:
         if self._is_told and self._organisations is not None:
             yield from self._strike(self._organisations)
         self._is_told = False
-        yield from Rebuild(self.core, self.settings, self.kept, self._name, self._descend, self._rulings)
+        under_way = Rebuild(
+            self.core, self.settings, self.kept, self._name, self._descend, self._forget, self._rulings
+        )
+        yield from under_way
+        self.unlabelled = under_way.unlabelled
         self._decree()
-        yield from self.vouch()
+        yield from self.own_methods()
         for label, heir in self._heirs:
             if heir in self.kept and label in self.identities:
                 self.carries.append((self.identities[label], self.identities[heir]))
@@ -142,25 +147,22 @@ class Correlator:
         self._heirs.clear()
         self.carries.clear()
 
+    def _forget(self, label: int) -> None:
+        """Forget a cluster that had to make room: its label is another's from now on."""
+        del self.kept[label], self.identities[label]
+        self._heirs = [pair for pair in self._heirs if label not in pair]
+
     def _forget_closed(self) -> None:
         for label in self.kept.keys() - set(self.core.live()):
             del self.kept[label], self.identities[label]
 
-    def vouch(self) -> Iterator[None]:
-        """Say which payment methods are an actor's own and, if a limit asks, established accounts'."""
+    def own_methods(self) -> Iterator[None]:
+        """Say which payment methods are an actor's own."""
         for start in range(0, self.evidence.identifier_count, WALKED):
             methods.forget(self.core, start, start + WALKED)
             yield
         for start in range(0, self.evidence.principal_count, WALKED):
             methods.tally(self.core, start, start + WALKED)
-            yield
-        if self.core.columns.new_at < 0:
-            return
-        for start in range(0, self.evidence.identifier_count, WALKED):
-            forget(self.evidence, start, start + WALKED)
-            yield
-        for start in range(0, self.evidence.principal_count, WALKED):
-            vouch(self.evidence, self.settings.new_s, start, start + WALKED)
             yield
 
     @property

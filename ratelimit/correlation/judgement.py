@@ -40,6 +40,8 @@ SOLE = 2 / 3
 """Part of its exits, elsewhere, that no witness uses: a relay, runners, functions have other customers."""
 EASE = 0.8
 """How much of a bound a cluster has to keep that has met it before: it does not come and go with noise."""
+METHOD_USD, NETWORK_USD, ACCOUNT_USD = 5.0, 4.0, 0.5
+"""What a month of each costs, about: which groups matter most where there are too few labels."""
 LONERS = 30
 """Accounts that each pay by themselves, for their group to be likely: fewer share exits by chance."""
 
@@ -85,7 +87,7 @@ class Statistics(TypedDict):
     exclusive: float
     """Part of the accounts on its exits that are its own or testify to nothing, by visits."""
     lived: float
-    """Part of the visits to its exits in blocks where people live: an account for thirty addresses."""
+    """Part of the visits to its exits in blocks where people live: a payer for thirty addresses."""
     busiest: int
     """Accounts active in the busiest quarter of the last day."""
     rate: float
@@ -131,6 +133,12 @@ def unmeasured(accounts: int) -> Statistics:
         former=0,
         votes=0,
     )
+
+
+def cost(group: Statistics) -> float:
+    """Return about what a month of a group costs, in dollars: its payment methods, networks and accounts."""
+    methods = group["methods"] + group["loners"]
+    return METHOD_USD * methods + NETWORK_USD * group["networks"] + ACCOUNT_USD * group["accounts"]
 
 
 def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE) -> Judgement:

@@ -23,7 +23,7 @@ from ratelimit.core.clusters.pools import Pools
 from ratelimit.core.clusters.programs import accuse
 from ratelimit.core.clusters.rulings import Rulings
 from ratelimit.correlation.enforcement import Enforcement
-from ratelimit.correlation.judgement import Judgement, Statistics, Verdict, judge
+from ratelimit.correlation.judgement import Judgement, Statistics, Verdict, cost, judge
 from ratelimit.correlation.settings import HOUR_S, Settings
 from ratelimit.correlation.tenants import TENANTS, telling_programs
 
@@ -53,6 +53,9 @@ SLICE = 4096
 """Principals walked in one step; identifiers are walked faster."""
 FASTER = 4
 
+Weight = tuple[int, float]
+"""A group's verdict and what it costs: the order in which labels are given where there are too few."""
+
 
 class Rebuild:
     """One rebuild under way; iterate to run it.
@@ -63,8 +66,12 @@ class Rebuild:
         kept: by label, clusters that there are and what was said of them.
         name: called with a label, its statistics and judgement once a cluster is kept.
         descend: called with two labels when the second takes members over from the first, and what it used.
+        forget: called with the label of a cluster that has to make room for one that costs more.
         rulings: what the operator says of principals.
     """
+
+    unlabelled = 0
+    """Groups that looked like an actor, and got no label for want of any."""
 
     def __init__(
         self,
@@ -73,6 +80,7 @@ class Rebuild:
         kept: Mapping[int, tuple[Statistics, Judgement]],
         name: Callable[[int, Statistics, Judgement], None],
         descend: Callable[[int, int], None],
+        forget: Callable[[int], None],
         rulings: Rulings | None = None,
     ) -> None:
         self._core = core
@@ -80,6 +88,7 @@ class Rebuild:
         self._kept = kept
         self._name = name
         self._descend = descend
+        self._forget = forget
         self._enforcement = None if rulings is None else Enforcement(core, rulings, descend)
         s = settings
         self._homes = Homes(
@@ -90,6 +99,7 @@ class Rebuild:
             new_s=s.new_s,
             settled_s=SETTLED_S,
             records_s=s.records_s,
+            is_paid=core.columns.has_payment,
         )
         self._by_program = not core.columns.has_payment and not core.columns.costly
         self._pools = Pools(
@@ -307,6 +317,7 @@ class Rebuild:
     ) -> Generator[None, None, tuple[list[int], list[int], dict[int, tuple[Statistics, Judgement]]]]:
         """Return by group its label and verdict; and by label what was found."""
         groups, core = self._groups, self._core
+        self.unlabelled = groups.left_out
         judged: list[tuple[int, Statistics, Judgement]] = []
         for group in range(1, groups.count + 1):
             statistics: Statistics = groups.statistics(group)
@@ -320,19 +331,61 @@ class Rebuild:
                 yield
         # The cluster that most of a group was in goes on as the largest such group.
         judged.sort(key=lambda one: (-one[1]["votes"], -one[1]["accounts"], one[0]))
+        heirs: dict[int, int] = {}
+        for group, statistics, _ in judged:
+            if statistics["former"] in self._kept:
+                heirs.setdefault(statistics["former"], group)
+        goes_on = {group: label for label, group in heirs.items()}
+        weights = {group: (judgement.verdict, cost(statistics)) for group, statistics, judgement in judged}
+        yield from self._make_room(weights, goes_on)
         labels, verdicts = [0] * (groups.count + 1), [0] * (groups.count + 1)
         found: dict[int, tuple[Statistics, Judgement]] = {}
+        judged.sort(key=lambda one: (one[0] not in goes_on, [-part for part in weights[one[0]]], one[0]))
         for group, statistics, judgement in judged:
-            former_label = statistics["former"]
-            goes_on = former_label in self._kept and former_label not in found
-            label = former_label if goes_on else core.open_label()
+            label = goes_on.get(group) or core.open_label()
             if not label:
-                break
-            if former_label and label != former_label:
+                self.unlabelled += 1
+                continue
+            former_label = statistics["former"]
+            if former_label in self._kept and label != former_label:
                 self._descend(former_label, label)
             labels[group], verdicts[group] = label, judgement.verdict
             found[label] = (statistics, judgement)
         return labels, verdicts, found
+
+    def _make_room(self, weights: Mapping[int, Weight], goes_on: dict[int, int]) -> Iterator[None]:
+        """Close clusters that cost less than groups for which there is no label; those that nobody ruled.
+
+        Args:
+            weights: by group what it weighs.
+            goes_on: by group the cluster that it goes on as; what is closed is taken out.
+        """
+        core = self._core
+        free = core.most_clusters - len(core.live())
+        fresh = sorted((weight for group, weight in weights.items() if group not in goes_on), reverse=True)
+        waiting = fresh[free:]
+        if not waiting:
+            return
+        group_of = {label: group for group, label in goes_on.items()}
+        held: list[tuple[Weight, int]] = []
+        for label in core.live():
+            is_ruled = self._enforcement is not None and self._enforcement.holds(label)
+            if label in self._kept and not is_ruled:
+                statistics, judgement = self._kept[label]
+                weight = weights.get(group_of.get(label, 0), (judgement.verdict, cost(statistics)))
+                held.append((weight, label))
+        closed = []
+        for (weight, label), dearer in zip(sorted(held), waiting, strict=False):
+            if weight >= dearer:
+                break
+            closed.append(label)
+        for label in closed:
+            core.close_label(label)
+            self._forget(label)
+            goes_on.pop(group_of.get(label, 0), None)
+        if closed:
+            yield from self._everybody(core.release)
+            yield from self._identifiers(core.disclaim)
 
     def _enforce(self) -> Iterator[None]:
         if self._enforcement is None:

@@ -51,8 +51,11 @@ def make_extractor(
     evidence = set() if compiled.correlation is None else compiled.correlation.positions
     known = None if compiled.correlation is None else compiled.correlation.known
     origins = None
-    if known is not None and known.looks_at_addresses:
-        origins = Origins(known.infrastructure, [each.networks for each in known.organisations])
+    public = () if compiled.correlation is None else compiled.correlation.public
+    if public or (known is not None and known.looks_at_addresses):
+        infrastructure = () if known is None else known.infrastructure
+        organisations = () if known is None else known.organisations
+        origins = Origins(infrastructure, [each.networks for each in organisations], public)
     extractor = partial(
         Extractor,
         facts,

@@ -194,6 +194,10 @@ DIAGNOSES: Mapping[str, str] = {
     "snapshot-unreadable": (
         "the snapshot of the correlation cannot be read; check its permissions. Evidence is gathered anew."
     ),
+    "clusters-full": (
+        "more groups of accounts look like one actor than can be named. Those that cost least have no "
+        "verdict. `ratelimit actors` lists the others. Raise `clusters` under [correlation.tuning]."
+    ),
     "snapshot-unwritten": (
         "the snapshot of the correlation cannot be written; check the folder, its permissions and its room. "
         "A restart would forget what is known."

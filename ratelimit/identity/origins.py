@@ -1,4 +1,4 @@
-"""From which declared network a client comes: infrastructure, an organisation, or neither.
+"""From which declared network a client comes: infrastructure, a public list, an organisation, or none.
 
 Looked up by the whole address, before any prefix is cut, so a range may be wider or
 narrower than what counts as one identity. The answer stands in a row like an identity; the
@@ -24,11 +24,18 @@ class Origins:
     Args:
         infrastructure: what unrelated people share.
         organisations: the networks of each organisation; those of two do not overlap.
+        public: the ranges of each public list; where several have an address, the first does.
     """
 
-    __slots__ = ("_firsts", "_infrastructure", "_spans")
+    __slots__ = ("_firsts", "_infrastructure", "_public", "_spans")
 
-    def __init__(self, infrastructure: Iterable[Network], organisations: Sequence[Iterable[Network]]) -> None:
+    def __init__(
+        self,
+        infrastructure: Iterable[Network],
+        organisations: Sequence[Iterable[Network]],
+        public: Sequence[Iterable[Network]] = (),
+    ) -> None:
+        self._public = [AddressRanges(networks) for networks in public]
         self._infrastructure = AddressRanges(infrastructure)
         spans: dict[int, list[tuple[int, int, int]]] = {32: [], 128: []}
         for number, networks in enumerate(organisations, 1):
@@ -39,12 +46,16 @@ class Origins:
         self._firsts = {width: [span[0] for span in listed] for width, listed in self._spans.items()}
 
     def of_address(self, address: Address | Name | None) -> int:
-        """Return 1 for infrastructure plus twice the organisation's number, ABSENT for neither."""
+        """Return 1 for infrastructure, plus twice the public list's number and 16 times the organisation's.
+
+        ABSENT for none of these.
+        """
         if address is None or isinstance(address, Name):
             return ABSENT
         found = int(address in self._infrastructure)
+        found += 2 * next((number for number, listed in enumerate(self._public, 1) if address in listed), 0)
         for width, bits in forms(address):
             at = bisect_right(self._firsts[width], bits) - 1
             if at >= 0 and bits <= self._spans[width][at][1]:
-                return found + 2 * self._spans[width][at][2]
+                return found + 16 * self._spans[width][at][2]
         return found or ABSENT

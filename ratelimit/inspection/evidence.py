@@ -12,7 +12,6 @@ from pathlib import Path as FilePath
 
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.clustering.snapshot import Format, Refused, SnapshotFile
-from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation import Correlator
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import StoreError
@@ -128,7 +127,7 @@ def _restored(
         correlator = Correlator(
             spec.settings,
             now_ns,
-            Columns(spec.principal, spec.kinds, spec.created, spec.costly),
+            spec.columns(),
         )
         for _ in restore(store.table.key, correlator, now_ns):
             pass

@@ -21,10 +21,12 @@ from ratelimit.inspection.owners import as_owner, own_name, owner_of, owners
 from ratelimit.inspection.words import count
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.stores.embedded.board import SharedBoard
 from ratelimit.stores.embedded.folder import LEAST_FREE, SHARED, free_bytes, is_there
 from ratelimit.stores.embedded.watched import WatchedStore
-from ratelimit.stores.factory import StoreWish, wish_of
+from ratelimit.stores.factory import SIGHTINGS, StoreWish, wish_of
 from ratelimit.stores.secret import find_text
+from ratelimit.telemetry.names import BoardNumber
 
 OURS = "kinlimit"
 _WEAK_KEY = 16
@@ -205,6 +207,7 @@ def _table(policy: Policy, wish: StoreWish) -> Iterator[Finding]:
     try:
         stats = store.table.stats(store.clock.now_ns())
         capacity = store.table.capacity
+        yield from _correlation(policy, store)
     finally:
         store.close()
     free = free_bytes(place.parent)
@@ -230,6 +233,36 @@ def _table(policy: Policy, wish: StoreWish) -> Iterator[Finding]:
         )
         return
     yield Finding("table", "ok", words, facts={**facts, "live": live, "evicted": 0, "workers": workers})
+
+
+def _correlation(policy: Policy, store: WatchedStore) -> Iterator[Finding]:
+    """Yield whether what the correlator found has room."""
+    spec = policy.compiled.correlation
+    if spec is None:
+        return
+    most = spec.settings.clusters
+    try:
+        shared = SharedBoard.existing(store, principals=spec.settings.principals, sightings=SIGHTINGS)
+    except StoreError:
+        return  # of another layout: these workers correlate elsewhere
+    if shared is None:
+        return
+    try:
+        clusters, unlabelled = map(shared.board.number, (BoardNumber.CLUSTERS, BoardNumber.UNLABELLED))
+    finally:
+        shared.close()
+    facts: dict[str, Fact] = {"clusters": clusters, "most": most, "unlabelled": unlabelled}
+    if unlabelled:
+        yield Finding(
+            "clusters",
+            "warn",
+            f"{unlabelled:,} more groups look like one actor than the {most:,} that can be named; those that "
+            "cost least have no verdict",
+            "`ratelimit actors` lists the others. Raise `clusters` under [correlation.tuning].",
+            facts=facts,
+        )
+        return
+    yield Finding("clusters", "ok", f"{clusters:,} of {most:,} that can be named", facts=facts)
 
 
 def _memory_to_be(size: int, place: Path, *, is_named_by_us: bool) -> Iterator[Finding]:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ratelimit.core.clusters.sighting import Columns
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.inspection.evidence import Source
@@ -96,9 +95,7 @@ def on_this_host(compiled: CompiledPolicy, store: EmbeddedStore) -> Iterator[Mem
         yield None
         return
     try:
-        watch = Watch(
-            shared.board, Columns(spec.principal, spec.kinds, spec.created, spec.costly), compiled.cluster
-        )
+        watch = Watch(shared.board, spec.columns(), compiled.cluster)
         yield Membership("this host's workers", lambda row, record, matched: watch.fill(row))
     finally:
         shared.close()

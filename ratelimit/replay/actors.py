@@ -50,7 +50,7 @@ class Actors:
         self._spec = spec
         self._at = cluster_at
         self._budgets = budgets
-        self._columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
+        self._columns = spec.columns()
         self._columns.tell_new(spec.new, spec.settings.new_s)
         self._correlator: Correlator | None = None
         self._left = 0

@@ -29,6 +29,7 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "snapshot-future",
     "snapshot-key",
     "snapshot-unreadable",
+    "clusters-full",
     "snapshot-unwritten",
     "snapshot-version",
     "route-crowded",

@@ -361,6 +361,7 @@ def correlated(numbers: Mapping[str, int]) -> Iterator[Family]:
     for metric, key in ((names.CLUSTERS, "clusters"), (names.CLUSTER_MEMBERS, "members")):
         certain = numbers[f"certain_{key}"]
         yield _labelled(metric, {"certain": certain, "likely": max(0, numbers[key] - certain)})
+    yield _plain(names.CLUSTERS_UNLABELLED, numbers["unlabelled"])
     yield _labelled(
         names.CORRELATED, {"principal": numbers["principals"], "identifier": numbers["identifiers"]}
     )

@@ -124,6 +124,8 @@ class BoardNumber(IntEnum):
     CATCH_UPS = 21
     TAKEOVERS = 22
     SERVER_FAULTS = 23
+    # Of any host that correlates.
+    UNLABELLED = 24
 
 
 # Upper bounds of the latency buckets in nanoseconds; one more column takes the rest (+Inf).
@@ -301,6 +303,12 @@ CLUSTERS = Metric(
     "Groups of principals that are one actor, by the highest verdict of their members.",
     (VERDICT,),
 )
+CLUSTERS_UNLABELLED = Metric(
+    "ratelimit_clusters_unlabelled",
+    "gauge",
+    "Groups that the last rebuild took for an actor and could not name: there were more than "
+    "correlation.tuning.clusters. Those that cost their owners least are left out, and count alone.",
+)
 CLUSTER_MEMBERS = Metric(
     "ratelimit_cluster_members", "gauge", "Principals that are in a cluster, by their verdict.", (VERDICT,)
 )
@@ -364,6 +372,7 @@ ASSIGNMENT_GENERATION = Metric(
 
 CORRELATION_METRICS: tuple[Metric, ...] = (
     CLUSTERS,
+    CLUSTERS_UNLABELLED,
     CLUSTER_MEMBERS,
     CORRELATED,
     CORRELATION_EVICTIONS,

@@ -9,7 +9,6 @@ from collections import Counter
 import pytest
 
 from ratelimit.clock import ManualClock
-from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation import Correlator
 from ratelimit.correlation.judgement import Verdict
 from ratelimit.correlation.overview import overviews_of
@@ -39,7 +38,7 @@ class Play:
         self.correlator = Correlator(
             spec.settings,
             START_S * NS,
-            Columns(spec.principal, spec.kinds, spec.created, spec.costly),
+            spec.columns(),
         )
         self._principal = spec.principal[0]
         self._known = known_accounts(START_S)

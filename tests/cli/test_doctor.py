@@ -13,8 +13,11 @@ import pytest
 import ratelimit
 from ratelimit.inspection import installation
 from ratelimit.policy import Policy
-from ratelimit.stores.factory import open_store
+from ratelimit.stores.embedded.board import SharedBoard
+from ratelimit.stores.factory import SIGHTINGS, open_store
+from ratelimit.telemetry.names import BoardNumber
 from tests.cli.running import POLICY, run, write_policy
+from tests.support.campaign import policy_text
 
 STORE = '\n[store]\npath = "{}"\nkeys = 64\nblock_bytes = 1048576\n'
 
@@ -206,3 +209,23 @@ def test_url_in_a_variable_that_is_not_set(tmp_path: Path, monkeypatch: pytest.M
     code, checks = examined(policy_with(tmp_path, *lines))
     assert (code, checks["url"]["status"]) == (1, "fail")
     assert "$REDIS_URL" in checks["url"]["says"]
+
+
+@pytest.mark.parametrize(("unlabelled", "status"), [(0, "ok"), (3, "warn")])
+def test_actors_that_found_no_label(tmp_path: Path, unlabelled: int, status: str) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(policy_text(store=f'path = "{tmp_path / "table"}"'))
+    limiter = ratelimit.Limiter(path)
+    assert limiter.clustering is not None
+    shared = SharedBoard.existing(limiter.store, principals=2_000, sightings=SIGHTINGS)
+    assert shared is not None
+    try:
+        shared.board.set_number(BoardNumber.CLUSTERS, 1024)
+        shared.board.set_number(BoardNumber.UNLABELLED, unlabelled)
+        code, checks = examined(path)
+        assert code == 0
+        assert checks["clusters"]["status"] == status
+        assert checks["clusters"]["facts"] == {"clusters": 1024, "most": 1024, "unlabelled": unlabelled}
+    finally:
+        shared.close()
+        limiter.close()

@@ -110,7 +110,11 @@ def test_requests_that_no_limit_meets_are_not_observed() -> None:
     actor = Actor()
     actor.limiter.decide(path="/elsewhere", headers=[(b"x-api-key", b"a")], client="192.0.2.1")
     assert actor.numbers["waiting"] == 0
-    actor.limiter.decide(path="/v1/x", headers=[(b"x-api-key", b"a")], client="192.0.2.1")
+    # Neither does a key that no application knows.
+    key = (b"x-api-key", b"a")
+    actor.limiter.decide(path="/v1/x", headers=[key], client="192.0.2.1")
+    assert actor.numbers["waiting"] + actor.numbers["taken"] == 0
+    actor.limiter.decide(path="/v1/x", headers=[key, (b"x-payment", b"p")], client="192.0.2.1")
     assert actor.numbers["waiting"] + actor.numbers["taken"] == 1
 
 
@@ -281,3 +285,21 @@ def test_on_and_off_and_on_again_by_reloads(tmp_path: Any) -> None:
     assert actor.limiter.reload().result == "applied"
     # The board was still there: what was in force is in force again.
     assert actor.clusters(BOTS) != {-1}
+
+
+def test_actors_beyond_the_labels_are_said() -> None:
+    others = [
+        replace(one, account=f"o{one.account}", payment=f"o{one.payment}", address=f"46{one.address[2:]}")
+        for one in campaign(2, accounts=40)
+        if one.account.startswith("bot")
+    ]
+    both = sorted([*campaign(), *others], key=lambda one: one.at_s)
+    for clusters, unlabelled in ((2, 0), (1, 1)):
+        actor = Actor(tuning=f"clusters = {clusters}")
+        actor.live(both)
+        actor.rest_until(END_NS)
+        assert actor.numbers["unlabelled"] == unlabelled
+        assert actor.numbers["clusters"] == clusters
+        assert ("clusters-full" in actor.noted.codes) == bool(unlabelled)
+        # The smaller one costs its owner less.
+        assert actor.clusters(BOTS) != {-1}

@@ -158,7 +158,7 @@ async def test_event_loop_is_not_held_up_by_rebuilding_and_saving(tmp_path: Any)
         idle = await gaps(lambda: time.perf_counter() - begin > lasted)  # noqa: B023
         rebuilds, saved = limiter.correlation["rebuilds"], limiter.correlation["saved_ns"]
         clock.advance(4000)
-        newcomer = extract([(b"x-api-key", b"new%d" % round_)], f"9.9.9.{round_}")
+        newcomer = extract([(b"x-api-key", b"new%d" % round_), (b"x-payment", b"p")], f"9.9.9.{round_}")
         watch.observe(newcomer, False, clock.now_ns())
         upkeep.start()
         begin = time.perf_counter()

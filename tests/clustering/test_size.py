@@ -54,7 +54,7 @@ def full(shape: str) -> Correlator:
             own, common = 10**6 + (number * 7919 + request) % 200_000, 1000 + drawn % 4000
             place = drawn % 900 if is_bad else own if number % 3 and shape != "all meet" else common
             seen[1] = 1 << 48 | place << 1  # the lowest bit of an address says what it is
-            seen[2] = 2 << 48 | place * 31 % 70_000
+            seen[2] = 2 << 48 | place * 31 % 70_000 << 1  # and that of a network
             seen[3] = 4 << 48 | pays
             seen[4] = 5 << 48 | (7 if is_bad else 8 + drawn % 200)
             seen[5] = 3 << 48 | place * 31 % 9000

@@ -22,6 +22,8 @@ from tests.support.rule import EPOCH
 KEY = bytes(range(16))
 SECRET = 'key = "000102030405060708090a0b0c0d0e0f"'
 
+CALLER = [(b"x-api-key", b"a"), (b"x-payment", b"p")]
+
 
 def run(steps: Any) -> int:
     return sum(1 for _ in steps)
@@ -296,12 +298,12 @@ def test_saved_every_minute_while_something_happens_and_not_otherwise(tmp_path: 
         before = actor.numbers["saved_ns"]
         actor.clock.advance(seconds)
         if request:
-            actor.limiter.decide(path="/v1/x", headers=[(b"x-api-key", b"a")], client="192.0.2.1")
+            actor.limiter.decide(path="/v1/x", headers=CALLER, client="192.0.2.1")
         actor.tick()
         clustering.wait_until_saved()
         return actor.numbers["saved_ns"] != before
 
-    actor.limiter.decide(path="/v1/x", headers=[(b"x-api-key", b"a")], client="192.0.2.1")
+    actor.limiter.decide(path="/v1/x", headers=CALLER, client="192.0.2.1")
     actor.tick()
     clustering.wait_until_saved()
     assert not save_after(59, request=True)

@@ -186,7 +186,8 @@ def test_fork_leaves_the_parent_its_term_and_the_child_its_view(policy: Path) ->
         saw = actor.cluster("bot1") == cluster != -1
         actor.tick()
         taken = actor.numbers["taken"]
-        actor.limiter.decide(path="/v1/x", headers=[(b"x-api-key", b"child")], client="192.0.2.1")
+        headers = [(b"x-api-key", b"child"), (b"x-payment", b"p")]
+        actor.limiter.decide(path="/v1/x", headers=headers, client="192.0.2.1")
         return saw and not clustering.is_elected and actor.numbers["waiting"] == 1 and taken > 0
 
     assert in_child(child)

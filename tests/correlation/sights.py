@@ -22,9 +22,9 @@ CREATED_AT = 9
 SIZES = {"principals": 4000, "identifiers": 16000, "clusters": 64}
 
 
-def columns(*, created: bool = True, costly: Iterable[int] = ()) -> Columns:
+def columns(*, created: bool = True, costly: Iterable[int] = (), named: bool = False) -> Columns:
     """Return where rows have what the correlator looks at: the principal first."""
-    return Columns((0,), POSITIONS, CREATED_AT if created else -1, tuple(costly))
+    return Columns((0,), POSITIONS, CREATED_AT if created else -1, tuple(costly), named=named)
 
 
 def hashed(kind: str, value: object) -> int:

@@ -128,3 +128,53 @@ def test_an_exit_that_chance_deals_again_is_no_home(homeward: set[int], verdict:
     show(one, together(crowd(300, rng, hours=24), attack, visits))
     rebuild(one, START_S + 24 * HOUR_S)
     assert verdicts(one).get(key_of("v"), Verdict.NONE) == verdict
+
+
+def street(payers: int, *, networks: int = 1, paid: bool = True, created_s: int = START_S) -> list[Sight]:
+    """Return twelve people in the block of an actor's exits, each in a home of its own, for two days."""
+    found = []
+    for number in range(12):
+        name = f"neighbour-{number}"
+        seen = row(
+            name,
+            address=f"43.0.{200 + number % networks}.{number + 1}",
+            payment=f"card {number % payers}" if paid else None,
+            created_s=created_s,
+        )
+        found += [Sight(START_S + hour * HOUR_S, name, seen) for hour in range(0, 30, 2)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("people", "is_lived_in"),
+    [
+        (street(12), True),
+        (street(6), True),
+        # Accounts of one payer in one network are one home, and in three networks they are three.
+        (street(1), False),
+        (street(1, networks=3), True),
+        # Free accounts cost next to nothing: they say nothing of a block until they are old.
+        (street(12, paid=False), False),
+        (street(12, paid=False, created_s=START_S - 15 * 24 * HOUR_S), True),
+    ],
+    ids=["a card each", "six cards", "one card", "one card, three networks", "no card", "no card, old"],
+)
+def test_homes_of_one_payer_and_of_free_accounts_make_no_block_where_people_live(
+    people: list[Sight], is_lived_in: bool
+) -> None:
+    rng = random.Random(4)
+    exits = [f"43.0.{number}.1" for number in range(20)]
+    attack = []
+    for number in range(60):
+        for _ in range(10):
+            name, given = f"bad-{number}", {"payment": f"bad card {number // 5}", "created_s": START_S}
+            at_s = START_S + rng.random() * 24 * HOUR_S
+            attack.append(Sight(at_s, name, row(name, address=rng.choice(exits), **given)))
+    passing = [
+        Sight(START_S, f"p{n}", row(f"p{n}", address=f"43.0.{100 + n}.1", payment=f"p{n}")) for n in range(40)
+    ]
+    one = correlator()
+    show(one, together(people, passing, attack), rebuilds=False)
+    rebuild(one, START_S + 30 * HOUR_S)
+    (group,) = [statistics for statistics, _ in one.kept.values() if statistics["accounts"] == 60]
+    assert group["lived"] == (1.0 if is_lived_in else 0.0)

@@ -5,22 +5,25 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.correlation import Correlator
+from ratelimit.correlation import Correlator, Settings
 from ratelimit.correlation.judgement import Verdict
 from ratelimit.correlation.memory import transplant
 from tests.correlation.sights import (
     DAY_S,
     HOUR_S,
     NS,
+    SIZES,
     START_S,
     Sight,
     campaign,
     clusters,
+    columns,
     correlator,
     crowd,
     exit_of,
@@ -232,6 +235,38 @@ def test_a_clock_that_steps_back_makes_nothing_younger(steps: list[int]) -> None
         assert said_of is not None
 
 
+def test_keys_that_nobody_issued_change_no_verdict_and_take_no_room() -> None:
+    rng = random.Random(8)
+    people = together(crowd(150, rng, hours=HOURS), campaign(100, rng, hours=HOURS, exits=300))
+    made_up = []
+    for number in range(4000):
+        at_s = START_S + number * HOURS * HOUR_S / 4000
+        # They visit the actor's exits to testify, and customers' homes.
+        at = exit_of(rng.randrange(300)) if number % 2 else f"20.0.{number % 150}.7"
+        made_up.append(Sight(at_s, f"made-up-{number}", row(f"made-up-{number}", address=at)))
+    found = []
+    for sights in (people, together(people, made_up)):
+        one = Correlator(Settings(**(SIZES | {"principals": 300})), START_S * NS, columns(named=True))
+        show(one, sights, rebuilds=False)
+        rebuild(one, EVENING_S)
+        assert one.evidence.principal_count == 250
+        assert one.evidence.principal_evictions == 0
+        found.append(said(one))
+    assert found[0] == found[1] == dict.fromkeys(keys_of(BAD), Verdict.CERTAIN)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [{"payment": "p"}, {"created_s": START_S}, {"device": "costly"}],
+    ids=["what it pays with", "when it was created", "what is costly"],
+)
+def test_an_account_of_which_the_application_says_anything_is_evidence(known: dict[str, Any]) -> None:
+    one = Correlator(Settings(**SIZES), START_S * NS, columns(named=True, costly=(0,)))
+    one.observe(row("known", address="1.2.3.4", **known), START_S * NS)
+    one.observe(row("made up", address="1.2.3.4", client="c"), START_S * NS)
+    assert one.evidence.principal_count == 1
+
+
 # -- no evidence, no state ----------------------------------------------------------------------------
 
 
@@ -270,7 +305,7 @@ def victims(kind: str, rng: random.Random) -> list[Sight]:
         for number in range(20)
         for hour in range(-30, int(HOURS))
     ]
-    bad = campaign(100, rng, hours=HOURS)
+    bad = campaign(100, rng, hours=HOURS, requests=18)  # a third of them come from none of its exits
     for sight in bad:
         number = int(sight.account.rpartition("-")[2]) % 20
         theirs = own[number * (30 + int(HOURS))].row

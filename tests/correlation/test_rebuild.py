@@ -7,12 +7,14 @@ import random
 import pytest
 
 import ratelimit.correlation.rebuild as steps
+from ratelimit.core.clusters.rulings import Rulings
 from ratelimit.correlation.judgement import Verdict
 from tests.correlation.sights import (
     DAY_S,
     HOUR_S,
     NS,
     START_S,
+    Sight,
     campaign,
     clusters,
     correlator,
@@ -132,3 +134,75 @@ def test_as_many_actors_as_there_are_labels_for() -> None:
         f"{name}-{n}" for name in ("bb", "ccc") for n in range(120)
     )
     assert len(clusters(one)) == 2
+
+
+def together_on(number: int, hours: float, cards: int) -> list[Sight]:
+    """Return a cheap group: six accounts, new and together at a few exits of their own."""
+    rng = random.Random(number)
+    found = []
+    for account in range(9):
+        name, card = f"cheap-{number}-{account}", f"cheap card {number}/{account % cards}"
+        for _ in range(12):
+            address = f"70.{number}.{rng.randrange(6)}.1"
+            at_s = START_S + rng.random() * hours * HOUR_S
+            found.append(Sight(at_s, name, row(name, address=address, payment=card, created_s=START_S)))
+    return found
+
+
+def flood(groups: int, hours: float = HOURS) -> list[Sight]:
+    """Return many cheap groups."""
+    return together(*(together_on(number, hours, 3) for number in range(groups)))
+
+
+def test_cheap_groups_that_fill_the_labels_hide_no_campaign() -> None:
+    rng = random.Random(5)
+    one = correlator(clusters=4)
+    show(one, flood(12), rebuilds=False)
+    rebuild(one, EVENING_S)
+    assert len(one.core.live()) == 4
+    assert one.unlabelled == 8
+    attack = later(campaign(100, rng, hours=HOURS), HOURS * HOUR_S)
+    show(one, together(attack, later(flood(12), HOURS * HOUR_S)), rebuilds=False)
+    rebuild(one, EVENING_S + HOURS * HOUR_S)
+    assert {key for key, verdict in verdicts(one).items() if verdict == Verdict.CERTAIN} == BAD
+    assert len(one.core.live()) == 4
+    assert one.unlabelled == 9
+    # The label was another's: nobody who was in that cluster is in this one.
+    (members,) = [set(keys) for keys in one.members().values() if BAD.intersection(keys)]
+    assert members == BAD
+
+
+def test_a_label_is_not_taken_from_a_group_that_costs_as_much() -> None:
+    one, known = correlator(clusters=4), set[int]()
+    for turn in range(4):
+        show(one, later(flood(12), turn * HOUR_S), rebuilds=False)
+        rebuild(one, EVENING_S + turn * HOUR_S)
+        names = {one.identities[label] for label in one.core.live()}
+        assert len(names) == 4
+        known = known or names
+        assert names == known
+
+
+def test_labels_are_not_taken_from_accounts_that_the_operator_named() -> None:
+    one = correlator(clusters=1)
+    one.know(Rulings(together=[sorted(keys_of(["cheap-0-0", "cheap-0-1"]))]))
+    show(one, flood(1), rebuilds=False)
+    rebuild(one, EVENING_S)
+    (label,) = one.core.live()
+    show(one, later(campaign(100, random.Random(6), hours=HOURS), HOURS * HOUR_S), rebuilds=False)
+    rebuild(one, EVENING_S + HOURS * HOUR_S)
+    assert one.cluster(row("cheap-0-0")) == one.identities[label]
+    assert one.unlabelled == 1
+
+
+@pytest.mark.parametrize(("busy", "quiet"), [(1, 60), (4, 200), (2, 400)])
+def test_exits_are_no_more_than_there_are_addresses(busy: int, quiet: int) -> None:
+    """Where a few exits have most of the visits, the estimate of the others stays within what is there."""
+    rng = random.Random(busy)
+    sights = campaign(120, rng, exits=quiet, requests=9) + campaign(120, rng, exits=busy, requests=24)
+    one = correlator()
+    show(one, together(sights), rebuilds=False)
+    rebuild(one, START_S + 7 * HOUR_S)
+    assert one.kept
+    for statistics, _ in one.kept.values():
+        assert 0 < statistics["exits"] <= statistics["addresses"]

@@ -29,7 +29,7 @@ def lines(seed: int = 1, honest: int = 150, bad: int = 60) -> list[dict[str, Any
                 {
                     "account": f"honest-{number}",
                     "payment": f"card of {number}",
-                    "ip": f"20.{number}.{number % 50}.9",
+                    "ip": f"81.{number}.{number % 50}.9",
                     "client": f"build-{number % 20}",
                     "account_created": START_S - 100 * 86400,
                 }
@@ -41,7 +41,7 @@ def lines(seed: int = 1, honest: int = 150, bad: int = 60) -> list[dict[str, Any
                 {
                     "account": f"bad-{number}",
                     "payment": f"bad card {number // 5}",
-                    "ip": f"40.{exit_ % 50}.{exit_ // 50}.9",
+                    "ip": f"79.{exit_ % 50}.{exit_ // 50}.9",
                     "client": "bad build",
                     "account_created": START_S,
                 }

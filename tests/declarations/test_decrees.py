@@ -151,7 +151,7 @@ def test_there_are_three_verdicts(verdict: int) -> None:
 
 def test_a_member_brings_what_it_was_given_once_it_is_certain_and_not_before() -> None:
     world = seen()
-    core, row = world.correlator.core, world.row({"account": "bot5"})
+    core, row = world.correlator.core, world.row({"account": "bot5", "payment": "botcard5"})
     for _ in range(7):
         core.observe(row, world.correlator.now_ns)
         core.admit(row)

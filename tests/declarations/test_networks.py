@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from ratelimit.core.clusters.organisations import Organisations
+from ratelimit.errors import PolicyError
 from ratelimit.identity.address import parse_address
 from ratelimit.identity.fact import ABSENT
 from ratelimit.identity.origins import Origins
 from ratelimit.policy import Policy
+from ratelimit.policy.compile.declarations import SHIPPED
 from tests.declarations.world import HOUR_S, POLICY, World, actor, people
 
 DAY = 24.0 * HOUR_S
@@ -90,19 +93,89 @@ def test_an_address_of_declared_infrastructure_is_nobodys_home() -> None:
         assert is_homed or homed == 0
 
 
+def listed(tmp_path: Path, *ranges: str) -> str:
+    """Return a policy with a public list of these ranges."""
+    path = tmp_path / "public.txt"
+    path.write_text("# dated\n" + "\n".join(ranges), "utf-8")
+    return POLICY.replace('principal = "account"', f'principal = "account"\npublic = ["file:{path}"]')
+
+
+@pytest.mark.parametrize(("ranges", "is_homed"), [("82.0.0.0/8", True), ("81.0.0.0/8", False)])
+def test_an_address_that_anybody_can_rent_is_nobodys_home_however_scattered(
+    tmp_path: Path, ranges: str, is_homed: bool
+) -> None:
+    world = World(policy=listed(tmp_path, ranges))
+    world.see([*people()])
+    found = [world.correlator.explain(world.key(f"person{number}")) for number in range(300)]
+    homed = sum(one is not None and one.is_homed for one in found)
+    assert (homed > 200) is is_homed
+    assert is_homed or homed == 0
+
+
+@pytest.mark.parametrize(("ranges", "least", "most"), [("82.0.0.0/8", 8, 40), ("45.0.0.0/8", 1, 1)])
+def test_a_public_list_is_one_network(tmp_path: Path, ranges: str, least: int, most: int) -> None:
+    world = World(policy=listed(tmp_path, ranges))
+    world.see([*people(), *actor()])
+    # It still is a place to meet: what is rented there is seen.
+    assert world.clustered("bot", 60) >= 57
+    (group,) = [statistics for statistics, _ in world.correlator.kept.values()]
+    assert least <= group["networks"] <= most
+    assert group["addresses"] > 20
+
+
+def test_lists_that_ship_are_dated_name_their_source_and_are_small() -> None:
+    for path in SHIPPED.values():
+        head = path.read_text("utf-8").partition("\n\n")[0].splitlines()[:4]
+        assert "Published by their owners: " in head[1]
+        assert re.search(r"as of \d{4}-\d\d-\d\d", head[2])
+        assert path.stat().st_size < 64_000
+        ranges = [ip_network(line) for line in path.read_text("utf-8").splitlines()[4:]]
+        assert all(each.is_global for each in ranges)
+    public = 'principal = "account"\npublic = ["relay", "runner", "cloud"]'
+    policy = Policy.from_toml(POLICY.replace('principal = "account"', public))
+    spec = policy.compiled.correlation
+    assert spec is not None
+    origins = Origins((), (), spec.public)
+    for text, found in (
+        ("104.28.32.7", 1),
+        ("52.95.110.1", 3),
+        ("34.64.0.1", 3),
+        ("4.147.189.200", 2),
+        ("2a02:26f7:b00a:4000::1", 1),
+        ("192.0.2.1", 0),
+        ("81.2.3.4", 0),
+    ):
+        assert origins.of_address(parse_address(text)) == (2 * found or ABSENT), text
+
+
+def test_a_public_list_that_there_is_not_is_an_error(tmp_path: Path) -> None:
+    for name, words in (("clouds", "Did you mean `cloud`"), ("10.0.0.0/8", "`file:PATH`")):
+        with pytest.raises(PolicyError, match="known-list") as caught:
+            Policy.from_toml(
+                POLICY.replace('principal = "account"', f'principal = "account"\npublic = ["{name}"]')
+            )
+        assert words in str(caught.value)
+    with pytest.raises(PolicyError, match="cannot be read"):
+        Policy.from_toml(listed(tmp_path).replace("public.txt", "gone.txt"))
+
+
 def test_a_range_wider_than_the_identity_and_one_narrower_both_hold_by_address() -> None:
     origins = Origins(
         [ip_network("10.0.0.0/8"), ip_network("2001:db8::/29")],
         [[ip_network("192.0.2.128/25"), ip_network("192.0.2.192/26")], [ip_network("10.1.0.0/16")]],
+        [[ip_network("10.1.2.0/24"), ip_network("198.51.100.0/24")], [ip_network("198.51.0.0/16")]],
     )
 
     def of(text: str) -> int:
         return origins.of_address(parse_address(text))
 
     assert of("10.200.1.1") == 1
-    assert of("10.1.2.3") == 1 + 2 * 2
+    assert of("10.1.1.3") == 1 + 16 * 2
+    assert of("10.1.2.3") == 1 + 2 * 1 + 16 * 2
+    # In two public lists, it is in the first.
+    assert (of("198.51.100.1"), of("198.51.101.1")) == (2 * 1, 2 * 2)
     assert of("192.0.2.127") == ABSENT
-    assert of("192.0.2.128") == of("192.0.2.255") == of("::ffff:192.0.2.200") == 2
+    assert of("192.0.2.128") == of("192.0.2.255") == of("::ffff:192.0.2.200") == 16
     assert of("2001:dbf:ffff::1") == 1
     assert of("2001:dc0::1") == ABSENT
     assert origins.of_address(None) == ABSENT

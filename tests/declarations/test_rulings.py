@@ -114,7 +114,8 @@ def test_a_declared_cluster_that_fails_by_evidence_keeps_only_those_ruled_into_i
     world.rebuild(DAY)
     assert world.clustered("bot", 60) >= 57
     # A month later nothing of the campaign's addresses is left, and the evidence has faded.
-    world.see([(31 * DAY, {"account": f"bot{number}", "ip": f"99.{number}.1.1"}) for number in range(60)])
+    paid = {"payment": "none of the campaign's"}
+    world.see([(31 * DAY, {"account": f"bot{n}", "ip": f"99.{n}.1.1", **paid}) for n in range(60)])
     world.rebuild(120 * DAY)
     assert world.label("bot1") == world.label("bot2") != 0
     assert world.clustered("bot", 60) == 2
@@ -124,7 +125,7 @@ def test_somebody_ruled_into_a_cluster_and_forgotten_is_in_it_again_with_the_fir
     world = World('[correlation.known]\ntogether = [["person1", "person2", "late"]]')
     world.see([*people()])
     assert world.label("late") == 0
-    world.see([(DAY, {"account": "late", "ip": "93.4.4.4"})], rebuilds=False)
+    world.see([(DAY, {"account": "late", "ip": "93.4.4.4", "payment": "p"})], rebuilds=False)
     assert world.cluster("late") == world.cluster("person1") is not None
 
 

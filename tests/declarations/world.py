@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from ratelimit.clock import ManualClock
 from ratelimit.clustering.declarations import principal_key
-from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation import Correlator
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.policy import Policy
@@ -58,7 +57,7 @@ class World:
         self.correlator = Correlator(
             spec.settings,
             START_S * NS,
-            Columns(spec.principal, spec.kinds, spec.created, spec.costly),
+            spec.columns(),
         )
         self.tell()
 

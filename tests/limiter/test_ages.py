@@ -1,15 +1,13 @@
-"""Limits that bind new accounts: which are new, which vouch for a payment method, which are let through."""
+"""Limits that bind new accounts: which are new, and which are let through."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ratelimit import Limiter, Policy, PolicyError
 from ratelimit.clock import ManualClock
-from ratelimit.identity.fact import Context
 from tests.asgi.driver import mount
 
 NS = 10**9
@@ -119,78 +117,20 @@ def rebuilt(subject: Limiter, clock: ManualClock, seconds: int = 7200) -> None:
             break
 
 
-def test_a_payment_method_is_as_old_as_its_oldest_account() -> None:
+def test_one_old_account_opens_no_limit_for_new_ones_on_its_payment_method() -> None:
+    """The opener: an old account asks once an hour, and seven new ones on its card do the work."""
     clock = ManualClock(NOW_S * NS)
     subject = limiter(clock=clock)
-    assert asked(subject, "founder", OLD, payment="card") == ""
-    assert asked(subject, "hired", NOW_S, payment="card") == ""
-    assert asked(subject, "hired", NOW_S, payment="card") == "new accounts", (
-        "nothing is known of the card yet"
-    )
-    rebuilt(subject, clock)
-    found = [
-        asked(subject, f"hired {number}", NOW_S, payment="card") for number in range(3) for _ in range(2)
-    ]
-    assert found == [""] * 6
-    stranger = [asked(subject, "stranger", NOW_S, payment="another") for _ in range(2)]
-    assert stranger == ["", "new accounts"]
-
-
-def test_an_old_account_makes_no_more_than_one_payment_method_old() -> None:
-    clock = ManualClock(NOW_S * NS)
-    subject = limiter(clock=clock)
-    for number in range(8):
-        clock.advance(1200)
-        assert asked(subject, "bought", OLD, payment=f"card {number}") == ""
-        asked(subject, f"a{number}", NOW_S, payment=f"card {number}")
-    rebuilt(subject, clock)
-    free = [
-        number for number in range(8) if not asked(subject, f"a{number}", NOW_S, payment=f"card {number}")
-    ]
-    assert free == [7]
-
-
-def test_what_vouched_for_a_payment_method_outlives_a_restart(tmp_path: Path) -> None:
-    clock = ManualClock(NOW_S * NS)
-    file = tmp_path / "policy.toml"
-    snapshot = f'snapshot = "{tmp_path / "evidence"}"'
-    key = '[hashing]\nkey = "000102030405060708090a0b0c0d0e0f"\n[identities]'
-    file.write_text(POLICY.replace("[identities]", key) + snapshot)
-    first = Limiter(Policy.load(file), clock=clock)
-    asked(first, "founder", OLD, payment="card")
-    asked(first, "hired", NOW_S, payment="card")
-    rebuilt(first, clock)
-    first.close()
-    other = tmp_path / "other.toml"
-    other.write_text(file.read_text())
-    second = Limiter(Policy.load(other), clock=clock)
-    assert second.clustering is not None
-    for _ in range(200):
-        if not second.clustering.tick(clock.now_ns()):
-            break
-    assert [asked(second, "hired", NOW_S, payment="card") for _ in range(3)] == [""] * 3
-
-
-def test_other_hosts_are_told_of_established_payment_methods() -> None:
-    clock = ManualClock(NOW_S * NS)
-    here, there = limiter(clock=clock), limiter(clock=clock)
-    assert here.clustering is not None
-    assert there.clustering is not None
-    asked(here, "founder", OLD, payment="card")
-    asked(here, "hired", NOW_S, payment="card")
-    rebuilt(here, clock)
-    watch, other = here.current.watch, there.current.watch
-    assert watch is not None
-    assert other is not None
-    row = here.current.extractor.from_values(
-        {"account": "hired", "payment": "card"}, "192.0.2.1", (), Context(created=NOW_S)
-    )
-    assert other.mark(list(row), clock.now_ns())
-    other.assignments.write(there.clustering._board.claim(there.clustering._board.term, 1, clock.now_ns()))
-    assert other.assignments.begin()
-    assert other.assignments.stage_all(watch.assignments.export())
-    assert other.assignments.commit()
-    assert not other.mark(list(row), clock.now_ns())
+    for _ in range(3):
+        assert asked(subject, "opener", OLD, payment="card") == ""
+        asked(subject, "a0", NOW_S, payment="card")
+        rebuilt(subject, clock)
+    # A day after the last of these.
+    clock.advance(86_400)
+    assert asked(subject, "opener", OLD, payment="card") == ""
+    found = [asked(subject, f"a{number}", NOW_S, payment="card") for number in range(1, 8)]
+    assert found == ["", "", *["new payment methods"] * 5]
+    assert [asked(subject, "opener", OLD, payment="card") for _ in range(9)] == [""] * 9
 
 
 @pytest.mark.parametrize(("created", "statuses"), [(NOW_S, [200, 429, 429]), (OLD, [200, 200, 200])])

@@ -21,7 +21,6 @@ from typing import Protocol
 from ratelimit.clustering.budgets import Budgets
 from ratelimit.clustering.declarations import Declarations
 from ratelimit.clustering.hosts.global_leader import REPORTED, GlobalLeader
-from ratelimit.core.clusters.sighting import Columns
 from ratelimit.core.sharing.assignments import PAIR_BYTES, Assignments
 from ratelimit.core.sharing.board import Board
 from ratelimit.core.sharing.bundle import Bundle
@@ -104,7 +103,7 @@ class HostAgent:
         self._budgets = budgets
         self._diagnose = diagnose
         self._elapsed_ns = elapsed_ns
-        columns = Columns(spec.principal, spec.kinds, spec.created, spec.costly)
+        columns = spec.columns()
         self._ring = Ring(board, columns)
         self._assignments = Assignments(board, columns)
         self._assignments.write(term)

@@ -28,6 +28,9 @@ class Groups:
     @property
     def count(self) -> int:
         """Groups; they are numbered from 1."""
+    @property
+    def left_out(self) -> int:
+        """Groups beyond the most that are looked at."""
     def begin(self) -> None:
         """Take memory: twelve bytes an identifier, two a principal that is awake, half a megabyte besides.
 

@@ -26,6 +26,8 @@ class Homes:
         settled_s: how long it has to be there for `SETTLED`.
         records_s: an account that does not say when it was created is as old as its first request,
             if that was so long after the evidence began; before, its age is not known.
+        is_paid: whether payment methods are known, so that only accounts with one, and old ones, say that
+            people live in a block.
     """
 
     def __new__(
@@ -38,11 +40,12 @@ class Homes:
         new_s: int,
         settled_s: int,
         records_s: int,
+        is_paid: bool = False,
     ) -> Homes: ...
     @property
     def evidence(self) -> Evidence: ...
     def begin(self) -> None:
-        """Take memory: twelve bytes an identifier.
+        """Take memory: twelve bytes an identifier, and 16 to 32 an account that is awake.
 
         Raises:
             MemoryError: there is no room.
@@ -58,6 +61,6 @@ class Homes:
     def find_homes(self, start: int, stop: int) -> None:
         """Principals: say whether they are at home anywhere, and where."""
     def settle_blocks(self, start: int, stop: int) -> None:
-        """Identifiers: say of blocks whether people live there, an account for thirty addresses; in `degree`."""
+        """Identifiers: say of blocks whether people live there, a payer in a network for thirty addresses; in `degree`."""
     def end(self) -> None:
         """Give the memory back; may be called at any time."""

@@ -101,6 +101,8 @@ class Judge:
         """Count clusters' members among principals, the dormant too; a range from 0 begins anew."""
     def release(self, start: int, stop: int) -> None:
         """Take the labels of closed clusters from principals."""
+    def disclaim(self, start: int, stop: int) -> None:
+        """Take the labels of closed clusters from identifiers."""
     def pare(self, start: int, stop: int, label: int) -> None:
         """Take a cluster's label from all members that were not ruled into it.
 

@@ -5,6 +5,8 @@ from typing import final
 
 from ratelimit.core.clusters.organisations import Organisations
 
+MOST_PUBLIC_LISTS: int
+
 @final
 class Columns:
     """Where rows of identity hashes have what the correlator looks at.
@@ -16,6 +18,8 @@ class Columns:
         created_at: where it stands when the account was created, in seconds since 1970; -1 for nowhere.
             What is no such number of 32 bits counts as not known.
         costly: which of the further families, from 0, cost an attacker as payment methods do.
+        named: whether only accounts count of which the application says anything: when they were created,
+            or what costly they have. Does nothing where there is no position for either.
 
     Raises:
         ValueError: a position is missing or negative, or there is no such family.
@@ -31,7 +35,13 @@ class Columns:
     def extras(self) -> int:
         """How many of the three further families there are, up to the last that there is."""
     def __init__(
-        self, principal: Sequence[int], kinds: Sequence[int], created_at: int = -1, costly: Sequence[int] = ()
+        self,
+        principal: Sequence[int],
+        kinds: Sequence[int],
+        created_at: int = -1,
+        costly: Sequence[int] = (),
+        *,
+        named: bool = False,
     ) -> None: ...
     @property
     def created_at(self) -> int: ...
@@ -40,8 +50,9 @@ class Columns:
     def declare(self, origin_at: int, organisations: Organisations | None = None) -> None:
         """Say where rows have the declared network a request came from, and what organisations there are.
 
-        At `origin_at` (-1: nowhere) stands 1 for infrastructure, plus twice the number of the
-        organisation that has the network. Without a declaration this costs a comparison.
+        At `origin_at` (-1: nowhere) stands 1 for infrastructure, plus twice the number of the public list
+        that has the address, plus sixteen times that of the organisation that has the network. Without a
+        declaration this costs a comparison.
         """
     @property
     def new_at(self) -> int:

@@ -51,7 +51,7 @@ class Assignments:
     def fill(self, judge: Judge, start: int, stop: int, /) -> bool:
         """Enter the judge's principals in a range of positions. What finds no room is counted."""
     def fill_methods(self, judge: Judge, start: int, stop: int, /) -> bool:
-        """Enter payment methods, of identifiers in a range, that `vouching` or `methods` say something of."""
+        """Enter payment methods, of identifiers in a range, that are an actor's own: see `methods`."""
     def stage(self, key: int, identity: int, verdict: int = 2, /) -> bool:
         """Enter one principal into the half that is being filled; False if there is no room."""
     def commit(self) -> bool:

@@ -13,6 +13,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Literal
 
 from ratelimit.algorithms import AlgorithmName
+from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation.settings import Settings
 from ratelimit.environment.server import KeySpec, RemoteSpec
 from ratelimit.load.compile import AdaptiveSpec
@@ -312,11 +313,17 @@ class CorrelationSpec:
     """Where rows say when the account was created; -1: nowhere."""
     new: int = -1
     """Where rows of new accounts have a mark; -1: no limit asks for that."""
+    public: tuple[tuple[Network, ...], ...] = ()
+    """Ranges of each public list: nobody is at home there, and all of one is one network."""
 
     @property
     def positions(self) -> set[int]:
         """All identities it looks at."""
         return {*self.principal, *self.kinds, self.origin, self.created} - {-1}
+
+    def columns(self) -> Columns:
+        """Return where rows have what the correlator looks at; of accounts that the application knows."""
+        return Columns(self.principal, self.kinds, self.created, self.costly, named=True)
 
 
 @dataclass(frozen=True, slots=True)

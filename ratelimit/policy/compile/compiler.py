@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import Any, cast
 
 from ratelimit.load.compile import compile_adaptive
@@ -19,7 +20,7 @@ from ratelimit.policy.compile.compiled import (
     OnRefusal,
 )
 from ratelimit.policy.compile.correlation import compile_correlation, compile_created
-from ratelimit.policy.compile.declarations import compile_known
+from ratelimit.policy.compile.declarations import compile_known, compile_public
 from ratelimit.policy.compile.expansion import Numbers, expand
 from ratelimit.policy.compile.identities import CLUSTER, HIDDEN, LIKELY, NEW, compile_identities
 from ratelimit.policy.compile.quota import MAX_KEYS
@@ -104,7 +105,10 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     table = file.correlation
     principal = [table.principal] if isinstance(table.principal, str) else table.principal or []
     known = compile_known(table.known, max(1, len(principal)), name, report)
-    has_origin = table.principal is not None and known is not None and known.looks_at_addresses
+    public = compile_public(table, FilePath(name).parent, report)
+    has_origin = table.principal is not None and (
+        bool(public) or (known is not None and known.looks_at_addresses)
+    )
     created = compile_created(table, report)
     # Where nothing says how old accounts are there is no such identity: see `_draft`.
     asks_age = created is not None and any(limit.age for limit in file.limit)
@@ -124,7 +128,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     allow = compile_list("allow", file.allow, identities, report)
     deny = compile_list("deny", file.deny, identities, report, allow)
     hash_key = compile_key(file.hashing, report)
-    correlation = compile_correlation(table, identities, known, report)
+    correlation = compile_correlation(table, identities, known, public, report)
     remote = compile_store(file, tree, report)
     adaptive = compile_adaptive(
         file.adaptive, _patterns, lambda named, path, told: _position(named, positions, path, told), report

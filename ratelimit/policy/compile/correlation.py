@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ratelimit.policy.compile.compiled import CorrelationSpec, IdentitySpec, KnownSpec, SourceSpec
+from ratelimit.policy.compile.compiled import CorrelationSpec, IdentitySpec, KnownSpec, Network, SourceSpec
 from ratelimit.policy.compile.identities import CREATED, INTERNAL, NEW, ORIGIN, parse_source
 from ratelimit.policy.schema.model import Correlation
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
@@ -17,12 +17,24 @@ _KINDS = 8
 
 
 def compile_correlation(
-    table: Correlation, identities: Sequence[IdentitySpec], known: KnownSpec | None, report: Report
+    table: Correlation,
+    identities: Sequence[IdentitySpec],
+    known: KnownSpec | None,
+    public: tuple[tuple[Network, ...], ...],
+    report: Report,
 ) -> CorrelationSpec | None:
-    """Return what is to be correlated, None for nothing; `known` is the operator's own knowledge."""
+    """Return what is to be correlated, None for nothing.
+
+    Args:
+        table: as written.
+        identities: by position.
+        known: the operator's own knowledge.
+        public: the ranges of each public list.
+        report: told what is wrong.
+    """
     positions = {spec.name: spec.index for spec in identities}
     if table.principal is None:
-        for key in ("network", "payment", "client", "extra", "costly", "created"):
+        for key in ("network", "payment", "client", "extra", "costly", "created", "public"):
             if getattr(table, key):
                 report.add("correlation-principal", ("correlation", key), f"`{key}` without `principal`")
         if known is not None:
@@ -82,6 +94,7 @@ def compile_correlation(
         costly,
         positions.get(CREATED, -1),
         positions.get(NEW, -1),
+        public,
     )
 
 

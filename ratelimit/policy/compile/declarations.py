@@ -10,7 +10,8 @@ from ratelimit.environment.file import read_file
 from ratelimit.policy.compile.access import merge, parse_network
 from ratelimit.policy.compile.compiled import KnownSpec, Network, OrganisationSpec
 from ratelimit.policy.schema.knowledge import Infrastructure, Known, Organisation, Principal
-from ratelimit.policy.schema.problem import Path, Report
+from ratelimit.policy.schema.model import Correlation
+from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 
 MAX_PRINCIPALS = 10_000
 """In all of `exempt`, `together`, `apart`, `confirm` and `clear`."""
@@ -22,6 +23,9 @@ MAX_MEMBERS = 10_000
 """Accounts, payment methods and ranges of one organisation."""
 MAX_NETWORKS = 200_000
 MAX_LIST_BYTES = 8 << 20
+_PUBLIC = FilePath(__file__).parents[1] / "public"
+SHIPPED = {name: _PUBLIC / f"{name}.txt" for name in ("cloud", "relay", "runner")}
+"""Lists of public ranges that come with the library; each says from where, and of when."""
 
 _HERE: Path = ("correlation", "known")
 _MAPPED = IPv6Network("::ffff:0:0/96")
@@ -232,6 +236,33 @@ def _infrastructure(table: Infrastructure, folder: FilePath, report: Report) -> 
         )
         return ()
     return tuple(merge(found))
+
+
+def compile_public(table: Correlation, folder: FilePath, report: Report) -> tuple[tuple[Network, ...], ...]:
+    """Return the ranges of each public list.
+
+    Args:
+        table: names them.
+        folder: where the policy's own lists lie.
+        report: told what is wrong.
+    """
+    if table.principal is None:
+        return ()
+    found = []
+    for number, text in enumerate(table.public):
+        path: Path = ("correlation", "public", number)
+        if text in SHIPPED:
+            found.append(tuple(merge(_listed(SHIPPED[text], path, report))))
+        elif text.startswith("file:"):
+            found.append(tuple(merge(_listed(folder / text.removeprefix("file:"), path, report))))
+        else:
+            hint = did_you_mean(text, SHIPPED) or "Use `cloud`, `relay`, `runner`, or `file:PATH` of a list."
+            report.add("known-list", path, f"`{text[:64]}` is no list", hint)
+    if sum(map(len, found)) > MAX_NETWORKS:
+        path = ("correlation", "public")
+        report.add("policy-too-many", path, f"more than {MAX_NETWORKS} ranges in all")
+        return ()
+    return tuple(found)
 
 
 def _listed(path: FilePath, place: Path, report: Report) -> list[Network]:

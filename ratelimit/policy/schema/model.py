@@ -263,7 +263,7 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
     age: Annotated[
         Literal["new"] | None,
         Meta(
-            description="The accounts it binds: `new` ones, that no established account pays for. "
+            description="The accounts it binds: `new` ones, younger than two weeks. "
             "Default: all."
         ),
     ] = None
@@ -367,6 +367,16 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True):
             examples=["state:account_created"],
         ),
     ] = None
+    public: Annotated[
+        list[str],
+        Meta(
+            max_length=7,
+            description="Lists of ranges that anybody can rent or pass through: `cloud`, `relay`, `runner` "
+            "(they ship, with a date), or `file:PATH` of your own. Nobody is at home there, and all of one "
+            "list is one network. Where several have an address, the first counts.",
+            examples=[["relay", "runner", "cloud"], ["file:clouds.txt"]],
+        ),
+    ] = []
     snapshot: Annotated[
         str | None,
         Meta(

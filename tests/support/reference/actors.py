@@ -235,7 +235,7 @@ class Actors(Pools):
             "fresh": sum(map(self.is_fresh, them)) / len(them),
             "old": sum(one.old for one in traits) / len(them),
             "settled": sum(one.settled for one in traits) / len(them),
-            "exits": _evenly(exits.values()),
+            "exits": min(_evenly(exits.values()), float(len(exits))),
             "networks": 0.0,
             "addresses": len(exits),
             "capped": 0,

@@ -57,6 +57,7 @@ class Homes:
         kept: by label, what was said of the clusters there are.
         ruled: keys that the operator speaks of: they are never dormant.
         costly: further families, counted from 0, that cost as payment methods do.
+        is_paid: whether payment methods are known.
     """
 
     def __init__(
@@ -67,10 +68,12 @@ class Homes:
         *,
         ruled: frozenset[int] = frozenset(),
         costly: tuple[int, ...] = (),
+        is_paid: bool = True,
     ) -> None:
         self.memory, self.settings, self.kept = memory, settings, kept
         self.now_s, self.tick = memory.now_s, memory.now_s // TICK_S
         self.nodes = memory.identifiers
+        self.is_paid = is_paid
         self.costly = (*range(METHODS.start, METHODS.stop), *(EXTRAS_AT + family for family in costly))
         self.accounts = self._awake(ruled)
         self.dormant = {account.key for account in memory.accounts} - {
@@ -187,10 +190,16 @@ class Homes:
             if (block := self.block_of(address)) is not None:
                 of_block[block].append(address)
 
+        def is_public(address: int) -> bool:
+            network = self.nodes[address].parent
+            return network is not None and self.nodes[network].infrastructure
+
         def is_peoples(address: int) -> bool:
             block = self.block_of(address)
             if block is None:
                 return True
+            if is_public(address):
+                return False
             there = of_block[block]
             return 2 * len(alone_at.intersection(there)) >= len(there) or (
                 len(payers[block]) == 1 and len(there) <= FEW_ADDRESSES
@@ -215,7 +224,7 @@ class Homes:
                     and edge.span >= home_s // HOUR_S
                     and (
                         # It was at home before others came, and mostly is there still.
-                        (edge.to in was_home and 2 * edge.visits >= everywhere)
+                        (edge.to in was_home and not is_public(edge.to) and 2 * edge.visits >= everywhere)
                         or (
                             lives[edge.to] == payer
                             and 2 * own >= sum(weight for _, weight in ballots)
@@ -224,14 +233,19 @@ class Homes:
                     )
                 ):
                     edge.at_home = traits.homed = True
-        homes: dict[int, int] = defaultdict(int)
+        homes: dict[int, set[tuple[Hashable, int | None]]] = defaultdict(set)
         for account in self.accounts:
+            payer = self.payer_of(account)
+            if self.is_paid and payer == ("account", account.key) and not self.traits[account.key].old:
+                continue
             for edge in self._addresses(account):
                 stayed = edge.at_home and edge.span >= s.home_s // HOUR_S
                 block = self.block_of(edge.to) if stayed else None
                 if block is not None:
-                    homes[block] += 1
-        self.lived_in = {block for block, count in homes.items() if LIVED_IN * count >= len(of_block[block])}
+                    homes[block].add((payer, self.nodes[edge.to].parent))
+        self.lived_in = {
+            block for block, said in homes.items() if LIVED_IN * len(said) >= len(of_block[block])
+        }
 
     def _addresses(self, account: Account) -> list[Edge]:
         """Return an account's addresses, without infrastructure that is declared."""

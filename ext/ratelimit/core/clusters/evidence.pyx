@@ -390,6 +390,8 @@ cdef class Evidence:
                 position = self.identifier(seen.kinds[COARSE], COARSE, now_s)
                 fine = NO_PLACE  # it may have made room
             self.renewed(position, COARSE, now_s)
+            if seen.kinds[COARSE] & 1:
+                self.identifiers[position].meta |= INFRASTRUCTURE  # a public list: nobody is at home in it
             coarse = ref_of(self.identifiers, position)
             if seen.kinds[BLOCK]:
                 i = self.guessed(self.identifiers[position].parent, seen.kinds[BLOCK], BLOCK)

@@ -17,6 +17,7 @@ cdef class Groups:
     cdef Pools pools
     cdef Judge judge
     cdef readonly uint32_t count        # groups
+    cdef readonly uint32_t left_out     # groups beyond MOST_GROUPS
     cdef uint32_t identifiers           # there were at the beginning
     cdef uint32_t awake
     cdef Tally *tallies                 # by number, from 1

@@ -81,7 +81,7 @@ cdef class Groups:
         if not (self.tallies and self.sizes and self.owner and self.visits and self.number):
             self.free()
             raise MemoryError
-        self.count = 0
+        self.count = self.left_out = 0
 
     def end(self):
         """Give the memory back."""
@@ -124,7 +124,11 @@ cdef class Groups:
                 if root == 0:
                     continue
                 if self.sizes[root - 1] <= MOST_DEGREE:
-                    if self.sizes[root - 1] < least or self.count >= MOST_GROUPS:
+                    if self.sizes[root - 1] < least:
+                        continue
+                    if self.count >= MOST_GROUPS:
+                        self.left_out += 1
+                        self.sizes[root - 1] = 0  # each group is left out once
                         continue
                     self.count += 1
                     self.sizes[root - 1] = MOST_DEGREE + self.count
@@ -287,7 +291,7 @@ cdef class Groups:
             "fresh": t.fresh / <double>max(<uint32_t>1, t.members),
             "old": t.old / <double>max(<uint32_t>1, t.members),
             "settled": t.settled / <double>max(<uint32_t>1, t.members),
-            "exits": exits_of(t),
+            "exits": min(exits_of(t), <double>t.exits),  # unevenly used, its estimate goes beyond what there is
             "networks": t.in_networks * t.in_networks / t.network_squares if t.network_squares else 0.0,
             "addresses": t.exits,
             "capped": t.capped,

@@ -1,4 +1,4 @@
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.clusters.evidence cimport Evidence
 from ratelimit.core.clusters.records cimport Edge, Identifier, Principal
@@ -11,11 +11,14 @@ cdef class Homes:
     cdef uint32_t new_s
     cdef uint32_t settled_s
     cdef uint32_t records_s
+    cdef bint is_paid
     # By identifier, those there were at the beginning.
     cdef uint32_t count
     cdef uint32_t *payer    # of an address the payer with most visits; of a block its payer, or SEVERAL
     cdef uint32_t *votes    # of an address its visits; of a block addresses where an account pays by itself
     cdef uint32_t *total    # of an address all visits, and LONE; of a block its addresses
+    cdef uint64_t *testified    # a set of payers and networks: who said that people live there
+    cdef size_t testified_mask
 
     cdef void free(self) noexcept
     cdef Identifier *place(self, Edge *edge) noexcept nogil
@@ -23,4 +26,6 @@ cdef class Homes:
     cdef uint8_t age(self, Principal *p) noexcept nogil
     cdef Identifier *block_of(self, Identifier *node) noexcept nogil
     cdef bint is_home(self, Identifier *node, uint32_t payer) noexcept nogil
+    cdef bint testifies(self, Principal *p, uint32_t payer, Identifier *node) noexcept nogil
+    cdef bint is_public(self, Identifier *node) noexcept nogil
     cdef bint is_peoples(self, Identifier *node) noexcept nogil

@@ -7,6 +7,8 @@ found in two walks by a vote (Boyer and Moore, 1981). The last counts, by block,
 are used by accounts that pay by themselves.
 A visit is an account at an address in an hour. A home stays one while its account mostly is there.
 Others that come later, as by a proxy in a customer's device, do not take it away.
+That people live in a block is testimony, and has to be paid for. A payer counts once in each network of
+the block, however many accounts it has there. An account without a payer counts once it is old.
 
 Reads: edges, degrees of payment methods, ages. Leaves: AT_HOME at edges, HOMED and ages in `traits`.
 """
@@ -17,7 +19,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.clusters.evidence cimport Evidence, principal_at
 from ratelimit.core.clusters.records cimport (
-    AT_HOME, BLOCK, CLIENT_AT, COARSE, FINE, FINE_EDGES, HOMED, MOST_DEGREE, PAYMENT_AT, SEEN, SETTLED, TICK_S, Edge,
+    AT_HOME, BLOCK, CLIENT_AT, COARSE, FINE, FINE_EDGES, HOMED, MOST_DEGREE, OLD, PAYMENT_AT, SEEN, SETTLED, TICK_S, Edge,
     Identifier, Principal, ages_of, is_infrastructure, kind_of, look_ahead, resolve, visits_of,
 )
 
@@ -29,14 +31,16 @@ cdef enum:
     SEVERAL = 0xFFFFFFFF    # several payers were seen in a block
     LONE = 0x80000000       # in `total`: an account here pays by itself
     LIVED = 4               # at its home an account makes one visit of so many; chance deals an exit twice
-    LIVED_IN = 30           # addresses of a block for each account at home in it for days, at most, to be lived in
+    LIVED_IN = 30           # addresses of a block for each payer at home in one of its networks, at most, to be lived in
+    HOMES = 2               # for each account there is room to note that it testifies
+    PROBES = 64
     FEW_UNITS = 4           # addresses of a block that one payer may have to itself
 
 
 @cython.final
 cdef class Homes:
     def __cinit__(self, Evidence evidence not None, *, uint32_t home_s, uint32_t home_new_s, uint32_t young_s, uint32_t new_s,
-                  uint32_t settled_s, uint32_t records_s):
+                  uint32_t settled_s, uint32_t records_s, bint is_paid=False):
         self.evidence = evidence
         self.home_h = home_s // 3600
         self.home_new_h = home_new_s // 3600
@@ -44,6 +48,7 @@ cdef class Homes:
         self.new_s = new_s
         self.settled_s = settled_s
         self.records_s = records_s
+        self.is_paid = is_paid
 
     def __dealloc__(self):
         self.free()
@@ -52,16 +57,22 @@ cdef class Homes:
         PyMem_RawFree(self.payer)
         PyMem_RawFree(self.votes)
         PyMem_RawFree(self.total)
+        PyMem_RawFree(self.testified)
         self.payer = self.votes = self.total = NULL
+        self.testified = NULL
 
     def begin(self):
-        """Take memory: three numbers an identifier."""
-        cdef size_t count = self.evidence.identifier_count + 1
+        """Take memory: three numbers an identifier, and two to four an account that is awake."""
+        cdef size_t count = self.evidence.identifier_count + 1, places = 1024
         self.free()
+        while places <= HOMES * <size_t>self.evidence.awake_count:
+            places *= 2
+        self.testified = <uint64_t *>PyMem_RawCalloc(places, 8)
+        self.testified_mask = places - 1
         self.payer = <uint32_t *>PyMem_RawCalloc(count, 4)
         self.votes = <uint32_t *>PyMem_RawCalloc(count, 4)
         self.total = <uint32_t *>PyMem_RawCalloc(count, 4)
-        if self.payer == NULL or self.votes == NULL or self.total == NULL:
+        if self.payer == NULL or self.votes == NULL or self.total == NULL or self.testified == NULL:
             self.free()
             raise MemoryError
         self.count = self.evidence.identifier_count
@@ -220,13 +231,30 @@ cdef class Homes:
                     if node == NULL or p.edges[i].span < hours or LIVED * <uint32_t>visits_of(p.edges + i) < everywhere:
                         continue
                     # An account that was at home before others came, and mostly is there still, was there first.
-                    if was_home and 2 * <uint32_t>visits_of(p.edges + i) >= everywhere or self.is_home(node, payer):
+                    was_home = was_home and 2 * <uint32_t>visits_of(p.edges + i) >= everywhere and not self.is_public(node)
+                    if was_home or self.is_home(node, payer):
                         p.edges[i].visits |= AT_HOME
                         p.traits |= HOMED
                         # Some hours on a kept exit are a home to a newcomer. They do not show that people live there.
                         block = self.block_of(node) if p.edges[i].span >= self.home_h else NULL
-                        if block != NULL and block.degree < MOST_DEGREE:
+                        if block != NULL and block.degree < MOST_DEGREE and self.testifies(p, payer, node):
                             block.degree += 1
+
+    cdef bint testifies(self, Principal *p, uint32_t payer, Identifier *node) noexcept nogil:
+        """Whether an account at home at an address says that people live there, and no other of its payer's did so."""
+        cdef uint64_t word = <uint64_t>payer << 32 | node.parent
+        cdef size_t at, _probed
+        if self.is_paid and payer & BY_ITSELF and not p.traits & OLD:
+            return False
+        at = (word * <uint64_t>0x9E3779B97F4A7C15) >> 32 & self.testified_mask
+        for _probed in range(PROBES):
+            if self.testified[at] == word:
+                return False
+            if self.testified[at] == 0:
+                self.testified[at] = word
+                return True
+            at = (at + 1) & self.testified_mask
+        return False
 
     def settle_blocks(self, uint32_t start, uint32_t stop):
         """Leave of the accounts at home in a range's blocks only whether there are enough for people to live there."""
@@ -245,12 +273,19 @@ cdef class Homes:
             return False
         return self.is_peoples(node)
 
+    cdef bint is_public(self, Identifier *node) noexcept nogil:
+        """Whether an address is in the public list of a cloud, a relay or runners."""
+        cdef Identifier *coarse = resolve(self.evidence.identifiers, node.parent)
+        return coarse != NULL and is_infrastructure(coarse)
+
     cdef bint is_peoples(self, Identifier *node) noexcept nogil:
         """Whether an account pays by itself at half of a block's addresses, or one payer has its few to itself."""
         cdef Identifier *block = self.block_of(node)
         cdef size_t at
         if block == NULL:
             return True
+        if self.is_public(node):
+            return False
         at = block - self.evidence.identifiers
         if 2 * <uint64_t>self.votes[at] >= self.total[at]:
             return True

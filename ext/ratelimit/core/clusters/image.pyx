@@ -170,7 +170,7 @@ cdef void mend_identifiers(Evidence e) noexcept nogil:
     for at in range(e.identifier_count):
         found = e.identifiers + at
         found.parent = within(found.parent, e.identifier_count)
-        if kind_of(found) != PAYMENT:  # there they lead nowhere: see `vouching` and `methods`
+        if kind_of(found) != PAYMENT:  # there they lead nowhere: see `methods`
             e.values[at].payers[0] = within(e.values[at].payers[0], e.identifier_count)
             e.values[at].payers[1] = within(e.values[at].payers[1], e.identifier_count)
         e.kind_counts[kind_of(found)] += 1

@@ -15,7 +15,6 @@ from ratelimit.core.clusters.records cimport (
     CERTAIN, CLIENT_AT, EXTRA_AT, FINE_EDGES, HOMED, LIKELY, MOST_DEGREE, MOST_FREE, NEW, NO_VERDICT, OLD, PAYMENT_AT,
     PROVEN, ROAMED, Identifier, Principal, ages_of, count_free, free_of, joined, kind_at, resolve, volume_of,
 )
-from ratelimit.core.clusters.vouching cimport is_vouched
 
 
 @cython.final
@@ -228,6 +227,16 @@ cdef class Judge:
                     p.label = 0
                     p.verdict = NO_VERDICT
 
+    def disclaim(self, uint32_t start, uint32_t stop):
+        """Forget of the identifiers in a range that they were closed clusters'."""
+        cdef uint32_t at
+        cdef Identifier *node
+        with nogil:
+            for at in range(start, min(stop, self.evidence.identifier_count)):
+                node = self.evidence.identifiers + at
+                if node.label and not self.clusters[self.known(node.label)].live:
+                    node.label = 0
+
     def merge(self, uint32_t start, uint32_t stop, uint32_t label, uint32_t into):
         """Give one cluster's principals to another, and what it owes."""
         cdef uint32_t at
@@ -353,8 +362,6 @@ cdef class Judge:
         if self.columns.principal(row, &key):
             verdict = self.actor_of(key, &identity)
         enter_actor(row, at, verdict, identity)
-        if self.columns.new_at >= 0 and is_vouched(self.evidence, self.columns.payment_in(row)):
-            row[self.columns.new_at] = -1
 
     cdef uint8_t actor_of(self, uint64_t key, uint64_t *identity) noexcept nogil:
         """Find what limits count a principal's cluster by; return how sure it is that it belongs there."""

@@ -96,7 +96,7 @@ cdef struct Value:
     Key key
     uint32_t last_s
     # Of an address the last payment methods seen there, as edges name them, the latest first. Of a payment
-    # method: see `vouching` and `methods`.
+    # method: see `methods`.
     uint32_t payers[2]
 
 

@@ -2,9 +2,14 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.clusters.organisations cimport Organisations
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
-from ratelimit.core.clusters.records cimport CERTAIN, KINDS, LIKELY
+from ratelimit.core.clusters.records cimport CERTAIN, EXTRAS, KINDS, LIKELY
 
 cdef enum:
+    # In what a row says of a request's origin: a bit for infrastructure, the public list, the organisation.
+    LISTED_AT = 1
+    MOST_PUBLIC = 7
+    ORGANISATION_AT = 4
+
     # A row has its actor in three places, so that a limit binds the members it is meant for by what
     # it counts by. They are side by side, and known by the last.
     PLACES = 3          # at -2: of a member, likely or certain; at -1: of a likely one; the last: of a certain one
@@ -21,12 +26,15 @@ cdef class Columns:
     cdef int kinds_at[KINDS]
     cdef readonly int highest
     cdef readonly tuple costly          # further families that cost an attacker as payment methods do
+    cdef bint is_costly[EXTRAS]
+    cdef bint asks_for_names            # whether the application is to say anything of its accounts
     cdef readonly int created_at        # where rows say when the account was created; -1 for nowhere
     cdef readonly int new_at            # where rows of new accounts have a mark; -1: nothing asks for it
     cdef int64_t new_s                  # for how long accounts are new
     cdef int origin_at                  # where rows say from which declared network; -1 for nowhere
     cdef Organisations organisations    # None: none are declared
 
+    cdef bint is_named(self, const Sighting *seen) noexcept nogil
     cdef int read(self, object row, Sighting *seen) except -1
     cdef bint take(self, const uint64_t *hashes, Sighting *seen) noexcept nogil
     cdef void weed(self, Sighting *seen, uint64_t origin) noexcept nogil

@@ -7,12 +7,20 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from ratelimit.core.memory.number cimport WHOLE, read_number
 from ratelimit.core.clusters.organisations cimport Organisations
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
-from ratelimit.core.clusters.records cimport CERTAIN, EXTRA, EXTRAS, FINE, KINDS, LIKELY, PAYMENT
+from ratelimit.core.clusters.records cimport BLOCK, CERTAIN, COARSE, EXTRA, EXTRAS, FINE, KINDS, LIKELY, PAYMENT
 
 cdef extern from "Python.h":
     PyObject **PySequence_Fast_ITEMS(object sequence)
     object PySequence_Fast(object sequence, const char *message)
     Py_ssize_t PySequence_Fast_GET_SIZE(object sequence)
+
+
+MOST_PUBLIC_LISTS = MOST_PUBLIC
+
+
+cdef inline uint32_t organisation_of(uint64_t origin) noexcept nogil:
+    """Return the number of the organisation whose network a request comes from, 0 for none: see `identity.origins`."""
+    return <uint32_t>min(origin >> ORGANISATION_AT, <uint64_t>0xFFFF)
 
 
 cdef inline uint32_t instant_of(uint64_t seconds) noexcept nogil:
@@ -32,7 +40,7 @@ cdef int enter_actor(list row, int at, uint8_t verdict, uint64_t identity) excep
 
 @cython.final
 cdef class Columns:
-    def __init__(self, principal, kinds, int created_at=-1, costly=()):
+    def __init__(self, principal, kinds, int created_at=-1, costly=(), *, bint named=False):
         cdef int i
         if not 1 <= len(principal) <= 4 or len(kinds) != KINDS or min(principal) < 0:
             raise ValueError(f"a principal is 1 to 4 positions, and there are {KINDS} kinds")
@@ -48,6 +56,9 @@ cdef class Columns:
         self.highest = max(*principal, *kinds, created_at)
         for i in range(self.principal_parts):
             self.principal_at[i] = principal[i]
+        self.asks_for_names = named and (created_at >= 0 or kinds[PAYMENT] >= 0 or len(self.costly) > 0)
+        for i in range(EXTRAS):
+            self.is_costly[i] = i in self.costly
         for i in range(KINDS):
             self.kinds_at[i] = kinds[i]
 
@@ -79,7 +90,7 @@ cdef class Columns:
         return key[0] != 0
 
     cdef int read(self, object row, Sighting *seen) except -1:
-        """Fill a sighting from a row; 0 when the row has no principal."""
+        """Fill a sighting from a row; 0 when it has no principal, or one that the application does not know."""
         cdef object fast
         cdef PyObject **items
         cdef uint64_t value
@@ -96,14 +107,29 @@ cdef class Columns:
         seen.created_s = 0
         if self.created_at >= 0 and read_number(<object>items[self.created_at], &value) == WHOLE:
             seen.created_s = instant_of(value)
+        if not self.is_named(seen):
+            return 0
         value = 0
         if self.origin_at >= 0 and read_number(<object>items[self.origin_at], &value) != WHOLE:
             value = 0
         self.weed(seen, value)
         return 1
 
+    cdef bint is_named(self, const Sighting *seen) noexcept nogil:
+        """Whether the application knows the account: it says when it was created, or what it pays with.
+
+        Where limits run before keys are checked, a client may send any number that nobody issued.
+        """
+        cdef int i
+        if not self.asks_for_names or seen.created_s or seen.kinds[PAYMENT]:
+            return True
+        for i in range(EXTRAS):
+            if self.is_costly[i] and seen.kinds[EXTRA + i]:
+                return True
+        return False
+
     cdef bint take(self, const uint64_t *hashes, Sighting *seen) noexcept nogil:
-        """Fill a sighting from hashes by position; False when there is no principal."""
+        """Fill a sighting from hashes by position; False as above."""
         cdef int i
         seen.free = False
         seen.principal = 0
@@ -116,18 +142,26 @@ cdef class Columns:
             if seen.kinds[i] == ABSENT_HASH:
                 seen.kinds[i] = 0
         seen.created_s = instant_of(hashes[self.created_at]) if self.created_at >= 0 else 0
+        if seen.principal == 0 or not self.is_named(seen):
+            return False
         self.weed(seen, hashes[self.origin_at] if self.origin_at >= 0 else 0)
-        return seen.principal != 0
+        return True
 
     cdef void weed(self, Sighting *seen, uint64_t origin) noexcept nogil:
         """Apply what is declared of where a request came from: see `declare`."""
         if origin == ABSENT_HASH:
             origin = 0
+        cdef uint64_t listed = origin >> LISTED_AT & MOST_PUBLIC
         if seen.kinds[FINE]:
             # One bit of 64 makes no difference to a hash, and goes wherever sightings go.
             seen.kinds[FINE] = (seen.kinds[FINE] & ~<uint64_t>1) | (origin & 1)
+        if seen.kinds[COARSE]:
+            # All of a public list is one network, and one block: who rents there is dealt any part of it.
+            seen.kinds[COARSE] = listed << 1 | 1 if listed else seen.kinds[COARSE] & ~<uint64_t>1
+            if listed and seen.kinds[BLOCK]:
+                seen.kinds[BLOCK] = listed << 1 | 1
         if self.organisations is not None:
-            self.organisations.mute(seen.principal, seen.kinds, <uint32_t>min(origin >> 1, <uint64_t>0xFFFF))
+            self.organisations.mute(seen.principal, seen.kinds, organisation_of(origin))
 
     def declare(self, int origin_at, Organisations organisations=None):
         if origin_at < -1:
@@ -155,7 +189,7 @@ cdef class Columns:
         if self.organisations is None:
             return True
         return self.organisations.of(
-            principal, payment, 0 if origin == ABSENT_HASH else <uint32_t>min(origin >> 1, <uint64_t>0xFFFF)
+            principal, payment, 0 if origin == ABSENT_HASH else organisation_of(origin)
         ) == 0
 
     cdef void mark_hashes(self, uint64_t *hashes, int64_t now_s) noexcept nogil:

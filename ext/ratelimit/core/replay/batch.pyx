@@ -16,8 +16,7 @@ from ratelimit.core.request.scanner cimport MOST_POSITIONS, Scanner, address_of
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.algorithms.setup cimport MOST_RULES
 from ratelimit.core.clusters.sighting cimport PLACES, Columns, Sighting, stamp_actor
-from ratelimit.core.clusters.records cimport FINE, LIKELY, NO_VERDICT, PAYMENT
-from ratelimit.core.clusters.vouching cimport is_vouched
+from ratelimit.core.clusters.records cimport FINE, LIKELY, NO_VERDICT
 
 import array as arrays
 
@@ -175,11 +174,9 @@ def decide_batch(
     cdef uint64_t identity = 0
     cdef uint8_t verdict = NO_VERDICT
     cdef uint32_t at = 0
-    cdef int payment_at = judge.columns.kinds_at[PAYMENT] if judge is not None else -1
     cdef int principal_at = judge.columns.principal_at[0] if judge is not None else -1
     cdef int address_at = judge.columns.kinds_at[FINE] if judge is not None else -1
     cdef Py_ssize_t ahead
-    cdef bint asks_age = payment_at >= 0 and judge.columns.new_at >= 0
     if width > MOST_POSITIONS:
         raise ValueError(f"at most {MOST_POSITIONS} columns")
     taken = taken or []
@@ -231,8 +228,6 @@ def decide_batch(
                 # Seen before it is decided: a newcomer is judged by its first request.
                 at = judge.note(&seen, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
                 verdict = judge.actor_at(at, &identity)
-                if asks_age and ids[judge.columns.new_at] != ABSENT_HASH and is_vouched(judge.evidence, ids[payment_at]):
-                    ids[judge.columns.new_at] = hashes[judge.columns.new_at][i] = ABSENT_HASH
                 if verdict:
                     stamp_actor(ids, cluster_at, verdict, identity)
                     for j in range(cluster_at - PLACES + 1, cluster_at + 1):

@@ -28,7 +28,6 @@ from ratelimit.core.sharing.pairs cimport NOBODY, PAIR, got, marked, put, tag_of
 from ratelimit.core.clusters.sighting cimport Columns
 from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT, PAYMENT, Principal, joined, kind_of
 from ratelimit.core.clusters.methods cimport mix, owner_of
-from ratelimit.core.clusters.vouching cimport BY_NEW, BY_OLD, ESTABLISHED
 
 cdef extern from "ratelimit/core/threads/handover.h":
     pass
@@ -189,11 +188,10 @@ cdef class Assignments:
             for at in range(start, min(stop, evidence.identifier_count)):
                 if kind_of(evidence.identifiers + at) != PAYMENT:
                     continue
-                # Where no new account pays, no limit asks whether an old one does.
-                identity = ESTABLISHED if evidence.values[at].payers[0] == (BY_OLD | BY_NEW) else NOBODY
-                if not evidence.values[at].payers[0] & BY_OLD and owner_of(evidence.values + at):
-                    identity = judge.clusters[owner_of(evidence.values + at)].identity
-                if identity == NOBODY or self.insert(half, joined(evidence.values[at].key), identity, CERTAIN, &self.built):
+                if owner_of(evidence.values + at) == 0:
+                    continue
+                identity = judge.clusters[owner_of(evidence.values + at)].identity
+                if self.insert(half, joined(evidence.values[at].key), identity, CERTAIN, &self.built):
                     continue
                 fetch_add(&self.board.header.overflowed, 1)
         return True

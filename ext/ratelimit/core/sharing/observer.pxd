@@ -14,5 +14,4 @@ cdef class Watch:
     cdef uint64_t stamp(self, uint64_t *ids) noexcept
     cdef uint64_t owner(self, uint64_t payment, uint8_t *verdict) noexcept nogil
     cdef int mark_hashes(self, uint64_t *ids, object now_ns) except -1
-    cdef bint vouched(self, uint64_t payment) noexcept
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept

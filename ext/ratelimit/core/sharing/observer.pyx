@@ -13,7 +13,6 @@ from ratelimit.core.sharing.ring cimport Ring
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.clusters.sighting cimport PLACES, Columns, Sighting, enter_actor, stamp_actor
 from ratelimit.core.clusters.records cimport NO_VERDICT, PAYMENT, identifier_key
-from ratelimit.core.clusters.vouching cimport ESTABLISHED
 
 
 @cython.final
@@ -45,12 +44,7 @@ cdef class Watch:
         return self.columns.new_at >= 0
 
     def mark(self, list row not None, now_ns, /):
-        if not self.columns.mark(row, now_ns):
-            return False
-        if self.vouched(self.columns.payment_in(row)):
-            row[self.columns.new_at] = -1
-            return False
-        return True
+        return self.columns.mark(row, now_ns)
 
     def observe(self, row, bint refused, now_ns, int counted_at=-1, /):
         return self.ring.put(row, now_ns, counted_at >= 0 and not refused and row[counted_at] == -1)
@@ -76,25 +70,15 @@ cdef class Watch:
         cdef uint64_t identity = NOBODY
         if payment != ABSENT_HASH and load(&self.ring.board.header.assigned):
             identity = self.assignments.find(identifier_key(payment, PAYMENT), verdict)
-        if identity == NOBODY or identity == ESTABLISHED:
+        if identity == NOBODY:
             verdict[0] = NO_VERDICT
             return NOBODY
         return identity
 
     cdef int mark_hashes(self, uint64_t *ids, object now_ns) except -1:
-        """Mark an array of a new account, unless an established account pays for it."""
+        """Mark an array of a new account."""
         self.columns.mark_hashes(ids, now_ns // 1_000_000_000)
-        if ids[self.columns.new_at] != ABSENT_HASH and self.columns.kinds_at[PAYMENT] >= 0:
-            if self.vouched(ids[self.columns.kinds_at[PAYMENT]]):
-                ids[self.columns.new_at] = ABSENT_HASH
         return 0
-
-    cdef bint vouched(self, uint64_t payment) noexcept:
-        """Whether an established account pays with a payment method, as far as the correlator has said so."""
-        cdef uint8_t verdict
-        if payment == ABSENT_HASH or not self.ring.board.open:
-            return False
-        return self.assignments.find(identifier_key(payment, PAYMENT), &verdict) == ESTABLISHED
 
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept:
         cdef Sighting seen
