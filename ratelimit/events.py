@@ -1,4 +1,4 @@
-"""What is told what happens besides decisions: reloads, noticed mistakes, faults.
+"""Events besides decisions (reloads, noticed mistakes, faults) and the listeners that receive them.
 
 Calls come from whichever thread noticed and must neither block nor raise.
 Nothing a client sent is in them.

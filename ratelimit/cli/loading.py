@@ -1,4 +1,4 @@
-"""Getting the policy a command needs, or saying all that is wrong with it."""
+"""The policy that a command needs, or all that is wrong with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of the request that `ratelimit explain` takes apart, in one sentence."""
+"""The outcome of the request that `ratelimit explain` takes apart, in one sentence."""
 
 from __future__ import annotations
 

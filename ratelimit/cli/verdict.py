@@ -1,4 +1,4 @@
-"""What one limit says of the request that `ratelimit explain` takes apart."""
+"""The verdict of one limit on the request that `ratelimit explain` takes apart."""
 
 from __future__ import annotations
 

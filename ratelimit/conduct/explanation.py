@@ -1,4 +1,4 @@
-"""What conduct leaves of the limits of one request's account, and why."""
+"""An explanation of conduct: how far it lowers the limits of one request's account, and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the board goes: redrawn in place on a terminal, a line now and then elsewhere."""
+"""The output of the board: redrawn in place on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 

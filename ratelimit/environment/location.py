@@ -1,4 +1,4 @@
-"""Where a server is: the URLs a policy may name its Redis or Valkey by.
+"""The location of a server: the URLs by which a policy may name its Redis or Valkey.
 
     redis://HOST:PORT/DB                          one server; rediss:// with TLS
     unix:///PATH?db=DB                            one server of this host

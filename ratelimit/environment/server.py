@@ -1,4 +1,4 @@
-"""How a server is reached, as a policy says it: its location, TLS, a user, and where the secrets are."""
+"""Access to a server, as a policy describes it: location, TLS, a user, and where the secrets are."""
 
 from __future__ import annotations
 

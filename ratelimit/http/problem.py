@@ -1,4 +1,4 @@
-"""What a refused client is told: a status, and a problem document (RFC 9457).
+"""The response to a refused client: a status, and a problem document (RFC 9457).
 
 A refusal says which limits were exceeded and when to come back. It does not say which
 identity was counted, nor how a denied client was recognised. Where a limit per cluster may

@@ -1,4 +1,4 @@
-"""From which declared network a client comes: infrastructure, an organisation, or neither.
+"""The declared network of a client: infrastructure, an organisation, or neither.
 
 Looked up by the whole address, before any prefix is cut, so a range may be wider or
 narrower than what counts as one identity. The answer stands in a row like an identity; the

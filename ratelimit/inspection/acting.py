@@ -1,4 +1,4 @@
-"""Doing an act of the operator's: hashes in place of values, one log, and a word from every host.
+"""The operator's acts as commands do them: hashes in place of values, one log, and a word from every host.
 
 An act goes to the server that hosts share, or else to the file beside this host's table. Workers look there
 (`worker.acts`), and say which acts they apply.

@@ -1,4 +1,4 @@
-"""Looking into the shared table of a running deployment, without becoming part of it."""
+"""A view into the shared table of a running deployment, without becoming part of it."""
 
 from __future__ import annotations
 

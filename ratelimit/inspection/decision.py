@@ -1,4 +1,4 @@
-"""Why a request is decided as it is: facts, identities, limits, verdicts."""
+"""The explanation of one request's decision: facts, identities, limits, verdicts."""
 
 from __future__ import annotations
 

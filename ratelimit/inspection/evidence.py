@@ -1,4 +1,4 @@
-"""What a correlator knows, to look into: of a trace replayed to its end, a snapshot, or a server.
+"""A correlator's memory for inspection: of a trace replayed to its end, of a snapshot, or of a server.
 
 Where the evidence comes from is apart from what is said of it.
 """

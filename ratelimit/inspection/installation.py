@@ -1,4 +1,4 @@
-"""What `ratelimit doctor` finds about this installation: versions, the core, the import name, memory."""
+"""Findings of `ratelimit doctor` about this installation: versions, the core, the import name, memory."""
 
 from __future__ import annotations
 

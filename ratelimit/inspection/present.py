@@ -1,4 +1,4 @@
-"""What runs now, looked at for the operator: actors as last saved, limits and refusals as they are."""
+"""The running deployment as the operator sees it: actors as last saved, limits and refusals as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which callers a host's limits refuse most, read from the table that its workers share."""
+"""The callers that a host's limits refuse most, read from the table that its workers share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking a policy's server what it would say now, without deciding anything."""
+"""A trial question to a policy's server: what it would answer now, without deciding anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking limits in the middle of a request: what each framework's dependency or guard comes down to."""
+"""Limits in the middle of a request: the common part of each framework's dependency or guard."""
 
 from __future__ import annotations
 

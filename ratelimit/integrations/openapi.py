@@ -1,4 +1,4 @@
-"""What FastAPI's OpenAPI document says of limits: refusals, with their fields and the problem schema.
+"""Limits in FastAPI's OpenAPI document: refusals, with their fields and the problem schema.
 
     describe_limits(app)
 

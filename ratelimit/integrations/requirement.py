@@ -1,4 +1,4 @@
-"""What a route asks for: limits of the policy by name, or one that is written in code.
+"""The limits that a route requires: limits of the policy by name, or one that is written in code.
 
 Pure: rates are checked when the code is read, identities when the policy is known.
 """

@@ -1,4 +1,4 @@
-"""Whether a request would be shed before others of its class on this host, and why; looking takes no room."""
+"""An explanation of shedding: whether a request would be shed before others, and why. It takes no room."""
 
 from __future__ import annotations
 

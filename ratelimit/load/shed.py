@@ -1,4 +1,4 @@
-"""Which accounts a host shed for want of room, and why they went before others, read from shared memory."""
+"""The accounts that a host shed for want of room, and the reasons, read from shared memory."""
 
 from __future__ import annotations
 

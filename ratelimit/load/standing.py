@@ -1,4 +1,4 @@
-"""What is known of a request that may have to go: its class, its actor, its conduct, its use, its lot."""
+"""The shed priority of a request: its class, its actor, its conduct, its use, and a number by lot."""
 
 from __future__ import annotations
 

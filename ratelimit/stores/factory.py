@@ -1,4 +1,4 @@
-"""From a policy's `[store]` and `[hashing]` to a store; the one place that knows both."""
+"""The store that a policy's `[store]` and `[hashing]` describe; the one place that knows both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an exposition says, as numbers again: for `ratelimit top` and the demo's board."""
+"""An exposition of metrics read back as numbers: for `ratelimit top` and the demo's board."""
 
 from __future__ import annotations
 

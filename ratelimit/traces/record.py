@@ -1,4 +1,4 @@
-"""What is known of one recorded request, and the instants it may carry.
+"""One recorded request: its facts, and the instants it may carry.
 
 A record type is made for each replay. It has the fields of every trace, and one more for each
 identity and each unit that the caller names. So the JSON decoder writes straight into slots and

@@ -1,4 +1,4 @@
-"""What an answer cost: read from the answer itself, estimated before it, and priced.
+"""The cost of an answer: read from the answer itself, estimated before it, and priced.
 
 Pure: bytes and numbers in, numbers out. No loop, no clock (`now_ns` is an argument), no log,
 and no scope; the caller decides what is charged.

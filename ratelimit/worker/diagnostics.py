@@ -1,4 +1,4 @@
-"""Saying what went wrong, once or now and then: mistakes in configuration, failed reloads, faults.
+"""Diagnostics, logged once or now and then: mistakes in configuration, failed reloads, faults.
 
 Words go to the logger `ratelimit`; counting and passing on is the limiter's. Nothing a
 client sent is ever in them.

@@ -1,4 +1,4 @@
-"""What has to happen between requests: heartbeats, a look at memory and policy file, correlating.
+"""Upkeep between requests: heartbeats, a look at memory and policy file, correlating.
 
 Threads of their own, not tasks. A blocked event loop must not let this worker's concurrency
 slots lapse, and compiling a policy must not block the event loop. They start

@@ -1,4 +1,4 @@
-"""What members had before is charged to limits that would have counted it, and to no others."""
+"""Earlier use of members: charged to limits that would have counted it, and to no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is counted in flight, what is a sample, and what an engine's report may do."""
+"""Admission: what counts as in flight, what is a sample, and what an engine's report may do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What servers of language models say in their metrics is a cap, and whatever else they say is nothing."""
+"""Metrics of language-model servers: saturation is a cap, and all else is ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits in the gateway for the back end: order, bounds, ends, and that nothing is charged meanwhile."""
+"""Requests held in the gateway for the back end: order, bounds, ends, and no charge meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lower classes leave free for a class that would lose requests otherwise."""
+"""The reserve that lower classes leave for a class that would lose requests otherwise."""
 
 from __future__ import annotations
 

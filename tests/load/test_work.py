@@ -1,4 +1,4 @@
-"""What a request takes by itself, and that a limit is not cut for it."""
+"""Requests' own work: estimated, and no reason to cut a limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor says of real servers, well and unwell."""
+"""The doctor's findings about real servers, well and unwell."""
 
 from __future__ import annotations
 

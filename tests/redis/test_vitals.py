@@ -1,4 +1,4 @@
-"""What servers say of themselves, in words: also of servers that are not at hand to test with."""
+"""The doctor's words about servers' settings and state: also of servers that are not at hand to test with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What two policies make of one trace, for people and for machines."""
+"""The report on two policies over one trace, for people and for machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What two policy files say differently: limits that came, went or changed."""
+"""Differences between two policy files as written: limits that came, went or changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a replayed trace, for people and for machines."""
+"""The summary of a replayed trace, for people and for machines."""
 
 from __future__ import annotations
 

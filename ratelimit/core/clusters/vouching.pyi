@@ -1,4 +1,4 @@
-"""Which payment methods established accounts pay with.
+"""Payment methods that established accounts pay with.
 
 A payment method is as old as its oldest account: new accounts that pay with it are not bound by limits
 for new ones. An account vouches for the payment method it was seen with last, and for no other.

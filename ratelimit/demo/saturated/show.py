@@ -1,4 +1,4 @@
-"""What a saturated server looks like, without a limit and with one."""
+"""The display of a saturated server, without a limit and with one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in flight, and whether there is room for more: enforces what a controller computes.
+"""Admission: the requests in flight, and whether there is room for more by a controller's number.
 
 The counts are the host's: `core.sharing.inflight` has them, of all workers. One worker at a time, the
 leader, feeds its controller with the answers of all and puts the bounds in force. So several workers

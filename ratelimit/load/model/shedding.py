@@ -1,4 +1,4 @@
-"""What goes first when there is no room: by class, then by trust, then by use, then by lot.
+"""The order of shedding when there is no room: by class, then by trust, then by use, then by lot.
 
 Every request has a place in one order. Where nothing waits, all have room. The longer the queue of those
 that wait for their first byte, the further up the order it must stand. So a lower class never fills the

@@ -1,4 +1,4 @@
-"""What limits say of each other: matches that never happen, limits that never bind, too many at once."""
+"""Checks of limits against each other: matches that never happen, limits that never bind, too many."""
 
 from __future__ import annotations
 

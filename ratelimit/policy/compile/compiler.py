@@ -1,4 +1,4 @@
-"""The file's structs become a `CompiledPolicy`: names resolved, rules numbered, routes built."""
+"""The compiler: from the file's structs to a `CompiledPolicy`, with names resolved and routes built."""
 
 from __future__ import annotations
 

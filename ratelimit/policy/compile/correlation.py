@@ -1,4 +1,4 @@
-"""What the correlator looks at: the identities named in `[correlation]`, by position."""
+"""The identities that the correlator reads, named in `[correlation]`, by position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a limit comes by what a request costs: estimates by words, usage read from the answer."""
+"""The cost of a request at a limit: estimates by words, usage read from the answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the policy says the secret of the hashes is. Reading it is the store's business."""
+"""The place of the secret for hashes, as the policy names it. The store reads the secret itself."""
 
 from __future__ import annotations
 

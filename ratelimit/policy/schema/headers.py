@@ -1,4 +1,4 @@
-"""What the policy says of the fields that responses carry."""
+"""Settings of the fields that responses carry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operator knows of principals and networks, as it stands in a policy file."""
+"""The operator's knowledge of principals and networks, as it stands in a policy file."""
 
 from __future__ import annotations
 

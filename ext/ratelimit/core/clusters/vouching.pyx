@@ -1,4 +1,4 @@
-"""Which payment methods established accounts pay with: see the stub for the contract.
+"""Payment methods that established accounts pay with: see the stub for the contract.
 
 Theory of operation. What vouches is an edge, so this needs no memory that snapshots and hosts would
 have to carry: it is found anew after each rebuild. An account vouches for one payment method, the

@@ -1,4 +1,4 @@
-"""What this library calls on a server, and which of it a user may not: all that is missing, at once.
+"""The commands that this library calls on a server, and all of them that a user may not call.
 
 Tried and not looked up: few users may read their own rights. What scripts call is tried in a
 script, where permissions and available commands can differ; one by one where scripts are refused.

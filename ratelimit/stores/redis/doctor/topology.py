@@ -1,4 +1,4 @@
-"""Which servers are masters now, by what a cluster's nodes or Sentinels say; and whether those are well."""
+"""The current masters, as a cluster's nodes or Sentinels report them, and whether they are well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server's own account of itself (`INFO`, `CONFIG GET`) means for limits kept there.
+"""A server's settings and state (`INFO`, `CONFIG GET`), and their meaning for limits kept there.
 
 Pure: each function takes what was read and returns a finding. `None` stands for
 what the server would not tell, as managed services often do.

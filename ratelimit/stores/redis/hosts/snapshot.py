@@ -1,4 +1,4 @@
-"""What the correlator of all hosts last saved, for a process that only looks."""
+"""The last snapshot of the correlator of all hosts, for a process that only reads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes to the server in one call: many decisions' questions, and the task that waits for each answer."""
+"""One call to the server: the questions of many decisions, and the task that waits for each answer."""
 
 from __future__ import annotations
 

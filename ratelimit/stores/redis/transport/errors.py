@@ -1,4 +1,4 @@
-"""Why there is no answer, as the errors that waiting tasks are given."""
+"""Reasons for a missing answer, as the errors that waiting tasks receive."""
 
 from __future__ import annotations
 
