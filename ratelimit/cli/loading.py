@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.terminal import Text, err, say
 from ratelimit.errors import PolicyError
-from ratelimit.inspection.words import count, instant
+from ratelimit.inspection.formatting import count, instant
 from ratelimit.policy import Policy, Problem
 from ratelimit.runtime.last_policy import last_in_force, load_or_last
 

@@ -20,9 +20,9 @@ from ratelimit.clock import SystemClock
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import StoreError
 from ratelimit.identity.fact import ABSENT
-from ratelimit.inspection.attach import attach
+from ratelimit.inspection.attachment import attach
+from ratelimit.inspection.deployment import revealed_hashes
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.present import revealed_hashes
 from ratelimit.inspection.server import server_of
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.identities import INTERNAL

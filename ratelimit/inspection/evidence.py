@@ -16,7 +16,7 @@ from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation import Correlator
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import StoreError
-from ratelimit.inspection.attach import attach
+from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CorrelationSpec

@@ -17,8 +17,8 @@ from ratelimit.core.memory.table import table_bytes
 from ratelimit.environment.extras import how_to_install
 from ratelimit.environment.finding import Fact, Finding
 from ratelimit.errors import StoreError
-from ratelimit.inspection.owners import as_owner, own_name, owner_of, owners
-from ratelimit.inspection.words import count
+from ratelimit.inspection.formatting import count
+from ratelimit.inspection.memory_owners import as_owner, own_name, owner_of, owners
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.embedded.folder import LEAST_FREE, SHARED, free_bytes, is_there

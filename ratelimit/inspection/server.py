@@ -11,7 +11,7 @@ from ratelimit.clock import SystemClock
 from ratelimit.deciding.decider import AskAway
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.errors import StoreError
-from ratelimit.inspection.attach import attach
+from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Outcome

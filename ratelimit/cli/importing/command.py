@@ -16,7 +16,7 @@ from ratelimit.cli.loading import show_problems
 from ratelimit.cli.terminal import Text, err, note, print_json, say
 from ratelimit.environment.extras import how_to_install
 from ratelimit.errors import PolicyError
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.policy import Policy
 
 _LARGEST_BYTES = 4 << 20
@@ -72,8 +72,8 @@ def import_command(files: tuple[str, ...], origins: tuple[str, ...], partial: bo
         raise Failure(*_refusal(draft))
     show_problems(loaded.warnings)
     note(
-        f"{words.count(len(draft.limits), 'limit')} written, "
-        f"{words.count(len(draft.losses), 'thing')} not carried over"
+        f"{formatting.count(len(draft.limits), 'limit')} written, "
+        f"{formatting.count(len(draft.losses), 'thing')} not carried over"
     )
     if draft.losses:
         raise SystemExit(PARTIAL)
@@ -99,7 +99,7 @@ def _refusal(draft: PolicyDraft) -> tuple[str, int]:
         return "nothing written: not one limit can be carried over", POLICY
     if not draft.losses:
         return "nothing written: together the limits are no policy", POLICY
-    lost = words.count(len(draft.losses), "thing")
+    lost = formatting.count(len(draft.losses), "thing")
     return f"nothing written: {lost} cannot be carried over; --partial writes the rest", POLICY
 
 

@@ -17,7 +17,7 @@ from ratelimit.cli.suggest.suggestion import PERCENTS, REQUESTS, USUAL, Measured
 from ratelimit.cli.terminal import Text, err, note, print_json
 from ratelimit.clock import ManualClock
 from ratelimit.errors import PolicyError
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.policy import Policy
 from ratelimit.replay.run import Replay
 from ratelimit.stores.factory import private_store
@@ -156,8 +156,8 @@ def _head(measured: Measured, inputs: Traces, percent: float) -> list[str]:
     names = ", ".join(Text(reader.source.name).plain for reader in inputs.readers)
     return [
         f"Suggested by `ratelimit suggest` from {names}:",
-        f"{measured.requests:,} requests, {words.instant(measured.first_ns)} to "
-        f"{words.instant(measured.last_ns)} UTC.",
+        f"{measured.requests:,} requests, {formatting.instant(measured.first_ns)} to "
+        f"{formatting.instant(measured.last_ns)} UTC.",
         f"Each rate is what {percent:g} % of callers never exceeded, rounded up.",
         'In shadow it refuses nothing: watch it, then take the line `mode = "shadow"` out.',
     ]
@@ -209,8 +209,8 @@ def _json(
         **traces_json(inputs),
         "requests": measured.requests,
         "match": measured.match,
-        "first_time": words.iso(measured.first_ns),
-        "last_time": words.iso(measured.last_ns),
+        "first_time": formatting.iso(measured.first_ns),
+        "last_time": formatting.iso(measured.last_ns),
         "sampled": measured.is_sampled,
         "use": [
             {

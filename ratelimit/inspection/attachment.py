@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ratelimit.errors import StoreError
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.owners import as_owner, own_name, owner_of, owners
+from ratelimit.inspection.memory_owners import as_owner, own_name, owner_of, owners
 from ratelimit.policy import Policy
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.embedded.store import EmbeddedStore
