@@ -25,7 +25,7 @@ _COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
 @click.command("actors", short_help="Which actors were found, and what do they use?")
 @click.argument("policy")
 @click.option(
-    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="How many actors are shown."
+    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="Number of actors shown."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def actors_command(policy: str, most: int, as_json: bool) -> None:
@@ -39,8 +39,8 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
       ratelimit actors policy.toml
       ratelimit actors policy.toml --json
 
-    Actors are as the correlator last saved them, which it does as soon as one is found, else every
-    minute; budgets are those of now. Exit code 4 if nothing runs, or nothing was saved yet.
+    Actors are as the correlator last saved them, which it does as soon as one is found, otherwise every
+    minute; budgets are those of now. Exit code 4 if no worker runs, or the correlator has not saved yet.
     """
     with look(load_to_act(policy)) as present:
         found = overviews(present.source)
@@ -135,18 +135,18 @@ def _actor_json(actor: Actor) -> dict[str, Any]:
 @click.argument("policy")
 @click.argument("actor")
 @click.option(
-    "--most", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many are shown."
+    "--most", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Number of accounts shown."
 )
 @click.option(
     "--reveal",
     "revealed",
     metavar="ACCOUNT",
     multiple=True,
-    help="Say whether this account is one of them. Its hash is made here; nothing is stored.",
+    help="Say whether this account is one of them. Its hash is made here and not stored.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def accounts_command(policy: str, actor: str, most: int, revealed: tuple[str, ...], as_json: bool) -> None:
-    """Say which accounts are of ACTOR: their hashes, how sure each is, and what they asked for.
+    """Say which accounts are of ACTOR: their hashes, how sure each is, and their requests.
 
     ACTOR is what `ratelimit actors` or `ratelimit refused` calls it, or how that begins.
 

@@ -55,7 +55,7 @@ def _acting(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             callback=_span,
             metavar="TIME",
-            help="How long it holds, like 2h; 31d at most. It lapses by itself.",
+            help="Duration, like 2h; 31d at most. It lapses by itself.",
         ),
     ):
         command = option(command)
@@ -79,7 +79,7 @@ def exempt_command(
     """Exempt an account on all hosts: from limits per cluster, or from all limits.
 
     With `--from clusters` it is in no cluster; its other limits hold. With `--from limits` no limit
-    applies to it at all, as if it were on the policy's allow list.
+    applies to it, as if it were on the policy's allow list.
 
     \b
     Examples:
@@ -128,7 +128,7 @@ def organisation_command(
     reason: str,
     as_json: bool,
 ) -> None:
-    """Declare an organisation: what its members share is no evidence between them.
+    """Declare an organisation: values that its members share are no evidence between them.
 
     Without an account, every account that pays by one of its methods is a member. Networks of an
     organisation are for the policy file.

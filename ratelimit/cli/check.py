@@ -21,7 +21,7 @@ from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.runtime.last_policy import last_in_force
 
 
-@click.command("check", short_help="Is a policy sound, and what does it say?")
+@click.command("check", short_help="Check a policy, and list its limits.")
 @click.argument("policy", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Problems and limits as JSON.")
 @click.option("--strict", is_flag=True, help="Warnings count as errors; for continuous integration.")

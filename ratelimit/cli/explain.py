@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     type=click.Choice(get_args(Event)),
     default="request",
     show_default=True,
-    help="What of a WebSocket: its handshake (connect), or a message on it.",
+    help="Event of a WebSocket: its handshake (connect), or a message on it.",
 )
 @click.option(
     "--live", is_flag=True, help="Against the running counters, this host's or the server's; charges nothing."
@@ -98,7 +98,7 @@ if TYPE_CHECKING:
     "asked",
     multiple=True,
     metavar="LIMIT",
-    help="A limit that the request's route asks for by name; may be given several times.",
+    help="A limit that the request's route uses by name; may be given several times.",
 )
 @click.option("--reveal", is_flag=True, help="Show identities as given, beside their hashes.")
 @click.option("--json", "as_json", is_flag=True, help="The explanation as JSON.")

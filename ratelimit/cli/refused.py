@@ -24,14 +24,14 @@ from ratelimit.policy.schema.problem import nearest
 @click.argument("policy")
 @click.option("--limit", "limit", metavar="NAME", help="Only what this limit refused.")
 @click.option(
-    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="How many callers are shown."
+    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="Number of callers shown."
 )
 @click.option(
     "--reveal",
     "revealed",
     metavar="VALUE",
     multiple=True,
-    help="Look this caller up: VALUE, or IDENTITY=VALUE. Its hash is made here; nothing is stored.",
+    help="Look this caller up: VALUE, or IDENTITY=VALUE. Its hash is made here and not stored.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def refused_command(

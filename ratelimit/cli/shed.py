@@ -34,14 +34,14 @@ _LONGEST_WHOLE = 16
 @click.option("--group", metavar="NAME", help="Only what the `[[adaptive]]` of this name shed.")
 @click.option("--class", "class_", metavar="NAME", help="Only accounts of this class.")
 @click.option(
-    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="How many accounts are shown."
+    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="Number of accounts shown."
 )
 @click.option(
     "--reveal",
     "revealed",
     metavar="VALUE",
     multiple=True,
-    help="Look this account up: VALUE, or IDENTITY=VALUE. Its hash is made here; nothing is stored.",
+    help="Look this account up: VALUE, or IDENTITY=VALUE. Its hash is made here and not stored.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def shed_command(
@@ -72,7 +72,7 @@ def shed_command(
     loaded = load_to_act(policy)
     specs = loaded.compiled.adaptive
     if not specs:
-        hint = "`ratelimit refused` has what limits refuse; docs/adaptive.md says when to use [adaptive]."
+        hint = "`ratelimit refused` has what limits refuse; docs/adaptive.md explains when to use [adaptive]."
         raise Failure(f"{loaded.name} sheds nothing: it has no [adaptive]", USAGE, hint=hint)
     _check_name(loaded.name, "[[adaptive]]", group, [spec.name for spec in specs])
     specs = tuple(spec for spec in specs if group in (None, spec.name))

@@ -51,7 +51,7 @@ def top_command(target: str, interval: float, once: bool, as_json: bool) -> None
     """Watch a running deployment: what each limit allows and refuses, each second.
 
     TARGET is a policy file, to read the shared table of its workers on this host, or the
-    address of a /metrics. Looking changes and counts nothing.
+    address of a /metrics. Looking changes no counter.
 
     \b
     Examples:

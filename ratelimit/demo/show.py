@@ -90,4 +90,4 @@ def _deciders(state: State) -> str:
         return "two workers"
     asked = sum(state.decided) or 1
     shares = " and ".join(f"{100 * one / asked:.0f} %" for one in state.decided)
-    return f"{len(state.ports)} hosts ({shares}), which share one Redis at {state.redis} and nothing else"
+    return f"{len(state.ports)} hosts ({shares}), which share only one Redis, at {state.redis}"

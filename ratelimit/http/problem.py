@@ -87,7 +87,7 @@ def quota_exceeded(
         wait_ns: for how long; None when no wait can help.
     """
     if binding is None:
-        detail = "The request asks for more than is ever allowed at once."
+        detail = "The request needs more than is ever allowed at once."
         if wait_ns is not None:
             detail = f"Too many requests; retry in {whole_seconds(wait_ns)} s."
     elif wait_ns is None:

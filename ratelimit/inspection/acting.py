@@ -109,7 +109,7 @@ def deployment_of(policy: Policy) -> Iterator[Deployment]:
         try:
             yield Deployment(policy, bound, file, server)
         except StoreError as error:
-            hint = "`ratelimit doctor` says more; nothing is in force that was not before."
+            hint = "`ratelimit doctor` shows more; the act is not in force."
             raise InspectionFailure(f"{error} [{error.code}]", "deployment", hint=hint) from error
 
 
@@ -122,7 +122,7 @@ def principals(deployment: Deployment, written: Sequence[str]) -> list[int]:
     if len(written) > MOST_ACCOUNTS:
         raise InspectionFailure(f"{len(written)} accounts; one act has {MOST_ACCOUNTS} at most", "call")
     if deployment.policy.compiled.correlation is None:
-        raise InspectionFailure("the policy correlates nothing, so there are no actors", "call")
+        raise InspectionFailure("the policy has no correlation, so there are no actors", "call")
     found = []
     for text in written:
         known = _HASH.fullmatch(text)

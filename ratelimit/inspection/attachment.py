@@ -27,7 +27,7 @@ def attach(policy: Policy, *, takes_seat: bool = False) -> EmbeddedStore:
         place = wish.place
         if wish.name is None or place is None:
             raise InspectionFailure(
-                f"{policy.name}: its workers count in private memory, which nobody else can see",
+                f"{policy.name}: its workers count in private memory, which other processes cannot see",
                 "deployment",
                 hint='Give the metrics address instead, or set [store] memory = "shared".',
             )

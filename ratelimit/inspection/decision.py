@@ -200,7 +200,7 @@ def _source(
     if hashed == REFUSED:
         return f"missing from {_sources(spec)}: refused where a limit needs it"
     if spec.name == NEW:
-        is_old = "the account is established, or nothing says how old it is: limits for new ones do not apply"
+        is_old = "the account is established, or of unknown age: limits for new ones do not apply"
         return (
             is_old
             if hashed == ABSENT

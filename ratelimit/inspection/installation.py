@@ -74,7 +74,7 @@ def _distribution() -> Finding:
             OURS,
             "fail",
             f"{len(versions)} versions are installed: {', '.join(versions)} (in {places})",
-            f"Uninstall all of them (`pip uninstall {OURS}` until nothing is left), and install one.",
+            f"Uninstall all of them (`pip uninstall {OURS}` until none is left), and install one.",
             facts=facts,
         )
     return Finding(OURS, "ok", f"{versions[0]} in {place}", facts=facts)
@@ -214,7 +214,7 @@ def _table(policy: Policy, wish: StoreWish) -> Iterator[Finding]:
             "fail",
             f"{place.parent} has room for {_mib(free)}: limits go on; acts and events cannot be written, "
             "and memory that gets lost cannot be made again",
-            "Remove what fills it (`du -x` says what), or give it more (`docker run --shm-size`).",
+            "Remove the files that fill it (`du -x` lists them), or give it more (`docker run --shm-size`).",
             facts={"free": free},
         )
     live, evicted = stats["live"], stats["evictions"] + stats["block_evictions"]

@@ -92,5 +92,5 @@ async def peek_patiently(
 def no_answer(url: str, error: StoreError) -> InspectionFailure:
     """Return what the operator is told of a server that did not answer."""
     return InspectionFailure(
-        f"{url}: {error} [{error.code}]", "deployment", hint="`ratelimit doctor` says more."
+        f"{url}: {error} [{error.code}]", "deployment", hint="`ratelimit doctor` shows more."
     )

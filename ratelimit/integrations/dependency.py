@@ -50,7 +50,7 @@ async def ask(
     outer = scope.get("ratelimit")
     if not isinstance(outer, Exchange) or outer.door.resolving is None:
         raise UsageError(
-            "a route asks for a limit, and its request did not come through RateLimitMiddleware; write "
+            "a route uses a limit, and its request did not come through RateLimitMiddleware; write "
             'app.add_middleware(RateLimitMiddleware, policy="policy.toml")',
             code="limit-unmounted",
         )

@@ -83,7 +83,7 @@ class Adaptive(
         str | list[str],
         Meta(
             description="Requests that the limit is on, written like a limit's `match`. With several "
-            "limits, the first that matches counts. Leave out what another back end answers.",
+            "limits, the first that matches counts. Leave out requests for another back end.",
             examples=[["POST /v1/*"]],
         ),
     ] = "/*"

@@ -134,7 +134,7 @@ def _text_ns(text: str) -> int:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError("time is neither epoch seconds nor RFC 3339") from None
+        raise ValueError("time is not epoch seconds or RFC 3339") from None
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
     whole = instant.replace(microsecond=0)

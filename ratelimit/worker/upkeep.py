@@ -256,7 +256,7 @@ def _ask_engines(upkeep: weakref.ref[Upkeep], ended: PromptEvent) -> None:
             try:
                 reports.look(owner._limiter)
             except Exception:
-                log.exception("the servers behind cannot be asked; it is tried again")
+                log.exception("the servers behind cannot be reached; it is tried again")
             del owner
     finally:
         reports.resign()

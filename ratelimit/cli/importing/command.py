@@ -30,7 +30,7 @@ _YAML = (".yaml", ".yml")
     "origins",
     multiple=True,
     metavar="KEY=SOURCE",
-    help="Where a descriptor's key comes from without Envoy: user_id=header:x-user-id.",
+    help="Source of a descriptor's key without Envoy: user_id=header:x-user-id.",
 )
 @click.option("--partial", is_flag=True, help="Write what can be carried over, though something cannot.")
 @click.option("--json", "as_json", is_flag=True, help="The policy, and what is not in it, as JSON.")
@@ -39,7 +39,7 @@ def import_command(files: tuple[str, ...], origins: tuple[str, ...], partial: bo
 
     FILE is the YAML of Envoy's rate-limit service, or the Python files of an application
     with slowapi or Flask-Limiter, which are parsed and never run. The policy goes to
-    standard output. What it could not say exactly goes to standard error, with its line;
+    standard output. Lines that it cannot express exactly go to standard error;
     then nothing is written, unless --partial asks for the rest.
 
     \b

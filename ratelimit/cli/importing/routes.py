@@ -235,7 +235,7 @@ class Routes:
         except UnknownError:
             value = None
         if not isinstance(value, str):
-            self._lose(module, node, "it is a part of a path, and only a run would tell it.")
+            self._lose(module, node, "it is a part of a path, and it is known only in a run.")
             return ""
         return value
 

@@ -34,7 +34,7 @@ _OPTIONS = (
         "mapping",
         multiple=True,
         metavar="NAME=FIELD,…",
-        help="Where fields stand: time=ts,path=request.uri; NAME==TEXT is the same on each line.",
+        help="Places of fields: time=ts,path=request.uri; NAME==TEXT is the same on each line.",
     ),
 )
 

@@ -95,7 +95,7 @@ class Summary:
             notes.append(f"is {' or '.join(lacking)} in the trace? Where it is called otherwise: {where}")
         if replay.requests and any(rule.algorithm == "concurrency" for rule in self._policy.rules):
             notes.append(
-                "limits on requests at once never refuse here: a trace does not say how long requests took"
+                "limits on requests at once never refuse here: a trace does not record how long requests took"
             )
         if evicted := self._evictions():
             notes.append(

@@ -35,13 +35,13 @@ _UNIT = re.compile(r"[A-Za-z][A-Za-z0-9_ .-]{0,63}")
     "--per", multiple=True, help="A kind of caller: ip, or a member of the trace. Several are fine."
 )
 @click.option("--unit", "units", multiple=True, help="Another unit than requests: output_tokens.")
-@click.option("--match", default="* /*", help='Which requests count: "POST /v1/*". Default: all.')
+@click.option("--match", default="* /*", help='The requests that count: "POST /v1/*". Default: all.')
 @click.option(
     "--percentile",
     type=click.FloatRange(50, 100),
     default=99.0,
     show_default=True,
-    help="How many of 100 callers a limit leaves alone at their busiest.",
+    help="Percentage of callers that a limit leaves alone at their busiest.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Use, limits and the policy as JSON.")
 @click.option("--no-progress", is_flag=True, help="No progress bar, on a terminal either.")
@@ -70,8 +70,8 @@ def suggest_command(
       ratelimit suggest host-a.log host-b.log --sort --match "POST /v1/*"
       ratelimit suggest usage.csv --map time=WHEN,path=URL,method==GET
 
-    Traces are as for `ratelimit replay`. Limits are written in shadow: they refuse nothing
-    until you take that line out.
+    Traces are as for `ratelimit replay`. Limits are written in shadow: they only count until you take
+    that line out.
     """
     names = list(dict.fromkeys(per or USUAL))
     counted = list(dict.fromkeys((REQUESTS, *units)))
@@ -148,7 +148,7 @@ def _nothing(measured: Measured) -> str:
         return f"no request of the trace matches {measured.match}"
     seen = [name for name, number in measured.found.items() if number]
     if not seen:
-        return f"no request says who asked: there is no {' and no '.join(measured.per)}"
+        return f"no request names its caller: there is no {' and no '.join(measured.per)}"
     return "the trace is shorter than two minutes: nothing follows from it"
 
 

@@ -261,7 +261,7 @@ def _advice(spec: RemoteSpec, refused: Sequence[Refusal], commands: Commands) ->
         granted = [f"~{spec.prefix}:*", f"~{{{spec.prefix}}}:*", *granted]
     return (
         f"As an administrator: `ACL SETUSER {spec.username or 'default'} {' '.join(granted)}`; "
-        "where they were renamed or disabled, enable them."
+        "if they were renamed or disabled, enable them."
     )
 
 

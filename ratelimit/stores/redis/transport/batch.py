@@ -57,7 +57,7 @@ class Part(Waiting):
         """Take the numbers; return where the next answer begins."""
         end = at + self.size
         if end > len(said):
-            raise IndexError(f"{self.size} numbers were asked for")
+            raise IndexError(f"{self.size} numbers were expected")
         self.said = [said[0], *said[at:end]]
         return end
 
