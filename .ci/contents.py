@@ -1,4 +1,4 @@
-"""Refuses an sdist or wheel that lacks what users need or carries what was generated."""
+"""A check of contents: refuses an sdist or wheel that lacks needed files or carries generated ones."""
 
 from __future__ import annotations
 

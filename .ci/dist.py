@@ -1,4 +1,4 @@
-"""Builds an sdist, and a wheel for each CPython that there is: `python .ci/dist.py --out dist 3.11 3.14t`.
+"""The builder of an sdist, and of a wheel for each CPython found: `python .ci/dist.py --out dist 3.11 3.14t`.
 
 Each wheel is built from the sdist, named after the oldest Linux it runs on (auditwheel), given its bill
 of materials and checked. Then `.ci/try-wheel` installs it in a clean environment and uses it there.

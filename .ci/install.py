@@ -1,4 +1,4 @@
-"""Installs this folder as it stands, and tells what it is at meanwhile: `python .ci/install.py '.[demo]'`.
+"""The installer of this folder, with progress: `python .ci/install.py '.[demo]'`.
 
 pip is silent while it builds. What it is at is seen from outside: translated files appear in `build/cython`,
 and `setup.py` writes a line for each compiled module (`KINLIMIT_PROGRESS`). A terminal has one line that

@@ -1,4 +1,4 @@
-"""Builds the documentation as a site: `python .ci/pages.py OUT`. Every link leads somewhere, or it fails.
+"""The builder of the documentation's site: `python .ci/pages.py OUT`. A dead link fails it.
 
 Pages stay where they are and read well in a checkout. For the site they are laid together in a folder of
 their own: README is the first page, and files that pages lead to lie beside them, each folder with a page.

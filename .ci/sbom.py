@@ -1,4 +1,4 @@
-"""What a wheel is made of, as CycloneDX 1.6: written into it by PEP 770, `.dist-info/sboms/`.
+"""The bill of materials of a wheel, as CycloneDX 1.6: PEP 770 writes it into `.dist-info/sboms/`.
 
 A wheel of ours carries its own modules and, compiled into them, the helper code of the Cython that
 translated them. What it needs of an index is named too, as its metadata does: with ranges, since the

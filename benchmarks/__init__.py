@@ -1,4 +1,4 @@
-"""What the library costs, beside its peers. Run `python -m benchmarks`.
+"""Costs of the library, beside its peers. Run `python -m benchmarks`.
 
 One file a question, each with a `NAME` and an `answer(settings)`; the questions are in
 their docstrings. They share scenarios (keys and traffic with fixed seeds), peers

@@ -1,4 +1,4 @@
-"""Does a token budget hold, whatever its streams do?
+"""Token budgets under streams: do they hold, whatever the streams do?
 
 Streams by the million end in every way there is, and two of three workers are killed. What each stream was
 charged is compared with what it produced. Bursts of hundreds of requests at once ask for long

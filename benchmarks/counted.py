@@ -1,4 +1,4 @@
-"""What `benchmarks.instructions` counts: loops between marks, run under valgrind."""
+"""The loops that `benchmarks.instructions` counts: between marks, run under valgrind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast do hosts learn of each other's actors, and what does the correlator's death cost?
+"""Several hosts: how fast they learn of each other's actors, and the cost of the correlator's death.
 
 Two processes, each a host with a board of its own, over one real server. The small world's
 campaign is found first. Then newcomers of it are seen at one host, one after the other. The

@@ -1,4 +1,4 @@
-"""What does one decision cost, if all are about one key?
+"""The cost of one decision, if all are about one key.
 
 One limit, one key that stays in the processor's caches, and the verdict with what
 remains and when to retry. Mostly allowed, then mostly refused. Ours is a `Meter`: the

@@ -1,4 +1,4 @@
-"""How many instructions does a decision take?
+"""Instructions of a decision.
 
 Times differ from machine to machine and from minute to minute; instructions do not.
 `benchmarks.counted` runs under valgrind's callgrind, which writes down what was executed

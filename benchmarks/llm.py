@@ -1,4 +1,4 @@
-"""How far over its token budget does a burst of streams get, and what are its clients told?
+"""A burst of streams over a token budget: how far over it gets, and what its clients see.
 
 Without options it starts examples/llm-api. With `--base-url http://127.0.0.1:4000 --key sk-1` it asks another
 gateway, and with `--mock 8900` it serves the mock for one to stand before.

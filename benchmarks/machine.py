@@ -1,4 +1,4 @@
-"""Where the numbers come from: processor, system, versions, and how busy it was."""
+"""The machine behind the numbers: processor, system, versions, and how busy it was."""
 
 from __future__ import annotations
 

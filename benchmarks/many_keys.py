@@ -1,4 +1,4 @@
-"""What does a decision cost among a million keys, and what does a key cost?
+"""The cost of a decision among a million keys, and the memory of one key.
 
 Keys are taken at random, so that nothing is in a cache: neither the limiter's state nor
 the key object itself. Fetching that is part of every number here, and measured on its own:

@@ -1,4 +1,4 @@
-"""What does the middleware add to a request?
+"""The cost of the middleware to a request.
 
 A Starlette application of one route, called in process, bare and behind each middleware.
 Three limits (token bucket by API key, sliding window by address, fixed window by

@@ -1,4 +1,4 @@
-"""What benchmarks need and may not be installed."""
+"""Optional packages that benchmarks need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do four processes that hammer one table stay exact, and how fast are they?
+"""Four processes that hammer one table: do they stay exact, and how fast are they?
 
 Each worker attaches to the same shared memory, as a server's workers do, and decides as
 fast as it can, reading the clock for every decision. A quota that runs out in the

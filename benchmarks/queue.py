@@ -1,4 +1,4 @@
-"""What does it cost to wait for room, and how fair is it?
+"""The cost of waiting for room, and its fairness.
 
 Timed is the pure part: a room with 10,000 requests of 1,000 principals. One is admitted and another
 joins, or one hangs up and another joins. Shares are counted. One is that of an actor with 25,000 accounts

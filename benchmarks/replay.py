@@ -1,4 +1,4 @@
-"""How many requests of a recorded trace are decided a second?
+"""The speed of a replay: recorded requests decided a second.
 
 A generated NDJSON trace (20,000 accounts, a few of them eager) under a policy of three
 limits, read, decided and counted as `ratelimit replay` does it; once more with a line

@@ -1,4 +1,4 @@
-"""What is said of the answers: one table of aims, one table a question, for people or as Markdown."""
+"""The report: one table of aims, and one table a question, for people or as Markdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a call of Envoy's rate-limit service takes: `python -m benchmarks.rls [RATE…]`.
+"""The time of a call of Envoy's rate-limit service: `python -m benchmarks.rls [RATE…]`.
 
 One `ratelimit serve` and one client share this machine, so the client's own time is in every number.
 The client sends at a fixed rate whatever is answered (open loop): a call's time begins when it was due,

@@ -1,4 +1,4 @@
-"""What of a call is grpcio's and what is ours: `python -m benchmarks.rls_floor [ROUNDS]`.
+"""The shares of grpcio and of ours in a call: `python -m benchmarks.rls_floor [ROUNDS]`.
 
 The floor is a server that is set up as `ratelimit serve` sets its own up, in a thread or an event loop.
 Its handler reads nothing and answers every call with the same bytes, those that ours answers with.

@@ -1,4 +1,4 @@
-"""What the slowest calls take at a rate, grpcio's alone and ours: `python -m benchmarks.rls_rates [RATE…]`.
+"""The slowest calls at a rate, grpcio's alone and ours: `python -m benchmarks.rls_rates [RATE…]`.
 
 The servers of `rls_floor` take turns at each rate. h2load asks them over two connections: it sends when a
 call is due, whatever is unanswered. It takes little itself, so no handler betters the row of a floor.

@@ -1,4 +1,4 @@
-"""How time is taken: turns in rotation, medians, and the loop's own cost taken off.
+"""Measuring time: turns in rotation, medians, and the loop's own cost taken off.
 
 A machine is never idle. So contenders alternate within one run and whatever else
 happens hits all of them alike; processor time is counted, not the clock on the wall;

@@ -1,4 +1,4 @@
-"""What is limited: keys, headers, requests and traces, all from fixed seeds."""
+"""Scenarios: keys, headers, requests and traces, all from fixed seeds."""
 
 from __future__ import annotations
 

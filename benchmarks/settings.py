@@ -1,4 +1,4 @@
-"""How thorough a run is, and what it was given."""
+"""Settings of a run: how thorough it is, and its arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For how long does a limiter stop the event loop?
+"""Stalls: how long a limiter stops the event loop.
 
 A loop that does nothing but tick, one decision a tick, over a million keys. The longest
 pause of each second is taken, and the median of those reported: a thread that looks

@@ -1,4 +1,4 @@
-"""What do three limits over three identities cost in one decision?
+"""The cost of one decision over three limits and three identities.
 
 A token bucket by account, a sliding window by address and a fixed window by client:
 all are checked, then all are charged or none. With the three values hashed in the

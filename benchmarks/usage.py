@@ -1,4 +1,4 @@
-"""What does reading the usage add to a chunk of an answer?
+"""The cost of reading usage from a chunk of an answer.
 
 One answer of each shape is fed to a reader chunk by chunk, as a server sends it: an event a chunk.
 Chunks with usage and those without are timed apart, and the event of a response that repeats 100 kB

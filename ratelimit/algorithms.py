@@ -167,7 +167,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         is_at_once=False,
         largest_quota=_of_a_block,
         largest_debt=_unbounded,
-        choice=("`concurrent` in flight, at most 4096", "what holds a worker or a GPU"),
+        choice=("`concurrent` in flight, at most 4096", "requests that hold a worker or a GPU"),
         bounds=("–", "≤ N in flight", "8 bytes a slot", "work that holds something"),
         written="concurrent",
     ),

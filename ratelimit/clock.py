@@ -1,4 +1,4 @@
-"""Where time comes from: the only module that reads a clock.
+"""The sources of time: the only module that reads a clock.
 
 Everything else takes `now_ns`, integer nanoseconds since the Unix epoch, as an
 argument. So live traffic, a replayed log and a test run the same code.

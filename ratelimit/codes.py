@@ -70,7 +70,7 @@ CODES: dict[str, Code] = {
     "policy-value": _error("A value is out of range or not one of the choices.", "Use one that is allowed."),
     "policy-empty": _warning(
         "The policy has no limits.",
-        "Add a `[[limit]]`; if all limits are in the application's code, all is well.",
+        "Add a `[[limit]]`. You can ignore this if all limits are in your code.",
     ),
     # Identities.
     "identity-name": _error(
@@ -81,7 +81,7 @@ CODES: dict[str, Code] = {
         "Write `client`, or `header:`, `cookie:`, `path:`, `state:` or `resolver:` and a name.",
     ),
     "identity-form": _error(
-        "What stands behind `as` is not a form that a value of this source can have.",
+        "The word after `as` is not a form that a value of this source can have.",
         "Write `int`, `float`, `uuid`, `caseless` or `text`; for a header `credential`, too.",
     ),
     "identity-unknown": _error("An identity is used that is not declared.", "Declare it in `[identities]`."),
@@ -93,15 +93,15 @@ CODES: dict[str, Code] = {
         "Evidence is named for the correlation, but no principal.", 'Write `principal = "account"` beside it.'
     ),
     "correlation-missing": _error(
-        "Where an identity that serves as evidence is missing, something else stands in for it.",
+        "An identity that serves as evidence has a stand-in where it is missing.",
         'Write `missing = "skip"` for the identity.',
     ),
     "correlation-costly": _error(
-        "A family is said to cost as a payment method does, and is not among the evidence.",
+        "A family is listed as `costly`, and is not among the evidence.",
         "Name it under `extra` as well.",
     ),
     "correlation-created": _error(
-        "When the account was created would be the client's own word, or comes from no source at all.",
+        "`created` comes from the client, who can forge it, or has no source.",
         "Use `state:NAME`, a `header:NAME` that your proxy sets, or `resolver:NAME`.",
     ),
     "correlation-families": _warning(
@@ -117,7 +117,7 @@ CODES: dict[str, Code] = {
         "Two things that the operator knows exclude each other.", "Keep one of the two."
     ),
     "known-organisation": _error(
-        "An organisation shares nothing by which it could be told.",
+        "An organisation has no payment method or network to recognise it by.",
         "Name payment methods or networks, and the identity that payment methods are.",
     ),
     "known-list": _error(
@@ -138,7 +138,7 @@ CODES: dict[str, Code] = {
     "identity-cache": _error("The settings of a resolver's cache are malformed.", "Mend the value named."),
     "identity-unused": _warning(
         "An identity is declared and used nowhere.",
-        "Use it or remove it; if only limits in the application's code use it, all is well.",
+        "Use it or remove it. You can ignore this if only limits in your code use it.",
     ),
     "path-parameter-unknown": _error(
         "A path identity's parameter is not in every template of a limit that uses it.",
@@ -153,17 +153,17 @@ CODES: dict[str, Code] = {
         "A limit's name has other than printable ASCII characters, or ends like `#2`.", "Rename it."
     ),
     "limit-name-duplicate": _error("Two limits have the same name.", "Rename one."),
-    "limit-no-rate": _error("A limit has neither `rate` nor `concurrent`.", "Say how much it allows."),
+    "limit-no-rate": _error("A limit has no `rate` and no `concurrent`.", "Say how much it allows."),
     "limit-conflict": _error("Two settings of a limit exclude each other.", "Keep one of the two."),
     "limit-age": _error(
-        "A limit binds new accounts, and nothing says how old they are.",
+        "A limit binds new accounts, and the policy has no source for their age.",
         'Write `created = "state:NAME"` into `[correlation]`, or remove `age`.',
     ),
     "limit-per": _error("A limit's `per` names an identity twice, or the one it counts.", "Name each once."),
     "rate-syntax": _error(
         "A rate cannot be read.", "Write it like `100/minute`, `10 per 5 minutes` or `1/second; 100/hour`."
     ),
-    "rate-zero": _error("A rate of nothing, or a period of no length.", "To refuse always, use `[deny]`."),
+    "rate-zero": _error("A rate of zero, or a period of zero length.", "To refuse always, use `[deny]`."),
     "rate-period": _error("A period is longer than 366 days.", "Use a shorter one."),
     "rate-too-high": _error(
         "More units than this algorithm can count in this period.", "Lower it, or use another algorithm."
@@ -182,7 +182,7 @@ CODES: dict[str, Code] = {
         "`cost` belongs to the unit `requests`, `estimate` to every other.", "Use the other of the two."
     ),
     "limit-estimate": _error(
-        "An estimate is neither a number nor one of the words for where it comes from.",
+        "An estimate is not a number, and not one of the words for its source.",
         "Write a number, `declared`, `learned`, `header:NAME` or `state:NAME`.",
     ),
     "limit-prices": _error(
@@ -190,10 +190,10 @@ CODES: dict[str, Code] = {
         'Write `[prices."MODEL"]`, or let `ratelimit prices import MODEL` write it.',
     ),
     "limit-usage-unit": _error(
-        "Usage is to be read, and the unit is none that answers tell.",
+        "`usage` is set, but answers do not report this unit.",
         "Use `output_tokens`, `total_tokens`, `input_tokens` or a part of it, or let the application settle.",
     ),
-    "limit-cost-zero": _warning("Requests cost nothing, so the limit never fills.", "Remove `cost`."),
+    "limit-cost-zero": _warning("Requests have no cost, so the limit never fills.", "Remove `cost`."),
     "limit-calendar": _error(
         "Calendar windows need a fixed window of one minute, hour, day, week, month or year.",
         'Write `algorithm = "fixed-window"` and a rate of a single such period.',
@@ -207,7 +207,7 @@ CODES: dict[str, Code] = {
         "Check its spelling; a request has to have this very method.",
     ),
     "limit-never-matches": _error("No request can ever match this limit.", "Mend `match`, `except` or `on`."),
-    "limit-never-binds": _warning("Nothing can ever be refused by this limit.", "Remove it, or mend it."),
+    "limit-never-binds": _warning("This limit can never refuse a request.", "Remove it, or mend it."),
     "limit-enforce-unused": _warning(
         '`enforce` beside `mode = "shadow"` has no effect: no request is refused.',
         "Remove `mode` to enforce the limit for this share; or remove `enforce`.",
@@ -225,7 +225,7 @@ CODES: dict[str, Code] = {
     ),
     "tier-incomplete": _error("`tier` without `tiers`, or `tiers` without `tier`.", "Write both."),
     "tier-numbers": _error(
-        "A tier sets nothing, or numbers its limit does not have.", "Set those the limit itself uses."
+        "A tier has no settings, or numbers that its limit does not have.", "Set those the limit itself uses."
     ),
     # Lists, trust, store, secret.
     "address-syntax": _error("An address or range is malformed.", "Write it like `192.0.2.0/24`."),
@@ -249,7 +249,7 @@ CODES: dict[str, Code] = {
         "A trusted range is very wide; every peer in it can choose the client's address.", "Narrow it."
     ),
     "trust-translation": _error(
-        "A translation prefix is none that RFC 6052 knows.",
+        "A translation prefix does not conform to RFC 6052.",
         "Write the prefix your translator uses, like `2001:db8:64::/96`.",
     ),
     "trust-header-unused": _warning("`header` without `proxies` is never read.", "List your proxies."),
@@ -324,11 +324,11 @@ CODES: dict[str, Code] = {
     "cost-type": _usage("A cost is not a whole number.", "Round it before charging it."),
     "unit-unknown": _usage("A cost is in a unit that no limit counts.", "Check its spelling in the policy."),
     "store-remote": _usage(
-        "A decision was asked for without `await`, and the policy's store is a server.",
+        "A decision was requested without `await`, and the policy's store is a server.",
         "Await `adecide` or `apeek` instead.",
     ),
     "reload-no-file": _usage(
-        "A limiter that was given a `Policy` was told to read it again.", "Give the limiter the file's path."
+        "A limiter that was made with a `Policy` cannot read it again.", "Give the limiter the file's path."
     ),
     "resolver-unknown": _usage(
         "A resolver that the policy names was not given and cannot be imported.",
@@ -336,25 +336,25 @@ CODES: dict[str, Code] = {
     ),
     "resolver-not-callable": _usage("A resolver cannot be called.", "Give a function or coroutine function."),
     "middleware-policy": _usage(
-        "The middleware was given both a policy and a limiter, or neither.", "Give exactly one of them."
+        "The middleware needs either a policy or a limiter, not both.", "Give exactly one of them."
     ),
     "middleware-limiter": _usage(
         "The middleware was given a limiter and settings that belong to the limiter.",
         "Give `resolvers`, `store`, `clock` and `observer` to `Limiter(…)`.",
     ),
     "limit-unmounted": _usage(
-        "A route asks for a limit, and its request did not come through the middleware.",
+        "A route uses a limit, and its request did not come through the middleware.",
         'Write `app.add_middleware(RateLimitMiddleware, policy="policy.toml")`.',
     ),
     "limit-unknown": _usage(
-        "A route asks for a limit by a name that the policy does not have.",
+        "A route uses a limit by a name that the policy does not have.",
         "Declare it in the policy, with `match = []` where only routes are to ask for it.",
     ),
     "limit-declared": _usage(
         "A limit that a route declares in code cannot be had.", "Mend the arguments of `limit(…)`."
     ),
     "enabled-value": _usage(
-        "`RATELIMIT_ENABLED` is neither a yes nor a no.", "Write 1 or 0, or leave the variable out."
+        "`RATELIMIT_ENABLED` is not a yes or a no.", "Write 1 or 0, or leave the variable out."
     ),
     "store-algorithm": _usage(
         "A limit has an algorithm that the store does not know.", "Use one that it knows, or another store."
@@ -397,30 +397,31 @@ CODES: dict[str, Code] = {
         "The shared memory cannot be made or mapped.", "Free some, lower `keys`, or give another `path`."
     ),
     "hash-key": _store(
-        "The hash key cannot be read from where the policy says it is.", "Set the variable or mend the file."
+        "The hash key cannot be read from the place that the policy names.",
+        "Set the variable or mend the file.",
     ),
     # A server.
     "redis-missing": _store(
-        "The client library for Redis is not installed.", "Install `redis`, as the message says."
+        "The client library for Redis is not installed.", "Install `redis`, as in the message."
     ),
     "redis-url": _store(
-        "The variable that should hold the server's URL is not set, or holds none.",
+        "The variable that should hold the server's URL is not set, or is empty.",
         "Set it to one like `redis://host:6379/0`.",
     ),
     "redis-password": _store(
-        "The server's password cannot be read from where the policy says it is.",
+        "The server's password cannot be read from the place that the policy names.",
         "Set the variable or mend the file.",
     ),
     "redis-away": _store(
         "The server cannot decide: it is gone, refuses, or the store was closed. The limits' stance decided.",
-        "Look at the server; `ratelimit doctor POLICY` says what is wrong. It is tried again by itself.",
+        "Look at the server; `ratelimit doctor POLICY` shows what is wrong. It is tried again by itself.",
     ),
     "redis-slow": _store(
         "The server did not answer within `store.timeout`. The limits' stance decided.",
         "Look at the server's load and its slow log, or raise `store.timeout`.",
     ),
     "redis-answer": _store(
-        "The server's answer makes no sense, so nothing was decided by it.",
+        "The server's answer makes no sense, so it was not used for the decision.",
         "Check that the URL is a Redis' or Valkey's, and what lies on the way to it.",
     ),
     "redis-unreachable": _store(
@@ -428,11 +429,11 @@ CODES: dict[str, Code] = {
         "Check that it runs and may be reached from here.",
     ),
     "hosts-key": _store(
-        "What another host wrote for the correlation was made with another hash key.",
+        "Another host's data for the correlation was made with another hash key.",
         "Give all hosts the same `[hashing] key`.",
     ),
     "hosts-format": _store(
-        "What another host wrote for the correlation cannot be read by this release.",
+        "This release cannot read another host's data for the correlation.",
         "Run the same release on all hosts.",
     ),
     "redis-certificate": _store(

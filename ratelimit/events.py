@@ -1,4 +1,4 @@
-"""What is told what happens besides decisions: reloads, noticed mistakes, faults.
+"""Events besides decisions (reloads, noticed mistakes, faults) and the listeners that receive them.
 
 Calls come from whichever thread noticed and must neither block nor raise.
 Nothing a client sent is in them.
@@ -21,16 +21,16 @@ ReloadResult = Literal["applied", "unchanged", "rejected"]
 EVENTS: Mapping[str, tuple[bool, str]] = {
     "store-away": (
         True,
-        "The store's server is not asked on this host; limits follow on_store_error.",
+        "The store's server is not used on this host; limits follow on_store_error.",
     ),
-    "store-back": (False, "The store's server is asked again on this host."),
+    "store-back": (False, "The store's server is used again on this host."),
     "policy-reloaded": (False, "A changed policy file is in force."),
     "policy-rejected": (True, "A changed policy file cannot be used; the older policy stays in force."),
     "policy-rejected-long": (True, "The policy file has been unusable for ten minutes or more."),
     "actor-found": (True, "Accounts were found to be one actor."),
-    "actor-grew": (True, "An actor has half as many accounts again as when it was last told."),
+    "actor-grew": (True, "An actor has half as many accounts again as at its last report."),
     "actor-contained": (False, "A limit per cluster refused this actor on this host for the first time."),
-    "actor-released": (False, "An actor is none any more."),
+    "actor-released": (False, "A group is no longer an actor."),
     "act-made": (False, "An operator's act is in force."),
     "act-lapsed": (False, "An operator's act has reached its end."),
     "act-undone": (False, "An operator's act was taken back."),

@@ -212,7 +212,7 @@ class Limiter(DecidesByName):
 
     @property
     def store(self) -> Store:
-        """Where counters live."""
+        """The place of counters."""
         return self.runtime.store
 
     @property

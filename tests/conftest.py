@@ -1,4 +1,4 @@
-"""What holds for the whole suite: the build it tests, Hypothesis' profiles, the long tests' switch."""
+"""Settings of the whole suite: the build it tests, Hypothesis' profiles, the long tests' switch."""
 
 from __future__ import annotations
 

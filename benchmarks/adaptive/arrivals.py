@@ -1,4 +1,4 @@
-"""When requests come."""
+"""Arrival times of requests."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from benchmarks.adaptive.timeline import SECOND
 from ratelimit.load.model.first_byte import FirstByte
 from ratelimit.load.model.quantile import quantile
 from ratelimit.load.model.settings import Settings
-from ratelimit.load.model.shedding import FIRST_OF_ALL, Standing
+from ratelimit.load.model.shedding import FIRST_OF_ALL, ShedPriority
 
 INTERACTIVE_LOAD = 0.3
 BATCH_LOAD = 2.0
@@ -59,7 +59,7 @@ class Classes(Loop):
         super().__init__(back_end, (), FirstByte, seed, settings=settings)
         self._sorted_out = sorted_out
         labels = ["interactive", *(f"class {rank}" for rank in range(1, len(loads) - 1)), "batch"]
-        self._standings = {label: Standing(rank, len(loads)) for rank, label in enumerate(labels)}
+        self._priorities = {label: ShedPriority(rank, len(loads)) for rank, label in enumerate(labels)}
         self.got = {label: Got([]) for label in labels}
         self.run.phases.append(Outcome())
         for label, load in zip(labels, loads, strict=True):
@@ -88,8 +88,8 @@ class Classes(Loop):
     def _has_room(self, job: Job) -> bool:
         return super()._has_room(job) if self._sorted_out else True
 
-    def _standing(self, job: Job) -> Standing:
-        return self._standings.get(job.label, FIRST_OF_ALL)
+    def _priority(self, job: Job) -> ShedPriority:
+        return self._priorities.get(job.label, FIRST_OF_ALL)
 
     def _began(self, job: Job, outcome: Outcome, settled: bool) -> None:
         super()._began(job, outcome, settled)

@@ -1,4 +1,4 @@
-"""What is compared: for each algorithm as many settings, the best of which counts on other engines."""
+"""Contenders: for each algorithm as many settings, the best of which counts on other engines."""
 
 from __future__ import annotations
 

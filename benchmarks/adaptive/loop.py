@@ -21,7 +21,7 @@ from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Controller, Settings
 from ratelimit.load.model.holding import is_late, longest_ns, share_left
 from ratelimit.load.model.saturation import Report
-from ratelimit.load.model.shedding import FIRST_OF_ALL, Standing
+from ratelimit.load.model.shedding import FIRST_OF_ALL, ShedPriority
 
 DRAINED_S = 30
 SPEED_EVERY_S = 1
@@ -164,13 +164,13 @@ class Loop:
         outcome.arrived += 1
         second = self.run.seconds.setdefault(job.arrived_ns // SECOND, [0, 0, 0, 0])
         second[0] += 1
-        coming, rank = Coming(job, outcome, settled, second), self._standing(job).rank
+        coming, rank = Coming(job, outcome, settled, second), self._priority(job).rank
         if job.patience_ns:
             self.timeline.at(job.arrived_ns + job.patience_ns, lambda: self._hang_up(coming))
         if not any(self._lines[: rank + 1]) and self._has_room(job):
             self._send(coming)
             return
-        self.admission.turn_away(self.now_ns(), self._standing(job))
+        self.admission.turn_away(self.now_ns(), self._priority(job))
         held_ns = longest_ns(self.controller.target_ns, rank, self._classes) if self._holds else 0
         if not held_ns:
             self._refuse(coming)
@@ -180,13 +180,13 @@ class Loop:
         self.timeline.at(job.arrived_ns + held_ns, lambda: self._expire(line, coming))
         self._ask()
 
-    def _standing(self, job: Job) -> Standing:
+    def _priority(self, job: Job) -> ShedPriority:
         return FIRST_OF_ALL
 
     def _has_room(self, job: Job) -> bool:
-        standing, age_ns = self._standing(job), self.timeline.now_ns - job.arrived_ns
-        left = share_left(age_ns, self.controller.target_ns, standing.rank, self._classes)
-        return self.admission.has_room(self.now_ns(), standing.share() * left, standing.kept(), standing.rank)
+        priority, age_ns = self._priority(job), self.timeline.now_ns - job.arrived_ns
+        left = share_left(age_ns, self.controller.target_ns, priority.rank, self._classes)
+        return self.admission.has_room(self.now_ns(), priority.share() * left, priority.kept(), priority.rank)
 
     def _send(self, coming: Coming) -> None:
         job, outcome, settled = coming.job, coming.outcome, coming.settled
@@ -194,7 +194,7 @@ class Loop:
         coming.second[2] += 1
         outcome.settled += settled
         job.sent = True
-        rank, age_ns = self._standing(job).rank, self.timeline.now_ns - job.arrived_ns
+        rank, age_ns = self._priority(job).rank, self.timeline.now_ns - job.arrived_ns
         job.ticket = self.admission.admit(self.now_ns(), rank)
         if is_late(age_ns, self.controller.target_ns, rank, self._classes) and self._classes > 1:
             self.admission.reserve.late(rank, self.now_ns())
@@ -212,10 +212,10 @@ class Loop:
         if coming in line:
             line.remove(coming)
             self._refuse(coming)
-            standing = self._standing(coming.job)
-            self.admission.turn_away(self.now_ns(), standing)
+            priority = self._priority(coming.job)
+            self.admission.turn_away(self.now_ns(), priority)
             if self._classes > 1:
-                self.admission.reserve.lost(standing.rank, self.now_ns())
+                self.admission.reserve.lost(priority.rank, self.now_ns())
 
     def _ask(self) -> None:
         """Let the first of the line ask now and then, while there is one."""

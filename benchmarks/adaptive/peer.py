@@ -1,4 +1,4 @@
-"""What a contender that is no part of the product needs, to be fed like one."""
+"""The base of contenders that are no part of the product, to be fed like one."""
 
 from __future__ import annotations
 

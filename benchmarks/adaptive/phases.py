@@ -1,4 +1,4 @@
-"""What happens to a back end, one phase after the other."""
+"""Phases of a back end, one after the other."""
 
 from __future__ import annotations
 

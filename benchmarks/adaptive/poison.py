@@ -1,4 +1,4 @@
-"""What clients and surroundings do to mislead a controller."""
+"""Poison: clients and surroundings that mislead a controller."""
 
 from __future__ import annotations
 

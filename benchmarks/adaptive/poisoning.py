@@ -1,4 +1,4 @@
-"""What poisoners cost the others."""
+"""The cost of poisoners to the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long it takes until all is well again after a step."""
+"""The time until all is well again after a step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What controllers by the mean latency of a window have in common: a bound on all in flight, no target."""
+"""Controllers by the mean latency of a window, the common part: a bound on all in flight, no target."""
 
 from __future__ import annotations
 

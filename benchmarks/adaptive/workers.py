@@ -15,7 +15,7 @@ from ratelimit.core.sharing.inflight import flight_bytes
 from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.first_byte import FirstByte
 from ratelimit.load.model.settings import Settings
-from ratelimit.load.model.shedding import Standing
+from ratelimit.load.model.shedding import ShedPriority
 
 SECOND = 10**9
 
@@ -55,8 +55,8 @@ class Workers:
         self._asked = self._random.choice(self._admissions)
         return self._asked.has_room(now_ns, share, kept, rank)
 
-    def turn_away(self, now_ns: int, standing: Standing) -> None:
-        self._asked.turn_away(now_ns, standing)
+    def turn_away(self, now_ns: int, priority: ShedPriority) -> None:
+        self._asked.turn_away(now_ns, priority)
 
     def admit(self, now_ns: int, rank: int = 0) -> int:
         self._held.append((self._asked, self._asked.admit(now_ns, rank)))

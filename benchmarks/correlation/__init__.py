@@ -1,4 +1,4 @@
-"""Is one actor found, and are all others left alone? Simulated traffic, contenders and metrics.
+"""The benchmark of correlation: simulated traffic, contenders, metrics. Is one actor found, and no other?
 
     world       what exists: accounts, payment methods, client builds, and the internet they use
     people      honest accounts and their days

@@ -1,4 +1,4 @@
-"""What is aimed at, as data: the table that the correlator is judged by."""
+"""Aims, as data: the table that the correlator is judged by."""
 
 from __future__ import annotations
 

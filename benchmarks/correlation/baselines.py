@@ -1,4 +1,4 @@
-"""What any limiter could do already, and the upper bound.
+"""Baselines: the means that any limiter has already, and the upper bound.
 
 All have the same budgets: 50 requests a minute an account, 3,000 a day a cluster.
 Those that cluster look at what the trace shows once an hour, and judge the next hour.

@@ -1,4 +1,4 @@
-"""How honest accounts share payment methods.
+"""Payment methods that honest accounts share.
 
 Of all payment methods 93 % pay for one account, 5 % for two or three: a family, or one
 person's several keys. 1.8 % pay for 4 to 20, 0.2 % for 20 to 500. Within a range small

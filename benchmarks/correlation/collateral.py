@@ -1,4 +1,4 @@
-"""What it costs the honest: requests and accounts refused because of correlation, by class."""
+"""The cost to the honest: requests and accounts refused because of correlation, by class."""
 
 from __future__ import annotations
 

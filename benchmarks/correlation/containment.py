@@ -1,4 +1,4 @@
-"""How far a campaign gets: what is admitted, for how long too much, and how soon its accounts are known."""
+"""Containment of a campaign: what is admitted, for how long too much, and how soon its accounts are known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a campaign's requests come out, and which others do."""
+"""Exits of a campaign's requests, and the other accounts that share them."""
 
 from __future__ import annotations
 

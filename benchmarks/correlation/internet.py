@@ -1,4 +1,4 @@
-"""Which account has which address when: homes, carriers, offices, clouds, and what proxies make of them.
+"""Addresses of accounts over time: homes, carriers, offices, clouds, and the effect of proxies on them.
 
 A place is a kind and a number; together with an account and a time, it gives an
 address. Honest people and campaigns look their addresses up in the same place. So

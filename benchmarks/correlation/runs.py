@@ -1,4 +1,4 @@
-"""Runs contenders over scenarios and seeds, and keeps what came of it."""
+"""Runs of contenders over scenarios and seeds, and their results."""
 
 from __future__ import annotations
 

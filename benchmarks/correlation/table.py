@@ -1,4 +1,4 @@
-"""What is said of results: aims met and missed, and all contenders side by side."""
+"""Tables of results: aims met and missed, and all contenders side by side."""
 
 from __future__ import annotations
 

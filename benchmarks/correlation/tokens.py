@@ -1,4 +1,4 @@
-"""What requests cost in tokens: recorded pairs where given, otherwise lognormal.
+"""Costs of requests in tokens: recorded pairs where given, otherwise lognormal.
 
 Recorded are the Azure public dataset's `azure_code_2023.csv` and `azure_conv_2023.csv`
 (CC-BY; github.com/Azure/AzurePublicDataset): context and generated tokens of each request.

@@ -1,1 +1,1 @@
-"""What the Redis store costs beside its peers: a server of its own, started and ended by each question."""
+"""Costs of the Redis store beside its peers: each question starts and ends a server of its own."""

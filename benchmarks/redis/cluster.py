@@ -1,4 +1,4 @@
-"""What does a decision cost over a cluster, where its three keys live in three slots?
+"""The cost of a decision over a cluster, where its three keys live in three slots.
 
 Three masters on this machine, 64 tasks of one process, exact and leased, beside one server.
 More servers than cores say nothing of rates. A deployment's size follows from the processor

@@ -1,4 +1,4 @@
-"""How many decisions does one process get from a Redis, if 64 tasks ask at the same time?
+"""Decisions that one process gets from a Redis, if 64 tasks ask at the same time.
 
 Three limits here; others with one rule, which is the least they do, and with the same three.
 Beside the rate stands what a decision costs in processor time, at the client and at the

@@ -1,4 +1,4 @@
-"""What decides over a Redis: this library, a bare client, and other limiters as their users call them.
+"""Limiters over a Redis: this library, a bare client, and other limiters as their users call them.
 
 Each is made in its own process and event loop, and decides for the n-th request of a fixed
 traffic: accounts and addresses in turn, one client. One rule: by account. Three: by account,

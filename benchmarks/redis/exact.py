@@ -1,4 +1,4 @@
-"""Do four processes of 64 tasks, all asking a server at once, admit exactly what one limit grants?
+"""Four processes of 64 tasks that ask one server at once: do they admit exactly what one limit grants?
 
 Each process is a worker with connections of its own. All ask for the same account until long
 after the limit has run out. Where units come back in the meantime, as in a token bucket, as

@@ -1,4 +1,4 @@
-"""Which of the peers are there, and whether they count right: timing what does not would mean nothing."""
+"""The installed peers, and whether they count right: timing a wrong one would mean nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does a decision cost that a lease covers, and how many round trips are left?
+"""The cost of a decision that a lease covers, and the round trips that are left.
 
 Leases are taken from the server as keys are used. First as fast as one process can, over a
 thousand accounts with three limits each: in the core, as the middleware asks it, and through

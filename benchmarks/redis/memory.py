@@ -1,4 +1,4 @@
-"""How much memory does a key take in the server, by algorithm?
+"""The memory of a key in the server, by algorithm.
 
 `used_memory` before and after one decision for each of many accounts, on each server there
 is: names, values, expiry and the server's own tables, all of it. Under the default prefix.

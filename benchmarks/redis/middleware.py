@@ -1,4 +1,4 @@
-"""What does a middleware with its counters in a Redis add to a request?
+"""The cost of a middleware with its counters in a Redis to a request.
 
 The application of one route is called in process, request after request from a thousand
 clients, bare and behind each middleware with one limit and with three. The median wait of

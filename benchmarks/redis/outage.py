@@ -1,4 +1,4 @@
-"""What do requests notice of a server that stops under load, and how much is admitted in all?
+"""A server that stops under load: what requests notice, and how much is admitted in all.
 
 Two processes of 32 tasks each ask for a few accounts, some a hundred times a second. The server
 is stopped (it hangs, and goes on with what it knew), or killed and started again (it has

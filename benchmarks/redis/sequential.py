@@ -1,4 +1,4 @@
-"""What does a decision over a Redis take, one after another?
+"""The time of decisions over a Redis, one after another.
 
 Three limits of three algorithms, each over an identity of its own, in one round trip; beside
 a bare client that runs a script of one limit, which is about the least any limiter does, and

@@ -1,4 +1,4 @@
-"""Does anything grow in an hour of traffic, faults included?
+"""An hour of traffic, faults included: does anything grow?
 
 An hour's decisions at 200 a second, as fast as they go: ever new accounts, cancelled callers,
 settlements, and a server that hangs or loses all data now and then. What must stay flat in the

@@ -1,4 +1,4 @@
-"""What a scope says of a request: its path, its peer, its identities."""
+"""A request as read from its scope: path, peer, identities."""
 
 from __future__ import annotations
 

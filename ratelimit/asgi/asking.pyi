@@ -1,4 +1,4 @@
-"""What routes ask for, decided in one compiled call once it is known what that is."""
+"""The limits that routes ask for, decided in one compiled call once they are known."""
 
 from collections.abc import Callable, Collection, Mapping, MutableMapping
 from typing import Any, Protocol, final

@@ -1,4 +1,4 @@
-"""Where a request came in, as its exchange knows it: the limiter, and how to resolve and to refuse.
+"""The door of a request, as its exchange knows it: the limiter, and how to resolve and to refuse.
 
 An exchange lies in the request's scope. So it is given this, and not the middleware.
 """

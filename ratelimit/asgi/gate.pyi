@@ -1,4 +1,4 @@
-"""The middleware's first question to the compiled decider."""
+"""The gate: the middleware's first question to the compiled decider."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, final

@@ -238,7 +238,7 @@ class RateLimitMiddleware:
             await self._pass(scope, receive, send, now_ns)
             return
         matched = bound.match(scope["method"], target_of(scope, self._placement))
-        identities = bound.extractor.nobody
+        identities = bound.extractor.anonymous
         if matched.is_limited or bound.has_lists:
             found = read_identities(scope, bound, matched, self.resolving, now_ns)
             identified = found if isinstance(found, list) else await self._deciding.resolved(found, outer)

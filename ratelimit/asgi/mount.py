@@ -1,4 +1,4 @@
-"""What the middlewares of one policy have in common in this process.
+"""The common part of all middlewares of one policy in this process.
 
 Theory of operation. Some frameworks make a middleware for each route (Litestar does), and
 several applications may share a process. What is asked for with the same arguments is then one

@@ -1,4 +1,4 @@
-"""Refusing: over HTTP, and before and after a WebSocket's handshake."""
+"""Refusals: over HTTP, and before and after a WebSocket's handshake."""
 
 from __future__ import annotations
 

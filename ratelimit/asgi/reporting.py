@@ -1,4 +1,4 @@
-"""What an application reports of real costs, as far as it can be charged.
+"""Reports of an application about real costs, as far as they can be charged.
 
 A report comes at the end of a stream, often from a `finally`. So nothing in it raises: what cannot
 be charged is said once in the log, with what was probably meant, and the estimate stays.

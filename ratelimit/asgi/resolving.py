@@ -1,4 +1,4 @@
-"""Asking the application's resolvers: at most once for each key, and never for long.
+"""Calls of the application's resolvers: at most one for each key, and never long.
 
 Theory of operation. An answer is remembered under a hash of the source the policy names as its
 key. It holds for the positions that the policy gives the identities. For an answer means

@@ -14,10 +14,10 @@ from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.inspection.actors import Actor, Member, Use, actors_of, members_of, overviews
+from ratelimit.inspection.deployment import look, revealed_hashes
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.present import look, revealed_hashes
 
 _COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
 
@@ -25,7 +25,7 @@ _COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
 @click.command("actors", short_help="Which actors were found, and what do they use?")
 @click.argument("policy")
 @click.option(
-    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="How many actors are shown."
+    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="Number of actors shown."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def actors_command(policy: str, most: int, as_json: bool) -> None:
@@ -39,26 +39,26 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
       ratelimit actors policy.toml
       ratelimit actors policy.toml --json
 
-    Actors are as the correlator last saved them, which it does as soon as one is found, else every
-    minute; budgets are those of now. Exit code 4 if nothing runs, or nothing was saved yet.
+    Actors are as the correlator last saved them, which it does as soon as one is found, otherwise every
+    minute; budgets are those of now. Exit code 4 if no worker runs, or the correlator has not saved yet.
     """
     with look(load_to_act(policy)) as present:
         found = overviews(present.source)
         actors = actors_of(present.source, found[:most], present.budget, present.refused)
         as_of_ns = present.source.correlator.now_ns
     if as_json:
-        told = {"as_of": words.iso(as_of_ns), "actors": [_actor_json(each) for each in actors]}
+        told = {"as_of": formatting.iso(as_of_ns), "actors": [_actor_json(each) for each in actors]}
         print_json({**told, "found": len(found)})
         return
     if not found:
-        note(f"No actor is known; evidence up to {words.instant(as_of_ns)} UTC.")
+        note(f"No actor is known; evidence up to {formatting.instant(as_of_ns)} UTC.")
         return
     console = out()
     for number, actor in enumerate(actors):
         if number:
             console.print()
         _print_actor(console, actor)
-    note(f"evidence up to {words.instant(as_of_ns)} UTC; refusals are this host's, of the last hour")
+    note(f"evidence up to {formatting.instant(as_of_ns)} UTC; refusals are this host's, of the last hour")
     if len(found) > most:
         note(f"and {len(found) - most:,} smaller actors; --most says how many are shown")
     note(f"`ratelimit accounts {policy} ACTOR` has their accounts")
@@ -69,7 +69,7 @@ def _print_actor(console: Console, actor: Actor) -> None:
     verdict = VERDICTS[found.verdict]
     head = Text(short_hash(found.identity), "bold yellow")
     head += Text(f"  {verdict or 'cleared'}", _COLOURS[verdict])
-    head += Text(f"  since {words.instant(found.first_s * 10**9)} UTC, {_accounts(actor)}")
+    head += Text(f"  since {formatting.instant(found.first_s * 10**9)} UTC, {_accounts(actor)}")
     if found.ruling is not None:
         head += Text(f", by the operator: {found.ruling}", "cyan")
     say(console, head)
@@ -85,17 +85,17 @@ def _print_actor(console: Console, actor: Actor) -> None:
 
 def _accounts(actor: Actor) -> str:
     members = len(actor.found.members)
-    said = words.count(members, "account")
+    said = formatting.count(members, "account")
     return said if actor.certain in (0, members) else f"{said}, {actor.certain:,} of them certain"
 
 
 def _use(use: Use) -> Text:
     style = "red" if use.used >= use.holds else "yellow" if 5 * use.used >= 4 * use.holds else ""
     unit = use.rule.unit
-    used = words.amount(use.used, unit).removesuffix(f" {unit}")
-    said = Text(f"{words.share(use.used, use.holds)} used", style)
-    holds = words.amount(use.holds, unit)
-    return said + Text(f": {used} of {holds} of “{use.rule.name}” ({words.rate(use.rule)})")
+    used = formatting.amount(use.used, unit).removesuffix(f" {unit}")
+    said = Text(f"{formatting.share(use.used, use.holds)} used", style)
+    holds = formatting.amount(use.holds, unit)
+    return said + Text(f": {used} of {holds} of “{use.rule.name}” ({formatting.rate(use.rule)})")
 
 
 def _requests(actor: Actor) -> Text:
@@ -103,7 +103,7 @@ def _requests(actor: Actor) -> Text:
     said += Text(f", {actor.found.evidence['requests_a_day']:,.1f} a day")
     for each in actor.refused:
         said += Text("; ") + Text(f"{each.refused:,} refused", "red")
-        said += Text(f" by “{each.rule.name}” since {words.instant(each.since_ns)[11:]}")
+        said += Text(f" by “{each.rule.name}” since {formatting.instant(each.since_ns)[11:]}")
     return said
 
 
@@ -113,7 +113,7 @@ def _actor_json(actor: Actor) -> dict[str, Any]:
         "actor": cluster_name(found.identity),
         "verdict": VERDICTS[found.verdict],
         "ruling": found.ruling,
-        "since": words.iso(found.first_s * 10**9),
+        "since": formatting.iso(found.first_s * 10**9),
         "accounts": len(found.members),
         "certain": actor.certain,
         "budgets": None
@@ -122,7 +122,7 @@ def _actor_json(actor: Actor) -> dict[str, Any]:
         "requests": actor.requests,
         "requests_a_day": found.evidence["requests_a_day"],
         "refused": [
-            {"limit": each.rule.name, "refused": each.refused, "since": words.iso(each.since_ns)}
+            {"limit": each.rule.name, "refused": each.refused, "since": formatting.iso(each.since_ns)}
             for each in actor.refused
         ],
         "why": found.why,
@@ -135,18 +135,18 @@ def _actor_json(actor: Actor) -> dict[str, Any]:
 @click.argument("policy")
 @click.argument("actor")
 @click.option(
-    "--most", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many are shown."
+    "--most", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Number of accounts shown."
 )
 @click.option(
     "--reveal",
     "revealed",
     metavar="ACCOUNT",
     multiple=True,
-    help="Say whether this account is one of them. Its hash is made here; nothing is stored.",
+    help="Say whether this account is one of them. Its hash is made here and not stored.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def accounts_command(policy: str, actor: str, most: int, revealed: tuple[str, ...], as_json: bool) -> None:
-    """Say which accounts are of ACTOR: their hashes, how sure each is, and what they asked for.
+    """Say which accounts are of ACTOR: their hashes, how sure each is, and their requests.
 
     ACTOR is what `ratelimit actors` or `ratelimit refused` calls it, or how that begins.
 
@@ -199,8 +199,8 @@ def _member_table(members: Sequence[Member], known: dict[int, str]) -> Table:
             Text(short_hash(each.key), "bold"),
             Text(each.verdict or "none", _COLOURS.get(each.verdict, "")),
             f"{each.requests:,}",
-            words.instant(each.first_s * 10**9),
-            words.instant(each.last_s * 10**9),
+            formatting.instant(each.first_s * 10**9),
+            formatting.instant(each.last_s * 10**9),
             each.ruling or "",
             *((Text(known.get(each.key, ""), "cyan"),) if known else ()),
         )
@@ -214,7 +214,7 @@ def _member_json(each: Member, known: dict[int, str]) -> dict[str, Any]:
         "verdict": each.verdict,
         "ruling": each.ruling,
         "requests": each.requests,
-        "first_seen": words.iso(each.first_s * 10**9),
-        "last_seen": words.iso(each.last_s * 10**9),
+        "first_seen": formatting.iso(each.first_s * 10**9),
+        "last_seen": formatting.iso(each.last_s * 10**9),
         **({"given": known[each.key]} if each.key in known else {}),
     }

@@ -13,7 +13,7 @@ from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
 from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.clock import SystemClock
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.inspection.acting import (
     Deployment,
     HostState,
@@ -55,7 +55,7 @@ def _acting(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             callback=_span,
             metavar="TIME",
-            help="How long it holds, like 2h; 31d at most. It lapses by itself.",
+            help="Duration, like 2h; 31d at most. It lapses by itself.",
         ),
     ):
         command = option(command)
@@ -79,7 +79,7 @@ def exempt_command(
     """Exempt an account on all hosts: from limits per cluster, or from all limits.
 
     With `--from clusters` it is in no cluster; its other limits hold. With `--from limits` no limit
-    applies to it at all, as if it were on the policy's allow list.
+    applies to it, as if it were on the policy's allow list.
 
     \b
     Examples:
@@ -128,7 +128,7 @@ def organisation_command(
     reason: str,
     as_json: bool,
 ) -> None:
-    """Declare an organisation: what its members share is no evidence between them.
+    """Declare an organisation: values that its members share are no evidence between them.
 
     Without an account, every account that pays by one of its methods is a member. Networks of an
     organisation are for the policy file.
@@ -153,7 +153,7 @@ def _of_accounts(kind: Any, least: int, help: str, short: str, example: str) -> 
 
     def command(policy: str, accounts: tuple[str, ...], for_ns: int, reason: str, as_json: bool) -> None:
         if len(accounts) < least:
-            raise Failure(f"`{kind}` takes at least {words.count(least, 'account')}", USAGE)
+            raise Failure(f"`{kind}` takes at least {formatting.count(least, 'account')}", USAGE)
         with _deployment(policy) as there:
             keys = principals(there, accounts)
             if len(keys) < least:
@@ -276,7 +276,7 @@ def _tell(there: Deployment, act: Act, as_json: bool) -> None:
         for each in hosts:
             mark = Text("✔ ", "green") if each.has_applied else Text("✘ ", "bold red")
             state = "applies it" if each.has_applied else "has not confirmed"
-            say(console, mark + Text(f"{each.host} {state}, {words.count(each.workers, 'worker')}"))
+            say(console, mark + Text(f"{each.host} {state}, {formatting.count(each.workers, 'worker')}"))
         if not hosts:
             note("No worker runs; those that start go by it.")
     if late:
@@ -298,7 +298,7 @@ def _said(act: Act) -> str:
         "organisation": f"organisation {act.name}",
         "undo": f"act {act.undoes} is taken back",
     }[act.kind]
-    until = "" if act.until_ns is None else f", until {words.instant(act.until_ns)} UTC"
+    until = "" if act.until_ns is None else f", until {formatting.instant(act.until_ns)} UTC"
     return f"{what}{until}"
 
 
@@ -315,7 +315,7 @@ def _table(acts: Sequence[Act], now: set[int]) -> Table:
             Text(_said(act), style),
             Text(" ".join(hashes[:SHOWN]) + more, style),
             Text(act.by, style),
-            Text(words.instant(act.at_ns), style),
+            Text(formatting.instant(act.at_ns), style),
             Text(act.reason, style),
         )
     return table
@@ -330,8 +330,8 @@ def _json(act: Act) -> dict[str, Any]:
         "payments": [f"{one:016x}" for one in act.payments],
         "name": act.name or None,
         "by": act.by,
-        "at": words.iso(act.at_ns),
-        "until": None if act.until_ns is None else words.iso(act.until_ns),
+        "at": formatting.iso(act.at_ns),
+        "until": None if act.until_ns is None else formatting.iso(act.until_ns),
         "reason": act.reason,
         "undoes": act.undoes,
     }

@@ -14,14 +14,14 @@ from ratelimit.cli.loading import show_problems, tallied
 from ratelimit.cli.terminal import Text, err, note, out, print_json, say
 from ratelimit.cli.terms import covers, details, terms_json
 from ratelimit.errors import PolicyError
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import acts_in_force
 from ratelimit.policy import Policy, Problem
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.runtime.last_policy import last_in_force
 
 
-@click.command("check", short_help="Is a policy sound, and what does it say?")
+@click.command("check", short_help="Check a policy, and list its limits.")
 @click.argument("policy", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Problems and limits as JSON.")
 @click.option("--strict", is_flag=True, help="Warnings count as errors; for continuous integration.")
@@ -54,7 +54,7 @@ def check_command(policy: str, as_json: bool, strict: bool) -> None:
     if loaded is not None:
         print_limits(out(), loaded.compiled)
     if loaded is None and (last := last_in_force(policy)) is not None:
-        since = words.instant(round(last.since_s * 1e9))
+        since = formatting.instant(round(last.since_s * 1e9))
         note(
             f"Workers of this host go on by the policy in force since {since} UTC. A worker that starts now "
             "does so only while another one runs."
@@ -67,7 +67,7 @@ def check_command(policy: str, as_json: bool, strict: bool) -> None:
     say(err(), verdict, indent=2)
     if loaded is not None and (held := acts_in_force(loaded)):
         note(
-            f"{words.count(held, 'act')} of the operator's in force on this host beside the file: "
+            f"{formatting.count(held, 'act')} of the operator's in force on this host beside the file: "
             f"`ratelimit acts {policy}`"
         )
     if loaded is not None and loaded.compiled.remote is not None:
@@ -99,7 +99,7 @@ def limits_table(policy: CompiledPolicy, *, is_narrow: bool) -> Table:
             name = Text(rule.name if first or rule.tier is None else "", "bold")
             if rule.tier is not None:
                 name += Text(f"  tier {rule.tier}", "not bold")
-            rule_mode = words.mode(rule)
+            rule_mode = formatting.mode(rule)
             table.add_row(
                 name,
                 *_numbers(rule, policy, is_narrow),
@@ -114,8 +114,8 @@ def limits_table(policy: CompiledPolicy, *, is_narrow: bool) -> Table:
 
 
 def _numbers(rule: LimitRule, policy: CompiledPolicy, is_narrow: bool) -> tuple[RenderableType, ...]:
-    allows, whose = words.rate_of(rule, policy), words.per(rule, policy)
-    if binds := words.binds(rule):
+    allows, whose = formatting.rate_of(rule, policy), formatting.per(rule, policy)
+    if binds := formatting.binds(rule):
         whose += f" ({binds})"
     more = "; ".join(details(rule, policy))
     if is_narrow:

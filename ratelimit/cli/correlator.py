@@ -47,7 +47,7 @@ def correlator_command(policy: str, metrics_port: int | None, metrics_host: str)
     """
     loaded = load_to_start(policy)  # warnings are for the log
     if loaded.compiled.correlation is None:
-        raise Failure("the policy correlates nothing", USAGE, hint="Write `[correlation]` into it.")
+        raise Failure("the policy has no correlation", USAGE, hint="Write `[correlation]` into it.")
     if loaded.compiled.remote is None:
         raise Failure(
             "the policy names no server, so each host's workers correlate by themselves",
@@ -115,7 +115,7 @@ class Saying:
             log.info(said, self._name)
         trouble = "" if clustering is None else clustering.trouble
         if trouble and not self._trouble:
-            log.warning("the server cannot be asked, and is tried again until it answers: %s", trouble)
+            log.warning("the server cannot be reached, and is tried again until it answers: %s", trouble)
         elif self._trouble and not trouble:
             log.info("the server answers again")
         self._trouble = trouble

@@ -21,7 +21,7 @@ HOSTS = 2
 
 @click.command("demo", short_help="See it work, on this machine, in under a minute.")
 @click.option(
-    "--seconds", type=click.FloatRange(1, 3600), default=40, show_default=True, help="How long it runs."
+    "--seconds", type=click.FloatRange(1, 3600), default=40, show_default=True, help="Duration of the demo."
 )
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="Port on 127.0.0.1. [default: 8429, or any free one]"
@@ -34,7 +34,7 @@ HOSTS = 2
 @click.option(
     "--saturated",
     is_flag=True,
-    help="A server that is asked for three times what it can do, without an adaptive limit and with one.",
+    help="A server with three times the load that it can serve, without an adaptive limit and with one.",
 )
 def demo_command(
     seconds: float, port: int | None, seed: int, as_json: bool, redis: str | None, saturated: bool
@@ -44,7 +44,7 @@ def demo_command(
     Starts a real server with two worker processes on loopback, and a process that plays all its
     callers. Shows how 240 accounts, each far below its own limit, are found to be one actor, and
     why. Shows why 60 pupils, as new and on shared cards, are left alone, and what each limit admits
-    and refuses. Ends both. Nothing leaves this machine and nothing stays behind.
+    and refuses. Ends both. It stays on this machine and leaves no files behind.
 
     With --redis there are two servers of two workers each, started apart as on two
     hosts: all they share is the Redis. Each caller uses both in turn, and has one budget.

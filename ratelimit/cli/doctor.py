@@ -15,8 +15,8 @@ from ratelimit.clock import civil_ns, monotonic_ns
 from ratelimit.codes import CODES
 from ratelimit.environment.finding import Finding, Status
 from ratelimit.errors import PolicyError, StoreError
+from ratelimit.inspection.formatting import count, instant
 from ratelimit.inspection.installation import examine_installation, examine_policy
-from ratelimit.inspection.words import count, instant
 from ratelimit.policy import Policy
 from ratelimit.runtime.last_policy import last_in_force
 from ratelimit.stores.factory import wish_of

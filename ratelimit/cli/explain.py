@@ -25,14 +25,14 @@ from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.decider import actor_in
 from ratelimit.decision import VERDICTS, Reason, cluster_name
 from ratelimit.identity.fact import REFUSED
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import acts_held, exempting
-from ratelimit.inspection.asking import matched_of, unmatched_names
-from ratelimit.inspection.attach import attach
+from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.decision import IdentityLine, Seen, identity_lines, limit_lines
 from ratelimit.inspection.evidence import Source, from_server, from_snapshot, from_trace
 from ratelimit.inspection.membership import Membership, RecordRecognition, in_evidence, on_this_host
 from ratelimit.inspection.recorder import way_words
+from ratelimit.inspection.route_limits import matched_of, unmatched_names
 from ratelimit.inspection.server import server_of
 from ratelimit.inspection.trial import Trial
 from ratelimit.load.explanation import Rooms, rooms_of
@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     type=click.Choice(get_args(Event)),
     default="request",
     show_default=True,
-    help="What of a WebSocket: its handshake (connect), or a message on it.",
+    help="Event of a WebSocket: its handshake (connect), or a message on it.",
 )
 @click.option(
     "--live", is_flag=True, help="Against the running counters, this host's or the server's; charges nothing."
@@ -98,7 +98,7 @@ if TYPE_CHECKING:
     "asked",
     multiple=True,
     metavar="LIMIT",
-    help="A limit that the request's route asks for by name; may be given several times.",
+    help="A limit that the request's route uses by name; may be given several times.",
 )
 @click.option("--reveal", is_flag=True, help="Show identities as given, beside their hashes.")
 @click.option("--json", "as_json", is_flag=True, help="The explanation as JSON.")
@@ -308,9 +308,9 @@ class Explained:
             mark, says = verdict_words(
                 line, is_passed=self.decision.allowed, guessed=self.guessed.get(line.rule.name)
             )
-            allows = words.rate_of(line.rule, self.policy.compiled)
+            allows = formatting.rate_of(line.rule, self.policy.compiled)
             if line.rule.wait_ns:
-                allows += f", else waits {words.wait(line.rule.wait_ns)} at most"
+                allows += f", else waits {formatting.wait(line.rule.wait_ns)} at most"
             if self.wait is not None and self.wait.limit == line.rule.name and not self.wait.is_in_vain:
                 mark = Text("…", "yellow")
             style = "dim" if line.verdict is None else ""
@@ -337,7 +337,7 @@ class Explained:
             "method": self.method,
             "path": self.path,
             "template": self.template or None,
-            "time": words.iso(self.now_ns),
+            "time": formatting.iso(self.now_ns),
             "identities": [
                 {
                     "name": line.name,

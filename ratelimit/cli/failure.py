@@ -1,4 +1,4 @@
-"""How a command fails: a sentence, a next step, an exit code.
+"""Failures of a command: a sentence, a next step, an exit code.
 
 0   it is as it should be
 1   the policy has errors (check, and every command that needs a policy); a check failed (doctor);

@@ -1,4 +1,4 @@
-"""Getting the policy a command needs, or saying all that is wrong with it."""
+"""The policy that a command needs, or all that is wrong with it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.terminal import Text, err, say
 from ratelimit.errors import PolicyError
-from ratelimit.inspection.words import count, instant
+from ratelimit.inspection.formatting import count, instant
 from ratelimit.policy import Policy, Problem
 from ratelimit.runtime.last_policy import last_in_force, load_or_last
 

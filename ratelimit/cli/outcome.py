@@ -1,4 +1,4 @@
-"""What becomes of the request that `ratelimit explain` takes apart, in one sentence."""
+"""The outcome of the request that `ratelimit explain` takes apart, in one sentence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ratelimit.cli.terminal import Text
 from ratelimit.decision import Decision, Reason
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.stores.acts.act import Act
 from ratelimit.waiting.explanation import Wait
 
@@ -47,8 +47,12 @@ def outcome_words(
             why = f"exempt by act {act.number} of the operator's, see `ratelimit acts`"
         return Text("allowed", "bold green") + Text(f": {why}", "not bold default")
     if wait is not None and not wait.is_in_vain:
-        when = "" if wait.room_in_ns is None else f"; room in {words.wait(wait.room_in_ns)}, if none is ahead"
-        said = f" for “{wait.limit}”, {words.wait(wait.most_ns)} at most{when}"
+        when = (
+            ""
+            if wait.room_in_ns is None
+            else f"; room in {formatting.wait(wait.room_in_ns)}, if none is ahead"
+        )
+        said = f" for “{wait.limit}”, {formatting.wait(wait.most_ns)} at most{when}"
         return Text("waits", "bold yellow") + Text(said, "not bold default")
     text = Text("refused", "bold red")
     if decision.limit is None:
@@ -60,8 +64,8 @@ def outcome_words(
     advice = (
         "no wait can help: it costs more than the limit ever holds"
         if wait_ns is None
-        else f"retry in {words.wait(wait_ns)}"
+        else f"retry in {formatting.wait(wait_ns)}"
     )
     if wait is not None:
-        advice += f", more than the {words.wait(wait.most_ns)} it may wait"
+        advice += f", more than the {formatting.wait(wait.most_ns)} it may wait"
     return text + Text(f" by “{decision.limit}”, {advice}", "not bold default")

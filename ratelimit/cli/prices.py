@@ -27,7 +27,7 @@ _KINDS = {
 _REQUESTS = "requests_kcount"
 
 
-@click.group("prices", short_help="What models cost, for limits in dollars.")
+@click.group("prices", short_help="Prices of models, for limits in dollars.")
 def prices_command() -> None:
     """Work on the prices of a policy, which limits in the unit `usd` count by.
 
@@ -39,11 +39,11 @@ def prices_command() -> None:
 
 @prices_command.command("import", short_help="Write models' prices, from the package genai-prices.")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL…")
-@click.option("--provider", help="Whose model it is, where several have one of that name.")
+@click.option("--provider", help="The provider, where several have a model of that name.")
 @click.option(
     "--into",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Append them to this policy file, which has none for these models yet.",
+    help="Append them to this policy file, which must not have prices for these models yet.",
 )
 def import_command(models: tuple[str, ...], provider: str | None, into: Path | None) -> None:
     """Write what models cost today, as tables for a policy file.

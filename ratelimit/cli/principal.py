@@ -19,7 +19,7 @@ from ratelimit.correlation import Explanation
 from ratelimit.correlation.explanation import Family, Shared
 from ratelimit.correlation.words import describe_account, reason_of, short
 from ratelimit.decision import VERDICTS
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.inspection.evidence import Source, from_server
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy import Policy
@@ -87,17 +87,17 @@ class Told:
     def _seen(self) -> str:
         found = self._found
         return (
-            f"{words.count(found.requests, 'request')}, {found.requests_a_day:,.1f} a day, "
-            f"from {words.instant(found.first_ns)} to {words.instant(found.last_ns)} UTC"
-            + ("" if found.created_ns is None else f", created {words.instant(found.created_ns)}")
+            f"{formatting.count(found.requests, 'request')}, {found.requests_a_day:,.1f} a day, "
+            f"from {formatting.instant(found.first_ns)} to {formatting.instant(found.last_ns)} UTC"
+            + ("" if found.created_ns is None else f", created {formatting.instant(found.created_ns)}")
         )
 
     def _actor(self) -> str:
         found = self._found
-        said = f"{VERDICTS[found.actor]}, {words.count(found.members, 'member')}"
+        said = f"{VERDICTS[found.actor]}, {formatting.count(found.members, 'member')}"
         if found.since_ns is None:
             return said
-        return f"{said}; both there since {words.instant(found.since_ns)} UTC"
+        return f"{said}; both there since {formatting.instant(found.since_ns)} UTC"
 
     def _identifiers(self) -> Table:
         found = self._found
@@ -140,9 +140,9 @@ class Told:
             "reason": reason_of(found),
             "words": describe_account(found, self._now_ns),
             "actor": None if found.cluster is None else self._actor_json(),
-            "first_seen": words.iso(found.first_ns),
-            "last_seen": words.iso(found.last_ns),
-            "created": None if found.created_ns is None else words.iso(found.created_ns),
+            "first_seen": formatting.iso(found.first_ns),
+            "last_seen": formatting.iso(found.last_ns),
+            "created": None if found.created_ns is None else formatting.iso(found.created_ns),
             "age": found.age,
             "homes": [_hex(one.hash) for one in found.shared if one.is_home],
             "requests": found.requests,
@@ -161,7 +161,7 @@ class Told:
             "why": found.why,
             "words": found.words,
             "members": found.members,
-            "since": None if found.since_ns is None else words.iso(found.since_ns),
+            "since": None if found.since_ns is None else formatting.iso(found.since_ns),
         }
 
     def _shared_json(self, one: Shared) -> dict[str, Any]:
@@ -173,7 +173,7 @@ class Told:
             "is_home": one.is_home,
             "hours": one.hours,
             "span_hours": one.span_h,
-            "last_seen": words.iso(one.last_ns),
+            "last_seen": formatting.iso(one.last_ns),
             "infrastructure": one.is_infrastructure,
         }
 
@@ -194,7 +194,7 @@ def _cells(one: Shared, found: Explanation) -> tuple[Text | str, ...]:
         Text(short(one.hash), "dim" if one.is_infrastructure else ""),
         f"{one.principals:,}",
         f"{one.hours:,}",
-        words.instant(one.last_ns),
+        formatting.instant(one.last_ns),
         Text(", ".join(notes), style),
     )
 

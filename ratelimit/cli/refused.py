@@ -13,8 +13,8 @@ from ratelimit.cli.failure import USAGE, Failure
 from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.inspection import words
-from ratelimit.inspection.attach import attach
+from ratelimit.inspection import formatting
+from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.refused import RefusedCaller, hashes_of, refused_callers
 from ratelimit.policy.schema.problem import nearest
@@ -24,14 +24,14 @@ from ratelimit.policy.schema.problem import nearest
 @click.argument("policy")
 @click.option("--limit", "limit", metavar="NAME", help="Only what this limit refused.")
 @click.option(
-    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="How many callers are shown."
+    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="Number of callers shown."
 )
 @click.option(
     "--reveal",
     "revealed",
     metavar="VALUE",
     multiple=True,
-    help="Look this caller up: VALUE, or IDENTITY=VALUE. Its hash is made here; nothing is stored.",
+    help="Look this caller up: VALUE, or IDENTITY=VALUE. Its hash is made here and not stored.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def refused_command(
@@ -99,8 +99,8 @@ def _table(found: Sequence[RefusedCaller], *, has_given: bool) -> Table:
             Text(f"{'actor' if each.is_actor else each.per} ") + Text(short_hash(each.hash), "yellow"),
             Text(f"{about}{each.refused:,}", "red"),
             f"{each.a_minute:,.0f}",
-            words.instant(each.since_ns)[11:],
-            words.instant(each.last_ns)[11:],
+            formatting.instant(each.since_ns)[11:],
+            formatting.instant(each.last_ns)[11:],
             *((Text(each.given or "", "cyan"),) if has_given else ()),
         )
     return table
@@ -115,7 +115,7 @@ def _json(each: RefusedCaller) -> dict[str, Any]:
         "refused": each.refused,
         "uncertain": each.uncertain,
         "a_minute": round(each.a_minute, 1),
-        "since": words.iso(each.since_ns),
-        "last": words.iso(each.last_ns),
+        "since": formatting.iso(each.since_ns),
+        "last": formatting.iso(each.last_ns),
         **({} if each.given is None else {"given": each.given}),
     }

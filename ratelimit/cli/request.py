@@ -66,7 +66,7 @@ def _of_words(text: str, policy: CompiledPolicy) -> dict[str, Any]:
         members["method"] = words.pop(0).upper()
     if not words or not words[0].startswith("/"):
         raise Failure(
-            "a request is METHOD /path and what is known of it",
+            "a request is METHOD /path and its facts",
             INPUT,
             hint='For example: "POST /v1/chat ip=203.0.113.9 header:x-api-key=abc"',
         )
@@ -115,7 +115,7 @@ def _put(
         members[CREATED] = value
     else:
         raise Failure(
-            f"{name!r} is neither an identity nor a unit of this policy", INPUT, hint=_proposed(name, policy)
+            f"{name!r} is not an identity or a unit of this policy", INPUT, hint=_proposed(name, policy)
         )
 
 

@@ -26,7 +26,7 @@ from ratelimit.worker.upkeep import Upkeep
 
 RELOADS_S = 2.0
 GRACE_S = 5.0
-"""How long calls that are under way may take when the process ends."""
+"""Longest time for calls under way when the process ends."""
 
 log = logging.getLogger("ratelimit")
 
@@ -39,7 +39,7 @@ log = logging.getLogger("ratelimit")
     "--for",
     "proxy",
     type=click.Choice(PROXIES),
-    help="The proxy that asks over HTTP: its fields are believed, and no others. Needed with --http.",
+    help="The proxy that calls over HTTP: its fields are believed, and no others. Needed with --http.",
 )
 @click.option(
     "--workers",
@@ -81,7 +81,7 @@ def serve_command(
         raise Failure(
             f"{wrong}: a check over HTTP believes the fields of one proxy",
             USAGE,
-            hint=f"Name the proxy that asks: --for {'|'.join(PROXIES)}.",
+            hint=f"Name the proxy that calls: --for {'|'.join(PROXIES)}.",
         )
     load_to_start(policy)  # warnings are for the log
     if workers > 1:

@@ -14,8 +14,8 @@ from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
 from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.inspection import words
-from ratelimit.inspection.attach import attach
+from ratelimit.inspection import formatting
+from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.refused import hashes_of
 from ratelimit.load.compile import class_names
@@ -34,14 +34,14 @@ _LONGEST_WHOLE = 16
 @click.option("--group", metavar="NAME", help="Only what the `[[adaptive]]` of this name shed.")
 @click.option("--class", "class_", metavar="NAME", help="Only accounts of this class.")
 @click.option(
-    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="How many accounts are shown."
+    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="Number of accounts shown."
 )
 @click.option(
     "--reveal",
     "revealed",
     metavar="VALUE",
     multiple=True,
-    help="Look this account up: VALUE, or IDENTITY=VALUE. Its hash is made here; nothing is stored.",
+    help="Look this account up: VALUE, or IDENTITY=VALUE. Its hash is made here and not stored.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def shed_command(
@@ -58,7 +58,7 @@ def shed_command(
     `--reveal VALUE` makes the hash of a value with the table's key, and shows the lines of that account.
 
     The most shed come first. Counted as "before others" is what found no room where another account of
-    the class would have. An account that nothing puts behind others is shed `as any other, by lot`.
+    the class would have. Accounts with no reason to go first are shed `at random`.
 
     \b
     Examples:
@@ -72,7 +72,7 @@ def shed_command(
     loaded = load_to_act(policy)
     specs = loaded.compiled.adaptive
     if not specs:
-        hint = "`ratelimit refused` has what limits refuse; docs/adaptive.md says when to use [adaptive]."
+        hint = "`ratelimit refused` has what limits refuse; docs/adaptive.md explains when to use [adaptive]."
         raise Failure(f"{loaded.name} sheds nothing: it has no [adaptive]", USAGE, hint=hint)
     _check_name(loaded.name, "[[adaptive]]", group, [spec.name for spec in specs])
     specs = tuple(spec for spec in specs if group in (None, spec.name))
@@ -119,7 +119,7 @@ def shed_command(
     console.print(_table(found[:most], per, has_groups=has_groups, has_given=has_given, is_wide=is_wide))
     if len(found) > most:
         note(f"and {len(found) - most:,} more accounts; --most says how many are shown")
-    if any(each.standing.verdict != "none" for each in found[:most]):
+    if any(each.priority.verdict != "none" for each in found[:most]):
         note(f"`ratelimit actors {policy}` says more about actors.")
 
 
@@ -162,7 +162,7 @@ def _table(
             Text(each.class_, "bold"),
             Text(short_hash(each.account), "yellow") if each.account else f"no {per}",
             *(cell for cell, is_shown in cells if is_shown),
-            words.instant(each.last_ns)[11:],
+            formatting.instant(each.last_ns)[11:],
             each.why.removesuffix(" of accounts"),
             *((Text(each.given or "", "cyan"),) if has_given else ()),
         )
@@ -170,7 +170,7 @@ def _table(
 
 
 def _json(each: ShedAccount, per: str) -> dict[str, Any]:
-    standing = each.standing
+    priority = each.priority
     return {
         "group": each.group,
         "class": each.class_,
@@ -182,11 +182,11 @@ def _json(each: ShedAccount, per: str) -> dict[str, Any]:
         "before_others": each.before_others,
         "uncertain": each.uncertain,
         "a_minute": round(each.a_minute, 1),
-        "since": words.iso(each.since_ns),
-        "last": words.iso(each.last_ns),
+        "since": formatting.iso(each.since_ns),
+        "last": formatting.iso(each.last_ns),
         "why": each.why,
-        "verdict": None if standing.verdict == "none" else standing.verdict,
-        "factor": round(standing.factor, 3),
-        "heavier_than": round(standing.lighter, 3),
+        "verdict": None if priority.verdict == "none" else priority.verdict,
+        "factor": round(priority.factor, 3),
+        "heavier_than": round(priority.lighter, 3),
         **({} if each.given is None else {"given": each.given}),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.usage.pricing import USD
 
@@ -18,8 +18,8 @@ _EVENTS = {
 def covers(rule: LimitRule, policy: CompiledPolicy) -> str:
     """Return which requests or messages a rule counts, in one phrase."""
     written = policy.file.limit[rule.limit]
-    text = _EVENTS[rule.on] + words.matches(written.match)
-    excepted = words.patterns(written.except_)
+    text = _EVENTS[rule.on] + formatting.matches(written.match)
+    excepted = formatting.patterns(written.except_)
     return f"{text}, except {', '.join(excepted)}" if excepted else text
 
 
@@ -37,11 +37,11 @@ def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
     elif rule.estimate != 1:
         said.append(f"a {noun} takes {rule.estimate:,}" if rule.estimate else f"a {noun} takes nothing")
     if bound := debt(rule):
-        said.append(f"debt up to {words.amount(bound, rule.unit) if rule.unit == USD else f'{bound:,}'}")
+        said.append(f"debt up to {formatting.amount(bound, rule.unit) if rule.unit == USD else f'{bound:,}'}")
     if rule.lease_ns:
-        said.append(f"lapse after {words.wait(rule.lease_ns)} of silence")
+        said.append(f"lapse after {formatting.wait(rule.lease_ns)} of silence")
     if rule.wait_ns:
-        said.append(f"waits up to {words.wait(rule.wait_ns)}")
+        said.append(f"waits up to {formatting.wait(rule.wait_ns)}")
     if rule.first == "challenge":
         said.append("asks for a step-up when used up")
     if rule.first == "degrade":
@@ -82,10 +82,10 @@ def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
     return {
         "limit": rule.name,
         "tier": rule.tier,
-        "match": words.patterns(written.match),
-        "except": words.patterns(written.except_),
+        "match": formatting.patterns(written.match),
+        "except": formatting.patterns(written.except_),
         "on": rule.on,
-        "per": [words.identity(position, policy) for position in rule.per],
+        "per": [formatting.identity(position, policy) for position in rule.per],
         "age": written.age,
         "verdict": rule.verdict,
         "algorithm": rule.algorithm,
@@ -102,7 +102,7 @@ def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
         "wait_s": rule.wait_ns / 1_000_000_000 or None,
         "on_refusal": list(rule.on_refusal),
         "adaptive": rule.adaptive,
-        "mode": words.mode(rule),
+        "mode": formatting.mode(rule),
         "enforce": 0 if rule.shadow else rule.enforced_ppm / 1_000_000,
         "on_store_error": rule.on_store_error,
     }

@@ -21,13 +21,13 @@ from ratelimit.cli.failure import DEPLOYMENT, INTERRUPTED, Failure
 from ratelimit.cli.loading import load_in_force
 from ratelimit.cli.terminal import Text, out, print_json
 from ratelimit.clock import monotonic_ns
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import acts_in_force
-from ratelimit.inspection.attach import attach
+from ratelimit.inspection.attachment import attach
 from ratelimit.load.compile import class_names
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.metrics import WatchedLoad, load_numbers
-from ratelimit.load.model.shedding import Standing
+from ratelimit.load.model.shedding import ShedPriority
 from ratelimit.telemetry import RateLimitCollector, names, snapshot
 from ratelimit.telemetry.snapshot import LimitCounts, LoadNumbers, Snapshot, quantile_bound_s
 from ratelimit.telemetry.watching import WatchedTable
@@ -51,7 +51,7 @@ def top_command(target: str, interval: float, once: bool, as_json: bool) -> None
     """Watch a running deployment: what each limit allows and refuses, each second.
 
     TARGET is a policy file, to read the shared table of its workers on this host, or the
-    address of a /metrics. Looking changes and counts nothing.
+    address of a /metrics. Looking changes no counter.
 
     \b
     Examples:
@@ -111,7 +111,7 @@ def _look_at(target: str, stack: ExitStack) -> Look:
         for spec, flight in flights:
             classes = class_names(spec)
             last = len(classes) - 1
-            kept = max(0.0, Standing(last, len(classes)).kept())
+            kept = max(0.0, ShedPriority(last, len(classes)).kept())
             numbers = load_numbers(
                 flight, now_ns, floor=spec.floor, is_shadow=spec.shadow, last=last, kept=kept
             )
@@ -166,7 +166,7 @@ def _head(target: str, now: Snapshot, before: Snapshot | None, passed_s: float) 
     if now.trouble:
         head.add_row("policy", Text(now.trouble, "yellow"))
     decided, refused = now.decided, now.refused
-    total = f"{decided:,} decided, {refused:,} refused ({words.share(refused, decided)})"
+    total = f"{decided:,} decided, {refused:,} refused ({formatting.share(refused, decided)})"
     if before is not None:
         rate = (decided - before.decided) / passed_s
         refused_rate = (refused - before.refused) / passed_s
@@ -174,7 +174,7 @@ def _head(target: str, now: Snapshot, before: Snapshot | None, passed_s: float) 
     head.add_row("requests", total)
     capacity = int(now.gauge(names.TABLE_CAPACITY))
     evicted = int(now.gauge(names.EVICTIONS) + now.gauge(names.BLOCK_EVICTIONS))
-    table = f"{now.entries_live:,} live of {capacity:,} ({words.share(now.entries_live, capacity)})"
+    table = f"{now.entries_live:,} live of {capacity:,} ({formatting.share(now.entries_live, capacity)})"
     head.add_row("table", Text(table) + Text(f", {evicted:,} evicted alive" if evicted else "", "red"))
     workers = int(now.gauge(names.WORKERS))
     head.add_row("workers", f"{workers}")
@@ -247,7 +247,7 @@ def _limits(now: Snapshot, before: Snapshot | None, passed_s: float) -> Renderab
 
 
 def _bound(seconds: float) -> str:
-    return "more than 5 ms" if seconds == float("inf") else words.wait(round(seconds * 1e9))
+    return "more than 5 ms" if seconds == float("inf") else formatting.wait(round(seconds * 1e9))
 
 
 def _json(now: Snapshot) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""What one limit says of the request that `ratelimit explain` takes apart."""
+"""The verdict of one limit on the request that `ratelimit explain` takes apart."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ratelimit.cli.terminal import Text
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.inspection.decision import LimitLine
 from ratelimit.usage.explanation import Source
 
@@ -19,23 +19,23 @@ def verdict_words(
     verdict = line.verdict
     if verdict is None:
         return Text("–", "dim"), line.why_not
-    left = f"{words.amount(verdict.remaining, verdict.unit)} left"
+    left = f"{formatting.amount(verdict.remaining, verdict.unit)} left"
     if guessed is not None:
-        left = f"takes {words.amount(verdict.cost, verdict.unit)}, {_GUESSED[guessed]}: {left}"
+        left = f"takes {formatting.amount(verdict.cost, verdict.unit)}, {_GUESSED[guessed]}: {left}"
     if verdict.factor < 1:
         left += f" of {verdict.factor:.0%} of what it allows"
     if line.rule.is_twin:
         left = f"{left} if it bound likely actors"
     if verdict.allowed:
         if verdict.reset_after_ns:
-            left += f", all again in {words.wait(verdict.reset_after_ns)}"
+            left += f", all again in {formatting.wait(verdict.reset_after_ns)}"
         if verdict.step is not None:
             return Text("✔", "yellow"), f"passes after a strike ({verdict.step}), by the whole limit: {left}"
         return Text("○" if line.rule.is_twin else "✔", "green"), left
     if verdict.retry_after_ns is None:
-        says = f"costs {words.amount(verdict.cost, verdict.unit)}, more than it ever holds"
+        says = f"costs {formatting.amount(verdict.cost, verdict.unit)}, more than it ever holds"
     else:
-        says = f"{left}, retry in {words.wait(verdict.retry_after_ns)}"
+        says = f"{left}, retry in {formatting.wait(verdict.retry_after_ns)}"
     if verdict.shadow:
         why = "likely" if line.rule.is_twin else "shadow"
         return Text("○", "yellow"), f"would refuse ({why}): {says}"

@@ -1,4 +1,4 @@
-"""What the operator's acts add to a policy: an allow list, and what is known of accounts."""
+"""Additions of the operator's acts to a policy: an allow list, and declarations about accounts."""
 
 from __future__ import annotations
 

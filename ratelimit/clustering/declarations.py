@@ -1,4 +1,4 @@
-"""What the operator knows, hashed like live identities: from values to keys.
+"""The operator's declarations, from values to keys that are hashed like live identities.
 
 A policy has values; the correlator has only keyed hashes. They meet where a policy is
 bound to a store, which has the key of the hashes.

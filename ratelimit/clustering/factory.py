@@ -1,4 +1,4 @@
-"""Makes the clustering service that a policy asks for."""
+"""The factory of the clustering service that a policy asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a limiter has to do with correlation: which accounts are one actor, and what was decided.
+"""The clustering service of a limiter: which accounts are one actor, and what was decided about them.
 
 Theory of operation. Every worker of a host looks clusters up in shared memory and leaves
 what it decided in a ring there; neither waits for another. One of them is elected to

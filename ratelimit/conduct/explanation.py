@@ -1,4 +1,4 @@
-"""What conduct leaves of the limits of one request's account, and why."""
+"""An explanation of conduct: how far it lowers the limits of one request's account, and why."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ratelimit.conduct.stage import conduct_of
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.load.schema import Ramp
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
@@ -96,7 +96,7 @@ class Rise:
         said = f"{self.used:,} requests this hour, {self.past:,} in its highest hour before"
         if not self.held_ns:
             return f"{said}; not held"
-        return f"{said}; {'would be held' if self.is_shadow else 'held'} {words.wait(self.held_ns)}"
+        return f"{said}; {'would be held' if self.is_shadow else 'held'} {formatting.wait(self.held_ns)}"
 
     def as_json(self) -> dict[str, Any]:
         """Return it for machines."""
@@ -153,11 +153,11 @@ def _strikes(one: Struck) -> str:
 
 def _since(one: Struck) -> str:
     why = " and ".join(_KINDS[kind] for kind in one.kinds)
-    return f"the last {words.wait(one.ago_s * 10**9)} ago" + (f" as {why}" if why else "")
+    return f"the last {formatting.wait(one.ago_s * 10**9)} ago" + (f" as {why}" if why else "")
 
 
 def _until(one: Struck) -> str:
-    return f"whole again in {words.wait(one.recovers_s * 10**9)}" if one.recovers_s else "whole again"
+    return f"whole again in {formatting.wait(one.recovers_s * 10**9)}" if one.recovers_s else "whole again"
 
 
 def _json(one: Struck | None) -> dict[str, Any] | None:

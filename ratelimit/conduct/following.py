@@ -1,4 +1,4 @@
-"""Following conduct on other hosts: what strikes on one counts on all within a second or two.
+"""Conduct on other hosts: a strike on one counts on all within a second or two.
 
 Theory of operation. A strike is in force at once where it was seen, in the host's memory. The thread
 that follows the operator's acts tells the server of it, and takes in what changed there. So no request

@@ -1,4 +1,4 @@
-"""From what requests share to which accounts are one actor. Sans I/O: time is an argument.
+"""Correlation: from what requests share to the accounts of one actor. Sans I/O: time is an argument.
 
 settings.py     every number, with its default
 judgement.py    is this group one actor, and how sure is that?

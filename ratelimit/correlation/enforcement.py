@@ -1,4 +1,4 @@
-"""What the operator says of principals, put into force at the end of a rebuild.
+"""The operator's rulings on principals, put into force at the end of a rebuild.
 
 Theory of operation. The core asks the rulings wherever it looks for a principal's cluster,
 and between rebuilds that is all. A rebuild infers clusters as if no principals were ruled together.

@@ -1,4 +1,4 @@
-"""Why a principal is in a cluster: by family and hash, never by raw value.
+"""The explanation of a principal's cluster: by family and hash, never by raw value.
 
 For the operator alone. Nothing of it goes to a refused client, which would learn from it
 which shared identifier gave it away.

@@ -1,4 +1,4 @@
-"""Is this group one actor, and how sure is that? Pure arithmetic over a group's statistics.
+"""The verdict on a group, and its certainty: pure arithmetic over the group's statistics.
 
 Only what costs counts: which accounts pay with which, at which exits those that pay apart meet,
 which others are there. Also whether an account is ever at home, how many exits there are for how

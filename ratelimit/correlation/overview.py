@@ -1,4 +1,4 @@
-"""What clusters there are, and what binds each one's members."""
+"""An overview of the clusters, and of what binds the members of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads out of a correlator's memory why a principal is in its cluster."""
+"""Reasons for a principal's cluster, read out of a correlator's memory."""
 
 from __future__ import annotations
 

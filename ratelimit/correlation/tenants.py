@@ -1,4 +1,4 @@
-"""Where no account pays: programs that fill networks, and are hardly seen elsewhere."""
+"""Tenants without a paying account: programs that fill networks and rarely appear elsewhere."""
 
 from __future__ import annotations
 

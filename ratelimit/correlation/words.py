@@ -1,4 +1,4 @@
-"""What was found of a group, and of one account, as sentences that an analyst can check.
+"""Findings about a group and about one account, as sentences that an analyst can check.
 
 Counts, parts and hashes, never a raw value.
 """

@@ -1,1 +1,1 @@
-"""From a request's facts to a decision: the bound policy, the decider, the plan of a route, the charge."""
+"""The way from a request's facts to a decision: the bound policy, the decider, a route's plan, the charge."""

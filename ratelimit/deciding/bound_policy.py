@@ -156,7 +156,7 @@ class BoundPolicy:
         """The identity that use of the back end is counted by; -1 for none."""
         self.unmatched = Matched("", {}, None, resolvers=self._always_resolved)
         self._unmatched: dict[LoadClasses, Matched] = {}
-        self.budgets = Budgets(compiled, store, self._core_rules, self.extractor.nobody)
+        self.budgets = Budgets(compiled, store, self._core_rules, self.extractor.anonymous)
         """The limits per cluster, for the judge of clusters."""
         self.features: tuple[Feature, ...] = tuple(
             feature for make in features if (feature := make(self)) is not None

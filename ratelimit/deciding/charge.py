@@ -1,4 +1,4 @@
-"""What one decision took, and how it is corrected and given back."""
+"""The charge of one decision, and how it is corrected and given back."""
 
 from __future__ import annotations
 

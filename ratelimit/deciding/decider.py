@@ -102,7 +102,7 @@ class DecisionCounter(Protocol):
         ...
 
 
-class Surroundings(Protocol):
+class DeciderHost(Protocol):
     """Where decisions are made."""
 
     @property
@@ -123,23 +123,23 @@ class Decider:
     """Decides requests with identities that are known, and counts them.
 
     Args:
-        surroundings: what counts decisions, hears of failures and keeps up.
+        host: what counts decisions, hears of failures and keeps up.
         ask, ask_away: how limits are asked, where not by the store alone.
         chain: returns what decides by a policy's stages, where not these alone.
     """
 
-    __slots__ = ("_ask", "_ask_away", "_chain", "_surroundings")
+    __slots__ = ("_ask", "_ask_away", "_chain", "_host")
 
     def __init__(
         self,
-        surroundings: Surroundings,
+        host: DeciderHost,
         *,
         ask: AskHere = ask_here,
         ask_away: AskAway = ask_away,
         chain: Callable[[Bound], Rest] = attrgetter("chain"),
     ) -> None:
         self._chain = chain
-        self._surroundings = surroundings
+        self._host = host
         self._ask = ask
         self._ask_away = ask_away
 
@@ -248,8 +248,8 @@ class Decider:
     def counted(self, allowed: bool, reason: Reason, now_ns: int, *, charge: bool) -> Decided:
         """Return what was decided without a limit, counted unless it was a peek."""
         if charge:
-            self._surroundings.counters.decided(allowed, reason)
-            self._surroundings.keep_up(now_ns)
+            self._host.counters.decided(allowed, reason)
+            self._host.keep_up(now_ns)
         return allowed, reason, None, None
 
     def _deciding(self, pending: Pending, chain: Rest) -> Deciding:
@@ -260,10 +260,10 @@ class Decider:
             return False, Reason.STORE, None, None
         pending.visit.now_ns = pending.now_ns
         if pending.fault is not None:
-            self._surroundings.store_failed(pending.fault)
+            self._host.store_failed(pending.fault)
         if pending.charges and not pending.is_counted:
-            self._surroundings.counters.decided(decided[0], decided[1])
-            self._surroundings.keep_up(pending.now_ns)
+            self._host.counters.decided(decided[0], decided[1])
+            self._host.keep_up(pending.now_ns)
         return decided
 
     def _driven(self, steps: Deciding) -> Decided:

@@ -1,4 +1,4 @@
-"""What of a request a policy asks for: the extractor of its identities, and which of them are needed."""
+"""The facts that a policy needs of a request: the extractor of identities, and which of them are needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a policy applies to one kind of request."""
+"""The part of a policy that applies to one kind of request."""
 
 from collections.abc import Mapping, Sequence
 from typing import final

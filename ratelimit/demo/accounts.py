@@ -1,4 +1,4 @@
-"""What the demo's application knows of its accounts, put where the policy looks for it.
+"""Accounts of the demo's application, put where the policy looks for them.
 
 An application has this in its database, and adds it once a request is authenticated: the payment
 method, and when the account was created. Of an account it does not know (a visitor's) it says

@@ -1,4 +1,4 @@
-"""What is shown while the demo runs: a live table on a terminal, plain lines elsewhere."""
+"""The display of a running demo: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

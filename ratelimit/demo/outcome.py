@@ -1,4 +1,4 @@
-"""What the demo's policy grants, read from the policy itself."""
+"""The grants of the demo's policy, read from the policy itself."""
 
 from __future__ import annotations
 

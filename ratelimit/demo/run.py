@@ -1,4 +1,4 @@
-"""Start everything, show it, judge it, and leave nothing behind.
+"""The run of the demo: starts everything, shows it, judges it, and leaves nothing behind.
 
 Child processes: the population, and the server with two workers. With a Redis there are two servers
 that share nothing else, as on two hosts. Each ends when the pipe to its standard input closes, so

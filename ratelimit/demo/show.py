@@ -1,4 +1,4 @@
-"""Where the board goes: redrawn in place on a terminal, a line now and then elsewhere."""
+"""The output of the board: redrawn in place on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -90,4 +90,4 @@ def _deciders(state: State) -> str:
         return "two workers"
     asked = sum(state.decided) or 1
     shares = " and ".join(f"{100 * one / asked:.0f} %" for one in state.decided)
-    return f"{len(state.ports)} hosts ({shares}), which share one Redis at {state.redis} and nothing else"
+    return f"{len(state.ports)} hosts ({shares}), which share only one Redis, at {state.redis}"

@@ -1,4 +1,4 @@
-"""What the demo knows at one moment, gathered from its two sources."""
+"""The state of the demo at one moment, gathered from its two sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo says at the end: was an honest account held back, and were the greedy held?
+"""The verdict at the end of the demo: was an honest account held back, and were the greedy held?
 
 The greedy are held against what the policy grants them: the limit's burst and its
 rate over the time that passed. A campaign first has to be found; what it was admitted

@@ -1,1 +1,1 @@
-"""What surrounds the library: files, URLs, installed extras, text for terminals, findings about all of it."""
+"""The library's environment: files, URLs, installed extras, text for terminals, findings about all of it."""

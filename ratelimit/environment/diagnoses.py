@@ -7,8 +7,8 @@ from collections.abc import Mapping
 DIAGNOSES: Mapping[str, str] = {
     "undeclared-proxy": (
         "a request carried X-Forwarded-For or Forwarded from a peer that is not in trust.proxies; the header "
-        "was ignored and the peer's own address counted. If that peer is your proxy, declare it; "
-        "if not, all is well."
+        "was ignored and the peer's own address counted. If that peer is your proxy, declare it; if not, "
+        "ignore this."
     ),
     "client-missing": (
         "a request had no client address (a Unix socket?), so limits per client followed their identity's "
@@ -19,21 +19,22 @@ DIAGNOSES: Mapping[str, str] = {
         "Mount it once."
     ),
     "limit-asked-twice": (
-        "a route asks by name for a limit that the policy matches by path as well; it was charged once. "
-        "Write `match = []` where only routes are to ask for it:"
+        "a route names a limit that the policy matches by path as well; it was charged once. "
+        "Write `match = []` if only routes use it:"
     ),
     "limit-asked-gone": (
-        "routes ask for limits by name that the reloaded policy lacks, or that do not fit it. These routes "
+        "routes use limits by name that the reloaded policy lacks, or that do not fit it. These routes "
         "go on with the limits they had, until a restart."
     ),
     "state-absent": (
-        "{about} was never present when asked; such requests follow the identity's `missing` rule, so all "
+        "{about} was never present when it was read; such requests "
+        "follow the identity's `missing` rule, so all "
         "callers behind one address share one budget. Dependencies and handlers run after the middleware: "
-        "what they set comes too late for it. Set it in a middleware around this one, or ask for the limit "
-        "in a dependency, `Depends(limits(…))`, behind the dependency that sets it. If all requests so far "
-        "were anonymous, all is well."
+        "what they set comes too late for it. Set it in a middleware around this one, or apply the limit in "
+        "a dependency, `Depends(limits(…))`, behind the dependency that sets it. If all requests so far "
+        "were anonymous, ignore this."
     ),
-    "limits-off": "nothing is limited in this process: RATELIMIT_ENABLED or `enabled` says so.",
+    "limits-off": "limits are off in this process, by RATELIMIT_ENABLED or `enabled`.",
     "policy-gone": (
         "{about} is not there any more, or cannot be looked at. The policy that was read last stays in "
         "force. A worker that starts now goes on by it only while another one of this host runs. Put the "
@@ -58,22 +59,20 @@ DIAGNOSES: Mapping[str, str] = {
         "container: --shm-size)."
     ),
     "memory-unusable": (
-        "shared memory is damaged or gone, and no other can be had. This worker counts with what it has "
+        "shared memory is damaged or gone, and cannot be replaced. This worker counts with what it has "
         "left, perhaps alone, and tries again every few seconds."
     ),
     "identity-type": (
-        'a value from scope["state"], a path or a resolver was neither text, bytes, an integer nor a UUID, '
+        'a value from scope["state"], a path or a resolver was not text, bytes, an integer or a UUID, '
         "and counted as missing."
     ),
-    "settle-unit": (
-        "the application settled a unit that no limit of the policy counts; nothing was charged for it."
-    ),
+    "settle-unit": ("the application settled a unit that no limit of the policy counts; it was not charged."),
     "wait-unawaited": (
         "a limit with `wait` refused at once, as `decide` cannot wait: it has no event "
         "loop. Await `adecide` instead."
     ),
     "challenge-missing": (
-        "a limit that challenges refused, as there is no hook to ask. Pass `challenge=…` to "
+        "a limit that challenges refused, as it has no hook. Pass `challenge=…` to "
         "the middleware, the interceptor or Limiter; a pass counts for `ratelimit serve` as well."
     ),
     "challenge-failed": "the application's `challenge` raised, and the request was refused {about}.",
@@ -82,11 +81,12 @@ DIAGNOSES: Mapping[str, str] = {
         "request was refused. Give a plain function, or await `adecide`."
     ),
     "settle-number": (
-        "the application settled what is no whole number from 0 to 2147483647; it was not charged, and the "
+        "the application settled a value other than a whole number from 0 "
+        "to 2147483647; it was not charged, and the "
         "estimate stays. Round up before you settle."
     ),
     "route-case": (
-        'the application ignores case in paths, and the policy says [routing] case = "exact": a path in '
+        'the application ignores case in paths, and the policy has [routing] case = "exact": a path in '
         'other letters is served and not limited. Write case = "ignore".'
     ),
     "route-unseen": (
@@ -99,53 +99,54 @@ DIAGNOSES: Mapping[str, str] = {
         "above the route's own decorator. Write it below. They are:"
     ),
     "done-uncharged": (
-        "a proxy said at a stream's end what it took, and no limit was charged. Its descriptors lack the "
+        "a proxy reported the cost at a stream's end, and no limit was charged. Its descriptors lack the "
         "path or an identity that limits need: send what the request's own call has. Unit:"
     ),
     "serve-operator": (
         "a call of Envoy was answered with INVALID_ARGUMENT, since Envoy's configuration is wrong; it then "
-        "passes the request on or refuses it, as failure_mode_deny says. Counted each time. Mistake: {about}"
+        "passes the request on or refuses it, by its failure_mode_deny. Each one counts. Mistake: {about}"
     ),
     "serve-contradictory": (
         "a proxy named a request's method, target or address twice; the request was refused, since it can be "
-        "matched in more than one way. Counted each time."
+        "matched in more than one way. Each one counts."
     ),
     "serve-unnamed": (
         "a check over HTTP came without the two fields in which the proxy names the request, and was refused "
-        "with 500. Is the proxy the one that `--for` names, and does its configuration set both? Counted "
-        "each time. The fields: {about}"
+        "with 500. Is the proxy the one that `--for` names, and does its configuration set both? Each one "
+        "counts. The fields: {about}"
     ),
     "serve-other-pair": (
         "a check over HTTP had fields in which another kind of proxy names its requests. They are a client's "
-        "own and were ignored: only those of the proxy that `--for` names are believed. Counted each time. "
+        "own and were ignored: only those of the proxy that `--for` names are believed. Each one counts. "
         "The fields: {about}"
     ),
     "serve-late": (
         "Envoy no longer waited for the answer to a call: its timeout had passed, or the client hung up. "
-        "After a timeout Envoy does what failure_mode_deny says. Counted each time. Give `ratelimit serve` "
+        "After a timeout Envoy follows failure_mode_deny. Each one counts. Give `ratelimit serve` "
         "more workers or cores, or raise the timeout."
     ),
     "serve-full": (
-        "a call of Envoy was answered with RESOURCE_EXHAUSTED, since 1,000 others were waiting; Envoy does "
-        "what failure_mode_deny says. Counted each time. Give `ratelimit serve` more workers or cores."
+        "a call of Envoy was answered with RESOURCE_EXHAUSTED, since 1,000 others were waiting; Envoy "
+        "follows failure_mode_deny. Each one counts. Give `ratelimit serve` more workers or cores."
     ),
     "serve-fault": (
-        "a call of Envoy led to a fault of this program and was answered with INTERNAL; Envoy does what "
-        "failure_mode_deny says. Counted each time. Report it; the log has the traceback at level DEBUG. The "
+        "a call of Envoy led to a fault of this program and was answered with INTERNAL; Envoy follows "
+        "failure_mode_deny. Each one counts. Report it; the log has the traceback at level DEBUG. The "
         "fault: {about}"
     ),
     "limit-exempt": (
-        "a handler has `@exempt` and a limit of its own. `@exempt` takes it out of what its router or "
-        "application asks for, and out of every `Depends`; a limit that decorates it holds. Remove one of "
+        "a handler has `@exempt` and a limit of its own. `@exempt` frees it from limits of its router or "
+        "application, and of every `Depends`; a limit that decorates it holds. Remove one of "
         "the two. It is:"
     ),
     "route-crowded": (
         "a path can be read in several ways, which together fall under more rules than one decision carries "
-        "(16); such requests are refused. Narrow the matches, combine limits, or say in [routing] how the "
-        "application reads paths."
+        "(16); such requests are refused. Narrow the matches, combine limits, or describe in [routing] how "
+        "the application reads paths."
     ),
     "created-type": (
-        "what `[correlation] created` names was no number of seconds since 1970 (milliseconds, a date in "
+        "the value that `[correlation] created` names was no number of seconds since "
+        "1970 (milliseconds, a date in "
         "words?), and counted as not known."
     ),
     "resolver-busy": (
@@ -160,22 +161,22 @@ DIAGNOSES: Mapping[str, str] = {
     "redis-key": (
         "another worker that uses this server and prefix hashes identities with another key, and so grants "
         "every caller its limits once more. Give all hosts the same [hashing] key, or deployments of their "
-        "own different store prefixes; `ratelimit doctor` says whether it is mended."
+        "own different store prefixes; `ratelimit doctor` shows whether it is mended."
     ),
     "correlator-failed": (
         "correlating accounts failed; requests go on with the clusters known so far, and it is tried again."
     ),
     "hosts-format": (
-        "what another host wrote for the correlation cannot be read here, and is not used. Do all hosts run "
-        "the same release, and does nothing else write under the store's prefix?"
+        "another host's data for the correlation cannot be read here, and is not used. Do all hosts run the "
+        "same release, and does another program write under the store's prefix?"
     ),
     "hosts-key": (
-        "another host correlates with another hash key; what it wrote means nothing here and is not used. "
+        "another host correlates with another hash key; its data cannot be used here. "
         "Give all hosts the same [hashing] key, or deployments of their own different store prefixes."
     ),
     "hosts-unreachable": (
         "the server that hosts share fails or is not reached for correlation: clusters stay as they are. "
-        "`ratelimit doctor` says whether it answers; a user with restricted keys needs those that "
+        "`ratelimit doctor` shows whether it answers; a user with restricted keys needs those that "
         "begin with the prefix in braces."
     ),
     "snapshot-damaged": (
@@ -188,7 +189,7 @@ DIAGNOSES: Mapping[str, str] = {
     ),
     "snapshot-key": (
         "the snapshot of the correlation was made with another hash key, and is not used: its identities "
-        "mean nothing here. Set [hashing] key if it is to outlive the shared memory. "
+        "are unknown here. Set [hashing] key if it is to outlive the shared memory. "
         "A file is set aside as *.refused."
     ),
     "snapshot-unreadable": (
@@ -200,7 +201,7 @@ DIAGNOSES: Mapping[str, str] = {
     ),
     "snapshot-unwritten": (
         "the snapshot of the correlation cannot be written; check the folder, its permissions and its room. "
-        "A restart would forget what is known."
+        "A restart would lose the clusters."
     ),
     "snapshot-version": (
         "the snapshot of the correlation was made by another release, and is not used: evidence is "

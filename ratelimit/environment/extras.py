@@ -1,4 +1,4 @@
-"""What the extras of the distribution install, as its own metadata says."""
+"""The extras of the distribution and the packages they install, from its own metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an examination finds: a check, whether all is well, what was seen and what to do."""
+"""A finding of an examination: the check, whether it passed, what was seen, and what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a server is: the URLs a policy may name its Redis or Valkey by.
+"""The location of a server: the URLs by which a policy may name its Redis or Valkey.
 
     redis://HOST:PORT/DB                          one server; rediss:// with TLS
     unix:///PATH?db=DB                            one server of this host
@@ -101,7 +101,7 @@ def parse_location(text: str) -> Location:
     if "@" in path or "@" in query or "#" in text:
         # Whatever stands before that sign may be part of a password: nothing of it is shown.
         raise LocationError(
-            "the URL cannot be told apart",
+            "the URL is ambiguous",
             "Percent-encode `/`, `?`, `#` and `@` in user name and password: `%2F`, `%3F`, `%23`, `%40`.",
         )
     credentials, _, hosts = authority.rpartition("@")
@@ -205,7 +205,7 @@ def _below(topology: Topology, path: str, queried: int | None) -> tuple[str | No
     if topology == "sentinel":
         if not _MASTER.fullmatch(first):
             raise LocationError(
-                "it does not say which master the Sentinels are to name",
+                "it does not name the Sentinels' master",
                 "Write it after the hosts, as in `redis+sentinel://host:26379/MASTER/0`.",
             )
         return first, _database(rest) if rest else None

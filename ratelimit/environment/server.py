@@ -1,4 +1,4 @@
-"""How a server is reached, as a policy says it: its location, TLS, a user, and where the secrets are."""
+"""Access to a server, as a policy describes it: location, TLS, a user, and where the secrets are."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class RemoteSpec:
         if location.password is not None:
             password = KeySpec("inline", location.password)
         if username is not None and password is None:
-            raise LocationError("a user name without a password logs nobody in")
+            raise LocationError("a user name without a password cannot log in")
         return replace(
             self,
             url=location.url,

@@ -1,4 +1,4 @@
-"""What a refused call is told: a status code, and in trailing metadata when to come back."""
+"""The refusal of a gRPC call: a status code, and the time to come back in trailing metadata."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a response says of limits: fields and problem documents, for any framework."""
+"""Limits in HTTP responses: fields and problem documents, for any framework."""

@@ -1,4 +1,4 @@
-"""What responses say of limits, as raw header pairs.
+"""Header fields about limits, as raw pairs.
 
 `RateLimit` and `RateLimit-Policy` follow draft-ietf-httpapi-ratelimit-headers-11;
 `X-RateLimit-*` is the older habit, which the policy may ask for. It tells the limit a client

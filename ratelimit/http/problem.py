@@ -1,4 +1,4 @@
-"""What a refused client is told: a status, and a problem document (RFC 9457).
+"""The response to a refused client: a status, and a problem document (RFC 9457).
 
 A refusal says which limits were exceeded and when to come back. It does not say which
 identity was counted, nor how a denied client was recognised. Where a limit per cluster may
@@ -87,7 +87,7 @@ def quota_exceeded(
         wait_ns: for how long; None when no wait can help.
     """
     if binding is None:
-        detail = "The request asks for more than is ever allowed at once."
+        detail = "The request needs more than is ever allowed at once."
         if wait_ns is not None:
             detail = f"Too many requests; retry in {whole_seconds(wait_ns)} s."
     elif wait_ns is None:

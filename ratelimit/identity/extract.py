@@ -82,9 +82,9 @@ class Extractor:
         "_slots",
         "_templates",
         "_translations",
+        "anonymous",
         "listed_at",
         "needs_context",
-        "nobody",
         "origin_at",
         "positions",
         "reader",
@@ -145,7 +145,7 @@ class Extractor:
         self.positions = self._slots.positions
         self.origin_at = len(self._facts)
         self.listed_at = len(self._facts) + 1
-        self.nobody = [ABSENT] * len(self._facts) + [0, 0]
+        self.anonymous = [ABSENT] * len(self._facts) + [0, 0]
         """In place of identities where no limit applies. Not to be changed."""
         self.needs_context = self._slots.needs_context
         self.resolvers = self._slots.resolvers

@@ -1,4 +1,4 @@
-"""Where one identity comes from, and what happens when it is not there."""
+"""The source of one identity, and the rule for requests that lack it."""
 
 from __future__ import annotations
 

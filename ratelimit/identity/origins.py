@@ -1,4 +1,4 @@
-"""From which declared network a client comes: infrastructure, a public list, an organisation, or none.
+"""The declared network of a client: infrastructure, a public list, an organisation, or none.
 
 Looked up by the whole address, before any prefix is cut, so a range may be wider or
 narrower than what counts as one identity. The answer stands in a row like an identity; the

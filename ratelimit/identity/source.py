@@ -1,4 +1,4 @@
-"""Where a value is looked for, and in which form: one function for each source of an identity.
+"""Sources of identities: one function for each place that a value is read from, and the value's form.
 
 A source answers None when the request says nothing there; the next one is then asked. It answers
 MALFORMED_VALUE when the request says something without a canonical form. That is an answer: a

@@ -1,1 +1,1 @@
-"""Why a decision is as it is, which actor an account belongs to, what is wrong with an installation."""
+"""Inspection of a decision, of the actor that an account belongs to, and of an installation."""

@@ -1,4 +1,4 @@
-"""Doing an act of the operator's: hashes in place of values, one log, and a word from every host.
+"""The operator's acts as commands do them: hashes in place of values, one log, and a word from every host.
 
 An act goes to the server that hosts share, or else to the file beside this host's table. Workers look there
 (`worker.acts`), and say which acts they apply.
@@ -20,9 +20,9 @@ from ratelimit.clock import SystemClock
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import StoreError
 from ratelimit.identity.fact import ABSENT
-from ratelimit.inspection.attach import attach
+from ratelimit.inspection.attachment import attach
+from ratelimit.inspection.deployment import revealed_hashes
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.present import revealed_hashes
 from ratelimit.inspection.server import server_of
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.identities import INTERNAL
@@ -109,7 +109,7 @@ def deployment_of(policy: Policy) -> Iterator[Deployment]:
         try:
             yield Deployment(policy, bound, file, server)
         except StoreError as error:
-            hint = "`ratelimit doctor` says more; nothing is in force that was not before."
+            hint = "`ratelimit doctor` shows more; the act is not in force."
             raise InspectionFailure(f"{error} [{error.code}]", "deployment", hint=hint) from error
 
 
@@ -122,7 +122,7 @@ def principals(deployment: Deployment, written: Sequence[str]) -> list[int]:
     if len(written) > MOST_ACCOUNTS:
         raise InspectionFailure(f"{len(written)} accounts; one act has {MOST_ACCOUNTS} at most", "call")
     if deployment.policy.compiled.correlation is None:
-        raise InspectionFailure("the policy correlates nothing, so there are no actors", "call")
+        raise InspectionFailure("the policy has no correlation, so there are no actors", "call")
     found = []
     for text in written:
         known = _HASH.fullmatch(text)

@@ -1,4 +1,4 @@
-"""Which acts of the operator's hold on this host, from the file beside its table; nothing is asked."""
+"""The operator's acts that hold on this host, read from the file beside its table without asking a server."""
 
 from __future__ import annotations
 

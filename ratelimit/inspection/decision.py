@@ -1,4 +1,4 @@
-"""Why a request is decided as it is: facts, identities, limits, verdicts."""
+"""The explanation of one request's decision: facts, identities, limits, verdicts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.extraction import needed_positions
 from ratelimit.decision import Decision, Verdict
 from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.inspection.identities import given, short_hash
 from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec, LimitRule
 from ratelimit.policy.compile.identities import CLUSTER, CREATED, NEW
@@ -104,7 +104,7 @@ def _created_line(spec: IdentitySpec, created: int) -> IdentityLine:
     if created == ABSENT:
         told = f"missing from {_sources(spec)}: the account is as old as its first request"
         return IdentityLine(TRACED, "absent", None, told)
-    told = words.instant(created * 1_000_000_000)
+    told = formatting.instant(created * 1_000_000_000)
     return IdentityLine(TRACED, "–", told, f"created {told} UTC")
 
 
@@ -133,7 +133,7 @@ def limit_lines(
             why_not = ""
             if verdict is None:
                 absent = [
-                    words.identity(at, compiled)
+                    formatting.identity(at, compiled)
                     for at in (*rule.per, rule.member)
                     if at >= 0 and row[at] == ABSENT
                 ]
@@ -145,7 +145,7 @@ def limit_lines(
 def _key(bound: BoundPolicy, rule: LimitRule, row: list[int]) -> str:
     compiled = bound.compiled
     names = [
-        f"{words.identity(at, compiled)}:{short_hash(row[at])}"
+        f"{formatting.identity(at, compiled)}:{short_hash(row[at])}"
         for at in rule.per
         if compiled.identities[at].name != NEW
     ]
@@ -158,7 +158,7 @@ def _why_no_match(bound: BoundPolicy, limit: int, seen: Seen, *, crowded: bool) 
     if written.on != seen.event and not (written.on == "request" and seen.event == "connect"):
         return f"counts {_COUNTED[written.on]} only"
     methods: set[str] = set()
-    for text in words.patterns(written.match):
+    for text in formatting.patterns(written.match):
         pattern = parse_pattern(text)
         others = pattern.methods or frozenset((method,))
         for other in others:
@@ -169,8 +169,10 @@ def _why_no_match(bound: BoundPolicy, limit: int, seen: Seen, *, crowded: bool) 
         return "too many at once" if crowded else "the tier has no limit"
     if methods:
         return f"only for {', '.join(sorted(methods))}"
-    excepted = words.patterns(written.except_)
-    return f"only for {words.matches(written.match)}" + (f" except {', '.join(excepted)}" if excepted else "")
+    excepted = formatting.patterns(written.except_)
+    return f"only for {formatting.matches(written.match)}" + (
+        f" except {', '.join(excepted)}" if excepted else ""
+    )
 
 
 _WRITTEN = ("header", "cookie", "path")
@@ -198,7 +200,7 @@ def _source(
     if hashed == REFUSED:
         return f"missing from {_sources(spec)}: refused where a limit needs it"
     if spec.name == NEW:
-        is_old = "the account is established, or nothing says how old it is: limits for new ones do not apply"
+        is_old = "the account is established, or of unknown age: limits for new ones do not apply"
         return (
             is_old
             if hashed == ABSENT

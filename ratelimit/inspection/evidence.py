@@ -1,4 +1,4 @@
-"""What a correlator knows, to look into: of a trace replayed to its end, a snapshot, or a server.
+"""A correlator's memory for inspection: of a trace replayed to its end, of a snapshot, or of a server.
 
 Where the evidence comes from is apart from what is said of it.
 """
@@ -15,7 +15,7 @@ from ratelimit.clustering.snapshot import Format, Refused, SnapshotFile
 from ratelimit.correlation import Correlator
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import StoreError
-from ratelimit.inspection.attach import attach
+from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CorrelationSpec
@@ -100,15 +100,15 @@ def from_running(policy: Policy) -> Source:
     store.close()
     path = spec.snapshot if spec.snapshot is not None or place is None else str(snapshot_path(place))
     if not path:
-        hint = "`[correlation] snapshot` says so; without the key it is saved beside the shared memory."
-        raise InspectionFailure(f"{policy.name}: its correlator saves nothing", "deployment", hint=hint)
+        hint = "It follows `[correlation] snapshot`; without the key it is saved beside the shared memory."
+        raise InspectionFailure(f"{policy.name}: its correlator does not save", "deployment", hint=hint)
     try:
         return from_snapshot(policy, path)
     except InspectionFailure as failure:
         if is_there(FilePath(path)):
             raise
         raise InspectionFailure(
-            f"{policy.name}: its correlator has saved nothing yet",
+            f"{policy.name}: its correlator has not saved yet",
             "deployment",
             hint="It saves a minute after it began, and each actor as soon as it is found.",
         ) from failure
@@ -144,5 +144,5 @@ def spec_of(policy: Policy) -> CorrelationSpec:
     spec = policy.compiled.correlation
     if spec is None:
         hint = "Write `[correlation]` into it."
-        raise InspectionFailure("the policy correlates nothing", "call", hint=hint)
+        raise InspectionFailure("the policy has no correlation", "call", hint=hint)
     return spec

@@ -1,4 +1,4 @@
-"""Why something cannot be inspected: data that a command or a page turns into words of its own."""
+"""Failures of an inspection, as data that a command or a page words itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How identities are shown: as short hashes, or as they were given if the operator asks."""
+"""Identities as they are shown: short hashes, or raw values if the operator asks for them."""
 
 from __future__ import annotations
 

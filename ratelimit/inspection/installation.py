@@ -1,4 +1,4 @@
-"""What `ratelimit doctor` finds about this installation: versions, the core, the import name, memory."""
+"""Findings of `ratelimit doctor` about this installation: versions, the core, the import name, memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ratelimit.core.memory.table import table_bytes
 from ratelimit.environment.extras import how_to_install
 from ratelimit.environment.finding import Fact, Finding
 from ratelimit.errors import StoreError
-from ratelimit.inspection.owners import as_owner, own_name, owner_of, owners
-from ratelimit.inspection.words import count
+from ratelimit.inspection.formatting import count
+from ratelimit.inspection.memory_owners import as_owner, own_name, owner_of, owners
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.embedded.board import SharedBoard
@@ -76,7 +76,7 @@ def _distribution() -> Finding:
             OURS,
             "fail",
             f"{len(versions)} versions are installed: {', '.join(versions)} (in {places})",
-            f"Uninstall all of them (`pip uninstall {OURS}` until nothing is left), and install one.",
+            f"Uninstall all of them (`pip uninstall {OURS}` until none is left), and install one.",
             facts=facts,
         )
     return Finding(OURS, "ok", f"{versions[0]} in {place}", facts=facts)
@@ -217,7 +217,7 @@ def _table(policy: Policy, wish: StoreWish) -> Iterator[Finding]:
             "fail",
             f"{place.parent} has room for {_mib(free)}: limits go on; acts and events cannot be written, "
             "and memory that gets lost cannot be made again",
-            "Remove what fills it (`du -x` says what), or give it more (`docker run --shm-size`).",
+            "Remove the files that fill it (`du -x` lists them), or give it more (`docker run --shm-size`).",
             facts={"free": free},
         )
     live, evicted = stats["live"], stats["evictions"] + stats["block_evictions"]

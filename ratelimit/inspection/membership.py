@@ -1,4 +1,4 @@
-"""Which actor a request's principal belongs to, for an explanation of one request.
+"""The actor that a request's principal belongs to, for an explanation of one request.
 
 A policy alone does not say. The answer is in a trace replayed to its end, in a running correlator's
 snapshot, or in the assignments that running workers look into.

@@ -1,4 +1,4 @@
-"""The way of one request through its stages, recorded while it is decided."""
+"""The recorder of one request's way through its stages, while it is decided."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which callers a host's limits refuse most, read from the table that its workers share."""
+"""The callers that a host's limits refuse most, read from the table that its workers share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.policy.compile.identities import INTERNAL
@@ -66,7 +66,7 @@ def refused_callers(
         if known is None:  # a limit that the policy has no more
             continue
         given = revealed.get((known.per[0], who)) if len(known.per) == 1 else None
-        per = words.per(known, compiled)
+        per = formatting.per(known, compiled)
         found.append(RefusedCaller(known, per, who, refused, uncertain, since_ns, last_ns, given))
     return sorted(found, key=lambda each: (-each.refused, each.rule.index, each.hash))
 

@@ -1,4 +1,4 @@
-"""Asking a policy's server what it would say now, without deciding anything."""
+"""A trial question to a policy's server: what it would answer now, without deciding anything."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ratelimit.clock import SystemClock
 from ratelimit.deciding.decider import AskAway
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.errors import StoreError
-from ratelimit.inspection.attach import attach
+from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Outcome
@@ -92,5 +92,5 @@ async def peek_patiently(
 def no_answer(url: str, error: StoreError) -> InspectionFailure:
     """Return what the operator is told of a server that did not answer."""
     return InspectionFailure(
-        f"{url}: {error} [{error.code}]", "deployment", hint="`ratelimit doctor` says more."
+        f"{url}: {error} [{error.code}]", "deployment", hint="`ratelimit doctor` shows more."
     )

@@ -1,4 +1,4 @@
-"""From a decision to a response, in any framework: status, header fields, body.
+"""The response to a decision, in any framework: status, header fields, body.
 
     decision = limiter.decide(path="/search", identities={"account": account})
     if not decision.allowed:

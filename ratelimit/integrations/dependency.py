@@ -1,4 +1,4 @@
-"""Asking limits in the middle of a request: what each framework's dependency or guard comes down to."""
+"""Limits in the middle of a request: the common part of each framework's dependency or guard."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def ask(
     outer = scope.get("ratelimit")
     if not isinstance(outer, Exchange) or outer.door.resolving is None:
         raise UsageError(
-            "a route asks for a limit, and its request did not come through RateLimitMiddleware; write "
+            "a route uses a limit, and its request did not come through RateLimitMiddleware; write "
             'app.add_middleware(RateLimitMiddleware, policy="policy.toml")',
             code="limit-unmounted",
         )

@@ -1,4 +1,4 @@
-"""What FastAPI's OpenAPI document says of limits: refusals, with their fields and the problem schema.
+"""Limits in FastAPI's OpenAPI document: refusals, with their fields and the problem schema.
 
     describe_limits(app)
 
@@ -26,10 +26,10 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["type", "title", "status"],
     "properties": {
-        "type": {"type": "string", "format": "uri", "description": "What kind of problem it is."},
+        "type": {"type": "string", "format": "uri", "description": "The kind of problem."},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What happened, and when to come back."},
+        "detail": {"type": "string", "description": "The cause, and when to come back."},
         "violated-policies": {
             "type": "array",
             "items": {"type": "string"},

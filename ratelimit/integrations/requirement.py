@@ -1,4 +1,4 @@
-"""What a route asks for: limits of the policy by name, or one that is written in code.
+"""The limits that a route requires: limits of the policy by name, or one that is written in code.
 
 Pure: rates are checked when the code is read, identities when the policy is known.
 """
@@ -72,7 +72,7 @@ class Wish:
             found = await found
         if found is not None and not isinstance(found, str):
             raise UsageError(
-                f"what `per` calls must return text or None, not {type(found).__name__}",
+                f"the function in `per` must return text or None, not {type(found).__name__}",
                 code="limit-declared",
             )
         return {KEY: digest_of(found)} if found else {}

@@ -90,7 +90,7 @@ def _check_names(tables: Sequence[tuple[int, Adaptive]], report: Report) -> None
             report.add("adaptive-group", ("adaptive", index, "name"), f"there are two called `{table.name}`")
         names.add(table.name)
         if table.match == EVERYTHING and at + 1 < len(tables):
-            message = f"`{table.name}` is on all requests, so those after it are on none"
+            message = f"`{table.name}` is on all requests, so those after it never apply"
             report.add("adaptive-group", ("adaptive", index, "match"), message)
 
 

@@ -1,4 +1,4 @@
-"""Whether a request would be shed before others of its class on this host, and why; looking takes no room."""
+"""An explanation of shedding: whether a request would be shed before others, and why. It takes no room."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.load.compile import AdaptiveSpec, class_names
 from ratelimit.load.limit import settings_of
 from ratelimit.load.memory import SharedInFlight
-from ratelimit.load.model.shedding import Standing
+from ratelimit.load.model.shedding import ShedPriority
 from ratelimit.load.shed import named, reason
+from ratelimit.load.shed_priority import lottery_key, shed_priority_of
 from ratelimit.load.stage import LoadLimits
-from ratelimit.load.standing import lots_key, standing_of
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import counting_table, wish_of
@@ -28,12 +28,12 @@ LEAST_TOLD = 0.005
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A request's standing among those of its class, and the room that there is now.
+    """A request's priority among those of its class, and the room that there is now.
 
     Args:
         group: the limit that it falls under, by its name.
         class_: what it is of.
-        standing: what is known of it.
+        priority: what is known of it.
         waiting, room_below: requests without a first byte, and below how many of them it goes on.
         first_below: below how many of them the first of its class goes on.
         has_room, first_has_room: whether it would go on now, and whether the first of its class would.
@@ -43,7 +43,7 @@ class Room:
 
     group: str
     class_: str
-    standing: Standing
+    priority: ShedPriority
     waiting: int
     room_below: int
     first_below: int
@@ -55,7 +55,7 @@ class Room:
     @property
     def less_of_queue(self) -> float:
         """Return the part of the room of the first of its class that it does not have."""
-        return 1.0 - self.standing.share() / Standing(self.standing.rank, self.standing.classes).share()
+        return 1.0 - self.priority.share() / ShedPriority(self.priority.rank, self.priority.classes).share()
 
     @property
     def told(self) -> str:
@@ -69,13 +69,13 @@ class Room:
         below = f"goes on while fewer than {self.room_below:,} do"
         if self.first_below > self.room_below:
             below += f", others of the class while fewer than {self.first_below:,} do"
-        behind = f" ({reason(self.standing)})" if self.less_of_queue >= LEAST_TOLD else ""
+        behind = f" ({reason(self.priority)})" if self.less_of_queue >= LEAST_TOLD else ""
         class_ = named(self.group, self.class_)
         return f"{class_}: {now}. {self.waiting:,} wait for a first byte; it {below}{behind}"
 
     def as_json(self) -> dict[str, Any]:
         """Return it for machines."""
-        standing = self.standing
+        priority = self.priority
         return {
             "group": self.group,
             "class": self.class_,
@@ -86,11 +86,11 @@ class Room:
             "room_below": self.room_below,
             "first_below": self.first_below,
             "less_of_queue": round(self.less_of_queue, 3),
-            "why": reason(standing),
-            "verdict": None if standing.verdict == "none" else standing.verdict,
-            "factor": round(standing.factor, 3),
-            "heavier_than": round(standing.lighter, 3),
-            "lot": standing.lot,
+            "why": reason(priority),
+            "verdict": None if priority.verdict == "none" else priority.verdict,
+            "factor": round(priority.factor, 3),
+            "heavier_than": round(priority.lighter, 3),
+            "lot": priority.lot,
         }
 
 
@@ -112,23 +112,23 @@ class Rooms:
         if flight is None:
             return None
         names = class_names(spec)
-        key = lots_key(bound.store.hasher.key)
+        key = lottery_key(bound.store.hasher.key)
         rank = LoadLimits(bound, tuple, counting_table(bound.store)).class_of(matched, row)
-        standing = standing_of(bound, row, rank, len(names), Heaviest(flight), key, now_ns)
-        first = Standing(rank, len(names))
+        priority = shed_priority_of(bound, row, rank, len(names), Heaviest(flight), key, now_ns)
+        first = ShedPriority(rank, len(names))
         steering = Steering(flight)
         still, learned, _ = steering.queue_at(now_ns)
         # As `InFlight.has_room` has it: the first class of several keeps the queue that was learned.
-        queue = learned if standing.kept() < 0 else still
+        queue = learned if priority.kept() < 0 else still
         first_queue = learned if first.kept() < 0 else still
         return Room(
             spec.name,
             names[rank],
-            standing,
+            priority,
             flight.counts(now_ns)[1],
-            steering.room_below(queue, standing.share(), standing.kept(), rank),
+            steering.room_below(queue, priority.share(), priority.kept(), rank),
             steering.room_below(first_queue, first.share(), first.kept(), rank),
-            flight.has_room(now_ns, standing.share(), standing.kept(), rank),
+            flight.has_room(now_ns, priority.share(), priority.kept(), rank),
             flight.has_room(now_ns, first.share(), first.kept(), rank),
             spec.shadow,
             spec.holds,

@@ -28,9 +28,9 @@ from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Allowance, Settings
 from ratelimit.load.model.first_byte import FirstByte
 from ratelimit.load.model.saturation import Report
-from ratelimit.load.model.shedding import LAST_OF_A_CLASS, LOTS, WORSE, Standing
+from ratelimit.load.model.shedding import LAST_OF_A_CLASS, LOTS, WORSE, ShedPriority
 from ratelimit.load.queue import Held, LoadQueue
-from ratelimit.load.standing import standing_of
+from ratelimit.load.shed_priority import shed_priority_of
 from ratelimit.waiting.loop_lines import Count
 
 LEAST_RETRY_NS = 10**9
@@ -76,7 +76,7 @@ class LoadLimit:
         spec: what the policy says.
         shared: what is in flight; closed with this.
         clock: says when.
-        lots_key: a secret of 64 bits that all workers know.
+        lottery_key: a secret of 64 bits that all workers know.
         count_held: told what became of requests that the back end had no room for.
     """
 
@@ -85,14 +85,14 @@ class LoadLimit:
         spec: AdaptiveSpec,
         shared: SharedInFlight,
         clock: Clock,
-        lots_key: int,
+        lottery_key: int,
         count_held: Count = lambda result, held_ns: None,
     ) -> None:
         self.shared = shared
         self.flight = shared.flight
         self.heaviest = Heaviest(self.flight)
         self.accounts = ShedAccounts(self.flight)
-        self._lots_key = lots_key
+        self._lottery_key = lottery_key
         self.instants = Instants(clock)
         self.now_ns = clock.now_ns
         self._admission = Admission(FirstByte(settings_of(spec)), self.flight)
@@ -116,24 +116,26 @@ class LoadLimit:
         self.spec = spec
         self.names = class_names(spec)
         last = [LAST_OF_A_CLASS.of_class(rank, len(self.names)) for rank in range(len(self.names))]
-        self.shares = [(standing.share(), standing.kept()) for standing in last]
+        self.shares = [(priority.share(), priority.kept()) for priority in last]
         """By class: what its last request may fill of the queue, and leaves free of the places."""
         self.shed = [0] * len(self.names)
         self.holds = spec.holds
         """Whether what the back end has no room for is held here; in shadow it is only counted."""
 
-    def without_room(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing | None:
+    def without_room(
+        self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]
+    ) -> ShedPriority | None:
         """Return what is known of a request of this class that has no room; None for one that may go on."""
         share, kept = self.shares[min(rank, len(self.shares) - 1)]  # a reload may have left fewer classes
         if self.flight.has_room(now_ns, share, kept, rank):
             return None
-        standing = self.standing(rank, now_ns, bound, row)
-        has_room = self.flight.has_room(now_ns, standing.share(), standing.kept(), standing.rank)
-        return None if has_room else standing
+        priority = self.shed_priority(rank, now_ns, bound, row)
+        has_room = self.flight.has_room(now_ns, priority.share(), priority.kept(), priority.rank)
+        return None if has_room else priority
 
     def to_hold(
-        self, rank: int, bound: BoundPolicy, row: Sequence[int], lacking: Standing | None, now_ns: int
-    ) -> Standing | None:
+        self, rank: int, bound: BoundPolicy, row: Sequence[int], lacking: ShedPriority | None, now_ns: int
+    ) -> ShedPriority | None:
         """Return what is known of a request that is to be held; None for one that goes on, or is shed.
 
         It lacks room, or others wait that it may not overtake. In shadow nothing is held.
@@ -148,53 +150,53 @@ class LoadLimit:
             return lacking
         if not self.queue.waiting:
             return None
-        standing = self.standing(rank, now_ns, bound, row)
-        return standing if self.queue.has_before(standing) else None
+        priority = self.shed_priority(rank, now_ns, bound, row)
+        return priority if self.queue.has_before(priority) else None
 
-    def hold(self, bound: BoundPolicy, standing: Standing, pending: Pending) -> Asking[Held]:
+    def hold(self, bound: BoundPolicy, priority: ShedPriority, pending: Pending) -> Asking[Held]:
         """Hold a request until the back end has room for it: see `LoadQueue.hold`."""
         # The controller has to hear that there is more to do.
-        self._admission.turn_away(pending.now_ns, standing)
-        return self.queue.hold(principal_of(bound, pending.row), standing, pending)
+        self._admission.turn_away(pending.now_ns, priority)
+        return self.queue.hold(principal_of(bound, pending.row), priority, pending)
 
-    def turn_away(self, standing: Standing, now_ns: int, table: Table) -> int | None:
+    def turn_away(self, priority: ShedPriority, now_ns: int, table: Table) -> int | None:
         """Count a request that found no room, or none in time; return how long it is told to wait.
 
         None in shadow.
         """
-        self._admission.turn_away(now_ns, standing)
-        rank = min(standing.rank, len(self.names) - 1)  # a reload may have left fewer classes
+        self._admission.turn_away(now_ns, priority)
+        rank = min(priority.rank, len(self.names) - 1)  # a reload may have left fewer classes
         self.shed[rank] += 1
-        column = shed_column(standing.of, in_shadow=self.spec.shadow)
+        column = shed_column(priority.of, in_shadow=self.spec.shadow)
         counter = table.counter(shed_counter(self.spec.name, self.names[rank]))
         table.count(counter, column)
-        if standing.of == "others" and not self.spec.shadow:
+        if priority.of == "others" and not self.spec.shadow:
             # What actors lose is no reason to keep more free.
-            self.reserve.lost(standing.rank, now_ns)
-        first = Standing(standing.rank, standing.classes)
+            self.reserve.lost(priority.rank, now_ns)
+        first = ShedPriority(priority.rank, priority.classes)
         self.accounts.note(
-            standing.account,
+            priority.account,
             counter,
             now_ns,
             self.spec.shadow,
             self.flight.has_room(now_ns, first.share(), first.kept(), first.rank),
-            WORSE[standing.verdict],
-            standing.factor,
-            standing.lighter,
+            WORSE[priority.verdict],
+            priority.factor,
+            priority.lighter,
         )
-        return None if self.spec.shadow else self.retry_ns(standing)
+        return None if self.spec.shadow else self.retry_ns(priority)
 
-    def retry_ns(self, standing: Standing) -> int:
+    def retry_ns(self, priority: ShedPriority) -> int:
         """Return how long a request that is shed is told to wait: up to twice the target, by lot.
 
         So not all of them come again at once. Once this is closed nothing is known of a target.
         """
         target_ns = 0 if self.flight.closed else self._admission.steering.target_ns
-        return max(LEAST_RETRY_NS, target_ns) * (LOTS + standing.lot) // LOTS
+        return max(LEAST_RETRY_NS, target_ns) * (LOTS + priority.lot) // LOTS
 
-    def standing(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing:
+    def shed_priority(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> ShedPriority:
         """Return what is known of a request that may have to go."""
-        return standing_of(bound, row, rank, len(self.names), self.heaviest, self._lots_key, now_ns)
+        return shed_priority_of(bound, row, rank, len(self.names), self.heaviest, self._lottery_key, now_ns)
 
     def state(self) -> LoadState:
         """Return what the limit is now."""

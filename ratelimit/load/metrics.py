@@ -50,7 +50,7 @@ def shed_counter(group: str, name: str) -> str:
     return f"\x1fshed {group}\x1f{name}"
 
 
-GROUP = Label("group", source="name of the `[adaptive]` in the policy file, `default` where it has none")
+GROUP = Label("group", source="name of the `[adaptive]` in the policy file, `default` without one")
 
 
 LOAD_REQUESTS = Metric(
@@ -62,7 +62,7 @@ LOAD_REQUESTS = Metric(
 LOAD_BOUND = Metric(
     "ratelimit_load_bound",
     "gauge",
-    "What the limit that follows the load allows now: in flight, and waiting for their first byte. "
+    "Requests that the limit that follows the load allows now: in flight, and waiting for their first byte. "
     "`learned`: how many may wait while first bytes come. `floor`: so many in flight always have room.",
     (
         GROUP,
@@ -91,14 +91,14 @@ LOAD_KEPT_FREE = Metric(
 LOAD_HOLDS = Metric(
     "ratelimit_load_holds",
     "counter",
-    "What became of requests that the back end had no room for; "
+    "Requests that the back end had no room for, by outcome; "
     "principal-full, full, too-long: shed at arrival; shadow: not held.",
     (Label("result", HOLD_RESULTS),),
 )
 LOAD_HOLD_SECONDS = Metric(
     "ratelimit_load_hold_seconds",
     "histogram",
-    "How long requests were held in the gateway, however it ended; those shed at arrival are not in it.",
+    "Time that requests were held in the gateway, whatever the end; without those shed at arrival.",
 )
 LOAD_STILL = Metric(
     "ratelimit_load_still_seconds",
@@ -109,13 +109,13 @@ LOAD_STILL = Metric(
 LOAD_PRESSURE = Metric(
     "ratelimit_load_pressure",
     "gauge",
-    "How late first bytes are: their 95 % quantile, 1 is the target.",
+    "Lateness of first bytes: their 95 % quantile, 1 is the target.",
     (GROUP,),
 )
 LOAD_TARGET = Metric(
     "ratelimit_load_target_seconds",
     "gauge",
-    "What the time to the first byte is steered to; it may be learned.",
+    "Target for the time to the first byte, configured or learned.",
     (GROUP,),
 )
 LOAD_SHED = Metric(
@@ -133,7 +133,7 @@ LOAD_SHED = Metric(
 LOAD_STALE = Metric(
     "ratelimit_load_stale_reports",
     "counter",
-    "Reports of the engine that no other followed in time.",
+    "Reports of the engine that became too old before the next one.",
     (GROUP,),
 )
 STRIKES = Metric(

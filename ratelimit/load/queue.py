@@ -22,7 +22,7 @@ from ratelimit.core.sharing.reserve import Reserve
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.stage import Asking, Pending, Wait
 from ratelimit.load.model.holding import is_late, longest_ns, share_left
-from ratelimit.load.model.shedding import Standing
+from ratelimit.load.model.shedding import ShedPriority
 from ratelimit.waiting.loop_lines import RESULTS, TURN, Count, LoopLines, Result, WorkerLines
 from ratelimit.waiting.model.line import Line
 from ratelimit.waiting.model.room import Room
@@ -40,17 +40,17 @@ class Held:
     Args:
         flight: where it is in flight once it has its turn.
         freed: told when it left room behind.
-        standing: its class, and how much of the queue it has room for.
+        priority: its class, and how much of the queue it has room for.
     """
 
     __slots__ = ("_flight", "_freed", "classes", "is_honest", "kept", "rank", "result", "share", "ticket")
 
-    def __init__(self, flight: InFlight, freed: Callable[[int], None], standing: Standing) -> None:
+    def __init__(self, flight: InFlight, freed: Callable[[int], None], priority: ShedPriority) -> None:
         self._flight = flight
         self._freed = freed
-        self.rank, self.classes = standing.rank, standing.classes
-        self.share, self.kept = standing.share(), standing.kept()
-        self.is_honest = standing.of == "others"
+        self.rank, self.classes = priority.rank, priority.classes
+        self.share, self.kept = priority.share(), priority.kept()
+        self.is_honest = priority.of == "others"
         self.result: Result = "left"
         self.ticket = -1
         """-1: it is not in flight."""
@@ -95,12 +95,12 @@ class LoadQueue:
             return False
         return self._steering.target_ns > 0
 
-    def has_before(self, standing: Standing) -> bool:
-        """Return whether any waits on this event loop that a request of this standing may not overtake."""
+    def has_before(self, priority: ShedPriority) -> bool:
+        """Return whether any waits on this event loop that a request of this priority may not overtake."""
         line = self._lines.here().room.lines.get(LINE) if self._lines.waiting else None
-        return line is not None and line.has_waiting(_rank(standing))
+        return line is not None and line.has_waiting(_rank(priority))
 
-    def hold(self, principal: Hashable, standing: Standing, pending: Pending) -> Asking[Held]:
+    def hold(self, principal: Hashable, priority: ShedPriority, pending: Pending) -> Asking[Held]:
         """Hold a request until it is its turn, its time is over, or its client has hung up.
 
         A request that is cancelled here is held no more. Where the turn would come too late, at twice the
@@ -108,15 +108,15 @@ class LoadQueue:
 
         Args:
             principal: gives its share.
-            standing: its class, and how much of the queue it has room for.
+            priority: its class, and how much of the queue it has room for.
             pending: the request; its time is when that ends.
         """
         lines, flight, visit, now_ns = self._lines.here(), self._flight, pending.visit, pending.now_ns
-        held, rank = Held(flight, self.freed, standing), _rank(standing)
+        held, rank = Held(flight, self.freed, priority), _rank(priority)
         if lines.is_closed:
             held.result = "closed"
             return held
-        ends_ns = now_ns + longest_ns(self._steering.target_ns, standing.rank, standing.classes)
+        ends_ns = now_ns + longest_ns(self._steering.target_ns, priority.rank, priority.classes)
         line = lines.room.lines.get(LINE)
         expected_ns = 0 if line is None else line.drain_ns(line.ahead(principal, 1, rank), now_ns) // 2
         waiter = lines.arrive(LINE, principal, 1, rank, now_ns, ends_ns, expected_ns, visit.holder())
@@ -228,6 +228,6 @@ class LoadLine(LoopLines):
         self.room.ask_at(line, now_ns + line.pause_ns)
 
 
-def _rank(standing: Standing) -> int:
+def _rank(priority: ShedPriority) -> int:
     """Return the class in the line: of each class those in doubt come after all others."""
-    return 2 * standing.rank + (standing.of != "others")
+    return 2 * priority.rank + (priority.of != "others")

@@ -1,4 +1,4 @@
-"""Asking the servers behind how busy they are, and telling the limits that follow the load.
+"""Load reports of the servers behind, fetched and passed to the limits that follow the load.
 
 One worker of a host asks, twice a second, in a thread of its own. What the servers say is a cap and
 nothing more (`adaptive.saturation`). One that does not answer, or with anything else, costs nothing:

@@ -34,7 +34,7 @@ class LoadClass(Table, frozen=True, forbid_unknown_fields=True):
         str | list[str] | None,
         Meta(
             description="Requests of this class, written like a limit's `match`; the first class that "
-            "matches counts. Default: all, if `when` says more.",
+            "matches counts. Default: all, if there is a `when`.",
             examples=["POST /v1/chat"],
         ),
     ] = None
@@ -67,7 +67,7 @@ class Adaptive(
     first_byte: Annotated[
         str | int | None,
         Meta(
-            description="What the time to the first byte is steered to: seconds, or `500ms`, `1s`. "
+            description="Target for the time to the first byte: seconds, or `500ms`, `1s`. "
             "Default: learned on quiet days, and not while the back end is overloaded.",
             examples=["1s"],
         ),
@@ -76,40 +76,42 @@ class Adaptive(
     start: Annotated[
         InFlight, Meta(description="Requests that may wait for their first byte before anything is known.")
     ] = 20
-    ceiling: Annotated[InFlight, Meta(description="Requests in flight beyond which nothing has room.")] = 400
+    ceiling: Annotated[
+        InFlight, Meta(description="The most requests in flight; further ones have no room.")
+    ] = 400
     match: Annotated[
         str | list[str],
         Meta(
-            description="Requests that the limit is on, written like a limit's `match`. Of several limits "
-            "the first that matches counts. Leave out what another back end answers.",
+            description="Requests that the limit is on, written like a limit's `match`. With several "
+            "limits, the first that matches counts. Leave out requests for another back end.",
             examples=[["POST /v1/*"]],
         ),
     ] = "/*"
     except_: Annotated[
         str | list[str],
         Meta(
-            description="Requests that the limit is not on, written like `match`. Default: what monitors ask "
-            "for. An orchestrator that is told 503 restarts a server for being busy.",
+            description="Requests that the limit is not on, written like `match`. Default: the paths of "
+            "monitors. An orchestrator that receives 503 restarts a server for being busy.",
             examples=["GET /health"],
         ),
     ] = field(default_factory=lambda: list(MONITORS))
     reports: Annotated[
         str | list[str],
         Meta(
-            description="Where the servers behind tell how busy they are: the pages of metrics of vLLM, "
-            "SGLang, TGI or llama.cpp, at most 64. A cap, and never more. Default: they are not asked.",
+            description="Load reports of the servers behind: the metrics pages of vLLM, SGLang, TGI or "
+            "llama.cpp, at most 64. They only cap the limit. Default: no reports.",
             examples=["http://127.0.0.1:8000/metrics"],
         ),
     ] = []
     mode: Annotated[
         LoadMode,
-        Meta(description="`shadow` counts what it would shed and hold, and does neither."),
+        Meta(description="`shadow` only counts the requests that it would shed and hold."),
     ] = "enforce"
     hold: Annotated[
         bool,
         Meta(
-            description="Whether what finds no room waits in the gateway, for a quarter of the target. "
-            "Which is next goes by class, then it is fair by principal. `false`: it is shed at once."
+            description="A request without room waits in the gateway, for a quarter of the target. The "
+            "order is by class, then fair by principal. `false`: it is shed at once."
         ),
     ] = True
     class_: Annotated[

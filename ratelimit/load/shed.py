@@ -1,4 +1,4 @@
-"""Which accounts a host shed for want of room, and why they went before others, read from shared memory."""
+"""The accounts that a host shed for want of room, and the reasons, read from shared memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.shed import ShedAccounts
 from ratelimit.load.compile import DEFAULT_GROUP, AdaptiveSpec, class_names
 from ratelimit.load.metrics import shed_counter
-from ratelimit.load.model.shedding import ActorVerdict, Standing
+from ratelimit.load.model.shedding import ActorVerdict, ShedPriority
 from ratelimit.stores.embedded.store import EmbeddedStore
 
 MINUTE_NS = 60 * 10**9
@@ -37,7 +37,7 @@ class ShedAccount:
     """How many of both may be other accounts'."""
     since_ns: int
     last_ns: int
-    standing: Standing
+    priority: ShedPriority
     """What put it behind others: as of the last time that it went before some, if it ever did."""
     given: str | None
     """The value that the operator asked about, if this is it."""
@@ -55,18 +55,18 @@ class ShedAccount:
     @property
     def why(self) -> str:
         """Return in words what puts it behind others of its class."""
-        return reason(self.standing)
+        return reason(self.priority)
 
 
-def reason(standing: Standing) -> str:
+def reason(priority: ShedPriority) -> str:
     """Return in words what puts an account behind others of its class."""
     said = {
         "certain": "a certain actor",
         "likely": "a likely actor",
-        "bad conduct": f"bad conduct, limits at {standing.factor:.0%}",
-    }.get(standing.of)
-    heavy = f"heavier than {standing.lighter:.0%} of accounts" if standing.lighter >= 0.005 else None
-    return "; ".join(filter(None, (said, heavy))) or "as any other, by lot"
+        "bad conduct": f"bad conduct, limits at {priority.factor:.0%}",
+    }.get(priority.of)
+    heavy = f"heavier than {priority.lighter:.0%} of accounts" if priority.lighter >= 0.005 else None
+    return "; ".join(filter(None, (said, heavy))) or "at random"
 
 
 def named(group: str, class_: str) -> str:
@@ -107,7 +107,7 @@ def shed_accounts(
             (0 if known is None else known.uncertain) + uncertain,
             since_ns if known is None else min(known.since_ns, since_ns),
             last_ns if known is None else max(known.last_ns, last_ns),
-            Standing(
+            ShedPriority(
                 rank,
                 len(names),
                 verdict=VERDICTS[min(int(verdict), len(VERDICTS) - 1)],

@@ -11,7 +11,7 @@ from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.stage import Decided, Deciding, Feature, Pending, Rest, Stage
 from ratelimit.decision import Reason
 from ratelimit.load.limit import LoadLimit
-from ratelimit.load.model.shedding import Standing
+from ratelimit.load.model.shedding import ShedPriority
 
 
 class LoadLimits(Feature):
@@ -86,33 +86,33 @@ class LoadStage(Stage):
         now_ns, lacking = pending.now_ns, self._lacking(load, pending)
         if pending.can_wait:
             rank = self._limits.class_of(pending.matched, pending.row)
-            standing = load.to_hold(rank, self._bound, pending.row, lacking, now_ns)
-            if standing is not None:
-                return (yield from self._in_turn(load, standing, pending, rest))
+            priority = load.to_hold(rank, self._bound, pending.row, lacking, now_ns)
+            if priority is not None:
+                return (yield from self._in_turn(load, priority, pending, rest))
         if lacking is not None:
             wait_ns = load.turn_away(lacking, now_ns, self._table)
             if wait_ns is not None:
                 return self._shed(pending, wait_ns)
         return (yield from rest(pending))
 
-    def _in_turn(self, load: LoadLimit, standing: Standing, pending: Pending, rest: Rest) -> Deciding:
+    def _in_turn(self, load: LoadLimit, priority: ShedPriority, pending: Pending, rest: Rest) -> Deciding:
         """Decide a request when it is its turn; what its limits would refuse now is refused now."""
         visit, may_wait = pending.visit, self._bound.may_hold and pending.matched.may_wait
         looked = yield from rest(pending.peek())
         if not looked[0]:
             if may_wait and self._lacking(load, pending) is not None:
                 # It would wait for its limits, and go on then whether the back end has room or not.
-                wait_ns = load.turn_away(standing, pending.now_ns, self._table)
+                wait_ns = load.turn_away(priority, pending.now_ns, self._table)
                 if wait_ns is not None:
                     return self._shed(pending, wait_ns)
             return (yield from rest(pending))
-        held = yield from load.hold(self._bound, standing, pending)
+        held = yield from load.hold(self._bound, priority, pending)
         if not held.has_turn:
             if held.result == "closed":  # counted when that was done
-                return self._shed(pending, load.retry_ns(standing), counts=False)
+                return self._shed(pending, load.retry_ns(priority), counts=False)
             if held.result == "left":
                 return self._shed(pending, None, counts=False)
-            wait_ns = load.turn_away(standing, pending.now_ns, self._table)
+            wait_ns = load.turn_away(priority, pending.now_ns, self._table)
             if wait_ns is not None:
                 return self._shed(pending, wait_ns)
             # A reload put it in shadow meanwhile.
@@ -130,7 +130,7 @@ class LoadStage(Stage):
             held.give_back(load.now_ns())
         return decided
 
-    def _lacking(self, load: LoadLimit, pending: Pending) -> Standing | None:
+    def _lacking(self, load: LoadLimit, pending: Pending) -> ShedPriority | None:
         rank = self._limits.class_of(pending.matched, pending.row)
         return load.without_room(rank, pending.now_ns, self._bound, pending.row)
 

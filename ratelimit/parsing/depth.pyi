@@ -1,4 +1,4 @@
-"""How deep the brackets of a JSON text go, found out before it is parsed."""
+"""The depth of brackets in a JSON text, measured before it is parsed."""
 
 def is_deeper(text: bytes, most: int) -> bool:
     """Return whether more than `most` brackets are open at once somewhere.

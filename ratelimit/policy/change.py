@@ -1,4 +1,4 @@
-"""What a new policy changes against the one in force, and what becomes of the counters.
+"""The change from the policy in force to a new one, and what becomes of the counters.
 
 Pure: the watching and the swapping are done elsewhere; only `fingerprint` looks
 at a file. Counters belong to what a rule counts (its `salt_parts`), not to how much

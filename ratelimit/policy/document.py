@@ -44,8 +44,8 @@ _ABOUT = {
 }
 """What a diagnosis is about, where it says so."""
 _DIAGNOSED = (
-    "Said once in the log while the library runs, and counted in `ratelimit_diagnostics_total`. "
-    "Nothing is raised."
+    "The library logs each of these once while it runs, and counts it in `ratelimit_diagnostics_total`. It "
+    "raises no exception."
 )
 
 

@@ -1,4 +1,4 @@
-"""What every algorithm answers, and the shortest wait found by asking.
+"""The answer of every algorithm, and the shortest wait, found by trying.
 
 An algorithm holds a limit's numbers and no state. State is an immutable value
 that it is handed and hands back; `None` is the state of a key never seen.

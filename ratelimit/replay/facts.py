@@ -1,4 +1,4 @@
-"""From a record of a trace to what the limiter decides about: path, identities, costs.
+"""Facts of a recorded request for the limiter: path, identities, costs.
 
 An identity that a record carries under its policy name is taken as it is. Otherwise it comes
 from where the policy says, as far as a record has that: headers, cookies, the user agent,

@@ -1,4 +1,4 @@
-"""What is known of a kind of request before its requests come."""
+"""Knowledge about a kind of request, prepared before its requests come."""
 
 from __future__ import annotations
 

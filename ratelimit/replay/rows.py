@@ -1,4 +1,4 @@
-"""What the records of a batch say, an attribute at a time: decoded, or where plain lines have it."""
+"""Records of a batch as columns, one for each attribute: decoded, or found in place in plain lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was refused by which limit: exact counts, and the keys refused most."""
+"""A tally of refusals by limit: exact counts, and the keys refused most."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from ratelimit.conduct.memory import SharedConduct
 from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.load.compile import AdaptiveSpec
 from ratelimit.load.limit import LoadLimit, settings_of
-from ratelimit.load.standing import lots_key
+from ratelimit.load.shed_priority import lottery_key
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import open_conduct, open_flight
@@ -68,4 +68,4 @@ class Beside:
     def _new_load(self, policy: Policy, spec: AdaptiveSpec) -> LoadLimit:
         settings = settings_of(spec)
         shared = open_flight(policy, self.store, spec.name, settings.floor, settings.step_ns)
-        return LoadLimit(spec, shared, self._clock, lots_key(self.store.hasher.key), self._count_held)
+        return LoadLimit(spec, shared, self._clock, lottery_key(self.store.hasher.key), self._count_held)

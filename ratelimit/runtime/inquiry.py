@@ -1,4 +1,4 @@
-"""What callers give by hand, checked and in the form that extraction reads."""
+"""Requests described by hand, checked and in the form that extraction reads."""
 
 from __future__ import annotations
 

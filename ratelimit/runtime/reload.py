@@ -1,4 +1,4 @@
-"""Reading the policy file again, and what became of it.
+"""A reload of the policy file, and its outcome.
 
 A reload loads the whole file, binds it, and only then puts it in force. A file that cannot be used
 changes nothing: the policy that was in force stays, and the outcome says why.

@@ -44,7 +44,7 @@ def _imported(identity: str, name: str) -> Resolver:
     module, colon, attribute = name.partition(":")
     try:
         if not colon:
-            raise LookupError("none of that name was given")
+            raise LookupError("it was not given")
         found: Any = import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)

@@ -1,4 +1,4 @@
-"""One call decided: by the limiter that everything else goes by, and in what Envoy can tell of it."""
+"""The decision of one call: by the same limiter as everything else, in the terms that Envoy knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the descriptors of one call to the facts of one request.
+"""Descriptors of one call, and the facts of the request that they stand for.
 
 The rule, which docs/serve.md has for operators:
 

@@ -21,7 +21,7 @@ def untold_here(limiter: Limiter, *, by_descriptors: bool, proxy: Proxy | None) 
     asking = [rule.name for rule in rules if "challenge" in rule.on_refusal and not rule.shadow]
     if asking:
         yield (
-            f"{asking[0]}: a proxy's call cannot be asked for a step-up, so limits that challenge refuse "
+            f"{asking[0]}: a proxy's call cannot do a step-up, so limits that challenge refuse "
             "until an application of the same policy has let the caller pass"
         )
     held = [rule.name for rule in rules if rule.algorithm == "concurrency"]
@@ -29,11 +29,11 @@ def untold_here(limiter: Limiter, *, by_descriptors: bool, proxy: Proxy | None) 
         yield f"{held[0]}: a call has no end, so limits on what runs at once never refuse here"
     messages = [limit.name for limit in compiled.limits if limit.on == "message"]
     if messages:
-        yield f"{messages[0]}: a proxy asks about handshakes alone, so limits on messages never refuse here"
+        yield f"{messages[0]}: a proxy checks handshakes alone, so limits on messages never refuse here"
     connects = [limit.name for limit in compiled.limits if limit.on == "connect"]
     if connects and by_descriptors:
         yield (
-            f"{connects[0]}: Envoy has to say which requests are handshakes, for limits on them to refuse: "
+            f"{connects[0]}: Envoy has to mark handshakes, for limits on them to refuse: "
             "give its descriptors the key upgrade, as examples/envoy does"
         )
     free = [
@@ -41,8 +41,8 @@ def untold_here(limiter: Limiter, *, by_descriptors: bool, proxy: Proxy | None) 
     ]
     if free and by_descriptors:
         yield (
-            f"{free[0]}: without an estimate, a client that hangs up before the head of the answer has paid "
-            "nothing: write `estimate = …` for the limit"
+            f"{free[0]}: without an estimate, a client that hangs up before the head of the answer is not "
+            "charged: write `estimate = …` for the limit"
         )
     if (
         proxy is not None

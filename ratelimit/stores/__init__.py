@@ -1,1 +1,1 @@
-"""Where the limits' state lives: `contract` has its laws, `embedded` keeps it in this host's memory."""
+"""Stores of limits' state: `contract` has their laws, `embedded` is the memory of this host."""

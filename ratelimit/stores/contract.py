@@ -1,4 +1,4 @@
-"""What a store owes the limiter, and what it may leave out.
+"""The contract of a store: what it owes the limiter, and what it may leave out.
 
 A store keeps the state of limits. It has a `hasher`, a `clock` and the names of the `algorithms` it knows.
 It makes plans. A plan has the rules of one kind of request. It says what one request may do, and that is an

@@ -1,4 +1,4 @@
-"""From a policy's `[store]` and `[hashing]` to a store; the one place that knows both."""
+"""The store that a policy's `[store]` and `[hashing]` describe; the one place that knows both."""
 
 from __future__ import annotations
 
@@ -199,8 +199,7 @@ def open_embedded(policy: Policy, clock: Clock | None = None) -> EmbeddedStore:
             if policy.compiled.file.store.on_unusable != "private":
                 raise
             warnings.warn(
-                f"shared memory cannot be used ({error}); "
-                "as store.on_unusable says, this process counts alone",
+                f"shared memory cannot be used ({error}); by store.on_unusable, this process counts alone",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -222,7 +221,7 @@ def open_board(policy: Policy, store: Store, principals: int, *, is_shared: bool
             raise
         warnings.warn(
             f"shared memory for correlation cannot be used ({error}); "
-            "as store.on_unusable says, this process correlates alone",
+            "by store.on_unusable, this process correlates alone",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -241,8 +240,8 @@ def open_conduct(policy: Policy, store: Store) -> SharedConduct:
         if policy.compiled.file.store.on_unusable != "private":
             raise
         warnings.warn(
-            f"shared memory for conduct cannot be used ({error}); as store.on_unusable says, "
-            "this process remembers it alone",
+            f"shared memory for conduct cannot be used ({error}); by store.on_unusable, this "
+            "process remembers it alone",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -262,7 +261,7 @@ def open_flight(policy: Policy, store: Store, name: str, floor: int, step_ns: in
             raise
         warnings.warn(
             f"shared memory for what is in flight cannot be used ({error}); "
-            "as store.on_unusable says, this process has a limit of its own",
+            "by store.on_unusable, this process has a limit of its own",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""What Prometheus sees: names, shared counters, and the collector.
+"""Metrics for Prometheus: names, shared counters, and the collector.
 
 `names` and `counters` are light; the collector needs prometheus_client and is
 imported when first asked for, so that deciding never waits for it.

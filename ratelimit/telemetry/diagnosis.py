@@ -1,4 +1,4 @@
-"""What a limiter tells its operator: counted in the shared table, passed on to the observer."""
+"""Diagnoses of a limiter for its operator: counted in the shared table, passed on to the observer."""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ For a registry of your own: `registry.register(RateLimitCollector(limiter))`, fr
 Spans, exemplars and meters have a page of their own: [OpenTelemetry](opentelemetry.md).
 
 - Scrape each host, and sum over hosts in the query. One scrape of any worker answers for its whole host.
-  The few values that are the answering worker's own say so.
-- `metrics_app` speaks the Prometheus text format and OpenMetrics, as the scraper asks.
-- Keep it off the public side: it says how busy you are and what your limits are called.
+  The few values of the answering worker alone are marked so.
+- `metrics_app` speaks the Prometheus text format and OpenMetrics, as the scraper accepts.
+- Keep it off the public side: it shows your load and the names of your limits.
   Keep limits off it: one with `match = "* /*"` counts scrapes, too.
 - Label values come from the policy file or from the lists below, never from a request.
   So the policy fixes the number of series: about six for each limit, and sixty besides.
@@ -40,14 +40,14 @@ Spans, exemplars and meters have a page of their own: [OpenTelemetry](openteleme
 - Counters start from zero when the shared table is made anew.
 
 Import [alerts.yml](alerts.yml) and [grafana.json](grafana.json) first. \
-[runbooks.md](runbooks.md) says what to do about each alert. Then ask, for example:
+[runbooks.md](runbooks.md) explains what to do about each alert. Then ask, for example:
 
 | what | query |
 | --- | --- |
 | share of requests refused | \
 `sum(rate(ratelimit_requests_total{action="refuse"}[5m])) \
 / sum(rate(ratelimit_requests_total[5m]))` |
-| what a shadow limit would refuse | \
+| requests that a shadow limit would refuse | \
 `sum by (limit) (rate(ratelimit_decisions_total{action="refuse",mode="shadow"}[1h]))` |
 | room left in the table | \
 `ratelimit_table_entries{state="live"} / ignoring(state) ratelimit_table_capacity` |

@@ -17,15 +17,16 @@ HOSTS_TERM = Metric(
 HOSTS_HEARD = Metric(
     "ratelimit_hosts_heard_timestamp_seconds",
     "gauge",
-    "When this host last heard of the correlator, by the limits' clock: each second while all is well.",
+    "Time of the last sign of the correlator at this host, by the limits' clock: each second in normal "
+    "operation.",
 )
 HOSTS_TAKEOVERS = Metric(
-    "ratelimit_hosts_takeovers", "counter", "How often this host heard of another correlator than before."
+    "ratelimit_hosts_takeovers", "counter", "Changes of the correlator that this host noticed."
 )
 HOSTS_CATCH_UPS = Metric(
     "ratelimit_hosts_catch_ups",
     "counter",
-    "How often this host fetched the whole table: when it starts, when the correlator changes, after a gap.",
+    "Fetches of the whole table by this host: at its start, when the correlator changes, after a gap.",
 )
 HOSTS_OBSERVATIONS = Metric(
     "ratelimit_hosts_observations",
@@ -39,12 +40,12 @@ HOSTS_WAITING = Metric(
 HOSTS_SERVER_FAULTS = Metric(
     "ratelimit_hosts_server_faults",
     "counter",
-    "How often the server failed, or did not answer in time, when asked for correlation.",
+    "Calls for correlation that the server failed, or did not answer in time.",
 )
 HOSTS_STREAM_LAG = Metric(
     "ratelimit_hosts_stream_lag_seconds",
     "gauge",
-    "How far the correlator of all hosts is behind what they have seen; 0 when it has read everything.",
+    "Lag of the correlator of all hosts behind their sightings; 0 when it has read all.",
 )
 HOSTS_STREAM_LOST = Metric(
     "ratelimit_hosts_stream_lost",

@@ -1,4 +1,4 @@
-"""What a metric family is, and a label of it."""
+"""A metric family and its labels."""
 
 from __future__ import annotations
 

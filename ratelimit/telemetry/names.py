@@ -194,20 +194,20 @@ DECISIONS = Metric(
 ACTED = Metric(
     "ratelimit_acted",
     "counter",
-    "Requests without room that a limit let through all the same. By wait: they fitted later; by challenge: "
+    "Requests without room that a limit let through nevertheless. By wait: they fitted later; by challenge: "
     "their caller passed of late.",
     (LIMIT, Label("action", ("wait", "challenge"))),
 )
 LIKELY_DECISIONS = Metric(
     "ratelimit_likely_decisions",
     "counter",
-    "What limits per cluster that bind only certain members would have said of likely ones.",
+    "Decisions that limits per cluster for certain members would have made about likely ones.",
     (LIMIT, Label("action", ACTIONS)),
 )
 COST_UNITS = Metric(
     "ratelimit_cost_units",
     "counter",
-    "Cost units asked of each limit, by what became of them; estimates, before settlement.",
+    "Cost units requested from each limit, by outcome; estimates, before settlement.",
     (LIMIT, UNIT, Label("action", ACTIONS)),
 )
 FORGIVEN_UNITS = Metric(
@@ -225,19 +225,19 @@ REQUESTS = Metric(
 LATENCY = Metric(
     "ratelimit_decision_duration_seconds",
     "histogram",
-    "Time from the request's arrival at the middleware to its decision; sampled: of each worker one in 64.",
+    "Time from the request's arrival at the middleware to its decision; sampled: one in 64 of each worker.",
 )
 TABLE_ENTRIES = Metric(
     "ratelimit_table_entries",
     "gauge",
-    "Entries of the shared table; idle ones hold nothing that could still refuse and are reused freely.",
+    "Entries of the shared table; idle ones could no longer refuse a request and are reused freely.",
     (Label("state", ("live", "idle")),),
 )
 TABLE_CAPACITY = Metric("ratelimit_table_capacity", "gauge", "Entries the shared table has room for.")
 EVICTIONS = Metric(
     "ratelimit_evictions",
     "counter",
-    "Live entries overwritten for want of room; each forgot what one key had used. Raise store.keys.",
+    "Live entries overwritten for want of room; each forgot the use of one key. Raise store.keys.",
 )
 BLOCKS = Metric(
     "ratelimit_blocks",
@@ -272,20 +272,20 @@ POLICY_RELOADED = Metric(
 POLICY_RELOAD_SUCCESSFUL = Metric(
     "ratelimit_policy_last_reload_successful",
     "gauge",
-    "0 while the policy file, as it was last read, is rejected and an older policy is in force; else 1.",
+    "0 while the policy file, as it was last read, is rejected and an older policy is in force; otherwise 1.",
     per_worker=True,
 )
 POLICY_DIGEST = Metric(
     "ratelimit_policy_digest",
     "gauge",
-    "The policy in force as a number of 48 bits: the same wherever the same policy is, but for its "
+    "The policy in force as a number of 48 bits: the same for the same policy everywhere, apart from its "
     "[store] and [hashing].",
     per_worker=True,
 )
 CLOCK_DRIFT = Metric(
     "ratelimit_clock_drift_seconds",
     "gauge",
-    "How far the civil clock has been stepped away from the limits' clock since the store was made.",
+    "Steps of the civil clock away from the limits' clock since the store was made.",
 )
 WORKERS = Metric(
     "ratelimit_workers", "gauge", "Workers of the shared table that gave a sign of life within a minute."
@@ -361,13 +361,13 @@ CORRELATION_SAVED = Metric(
 CORRELATOR_HEARTBEAT = Metric(
     "ratelimit_correlator_heartbeat_timestamp_seconds",
     "gauge",
-    "When the worker that correlates last said that it lives, by the limits' clock.",
+    "Time of the last sign of life of the worker that correlates, by the limits' clock.",
 )
 CORRELATOR_TERMS = Metric(
     "ratelimit_correlator_terms", "counter", "Workers that have taken correlating over, the first included."
 )
 ASSIGNMENT_GENERATION = Metric(
-    "ratelimit_cluster_assignment_generation", "gauge", "How often a rebuild's assignments were put in force."
+    "ratelimit_cluster_assignment_generation", "gauge", "Rebuilds with assignments that were put in force."
 )
 
 CORRELATION_METRICS: tuple[Metric, ...] = (

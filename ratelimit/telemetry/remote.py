@@ -63,7 +63,7 @@ STORE_AWAY_SECONDS = Metric(
     "ratelimit_store_away_seconds",
     "counter",
     "Time that workers of this host did not ask the server, summed over them; its rate is how many do not. "
-    "Counted at each sign of life, so an absence of less than a few seconds may be missing.",
+    "Each sign of life adds to it, so an absence of less than a few seconds may be missing.",
 )
 STORE_SHARE = Metric(
     "ratelimit_store_share_ratio",

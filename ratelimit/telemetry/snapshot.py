@@ -1,4 +1,4 @@
-"""What an exposition says, as numbers again: for `ratelimit top` and the demo's board."""
+"""An exposition of metrics read back as numbers: for `ratelimit top` and the demo's board."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def of_text(text: str) -> Snapshot:
         families = list(text_string_to_metric_families(text))
     except Exception as error:
         # The parser stumbles over what is no such text in many ways; none means anything else.
-        raise ValueError("what is there are no metrics in the text format of Prometheus") from error
+        raise ValueError("the page has no metrics in the text format of Prometheus") from error
     return of_families(families)
 
 

@@ -1,4 +1,4 @@
-"""Testing an application that is limited: counters of the test's own, and a clock that moves when told.
+"""Tools for testing a limited application: counters of the test's own, and a clock that moves on command.
 
     def test_sixth_request_is_refused(ratelimit):       # a fixture of the pytest plugin
         ...

@@ -20,7 +20,7 @@ _ISOLATION = pytest.StashKey[Isolation]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the setting."""
-    parser.addini(_SETTING, "whether limiters count in private memory by a clock of the tests'", "bool", True)
+    parser.addini(_SETTING, "let limiters count in private memory, by a clock of the tests", "bool", True)
 
 
 @pytest.hookimpl(tryfirst=True)

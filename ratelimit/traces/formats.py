@@ -181,8 +181,8 @@ def _advice(lines: list[bytes], is_json: bool, mapping: FieldMap) -> str:
         members = _members(lines[0])
         if members:
             return (
-                f"the first lines are JSON objects of no known format ({reason.first[0].reason}); say where "
-                "the fields are: --map time=FIELD,method=FIELD,path=FIELD,ip=FIELD. "
+                f"the first lines are JSON objects of no known format ({reason.first[0].reason}); name its "
+                "fields: --map time=FIELD,method=FIELD,path=FIELD,ip=FIELD. "
                 f"The first line has {', '.join(members)}"
             )
     if any(patterns.UVICORN.match(line.decode("utf-8", "replace")) for line in lines):

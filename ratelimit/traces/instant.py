@@ -28,7 +28,7 @@ _LOGGED = re.compile(
     r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?: ([+-])(\d\d)(\d\d))?$", re.ASCII
 )
 _NUMBER = re.compile(r"\d{1,19}(?:\.\d{1,9})?$", re.ASCII)
-_BAD = "the time is neither epoch seconds, nor RFC 3339, nor of the form 17/May/2015:10:05:03 +0000"
+_BAD = "the time is not epoch seconds, RFC 3339, or of the form 17/May/2015:10:05:03 +0000"
 
 
 class Instants:

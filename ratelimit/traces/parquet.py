@@ -67,7 +67,7 @@ class ParquetLines:
         if self._process.returncode == 0:
             return ""
         said = self._said.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        return said[:300] or f"what reads it ended with code {self._process.returncode}"
+        return said[:300] or f"its reader ended with code {self._process.returncode}"
 
 
 def _with_descriptor(file: BinaryIO) -> BinaryIO:

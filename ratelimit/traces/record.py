@@ -1,4 +1,4 @@
-"""What is known of one recorded request, and the instants it may carry.
+"""One recorded request: its facts, and the instants it may carry.
 
 A record type is made for each replay. It has the fields of every trace, and one more for each
 identity and each unit that the caller names. So the JSON decoder writes straight into slots and
@@ -134,7 +134,7 @@ def _text_ns(text: str) -> int:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError("time is neither epoch seconds nor RFC 3339") from None
+        raise ValueError("time is not epoch seconds or RFC 3339") from None
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
     whole = instant.replace(microsecond=0)

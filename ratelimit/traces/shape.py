@@ -1,4 +1,4 @@
-"""Where a format has what is wanted of a request: a shape, and what a caller says of it.
+"""The shape of a trace's format: the place of each fact, from the format or from the caller's field map.
 
 A row is a mapping: a JSON object, the named parts of a log line, the columns of a table. A
 shape says for each thing wanted in which places of a row it may stand; the first place

@@ -1,4 +1,4 @@
-"""What a command is given to read: one trace or several, in order or to be sorted."""
+"""The traces that a command reads: one or several, in order or to be sorted."""
 
 from __future__ import annotations
 

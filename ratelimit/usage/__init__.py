@@ -1,4 +1,4 @@
-"""Metering: what a request will use, what its answer cost, and what is charged for both.
+"""The metering of requests: estimates before an answer, its cost, and the charge for both.
 
 Pure: bytes and numbers in, numbers out. No loop, no clock (`now_ns` is an argument), no log,
 and no scope. Nearly all of it is compiled.

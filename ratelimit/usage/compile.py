@@ -1,4 +1,4 @@
-"""How a limit comes by what a request costs: estimates by words, usage read from the answer."""
+"""The cost of a request at a limit: estimates by words, usage read from the answer."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def compile_metering(limit: Limit, path: Path, report: Report, *, has_prices: bo
             report.add(
                 "limit-conflict",
                 (*path, "on_exhausted"),
-                "what an answer uses is not read, so nothing tells when to cut it",
+                "the usage of an answer is not read, so the moment to cut it is unknown",
                 'Write `usage = "auto"` as well.',
             )
     elif limit.unit not in (REQUESTS, USD, *USAGE_UNITS):  # of requests `expansion` complains
@@ -116,7 +116,7 @@ def _unknown(limit: Limit, path: Path, report: Report, *, has_prices: bool) -> P
             report.add(
                 "limit-conflict",
                 (*path, "unknown_model"),
-                "models have prices in limits whose unit is `usd`, and nowhere else",
+                "models have prices only in limits with the unit `usd`",
                 "Remove it.",
             )
         return None
@@ -124,7 +124,7 @@ def _unknown(limit: Limit, path: Path, report: Report, *, has_prices: bool) -> P
         report.add(
             "limit-estimate",
             (*path, "estimate"),
-            "what a request costs in dollars depends on its model and length",
+            "the cost of a request in dollars depends on its model and length",
             'Write `estimate = "declared"` or `"learned"`.',
         )
     is_priced = limit.usage is not None or isinstance(limit.estimate, str)
@@ -132,7 +132,7 @@ def _unknown(limit: Limit, path: Path, report: Report, *, has_prices: bool) -> P
         report.add(
             "limit-prices",
             (*path, "unit"),
-            "no model has a price, so nothing says what an answer costs",
+            "no model has a price, so the cost of an answer is unknown",
         )
     if not isinstance(written, float):
         return None

@@ -1,4 +1,4 @@
-"""What a request would take on arrival where its worker finds an estimate that only the worker knows."""
+"""The cost of a request on arrival where only its worker knows the estimate."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ UNSETTLED_UNITS = Metric(
     "ratelimit_unsettled_units",
     "gauge",
     "Estimates of requests in flight that are charged and not settled yet. "
-    "Of limits with a unit, and of requests through the ASGI middleware.",
+    "For limits with a unit, and requests through the ASGI middleware.",
     (
         Label("limit", source="name of the limit in the policy file"),
         Label("unit", source="cost unit of the limit in the policy file"),
@@ -31,7 +31,7 @@ SETTLEMENT_RATIO = Metric(
     "ratelimit_settlement_ratio",
     "histogram",
     "Real cost divided by its estimate, of requests that were settled, when they end. "
-    f"Of limits with a unit and estimates above 0; those beyond the first {MOST_RATIOS} share one label.",
+    f"For limits with a unit and estimates above 0; those beyond the first {MOST_RATIOS} share one label.",
     (Label("limit", source=f"name of the limit in the policy file, or `{OTHERS}`"),),
 )
 SETTLEMENT_METRICS: tuple[Metric, ...] = (UNSETTLED_UNITS, SETTLEMENT_RATIO)

@@ -1,4 +1,4 @@
-"""Where in a JSON document something stands, as a tree of keys."""
+"""Paths into a JSON document, as a tree of keys."""
 
 from collections.abc import Iterable
 from typing import final

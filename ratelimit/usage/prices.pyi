@@ -1,4 +1,4 @@
-"""What models cost, and what an answer cost: whole numbers of nano-dollars.
+"""The prices of models, and the cost of an answer: whole numbers of nano-dollars.
 
 A price is kept in nano-dollars for a thousand tokens, which holds every published price exactly.
 Limits count millionths of a dollar (micro-dollars), rounded up once for each answer.

@@ -1,4 +1,4 @@
-"""What the policy says of money: prices by model, and limits in dollars."""
+"""Money in a policy: prices by model, and limits in dollars."""
 
 from __future__ import annotations
 

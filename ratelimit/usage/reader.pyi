@@ -1,4 +1,4 @@
-"""Watches an answer pass and remembers what it says of itself."""
+"""A reader that watches an answer pass and remembers what it reports of itself."""
 
 from typing import final
 

@@ -1,4 +1,4 @@
-"""What a request's body declares: the most it may use, and the model.
+"""The declarations of a request's body: the most it may use, and the model.
 
 Theory of operation. A body is looked at as it comes, once, and nothing of it is kept. What is malformed, too
 large or not there whole counts as the largest maximum of all, for any model. So does a maximum that is no whole

@@ -1,4 +1,4 @@
-"""Where the providers say how much was used, and where the text of an answer stands.
+"""Shapes of providers' answers: the places of the usage and of the text.
 
 One table a shape. A path names keys, and `[]` the elements of an array; an array at the top is
 read as one document after another. Behind the path stands what is done with the value:

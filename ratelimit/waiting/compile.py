@@ -56,7 +56,7 @@ def compile_wait(limit: Limit, path: Path, report: Report) -> int:
         return 0
     here = (*path, "wait")
     if limit.distinct is not None:
-        report.add("limit-conflict", here, "no other request makes room in a limit on distinct values")
+        report.add("limit-conflict", here, "other requests make no room in a limit on distinct values")
     try:
         wait_ns = parse_duration(limit.wait)
     except ValueError as error:
@@ -102,7 +102,7 @@ def compile_queue(
         held = QueueSpec(table.per_principal, table.total, shares, ())
     if all(limit.wait is None for limit in file.limit if isinstance(limit, Limit)):
         if (held is None or table.class_) and table != type(table)():
-            report.add("queue-unused", path, "no limit says `wait`")
+            report.add("queue-unused", path, "no limit has `wait`")
         return None, held
     if not classes and len(adaptive) == 1:
         classes = tuple(

@@ -1,4 +1,4 @@
-"""Whether a request without room would wait for it: at what limit, and how long at most."""
+"""An explanation of waiting: whether a request without room would wait, at which limit, how long at most."""
 
 from __future__ import annotations
 

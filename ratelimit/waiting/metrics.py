@@ -55,14 +55,14 @@ WAIT_WIDTH = WAIT_SUM_NS + 1
 QUEUE_REQUESTS = Metric(
     "ratelimit_queue_requests",
     "counter",
-    "Requests without room in a limit with wait, by what became of them; principal-full, full and too-long: "
+    "Requests without room in a limit with wait, by outcome; principal-full, full and too-long: "
     "refused at arrival; shadow: would have waited.",
     (Label("result", WAIT_RESULTS),),
 )
 QUEUE_WAITS = Metric(
     "ratelimit_queue_wait_seconds",
     "histogram",
-    "How long requests waited for room, however it ended; those refused at arrival are not in it.",
+    "Time that requests waited for room, whatever the end; without those refused at arrival.",
 )
 QUEUE_WAITING = Metric(
     "ratelimit_queue_waiting",
@@ -73,8 +73,8 @@ QUEUE_WAITING = Metric(
 QUEUE_FAIRNESS = Metric(
     "ratelimit_queue_fairness",
     "gauge",
-    "Jain's index of what this worker gave the principals that waited, over one to two minutes: 1 if all had "
-    "as much.",
+    "Jain's index of the service that this worker gave waiting principals, over one to two minutes: 1 if "
+    "all had as much.",
     per_worker=True,
 )
 

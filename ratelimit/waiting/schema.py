@@ -20,7 +20,7 @@ class QueueClass(Table, frozen=True, forbid_unknown_fields=True):
         str | list[str],
         Meta(
             description="Requests of this class, written like a limit's `match`. The first class that "
-            "matches counts; a request that matches none is of the last.",
+            "matches counts; a request without a match belongs to the last.",
             examples=["POST /v1/chat"],
         ),
     ]
@@ -37,7 +37,7 @@ class Queue(Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "c
         str | None,
         Meta(
             description="The identity that has a fair share of its own. Accounts of one cluster have one "
-            "share together in any case. Default: `principal` of `[correlation]`, or else the first identity "
+            "share together in any case. Default: `principal` of `[correlation]`, or the first identity "
             "that a limit counts by.",
             examples=["organisation"],
         ),
@@ -46,7 +46,7 @@ class Queue(Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "c
         list[QueueClass],
         Meta(
             max_length=16,
-            description="Classes of requests: while one of the first class waits, none of the others is "
-            "next. Default: those of the one `[adaptive]` that go by `match` alone.",
+            description="Classes of requests: while one of the first class waits, those of the others do "
+            "not go on. Default: those of the one `[adaptive]` that go by `match` alone.",
         ),
     ] = []

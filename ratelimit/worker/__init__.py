@@ -1,1 +1,1 @@
-"""What a process does between requests: heartbeats, a look at the policy file, diagnostics."""
+"""Work of a process between requests: heartbeats, a look at the policy file, diagnostics."""

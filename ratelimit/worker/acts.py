@@ -1,4 +1,4 @@
-"""Following the operator's acts: in force in every worker within a second or two, and said to be.
+"""The follower of the operator's acts: in force in every worker within a second or two, and reported so.
 
 Theory of operation. The workers of a host look at a file beside their table, twice a second. Where hosts
 share a server, one worker of each host copies the server's acts into that file. It tells the server which

@@ -1,4 +1,4 @@
-"""Saying what went wrong, once or now and then: mistakes in configuration, failed reloads, faults.
+"""Diagnostics, logged once or now and then: mistakes in configuration, failed reloads, faults.
 
 Words go to the logger `ratelimit`; counting and passing on is the limiter's. Nothing a
 client sent is ever in them.
@@ -41,7 +41,7 @@ class LoggingObserver:
         elif result == "rejected":
             log.error("the policy file was not put in force, the old policy stays: %s", error)
         elif self._is_rejected:  # nothing was applied: it is what it was before the mistake
-            log.info("the policy file can be used again; it says what is in force")
+            log.info("the policy file can be used again; it shows the policy in force")
         self._is_rejected = result == "rejected"
         self._next.reloaded(result, error)
 

@@ -1,4 +1,4 @@
-"""Whether this process is a server's, and one of several workers, as far as it shows."""
+"""Signs that this process belongs to a server, and is one of several workers."""
 
 from __future__ import annotations
 

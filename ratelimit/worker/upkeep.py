@@ -1,4 +1,4 @@
-"""What has to happen between requests: heartbeats, a look at memory and policy file, correlating.
+"""Upkeep between requests: heartbeats, a look at memory and policy file, correlating.
 
 Threads of their own, not tasks. A blocked event loop must not let this worker's concurrency
 slots lapse, and compiling a policy must not block the event loop. They start
@@ -256,7 +256,7 @@ def _ask_engines(upkeep: weakref.ref[Upkeep], ended: PromptEvent) -> None:
             try:
                 reports.look(owner._limiter)
             except Exception:
-                log.exception("the servers behind cannot be asked; it is tried again")
+                log.exception("the servers behind cannot be reached; it is tried again")
             del owner
     finally:
         reports.resign()

@@ -1,4 +1,4 @@
-"""What a WSGI environment (PEP 3333) says of a request: its path, its peer, its identities."""
+"""A request as read from its WSGI environment (PEP 3333): path, peer, identities."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ class RateLimitMiddleware:
                     return self._exchange(environ, generation, refused, known, now_ns, outer)
             identities = arrival.identities(limiter)
         else:
-            identities = generation.extractor.nobody
+            identities = generation.extractor.anonymous
         asked = generation, matched, identities, now_ns
         visit = Visit(environ)
         decided = limiter.runtime.at_once(*asked)

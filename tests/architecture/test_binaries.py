@@ -1,4 +1,4 @@
-"""How the compiled modules are built, read from the modules themselves."""
+"""The build of the compiled modules, read from the modules themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the repository's text keeps to: no sleeping tests, nothing unfinished."""
+"""Habits of the repository's text: no sleeping tests, nothing unfinished."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which package may know which: the arrows between the packages, read from the source."""
+"""Imports between packages: the allowed arrows, read from the source."""
 
 from __future__ import annotations
 

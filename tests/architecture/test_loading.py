@@ -1,4 +1,4 @@
-"""What an import costs: each name loads what it needs, and `import ratelimit` nothing."""
+"""Costs of an import: each name loads what it needs, and `import ratelimit` nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request amounts to: the method it takes effect with, and the operations it carries."""
+"""Effective requests: the method that takes effect, and the operations that a request carries."""
 
 from __future__ import annotations
 

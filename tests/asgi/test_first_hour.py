@@ -1,4 +1,4 @@
-"""What was said wrongly in the first hour, or not said: proxies of the server's, slots, files that go."""
+"""Messages of the first hour that were wrong or missing: the server's proxies, slots, files that go."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What responses say of limits: the draft's fields, the older ones, CORS, problem documents."""
+"""Response headers about limits: the draft's fields, the older ones, CORS, problem documents."""
 
 from __future__ import annotations
 

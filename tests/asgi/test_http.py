@@ -1,4 +1,4 @@
-"""What an HTTP client sees: exactly as many requests as the limits allow, for each client."""
+"""The middleware as an HTTP client sees it: exactly as many requests as the limits allow, for each client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot work does not start: a deployment with a broken policy fails, and says why."""
+"""Startup: a deployment with a broken policy fails, and says why."""
 
 from __future__ import annotations
 

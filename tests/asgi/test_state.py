@@ -1,4 +1,4 @@
-"""What applications leave in `scope["state"]`, in whatever frameworks keep there."""
+"""Values that applications leave in `scope["state"]`, in whatever frameworks keep there."""
 
 from __future__ import annotations
 

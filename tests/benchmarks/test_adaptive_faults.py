@@ -1,4 +1,4 @@
-"""What goes wrong around an adaptive limit, row by row, in the closed loop and in virtual time."""
+"""Faults around an adaptive limit, row by row, in the closed loop and in virtual time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the benchmark says of results: hits, misses, and what is neither."""
+"""The benchmark's table of results: hits, misses, and neither."""
 
 from __future__ import annotations
 

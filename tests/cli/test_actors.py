@@ -112,7 +112,7 @@ def test_nothing_saved_yet_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(SnapshotFile, "save", lambda *given: iter(()))
     result = run("actors", policy)
     assert result.exit_code == 4
-    assert "has saved nothing yet" in result.stderr
+    assert "has not saved yet" in result.stderr
     alive.limiter.close()
 
 
@@ -121,4 +121,4 @@ def test_a_policy_without_correlation_has_no_actors(tmp_path: Path) -> None:
     policy.write_text(policy_text().partition("[correlation]")[0])
     result = run("actors", policy)
     assert result.exit_code == 2
-    assert "correlates nothing" in result.stderr
+    assert "has no correlation" in result.stderr

@@ -1,4 +1,4 @@
-"""What the demo's policy says of the demo's people, in virtual time: minutes of it in a second."""
+"""The demo's policy over the demo's people, in virtual time: minutes of it in a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the program says to install is what its distribution asks for."""
+"""Advice of the program on what to install: the same as the extras of its distribution."""
 
 from __future__ import annotations
 

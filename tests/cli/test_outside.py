@@ -1,4 +1,4 @@
-"""What others wrote (requests, policies, traces, metrics, names of files) is shown, and never obeyed."""
+"""Text that others wrote (requests, policies, traces, metrics, names of files): shown, and never obeyed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `ratelimit replay` reads: several traces, traces out of order, formats, and what it says of them."""
+"""Inputs of `ratelimit replay`: several traces, traces out of order, formats, and remarks on them."""
 
 from __future__ import annotations
 

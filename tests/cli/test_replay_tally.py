@@ -1,4 +1,4 @@
-"""What a replay remembers of refusals: exact counts, a record for each key, and never more than so many."""
+"""A replay's memory of refusals: exact counts, a record for each key, and never more than so many."""
 
 from __future__ import annotations
 

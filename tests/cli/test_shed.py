@@ -19,7 +19,7 @@ from ratelimit.conduct.model.strikes import Strike
 from ratelimit.conduct.stage import conduct_of
 from ratelimit.core.sharing.shed import MOST_SHED, ShedAccounts
 from ratelimit.inspection.identities import short_hash
-from ratelimit.load.model.shedding import Standing
+from ratelimit.load.model.shedding import ShedPriority
 from ratelimit.load.shed import ShedAccount
 from tests.cli.running import run, write_policy
 from tests.load.flights import flight
@@ -245,7 +245,7 @@ def test_people_read_a_table(worker: Worker, tmp_path: Path) -> None:
     ("shed", "would_shed", "head"), [(1200, 0, "shed"), (0, 1200, "in shadow"), (9, 9, "shed")]
 )
 def test_each_account_has_a_line_of_a_narrow_terminal(shed: int, would_shed: int, head: str) -> None:
-    heavy = Standing(0, 2, lighter=0.95, account=7)
+    heavy = ShedPriority(0, 2, lighter=0.95, account=7)
     one = ShedAccount(
         "default", 0, "interactive", 7 << 40, shed, would_shed, 1100, 0, 0, 60 * SECOND, heavy, None
     )

@@ -1,4 +1,4 @@
-"""What is written for people: cut between words on a terminal, left whole for a pipe."""
+"""Text for people: cut between words on a terminal, left whole for a pipe."""
 
 from __future__ import annotations
 

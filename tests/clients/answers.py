@@ -1,4 +1,4 @@
-"""What an API of OpenAI's or Anthropic's kind answers, as little as its client takes."""
+"""Answers of APIs like OpenAI's or Anthropic's, as small as their clients accept."""
 
 from __future__ import annotations
 

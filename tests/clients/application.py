@@ -1,4 +1,4 @@
-"""What the clients of OpenAI and Anthropic find under a real server: an answer each, behind a policy."""
+"""The server for the clients of OpenAI and Anthropic: an answer each, behind a policy."""
 
 from __future__ import annotations
 

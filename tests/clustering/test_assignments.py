@@ -1,4 +1,4 @@
-"""Which account belongs where, as readers see it: whole tables, whole entries, one writer."""
+"""Assignments of accounts as readers see them: whole tables, whole entries, one writer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When accounts were created, on every way to the correlator: ring, streams, traces, requests."""
+"""Creation times of accounts, on every way to the correlator: ring, streams, traces, requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What accounts were given before they were recognised finds its way from the requests to the budgets."""
+"""Use of accounts before they were recognised: it reaches the budgets of their clusters."""
 
 from __future__ import annotations
 

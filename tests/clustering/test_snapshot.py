@@ -1,4 +1,4 @@
-"""What is known of a campaign outlives the process; what cannot be trusted is refused in words."""
+"""Snapshots: knowledge of a campaign outlives the process, and an untrusted file is refused in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What refused accounts are told: nothing that two of them share because they are one actor."""
+"""Waits of refused accounts: two accounts of one actor cannot tell by them that they are one."""
 
 from __future__ import annotations
 

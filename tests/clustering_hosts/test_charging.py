@@ -1,4 +1,4 @@
-"""What clusters and their members had before is charged by the correlator alone, and only in its term."""
+"""Earlier use of clusters and members: charged by the correlator alone, and only in its term."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong between hosts and their server: nothing is forgotten, no host writes out of turn."""
+"""Faults between hosts and their server: nothing is forgotten, no host writes out of turn."""
 
 from __future__ import annotations
 

@@ -297,7 +297,7 @@ def test_explaining_from_a_server_that_has_nothing_or_is_gone(server: Server, tm
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("correlates nothing", "correlates nothing"), ("names no server", "names no server")],
+    [("correlates nothing", "has no correlation"), ("names no server", "names no server")],
 )
 def test_correlator_says_what_it_lacks(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "policy.toml"

@@ -1,4 +1,4 @@
-"""What a snapshot holds is known by its shape: `setup.py` makes a number of it from the declarations."""
+"""The shape of a snapshot: `setup.py` makes a number of it from the declarations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a correlator is shown in tests: made-up identities, people, and actors among them."""
+"""Sightings for a correlator under test: made-up identities, people, and actors among them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How old the accounts are that pay with one method: an organisation hires, an attacker registers."""
+"""Ages of the accounts that pay with one method: an organisation hires, an attacker registers."""
 
 from __future__ import annotations
 

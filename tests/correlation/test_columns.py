@@ -1,4 +1,4 @@
-"""What the correlator reads out of a row of identities."""
+"""The columns that the correlator reads out of a row of identities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What chance visits of an account join, and what not: a company beside a campaign stays by itself."""
+"""Chance visits of an account, and what they join: a company beside a campaign stays by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When clusters are looked for, what they are called, and what the operator says of those in them."""
+"""The correlator: when it looks for clusters, their names, and the operator's rulings on their members."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an account was given before it was recognised is its actor's: counted once, and no other's."""
+"""Use of an account before it was recognised: it is its actor's, counted once, and no other's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is remembered: within bounds, whatever clients send, and no longer than it counts."""
+"""Remembered evidence: within bounds, whatever clients send, and no longer than it counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the core remembers of requests is what the reference does, and the same whichever way they came."""
+"""The core's memory of requests: equal to the reference's, whichever way they came."""
 
 from __future__ import annotations
 

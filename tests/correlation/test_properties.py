@@ -1,4 +1,4 @@
-"""What may change without changing a verdict, and what may not be held against an account."""
+"""Properties of verdicts: changes that must not alter them, and facts that must not count against anyone."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ def test_clusters_of_a_policy_that_correlates_nothing(trace: Path, tmp_path: Pat
     policy.write_text('version = 1\n[[limit]]\nname = "l"\nper = "ip"\nrate = "100/second"\n')
     result = run("replay", policy, trace, "--clusters", tmp_path / "clusters.json")
     assert result.exit_code == 2
-    assert "correlates nothing" in result.stderr
+    assert "has no correlation" in result.stderr
 
 
 def test_clusters_that_cannot_be_written_are_a_sentence(trace: Path, tmp_path: Path) -> None:

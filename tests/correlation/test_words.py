@@ -1,4 +1,4 @@
-"""What is said of groups: sentences an analyst can check, and never more than was found."""
+"""Sentences about groups: an analyst can check them, and they claim no more than was found."""
 
 from __future__ import annotations
 

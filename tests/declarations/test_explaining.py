@@ -1,4 +1,4 @@
-"""What binds a principal to its cluster: to the library, on the command line, and to no client."""
+"""Explanations of a principal's cluster: for the library and the command line, and for no client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a member of a cluster is told, and what only its application is."""
+"""Refusals of a cluster's member: the part that it sees, and the part that only its application sees."""
 
 from __future__ import annotations
 

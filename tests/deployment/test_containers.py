@@ -1,4 +1,4 @@
-"""What containers on one machine share, and how much room they need: docs/deployment.md, in namespaces."""
+"""Containers on one machine: what they share, and their room. docs/deployment.md, in namespaces."""
 
 from __future__ import annotations
 

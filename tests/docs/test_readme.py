@@ -1,4 +1,4 @@
-"""What the README and the page of the metrics tell a reader to write works as they say."""
+"""Lines that the README and the page of the metrics tell a reader to write: they work as described."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each recipe runs as it stands, and limits what its page says."""
+"""Recipes: each runs as it stands, and limits what its page says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a framework takes for one caller has one budget: asked of the frameworks themselves."""
+"""One caller in a framework's eyes has one budget: asked of the frameworks themselves."""
 
 from __future__ import annotations
 

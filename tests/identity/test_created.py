@@ -1,4 +1,4 @@
-"""When an account was created: a number of seconds, whatever an application writes for it."""
+"""The creation time of an account: a number of seconds, in every form that applications write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When an account was created is read compiled, and as Python reads it, in every writing."""
+"""Compiled reading of an account's creation time: equal to Python's, in every form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a route asks for is one compiled call once it is known, and says what Python says."""
+"""Limits that a route asks for: one compiled call once they are known, with Python's answer."""
 
 from __future__ import annotations
 

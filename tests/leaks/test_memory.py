@@ -1,4 +1,4 @@
-"""Nothing grows: each loop runs in an interpreter of its own, and its memory stays flat."""
+"""Memory of loops, each in an interpreter of its own: it stays flat."""
 
 from __future__ import annotations
 

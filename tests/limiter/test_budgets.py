@@ -1,4 +1,4 @@
-"""What members had before is charged to limits that would have counted it, and to no others."""
+"""Earlier use of members: charged to limits that would have counted it, and to no others."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def charged(limits: str, requests: int = 7, *, is_used_up: bool = True) -> dict[
 
 def row_of(bound: BoundPolicy, cluster: int) -> list[int]:
     """Return the identities of a member, likely and certain at once, so that each counter is looked at."""
-    row = bound.extractor.nobody.copy()
+    row = bound.extractor.anonymous.copy()
     for position in range(bound.compiled.actor, bound.compiled.cluster + 1):
         row[position] = cluster
     return row

@@ -1,4 +1,4 @@
-"""How much may be owed to a limit: what the policy names, and no more."""
+"""The debt that may be owed to a limit: as much as the policy names, and no more."""
 
 from __future__ import annotations
 

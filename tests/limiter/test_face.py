@@ -1,4 +1,4 @@
-"""What applications see is small: the members named here, and no more."""
+"""The public face of the library: the members named here, and no more."""
 
 from __future__ import annotations
 

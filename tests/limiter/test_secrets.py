@@ -1,4 +1,4 @@
-"""What is secret is in no repr, no error, no log and no output: passwords, keys, tokens, customers."""
+"""Secrets (passwords, keys, tokens, customers): in no repr, no error, no log and no output."""
 
 from __future__ import annotations
 

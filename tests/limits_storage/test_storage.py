@@ -1,4 +1,4 @@
-"""What `limits` asks of a storage, by its own strategies, in virtual time; both storages, one table."""
+"""A storage as `limits` asks it, by its own strategies, in virtual time; both storages, one table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in flight, in memory of a test's own; several workers share one memory."""
+"""Requests in flight, in memory of a test's own; several workers share one memory."""
 
 from __future__ import annotations
 

@@ -240,9 +240,9 @@ def test_what_the_correlator_says_is_in_the_order(certainty: str | None, verdict
         row[bound.compiled.actor] = 7
     if certainty == "certain":
         row[bound.compiled.cluster] = 7
-    standing = server.limit.standing(0, server.clock.now_ns(), bound, row)
-    assert standing.verdict == verdict
-    assert standing.of == ("others" if certainty is None else certainty)
+    priority = server.limit.shed_priority(0, server.clock.now_ns(), bound, row)
+    assert priority.verdict == verdict
+    assert priority.of == ("others" if certainty is None else certainty)
     assert server.limit.without_room(0, server.clock.now_ns(), bound, row) is None
 
 

@@ -1,4 +1,4 @@
-"""What is counted in flight, what is a sample, and what an engine's report may do."""
+"""Admission: what counts as in flight, what is a sample, and what an engine's report may do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Allowance, Answer, Bounds, Load
 from ratelimit.load.model.saturation import FRESH_NS, Report, capped
-from ratelimit.load.model.shedding import Standing
+from ratelimit.load.model.shedding import ShedPriority
 from tests.load.flights import flight, memory
 
 SECOND = 10**9
@@ -277,7 +277,7 @@ def test_with_places_free_as_many_more_may_wait_as_there_are(running: int):
 def test_lower_class_leaves_places_free_two_at_least_and_half_at_most(places: int, taken: int):
     bounds = Bounds(400, 400, 400, full_from=400, places=places)
     admission = Admission(Recorder(bounds=bounds), flight(floor=1))
-    lowest = Standing(1, 2)
+    lowest = ShedPriority(1, 2)
     while admission.has_room(0, lowest.share(), lowest.kept()):
         admission.first_byte(admission.admit(0), 0)
     assert admission.flight.counts(0)[0] == taken
@@ -343,7 +343,7 @@ def test_clock_that_steps_back_leaves_the_queue_as_it_is():
 
 def test_first_of_several_classes_is_not_shut_out_by_a_queue_that_stands_still():
     admission = standing()
-    first, last = Standing(0, 2), Standing(1, 2)
+    first, last = ShedPriority(0, 2), ShedPriority(1, 2)
     for _ in range(3):
         admission.admit(0)
     assert admission.has_room(SECOND, first.share(), first.kept())

@@ -1,4 +1,4 @@
-"""What servers of language models say in their metrics is a cap, and whatever else they say is nothing."""
+"""Metrics of language-model servers: saturation is a cap, and all else is ignored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
 from ratelimit.load import reports as engine
 from ratelimit.load.model.engine import Reading, read_metrics
-from ratelimit.load.model.shedding import Standing
+from ratelimit.load.model.shedding import ShedPriority
 from ratelimit.load.reports import EngineReports, ask
 from ratelimit.worker.upkeep import Upkeep
 from tests.support.redis.patience import until
@@ -225,7 +225,7 @@ def test_report_that_no_other_follows_is_counted(served: Engine, limiter_of: Cal
     limiter, clock = limiter_of(served.address)
     assert EngineReports().look(limiter)
     clock.advance(6)
-    limiter.load.turn_away(Standing(), limiter.now_ns(), limiter.table)
+    limiter.load.turn_away(ShedPriority(), limiter.now_ns(), limiter.table)
     assert limiter.load.state().stale_reports == 1
 
 

@@ -1,4 +1,4 @@
-"""How long a request is held, behind how much of the queue it goes on then, and how many are held."""
+"""Bounds on held requests: how long, behind how much of the queue they go on, and how many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits in the gateway for the back end: order, bounds, ends, and that nothing is charged meanwhile."""
+"""Requests held in the gateway for the back end: order, bounds, ends, and no charge meanwhile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.load.model.controller import Bounds
 from ratelimit.load.model.holding import longest_ns
-from ratelimit.load.model.shedding import KEPT_FREE, Standing
+from ratelimit.load.model.shedding import KEPT_FREE, ShedPriority
 from ratelimit.telemetry.cells import totals
 from ratelimit.waiting.metrics import COUNTER_HOLDS, HOLD_RESULTS
 from tests.load.held import KIND, POLICY, SECOND, Gateway, Targeted, end, status
@@ -300,12 +300,12 @@ async def test_the_longer_it_was_held_the_shorter_is_the_queue_that_it_may_join(
 async def test_those_in_doubt_come_after_all_others_of_their_class(monkeypatch: pytest.MonkeyPatch):
     gateway = Gateway()
     await gateway.saturate()
-    standing = gateway.load.standing
+    priority = gateway.load.shed_priority
 
-    def in_doubt(rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> Standing:
-        return replace(standing(rank, now_ns, bound, row), verdict="likely")
+    def in_doubt(rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> ShedPriority:
+        return replace(priority(rank, now_ns, bound, row), verdict="likely")
 
-    monkeypatch.setattr(gateway.load, "standing", in_doubt)
+    monkeypatch.setattr(gateway.load, "shed_priority", in_doubt)
     doubted = await gateway.begin("a")
     monkeypatch.undo()
     other = await gateway.begin("b")

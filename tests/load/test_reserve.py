@@ -1,4 +1,4 @@
-"""What lower classes leave free for a class that would lose requests otherwise."""
+"""The reserve that lower classes leave for a class that would lose requests otherwise."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.reserve import MOST_FACTOR, RESERVE_RANKS, Reserve
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.load.model.controller import Bounds
-from ratelimit.load.model.shedding import FIRST, Standing
+from ratelimit.load.model.shedding import FIRST, ShedPriority
 from tests.load.flights import SECOND, flight, memory
 
 PLACES = 40
-BATCH = Standing(1, 2)
+BATCH = ShedPriority(1, 2)
 Event = tuple[str, int, int, int]
 """What happens, to a request of which class, at which worker, and milliseconds after the one before."""
 EVENTS = st.lists(

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit.core.sharing.heaviest import Heaviest
-from ratelimit.load.model.shedding import LOTS, Standing, draw_lot
+from ratelimit.load.model.shedding import LOTS, ShedPriority, draw_lot
 from tests.load.flights import flight, memory
 
 SECOND = 10**9
 HOUR = 3600 * SECOND
 standings = st.builds(
-    Standing,
+    ShedPriority,
     rank=st.integers(0, 2),
     classes=st.just(3),
     verdict=st.sampled_from(["none", "likely", "certain"]),
@@ -26,35 +26,35 @@ standings = st.builds(
 @pytest.mark.parametrize(
     ("last", "first"),
     [
-        (Standing(0, 2, "certain", 0.1, 1.0, 15), Standing(1, 2)),
-        (Standing(0, 2, "none", 0.1, 1.0, 15), Standing(0, 2, "likely")),
-        (Standing(0, 2, "likely", 0.1, 1.0, 15), Standing(0, 2, "certain")),
-        (Standing(0, 2, "likely", 1.0, 1.0, 15), Standing(0, 2, "likely", 0.5)),
-        (Standing(0, 2, "none", 1.0, 0.2, 15), Standing(0, 2, "none", 1.0, 0.9)),
-        (Standing(lot=3), Standing(lot=4)),
+        (ShedPriority(0, 2, "certain", 0.1, 1.0, 15), ShedPriority(1, 2)),
+        (ShedPriority(0, 2, "none", 0.1, 1.0, 15), ShedPriority(0, 2, "likely")),
+        (ShedPriority(0, 2, "likely", 0.1, 1.0, 15), ShedPriority(0, 2, "certain")),
+        (ShedPriority(0, 2, "likely", 1.0, 1.0, 15), ShedPriority(0, 2, "likely", 0.5)),
+        (ShedPriority(0, 2, "none", 1.0, 0.2, 15), ShedPriority(0, 2, "none", 1.0, 0.9)),
+        (ShedPriority(lot=3), ShedPriority(lot=4)),
     ],
     ids=["class", "likely", "certain", "conduct", "heaviest", "lot"],
 )
-def test_what_is_shed_first(last: Standing, first: Standing):
+def test_what_is_shed_first(last: ShedPriority, first: ShedPriority):
     assert first.order() > last.order()
     assert first.share() < last.share()
 
 
 @pytest.mark.parametrize(
-    ("standing", "of"),
+    ("priority", "of"),
     [
-        (Standing(lighter=1.0, lot=15), "others"),
-        (Standing(factor=0.5), "bad conduct"),
-        (Standing(verdict="likely", factor=0.5), "likely"),
-        (Standing(verdict="certain"), "certain"),
+        (ShedPriority(lighter=1.0, lot=15), "others"),
+        (ShedPriority(factor=0.5), "bad conduct"),
+        (ShedPriority(verdict="likely", factor=0.5), "likely"),
+        (ShedPriority(verdict="certain"), "certain"),
     ],
 )
-def test_what_is_shed_has_a_name(standing: Standing, of: str):
-    assert standing.of == of
+def test_what_is_shed_has_a_name(priority: ShedPriority, of: str):
+    assert priority.of == of
 
 
 @given(standings, standings)
-def test_order_and_room_agree(one: Standing, other: Standing):
+def test_order_and_room_agree(one: ShedPriority, other: ShedPriority):
     if one.order() < other.order():
         assert one.share() > other.share()
     assert 0.0 < one.share() <= 1.0
@@ -66,15 +66,15 @@ def test_order_and_room_agree(one: Standing, other: Standing):
 )
 def test_classes_between_have_even_parts_of_the_queue(classes: int, shares: list[float]):
     """Hazard: the second of three has as little room as the lowest, and is shed while that is served."""
-    firsts = [Standing(rank, classes).share() for rank in range(classes)]
+    firsts = [ShedPriority(rank, classes).share() for rank in range(classes)]
     assert firsts == pytest.approx(shares, abs=0.001)
 
 
 @given(standings)
-def test_only_lower_classes_leave_places_free(standing: Standing):
-    assert standing.kept() <= 0.1
-    assert (standing.kept() > 0.0) == (standing.rank > 0)
-    assert (standing.kept() < 0.0) == (standing.rank == 0 and standing.classes > 1)
+def test_only_lower_classes_leave_places_free(priority: ShedPriority):
+    assert priority.kept() <= 0.1
+    assert (priority.kept() > 0.0) == (priority.rank > 0)
+    assert (priority.kept() < 0.0) == (priority.rank == 0 and priority.classes > 1)
 
 
 def test_lots_change_hourly_and_are_even():

@@ -1,4 +1,4 @@
-"""Which part of a wait the queue explains."""
+"""The part of a wait that the queue explains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request takes by itself, and that a limit is not cut for it."""
+"""Requests' own work: estimated, and no reason to cut a limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Settings
 from ratelimit.load.model.first_byte import FirstByte
-from ratelimit.load.model.shedding import Standing
+from ratelimit.load.model.shedding import ShedPriority
 from ratelimit.load.model.work import OwnWork
 from tests.load.flights import flight
 
@@ -147,7 +147,7 @@ def test_places_are_used_where_a_request_takes_much_of_the_target_by_itself(
 
 def test_lower_class_may_take_places_that_are_free_but_for_a_few():
     """Hazard: what is worked on counts as a queue, of which a lower class has a sixth, beside free places."""
-    batch = Standing(1, 2)
+    batch = ShedPriority(1, 2)
     admission = Admission(FirstByte(Settings(SECOND // 2)), flight(floor=1))
     tickets: list[int] = []
     for tick in range(600):  # six are worked on at a time, a quarter of a second each

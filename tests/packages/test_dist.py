@@ -1,4 +1,4 @@
-"""How wheels are made: interpreters are found by what they are, incomplete archives are refused."""
+"""The building of wheels: interpreters are found by what they are, incomplete archives are refused."""
 
 from __future__ import annotations
 

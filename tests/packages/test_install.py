@@ -1,4 +1,4 @@
-"""What `make demo` says while it builds is what has been built."""
+"""Messages of `make demo` while it builds: they match what has been built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the file to numbers and positions.
+"""Compiled policies: from the file to numbers and positions.
 
 In one file, since each test is a few lines of policy and what comes of them.
 """

@@ -1,4 +1,4 @@
-"""What is published about the policy file is what the file is."""
+"""Published documents of the policy file: they match the file's types."""
 
 from __future__ import annotations
 

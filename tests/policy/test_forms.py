@@ -1,4 +1,4 @@
-"""What `as` may say, and which values a list may have."""
+"""The values of `as`, and the values that a list may have."""
 
 from __future__ import annotations
 

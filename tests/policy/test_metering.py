@@ -1,4 +1,4 @@
-"""What a limit says of estimates and usage, compiled; in step with what readers can read."""
+"""Estimates and usage of a limit, compiled; in step with what readers can read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a match pattern may say."""
+"""The grammar of a match pattern."""
 
 from __future__ import annotations
 

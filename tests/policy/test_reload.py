@@ -1,4 +1,4 @@
-"""What a reload changes, and what becomes of the counters."""
+"""Reloads: what they change, and what becomes of the counters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the damage tests fork: workers that go on over memory that something has damaged.
+"""Forked workers of the damage tests: they go on over memory that something has damaged.
 
 Run as a program, so that it is small and forks fast:
 

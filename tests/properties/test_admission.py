@@ -1,4 +1,4 @@
-"""Which requests are admitted: both sides of every bound, for the specification and for the core."""
+"""Admission: both sides of every bound, for the specification and for the core."""
 
 from __future__ import annotations
 

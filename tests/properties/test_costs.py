@@ -1,4 +1,4 @@
-"""What a request takes, for the specification and for the core."""
+"""Costs of requests, for the specification and for the core."""
 
 from __future__ import annotations
 

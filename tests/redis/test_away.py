@@ -1,4 +1,4 @@
-"""How long the server was not asked: counted for the host, whichever of its workers is scraped."""
+"""The time a server was not asked: counted for the host, whichever of its workers is scraped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a server is tried again: soon, then rarer, and never by all workers at one instant."""
+"""Retry times of a server that is away: soon, then rarer, never by all workers at once."""
 
 from __future__ import annotations
 

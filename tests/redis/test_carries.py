@@ -1,4 +1,4 @@
-"""What clusters used is charged to those they became, also if the server was away when that was asked for."""
+"""Use of clusters, charged to their successors, also if the server was away when that was asked for."""
 
 from __future__ import annotations
 

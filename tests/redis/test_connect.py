@@ -218,7 +218,7 @@ def test_url_of_a_variable_is_told_without_its_secret(
         ({"tls": {}}, "unix:///s", "settings for TLS"),
         ({"username": "a", "password": "x"}, "redis://b@h", "user name, too"),
         ({"password": "x"}, f"redis://:{SECRET}@h", "password, too"),
-        ({}, "redis://b@h", "logs nobody in"),
+        ({}, "redis://b@h", "cannot log in"),
     ],
 )
 def test_url_of_a_variable_may_not_contradict_the_policy(

@@ -1,4 +1,4 @@
-"""What the doctor says of real servers, well and unwell."""
+"""The doctor's findings about real servers, well and unwell."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_password(start_server: StartServer, tmp_path: Path, monkeypatch: pytest
     assert Examination(tmp_path, server.url, 'password = "env:RIGHT"').code == 0
     none = Examination(tmp_path, server.url)
     assert (none.code, none["reachable"]["status"]) == (1, "fail")
-    assert "asks for a password" in none["reachable"]["says"]
+    assert "requires a password" in none["reachable"]["says"]
     assert 'password = "env:' in none["reachable"]["advice"]
     wrong = Examination(tmp_path, server.url, 'password = "env:WRONG"')
     assert "refuses this user name or password" in wrong["reachable"]["says"]
@@ -120,7 +120,7 @@ def test_password(start_server: StartServer, tmp_path: Path, monkeypatch: pytest
 
 def test_password_that_nobody_asked_for(server: Server, tmp_path: Path) -> None:
     found = Examination(tmp_path, server.url, f'password = "{SECRET}"')
-    assert "the server knows none" in found["reachable"]["says"]
+    assert "the server has none" in found["reachable"]["says"]
     assert SECRET not in str(found.checks)
 
 

@@ -1,4 +1,4 @@
-"""What servers say of themselves and of other hosts, made up: a finding or a refusal, and no traceback."""
+"""Made-up reports of servers and hosts: they end in a finding or a refusal, never in a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the doctor says of a user that may not do all that limits need, and that its advice is enough."""
+"""The doctor about a user without enough permissions: its findings, and that its advice is enough."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was used here while the server was away is charged to it afterwards: all of it, and once."""
+"""Use from the time a server was away: charged to it afterwards, all of it, and once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in the server: names that say nothing, an expiry on everything, strangers' values at our keys."""
+"""Keys in the server: opaque names, an expiry on each, and strangers' values in their place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a lease is of: of the limit that is in force, and no more than its key uses and the server knows."""
+"""Bounds of a lease: the limit in force, and no more than its key uses and the server knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only a log can get wrong: its records have numbers, and requests remember theirs."""
+"""Logs in the server: records have numbers, and requests remember theirs."""
 
 from __future__ import annotations
 

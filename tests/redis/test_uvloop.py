@@ -1,4 +1,4 @@
-"""On uvloop's event loop, which `uvicorn[standard]` brings, a server is reached as on asyncio's own.
+"""A server over uvloop, which `uvicorn[standard]` brings: the same as over asyncio's own loop.
 
 Its transports are of no class of asyncio's. A store that cannot be reached goes by this host's counters,
 which one process alone would hardly notice.

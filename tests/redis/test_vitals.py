@@ -1,4 +1,4 @@
-"""What servers say of themselves, in words: also of servers that are not at hand to test with."""
+"""The doctor's words about servers' settings and state: also of servers that are not at hand to test with."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_persistence(
     ("info", "settings", "fails_over", "status", "says"),
     [
         ({"connected_slaves": 0}, {}, False, "ok", "on_store_error"),
-        ({"connected_slaves": 0}, {}, True, "warn", "nothing takes over"),
+        ({"connected_slaves": 0}, {}, True, "warn", "no replica takes over"),
         ({"connected_slaves": 1}, {"min-replicas-to-write": "0"}, False, "ok", "1 replica,"),
         ({"connected_slaves": 2}, {"min-replicas-to-write": "0"}, True, "warn", "2 replicas"),
         (
@@ -173,9 +173,12 @@ def test_who_can_listen(url: str, peer: str | None, status: Status) -> None:
     ("error", "says"),
     [
         (exceptions.AuthenticationError("WRONGPASS invalid username-password pair"), "refuses this user"),
-        (exceptions.AuthenticationError("AUTH <password> called without any password"), "knows none"),
-        (exceptions.AuthenticationError("Authentication required."), "asks for a password"),
-        (exceptions.ResponseError("NOAUTH Authentication required."), "asks for a password"),
+        (
+            exceptions.AuthenticationError("AUTH <password> called without any password"),
+            "the server has none",
+        ),
+        (exceptions.AuthenticationError("Authentication required."), "requires a password"),
+        (exceptions.ResponseError("NOAUTH Authentication required."), "requires a password"),
         (exceptions.NoPermissionError("this user has no permissions to run 'get'"), "may not do"),
         (exceptions.BusyLoadingError("Redis is loading the dataset in memory"), "loading its data"),
         (exceptions.ReadOnlyError("You can't write against a read only replica."), "read-only replica"),

@@ -1,4 +1,4 @@
-"""What an operator hears of the server: mistakes in its settings, and numbers."""
+"""Messages to an operator about the server: mistakes in its settings, and numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What servers make of a request's target: the scope's path, raw path and root path."""
+"""Servers' readings of a request's target: the scope's path, raw path and root path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""At the start the application's table of routes is looked at, and what the policy cannot see is said."""
+"""The look at an application's table of routes at the start: routes that the policy misses are reported."""
 
 from __future__ import annotations
 

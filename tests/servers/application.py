@@ -1,4 +1,4 @@
-"""What the servers under test serve: one route, one stream, one WebSocket; policy by environment."""
+"""The application of the servers under test: one route, one stream, one WebSocket; policy by environment."""
 
 from __future__ import annotations
 

@@ -180,6 +180,6 @@ def test_says_that_a_challenge_cannot_be_asked_here(tmp_path: Path, listed: list
     command = [sys.executable, "-m", "ratelimit.cli.main", "serve", str(policy), "--for", "nginx", "--http"]
     process = subprocess.Popen([*command, f"127.0.0.1:{free_port()}"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    assert "step-up: a proxy's call cannot be asked for a step-up" in process.stderr.readline()
+    assert "step-up: a proxy's call cannot do a step-up" in process.stderr.readline()
     assert " is at " in process.stderr.readline()
     end(process)

@@ -1,4 +1,4 @@
-"""From a policy to its store: what happens when shared memory or the hash key cannot be had."""
+"""The store of a policy, also when shared memory or the hash key cannot be had."""
 
 from __future__ import annotations
 

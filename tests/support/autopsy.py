@@ -1,4 +1,4 @@
-"""What a table must look like whatever happened to its workers: read from its raw bytes.
+"""The invariants of a table, whatever happened to its workers: read from its raw bytes.
 
 Knows where entries lie and how their first word is made: 52 bits of key, then what
 kind of state it is. Knows nothing of the code that writes them.

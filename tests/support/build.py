@@ -1,4 +1,4 @@
-"""Whether the compiled core that would be tested was built from the sources that lie here."""
+"""The build under test: was it made from the sources that lie here?"""
 
 from __future__ import annotations
 

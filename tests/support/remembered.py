@@ -1,4 +1,4 @@
-"""What a correlator's core remembers, as plain records: read out of its image, for tests alone."""
+"""The memory of a correlator's core, as plain records: read out of its image, for tests alone."""
 
 from __future__ import annotations
 

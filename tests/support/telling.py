@@ -1,4 +1,4 @@
-"""What refused accounts are told: nothing that two of them share because they are one actor.
+"""Waits of refused accounts: two accounts of one actor cannot tell by them that they are one.
 
 Two actors of thirty accounts each have used up their budgets, at times of their own. At many moments
 each account asks and notes all that it is told. Then pairs of accounts are compared, as an

@@ -1,4 +1,4 @@
-"""Each alert rule fires for what it is about, alone, and ends: run by Prometheus' own `promtool test rules`.
+"""Alert rules: each fires for its cause, alone, and ends. Run by Prometheus' own `promtool test rules`.
 
 Debian has it in the package `promtool`; `make .venv/.test` fetches it where there is one.
 """

@@ -1,4 +1,4 @@
-"""What a scrape says, from the scraper's side.
+"""A scrape, from the scraper's side.
 
 In one file, since all of it reads one page of metrics.
 """

@@ -1,4 +1,4 @@
-"""Each format that is recognised by itself: what a line of it says, and what a field map adds."""
+"""Recognised formats: the meaning of a line in each, and what a field map adds."""
 
 from __future__ import annotations
 

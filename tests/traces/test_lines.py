@@ -1,4 +1,4 @@
-"""Where traces come from: files, gzip, pipes, and inputs that break off."""
+"""Sources of traces: files, gzip, pipes, and inputs that break off."""
 
 from __future__ import annotations
 

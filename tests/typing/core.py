@@ -1,4 +1,4 @@
-"""What the library's own layers write against the compiled core: checked, never run."""
+"""Code as the library's own layers write it against the compiled core: checked, never run."""
 
 from __future__ import annotations
 

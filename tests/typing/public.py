@@ -1,4 +1,4 @@
-"""What a user of the library writes: checked by the type checkers, never run."""
+"""Code as users of the library write it: checked by the type checkers, never run."""
 
 from __future__ import annotations
 

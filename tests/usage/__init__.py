@@ -1,1 +1,1 @@
-"""Reading, estimating and pricing what answers use."""
+"""Usage of answers: read, estimated and priced."""

@@ -1,4 +1,4 @@
-"""What answers cost, in whole micro-dollars, from prices that are exact."""
+"""Costs of answers, in whole micro-dollars, from prices that are exact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an answer used is read exactly, however it is cut, and never from its text."""
+"""Readers of usage: exact, however an answer is cut, and never from its text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of those that wait makes room for a newcomer, once as many wait as may."""
+"""The waiting request that makes room for a newcomer, once as many wait as may."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every back end can do."""
+"""The contract of every back end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came of a real run, means by means."""
+"""Results of a real run, means by means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a campaign changes for nothing, or for little: each is tried on its plain form."""
+"""Changes that cost a campaign nothing, or little: each is tried on its plain form."""
 
 from __future__ import annotations
 

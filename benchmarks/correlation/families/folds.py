@@ -1,4 +1,4 @@
-"""Leave one family out: what a model that never saw a family does to it.
+"""Folds that leave one family out: what a model that never saw a family does to it.
 
 A model that is trained is a function `fit(worlds)`, which returns a `judge(w, time_s)` as
 `batch` has it. For each kind of exits it is trained on worlds without it and tried on

@@ -1,4 +1,4 @@
-"""What a group is: members, payment methods, exits, ages; the same words for people and for campaigns.
+"""A group: members, payment methods, exits, ages; the same words for people and for campaigns.
 
 All numbers are plain data. So a family is a row of a table, a free change of it is a `replace`,
 and a random group is drawn field by field.

@@ -1,4 +1,4 @@
-"""What came of a world: harm by class, containment by campaign, purity of what is called certain."""
+"""Measures of a world: harm by class, containment by campaign, purity of certain clusters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an attacker pays: the prices, all in one place, and the bill of a campaign.
+"""Prices that an attacker pays, all in one place, and the bill of a campaign.
 
 Assumptions in dollars, from what is offered openly; they change weekly, the order of the
 points on the frontier hardly depends on them.

@@ -1,4 +1,4 @@
-"""What an attacker may buy: payment methods, exits, age and volume an account, each with each.
+"""Purchases of an attacker: payment methods, exits, age and volume an account, each with each.
 
 All of it is free of tells that cost nothing: uneven volumes, sessions, programs as people
 have them. What is left is what is paid for, so the results are a frontier in dollars.

@@ -1,4 +1,4 @@
-"""What routes ask for, decided in one compiled call: see the stub for the contract.
+"""The limits that routes ask for, decided in one compiled call: see the stub for the contract.
 
 The first request of a route finds out in Python what its limits are. Later ones ask what was found, as long as
 the same policy is in force. A test holds both equal (tests/integrations/test_questions.py).

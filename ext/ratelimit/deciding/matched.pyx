@@ -1,4 +1,4 @@
-"""What of a policy applies to one kind of request: see the stub."""
+"""The part of a policy that applies to one kind of request: see the stub."""
 
 cimport cython
 

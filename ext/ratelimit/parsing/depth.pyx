@@ -1,4 +1,4 @@
-"""How deep the brackets of a JSON text go: see the stub for the contract."""
+"""The depth of brackets in a JSON text: see the stub for the contract."""
 
 cdef bint _is_deeper(const unsigned char *at, Py_ssize_t size, Py_ssize_t most) noexcept nogil:
     cdef const unsigned char *end = at + size

@@ -1,4 +1,4 @@
-# What one document of an answer, or of a request's body, says.
+# The readings of one document of an answer, or of a request's body.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 

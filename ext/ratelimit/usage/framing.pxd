@@ -1,4 +1,4 @@
-# How documents are cut out of a stream: lines of server-sent events, messages of AWS event streams.
+# Documents, cut out of a stream: lines of server-sent events, messages of AWS event streams.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 

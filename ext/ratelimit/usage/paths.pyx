@@ -1,4 +1,4 @@
-"""Where in a JSON document something stands, as a tree of keys: see the stub for the contract."""
+"""Paths into a JSON document, as a tree of keys: see the stub for the contract."""
 
 cimport cython
 from libc.string cimport memcpy

@@ -1,4 +1,4 @@
-"""Watches an answer pass and remembers what it says of itself: see the stub for the contract.
+"""A reader that watches an answer pass and remembers its reports: see the stub for the contract.
 
 Theory of operation. A stream is cut into documents by its framing, and each document is
 tokenized as it comes (`tokenizer.pxd`). What a document says counts once it is whole. An event is

@@ -1,4 +1,4 @@
-"""Looking at a request's body before the application reads it, and leaving it whole.
+"""A request's body, read before the application reads it, and left whole.
 
 What was received is held, and given to the application in the same messages. Of one body no more than
 `usage.request.MOST_BODY` is held, in no more than `MOST_MESSAGES`. A body that is beyond these is the

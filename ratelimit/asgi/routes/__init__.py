@@ -1,1 +1,1 @@
-"""What an application says of its own routes, and whether the policy's limits cover them."""
+"""Routes as an application declares them, and whether the policy's limits cover them."""

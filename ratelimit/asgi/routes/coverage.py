@@ -1,4 +1,4 @@
-"""Looking at the start whether the policy sees what the application serves.
+"""Coverage at the start: whether the policy's limits match the routes that the application serves.
 
 A route is not seen where a limit means it, and matches it in no reading. Either the limit's
 template is a route of an application below a mount, without the mount's prefix. Or the

@@ -1,4 +1,4 @@
-"""What an application says of its own routes, mounts and root paths, before the first request.
+"""A survey of an application's own routes, mounts and root paths, before the first request.
 
 Theory of operation. The application behind a middleware is looked for from outside (what
 the middleware wraps) and from the scope (a framework names itself there). Wrappers are

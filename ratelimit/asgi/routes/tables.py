@@ -1,4 +1,4 @@
-"""How each framework's table of routes is read: one function for each, and a table of them.
+"""Readers of frameworks' tables of routes: one function for each, and a table of them.
 
 A route's path is written as the framework has it, each parameter as `{name}`, a parameter
 that takes the rest as `{name:path}`. A path that is a regular expression of the

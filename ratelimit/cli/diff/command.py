@@ -43,7 +43,7 @@ def diff_command(
 ) -> None:
     """Decide a trace by two policies: who would newly be refused, and who admitted?
 
-    Traces are as for `ratelimit replay`. Each policy counts by itself, from nothing.
+    Traces are as for `ratelimit replay`. Each policy counts by itself, from empty counters.
     Says which limits differ, and of the requests that come out otherwise by which
     limit, of which class (tier), and of which actor, with the callers that notice most.
 

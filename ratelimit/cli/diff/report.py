@@ -1,4 +1,4 @@
-"""What two policies make of one trace, for people and for machines."""
+"""The report on two policies over one trace, for people and for machines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ratelimit.cli.diff.comparison import Change, Comparison, Side, Way
 from ratelimit.cli.diff.written import written
 from ratelimit.cli.replay.inputs import traces_json
 from ratelimit.cli.terminal import Text
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.inspection.identities import given, short_hash
 from ratelimit.policy.compile.identities import NEW
 from ratelimit.replay.facts import RecordFacts
@@ -64,7 +64,7 @@ class Report:
         head.add_row("requests", f"{requests:,}{self._span()}")
         for title, path, side in (("old", old, comparison.old), ("new", new, comparison.new)):
             refused = side.replay.refused
-            head.add_row(title, Text(f"{path}: {refused:,} refused ({words.share(refused, requests)})"))
+            head.add_row(title, Text(f"{path}: {refused:,} refused ({formatting.share(refused, requests)})"))
         outcome = Text("")
         for way, change in comparison.changes.items():
             outcome.append(f"{change.requests:,} newly {way}", _STYLE[way] if change.requests else "dim")
@@ -79,8 +79,8 @@ class Report:
         if replay.first_ns is None:
             return ""
         return (
-            f", {words.instant(replay.first_ns)} to {words.instant(replay.last_ns)} UTC "
-            f"({words.wait(replay.last_ns - replay.first_ns)})"
+            f", {formatting.instant(replay.first_ns)} to {formatting.instant(replay.last_ns)} UTC "
+            f"({formatting.wait(replay.last_ns - replay.first_ns)})"
         )
 
     def _limits(self) -> Table:
@@ -103,7 +103,7 @@ class Report:
             table.add_row(
                 Text(name, "bold"),
                 Text(f"{tally.refused:,}", _STYLE[way]),
-                Text(words.share(tally.refused, change.requests), "dim"),
+                Text(formatting.share(tally.refused, change.requests), "dim"),
                 f"{len(tally.keys) + tally.forgotten:,}",
                 Group(*(Text(f"{number:,} of {caller}") for caller, number in self._most(way, tally))),
             )
@@ -165,8 +165,8 @@ class Report:
             "old": old,
             "new": new,
             "requests": comparison.old.replay.requests,
-            "first_time": None if first_ns is None else words.iso(first_ns),
-            "last_time": None if first_ns is None else words.iso(comparison.old.replay.last_ns),
+            "first_time": None if first_ns is None else formatting.iso(first_ns),
+            "last_time": None if first_ns is None else formatting.iso(comparison.old.replay.last_ns),
             "refused": {name: replay.refused for name, replay in replays.items()},
             "refused_by_another_limit": comparison.moved,
             "limits_changed": [

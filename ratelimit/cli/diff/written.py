@@ -1,11 +1,11 @@
-"""What two policy files say differently: limits that came, went or changed."""
+"""Differences between two policy files as written: limits that came, went or changed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ratelimit.cli.terms import covers, details
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 
 
@@ -38,12 +38,12 @@ def _title(rule: LimitRule) -> str:
 
 
 def _phrase(rule: LimitRule, policy: CompiledPolicy) -> str:
-    whose = words.per(rule, policy)
+    whose = formatting.per(rule, policy)
     parts = [
-        f"{words.rate_of(rule, policy)}, for {'' if whose == 'everyone' else 'each '}{whose}",
+        f"{formatting.rate_of(rule, policy)}, for {'' if whose == 'everyone' else 'each '}{whose}",
         rule.algorithm,
         *details(rule, policy),
     ]
-    if (mode := words.mode(rule)) != "enforce":
+    if (mode := formatting.mode(rule)) != "enforce":
         parts.append(mode)
     return f"{'; '.join(parts)}; {covers(rule, policy)}"

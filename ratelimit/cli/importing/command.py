@@ -16,7 +16,7 @@ from ratelimit.cli.loading import show_problems
 from ratelimit.cli.terminal import Text, err, note, print_json, say
 from ratelimit.environment.extras import how_to_install
 from ratelimit.errors import PolicyError
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.policy import Policy
 
 _LARGEST_BYTES = 4 << 20
@@ -30,7 +30,7 @@ _YAML = (".yaml", ".yml")
     "origins",
     multiple=True,
     metavar="KEY=SOURCE",
-    help="Where a descriptor's key comes from without Envoy: user_id=header:x-user-id.",
+    help="Source of a descriptor's key without Envoy: user_id=header:x-user-id.",
 )
 @click.option("--partial", is_flag=True, help="Write what can be carried over, though something cannot.")
 @click.option("--json", "as_json", is_flag=True, help="The policy, and what is not in it, as JSON.")
@@ -39,7 +39,7 @@ def import_command(files: tuple[str, ...], origins: tuple[str, ...], partial: bo
 
     FILE is the YAML of Envoy's rate-limit service, or the Python files of an application
     with slowapi or Flask-Limiter, which are parsed and never run. The policy goes to
-    standard output. What it could not say exactly goes to standard error, with its line;
+    standard output. Lines that it cannot express exactly go to standard error;
     then nothing is written, unless --partial asks for the rest.
 
     \b
@@ -72,8 +72,8 @@ def import_command(files: tuple[str, ...], origins: tuple[str, ...], partial: bo
         raise Failure(*_refusal(draft))
     show_problems(loaded.warnings)
     note(
-        f"{words.count(len(draft.limits), 'limit')} written, "
-        f"{words.count(len(draft.losses), 'thing')} not carried over"
+        f"{formatting.count(len(draft.limits), 'limit')} written, "
+        f"{formatting.count(len(draft.losses), 'thing')} not carried over"
     )
     if draft.losses:
         raise SystemExit(PARTIAL)
@@ -99,7 +99,7 @@ def _refusal(draft: PolicyDraft) -> tuple[str, int]:
         return "nothing written: not one limit can be carried over", POLICY
     if not draft.losses:
         return "nothing written: together the limits are no policy", POLICY
-    lost = words.count(len(draft.losses), "thing")
+    lost = formatting.count(len(draft.losses), "thing")
     return f"nothing written: {lost} cannot be carried over; --partial writes the rest", POLICY
 
 

@@ -1,4 +1,4 @@
-"""What counts together in an application with a limiter; each such counter becomes one limit."""
+"""Counters of an application with a limiter: each one becomes one limit."""
 
 from __future__ import annotations
 

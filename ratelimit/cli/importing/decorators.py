@@ -162,7 +162,7 @@ class _Reader:
                 further.place,
                 str(further.rate),
                 f"{function.name} has another limit as well. There it is charged also where the other "
-                "refuses, and a policy charges all or none.",
+                "refuses, and a policy charges all limits together.",
             )
         limiter = decorators[0][3]
         self._look_at_parameters(module, function, routes, limiter)
@@ -234,7 +234,7 @@ class _Reader:
 
     def _rates_of(self, module: Module, value: object, node: ast.expr) -> tuple[Rate, ...]:
         if not isinstance(value, str):
-            self._lose(module, node, "only a run would tell the rate.", "Write the rate, or tiers.")
+            self._lose(module, node, "its rate is known only in a run.", "Write the rate, or tiers.")
             return ()
         try:
             rates = parse_rates(value)

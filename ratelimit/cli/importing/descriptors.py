@@ -121,7 +121,7 @@ def _texts_of(config_map: Any, yaml: Any) -> Iterator[tuple[Any, int]]:
             documents = read_yaml(value.value)
             if len(documents) != 1:
                 line = value.start_mark.line + 1
-                raise ValueError(f"line {line}: the service reads one document of a text, and no other")
+                raise ValueError(f"line {line}: the service reads only one document of a text")
             # A block begins on the line after the key's.
             yield documents[0], value.start_mark.line + 1
 

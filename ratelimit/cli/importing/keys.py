@@ -1,4 +1,4 @@
-"""What a `key_func` counts by, read from its text.
+"""The meaning of a `key_func`, read from its text.
 
 The client's address is carried exactly. So is a text that is always the same, and a field that has to be
 there, as `request.headers["x-api-key"]`. Anything else is a loss.

@@ -165,7 +165,7 @@ class Limiters:
                 "stands in, which may refuse a request that has not quite one request of room."
             )
         else:
-            why = "there is no such strategy, or only a run would tell it."
+            why = "there is no such strategy, or it is known only in a run."
         self._lose(module, limiter.call if node is None else node, why, instead)
 
     def _constant(self, module: Module, node: ast.expr) -> object:

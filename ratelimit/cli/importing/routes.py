@@ -1,4 +1,4 @@
-"""Which requests a decorated function answers: paths and methods, with the prefixes of routers.
+"""The requests that a decorated function answers: paths and methods, with the prefixes of routers.
 
 A router's path is known where it is included by a plain statement at the top of a module. Of two routes that
 match one path the framework takes one: FastAPI the first, Flask the one with the earlier literal segment.
@@ -235,7 +235,7 @@ class Routes:
         except UnknownError:
             value = None
         if not isinstance(value, str):
-            self._lose(module, node, "it is a part of a path, and only a run would tell it.")
+            self._lose(module, node, "it is a part of a path, and it is known only in a run.")
             return ""
         return value
 

@@ -8,7 +8,7 @@ from typing import Any
 from ratelimit.correlation.judgement import Verdict
 from ratelimit.correlation.overview import Overview, overviews_of
 from ratelimit.correlation.words import verdict_word
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.replay.actors import Actors
 
 NS = 1_000_000_000
@@ -31,7 +31,7 @@ def _cluster(actors: Actors, found: Overview) -> dict[str, Any]:
         "ruling": found.ruling,
         "why": found.why,
         "words": found.words,
-        "first_seen": words.iso(found.first_s * NS),
+        "first_seen": formatting.iso(found.first_s * NS),
         "admitted": actors.admitted[identity],
         "refused": actors.refused[identity],
         "would_refuse": actors.would_refuse[identity],

@@ -63,7 +63,7 @@ def replay_command(
 
     TRACE is NDJSON (one request a line: time, method, path, ip, user_agent, headers, any
     identity by its policy name, units by theirs), or an access log of nginx, Apache, Caddy,
-    Envoy, HAProxy, an AWS load balancer or uvicorn; --map says where another has its fields.
+    Envoy, HAProxy, an AWS load balancer or uvicorn; --map names the fields of another format.
     gzip is recognised, "-" is standard input. Several traces are one, merged by time.
     Counters start empty, in memory of their own: nothing running is touched.
 
@@ -151,7 +151,7 @@ def _check_clusters(
         raise Failure("--clusters and --no-correlation contradict each other", USAGE)
     if policy.compiled.correlation is None:
         raise Failure(
-            "--clusters: the policy correlates nothing", USAGE, hint="Write `[correlation]` into it."
+            "--clusters: the policy has no correlation", USAGE, hint="Write `[correlation]` into it."
         )
     if Path(clusters).exists() and _is_same(clusters, policy_path, *traces):
         raise Failure(f"--clusters {clusters} would overwrite what is read", USAGE)

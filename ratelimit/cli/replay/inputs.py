@@ -9,7 +9,7 @@ import click
 
 from ratelimit.cli.failure import USAGE, Failure
 from ratelimit.cli.terminal import Text, err, say
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.replay.facts import carried
 from ratelimit.traces import FORMATS, FieldMap, Fields, MappingWrong, Reader, Traces, open_traces
@@ -34,7 +34,7 @@ _OPTIONS = (
         "mapping",
         multiple=True,
         metavar="NAME=FIELD,…",
-        help="Where fields stand: time=ts,path=request.uri; NAME==TEXT is the same on each line.",
+        help="Places of fields: time=ts,path=request.uri; NAME==TEXT is the same on each line.",
     ),
 )
 
@@ -82,8 +82,8 @@ def show_disorder(traces: Traces) -> None:
         text.append(f"{name} is not in order of time", "bold")
         text.append(
             f": {reader.stepped_back:,} of {reader.requests:,} lines are earlier than one before them, by up "
-            f"to {words.wait(reader.longest_step_ns)}. They counted as of the later time, so far too much "
-            f"is refused below. Run it again with --sort.",
+            f"to {formatting.wait(reader.longest_step_ns)}. They counted as of the later time, so far too "
+            f"much is refused below. Run it again with --sort.",
             "not bold default",
         )
         say(err(), text)
@@ -97,14 +97,14 @@ def notes_on(traces: Traces) -> list[str]:
         name = f"{reader.source.name}: " if several else ""
         unreadable = reader.unreadable
         if count := unreadable.count:
-            notes.append(f"{name}{words.count(count, 'line')} could not be read and got no decision:")
+            notes.append(f"{name}{formatting.count(count, 'line')} could not be read and got no decision:")
             notes += [f"    line {line.number}: {line.reason}: {line.excerpt}" for line in unreadable.first]
             if count > len(unreadable.first):
                 notes.append(f"    … and {count - len(unreadable.first):,} more")
         if reader.stepped_back and reader not in traces.disordered():
             notes.append(
-                f"{name}{words.count(reader.stepped_back, 'line')} earlier than one before (by up to "
-                f"{words.wait(reader.longest_step_ns)}) counted as of the later time; "
+                f"{name}{formatting.count(reader.stepped_back, 'line')} earlier than one before (by up to "
+                f"{formatting.wait(reader.longest_step_ns)}) counted as of the later time; "
                 "--sort puts them in order"
             )
         if reader.source.broken is not None:

@@ -1,4 +1,4 @@
-"""What is said of a replayed trace, for people and for machines."""
+"""The summary of a replayed trace, for people and for machines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ratelimit.cli.replay.inputs import notes_on, traces_json
 from ratelimit.cli.terminal import Text
 from ratelimit.correlation.memory import tally_of
 from ratelimit.decision import Reason
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.inspection.identities import given, short_hash
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, twin_counter
 from ratelimit.policy.compile.identities import CLUSTER, NEW
@@ -50,13 +50,14 @@ class Summary:
         for at, reader in enumerate(self._traces.readers):
             read = f"{reader.source.name} ({reader.format})"
             if len(self._traces.readers) > 1:
-                read += f": {words.count(reader.requests, 'request')}"
+                read += f": {formatting.count(reader.requests, 'request')}"
             head.add_row("" if at else "trace", Text(read))
         head.add_row("policy", Text(policy))
         if replay.first_ns is not None:
-            span = words.wait(replay.last_ns - replay.first_ns)
+            span = formatting.wait(replay.last_ns - replay.first_ns)
             head.add_row(
-                "time", f"{words.instant(replay.first_ns)} to {words.instant(replay.last_ns)} UTC ({span})"
+                "time",
+                f"{formatting.instant(replay.first_ns)} to {formatting.instant(replay.last_ns)} UTC ({span})",
             )
         refused = replay.refused
         admitted = replay.requests - refused
@@ -64,7 +65,7 @@ class Summary:
         outcome.append(f"{admitted:,} admitted", "green")
         outcome.append(", ")
         outcome.append(f"{refused:,} refused", "red" if refused else "")
-        outcome.append(f" ({words.share(refused, replay.requests)})")
+        outcome.append(f" ({formatting.share(refused, replay.requests)})")
         head.add_row("requests", outcome)
         for (allowed, reason), number in sorted(replay.outcomes.items(), key=lambda item: -item[1]):
             if number and reason.value not in ("limits",):
@@ -94,10 +95,12 @@ class Summary:
             notes.append(f"is {' or '.join(lacking)} in the trace? Where it is called otherwise: {where}")
         if replay.requests and any(rule.algorithm == "concurrency" for rule in self._policy.rules):
             notes.append(
-                "limits on requests at once never refuse here: a trace does not say how long requests took"
+                "limits on requests at once never refuse here: a trace does not record how long requests took"
             )
         if evicted := self._evictions():
-            notes.append(f"{words.count(evicted, 'live counter')} evicted for want of room: raise store.keys")
+            notes.append(
+                f"{formatting.count(evicted, 'live counter')} evicted for want of room: raise store.keys"
+            )
         return notes
 
     def _lacking(self) -> list[str]:
@@ -122,8 +125,8 @@ class Summary:
                 for (allowed, reason), number in self._outcomes()
                 if number
             ],
-            "first_time": None if replay.first_ns is None else words.iso(replay.first_ns),
-            "last_time": None if replay.first_ns is None else words.iso(replay.last_ns),
+            "first_time": None if replay.first_ns is None else formatting.iso(replay.first_ns),
+            "last_time": None if replay.first_ns is None else formatting.iso(replay.last_ns),
             "correlation": self._correlation(),
             "held": None if replay.rising.ramps is None else replay.rising.held,
             "limits": [self._limit_json(rule) for rule in self._named_rules()],
@@ -155,8 +158,10 @@ class Summary:
         for verdict in ("certain", "likely"):
             counts = correlation[verdict]
             if counts["clusters"]:
-                found = words.count(counts["clusters"], f"{verdict} cluster")
-                text.append(f"; {found} with {words.count(counts['members'], 'member')}", "not bold default")
+                found = formatting.count(counts["clusters"], f"{verdict} cluster")
+                text.append(
+                    f"; {found} with {formatting.count(counts['members'], 'member')}", "not bold default"
+                )
         return text
 
     def _outcomes(self) -> list[tuple[tuple[bool, Reason], int]]:
@@ -201,13 +206,13 @@ class Summary:
             shadow += self._twin_totals(rule)[RuleColumn.REFUSED_IN_SHADOW]
             table.add_row(
                 Text(rule.name, "bold"),
-                f"{words.rate_of(rule, self._policy)}, for each {words.per(rule, self._policy)}"
+                f"{formatting.rate_of(rule, self._policy)}, for each {formatting.per(rule, self._policy)}"
                 if rule.per
-                else f"{words.rate_of(rule, self._policy)}, for everyone",
+                else f"{formatting.rate_of(rule, self._policy)}, for everyone",
                 f"{applied:,}",
                 Text(f"{refused:,}", "red" if refused else "dim"),
-                Text(words.share(refused, applied) if refused else "", "dim"),
-                Text(f"{shadow:,}" if shadow or words.mode(rule) != "enforce" else "", "yellow"),
+                Text(formatting.share(refused, applied) if refused else "", "dim"),
+                Text(f"{shadow:,}" if shadow or formatting.mode(rule) != "enforce" else "", "yellow"),
             )
         return table
 

@@ -17,7 +17,7 @@ from ratelimit.cli.suggest.suggestion import PERCENTS, REQUESTS, USUAL, Measured
 from ratelimit.cli.terminal import Text, err, note, print_json
 from ratelimit.clock import ManualClock
 from ratelimit.errors import PolicyError
-from ratelimit.inspection import words
+from ratelimit.inspection import formatting
 from ratelimit.policy import Policy
 from ratelimit.replay.run import Replay
 from ratelimit.stores.factory import private_store
@@ -35,13 +35,13 @@ _UNIT = re.compile(r"[A-Za-z][A-Za-z0-9_ .-]{0,63}")
     "--per", multiple=True, help="A kind of caller: ip, or a member of the trace. Several are fine."
 )
 @click.option("--unit", "units", multiple=True, help="Another unit than requests: output_tokens.")
-@click.option("--match", default="* /*", help='Which requests count: "POST /v1/*". Default: all.')
+@click.option("--match", default="* /*", help='The requests that count: "POST /v1/*". Default: all.')
 @click.option(
     "--percentile",
     type=click.FloatRange(50, 100),
     default=99.0,
     show_default=True,
-    help="How many of 100 callers a limit leaves alone at their busiest.",
+    help="Percentage of callers that a limit leaves alone at their busiest.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Use, limits and the policy as JSON.")
 @click.option("--no-progress", is_flag=True, help="No progress bar, on a terminal either.")
@@ -70,8 +70,8 @@ def suggest_command(
       ratelimit suggest host-a.log host-b.log --sort --match "POST /v1/*"
       ratelimit suggest usage.csv --map time=WHEN,path=URL,method==GET
 
-    Traces are as for `ratelimit replay`. Limits are written in shadow: they refuse nothing
-    until you take that line out.
+    Traces are as for `ratelimit replay`. Limits are written in shadow: they only count until you take
+    that line out.
     """
     names = list(dict.fromkeys(per or USUAL))
     counted = list(dict.fromkeys((REQUESTS, *units)))
@@ -148,7 +148,7 @@ def _nothing(measured: Measured) -> str:
         return f"no request of the trace matches {measured.match}"
     seen = [name for name, number in measured.found.items() if number]
     if not seen:
-        return f"no request says who asked: there is no {' and no '.join(measured.per)}"
+        return f"no request names its caller: there is no {' and no '.join(measured.per)}"
     return "the trace is shorter than two minutes: nothing follows from it"
 
 
@@ -156,8 +156,8 @@ def _head(measured: Measured, inputs: Traces, percent: float) -> list[str]:
     names = ", ".join(Text(reader.source.name).plain for reader in inputs.readers)
     return [
         f"Suggested by `ratelimit suggest` from {names}:",
-        f"{measured.requests:,} requests, {words.instant(measured.first_ns)} to "
-        f"{words.instant(measured.last_ns)} UTC.",
+        f"{measured.requests:,} requests, {formatting.instant(measured.first_ns)} to "
+        f"{formatting.instant(measured.last_ns)} UTC.",
         f"Each rate is what {percent:g} % of callers never exceeded, rounded up.",
         'In shadow it refuses nothing: watch it, then take the line `mode = "shadow"` out.',
     ]
@@ -209,8 +209,8 @@ def _json(
         **traces_json(inputs),
         "requests": measured.requests,
         "match": measured.match,
-        "first_time": words.iso(measured.first_ns),
-        "last_time": words.iso(measured.last_ns),
+        "first_time": formatting.iso(measured.first_ns),
+        "last_time": formatting.iso(measured.last_ns),
         "sampled": measured.is_sampled,
         "use": [
             {

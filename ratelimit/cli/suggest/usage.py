@@ -1,4 +1,4 @@
-"""How much each caller of a trace uses in a window, at most and how often.
+"""The use of each caller of a trace in a window: its maximum, and how often.
 
 Theory of operation. Windows are fixed and aligned to the epoch. Of each caller only its present
 window and its peak are kept; of windows that are over, only how many there were of each amount. From

@@ -1,4 +1,4 @@
-"""From a policy to a part in correlating for several hosts; the one place that knows both."""
+"""The factory of a host's part in correlating for several hosts, from a policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calling on through refusals: when it is more than the retries of an ordinary client.
+"""Persistence through refusals: when calls are more than the retries of an ordinary client.
 
 An ordinary client waits as `Retry-After` says, or backs off exponentially with jitter, and gives up
 after a few times. It may run many requests at once, and each of them is refused and comes again. So the

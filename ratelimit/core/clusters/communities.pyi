@@ -1,4 +1,4 @@
-"""Which payment methods that meet belong together: a phase of a rebuild."""
+"""Communities of payment methods that meet: a phase of a rebuild."""
 
 from typing import final
 

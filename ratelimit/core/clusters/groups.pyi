@@ -1,4 +1,4 @@
-"""What groups are like as a whole, and which accounts belong to them: a phase of a rebuild."""
+"""Statistics of groups as a whole, and the accounts that belong to them: a phase of a rebuild."""
 
 from collections.abc import Sequence
 from typing import Any, final

@@ -1,4 +1,4 @@
-"""Which accounts are at home somewhere: a phase of a rebuild."""
+"""Homes of accounts: a phase of a rebuild."""
 
 from typing import final
 

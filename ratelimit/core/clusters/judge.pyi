@@ -1,4 +1,4 @@
-"""Which accounts belong to which cluster, how sure that is, and what it costs the cluster's budget."""
+"""Assignments of accounts to clusters, their certainty, and the cost to each cluster's budget."""
 
 from collections.abc import Sequence
 from typing import final

@@ -1,4 +1,4 @@
-"""Which payment methods are an actor's own.
+"""Payment methods that are an actor's own.
 
 All accounts that were seen to pay with such a method are certain members of one actor, three at least. So an
 account that was never seen before belongs to that actor at its first request. This ends at once with an

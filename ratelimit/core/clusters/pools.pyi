@@ -1,4 +1,4 @@
-"""Which payment methods meet at exits of their own: a phase of a rebuild."""
+"""Pools of payment methods that meet at exits of their own: a phase of a rebuild."""
 
 from collections.abc import Sequence
 from typing import final

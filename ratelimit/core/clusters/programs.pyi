@@ -1,4 +1,4 @@
-"""Which programs are in which networks, where no account pays and a program stands for the payment method."""
+"""Programs in networks where no account pays: there a program stands for the payment method."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""What is known of a principal, and what ties it to its cluster."""
+"""The facts about a principal, and what ties it to its cluster."""
 
 from typing import Any
 

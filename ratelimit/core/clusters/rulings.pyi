@@ -1,4 +1,4 @@
-"""What the operator says of principals, against which inference has no say."""
+"""The operator's rulings on principals, which inference cannot overrule."""
 
 from collections.abc import Iterable
 from typing import Literal, final

@@ -1,4 +1,4 @@
-"""What the correlator sees of a request."""
+"""A sighting: the part of a request that the correlator sees."""
 
 from collections.abc import Sequence
 from typing import final

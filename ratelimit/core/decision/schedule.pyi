@@ -1,4 +1,4 @@
-"""When upkeep is due that requests do where no thread does it."""
+"""The schedule of upkeep that requests do where no thread does it."""
 
 from typing import final
 

@@ -1,4 +1,4 @@
-"""Which callers limits refuse most, as all workers note it in their table."""
+"""The callers that limits refuse most, as all workers note them in their table."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What goes to a server in one call: many decisions' questions, and the task that waits for each answer.
+"""One call to a server: the questions of many decisions, and the task that waits for each answer.
 
 The questions are entries of a slot batch. An entry has three methods: `read_reply(said, at)` takes its numbers
 of the answer and returns where the next begins, `tell()` lets its task go on, and `fail(error)` says that there

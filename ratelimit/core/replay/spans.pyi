@@ -1,4 +1,4 @@
-"""What stands where in plain lines of NDJSON (`members`), read column by column."""
+"""Spans of values in plain lines of NDJSON (`members`), read column by column."""
 
 from array import array
 from collections.abc import Callable

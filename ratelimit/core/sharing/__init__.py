@@ -1,1 +1,1 @@
-"""What correlation shares between workers and hosts: the ring, the board, assignments."""
+"""Memory that correlation shares between workers and hosts: the ring, the board, assignments."""

@@ -1,4 +1,4 @@
-"""Which account belongs to which cluster, for every worker to look up."""
+"""Assignments of accounts to clusters, for every worker to look up."""
 
 from collections.abc import Sequence
 from typing import final

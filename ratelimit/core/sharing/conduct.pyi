@@ -1,4 +1,4 @@
-"""What is remembered of accounts' and clusters' conduct, by all workers of a host."""
+"""The conduct of accounts and clusters, as all workers of a host remember it."""
 
 from typing import Any, final
 

@@ -1,4 +1,4 @@
-"""What is in flight, of all workers of a host, and what may be: memory that they share."""
+"""The requests in flight of all workers of a host, and their bound, in memory that they share."""
 
 from collections.abc import Callable
 from typing import Any, final

@@ -1,4 +1,4 @@
-"""What a request's way has to do with correlation."""
+"""The observer: the part that correlation has in a request's way."""
 
 from collections.abc import Sequence
 from typing import final

@@ -1,4 +1,4 @@
-"""What lower classes leave free for higher ones, of all workers of a host."""
+"""The reserve: places that lower classes leave free for higher ones, of all workers of a host."""
 
 from typing import final
 

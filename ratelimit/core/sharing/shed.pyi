@@ -1,4 +1,4 @@
-"""Which accounts are shed for want of room, as all workers of a host note it."""
+"""The accounts that are shed for want of room, as all workers of a host note them."""
 
 from collections.abc import Sequence
 from typing import final

@@ -1,4 +1,4 @@
-"""What steers the bounds on what is in flight: answers, peaks, a controller's words, an engine's report."""
+"""The inputs that steer the bounds in flight: answers, peaks, a controller's results, an engine's report."""
 
 from collections.abc import Sequence
 from typing import final

@@ -1,1 +1,1 @@
-"""How this library's threads live beside an event loop that is busy."""
+"""Threads of this library beside an event loop that is busy."""

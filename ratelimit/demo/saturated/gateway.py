@@ -1,4 +1,4 @@
-"""What stands before the server: passes each request on, with an adaptive limit where a policy is named.
+"""The gateway before the server: passes requests on, with an adaptive limit where a policy is named.
 
 python -m ratelimit.demo.saturated.gateway PORT ENGINE [POLICY]
 """

@@ -1,4 +1,4 @@
-"""Start the server, the gateway and the callers, once without a limit and once with one."""
+"""The run of the saturated demo: server, gateway and callers, once without a limit and once with one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a saturated server looks like, without a limit and with one."""
+"""The display of a saturated server, without a limit and with one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def print_outcome(console: Console, without: Outcome, limited: Outcome) -> None:
     console.print(table)
     console.print("The policy that did it:", style="dim")
     console.print(Text(f'  [adaptive]\n  first_byte = "{round(1000 * TARGET_S)}ms"', "bold"))
-    console.print("docs/adaptive.md says how to adopt it without turning anything away.", style="dim")
+    console.print("docs/adaptive.md explains how to adopt it without turning requests away.", style="dim")
 
 
 def as_json(without: Outcome, limited: Outcome) -> dict[str, object]:

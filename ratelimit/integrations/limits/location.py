@@ -1,4 +1,4 @@
-"""What a storage URL says: where the memory is, and how large."""
+"""The parts of a storage URL: where the memory is, and how large."""
 
 from __future__ import annotations
 

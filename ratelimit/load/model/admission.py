@@ -1,4 +1,4 @@
-"""What is in flight, and whether there is room for more: enforces what a controller computes.
+"""Admission: the requests in flight, and whether there is room for more by a controller's number.
 
 The counts are the host's: `core.sharing.inflight` has them, of all workers. One worker at a time, the
 leader, feeds its controller with the answers of all and puts the bounds in force. So several workers
@@ -12,7 +12,7 @@ from ratelimit.core.sharing.reserve import Reserve
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.load.model.controller import Allowance, Answer, Bounds, Controller, Load
 from ratelimit.load.model.saturation import Report, capped
-from ratelimit.load.model.shedding import FIRST, FIRST_OF_ALL, Standing
+from ratelimit.load.model.shedding import FIRST, FIRST_OF_ALL, ShedPriority
 
 MOST_WAITING = 1024
 """Ages that a step looks at; with more unanswered the oldest are enough to say that all is late."""
@@ -66,15 +66,15 @@ class Admission:
         self.step(now_ns)
         return self.flight.enter(now_ns, rank)
 
-    def turn_away(self, now_ns: int, standing: Standing = FIRST_OF_ALL) -> None:
+    def turn_away(self, now_ns: int, priority: ShedPriority = FIRST_OF_ALL) -> None:
         """Count a request that found no room.
 
         Not one that only lacks room since more is kept free for higher classes: the back end has room.
         """
-        rank = standing.rank
+        rank = priority.rank
         if (
             not rank
-            or not self.reserve.share(rank, standing.kept())
+            or not self.reserve.share(rank, priority.kept())
             or not self.flight.has_room(now_ns, 1.0, FIRST)
         ):
             self.flight.turn_away()

@@ -1,4 +1,4 @@
-"""What a controller is told, and what it answers: how much may be in flight.
+"""The contract of a controller: its inputs, and its answer, how much may be in flight.
 
 The controller computes and the admission enforces, as in Netflix' concurrency-limits. So each
 algorithm can be tried against a simulated back end, and none of them counts requests itself.

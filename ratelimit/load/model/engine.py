@@ -1,4 +1,4 @@
-"""What servers of language models say of themselves in their metrics, as numbers.
+"""The metrics of language-model servers about themselves, as numbers.
 
 The names are those of vLLM (before and after its rename of the gauge of its cache), SGLang, Hugging
 Face's TGI, and llama.cpp. A page may have a gauge several times, for models and for ranks: requests

@@ -1,4 +1,4 @@
-"""How long a request without room is held in the gateway, and how much of the queue it may then join behind.
+"""Bounds on holding: how long a request waits in the gateway, and how much of the queue it may then join.
 
 Theory of operation. A back end serves first come first served, and what is there cannot be put in order any
 more. So what finds no room is held here for a little while, in an order of ours. It is not in flight, and

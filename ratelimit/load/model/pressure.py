@@ -1,4 +1,4 @@
-"""What first bytes say of one state of the back end: how late they are, and how many may wait."""
+"""The pressure in one state of the back end, from first bytes: how late they are, and how many may wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the back end says of its own saturation: a cap, never more, and only while it is believed.
+"""The saturation that the back end reports: a cap that never raises a limit and expires.
 
 A report is late by its nature: between two of them hundreds may be sent on. So while the newest says
 "full", the bound is what the engine was working on, or what was in flight when it said so.

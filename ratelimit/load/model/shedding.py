@@ -1,4 +1,4 @@
-"""What goes first when there is no room: by class, then by trust, then by use, then by lot.
+"""The order of shedding when there is no room: by class, then by trust, then by use, then by lot.
 
 Every request has a place in one order. Where nothing waits, all have room. The longer the queue of those
 that wait for their first byte, the further up the order it must stand. So a lower class never fills the
@@ -32,7 +32,7 @@ ActorVerdict = Literal["none", "likely", "certain"]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ShedPriority:
     """What is known of a request that may have to go.
 
     Args:
@@ -60,7 +60,7 @@ class Standing:
             return self.verdict
         return "bad conduct" if self.order()[2] else "others"
 
-    def of_class(self, rank: int, classes: int) -> Standing:
+    def of_class(self, rank: int, classes: int) -> ShedPriority:
         """Return the same in another class."""
         return replace(self, rank=rank, classes=classes)
 
@@ -97,8 +97,8 @@ class Standing:
         return FIRST if rank == 0 and self.classes > 1 else KEPT_FREE * rank / max(1, self.classes - 1)
 
 
-FIRST_OF_ALL = Standing()
-LAST_OF_A_CLASS = Standing(verdict="certain", factor=0.0, lighter=1.0, lot=LOTS - 1)
+FIRST_OF_ALL = ShedPriority()
+LAST_OF_A_CLASS = ShedPriority(verdict="certain", factor=0.0, lighter=1.0, lot=LOTS - 1)
 
 
 def draw_lot(principal: int, key: int, now_ns: int) -> int:

@@ -1,4 +1,4 @@
-"""For how long nothing was served though requests waited, for once: that is no queue's doing.
+"""Single stalls: moments in which nothing was served though requests waited. No queue causes them.
 
 Theory of operation. A collection of garbage, a checkpoint, or one very long prompt before all others holds
 every request up. What waits meanwhile is late, and would be late behind a shorter queue as well. So a pause

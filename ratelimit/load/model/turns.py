@@ -1,4 +1,4 @@
-"""Which part of a wait for the first byte the queue explains, and which one is the request's own work.
+"""The two parts of a wait for the first byte: the queue's, and the request's own work.
 
 Theory of operation. Behind a queue a request waits until those before it were served: they have their first
 bytes, and those that came later have none. Where requests are read side by side, each begins at once. A

@@ -1,4 +1,4 @@
-"""What a request takes by itself, and which share of the requests is late by that alone.
+"""The time that a request takes by itself, and the share of requests that are late by that alone.
 
 Theory of operation. Behind a queue a wait is as long as the queue. Where several requests are worked on side
 by side, each takes its own time as long as a place is free. A limit that is cut for that answers fewer, and

@@ -1,1 +1,1 @@
-"""From the file's types to a compiled policy: names resolved, numbers checked."""
+"""The compiler of policies, from the file's types: names resolved, numbers checked."""

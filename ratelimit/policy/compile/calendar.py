@@ -1,4 +1,4 @@
-"""Where calendar windows start: true months, local midnights, in a named zone.
+"""Starts of calendar windows: true months, local midnights, in a named zone.
 
 Pure arithmetic over the time zone database; no clock is read.
 

@@ -1,4 +1,4 @@
-"""What limits say of each other: matches that never happen, limits that never bind, too many at once."""
+"""Checks of limits against each other: matches that never happen, limits that never bind, too many."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def _check_binding(
             report.add(
                 "limit-never-binds",
                 (*draft.path, "per"),
-                "nothing is correlated, so no request has a cluster",
+                "there is no correlation, so no request has a cluster",
                 'Write `[correlation]` with `principal = "…"`.',
             )
         if draft.limit.enforce == 0 and draft.limit.mode == "enforce":
             report.add(
                 "limit-never-binds",
                 (*draft.path, "enforce"),
-                "it is enforced for nobody",
+                "it is enforced for no key",
                 'Write `mode = "shadow"`.',
             )
 
@@ -187,7 +187,7 @@ def _check_routes(policy: CompiledPolicy, drafts: list[Draft], report: Report) -
     for position, draft in enumerate(drafts):
         if position not in reached and draft.matches:
             report.add(
-                "limit-never-matches", (*draft.path, "match"), "`except` leaves nothing of what `match` names"
+                "limit-never-matches", (*draft.path, "match"), "`except` covers all requests of `match`"
             )
         elif (
             draft.matches

@@ -1,4 +1,4 @@
-"""The file's structs become a `CompiledPolicy`: names resolved, rules numbered, routes built."""
+"""The compiler: from the file's structs to a `CompiledPolicy`, with names resolved and routes built."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def _draft(
         report.add(
             "limit-conflict",
             (*path, "verdict"),
-            "`verdict` belongs to limits per `cluster`, and says whom of a cluster they bind",
+            "`verdict` belongs to limits per `cluster`, and sets which members they bind",
             "Remove it.",
         )
     if limit.age is not None:
@@ -187,7 +187,7 @@ def _draft(
             # What is absent where an account is not new: the limit does not apply then.
             draft.per += (new_at,)
         else:
-            report.add("limit-age", (*path, "age"), "nothing says when accounts were created")
+            report.add("limit-age", (*path, "age"), "the policy has no source for accounts' time of creation")
     if limit.distinct is not None:
         draft.member = _position(limit.distinct, positions, (*path, "distinct"), report)
         if draft.member in draft.per:

@@ -1,4 +1,4 @@
-"""What the correlator looks at: the identities named in `[correlation]`, by position."""
+"""The identities that the correlator reads, named in `[correlation]`, by position."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def compile_correlation(
             "correlation-families", ("correlation",), "without `payment` or `costly` no actor is ever certain"
         )
     if table.snapshot and not table.snapshot.strip():
-        hint = 'Name a file. Without one nothing is kept: `snapshot = ""`.'
+        hint = 'Name a file. Without one, evidence is not kept: `snapshot = ""`.'
         report.add("policy-value", ("correlation", "snapshot"), "the path is blank", hint)
     settings = table.tuning
     if known is not None and table.payment is None and any(each.payments for each in known.organisations):
@@ -137,7 +137,7 @@ def _own(
         report.add(
             "correlation-missing",
             path,
-            f"where `{name}` is missing something else stands in for it, and would count as evidence",
+            f"where `{name}` is missing, a stand-in would count as evidence",
             f'Write `missing = "skip"` for `{name}`.',
         )
     return position

@@ -1,4 +1,4 @@
-"""What the operator knows, checked: values stay values here, and are hashed when a policy is bound."""
+"""The operator's declarations, checked. Values stay values here; binding a policy hashes them."""
 
 from __future__ import annotations
 

@@ -92,30 +92,28 @@ def _check_settings(limit: Limit, algorithm: AlgorithmName, path: Path, report: 
         if limit.distinct is not None:
             conflict("distinct", "`distinct` and `concurrent` exclude each other", "Write two limits.")
         if limit.unit != REQUESTS:
-            conflict("unit", "`concurrent` counts requests in flight and no other unit", "Remove `unit`.")
+            conflict("unit", "`concurrent` counts only requests in flight", "Remove `unit`.")
         if limit.on == "message":
-            conflict("on", "messages are not held, so none can be in flight", "Use `rate` for messages.")
+            conflict("on", "messages are not held, so they are never in flight", "Use `rate` for messages.")
     elif not has_rate:
-        report.add("limit-no-rate", (*path, "rate"), "the limit has neither `rate` nor `concurrent`")
+        report.add("limit-no-rate", (*path, "rate"), "the limit has no `rate` and no `concurrent`")
     _check_refusal(limit, path, report)
     if limit.lease is not None and limit.concurrent is None:
         conflict("lease", "`lease` belongs to `concurrent`", "Remove it.")
     if limit.distinct is not None and limit.unit != REQUESTS:
-        conflict("unit", "`distinct` counts identities and no other unit", "Remove `unit`.")
+        conflict("unit", "`distinct` counts only identities", "Remove `unit`.")
     if limit.burst is not None and algorithm != "token-bucket":
         report.add("limit-burst", (*path, "burst"), f"`burst` has no meaning for `{algorithm}`", "Remove it.")
     if limit.unit == REQUESTS and limit.estimate is not None:
         report.add("limit-cost-unit", (*path, "estimate"), "requests have no `estimate`", "Use `cost`.")
     if limit.unit == REQUESTS and limit.usage is not None:
-        conflict(
-            "usage", "requests are counted on arrival, and none of their answers is read", "Name a `unit`."
-        )
+        conflict("usage", "requests are counted on arrival, without reading answers", "Name a `unit`.")
     if limit.unit != REQUESTS and limit.cost is not None:
         report.add("limit-cost-unit", (*path, "cost"), f"`{limit.unit}` have no `cost`", "Use `estimate`.")
     if limit.cost is not None and algorithm in ("concurrency", "distinct"):
         conflict("cost", f"`cost` has no meaning for `{algorithm}`", "Remove it.")
     elif limit.cost == 0:
-        report.add("limit-cost-zero", (*path, "cost"), "requests cost nothing here")
+        report.add("limit-cost-zero", (*path, "cost"), "requests have no cost here")
 
 
 def _check_refusal(limit: Limit, path: Path, report: Report) -> None:
@@ -210,7 +208,7 @@ class _Shape:
                 )
             return []
         if not given:
-            self.report.add("tier-numbers", path, "the tier sets nothing")
+            self.report.add("tier-numbers", path, "the tier has no settings")
             return []
         for key, own in (("rate", limit.rate), ("concurrent", limit.concurrent)):
             if key in given and own is None:
@@ -317,9 +315,9 @@ class _Shape:
             return
         per = [limit.per] if isinstance(limit.per, str) else limit.per
         if self.algorithm in ("concurrency", "distinct"):
-            why = f"`{self.algorithm}` counts nothing that is settled"
+            why = f"`{self.algorithm}` has no unit that is settled"
         elif limit.unit == REQUESTS and CLUSTER not in per:
-            why = "requests are charged on arrival, and nothing is settled"
+            why = "requests are charged on arrival, without settlement"
         else:
             return
         self.report.add("limit-conflict", (*path, "debt"), why, "Remove it.")

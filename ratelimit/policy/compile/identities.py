@@ -108,7 +108,7 @@ def _compile_identity(index: int, name: str, identity: Identity, path: Path, rep
         report.add(
             "identity-missing",
             (*path, "missing"),
-            f"`{name}` is the client's address; nothing can stand in for it",
+            f"`{name}` is the client's address; it cannot have a stand-in",
         )
     if identity.missing == "shared":
         report.add("identity-shared", (*path, "missing"), f"all requests without `{name}` share one counter")
@@ -168,8 +168,8 @@ def _compile_cache(identity: Identity, resolved: bool, path: Path, report: Repor
             report.add(
                 "identity-setting-unused",
                 (*path, "cache"),
-                "without `key` there is nothing to cache by",
-                'Name the source that tells callers apart, as `key = "header:authorization"`.',
+                "without `key` an answer cannot be cached",
+                'Name the source that differs by caller, as `key = "header:authorization"`.',
             )
         return None
     told_by = parse_source(identity.key, (*path, "key"), report)

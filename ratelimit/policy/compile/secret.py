@@ -1,4 +1,4 @@
-"""Where the policy says the secret of the hashes is. Reading it is the store's business."""
+"""The place of the secret for hashes, as the policy names it. The store reads the secret itself."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def compile_key(hashing: Hashing, report: Report) -> KeySpec | None:
     if found is not None:
         return found
     if _HEX.fullmatch(text):
-        report.add("hashing-key-inline", path, "whoever reads this file can undo the hashes")
+        report.add("hashing-key-inline", path, "a reader of this file can undo the hashes")
         return KeySpec("hex", text)
     # What was written may be a secret and is not repeated.
     report.add("hashing-key", path, "the key is not `env:VARIABLE`, `file:PATH` or 32 hexadecimal digits")

@@ -45,7 +45,9 @@ def compile_store(file: PolicyFile, tree: Mapping[str, Any], report: Report) -> 
                 report.add("store-setting-remote", ("store", key), f"an embedded store has no `{key}`")
         return None
     if file.hashing.key is None:
-        report.add("store-hash-key", _URL, "hosts that count together need one hash key, and none is named")
+        report.add(
+            "store-hash-key", _URL, "hosts that count together need one hash key, and the policy has no key"
+        )
     return _remote(store, report)
 
 
@@ -54,7 +56,7 @@ def _remote(store: Store, report: Report) -> RemoteSpec | None:
     if not store.url.startswith("env:"):
         location = _location(store.url, report)
     elif reference(store.url) is None:
-        report.add("store-url", _URL, "what follows `env:` is not the name of a variable")
+        report.add("store-url", _URL, "the text after `env:` is not the name of a variable")
     _check_credentials(store, location, report)
     _check_tls(store.tls, location, report)
     if not _PREFIX.fullmatch(store.prefix):
@@ -100,7 +102,7 @@ def _check_credentials(store: Store, location: Location | None, report: Report) 
         if password.startswith(("env:", "file:")) or not password:
             report.add("store-credentials", path, "the password is not `env:VARIABLE` or `file:PATH`")
         else:
-            report.add("store-password-inline", path, "whoever reads this file can log in to the server")
+            report.add("store-password-inline", path, "a reader of this file can log in to the server")
     username = store.username
     if username is not None and not (username.isprintable() and username and " " not in username):
         report.add(
@@ -111,12 +113,12 @@ def _check_credentials(store: Store, location: Location | None, report: Report) 
     if location.password is not None and password is not None:
         report.add("store-credentials", path, "the URL has a password, too", "Keep this one.")
     elif location.password is not None:
-        report.add("store-password-inline", _URL, "whoever reads this file can log in to the server")
+        report.add("store-password-inline", _URL, "a reader of this file can log in to the server")
     if location.username is not None and username is not None:
         report.add("store-credentials", ("store", "username"), "the URL has a user name, too")
     if (username or location.username) and password is None and location.password is None:
         place = _URL if username is None else ("store", "username")
-        report.add("store-credentials", place, "a user name without a password logs nobody in")
+        report.add("store-credentials", place, "a user name without a password cannot log in")
 
 
 def _check_tls(tls: Tls | None, location: Location | None, report: Report) -> None:

@@ -1,1 +1,1 @@
-"""Which limits a request's path falls under."""
+"""Routing: from a request's path to the limits that it matches."""

@@ -1,4 +1,4 @@
-"""Which class a request is of: of the limit that follows the load, or of those that wait."""
+"""Classes of requests: of the limit that follows the load, and of limits that let requests wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a path matched."""
+"""A route: the result of matching a path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which limits a request's path falls under.
+"""The router: from a request's path to the limits that it matches.
 
 Theory of operation. All patterns of a policy become one deterministic automaton
 over path segments, built in advance. Matching takes one dictionary lookup for each segment until no

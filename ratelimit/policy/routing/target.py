@@ -1,4 +1,4 @@
-"""What a request asks for, and every way in which an application may read it.
+"""The target of a request, and every way in which an application may read it.
 
 Theory of operation. A server, mounts and a router each take something off a request's
 target, and do not agree on what. So a path has *readings*: lists of segments, each of

@@ -1,4 +1,4 @@
-"""A tree becomes the structs of `model`, with every misfit noted and none fatal.
+"""The binder: from a tree to the structs of `model`, with every misfit noted and none fatal.
 
 The usual way to fill a struct stops at the first error. Operators want them all,
 so this walks tree and types together. A value that does not fit is noted and

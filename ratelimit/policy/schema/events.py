@@ -10,7 +10,7 @@ from ratelimit.policy.schema.table import Table
 
 
 class Events(Table, frozen=True, forbid_unknown_fields=True):
-    """Where events go: outages, reloads, actors, exemptions. Each is told once for each host."""
+    """Destinations of events: outages, reloads, actors, exemptions. Each is reported once for each host."""
 
     log: Annotated[
         bool, Meta(description="One line each to the logger `ratelimit.events`, with time and fields.")

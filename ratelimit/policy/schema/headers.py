@@ -1,4 +1,4 @@
-"""What the policy says of the fields that responses carry."""
+"""Settings of the fields that responses carry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ratelimit.policy.schema.table import Table
 
 
 class Headers(Table, frozen=True, forbid_unknown_fields=True):
-    """What responses say about limits."""
+    """Header fields of responses about limits."""
 
     ratelimit: Annotated[bool, Meta(description="Send `RateLimit` and `RateLimit-Policy`.")] = True
     x_ratelimit: Annotated[
@@ -20,7 +20,7 @@ class Headers(Table, frozen=True, forbid_unknown_fields=True):
     abnormal_usage: Annotated[
         bool,
         Meta(
-            description="A refusal by a limit per cluster says `abnormal-usage-detected` "
-            "instead of `quota-exceeded`. It tells a client that it was recognised."
+            description="A refusal by a limit per cluster has the type `abnormal-usage-detected` instead of "
+            "`quota-exceeded`. It shows a client that it was recognised."
         ),
     ] = False

@@ -1,4 +1,4 @@
-"""What the operator knows of principals and networks, as it stands in a policy file."""
+"""The operator's knowledge of principals and networks, as it stands in a policy file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Principal = str | list[str]
 
 
 class Organisation(Table, frozen=True, forbid_unknown_fields=True):
-    """A declared organisation: what its members share is no evidence between them."""
+    """A declared organisation: values that its members share are no evidence between them."""
 
     name: Annotated[str, Meta(min_length=1, max_length=64, description="For the operator alone; unique.")]
     payment: Annotated[list[str], Meta(description="Its payment methods.")] = []
@@ -43,7 +43,7 @@ class Infrastructure(Table, frozen=True, forbid_unknown_fields=True):
 
 
 class Known(Table, frozen=True, forbid_unknown_fields=True):
-    """What the operator knows; it overrides what is inferred."""
+    """The operator's knowledge; it overrides inference."""
 
     exempt: Annotated[list[Principal], Meta(description="Principals that are never in a cluster.")] = []
     together: Annotated[

@@ -50,7 +50,7 @@ class Cache(Table, frozen=True, forbid_unknown_fields=True):
     """How long, and how many, answers of a resolver are kept by each worker."""
 
     ttl: Annotated[
-        str | int, Meta(description="How long an answer is used: seconds, or `90s`, `5m`, `1h`.")
+        str | int, Meta(description="The time for which an answer is used: seconds, or `90s`, `5m`, `1h`.")
     ] = "60s"
     size: Annotated[int, Meta(ge=0, le=1_000_000, description="Most answers kept; the oldest go first.")] = (
         10_000
@@ -63,7 +63,7 @@ class Identity(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": 
     from_: Annotated[
         str | list[str],
         Meta(
-            description="Where the value comes from: `client` (the client's address), `header:NAME`, "
+            description="The source of the value: `client` (the client's address), `header:NAME`, "
             "`cookie:NAME`, `path:PARAMETER` (of the matched template), `state:NAME` "
             '(`scope["state"]`), `resolver:NAME` or `resolver:package.module:attribute`. '
             "With the form the application reads: `path:id as int`, `as float`, `as uuid`, `as caseless`. "
@@ -82,12 +82,12 @@ class Identity(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": 
     prefix: Annotated[
         Prefix, Meta(description="For `client`: the leading bits that count, IPv4 and IPv6.")
     ] = Prefix()
-    cache: Annotated[Cache | None, Meta(description="For `resolver`: how its answers are cached.")] = None
+    cache: Annotated[Cache | None, Meta(description="For `resolver`: the cache of its answers.")] = None
     key: Annotated[
         str | None,
         Meta(
-            description="For `resolver`: what answers are cached by, written like `from`. "
-            "Default: nothing is cached.",
+            description="For `resolver`: the key of cached answers, written like `from`. "
+            "Default: no caching.",
             examples=["header:authorization"],
         ),
     ] = None
@@ -159,19 +159,19 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
     ] = None
     algorithm: Annotated[
         AlgorithmName | None,
-        Meta(description="How units are counted. Default: `token-bucket`."),
+        Meta(description="The algorithm that counts units. Default: `token-bucket`."),
     ] = None
     unit: Annotated[
         str,
         Meta(
             min_length=1,
             max_length=64,
-            description="What is counted. Units other than `requests` are settled afterwards.",
+            description="The unit that is counted. Units other than `requests` are settled afterwards.",
         ),
     ] = "requests"
-    cost: Annotated[Cost | None, Meta(description="For `requests`: what one request takes. Default: 1.")] = (
-        None
-    )
+    cost: Annotated[
+        Cost | None, Meta(description="For `requests`: the units that one request takes. Default: 1.")
+    ] = None
     estimate: Annotated[
         Cost | str | None,
         Meta(
@@ -184,7 +184,7 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         UsageShape | None,
         Meta(
             description="The form of the answers, from which the usage is read as they pass. "
-            "Default: nothing is read, and the application settles.",
+            "Default: answers are not read, and the application settles.",
         ),
     ] = None
     on_exhausted: Annotated[
@@ -197,7 +197,7 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
     debt: Annotated[
         Cost | None,
         Meta(
-            description="Most units that settling may charge beyond the limit; what is used beyond that is "
+            description="Most units that settling may charge beyond the limit; use beyond that is "
             "forgiven. Default: as much again as its burst, or its rate's amount.",
             examples=[20000],
         ),
@@ -237,8 +237,8 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         list[Step],
         Meta(
             min_length=1,
-            description="The first entry is what becomes of a request that the whole limit has no room for: "
-            "`refuse`; `challenge`: the application asks for a step-up; or `degrade`. That lets it pass, "
+            description="The first entry is the step for a request that the whole limit has no room for: "
+            "`refuse`; `challenge`: the application demands a step-up; or `degrade`. That lets it pass, "
             'uncharged, and the application reads `scope["ratelimit"].degrade`. With `adaptive` further '
             "entries are what becomes of a request that only the lowered limit refuses, after the first "
             "strike, the second, and so on.",
@@ -248,7 +248,7 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
     wait: Annotated[
         str | int | None,
         Meta(
-            description="How long a request that has no room waits for it: seconds, or `500ms`, `1s`. "
+            description="The longest wait of a request without room: seconds, or `500ms`, `1s`. "
             "Default: it is refused at once.",
             examples=["1s"],
         ),
@@ -262,17 +262,14 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
     ] = None
     age: Annotated[
         Literal["new"] | None,
-        Meta(
-            description="The accounts it binds: `new` ones, younger than two weeks. "
-            "Default: all."
-        ),
+        Meta(description="The accounts it binds: `new` ones, younger than two weeks. Default: all."),
     ] = None
     mode: Annotated[Mode, Meta(description="`shadow` counts and reports, and never refuses.")] = "enforce"
     adaptive: Annotated[
         bool,
         Meta(
-            description="Whether bad conduct lowers the limit, never below a tenth: of accounts that keep "
-            "calling while they are refused, and of actors that gain accounts."
+            description="Bad conduct lowers the limit, never below a tenth: repeated calls of accounts "
+            "that are refused, and actors that gain accounts."
         ),
     ] = False
     enforce: Annotated[
@@ -322,7 +319,7 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True):
         str | list[str] | None,
         Meta(
             description="The identity that budgets belong to, or several that make it together. "
-            "Without it nothing is correlated.",
+            "Without it there is no correlation.",
             examples=["account", ["ip", "client"]],
         ),
     ] = None
@@ -353,7 +350,7 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True):
         list[str],
         Meta(
             max_length=3,
-            description="Which of `extra` cost an attacker as much as a payment method does. "
+            description="Those of `extra` that cost an attacker as much as a payment method. "
             "The others are only shown.",
             examples=[["device"]],
         ),
@@ -380,20 +377,19 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True):
     snapshot: Annotated[
         str | None,
         Meta(
-            description="The file that keeps what is known over a restart; empty: none. Default: beside the "
+            description="The file that keeps the correlator's memory over a restart; empty: no "
+            "file. Default: beside the "
             "store's. With Redis it is kept there, and the file is read once, as a beginning."
         ),
     ] = None
     correlator: Annotated[
         Literal["workers", "process"],
         Meta(
-            description="With Redis, what correlates for all hosts: an elected worker, "
+            description="With Redis, the correlator of all hosts: an elected worker, "
             "or a process of its own, `ratelimit correlator`."
         ),
     ] = "workers"
-    known: Annotated[Known, Meta(description="What the operator knows; it overrides what is inferred.")] = (
-        Known()
-    )
+    known: Annotated[Known, Meta(description="The operator's knowledge; it overrides inference.")] = Known()
     tuning: Annotated[Settings, Meta(description="The correlator's numbers.")] = Settings()
 
 
@@ -407,8 +403,7 @@ class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
     identities: Annotated[
         dict[str, Identity],
         Meta(
-            description="What requests are known by, by name. "
-            '`ip = { from = "client" }` is there from the start.'
+            description='Identities of requests, by name. `ip = { from = "client" }` is there from the start.'
         ),
     ] = {}
     trust: Annotated[Trust, Meta(description="Proxies that are believed.")] = Trust()
@@ -424,19 +419,19 @@ class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
         dict[str, list[str]],
         Meta(description="Always refused; written like `allow`, which wins over it."),
     ] = {}
-    routing: Annotated[Routing, Meta(description="How the application routes paths.")] = Routing()
-    store: Annotated[Store, Meta(description="Where counters live.")] = Store()
+    routing: Annotated[Routing, Meta(description="Path routing of the application.")] = Routing()
+    store: Annotated[Store, Meta(description="Storage of counters.")] = Store()
     prices: Annotated[
-        dict[str, Price], Meta(description="What models cost, by name, for limits in the unit `usd`.")
+        dict[str, Price], Meta(description="Prices of models, by name, for limits in the unit `usd`.")
     ] = {}
-    headers: Annotated[Headers, Meta(description="What responses say.")] = Headers()
+    headers: Annotated[Headers, Meta(description="Header fields of responses.")] = Headers()
     hashing: Annotated[Hashing, Meta(description="The secret of the hashes.")] = Hashing()
-    correlation: Annotated[Correlation, Meta(description="What clusters are made of.")] = Correlation()
-    events: Annotated[Events, Meta(description="Where events go.")] = Events()
-    queue: Annotated[Queue, Meta(description="How requests wait for room.")] = Queue()
+    correlation: Annotated[Correlation, Meta(description="The evidence for clusters.")] = Correlation()
+    events: Annotated[Events, Meta(description="Destinations of events.")] = Events()
+    queue: Annotated[Queue, Meta(description="Rules for requests that wait for room.")] = Queue()
     adaptive: Annotated[
         Adaptive | list[Adaptive] | None,
-        Meta(description="A limit on what is in flight that follows the load, or several. Default: none."),
+        Meta(description="A limit on requests in flight that follows the load, or several. Default: none."),
     ] = None
     ramp: Annotated[
         Ramp | None, Meta(description="Steep rises above an account's own past are delayed. Default: none.")

@@ -1,4 +1,4 @@
-"""What is wrong with a policy: problems with a place, collected and never raised one by one."""
+"""Problems of a policy, each with its place: collected, and never raised one by one."""
 
 from __future__ import annotations
 

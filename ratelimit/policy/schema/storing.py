@@ -31,7 +31,7 @@ class Tls(Table, frozen=True, forbid_unknown_fields=True):
 
 
 class Store(Table, frozen=True, forbid_unknown_fields=True):
-    """Where counters live."""
+    """Storage of counters."""
 
     url: Annotated[
         str,
@@ -52,7 +52,7 @@ class Store(Table, frozen=True, forbid_unknown_fields=True):
         Meta(
             min_length=1,
             max_length=32,
-            description="With Redis: what every key's name begins with; another one for each deployment.",
+            description="With Redis: the beginning of every key's name; another one for each deployment.",
         ),
     ] = "ratelimit"
     timeout: Annotated[
@@ -89,14 +89,14 @@ class Store(Table, frozen=True, forbid_unknown_fields=True):
     block_bytes: Annotated[
         Size | None,
         Meta(
-            description="Memory for what needs more than a word a key: logs, slots, distinct counts. "
+            description="Memory for state of more than a word a key: logs, slots, distinct counts. "
             "Default: by the limits that need it."
         ),
     ] = None
     path: Annotated[
         str | None,
         Meta(
-            description="The file behind the shared memory. Default: named by the policy's path as it is "
+            description="The file behind the shared memory. Default: named by the policy's path as "
             "written, in a folder of the user's own under `/dev/shm`."
         ),
     ] = None

@@ -45,7 +45,8 @@ class Routing(Table, frozen=True, forbid_unknown_fields=True):
     case: Annotated[
         Case,
         Meta(
-            description="Whether `/V1/Chat` is `/v1/chat` to the application: `exact`: no; `ignore`: yes; "
+            description="Case of paths: is `/V1/Chat` the same as `/v1/chat` to the "
+            "application? `exact`: no; `ignore`: yes; "
             "`both`: the limits of both readings apply."
         ),
     ] = "both"
@@ -61,7 +62,7 @@ class Routing(Table, frozen=True, forbid_unknown_fields=True):
     spellings: Annotated[
         list[Spelling] | None,
         Meta(
-            description="Which spellings of a path the application serves as well. Without this key the "
-            "middleware counts with none, and `ratelimit serve` and traces with all."
+            description="Further spellings of a path that the application serves. Without this key the "
+            "middleware assumes no other, and `ratelimit serve` and traces assume all."
         ),
     ] = None

@@ -1,4 +1,4 @@
-"""What all tables of the policy file have in common: they do not repeat what may be secret."""
+"""The base of all tables of the policy file: their text never repeats what may be secret."""
 
 from __future__ import annotations
 

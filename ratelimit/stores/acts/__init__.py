@@ -1,1 +1,1 @@
-"""What the operator did while workers run: the acts, where they are kept, and which hosts apply them."""
+"""The operator's acts while workers run: the acts, their storage, and the hosts that apply them."""

@@ -1,4 +1,4 @@
-"""What is running: this process, this boot, and whether another process still lives."""
+"""Running processes: this one, the boot that it belongs to, and whether another one still lives."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class ServerCaller:
         except Failures as error:
             self._drop()
             raise StoreError(
-                f"the server cannot be asked: {type(error).__name__}: {error}", code="redis-unreachable"
+                f"the server cannot be reached: {type(error).__name__}: {error}", code="redis-unreachable"
             ) from error
 
     def close(self) -> None:

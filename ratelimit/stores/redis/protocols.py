@@ -1,4 +1,4 @@
-"""What the parts of this store ask of each other: each is given what it uses, never the whole store.
+"""Protocols between the parts of this store: each part sees what it uses, never the whole store.
 
     plan  ──asks──▶  Asking  ◀── leases, transfers, local fallback, fair share
       ▲                               │

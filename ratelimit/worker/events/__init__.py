@@ -1,1 +1,1 @@
-"""What deserves a word to the operator, once for each host: noticed, passed on, kept from repeating."""
+"""Events that the operator should see, once for each host: noticed, passed on, kept from repeating."""

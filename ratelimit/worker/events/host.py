@@ -1,4 +1,4 @@
-"""What the workers of one host have told already, in a file beside their table: so each thing is told once.
+"""The events that workers of one host have reported, in a file beside their table, so that none repeats.
 
 Held under a lock, and only when something happens. Without a shared table it is kept in this process.
 Its room is taken when a worker starts: so it can be written where shared memory is full.

@@ -1,4 +1,4 @@
-"""Tells events: once for each host, to the sinks that the policy in force names."""
+"""The reporter of events: once for each host, to the sinks that the policy in force names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where events go: the log, a file, a webhook. No request waits for any of them.
+"""Sinks of events: the log, a file, a webhook. No request waits for any of them.
 
 Rules it keeps:
 

@@ -1,4 +1,4 @@
-"""Notices what happens to a limiter: a thread looks, and one worker of a host tells it."""
+"""The watch over a limiter: a thread notices events, and one worker of a host reports them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a library decides on some requests, and what the policy imported from the same text does."""
+"""Decisions of a library on some requests, and those of the policy imported from the same text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is imported gives a policy that can be used, or a sentence."""
+"""Imports of any input: they end in a policy that can be used, or in a sentence."""
 
 from __future__ import annotations
 

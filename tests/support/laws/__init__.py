@@ -1,4 +1,4 @@
-"""What must hold of any implementation: functions that take one and assert.
+"""Laws of any implementation: functions that take one and assert.
 
 The same functions judge the specification and the compiled core (`properties/`)
 and must fail for implementations broken on purpose (`mutation/`).

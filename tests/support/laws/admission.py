@@ -1,4 +1,4 @@
-"""Which requests are admitted: the bound from both sides, and what an outcome foretells."""
+"""Laws of admission: the bound from both sides, and what an outcome foretells."""
 
 from __future__ import annotations
 

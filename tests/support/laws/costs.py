@@ -1,4 +1,4 @@
-"""What a request takes: splitting gains nothing, peeking and being refused take nothing."""
+"""Costs of requests: splitting gains nothing, peeking and being refused take nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which server programs there are to test against.
+"""Server programs to test against.
 
 Valkey comes from the package index with the test dependencies, so it is always
 there. Debian's Redis is taken where it is installed.

@@ -1,4 +1,4 @@
-"""Which accounts are one actor, in plain Python: a rebuild's specification, the compiled phases' oracle.
+"""Actors from accounts, in plain Python: a rebuild's specification, the compiled phases' oracle.
 
 Four files, a phase each: `homes`, `pools`, `communities`, and here what groups are like. It goes over the
 same remembered edges (`tests.support.remembered`) and says of each account its group and verdict. Lists and

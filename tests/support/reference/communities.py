@@ -1,4 +1,4 @@
-"""Which payment methods belong together, in plain Python: the third phase of a rebuild. See `actors`."""
+"""Communities of payment methods, in plain Python: the third phase of a rebuild. See `actors`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the forms of values are, written down once more: expressions from the RFCs, no cleverness.
+"""Forms of values, written down once more: expressions from the RFCs, no cleverness.
 
 The specification that `core.request.grammar` is held to. It knows nothing of frameworks.
 """

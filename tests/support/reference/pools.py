@@ -1,4 +1,4 @@
-"""Which payment methods meet, in plain Python: the second phase of a rebuild. See `actors`."""
+"""Payment methods that meet, in plain Python: the second phase of a rebuild. See `actors`."""
 
 from __future__ import annotations
 

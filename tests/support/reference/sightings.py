@@ -1,4 +1,4 @@
-"""What is remembered of sightings, in plain Python: the oracle where nothing is evicted.
+"""Memory of sightings, in plain Python: the oracle where nothing is evicted.
 
 An account keeps its nine latest addresses, two payment methods, two clients, and one value of each further
 family. Which one makes room follows from how long it was not seen and in how many hours it was. An address

@@ -1,4 +1,4 @@
-"""Whether an answer under way still has room in the limits that would cut it."""
+"""The budget of an answer under way: whether the limits that would cut it still have room."""
 
 from __future__ import annotations
 

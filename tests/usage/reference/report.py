@@ -1,4 +1,4 @@
-"""What an answer said of its usage, in units that do not overlap.
+"""The usage that an answer reports, in units that do not overlap.
 
 Theory of operation. A reader has numbers by the provider's own convention. Here they become four
 units that add up (fresh input, cache writes, cache reads, output), and one of three outcomes:

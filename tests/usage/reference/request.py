@@ -1,4 +1,4 @@
-"""What a request's body declares: the most it may be answered, the model, whether it streams.
+"""Declarations in a request's body: the largest answer it asks for, the model, whether it streams.
 
 The body is read as it passes, by paths and up to a size. What looks like JSON and is broken, too large or
 not there whole counts as the largest maximum of all, for any model. So does a maximum that is no whole

@@ -1,4 +1,4 @@
-"""What is counted for one charge, so that the last of many reports is what stands.
+"""The count for one charge, corrected so that the last of many reports stands.
 
 A charge is settled as often as its application reports. Each report is compared with what is
 counted (`held`) and not with the report before. Part of that may have been forgiven, beyond the

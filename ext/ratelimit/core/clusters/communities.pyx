@@ -1,4 +1,4 @@
-"""Which payment methods that meet belong together: a phase of a rebuild. See the stub for the contract.
+"""Communities of payment methods that meet: a phase of a rebuild. See the stub for the contract.
 
 Theory of operation. A company's new employee is at home behind an address that a proxy network rents out
 as well. If one such visit joined the company's payment methods with a campaign's, the company would be

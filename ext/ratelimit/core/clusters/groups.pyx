@@ -1,4 +1,4 @@
-"""What groups are like as a whole, and which accounts belong to them: a phase of a rebuild. See the stub for the contract.
+"""Statistics of groups, and the accounts that belong to them: a phase of a rebuild. See the stub.
 
 Theory of operation. A tree of the forest is a group: payment methods that meet, with their accounts.
 An address belongs to the group that makes most of the visits there, found by a vote in two walks. So a

@@ -1,4 +1,4 @@
-"""Which accounts have a home: a phase of a rebuild. See the stub for the contract.
+"""Homes of accounts: a phase of a rebuild. See the stub for the contract.
 
 Theory of operation. A home is an address to which an account comes back a day later, for a quarter
 of its visits. For chance deals an exit twice, too. The account and those that pay with it make half of

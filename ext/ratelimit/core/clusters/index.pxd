@@ -1,4 +1,4 @@
-"""Where in an array of principals or identifiers the one with a key lies: open addressing, linear.
+"""An index by key into an array of principals or identifiers: open addressing, linear.
 
 A slot has the position and, in the bits that a position does not need, some of the key's. A walk
 passes by what is not meant without looking at it. So a walk may be longer, and the index smaller:

@@ -1,4 +1,4 @@
-"""Which account belongs to which cluster, and what that costs it: see the stub for the contract.
+"""Assignments of accounts to clusters, and their cost: see the stub for the contract.
 
 In one file, since only what is here changes an account's label and verdict.
 """

@@ -1,4 +1,4 @@
-"""Which payment methods are an actor's own: see the stub for the contract.
+"""Payment methods that are an actor's own: see the stub for the contract.
 
 Theory of operation. An address has its last payers in two words. A payment method has in the second of these
 words the cluster of its accounts and the number of certain members. `MIXED` says that there are other accounts.

@@ -1,4 +1,4 @@
-"""Which payment methods meet at exits of their own: a phase of a rebuild. See the stub for the contract.
+"""Pools of payment methods that meet at exits of their own: a phase of a rebuild. See the stub.
 
 Theory of operation. Payment methods that several accounts share are in question. An exit is a *pool's*
 where several of them meet and most of the accounts there are theirs; witnesses speak against it. A

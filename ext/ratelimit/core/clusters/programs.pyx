@@ -1,4 +1,4 @@
-"""Which programs are in which networks, where no account pays: see the stub for the contract."""
+"""Programs in networks where no account pays: see the stub for the contract."""
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 

@@ -1,4 +1,4 @@
-"""What is known of a principal, and what ties it to its cluster: see the stub for the contract."""
+"""The facts about a principal, and what ties it to its cluster: see the stub for the contract."""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 

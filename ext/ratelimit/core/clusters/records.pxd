@@ -1,4 +1,4 @@
-"""What the correlator remembers: principals, identifiers, and the edges between them.
+"""Records of the correlator's memory: principals, identifiers, and the edges between them.
 
 Theory of operation. Two arrays of fixed size and an index over each. A principal
 keeps a few edges of each family to identifiers it was seen with. An identifier

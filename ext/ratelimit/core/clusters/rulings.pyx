@@ -1,4 +1,4 @@
-"""What the operator says of principals: see the stub for the contract."""
+"""The operator's rulings on principals: see the stub for the contract."""
 
 cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree

@@ -1,4 +1,4 @@
-"""What the correlator sees of a request: see the stub for the contract."""
+"""A sighting, the part of a request that the correlator sees: see the stub for the contract."""
 
 cimport cython
 from cpython.object cimport PyObject

@@ -1,4 +1,4 @@
-"""What is counted of one group."""
+"""The tally of one group."""
 
 from libc.stdint cimport uint32_t
 

@@ -1,4 +1,4 @@
-"""When upkeep is due: see the stub for the contract."""
+"""The schedule of upkeep: see the stub for the contract."""
 
 cimport cython
 from libc.stdint cimport uint64_t

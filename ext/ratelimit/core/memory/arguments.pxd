@@ -1,4 +1,4 @@
-"""What callers pass, checked on the way into C."""
+"""Arguments of callers, checked on the way into C."""
 
 from libc.stdint cimport uint64_t
 

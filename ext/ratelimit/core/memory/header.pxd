@@ -1,4 +1,4 @@
-"""What a table says of itself, and whether it can be believed: pure, over bytes that may hold anything."""
+"""The header of a table, and whether it can be believed: pure, over bytes that may hold anything."""
 
 from libc.stdint cimport uint8_t, uint64_t
 

@@ -1,4 +1,4 @@
-"""Where everything lies in the mapping, and the numbers that fix it.
+"""The layout of the mapping, and the numbers that fix it.
 
     header | shapes | seats | counter names | counter cells | refusals | entries | blocks
 

@@ -1,4 +1,4 @@
-"""Which callers are refused most, limit by limit, in a bounded part of the table.
+"""The callers refused most, limit by limit, in a bounded part of the table.
 
 Theory of operation. Space-Saving in sets (Metwally et al., 2005): a caller's hash picks a set of eight
 places. A new caller takes the place with the fewest refusals and goes on from that count. The count is

@@ -1,4 +1,4 @@
-"""Reads out of a table which callers are refused most. See the stub for the contract, and `refusals.pxd`."""
+"""The callers refused most, read out of a table. See the stub for the contract, and `refusals.pxd`."""
 
 from libc.stdint cimport uint64_t
 

@@ -1,4 +1,4 @@
-"""What goes to a server in one call, and who takes what of the answer: see the stub for the contract."""
+"""One call to a server, and the owner of each part of the answer: see the stub for the contract."""
 
 cimport cython
 from cpython.dict cimport PyDict_GetItemWithError

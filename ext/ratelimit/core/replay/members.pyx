@@ -1,4 +1,4 @@
-"""Where the members of plain lines of NDJSON stand: see the stub for the contract.
+"""Places of members in plain lines of NDJSON: see the stub for the contract.
 
 Theory of operation. A line is *plain* if it is an object of numbers, nulls and ASCII text without escapes.
 Most traces have no others. One pass finds where each wanted value stands, and makes no object for it: what

@@ -1,4 +1,4 @@
-"""What stands where in plain lines of NDJSON, read column by column: see the stub for the contract."""
+"""Spans of values in plain lines of NDJSON, read column by column: see the stub for the contract."""
 
 cimport cython
 from cpython cimport array

@@ -1,4 +1,4 @@
-"""What tells a signed value (a JWT, a session of itsdangerous, a PASETO) from others: see `grammar`.
+"""Signs of a signed value (a JWT, a session of itsdangerous, a PASETO): see `grammar`.
 
 `sextets` is the table of base64url: the value of each letter, `NO_SEXTET` for all other bytes.
 """

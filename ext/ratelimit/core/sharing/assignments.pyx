@@ -1,4 +1,4 @@
-"""Which account belongs to which cluster, for every worker to look up: see the stub for the contract.
+"""Assignments of accounts to clusters, for every worker to look up: see the stub for the contract.
 
 Theory of operation. Two halves; the lowest bit of a generation says which one is in force. Each is an open-
 addressing table of entries, and one of the identities that entries name. An entry is one word: 48 bits of a

@@ -1,4 +1,4 @@
-"""Where everything lies in the memory that correlation shares: header, ring, two halves of a table.
+"""The layout of the memory that correlation shares: header, ring, two halves of a table.
 
     header | cells of the ring | half 0 | half 1; a half: entries | identities
 

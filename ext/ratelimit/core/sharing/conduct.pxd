@@ -1,4 +1,4 @@
-"""Where everything lies in the memory of conduct: a header, entries in buckets of four, and ramps, too.
+"""The layout of the memory of conduct: a header, entries in buckets of four, and ramps.
 
 Change anything here and `CONDUCT_LAYOUT` must change too.
 """

@@ -1,4 +1,4 @@
-"""What is remembered of accounts' and clusters' conduct, by all workers of a host: see the stub.
+"""The conduct of accounts and clusters, as all workers of a host remember it: see the stub.
 
 Theory of operation. A record belongs to a key for as long as it is there. What struck is one word,
 changed by one compare-and-swap, so that a strike counts once whichever worker saw it. What counts

@@ -1,4 +1,4 @@
-"""Where everything lies in the memory that says what is in flight, and what was shed for it.
+"""The layout of the memory of requests in flight, and of what was shed for them.
 
     header | lanes of the workers | places of each lane | ring of answers | accounts that were shed | use of two minutes
 

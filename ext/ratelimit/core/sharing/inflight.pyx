@@ -1,4 +1,4 @@
-"""What is in flight, of all workers of a host: see the stub for the contract.
+"""The requests in flight of all workers of a host: see the stub for the contract.
 
 Theory of operation. Each worker has a lane, which it alone writes: how much it has in flight, and
 since when each request waits. The load is the sum over the lanes of workers that gave a sign of life

@@ -1,4 +1,4 @@
-"""What a request's way has to do with correlation: see the stub for the contract."""
+"""The observer, the part that correlation has in a request's way: see the stub for the contract."""
 
 cimport cython
 from libc.stdint cimport uint8_t, uint64_t

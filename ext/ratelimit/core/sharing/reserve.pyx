@@ -1,4 +1,4 @@
-"""What lower classes leave free for higher ones, in memory that workers share: see the stub for the contract."""
+"""The reserve that lower classes leave free for higher ones, in memory that workers share: see the stub."""
 
 cimport cython
 from libc.math cimport exp2

@@ -1,4 +1,4 @@
-"""What lower classes leave free for a class that would lose requests otherwise: the arithmetic.
+"""Places that lower classes leave free for a class that would lose requests otherwise: the arithmetic.
 
 Theory of operation. Requests of lower classes fill the back end up to the places that they leave free. A request
 of a higher class that comes then needs one of these, or one that gets free before it has waited too long.

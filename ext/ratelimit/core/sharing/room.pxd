@@ -1,4 +1,4 @@
-"""Whether there is room for one more in flight, by the sums of the last look at all lanes."""
+"""The test for room for one more in flight, by the sums of the last look at all lanes."""
 
 from libc.stdint cimport uint64_t
 

@@ -1,4 +1,4 @@
-"""Which accounts are shed, and why they went before others: see the stub for the contract.
+"""The accounts that are shed, and the reasons: see the stub for the contract.
 
 Theory of operation. The memory of refusals (`core.memory.refusals`), once more: an account and what it was
 shed as have a place, and those that are shed most stay. Beside each place stands why, as of the last time.

@@ -1,4 +1,4 @@
-"""What steers the bounds on what is in flight, in memory that workers share: see the stub for the contract.
+"""The inputs that steer the bounds in flight, in memory that workers share: see the stub.
 
 Answers are in a ring that is overwritten, not emptied. The worker that takes the next step may be
 another one, and looks back on what the last one saw.

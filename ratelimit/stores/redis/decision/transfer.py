@@ -1,4 +1,4 @@
-"""What was used elsewhere and is to be charged to counters of the server."""
+"""Use that was counted elsewhere and has to be charged to counters of the server."""
 
 from __future__ import annotations
 

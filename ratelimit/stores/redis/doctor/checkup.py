@@ -142,8 +142,8 @@ def _senseless(error: Exception) -> Finding:
     return Finding(
         "answers",
         "fail",
-        f"what the server answers makes no sense ({type(error).__name__})",
-        "Is it a Redis or Valkey, and does nothing on the way change what is said?",
+        f"the server's answer makes no sense ({type(error).__name__})",
+        "Is it a Redis or Valkey, and does a proxy on the way change its answers?",
     )
 
 
@@ -218,9 +218,9 @@ def transport(spec: RemoteSpec, peer: str | None) -> Finding:
         return Finding(
             "reachable",
             "warn",
-            f"without TLS{address}: whoever can listen on this network reads the password, "
+            f"without TLS{address}: a listener on this network can read the password, "
             "and can lift or exhaust limits",
-            "Use `rediss` where the server speaks TLS; where the network is private, that is your decision.",
+            "Use `rediss` where the server speaks TLS; if the network is private, that is your decision.",
             facts=facts,
         )
     return Finding("reachable", "ok", f"on this host{address}", facts=facts)

@@ -1,4 +1,4 @@
-"""What this library calls on a server, and which of it a user may not: all that is missing, at once.
+"""The commands that this library calls on a server, and all of them that a user may not call.
 
 Tried and not looked up: few users may read their own rights. What scripts call is tried in a
 script, where permissions and available commands can differ; one by one where scripts are refused.
@@ -261,7 +261,7 @@ def _advice(spec: RemoteSpec, refused: Sequence[Refusal], commands: Commands) ->
         granted = [f"~{spec.prefix}:*", f"~{{{spec.prefix}}}:*", *granted]
     return (
         f"As an administrator: `ACL SETUSER {spec.username or 'default'} {' '.join(granted)}`; "
-        "where they were renamed or disabled, enable them."
+        "if they were renamed or disabled, enable them."
     )
 
 

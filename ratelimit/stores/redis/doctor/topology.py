@@ -1,4 +1,4 @@
-"""Which servers are masters now, by what a cluster's nodes or Sentinels say; and whether those are well."""
+"""The current masters, as a cluster's nodes or Sentinels report them, and whether they are well."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ async def find_master(spec: RemoteSpec, patience_s: float) -> tuple[list[Finding
                 says, advice = explain(error)
                 findings.append(Finding("sentinel", "warn", f"{where}: {says}", advice))
     if not named:
-        says = f"no Sentinel names a master `{spec.master}`" if strangers else "no Sentinel can be asked"
+        says = f"no Sentinel names a master `{spec.master}`" if strangers else "no Sentinel can be reached"
         advice = "Write the name that `SENTINEL MASTERS` shows." if strangers else ""
         return [*findings, Finding("sentinels", "fail", says, advice)], []
     master = max(named, key=lambda address: len(named[address]))
@@ -180,7 +180,7 @@ async def find_master(spec: RemoteSpec, patience_s: float) -> tuple[list[Finding
                 "sentinels",
                 "warn",
                 f"they do not agree who is master: {', '.join(sorted(named))}",
-                "In the middle of a failover this passes; else see `SENTINEL MASTER` on each.",
+                "In the middle of a failover this passes; otherwise see `SENTINEL MASTER` on each.",
                 facts=facts,
             )
         )
@@ -190,14 +190,18 @@ async def find_master(spec: RemoteSpec, patience_s: float) -> tuple[list[Finding
                 "sentinels",
                 "warn",
                 f"{known}; they could not fail over now: {without_quorum[0]}",
-                "Start those that are gone; `SENTINEL CKQUORUM` tells.",
+                "Start those that are gone; `SENTINEL CKQUORUM` shows it.",
                 facts=facts,
             )
         )
     elif others + 1 < 3:
         findings.append(
             Finding(
-                "sentinels", "warn", f"{known}: with one gone, none may fail over", "Run three.", facts=facts
+                "sentinels",
+                "warn",
+                f"{known}: with one gone, the others may not fail over",
+                "Run three.",
+                facts=facts,
             )
         )
     else:

@@ -1,4 +1,4 @@
-"""Trying on a server what decisions need: a short round trip, the same clock, the same hash key."""
+"""A trial on a server of what decisions need: a short round trip, the same clock, the same hash key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server's own account of itself (`INFO`, `CONFIG GET`) means for limits kept there.
+"""A server's settings and state (`INFO`, `CONFIG GET`), and their meaning for limits kept there.
 
 Pure: each function takes what was read and returns a finding. `None` stands for
 what the server would not tell, as managed services often do.
@@ -37,8 +37,8 @@ def software(info: Info | None) -> Finding:
             return Finding(
                 "version",
                 "warn",
-                f"{name} {str(info[key])[:LONGEST_VERSION]}, which is neither Redis nor Valkey",
-                "Nothing is known against it, and nothing was tried: put it under load first.",
+                f"{name} {str(info[key])[:LONGEST_VERSION]}, which is not Redis or Valkey",
+                "It may work, but was not tested: put it under load first.",
                 facts={"software": name.lower(), "version": str(info[key])[:LONGEST_VERSION]},
             )
     is_valkey = info.get("server_name") == "valkey" or "valkey_version" in info
@@ -73,7 +73,7 @@ def memory(info: Info | None) -> Finding:
         return Finding(
             "memory",
             "ok",
-            f"{_size(used)} used, no `maxmemory`, so nothing is evicted",
+            f"{_size(used)} used, no `maxmemory`, so no key is evicted",
             facts=facts,
         )
     share = used / most
@@ -158,7 +158,7 @@ def persistence(info: Info | None, settings: Mapping[str, str] | None, longest_n
 def role(info: Info | None) -> Finding:
     """Return whether the server takes writes."""
     if info is None or "role" not in info:
-        return unseen("role", "INFO", "The script's trial below tells whether it takes writes.")
+        return unseen("role", "INFO", "The script's trial below shows whether it takes writes.")
     if info["role"] == "master":
         return Finding("role", "ok", "master", facts={"role": "master"})
     state = "" if info.get("master_link_status") == "up" else ", cut off from its master"
@@ -187,7 +187,7 @@ def replication(info: Info | None, settings: Mapping[str, str] | None, *, fails_
             return Finding(
                 "replication",
                 "warn",
-                "no replica: when this master is lost, nothing takes over",
+                "no replica: when this master is lost, no replica takes over",
                 "Give it a replica.",
                 facts=facts,
             )

@@ -1,1 +1,1 @@
-"""Where the correlators of several hosts meet: a lease, two streams, and values in chunks."""
+"""The meeting place of several hosts' correlators: a lease, two streams, and values in chunks."""

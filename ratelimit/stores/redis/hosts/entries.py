@@ -1,4 +1,4 @@
-"""What correlators of several hosts write to each other: binary, checked, without a raw value.
+"""Entries that correlators of several hosts write to each other: binary, checked, without a raw value.
 
 An entry of another hash key, another format, or none at all is refused: the hashes in it
 would mean nothing here. Numbers are little-endian.

@@ -1,4 +1,4 @@
-"""What passes between a worker's correlation and the task that talks to the server.
+"""Queues between a worker's correlation and the task that talks to the server.
 
 The two run in different threads and never wait for each other. Every queue is bounded, and the
 thread that finds one full goes on and counts. Nothing here does I/O or reads a clock.

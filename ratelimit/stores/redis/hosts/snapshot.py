@@ -1,4 +1,4 @@
-"""What the correlator of all hosts last saved, for a process that only looks."""
+"""The last snapshot of the correlator of all hosts, for a process that only reads it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def _read(client_of: Callable[[], Any], places: Places, key: bytes) -> byt
         ) from refusal
     except Failures as error:
         raise StoreError(
-            f"the server cannot be asked: {type(error).__name__}: {error}".rstrip(": "),
+            f"the server cannot be reached: {type(error).__name__}: {error}".rstrip(": "),
             code="redis-unreachable",
         ) from error
     finally:

@@ -1,1 +1,1 @@
-"""How a question reaches a server and its answer comes back: connections, batches, replies, errors."""
+"""The transport of questions to a server and of its answers: connections, batches, replies, errors."""

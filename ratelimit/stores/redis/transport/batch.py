@@ -1,4 +1,4 @@
-"""What goes to the server in one call: many decisions' questions, and the task that waits for each answer."""
+"""One call to the server: the questions of many decisions, and the task that waits for each answer."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Part(Waiting):
         """Take the numbers; return where the next answer begins."""
         end = at + self.size
         if end > len(said):
-            raise IndexError(f"{self.size} numbers were asked for")
+            raise IndexError(f"{self.size} numbers were expected")
         self.said = [said[0], *said[at:end]]
         return end
 

@@ -1,4 +1,4 @@
-"""Takes questions of one event loop to the server and brings the answers.
+"""The client of one event loop: takes its questions to the server and brings the answers.
 
 Theory of operation. A question goes into the open batch, and the batch to a connection (a pipeline)
 that carries none: as one call. Its answer is waited for before the next. Where decisions come one at

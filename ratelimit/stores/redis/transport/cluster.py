@@ -1,4 +1,4 @@
-"""How a batch reaches a cluster: a connection with each node, and a map of which node serves which slot.
+"""The transport to a cluster: a connection with each node, and a map from slots to nodes.
 
 A node that does not serve a slot says so (MOVED, ASK, TRYAGAIN) without running the script. So
 such a call is made again where it says. A node that is silent or gone fails the call. Which

@@ -1,4 +1,4 @@
-"""How a connection with a server is made: name service, TLS, and what a server wants to hear first."""
+"""Connections with a server as they are made: name service, TLS, and the handshake that it expects."""
 
 from __future__ import annotations
 

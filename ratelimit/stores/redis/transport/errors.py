@@ -1,4 +1,4 @@
-"""Why there is no answer, as the errors that waiting tasks are given."""
+"""Reasons for a missing answer, as the errors that waiting tasks receive."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def unanswered(error: BaseException) -> StoreError:
         return StoreError(f"the server's answer makes no sense: {error}", code="redis-answer", transient=True)
     if isinstance(error, AuthenticationError) or (isinstance(error, RedisError) and is_forbidden(error)):
         says, advice = explain(error)
-        fault = away(f"{says}. {advice} `ratelimit doctor POLICY` tells all that is missing.")
+        fault = away(f"{says}. {advice} `ratelimit doctor POLICY` lists all that is missing.")
     else:
         fault = away(f"the server cannot decide: {type(error).__name__}: {error}")
     return uncharged(fault) if isinstance(error, _REFUSED) else fault

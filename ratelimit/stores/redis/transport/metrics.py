@@ -1,4 +1,4 @@
-"""What is counted on the way to the server; what collects the numbers takes its place."""
+"""Numbers about the transport to the server; a collector of metrics replaces the default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a batch reaches a server: a connection of its own, written and read in one go.
+"""The transport to one server: a connection of its own, each batch written and read in one go.
 
 A connection is used by one call at a time, and is closed by whatever interrupts a call. For an
 answer that comes too late belongs to no call. A script the server does not know (NOSCRIPT) was

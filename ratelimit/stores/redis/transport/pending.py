@@ -1,4 +1,4 @@
-"""What is on its way to the server and no task waits for, until a worker ends."""
+"""Calls under way to the server that no task waits for, until a worker ends."""
 
 from __future__ import annotations
 

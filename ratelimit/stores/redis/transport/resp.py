@@ -120,7 +120,7 @@ def numbers_in(answer: object, sense: Sequence[range]) -> list[int]:
         redis.exceptions.InvalidResponse: it is something else. Half of it may be right, and none is used.
     """
     if not isinstance(answer, list) or len(answer) != len(sense):
-        raise InvalidResponse(f"{len(sense)} numbers were asked for")
+        raise InvalidResponse(f"{len(sense)} numbers were expected")
     for number, known in zip(answer, sense, strict=True):
         if type(number) is not int or number not in known:
             raise InvalidResponse("a number that makes no sense")

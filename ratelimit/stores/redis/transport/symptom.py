@@ -35,7 +35,7 @@ _STATES = {
     ),
     "MISCONF": (
         "the server cannot write its snapshot, and refuses writes",
-        "Make room on its disk; its log says what failed.",
+        "Make room on its disk; its log shows what failed.",
     ),
     "NOREPLICAS": (
         "fewer replicas are in step than `min-replicas-to-write`, and it refuses writes",
@@ -81,7 +81,10 @@ def explain(error: BaseException, *, has_tls: bool = False) -> tuple[str, str]:
         return _login(words)
     if type(error).__name__ == "MasterNotFoundError":
         # The library's own words are its clients' settings, one after the other.
-        return "no Sentinel that can be asked names a master", "`SENTINEL MASTERS` shows the names they know."
+        return (
+            "no Sentinel that can be reached names a master",
+            "`SENTINEL MASTERS` shows the names they know.",
+        )
     if isinstance(error, MaxConnectionsError) or "MAX NUMBER OF CLIENTS" in upper:
         return "the server takes no more connections", "Raise its `maxclients`, or find who holds them."
     mark = _CLASSES.get(type(error).__name__)
@@ -133,11 +136,11 @@ def state_of(words: str) -> tuple[str, str] | None:
 def _login(words: str) -> tuple[str, str]:
     upper = words.upper()
     if "WITHOUT ANY PASSWORD" in upper or "NO PASSWORD IS SET" in upper:
-        return "the policy names a password, and the server knows none", "Remove it, or set one there."
+        return "the policy names a password, and the server has none", "Remove it, or set one there."
     if "CANNOT BE HAD" in upper:
         return words, "Set the variable or mend the file."
     if "NOAUTH" in upper or "AUTHENTICATION REQUIRED" in upper:
-        return "the server asks for a password, and the policy names none", _PASSWORD
+        return "the server requires a password, and the policy names none", _PASSWORD
     return "the server refuses this user name or password", "Check both; `ACL LIST` shows users."
 
 

@@ -1,4 +1,4 @@
-"""What runs now, looked at for the operator: actors as last saved, limits and refusals as they are."""
+"""The running deployment as the operator sees it: actors as last saved, limits and refusals as they are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ratelimit.clustering.declarations import principal_key
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.inspection.actors import Budget, budget_of
-from ratelimit.inspection.attach import attach
+from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.evidence import Source, from_running
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.refused import RefusedCaller, refused_callers
@@ -19,7 +19,7 @@ from ratelimit.stores.contract import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class RunningDeployment:
     """A running deployment, to look at its actors."""
 
     source: Source
@@ -31,7 +31,7 @@ class Present:
 
 
 @contextmanager
-def look(policy: Policy) -> Iterator[Present]:
+def look(policy: Policy) -> Iterator[RunningDeployment]:
     """Look at the workers that run a policy, as a whole; nothing is charged or counted.
 
     Raises:
@@ -44,7 +44,7 @@ def look(policy: Policy) -> Iterator[Present]:
         store: Store = attach(policy, takes_seat=True) if is_here else server_of(policy)
         stack.callback(store.close)
         bound = BoundPolicy(policy.compiled, store, store.clock.now_ns(), diagnose=lambda code: None)
-        yield Present(source, budget_of(bound), _refused(policy, stack), bound)
+        yield RunningDeployment(source, budget_of(bound), _refused(policy, stack), bound)
 
 
 def _refused(policy: Policy, stack: ExitStack) -> Sequence[RefusedCaller]:

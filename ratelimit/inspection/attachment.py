@@ -1,10 +1,10 @@
-"""Looking into the shared table of a running deployment, without becoming part of it."""
+"""A view into the shared table of a running deployment, without becoming part of it."""
 
 from __future__ import annotations
 
 from ratelimit.errors import StoreError
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.owners import as_owner, own_name, owner_of, owners
+from ratelimit.inspection.memory_owners import as_owner, own_name, owner_of, owners
 from ratelimit.policy import Policy
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.embedded.store import EmbeddedStore
@@ -27,7 +27,7 @@ def attach(policy: Policy, *, takes_seat: bool = False) -> EmbeddedStore:
         place = wish.place
         if wish.name is None or place is None:
             raise InspectionFailure(
-                f"{policy.name}: its workers count in private memory, which nobody else can see",
+                f"{policy.name}: its workers count in private memory, which other processes cannot see",
                 "deployment",
                 hint='Give the metrics address instead, or set [store] memory = "shared".',
             )

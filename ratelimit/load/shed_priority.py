@@ -1,4 +1,4 @@
-"""What is known of a request that may have to go: its class, its actor, its conduct, its use, its lot."""
+"""The shed priority of a request: its class, its actor, its conduct, its use, and a number by lot."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from ratelimit.core.sharing.heaviest import Heaviest
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.decider import actor_in
 from ratelimit.decision import VERDICTS
-from ratelimit.load.model.shedding import Standing, draw_lot
+from ratelimit.load.model.shedding import ShedPriority, draw_lot
 
 
-def lots_key(hash_key: bytes) -> int:
+def lottery_key(hash_key: bytes) -> int:
     """Return the secret that lots are drawn with, which all workers of a key know."""
     return int.from_bytes(hash_key[:8], "little")
 
 
-def standing_of(
+def shed_priority_of(
     bound: BoundPolicy, row: Sequence[int], rank: int, classes: int, heaviest: Heaviest, key: int, now_ns: int
-) -> Standing:
-    """Return the standing of a request by its identities.
+) -> ShedPriority:
+    """Return the priority of a request by its identities.
 
     Args:
         bound, row: the policy, and the identities by position, with their actor.
         rank, classes: of its class, and how many there are.
         heaviest: what accounts used lately.
-        key: see `lots_key`.
+        key: see `lottery_key`.
         now_ns: when.
     """
     payer = bound.payer(row)
     actor, certainty = actor_in(bound, row)
     conduct = conduct_of(bound)
     factor = 1.0 if conduct is None else conduct.standing(payer, actor or 0, now_ns).factor
-    return Standing(
+    return ShedPriority(
         rank,
         classes,
         verdict="none" if actor is None else VERDICTS[certainty] or "none",

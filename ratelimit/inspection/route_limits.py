@@ -1,4 +1,4 @@
-"""What meets a request of a route that asks for limits by name: those, and what its path falls under."""
+"""The limits of a route that names its limits: those, and the ones that its path matches."""
 
 from __future__ import annotations
 
