@@ -258,3 +258,20 @@ def test_a_request_that_waits_holds_its_thread_until_it_fits() -> None:
         assert (status, body) == (200, b"ok")
     assert waited[0] == 0
     assert 0 < waited[1] < 5_000_000_000
+
+
+def test_a_steep_rise_is_held_in_the_requests_thread() -> None:
+    """Hazard: a rule about conduct holds requests behind one middleware, and not behind the other."""
+    policy = Policy.from_toml(rules(limit("requests", rate="100/hour"), more="[ramp]\nusual = 9"))
+    waited: list[int] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        waited.append(environ["ratelimit.exchange"].decision.waited_ns)
+        return answer_ok(environ, start_response)
+
+    client = Client(rules(limit("never")))
+    client.middleware = RateLimitMiddleware(app, policy, reload_interval_s=0)  # threads wait for real
+    for _ in range(11):
+        assert client(headers=key("a"))[0] == 200
+    assert waited[:10] == [0] * 10
+    assert waited[10] > 50_000_000
