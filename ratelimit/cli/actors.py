@@ -29,7 +29,7 @@ _COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def actors_command(policy: str, most: int, as_json: bool) -> None:
-    """Say which accounts the running correlator takes for one actor, and why.
+    """List the accounts that the running correlator takes for one actor, and why.
 
     Each actor has its verdict, its age, its accounts, and how much of each limit per cluster it has used.
     Then come its requests, this host's refusals within the last hour, and the evidence in words.
@@ -146,9 +146,9 @@ def _actor_json(actor: Actor) -> dict[str, Any]:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def accounts_command(policy: str, actor: str, most: int, revealed: tuple[str, ...], as_json: bool) -> None:
-    """Say which accounts are of ACTOR: their hashes, how sure each is, and their requests.
+    """List the accounts of ACTOR: their hashes, the certainty of each, and their requests.
 
-    ACTOR is what `ratelimit actors` or `ratelimit refused` calls it, or how that begins.
+    ACTOR is its name in `ratelimit actors` or `ratelimit refused`, or the beginning of that.
 
     \b
     Examples:

@@ -173,14 +173,14 @@ def _of_accounts(kind: Any, least: int, help: str, short: str, example: str) -> 
 merge_command = _of_accounts(
     "merge",
     2,
-    "Say that accounts are one actor, whatever the evidence; on all hosts and for a while.",
+    "Rule that accounts are one actor, whatever the evidence; on all hosts and for a while.",
     "Say that accounts are one actor.",
     "acct-17 acct-18 --for 7d",
 )
 split_command = _of_accounts(
     "split",
     2,
-    "Say that no two of these accounts are one actor; on all hosts and for a while.",
+    "Rule that no two of these accounts are one actor; on all hosts and for a while.",
     "Say that accounts are not one actor.",
     "acct-17 acct-18 --for 7d",
 )
@@ -226,7 +226,7 @@ def undo_command(policy: str, number: int, reason: str, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Also what was undone or has lapsed.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with what has lapsed.")
 def acts_command(policy: str, everything: bool, as_json: bool) -> None:
-    """List the operator's acts: what is in force beside the policy file, and the log of what was.
+    """List the operator's acts: those in force beside the policy file, and the log of earlier ones.
 
     \b
     Examples:

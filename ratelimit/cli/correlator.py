@@ -42,7 +42,7 @@ def correlator_command(policy: str, metrics_port: int | None, metrics_host: str)
       ratelimit correlator policy.toml
       ratelimit correlator policy.toml --metrics-port 9464
 
-    SIGTERM or Ctrl-C saves what is known with the server and hands the lease over.
+    SIGTERM or Ctrl-C saves its memory to the server and hands the lease over.
     Exit code 4 if the store cannot be opened.
     """
     loaded = load_to_start(policy)  # warnings are for the log

@@ -116,19 +116,19 @@ def explain_command(
     reveal: bool,
     as_json: bool,
 ) -> None:
-    """Explain one request: which identities it has, which limits apply, what each says.
+    """Explain one request: its identities, the limits that apply, and the verdict of each.
 
-    Or explain one principal: the verdict on it, what that rests on, and what its actor is
-    like as a whole. By kind and hash; never by the values of others.
+    Or explain one principal: the verdict on it, the evidence, and its actor as a whole.
+    It shows kinds and hashes, never the values of others.
 
-    Counters start empty, in memory of their own. With --live it looks at those of the workers that
-    run this policy on this host, or asks the server that the policy names.
+    Counters start empty, in memory of their own. With --live it reads those of the workers that run this
+    policy on this host, or of the server that the policy names.
 
     \b
     A REQUEST is written
       METHOD /path ip=ADDRESS header:NAME=VALUE cookie:NAME=VALUE state:NAME=VALUE
       IDENTITY=VALUE UNIT=AMOUNT time=SECONDS
-    with only what is known, or as one JSON object like a line of a trace.
+    with the facts that you have, or as one JSON object like a line of a trace.
 
     \b
     Examples:

@@ -29,7 +29,7 @@ _REQUESTS = "requests_kcount"
 
 @click.group("prices", short_help="Prices of models, for limits in dollars.")
 def prices_command() -> None:
-    """Work on the prices of a policy, which limits in the unit `usd` count by.
+    """Manage the prices of a policy, which limits in the unit `usd` use.
 
     \b
     Example:

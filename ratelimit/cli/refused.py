@@ -37,7 +37,7 @@ from ratelimit.policy.schema.problem import nearest
 def refused_command(
     policy: str, limit: str | None, most: int, revealed: tuple[str, ...], as_json: bool
 ) -> None:
-    """Say which callers this host's limits refuse most, from whichever worker refused them.
+    """List the callers that this host's limits refuse most, over all workers.
 
     Callers are hashes, as in `explain`; the table holds no value.
     `--reveal VALUE` makes the hash of a value with the table's key, and shows the lines of that caller.
@@ -48,7 +48,7 @@ def refused_command(
       ratelimit refused policy.toml --limit requests --most 50 --json
       ratelimit refused policy.toml --reveal account=acct-17
 
-    Counted are refusals of the last hour, for 4096 callers of this host at once. Exit code 4 if no
+    Covers refusals of the last hour, for up to 4,096 callers on this host. Exit code 4 if no
     worker of this user has run the policy here.
     """
     loaded = load_to_act(policy)

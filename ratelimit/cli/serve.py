@@ -61,9 +61,9 @@ def serve_command(
     metrics_port: int | None,
     metrics_host: str,
 ) -> None:
-    """Decide for proxies, by the policy that applications go by, in the same memory.
+    """Answer rate-limit checks from proxies, using the same policy and counters as your applications.
 
-    Nothing here asks who is calling: listen where only proxies can reach it. Processes on one
+    Callers are not authenticated: listen where only proxies can reach it. Processes on one
     host share their budgets.
 
     \b
@@ -72,7 +72,7 @@ def serve_command(
       ratelimit serve policy.toml --http 127.0.0.1:8082 --for nginx --workers 2
 
     SIGTERM or Ctrl-C ends it after the calls that are under way. Calls that wait for room are refused then.
-    Exit code 4 if the store or an address cannot be had.
+    Exit code 4 if the store or an address is not available.
     """
     if envoy is None and http is None:
         raise Failure("nothing to serve", USAGE, hint="Give --envoy HOST:PORT, --http HOST:PORT, or both.")

@@ -52,13 +52,13 @@ def shed_command(
     revealed: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Say which accounts `[adaptive]` shed on this host, or in shadow would have, from all its workers.
+    """List the accounts that `[adaptive]` shed on this host, or in shadow would have, over all workers.
 
     Accounts are hashes, as in `explain`; no value is stored.
     `--reveal VALUE` makes the hash of a value with the table's key, and shows the lines of that account.
 
-    The most shed come first. Counted as "before others" is what found no room where another account of
-    the class would have. Accounts with no reason to go first are shed `at random`.
+    The most shed come first. "before others" counts requests without room where another account of the
+    class would have had room. Accounts with no reason to go first are shed `at random`.
 
     \b
     Examples:
@@ -66,7 +66,7 @@ def shed_command(
       ratelimit shed policy.toml --class batch --most 50 --json
       ratelimit shed policy.toml --reveal acct-17
 
-    Counted is the last hour, for 4096 accounts of this host at once. Exit code 4 if no
+    Covers the last hour, for up to 4,096 accounts on this host. Exit code 4 if no
     worker of this user has run the policy here.
     """
     loaded = load_to_act(policy)

@@ -48,7 +48,7 @@ Look = Callable[[], Snapshot]
 @click.option("--once", is_flag=True, help="Look once and end; also without a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Look once; print JSON.")
 def top_command(target: str, interval: float, once: bool, as_json: bool) -> None:
-    """Watch a running deployment: what each limit allows and refuses, each second.
+    """Watch a running deployment: decisions of each limit, each second.
 
     TARGET is a policy file, to read the shared table of its workers on this host, or the
     address of a /metrics. Looking changes no counter.

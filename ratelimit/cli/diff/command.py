@@ -44,8 +44,8 @@ def diff_command(
     """Decide a trace by two policies: who would newly be refused, and who admitted?
 
     Traces are as for `ratelimit replay`. Each policy counts by itself, from empty counters.
-    Says which limits differ, and of the requests that come out otherwise by which
-    limit, of which class (tier), and of which actor, with the callers that notice most.
+    Shows which limits differ, and counts changed decisions by limit, class (tier) and actor, with the
+    callers that notice most.
 
     \b
     Examples:
@@ -53,7 +53,7 @@ def diff_command(
       git show HEAD:policy.toml > /tmp/old.toml
       ratelimit diff /tmp/old.toml policy.toml host-a.log host-b.log --sort --json
 
-    Exit code 0 whatever comes out.
+    Exit code 0 for any result.
     """
     comparison = Comparison(
         load(old, show_warnings=False),

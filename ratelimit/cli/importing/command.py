@@ -40,7 +40,7 @@ def import_command(files: tuple[str, ...], origins: tuple[str, ...], partial: bo
     FILE is the YAML of Envoy's rate-limit service, or the Python files of an application
     with slowapi or Flask-Limiter, which are parsed and never run. The policy goes to
     standard output. Lines that it cannot express exactly go to standard error;
-    then nothing is written, unless --partial asks for the rest.
+    then no policy is written, unless --partial writes the rest.
 
     \b
     Examples:
@@ -48,8 +48,8 @@ def import_command(files: tuple[str, ...], origins: tuple[str, ...], partial: bo
       ratelimit import app/*.py > policy.toml
       ratelimit import --partial app/*.py > policy.toml
 
-    Exit code 0: the policy decides as its source. 1: it would not, and nothing is written.
-    5: with --partial, it is written and says in its first lines what is missing.
+    Exit code 0: the policy decides as its source. 1: it would not, and no policy is written. 5: with
+    --partial, it is written, and its first lines list what is missing.
     """
     draft = PolicyDraft()
     _read(files, dict(map(_origin, origins)), draft)

@@ -59,13 +59,13 @@ def replay_command(
     as_json: bool,
     no_progress: bool,
 ) -> None:
-    """Decide a recorded trace in virtual time: what would have been refused, by which limit?
+    """Decide a recorded trace in virtual time: which requests would each limit have refused?
 
     TRACE is NDJSON (one request a line: time, method, path, ip, user_agent, headers, any
     identity by its policy name, units by theirs), or an access log of nginx, Apache, Caddy,
     Envoy, HAProxy, an AWS load balancer or uvicorn; --map names the fields of another format.
     gzip is recognised, "-" is standard input. Several traces are one, merged by time.
-    Counters start empty, in memory of their own: nothing running is touched.
+    Counters start empty, in memory of their own: a running deployment is not touched.
 
     \b
     Examples:

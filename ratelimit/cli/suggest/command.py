@@ -57,11 +57,11 @@ def suggest_command(
     as_json: bool,
     no_progress: bool,
 ) -> None:
-    """Write a policy from what callers of a trace really use.
+    """Write a policy from the real use of a trace's callers.
 
-    Looks for each caller's busiest minute, hour and day. A limit is what --percentile of
-    all callers never exceed, rounded up. Shows percentiles, and what each limit would
-    have refused; then replays the trace by the policy, which goes to standard output.
+    Looks for each caller's busiest minute, hour and day. A limit is the use that --percentile of all
+    callers never exceed, rounded up. Shows percentiles, and the requests that each limit would have
+    refused; then replays the trace by the policy, which goes to standard output.
 
     \b
     Examples:
