@@ -45,7 +45,7 @@ def test_file_that_can_be_used_again_is_said(tmp_path: Path, caplog: pytest.LogC
     limiter.close()
     assert told[0] == told[3] == []
     assert told[1] == ["the policy file was not put in force, th"]
-    assert told[2] == ["the policy file can be used again; it sa"]
+    assert told[2] == ["the policy file can be used again; it sh"]
     assert told[4] == ["the policy was reloaded"]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ratelimit.inspection import installation, owners
+from ratelimit.inspection import installation, memory_owners
 from ratelimit.stores.embedded import folder
 from tests.cli.running import POLICY, run, write_policy
 
@@ -155,4 +155,4 @@ def test_folder_of_ones_own_on_a_read_only_mount_is_found(
 
 
 def test_user_without_a_name_is_told_by_number() -> None:
-    assert owners._name(4_000_000_001) == "user 4000000001"
+    assert memory_owners._name(4_000_000_001) == "user 4000000001"

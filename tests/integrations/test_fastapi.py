@@ -299,7 +299,7 @@ async def test_state_that_is_set_too_late_is_said_once_with_its_name() -> None:
     for number in range(45):
         await client("GET", "/search", key(f"account {number}"))
     assert [code for code, _ in said] == ["state-absent"]
-    assert said[0][1].startswith("`state:account` was never present when asked; ")
+    assert said[0][1].startswith("`state:account` was never present when it was read; ")
 
 
 async def test_state_that_comes_after_the_limit_is_said_within_four_requests() -> None:

@@ -234,7 +234,7 @@ class _Reader:
 
     def _rates_of(self, module: Module, value: object, node: ast.expr) -> tuple[Rate, ...]:
         if not isinstance(value, str):
-            self._lose(module, node, "its rate is known only in a run.", "Write the rate, or tiers.")
+            self._lose(module, node, "the rate is known only in a run.", "Write the rate, or tiers.")
             return ()
         try:
             rates = parse_rates(value)
