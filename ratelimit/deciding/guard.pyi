@@ -1,5 +1,8 @@
 """A stage's part in the compiled decider."""
 
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Guard:
     """Looks at each request that the compiled decider is about to decide, and at what was decided.
 

@@ -197,7 +197,7 @@ def test_live_explanation_says_the_step_after_a_strike(tmp_path: Path):
     limiter = Limiter(policy)
     strike(limiter, "a", Strike.PERSISTS)
     for _ in range(80):
-        assert limiter.decide(identities={"account": "a"}).allowed
+        assert limiter.decide(identities={"account": "a"}, now_ns=limiter.now_ns()).allowed
     found = by_limit(of(policy, *REQUEST))["requests"]
     assert (found["allowed"], found["action"], found["step"]) == (True, "degrade", "degrade")
     assert found["remaining"] == 80
