@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from itertools import product
 
 from ratelimit.core.sharing.inflight import InFlight
@@ -21,22 +20,6 @@ SHED_MODES = ("enforce", "shadow")
 def shed_column(of: str, *, in_shadow: bool) -> int:
     """Return the column of a class' counter that counts these."""
     return len(SHED_MODES) * SHED_OF.index(of) + in_shadow
-
-
-class RampColumn(IntEnum):
-    """Columns of the counter of delayed rises."""
-
-    ENFORCED = 0
-    IN_SHADOW = 1
-
-
-COUNTER_RAMP = "\x1framp"
-COUNTER_STRIKES = "\x1fstrikes"
-STRIKE_KINDS = ("persists", "grows", "surer")
-"""What the columns of that counter count, in the order of `adaptive.conduct.Strike`."""
-COUNTER_STEPS = "\x1fsteps"
-CONDUCT_STEPS = ("observe", "wait", "degrade", "challenge")
-"""What the columns of that counter count: steps of limits by which a request goes on."""
 
 
 SHED_COLUMNS = [
@@ -136,26 +119,6 @@ LOAD_STALE = Metric(
     "Reports of the engine that became too old before the next one.",
     (GROUP,),
 )
-STRIKES = Metric(
-    "ratelimit_conduct_strikes",
-    "counter",
-    "Strikes on accounts and clusters: calls through refusals, an actor that grew, one that became certain.",
-    (Label("kind", STRIKE_KINDS),),
-)
-STEPS = Metric(
-    "ratelimit_conduct_steps",
-    "counter",
-    "Requests that conduct left no room for and that went by the whole limit, by the step.",
-    (Label("step", CONDUCT_STEPS),),
-)
-RAMP = Metric(
-    "ratelimit_ramp_delayed",
-    "counter",
-    "Requests of accounts that rose steeply above their own past: held for a while, or would have been.",
-    (Label("mode", ("enforce", "shadow")),),
-)
-CONDUCT_METRICS = {STRIKES: COUNTER_STRIKES, STEPS: COUNTER_STEPS, RAMP: COUNTER_RAMP}
-"""Where each is counted, a column for each value of its label."""
 LOAD_METRICS: tuple[Metric, ...] = (
     LOAD_ENFORCED,
     LOAD_REQUESTS,

@@ -9,10 +9,6 @@ from msgspec import Meta, field
 from ratelimit.policy.schema.table import Table
 
 LoadMode = Literal["enforce", "shadow"]
-FirstStep = Literal["refuse", "degrade", "challenge"]
-"""What becomes of a request that the whole limit has no room for."""
-Step = Literal["observe", "wait", "degrade", "challenge", "refuse"]
-"""What becomes of a request that only bad conduct leaves no room for, from the mildest."""
 MONITORS = ("GET /metrics", "GET /health", "GET /healthz", "GET /livez", "GET /readyz")
 """What monitors ask for by custom. A server is looked at most of all while it is saturated."""
 InFlight = Annotated[int, Meta(ge=1, le=100_000)]
@@ -121,20 +117,3 @@ class Adaptive(
             description="Classes in the order of their weight: the first is shed last.",
         ),
     ] = []
-
-
-class Ramp(Table, frozen=True, forbid_unknown_fields=True):
-    """Delays requests of an account that rises steeply above its own past, and never refuses them."""
-
-    usual: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=300_000,
-            description="Requests an hour that any account may make undelayed, whatever its past. Beyond, "
-            "it may make three times as many as in its highest hour, which fades with a half-life of a week. "
-            "Each one above that is held up to two seconds, the longer the steeper the rise.",
-            examples=[600],
-        ),
-    ]
-    mode: Annotated[LoadMode, Meta(description="`shadow` counts what it would delay.")] = "enforce"
