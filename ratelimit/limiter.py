@@ -1,7 +1,7 @@
 """The limiter: a policy, a store and a clock, brought together. Usable without ASGI.
 
-Nothing here awaits or knows a `scope`; the middleware and the command line
-are both built on it. Its methods may be called from any thread.
+It knows no `scope`; the middleware and the command line are both built on it.
+Its methods may be called from any thread.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Limiter(DecidesByName):
             (`ratelimit correlator`), whatever the policy says of workers.
         stages: the application's own stages, which requests pass before those of their limits: see
             `deciding.stage`.
-        ends: told of the end of each request of a middleware: see `deciding.ending`.
+        ends: told of the end of each request of a middleware: see `runtime.ending`.
         challenge: asked about a request that limits that challenge refuse: see `challenge.hook.Challenge`.
 
     Raises:

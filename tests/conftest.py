@@ -94,7 +94,7 @@ SLOW_FILES = frozenset(
 
 ALONE_FOLDERS = frozenset(
     (
-        *("benchmarks", "deployment", "leaks", "night", "packages", "pages"),
+        *("benchmarks", "clustering_hosts", "deployment", "examples", "leaks", "night", "packages", "pages"),
         *("processes", "redis", "servers", "serving"),
     )
 )
@@ -105,6 +105,7 @@ ALONE_FILES = frozenset(
         "asgi/test_startup.py",
         "cli/test_demo.py",
         "cli/test_saturated.py",
+        "clustering/test_size.py",
         "core/test_threads.py",
         "doors/test_cost.py",
         "grpc/test_workers.py",

@@ -104,7 +104,11 @@ class Deciding:
             decided = self._runtime.early(bound, early, identities, now_ns, least)
         else:
             decided = await self._runtime.aearly(bound, early, identities, now_ns, least)
-        return None if decided is None else self._exchange(scope, bound, decided, identities, now_ns, outer)
+        if decided is None:
+            return None
+        if decided[3] is not None:
+            self._time(now_ns)
+        return self._exchange(scope, bound, decided, identities, now_ns, outer)
 
     async def unless_ended(
         self, share: Share, deciding: Awaitable[E], scope: Scope, outer: Exchange | None
@@ -134,11 +138,14 @@ class Deciding:
         visit: WatchedVisit | None = None,
     ) -> Exchange:
         """Return a request's or handshake's exchange, decided, charged and left in its scope."""
+        begun_ns = now_ns
         seen = Visit(scope, enters=True) if visit is None and matched.group >= 0 else visit
         decided = await self._runtime.adecide(bound, matched, identities, now_ns, costs, visit=seen)
         if seen is not None and matched.group >= 0:
             now_ns = seen.now_ns
         exchange = self._exchange(scope, bound, decided, identities, now_ns, outer, seen)
+        if decided[3] is not None:
+            self._time(begun_ns + exchange.waited_ns)
         limits = bound.find(LoadLimits) if decided[0] and seen is not None and matched.group >= 0 else None
         load = None if limits is None else limits.load_of(matched)
         if limits is not None and load is not None and seen is not None:
@@ -171,8 +178,6 @@ class Deciding:
         if outcome is None:
             retry_ns = None if visit is None else visit.retry_ns
             exchange.decision = Decision(allowed, reason, None, *known, retry_ns, waited_ns=waited_ns)
-        else:
-            self._time(now_ns)
         if not allowed:
             exchange.asked_by(bound.watch, identities)
         scope["ratelimit"] = exchange

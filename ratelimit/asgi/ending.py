@@ -9,7 +9,7 @@ Only slots are given back here. Units that the application has not settled keep 
 an exception is no proof that no work was done, and a client that could provoke one would otherwise
 work for free.
 
-Where hooks are told (`deciding.ending.EndHook`), the server's `send` and `receive` are wrapped, to see
+Where hooks are told (`runtime.ending.EndHook`), the server's `send` and `receive` are wrapped, to see
 first byte, last byte, status and a client that hangs up. Without hooks nothing is wrapped.
 """
 

@@ -56,6 +56,7 @@ class Gate:
         learned: Learned | None = None,
         told: Callable[[Scope, tuple[Any, ...]], dict[Any, int | None]] | None = None,
         narrowed: Callable[[Matched, tuple[int, ...]], Matched] | None = None,
+        classes: Callable[[Matched, list[int]], int] | None = None,
     ) -> None: ...
     def enter(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | Metered | None:
         """Decide a request, charge and count it, and leave its exchange at `scope["ratelimit"]`.

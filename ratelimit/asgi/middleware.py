@@ -39,6 +39,7 @@ from ratelimit.errors import StoreError, UsageError
 from ratelimit.events import Observer
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.limiter import Limiter
+from ratelimit.load.stage import LoadLimits
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.target import NOWHERE
 from ratelimit.runtime.resolvers import Resolver
@@ -229,7 +230,7 @@ class RateLimitMiddleware:
         *,
         has_looked: bool = False,
     ) -> None:
-        """Take the slow path: a kind not seen yet, lists, tiers, resolvers, required identities, no limit."""
+        """Take the slow path: a resolver, a body that is not here, a wait, a stage that is not compiled."""
         outer = scope.get("ratelimit")
         if outer is not None and self._is_mounted_twice(outer):
             await self.app(scope, receive, send)
@@ -455,6 +456,7 @@ class RateLimitMiddleware:
         if decider is None:
             return None
         matches = None if self._placement.is_plain else PlacedMatches(bound, self._placement)
+        limits = bound.find(LoadLimits)
         return Gate(
             self._door,
             self._deciding.writer,
@@ -470,6 +472,7 @@ class RateLimitMiddleware:
             learned=self._mount.metering.learned if bound.is_metered else None,
             told=told_by,
             narrowed=bound.narrowed,
+            classes=None if limits is None else limits.class_of,
         )
 
     def _sleep(self) -> None:

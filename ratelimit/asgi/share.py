@@ -1,8 +1,8 @@
 """The share that a request has of its worker until it is decided, and what ends a request that loses it.
 
 Theory of operation. Bytes of bodies and calls of resolvers are held under the client's network and address,
-in a bound that `queueing.fair_bound` keeps. At the bound the largest holder's newest request ends. Its task
-is cancelled wherever it waits: for its body, in line, for a server. `until_decided` catches that
+in a bound that `waiting.model.fair_bound` keeps. At the bound the largest holder's newest request ends. Its
+task is cancelled wherever it waits: for its body, in line, for a server. `until_decided` catches that
 cancellation, tells it from one of the server's, and raises `Ended`, which the middleware answers. Once a
 request is decided it holds no share: what it has in memory is the application's then, and its limits bound
 that.

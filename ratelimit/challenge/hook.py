@@ -10,7 +10,7 @@ from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.charge import Charge
 from ratelimit.deciding.decider import actor_in
-from ratelimit.deciding.stage import UNAWAITED, Asking, Call, Pending
+from ratelimit.deciding.stage import UNAWAITED, Call, Effects, Pending
 from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Decision, Reason
 from ratelimit.stores.contract import Outcome
@@ -40,7 +40,7 @@ class ChallengeHook:
         self._clock = clock
         self._diagnose = diagnose
 
-    def passes(self, bound: BoundPolicy, pending: Pending, outcome: Outcome) -> Asking[bool]:
+    def passes(self, bound: BoundPolicy, pending: Pending, outcome: Outcome) -> Effects[bool]:
         """Return whether the application lets the caller of a refused request pass.
 
         What it returns in place of True is left in the visit, as the answer to the refusal.

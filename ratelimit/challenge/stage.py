@@ -18,7 +18,7 @@ from ratelimit.challenge.hook import ChallengeHook
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.deciding.stage import Asking, Deciding, Draft, Feature, Look, Pending, Rest, Stage
+from ratelimit.deciding.stage import Deciding, Draft, Effects, Feature, Look, Pending, Rest, Stage
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.contract import AnyPlan, Outcome, Store, alone, check_algorithms, refused_by
 
@@ -94,7 +94,7 @@ class Passes:
         self._hook = hook
         self._bound = bound
 
-    def are_passed(self, at: Sequence[int], pending: Pending, seen: Outcome) -> Asking[bool]:
+    def are_passed(self, at: Sequence[int], pending: Pending, seen: Outcome) -> Effects[bool]:
         """Return whether the caller passed these, of late or now. A peek asks the application for nothing.
 
         Args:
@@ -153,7 +153,7 @@ class ChallengeStage(Stage):
         waived = None if decided[3] is None else (yield from self._passed(pending, decided[3]))
         return decided if waived is None else (yield from pending.by(waived))
 
-    def _passed(self, pending: Pending, seen: Outcome) -> Asking[RoutePlan | None]:
+    def _passed(self, pending: Pending, seen: Outcome) -> Effects[RoutePlan | None]:
         """Return the plan without the limits that challenge; None unless only they refuse, and are passed."""
         at = self.refusing(seen)
         if not at or not (yield from self._passes.are_passed(at, pending, seen)):

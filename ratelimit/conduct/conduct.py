@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass
 
+from ratelimit.conduct.metrics import CONDUCT_STEPS, COUNTER_STEPS, COUNTER_STRIKES
 from ratelimit.conduct.model.persistence import Persistence
 from ratelimit.conduct.model.strikes import News, Shared, Strike, factor, merge, strike, whole_strikes
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.decision import MildStep
-from ratelimit.load.metrics import CONDUCT_STEPS, COUNTER_STEPS, COUNTER_STRIKES
 
 MOST_NEWS = 1024
 """Strikes that wait to be told to other hosts; with more the oldest stay this host's own."""

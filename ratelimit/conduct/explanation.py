@@ -12,12 +12,12 @@ from ratelimit.conduct.lowered import WHOLE
 from ratelimit.conduct.memory import SharedConduct
 from ratelimit.conduct.model.strikes import Strike, Struck, struck
 from ratelimit.conduct.ramps import Ramps, ramps_of
+from ratelimit.conduct.schema import Ramp
 from ratelimit.conduct.stage import conduct_of
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.inspection import formatting
-from ratelimit.load.schema import Ramp
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import counting_table, wish_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ratelimit.conduct.schema import Step
 from ratelimit.deciding.variant import Variant
 from ratelimit.decision import MildStep
-from ratelimit.load.schema import Step
 from ratelimit.policy.compile.compiled import LimitRule
 
 WHOLE = 16

@@ -1,6 +1,6 @@
 """Steep rises above an account's own past, as a limiter has them: counted, and delayed.
 
-Theory of operation. Each account has one word in the host's memory of conduct (`adaptive.ramp`): what it used
+Theory of operation. Each account has one word in the host's memory of conduct (`conduct.model.ramp`): its use
 in this hour, and in the highest of its past. A request of one that rises steeply is held before its limits
 are asked. So it has charged nothing meanwhile, and is not in flight. What limits let through is counted.
 """
@@ -8,14 +8,14 @@ are asked. So it has charged nothing meanwhile, and is not in flight. What limit
 from __future__ import annotations
 
 from ratelimit.conduct.guards import RiseGuard
+from ratelimit.conduct.metrics import COUNTER_RAMP, RampColumn
 from ratelimit.conduct.model.ramp import used_of
+from ratelimit.conduct.schema import Ramp
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.stage import Deciding, Feature, Pending, Rest, Stage
 from ratelimit.decision import Reason
-from ratelimit.load.metrics import COUNTER_RAMP, RampColumn
-from ratelimit.load.schema import Ramp
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.waiting.hold_queue import HoldQueue
 

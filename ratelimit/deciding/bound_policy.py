@@ -121,7 +121,7 @@ class BoundPolicy:
         self.is_metered = any(rule.metering is not None for rule in compiled.rules)
         """Whether any limit finds estimates for each request, or reads answers."""
         self.decider: CompiledDecider | None = None
-        """Decides most requests in one compiled call; set by a limiter, None where steps stand in its way."""
+        """Decides most requests in one compiled call; set by a limiter, None if a stage is not compiled."""
         self.headers = compiled.file.headers
         self.from_ns = now_ns
         self.until_ns: int | None = None
@@ -165,7 +165,7 @@ class BoundPolicy:
         self._plans = Plans(compiled, store, self._core_rules, self._core_rule, self.features)
         outer = [each.stage for each in self.features if each.is_outer and each.stage is not None]
         inner = [each.stage for each in self.features if not each.is_outer and each.stage is not None]
-        compiled_call = [Compiled()] if outer else []
+        compiled_call = [Compiled()] if any(each.is_first for each in self.features) else []
         self.behind: tuple[Stage, ...] = (Recognising(), Requiring(), *inner, *stages)
         """The stages that requests pass once their limits are picked."""
         self.stages: tuple[Stage, ...] = (

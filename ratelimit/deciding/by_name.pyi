@@ -92,7 +92,7 @@ class DecidesByName:
     ) -> Decision:
         """Decide one request, and charge it if it is allowed.
 
-        This cannot wait: limits with `wait` or `action = "delay"` refuse at once. `adecide` waits.
+        This cannot wait: limits with `wait` refuse at once. `adecide` waits.
 
         Args:
             method, path: what limits are matched with, the path as it is written and decoded.

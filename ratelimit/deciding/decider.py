@@ -40,10 +40,10 @@ from ratelimit.deciding.stage import (
     Costs,
     Decided,
     Deciding,
+    Effect,
     Look,
     Pending,
     Rest,
-    Step,
     Wait,
     chained,
 )
@@ -272,7 +272,7 @@ class Decider:
         error: Exception | None = None
         while True:
             try:
-                step: Step = steps.send(answer) if error is None else steps.throw(error)
+                step: Effect = steps.send(answer) if error is None else steps.throw(error)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
             answer, error = None, None
@@ -294,7 +294,7 @@ class Decider:
         error: BaseException | None = None
         while True:
             try:
-                step: Step = steps.send(answer) if error is None else steps.throw(error)
+                step: Effect = steps.send(answer) if error is None else steps.throw(error)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
             answer, error = None, None
@@ -321,7 +321,7 @@ class Decider:
                 error = failure
 
 
-def _called(step: Step) -> Any:
+def _called(step: Effect) -> Any:
     """Return what the application answers where nothing can be awaited."""
     assert type(step) is Call  # nothing waits where `Pending.can_wait` is False
     found = step.hook()

@@ -66,7 +66,7 @@ class Requiring(Stage):
 
 
 class Compiled(Stage):
-    """Decides most requests in one compiled call, behind stages that other code goes through for the gate."""
+    """Asks the compiled decider, where a stage has to decide before it: a request is held or shed first."""
 
     name = "compiled"
     is_compiled = True

@@ -41,7 +41,7 @@ class Closed(Exception):
 
 
 class Recognition(Protocol):
-    """Knows clusters, and is told what was decided. `core.sharing.watch.Watch` is one."""
+    """Knows clusters, and is told what was decided. `core.sharing.observer.Watch` is one."""
 
     @property
     def tells_age(self) -> bool:
@@ -208,9 +208,9 @@ class Wait(NamedTuple):
 
 UNAWAITED: Any = object()
 
-Step = Ask | Look | Call | Wait
-Asking = Generator[Step, Any, T]
-Deciding = Asking[Decided]
+Effect = Ask | Look | Call | Wait
+Effects = Generator[Effect, Any, T]
+Deciding = Effects[Decided]
 Rest = Callable[[Pending], Deciding]
 
 
@@ -259,6 +259,8 @@ class Feature:
     """The stage that all requests pass; None: there is none."""
     is_outer = False
     """Whether they pass it before their limits are picked."""
+    is_first = False
+    """Whether it decides before the compiled decider is asked, so that this is asked behind it."""
     holds = False
     """Whether requests that count as work of a back end may be held."""
 

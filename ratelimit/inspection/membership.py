@@ -35,7 +35,7 @@ class Membership:
 
 
 class RecordRecognition:
-    """The decider's view of where one record's actor is looked up: see `deciding.ports.Recognition`.
+    """The decider's view of where one record's actor is looked up: see `deciding.stage.Recognition`.
 
     Args:
         membership: where it is looked up; None for nowhere.

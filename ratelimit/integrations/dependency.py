@@ -133,8 +133,10 @@ async def _decided(
         door = replace(door, responder=responder)
     exchange = Exchange(door, outer.writer, plan, outcome, now_ns, outer.cross_origin, None)
     exchange.actor, exchange.certainty = actor_in(generation, identities)
+    exchange.waited_ns = visit.waited_ns
     if outcome is None:
-        exchange.decision = Decision(allowed, reason, None, exchange.actor, exchange.certainty)
+        known = exchange.actor, exchange.certainty
+        exchange.decision = Decision(allowed, reason, None, *known, visit.retry_ns, waited_ns=visit.waited_ns)
     if not allowed:
         exchange.asked_by(generation.watch, identities)
     return exchange
@@ -164,4 +166,5 @@ def give_back(exchange: Exchange, now_ns: int) -> None:
             for index, rule in enumerate(plan.rules):
                 if rule.algorithm in OF_UNITS:
                     correct(outcome, index, 0, now_ns)
+            plan.freed(outcome)
     exchange.forget_estimates()

@@ -20,7 +20,7 @@ from ratelimit.core.sharing.heaviest import Heaviest
 from ratelimit.core.sharing.shed import ShedAccounts
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.instants import Instants
-from ratelimit.deciding.stage import Asking, Pending
+from ratelimit.deciding.stage import Effects, Pending
 from ratelimit.load.compile import AdaptiveSpec, class_names
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.metrics import WatchedLoad, kept_free, load_numbers, shed_column, shed_counter
@@ -153,7 +153,7 @@ class LoadLimit:
         priority = self.shed_priority(rank, now_ns, bound, row)
         return priority if self.queue.has_before(priority) else None
 
-    def hold(self, bound: BoundPolicy, priority: ShedPriority, pending: Pending) -> Asking[Held]:
+    def hold(self, bound: BoundPolicy, priority: ShedPriority, pending: Pending) -> Effects[Held]:
         """Hold a request until the back end has room for it: see `LoadQueue.hold`."""
         # The controller has to hear that there is more to do.
         self._admission.turn_away(pending.now_ns, priority)

@@ -1,7 +1,7 @@
 """Requests that are held while the back end has no room for them, on the event loops of a worker.
 
 Theory of operation. What finds no room under the limit that follows the load is not shed at once: it is held
-here for a little while (`adaptive.holding`). It has charged nothing and is not in flight.
+here for a little while (`load.model.holding`). It has charged nothing and is not in flight.
 
 A first byte, an end or a hang-up makes room, and the next asks for it. A higher class is before a lower one.
 In a class those in doubt come last, and of the others the principal that was served least is next. While the
@@ -20,7 +20,7 @@ from functools import partial
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.reserve import Reserve
 from ratelimit.core.sharing.steering import Steering
-from ratelimit.deciding.stage import Asking, Pending, Wait
+from ratelimit.deciding.stage import Effects, Pending, Wait
 from ratelimit.load.model.holding import is_late, longest_ns, share_left
 from ratelimit.load.model.shedding import ShedPriority
 from ratelimit.waiting.loop_lines import RESULTS, TURN, Count, LoopLines, Result, WorkerLines
@@ -100,7 +100,7 @@ class LoadQueue:
         line = self._lines.here().room.lines.get(LINE) if self._lines.waiting else None
         return line is not None and line.has_waiting(_rank(priority))
 
-    def hold(self, principal: Hashable, priority: ShedPriority, pending: Pending) -> Asking[Held]:
+    def hold(self, principal: Hashable, priority: ShedPriority, pending: Pending) -> Effects[Held]:
         """Hold a request until it is its turn, its time is over, or its client has hung up.
 
         A request that is cancelled here is held no more. Where the turn would come too late, at twice the

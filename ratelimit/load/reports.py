@@ -1,7 +1,7 @@
 """Load reports of the servers behind, fetched and passed to the limits that follow the load.
 
 One worker of a host asks, twice a second, in a thread of its own. What the servers say is a cap and
-nothing more (`adaptive.saturation`). One that does not answer, or with anything else, costs nothing:
+nothing more (`load.model.saturation`). One that does not answer, or with anything else, costs nothing:
 no report is made then. The last one is ignored when it is five seconds old.
 Where a limit names several, all have to answer: a part of them would look like fewer places.
 """

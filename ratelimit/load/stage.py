@@ -24,6 +24,7 @@ class LoadLimits(Feature):
     """
 
     is_outer = True
+    is_first = True
 
     def __init__(self, bound: BoundPolicy, loads: Callable[[], Sequence[LoadLimit]], table: Table) -> None:
         self._find = loads

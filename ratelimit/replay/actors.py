@@ -198,7 +198,7 @@ class AgesAlone:
 
 
 class Recognised:
-    """The decider's recognition in a replay: see `deciding.ports.Recognition`.
+    """The decider's recognition in a replay: see `deciding.stage.Recognition`.
 
     Clusters are put into a row when its limits are asked (`Actors.enter`), and not before. For only
     what limits decide is evidence, and a newcomer is judged by its first request.

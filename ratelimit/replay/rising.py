@@ -5,8 +5,8 @@ from __future__ import annotations
 from mmap import mmap
 
 from ratelimit.conduct.ramps import Ramps
+from ratelimit.conduct.schema import Ramp
 from ratelimit.core.sharing.conduct import ConductMemory, conduct_bytes
-from ratelimit.load.schema import Ramp
 from ratelimit.replay.prepared import ALLOWED, let_wait
 
 

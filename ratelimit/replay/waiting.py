@@ -4,7 +4,7 @@ Theory of operation. A request without room is asked again at the time for which
 before any request of the trace that comes later. So those that came before it pass first.
 What waits has charged nothing.
 
-A worker's own queue (`waiting/limit_lines`) also gives each principal a fair share of a line. Here a line is
+A worker's own queue (`waiting/limit_queue`) also gives each principal a fair share of a line. Here a line is
 first come, first served; the bounds of `[queue]` hold.
 
 Decisions are written in the order of the trace. So what comes behind a request that waits is held until that

@@ -10,13 +10,13 @@ from ratelimit.challenge.stage import Challenges
 from ratelimit.clock import Clock
 from ratelimit.conduct.conduct import Conduct
 from ratelimit.conduct.ramps import Ramps, Rising
+from ratelimit.conduct.schema import Ramp
 from ratelimit.conduct.stage import Adapting
 from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy, MakeFeature
 from ratelimit.deciding.stage import Feature
 from ratelimit.lists.stage import Lists
 from ratelimit.load.limit import LoadLimit
-from ratelimit.load.schema import Ramp
 from ratelimit.load.stage import LoadLimits
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.waiting.hold_queue import HoldQueue

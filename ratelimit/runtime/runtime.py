@@ -26,6 +26,7 @@ from ratelimit.clustering.service import ClusteringService
 from ratelimit.conduct.conduct import MOST_NEWS, Conduct
 from ratelimit.conduct.model.strikes import News
 from ratelimit.conduct.ramps import Ramps
+from ratelimit.conduct.schema import Ramp
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.compiled import CompiledDecider
@@ -37,7 +38,6 @@ from ratelimit.decision import Reason
 from ratelimit.events import MistakesLog, Observer
 from ratelimit.identity.fact import live_context
 from ratelimit.load.limit import LoadLimit
-from ratelimit.load.schema import Ramp
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.runtime import last_policy
@@ -366,9 +366,10 @@ class Runtime:
             amendment=self.amendment_for(compiled),
             features=self._parts().features(),
         )
+        if not is_asked:
+            self.hold.bound_to(compiled.file.queue.total)
         if compiled.queue is not None:
             self.queue.bound_by(compiled.queue.per_principal, compiled.queue.total)
-            self.hold.bound_to(compiled.queue.total)
         if self.is_enabled and all(stage.is_compiled for stage in bound.stages):
             bound.decider = CompiledDecider(
                 extractor=bound.extractor,

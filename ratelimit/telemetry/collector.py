@@ -20,6 +20,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
+import ratelimit.conduct.metrics as conduct
 import ratelimit.load.metrics as load
 import ratelimit.waiting.metrics as waits
 from ratelimit.decision import Reason
@@ -34,7 +35,7 @@ _REFUSAL = ("refuse", "enforce")
 
 
 class CounterTable(CounterSource, Protocol):
-    """What is read of `core.table.Table`."""
+    """What is read of `core.memory.table.Table`."""
 
     def stats(self, now_ns: int, /) -> Mapping[str, int]: ...
 
@@ -135,7 +136,7 @@ class RateLimitCollector(Collector):
         yield from self._runtime(table)
         yield from served(table, self._limiter.remote)
         yield from correlated(self._limiter.correlation)
-        for metric, name in load.CONDUCT_METRICS.items():
+        for metric, name in conduct.CONDUCT_METRICS.items():
             yield _labelled(metric, dict(zip(metric.labels[0].values, totals(table, name), strict=False)))
         yield from loaded(table, self._limiter.watched_loads)
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from ratelimit.conduct.metrics import RAMP, STEPS, STRIKES
 from ratelimit.decision import Reason
-from ratelimit.load.metrics import LOAD_METRICS, RAMP, STEPS, STRIKES
+from ratelimit.load.metrics import LOAD_METRICS
 from ratelimit.telemetry.codes import DIAGNOSTIC_CODES as DIAGNOSTIC_CODES
 from ratelimit.telemetry.hosts import (
     HOSTS_CATCH_UPS as HOSTS_CATCH_UPS,
@@ -57,7 +58,7 @@ from ratelimit.waiting.metrics import WAIT_METRICS
 
 # -- shared counters ----------------------------------------------------------------------------------
 
-# Columns of a counter of the core's table; a test holds this to `core.table.COUNTER_COLUMNS`.
+# Columns of a counter of the core's table; a test holds this to `core.memory.table.COUNTER_COLUMNS`.
 COUNTER_COLUMNS = 8
 
 # A limit's own counter is named after its rule. The counters below start with a control character,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 
-from ratelimit.deciding.stage import Asking, Closed, Pending, Wait
+from ratelimit.deciding.stage import Closed, Effects, Pending, Wait
 from ratelimit.waiting.loop_lines import FULL, LoopLines, WorkerLines
 from ratelimit.waiting.model.line import Line
 from ratelimit.waiting.model.room import Room
@@ -40,7 +40,7 @@ class HoldQueue:
         """Hold nothing any more, and return how many were held: each is raised `Closed`. From any thread."""
         return self._lines.close()
 
-    def hold(self, pending: Pending, for_ns: int) -> Asking[bool]:
+    def hold(self, pending: Pending, for_ns: int) -> Effects[bool]:
         """Hold a request for so long, or until its client hangs up; its time is the end of that.
 
         False where as many are held as may be, or nothing any more; or where another got its place.

@@ -19,7 +19,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ratelimit.deciding.stage import Asking, Closed, Decided, Deciding, Pending, Rest, Wait
+from ratelimit.deciding.stage import Closed, Decided, Deciding, Effects, Pending, Rest, Wait
 from ratelimit.decision import Reason
 from ratelimit.stores.contract import SHADOWED, SKIPPED, Outcome
 from ratelimit.waiting.loop_lines import RESULTS, TURN, Count, LoopLines, Result, WorkerLines
@@ -174,6 +174,9 @@ class LimitLines(LoopLines):
                 if other is None:
                     result = "refused"
                     return (yield from self._refusal(pending, outcome, rest))
+                if waiter.leaves:
+                    result = RESULTS[waiter.leaves]
+                    break
                 turn = self.new_turn(waiter)
                 at, rule = other, rules.rules[other]
                 self._again(waiter, outcome.key(at), rule, outcome.retry_after_ns(at), pending.now_ns)
@@ -196,7 +199,7 @@ class LimitLines(LoopLines):
 
     # -- asking -----------------------------------------------------------------------------------
 
-    def _try(self, pending: Pending, rest: Rest) -> Asking[tuple[Outcome | None, Decided]]:
+    def _try(self, pending: Pending, rest: Rest) -> Effects[tuple[Outcome | None, Decided]]:
         """Charge a request that has room; what has none is not counted as refused yet, if that is cheap.
 
         The outcome is None where a stage behind decided without the limits.

@@ -108,8 +108,12 @@ class LoopLines(ABC):
             self.wake(line)
 
     def left(self, waiter: Waiter, what: str = LEFT) -> None:
-        """Let a request go that hung up; one that has its turn right now is let through or refused."""
-        if waiter.line is not None and waiter.line.turn is not waiter:
+        """Let a request go that hung up; one that has its turn right now goes if that finds no room."""
+        if waiter.line is None:
+            return
+        if waiter.line.turn is waiter:
+            waiter.leaves = what
+        else:
             self.tell(waiter, what)
 
     def tell(self, waiter: Waiter, what: str) -> None:
@@ -205,5 +209,5 @@ class WorkerLines(Generic[L]):
         return sum(lines.room.size for lines in self)
 
     def fairness(self, now_ns: int) -> float:
-        """Return how even principals were served, see `queueing.fairness`: the least of any event loop's."""
+        """Return how evenly principals were served: the least of any event loop's."""
         return min((lines.room.fairness.index(now_ns) for lines in self), default=1.0)

@@ -7,7 +7,7 @@ import pytest
 from ratelimit import Limiter, Policy, PolicyError
 from ratelimit.clock import ManualClock
 from ratelimit.conduct.ramps import ramps_of
-from ratelimit.deciding.stage import Asking, Pending
+from ratelimit.deciding.stage import Effects, Pending
 from tests.asgi.driver import Mounted, key, limit, mount, rules
 from tests.waiting.test_pacing import counted
 
@@ -36,7 +36,7 @@ def held_ns(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     found: list[int] = []
 
-    def hold(self: HoldQueue, pending: Pending, for_ns: int) -> Asking[bool]:
+    def hold(self: HoldQueue, pending: Pending, for_ns: int) -> Effects[bool]:
         found.append(for_ns)
         yield from ()
         return True

@@ -388,3 +388,22 @@ async def test_routes_count_by_the_reloaded_policy_and_keep_what_it_lacks(tmp_pa
     limiter.reload()
     assert await client.statuses(2, "GET", "/named") == [200, 429]
     limiter.close()
+
+
+async def test_a_request_that_waits_in_a_dependency_says_how_long() -> None:
+    """Hazard: a wait that a route's limit caused is in no decision, and in no span."""
+    app = FastAPI()
+    asked: list[int] = []
+
+    @app.get("/search", dependencies=[Depends(limits("slow"))])
+    async def search(request: Request) -> str:
+        exchange = request.scope["ratelimit"]
+        asked.extend(one.decision.waited_ns for one in exchange.asked)
+        return "found"
+
+    toml = rules(row("slow", "account", rate="10/second", burst=1, wait="2s", match=[]))
+    app.add_middleware(RateLimitMiddleware, policy=Policy.from_toml(toml), reload_interval_s=0)  # real time
+    client = Client(app)  # type: ignore[arg-type]
+    assert await client.statuses(2, "GET", "/search", key("a")) == [200, 200]
+    assert asked[0] == 0
+    assert 20_000_000 < asked[1] < 2_000_000_000

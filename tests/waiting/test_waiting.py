@@ -391,3 +391,30 @@ async def test_metrics_say_who_waits() -> None:
     assert families["ratelimit_queue_requests"].samples[0].value == 1
     assert families["ratelimit_queue_wait_seconds"].samples[-2].value == 1
     assert families["ratelimit_queue_fairness"].samples[0].value == 1
+
+
+async def test_a_client_that_hangs_up_during_its_turn_does_not_wait_on() -> None:
+    """Hazard: a request without a client takes a place in line for as long as it might have waited."""
+    queued = Queued(limit("slots", per="", rate="", concurrent=1, wait="60s"))
+    await queued.ask()
+    waiting = queued.ask()
+    await turns()
+    lines = queued.limiter.runtime.queue.here()
+    (line,) = lines.room.lines.values()
+    head = line.head()
+    assert head is not None
+    lines.wake(line)
+    lines.left(head)  # its turn is under way, and finds no room
+    await turns()
+    assert queued.waiting == 0
+    assert waiting.done()
+
+
+async def test_as_many_are_held_as_the_queue_says_whatever_limits_wait() -> None:
+    policy = rules(
+        limit("requests", rate="9/hour", adaptive=True), more="[queue]\ntotal = 5\n[ramp]\nusual = 3"
+    )
+    limiter = Limiter(Policy.from_toml(policy), clock=ManualClock())
+    lines = limiter.runtime.hold.here()
+    assert lines.room.total == 5
+    limiter.close()

@@ -15,7 +15,7 @@ from libc.string cimport memcmp, memcpy
 from ratelimit.asgi.begun cimport HAS_BODY, IS_COMPRESSED, Begun, promised
 from ratelimit.asgi.exchange cimport Exchange, Sending
 from ratelimit.core.algorithms.setup cimport MOST_RULES
-from ratelimit.core.request.scanner cimport MOST_POSITIONS
+from ratelimit.core.request.scanner cimport MOST_POSITIONS, listed
 from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
@@ -87,12 +87,14 @@ cdef class Gate:
     cdef object told        # returns the estimates that a scope tells
     cdef object narrowed    # returns what applies to requests for a model
     cdef object now_ns
+    cdef object classes     # returns the class of a row, where identities may name it; None: nothing does
     cdef list loads         # what is asked of each limit that follows the load, by its position
     cdef LoadParts load     # the one of them, where there is one
 
     def __init__(
         self, door, writer, *, match, dict requests not None, connect, dict connects, CompiledDecider decider not None,
         sample, target, bint has_ends=False, loads=(), Learned learned=None, told=None, narrowed=None,
+        classes=None,
     ):
         self.door = door
         self.writer = writer
@@ -107,6 +109,7 @@ cdef class Gate:
         if learned is not None:
             self.learned, self.told, self.narrowed = learned, told, narrowed
             self.now_ns = door.limiter.now_ns
+        self.classes = classes
         self.loads = [LoadParts(load) for load in loads]
         if len(self.loads) == 1:
             self.load = self.loads[0]
@@ -192,8 +195,14 @@ cdef class Gate:
                 return None
         return self.sending(
             scope, decided, ids[decider.origin_at] != 0 if matched.is_limited or decider.has_lists else False, send, now_ns,
-            load, matched.rank, asking,
+            load, self.class_of(matched, ids) if load is not None else -1, asking,
         )
+
+    cdef int class_of(self, Matched matched, uint64_t *ids) except -1:
+        """Return the class that a request is counted in: by its identities where these name one."""
+        if self.classes is None or len(matched.classes.ranks) < 2:
+            return matched.rank
+        return self.classes(matched, listed(ids, 0, self.decider.size))
 
     cdef LoadParts load_with_room(self, Matched matched, object now_ns):
         """Return what a request follows the load by, of a limit with room for it; None without room."""
@@ -229,9 +238,9 @@ cdef class Gate:
         if asking is not None:
             return sending
         scope["ratelimit"] = exchange
+        if load is not None and decided.allowed:
+            exchange.count_in(load.load, load.flight, load.heaviest, load.instants, decided.payer, instant(now_ns), -1, rank)
         if decided.reason == BY_LIMITS:
-            if load is not None and decided.allowed:
-                exchange.count_in(load.load, load.flight, load.heaviest, load.instants, decided.payer, instant(now_ns), -1, rank)
             self.open(sending, decided)
             return sending
         sending.is_plain = decided.allowed and not self.has_ends
@@ -361,7 +370,8 @@ cdef class Metered:
         if decided is None:
             return False
         self.sending = gate.sending(
-            self.scope, decided, ids[gate.decider.origin_at] != 0, self.forward, now_ns, load, matched.rank
+            self.scope, decided, ids[gate.decider.origin_at] != 0, self.forward, now_ns, load,
+            gate.class_of(matched, ids) if load is not None else -1,
         )
         return True
 

@@ -370,6 +370,8 @@ cdef class CompiledDecider:
         """Count and return what was decided without a limit."""
         cdef Decided decided = Decided.__new__(Decided)
         decided.reason, decided.allowed = reason, reason == UNLIMITED or reason == BY_ALLOW_LIST
+        if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
+            decided.payer = ids[self.payer_at]
         self.ended(reason, decided.allowed, now_ns)
         return decided
 

@@ -58,11 +58,11 @@ class ConductMemory:
     ) -> None:
         """Remember them."""
     def ramp(self, key: int, /) -> int:
-        """Return the word of an account's rise (`adaptive.ramp`), 0 for none; 65,536 of them are kept."""
+        """Return the word of an account's rise (`conduct.model.ramp`), 0 for none; 65,536 of them are kept."""
     def set_ramp(self, key: int, word: int, /) -> None:
         """Put a word in its place."""
     def steep_ns(self, key: int, now_ns: int, usual: int, /) -> int:
-        """Return how long a request of an account is held back: see `adaptive.ramp.delay_ns`."""
+        """Return how long a request of an account is held back: see `conduct.model.ramp.delay_ns`."""
     def use(self, key: int, now_ns: int, /) -> None:
         """Count a request of an account; nothing for key 0."""
     def close(self) -> None:

@@ -163,6 +163,8 @@ def _check_unused(compilation: Compilation, tree: Mapping[str, Any], report: Rep
     if correlation is not None:
         used.update(identities[at].name for at in correlation.positions)
     used.update(identities[at].name for queue in queues if queue is not None for at in queue.positions)
+    loads = () if policy is None else policy.adaptive
+    used.update(identities[at].name for spec in loads for at in spec.positions)
     declared = tree.get("identities")
     for spec in identities:
         if isinstance(declared, dict) and spec.name in declared and spec.name not in used:

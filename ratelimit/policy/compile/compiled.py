@@ -13,11 +13,11 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Literal
 
 from ratelimit.algorithms import AlgorithmName
+from ratelimit.conduct.schema import FirstStep, Ramp, Step
 from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation.settings import Settings
 from ratelimit.environment.server import KeySpec, RemoteSpec
 from ratelimit.load.compile import AdaptiveSpec
-from ratelimit.load.schema import FirstStep, Ramp, Step
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.schema.model import (
     Event,
@@ -47,7 +47,7 @@ class SourceSpec:
 
     `name` is a lower-case header name, a cookie's name, a path parameter, a name
     in `scope["state"]`, a registered resolver or `package.module:attribute`;
-    empty for `client`, `cluster`, `origin` and `age`. `form` is one of `core.grammar.FORMS`;
+    empty for `client`, `cluster`, `origin` and `age`. `form` is one of `core.request.grammar.FORMS`;
     empty for the source's own.
     """
 

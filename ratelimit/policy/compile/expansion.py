@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from ratelimit.algorithms import DEFAULT, SECOND_NS, AlgorithmName
-from ratelimit.load.schema import FirstStep, Step
+from ratelimit.conduct.schema import FirstStep, Step
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.compiled import REQUESTS, CalendarSpec
 from ratelimit.policy.compile.identities import CLUSTER

@@ -15,8 +15,9 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from ratelimit.algorithms import AlgorithmName
+from ratelimit.conduct.schema import Ramp, Step
 from ratelimit.correlation.settings import Settings
-from ratelimit.load.schema import Adaptive, Ramp, Step
+from ratelimit.load.schema import Adaptive
 from ratelimit.policy.schema.events import Events
 from ratelimit.policy.schema.headers import Headers
 from ratelimit.policy.schema.knowledge import Known

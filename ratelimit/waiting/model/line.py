@@ -32,6 +32,7 @@ class Waiter:
         "ends_ns",
         "held",
         "joined_ns",
+        "leaves",
         "line",
         "note",
         "principal",
@@ -45,6 +46,8 @@ class Waiter:
         self.cost = max(1, cost)
         self.rank = rank
         self.joined_ns = joined_ns
+        self.leaves = ""
+        """Why it is to go if its turn finds no room; empty: it stays."""
         self.ends_ns = ends_ns
         """When it has waited for as long as it may."""
         self.line: Line | None = None

@@ -41,7 +41,7 @@ class SightingEntry:
     sequence: int
     """Counts the host's entries from 1: what is missing, and what comes twice, can be told."""
     records: bytes
-    """As `core.bundle` packs them."""
+    """As `core.sharing.bundle` packs them."""
 
     def packed(self) -> bytes:
         """Return the entry as it is sent."""
@@ -83,7 +83,7 @@ class AssignmentEntry:
     kind: Kind
     numbers: tuple[int, ...] = ()
     pairs: bytes = b""
-    """As `core.assignments` packs them."""
+    """As `core.sharing.assignments` packs them."""
 
     def packed(self) -> bytes:
         """Return the entry as it is sent."""
