@@ -9,6 +9,7 @@
     contenders  what decides a trace: baselines, the truth, and kinlimit
     metrics     what came of it, beside the aims
     families    hundreds of worlds of random structure, in a package of their own
+    adversary   a search for the cheapest budget beyond the first, likewise
 
 Everything follows from a seed. What no report says (accounts a card, addresses an
 account, how long an account lives, ...) is a parameter with a stated default, and swept.

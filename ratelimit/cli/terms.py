@@ -87,6 +87,7 @@ def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
         "on": rule.on,
         "per": [formatting.identity(position, policy) for position in rule.per],
         "age": written.age,
+        "payer": written.payer,
         "verdict": rule.verdict,
         "algorithm": rule.algorithm,
         "unit": rule.unit,

@@ -124,7 +124,6 @@ def ages(spec: CorrelationSpec, knowledge: Declarations) -> Columns | None:
         return None
     columns = spec.columns()
     knowledge.tell_columns(columns)
-    columns.tell_new(spec.new, spec.settings.new_s)
     return columns
 
 

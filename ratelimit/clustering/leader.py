@@ -129,7 +129,6 @@ class Leader:
     def _take(self, spec: CorrelationSpec) -> None:
         self._settings = spec.settings
         self._columns = spec.columns()
-        self._columns.tell_new(spec.new, self._settings.new_s)
 
     def step(self, now_ns: int) -> bool:
         """Do one slice of what is to be done; return whether there is more at once."""

@@ -87,7 +87,6 @@ class ClusteringService:
             at: where they have their cluster.
         """
         columns = spec.columns()
-        columns.tell_new(spec.new, spec.settings.new_s)
         return Watch(self._board, columns, at)
 
     def adapt(self, spec: CorrelationSpec) -> None:

@@ -46,9 +46,10 @@ class Enforcement:
             # In several, they stay there until these are made one whole: see `_gather`.
             self._rulings.bind(group, labels.pop() if len(labels) == 1 else 0)
 
-    def holds(self, label: int) -> bool:
-        """Return whether accounts that the operator names are in a cluster."""
-        return label in self._bound()
+    @property
+    def held(self) -> set[int]:
+        """The clusters of accounts that the operator names."""
+        return self._bound()
 
     def keeps(self, label: int) -> bool:
         """Return whether a cluster that did not pass stays, for those ruled into it."""

@@ -367,10 +367,10 @@ class Rebuild:
         if not waiting:
             return
         group_of = {label: group for group, label in goes_on.items()}
+        ruled = set() if self._enforcement is None else self._enforcement.held
         held: list[tuple[Weight, int]] = []
         for label in core.live():
-            is_ruled = self._enforcement is not None and self._enforcement.holds(label)
-            if label in self._kept and not is_ruled:
+            if label in self._kept and label not in ruled:
                 statistics, judgement = self._kept[label]
                 weight = weights.get(group_of.get(label, 0), (judgement.verdict, cost(statistics)))
                 held.append((weight, label))

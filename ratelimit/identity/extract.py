@@ -214,6 +214,10 @@ class Extractor:
             return peer
         return chain.client(peer, [value for name, value in headers if name == chain.header])
 
+    def origin_of(self, host: str | None) -> int:
+        """Return from which declared network a client comes whom no proxy names: see `identity.origins`."""
+        return ABSENT if self._origins is None else self._origins.of_address(self.client(host, ()))
+
     def look_up(
         self, source: Sequence[str], headers: Headers, host: str | None, context: Context
     ) -> bytes | None:

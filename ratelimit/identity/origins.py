@@ -35,7 +35,7 @@ class Origins:
         organisations: Sequence[Iterable[Network]],
         public: Sequence[Iterable[Network]] = (),
     ) -> None:
-        self._public = [AddressRanges(networks) for networks in public]
+        self._public = _resolved([AddressRanges(networks).spans() for networks in public])
         self._infrastructure = AddressRanges(infrastructure)
         spans: dict[int, list[tuple[int, int, int]]] = {32: [], 128: []}
         for number, networks in enumerate(organisations, 1):
@@ -53,9 +53,42 @@ class Origins:
         if address is None or isinstance(address, Name):
             return ABSENT
         found = int(address in self._infrastructure)
-        found += 2 * next((number for number, listed in enumerate(self._public, 1) if address in listed), 0)
+        for width, bits in forms(address):
+            begins, numbers = self._public[width]
+            at = bisect_right(begins, bits) - 1
+            if at >= 0 and numbers[at]:
+                found += 2 * numbers[at]
+                break
         for width, bits in forms(address):
             at = bisect_right(self._firsts[width], bits) - 1
             if at >= 0 and bits <= self._spans[width][at][1]:
                 return found + 16 * self._spans[width][at][2]
         return found or ABSENT
+
+
+def _resolved(
+    lists: Sequence[Iterable[tuple[int, int, int]]],
+) -> dict[int, tuple[list[int], list[int]]]:
+    """Return by width where the list that has addresses changes, and its number from there on; 0: none has.
+
+    One look-up tells which it is, however many lists there are.
+    """
+    edges: dict[int, list[tuple[int, int, int]]] = {32: [], 128: []}
+    for number, spans in enumerate(lists, 1):
+        for width, first, last in spans:
+            edges[width] += (first, number, 1), (last + 1, number, -1)
+    found = {}
+    for width, changes in edges.items():
+        open_in = [0] * (len(lists) + 1)
+        begins: list[int] = []
+        numbers: list[int] = []
+        for place, number, change in sorted(changes):
+            open_in[number] += change
+            first = next((one for one, count in enumerate(open_in) if count), 0)
+            if begins and begins[-1] == place:
+                numbers[-1] = first
+            else:
+                begins.append(place)
+                numbers.append(first)
+        found[width] = begins, numbers
+    return found

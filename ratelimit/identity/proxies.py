@@ -39,9 +39,10 @@ class AddressRanges:
     def __init__(self, networks: Iterable[str | IPv4Network | IPv6Network]) -> None:
         spans: dict[int, list[tuple[int, int]]] = {32: [], 128: []}
         for written in networks:
-            network = ip_network(written, strict=False)
+            network = ip_network(written, strict=False) if isinstance(written, str) else written
             width = 32 if network.version == 4 else 128
-            first, last = int(network.network_address), int(network.broadcast_address)
+            first = int(network.network_address)
+            last = first | (1 << width - network.prefixlen) - 1
             # Addresses are kept unmapped, so a mapped network has to be as well.
             if width == 128 and network.prefixlen >= _MAPPED_PREFIX and first >> 32 == 0xFFFF:
                 width, first, last = 32, first & 0xFFFF_FFFF, last & 0xFFFF_FFFF

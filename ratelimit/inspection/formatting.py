@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
-from ratelimit.policy.compile.identities import NEW
+from ratelimit.policy.compile.identities import MARKS
 from ratelimit.usage.pricing import MICRO, USD
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
@@ -59,8 +59,8 @@ def rate_of(rule: LimitRule, policy: CompiledPolicy) -> str:
 def per(rule: LimitRule, policy: CompiledPolicy) -> str:
     """Return what the counter belongs to."""
     names = [identity(position, policy) for position in rule.per]
-    own = " + ".join(name for name in names if name != NEW) or "everyone"
-    return f"{own} {NEW}" if NEW in names else own
+    own = " + ".join(name for name in names if name not in MARKS) or "everyone"
+    return " ".join((own, *(name for name in names if name in MARKS)))
 
 
 def identity(position: int, policy: CompiledPolicy) -> str:

@@ -51,7 +51,6 @@ class Actors:
         self._at = cluster_at
         self._budgets = budgets
         self._columns = spec.columns()
-        self._columns.tell_new(spec.new, spec.settings.new_s)
         self._correlator: Correlator | None = None
         self._left = 0
         self._record: Any = None

@@ -270,8 +270,8 @@ class _OriginColumn:
     """From which declared network each record comes."""
 
     def __init__(self, spec: IdentitySpec, bound: BoundPolicy) -> None:
-        extract, at = bound.extractor.extract, spec.index
-        self._origin_of = Memo(lambda ip: extract((), ip)[at] & _ALL_ONES)
+        origin_of = bound.extractor.origin_of
+        self._origin_of = Memo(lambda ip: origin_of(ip) & _ALL_ONES)
 
     def hashes(self, rows: Rows, lowered: Lowered) -> array[int] | None:
         """Return one number for each record: see `identity.origins`."""

@@ -26,7 +26,8 @@ def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Actor]:
     found = caught(policy)
     at_s = (END_NS - START_NS) / 1e9
     # How many depends on what of their former requests is charged to this day's budget.
-    REFUSED[:] = [found.live(Request(at_s, name, "", "", "192.0.2.1") for name in BOTS)]
+    paid = {name: f"stolen{number % 6}" for number, name in enumerate(BOTS)}
+    REFUSED[:] = [found.live(Request(at_s, name, paid[name], "", "192.0.2.1") for name in BOTS)]
     assert REFUSED[0] >= 10
     assert found.limiter.clustering is not None
     found.limiter.clustering.resign(END_NS)  # which saves

@@ -119,6 +119,7 @@ def test_json_of_a_sound_policy_lists_its_limits(tmp_path: Path) -> None:
         "on": "request",
         "per": ["account"],
         "age": None,
+        "payer": None,
         "verdict": None,
         "algorithm": "token-bucket",
         "unit": "requests",

@@ -137,6 +137,37 @@ POLICIES = {
         [correlation.known]
         organisations = [{ name = "acme", account = ["friend"], network = ["203.0.113.0/24"] }]
     """,
+    "who pays": """
+        version = 1
+        [identities]
+        account = { from = "header:x-api-key" }
+        payment = { from = "state:payment", missing = "skip" }
+        [[limit]]
+        name = "free accounts of an address"
+        per = "ip"
+        age = "new"
+        payer = "none"
+        rate = "3/minute"
+        [[limit]]
+        name = "accounts"
+        per = "account"
+        age = "new"
+        rate = "2/minute"
+        [[limit]]
+        name = "payments"
+        per = "payment"
+        age = "new"
+        rate = "3/minute"
+        algorithm = "sliding-window"
+        [correlation]
+        principal = "account"
+        network = "ip"
+        payment = "payment"
+        created = "state:account_created"
+        tuning = { new_s = 60 }
+        [correlation.known]
+        organisations = [{ name = "acme", account = ["friend"], network = ["203.0.113.0/24"] }]
+    """,
     "ages and paths": """
         version = 1
         [identities]

@@ -142,3 +142,81 @@ async def test_the_middleware_marks_new_accounts_on_either_way(
     client = mount(text, clock=ManualClock(NOW_S * NS)).client
     headers = [(b"x-api-key", b"a"), (b"x-account_created", str(created).encode())]
     assert await client.statuses(3, headers=headers) == statuses
+
+
+UNPAID = """
+version = 1
+[identities]
+account = { from = "header:x-api-key" }
+payment = { from = "state:payment", missing = "skip" }
+sponsor = { from = "state:sponsor", missing = "skip" }
+network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+[[limit]]
+name = "sponsors"
+per = "sponsor"
+age = "new"
+rate = "5/day"
+[[limit]]
+name = "free accounts"
+per = "account"
+age = "new"
+payer = "none"
+rate = "2/day"
+[[limit]]
+name = "free accounts of a network"
+per = "network"
+age = "new"
+payer = "none"
+rate = "3/day"
+[correlation]
+principal = "account"
+network = ["ip", "network"]
+payment = "payment"
+sponsor = "sponsor"
+created = "state:account_created"
+"""
+
+
+def paid(subject: Limiter, account: str, created: Any, **state: str) -> str:
+    """Return which limit refused a request of an account that somebody pays for; empty for none."""
+    decision = subject.decide(
+        identities={"account": account}, state=state, client="192.0.2.1", created=created
+    )
+    return decision.limit or ""
+
+
+def test_accounts_without_a_payment_method_have_less_than_a_budget_however_many() -> None:
+    subject = Limiter(Policy.from_toml(UNPAID), clock=ManualClock(NOW_S * NS))
+    assert [paid(subject, "a", NOW_S) for _ in range(3)] == ["", "", "free accounts"]
+    found = [paid(subject, f"b{number}", NOW_S) for number in range(3)]
+    assert found == ["", *["free accounts of a network"] * 2]
+    # Whoever is established, of unknown age, or pays, is not counted with them.
+    for account, created, state in (
+        ("old", OLD, {}),
+        ("unknown", None, {}),
+        ("payer", NOW_S, {"payment": "card"}),
+    ):
+        assert [paid(subject, account, created, **state) for _ in range(9)] == [""] * 9
+
+
+def test_the_sponsor_of_free_credit_is_the_payer_of_its_new_accounts() -> None:
+    subject = Limiter(Policy.from_toml(UNPAID), clock=ManualClock(NOW_S * NS))
+    found = [paid(subject, f"pupil {number}", NOW_S, sponsor="course") for number in range(7)]
+    assert found == ["", "", "", "", "", "sponsors", "sponsors"]
+    assert paid(subject, "pupil", NOW_S, sponsor="another course") == ""
+
+
+def test_a_limit_for_accounts_that_nobody_pays_for_is_one_for_new_ones() -> None:
+    with pytest.raises(PolicyError, match='Write `age = "new"`'):
+        Policy.from_toml(UNPAID.replace('age = "new"\npayer', "payer"))
+
+
+async def test_the_middleware_marks_who_pays_on_either_way() -> None:
+    for more in ("", '[deny]\nip = ["198.51.100.0/24"]\n'):
+        text = UNPAID.replace("state:", "header:x-").replace("version = 1", f"version = 1\n{more}")
+        client = mount(text, clock=ManualClock(NOW_S * NS)).client
+        headers = [(b"x-api-key", b"a"), (b"x-account_created", str(NOW_S).encode())]
+        assert await client.statuses(3, headers=headers) == [200, 200, 429]
+        for name in (b"x-payment", b"x-sponsor"):
+            pays = [(b"x-api-key", b"p"), *headers[1:], (name, b"p")]
+            assert await client.statuses(4, headers=pays) == [200] * 4

@@ -357,13 +357,14 @@ cdef class CompiledDecider:
         return decided.allowed, DECIDED[decided.reason], decided.plan, decided.outcome
 
     cdef int write_actor(self, list row, uint64_t *ids) except -1:
-        """Put the actor, and the mark of a new account, into identities as Python lists them."""
+        """Put the actor, and the marks of a new account, into identities as Python lists them."""
         cdef int at
         for at in range(self.watch.at - 2, self.watch.at + 1):
             row[at] = -1 if ids[at] == ABSENT_HASH else ids[at]
         at = self.watch.columns.new_at
         if at >= 0:
             row[at] = -1 if ids[at] == ABSENT_HASH else ids[at]
+            row[at + 1] = -1 if ids[at + 1] == ABSENT_HASH else ids[at + 1]
         return 0
 
     cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns):

@@ -313,17 +313,21 @@ class CorrelationSpec:
     """Where rows say when the account was created; -1: nowhere."""
     new: int = -1
     """Where rows of new accounts have a mark; -1: no limit asks for that."""
+    sponsor: int = -1
+    """Where rows say who pays for an account without a payment method; -1: nowhere."""
     public: tuple[tuple[Network, ...], ...] = ()
     """Ranges of each public list: nobody is at home there, and all of one is one network."""
 
     @property
     def positions(self) -> set[int]:
         """All identities it looks at."""
-        return {*self.principal, *self.kinds, self.origin, self.created} - {-1}
+        return {*self.principal, *self.kinds, self.origin, self.created, self.sponsor} - {-1}
 
     def columns(self) -> Columns:
         """Return where rows have what the correlator looks at; of accounts that the application knows."""
-        return Columns(self.principal, self.kinds, self.created, self.costly, named=True)
+        found = Columns(self.principal, self.kinds, self.created, self.costly, named=True)
+        found.tell_new(self.new, self.settings.new_s, self.sponsor)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

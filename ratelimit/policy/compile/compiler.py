@@ -185,9 +185,17 @@ def _draft(
     if limit.age is not None:
         if new_at >= 0:
             # What is absent where an account is not new: the limit does not apply then.
-            draft.per += (new_at,)
+            # The mark of those that nobody pays for is the next.
+            draft.per += (new_at if limit.payer is None else new_at + 1,)
         else:
             report.add("limit-age", (*path, "age"), "the policy has no source for accounts' time of creation")
+    if limit.payer is not None and limit.age is None:
+        report.add(
+            "limit-conflict",
+            (*path, "payer"),
+            "without `age` it would bind every established account that nobody pays for",
+            'Write `age = "new"`.',
+        )
     if limit.distinct is not None:
         draft.member = _position(limit.distinct, positions, (*path, "distinct"), report)
         if draft.member in draft.per:

@@ -34,7 +34,7 @@ def compile_correlation(
     """
     positions = {spec.name: spec.index for spec in identities}
     if table.principal is None:
-        for key in ("network", "payment", "client", "extra", "costly", "created", "public"):
+        for key in ("network", "payment", "client", "extra", "costly", "created", "public", "sponsor"):
             if getattr(table, key):
                 report.add("correlation-principal", ("correlation", key), f"`{key}` without `principal`")
         if known is not None:
@@ -54,6 +54,9 @@ def compile_correlation(
         name = getattr(table, key)
         if name is not None:
             kinds[kind] = _own(name, identities, positions, ("correlation", key), report)
+    sponsor = -1
+    if table.sponsor is not None:
+        sponsor = _own(table.sponsor, identities, positions, ("correlation", "sponsor"), report)
     for number, name in enumerate(table.extra[: _KINDS - 1 - _EXTRA]):
         kinds[_EXTRA + number] = _own(name, identities, positions, ("correlation", "extra", number), report)
     for number, name in enumerate(table.costly):
@@ -94,6 +97,7 @@ def compile_correlation(
         costly,
         positions.get(CREATED, -1),
         positions.get(NEW, -1),
+        sponsor,
         public,
     )
 

@@ -16,8 +16,10 @@ ACTOR = "cluster, likely or certain"
 LIKELY = "cluster, likely"
 CREATED = "account created"
 NEW = "while new"
+UNPAID = "while new and nobody pays"
+MARKS = frozenset((NEW, UNPAID))
 """These are no names that can be declared, or used anywhere in a policy."""
-HIDDEN = frozenset((LIKELY, ACTOR, ORIGIN, CREATED, NEW))
+HIDDEN = frozenset((LIKELY, ACTOR, ORIGIN, CREATED, NEW, UNPAID))
 INTERNAL = HIDDEN | {CLUSTER}
 """Those that are found out, and that no request can name."""
 BUILT_IN = {"ip": Identity("client")}
@@ -79,7 +81,8 @@ def compile_identities(
     if created is not None:
         specs.append(IdentitySpec(len(specs), CREATED, (created,), "skip"))
     if asks_age:
-        specs.append(IdentitySpec(len(specs), NEW, (SourceSpec("age"),), "skip"))
+        for name in (NEW, UNPAID):  # side by side: see `Columns.tell_new`
+            specs.append(IdentitySpec(len(specs), name, (SourceSpec("age"),), "skip"))
     if len(specs) + PLACES > MOST_POSITIONS:
         most = MOST_POSITIONS - PLACES
         report.add("policy-too-many", ("identities",), f"{len(specs)} identities; {most} are the most")

@@ -29,7 +29,9 @@ cdef class Columns:
     cdef bint is_costly[EXTRAS]
     cdef bint asks_for_names            # whether the application is to say anything of its accounts
     cdef readonly int created_at        # where rows say when the account was created; -1 for nowhere
-    cdef readonly int new_at            # where rows of new accounts have a mark; -1: nothing asks for it
+    # Where rows of new accounts have a mark, and next to it those that nobody pays for; -1: no limit asks.
+    cdef readonly int new_at
+    cdef int sponsor_at                 # where rows have who pays for an account that has no payment method
     cdef int64_t new_s                  # for how long accounts are new
     cdef int origin_at                  # where rows say from which declared network; -1 for nowhere
     cdef Organisations organisations    # None: none are declared

@@ -52,6 +52,7 @@ cdef class Columns:
             raise ValueError("a position counts from 0; -1 is for none")
         self.origin_at = -1
         self.new_at = -1
+        self.sponsor_at = -1
         self.created_at = created_at
         self.highest = max(*principal, *kinds, created_at)
         for i in range(self.principal_parts):
@@ -172,14 +173,15 @@ cdef class Columns:
 
     # -- age --------------------------------------------------------------------------------------
 
-    def tell_new(self, int new_at, int64_t new_s):
-        if new_at < -1 or new_s < 0:
+    def tell_new(self, int new_at, int64_t new_s, int sponsor_at=-1):
+        if new_at < -1 or new_s < 0 or sponsor_at < -1:
             raise ValueError("a position counts from 0, -1 is for none; accounts are new for 0 seconds or more")
         if new_at >= 0 and self.created_at < 0:
             raise ValueError("nothing says how old accounts are")
         self.new_at = new_at
         self.new_s = new_s
-        self.highest = max(self.highest, new_at)
+        self.sponsor_at = sponsor_at
+        self.highest = max(self.highest, new_at + 1 if new_at >= 0 else -1, sponsor_at)
 
     cdef bint is_new(self, uint64_t created, uint64_t principal, uint64_t payment, uint64_t origin, int64_t now_s) noexcept nogil:
         """Return whether an account is known to be new, and of no organisation that is declared."""
@@ -193,7 +195,8 @@ cdef class Columns:
         ) == 0
 
     cdef void mark_hashes(self, uint64_t *hashes, int64_t now_s) noexcept nogil:
-        """Mark hashes by position if they are of a new account."""
+        """Mark hashes by position if they are of a new account, and of one that nobody pays for."""
+        cdef bint pays = self.kinds_at[PAYMENT] >= 0 and hashes[self.kinds_at[PAYMENT]] != ABSENT_HASH
         cdef uint64_t key = 0
         cdef int i
         for i in range(self.principal_parts):
@@ -205,9 +208,11 @@ cdef class Columns:
             hashes[self.origin_at] if self.origin_at >= 0 else ABSENT_HASH,
             now_s,
         ) else ABSENT_HASH
+        pays = pays or self.sponsor_at >= 0 and hashes[self.sponsor_at] != ABSENT_HASH
+        hashes[self.new_at + 1] = ABSENT_HASH if pays else hashes[self.new_at]
 
     def mark(self, list row not None, now_ns, /):
-        cdef uint64_t key = 0, created, origin = ABSENT_HASH
+        cdef uint64_t key = 0, created, origin = ABSENT_HASH, sponsor
         if self.new_at < 0:
             return False
         self.principal(row, &key)
@@ -217,6 +222,9 @@ cdef class Columns:
             origin = ABSENT_HASH
         new = self.is_new(created, key, self.payment_in(row), origin, now_ns // 1_000_000_000)
         row[self.new_at] = MARK if new else -1
+        pays = self.payment_in(row) != ABSENT_HASH
+        pays = pays or self.sponsor_at >= 0 and read_number(row[self.sponsor_at], &sponsor) == WHOLE
+        row[self.new_at + 1] = MARK if new and not pays else -1
         return new
 
     cdef uint64_t payment_in(self, object row) except? 0:

@@ -137,6 +137,7 @@ def mark_new(Columns told not None, list columns not None, list times_ns not Non
             ids[j] = hashes[j][i]
         told.mark_hashes(ids, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
         hashes[told.new_at][i] = ids[told.new_at]
+        hashes[told.new_at + 1][i] = ids[told.new_at + 1]
 
 
 def fill_absent(array.array column not None, array.array otherwise not None, /):

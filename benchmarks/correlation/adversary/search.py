@@ -1,0 +1,99 @@
+"""Evolution over attacks: what is cheap is varied, and every evaluation is kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.correlation.adversary.attack import Attack, crossed, draw, mutated
+from benchmarks.correlation.adversary.bill import bill
+from benchmarks.correlation.adversary.world import LASTS_H, MEASURED_H, world
+from benchmarks.correlation.contender import Contender
+from benchmarks.correlation.numbers import HOUR_NS, generator
+
+BUDGET = 3000
+"""Requests a day of one budget, as the shipped policy has it."""
+ELITE = 8
+FIRST = 3
+"""So many times the elite are drawn before anything is varied."""
+
+_A_DAY = re.compile(r'^(rate = ")(\d+)(/day")', re.MULTILINE)
+_BURST = re.compile(r"^(burst = )(\d+)()$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One attack, and what came of it.
+
+    Args:
+        budgets: admitted in its last day, of one actor's.
+        without: the same with correlation off.
+        dollars: a month.
+        further: dollars for each budget beyond the first; None where there is none.
+    """
+
+    attack: Attack
+    budgets: float
+    without: float
+    dollars: float
+    further: float | None
+
+    @property
+    def fitness(self) -> float:
+        """What is less is better: the price; where there is none, how far it is from a further budget."""
+        return self.further if self.further is not None else 1e6 / max(self.budgets, 1e-3)
+
+
+def scaled(policy: Path, scale: int) -> str:
+    """Return a policy's text with all its limits a day divided by a number."""
+
+    def less(found: re.Match[str]) -> str:
+        return f"{found[1]}{max(1, int(found[2]) // scale)}{found[3]}"
+
+    return _BURST.sub(less, _A_DAY.sub(less, policy.read_text("utf-8")))
+
+
+def evaluated(
+    attack: Attack, contender: Contender, *, scale: float, seed: int, control: bool = False
+) -> Found:
+    """Return what comes of an attack; `control`: with correlation off, too."""
+    trace = world(attack, scale=scale, seed=seed)
+    since_ns = trace.starts_ns[0] + (LASTS_H - MEASURED_H) * HOUR_NS
+    mine = (trace.campaign == 0) & (trace.time_ns >= since_ns)
+    days = MEASURED_H / 24
+    on = float((mine & contender.run(trace).admitted).sum()) * scale / BUDGET / days
+    off = float((mine & contender.control(trace).admitted).sum()) * scale / BUDGET / days if control else on
+    paid = bill(attack)
+    return Found(attack, on, off, paid.total, paid.further(on))
+
+
+def search(
+    evaluate: Callable[[Attack], Found],
+    evaluations: int,
+    seed: int,
+    within: Callable[[Attack], Attack] = lambda attack: attack,
+) -> Iterator[Found]:
+    """Yield every attack that was tried, in order: drawn first, then varied from the best so far.
+
+    Args:
+        evaluate: says what comes of one.
+        evaluations: how many are tried.
+        seed: of what is drawn.
+        within: makes an attack one of those that are looked at.
+    """
+    rng = generator(seed, "adversary", "search")
+    best: list[Found] = []
+    for number in range(evaluations):
+        if number < FIRST * ELITE or rng.random() < 0.1:
+            attack = draw(rng)
+        elif rng.random() < 0.25:
+            one, other = rng.choice(len(best), 2)
+            attack = crossed(best[one].attack, best[other].attack, rng)
+        else:
+            # The best are varied most: the least of two places.
+            attack = mutated(best[min(rng.integers(len(best), size=2))].attack, rng)
+        found = evaluate(within(attack))
+        best = sorted([*best, found], key=lambda one: one.fitness)[:ELITE]
+        yield found
