@@ -22,6 +22,10 @@ _TOKEN = re.compile(
 )
 
 
+_MOST_OPEN = 256
+"""Brackets that may be open at once: sixteen times the depth that a policy may have."""
+
+
 class TooDeep(ValueError):
     """Values are nested deeper than any are read: see `deepest_line`."""
 
@@ -34,10 +38,11 @@ def read_toml(text: str) -> tuple[dict[str, Any], str]:
 
     Raises:
         TOMLDecodeError: it is no TOML.
-        TooDeep: it nests deeper than the parser goes.
+        TooDeep: it nests deeper than any text may, or than the parser goes.
     """
-    if _ENDLESS_KEY.search(text) is not None:
-        # The parser would take time in the square of such a key's length.
+    # The parser would take time in the square of an endless key's length. How deep it goes itself depends on
+    # the process, which may have raised Python's limit.
+    if _ENDLESS_KEY.search(text) is not None or _most_open(text)[0] > _MOST_OPEN:
         raise TooDeep
     try:
         try:
@@ -56,6 +61,11 @@ def deepest_line(text: str) -> int:
     endless = _ENDLESS_KEY.search(text)
     if endless is not None:
         return text.count("\n", 0, endless.end()) + 1
+    return text.count("\n", 0, _most_open(text)[1]) + 1
+
+
+def _most_open(text: str) -> tuple[int, int]:
+    """Return how many brackets are open at most, and where."""
     depth = most = at = 0
     for token in _TOKEN.finditer(text):
         if token[0] in "[{":
@@ -64,4 +74,4 @@ def deepest_line(text: str) -> int:
                 most, at = depth, token.start()
         elif token[0] in "]}":
             depth -= 1
-    return text.count("\n", 0, at) + 1
+    return most, at

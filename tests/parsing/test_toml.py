@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from ratelimit.errors import PolicyError
@@ -40,3 +42,14 @@ def test_brackets_in_texts_and_comments_are_no_depth() -> None:
 
 def test_key_of_some_parts_is_read() -> None:
     assert read_toml("a.b.c = [[1]]")[0] == {"a": {"b": {"c": [[1]]}}}
+
+
+def test_depth_is_bounded_whatever_depth_the_process_allows() -> None:
+    """Hazard: an application that raised Python's limit is told of a wrong value, or has its stack used up."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    try:
+        with pytest.raises(TooDeep):
+            read_toml("a = " + "[" * 5_000)
+    finally:
+        sys.setrecursionlimit(before)
