@@ -17,11 +17,12 @@ _ENDLESS_KEY = re.compile(
 _ENDLESS_NUMBER = re.compile(r"[0-9](?:_?[0-9]){4096,}+")
 """More digits than any text may have characters; Python reads 4,300 and no more."""
 _TOKEN = re.compile(
-    r'''"""(?:[^\\]|\\.)*?"{3,5}|\'\'\'.*?'{3,5}|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+'|\#[^\n]*+|[\[\]{}]''',
+    r'''"""(?:[^\\"]|\\.|"(?!""))*+(?:"{3,5}|\\?\Z)|\'{3}(?:[^\']|\'(?!\'\'))*+(?:\'{3,5}|\Z)'''
+    r"""|"(?:[^"\\\n]|\\[^\n])*+(?:"|\\?(?=\n|\Z))|\'[^\'\n]*+(?:\'|(?=\n|\Z))|\#[^\n]*+|[\[\]{}]""",
     re.DOTALL,
 )
-
-
+"""Texts, comments and brackets. A text without an end goes on to the end of its line, or of all: so that
+each character is looked at once."""
 _MOST_OPEN = 256
 """Brackets that may be open at once: sixteen times the depth that a policy may have."""
 

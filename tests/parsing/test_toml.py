@@ -45,7 +45,7 @@ def test_key_of_some_parts_is_read() -> None:
 
 
 def test_depth_is_bounded_whatever_depth_the_process_allows() -> None:
-    """Hazard: an application that raised Python's limit is told of a wrong value, or has its stack used up."""
+    """Hazard: an application that raised Python's limit is told of a wrong value, or runs out of stack."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(20_000)
     try:
