@@ -262,6 +262,7 @@ class Rebuild:
         found = yield from self._summed(self._identifiers, pools.question)
         if self._by_program:
             found += accuse(pools, (yield from telling_programs(pools, self._ranges)))
+            yield
         if not found and not pools.alone:
             return 0
         yield from self._principals(pools.sort)

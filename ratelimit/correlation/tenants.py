@@ -41,4 +41,11 @@ def telling_programs(
                 if count >= TENANTS:
                     crowded[pair & 0xFFFFFFFF] += count
             yield
-    return sorted(at for at, count in crowded.items() if count >= TELLING * degree(pools, at))
+    telling = []
+    while crowded:
+        for _ in range(min(AT_ONCE, len(crowded))):
+            at, count = crowded.popitem()
+            if count >= TELLING * degree(pools, at):
+                telling.append(at)
+        yield
+    return sorted(telling)
