@@ -33,7 +33,8 @@ def telling_programs(
             table.update(found)
         yield
     crowded: Counter[int] = Counter()
-    for table in tables:
+    while tables:
+        table = tables.pop()
         while table:
             # Taken apart bit by bit: to forget it all at once takes long, too.
             for _ in range(min(AT_ONCE, len(table))):

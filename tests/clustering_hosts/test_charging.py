@@ -38,7 +38,9 @@ def test_old_correlator_can_neither_save_nor_carry(server: Server, caught_hosts:
     first.stream_clients[-1].stream_client._lease_due_s = float("inf")
     first.clock.set_ns(END_NS + 7200 * NS)
     newcomer(first, "someone", 1)
-    late = first.limiter.current.extractor.extract([(b"x-api-key", b"late"), (b"x-payment", b"another")], "192.0.2.1")
+    late = first.limiter.current.extractor.extract(
+        [(b"x-api-key", b"late"), (b"x-payment", b"another")], "192.0.2.1"
+    )
     correlator.core.observe(late, first.clock.now_ns())
     correlator.core.admit(late)
     key = correlator.core.columns.key_of(late)
