@@ -213,7 +213,8 @@ def test_signature_that_is_not_as_it_was_written_is_malformed(algorithm: str) ->
         token = f"{text}.{encoded(by_hmac_512(text.encode())[: int(algorithm[2:]) // 8])}"
     last = token[-1].translate(LEFT_OVER)
     spellings = [f"{token}=", f"{token}==", f"{token}~", f"{token[:-3]}.{token[-3:]}", f"{token[:-4]}%41"]
-    if last != token[-1]:
+    # Four letters are three bytes: only what is no multiple of them leaves bits over.
+    if last != token[-1] and len(token.rpartition(".")[2]) % 4:
         assert decoded(token.rpartition(".")[2]) == decoded(token.rpartition(".")[2][:-1] + last)
         spellings.append(token[:-1] + last)
     for spelling in spellings:
