@@ -266,6 +266,22 @@ class Decider:
             self._host.keep_up(pending.now_ns)
         return decided
 
+    def _answer(self, step: Effect, *, awaits: bool) -> Any:
+        """Return what answers a step; `awaits`: or an awaitable of that."""
+        if type(step) is Ask:
+            pending, plan, amounts, charges = step
+            ask = self._ask if plan.away is None or not awaits else self._ask_away
+            return ask(plan, pending.row, pending.now_ns, amounts, charges)
+        if type(step) is Look:
+            counters, row, now_ns, charges = step
+            if awaits and not counters.decides_here:
+                return counters.adecide(row, now_ns) if charges else counters.apeek(row, now_ns)
+            return counters.decide(row, now_ns) if charges else counters.peek(row, now_ns)
+        if type(step) is Wait:
+            return step.until
+        assert type(step) is Call
+        return step.hook()
+
     def _driven(self, steps: Deciding) -> Decided:
         """Answer the steps of a decision at once."""
         answer: Any = None
@@ -277,19 +293,16 @@ class Decider:
                 return done.value  # type: ignore[no-any-return]
             answer, error = None, None
             try:
-                if type(step) is Ask:
-                    pending, plan, amounts, charges = step
-                    answer = self._ask(plan, pending.row, pending.now_ns, amounts, charges)
-                elif type(step) is Look:
-                    plan, row, now_ns, charges = step
-                    answer = plan.decide(row, now_ns) if charges else plan.peek(row, now_ns)
-                else:
-                    answer = _called(step)
+                answer = self._answer(step, awaits=False)
+                if type(step) is Call and inspect.isawaitable(answer):
+                    if inspect.iscoroutine(answer):
+                        answer.close()
+                    answer = UNAWAITED
             except Exception as failure:
                 error = failure
 
     async def _awaited(self, steps: Deciding) -> Decided:
-        """Answer the steps of a decision when it is there what they ask for."""
+        """Answer the steps of a decision, and await what is not at hand."""
         answer: Any = None
         error: BaseException | None = None
         while True:
@@ -299,37 +312,11 @@ class Decider:
                 return done.value  # type: ignore[no-any-return]
             answer, error = None, None
             try:
-                if type(step) is Ask:
-                    pending, plan, amounts, charges = step
-                    if plan.away is None:
-                        answer = self._ask(plan, pending.row, pending.now_ns, amounts, charges)
-                    else:
-                        answer = await self._ask_away(plan, pending.row, pending.now_ns, amounts, charges)
-                elif type(step) is Look:
-                    plan, row, now_ns, charges = step
-                    if plan.decides_here:
-                        answer = plan.decide(row, now_ns) if charges else plan.peek(row, now_ns)
-                    else:
-                        answer = await (plan.adecide(row, now_ns) if charges else plan.apeek(row, now_ns))
-                elif type(step) is Wait:
-                    answer = await step.until
-                elif type(step) is Call:
-                    answer = step.hook()
-                    if inspect.isawaitable(answer):
-                        answer = await answer
+                answer = self._answer(step, awaits=True)
+                if type(step) is not Ask or step.plan.away is not None:
+                    answer = await answer if inspect.isawaitable(answer) else answer
             except BaseException as failure:  # a cancellation, too: what stages hold is let go
                 error = failure
-
-
-def _called(step: Effect) -> Any:
-    """Return what the application answers where nothing can be awaited."""
-    assert type(step) is Call  # nothing waits where `Pending.can_wait` is False
-    found = step.hook()
-    if not inspect.isawaitable(found):
-        return found
-    if inspect.iscoroutine(found):
-        found.close()
-    return UNAWAITED
 
 
 def _early_chain(bound: Bound, least: LeastCosts | None) -> Rest:

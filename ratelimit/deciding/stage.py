@@ -4,9 +4,9 @@ Theory of operation. A stage is to a decision what a middleware is to a request.
 (`Pending`) and `rest`, which decides it by the stages behind. It may answer by itself, put another plan in
 place, ask `rest` again later, or act on what `rest` decided.
 
-Stages are generators. They yield what takes a store, the application or time: `Ask`, `Call`, `Wait`. A driver
-answers: `Decider.decide` at once, `Decider.adecide` when it is there, and a peek by what is known. So each
-stage has one form, and no stage knows an event loop.
+Stages are generators. They yield an effect where they need a store, the application or time: `Ask`, `Look`,
+`Call`, `Wait`. A driver answers: `Decider.decide` at once, `Decider.adecide` once the answer is there. So
+each stage has one form, and no stage knows an event loop.
 
 A policy's stages are chained once, when it is bound: first those that all its requests pass, then those of
 the plan that was picked, last the question to the limits.
@@ -283,5 +283,9 @@ def chained(stages: Iterable[Stage], last: Rest) -> Rest:
 
 def ask(pending: Pending) -> Deciding:
     """Ask the limits: the last of each plan's chain."""
-    outcome: Outcome = yield pending.ask()
+    return by_limits(pending, (yield pending.ask()))
+
+
+def by_limits(pending: Pending, outcome: Outcome) -> Decided:
+    """Return what limits decided of a request."""
     return outcome.allowed, Reason.LIMITS, pending.plan, outcome

@@ -19,7 +19,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ratelimit.deciding.stage import Closed, Decided, Deciding, Effects, Pending, Rest, Wait
+from ratelimit.deciding.stage import Closed, Deciding, Effects, Pending, Rest, Wait, by_limits
 from ratelimit.decision import Reason
 from ratelimit.stores.contract import SHADOWED, SKIPPED, Outcome
 from ratelimit.waiting.loop_lines import RESULTS, TURN, Count, LoopLines, Result, WorkerLines
@@ -106,23 +106,19 @@ class LimitLines(LoopLines):
             Closed: the limiter was closed while the request waited.
         """
         at: int | None = None
-        outcome: Outcome | None = None
         if self.room.size:
-            outcome = yield pending.look()
+            outcome: Outcome = yield pending.look()
             at = self._line_of(outcome, rules)
         if at is None:
-            outcome, decided = yield from self._try(pending, rest)
-            if outcome is None:
-                return decided
+            outcome = yield from self._try(pending, rest)
             for shadow in rules.shadows:
                 if outcome.state(shadow) == SHADOWED:
                     self._count("shadow", 0)
-            if decided[0]:
-                return decided
+            if outcome.allowed:
+                return by_limits(pending, outcome)
             at = rules.refusing(outcome)
-        elif outcome is not None and not outcome.allowed and rules.refusing(outcome) is None:
+        elif not outcome.allowed and rules.refusing(outcome) is None:
             at = None
-        assert outcome is not None
         if at is None:
             return (yield from self._refusal(pending, outcome, rest))
         return (yield from self._wait(pending, rules, outcome, at, rest))
@@ -159,17 +155,14 @@ class LimitLines(LoopLines):
                 if told is not TURN:
                     result = RESULTS[told]
                     break
-                seen, decided = yield from self._try(pending, rest)
+                outcome = yield from self._try(pending, rest)
                 if self.is_closed:
                     raise Closed
-                if seen is None:
-                    return decided
-                outcome = seen
-                if decided[0]:
+                if outcome.allowed:
                     result = "admitted"
                     self._count_admitted(rule.counter_name)
                     self._serve(waiter, outcome, at, rule, pending.now_ns)
-                    return decided
+                    return by_limits(pending, outcome)
                 other = rules.refusing(outcome)
                 if other is None:
                     result = "refused"
@@ -199,17 +192,15 @@ class LimitLines(LoopLines):
 
     # -- asking -----------------------------------------------------------------------------------
 
-    def _try(self, pending: Pending, rest: Rest) -> Effects[tuple[Outcome | None, Decided]]:
-        """Charge a request that has room; what has none is not counted as refused yet, if that is cheap.
-
-        The outcome is None where a stage behind decided without the limits.
-        """
+    def _try(self, pending: Pending, rest: Rest) -> Effects[Outcome]:
+        """Charge a request that has room; what has none is not counted as refused yet, if that is cheap."""
         if pending.plan.away is None:
             seen: Outcome = yield pending.look()
             if not seen.allowed:
-                return seen, (False, Reason.LIMITS, pending.plan, seen)
-        decided = yield from rest(pending)
-        return decided[3], decided
+                return seen
+        outcome = (yield from rest(pending))[3]
+        assert outcome is not None  # behind a line there are the limits alone
+        return outcome
 
     def _refusal(self, pending: Pending, outcome: Outcome, rest: Rest) -> Deciding:
         """Return a refusal, counted; one by the line where limits have room, and others come first."""
@@ -219,7 +210,7 @@ class LimitLines(LoopLines):
             return False, Reason.QUEUE, None, None
         if pending.plan.away is None:
             return (yield from rest(pending))
-        return False, Reason.LIMITS, pending.plan, outcome
+        return by_limits(pending, outcome)
 
     def _line_of(self, outcome: Outcome, rules: WaitingRules) -> int | None:
         """Return the rule with a counter that others wait for already; None if there is none."""
