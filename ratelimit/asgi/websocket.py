@@ -86,13 +86,11 @@ class LimitedReceive:
                 return await self._closed()
             self._bound = bound
         runtime = self._limiter.runtime
-        decided = None
-        if bound.decider is not None:
-            decided = bound.decider.decide_row(matched, self._identities, now_ns)
+        decided = runtime.at_once(bound, matched, self._identities, now_ns)
         if decided is None:
             # The client may hang up while a message is held: the application reads of that next.
             visit = Visit(self._scope, partial(holder_of, self._scope, bound)) if matched.may_wait else None
-            decided = await runtime.adecide(bound, matched, self._identities, now_ns, visit=visit)
+            decided = await runtime.adecide_by_stages(bound, matched, self._identities, now_ns, visit=visit)
         return message if decided[0] else await self._closed()
 
     async def _closed(self) -> Message:

@@ -125,6 +125,9 @@ class Runtime:
         self.now_ns = self.clock.now_ns
         self._decider = Decider(self)
         self.judge_unlimited = self._decider.counted
+        self.decide_by_stages = self._decider.decide
+        self.adecide_by_stages = self._decider.adecide
+        """Decide as `decide` and `adecide` do, where `at_once` was tried already."""
         self.early = self._decider.early
         self.aearly = self._decider.aearly
         self.without_server = self._decider.without_server

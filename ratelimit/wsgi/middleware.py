@@ -165,14 +165,14 @@ class RateLimitMiddleware:
         visit = Visit(environ)
         decided = limiter.runtime.at_once(*asked)
         if decided is None and limiter.store.decides_here and not (generation.may_hold and matched.may_wait):
-            decided = limiter.runtime.decide(*asked, visit=visit)
+            decided = limiter.runtime.decide_by_stages(*asked, visit=visit)
         elif decided is None:
             # Also where memory decides: this thread may wait for room, and the lines are an event loop's.
             holder = ANYWHERE if arrival is None else arrival.holder()
             waiting = generation.find(Waiting)
             principal = generation.payer(identities) if waiting is None else waiting.principal(identities)
             visit = ThreadVisit(self._threads, (*holder, principal), environ)
-            decided = self._waiting.result(limiter.runtime.adecide(*asked, visit=visit))
+            decided = self._waiting.result(limiter.runtime.adecide_by_stages(*asked, visit=visit))
         return self._exchange(environ, generation, decided, identities, now_ns, outer, visit.waited_ns)
 
     def _early(
