@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"demo"}),
     frozenset({"wsgi", "grpc", "serving"}),
     frozenset({"testing", "integrations"}),
-    frozenset({"inspection", "asgi", "console"}),
+    frozenset({"inspection", "asgi"}),
     frozenset({"replay", "worker", "http"}),
     frozenset({"limiter"}),
     frozenset({"runtime"}),
@@ -71,7 +71,7 @@ OWNERS = {
     "pyarrow": ("traces/parquet",),
     "yaml": ("parsing/yaml", "cli/importing"),
     "tomllib": ("parsing/toml",),
-    "starlette": ("asgi", "console", "demo", "integrations"),
+    "starlette": ("asgi", "demo", "integrations"),
 }
 
 
@@ -334,7 +334,7 @@ def test_modules_say_what_they_are() -> None:
 
 def test_only_asgi_sees_a_scope() -> None:
     for module, path in MODULES.items():
-        if part_of(module) in {"asgi", "console", "cli", "demo", "integrations"}:
+        if part_of(module) in {"asgi", "cli", "demo", "integrations"}:
             continue
         names = {node.id for node in nodes_of(path) if isinstance(node, ast.Name)}
         names |= {node.arg for node in nodes_of(path) if isinstance(node, ast.arg)}

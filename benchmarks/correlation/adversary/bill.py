@@ -1,4 +1,4 @@
-"""What an attack pays for a month, by the price list of `families.price`."""
+"""The bill of an attack for a month, by the price list of `families.price`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchmarks.correlation.families.price import (
 STOLEN = 15.0
 """A card that was stolen, of somebody who pays here already."""
 RESOLD = 1.0
-"""What a reseller asks for an account beside the account itself."""
+"""A reseller's price for an account, beside the account itself."""
 ENOUGH = 1.2
 """Budgets above which there is a further one to be priced."""
 
@@ -39,7 +39,7 @@ class Bill:
     accounts: float
 
     def further(self, budgets: float) -> float | None:
-        """Return dollars for each budget beyond the first; None where there is none."""
+        """Return dollars for each budget beyond the first; None without a second budget."""
         return (self.total - self.accounts) / (budgets - 1) if budgets > ENOUGH else None
 
 

@@ -31,7 +31,7 @@ class Found:
         budgets: admitted in its last day, of one actor's.
         without: the same with correlation off.
         dollars: a month.
-        further: dollars for each budget beyond the first; None where there is none.
+        further: dollars for each budget beyond the first; None without a second budget.
     """
 
     attack: Attack
@@ -42,7 +42,7 @@ class Found:
 
     @property
     def fitness(self) -> float:
-        """What is less is better: the price; where there is none, how far it is from a further budget."""
+        """The price, or without one the distance from a further budget; less is better."""
         return self.further if self.further is not None else 1e6 / max(self.budgets, 1e-3)
 
 
