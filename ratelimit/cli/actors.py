@@ -70,8 +70,8 @@ def _print_actor(console: Console, actor: Actor) -> None:
     head = Text(short_hash(found.identity), "bold yellow")
     head += Text(f"  {verdict or 'cleared'}", _COLOURS[verdict])
     head += Text(f"  since {formatting.instant(found.first_s * 10**9)} UTC, {_accounts(actor)}")
-    if found.ruling is not None:
-        head += Text(f", by the operator: {found.ruling}", "cyan")
+    if found.override is not None:
+        head += Text(f", by the operator: {found.override}", "cyan")
     say(console, head)
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
@@ -112,7 +112,7 @@ def _actor_json(actor: Actor) -> dict[str, Any]:
     return {
         "actor": cluster_name(found.identity),
         "verdict": VERDICTS[found.verdict],
-        "ruling": found.ruling,
+        "ruling": found.override,
         "since": formatting.iso(found.first_s * 10**9),
         "accounts": len(found.members),
         "certain": actor.certain,
@@ -201,7 +201,7 @@ def _member_table(members: Sequence[Member], known: dict[int, str]) -> Table:
             f"{each.requests:,}",
             formatting.instant(each.first_s * 10**9),
             formatting.instant(each.last_s * 10**9),
-            each.ruling or "",
+            each.override or "",
             *((Text(known.get(each.key, ""), "cyan"),) if known else ()),
         )
     return table
@@ -212,7 +212,7 @@ def _member_json(each: Member, known: dict[int, str]) -> dict[str, Any]:
         "account": f"{each.key:016x}",
         "hash": short_hash(each.key),
         "verdict": each.verdict,
-        "ruling": each.ruling,
+        "ruling": each.override,
         "requests": each.requests,
         "first_seen": formatting.iso(each.first_s * 10**9),
         "last_seen": formatting.iso(each.last_s * 10**9),

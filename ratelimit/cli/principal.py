@@ -16,8 +16,8 @@ from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.terminal import Text, note, say
 from ratelimit.clustering.declarations import principal_key
 from ratelimit.correlation import Explanation
+from ratelimit.correlation.description import describe_account, reason_of, short
 from ratelimit.correlation.explanation import Family, Shared
-from ratelimit.correlation.words import describe_account, reason_of, short
 from ratelimit.decision import VERDICTS
 from ratelimit.inspection import formatting
 from ratelimit.inspection.evidence import Source, from_server
@@ -147,7 +147,7 @@ class Told:
             "homes": [_hex(one.hash) for one in found.shared if one.is_home],
             "requests": found.requests,
             "requests_a_day": round(found.requests_a_day, 2),
-            "ruling": found.ruling,
+            "ruling": found.override,
             "families": [
                 {"family": family, "seen_with": [self._shared_json(one) for one in shared]}
                 for family, shared in families.items()

@@ -31,7 +31,7 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
     exempt: list[int] = []
     together: list[tuple[int, ...]] = []
     apart: list[tuple[int, ...]] = []
-    decrees: dict[int, str] = {}
+    by_account: dict[int, str] = {}
     organisations: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
     for act in acts:
         accounts = tuple(act.accounts)
@@ -47,13 +47,13 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
         elif act.kind == "organisation":
             organisations.append((accounts, tuple(act.payments)))
         else:  # the last word counts
-            decrees.update(dict.fromkeys(accounts, act.kind))
+            by_account.update(dict.fromkeys(accounts, act.kind))
     declared = Declared(
         tuple(exempt),
         tuple(together),
         tuple(apart),
-        tuple(key for key, said in decrees.items() if said == "confirm"),
-        tuple(key for key, said in decrees.items() if said == "clear"),
+        tuple(key for key, said in by_account.items() if said == "confirm"),
+        tuple(key for key, said in by_account.items() if said == "clear"),
         tuple(organisations),
     )
     return Amendment(tuple(acts), tuple(allowed), declared)

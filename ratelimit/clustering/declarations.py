@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ratelimit.core.clusters.organisations import Organisations
-from ratelimit.core.clusters.rulings import Rulings
+from ratelimit.core.clusters.overrides import Overrides
 from ratelimit.core.clusters.sighting import Columns
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.correlation import Correlator
@@ -25,7 +25,7 @@ PAYMENT_KIND = 2
 class Declarations:
     """What is declared, as the core takes it; None for what is not."""
 
-    rulings: Rulings | None
+    overrides: Overrides | None
     organisations: Organisations | None
     origin: int
     """Where rows say from which declared network a request comes; -1: nowhere."""
@@ -37,7 +37,7 @@ class Declarations:
     def tell(self, correlator: Correlator) -> None:
         """Let a correlator, and the columns it looks at, go by it; after a snapshot was restored."""
         self.tell_columns(correlator.core.columns)
-        correlator.know(self.rulings, self.organisations)
+        correlator.know(self.overrides, self.organisations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Declared:
     """Of each its accounts and its payment methods."""
 
     @property
-    def rules_principals(self) -> bool:
+    def overrides_accounts(self) -> bool:
         """Whether anything is said of accounts beside organisations."""
         return bool(self.exempt or self.together or self.apart or self.confirm or self.clear)
 
@@ -90,14 +90,14 @@ def hashed(
                 for each in known.organisations
             ),
         )
-    return Declarations(_rulings(written, declared), _organisations(written, declared), spec.origin)
+    return Declarations(_overrides(written, declared), _organisations(written, declared), spec.origin)
 
 
-def _rulings(written: Declared, acts: Declared) -> Rulings | None:
-    if not written.rules_principals and not acts.rules_principals:
+def _overrides(written: Declared, acts: Declared) -> Overrides | None:
+    if not written.overrides_accounts and not acts.overrides_accounts:
         return None
     said = {*acts.exempt, *acts.confirm, *acts.clear}
-    return Rulings(
+    return Overrides(
         [*written.exempt, *acts.exempt],
         [*_without(written.together, acts.apart), *acts.together],
         [*_without(written.apart, acts.together), *acts.apart],

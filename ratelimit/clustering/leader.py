@@ -17,7 +17,7 @@ from typing import Protocol
 from ratelimit.clustering.budgets import Budgets
 from ratelimit.clustering.declarations import Declarations
 from ratelimit.clustering.snapshot import Kept, Refused
-from ratelimit.core.clusters.judge import Judge
+from ratelimit.core.clusters.cluster_index import ClusterIndex
 from ratelimit.core.sharing.assignments import Assignments
 from ratelimit.core.sharing.board import Board
 from ratelimit.core.sharing.ring import Ring
@@ -46,8 +46,10 @@ Job = Iterator[None]
 class Intake(Protocol):
     """Where sightings come from: this host's ring, or all hosts' stream."""
 
-    def drain(self, judge: Judge, most: int, now_ns: int, assignments: Assignments | None = None, /) -> int:
-        """Let a judge note about `most` sightings; return how many it did."""
+    def drain(
+        self, cluster_index: ClusterIndex, most: int, now_ns: int, assignments: Assignments | None = None, /
+    ) -> int:
+        """Let a cluster index note about `most` sightings; return how many it did."""
         ...
 
 
@@ -363,7 +365,7 @@ class Leader:
             self._correlator.abandon()
 
     def _count_members(self, correlator: Correlator) -> None:
-        if correlator.core.decider:
+        if correlator.core.is_rebuilding:
             return  # clusters are provisional until the rebuild has ended
         tally, number = tally_of(correlator), self._board.set_number
         for at, column in enumerate((BoardNumber.CLUSTERS, BoardNumber.MEMBERS)):

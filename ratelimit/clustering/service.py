@@ -285,7 +285,7 @@ class ClusteringService:
         """
         with self._lock:
             correlator = self._leader.correlator if self._leader is not None and self.is_elected else None
-            if correlator is None or correlator.core.decider:
+            if correlator is None or correlator.core.is_rebuilding:
                 return None
             return overviews_of(correlator, breathe)
 

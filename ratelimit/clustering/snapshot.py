@@ -1,7 +1,7 @@
 """The correlation's memory as bytes, and as a file: whole or not at all, and only for its user.
 
     magic | length of the head | head (JSON) | regions of the core
-    | judgements (JSON, in pieces with their lengths; an empty one ends them) | keyed hash of all before
+    | findings (JSON, in pieces with their lengths; an empty one ends them) | keyed hash of all before
 
 Rules it keeps:
 
@@ -31,9 +31,9 @@ from ratelimit.core.threads.event import promptly
 from ratelimit.correlation.correlator import Correlator
 from ratelimit.correlation.memory import (
     can_take,
-    judgements_of,
+    findings_of,
     pieces_of,
-    put_judgements,
+    put_findings,
     put_piece,
     put_state,
     shapes_of,
@@ -136,7 +136,7 @@ class Format:
         for part in chain(
             (_MAGIC, _length(text), text),
             (part for *_, part in pieces_of(correlator)),
-            _judgements(correlator),
+            _findings(correlator),
         ):
             promptly(digest.update, part)
             yield part
@@ -163,7 +163,7 @@ class Format:
                 promptly(digest.update, part)
                 put_piece(correlator, (number, start, item, part))
                 yield
-        judgements = []
+        findings = []
         while True:
             length = _read(file, _LENGTH_BYTES)
             text = _read(file, min(int.from_bytes(length, "little"), _MOST_HEAD_BYTES))
@@ -171,14 +171,14 @@ class Format:
             digest.update(text)
             if not text:
                 break
-            judgements.append(text)
+            findings.append(text)
             yield
         if _read(file, _DIGEST_BYTES) != digest.digest() or file.read(1):
             raise Refused("snapshot-damaged")
         yield
         put_state(correlator, head["state"])
-        for text in judgements:
-            put_judgements(correlator, read_json(text))
+        for text in findings:
+            put_findings(correlator, read_json(text))
             yield
         place: Mapping[str, Any] = head["place"]
         return place
@@ -304,9 +304,9 @@ def _length(text: bytes) -> bytes:
     return len(text).to_bytes(_LENGTH_BYTES, "little")
 
 
-def _judgements(correlator: Correlator) -> Iterator[bytes]:
-    for judgements in judgements_of(correlator):
-        text = json.dumps(judgements, separators=(",", ":")).encode()
+def _findings(correlator: Correlator) -> Iterator[bytes]:
+    for findings in findings_of(correlator):
+        text = json.dumps(findings, separators=(",", ":")).encode()
         yield _length(text) + text
     yield _length(b"")
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import Literal
 
 from ratelimit.core.clusters import methods
-from ratelimit.core.clusters.declared import strike
+from ratelimit.core.clusters.cluster_index import ClusterIndex
+from ratelimit.core.clusters.declared import split_shared_methods
 from ratelimit.core.clusters.evidence import Evidence
-from ratelimit.core.clusters.judge import Judge
 from ratelimit.core.clusters.organisations import Organisations
-from ratelimit.core.clusters.rulings import Rulings
+from ratelimit.core.clusters.overrides import Overrides
 from ratelimit.core.clusters.sighting import Columns
-from ratelimit.correlation.explanation import Explanation, Ruling
-from ratelimit.correlation.judgement import Judgement, Statistics
+from ratelimit.correlation.classification import Classification, Statistics
+from ratelimit.correlation.explanation import Explanation, Override
 from ratelimit.correlation.reason import explain
 from ratelimit.correlation.rebuild import Rebuild
 from ratelimit.correlation.settings import Settings
@@ -29,7 +29,7 @@ Those of certain members are not counted: they come fast, and say what is known.
 """
 WALKED = 16_384
 """Identifiers or principals looked at in one slice to tell whose payment methods are."""
-STRUCK = 4096
+SPLIT_AT_ONCE = 4096
 """Principals looked at in one slice when a declaration makes old evidence void."""
 
 
@@ -53,10 +53,12 @@ class Correlator:
             kept_s=(network_s, network_s, *(payment_s,) * 5, network_s),
             extras=columns.extras,
         )
-        self.core = Judge(self.evidence, columns, clusters=s.clusters, new_s=s.new_s, records_s=s.records_s)
+        self.core = ClusterIndex(
+            self.evidence, columns, clusters=s.clusters, new_s=s.new_s, records_s=s.records_s
+        )
         self.observe = self.core.observe
         self.cluster = self.core.cluster
-        self.kept: dict[int, tuple[Statistics, Judgement]] = {}
+        self.kept: dict[int, tuple[Statistics, Classification]] = {}
         """By label, what was last found of each cluster."""
         self.identities: dict[int, int] = {}
         """What limits count each cluster by."""
@@ -65,42 +67,42 @@ class Correlator:
 
         The holder of the limits' state takes them after a rebuild, in this order, and clears the list.
         """
-        self._heirs: list[tuple[int, int]] = []
+        self._successors: list[tuple[int, int]] = []
         self.rebuilds = 0
         self._rebuilt_ns = now_ns
         self._edges_then = 0
-        self._telling_then = 0
+        self._informative_then = 0
         self._returns_then = 0
-        self._rulings: Rulings | None = None
+        self._overrides: Overrides | None = None
         self._organisations: Organisations | None = None
-        self._is_told = False
+        self._has_new_declarations = False
         self.unlabelled = 0
         """Groups that looked like an actor in the last rebuild, and got no label for want of any."""
 
-    def know(self, rulings: Rulings | None, organisations: Organisations | None = None) -> None:
+    def know(self, overrides: Overrides | None, organisations: Organisations | None = None) -> None:
         """Go by what the operator says; the next rebuild is due at once.
 
         May be called again at any time: clusters that were declared and still are go on.
         """
-        if rulings is not None and self._rulings is not None:
+        if overrides is not None and self._overrides is not None:
             for label in range(1, self.core.most_clusters + 1):
-                rulings.seal(label, self._rulings.is_sealed(label))
-        self._rulings = rulings
+                overrides.set_declared_only(label, self._overrides.is_declared_only(label))
+        self._overrides = overrides
         self._organisations = organisations
-        self._is_told = True
-        self.core.rule(rulings)
-        self._decree()
+        self._has_new_declarations = True
+        self.core.set_overrides(overrides)
+        self._set_cluster_overrides()
 
-    def _decree(self) -> None:
+    def _set_cluster_overrides(self) -> None:
         """Find the actors of the accounts that the operator names."""
-        rulings = self._rulings
-        if rulings is not None:
+        overrides = self._overrides
+        if overrides is not None:
             label_of = self.core.label_of
-            rulings.decree(set(map(label_of, rulings.confirm)), set(map(label_of, rulings.clear)))
+            overrides.set_clusters(set(map(label_of, overrides.confirm)), set(map(label_of, overrides.clear)))
 
     def is_due(self, now_ns: int) -> bool:
         """Return whether enough has changed, or enough time passed, for a rebuild."""
-        if self._is_told:
+        if self._has_new_declarations:
             return True
         passed_s = (now_ns - self._rebuilt_ns) // NS
         if passed_s < min(REBUILD_LEAST_S, self.settings.rebuild_s):
@@ -108,30 +110,36 @@ class Correlator:
         evidence = self.evidence
         if passed_s >= self.settings.rebuild_s:
             return evidence.new_edges > self._edges_then or evidence.returns > self._returns_then
-        fresh = evidence.telling_edges - self._telling_then
+        fresh = evidence.informative_edges - self._informative_then
         return fresh >= CHANGE * evidence.awake_count and fresh > 0
 
     def rebuild(self, now_ns: int) -> Iterator[None]:
         """Yield between the slices of one rebuild."""
         self._rebuilt_ns = now_ns
         self._edges_then = self.evidence.new_edges
-        self._telling_then = self.evidence.telling_edges
+        self._informative_then = self.evidence.informative_edges
         self._returns_then = self.evidence.returns
         self.rebuilds += 1
-        if self._is_told and self._organisations is not None:
-            yield from self._strike(self._organisations)
-        self._is_told = False
+        if self._has_new_declarations and self._organisations is not None:
+            yield from self._split_shared_methods(self._organisations)
+        self._has_new_declarations = False
         under_way = Rebuild(
-            self.core, self.settings, self.kept, self._name, self._descend, self._forget, self._rulings
+            self.core,
+            self.settings,
+            self.kept,
+            self._name,
+            self._note_successor,
+            self._forget,
+            self._overrides,
         )
         yield from under_way
         self.unlabelled = under_way.unlabelled
-        self._decree()
+        self._set_cluster_overrides()
         yield from self.own_methods()
-        for label, heir in self._heirs:
-            if heir in self.kept and label in self.identities:
-                self.carries.append((self.identities[label], self.identities[heir]))
-        self._heirs.clear()
+        for label, successor in self._successors:
+            if successor in self.kept and label in self.identities:
+                self.carries.append((self.identities[label], self.identities[successor]))
+        self._successors.clear()
         self._forget_closed()
 
     def abandon(self) -> None:
@@ -144,13 +152,13 @@ class Correlator:
             self.core.close_label(label)
         self._forget_closed()
         self.core.release(0, self.evidence.principal_count)
-        self._heirs.clear()
+        self._successors.clear()
         self.carries.clear()
 
     def _forget(self, label: int) -> None:
         """Forget a cluster that had to make room: its label is another's from now on."""
         del self.kept[label], self.identities[label]
-        self._heirs = [pair for pair in self._heirs if label not in pair]
+        self._successors = [pair for pair in self._successors if label not in pair]
 
     def _forget_closed(self) -> None:
         for label in self.kept.keys() - set(self.core.live()):
@@ -174,42 +182,42 @@ class Correlator:
         """Return why a principal is in its cluster, or in none; None when it is not remembered."""
         return explain(self, key)
 
-    def ruling_of(self, key: int) -> Ruling | None:
+    def override_of(self, key: int) -> Override | None:
         """Return what the operator says of a principal, or of its actor."""
-        rulings = self._rulings
-        if rulings is None:
+        overrides = self._overrides
+        if overrides is None:
             return None
-        if key in rulings.exempt:
+        if key in overrides.exempt:
             return "exempt"
-        if key in rulings.clear:
+        if key in overrides.clear:
             return "clear"
-        if key in rulings.confirm:
+        if key in overrides.confirm:
             return "confirm"
-        if any(key in group for group in rulings.together):
+        if any(key in group for group in overrides.together):
             return "together"
-        if any(key in group for group in rulings.apart):
+        if any(key in group for group in overrides.apart):
             return "apart"
-        return rulings.decree_of(self.core.label_of(key))
+        return overrides.override_of_cluster(self.core.label_of(key))
 
-    def decree_of(self, label: int) -> Literal["clear", "confirm"] | None:
+    def override_of_cluster(self, label: int) -> Literal["clear", "confirm"] | None:
         """Return what the operator says of a cluster, by the accounts named in it."""
-        return None if self._rulings is None else self._rulings.decree_of(label)
+        return None if self._overrides is None else self._overrides.override_of_cluster(label)
 
-    def _strike(self, organisations: Organisations) -> Iterator[None]:
-        for start in range(0, self.evidence.principal_count, STRUCK):
-            strike(self.evidence, organisations, start, start + STRUCK)
+    def _split_shared_methods(self, organisations: Organisations) -> Iterator[None]:
+        for start in range(0, self.evidence.principal_count, SPLIT_AT_ONCE):
+            split_shared_methods(self.evidence, organisations, start, start + SPLIT_AT_ONCE)
             yield
 
-    def _name(self, label: int, statistics: Statistics, judgement: Judgement) -> None:
+    def _name(self, label: int, statistics: Statistics, classification: Classification) -> None:
         if label not in self.kept:
             self.identities[label] = self._name_at(label)
         self.core.name(label, self.identities[label])
-        self.kept[label] = (statistics, judgement)
+        self.kept[label] = (statistics, classification)
 
-    def _descend(self, label: int, heir: int) -> None:
-        """Note that `heir` is to be charged with what `label` has used."""
+    def _note_successor(self, label: int, successor: int) -> None:
+        """Note that `successor` is to be charged with what `label` has used."""
         if label in self.kept:
-            self._heirs.append((label, heir))
+            self._successors.append((label, successor))
 
     def _name_at(self, number: int) -> int:
         # Unlike any before, also of an earlier run, and the same whenever the same is replayed.

@@ -1,10 +1,10 @@
-"""The operator's rulings on principals, put into force at the end of a rebuild.
+"""The operator's overrides on principals, put into force at the end of a rebuild.
 
-Theory of operation. The core asks the rulings wherever it looks for a principal's cluster,
+Theory of operation. The core asks the overrides wherever it looks for a principal's cluster,
 and between rebuilds that is all. A rebuild infers clusters as if no principals were ruled together.
 At its end the clusters that a group is found in become one. That is the one it was in before, else the
 largest, else one of its own. Of those ruled apart the later leaves. A cluster that is there only
-because it was declared is *sealed*. No principal is won for it by evidence, since it never passed
+because it was declared is *declared only*. No principal joins it by evidence, since it never passed
 as one actor.
 """
 
@@ -13,38 +13,40 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from ratelimit.core.clusters.judge import Judge
-from ratelimit.core.clusters.rulings import Rulings
-from ratelimit.correlation.judgement import DECLARED, Found, unmeasured
+from ratelimit.core.clusters.cluster_index import ClusterIndex
+from ratelimit.core.clusters.overrides import Overrides
+from ratelimit.correlation.classification import DECLARED, Finding, unmeasured
 
 Walk = Callable[[Callable[[int, int], object]], Iterator[None]]
 """Runs a pass over all principals in slices."""
 
 
 class Enforcement:
-    """The rulings in one rebuild.
+    """The overrides in one rebuild.
 
     Args:
         core: evidence and labels.
-        rulings: what was said.
-        descend: called with two labels when the second takes over what the first used.
+        overrides: what was said.
+        note_successor: called with two labels when the second takes over what the first used.
     """
 
-    def __init__(self, core: Judge, rulings: Rulings, descend: Callable[[int, int], None]) -> None:
+    def __init__(
+        self, core: ClusterIndex, overrides: Overrides, note_successor: Callable[[int, int], None]
+    ) -> None:
         self._core = core
-        self._rulings = rulings
-        self._descend = descend
-        self._passed: dict[int, Found] = {}
+        self._overrides = overrides
+        self._note_successor = note_successor
+        self._passed: dict[int, Finding] = {}
         self._failed: set[int] = set()
         self.has_moved = False
         """Whether any principal changed places, so that clusters are to be counted again."""
 
     def bind(self) -> None:
         """Find the clusters the groups are in, whatever put them there: an earlier run may have."""
-        for group, keys in enumerate(self._rulings.together):
+        for group, keys in enumerate(self._overrides.together):
             labels = {label for key in keys if (label := self._core.label_of(key))}
             # In several, they stay there until these are made one whole: see `_gather`.
-            self._rulings.bind(group, labels.pop() if len(labels) == 1 else 0)
+            self._overrides.bind(group, labels.pop() if len(labels) == 1 else 0)
 
     @property
     def held(self) -> set[int]:
@@ -58,32 +60,32 @@ class Enforcement:
         self._failed.add(label)
         return True
 
-    def passed(self, label: int, found: Found) -> None:
-        """Note that a cluster passed by its evidence, ruling or not."""
+    def passed(self, label: int, found: Finding) -> None:
+        """Note that a cluster passed by its evidence, override or not."""
         self._passed[label] = found
 
     def run(self, walk: Walk) -> Iterator[None]:
-        """Put all rulings into force; yield between slices."""
-        core, rulings = self._core, self._rulings
+        """Put all overrides into force; yield between slices."""
+        core, overrides = self._core, self._overrides
         for label in sorted(self._failed):
-            yield from walk(partial(core.pare, label=label))
+            yield from walk(partial(core.drop_inferred, label=label))
             self.has_moved = True
-        for group, keys in enumerate(rulings.together):
+        for group, keys in enumerate(overrides.together):
             yield from self._gather(group, [key for key in keys if core.knows(key)], walk)
-        for keys in rulings.apart:
+        for keys in overrides.apart:
             taken: set[int] = set()
             for key in keys:
                 label = core.label_of(key)
                 if label in taken:
-                    self.has_moved |= core.place(key, 0)
+                    self.has_moved |= core.assign(key, 0)
                 elif label:
                     taken.add(label)
         for label in range(1, core.most_clusters + 1):
-            rulings.seal(label, False)
-        for label, (_, judgement) in self.found():
-            rulings.seal(label, judgement is DECLARED)
+            overrides.set_declared_only(label, False)
+        for label, (_, classification) in self.found():
+            overrides.set_declared_only(label, classification is DECLARED)
 
-    def found(self) -> list[tuple[int, Found]]:
+    def found(self) -> list[tuple[int, Finding]]:
         """Return the clusters of groups, what they are like and what they are kept for."""
         core = self._core
         return [
@@ -92,18 +94,18 @@ class Enforcement:
         ]
 
     def _bound(self) -> set[int]:
-        groups = range(len(self._rulings.together))
-        return {label for group in groups if (label := self._rulings.label(group))}
+        groups = range(len(self._overrides.together))
+        return {label for group in groups if (label := self._overrides.label(group))}
 
     def _gather(self, group: int, keys: list[int], walk: Walk) -> Iterator[None]:
         """Bring a group into one cluster."""
         core = self._core
         if len(keys) < 2:
-            self._rulings.bind(group, 0)
+            self._overrides.bind(group, 0)
             return
         sizes = {label: core.size(label) for key in keys if (label := core.label_of(key))}
         labels = sorted(sizes, key=lambda label: (-sizes[label], label))
-        before = self._rulings.label(group)
+        before = self._overrides.label(group)
         into = before if before in core.live() else labels[0] if labels else core.open_label()
         if not into:
             return
@@ -113,9 +115,9 @@ class Enforcement:
             if label in self._passed:
                 self._passed.setdefault(into, self._passed[label])
             core.close_label(label)
-            self._descend(label, into)
+            self._note_successor(label, into)
             yield from walk(partial(core.merge, label=label, into=into))
             self.has_moved = True
         for key in keys:
-            self.has_moved |= core.place(key, into)
-        self._rulings.bind(group, into)
+            self.has_moved |= core.assign(key, into)
+        self._overrides.bind(group, into)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
 
 Family = Literal["network", "payment", "client", "extra"]
-Ruling = Literal["exempt", "together", "apart", "confirm", "clear"]
+Override = Literal["exempt", "together", "apart", "confirm", "clear"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +67,5 @@ class Explanation:
     requests_a_day: float
     shared: tuple[Shared, ...]
     """What it was lately seen with, by family."""
-    ruling: Ruling | None
+    override: Override | None
     """What the operator says of it, if anything."""

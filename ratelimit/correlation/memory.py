@@ -1,7 +1,7 @@
 """A correlator's memory taken out and put back: for snapshots, and for new settings.
 
 Two parts: the core's, as bytes in regions, and the correlator's own numbers and
-judgements, as what JSON can hold. Everything is done in pieces small enough for slices.
+findings, as what JSON can hold. Everything is done in pieces small enough for slices.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from ratelimit.core.clusters.image import REGIONS, Image
+from ratelimit.correlation.classification import Classification, Verdict, unmeasured
 from ratelimit.correlation.correlator import Correlator
-from ratelimit.correlation.judgement import Judgement, Verdict, unmeasured
 
 PIECE_BYTES = 256 << 10
-JUDGED = 32
+FINDINGS_AT_ONCE = 32
 
 Piece = tuple[int, int, int, bytes]
 """A region, the position of its first item in it, bytes an item, and the items."""
-Judgements = list[list[Any]]
-"""Label, identity, statistics, and judgement by field, of several clusters."""
+Findings = list[list[Any]]
+"""Label, identity, statistics, and classification by field, of several clusters."""
 
 
 def shapes_of(correlator: Correlator) -> list[tuple[str, int, int]]:
@@ -53,14 +53,14 @@ def state_of(correlator: Correlator) -> dict[str, Any]:
     return {"numbers": Image(correlator.core).numbers(), "own": own}
 
 
-def judgements_of(correlator: Correlator) -> Iterator[Judgements]:
-    """Yield what was judged of the clusters there are, a few at a time."""
+def findings_of(correlator: Correlator) -> Iterator[Findings]:
+    """Yield the findings about the clusters there are, a few at a time."""
     kept, identities = correlator.kept, correlator.identities
     labels = sorted(kept)
-    for start in range(0, len(labels), JUDGED):
+    for start in range(0, len(labels), FINDINGS_AT_ONCE):
         yield [
             [label, identities[label], kept[label][0], asdict(kept[label][1])]
-            for label in labels[start : start + JUDGED]
+            for label in labels[start : start + FINDINGS_AT_ONCE]
         ]
 
 
@@ -78,15 +78,18 @@ def put_state(correlator: Correlator, state: Mapping[str, Any]) -> None:
             setattr(correlator, name, value)
 
 
-def put_judgements(correlator: Correlator, judgements: Judgements) -> None:
-    """Put judgements back, after `put_state`; those of clusters there is no room for are left out."""
+def put_findings(correlator: Correlator, findings: Findings) -> None:
+    """Put findings back, after `put_state`; those of clusters there is no room for are left out."""
     live = set(correlator.core.live())
-    for label, identity, statistics, judgement in judgements:
+    for label, identity, statistics, classification in findings:
         if label in live:
             correlator.identities[label] = identity
             # What an earlier release did not measure yet is measured by the next rebuild.
             measured = unmeasured(0) | statistics
-            correlator.kept[label] = (measured, Judgement(Verdict(judgement["verdict"]), judgement["why"]))
+            correlator.kept[label] = (
+                measured,
+                Classification(Verdict(classification["verdict"]), classification["why"]),
+            )
 
 
 def transplant(old: Correlator, new: Correlator) -> Iterator[None]:
@@ -95,8 +98,8 @@ def transplant(old: Correlator, new: Correlator) -> Iterator[None]:
         put_piece(new, piece)
         yield
     put_state(new, state_of(old))
-    for judgements in judgements_of(old):
-        put_judgements(new, judgements)
+    for findings in findings_of(old):
+        put_findings(new, findings)
         yield
     new.core.inherit(old.core)
 

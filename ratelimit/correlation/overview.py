@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from ratelimit.correlation.classification import Statistics, Verdict
 from ratelimit.correlation.correlator import Correlator
-from ratelimit.correlation.judgement import Statistics, Verdict
-from ratelimit.correlation.words import describe
+from ratelimit.correlation.description import describe
 
 PIECE = 256
 """Principals looked at between two breaths."""
@@ -24,7 +24,7 @@ class Overview:
     """What limits count it by."""
     verdict: Verdict
     """The most that is said of any member: what is inferred, unless the operator overrides it."""
-    ruling: Literal["clear", "confirm"] | None
+    override: Literal["clear", "confirm"] | None
     """What the operator says of it, if anything."""
     why: str
     words: str
@@ -53,15 +53,15 @@ def overviews_of(correlator: Correlator, breathe: Callable[[], None] = lambda: N
             highest[label] = max(verdict, highest.get(label, verdict))
         breathe()
     found = []
-    for label, (statistics, judgement) in correlator.kept.items():
+    for label, (statistics, classification) in correlator.kept.items():
         breathe()
         found.append(
             Overview(
                 correlator.identities[label],
                 highest.get(label, Verdict.NONE),
-                correlator.decree_of(label),
-                judgement.why,
-                describe(statistics, judgement, correlator.settings),
+                correlator.override_of_cluster(label),
+                classification.why,
+                describe(statistics, classification, correlator.settings),
                 core.first_s(label),
                 evidence_of(statistics),
                 tuple(members.get(label, ())),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ratelimit.core.clusters.judge import Judge
+from ratelimit.core.clusters.cluster_index import ClusterIndex
 from ratelimit.core.clusters.reasons import reasons
-from ratelimit.correlation.explanation import Explanation, Ruling, Shared
-from ratelimit.correlation.judgement import Judgement, Statistics, Verdict
+from ratelimit.correlation.classification import Classification, Statistics, Verdict
+from ratelimit.correlation.description import describe
+from ratelimit.correlation.explanation import Explanation, Override, Shared
 from ratelimit.correlation.settings import Settings
-from ratelimit.correlation.words import describe
 
 NS = 1_000_000_000
 
@@ -17,15 +17,15 @@ NS = 1_000_000_000
 class Evident(Protocol):
     """What explains: a correlator."""
 
-    core: Judge
-    kept: dict[int, tuple[Statistics, Judgement]]
+    core: ClusterIndex
+    kept: dict[int, tuple[Statistics, Classification]]
     settings: Settings
 
     @property
     def now_ns(self) -> int:
         """The time that its memory is of."""
 
-    def ruling_of(self, key: int) -> Ruling | None:
+    def override_of(self, key: int) -> Override | None:
         """Return what the operator says of a principal, if anything."""
 
 
@@ -51,17 +51,17 @@ def explain(source: Evident, key: int) -> Explanation | None:
         for one in found["shared"]
     ]
     label = found["label"]
-    statistics, judgement = source.kept.get(label, (None, None))
-    is_member = statistics is not None and judgement is not None
+    statistics, classification = source.kept.get(label, (None, None))
+    is_member = statistics is not None and classification is not None
     return Explanation(
         principal=key,
         cluster=source.core.cluster_identity(key) if is_member else None,
         verdict=Verdict(source.core.verdict_of(key)) if is_member else Verdict.NONE,
-        actor=Verdict.NONE if judgement is None else judgement.verdict,
-        why="" if judgement is None else judgement.why,
+        actor=Verdict.NONE if classification is None else classification.verdict,
+        why="" if classification is None else classification.why,
         words=""
-        if statistics is None or judgement is None
-        else describe(statistics, judgement, source.settings),
+        if statistics is None or classification is None
+        else describe(statistics, classification, source.settings),
         members=source.core.size(label) if is_member else 0,
         since_ns=max(source.core.first_s(label), found["first_s"]) * NS if is_member else None,
         first_ns=found["first_s"] * NS,
@@ -72,5 +72,5 @@ def explain(source: Evident, key: int) -> Explanation | None:
         requests=found["requests"],
         requests_a_day=found["rate"],
         shared=tuple(shared),
-        ruling=source.ruling_of(key),
+        override=source.override_of(key),
     )

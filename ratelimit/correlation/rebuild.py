@@ -4,7 +4,8 @@ Theory of operation. Phases one after the other, each with memory of its own. Th
 at home (`core.clusters.homes`), the second payment methods that meet at exits of their own
 (`core.clusters.pools`). The third joins those that mostly meet each other (`core.clusters.communities`).
 The fourth says what the groups are like that they make (`core.clusters.groups`).
-Then each group is judged, and goes on as the cluster that most of it was in. The operator's word comes last.
+Then each group is classified, and goes on as the cluster that most of it was in. The operator's word
+comes last.
 
 An account that was silent for long is dormant and costs a rebuild nothing. It keeps its cluster.
 """
@@ -14,16 +15,16 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
 
+from ratelimit.core.clusters.cluster_index import ClusterIndex
 from ratelimit.core.clusters.communities import Communities
-from ratelimit.core.clusters.dormancy import lull, wane
+from ratelimit.core.clusters.dormancy import expire_labels, mark_dormant
 from ratelimit.core.clusters.groups import Groups
 from ratelimit.core.clusters.homes import Homes
-from ratelimit.core.clusters.judge import Judge
+from ratelimit.core.clusters.overrides import Overrides
 from ratelimit.core.clusters.pools import Pools
-from ratelimit.core.clusters.programs import accuse
-from ratelimit.core.clusters.rulings import Rulings
+from ratelimit.core.clusters.programs import add_suspects
+from ratelimit.correlation.classification import Classification, Statistics, Verdict, classify, cost
 from ratelimit.correlation.enforcement import Enforcement
-from ratelimit.correlation.judgement import Judgement, Statistics, Verdict, cost, judge
 from ratelimit.correlation.settings import HOUR_S, Settings
 from ratelimit.correlation.tenants import TENANTS, telling_programs
 
@@ -63,11 +64,11 @@ class Rebuild:
     Args:
         core: evidence and clusters.
         settings: the numbers.
-        kept: by label, clusters that there are and what was said of them.
-        name: called with a label, its statistics and judgement once a cluster is kept.
-        descend: called with two labels when the second takes members over from the first, and what it used.
+        kept: by label, clusters that there are and what was found of them.
+        name: called with a label, its statistics and classification once a cluster is kept.
+        note_successor: called with two labels when the second takes over members and use of the first.
         forget: called with the label of a cluster that has to make room for one that costs more.
-        rulings: what the operator says of principals.
+        overrides: what the operator says of principals.
     """
 
     unlabelled = 0
@@ -75,21 +76,21 @@ class Rebuild:
 
     def __init__(
         self,
-        core: Judge,
+        core: ClusterIndex,
         settings: Settings,
-        kept: Mapping[int, tuple[Statistics, Judgement]],
-        name: Callable[[int, Statistics, Judgement], None],
-        descend: Callable[[int, int], None],
+        kept: Mapping[int, tuple[Statistics, Classification]],
+        name: Callable[[int, Statistics, Classification], None],
+        note_successor: Callable[[int, int], None],
         forget: Callable[[int], None],
-        rulings: Rulings | None = None,
+        overrides: Overrides | None = None,
     ) -> None:
         self._core = core
         self._settings = settings
         self._kept = kept
         self._name = name
-        self._descend = descend
+        self._note_successor = note_successor
         self._forget = forget
-        self._enforcement = None if rulings is None else Enforcement(core, rulings, descend)
+        self._enforcement = None if overrides is None else Enforcement(core, overrides, note_successor)
         s = settings
         self._homes = Homes(
             core.evidence,
@@ -115,10 +116,10 @@ class Rebuild:
         if self._enforcement is not None:
             self._enforcement.bind()
         try:
-            yield from self._gather()
-            yield from self._house()
-            yield from self._seek()
-            yield from self._judge()
+            yield from self._refresh()
+            yield from self._find_homes()
+            yield from self._find_pools()
+            yield from self._classify_groups()
             yield from self._enforce()
             if core.live():
                 # All at once: one by one, as they come back, they would keep the budget in debt for a day.
@@ -139,7 +140,7 @@ class Rebuild:
             work(start, stop)
             yield
 
-    def _everybody(self, work: Callable[[int, int], object]) -> Iterator[None]:
+    def _all_principals(self, work: Callable[[int, int], object]) -> Iterator[None]:
         """Run a pass over the dormant as well."""
         for start, stop in self._ranges(self._core.evidence.principal_count, FASTER * SLICE):
             work(start, stop)
@@ -170,14 +171,16 @@ class Rebuild:
         yield from walk(add)
         return total
 
-    def _gather(self) -> Iterator[None]:
+    def _refresh(self) -> Iterator[None]:
         core, s = self._core, self._settings
-        yield from self._principals(lambda start, stop: lull(core, start, stop, s.dormant_after_s))
-        yield from self._everybody(lambda start, stop: wane(core, start, stop, s.payment_kept_s))
+        yield from self._principals(lambda start, stop: mark_dormant(core, start, stop, s.dormant_after_s))
+        yield from self._all_principals(
+            lambda start, stop: expire_labels(core, start, stop, s.payment_kept_s)
+        )
         yield from self._identifiers(core.clear)
         yield from self._principals(core.gather)
 
-    def _house(self) -> Iterator[None]:
+    def _find_homes(self) -> Iterator[None]:
         """Say which accounts are at home somewhere, and how old all are."""
         homes = self._homes
         homes.begin()
@@ -185,173 +188,177 @@ class Rebuild:
         if self._by_program:
             homes.end()  # an account that is an address is always at home
             return
-        yield from self._identifiers(homes.settle_votes)
-        yield from self._principals(homes.weigh)
-        yield from self._identifiers(homes.survey)
+        yield from self._identifiers(homes.reset_votes)
+        yield from self._principals(homes.count_visits)
+        yield from self._identifiers(homes.count_addresses)
         yield from self._principals(homes.find_homes)
-        yield from self._identifiers(homes.settle_blocks)
+        yield from self._identifiers(homes.classify_blocks)
         homes.end()
 
-    def _seek(self) -> Iterator[None]:
+    def _find_pools(self) -> Iterator[None]:
         """Find the payment methods that meet, and the accounts that pay by themselves and do."""
         pools, s = self._pools, self._settings
         pools.begin()
-        yield from self._identifiers(pools.forget)
+        yield from self._identifiers(pools.reset)
         if self._by_program:
             # Networks that one program fills, if it is hardly seen elsewhere.
-            pools.look(NETWORK, 1, s.pool_share, crowd=TENANTS)
-            yield from self._sift(s.accounts)
+            pools.begin_round(NETWORK, 1, s.pool_share, crowd=TENANTS)
+            yield from self._prune_suspects(s.accounts)
             pools.end_search()
             return
-        pools.look(ADDRESS, METHODS_MEET, s.pool_share)
-        found = yield from self._sift(s.accounts)
-        pools.look(NETWORK, METHODS_NETWORK, s.network_share)
-        found += yield from self._sift(s.accounts)
+        pools.begin_round(ADDRESS, METHODS_MEET, s.pool_share)
+        found = yield from self._prune_suspects(s.accounts)
+        pools.begin_round(NETWORK, METHODS_NETWORK, s.network_share)
+        found += yield from self._prune_suspects(s.accounts)
         if found:
             # Groups that are mostly in networks which are hardly any others' but theirs are one.
-            pools.look(NETWORK, METHODS_NETWORK, s.network_share)
-            yield from self._identifiers(pools.recall)
-            yield from self._principals(pools.sort)
+            pools.begin_round(NETWORK, METHODS_NETWORK, s.network_share)
+            yield from self._identifiers(pools.restore_suspects)
+            yield from self._principals(pools.list_suspects)
             yield from self._count()
-            yield from self._suspects(pools.unite)
-            yield from self._gather_methods()
-        pools.look(ADDRESS, LONERS_MEET, s.network_share, alone=True)
-        yield from self._sift(s.accounts)
+            yield from self._suspects(pools.join)
+            yield from self._join_methods()
+        pools.begin_round(ADDRESS, LONERS_MEET, s.network_share, alone=True)
+        yield from self._prune_suspects(s.accounts)
         pools.end_search()
 
-    def _gather_methods(self) -> Iterator[None]:
+    def _join_methods(self) -> Iterator[None]:
         """Find which payment methods belong together: those that mostly meet each other."""
-        them = self._communities
-        them.begin()
+        communities = self._communities
+        communities.begin()
         for kind in (ADDRESS, NETWORK):
-            them.look(kind)
+            communities.begin_round(kind)
             idle = 0
             for turn in range(MOST_TURNS):
-                yield from self._polled()
-                yield from self._suspects(partial(them.choose, turn=turn))
-                if not (yield from self._summed(self._identifiers, them.mingle)):
+                yield from self._vote()
+                yield from self._suspects(partial(communities.choose, turn=turn))
+                if not (yield from self._summed(self._identifiers, communities.close_separate)):
                     break
-                yield from self._suspects(them.verify)
+                yield from self._suspects(communities.verify)
                 largest = 0.0
                 for start, stop in self._ranges(self._core.evidence.identifier_count, FASTER * SLICE):
-                    largest = max(largest, them.largest(start, stop))
+                    largest = max(largest, communities.largest(start, stop))
                     yield
                 idle = 0 if largest else idle + 1
                 if idle == MOST_IDLE:
                     break
                 if largest:
                     # What is dense first: a half at first, then a quarter, ... or what there is.
-                    yield from self._identifiers(partial(them.join, least=min(largest / 2, 0.5**turn)))
-                    yield from self._identifiers(them.flatten)
-        them.look(ADDRESS)
-        yield from self._polled()
-        yield from self._identifiers(them.settle)
-        them.end()
+                    yield from self._identifiers(partial(communities.join, least=min(largest / 2, 0.5**turn)))
+                    yield from self._identifiers(communities.flatten)
+        communities.begin_round(ADDRESS)
+        yield from self._vote()
+        yield from self._identifiers(communities.attach_addresses)
+        communities.end()
 
-    def _polled(self) -> Iterator[None]:
-        yield from self._identifiers(self._communities.forget)
-        yield from self._suspects(self._communities.poll)
+    def _vote(self) -> Iterator[None]:
+        yield from self._identifiers(self._communities.reset)
+        yield from self._suspects(self._communities.vote)
 
     def _count(self) -> Iterator[None]:
         yield from self._identifiers(self._pools.clear)
-        yield from self._suspects(self._pools.meet)
+        yield from self._suspects(self._pools.count_places)
 
-    def _sift(self, least: int) -> Generator[None, None, int]:
+    def _prune_suspects(self, least: int) -> Generator[None, None, int]:
         """Ask which are left until nothing changes; return how many payment methods are."""
         pools, s = self._pools, self._settings
-        found = yield from self._summed(self._identifiers, pools.question)
+        found = yield from self._summed(self._identifiers, pools.find_suspects)
         if self._by_program:
-            found += accuse(pools, (yield from telling_programs(pools, self._ranges)))
+            found += add_suspects(pools, (yield from telling_programs(pools, self._ranges)))
             yield
         if not found and not pools.alone:
             return 0
-        yield from self._principals(pools.sort)
+        yield from self._principals(pools.list_suspects)
         if pools.suspect_count < least:
             return 0
         kept = KEPT_SHARE * s.pool_share
         for _ in range(MOST_TURNS):
             yield from self._count()
             gone = yield from self._summed(
-                self._suspects, lambda start, stop: pools.weigh(start, stop, LONER_SHARE)
+                self._suspects, lambda start, stop: pools.score(start, stop, LONER_SHARE)
             )
             if not pools.alone:
                 gone = yield from self._summed(
-                    self._identifiers, lambda start, stop: pools.acquit(start, stop, s.pool_share, kept)
+                    self._identifiers,
+                    lambda start, stop: pools.drop_suspects(start, stop, s.pool_share, kept),
                 )
             if not gone:
                 break
         else:
             yield from self._count()
-        yield from self._suspects(pools.unite)
-        return (yield from self._summed(self._identifiers, pools.prove))
+        yield from self._suspects(pools.join)
+        return (yield from self._summed(self._identifiers, pools.mark_pooled))
 
-    def _judge(self) -> Iterator[None]:
-        """Say what the groups are, and which principals belong to them."""
+    def _classify_groups(self) -> Iterator[None]:
+        """Say what the groups are, and which principals belong to communities."""
         groups, s = self._groups, self._settings
-        self._pools.look(ADDRESS, METHODS_MEET, s.pool_share)
+        self._pools.begin_round(ADDRESS, METHODS_MEET, s.pool_share)
         groups.begin()
-        yield from self._principals(groups.enroll)
+        yield from self._principals(groups.count_members)
         least = min(FLEET, s.accounts)
         yield from self._principals(lambda start, stop: groups.number_groups(start, stop, least))
-        yield from self._identifiers(groups.forget_votes)
+        yield from self._identifiers(groups.reset_votes)
         yield from self._principals(groups.tally)
-        yield from self._identifiers(groups.survey)
-        yield from self._identifiers(groups.survey_networks)
-        labels, verdicts, found = yield from self._sentence()
-        yield from self._principals(lambda start, stop: groups.appoint(start, stop, labels, verdicts))
-        yield from self._identifiers(lambda start, stop: groups.claim(start, stop, labels))
-        yield from self._identifiers(lambda start, stop: groups.claim_networks(start, stop, s.network_share))
-        yield from self._everybody(self._core.count)
+        yield from self._identifiers(groups.count_addresses)
+        yield from self._identifiers(groups.count_networks)
+        labels, verdicts, found = yield from self._assign_labels()
+        yield from self._principals(lambda start, stop: groups.assign_members(start, stop, labels, verdicts))
+        yield from self._identifiers(lambda start, stop: groups.label_identifiers(start, stop, labels))
+        yield from self._identifiers(lambda start, stop: groups.prune_networks(start, stop, s.network_share))
+        yield from self._all_principals(self._core.count)
         for label in self._core.live():
             is_kept = self._enforcement is not None and label not in found and self._enforcement.keeps(label)
             if self._core.size(label) == 0 and not is_kept:
                 self._core.close_label(label)
                 found.pop(label, None)
-        for label, (statistics, judgement) in found.items():
+        for label, (statistics, classification) in found.items():
             if self._enforcement is not None:
-                self._enforcement.passed(label, (statistics, judgement))
-            self._core.sentence(label, judgement.verdict)
-            self._name(label, statistics, judgement)
+                self._enforcement.passed(label, (statistics, classification))
+            self._core.set_verdict(label, classification.verdict)
+            self._name(label, statistics, classification)
 
-    def _sentence(
+    def _assign_labels(
         self,
-    ) -> Generator[None, None, tuple[list[int], list[int], dict[int, tuple[Statistics, Judgement]]]]:
+    ) -> Generator[None, None, tuple[list[int], list[int], dict[int, tuple[Statistics, Classification]]]]:
         """Return by group its label and verdict; and by label what was found."""
         groups, core = self._groups, self._core
         self.unlabelled = groups.left_out
-        judged: list[tuple[int, Statistics, Judgement]] = []
+        classified: list[tuple[int, Statistics, Classification]] = []
         for group in range(1, groups.count + 1):
             statistics: Statistics = groups.statistics(group)
             former = self._kept.get(statistics["former"])
-            judgement = judge(
+            classification = classify(
                 statistics, self._settings, Verdict.NONE if former is None else former[1].verdict
             )
-            if judgement.verdict:
-                judged.append((group, statistics, judgement))
+            if classification.verdict:
+                classified.append((group, statistics, classification))
             if group % GROUPS_AT_ONCE == 0:
                 yield
         # The cluster that most of a group was in goes on as the largest such group.
-        judged.sort(key=lambda one: (-one[1]["votes"], -one[1]["accounts"], one[0]))
-        heirs: dict[int, int] = {}
-        for group, statistics, _ in judged:
+        classified.sort(key=lambda one: (-one[1]["votes"], -one[1]["accounts"], one[0]))
+        successors: dict[int, int] = {}
+        for group, statistics, _ in classified:
             if statistics["former"] in self._kept:
-                heirs.setdefault(statistics["former"], group)
-        goes_on = {group: label for label, group in heirs.items()}
-        weights = {group: (judgement.verdict, cost(statistics)) for group, statistics, judgement in judged}
+                successors.setdefault(statistics["former"], group)
+        goes_on = {group: label for label, group in successors.items()}
+        weights = {
+            group: (classification.verdict, cost(statistics))
+            for group, statistics, classification in classified
+        }
         yield from self._make_room(weights, goes_on)
         labels, verdicts = [0] * (groups.count + 1), [0] * (groups.count + 1)
-        found: dict[int, tuple[Statistics, Judgement]] = {}
-        judged.sort(key=lambda one: (one[0] not in goes_on, [-part for part in weights[one[0]]], one[0]))
-        for group, statistics, judgement in judged:
+        found: dict[int, tuple[Statistics, Classification]] = {}
+        classified.sort(key=lambda one: (one[0] not in goes_on, [-part for part in weights[one[0]]], one[0]))
+        for group, statistics, classification in classified:
             label = goes_on.get(group) or core.open_label()
             if not label:
                 self.unlabelled += 1
                 continue
             former_label = statistics["former"]
             if former_label in self._kept and label != former_label:
-                self._descend(former_label, label)
-            labels[group], verdicts[group] = label, judgement.verdict
-            found[label] = (statistics, judgement)
+                self._note_successor(former_label, label)
+            labels[group], verdicts[group] = label, classification.verdict
+            found[label] = (statistics, classification)
         return labels, verdicts, found
 
     def _make_room(self, weights: Mapping[int, Weight], goes_on: dict[int, int]) -> Iterator[None]:
@@ -372,12 +379,12 @@ class Rebuild:
         held: list[tuple[Weight, int]] = []
         for label in core.live():
             if label in self._kept and label not in ruled:
-                statistics, judgement = self._kept[label]
-                weight = weights.get(group_of.get(label, 0), (judgement.verdict, cost(statistics)))
+                statistics, classification = self._kept[label]
+                weight = weights.get(group_of.get(label, 0), (classification.verdict, cost(statistics)))
                 held.append((weight, label))
         closed = []
-        for (weight, label), dearer in zip(sorted(held), waiting, strict=False):
-            if weight >= dearer:
+        for (weight, label), costlier in zip(sorted(held), waiting, strict=False):
+            if weight >= costlier:
                 break
             closed.append(label)
         for label in closed:
@@ -385,16 +392,16 @@ class Rebuild:
             self._forget(label)
             goes_on.pop(group_of.get(label, 0), None)
         if closed:
-            yield from self._everybody(core.release)
-            yield from self._identifiers(core.disclaim)
+            yield from self._all_principals(core.release)
+            yield from self._identifiers(core.release_identifiers)
 
     def _enforce(self) -> Iterator[None]:
         if self._enforcement is None:
             return
-        yield from self._enforcement.run(self._everybody)
+        yield from self._enforcement.run(self._all_principals)
         if self._enforcement.has_moved:
-            yield from self._everybody(self._core.count)
-        yield from self._everybody(self._core.release)
-        for label, (statistics, judgement) in self._enforcement.found():
-            self._core.sentence(label, judgement.verdict)
-            self._name(label, statistics, judgement)
+            yield from self._all_principals(self._core.count)
+        yield from self._all_principals(self._core.release)
+        for label, (statistics, classification) in self._enforcement.found():
+            self._core.set_verdict(label, classification.verdict)
+            self._name(label, statistics, classification)

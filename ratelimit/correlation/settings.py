@@ -68,7 +68,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         Seconds,
         Meta(
             description="Seconds for which an account is new; "
-            "longer makes age dearer for an attacker and puts more newcomers in question."
+            "longer makes age costlier for an attacker and puts more newcomers in question."
         ),
     ] = 1_209_600
     records_s: Annotated[
@@ -102,7 +102,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 256.0
     exclusive: Annotated[
         Share,
-        Meta(description="Part of the accounts on these exits that are the actor's or testify to nothing."),
+        Meta(description="Part of the accounts on these exits that are the actor's or are no witnesses."),
     ] = 0.6
     homed: Annotated[
         Share, Meta(description="Part of the actor's accounts that may be at home somewhere.")

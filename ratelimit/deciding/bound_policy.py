@@ -157,7 +157,7 @@ class BoundPolicy:
         self.unmatched = Matched("", {}, None, resolvers=self._always_resolved)
         self._unmatched: dict[LoadClasses, Matched] = {}
         self.budgets = Budgets(compiled, store, self._core_rules, self.extractor.anonymous)
-        """The limits per cluster, for the judge of clusters."""
+        """The limits per cluster, for the correlator."""
         self.features: tuple[Feature, ...] = tuple(
             feature for make in features if (feature := make(self)) is not None
         )

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ratelimit import Limiter
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
+from ratelimit.correlation.description import verdict_word
 from ratelimit.correlation.overview import Overview
-from ratelimit.correlation.words import verdict_word
 from ratelimit.demo.people import POPULATIONS, account_of
 
 WRITE_S = 0.25

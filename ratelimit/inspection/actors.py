@@ -60,7 +60,7 @@ class Member:
 
     key: int
     verdict: str | None
-    ruling: str | None
+    override: str | None
     """What the operator says of it, if anything."""
     first_s: int
     last_s: int
@@ -118,7 +118,7 @@ def members_of(source: Source, actor: Overview) -> list[Member]:
             Member(
                 key,
                 VERDICTS[verdict],
-                source.correlator.ruling_of(key),
+                source.correlator.override_of(key),
                 known.get("first_s", 0),
                 known.get("last_s", 0),
                 known.get("requests", 0),

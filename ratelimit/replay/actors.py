@@ -200,7 +200,7 @@ class Recognised:
     """The decider's recognition in a replay: see `deciding.stage.Recognition`.
 
     Clusters are put into a row when its limits are asked (`Actors.enter`), and not before. For only
-    what limits decide is evidence, and a newcomer is judged by its first request.
+    what limits decide is evidence, and a newcomer joins its cluster with its first request.
     """
 
     def __init__(self, actors: Actors, ages: Columns | None) -> None:

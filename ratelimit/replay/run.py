@@ -424,7 +424,7 @@ class Replay:
     def _ask(
         self, plan: RoutePlan, row: list[int], now_ns: int, costs: Sequence[int], charge: bool
     ) -> Outcome:
-        """Ask limits, after the correlator has seen the record: a newcomer is judged by its first request."""
+        """Ask limits, after the correlator has seen the record: a newcomer joins with its first request."""
         if self.actors is not None and not self._is_asked_again:
             self.actors.enter(row, now_ns)
         self._asked = row

@@ -103,4 +103,4 @@ def test_what_the_correlator_calls_asks_for_the_lock_when_it_comes_back() -> Non
             if b"Py_AddPendingCall" in names:
                 ask.add(name)
     assert let_go == ask
-    assert {"homes", "groups", "judge", "ring", "event"} <= ask
+    assert {"homes", "groups", "cluster_index", "ring", "event"} <= ask

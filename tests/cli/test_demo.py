@@ -17,7 +17,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.overview import Overview
 from ratelimit.demo.accounts import Accounts
 from ratelimit.demo.actors import report_of

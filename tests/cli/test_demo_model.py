@@ -10,9 +10,9 @@ import pytest
 
 from ratelimit.clock import ManualClock
 from ratelimit.correlation import Correlator
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
+from ratelimit.correlation.description import verdict_word
 from ratelimit.correlation.overview import overviews_of
-from ratelimit.correlation.words import verdict_word
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.demo.accounts import known_accounts
 from ratelimit.demo.people import CLUSTER_LIMIT, POPULATIONS, account_of, address_of, person_of

@@ -180,14 +180,14 @@ def test_core_that_does_not_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     real = installation.import_module
 
     def broken(name: str) -> object:
-        if name == "ratelimit.core.clusters.judge":
+        if name == "ratelimit.core.clusters.cluster_index":
             raise ImportError("undefined symbol")
         return real(name)
 
     monkeypatch.setattr(installation, "import_module", broken)
     code, checks = examined(policy_with(tmp_path))
     assert (code, checks["core"]["status"]) == (1, "fail")
-    assert "judge (undefined symbol)" in checks["core"]["says"]
+    assert "cluster_index (undefined symbol)" in checks["core"]["says"]
 
 
 def test_client_library_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ def whole(world: World) -> None:
     assert live == one.kept.keys() == one.identities.keys()
     assert {label for label, *_ in one.core.members(0, one.evidence.principal_count)} <= live
     assert len(set(one.identities.values())) == len(live)
-    assert (one.carries, one.core.decider) == ([], False)
+    assert (one.carries, one.core.is_rebuilding) == ([], False)
 
 
 @pytest.mark.parametrize("known", ["", TOGETHER], ids=["inferred", "ruled"])

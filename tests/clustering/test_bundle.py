@@ -1,4 +1,4 @@
-"""Sightings counted together: what is packed is what a judge notes, to the last one."""
+"""Sightings counted together: what is packed is what a cluster_index notes, to the last one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_full_bundle_leaves_the_rest_in_the_ring() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 5), st.booleans(), st.integers(0, 3)), max_size=60))
-def test_judge_that_notes_what_travelled_knows_what_one_on_the_spot_would(
+def test_index_that_notes_what_travelled_knows_what_one_on_the_spot_would(
     seen: list[tuple[int, bool, int]],
 ) -> None:
     # Within a second order is lost, and time does not run backwards on a host.

@@ -93,7 +93,7 @@ def test_cut_records_are_refused_with_it_too() -> None:
 def test_it_and_the_verdict_outlive_a_restart() -> None:
     old, new = known(), known()
     old.observe(seen(1, 77), EPOCH)
-    old.core.deem(1, 1)
+    old.core.set_inferred(1, 1)
     for _ in transplant(old, new):
         pass
     assert created_s(new, 1) == 77

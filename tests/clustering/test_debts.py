@@ -121,7 +121,7 @@ def test_how_a_request_was_decided_is_passed_on(by_hosts: bool) -> None:
     subject.core.name(label, 12345)
     key = COLUMNS.key_of(row(1))
     assert key is not None
-    assert subject.core.place(key, label)
+    assert subject.core.assign(key, label)
     assert ring.put(row(1), EPOCH, False)
     assert ring.drain(subject.core, 100, EPOCH) == 1
     assert subject.core.debts() == [(12345, 3)]

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
 from tests.support.acting import BOTS, END_NS, NS, PEOPLE, START_NS, Actor, caught
 from tests.support.campaign import Request, campaign, policy_text
 

@@ -13,7 +13,7 @@ from tests.support.rule import EPOCH
 SECOND = 10**9
 
 
-def test_what_is_put_is_what_the_judge_notes() -> None:
+def test_what_is_put_is_what_the_index_notes() -> None:
     ring, subject = Ring(board(), COLUMNS), correlator()
     assert ring.put(row(1), EPOCH)
     assert ring.put(row(1, network=9), EPOCH + SECOND)

@@ -13,7 +13,7 @@ from ratelimit.clustering import snapshot
 from ratelimit.clustering.leader import Leader
 from ratelimit.clustering.snapshot import Refused, SnapshotFile
 from ratelimit.correlation import Correlator, Settings
-from ratelimit.correlation.memory import judgements_of, pieces_of, state_of
+from ratelimit.correlation.memory import findings_of, pieces_of, state_of
 from tests.support.acting import BOTS, END_NS, NS, PEOPLE, Actor, caught
 from tests.support.boards import COLUMNS, correlator, row
 from tests.support.campaign import Request, campaign, policy_text
@@ -42,7 +42,7 @@ def saved(path: Path, subject: Correlator | None = None, key: bytes = KEY) -> Sn
 
 
 def memory_of(subject: Correlator) -> tuple[Any, ...]:
-    return list(pieces_of(subject)), state_of(subject), list(judgements_of(subject))
+    return list(pieces_of(subject)), state_of(subject), list(findings_of(subject))
 
 
 def test_what_is_restored_is_what_was_saved(tmp_path: Path) -> None:

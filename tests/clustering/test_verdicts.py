@@ -14,7 +14,7 @@ from ratelimit.telemetry import RateLimitCollector
 from tests.asgi.driver import Client, ok
 from tests.support.acting import BOTS, END_NS, NS, PEOPLE, START_NS, Actor, caught
 from tests.support.campaign import Request, campaign
-from tests.support.verdicts import CERTAIN, LIKELY, judge_members
+from tests.support.verdicts import CERTAIN, LIKELY, set_verdicts
 
 NEXT_DAY_S = (END_NS - START_NS) / NS + 86400
 """When budgets are whole again, and no account is forgotten."""
@@ -30,12 +30,12 @@ def again(account: str) -> Request:
 
 @pytest.fixture
 def likely(monkeypatch: pytest.MonkeyPatch) -> None:
-    judge_members(monkeypatch, lambda number: LIKELY)
+    set_verdicts(monkeypatch, lambda number: LIKELY)
 
 
 @pytest.fixture
 def mixed(monkeypatch: pytest.MonkeyPatch) -> None:
-    judge_members(monkeypatch, lambda number: LIKELY if number % 2 else CERTAIN)
+    set_verdicts(monkeypatch, lambda number: LIKELY if number % 2 else CERTAIN)
 
 
 def exported(actor: Actor, name: str, **labels: str) -> float:

@@ -45,7 +45,7 @@ def test_old_correlator_can_neither_save_nor_carry(server: Server, caught_hosts:
     correlator.core.admit(late)
     key = correlator.core.columns.key_of(late)
     assert key is not None
-    assert correlator.core.place(key, label)
+    assert correlator.core.assign(key, label)
     correlator.core.observe(late, first.clock.now_ns())
     assert correlator.core.owing
     for _ in range(300):

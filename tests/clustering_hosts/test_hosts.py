@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ratelimit.core.sharing.bundle import sightings_in
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.redis.hosts.entries import AssignmentEntry, Kind, SightingEntry, mark_of
 from tests.clustering_hosts.conftest import StartHost
@@ -16,7 +16,7 @@ from tests.support.acting import BOTS, END_NS, NS, PEOPLE, START_NS
 from tests.support.campaign import Request, campaign
 from tests.support.hosting import KEY, PLACES, Host, rest_until, settle, share, shared_policy_text
 from tests.support.redis.server import Server
-from tests.support.verdicts import CERTAIN, LIKELY, judge_members
+from tests.support.verdicts import CERTAIN, LIKELY, set_verdicts
 
 MARK = mark_of(fingerprint_of(bytes.fromhex(KEY)))
 
@@ -55,8 +55,8 @@ def test_hosts_judge_as_one_host_would(caught_hosts: list[Host], start_host: Sta
     assert correlator is not None
     told = {label: len(keys) for label, keys in correlator.members().items()}
     assert list(told.values()) == [60]
-    ((_, judgement),) = correlator.kept.values()
-    assert judgement.verdict is Verdict.CERTAIN
+    ((_, classification),) = correlator.kept.values()
+    assert classification.verdict is Verdict.CERTAIN
     assert alone.cluster("bot1") == -1  # it has not heard yet
     settle(alone)
     assert alone.clusters(BOTS) == caught_hosts[0].clusters(BOTS)
@@ -183,7 +183,7 @@ def test_hosts_that_leave_it_to_a_process_of_its_own_do_not_compete(start_host: 
 def test_operators_knowledge_reaches_all_hosts(caught_hosts: list[Host]) -> None:
     first, second = caught_hosts
     from ratelimit.clustering.declarations import Declarations, principal_key
-    from ratelimit.core.clusters.rulings import Rulings
+    from ratelimit.core.clusters.overrides import Overrides
 
     spec = first.limiter.policy.compiled.correlation
     assert spec is not None
@@ -191,7 +191,7 @@ def test_operators_knowledge_reaches_all_hosts(caught_hosts: list[Host]) -> None
         spec, first.limiter.policy.compiled.identities, first.limiter.current.extractor, ["bot7"]
     )
     assert key is not None
-    first.clustering.know(Declarations(Rulings([key], [], []), None, -1))
+    first.clustering.know(Declarations(Overrides([key], [], []), None, -1))
     rest_until(caught_hosts, END_NS + 60 * NS)
     assert second.cluster("bot7") == -1
     assert second.cluster("bot8") != -1
@@ -247,7 +247,7 @@ def binary(server: Server):  # type: ignore[no-untyped-def]  # a redis.Redis who
 
 
 def test_every_host_knows_who_is_likely(start_host: StartHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    judge_members(monkeypatch, lambda number: LIKELY if number % 2 else CERTAIN)
+    set_verdicts(monkeypatch, lambda number: LIKELY if number % 2 else CERTAIN)
     hosts = [start_host(), start_host()]
     settle(hosts[0])
     settle(*hosts)

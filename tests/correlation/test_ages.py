@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
 from tests.correlation.sights import (
     DAY_S,
     START_S,

@@ -1,4 +1,4 @@
-"""The correlator: when it looks for clusters, their names, and the operator's rulings on their members."""
+"""The correlator: when it looks for clusters, their names, and the operator's overrides on their members."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ratelimit.core.clusters.rulings import Rulings
+from ratelimit.core.clusters.overrides import Overrides
 from ratelimit.correlation import Correlator
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
 from tests.correlation.sights import (
     HOUR_S,
     NS,
@@ -134,7 +134,7 @@ def told(one: Correlator, at_s: float, **said: Any) -> Correlator:
     def keys(value: Any) -> Any:
         return key_of(value) if isinstance(value, str) else [keys(one) for one in value]
 
-    one.know(Rulings(**{name: keys(value) for name, value in said.items()}))
+    one.know(Overrides(**{name: keys(value) for name, value in said.items()}))
     assert one.is_due(int(at_s * NS))
     rebuild(one, at_s)
     rebuild(one, at_s + 60)

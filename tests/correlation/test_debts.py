@@ -7,7 +7,7 @@ import random
 import pytest
 
 from ratelimit.correlation import Correlator
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.memory import transplant
 from tests.correlation.sights import (
     DAY_S,
@@ -190,7 +190,7 @@ def test_victim_brings_nothing(a_day: int) -> None:
     assert not one.core.label_of(key_of("victim"))
     one.core.debts()
     label = one.core.label_of(key_of("bad-50"))
-    one.core.place(key_of("victim"), label)
+    one.core.assign(key_of("victim"), label)
     for number in range(5):
         assert asked(one, Sight(KNOWN_S + pace_s * number, "victim", victim))
     rebuild(one, KNOWN_S + 5 * pace_s)

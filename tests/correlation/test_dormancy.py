@@ -9,7 +9,7 @@ import pytest
 
 import ratelimit.correlation.rebuild as steps
 from ratelimit.core.clusters.image import Image
-from ratelimit.core.clusters.rulings import Rulings
+from ratelimit.core.clusters.overrides import Overrides
 from ratelimit.correlation import Correlator
 from ratelimit.correlation.memory import pieces_of, put_piece, put_state, state_of
 from tests.correlation.sights import (
@@ -174,7 +174,7 @@ def test_an_account_that_was_ruled_upon_is_never_dormant() -> None:
     one = correlator()
     tell(one, START_S, "ruled", payment="a")
     tell(one, START_S, "other", payment="b")
-    one.know(Rulings([row("ruled")[0]]))
+    one.know(Overrides([row("ruled")[0]]))
     tell(one, START_S + 30 * DAY_S, "here", payment="c")
     rebuild(one, START_S + 30 * DAY_S)
     assert (one.evidence.principal_count, one.evidence.awake_count) == (3, 2)

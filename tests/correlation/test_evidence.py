@@ -6,6 +6,7 @@ import tracemalloc
 
 import pytest
 
+from ratelimit.core.clusters.cluster_index import ClusterIndex
 from ratelimit.core.clusters.evidence import (
     IDENTIFIER_BYTES,
     MOST_IDENTIFIERS,
@@ -13,7 +14,6 @@ from ratelimit.core.clusters.evidence import (
     SHARES,
     Evidence,
 )
-from ratelimit.core.clusters.judge import Judge
 from ratelimit.correlation import Correlator
 from tests.correlation.sights import DAY_S, HOUR_S, NS, START_S, columns, correlator, rebuild, row
 
@@ -64,7 +64,7 @@ def test_evidence_is_set_up_once() -> None:
 @pytest.mark.parametrize("clusters", [0, 4097])
 def test_clusters_out_of_range(clusters: int) -> None:
     with pytest.raises(ValueError, match="1 to 4096"):
-        Judge(evidence(), columns(), clusters=clusters, new_s=1, records_s=1)
+        ClusterIndex(evidence(), columns(), clusters=clusters, new_s=1, records_s=1)
 
 
 def test_each_new_pair_is_an_edge_and_each_old_one_is_none() -> None:
@@ -114,7 +114,7 @@ def test_a_member_of_a_cluster_is_forgotten_after_strangers() -> None:
     for number in range(16):
         see(one, number, START_S + number, payment=number)
     label = one.core.open_label()
-    one.core.place(row(0)[0], label)
+    one.core.assign(row(0)[0], label)
     see(one, "another", START_S + 21)
     assert one.core.label_of(row(0)[0]) == label
     assert see(one, 1, START_S + 23, payment=1) == 1

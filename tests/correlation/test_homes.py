@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
 from tests.correlation.sights import (
     HOUR_S,
     START_S,
@@ -146,7 +146,7 @@ def street(payers: int, *, networks: int = 1, paid: bool = True, created_s: int 
 
 
 @pytest.mark.parametrize(
-    ("people", "is_lived_in"),
+    ("people", "is_residential"),
     [
         (street(12), True),
         (street(6), True),
@@ -160,7 +160,7 @@ def street(payers: int, *, networks: int = 1, paid: bool = True, created_s: int 
     ids=["a card each", "six cards", "one card", "one card, three networks", "no card", "no card, old"],
 )
 def test_homes_of_one_payer_and_of_free_accounts_make_no_block_where_people_live(
-    people: list[Sight], is_lived_in: bool
+    people: list[Sight], is_residential: bool
 ) -> None:
     rng = random.Random(4)
     exits = [f"43.0.{number}.1" for number in range(20)]
@@ -177,4 +177,4 @@ def test_homes_of_one_payer_and_of_free_accounts_make_no_block_where_people_live
     show(one, together(people, passing, attack), rebuilds=False)
     rebuild(one, START_S + 30 * HOUR_S)
     (group,) = [statistics for statistics, _ in one.kept.values() if statistics["accounts"] == 60]
-    assert group["lived"] == (1.0 if is_lived_in else 0.0)
+    assert group["residential"] == (1.0 if is_residential else 0.0)

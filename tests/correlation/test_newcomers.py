@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ratelimit.correlation import Correlator
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
 from tests.correlation.sights import (
     DAY_S,
     HOUR_S,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit.correlation import Correlator
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
 from tests.correlation.sights import (
     DAY_S,
     HOUR_S,
@@ -36,7 +36,7 @@ NOT_COMPARED = {"rate", "former", "votes"}
 
 def compared(one: Correlator, at_s: float, *, costly: tuple[int, ...] = ()) -> Found:
     """Rebuild, and say of all that are awake what the reference says; return that."""
-    kept = {label: judgement.verdict for label, (_, judgement) in one.kept.items()}
+    kept = {label: classification.verdict for label, (_, classification) in one.kept.items()}
     reference = Actors(remembered(one), one.settings, kept, costly=costly)
     before = verdicts(one)
     found = reference.run()
@@ -60,9 +60,9 @@ def compared(one: Correlator, at_s: float, *, costly: tuple[int, ...] = ()) -> F
         expected.setdefault(root, set()).add(key)
     assert sorted(map(sorted, groups.values())) == sorted(map(sorted, expected.values()))
     for label, keys in groups.items():
-        statistics, judgement = one.kept[label]
+        statistics, classification = one.kept[label]
         wanted, verdict = found.groups[found.members[min(keys)][0]]
-        assert judgement == verdict
+        assert classification == verdict
         for name in wanted.keys() - NOT_COMPARED:
             assert statistics[name] == pytest.approx(wanted[name], rel=1e-5), name  # type: ignore[literal-required]
     return found
@@ -77,7 +77,7 @@ def walk(one: Correlator, sights: list[Sight], every: int, *, costly: tuple[int,
             one.observe(sight.row, int(sight.at_s * NS))
         found = compared(one, part[-1].at_s, costly=costly)
         said.update(verdict.name for _, verdict in found.members.values())
-        said.update(judgement.why for _, judgement in found.groups.values())
+        said.update(classification.why for _, classification in found.groups.values())
     return said
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit.correlation import Correlator, Settings
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.memory import transplant
 from tests.correlation.sights import (
     DAY_S,
@@ -241,7 +241,7 @@ def test_keys_that_nobody_issued_change_no_verdict_and_take_no_room() -> None:
     made_up = []
     for number in range(4000):
         at_s = START_S + number * HOURS * HOUR_S / 4000
-        # They visit the actor's exits to testify, and customers' homes.
+        # They visit the actor's exits to be witnesses there, and customers' homes.
         at = exit_of(rng.randrange(300)) if number % 2 else f"20.0.{number % 150}.7"
         made_up.append(Sight(at_s, f"made-up-{number}", row(f"made-up-{number}", address=at)))
     found = []

@@ -7,8 +7,8 @@ import random
 import pytest
 
 import ratelimit.correlation.rebuild as steps
-from ratelimit.core.clusters.rulings import Rulings
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.core.clusters.overrides import Overrides
+from ratelimit.correlation.classification import Verdict
 from tests.correlation.sights import (
     DAY_S,
     HOUR_S,
@@ -55,9 +55,9 @@ def test_a_rebuild_given_up_halfway_leaves_nothing_behind(monkeypatch: pytest.Mo
     halfway = one.rebuild(EVENING_S * NS)
     for _ in range(stop):
         next(halfway)
-    assert one.core.decider == (stop > 0)
+    assert one.core.is_rebuilding == (stop > 0)
     halfway.close()  # type: ignore[attr-defined]
-    assert not one.core.decider
+    assert not one.core.is_rebuilding
     rebuild(one, EVENING_S)
     assert clusters(one) == [BAD]
 
@@ -185,7 +185,7 @@ def test_a_label_is_not_taken_from_a_group_that_costs_as_much() -> None:
 
 def test_labels_are_not_taken_from_accounts_that_the_operator_named() -> None:
     one = correlator(clusters=1)
-    one.know(Rulings(together=[sorted(keys_of(["cheap-0-0", "cheap-0-1"]))]))
+    one.know(Overrides(together=[sorted(keys_of(["cheap-0-0", "cheap-0-1"]))]))
     show(one, flood(1), rebuilds=False)
     rebuild(one, EVENING_S)
     (label,) = one.core.live()

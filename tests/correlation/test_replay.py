@@ -14,7 +14,7 @@ from benchmarks.correlation.kinlimit import POLICY
 from ratelimit.replay.columns import IdentityColumns
 from tests.cli.running import run
 from tests.correlation.trial import replayed, written
-from tests.support.verdicts import CERTAIN, LIKELY, judge_members
+from tests.support.verdicts import CERTAIN, LIKELY, set_verdicts
 
 START_S = 1_776_816_000
 
@@ -234,7 +234,7 @@ def test_clusters_that_cannot_be_written_are_a_sentence(trace: Path, tmp_path: P
 def test_likely_actors_are_listed_and_counted_and_not_refused(
     trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    judge_members(monkeypatch, lambda number: CERTAIN if number % 2 else LIKELY)
+    set_verdicts(monkeypatch, lambda number: CERTAIN if number % 2 else LIKELY)
     if way == "rows":
         monkeypatch.setattr(IdentityColumns, "columns", lambda self, records: None)
     decisions, clusters, summary = replay(trace, tmp_path)
@@ -270,7 +270,7 @@ def test_likely_actors_are_listed_and_counted_and_not_refused(
 def test_both_ways_of_a_replay_say_the_same_of_likely_actors(
     trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge_members(monkeypatch, lambda number: LIKELY)
+    set_verdicts(monkeypatch, lambda number: LIKELY)
     by_columns = replay(trace, tmp_path)
     monkeypatch.setattr(IdentityColumns, "columns", lambda self, records: None)
     assert replay(trace, tmp_path) == by_columns

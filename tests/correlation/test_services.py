@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
 from tests.correlation.sights import (
     DAY_S,
     HOUR_S,

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from ratelimit.clustering.snapshot import SnapshotFile
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
 from tests.cli.running import run
 from tests.declarations.world import HOUR_S, POLICY, START_S, Seen, World, actor, people
 from tests.support.acting import caught
 from tests.support.campaign import policy_text
-from tests.support.verdicts import LIKELY, judge_members
+from tests.support.verdicts import LIKELY, set_verdicts
 
 DAY = 24.0 * HOUR_S
 
@@ -64,7 +64,7 @@ def test_who_is_in_no_cluster_is_told_what_it_was_seen_with(world: World) -> Non
     assert (home.is_home, home.is_clusters) == (found.is_homed, False) == (True, False)
     exempt = world.correlator.explain(world.key("bot9"))
     assert exempt is not None
-    assert (exempt.cluster, exempt.ruling) == (None, "exempt")
+    assert (exempt.cluster, exempt.override) == (None, "exempt")
     assert world.correlator.explain(world.key("nobody")) is None
 
 
@@ -148,7 +148,7 @@ def test_a_request_is_explained_with_its_cluster_where_somebody_has_correlated(
 def test_likely_member_is_explained_by_what_the_limit_would_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, binds: bool
 ) -> None:
-    judge_members(monkeypatch, lambda number: LIKELY)
+    set_verdicts(monkeypatch, lambda number: LIKELY)
     policy = tmp_path / "policy.toml"
     policy.write_text(POLICY.replace('rate = "3000/day"', f'rate = "2/day"\nverdict = "{verdict}"'), "utf-8")
     trace = write_trace(tmp_path / "trace.ndjson", [*people(), *actor()])

@@ -53,7 +53,9 @@ def test_a_company_declared_after_the_fact_is_let_go() -> None:
     world.rebuild(DAY)
     # Its egress is not declared: what is left are newcomers that pay by themselves and roam, likely at most.
     assert {world.correlator.core.verdict_of(key) for key in certain} <= {NONE, LIKELY}
-    assert {judgement.why for _, judgement in world.correlator.kept.values()} <= {"roaming newcomers"}
+    assert {classification.why for _, classification in world.correlator.kept.values()} <= {
+        "roaming newcomers"
+    }
 
 
 def test_what_a_company_shares_stays_evidence_for_who_is_not_of_it() -> None:

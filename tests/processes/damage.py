@@ -95,7 +95,7 @@ class Worker:
         self.ring = Ring(self.board, COLUMNS)
         self.assignments = Assignments(self.board, COLUMNS)
         self.assignments.write(self.board.claim(0, os.getpid(), EPOCH))
-        self.judge = correlator().core
+        self.cluster_index = correlator().core
 
     def work(self, operations: int = OPERATIONS) -> None:
         """Do what workers do, in any order."""
@@ -127,7 +127,7 @@ class Worker:
         self.ring.put(row(account), source.random() < 0.5, self.now_ns)
         assignments.cluster(row(account))
         if source.random() < 0.3:
-            self.ring.drain(self.judge, 8, self.now_ns, assignments)
+            self.ring.drain(self.cluster_index, 8, self.now_ns, assignments)
             assignments.assign(account, source.randrange(20))
         if source.random() < 0.02:
             if not assignments.is_writer:

@@ -25,7 +25,7 @@ class Noting(NullObserver):
         self.codes: list[str] = []
 
     def diagnosed(self, code: str, message: str) -> None:
-        assert message != code, "each code has a sentence"
+        assert message != code, "each code has a set_verdict"
         self.codes.append(code)
 
 

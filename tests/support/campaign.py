@@ -2,7 +2,7 @@
 
 The campaign is certain: new accounts that are nowhere at home, on six cards that meet at forty
 exits of their own. Only the numbers that speak of size and of old records are turned down. What
-is tested with it is the way of evidence and assignments, not how well the judgement tells
+is tested with it is the way of evidence and assignments, not how well the classification tells
 people apart.
 """
 

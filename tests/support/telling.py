@@ -44,7 +44,7 @@ class World:
         self.limiter = Limiter(path, clock=self.clock)
         self.client = Client(RateLimitMiddleware(ok, limiter=self.limiter, reload_interval_s=0))
         assert self.limiter.clustering is not None
-        self.limiter.clustering.is_kept_up = True  # none judges: which account belongs where is given
+        self.limiter.clustering.is_kept_up = True  # none correlates: which account belongs where is given
         bound = self.limiter.current
         assert bound.watch is not None
         found = bound.watch.assignments

@@ -11,14 +11,14 @@ from ratelimit.correlation import Correlator
 NONE, LIKELY, CERTAIN = 0, 1, 2
 
 
-def judge_members(monkeypatch: pytest.MonkeyPatch, verdict_of: Callable[[int], int]) -> None:
+def set_verdicts(monkeypatch: pytest.MonkeyPatch, verdict_of: Callable[[int], int]) -> None:
     """Let every rebuild end with this verdict on each member, by its number among them."""
     rebuild = Correlator.rebuild
 
-    def judged(self: Correlator, now_ns: int) -> Iterator[None]:
+    def rebuilt(self: Correlator, now_ns: int) -> Iterator[None]:
         yield from rebuild(self, now_ns)
         keys = sorted(key for members in self.members().values() for key in members)
         for number, key in enumerate(keys):
-            self.core.deem(key, verdict_of(number))
+            self.core.set_inferred(key, verdict_of(number))
 
-    monkeypatch.setattr(Correlator, "rebuild", judged)
+    monkeypatch.setattr(Correlator, "rebuild", rebuilt)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
+from ratelimit.correlation.description import verdict_word
 from ratelimit.correlation.overview import Overview, overviews_of
-from ratelimit.correlation.words import verdict_word
 from ratelimit.inspection import formatting
 from ratelimit.replay.actors import Actors
 
@@ -28,7 +28,7 @@ def _cluster(actors: Actors, found: Overview) -> dict[str, Any]:
     return {
         "id": f"{identity:016x}",
         "verdict": verdict_word(found.verdict),
-        "ruling": found.ruling,
+        "ruling": found.override,
         "why": found.why,
         "words": found.words,
         "first_seen": formatting.iso(found.first_s * NS),

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from ratelimit.core.clusters.judge import Judge
+from ratelimit.core.clusters.cluster_index import ClusterIndex
 from ratelimit.core.sharing.assignments import Assignments
 from ratelimit.core.sharing.bundle import unpack
 from ratelimit.stores.redis.hosts.entries import EntryRefused, SightingEntry
@@ -60,8 +60,10 @@ class StreamIntake:
         """Whether everything that was read is taken in."""
         return not self._box.incoming
 
-    def drain(self, judge: Judge, most: int, now_ns: int, assignments: Assignments | None = None, /) -> int:
-        """Let a judge note about `most` sightings; return how many it did."""
+    def drain(
+        self, cluster_index: ClusterIndex, most: int, now_ns: int, assignments: Assignments | None = None, /
+    ) -> int:
+        """Let a cluster index note about `most` sightings; return how many it did."""
         taken = 0
         while taken < most and self._box.incoming:
             incoming = self._box.incoming.popleft()
@@ -69,7 +71,7 @@ class StreamIntake:
             try:
                 seen = SightingEntry.from_entry(incoming.entry, self._mark)
                 if self._is_new(seen):
-                    taken += unpack(seen.records, judge, now_ns // NS, assignments)
+                    taken += unpack(seen.records, cluster_index, now_ns // NS, assignments)
             except EntryRefused as refusal:
                 self._box.refusals.add(refusal.code)
             except ValueError:

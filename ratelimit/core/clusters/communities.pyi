@@ -10,13 +10,13 @@ class Communities:
     """Joins the payment methods that `Pools` has proven into groups of those that mostly meet each other.
 
     That two met somewhere joins them not: an account of one may have been there by chance. The passes are
-    called between `begin` and `end`, after `Pools.recall`, `sort` and `unite` of networks:
+    called between `begin` and `end`, after `Pools.restore_suspects`, `list_suspects` and `join` of networks:
 
-    1. `look` at addresses;
-    2. a few turns: `forget` over identifiers, `poll` and `choose` over suspects, `mingle` over identifiers,
+    1. `begin_round` at addresses;
+    2. a few turns: `reset` over identifiers, `vote` and `choose` over suspects, `close_separate` over identifiers,
        `verify` over suspects, `largest`, `join` and `flatten` over identifiers; until none mingles;
     3. the same with networks;
-    4. `look` at addresses again; `forget`, `poll`, `settle` over identifiers.
+    4. `begin_round` at addresses again; `reset`, `vote`, `attach_addresses` over identifiers.
 
     Suspects are positions up to the pools' `suspect_count`.
 
@@ -34,22 +34,22 @@ class Communities:
         Raises:
             MemoryError: there is no room.
         """
-    def look(self, kind: int) -> None:
+    def begin_round(self, kind: int) -> None:
         """Begin to look at one kind of place: 0 for addresses, 1 for networks.
 
         Raises:
             ValueError: there is no such kind of place.
         """
-    def forget(self, start: int, stop: int) -> None:
+    def reset(self, start: int, stop: int) -> None:
         """Identifiers: forget all votes."""
-    def poll(self, start: int, stop: int) -> None:
+    def vote(self, start: int, stop: int) -> None:
         """Suspects: vote for their communities at the places where they were."""
     def choose(self, start: int, stop: int, turn: int) -> None:
         """Suspects: vote for the labels that their communities meet most.
 
         In odd turns half of the labels are left out, in each another half. Turns are 0 to 11.
         """
-    def mingle(self, start: int, stop: int) -> int:
+    def close_separate(self, start: int, stop: int) -> int:
         """Identifiers: close communities that are mostly by themselves; return how many others there are."""
     def verify(self, start: int, stop: int) -> None:
         """Suspects: count visits where others are, and where those are that were chosen."""
@@ -59,7 +59,7 @@ class Communities:
         """Identifiers: join communities with those that they chose, where that part is so large."""
     def flatten(self, start: int, stop: int) -> None:
         """Identifiers: have methods lead to their roots at once."""
-    def settle(self, start: int, stop: int) -> None:
+    def attach_addresses(self, start: int, stop: int) -> None:
         """Identifiers: put addresses below the communities that hold them."""
     def end(self) -> None:
         """Give the memory back; may be called at any time."""

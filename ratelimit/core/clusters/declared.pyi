@@ -3,7 +3,7 @@
 from ratelimit.core.clusters.evidence import Evidence
 from ratelimit.core.clusters.organisations import Organisations
 
-def strike(evidence: Evidence, organisations: Organisations, start: int, stop: int, /) -> int:
+def split_shared_methods(evidence: Evidence, organisations: Organisations, start: int, stop: int, /) -> int:
     """Give members of organisations payment methods of their own for those they share; return how many.
 
     Of a range of principals. How many use a payment method is counted again by the next rebuild.

@@ -17,7 +17,7 @@ class Evidence:
 
     Full of principals, the longest silent of a few goes, members of clusters last. Full of
     identifiers, or of one kind, the longest unseen of a few goes, those of one principal first.
-    A principal that was silent for long is dormant until it is seen again (see `Judge.lull`). It
+    A principal that was silent for long is dormant until it is seen again (see `ClusterIndex.mark_dormant`). It
     keeps what is remembered of it, and is counted nowhere.
 
     Of each family a principal has a few edges to what it was lately seen with. It has 9 addresses, 2
@@ -71,7 +71,7 @@ class Evidence:
     def new_edges(self) -> int:
         """How often a principal was seen with something for the first time."""
     @property
-    def telling_edges(self) -> int:
+    def informative_edges(self) -> int:
         """How often one was that was not certain then."""
     @property
     def returns(self) -> int:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, final
 
+from ratelimit.core.clusters.cluster_index import ClusterIndex
 from ratelimit.core.clusters.evidence import Evidence
-from ratelimit.core.clusters.judge import Judge
 from ratelimit.core.clusters.pools import Pools
 
 @final
@@ -15,16 +15,16 @@ class Groups:
     Principals are those awake. At most 4096 groups are looked at; those found first.
 
     Args:
-        judge: gets the labels.
+        cluster_index: gets the labels.
         pools: what meets; closed, and not ended.
         fleet: accounts on one payment method that are a group by themselves, if nowhere at home.
         hub: accounts of groups that mostly are at one address, for it to be no home of a newcomer's.
     """
 
-    def __new__(cls, judge: Judge, pools: Pools, *, fleet: int, hub: int) -> Groups: ...
+    def __new__(cls, cluster_index: ClusterIndex, pools: Pools, *, fleet: int, hub: int) -> Groups: ...
     @property
     def evidence(self) -> Evidence:
-        """The judge's."""
+        """The cluster index's."""
     @property
     def count(self) -> int:
         """Groups; they are numbered from 1."""
@@ -37,25 +37,25 @@ class Groups:
         Raises:
             MemoryError: there is no room.
         """
-    def enroll(self, start: int, stop: int) -> None:
+    def count_members(self, start: int, stop: int) -> None:
         """Principals: count the members of each group."""
     def number_groups(self, start: int, stop: int, least: int) -> None:
         """Principals: number groups of so many members, and let them vote for the group of each address."""
-    def forget_votes(self, start: int, stop: int) -> None:
+    def reset_votes(self, start: int, stop: int) -> None:
         """Identifiers: forget how the votes went, not what won them; count groups' payment methods."""
     def tally(self, start: int, stop: int) -> None:
         """Principals: count them for their groups, and at their addresses."""
-    def survey(self, start: int, stop: int) -> None:
+    def count_addresses(self, start: int, stop: int) -> None:
         """Identifiers: add addresses to the groups that won them, if accounts of theirs meet there."""
-    def survey_networks(self, start: int, stop: int) -> None:
+    def count_networks(self, start: int, stop: int) -> None:
         """Identifiers: add networks to the groups that won them, by how much more is theirs than others'."""
     def statistics(self, group: int) -> Any:
-        """Return what a group is like: see `correlation.judgement.Statistics`.
+        """Return what a group is like: see `correlation.classification.Statistics`.
 
         Raises:
             IndexError: there is no such group.
         """
-    def appoint(self, start: int, stop: int, labels: Sequence[int], verdicts: Sequence[int]) -> int:
+    def assign_members(self, start: int, stop: int, labels: Sequence[int], verdicts: Sequence[int]) -> int:
         """Principals: put them where their groups are, or out of clusters; return how many belong to one.
 
         A member at home, or elsewhere for more than half of its visits, belongs to none. One that is not
@@ -70,13 +70,13 @@ class Groups:
         Raises:
             ValueError: there are more groups or fewer.
         """
-    def claim(self, start: int, stop: int, labels: Sequence[int]) -> None:
+    def label_identifiers(self, start: int, stop: int, labels: Sequence[int]) -> None:
         """Identifiers: say which clusters' exits and payment methods they are; newcomers are known by them.
 
         Raises:
             ValueError: there are more groups or fewer.
         """
-    def claim_networks(self, start: int, stop: int, share: float) -> None:
+    def prune_networks(self, start: int, stop: int, share: float) -> None:
         """Identifiers: let go of networks of which less than this part is one cluster's."""
     def end(self) -> None:
         """Give the memory back; may be called at any time."""

@@ -52,15 +52,15 @@ class Homes:
         """
     def vote(self, start: int, stop: int) -> None:
         """Principals: let them vote for the payer of most visits at each address; tell their ages."""
-    def settle_votes(self, start: int, stop: int) -> None:
+    def reset_votes(self, start: int, stop: int) -> None:
         """Identifiers: forget how the votes went, not what won them."""
-    def weigh(self, start: int, stop: int) -> None:
+    def count_visits(self, start: int, stop: int) -> None:
         """Principals: count the visits of the payers that won, and find the other payers of each block."""
-    def survey(self, start: int, stop: int) -> None:
+    def count_addresses(self, start: int, stop: int) -> None:
         """Identifiers: count by block its addresses, and those with accounts that pay by themselves."""
     def find_homes(self, start: int, stop: int) -> None:
         """Principals: say whether they are at home anywhere, and where."""
-    def settle_blocks(self, start: int, stop: int) -> None:
+    def classify_blocks(self, start: int, stop: int) -> None:
         """Identifiers: say of blocks whether people live there, a payer in a network for thirty addresses; in `degree`."""
     def end(self) -> None:
         """Give the memory back; may be called at any time."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal, final
 
-from ratelimit.core.clusters.judge import Judge
+from ratelimit.core.clusters.cluster_index import ClusterIndex
 
 IMAGE_SHAPES: int
 """Identifies the structures in an image; what was saved by a build of others cannot be read."""
@@ -11,19 +11,19 @@ REGIONS: Sequence[str]
 
 @final
 class Image:
-    """What a judge and its evidence remember, as a few regions of fixed-size items.
+    """The memory of a cluster index and its evidence, as a few regions of fixed-size items.
 
-    To save: `numbers`, then `read` every region whole. To restore, into a judge that has
+    To save: `numbers`, then `read` every region whole. To restore, into a cluster_index that has
     observed nothing: `write` every region, then `finish` with the numbers. Room may differ:
     what does not fit is forgotten. The bytes must be trusted; see that they are what was read.
 
     Args:
-        judge: its memory. Nothing else uses it meanwhile.
+        cluster_index: its memory. Nothing else uses it meanwhile.
     """
 
-    def __new__(cls, judge: Judge) -> Image: ...
+    def __new__(cls, cluster_index: ClusterIndex) -> Image: ...
     @property
-    def judge(self) -> Judge: ...
+    def cluster_index(self) -> ClusterIndex: ...
     def shape(self, number: int, /) -> tuple[int, int]:
         """Return the bytes of one item and the number of items of a region."""
     def read_items(self, number: int, start: int, stop: int, /) -> bytes:

@@ -5,10 +5,10 @@ account that was never seen before belongs to that actor at its first request. T
 account on the method that is no certain member.
 """
 
-from ratelimit.core.clusters.judge import Judge
+from ratelimit.core.clusters.cluster_index import ClusterIndex
 
-def forget(judge: Judge, start: int, stop: int, /) -> None:
+def forget(cluster_index: ClusterIndex, start: int, stop: int, /) -> None:
     """Forget the owners of the payment methods among a range of identifiers."""
 
-def tally(judge: Judge, start: int, stop: int, /) -> None:
+def tally(cluster_index: ClusterIndex, start: int, stop: int, /) -> None:
     """Count the principals in a range at the payment methods they use."""

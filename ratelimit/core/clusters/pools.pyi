@@ -13,10 +13,10 @@ class Pools:
     meet and a share of the accounts there is theirs. A method goes if its accounts are elsewhere too
     much, until none goes. One round of that looks at one kind of place:
 
-    1. `look`, then `question` over identifiers and `sort` over principals;
-    2. `clear` over identifiers, `meet` and `weigh` over suspects (positions up to `suspect_count`),
-       `acquit` over identifiers; again and again while any of these two says that something went;
-    3. `unite` over suspects, `prove` over identifiers.
+    1. `begin_round`, then `find_suspects` over identifiers and `list_suspects` over principals;
+    2. `clear` over identifiers, `count_places` and `score` over suspects (positions up to `suspect_count`),
+       `drop_suspects` over identifiers; again and again while any of these two says that something went;
+    3. `join` over suspects, `mark_pooled` over identifiers.
 
     What is proven stays so in later rounds, and is not in question there. A round `alone` looks at new
     accounts that pay by themselves and roam instead. Between `begin` and `end`; identifiers and principals
@@ -47,16 +47,18 @@ class Pools:
         """Identifiers there were at the beginning."""
     @property
     def suspect_count(self) -> int:
-        """Principals in question, as `sort` has listed them."""
+        """Principals in question, as `list_suspects` has listed them."""
     def begin(self) -> None:
         """Take memory: twelve bytes an identifier, eight a principal that is awake.
 
         Raises:
             MemoryError: there is no room.
         """
-    def forget(self, start: int, stop: int) -> None:
+    def reset(self, start: int, stop: int) -> None:
         """Identifiers: forget what the last rebuild proved."""
-    def look(self, kind: int, least: int, share: float, *, alone: bool = False, crowd: int = 0) -> None:
+    def begin_round(
+        self, kind: int, least: int, share: float, *, alone: bool = False, crowd: int = 0
+    ) -> None:
         """Begin a round.
 
         Args:
@@ -69,31 +71,31 @@ class Pools:
         Raises:
             ValueError: there is no such kind of place.
         """
-    def recall(self, start: int, stop: int) -> None:
-        """Identifiers: put in question again what is proven, in place of `question`."""
-    def question(self, start: int, stop: int) -> int:
+    def restore_suspects(self, start: int, stop: int) -> None:
+        """Identifiers: put in question again what is proven, in place of `find_suspects`."""
+    def find_suspects(self, start: int, stop: int) -> int:
         """Identifiers: put in question what several have and nothing was proven of; return how many."""
-    def sort(self, start: int, stop: int) -> None:
-        """Principals: list those in question; count the others at places where they testify."""
+    def list_suspects(self, start: int, stop: int) -> None:
+        """Principals: list those in question; count the others at places where they are witnesses."""
     def clear(self, start: int, stop: int) -> None:
-        """Identifiers: forget what `meet` and `weigh` counted."""
-    def meet(self, start: int, stop: int) -> None:
+        """Identifiers: forget what `count_places` and `score` counted."""
+    def count_places(self, start: int, stop: int) -> None:
         """Suspects: count them at their places."""
-    def weigh(self, start: int, stop: int, least: float) -> int:
+    def score(self, start: int, stop: int, least: float) -> int:
         """Suspects: add up what part of their visits is at pool exits; return how many went.
 
         Only those go here that pay by themselves and have less than `least` of their visits there.
         """
-    def acquit(self, start: int, stop: int, least: float, kept: float) -> int:
+    def drop_suspects(self, start: int, stop: int, least: float, kept: float) -> int:
         """Identifiers: let payment methods go that are elsewhere too much; return how many.
 
         Args:
             least: part of their visits at pool exits.
             kept: the same of those that belong to a cluster already.
         """
-    def unite(self, start: int, stop: int) -> None:
+    def join(self, start: int, stop: int) -> None:
         """Suspects: join payment methods by the pool exits they share."""
-    def prove(self, start: int, stop: int) -> int:
+    def mark_pooled(self, start: int, stop: int) -> int:
         """Identifiers: say of payment methods that are left that they meet others; return how many."""
     def end_search(self) -> None:
         """Give back what only looking takes; what was joined and proven stays for `Groups`."""

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ratelimit.core.clusters.judge import Judge
+from ratelimit.core.clusters.cluster_index import ClusterIndex
 
-def reasons(judge: Judge, key: int, /) -> dict[str, Any] | None:
+def reasons(cluster_index: ClusterIndex, key: int, /) -> dict[str, Any] | None:
     """Return what is known of a principal; None when it is not remembered.
 
     `label` and `verdict` (the one that counts) are 0 without a cluster. `requests` counts all that were

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ratelimit.core.clusters.judge import Judge
+from ratelimit.core.clusters.cluster_index import ClusterIndex
 from ratelimit.core.clusters.sighting import Columns
 from ratelimit.core.decision.engine import Outcome, Plan
 from ratelimit.core.memory.hashing import Hasher
@@ -58,7 +58,7 @@ def decide_batch(
     columns: list[array[int]],
     times_ns: list[int],
     taken: list[array[int]] | None = None,
-    judge: Judge | None = None,
+    cluster_index: ClusterIndex | None = None,
     cluster_at: int = -1,
     start: int = 0,
     stop: int = -1,
@@ -72,7 +72,7 @@ def decide_batch(
     own time. Where a column of `taken` is absent, the kind's cost counts. Slots are free again at once: a
     record does not say how long it held them.
 
-    With a `judge`, each record is seen by it before it is decided. Its actor is put into column `cluster_at`
+    With a `cluster_index`, each record is seen by it before it is decided. Its actor is put into column `cluster_at`
     and the two before (see `Watch`). To `would` are added those admitted of likely members that
     limits for the certain had no room for. Only records from `start` to before `stop` (-1: the end) are decided.
     """

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import final
 
-from ratelimit.core.clusters.judge import Judge
+from ratelimit.core.clusters.cluster_index import ClusterIndex
 from ratelimit.core.clusters.sighting import Columns
 from ratelimit.core.sharing.board import Board
 
@@ -48,9 +48,9 @@ class Assignments:
         """Write in this term, which `Board.claim` returned."""
     def begin(self) -> bool:
         """Empty the half that is not in force, to fill it."""
-    def fill(self, judge: Judge, start: int, stop: int, /) -> bool:
-        """Enter the judge's principals in a range of positions. What finds no room is counted."""
-    def fill_methods(self, judge: Judge, start: int, stop: int, /) -> bool:
+    def fill(self, cluster_index: ClusterIndex, start: int, stop: int, /) -> bool:
+        """Enter the index's principals in a range of positions. What finds no room is counted."""
+    def fill_methods(self, cluster_index: ClusterIndex, start: int, stop: int, /) -> bool:
         """Enter payment methods, of identifiers in a range, that are an actor's own: see `methods`."""
     def stage(self, key: int, identity: int, verdict: int = 2, /) -> bool:
         """Enter one principal into the half that is being filled; False if there is no room."""

@@ -2,7 +2,7 @@
 
 from typing import final
 
-from ratelimit.core.clusters.judge import Judge
+from ratelimit.core.clusters.cluster_index import ClusterIndex
 from ratelimit.core.sharing.assignments import Assignments
 from ratelimit.core.sharing.ring import Ring
 
@@ -16,8 +16,10 @@ def sightings_in(records: bytes, /) -> int:
         ValueError: they are cut short or make no sense.
     """
 
-def unpack(records: bytes, judge: Judge, latest_s: int, assignments: Assignments | None = None, /) -> int:
-    """Let a judge note what was packed, each sighting as often as it was seen; return how many it did.
+def unpack(
+    records: bytes, cluster_index: ClusterIndex, latest_s: int, assignments: Assignments | None = None, /
+) -> int:
+    """Let a cluster index note what was packed, each sighting as often as it was seen; return how many it did.
 
     A principal that joins a cluster thereby is entered into `assignments`, if they are given.
 

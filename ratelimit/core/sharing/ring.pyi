@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import final
 
-from ratelimit.core.clusters.judge import Judge
+from ratelimit.core.clusters.cluster_index import ClusterIndex
 from ratelimit.core.clusters.sighting import Columns
 from ratelimit.core.sharing.assignments import Assignments
 from ratelimit.core.sharing.board import Board
@@ -42,8 +42,10 @@ class Ring:
             now_ns: when.
             free: whether it was admitted, and limits per cluster did not count it for want of one.
         """
-    def drain(self, judge: Judge, most: int, now_ns: int, assignments: Assignments | None = None, /) -> int:
-        """Let a judge note up to `most` sightings, without the GIL; return how many it did.
+    def drain(
+        self, cluster_index: ClusterIndex, most: int, now_ns: int, assignments: Assignments | None = None, /
+    ) -> int:
+        """Let a cluster index note up to `most` sightings, without the GIL; return how many it did.
 
         A principal that joins a cluster thereby is entered into `assignments`, if they are given
         and this process is their writer.

@@ -56,7 +56,7 @@ def compile_known(known: Known, parts: int, file: str, report: Report) -> KnownS
                 f"{len(group)} principals; {MAX_APART} are the most",
             )
     _check_contradictions(set(exempt), together, apart, report)
-    _check_decrees(confirm, set(clear), set(exempt), together, report)
+    _check_confirm_and_clear(confirm, set(clear), set(exempt), together, report)
     spec = KnownSpec(
         exempt,
         together,
@@ -136,7 +136,7 @@ def _check_contradictions(
             )
 
 
-def _check_decrees(
+def _check_confirm_and_clear(
     confirm: Group,
     clear: set[tuple[str, ...]],
     exempt: set[tuple[str, ...]],

@@ -45,7 +45,7 @@ class Lane:
     def drop(self) -> None:
         """Swallow bytes without a word.
 
-        A connection that lost some stays mute this way even after `heal`. TCP delivers nothing
+        A connection that lost some stays mask_shared this way even after `heal`. TCP delivers nothing
         behind a gap, so a later answer never takes the place of a lost one.
         """
         self._run(lambda: self._set(drops=True))

@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ratelimit.correlation.judgement import Judgement, Statistics, Verdict, judge
+from ratelimit.correlation.classification import Classification, Statistics, Verdict, classify
 from tests.support.reference.homes import HOUR_S, left_over, voted
 from tests.support.reference.pools import LONER_SHARE, ROAMED, Pools
 from tests.support.remembered import FINE, Account
@@ -28,10 +28,10 @@ OCTAVES = 20
 
 @dataclass
 class Found:
-    """By key each member's group and verdict; by group its statistics and judgement."""
+    """By key each member's group and verdict; by group its statistics and classification."""
 
     members: dict[int, tuple[int, Verdict]] = field(default_factory=dict)
-    groups: dict[int, tuple[Statistics, Judgement]] = field(default_factory=dict)
+    groups: dict[int, tuple[Statistics, Classification]] = field(default_factory=dict)
 
 
 class Actors(Pools):
@@ -42,7 +42,7 @@ class Actors(Pools):
         self._forget()
         self._house()
         self._seek()
-        return self._judge()
+        return self._classify_groups()
 
     def _roots(self) -> dict[int, int]:
         """Return by method or place what stands for all it is joined to."""
@@ -65,7 +65,7 @@ class Actors(Pools):
         """Return whether an account is known to be new, or was when it was found."""
         return self.traits[account.key].new or (account.label != 0 and account.verdict == Verdict.CERTAIN)
 
-    def _judge(self) -> Found:
+    def _classify_groups(self) -> Found:
         """Say what each group is like, and which of its accounts belong to it."""
         roots, methods = self._roots(), self.methods()
         of: dict[int, int] = {}
@@ -123,17 +123,17 @@ class Actors(Pools):
             statistics["networks"] = sum(weights) ** 2 / sum(n * n for n in weights) if weights else 0.0
             statistics["sole"] = sum(not others[place] for place in exits)
             lived = sum(visits_at[place] for place in exits if self.block_of(place) in self.lived_in)
-            statistics["lived"] = lived / max(1, sum(visits_at[place] for place in exits))
+            statistics["residential"] = lived / max(1, sum(visits_at[place] for place in exits))
             statistics["capped"] = capped[root]
             former = self.kept.get(statistics["former"], Verdict.NONE)
-            judgement = judge(statistics, self.settings, former)
-            found.groups[root] = (statistics, judgement)
-            if not judgement.verdict:
+            classification = classify(statistics, self.settings, former)
+            found.groups[root] = (statistics, classification)
+            if not classification.verdict:
                 continue
             for account in them:
                 if account.key in self.silent:
                     continue
-                verdict = judgement.verdict
+                verdict = classification.verdict
                 method = self.method_of(account, methods)
                 fit, roams = self._fit(account, {at for at in places[account.key] if owner.get(at) == root})
                 is_provable = (
@@ -194,11 +194,11 @@ class Actors(Pools):
             return -1.0, False
         meeting = {at: n for at, n in places.items() if at in exits and self._is_meeting(at)}
         near = [at for at in meeting if at not in self.proven]
-        haunt = self._haunt(places)
-        dwells = haunt is not None and self.block_of(haunt) in self.lived_in
-        dwells = dwells and self._dwellers[haunt] < self.settings.accounts
+        main_place = self._haunt(places)
+        dwells = main_place is not None and self.block_of(main_place) in self.lived_in
+        dwells = dwells and self._dwellers[main_place] < self.settings.accounts
         roams = (len(near) < len(meeting) or len(near) >= ROAMED) and not dwells
-        return self.proof_of(account, meeting, total) / visits, roams
+        return self.pool_visits(account, meeting, total) / visits, roams
 
     def _haunt(self, places: Mapping[int, int], least: int = 1) -> int | None:
         """Return the address where most of an account's visits are, and so many at least; None for none."""
@@ -241,7 +241,7 @@ class Actors(Pools):
             "capped": 0,
             "sole": 0,
             "exclusive": sum(exits[at] * part for at, part in share.items()) / visits if visits else 0.0,
-            "lived": 0.0,
+            "residential": 0.0,
             "busiest": max(active),
             "rate": 0.0,
             "former": chosen if isinstance(chosen, int) else 0,

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.settings import Settings
 from tests.support.remembered import ADDRESSES, EXTRAS_AT, FINE, METHODS, TICK_S, Account, Edge, Memory
 
@@ -14,7 +14,7 @@ HOUR_S, DAY_S = 3600, 86400
 YOUNG_S, SETTLED_S = 36 * HOUR_S, 16 * HOUR_S
 FEW_ADDRESSES = 4
 LIVED = 4
-LIVED_IN = 30
+RESIDENTIAL = 30
 
 
 def voted(ballots: Iterable[tuple[Hashable, int]]) -> Hashable | None:
@@ -194,7 +194,7 @@ class Homes:
             network = self.nodes[address].parent
             return network is not None and self.nodes[network].infrastructure
 
-        def is_peoples(address: int) -> bool:
+        def is_residential(address: int) -> bool:
             block = self.block_of(address)
             if block is None:
                 return True
@@ -228,7 +228,7 @@ class Homes:
                         or (
                             lives[edge.to] == payer
                             and 2 * own >= sum(weight for _, weight in ballots)
-                            and is_peoples(edge.to)
+                            and is_residential(edge.to)
                         )
                     )
                 ):
@@ -244,7 +244,7 @@ class Homes:
                 if block is not None:
                     homes[block].add((payer, self.nodes[edge.to].parent))
         self.lived_in = {
-            block for block, said in homes.items() if LIVED_IN * len(said) >= len(of_block[block])
+            block for block, said in homes.items() if RESIDENTIAL * len(said) >= len(of_block[block])
         }
 
     def _addresses(self, account: Account) -> list[Edge]:

@@ -16,10 +16,10 @@ class Pools(Communities):
     """The same, as far as what meets at exits of its own."""
 
     def is_witness(self, account: Account) -> bool:
-        """Return whether an account may testify that an exit is infrastructure."""
+        """Return whether an account is a witness that an exit is infrastructure."""
         return self.traits[account.key].homed or not self.traits[account.key].new
 
-    def proof_of(self, account: Account, pool: Mapping[int, int], total: int) -> int:
+    def pool_visits(self, account: Account, pool: Mapping[int, int], total: int) -> int:
         """Return what an account's visits at pool exits count for."""
         there = [visits for visits in pool.values() if visits]
         if self.traits[account.key].new or (len(there) >= ROAMED and 2 * max(there, default=0) <= total):
@@ -60,7 +60,7 @@ class Pools(Communities):
             everywhere: dict[int, int] = defaultdict(int)
             for account in listed:
                 places, total = self.places_of(account, kind)
-                proof = self.proof_of(account, {at: n for at, n in places.items() if at in pools}, total)
+                proof = self.pool_visits(account, {at: n for at, n in places.items() if at in pools}, total)
                 for slot in self.costly:
                     edge = account.edges[slot] if slot < len(account.edges) else None
                     if (
@@ -142,7 +142,7 @@ class Pools(Communities):
                 traits, (there, total) = self.traits[account.key], places[account.key]
                 if not traits.roamer:
                     continue
-                proof = self.proof_of(account, {at: n for at, n in there.items() if at in pools}, total)
+                proof = self.pool_visits(account, {at: n for at, n in there.items() if at in pools}, total)
                 if proof < LONER_SHARE * total:
                     traits.roamer = False
                     gone = True

@@ -14,4 +14,4 @@ cdef class Communities:
     cdef bint is_method(self, uint32_t at) noexcept nogil
     cdef uint32_t other_at(self, uint32_t at, uint32_t label) noexcept nogil
     cdef double part_of(self, uint32_t at) noexcept nogil
-    cdef uint32_t foremost(self, uint32_t at) noexcept nogil
+    cdef uint32_t main_label(self, uint32_t at) noexcept nogil

@@ -9,9 +9,9 @@ whole, and mingles no more, before anything thin is joined. With a community tha
 mingle another is joined only if most of the others that it meets are of that.
 At addresses first, then in networks.
 
-Reads: edges, SUSPECT at methods and PROVEN at places. Leaves: the forest of methods, and addresses below the
+Reads: edges, SUSPECT at methods and POOLED at places. Leaves: the forest of methods, and addresses below the
 community that holds them. A community's label is its root. `first` and `second` have a place's two
-foremost labels, `mine` and `others` their visits. Of a label `first` has the one it chose, by a vote (Boyer and
+leading labels, `mine` and `others` their visits. Of a label `first` has the one it chose, by a vote (Boyer and
 Moore, 1981). `second` has that vote's weight, and later visits where the chosen one is. `balance` has what
 speaks for mingling, and later visits where any other is.
 """
@@ -24,7 +24,7 @@ from ratelimit.core.clusters.evidence cimport principal_at
 from ratelimit.core.clusters.forest cimport find_root, join_roots
 from ratelimit.core.clusters.pools cimport Places, Pools
 from ratelimit.core.clusters.records cimport (
-    COARSE, EXTRA_AT, FINE, PROVEN, SUSPECT, Identifier, Principal, kind_of, look_ahead,
+    COARSE, EXTRA_AT, FINE, POOLED, SUSPECT, Identifier, Principal, kind_of, look_ahead,
     resolve,
 )
 
@@ -40,8 +40,8 @@ cdef enum:
     CLOSED = 0xFFFFFFFF     # in `balance`: a community that does not mingle
 
 
-cdef void poll_place(Pools pools, Identifier *node, uint32_t at, uint32_t label, uint32_t visits) noexcept nogil:
-    """Count visits for a label at a place: the two foremost labels stay (Misra and Gries, 1982)."""
+cdef void vote_at(Pools pools, Identifier *node, uint32_t at, uint32_t label, uint32_t visits) noexcept nogil:
+    """Count visits for a label at a place: the two leading labels stay (Misra and Gries, 1982)."""
     cdef uint32_t least
     if pools.first[at] == label and node.mine:
         node.mine = <uint16_t>min(<uint32_t>MOST_VISITS, node.mine + visits)
@@ -84,7 +84,7 @@ cdef class Communities:
         PyMem_RawFree(self.balance)
         self.balance = NULL
 
-    def look(self, int kind):
+    def begin_round(self, int kind):
         """Begin to look at one kind of place."""
         if kind != FINE and kind != COARSE:
             raise ValueError("a place is an address or a network")
@@ -97,14 +97,14 @@ cdef class Communities:
 
     cdef bint is_place(self, uint32_t at) noexcept nogil:
         """Whether payers were found to meet at a place of the kind looked at."""
-        return self.evidence.identifiers[at].meta & PROVEN != 0
+        return self.evidence.identifiers[at].meta & POOLED != 0
 
     cdef bint is_method(self, uint32_t at) noexcept nogil:
         """Whether an identifier is a payment method that meets others."""
         cdef Identifier *node = self.evidence.identifiers + at
         return node.meta & SUSPECT != 0 and kind_of(node) != FINE and kind_of(node) != COARSE
 
-    def forget(self, uint32_t start, uint32_t stop):
+    def reset(self, uint32_t start, uint32_t stop):
         """Forget the votes in a range of identifiers, but for the payers at addresses before."""
         cdef uint32_t at
         cdef int i
@@ -115,15 +115,15 @@ cdef class Communities:
                 node = self.evidence.identifiers + at
                 self.pools.first[at] = self.pools.second[at] = self.balance[at] = 0
                 node.mine = node.others = 0
-                if self.kind != FINE or kind_of(node) != FINE or not node.meta & PROVEN:
+                if self.kind != FINE or kind_of(node) != FINE or not node.meta & POOLED:
                     continue
                 for i in range(2):
                     method = resolve(self.evidence.identifiers, self.evidence.values[at].payers[i])
                     if method != NULL and self.is_method(<uint32_t>(method - self.evidence.identifiers)):
-                        poll_place(self.pools, node, at, self.label_of(<uint32_t>(method - self.evidence.identifiers) + 1), 1)
+                        vote_at(self.pools, node, at, self.label_of(<uint32_t>(method - self.evidence.identifiers) + 1), 1)
 
     cdef uint32_t other_at(self, uint32_t at, uint32_t label) noexcept nogil:
-        """Return the foremost label at a place beside one that was there, if it made a quarter of its visits; else 0."""
+        """Return the leading label at a place beside one that was there, if it made a quarter of its visits; else 0."""
         cdef Identifier *node = self.evidence.identifiers + at
         cdef uint32_t mine = 0, others = 0, other = 0
         if node.mine:
@@ -138,7 +138,7 @@ cdef class Communities:
                 others, other = node.others, self.pools.second[at]
         return other if others * BESIDE >= mine else 0
 
-    def poll(self, uint32_t start, uint32_t stop):
+    def vote(self, uint32_t start, uint32_t stop):
         """Let the accounts in a range of those in question vote for their labels where they were."""
         cdef uint32_t at, method, label
         cdef int i
@@ -158,7 +158,7 @@ cdef class Communities:
                 self.pools.places_of(p, &places)
                 for i in range(places.count):
                     if self.is_place(places.at[i]):
-                        poll_place(
+                        vote_at(
                             self.pools, self.evidence.identifiers + places.at[i], places.at[i], label, places.visits[i]
                         )
 
@@ -198,7 +198,7 @@ cdef class Communities:
                         weight[label - 1] = visits - weight[label - 1]
                         first[label - 1] = other
 
-    def mingle(self, uint32_t start, uint32_t stop):
+    def close_separate(self, uint32_t start, uint32_t stop):
         """Close the communities in a range that are mostly by themselves; return how many others there are."""
         cdef uint32_t at, found = 0
         with nogil:
@@ -262,7 +262,7 @@ cdef class Communities:
                 if self.part_of(at) >= least:
                     join_roots(self.pools.roots, at + 1, self.pools.first[at])
 
-    cdef uint32_t foremost(self, uint32_t at) noexcept nogil:
+    cdef uint32_t main_label(self, uint32_t at) noexcept nogil:
         """Return the label with most visits at a place; 0 for none."""
         cdef Identifier *node = self.evidence.identifiers + at
         if node.mine == 0 and node.others == 0:
@@ -278,15 +278,15 @@ cdef class Communities:
                     root = find_root(self.pools.roots, at + 1)
                     self.pools.roots[at] = root if root != at + 1 else 0
 
-    def settle(self, uint32_t start, uint32_t stop):
+    def attach_addresses(self, uint32_t start, uint32_t stop):
         """Put the addresses in a range below the communities that hold them."""
         cdef uint32_t at
         cdef Identifier *node
         with nogil:
             for at in range(start, min(stop, self.pools.count)):
                 node = self.evidence.identifiers + at
-                if kind_of(node) == FINE and node.meta & PROVEN:
-                    self.pools.roots[at] = self.foremost(at)
+                if kind_of(node) == FINE and node.meta & POOLED:
+                    self.pools.roots[at] = self.main_label(at)
 
     def __reduce__(self):
         raise TypeError("communities are of this process and are not pickled")

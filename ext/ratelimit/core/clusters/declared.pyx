@@ -11,7 +11,7 @@ from ratelimit.core.clusters.records cimport (
 )
 
 
-def strike(Evidence evidence not None, Organisations organisations not None, uint32_t start, uint32_t stop, /):
+def split_shared_methods(Evidence evidence not None, Organisations organisations not None, uint32_t start, uint32_t stop, /):
     cdef KeyMap owners
     cdef uint32_t at, at_own, owner, struck = 0, i
     cdef uint64_t kinds[8]
@@ -32,7 +32,7 @@ def strike(Evidence evidence not None, Organisations organisations not None, uin
                 if owner:
                     memset(kinds, 0, sizeof(kinds))
                     kinds[PAYMENT] = payments.keys[owner - 1]
-                    organisations.mute(joined(p.key), kinds, 0)
+                    organisations.mask_shared(joined(p.key), kinds, 0)
                     if kinds[PAYMENT] != payments.keys[owner - 1]:
                         at_own = evidence.identifier(kinds[PAYMENT], PAYMENT, evidence.now_s)
                         p.edges[i].ref = ref_of(evidence.identifiers, at_own)

@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from ratelimit.core.clusters.index cimport Index
+from ratelimit.core.clusters.hash_index cimport HashIndex
 from ratelimit.core.clusters.sighting cimport Sighting
 from ratelimit.core.clusters.records cimport KINDS, Identifier, Principal, Value
 
@@ -8,8 +8,8 @@ cdef class Evidence:
     cdef uint8_t *principals                # one each `principal_bytes`: see `principal_at`
     cdef Identifier *identifiers
     cdef Value *values                      # of identifiers, by position
-    cdef Index principal_index
-    cdef Index identifier_index
+    cdef HashIndex principal_index
+    cdef HashIndex identifier_index
     cdef readonly int edges                 # of a principal
     cdef readonly uint32_t principal_bytes
     cdef readonly uint32_t most_principals
@@ -25,7 +25,7 @@ cdef class Evidence:
     cdef readonly uint32_t now_s
     cdef uint32_t kept_ticks[KINDS]         # after which an edge is dropped
     cdef readonly uint64_t new_edges
-    cdef readonly uint64_t telling_edges    # those of principals that were not certain then
+    cdef readonly uint64_t informative_edges    # those of principals that were not certain then
     cdef readonly uint64_t principal_evictions
     cdef readonly uint64_t identifier_evictions
     cdef readonly uint64_t returns          # how often a principal came back to anything in another hour
@@ -42,8 +42,8 @@ cdef class Evidence:
     cdef bint touch(self, Principal *p, int first, int count, uint32_t ref, uint32_t now_s) noexcept nogil
     cdef void note_payer(self, uint32_t at, uint32_t payer) noexcept nogil
     cdef bint take(self, Sighting *seen, uint32_t now_s, uint32_t *at) noexcept nogil
-    cdef uint32_t least_principal(self) noexcept nogil
-    cdef uint32_t least_identifier(self, int kind) noexcept nogil
+    cdef uint32_t principal_to_evict(self) noexcept nogil
+    cdef uint32_t identifier_to_evict(self, int kind) noexcept nogil
 
 
 cdef inline Principal *principal_at(Evidence self, uint32_t at) noexcept nogil:

@@ -8,7 +8,9 @@ from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from ratelimit.core.clusters.index cimport Index, after, drop, home_of, move, open_index, position_in, put, slot_of, tag_of
+from ratelimit.core.clusters.hash_index cimport (
+    HashIndex, after, drop, home_of, move, open_index, position_in, put, slot_of, tag_of,
+)
 from ratelimit.core.clusters.records cimport (
     BLOCK, CERTAIN, CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, FREE, INDEX_BITS,
     INFRASTRUCTURE, KINDS, MOST_DEGREE, MOST_VISITS, PAYMENT, PAYMENT_AT, TICK_S, TICKS_AN_HOUR, Edge, Identifier,
@@ -41,7 +43,7 @@ SHARES = (0.70, 0.30, 0.30, 0.10, 0.10, 0.10, 0.10, 0.05)
 
 cdef uint32_t find_principal(Evidence self, uint64_t key) noexcept nogil:
     """Return a principal's position, NO_PLACE when it is not known."""
-    cdef const Index *index = &self.principal_index
+    cdef const HashIndex *index = &self.principal_index
     cdef uint32_t at = home_of(index, key), tag = tag_of(index, key), slot, position
     while index.slots[at]:
         slot = index.slots[at]
@@ -55,8 +57,8 @@ cdef uint32_t find_principal(Evidence self, uint64_t key) noexcept nogil:
 
 cdef void await_identities(Evidence self, uint64_t principal, uint64_t address, bint is_next) noexcept nogil:
     """Ask for what a request that comes soon will look at: first where it is found, then what is there."""
-    cdef const Index *people = &self.principal_index
-    cdef const Index *places = &self.identifier_index
+    cdef const HashIndex *people = &self.principal_index
+    cdef const HashIndex *places = &self.identifier_index
     cdef uint32_t *one = people.slots + home_of(people, principal)
     cdef uint32_t *other = places.slots + home_of(places, identifier_key(address, FINE))
     if not is_next:
@@ -151,7 +153,7 @@ cdef class Evidence:
             at = self.principal_count
             self.principal_count += 1
         else:
-            at = self.least_principal()
+            at = self.principal_to_evict()
             drop(&self.principal_index, joined(principal_at(self, at).key), at, self.principals, self.principal_bytes)
             self.principal_evictions += 1
         if at >= self.awake_count:
@@ -175,7 +177,7 @@ cdef class Evidence:
         cdef Principal *p = principal_at(self, one)
         cdef Principal *q = principal_at(self, other)
         cdef Principal kept
-        cdef Index *index = &self.principal_index
+        cdef HashIndex *index = &self.principal_index
         # Both before either is written: their tags may be the same.
         cdef uint32_t slot, slot_other
         if one == other:
@@ -218,7 +220,7 @@ cdef class Evidence:
                 node.degree += 1
         return at
 
-    cdef uint32_t least_principal(self) noexcept nogil:
+    cdef uint32_t principal_to_evict(self) noexcept nogil:
         cdef uint32_t best = 0, _probed, at
         cdef uint64_t least = <uint64_t>-1, age
         for _probed in range(PROBED):
@@ -251,7 +253,7 @@ cdef class Evidence:
 
     cdef uint32_t find_identifier(self, uint64_t own) noexcept nogil:
         """Return the position of an identifier that is known, else NO_PLACE."""
-        cdef Index *index = &self.identifier_index
+        cdef HashIndex *index = &self.identifier_index
         cdef uint32_t at = home_of(index, own), tag = tag_of(index, own), position
         while index.slots[at]:
             if index.slots[at] >> index.bits == tag >> index.bits:
@@ -264,7 +266,7 @@ cdef class Evidence:
     cdef uint32_t identifier(self, uint64_t key, int kind, uint32_t now_s) noexcept nogil:
         """Return an identifier's position, making one within its family's share."""
         cdef uint64_t own = identifier_key(key, kind)
-        cdef Index *index = &self.identifier_index
+        cdef HashIndex *index = &self.identifier_index
         cdef uint32_t at = self.find_identifier(own), generation
         cdef Identifier *found
         if at != NO_PLACE:
@@ -273,7 +275,7 @@ cdef class Evidence:
             at = self.identifier_count
             self.identifier_count += 1
         else:
-            at = self.least_identifier(kind)
+            at = self.identifier_to_evict(kind)
             self.kind_counts[kind_of(self.identifiers + at)] -= 1
             drop(index, joined(self.values[at].key), at, <const uint8_t *>self.values, sizeof(Value))
             self.identifier_evictions += 1
@@ -288,7 +290,7 @@ cdef class Evidence:
         put(index, own, at)
         return at
 
-    cdef uint32_t least_identifier(self, int kind) noexcept nogil:
+    cdef uint32_t identifier_to_evict(self, int kind) noexcept nogil:
         """Return the place to give up: within the family if that has had its share, else anywhere."""
         cdef bint within = self.kind_counts[kind] >= self.kind_limits[kind]
         cdef uint32_t best = NO_PLACE, probed = 0, walked = 0, at
@@ -351,7 +353,7 @@ cdef class Evidence:
         if identifier.degree < MOST_DEGREE:
             identifier.degree += 1
         self.new_edges += 1
-        self.telling_edges += p.verdict != CERTAIN
+        self.informative_edges += p.verdict != CERTAIN
         return True
 
     cdef void note_payer(self, uint32_t at, uint32_t payer) noexcept nogil:

@@ -1,7 +1,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.clusters.evidence cimport Evidence
-from ratelimit.core.clusters.judge cimport Judge
+from ratelimit.core.clusters.cluster_index cimport ClusterIndex
 from ratelimit.core.clusters.pools cimport Places, Pools
 from ratelimit.core.clusters.records cimport Principal
 from ratelimit.core.clusters.tally cimport Tally
@@ -15,7 +15,7 @@ cdef enum:
 cdef class Groups:
     cdef readonly Evidence evidence
     cdef Pools pools
-    cdef Judge judge
+    cdef ClusterIndex cluster_index
     cdef readonly uint32_t count        # groups
     cdef readonly uint32_t left_out     # groups beyond MOST_GROUPS
     cdef uint32_t identifiers           # there were at the beginning
@@ -33,7 +33,7 @@ cdef class Groups:
     cdef void vote(self, uint32_t at, uint32_t group, uint32_t visits) noexcept nogil
     cdef void tally_one(self, Principal *p, uint32_t at) noexcept nogil
     cdef double fit(self, Principal *p, uint32_t group, bint *roams) noexcept nogil
-    cdef bint is_lived_in(self, uint32_t at) noexcept nogil
-    cdef int haunt_of(self, const Places *places) noexcept nogil
+    cdef bint is_residential(self, uint32_t at) noexcept nogil
+    cdef int main_place_of(self, const Places *places) noexcept nogil
     cdef bint is_provable(self, Principal *p) noexcept nogil
     cdef bint is_meeting(self, uint32_t at) noexcept nogil

@@ -4,7 +4,7 @@ Theory of operation. A tree of the forest is a group: payment methods that meet,
 An address belongs to the group that makes most of the visits there, found by a vote in two walks. So a
 group's exits, and which others are there, are counted without a list of either.
 
-Reads: edges, `traits`, PROVEN, the forest. Leaves: labels of principals, exits and methods; verdicts.
+Reads: edges, `traits`, POOLED, the forest. Leaves: labels of principals, exits and methods; verdicts.
 In one file, since its walks share votes and tallies, which nothing else sees.
 """
 
@@ -14,10 +14,10 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from ratelimit.core.clusters.evidence cimport principal_at
 from ratelimit.core.clusters.forest cimport find_root
-from ratelimit.core.clusters.judge cimport Judge
-from ratelimit.core.clusters.pools cimport Places, Pools, proof_of
+from ratelimit.core.clusters.cluster_index cimport ClusterIndex
+from ratelimit.core.clusters.pools cimport Places, Pools, pool_visits
 from ratelimit.core.clusters.records cimport (
-    CERTAIN, COARSE, EXTRA, EXTRAS, EXTRA_AT, FINE, HOMED, LIKELY, MOST_DEGREE, NEW, NO_VERDICT, OLD, PAYMENT, PROVEN,
+    CERTAIN, COARSE, EXTRA, EXTRAS, EXTRA_AT, FINE, HOMED, LIKELY, MOST_DEGREE, NEW, NO_VERDICT, OLD, PAYMENT, POOLED,
     ROAMED, ROAMER, SEEN, SETTLED, TICK_S, Identifier, Principal, hours_left, is_witness, kind_of, look_ahead,
     rate_of, resolve,
 )
@@ -47,9 +47,9 @@ cdef inline bint is_fresh(const Principal *p) noexcept nogil:
 
 @cython.final
 cdef class Groups:
-    def __cinit__(self, Judge judge not None, Pools pools not None, *, uint32_t fleet, uint32_t hub):
-        self.judge = judge
-        self.evidence = judge.evidence
+    def __cinit__(self, ClusterIndex cluster_index not None, Pools pools not None, *, uint32_t fleet, uint32_t hub):
+        self.cluster_index = cluster_index
+        self.evidence = cluster_index.evidence
         self.pools = pools
         self.fleet = fleet
         self.hub = hub
@@ -89,7 +89,7 @@ cdef class Groups:
 
     cdef uint32_t tree_of(self, Principal *p, uint32_t at) noexcept nogil:
         """Return the root of a principal's group, counted from 1; 0 for none."""
-        cdef uint32_t tree = self.pools.token_of(p, PROVEN)
+        cdef uint32_t tree = self.pools.token_of(p, POOLED)
         if tree == 0 and p.traits & ROAMER:
             tree = self.pools.trees[at]
         if tree:
@@ -102,7 +102,7 @@ cdef class Groups:
             return tree
         return 0
 
-    def enroll(self, uint32_t start, uint32_t stop):
+    def count_members(self, uint32_t start, uint32_t stop):
         """Count the members of each group among the principals in a range."""
         cdef uint32_t at, root
         with nogil:
@@ -148,7 +148,7 @@ cdef class Groups:
             self.visits[at] = visits - self.visits[at]
             self.owner[at] = group
 
-    def forget_votes(self, uint32_t start, uint32_t stop):
+    def reset_votes(self, uint32_t start, uint32_t stop):
         """Forget how the votes went in a range of identifiers, but for the winners; count groups' payment methods."""
         cdef uint32_t at, root, g
         cdef int kind
@@ -161,11 +161,11 @@ cdef class Groups:
                 kind = kind_of(node)
                 if kind != PAYMENT and not EXTRA <= kind < EXTRA + EXTRAS:
                     continue
-                root = find_root(self.pools.roots, at + 1) if node.meta & PROVEN else at + 1
-                if self.sizes[root - 1] > MOST_DEGREE and (node.meta & PROVEN or root == at + 1):
+                root = find_root(self.pools.roots, at + 1) if node.meta & POOLED else at + 1
+                if self.sizes[root - 1] > MOST_DEGREE and (node.meta & POOLED or root == at + 1):
                     g = self.sizes[root - 1] - MOST_DEGREE
                     self.tallies[g].methods += 1
-                    self.tallies[g].is_fleet |= not node.meta & PROVEN
+                    self.tallies[g].is_fleet |= not node.meta & POOLED
 
     def tally(self, uint32_t start, uint32_t stop):
         """Count the principals in a range for their groups, and at their addresses."""
@@ -193,12 +193,12 @@ cdef class Groups:
                 node.others += node.others < MOST_DEGREE
         if g == 0:
             return
-        i = self.haunt_of(&places)
+        i = self.main_place_of(&places)
         if i >= 0 and places.visits[i] >= ROAMED:  # of fewer visits most are at one address by chance
             node = self.evidence.identifiers + places.at[i]
             node.settled += node.settled < MOST_DEGREE
         t.members += 1
-        method = self.pools.token_of(p, PROVEN)
+        method = self.pools.token_of(p, POOLED)
         t.loners += method == 0 and p.traits & ROAMER != 0
         t.homed += p.traits & HOMED != 0
         t.seen += p.traits & (SEEN | HOMED) != 0
@@ -227,7 +227,7 @@ cdef class Groups:
                 t.former = former
                 t.votes = 1
 
-    def survey(self, uint32_t start, uint32_t stop):
+    def count_addresses(self, uint32_t start, uint32_t stop):
         """Add the addresses in a range to the groups that own them, if their accounts meet there."""
         cdef uint32_t at, g
         cdef int octave
@@ -248,7 +248,7 @@ cdef class Groups:
                 coarse = resolve(self.evidence.identifiers, node.parent)
                 if coarse != NULL and coarse - self.evidence.identifiers < self.identifiers:
                     self.vote(<uint32_t>(coarse - self.evidence.identifiers), g, self.visits[at])
-                    t.among_people += visits * self.is_lived_in(at)
+                    t.residential += visits * self.is_residential(at)
                 if coarse == NULL or coarse.settled < IN_A_NETWORK:
                     t.capped += 1
                     if coarse != NULL:
@@ -261,7 +261,7 @@ cdef class Groups:
                 t.exits += 1
                 t.sole += node.others == 0
 
-    def survey_networks(self, uint32_t start, uint32_t stop):
+    def count_networks(self, uint32_t start, uint32_t stop):
         """Add the networks in a range to the groups that own them, by how much more is theirs than others'."""
         cdef uint32_t at, g
         cdef double visits
@@ -297,7 +297,7 @@ cdef class Groups:
             "capped": t.capped,
             "sole": t.sole,
             "exclusive": t.exclusive / t.visits if t.visits else 0.0,
-            "lived": t.among_people / t.visits if t.visits else 0.0,
+            "residential": t.residential / t.visits if t.visits else 0.0,
             "busiest": busiest,
             "rate": t.rate,
             "former": t.former,
@@ -315,27 +315,27 @@ cdef class Groups:
         """
         cdef Places places
         cdef uint32_t visits = 0
-        cdef int i, exits = 0, haunt
+        cdef int i, exits = 0, main_place
         cdef bint dwells
         roams[0] = False
         if p.traits & HOMED:
             return -1.0
         self.pools.places_of(p, &places)
-        haunt = self.haunt_of(&places)
-        dwells = haunt >= 0 and self.is_lived_in(places.at[haunt])
-        dwells = dwells and self.evidence.identifiers[places.at[haunt]].settled < self.hub
+        main_place = self.main_place_of(&places)
+        dwells = main_place >= 0 and self.is_residential(places.at[main_place])
+        dwells = dwells and self.evidence.identifiers[places.at[main_place]].settled < self.hub
         for i in range(places.count):
             visits += places.visits[i]
             if self.owner[places.at[i]] != group or not self.is_meeting(places.at[i]):
                 places.visits[i] = 0
-            elif self.evidence.identifiers[places.at[i]].meta & PROVEN:
+            elif self.evidence.identifiers[places.at[i]].meta & POOLED:
                 roams[0] = True
             else:
                 exits += 1
         roams[0] = (roams[0] or exits >= ROAMED) and not dwells
-        return <double>proof_of(p, &places, self.pools.by_program) / visits if visits else -1.0
+        return <double>pool_visits(p, &places, self.pools.by_program) / visits if visits else -1.0
 
-    cdef int haunt_of(self, const Places *places) noexcept nogil:
+    cdef int main_place_of(self, const Places *places) noexcept nogil:
         """Return which of its places an account mostly is at, -1 for none."""
         cdef int i
         cdef uint32_t visits = 0
@@ -346,7 +346,7 @@ cdef class Groups:
                 return i
         return -1
 
-    cdef bint is_lived_in(self, uint32_t at) noexcept nogil:
+    cdef bint is_residential(self, uint32_t at) noexcept nogil:
         """Whether people live in an address's block."""
         cdef Identifier *coarse = resolve(self.evidence.identifiers, self.evidence.identifiers[at].parent)
         cdef Identifier *block = NULL if coarse == NULL else resolve(self.evidence.identifiers, coarse.parent)
@@ -354,7 +354,7 @@ cdef class Groups:
 
     cdef bint is_provable(self, Principal *p) noexcept nogil:
         """Whether an account can be certain to belong: it is new, and so are most that pay with its method."""
-        cdef uint32_t method = self.pools.token_of(p, PROVEN)
+        cdef uint32_t method = self.pools.token_of(p, POOLED)
         cdef Identifier *node = self.evidence.identifiers + method - 1
         return method != 0 and is_fresh(p) and node.mine >= node.others
 
@@ -362,9 +362,9 @@ cdef class Groups:
         """Whether accounts that pay apart meet at an address, or in its network."""
         cdef Identifier *node = self.evidence.identifiers + at
         cdef Identifier *coarse = resolve(self.evidence.identifiers, node.parent)
-        return node.meta & PROVEN != 0 or coarse != NULL and coarse.meta & PROVEN != 0
+        return node.meta & POOLED != 0 or coarse != NULL and coarse.meta & POOLED != 0
 
-    def appoint(self, uint32_t start, uint32_t stop, labels not None, verdicts not None):
+    def assign_members(self, uint32_t start, uint32_t stop, labels not None, verdicts not None):
         """Put the principals in a range where their groups are; return how many belong to one.
 
         Args:
@@ -391,18 +391,18 @@ cdef class Groups:
                 label = cluster[g]
                 verdict = said[g] if label else NO_VERDICT
                 if verdict != NO_VERDICT:
-                    pays_alone = self.pools.token_of(p, PROVEN) == 0
+                    pays_alone = self.pools.token_of(p, POOLED) == 0
                     if pays_alone and not p.traits & ROAMER:
                         pass  # of a fleet on one payment method: that and nothing else is said of it
                     elif self.fit(p, g, &roams) < (LONER_FIT if pays_alone else FIT):
                         verdict = NO_VERDICT
                     elif pays_alone or not roams or not self.is_provable(p):
                         verdict = LIKELY  # whatever those around it are
-                self.judge.put(p, label if verdict else 0, verdict)
+                self.cluster_index.assign_at(p, label if verdict else 0, verdict)
                 found += verdict != NO_VERDICT
         return found
 
-    def claim(self, uint32_t start, uint32_t stop, labels not None):
+    def label_identifiers(self, uint32_t start, uint32_t stop, labels not None):
         """Say of the identifiers in a range which cluster's exits and payment methods they are, for newcomers."""
         cdef uint32_t at, g, root
         cdef Identifier *node
@@ -429,12 +429,12 @@ cdef class Groups:
                         coarse.mine += coarse.mine < MOST_DEGREE
                     elif node.degree:
                         coarse.others += coarse.others < MOST_DEGREE
-                elif node.meta & PROVEN and kind != COARSE:
+                elif node.meta & POOLED and kind != COARSE:
                     # What is not proven this time stays with its cluster: the accounts that used it may be dormant.
                     root = find_root(self.pools.roots, at + 1)
                     node.label = cluster[self.sizes[root - 1] - MOST_DEGREE] if self.sizes[root - 1] > MOST_DEGREE else 0
 
-    def claim_networks(self, uint32_t start, uint32_t stop, double share):
+    def prune_networks(self, uint32_t start, uint32_t stop, double share):
         """Let go of networks in a range that are not mostly one cluster's."""
         cdef uint32_t at
         cdef Identifier *node

@@ -17,8 +17,8 @@ cdef class Homes:
     cdef uint32_t *payer    # of an address the payer with most visits; of a block its payer, or SEVERAL
     cdef uint32_t *votes    # of an address its visits; of a block addresses where an account pays by itself
     cdef uint32_t *total    # of an address all visits, and LONE; of a block its addresses
-    cdef uint64_t *testified    # a set of payers and networks: who said that people live there
-    cdef size_t testified_mask
+    cdef uint64_t *witnesses    # a set of payers and networks: who said that people live there
+    cdef size_t witness_mask
 
     cdef void free(self) noexcept
     cdef Identifier *place(self, Edge *edge) noexcept nogil
@@ -26,6 +26,6 @@ cdef class Homes:
     cdef uint8_t age(self, Principal *p) noexcept nogil
     cdef Identifier *block_of(self, Identifier *node) noexcept nogil
     cdef bint is_home(self, Identifier *node, uint32_t payer) noexcept nogil
-    cdef bint testifies(self, Principal *p, uint32_t payer, Identifier *node) noexcept nogil
+    cdef bint counts_as_witness(self, Principal *p, uint32_t payer, Identifier *node) noexcept nogil
     cdef bint is_public(self, Identifier *node) noexcept nogil
-    cdef bint is_peoples(self, Identifier *node) noexcept nogil
+    cdef bint is_residential(self, Identifier *node) noexcept nogil

@@ -7,7 +7,7 @@ found in two walks by a vote (Boyer and Moore, 1981). The last counts, by block,
 are used by accounts that pay by themselves.
 A visit is an account at an address in an hour. A home stays one while its account mostly is there.
 Others that come later, as by a proxy in a customer's device, do not take it away.
-That people live in a block is testimony, and has to be paid for. A payer counts once in each network of
+Witnesses that people live in a block have to cost something. A payer counts once in each network of
 the block, however many accounts it has there. An account without a payer counts once it is old.
 
 Reads: edges, degrees of payment methods, ages. Leaves: AT_HOME at edges, HOMED and ages in `traits`.
@@ -31,8 +31,8 @@ cdef enum:
     SEVERAL = 0xFFFFFFFF    # several payers were seen in a block
     LONE = 0x80000000       # in `total`: an account here pays by itself
     LIVED = 4               # at its home an account makes one visit of so many; chance deals an exit twice
-    LIVED_IN = 30           # addresses of a block for each payer at home in one of its networks, at most, to be lived in
-    HOMES = 2               # for each account there is room to note that it testifies
+    RESIDENTIAL = 30        # addresses of a block for each payer at home in one of its networks, at most, to be residential
+    HOMES = 2               # for each account there is room for so many witnesses
     PROBES = 64
     FEW_UNITS = 4           # addresses of a block that one payer may have to itself
 
@@ -57,9 +57,9 @@ cdef class Homes:
         PyMem_RawFree(self.payer)
         PyMem_RawFree(self.votes)
         PyMem_RawFree(self.total)
-        PyMem_RawFree(self.testified)
+        PyMem_RawFree(self.witnesses)
         self.payer = self.votes = self.total = NULL
-        self.testified = NULL
+        self.witnesses = NULL
 
     def begin(self):
         """Take memory: three numbers an identifier, and two to four an account that is awake."""
@@ -67,12 +67,12 @@ cdef class Homes:
         self.free()
         while places <= HOMES * <size_t>self.evidence.awake_count:
             places *= 2
-        self.testified = <uint64_t *>PyMem_RawCalloc(places, 8)
-        self.testified_mask = places - 1
+        self.witnesses = <uint64_t *>PyMem_RawCalloc(places, 8)
+        self.witness_mask = places - 1
         self.payer = <uint32_t *>PyMem_RawCalloc(count, 4)
         self.votes = <uint32_t *>PyMem_RawCalloc(count, 4)
         self.total = <uint32_t *>PyMem_RawCalloc(count, 4)
-        if self.payer == NULL or self.votes == NULL or self.total == NULL or self.testified == NULL:
+        if self.payer == NULL or self.votes == NULL or self.total == NULL or self.witnesses == NULL:
             self.free()
             raise MemoryError
         self.count = self.evidence.identifier_count
@@ -143,14 +143,14 @@ cdef class Homes:
             traits |= <uint8_t>SETTLED
         return traits
 
-    def settle_votes(self, uint32_t start, uint32_t stop):
+    def reset_votes(self, uint32_t start, uint32_t stop):
         """Forget how the votes went in a range of identifiers, but for the winners."""
         cdef uint32_t at
         with nogil:
             for at in range(start, min(stop, self.count)):
                 self.votes[at] = 0
 
-    def weigh(self, uint32_t start, uint32_t stop):
+    def count_visits(self, uint32_t start, uint32_t stop):
         """Count the winners' visits, and see which others pay in each block."""
         cdef uint32_t at, payer, i
         cdef bint lone = False
@@ -190,7 +190,7 @@ cdef class Homes:
             return coarse
         return block
 
-    def survey(self, uint32_t start, uint32_t stop):
+    def count_addresses(self, uint32_t start, uint32_t stop):
         """Count, by block, its addresses and those where an account pays by itself."""
         cdef uint32_t at
         cdef Identifier *block
@@ -237,26 +237,26 @@ cdef class Homes:
                         p.traits |= HOMED
                         # Some hours on a kept exit are a home to a newcomer. They do not show that people live there.
                         block = self.block_of(node) if p.edges[i].span >= self.home_h else NULL
-                        if block != NULL and block.degree < MOST_DEGREE and self.testifies(p, payer, node):
+                        if block != NULL and block.degree < MOST_DEGREE and self.counts_as_witness(p, payer, node):
                             block.degree += 1
 
-    cdef bint testifies(self, Principal *p, uint32_t payer, Identifier *node) noexcept nogil:
+    cdef bint counts_as_witness(self, Principal *p, uint32_t payer, Identifier *node) noexcept nogil:
         """Whether an account at home at an address says that people live there, and no other of its payer's did so."""
         cdef uint64_t word = <uint64_t>payer << 32 | node.parent
         cdef size_t at, _probed
         if self.is_paid and payer & BY_ITSELF and not p.traits & OLD:
             return False
-        at = (word * <uint64_t>0x9E3779B97F4A7C15) >> 32 & self.testified_mask
+        at = (word * <uint64_t>0x9E3779B97F4A7C15) >> 32 & self.witness_mask
         for _probed in range(PROBES):
-            if self.testified[at] == word:
+            if self.witnesses[at] == word:
                 return False
-            if self.testified[at] == 0:
-                self.testified[at] = word
+            if self.witnesses[at] == 0:
+                self.witnesses[at] = word
                 return True
-            at = (at + 1) & self.testified_mask
+            at = (at + 1) & self.witness_mask
         return False
 
-    def settle_blocks(self, uint32_t start, uint32_t stop):
+    def classify_blocks(self, uint32_t start, uint32_t stop):
         """Leave of the accounts at home in a range's blocks only whether there are enough for people to live there."""
         cdef uint32_t at
         cdef Identifier *node
@@ -264,21 +264,21 @@ cdef class Homes:
             for at in range(start, min(stop, self.count)):
                 node = self.evidence.identifiers + at
                 if kind_of(node) == COARSE or kind_of(node) == BLOCK:
-                    node.degree = LIVED_IN * <uint32_t>node.degree >= self.total[at] > 0
+                    node.degree = RESIDENTIAL * <uint32_t>node.degree >= self.total[at] > 0
 
     cdef bint is_home(self, Identifier *node, uint32_t payer) noexcept nogil:
         """Whether the accounts that pay so make half of the visits at an address, in a block that is people's."""
         cdef size_t place = node - self.evidence.identifiers
         if self.payer[place] != payer or 2 * <uint64_t>self.votes[place] < self.total[place] & ~<uint32_t>LONE:
             return False
-        return self.is_peoples(node)
+        return self.is_residential(node)
 
     cdef bint is_public(self, Identifier *node) noexcept nogil:
         """Whether an address is in the public list of a cloud, a relay or runners."""
         cdef Identifier *coarse = resolve(self.evidence.identifiers, node.parent)
         return coarse != NULL and is_infrastructure(coarse)
 
-    cdef bint is_peoples(self, Identifier *node) noexcept nogil:
+    cdef bint is_residential(self, Identifier *node) noexcept nogil:
         """Whether an account pays by itself at half of a block's addresses, or one payer has its few to itself."""
         cdef Identifier *block = self.block_of(node)
         cdef size_t at

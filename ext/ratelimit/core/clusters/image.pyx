@@ -12,8 +12,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ratelimit.core.clusters.evidence cimport Evidence, principal_at
-from ratelimit.core.clusters.index cimport put
-from ratelimit.core.clusters.judge cimport MOST_LABELS, Cluster, Judge
+from ratelimit.core.clusters.hash_index cimport put
+from ratelimit.core.clusters.cluster_index cimport MOST_LABELS, Cluster, ClusterIndex
 from ratelimit.core.clusters.records cimport (
     CERTAIN, EXTRAS, INDEX_BITS, KINDS, LIKELY, PAYMENT, Edge, Identifier, Principal, Value, joined, kind_of,
 )
@@ -43,17 +43,17 @@ cdef struct Region:
 
 @cython.final
 cdef class Image:
-    cdef readonly Judge judge
+    cdef readonly ClusterIndex cluster_index
 
-    def __cinit__(self, Judge judge not None):
-        self.judge = judge
+    def __cinit__(self, ClusterIndex cluster_index not None):
+        self.cluster_index = cluster_index
 
     cdef Region region(self, int number) except *:
         cdef Region region
-        cdef Judge judge = self.judge
-        cdef Evidence evidence = judge.evidence
-        region.count = judge.labels + 1
-        region.room = judge.most_clusters + 1
+        cdef ClusterIndex cluster_index = self.cluster_index
+        cdef Evidence evidence = cluster_index.evidence
+        region.count = cluster_index.labels + 1
+        region.room = cluster_index.most_clusters + 1
         if number == 0:
             region.at, region.size = <uint8_t *>evidence.principals, evidence.principal_bytes
             region.count, region.room = evidence.principal_count, evidence.most_principals
@@ -64,7 +64,7 @@ cdef class Image:
             region.at, region.size = <uint8_t *>evidence.values, sizeof(Value)
             region.count, region.room = evidence.identifier_count, evidence.most_identifiers
         elif number == 3:
-            region.at, region.size = <uint8_t *>judge.clusters, sizeof(Cluster)
+            region.at, region.size = <uint8_t *>cluster_index.clusters, sizeof(Cluster)
         else:
             raise IndexError(f"an image has {len(REGIONS)} regions")
         return region
@@ -98,40 +98,40 @@ cdef class Image:
             memcpy(region.at + (start + i) * region.size, source + i * size, min(size, region.size))
 
     def numbers(self):
-        cdef Evidence e = self.judge.evidence
+        cdef Evidence e = self.cluster_index.evidence
         return {
             "principals": e.principal_count,
             "awake": e.awake_count,
             "identifiers": e.identifier_count,
-            "labels": self.judge.labels,
+            "labels": self.cluster_index.labels,
             "epoch_s": e.epoch_s,
             "now_s": e.now_s,
             "new_edges": e.new_edges,
-            "telling_edges": e.telling_edges,
+            "informative_edges": e.informative_edges,
             "returns": e.returns,
             "principal_evictions": e.principal_evictions,
             "identifier_evictions": e.identifier_evictions,
         }
 
     def finish(self, numbers, /):
-        cdef Evidence e = self.judge.evidence
-        cdef Judge judge = self.judge
+        cdef Evidence e = self.cluster_index.evidence
+        cdef ClusterIndex cluster_index = self.cluster_index
         if e.principal_count or e.identifier_count:
             raise ValueError("evidence is restored before anything is observed")
         e.epoch_s = numbers["epoch_s"]
         e.now_s = numbers["now_s"]
         e.new_edges = numbers["new_edges"]
-        e.telling_edges = numbers.get("telling_edges", e.new_edges)
+        e.informative_edges = numbers.get("informative_edges", e.new_edges)
         e.returns = numbers["returns"]
         e.principal_evictions = numbers["principal_evictions"]
         e.identifier_evictions = numbers["identifier_evictions"]
         e.principal_count = min(<uint32_t>numbers["principals"], e.most_principals)
         e.awake_count = min(<uint32_t>numbers.get("awake", e.principal_count), e.principal_count)
         e.identifier_count = min(<uint32_t>numbers["identifiers"], e.most_identifiers)
-        judge.labels = min(<uint32_t>numbers["labels"], judge.most_clusters)
+        cluster_index.labels = min(<uint32_t>numbers["labels"], cluster_index.most_clusters)
         with nogil:
             mend_identifiers(e)
-            mend_principals(e, judge)
+            mend_principals(e, cluster_index)
 
     def tally(self):
         cdef uint32_t at, label
@@ -144,10 +144,10 @@ cdef class Image:
         memset(clusters, 0, sizeof(clusters))
         memset(most, 0, sizeof(most))
         with nogil:
-            for at in range(self.judge.evidence.principal_count):
-                p = principal_at(self.judge.evidence, at)
+            for at in range(self.cluster_index.evidence.principal_count):
+                p = principal_at(self.cluster_index.evidence, at)
                 if p.label:
-                    verdict = self.judge.verdict(p)
+                    verdict = self.cluster_index.verdict(p)
                     members[verdict] += 1
                     most[p.label] = max(most[p.label], verdict)
             for label in range(1, MOST_LABELS + 1):
@@ -177,19 +177,19 @@ cdef void mend_identifiers(Evidence e) noexcept nogil:
         put(&e.identifier_index, joined(e.values[at].key), at)
 
 
-cdef void mend_principals(Evidence e, Judge judge) noexcept nogil:
+cdef void mend_principals(Evidence e, ClusterIndex cluster_index) noexcept nogil:
     cdef uint32_t at
     cdef int i
     cdef Principal *p
-    # Debts go another way (`Judge.inherit`), or were charged since by a worker that is no more.
-    for at in range(judge.labels + 1):
-        judge.clusters[at].owed = 0
+    # Debts go another way (`ClusterIndex.inherit`), or were charged since by a worker that is no more.
+    for at in range(cluster_index.labels + 1):
+        cluster_index.clusters[at].owed = 0
     for at in range(e.principal_count):
         p = principal_at(e, at)
         for i in range(e.edges):
             p.edges[i].ref = within(p.edges[i].ref, e.identifier_count)
         p.verdict = min(p.verdict, <uint8_t>CERTAIN)
-        if p.label > judge.labels or not judge.clusters[p.label].live:
+        if p.label > cluster_index.labels or not cluster_index.clusters[p.label].live:
             p.label = 0
             p.verdict = 0
         put(&e.principal_index, joined(p.key), at)

@@ -8,7 +8,7 @@ The words are found anew after each rebuild, so that snapshots and hosts have no
 from libc.stdint cimport uint32_t
 
 from ratelimit.core.clusters.evidence cimport Evidence, principal_at
-from ratelimit.core.clusters.judge cimport Judge
+from ratelimit.core.clusters.cluster_index cimport ClusterIndex
 from ratelimit.core.clusters.records cimport (
     CERTAIN, CLIENT_AT, PAYMENT, PAYMENT_AT, Identifier, Principal, Value, kind_of, resolve,
 )
@@ -17,22 +17,22 @@ cdef extern from "ratelimit/core/threads/handover.h":
     pass
 
 
-def forget(Judge judge not None, uint32_t start, uint32_t stop, /):
+def forget(ClusterIndex cluster_index not None, uint32_t start, uint32_t stop, /):
     cdef uint32_t at
-    cdef Evidence evidence = judge.evidence
+    cdef Evidence evidence = cluster_index.evidence
     with nogil:
         for at in range(start, min(stop, evidence.identifier_count)):
             if kind_of(evidence.identifiers + at) == PAYMENT:
                 evidence.values[at].payers[1] = 0
 
 
-def tally(Judge judge not None, uint32_t start, uint32_t stop, /):
+def tally(ClusterIndex cluster_index not None, uint32_t start, uint32_t stop, /):
     cdef uint32_t at
     cdef int i
     cdef Principal *p
     cdef Identifier *node
     cdef Value *value
-    cdef Evidence evidence = judge.evidence
+    cdef Evidence evidence = cluster_index.evidence
     with nogil:
         for at in range(start, min(stop, evidence.principal_count)):
             p = principal_at(evidence, at)
@@ -43,7 +43,7 @@ def tally(Judge judge not None, uint32_t start, uint32_t stop, /):
                 value = evidence.values + (node - evidence.identifiers)
                 if value.payers[1] == MIXED:
                     continue
-                if judge.verdict(p) != CERTAIN or value.payers[1] and value.payers[1] >> 16 != p.label:
+                if cluster_index.verdict(p) != CERTAIN or value.payers[1] and value.payers[1] >> 16 != p.label:
                     value.payers[1] = MIXED
                 else:
                     value.payers[1] = <uint32_t>p.label << 16 | min(value.payers[1] + 1 & 0xFFFF, <uint32_t>MET)

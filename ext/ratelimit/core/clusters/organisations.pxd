@@ -10,4 +10,4 @@ cdef class Organisations:
     cdef readonly uint32_t count
 
     cdef uint32_t of(self, uint64_t principal, uint64_t payment, uint32_t here) noexcept nogil
-    cdef void mute(self, uint64_t principal, uint64_t *kinds, uint32_t here) noexcept nogil
+    cdef void mask_shared(self, uint64_t principal, uint64_t *kinds, uint32_t here) noexcept nogil

@@ -55,7 +55,7 @@ cdef class Organisations:
             own = here
         return own
 
-    cdef void mute(self, uint64_t principal, uint64_t *kinds, uint32_t here) noexcept nogil:
+    cdef void mask_shared(self, uint64_t principal, uint64_t *kinds, uint32_t here) noexcept nogil:
         """Take out of a member's sighting what its organisation shares.
 
         `here` is the organisation with the network that the request came from, 0 for none.

@@ -43,4 +43,4 @@ cdef class Pools:
     cdef uint32_t suspect_at(self, Principal *p, int slot) noexcept nogil
 
 
-cdef uint32_t proof_of(const Principal *p, const Places *places, bint by_program) noexcept nogil
+cdef uint32_t pool_visits(const Principal *p, const Places *places, bint by_program) noexcept nogil

@@ -7,7 +7,7 @@ until nothing changes: what is left holds itself together, and what only touches
 The same by network, for methods that never share an address; and by account, for accounts that pay
 by themselves. These are joined with the exits they share; which methods belong together is for `communities`.
 
-Reads: edges, degrees of payment methods, AT_HOME and `traits`. Leaves: SUSPECT and PROVEN at payment
+Reads: edges, degrees of payment methods, AT_HOME and `traits`. Leaves: SUSPECT and POOLED at payment
 methods, ROAMER in `traits`, `settled` at places, and the forest.
 
 In one file, since the three searches share one scratch memory, which nothing else sees.
@@ -22,14 +22,14 @@ from ratelimit.core.clusters.evidence cimport Evidence, principal_at
 from ratelimit.core.clusters.forest cimport find_root, join_roots
 from ratelimit.core.clusters.records cimport (
     AT_HOME, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, HOMED, MOST_DEGREE, NEW, PAYMENT, PAYMENT_AT,
-    PROVEN, ROAMED, ROAMER, SUSPECT, TICK_S, Identifier, Principal, is_infrastructure, is_witness, kind_of, look_ahead, resolve,
+    POOLED, ROAMED, ROAMER, SUSPECT, TICK_S, Identifier, Principal, is_infrastructure, is_witness, kind_of, look_ahead, resolve,
     visits_of,
 )
 
 cdef extern from "ratelimit/core/threads/handover.h":
     pass
 
-cdef uint32_t proof_of(const Principal *p, const Places *places, bint by_program) noexcept nogil:
+cdef uint32_t pool_visits(const Principal *p, const Places *places, bint by_program) noexcept nogil:
     """Return what visits at pool exits, all others set to 0, count for.
 
     A newcomer's all. Of others that come back to one address, as people do that share it with a
@@ -184,7 +184,7 @@ cdef class Pools:
 
     # -- one phase --------------------------------------------------------------------------------
 
-    def look(self, int kind, int least, double share, *, bint alone=False, uint32_t crowd=0):
+    def begin_round(self, int kind, int least, double share, *, bint alone=False, uint32_t crowd=0):
         """Begin to look at one kind of place."""
         if kind != FINE and kind != COARSE:
             raise ValueError("a place is an address or a network")
@@ -195,16 +195,16 @@ cdef class Pools:
         self.crowd = crowd
         self.suspect_count = 0
 
-    def forget(self, uint32_t start, uint32_t stop):
+    def reset(self, uint32_t start, uint32_t stop):
         """Forget what the last rebuild proved of the identifiers in a range."""
         cdef uint32_t at
         cdef Identifier *node
         with nogil:
             for at in range(start, min(stop, self.count)):
                 node = self.evidence.identifiers + at
-                node.meta &= ~<uint16_t>(SUSPECT | PROVEN)
+                node.meta &= ~<uint16_t>(SUSPECT | POOLED)
 
-    def recall(self, uint32_t start, uint32_t stop):
+    def restore_suspects(self, uint32_t start, uint32_t stop):
         """Put in question again what is proven, and nothing else, to see which groups share networks."""
         cdef uint32_t at
         cdef Identifier *node
@@ -214,10 +214,10 @@ cdef class Pools:
                 node.settled = 0
                 # Where too few accounts were in question to look on, their methods still are.
                 node.meta &= ~<uint16_t>SUSPECT
-                if node.meta & PROVEN:
+                if node.meta & POOLED:
                     node.meta |= SUSPECT
 
-    def question(self, uint32_t start, uint32_t stop):
+    def find_suspects(self, uint32_t start, uint32_t stop):
         """Put the payment methods in a range in question that several have and nothing was proven of; return how many.
 
         And forget which were seen at the places in it.
@@ -232,13 +232,13 @@ cdef class Pools:
                 node.meta &= ~<uint16_t>SUSPECT
                 node.settled = 0
                 if kind == PAYMENT or EXTRA <= kind < EXTRA + EXTRAS:
-                    if node.degree >= 2 and not node.meta & PROVEN and not self.alone:
+                    if node.degree >= 2 and not node.meta & POOLED and not self.alone:
                         node.meta |= SUSPECT
                         found += 1
         return found
 
-    def sort(self, uint32_t start, uint32_t stop):
-        """Sort the principals in a range: those in question into a list, the others counted where they testify."""
+    def list_suspects(self, uint32_t start, uint32_t stop):
+        """List the principals in a range that are in question; count the others at places where they are witnesses."""
         cdef uint32_t at
         cdef int i
         cdef Principal *p
@@ -267,7 +267,7 @@ cdef class Pools:
 
     cdef bint roams(self, Principal *p, Places *places) noexcept nogil:
         """Whether a newcomer is nowhere at home and on another exit nearly each time."""
-        if p.traits & HOMED or not p.traits & NEW or self.token_of(p, PROVEN):
+        if p.traits & HOMED or not p.traits & NEW or self.token_of(p, POOLED):
             return False
         return places.count >= ROAMED and 2 * places.count >= <int>places.all_visits
 
@@ -293,7 +293,7 @@ cdef class Pools:
                         if method != NULL and method.meta & SUSPECT:
                             self.note(at, <uint32_t>(method - self.evidence.identifiers) + 1)
 
-    def meet(self, uint32_t start, uint32_t stop):
+    def count_places(self, uint32_t start, uint32_t stop):
         """Count the principals in question in a range of their list at their places."""
         cdef uint32_t at, token
         cdef int i
@@ -331,7 +331,7 @@ cdef class Pools:
         elif self.first[at] != token and self.second[at] != token:
             self.second[at] = <uint32_t>DISTINCT
 
-    def weigh(self, uint32_t start, uint32_t stop, double least):
+    def score(self, uint32_t start, uint32_t stop, double least):
         """Add up what part of visits is at pool exits: of payment methods, or of accounts that pay by themselves.
 
         Return how many of the latter are in question no more.
@@ -349,7 +349,7 @@ cdef class Pools:
                 for i in range(places.count):
                     if not self.is_pool(places.at[i]):
                         places.visits[i] = 0
-                there = proof_of(p, &places, self.by_program)
+                there = pool_visits(p, &places, self.by_program)
                 if self.alone:
                     if there < least * places.all_visits or places.all_visits == 0:
                         p.traits &= ~<int>ROAMER
@@ -369,7 +369,7 @@ cdef class Pools:
             return 0
         return <uint32_t>(node - self.evidence.identifiers) + 1
 
-    def acquit(self, uint32_t start, uint32_t stop, double least, double kept):
+    def drop_suspects(self, uint32_t start, uint32_t stop, double least, double kept):
         """Let payment methods in a range go that are elsewhere too much; return how many.
 
         Args:
@@ -388,7 +388,7 @@ cdef class Pools:
                     gone += 1
         return gone
 
-    def prove(self, uint32_t start, uint32_t stop):
+    def mark_pooled(self, uint32_t start, uint32_t stop):
         """Say of the payment methods in a range that are left that they meet others; return how many."""
         cdef uint32_t at, found = 0
         cdef Identifier *node
@@ -396,11 +396,11 @@ cdef class Pools:
             for at in range(start, min(stop, self.count)):
                 node = self.evidence.identifiers + at
                 if node.meta & SUSPECT:
-                    node.meta |= PROVEN
+                    node.meta |= POOLED
                     found += 1
         return found
 
-    def unite(self, uint32_t start, uint32_t stop):
+    def join(self, uint32_t start, uint32_t stop):
         """Note the pool exits of those in question in a range; join by them accounts that pay alone, and programs."""
         cdef uint32_t at, token
         cdef int i
@@ -418,7 +418,7 @@ cdef class Pools:
                     if not self.is_pool(places.at[i]):
                         continue
                     node = self.evidence.identifiers + places.at[i]
-                    node.meta |= <uint16_t>PROVEN
+                    node.meta |= <uint16_t>POOLED
                     if token == 0:
                         token = places.at[i] + 1
                     elif self.by_program:

@@ -29,7 +29,7 @@ def degree(Pools pools not None, uint32_t at, /):
     return pools.evidence.identifiers[at].degree
 
 
-def accuse(Pools pools not None, positions, /):
+def add_suspects(Pools pools not None, positions, /):
     cdef uint32_t at
     cdef Identifier *node
     for at in positions:

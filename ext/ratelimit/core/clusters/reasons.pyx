@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from ratelimit.core.clusters.evidence cimport find_principal, principal_at
-from ratelimit.core.clusters.judge cimport NOBODY, Judge
+from ratelimit.core.clusters.cluster_index cimport NOBODY, ClusterIndex
 from ratelimit.core.clusters.records cimport (
     AT_HOME, CLIENT_AT, EXTRA_AT, HOMED, NEW, OLD, PAYMENT_AT, TICK_S, Identifier, Principal, is_infrastructure, joined,
     kind_at, kind_of, rate_of, resolve, value_of, visits_of,
@@ -23,30 +23,30 @@ cdef inline bint is_of(const Identifier *node, const Principal *p) noexcept nogi
     return node.label != 0 and (p.label == 0 or node.label == p.label)
 
 
-def reasons(Judge judge not None, uint64_t key, /):
-    cdef uint32_t at = find_principal(judge.evidence, key), now = judge.evidence.now_s
+def reasons(ClusterIndex cluster_index not None, uint64_t key, /):
+    cdef uint32_t at = find_principal(cluster_index.evidence, key), now = cluster_index.evidence.now_s
     cdef Principal *p
     cdef Identifier *node
     cdef Identifier *coarse
     cdef int i
     cdef bint is_clusters
-    cdef int64_t epoch = judge.evidence.epoch_s
+    cdef int64_t epoch = cluster_index.evidence.epoch_s
     if at == NOBODY:
         return None
-    p = principal_at(judge.evidence, at)
+    p = principal_at(cluster_index.evidence, at)
     shared = []
-    for i in range(judge.evidence.edges):
-        node = resolve(judge.evidence.identifiers, p.edges[i].ref)
+    for i in range(cluster_index.evidence.edges):
+        node = resolve(cluster_index.evidence.identifiers, p.edges[i].ref)
         if node == NULL:
             continue
         is_clusters = is_of(node, p)
         if i < PAYMENT_AT and not is_clusters:
-            coarse = resolve(judge.evidence.identifiers, node.parent)
+            coarse = resolve(cluster_index.evidence.identifiers, node.parent)
             is_clusters = coarse != NULL and is_of(coarse, p)
         shared.append({
             "family": family_at(i),
             "kind": kind_at(i),
-            "hash": value_of(joined(judge.evidence.values[node - judge.evidence.identifiers].key), kind_of(node)),
+            "hash": value_of(joined(cluster_index.evidence.values[node - cluster_index.evidence.identifiers].key), kind_of(node)),
             "principals": node.degree,
             "is_clusters": bool(is_clusters),
             "is_home": i < PAYMENT_AT and p.edges[i].visits & AT_HOME != 0,
@@ -57,7 +57,7 @@ def reasons(Judge judge not None, uint64_t key, /):
         })
     return {
         "label": p.label,
-        "verdict": judge.verdict(p),
+        "verdict": cluster_index.verdict(p),
         "requests": p.requests,
         "rate": rate_of(p, now),
         "created_s": p.created_s,

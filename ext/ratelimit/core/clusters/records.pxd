@@ -44,7 +44,7 @@ cdef enum:
     # In an identifier's `meta`, beside kind and generation.
     INFRASTRUCTURE = 1 << 13    # an address in a network that the operator declared as such
     SUSPECT = 1 << 14           # a payment method that is still in question in this rebuild
-    PROVEN = 1 << 15            # and one with accounts that meet others' at exits of their own; and such an exit
+    POOLED = 1 << 15            # and one with accounts that meet others' at exits of their own; and such an exit
 
     # What is known of a principal, in `traits`: found anew by each rebuild.
     HOMED = 1           # it comes back to an address that is its own
@@ -244,5 +244,5 @@ cdef inline int visits_of(const Edge *edge) noexcept nogil:
 
 
 cdef inline bint is_witness(const Principal *p) noexcept nogil:
-    """Whether an account may testify that an exit is infrastructure: it lives somewhere, or is no newcomer."""
+    """Whether an account is a witness that an exit is infrastructure: it lives somewhere, or is no newcomer."""
     return p.traits & HOMED or not p.traits & NEW

@@ -27,7 +27,7 @@ cdef class Columns:
     cdef readonly int highest
     cdef readonly tuple costly          # further families that cost an attacker as payment methods do
     cdef bint is_costly[EXTRAS]
-    cdef bint asks_for_names            # whether the application is to say anything of its accounts
+    cdef bint requires_names            # whether the application is to say anything of its accounts
     cdef readonly int created_at        # where rows say when the account was created; -1 for nowhere
     # Where rows of new accounts have a mark, and next to it those that nobody pays for; -1: no limit asks.
     cdef readonly int new_at
@@ -39,7 +39,7 @@ cdef class Columns:
     cdef bint is_named(self, const Sighting *seen) noexcept nogil
     cdef int read(self, object row, Sighting *seen) except -1
     cdef bint take(self, const uint64_t *hashes, Sighting *seen) noexcept nogil
-    cdef void weed(self, Sighting *seen, uint64_t origin) noexcept nogil
+    cdef void apply_declared(self, Sighting *seen, uint64_t origin) noexcept nogil
     cdef int principal(self, object row, uint64_t *key) except -1
     cdef bint is_new(self, uint64_t created, uint64_t principal, uint64_t payment, uint64_t origin, int64_t now_s) noexcept nogil
     cdef void mark_hashes(self, uint64_t *hashes, int64_t now_s) noexcept nogil

@@ -57,7 +57,7 @@ cdef class Columns:
         self.highest = max(*principal, *kinds, created_at)
         for i in range(self.principal_parts):
             self.principal_at[i] = principal[i]
-        self.asks_for_names = named and (created_at >= 0 or kinds[PAYMENT] >= 0 or len(self.costly) > 0)
+        self.requires_names = named and (created_at >= 0 or kinds[PAYMENT] >= 0 or len(self.costly) > 0)
         for i in range(EXTRAS):
             self.is_costly[i] = i in self.costly
         for i in range(KINDS):
@@ -113,7 +113,7 @@ cdef class Columns:
         value = 0
         if self.origin_at >= 0 and read_number(<object>items[self.origin_at], &value) != WHOLE:
             value = 0
-        self.weed(seen, value)
+        self.apply_declared(seen, value)
         return 1
 
     cdef bint is_named(self, const Sighting *seen) noexcept nogil:
@@ -122,7 +122,7 @@ cdef class Columns:
         Where limits run before keys are checked, a client may send any number that nobody issued.
         """
         cdef int i
-        if not self.asks_for_names or seen.created_s or seen.kinds[PAYMENT]:
+        if not self.requires_names or seen.created_s or seen.kinds[PAYMENT]:
             return True
         for i in range(EXTRAS):
             if self.is_costly[i] and seen.kinds[EXTRA + i]:
@@ -145,10 +145,10 @@ cdef class Columns:
         seen.created_s = instant_of(hashes[self.created_at]) if self.created_at >= 0 else 0
         if seen.principal == 0 or not self.is_named(seen):
             return False
-        self.weed(seen, hashes[self.origin_at] if self.origin_at >= 0 else 0)
+        self.apply_declared(seen, hashes[self.origin_at] if self.origin_at >= 0 else 0)
         return True
 
-    cdef void weed(self, Sighting *seen, uint64_t origin) noexcept nogil:
+    cdef void apply_declared(self, Sighting *seen, uint64_t origin) noexcept nogil:
         """Apply what is declared of where a request came from: see `declare`."""
         if origin == ABSENT_HASH:
             origin = 0
@@ -162,7 +162,7 @@ cdef class Columns:
             if listed and seen.kinds[BLOCK]:
                 seen.kinds[BLOCK] = listed << 1 | 1
         if self.organisations is not None:
-            self.organisations.mute(seen.principal, seen.kinds, organisation_of(origin))
+            self.organisations.mask_shared(seen.principal, seen.kinds, organisation_of(origin))
 
     def declare(self, int origin_at, Organisations organisations=None):
         if origin_at < -1:

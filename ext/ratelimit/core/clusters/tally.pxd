@@ -19,8 +19,8 @@ cdef struct Tally:
     double visits           # at exits that are mostly the group's
     float weighed[WEIGHTS]  # of those visits, by the octave of an exit's own
     float squares[WEIGHTS]
-    double exclusive        # of each visit the part of the accounts there that are members, or testify to nothing
-    double among_people     # of those visits, in blocks where people live
+    double exclusive        # of each visit the part of the accounts there that are members, or are no witnesses
+    double residential     # of those visits, in blocks where people live
     uint32_t exits
     uint32_t capped         # no more than 256 of a network
     uint32_t sole           # exits that no witness uses

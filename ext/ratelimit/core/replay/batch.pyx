@@ -10,7 +10,7 @@ from ratelimit.core.memory.arguments cimport checked_cost, identity_number
 from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready
 from ratelimit.core.clusters.evidence cimport await_identities
 from ratelimit.core.memory.hashing cimport Hasher, PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, hash_run, hash_value
-from ratelimit.core.clusters.judge cimport Judge
+from ratelimit.core.clusters.cluster_index cimport ClusterIndex
 from ratelimit.core.memory.number cimport WHOLE, read_number
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, Scanner, address_of
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
@@ -155,7 +155,7 @@ def fill_absent(array.array column not None, array.array otherwise not None, /):
 
 def decide_batch(
     list kinds not None, list columns not None, list times_ns not None, list taken=None,
-    Judge judge=None, int cluster_at=-1, Py_ssize_t start=0, Py_ssize_t stop=-1, list would=None, /,
+    ClusterIndex cluster_index=None, int cluster_at=-1, Py_ssize_t start=0, Py_ssize_t stop=-1, list would=None, /,
 ):
     cdef uint64_t *hashes[MOST_POSITIONS]
     cdef uint64_t ids[MOST_POSITIONS]
@@ -175,8 +175,8 @@ def decide_batch(
     cdef uint64_t identity = 0
     cdef uint8_t verdict = NO_VERDICT
     cdef uint32_t at = 0
-    cdef int principal_at = judge.columns.principal_at[0] if judge is not None else -1
-    cdef int address_at = judge.columns.kinds_at[FINE] if judge is not None else -1
+    cdef int principal_at = cluster_index.columns.principal_at[0] if cluster_index is not None else -1
+    cdef int address_at = cluster_index.columns.kinds_at[FINE] if cluster_index is not None else -1
     cdef Py_ssize_t ahead
     if width > MOST_POSITIONS:
         raise ValueError(f"at most {MOST_POSITIONS} columns")
@@ -187,7 +187,7 @@ def decide_batch(
         hashes[j] = numbers_of(columns[j])
         if len(columns[j]) != size:
             raise ValueError("columns are of one length")
-    if judge is not None and not (judge.columns.highest < width and PLACES - 1 <= cluster_at < width):
+    if cluster_index is not None and not (cluster_index.columns.highest < width and PLACES - 1 <= cluster_at < width):
         raise ValueError("the correlator's columns are among those given")
     if not 0 <= start <= size or stop > size:
         raise ValueError("the range is within the records")
@@ -202,7 +202,7 @@ def decide_batch(
                 plan.read_costs(kind[1], estimates)
                 varies = find_amounts(plan, kind[2], taken, amounts_of)
                 counted_at = -1
-                if judge is not None:
+                if cluster_index is not None:
                     # Limits that bind certain members let a likely one in beside their budget, as a stranger.
                     if plan.looks_at(cluster_at):
                         counted_at = cluster_at
@@ -216,19 +216,19 @@ def decide_batch(
             amounts[j] = estimates[j]
             if varies and amounts_of[j] != NULL and amounts_of[j][i] != ABSENT_HASH:
                 amounts[j] = amounts_of[j][i]
-        for j in range(width if judge is not None else plan.highest + 1):
+        for j in range(width if cluster_index is not None else plan.highest + 1):
             ids[j] = hashes[j][i]
-        if judge is not None:
+        if cluster_index is not None:
             for j in range(2):
                 ahead = i + (NEAR if j else FAR)
                 if address_at >= 0 and ahead < size:
-                    await_identities(judge.evidence, hashes[principal_at][ahead], hashes[address_at][ahead], j)
+                    await_identities(cluster_index.evidence, hashes[principal_at][ahead], hashes[address_at][ahead], j)
             verdict = NO_VERDICT
-            sighted = judge.columns.take(ids, &seen)
+            sighted = cluster_index.columns.take(ids, &seen)
             if sighted:
-                # Seen before it is decided: a newcomer is judged by its first request.
-                at = judge.note(&seen, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
-                verdict = judge.actor_at(at, &identity)
+                # Seen before it is decided: a newcomer joins its cluster with its first request.
+                at = cluster_index.note(&seen, <int64_t><object>PyList_GET_ITEM(times_ns, i) // NANOSECONDS)
+                verdict = cluster_index.actor_at(at, &identity)
                 if verdict:
                     stamp_actor(ids, cluster_at, verdict, identity)
                     for j in range(cluster_at - PLACES + 1, cluster_at + 1):
@@ -243,7 +243,7 @@ def decide_batch(
         if verdict == LIKELY and would is not None and outcome.would_refuse_by(cluster_at - 1):
             would.append(i)
         if counted_at >= 0 and ids[counted_at] == ABSENT_HASH:
-            judge.let_in(at)
+            cluster_index.admit_at(at)
     return refused, unlimited
 
 

@@ -2,7 +2,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport Pair
 from ratelimit.core.sharing.board cimport Board
-from ratelimit.core.clusters.judge cimport Judge
+from ratelimit.core.clusters.cluster_index cimport ClusterIndex
 from ratelimit.core.clusters.sighting cimport Columns
 
 cdef class Assignments:
@@ -32,5 +32,5 @@ cdef class Assignments:
     cdef void record_change(self, uint64_t key, uint64_t identity, uint8_t verdict) noexcept nogil
     cdef void compare(self, int before, int after) noexcept nogil
     cdef bint set(self, uint64_t key, uint64_t identity, uint8_t verdict) noexcept nogil
-    cdef void follow(self, Judge judge, uint64_t key) noexcept nogil
+    cdef void follow(self, ClusterIndex cluster_index, uint64_t key) noexcept nogil
     cdef bint writes(self) noexcept nogil

@@ -23,7 +23,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from ratelimit.core.memory.atomic cimport Pair, cas, fetch_add, load, store
 from ratelimit.core.sharing.board cimport Board, MOST_PROBES, NOWHERE, PLACE, PLACE_BITS, home_of, scale
 from ratelimit.core.clusters.evidence cimport Evidence, find_principal, principal_at
-from ratelimit.core.clusters.judge cimport NOBODY as UNSEEN, Judge
+from ratelimit.core.clusters.cluster_index cimport NOBODY as UNSEEN, ClusterIndex
 from ratelimit.core.sharing.pairs cimport NOBODY, PAIR, got, marked, put, tag_of, verdict_in
 from ratelimit.core.clusters.sighting cimport Columns
 from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT, PAYMENT, Principal, joined, kind_of
@@ -158,7 +158,7 @@ cdef class Assignments:
         self.building = True
         return True
 
-    def fill(self, Judge judge not None, uint32_t start, uint32_t stop, /):
+    def fill(self, ClusterIndex cluster_index not None, uint32_t start, uint32_t stop, /):
         self.check_ready()
         cdef uint32_t at
         cdef int half = 1 - self.in_force()
@@ -167,20 +167,20 @@ cdef class Assignments:
         if not self.building or not self.writes():
             return False
         with nogil:
-            for at in range(start, min(stop, judge.evidence.principal_count)):
-                p = principal_at(judge.evidence, at)
-                verdict = judge.verdict(p)
+            for at in range(start, min(stop, cluster_index.evidence.principal_count)):
+                p = principal_at(cluster_index.evidence, at)
+                verdict = cluster_index.verdict(p)
                 if verdict == NO_VERDICT:
                     continue
-                if not self.insert(half, joined(p.key), judge.clusters[p.label].identity, verdict, &self.built):
+                if not self.insert(half, joined(p.key), cluster_index.clusters[p.label].identity, verdict, &self.built):
                     fetch_add(&self.board.header.overflowed, 1)
         return True
 
-    def fill_methods(self, Judge judge not None, uint32_t start, uint32_t stop, /):
+    def fill_methods(self, ClusterIndex cluster_index not None, uint32_t start, uint32_t stop, /):
         self.check_ready()
         cdef uint32_t at
         cdef int half = 1 - self.in_force()
-        cdef Evidence evidence = judge.evidence
+        cdef Evidence evidence = cluster_index.evidence
         cdef uint64_t identity
         if not self.building or not self.writes():
             return False
@@ -190,7 +190,7 @@ cdef class Assignments:
                     continue
                 if owner_of(evidence.values + at) == 0:
                     continue
-                identity = judge.clusters[owner_of(evidence.values + at)].identity
+                identity = cluster_index.clusters[owner_of(evidence.values + at)].identity
                 if self.insert(half, joined(evidence.values[at].key), identity, CERTAIN, &self.built):
                     continue
                 fetch_add(&self.board.header.overflowed, 1)
@@ -409,18 +409,18 @@ cdef class Assignments:
                 at = 0
         return 0
 
-    cdef void follow(self, Judge judge, uint64_t key) noexcept nogil:
+    cdef void follow(self, ClusterIndex cluster_index, uint64_t key) noexcept nogil:
         """Pass on what a principal counts as after it was seen, unless a rebuild is still weighing it."""
         cdef uint64_t identity
         cdef uint8_t verdict, former
-        cdef uint32_t at = find_principal(judge.evidence, key), i
+        cdef uint32_t at = find_principal(cluster_index.evidence, key), i
         cdef uint32_t[2] mixed
-        if at == UNSEEN or judge.decider or judge.labels == 0 or not self.writes():
+        if at == UNSEEN or cluster_index.is_rebuilding or cluster_index.labels == 0 or not self.writes():
             return
-        verdict = judge.actor_at(at, &identity)
+        verdict = cluster_index.actor_at(at, &identity)
         if verdict != CERTAIN:
-            for i in range(mix(judge.evidence, principal_at(judge.evidence, at), mixed)):
-                self.set(joined(judge.evidence.values[mixed[i]].key), NOBODY, NO_VERDICT)
+            for i in range(mix(cluster_index.evidence, principal_at(cluster_index.evidence, at), mixed)):
+                self.set(joined(cluster_index.evidence.values[mixed[i]].key), NOBODY, NO_VERDICT)
         if verdict == NO_VERDICT:
             identity = NOBODY  # an account in no cluster that has no entry needs none
         if (self.find(key, &former) != identity or former != verdict) and not self.set(key, identity, verdict):

@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from ratelimit.core.memory.atomic cimport cas, load, store
-from ratelimit.core.clusters.judge cimport MOST_LABELS
+from ratelimit.core.clusters.cluster_index cimport MOST_LABELS
 
 from ratelimit.errors import StoreError
 

@@ -8,7 +8,7 @@ from libc.string cimport memset
 
 from ratelimit.core.sharing.assignments cimport Assignments
 from ratelimit.core.memory.atomic cimport fetch_add
-from ratelimit.core.clusters.judge cimport Judge
+from ratelimit.core.clusters.cluster_index cimport ClusterIndex
 from ratelimit.core.sharing.ring cimport NOTHING, TAKEN, Ring
 from ratelimit.core.clusters.sighting cimport Sighting
 from ratelimit.core.clusters.records cimport KINDS
@@ -207,7 +207,7 @@ def sightings_in(bytes records not None, /):
     return total
 
 
-def unpack(bytes records not None, Judge judge not None, latest_s, Assignments assignments=None, /):
+def unpack(bytes records not None, ClusterIndex cluster_index not None, latest_s, Assignments assignments=None, /):
     cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(records)
     cdef Py_ssize_t left = len(records)
     cdef int64_t latest = latest_s, time_s, total = sightings_in(records)
@@ -239,7 +239,7 @@ def unpack(bytes records not None, Judge judge not None, latest_s, Assignments a
             count &= MOST_COUNT
             for each in range(count):
                 seen.free = each >= count - free
-                judge.note(&seen, time_s)
+                cluster_index.note(&seen, time_s)
             if assignments is not None:
-                assignments.follow(judge, seen.principal)
+                assignments.follow(cluster_index, seen.principal)
     return total

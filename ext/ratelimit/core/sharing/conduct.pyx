@@ -1,7 +1,7 @@
 """The conduct of accounts and clusters, as all workers of a host remember it: see the stub.
 
 Theory of operation. A record belongs to a key for as long as it is there. What struck is one word,
-changed by one compare-and-swap, so that a strike counts once whichever worker saw it. What counts
+changed by one compare-and-swap, so that a split_shared_methods counts once whichever worker saw it. What counts
 refusals is several words, and a race between workers loses a refusal: an error on the safe side.
 """
 
@@ -129,7 +129,7 @@ cdef class ConductMemory:
             return found
         for i in range(BUCKET_SIZE):
             was = load(&bucket[i].key)
-            # Seconds of the last strike or refusal; a record that struck is worth a day more.
+            # Seconds of the last split_shared_methods or refusal; a record that struck is worth a day more.
             worth = load(&bucket[i].began_ns) // 1_000_000_000
             if load(&bucket[i].word):
                 worth = max(worth, load(&bucket[i].word) >> 32) + 86_400

@@ -23,7 +23,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from ratelimit.core.sharing.assignments cimport Assignments
 from ratelimit.core.memory.atomic cimport SECOND, cas, fetch_add, load, store
 from ratelimit.core.sharing.board cimport Board, BoardHeader, Cell
-from ratelimit.core.clusters.judge cimport Judge
+from ratelimit.core.clusters.cluster_index cimport ClusterIndex
 from ratelimit.core.memory.number cimport WHOLE, read_number
 from ratelimit.core.clusters.sighting cimport Columns, Sighting
 from ratelimit.core.clusters.records cimport KINDS
@@ -125,7 +125,7 @@ cdef class Ring:
             raise ValueError("somebody else was faster")
         return ticket
 
-    def drain(self, Judge judge not None, most, now_ns, Assignments assignments=None, /):
+    def drain(self, ClusterIndex cluster_index not None, most, now_ns, Assignments assignments=None, /):
         self.check_ready()
         cdef uint64_t limit = most, now = now_ns, time_s = 0, taken = 0
         cdef uint64_t most_passed = self.mask + 1
@@ -145,9 +145,9 @@ cdef class Ring:
                     most_passed -= 1
                 if what == TAKEN:
                     taken += 1
-                    judge.note(&seen, <int64_t>time_s)
+                    cluster_index.note(&seen, <int64_t>time_s)
                     if assignments is not None:
-                        assignments.follow(judge, seen.principal)
+                        assignments.follow(cluster_index, seen.principal)
             if taken:
                 fetch_add(&self.board.header.taken, taken)
         return taken

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from typing import final
 
 from ratelimit.core.clusters.evidence import Evidence
-from ratelimit.core.clusters.rulings import Rulings
+from ratelimit.core.clusters.overrides import Overrides
 from ratelimit.core.clusters.sighting import Columns
 
 @final
-class Judge:
+class ClusterIndex:
     """Labels and verdicts on principals, and a record of each cluster.
 
     Between rebuilds a newcomer joins the cluster that its payment method and most of its exits belong
-    to, with that cluster's verdict (`sentence`). An account that is at home anywhere or known to be
+    to, with that cluster's verdict (`set_verdict`). An account that is at home anywhere or known to be
     old never does. In a rebuild (from `begin` to `end`) none does.
 
     A method that takes `start` and `stop` walks that range of positions; a range past the end is cut
@@ -23,7 +23,7 @@ class Judge:
     requests at most, of which half is forgotten each day; nothing of an account older than the cluster by a day.
 
     Args:
-        evidence: what is judged.
+        evidence: of the accounts.
         columns: where rows of identities have what it looks at.
         clusters: how many there may be at once, at most 4096.
         new_s: for so many seconds an account is new.
@@ -37,7 +37,7 @@ class Judge:
 
     def __new__(
         cls, evidence: Evidence, columns: Columns, *, clusters: int, new_s: int, records_s: int
-    ) -> Judge: ...
+    ) -> ClusterIndex: ...
     @property
     def evidence(self) -> Evidence: ...
     @property
@@ -48,7 +48,7 @@ class Judge:
     def labels(self) -> int:
         """The highest label that was ever in use."""
     @property
-    def decider(self) -> bool:
+    def is_rebuilding(self) -> bool:
         """Whether a rebuild is under way: newcomers then wait for its end."""
     @property
     def owing(self) -> bool:
@@ -71,16 +71,16 @@ class Judge:
     # Clusters.
 
     def begin(self) -> None:
-        """Stop judging newcomers: a rebuild is under way."""
+        """Stop assigning newcomers: a rebuild is under way."""
     def end(self) -> None:
-        """Go on judging newcomers."""
+        """Go on assigning newcomers."""
     def open_label(self) -> int:
         """Return an unused label for a new cluster, 0 when there is none left."""
     def close_label(self, label: int) -> None:
         """Give a label up; its principals keep it until `release` has walked over them."""
     def name(self, label: int, identity: int) -> None:
         """Set what limits count a cluster by. Limits know no member of a cluster without a name."""
-    def sentence(self, label: int, verdict: int) -> None:
+    def set_verdict(self, label: int, verdict: int) -> None:
         """Set the verdict on newcomers that fit a cluster."""
     def live(self) -> list[int]:
         """Return the labels in use."""
@@ -101,9 +101,9 @@ class Judge:
         """Count clusters' members among principals, the dormant too; a range from 0 begins anew."""
     def release(self, start: int, stop: int) -> None:
         """Take the labels of closed clusters from principals."""
-    def disclaim(self, start: int, stop: int) -> None:
+    def release_identifiers(self, start: int, stop: int) -> None:
         """Take the labels of closed clusters from identifiers."""
-    def pare(self, start: int, stop: int, label: int) -> None:
+    def drop_inferred(self, start: int, stop: int, label: int) -> None:
         """Take a cluster's label from all members that were not ruled into it.
 
         Raises:
@@ -114,13 +114,13 @@ class Judge:
 
     # What the operator says, and what was inferred.
 
-    def rule(self, rulings: Rulings | None) -> None:
+    def set_overrides(self, overrides: Overrides | None) -> None:
         """Go by what the operator says of principals, None for nothing."""
     def knows(self, key: int) -> bool:
         """Return whether a principal is remembered."""
-    def place(self, key: int, label: int) -> bool:
+    def assign(self, key: int, label: int) -> bool:
         """Put a principal into a cluster for certain, 0 for none; return whether that is news."""
-    def deem(self, key: int, verdict: int) -> bool:
+    def set_inferred(self, key: int, verdict: int) -> bool:
         """Set what is inferred of a principal; False if it is not remembered.
 
         Raises:
@@ -144,5 +144,5 @@ class Judge:
 
     def debts(self) -> list[tuple[int, int]]:
         """Return what limits count clusters by, and requests to be charged to each; they are forgotten."""
-    def inherit(self, other: Judge) -> None:
-        """Owe what another judge owes for the clusters that were copied from it, as far as there is room."""
+    def inherit(self, other: ClusterIndex) -> None:
+        """Owe what another index owes for the clusters that were copied from it, as far as there is room."""

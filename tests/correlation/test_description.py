@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from ratelimit.correlation.classification import DECLARED, Statistics, Verdict, classify
+from ratelimit.correlation.description import describe, describe_account, lacking, reason_of, span
 from ratelimit.correlation.explanation import Explanation, Shared
-from ratelimit.correlation.judgement import DECLARED, Statistics, Verdict, judge
 from ratelimit.correlation.settings import Settings
-from ratelimit.correlation.words import describe, describe_account, lacking, reason_of, span
 
 SETTINGS = Settings()
 CAMPAIGN: Statistics = {
@@ -29,7 +29,7 @@ CAMPAIGN: Statistics = {
     "capped": 1960,
     "sole": 1960,
     "exclusive": 0.98,
-    "lived": 0.0,
+    "residential": 0.0,
     "busiest": 2400,
     "rate": 60_000.0,
     "former": 0,
@@ -43,7 +43,7 @@ def group(**changes: Any) -> Statistics:
 
 def said(**changes: Any) -> str:
     found = group(**changes)
-    return describe(found, judge(found, SETTINGS))
+    return describe(found, classify(found, SETTINGS))
 
 
 def test_certain_actor_is_described_as_an_analyst_would() -> None:
@@ -91,7 +91,7 @@ def test_likely_says_what_it_lacks_to_be_certain() -> None:
 
 def test_exits_that_others_use_or_that_cost_nothing_are_said() -> None:
     assert "others use 660 addresses of these" in said(sole=1300)
-    assert "others use" not in said(sole=1300, lived=0.9, methods=2)
+    assert "others use" not in said(sole=1300, residential=0.9, methods=2)
     words = said(exits=1700.0, capped=256, networks=1.0)
     assert "traffic of about 222 exits where 384 are needed" in words
 
@@ -107,7 +107,7 @@ BOUNDS: dict[str, tuple[float, ...]] = {
     "exits": (255.0, 256.0, 383.0, 600.0),
     "networks": (63.0, 64.0),
     "exclusive": (0.59, 0.6, 1.0),
-    "lived": (0.49, 0.5),
+    "residential": (0.49, 0.5),
     "sole": (1306, 1307),
     "busiest": (200, 900),
 }
@@ -118,7 +118,7 @@ def test_certain_is_exactly_what_lacks_nothing() -> None:
     certain = 0
     for drawn in product(*BOUNDS.values()):
         found = group(**dict(zip(BOUNDS, drawn, strict=True)))
-        is_certain = judge(found, SETTINGS).verdict is Verdict.CERTAIN
+        is_certain = classify(found, SETTINGS).verdict is Verdict.CERTAIN
         assert is_certain == (not lacking(found, SETTINGS)), found
         certain += is_certain
     assert certain > 100
@@ -159,7 +159,7 @@ MEMBER = Explanation(
     requests=9,
     requests_a_day=9.0,
     shared=(EXIT, CARD),
-    ruling=None,
+    override=None,
 )
 LIKELY = replace(MEMBER, verdict=Verdict.LIKELY)
 ALONE = replace(MEMBER, cluster=None, verdict=Verdict.NONE, actor=Verdict.NONE, why="", members=0)
@@ -180,10 +180,10 @@ ALONE = replace(MEMBER, cluster=None, verdict=Verdict.NONE, actor=Verdict.NONE, 
         (replace(ALONE, shared=(EXIT,)), "it was seen at exits of an actor's, and pays for itself"),
         (replace(ALONE, shared=(replace(CARD, is_clusters=False),)), "meet no others at exits of their own"),
         (replace(ALONE, shared=()), "it shares its payment method with no other account"),
-        (replace(MEMBER, ruling="confirm"), "The operator confirms the actor it belongs to."),
-        (replace(ALONE, ruling="clear"), "The operator clears the actor it belongs to."),
-        (replace(ALONE, ruling="together"), "elsewhere. The operator says with which accounts it is one"),
-        (replace(LIKELY, ruling="apart"), "Likely and no more: most accounts"),
+        (replace(MEMBER, override="confirm"), "The operator confirms the actor it belongs to."),
+        (replace(ALONE, override="clear"), "The operator clears the actor it belongs to."),
+        (replace(ALONE, override="together"), "elsewhere. The operator says with which accounts it is one"),
+        (replace(LIKELY, override="apart"), "Likely and no more: most accounts"),
     ],
 )
 def test_reason_is_what_decided_of_this_account(found: Explanation, reason: str) -> None:

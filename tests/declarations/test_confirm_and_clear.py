@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ratelimit.core.clusters.rulings import Rulings
+from ratelimit.core.clusters.overrides import Overrides
 from ratelimit.correlation.memory import transplant
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy
@@ -24,7 +24,7 @@ def seen(text: str = "") -> World:
     world = World(text)
     world.see([*people(), *actor()])
     for number in range(60):
-        world.correlator.core.deem(world.key(f"bot{number}"), LIKELY if number else NONE)
+        world.correlator.core.set_inferred(world.key(f"bot{number}"), LIKELY if number else NONE)
     return world
 
 
@@ -82,7 +82,7 @@ def test_acts_outlive_rebuilds_and_settings_and_end_with_the_word() -> None:
     assert verdict(world, "bot5") == NONE
     world.load("")
     world.tell()
-    # The rebuilds have inferred anew what was deemed before.
+    # The rebuilds have inferred anew what was set before.
     assert verdict(world, "bot5") == verdict(world, "bot3") == CERTAIN
 
 
@@ -100,7 +100,7 @@ def test_a_newcomer_of_a_cleared_actor_is_none_at_once() -> None:
 def test_a_group_that_is_one_actor_by_the_operators_word_is_certain() -> None:
     world = World(known(together=[["person1", "person2"]]))  # type: ignore[list-item]
     world.see([*people()])
-    world.correlator.core.deem(world.key("person1"), NONE)
+    world.correlator.core.set_inferred(world.key("person1"), NONE)
     assert verdict(world, "person1") == CERTAIN
 
 
@@ -126,18 +126,18 @@ def test_acts_that_agree_are_no_contradiction(acts: dict[str, list[str]]) -> Non
     assert Policy.from_toml(POLICY + known(**acts)).compiled.correlation is not None
 
 
-def test_decrees_of_labels_there_are_not_are_forgotten() -> None:
-    rulings = Rulings()
-    rulings.decree([0, 1, 5, 5000], [5, 6, 7000])
-    assert [rulings.decree_of(label) for label in (0, 1, 5, 6, 5000)] == [
+def test_overrides_of_labels_there_are_not_are_forgotten() -> None:
+    overrides = Overrides()
+    overrides.set_clusters([0, 1, 5, 5000], [5, 6, 7000])
+    assert [overrides.override_of_cluster(label) for label in (0, 1, 5, 6, 5000)] == [
         None,
         "confirm",
         None,
         "clear",
         None,
     ]
-    rulings.decree([], [])
-    assert rulings.decree_of(1) is None
+    overrides.set_clusters([], [])
+    assert overrides.override_of_cluster(1) is None
 
 
 @pytest.mark.parametrize("verdict", [3, 255])
@@ -145,8 +145,8 @@ def test_there_are_three_verdicts(verdict: int) -> None:
     world = World()
     world.see([*people(5)])
     with pytest.raises(ValueError, match="0 to 2"):
-        world.correlator.core.deem(world.key("person1"), verdict)
-    assert not world.correlator.core.deem(12345, LIKELY)
+        world.correlator.core.set_inferred(world.key("person1"), verdict)
+    assert not world.correlator.core.set_inferred(12345, LIKELY)
 
 
 def test_a_member_brings_what_it_was_given_once_it_is_certain_and_not_before() -> None:
@@ -157,6 +157,6 @@ def test_a_member_brings_what_it_was_given_once_it_is_certain_and_not_before() -
         core.admit(row)
     core.observe(row, world.correlator.now_ns)
     assert not core.owing
-    core.deem(world.key("bot5"), CERTAIN)
+    core.set_inferred(world.key("bot5"), CERTAIN)
     core.observe(row, world.correlator.now_ns)
     assert sum(requests for _, requests in core.debts()) == 7

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import fields
 
-from ratelimit.correlation.judgement import DECLARED, Judgement, Statistics, Verdict, judge
+from ratelimit.correlation.classification import DECLARED, Classification, Statistics, Verdict, classify
 from ratelimit.correlation.settings import Settings
 
 SETTINGS = Settings()
@@ -30,7 +30,7 @@ CAMPAIGN: dict[str, Any] = {
     "capped": 2500,
     "sole": 2500,
     "exclusive": 1.0,
-    "lived": 0.0,
+    "residential": 0.0,
     "busiest": 900,
     "rate": 5e4,
     "former": 0,
@@ -70,8 +70,8 @@ ROWS = [
     # Exits that others use as well are a service's, unless people live around them.
     (CAMPAIGN, {"sole": 1667}, CERTAIN, "covert"),
     (CAMPAIGN, {"sole": 1666}, LIKELY, "covert"),
-    (CAMPAIGN, {"sole": 0, "lived": 0.5}, CERTAIN, "covert"),
-    (CAMPAIGN, {"sole": 0, "lived": 0.49}, LIKELY, "covert"),
+    (CAMPAIGN, {"sole": 0, "residential": 0.5}, CERTAIN, "covert"),
+    (CAMPAIGN, {"sole": 0, "residential": 0.49}, LIKELY, "covert"),
     (CAMPAIGN, {"exclusive": 0.6}, CERTAIN, "covert"),
     (CAMPAIGN, {"exclusive": 0.59}, LIKELY, "covert"),
     (CAMPAIGN, {"exclusive": 0.25}, LIKELY, "covert"),
@@ -112,7 +112,7 @@ ROWS = [
     (OLD_ONES, {"exits": 255.0, "busiest": 100}, NONE, "overt"),
     (OLD_ONES, {"homed": 0.06}, NONE, "overt"),
     (OLD_ONES, {"sole": 1666}, NONE, "overt"),
-    (OLD_ONES, {"sole": 0, "lived": 0.5}, LIKELY, "covert"),
+    (OLD_ONES, {"sole": 0, "residential": 0.5}, LIKELY, "covert"),
     (OLD_ONES, {"networks": 1.0, "capped": 256}, NONE, "overt"),
     (OLD_ONES, {"sole": 0, "old": 0.49}, LIKELY, "covert"),
     # An established payment method is one payer, however many exits it has.
@@ -135,8 +135,8 @@ def statistics(what: dict[str, Any], different: dict[str, Any]) -> Statistics:
 def test_both_sides_of_each_bound(
     what: dict[str, Any], different: dict[str, Any], verdict: Verdict, why: str
 ) -> None:
-    judgement = judge(statistics(what, different), SETTINGS)
-    assert (judgement.verdict, judgement.why) == (verdict, why)
+    classification = classify(statistics(what, different), SETTINGS)
+    assert (classification.verdict, classification.why) == (verdict, why)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_both_sides_of_each_bound(
 def test_each_number_of_the_policys_moves_its_bound(
     setting: str, values: tuple[float, float], group: dict[str, Any]
 ) -> None:
-    said = [judge(statistics(CAMPAIGN, group), Settings(**{setting: value})).verdict for value in values]  # type: ignore[arg-type]
+    said = [classify(statistics(CAMPAIGN, group), Settings(**{setting: value})).verdict for value in values]  # type: ignore[arg-type]
     assert said[0] is CERTAIN
     assert said[1] is not CERTAIN
 
@@ -165,7 +165,7 @@ LESS = {
     "exclusive": (0.48, 0.47),
     "capped": (386, 383),
     "sole": (1334, 1333),
-    "lived": (0.4, 0.39),
+    "residential": (0.4, 0.39),
     "homed": (0.0625, 0.063),
     "fresh": (0.54, 0.53),
 }
@@ -178,24 +178,24 @@ def test_a_certain_actor_stays_one_with_a_fifth_less(name: str) -> None:
         "exits": {"busiest": 500},
         "accounts": {"seen": 6},
         "capped": {"networks": 1.0},
-        "lived": {"sole": 0},
+        "residential": {"sole": 0},
     }
     other = others.get(name, {})
     first, second = (statistics(CAMPAIGN, {name: value, **other}) for value in (kept, lost))
-    assert judge(first, SETTINGS, CERTAIN).verdict is CERTAIN
-    assert judge(second, SETTINGS, CERTAIN).verdict is not CERTAIN
+    assert classify(first, SETTINGS, CERTAIN).verdict is CERTAIN
+    assert classify(second, SETTINGS, CERTAIN).verdict is not CERTAIN
     for former in (NONE, LIKELY):
-        assert judge(first, SETTINGS, former).verdict is not CERTAIN
+        assert classify(first, SETTINGS, former).verdict is not CERTAIN
 
 
 def test_a_certain_actor_is_no_organisation_once_it_opens_accounts() -> None:
     grown = CAMPAIGN | {"accounts": 20_000, "seen": 1000, "busiest": 9_600, "exits": 1200.0}
-    assert judge(statistics(grown, {}), SETTINGS, CERTAIN) == Judgement(CERTAIN, "churning")
+    assert classify(statistics(grown, {}), SETTINGS, CERTAIN) == Classification(CERTAIN, "churning")
     for former in (NONE, LIKELY):
-        assert judge(statistics(grown, {}), SETTINGS, former).verdict is LIKELY
+        assert classify(statistics(grown, {}), SETTINGS, former).verdict is LIKELY
     # What speaks against an actor counts as before.
     for different in ({"homed": 0.5}, {"exclusive": 0.4}, {"fresh": 0.5}, {"exits": 100.0}):
-        assert judge(statistics(grown, different), SETTINGS, CERTAIN).verdict is not CERTAIN
+        assert classify(statistics(grown, different), SETTINGS, CERTAIN).verdict is not CERTAIN
 
 
 @pytest.mark.parametrize(
@@ -210,16 +210,16 @@ def test_a_certain_actor_is_no_organisation_once_it_opens_accounts() -> None:
     ],
 )
 def test_a_likely_actor_stays_one_with_a_fifth_less(what: dict[str, Any], different: dict[str, Any]) -> None:
-    assert judge(statistics(what, different), SETTINGS).verdict is NONE
-    assert judge(statistics(what, different), SETTINGS, LIKELY).verdict is LIKELY
-    assert judge(statistics(what, different), SETTINGS, CERTAIN).verdict is not NONE
+    assert classify(statistics(what, different), SETTINGS).verdict is NONE
+    assert classify(statistics(what, different), SETTINGS, LIKELY).verdict is LIKELY
+    assert classify(statistics(what, different), SETTINGS, CERTAIN).verdict is not NONE
 
 
 @pytest.mark.parametrize("former", [NONE, LIKELY])
 def test_half_of_a_young_organisation_is_new_and_stays_so(former: Verdict) -> None:
     # By chance it was taken for new in its first hours. Its age is no noise: there is nothing to ride out.
     for what, old in ((OFFICE, 0.4), (ONE_CARD, 0.5)):
-        assert judge(statistics(what, {"fresh": 0.6, "old": old}), SETTINGS, former).verdict is NONE
+        assert classify(statistics(what, {"fresh": 0.6, "old": old}), SETTINGS, former).verdict is NONE
 
 
 @given(
@@ -230,7 +230,7 @@ def test_half_of_a_young_organisation_is_new_and_stays_so(former: Verdict) -> No
 def test_what_is_free_is_not_looked_at(
     what: dict[str, Any], former: Verdict, different: dict[str, Any]
 ) -> None:
-    assert judge(statistics(what, different), SETTINGS, former) == judge(
+    assert classify(statistics(what, different), SETTINGS, former) == classify(
         statistics(what, {}), SETTINGS, former
     )
 
@@ -239,7 +239,7 @@ WORSE = {
     "exits": 1.3,
     "networks": 1.3,
     "exclusive": 1.3,
-    "lived": 1.3,
+    "residential": 1.3,
     "capped": 1.3,
     "sole": 1.3,
     "methods": 2,
@@ -259,7 +259,7 @@ WORSE = {
             "exits": st.floats(0, 600),
             "networks": st.floats(0, 100),
             "exclusive": st.floats(0, 1),
-            "lived": st.floats(0, 1),
+            "residential": st.floats(0, 1),
             "capped": st.integers(0, 2500),
             "sole": st.integers(0, 2500),
             "busiest": st.integers(0, 200),
@@ -271,7 +271,7 @@ def test_more_evidence_never_makes_a_verdict_milder(different: dict[str, Any], n
     group = statistics(CAMPAIGN, different | {"seen": different["accounts"]})
     worse = statistics(group, {name: group[name] * WORSE[name]})  # type: ignore[arg-type,literal-required]
     for former in Verdict:
-        assert judge(worse, SETTINGS, former).verdict >= judge(group, SETTINGS, former).verdict
+        assert classify(worse, SETTINGS, former).verdict >= classify(group, SETTINGS, former).verdict
 
 
 def test_a_declared_actor_is_certain() -> None:

@@ -9,16 +9,16 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.clusters.evidence cimport Evidence, find_principal, principal_at
-from ratelimit.core.clusters.rulings cimport CLEARED, CONFIRMED, UNSAID, Ruling, Rulings
+from ratelimit.core.clusters.overrides cimport CLEARED, CONFIRMED, NOT_SET, Override, Overrides
 from ratelimit.core.clusters.sighting cimport Columns, Sighting, enter_actor
 from ratelimit.core.clusters.records cimport (
     CERTAIN, CLIENT_AT, EXTRA_AT, FINE_EDGES, HOMED, LIKELY, MOST_DEGREE, MOST_FREE, NEW, NO_VERDICT, OLD, PAYMENT_AT,
-    PROVEN, ROAMED, Identifier, Principal, ages_of, count_free, free_of, joined, kind_at, resolve, volume_of,
+    POOLED, ROAMED, Identifier, Principal, ages_of, count_free, free_of, joined, kind_at, resolve, volume_of,
 )
 
 
 @cython.final
-cdef class Judge:
+cdef class ClusterIndex:
     def __cinit__(
         self, Evidence evidence not None, Columns columns not None, *, uint32_t clusters, uint32_t new_s, uint32_t records_s
     ):
@@ -50,19 +50,19 @@ cdef class Judge:
         cdef uint8_t verdict = NO_VERDICT
         cdef bint fresh = self.evidence.take(seen, self.evidence.clamp(time_s), &at)
         cdef Principal *p = principal_at(self.evidence, at)
-        if fresh and (p.label == 0 or p.verdict == LIKELY) and self.labels and not self.decider:
-            if not self.ruled(p, &label, &verdict):
-                label = self.belonging(p, &verdict)
+        if fresh and (p.label == 0 or p.verdict == LIKELY) and self.labels and not self.is_rebuilding:
+            if not self.find_override(p, &label, &verdict):
+                label = self.match_cluster(p, &verdict)
             # A member may turn out to be more sure, of the same cluster, between rebuilds; never less.
             if label and verdict > p.verdict and p.label in (0, label):
-                self.put(p, label, verdict)
+                self.assign_at(p, label, verdict)
         if seen.free:
             count_free(p, 1)
-        if free_of(p) and not self.decider and self.verdict(p) == CERTAIN:
+        if free_of(p) and not self.is_rebuilding and self.verdict(p) == CERTAIN:
             self.owe(p)
         return at
 
-    cdef uint32_t belonging(self, Principal *p, uint8_t *verdict) noexcept nogil:
+    cdef uint32_t match_cluster(self, Principal *p, uint8_t *verdict) noexcept nogil:
         """Return the one cluster with a newcomer's payment method and exits; 0 for none.
 
         An account that has a home, or is known to be old, waits for the next rebuild. As in a rebuild,
@@ -79,7 +79,7 @@ cdef class Judge:
             return 0
         for i in range(PAYMENT_AT, self.evidence.edges):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
-            if node != NULL and not CLIENT_AT <= i < EXTRA_AT and self.clusters[self.known(node.label)].live:
+            if node != NULL and not CLIENT_AT <= i < EXTRA_AT and self.clusters[self.valid_label(node.label)].live:
                 label = node.label
                 is_new = age == NEW and node.mine >= node.others
         if label == 0:
@@ -89,7 +89,7 @@ cdef class Judge:
             if node == NULL:
                 continue
             coarse = resolve(self.evidence.identifiers, node.parent)
-            if node.label == label and node.meta & PROVEN:
+            if node.label == label and node.meta & POOLED:
                 known += 1
             elif node.label == label or coarse != NULL and coarse.label == label:
                 near += 1
@@ -102,50 +102,50 @@ cdef class Judge:
             verdict[0] = min(verdict[0], <uint8_t>LIKELY)
         return label
 
-    cdef uint32_t known(self, uint32_t label) noexcept nogil:
+    cdef uint32_t valid_label(self, uint32_t label) noexcept nogil:
         """Return a label of a cluster that there may be, 0 for none."""
         return label if label <= self.labels else 0
 
-    cdef bint ruled(self, Principal *p, uint32_t *label, uint8_t *verdict) noexcept nogil:
-        """Return whether the operator says where a principal belongs, and where.
+    cdef bint find_override(self, Principal *p, uint32_t *label, uint8_t *verdict) noexcept nogil:
+        """Return whether the operator assigned a principal, and where to.
 
         Groups are brought together at the end of a rebuild, with the clusters they are found in.
         """
-        cdef Ruling *ruling = self.rulings.find(joined(p.key)) if self.rulings is not None else NULL
+        cdef Override *override = self.overrides.find(joined(p.key)) if self.overrides is not None else NULL
         label[0] = 0
         verdict[0] = NO_VERDICT
-        if ruling == NULL:
+        if override == NULL:
             return False
-        if ruling.exempt:
+        if override.exempt:
             return True
-        label[0] = self.known(self.rulings.labels[ruling.group])
-        if label[0] == 0 or not self.clusters[label[0]].live or self.barred(ruling, p, label[0]):
+        label[0] = self.valid_label(self.overrides.labels[override.group])
+        if label[0] == 0 or not self.clusters[label[0]].live or self.is_excluded(override, p, label[0]):
             label[0] = 0
             return False
         verdict[0] = CERTAIN
         return True
 
-    cdef bint barred(self, Ruling *ruling, Principal *p, uint32_t label) noexcept nogil:
+    cdef bint is_excluded(self, Override *override, Principal *p, uint32_t label) noexcept nogil:
         """Return whether the operator keeps a principal out of a cluster."""
         cdef uint32_t i, at
-        if self.rulings is None:
+        if self.overrides is None:
             return False
-        if self.rulings.sealed[label] and p.label != label and (
-            ruling == NULL or self.rulings.labels[ruling.group] != label
+        if self.overrides.declared_only[label] and p.label != label and (
+            override == NULL or self.overrides.labels[override.group] != label
         ):
             return True
-        for i in range(ruling.count if ruling != NULL else 0):
-            at = find_principal(self.evidence, self.rulings.apart_keys[ruling.first + i])
+        for i in range(override.count if override != NULL else 0):
+            at = find_principal(self.evidence, self.overrides.apart_keys[override.first + i])
             if at != NOBODY and principal_at(self.evidence, at).label == label:
                 return True
         return False
 
-    cdef void put(self, Principal *p, uint32_t label, uint8_t verdict) noexcept nogil:
+    cdef void assign_at(self, Principal *p, uint32_t label, uint8_t verdict) noexcept nogil:
         """Put a principal into a cluster, 0 for none, unless the operator says otherwise."""
-        cdef Ruling *ruling
-        if label and self.rulings is not None:
-            ruling = self.rulings.find(joined(p.key))
-            if ruling != NULL and ruling.exempt or self.barred(ruling, p, label):
+        cdef Override *override
+        if label and self.overrides is not None:
+            override = self.overrides.find(joined(p.key))
+            if override != NULL and override.exempt or self.is_excluded(override, p, label):
                 label = 0
         p.label = <uint16_t>label
         p.verdict = verdict if label else <uint8_t>NO_VERDICT
@@ -153,12 +153,12 @@ cdef class Judge:
     # -- clusters ---------------------------------------------------------------------------------
 
     def begin(self):
-        """Stop judging newcomers: a rebuild is under way."""
-        self.decider = True
+        """Stop assigning newcomers: a rebuild is under way."""
+        self.is_rebuilding = True
 
     def end(self):
-        """Go on judging newcomers."""
-        self.decider = False
+        """Go on assigning newcomers."""
+        self.is_rebuilding = False
 
     def open_label(self):
         """Return an unused label for a new cluster, 0 when there is none left."""
@@ -187,7 +187,7 @@ cdef class Judge:
         self.check(label)
         self.clusters[label].identity = identity
 
-    def sentence(self, uint32_t label, uint8_t verdict):
+    def set_verdict(self, uint32_t label, uint8_t verdict):
         """Set the verdict on newcomers that fit a cluster."""
         self.check(label)
         self.clusters[label].verdict = verdict
@@ -227,14 +227,14 @@ cdef class Judge:
                     p.label = 0
                     p.verdict = NO_VERDICT
 
-    def disclaim(self, uint32_t start, uint32_t stop):
+    def release_identifiers(self, uint32_t start, uint32_t stop):
         """Forget of the identifiers in a range that they were closed clusters'."""
         cdef uint32_t at
         cdef Identifier *node
         with nogil:
             for at in range(start, min(stop, self.evidence.identifier_count)):
                 node = self.evidence.identifiers + at
-                if node.label and not self.clusters[self.known(node.label)].live:
+                if node.label and not self.clusters[self.valid_label(node.label)].live:
                     node.label = 0
 
     def merge(self, uint32_t start, uint32_t stop, uint32_t label, uint32_t into):
@@ -257,7 +257,7 @@ cdef class Judge:
             for at in range(start, min(stop, self.evidence.identifier_count)):
                 node = self.evidence.identifiers + at
                 node.degree = 0
-                if node.label and not self.clusters[self.known(node.label)].live:
+                if node.label and not self.clusters[self.valid_label(node.label)].live:
                     node.label = 0
 
     def gather(self, uint32_t start, uint32_t stop):
@@ -279,15 +279,15 @@ cdef class Judge:
 
     # -- what the operator says -------------------------------------------------------------------
 
-    def rule(self, Rulings rulings):
-        """Go by what the operator says of principals, None for nothing."""
-        self.rulings = rulings
+    def set_overrides(self, Overrides overrides):
+        """Go by the operator's overrides, None for nothing."""
+        self.overrides = overrides
 
     def knows(self, uint64_t key):
         """Return whether a principal is remembered."""
         return find_principal(self.evidence, key) != NOBODY
 
-    def place(self, uint64_t key, uint32_t label):
+    def assign(self, uint64_t key, uint32_t label):
         """Put a principal into a cluster for certain, 0 for none; return whether that is news."""
         cdef uint32_t at = find_principal(self.evidence, key)
         cdef Principal *p
@@ -299,23 +299,23 @@ cdef class Judge:
         was, p.label, p.verdict = (p.label, p.verdict), <uint16_t>label, CERTAIN if label else NO_VERDICT
         return was != (p.label, p.verdict)
 
-    def pare(self, uint32_t start, uint32_t stop, uint32_t label):
-        """Take a cluster's label from all that were not ruled into it."""
+    def drop_inferred(self, uint32_t start, uint32_t stop, uint32_t label):
+        """Take a cluster's label from all members that the operator did not put there."""
         cdef uint32_t at
         cdef Principal *p
-        cdef Ruling *ruling
-        if self.rulings is None:
-            raise ValueError("nothing was ruled")
+        cdef Override *override
+        if self.overrides is None:
+            raise ValueError("there are no overrides")
         with nogil:
             for at in range(start, min(stop, self.evidence.principal_count)):
                 p = principal_at(self.evidence, at)
                 if p.label == label:
-                    ruling = self.rulings.find(joined(p.key))
-                    if ruling == NULL or self.rulings.labels[ruling.group] != label:
+                    override = self.overrides.find(joined(p.key))
+                    if override == NULL or self.overrides.labels[override.group] != label:
                         p.label = 0
                         p.verdict = NO_VERDICT
 
-    def deem(self, uint64_t key, uint8_t verdict):
+    def set_inferred(self, uint64_t key, uint8_t verdict):
         """Set what is inferred of a principal; return whether it is remembered."""
         cdef uint32_t at = find_principal(self.evidence, key)
         if verdict > CERTAIN:
@@ -376,17 +376,17 @@ cdef class Judge:
 
     cdef uint8_t verdict(self, Principal *p) noexcept nogil:
         """Return what counts of a principal: what is inferred, unless the operator overrides it."""
-        cdef uint8_t said = UNSAID
-        cdef Ruling *ruling
+        cdef uint8_t said = NOT_SET
+        cdef Override *override
         if p.label == 0 or self.clusters[p.label].identity == 0:
-            return NO_VERDICT  # a cluster without a name is still being judged
-        if self.rulings is not None:
-            said = self.rulings.decrees[p.label]
-            ruling = self.rulings.find(joined(p.key))
+            return NO_VERDICT  # a cluster without a name is not classified yet
+        if self.overrides is not None:
+            said = self.overrides.by_label[p.label]
+            override = self.overrides.find(joined(p.key))
             # An account that is named is what it is named for; the others of its actor are as far as they belong there.
-            if ruling != NULL and ruling.decree:
-                return CERTAIN if ruling.decree == CONFIRMED else NO_VERDICT
-            if ruling != NULL and ruling.group:
+            if override != NULL and override.on_cluster:
+                return CERTAIN if override.on_cluster == CONFIRMED else NO_VERDICT
+            if override != NULL and override.group:
                 return CERTAIN
         if said == CLEARED:
             return NO_VERDICT
@@ -407,9 +407,9 @@ cdef class Judge:
         cdef uint64_t key
         cdef uint32_t at = find_principal(self.evidence, key) if self.columns.principal(row, &key) else NOBODY
         if at != NOBODY:
-            self.let_in(at)
+            self.admit_at(at)
 
-    cdef void let_in(self, uint32_t at) noexcept nogil:
+    cdef void admit_at(self, uint32_t at) noexcept nogil:
         """Count a request of a principal just noted that limits per cluster had no cluster for."""
         count_free(principal_at(self.evidence, at), 1)
 
@@ -433,8 +433,8 @@ cdef class Judge:
                 if free_of(p) and self.verdict(p) == CERTAIN:
                     self.owe(p)
 
-    def inherit(self, Judge other not None):
-        """Owe what a judge that had these clusters before owes, as far as there is room for them."""
+    def inherit(self, ClusterIndex other not None):
+        """Owe what the index that had these clusters before owes, as far as there is room for them."""
         cdef uint32_t label
         for label in range(1, min(other.labels, self.most_clusters) + 1):
             self.clusters[label].owed += other.clusters[label].owed

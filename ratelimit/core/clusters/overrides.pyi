@@ -1,10 +1,10 @@
-"""The operator's rulings on principals, which inference cannot overrule."""
+"""The operator's overrides on principals, which inference cannot overrule."""
 
 from collections.abc import Iterable
 from typing import Literal, final
 
 @final
-class Rulings:
+class Overrides:
     """Which principals are in no cluster, in one together, or never in one together; by their keys.
 
     Args:
@@ -37,10 +37,10 @@ class Rulings:
         """Note the cluster that a group of `together` is in, 0 for none."""
     def label(self, group: int) -> int:
         """Return the cluster that a group of `together` is in."""
-    def seal(self, label: int, sealed: bool) -> None:
+    def set_declared_only(self, label: int, declared_only: bool) -> None:
         """Let no principal join a cluster but those ruled into it; or all that fit again."""
-    def is_sealed(self, label: int) -> bool: ...
-    def decree(self, confirmed: Iterable[int], cleared: Iterable[int]) -> None:
+    def is_declared_only(self, label: int) -> bool: ...
+    def set_clusters(self, confirmed: Iterable[int], cleared: Iterable[int]) -> None:
         """Say of which clusters those named are members; of one with both kinds nothing is said."""
-    def decree_of(self, label: int) -> Literal["clear", "confirm"] | None:
+    def override_of_cluster(self, label: int) -> Literal["clear", "confirm"] | None:
         """Return what is said of a cluster, by the accounts named in it."""

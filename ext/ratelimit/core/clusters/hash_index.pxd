@@ -10,13 +10,13 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.clusters.records cimport Key, joined
 
-cdef struct Index:
+cdef struct HashIndex:
     uint32_t *slots     # tag << bits | position + 1, 0 for empty
     uint32_t size
     uint32_t bits       # that a position takes
 
 
-cdef inline void open_index(Index *index, uint32_t entries):
+cdef inline void open_index(HashIndex *index, uint32_t entries):
     """Take memory for an index of so many entries, fewer than 2**31; `slots` is NULL when there is none."""
     index.bits = 1
     while entries >> index.bits:
@@ -30,31 +30,31 @@ cdef inline uint32_t spread(uint64_t key) noexcept nogil:
     return <uint32_t>(key ^ (key >> 32)) * <uint32_t>0x9E3779B1
 
 
-cdef inline uint32_t home_of(const Index *index, uint64_t key) noexcept nogil:
+cdef inline uint32_t home_of(const HashIndex *index, uint64_t key) noexcept nogil:
     return <uint32_t>((<uint64_t>spread(key) * index.size) >> 32)
 
 
-cdef inline uint32_t tag_of(const Index *index, uint64_t key) noexcept nogil:
+cdef inline uint32_t tag_of(const HashIndex *index, uint64_t key) noexcept nogil:
     """Return those bits of a slot that do not say a position: of the key what its home does not say."""
     return spread(key) << index.bits
 
 
-cdef inline uint32_t after(const Index *index, uint32_t at) noexcept nogil:
+cdef inline uint32_t after(const HashIndex *index, uint32_t at) noexcept nogil:
     return at + 1 if at + 1 < index.size else 0
 
 
-cdef inline uint32_t position_in(const Index *index, uint32_t slot) noexcept nogil:
+cdef inline uint32_t position_in(const HashIndex *index, uint32_t slot) noexcept nogil:
     return (slot & ((<uint32_t>1 << index.bits) - 1)) - 1
 
 
-cdef inline void put(Index *index, uint64_t key, uint32_t position) noexcept nogil:
+cdef inline void put(HashIndex *index, uint64_t key, uint32_t position) noexcept nogil:
     cdef uint32_t at = home_of(index, key)
     while index.slots[at]:
         at = after(index, at)
     index.slots[at] = tag_of(index, key) | (position + 1)
 
 
-cdef inline uint32_t slot_of(const Index *index, uint64_t key, uint32_t position) noexcept nogil:
+cdef inline uint32_t slot_of(const HashIndex *index, uint64_t key, uint32_t position) noexcept nogil:
     """Return the slot that leads to a position, or the empty one where it would have been found."""
     cdef uint32_t at = home_of(index, key), wanted = tag_of(index, key) | (position + 1)
     while index.slots[at] and index.slots[at] != wanted:
@@ -62,13 +62,13 @@ cdef inline uint32_t slot_of(const Index *index, uint64_t key, uint32_t position
     return at
 
 
-cdef inline void move(Index *index, uint64_t key, uint32_t position, uint32_t to) noexcept nogil:
+cdef inline void move(HashIndex *index, uint64_t key, uint32_t position, uint32_t to) noexcept nogil:
     """Let the key that leads to a position lead to another."""
     index.slots[slot_of(index, key, position)] = tag_of(index, key) | (to + 1)
 
 
 cdef inline void drop(
-    Index *index, uint64_t key, uint32_t position, const uint8_t *entries, size_t entry_bytes
+    HashIndex *index, uint64_t key, uint32_t position, const uint8_t *entries, size_t entry_bytes
 ) noexcept nogil:
     """Take a position out of an index, closing the gap so that no marker is left behind.
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ratelimit.correlation.judgement import (
+from ratelimit.correlation.classification import (
     FRESH,
     SEEN_ENOUGH,
     SEEN_PART,
     SETTLED_LEAST,
-    Judgement,
+    Classification,
     Statistics,
     Verdict,
-    dear_exits,
+    costly_exits,
     exits_needed,
     is_covert,
     is_rented,
@@ -52,30 +52,30 @@ WHY = {
     "new and together": "An organisation that has just come looks like this, too.",
     "one program": "One program fills their networks and is hardly seen elsewhere.",
 }
-"""By why a judgement was made, the sentence that says so."""
+"""By why a classification was made, the sentence that says so."""
 
 
-def describe(group: Statistics, judgement: Judgement, settings: Settings = DEFAULTS) -> str:
+def describe(group: Statistics, classification: Classification, settings: Settings = DEFAULTS) -> str:
     """Return what was found of a group, in sentences.
 
     `41 payment methods of 2,466 accounts meet at 1,960 addresses nobody else uses; none is ever at
     home; all are younger than two weeks. …`
     """
-    if judgement.why == "declared":
+    if classification.why == "declared":
         return f"{_number(group['accounts'], 'account')} that the operator says are one actor."
     found = [f"{_meeting(group)}; {_homes(group)}; {_ages(group, settings.new_s)}."]
-    if judgement.why == "covert":
+    if classification.why == "covert":
         found.append(f"It has {_ratio(group)}, more than an organisation has.")
-    elif judgement.why in WHY:
-        found.append(WHY[judgement.why])
-    if judgement.verdict is Verdict.LIKELY and (missing := lacking(group, settings)):
+    elif classification.why in WHY:
+        found.append(WHY[classification.why])
+    if classification.verdict is Verdict.LIKELY and (missing := lacking(group, settings)):
         found.append(f"Not certain: {'; '.join(missing)}.")
     return " ".join(found)
 
 
 def lacking(group: Statistics, settings: Settings) -> list[str]:
-    """Return what a group lacks to be a certain actor, by the bounds of `judge`; nothing for one that is."""
-    s, paying, exits = settings, group["accounts"] - group["loners"], dear_exits(group)
+    """Return what a group lacks to be a certain actor, by the bounds of `classify`; empty if it is one."""
+    s, paying, exits = settings, group["accounts"] - group["loners"], costly_exits(group)
     needed = exits_needed(group, s.exits)
     bounds = (
         (
@@ -188,12 +188,12 @@ def describe_account(found: Explanation, now_ns: int) -> list[str]:
 
 def reason_of(found: Explanation) -> str:
     """Return why that is said of an account which is said of it, in a sentence or two."""
-    if found.ruling is None:
+    if found.override is None:
         return _inferred(found)
-    if found.ruling in ("exempt", "clear") or (found.ruling != "apart" and found.cluster is not None):
-        return _RULINGS[found.ruling]
+    if found.override in ("exempt", "clear") or (found.override != "apart" and found.cluster is not None):
+        return _OVERRIDES[found.override]
     # What the operator says explains nothing of it: of its actor, which there is not, or of others.
-    return f"{_inferred(found)} {_RULINGS[found.ruling]}"
+    return f"{_inferred(found)} {_OVERRIDES[found.override]}"
 
 
 def _inferred(found: Explanation) -> str:
@@ -297,7 +297,7 @@ def short(value: int) -> str:
     return f"{value:016x}"[:SHORT]
 
 
-_RULINGS = {
+_OVERRIDES = {
     "exempt": "The operator exempts it from every cluster.",
     "together": "The operator says with which accounts it is one actor.",
     "apart": "The operator says with which accounts it is not one actor.",

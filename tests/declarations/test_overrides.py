@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ratelimit.core.clusters.rulings import Rulings
+from ratelimit.core.clusters.overrides import Overrides
 from tests.declarations.world import HOUR_S, World, actor, people
 
 DAY = 24.0 * HOUR_S
@@ -98,7 +98,7 @@ def test_clusters_of_those_together_become_one_and_what_they_used_is_carried() -
     }
 
 
-def test_of_two_apart_the_later_stays_out_while_the_first_is_judged_as_ever() -> None:
+def test_of_two_apart_the_later_stays_out_while_the_first_is_classified_as_ever() -> None:
     world = World('[correlation.known]\napart = [["bot1", "bot2", "bot3"]]')
     world.see([*people(), *actor()])
     assert world.label("bot1")
@@ -130,15 +130,15 @@ def test_somebody_ruled_into_a_cluster_and_forgotten_is_in_it_again_with_the_fir
 
 
 def test_rulings_refuse_groups_and_labels_there_are_not() -> None:
-    rulings = Rulings([1], [[2, 3]], [[4, 5]])
-    assert (rulings.exempt, rulings.together, rulings.apart) == ({1}, ((2, 3),), ((4, 5),))
+    overrides = Overrides([1], [[2, 3]], [[4, 5]])
+    assert (overrides.exempt, overrides.together, overrides.apart) == ({1}, ((2, 3),), ((4, 5),))
     for call in (
-        lambda: rulings.bind(1, 1),
-        lambda: rulings.bind(-1, 1),
-        lambda: rulings.label(1),
-        lambda: rulings.bind(0, 5000),
-        lambda: rulings.seal(5000, True),
+        lambda: overrides.bind(1, 1),
+        lambda: overrides.bind(-1, 1),
+        lambda: overrides.label(1),
+        lambda: overrides.bind(0, 5000),
+        lambda: overrides.set_declared_only(5000, True),
     ):
         with pytest.raises(IndexError):
             call()
-    assert not rulings.is_sealed(5000)
+    assert not overrides.is_declared_only(5000)

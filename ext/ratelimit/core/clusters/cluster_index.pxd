@@ -1,7 +1,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.clusters.evidence cimport Evidence
-from ratelimit.core.clusters.rulings cimport Ruling, Rulings
+from ratelimit.core.clusters.overrides cimport Override, Overrides
 from ratelimit.core.clusters.sighting cimport Columns, Sighting
 from ratelimit.core.clusters.records cimport Principal
 
@@ -21,27 +21,27 @@ cdef struct Cluster:
     uint8_t live
     uint8_t verdict         # of those newcomers that fit
 
-cdef class Judge:
+cdef class ClusterIndex:
     cdef readonly Evidence evidence
     cdef readonly Columns columns
     cdef readonly uint32_t most_clusters
     cdef readonly uint32_t labels           # highest label in use
-    cdef readonly bint decider              # whether a rebuild is under way
+    cdef readonly bint is_rebuilding        # whether a rebuild is under way
     cdef readonly bint owing
     cdef uint32_t new_s
     cdef uint32_t records_s
     cdef Cluster *clusters                  # by label
-    cdef Rulings rulings                    # what the operator says; None for nothing
+    cdef Overrides overrides                # what the operator says; None for nothing
 
     cdef uint32_t note(self, Sighting *seen, int64_t time_s) noexcept nogil
-    cdef uint32_t belonging(self, Principal *p, uint8_t *verdict) noexcept nogil
-    cdef uint32_t known(self, uint32_t label) noexcept nogil
+    cdef uint32_t match_cluster(self, Principal *p, uint8_t *verdict) noexcept nogil
+    cdef uint32_t valid_label(self, uint32_t label) noexcept nogil
     cdef int check(self, uint32_t label) except -1
-    cdef bint ruled(self, Principal *p, uint32_t *label, uint8_t *verdict) noexcept nogil
-    cdef bint barred(self, Ruling *ruling, Principal *p, uint32_t label) noexcept nogil
-    cdef void put(self, Principal *p, uint32_t label, uint8_t verdict) noexcept nogil
+    cdef bint find_override(self, Principal *p, uint32_t *label, uint8_t *verdict) noexcept nogil
+    cdef bint is_excluded(self, Override *override, Principal *p, uint32_t label) noexcept nogil
+    cdef void assign_at(self, Principal *p, uint32_t label, uint8_t verdict) noexcept nogil
     cdef uint8_t actor_of(self, uint64_t key, uint64_t *identity) noexcept nogil
     cdef uint8_t actor_at(self, uint32_t at, uint64_t *identity) noexcept nogil
     cdef uint8_t verdict(self, Principal *p) noexcept nogil
     cdef void owe(self, Principal *p) noexcept nogil
-    cdef void let_in(self, uint32_t at) noexcept nogil
+    cdef void admit_at(self, uint32_t at) noexcept nogil

@@ -34,7 +34,7 @@ STREWN = 4.0
 """Exits for each network, at the bound of exits: rented here and there, they are no organisation's."""
 TO_ITSELF = 1.5
 """How many times the bound of exits it takes in fewer networks: an organisation may have them to itself."""
-LIVED_IN = 0.5
+RESIDENTIAL = 0.5
 """Part of its visits in blocks where people live, for its exits to be rented in homes."""
 SOLE = 2 / 3
 """Part of its exits, elsewhere, that no witness uses: a relay, runners, functions have other customers."""
@@ -85,8 +85,8 @@ class Statistics(TypedDict):
     sole: int
     """Exits that no witness uses."""
     exclusive: float
-    """Part of the accounts on its exits that are its own or testify to nothing, by visits."""
-    lived: float
+    """Part of the accounts on its exits that are its own or are no witnesses, by visits."""
+    residential: float
     """Part of the visits to its exits in blocks where people live: a payer for thirty addresses."""
     busiest: int
     """Accounts active in the busiest quarter of the last day."""
@@ -98,15 +98,15 @@ class Statistics(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Classification:
     """What became of a group, and why."""
 
     verdict: Verdict
     why: str
 
 
-DECLARED = Judgement(Verdict.CERTAIN, "declared")
-Found = tuple[Statistics, Judgement]
+DECLARED = Classification(Verdict.CERTAIN, "declared")
+Finding = tuple[Statistics, Classification]
 """What a group is like, and what became of it."""
 
 
@@ -127,7 +127,7 @@ def unmeasured(accounts: int) -> Statistics:
         capped=0,
         sole=0,
         exclusive=0.0,
-        lived=0.0,
+        residential=0.0,
         busiest=0,
         rate=0.0,
         former=0,
@@ -141,7 +141,7 @@ def cost(group: Statistics) -> float:
     return METHOD_USD * methods + NETWORK_USD * group["networks"] + ACCOUNT_USD * group["accounts"]
 
 
-def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE) -> Judgement:
+def classify(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE) -> Classification:
     """Return the verdict on a group.
 
     Args:
@@ -159,7 +159,7 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
     if (
         group["methods"] >= settings.methods * ease
         and paying >= settings.accounts * ease
-        and dear_exits(group) >= exits_needed(group, settings.exits) * ease
+        and costly_exits(group) >= exits_needed(group, settings.exits) * ease
         and group["exclusive"] >= settings.exclusive * ease
         and is_rented(group, ease)
         and group["homed"] <= settings.homed / ease
@@ -168,17 +168,17 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
         # What rotated exits is no organisation, however many accounts it opens once it is refused.
         and (way != "churning" or former is Verdict.CERTAIN)
     ):
-        return Judgement(Verdict.CERTAIN, way)
+        return Classification(Verdict.CERTAIN, way)
     ease = EASE if former is not Verdict.NONE else 1.0
     if group["homed"] > PEOPLE / ease or group["exclusive"] < SHARED * ease:
-        return Judgement(Verdict.NONE, "people" if group["homed"] > PEOPLE else "anybody's exits")
+        return Classification(Verdict.NONE, "people" if group["homed"] > PEOPLE else "anybody's exits")
     if group["loners"] >= LONERS * ease and 2 * group["loners"] > group["accounts"]:
-        return Judgement(Verdict.LIKELY, "roaming newcomers")
+        return Classification(Verdict.LIKELY, "roaming newcomers")
     if paying < settings.accounts * ease:
-        return Judgement(Verdict.NONE, "few")
+        return Classification(Verdict.NONE, "few")
     if not group["methods"]:
         # No account pays: one program fills networks and is hardly seen elsewhere. That costs little.
-        return Judgement(Verdict.LIKELY, "one program")
+        return Classification(Verdict.LIKELY, "one program")
     # No ease: ages are no noise, and what looked new in its first hours may turn out to be established.
     is_new = group["fresh"] >= FRESH
     is_hidden = is_covert(group, settings.covert * ease) and group["homed"] <= settings.homed / ease
@@ -186,17 +186,17 @@ def judge(group: Statistics, settings: Settings, former: Verdict = Verdict.NONE)
     # per payment method see it. Where ages are unknown, the others may be the actor's.
     is_explained = group["methods"] == 1 or not is_rented(group, ease)
     is_customer = group["old"] >= ESTABLISHED * ease and is_explained
-    has_exits = dear_exits(group) >= exits_needed(group, settings.exits) * ease
+    has_exits = costly_exits(group) >= exits_needed(group, settings.exits) * ease
     if is_hidden and (is_new or (has_exits and not is_customer)):
-        return Judgement(Verdict.LIKELY, "covert")
+        return Classification(Verdict.LIKELY, "covert")
     # Nothing but its age speaks against it: so its exits have to be its own, as those of a certain actor.
     if (
         group["methods"] >= settings.methods * ease
         and is_new
         and group["exclusive"] >= settings.exclusive * ease
     ):
-        return Judgement(Verdict.LIKELY, "new and together")
-    return Judgement(Verdict.NONE, "overt")
+        return Classification(Verdict.LIKELY, "new and together")
+    return Classification(Verdict.NONE, "overt")
 
 
 def exits_needed(group: Statistics, least: float) -> float:
@@ -204,14 +204,14 @@ def exits_needed(group: Statistics, least: float) -> float:
     return least if STREWN * group["networks"] >= least else TO_ITSELF * least
 
 
-def dear_exits(group: Statistics) -> float:
+def costly_exits(group: Statistics) -> float:
     """Return how many exits a group has that cost anything: not all the addresses of an IPv6 prefix."""
     return group["exits"] * min(1.0, group["capped"] / max(1, group["addresses"]))
 
 
 def is_rented(group: Statistics, ease: float = 1.0) -> bool:
     """Return whether a group's exits are in people's homes, or are no service's that many others use."""
-    return group["lived"] >= LIVED_IN * ease or group["sole"] >= SOLE * ease * group["addresses"]
+    return group["residential"] >= RESIDENTIAL * ease or group["sole"] >= SOLE * ease * group["addresses"]
 
 
 def is_covert(group: Statistics, least: float) -> bool:
