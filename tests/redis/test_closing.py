@@ -9,6 +9,7 @@ import pytest
 from ratelimit.stores.redis import store as stores
 from ratelimit.stores.redis.decision.plan import RedisPlan
 from ratelimit.stores.redis.transport.metrics import MetricsSink
+from ratelimit.stores.redis.transport.pending import PendingWork, Unawaited
 from tests.support.cores import compiled_rule
 from tests.support.redis.fixtures import StartServer
 from tests.support.redis.live import Live, LiveLimiter, eventually, rules, turns
@@ -187,3 +188,18 @@ async def test_carries_that_there_is_no_room_for_are_counted(
         plan.carry([number], [number + 10], limiter.now_ns())
     assert counts.counters == 2 * len(SPECS)
     await opened(limiter)
+
+
+async def test_leaving_waits_for_a_correction_that_follows_another() -> None:
+    """Hazard: the last report of an answer is lost where its worker ends while the one before is on its way."""
+    pending, first, second = PendingWork(), Unawaited(), Unawaited()
+    first.begin(pending)
+    waits = [asyncio.create_task(pending.over(60)) for _ in range(2)]
+    await turns()
+    assert first.end()
+    second.begin(pending)
+    await turns()
+    assert not any(each.done() for each in waits)
+    assert second.end()
+    await asyncio.gather(*waits)
+    await pending.over(60)

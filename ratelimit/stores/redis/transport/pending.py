@@ -22,12 +22,13 @@ class PendingWork:
             self._over.set()
 
     async def over(self, within_s: float) -> None:
-        """Wait until there is none, or as long as those of now can take: others may follow them."""
-        if self.count:
-            over = self._over = asyncio.Event()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(within_s):
-                    await over.wait()
+        """Wait until there is none, but no longer than this: an answer may have a further call follow it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self.count:
+                    if self._over is None or self._over.is_set():
+                        self._over = asyncio.Event()
+                    await self._over.wait()
 
 
 class Unawaited:
