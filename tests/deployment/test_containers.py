@@ -24,7 +24,7 @@ account = { from = "header:x-api-key" }
 [[limit]]
 name = "ten"
 per = "account"
-rate = "10/day"
+rate = "10/year"
 algorithm = "fixed-window"
 """
 

@@ -33,7 +33,7 @@ Serve = Callable[[Asked], bool]
 def policy(*, routing: str = "", match: str = "POST /v1/chat") -> str:
     """Return a policy that admits three of each address to one route, and many to another."""
     return rules(
-        limit("chat", per="ip", rate=f"{QUOTA}/day", match=match, algorithm="fixed-window"),
+        limit("chat", per="ip", rate=f"{QUOTA}/year", match=match, algorithm="fixed-window"),
         limit("other", per="ip", rate="1000/day", match="/v2/{name}/*", algorithm="fixed-window"),
         identities="",
         more=f'{STORE}[trust]\nproxies = ["127.0.0.1"]\n[routing]\n{routing}\n',

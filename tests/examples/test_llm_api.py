@@ -24,8 +24,8 @@ from tests.servers.serving import serving
 pytestmark = pytest.mark.timeout(180)
 
 FOLDER = Path(__file__).absolute().parents[2] / "examples" / "llm-api"
-FREE, LARGE = 1000, 20_000
-"""Output tokens that the policies of the tests allow a free account, and the large one."""
+FREE, PRO, LARGE = 1000, 20_000, 20_000
+"""Output tokens that the policies of the tests allow a free account, one that pays, and the large one."""
 STREAMS, WORDS = 500, 400
 MOST_BYTES = 1 << 20
 CUT = "The token budget of this account is used up; the answer was cut."
@@ -37,11 +37,13 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the application's policy, with budgets that do not refill meanwhile."""
     folder = tmp_path_factory.mktemp("llm-api")
     text = (FOLDER / "app-policy.toml").read_text()
-    for per_hour, per_day in {4000: FREE, 100_000: LARGE}.items():
-        assert f'rate = "{per_hour}/hour"' in text
-        text = text.replace(f'rate = "{per_hour}/hour"', f'rate = "{per_day}/day"')
-    assert 'rate = "20/day"' in text
-    text = text.replace('rate = "20/day"', 'rate = "1/day"\nburst = 1')
+    tokens = {"4000/hour": FREE, "20000/hour": PRO, "100000/hour": LARGE}
+    money = {"1/day": 1, "20/day": 1}
+    for rate, budget in {**tokens, **money}.items():
+        assert f'rate = "{rate}"\n' in text
+        # Full at first; a token comes back after an hour, of a dollar the thirtieth part of a millionth a second.
+        period = "hour" if rate in tokens else "year"
+        text = text.replace(f'rate = "{rate}"\n', f'rate = "1/{period}"\nburst = {budget}\n')
     path = folder / "policy.toml"
     path.write_text(f'{text}\n[store]\npath = "{folder / "store"}"\n')
     return path
@@ -158,8 +160,7 @@ def test_money_is_charged_by_what_was_used(url: str) -> None:
     before = left(url, "pays", "spend")
     with claude(url, "pays") as client:
         client.messages.create(model="mock-large", max_tokens=40, messages=prompt("say 40 words"))
-    # 3 tokens in at 50 dollars a million, 40 out at 250. What else one token costs, and what comes back
-    # in some seconds of a dollar a day, is far less.
+    # 3 tokens in at 50 dollars a million, 40 out at 250. One token more costs far less.
     assert before - left(url, "pays", "spend") == pytest.approx(3 * 50 + 40 * 250, rel=0.05)
 
 

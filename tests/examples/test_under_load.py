@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     for path in EXAMPLES.glob("*.*"):
         text = re.sub(r"#[^\n]*\n\[store\]\nmemory = .*\n", "", path.read_text())
         text = re.sub(
-            r'^rate( *)= "5/minute"', f'algorithm = "fixed-window"\nrate = "{QUOTA}/day"', text, flags=re.M
+            r'^rate( *)= "5/minute"', f'algorithm = "fixed-window"\nrate = "{QUOTA}/year"', text, flags=re.M
         )
         (tmp_path / path.name).write_text(text)
     return tmp_path

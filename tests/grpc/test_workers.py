@@ -20,7 +20,7 @@ QUOTA, CALLS = 40, 120
 @pytest.mark.timeout(120)
 async def test_two_workers_admit_exactly_the_limit(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
-    policy.write_text(rules(limit(rate=f"{QUOTA}/day", algorithm="fixed-window")))
+    policy.write_text(rules(limit(rate=f"{QUOTA}/year", algorithm="fixed-window")))
     port = free_port()
     command = [sys.executable, "-m", "tests.grpc.worker", str(policy), str(port)]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]

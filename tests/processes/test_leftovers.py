@@ -23,7 +23,7 @@ keys = 1000
 [[limit]]
 name = "requests"
 per = "ip"
-rate = "{rate}/day"
+rate = "{rate}/year"
 algorithm = "fixed-window"
 """
 WORKER = """\

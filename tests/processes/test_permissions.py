@@ -25,7 +25,7 @@ version = 1
 [[limit]]
 name = "requests"
 per = "ip"
-rate = "{}/day"
+rate = "{}/year"
 algorithm = "fixed-window"
 [store]
 keys = 1000

@@ -27,13 +27,13 @@ account = {{ from = "state:account" }}
 name = "budget"
 match = []
 per = "account"
-rate = "100/hour"
+rate = "100/year"
 algorithm = "fixed-window"
 [[limit]]
 name = "by path"
 match = "/refused"
 per = []
-rate = "1000/hour"
+rate = "1000/year"
 """
 
 

@@ -17,7 +17,7 @@ from tests.support.redis.server import Server
 NOW_US = 1_800_000_000_000_000
 LIMITS = (
     'per = "account"\nrate = "4/minute"',
-    'per = "ip"\nrate = "6/hour"\nalgorithm = "fixed-window"',
+    'per = "ip"\nrate = "6/year"\nalgorithm = "fixed-window"',
     'per = "account"\nrate = "2/minute"\nmode = "shadow"\nalgorithm = "sliding-window"',
     'per = []\nrate = "90/day"\nalgorithm = "sliding-log"\nmatch = "/logged"',
     'per = "account"\nconcurrent = 2\nmatch = "/held"',
@@ -122,7 +122,7 @@ async def test_each_limit_has_its_stance_where_the_server_does_not_answer(
     start_server: StartServer, start_proxy: StartProxy, is_compiled: bool, stance: str, statuses: list[int]
 ) -> None:
     proxy = start_proxy(start_server().port)
-    limit = f'per = "account"\nrate = "2/day"\nalgorithm = "fixed-window"\non_store_error = "{stance}"'
+    limit = f'per = "account"\nrate = "2/year"\nalgorithm = "fixed-window"\non_store_error = "{stance}"'
     side = Side(proxy, "away", limit, is_compiled=is_compiled, timeout="200ms")
     await side.limiter.aopen_connections()
     side.limiter.hush()

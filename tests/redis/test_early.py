@@ -16,8 +16,8 @@ from tests.support.redis.live import rules as live_rules
 from tests.support.redis.server import Server
 
 USER = 'user = { from = "resolver:user", missing = "refuse" }\nip = { from = "client" }'
-PER_IP = limit("by-address", per="ip", rate="5/hour", algorithm="fixed-window")
-PER_USER = limit("by-user", per="user", rate="3/hour", algorithm="fixed-window")
+PER_IP = limit("by-address", per="ip", rate="5/year", algorithm="fixed-window")
+PER_USER = limit("by-user", per="user", rate="3/year", algorithm="fixed-window")
 
 
 @pytest.mark.parametrize(("size", "taken"), [(1_000, 3), (40_000, 2)])
@@ -25,7 +25,7 @@ async def test_large_body_of_a_caller_that_is_refused_anyway_is_not_read(
     server: Server, size: int, taken: int
 ) -> None:
     """A small one is: to read it costs less than one more question to the server."""
-    per_account = 'per = "account"\nrate = "2/day"\nalgorithm = "fixed-window"\n'
+    per_account = 'per = "account"\nrate = "2/year"\nalgorithm = "fixed-window"\n'
     tokens = (
         'per = "account"\nunit = "output_tokens"\nrate = "10000/day"\nusage = "auto"\nestimate = "declared"\n'
     )

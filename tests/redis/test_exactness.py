@@ -145,7 +145,7 @@ async def test_refused_requests_charge_nothing(server: Server, open_limiter: Liv
     limiter = open_limiter(
         server.url,
         'per = "account"\nrate = "5/day"\nburst = 5',
-        'per = "ip"\nrate = "50/day"\nalgorithm = "fixed-window"',
+        'per = "ip"\nrate = "50/year"\nalgorithm = "fixed-window"',
         'per = "ip"\nrate = "50/day"\nalgorithm = "sliding-log"',
         'per = "ip"\nconcurrent = 50',
     )
@@ -172,7 +172,7 @@ async def test_shadowed_limits_refuse_nobody(server: Server, open_limiter: LiveL
 async def test_real_costs_replace_estimates(server: Server, open_limiter: LiveLimiter) -> None:
     limiter = open_limiter(
         server.url,
-        'per = "account"\nrate = "1000/day"\nunit = "tokens"\nestimate = 1\nalgorithm = "fixed-window"',
+        'per = "account"\nrate = "1000/year"\nunit = "tokens"\nestimate = 1\nalgorithm = "fixed-window"',
     )
     found = await limiter.ask(costs={"tokens": 300})
     assert (found.allowed, await limiter.left()) == (True, [700])

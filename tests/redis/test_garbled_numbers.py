@@ -128,7 +128,7 @@ async def test_garbled_sign_of_another_worker_is_thrown_out(
 
 RULES = {
     "bucket": TEN,
-    "fixed": 'per = "account"\nrate = "10/day"\nalgorithm = "fixed-window"',
+    "fixed": 'per = "account"\nrate = "10/year"\nalgorithm = "fixed-window"',
     "sliding": 'per = "account"\nrate = "10/day"\nalgorithm = "sliding-window"',
     "log": 'per = "account"\nrate = "10/day"\nalgorithm = "sliding-log"',
     "slots": 'per = "account"\nconcurrent = 5',

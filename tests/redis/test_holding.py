@@ -10,7 +10,7 @@ from tests.support.redis.live import LiveLimiter, eventually
 from tests.support.redis.server import Server
 
 LIMIT = (
-    'per = "account"\nrate = "2/day"\nalgorithm = "fixed-window"\n[adaptive]\nfirst_byte = "1s"\nfloor = 1'
+    'per = "account"\nrate = "2/year"\nalgorithm = "fixed-window"\n[adaptive]\nfirst_byte = "1s"\nfloor = 1'
 )
 
 

@@ -19,7 +19,7 @@ ASKED_ON = 200
 
 
 def window(per: str, quota: int) -> str:
-    return f'per = "{per}"\nrate = "{quota}/day"\nalgorithm = "fixed-window"'
+    return f'per = "{per}"\nrate = "{quota}/year"\nalgorithm = "fixed-window"'
 
 
 async def work(workers: Sequence[Live], requests: int) -> int:

@@ -26,7 +26,7 @@ def policy_of(server: Server, monkeypatch: pytest.MonkeyPatch) -> Policy:
     monkeypatch.setenv("RATELIMIT_HASH_KEY", "00112233445566778899aabbccddeeff")
     return Policy.from_toml(
         rules(
-            limit(rate=f"{QUOTA}/day", algorithm="fixed-window"),
+            limit(rate=f"{QUOTA}/year", algorithm="fixed-window"),
             more=f'[store]\nurl = "{server.url}"\n[hashing]\nkey = "env:RATELIMIT_HASH_KEY"\n',
         )
     )

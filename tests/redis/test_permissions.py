@@ -45,7 +45,7 @@ client = "client"
 """
 LIMITS = (
     'rate = "5/hour"',
-    'rate = "5/hour"\nalgorithm = "fixed-window"',
+    'rate = "5/year"\nalgorithm = "fixed-window"',
     'rate = "5/hour"\nalgorithm = "sliding-window"',
     'rate = "5/hour"\nalgorithm = "sliding-log"',
     "concurrent = 5",

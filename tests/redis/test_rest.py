@@ -37,7 +37,7 @@ timeout = "5s"
 [[limit]]
 name = "requests"
 per = "account"
-rate = "100000/hour"
+rate = "100000/year"
 algorithm = "fixed-window"
 """
 
@@ -137,7 +137,7 @@ async def test_worker_of_two_event_loops_stays_until_both_have_ended(
 
 @pytest.mark.parametrize("mode", ["exact", "leased"])
 async def test_what_is_settled_last_is_settled(server: Server, open_limiter: LiveLimiter, mode: str) -> None:
-    limits = 'per = "account"\nrate = "1000/day"\nalgorithm = "fixed-window"', 'per = "ip"\nconcurrent = 5'
+    limits = 'per = "account"\nrate = "1000/year"\nalgorithm = "fixed-window"', 'per = "ip"\nconcurrent = 5'
     limiter = open_limiter(server.url, *limits, mode=mode)
     found = await limiter.ask()
     found.settle(requests=31)
@@ -150,7 +150,7 @@ async def test_what_is_settled_last_is_settled(server: Server, open_limiter: Liv
 async def test_leases_that_are_asked_for_at_the_end_are_given_back(
     server: Server, open_limiter: LiveLimiter
 ) -> None:
-    limits = 'per = "account"\nrate = "100000/day"\nalgorithm = "fixed-window"'
+    limits = 'per = "account"\nrate = "100000/year"\nalgorithm = "fixed-window"'
     limiter = open_limiter(server.url, limits, mode="leased")
     lease_client = limiter.store.lease_client
     assert lease_client is not None
@@ -268,7 +268,7 @@ async def test_leases_that_nobody_uses_are_given_back_while_the_worker_lives(
     server: Server, open_limiter: LiveLimiter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease_client, "QUIET_NS", 100_000_000)
-    limits = 'per = "account"\nrate = "100000/day"\nalgorithm = "fixed-window"'
+    limits = 'per = "account"\nrate = "100000/year"\nalgorithm = "fixed-window"'
     limiter, other = open_limiter(server.url, limits, mode="leased"), open_limiter(server.url, limits)
     assert limiter.store.lease_client is not None
     leases = limiter.store.lease_client.leases

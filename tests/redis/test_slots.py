@@ -98,7 +98,7 @@ async def test_cancelled_between_slots_gets_everything_back(
 async def test_slots_that_move_under_load_lose_no_charge(cluster: Cluster, open_limiter: LiveLimiter) -> None:
     # MOVED, ASK and TRYAGAIN, many times over, while one limit is used up.
     limiter = open_limiter(
-        cluster.cluster_url, 'per = "account"\nrate = "3000/day"\nalgorithm = "fixed-window"'
+        cluster.cluster_url, 'per = "account"\nrate = "3000/year"\nalgorithm = "fixed-window"'
     )
     await limiter.ask()
     ((name, owner),) = keys_in(cluster).items()

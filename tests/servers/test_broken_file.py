@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ account = {{ from = "header:x-api-key" }}
 [[limit]]
 name = "requests"
 per = "account"
-rate = "{}/day"
+rate = "{}/year"
 algorithm = "fixed-window"
 [store]
 keys = 1000
@@ -67,6 +68,16 @@ STARTS = {
     "granian": (ASGI, "granian served:app --interface asgi --host 127.0.0.1 --port PORT --workers 2"),
     "granian for WSGI": (WSGI, "granian served:app --interface wsgi --host 127.0.0.1 --port PORT"),
 }
+
+HALTED_TWICE = re.compile(
+    r"Traceback \(most recent call last\):\n"
+    r'(?:  File "(?:<frozen runpy>|[^"\n]*/gunicorn/(?:__main__|arbiter|app/\w+)\.py)", line .*\n(?:    .*\n)*)+'
+    r"gunicorn\.errors\.HaltServer: <HaltServer 'Worker failed to boot\.' 3>\n"
+    r"(?:\nDuring handling of the above exception, another exception occurred:\n\n)?"
+)
+"""Gunicorn's own traceback, in its own frames alone, of its own race: it halts, as a worker could not start, and
+while it waits for the others another one could not start either. A worker has no say in it: any other code
+than 3 or 4 would have gunicorn start its successor for ever, and `Arbiter.halt` does not expect a second one."""
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -170,7 +181,7 @@ def test_server_without_a_worker_that_runs_ends_in_a_line_for_each(tmp_path: Pat
     said = ended.stdout + ended.stderr
     assert "policy.toml:2" in said
     assert "[policy-syntax]" in said
-    assert "Traceback" not in said
+    assert "Traceback" not in (HALTED_TWICE.sub("", said) if "gunicorn" in how else said)
     assert sum("[policy-syntax]" in line for line in said.splitlines()) <= 2
     # The parent of uvicorn's workers says so, and returns 0 all the same.
     assert ended.returncode != 0 or how == "uvicorn"

@@ -39,7 +39,7 @@ match = ["/begun", "/held"]
 name = "requests"
 match = ["/begun", "/held"]
 per = "account"
-rate = "100/day"
+rate = "100/year"
 algorithm = "fixed-window"
 """
 

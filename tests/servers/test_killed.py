@@ -25,7 +25,7 @@ account = {{ from = "header:x-api-key" }}
 name = "tokens"
 per = "account"
 unit = "output_tokens"
-rate = "4000/day"
+rate = "4000/year"
 algorithm = "fixed-window"
 estimate = "declared"
 usage = "auto"

@@ -28,7 +28,7 @@ account = {{ from = "header:x-api-key" }}
 name = "chat"
 match = "/v1/chat"
 per = "account"
-rate = "10000/day"
+rate = "10000/year"
 algorithm = "fixed-window"
 """
 

@@ -24,7 +24,7 @@ account = {{ from = "header:x-api-key" }}
 name = "chat"
 match = "/v1/chat"
 per = "account"
-rate = "40/day"
+rate = "40/year"
 algorithm = "fixed-window"
 [[limit]]
 name = "stream"
@@ -104,7 +104,7 @@ async def test_policy_file_is_watched_while_the_server_runs(policy: Path) -> Non
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             first = await client.get("/v1/chat", headers={"x-api-key": "a"})
             assert first.headers["ratelimit-policy"] == '"chat";q=40;w=86400'
-            policy.write_text(policy.read_text().replace("40/day", "50/day"))
+            policy.write_text(policy.read_text().replace("40/year", "50/year"))
             pause = asyncio.Event()
             for _ in range(100):
                 answer = await client.get("/v1/chat", headers={"x-api-key": "b"})

@@ -28,20 +28,20 @@ proxies = ["127.0.0.1"]
 name = "chats"
 match = "* {PATH}"
 per = "account"
-rate = "{LIMIT}/day"
+rate = "{LIMIT}/year"
 algorithm = "fixed-window"
 [[limit]]
 name = "handshakes"
 match = "GET /live"
 on = "connect"
 per = "ip"
-rate = "{LIMIT}/day"
+rate = "{LIMIT}/year"
 algorithm = "fixed-window"
 [[limit]]
 name = "addresses"
 match = "GET /by-address"
 per = "ip"
-rate = "{LIMIT}/day"
+rate = "{LIMIT}/year"
 algorithm = "fixed-window"
 """
 

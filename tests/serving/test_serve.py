@@ -53,7 +53,7 @@ def end(process: subprocess.Popen[str]) -> str:
 @pytest.mark.timeout(120)
 async def test_two_processes_admit_exactly_the_limit_by_both_doors(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
-    policy.write_text(rules(limit(rate=f"{QUOTA}/day", algorithm="fixed-window")))
+    policy.write_text(rules(limit(rate=f"{QUOTA}/year", algorithm="fixed-window")))
     envoy, http = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     processes = [start(policy, "--envoy", envoy, "--http", http, "--for", "caddy") for _ in range(2)]
 
@@ -107,7 +107,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
 @pytest.mark.timeout(120)
 async def test_workers_of_one_command_share_port_and_limits(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
-    policy.write_text(rules(limit(rate=f"{QUOTA}/day", algorithm="fixed-window")))
+    policy.write_text(rules(limit(rate=f"{QUOTA}/year", algorithm="fixed-window")))
     address = f"127.0.0.1:{free_port()}"
     options = ["--envoy", address, "--http", f"127.0.0.1:{free_port()}", "--for", "caddy", "--workers", "2"]
     command = [sys.executable, "-m", "ratelimit.cli.main", "serve", str(policy), *options]

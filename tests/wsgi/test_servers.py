@@ -59,7 +59,7 @@ OF_ONE_BUDGET = {"flask_limiter", "slowapi"}
 def served(name: str, folder: Path) -> Iterator[str]:
     """Serve an application; yield its URL once the server takes connections."""
     policy = folder / "policy.toml"
-    policy.write_text(rules(limit(rate=f"{QUOTA}/day", algorithm="fixed-window")))
+    policy.write_text(rules(limit(rate=f"{QUOTA}/year", algorithm="fixed-window")))
     storage = f"kinlimit+shared://{folder / 'table'}?megabytes=2"
     port = free_port()
     environ = {**os.environ, "RATELIMIT_TEST_POLICY": str(policy), "RATELIMIT_TEST_STORAGE": storage}

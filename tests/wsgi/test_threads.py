@@ -33,8 +33,8 @@ def test_caller_far_above_its_limit_by_address_costs_no_look_up() -> None:
         return str(environ["HTTP_X_API_KEY"])
 
     identities = 'user = { from = "resolver:user", missing = "refuse" }\nip = { from = "client" }'
-    by_address = limit("by-address", per="ip", rate="5/minute", algorithm="fixed-window")
-    by_user = limit("by-user", per="user", rate="3/minute", algorithm="fixed-window")
+    by_address = limit("by-address", per="ip", rate="5/year", algorithm="fixed-window")
+    by_user = limit("by-user", per="user", rate="3/year", algorithm="fixed-window")
     client = Client(rules(by_address, by_user, identities=identities), resolvers={"user": user})
     answers = [client(headers=key(f"user {number}")) for number in range(500)]
     assert [status for status, _, _ in answers] == [200] * 5 + [429] * 495

@@ -111,6 +111,15 @@ class Live(Limiter):
             lambda: self.batch_client.breaker.is_open == is_open, f"a breaker that is open: {is_open}"
         )
 
+    def wait_for_answers(self, seconds: float) -> None:
+        """Give answers so long from now on: a busy machine's own pause is no outage."""
+        client, pipelines = self.batch_client, self.batch_client._pipelines
+        client._timeout_s = pipelines._timeout_s = seconds
+        pipelines._patience_s = 0.92 * seconds
+        if pipelines._watch is not None:
+            pipelines._watch.cancel()
+            pipelines._look()
+
     def hush(self) -> None:
         """Send no more signs of life: what a proxy does next is done to an answer."""
         self.store.fair_share.pause(1_000_000)
