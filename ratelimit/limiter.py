@@ -37,6 +37,7 @@ from ratelimit.runtime.reload import Reload
 from ratelimit.runtime.resolvers import Resolver
 from ratelimit.runtime.runtime import Runtime
 from ratelimit.stores.contract import Store
+from ratelimit.waiting.compile import queue_of
 from ratelimit.waiting.limit_queue import LimitQueue
 from ratelimit.waiting.stage import rules_of
 
@@ -311,7 +312,7 @@ class Limiter(DecidesByName):
     @property
     def queue(self) -> LimitQueue | None:
         """Requests that wait for room; None where the policy lets none."""
-        return self.runtime.queue if self.current.compiled.queue is not None else None
+        return self.runtime.queue if queue_of(self.current.compiled) is not None else None
 
     @property
     def unsettled_units(self) -> Mapping[str, int]:

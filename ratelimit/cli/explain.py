@@ -20,7 +20,9 @@ from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.cli.verdict import limit_json, verdict_words
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.clustering.amendment import amendment_of
+from ratelimit.conduct.compile import ramp_of
 from ratelimit.conduct.explanation import remembered_of, rise_of, standing_of
+from ratelimit.conduct.lowered import falls
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.decider import actor_in
 from ratelimit.decision import VERDICTS, Reason, cluster_name
@@ -35,6 +37,7 @@ from ratelimit.inspection.recorder import way_words
 from ratelimit.inspection.route_limits import matched_of, unmatched_names
 from ratelimit.inspection.server import server_of
 from ratelimit.inspection.trial import Trial
+from ratelimit.load.compile import loads_of
 from ratelimit.load.explanation import Rooms, rooms_of
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.request_line import path_of, read_line
@@ -46,6 +49,7 @@ from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import private_store
 from ratelimit.traces import Fields
 from ratelimit.traces.record import time_ns
+from ratelimit.waiting.compile import wait_ns_of
 from ratelimit.waiting.explanation import wait_of
 
 if TYPE_CHECKING:
@@ -285,13 +289,13 @@ class Explained:
         console.print()
         console.print(self._limit_table())
         console.print()
-        if any(line.rule.adaptive and line.verdict is not None for line in self.limits):
+        if any(falls(line.rule) and line.verdict is not None for line in self.limits):
             told = self.standing.told if self.is_live else "--live would say, and what it leaves of limits"
             say(console, Text("conduct ", "bold") + Text(told, "not bold"))
-        if self.policy.compiled.ramp is not None:
+        if ramp_of(self.policy.compiled) is not None:
             told = "--live would say how steep it is" if self.rise is None else self.rise.told
             say(console, Text("rise ", "bold") + Text(told, "not bold"))
-        if self.policy.compiled.adaptive and (self.room is not None or not self.is_live):
+        if loads_of(self.policy.compiled) and (self.room is not None or not self.is_live):
             told = "--live would say whether it goes before others" if self.room is None else self.room.told
             say(console, Text("room ", "bold") + Text(told, "not bold"))
         if way := way_words(self.way):
@@ -309,8 +313,8 @@ class Explained:
                 line, is_passed=self.decision.allowed, guessed=self.guessed.get(line.rule.name)
             )
             allows = formatting.rate_of(line.rule, self.policy.compiled)
-            if line.rule.wait_ns:
-                allows += f", else waits {formatting.wait(line.rule.wait_ns)} at most"
+            if wait_ns := wait_ns_of(line.rule):
+                allows += f", else waits {formatting.wait(wait_ns)} at most"
             if self.wait is not None and self.wait.limit == line.rule.name and not self.wait.is_in_vain:
                 mark = Text("…", "yellow")
             style = "dim" if line.verdict is None else ""

@@ -18,7 +18,7 @@ from ratelimit.inspection import formatting
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.refused import hashes_of
-from ratelimit.load.compile import class_names
+from ratelimit.load.compile import class_names, loads_of
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.shed import ShedAccount, shed_accounts
 from ratelimit.policy.schema.problem import nearest
@@ -70,7 +70,7 @@ def shed_command(
     worker of this user has run the policy here.
     """
     loaded = load_to_act(policy)
-    specs = loaded.compiled.adaptive
+    specs = loads_of(loaded.compiled)
     if not specs:
         hint = "`ratelimit refused` has what limits refuse; docs/adaptive.md explains when to use [adaptive]."
         raise Failure(f"{loaded.name} sheds nothing: it has no [adaptive]", USAGE, hint=hint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ratelimit.features.parts import parts
 from ratelimit.inspection import formatting
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.usage.pricing import USD
@@ -40,14 +41,12 @@ def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
         said.append(f"debt up to {formatting.amount(bound, rule.unit) if rule.unit == USD else f'{bound:,}'}")
     if rule.lease_ns:
         said.append(f"lapse after {formatting.wait(rule.lease_ns)} of silence")
-    if rule.wait_ns:
-        said.append(f"waits up to {formatting.wait(rule.wait_ns)}")
     if rule.first == "challenge":
         said.append("asks for a step-up when used up")
     if rule.first == "degrade":
         said.append("passes with less when used up")
-    if rule.adaptive:
-        said.append(f"falls with bad conduct: {', then '.join(rule.on_refusal[1:] or rule.on_refusal)}")
+    for part in parts("explanation"):
+        said += part.rule_words(rule) if hasattr(part, "rule_words") else []
     if rule.on_store_error != "local":
         said.append(
             "refuses while the store fails"
@@ -75,6 +74,14 @@ def debt(rule: LimitRule) -> int:
     return rule.most_debt
 
 
+def features_json(rule: LimitRule) -> dict[str, Any]:
+    """Return what features say of a rule, for machines."""
+    said: dict[str, Any] = {}
+    for part in parts("explanation"):
+        said |= part.rule_json(rule) if hasattr(part, "rule_json") else {}
+    return said
+
+
 def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
     """Return all of it for machines; `cost` and `estimate` are null where a limit has no such thing."""
     written = policy.file.limit[rule.limit]
@@ -100,9 +107,8 @@ def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
         "cost": rule.estimate if counts_requests else None,
         "estimate": None if counts_requests else _estimate(rule, policy),
         "debt": debt(rule),
-        "wait_s": rule.wait_ns / 1_000_000_000 or None,
         "on_refusal": list(rule.on_refusal),
-        "adaptive": rule.adaptive,
+        **features_json(rule),
         "mode": formatting.mode(rule),
         "enforce": 0 if rule.shadow else rule.enforced_ppm / 1_000_000,
         "on_store_error": rule.on_store_error,

@@ -24,7 +24,7 @@ from ratelimit.clock import monotonic_ns
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import acts_in_force
 from ratelimit.inspection.attachment import attach
-from ratelimit.load.compile import class_names
+from ratelimit.load.compile import class_names, loads_of
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.metrics import WatchedLoad, load_numbers
 from ratelimit.load.model.shedding import ShedPriority
@@ -100,7 +100,7 @@ def _look_at(target: str, stack: ExitStack) -> Look:
     store = attach(policy)
     stack.callback(store.close)
     flights = []
-    for spec in policy.compiled.adaptive:
+    for spec in loads_of(policy.compiled):
         flight = SharedInFlight.existing(store.place, store.hasher.key, spec.name)
         if flight is not None:
             stack.callback(flight.close)

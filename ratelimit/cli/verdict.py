@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ratelimit.cli.terminal import Text
+from ratelimit.conduct.lowered import falls
 from ratelimit.inspection import formatting
 from ratelimit.inspection.decision import LimitLine
 from ratelimit.usage.explanation import Source
+from ratelimit.waiting.compile import wait_ns_of
 
 _GUESSED = {"average": "as requests took on average", "first": "as before anything is learned"}
 
@@ -62,10 +64,10 @@ def limit_json(line: LimitLine, guessed: Source | None = None) -> dict[str, Any]
         "shadow": verdict.shadow,
         "action": verdict.action,
         "binds": not line.rule.is_twin,
-        "adaptive": line.rule.adaptive,
+        "adaptive": falls(line.rule),
         "factor": verdict.factor,
         "step": verdict.step,
-        "wait": line.rule.wait_ns / 1e9 or None,
+        "wait": wait_ns_of(line.rule) / 1e9 or None,
         "unit": verdict.unit,
         "cost": verdict.cost,
         "estimated": guessed,

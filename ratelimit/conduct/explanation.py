@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ratelimit.conduct.conduct import Conduct, key_of
-from ratelimit.conduct.lowered import WHOLE
+from ratelimit.conduct.lowered import WHOLE, falls
 from ratelimit.conduct.memory import SharedConduct
 from ratelimit.conduct.model.strikes import Strike, Struck, struck
 from ratelimit.conduct.ramps import Ramps, ramps_of
@@ -19,6 +19,7 @@ from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.inspection import formatting
 from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import counting_table, wish_of
 
@@ -170,3 +171,14 @@ def _json(one: Struck | None) -> dict[str, Any] | None:
         "last_ago": one.ago_s,
         "whole_in": one.recovers_s,
     }
+
+
+def rule_words(rule: LimitRule) -> list[str]:
+    """Return what is to be known of a rule, each in one phrase."""
+    steps = ", then ".join(rule.on_refusal[1:] or rule.on_refusal)
+    return [f"falls with bad conduct: {steps}"] if falls(rule) else []
+
+
+def rule_json(rule: LimitRule) -> dict[str, Any]:
+    """Return the same for machines."""
+    return {"adaptive": falls(rule)}

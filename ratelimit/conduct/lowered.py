@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ratelimit.conduct.schema import Step
+from ratelimit.conduct.compile import Falls
 from ratelimit.deciding.variant import Variant
 from ratelimit.decision import MildStep
 from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.policy.schema.model import Step
 
 WHOLE = 16
 """Limits are scaled in sixteenths."""
@@ -59,7 +60,7 @@ class Lowered(Variant):
         return None if step == "refuse" else step
 
     def _step(self, rule: LimitRule) -> Step | None:
-        return rule.step_at(self.strikes) if self.strikes and rule.adaptive and not rule.shadow else None
+        return step_at(rule, self.strikes) if self.strikes and falls(rule) and not rule.shadow else None
 
     def _scaled(self, rule: LimitRule) -> LimitRule:
         scaled = scaled_rule(rule, self.sixteenths)
@@ -69,12 +70,23 @@ class Lowered(Variant):
         return scaled
 
 
+def falls(rule: LimitRule) -> bool:
+    """Return whether a rule falls with bad conduct."""
+    return rule.spec(Falls) is not None
+
+
+def step_at(rule: LimitRule, strikes: int) -> Step | None:
+    """Return the step after so many strikes, from 1; None without steps: it does as the whole limit."""
+    steps = rule.on_refusal[1:]
+    return steps[min(strikes, len(steps)) - 1] if steps else None
+
+
 def scaled_rule(rule: LimitRule, sixteenths: int) -> LimitRule:
     """Return a rule with so many sixteenths of its numbers, if it is adaptive.
 
     What one request takes on arrival always fits, so that no request is refused for ever.
     """
-    if not rule.adaptive or sixteenths >= WHOLE:
+    if not falls(rule) or sixteenths >= WHOLE:
         return rule
     least = max(1, rule.estimate)
     quota = min(rule.quota, max(1, rule.quota * sixteenths // WHOLE))
@@ -89,7 +101,7 @@ def _lowered(rule: LimitRule, step: MildStep) -> LimitRule:
         rule,
         salt_parts=(b"lowered", *rule.salt_parts),
         on_refusal=("challenge",) if step == "challenge" else ("refuse",),
-        wait_ns=0,
         metering=None,
         is_lowered=True,
+        specs=(Falls(),),  # no other feature has a part in it
     )

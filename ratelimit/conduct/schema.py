@@ -1,18 +1,25 @@
-"""Conduct in the policy file, as types: a limit's steps after strikes, and the `[ramp]` table."""
+"""Conduct in the policy file, as types: `adaptive` of a limit, and the `[ramp]` table."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
+from ratelimit.features.table import Table
 from ratelimit.load.schema import LoadMode
-from ratelimit.policy.schema.table import Table
 
-FirstStep = Literal["refuse", "degrade", "challenge"]
-"""What becomes of a request that the whole limit has no room for."""
-Step = Literal["observe", "wait", "degrade", "challenge", "refuse"]
-"""What becomes of a request that only bad conduct leaves no room for, from the mildest."""
+
+class LimitKeys(Table, frozen=True, forbid_unknown_fields=True):
+    """The keys of a limit that conduct reads."""
+
+    adaptive: Annotated[
+        bool,
+        Meta(
+            description="Bad conduct lowers the limit, never below a tenth: repeated calls of accounts "
+            "that are refused, and actors that gain accounts."
+        ),
+    ] = False
 
 
 class Ramp(Table, frozen=True, forbid_unknown_fields=True):
@@ -30,3 +37,11 @@ class Ramp(Table, frozen=True, forbid_unknown_fields=True):
         ),
     ]
     mode: Annotated[LoadMode, Meta(description="`shadow` counts what it would delay.")] = "enforce"
+
+
+class FileKeys(Table, frozen=True, forbid_unknown_fields=True):
+    """The tables of the file that conduct reads."""
+
+    ramp: Annotated[
+        Ramp | None, Meta(description="Steep rises above an account's own past are delayed. Default: none.")
+    ] = None

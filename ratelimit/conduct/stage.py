@@ -44,7 +44,7 @@ class Adapting(Feature):
 
     def may_hold(self, rule: LimitRule) -> bool:
         """Return whether a request may be held for a while, whatever room it has."""
-        return rule.may_be_held
+        return not rule.shadow and "wait" in rule.on_refusal
 
 
 class AdaptingStage(Stage):
@@ -81,7 +81,7 @@ class AdaptingStage(Stage):
     def _scaled(self, plan: RoutePlan, account: int, cluster: int, now_ns: int) -> RoutePlan:
         """Return the plan to ask for an account of a cluster (0: of none)."""
         marked = self._conduct.memory.marked
-        if not plan.is_adaptive or not (marked(account) or marked(cluster)):
+        if not plan.varies or not (marked(account) or marked(cluster)):
             return plan
         standing = self._conduct.standing(account, cluster, now_ns)
         level = ceil(standing.factor * WHOLE)

@@ -33,7 +33,7 @@ from ratelimit.identity.extract import Headers
 from ratelimit.identity.holder import holder_of
 from ratelimit.policy.compile.compiled import CacheSpec, CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.identities import INTERNAL
-from ratelimit.policy.routing.classes import NO_CLASSES, LoadClasses, load_classes, wait_rank_of
+from ratelimit.policy.routing.classes import NO_CLASSES, LoadClasses, Marks
 from ratelimit.policy.routing.request_line import read_line, read_method, read_name
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
@@ -149,10 +149,8 @@ class BoundPolicy:
         ]
         self.early = EarlyLimits(compiled, {position for position, _ in amendment.allowed})
         """Which limits can be asked before a request is known in full."""
-        self._classes = load_classes(compiled.adaptive, compiled.router.reading)
-        adapts = bool(compiled.adaptive) or compiled.ramp is not None
-        adapts = adapts or any(rule.adaptive for rule in compiled.rules)
-        self.payer_at = payer_position(compiled) if adapts else -1
+        looks_at_account = compiled.looks_at_account or any(spec.counts_accounts for spec in compiled.specs)
+        self.payer_at = payer_position(compiled) if looks_at_account else -1
         """The identity that use of the back end is counted by; -1 for none."""
         self.unmatched = Matched("", {}, None, resolvers=self._always_resolved)
         self._unmatched: dict[LoadClasses, Matched] = {}
@@ -258,7 +256,10 @@ class BoundPolicy:
 
     def _match(self, method: str, target: str | Target, event: Event) -> Matched:
         method = read_method(method)
-        classes = self._classes(method, target) if event == "request" else NO_CLASSES
+        marks = Marks()
+        for spec in self.compiled.specs:
+            spec.mark(marks, event, method, target, self.compiled.router.reading)
+        classes = marks.classes
         route = self.compiled.router.match(method, target)
         if route is None:
             if classes is NO_CLASSES:
@@ -278,11 +279,8 @@ class BoundPolicy:
         )
         limits = tuple(self.compiled.limits[position] for position in positions)
         params = route.params(target) if self.extractor.needs_context or self.is_metered else {}
-        spec, wait_rank = self.compiled.queue, 0
-        if spec is not None and spec.classes:
-            wait_rank = wait_rank_of(spec, method, target, self.compiled.router.reading)
         matched = self.of(limits, route.template, params)
-        matched.take_classes(classes, wait_rank)
+        matched.take_classes(classes, marks.wait_rank)
         return matched
 
     def of(

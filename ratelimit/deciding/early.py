@@ -70,7 +70,7 @@ def _is_early(rule: LimitRule, late: frozenset[int]) -> bool:
     return (
         rule.is_enforced
         and rule.on_refusal == ("refuse",)
-        and not rule.wait_ns
+        and all(spec.is_final for spec in rule.specs)
         and not (rule.metering is not None and rule.metering.models)
         and late.isdisjoint((*rule.per, rule.member, rule.tier_identity))
     )

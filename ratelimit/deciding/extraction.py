@@ -101,20 +101,16 @@ def positions_of(compiled: CompiledPolicy, limits: set[int]) -> set[int]:
     """Return the identities that these limits and their tiers ask for."""
     rules = [rule for rule in compiled.rules if rule.limit in limits]
     needed = {position for rule in rules for position in (*rule.per, rule.member, rule.tier_identity)}
-    if compiled.queue is not None and any(rule.wait_ns for rule in rules):
-        needed |= compiled.queue.positions
+    needed |= {position for spec in compiled.specs for position in spec.positions_for(rules)}
     needed |= {limit.tier_identity for limit in compiled.limits if limit.index in limits}
     return needed - {-1}
 
 
 def listed_positions(compiled: CompiledPolicy) -> set[int]:
-    """Return the identities that are looked at whatever limits apply: by lists, by the correlation."""
+    """Return the identities that lists, features and the correlation look at, whatever limits apply."""
     listed = {position for lists in (compiled.allow, compiled.deny) for position, _ in lists.values}
-    for spec in compiled.adaptive:
-        listed |= spec.positions
-    if compiled.held is not None:
-        listed |= compiled.held.positions
-    if compiled.adaptive or any(rule.adaptive for rule in compiled.rules):
+    listed |= {position for spec in compiled.specs for position in spec.positions}
+    if compiled.looks_at_account:
         listed |= {payer_position(compiled)} - {-1}
     return listed if compiled.correlation is None else listed | compiled.correlation.positions
 

@@ -91,7 +91,6 @@ class RoutePlan:
         "here",
         "hidden",
         "holds_slots",
-        "is_adaptive",
         "labels",
         "leased",
         "may_hold",
@@ -105,6 +104,7 @@ class RoutePlan:
         "stages",
         "stand_ins",
         "steps",
+        "varies",
         "waived",
     )
 
@@ -182,8 +182,8 @@ class RoutePlan:
         """Rules that take an estimate of a unit on arrival, which is settled later."""
         self.holds_slots = any(rule.algorithm == "concurrency" for rule in rules)
         """Whether an allowed request may hold something until it ends."""
-        self.is_adaptive = any(rule.adaptive for rule in rules)
-        """Whether any limit falls with bad conduct."""
+        self.varies = any(rule.varies for rule in rules)
+        """Whether there are variants with other numbers for any of its limits."""
         self.closes_on_error = any(
             rule.on_store_error == "closed" and not rule.shadow and rule.first != "degrade" for rule in rules
         )
@@ -315,7 +315,7 @@ class RoutePlan:
                     action=("degrade" if self.steps.get(at) == "degrade" else "allow")
                     if state == ALLOWED
                     else rule.first,
-                    factor=self.factor if rule.adaptive else 1.0,
+                    factor=self.factor if rule.varies else 1.0,
                     step=self.steps.get(at),
                 )
             )

@@ -6,9 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ratelimit.load.schema import Adaptive, LoadClass
+from ratelimit.load.schema import Adaptive, FileKeys, LoadClass
+from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.compile.spec import FileSpec, Scene
+from ratelimit.policy.routing.classes import Marks, load_classes
 from ratelimit.policy.routing.pattern import Pattern
+from ratelimit.policy.routing.route import Reading
+from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.duration import parse_duration
+from ratelimit.policy.schema.model import Event
 from ratelimit.policy.schema.problem import Path, Report
 
 LEAST_TARGET_NS = 10**7
@@ -58,20 +64,39 @@ class AdaptiveSpec:
         return {position for one in self.classes for position, _ in one.when}
 
 
-def compile_adaptive(
-    given: Adaptive | Sequence[Adaptive] | None,
-    patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
-    position: Callable[[str, Path, Report], int],
-    report: Report,
-) -> tuple[AdaptiveSpec, ...]:
-    """Return the compiled limits in the order of the file, none where there is none.
+@dataclass(frozen=True, slots=True)
+class LoadSpec(FileSpec):
+    """The limits that follow the load, in the order of the file; there is one."""
 
-    Args:
-        given: one table or several, as they stand in the file.
-        patterns: compiles what a `match` names, and notes what is wrong with it.
-        position: finds an identity by its name, -1 for one that is not declared, which it notes.
-        report: takes the problems.
-    """
+    limits: tuple[AdaptiveSpec, ...]
+    looks_at_account = True
+
+    @property
+    def positions(self) -> set[int]:
+        """The identities that classes ask for."""
+        return set().union(*(spec.positions for spec in self.limits))
+
+    def mark(self, marks: Marks, event: Event, method: str, target: str | Target, reading: Reading) -> None:
+        """Say which limit requests fall under, and in which classes they may be."""
+        if event == "request":
+            marks.classes = load_classes(self.limits, reading)(method, target)
+
+
+def compile_file(scene: Scene) -> LoadSpec | None:
+    """Return the compiled limits; None where there is none."""
+    limits = _compiled(scene)
+    return LoadSpec(limits) if limits else None
+
+
+def loads_of(compiled: CompiledPolicy) -> tuple[AdaptiveSpec, ...]:
+    """Return the limits that follow the load of a policy, in the order of the file."""
+    spec = compiled.spec(LoadSpec)
+    return () if spec is None else spec.limits
+
+
+def _compiled(scene: Scene) -> tuple[AdaptiveSpec, ...]:
+    given = scene.file.part(FileKeys).adaptive
+    patterns, position, report = scene.patterns, scene.position, scene.report
     if given is None:
         return ()
     if isinstance(given, Adaptive):

@@ -11,7 +11,7 @@ from ratelimit.core.sharing.heaviest import Heaviest
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.load.compile import AdaptiveSpec, class_names
+from ratelimit.load.compile import AdaptiveSpec, class_names, loads_of
 from ratelimit.load.limit import settings_of
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.model.shedding import ShedPriority
@@ -142,7 +142,7 @@ def rooms_of(policy: Policy, store: Store) -> Iterator[Rooms | None]:
     Raises:
         StoreError: it cannot be read.
     """
-    specs, place = policy.compiled.adaptive, store.place or wish_of(policy, needs_key=False).place
+    specs, place = loads_of(policy.compiled), store.place or wish_of(policy, needs_key=False).place
     with ExitStack() as stack:
         limits = []
         for spec in specs:

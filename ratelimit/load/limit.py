@@ -31,6 +31,7 @@ from ratelimit.load.model.saturation import Report
 from ratelimit.load.model.shedding import LAST_OF_A_CLASS, LOTS, WORSE, ShedPriority
 from ratelimit.load.queue import Held, LoadQueue
 from ratelimit.load.shed_priority import shed_priority_of
+from ratelimit.waiting.compile import held_of
 from ratelimit.waiting.loop_lines import Count
 
 LEAST_RETRY_NS = 10**9
@@ -245,7 +246,7 @@ class LoadLimit:
 
 def principal_of(bound: BoundPolicy, row: Sequence[int]) -> Hashable:
     """Return the principal that a row's request is of, where requests are held."""
-    held = bound.compiled.held
+    held = held_of(bound.compiled)
     return None if held is None else held.principal(row, None)
 
 

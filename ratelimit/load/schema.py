@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from ratelimit.policy.schema.table import Table
+from ratelimit.features.table import Table
 
 LoadMode = Literal["enforce", "shadow"]
 MONITORS = ("GET /metrics", "GET /health", "GET /healthz", "GET /livez", "GET /readyz")
@@ -117,3 +117,12 @@ class Adaptive(
             description="Classes in the order of their weight: the first is shed last.",
         ),
     ] = []
+
+
+class FileKeys(Table, frozen=True, forbid_unknown_fields=True):
+    """The tables of the file that the limits that follow the load read."""
+
+    adaptive: Annotated[
+        Adaptive | list[Adaptive] | None,
+        Meta(description="A limit on requests in flight that follows the load, or several. Default: none."),
+    ] = None

@@ -10,8 +10,10 @@ from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.stage import Decided, Deciding, Feature, Pending, Rest, Stage
 from ratelimit.decision import Reason
+from ratelimit.load.compile import loads_of
 from ratelimit.load.limit import LoadLimit
 from ratelimit.load.model.shedding import ShedPriority
+from ratelimit.waiting.compile import held_of
 
 
 class LoadLimits(Feature):
@@ -29,9 +31,9 @@ class LoadLimits(Feature):
     def __init__(self, bound: BoundPolicy, loads: Callable[[], Sequence[LoadLimit]], table: Table) -> None:
         self._find = loads
         self._loads: Sequence[LoadLimit] = ()
-        self.holds = bound.compiled.held is not None
+        self.holds = held_of(bound.compiled) is not None
         self.stage = LoadStage(bound, self, table)
-        specs, hashes = bound.compiled.adaptive, bound.extractor.value_hashes
+        specs, hashes = loads_of(bound.compiled), bound.extractor.value_hashes
         names = [spec.name for spec in bound.compiled.identities]
         self._when = [
             [

@@ -16,11 +16,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-import ratelimit.load.schema as adaptive
-import ratelimit.waiting.schema as queueing
 from ratelimit.algorithms import ALGORITHMS, DEFAULT
 from ratelimit.codes import CODES, Branch
 from ratelimit.environment.diagnoses import DIAGNOSES
+from ratelimit.features.parts import parts
 from ratelimit.policy.schema import events, knowledge, model, storing, surroundings
 from ratelimit.policy.schema import json_schema as schema
 from ratelimit.usage import pricing
@@ -112,7 +111,7 @@ def field_table(name: str) -> str:
     """Return the table of a struct's keys, as Markdown."""
     if name in _OF_ALGORITHMS:
         return _OF_ALGORITHMS[name]()
-    homes = (model, surroundings, storing, knowledge, pricing, adaptive, events, queueing)
+    homes = (model, surroundings, storing, knowledge, pricing, events, *parts("schema"))
     home = next(module for module in homes if hasattr(module, name))
     kind: type[msgspec.Struct] = getattr(home, name)
     hints = get_type_hints(kind, include_extras=True)

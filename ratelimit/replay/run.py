@@ -21,6 +21,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
+from ratelimit.conduct.compile import ramp_of
 from ratelimit.core.decision.engine import Plan
 from ratelimit.core.replay.batch import decide_batch, mark_new
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
@@ -53,6 +54,7 @@ from ratelimit.stores.contract import SHADOWED, Outcome
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.traces import Batch, Fields
 from ratelimit.traces.plain import PlainLines
+from ratelimit.waiting.compile import queue_of, wait_ns_of
 from ratelimit.waiting.stage import rules_of
 
 _MOST_ROUTES = 100_000
@@ -114,10 +116,11 @@ class Replay:
         self.acted: Counter[tuple[str, str]] = Counter()
         """Requests that limits let wait, degraded or challenged, by limit and action."""
         self._acts = any(
-            (rule.wait_ns or rule.first == "degrade") and not rule.shadow for rule in compiled.rules
+            (wait_ns_of(rule) or rule.first == "degrade") and not rule.shadow for rule in compiled.rules
         )
-        self.rising = Rising(compiled.ramp)
-        self._waiting = None if compiled.queue is None or not self._acts else Waiting(compiled.queue)
+        self.rising = Rising(ramp_of(compiled))
+        queue = queue_of(compiled)
+        self._waiting = None if queue is None or not self._acts else Waiting(queue)
         self._lines = Lines(_ignore if write is None else write)
 
     def _actors(self, names_members: bool) -> Actors | None:

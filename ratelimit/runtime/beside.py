@@ -7,12 +7,13 @@ from collections.abc import Callable
 from ratelimit.clock import Clock
 from ratelimit.conduct.memory import SharedConduct
 from ratelimit.core.sharing.conduct import ConductMemory
-from ratelimit.load.compile import AdaptiveSpec
+from ratelimit.load.compile import AdaptiveSpec, loads_of
 from ratelimit.load.limit import LoadLimit, settings_of
 from ratelimit.load.shed_priority import lottery_key
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import open_conduct, open_flight
+from ratelimit.waiting.compile import held_of
 from ratelimit.waiting.loop_lines import Result
 
 
@@ -42,8 +43,8 @@ class Beside:
     def enter(self, policy: Policy) -> None:
         """Have the limits of a policy that follow the load."""
         # One that this policy lacks stays: a reload may bring it back, and what is in flight is known then.
-        held = policy.compiled.held
-        for spec in policy.compiled.adaptive:
+        held = held_of(policy.compiled)
+        for spec in loads_of(policy.compiled):
             load = self.loads.get(spec.name)
             if load is None:
                 load = self.loads[spec.name] = self._new_load(policy, spec)

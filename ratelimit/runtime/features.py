@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from ratelimit.challenge.hook import ChallengeHook
 from ratelimit.challenge.stage import Challenges
 from ratelimit.clock import Clock
+from ratelimit.conduct.compile import ramp_of
 from ratelimit.conduct.conduct import Conduct
+from ratelimit.conduct.lowered import falls
 from ratelimit.conduct.ramps import Ramps, Rising
 from ratelimit.conduct.schema import Ramp
 from ratelimit.conduct.stage import Adapting
@@ -16,6 +18,7 @@ from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy, MakeFeature
 from ratelimit.deciding.stage import Feature
 from ratelimit.lists.stage import Lists
+from ratelimit.load.compile import loads_of
 from ratelimit.load.limit import LoadLimit
 from ratelimit.load.stage import LoadLimits
 from ratelimit.policy.compile.compiled import CompiledPolicy
@@ -55,18 +58,18 @@ class Parts:
 
     def _loads(self, bound: BoundPolicy) -> Feature | None:
         loads, compiled = self.loads, bound.compiled
-        if loads is None or self.table is None or not compiled.adaptive:
+        if loads is None or self.table is None or not loads_of(compiled):
             return None
         return LoadLimits(bound, lambda: loads(compiled), self.table)
 
     def _adapting(self, bound: BoundPolicy) -> Feature | None:
         rules = bound.compiled.rules
-        if self.conduct is None or not any(rule.adaptive and not rule.shadow for rule in rules):
+        if self.conduct is None or not any(falls(rule) and not rule.shadow for rule in rules):
             return None
         return Adapting(bound, self.conduct(), Challenges(bound, self.hook), self.hold)
 
     def _rising(self, bound: BoundPolicy) -> Feature | None:
-        spec = bound.compiled.ramp
+        spec = ramp_of(bound.compiled)
         return None if spec is None or self.ramps is None else Rising(self.ramps(spec), self.hold)
 
     def _challenges(self, bound: BoundPolicy) -> Feature:

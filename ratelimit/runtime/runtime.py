@@ -37,6 +37,7 @@ from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Reason
 from ratelimit.events import MistakesLog, Observer
 from ratelimit.identity.fact import live_context
+from ratelimit.load.compile import loads_of
 from ratelimit.load.limit import LoadLimit
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
@@ -55,6 +56,7 @@ from ratelimit.telemetry.counters import Counters
 from ratelimit.telemetry.diagnosis import Diagnosing
 from ratelimit.usage.metrics import OTHERS
 from ratelimit.usage.unsettled import Unsettled
+from ratelimit.waiting.compile import Queues
 from ratelimit.waiting.hold_queue import HoldQueue
 from ratelimit.waiting.limit_queue import LimitQueue
 from ratelimit.waiting.loop_lines import Result
@@ -253,7 +255,7 @@ class Runtime:
 
     def loads_of(self, compiled: CompiledPolicy) -> tuple[LoadLimit, ...]:
         """Return those of a policy, one that is not in force any more as well; none while limits are off."""
-        return tuple(self._beside.loads[spec.name] for spec in compiled.adaptive) if self.is_enabled else ()
+        return tuple(self._beside.loads[spec.name] for spec in loads_of(compiled)) if self.is_enabled else ()
 
     def _parts(self) -> Parts:
         """Return what features are made of; some of it is there only while limits are on."""
@@ -369,10 +371,12 @@ class Runtime:
             amendment=self.amendment_for(compiled),
             features=self._parts().features(),
         )
+        queues = compiled.spec(Queues)
+        assert queues is not None
         if not is_asked:
-            self.hold.bound_to(compiled.file.queue.total)
-        if compiled.queue is not None:
-            self.queue.bound_by(compiled.queue.per_principal, compiled.queue.total)
+            self.hold.bound_to(queues.table.total)
+        if queues.limits is not None:
+            self.queue.bound_by(queues.limits.per_principal, queues.limits.total)
         if self.is_enabled and all(stage.is_compiled for stage in bound.stages):
             bound.decider = CompiledDecider(
                 extractor=bound.extractor,

@@ -52,7 +52,7 @@ class WatchedRule(Protocol):
     @property
     def first(self) -> str: ...
     @property
-    def wait_ns(self) -> int: ...
+    def acts(self) -> str: ...
     @property
     def is_twin(self) -> bool: ...
     @property
@@ -179,9 +179,9 @@ class RateLimitCollector(Collector):
             ):
                 labels = {"limit": name, "unit": rule.unit, "action": action}
                 units.add_sample(names.COST_UNITS.exported, labels, cells[column])
-            if rule.wait_ns or rule.first == "challenge":
-                labels = {"limit": name, "action": "wait" if rule.wait_ns else "challenge"}
-                column = RuleColumn.ACTED if rule.wait_ns else RuleColumn.REFUSED_IN_SHADOW
+            if rule.acts:
+                labels = {"limit": name, "action": rule.acts}
+                column = RuleColumn.REFUSED_IN_SHADOW if rule.acts == "challenge" else RuleColumn.ACTED
                 acted.add_sample(names.ACTED.exported, labels, 0 if rule.shadow else cells[column])
             labels = {"limit": name, "unit": rule.unit}
             forgiven.add_sample(names.FORGIVEN_UNITS.exported, labels, cells[RuleColumn.UNITS_FORGIVEN])

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from ratelimit.features.table import Table
 from ratelimit.policy.schema.problem import Report
-from ratelimit.policy.schema.table import Table
 
 USD = "usd"
 MICRO = 1_000_000

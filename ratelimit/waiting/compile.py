@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ratelimit.load.compile import AdaptiveSpec
+from ratelimit.load.compile import LoadSpec
+from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.compile.spec import FileSpec, Rule, RuleSpec, Scene, found
+from ratelimit.policy.routing.classes import Marks, wait_rank_of
 from ratelimit.policy.routing.pattern import Pattern
+from ratelimit.policy.routing.route import Reading
+from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.duration import parse_duration
-from ratelimit.policy.schema.model import Limit, PolicyFile
+from ratelimit.policy.schema.model import Event, Limit, PolicyFile
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
-from ratelimit.waiting.schema import QueueClass
+from ratelimit.waiting.schema import FileKeys, LimitKeys, Queue, QueueClass
 
 LEAST_WAIT_NS = 10**6
 MOST_WAIT_NS = 10 * 60 * 10**9
@@ -50,41 +55,92 @@ class QueueSpec:
         return otherwise
 
 
-def compile_wait(limit: Limit, path: Path, report: Report) -> int:
-    """Return how long a request waits for room in a limit, in nanoseconds; 0: not at all."""
-    if limit.wait is None:
-        return 0
+@dataclass(frozen=True, slots=True)
+class WaitSpec(RuleSpec):
+    """A limit that lets requests wait for room."""
+
+    wait_ns: int
+    """How long a request waits at most."""
+    is_final = False
+    acts = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class Queues(FileSpec):
+    """How requests wait for limits, and how for the back end; None where they do not."""
+
+    table: Queue
+    limits: QueueSpec | None
+    held: QueueSpec | None
+
+    @property
+    def positions(self) -> set[int]:
+        """The identities of those that are held, whatever limits apply."""
+        return set() if self.held is None else self.held.positions
+
+    def mark(self, marks: Marks, event: Event, method: str, target: str | Target, reading: Reading) -> None:
+        """Say in which class requests wait."""
+        if self.limits is not None and self.limits.classes:
+            marks.wait_rank = wait_rank_of(self.limits.classes, method, target, reading)
+
+    def positions_for(self, rules: Iterable[Rule]) -> set[int]:
+        """Return the identities of those that wait for some rules."""
+        waits = self.limits is not None and any(map(wait_ns_of, rules))
+        return self.limits.positions if self.limits is not None and waits else set()
+
+
+def wait_ns_of(rule: Rule) -> int:
+    """Return how long a request waits for room in a rule, in nanoseconds; 0: not at all."""
+    spec = rule.spec(WaitSpec)
+    return 0 if spec is None else spec.wait_ns
+
+
+def queue_of(compiled: CompiledPolicy) -> QueueSpec | None:
+    """Return how requests wait for limits; None where no limit lets them."""
+    spec = compiled.spec(Queues)
+    return None if spec is None else spec.limits
+
+
+def held_of(compiled: CompiledPolicy) -> QueueSpec | None:
+    """Return how they wait for the back end, under a limit that follows the load; None where they do not."""
+    spec = compiled.spec(Queues)
+    return None if spec is None else spec.held
+
+
+def compile_limit(scene: Scene, limit: Limit, path: Path) -> WaitSpec | None:
+    """Return how long a request waits for room in a limit; None: not at all."""
+    wait, report = limit.part(LimitKeys).wait, scene.report
+    if wait is None:
+        return None
     here = (*path, "wait")
+    if limit.on_refusal and limit.on_refusal[0] in ("degrade", "challenge"):
+        verb = "degrades" if limit.on_refusal[0] == "degrade" else "challenges"
+        report.add(
+            "limit-conflict", here, f"a limit that {verb} lets requests pass without room", "Remove it."
+        )
     if limit.distinct is not None:
         report.add("limit-conflict", here, "other requests make no room in a limit on distinct values")
     try:
-        wait_ns = parse_duration(limit.wait)
+        wait_ns = parse_duration(wait)
     except ValueError as error:
         report.add("limit-wait", here, str(error))
-        return 0
+        return None
     if not LEAST_WAIT_NS <= wait_ns <= MOST_WAIT_NS:
         report.add("limit-wait", here, "a request waits for 1 ms to 10 minutes")
-        return 0
-    return wait_ns
+        return None
+    return WaitSpec(wait_ns)
 
 
-def compile_queue(
-    file: PolicyFile,
-    positions: Mapping[str, int],
-    adaptive: Sequence[AdaptiveSpec],
-    patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
-    report: Report,
-) -> tuple[QueueSpec | None, QueueSpec | None]:
-    """Return how requests wait for limits, and how for the back end; None where they do not.
+def compile_file(scene: Scene) -> Queues:
+    """Return how requests wait."""
+    return Queues(scene.file.part(FileKeys).queue, *_queues(scene))
 
-    Args:
-        file: the policy.
-        positions: the identities that a policy can name.
-        adaptive: the limits that follow the load; a single one may have classes.
-        patterns: compiles what a `match` names, and notes what is wrong with it.
-        report: takes the problems.
-    """
-    table, path = file.queue, ("queue",)
+
+def _queues(scene: Scene) -> tuple[QueueSpec | None, QueueSpec | None]:
+    file, positions, patterns, report = scene.file, scene.positions, scene.patterns, scene.report
+    loads = found(scene.specs, LoadSpec)
+    adaptive = () if loads is None else loads.limits  # a single one may have classes
+    table, path = file.part(FileKeys).queue, ("queue",)
     principals: list[tuple[int, ...]] = [(positions["cluster"] - 2,)]  # of a likely or certain member
     if table.principal is not None:
         position = positions.get(table.principal, -1)
@@ -100,7 +156,7 @@ def compile_queue(
     if any(spec.holds for spec in adaptive):
         shares = _usable(of_limits if file.limit else principals)
         held = QueueSpec(table.per_principal, table.total, shares, ())
-    if all(limit.wait is None for limit in file.limit if isinstance(limit, Limit)):
+    if all(limit.part(LimitKeys).wait is None for limit in file.limit if isinstance(limit, Limit)):
         if (held is None or table.class_) and table != type(table)():
             report.add("queue-unused", path, "no limit has `wait`")
         return None, held

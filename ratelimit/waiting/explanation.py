@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ratelimit.deciding.charge import Charge
 from ratelimit.decision import Decision
+from ratelimit.inspection import formatting
+from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.waiting.compile import wait_ns_of
 from ratelimit.waiting.stage import rules_of
 
 
@@ -40,3 +44,14 @@ def wait_of(decision: Decision) -> Wait | None:
         return None
     room_in_ns = outcome.retry_after_ns(at) if waits.rules[at].period_ns else None
     return Wait(plan.rules[at].name, waits.wait_ns(outcome, at), room_in_ns)
+
+
+def rule_words(rule: LimitRule) -> list[str]:
+    """Return what is to be known of a rule, each in one phrase."""
+    wait_ns = wait_ns_of(rule)
+    return [f"waits up to {formatting.wait(wait_ns)}"] if wait_ns else []
+
+
+def rule_json(rule: LimitRule) -> dict[str, Any]:
+    """Return the same for machines."""
+    return {"wait_s": wait_ns_of(rule) / 1e9 or None}

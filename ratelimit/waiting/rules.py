@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ratelimit.algorithms import ALGORITHMS
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.contract import REFUSED, Outcome, refused_by
-from ratelimit.waiting.compile import QueueSpec
+from ratelimit.waiting.compile import QueueSpec, wait_ns_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class WaitingRules:
     """What a queue needs to know of a plan.
 
     Args:
-        rules: the plan's; some have `wait_ns`.
+        rules: the plan's; some have `wait`.
         spec: how requests wait.
     """
 
@@ -37,20 +37,20 @@ class WaitingRules:
     def __init__(self, rules: Sequence[LimitRule], spec: QueueSpec) -> None:
         self.principal = spec.principal
         self._count = len(rules)
-        waiting = [(at, rule) for at, rule in enumerate(rules) if rule.wait_ns]
+        waiting = [(at, rule, wait_ns) for at, rule in enumerate(rules) if (wait_ns := wait_ns_of(rule))]
         self.rules = {
             at: WaitingRule(
-                rule.wait_ns,
+                wait_ns,
                 rule.quota,
                 rule.period_ns,
                 ALGORITHMS[rule.algorithm].is_at_once,
                 rule.counter_name,
             )
-            for at, rule in waiting
+            for at, rule, wait_ns in waiting
             if not rule.shadow
         }
         """By position in the plan."""
-        self.shadows = tuple(at for at, rule in waiting if rule.shadow and not rule.is_twin)
+        self.shadows = tuple(at for at, rule, _ in waiting if rule.shadow and not rule.is_twin)
         """Those in shadow: requests that would have waited for them are counted."""
 
     def refusing(self, outcome: Outcome) -> int | None:
@@ -71,6 +71,6 @@ class WaitingRules:
 
 def waiting_rules(rules: Sequence[LimitRule], spec: QueueSpec | None) -> WaitingRules | None:
     """Return what is to be known of these rules, None where none lets requests wait."""
-    if spec is None or not any(rule.wait_ns for rule in rules):
+    if spec is None or not any(map(wait_ns_of, rules)):
         return None
     return WaitingRules(rules, spec)

@@ -6,7 +6,20 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from ratelimit.policy.schema.table import Table
+from ratelimit.features.table import Table
+
+
+class LimitKeys(Table, frozen=True, forbid_unknown_fields=True):
+    """The keys of a limit that waiting reads."""
+
+    wait: Annotated[
+        str | int | None,
+        Meta(
+            description="The longest wait of a request without room: seconds, or `500ms`, `1s`. "
+            "Default: it is refused at once.",
+            examples=["1s"],
+        ),
+    ] = None
 
 
 class QueueClass(Table, frozen=True, forbid_unknown_fields=True):
@@ -50,3 +63,9 @@ class Queue(Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "c
             "not go on. Default: those of the one `[adaptive]` that go by `match` alone.",
         ),
     ] = []
+
+
+class FileKeys(Table, frozen=True, forbid_unknown_fields=True):
+    """The tables of the file that waiting reads."""
+
+    queue: Annotated[Queue, Meta(description="Rules for requests that wait for room.")] = Queue()

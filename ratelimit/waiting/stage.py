@@ -9,6 +9,7 @@ from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import Deciding, Draft, Feature, Pending, Rest, Stage
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.contract import Outcome
+from ratelimit.waiting.compile import queue_of, wait_ns_of
 from ratelimit.waiting.limit_queue import LimitQueue
 from ratelimit.waiting.rules import WaitingRules, waiting_rules
 
@@ -23,7 +24,7 @@ class Waiting(Feature):
 
     def __init__(self, bound: BoundPolicy, queue: LimitQueue) -> None:
         self._bound = bound
-        self._spec = bound.compiled.queue
+        self._spec = queue_of(bound.compiled)
         self._queue = queue
 
     def stage_of(self, draft: Draft) -> Stage | None:
@@ -33,7 +34,7 @@ class Waiting(Feature):
 
     def may_hold(self, rule: LimitRule) -> bool:
         """Return whether requests may wait for a rule."""
-        return bool(rule.wait_ns)
+        return bool(wait_ns_of(rule))
 
     def principal(self, row: Sequence[int]) -> Hashable:
         """Return the principal that a row's request waits as."""

@@ -23,6 +23,7 @@ from threading import Lock, Thread
 from ratelimit.conduct.following import ConductFollower
 from ratelimit.core.threads.event import PromptEvent
 from ratelimit.limiter import Limiter
+from ratelimit.load.compile import loads_of
 from ratelimit.load.reports import ASK_S, EngineReports
 from ratelimit.policy.change import fingerprint
 from ratelimit.stores.embedded.folder import LEAST_FREE, free_bytes
@@ -175,7 +176,7 @@ class Upkeep:
 
     def _start_asking(self, ended: PromptEvent) -> None:
         """Start the thread that asks the servers behind, if a policy names any: a reload may have."""
-        names_pages = any(spec.reports for spec in self._limiter.policy.compiled.adaptive)
+        names_pages = any(spec.reports for spec in loads_of(self._limiter.policy.compiled))
         is_running = self._asker is not None and self._asker.is_alive()
         if not names_pages or is_running or ended.is_set():
             return

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from ratelimit.features import parts
+
 ROOT = Path(__file__).absolute().parents[2]
 PACKAGE = ROOT / "ratelimit"
 
@@ -37,12 +39,12 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "clock", "decision"}),
     frozenset({"algorithms", "codes", "verdict"}),
     frozenset({"parsing"}),
-    frozenset({"environment"}),
+    frozenset({"environment", "features"}),
 )
 LOOSE = {"limiter", "algorithms", "events", "errors", "clock", "decision", "verdict", "codes"}
 """The modules that lie in no folder: words that all packages share, and the facade. Eight at most."""
 OWN_PLACE = {"stores.factory"}
-FEATURES = frozenset({"waiting", "challenge", "conduct", "load", "lists", "usage"})
+FEATURES = frozenset(parts.FEATURES)
 """Folders with all of a feature. Some of their files have a floor of their own, that of `FLOORS`."""
 FLOORS = {
     "schema": "policy",
@@ -339,3 +341,13 @@ def test_only_asgi_sees_a_scope() -> None:
         names = {node.id for node in nodes_of(path) if isinstance(node, ast.Name)}
         names |= {node.arg for node in nodes_of(path) if isinstance(node, ast.arg)}
         assert "scope" not in names, path
+
+
+def test_keys_of_features_are_read_before_any_other_part() -> None:
+    """The schema of the file asks for them while it is imported, so they may not lead back to it."""
+    for feature in FEATURES:
+        path = MODULES.get(f"ratelimit.{feature}.schema")
+        for imported, line in imports(path) if path else ():
+            names = imported.split(".")
+            is_above = names[0] == "ratelimit" and names[1] not in {*FEATURES, "features"}
+            assert not is_above, f"{path}:{line}: imports {imported}"

@@ -11,6 +11,7 @@ import pytest
 
 from ratelimit import Policy
 from ratelimit.telemetry import RateLimitCollector
+from ratelimit.waiting.compile import queue_of
 from tests.load.held import Gateway, status
 from tests.load.test_adaptive import Server, begin_many, go
 
@@ -200,10 +201,10 @@ def test_classes_of_one_limit_are_those_that_requests_wait_for_limits_in():
     rate = "1/minute"
     wait = "1s"
     """
-    assert Policy.from_toml(text.format(more="")).compiled.queue.classes[0].name == "paid"
+    assert queue_of(Policy.from_toml(text.format(more="")).compiled).classes[0].name == "paid"
     second = '[[adaptive]]\nname = "search"\nmatch = "/v1/search"\n'
     several = Policy.from_toml(text.format(more="").replace("    [[adaptive]]", second + "[[adaptive]]", 1))
-    assert several.compiled.queue.classes == ()  # there is no order between them
+    assert queue_of(several.compiled).classes == ()  # there is no order between them
 
 
 def test_policy_is_reloaded_while_the_gate_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

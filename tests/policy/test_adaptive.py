@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ratelimit.errors import PolicyError
+from ratelimit.load.compile import loads_of
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.classes import NO_CLASSES, LoadClasses, load_classes
 from ratelimit.policy.routing.request_line import read_line
@@ -80,7 +81,7 @@ CASES = [
 
 
 def test_table_compiles_as_it_is_written():
-    (spec,) = Policy.from_toml(WHOLE).compiled.adaptive
+    (spec,) = loads_of(Policy.from_toml(WHOLE).compiled)
     assert (spec.first_byte_ns, spec.floor, spec.start, spec.ceiling) == (10**9, 4, 20, 400)
     assert not spec.shadow
     assert [one.name for one in spec.classes] == ["interactive", "batch"]
@@ -91,32 +92,35 @@ def test_table_compiles_as_it_is_written():
 
 
 def test_without_the_table_there_is_no_limit_and_without_a_target_it_is_learned():
-    assert Policy.from_toml("version = 1").compiled.adaptive == ()
-    (spec,) = Policy.from_toml(with_lines("mode = 'shadow'")).compiled.adaptive
+    assert loads_of(Policy.from_toml("version = 1").compiled) == ()
+    (spec,) = loads_of(Policy.from_toml(with_lines("mode = 'shadow'")).compiled)
     assert spec.first_byte_ns is None
     assert spec.shadow
 
 
 def test_several_limits_stand_in_the_order_of_the_file_each_with_its_own_classes():
-    chat, rest = Policy.from_toml(
+    policy = Policy.from_toml(
         with_limits(
             "name = 'chat'\nmatch = 'POST /v1/chat'\nfirst_byte = '1s'\n"
             "[[adaptive.class]]\nname = 'paid'\nmatch = '/*'",
             "name = 'rest'\nhold = false",
         )
-    ).compiled.adaptive
+    )
+    chat, rest = loads_of(policy.compiled)
     assert (chat.name, chat.first_byte_ns, [one.name for one in chat.classes]) == ("chat", 10**9, ["paid"])
     assert (rest.name, rest.first_byte_ns, rest.classes, rest.holds) == ("rest", None, (), False)
 
 
 def test_request_falls_under_the_first_limit_that_is_on_it():
-    specs = Policy.from_toml(
-        with_limits(
-            "name = 'chat'\nmatch = 'POST /v1/*'\n[[adaptive.class]]\nname = 'a'\nmatch = '/v1/chat'\n"
-            "[[adaptive.class]]\nname = 'b'\nmatch = '/v1/batch'",
-            "name = 'search'\nmatch = '/v1/search'",
-        )
-    ).compiled.adaptive
+    specs = loads_of(
+        Policy.from_toml(
+            with_limits(
+                "name = 'chat'\nmatch = 'POST /v1/*'\n[[adaptive.class]]\nname = 'a'\nmatch = '/v1/chat'\n"
+                "[[adaptive.class]]\nname = 'b'\nmatch = '/v1/batch'",
+                "name = 'search'\nmatch = '/v1/search'",
+            )
+        ).compiled
+    )
     classes = load_classes(specs)
     assert classes("POST", "/v1/batch") == LoadClasses(0, (1,))
     assert classes("POST", "/v1/search") == LoadClasses(0, (1,))
@@ -125,12 +129,14 @@ def test_request_falls_under_the_first_limit_that_is_on_it():
 
 
 def test_spelling_of_a_path_is_under_its_limit_and_in_no_higher_class():
-    specs = Policy.from_toml(
-        with_limits(
-            "name = 'chat'\nmatch = 'POST /v1/*'\nexcept = '/v1/health'\n[[adaptive.class]]\nname = 'a'\n"
-            "match = '/v1/chat'\n[[adaptive.class]]\nname = 'b'\nmatch = '/v1/batch'",
-        )
-    ).compiled.adaptive
+    specs = loads_of(
+        Policy.from_toml(
+            with_limits(
+                "name = 'chat'\nmatch = 'POST /v1/*'\nexcept = '/v1/health'\n[[adaptive.class]]\nname = 'a'\n"
+                "match = '/v1/chat'\n[[adaptive.class]]\nname = 'b'\nmatch = '/v1/batch'",
+            )
+        ).compiled
+    )
     classes = load_classes(specs)
     assert classes("POST", "/v1/chat") == LoadClasses(0, (0,))
     for path in ("/x/../v1/batch", "/v1/chat/../batch", "/v1/health/../batch", "//v1/batch", "/v1//batch/"):

@@ -24,7 +24,11 @@ class LimitSeen:
     shadow: bool = False
     is_twin: bool = False
     first: str = "refuse"
-    wait_ns: int = 0
+    waits: bool = False
+
+    @property
+    def acts(self) -> str:
+        return "wait" if self.waits else "challenge" if self.first == "challenge" else ""
 
     @property
     def counter_name(self) -> str:

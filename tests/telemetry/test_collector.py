@@ -330,7 +330,7 @@ def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> N
     limiter.rules = [
         LimitSeen("requests"),
         LimitSeen("tokens", unit="output_tokens"),
-        LimitSeen("paced", wait_ns=1),
+        LimitSeen("paced", waits=True),
         LimitSeen("step-up", first="challenge"),
         LimitSeen("actor"),
         LimitSeen("actor", shadow=True, is_twin=True),
@@ -381,7 +381,7 @@ def test_label_values_are_those_listed(limiter: FakeLimiter) -> None:
     limiter.rules = [
         LimitSeen("requests"),
         LimitSeen("tokens", unit="output_tokens"),
-        LimitSeen("paced", wait_ns=1),
+        LimitSeen("paced", waits=True),
         LimitSeen("step-up", first="challenge"),
         LimitSeen("actor"),
         LimitSeen("actor", shadow=True, is_twin=True),

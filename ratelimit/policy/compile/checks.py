@@ -155,16 +155,15 @@ def _always_first(strict: Draft, loose: Draft, stands_before: bool) -> bool:
 def _check_unused(compilation: Compilation, tree: Mapping[str, Any], report: Report) -> None:
     drafts, identities, correlation = compilation.drafts, compilation.identities, compilation.correlation
     policy = compilation.policy
-    queues = () if policy is None else (policy.queue, policy.held)
     used = {identities[at].name for draft in drafts for at in _used(draft)}
     for key in ("allow", "deny"):
         table = tree.get(key)
         used.update(table if isinstance(table, dict) else ())
     if correlation is not None:
         used.update(identities[at].name for at in correlation.positions)
-    used.update(identities[at].name for queue in queues if queue is not None for at in queue.positions)
-    loads = () if policy is None else policy.adaptive
-    used.update(identities[at].name for spec in loads for at in spec.positions)
+    if policy is not None:
+        for each in policy.specs:
+            used.update(identities[at].name for at in each.positions | each.positions_for(policy.rules))
     declared = tree.get("identities")
     for spec in identities:
         if isinstance(declared, dict) and spec.name in declared and spec.name not in used:

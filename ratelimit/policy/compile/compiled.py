@@ -10,29 +10,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ratelimit.algorithms import AlgorithmName
-from ratelimit.conduct.schema import FirstStep, Ramp, Step
 from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation.settings import Settings
 from ratelimit.environment.server import KeySpec, RemoteSpec
-from ratelimit.load.compile import AdaptiveSpec
 from ratelimit.policy.compile import calendar
+from ratelimit.policy.compile.spec import FileSpec, RuleSpec, found
 from ratelimit.policy.schema.model import (
     Event,
+    FirstStep,
     ForwardedHeader,
     Missing,
     PolicyFile,
     Stance,
+    Step,
 )
 from ratelimit.usage.compile import MeteringSpec
 from ratelimit.usage.pricing import PriceSpec
-from ratelimit.waiting.compile import QueueSpec
 
 if TYPE_CHECKING:
     from ratelimit.policy.routing.router import Router
 
+S = TypeVar("S")
 Network = IPv4Network | IPv6Network
 SourceKind = Literal["client", "header", "cookie", "path", "state", "resolver", "cluster", "origin", "age"]
 ClusterVerdict = Literal["likely", "certain"]
@@ -147,17 +148,30 @@ class LimitRule:
     """Which of `per` is the actor; -1 for none."""
     metering: MeteringSpec | None = None
     """What is to be done around the answer; None if its estimate is a number and the application settles."""
-    wait_ns: int = 0
-    """How long a request that has no room waits for it; 0: not at all."""
     on_refusal: OnRefusal = ("refuse",)
     """What becomes of a request that the whole limit has no room for. Then what becomes of one that only
     conduct leaves no room for: after the first strike, the second, …"""
-    adaptive: bool = False
-    """Whether it falls with bad conduct."""
     debt: int | None = None
     """Most units that settling may charge beyond its burst; None: as much again."""
     is_lowered: bool = False
     """Whether it is what conduct left of a limit that stands beside it, whole."""
+    specs: tuple[RuleSpec, ...] = ()
+    """What each feature read of its limit."""
+
+    def spec(self, kind: type[S]) -> S | None:
+        """Return what a feature read of its limit; None where it uses no such feature."""
+        return found(self.specs, kind)
+
+    @property
+    def varies(self) -> bool:
+        """Whether plans may have other numbers for it."""
+        return any(spec.varies for spec in self.specs)
+
+    @property
+    def acts(self) -> str:
+        """In metrics, how a request goes on that had no room in it; empty where none does."""
+        words = (spec.acts for spec in self.specs if spec.acts)
+        return next(words, "challenge" if self.first == "challenge" else "")
 
     @property
     def most_debt(self) -> int:
@@ -168,20 +182,6 @@ class LimitRule:
     def first(self) -> FirstStep:
         """What becomes of a request that the whole limit has no room for."""
         return self.on_refusal[0]
-
-    @property
-    def has_steps(self) -> bool:
-        """Whether it has steps for requests that only conduct leaves no room for."""
-        return len(self.on_refusal) > 1
-
-    def step_at(self, strikes: int) -> Step | None:
-        """Return the step after so many strikes, from 1; None without steps: it does as the whole limit."""
-        return self.on_refusal[min(strikes, len(self.on_refusal) - 1)] if self.has_steps else None
-
-    @property
-    def may_be_held(self) -> bool:
-        """Whether a request may be held for a while, whatever room it has."""
-        return not self.shadow and "wait" in self.on_refusal
 
     @property
     def is_clustered(self) -> bool:
@@ -353,17 +353,19 @@ class CompiledPolicy:
     """The server that counts; None for an embedded store."""
     prices: Mapping[str, PriceSpec] = field(default_factory=dict)
     """What models cost, by name."""
-    adaptive: tuple[AdaptiveSpec, ...] = ()
-    """The limits that follow the load, in the order of the file."""
-    queue: QueueSpec | None = None
-    """How requests wait; None where no limit lets them."""
-    held: QueueSpec | None = None
-    """How they wait for the back end, under the limit that follows the load; None where they do not."""
+    specs: tuple[FileSpec, ...] = ()
+    """What each feature read of the file."""
+
+    def spec(self, kind: type[S]) -> S | None:
+        """Return what a feature read of the file; None where the policy uses no such feature."""
+        return found(self.specs, kind)
 
     @property
-    def ramp(self) -> Ramp | None:
-        """What delays steep rises; None where nothing does."""
-        return self.file.ramp
+    def looks_at_account(self) -> bool:
+        """Whether a feature looks requests up by their account, whatever limits apply to them."""
+        return any(spec.looks_at_account for spec in self.specs) or any(
+            spec.looks_at_account for rule in self.rules for spec in rule.specs
+        )
 
     @property
     def cluster(self) -> int:

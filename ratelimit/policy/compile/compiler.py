@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, cast
 
-from ratelimit.load.compile import compile_adaptive
 from ratelimit.policy.compile.access import compile_list, compile_trust
 from ratelimit.policy.compile.compiled import (
     REQUESTS,
@@ -25,6 +24,7 @@ from ratelimit.policy.compile.expansion import Numbers, expand
 from ratelimit.policy.compile.identities import CLUSTER, HIDDEN, LIKELY, NEW, compile_identities
 from ratelimit.policy.compile.quota import MAX_KEYS
 from ratelimit.policy.compile.secret import compile_key
+from ratelimit.policy.compile.spec import RuleSpec, Scene, compile_file, compile_limit
 from ratelimit.policy.compile.store import compile_store
 from ratelimit.policy.routing.automaton import TooManyStates
 from ratelimit.policy.routing.pattern import (
@@ -42,7 +42,6 @@ from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 from ratelimit.policy.schema.surroundings import Routing
 from ratelimit.usage.compile import MeteringSpec, compile_metering
 from ratelimit.usage.pricing import compile_prices
-from ratelimit.waiting.compile import compile_queue, compile_wait
 
 MAX_LIMITS = 256
 """Limits, each rate of a limit counted as one."""
@@ -73,7 +72,7 @@ class Draft:
     tiers: dict[str, list[Numbers]] = field(default_factory=dict)
 
     metering: MeteringSpec | None = None
-    wait_ns: int = 0
+    specs: tuple[RuleSpec, ...] = ()
     verdict: Certainty | None = None
     """Of a limit per cluster: the least verdict of those it binds."""
 
@@ -117,8 +116,15 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     )
     positions = {spec.name: spec.index for spec in identities if spec.name not in HIDDEN}
     new_at = next((spec.index for spec in identities if spec.name == NEW), -1)
+    scene = Scene(
+        file,
+        positions,
+        _patterns,
+        lambda named, path, told: _position(named, positions, path, told),
+        report,
+    )
     drafts = [
-        _draft(index, limit, positions, new_at, report, has_prices=bool(file.prices))
+        _draft(index, limit, scene, new_at)
         for index, limit in enumerate(file.limit)
         if isinstance(limit, Limit)
     ]
@@ -130,10 +136,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     hash_key = compile_key(file.hashing, report)
     correlation = compile_correlation(table, identities, known, public, report)
     remote = compile_store(file, tree, report)
-    adaptive = compile_adaptive(
-        file.adaptive, _patterns, lambda named, path, told: _position(named, positions, path, told), report
-    )
-    queue, held = compile_queue(file, positions, adaptive, _patterns, report)
+    specs = compile_file(scene)
     router = _build_router(drafts, file.routing, report)
     if router is None:
         return Compilation(None, drafts, identities, correlation)
@@ -154,16 +157,13 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
         correlation,
         remote,
         compile_prices(file.prices, report),
-        adaptive,
-        queue,
-        held,
+        specs,
     )
     return Compilation(policy, drafts, identities, correlation)
 
 
-def _draft(
-    index: int, limit: Limit, positions: Mapping[str, int], new_at: int, report: Report, *, has_prices: bool
-) -> Draft:
+def _draft(index: int, limit: Limit, scene: Scene, new_at: int) -> Draft:
+    positions, report = scene.positions, scene.report
     path: Path = ("limit", index)
     draft = Draft(index, path, limit)
     if not (limit.name.isascii() and limit.name.isprintable()):
@@ -207,8 +207,8 @@ def _draft(
         report.add("tier-incomplete", (*path, have), f"`{have}` without `{lack}`")
     if len(limit.tiers) > MAX_TIERS:
         report.add("policy-too-many", (*path, "tiers"), f"{len(limit.tiers)} tiers; {MAX_TIERS} are the most")
-    draft.metering = compile_metering(limit, path, report, has_prices=has_prices)
-    draft.wait_ns = compile_wait(limit, path, report)
+    draft.metering = compile_metering(limit, path, report, has_prices=bool(scene.file.prices))
+    draft.specs = compile_limit(scene, limit, path)
     draft.own, draft.tiers = expand(limit, path, report)
     return draft
 
@@ -387,8 +387,7 @@ def _rule(
         is_twin,
         actor_at,
         draft.metering,
-        draft.wait_ns,
         cast(OnRefusal, tuple(limit.on_refusal)),  # as `expansion` checked
-        limit.adaptive,
         numbers.debt,
+        specs=draft.specs,
     )

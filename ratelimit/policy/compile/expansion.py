@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from ratelimit.algorithms import DEFAULT, SECOND_NS, AlgorithmName
-from ratelimit.conduct.schema import FirstStep, Step
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.compiled import REQUESTS, CalendarSpec
 from ratelimit.policy.compile.identities import CLUSTER
@@ -17,7 +16,7 @@ from ratelimit.policy.compile.quota import (
     largest_quota,
 )
 from ratelimit.policy.schema.duration import parse_duration
-from ratelimit.policy.schema.model import Limit, Tier
+from ratelimit.policy.schema.model import FirstStep, Limit, Tier
 from ratelimit.policy.schema.problem import Path, Report
 from ratelimit.policy.schema.rate import Rate, RateSyntaxError, parse_rates
 from ratelimit.usage.pricing import MICRO, USD
@@ -25,7 +24,6 @@ from ratelimit.usage.pricing import MICRO, USD
 DEFAULT_LEASE = "60s"
 _LONGEST_LEASE_NS = 86_400 * SECOND_NS
 _FIRST = get_args(FirstStep)
-_STEPS = get_args(Step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +115,7 @@ def _check_settings(limit: Limit, algorithm: AlgorithmName, path: Path, report: 
 
 
 def _check_refusal(limit: Limit, path: Path, report: Report) -> None:
-    """Note a first entry that is none, what only a limit that refuses can have, and steps out of order."""
+    """Note a first entry that is none, and what only a limit that refuses can have."""
     here = (*path, "on_refusal")
 
     def conflict(place: Path, message: str, hint: str) -> None:
@@ -126,7 +124,7 @@ def _check_refusal(limit: Limit, path: Path, report: Report) -> None:
     if not limit.on_refusal:
         conflict(here, "the list is empty", 'Write `on_refusal = ["refuse"]`.')
         return
-    first, *steps = limit.on_refusal
+    first = limit.on_refusal[0]
     if first not in _FIRST:
         written = ", ".join(f'"{step}"' for step in ("refuse", *limit.on_refusal))
         hint = 'Use `mode = "shadow"`' if first == "observe" else 'Use `wait = "1s"`'
@@ -138,7 +136,6 @@ def _check_refusal(limit: Limit, path: Path, report: Report) -> None:
     if first in ("degrade", "challenge"):
         verb = "degrades" if first == "degrade" else "challenges"
         for key, given in (
-            ("wait", limit.wait is not None),
             ("enforce", limit.enforce < 1),
             ("on_exhausted", limit.on_exhausted == "cut"),
         ):
@@ -150,12 +147,6 @@ def _check_refusal(limit: Limit, path: Path, report: Report) -> None:
             "a challenge is passed by one caller, and this counts all together",
             "Name an identity in `per`.",
         )
-    if steps and not limit.adaptive:
-        conflict(here, "only a limit that conduct lowers has more than one entry", "Write `adaptive = true`.")
-    order = [_STEPS.index(step) for step in steps]
-    if order != sorted(set(order)):
-        mildest = ", ".join(f'"{step}"' for step in (first, *(_STEPS[at] for at in sorted(set(order)))))
-        conflict(here, "after the first entry steps go from the mildest up, each once", f"Write [{mildest}].")
 
 
 def _zone(limit: Limit, path: Path, report: Report) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from ratelimit.load.compile import AdaptiveSpec
 from ratelimit.policy.routing.pattern import MAX_SEGMENTS, Pattern
 from ratelimit.policy.routing.route import AS_IT_STANDS, Reading
 from ratelimit.policy.routing.target import Target, split
-from ratelimit.waiting.compile import QueueSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +28,43 @@ class LoadClasses:
 NO_CLASSES = LoadClasses()
 
 
+@dataclass(slots=True)
+class Marks:
+    """What features say of all requests of one method and target."""
+
+    classes: LoadClasses = NO_CLASSES
+    """Of the limit that follows the load."""
+    wait_rank: int = 0
+    """The class that they wait in."""
+
+
+class RequestClass(Protocol):
+    """Some requests."""
+
+    @property
+    def patterns(self) -> Sequence[Pattern]: ...
+
+
+class LoadClass(RequestClass, Protocol):
+    """Some requests, and what their identities have to be."""
+
+    @property
+    def when(self) -> Sequence[object]: ...
+
+
+class ClassedLimit(Protocol):
+    """A limit that follows the load: the requests that it is on, and their classes."""
+
+    @property
+    def patterns(self) -> Sequence[Pattern]: ...
+    @property
+    def excepts(self) -> Sequence[Pattern]: ...
+    @property
+    def classes(self) -> Sequence[LoadClass]: ...
+
+
 def load_classes(
-    specs: Sequence[AdaptiveSpec], reading: Reading = AS_IT_STANDS
+    specs: Sequence[ClassedLimit], reading: Reading = AS_IT_STANDS
 ) -> Callable[[str, str | Target], LoadClasses]:
     """Return what tells the limit and the classes of a method and target: of the first that is on it.
 
@@ -54,7 +88,7 @@ def load_classes(
     return classes
 
 
-def classes_of(spec: AdaptiveSpec, method: str, segments: Sequence[str]) -> tuple[int, ...]:
+def classes_of(spec: ClassedLimit, method: str, segments: Sequence[str]) -> tuple[int, ...]:
     """Return the positions of the classes that a method and path may be of, the last where none matches.
 
     Empty where the limit is not on it.
@@ -74,18 +108,22 @@ def classes_of(spec: AdaptiveSpec, method: str, segments: Sequence[str]) -> tupl
     return (*found, last) if last not in found else tuple(found)
 
 
-def wait_rank_of(spec: QueueSpec, method: str, target: str | Target, reading: Reading = AS_IT_STANDS) -> int:
+def wait_rank_of(
+    classes: Sequence[RequestClass], method: str, target: str | Target, reading: Reading = AS_IT_STANDS
+) -> int:
     """Return the position of the first class that matches, of the last where none does; 0 without any.
 
     A path with several readings is of the lowest class of them.
     """
-    last = max(0, len(spec.classes) - 1)
+    last = max(0, len(classes) - 1)
     found = _readings(target, reading)
-    return last if found is None else max(_wait_rank_of(spec, method, segments, last) for segments in found)
+    return (
+        last if found is None else max(_wait_rank_of(classes, method, segments, last) for segments in found)
+    )
 
 
-def _wait_rank_of(spec: QueueSpec, method: str, segments: Sequence[str], last: int) -> int:
-    for rank, one in enumerate(spec.classes):
+def _wait_rank_of(classes: Sequence[RequestClass], method: str, segments: Sequence[str], last: int) -> int:
+    for rank, one in enumerate(classes):
         if any(_covers(pattern, method, segments) for pattern in one.patterns):
             return rank
     return last

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from ratelimit.policy.schema.table import Table
+from ratelimit.features.table import Table
 
 
 class Headers(Table, frozen=True, forbid_unknown_fields=True):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from ratelimit.policy.schema.table import Table
+from ratelimit.features.table import Table
 
 Principal = str | list[str]
 """A principal by value; by several, in the order of `principal`, where that names several identities."""

@@ -5,6 +5,8 @@ meaning are written down. The JSON Schema, the tables in `docs/policy.md` and
 the shape checks are all derived from them. What one field says about another
 is not said here but in `checks` and `expansion`.
 
+Keys and tables that one feature reads are written down in its folder (`schema`), and added here.
+
 In one file, since a reader of the policy file finds all of its tables here, in its order.
 """
 
@@ -15,18 +17,15 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from ratelimit.algorithms import AlgorithmName
-from ratelimit.conduct.schema import Ramp, Step
 from ratelimit.correlation.settings import Settings
-from ratelimit.load.schema import Adaptive
+from ratelimit.features.table import Table, with_features
 from ratelimit.policy.schema.events import Events
 from ratelimit.policy.schema.headers import Headers
 from ratelimit.policy.schema.knowledge import Known
 from ratelimit.policy.schema.storing import Store
 from ratelimit.policy.schema.surroundings import ForwardedHeader as ForwardedHeader
 from ratelimit.policy.schema.surroundings import Routing, Trust
-from ratelimit.policy.schema.table import Table
 from ratelimit.usage.pricing import Price
-from ratelimit.waiting.schema import Queue
 
 Missing = Literal["client", "shared", "skip", "refuse"]
 Mode = Literal["enforce", "shadow"]
@@ -35,6 +34,10 @@ Stance = Literal["local", "open", "closed"]
 Event = Literal["request", "connect", "message"]
 UsageShape = Literal["auto", "openai", "responses", "anthropic", "gemini", "bedrock"]
 OnExhausted = Literal["finish", "cut"]
+FirstStep = Literal["refuse", "degrade", "challenge"]
+"""What becomes of a request that the whole limit has no room for."""
+Step = Literal["observe", "wait", "degrade", "challenge", "refuse"]
+"""What becomes of a request that only bad conduct leaves no room for, from the mildest."""
 UnknownModel = Literal["refuse", "dearest"]
 Count = Annotated[int, Meta(ge=1)]
 Cost = Annotated[int, Meta(ge=0)]
@@ -104,6 +107,7 @@ class Tier(Table, frozen=True, forbid_unknown_fields=True):
     unlimited: Annotated[bool, Meta(description="The limit does not apply to this plan.")] = False
 
 
+@with_features("LimitKeys")
 class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "except"}):
     """One named rule: which requests, counted by which identity, and how many."""
 
@@ -246,14 +250,6 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             examples=[["degrade"], ["refuse", "observe", "wait", "degrade", "challenge", "refuse"]],
         ),
     ] = field(default_factory=lambda: ["refuse"])
-    wait: Annotated[
-        str | int | None,
-        Meta(
-            description="The longest wait of a request without room: seconds, or `500ms`, `1s`. "
-            "Default: it is refused at once.",
-            examples=["1s"],
-        ),
-    ] = None
     verdict: Annotated[
         Certainty | None,
         Meta(
@@ -273,13 +269,6 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         ),
     ] = None
     mode: Annotated[Mode, Meta(description="`shadow` counts and reports, and never refuses.")] = "enforce"
-    adaptive: Annotated[
-        bool,
-        Meta(
-            description="Bad conduct lowers the limit, never below a tenth: repeated calls of accounts "
-            "that are refused, and actors that gain accounts."
-        ),
-    ] = False
     enforce: Annotated[
         float,
         Meta(ge=0, le=1, description="Share of keys it is enforced for; the others are as in `shadow`."),
@@ -409,6 +398,7 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True):
     tuning: Annotated[Settings, Meta(description="The correlator's numbers.")] = Settings()
 
 
+@with_features("FileKeys")
 class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -444,11 +434,3 @@ class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
     hashing: Annotated[Hashing, Meta(description="The secret of the hashes.")] = Hashing()
     correlation: Annotated[Correlation, Meta(description="The evidence for clusters.")] = Correlation()
     events: Annotated[Events, Meta(description="Destinations of events.")] = Events()
-    queue: Annotated[Queue, Meta(description="Rules for requests that wait for room.")] = Queue()
-    adaptive: Annotated[
-        Adaptive | list[Adaptive] | None,
-        Meta(description="A limit on requests in flight that follows the load, or several. Default: none."),
-    ] = None
-    ramp: Annotated[
-        Ramp | None, Meta(description="Steep rises above an account's own past are delayed. Default: none.")
-    ] = None

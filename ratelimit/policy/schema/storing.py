@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ratelimit.environment.server import RemoteMode
-from ratelimit.policy.schema.table import Table
+from ratelimit.features.table import Table
 
 Size = Annotated[int, Meta(ge=1 << 20, le=1 << 34)]
 

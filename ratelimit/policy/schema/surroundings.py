@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ratelimit.core.request.scanner import MOST_PREFIXES
-from ratelimit.policy.schema.table import Table
+from ratelimit.features.table import Table
 
 Case = Literal["both", "exact", "ignore"]
 Spelling = Literal["parameters", "backslash", "extension", "decoding", "characters", "host"]

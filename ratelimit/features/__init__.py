@@ -1,0 +1,1 @@
+"""The features by name, and where each has its part of a floor."""
