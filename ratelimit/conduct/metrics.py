@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
-from typing import get_args
+from typing import Any, get_args
 
-from ratelimit.telemetry.metric import Label, Metric
+from ratelimit.telemetry.metric import Label, Metric, Samples, Totals, counted
 from ratelimit.verdict import MildStep
 
 
@@ -42,5 +43,12 @@ RAMP = Metric(
     "Requests of accounts that rose steeply above their own past: held for a while, or would have been.",
     (Label("mode", ("enforce", "shadow")),),
 )
-CONDUCT_METRICS = {STRIKES: COUNTER_STRIKES, STEPS: COUNTER_STEPS, RAMP: COUNTER_RAMP}
+_COUNTERS = {STRIKES: COUNTER_STRIKES, STEPS: COUNTER_STEPS, RAMP: COUNTER_RAMP}
 """Where each is counted, a column for each value of its label."""
+METRICS = tuple(_COUNTERS)
+
+
+def samples(limiter: Any, totals: Totals) -> Iterator[Samples]:
+    """Yield what was counted."""
+    for metric, counter in _COUNTERS.items():
+        yield counted(metric, totals(counter))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.reserve import Reserve
 from ratelimit.core.sharing.steering import Steering
-from ratelimit.telemetry.metric import Label, Metric
-from ratelimit.waiting.metrics import HOLD_RESULTS
+from ratelimit.telemetry.metric import Label, Metric, Samples, Totals, counted, plain
+from ratelimit.waiting.metrics import COUNTER_HELD, COUNTER_HOLDS, HOLD_RESULTS, WAIT_BOUNDS_NS, WAIT_WIDTH
 
 SHED_OF = ("others", "bad conduct", "likely", "certain")
 """Accounts that are shed, the last to go first."""
@@ -82,6 +83,7 @@ LOAD_HOLD_SECONDS = Metric(
     "ratelimit_load_hold_seconds",
     "histogram",
     "Time that requests were held in the gateway, whatever the end; without those shed at arrival.",
+    bounds=WAIT_BOUNDS_NS,
 )
 LOAD_STILL = Metric(
     "ratelimit_load_still_seconds",
@@ -119,7 +121,7 @@ LOAD_STALE = Metric(
     "Reports of the engine that became too old before the next one.",
     (GROUP,),
 )
-LOAD_METRICS: tuple[Metric, ...] = (
+METRICS = (
     LOAD_ENFORCED,
     LOAD_REQUESTS,
     LOAD_BOUND,
@@ -179,3 +181,45 @@ def load_numbers(
         "target_ns": steering.target_ns,
         "stale": steering.stale,
     }
+
+
+_STATES = [
+    (LOAD_ENFORCED, "enforced", 1),
+    (LOAD_STILL, "still_ns", 1e9),
+    (LOAD_PRESSURE, "pressure", 1),
+    (LOAD_TARGET, "target_ns", 1e9),
+    (LOAD_STALE, "stale", 1),
+    (LOAD_HELD, "held", 1),
+    (LOAD_KEPT_FREE, "kept free", 1),
+]
+"""Families with one number of each limit, and what that is divided by."""
+
+
+def samples(limiter: Any, totals: Totals) -> Iterator[Samples]:
+    """Yield the state of the limits, and what they held and shed."""
+    loads: Sequence[WatchedLoad] = limiter.watched_loads
+    if not loads:
+        return
+    by_group = [({GROUP.name: one.group}, one) for one in loads]
+
+    def numbered(metric: Metric, label: str, suffix: str) -> Samples:
+        values = next(each.values for each in metric.labels if each.name == label)
+        found = [
+            ({**group, label: value}, one.numbers[f"{value}{suffix}"])
+            for group, one in by_group
+            for value in values
+        ]
+        return Samples(metric, found)
+
+    yield numbered(LOAD_REQUESTS, "state", "")
+    yield numbered(LOAD_BOUND, "on", " bound")
+    for metric, number, scale in _STATES:
+        yield Samples(metric, [(group, one.numbers[number] / scale) for group, one in by_group])
+    yield counted(LOAD_HOLDS, totals(COUNTER_HOLDS, len(HOLD_RESULTS)))
+    yield plain(LOAD_HOLD_SECONDS, totals(COUNTER_HELD, WAIT_WIDTH))
+    shed: list[tuple[Mapping[str, str], int]] = []
+    for group, one in by_group:
+        for name in one.classes:
+            cells = totals(shed_counter(one.group, name))
+            shed += [({**group, "class": name, **labels}, cells[at]) for labels, at in SHED_COLUMNS]
+    yield Samples(LOAD_SHED, shed)

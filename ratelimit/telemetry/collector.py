@@ -13,6 +13,7 @@ In one file, since all families are yielded in the order in which they are docum
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -20,16 +21,13 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
-import ratelimit.conduct.metrics as conduct
-import ratelimit.load.metrics as load
-import ratelimit.waiting.metrics as waits
 from ratelimit.decision import Reason
+from ratelimit.features.parts import parts
 from ratelimit.telemetry import names, remote
 from ratelimit.telemetry.cells import CounterSource, totals
 from ratelimit.telemetry.exemplars import Exemplars
-from ratelimit.telemetry.metric import Metric
+from ratelimit.telemetry.metric import Metric, Samples
 from ratelimit.telemetry.names import RuleColumn, RuntimeColumn
-from ratelimit.usage import metrics as settlement
 
 _REFUSAL = ("refuse", "enforce")
 
@@ -73,17 +71,8 @@ class WatchedPolicy(Protocol):
     def digest(self) -> int: ...
 
 
-class WatchedQueue(Protocol):
-    """What is read of the requests that wait."""
-
-    @property
-    def waiting(self) -> int: ...
-    @property
-    def fairness(self) -> float: ...
-
-
 class Watched(Protocol):
-    """What is read of a limiter."""
+    """What is read of a limiter, beside what features read for their own metrics."""
 
     @property
     def table(self) -> CounterTable: ...
@@ -101,12 +90,6 @@ class Watched(Protocol):
     def correlation(self) -> Mapping[str, int]: ...
     @property
     def remote(self) -> Mapping[str, float]: ...
-    @property
-    def watched_loads(self) -> Sequence[load.WatchedLoad]: ...
-    @property
-    def queue(self) -> WatchedQueue | None: ...
-    @property
-    def unsettled_units(self) -> Mapping[str, int]: ...
     @property
     def exemplars(self) -> Exemplars | None: ...
     def now_ns(self) -> int: ...
@@ -129,16 +112,14 @@ class RateLimitCollector(Collector):
         table = self._limiter.table
         yield from self._requests(table)
         yield from self._limits(table)
-        yield from self._settlements(table)
-        yield from self._waits(table)
         yield self._latency(table)
         yield from self._table(table)
         yield from self._runtime(table)
         yield from served(table, self._limiter.remote)
         yield from correlated(self._limiter.correlation)
-        for metric, name in conduct.CONDUCT_METRICS.items():
-            yield _labelled(metric, dict(zip(metric.labels[0].values, totals(table, name), strict=False)))
-        yield from loaded(table, self._limiter.watched_loads)
+        for part in parts("metrics"):
+            for samples in part.samples(self._limiter, partial(totals, table)):
+                yield _of(samples)
 
     def _requests(self, table: CounterTable) -> Iterator[Family]:
         cells = totals(table, names.COUNTER_REQUESTS, names.REQUESTS_WIDTH)
@@ -191,38 +172,9 @@ class RateLimitCollector(Collector):
         yield forgiven
         yield acted
 
-    def _settlements(self, table: CounterTable) -> Iterator[Family]:
-        rules = {rule.name: rule.unit for rule in self._limiter.rules if not rule.is_twin}
-        units = {name: unit for name, unit in rules.items() if unit != "requests"}
-        if not units:
-            return
-        family, unsettled = _family(settlement.UNSETTLED_UNITS), self._limiter.unsettled_units
-        for name, unit in units.items():
-            labels = {"limit": name, "unit": unit}
-            family.add_sample(settlement.UNSETTLED_UNITS.exported, labels, unsettled.get(name, 0))
-        yield family
-        metric = settlement.SETTLEMENT_RATIO
-        ratios = HistogramMetricFamily(metric.name, metric.help, labels=["limit"])
-        for label in dict.fromkeys(settlement.ratio_labels(self._limiter.rules).values()):
-            cells = totals(table, settlement.ratio_counter(label))
-            buckets, total = _buckets(settlement.RATIO_BOUNDS_PERCENT, cells, 100)
-            ratios.add_metric((label,), buckets, sum_value=total)
-        yield ratios
-
-    def _waits(self, table: CounterTable) -> Iterator[Family]:
-        queue = self._limiter.queue
-        if queue is None:
-            return
-        results = totals(table, waits.COUNTER_WAITS, len(waits.WAIT_RESULTS))
-        yield _labelled(waits.QUEUE_REQUESTS, dict(zip(waits.WAIT_RESULTS, results, strict=False)))
-        waited = totals(table, waits.COUNTER_WAITED, waits.WAIT_WIDTH)
-        yield _histogram(waits.QUEUE_WAITS, waits.WAIT_BOUNDS_NS, waited)
-        yield _plain(waits.QUEUE_WAITING, queue.waiting)
-        yield _plain(waits.QUEUE_FAIRNESS, queue.fairness)
-
     def _latency(self, table: CounterTable) -> Family:
         cells = totals(table, names.COUNTER_LATENCY, names.LATENCY_WIDTH)
-        return _histogram(names.LATENCY, names.LATENCY_BOUNDS_NS, cells, exemplars=self._limiter.exemplars)
+        return _histogram(names.LATENCY, cells, exemplars=self._limiter.exemplars)
 
     def _table(self, table: CounterTable) -> Iterator[Family]:
         stats = table.stats(self._limiter.now_ns())
@@ -275,48 +227,13 @@ def _said(action: str, own: str, cells: Sequence[int]) -> Iterator[tuple[str, st
     yield "skip", own, cells[RuleColumn.SKIPPED]
 
 
-def loaded(table: CounterTable, loads: Sequence[load.WatchedLoad]) -> Iterator[Family]:
-    """Yield the families of the limits that follow the load; none where there is none."""
-    if not loads:
-        return
-    requests, bounds, shed = map(_family, (load.LOAD_REQUESTS, load.LOAD_BOUND, load.LOAD_SHED))
-    plain = [
-        (load.LOAD_ENFORCED, "enforced", 1),
-        (load.LOAD_STILL, "still_ns", 1e9),
-        (load.LOAD_PRESSURE, "pressure", 1),
-        (load.LOAD_TARGET, "target_ns", 1e9),
-        (load.LOAD_STALE, "stale", 1),
-        (load.LOAD_HELD, "held", 1),
-        (load.LOAD_KEPT_FREE, "kept free", 1),
-    ]
-    families = [_family(metric) for metric, _, _ in plain]
-    for one in loads:
-        group = {load.GROUP.name: one.group}
-        for state in ("answering", "waiting"):
-            requests.add_sample(load.LOAD_REQUESTS.exported, {**group, "state": state}, one.numbers[state])
-        for on in ("in flight", "waiting", "learned", "floor"):
-            bounds.add_sample(load.LOAD_BOUND.exported, {**group, "on": on}, one.numbers[f"{on} bound"])
-        for (metric, number, scale), family in zip(plain, families, strict=True):
-            family.add_sample(metric.exported, group, one.numbers[number] / scale)
-        for name in one.classes:
-            cells = totals(table, load.shed_counter(one.group, name))
-            for labels, column in load.SHED_COLUMNS:
-                shed.add_sample(load.LOAD_SHED.exported, {**group, "class": name, **labels}, cells[column])
-    yield from (requests, bounds, *families)
-    results = totals(table, waits.COUNTER_HOLDS, len(waits.HOLD_RESULTS))
-    yield _labelled(load.LOAD_HOLDS, dict(zip(waits.HOLD_RESULTS, results, strict=False)))
-    held = totals(table, waits.COUNTER_HELD, waits.WAIT_WIDTH)
-    yield _histogram(load.LOAD_HOLD_SECONDS, waits.WAIT_BOUNDS_NS, held)
-    yield shed
-
-
 def served(table: CounterTable, state: Mapping[str, float]) -> Iterator[Family]:
     """Yield the families of a store that is a server; none where it is this host's memory."""
     if not state:
         return
     cells = totals(table, remote.COUNTER_REMOTE, len(remote.RemoteColumn))
     trips = totals(table, remote.COUNTER_ROUND_TRIPS, remote.ROUND_TRIP_WIDTH)
-    yield _histogram(remote.ROUND_TRIPS, remote.ROUND_TRIP_BOUNDS_NS, trips)
+    yield _histogram(remote.ROUND_TRIPS, trips)
     yield _plain(remote.QUESTIONS, cells[remote.RemoteColumn.QUESTIONS])
     yield _plain(remote.BREAKER_TRIPS, cells[remote.RemoteColumn.TRIPS])
     yield _plain(remote.CORRECTIONS_LOST, cells[remote.RemoteColumn.CORRECTIONS_LOST])
@@ -327,24 +244,32 @@ def served(table: CounterTable, state: Mapping[str, float]) -> Iterator[Family]:
     yield _plain(remote.STORE_WORKERS, state["workers"])
 
 
-def _histogram(
-    metric: Metric,
-    bounds: Sequence[int],
-    cells: Sequence[int],
-    scale: int = 1_000_000_000,
-    exemplars: Exemplars | None = None,
-) -> Family:
+def _of(samples: Samples) -> Family:
+    """Return a feature's family, as it is exported."""
+    metric = samples.metric
+    family = _family(metric)
+    for labels, value in samples.values:
+        if isinstance(family, HistogramMetricFamily):
+            buckets, total = _buckets(metric, value)
+            family.add_metric(tuple(labels.values()), buckets, sum_value=total)
+        else:
+            family.add_sample(metric.exported, dict(labels), value)
+    return family
+
+
+def _histogram(metric: Metric, cells: Sequence[int], exemplars: Exemplars | None = None) -> Family:
     """Return a histogram without labels."""
     family = HistogramMetricFamily(metric.name, metric.help)
-    buckets, total = _buckets(bounds, cells, scale, exemplars)
+    buckets, total = _buckets(metric, cells, exemplars)
     family.add_metric((), buckets, sum_value=total)
     return family
 
 
 def _buckets(
-    bounds: Sequence[int], cells: Sequence[int], scale: int, exemplars: Exemplars | None = None
+    metric: Metric, cells: Sequence[int], exemplars: Exemplars | None = None
 ) -> tuple[list[tuple[str, float] | tuple[str, float, Exemplar]], float]:
-    """Return buckets and sum, by `scale`: of a cell for each bound, one for the rest, and one for the sum."""
+    """Return buckets and sum: of a cell for each bound, one for the rest, and one for the sum."""
+    bounds, scale = metric.bounds, metric.scale
     buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
     running = 0
     for at, bound in enumerate((*bounds, None)):

@@ -6,10 +6,9 @@ python -m ratelimit.telemetry.document > docs/metrics.md
 from __future__ import annotations
 
 from ratelimit.telemetry.metric import Metric
-from ratelimit.telemetry.names import LATENCY_BOUNDS_NS, METRICS
-from ratelimit.telemetry.remote import ROUND_TRIP_BOUNDS_NS, ROUND_TRIPS
-from ratelimit.usage.metrics import RATIO_BOUNDS_PERCENT, SETTLEMENT_RATIO
+from ratelimit.telemetry.names import METRICS
 
+_SECOND_NS = 1_000_000_000
 _INTRO = """\
 # Metrics
 
@@ -63,13 +62,10 @@ def _section(metric: Metric) -> str:
     lines = [f"## `{metric.exported}`", "", f"{metric.kind.capitalize()}. {metric.help}"]
     if metric.per_worker:
         lines.append("The answering worker's own.")
-    if metric is SETTLEMENT_RATIO:
-        bounds = ", ".join(f"{bound / 100:g}" for bound in RATIO_BOUNDS_PERCENT)
-        lines += ["", f"Buckets: {bounds}, and the rest."]
-    elif metric.kind == "histogram":
-        bounds_ns = ROUND_TRIP_BOUNDS_NS if metric is ROUND_TRIPS else LATENCY_BOUNDS_NS
-        bounds = ", ".join(f"{bound / 1000:g}" for bound in bounds_ns)
-        lines += ["", f"Buckets, in microseconds: {bounds}, and the rest."]
+    if metric.kind == "histogram":
+        is_time = metric.scale == _SECOND_NS
+        bounds = ", ".join(f"{bound / (1000 if is_time else metric.scale):.12g}" for bound in metric.bounds)
+        lines += ["", f"Buckets{', in microseconds' if is_time else ''}: {bounds}, and the rest."]
     if metric.labels:
         lines += ["", "| label | values |", "| --- | --- |"]
         for label in metric.labels:

@@ -1,4 +1,4 @@
-"""Every counter, its columns, metric name and label, in one table.
+"""Every counter, its columns, metric name and label, in one table; those of features are in their folders.
 
 Pure data. The limiter imports it to know where to count, the collector to know what to export.
 `docs/metrics.md` is generated from it. Tests hold the dashboard, the alert rules and the document to it.
@@ -13,10 +13,10 @@ In one file, since a counter's number is its place in the table.
 from __future__ import annotations
 
 from enum import IntEnum
+from itertools import chain
 
-from ratelimit.conduct.metrics import RAMP, STEPS, STRIKES
 from ratelimit.decision import Reason
-from ratelimit.load.metrics import LOAD_METRICS
+from ratelimit.features.parts import parts
 from ratelimit.telemetry.codes import DIAGNOSTIC_CODES as DIAGNOSTIC_CODES
 from ratelimit.telemetry.hosts import (
     HOSTS_CATCH_UPS as HOSTS_CATCH_UPS,
@@ -53,8 +53,6 @@ from ratelimit.telemetry.hosts import (
 )
 from ratelimit.telemetry.metric import Label, Metric
 from ratelimit.telemetry.remote import REMOTE_METRICS
-from ratelimit.usage.metrics import SETTLEMENT_METRICS
-from ratelimit.waiting.metrics import WAIT_METRICS
 
 # -- shared counters ----------------------------------------------------------------------------------
 
@@ -227,6 +225,7 @@ LATENCY = Metric(
     "ratelimit_decision_duration_seconds",
     "histogram",
     "Time from the request's arrival at the middleware to its decision; sampled: one in 64 of each worker.",
+    bounds=LATENCY_BOUNDS_NS,
 )
 TABLE_ENTRIES = Metric(
     "ratelimit_table_entries",
@@ -398,8 +397,6 @@ METRICS: tuple[Metric, ...] = (
     COST_UNITS,
     FORGIVEN_UNITS,
     ACTED,
-    *SETTLEMENT_METRICS,
-    *WAIT_METRICS,
     LATENCY,
     TABLE_ENTRIES,
     TABLE_CAPACITY,
@@ -418,8 +415,5 @@ METRICS: tuple[Metric, ...] = (
     *REMOTE_METRICS,
     *CORRELATION_METRICS,
     *HOSTS_METRICS,
-    *LOAD_METRICS,
-    STRIKES,
-    STEPS,
-    RAMP,
+    *chain.from_iterable(part.METRICS for part in parts("metrics")),
 )

@@ -33,6 +33,7 @@ ROUND_TRIPS = Metric(
     "ratelimit_store_round_trip_duration_seconds",
     "histogram",
     "Time a round trip to the store's server took, of those that brought an answer.",
+    bounds=ROUND_TRIP_BOUNDS_NS,
 )
 QUESTIONS = Metric(
     "ratelimit_store_questions",

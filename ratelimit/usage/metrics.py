@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
-from ratelimit.telemetry.metric import Label, Metric
+from ratelimit.telemetry.metric import Label, Metric, Samples, Totals
 
 RATIO_BOUNDS_PERCENT: tuple[int, ...] = (25, 50, 100, 125, 200, 500)
 """As many as leave room in one counter for the rest and the sum."""
@@ -33,8 +33,10 @@ SETTLEMENT_RATIO = Metric(
     "Real cost divided by its estimate, of requests that were settled, when they end. "
     f"For limits with a unit and estimates above 0; those beyond the first {MOST_RATIOS} share one label.",
     (Label("limit", source=f"name of the limit in the policy file, or `{OTHERS}`"),),
+    bounds=RATIO_BOUNDS_PERCENT,
+    scale=100,
 )
-SETTLEMENT_METRICS: tuple[Metric, ...] = (UNSETTLED_UNITS, SETTLEMENT_RATIO)
+METRICS = (UNSETTLED_UNITS, SETTLEMENT_RATIO)
 """Exported only where the policy has limits with a unit."""
 
 
@@ -62,3 +64,18 @@ def ratio_labels(rules: Iterable[CountedRule]) -> Mapping[str, str]:
 def ratio_counter(label: str) -> str:
     """Return what the counter of a label is called."""
     return f"\x1fratio {label}"
+
+
+def samples(limiter: Any, totals: Totals) -> Iterator[Samples]:
+    """Yield what is charged by estimate, and how good estimates were."""
+    rules = {rule.name: rule.unit for rule in limiter.rules if not rule.is_twin}
+    units = {name: unit for name, unit in rules.items() if unit != "requests"}
+    if not units:
+        return
+    unsettled = limiter.unsettled_units
+    yield Samples(
+        UNSETTLED_UNITS,
+        [({"limit": name, "unit": unit}, unsettled.get(name, 0)) for name, unit in units.items()],
+    )
+    labels = dict.fromkeys(ratio_labels(limiter.rules).values())
+    yield Samples(SETTLEMENT_RATIO, [({"limit": label}, totals(ratio_counter(label))) for label in labels])

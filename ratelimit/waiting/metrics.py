@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ratelimit.telemetry.metric import Label, Metric
+from collections.abc import Iterator
+from typing import Any
+
+from ratelimit.telemetry.metric import Label, Metric, Samples, Totals, counted, plain
 
 COUNTER_WAITS = "\x1fwaits"
 COUNTER_WAITED = "\x1fwaited"
@@ -63,6 +66,7 @@ QUEUE_WAITS = Metric(
     "ratelimit_queue_wait_seconds",
     "histogram",
     "Time that requests waited for room, whatever the end; without those refused at arrival.",
+    bounds=WAIT_BOUNDS_NS,
 )
 QUEUE_WAITING = Metric(
     "ratelimit_queue_waiting",
@@ -78,5 +82,16 @@ QUEUE_FAIRNESS = Metric(
     per_worker=True,
 )
 
-WAIT_METRICS: tuple[Metric, ...] = (QUEUE_REQUESTS, QUEUE_WAITS, QUEUE_WAITING, QUEUE_FAIRNESS)
+METRICS = (QUEUE_REQUESTS, QUEUE_WAITS, QUEUE_WAITING, QUEUE_FAIRNESS)
 """Exported only where the policy lets requests wait."""
+
+
+def samples(limiter: Any, totals: Totals) -> Iterator[Samples]:
+    """Yield what became of requests that wait, and the lines of this worker."""
+    queue = limiter.queue
+    if queue is None:
+        return
+    yield counted(QUEUE_REQUESTS, totals(COUNTER_WAITS, len(WAIT_RESULTS)))
+    yield plain(QUEUE_WAITS, totals(COUNTER_WAITED, WAIT_WIDTH))
+    yield plain(QUEUE_WAITING, queue.waiting)
+    yield plain(QUEUE_FAIRNESS, queue.fairness)

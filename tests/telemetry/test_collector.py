@@ -15,7 +15,8 @@ from ratelimit.core.memory.table import COUNTER_COLUMNS
 from ratelimit.decision import Reason
 from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.errors import StoreError
-from ratelimit.load.metrics import LOAD_METRICS, WatchedLoad, shed_column, shed_counter
+from ratelimit.load.metrics import METRICS as LOAD_METRICS
+from ratelimit.load.metrics import WatchedLoad, shed_column, shed_counter
 from ratelimit.telemetry import RateLimitCollector, names
 from ratelimit.telemetry.counters import Counters, RemoteCounters
 from ratelimit.telemetry.remote import REMOTE_METRICS

@@ -14,7 +14,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from ratelimit.load.metrics import LOAD_METRICS
+from ratelimit.load.metrics import METRICS as LOAD_METRICS
 from ratelimit.telemetry import names
 from ratelimit.telemetry.remote import REMOTE_METRICS
 
