@@ -42,7 +42,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     money = {"1/day": 1, "20/day": 1}
     for rate, budget in {**tokens, **money}.items():
         assert f'rate = "{rate}"\n' in text
-        # Full at first; a token comes back after an hour, of a dollar the thirtieth part of a millionth a second.
+        # Full at first; a token comes back after an hour, a millionth of a dollar after half a minute.
         period = "hour" if rate in tokens else "year"
         text = text.replace(f'rate = "{rate}"\n', f'rate = "1/{period}"\nburst = {budget}\n')
     path = folder / "policy.toml"

@@ -71,13 +71,17 @@ STARTS = {
 
 HALTED_TWICE = re.compile(
     r"Traceback \(most recent call last\):\n"
-    r'(?:  File "(?:<frozen runpy>|[^"\n]*/gunicorn/(?:__main__|arbiter|app/\w+)\.py)", line .*\n(?:    .*\n)*)+'
+    r'(?:  File "(?:<frozen runpy>|[^"\n]*/gunicorn/(?:__main__|arbiter|app/\w+)\.py)", line .*\n'
+    r"(?:    .*\n)*)+"
     r"gunicorn\.errors\.HaltServer: <HaltServer 'Worker failed to boot\.' 3>\n"
     r"(?:\nDuring handling of the above exception, another exception occurred:\n\n)?"
 )
-"""Gunicorn's own traceback, in its own frames alone, of its own race: it halts, as a worker could not start, and
-while it waits for the others another one could not start either. A worker has no say in it: any other code
-than 3 or 4 would have gunicorn start its successor for ever, and `Arbiter.halt` does not expect a second one."""
+"""Gunicorn's own traceback, in its own frames alone, of its own race.
+
+It halts, as a worker could not start, and while it waits for the others another one could not start either.
+A worker has no say in it: with any code but 3 or 4 gunicorn starts its successor for ever, and `Arbiter.halt`
+does not expect a second one.
+"""
 
 
 def environment(folder: Path) -> dict[str, str]:
