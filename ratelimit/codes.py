@@ -105,14 +105,16 @@ CODES: dict[str, Code] = {
         "Use `state:NAME`, a `header:NAME` that your proxy sets, or `resolver:NAME`.",
     ),
     "correlation-families": _warning(
-        "Payment methods that meet at exits make an actor certain, and one of the two is not named.",
+        "Payment methods that meet at exits make a cluster certain, and one of the two is not named.",
         "Name `network`, and `payment` or a family that is `costly`.",
     ),
     "known-principal": _error(
         "A principal is written with more or fewer values than make one here.",
         "Write one value for each identity under `principal`, in that order.",
     ),
-    "known-group": _error("A group has fewer than two principals.", "Name two or more, or drop the group."),
+    "known-group": _error(
+        "A list of accounts has fewer than two principals.", "Name two or more, or drop the list."
+    ),
     "known-contradiction": _error(
         "Two things that the operator knows exclude each other.", "Keep one of the two."
     ),

@@ -1,4 +1,4 @@
-"""`ratelimit actors` and `ratelimit accounts`: which accounts are one actor, and what they use."""
+"""`ratelimit actors` and `ratelimit accounts`: the clusters, their accounts, and what they use."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from ratelimit.inspection.identities import short_hash
 _COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
 
 
-@click.command("actors", short_help="Which actors were found, and what do they use?")
+@click.command("actors", short_help="List clusters: which accounts are one actor, and what do they use?")
 @click.argument("policy")
 @click.option(
-    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="Number of actors shown."
+    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="Number of clusters shown."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def actors_command(policy: str, most: int, as_json: bool) -> None:
-    """List the accounts that the running correlator takes for one actor, and why.
+    """List the clusters of the running correlator: accounts that it takes for one actor, and why.
 
-    Each actor has its verdict, its age, its accounts, and how much of each limit per cluster it has used.
+    Each cluster has its verdict, its age, its accounts, and how much of each limit per cluster it has used.
     Then come its requests, this host's refusals within the last hour, and the evidence in words.
 
     \b
@@ -39,7 +39,7 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
       ratelimit actors policy.toml
       ratelimit actors policy.toml --json
 
-    Actors are as the correlator last saved them, which it does as soon as one is found, otherwise every
+    Clusters are as the correlator last saved them, which it does as soon as one is found, otherwise every
     minute; budgets are those of now. Exit code 4 if no worker runs, or the correlator has not saved yet.
     """
     with look(load_to_act(policy)) as present:
@@ -51,7 +51,7 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
         print_json({**told, "found": len(found)})
         return
     if not found:
-        note(f"No actor is known; evidence up to {formatting.instant(as_of_ns)} UTC.")
+        note(f"No cluster is known; evidence up to {formatting.instant(as_of_ns)} UTC.")
         return
     console = out()
     for number, actor in enumerate(actors):
@@ -60,8 +60,8 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
         _print_actor(console, actor)
     note(f"evidence up to {formatting.instant(as_of_ns)} UTC; refusals are this host's, of the last hour")
     if len(found) > most:
-        note(f"and {len(found) - most:,} smaller actors; --most says how many are shown")
-    note(f"`ratelimit accounts {policy} ACTOR` has their accounts")
+        note(f"and {len(found) - most:,} smaller clusters; --most says how many are shown")
+    note(f"`ratelimit accounts {policy} CLUSTER` has their accounts")
 
 
 def _print_actor(console: Console, actor: Actor) -> None:
@@ -131,9 +131,9 @@ def _actor_json(actor: Actor) -> dict[str, Any]:
     }
 
 
-@click.command("accounts", short_help="Which accounts are of an actor?")
+@click.command("accounts", short_help="List the accounts of a cluster.")
 @click.argument("policy")
-@click.argument("actor")
+@click.argument("cluster")
 @click.option(
     "--most", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Number of accounts shown."
 )
@@ -145,20 +145,20 @@ def _actor_json(actor: Actor) -> dict[str, Any]:
     help="Say whether this account is one of them. Its hash is made here and not stored.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def accounts_command(policy: str, actor: str, most: int, revealed: tuple[str, ...], as_json: bool) -> None:
-    """List the accounts of ACTOR: their hashes, the certainty of each, and their requests.
+def accounts_command(policy: str, cluster: str, most: int, revealed: tuple[str, ...], as_json: bool) -> None:
+    """List the accounts of CLUSTER: their hashes, the certainty of each, and their requests.
 
-    ACTOR is its name in `ratelimit actors` or `ratelimit refused`, or the beginning of that.
+    CLUSTER is its id in `ratelimit actors` or `ratelimit refused`, or the beginning of that.
 
     \b
     Examples:
       ratelimit accounts policy.toml 4be0643f
       ratelimit accounts policy.toml 4be0643f --reveal acct-17
 
-    Exit code 3 if no such actor is known, or if an account to reveal is not one of its accounts.
+    Exit code 3 if no such cluster is known, or if an account to reveal is not one of its accounts.
     """
     with look(load_to_act(policy)) as present:
-        found = _named(overviews(present.source), actor)
+        found = _named(overviews(present.source), cluster)
         members = members_of(present.source, found)
         known = revealed_hashes(present.bound, revealed) if revealed else {}
     missing = sorted(set(known.values()) - {known[each.key] for each in members if each.key in known})
@@ -172,18 +172,18 @@ def accounts_command(policy: str, actor: str, most: int, revealed: tuple[str, ..
         if len(members) > most:
             note(f"and {len(members) - most:,} more accounts; --most says how many are shown")
     if missing:
-        raise Failure(f"not of this actor: {', '.join(missing)}", INPUT)
+        raise Failure(f"not of this cluster: {', '.join(missing)}", INPUT)
 
 
-def _named(found: Sequence[Overview], actor: str) -> Overview:
-    wanted = actor.strip().lower()
+def _named(found: Sequence[Overview], cluster: str) -> Overview:
+    wanted = cluster.strip().lower()
     if not wanted or not set(wanted) <= set("0123456789abcdef"):
-        raise Failure(f"`{actor}` is no actor: they are called as in 4be0643f", USAGE)
+        raise Failure(f"`{cluster}` is no cluster: an id is like 4be0643f", USAGE)
     fitting = [each for each in found if f"{each.identity:016x}".startswith(wanted)]
     if not fitting:
-        raise Failure(f"no actor is called {actor}", INPUT, hint="`ratelimit actors` has those there are.")
+        raise Failure(f"no cluster has the id {cluster}", INPUT, hint="`ratelimit actors` lists them.")
     if len(fitting) > 1:
-        raise Failure(f"{len(fitting)} actors begin with {actor}; write more of it", USAGE)
+        raise Failure(f"{len(fitting)} clusters begin with {cluster}; write more of the id", USAGE)
     return fitting[0]
 
 

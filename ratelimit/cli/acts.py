@@ -83,7 +83,7 @@ def exempt_command(
 
     \b
     Examples:
-      ratelimit exempt policy.toml acct-17 --for 2h --reason "wrongly in an actor"
+      ratelimit exempt policy.toml acct-17 --for 2h --reason "wrong cluster"
       ratelimit exempt policy.toml acct-17 --from limits --for 30m
 
     ACCOUNT may be `hash:` and the 16 digits that `ratelimit accounts --json` has. Exit code 4 if a
@@ -187,15 +187,15 @@ split_command = _of_accounts(
 confirm_command = _of_accounts(
     "confirm",
     1,
-    "Confirm the actor of an account: its likely members count as certain; for a while.",
-    "Confirm the actor of an account.",
+    "Confirm the cluster of an account: its likely members count as certain; for a while.",
+    "Confirm the cluster of an account.",
     "acct-17 --for 7d",
 )
 clear_command = _of_accounts(
     "clear",
     1,
-    "Clear the actor of an account: no limit per cluster binds its members; for a while.",
-    "Clear the actor of an account.",
+    "Clear the cluster of an account: no limit per cluster binds its members; for a while.",
+    "Clear the cluster of an account.",
     "acct-17 --for 2h",
 )
 
@@ -293,8 +293,8 @@ def _said(act: Act) -> str:
         "exempt-limits": f"exempt from all limits, by {act.identity}",
         "merge": "one actor",
         "split": "not one actor",
-        "confirm": "its actor is confirmed",
-        "clear": "its actor is cleared",
+        "confirm": "its cluster is confirmed",
+        "clear": "its cluster is cleared",
         "organisation": f"organisation {act.name}",
         "undo": f"act {act.undoes} is taken back",
     }[act.kind]

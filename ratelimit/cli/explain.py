@@ -122,7 +122,7 @@ def explain_command(
 ) -> None:
     """Explain one request: its identities, the limits that apply, and the verdict of each.
 
-    Or explain one principal: the verdict on it, the evidence, and its actor as a whole.
+    Or explain one principal: the verdict on it, the evidence, and its cluster as a whole.
     It shows kinds and hashes, never the values of others.
 
     Counters start empty, in memory of their own. With --live it reads those of the workers that run this

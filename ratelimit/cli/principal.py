@@ -79,7 +79,7 @@ class Told:
         say(console, Text(reason_of(found), "bold"))
         if found.cluster is not None:
             console.print()
-            say(console, Text("its actor ", "bold") + Text(self._actor()))
+            say(console, Text("its cluster ", "bold") + Text(self._actor()))
             say(console, Text(found.words))
         console.print()
         console.print(self._identifiers())
@@ -116,7 +116,7 @@ class Told:
         return table
 
     def _families(self) -> dict[int, list[Shared]]:
-        """Return what it was seen with by kind: homes first, then what is the actor's, then the latest."""
+        """Return what it was seen with by kind: homes first, then those of the cluster, then the latest."""
         kinds: dict[int, list[Shared]] = {}
         for one in sorted(
             self._found.shared, key=lambda one: (one.kind, not one.is_home, not one.is_clusters, -one.last_ns)
@@ -179,7 +179,7 @@ class Told:
 
 
 def _cells(one: Shared, found: Explanation) -> tuple[Text | str, ...]:
-    owner = "the actor's" if found.cluster is not None else "an actor's"
+    owner = "its cluster's" if found.cluster is not None else "a cluster's"
     notes = [
         note
         for note, holds in (

@@ -79,7 +79,7 @@ def refused_command(
     if len(found) > most:
         note(f"and {len(found) - most:,} more callers; --most says how many are shown")
     if any(each.is_actor for each in found[:most]):
-        note(f"`ratelimit actors {policy}` says more about actors.")
+        note(f"`ratelimit actors {policy}` says more about clusters.")
 
 
 def _table(found: Sequence[RefusedCaller], *, has_given: bool) -> Table:
@@ -96,7 +96,7 @@ def _table(found: Sequence[RefusedCaller], *, has_given: bool) -> Table:
         about = "≤ " if each.uncertain * 10 > each.refused else ""
         table.add_row(
             Text(each.rule.name, "bold"),
-            Text(f"{'actor' if each.is_actor else each.per} ") + Text(short_hash(each.hash), "yellow"),
+            Text(f"{'cluster' if each.is_actor else each.per} ") + Text(short_hash(each.hash), "yellow"),
             Text(f"{about}{each.refused:,}", "red"),
             f"{each.a_minute:,.0f}",
             formatting.instant(each.since_ns)[11:],

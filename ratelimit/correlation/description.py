@@ -192,7 +192,7 @@ def reason_of(found: Explanation) -> str:
         return _inferred(found)
     if found.override in ("exempt", "clear") or (found.override != "apart" and found.cluster is not None):
         return _OVERRIDES[found.override]
-    # What the operator says explains nothing of it: of its actor, which there is not, or of others.
+    # The override does not explain the verdict: it is about another cluster, or about other accounts.
     return f"{_inferred(found)} {_OVERRIDES[found.override]}"
 
 
@@ -210,7 +210,7 @@ def _inferred(found: Explanation) -> str:
 
 def _likely(found: Explanation) -> str:
     if found.actor is not Verdict.CERTAIN:
-        return "no more is said of its actor"
+        return "its cluster is likely and no more"
     if not _of(found, "payment", "extra"):
         return "none of its payment methods is the actor's"
     if found.age != "new":
@@ -301,6 +301,6 @@ _OVERRIDES = {
     "exempt": "The operator exempts it from every cluster.",
     "together": "The operator says with which accounts it is one actor.",
     "apart": "The operator says with which accounts it is not one actor.",
-    "confirm": "The operator confirms the actor it belongs to.",
-    "clear": "The operator clears the actor it belongs to.",
+    "confirm": "The operator confirms its cluster.",
+    "clear": "The operator clears its cluster.",
 }

@@ -22,7 +22,7 @@ Kept = Annotated[int, Meta(ge=600, le=38_880_000)]
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is remembered, what counts as a home and as new, and what makes an actor certain."""
+    """What is remembered, what counts as a home and as new, and what makes a cluster certain."""
 
     principals: Annotated[
         Annotated[int, Meta(ge=16, le=4_000_000)],
@@ -90,7 +90,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="The same of networks, for accounts that share no address."),
     ] = 0.8
     methods: Annotated[
-        Whole, Meta(description="Payment methods that must meet for an actor to be certain.")
+        Whole, Meta(description="Payment methods that must meet for a cluster to be certain.")
     ] = 3
     accounts: Annotated[Whole, Meta(description="Accounts of theirs, likewise.")] = 8
     exits: Annotated[
@@ -102,10 +102,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 256.0
     exclusive: Annotated[
         Share,
-        Meta(description="Part of the accounts on these exits that are the actor's or are no witnesses."),
+        Meta(description="Part of the accounts on these exits that are the cluster's or are no witnesses."),
     ] = 0.6
     homed: Annotated[
-        Share, Meta(description="Part of the actor's accounts that may be at home somewhere.")
+        Share, Meta(description="Part of the cluster's accounts that may be at home somewhere.")
     ] = 0.05
     covert: Annotated[
         Number,

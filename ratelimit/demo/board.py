@@ -170,7 +170,7 @@ def _said(actor: Actor, lines: int) -> str:
 
 
 _MISSING = " Not certain:"
-"""With that begins what a likely actor lacks, see `correlation.description`."""
+"""The beginning of the conditions that a likely cluster lacks, see `correlation.description`."""
 
 
 def _wrapped(words: str, width: int, most: int) -> list[str]:

@@ -122,7 +122,7 @@ def principals(deployment: Deployment, written: Sequence[str]) -> list[int]:
     if len(written) > MOST_ACCOUNTS:
         raise InspectionFailure(f"{len(written)} accounts; one act has {MOST_ACCOUNTS} at most", "call")
     if deployment.policy.compiled.correlation is None:
-        raise InspectionFailure("the policy has no correlation, so there are no actors", "call")
+        raise InspectionFailure("the policy has no correlation, so there are no clusters", "call")
     found = []
     for text in written:
         known = _HASH.fullmatch(text)

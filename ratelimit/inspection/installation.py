@@ -256,13 +256,13 @@ def _correlation(policy: Policy, store: WatchedStore) -> Iterator[Finding]:
         yield Finding(
             "clusters",
             "warn",
-            f"{unlabelled:,} more groups look like one actor than the {most:,} that can be named; those that "
-            "cost least have no verdict",
+            f"{unlabelled:,} more clusters were found than the {most:,} that there is room for; those that "
+            "cost their owners least have no verdict",
             "`ratelimit actors` lists the others. Raise `clusters` under [correlation.tuning].",
             facts=facts,
         )
         return
-    yield Finding("clusters", "ok", f"{clusters:,} of {most:,} that can be named", facts=facts)
+    yield Finding("clusters", "ok", f"{clusters:,} of {most:,} that there is room for", facts=facts)
 
 
 def _memory_to_be(size: int, place: Path, *, is_named_by_us: bool) -> Iterator[Finding]:

@@ -62,7 +62,7 @@ def reason(priority: ShedPriority) -> str:
     """Return in words what puts an account behind others of its class."""
     said = {
         "certain": "a certain actor",
-        "likely": "a likely actor",
+        "likely": "a likely cluster",
         "bad conduct": f"bad conduct, limits at {priority.factor:.0%}",
     }.get(priority.of)
     heavy = f"heavier than {priority.lighter:.0%} of accounts" if priority.lighter >= 0.005 else None

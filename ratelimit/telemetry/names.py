@@ -300,13 +300,13 @@ DIAGNOSTICS = Metric(
 CLUSTERS = Metric(
     "ratelimit_clusters",
     "gauge",
-    "Groups of principals that are one actor, by the highest verdict of their members.",
+    "Clusters: principals that are taken for one actor, by the highest verdict of their members.",
     (VERDICT,),
 )
 CLUSTERS_UNLABELLED = Metric(
     "ratelimit_clusters_unlabelled",
     "gauge",
-    "Groups that the last rebuild took for an actor and could not name: there were more than "
+    "Clusters that the last rebuild found and had no room for: there were more than "
     "correlation.tuning.clusters. Those that cost their owners least are left out, and count alone.",
 )
 CLUSTER_MEMBERS = Metric(

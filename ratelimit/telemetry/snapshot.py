@@ -34,12 +34,12 @@ class LimitCounts:
     refused_in_shadow: int = 0
     skipped: int = 0
     likely_refused: int = 0
-    """What it would have refused likely actors, which it does not bind."""
+    """Refusals of likely clusters if it bound them."""
     shadow: bool = False
 
     @property
     def would_refuse(self) -> int:
-        """What it would have refused, in shadow or of likely actors."""
+        """Refusals that it would have made, in shadow or of likely clusters."""
         return self.refused_in_shadow + self.likely_refused
 
 

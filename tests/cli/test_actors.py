@@ -90,14 +90,14 @@ def test_an_account_is_looked_up_among_them(actor: Actor, tmp_path: Path) -> Non
     assert (one["given"], one["account"]) == ("bot7", f"{key_of(actor, 'bot7'):016x}")
     result = run(*asked, "--reveal", "person3")
     assert result.exit_code == 3
-    assert "not of this actor: person3" in result.stderr
+    assert "not of this cluster: person3" in result.stderr
 
 
 def test_another_actor_is_not_there(actor: Actor, tmp_path: Path) -> None:
     assert run("accounts", tmp_path / "policy.toml", "0000").exit_code == 3
     result = run("accounts", tmp_path / "policy.toml", "acct-17")
     assert result.exit_code == 2
-    assert "no actor" in result.stderr
+    assert "no cluster" in result.stderr
 
 
 def test_refused_calls_them_actors(actor: Actor, tmp_path: Path) -> None:

@@ -146,8 +146,8 @@ def test_clusters_report_tells_the_certain_from_the_likely(policy: Path, trace: 
     ("known", "verdict", "reason"),
     [
         ('exempt = ["bot3"]', None, "The operator exempts it from every cluster."),
-        ('clear = ["bot9"]', None, "The operator clears the actor it belongs to."),
-        ('confirm = ["bot9"]', "certain", "The operator confirms the actor it belongs to."),
+        ('clear = ["bot9"]', None, "The operator clears its cluster."),
+        ('confirm = ["bot9"]', "certain", "The operator confirms its cluster."),
     ],
 )
 def test_operators_word_is_the_reason(

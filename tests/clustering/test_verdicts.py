@@ -46,7 +46,7 @@ def exported(actor: Actor, name: str, **labels: str) -> float:
 
 
 def would_be(actor: Actor) -> list[float]:
-    """Return what the limit would have allowed likely actors, and refused."""
+    """Return what the limit would have allowed likely clusters, and refused."""
     name = "ratelimit_likely_decisions_total"
     return [exported(actor, name, limit="one actor", action=action) for action in ("allow", "refuse")]
 

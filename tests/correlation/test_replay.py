@@ -262,7 +262,7 @@ def test_likely_actors_are_listed_and_counted_and_not_refused(
     assert limit["likely_refused"] == found["would_refuse"]
     text = run("replay", POLICY, trace).stdout
     assert f"{found['refused']:,} refused by limits per cluster" in text
-    assert f"{found['would_refuse']:,} of likely actors would be" in text
+    assert f"{found['would_refuse']:,} of likely clusters would be" in text
     refused_most = run("replay", POLICY, trace, "--reveal").stdout.split("refused most by")[1]
     assert f"cluster {found['id'][:8]} of bad-" in refused_most
 

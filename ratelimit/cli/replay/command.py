@@ -34,7 +34,7 @@ from ratelimit.traces import TraceUnreadable
     "--reveal", is_flag=True, help="Show refused identities as the trace gives them, not as hashes."
 )
 @click.option(
-    "--clusters", type=click.Path(dir_okay=False), help="Write who was found to be one actor, as JSON."
+    "--clusters", type=click.Path(dir_okay=False), help="Write the clusters that were found, as JSON."
 )
 @click.option(
     "--seed",

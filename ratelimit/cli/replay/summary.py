@@ -154,7 +154,7 @@ class Summary:
         refused, would = correlation["refused"], correlation["would_refuse"]
         text = Text(f"{refused:,} refused by limits per cluster", "red" if refused else "")
         if would:
-            text.append(f", {would:,} of likely actors would be", "yellow")
+            text.append(f", {would:,} of likely clusters would be", "yellow")
         for verdict in ("certain", "likely"):
             counts = correlation[verdict]
             if counts["clusters"]:
@@ -178,7 +178,7 @@ class Summary:
         return (0,) * 8 if store is None else store.table.totals(store.table.counter(name))
 
     def _twin_totals(self, rule: LimitRule) -> Sequence[int]:
-        """Return what a limit per cluster would have said of likely actors."""
+        """Return what a limit per cluster would have decided about likely clusters."""
         return self._totals(twin_counter(rule.name)) if rule.verdict == "certain" else (0,) * 8
 
     def _evictions(self) -> int:
@@ -202,7 +202,7 @@ class Summary:
             refused, shadow = totals[RuleColumn.REFUSED], totals[RuleColumn.REFUSED_IN_SHADOW]
             if rule.first == "degrade" and not rule.shadow:
                 shadow = 0  # they passed, with less
-            # What it would refuse likely actors stands with what it would refuse in shadow.
+            # What it would refuse likely clusters stands with what it would refuse in shadow.
             shadow += self._twin_totals(rule)[RuleColumn.REFUSED_IN_SHADOW]
             table.add_row(
                 Text(rule.name, "bold"),

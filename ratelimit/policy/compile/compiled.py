@@ -204,7 +204,7 @@ COUNTER_LOWERED = "\x1flowered"
 
 
 def twin_counter(name: str) -> str:
-    """Return what the counters are called of what a limit would say of likely actors."""
+    """Return the name of the counter for the likely clusters of a limit."""
     return f"\x1flikely {name}"
 
 

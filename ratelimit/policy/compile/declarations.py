@@ -149,7 +149,7 @@ def _check_confirm_and_clear(
                 path: Path = (*_HERE, "confirm", number)
                 report.add("known-contradiction", path, f"it is under `{key}` too")
     for number, group in enumerate(together):
-        # A group is one actor because the operator says so, which confirms it.
+        # A list is one actor because the operator says so, which confirms it.
         if not clear.isdisjoint(group):
             path = (*_HERE, "together", number)
             report.add("known-contradiction", path, "one of them is under `clear` too")

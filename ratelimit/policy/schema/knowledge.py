@@ -49,7 +49,7 @@ class Known(Table, frozen=True, forbid_unknown_fields=True):
     together: Annotated[
         list[list[Principal]],
         Meta(
-            description="Groups of principals that are one actor, whatever the evidence. "
+            description="Lists of principals that are one actor each, whatever the evidence. "
             "Clusters they are in become one.",
             examples=[[["acct-17", "acct-18"]]],
         ),
@@ -57,21 +57,20 @@ class Known(Table, frozen=True, forbid_unknown_fields=True):
     apart: Annotated[
         list[list[Principal]],
         Meta(
-            description="Groups of principals. No two of a group are ever in one cluster; "
-            "the later in a list yields."
+            description="Lists of principals. No two of one list are ever in one cluster; the later yields."
         ),
     ] = []
     confirm: Annotated[
         list[Principal],
         Meta(
-            description="Principals that each name a confirmed actor. They are certain, and so is every "
+            description="Principals whose clusters are confirmed. They are certain, and so is every "
             "likely member of their cluster, unless another principal clears it."
         ),
     ] = []
     clear: Annotated[
         list[Principal],
         Meta(
-            description="Principals that each name a cleared actor. No member of their cluster is certain or "
+            description="Principals whose clusters are cleared. No member of their cluster is certain or "
             "likely, unless another principal confirms it. `exempt` leaves out one principal alone."
         ),
     ] = []
