@@ -36,12 +36,12 @@ _COUNT = 2**35
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """What is known of one algorithm wherever it is used."""
+    """The record of one algorithm, for all places that use it."""
 
     kind: int
     """Its number in memory and in a server; the ranges of these are in `core/memory/entries.pxd`."""
     state: Literal["word", "block"]
-    """Whether 64 bits hold its state. Only such limits are leased, or charged with what others used."""
+    """True if 64 bits hold its state. Only such limits are leased, or charged with what others used."""
     counts: Counted
     """Units, or what is taken and given back whole."""
     script: str | None
@@ -49,7 +49,7 @@ class Algorithm:
     reference: str
     """Its class in the package `ratelimit.reference`, as `module.Class`."""
     is_at_once: bool
-    """Whether a whole quota may come back at one instant; else it does bit by bit."""
+    """True if a whole quota may come back at one instant; else it does bit by bit."""
     largest_quota: Callable[[int], int]
     """Returns the most units of a period, in ns."""
     largest_debt: Callable[[int, int, int], int]

@@ -116,7 +116,7 @@ class ManualClock:
     __slots__ = ("_followers", "_now_ns")
 
     is_private: ClassVar[bool] = True
-    """Whether no other process has this time: a limiter that goes by it shares no counters by itself."""
+    """True if no other process has this time: a limiter that goes by it shares no counters by itself."""
 
     def __init__(self, now_ns: int = 1_700_000_000_000_000_000) -> None:
         self._now_ns = now_ns

@@ -16,7 +16,7 @@ Severity = Literal["error", "warning"]
 
 
 class Code(NamedTuple):
-    """What a code means, which side can mend it, and how."""
+    """The meaning of a code, the side that can mend it, and the way to do so."""
 
     branch: Branch
     severity: Severity

@@ -45,22 +45,22 @@ class Decision:
     ) -> None: ...
     @property
     def allowed(self) -> bool:
-        """Whether the request may go on."""
+        """True if the request may go on."""
     @property
     def action(self) -> Literal["allow", "refuse"]:
         """`allowed` as a word."""
     @property
     def reason(self) -> Reason:
-        """What decided."""
+        """The reason for the decision."""
     @property
     def degrade(self) -> tuple[str, ...]:
         """The names of limits that have no room and degrade (`on_refusal`), for which less is to be given."""
     @property
     def waited_ns(self) -> int:
-        """How long it waited for room, in nanoseconds; 0 if it did not."""
+        """The time that it waited for room, in nanoseconds; 0 if it did not."""
     @property
     def ledger(self) -> Ledger | None:
-        """What was charged; None where no limit had a part in it."""
+        """The charge; None where no limit had a part in it."""
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """One verdict for each limit that applied, in the policy's order."""
@@ -78,7 +78,7 @@ class Decision:
         """
     @property
     def verdict(self) -> ClusterVerdict | None:
-        """How sure it is that the principal belongs to that cluster; None without one.
+        """The certainty that the principal belongs to that cluster; None without one.
 
         A `certain` member shares one budget with the others. A `likely` one is refused by limits that
         say `verdict = "likely"` alone; the application may give it less. Like `cluster` this is for
@@ -107,7 +107,7 @@ class Decision:
     def __repr__(self) -> str: ...
 
 class LimitedRequest(Protocol):
-    """What an application finds at `scope["ratelimit"]`: its request, as far as limits are about it.
+    """The object at `scope["ratelimit"]` for the application: its request, as far as limits are about it.
 
         limited: LimitedRequest = request.scope["ratelimit"]
         limited.decision.verdicts            # what each limit says, and what remains
@@ -119,13 +119,13 @@ class LimitedRequest(Protocol):
 
     @property
     def decision(self) -> Decision:
-        """What was decided of this request."""
+        """The decision about this request."""
     @property
     def cluster(self) -> str | None:
         """The cluster that the request's account is in: see `Decision.cluster`."""
     @property
     def verdict(self) -> ClusterVerdict | None:
-        """How sure it is that the account belongs there: see `Decision.verdict`."""
+        """The certainty that the account belongs there: see `Decision.verdict`."""
     @property
     def degrade(self) -> tuple[str, ...]:
         """The limits for which less is to be given, as a smaller model: see `Decision.degrade`."""

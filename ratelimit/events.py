@@ -55,7 +55,7 @@ class Event:
 
     @property
     def is_alarming(self) -> bool:
-        """Whether it is a warning."""
+        """True if it is a warning."""
         return EVENTS[self.name][0]
 
     def with_fields(self, **more: Any) -> Event:

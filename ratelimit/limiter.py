@@ -101,7 +101,7 @@ class Limiter(DecidesByName):
             ends=ends,
             challenge=challenge,
         )
-        """What the middleware, metrics and the command line use of it; no promise to applications."""
+        """The part that the middleware, metrics and the command line use; no promise to applications."""
         self.clock = self.runtime.clock
         self.now_ns = self.runtime.now_ns
         self._decide_under(self.runtime, self.clock)
@@ -218,7 +218,7 @@ class Limiter(DecidesByName):
 
     @property
     def is_enabled(self) -> bool:
-        """Whether anything is limited."""
+        """True if anything is limited."""
         return self.runtime.is_enabled
 
     # -- the policy in force ----------------------------------------------------------------------
@@ -230,12 +230,12 @@ class Limiter(DecidesByName):
 
     @property
     def generation(self) -> int:
-        """How many policies this limiter has put in force."""
+        """The number of policies that this limiter has put in force."""
         return self.runtime.generation
 
     @property
     def last_reload(self) -> Reload | None:
-        """What became of the last reload; None before the first."""
+        """The outcome of the last reload; None before the first."""
         return self.runtime.file.last_reload
 
     def reload(self) -> Reload:
@@ -280,7 +280,7 @@ class Limiter(DecidesByName):
 
     @property
     def reloaded_ns(self) -> int:
-        """When the policy in force was put there."""
+        """The time when the policy in force was put there."""
         return self.runtime.reloaded_ns
 
     @property
@@ -301,7 +301,7 @@ class Limiter(DecidesByName):
 
     @property
     def remote(self) -> Mapping[str, float]:
-        """What this worker knows of the store's server; empty where there is none."""
+        """This worker's knowledge of the store's server; empty where there is none."""
         return self.store.state
 
     @property
@@ -316,7 +316,7 @@ class Limiter(DecidesByName):
 
     @property
     def unsettled_units(self) -> Mapping[str, int]:
-        """What this worker's requests in flight were charged by estimate, by limit; no limit with 0."""
+        """The estimates charged to this worker's requests in flight, by limit; no limit with 0."""
         return self.runtime.unsettled.units()
 
     @property

@@ -9,11 +9,11 @@ from typing import Literal, Protocol
 
 ClusterVerdict = Literal["likely", "certain"]
 VERDICTS: tuple[None, Literal["likely"], Literal["certain"]] = (None, "likely", "certain")
-"""What is said of a principal, by the number that the core has for it."""
+"""The certainty about a principal, by its number in the core."""
 
 
 class Reason(StrEnum):
-    """Why a decision came out as it did."""
+    """The reason for a decision."""
 
     LIMITS = "limits"
     """The limits that apply decided."""
@@ -39,7 +39,7 @@ MildStep = Literal["observe", "wait", "degrade", "challenge"]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one limit says of one request.
+    """The verdict of one limit on one request.
 
     `retry_after_ns` is 0 when allowed and None when no wait can help (the cost
     exceeds the burst). `remaining` and `reset_after_ns` are after this request's
@@ -71,7 +71,7 @@ def cluster_name(cluster: int | None) -> str | None:
 
 
 class Ledger(Protocol):
-    """What a decision asks of its maker: its verdicts, and the charge behind them."""
+    """The part of its maker that a decision needs: its verdicts, and the charge behind them."""
 
     @property
     def binding(self) -> int:

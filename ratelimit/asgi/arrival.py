@@ -32,7 +32,7 @@ def target_of(scope: Scope, placement: Placement = NOWHERE) -> str | Target:
 
 
 class PlacedMatches:
-    """What HTTP requests match before one application that reads paths in ways of its own.
+    """The matches of HTTP requests for one application that reads paths in ways of its own.
 
     A bound policy serves several applications, and remembers by all that decides how a request is
     routed. Here the application is given, so that most requests are known by their path again.

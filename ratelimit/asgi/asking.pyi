@@ -14,7 +14,7 @@ class _Asked(Protocol):
 
 @final
 class Question:
-    """What one route asks for: limits that are the same for each of its requests.
+    """The limits that one route asks for, the same for each of its requests.
 
     Args:
         door: what its requests come in by.

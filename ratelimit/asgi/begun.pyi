@@ -21,7 +21,7 @@ class Begun:
 
     @property
     def is_there(self) -> bool:
-        """Whether the call has ended: `message` is what it brought."""
+        """True if the call has ended: `message` is what it brought."""
     @property
     def message(self) -> Message: ...
     def __await__(self) -> Generator[Any, Any, Message]: ...

@@ -20,7 +20,7 @@ Responder = Callable[[Scope, Decision], Awaitable[ASGIApp]]
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What an exchange uses of the door that its request came through."""
+    """The part of a door that an exchange uses."""
 
     limiter: Limiter
     resolving: Resolving | None = None

@@ -95,7 +95,7 @@ async def run_to_end(
 
 
 class Ending:
-    """What passes between server and application, as far as the end of a request is about it.
+    """The messages between server and application that tell when a request ends.
 
     Args:
         receive, send: the server's.

@@ -51,17 +51,17 @@ class Exchange:
     ) -> Exchange:
         """Return the exchange of what the compiled decider decided."""
     actor: int | None
-    """What limits count the principal's cluster by, for the decision; None without one."""
+    """The identity that limits count the principal's cluster by, for the decision; None without one."""
     waited_ns: int
-    """How long it waited for room, in nanoseconds."""
+    """The time that it waited for room, in nanoseconds."""
     certainty: int
-    """How sure it is that it belongs there: 0, 1 for likely, 2 for certain."""
+    """The certainty that it belongs there: 0, 1 for likely, 2 for certain."""
     @property
     def cluster(self) -> str | None:
         """The cluster the request's principal is in: see `Decision.cluster`."""
     @property
     def verdict(self) -> ClusterVerdict | None:
-        """How sure it is that it belongs there: see `Decision.verdict`."""
+        """The certainty that it belongs there: see `Decision.verdict`."""
     @property
     def door(self) -> Door: ...
     @property
@@ -78,13 +78,13 @@ class Exchange:
     def outer(self) -> Exchange | None: ...
     @property
     def asked(self) -> list[Exchange] | None:
-        """What routes asked by name, in order; None where none did."""
+        """Limits that routes asked by name, in order; None without any."""
     @property
     def is_allowed(self) -> bool:
-        """Whether the request goes on to the application."""
+        """True if the request goes on to the application."""
     @property
     def decision(self) -> Decision:
-        """What was decided of this request."""
+        """The decision about this request."""
     @decision.setter
     def decision(self, made: Decision) -> None: ...
     def announced(self, headers: Iterable[Pair], /) -> list[Pair]:
@@ -97,7 +97,7 @@ class Exchange:
         """Forget that of a request that was refused after all, and of what its route asked."""
     @property
     def reservation(self) -> Reservation | None:
-        """What it was charged by estimate; None if nothing was, or it has ended."""
+        """The charge by estimate; None without one, or once it has ended."""
     def decided(self) -> list[tuple[RoutePlan, Outcome]]:
         """Return plan and outcome of all that limits decided of this request, here and by name."""
     def enter(self, load: LoadLimit, payer: int, now_ns: int, ticket: int = -1, rank: int = 0, /) -> None:
@@ -129,7 +129,7 @@ class Exchange:
         """The limits for which less is to be given: see `Decision.degrade`."""
     @property
     def settled_units(self) -> frozenset[str]:
-        """What the application has settled by itself."""
+        """The costs that the application has settled by itself."""
 
 @final
 class Sending:
@@ -140,16 +140,16 @@ class Sending:
     def exchange(self) -> Exchange: ...
     @property
     def is_plain(self) -> bool:
-        """Whether a gate made it for a request that was allowed and holds nothing."""
+        """True if a gate made it for a request that was allowed and holds nothing."""
     @property
     def is_refused(self) -> bool:
-        """Whether a gate made it for a request that was refused."""
+        """True if a gate made it for a request that was refused."""
     @property
     def asking(self) -> Asking | None:
-        """What a server is asked for this request; None when it is decided."""
+        """The question to a server about this request; None when it is decided."""
     @property
     def holds(self) -> bool:
-        """Whether its request has to be released: it is in flight, its estimates are, or its route asked limits."""
+        """True if its request has to be released: it is in flight, its estimates are, or its route asked limits."""
     def release(self, clock_ns: Callable[[], int], /) -> None:
         """Release the exchange of a plain request, now.
 

@@ -96,4 +96,4 @@ class Metered:
         """The first call of `receive`; None: it was not called."""
     @property
     def has_looked(self) -> bool:
-        """Whether the limits that can be asked early have let it go on."""
+        """True if the limits that can be asked early have let it go on."""

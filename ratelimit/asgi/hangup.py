@@ -76,7 +76,7 @@ class WatchedVisit(Visit):
         self._listening: asyncio.Task[None] | None = None
         self._error: Exception | None = None
         self.has_left = False
-        """Whether the client hung up."""
+        """True if the client hung up."""
 
     def watch(self, leave: Leave) -> None:
         """Receive what the client sends, and call `leave` when it hangs up."""

@@ -13,7 +13,7 @@ from ratelimit.decision import Decision, Reason
 from ratelimit.http.fields import HeaderWriter, Pair
 
 _LOST_WAIT_NS = 10**9
-"""How long a client is asked to wait with a request that lost its share of the worker."""
+"""The time for which a client is asked to wait with a request that lost its share of the worker."""
 POLICY_VIOLATION = 1008
 """WebSocket close code (RFC 6455, 7.4.1)."""
 

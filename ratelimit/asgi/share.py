@@ -77,7 +77,7 @@ class PerLoop(Generic[T]):
 
 
 class Share:
-    """What one request holds of a bound. Made in the task that will wait for its decision.
+    """The part of a bound that one request holds. Made in the task that will wait for its decision.
 
     Args:
         bound: the worker's.
@@ -93,7 +93,7 @@ class Share:
         self._task = _current_task()
         self._is_over = False
         self.reason: Reason | None = None
-        """Why it was ended; None: it was not."""
+        """The reason why it was ended; None: it was not."""
 
     def grow(self, units: int) -> None:
         """Hold more.

@@ -23,7 +23,7 @@ from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.contract import AnyPlan, Outcome, Store, alone, check_algorithms, refused_by
 
 REMEMBERED_NS = 30 * 60 * 1_000_000_000
-"""How long a challenge that was passed counts."""
+"""The time for which a challenge that was passed counts."""
 COUNTER_PASSED = "\x1fpassed"
 """What the counters of passed challenges are called; not exported."""
 
@@ -133,7 +133,7 @@ class ChallengeStage(Stage):
 
     @property
     def is_idle(self) -> bool:
-        """Whether a request that has room may go on: always."""
+        """True if a request that has room may go on: always."""
         return True
 
     def refusing(self, outcome: Outcome) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from ratelimit.clock import monotonic_ns
 
 LOOKS_S = 0.1
 GRACE_S = 15.0
-"""How long the others may take to end; those that take longer are killed."""
+"""The time that the others may take to end; those that take longer are killed."""
 
 
 def run_workers(commands: Sequence[Sequence[str]]) -> int:

@@ -18,7 +18,7 @@ class Amendment:
     allowed: tuple[tuple[int, int], ...]
     """Identities that no limit applies to: positions and hashes."""
     declared: Declared
-    """What is known of accounts beside what the policy says."""
+    """The knowledge of accounts beside the policy."""
 
 
 NO_AMENDMENT = Amendment((), (), Declared())

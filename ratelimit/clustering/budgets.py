@@ -14,7 +14,7 @@ Pairs = Iterable[tuple[int, int]]
 
 
 class Budgets:
-    """What clusters may use, by the identity that limits count each by.
+    """The budgets of clusters, by the identity that limits count each by.
 
     Args:
         compiled: the policy.

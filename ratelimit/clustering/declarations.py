@@ -23,12 +23,12 @@ PAYMENT_KIND = 2
 
 @dataclass(frozen=True, slots=True)
 class Declarations:
-    """What is declared, as the core takes it; None for what is not."""
+    """The declarations, as the core takes them; None for those absent."""
 
     overrides: Overrides | None
     organisations: Organisations | None
     origin: int
-    """Where rows say from which declared network a request comes; -1: nowhere."""
+    """The place where rows say from which declared network a request comes; -1: nowhere."""
 
     def tell_columns(self, columns: Columns | Watch) -> None:
         """Let what looks at requests' identities go by it."""
@@ -42,7 +42,7 @@ class Declarations:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What the operator's acts say of accounts, by keys: see `policy.schema.knowledge.Known`."""
+    """The operator's acts about accounts, by keys: see `policy.schema.knowledge.Known`."""
 
     exempt: tuple[int, ...] = ()
     together: tuple[tuple[int, ...], ...] = ()
@@ -54,7 +54,7 @@ class Declared:
 
     @property
     def overrides_accounts(self) -> bool:
-        """Whether anything is said of accounts beside organisations."""
+        """True if anything is said of accounts beside organisations."""
         return bool(self.exempt or self.together or self.apart or self.confirm or self.clear)
 
 

@@ -44,7 +44,7 @@ Job = Iterator[None]
 
 
 class Intake(Protocol):
-    """Where sightings come from: this host's ring, or all hosts' stream."""
+    """The source of sightings: this host's ring, or all hosts' stream."""
 
     def drain(
         self, cluster_index: ClusterIndex, most: int, now_ns: int, assignments: Assignments | None = None, /
@@ -54,7 +54,7 @@ class Intake(Protocol):
 
 
 class Leader:
-    """What the elected worker does.
+    """The work of the elected worker.
 
     Args:
         board: which this worker has claimed.
@@ -99,13 +99,13 @@ class Leader:
         self._correlator: Correlator | None = None
         self._job: Job | None = None
         self.knowledge: Declarations | None = None
-        """What the operator knows; may be replaced at any time."""
+        """The operator's knowledge; may be replaced at any time."""
         self._told: Declarations | None = None
         self._is_still = False
         self._is_changed = False
         self._save_ns: int | None = None
         self.is_unsaved = False
-        """Whether there are new clusters that would be forgotten if this process died now."""
+        """True if there are new clusters that would be forgotten if this process died now."""
         self._exported_ns: int | None = None
         self._charged_ns: int | None = None
         self._debts: list[tuple[int, int]] = []
@@ -115,7 +115,7 @@ class Leader:
 
     @property
     def is_over(self) -> bool:
-        """Whether another worker has claimed the board since."""
+        """True if another worker has claimed the board since."""
         return not self.assignments.is_writer
 
     @property

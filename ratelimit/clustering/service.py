@@ -35,7 +35,7 @@ from ratelimit.telemetry.names import BoardNumber
 SILENCE_NS = 15_000_000_000
 """A correlator silent for so long (stopped, hung, or driven by no more requests) is replaced."""
 PAUSE_NS = 10_000_000_000
-"""How long nothing is tried after a failure."""
+"""The time for which nothing is tried after a failure."""
 
 
 class ClusteringService:
@@ -76,7 +76,7 @@ class ClusteringService:
         self._resume_ns: int | None = None
         self._fault: BaseException | None = None
         self.is_kept_up = False
-        """Whether a thread ticks, so that decisions need not."""
+        """True if a thread ticks, so that decisions need not."""
         _ALL.add(self)
 
     def watch(self, spec: CorrelationSpec, at: int) -> Watch:
@@ -115,7 +115,7 @@ class ClusteringService:
 
     @property
     def damage(self) -> str | None:
-        """What was wrong with the shared memory that was left when it was opened; None if nothing was."""
+        """The damage of the shared memory that was left when it was opened; None without any."""
         return self._shared.damage
 
     def renew(self) -> str | None:
@@ -136,19 +136,19 @@ class ClusteringService:
 
     @property
     def is_elected(self) -> bool:
-        """Whether this worker is the one that correlates."""
+        """True if this worker is the one that correlates."""
         leader = self._leader
         return leader is not None and not self._board.closed and not leader.is_over
 
     @property
     def is_leading(self) -> bool:
-        """Whether this worker correlates for all hosts that share a correlator."""
+        """True if this worker correlates for all hosts that share a correlator."""
         leader = self._leader
         return isinstance(leader, HostAgent) and self.is_elected and leader.is_leading
 
     @property
     def trouble(self) -> str:
-        """Why the server that hosts share cannot be asked by this worker, while that lasts."""
+        """The reason why the server that hosts share cannot be asked by this worker, while that lasts."""
         leader = self._leader
         return leader.trouble if isinstance(leader, HostAgent) else ""
 

@@ -62,7 +62,7 @@ class Refused(Exception):
 
 
 class Kept(Protocol):
-    """Where a correlator's memory outlives its process."""
+    """The place where a correlator's memory outlives its process."""
 
     def save(self, correlator: Correlator, now_ns: int) -> Iterator[None]:
         """Write a snapshot in slices, all but what `settle` waits for; nothing may be observed meanwhile."""
@@ -98,7 +98,7 @@ class Kept(Protocol):
 
 
 class Format:
-    """How a snapshot is written and checked, wherever it is kept.
+    """The way that a snapshot is written and checked, wherever it is kept.
 
     Args:
         key: the key that identities are hashed with; it also vouches for the snapshot.

@@ -22,12 +22,12 @@ from ratelimit.decision import MildStep
 MOST_NEWS = 1024
 """Strikes that wait to be told to other hosts; with more the oldest stay this host's own."""
 TRIES = 4
-"""How often a word is changed again after another worker was faster."""
+"""The number of times that a word is changed again after another worker was faster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What an account's limits are scaled by, and why.
+    """The factor on an account's limits, and the reason for it.
 
     Args:
         factor: of its limits, from 0.1 to 1; the lower of the account's and its cluster's.

@@ -34,7 +34,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is remembered of an account and its cluster on this host; None of what never struck."""
+    """The record of an account and its cluster on this host; None without strikes."""
 
     account: Struck | None
     cluster: Struck | None
@@ -55,7 +55,7 @@ class Standing:
 
 
 class Remembered:
-    """What this host's workers remember of accounts, to look at.
+    """The memory of this host's workers about accounts, to look at.
 
     Args:
         memory: where it is.
@@ -77,7 +77,7 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Rise:
-    """How an account rises.
+    """The rise of an account.
 
     Args:
         used: requests that limits let through in this hour.

@@ -31,7 +31,7 @@ class Lowered(Variant):
 
     @property
     def factor(self) -> float:
-        """What is left of adaptive limits."""
+        """The rest of adaptive limits."""
         return self.sixteenths / WHOLE
 
     def rules(self, own: Sequence[LimitRule]) -> tuple[list[LimitRule], dict[int, int]]:

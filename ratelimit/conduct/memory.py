@@ -15,7 +15,7 @@ from ratelimit.stores.embedded.process import boot_id
 
 
 class SharedConduct:
-    """What is remembered of conduct, and the memory that it is in."""
+    """The record of conduct, and the memory that it is in."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from ratelimit.stores.contract import Outcome, alone, refused_by
 from ratelimit.waiting.hold_queue import HoldQueue
 
 MOST_HELD_NS = 2 * 10**9
-"""How long a step holds a request at most."""
+"""The time for which a step holds a request at most."""
 
 
 def steps_of(draft: Draft, variant: Lowered) -> Mapping[int, MildStep]:

@@ -33,13 +33,13 @@ COVERT_EXITS = 8.0
 STREWN = 4.0
 """Exits for each network, at the bound of exits: rented here and there, they are no organisation's."""
 TO_ITSELF = 1.5
-"""How many times the bound of exits it takes in fewer networks: an organisation may have them to itself."""
+"""The factor on the bound of exits in fewer networks: an organisation may have them to itself."""
 RESIDENTIAL = 0.5
 """Part of its visits in blocks where people live, for its exits to be rented in homes."""
 SOLE = 2 / 3
 """Part of its exits, elsewhere, that no witness uses: a relay, runners, functions have other customers."""
 EASE = 0.8
-"""How much of a bound a cluster has to keep that has met it before: it does not come and go with noise."""
+"""The part of a bound that a cluster has to keep once it has met it: it does not come and go with noise."""
 METHOD_USD, NETWORK_USD, ACCOUNT_USD = 5.0, 4.0, 0.5
 """What a month of each costs, about: which groups matter most where there are too few labels."""
 LONERS = 30
@@ -47,7 +47,7 @@ LONERS = 30
 
 
 class Verdict(IntEnum):
-    """What is said of a principal."""
+    """The certainty about a principal."""
 
     NONE = 0
     LIKELY = 1
@@ -99,7 +99,7 @@ class Statistics(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What became of a group, and why."""
+    """The verdict on a group, and the reason for it."""
 
     verdict: Verdict
     why: str
@@ -107,7 +107,7 @@ class Classification:
 
 DECLARED = Classification(Verdict.CERTAIN, "declared")
 Finding = tuple[Statistics, Classification]
-"""What a group is like, and what became of it."""
+"""The statistics of a group, and its classification."""
 
 
 def unmeasured(accounts: int) -> Statistics:

@@ -61,7 +61,7 @@ class Correlator:
         self.kept: dict[int, tuple[Statistics, Classification]] = {}
         """By label, what was last found of each cluster."""
         self.identities: dict[int, int] = {}
-        """What limits count each cluster by."""
+        """The identities that limits count clusters by."""
         self.carries: list[tuple[int, int]] = []
         """Pairs of what limits count by: what was used under the first is to be charged to the second.
 

@@ -39,7 +39,7 @@ class Enforcement:
         self._passed: dict[int, Finding] = {}
         self._failed: set[int] = set()
         self.has_moved = False
-        """Whether any principal changed places, so that clusters are to be counted again."""
+        """True if any principal changed places, so that clusters are to be counted again."""
 
     def bind(self) -> None:
         """Find the clusters the groups are in, whatever put them there: an earlier run may have."""

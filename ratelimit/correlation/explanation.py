@@ -27,9 +27,9 @@ class Shared:
     principals: int
     """All principals seen with it."""
     is_clusters: bool
-    """Whether it is an exit or a payment method of the principal's cluster; without one, of any."""
+    """True if it is an exit or a payment method of the principal's cluster; without one, of any."""
     is_home: bool
-    """Whether the principal is at home there."""
+    """True if the principal is at home there."""
     hours: int
     """Hours in which it was seen there; 127 may be more."""
     span_h: int
@@ -44,28 +44,28 @@ class Explanation:
 
     principal: int
     cluster: int | None
-    """What limits count its cluster by; None when it is in none."""
+    """The identity that limits count its cluster by; None when it is in none."""
     verdict: Verdict
-    """What is said of the principal by itself."""
+    """The verdict on the principal by itself."""
     actor: Verdict
-    """What is said of its cluster as a whole."""
+    """The verdict on its cluster as a whole."""
     why: str
-    """What the cluster is, in a word; empty without one."""
+    """The kind of the cluster, in a word; empty without one."""
     words: str
-    """What was found of the cluster as a whole, in sentences; empty without one."""
+    """The findings about the cluster as a whole, in sentences; empty without one."""
     members: int
     since_ns: int | None
     """Since when both the cluster and the principal were there; None without a cluster."""
     first_ns: int
     last_ns: int
     created_ns: int | None
-    """When the account was created; None where that is not known."""
+    """The time when the account was created; None where that is not known."""
     age: Literal["new", "old", "unknown"]
     is_homed: bool
-    """Whether it is at home somewhere."""
+    """True if it is at home somewhere."""
     requests: int
     requests_a_day: float
     shared: tuple[Shared, ...]
-    """What it was lately seen with, by family."""
+    """The identifiers that it was lately seen with, by family."""
     override: Override | None
-    """What the operator says of it, if anything."""
+    """The operator's override of it, if any."""

@@ -21,16 +21,16 @@ class Overview:
     """One cluster, and what is known of it."""
 
     identity: int
-    """What limits count it by."""
+    """The identity that limits count it by."""
     verdict: Verdict
     """The most that is said of any member: what is inferred, unless the operator overrides it."""
     override: Literal["clear", "confirm"] | None
-    """What the operator says of it, if anything."""
+    """The operator's override of it, if any."""
     why: str
     words: str
-    """What was found of it, in sentences."""
+    """The findings, in sentences."""
     first_s: int
-    """When it was found, seconds since the Unix epoch."""
+    """The time when it was found, seconds since the Unix epoch."""
     evidence: dict[str, float]
     members: tuple[tuple[int, Verdict], ...]
     """Hashes of principals, and what is said of each."""

@@ -15,7 +15,7 @@ NS = 1_000_000_000
 
 
 class Evident(Protocol):
-    """What explains: a correlator."""
+    """The source of an explanation: a correlator."""
 
     core: ClusterIndex
     kept: dict[int, tuple[Statistics, Classification]]

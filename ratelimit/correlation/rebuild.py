@@ -41,9 +41,9 @@ LONERS_MEET = 2
 LONER_SHARE = 0.3
 """Part of the visits of an account that pays by itself at exits that it shares with its like alone."""
 KEPT_SHARE = 0.8
-"""What of `pool_share` a payment method has to keep that belongs to a cluster already."""
+"""The part of `pool_share` that a cluster's payment method has to keep."""
 MOST_TURNS = 12
-"""How often it is asked again which are left; what still changes then is a few among thousands."""
+"""The number of rounds, at most; later ones would change a few among thousands."""
 MOST_IDLE = 3
 """In how many turns no communities may be joined before it is asked no more."""
 NEVER = 2**32 - 1

@@ -22,7 +22,7 @@ Kept = Annotated[int, Meta(ge=600, le=38_880_000)]
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is remembered, what counts as a home and as new, and what makes a cluster certain."""
+    """The bounds of memory, of homes, of new accounts and of certain clusters."""
 
     principals: Annotated[
         Annotated[int, Meta(ge=16, le=4_000_000)],

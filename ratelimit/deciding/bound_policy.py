@@ -106,9 +106,9 @@ class BoundPolicy:
         self.knowledge: Declarations | None = (
             None if spec is None else hashed(spec, compiled.identities, self.extractor, amendment.declared)
         )
-        """What the operator knows of principals and networks; None when nothing is correlated."""
+        """The operator's knowledge of principals and networks; None without correlation."""
         self.ages = None if spec is None or self.knowledge is None else ages(spec, self.knowledge)
-        """What marks rows of new accounts where there is no watch; None when no limit asks for that."""
+        """The marker of new accounts' rows where there is no watch; None when no limit asks for that."""
         if watch is not None and self.knowledge is not None:
             self.knowledge.tell_columns(watch)
         self.ratio_labels = ratio_labels(compiled.rules)
@@ -119,13 +119,13 @@ class BoundPolicy:
         """The identities that a caller can give by name."""
         self.has_lists = bool(compiled.allow or compiled.deny or amendment.allowed)
         self.is_metered = any(rule.metering is not None for rule in compiled.rules)
-        """Whether any limit finds estimates for each request, or reads answers."""
+        """True if any limit finds estimates for each request, or reads answers."""
         self.decider: CompiledDecider | None = None
         """Decides most requests in one compiled call; set by a limiter, None if a stage is not compiled."""
         self.headers = compiled.file.headers
         self.from_ns = now_ns
         self.until_ns: int | None = None
-        """When calendar windows run out; None without any."""
+        """The time when calendar windows run out; None without any."""
         self._resolver_caches = {
             source.name: spec.cache
             for spec in compiled.identities
@@ -169,15 +169,15 @@ class BoundPolicy:
         self.stages: tuple[Stage, ...] = (
             *outer, *compiled_call, Picking(), *self.behind
         )  # fmt: skip
-        """What all requests pass, in this order."""
+        """The stages that all requests pass, in this order."""
         self.chain = chained(self.stages, by_plan)
         """Decides a request by these, and by the stages of its plan."""
         self.may_hold = bool(stages) or any(
             each.may_hold(rule) for each in self.features for rule in compiled.rules
         )
-        """Whether a request may wait, or the application be asked."""
+        """True if a request may wait, or the application be asked."""
         self.holds = any(each.holds for each in self.features)
-        """Whether requests that count as work of a back end may be held."""
+        """True if requests that count as work of a back end may be held."""
         self.requests = self._caches()
         """What HTTP requests matched, by method and target. `match` fills it; others only look."""
         self.connects = self._caches()

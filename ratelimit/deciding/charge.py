@@ -15,7 +15,7 @@ from ratelimit.usage.unsettled import Reservation
 
 
 class Asked(NamedTuple):
-    """Which identities were decided of, and when."""
+    """The identities that were decided about, and the time."""
 
     watch: Watch | None
     row: Sequence[int]

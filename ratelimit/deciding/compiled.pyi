@@ -23,18 +23,18 @@ from ratelimit.tiers.pick import TierPick
 REFUSED: int
 """What stands for an identity that the policy insists on and a request lacks."""
 DECIDED: tuple[Reason | None, ...]
-"""Why a request was decided as it was, by the number that compiled code has for it."""
+"""The reason why a request was decided as it was, by the number that compiled code has for it."""
 
 @final
 class Decided:
-    """What was decided of one request: a decision's ledger, as `charge.Charge` is one.
+    """The decision about one request: its ledger, as `charge.Charge` is one.
 
     It makes such a charge when it is asked for more than it holds. Most callers never ask.
     """
 
     @property
     def plan(self) -> RoutePlan:
-        """What limits decided by. None where they had no say: such a one is no ledger."""
+        """The outcome of the limits. None where they did not decide: such a one is no ledger."""
     @property
     def outcome(self) -> Outcome: ...
     @property
@@ -43,10 +43,10 @@ class Decided:
     def why(self) -> Reason: ...
     @property
     def actor(self) -> int | None:
-        """What limits count the principal's actor by; None without one."""
+        """The identity that limits count the principal's cluster by; None without one."""
     @property
     def verdict(self) -> int:
-        """How sure it is that it belongs there: 0, 1 for likely, 2 for certain."""
+        """The certainty that it belongs there: 0, 1 for likely, 2 for certain."""
     @property
     def principal(self) -> int:
         """The request's account, 0 where nothing asks for it."""
@@ -66,7 +66,7 @@ class PlanParts:
 
 @final
 class TierParts:
-    """What picks a route plan by the customer's plan, taken apart for compiled code."""
+    """The choice of a route plan by the customer's plan, taken apart for compiled code."""
 
     def __init__(self, pick: TierPick[RoutePlan]) -> None: ...
 
@@ -80,10 +80,10 @@ class Asking:
     def now_ns(self) -> int: ...
     @property
     def reply(self) -> Future[None]:
-        """What is done when the request is decided, or fails with a `StoreError`."""
+        """The call for when the request is decided, or fails with a `StoreError`."""
     @property
     def outcome(self) -> engine.Outcome:
-        """What was decided, once the reply is here."""
+        """The decision, once the reply is here."""
     def ask(self, base: int, keys: dict[bytes, int], items: list[int], /) -> engine.Outcome:
         """Add the question to a call that is not sent yet: `base`, `keys` and `items` as `RemoteRules.ask` has them."""
     def row(self) -> list[int]:

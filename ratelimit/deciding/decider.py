@@ -103,11 +103,11 @@ class DecisionCounter(Protocol):
 
 
 class DeciderHost(Protocol):
-    """Where decisions are made."""
+    """The place where decisions are made."""
 
     @property
     def counters(self) -> DecisionCounter:
-        """What counts decisions; may be another one after the store's memory was renewed."""
+        """The counter of decisions; may be another one after the store's memory was renewed."""
         ...
 
     def store_failed(self, error: StoreError) -> None:

@@ -24,7 +24,7 @@ ALL_KNOWN: frozenset[int] = frozenset()
 
 
 class EarlyLimits:
-    """Which rules of a policy can be asked early.
+    """The rules of a policy that can be asked early.
 
     Args:
         compiled: the policy.
@@ -39,7 +39,7 @@ class EarlyLimits:
         """Positions of identities that are not known before resolvers have answered."""
         listed = {position for position, _ in compiled.allow.values} | set(allowed)
         self.has_head = bool(self.late) and self.late.isdisjoint(listed)
-        """Whether anything can be asked before resolvers. Not if they may find a caller on the allow list."""
+        """True if anything can be asked before resolvers. Not if they may find a caller on the allow list."""
 
     def limits(self, limits: Iterable[LimitSpec], late: frozenset[int]) -> list[LimitSpec]:
         """Return those limits with a customer's plan that is known."""

@@ -9,7 +9,7 @@ from ratelimit.tiers.pick import TierPick
 
 @final
 class Matched:
-    """What applies to one method and path.
+    """The limits and stages for one method and path.
 
     `plan` is None when `pick` has to pick it by the customer's plan; `is_limited` is False when nothing applies.
     `resolvers` are those with answers that the limits, or the lists, look at. `is_crowded`: the

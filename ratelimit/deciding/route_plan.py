@@ -42,7 +42,7 @@ _SHORTEST_RANGE_NS = 2 * _SECOND_NS
 
 
 class PlanStage(Protocol):
-    """What a plan knows of its stages: see `stage.Stage`."""
+    """The part of its stages that a plan knows: see `stage.Stage`."""
 
     @property
     def is_idle(self) -> bool: ...
@@ -139,9 +139,9 @@ class RoutePlan:
         """What decides in this process; None where `away` is awaited."""
         self.away: AwaitedPlan | None = None
         self.accelerated: engine.Plan | None = None
-        """What compiled code may call in place of `here`."""
+        """The compiled form of `here`."""
         self.leased: LeasedRules | None = None
-        """What compiled code may decide from in place of `away`."""
+        """The compiled form of `away`."""
         if plan.decides_here:
             self.here, self.accelerated = plan, plan.accelerated
         else:
@@ -152,7 +152,7 @@ class RoutePlan:
         self.abnormal = frozenset(abnormal)
         self.counted_at = counted_at
         self.conceals = any(not rules[at].shadow for at in self.hidden - self.abnormal)
-        """Whether a refusal says when to come back and nothing else, whichever limit it is by.
+        """True if a refusal says when to come back and nothing else, whichever limit it is by.
 
         One that named the limit, or gave the caller's own numbers, would tell by leaving it out
         that it was by a hidden one.
@@ -167,7 +167,7 @@ class RoutePlan:
         self.costs = (
             tuple(rule.estimate for rule in rules) if self.metered is None else self.metered.first_costs()
         )
-        """What each rule takes on arrival, where nothing looks at the request."""
+        """The cost of each rule on arrival, where nothing looks at the request."""
         self.early_costs = self.costs if self.metered is None else self.metered.fewest_costs()
         """The least that each rule takes, whatever the request turns out to be."""
         estimated = [

@@ -45,7 +45,7 @@ class Recognition(Protocol):
 
     @property
     def tells_age(self) -> bool:
-        """Whether a limit asks for new accounts, so that `mark` is called."""
+        """True if a limit asks for new accounts, so that `mark` is called."""
         ...
 
     def fill(self, row: list[int], /) -> None:
@@ -62,7 +62,7 @@ class Recognition(Protocol):
 
 
 class Bound(Protocol):
-    """What stages see of the policy in force."""
+    """The part of the policy in force that stages see."""
 
     @property
     def recognition(self) -> Recognition | None:
@@ -81,7 +81,7 @@ class Bound(Protocol):
 
     @property
     def stages(self) -> Sequence[Stage]:
-        """What all requests pass, in this order."""
+        """The stages that all requests pass, in this order."""
         ...
 
     @property
@@ -141,7 +141,7 @@ class Pending:
         self.visit = Visit() if visit is None else visit
         self.can_wait = can_wait
         self.is_counted = False
-        """Whether the decision is counted already, or must not be."""
+        """True if the decision is counted already, or must not be."""
         self.fault: StoreError | None = None
         """What the store failed with, so that each limit's stance decided."""
 
@@ -215,22 +215,22 @@ Rest = Callable[[Pending], Deciding]
 
 
 class Stage:
-    """What requests pass on the way to their limits; as it is here, without effect."""
+    """A part of the way of requests to their limits; as it is here, without effect."""
 
     name = ""
     """What `explain` calls it."""
     is_early = False
-    """Whether it takes part where a request is not known in full: see `early`."""
+    """True if it takes part where a request is not known in full: see `early`."""
     is_compiled = False
-    """Whether the compiled decider decides as it does: by `guard`, or by itself."""
+    """True if the compiled decider decides as it does: by `guard`, or by itself."""
     guard: Guard | None = None
     """Its part in the compiled decider; None: it needs none there, or is not compiled."""
     counts_shadows = False
-    """Whether it counts requests that a limit in shadow has no room for."""
+    """True if it counts requests that a limit in shadow has no room for."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether a request that has room may go on without it at this instant."""
+        """True if a request that has room may go on without it at this instant."""
         return False
 
     def decide(self, pending: Pending, rest: Rest) -> Deciding:
@@ -258,11 +258,11 @@ class Feature:
     stage: Stage | None = None
     """The stage that all requests pass; None: there is none."""
     is_outer = False
-    """Whether they pass it before their limits are picked."""
+    """True if they pass it before their limits are picked."""
     is_first = False
-    """Whether it decides before the compiled decider is asked, so that this is asked behind it."""
+    """True if it decides before the compiled decider is asked, so that this is asked behind it."""
     holds = False
-    """Whether requests that count as work of a back end may be held."""
+    """True if requests that count as work of a back end may be held."""
 
     def stage_of(self, draft: Draft) -> Stage | None:
         """Return the stage that the requests of one plan pass; None: there is none."""

@@ -11,7 +11,7 @@ from ratelimit.policy.compile.compiled import LimitRule
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """How a plan differs from what the policy says; as it is here, in what some of its limits refuse.
+    """The difference of a plan from the policy; as it is here, in the refusals of some limits.
 
     Args:
         waived: positions of limits that refuse nothing.
@@ -21,7 +21,7 @@ class Variant:
 
     @property
     def factor(self) -> float:
-        """What is left of the limits that this lowers, from 0 to 1."""
+        """The factor on the limits that this lowers, from 0 to 1."""
         return 1.0
 
     def rules(self, own: Sequence[LimitRule]) -> tuple[list[LimitRule], dict[int, int]]:

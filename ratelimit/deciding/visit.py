@@ -46,7 +46,7 @@ class Visit:
         self.enters = enters
         self.waited_ns = 0
         self.now_ns = 0
-        """When it was decided."""
+        """The time when it was decided."""
         self.answer: Any = None
         """What the application's hook returned in place of True."""
         self.retry_ns: int | None = None
@@ -58,7 +58,7 @@ class Visit:
 
     @property
     def request(self) -> Any:
-        """What the application's hooks are given first."""
+        """The first argument of the application's hooks."""
         return self._request() if callable(self._request) else self._request
 
     def watch(self, leave: Leave) -> None:

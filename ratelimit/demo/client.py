@@ -16,7 +16,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back of one call."""
+    """The answer to one call."""
 
     status: int
     limit: str | None

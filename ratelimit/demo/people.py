@@ -53,7 +53,7 @@ class Population:
     honest: bool = False
     limit: str | None = None
     per_person: bool = True
-    """Whether the limit binds each of them alone; else all together (one actor, one address)."""
+    """True if the limit binds each of them alone; else all together (one actor, one address)."""
     parallel: int = 1
     output_tokens: int = 40
     stream: bool = False
@@ -63,7 +63,7 @@ class Population:
     unevenness: float = 0.0
     """How much people differ in how much they ask: the deviation of a pause's logarithm."""
     accounts_a_card: int = 1
-    """Where cards are shared."""
+    """The place where cards are shared."""
     days: float = 1.0
     """For how long their accounts have existed, in the middle."""
 

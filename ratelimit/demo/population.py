@@ -26,7 +26,7 @@ REPORT_S = 0.25
 
 @dataclass(slots=True)
 class Tally:
-    """What has become of one population's calls."""
+    """The outcomes of one population's calls."""
 
     sent: int = 0
     admitted: int = 0

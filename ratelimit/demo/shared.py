@@ -29,7 +29,7 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the hosts of one run share.
+    """The shared parts of the hosts of one run.
 
     Args:
         url: the server's.
@@ -41,12 +41,12 @@ class Shared:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the policy's variables are to be; a URL may hold a password, which no file needs to."""
+        """The values of the policy's variables; a URL may hold a password, which no file needs to."""
         return {URL_VARIABLE: self.url, KEY_VARIABLE: self.hash_key}
 
     @property
     def place(self) -> str:
-        """Where the server is, in words without secrets."""
+        """The place of the server, in words without secrets."""
         try:
             location = parse_location(self.url)
         except LocationError:

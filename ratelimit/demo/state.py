@@ -47,7 +47,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """When a population had wholly become one actor, and what it had been admitted until then."""
+    """The time when a population was wholly one cluster, and its admitted requests until then."""
 
     since_s: float
     admitted: int
@@ -62,7 +62,7 @@ class State:
     """Of each host's server."""
     policy: str
     redis: str | None = None
-    """Where the hosts' counters are, if not in one host's memory."""
+    """The place of the hosts' counters, if not in one host's memory."""
     elapsed_s: float = 0.0
     populations: dict[str, Seen] = field(default_factory=dict)
     snapshot: Snapshot | None = None
@@ -76,12 +76,12 @@ class State:
 
     @property
     def url(self) -> str:
-        """Where the first server listens."""
+        """The place where the first server listens."""
         return f"http://127.0.0.1:{self.ports[0]}"
 
     @property
     def urls(self) -> list[str]:
-        """Where all servers listen."""
+        """The place where all servers listen."""
         return [f"http://127.0.0.1:{port}" for port in self.ports]
 
     def take_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
@@ -117,7 +117,7 @@ class State:
                 self.held[population.name] = Held(self.elapsed_s, seen.admitted)
 
     def is_one_actor(self, population: Population) -> bool:
-        """Whether nearly all of a population are one actor for certain, with one budget."""
+        """Return whether nearly all of a population are one actor for certain, with one budget."""
         return any(
             actor.certain.get(population.name, 0) >= NEARLY_ALL * population.people for actor in self.actors
         )

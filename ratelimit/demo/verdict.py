@@ -16,12 +16,12 @@ from ratelimit.demo.state import NEARLY_ALL, Seen, State
 
 _ENOUGH_S = 15
 _FOUND_S = 30
-"""When a campaign should have become one actor."""
+"""The time when a campaign should have become one actor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the policy lets one key of a limit have: requests at once, and a minute."""
+    """The room that the policy gives to one key of a limit: requests at once, and a minute."""
 
     burst: int
     per_minute: int

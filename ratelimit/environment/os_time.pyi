@@ -17,7 +17,7 @@ class HostClock:
 
     anchor_ns: int
     moved_ns: int
-    """How far a test has moved this clock; 0 elsewhere. Compiled code reads it each time."""
+    """The distance that a test has moved this clock; 0 elsewhere. Compiled code reads it each time."""
 
     def __init__(self, anchor_ns: int) -> None: ...
     def now_ns(self) -> int:

@@ -12,7 +12,7 @@ RemoteMode = Literal["exact", "leased"]
 
 @dataclass(frozen=True, slots=True)
 class KeySpec:
-    """Where a secret is found: in a variable, in a file, or here (`hex` a hash key, `inline` a password)."""
+    """The place of a secret: in a variable, in a file, or here (`hex` a hash key, `inline` a password)."""
 
     kind: Literal["env", "file", "hex", "inline"]
     value: str
@@ -24,7 +24,7 @@ class KeySpec:
 
 @dataclass(frozen=True, slots=True)
 class TlsSpec:
-    """What TLS connections are made with: paths of files; no `ca` means the system's authorities."""
+    """The parts of TLS connections: paths of files; no `ca` means the system's authorities."""
 
     ca: str | None = None
     certificate: str | None = None
@@ -34,7 +34,7 @@ class TlsSpec:
 
 @dataclass(frozen=True, slots=True)
 class RemoteSpec:
-    """How a Redis or Valkey is reached.
+    """The way to a Redis or Valkey.
 
     A URL that stands in a variable is read when the store is opened. Until then `topology` is None
     and what follows from the URL is empty. The parts are those of `location.Location`.

@@ -39,9 +39,9 @@ class HeaderWriter:
             exposed.append("Retry-After")
         self._exposed = tuple(exposed)
         self.is_silent = not (headers.ratelimit or headers.x_ratelimit)
-        """Whether an allowed response is left as it is."""
+        """Return whether an allowed response is left as it is."""
         self.is_standard = headers.ratelimit and not headers.x_ratelimit
-        """Whether `RateLimit` and `RateLimit-Policy` are all there is to write."""
+        """True if `RateLimit` and `RateLimit-Policy` are all there is to write."""
 
     def add(
         self, present: Iterable[Pair], plan: RoutePlan, outcome: Outcome, now_ns: int, *, cross_origin: bool

@@ -20,7 +20,7 @@ REDUCED_CAPACITY = _TYPES + "temporary-reduced-capacity"
 _EXCEEDED = "Request cannot be satisfied as assigned quota has been exceeded"
 _ABNORMAL = "Request not satisfied due to detection of abnormal request pattern"
 WAITS_NS = {Reason.STORE: 1_000_000_000, Reason.QUEUE: 1_000_000_000}
-"""How long a client is asked to wait by what refused it, where no limit says when there is room."""
+"""The time for which a client is asked to wait by what refused it, where no limit says when there is room."""
 CONTENT_TYPE = (b"content-type", b"application/problem+json")
 
 

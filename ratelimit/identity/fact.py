@@ -54,13 +54,13 @@ class Fact:
 
     @property
     def is_address(self) -> bool:
-        """Whether the value is an address and nothing else."""
+        """True if the value is an address and nothing else."""
         return self.sources[0][0] == "client"
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What is known of a request besides its headers and its peer.
+    """The facts of a request besides its headers and its peer.
 
     `state` is what the application left: a mapping, or an object with attributes.
     `resolved` has, for each resolver that answered, hashes by the identity's position.

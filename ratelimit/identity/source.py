@@ -115,7 +115,7 @@ class StateReader:
 
     @property
     def is_noting(self) -> bool:
-        """Whether requests without a value are still counted."""
+        """True if requests without a value are still counted."""
         return self._absent > 0
 
     def settle(self) -> None:

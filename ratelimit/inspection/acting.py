@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import ServerActs
 
 PATIENCE_S = 5.0
-"""How long hosts are waited for."""
+"""The time for which hosts are waited for."""
 PAUSE_S = 0.1
 _PAYMENT = 2
 _HASH = re.compile(r"hash:([0-9a-f]{16})")
@@ -43,7 +43,7 @@ _HASH = re.compile(r"hash:([0-9a-f]{16})")
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """What one host says of an act."""
+    """The answer of one host about an act."""
 
     host: str
     workers: int
@@ -52,7 +52,7 @@ class HostState:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Where the acts of a policy's workers are kept."""
+    """The place where the acts of a policy's workers are kept."""
 
     policy: Policy
     bound: BoundPolicy
@@ -61,7 +61,7 @@ class Deployment:
 
     @property
     def key(self) -> str:
-        """Which hash key its hashes are made with."""
+        """The hash key that its hashes are made with."""
         return fingerprint_of(self.bound.store.hasher.key).hex()
 
     def acts(self) -> list[Act]:

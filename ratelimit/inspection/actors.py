@@ -28,7 +28,7 @@ MOST_COUNTED = 5000
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What an actor has used of one limit per cluster."""
+    """The use of one limit by a cluster."""
 
     rule: LimitRule
     used: int
@@ -42,15 +42,15 @@ class Actor:
 
     found: Overview
     uses: Sequence[Use] | None
-    """What it has used of each limit per cluster; None where the limits' state cannot be looked at."""
+    """The use of each limit per cluster; None where the limits' state cannot be looked at."""
     requests: int | None
-    """What its members asked for since they were first seen; None of an actor too large to add up."""
+    """The requests of its members since they were first seen; None of a cluster too large to add up."""
     refused: Sequence[RefusedCaller]
-    """What limits per cluster refused it on this host within the last hour."""
+    """The refusals by limits per cluster on this host within the last hour."""
 
     @property
     def certain(self) -> int:
-        """How many of its members are certain."""
+        """The number of its members that are certain."""
         return sum(verdict == VERDICTS.index("certain") for _, verdict in self.found.members)
 
 
@@ -61,7 +61,7 @@ class Member:
     key: int
     verdict: str | None
     override: str | None
-    """What the operator says of it, if anything."""
+    """The operator's override of it, if any."""
     first_s: int
     last_s: int
     requests: int

@@ -34,7 +34,7 @@ class IdentityLine:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What limits are matched with."""
+    """The facts that limits are matched with."""
 
     method: str
     target: str | Target

@@ -25,7 +25,7 @@ class RunningDeployment:
     source: Source
     budget: Budget
     refused: Sequence[RefusedCaller]
-    """What this host's limits refused; nothing where no worker runs here."""
+    """The refusals of this host's limits; nothing where no worker runs here."""
     bound: BoundPolicy
     """The policy, bound to the store that its workers count in."""
 

@@ -28,7 +28,7 @@ from ratelimit.traces import TraceUnreadable, open_reader
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is looked at: a correlator, and the policy it goes by, bound to the same key."""
+    """The subject of inspection: a correlator, and its policy bound to the same key."""
 
     correlator: Correlator
     bound: BoundPolicy

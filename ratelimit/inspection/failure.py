@@ -9,7 +9,7 @@ Cause = Literal["call", "input", "deployment"]
 
 
 class InspectionFailure(Exception):
-    """What was to be inspected is not there, or cannot be read.
+    """The subject of inspection is not there, or cannot be read.
 
     Args:
         message: what is wrong, and where.

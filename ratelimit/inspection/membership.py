@@ -26,7 +26,7 @@ Fill = Callable[[list[int], Any, Matched], None]
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Where a request's actor is looked up."""
+    """The place where a request's actor is looked up."""
 
     name: str
     """As people are told."""
@@ -53,7 +53,7 @@ class RecordRecognition:
 
     @property
     def tells_age(self) -> bool:
-        """Whether a limit asks for new accounts."""
+        """True if a limit asks for new accounts."""
         return self._ages is not None
 
     def fill(self, row: list[int], /) -> None:

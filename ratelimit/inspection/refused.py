@@ -27,7 +27,7 @@ class RefusedCaller:
     hash: int
     """The hash that the limit counts this caller by; of several identities, their key."""
     refused: int
-    """How often it was refused since `since_ns`."""
+    """The number of times that it was refused since `since_ns`."""
     uncertain: int
     """How many of these may be other callers'."""
     since_ns: int
@@ -37,7 +37,7 @@ class RefusedCaller:
 
     @property
     def is_actor(self) -> bool:
-        """Whether it is a cluster, by what limits count it by."""
+        """True if it is a cluster, by what limits count it by."""
         return self.rule.is_clustered and len(self.rule.per) == 1
 
     @property

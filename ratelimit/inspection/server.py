@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ratelimit.stores.redis.store import RedisStore
 
 PATIENCE_S = 2.0
-"""How long the server has to answer: a person waits, not a request."""
+"""The time that the server has to answer: a person waits, not a request."""
 PAUSE_S = 0.05
 NEVER = 1 << 62
 

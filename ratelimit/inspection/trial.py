@@ -62,7 +62,7 @@ class Trial:
 
     @property
     def counters(self) -> Trial:
-        """What counts decisions: this, which does not."""
+        """The counter of decisions: this, which does not count."""
         return self
 
     def decided(self, allowed: bool, reason: Reason) -> None:

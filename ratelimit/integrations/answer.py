@@ -25,7 +25,7 @@ from ratelimit.limiter import Limiter
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to answer to a refused request, or to add to an allowed one's answer."""
+    """The answer to a refused request, or the additions to an allowed one's answer."""
 
     status: int
     """429, 403 or 503; 200 where the request is allowed."""

@@ -36,7 +36,7 @@ _MOST_ROUTES = 4096
 
 
 class AskedLimits:
-    """What routes may ask of one limiter.
+    """The limits that routes may ask of one limiter.
 
     Args:
         limiter: its store counts.
@@ -193,7 +193,7 @@ def matched_with(
 
 
 def _reads_paths(compiled: CompiledPolicy, limits: Sequence[LimitSpec]) -> bool:
-    """Whether a limit counts by a parameter of the path, or by what the application's own function says."""
+    """Return whether a limit counts by a parameter of the path, or by the application's own function."""
     positions = positions_of(compiled, {limit.index for limit in limits})
     specs = [compiled.identities[position] for position in positions]
     return any(source.kind == "path" and spec.name != ROUTE for spec in specs for source in spec.sources)

@@ -46,7 +46,7 @@ class RouteLimit(starlette.RouteLimit):
         super().__init__(wish)
         self._questions = questions()
         self._asking: int | None = None
-        """How many routes of the application ask for this."""
+        """The number of the application's routes that ask for this."""
         vars(self)["__call__"] = self.ask
         self.__signature__ = inspect.Signature(
             [inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)]
@@ -54,7 +54,7 @@ class RouteLimit(starlette.RouteLimit):
 
     @property
     def dependency(self) -> NoReturn:
-        """What FastAPI looks for in `dependencies=[…]`.
+        """The object that FastAPI looks for in `dependencies=[…]`.
 
         Raises:
             UsageError: always; this is no `Depends` (code `limit-declared`).
@@ -81,7 +81,7 @@ class RouteLimit(starlette.RouteLimit):
         return exchange
 
     def _is_own(self, scope: Scope) -> bool:
-        """Whether no other route of the application asks for this: then it is no router's."""
+        """Return whether no other route of the application asks for this: then it is no router's."""
         if self._asking is None:
             dependants = (getattr(route, "dependant", None) for route in scope["app"].routes)
             asked = (getattr(each, "dependencies", ()) for each in dependants)

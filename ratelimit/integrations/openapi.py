@@ -57,7 +57,7 @@ RESPONSES: dict[str, dict[str, Any]] = {
         "content": _BODY,
     },
 }
-"""What a limited operation may answer besides its own."""
+"""The answers of a limited operation besides its own."""
 
 
 def describe_limits(app: Any) -> None:

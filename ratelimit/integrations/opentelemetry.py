@@ -36,7 +36,7 @@ except ModuleNotFoundError as error:
     raise explained(error, opentelemetry="opentelemetry-api") from error
 
 _FRESH_NS = 500_000_000
-"""How long one look at the table serves: a collection asks for each instrument by itself."""
+"""The time for which one look at the table serves: a collection asks for each instrument by itself."""
 
 
 class TracedDecisions:

@@ -43,7 +43,7 @@ _ELSEWHERE = {
 
 @dataclass(frozen=True, eq=False)
 class Wish:
-    """What a route asks for; one object for each `limit(…)` and `limits(…)` in the code.
+    """The request of a route for limits; one object for each `limit(…)` and `limits(…)` in the code.
 
     Args:
         names: the limits of the policy.
@@ -116,13 +116,13 @@ def named(names: tuple[str, ...], cost: Cost | None, estimate: Cost | None) -> W
 
 
 class Settings(TypedDict, total=False):
-    """What a limit in code may say beside its rate, in the words of the policy file."""
+    """The keys of a limit in code beside its rate, in the words of the policy file."""
 
     per: str | Key | list[str | Key]
     """Identities of the policy, "ip" by default; `[]` for one budget of all callers. Or a function of the
     request that returns the text to count by, also beside identities; `None` is the client's address."""
     name: str
-    """What it is called in fields and metrics. Routes that use one name share one budget;
+    """The name in fields and metrics. Routes that use one name share one budget;
     without a name each route has its own."""
     cost: Cost
     """What a request takes, 1 by default: a number, numbers by unit, or a function of the request."""

@@ -47,7 +47,7 @@ class AccessLists:
 
     @property
     def lists_values(self) -> bool:
-        """Whether anything but addresses is listed."""
+        """True if anything but addresses is listed."""
         return bool(self._values)
 
     @property
@@ -67,7 +67,7 @@ class AccessLists:
 
     @property
     def lists_addresses(self) -> bool:
-        """Whether any network is listed."""
+        """True if any network is listed."""
         return bool(self._allow_ranges) or bool(self._deny_ranges)
 
     def of_address(self, address: Address | Name | None) -> int:

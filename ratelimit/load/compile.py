@@ -40,7 +40,7 @@ class ClassSpec:
 
 @dataclass(frozen=True, slots=True)
 class AdaptiveSpec:
-    """What a limiter needs to know; `first_byte_ns` is None where the target is learned."""
+    """The facts that a limiter needs; `first_byte_ns` is None where the target is learned."""
 
     first_byte_ns: int | None
     floor: int
@@ -55,7 +55,7 @@ class AdaptiveSpec:
     reports: tuple[str, ...] = ()
     """Pages of metrics of the servers behind."""
     holds: bool = True
-    """Whether what the back end has no place for waits in the gateway."""
+    """True if what the back end has no place for waits in the gateway."""
     name: str = DEFAULT_GROUP
 
     @property

@@ -40,7 +40,7 @@ LEAST_RETRY_NS = 10**9
 
 @dataclass(frozen=True, slots=True)
 class LoadState:
-    """What the limit is at this instant, for the whole host, and what this worker shed.
+    """The limit at this instant, for the whole host, and the requests that this worker shed.
 
     Args:
         allowance: what may be in flight, and what of it may wait for its first byte.
@@ -121,7 +121,7 @@ class LoadLimit:
         """By class: what its last request may fill of the queue, and leaves free of the places."""
         self.shed = [0] * len(self.names)
         self.holds = spec.holds
-        """Whether what the back end has no room for is held here; in shadow it is only counted."""
+        """True if what the back end has no room for is held here; in shadow it is only counted."""
 
     def without_room(
         self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]

@@ -17,7 +17,7 @@ from ratelimit.stores.embedded.process import boot_id, is_alive, start_of
 
 
 class SharedInFlight:
-    """What is in flight, with this process' lane in it; a fork takes a lane of its own.
+    """The requests in flight, with this process' lane in it; a fork takes a lane of its own.
 
     Args:
         mapping: the memory.

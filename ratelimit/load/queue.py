@@ -29,7 +29,7 @@ from ratelimit.waiting.model.room import Room
 
 FIRST_PAUSE_NS = 5_000_000
 LAST_PAUSE_NS = 20_000_000
-"""How long the next of the line waits before it looks again whether another worker made room."""
+"""The time for which the next of the line waits before it looks again whether another worker made room."""
 LINE = 0
 """The key of the one line: all wait for the same back end."""
 
@@ -57,7 +57,7 @@ class Held:
 
     @property
     def has_turn(self) -> bool:
-        """Whether it goes on to the back end."""
+        """True if it goes on to the back end."""
         return self.result == "admitted"
 
     def give_back(self, now_ns: int) -> None:
@@ -161,7 +161,7 @@ class LoadQueue:
 
     @property
     def waiting(self) -> int:
-        """How many requests of this worker are held."""
+        """The number of requests of this worker that are held."""
         return self._lines.waiting
 
 

@@ -20,11 +20,11 @@ from ratelimit.stores.embedded.election import Election
 from ratelimit.stores.embedded.mapping import COMPANION
 
 ASK_S = 0.5
-"""How often they are asked."""
+"""The number of times that they are asked."""
 TIMEOUT_S = 1.0
-"""How long each part of a page may take."""
+"""The time that each part of a page may take."""
 PAGE_NS = 2 * 10**9
-"""How long a page may take in all: one that trickles would keep the worker from ending."""
+"""The time that a page may take in all: one that trickles would keep the worker from ending."""
 MOST_BYTES = 4 << 20
 """A page that is larger is not read."""
 

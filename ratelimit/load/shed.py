@@ -28,9 +28,9 @@ class ShedAccount:
     account: int
     """Its hash; 0 is all requests without an account."""
     shed: int
-    """How often it was turned away since `since_ns`."""
+    """The number of times that it was turned away since `since_ns`."""
     would_shed: int
-    """How often it went on all the same, since the limit was in shadow."""
+    """The number of times that it went on all the same, since the limit was in shadow."""
     before_others: int
     """How many of both found no room where another account of the class would have."""
     uncertain: int
@@ -38,13 +38,13 @@ class ShedAccount:
     since_ns: int
     last_ns: int
     priority: ShedPriority
-    """What put it behind others: as of the last time that it went before some, if it ever did."""
+    """The reason that put it behind others: as of the last time that it went before some, if it ever did."""
     given: str | None
     """The value that the operator asked about, if this is it."""
 
     @property
     def total(self) -> int:
-        """How often it was shed or would have been."""
+        """The number of times that it was shed or would have been."""
         return self.shed + self.would_shed
 
     @property

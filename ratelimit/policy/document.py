@@ -41,7 +41,7 @@ _ABOUT = {
     "serve-fault": "its type.",
     "policy-last": "its errors follow",
 }
-"""What a diagnosis is about, where it says so."""
+"""The subject of a diagnosis, where it says so."""
 _DIAGNOSED = (
     "The library logs each of these once while it runs, and counts it in `ratelimit_diagnostics_total`. It "
     "raises no exception."

@@ -214,7 +214,7 @@ class Line:
 
 
 class ReferenceOutcome:
-    """What one decision found; read like the core's `Outcome`."""
+    """The result of one decision; read like the core's `Outcome`."""
 
     def __init__(self, lines: list[Line]) -> None:
         self.lines = lines
@@ -270,7 +270,7 @@ class ReferenceOutcome:
 
     @property
     def holds_slots(self) -> bool:
-        """Whether something is held until `release`."""
+        """True if something is held until `release`."""
         return any(line.spec.algorithm == "concurrency" and line.live > 0 for line in self.lines)
 
     def retry_after_ns(self, index: int) -> int:

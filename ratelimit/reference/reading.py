@@ -22,7 +22,7 @@ FOREVER_NS = 2**64
 
 
 class Asked(NamedTuple):
-    """What a rule is asked about, and by which worker; few algorithms look at any of it."""
+    """The question to a rule, and the worker that asks; few algorithms look at any of it."""
 
     identities: tuple[int, ...] = ()
     """Those in the counter's key."""
@@ -80,7 +80,7 @@ class Algorithm(Protocol):
 
     @property
     def is_indivisible(self) -> bool:
-        """Whether a charge is only ever given back whole."""
+        """True if a charge is only ever given back whole."""
         ...
 
     def returnable(self, state: Any, receipt: Any, units: int, now_ns: int) -> int:

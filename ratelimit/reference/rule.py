@@ -9,7 +9,7 @@ from ratelimit.algorithms import ALGORITHMS
 
 
 class Rule(Protocol):
-    """What is read of a rule (`ratelimit.core.algorithms.rule`)."""
+    """The part of a rule that is read (`ratelimit.core.algorithms.rule`)."""
 
     @property
     def name(self) -> str: ...
@@ -79,5 +79,5 @@ class RuleSpec:
 
     @property
     def counts_units(self) -> bool:
-        """Whether costs other than one mean something to this algorithm."""
+        """True if costs other than one mean something to this algorithm."""
         return ALGORITHMS[self.algorithm].counts == "units"

@@ -209,7 +209,7 @@ class Recognised:
 
     @property
     def tells_age(self) -> bool:
-        """Whether a limit asks for new accounts."""
+        """True if a limit asks for new accounts."""
         return self._ages is not None
 
     def fill(self, row: list[int], /) -> None:

@@ -240,7 +240,7 @@ class _Column:
 
 
 class _LaterColumn:
-    """What is found out of each record when its turn has come: its principal, and whether that is new."""
+    """The facts of each record, found when its turn has come: its principal, and whether that is new."""
 
     def hashes(self, rows: Rows, lowered: Lowered) -> array[int] | None:
         """Return what stands there before."""
@@ -248,7 +248,7 @@ class _LaterColumn:
 
 
 class _CreatedColumn:
-    """When each record's account was created."""
+    """The creation time of each record's account."""
 
     def __init__(self, spec: IdentitySpec, bound: BoundPolicy) -> None:
         self._created = bound.extractor.created
@@ -267,7 +267,7 @@ class _CreatedColumn:
 
 
 class _OriginColumn:
-    """From which declared network each record comes."""
+    """The declared network that each record comes from."""
 
     def __init__(self, spec: IdentitySpec, bound: BoundPolicy) -> None:
         origin_of = bound.extractor.origin_of

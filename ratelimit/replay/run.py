@@ -111,7 +111,7 @@ class Replay:
         self._asked: list[int] = []
         """The row that limits were asked about last, its cluster in it."""
         self._is_asked_again = False
-        """Whether the correlator has seen the record already."""
+        """True if the correlator has seen the record already."""
         self._decider = Decider(self, ask=self._ask)
         self.acted: Counter[tuple[str, str]] = Counter()
         """Requests that limits let wait, degraded or challenged, by limit and action."""
@@ -405,7 +405,7 @@ class Replay:
 
     @property
     def counters(self) -> Replay:
-        """What counts decisions: this."""
+        """The counter of decisions: this."""
         return self
 
     def decided(self, allowed: bool, reason: Reason) -> None:

@@ -41,7 +41,7 @@ class Waiter:
     limit: int
     """The position of the rule that it waits for."""
     line: list[bytes | None]
-    """Where its decision goes."""
+    """The place where its decision goes."""
 
 
 class Waiting:
@@ -94,7 +94,7 @@ class Waiting:
 
 
 class Lines:
-    """What is written, in order.
+    """The lines to write, in order.
 
     Args:
         write: takes chunks.

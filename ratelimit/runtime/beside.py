@@ -18,7 +18,7 @@ from ratelimit.waiting.loop_lines import Result
 
 
 class Beside:
-    """What one limiter has of it, opened as policies ask for it.
+    """The part of one limiter, opened as policies ask for it.
 
     Args:
         store: beside which it lies.
@@ -55,7 +55,7 @@ class Beside:
 
     @property
     def looks(self) -> list[Callable[[], str | None]]:
-        """What says that this worker lives, and leaves memory that is damaged: each returns the damage."""
+        """The calls that say that this worker lives, and leave damaged memory: each returns the damage."""
         looks: list[Callable[[], str | None]] = [load.shared.heartbeat for load in self.loads.values()]
         return looks if self._conduct is None else [*looks, self._conduct.renew]
 

@@ -10,7 +10,7 @@ from ratelimit.decision import Reason
 from ratelimit.stores.contract import Outcome
 
 End = Literal["finished", "hung up", "failed", "cancelled"]
-"""How a request ended.
+"""The end of a request.
 
 `finished`: the application returned, and so did it for a request that was refused. `hung up`: the client
 left before the last byte. `failed`: the application raised. `cancelled`: the server cancelled it.
@@ -25,13 +25,13 @@ class Ended:
     reason: Reason
     plan: RoutePlan | None
     outcome: Outcome | None
-    """What was charged; None where limits had no say."""
+    """The charge; None where limits had no say."""
     begun_ns: int
-    """When it was decided."""
+    """The time when it was decided."""
     first_byte_ns: int | None
-    """When the response began; of a WebSocket, when it was accepted."""
+    """The time when the response began; of a WebSocket, when it was accepted."""
     last_byte_ns: int | None
-    """When the last message of the response was sent."""
+    """The time when the last message of the response was sent."""
     ended_ns: int
     status: int | None
     """Of the response; None if none began, and for a WebSocket that was accepted."""
@@ -39,7 +39,7 @@ class Ended:
 
 
 class EndHook(Protocol):
-    """Told of each decided request when it has ended, however it ended."""
+    """Receives each decided request when it has ended, in whatever way."""
 
     def request_ended(self, request: Ended) -> None:
         """Take note. Called once a request, on its event loop; must neither wait nor raise.

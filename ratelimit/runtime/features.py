@@ -29,7 +29,7 @@ from ratelimit.waiting.stage import Waiting
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What features are made of.
+    """The parts that features are made of.
 
     Args:
         hook: asks the application for step-ups.

@@ -22,7 +22,7 @@ Given = tuple[
     Mapping[str, Any] | None,
     float | str | None,
 ]
-"""What a caller says of a request: identities, costs, client, headers, state, and its account's creation."""
+"""The facts in a call: identities, costs, client, headers, state, and the account's creation."""
 Inquiry = tuple[BoundPolicy, Matched, list[int], int, Mapping[str, int] | None]
 """What the decider is asked."""
 

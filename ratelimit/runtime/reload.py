@@ -22,17 +22,17 @@ from ratelimit.telemetry.counters import Counters
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """What became of a reload; `error` says why it was rejected."""
+    """The outcome of a reload; `error` says why it was rejected."""
 
     result: ReloadResult
     at_ns: int
     error: RateLimitError | None = None
     changes: tuple[Change, ...] = ()
-    """What is different now, and what became of the counters."""
+    """The differences, and the fate of the counters."""
 
 
 class InForce(Protocol):
-    """What a reload changes: the policy in force and all that follows it."""
+    """The parts that a reload changes: the policy in force and all that follows it."""
 
     policy: Policy
     counters: Counters
@@ -78,7 +78,7 @@ class PolicyFile:
 
     @property
     def is_outdated(self) -> bool:
-        """Whether the file looks different from when it was last read. One that is missing does not."""
+        """True if the file looks different from when it was last read. One that is missing does not."""
         seen = None if self.path is None else fingerprint(self.path)
         return seen is not None and seen != self._seen
 

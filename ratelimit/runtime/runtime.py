@@ -65,11 +65,11 @@ if TYPE_CHECKING:
     from ratelimit.telemetry.exemplars import Exemplars
 
 UPKEEP_NS = 100_000_000
-"""How often decisions keep up what no thread does: heartbeats, and a slice of correlating."""
+"""The number of times that decisions keep up what no thread does: heartbeats, and a slice of correlating."""
 
 
 class AskedRules(Protocol):
-    """What routes ask for in code."""
+    """The limits that routes ask for in code."""
 
     @property
     def rules(self) -> Sequence[LimitRule]:
@@ -78,7 +78,7 @@ class AskedRules(Protocol):
 
 
 class Runtime:
-    """What a limiter works with. Arguments and errors are those of `Limiter`."""
+    """The parts of a limiter. Arguments and errors are those of `Limiter`."""
 
     def __init__(
         self,
@@ -98,12 +98,12 @@ class Runtime:
         self._correlates = correlates
         self._stages = tuple(stages)
         self.ends = tuple(ends)
-        """What is told of the end of each request."""
+        """The callback for the end of each request."""
         self.pace = Pace(UPKEEP_NS)
         """When upkeep is due that no thread does; the gate asks it, too."""
         path = policy.path if isinstance(policy, Policy) else policy
         self.file = PolicyFile(None if path is None else Path(path))
-        """Where the policy came from, and what became of reading it again."""
+        """The source of the policy, and the outcome of its reloads."""
         self.observer: Observer = observer if observer is not None else MistakesLog()
         self.resolvers = dict(resolvers or {})
         loaded, trouble = (
@@ -117,7 +117,7 @@ class Runtime:
         self.note = self._diagnosing.note
         self.store_failed = self._diagnosing.store_failed
         self.table = counting_table(self.store)
-        """Where this worker's counters are."""
+        """The place where this worker's counters are."""
         self.counters = Counters(self.table)
         """This worker's own counters beside the core's."""
         self.exemplars: Exemplars | None = None
@@ -150,7 +150,7 @@ class Runtime:
         self._beside_former: Beside | None = None
         """That of a store that is not in use, while an application is tested."""
         self.conduct_news: deque[News] = deque(maxlen=MOST_NEWS)
-        """What struck here and other hosts have not been told."""
+        """The strikes here that other hosts do not know yet."""
         try:
             self._beside.enter(loaded)
             self.clustering = self.clustering_for(loaded)
@@ -165,7 +165,7 @@ class Runtime:
             raise
         self._keep_text()
         self.generation = 1
-        """How many policies this limiter has put in force."""
+        """The number of policies that this limiter has put in force."""
         self.reloaded_ns = now_ns
         self.asked: AskedRules | None = None
         """What routes ask for by name: the integrations' own."""
@@ -431,7 +431,7 @@ class Runtime:
 
     @property
     def source(self) -> object:
-        """What makes two limiters the same: their policy file, else the object itself."""
+        """The identity of a limiter: their policy file, else the object itself."""
         return self if self.file.path is None else self.file.path.resolve()
 
     def renew(self) -> bool:

@@ -25,7 +25,7 @@ Told = tuple[str, int, int, int, int]
 
 
 class Answered(NamedTuple):
-    """What is answered to one call."""
+    """The answer to one call."""
 
     allowed: bool
     headers: Sequence[Pair]
@@ -179,7 +179,7 @@ def _key(facts: Facts) -> Hashable:
 
 
 def _is_estimated(decision: Decision) -> bool:
-    """Whether a request was charged units that it may not take."""
+    """Return whether a request was charged units that it may not take."""
     charge = decision.ledger
     if not decision.allowed or not isinstance(charge, (Charge, Decided)):
         return False

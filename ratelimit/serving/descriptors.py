@@ -51,7 +51,7 @@ class DescriptorError(ValueError):
 
 @dataclass(slots=True)
 class Facts:
-    """What a call says of a request."""
+    """The facts of a request in a call."""
 
     method: str = "GET"
     path: str | Target = "/"
@@ -61,12 +61,12 @@ class Facts:
     costs: dict[str, int] = field(default_factory=dict)
     """By unit; empty where the proxy says nothing of them."""
     is_done: bool = False
-    """Whether the work is over, so that its cost is charged whatever there is left."""
+    """True if the work is over, so that its cost is charged whatever there is left."""
     request: str | None = None
     """A name that the request has in each of its calls."""
     event: Event = "request"
     is_contradictory: bool = False
-    """Whether method, target or address are there twice, and differ: nothing can be matched then."""
+    """True if method, target or address are there twice, and differ: nothing can be matched then."""
 
 
 def facts_of(
@@ -173,14 +173,14 @@ def _text(value: bytes) -> str:
 
 
 def _is_plain(value: bytes) -> bool:
-    """Whether a value means the same by name and in a header."""
+    """Return whether a value means the same by name and in a header."""
     if len(value) > LONGEST_VALUE or not value.isascii():
         return False
     return _text(value).isprintable() and not value.isspace()
 
 
 def _is_value(value: bytes, forms: Forms | None) -> bool:
-    """Whether what is given for an identity is a value of it."""
+    """Return whether what is given for an identity is a value of it."""
     if len(value) > LONGEST_VALUE:
         return False
     return forms is None or any(

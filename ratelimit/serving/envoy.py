@@ -146,7 +146,7 @@ class DirectService:
 
 
 class _ByPolicy(NamedTuple):
-    """What reads calls by one policy."""
+    """The reader of calls by one policy."""
 
     compiled: CompiledPolicy
     alone: Mapping[str, tuple[str, ...]]
@@ -227,7 +227,7 @@ class _Pool(futures.ThreadPoolExecutor):
 
 
 class _Most(int):
-    """How many calls a server takes at once. It hears of each that is refused."""
+    """The number of calls that a server takes at once. It hears of each that is refused."""
 
     exceeded: Callable[[], None]
 

@@ -45,15 +45,15 @@ Identities = Sequence[int]
 
 
 SKIPPED, ALLOWED, REFUSED, SHADOWED = range(4)
-"""What a rule says of a request. `SHADOWED`: it would refuse if it were not in shadow."""
+"""The outcome of a rule for a request. `SHADOWED`: it would refuse if it were not in shadow."""
 
 
 class Outcome(Protocol):
-    """What one decision found; numbers by rule, in the plan's order."""
+    """The result of one decision; numbers by rule, in the plan's order."""
 
     @property
     def allowed(self) -> bool:
-        """Whether no enforced rule refused, so that every rule with room was charged."""
+        """True if no enforced rule refused, so that every rule with room was charged."""
         ...
 
     @property
@@ -63,7 +63,7 @@ class Outcome(Protocol):
 
     @property
     def holds_slots(self) -> bool:
-        """Whether something is held until `release`."""
+        """True if something is held until `release`."""
         ...
 
     def state(self, index: int, /) -> int:
@@ -222,7 +222,7 @@ class RemotePlan(Protocol):
 
     @property
     def rules(self) -> RemoteRules:
-        """What is asked."""
+        """The question."""
         ...
 
     def begin(self, asking: Any, /) -> Future[None] | None:
@@ -246,7 +246,7 @@ AnyPlan = Plan | AwaitedPlan
 
 
 class Store(Protocol):
-    """Where the limits' state lives. What has an answer here may be left out by a class that inherits."""
+    """The place of the limits' state. What has an answer here may be left out by a class that inherits."""
 
     hasher: Hasher
     """Hashes identities, with a key that all workers share."""
@@ -286,12 +286,12 @@ class Store(Protocol):
 
     @property
     def decides_here(self) -> bool:
-        """Whether its plans are `Plan`s; else they are `AwaitedPlan`s."""
+        """True if its plans are `Plan`s; else they are `AwaitedPlan`s."""
         return True
 
     @property
     def counts_alone(self) -> bool:
-        """Whether other processes under the same policy count for themselves."""
+        """True if other processes under the same policy count for themselves."""
         return True
 
     @property
@@ -306,12 +306,12 @@ class Store(Protocol):
 
     @property
     def state(self) -> Mapping[str, float]:
-        """What is known of a server: `is_away`, `workers`, `share`; empty without one."""
+        """The facts about a server: `is_away`, `workers`, `share`; empty without one."""
         return {}
 
     @property
     def damage(self) -> str | None:
-        """What was wrong with shared memory that was left when the store was opened; None if nothing was."""
+        """The damage of shared memory that was left when the store was opened; None without any."""
         return None
 
     def report_to(self, failed: Callable[[StoreError], None], diagnose: Callable[[str], None], /) -> None:

@@ -27,7 +27,7 @@ from ratelimit.telemetry.counters import RemoteCounters
 
 LEAST_BLOCK_BYTES = 1 << 20
 SIGHTINGS = 8192
-"""How many can wait for the correlator: more than a second at five thousand a second."""
+"""The number that can wait for the correlator: more than a second at five thousand a second."""
 _COUNTED_KEYS = 1024
 """The least a table has: counters of requests take none."""
 _COUNTING: WeakKeyDictionary[Store, EmbeddedStore] = WeakKeyDictionary()
@@ -37,7 +37,7 @@ _MOST_BLOCKS = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class StoreWish:
-    """What a policy asks of its store."""
+    """The needs of a policy from its store."""
 
     keys: int
     block_bytes: int
@@ -93,7 +93,7 @@ def wish_of(policy: Policy, *, needs_key: bool = True) -> StoreWish:
 
 
 class Windows(Protocol):
-    """What counts by a name and no policy: the storage for `limits`."""
+    """The counter by a name without a policy: the storage for `limits`."""
 
     store: EmbeddedStore
     clock: Clock
@@ -111,7 +111,7 @@ class Windows(Protocol):
 
 
 class Isolating(Protocol):
-    """What an application's test puts in place of this module's stores: see `ratelimit.testing`."""
+    """The replacement of this module's stores in an application's test: see `ratelimit.testing`."""
 
     def open(self, policy: Policy, clock: Clock | None, /) -> Store:
         """Return the store of a limiter."""

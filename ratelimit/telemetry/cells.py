@@ -10,7 +10,7 @@ from ratelimit.telemetry.names import COUNTER_COLUMNS
 
 
 class CounterSource(Protocol):
-    """What is used of `core.memory.table.Table`."""
+    """The part of `core.memory.table.Table` in use."""
 
     def counter(self, name: str, /) -> int: ...
     def count(self, counter: int, column: int, amount: int = 1, /) -> None: ...

@@ -33,13 +33,13 @@ _REFUSAL = ("refuse", "enforce")
 
 
 class CounterTable(CounterSource, Protocol):
-    """What is read of `core.memory.table.Table`."""
+    """The part of `core.memory.table.Table` that is read."""
 
     def stats(self, now_ns: int, /) -> Mapping[str, int]: ...
 
 
 class WatchedRule(Protocol):
-    """What is read of one compiled rule."""
+    """The part of one compiled rule that is read."""
 
     @property
     def name(self) -> str: ...
@@ -58,14 +58,14 @@ class WatchedRule(Protocol):
 
 
 class WatchedReload(Protocol):
-    """What is read of the last reload."""
+    """The part of the last reload that is read."""
 
     @property
     def result(self) -> str: ...
 
 
 class WatchedPolicy(Protocol):
-    """What is read of the policy in force."""
+    """The part of the policy in force that is read."""
 
     @property
     def digest(self) -> int: ...

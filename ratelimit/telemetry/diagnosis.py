@@ -15,7 +15,7 @@ AGAIN_NS = 600 * 10**9
 
 
 class Reporting(Protocol):
-    """What has counters, an observer and a clock: a limiter."""
+    """The owner of counters, an observer and a clock: a limiter."""
 
     counters: Counters
     observer: Observer

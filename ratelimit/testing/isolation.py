@@ -27,7 +27,7 @@ from ratelimit.testing.run_memory import keep_run_memory, open_run_memory
 
 
 class Isolation:
-    """What a test does to the limiters of its process.
+    """The acts of a test on the limiters of its process.
 
     Args:
         clock: their time; begins now, and stands still until it is told to move, when not given.

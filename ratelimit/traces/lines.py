@@ -48,7 +48,7 @@ class LineSource:
     def __init__(self, path: str, *, stdin: BinaryIO | None = None, chunk_bytes: int = CHUNK_BYTES) -> None:
         self.name = "standard input" if path == "-" else path
         self.broken: str | None = None
-        """Why the input ended before its end, if it did."""
+        """The reason why the input ended before its end, if it did."""
         self.overlong: list[int] = []
         """Numbers of lines dropped because they were too long."""
         self._chunk_bytes = chunk_bytes

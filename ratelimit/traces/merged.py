@@ -33,7 +33,7 @@ def merged(traces: Iterable[Iterable[Batch]]) -> Iterator[Batch]:
 
 
 class _Left:
-    """What is left of one trace: a batch in memory, and what is still to be read."""
+    """The rest of one trace: a batch in memory, and what is still to be read."""
 
     def __init__(self, trace: Iterable[Batch]) -> None:
         self._batches = iter(trace)

@@ -29,7 +29,7 @@ class MappingWrong(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands in a row: steps down from its top; or a constant, the same for each row."""
+    """The place of a value in a row: steps down from its top; or a constant, the same for each row."""
 
     steps: tuple[str, ...] = ()
     constant: str | None = None
@@ -65,7 +65,7 @@ def at(*written: str) -> tuple[Place, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Where a format's rows have what is wanted."""
+    """The places of the wanted values in a format's rows."""
 
     places: Mapping[str, tuple[Place, ...]] = field(default_factory=dict)
     header_prefix: str = ""
@@ -86,7 +86,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class FieldMap:
-    """What a caller says of where fields stand: `time=ts`, `path==/v1/chat`."""
+    """The caller's words about the places of fields: `time=ts`, `path==/v1/chat`."""
 
     places: Mapping[str, Place] = field(default_factory=dict)
 

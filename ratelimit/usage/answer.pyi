@@ -39,7 +39,7 @@ class Answer:
     def use(self) -> Use: ...
     @property
     def is_cut(self) -> bool:
-        """Whether the stream was ended, as its budget was used up."""
+        """True if the stream was ended, as its budget was used up."""
     def send(self, message: _Message, /) -> Awaitable[None]:
         """Send a message; returns the server's own awaitable.
 

@@ -18,7 +18,7 @@ USAGE_UNITS = (
     "cache_read_tokens",
     "cache_write_tokens",
 )
-"""What can be read from an answer; a test holds it equal to the readers' own list."""
+"""The values that can be read from an answer; a test holds it equal to the readers' own list."""
 
 REQUESTS = "requests"
 
@@ -33,7 +33,7 @@ _WORDS = ("declared", "learned")
 
 @dataclass(frozen=True, slots=True)
 class EstimateSpec:
-    """Where a request's estimate comes from; `name` is that of a header in lower case, or of a state."""
+    """The source of a request's estimate; `name` is that of a header in lower case, or of a state."""
 
     kind: EstimateKind
     name: str = ""
@@ -41,7 +41,7 @@ class EstimateSpec:
 
 @dataclass(frozen=True, slots=True)
 class MeteringSpec:
-    """What is to be done for a limit around the application's answer."""
+    """The work for a limit around the application's answer."""
 
     usage: UsageShape | None
     estimate: EstimateSpec | None

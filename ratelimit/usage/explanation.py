@@ -20,7 +20,7 @@ Source = Literal["average", "first"]
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What each rule of a plan would be asked for."""
+    """The cost that each rule of a plan would be asked for."""
 
     by_rule: tuple[int, ...]
     guessed: Mapping[str, Source]

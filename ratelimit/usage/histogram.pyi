@@ -35,7 +35,7 @@ class Part:
 
 @final
 class Shares:
-    """What the last accounts used, where each account weighs the same.
+    """The use of the last accounts, where each account weighs the same.
 
     An account's amounts are counted in the bins of a histogram. Each bin of the whole has the sum of all
     accounts' parts of it. So an amount changes the few bins that its account has, however many accounts

@@ -34,25 +34,25 @@ MOST_ROUTES: int
 MOST_VOTES: int
 """Accounts of a route with answers that tell whether a field is heeded there."""
 UNHEEDED_NS: int
-"""How long an account's maxima count for nothing after an answer that was longer."""
+"""The time for which an account's maxima count for nothing after an answer that was longer."""
 KEPT_NS: int
 """An account that was silent for so long is new again."""
 
 @final
 class Past:
-    """What one account used on one route."""
+    """The use of one account on one route."""
 
 @final
 class Route:
-    """What accounts used on one route."""
+    """The use of accounts on one route."""
 
 @final
 class Votes:
-    """Whether the last answers of a route's last accounts were longer than declared."""
+    """True if the last answers of a route's last accounts were longer than declared."""
 
 @final
 class Learned:
-    """What accounts used on routes.
+    """The use of accounts on routes.
 
     Args:
         most_accounts: how many are remembered, over all routes.
@@ -64,7 +64,7 @@ class Learned:
         """Return how many accounts are remembered, over all routes."""
     @property
     def sizes(self) -> Mapping[str, int]:
-        """How many `accounts`, `routes`, accounts that `exceeded` a maximum and routes with `votes` are
+        """The numbers of `accounts`, `routes`, accounts that `exceeded` a maximum and routes with `votes` are
         remembered, and the most `voters` of one route."""
     def learn(self, account: Hashable, route: Hashable, amount: int, now_ns: int) -> None:
         """Remember what a request used."""

@@ -41,7 +41,7 @@ METRICS = (UNSETTLED_UNITS, SETTLEMENT_RATIO)
 
 
 class CountedRule(Protocol):
-    """What is asked of a rule of the policy."""
+    """The needed part of a rule of the policy."""
 
     @property
     def name(self) -> str: ...

@@ -28,7 +28,7 @@ class Written(Protocol):
 
 @final
 class Price:
-    """What a model costs, in nano-dollars for a thousand tokens; `request` in nano-dollars for each.
+    """The price of a model, in nano-dollars for a thousand tokens; `request` in nano-dollars for each.
 
     Prices of the same numbers are equal.
 
@@ -50,7 +50,7 @@ class Price:
         """The numbers, in the order of the arguments."""
     @property
     def is_free(self) -> bool:
-        """Whether some answer costs nothing."""
+        """True if some answer costs nothing."""
     def cost_micro(self, usage: Usage) -> int:
         """Return what an answer cost, in micro-dollars, rounded up; at most 2**60."""
     def __eq__(self, other: object, /) -> bool: ...
@@ -81,7 +81,7 @@ class PriceList:
     def dearest(self) -> Price: ...
     @property
     def has_free(self) -> bool:
-        """Whether a model is free, or none has a price."""
+        """True if a model is free, or none has a price."""
     def __len__(self) -> int: ...
     def find(self, *models: str | None) -> Price | None:
         """Return the price of the first of these that has one: by its name, without a date, in any case."""

@@ -20,7 +20,7 @@ Dollars = Annotated[float, Meta(ge=0, le=1_000_000)]
 
 
 class Price(Table, frozen=True, forbid_unknown_fields=True):
-    """What a model costs, in dollars for a million tokens."""
+    """The price of a model, in dollars for a million tokens."""
 
     input: Annotated[Dollars, Meta(description="Input that was not cached.")]
     output: Annotated[Dollars, Meta(description="Output, thoughts and reasoning included.")]

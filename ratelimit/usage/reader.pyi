@@ -5,7 +5,7 @@ from typing import final
 from ratelimit.usage.paths import Paths
 
 FORMS: dict[str, int]
-"""How documents may follow each other: "" to be told from the first byte, else see `Reader`."""
+"""The way that documents may follow each other: "" to be told from the first byte, else see `Reader`."""
 
 @final
 class Reader:
@@ -38,13 +38,13 @@ class Reader:
         """All of them."""
     @property
     def says_usage(self) -> bool:
-        """Whether there is any number yet."""
+        """True if there is any number yet."""
     @property
     def name(self) -> str | None:
         """The string that was kept, its first 128 bytes; of several the last."""
     @property
     def form(self) -> str:
-        """How documents follow each other, as told from the first byte; `opaque` once that cannot be read."""
+        """The way that documents follow each other, as told from the first byte; `opaque` once that cannot be read."""
     @property
     def text(self) -> int:
         """Bytes of text so far, in UTF-8; of what is opaque, all bytes."""
@@ -56,22 +56,22 @@ class Reader:
         """Bytes of text after the last document with usage."""
     @property
     def is_guessed(self) -> bool:
-        """Whether the form had to be told from the first byte."""
+        """True if the form had to be told from the first byte."""
     @property
     def has_raw(self) -> bool:
-        """Whether some events, or messages, were no documents but text as it is."""
+        """True if some events, or messages, were no documents but text as it is."""
     @property
     def has_many(self) -> bool:
-        """Whether it is a connection's, on which one response follows another."""
+        """True if it is a connection's, on which one response follows another."""
     @property
     def open_text(self) -> int:
         """Those that came after the last response of a connection that is done."""
     @property
     def is_ended(self) -> bool:
-        """Whether a mark of the end was there, or a document that is the whole answer."""
+        """True if a mark of the end was there, or a document that is the whole answer."""
     @property
     def is_finished(self) -> bool:
-        """Whether the answer said that it is complete, and with it or later what was used."""
+        """True if the answer said that it is complete, and with it or later what was used."""
     @property
     def events(self) -> int:
         """Whole documents so far."""
@@ -89,7 +89,7 @@ class Reader:
         """Strings that were there to be kept as the name; one that is longer than is kept counts as several."""
     @property
     def dialect(self) -> str:
-        """Which provider's events they are: `openai`, `responses`, `anthropic`, `gemini`; "" if unknown."""
+        """The provider of the events: `openai`, `responses`, `anthropic`, `gemini`; "" if unknown."""
     @property
     def boundary(self) -> int:
-        """Where in the last piece the last event ended; -1 if none did."""
+        """The end of the last event in the last piece; -1 if none ended."""

@@ -27,7 +27,7 @@ OF_OUTPUT: frozenset[str]
 
 @final
 class Usage:
-    """What an answer used, in tokens. `cache_write_1h` are those of `cache_write` that are kept for an hour."""
+    """The use of one answer, in tokens. `cache_write_1h` are those of `cache_write` that are kept for an hour."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Usage:
 
 @final
 class Reading:
-    """How much was used, and how sure that is. `has_input`: the input was said, and is not 0 for want of knowing.
+    """The amount used, and its certainty. `has_input`: the input was said, and is not 0 for want of knowing.
 
     Raises:
         ValueError: the certainty is none.

@@ -17,7 +17,7 @@ LONGEST_MODEL: int
 
 @final
 class Declared:
-    """What a request says of itself; nothing of it is to be believed, only to be reserved.
+    """The facts that a request states about itself; nothing of it is to be believed, only to be reserved.
 
     Args:
         output: the most output tokens, of all choices together; None: none is declared.

@@ -17,7 +17,7 @@ USD: str
 
 @type_check_only
 class Spec(Protocol):
-    """Where an estimate comes from."""
+    """The source of an estimate."""
 
     @property
     def kind(self) -> str: ...
@@ -26,7 +26,7 @@ class Spec(Protocol):
 
 @type_check_only
 class MeteredRule(Protocol):
-    """What is asked of a rule; `metering` is None, or has what the policy says of it."""
+    """The needed part of a rule; `metering` is None, or has what the policy says of it."""
 
     @property
     def index(self) -> int: ...
@@ -49,7 +49,7 @@ class MeteredRule(Protocol):
 
 @final
 class MeteredRules:
-    """What is to be done for a plan around the application's answer.
+    """The work for a plan around the application's answer.
 
     Args:
         rules: the plan's; some have `metering`.
@@ -74,13 +74,13 @@ class MeteredRules:
         """The provider of the answers that are read; `auto` where limits differ, None where none is read."""
     @property
     def has_cuts(self) -> bool:
-        """Whether some end a stream once it uses up their budget."""
+        """True if some end a stream once it uses up their budget."""
     @property
     def has_models(self) -> bool:
-        """Whether some apply to requests for certain models only."""
+        """True if some apply to requests for certain models only."""
     @property
     def asks_body(self) -> bool:
-        """Whether the request's body is looked at before it is decided."""
+        """True if the request's body is looked at before it is decided."""
     def of_model(self, model: str | None) -> tuple[int, ...]:
         """Return the policy's indices of the rules that apply to a request for a model.
 
@@ -93,7 +93,7 @@ class MeteredRules:
 
 @final
 class Use:
-    """What one request takes and uses, between its arrival and the end of its answer.
+    """The costs and the use of one request, between its arrival and the end of its answer.
 
     Args:
         rules: of the plan that applies to it.

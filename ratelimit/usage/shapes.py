@@ -42,7 +42,7 @@ FIELDS = (
     "tool_input",
     "total",
 )
-"""What a reader keeps, by slot."""
+"""The values that a reader keeps, by slot."""
 
 _CHAT_USAGE = {
     "prompt_tokens": "input_all",

@@ -10,7 +10,7 @@ from typing import Any, Protocol, final, type_check_only
 
 @type_check_only
 class EstimatedRule(Protocol):
-    """What is asked of a rule."""
+    """The needed part of a rule."""
 
     @property
     def name(self) -> str: ...
@@ -32,7 +32,7 @@ class Estimated:
 
 @type_check_only
 class EstimatedPlan(Protocol):
-    """What is asked of a plan."""
+    """The needed part of a plan."""
 
     @property
     def estimated(self) -> Estimated: ...
@@ -42,7 +42,7 @@ class EstimatedPlan(Protocol):
 
 @final
 class Reservation:
-    """What one request was charged on arrival, and of which units the real cost is known by now.
+    """The charge of one request on arrival, and of which units the real cost is known by now.
 
     Args:
         plan, outcome: what decided, and allowed it.
@@ -50,14 +50,14 @@ class Reservation:
 
     def __new__(cls, plan: EstimatedPlan, outcome: Any) -> Reservation: ...
     seen: bool
-    """Whether an answer was seen to use something, without its whole usage."""
+    """True if an answer was seen to use something, without its whole usage."""
     @property
     def plan(self) -> Any: ...
     @property
     def outcome(self) -> Any: ...
     @property
     def is_settled(self) -> bool:
-        """Whether any unit was settled."""
+        """True if any unit was settled."""
     def settle_units(self, units: Iterable[str]) -> None:
         """Note that these were settled, whatever came of it."""
     def give_back(self, settled: Collection[str], now_ns: int) -> bool:

@@ -31,7 +31,7 @@ class WaitClass:
 
 @dataclass(frozen=True, slots=True)
 class QueueSpec:
-    """How requests wait.
+    """The way that requests wait.
 
     `principals`: positions of identities, each entry together. A request takes the share of the first
     entry that it has all of. One that has none takes the share of what its limit counts by.

@@ -15,7 +15,7 @@ from ratelimit.waiting.stage import rules_of
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What a request without room would do; if others wait already, it is after them.
+    """The fate of a request without room; if others wait already, it comes after them.
 
     Args:
         limit: the limit that it waits for.
@@ -29,7 +29,7 @@ class Wait:
 
     @property
     def is_in_vain(self) -> bool:
-        """Whether it is refused at once, as room comes too late."""
+        """True if it is refused at once, as room comes too late."""
         return self.room_in_ns is not None and self.room_in_ns > self.most_ns
 
 

@@ -33,7 +33,7 @@ class HoldQueue:
 
     @property
     def waiting(self) -> int:
-        """How many are held."""
+        """The number of those held."""
         return self._lines.waiting
 
     def close(self) -> int:

@@ -32,7 +32,7 @@ CountAdmitted = Callable[[str], None]
 
 FIRST_PAUSE_NS = 20_000_000
 LAST_PAUSE_NS = 250_000_000
-"""How long the next of a line waits before it asks again, where nothing says when there will be room."""
+"""The wait of the next of a line before it asks again, if the time of free room is unknown."""
 PAUSE_OF_LINE_NS = 100_000
 """What it waits more for each line there is, so that no more than 10,000 a second ask."""
 
@@ -65,12 +65,12 @@ class LimitQueue:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait."""
+        """The number of requests that wait."""
         return self._lines.waiting
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits: what has room goes on at once."""
+        """True if nothing waits: what has room goes on at once."""
         for lines in self._lines.each:  # noqa: SIM110 (a generator is a frame more for each request)
             if lines.room.size:
                 return False

@@ -23,7 +23,7 @@ from ratelimit.waiting.model.room import Refusal, Room
 Result = Literal[
     "admitted", "expired", "left", "refused", "principal-full", "full", "too-long", "shadow", "closed"
 ]
-"""What became of a request that had no room; `shadow`: it would have waited."""
+"""The outcome for a request without room; `shadow`: it would have waited."""
 Count = Callable[[Result, int], None]
 """Told of each, and how long it waited in nanoseconds."""
 
@@ -31,7 +31,7 @@ SLICE = 64
 """Requests that are woken at once by time: each is about 20 µs of the event loop."""
 
 LONGEST_NS = 10**9
-"""How long until it is looked at the latest whether the clock stepped back."""
+"""The time after which it is looked at the latest whether the clock stepped back."""
 
 TURN, OVER, LEFT, CLOSED, FULL = "turn", "over", "left", "closed", "full"
 """What one that waits is told. It is over when it waited for as long as it may, and full when another has its
@@ -51,7 +51,7 @@ class LoopLines(ABC):
     def __init__(self, loop: asyncio.AbstractEventLoop, room: Room, now_ns: Callable[[], int]) -> None:
         self.room = room
         self.is_closed = False
-        """Whether the limiter was closed: its counters are gone, and so is what is in flight."""
+        """True if the limiter was closed: its counters are gone, and so is what is in flight."""
         self._loop = loop
         self._now_ns = now_ns
         self._timer: asyncio.TimerHandle | None = None
@@ -205,7 +205,7 @@ class WorkerLines(Generic[L]):
 
     @property
     def waiting(self) -> int:
-        """How many requests wait."""
+        """The number of requests that wait."""
         return sum(lines.room.size for lines in self)
 
     def fairness(self, now_ns: int) -> float:

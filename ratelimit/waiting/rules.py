@@ -13,19 +13,19 @@ from ratelimit.waiting.compile import QueueSpec, wait_ns_of
 
 @dataclass(frozen=True, slots=True)
 class WaitingRule:
-    """What is known of one rule; `period_ns` is 0 for slots, which requests free when they end."""
+    """The facts about one rule; `period_ns` is 0 for slots, which requests free when they end."""
 
     wait_ns: int
     quota: int
     period_ns: int
     in_windows: bool
-    """Whether all units come back at once."""
+    """True if all units come back at once."""
     counter_name: str
-    """Where those are counted that it let through after a wait."""
+    """The place where those are counted that it let through after a wait."""
 
 
 class WaitingRules:
-    """What a queue needs to know of a plan.
+    """The part of a plan that a queue needs.
 
     Args:
         rules: the plan's; some have `wait`.

@@ -40,7 +40,7 @@ class QueueClass(Table, frozen=True, forbid_unknown_fields=True):
 
 
 class Queue(Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "class"}):
-    """How requests wait for limits that say `wait`; numbers are those of each worker."""
+    """The way that requests wait for limits with `wait`; numbers are those of each worker."""
 
     per_principal: Annotated[
         int, Meta(ge=1, le=100_000, description="Most requests of one principal that wait.")

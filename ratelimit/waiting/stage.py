@@ -58,7 +58,7 @@ class WaitingStage(Stage):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits, so that a request with room goes on at once."""
+        """True if nothing waits, so that a request with room goes on at once."""
         return self._queue.is_idle
 
     def decide(self, pending: Pending, rest: Rest) -> Deciding:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import ServerActs
 
 LOOK_S = 0.4
-"""How often acts are looked for."""
+"""The number of times that acts are looked for."""
 REPORT_NS = 5 * 10**9
-"""How often a host says which acts it applies, at least."""
+"""The number of times that a host says which acts it applies, at least."""
 
 
 class ActFollower:

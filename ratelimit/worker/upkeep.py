@@ -37,9 +37,9 @@ LOOKS = 3
 ASKER, ASKER_S = "ratelimit-engines", 5.0
 """The thread that asks the servers behind, and how long its end is waited for."""
 BEAT_S = 2.0
-"""How often this worker says that it lives, at least. Slots with a lease below that lapse between."""
+"""The longest time between two signs of life of this worker. Slots with a lease below that lapse between."""
 CORRELATE_S = 0.1
-"""How often the ring of observations is looked into,"""
+"""The number of times that the ring of observations is looked into,"""
 BREATH_S = 0.0005
 """and the pause between slices of longer work."""
 
@@ -71,7 +71,7 @@ class Upkeep:
 
     @property
     def is_running(self) -> bool:
-        """Whether the thread is alive in this process: threads do not survive a fork."""
+        """True if the thread is alive in this process: threads do not survive a fork."""
         return self._thread is not None and self._pid == os.getpid() and self._thread.is_alive()
 
     def start(self) -> None:

@@ -27,7 +27,7 @@ cdef dict NO_STATE = {}
 @cython.final
 @cython.auto_pickle(False)
 cdef class Question:
-    """What one route asks for, through one door and under one policy."""
+    """The limits that one route asks for, through one door and under one policy."""
 
     cdef object endpoint    # what tells the route from others: it holds on to both
     cdef object route

@@ -34,7 +34,7 @@ cdef enum:
 @cython.auto_pickle(False)
 @cython.freelist(16)
 cdef class Exchange:
-    """What was decided of one request, and what may still be said of it: see the stub."""
+    """The decision about one request, and its later costs: see the stub."""
 
     def __init__(self, door, writer, plan, outcome, now_ns, cross_origin, outer):
         self.door = door
@@ -360,7 +360,7 @@ cdef class Exchange:
 
 
 cdef inline bint is_last(object message) except -1:
-    """Whether no part of a body follows this one."""
+    """Return whether no part of a body follows this one."""
     cdef PyObject *more
     if type(message) is not dict:
         return not message.get("more_body")
@@ -369,7 +369,7 @@ cdef inline bint is_last(object message) except -1:
 
 
 cdef inline bint is_empty(object message) except -1:
-    """Whether a part of a body has no bytes, and others follow."""
+    """Return whether a part of a body has no bytes, and others follow."""
     cdef PyObject *body
     if is_last(message):
         return False

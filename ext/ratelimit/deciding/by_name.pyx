@@ -39,7 +39,7 @@ cdef enum Form:
 @cython.final
 @cython.auto_pickle(False)
 cdef class Place:
-    """Where an identity's value goes, and how it is hashed."""
+    """The place of an identity's value, and the way that it is hashed."""
 
     cdef int position
     cdef uint64_t kind
@@ -171,7 +171,7 @@ cdef class NamedGate:
 
 
 cdef class DecidesByName:
-    """What of a limiter's public calls is compiled: the common case of `decide`."""
+    """The compiled part of a limiter's public calls: the common case of `decide`."""
 
     cdef object source      # a runtime: says which policy is in force
     cdef Instants instants

@@ -58,7 +58,7 @@ cdef enum Tag:
 @cython.final
 @cython.auto_pickle(False)
 cdef class Meaning:
-    """What a key means."""
+    """The meaning of a key."""
 
     cdef Role role
     cdef tuple names        # of identities
@@ -374,7 +374,7 @@ cdef object target_of(str path):
 
 
 cdef inline bint is_plain(const uint8_t *at, Py_ssize_t size) noexcept nogil:
-    """Whether a value means the same by name and in a header: as `descriptors` has it."""
+    """Return whether a value means the same by name and in a header: as `descriptors` has it."""
     cdef Py_ssize_t i
     cdef bint is_blank = size > 0
     for i in range(size):

@@ -96,7 +96,7 @@ cdef class Part:
 @cython.final
 @cython.auto_pickle(False)
 cdef class Shares:
-    """What the last accounts used: see the stub."""
+    """The use of the last accounts: see the stub."""
 
     def __cinit__(self):
         self.accounts = {}

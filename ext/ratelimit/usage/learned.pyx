@@ -33,7 +33,7 @@ UNHEEDED_NS, KEPT_NS = UNHEEDED, KEPT
 @cython.final
 @cython.auto_pickle(False)
 cdef class Past:
-    """What one account used on one route."""
+    """The use of one account on one route."""
 
     def __reduce__(self):
         raise TypeError("what was learned stays in its worker")
@@ -42,7 +42,7 @@ cdef class Past:
 @cython.final
 @cython.auto_pickle(False)
 cdef class Route:
-    """What accounts used on one route."""
+    """The use of accounts on one route."""
 
     def __reduce__(self):
         raise TypeError("what was learned stays in its worker")
@@ -51,7 +51,7 @@ cdef class Route:
 @cython.final
 @cython.auto_pickle(False)
 cdef class Votes:
-    """Whether the last answers of a route's last accounts were longer than declared."""
+    """Return whether the last answers of a route's last accounts were longer than declared."""
 
     def __reduce__(self):
         raise TypeError("what was learned stays in its worker")
@@ -60,7 +60,7 @@ cdef class Votes:
 @cython.final
 @cython.auto_pickle(False)
 cdef class Learned:
-    """What accounts used on routes: see the stub."""
+    """The use of accounts on routes: see the stub."""
 
     def __init__(self, Py_ssize_t most_accounts=MOST_ACCOUNTS, int64_t first=TOKENS_AT_FIRST):
         self.most, self.first = most_accounts, first

@@ -40,7 +40,7 @@ cdef tuple PARTS_OF_PRICE = ("fresh_input", "output", "cache_read", "cache_write
 @cython.final
 @cython.auto_pickle(False)
 cdef class Price:
-    """What a model costs: see the stub."""
+    """The price of a model: see the stub."""
 
     def __init__(
         self, uint64_t fresh_input, uint64_t output, uint64_t cache_read, uint64_t cache_write, uint64_t cache_write_1h,

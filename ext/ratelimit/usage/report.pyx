@@ -47,7 +47,7 @@ cdef dict _paths = {}
 @cython.final
 @cython.auto_pickle(False)
 cdef class Usage:
-    """What an answer used, in tokens: see the stub."""
+    """The use of one answer, in tokens: see the stub."""
 
     def __init__(
         self, int64_t fresh_input=0, int64_t cache_write=0, int64_t cache_read=0, int64_t output=0,
@@ -103,7 +103,7 @@ cdef class Usage:
 @cython.final
 @cython.auto_pickle(False)
 cdef class Reading:
-    """How much was used, and how sure that is: see the stub."""
+    """The amount used, and its certainty: see the stub."""
 
     def __init__(self, str certainty not None, Usage usage not None, bint has_input=False):
         if certainty not in CERTAINTIES:

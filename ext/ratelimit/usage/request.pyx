@@ -84,7 +84,7 @@ cdef dict _known_paths = {}
 @cython.auto_pickle(False)
 @cython.freelist(16)
 cdef class Declared:
-    """What a request says of itself: see the stub."""
+    """The facts that a request states about itself: see the stub."""
 
     def __init__(self, output=None, model=None, bint is_stream=False, Py_ssize_t size=0, int by=0):
         self.said = Said(-1 if output is None else output, size, by, is_stream)

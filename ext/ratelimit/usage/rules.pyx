@@ -51,7 +51,7 @@ cdef int64_t TOKENS_AT_FIRST = _FIRST
 @cython.final
 @cython.auto_pickle(False)
 cdef class MeteredRules:
-    """What is to be done for a plan around the application's answer: see the stub."""
+    """The work for a plan around the application's answer: see the stub."""
 
     def __init__(self, rules, int64_t most_cost, PriceList prices not None):
         cdef int at
@@ -148,7 +148,7 @@ cdef class MeteredRules:
 @cython.auto_pickle(False)
 @cython.freelist(8)
 cdef class Use:
-    """What one request takes and uses: see the stub."""
+    """The costs and the use of one request: see the stub."""
 
     def __init__(self, MeteredRules rules not None, Learned learned not None, identities, str template not None):
         cdef Py_ssize_t at

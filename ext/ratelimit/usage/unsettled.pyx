@@ -35,7 +35,7 @@ cdef class Estimated:
 @cython.auto_pickle(False)
 @cython.freelist(16)
 cdef class Reservation:
-    """What one request was charged on arrival: see the stub."""
+    """The charge of one request on arrival: see the stub."""
 
     def __cinit__(self, plan, outcome):
         cdef int i, at

@@ -37,7 +37,7 @@ PACE_BYTES = 15_000
 do. A pace, and no time for the whole: a large body that comes slowly and steadily is honest. And no mean
 since its beginning, of which a fast megabyte would buy an hour of silence."""
 LOOK_S = 1.0
-"""How often bodies are looked at."""
+"""The number of times that bodies are looked at."""
 
 _NOTHING = Declared()
 
@@ -138,11 +138,11 @@ class HeldBody:
         self._paced = 0
         self._paced_ns = -1
         self.is_promised, self._is_compressed, self.is_small = promise_of(scope)
-        """Whether the headers promise a body, and one that costs no more than a question to a server."""
+        """Return whether the headers promise a body that costs no more than a question to a server."""
 
     @property
     def is_read(self) -> bool:
-        """Whether `declared` waits for what the client sends."""
+        """True if `declared` waits for what the client sends."""
         return self.is_promised and not self._is_compressed
 
     async def declared(self) -> Declared | None:

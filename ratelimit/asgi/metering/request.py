@@ -37,7 +37,7 @@ _NOTHING_DECLARED = Declared()
 
 
 class Metering:
-    """What the metered requests of one limiter have in common in this worker.
+    """The shared parts of one limiter's metered requests in this worker.
 
     Args:
         limiter: the one that decides.
@@ -138,7 +138,7 @@ class MeteredRequest:
 
     @property
     def looks_early(self) -> bool:
-        """Whether to look at limits before `is_there`, which waits for what the client sends.
+        """Return whether to look at limits before `is_there`, which waits for what the client sends.
 
         Of a server only for a body that costs more than one more question.
         """

@@ -40,14 +40,14 @@ class Served:
     path: str
     on: Event = "request"
     is_partial: bool = False
-    """Whether the path is the beginning of a regular expression only."""
+    """True if the path is the beginning of a regular expression only."""
     is_unasked: bool = False
-    """Whether its handler is one that a limit decorates, without the limit."""
+    """True if its handler is one that a limit decorates, without the limit."""
 
 
 @dataclass(slots=True)
 class Table:
-    """What one application says: see `target.Placement` for the words."""
+    """The words of one application: see `target.Placement` for the words."""
 
     prefix: str = ""
     routes: list[Served] = field(default_factory=list)

@@ -28,7 +28,7 @@ class Asked:
 
 @dataclass(slots=True)
 class Counter:
-    """What counts together."""
+    """Requests that count together."""
 
     place: Place
     name: str

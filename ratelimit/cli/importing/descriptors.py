@@ -58,7 +58,7 @@ class Node:
     limit: Limit | None = None
     """None where nothing is limited: `unlimited`, or no `rate_limit` at all."""
     is_lost: bool = False
-    """Whether something is limited that the policy does not carry."""
+    """True if something is limited that the policy does not carry."""
     is_shadow: bool = False
     children: list[Node] = field(default_factory=list)
 
@@ -230,7 +230,7 @@ class _Reading:
         return node
 
     def _text_or_part(self, node: Any) -> bool:
-        """Whether a node says anything."""
+        """Return whether a node says anything."""
         return not isinstance(node, self._yaml.ScalarNode) or not node.tag.endswith(":null")
 
     def _limit(self, node: Node, at: Any, *, is_quota: bool) -> None:

@@ -100,7 +100,7 @@ class PolicyDraft:
         self._losses: dict[Loss, None] = {}
         self.remarks: list[str] = []
         self.has_exact_case = False
-        """Whether paths in another case are other paths to the application."""
+        """True if paths in another case are other paths to the application."""
         self._taken: set[str] = set()
 
     def lose(self, place: Place, text: str, why: str, instead: str = "") -> None:
@@ -110,7 +110,7 @@ class PolicyDraft:
 
     @property
     def losses(self) -> list[Loss]:
-        """What the policy does not carry exactly, in the order of its places."""
+        """Parts that the policy does not carry exactly, in the order of their places."""
         return sorted(self._losses, key=lambda each: each.place)
 
     def remark(self, message: str) -> None:

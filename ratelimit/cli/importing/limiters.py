@@ -68,7 +68,7 @@ class LimiterMade:
     algorithm: str = "sliding-log"
     """What a policy has for its strategy."""
     counts_paths: bool = True
-    """Whether each path counts by itself; else each function."""
+    """True if each path counts by itself; else each function."""
 
 
 class Limiters:
@@ -175,7 +175,7 @@ class Limiters:
             return None
 
     def is_empty(self, module: Module, node: ast.expr) -> bool:
-        """Whether a setting says nothing."""
+        """Return whether a setting says nothing."""
         try:
             return self._program.constant(module, node) in ([], None, False, "")
         except UnknownError:
@@ -242,7 +242,7 @@ class Limiters:
 
 
 def _is_setting(node: ast.AST) -> bool:
-    """Whether a text or a name is that of a limiter's setting in an application's configuration."""
+    """Return whether a text or a name is that of a limiter's setting in an application's configuration."""
     name = node.value if isinstance(node, ast.Constant) else node.id if isinstance(node, ast.Name) else ""
     if isinstance(node, ast.Call):
         name = next((word.arg for word in node.keywords if (word.arg or "").startswith(_SETTING)), "")

@@ -43,7 +43,7 @@ class Imported:
 
     parts: tuple[str, ...]
     is_path: bool
-    """Whether the packages are folders from the root on, as of a relative import."""
+    """True if the packages are folders from the root on, as of a relative import."""
 
     def member(self, names: Sequence[str]) -> Imported:
         """Return what is reached from it by attributes."""
@@ -234,7 +234,7 @@ class Program:
 
 
 def _is_at(module: Module, package: tuple[str, ...], imported: Imported) -> bool:
-    """Whether a module is that of a package's name."""
+    """Return whether a module is that of a package's name."""
     if imported.is_path:
         return module.path == package
     return bool(package) and package[0] not in _LIBRARIES and module.path[-len(package) :] == package

@@ -63,11 +63,11 @@ class Template:
 
     @property
     def is_plain(self) -> bool:
-        """Whether any text does for each parameter."""
+        """True if any text does for each parameter."""
         return not self.rest and all(converter is None for _, converter in self.parameters)
 
     def meets(self, other: Template) -> bool:
-        """Whether some path matches both."""
+        """Return whether some path matches both."""
         if not self.rest and not other.rest and len(self.segments) != len(other.segments):
             return False
         for one, two in zip_longest(self.segments, other.segments, fillvalue=""):
@@ -127,7 +127,7 @@ class Routes:
         return self._of.get(id(function), [])
 
     def is_route(self, module: Module, decorator: ast.expr) -> bool:
-        """Whether a decorator makes a route."""
+        """Return whether a decorator makes a route."""
         return self._owner(module, decorator) is not None
 
     def rivals(self, route: Route, methods: frozenset[str]) -> Iterator[tuple[Route, bool | None]]:
@@ -189,7 +189,7 @@ class Routes:
             self._included.setdefault(child, []).append((parent, self._prefix_of_include(module, node)))
 
     def _is_static(self, module: Module, node: ast.Call) -> bool:
-        """Whether files are mounted, which have no limits."""
+        """Return whether files are mounted, which have no limits."""
         inner = node.args[1] if len(node.args) > 1 else None
         made = self._program.origin(module, inner.func) if isinstance(inner, ast.Call) else None
         return isinstance(made, str) and made.rpartition(".")[2] == "StaticFiles"
@@ -318,7 +318,7 @@ class Routes:
 
 
 def _is_left_to(template: Template, other: Template) -> bool:
-    """Whether a converter of a template takes no path of another."""
+    """Return whether a converter of a template takes no path of another."""
     converters = iter(template.parameters)
     for one, two in zip_longest(template.segments, other.segments):
         if one is None and not template.rest:

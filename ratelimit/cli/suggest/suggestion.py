@@ -38,12 +38,12 @@ class Row:
     """Units used beyond the quota in all windows."""
     callers_beyond: int
     is_binding: bool = True
-    """Whether a shorter window's quota does not already see to it."""
+    """True if a shorter window's quota does not already see to it."""
 
 
 @dataclass(slots=True)
 class Measured:
-    """What a trace holds.
+    """The contents of a trace.
 
     Args:
         fields: what records have.
@@ -144,7 +144,7 @@ class Measured:
 
     @property
     def is_sampled(self) -> bool:
-        """Whether there were more callers than are looked at."""
+        """True if there were more callers than are looked at."""
         return any(usage.every > 1 for usage in self.usages.values())
 
 

@@ -29,7 +29,7 @@ class _Caller:
 
 
 class Usage:
-    """What callers of one kind use of one unit in windows of one length.
+    """The use of one unit by callers of one kind, in windows of one length.
 
     Args:
         window_s: seconds.
@@ -79,7 +79,7 @@ class Usage:
 
     @property
     def callers(self) -> int:
-        """How many there are."""
+        """The number of them."""
         return len(self._callers) * self.every
 
     def peaks(self) -> list[int]:

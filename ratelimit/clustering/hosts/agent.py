@@ -38,7 +38,7 @@ RECORDS = 128
 DRAINED = 1024
 """Sightings taken out of the ring by one step."""
 GATHERED_NS = 100_000_000
-"""How long sightings are counted together before they go."""
+"""The time for which sightings are counted together before they go."""
 STAGED_BYTES = 4096 * PAIR_BYTES
 """What is entered of a table in one step."""
 LEAST_GONE = 1024
@@ -47,11 +47,11 @@ EXPORT_NS = NS
 LEAST_TERM = 2
 """A term below says that the server lost its data, and that no host has correlated since."""
 PATIENCE_S = 5.0
-"""How long the end waits for the server."""
+"""The time for which the end waits for the server."""
 
 
 class StreamClient(Protocol):
-    """What talks to the server for an agent."""
+    """The connection of an agent to the server."""
 
     def stop(self, patience_s: float, *, resigns: bool = True) -> None:
         """Give the lease up and let go of the server; wait that long at most."""
@@ -64,16 +64,16 @@ class StreamClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """How a worker takes part in correlating for several hosts."""
+    """The part of a worker in correlating for several hosts."""
 
     stream_client: Callable[[HostQueues], StreamClient]
     """Starts what talks to the server."""
     is_candidate: bool
-    """Whether workers of this host compete for correlating for all."""
+    """True if workers of this host compete for correlating for all."""
 
 
 class HostAgent:
-    """What the elected worker of one of several hosts does.
+    """The work of the elected worker of one of several hosts.
 
     Args:
         board: which this worker has claimed.
@@ -116,7 +116,7 @@ class HostAgent:
         self._exported_ns: int | None = None
         self._counted = {each: board.number(each) for each in _COUNTERS}
         self.knowledge: Declarations | None = None
-        """What the operator knows; may be replaced at any time."""
+        """The operator's knowledge; may be replaced at any time."""
         self._global_leader: GlobalLeader | None = None
         self.box = HostQueues(is_candidate=hosts.is_candidate)
         """What passes between this and the stream client."""
@@ -124,7 +124,7 @@ class HostAgent:
 
     @property
     def is_over(self) -> bool:
-        """Whether another worker of this host has claimed the board since."""
+        """True if another worker of this host has claimed the board since."""
         return not self._assignments.is_writer
 
     @property
@@ -134,12 +134,12 @@ class HostAgent:
 
     @property
     def is_leading(self) -> bool:
-        """Whether this host correlates for all."""
+        """True if this host correlates for all."""
         return self._global_leader is not None and self.box.term != 0
 
     @property
     def trouble(self) -> str:
-        """Why the server cannot be asked, while that lasts."""
+        """The reason why the server cannot be asked, while that lasts."""
         return self.box.trouble
 
     def adapt(self, spec: CorrelationSpec) -> None:
@@ -257,7 +257,7 @@ class HostAgent:
         return global_leader.step(now_ns)
 
     def _is_followed(self, term: int) -> bool:
-        """Whether another host correlates in a later term; till then what is known here may be needed."""
+        """Return whether another host correlates in a later term; till then this one's may be needed."""
         return self.box.seen_term > term
 
     def _leave_office(self) -> None:

@@ -35,9 +35,9 @@ TABLE_ENTRIES = 512
 TABLE_NS = 600 * NS
 BEAT_NS = NS
 HEARING_NS = 3 * NS
-"""How long a new correlator reads what has been seen meanwhile before it says anything."""
+"""The time for which a new correlator reads what has been seen meanwhile before it says anything."""
 HELD_NS = 10 * NS
-"""How long new clusters wait until they are saved; then they are published all the same."""
+"""The time for which new clusters wait until they are saved; then they are published all the same."""
 FRESH_NS = 2 * NS
 """For how long it stands that the term is its own, from when that was asked: a lease is longer."""
 ENDING_S = 3.0
@@ -135,7 +135,7 @@ class GlobalLeader:
 
     @property
     def knowledge(self) -> Declarations | None:
-        """What the operator knows."""
+        """The operator's knowledge."""
         return self._leader.knowledge
 
     @knowledge.setter
@@ -191,7 +191,7 @@ class GlobalLeader:
         return is_busy
 
     def _is_held(self, now_ns: int) -> bool:
-        """Whether new clusters have to be saved first: the host that takes over must know what was said."""
+        """True if new clusters have to be saved first: the host that takes over must know what was said."""
         if not self._leader.is_unsaved:
             self._held_ns = None
             return False

@@ -38,7 +38,7 @@ class StreamIntake:
 
     @property
     def place(self) -> dict[str, Any]:
-        """How far sightings were taken in; what JSON can hold."""
+        """The position up to which sightings were taken in, in values that JSON can hold."""
         return {
             "position": self.position.decode(),
             "hosts": {f"{host:016x}": last for host, last in self._sequences.items()},
@@ -52,12 +52,12 @@ class StreamIntake:
 
     @property
     def taken_ms(self) -> int:
-        """When the last entry taken in was sent, by the server's clock."""
+        """The time when the last entry taken in was sent, by the server's clock."""
         return int(self.position.partition(b"-")[0])
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything that was read is taken in."""
+        """True if everything that was read is taken in."""
         return not self._box.incoming
 
     def drain(

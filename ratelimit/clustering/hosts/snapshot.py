@@ -13,7 +13,7 @@ from ratelimit.correlation import Correlator
 from ratelimit.stores.redis.hosts.queues import HostQueues, Saving
 
 PATIENCE_S = 30.0
-"""How long it may take until a snapshot is with the server,"""
+"""The time that it may take until a snapshot is with the server,"""
 LAST_PATIENCE_S = 5.0
 """and how long the end of a process waits for it."""
 
@@ -48,7 +48,7 @@ class HostsSnapshot(Format):
         self._seed = seed
         self._saving: Saving | None = None
         self.patience_s = PATIENCE_S
-        """How long `settle` waits."""
+        """The time for which `settle` waits."""
 
     def save(self, correlator: Correlator, now_ns: int) -> Iterator[None]:
         """Make a snapshot in slices; it goes to the server afterwards."""

@@ -33,7 +33,7 @@ MOST_SECOND = 0xFFFF_FFFF
 
 
 class Strike(IntEnum):
-    """What strikes. Nothing that an honest crowd shows as well, such as even or long answers."""
+    """Events that strike. None that an honest crowd shows as well, such as even or long answers."""
 
     PERSISTS = 0
     """It keeps calling through refusals, beyond what `Retry-After` allows."""
@@ -71,7 +71,7 @@ class Conduct:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What struck on a host, for the others.
+    """The strikes on a host, for the others.
 
     Args:
         now_ns: when.
@@ -88,7 +88,7 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all hosts know of a key: its word, and the cluster of an account, 0 for none."""
+    """The knowledge of all hosts about a key: its word, and the cluster of an account, 0 for none."""
 
     key: int
     word: int
@@ -97,7 +97,7 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """What a word says at an instant, for people.
+    """The meaning of a word at an instant, for people.
 
     Args:
         factor: what is left, from `FLOOR` to 1.

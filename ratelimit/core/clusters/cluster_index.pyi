@@ -49,10 +49,10 @@ class ClusterIndex:
         """The highest label that was ever in use."""
     @property
     def is_rebuilding(self) -> bool:
-        """Whether a rebuild is under way: newcomers then wait for its end."""
+        """True if a rebuild is under way: newcomers then wait for its end."""
     @property
     def owing(self) -> bool:
-        """Whether clusters owe what members were given before they were recognised."""
+        """True if clusters owe what members were given before they were recognised."""
 
     # Requests.
 

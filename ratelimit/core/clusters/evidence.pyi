@@ -9,7 +9,7 @@ PRINCIPAL_BYTES: int
 EDGE_BYTES: int
 IDENTIFIER_BYTES: int
 SHARES: tuple[float, ...]
-"""What part of the identifiers each kind may fill."""
+"""The part of the identifiers that each kind may fill."""
 
 @final
 class Evidence:
@@ -51,14 +51,14 @@ class Evidence:
     def most_identifiers(self) -> int: ...
     @property
     def edges(self) -> int:
-        """Of one principal, at most."""
+        """The number of edges of one principal, at most."""
     @property
     def principal_bytes(self) -> int: ...
     @property
     def principal_count(self) -> int: ...
     @property
     def awake_count(self) -> int:
-        """How many of them are not dormant. They come first; rebuilds look at no others."""
+        """The number of them that are not dormant. They come first; rebuilds look at no others."""
     @property
     def identifier_count(self) -> int: ...
     @property
@@ -69,13 +69,13 @@ class Evidence:
         """The same, in seconds since the Unix epoch."""
     @property
     def new_edges(self) -> int:
-        """How often a principal was seen with something for the first time."""
+        """The number of times that a principal was seen with something for the first time."""
     @property
     def informative_edges(self) -> int:
-        """How often one was that was not certain then."""
+        """The number of times that this happened to a principal that was not certain then."""
     @property
     def returns(self) -> int:
-        """How often a principal was seen in another hour with something that it was seen with before."""
+        """The number of times that a principal was seen in another hour with something that it was seen with before."""
     @property
     def principal_evictions(self) -> int: ...
     @property

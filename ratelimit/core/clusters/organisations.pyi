@@ -7,7 +7,7 @@ MOST_ORGANISATIONS: int
 
 @final
 class Organisations:
-    """Which account belongs to which declared organisation, and what its members share.
+    """The declared organisations: their members, and the values that these share.
 
     A member is an account that is listed. Where none is, it is one that pays with a method of the
     organisation. Where there are none of these either, it is one that comes from its networks. Before a

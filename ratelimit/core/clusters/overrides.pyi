@@ -5,7 +5,7 @@ from typing import Literal, final
 
 @final
 class Overrides:
-    """Which principals are in no cluster, in one together, or never in one together; by their keys.
+    """Principals that are in no cluster, in one together, or never in one together; by their keys.
 
     Args:
         exempt: never in a cluster.

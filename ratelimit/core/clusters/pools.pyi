@@ -41,7 +41,7 @@ class Pools:
     def by_program(self) -> bool: ...
     @property
     def alone(self) -> bool:
-        """Whether accounts are in question that pay by themselves."""
+        """True if accounts are in question that pay by themselves."""
     @property
     def count(self) -> int:
         """Identifiers there were at the beginning."""

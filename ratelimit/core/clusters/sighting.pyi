@@ -9,7 +9,7 @@ MOST_PUBLIC_LISTS: int
 
 @final
 class Columns:
-    """Where rows of identity hashes have what the correlator looks at.
+    """The positions in rows of identity hashes that the correlator looks at.
 
     Args:
         principal: one to four positions that make a principal together.
@@ -30,10 +30,10 @@ class Columns:
         """The highest position looked at."""
     @property
     def has_payment(self) -> bool:
-        """Whether there is a payment method to be seen."""
+        """True if there is a payment method to be seen."""
     @property
     def extras(self) -> int:
-        """How many of the three further families there are, up to the last that there is."""
+        """The number of the three further families in use, up to the last one."""
     def __init__(
         self,
         principal: Sequence[int],
@@ -56,7 +56,7 @@ class Columns:
         """
     @property
     def new_at(self) -> int:
-        """Where rows of new accounts have a mark; -1: nothing asks for it."""
+        """The position of the mark in rows of new accounts; -1: nothing asks for it."""
     def tell_new(self, new_at: int, new_s: int, sponsor_at: int = -1) -> None:
         """Say where rows of new accounts are to have a mark (-1: nowhere), and for how long accounts are new.
 

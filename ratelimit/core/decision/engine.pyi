@@ -94,11 +94,11 @@ class Plan:
 
 @final
 class Outcome:
-    """What one decision found; raw numbers by rule index. Owned by the caller."""
+    """The result of one decision; raw numbers by rule index. Owned by the caller."""
 
     @property
     def allowed(self) -> bool:
-        """Whether no enforced rule refused, so that every rule was charged (but shadow rules that refuse)."""
+        """True if no enforced rule refused, so that every rule was charged (but shadow rules that refuse)."""
     @property
     def binding(self) -> int:
         """Index of the enforced rule that refuses longest, else -1."""

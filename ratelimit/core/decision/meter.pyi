@@ -8,11 +8,11 @@ from ratelimit.core.memory.table import Table
 
 @final
 class Reading:
-    """What one check found: numbers as they were then. Owned by the caller."""
+    """The result of one check: numbers as they were then. Owned by the caller."""
 
     @property
     def allowed(self) -> bool:
-        """Whether the request goes on: the rule agreed, or refuses in shadow only."""
+        """True if the request goes on: the rule agreed, or refuses in shadow only."""
     @property
     def remaining(self) -> int: ...
     @property

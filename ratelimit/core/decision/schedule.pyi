@@ -15,7 +15,7 @@ class Pace:
 
     def __new__(cls, interval_ns: int, /) -> Pace: ...
     is_kept_up: bool
-    """Whether a thread does the upkeep: then nothing is ever due."""
+    """True if a thread does the upkeep: then nothing is ever due."""
     def is_due(self, now_ns: int, /) -> bool:
         """Return whether upkeep is to be done at this instant."""
     def done(self, now_ns: int, is_busy: bool, /) -> None:

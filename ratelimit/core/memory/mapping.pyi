@@ -33,7 +33,7 @@ class FileMemory:
     def __len__(self) -> int: ...
     @property
     def is_broken(self) -> bool:
-        """Whether the file's bytes were gone when they were used."""
+        """True if the file's bytes were gone when they were used."""
     def replace(self, descriptor: int, /) -> None:
         """Put another file of at least this size in its place, whatever uses it meanwhile.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ratelimit.core.memory.table import Table
 
 MOST_CALLERS: int
-"""How many callers there is room for; those that are refused most stay (4096)."""
+"""The number of callers that there is room for; those that are refused most stay (4096)."""
 
 def refusals_in(table: Table, now_ns: int, /) -> Sequence[tuple[int, int, int, int, int, int]]:
     """Return which callers limits refused within the last hour, in no order.

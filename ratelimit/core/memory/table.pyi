@@ -71,7 +71,7 @@ class Table:
     def epoch_ns(self) -> int: ...
     @property
     def fresh(self) -> bool:
-        """Whether this object formatted the memory."""
+        """True if this object formatted the memory."""
     @property
     def capacity(self) -> int:
         """Entries there is room for."""
@@ -98,7 +98,7 @@ class Table:
         """
     @property
     def seated(self) -> int:
-        """How many worker seats are taken."""
+        """The number of worker seats that are taken."""
     @property
     def seat(self) -> int:
         """This process's seat, or -1."""

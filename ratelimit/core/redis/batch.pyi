@@ -57,7 +57,7 @@ class SlotBatch:
     def __new__(cls) -> SlotBatch: ...
     @property
     def keys(self) -> dict[bytes, int]:
-        """What is asked about, numbered from one."""
+        """The subjects of the question, numbered from one."""
     @property
     def items(self) -> list[int]: ...
     @property
@@ -84,7 +84,7 @@ class SlotBatch:
 
 @final
 class Batch:
-    """What is sent at one time: a slot batch, or for a cluster one for each slot."""
+    """The requests sent at one time: a slot batch, or for a cluster one for each slot."""
 
     sent: float
     is_over: bool
@@ -105,6 +105,6 @@ class Batch:
         """Return what the script is run with, for each slot batch."""
     @property
     def is_full(self) -> bool:
-        """Whether no more should be added."""
+        """True if no more should be added."""
     def fail(self, error: Exception, /) -> None:
         """Tell all tasks that still wait that there is no answer."""

@@ -21,9 +21,9 @@ FORM_RAW: int
 """The header's first line counts, whatever it is."""
 
 LENGTHS: tuple[int, ...]
-"""How long a translation prefix can be (RFC 6052, 2.2), in bits."""
+"""The lengths of a translation prefix (RFC 6052, 2.2), in bits."""
 MOST_PREFIXES: int
-"""How many can be declared (16)."""
+"""The number that can be declared (16)."""
 
 def longest_first(prefix: tuple[bytes, int]) -> int:
     """Order translation prefixes."""

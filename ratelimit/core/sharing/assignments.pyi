@@ -43,7 +43,7 @@ class Assignments:
         """The term this object writes in; 0 if it never was a writer."""
     @property
     def is_writer(self) -> bool:
-        """Whether that term still is the board's."""
+        """True if that term still is the board's."""
     def write(self, term: int, /) -> None:
         """Write in this term, which `Board.claim` returned."""
     def begin(self) -> bool:
@@ -62,7 +62,7 @@ class Assignments:
         """Remember from now on what is entered, for `take_changes`; `commit` counts as what it changed."""
     @property
     def overrun(self) -> bool:
-        """Whether there were more changes since they were last taken than were remembered."""
+        """True if there were more changes since they were last taken than were remembered."""
     def take_changes(self) -> bytes:
         """Return what was entered since the last time, packed, oldest first, and forget it."""
     def export(self) -> bytes:

@@ -43,13 +43,13 @@ class Board:
         """Return what is wrong with the memory, of what can be told at a glance; None where nothing is."""
     @property
     def term(self) -> int:
-        """How many writers there have been; the last of them is the one."""
+        """The number of writers so far; the last of them is the one."""
     @property
     def writer(self) -> int:
         """The process that is or was the last writer; 0 before the first."""
     @property
     def heartbeat_ns(self) -> int:
-        """When the writer last said that it lives."""
+        """The time when the writer last said that it lives."""
     def claim(self, expected: int, pid: int, now_ns: int, /) -> int:
         """Become the writer after the one of term `expected`; return the own term.
 

@@ -6,7 +6,7 @@ from ratelimit.core.sharing.inflight import InFlight
 
 @final
 class Heaviest:
-    """Where a principal stands among all, by what it used in this minute and the one before.
+    """The rank of a principal among all, by its use in this minute and the one before.
 
     Bounded: a sketch of 2,048 cells a row. What collides with heavier principals counts as heavy.
 

@@ -104,7 +104,7 @@ class InFlight:
         """
     @property
     def is_leader(self) -> bool:
-        """Whether this worker has taken the state over and is still the one that steps."""
+        """True if this worker has taken the state over and is still the one that steps."""
     def take_over(self) -> None:
         """Say that the state was taken over."""
     def close(self) -> None:

@@ -38,7 +38,7 @@ class Watch:
         """Put the actor's identity into a row, -1 wherever it has none."""
     @property
     def tells_age(self) -> bool:
-        """Whether a limit asks for new accounts: then rows are marked before they are decided."""
+        """True if a limit asks for new accounts: then rows are marked before they are decided."""
     def mark(self, row: list[int], now_ns: int, /) -> bool:
         """Mark a row of a new account; return whether it is one: see `Columns.mark`."""
     def observe(self, row: Sequence[int], refused: bool, now_ns: int, counted_at: int = -1, /) -> bool:

@@ -9,7 +9,7 @@ from ratelimit.core.sharing.assignments import Assignments
 from ratelimit.core.sharing.board import Board
 
 RING_PATIENCE_NS: int
-"""How long the consumer waits for a producer that took its turn and does not come."""
+"""The time for which the consumer waits for a producer that took its turn and does not come."""
 
 @final
 class Ring:

@@ -6,7 +6,7 @@ from typing import final
 from ratelimit.core.sharing.inflight import InFlight
 
 MOST_SHED: int
-"""How many there is room for; those that are shed most stay (4096)."""
+"""The number that there is room for; those that are shed most stay (4096)."""
 
 @final
 class ShedAccounts:

@@ -8,7 +8,7 @@ from ratelimit.core.sharing.inflight import InFlight
 STEERING_WORDS: int
 """Numbers a controller may keep (128)."""
 REPORT_FRESH_NS: int
-"""How long an engine's report is believed."""
+"""The time for which an engine's report is believed."""
 
 @final
 class Steering:
@@ -81,9 +81,9 @@ class Steering:
         """
     @property
     def cap_in_force(self) -> tuple[int, int]:
-        """When the newest was said, 0 for never, and what it is."""
+        """The newest report: its time, 0 for never, and its number."""
     def forget_stale(self, now_ns: int, /) -> None:
         """Count an upper bound that no other followed in time, once, and forget it."""
     @property
     def stale(self) -> int:
-        """How many were forgotten so."""
+        """The number of those forgotten so."""

@@ -17,7 +17,7 @@ PATIENCE_S = 8.0
 
 @dataclass
 class Second:
-    """What became of the requests of one second.
+    """The outcomes of the requests of one second.
 
     Args:
         came: all of them.
@@ -36,7 +36,7 @@ class Second:
 
 @dataclass
 class Outcome:
-    """What became of all requests of a run, by the second in which they came.
+    """The outcomes of all requests of a run, by the second in which they came.
 
     Args:
         seconds: see there.

@@ -21,7 +21,7 @@ _ENTRY_SHARE = 160
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a storage's memory is.
+    """The place of a storage's memory.
 
     Args:
         name: what the processes meet under.
@@ -40,7 +40,7 @@ class Location:
 
     @property
     def keys(self) -> int:
-        """How many keys there is room for."""
+        """The number of keys that there is room for."""
         return self.block_bytes // _ENTRY_SHARE
 
     @classmethod

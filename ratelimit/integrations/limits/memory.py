@@ -12,11 +12,11 @@ from ratelimit.stores.embedded.store import EmbeddedStore
 _SECOND_NS = 1_000_000_000
 _YEAR_NS = 365 * 86_400 * _SECOND_NS
 _SPAN_NS = 15 * _YEAR_NS
-"""How long after it was made memory is used; counters hold a little more."""
+"""The age up to which memory is used; counters hold a little more."""
 _KEYS_ELSEWHERE = 20_000
 _BYTES_ELSEWHERE = 4 << 20
 _LOOKED_AT_NS = 5 * _SECOND_NS
-"""How long damage of the shared memory may stay unseen."""
+"""The time for which damage of the shared memory may stay unseen."""
 
 
 class SharedWindows:

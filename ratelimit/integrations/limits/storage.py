@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 class _Windowed(TimestampedSlidingWindow):
-    """What both storages have: the windows, and how they are opened.
+    """The common part of both storages: the windows, and how they are opened.
 
     `TimestampedSlidingWindow` tells `limits` that sliding windows begin at multiples of their length.
     """
@@ -31,12 +31,12 @@ class _Windowed(TimestampedSlidingWindow):
 
     @property
     def storage(self) -> SharedWindows:
-        """What counts; every storage of `limits` has it by this name, and `flask limiter config` shows it."""
+        """The counter; every storage of `limits` has it by this name, and `flask limiter config` shows it."""
         return self.windows
 
     @property
     def base_exceptions(self) -> type[Exception]:
-        """What is raised where the memory cannot be used, or a number is out of range."""
+        """The errors for memory that cannot be used, or a number out of range."""
         return RateLimitError
 
 

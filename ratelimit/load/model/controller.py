@@ -81,7 +81,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What was in flight, all workers together.
+    """The requests in flight, all workers together.
 
     Args:
         in_flight: now.
@@ -109,15 +109,15 @@ class Controller(Protocol):
 
     @property
     def target_ns(self) -> int:
-        """What the first byte is steered to; 0 where the algorithm has no target."""
+        """The target of the first byte; 0 where the algorithm has no target."""
 
     @property
     def pressure(self) -> float:
-        """How late first bytes are: 1 is the target. Infinite where the algorithm has no target."""
+        """The lateness of first bytes: 1 is the target. Infinite where the algorithm has no target."""
 
     @property
     def places(self) -> float | None:
-        """How many answers are under way when all places are taken; None where it is not known."""
+        """The number of answers under way when all places are taken; None where it is not known."""
 
     def observe(self, answer: Answer) -> int:
         """Take notice of a first byte; return a byte to keep with it, see `Answer.mark`."""

@@ -27,7 +27,7 @@ MOST_REQUESTS = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one page said.
+    """The report of one page.
 
     Args:
         running: requests that are worked on.

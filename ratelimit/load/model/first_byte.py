@@ -147,7 +147,7 @@ class FirstByte:
 
     @property
     def is_late(self) -> bool:
-        """Whether first bytes are later than is aimed at."""
+        """True if first bytes are later than is aimed at."""
         return self._pressure > self._aim
 
     @property
@@ -163,7 +163,7 @@ class FirstByte:
 
     @property
     def places(self) -> float | None:
-        """How many answers were under way when first bytes became late; None while they never were."""
+        """The number of answers under way when first bytes became late; None while they never were."""
         return None if self._places == float("inf") else self._places
 
     def bounds(self) -> Bounds:
@@ -322,7 +322,7 @@ class FirstByte:
         self._queues[state] = min(max(queue, 1.0), float(self._settings.ceiling))
 
     def _state(self, running: int) -> int:
-        """Where the first byte is the whole answer nothing is under way, and places are never known."""
+        """Return TAKEN or FREE. Places are never known where the first byte is the whole answer."""
         return TAKEN if self._places >= 1.0 and running >= FULL * self._places else FREE
 
     def _ages(

@@ -23,7 +23,7 @@ SELDOM = 20
 
 
 class Hanging:
-    """How many of the requests without a first byte hang: the oldest do.
+    """The number of requests without a first byte that hang: the oldest ones.
 
     Laws: no more than one of `SELDOM` first bytes that are remembered. Where none comes, none hangs.
     """

@@ -52,7 +52,7 @@ class LearnedTarget:
 
     @property
     def is_learned(self) -> bool:
-        """Whether a period has been seen; until then the target is a guess."""
+        """True if a period has been seen; until then the target is a guess."""
         return any(self._sizes)
 
     def observe(self, now_ns: int, took_ns: int, *, frozen: bool) -> None:

@@ -16,7 +16,7 @@ LEAST_SAMPLES = 5
 
 
 class Found(NamedTuple):
-    """What a look shows, all as parts of the target.
+    """The measures of one look, all as parts of the target.
 
     Args:
         pressure: how late first bytes are.

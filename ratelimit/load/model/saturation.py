@@ -25,7 +25,7 @@ NO_CAP = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an engine said.
+    """The report of an engine.
 
     Args:
         at_ns: when it was read.
@@ -48,7 +48,7 @@ class Report:
 
     @property
     def is_saturated(self) -> bool:
-        """Whether the engine says that it has enough."""
+        """True if the engine says that it has enough."""
         return self.waiting > MOST_WAITING or self.memory_used > MOST_MEMORY
 
     def most(self, floor: int, in_flight: int) -> int:

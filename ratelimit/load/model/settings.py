@@ -9,7 +9,7 @@ SECOND_NS = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an operator sets, and the period of the steps.
+    """The operator's settings, and the period of the steps.
 
     Args:
         first_byte_ns: the target of the time to the first byte; None: it is learned.

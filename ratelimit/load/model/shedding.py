@@ -33,7 +33,7 @@ ActorVerdict = Literal["none", "likely", "certain"]
 
 @dataclass(frozen=True, slots=True)
 class ShedPriority:
-    """What is known of a request that may have to go.
+    """The facts of a request that may have to go.
 
     Args:
         rank: of its class, 0 is shed last.
@@ -55,7 +55,7 @@ class ShedPriority:
 
     @property
     def of(self) -> str:
-        """What puts it behind the others of its class: a verdict, `bad conduct`, or nothing (`others`)."""
+        """The reason it goes behind others of its class: a verdict, `bad conduct`, or nothing (`others`)."""
         if self.verdict != "none":
             return self.verdict
         return "bad conduct" if self.order()[2] else "others"

@@ -22,7 +22,7 @@ before one that is in turn."""
 
 
 class Turns:
-    """When the last first bytes came, and the part of the waits that was spent in turn.
+    """The times of the last first bytes, and the part of the waits that was spent in turn.
 
     Laws: of a queue that is served first come first served all of each wait is explained, at whatever pace.
     What is told of first bytes to come, as of a clock that stepped back, explains no more than all of a wait.

@@ -12,7 +12,7 @@ from ratelimit.policy.routing.router import MOST_RULES
 from ratelimit.policy.schema.problem import Report
 
 METRICS = "/metrics"
-"""Where Prometheus looks unless it is told otherwise."""
+"""The place where Prometheus looks unless it is told otherwise."""
 
 
 def check(compilation: Compilation, tree: Mapping[str, Any], report: Report) -> None:

@@ -143,13 +143,13 @@ class LimitRule:
     verdict: ClusterVerdict | None = None
     """Of a limit per cluster: the least verdict of those it binds."""
     is_twin: bool = False
-    """Whether it says what a limit that binds certain members would say of likely ones; never enforced."""
+    """True if it says what a limit that binds certain members would say of likely ones; never enforced."""
     actor_at: int = -1
     """Which of `per` is the actor; -1 for none."""
     metering: MeteringSpec | None = None
     """What is to be done around the answer; None if its estimate is a number and the application settles."""
     on_refusal: OnRefusal = ("refuse",)
-    """What becomes of a request that the whole limit has no room for. Then what becomes of one that only
+    """The treatment of a request that the whole limit has no room for. Then what becomes of one that only
     conduct leaves no room for: after the first strike, the second, …"""
     debt: int | None = None
     """Most units that settling may charge beyond its burst; None: as much again."""
@@ -180,22 +180,22 @@ class LimitRule:
 
     @property
     def first(self) -> FirstStep:
-        """What becomes of a request that the whole limit has no room for."""
+        """The treatment of a request that the whole limit has no room for."""
         return self.on_refusal[0]
 
     @property
     def is_clustered(self) -> bool:
-        """Whether it counts by cluster."""
+        """True if it counts by cluster."""
         return self.actor_at >= 0
 
     @property
     def counter_name(self) -> str:
-        """What its counters are called."""
+        """The name of its counters."""
         return COUNTER_LOWERED if self.is_lowered else twin_counter(self.name) if self.is_twin else self.name
 
     @property
     def is_enforced(self) -> bool:
-        """Whether it refuses, whatever the key."""
+        """True if it refuses, whatever the key."""
         return not self.shadow and self.enforced_ppm == 1_000_000 and self.first != "degrade"
 
 
@@ -231,7 +231,7 @@ class LimitSpec:
 
 @dataclass(frozen=True, slots=True)
 class AccessList:
-    """What is on the allow or the deny list.
+    """The entries of the allow or the deny list.
 
     `networks` are compared with the whole client address (before any prefix cut),
     `values` are (identity position, value) pairs, to be hashed when loaded.
@@ -246,7 +246,7 @@ class AccessList:
 
 @dataclass(frozen=True, slots=True)
 class TrustSpec:
-    """Which peers may name the client, and in which header."""
+    """The peers that may name the client, and the header for it."""
 
     networks: tuple[Network, ...]
     unix: bool
@@ -267,7 +267,7 @@ class OrganisationSpec:
 
 @dataclass(frozen=True, slots=True)
 class KnownSpec:
-    """What the operator knows; principals are as many values as identities make one."""
+    """The operator's knowledge; principals are as many values as identities make one."""
 
     exempt: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
     together: tuple[tuple[tuple[str, ...], ...], ...] = field(default=(), repr=False)
@@ -282,21 +282,21 @@ class KnownSpec:
 
     @property
     def rules_principals(self) -> bool:
-        """Whether anything is said of principals by name."""
+        """True if anything is said of principals by name."""
         return bool(self.exempt or self.together or self.apart or self.confirm or self.clear)
 
     @property
     def looks_at_addresses(self) -> bool:
-        """Whether it matters which declared network a request comes from."""
+        """True if it matters which declared network a request comes from."""
         return bool(self.infrastructure) or any(each.networks for each in self.organisations)
 
 
 @dataclass(frozen=True, slots=True)
 class CorrelationSpec:
-    """What the correlator looks at: positions of identities, -1 for none."""
+    """The positions of identities that the correlator looks at, -1 for none."""
 
     principal: tuple[int, ...]
-    """What makes a principal, together."""
+    """The identities that make a principal together."""
     kinds: tuple[int, ...]
     """Address, network, payment, client, three more, block."""
     settings: Settings
@@ -304,17 +304,17 @@ class CorrelationSpec:
     snapshot: str | None
     known: KnownSpec | None = None
     origin: int = -1
-    """Where rows say from which declared network a request comes; -1: nowhere."""
+    """The place where rows say from which declared network a request comes; -1: nowhere."""
     workers_correlate: bool = True
     """Whether, among hosts that share a server, workers do; else a process of its own."""
     costly: tuple[int, ...] = ()
     """The unit that says how long an answer was."""
     created: int = -1
-    """Where rows say when the account was created; -1: nowhere."""
+    """The place where rows say when the account was created; -1: nowhere."""
     new: int = -1
-    """Where rows of new accounts have a mark; -1: no limit asks for that."""
+    """The place where rows of new accounts have a mark; -1: no limit asks for that."""
     sponsor: int = -1
-    """Where rows say who pays for an account without a payment method; -1: nowhere."""
+    """The place where rows say who pays for an account without a payment method; -1: nowhere."""
     public: tuple[tuple[Network, ...], ...] = ()
     """Ranges of each public list: nobody is at home there, and all of one is one network."""
 
@@ -348,7 +348,7 @@ class CompiledPolicy:
     trust: TrustSpec
     hash_key: KeySpec | None
     correlation: CorrelationSpec | None
-    """What clusters are made of; None without any."""
+    """The settings of correlation; None without any."""
     remote: RemoteSpec | None
     """The server that counts; None for an embedded store."""
     prices: Mapping[str, PriceSpec] = field(default_factory=dict)

@@ -78,7 +78,7 @@ class Draft:
 
     @property
     def has_twin(self) -> bool:
-        """Whether each of its rules has a twin that says what it would of likely members."""
+        """True if each of its rules has a twin that says what it would of likely members."""
         return self.verdict == "certain"
 
     @property

@@ -28,7 +28,7 @@ _FIRST = get_args(FirstStep)
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """How much one rule allows."""
+    """The amount that one rule allows."""
 
     algorithm: AlgorithmName
     quota: int
@@ -178,7 +178,7 @@ def _lease_ns(limit: Limit, path: Path, report: Report) -> int:
 
 
 class _Shape:
-    """What all rules of one limit have in common while their numbers are worked out."""
+    """The common part of all rules of one limit while their numbers are worked out."""
 
     def __init__(
         self, limit: Limit, algorithm: AlgorithmName, zone: str, lease_ns: int, report: Report

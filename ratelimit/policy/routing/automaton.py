@@ -19,7 +19,7 @@ class TooManyStates(ValueError):
 
 
 class State:
-    """What is known of a path after some of its segments."""
+    """The state of a path after some of its segments."""
 
     __slots__ = ("accepts", "default", "final", "following")
 
@@ -30,7 +30,7 @@ class State:
     accepts: tuple[int, ...]
     """The patterns that match a path which ends here."""
     final: bool
-    """Whether no further segment can change anything: then `default` is the state itself."""
+    """True if no further segment can change anything: then `default` is the state itself."""
 
 
 class _Node:

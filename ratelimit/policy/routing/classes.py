@@ -13,7 +13,7 @@ from ratelimit.policy.routing.target import Target, split
 
 @dataclass(frozen=True, slots=True)
 class LoadClasses:
-    """Which limit that follows the load a kind of request falls under, and the classes it may be of.
+    """The load limit for a kind of request, and the classes that it may be of.
 
     Args:
         group: the position of the limit, -1 for none.

@@ -51,7 +51,7 @@ class Pattern:
     """None: any method."""
     segments: tuple[str | None, ...]
     rest: bool
-    """Whether anything may follow the segments."""
+    """True if anything may follow the segments."""
     parameters: tuple[tuple[str, int], ...]
     """Names and the positions of their segments."""
 

@@ -12,7 +12,7 @@ from ratelimit.policy.schema.surroundings import Spelling
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """Where a path parameter's value stands: in which reading, at which segment."""
+    """The place of a path parameter's value: in which reading, at which segment."""
 
     name: str
     reading: int
@@ -21,7 +21,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the policy says that the application reads paths.
+    """The application's way of reading paths, as the policy states it.
 
     Args:
         roots: root paths that the policy declares.

@@ -79,7 +79,7 @@ class Router:
         folded = [] if case == "exact" else [_folded(pattern) for pattern in self._patterns]
         self._first, self._states = build(exact or folded)
         self._ignores = case == "ignore"
-        """Whether the automaton knows literals with case ignored only."""
+        """True if the automaton knows literals with case ignored only."""
         self._folding = None
         """The first state of an automaton of literals with case ignored, where both are looked at."""
         if exact and folded:

@@ -52,7 +52,7 @@ MOST_TEXT = 2**17
 
 
 class Placement:
-    """What is known of the application beside the scope. Compared by identity.
+    """The facts about the application beside the scope. Compared by identity.
 
     Args:
         roots: root paths that the application sets or assumes by itself.
@@ -87,7 +87,7 @@ class Placement:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it makes no path read otherwise."""
+        """True if it makes no path read otherwise."""
         return not (self.roots or self.mounts or self.loose or self.keeps_empty or self.is_unknown)
 
 
@@ -108,12 +108,12 @@ class Target(NamedTuple):
 
     @property
     def length(self) -> int:
-        """How many characters it has to be remembered by."""
+        """The number of characters that it is remembered by."""
         return len(self.path) + len(self.raw or "") + len(self.root)
 
     @property
     def is_too_long(self) -> bool:
-        """Whether its readings would take too long to list."""
+        """True if its readings would take too long to list."""
         raw = self.raw or ""
         if self.length > LONGEST or self.path.count("/") + raw.count("/") > MOST_SLASHES:
             return True

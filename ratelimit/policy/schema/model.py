@@ -44,14 +44,14 @@ Cost = Annotated[int, Meta(ge=0)]
 
 
 class Prefix(Table, frozen=True, forbid_unknown_fields=True):
-    """How much of a client address counts as one identity."""
+    """The part of a client address that counts as one identity."""
 
     v4: Annotated[int, Meta(ge=0, le=32, description="Leading bits of an IPv4 address that count.")] = 32
     v6: Annotated[int, Meta(ge=0, le=128, description="Leading bits of an IPv6 address that count.")] = 64
 
 
 class Cache(Table, frozen=True, forbid_unknown_fields=True):
-    """How long, and how many, answers of a resolver are kept by each worker."""
+    """The time and the number of a resolver's answers that each worker keeps."""
 
     ttl: Annotated[
         str | int, Meta(description="The time for which an answer is used: seconds, or `90s`, `5m`, `1h`.")
@@ -310,7 +310,7 @@ class Hashing(Table, frozen=True, forbid_unknown_fields=True):
 
 
 class Correlation(Table, frozen=True, forbid_unknown_fields=True):
-    """Which accounts may be one actor, and by what that is told."""
+    """The evidence by which accounts are taken for one actor."""
 
     principal: Annotated[
         str | list[str] | None,

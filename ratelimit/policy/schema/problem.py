@@ -115,7 +115,7 @@ class Report:
 
     @property
     def has_errors(self) -> bool:
-        """Whether anything but warnings was found."""
+        """True if anything but warnings was found."""
         return any(problem.severity == "error" for problem in self.problems)
 
     def sorted(self) -> tuple[Problem, ...]:

@@ -38,7 +38,7 @@ class RateSyntaxError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many units in so many periods: `10 per 5 minutes`."""
+    """A number of units in a number of periods: `10 per 5 minutes`."""
 
     amount: int
     multiple: int

@@ -13,7 +13,7 @@ Size = Annotated[int, Meta(ge=1 << 20, le=1 << 34)]
 
 
 class Tls(Table, frozen=True, forbid_unknown_fields=True):
-    """How the server proves its name over TLS, and the client its own. For `rediss` URLs."""
+    """The TLS proof of the server's name, and of the client's own. For `rediss` URLs."""
 
     ca: Annotated[
         str | None,

@@ -40,7 +40,7 @@ class Trust(Table, frozen=True, forbid_unknown_fields=True):
 
 
 class Routing(Table, frozen=True, forbid_unknown_fields=True):
-    """How the application finds the route of a path, where a request does not say."""
+    """The application's way to find the route of a path, where a request does not say."""
 
     case: Annotated[
         Case,

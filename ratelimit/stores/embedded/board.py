@@ -50,7 +50,7 @@ class SharedBoard:
     ) -> None:
         self._reopen = reopen
         self.damage: str | None = None
-        """What was wrong with the memory that was left for this; None where none was."""
+        """The damage of the memory that was left for this; None without any."""
         self.mapping = mapping
         self.board = board
         self.election = election

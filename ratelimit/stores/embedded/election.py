@@ -35,12 +35,12 @@ class Election:
 
     @property
     def is_won(self) -> bool:
-        """Whether this process holds the lock."""
+        """True if this process holds the lock."""
         return self._is_alone or self._fd >= 0
 
     @property
     def is_contested(self) -> bool:
-        """Whether others can take part."""
+        """True if others can take part."""
         return self._path is not None
 
     def win(self) -> bool:

@@ -44,7 +44,7 @@ _OFFERED = 0o1500
 """The mode of a new folder: Linux sets the sticky bit whatever the umask, macOS never does."""
 _SETTLED = 0o700
 LOOKS, LOOK_S = 5000, 0.002
-"""How often a worker looks for the folder that others settle, and the pause between: ten seconds in all."""
+"""The number of looks for the folder that others settle, and the pause between: ten seconds in all."""
 
 
 def memory_folder(*, make: bool = False) -> Path:

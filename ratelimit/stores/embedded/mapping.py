@@ -44,7 +44,7 @@ COMPANION = ".actors-"
 
 
 class View(Protocol):
-    """What is made of memory: a table or a board."""
+    """The object made of memory: a table or a board."""
 
     def close(self) -> None: ...
 
@@ -77,7 +77,7 @@ class Mapping:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether its name leads to its own file, whatever has become of that."""
+        """True if its name leads to its own file, whatever has become of that."""
         return self.path is not None and self.fd >= 0 and _is_at(self.path, self.fd)
 
     def take(self, other: Mapping) -> None:
@@ -174,7 +174,7 @@ def is_abandoned(path: Path) -> bool:
 
 
 class Opened(Generic[Viewed]):
-    """What `open_shared` found or made."""
+    """The result of `open_shared`."""
 
     __slots__ = ("damage", "mapping", "view")
 
@@ -182,7 +182,7 @@ class Opened(Generic[Viewed]):
         self.mapping = mapping
         self.view = view
         self.damage = damage
-        """What was wrong with the file that was put aside for this one; None where none was."""
+        """The damage of the file that was put aside for this one; None without one."""
 
 
 def open_shared(

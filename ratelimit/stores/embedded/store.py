@@ -56,7 +56,7 @@ class EmbeddedStore:
     ) -> None:
         self._reopen = reopen
         self.damage: str | None = None
-        """What was wrong with the memory that was left for this; None where none was."""
+        """The damage of the memory that was left for this; None without any."""
         self.mapping = mapping
         self.table = table
         self.counts_alone = mapping.path is None

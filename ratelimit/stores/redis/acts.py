@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from ratelimit.environment.server import RemoteSpec
 
 LASTS_MS = 400 * 86_400_000
-"""How long the log outlives the last act."""
+"""The time for which the log outlives the last act."""
 SILENT_MS = 15_000
 """A host that has not reported for so long is not waited for."""
 FORGOTTEN_MS = 86_400_000
 
 
 class HostReport(msgspec.Struct, frozen=True):
-    """What one host says of itself."""
+    """The report of one host about itself."""
 
     host: str
     number: int

@@ -33,15 +33,15 @@ class OpenBatch(Protocol):
 
     @property
     def keys(self) -> dict[bytes, int]:
-        """What is asked about, numbered from one."""
+        """The subjects of the question, numbered from one."""
 
     @property
     def items(self) -> list[int]:
-        """What is asked."""
+        """The question."""
 
     @property
     def entries(self) -> list[Any]:
-        """Who takes what of the answer."""
+        """The receivers of the parts of the answer."""
 
     def base_of(self, plan: Planned, /) -> int:
         """Return the number of a plan's first rule in this batch."""
@@ -76,11 +76,11 @@ class Standing(Planned, Protocol):
 
 
 class Asked(Protocol):
-    """What compiled code has read of a request, to be asked."""
+    """The part of a request that compiled code has read, to be asked."""
 
     @property
     def outcome(self) -> Outcome | None:
-        """What was decided, once the reply is here."""
+        """The decision, once the reply is here."""
 
     def ask(self, base: int, keys: dict[bytes, int], items: list[int], /) -> Outcome:
         """Add the question to a batch that is not sent yet."""
@@ -137,7 +137,7 @@ class Worker(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many workers share the server, 0 as long as it is not known."""
+        """The number of workers that share the server, 0 as long as it is not known."""
 
     @property
     def any_client(self) -> Asking | None:
@@ -158,7 +158,7 @@ class Leasing(Protocol):
 
 
 class Deciding(Protocol):
-    """What a plan needs to decide: the way to the server, and what stands in for it."""
+    """The needs of a plan to decide: the way to the server, and its fallback."""
 
     clock: Clock
     key_prefix: bytes

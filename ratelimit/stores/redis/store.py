@@ -94,9 +94,9 @@ class RedisStore:
         """Leases, in leased mode."""
         self.local_fallback = LocalFallback(self)
         self.listener: Callable[[StoreError], None] | None = None
-        """Told of each decision that the server could not make."""
+        """Receives each decision that the server could not make."""
         self.diagnose: Callable[[str], None] | None = None
-        """Told of what deserves a word to the operator, by its code."""
+        """Receives codes of events that the operator should hear of."""
         self.tally: MetricsSink = Uncounted() if metrics is None else metrics
         """Counts what happens on the way to the server."""
         self._is_examined = False
@@ -140,7 +140,7 @@ class RedisStore:
 
     @property
     def damage(self) -> str | None:
-        """What was wrong with the host's shared memory that was left at the start; None if nothing was."""
+        """The damage of the host's shared memory that was left at the start; None without any."""
         return self.embedded.damage
 
     def renew(self) -> str | None:
@@ -259,7 +259,7 @@ class RedisStore:
 
     @property
     def workers(self) -> int:
-        """How many workers share the server, 0 as long as it is not known."""
+        """The number of workers that share the server, 0 as long as it is not known."""
         return self.fair_share.workers
 
     @property
@@ -314,12 +314,12 @@ class RedisStore:
 
     @property
     def is_away(self) -> bool:
-        """Whether this worker does not ask the server."""
+        """True if this worker does not ask the server."""
         return any(batch_client.breaker.is_open for batch_client in list(self._batch_clients.values()))
 
     @property
     def state(self) -> dict[str, float]:
-        """What this host knows of the server: is it away, how many workers and hosts are there, its share."""
+        """This host's knowledge of the server: whether it is away, its workers, its hosts, the share."""
         return {
             "is_away": float(self.is_away),
             "workers": float(self.fair_share.workers),

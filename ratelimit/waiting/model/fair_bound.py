@@ -95,7 +95,7 @@ class Held:
 
 
 class FairBound:
-    """What callers hold of something that a worker has so much of.
+    """The parts of a bounded supply of a worker that callers hold.
 
     Args:
         total: units that can be held at once.

@@ -10,7 +10,7 @@ SPAN_NS = 60 * 10**9
 
 
 class Fairness:
-    """What each principal was served, over one to two minutes; of at most 4,096 principals a minute.
+    """The service of each principal, over one to two minutes; of at most 4,096 principals a minute.
 
     The index is (Σx)² / (n·Σx²): 1 if all were served alike, 1/n if one had everything. Principals
     that asked for less than their part lower it, too.

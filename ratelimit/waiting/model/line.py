@@ -47,9 +47,9 @@ class Waiter:
         self.rank = rank
         self.joined_ns = joined_ns
         self.leaves = ""
-        """Why it is to go if its turn finds no room; empty: it stays."""
+        """The reason why it is to go if its turn finds no room; empty: it stays."""
         self.ends_ns = ends_ns
-        """When it has waited for as long as it may."""
+        """The time when it has waited for as long as it may."""
         self.line: Line | None = None
         self.share: _Share | None = None
         self.held: Any = None
@@ -209,11 +209,11 @@ class Line:
         self.turn: Waiter | None = None
         """The one that was told that it is its turn, and has not said yet what came of it."""
         self.missed = False
-        """Whether room was made while another had the turn."""
+        """True if room was made while another had the turn."""
         self.due_ns: int | None = None
         """When the next is to ask again, if no room is made before."""
         self.pause_ns = 0
-        """How long the next waits between one question and another, where nothing says when there is room."""
+        """The wait of the next between two questions, if the time of free room is unknown."""
         self._classes: list[_Class] = [_Class()]
         self._pace_ns = begun_ns
         self._paced = 0

@@ -21,7 +21,7 @@ from ratelimit.waiting.model.fairness import Fairness
 from ratelimit.waiting.model.line import Line, Waiter
 
 Refusal = Literal["principal-full", "full", "too-long"]
-"""Why a request is refused at arrival: too many of its principal wait, too many wait in all, or its turn
+"""Reasons to refuse a request at arrival: too many of its principal wait, too many wait in all, or its turn
 would come too late."""
 
 
@@ -173,7 +173,7 @@ class Room:
 
     @property
     def next_ns(self) -> int | None:
-        """When `over` or `due` has something next, or may have; None if never."""
+        """The time when `over` or `due` may have something next; None if never."""
         times = [heap[0][0] for heap in (self._ends, self._dues) if heap]
         return min(times, default=None)
 

@@ -96,11 +96,11 @@ cdef class Communities:
         return self.pools.roots[method - 1] or method
 
     cdef bint is_place(self, uint32_t at) noexcept nogil:
-        """Whether payers were found to meet at a place of the kind looked at."""
+        """Return whether payers were found to meet at a place of the kind looked at."""
         return self.evidence.identifiers[at].meta & POOLED != 0
 
     cdef bint is_method(self, uint32_t at) noexcept nogil:
-        """Whether an identifier is a payment method that meets others."""
+        """Return whether an identifier is a payment method that meets others."""
         cdef Identifier *node = self.evidence.identifiers + at
         return node.meta & SUSPECT != 0 and kind_of(node) != FINE and kind_of(node) != COARSE
 

@@ -41,7 +41,7 @@ cdef extern from *:
 
 
 cdef inline bint is_fresh(const Principal *p) noexcept nogil:
-    """Whether an account is known to be new, or was when it was found: a campaign does not grow out of it."""
+    """Return whether an account is known to be new, or was when it was found: a campaign does not grow out of it."""
     return p.traits & NEW != 0 or p.label != 0 and p.verdict == CERTAIN
 
 
@@ -347,19 +347,19 @@ cdef class Groups:
         return -1
 
     cdef bint is_residential(self, uint32_t at) noexcept nogil:
-        """Whether people live in an address's block."""
+        """Return whether people live in an address's block."""
         cdef Identifier *coarse = resolve(self.evidence.identifiers, self.evidence.identifiers[at].parent)
         cdef Identifier *block = NULL if coarse == NULL else resolve(self.evidence.identifiers, coarse.parent)
         return coarse != NULL and (coarse if block == NULL else block).degree != 0
 
     cdef bint is_provable(self, Principal *p) noexcept nogil:
-        """Whether an account can be certain to belong: it is new, and so are most that pay with its method."""
+        """Return whether an account can be certain to belong: it is new, and so are most that pay with its method."""
         cdef uint32_t method = self.pools.token_of(p, POOLED)
         cdef Identifier *node = self.evidence.identifiers + method - 1
         return method != 0 and is_fresh(p) and node.mine >= node.others
 
     cdef bint is_meeting(self, uint32_t at) noexcept nogil:
-        """Whether accounts that pay apart meet at an address, or in its network."""
+        """Return whether accounts that pay apart meet at an address, or in its network."""
         cdef Identifier *node = self.evidence.identifiers + at
         cdef Identifier *coarse = resolve(self.evidence.identifiers, node.parent)
         return node.meta & POOLED != 0 or coarse != NULL and coarse.meta & POOLED != 0

@@ -241,7 +241,7 @@ cdef class Homes:
                             block.degree += 1
 
     cdef bint counts_as_witness(self, Principal *p, uint32_t payer, Identifier *node) noexcept nogil:
-        """Whether an account at home at an address says that people live there, and no other of its payer's did so."""
+        """Return whether an account at home at an address says that people live there, and no other of its payer's did so."""
         cdef uint64_t word = <uint64_t>payer << 32 | node.parent
         cdef size_t at, _probed
         if self.is_paid and payer & BY_ITSELF and not p.traits & OLD:
@@ -267,19 +267,19 @@ cdef class Homes:
                     node.degree = RESIDENTIAL * <uint32_t>node.degree >= self.total[at] > 0
 
     cdef bint is_home(self, Identifier *node, uint32_t payer) noexcept nogil:
-        """Whether the accounts that pay so make half of the visits at an address, in a block that is people's."""
+        """Return whether the accounts that pay so make half of the visits at an address, in a block that is people's."""
         cdef size_t place = node - self.evidence.identifiers
         if self.payer[place] != payer or 2 * <uint64_t>self.votes[place] < self.total[place] & ~<uint32_t>LONE:
             return False
         return self.is_residential(node)
 
     cdef bint is_public(self, Identifier *node) noexcept nogil:
-        """Whether an address is in the public list of a cloud, a relay or runners."""
+        """Return whether an address is in the public list of a cloud, a relay or runners."""
         cdef Identifier *coarse = resolve(self.evidence.identifiers, node.parent)
         return coarse != NULL and is_infrastructure(coarse)
 
     cdef bint is_residential(self, Identifier *node) noexcept nogil:
-        """Whether an account pays by itself at half of a block's addresses, or one payer has its few to itself."""
+        """Return whether an account pays by itself at half of a block's addresses, or one payer has its few to itself."""
         cdef Identifier *block = self.block_of(node)
         cdef size_t at
         if block == NULL:

@@ -167,7 +167,7 @@ cdef class Pools:
                     j += 1
 
     cdef bint is_pool(self, uint32_t at) noexcept nogil:
-        """Whether enough payment methods in question meet at a place, and most accounts there are theirs."""
+        """Return whether enough payment methods in question meet at a place, and most accounts there are theirs."""
         cdef Identifier *node = self.evidence.identifiers + at
         cdef int methods
         if self.alone:
@@ -266,7 +266,7 @@ cdef class Pools:
                         node.settled += node.settled < MOST_DEGREE
 
     cdef bint roams(self, Principal *p, Places *places) noexcept nogil:
-        """Whether a newcomer is nowhere at home and on another exit nearly each time."""
+        """Return whether a newcomer is nowhere at home and on another exit nearly each time."""
         if p.traits & HOMED or not p.traits & NEW or self.token_of(p, POOLED):
             return False
         return places.count >= ROAMED and 2 * places.count >= <int>places.all_visits

@@ -19,7 +19,7 @@ cdef str family_at(int slot):
 
 
 cdef inline bint is_of(const Identifier *node, const Principal *p) noexcept nogil:
-    """Whether an identifier belongs to a principal's cluster; for a principal in none, to any."""
+    """Return whether an identifier belongs to a principal's cluster; for a principal in none, to any."""
     return node.label != 0 and (p.label == 0 or node.label == p.label)
 
 

@@ -244,5 +244,5 @@ cdef inline int visits_of(const Edge *edge) noexcept nogil:
 
 
 cdef inline bint is_witness(const Principal *p) noexcept nogil:
-    """Whether an account is a witness that an exit is infrastructure: it lives somewhere, or is no newcomer."""
+    """Return whether an account is a witness that an exit is infrastructure: it lives somewhere, or is no newcomer."""
     return p.traits & HOMED or not p.traits & NEW

@@ -117,7 +117,7 @@ cdef class Columns:
         return 1
 
     cdef bint is_named(self, const Sighting *seen) noexcept nogil:
-        """Whether the application knows the account: it says when it was created, or what it pays with.
+        """Return whether the application knows the account: it says when it was created, or what it pays with.
 
         Where limits run before keys are checked, a client may send any number that nobody issued.
         """

@@ -255,7 +255,7 @@ cdef class Plan:
 @cython.no_gc  # refers only to its plan, which refers to nothing that could come back here
 @cython.freelist(32)
 cdef class Outcome:
-    """What one decision found: see the stub."""
+    """The result of one decision: see the stub."""
 
     def __init__(self):
         raise TypeError("outcomes come from Plan.decide")

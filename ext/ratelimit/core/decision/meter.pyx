@@ -25,7 +25,7 @@ cdef extern from "ratelimit/core/decision/member.h":
 @cython.no_gc  # refers only to numbers and its plan, which refers to nothing that could come back here
 @cython.freelist(32)
 cdef class Reading:
-    """What one check found: see the stub. As small as it can be: it is zeroed each time it is made."""
+    """The result of one check: see the stub. As small as it can be: it is zeroed each time it is made."""
 
     # Owned, NULL until checked: `add_member` makes attributes of the three.
     cdef PyObject *allowed

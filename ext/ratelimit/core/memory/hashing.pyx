@@ -40,7 +40,7 @@ cdef int feed_text(Sip *sip, uint64_t kind, object part) except -1:
 
 
 def _has_real_surrogate(text):
-    """Whether a lone surrogate is outside the range that `surrogateescape` uses."""
+    """Return whether a lone surrogate is outside the range that `surrogateescape` uses."""
     return any(0xD800 <= ord(c) <= 0xDFFF and not 0xDC80 <= ord(c) <= 0xDCFF for c in text)
 
 

@@ -122,7 +122,7 @@ cdef struct Ticket:
 
 
 cdef inline bint is_of(FlightHeader *header, uint64_t total, uint64_t *fingerprint, uint8_t *boot) noexcept:
-    """Whether the words that can be told to be wrong are right; noexcept: compares words."""
+    """Return whether the words that can be told to be wrong are right; noexcept: compares words."""
     return (
         load(&header.magic) == MAGIC and header.version == FLIGHT_LAYOUT and header.total_bytes == total
         and memcmp(header.fingerprint, fingerprint, 16) == 0 and memcmp(header.boot, boot, 64) == 0

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from ratelimit.stores.redis.protocols import Asked, Asking, Deciding
 
 _DESCRIBED_NS = 60_000_000_000
-"""How long a description stands: calendars are listed around an instant."""
+"""The time for which a description stands: calendars are listed around an instant."""
 
 
 class RedisPlan:
-    """What `Store.plan` returns: its decisions are awaited.
+    """The result of `Store.plan`: its decisions are awaited.
 
     Args:
         store: the one that made the plan.

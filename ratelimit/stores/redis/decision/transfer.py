@@ -26,11 +26,11 @@ class Transfer:
     costs: Sequence[int] | None = None
     """What one request takes, by rule; None for what is in use under the source's counters."""
     times: int = 1
-    """How many requests; charged where there is no room for one more."""
+    """The number of requests; charged where there is no room for one more."""
 
     @property
     def weight(self) -> int:
-        """How many counters are charged at most."""
+        """The number of counters that are charged at most."""
         return len(self.plan.counting) if self.costs is None else sum(map(bool, self.costs))
 
     async def amounts_of(self, batch_client: Asking, now_ns: int) -> Sequence[int]:

@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from ratelimit.environment.server import RemoteSpec
 
 PATIENCE_S = 2.0
-"""How long an answer is waited for here; that it takes longer than `timeout` is a finding, not an end."""
+"""The longest wait for an answer here; taking longer than `timeout` is a finding, not an end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a policy needs of its servers.
+    """The needs of a policy from its servers.
 
     Attributes:
         longest_ns: the longest period of its limits.

@@ -187,7 +187,7 @@ async def try_acts(client: Redis, spec: RemoteSpec) -> Finding:
 
 
 class _Changed(Exception):
-    """What was sent came back as something else."""
+    """The answer differs from the value that was sent."""
 
 
 async def _try_all(client: Redis, key: str, commands: Commands) -> tuple[str, list[Refusal]]:

@@ -50,7 +50,7 @@ _SIGN = struct.Struct("<dd")
 
 
 class Sign(NamedTuple):
-    """What a worker says of itself: its host, and the mark of its hash key."""
+    """The report of a worker about itself: its host, and the mark of its hash key."""
 
     host: float
     mark: str
@@ -101,7 +101,7 @@ class FairShare:
 
     @property
     def hosts(self) -> int:
-        """How many hosts there are, 0 as long as no worker of this host knows."""
+        """The number of hosts, 0 as long as no worker of this host knows."""
         hosts = hosts_in(self._store.table)
         return hosts if hosts <= MOST_WORKERS else 0  # else the memory is damaged
 

@@ -78,7 +78,7 @@ class Absence:
 
 
 class Witness:
-    """Told when a request that was decided here is settled, then or later."""
+    """Receives the settlement of a request that was decided here, then or later."""
 
     __slots__ = ("_absence", "_charged", "_local_fallback")
 
@@ -130,12 +130,12 @@ class LocalFallback:
 
     @property
     def is_used(self) -> bool:
-        """Whether there is something to hand over."""
+        """True if there is something to hand over."""
         return bool(self._absence.changed)
 
     @property
     def waiting(self) -> int:
-        """How many counters' use is to be handed over."""
+        """The number of counters whose use is to be handed over."""
         return len(self._absence.changed)
 
     def _share(self, plan: Standing, width: int) -> Share:

@@ -18,10 +18,10 @@ from ratelimit.stores.redis.hosts.keys import Places
 
 CHUNK_BYTES = 256 << 10
 LASTS_MS = 30 * 86_400_000
-"""How long a value outlives its last writer."""
+"""The time for which a value outlives its last writer."""
 UNSEALED_MS = 600_000
 READABLE_MS = 60_000
-"""How long a version may still be read after the next is in force."""
+"""The time for which a version may still be read after the next is in force."""
 MOST_BYTES = 4 << 30
 _TRIES = 3
 

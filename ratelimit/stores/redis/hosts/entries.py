@@ -37,7 +37,7 @@ class SightingEntry:
 
     mark: int
     host: int
-    """Which; a random number it made up."""
+    """A random number that it made up."""
     sequence: int
     """Counts the host's entries from 1: what is missing, and what comes twice, can be told."""
     records: bytes
@@ -63,7 +63,7 @@ class SightingEntry:
 
 
 class Kind(IntEnum):
-    """What an entry of assignments is."""
+    """The kind of an entry of assignments."""
 
     CHANGES = 0
     RELOAD = 1
@@ -121,7 +121,7 @@ class AssignmentEntry:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Which chunks of a value are in force, and how far what they say goes."""
+    """The chunks of a value in force, and the position up to which they go."""
 
     mark: int
     term: int
@@ -137,7 +137,7 @@ class Head:
 
     @property
     def name(self) -> str:
-        """What its chunks are called."""
+        """The name of its chunks."""
         return f"{self.term}.{self.version}"
 
     def packed(self) -> bytes:

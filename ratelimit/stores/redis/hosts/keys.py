@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where things are, by a deployment's prefix."""
+    """The keys of a deployment, by its prefix."""
 
     prefix: str
 
@@ -30,12 +30,12 @@ class Places:
 
     @property
     def sightings(self) -> str:
-        """What all hosts saw; a capped stream."""
+        """The sightings of all hosts; a capped stream."""
         return self._name("sightings")
 
     @property
     def assignments(self) -> str:
-        """Which account is in which cluster, change by change; a capped stream."""
+        """The clusters of accounts, change by change; a capped stream."""
         return self._name("assignments")
 
     @property
@@ -55,12 +55,12 @@ class Places:
 
     @property
     def acts_applied(self) -> str:
-        """Which hosts apply them; a hash with a field for each host."""
+        """The hosts that apply them; a hash with a field for each host."""
         return self._name("acts:applied")
 
     @property
     def conduct(self) -> str:
-        """What is remembered of accounts and clusters that struck; a hash."""
+        """The record of accounts and clusters that struck; a hash."""
         return self._name("conduct")
 
     @property
@@ -74,7 +74,7 @@ class Places:
         return self._name("conduct:number")
 
     def scratch(self, rest: str) -> str:
-        """What is tried there, and gone at once."""
+        """The key for trials, gone at once."""
         return self._name(f"doctor:{rest}")
 
     @staticmethod

@@ -37,7 +37,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What a correlator says: an entry of the stream, or the whole table."""
+    """The words of a correlator: an entry of the stream, or the whole table."""
 
     term: int
     sequence: int
@@ -47,7 +47,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a host is to enter into its board: changes, or the table as a whole."""
+    """The entries for a host's board: changes, or the table as a whole."""
 
     term: int
     holder: int
@@ -85,15 +85,15 @@ class HostQueues:
         # -- news from the server
         self.news: deque[News] = deque()
         self.catch_ups = 0
-        """How often the table had to be fetched, the first time included."""
+        """The number of times that the table had to be fetched, the first time included."""
         self.seen_term = 0
         """The last term in which a host published."""
         self.takeovers = 0
-        """How often another correlator than before was heard of."""
+        """The number of times that another correlator than before was heard of."""
         self.faults = 0
-        """How often the server failed, or was not reached."""
+        """The number of times that the server failed, or was not reached."""
         self.trouble = ""
-        """Why the server could not be asked, while that lasts; empty while all is well."""
+        """The reason why the server could not be asked, while that lasts; empty while all is well."""
         self.fault: BaseException | None = None
         """An unexpected error, for a log."""
         self.refusals: set[str] = set()
@@ -104,11 +104,11 @@ class HostQueues:
         self.before = 0
         """The term before it; below 2: the server lost its data, and no host has correlated since."""
         self.has_memory = False
-        """Whether the correlator's memory is here, so that it need not be fetched."""
+        """True if the correlator's memory is here, so that it need not be fetched."""
         self.incoming: deque[Incoming] = deque()
         self.publications: deque[Publication] = deque()
         self.is_caught_up = False
-        """Whether everything in the stream of sightings was read."""
+        """True if everything in the stream of sightings was read."""
         self.server_ms = 0
         """The server's time when the last entry was published."""
         self.snapshot: bytes | None = None
@@ -121,7 +121,7 @@ class HostQueues:
         self.confirmed = Event()
         """Set whenever the lease was found to be held still."""
         self.is_leaving = False
-        """Whether the lease is to be given up."""
+        """True if the lease is to be given up."""
 
     # -- sightings --------------------------------------------------------------------------------
 
@@ -229,7 +229,7 @@ class HostQueues:
 
     @property
     def is_asked(self) -> bool:
-        """Whether a thread waits for an answer."""
+        """True if a thread waits for an answer."""
         return self._asked > self._confirmed
 
     def confirm(self, ticket: int) -> None:

@@ -42,10 +42,10 @@ from ratelimit.stores.redis.transport.resp import numbers_in
 LEASE_MS = 3_000
 RENEWAL_S = 1.0
 KEPT_FREE_MS = 5_000
-"""How long the lease is kept for the last correlator after the server has lost its data."""
+"""The time for which the lease is kept for the last correlator after the server has lost its data."""
 TERM_LASTS_MS = 30 * 86_400_000
 STREAM_LASTS_MS = 86_400_000
-"""How long a stream outlives its last entry."""
+"""The time for which a stream outlives its last entry."""
 LASTING_S = 60.0
 MOST_SIGHTING_ENTRIES = 8_192
 """Kept for a correlator that is to come: 80 MB at most, since an entry has at most 10 KB."""
@@ -379,7 +379,7 @@ class StreamClient:
         return True
 
     def _goes_further(self, head: Head) -> bool:
-        """Whether a table knows more than what was read of the stream."""
+        """Return whether a table knows more than what was read of the stream."""
         if head.term == self._box.seen_term:
             return head.sequence > self._sequence
         return head.term > self._box.seen_term

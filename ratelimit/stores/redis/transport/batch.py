@@ -82,7 +82,7 @@ class Correction(Unawaited):
 
     @property
     def key(self) -> tuple[int, int]:
-        """What is corrected: an outcome, for as long as this refers to it, and one of its rules."""
+        """The subject of a correction: an outcome, for as long as this refers to it, and one of its rules."""
         return id(self.outcome), self.index
 
     def put(self, slot_batch: SlotBatch) -> None:
@@ -142,6 +142,6 @@ class Renewal(Unawaited):
         return at
 
     def fail(self, error: StoreError) -> None:
-        """Whether units were granted is not known: if so they lapse."""
+        """Return whether units were granted is not known: if so they lapse."""
         if self.end():
             self._leases.failed(self._key)

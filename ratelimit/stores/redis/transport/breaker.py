@@ -28,9 +28,9 @@ class Breaker:
         self._chance = chance
         self._pause_s = FIRST_PAUSE_S
         self.is_open = True
-        """Whether the server is not to be asked."""
+        """True if the server is not to be asked."""
         self.trips = 0
-        """How often it opened."""
+        """The number of times that it opened."""
 
     def trip(self) -> bool:
         """Open; return whether it was closed."""

@@ -78,7 +78,7 @@ class BatchClient:
         self._aside_lock = asyncio.Lock()
         self.breaker = Breaker(random.random)
         self.fault = away("the server did not accept a connection in time; it is tried again")
-        """Why the breaker is open, if it is."""
+        """The reason why the breaker is open, if it is."""
         self.pending = PendingWork()
         self._thread = threading.get_ident()
         self._dialer = dialer
@@ -103,7 +103,7 @@ class BatchClient:
         self._first_probe: asyncio.Future[None] = self.loop.create_future()
         self._beating: asyncio.Task[None] | None = None
         self.is_closed = False
-        """Whether nothing is asked here any more."""
+        """True if nothing is asked here any more."""
         self._closing: asyncio.Task[None] | None = None
         # The first of all tasks, so that it had its turn before there is anything to close.
         self._keeper = self.loop.create_task(self._keep())
@@ -111,7 +111,7 @@ class BatchClient:
 
     @property
     def round_trips(self) -> int:
-        """How often the server was asked."""
+        """The number of questions to the server."""
         return self._pipelines.round_trips
 
     # -- asking ------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from ratelimit.stores.redis.transport.resp import command
 Address = tuple[str, int]
 
 MOST_TURNS = 6
-"""How often a call is made that nodes refuse because its slot is somewhere else, or on its way."""
+"""The number of tries of a call that nodes refuse because its slot is elsewhere, or on its way."""
 TRY_AGAIN_S = 0.002
 MOST_PROBES = 20_000
 """Names tried in search of one for each node's slots."""
@@ -57,7 +57,7 @@ class ClusterClient:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is known which node serves what."""
+        """True if it is known which node serves what."""
         return bool(self._servers)
 
     async def open_connections(self) -> None:

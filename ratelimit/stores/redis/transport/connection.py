@@ -51,7 +51,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether something can be asked."""
+        """True if something can be asked."""
         return self._transport is not None and not self._transport.is_closing()
 
     def ask(self, commands: bytes, count: int, done: Done) -> None:

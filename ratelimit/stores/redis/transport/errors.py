@@ -22,7 +22,7 @@ from ratelimit.stores.redis.transport.symptom import explain, is_forbidden
 
 
 class NothingCharged(StoreError):
-    """There is no answer, and nothing was charged: it was not sent, or the server refused to do it."""
+    """No answer came, and nothing was charged: it was not sent, or the server refused to do it."""
 
 
 _REFUSED = (

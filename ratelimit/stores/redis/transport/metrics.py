@@ -21,15 +21,15 @@ class MetricsSink(Protocol):
         return
 
     def lost(self, corrections: int) -> None:
-        """So many corrections could not be made, or it is not known whether they were."""
+        """Count corrections that could not be made, or of which that is not known."""
         return
 
     def charged_back(self, units: int) -> None:
-        """So many units that were used elsewhere are charged now."""
+        """Count units that were used elsewhere and are charged now."""
         return
 
     def forgot(self, counters: int) -> None:
-        """What so many counters used elsewhere could not be charged, or it is not known whether it was."""
+        """Count counters of which the use elsewhere could not be charged, or of which that is not known."""
         return
 
 

@@ -33,7 +33,7 @@ class NodeClient(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether calls can be posted."""
+        """True if calls can be posted."""
         ...
 
     async def open_connections(self) -> None:
@@ -98,7 +98,7 @@ class ServerClient:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a connection."""
+        """True if there is a connection."""
         return self._link is not None and self._link.is_open
 
     async def open_connections(self) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 
 class PendingWork:
-    """How many there are; each ends when it is answered or fails, at its batch's deadline at the latest."""
+    """The number of them; each ends when it is answered or fails, at its batch's deadline at the latest."""
 
     __slots__ = ("_over", "count")
 

@@ -29,7 +29,7 @@ LATE_S = 0.002
 GRACE_S = 0.004
 """Until how long after it a deadline that was noticed late is put off."""
 CONNECT_S = 1.0
-"""How long connecting may take; no request waits for it."""
+"""The time that connecting may take; no request waits for it."""
 
 
 class Pipeline:
@@ -90,7 +90,7 @@ class Pipelines:
     ) -> None:
         self.round_trips = 0
         self.last_answer = -1.0
-        """When the server was last heard of."""
+        """The time when the server was last heard of."""
         self._loop = asyncio.get_running_loop()
         self._new_node_client = new_node_client
         self._start = start
@@ -106,7 +106,7 @@ class Pipelines:
         self._pipelines: set[Pipeline] = set()
         self._idle: list[Pipeline] = []
         self._is_sparse = True
-        """Whether what was answered last was asked alone."""
+        """True if what was answered last was asked alone."""
         self._is_sending_soon = False
         self._watch: asyncio.TimerHandle | None = None
 
