@@ -18,8 +18,6 @@ from ratelimit.clustering.service import ClusteringService
 from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.by_name import DecidesByName
-from ratelimit.deciding.charge import Asked, Charge
-from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.stage import Decided, Stage
 from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Decision, Reason
@@ -27,10 +25,12 @@ from ratelimit.events import Observer
 from ratelimit.identity.extract import Headers
 from ratelimit.load.limit import LoadLimit
 from ratelimit.load.metrics import WatchedLoad
+from ratelimit.load.stage import LoadPart
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
+from ratelimit.runtime.decided import decision_of
 from ratelimit.runtime.ending import EndHook
 from ratelimit.runtime.inquiry import Given, Inquiry, described, holder_in, inquire
 from ratelimit.runtime.reload import Reload
@@ -39,7 +39,7 @@ from ratelimit.runtime.runtime import Runtime
 from ratelimit.stores.contract import Store
 from ratelimit.waiting.compile import queue_of
 from ratelimit.waiting.limit_queue import LimitQueue
-from ratelimit.waiting.stage import rules_of
+from ratelimit.waiting.stage import WaitingPart, rules_of
 
 if TYPE_CHECKING:
     from ratelimit.telemetry.exemplars import Exemplars
@@ -99,7 +99,7 @@ class Limiter(DecidesByName):
             correlates=correlates,
             stages=stages,
             ends=ends,
-            challenge=challenge,
+            hooks={"challenge": challenge},
         )
         """The part that the middleware, metrics and the command line use; no promise to applications."""
         self.clock = self.runtime.clock
@@ -164,7 +164,7 @@ class Limiter(DecidesByName):
             return self._unlimited(now_ns, charge=True)
         visit = self._visit(asked, method, path, event, given)
         decided = await self.runtime.adecide(*asked, charge=True, visit=visit)
-        return self._decision(asked, decided, visit.waited_ns)
+        return self._decision(asked, decided, visit)
 
     async def apeek(
         self,
@@ -204,12 +204,9 @@ class Limiter(DecidesByName):
         bound = self.runtime.generation_at(now_ns)
         return inquire(bound, now_ns, method, path, event, given) if self.is_enabled else None
 
-    def _decision(self, inquiry: Inquiry, decided: Decided, waited_ns: int = 0) -> Decision:
-        bound, _, known, now_ns, _ = inquiry
-        allowed, reason, plan, outcome = decided
-        asked = Asked(bound.watch, known, now_ns)
-        ledger = None if plan is None or outcome is None else Charge(plan, outcome, self.clock, asked)
-        return Decision(allowed, reason, ledger, *actor_in(bound, known), waited_ns=waited_ns)
+    def _decision(self, inquiry: Inquiry, decided: Decided, visit: Visit | None = None) -> Decision:
+        bound, _, row, now_ns, _ = inquiry
+        return decision_of(bound, decided, row, now_ns, self.clock, visit)
 
     @property
     def store(self) -> Store:
@@ -276,7 +273,7 @@ class Limiter(DecidesByName):
     @property
     def loads(self) -> Mapping[str, LoadLimit]:
         """The limits that follow the load (`[adaptive]`), by name: their state; and they take reports."""
-        return self.runtime.loads
+        return self.runtime.part(LoadPart).of(self.policy.compiled)
 
     @property
     def reloaded_ns(self) -> int:
@@ -312,7 +309,7 @@ class Limiter(DecidesByName):
     @property
     def queue(self) -> LimitQueue | None:
         """Requests that wait for room; None where the policy lets none."""
-        return self.runtime.queue if queue_of(self.current.compiled) is not None else None
+        return self.runtime.part(WaitingPart).queue if queue_of(self.current.compiled) is not None else None
 
     @property
     def unsettled_units(self) -> Mapping[str, int]:

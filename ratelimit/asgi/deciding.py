@@ -14,6 +14,7 @@ from typing import TypeVar
 from starlette.types import Scope
 
 from ratelimit.asgi.arrival import Unresolved
+from ratelimit.asgi.decided import exchange_of
 from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.gate import SAMPLE
@@ -24,10 +25,9 @@ from ratelimit.asgi.refusal import ended_exchange
 from ratelimit.asgi.share import Ended, Share, until_decided
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.compiled import Asking
-from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.stage import Decided
 from ratelimit.deciding.visit import Visit
-from ratelimit.decision import Decision, Reason
+from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.load.stage import LoadLimits
@@ -170,16 +170,17 @@ class Deciding:
         visit: Visit | None = None,
     ) -> Exchange:
         """Return the exchange of a decided request, left in its scope."""
-        allowed, reason, plan, outcome = decided
-        cross_origin = identities[bound.extractor.origin_at] != 0
-        exchange = Exchange(self._door, self.writer, plan, outcome, now_ns, cross_origin, outer)
-        known = exchange.actor, exchange.certainty = actor_in(bound, identities)
-        waited_ns = exchange.waited_ns = 0 if visit is None else visit.waited_ns
-        if outcome is None:
-            retry_ns = None if visit is None else visit.retry_ns
-            exchange.decision = Decision(allowed, reason, None, *known, retry_ns, waited_ns=waited_ns)
-        if not allowed:
-            exchange.asked_by(bound.watch, identities)
+        exchange = exchange_of(
+            self._door,
+            self.writer,
+            bound,
+            decided,
+            identities,
+            now_ns,
+            cross_origin=identities[bound.extractor.origin_at] != 0,
+            outer=outer,
+            visit=visit,
+        )
         scope["ratelimit"] = exchange
         return exchange
 

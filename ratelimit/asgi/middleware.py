@@ -39,7 +39,7 @@ from ratelimit.errors import StoreError, UsageError
 from ratelimit.events import Observer
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.limiter import Limiter
-from ratelimit.load.stage import LoadLimits
+from ratelimit.load.stage import LoadLimits, LoadPart
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.target import NOWHERE
 from ratelimit.runtime.resolvers import Resolver
@@ -468,7 +468,7 @@ class RateLimitMiddleware:
             sample=self._deciding.sample,
             target=partial(target_of, placement=self._placement),
             has_ends=bool(self._runtime.ends),
-            loads=self._runtime.loads_of(bound.compiled),
+            loads=tuple(self._runtime.part(LoadPart).of(bound.compiled).values()),
             learned=self._mount.metering.learned if bound.is_metered else None,
             told=told_by,
             narrowed=bound.narrowed,

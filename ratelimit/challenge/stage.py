@@ -11,12 +11,13 @@ It is the caller's: of a limit per cluster the account's, not that of all its me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ratelimit.challenge.hook import ChallengeHook
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.part import Host, Part
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import Deciding, Draft, Effects, Feature, Look, Pending, Rest, Stage
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
@@ -159,3 +160,18 @@ class ChallengeStage(Stage):
         if not at or not (yield from self._passes.are_passed(at, pending, seen)):
             return None
         return self._waived(at)
+
+
+class ChallengePart(Part):
+    """The challenges of one limiter: the hook that the application gave it."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.hook = ChallengeHook(host.hooks.get("challenge"), host.clock, host.diagnose)
+
+    def features(self, bound: BoundPolicy) -> Iterator[Challenges]:
+        """Yield the limits of a policy that challenge."""
+        yield Challenges(bound, self.hook)
+
+
+PART = ChallengePart

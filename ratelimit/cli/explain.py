@@ -23,6 +23,7 @@ from ratelimit.clustering.amendment import amendment_of
 from ratelimit.conduct.compile import ramp_of
 from ratelimit.conduct.explanation import remembered_of, rise_of, standing_of
 from ratelimit.conduct.lowered import falls
+from ratelimit.conduct.stage import ConductPart
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.decider import actor_in
 from ratelimit.decision import VERDICTS, Reason, cluster_name
@@ -43,7 +44,7 @@ from ratelimit.policy import Policy
 from ratelimit.policy.routing.request_line import path_of, read_line
 from ratelimit.policy.schema.model import Event
 from ratelimit.replay.facts import RecordFacts, carried, has_created
-from ratelimit.runtime.features import parts_without_worker
+from ratelimit.runtime.features import Bystander, Makers
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import private_store
@@ -232,11 +233,7 @@ class Explained:
             if source is not None:
                 membership = in_evidence(source, fields)
             amendment = amendment_of(compiled, acts)
-            parts = parts_without_worker(
-                store.clock,
-                conduct=None if remembered is None else remembered.conduct,
-                ramps=None if remembered is None else remembered.ramps,
-            )
+            known: Makers = {} if remembered is None else {ConductPart: remembered.part}
             bound = BoundPolicy(
                 compiled,
                 store,
@@ -244,7 +241,7 @@ class Explained:
                 diagnose=lambda code: None,
                 is_asked=bool(asked),
                 amendment=amendment,
-                features=parts.features(),
+                features=Bystander(store.clock, known).parts.makers,
             )
             matched = matched_of(bound, self.method, target, event, asked)
             row = RecordFacts(bound, fields).identities(record, matched)

@@ -13,10 +13,11 @@ from ratelimit.conduct.memory import SharedConduct
 from ratelimit.conduct.model.strikes import Strike, Struck, struck
 from ratelimit.conduct.ramps import Ramps, ramps_of
 from ratelimit.conduct.schema import Ramp
-from ratelimit.conduct.stage import conduct_of
+from ratelimit.conduct.stage import ConductPart, conduct_of
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.part import Host
 from ratelimit.inspection import formatting
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
@@ -73,6 +74,10 @@ class Remembered:
     def ramps(self, spec: Ramp) -> Ramps:
         """Return how steep rises are."""
         return Ramps(spec, self._memory, None)
+
+    def part(self, host: Host) -> ConductPart:
+        """Return the part of conduct that knows these."""
+        return ConductPart(host, self.conduct, self.ramps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ratelimit.conduct.stage import conduct_of
+from ratelimit.conduct.stage import ConductPart, conduct_of
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
 
@@ -35,7 +35,7 @@ class ConductFollower:
         """
         runtime = limiter.runtime
         remote, conduct = limiter.policy.compiled.remote, conduct_of(runtime.current)
-        news = runtime.conduct_news
+        news = runtime.part(ConductPart).news
         if remote is None or conduct is None or not limiter.is_enabled or not (is_reader or news):
             return
         if self._server is None:

@@ -14,7 +14,7 @@ from ratelimit.conduct.schema import Ramp
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.deciding.stage import Deciding, Feature, Pending, Rest, Stage
+from ratelimit.deciding.stage import Deciding, Effects, Feature, Pending, Rest, Stage
 from ratelimit.decision import Reason
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.waiting.hold_queue import HoldQueue
@@ -50,15 +50,11 @@ class Ramps:
         """Count a request that limits let through."""
         self.memory.use(account, now_ns)
 
-    def pass_by(self, account: int, now_ns: int) -> int:
-        """Count a request that is steep, and return how long it is to be held; 0 in shadow."""
-        held_ns = self.delay_ns(account, now_ns)
-        if not held_ns:
-            return 0
+    def count(self) -> None:
+        """Count a request that was held, or in shadow would have been."""
         if self._table is not None:
             column = RampColumn.IN_SHADOW if self.is_shadow else RampColumn.ENFORCED
             self._table.count(self._counter, column)
-        return 0 if self.is_shadow else held_ns
 
 
 class Rising(Feature):
@@ -99,14 +95,20 @@ class RisingStage(Stage):
 
         Never refused for that: where as many are held as may be, or nothing can be, it goes on at once.
         """
-        if pending.charges:
-            held_ns = self._ramps.pass_by(pending.account, pending.now_ns)
-            if held_ns and pending.can_wait:
-                yield from self._hold.hold(pending, held_ns)
+        if pending.charges and pending.can_wait and (yield from self._is_held(pending)):
+            self._ramps.count()
         decided = yield from rest(pending)
         if pending.charges and decided[0] and decided[1] is Reason.LIMITS:
             self._ramps.use(pending.account, pending.now_ns)
         return decided
+
+    def _is_held(self, pending: Pending) -> Effects[bool]:
+        """Hold a request that is steep; return whether it was held, or in shadow would have been."""
+        held_ns, waited_ns = self._ramps.delay_ns(pending.account, pending.now_ns), pending.visit.waited_ns
+        if not held_ns or self._ramps.is_shadow:
+            return bool(held_ns)
+        # One that another got the place of was held for as long as it had it.
+        return (yield from self._hold.hold(pending, held_ns)) or pending.visit.waited_ns > waited_ns
 
 
 def ramps_of(bound: BoundPolicy) -> Ramps | None:

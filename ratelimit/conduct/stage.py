@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil
 
-from ratelimit.challenge.stage import Challenges
-from ratelimit.conduct.conduct import Conduct, key_of
+from ratelimit.challenge.stage import ChallengePart, Challenges
+from ratelimit.conduct.compile import ramp_of
+from ratelimit.conduct.conduct import MOST_NEWS, Conduct, key_of
 from ratelimit.conduct.guards import StrikeGuard
-from ratelimit.conduct.lowered import WHOLE, Lowered
+from ratelimit.conduct.lowered import WHOLE, Lowered, falls
+from ratelimit.conduct.memory import SharedConduct
+from ratelimit.conduct.model.strikes import News
+from ratelimit.conduct.ramps import Ramps, Rising
+from ratelimit.conduct.schema import Ramp
 from ratelimit.conduct.steps import StepsStage, steps_of
+from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.part import Host, Part
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import Deciding, Draft, Feature, Pending, Rest, Stage
 from ratelimit.decision import Reason
 from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.stores.contract import Store
+from ratelimit.stores.factory import is_isolated, open_conduct
 from ratelimit.waiting.hold_queue import HoldQueue
+from ratelimit.waiting.stage import WaitingPart
 
 
 class Adapting(Feature):
@@ -95,3 +107,66 @@ def conduct_of(bound: BoundPolicy) -> Conduct | None:
     """Return what is known of the conduct of a policy's accounts; None where no limit falls with strikes."""
     adapting = bound.find(Adapting)
     return None if adapting is None else adapting.conduct
+
+
+class ConductPart(Part):
+    """What one limiter knows of the conduct of accounts, and of their steep rises.
+
+    Args:
+        host: the limiter.
+        conduct, ramps: return what is known of both, in place of this host's own memory.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        conduct: Callable[[], Conduct] | None = None,
+        ramps: Callable[[Ramp], Ramps] | None = None,
+    ) -> None:
+        super().__init__(host)
+        self.news: deque[News] = deque(maxlen=MOST_NEWS)
+        """What struck here and other hosts have not been told."""
+        self._opened: list[tuple[Store, SharedConduct]] = []
+        self._conduct = conduct
+        self._ramps = ramps
+        if host.is_enabled:
+            self._conduct, self._ramps = self._own_conduct, self._own_ramps
+
+    def features(self, bound: BoundPolicy) -> Iterator[Feature]:
+        """Yield the limits of a policy that fall with strikes, and its steep rises."""
+        hold = self.host.part(WaitingPart).hold
+        is_used = any(falls(rule) and not rule.shadow for rule in bound.compiled.rules)
+        if self._conduct is not None and is_used:
+            challenges = Challenges(bound, self.host.part(ChallengePart).hook)
+            yield Adapting(bound, self._conduct(), challenges, hold)
+        ramp = ramp_of(bound.compiled)
+        if self._ramps is not None and ramp is not None:
+            yield Rising(self._ramps(ramp), hold)
+
+    @property
+    def looks(self) -> Sequence[Callable[[], str | None]]:
+        """What renews the memory of conduct."""
+        return [shared.renew for home, shared in self._opened if home is self.host.home]
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        for _, shared in self._opened:
+            shared.close()
+
+    def _memory(self) -> ConductMemory:
+        host = self.host
+        for home, shared in self._opened:
+            if home is host.home:
+                return shared.memory
+        self._opened.append((host.home, open_conduct(host.policy, host.store)))
+        return self._opened[-1][1].memory
+
+    def _own_conduct(self) -> Conduct:
+        has_others = self.host.policy.compiled.remote is not None and not is_isolated()
+        return Conduct(self._memory(), self.host.table, self.news if has_others else None)
+
+    def _own_ramps(self, spec: Ramp) -> Ramps:
+        return Ramps(spec, self._memory(), self.host.table)
+
+
+PART = ConductPart

@@ -10,7 +10,7 @@ Two caches grow with traffic, and both are bounded and emptied when full. One ho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -42,8 +42,8 @@ from ratelimit.tiers.pick import TierPick
 from ratelimit.usage.metrics import ratio_labels
 
 F = TypeVar("F", bound=Feature)
-MakeFeature = Callable[["BoundPolicy"], Feature | None]
-"""Makes a feature of a policy; None where the policy does not use it."""
+MakeFeatures = Callable[["BoundPolicy"], Iterable[Feature]]
+"""Makes features of a policy; none where the policy does not use them."""
 
 MOST_PATHS = 4096
 LONGEST_CACHED_PATH = 256
@@ -86,9 +86,10 @@ class BoundPolicy:
         is_asked: bool = False,
         stages: Sequence[Stage] = (),
         amendment: Amendment = NO_AMENDMENT,
-        features: Sequence[MakeFeature] = (),
+        features: Sequence[MakeFeatures] = (),
     ) -> None:
         self.compiled = compiled
+        self.is_asked = is_asked
         self._diagnose = diagnose
         self.watch = watch
         """This host's own recognition; None where nothing is correlated."""
@@ -155,10 +156,8 @@ class BoundPolicy:
         self.unmatched = Matched("", {}, None, resolvers=self._always_resolved)
         self._unmatched: dict[LoadClasses, Matched] = {}
         self.budgets = Budgets(compiled, store, self._core_rules, self.extractor.anonymous)
-        """The limits per cluster, for the correlator."""
-        self.features: tuple[Feature, ...] = tuple(
-            feature for make in features if (feature := make(self)) is not None
-        )
+        """The limits per cluster, for the judge of clusters."""
+        self.features: tuple[Feature, ...] = tuple(chain.from_iterable(make(self) for make in features))
         """The features that this policy uses."""
         self._plans = Plans(compiled, store, self._core_rules, self._core_rule, self.features)
         outer = [each.stage for each in self.features if each.is_outer and each.stage is not None]

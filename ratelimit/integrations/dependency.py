@@ -11,6 +11,7 @@ from starlette.types import Scope
 from ratelimit.algorithms import OF_UNITS
 from ratelimit.asgi.arrival import identify
 from ratelimit.asgi.asking import Question, Questions
+from ratelimit.asgi.decided import exchange_of
 from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.peer import holder_of, peer_host
@@ -18,10 +19,8 @@ from ratelimit.asgi.refusal import ended_exchange
 from ratelimit.asgi.share import Ended
 from ratelimit.challenge.hook import responder_of
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.visit import Visit
-from ratelimit.decision import Decision
 from ratelimit.errors import UsageError
 from ratelimit.integrations.asked_limits import AskedLimits, asked_limits, matched_with
 from ratelimit.integrations.requirement import Amount, Wish
@@ -125,21 +124,20 @@ async def _decided(
     except Ended as ended:
         return ended_exchange(door, outer.writer, ended.reason, now_ns, outer.cross_origin, None)
     visit = Visit(scope, partial(holder_of, scope, generation))
-    allowed, reason, plan, outcome = await door.limiter.runtime.adecide(
-        generation, matched, identities, now_ns, costs, visit=visit
-    )
+    found = await door.limiter.runtime.adecide(generation, matched, identities, now_ns, costs, visit=visit)
     responder = responder_of(visit)
     if responder is not None:
         door = replace(door, responder=responder)
-    exchange = Exchange(door, outer.writer, plan, outcome, now_ns, outer.cross_origin, None)
-    exchange.actor, exchange.certainty = actor_in(generation, identities)
-    exchange.waited_ns = visit.waited_ns
-    if outcome is None:
-        known = exchange.actor, exchange.certainty
-        exchange.decision = Decision(allowed, reason, None, *known, visit.retry_ns, waited_ns=visit.waited_ns)
-    if not allowed:
-        exchange.asked_by(generation.watch, identities)
-    return exchange
+    return exchange_of(
+        door,
+        outer.writer,
+        generation,
+        found,
+        identities,
+        now_ns,
+        cross_origin=outer.cross_origin,
+        visit=visit,
+    )
 
 
 def _uncharged(outer: Exchange, limits: tuple[LimitSpec, ...]) -> tuple[LimitSpec, ...]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.part import Part
 from ratelimit.deciding.stage import Deciding, Feature, Pending, Rest, Stage
 from ratelimit.decision import Reason
 from ratelimit.lists.access import ALLOWED, DENIED
@@ -43,3 +46,15 @@ class ListsStage(Stage):
         if listed == DENIED:
             return False, Reason.DENY_LIST, None, None
         return (yield from rest(pending))
+
+
+class ListsPart(Part):
+    """The lists of one limiter: it keeps nothing of them."""
+
+    def features(self, bound: BoundPolicy) -> Iterator[Feature]:
+        """Yield the lists of a policy."""
+        if bound.has_lists:
+            yield Lists(bound)
+
+
+PART = ListsPart

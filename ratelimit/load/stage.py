@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.matched import Matched
+from ratelimit.deciding.part import Host, Part
 from ratelimit.deciding.stage import Decided, Deciding, Feature, Pending, Rest, Stage
 from ratelimit.decision import Reason
-from ratelimit.load.compile import loads_of
-from ratelimit.load.limit import LoadLimit
+from ratelimit.load.compile import AdaptiveSpec, loads_of
+from ratelimit.load.limit import LoadLimit, settings_of
 from ratelimit.load.model.shedding import ShedPriority
+from ratelimit.load.shed_priority import lottery_key
+from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.stores.contract import Store
+from ratelimit.stores.factory import open_flight
 from ratelimit.waiting.compile import held_of
+from ratelimit.waiting.loop_lines import Result
+from ratelimit.waiting.metrics import count_hold
 
 
 class LoadLimits(Feature):
@@ -141,3 +149,74 @@ class LoadStage(Stage):
         pending.visit.retry_ns = wait_ns
         pending.is_counted = not counts
         return False, Reason.CAPACITY, None, None
+
+
+class LoadPart(Part):
+    """The limits of one limiter that follow the load, those of earlier policies among them.
+
+    Args:
+        host: the limiter.
+    """
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self._opened: list[tuple[Store, dict[str, LoadLimit]]] = []
+
+    @property
+    def _here(self) -> dict[str, LoadLimit]:
+        for home, loads in self._opened:
+            if home is self.host.home:
+                return loads
+        self._opened.append((self.host.home, {}))
+        return self._opened[-1][1]
+
+    def enter(self, policy: Policy) -> None:
+        """Have the limits of a policy."""
+        # One that this policy lacks stays: a reload may bring it back, and what is in flight is known then.
+        here, held = self._here, held_of(policy.compiled)
+        for spec in loads_of(policy.compiled):
+            load = here.get(spec.name)
+            if load is None:
+                load = here[spec.name] = self._new_load(policy, spec)
+            else:
+                load.adapt(spec)
+            if held is not None:
+                load.queue.bound_by(held.per_principal, held.total)
+
+    def features(self, bound: BoundPolicy) -> Iterator[LoadLimits]:
+        """Yield the limits of a policy."""
+        if self.host.is_enabled and loads_of(bound.compiled):
+            yield LoadLimits(bound, lambda: tuple(self.of(bound.compiled).values()), self.host.table)
+
+    def of(self, compiled: CompiledPolicy) -> Mapping[str, LoadLimit]:
+        """Return those of a policy by name, in force or not any more; none while limits are off."""
+        specs = loads_of(compiled) if self.host.is_enabled else ()
+        return {spec.name: self._here[spec.name] for spec in specs}
+
+    @property
+    def looks(self) -> Sequence[Callable[[], str | None]]:
+        """What says that this worker lives, and renews what is known of requests in flight."""
+        return [load.shared.heartbeat for load in self._here.values()]
+
+    def refuse_waiting(self) -> None:
+        """Refuse what is held, and count it here: soon there may be nothing to count in."""
+        for _ in range(sum(load.queue.close() for load in self._here.values())):
+            self._count("closed", 0)
+            self.host.counters.decided(False, Reason.CAPACITY)
+
+    def close(self) -> None:
+        """Let go of what is known of requests in flight."""
+        for _, loads in self._opened:
+            for load in loads.values():
+                load.leave()
+
+    def _count(self, result: Result, held_ns: int) -> None:
+        count_hold(self.host.counters, result, held_ns)
+
+    def _new_load(self, policy: Policy, spec: AdaptiveSpec) -> LoadLimit:
+        settings, store = settings_of(spec), self.host.store
+        shared = open_flight(policy, store, spec.name, settings.floor, settings.step_ns)
+        return LoadLimit(spec, shared, self.host.clock, lottery_key(store.hasher.key), self._count)
+
+
+PART = LoadPart

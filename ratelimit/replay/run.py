@@ -22,6 +22,7 @@ from operator import attrgetter
 from typing import Any
 
 from ratelimit.conduct.compile import ramp_of
+from ratelimit.conduct.stage import ConductPart
 from ratelimit.core.decision.engine import Plan
 from ratelimit.core.replay.batch import decide_batch, mark_new
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
@@ -49,7 +50,7 @@ from ratelimit.replay.rising import Rising
 from ratelimit.replay.rows import rows_of
 from ratelimit.replay.tally import Key, LimitTally
 from ratelimit.replay.waiting import Lines, Waiter, Waiting
-from ratelimit.runtime.features import parts_without_worker
+from ratelimit.runtime.features import Bystander, Makers
 from ratelimit.stores.contract import SHADOWED, Outcome
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.traces import Batch, Fields
@@ -184,9 +185,12 @@ class Replay:
     def _bind(self, now_ns: int) -> None:
         assert self.store is not None  # set by take, just before
         ramps = self.rising.ramps
-        parts = parts_without_worker(self.store.clock, ramps=None if ramps is None else lambda spec: ramps)
+        known: Makers = {}
+        if ramps is not None:
+            known = {ConductPart: lambda host: ConductPart(host, ramps=lambda spec: ramps)}
+        features = Bystander(self.store.clock, known).parts.makers
         self._bound = bound = BoundPolicy(
-            self.compiled, self.store, now_ns, diagnose=_ignore, features=parts.features()
+            self.compiled, self.store, now_ns, diagnose=_ignore, features=features
         )
         self._identities = IdentityColumns(bound, self.fields)
         self._ages = bound.ages

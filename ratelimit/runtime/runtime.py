@@ -8,14 +8,11 @@ In one file, since a reload replaces some of these parts and keeps the others, u
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ratelimit.challenge.hook import Challenge, ChallengeHook
 from ratelimit.clock import Clock
 from ratelimit.clustering.amendment import NO_AMENDMENT, Amendment, amendment_of
 from ratelimit.clustering.budgets import Budgets
@@ -23,10 +20,6 @@ from ratelimit.clustering.factory import service_of
 from ratelimit.clustering.hosts.agent import Hosts
 from ratelimit.clustering.hosts.factory import hosts_of
 from ratelimit.clustering.service import ClusteringService
-from ratelimit.conduct.conduct import MOST_NEWS, Conduct
-from ratelimit.conduct.model.strikes import News
-from ratelimit.conduct.ramps import Ramps
-from ratelimit.conduct.schema import Ramp
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.compiled import CompiledDecider
@@ -34,15 +27,11 @@ from ratelimit.deciding.decider import Decider
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.stage import Costs, Decided, Stage
 from ratelimit.deciding.visit import Visit
-from ratelimit.decision import Reason
 from ratelimit.events import MistakesLog, Observer
 from ratelimit.identity.fact import live_context
-from ratelimit.load.compile import loads_of
-from ratelimit.load.limit import LoadLimit
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.runtime import last_policy
-from ratelimit.runtime.beside import Beside
 from ratelimit.runtime.ending import EndHook
 from ratelimit.runtime.features import Parts
 from ratelimit.runtime.names import named_gate
@@ -56,10 +45,6 @@ from ratelimit.telemetry.counters import Counters
 from ratelimit.telemetry.diagnosis import Diagnosing
 from ratelimit.usage.metrics import OTHERS
 from ratelimit.usage.unsettled import Unsettled
-from ratelimit.waiting.compile import Queues
-from ratelimit.waiting.hold_queue import HoldQueue
-from ratelimit.waiting.limit_queue import LimitQueue
-from ratelimit.waiting.loop_lines import Result
 
 if TYPE_CHECKING:
     from ratelimit.telemetry.exemplars import Exemplars
@@ -92,10 +77,12 @@ class Runtime:
         correlates: bool,
         stages: Sequence[Stage] = (),
         ends: Sequence[EndHook] = (),
-        challenge: Challenge | None = None,
+        hooks: Mapping[str, Any] | None = None,
     ) -> None:
         self.is_enabled = is_enabled() if enabled is None else enabled
         self._correlates = correlates
+        self.hooks = dict(hooks or {})
+        """What the application gave features to call, by name."""
         self._stages = tuple(stages)
         self.ends = tuple(ends)
         """The callback for the end of each request."""
@@ -133,11 +120,6 @@ class Runtime:
         self.early = self._decider.early
         self.aearly = self._decider.aearly
         self.without_server = self._decider.without_server
-        self.hook = ChallengeHook(challenge, self.clock, self.diagnose)
-        self.queue = LimitQueue(self.now_ns, self._count_waited, self._count_acted)
-        """Requests of this worker that wait for room."""
-        self.hold = HoldQueue(self.now_ns)
-        """Requests of this worker that are held."""
         self.unsettled = Unsettled(self._count_settled)
         """Estimates of this worker's requests in flight."""
         self._lock = Lock()
@@ -146,13 +128,13 @@ class Runtime:
         self._acts: tuple[Act, ...] = ()
         self.clustering: ClusteringService | None = None
         """Correlation, where the policy has any."""
-        self._beside = Beside(self.store, self.clock, self._count_held)
-        self._beside_former: Beside | None = None
-        """That of a store that is not in use, while an application is tested."""
-        self.conduct_news: deque[News] = deque(maxlen=MOST_NEWS)
-        """The strikes here that other hosts do not know yet."""
+        self.home = self.store
+        """Beside which features keep memory; another one while an application is tested."""
+        self._parts = Parts(self)
+        self.part = self._parts.find
+        """Returns a feature's part of this limiter."""
         try:
-            self._beside.enter(loaded)
+            self._enter(loaded)
             self.clustering = self.clustering_for(loaded)
             self.current = self.bind(loaded.compiled, now_ns, self.clustering)
             if self.clustering is not None:
@@ -246,40 +228,11 @@ class Runtime:
 
     def _renew_companions(self) -> bool:
         """Leave what lies beside the store and is damaged or gone; return whether anything was."""
-        return self._diagnosing.renew(self._beside.looks)
+        return self._diagnosing.renew([look for part in self._parts.each for look in part.looks])
 
-    @property
-    def loads(self) -> Mapping[str, LoadLimit]:
-        """The limits that follow the load, by name in the order of the file; none while limits are off."""
-        return {load.spec.name: load for load in self.loads_of(self.policy.compiled)}
-
-    def loads_of(self, compiled: CompiledPolicy) -> tuple[LoadLimit, ...]:
-        """Return those of a policy, one that is not in force any more as well; none while limits are off."""
-        return tuple(self._beside.loads[spec.name] for spec in loads_of(compiled)) if self.is_enabled else ()
-
-    def _parts(self) -> Parts:
-        """Return what features are made of; some of it is there only while limits are on."""
-        parts = Parts(self.hook, self.queue, self.hold)
-        if not self.is_enabled:
-            return parts
-        return replace(parts, conduct=self._conduct, ramps=self._ramps, loads=self.loads_of, table=self.table)
-
-    def _conduct(self) -> Conduct:
-        memory = self._beside.conduct_memory(self.policy)
-        has_others = self.policy.compiled.remote is not None and not is_isolated()
-        return Conduct(memory, self.table, self.conduct_news if has_others else None)
-
-    def _ramps(self, spec: Ramp) -> Ramps:
-        return Ramps(spec, self._beside.conduct_memory(self.policy), self.table)
-
-    def _count_waited(self, result: Result, waited_ns: int) -> None:
-        self.counters.waited(result, waited_ns)
-
-    def _count_held(self, result: Result, held_ns: int) -> None:
-        self.counters.held(result, held_ns)
-
-    def _count_acted(self, counter_name: str) -> None:
-        self.counters.acted(counter_name)
+    def _enter(self, policy: Policy) -> None:
+        for part in self._parts.each:
+            part.enter(policy)
 
     def _count_settled(self, limit: str, real: int, estimate: int) -> None:
         # A limit that a reload removed meanwhile has no label any more.
@@ -310,7 +263,7 @@ class Runtime:
     ) -> None:
         """Decide by this policy from now on. Callers hold the lock."""
         before = self.clustering
-        self._beside.enter(policy)
+        self._enter(policy)
         self.policy = policy
         self.current = bound
         self.clustering = clustering
@@ -369,14 +322,8 @@ class Runtime:
             is_asked=is_asked,
             stages=self._stages,
             amendment=self.amendment_for(compiled),
-            features=self._parts().features(),
+            features=self._parts.makers,
         )
-        queues = compiled.spec(Queues)
-        assert queues is not None
-        if not is_asked:
-            self.hold.bound_to(queues.table.total)
-        if queues.limits is not None:
-            self.queue.bound_by(queues.limits.per_principal, queues.limits.total)
         if self.is_enabled and all(stage.is_compiled for stage in bound.stages):
             bound.decider = CompiledDecider(
                 extractor=bound.extractor,
@@ -422,11 +369,11 @@ class Runtime:
         """Count in another store from now on, or limit nothing; what was counted stays where it is."""
         with self._lock:
             if store.place != self.store.place:
-                self._move(store)
+                self.home = store
             self.store, self.is_enabled = store, enabled
             store.report_to(self.store_failed, self.diagnose)
             self.table = counting_table(store)
-            self._beside.enter(self.policy)
+            self._enter(self.policy)
             self._rebind()
 
     @property
@@ -453,13 +400,6 @@ class Runtime:
             self._rebind(is_elsewhere=self.store.place != place)
         return damage
 
-    def _move(self, store: Store) -> None:
-        """Leave what lies beside one store where it is, for what lies beside another."""
-        there = self._beside_former
-        if there is None or there.store is not store:
-            there = Beside(store, self.clock, self._count_held)
-        self._beside_former, self._beside = self._beside, there
-
     def _rebind(self, *, is_elsewhere: bool = False) -> None:
         now_ns, before = self.now_ns(), self.clustering
         self.counters = Counters(self.table)
@@ -485,14 +425,8 @@ class Runtime:
 
         It is counted here, as soon there may be nothing to count in.
         """
-        for _ in range(self.queue.close()):
-            self.counters.waited("closed", 0)
-            self.counters.decided(False, Reason.STORE)
-        for _ in range(self.hold.close()):
-            self.counters.decided(False, Reason.STORE)
-        for _ in range(sum(load.queue.close() for load in self._beside.loads.values())):
-            self.counters.held("closed", 0)
-            self.counters.decided(False, Reason.CAPACITY)
+        for part in self._parts.each:
+            part.refuse_waiting()
 
     def close(self) -> None:
         """Save what is known of clusters, and let go of the store if this limiter opened it.
@@ -504,9 +438,8 @@ class Runtime:
         self.refuse_waiting()
         if self.clustering is not None:
             self.clustering.retire(self.now_ns())
-        self._beside.close()
-        if self._beside_former is not None:
-            self._beside_former.close()
+        for part in self._parts.each:
+            part.close()
         if self.owns_store:
             place = self.store.place
             self.store.close()

@@ -10,9 +10,9 @@ from bisect import bisect_left
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import ratelimit.waiting.metrics as waits
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
+from ratelimit.features.parts import parts
 from ratelimit.telemetry import names, remote
 from ratelimit.telemetry.cells import WideCounter
 from ratelimit.telemetry.names import (
@@ -40,13 +40,11 @@ class Counters:
 
     __slots__ = (
         "_diagnostics",
-        "_held",
         "_latency",
         "_ratios",
         "_runtime",
         "_table",
-        "_waited",
-        "_waits",
+        "_wide",
         "cells",
     )
 
@@ -56,9 +54,12 @@ class Counters:
         cells = WideCounter(table, names.COUNTER_REQUESTS, names.REQUESTS_WIDTH).cells
         self.cells = {decided: cells[column] for decided, column in REQUEST_COLUMN.items()}
         """Where a decision is counted: counter and column, by whether it allows and why."""
-        self._waits = WideCounter(table, waits.COUNTER_WAITS, len(waits.WAIT_RESULTS))
-        self._waited = WideCounter(table, waits.COUNTER_WAITED, waits.WAIT_WIDTH)
-        self._held: tuple[WideCounter, WideCounter] | None = None  # of few policies
+        self._wide = {
+            name: WideCounter(table, name, width)
+            for part in parts("metrics")
+            for name, width in getattr(part, "COUNTERS", ())
+        }
+        """Counters of features: those that each limiter has, and others once they count."""
         self._ratios: dict[str, int] = {}
         """Counters of ratios that were looked up, by label."""
         self._latency = WideCounter(table, names.COUNTER_LATENCY, names.LATENCY_WIDTH)
@@ -72,25 +73,12 @@ class Counters:
         else:
             self._table.count(*self.cells[allowed, reason])
 
-    def waited(self, result: str, waited_ns: int) -> None:
-        """Count what became of a request that had no room, and how long it waited if it did."""
-        self._count_wait(self._waits, self._waited, _WAIT_COLUMN[result], result, waited_ns)
-
-    def held(self, result: str, held_ns: int) -> None:
-        """Count what became of a request that the back end had no room for, in the same way."""
-        if self._held is None:
-            results = WideCounter(self._table, waits.COUNTER_HOLDS, len(waits.HOLD_RESULTS))
-            self._held = results, WideCounter(self._table, waits.COUNTER_HELD, waits.WAIT_WIDTH)
-        self._count_wait(*self._held, waits.HOLD_RESULTS.index(result), result, held_ns)
-
-    @staticmethod
-    def _count_wait(
-        results: WideCounter, times: WideCounter, column: int, result: str, waited_ns: int
-    ) -> None:
-        results.add(column)
-        if result in _WAITED:
-            times.add(bisect_left(waits.WAIT_BOUNDS_NS, waited_ns))
-            times.add(waits.WAIT_SUM_NS, waited_ns)
+    def add(self, counter: str, width: int, column: int, amount: int = 1) -> None:
+        """Add to a column of a feature's counter that has so many."""
+        wide = self._wide.get(counter)
+        if wide is None:
+            wide = self._wide[counter] = WideCounter(self._table, counter, width)
+        wide.add(column, amount)
 
     def acted(self, counter_name: str) -> None:
         """Count a request that a limit let through after a wait; the counter is the limit's."""
@@ -186,8 +174,6 @@ class RemoteCounters:
 
 
 _ROUND_TRIP_BOUNDS_NS = remote.ROUND_TRIP_BOUNDS_NS
-_WAIT_COLUMN = {result: column for column, result in enumerate(waits.WAIT_RESULTS)}
-_WAITED = ("admitted", "expired", "left", "refused")
 _RELOAD_COLUMN = {
     "applied": RuntimeColumn.RELOADS_APPLIED,
     "unchanged": RuntimeColumn.RELOADS_UNCHANGED,

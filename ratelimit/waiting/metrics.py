@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from ratelimit.telemetry.metric import Label, Metric, Samples, Totals, counted, plain
 
@@ -95,3 +96,34 @@ def samples(limiter: Any, totals: Totals) -> Iterator[Samples]:
     yield plain(QUEUE_WAITS, totals(COUNTER_WAITED, WAIT_WIDTH))
     yield plain(QUEUE_WAITING, queue.waiting)
     yield plain(QUEUE_FAIRNESS, queue.fairness)
+
+
+_WAITED = ("admitted", "expired", "left", "refused")
+COUNTERS = ((COUNTER_WAITS, len(WAIT_RESULTS)), (COUNTER_WAITED, WAIT_WIDTH))
+"""Those that are taken when a limiter is made, so that a full table is found then."""
+
+
+class Counting(Protocol):
+    """Counts in this worker's cells: `telemetry.counters.Counters` is one."""
+
+    def add(self, counter: str, width: int, column: int, amount: int = 1) -> None:
+        """Add to a column of a counter that has so many."""
+        ...
+
+
+def count_wait(counters: Counting, result: str, waited_ns: int) -> None:
+    """Count what became of a request that had no room, and how long it waited if it did."""
+    counters.add(COUNTER_WAITS, len(WAIT_RESULTS), WAIT_RESULTS.index(result))
+    _count_time(counters, COUNTER_WAITED, result, waited_ns)
+
+
+def count_hold(counters: Counting, result: str, held_ns: int) -> None:
+    """Count what became of a request that the back end had no room for, in the same way."""
+    counters.add(COUNTER_HOLDS, len(HOLD_RESULTS), HOLD_RESULTS.index(result))
+    _count_time(counters, COUNTER_HELD, result, held_ns)
+
+
+def _count_time(counters: Counting, counter: str, result: str, waited_ns: int) -> None:
+    if result in _WAITED:
+        counters.add(counter, WAIT_WIDTH, bisect_left(WAIT_BOUNDS_NS, waited_ns))
+        counters.add(counter, WAIT_WIDTH, WAIT_SUM_NS, waited_ns)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.part import Host, Part
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import Deciding, Draft, Feature, Pending, Rest, Stage
+from ratelimit.decision import Reason
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.contract import Outcome
-from ratelimit.waiting.compile import queue_of, wait_ns_of
+from ratelimit.waiting.compile import Queues, queue_of, wait_ns_of
+from ratelimit.waiting.hold_queue import HoldQueue
 from ratelimit.waiting.limit_queue import LimitQueue
+from ratelimit.waiting.loop_lines import Result
+from ratelimit.waiting.metrics import count_wait
 from ratelimit.waiting.rules import WaitingRules, waiting_rules
 
 
@@ -76,3 +81,42 @@ def rules_of(plan: RoutePlan) -> WaitingRules | None:
     """Return what is known of a plan's limits that let requests wait; None where none does."""
     stage = plan.find(WaitingStage)
     return None if stage is None else stage.rules
+
+
+class WaitingPart(Part):
+    """The requests of one limiter that wait.
+
+    Args:
+        host: the limiter.
+    """
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        now_ns = host.clock.now_ns
+        self.queue = LimitQueue(now_ns, self._count, lambda limit: host.counters.acted(limit))
+        """Requests that wait for room in limits."""
+        self.hold = HoldQueue(now_ns)
+        """Requests that are held for a while."""
+
+    def _count(self, result: Result, waited_ns: int) -> None:
+        count_wait(self.host.counters, result, waited_ns)
+
+    def features(self, bound: BoundPolicy) -> Iterator[Waiting]:
+        """Yield the lines of a policy, and bound them as it says."""
+        queues = bound.compiled.spec(Queues)
+        if queues is not None and not bound.is_asked:
+            self.hold.bound_to(queues.table.total)
+        if queues is not None and queues.limits is not None:
+            self.queue.bound_by(queues.limits.per_principal, queues.limits.total)
+        yield Waiting(bound, self.queue)
+
+    def refuse_waiting(self) -> None:
+        """Refuse what waits, and count it here: soon there may be nothing to count in."""
+        for _ in range(self.queue.close()):
+            self._count("closed", 0)
+            self.host.counters.decided(False, Reason.STORE)
+        for _ in range(self.hold.close()):
+            self.host.counters.decided(False, Reason.STORE)
+
+
+PART = WaitingPart

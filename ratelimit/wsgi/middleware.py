@@ -12,16 +12,15 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 
+from ratelimit.asgi.decided import exchange_of
 from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.mount import mount_limiter, mount_policy
 from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.stage import Decided
 from ratelimit.deciding.visit import Visit
-from ratelimit.decision import Decision
 from ratelimit.errors import RateLimitError, UsageError
 from ratelimit.events import Observer
 from ratelimit.http.fields import HeaderWriter
@@ -173,7 +172,7 @@ class RateLimitMiddleware:
             principal = generation.payer(identities) if waiting is None else waiting.principal(identities)
             visit = ThreadVisit(self._threads, (*holder, principal), environ)
             decided = self._waiting.result(limiter.runtime.adecide_by_stages(*asked, visit=visit))
-        return self._exchange(environ, generation, decided, identities, now_ns, outer, visit.waited_ns)
+        return self._exchange(environ, generation, decided, identities, now_ns, outer, visit)
 
     def _early(
         self, generation: BoundPolicy, early: Matched, identities: list[int], now_ns: int
@@ -192,19 +191,20 @@ class RateLimitMiddleware:
         identities: list[int],
         now_ns: int,
         outer: Exchange | None,
-        waited_ns: int = 0,
+        visit: Visit | None = None,
     ) -> Exchange:
         """Return the exchange of a decided request."""
-        allowed, reason, plan, outcome = decided
-        cross_origin = "HTTP_ORIGIN" in environ
-        exchange = Exchange(self._door, self._writer, plan, outcome, now_ns, cross_origin, outer)
-        known = exchange.actor, exchange.certainty = actor_in(generation, identities)
-        exchange.waited_ns = waited_ns
-        if outcome is None:
-            exchange.decision = Decision(allowed, reason, None, *known, waited_ns=waited_ns)
-        if not allowed:
-            exchange.asked_by(generation.watch, identities)
-        return exchange
+        return exchange_of(
+            self._door,
+            self._writer,
+            generation,
+            decided,
+            identities,
+            now_ns,
+            cross_origin="HTTP_ORIGIN" in environ,
+            outer=outer,
+            visit=visit,
+        )
 
     def _wake(self) -> None:
         """Start what goes on between requests, in this process: the server has forked by now."""

@@ -351,3 +351,60 @@ def test_keys_of_features_are_read_before_any_other_part() -> None:
             names = imported.split(".")
             is_above = names[0] == "ratelimit" and names[1] not in {*FEATURES, "features"}
             assert not is_above, f"{path}:{line}: imports {imported}"
+
+
+NAMELESS = ("deciding", "runtime")
+"""Rooms that know no feature: they go by the protocol (`Feature`, `Part`, `RuleSpec`, `FileSpec`)."""
+READ_WITH_A_PLAN = ("ratelimit.usage.",)
+"""What an answer costs is settled by the plan that charged its estimate."""
+READ_WITH_A_ROW = {"ratelimit.lists.access"}
+"""The extractor says of a row which list it is on."""
+OF_A_DOOR = {"ratelimit.waiting.model.crowd", "ratelimit.waiting.model.fair_bound"}
+"""Whose place it is that a request holds; without a word of why."""
+WORDS_OF_FEATURES = frozenset(
+    {
+        "adaptive", "allowance", "challenge", "challenges", "conduct", "held", "loads", "queue", "queues",
+        "ramp", "ramps", "shed", "strike", "strikes",
+    }
+)  # fmt: skip
+
+
+def test_decider_and_runtime_name_no_feature() -> None:
+    """Hazard: each further feature would change them again."""
+    named = []
+    for module, path in MODULES.items():
+        if module.split(".")[1:2] not in [[room] for room in NAMELESS]:
+            continue
+        for imported, line in imports(path):
+            names = imported.split(".")
+            is_of_feature = len(names) > 1 and names[0] == "ratelimit" and names[1] in FEATURES
+            may = imported.startswith(READ_WITH_A_PLAN) or imported in READ_WITH_A_ROW | OF_A_DOOR
+            if is_of_feature and not may:
+                named.append(f"{path}:{line}: imports {imported}")
+        for node in nodes_of(path):
+            name = getattr(node, "attr", None) or getattr(node, "id", None) or getattr(node, "arg", None)
+            words = {name, *name.strip("_").split("_")} if isinstance(name, str) else set()
+            if words & WORDS_OF_FEATURES:
+                named.append(f"{path}:{node.lineno}: {name}")  # type: ignore[attr-defined]
+    assert not named
+
+
+READERS = {
+    "schema": {"features", "policy"},
+    "compile": {"policy"},
+    "metrics": {"telemetry"},
+    "stage": {"runtime"},
+    "explanation": {"cli"},
+}
+"""Which rooms read the features' parts of a name: as far down as the parts are."""
+
+
+def test_each_floor_reads_its_own_parts_of_features() -> None:
+    read: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        for node in nodes_of(path):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "parts":
+                (asked,) = node.args
+                assert isinstance(asked, ast.Constant)
+                read.setdefault(asked.value, set()).add(module.split(".")[1])
+    assert read == READERS

@@ -14,6 +14,7 @@ from ratelimit.decision import Reason
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.telemetry.cells import totals
 from ratelimit.waiting.metrics import COUNTER_HOLDS, COUNTER_WAITS, HOLD_RESULTS, WAIT_RESULTS
+from ratelimit.waiting.stage import WaitingPart
 from ratelimit.wsgi.middleware import RateLimitMiddleware as WsgiMiddleware
 from tests.asgi.driver import Answer, Client, echo, key, limit, ok, rules
 from tests.conduct.test_refusal_steps import lowered, strike
@@ -58,7 +59,7 @@ async def test_what_waited_when_the_limiter_was_closed_is_counted_and_charged_no
     slots = [await limiter.adecide(path="/v1/x", identities={"account": "b"}) for _ in range(2)]
     waits = asyncio.ensure_future(limiter.adecide(path="/v1/x", identities={"account": "b"}))
     await turns()
-    assert (gateway.held, limiter.runtime.queue.waiting) == (1, 1)
+    assert (gateway.held, limiter.runtime.part(WaitingPart).queue.waiting) == (1, 1)
     limiter.close()
     await asyncio.gather(task, waits)
     assert gateway.remaining == {"a": 200, "b": 198}
@@ -134,10 +135,10 @@ async def test_limiter_is_closed_while_a_rising_account_is_held() -> None:
     assert await client.statuses(11, headers=key("a")) == [200] * 11
     held = asyncio.ensure_future(client(headers=key("a")))
     await turns()
-    assert limiter.runtime.hold.waiting == 1
+    assert limiter.runtime.part(WaitingPart).hold.waiting == 1
     limiter.close()
     assert_told(await asyncio.wait_for(held, 1))
-    assert limiter.runtime.hold.waiting == 0
+    assert limiter.runtime.part(WaitingPart).hold.waiting == 0
 
 
 async def test_limiter_is_closed_while_a_step_of_conduct_holds() -> None:
@@ -148,7 +149,7 @@ async def test_limiter_is_closed_while_a_step_of_conduct_holds() -> None:
     statuses = await client.statuses(2, headers=key("a"))
     held = asyncio.ensure_future(client(headers=key("a")))
     await turns()
-    assert (statuses, limiter.runtime.hold.waiting) == ([200, 200], 1)
+    assert (statuses, limiter.runtime.part(WaitingPart).hold.waiting) == ([200, 200], 1)
     limiter.close()
     assert_told(await asyncio.wait_for(held, 1))
 
@@ -161,7 +162,7 @@ async def test_limiter_is_closed_while_a_handshake_waits() -> None:
         assert (await first.receive())["type"] == "websocket.accept"
         async with client.websocket("/v1/x", key("a")) as second:
             await turns()
-            assert limiter.runtime.queue.waiting == 1
+            assert limiter.runtime.part(WaitingPart).queue.waiting == 1
             limiter.close()
             assert (await second.receive())["type"] == "websocket.close"
 
@@ -242,7 +243,7 @@ def test_limiter_is_closed_while_a_thread_of_a_wsgi_server_waits() -> None:
         thread.start()
     assert begun.wait(30)
     for _ in range(3000):
-        if limiter.runtime.queue.waiting:
+        if limiter.runtime.part(WaitingPart).queue.waiting:
             break
         refused.wait(0.01)
     limiter.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 from ratelimit import Limiter, Policy, RateLimitMiddleware
 from ratelimit.limiter import Limiter as AnyLimiter
+from ratelimit.waiting.stage import WaitingPart
 from tests.asgi.driver import Client, key, limit, rules
 from tests.usage.answers import CHAT_USAGE, EVENTS, event
 
@@ -66,7 +67,7 @@ async def test_what_receive_raises_while_a_request_waits_reaches_the_application
     client = Client(RateLimitMiddleware(application, limiter=limiter, reload_interval_s=0))
     task = asyncio.ensure_future(client.app(client.scope("POST", "/v1/x", key("a")), receive, send))
     await steps(30)
-    assert limiter.runtime.queue.waiting == 1
+    assert limiter.runtime.part(WaitingPart).queue.waiting == 1
     slot.release()
     await asyncio.wait_for(task, 10)
     assert seen == ["part", "too large"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ratelimit.asgi.metering import body
+from ratelimit.waiting.stage import WaitingPart
 from tests.asgi.driver import Answer, Mounted, key, limit, mount, ok, rules
 from tests.asgi.metered import posting
 from tests.asgi.test_bursts import Model
@@ -260,7 +261,7 @@ async def test_waiters_with_invented_identities_make_room_for_a_newcomer() -> No
 
     flood = [ask(f"invented {number}", HOG) for number in range(80)]
     await turns()
-    queue_here = mounted.middleware.limiter.runtime.queue
+    queue_here = mounted.middleware.limiter.runtime.part(WaitingPart).queue
     assert queue_here.waiting == 50
     victim = ask("victim", VICTIM)
     await turns()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ratelimit import Limiter, ManualClock, Policy, RateLimitMiddleware
+from ratelimit.waiting.stage import WaitingPart
 from tests.asgi.driver import Client, limit, rules
 
 IDENTITIES = """account = { from = "header:x-api-key" }
@@ -104,7 +105,7 @@ async def test_slot_is_freed_once_however_its_stream_ends(per: str, kind: str, h
     first, second, third = (streams.open(account, kind) for account in streams.accounts(per))
     await turns()
     assert streams.begun == 2  # the third waits
-    assert streams.limiter.runtime.queue.waiting == 1
+    assert streams.limiter.runtime.part(WaitingPart).queue.waiting == 1
     if how == "is cancelled":
         first.cancel()
     else:

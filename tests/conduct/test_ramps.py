@@ -8,6 +8,7 @@ from ratelimit import Limiter, Policy, PolicyError
 from ratelimit.clock import ManualClock
 from ratelimit.conduct.ramps import ramps_of
 from ratelimit.deciding.stage import Effects, Pending
+from ratelimit.identity.fact import NO_CONTEXT
 from tests.asgi.driver import Mounted, key, limit, mount, rules
 from tests.waiting.test_pacing import counted
 
@@ -94,11 +95,17 @@ async def test_held_in_real_time_and_told_how_long() -> None:
     limiter.close()
 
 
-def test_without_an_event_loop_nothing_is_held_and_all_is_counted() -> None:
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+def test_where_nothing_can_be_held_no_rise_is_counted_as_delayed(mode: str) -> None:
+    """Hazard: the metric would say that requests were held which went on at once."""
     clock = ManualClock()
-    limiter = Limiter(Policy.from_toml(policy()), clock=clock)
+    limiter = Limiter(Policy.from_toml(policy(mode)), clock=clock)
     assert all(limiter.decide(identities={"account": "a"}).allowed for _ in range(20))
-    assert counted(limiter, "ratelimit_ramp_delayed")["enforce",] == 9
+    assert counted(limiter, "ratelimit_ramp_delayed") == {("enforce",): 0, ("shadow",): 0}
+    ramps = ramps_of(limiter.current)
+    assert ramps is not None
+    row = limiter.current.extractor.from_values({"account": "a"}, None, (), NO_CONTEXT)
+    assert ramps.used(limiter.current.payer(row), clock.now_ns())[0] == 20
     limiter.close()
 
 

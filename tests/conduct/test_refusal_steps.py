@@ -12,6 +12,7 @@ from ratelimit.clock import Clock, ManualClock
 from ratelimit.conduct import steps as rungs
 from ratelimit.conduct.model.strikes import Strike
 from ratelimit.conduct.stage import conduct_of
+from ratelimit.waiting.stage import WaitingPart
 from tests.asgi.driver import key, limit, mount, rules
 from tests.waiting.test_pacing import counted
 from tests.waiting.test_waiting import turns
@@ -168,7 +169,7 @@ async def test_wait_ends_whether_it_fits_or_not(monkeypatch: pytest.MonkeyPatch)
 async def test_no_more_are_held_than_may_be() -> None:
     """Hazard: one that is held costs memory for two seconds, and a caller has as many as it likes."""
     held = Held(lowered("wait", rate="8/hour", burst=8))
-    hold = held.limiter.runtime.hold
+    hold = held.limiter.runtime.part(WaitingPart).hold
     hold.bound_to(2)
     assert [(await held.ask()).allowed for _ in range(4)] == [True] * 4
     waiting = [held.ask() for _ in range(2)]

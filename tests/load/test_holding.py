@@ -14,6 +14,7 @@ from ratelimit.load.model.holding import longest_ns
 from ratelimit.load.model.shedding import KEPT_FREE, ShedPriority
 from ratelimit.telemetry.cells import totals
 from ratelimit.waiting.metrics import COUNTER_HOLDS, HOLD_RESULTS
+from ratelimit.waiting.stage import WaitingPart
 from tests.load.held import KIND, POLICY, SECOND, Gateway, Targeted, end, status
 from tests.waiting.test_waiting import turns
 
@@ -212,7 +213,7 @@ async def test_what_would_wait_for_its_limits_is_shed_while_there_is_no_room():
     assert gateway.limiter.decide(identities={"account": "a"}).allowed
     task = await gateway.begin("a")
     await task
-    assert (gateway.held, gateway.limiter.runtime.queue.waiting) == (0, 0)
+    assert (gateway.held, gateway.limiter.runtime.part(WaitingPart).queue.waiting) == (0, 0)
     assert status(gateway, task.get_name()) == 503
 
 

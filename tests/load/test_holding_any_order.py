@@ -12,6 +12,7 @@ from ratelimit.load.model.controller import Bounds
 from ratelimit.telemetry import names
 from ratelimit.telemetry.cells import totals
 from ratelimit.waiting.metrics import COUNTER_HOLDS, HOLD_RESULTS
+from ratelimit.waiting.stage import WaitingPart
 from tests.load.held import POLICY, Gateway
 from tests.waiting.test_waiting import turns
 
@@ -98,7 +99,7 @@ async def play(gateway: Fragile, steps: list[tuple[Any, ...]]) -> list[asyncio.T
             tasks.append(await gateway.begin(account, path, fails=fails, code=code))
         elif what == "time":
             gateway.clock.advance(how[0])
-            for queue in (gateway.load.queue, gateway.limiter.runtime.queue):
+            for queue in (gateway.load.queue, gateway.limiter.runtime.part(WaitingPart).queue):
                 queue.here().tick(gateway.clock.now_ns())
             await turns()
         elif what == "answer" and gateway.sent:
@@ -121,7 +122,7 @@ async def finish(gateway: Fragile, tasks: list[asyncio.Task[None]], how: str) ->
             elif how == "hung up":
                 task.hang_up()  # type: ignore[attr-defined]
         gateway.clock.advance(0.5)
-        for queue in (gateway.load.queue, gateway.limiter.runtime.queue):
+        for queue in (gateway.load.queue, gateway.limiter.runtime.part(WaitingPart).queue):
             queue.here().tick(gateway.clock.now_ns())
         for name in list(gateway.sent):
             gateway._answers[name].set()
@@ -137,7 +138,7 @@ async def finish(gateway: Fragile, tasks: list[asyncio.Task[None]], how: str) ->
 def left(gateway: Gateway) -> dict[str, int]:
     """Return what is left that is not 0."""
     limiter, load = gateway.limiter, gateway.load
-    rooms = [queue.here().room for queue in (load.queue, limiter.runtime.queue)]
+    rooms = [queue.here().room for queue in (load.queue, limiter.runtime.part(WaitingPart).queue)]
     in_flight, unanswered = load.flight.counts(gateway.clock.now_ns())
     found: dict[str, int] = {
         "in flight": in_flight,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ratelimit.challenge.stage import ChallengePart
 from tests.support.redis.live import LiveLimiter
 from tests.support.redis.server import Server
 
@@ -16,7 +17,7 @@ async def test_every_host_knows_who_passed(server: Server, open_limiter: LiveLim
         asked.append("one")
         return True
 
-    one.runtime.hook.challenge = hook
+    one.runtime.part(ChallengePart).hook.challenge = hook
     assert [(await one.ask("a")).allowed for _ in range(3)] == [True] * 3
     assert asked == ["one"]
     assert [(await other.ask("a")).allowed for _ in range(2)] == [True] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ratelimit.challenge.stage import ChallengePart
 from ratelimit.conduct.model.strikes import Strike
 from ratelimit.conduct.stage import conduct_of
 from tests.support.redis.live import Live, LiveLimiter
@@ -43,7 +44,7 @@ async def test_step_up_is_asked_for_before_the_whole_limit(server: Server, open_
         asked.append("once")
         return True
 
-    limiter.runtime.hook.challenge = hook
+    limiter.runtime.part(ChallengePart).hook.challenge = hook
     assert await steps(limiter, 4) == [""] * 2 + ["challenge"] * 2
     assert asked == ["once"]
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from ratelimit.decision import Reason
+from ratelimit.waiting.stage import WaitingPart
 from tests.support.redis.live import LiveLimiter, eventually, turns
 from tests.support.redis.server import Server
 
@@ -18,7 +19,7 @@ async def test_slot_that_another_worker_frees_is_found(server: Server, open_limi
     one, other = open_limiter(server.url, SLOTS), open_limiter(server.url, SLOTS)
     held = await one.ask("a")
     waits = asyncio.ensure_future(other.ask("a"))
-    await eventually(lambda: other.runtime.queue.waiting == 1, "one waits")
+    await eventually(lambda: other.runtime.part(WaitingPart).queue.waiting == 1, "one waits")
     held.release()
     decision = await asyncio.wait_for(waits, 20)
     assert decision.allowed
@@ -36,9 +37,9 @@ async def test_cancelled_while_waiting_charges_nothing(server: Server, open_limi
     limiter = open_limiter(server.url, SLOTS)
     held = await limiter.ask("a")
     waits = asyncio.ensure_future(limiter.ask("a"))
-    await eventually(lambda: limiter.runtime.queue.waiting == 1, "one waits")
+    await eventually(lambda: limiter.runtime.part(WaitingPart).queue.waiting == 1, "one waits")
     waits.cancel()
-    await eventually(lambda: limiter.runtime.queue.waiting == 0, "none waits")
+    await eventually(lambda: limiter.runtime.part(WaitingPart).queue.waiting == 0, "none waits")
     held.release()
     await turns(30)
     assert await limiter.left("a") == [1]
@@ -52,7 +53,7 @@ async def test_limiter_is_closed_while_requests_wait(
     limiter = open_limiter(server.url, UNITS)
     assert (await limiter.ask("a")).allowed
     waiting = [asyncio.ensure_future(limiter.ask("a")) for _ in range(6)]
-    await eventually(lambda: limiter.runtime.queue.waiting >= 5, "they wait")
+    await eventually(lambda: limiter.runtime.part(WaitingPart).queue.waiting >= 5, "they wait")
     await turns(moments)
     limiter.close()
     decisions = await asyncio.wait_for(asyncio.gather(*waiting), 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ratelimit.waiting.stage import WaitingPart
 from tests.waiting.test_waiting import SLOTS, Queued, turns
 
 
@@ -12,7 +13,7 @@ async def test_clock_that_steps_back_lets_no_request_wait_longer() -> None:
     assert (await fourth).allowed
     await turns()
     queued.clock.advance(-3600)
-    queued.limiter.runtime.queue.here()._ring()
+    queued.limiter.runtime.part(WaitingPart).queue.here()._ring()
     await queued.pass_by(0.9)
     assert not third.done()
     await queued.pass_by(0.1)

@@ -10,6 +10,7 @@ import pytest
 
 from ratelimit import Decision, Limiter, ManualClock, Policy, RateLimitMiddleware
 from ratelimit.decision import Reason
+from ratelimit.waiting.stage import WaitingPart
 from tests.asgi.driver import Answer, Client, key, limit, ok, rules
 
 SLOTS = limit("slots", rate="", concurrent=2, wait="1s")
@@ -38,12 +39,12 @@ class Queued:
 
     async def pass_by(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        self.limiter.runtime.queue.here().tick(self.clock.now_ns())
+        self.limiter.runtime.part(WaitingPart).queue.here().tick(self.clock.now_ns())
         await turns()
 
     @property
     def waiting(self) -> int:
-        return self.limiter.runtime.queue.waiting
+        return self.limiter.runtime.part(WaitingPart).queue.waiting
 
 
 def results(limiter: Limiter) -> dict[str, int]:
@@ -191,7 +192,7 @@ async def test_one_actor_with_many_accounts_gets_one_share() -> None:
         order.append(named[id(done)])
         held = done.result()
     assert order.count("harvester") <= 1.05 * 80 / 4
-    assert queued.limiter.runtime.queue.fairness > 0.99
+    assert queued.limiter.runtime.part(WaitingPart).queue.fairness > 0.99
     for one in left:
         one.cancel()
     await turns()
@@ -206,7 +207,7 @@ async def test_one_wake_up_a_release() -> None:
     waits = [queued.ask() for _ in range(500)]
     await turns()
     asked = 0
-    hall = queued.limiter.runtime.queue.here()
+    hall = queued.limiter.runtime.part(WaitingPart).queue.here()
     before = hall._try
 
     def counting(pending: Any, rest: Any) -> Any:
@@ -399,7 +400,7 @@ async def test_a_client_that_hangs_up_during_its_turn_does_not_wait_on() -> None
     await queued.ask()
     waiting = queued.ask()
     await turns()
-    lines = queued.limiter.runtime.queue.here()
+    lines = queued.limiter.runtime.part(WaitingPart).queue.here()
     (line,) = lines.room.lines.values()
     head = line.head()
     assert head is not None
@@ -415,6 +416,6 @@ async def test_as_many_are_held_as_the_queue_says_whatever_limits_wait() -> None
         limit("requests", rate="9/hour", adaptive=True), more="[queue]\ntotal = 5\n[ramp]\nusual = 3"
     )
     limiter = Limiter(Policy.from_toml(policy), clock=ManualClock())
-    lines = limiter.runtime.hold.here()
+    lines = limiter.runtime.part(WaitingPart).hold.here()
     assert lines.room.total == 5
     limiter.close()
