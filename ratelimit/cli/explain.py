@@ -20,10 +20,6 @@ from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.cli.verdict import limit_json, verdict_words
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.clustering.amendment import amendment_of
-from ratelimit.conduct.compile import ramp_of
-from ratelimit.conduct.explanation import remembered_of, rise_of, standing_of
-from ratelimit.conduct.lowered import falls
-from ratelimit.conduct.stage import ConductPart
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.decider import actor_in
 from ratelimit.decision import VERDICTS, Reason, cluster_name
@@ -33,18 +29,17 @@ from ratelimit.inspection.acts import acts_held, exempting
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.decision import IdentityLine, Seen, identity_lines, limit_lines
 from ratelimit.inspection.evidence import Source, from_server, from_snapshot, from_trace
+from ratelimit.inspection.explaining import Question, all_looking, makers_of
 from ratelimit.inspection.membership import Membership, RecordRecognition, in_evidence, on_this_host
 from ratelimit.inspection.recorder import way_words
 from ratelimit.inspection.route_limits import matched_of, unmatched_names
 from ratelimit.inspection.server import server_of
 from ratelimit.inspection.trial import Trial
-from ratelimit.load.compile import loads_of
-from ratelimit.load.explanation import Rooms, rooms_of
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.request_line import path_of, read_line
 from ratelimit.policy.schema.model import Event
 from ratelimit.replay.facts import RecordFacts, carried, has_created
-from ratelimit.runtime.features import Bystander, Makers
+from ratelimit.runtime.features import Bystander
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import private_store
@@ -208,10 +203,8 @@ class Explained:
         self.policy = policy
         self.repeat = repeat
         self.is_live = live
-        remembered = None
         acts: tuple[Act, ...] = ()
         membership: Membership | None = None
-        rooms: Rooms | None = None
         with ExitStack() as stack:
             store: Store
             server: RedisStore | None = None
@@ -222,8 +215,6 @@ class Explained:
                 else:
                     store = server = server_of(policy)
                     source = saved_evidence(policy)
-                remembered = stack.enter_context(remembered_of(policy, store))
-                rooms = stack.enter_context(rooms_of(policy, store))
                 self.now_ns = store.clock.now_ns()
                 acts = acts_held(policy, store.hasher.key, self.now_ns)
                 repeat = 0
@@ -233,7 +224,8 @@ class Explained:
             if source is not None:
                 membership = in_evidence(source, fields)
             amendment = amendment_of(compiled, acts)
-            known: Makers = {} if remembered is None else {ConductPart: remembered.part}
+            looking = all_looking(policy, store, stack, is_live=live)
+            bystander = Bystander(store.clock, makers_of(looking))
             bound = BoundPolicy(
                 compiled,
                 store,
@@ -241,7 +233,7 @@ class Explained:
                 diagnose=lambda code: None,
                 is_asked=bool(asked),
                 amendment=amendment,
-                features=Bystander(store.clock, known).parts.makers,
+                features=bystander.parts.makers,
             )
             matched = matched_of(bound, self.method, target, event, asked)
             row = RecordFacts(bound, fields).identities(record, matched)
@@ -253,9 +245,6 @@ class Explained:
             self.decision = trial.decide(charge=not live)
             self.way = [one for one in trial.way if one.stage != "compiled"]
             self.wait = wait_of(self.decision)
-            self.standing = standing_of(bound, row, self.now_ns)
-            self.rise = rise_of(bound, row, self.now_ns)
-            self.room = None if rooms is None else rooms.of(bound, matched, row, self.now_ns)
             self.act = exempting(compiled, acts, row)
             actor, certainty = actor_in(bound, row)
             self.cluster, self.verdict = cluster_name(actor), VERDICTS[certainty]
@@ -272,6 +261,9 @@ class Explained:
             )
             seen = Seen(self.method, target, event)
             self.limits = limit_lines(bound, matched, row, self.decision, seen)
+            question = Question(bound, matched, row, self.now_ns, self.limits)
+            self.said = [said for each in looking for said in each.said(question)]
+            self.has_room = all(each.has_room for each in looking)
 
     def print(self, console: Console, reveal: bool) -> None:
         """Write it for people."""
@@ -286,19 +278,12 @@ class Explained:
         console.print()
         console.print(self._limit_table())
         console.print()
-        if any(falls(line.rule) and line.verdict is not None for line in self.limits):
-            told = self.standing.told if self.is_live else "--live would say, and what it leaves of limits"
-            say(console, Text("conduct ", "bold") + Text(told, "not bold"))
-        if ramp_of(self.policy.compiled) is not None:
-            told = "--live would say how steep it is" if self.rise is None else self.rise.told
-            say(console, Text("rise ", "bold") + Text(told, "not bold"))
-        if loads_of(self.policy.compiled) and (self.room is not None or not self.is_live):
-            told = "--live would say whether it goes before others" if self.room is None else self.room.told
-            say(console, Text("room ", "bold") + Text(told, "not bold"))
+        for name, words, _ in self.said:
+            if words is not None:
+                say(console, Text(f"{name} ", "bold") + Text(words, "not bold"))
         if way := way_words(self.way):
             say(console, Text("stages ", "bold") + Text(way, "not bold"))
-        has_room = self.room is None or self.room.has_room or self.room.is_shadow
-        said = outcome_words(self.decision, self.wait, self.act, self.missing, has_room=has_room)
+        said = outcome_words(self.decision, self.wait, self.act, self.missing, has_room=self.has_room)
         say(console, said)
 
     def _limit_table(self) -> Table:
@@ -358,9 +343,7 @@ class Explained:
             "act": None if self.act is None else self.act.number,
             "missing": self.missing if decision.reason is Reason.IDENTITY else [],
             "waits": None if self.wait is None or self.wait.is_in_vain else self.wait.most_ns / 1e9,
-            "conduct": self.standing.as_json() if self.is_live else None,
-            "room": None if self.room is None else self.room.as_json(),
-            "rise": None if self.rise is None else self.rise.as_json(),
+            **{name: data for name, _, data in self.said},
             "retry_after": None if wait_ns is None or decision.allowed else wait_ns / 1e9,
         }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ratelimit.features.parts import parts
 from ratelimit.inspection import formatting
+from ratelimit.inspection.explaining import rule_json, rule_words
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.usage.pricing import USD
 
@@ -45,8 +45,7 @@ def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
         said.append("asks for a step-up when used up")
     if rule.first == "degrade":
         said.append("passes with less when used up")
-    for part in parts("explanation"):
-        said += part.rule_words(rule) if hasattr(part, "rule_words") else []
+    said += rule_words(rule)
     if rule.on_store_error != "local":
         said.append(
             "refuses while the store fails"
@@ -72,14 +71,6 @@ def debt(rule: LimitRule) -> int:
     if not is_settled or rule.algorithm in ("concurrency", "distinct"):
         return 0
     return rule.most_debt
-
-
-def features_json(rule: LimitRule) -> dict[str, Any]:
-    """Return what features say of a rule, for machines."""
-    said: dict[str, Any] = {}
-    for part in parts("explanation"):
-        said |= part.rule_json(rule) if hasattr(part, "rule_json") else {}
-    return said
 
 
 def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
@@ -108,7 +99,7 @@ def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
         "estimate": None if counts_requests else _estimate(rule, policy),
         "debt": debt(rule),
         "on_refusal": list(rule.on_refusal),
-        **features_json(rule),
+        **rule_json(rule),
         "mode": formatting.mode(rule),
         "enforce": 0 if rule.shadow else rule.enforced_ppm / 1_000_000,
         "on_store_error": rule.on_store_error,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ratelimit.conduct.compile import ramp_of
 from ratelimit.conduct.conduct import Conduct, key_of
 from ratelimit.conduct.lowered import WHOLE, falls
 from ratelimit.conduct.memory import SharedConduct
@@ -19,6 +20,7 @@ from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.part import Host
 from ratelimit.inspection import formatting
+from ratelimit.inspection.explaining import Looking, Question, Said
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.contract import Store
@@ -176,6 +178,40 @@ def _json(one: Struck | None) -> dict[str, Any] | None:
         "last_ago": one.ago_s,
         "whole_in": one.recovers_s,
     }
+
+
+class ConductLooking(Looking):
+    """Conduct and rises of one request's account.
+
+    Args:
+        remembered: what this host's workers remember; None: nothing.
+        is_live: whether that was looked at.
+    """
+
+    def __init__(self, remembered: Remembered | None, is_live: bool) -> None:
+        self.makers = {} if remembered is None else {ConductPart: remembered.part}
+        self._is_live = is_live
+
+    def said(self, question: Question) -> Iterator[Said]:
+        """Yield how far limits are lowered, and how steep the account rises."""
+        bound, row, now_ns = question.bound, question.row, question.now_ns
+        standing, rise = standing_of(bound, row, now_ns), rise_of(bound, row, now_ns)
+        words = None
+        if any(falls(line.rule) and line.verdict is not None for line in question.limits):
+            words = standing.told if self._is_live else "--live would say, and what it leaves of limits"
+        yield Said("conduct", words, standing.as_json() if self._is_live else None)
+        words = None
+        if ramp_of(bound.compiled) is not None:
+            words = "--live would say how steep it is" if rise is None else rise.told
+        yield Said("rise", words, None if rise is None else rise.as_json())
+
+
+@contextmanager
+def looking(policy: Policy, store: Store, *, is_live: bool) -> Iterator[ConductLooking]:
+    """Look at the conduct of one request's account."""
+    with ExitStack() as stack:
+        remembered = stack.enter_context(remembered_of(policy, store)) if is_live else None
+        yield ConductLooking(remembered, is_live)
 
 
 def rule_words(rule: LimitRule) -> list[str]:

@@ -11,6 +11,7 @@ from ratelimit.core.sharing.heaviest import Heaviest
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.inspection.explaining import Looking, Question, Said
 from ratelimit.load.compile import AdaptiveSpec, class_names, loads_of
 from ratelimit.load.limit import settings_of
 from ratelimit.load.memory import SharedInFlight
@@ -153,3 +154,41 @@ def rooms_of(policy: Policy, store: Store) -> Iterator[Rooms | None]:
                 flight.adjust(settings.floor, settings.step_ns)
             limits.append((spec, flight))
         yield Rooms(limits) if any(flight is not None for _, flight in limits) else None
+
+
+class RoomLooking(Looking):
+    """The room of a request's back end.
+
+    Args:
+        rooms: what is in flight on this host; None: nothing is known.
+        is_live: whether that was looked at.
+    """
+
+    def __init__(self, rooms: Rooms | None, is_live: bool) -> None:
+        self._rooms = rooms
+        self._is_live = is_live
+        self._room: Room | None = None
+
+    def said(self, question: Question) -> Iterator[Said]:
+        """Yield whether the back end has room for a request."""
+        if self._rooms is not None:
+            asked = question.bound, question.matched, question.row, question.now_ns
+            self._room = self._rooms.of(*asked)
+        room, words = self._room, None
+        if loads_of(question.bound.compiled) and (room is not None or not self._is_live):
+            words = "--live would say whether it goes before others" if room is None else room.told
+        yield Said("room", words, None if room is None else room.as_json())
+
+    @property
+    def has_room(self) -> bool:
+        """Whether what was said is that it has room, or lacks it in shadow alone."""
+        room = self._room
+        return room is None or room.has_room or room.is_shadow
+
+
+@contextmanager
+def looking(policy: Policy, store: Store, *, is_live: bool) -> Iterator[RoomLooking]:
+    """Look at the room of one request's back end."""
+    with ExitStack() as stack:
+        rooms = stack.enter_context(rooms_of(policy, store)) if is_live else None
+        yield RoomLooking(rooms, is_live)

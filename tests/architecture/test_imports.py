@@ -394,7 +394,7 @@ READERS = {
     "compile": {"policy"},
     "metrics": {"telemetry"},
     "stage": {"runtime"},
-    "explanation": {"cli"},
+    "explanation": {"inspection"},
 }
 """Which rooms read the features' parts of a name: as far down as the parts are."""
 
