@@ -17,7 +17,7 @@ class LimitKeys(Table, frozen=True, forbid_unknown_fields=True):
         bool,
         Meta(
             description="Bad conduct lowers the limit, never below a tenth: repeated calls of accounts "
-            "that are refused, and actors that gain accounts."
+            "that are refused, and clusters that gain accounts."
         ),
     ] = False
 
