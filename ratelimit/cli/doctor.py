@@ -12,7 +12,7 @@ from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.loading import tallied
 from ratelimit.cli.terminal import Text, err, out, print_json, say
 from ratelimit.clock import civil_ns, monotonic_ns
-from ratelimit.codes import CODES
+from ratelimit.codes import every_code
 from ratelimit.environment.finding import Finding, Status
 from ratelimit.errors import PolicyError, StoreError
 from ratelimit.inspection.formatting import count, instant
@@ -115,7 +115,7 @@ def _examine_server(policy: Policy) -> list[Finding]:
         )
         seen = asyncio.run(examine(spec, needs, timer=monotonic_ns, wall=civil_ns))
     except StoreError as error:
-        return [Finding("url", "fail", f"{error} [{error.code}]", CODES[error.code].remedy)]
+        return [Finding("url", "fail", f"{error} [{error.code}]", every_code()[error.code].remedy)]
     return [head, *seen]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import ratelimit
 from ratelimit import core
-from ratelimit.codes import CODES
+from ratelimit.codes import every_code
 from ratelimit.core.memory.table import table_bytes
 from ratelimit.environment.extras import how_to_install
 from ratelimit.environment.finding import Fact, Finding
@@ -176,7 +176,9 @@ def _table(policy: Policy, wish: StoreWish) -> Iterator[Finding]:
     try:
         place = wish.place
     except StoreError as error:
-        yield Finding("table", "fail", f"{error} [{error.code}]", CODES[error.code].remedy, facts=facts)
+        yield Finding(
+            "table", "fail", f"{error} [{error.code}]", every_code()[error.code].remedy, facts=facts
+        )
         return
     if place is None:
         yield Finding(
@@ -201,7 +203,7 @@ def _table(policy: Policy, wish: StoreWish) -> Iterator[Finding]:
         )
     except StoreError as error:
         owner = owner_of(place)
-        advice = as_owner([owner]) if owner else CODES[error.code].remedy
+        advice = as_owner([owner]) if owner else every_code()[error.code].remedy
         yield Finding("table", "fail", f"{error} [{error.code}]", advice, facts=facts)
         return
     try:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
+from ratelimit.codes import error, warning
 from ratelimit.features.table import Table
 
 LoadMode = Literal["enforce", "shadow"]
@@ -126,3 +127,28 @@ class FileKeys(Table, frozen=True, forbid_unknown_fields=True):
         Adaptive | list[Adaptive] | None,
         Meta(description="A limit on requests in flight that follows the load, or several. Default: none."),
     ] = None
+
+
+CODES = {
+    "adaptive-bounds": error(
+        "`floor`, `start` and `ceiling` are not in this order.",
+        "Write them so that each is at least the one before.",
+    ),
+    "adaptive-floor": warning(
+        "The floor may be above what the back end can do; it is never cut, so overload would not end.",
+        "Take what the back end answers in time at its worst, or leave the default of 4.",
+    ),
+    "adaptive-target": error(
+        "The first byte's target is malformed, or not 10 ms to 10 minutes.", "Write it like `500ms`."
+    ),
+    "adaptive-reports": error(
+        "A page of the servers' metrics is no http:// or https:// address.",
+        "Write it like `http://127.0.0.1:8000/metrics`.",
+    ),
+    "adaptive-group": error(
+        "One of several adaptive limits has no name or requests of its own.", "Give it a name and a `match`."
+    ),
+    "adaptive-class": error(
+        "A class of the adaptive limit has no name or requests of its own.", "Give it a name and a `match`."
+    ),
+}

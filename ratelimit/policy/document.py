@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from ratelimit.algorithms import ALGORITHMS, DEFAULT
-from ratelimit.codes import CODES, Branch
+from ratelimit.codes import Branch, every_code
 from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.features.parts import parts
 from ratelimit.policy.schema import events, knowledge, model, storing, surroundings
@@ -76,7 +76,9 @@ def errors_page() -> str:
 
 def _rows(branch: Branch, severity: str) -> list[str]:
     entries = {
-        code: entry for code, entry in CODES.items() if (entry.branch, entry.severity) == (branch, severity)
+        code: entry
+        for code, entry in every_code().items()
+        if (entry.branch, entry.severity) == (branch, severity)
     }
     lines = ["", "| code | what it means | what to do |", "| --- | --- | --- |"] if entries else []
     for code, entry in entries.items():

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from ratelimit.codes import error, warning
 from ratelimit.features.table import Table
 
 
@@ -69,3 +70,15 @@ class FileKeys(Table, frozen=True, forbid_unknown_fields=True):
     """The tables of the file that waiting reads."""
 
     queue: Annotated[Queue, Meta(description="Rules for requests that wait for room.")] = Queue()
+
+
+CODES = {
+    "limit-wait": error("The wait is malformed, or not between 1 ms and 10 minutes.", "Mend it."),
+    "queue-class": error(
+        "A class of requests that wait has no name or requests of its own.", "Give it a name and a `match`."
+    ),
+    "queue-unused": warning(
+        "There is a `[queue]`, and no limit lets requests wait.",
+        'Write `wait = "1s"` in a limit, or remove it.',
+    ),
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-from ratelimit.codes import CODES
+from ratelimit.codes import every_code
 from ratelimit.environment.printable import printable
 from ratelimit.errors import Problem
 
@@ -86,7 +86,7 @@ class Report:
         """
         if any(path[:length] in self._unusable for length in range(len(path) + 1)):
             return
-        known = CODES[code]
+        known = every_code()[code]
         problem = Problem(
             code,
             known.severity,
