@@ -34,7 +34,7 @@ SPLIT_AT_ONCE = 4096
 
 
 class Correlator:
-    """Judges which accounts are one actor.
+    """Finds the accounts that are one actor.
 
     Args:
         settings: the numbers.

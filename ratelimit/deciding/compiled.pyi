@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 from ratelimit.clock import Clock
+from ratelimit.core.clusters.recogniser import Recogniser
 from ratelimit.core.decision import engine
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.core.memory.table import Table
 from ratelimit.core.request.identities import IdentityReader
-from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.charge import Asked
 from ratelimit.deciding.guard import Guard
 from ratelimit.deciding.matched import Matched
@@ -121,7 +121,7 @@ class CompiledDecider:
         has_lists: bool,
         table: Table,
         cells: Mapping[tuple[bool, Reason], tuple[int, int]],
-        watch: Watch | None = None,
+        watch: Recogniser | None = None,
         payer_at: int = -1,
         guards: Sequence[Guard] = (),
         pace: Pace,
@@ -140,7 +140,7 @@ class CompiledDecider:
     @property
     def has_lists(self) -> bool: ...
     @property
-    def watch(self) -> Watch | None: ...
+    def watch(self) -> Recogniser | None: ...
     def decide_request(
         self,
         matched: Matched,

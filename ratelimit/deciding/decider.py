@@ -14,10 +14,10 @@ gives it:
 Then the decision is counted, the correlator is shown it, and upkeep that is due is done. A peek passes the
 same stages; it charges, counts and shows nothing.
 
-`deciding/compiled` goes through these stages in one compiled call, and every door asks it first. What it
-leaves comes here, and so do replay and `explain`. `core/replay/batch` decides columns of a trace.
-Tests hold them equal: tests/asgi/test_compiled_parity.py, tests/asgi/test_gate_parity.py,
-tests/limiter/test_by_name.py, tests/cli/test_replay_parity.py.
+`deciding/compiled` goes through these stages in one compiled call. Every door asks it first, and so does a
+replay. What it leaves comes here, and so does `explain`. Tests hold them equal:
+tests/asgi/test_compiled_parity.py, tests/asgi/test_gate_parity.py, tests/limiter/test_by_name.py,
+tests/replay/test_middleware.py.
 
 A stage is a generator. `decide` drives it where everything is at hand, `adecide` awaits.
 """

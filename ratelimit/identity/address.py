@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
+from ratelimit.core.request.networks import Networks
 from ratelimit.core.request.scanner import Translations
 
 UNDECLARED = Translations()
@@ -26,6 +27,16 @@ class Address(NamedTuple):
 
     width: int
     bits: int
+
+    @property
+    def octets(self) -> bytes:
+        """The address in network order."""
+        return self.bits.to_bytes(self.width // 8, "big")
+
+    @property
+    def carrier(self) -> bytes | None:
+        """The octets of the address that this one was carried in, None for none."""
+        return None
 
     def prefix(self, v4: int, v6: int) -> bytes:
         """Return the network this address is in, as bytes that differ between networks.
@@ -45,12 +56,24 @@ class Translated(Address):
 
     written: Address
 
+    @property
+    def carrier(self) -> bytes:
+        """The octets of the address that this one was carried in."""
+        return self.written.octets
+
 
 def forms(address: Address) -> Iterator[Address]:
     """Yield an address, and if it was carried in another that one: ranges may name either."""
     yield address
     if isinstance(address, Translated):
         yield address.written
+
+
+def number_of(networks: Networks, address: Address | Name | None) -> int:
+    """Return the number that some networks have for a client; 0 for none, and for what is no address."""
+    if address is None or isinstance(address, Name):
+        return 0
+    return networks.number(address.width, address.octets, address.carrier)
 
 
 class Name(NamedTuple):

@@ -7,9 +7,9 @@ of one header, are malformed. `core.request.grammar` says what a form is, `Posit
 stands in.
 
 The compiled scanner does both in one call for a peer that speaks for itself, and keeps nothing. So
-a client never seen before costs what any other does. Declared proxies and lists of networks need
-Python to tell the client. Then templates are kept in a cache of fixed size that is emptied when
-full. A client that invents addresses makes others pay a few microseconds once, and never memory.
+a client never seen before costs what any other does. Declared proxies need Python to tell the client.
+Then templates are kept in a cache of fixed size that is emptied when full. A client that invents
+addresses makes others pay a few microseconds once, and never memory.
 """
 
 from __future__ import annotations
@@ -76,9 +76,6 @@ class Extractor:
         "_late",
         "_lists",
         "_lists_values",
-        "_origin_positions",
-        "_origins",
-        "_reads_peers",
         "_slots",
         "_templates",
         "_translations",
@@ -122,6 +119,8 @@ class Extractor:
             evidence,
             lists.guarded,
             created_at,
+            lists.networks,
+            None if origins is None else origins.networks,
         )
         self._created_at = created_at
         self._translations = translations
@@ -135,11 +134,6 @@ class Extractor:
             )
             for position in self._slots.late
         )
-        self._origins = origins
-        self._origin_positions = tuple(
-            position for position, fact in enumerate(self._facts) if fact.sources[0][0] == "origin"
-        )
-        self._reads_peers = self._chain is None and not lists.lists_addresses and origins is None
         self.reader = self._new_reader()
         """Tells in one compiled call what `extract` does, of most requests."""
         self.positions = self._slots.positions
@@ -158,7 +152,7 @@ class Extractor:
             host: the peer's address as the server gives it, None without one.
             context: what else is known; only read when `needs_context`.
         """
-        if self._reads_peers:
+        if self._chain is None:
             identities = self.scanner.fill_for(headers, host)
         else:
             template = self._template_for(host, headers)
@@ -213,10 +207,6 @@ class Extractor:
         if chain is None:
             return peer
         return chain.client(peer, [value for name, value in headers if name == chain.header])
-
-    def origin_of(self, host: str | None) -> int:
-        """Return from which declared network a client comes whom no proxy names: see `identity.origins`."""
-        return ABSENT if self._origins is None else self._origins.of_address(self.client(host, ()))
 
     def look_up(
         self, source: Sequence[str], headers: Headers, host: str | None, context: Context
@@ -360,18 +350,13 @@ class Extractor:
             fields=fields,
             paths=paths,
             is_partial=is_partial,
-            template_of=None if self._reads_peers else self._template_for,
+            template_of=None if self._chain is None else self._template_for,
             created_at=self._created_at,
             created_name=created_name,
             created_header=created_header,
             created_of=self.created,
             lists=self._lists.values,
         )
-
-    def _template_for(self, host: str | None, headers: Headers) -> list[int]:
-        if self._chain is None:
-            return self._template(host, headers)
-        return self._template_through(host, headers, self._chain)
 
     def _template(self, host: str | None, headers: Headers) -> list[int]:
         template = self._templates.get(host)
@@ -383,7 +368,9 @@ class Extractor:
                 self._remember(host, template)
         return template
 
-    def _template_through(self, host: str | None, headers: Headers, chain: ProxyChain) -> list[int]:
+    def _template_for(self, host: str | None, headers: Headers) -> list[int]:
+        chain = self._chain
+        assert chain is not None  # the scanner reads peers that speak for themselves
         lines = [value for name, value in headers if name == chain.header]
         if not lines:
             return self._template(host, headers)
@@ -406,12 +393,7 @@ class Extractor:
     def _new_template(self, address: Address | Name | None) -> list[int]:
         if address is None and self._slots.needs_address:
             self._diagnose("client-missing")
-        template = self._slots.template(address)
-        template[self.listed_at] = self._lists.of_address(address)
-        if self._origins is not None:
-            for position in self._origin_positions:
-                template[position] = self._origins.of_address(address)
-        return template
+        return self._slots.template(address)
 
     def _fill_late(self, identities: list[int], headers: Headers, host: str | None, context: Context) -> None:
         for position, sources in self._late:

@@ -7,15 +7,16 @@ correlator alone reads it.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
-from ratelimit.identity.address import Address, Name, forms
+from ratelimit.core.request.networks import Networks
+from ratelimit.identity.address import Address, Name, number_of
 from ratelimit.identity.fact import ABSENT
-from ratelimit.identity.proxies import AddressRanges
+from ratelimit.identity.proxies import AddressRanges, numbered
 
 Network = IPv4Network | IPv6Network
+_INFRASTRUCTURE, _PUBLIC, _ORGANISATION = 0x1, 0xE, 0xFFFF_FFFF_FFF0
 
 
 class Origins:
@@ -27,7 +28,7 @@ class Origins:
         public: the ranges of each public list; where several have an address, the first does.
     """
 
-    __slots__ = ("_firsts", "_infrastructure", "_public", "_spans")
+    __slots__ = ("networks",)
 
     def __init__(
         self,
@@ -35,60 +36,14 @@ class Origins:
         organisations: Sequence[Iterable[Network]],
         public: Sequence[Iterable[Network]] = (),
     ) -> None:
-        self._public = _resolved([AddressRanges(networks).spans() for networks in public])
-        self._infrastructure = AddressRanges(infrastructure)
-        spans: dict[int, list[tuple[int, int, int]]] = {32: [], 128: []}
-        for number, networks in enumerate(organisations, 1):
-            # Merged first: ranges of one organisation may lie in each other, and then the outer one counts.
-            for width, first, last in AddressRanges(networks).spans():
-                spans[width].append((first, last, number))
-        self._spans = {width: sorted(listed) for width, listed in spans.items()}
-        self._firsts = {width: [span[0] for span in listed] for width, listed in self._spans.items()}
+        named = [
+            *[(AddressRanges(each), 16 * number) for number, each in enumerate(organisations, 1)],
+            *[(AddressRanges(each), 2 * number) for number, each in enumerate(public, 1)],
+            (AddressRanges(infrastructure), 1),
+        ]
+        self.networks: Networks = numbered(named, fields=(_INFRASTRUCTURE, _PUBLIC, _ORGANISATION))
+        """1 for infrastructure, plus twice the public list's number and 16 times the organisation's."""
 
     def of_address(self, address: Address | Name | None) -> int:
-        """Return 1 for infrastructure, plus twice the public list's number and 16 times the organisation's.
-
-        ABSENT for none of these.
-        """
-        if address is None or isinstance(address, Name):
-            return ABSENT
-        found = int(address in self._infrastructure)
-        for width, bits in forms(address):
-            begins, numbers = self._public[width]
-            at = bisect_right(begins, bits) - 1
-            if at >= 0 and numbers[at]:
-                found += 2 * numbers[at]
-                break
-        for width, bits in forms(address):
-            at = bisect_right(self._firsts[width], bits) - 1
-            if at >= 0 and bits <= self._spans[width][at][1]:
-                return found + 16 * self._spans[width][at][2]
-        return found or ABSENT
-
-
-def _resolved(
-    lists: Sequence[Iterable[tuple[int, int, int]]],
-) -> dict[int, tuple[list[int], list[int]]]:
-    """Return by width where the list that has addresses changes, and its number from there on; 0: none has.
-
-    One look-up tells which it is, however many lists there are.
-    """
-    edges: dict[int, list[tuple[int, int, int]]] = {32: [], 128: []}
-    for number, spans in enumerate(lists, 1):
-        for width, first, last in spans:
-            edges[width] += (first, number, 1), (last + 1, number, -1)
-    found = {}
-    for width, changes in edges.items():
-        open_in = [0] * (len(lists) + 1)
-        begins: list[int] = []
-        numbers: list[int] = []
-        for place, number, change in sorted(changes):
-            open_in[number] += change
-            first = next((one for one, count in enumerate(open_in) if count), 0)
-            if begins and begins[-1] == place:
-                numbers[-1] = first
-            else:
-                begins.append(place)
-                numbers.append(first)
-        found[width] = begins, numbers
-    return found
+        """Return the number of a client's network, ABSENT for none of these."""
+        return number_of(self.networks, address) or ABSENT

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from ratelimit.core.memory.hashing import Hasher
+from ratelimit.core.request.networks import Networks
 from ratelimit.core.request.scanner import (
     FORM_CREDENTIAL,
     FORM_RAW,
@@ -65,6 +66,8 @@ class Positions:
         evidence: Collection[int] = (),
         guarded: Collection[int] = (),
         created_at: int = -1,
+        listed: Networks | None = None,
+        origins: Networks | None = None,
     ) -> None:
         self._facts = tuple(facts)
         # What stands in for a value would count as evidence: there a malformed one is refused.
@@ -111,6 +114,9 @@ class Positions:
                 (at, self._client_gaps[at]) for at in self._needed - self._evidence if at < len(facts)
             ],
             guarded=guarded,
+            listed=listed,
+            origins=origins,
+            origin_at=next((at for at, fact in enumerate(facts) if fact.sources[0][0] == "origin"), -1),
         )
 
     def template(self, address: Address | Name | None) -> list[int]:
@@ -119,7 +125,7 @@ class Positions:
             return self.scanner.template(0, None)
         if isinstance(address, Name):
             return self.scanner.template(0, address.prefix(0, 0))
-        return self.scanner.template(address.width, address.bits.to_bytes(address.width // 8, "big"))
+        return self.scanner.template(address.width, address.octets, address.carrier)
 
     def of_address(self, position: int, address: Address | Name) -> int:
         """Return the hash of an address at this position's prefix."""

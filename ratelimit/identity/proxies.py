@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from ratelimit.core.request.networks import Networks
 from ratelimit.core.request.scanner import Translations
 from ratelimit.identity.address import UNDECLARED, Address, Name, forms, parse_address
 
@@ -71,6 +72,33 @@ class AddressRanges:
         for width, firsts in self._firsts.items():
             for first, last in zip(firsts, self._lasts[width], strict=True):
                 yield width, first, last
+
+
+def numbered(named: Sequence[tuple[AddressRanges, int]], *, fields: Collection[int]) -> Networks:
+    """Return the numbers of networks, for one look-up in compiled code.
+
+    Args:
+        named: ranges, and the number of each. Where several have an address, it has the number of each
+            field from the first that says something there.
+        fields: the masks of a number's fields.
+    """
+    edges: dict[int, list[tuple[int, int, int]]] = {32: [], 128: []}
+    for place, (ranges, _) in enumerate(named):
+        for width, first, last in ranges.spans():
+            edges[width] += (first, place, 1), (last + 1, place, -1)
+    steps: dict[tuple[int, int], int] = {}
+    for width, changes in edges.items():
+        open_in = [0] * len(named)
+        for first, place, change in sorted(changes):
+            open_in[place] += change
+            number = 0
+            for at, count in enumerate(open_in):
+                for field in fields:
+                    if count and not number & field:
+                        number |= named[at][1] & field
+            if first >> width == 0:
+                steps[width, first] = number
+    return Networks([(width, first, number) for (width, first), number in steps.items()], fields=fields)
 
 
 def _merge(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

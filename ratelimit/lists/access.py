@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ratelimit.identity.address import Address, Name
+from ratelimit.core.request.networks import Networks
+from ratelimit.identity.address import Address, Name, number_of
 from ratelimit.identity.fact import MALFORMED
-from ratelimit.identity.proxies import AddressRanges
+from ratelimit.identity.proxies import AddressRanges, numbered
 
 UNLISTED = 0
 DENIED = 1
@@ -26,7 +27,7 @@ class AccessLists:
         allow_values, deny_values: pairs of an identity's position and a value's hash.
     """
 
-    __slots__ = ("_allow_ranges", "_deny_ranges", "_values")
+    __slots__ = ("_values", "networks")
 
     def __init__(
         self,
@@ -36,8 +37,11 @@ class AccessLists:
         allow_values: Sequence[tuple[int, int]] = (),
         deny_values: Sequence[tuple[int, int]] = (),
     ) -> None:
-        self._allow_ranges = allow_ranges
-        self._deny_ranges = deny_ranges
+        self.networks: Networks | None = None
+        """Numbers addresses by the list that names them, in a bit for each; None: no network is listed."""
+        if allow_ranges or deny_ranges:
+            named = [(allow_ranges, ALLOWED), (deny_ranges, DENIED)]
+            self.networks = numbered(named, fields=(ALLOWED, DENIED))
         by_position: dict[int, dict[int, int]] = {}
         for position, value in deny_values:
             by_position.setdefault(position, {MALFORMED: DENIED})[value] = DENIED
@@ -65,18 +69,9 @@ class AccessLists:
         """Positions where a malformed value has to be told apart from a missing one."""
         return tuple(position for position, listed in self._values if MALFORMED in listed)
 
-    @property
-    def lists_addresses(self) -> bool:
-        """True if any network is listed."""
-        return bool(self._allow_ranges) or bool(self._deny_ranges)
-
     def of_address(self, address: Address | Name | None) -> int:
         """Return UNLISTED, ALLOWED or DENIED for a client."""
-        if address is None:
-            return UNLISTED
-        if address in self._allow_ranges:
-            return ALLOWED
-        return DENIED if address in self._deny_ranges else UNLISTED
+        return 0 if self.networks is None else min(number_of(self.networks, address), ALLOWED)
 
     def of_identities(self, identities: Sequence[int], so_far: int) -> int:
         """Return what the listed values say, unless `so_far` outranks it."""

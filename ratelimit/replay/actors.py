@@ -6,20 +6,26 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ratelimit.clustering.budgets import Budgets
 from ratelimit.clustering.declarations import Declarations
-from ratelimit.core.clusters.sighting import Columns
-from ratelimit.core.decision import engine
-from ratelimit.core.replay.batch import decide_batch, said
+from ratelimit.core.clusters.recogniser import AtOnce
+from ratelimit.core.replay.columns import said
 from ratelimit.correlation import Correlator
+from ratelimit.deciding.compiled import CompiledDecider
+from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.identity.fact import ABSENT
 from ratelimit.policy.compile.compiled import CorrelationSpec
+from ratelimit.replay.batch import decide_batch
+from ratelimit.replay.columns import Identities
 from ratelimit.replay.prepared import UNNAMED, ending, named
 from ratelimit.stores.contract import Outcome
 from ratelimit.traces.plain import column
+
+if TYPE_CHECKING:
+    from ratelimit.replay.batch import Refused, Slowly
 
 CHUNK = 256
 """Records decided before it is asked whether clusters are to be rebuilt.
@@ -52,6 +58,7 @@ class Actors:
         self._budgets = budgets
         self._columns = spec.columns()
         self._correlator: Correlator | None = None
+        self._recogniser: AtOnce | None = None
         self._left = 0
         self._record: Any = None
         self._named_by = named_by
@@ -78,31 +85,43 @@ class Actors:
         """Go by what the operator knows; after `begin`."""
         knowledge.tell(self.correlator)
 
+    def recognise(self) -> AtOnce:
+        """Return what lets the correlator see requests, and puts clusters into them."""
+        self._recogniser = AtOnce(self.correlator.core, self._at)
+        return self._recogniser
+
+    def enter(self, row: list[int], now_ns: int) -> None:
+        """Let the correlator see a record that Python decides, unless it has, and put its cluster in."""
+        assert self._recogniser is not None  # see recognise
+        self._recogniser.enter_row(row, now_ns)
+
     def decide(
         self,
-        kinds: list[Any],
-        columns: list[array[int]],
+        decider: CompiledDecider,
+        matches: list[Matched],
+        identities: Identities,
         times_ns: list[int],
         taken: list[array[int]],
-    ) -> tuple[list[tuple[int, engine.Outcome]], int]:
+        slowly: Slowly,
+    ) -> tuple[Refused, list[int]]:
         """Decide a batch, each record in its cluster of that moment; see `decide_batch`."""
-        refused: list[tuple[int, engine.Outcome]] = []
-        unlimited = 0
+        refused: Refused = []
+        unnamed: list[int] = []
+        likely = identities.columns[self._at - 1]
         start = 0
         while start < len(times_ns):
             if self._left == 0:
                 self._rebuild(times_ns[start])
             stop = min(start + self._left, len(times_ns))
             self._left -= stop - start
-            would: list[int] = []
-            some, free = decide_batch(
-                kinds, columns, times_ns, taken, self.correlator.core, self._at, start, stop, would
+            some, others, would = decide_batch(
+                decider, matches, *identities, times_ns, taken, slowly, start, stop
             )
-            self.would_refuse.update([columns[self._at - 1][at] for at in would])
+            self.would_refuse.update([likely[at] for at in would])
             refused += some
-            unlimited += free
+            unnamed += others
             start = stop
-        return refused, unlimited
+        return refused, unnamed
 
     def count(self, columns: list[array[int]], records: Sequence[Any], refused: list[int]) -> None:
         """Count what clusters were admitted and refused in a batch."""
@@ -129,31 +148,16 @@ class Actors:
             self._rebuild(now_ns)
         self._left -= 1
         self._record = record
+        if self._recogniser is not None:
+            self._recogniser.is_entered = False
 
-    def recognise(self, ages: Columns | None) -> Recognised:
-        """Return what the decider is told clusters by; `ages` marks the rows of new accounts."""
-        return Recognised(self, ages)
-
-    def enter(self, row: list[int], now_ns: int) -> None:
-        """Let the correlator see the record that is next, and put its cluster into its row."""
-        self.correlator.observe(row, now_ns)
-        self.correlator.core.fill(row, self._at)
-        if self._name_of is not None and (name := self._name_of(self._record)) is not None:
-            self.names[row[self._spec.principal[0]]] = str(name)
-
-    def leave(self, row: Sequence[int], was_refused: bool, counted_at: int) -> None:
-        """Let the correlator know what became of a record.
-
-        Args:
-            row: as it was decided.
-            was_refused: whether limits refused it.
-            counted_at: what a limit per cluster that applies to it counts by; -1 without any.
-        """
-        if counted_at >= 0 and not was_refused and row[counted_at] == ABSENT:
-            self.correlator.core.admit(row)
+    def count_row(self, row: Sequence[int], *, is_refused: bool) -> None:
+        """Count what a single record's cluster was admitted or refused."""
         cluster = row[self._at - 2]
         if cluster != ABSENT:
-            (self.refused if was_refused else self.admitted)[cluster] += 1
+            (self.refused if is_refused else self.admitted)[cluster] += 1
+        if self._name_of is not None and (name := self._name_of(self._record)) is not None:
+            self.names[row[self._spec.principal[0]]] = str(name)
 
     def named_line(self, row: Sequence[int], plan: RoutePlan, outcome: Outcome, line: bytes) -> bytes:
         """Return the line of a record that limits decided, with its cluster in it."""
@@ -174,52 +178,3 @@ class Actors:
                 pass
             self._budgets().carry(correlator.carries, now_ns)
             correlator.carries.clear()
-
-
-class AgesAlone:
-    """The decider's recognition where no clusters are looked for: marks new accounts, and no more."""
-
-    tells_age = True
-
-    def __init__(self, ages: Columns) -> None:
-        self._ages = ages
-
-    def fill(self, row: list[int], /) -> None:
-        """Leave the row as it is: clusters are not known."""
-
-    def mark(self, row: list[int], now_ns: int, /) -> bool:
-        """Mark a row of a new account; return whether it is one."""
-        return self._ages.mark(row, now_ns)
-
-    def observe(self, row: Sequence[int], refused: bool, now_ns: int, counted_at: int = -1, /) -> bool:
-        """Take nothing."""
-        return False
-
-
-class Recognised:
-    """The decider's recognition in a replay: see `deciding.stage.Recognition`.
-
-    Clusters are put into a row when its limits are asked (`Actors.enter`), and not before. For only
-    what limits decide is evidence, and a newcomer joins its cluster with its first request.
-    """
-
-    def __init__(self, actors: Actors, ages: Columns | None) -> None:
-        self._actors = actors
-        self._ages = ages
-
-    @property
-    def tells_age(self) -> bool:
-        """True if a limit asks for new accounts."""
-        return self._ages is not None
-
-    def fill(self, row: list[int], /) -> None:
-        """Leave the row as it is: see above."""
-
-    def mark(self, row: list[int], now_ns: int, /) -> bool:
-        """Mark a row of a new account; return whether it is one."""
-        return self._ages is not None and self._ages.mark(row, now_ns)
-
-    def observe(self, row: Sequence[int], refused: bool, now_ns: int, counted_at: int = -1, /) -> bool:
-        """Pass on what became of a row."""
-        self._actors.leave(row, refused, counted_at)
-        return True

@@ -1,9 +1,9 @@
 """Identities of a whole batch, column by column.
 
 Theory of operation. Most policies look at addresses, accounts and clients, and nothing
-else: then each identity is a column of hashes, made in one compiled call. Elsewhere (a policy that
-reads paths or lists values, a record that brings headers) each record goes through the
-extractor like a live request. A test holds both ways equal.
+else: then each identity is a column of hashes, made in one compiled call. A record that brings odd
+headers, and each one where the policy reads paths, goes through the extractor like a live request. A
+test holds both ways equal. What identities mean is not looked at here: that is the decider's.
 """
 
 from __future__ import annotations
@@ -12,29 +12,39 @@ from array import array
 from collections.abc import Collection, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
-from ratelimit.core.replay.batch import (
+from ratelimit.core.replay.columns import (
     absent_column,
     address_column,
+    columns_of,
     fill_absent,
     hash_column,
+    put_row,
+    refuse,
     seconds_column,
+    zero_column,
 )
 from ratelimit.core.request import grammar
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.identity.fact import LONGEST_VALUE, REFUSED
+from ratelimit.identity.fact import LONGEST_VALUE
 from ratelimit.identity.source import form_of
 from ratelimit.policy.compile.compiled import IdentitySpec
 from ratelimit.policy.compile.identities import CREATED
 from ratelimit.replay.facts import USER_AGENT, RecordFacts
-from ratelimit.replay.memo import Memo
-from ratelimit.replay.rows import ADDRESS, Rows, rows_of
+from ratelimit.replay.rows import Rows, rows_of
 from ratelimit.traces import Fields
 
 _USER_AGENT = "user_agent"
-_ALL_ONES = 2**64 - 1
-"""Where a row says ABSENT, a column has all ones."""
+
+
+class Identities(NamedTuple):
+    """What the records of a batch say of themselves."""
+
+    columns: list[array[int]]
+    """For each place of an identity list what stands there; all ones for ABSENT and REFUSED."""
+    refused: array[int]
+    """Bits for each record, at the places that are REFUSED."""
 
 
 class IdentityColumns:
@@ -44,25 +54,26 @@ class IdentityColumns:
         self._facts = RecordFacts(bound, fields)
         self._fields = fields
         # Headers are read column by column unless they speak for the client's address, hold cookies, or
-        # have a form of their own. Each also has to be one line of plain text.
+        # have a form of their own, or a list names one. Each also has to be one line of plain text.
         self._has_odd_headers = fields.headers and not _reads_headers_plainly(bound)
         self._lowered = Lowered(fields, _header_names(bound))
-        self._unmatched = bound.unmatched
         extractor = bound.extractor
-        self._has_lists = bound.has_lists
+        self._size = extractor.listed_at + 1
+        self._scanner = extractor.scanner
         self._listed_at = extractor.listed_at
-        self._list_of = Memo(lambda ip: extractor.extract((), ip)[extractor.listed_at])
         self._columns: list[_AnyColumn] | None = None
         if _is_plain(bound):
             self._columns = [_column(spec, bound, fields) for spec in bound.compiled.identities]
 
-    def columns(self, records: Sequence[Any]) -> tuple[list[array[int]], dict[int, int]] | None:
-        """Return a column for each identity, and on which list the records are that are on one.
+    def columns(self, records: Sequence[Any], matches: Sequence[Matched]) -> Identities:
+        """Return the identities of some records.
 
-        None when columns cannot say what these records do.
+        Args:
+            records: of one batch.
+            matches: what of the policy applies to each.
         """
         if self._columns is None:
-            return None
+            return Identities(*columns_of(self.rows(records, matches), self._size))
         rows = rows_of(records, self._fields)
         # What the columns cannot say: headers, and addresses that other fields may speak for.
         odd = rows.absent_addresses()
@@ -71,26 +82,19 @@ class IdentityColumns:
         self._lowered.take(rows)
         odd = sorted({*odd, *self._lowered.odd()})
         if len(odd) > len(records) // 2:
-            return None
-        columns = []
-        for one in self._columns:
-            column = one.hashes(rows, self._lowered)
-            if column is None:
-                return None
+            return Identities(*columns_of(self.rows(records, matches), self._size))
+        columns: list[array[int]] = []
+        refused = zero_column(len(records))
+        for position, one in enumerate(self._columns):
+            column, lacking = one.hashes(rows, self._lowered)
             columns.append(column)
-        listed: dict[int, int] = {}
-        if self._has_lists:
-            found = enumerate(map(self._list_of.__getitem__, rows.values(ADDRESS)))
-            listed = {at: verdict for at, verdict in found if verdict}
+            if lacking:
+                refuse(refused, position, lacking)
+        columns.append(zero_column(len(records)))
+        columns.append(rows.declared(self._scanner, self._listed_at))
         for at in odd:
-            row = self._facts.identities(records[at], self._unmatched)
-            if REFUSED in row:
-                return None
-            for column, identity in zip(columns, row, strict=False):
-                column[at] = identity & _ALL_ONES
-            if self._has_lists:
-                listed[at] = row[self._listed_at]
-        return columns, {at: verdict for at, verdict in listed.items() if verdict}
+            put_row(columns, refused, at, self._facts.identities(records[at], matches[at]))
+        return Identities(columns, refused)
 
     def rows(self, records: Sequence[Any], matches: Sequence[Matched]) -> list[list[int]]:
         """Return a row for each record."""
@@ -182,6 +186,11 @@ def _single(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
+Column = tuple["array[int]", list[int]]
+_ALL_ONES = 2**64 - 1
+"""Where a row says ABSENT, a column has all ones."""
+
+
 class _Column:
     """One identity: the field of its name, else what its sources say in turn, else the address."""
 
@@ -203,8 +212,8 @@ class _Column:
             self._hash_own = partial(self._own_values, kind)
         self._attributes = list(dict.fromkeys(attributes))
 
-    def hashes(self, rows: Rows, lowered: Lowered) -> array[int] | None:
-        """Return one hash for each record; None if one is to be refused for what it lacks."""
+    def hashes(self, rows: Rows, lowered: Lowered) -> Column:
+        """Return one hash for each record, and the places of those that lack what the policy insists on."""
         found: array[int] | None = None
         own = (self._hash_own(rows, attribute) for attribute in self._attributes if rows.says(attribute))
         sent = (self._hash(lowered.values(name)) for name in self._header_names if lowered.says(name))
@@ -216,12 +225,13 @@ class _Column:
             else:
                 unsaid = fill_absent(found, said)
             if not unsaid:
-                return found
-        otherwise = rows.blanks(self._extractor.scanner, self._position)
-        if found is None or otherwise is None:
-            return otherwise
+                return found, []
+        otherwise, lacking = rows.blanks(self._extractor.scanner, self._position)
+        if found is None:
+            return otherwise, lacking
+        lacking = [at for at in lacking if found[at] == _ALL_ONES]
         fill_absent(found, otherwise)
-        return found
+        return found, lacking
 
     def _networks(self, kind: int, v4: int, v6: int, values: list[Any]) -> tuple[array[int], int]:
         return address_column(self._hasher, kind, v4, v6, values, self._other)
@@ -240,11 +250,11 @@ class _Column:
 
 
 class _LaterColumn:
-    """The facts of each record, found when its turn has come: its principal, and whether that is new."""
+    """The facts of each record, found when its turn has come: its cluster, and whether its account is new."""
 
-    def hashes(self, rows: Rows, lowered: Lowered) -> array[int] | None:
+    def hashes(self, rows: Rows, lowered: Lowered) -> Column:
         """Return what stands there before."""
-        return absent_column(len(rows))
+        return absent_column(len(rows)), []
 
 
 class _CreatedColumn:
@@ -255,12 +265,12 @@ class _CreatedColumn:
         source = spec.sources[0]
         self._header = source.name if source.kind == "header" else None
 
-    def hashes(self, rows: Rows, lowered: Lowered) -> array[int] | None:
+    def hashes(self, rows: Rows, lowered: Lowered) -> Column:
         """Return the seconds for each record."""
         column = rows.created(self._other)
         if self._header is not None and lowered.says(self._header):
             fill_absent(column, seconds_column(list(lowered.values(self._header)), self._other))
-        return column
+        return column, []
 
     def _other(self, value: Any) -> int:
         return self._created(value)
@@ -270,12 +280,12 @@ class _OriginColumn:
     """The declared network that each record comes from."""
 
     def __init__(self, spec: IdentitySpec, bound: BoundPolicy) -> None:
-        origin_of = bound.extractor.origin_of
-        self._origin_of = Memo(lambda ip: origin_of(ip) & _ALL_ONES)
+        self._scanner = bound.extractor.scanner
+        self._position = spec.index
 
-    def hashes(self, rows: Rows, lowered: Lowered) -> array[int] | None:
+    def hashes(self, rows: Rows, lowered: Lowered) -> Column:
         """Return one number for each record: see `identity.origins`."""
-        return array("Q", map(self._origin_of.__getitem__, rows.values(ADDRESS)))
+        return rows.declared(self._scanner, self._position), []
 
 
 _AnyColumn = _Column | _LaterColumn | _CreatedColumn | _OriginColumn
@@ -291,17 +301,11 @@ def _column(spec: IdentitySpec, bound: BoundPolicy, fields: Fields) -> _AnyColum
 
 
 def _is_plain(bound: BoundPolicy) -> bool:
-    compiled = bound.compiled
-    if (
-        compiled.allow.values
-        or compiled.deny.values
-        or any(limit.tier_identity >= 0 for limit in compiled.limits)
-    ):
-        return False
-    # An address behind other sources would have to be looked at in its turn.
+    # A path's parameters are another route's elsewhere. An address behind other sources would have to be
+    # looked at in its turn.
     return not any(
         source.kind == "path" or (source.kind == "client" and len(spec.sources) > 1)
-        for spec in compiled.identities
+        for spec in bound.compiled.identities
         for source in spec.sources
     )
 
@@ -312,8 +316,11 @@ def _header_names(bound: BoundPolicy) -> list[str]:
 
 
 def _reads_headers_plainly(bound: BoundPolicy) -> bool:
-    trust = bound.compiled.trust
-    return not (trust.networks or trust.unix) and not any(
+    compiled = bound.compiled
+    trust = compiled.trust
+    # A value that a list names counts wherever it stands, also where a field says another one.
+    is_listed = compiled.allow.values or compiled.deny.values
+    return not (trust.networks or trust.unix or is_listed) and not any(
         source.kind == "cookie" or (source.kind == "header" and form_of(source.as_source()) != "text")
         for spec in bound.compiled.identities
         for source in spec.sources

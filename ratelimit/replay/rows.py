@@ -8,7 +8,13 @@ from operator import attrgetter
 from typing import Any, Protocol
 
 from ratelimit.core.memory.hashing import Hasher
-from ratelimit.core.replay.batch import amount_column, blank_column, hash_column, seconds_column
+from ratelimit.core.replay.columns import (
+    amount_column,
+    blank_column,
+    declared_column,
+    hash_column,
+    seconds_column,
+)
 from ratelimit.core.request.scanner import Scanner
 from ratelimit.traces import Fields
 from ratelimit.traces.plain import PlainLines
@@ -49,8 +55,12 @@ class Rows(Protocol):
         """Return an attribute's column of hashes, and how many are absent: see `hash_column`."""
         ...
 
-    def blanks(self, scanner: Scanner, position: int) -> array[int] | None:
-        """Return what stands at a position for each address: see `blank_column`."""
+    def blanks(self, scanner: Scanner, position: int) -> tuple[array[int], list[int]]:
+        """Return what stands at a position for each address, and which are refused: see `blank_column`."""
+        ...
+
+    def declared(self, scanner: Scanner, position: int) -> array[int]:
+        """Return what is declared of each address: see `declared_column`."""
         ...
 
     def created(self, other: Other) -> array[int]:
@@ -104,9 +114,13 @@ class RecordRows:
         """Return an attribute's column of hashes, and how many are absent."""
         return hash_column(hasher, kind, self.values(attribute), longest, other)
 
-    def blanks(self, scanner: Scanner, position: int) -> array[int] | None:
-        """Return what stands at a position for each address."""
+    def blanks(self, scanner: Scanner, position: int) -> tuple[array[int], list[int]]:
+        """Return what stands at a position for each address, and which are refused."""
         return blank_column(scanner, position, self._addresses)
+
+    def declared(self, scanner: Scanner, position: int) -> array[int]:
+        """Return what is declared of each address."""
+        return declared_column(scanner, position, self._addresses)
 
     def created(self, other: Other) -> array[int]:
         """Return the column of when accounts were created."""
@@ -149,9 +163,13 @@ class PlainRows:
         """Return an attribute's column of hashes, and how many are absent."""
         return self._spans.hashes(self._member[attribute], hasher, kind, longest, other)
 
-    def blanks(self, scanner: Scanner, position: int) -> array[int] | None:
-        """Return what stands at a position for each address."""
+    def blanks(self, scanner: Scanner, position: int) -> tuple[array[int], list[int]]:
+        """Return what stands at a position for each address, and which are refused."""
         return self._spans.blanks(self._member[ADDRESS], scanner, position)
+
+    def declared(self, scanner: Scanner, position: int) -> array[int]:
+        """Return what is declared of each address."""
+        return self._spans.declared(self._member[ADDRESS], scanner, position)
 
     def created(self, other: Other) -> array[int]:
         """Return the column of when accounts were created."""

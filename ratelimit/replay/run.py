@@ -1,18 +1,17 @@
 """The loop over a trace: every line decided at its own time, against a store of its own.
 
-What is decided is what the middleware would have decided: the same bound policy and the same
-decider (`deciding/decider.py`), row by row (`_decide_rows`). A trace has millions of lines, so most
-are decided in columns, by compiled code. A test holds both equal.
+What is decided is what the middleware would have decided: by the same bound policy, and by the compiled
+decider that every door asks first (`deciding/compiled`). What takes Python there takes it here. A trace
+has millions of lines, so the identities of most are found in columns, and a batch is decided in one call.
 
-Where limits let wait or degrade, all is decided row by row. No challenge is passed here, as there is
-no application to ask; what waits does so in virtual time (`waiting`).
-In one file, since columns and rows count into the same totals, and a test compares the two.
+Where limits let wait or degrade, or steep rises are held, one record is decided after another
+(`_decide_rows`). No challenge is passed here, as there is no application to ask; what waits does so in
+virtual time (`waiting`).
 """
 
 from __future__ import annotations
 
 import gc
-from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -23,17 +22,19 @@ from typing import Any
 
 from ratelimit.conduct.compile import ramp_of
 from ratelimit.conduct.stage import ConductPart
-from ratelimit.core.decision.engine import Plan
-from ratelimit.core.replay.batch import decide_batch, mark_new
+from ratelimit.core.clusters.recogniser import AgesAlone, Recogniser
+from ratelimit.core.decision.schedule import Pace
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.compiled import CompiledDecider
+from ratelimit.deciding.compiling import compiled_decider
 from ratelimit.deciding.decider import Decider, ask_here
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import Decided
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
-from ratelimit.lists.access import ALLOWED as LISTED_ALLOW
 from ratelimit.policy.compile.compiled import CompiledPolicy
-from ratelimit.replay.actors import Actors, AgesAlone
+from ratelimit.replay.actors import Actors
+from ratelimit.replay.batch import decide_batch
 from ratelimit.replay.columns import IdentityColumns
 from ratelimit.replay.facts import fields_of
 from ratelimit.replay.memo import Memo
@@ -53,6 +54,7 @@ from ratelimit.replay.waiting import Lines, Waiter, Waiting
 from ratelimit.runtime.features import Bystander, Makers
 from ratelimit.stores.contract import SHADOWED, Outcome
 from ratelimit.stores.embedded.store import EmbeddedStore
+from ratelimit.telemetry.counters import Counters
 from ratelimit.traces import Batch, Fields
 from ratelimit.traces.plain import PlainLines
 from ratelimit.waiting.compile import queue_of, wait_ns_of
@@ -60,11 +62,6 @@ from ratelimit.waiting.stage import rules_of
 
 _MOST_ROUTES = 100_000
 _method_and_path = attrgetter("method", "path")
-
-Kind = tuple[Plan | None, Sequence[int], tuple[int, ...], Prepared | None]
-"""A plan, what it takes by default, which units records tell of that, and the rest that is known of it."""
-
-UNLIMITED: Kind = (None, (), (), None)
 
 OpenStore = Callable[[int], EmbeddedStore]
 """Opens the replay's own store, given the time of the first line."""
@@ -97,22 +94,18 @@ class Replay:
         self.actors = self._actors(names_members) if correlates else None
         """The actors; None when they are not asked for."""
         self.requests = 0
-        self.outcomes: dict[tuple[bool, Reason], int] = {}
-        """Requests by whether they were admitted, and why."""
         self.first_ns: int | None = None
         self.last_ns = 0
         self.tallies: dict[int, LimitTally] = {}
-        self._crowded = 0
-        self._has_crowded = False
         """Refusals by index of the rule that decided."""
+        self._counters: Counters | None = None
+        self._closed: dict[tuple[bool, Reason], int] | None = None
         self._open_store = open_store
         self._write = write
         self.store: EmbeddedStore | None = None
         self._bound: BoundPolicy | None = None
         self._asked: list[int] = []
         """The row that limits were asked about last, its cluster in it."""
-        self._is_asked_again = False
-        """True if the correlator has seen the record already."""
         self._decider = Decider(self, ask=self._ask)
         self.acted: Counter[tuple[str, str]] = Counter()
         """Requests that limits let wait, degraded or challenged, by limit and action."""
@@ -145,15 +138,27 @@ class Replay:
         return self._bound
 
     @property
+    def counters(self) -> Counters:
+        """What counts decisions; there is one once the first batch was taken."""
+        assert self._counters is not None  # see take
+        return self._counters
+
+    @property
+    def outcomes(self) -> dict[tuple[bool, Reason], int]:
+        """Requests by whether they were admitted, and why."""
+        if self._counters is None or self._closed is not None:
+            return self._closed or {}
+        return self._counters.decisions()
+
+    @property
     def refused(self) -> int:
         """Requests refused, for whatever reason."""
-        listed = sum(number for (allowed, _), number in self.outcomes.items() if not allowed)
-        return listed + self.refused_by_limits
+        return sum(number for (allowed, _), number in self.outcomes.items() if not allowed)
 
     @property
     def refused_by_limits(self) -> int:
         """Requests that a limit refused."""
-        return self._crowded + sum(tally.refused for tally in self.tallies.values())
+        return self.outcomes.get((False, Reason.LIMITS), 0)
 
     def finish(self) -> None:
         """Decide what still waits: the trace is at its end."""
@@ -162,7 +167,8 @@ class Replay:
         self._lines.flush()
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Let go of the store; what was counted can still be asked."""
+        self._closed = self.outcomes
         if self.store is not None:
             self.store.close()
 
@@ -171,11 +177,10 @@ class Replay:
         if self.first_ns is None:
             self.first_ns = batch.times_ns[0]
             self.store = self._open_store(self.first_ns)
+            self._counters = Counters(self.store.table)
             if self.actors is not None:
                 self.actors.begin(self.first_ns)
             self._bind(self.first_ns)
-            if self.actors is not None and self.bound.knowledge is not None:
-                self.actors.know(self.bound.knowledge)
         self.requests += len(batch.records)
         self.last_ns = batch.times_ns[-1]
         with _without_collector():
@@ -189,18 +194,32 @@ class Replay:
         if ramps is not None:
             known = {ConductPart: lambda host: ConductPart(host, ramps=lambda spec: ramps)}
         features = Bystander(self.store.clock, known).parts.makers
+        is_first = self._bound is None
         self._bound = bound = BoundPolicy(
             self.compiled, self.store, now_ns, diagnose=_ignore, features=features
         )
-        self._identities = IdentityColumns(bound, self.fields)
-        self._ages = bound.ages
+        watch: Recogniser | None = None
         if self.actors is not None:
-            bound.recognition = self.actors.recognise(bound.ages)
+            if is_first and bound.knowledge is not None:
+                self.actors.know(bound.knowledge)
+            watch = self.actors.recognise()
         elif bound.ages is not None:
-            bound.recognition = AgesAlone(bound.ages)
+            watch = AgesAlone(bound.ages, self.compiled.cluster)
+        bound.recognition = watch
+        pace = Pace(1)
+        pace.is_kept_up = True
+        bound.decider = compiled_decider(
+            bound,
+            watch=watch,
+            table=self.store.table,
+            cells=self.counters.cells,
+            pace=pace,
+            keep_up=self.keep_up,
+            clock=self.store.clock,
+        )
+        self._identities = IdentityColumns(bound, self.fields)
         self._matches = Memo(lambda key: bound.match_line(*key), _MOST_ROUTES)
         self._prepared = Memo(lambda plan: Prepared(plan, self.compiled.units[1:]))
-        self._kinds = Memo(lambda key: self._kind(self._matches[key]), _MOST_ROUTES)
         self._has_units = len(self.compiled.units) > 1
 
     def _parts(self, batch: Batch) -> Iterator[Batch]:
@@ -220,34 +239,38 @@ class Replay:
             start = end
 
     def _decide(self, batch: Batch) -> None:
-        found = self._identities.columns(batch.records)
-        if found is None or self._acts or self.rising.ramps is not None:
-            self._decide_rows(batch)
+        matches = self._matches_of(batch.records)
+        decider = self.bound.decider
+        if decider is None or self._acts or self.rising.ramps is not None:
+            self._decide_rows(batch, matches)
         else:
-            self._decide_columns(batch, *found)
+            self._decide_columns(decider, batch, matches)
 
-    def _decide_columns(self, batch: Batch, columns: list[array[int]], listed: dict[int, int]) -> None:
-        records = batch.records
-        if self._ages is not None:
-            mark_new(self._ages, columns, batch.times_ns)
-        kinds: list[Kind] = self._kinds_of(records)
-        if self._has_crowded:
-            self._decide_rows(batch)
-            return
-        for at in listed:
-            kinds[at] = UNLIMITED
+    def _decide_columns(self, decider: CompiledDecider, batch: Batch, matches: list[Matched]) -> None:
+        records, times_ns = batch.records, batch.times_ns
+        identities = self._identities.columns(records, matches)
+        columns = identities.columns
         rows = rows_of(records, self.fields)
         taken = [rows.amounts(self.fields.attribute[unit]) for unit in self.compiled.units[1:]]
+
+        def slowly(at: int, row: list[int]) -> tuple[bool, RoutePlan | None, Outcome | None]:
+            costs = self._costs_in(records[at]) if self._has_units else None
+            self._asked = row
+            allowed, _, plan, outcome = self._decider.decide(
+                self.bound, matches[at], row, times_ns[at], costs
+            )
+            row[:] = self._asked
+            return allowed, plan, outcome
+
         if self.actors is None:
-            refused, unlimited = decide_batch(kinds, columns, batch.times_ns, taken)
+            refused, unnamed, _ = decide_batch(decider, matches, *identities, times_ns, taken, slowly)
         else:
-            refused, unlimited = self.actors.decide(kinds, columns, batch.times_ns, taken)
-            self.actors.count(columns, records, [at for at, _ in refused])
+            refused, unnamed = self.actors.decide(decider, matches, identities, times_ns, taken, slowly)
+            self.actors.count(columns, records, [at for at, _, _ in refused])
         lines = [ALLOWED] * len(records) if self._write is not None else []
         by_limit: dict[tuple[Prepared, int], list[int]] = {}
-        for at, outcome in refused:
-            prepared = kinds[at][3]
-            assert prepared is not None  # a plan refused
+        for at, plan, outcome in refused:
+            prepared = self._prepared[plan]
             by_limit.setdefault((prepared, outcome.binding), []).append(at)
             line = self._refusal(prepared, outcome) if lines or prepared.challenge else b""  # it counts
             if lines:
@@ -256,30 +279,20 @@ class Replay:
             parts = [[columns[part][at] for at in places] for part in prepared.per[binding]]
             keys = list(zip(*parts, strict=True)) if parts else [()] * len(places)
             self._tally(prepared, binding, keys, partial(_nth, records, places))
-        for at, on in listed.items():
-            self._count(on == LISTED_ALLOW, Reason.ALLOW_LIST if on == LISTED_ALLOW else Reason.DENY_LIST)
-            if lines and on != LISTED_ALLOW:
+        if lines:
+            for at in unnamed:
                 lines[at] = REFUSED_UNNAMED
-        self._count(True, Reason.LIMITS, len(records) - unlimited - len(refused))
-        self._count(True, Reason.UNLIMITED, unlimited - len(listed))
-        if lines and self.actors is not None:
-            self.actors.name_clusters(lines, columns)
+            if self.actors is not None:
+                self.actors.name_clusters(lines, columns)
         if self._write is not None:
             self._write(b"".join(lines))
 
-    def _kinds_of(self, records: Sequence[Any]) -> list[Kind]:
-        kind = self._kinds.__getitem__
+    def _matches_of(self, records: Sequence[Any]) -> list[Matched]:
+        found = self._matches.__getitem__
         if isinstance(records, PlainLines):
             member = self.fields.member
-            return records.spans.pairs(member["method"], member["path"], kind)
-        return list(map(kind, map(_method_and_path, records)))
-
-    def _kind(self, matched: Matched) -> Kind:
-        self._has_crowded |= matched.is_crowded
-        if matched.plan is None:
-            return UNLIMITED
-        prepared: Prepared = self._prepared[matched.plan]
-        return prepared.plan.accelerated, prepared.fixed_costs, prepared.units, prepared
+            return records.spans.pairs(member["method"], member["path"], found)
+        return list(map(found, map(_method_and_path, records)))
 
     def _tally(
         self, prepared: Prepared, binding: int, keys: Sequence[Key], record: Callable[[int], Any]
@@ -301,39 +314,48 @@ class Replay:
             return prepared.challenges[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END
         return prepared.refusals[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END
 
-    def _decide_rows(self, batch: Batch) -> None:
-        bound, actors, decide = self.bound, self.actors, self._decider.decide
+    def _decide_rows(self, batch: Batch, matches: list[Matched]) -> None:
+        bound, actors, lines = self.bound, self.actors, self._lines
         records = batch.records
-        matches: list[Matched] = list(map(self._matches.__getitem__, map(_method_and_path, records)))
         rows: list[list[int]] = self._identities.rows(records, matches)
-        lines = self._lines
         for record, now_ns, row, matched in zip(records, batch.times_ns, rows, matches, strict=True):
             if self._waiting is not None:
                 self._resume(now_ns)
             if actors is not None:
                 actors.pass_by(record, now_ns)
-            self._is_asked_again = False
             costs = self._costs_in(record) if self._has_units else None
-            if self._waiting is not None:
-                looked = decide(bound, matched, row, now_ns, costs, charge=False)
-                self._is_asked_again = True
+            account, decided, waited = bound.payer(row), None, ALLOWED
+            if self._waiting is None or self.rising.ramps is None:
+                waited = self.rising.line(account, now_ns)
+                decided = self._decide_compiled(bound, matched, row, now_ns, costs)
+            if decided is None and self._waiting is not None:
+                looked = self._decider.decide(bound, matched, row, now_ns, costs, charge=False)
                 if self._waits(self._waiting, bound, matched, looked, costs, record, now_ns):
                     continue
-            waited = self.rising.line(bound.payer(row), now_ns)
-            lines.add(self._line(decide(bound, matched, row, now_ns, costs), record, now_ns, waited))
+                waited = self.rising.line(account, now_ns)
+            if decided is None:
+                decided = self._decider.decide(bound, matched, row, now_ns, costs)
+            lines.add(self._line(decided, record, now_ns, waited))
         lines.flush()
+
+    def _decide_compiled(
+        self, bound: BoundPolicy, matched: Matched, row: list[int], now_ns: int, costs: dict[str, int] | None
+    ) -> Decided | None:
+        """Decide a row as doors do first; None where it takes Python."""
+        if bound.decider is None:
+            return None
+        self._asked = row
+        return bound.decider.decide_row(matched, row, now_ns, costs)
 
     def _line(self, decided: Decided, record: Any, now_ns: int, waited: bytes = ALLOWED) -> bytes:
         """Count what was decided of a record, and return what is written: `waited`, if it was admitted."""
-        allowed, reason, plan, outcome = decided
+        allowed, _, plan, outcome = decided
         if plan is None or outcome is None:
-            self._crowded += not allowed and reason is Reason.LIMITS
             return ALLOWED if allowed else REFUSED_UNNAMED
         answer = waited
         if allowed:
             if plan.holds_slots:
                 outcome.release(now_ns)  # a trace does not say how long a request took
-            self._count(True, Reason.LIMITS)
             answer = self._degraded(plan, outcome, waited) if self._acts else waited
         else:
             prepared, binding = self._prepared[plan], outcome.binding
@@ -341,6 +363,7 @@ class Replay:
             self._tally(prepared, binding, [key], lambda nth: record)
             answer = self._refusal(prepared, outcome)
         if self.actors is not None:
+            self.actors.count_row(self._asked, is_refused=not allowed)
             answer = self.actors.named_line(self._asked, plan, outcome, answer)
         return answer
 
@@ -383,7 +406,6 @@ class Replay:
         waiting, decide = self._waiting, self._decider.decide
         assert waiting is not None  # see take
         for now_ns, waiter in waiting.due(until_ns):
-            self._is_asked_again = True
             asked = (waiter.bound, waiter.matched, waiter.row, now_ns, waiter.costs)
             _, _, plan, outcome = decide(*asked, charge=False)
             if plan is not None and outcome is not None and not outcome.allowed:
@@ -407,16 +429,6 @@ class Replay:
 
     # -- what the decider uses ---------------------------------------------------------------------
 
-    @property
-    def counters(self) -> Replay:
-        """The counter of decisions: this."""
-        return self
-
-    def decided(self, allowed: bool, reason: Reason) -> None:
-        """Count a decision that no limit had a part in; those of limits are counted with their limit."""
-        if reason is not Reason.LIMITS:
-            self._count(allowed, reason)
-
     def keep_up(self, now_ns: int) -> None:
         """Do nothing: clusters are rebuilt by the number of records, whichever way they are decided."""
 
@@ -432,14 +444,10 @@ class Replay:
         self, plan: RoutePlan, row: list[int], now_ns: int, costs: Sequence[int], charge: bool
     ) -> Outcome:
         """Ask limits, after the correlator has seen the record: a newcomer joins with its first request."""
-        if self.actors is not None and not self._is_asked_again:
+        if self.actors is not None:
             self.actors.enter(row, now_ns)
         self._asked = row
         return ask_here(plan, row, now_ns, costs, charge)
-
-    def _count(self, allowed: bool, reason: Reason, amount: int = 1) -> None:
-        key = (allowed, reason)
-        self.outcomes[key] = self.outcomes.get(key, 0) + amount
 
 
 def _nth(records: Sequence[Any], places: list[int], nth: int) -> Any:

@@ -22,13 +22,12 @@ from ratelimit.clustering.hosts.factory import hosts_of
 from ratelimit.clustering.service import ClusteringService
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.deciding.compiled import CompiledDecider
+from ratelimit.deciding.compiling import compiled_decider
 from ratelimit.deciding.decider import Decider
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.stage import Costs, Decided, Stage
 from ratelimit.deciding.visit import Visit
 from ratelimit.events import MistakesLog, Observer
-from ratelimit.identity.fact import live_context
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.runtime import last_policy
@@ -324,21 +323,17 @@ class Runtime:
             amendment=self.amendment_for(compiled),
             features=self._parts.makers,
         )
-        if self.is_enabled and all(stage.is_compiled for stage in bound.stages):
-            bound.decider = CompiledDecider(
-                extractor=bound.extractor,
-                has_lists=bound.has_lists,
+        if self.is_enabled:
+            bound.decider = compiled_decider(
+                bound,
+                watch=bound.watch,
                 table=self.table,
                 cells=self.counters.cells,
-                watch=bound.watch,
-                payer_at=bound.payer_at,
-                guards=[stage.guard for stage in bound.stages if stage.guard is not None],
                 pace=self.pace,
                 keep_up=self.keep_up,
                 clock=self.clock,
-                context_of=live_context,
             )
-            if not is_asked:
+            if bound.decider is not None and not is_asked:
                 bound.by_name = named_gate(bound, bound.decider)
         return bound
 

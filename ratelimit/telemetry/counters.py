@@ -80,6 +80,12 @@ class Counters:
             wide = self._wide[counter] = WideCounter(self._table, counter, width)
         wide.add(column, amount)
 
+    def decisions(self) -> dict[tuple[bool, Reason], int]:
+        """Return how many requests all workers decided, by whether that allowed them, and why."""
+        totals = self._table.totals
+        found = ((decided, totals(counter)[column]) for decided, (counter, column) in self.cells.items())
+        return {decided: number for decided, number in found if number}
+
     def acted(self, counter_name: str) -> None:
         """Count a request that a limit let through after a wait; the counter is the limit's."""
         self._table.count(self._table.counter(counter_name), RuleColumn.ACTED)

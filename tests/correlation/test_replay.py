@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from benchmarks.correlation.kinlimit import POLICY
-from ratelimit.replay.columns import IdentityColumns
+from ratelimit.replay.run import Replay
+from ratelimit.traces import Batch
 from tests.cli.running import run
 from tests.correlation.trial import replayed, written
 from tests.support.verdicts import CERTAIN, LIKELY, set_verdicts
@@ -57,6 +58,11 @@ def lines(seed: int = 1, honest: int = 150, bad: int = 60) -> list[dict[str, Any
 
 def as_text(rows: list[dict[str, Any]]) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def by_rows_alone(replay: Replay, batch: Batch) -> None:
+    """Decide a batch one record after another, as where requests may wait."""
+    replay._decide_rows(batch, replay._matches_of(batch.records))
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +161,7 @@ def test_wrapping_changes_nothing(trace: Path, tmp_path: Path) -> None:
 def test_rows_and_columns_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = written(name)
     by_columns, first = replayed(text)
-    monkeypatch.setattr(IdentityColumns, "columns", lambda self, records: None)
+    monkeypatch.setattr(Replay, "_decide", by_rows_alone)
     by_rows, second = replayed(text)
     assert by_rows == by_columns
     assert any(b'"cluster": "' in line for line in by_rows)
@@ -236,7 +242,7 @@ def test_likely_actors_are_listed_and_counted_and_not_refused(
 ) -> None:
     set_verdicts(monkeypatch, lambda number: CERTAIN if number % 2 else LIKELY)
     if way == "rows":
-        monkeypatch.setattr(IdentityColumns, "columns", lambda self, records: None)
+        monkeypatch.setattr(Replay, "_decide", by_rows_alone)
     decisions, clusters, summary = replay(trace, tmp_path)
     rows = [json.loads(line) for line in decisions.splitlines()]
     (found,) = json.loads(clusters)["clusters"]
@@ -247,7 +253,7 @@ def test_likely_actors_are_listed_and_counted_and_not_refused(
         (False, "certain"),
         (False, "likely"),
     }
-    # An account that joins between rebuilds is certain until it is judged. So what is refused is of the
+    # An account that joins between rebuilds is certain until the next rebuild. So what is refused is of the
     # certain alone.
     assert {row["verdict"] for row in mine if row["action"] == "refuse"} == {"certain"}
     assert sum(row["action"] == "refuse" for row in mine) == found["refused"]
@@ -272,7 +278,7 @@ def test_both_ways_of_a_replay_say_the_same_of_likely_actors(
 ) -> None:
     set_verdicts(monkeypatch, lambda number: LIKELY)
     by_columns = replay(trace, tmp_path)
-    monkeypatch.setattr(IdentityColumns, "columns", lambda self, records: None)
+    monkeypatch.setattr(Replay, "_decide", by_rows_alone)
     assert replay(trace, tmp_path) == by_columns
 
 

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ratelimit.core.memory.hashing import Hasher
-from ratelimit.core.replay.batch import amount_column, hash_column, seconds_column
+from ratelimit.core.replay.columns import amount_column, hash_column, seconds_column
 from ratelimit.core.replay.members import MOST_MEMBERS, Members, count_lines
 from ratelimit.core.replay.spans import Spans
 from ratelimit.traces.plain import PlainLines, column

@@ -8,19 +8,16 @@ a policy, and says nothing of the limits around the model.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from time import process_time
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import ours
 from benchmarks.correlation.budget import ACCOUNT, admit_both
 from benchmarks.correlation.contender import NONE, Outcome, unclustered
 from benchmarks.correlation.trace import Trace
+from ratelimit.core.clusters.recogniser import AtOnce
 from ratelimit.core.clusters.sighting import Columns
-from ratelimit.core.decision.engine import Plan
-from ratelimit.core.replay.batch import decide_batch
 from ratelimit.correlation import Correlator, Settings
 
 ABSENT = 2**64 - 1
@@ -40,8 +37,6 @@ class Core:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
-        self._store = ours.store()
-        self._plan = self._store.plan([ours.rule(10**9)], [[0]])
 
     def control(self, trace: Trace) -> Outcome:
         """Return what limits an account alone do."""
@@ -52,16 +47,15 @@ class Core:
         began = process_time()
         columns = columns_of(trace)
         times: list[int] = trace.time_ns.tolist()
-        kinds: list[tuple[Plan | None, Sequence[int], tuple[int, ...], None]] = [(self._plan, (), (), None)]
-        kinds *= len(times)
         correlator = Correlator(self._settings, times[0], COLUMNS)
+        recogniser = AtOnce(correlator.core, ACTOR_AT)
         for start in range(0, len(times), LINES):
             if correlator.is_due(times[start]):
                 for _ in correlator.rebuild(times[start]):
                     pass
                 correlator.carries.clear()
             stop = min(start + LINES, len(times))
-            decide_batch(kinds, columns, times, None, correlator.core, ACTOR_AT, start, stop)
+            recogniser.take_columns(columns, times, start, stop)
         actor, likely = (np.frombuffer(columns[at], dtype=np.uint64) for at in (ACTOR_AT - 2, ACTOR_AT - 1))
         verdict = np.where(actor == ABSENT, 0, np.where(likely == ABSENT, 2, 1)).astype(np.int64)
         cluster = np.where(verdict > 0, np.unique(actor, return_inverse=True)[1], NONE)

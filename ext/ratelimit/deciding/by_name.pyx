@@ -155,7 +155,7 @@ cdef class NamedGate:
             form = written
             if (<Place>place).form == A_TEXT:
                 length = text_form(written, length, &form)
-                if length <= 0:  # what the application gives by name it has judged itself
+                if length <= 0:  # what the application gives by name it has looked at itself
                     form = written
                     length = run_of(<object>value, &written)
             ids[(<Place>place).position] = hash_run(

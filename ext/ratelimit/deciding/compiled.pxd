@@ -1,6 +1,7 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from ratelimit.core.algorithms.setup cimport MOST_RULES
+from ratelimit.core.clusters.recogniser cimport Recogniser
 from ratelimit.core.decision.engine cimport Outcome, Plan
 from ratelimit.core.decision.schedule cimport Pace
 from ratelimit.core.memory.table cimport Table
@@ -8,7 +9,6 @@ from ratelimit.core.redis.lease cimport LeasedRules
 from ratelimit.core.redis.remote cimport RemoteRules
 from ratelimit.core.request.identities cimport IdentityReader
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
-from ratelimit.core.sharing.observer cimport Watch
 from ratelimit.deciding.matched cimport Matched
 
 cdef enum:
@@ -46,6 +46,8 @@ cdef class PlanParts:
     cdef object away                    # asks the server that keeps these limits
     cdef RemoteRules remote             # and how: None where Python has to
     cdef uint64_t amounts[MOST_RULES]   # the costs again
+    cdef int unit_at[MOST_RULES]        # which unit of the policy each rule counts, 0 for requests
+    cdef int highest_unit
     cdef uint64_t least[MOST_RULES]     # the least that each rule takes, whatever the request turns out to be
 
 
@@ -98,7 +100,7 @@ cdef class CompiledDecider:
     cdef readonly int origin_at
     cdef Table table
     cdef uint64_t cells[REASONS][2][2]  # counter and column, by reason and whether it is allowed
-    cdef readonly Watch watch           # None: nothing is correlated
+    cdef readonly Recogniser watch      # None: nothing is correlated
     cdef readonly int payer_at
     cdef tuple guards                   # stages' parts: each may leave a request to Python
     cdef Pace pace
@@ -113,7 +115,7 @@ cdef class CompiledDecider:
     cdef int read_row(self, object row, uint64_t *ids, uint64_t *refused) except -1
     cdef Decided decide(
         self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, int asker,
-        const uint64_t *found=*,
+        const uint64_t *found=*, const uint64_t *by_unit=*, int units=*,
     )
     cdef PlanParts picked(self, Matched matched, uint64_t *ids, bint *is_unlimited)
     cdef bint passes_early(self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns) except -1

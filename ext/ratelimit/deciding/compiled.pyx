@@ -13,6 +13,7 @@ from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
 from ratelimit.core.algorithms.setup cimport ABSENT_HASH, SHADOWED
+from ratelimit.core.clusters.recogniser cimport Recogniser
 from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT
 from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready
 from ratelimit.core.decision.schedule cimport Pace
@@ -20,7 +21,6 @@ from ratelimit.core.memory.number cimport NEGATIVE, WHOLE, read_number
 from ratelimit.core.memory.table cimport Table, bump
 from ratelimit.core.request.identities cimport ON_ALLOW_LIST, ON_DENY_LIST
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, listed
-from ratelimit.core.sharing.observer cimport Watch
 from ratelimit.deciding.guard cimport Guard
 from ratelimit.deciding.matched cimport Matched
 
@@ -44,6 +44,7 @@ cdef class PlanParts:
 
     def __init__(self, plan, int positions):
         cdef Plan core
+        cdef int at
         self.plan = plan
         self.costs = plan.costs
         self.labels = plan.labels
@@ -56,6 +57,9 @@ cdef class PlanParts:
         self.stages = plan.stages
         self.tells_shadows = any(stage.counts_shadows for stage in plan.stages)
         self.looks_first = bool(plan.stages)
+        for at, rule in enumerate(plan.rules):
+            self.unit_at[at] = rule.unit_index
+            self.highest_unit = max(self.highest_unit, self.unit_at[at])
         for position in plan.required:
             self.required |= <uint64_t>1 << position
         if plan.here is not None:
@@ -165,7 +169,7 @@ cdef class Asking:
 @cython.auto_pickle(False)
 cdef class CompiledDecider:
     def __cinit__(
-        self, *, extractor, has_lists, Table table not None, cells, Watch watch=None, int payer_at=-1, guards=(),
+        self, *, extractor, has_lists, Table table not None, cells, Recogniser watch=None, int payer_at=-1, guards=(),
         Pace pace not None, keep_up, clock, context_of,
     ):
         cdef int reason
@@ -223,7 +227,7 @@ cdef class CompiledDecider:
 
     cdef Decided decide(
         self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, int asker,
-        const uint64_t *found=NULL,
+        const uint64_t *found=NULL, const uint64_t *by_unit=NULL, int units=0,
     ):
         """Decide, charge and count; None where Python has to, and then nothing was charged or counted.
 
@@ -233,6 +237,7 @@ cdef class CompiledDecider:
             now_ns: when.
             costs: by rule, or some by unit; None for the plan's own.
             found: costs by rule that compiled code has found, in place of these.
+            by_unit, units: costs by unit of the policy, all ones for what is not known, in place of these.
             asker: see the declaration.
         """
         cdef object plan, outcome
@@ -243,6 +248,7 @@ cdef class CompiledDecider:
         cdef uint64_t principal = 0, payer = 0
         cdef uint8_t verdict = NO_VERDICT
         cdef bint allowed, is_unlimited = False
+        cdef int at
         if self.has_lists and ids[self.listed_at]:
             if ids[self.listed_at] == ON_ALLOW_LIST:
                 return self.without_limits(BY_ALLOW_LIST, ids, now_ns)
@@ -258,7 +264,7 @@ cdef class CompiledDecider:
             return None
         actor = None
         if self.watch is not None:
-            principal = self.watch.stamp(ids)
+            principal = self.watch.stamp(ids) if refused & part.required else self.watch.enter(ids, now_ns)
             if self.watch.columns.new_at >= 0:
                 self.watch.mark_hashes(ids, now_ns)
             if ids[self.watch.at - 2] != ABSENT_HASH:
@@ -281,6 +287,12 @@ cdef class CompiledDecider:
         taken = <uint64_t *>found
         if taken == NULL:
             taken = part.amounts
+        if part.core is not None and part.highest_unit < units:
+            for at in range(part.core.setup.count):
+                amounts[at] = part.amounts[at]
+                if by_unit[part.unit_at[at]] != ABSENT_HASH:
+                    amounts[at] = by_unit[part.unit_at[at]]
+            taken = amounts
         if costs:
             costs = plan.costs_of(costs)
         try:

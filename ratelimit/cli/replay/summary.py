@@ -122,7 +122,7 @@ class Summary:
             "refused": replay.refused,
             "reasons": [
                 {"action": "allow" if allowed else "refuse", "reason": reason.value, "requests": number}
-                for (allowed, reason), number in self._outcomes()
+                for (allowed, reason), number in replay.outcomes.items()
                 if number
             ],
             "first_time": None if replay.first_ns is None else formatting.iso(replay.first_ns),
@@ -163,11 +163,6 @@ class Summary:
                     f"; {found} with {formatting.count(counts['members'], 'member')}", "not bold default"
                 )
         return text
-
-    def _outcomes(self) -> list[tuple[tuple[bool, Reason], int]]:
-        """Return all requests by outcome: the replay counts those that limits refuse by limit."""
-        replay = self._replay
-        return [*replay.outcomes.items(), ((False, Reason.LIMITS), replay.refused_by_limits)]
 
     def _named_rules(self) -> list[LimitRule]:
         """Return a rule for each name: tiers of a limit are counted together."""

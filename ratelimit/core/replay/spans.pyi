@@ -35,10 +35,12 @@ class Spans:
     def hashes(
         self, member: int, hasher: Hasher, kind: int, longest: int, other: Callable[[Any], int], /
     ) -> tuple[array[int], int]:
-        """Return the column that `batch.hash_column` makes of the values, and how many are absent."""
-    def blanks(self, member: int, scanner: Scanner, position: int, /) -> array[int] | None:
-        """Return the column that `batch.blank_column` makes of the values."""
+        """Return the column that `columns.hash_column` makes of the values, and how many are absent."""
+    def blanks(self, member: int, scanner: Scanner, position: int, /) -> tuple[array[int], list[int]]:
+        """Return what `columns.blank_column` makes of the values."""
+    def declared(self, member: int, scanner: Scanner, position: int, /) -> array[int]:
+        """Return the column that `columns.declared_column` makes of the values."""
     def seconds(self, member: int, other: Callable[[Any], int], /) -> array[int]:
-        """Return the column that `batch.seconds_column` makes of the values."""
+        """Return the column that `columns.seconds_column` makes of the values."""
     def amounts(self, member: int, /) -> array[int]:
-        """Return the column that `batch.amount_column` makes of a member's values, which are amounts."""
+        """Return the column that `columns.amount_column` makes of a member's values, which are amounts."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import final
 
 from ratelimit.core.memory.hashing import Hasher
+from ratelimit.core.request.networks import Networks
 
 ABSENT: int
 """What stands for an identity a request does not have (-1)."""
@@ -81,6 +82,10 @@ class Scanner:
             without a known client, it is REFUSED: a limit must not be dodged by a misspelling.
         guarded: places where a malformed value is to be told apart from a missing one.
         translations: reads the peer's address; one without declared prefixes when not given.
+        listed: numbers addresses by the access list that names them, 1 for deny and 2 for allow. It goes
+            into the last place.
+        origins: numbers declared networks.
+        origin_at: the position where that number goes; -1 for nowhere.
 
     Raises:
         UsageError: more than 62 identities (code `plan-identities`).
@@ -98,6 +103,9 @@ class Scanner:
         malformed: Collection[tuple[int, int]] = (),
         guarded: Collection[int] = (),
         translations: Translations | None = None,
+        listed: Networks | None = None,
+        origins: Networks | None = None,
+        origin_at: int = -1,
     ) -> None: ...
     @property
     def size(self) -> int: ...
@@ -113,10 +121,11 @@ class Scanner:
         A malformed value counts as a missing one; where nothing stands in for that, as `malformed` has
         it. At a guarded place it is MALFORMED_IDENTITY.
         """
-    def template(self, width: int, client: bytes | None, /) -> list[int]:
+    def template(self, width: int, client: bytes | None, carrier: bytes | None = None, /) -> list[int]:
         """Return what stands at each position for a client with headers that say nothing.
 
         Args:
             width: 32 or 128 for an address, 0 for another name or none.
             client: the address's octets, the bytes to hash in place of a network, or None.
+            carrier: the octets of the IPv6 address that it was carried in.
         """

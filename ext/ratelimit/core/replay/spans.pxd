@@ -19,6 +19,7 @@ cdef class Spans:
     cdef uint32_t *starts       # of each row, and where the last one ends
     cdef int64_t *instants
     cdef Address *addresses     # of the member that addresses were read of last
+    cdef Address *written       # those that they were carried in, of width 0 where they were not
     cdef int addresses_of
     cdef int width
     cdef Py_ssize_t rows        # of the owner

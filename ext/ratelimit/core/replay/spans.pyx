@@ -9,8 +9,8 @@ from libc.string cimport memcmp, memset
 from ratelimit.core.memory.arguments cimport identity_number
 from ratelimit.core.memory.hashing cimport Hasher, hash_run
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
-from ratelimit.core.request.address cimport Address, read_address, translate
-from ratelimit.core.request.scanner cimport LONGEST, Scanner
+from ratelimit.core.request.address cimport Address, read_address
+from ratelimit.core.request.scanner cimport LONGEST, MOST_POSITIONS, Scanner
 
 import array as arrays
 
@@ -24,11 +24,12 @@ cdef class Spans:
         self.spans = NULL
         self.starts = NULL
         self.instants = NULL
-        self.addresses = NULL
+        self.addresses = self.written = NULL
         self.addresses_of = -1
 
     def __dealloc__(self):
         PyMem_RawFree(self.addresses)
+        PyMem_RawFree(self.written)
         # Not by `owner`: the collector clears that of a part before it is freed.
         if self.is_owner:
             PyMem_RawFree(self.spans)
@@ -137,6 +138,7 @@ cdef class Spans:
         return column, absent
 
     def blanks(self, int member, Scanner scanner not None, int position, /):
+        cdef list refused = []
         cdef Span *span = self.of(member)
         cdef Py_ssize_t row
         cdef array.array column = array.clone(NUMBERS, self.size, zero=False)
@@ -148,9 +150,24 @@ cdef class Spans:
         for row in range(self.size):
             if self.addresses[row].width:
                 if scanner.blank_at(position, self.addresses + row, hashes + row):
-                    return None
+                    refused.append(row)
             elif scanner.blank_for(position, self.value(span + row), hashes + row):
-                return None
+                refused.append(row)
+        return column, refused
+
+    def declared(self, int member, Scanner scanner not None, int position, /):
+        cdef uint64_t ids[MOST_POSITIONS]
+        cdef Py_ssize_t row
+        cdef array.array column = array.clone(NUMBERS, self.size, zero=False)
+        cdef uint64_t *numbers = <uint64_t *>column.data.as_ulonglongs
+        if not 0 <= position < scanner.size:
+            raise IndexError(f"there are {scanner.size} positions")
+        if self.addresses_of != member:
+            self.read_addresses(member, scanner)
+        ids[position] = 0
+        for row in range(self.size):
+            scanner.look_up(self.addresses + row, self.written + row, ids)
+            numbers[row] = ids[position]
         return column
 
     cdef int read_addresses(self, int member, Scanner scanner) except -1:
@@ -159,13 +176,15 @@ cdef class Spans:
         cdef Py_ssize_t row
         if self.addresses == NULL:
             self.addresses = <Address *>PyMem_RawMalloc(max(<Py_ssize_t>1, self.size) * sizeof(Address))
-            if self.addresses == NULL:
-                raise MemoryError
+        if self.written == NULL:
+            self.written = <Address *>PyMem_RawMalloc(max(<Py_ssize_t>1, self.size) * sizeof(Address))
+        if self.addresses == NULL or self.written == NULL:
+            raise MemoryError
         for row in range(self.size):
-            self.addresses[row].width = 0
+            self.addresses[row].width = self.written[row].width = 0
             if 0 <= span[row].size <= LONGEST and not span[row].at & NUMBER:
                 self.addresses[row] = read_address(self.text + span[row].at, span[row].size)
-                translate(self.addresses + row, &scanner.translations.declared)
+                scanner.read_peer(self.addresses + row, self.written + row)
         self.addresses_of = member
         return 0
 

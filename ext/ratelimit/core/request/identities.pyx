@@ -106,7 +106,7 @@ cdef class IdentityReader:
             return False
         if self.template_of is None:
             malformed = self.scanner.identify(headers, peer, ids, refused)
-            if malformed & self.scanner.guarded:
+            if malformed & self.scanner.guarded and ids[self.scanner.size - 1] == NO_LIST:
                 ids[self.scanner.size - 1] = ON_DENY_LIST
         elif not self.read_template(headers, peer, ids, refused):
             return False

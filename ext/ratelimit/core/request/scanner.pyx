@@ -13,6 +13,7 @@ from ratelimit.core.request.address cimport MOST_TRANSLATIONS, Address, read_add
 from ratelimit.core.request.grammar cimport CREDENTIAL, FAULT, MALFORMED, RAW, TEXT, Form, credential_form, text_form
 from ratelimit.core.memory.hashing cimport Hasher, hash_run
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
+from ratelimit.core.request.networks cimport Networks
 
 from ratelimit.errors import UsageError
 
@@ -33,6 +34,7 @@ FORM_RAW = RAW
 
 cdef enum:
     AT_FORWARDED = -1        # in place of a position: such a header comes from a proxy
+    MOST_LISTED = 2          # an address on both lists is allowed: see lists/access.py
 
 
 @cython.final
@@ -107,7 +109,8 @@ cdef Address address_of(str text):
 cdef class Scanner:
     def __init__(
         self, Hasher hasher not None, wanted, Py_ssize_t longest, blanks, *, bint needs_peer, diagnose,
-        malformed=(), guarded=(), Translations translations=None,
+        malformed=(), guarded=(), Translations translations=None, Networks listed=None, Networks origins=None,
+        int origin_at=-1,
     ):
         cdef int at
         checked = {}
@@ -151,6 +154,10 @@ cdef class Scanner:
                 self.reads_peer = True
         self.diagnose = diagnose
         self.translations = Translations() if translations is None else translations
+        if not -1 <= origin_at < self.size - 2:
+            raise IndexError(f"there are {self.size - 2} identities")
+        self.listed, self.origins, self.origin_at = listed, origins, origin_at
+        self.reads_peer = self.reads_peer or listed is not None or origins is not None
 
     def fill(self, headers, list template not None, /):
         cdef uint64_t ids[MOST_POSITIONS]
@@ -180,17 +187,46 @@ cdef class Scanner:
                     identities[at] = MALFORMED_IDENTITY
         return identities
 
-    def template(self, int width, bytes client, /):
+    def template(self, int width, bytes client, bytes carrier=None, /):
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused
-        cdef Address address
-        address.width = width
+        cdef Address address, written
+        address.width, written.width = width, 0
         if width:
             if width not in (32, 128) or client is None or len(client) != width >> 3:
                 raise ValueError("an address has 32 or 128 bits")
             memcpy(address.octets, PyBytes_AS_STRING(client), width >> 3)
+        if carrier is not None:
+            if len(carrier) != 16:
+                raise ValueError("an address is carried in one of 128 bits")
+            written.width = 128
+            memcpy(written.octets, PyBytes_AS_STRING(carrier), 16)
         refused = self.leave_blank(&address, client, ids, 0)
+        self.look_up(&address, &written, ids)
         return listed(ids, refused, self.size)
+
+    cdef void look_up(self, const Address *address, const Address *written, uint64_t *ids) noexcept nogil:
+        """Write what is declared of an address: the list that it is on, and from which network it is."""
+        cdef uint64_t origin
+        if self.listed is not None:
+            ids[self.size - 1] = min(self.listed.of(address, written), <uint64_t>MOST_LISTED)
+        if self.origins is not None and self.origin_at >= 0:
+            origin = self.origins.of(address, written)
+            ids[self.origin_at] = origin if origin else ABSENT_HASH
+
+    cdef int look_up_for(self, object peer, uint64_t *ids) except -1:
+        """The same of a peer, as a server gives it."""
+        cdef Address address, written
+        name_of(peer, &address)
+        self.read_peer(&address, &written)
+        self.look_up(&address, &written, ids)
+        return 0
+
+    cdef void read_peer(self, Address *address, Address *written) noexcept nogil:
+        """Put the address that another carries in its place, and that one beside it, of width 0 if there is none."""
+        written[0] = address[0]
+        if not translate(address, &self.translations.declared):
+            written.width = 0
 
     cdef bint blank_for(self, int position, object peer, uint64_t *hashed) except? True:
         """Write what stands at one position where the headers say nothing of a peer; True if that is to be refused."""
@@ -209,19 +245,20 @@ cdef class Scanner:
         `refused` has a bit for each place that is to be refused. Its value is missing or malformed, nothing
         stands in for it, and the policy requires it.
         """
-        cdef Address address
+        cdef Address address, written
         cdef bytes name = None
         cdef Found found
         cdef int at
         cdef bint is_read = self.reads_peer or type(peer) is not str
-        address.width = 0
+        address.width = written.width = 0
         if is_read:
             name = name_of(peer, &address)
-            translate(&address, &self.translations.declared)
+            self.read_peer(&address, &written)
         if self.needs_peer and address.width == 0 and name is None:
             self.diagnose("client-missing")
         self.gather(headers, ids, &found)
         refused[0] = self.leave_blank(&address, name, ids, found.filled)
+        self.look_up(&address, &written, ids)
         if found.malformed:
             if not is_read:
                 name = name_of(peer, &address)

@@ -8,27 +8,20 @@ from ratelimit.core.memory.atomic cimport SECOND, load
 from ratelimit.core.sharing.board cimport Board
 from ratelimit.core.sharing.pairs cimport NOBODY
 from ratelimit.core.memory.number cimport WHOLE, read_number
-from ratelimit.core.clusters.organisations cimport Organisations
+from ratelimit.core.clusters.recogniser cimport Recogniser
 from ratelimit.core.sharing.ring cimport Ring
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
-from ratelimit.core.clusters.sighting cimport PLACES, Columns, Sighting, enter_actor, stamp_actor
+from ratelimit.core.clusters.sighting cimport Columns, Sighting, enter_actor, stamp_actor
 from ratelimit.core.clusters.records cimport NO_VERDICT, PAYMENT, identifier_key
 
 
 @cython.final
-cdef class Watch:
+@cython.auto_pickle(False)
+cdef class Watch(Recogniser):
     def __cinit__(self, Board board not None, Columns columns not None, int at):
-        if at < PLACES - 1:
-            raise ValueError(f"an actor has {PLACES} places among the identities")
+        self.set_up(columns, at)
         self.ring = Ring(board, columns)
         self.assignments = Assignments(board, columns)
-        self.columns = columns
-        self.at = at
-        self.highest = max(at, columns.highest)
-
-    def declare(self, int origin_at, Organisations organisations=None):
-        self.columns.declare(origin_at, organisations)
-        self.highest = max(self.highest, self.columns.highest)
 
     def fill(self, list row not None, /):
         cdef uint64_t key, identity = 0
@@ -39,25 +32,16 @@ cdef class Watch:
                 identity = self.owner(self.columns.payment_in(row), &verdict)
         enter_actor(row, self.at, verdict, identity)
 
-    @property
-    def tells_age(self):
-        return self.columns.new_at >= 0
-
-    def mark(self, list row not None, now_ns, /):
-        return self.columns.mark(row, now_ns)
-
     def observe(self, row, bint refused, now_ns, int counted_at=-1, /):
         return self.ring.put(row, now_ns, counted_at >= 0 and not refused and row[counted_at] == -1)
 
-    # The same over a bare array, for compiled callers, which vouch that it reaches to `highest`.
-    # noexcept: nothing is looked at that could raise; a board that was closed knows no account.
+    # noexcept: a board that was closed knows no account.
 
     cdef uint64_t stamp(self, uint64_t *ids) noexcept:
-        """Write the actor into an array; return the principal, 0 for none."""
         cdef uint64_t key = 0, identity = ABSENT_HASH
         cdef uint8_t verdict = NO_VERDICT
         if self.ring.board.open:
-            key = principal_of(self.columns, ids)
+            key = self.principal_in(ids)
             if key:
                 identity = self.assignments.find(key, &verdict)
                 if identity == NOBODY and self.columns.kinds_at[PAYMENT] >= 0:
@@ -75,11 +59,6 @@ cdef class Watch:
             return NOBODY
         return identity
 
-    cdef int mark_hashes(self, uint64_t *ids, object now_ns) except -1:
-        """Mark an array of a new account."""
-        self.columns.mark_hashes(ids, now_ns // 1_000_000_000)
-        return 0
-
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept:
         cdef Sighting seen
         cdef uint64_t now
@@ -88,17 +67,3 @@ cdef class Watch:
         if self.columns.take(ids, &seen):
             seen.free = counted_at >= 0 and not refused and ids[counted_at] == ABSENT_HASH
             self.ring.push(&seen, now // SECOND)
-
-    def __reduce__(self):
-        raise TypeError("a Watch is memory of this host and is not pickled")
-
-
-cdef inline uint64_t principal_of(Columns columns, uint64_t *ids) noexcept:
-    """Return what `Columns.principal` makes of a row; a test holds the two equal."""
-    cdef uint64_t key = 0
-    cdef int i
-    for i in range(columns.principal_parts):
-        if ids[columns.principal_at[i]] == ABSENT_HASH:
-            return 0
-        key = (key * <uint64_t>0x9E3779B97F4A7C15) ^ ids[columns.principal_at[i]]
-    return key

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ratelimit.clock import ManualClock
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.extraction import needed_positions
+from ratelimit.identity.fact import REFUSED
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.replay.columns import IdentityColumns
@@ -361,34 +362,15 @@ def test_columns_find_what_the_extractor_finds(text: str, drawn: list[dict[str, 
     columns = IdentityColumns(bound, fields)
     batches = list(open_reader("-", fields, stdin=io.BytesIO(trace_of(drawn)), format="ndjson"))
     records = [record for batch in batches for record in batch.records]
-    found = columns.columns(records)
-    if found is not None:
-        together, listed = found
-        single = [one.identities(record, bound.unmatched) for record in records]
-        for position in needed_positions(policy.compiled):
-            assert list(together[position]) == [row[position] & (2**64 - 1) for row in single]
-        assert [listed.get(at, 0) for at in range(len(records))] == [row[-1] for row in single]
-    store.close()
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("plain", True),
-        ("without headers", True),
-        ("address lists", True),
-        ("ages", True),
-        ("tiers and proxies", False),
-    ],
-)
-def test_columns_say_what_common_policies_ask(name: str, expected: bool) -> None:
-    policy = Policy.from_toml(POLICIES[name])
-    store = private_store(policy, ManualClock(NOW_NS))
-    bound = BoundPolicy(policy.compiled, store, NOW_NS, diagnose=lambda code: None)
-    fields = fields_of(policy.compiled)
-    trace = trace_of([{"gap": 1, "method": "GET", "path": "/", "ip": "203.0.113.9"}])
-    (batch,) = open_reader("-", fields, stdin=io.BytesIO(trace), format="ndjson")
-    assert (IdentityColumns(bound, fields).columns(batch.records) is not None) == expected
+    matches = [bound.match_line(record.method, record.path) for record in records]
+    found = columns.columns(records, matches)
+    single = [one.identities(record, matched) for record, matched in zip(records, matches, strict=True)]
+    for position in needed_positions(policy.compiled):
+        assert list(found.columns[position]) == [
+            2**64 - 1 if row[position] < 0 else row[position] for row in single
+        ]
+        refused = [bool(bits >> position & 1) for bits in found.refused]
+        assert refused == [row[position] == REFUSED for row in single]
     store.close()
 
 
