@@ -12,9 +12,9 @@ SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
 
-# On all cores what may run beside other tests, then what may not.
+# Side by side what may run beside other tests, one more than there are cores as some wait for servers; then what may not.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m 'not alone' -n auto --dist worksteal
+	$(BIN)/python -m pytest -m 'not alone' -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadgroup
 	$(BIN)/python -m pytest -m alone
 
 # What needs no server and no process of its own, with few examples, on all cores: a minute.

@@ -93,29 +93,33 @@ SLOW_FILES = frozenset(
 """and files of other folders. `make quick` is without them, and without tests marked `slow`."""
 
 
-ALONE_FOLDERS = frozenset(
-    (
-        *("benchmarks", "clustering_hosts", "deployment", "examples", "leaks", "night", "packages", "pages"),
-        *("processes", "redis", "servers", "serving"),
-    )
-)
-"""Folders with tests that other work beside them may fail: they time things, start servers, kill workers;"""
 ALONE_FILES = frozenset(
     (
-        "architecture/test_loading.py",
-        "asgi/test_startup.py",
-        "cli/test_demo.py",
+        "benchmarks/test_adaptive_real.py",
         "cli/test_saturated.py",
         "clustering/test_size.py",
+        "clustering_hosts/test_faults.py",
+        "clustering_hosts/test_processes.py",
         "core/test_threads.py",
-        "doors/test_cost.py",
-        "grpc/test_workers.py",
-        "policy/test_hostile.py",
-        "wsgi/test_servers.py",
+        "night/test_night.py",
+        "night/test_outages.py",
+        "processes/test_kills.py",
+        *(
+            f"redis/test_{name}.py"
+            for name in (
+                *("acts", "away", "breaker", "carries", "closing", "clusters", "failover", "first_request"),
+                *("handover", "outages", "proxy", "replies", "rest", "servers", "slots"),
+            )
+        ),
+        "servers/test_killed.py",
+        "serving/test_nginx_limits.py",
         "wsgi/test_threads.py",
     )
 )
-"""and files of other folders. `make test` runs them one after another, and the rest on all cores."""
+"""Files with tests that measure this machine, or give an answer some milliseconds. `make test` runs them one
+after another, and all others side by side: a test that starts servers or kills workers does not mind company."""
+DEAR_FOLDERS = frozenset(("benchmarks", "examples"))
+"""Folders with fixtures that take long to make: each file's tests run in one of the processes side by side."""
 
 
 def is_slow(path: Path) -> bool:
@@ -131,17 +135,27 @@ def is_of(path: Path, folders: frozenset[str], files: frozenset[str]) -> bool:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     # Collecting what is not run takes a third of the time of what is.
-    if config.option.markexpr != "not slow" or not collection_path.is_relative_to(Path(__file__).parent):
+    if not collection_path.is_relative_to(Path(__file__).parent):
         return None
-    return True if is_slow(collection_path) else None
+    match config.option.markexpr:
+        case "not slow":
+            return is_slow(collection_path) or None
+        case "not alone":
+            return is_of(collection_path, frozenset(), ALONE_FILES) or None
+        case "alone":
+            is_other = collection_path.is_file() and not is_of(collection_path, frozenset(), ALONE_FILES)
+            return is_other or None
+    return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if is_slow(item.path):
             item.add_marker(pytest.mark.slow)
-        if is_of(item.path, ALONE_FOLDERS, ALONE_FILES):
+        if is_of(item.path, frozenset(), ALONE_FILES):
             item.add_marker(pytest.mark.alone)
+        if is_of(item.path, DEAR_FOLDERS, frozenset()):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -19,7 +19,6 @@ from click.testing import CliRunner
 from ratelimit.cli.main import main
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.classes import wait_rank_of
-from ratelimit.waiting.compile import queue_of
 from tests.servers.serving import serving
 
 pytestmark = pytest.mark.timeout(180)
@@ -42,7 +41,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     money = {"1/day": 1, "20/day": 1}
     for rate, budget in {**tokens, **money}.items():
         assert f'rate = "{rate}"\n' in text
-        # Full at first; a token comes back after an hour, a millionth of a dollar after half a minute.
+        # Full at first. After an hour one token comes back, or a hundred millionths of a dollar.
         period = "hour" if rate in tokens else "year"
         text = text.replace(f'rate = "{rate}"\n', f'rate = "1/{period}"\nburst = {budget}\n')
     path = folder / "policy.toml"
@@ -117,12 +116,9 @@ def test_batch_is_answered_and_waits_behind_people(url: str, policy: Path) -> No
     got = httpx.post(f"{url}/v1/batch", json=body, headers={"x-api-key": "sk-settles"})
     assert got.json()["usage"]["completion_tokens"] == 7
     assert left(url, "settles") == before - 8  # and one for looking
-    spec = queue_of(Policy.load(policy).compiled)
+    spec = Policy.load(policy).compiled.queue
     assert spec is not None
-    ranks = [
-        wait_rank_of(spec.classes, "POST", f"/v1/{name}")
-        for name in ("chat/completions", "messages", "batch")
-    ]
+    ranks = [wait_rank_of(spec, "POST", f"/v1/{name}") for name in ("chat/completions", "messages", "batch")]
     assert ranks == [0, 0, 1]
 
 

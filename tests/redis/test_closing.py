@@ -191,7 +191,7 @@ async def test_carries_that_there_is_no_room_for_are_counted(
 
 
 async def test_leaving_waits_for_a_correction_that_follows_another() -> None:
-    """Hazard: an answer's last report is lost where its worker ends while the one before is under way."""
+    """Hazard: an answer's last report is lost where its worker ends while the one before is on its way."""
     pending, first, second = PendingWork(), Unawaited(), Unawaited()
     first.begin(pending)
     waits = [asyncio.create_task(pending.over(60)) for _ in range(2)]

@@ -6,7 +6,10 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from ratelimit import Limiter
+from ratelimit.clock import SystemClock
 from ratelimit.conduct.model.strikes import Strike
 from ratelimit.conduct.stage import conduct_of
 from tests.cli.running import run
@@ -63,7 +66,11 @@ def test_server_that_is_away_is_said(tmp_path: Path) -> None:
     assert "ratelimit doctor" in told.output
 
 
-def test_it_says_what_is_left_by_the_conduct_that_this_host_remembers(server: Server, tmp_path: Path) -> None:
+def test_it_says_what_is_left_by_the_conduct_that_this_host_remembers(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ns = SystemClock().now_ns()
+    monkeypatch.setattr(SystemClock, "now_ns", lambda _: now_ns)  # a strike is forgiven by and by
     policy = written(tmp_path, server.url)
     text = Path(policy).read_text().replace('memory = "private"', f'path = "{tmp_path}/table"')
     Path(policy).write_text(text + "adaptive = true\n")

@@ -17,13 +17,16 @@ async def test_failover_is_followed_and_grants_no_second_budget(
     limiter = open_limiter(f"redis+sentinel://{nodes}/{sentinels.name}/0", ACCOUNT, timeout="25ms")
     await limiter.look()
     await limiter.connected()
+    limiter.wait_for_answers(60)
     limiter.watcher.faults.clear()
     assert await limiter.admitted(40) == 40
     old = sentinels.master()
     await asyncio.to_thread(old.client.execute_command, "WAIT", 1, 1000)
     heir = await asyncio.to_thread(sentinels.fail_over)
+    limiter.wait_for_answers(0.025)
     meanwhile = [(await limiter.ask()).allowed for _ in range(30)]
     assert all(meanwhile)
+    limiter.wait_for_answers(60)
     await limiter.connected()
     # 40 were replicated, 30 decided here and handed over to the new master.
     assert await limiter.left() == [30]

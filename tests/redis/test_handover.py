@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ratelimit.stores.redis.transport.client import BatchClient
-from tests.redis.test_outages import PATIENCE, noticed, opened, own
+from tests.redis.test_outages import LONG_S, PATIENCE, SHORT_S, noticed, opened, own
 from tests.support.redis.fixtures import StartProxy
 from tests.support.redis.live import Live, LiveLimiter, turns
 from tests.support.redis.server import Server
@@ -100,8 +100,9 @@ async def test_hand_over_without_an_answer_is_not_made_again(
     proxy.replies.heal()
     while not fragile.is_over:
         await turns(1)
-    for _ in range(100):  # a time-out, and attempts to come
-        await turns(1)
+    limiter.wait_for_answers(SHORT_S)
+    await turns(100)  # a time-out, and attempts to come
+    limiter.wait_for_answers(LONG_S)
     proxy.requests.heal()
     proxy.replies.heal()
     await limiter.connected()

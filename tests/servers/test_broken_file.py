@@ -76,12 +76,9 @@ HALTED_TWICE = re.compile(
     r"gunicorn\.errors\.HaltServer: <HaltServer 'Worker failed to boot\.' 3>\n"
     r"(?:\nDuring handling of the above exception, another exception occurred:\n\n)?"
 )
-"""Gunicorn's own traceback, in its own frames alone, of its own race.
-
-It halts, as a worker could not start, and while it waits for the others another one could not start either.
-A worker has no say in it: with any code but 3 or 4 gunicorn starts its successor for ever, and `Arbiter.halt`
-does not expect a second one.
-"""
+"""Gunicorn's own traceback, in its own frames alone, of its own race. It halts as a worker could not start,
+and while it waits for the others another one could not start either. A worker has no say in that: after any
+other code than 3 or 4 gunicorn would start its successor for ever."""
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -75,7 +75,7 @@ def served(name: str, folder: Path) -> Iterator[str]:
 def wait_until_connected(port: int, server: subprocess.Popen[bytes]) -> None:
     """Return when the server takes connections."""
     transport = httpx.HTTPTransport(retries=12)  # with growing pauses
-    with httpx.Client(transport=transport) as client:
+    with httpx.Client(transport=transport, timeout=30) as client:
         client.get(f"http://127.0.0.1:{port}/", headers={"x-api-key": "someone else"})
     assert server.poll() is None
 
