@@ -116,10 +116,12 @@ ALONE_FILES = frozenset(
         "wsgi/test_threads.py",
     )
 )
-"""Files with tests that measure this machine, or give an answer some milliseconds. `make test` runs them one
-after another, and all others side by side: a test that starts servers or kills workers does not mind company."""
+"""Files with tests that measure this machine, or give an answer some milliseconds.
+
+`make test` runs them one after another, and all others side by side, those that start servers too.
+"""
 DEAR_FOLDERS = frozenset(("benchmarks", "examples"))
-"""Folders with fixtures that take long to make: each file's tests run in one of the processes side by side."""
+"""Folders with fixtures that take long to make: each file's tests run in one process."""
 
 
 def is_slow(path: Path) -> bool:
