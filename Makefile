@@ -99,8 +99,12 @@ $(VENV)/.demo: $(BIN)/python $(SOURCES) setup.py pyproject.toml
 	@$(BIN)/python .ci/install.py '.[demo,redis]'
 	@touch $(VENV)/.core $@
 
-$(VENV)/.test: $(VENV)/.core
+$(VENV)/.test: $(VENV)/.core $(VENV)/.folders
 	$(BIN)/python -m pip install --quiet --group test --group lint --group site
+	@touch $@
+
+# What has folders of its own, and so can be fetched while the core is compiled: `make -j2`.
+$(VENV)/.folders: $(BIN)/python
 	@# Older versions, each in a folder of its own: the oldest supported one, and the last to read one Cookie line.
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/frameworks/oldest starlette==0.40.0 fastapi==0.115.5
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/frameworks/one-cookie-line starlette==0.49.1 fastapi==0.120.1
