@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.correlation.addresses import Addresses, tabulate
-from benchmarks.correlation.numbers import Ints, Words
+from benchmarks.correlation.numbers import Floats, Ints, Words
 
 Column = NDArray[np.uint32]
 
@@ -85,6 +85,9 @@ class Trace:
         starts_ns: by campaign number, when it begins; collateral is counted over all of the trace.
         end_ns: when the trace ends.
         created_ns: when each account was created, a row an account; None where nothing says so.
+        sponsor: who pays in place of a payment method, a row an account, 0 for none; likewise.
+        paid_usd: dollars that the payer of each request has cleared in 30 days; no number where
+            nobody pays. None where nothing says so.
     """
 
     time_ns: Ints
@@ -100,6 +103,8 @@ class Trace:
     starts_ns: dict[int, int] = field(default_factory=dict)
     end_ns: int = 0
     created_ns: Ints | None = None
+    sponsor: Column | None = None
+    paid_usd: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.time_ns)
@@ -125,6 +130,13 @@ class Trace:
         return self.truth.campaign[self.account]
 
     @property
+    def payer(self) -> Column:
+        """Number of each request's payment method, else of its sponsor; 0 for none. They share numbers."""
+        if self.sponsor is None:
+            return self.payment
+        return np.where(self.payment > 0, self.payment, self.sponsor[self.account])
+
+    @property
     def first_seen_ns(self) -> Ints:
         """When each account first appears; the largest number when it never does."""
         first = np.full(self.accounts, np.iinfo(np.int64).max)
@@ -134,7 +146,12 @@ class Trace:
     def where(self, mask: NDArray[np.bool_]) -> Trace:
         """Return some of its requests."""
         names = ("time_ns", "account", "ip", "payment", "client", "input_tokens", "output_tokens")
-        return replace(self, **{name: getattr(self, name)[mask] for name in names})
+        some = {name: getattr(self, name)[mask] for name in names}
+        return replace(self, **some, paid_usd=None if self.paid_usd is None else self.paid_usd[mask])
+
+    def with_paid(self, paid_usd: Floats | None) -> Trace:
+        """Return it with what is known of payments."""
+        return replace(self, paid_usd=paid_usd)
 
 
 def collect(events: Events, payment: Column, clients: Sequence[str], truth: Truth, **times: object) -> Trace:

@@ -1,8 +1,10 @@
-"""The adversary: what it buys has its price, and it finds what the shipped policy sells cheapest."""
+"""The adversary: what it buys has its price, and it finds what a policy sells cheapest."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +13,13 @@ from benchmarks.correlation.adversary.attack import MOST_A_DAY, Attack, Part, dr
 from benchmarks.correlation.adversary.bill import bill
 from benchmarks.correlation.adversary.here import Here
 from benchmarks.correlation.adversary.search import Found, evaluated, scaled, search
-from benchmarks.correlation.adversary.world import world
+from benchmarks.correlation.adversary.world import MONTHS, SHORT, Span, world
 from benchmarks.correlation.kinlimit import POLICY, Kinlimit
-from benchmarks.correlation.numbers import generator
+from benchmarks.correlation.months.allowance import Allowance
+from benchmarks.correlation.numbers import DAY_NS, START_NS, generator
 
-SCALE = 30
+SCALE = 100
+OLD = Path(__file__).with_name("old_policy.toml")
 
 
 @cache
@@ -24,23 +28,34 @@ def shipped() -> Here:
 
 
 def tried(attack: Attack, *, control: bool = False) -> Found:
-    return evaluated(attack, shipped(), scale=SCALE, seed=2, control=control)
+    return evaluated(attack, shipped(), scale=SCALE, seed=2, control=control, span=SHORT)
 
 
 def part(accounts: int, a_day: float, **changed: object) -> Part:
     """Return new accounts on one card at one address, but for what is said."""
-    given = {
-        "aged": False, "pays": "cards", "per_card": accounts, "shares_card": False, "exits": "address",
-        "addresses": 1,
-    }  # fmt: skip
-    return Part(accounts, a_day, **(given | changed))  # type: ignore[arg-type]
+    return Part(accounts, a_day, **({"per_card": accounts} | changed))  # type: ignore[arg-type]
 
 
-def test_the_price_of_one_old_account() -> None:
+def test_the_price_of_one_bought_account() -> None:
     paid = bill((part(1, 430_000, aged=True),))
     assert (paid.total, paid.accounts) == (pytest.approx(17.6), 0.5)
     assert paid.further(143) == pytest.approx(0.12, abs=0.005)
+    assert paid.with_accounts(143) == pytest.approx(0.124, abs=0.005)
     assert paid.further(1.1) is None
+
+
+def test_dollars_that_are_kept_are_paid_for_and_those_that_are_taken_back_are_not() -> None:
+    paying = part(2, 9000, per_card=1, usd=15.0)
+    assert bill((paying,)).total - bill((replace(paying, usd=0.0),)).total == pytest.approx(30)
+    assert bill((replace(paying, charged_back=True),)).total == bill((replace(paying, usd=0.0),)).total
+    # Each wave has cards of its own, and pays again.
+    assert bill((replace(paying, renewed=10),)).total == pytest.approx(3 * (10 + 1 + 30) + 4.6)
+
+
+def test_exits_are_rented_while_accounts_wait_only_where_they_are_busy() -> None:
+    waiting = part(1, 9000, waits=31)
+    assert bill((waiting,)).total == bill((part(1, 9000),)).total
+    assert bill((replace(waiting, busy=True),)).total > bill((waiting,)).total + 4
 
 
 def test_an_attack_varies_within_its_bounds_and_by_its_seed_alone() -> None:
@@ -59,23 +74,51 @@ def test_an_attack_varies_within_its_bounds_and_by_its_seed_alone() -> None:
         assert all(1 <= each.accounts <= 200 and each.a_day > 0 for each in attack)
 
 
-def test_a_world_has_the_attack_and_honest_customers() -> None:
+def test_a_world_has_the_attack_and_honest_customers_who_pay() -> None:
     attack = (part(4, 3000), part(6, 300, shares_card=True, exits="pool", addresses=64))
     trace = world(attack, scale=SCALE, seed=1)
-    assert int(trace.truth.honest.sum()) == 110
     mine = trace.campaign == 0
-    assert mine.sum() == pytest.approx(total(attack) / SCALE * 2, rel=0.2)
+    assert mine.sum() == pytest.approx(total(attack) / SCALE * MONTHS.measured, rel=0.1)
     assert len(np.unique(trace.payment[mine])) == 1
-    assert not trace.truth.victim.any()
+    assert trace.paid_usd is not None
+    assert (trace.paid_usd[mine] == 0).all()
+    assert np.median(trace.paid_usd[~mine & (trace.payment > 0)]) > 1
+    assert trace.time_ns[0] < START_NS + (1 - MONTHS.warm) * DAY_NS
 
 
-def test_a_search_finds_what_the_shipped_policy_sells_cheapest() -> None:
-    """Accounts that are old, however they became so, open a budget for $0.12: the search has to find that."""
-    found = search(partial(evaluated, contender=shipped(), scale=SCALE, seed=2), 120, 2)
-    cheapest = next((one for one in found if one.further is not None and one.further <= 0.13), None)
-    assert cheapest is not None
-    assert all(each.aged for each in cheapest.attack)
-    assert cheapest.budgets > 100
+def test_what_is_charged_back_is_gone_after_three_weeks() -> None:
+    trace = world((part(1, 9000, usd=40.0, charged_back=True),), scale=SCALE, seed=1)
+    assert trace.paid_usd is not None
+    mine = trace.campaign == 0
+    day, paid = (trace.time_ns[mine] - START_NS) // DAY_NS, trace.paid_usd[mine]
+    assert (paid[day < MONTHS.from_day + 20] == 40).all()
+    assert (paid[day > MONTHS.from_day + 21] == 0).all()
+
+
+def test_accounts_that_wait_are_seen_once_before_their_month() -> None:
+    trace = world((part(1, 9000, waits=31),), scale=SCALE, seed=1)
+    when = (trace.time_ns[trace.campaign == 0] - START_NS) / DAY_NS
+    assert (when < MONTHS.from_day).sum() == 1
+    assert when.min() < MONTHS.from_day - 30
+
+
+def test_a_search_finds_what_a_policy_sells_for_twelve_cents() -> None:
+    """An account may use 500,000 a day there: the search has to find that, in seconds."""
+    evaluate = partial(evaluated, contender=Here(scaled(OLD, SCALE)), scale=SCALE, seed=2, span=SHORT)
+    cheapest = min(search(evaluate, 60, 2), key=lambda one: one.fitness)
+    assert cheapest.further is not None
+    assert cheapest.further <= 0.13
+    assert cheapest.budgets > 50
+
+
+def test_a_search_over_months_finds_dollars_that_are_taken_back() -> None:
+    """What compounds or is charged back takes weeks to show: two days do not have it."""
+    attack = (part(1, 200_000, usd=400.0, charged_back=True, waits=31),)
+    model = Allowance(scale=SCALE, by_day=True)
+    late = evaluated(attack, model, scale=SCALE, seed=2)
+    early = evaluated((replace(attack[0], waits=0),), model, scale=SCALE, seed=2)
+    assert early.budgets < 3
+    assert late.budgets > 10 * early.budgets
 
 
 @pytest.mark.parametrize(
@@ -104,7 +147,7 @@ def test_no_attack_keeps_more_with_correlation_than_without(seed: int) -> None:
     assert found.budgets <= found.without * 1.0001
 
 
-def test_a_replay_in_this_process_decides_as_the_command_does(tmp_path: object) -> None:
-    trace = world((part(3, 30_000),), scale=SCALE, seed=1)
+def test_a_replay_in_this_process_decides_as_the_command_does() -> None:
+    trace = world((part(3, 30_000),), scale=SCALE, seed=1, span=Span(0, 2, 1))
     here, there = Here(POLICY.read_text("utf-8")).run(trace), Kinlimit().run(trace)
     assert (here.admitted == there.admitted).all()

@@ -15,7 +15,9 @@ try:
     from benchmarks.correlation.adversary.attack import Attack, young
     from benchmarks.correlation.adversary.here import Here
     from benchmarks.correlation.adversary.search import Found, evaluated, scaled, search
+    from benchmarks.correlation.adversary.world import MONTHS, SHORT
     from benchmarks.correlation.kinlimit import POLICY
+    from benchmarks.correlation.months.allowance import Allowance
 except ModuleNotFoundError as error:
     raise missing(error) from None
 
@@ -27,18 +29,31 @@ SHOWN = 10
 @click.option("--seed", default=1, show_default=True, help="Of the search, the customers and the times.")
 @click.option(
     "--scale",
-    default=10,
+    default=100,
     show_default=True,
     type=click.IntRange(1),
     help="Divides all volumes, and all limits a day: the same attack in less time.",
 )
 @click.option("--new-only", "new_only", is_flag=True, help="Attacks with new accounts alone.")
 @click.option("--policy", default=POLICY, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--short", is_flag=True, help="Worlds of two days, in which nothing compounds.")
+@click.option("--model", is_flag=True, help="The reference model of allowances decides, not a policy.")
 @click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="All evaluations.")
-def main(evaluations: int, seed: int, scale: int, new_only: bool, policy: Path, as_json: Path | None) -> None:
+def main(
+    evaluations: int,
+    seed: int,
+    scale: int,
+    new_only: bool,
+    policy: Path,
+    short: bool,
+    model: bool,
+    as_json: Path | None,
+) -> None:
     """Look for the cheapest budget beyond the first against a policy."""
     tried: list[Found] = []
-    evaluate = partial(evaluated, contender=Here(scaled(policy, scale)), scale=scale, seed=seed)
+    contender = Allowance(scale=scale, by_day=True) if model else Here(scaled(policy, scale))
+    span = SHORT if short else MONTHS
+    evaluate = partial(evaluated, contender=contender, scale=scale, seed=seed, span=span)
     least = float("inf")
     for found in search(evaluate, evaluations, seed, young if new_only else tuple):
         tried.append(found)
@@ -48,10 +63,13 @@ def main(evaluations: int, seed: int, scale: int, new_only: bool, policy: Path, 
     priced = {words(one.attack): one for one in tried if one.further is not None}
     best = sorted(priced.values(), key=lambda one: one.fitness)[:SHOWN]
     click.echo(f"seed {seed}, {evaluations} evaluations, {len(priced)} attacks with a further budget")
-    click.echo("$ a further budget, budgets, without correlation, $ a month, attack")
+    click.echo(
+        "$ a further budget, with new accounts, budgets, without correlation, $ a month, refused, attack"
+    )
     for one in best:
         without = evaluate(one.attack, control=True).without
-        numbers = f"{one.further:8.2f} {one.budgets:8.1f} {without:8.1f} {one.dollars:8.0f}"
+        numbers = f"{one.further:8.2f} {one.with_accounts:8.2f} {one.budgets:8.1f} {without:8.1f}"
+        numbers += f" {one.dollars:8.0f} {100 * one.victims:6.2f} %"
         click.echo(f"{numbers}  {words(one.attack)}")
     if as_json is not None:
         as_json.write_text(json.dumps([asdict(one) for one in tried], indent=1) + "\n")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from benchmarks.correlation.adversary.attack import Attack, crossed, draw, mutated
 from benchmarks.correlation.adversary.bill import bill
-from benchmarks.correlation.adversary.world import LASTS_H, MEASURED_H, world
+from benchmarks.correlation.adversary.world import MONTHS, Span, begins_ns, world
 from benchmarks.correlation.contender import Contender
-from benchmarks.correlation.numbers import HOUR_NS, generator
+from benchmarks.correlation.numbers import generator
 
 BUDGET = 3000
 """Requests a day of one budget, as the shipped policy has it."""
@@ -28,10 +28,12 @@ class Found:
     """One attack, and what came of it.
 
     Args:
-        budgets: admitted in its last day, of one actor's.
+        budgets: admitted a day in the days that count, of one actor's.
         without: the same with correlation off.
         dollars: a month.
         further: dollars for each budget beyond the first; None without a second budget.
+        with_accounts: the same with new accounts counted.
+        victims: share of the honest requests of these days that was refused.
     """
 
     attack: Attack
@@ -39,6 +41,8 @@ class Found:
     without: float
     dollars: float
     further: float | None
+    with_accounts: float | None = None
+    victims: float = 0.0
 
     @property
     def fitness(self) -> float:
@@ -56,17 +60,27 @@ def scaled(policy: Path, scale: int) -> str:
 
 
 def evaluated(
-    attack: Attack, contender: Contender, *, scale: float, seed: int, control: bool = False
+    attack: Attack,
+    contender: Contender,
+    *,
+    scale: float,
+    seed: int,
+    control: bool = False,
+    span: Span = MONTHS,
 ) -> Found:
     """Return what comes of an attack; `control`: with correlation off, too."""
-    trace = world(attack, scale=scale, seed=seed)
-    since_ns = trace.starts_ns[0] + (LASTS_H - MEASURED_H) * HOUR_NS
-    mine = (trace.campaign == 0) & (trace.time_ns >= since_ns)
-    days = MEASURED_H / 24
-    on = float((mine & contender.run(trace).admitted).sum()) * scale / BUDGET / days
-    off = float((mine & contender.control(trace).admitted).sum()) * scale / BUDGET / days if control else on
+    trace = world(attack, scale=scale, seed=seed, span=span)
+    late = trace.time_ns >= begins_ns(span)
+    mine = (trace.campaign == 0) & late
+    admitted = contender.run(trace).admitted
+    on = float((mine & admitted).sum()) * scale / BUDGET / span.measured
+    off = on
+    if control:
+        off = float((mine & contender.control(trace).admitted).sum()) * scale / BUDGET / span.measured
     paid = bill(attack)
-    return Found(attack, on, off, paid.total, paid.further(on))
+    honest = (trace.campaign < 0) & late
+    refused = float((honest & ~admitted).sum()) / max(1, int(honest.sum()))
+    return Found(attack, on, off, paid.total, paid.further(on), paid.with_accounts(on), refused)
 
 
 def search(

@@ -1,140 +1,181 @@
-"""An attack among a few honest customers, as a trace that any contender decides."""
+"""An attack among honest customers, as a trace that any contender decides."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.correlation.adversary.attack import Attack, Part
-from benchmarks.correlation.numbers import DAY_NS, HOUR_NS, START_NS, Ints, Words, generator
-from benchmarks.correlation.trace import Events, Trace, Truth, collect, joined
+from benchmarks.correlation.months.book import A_REQUEST_USD, Book, v4
+from benchmarks.correlation.numbers import START_NS, Ints, Words
+from benchmarks.correlation.trace import Trace
 
-LEAD_H, LASTS_H, MEASURED_H = 4, 48, 24
-"""Hours until it begins, until it ends, and at its end those that are measured."""
-CUSTOMERS, RESOLD_TO = 80, 30
-"""Honest accounts with a card and a home each, and those on a reseller's card."""
-RESELLERS_CARD = 1
-YEAR_NS = 365 * DAY_NS
-
-
-class Buying:
-    """Numbers for what is bought, and for what is there."""
-
-    def __init__(self, scale: float, seed: int) -> None:
-        self.rng = generator(seed, "adversary", "world")
-        self.scale = scale
-        self.events: list[Events] = []
-        self.cards: list[int] = []
-        self.created: list[int] = []
-        self.hostile: list[bool] = []
-        self.next_card = RESELLERS_CARD + 1
-        self.networks = 0
-
-    def account(self, card: int, created_ns: int, *, hostile: bool) -> int:
-        """Open an account; return its number."""
-        self.cards.append(card)
-        self.created.append(created_ns)
-        self.hostile.append(hostile)
-        return len(self.cards) - 1
-
-    def new_cards(self, count: int) -> list[int]:
-        """Return cards that nobody used before."""
-        found = list(range(self.next_card, self.next_card + count))
-        self.next_card += count
-        return found
-
-    def ask(self, account: int, times_ns: Ints, hi: Words, lo: Words) -> None:
-        """Note requests of one account."""
-        count = len(times_ns)
-        small = np.full(count, 200, dtype=np.uint32)
-        own, nothing = np.full(count, account, dtype=np.uint32), np.zeros(count, dtype=np.uint32)
-        self.events.append(Events(times_ns, own, hi, lo, nothing, small, small))
+CUSTOMERS, RESELLERS, RESOLD_TO, COUPONS, STUDENTS = 40, 6, 5, 4, 5
+"""Customers with a card and a home each; resellers and customers of each; coupons and who has them."""
+PHONES = 16
+"""Networks of the carrier whose customers the phones are."""
 
 
-def address(first: int, networks: Ints | int, host: Ints | int) -> Words:
-    """Return IPv4 addresses in the /24s of a first byte."""
-    return np.asarray(first << 24 | np.asarray(networks) << 8 | np.asarray(host), dtype=np.uint64)
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Days of a world: before the first measured one, from it on, and those at the end that count."""
+
+    warm: int = 30
+    days: int = 40
+    measured: int = 30
+
+    @property
+    def from_day(self) -> int:
+        """First day that counts; the attack's month begins."""
+        return self.days - self.measured
 
 
-def world(attack: Attack, *, scale: float = 1.0, seed: int = 1) -> Trace:
+MONTHS = Span()
+SHORT = Span(0, 2, 1)
+"""Two days: nothing that compounds shows."""
+
+
+class _Honest:
+    """Those among whom an attack lives, and what can be stolen or bought of them."""
+
+    def __init__(self, book: Book) -> None:
+        self.cards = book.payers(CUSTOMERS)
+        self.resellers = book.payers(RESELLERS)
+        self.coupons = book.payers(COUPONS)
+        self.homes = book.networks(CUSTOMERS)
+        self.a_day = np.clip(100 * np.exp(1.5 * book.rng.standard_normal(CUSTOMERS)), 10, 20_000)
+        for number, card in enumerate(self.cards):
+            account = book.account("customers", card=card)
+            _lives(book, account, self.a_day[number], self.homes + number, phone=number % 2 == 0)
+            _paid(book, card, self.a_day[number])
+        self.resold_a_day = np.clip(60 * np.exp(book.rng.standard_normal(RESELLERS * RESOLD_TO)), 10, 2000)
+        for number, a_day in enumerate(self.resold_a_day):
+            account = book.account("resold", card=self.resellers[number // RESOLD_TO])
+            _lives(book, account, a_day, book.networks(), phone=True)
+        for number, card in enumerate(self.resellers):
+            _paid(book, card, self.resold_a_day[number * RESOLD_TO :][:RESOLD_TO].sum() * 20)
+        for number in range(COUPONS * STUDENTS):
+            account = book.account("students", sponsor=self.coupons[number // STUDENTS])
+            _lives(book, account, 20.0, book.networks(), phone=True)
+
+
+def _lives(book: Book, account: int, a_day: float, home: int, *, phone: bool) -> None:
+    """Let an account ask at home and, some of the time, on the carrier's phones: once a day at least."""
+    days = book.days - book.first_day
+    times_ns = book.times(np.full(days, max(a_day, book.scale)), book.first_day)
+    count = len(times_ns)
+    out = (book.rng.random(count) < 0.2) & phone
+    away = v4(77, book.rng.integers(0, PHONES, count), book.rng.integers(1, 255, count))
+    book.asks(account, times_ns, np.zeros(count, np.uint64), np.where(out, away, v4(81, home, 7)))
+
+
+def _paid(book: Book, card: int, a_day: float) -> None:
+    for day in range(book.first_day - 30, book.days):
+        book.pays(card, day, a_day * A_REQUEST_USD)
+
+
+def world(attack: Attack, *, scale: float = 1.0, seed: int = 1, span: Span = MONTHS) -> Trace:
     """Return the trace of an attack.
 
     Args:
         scale: by which all volumes are divided, as those of the policy are.
         seed: of honest customers, times and exits.
+        span: how long it is.
     """
-    buying = Buying(scale, seed)
-    customers = _customers(buying)
-    begin_ns = START_NS + LEAD_H * HOUR_NS
-    first_cards: list[int] = []
+    book = Book(seed, scale=scale, warm_days=span.warm, days=span.days)
+    honest = _Honest(book)
+    first: list[int] = []
     for at, part in enumerate(attack):
-        cards = _cards(part, buying, customers, first_cards)
-        if at == 0:
-            first_cards = cards
-        network = buying.networks
-        buying.networks += 4096
+        first = _part(book, part, honest, first, span, at)
+    return book.trace()
+
+
+def _part(book: Book, part: Part, honest: _Honest, first: list[int], span: Span, at: int) -> list[int]:
+    """Put a part into the book; return the cards that later parts can share."""
+    begin = max(book.first_day, span.from_day - part.waits)
+    network = book.networks(4096)
+    cards: list[int] = []
+    for wave in range(part.waves):
+        cards = cards if wave and part.pays != "cards" else _cards(book, part, honest, first)
+        since = begin if not wave else span.from_day + wave * part.renewed
+        until = min(span.days, span.from_day + (wave + 1) * part.renewed) if part.renewed else span.days
+        if since >= until:
+            continue
+        if part.usd and part.pays in ("cards", "stolen"):
+            _spends(book, part, cards, since, span, until)
         for number in range(part.accounts):
-            created_ns = START_NS - YEAR_NS if part.aged else begin_ns
-            own = buying.account(cards[number // part.per_card % len(cards)], created_ns, hostile=True)
-            count = int(buying.rng.poisson(part.a_day / scale * LASTS_H / 24))
-            times_ns = begin_ns + (buying.rng.random(count) * LASTS_H * HOUR_NS).astype(np.int64)
-            buying.ask(own, times_ns, *_exits(part, number, network, count, buying.rng))
-    hostile = np.array(buying.hostile)
-    count = len(hostile)
-    truth = Truth(
-        np.where(hostile, 0, np.arange(count) + 1),
-        hostile.astype(np.int32),
-        np.where(hostile, 0, -1).astype(np.int32),
-        np.zeros(count, np.int32),
-        np.zeros(count, bool),
-        ("customers", "attack"),
-    )
-    return collect(
-        joined(buying.events),
-        np.array(buying.cards, dtype=np.uint32),
-        ["program"],
-        truth,
-        starts_ns={0: begin_ns},
-        end_ns=begin_ns + LASTS_H * HOUR_NS,
-        created_ns=np.array(buying.created),
-    )
+            payer = cards[number // part.per_card % len(cards)]
+            sponsored = part.pays in ("coupon", "referrer")
+            own = book.account(
+                "attack",
+                card=0 if sponsored else payer,
+                sponsor=payer if sponsored else 0,
+                created_day=book.first_day - 365 if part.aged else since,
+                campaign=0,
+            )
+            a_day = np.full(until - since, part.a_day)
+            if not wave and part.waits and not part.busy:
+                a_day[: span.from_day - since] = 0.0
+                a_day[0] = min(part.a_day, book.scale)
+            times_ns = book.times(a_day, since)
+            book.asks(own, times_ns, *_exits(part, number, network, len(times_ns), book, honest))
+            if part.aged:
+                _before(book, own, since)
+    return first if at else cards
 
 
-def _customers(buying: Buying) -> list[int]:
-    """Put honest customers into the world; return the cards of those with one of their own."""
-    cards = buying.new_cards(CUSTOMERS)
-    for number in range(CUSTOMERS + RESOLD_TO):
-        card = cards[number] if number < CUSTOMERS else RESELLERS_CARD
-        own = buying.account(card, START_NS - YEAR_NS, hostile=False)
-        times_ns = START_NS + (buying.rng.random(12) * (LEAD_H + LASTS_H) * HOUR_NS).astype(np.int64)
-        buying.ask(own, times_ns, np.zeros(12, np.uint64), np.full(12, address(81, number, 7)))
-    return cards
+def _before(book: Book, account: int, until: int) -> None:
+    """Let an account be an ordinary customer's until it is bought."""
+    if until > book.first_day:
+        times_ns = book.times(np.full(until - book.first_day, max(25.0, book.scale)), book.first_day)
+        home = v4(81, book.networks(), 7)
+        book.asks(account, times_ns, np.zeros(len(times_ns), np.uint64), np.full(len(times_ns), home))
 
 
-def _cards(part: Part, buying: Buying, customers: list[int], first: list[int]) -> list[int]:
+def _spends(book: Book, part: Part, cards: list[int], since: int, span: Span, until: int) -> None:
+    """Let cards pay: for the month, and for the time before in which they were busy."""
+    days = [float(max(since, span.from_day) - 0.01)]
+    if part.busy and part.waits >= 30 and since < span.from_day:
+        days.append(since - 0.01)
+    for card in cards:
+        for day in days:
+            back = part.charged_back or part.pays == "stolen"
+            book.pays(card, max(day, book.first_day), part.usd, charged_back=back and day == days[0])
+
+
+def _cards(book: Book, part: Part, honest: _Honest, first: list[int]) -> list[int]:
     if part.pays == "nobody":
         return [0]
-    if part.pays == "reseller":
-        return [RESELLERS_CARD]
-    if part.pays == "stolen":
-        return [customers[number % len(customers)] for number in range(part.cards)]
-    return first if part.shares_card and first else buying.new_cards(part.cards)
+    pool = {"reseller": honest.resellers, "stolen": honest.cards, "coupon": honest.coupons}.get(part.pays)
+    if pool is not None:
+        return pool[: part.cards]
+    return first if part.pays == "cards" and part.shares_card and first else book.payers(part.cards)
 
 
 def _exits(
-    part: Part, number: int, network: int, count: int, rng: np.random.Generator
+    part: Part, number: int, network: int, count: int, book: Book, honest: _Honest
 ) -> tuple[Words, Words]:
     """Return the addresses of one account's requests."""
-    none = np.zeros(count, np.uint64)
-    if part.exits == "prefix":
+    none, rng = np.zeros(count, np.uint64), book.rng
+    if part.exits in ("prefix", "wide prefix"):
         begin = np.uint64(0x2A0F_0000_0000_0000 + (network << 16))
-        return begin + rng.integers(0, 65536, count, np.uint64), none
+        return begin + rng.integers(0, 1 << (16 if part.exits == "prefix" else 24), count, np.uint64), none
     if part.exits == "address":
-        return none, np.full(count, address(185, network, 5))
+        return none, np.full(count, v4(185, network, 5))
     if part.exits == "pool":
         at = rng.integers(0, part.addresses, count)
-        return none, address(185, network + at // 64, 1 + at % 64)
+        return none, v4(185, network + at // 64, 1 + at % 64)
     if part.exits == "homes":
-        return none, np.full(count, address(79, network + number, 9))
+        return none, np.full(count, v4(79, network + number // part.addresses, 9))
+    if part.exits == "victims' homes":
+        home: Ints = honest.homes + np.full(count, number // part.per_card % CUSTOMERS)
+        return none, v4(81, home, 11)
     if part.exits == "phones":
-        return none, address(77, rng.integers(0, 16, count), rng.integers(1, 255, count))
-    return none, address(79, network + rng.integers(0, 2000, count), 1 + rng.integers(0, 3, count))
+        return none, v4(77, rng.integers(0, PHONES, count), rng.integers(1, 255, count))
+    return none, v4(79, network + rng.integers(0, 2000, count), 1 + rng.integers(0, 3, count))
+
+
+def begins_ns(span: Span) -> int:
+    """Return when the month that counts begins."""
+    return START_NS + span.from_day * 86_400 * 10**9

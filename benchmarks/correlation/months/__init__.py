@@ -1,0 +1,10 @@
+"""Worlds of 40 days after a month of warm-up: who pays how much, who grows, and what a budget costs then.
+
+    book       accounts, payment methods, sponsors, payments and requests in the making
+    honest     customers: steady, growing, shared, brand-new
+    allowance  a small model of earned allowances: the oracle that a limiter is compared with
+    harm       what each class is refused, day by day
+
+Volumes are divided by a scale, and so are limits. A day is the unit of all limits here, so a world
+of 70 days with a thousandth of its requests says the same in seconds.
+"""

@@ -1,0 +1,205 @@
+"""Long worlds, and the model of allowances: what opens a budget there, and what does not."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+import numpy as np
+import pytest
+
+from benchmarks.correlation.months import harm, honest
+from benchmarks.correlation.months.allowance import Allowance, Rules
+from benchmarks.correlation.months.book import Book, v4
+from benchmarks.correlation.numbers import DAY_NS, START_NS
+from benchmarks.correlation.trace import Trace
+from benchmarks.correlation.written import lines
+
+SCALE = 100
+BASE = 3000 // SCALE
+
+
+def asks(book: Book, account: int, a_day: float, first: int, days: int, network: int = 1) -> None:
+    """Let an account ask so often on each of some days, from one address."""
+    times_ns = book.times(np.full(days, a_day), first)
+    count = len(times_ns)
+    book.asks(account, times_ns, np.zeros(count, np.uint64), np.full(count, v4(81, network, 7)))
+
+
+def a_day(trace: Trace, ok: np.ndarray, account: int = 0) -> np.ndarray:
+    """Return what an account is admitted on each day, from the first of the trace."""
+    mine = trace.account == account
+    day = (trace.time_ns - START_NS) // DAY_NS
+    return np.bincount((day - day[0])[mine & ok], minlength=int(day[-1] - day[0]) + 1)
+
+
+def decided(book: Book, rules: Rules | None = None, **how: float) -> tuple[Trace, np.ndarray]:
+    trace = book.trace()
+    return trace, Allowance(rules or Rules(account=0, network=0), SCALE, **how).decided(trace)  # type: ignore[arg-type]
+
+
+def test_a_payer_has_one_budget_and_its_age_opens_nothing() -> None:
+    book = Book(1, scale=SCALE)
+    asks(book, book.account("one", card=book.payers()[0], created_day=-400), 90_000, -30, 70)
+    days = a_day(*decided(book))
+    assert (days <= BASE).all()
+    assert days.mean() > BASE * 0.95
+
+
+@pytest.mark.parametrize(("usd", "budgets"), [(4, 1.0), (10, 2.0), (15, 3.0), (100, 3.0)])
+def test_dollars_of_a_young_payer_count_up_to_a_bound(usd: float, budgets: float) -> None:
+    book = Book(1, scale=SCALE, warm_days=0)
+    card = book.payers()[0]
+    book.pays(card, -0.1, usd)
+    asks(book, book.account("one", card=card, created_day=0), 90_000, 0, 40)
+    days = a_day(*decided(book))
+    assert days[2:29].mean() == pytest.approx(BASE * budgets, rel=0.1)
+    # They were cleared 30 days ago.
+    assert days[32:].mean() == pytest.approx(BASE, rel=0.1)
+
+
+def test_an_allowance_is_rounded_down_to_a_level() -> None:
+    rules = Rules()
+    assert rules.level(3000) == 3000
+    assert rules.level(6000) == pytest.approx(6000)
+    assert rules.level(6400) == pytest.approx(6000)
+    assert 8_999 * 2 ** (-1 / 8) < rules.level(8999) <= 8999
+
+
+def test_where_dollars_are_not_known_history_grows_after_a_month_and_is_capped() -> None:
+    book = Book(1, scale=SCALE, warm_days=0, days=130)
+    asks(book, book.account("one", card=book.payers()[0], created_day=0), 900_000, 0, 130)
+    trace = book.trace().with_paid(None)
+    rules = Rules(account=0, network=0, most=20_000)
+    days = a_day(trace, Allowance(rules, SCALE, by_day=True).decided(trace))
+    assert (days[:30] <= BASE).all()
+    assert days[42:60].mean() == pytest.approx(3 * BASE, rel=0.15)
+    assert days[90:].max() <= 20_000 / SCALE
+
+
+def owner(book: Book, networks: tuple[int, ...] = (1,)) -> int:
+    """Put a customer of a hundred dollars a month into a book; return its card."""
+    card = book.payers()[0]
+    for day in range(book.first_day - 30, book.days):
+        book.pays(card, day, 100 / 30)
+    account = book.account("owner", card=card)
+    for network in networks:
+        asks(book, account, 6000, book.first_day, book.days - book.first_day, network)
+    return card
+
+
+def test_newcomers_elsewhere_share_one_budget_and_take_nothing_from_the_owner() -> None:
+    book = Book(1, scale=SCALE)
+    card = owner(book)
+    for number in range(4):
+        asks(book, book.account("thief", card=card, created_day=10), 30_000, 10, 25, 100 + number)
+    trace, ok = decided(book)
+    thieves = sum(a_day(trace, ok, number) for number in range(1, 5))
+    assert thieves.max() <= BASE
+    assert thieves[41:60].mean() > BASE * 0.9
+    assert ok[trace.account == 0].all()
+
+
+def test_newcomers_at_a_place_of_the_owner_share_its_allowance() -> None:
+    book = Book(1, scale=SCALE)
+    card = owner(book)
+    asks(book, book.account("colleague", card=card, created_day=10), 20_000, 10, 25, 1)
+    trace, ok = decided(book)
+    assert a_day(trace, ok, 1)[42:60].mean() > 4 * BASE
+
+
+@pytest.mark.parametrize(
+    ("rules", "opens"),
+    [(Rules(account=0, network=0), True), (Rules(account=0, network=0, own=3, presence=True), False)],
+    ids=["established by time", "established by presence"],
+)
+def test_an_account_that_waits_a_month_elsewhere(rules: Rules, opens: bool) -> None:
+    book = Book(1, scale=SCALE)
+    card = owner(book)
+    sleeper = book.account("sleeper", card=card, created_day=-1)
+    asks(book, sleeper, SCALE, 1, 1, 100)
+    asks(book, sleeper, 40_000, 33, 7, 100)
+    trace, ok = decided(book, rules)
+    assert bool(a_day(trace, ok, sleeper).max() > 4 * BASE) is opens
+
+
+@pytest.mark.parametrize(("settled", "opens"), [(0.0, True), (1.0, False)])
+def test_dollars_that_come_after_a_month_of_silence(settled: float, opens: bool) -> None:
+    book = Book(1, scale=SCALE)
+    card = book.payers()[0]
+    account = book.account("one", card=card, created_day=-25)
+    asks(book, account, SCALE, -25, 1)
+    book.pays(card, 9.9, 500, charged_back=True)
+    asks(book, account, 200_000, 10, 15)
+    trace, ok = decided(book, Rules(account=0, network=0, settled=settled))
+    assert bool(a_day(trace, ok).max() > 20 * BASE) is opens
+
+
+def test_what_no_allowance_covers_has_a_little_by_account_and_network() -> None:
+    book = Book(1, scale=SCALE)
+    for number in range(20):
+        asks(book, book.account("free", created_day=0), 3000, 0, 20, 1 if number < 15 else number)
+    trace, ok = decided(book, Rules())
+    days = np.array([a_day(trace, ok, number) for number in range(20)])
+    assert days.max() <= 3
+    assert days[:15].sum(axis=0).max() <= 27
+    # Of three a day a sliding window leaves two at an even pace.
+    assert days[15:, 2:18].mean() >= 2
+
+
+def test_an_imported_month_is_known_at_once() -> None:
+    book = Book(1, scale=SCALE)
+    asks(book, book.account("one", card=book.payers()[0]), 20_000, -30, 70)
+    trace = book.trace().with_paid(None)
+    rules = Rules(account=0, network=0)
+    for until, share in ((0.0, 1.0), (-100.0, 0.3)):
+        ok = Allowance(rules, SCALE, imported_until=until).decided(trace)
+        assert a_day(trace, ok)[32:39].mean() / 200 == pytest.approx(share, abs=0.16)
+
+
+def test_a_day_at_once_decides_as_request_by_request() -> None:
+    book = Book(3, scale=SCALE)
+    card = owner(book)
+    for number in range(3):
+        asks(book, book.account("thief", card=card, created_day=10), 30_000, 10, 25, 100 + number)
+    trace = book.trace()
+    one, other = (Allowance(Rules(), SCALE, by_day=by_day).decided(trace) for by_day in (False, True))
+    assert one.sum() == pytest.approx(other.sum(), rel=0.03)
+
+
+@cache
+def crowd() -> Trace:
+    book = Book(1, scale=300)
+    honest.put(book)
+    return book.trace()
+
+
+def test_customers_that_pay_grow_at_ease_and_a_limit_that_always_refuses_fails() -> None:
+    names = {group.name for group in honest.GROWERS}
+    refused = harm.of(crowd(), Allowance(scale=300, by_day=True))
+    assert max(refused[name].share for name in names) <= 0.005
+    none = harm.of(crowd(), Allowance(Rules(rate=0, per_usd=0, account=0), 300, by_day=True))
+    assert all(none[name].share == 1 for name in names)
+
+
+def test_without_payments_growers_are_held_back() -> None:
+    silent = crowd().with_paid(None)
+    refused = harm.of(silent, Allowance(scale=300, imported_until=0.0, by_day=True))
+    assert refused["30 x on launch day"].share > 0.2
+
+
+def test_lines_say_what_was_paid_and_who_sponsors() -> None:
+    book = Book(1, scale=SCALE, warm_days=0, days=2)
+    card, sponsor = book.payers(2)
+    book.pays(card, 0.5, 12.5)
+    asks(book, book.account("one", card=card), 3000, 0, 2)
+    asks(book, book.account("two", sponsor=sponsor), 3000, 0, 2)
+    asks(book, book.account("three"), 3000, 0, 2)
+    rows = [json.loads(line) for line in b"".join(lines(book.trace())).splitlines()]
+    paid = {(row.get("payment"), row.get("sponsor"), row.get("paid_usd")) for row in rows}
+    assert paid == {
+        ("card-000001", None, 0.0),
+        ("card-000001", None, 12.5),
+        (None, "sponsor-000002", 0.0),
+        (None, None, None),
+    }
