@@ -190,7 +190,9 @@ class Explained:
         asked: Sequence[str] = (),
     ) -> None:
         compiled = policy.compiled
-        fields = Fields(carried(compiled), compiled.units[1:], created=has_created(compiled))
+        fields = Fields(
+            carried(compiled), compiled.units[1:], created=has_created(compiled), paid=compiled.paid >= 0
+        )
         clock = SystemClock()
         self.record = record = parse_request(text, fields, compiled, clock.now_ns() / 1e9)
         self.units = [(unit, getattr(record, fields.attribute[unit])) for unit in compiled.units[1:]]

@@ -5,7 +5,8 @@
     POST /v1/chat ip=203.0.113.9 header:x-api-key=abc output_tokens=500
 
 Names: `ip`, `user_agent`, `time`; `header:NAME`, `cookie:NAME`, `state:NAME`; an identity of
-the policy; a unit of the policy; `created`, when the account was, where the policy asks for it.
+the policy; a unit of the policy; where the policy asks for them `created`, when the account was, and
+`paid`, the dollars that its payer has paid.
 Values with blanks are quoted as in a shell. Or one JSON object, as in a line of a trace.
 """
 
@@ -18,15 +19,19 @@ import msgspec
 
 from ratelimit.cli.failure import INPUT, Failure
 from ratelimit.parsing.json import read_json
+from ratelimit.policy.compile.compiled import PAID as DOLLARS_PAID
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.compile.identities import CREATED as ACCOUNT_CREATED
 from ratelimit.policy.schema.problem import nearest
 from ratelimit.replay.facts import carried, has_created
 from ratelimit.traces import Fields
-from ratelimit.traces.record import CREATED
+from ratelimit.traces.record import CREATED, PAID
 
 _SIMPLE = ("ip", "user_agent", "time")
 _CREATED = "created"
+_PAID = "paid"
+_NUMBERS = {ACCOUNT_CREATED: CREATED, DOLLARS_PAID: PAID}
+"""Names in a trace of what is found under names that no policy can declare."""
 
 
 def parse_request(text: str, fields: Fields, policy: CompiledPolicy, now_s: float) -> Any:
@@ -93,7 +98,7 @@ def _put(
         headers["cookie"] = f"{earlier}{rest}={value}"
     elif kind in ("state", "resolver") and colon:
         named = [
-            CREATED if spec.name == ACCOUNT_CREATED else spec.name
+            _NUMBERS.get(spec.name, spec.name)
             for spec in policy.identities
             if any((source.kind, source.name) == (kind, rest) for source in spec.sources)
         ]
@@ -113,6 +118,8 @@ def _put(
         members[name] = value
     elif name in (_CREATED, CREATED) and has_created(policy):
         members[CREATED] = value
+    elif name in (_PAID, PAID) and policy.paid >= 0:
+        members[PAID] = value
     else:
         raise Failure(
             f"{name!r} is not an identity or a unit of this policy", INPUT, hint=_proposed(name, policy)
@@ -121,8 +128,9 @@ def _put(
 
 def _proposed(name: str, policy: CompiledPolicy) -> str:
     """Return the name that was meant, or all there are."""
-    created = [_CREATED] if has_created(policy) else []
-    known = list(dict.fromkeys([*_SIMPLE, *carried(policy), *created, *policy.units[1:]]))
+    numbers = [_CREATED] if has_created(policy) else []
+    numbers += [_PAID] if policy.paid >= 0 else []
+    known = list(dict.fromkeys([*_SIMPLE, *carried(policy), *numbers, *policy.units[1:]]))
     written = {word: word for word in known}
     for source in (source for spec in policy.identities for source in spec.sources):
         if source.kind in ("header", "cookie", "state", "resolver"):

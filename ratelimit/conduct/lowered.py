@@ -40,11 +40,12 @@ class Lowered(Variant):
         A rule with a mild step stays whole. Beside it stands what conduct leaves of it, which counts by
         itself. So what goes by the whole one is charged as the policy says.
         """
+        own = self.picked(own)
         rules = [rule if self.mild_step(rule) else self._scaled(rule) for rule in own]
         lowered: dict[int, int] = {}
         if not self.stepped:
             for at, rule in enumerate(own):
-                step = self.mild_step(rule)
+                step = None if at in self.left_out else self.mild_step(rule)
                 if step is not None:
                     lowered[at] = len(rules)
                     rules.append(_lowered(scaled_rule(rule, self.sixteenths), step))

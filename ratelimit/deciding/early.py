@@ -9,7 +9,7 @@ none.
 A limit can be asked early if its refusal is the last word and if later knowledge cannot make it another one.
 So limits in shadow, and those that let a request wait, degrade or challenge it, take no part. Neither do
 those by an identity that a resolver may give, or by a cluster that depends on one, nor those of certain
-models.
+models, nor allowances and what is beyond them.
 """
 
 from __future__ import annotations

@@ -66,6 +66,7 @@ def make_extractor(
         needed=needed,
         evidence=evidence,
         created_at=-1 if compiled.correlation is None else compiled.correlation.created,
+        paid_at=compiled.paid,
         diagnose=diagnose,
     )
     plain = extractor(lists=without_lists)
@@ -112,6 +113,7 @@ def listed_positions(compiled: CompiledPolicy) -> set[int]:
     listed |= {position for spec in compiled.specs for position in spec.positions}
     if compiled.looks_at_account:
         listed |= {payer_position(compiled)} - {-1}
+    listed |= {compiled.paid} - {-1}
     return listed if compiled.correlation is None else listed | compiled.correlation.positions
 
 

@@ -80,9 +80,10 @@ class Plans:
         own = [self._compiled.rules[index] for index in indices]
         rules, stand_ins = variant.rules(own)
         specs = self._compiled.identities
+        left_out, never = variant.left_out, (self._compiled.never,)
         plan = self._store.plan(
             [self._core_rule_of(rule, at, variant) for at, rule in enumerate(rules)],
-            [rule.per for rule in rules],
+            [never if at in left_out else rule.per for at, rule in enumerate(rules)],
             [rule.member for rule in rules],
             list(range(len(rules))),
             [rule.on_store_error for rule in rules],
@@ -92,8 +93,9 @@ class Plans:
         required = sorted(
             {
                 position
-                for rule in rules
+                for at, rule in enumerate(rules)
                 for position in (*rule.per, rule.member)
+                if at not in left_out
                 if position >= 0 and (specs[position].missing == "refuse" or rule.is_enforced)
             }
         )
@@ -119,6 +121,7 @@ class Plans:
             may_hold=any(feature.may_hold(rule) for feature in self._features for rule in own),
             factor=variant.factor,
             waived=variant.waived,
+            left_out=left_out,
             stand_ins=stand_ins,
             steps=variant.steps(rules),
         )

@@ -45,6 +45,12 @@ class PlanStage(Protocol):
     """The part of its stages that a plan knows: see `stage.Stage`."""
 
     @property
+    def is_compiled(self) -> bool: ...
+    @property
+    def picker(self) -> Any: ...
+    @property
+    def instead(self) -> Any: ...
+    @property
     def is_idle(self) -> bool: ...
     @property
     def counts_shadows(self) -> bool: ...
@@ -72,6 +78,7 @@ class RoutePlan:
         stages: what its requests pass before its limits are asked.
         chain: decides by these, and then by the limits.
         may_hold: whether a request may wait, or the application be asked.
+        left_out: positions of rules that do not apply, whatever the request.
         factor, waived, stand_ins, steps: how it differs from what the policy says: see `Variant`.
     """
 
@@ -124,6 +131,7 @@ class RoutePlan:
         may_hold: bool = False,
         factor: float = 1.0,
         waived: Collection[int] = (),
+        left_out: Collection[int] = (),
         stand_ins: Mapping[int, int] = NO_STAND_INS,
         steps: Mapping[int, MildStep] = NO_STEPS_TAKEN,
     ) -> None:
@@ -189,7 +197,8 @@ class RoutePlan:
         )
         # What is not enforced is not promised either: shadow rules are in no field.
         told = [
-            not rule.shadow and at not in self.hidden and at not in stand_ins for at, rule in enumerate(rules)
+            not (rule.shadow or at in self.hidden or at in stand_ins or at in left_out)
+            for at, rule in enumerate(rules)
         ]
         self.labels = tuple(rule.label if is_told else b"" for rule, is_told in zip(rules, told, strict=True))
         """What the core writes the `RateLimit` field with; empty for rules that are left out."""

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.guard import Guard
 from ratelimit.deciding.matched import Matched
+from ratelimit.deciding.picker import Picker
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.variant import Variant
 from ratelimit.deciding.visit import Visit
@@ -206,6 +207,18 @@ class Wait(NamedTuple):
     until: Awaitable[Any]
 
 
+class Instead(NamedTuple):
+    """Another way for requests that only some limits of a plan refuse.
+
+    Args:
+        of: positions of these limits.
+        plan: returns the plan that is asked in place of theirs, with as many rules.
+    """
+
+    of: frozenset[int]
+    plan: Callable[[], RoutePlan]
+
+
 UNAWAITED: Any = object()
 
 Effect = Ask | Look | Call | Wait
@@ -222,9 +235,13 @@ class Stage:
     is_early = False
     """True if it takes part where a request is not known in full: see `early`."""
     is_compiled = False
-    """True if the compiled decider decides as it does: by `guard`, or by itself."""
+    """True if the compiled decider decides as it does: by `guard`, `picker`, `instead`, or by itself."""
     guard: Guard | None = None
     """Its part in the compiled decider; None: it needs none there, or is not compiled."""
+    picker: Picker | None = None
+    """Of a plan's stage: what picks another plan in its place, compiled."""
+    instead: Instead | None = None
+    """Of a plan's stage that is compiled: the other way for requests that some of its limits refuse."""
     counts_shadows = False
     """True if it counts requests that a limit in shadow has no room for."""
 

@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ratelimit.decision import MildStep
 from ratelimit.policy.compile.compiled import LimitRule
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """What of a plan's limits is asked of one request; positions stay as they are.
+
+    Args:
+        quotas: by position, the units of a period in place of the policy's; 0: the policy's.
+        left_out: positions of limits that do not apply.
+    """
+
+    quotas: tuple[int, ...] = ()
+    left_out: frozenset[int] = frozenset()
+
+    def rules(self, own: Sequence[LimitRule]) -> list[LimitRule]:
+        """Return the rules with their numbers."""
+        quotas = self.quotas or (0,) * len(own)
+        return [raised(rule, quota) for rule, quota in zip(own, quotas, strict=True)]
+
+
+def raised(rule: LimitRule, quota: int) -> LimitRule:
+    """Return a rule with other units of a period, and a burst in proportion; 0: as it is."""
+    if quota in (0, rule.quota):
+        return rule
+    return replace(rule, quota=quota, burst=rule.burst * quota // rule.quota)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +40,11 @@ class Variant:
 
     Args:
         waived: positions of limits that refuse nothing.
+        pick: what of its limits is asked; None: all of them.
     """
 
     waived: tuple[int, ...] = ()
+    pick: Pick | None = None
 
     @property
     def factor(self) -> float:
@@ -29,7 +56,16 @@ class Variant:
 
         Such a rule is reported in the place of its limit.
         """
-        return list(own), {}
+        return self.picked(own), {}
+
+    def picked(self, own: Sequence[LimitRule]) -> list[LimitRule]:
+        """Return the rules with the numbers that were picked."""
+        return list(own) if self.pick is None else self.pick.rules(own)
+
+    @property
+    def left_out(self) -> frozenset[int]:
+        """Positions of limits that do not apply."""
+        return frozenset() if self.pick is None else self.pick.left_out
 
     def steps(self, own: Sequence[LimitRule]) -> Mapping[int, MildStep]:
         """Return by position the steps that limits took, so that they are asked whole."""

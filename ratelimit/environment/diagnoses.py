@@ -149,6 +149,10 @@ DIAGNOSES: Mapping[str, str] = {
         "1970 (milliseconds, a date in "
         "words?), and counted as not known."
     ),
+    "paid-type": (
+        "the value that `[correlation] paid` names was no number of dollars (a currency sign, NaN?), and "
+        "counted as not known."
+    ),
     "resolver-busy": (
         "too many calls of a resolver were under way at once; requests of the clients with most of them were "
         "refused with 503."

@@ -15,10 +15,11 @@ addresses makes others pay a few microseconds once, and never memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import takewhile
 
 from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.request.grammar import MALFORMED_VALUE, canonical
-from ratelimit.core.request.identities import IdentityReader, PathField, StateField
+from ratelimit.core.request.identities import IdentityReader, NumberField, PathField, StateField
 from ratelimit.core.request.scanner import Translations, names_peer
 from ratelimit.identity.address import UNDECLARED, Address, Name, parse_peer
 from ratelimit.identity.fact import (
@@ -29,6 +30,7 @@ from ratelimit.identity.fact import (
     UNREADABLE,
     Context,
     Fact,
+    micros_of,
     seconds_of,
     state_value,
     value_bytes,
@@ -61,6 +63,7 @@ class Extractor:
         translations: reads addresses, and knows which stand for IPv4 clients; the chain's own.
         evidence: positions that the correlation looks at.
         created_at: the position of when the account was created, which is kept as a number; -1 for none.
+        paid_at: the position of what its payer has paid, likewise.
         needed: positions that anything asks for, all when not given; the others stay ABSENT.
         diagnose: told a stable code when something about a request deserves a word to the
             operator; may be told the same thing often.
@@ -76,6 +79,7 @@ class Extractor:
         "_late",
         "_lists",
         "_lists_values",
+        "_paid_at",
         "_slots",
         "_templates",
         "_translations",
@@ -101,6 +105,7 @@ class Extractor:
         needed: Collection[int] | None = None,
         evidence: Collection[int] = (),
         created_at: int = -1,
+        paid_at: int = -1,
         diagnose: Callable[..., None] = lambda code, about="": None,
     ) -> None:
         self._facts = tuple(facts)
@@ -118,11 +123,12 @@ class Extractor:
             translations,
             evidence,
             lists.guarded,
-            created_at,
+            (created_at, paid_at),
             lists.networks,
             None if origins is None else origins.networks,
         )
         self._created_at = created_at
+        self._paid_at = paid_at
         self._translations = translations
         self.scanner = self._slots.scanner
         self._fill = self.scanner.fill
@@ -165,6 +171,8 @@ class Extractor:
             self._fill_late(identities, headers, host, context)
         if self._created_at >= 0:
             identities[self._created_at] = self._created(host, headers, context)
+        if self._paid_at >= 0:
+            identities[self._paid_at] = self._paid(host, headers, context)
         if self._lists_values:
             at = self.listed_at
             identities[at] = self._lists.of_identities(identities, identities[at])
@@ -245,6 +253,9 @@ class Extractor:
         if self._created_at in asking:
             asking.remove(self._created_at)
             found[self._created_at] = self.created(answer)
+        if self._paid_at in asking:
+            asking.remove(self._paid_at)
+            found[self._paid_at] = self.paid(answer)
         value = value_bytes(answer) if asking else None
         if asking and value is None and answer is not None:
             self._diagnose("identity-type")
@@ -270,15 +281,33 @@ class Extractor:
             self._diagnose("created-type")
         return seconds or ABSENT
 
+    def paid(self, value: object) -> int:
+        """Return what a payer has paid, by what is given for it: millionths of a dollar, or ABSENT."""
+        micros = micros_of(value)
+        if micros is None:
+            self._diagnose("paid-type")
+            return ABSENT
+        return micros
+
     def _created(self, host: str | None, headers: Headers, context: Context) -> int:
         if context.created is not None:
             return self.created(context.created)
-        source = self._facts[self._created_at].sources[0]
+        return self._number(self._created_at, self.created, host, headers, context)
+
+    def _paid(self, host: str | None, headers: Headers, context: Context) -> int:
+        if context.paid is not None:
+            return self.paid(context.paid)
+        return self._number(self._paid_at, self.paid, host, headers, context)
+
+    def _number(
+        self, at: int, read: Callable[[object], int], host: str | None, headers: Headers, context: Context
+    ) -> int:
+        source = self._facts[at].sources[0]
         if source[0] == "resolver":
-            return context.resolved.get(source[1], {}).get(self._created_at, ABSENT)
+            return context.resolved.get(source[1], {}).get(at, ABSENT)
         if source[0] == "state":
-            return self.created(state_value(context.state, source[1]))
-        return self.created(self.look_up(source, headers, host, context))
+            return read(state_value(context.state, source[1]))
+        return read(self.look_up(source, headers, host, context))
 
     def value_hash(self, name: str, value: str | bytes) -> int:
         """Return the hash of one identity's value, as `extract` would make it."""
@@ -324,39 +353,45 @@ class Extractor:
     def _new_reader(self) -> IdentityReader:
         fields, paths, is_partial = [], [], False
         for position, sources in self._late:
-            (kind, name, read), *others = sources
+            (kind, name, _), *others = sources
+            of_state = list(takewhile(lambda source: isinstance(source[2], StateReader), sources))
             if kind == "path" and not others and form_of(self._facts[position].sources[0]) == "text":
                 paths.append(PathField(position, self._hasher.kind_of(self._facts[position].name), name))
-            elif (
-                kind == "state"
-                and isinstance(read, StateReader)
-                and all(each[0] == "client" for each in others)
-            ):
+            elif of_state and all(each[0] == "client" for each in sources[len(of_state) :]):
                 kind_of_value = self._hasher.kind_of(self._facts[position].name)
-                fields.append(StateField(position, kind_of_value, name, read))
+                for nth, (_, field, read) in enumerate(of_state):
+                    assert isinstance(read, StateReader)
+                    fields.append(StateField(position, kind_of_value, field, read, follows=nth > 0))
             else:
                 is_partial = True
-        created_name = created_header = None
-        if self._created_at >= 0:
-            source = self._facts[self._created_at].sources[0]
-            if source[0] == "state":
-                created_name = source[1]
-            elif source[0] == "header" and form_of(source) == "text":
-                created_header = source[1].encode("latin-1")
-            else:
-                is_partial = True
+        numbers = []
+        for at, of in ((self._created_at, self.created), (self._paid_at, self.paid)):
+            number, is_read = self._number_field(at, of)
+            numbers.append(number)
+            is_partial |= not is_read
+        created, paid = numbers
         return IdentityReader(
             self.scanner,
             fields=fields,
             paths=paths,
             is_partial=is_partial,
             template_of=None if self._chain is None else self._template_for,
-            created_at=self._created_at,
-            created_name=created_name,
-            created_header=created_header,
-            created_of=self.created,
+            created=created,
+            paid=paid,
             lists=self._lists.values,
         )
+
+    def _number_field(self, at: int, read: Callable[[object], int]) -> tuple[NumberField | None, bool]:
+        """Return what reads a number in compiled code, and whether that is all there is to read."""
+        if at < 0:
+            return None, True
+        is_money = at == self._paid_at
+        source = self._facts[at].sources[0]
+        if source[0] == "state":
+            return NumberField(at, read, name=source[1], is_money=is_money), True
+        if source[0] == "header" and form_of(source) == "text":
+            return NumberField(at, read, header=source[1].encode("latin-1"), is_money=is_money), True
+        return NumberField(at, read, is_money=is_money), False
 
     def _template(self, host: str | None, headers: Headers) -> list[int]:
         template = self._templates.get(host)

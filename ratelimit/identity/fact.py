@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+from math import isfinite
 from typing import Final, Literal
 from uuid import UUID
 
@@ -65,6 +67,7 @@ class Context:
     `state` is what the application left: a mapping, or an object with attributes.
     `resolved` has, for each resolver that answered, hashes by the identity's position.
     `created` is when the account was created, for callers that know it and have no source for it.
+    `paid` is the same of what its payer has paid.
     `is_live`: the state is a request's under way, so what is not in it may come too late.
     """
 
@@ -72,6 +75,7 @@ class Context:
     state: object = field(default_factory=dict)
     resolved: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     created: object = None
+    paid: object = None
     is_live: bool = False
 
 
@@ -164,3 +168,35 @@ def seconds_of(value: object) -> int | None:
     if not 0 <= value <= MOST_SECONDS:  # NaN compares false
         return None
     return int(value)
+
+
+MOST_PAID = 10**15
+"""Millionths of a dollar: what is more, counts as so much."""
+_AMOUNT = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,2})?", re.ASCII)
+
+
+def micros_of(value: object) -> int | None:
+    """Return an amount of dollars as whole millionths; ABSENT for none, None for what cannot be one.
+
+    Numbers are dollars, and so is their text. Less than nothing is nothing: more was taken back than paid.
+    What is no number opens nothing, and closes nothing: it counts as not known.
+    """
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if isinstance(value, str):
+        text = value.strip(" \t")
+        if not _AMOUNT.fullmatch(text):
+            return None if text else ABSENT
+        value = float(text)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return min(max(0, value) * 1_000_000, MOST_PAID)
+    if not isinstance(value, (float, Decimal)):
+        return None if value is not None else ABSENT
+    try:
+        dollars = float(value)
+    except (ValueError, OverflowError):  # a signalling NaN
+        return None
+    if not isfinite(dollars):
+        return None
+    # In this order: the compiled readers round as often.
+    return 0 if dollars <= 0 else MOST_PAID if dollars >= 1e9 else int(dollars * 1e6 + 0.5)

@@ -65,7 +65,7 @@ class Positions:
         translations: Translations,
         evidence: Collection[int] = (),
         guarded: Collection[int] = (),
-        created_at: int = -1,
+        numbers: Collection[int] = (),
         listed: Networks | None = None,
         origins: Networks | None = None,
     ) -> None:
@@ -83,13 +83,13 @@ class Positions:
         for position in sorted(self._needed):
             fact = facts[position]
             source, argument = fact.sources[0][:2]
-            if position == created_at:
+            if position in numbers:
                 continue  # a number, and no value to hash: see `Extractor`
             form = _SCANNED.get(form_of(fact.sources[0]))
             if len(fact.sources) == 1 and source == "header" and form is not None:
                 name = argument.encode("latin-1")
                 wanted.setdefault(name, []).append((position, self._kinds[position], form))
-            elif source not in ("client", "cluster", "origin", "age"):
+            elif source not in ("client", "cluster", "origin", "age", "never"):
                 late.append(position)
         wanted.setdefault(b"origin", []).append((len(facts), hasher.kind_of(_ORIGIN), FORM_RAW))
         self.late = tuple(late)

@@ -12,7 +12,7 @@ from ratelimit.decision import Decision, Verdict
 from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED
 from ratelimit.inspection import formatting
 from ratelimit.inspection.identities import given, short_hash
-from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec, LimitRule
+from ratelimit.policy.compile.compiled import PAID, CompiledPolicy, IdentitySpec, LimitRule
 from ratelimit.policy.compile.identities import CLUSTER, CREATED, MARKS, NEW, UNPAID
 from ratelimit.policy.routing.pattern import parse_pattern
 from ratelimit.policy.routing.target import Target
@@ -20,6 +20,7 @@ from ratelimit.policy.schema.model import Event
 from ratelimit.replay.facts import RecordFacts
 from ratelimit.traces import Fields
 from ratelimit.traces.record import CREATED as TRACED
+from ratelimit.traces.record import PAID as TRACED_PAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,9 @@ def identity_lines(
         if spec.name == CREATED:
             lines.append(_created_line(spec, row[spec.index]))
             continue
+        if spec.name == PAID:
+            lines.append(_paid_line(spec, row[spec.index]))
+            continue
         if spec.index not in needed:
             lines.append(IdentityLine(spec.name, "–", None, "no limit or list uses it"))
             continue
@@ -106,6 +110,13 @@ def _created_line(spec: IdentitySpec, created: int) -> IdentityLine:
         return IdentityLine(TRACED, "absent", None, told)
     told = formatting.instant(created * 1_000_000_000)
     return IdentityLine(TRACED, "–", told, f"created {told} UTC")
+
+
+def _paid_line(spec: IdentitySpec, micros: int) -> IdentityLine:
+    if micros == ABSENT:
+        return IdentityLine(TRACED_PAID, "absent", None, f"missing from {_sources(spec)}: not known")
+    told = f"${micros / 1e6:,.2f}"
+    return IdentityLine(TRACED_PAID, "–", told, f"{told} paid in the last 30 days, says {_sources(spec)}")
 
 
 def limit_lines(

@@ -20,6 +20,7 @@ from ratelimit.core.replay.columns import (
     columns_of,
     fill_absent,
     hash_column,
+    micros_column,
     put_row,
     refuse,
     seconds_column,
@@ -29,7 +30,7 @@ from ratelimit.core.request import grammar
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.identity.fact import LONGEST_VALUE
 from ratelimit.identity.source import form_of
-from ratelimit.policy.compile.compiled import IdentitySpec
+from ratelimit.policy.compile.compiled import PAID, IdentitySpec
 from ratelimit.policy.compile.identities import CREATED
 from ratelimit.replay.facts import USER_AGENT, RecordFacts
 from ratelimit.replay.rows import Rows, rows_of
@@ -276,6 +277,25 @@ class _CreatedColumn:
         return self._created(value)
 
 
+class _PaidColumn:
+    """The dollars that the payer of each record's account has paid."""
+
+    def __init__(self, spec: IdentitySpec, bound: BoundPolicy) -> None:
+        self._paid = bound.extractor.paid
+        source = spec.sources[0]
+        self._header = source.name if source.kind == "header" else None
+
+    def hashes(self, rows: Rows, lowered: Lowered) -> Column:
+        """Return the millionths of a dollar for each record."""
+        column = rows.paid(self._other)
+        if self._header is not None and lowered.says(self._header):
+            fill_absent(column, micros_column(list(lowered.values(self._header)), self._other))
+        return column, []
+
+    def _other(self, value: Any) -> int:
+        return self._paid(value)
+
+
 class _OriginColumn:
     """The declared network that each record comes from."""
 
@@ -288,15 +308,17 @@ class _OriginColumn:
         return rows.declared(self._scanner, self._position), []
 
 
-_AnyColumn = _Column | _LaterColumn | _CreatedColumn | _OriginColumn
+_AnyColumn = _Column | _LaterColumn | _CreatedColumn | _PaidColumn | _OriginColumn
 
 
 def _column(spec: IdentitySpec, bound: BoundPolicy, fields: Fields) -> _AnyColumn:
     kind = spec.sources[0].kind
-    if kind in ("cluster", "age"):
+    if kind in ("cluster", "age", "never"):
         return _LaterColumn()
     if kind == "origin":
         return _OriginColumn(spec, bound)
+    if spec.name == PAID:
+        return _PaidColumn(spec, bound)
     return _CreatedColumn(spec, bound) if spec.name == CREATED else _Column(spec, bound, fields)
 
 

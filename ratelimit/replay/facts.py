@@ -33,6 +33,7 @@ def fields_of(*policies: CompiledPolicy) -> Fields:
         headers=headers,
         user_agent=USER_AGENT in sources or any(spec.name == "user_agent" for spec in specs),
         created=any(map(has_created, policies)),
+        paid=any(compiled.paid >= 0 for compiled in policies),
     )
 
 
@@ -70,6 +71,7 @@ class RecordFacts:
         self._fields = fields
         self._own = [(name, fields.attribute[name]) for name in carried(bound.compiled)]
         self._has_created = has_created(bound.compiled)
+        self._has_paid = bound.compiled.paid >= 0
 
     def values(self, record: Any) -> dict[str, str]:
         """Return the identities that a record carries under their own names."""
@@ -96,8 +98,12 @@ class RecordFacts:
     def identities(self, record: Any, matched: Matched) -> list[int]:
         """Return the hashed identities of one record, by position."""
         context = NO_CONTEXT
-        if self._extractor.needs_context or self._has_created:
-            context = Context(matched.params, created=record.created if self._has_created else None)
+        if self._extractor.needs_context or self._has_created or self._has_paid:
+            context = Context(
+                matched.params,
+                created=record.created if self._has_created else None,
+                paid=record.paid if self._has_paid else None,
+            )
         pairs = header_pairs(record, self._fields)
         return self._extractor.from_values(self.values(record), record.ip, pairs, context)
 

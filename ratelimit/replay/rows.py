@@ -13,6 +13,7 @@ from ratelimit.core.replay.columns import (
     blank_column,
     declared_column,
     hash_column,
+    micros_column,
     seconds_column,
 )
 from ratelimit.core.request.scanner import Scanner
@@ -24,6 +25,7 @@ Other = Callable[[Any], int]
 
 ADDRESS = "ip"
 _CREATED = "created"
+_PAID = "paid"
 _HEADERS = "headers"
 _headers = attrgetter(_HEADERS)
 
@@ -65,6 +67,10 @@ class Rows(Protocol):
 
     def created(self, other: Other) -> array[int]:
         """Return the column of when accounts were created: see `seconds_column`."""
+        ...
+
+    def paid(self, other: Other) -> array[int]:
+        """Return the column of what payers have paid: see `micros_column`."""
         ...
 
     def amounts(self, attribute: str) -> array[int]:
@@ -126,6 +132,10 @@ class RecordRows:
         """Return the column of when accounts were created."""
         return seconds_column(self.values(_CREATED), other)
 
+    def paid(self, other: Other) -> array[int]:
+        """Return the column of what payers have paid."""
+        return micros_column(self.values(_PAID), other)
+
     def amounts(self, attribute: str) -> array[int]:
         """Return the column of what each took of a unit."""
         return amount_column(self.values(attribute))
@@ -174,6 +184,10 @@ class PlainRows:
     def created(self, other: Other) -> array[int]:
         """Return the column of when accounts were created."""
         return self._spans.seconds(self._member[_CREATED], other)
+
+    def paid(self, other: Other) -> array[int]:
+        """Return the column of what payers have paid."""
+        return self._spans.micros(self._member[_PAID])
 
     def amounts(self, attribute: str) -> array[int]:
         """Return the column of what each took of a unit."""

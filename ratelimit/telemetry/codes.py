@@ -18,6 +18,7 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "memory-unusable",
     "identity-type",
     "created-type",
+    "paid-type",
     "resolver-busy",
     "redis-evicts",
     "redis-key",

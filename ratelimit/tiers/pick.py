@@ -46,6 +46,19 @@ class TierPick(Generic[P]):
 
     def _pick(self, named: Sequence[str | None]) -> P | None:
         indices: list[int] = []
+        is_covered = False
         for limit, tier in zip(self._limits, named, strict=True):
-            indices += limit.rules if tier is None else limit.tiers.get(tier, limit.rules)
+            rules = limit.rules if tier is None else limit.tiers.get(tier, limit.rules)
+            is_covered |= limit.covers and not rules
+            indices += rules
+        if is_covered:
+            # A plan without a limit covers all: nothing is beyond it.
+            beyond = {
+                index
+                for limit in self._limits
+                if limit.is_left_over
+                for rules in (limit.rules, *limit.tiers.values())
+                for index in rules
+            }
+            indices = [index for index in indices if index not in beyond]
         return self._plan(tuple(indices))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ratelimit.traces.instant import Instants
-from ratelimit.traces.record import CREATED, FIXED, MAX_COST, Fields
+from ratelimit.traces.record import CREATED, FIXED, MAX_COST, PAID, Fields
 from ratelimit.traces.shape import HEADER, NOTHING, Place, Shape, at
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~\w-]+\Z", re.ASCII)
@@ -40,11 +40,13 @@ class RecordMaker:
         self._own = [
             (attribute, name in fields.units, (*places.get(name, ()), *at(name)))
             for name, attribute in fields.attribute.items()
-            if name not in (*FIXED, CREATED)
+            if name not in (*FIXED, CREATED, PAID)
         ]
-        if CREATED in fields.attribute:
-            self._own.append((fields.attribute[CREATED], False, (*places.get(CREATED, ()), *at(CREATED))))
-        self._created = fields.attribute.get(CREATED)
+        self._numbers = [
+            (fields.attribute[name], (*places.get(name, ()), *at(name)))
+            for name in (CREATED, PAID)
+            if name in fields.attribute
+        ]
 
     def __call__(self, row: Mapping[str, Any]) -> tuple[Any, int]:
         """Return a row's record and its instant.
@@ -66,10 +68,10 @@ class RecordMaker:
             value = _first(row, places)
             if value is None:
                 continue
-            if is_unit:
-                setattr(record, attribute, _amount(value))
-            else:
-                setattr(record, attribute, value if attribute == self._created else _identity(value))
+            setattr(record, attribute, _amount(value) if is_unit else _identity(value))
+        for attribute, places in self._numbers:
+            # Whatever stands there: what is no such number counts as not known.
+            setattr(record, attribute, _first(row, places))
         return record, instant
 
     def _asked(self, row: Mapping[str, Any]) -> tuple[str, str]:

@@ -21,6 +21,7 @@ MAX_COST = 2**31 - 1
 _LATEST_S = 9_200_000_000
 
 CREATED = "account_created"
+PAID = "paid_usd"
 FIXED = ("time", "method", "path", "ip", "user_agent", "headers")
 
 
@@ -32,6 +33,7 @@ class Fields:
         units: cost units, likewise.
         headers, user_agent: whether they are wanted; decoding what is not asked for takes time.
         created: whether it is wanted when the account was created, whatever stands there for it.
+        paid: whether it is wanted what its payer has paid, likewise.
 
     An identity called as one of the fixed fields (`ip`, `user_agent`) is that field.
     """
@@ -44,11 +46,11 @@ class Fields:
         headers: bool = True,
         user_agent: bool = True,
         created: bool = False,
+        paid: bool = False,
     ) -> None:
         self.headers = headers
         self.user_agent = user_agent
         self.units = frozenset(units)
-        self.created = created
         identity_type = str | int | None
         unit_type = Annotated[int, msgspec.Meta(ge=0, le=MAX_COST)] | None
         self.attribute: dict[str, str] = {name: name for name in FIXED}
@@ -65,11 +67,15 @@ class Fields:
             members.append(("user_agent", "user_agent", "text"))
         if headers:
             members.append(("headers", "headers", "nothing"))
-        if created:
-            self.attribute[CREATED] = "created"
-            rename["created"] = CREATED
-            extra.append(("created", Any, None))
-            members.append(("created", CREATED, "whole"))
+        numbers: list[tuple[bool, str, str, Form]] = [
+            (created, "created", CREATED, "whole"), (paid, "paid", PAID, "decimal")
+        ]  # fmt: skip
+        for is_wanted, slot, name, form in numbers:
+            if is_wanted:
+                self.attribute[name] = slot
+                rename[slot] = name
+                extra.append((slot, Any, None))
+                members.append((slot, name, form))
         for prefix, names, kind in (("identity", identities, identity_type), ("unit", units, unit_type)):
             for position, name in enumerate(names):
                 if name in self.attribute:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ratelimit.traces.record import CREATED
+from ratelimit.traces.record import CREATED, PAID
 
 MOST_PLACES = 64
 _LONGEST_PLACE = 200
 HEADER = "header:"
-TARGETS = ("time", "method", "path", "request", "ip", "forwarded", "user_agent", "headers", CREATED)
+TARGETS = ("time", "method", "path", "request", "ip", "forwarded", "user_agent", "headers", CREATED, PAID)
 """What a shape may place, beside `header:NAME`, identities and units."""
 NOTHING = (None, "", "-")
 """What logs write for a value that is not there."""

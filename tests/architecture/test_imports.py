@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"load"}),
     frozenset({"conduct"}),
     frozenset({"challenge"}),
-    frozenset({"waiting", "lists"}),
+    frozenset({"waiting", "lists", "allowance"}),
     frozenset({"deciding"}),
     frozenset({"clustering", "tiers"}),
     frozenset({"stores.factory"}),
@@ -47,6 +47,7 @@ OWN_PLACE = {"stores.factory"}
 FEATURES = frozenset(parts.FEATURES)
 """Folders with all of a feature. Some of their files have a floor of their own, that of `FLOORS`."""
 FLOORS = {
+    "records": "core",
     "schema": "policy",
     "compile": "policy",
     "pricing": "policy",

@@ -20,6 +20,8 @@ ACCOUNTS = [
     '{ from = "header:x-api-key" }',
     '{ from = "state:user" }',
     '{ from = ["state:user", "client"], missing = "skip" }',
+    '{ from = ["state:member", "state:user"] }',
+    '{ from = ["state:member", "state:user", "client"], missing = "refuse" }',
     '{ from = ["state:user", "header:x-api-key"], missing = "refuse" }',
     '{ from = "cookie:user", missing = "shared" }',
     '{ from = "state:user", missing = "refuse" }',
@@ -36,7 +38,34 @@ TRUST = ["", '[trust]\nproxies = ["192.0.2.0/24"]\n']
 KNOWN = ["", '[correlation]\nprincipal = "account"\nnetwork = ["ip"]\ncreated = "state:created"\n']
 
 
-def policy(account: str, lists: str, trust: str, known: str, extra: str) -> str:
+ALLOWANCE = """
+[[limit]]
+name = "payer"
+match = "/v1/{user}"
+per = "payer"
+rate = "2/minute"
+algorithm = "ALGORITHM"
+earned = { per_usd = 1 }
+EXTRA
+[[limit]]
+name = "beyond"
+match = "/v1/{user}"
+per = "ip"
+overflow = true
+rate = "2/minute"
+"""
+ALLOWANCES = [
+    "",
+    *(ALLOWANCE.replace("ALGORITHM", name) for name in ("sliding-window", "fixed-window", "token-bucket")),
+    ALLOWANCE.replace("ALGORITHM", "sliding-window").replace(
+        "EXTRA", 'tier = "plan"\n[limit.tiers.pro]\nrate = "4/minute"\n[limit.tiers.free]\nunlimited = true'
+    ),
+    ALLOWANCE.replace("ALGORITHM", "sliding-window").replace("EXTRA", 'wait = "1s"'),
+    ALLOWANCE.partition('[[limit]]\nname = "beyond"')[0].replace("ALGORITHM", "staggered-window"),
+]
+
+
+def policy(account: str, lists: str, trust: str, known: str, extra: str, allowance: str) -> str:
     """Return a policy of these parts."""
     age = (
         '[[limit]]\nname = "new"\nmatch = "/v1/{user}"\nper = "account"\nage = "new"\nrate = "2/minute"\n'
@@ -50,6 +79,7 @@ version = 1
 account = {account}
 plan = {{ from = "state:plan", missing = "skip" }}
 region = {{ from = "header:x-region", missing = "skip" }}
+payer = {{ from = ["state:payment", "state:sponsor"], missing = "skip" }}
 ip = {{ from = "client" }}
 [[limit]]
 name = "requests"
@@ -67,7 +97,8 @@ match = "/v1/{{user}}"
 per = ["account", "region"]
 rate = "4/minute"
 {extra}
-{age}{lists}{trust}{known}
+{age}{allowance.replace("EXTRA", "")}{lists}{trust}{known or "[correlation]"}
+paid = "state:paid"
 """
 
 
@@ -79,6 +110,7 @@ POLICIES = st.builds(
     st.sampled_from(TRUST),
     st.sampled_from(KNOWN),
     st.sampled_from(EXTRA),
+    st.sampled_from(ALLOWANCES),
 )
 USERS = st.sampled_from(
     ["a", "b", "c", "", "é", "x" * 5000, b"a", b"", 7, -7, True, None, 2**70, UUID(int=7), object(), 1.5]
@@ -88,7 +120,11 @@ STATES = st.one_of(
         {},
         optional={
             "user": USERS,
+            "member": st.sampled_from(["m", "", None, "a", object()]),
             "plan": st.sampled_from(["free", "pro", "enterprise", "other", 3, None]),
+            "payment": st.sampled_from(["card", "other", None]),
+            "sponsor": st.sampled_from(["course", None]),
+            "paid": st.sampled_from([None, 0, -1, 2, 2.5, "3", "4.99", 64, 1e12, "x", float("nan")]),
             "created": st.sampled_from([None, 0, START_NS // NS - 60, str(START_NS // NS), "x", 2**40, 1.5]),
         },
     ),
@@ -158,7 +194,7 @@ class Two:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=POLICIES, requests=REQUESTS)
 @example(
-    text=policy(ACCOUNTS[1], LISTS[3], TRUST[0], KNOWN[0], EXTRA[0]),
+    text=policy(ACCOUNTS[1], LISTS[3], TRUST[0], KNOWN[0], EXTRA[0], ALLOWANCES[0]),
     requests=[("GET", "/v1/chat", [], {"user": user, "plan": "pro"}, "192.0.2.1", 0) for user in "abcde" * 7],
 )
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -204,7 +240,7 @@ def test_decisions_by_names_headers_and_state_are_alike(text: str, requests: Any
 def test_most_requests_never_reach_the_decider_in_python(
     account: str, lists: str, known: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    two = Two(policy(account, lists, TRUST[0], known, EXTRA[0]))
+    two = Two(policy(account, lists, TRUST[0], known, EXTRA[0], ALLOWANCES[1]))
 
     def refuse(*args: object, **more: object) -> None:
         raise AssertionError("decided in Python")

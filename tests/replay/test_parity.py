@@ -169,6 +169,32 @@ POLICIES = {
         [correlation.known]
         organisations = [{ name = "acme", account = ["friend"], network = ["203.0.113.0/24"] }]
     """,
+    "allowances": """
+        version = 1
+        [identities]
+        account = { from = "header:x-api-key" }
+        payment = { from = "state:payment", missing = "skip" }
+        [[limit]]
+        name = "payer"
+        per = "payment"
+        rate = "2/minute"
+        algorithm = "sliding-window"
+        earned = { per_usd = 1 }
+        [[limit]]
+        name = "tokens of a payer"
+        per = "payment"
+        unit = "output_tokens"
+        rate = "100/minute"
+        estimate = 20
+        earned = { per_usd = 70 }
+        [[limit]]
+        name = "beyond"
+        per = "account"
+        overflow = true
+        rate = "1/minute"
+        [correlation]
+        paid = "state:paid_usd"
+    """,
     "ages and paths": """
         version = 1
         [identities]
@@ -255,6 +281,7 @@ RECORDS = st.fixed_dictionaries(
         "network": st.sampled_from(["192.0.2.7", "no address", None]),
         "plan": st.sampled_from(["pro", "free", "other", None]),
         "output_tokens": st.one_of(st.none(), st.integers(0, 120)),
+        "paid_usd": st.sampled_from([None, 0, 1, 2.5, 3, "4", 8, 1e9, -2, "much", True]),
         "account_created": st.one_of(st.none(), st.integers(-100, 100).map(lambda s: NOW_NS // 10**9 + s)),
     },
 )
@@ -301,6 +328,7 @@ def live(policy: Policy, drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
             costs={"output_tokens": tokens}
             if tokens is not None and "output_tokens" in policy.compiled.units
             else None,
+            state={"paid_usd": record.get("paid_usd")},
             created=record.get("account_created") if policy.compiled.correlation is not None else None,
             now_ns=at_ns,
         )

@@ -170,7 +170,7 @@ cdef class Gate:
             if not decider.read(scope["headers"], host, state, matched, ids, &refused):
                 return None
         if matched.is_metered and not (decider.has_lists and ids[decider.listed_at]):
-            part = decider.picked(matched, ids, &is_unlimited)
+            part = decider.picked(matched, ids, now_ns, &is_unlimited)
             if part is not None and part.metered is not None:
                 if is_socket or self.learned is None or self.has_ends or part.core is None or part.leased is not None:
                     return None
@@ -360,7 +360,7 @@ cdef class Metered:
                 return False
         if rules.has_models:
             matched = gate.narrowed(matched, rules.of_model(declared.model))
-            part = gate.decider.picked(matched, ids, &is_unlimited)
+            part = gate.decider.picked(matched, ids, now_ns, &is_unlimited)
             if part is None or part.metered is None:
                 return False  # of what is left nothing is metered
             use.rules = rules = part.metered

@@ -10,6 +10,7 @@ from ratelimit.core.redis.remote cimport RemoteRules
 from ratelimit.core.request.identities cimport IdentityReader
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
 from ratelimit.deciding.matched cimport Matched
+from ratelimit.deciding.picker cimport Picker
 
 cdef enum:
     NOT_HERE = 0            # Python has to decide, and nothing was charged
@@ -38,6 +39,10 @@ cdef class PlanParts:
     cdef bint reserves         # some rule takes an estimate, to be settled
     cdef object metered         # finds estimates, or reads answers; None: nothing is to be done
     cdef bint tells_shadows             # what would have waited in shadow is counted
+    cdef Picker picker                  # picks another plan in place of this one; None: this is asked
+    cdef object other                   # returns the plan for requests that some limits alone refuse; None: none
+    cdef PlanParts instead              # that plan, taken apart; None: not asked for yet
+    cdef uint64_t yields                # a bit for each of these limits
     cdef bint looks_first               # a refusal is not the last word: a stage may have another
     cdef int counted_at                 # position of the identity that a limit per cluster counts by; -1: there is none
     cdef uint64_t required              # a bit for each position where a missing value refuses the request
@@ -117,7 +122,9 @@ cdef class CompiledDecider:
         self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns, object costs, int asker,
         const uint64_t *found=*, const uint64_t *by_unit=*, int units=*,
     )
-    cdef PlanParts picked(self, Matched matched, uint64_t *ids, bint *is_unlimited)
+    cdef PlanParts picked(self, Matched matched, uint64_t *ids, object now_ns, bint *is_unlimited)
+    cdef PlanParts matched_part(self, Matched matched, uint64_t *ids, bint *is_unlimited)
+    cdef PlanParts other_way(self, PlanParts part, Outcome outcome)
     cdef bint passes_early(self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns) except -1
     cdef int conclude(self, Decided decided, object outcome, uint64_t *ids, object now_ns) except -1
     cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns)

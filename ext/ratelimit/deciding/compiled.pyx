@@ -12,10 +12,10 @@ from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
-from ratelimit.core.algorithms.setup cimport ABSENT_HASH, SHADOWED
+from ratelimit.core.algorithms.setup cimport ABSENT_HASH, REFUSED as REFUSED_CHARGE, SHADOWED
 from ratelimit.core.clusters.recogniser cimport Recogniser
 from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT
-from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready
+from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready, count_verdicts
 from ratelimit.core.decision.schedule cimport Pace
 from ratelimit.core.memory.number cimport NEGATIVE, WHOLE, read_number
 from ratelimit.core.memory.table cimport Table, bump
@@ -56,17 +56,24 @@ cdef class PlanParts:
         self.metered = plan.metered
         self.stages = plan.stages
         self.tells_shadows = any(stage.counts_shadows for stage in plan.stages)
-        self.looks_first = bool(plan.stages)
         for at, rule in enumerate(plan.rules):
             self.unit_at[at] = rule.unit_index
             self.highest_unit = max(self.highest_unit, self.unit_at[at])
+        for stage in plan.stages:
+            self.looks_first = self.looks_first or not stage.is_compiled
+            if stage.picker is not None:
+                self.picker = stage.picker
+            if stage.instead is not None:
+                self.other = stage.instead.plan
+                for position in stage.instead.of:
+                    self.yields |= <uint64_t>1 << position
         for position in plan.required:
             self.required |= <uint64_t>1 << position
         if plan.here is not None:
             self.here = plan.here
         self.leased = plan.leased
         self.away = getattr(plan.away, "remote", None)
-        if self.away is not None and not self.looks_first and self.metered is None:
+        if self.away is not None and not self.looks_first and self.other is None and self.metered is None:
             self.remote = self.away.rules
             if self.remote.plan.highest < positions:
                 self.remote.plan.read_costs(self.costs, self.amounts)
@@ -241,7 +248,7 @@ cdef class CompiledDecider:
             asker: see the declaration.
         """
         cdef object plan, outcome
-        cdef PlanParts part
+        cdef PlanParts part, other
         cdef Decided decided
         cdef uint64_t amounts[MOST_RULES]
         cdef uint64_t *taken
@@ -256,7 +263,7 @@ cdef class CompiledDecider:
                 return self.without_limits(BY_DENY_LIST, ids, now_ns)
         if matched.plan is None and not matched.is_limited:
             return self.without_limits(UNLIMITED, ids, now_ns)
-        part = self.picked(matched, ids, &is_unlimited)
+        part = self.picked(matched, ids, now_ns, &is_unlimited)
         if part is None:
             return self.without_limits(UNLIMITED, ids, now_ns) if is_unlimited else None
         plan = part.plan
@@ -302,7 +309,7 @@ cdef class CompiledDecider:
                     part.core.read_costs(costs, amounts)
                     taken = amounts
                 if part.leased is not None:
-                    if part.looks_first or asker != FROM_GATE:
+                    if part.looks_first or part.other is not None or asker != FROM_GATE:
                         return None  # leases count what is asked of them, and Python asks again
                     outcome = part.leased.taken(ids, taken, now_ns, True)
                     if outcome is None:
@@ -310,12 +317,28 @@ cdef class CompiledDecider:
                 else:
                     if part.looks_first and not self.has_room(part, ids, taken, now_ns):
                         return None
-                    outcome = part.core.decided(ids, taken, now_ns, True)
+                    if part.other is None:
+                        outcome = part.core.decided(ids, taken, now_ns, True)
+                    else:
+                        outcome = part.core.tried(ids, taken, now_ns, True)
+                        other = None if (<Outcome>outcome).allowed else self.other_way(part, <Outcome>outcome)
+                        if other is None:
+                            count_verdicts(<Outcome>outcome, ids)
+                        else:
+                            if other.core is None or other.looks_first:
+                                return None
+                            if refused & other.required:
+                                decided = self.without_limits(BY_IDENTITY, ids, now_ns)
+                                decided.actor, decided.verdict = actor, verdict
+                                return decided
+                            part = other
+                            decided.plan, decided.part = part.plan, part
+                            outcome = part.core.decided(ids, taken, now_ns, True)
                     if part.looks_first and not (<Outcome>outcome).allowed:
                         return None  # another worker was faster: the request waits, or is challenged
                 allowed = (<Outcome>outcome).allowed
             else:
-                if part.looks_first or part.leased is not None and asker != FROM_GATE:
+                if part.looks_first or part.other is not None or part.leased is not None and asker != FROM_GATE:
                     return None
                 row = listed(ids, 0, self.size)
                 own = costs if costs else part.costs
@@ -396,8 +419,25 @@ cdef class CompiledDecider:
             self.keep_up(now_ns)
         return 0
 
-    cdef PlanParts picked(self, Matched matched, uint64_t *ids, bint *is_unlimited):
+    cdef PlanParts picked(self, Matched matched, uint64_t *ids, object now_ns, bint *is_unlimited):
         """Return the limits that apply to identities; None where none does, or more than a decision can carry."""
+        cdef PlanParts part = self.matched_part(matched, ids, is_unlimited)
+        if part is None or part.picker is None:
+            return part
+        return self.part_of(part.picker.picked(ids, now_ns))
+
+    cdef PlanParts other_way(self, PlanParts part, Outcome outcome):
+        """Return what a refused request is asked in place of the limits that refuse it; None: it is refused."""
+        cdef int i
+        for i in range(outcome.plan.setup.count):
+            if outcome.charges[i].state == REFUSED_CHARGE and not part.yields >> i & 1:
+                return None
+        if part.instead is None:
+            part.instead = self.part_of(part.other())
+        return part.instead
+
+    cdef PlanParts matched_part(self, Matched matched, uint64_t *ids, bint *is_unlimited):
+        """Return the limits that apply by method, path and the customer's plan."""
         cdef PyObject *found
         cdef TierParts tiers
         cdef int at, number = 0
@@ -432,7 +472,7 @@ cdef class CompiledDecider:
         Nothing is charged or counted. The actor is put into the identities.
         """
         cdef bint is_unlimited = False
-        cdef PlanParts part = self.picked(matched, ids, &is_unlimited)
+        cdef PlanParts part = self.picked(matched, ids, now_ns, &is_unlimited)
         cdef uint8_t verdict = NO_VERDICT
         cdef uint64_t payer = 0
         if part is None:

@@ -41,6 +41,9 @@ def seconds_column(values: list[Any], other: Callable[[Any], int], /) -> array[i
     `other` reads what is no whole number of such seconds.
     """
 
+def micros_column(values: list[Any], other: Callable[[Any], int], /) -> array[int]:
+    """Return the column of amounts of dollars, in millionths: None is absent, `other` reads the rest."""
+
 def absent_column(size: int, /) -> array[int]:
     """Return a column in which nothing stands yet."""
 

@@ -9,10 +9,10 @@ from typing import Literal, final
 
 from ratelimit.core.replay.spans import Spans
 
-Form = Literal["time", "required text", "text", "identity", "amount", "whole", "nothing"]
+Form = Literal["time", "required text", "text", "identity", "amount", "whole", "nothing", "decimal"]
 """What a member may be. All but the first two may be missing, or null.
 
-`time` is seconds, `identity` text or a whole number, `amount` a cost, `whole` any whole number. Of
+`time` is seconds, `identity` text or a whole number, `amount` a cost, `whole` any whole number, `decimal` any number. Of
 `nothing` a plain line has null at most.
 """
 

@@ -42,5 +42,7 @@ class Spans:
         """Return the column that `columns.declared_column` makes of the values."""
     def seconds(self, member: int, other: Callable[[Any], int], /) -> array[int]:
         """Return the column that `columns.seconds_column` makes of the values."""
+    def micros(self, member: int, /) -> array[int]:
+        """Return the column that `columns.micros_column` makes of the values, which are plain numbers."""
     def amounts(self, member: int, /) -> array[int]:
         """Return the column that `columns.amount_column` makes of a member's values, which are amounts."""

@@ -21,11 +21,16 @@ class StateField:
         kind: that its value is hashed with.
         name: of the field.
         reader: told once that a request had a value; asked in Python until then.
+        follows: whether it is looked at only where the field before it has nothing.
     """
 
-    def __init__(self, position: int, kind: int, name: str, reader: _Reader) -> None: ...
+    def __init__(
+        self, position: int, kind: int, name: str, reader: _Reader, *, follows: bool = False
+    ) -> None: ...
     @property
     def position(self) -> int: ...
+    @property
+    def follows(self) -> bool: ...
 
 @final
 class PathField:
@@ -42,6 +47,30 @@ class PathField:
     def position(self) -> int: ...
 
 @final
+class NumberField:
+    """A number that a field of the application's state has, or a header: an instant, or dollars.
+
+    Args:
+        position: where it goes.
+        of: reads a value that is neither a plain number nor the plain text of one.
+        name: of the state's field.
+        header: in lower case.
+        is_money: whether it is dollars, kept as millionths; else seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        position: int,
+        of: Callable[[object], int],
+        *,
+        name: str | None = None,
+        header: bytes | None = None,
+        is_money: bool = False,
+    ) -> None: ...
+    @property
+    def position(self) -> int: ...
+
+@final
 class IdentityReader:
     """Fills the places of an identity list, as `identity.extract.Extractor.extract` does.
 
@@ -53,9 +82,8 @@ class IdentityReader:
             with headers or a state is read here.
         template_of: what stands in the places of a client whose headers say nothing, given peer and
             headers: for proxies and for networks that are listed. None: the peer speaks for itself.
-        created_at: position of the instant an account was created; -1: nothing asks for it.
-        created_name, created_header: the state's field that has it, or the header, in lower case.
-        created_of: what reads a value of the field that is no plain number.
+        created: where it says when an account was created; None: nothing asks for it.
+        paid: where it says what the account's payer has paid.
         lists: position, hash and list (1 deny, 2 allow) of each listed value.
     """
 
@@ -67,10 +95,8 @@ class IdentityReader:
         paths: Sequence[PathField] = (),
         is_partial: bool = False,
         template_of: Callable[[str | None, Sequence[tuple[bytes, bytes]]], list[int]] | None = None,
-        created_at: int = -1,
-        created_name: str | None = None,
-        created_header: bytes | None = None,
-        created_of: Callable[[object], int] | None = None,
+        created: NumberField | None = None,
+        paid: NumberField | None = None,
         lists: Collection[tuple[int, int, int]] = (),
     ) -> IdentityReader: ...
     @property

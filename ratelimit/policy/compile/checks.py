@@ -111,6 +111,7 @@ def _check_looser(drafts: list[Draft], report: Report) -> None:
             frozenset((pattern.methods, pattern.segments, pattern.rest) for pattern in draft.matches),
             frozenset((pattern.methods, pattern.segments, pattern.rest) for pattern in draft.excepts),
             frozenset(draft.per),
+            tuple(spec for spec in draft.specs if spec.covers or spec.is_left_over),
             draft.member,
             draft.verdict,
             limit.unit,

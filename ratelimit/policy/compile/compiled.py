@@ -35,9 +35,15 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 Network = IPv4Network | IPv6Network
-SourceKind = Literal["client", "header", "cookie", "path", "state", "resolver", "cluster", "origin", "age"]
+SourceKind = Literal[
+    "client", "header", "cookie", "path", "state", "resolver", "cluster", "origin", "age", "never"
+]
 ClusterVerdict = Literal["likely", "certain"]
 REQUESTS = "requests"
+NEVER = "never"
+"""The identity that no request has."""
+PAID = "dollars paid"
+"""The identity that has what the payer of an account has paid."""
 OnRefusal = tuple[FirstStep, *tuple[Step, ...]]
 """What becomes of a request that the whole limit refuses; then steps for one that only conduct refuses."""
 
@@ -227,6 +233,18 @@ class LimitSpec:
     """The identity that names the tier, else -1."""
     tiers: Mapping[str, tuple[int, ...]]
     """Rules by tier; empty for a tier without limit."""
+    specs: tuple[RuleSpec, ...] = ()
+    """What each feature read of it."""
+
+    @property
+    def covers(self) -> bool:
+        """Whether requests that it has room for are not left over for others."""
+        return any(spec.covers for spec in self.specs)
+
+    @property
+    def is_left_over(self) -> bool:
+        """Whether it binds only what no such limit covers."""
+        return any(spec.is_left_over for spec in self.specs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +384,16 @@ class CompiledPolicy:
         return any(spec.looks_at_account for spec in self.specs) or any(
             spec.looks_at_account for rule in self.rules for spec in rule.specs
         )
+
+    @property
+    def never(self) -> int:
+        """Where rows have nothing, whatever the request; -1: no limit asks for that."""
+        return self.identity_index(NEVER)
+
+    @property
+    def paid(self) -> int:
+        """Where rows have what the payer has paid, in millionths of a dollar; -1: nowhere."""
+        return self.identity_index(PAID)
 
     @property
     def cluster(self) -> int:

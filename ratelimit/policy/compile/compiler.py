@@ -18,13 +18,13 @@ from ratelimit.policy.compile.compiled import (
     LimitSpec,
     OnRefusal,
 )
-from ratelimit.policy.compile.correlation import compile_correlation, compile_created
+from ratelimit.policy.compile.correlation import compile_correlation, compile_number
 from ratelimit.policy.compile.declarations import compile_known, compile_public
 from ratelimit.policy.compile.expansion import Numbers, expand
 from ratelimit.policy.compile.identities import CLUSTER, HIDDEN, LIKELY, NEW, compile_identities
 from ratelimit.policy.compile.quota import MAX_KEYS
 from ratelimit.policy.compile.secret import compile_key
-from ratelimit.policy.compile.spec import RuleSpec, Scene, compile_file, compile_limit
+from ratelimit.policy.compile.spec import RuleSpec, Scene, compile_file, compile_limit, leaves_out
 from ratelimit.policy.compile.store import compile_store
 from ratelimit.policy.routing.automaton import TooManyStates
 from ratelimit.policy.routing.pattern import (
@@ -108,11 +108,19 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     has_origin = table.principal is not None and (
         bool(public) or (known is not None and known.looks_at_addresses)
     )
-    created = compile_created(table, report)
+    created = compile_number("created", table.created, report) if table.principal is not None else None
+    paid = compile_number("paid", table.paid, report)
     # Where nothing says how old accounts are there is no such identity: see `_draft`.
     asks_age = created is not None and any(limit.age for limit in file.limit)
     identities = compile_identities(
-        file.identities, report, has_origin=has_origin, created=created, asks_age=asks_age
+        file.identities,
+        report,
+        has_origin=has_origin,
+        created=created,
+        paid=paid,
+        asks_age=asks_age,
+        # Limits that do not bind a request count it by what none has.
+        has_never=leaves_out(file),
     )
     positions = {spec.name: spec.index for spec in identities if spec.name not in HIDDEN}
     new_at = next((spec.index for spec in identities if spec.name == NEW), -1)
@@ -208,8 +216,9 @@ def _draft(index: int, limit: Limit, scene: Scene, new_at: int) -> Draft:
     if len(limit.tiers) > MAX_TIERS:
         report.add("policy-too-many", (*path, "tiers"), f"{len(limit.tiers)} tiers; {MAX_TIERS} are the most")
     draft.metering = compile_metering(limit, path, report, has_prices=bool(scene.file.prices))
-    draft.specs = compile_limit(scene, limit, path)
     draft.own, draft.tiers = expand(limit, path, report)
+    scene.numbers = draft.own
+    draft.specs = compile_limit(scene, limit, path)
     return draft
 
 
@@ -327,6 +336,7 @@ def _number(
                 indices[None],
                 draft.tier_identity,
                 {tier: indices[tier] for tier in draft.tiers},
+                draft.specs,
             )
         )
     return tuple(limits), tuple(rules)
@@ -389,5 +399,5 @@ def _rule(
         draft.metering,
         cast(OnRefusal, tuple(limit.on_refusal)),  # as `expansion` checked
         numbers.debt,
-        specs=draft.specs,
+        specs=draft.specs if tier is None else tuple(spec.of_tier() for spec in draft.specs),
     )

@@ -104,17 +104,24 @@ def compile_correlation(
     )
 
 
-def compile_created(table: Correlation, report: Report) -> SourceSpec | None:
-    """Return where it stands when an account was created, None for nowhere."""
-    if table.created is None or table.principal is None:
+def compile_number(key: str, written: str | None, report: Report) -> SourceSpec | None:
+    """Return where a number stands that the application knows of an account; None for nowhere.
+
+    Args:
+        key: of `[correlation]`.
+        written: its value.
+        report: told what is wrong.
+    """
+    if written is None:
         return None
-    path: Path = ("correlation", "created")
-    source = parse_source(table.created, path, report)
+    path: Path = ("correlation", key)
+    source = parse_source(written, path, report)
     if source is not None and source.kind not in ("state", "header", "resolver"):
+        likes = "would be as old as it likes" if key == "created" else "would have paid what it likes"
         report.add(
             "correlation-created",
             path,
-            f"what comes from `{source.kind}` is the client's own word, which would be as old as it likes",
+            f"what comes from `{source.kind}` is the client's own word, which {likes}",
             "Use `state:NAME`, a `header:NAME` that your proxy sets, or `resolver:NAME`.",
         )
         return None

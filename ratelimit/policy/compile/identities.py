@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ratelimit.core.request.grammar import FORMS, own_form
-from ratelimit.policy.compile.compiled import CacheSpec, IdentitySpec, SourceKind, SourceSpec
+from ratelimit.policy.compile.compiled import NEVER, PAID, CacheSpec, IdentitySpec, SourceKind, SourceSpec
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import Identity, Prefix
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
@@ -19,7 +19,7 @@ NEW = "while new"
 UNPAID = "while new and nobody pays"
 MARKS = frozenset((NEW, UNPAID))
 """These are no names that can be declared, or used anywhere in a policy."""
-HIDDEN = frozenset((LIKELY, ACTOR, ORIGIN, CREATED, NEW, UNPAID))
+HIDDEN = frozenset((LIKELY, ACTOR, ORIGIN, CREATED, PAID, NEVER, NEW, UNPAID))
 INTERNAL = HIDDEN | {CLUSTER}
 """Those that are found out, and that no request can name."""
 BUILT_IN = {"ip": Identity("client")}
@@ -57,12 +57,15 @@ def compile_identities(
     *,
     has_origin: bool = False,
     created: SourceSpec | None = None,
+    paid: SourceSpec | None = None,
     asks_age: bool = False,
+    has_never: bool = False,
 ) -> tuple[IdentitySpec, ...]:
     """Return the identities by position: declared ones first, then those built in.
 
-    With `has_origin` one of these says from which declared network a request comes; with `created` one
-    has from there when the account was created. With `asks_age` one is there for new accounts alone.
+    With `has_origin` one of these says from which declared network a request comes. With `created` one
+    has from there when the account was created, with `paid` what its payer has paid. With `asks_age` one
+    is there for new accounts alone, with `has_never` one for none.
     """
     specs: list[IdentitySpec] = []
     for name, identity in declared.items():
@@ -80,9 +83,13 @@ def compile_identities(
         specs.append(IdentitySpec(len(specs), ORIGIN, (SourceSpec("origin"),), "skip"))
     if created is not None:
         specs.append(IdentitySpec(len(specs), CREATED, (created,), "skip"))
+    if paid is not None:
+        specs.append(IdentitySpec(len(specs), PAID, (paid,), "skip"))
     if asks_age:
         for name in (NEW, UNPAID):  # side by side: see `Columns.tell_new`
             specs.append(IdentitySpec(len(specs), name, (SourceSpec("age"),), "skip"))
+    if has_never:
+        specs.append(IdentitySpec(len(specs), NEVER, (SourceSpec("never"),), "skip"))
     if len(specs) + PLACES > MOST_POSITIONS:
         most = MOST_POSITIONS - PLACES
         report.add("policy-too-many", ("identities",), f"{len(specs)} identities; {most} are the most")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from ratelimit.algorithms import AlgorithmName
 from ratelimit.features.parts import parts
 from ratelimit.policy.routing.classes import Marks
 from ratelimit.policy.routing.pattern import Pattern
@@ -20,6 +21,19 @@ from ratelimit.policy.schema.model import Event, Limit, PolicyFile
 from ratelimit.policy.schema.problem import Path, Report
 
 S = TypeVar("S")
+
+
+class Numbers(Protocol):
+    """The numbers of one rate: see `expansion.Numbers`."""
+
+    @property
+    def algorithm(self) -> AlgorithmName: ...
+    @property
+    def quota(self) -> int: ...
+    @property
+    def period_ns(self) -> int: ...
+    @property
+    def burst(self) -> int: ...
 
 
 class Rule(Protocol):
@@ -42,6 +56,14 @@ class RuleSpec:
     """Whether requests are looked up by their account, whatever limits apply to them."""
     acts = ""
     """In metrics, how a request goes on that had no room; empty: not by this."""
+    covers = False
+    """Whether a request that it has room for is not asked for by limits that bind what is left over."""
+    is_left_over = False
+    """Whether it binds only what no such limit covers."""
+
+    def of_tier(self) -> RuleSpec:
+        """Return the same of a rule with the numbers of a customer's plan."""
+        return self
 
 
 class FileSpec:
@@ -77,6 +99,7 @@ class Scene:
         position: finds an identity by its name, -1 for one that is not declared, which it notes.
         report: takes the problems.
         specs: what features before this one read of the file.
+        numbers: those of the limit that is being read, one for each of its rates.
     """
 
     file: PolicyFile
@@ -85,6 +108,7 @@ class Scene:
     position: Callable[[str, Path, Report], int]
     report: Report
     specs: list[FileSpec] = field(default_factory=list)
+    numbers: Sequence[Numbers] = ()
 
 
 def found(specs: Sequence[Any], kind: type[S]) -> S | None:
@@ -96,6 +120,11 @@ def compile_limit(scene: Scene, limit: Limit, path: Path) -> tuple[RuleSpec, ...
     """Return what the features read of a limit."""
     makers = [part.compile_limit for part in parts("compile") if hasattr(part, "compile_limit")]
     return tuple(spec for make in makers if (spec := make(scene, limit, path)) is not None)
+
+
+def leaves_out(file: PolicyFile) -> bool:
+    """Return whether a feature asks only some of the limits that apply to a request."""
+    return any(part.leaves_out(file) for part in parts("compile") if hasattr(part, "leaves_out"))
 
 
 def compile_file(scene: Scene) -> tuple[FileSpec, ...]:

@@ -369,6 +369,15 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True):
             examples=["state:account_created"],
         ),
     ] = None
+    paid: Annotated[
+        str | None,
+        Meta(
+            description="Dollars that the account's payer has paid in the last 30 days, refunds and "
+            "charge-backs taken off: `state:NAME`, `header:NAME` or `resolver:NAME`. Traces have it as "
+            "`paid_usd`. For limits with `earned`; 0 is nothing paid, an absent value is not known.",
+            examples=["state:paid_usd"],
+        ),
+    ] = None
     public: Annotated[
         list[str],
         Meta(

@@ -23,6 +23,7 @@ cdef class Plan:
     cdef int highest_cost
 
     cdef Outcome run(self, object identities, object now_ns, object costs, bint commit)
+    cdef Outcome tried(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit)
     cdef Outcome decided(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit)
     cdef int read_identities(self, object identities, uint64_t *ids) except -1
     cdef bint looks_at(self, int position) noexcept

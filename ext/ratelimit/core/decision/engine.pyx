@@ -188,6 +188,13 @@ cdef class Plan:
 
     cdef Outcome decided(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit):
         """Decide for what was read; of a plan that is ready, with every position in the arrays."""
+        cdef Outcome outcome = self.tried(ids, amounts, now_ns, commit)
+        if commit:
+            count_verdicts(outcome, ids)
+        return outcome
+
+    cdef Outcome tried(self, uint64_t *ids, uint64_t *amounts, object now_ns, bint commit):
+        """Do the same, and count nothing of what was said: a refusal may not be the last word."""
         cdef Outcome outcome = Outcome.__new__(Outcome)
         outcome.now = relative(self.table, now_ns)
         outcome.charges = take_charges(self.setup.count)
@@ -197,8 +204,6 @@ cdef class Plan:
             self.setup.seat = self.table.seat_number
         decide(&self.setup, outcome.charges, ids, amounts, outcome.now, commit)
         outcome.conclude()
-        if commit:
-            count_verdicts(outcome, ids)
         return outcome
 
     cdef bint looks_at(self, int position) noexcept:

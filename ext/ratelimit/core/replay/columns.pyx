@@ -106,6 +106,18 @@ def seconds_column(list values not None, other, /):
     return column
 
 
+def micros_column(list values not None, other, /):
+    """Return the column of amounts of dollars, in millionths."""
+    cdef Py_ssize_t i, size = PyList_GET_SIZE(values)
+    cdef array.array column = array.clone(NUMBERS, size, zero=False)
+    cdef uint64_t *micros = <uint64_t *>column.data.as_ulonglongs
+    cdef object value
+    for i in range(size):
+        value = values[i]
+        micros[i] = ABSENT_HASH if value is None else identity_number(other(value))
+    return column
+
+
 def absent_column(Py_ssize_t size, /):
     """Return a column in which nothing stands yet."""
     cdef array.array column = array.clone(NUMBERS, size, zero=False)

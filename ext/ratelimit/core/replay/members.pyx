@@ -32,6 +32,7 @@ cdef enum:
     AMOUNT = 4                  # a whole number that is a cost, or null
     WHOLE = 5                   # any whole number, or null
     NOTHING = 6                 # null
+    DECIMAL = 7                 # any number that is exact as a float without its point, or null
 
 cdef int64_t LATEST_S = 9_200_000_000
 cdef uint64_t EXACT = 1 << 53   # whole numbers below are exact as floats
@@ -39,7 +40,7 @@ cdef uint64_t EXACT = 1 << 53   # whole numbers below are exact as floats
 MOST_MEMBERS = MOST
 FORMS = {
     "time": TIME, "required text": REQUIRED_TEXT, "text": TEXT, "identity": IDENTITY, "amount": AMOUNT, "whole": WHOLE,
-    "nothing": NOTHING,
+    "nothing": NOTHING, "decimal": DECIMAL,
 }
 
 cdef struct Name:               # of a member of the line before
@@ -204,6 +205,9 @@ cdef class Members:
                         return False
                     elif form == TIME:
                         if not instant(&number, found.instants + row):
+                            return False
+                    elif form == DECIMAL:
+                        if number.count > MOST_DIGITS or number.digits >= EXACT:
                             return False
                     elif form < IDENTITY or form == NOTHING or number.fraction or number.count > MOST_DIGITS:
                         return False

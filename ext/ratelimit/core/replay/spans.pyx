@@ -15,6 +15,17 @@ from ratelimit.core.request.scanner cimport LONGEST, MOST_POSITIONS, Scanner
 import array as arrays
 
 cdef uint64_t MOST_SECONDS = 0xFFFFFFFF
+cdef double MOST_DOLLARS = 1e9      # see identity/fact.py
+
+cdef extern from *:
+    """
+    /* One rounding after the other, as in Python: a fused multiplication and addition rounds once. */
+    static inline unsigned long long kin_millionths(double dollars) {
+        volatile double millionths = dollars * 1e6;
+        return (unsigned long long)(millionths + 0.5);
+    }
+    """
+    uint64_t millionths "kin_millionths"(double dollars) noexcept nogil
 cdef array.array NUMBERS = arrays.array("Q")
 
 
@@ -204,6 +215,17 @@ cdef class Spans:
             seconds[row] = identity_number(other(self.value(span + row)))
         return column
 
+    def micros(self, int member, /):
+        cdef Span *span = self.of(member)
+        cdef Py_ssize_t row
+        cdef array.array column = array.clone(NUMBERS, self.size, zero=False)
+        cdef uint64_t *micros = <uint64_t *>column.data.as_ulonglongs
+        for row in range(self.size):
+            micros[row] = ABSENT_HASH
+            if span[row].size >= 0:
+                micros[row] = millionths_of(self.text + (span[row].at & ~<uint32_t>NUMBER), span[row].size)
+        return column
+
     def amounts(self, int member, /):
         cdef Span *span = self.of(member)
         cdef Py_ssize_t row
@@ -217,3 +239,20 @@ cdef class Spans:
 
     def __reduce__(self):
         raise TypeError("spans point into memory of this process and are not pickled")
+
+
+cdef inline uint64_t millionths_of(const uint8_t *at, int32_t size) noexcept nogil:
+    """Return an amount of dollars in millionths: a plain number that is exact without its point."""
+    cdef uint64_t digits = 0
+    cdef double power = 1.0, dollars
+    cdef bint is_behind = False
+    cdef int32_t i
+    for i in range(size):
+        if at[i] == c".":
+            is_behind = True
+            continue
+        digits = digits * 10 + (at[i] - c"0")
+        if is_behind:
+            power *= 10.0
+    dollars = <double>digits / power
+    return millionths(dollars if dollars < MOST_DOLLARS else MOST_DOLLARS)

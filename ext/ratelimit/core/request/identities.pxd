@@ -18,11 +18,19 @@ cdef class StateField:
     cdef object name
     cdef object reader       # reads the field in Python; notes how often it was absent
     cdef bint is_settled     # the reader has nothing left to note
+    cdef readonly bint follows  # it is looked at only where the field before it has nothing
 
 cdef class PathField:
     cdef readonly int position
     cdef uint64_t kind
     cdef object name
+
+cdef class NumberField:
+    cdef readonly int position
+    cdef object name         # of the state's field that has it; None: no field does
+    cdef bytes header        # of the header that has it; None: no header does
+    cdef object of           # reads in Python what is neither a plain number nor the text of one
+    cdef bint is_money       # dollars, kept as millionths; else seconds
 
 cdef class IdentityReader:
     cdef readonly Scanner scanner
@@ -30,10 +38,9 @@ cdef class IdentityReader:
     cdef tuple paths         # of PathField
     cdef bint is_partial     # some identity is also read elsewhere, where a request has headers or a state
     cdef object template_of  # None: the peer speaks for itself
-    cdef int created_at      # position of when the account was created; -1: nothing asks for it
-    cdef object created_name    # of the state's field that has it; None: no field does
-    cdef bytes created_header   # of the header that has it; None: no header does
-    cdef object created_of      # reads in Python what is neither a plain number nor the text of one
+    cdef tuple numbers       # of NumberField
+    cdef NumberField created    # the one that says when the account was created; None: nothing asks for it
+    cdef bint numbers_in_headers, numbers_in_state
     cdef Listed *listed
     cdef int listed_count
     cdef readonly bint reads_state
@@ -44,7 +51,8 @@ cdef class IdentityReader:
     cdef bint read_template(self, object headers, object peer, uint64_t *ids, uint64_t *refused) except -1
     cdef bint read_state(self, object state, bint is_live, uint64_t *ids, uint64_t *refused) except -1
     cdef bint read_path(self, object params, uint64_t *ids, uint64_t *refused) except -1
-    cdef bint read_created_line(self, object headers, uint64_t *ids) except -1
+    cdef bint read_number_line(self, NumberField field, object headers, uint64_t *ids) except -1
     cdef int put_created(self, object value, uint64_t *ids) except -1
+    cdef int put_number(self, NumberField field, object value, uint64_t *ids) except -1
     cdef bint settle(self, StateField field) except -1
     cdef void look_up(self, uint64_t *ids) noexcept

@@ -27,15 +27,28 @@ cdef extern from "Python.h":
 cdef enum:
     REFUSED_IDENTITY = 2     # -2, see identity/fact.py
     MOST_DIGITS = 10
+    MOST_DECIMALS = 15       # a number of so many digits is exact as a float
 
 cdef uint64_t MOST_SECONDS = 0xFFFFFFFF  # see identity/fact.py
+cdef uint64_t MOST_DOLLARS = 1_000_000_000
+cdef uint64_t MICRO = 1_000_000
+
+cdef extern from *:
+    """
+    /* One rounding after the other, as in Python: a fused multiplication and addition rounds once. */
+    static inline unsigned long long kin_millionths(double dollars) {
+        volatile double millionths = dollars * 1e6;
+        return (unsigned long long)(millionths + 0.5);
+    }
+    """
+    uint64_t millionths "kin_millionths"(double dollars) noexcept nogil
 
 
 @cython.final
 @cython.auto_pickle(False)
 cdef class StateField:
-    def __init__(self, int position, kind, name, reader):
-        self.position, self.kind, self.name, self.reader = position, kind, name, reader
+    def __init__(self, int position, kind, name, reader, *, bint follows=False):
+        self.position, self.kind, self.name, self.reader, self.follows = position, kind, name, reader, follows
 
 
 @cython.final
@@ -47,10 +60,17 @@ cdef class PathField:
 
 @cython.final
 @cython.auto_pickle(False)
+cdef class NumberField:
+    def __init__(self, int position, of, *, name=None, bytes header=None, bint is_money=False):
+        self.position, self.of, self.name, self.header, self.is_money = position, of, name, header, is_money
+
+
+@cython.final
+@cython.auto_pickle(False)
 cdef class IdentityReader:
     def __cinit__(
-        self, Scanner scanner not None, *, fields=(), paths=(), bint is_partial=False, template_of=None, int created_at=-1,
-        created_name=None, bytes created_header=None, created_of=None, lists=(),
+        self, Scanner scanner not None, *, fields=(), paths=(), bint is_partial=False, template_of=None,
+        NumberField created=None, NumberField paid=None, lists=(),
     ):
         cdef int at = 0, last = scanner.size - 2
         cdef Listed value
@@ -62,13 +82,16 @@ cdef class IdentityReader:
         for field in self.fields:
             if not 0 <= (<StateField?>field).position < last:
                 raise IndexError(f"there are {last} identities")
-        if not -1 <= created_at < last:
-            raise IndexError(f"there are {last} identities")
+        self.created = created
+        self.numbers = tuple([number for number in (created, paid) if number is not None])
+        for number in self.numbers:
+            if not 0 <= (<NumberField>number).position < last:
+                raise IndexError(f"there are {last} identities")
+            self.numbers_in_headers = self.numbers_in_headers or (<NumberField>number).header is not None
+            self.numbers_in_state = self.numbers_in_state or (<NumberField>number).name is not None
         self.is_partial = is_partial
         self.template_of = template_of
-        self.created_at, self.created_of = created_at, created_of
-        self.created_name, self.created_header = created_name, created_header
-        self.reads_state = bool(self.fields) or created_name is not None
+        self.reads_state = bool(self.fields) or self.numbers_in_state
         # In the order of identity and value, so that a value is found by halving.
         ordered = sorted(lists)
         self.listed_count = <int>len(ordered)
@@ -102,6 +125,7 @@ cdef class IdentityReader:
         lists has what they say.
         """
         cdef uint64_t malformed
+        cdef NumberField number
         if self.is_partial and (is_live or state is not None or headers):
             return False
         if self.template_of is None:
@@ -110,9 +134,9 @@ cdef class IdentityReader:
                 ids[self.scanner.size - 1] = ON_DENY_LIST
         elif not self.read_template(headers, peer, ids, refused):
             return False
-        if self.created_at >= 0:
-            ids[self.created_at] = ABSENT_HASH
-            if self.created_header is not None and headers and not self.read_created_line(headers, ids):
+        for number in self.numbers:
+            ids[number.position] = ABSENT_HASH
+            if number.header is not None and headers and not self.read_number_line(number, headers, ids):
                 return False
         if self.reads_state and state is not None and not self.read_state(state, is_live, ids, refused):
             return False
@@ -168,14 +192,19 @@ cdef class IdentityReader:
     cdef bint read_state(self, object state, bint is_live, uint64_t *ids, uint64_t *refused) except -1:
         """Add what the application left; False for a value, or a state, that it takes Python to read."""
         cdef StateField field
+        cdef NumberField counted
         cdef PyObject *found
         cdef object value
         cdef const uint8_t *written
         cdef Py_ssize_t length
         cdef uint64_t number
+        cdef bint is_found = False
         if type(state) is not dict:
             return False
         for field in self.fields:
+            if field.follows and is_found:
+                continue
+            is_found = False
             found = PyDict_GetItemWithError(state, field.name)
             if found == NULL or <object>found is None:
                 if is_live and not field.is_settled and not self.settle(field):
@@ -198,14 +227,17 @@ cdef class IdentityReader:
                 field.is_settled = True
             ids[field.position] = hash_run(self.scanner.hasher.k0, self.scanner.hasher.k1, field.kind, written, length)
             refused[0] &= ~(<uint64_t>1 << field.position)
-        if self.created_name is not None:
-            found = PyDict_GetItemWithError(state, self.created_name)
-            if found != NULL:
-                self.put_created(<object>found, ids)
+            is_found = True
+        if self.numbers_in_state:
+            for counted in self.numbers:
+                if counted.name is not None:
+                    found = PyDict_GetItemWithError(state, counted.name)
+                    if found != NULL:
+                        self.put_number(counted, <object>found, ids)
         return True
 
-    cdef bint read_created_line(self, object headers, uint64_t *ids) except -1:
-        """Add when the account was created, of a header; False for what is no plain number, and for several."""
+    cdef bint read_number_line(self, NumberField field, object headers, uint64_t *ids) except -1:
+        """Add a number that a header has; False for several lines, and for an instant that is not in digits alone."""
         cdef object lines = PySequence_Fast(headers, "headers are a sequence of pairs")
         cdef object name, value, line = None
         cdef uint64_t number
@@ -213,32 +245,56 @@ cdef class IdentityReader:
         while i < PySequence_Fast_GET_SIZE(lines):
             name, value = <object>PySequence_Fast_ITEMS(lines)[i]
             i += 1
-            if name == self.created_header:
+            if name == field.header:
                 if line is not None:
                     return False
                 line = value
         if line is None:
             return True
-        if type(line) is not bytes or not seconds_in(line, &number):
+        if type(line) is not bytes:
             return False
-        ids[self.created_at] = number if number else ABSENT_HASH
+        if field.is_money:
+            if not dollars_in(line, &number):
+                return False
+            ids[field.position] = number
+            return True
+        if not seconds_in(line, &number):
+            return False
+        ids[field.position] = number if number else ABSENT_HASH
         return True
 
     cdef int put_created(self, object value, uint64_t *ids) except -1:
         """Write when the account was created, by what is given for it: see `Extractor.created`."""
+        return 0 if self.created is None else self.put_number(self.created, value, ids)
+
+    cdef int put_number(self, NumberField field, object value, uint64_t *ids) except -1:
+        """Write a number by what is given for it: see `Extractor.created` and `Extractor.paid`."""
         cdef uint64_t number
-        cdef double seconds
-        if self.created_at < 0 or value is None:
+        cdef double told
+        if value is None:
+            return 0
+        if field.is_money:
+            if type(value) is float:
+                told = value
+                number = millionths(told) if 0 <= told <= <double>MOST_DOLLARS else number_of(field.of(value))
+            elif type(value) is int:
+                if read_number(value, &number) == WHOLE and number <= MOST_DOLLARS:
+                    number *= MICRO
+                else:
+                    number = number_of(field.of(value))
+            elif not dollars_in(value, &number):
+                number = number_of(field.of(value))
+            ids[field.position] = number
             return 0
         if type(value) is int:
             if read_number(value, &number) != WHOLE or number > MOST_SECONDS:
-                number = read_created(self.created_of(value))
+                number = number_of(field.of(value))
         elif type(value) is float:
-            seconds = value
-            number = <uint64_t>seconds if 0 <= seconds <= MOST_SECONDS else read_created(self.created_of(value))
+            told = value
+            number = <uint64_t>told if 0 <= told <= MOST_SECONDS else number_of(field.of(value))
         elif not seconds_in(value, &number):
-            number = read_created(self.created_of(value))
-        ids[self.created_at] = number if number else ABSENT_HASH
+            number = number_of(field.of(value))
+        ids[field.position] = number if number else ABSENT_HASH
         return 0
 
     cdef bint settle(self, StateField field) except -1:
@@ -274,16 +330,21 @@ cdef class IdentityReader:
         raise TypeError("an IdentityReader holds the hash key and is not pickled")
 
 
+cdef inline Py_ssize_t run_of(object text, const uint8_t **at) noexcept:
+    """Point to the bytes of a text; return their number, -1 for what is neither bytes nor plain text."""
+    if type(text) is str and PyUnicode_IS_COMPACT_ASCII(text):
+        at[0] = PyUnicode_1BYTE_DATA(text)
+        return PyUnicode_GET_LENGTH(text)
+    if type(text) is bytes:
+        at[0] = <const uint8_t *>PyBytes_AS_STRING(text)
+        return PyBytes_GET_SIZE(text)
+    return -1
+
+
 cdef inline bint seconds_in(object text, uint64_t *number) except -1:
     """Read an instant that is written in digits alone; False for any other writing, and for one that is no instant."""
     cdef const uint8_t *at
-    cdef Py_ssize_t i, length
-    if type(text) is str and PyUnicode_IS_COMPACT_ASCII(text):
-        at, length = PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text)
-    elif type(text) is bytes:
-        at, length = <const uint8_t *>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text)
-    else:
-        return False
+    cdef Py_ssize_t i, length = run_of(text, &at)
     if not 0 < length <= MOST_DIGITS:
         return False
     number[0] = 0
@@ -294,7 +355,31 @@ cdef inline bint seconds_in(object text, uint64_t *number) except -1:
     return number[0] <= MOST_SECONDS
 
 
-cdef inline uint64_t read_created(object told) except? 1:
-    """Return the instant that Python read; 0 for none."""
+cdef inline bint dollars_in(object text, uint64_t *number) except -1:
+    """Read an amount in digits, perhaps with a point among them; False for any other writing."""
+    cdef const uint8_t *at
+    cdef Py_ssize_t i, length = run_of(text, &at), point = -1
+    cdef double power = 1.0, dollars
+    if not 0 < length <= MOST_DECIMALS:
+        return False
+    number[0] = 0
+    for i in range(length):
+        if at[i] == c"." and point < 0 < i < length - 1:
+            point = i
+            continue
+        if not c"0" <= at[i] <= c"9":
+            return False
+        number[0] = number[0] * 10 + (at[i] - <uint8_t>c"0")
+        if point >= 0:
+            power *= 10.0
+    dollars = <double>number[0] / power  # two exact floats: this is the float next to what is written
+    if dollars > <double>MOST_DOLLARS:
+        return False
+    number[0] = millionths(dollars)
+    return True
+
+
+cdef inline uint64_t number_of(object told) except? 1:
+    """Return the number that Python read; `ABSENT_HASH` for none."""
     cdef uint64_t number
-    return number if read_number(told, &number) == WHOLE else 0
+    return number if read_number(told, &number) == WHOLE else ABSENT_HASH

@@ -1,0 +1,194 @@
+"""`earned` and `overflow` of limits: what is wrong with them, and what they compile to.
+
+Theory of operation. An allowance is rounded down to a level, eight to each doubling of the rate. So a bounded
+number of variants of a plan, over the same counters, serves all payers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import ceil
+
+from ratelimit.algorithms import ALGORITHMS, AlgorithmName
+from ratelimit.allowance.schema import Earned, LimitKeys
+from ratelimit.policy.compile.identities import CLUSTER
+from ratelimit.policy.compile.quota import largest_burst, largest_quota
+from ratelimit.policy.compile.spec import Rule, RuleSpec, Scene
+from ratelimit.policy.schema.model import Limit, PolicyFile
+from ratelimit.policy.schema.problem import Path
+from ratelimit.usage.pricing import MICRO, USD
+
+LEVELS_AN_OCTAVE = 8
+MOST_LEVELS = 160
+"""Twenty doublings: a million times the rate."""
+_MICROS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class EarnedSpec:
+    """What a payer's allowance may be, by level.
+
+    Args:
+        quotas: units of a period, ascending; the first is the limit's own.
+        paid_from: millionths of a dollar from which each is earned; as many, or the first alone.
+    """
+
+    quotas: tuple[int, ...]
+    paid_from: tuple[int, ...]
+
+    def level(self, paid: int) -> int:
+        """Return the level that is earned by what was paid, in millionths of a dollar."""
+        return max(at for at, least in enumerate(self.paid_from) if least <= paid)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance(RuleSpec):
+    """A limit whose rate is what a payer is allowed."""
+
+    earned: EarnedSpec | None
+    """What a payer can earn beyond the rate; None: nothing, or a customer's plan says what it has."""
+    is_final = False
+    covers = True
+
+    def of_tier(self) -> Allowance:
+        """Return the allowance of a customer's plan: its number."""
+        return replace(self, earned=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow(RuleSpec):
+    """A limit of requests that no allowance covers."""
+
+    is_final = False
+    is_left_over = True
+
+
+def allowance_of(rule: Rule) -> Allowance | None:
+    """Return what a payer can earn of a rule; None where that is no allowance."""
+    return rule.spec(Allowance)
+
+
+def earned_of(rule: Rule) -> EarnedSpec | None:
+    """Return what a payer can earn beyond a rule's rate; None for nothing."""
+    spec = allowance_of(rule)
+    return None if spec is None else spec.earned
+
+
+def leaves_out(file: PolicyFile) -> bool:
+    """Return whether limits bind only what no allowance covers."""
+    return any(_keys(limit).overflow for limit in _limits(file))
+
+
+def compile_limit(scene: Scene, limit: Limit, path: Path) -> Allowance | Overflow | None:
+    """Return what an allowance can earn, or that a limit is beyond allowances; None for other limits."""
+    keys, report = _keys(limit), scene.report
+    if keys.overflow and keys.earned is not None:
+        report.add(
+            "limit-conflict",
+            (*path, "overflow"),
+            "an allowance is not for what no allowance covers",
+            "Write two limits.",
+        )
+    if keys.earned is None:
+        return Overflow() if keys.overflow else None
+    if CLUSTER in _payer(limit):
+        report.add("limit-earned", (*path, "per"), "a cluster pays for nothing", "Name the payer.")
+    return Allowance(_earned(keys.earned, limit, scene, path))
+
+
+def compile_file(scene: Scene) -> None:
+    """Note allowances of different payers, and limits beyond allowances where there are none."""
+    limits = [(at, limit) for at, limit in enumerate(scene.file.limit) if isinstance(limit, Limit)]
+    allowances = [(at, limit) for at, limit in limits if _keys(limit).earned is not None]
+    for at, limit in allowances[1:]:
+        if _payer(limit) != _payer(allowances[0][1]):
+            scene.report.add(
+                "limit-earned",
+                ("limit", at, "per"),
+                f"`{allowances[0][1].name}` has another payer",
+                "Let both count by one identity: the payment method, else the sponsor.",
+            )
+    for at, limit in limits:
+        if _keys(limit).overflow and not allowances:
+            scene.report.add(
+                "limit-earned",
+                ("limit", at, "overflow"),
+                "no limit has `earned`, so there is no allowance that it could be beyond",
+                "Remove `overflow`, or write `earned` into the limit of a payer.",
+            )
+
+
+def _limits(file: PolicyFile) -> list[Limit]:
+    return [limit for limit in file.limit if isinstance(limit, Limit)]
+
+
+def _keys(limit: Limit) -> LimitKeys:
+    return limit.part(LimitKeys)
+
+
+def _payer(limit: Limit) -> tuple[str, ...]:
+    return (limit.per,) if isinstance(limit.per, str) else tuple(limit.per)
+
+
+def _earned(earned: Earned, limit: Limit, scene: Scene, path: Path) -> EarnedSpec | None:
+    """Return what a limit's payers can earn; None where that is in error."""
+    report = scene.report
+    rates = [(one.algorithm, one.quota, one.period_ns, one.burst) for one in scene.numbers]
+    here = (*path, "earned")
+    if isinstance(limit.per, list) and len(limit.per) != 1:
+        report.add(
+            "limit-earned", here, "an allowance belongs to one payer", 'Name it alone: `per = "payer"`.'
+        )
+    if limit.concurrent is not None or limit.distinct is not None:
+        key = "concurrent" if limit.concurrent is not None else "distinct"
+        report.add("limit-earned", here, f"`{key}` does not count units that can be earned", "Use `rate`.")
+        return None
+    if len(rates) > 1:
+        report.add(
+            "limit-earned",
+            here,
+            "with several rates it is not said which one grows",
+            "Write each as a limit.",
+        )
+        return None
+    if not rates:
+        return None  # the rate is in error, which is said there
+    algorithm, quota, period_ns, burst = rates[0]
+    if ALGORITHMS[algorithm].state != "word":
+        report.add(
+            "limit-earned",
+            here,
+            f"`{algorithm}` keeps as many places as the rate has units, so its rate cannot grow",
+            'Use `algorithm = "sliding-window"`.',
+        )
+        return None
+    if earned.per_usd is not None and scene.file.correlation.paid is None:
+        report.add(
+            "limit-earned",
+            (*here, "per_usd"),
+            "the policy has no source for what a payer has paid",
+            'Write `paid = "state:NAME"` into `[correlation]`.',
+        )
+        return None
+    scale = MICRO if limit.unit == USD else 1
+    quotas = _quotas(algorithm, quota, period_ns, burst)
+    paid_from = [0]
+    if earned.per_usd is not None:
+        per_usd = Fraction(str(earned.per_usd)) * scale
+        paid_from += [ceil(units * _MICROS / per_usd) for units in quotas[1:]]
+    return EarnedSpec(tuple(quotas[: max(1, len(paid_from))]), tuple(paid_from))
+
+
+def _quotas(algorithm: AlgorithmName, quota: int, period_ns: int, burst: int) -> list[int]:
+    """Return the units of each level, as far as the algorithm can count them."""
+    found: list[int] = []
+    for level in range(MOST_LEVELS):
+        units = int(quota * 2 ** (level / LEVELS_AN_OCTAVE))
+        if units > largest_quota(algorithm, period_ns):
+            break
+        if algorithm == "token-bucket" and burst * units // quota > largest_burst(units, period_ns):
+            break
+        if not found or units > found[-1]:
+            found.append(units)
+    return found
