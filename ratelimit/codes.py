@@ -274,6 +274,11 @@ CODES: dict[str, Code] = {
         'Write `key = "env:RATELIMIT_HASH_KEY"` under `[hashing]`, '
         "and give every host the same 32 hexadecimal digits, as `openssl rand -hex 16` makes them.",
     ),
+    "store-history-key": error(
+        "Records of payers are kept in a file, and the hash key is made anew with each boot.",
+        'Write `key = "env:RATELIMIT_HASH_KEY"` under `[hashing]`: 32 hexadecimal digits, '
+        "as `openssl rand -hex 16` makes them.",
+    ),
     "store-prefix": error(
         "The prefix of key names is malformed.", "Use up to 32 letters, digits, `.`, `_`, `-` and `:`."
     ),
@@ -377,6 +382,21 @@ CODES: dict[str, Code] = {
     "hash-key": _store(
         "The hash key cannot be read from the place that the policy names.",
         "Set the variable or mend the file.",
+    ),
+    "history-unreadable": _store(
+        "The file with the records of payers cannot be read.", "Check the path and its permissions."
+    ),
+    "history-version": _store(
+        "The file is no history, or was written by another release.",
+        "Write it anew with `ratelimit history`, or remove it.",
+    ),
+    "history-key": _store(
+        "The history was made with another hash key: none of its payers could be recognised.",
+        "Write it with the policy and the hash key of this installation.",
+    ),
+    "history-damaged": _store(
+        "The history was cut short or changed.",
+        "Write it anew with `ratelimit history`, or remove it: its payers begin as new ones then.",
     ),
     # A server.
     "redis-missing": _store(

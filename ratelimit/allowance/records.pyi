@@ -137,6 +137,6 @@ class Records:
         The third is True if changes were overwritten before they were read: then all records may have changed.
         """
     def note_imported(self, payers: int, /) -> None:
-        """Count payers that were imported."""
+        """Say how many payers the file had that was read last."""
     def close(self) -> None:
         """Let go of the buffer."""

@@ -27,6 +27,7 @@ _COMMANDS = {
     "replay": "ratelimit.cli.replay.command",
     "diff": "ratelimit.cli.diff.command",
     "suggest": "ratelimit.cli.suggest.command",
+    "history": "ratelimit.cli.history",
     "import": "ratelimit.cli.importing.command",
     "top": "ratelimit.cli.top",
     "refused": "ratelimit.cli.refused",
@@ -125,6 +126,7 @@ def main() -> None:
       ratelimit replay policy.toml access.log  what would have been refused?
       ratelimit diff old.toml new.toml access.log  who would notice?
       ratelimit suggest access.log             limits from what callers use
+      ratelimit history policy.toml access.log -o history.bin   payers' past
       ratelimit import ratelimit.yaml          a policy from Envoy's, or slowapi's
       ratelimit top policy.toml                what is happening on this host
       ratelimit refused policy.toml            callers refused most

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import msgspec
 
 from ratelimit.algorithms import IN_WORDS
+from ratelimit.allowance.memory import SharedRecords
 from ratelimit.clock import Clock, SystemClock
 from ratelimit.conduct.memory import SharedConduct
 from ratelimit.core.memory.table import Table, table_bytes
@@ -246,6 +247,27 @@ def open_conduct(policy: Policy, store: Store) -> SharedConduct:
             stacklevel=2,
         )
     return SharedConduct.private(store)
+
+
+def open_records(policy: Policy, store: Store) -> SharedRecords:
+    """Return the records of payers that a store's workers share, or this process' own.
+
+    Raises:
+        StoreError: they cannot be had, and the policy does not say to go on without.
+    """
+    payers = policy.compiled.file.store.payers
+    try:
+        return SharedRecords.beside(store, payers)
+    except StoreError as error:
+        if policy.compiled.file.store.on_unusable != "private":
+            raise
+        warnings.warn(
+            f"shared memory for records of payers cannot be used ({error}); by store.on_unusable, this "
+            "process keeps them alone",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return SharedRecords.private(store, payers)
 
 
 def open_flight(policy: Policy, store: Store, name: str, floor: int, step_ns: int) -> SharedInFlight:

@@ -54,6 +54,8 @@ FLOORS = {
     "model": "model",
     "access": "identity",
     "memory": "stores",
+    "history": "stores",
+    "logs": "replay",
     "server": "stores",
     "metrics": "telemetry",
     "following": "worker",

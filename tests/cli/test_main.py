@@ -22,6 +22,7 @@ COMMANDS = [
     "replay",
     "diff",
     "suggest",
+    "history",
     "import",
     "top",
     "refused",

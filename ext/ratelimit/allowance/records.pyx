@@ -436,7 +436,7 @@ cdef class Records:
 
     def note_imported(self, uint64_t payers, /):
         self.check_open()
-        fetch_add(&self.header.imported, payers)
+        store(&self.header.imported, payers)
 
     @property
     def counts(self):

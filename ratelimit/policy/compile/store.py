@@ -35,6 +35,16 @@ def compile_store(file: PolicyFile, tree: Mapping[str, Any], report: Report) -> 
     given = table if isinstance(table, dict) else {}
     if store.path is not None and not store.path.strip():
         report.add("policy-value", ("store", "path"), "the path is blank", "Name a file, or remove the line.")
+    if store.history is not None and not store.history.strip():
+        report.add(
+            "policy-value", ("store", "history"), "the path is blank", "Name a file, or remove the line."
+        )
+    if store.history is not None and file.hashing.key is None:
+        report.add(
+            "store-history-key",
+            ("store", "history"),
+            "a history is bound to one hash key, and the policy has none",
+        )
     if store.memory == "private":
         for key in ("path", "on_unusable"):
             if key in given:

@@ -100,6 +100,23 @@ class Store(Table, frozen=True, forbid_unknown_fields=True):
             "written, in a folder of the user's own under `/dev/shm`."
         ),
     ] = None
+    payers: Annotated[
+        int,
+        Meta(
+            ge=1000,
+            le=10_000_000,
+            description="Payers whose records there is room for, and four accounts and places each; "
+            "120 bytes a payer.",
+        ),
+    ] = 100_000
+    history: Annotated[
+        str | None,
+        Meta(
+            description="The file that records of payers are read from at the start. "
+            "`ratelimit history` writes it from logs.",
+            examples=["/var/lib/ratelimit/history.bin"],
+        ),
+    ] = None
     on_unusable: Annotated[
         Literal["fail", "private"],
         Meta(

@@ -1,0 +1,145 @@
+"""The records of payers as a file: made of logs, or kept by a limiter from one boot to the next.
+
+    magic | length of the head | head (JSON) | records | keyed hash of all before
+
+Rules it keeps:
+
+- A file appears under its name complete: it is written beside it, synchronised, and moved.
+- It is bound to the hash key of the installation: with another key no record means anything.
+- All is read and checked before any of it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from ratelimit.allowance.memory import pieces_of
+from ratelimit.allowance.records import RECORD_BYTES, Records
+from ratelimit.environment.file import read_file
+from ratelimit.errors import StoreError
+from ratelimit.parsing.json import read_json
+from ratelimit.stores.embedded.board import fingerprint_of
+
+FORMAT = 1
+MOST_BYTES = 4 << 30
+_MAGIC = b"KINHIST\n"
+_LENGTH_BYTES, _DIGEST_BYTES = 8, 32
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a file holds.
+
+    Args:
+        since: the first day of its records.
+        own: the first day of the limiter that kept it; None where it is made of logs.
+        until: the last day of the logs; None where a limiter kept it.
+        items: the records.
+    """
+
+    since: int
+    own: int | None
+    until: int | None
+    items: bytes
+
+    @property
+    def payers(self) -> int:
+        """How many payers it has records of."""
+        return sum(not self.items[at] & 1 for at in range(0, len(self.items), RECORD_BYTES))
+
+    def put_into(self, records: Records, now_s: int) -> int:
+        """Join all of it into records; return how many payers that were."""
+        # The limiter's own first day before its records: what lies before that day counts at once.
+        if self.own is not None:
+            records.born(self.since, self.own)
+        records.take_in(self.items, now_s, until=self.until, is_told=True)
+        records.born(self.since, None)
+        records.note_imported(self.payers)
+        return self.payers
+
+
+def write_history(path: Path, records: Records, key: bytes, *, until: int | None = None) -> None:
+    """Write records into a file.
+
+    Args:
+        key: the hash key of the installation.
+        until: the last day of the logs that they are made of; None if a limiter's own.
+
+    Raises:
+        OSError: there is no room, or no permission.
+    """
+    since, own = records.days
+    items = b"".join(pieces_of(records))
+    head = {
+        "format": FORMAT,
+        "key": fingerprint_of(key).hex(),
+        "since": since,
+        "own": own if until is None else None,
+        "until": until,
+        "bytes": len(items),
+    }
+    text = json.dumps(head, separators=(",", ":")).encode()
+    whole = b"".join((_MAGIC, len(text).to_bytes(_LENGTH_BYTES, "little"), text, items))
+    fresh = path.with_name(f"{path.name}.new.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(whole + _digest(key, whole))
+            file.flush()
+            os.fsync(fd)
+        fresh.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+
+
+def read_history(path: Path, key: bytes) -> History:
+    """Return what a file holds, all of it checked.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StoreError: codes `history-unreadable`, `history-version`, `history-key`, `history-damaged`.
+    """
+    try:
+        found = read_file(path, MOST_BYTES)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be read: {error.strerror or error}", code="history-unreadable"
+        ) from error
+    start = len(_MAGIC) + _LENGTH_BYTES
+    if not found.startswith(_MAGIC):
+        _refuse(path, "history-version", "is no history of this library")
+    stop = start + int.from_bytes(found[len(_MAGIC) : start], "little")
+    try:
+        head = read_json(found[start:stop])
+        if head["format"] != FORMAT:
+            _refuse(path, "history-version", "was written by another release")
+        if head["key"] != fingerprint_of(key).hex():
+            _refuse(path, "history-key", "was made with another hash key")
+        items = found[stop : stop + head["bytes"]]
+        is_whole = len(found) == stop + head["bytes"] + _DIGEST_BYTES and len(items) % RECORD_BYTES == 0
+        if not is_whole or not hmac.compare_digest(
+            found[-_DIGEST_BYTES:], _digest(key, found[:-_DIGEST_BYTES])
+        ):
+            _refuse(path, "history-damaged", "was cut short or changed")
+        return History(head["since"], head["own"], head["until"], items)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StoreError(f"{path} was cut short or changed", code="history-damaged") from error
+
+
+def _refuse(path: Path, code: str, what: str) -> NoReturn:
+    raise StoreError(f"{path} {what}", code=code)
+
+
+def _digest(key: bytes, whole: bytes) -> bytes:
+    return hashlib.blake2b(whole, key=key, digest_size=_DIGEST_BYTES, person=b"kinlimit hist").digest()

@@ -1,0 +1,155 @@
+"""Records made of logs: payers, their accounts, places and days, as the limiter would have seen them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from ratelimit.allowance.memory import SharedRecords, pieces_of
+from ratelimit.allowance.records import RECORD_BYTES, Records, floor_of
+from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.policy.compile.identities import CREATED
+from ratelimit.replay.columns import IdentityColumns
+from ratelimit.replay.facts import fields_of
+from ratelimit.replay.memo import Memo
+from ratelimit.stores.embedded.store import EmbeddedStore
+from ratelimit.traces import Batch
+
+DAY_NS = 86_400 * 10**9
+PAYER, ACCOUNT, NETWORK = "payer", "account", "network"
+_MOST_ROUTES = 100_000
+_method_and_path = attrgetter("method", "path")
+
+
+class NoPayer(ValueError):
+    """A policy whose payers have no limit by the day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What is in the records.
+
+    Args:
+        payers: how many there are.
+        largest: the best day of all, rounded down to a level.
+        over_base: payers with a day beyond the limit's rate.
+    """
+
+    payers: int
+    largest: int
+    over_base: int
+
+
+class LogRecords:
+    """Records that grow line by line.
+
+    Args:
+        compiled: the policy; its first limit per `payer` and day says which requests count, in which unit.
+        open_store: called once, when the first time is known: its hash key is the installation's.
+
+    Raises:
+        NoPayer: the policy has no identity called `payer`, or no limit by the day for it.
+    """
+
+    def __init__(self, compiled: CompiledPolicy, open_store: Callable[[int], EmbeddedStore]) -> None:
+        self.fields = fields_of(compiled)
+        self.rule = _rule_of(compiled)
+        self.requests = self.counted = 0
+        """Lines that were read, and those that count for a payer."""
+        self.first_ns = self.last_ns = 0
+        self._compiled = compiled
+        self._open_store = open_store
+        places = {spec.name: spec.index for spec in compiled.identities}
+        self._places = [places.get(name, -1) for name in (PAYER, ACCOUNT, NETWORK, CREATED)]
+        self._day = -1
+        self._used: dict[int, int] = {}
+        """What each payer used on the day so far."""
+        self._store: EmbeddedStore | None = None
+        self._shared: SharedRecords | None = None
+        self._bound: BoundPolicy
+        self._columns: IdentityColumns
+        self._unit = self.fields.attribute[self.rule.unit] if self.rule.unit_index else None
+        self._matches: Memo
+
+    @property
+    def records(self) -> Records | None:
+        """The records; None before the first line."""
+        return None if self._shared is None else self._shared.memory
+
+    @property
+    def key(self) -> bytes:
+        """The hash key that they are made with."""
+        assert self._store is not None  # there are records
+        return self._store.hasher.key
+
+    def take(self, batch: Batch) -> None:
+        """Take a batch of lines in, which are in order of time."""
+        if self._shared is None:
+            self.first_ns = batch.times_ns[0]
+            self._begin(self.first_ns)
+        self.requests += len(batch.records)
+        self.last_ns = batch.times_ns[-1]
+        assert self._shared is not None
+        records = self._shared.memory
+        matches: list[Matched] = list(map(self._matches.__getitem__, map(_method_and_path, batch.records)))
+        rows = self._columns.rows(batch.records, matches)
+        payer_at, account_at, network_at, created_at = self._places
+        for record, row, matched, now_ns in zip(batch.records, rows, matches, batch.times_ns, strict=True):
+            payer = _hash(row, payer_at)
+            if payer == 0 or not self._counts(matched):
+                continue
+            self.counted += 1
+            now_s, day = now_ns // 10**9, now_ns // DAY_NS
+            if day != self._day:
+                self._day, self._used = day, {}
+            records.see(payer, _hash(row, account_at), _hash(row, network_at), _hash(row, created_at), now_s)
+            used = self._used[payer] = self._used.get(payer, 0) + self._amount(record)
+            records.note(payer, used, now_s)
+
+    def totals(self) -> Totals:
+        """Return what is in the records."""
+        payers = largest = over = 0
+        for piece in pieces_of(self._shared.memory) if self._shared is not None else ():
+            for at in range(0, len(piece), RECORD_BYTES):
+                if not piece[at] & 1:
+                    best = floor_of(max(piece[at + 16 : at + 23]))
+                    payers, largest, over = payers + 1, max(largest, best), over + (best > self.rule.quota)
+        return Totals(payers, largest, over)
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        for each in (self._shared, self._store):
+            if each is not None:
+                each.close()
+
+    def _begin(self, now_ns: int) -> None:
+        self._store = self._open_store(now_ns)
+        self._shared = SharedRecords.private(self._store, self._compiled.file.store.payers)
+        self._bound = BoundPolicy(self._compiled, self._store, now_ns, diagnose=lambda *_: None)
+        self._columns = IdentityColumns(self._bound, self.fields)
+        self._matches = Memo(lambda key: self._bound.match_line(*key), _MOST_ROUTES)
+
+    def _counts(self, matched: Matched) -> bool:
+        return matched.plan is not None and any(rule.index == self.rule.index for rule in matched.plan.rules)
+
+    def _amount(self, record: Any) -> int:
+        said = None if self._unit is None else getattr(record, self._unit)
+        return self.rule.estimate if said is None else said
+
+
+def _rule_of(compiled: CompiledPolicy) -> LimitRule:
+    place = next((spec.index for spec in compiled.identities if spec.name == PAYER), None)
+    if place is None:
+        raise NoPayer("the policy has no identity `payer`")
+    for rule in compiled.rules:
+        if rule.per == (place,) and rule.period_ns == DAY_NS and rule.tier is None:
+            return rule
+    raise NoPayer('the policy has no limit with `per = "payer"` and a rate by the day')
+
+
+def _hash(row: list[int], at: int) -> int:
+    """Return a position's number; 0 where it is absent, or was refused for what it held."""
+    return max(row[at], 0) if at >= 0 else 0

@@ -1,0 +1,163 @@
+"""`ratelimit history`: records of payers from logs, and the limiter that starts with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ratelimit import Limiter
+from ratelimit.allowance.history import read_history
+from ratelimit.allowance.records import Standing
+from ratelimit.clock import ManualClock
+from ratelimit.errors import PolicyError, StoreError
+from ratelimit.policy import Policy
+from tests.cli.running import run
+
+DAY = 86_400
+START = 20_000 * DAY
+KEY = "00112233445566778899aabbccddeeff"
+POLICY = """\
+version = 1
+[identities]
+account = {{ from = "header:x-api-key" }}
+payer = {{ from = "header:x-payer", missing = "skip" }}
+network = {{ from = "client", prefix = {{ v4 = 24, v6 = 48 }} }}
+[[limit]]
+name = "a day of a payer"
+match = "POST /v1/*"
+per = "payer"
+rate = "{rate}/day"
+algorithm = "sliding-window"
+[hashing]
+key = "{key}"
+[store]
+history = "{history}"
+"""
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    path = tmp_path / "policy.toml"
+    path.write_text(POLICY.format(key=KEY, rate=50, history=tmp_path / "history.bin"))
+    return path
+
+
+def line(at_s: float, payer: str | None, account: str = "a", path: str = "/v1/chat") -> dict[str, Any]:
+    facts = {"time": at_s, "method": "POST", "path": path, "ip": "203.0.113.9", "account": account}
+    return facts | ({"payer": payer} if payer else {})
+
+
+def month() -> list[dict[str, Any]]:
+    """Return 31 days: one payer with 20 a day and 100 on the tenth, one that came on the last day."""
+    lines = [
+        line(START + day * DAY + at, "old", f"a{at % 2}")
+        for day in range(31)
+        for at in range(100 if day == 10 else 20)
+    ]
+    lines += [line(START + 30 * DAY + 1000, "new"), line(START + 30 * DAY + 1001, None)]
+    lines += [line(START + 30 * DAY + 1002, "other", path="/health")]
+    return sorted(lines, key=lambda each: each["time"])
+
+
+def log(folder: Path, lines: list[dict[str, Any]]) -> Path:
+    path = folder / "trace.ndjson"
+    path.write_text("".join(json.dumps(each) + "\n" for each in lines))
+    return path
+
+
+def test_installation_knows_its_payers_from_a_log_at_its_first_request(policy: Path, tmp_path: Path) -> None:
+    found = run("history", policy, log(tmp_path, month()), "-o", tmp_path / "history.bin", "--json")
+    assert found.exit_code == 0, found.output
+    told = json.loads(found.stdout)
+    assert (told["payers"], told["days"], told["over_base"], told["base"]) == (2, 31, 1, 50)
+    assert told["counted"] == told["requests"] - 2
+    assert 100 / 2 ** (1 / 8) - 1 < told["largest"] <= 100
+    now_s = START + 32 * DAY
+    limiter = Limiter(Policy.load(policy), clock=ManualClock(now_s * 10**9))
+    try:
+        records, hasher = limiter.runtime.records_memory(), limiter.store.hasher
+
+        def identity(name: str, value: str) -> int:
+            return hasher.identity(hasher.kind_of(name), value)
+
+        old, new = identity("payer", "old"), identity("payer", "new")
+        assert records.best(old, now_s) == told["largest"]
+        assert records.see(old, identity("account", "a1"), 5, 0, now_s) == 0
+        assert records.see(old, identity("account", "stranger"), 6, 0, now_s) == Standing.NEWCOMER
+        assert records.see(new, identity("account", "a"), 5, now_s - 400 * DAY, now_s) == Standing.YOUNG
+        assert records.see(old, identity("account", "stranger"), 5, 0, now_s) == 0
+    finally:
+        limiter.close()
+
+
+def test_people_are_told_how_many_payers_days_the_largest_and_those_over_base(
+    policy: Path, tmp_path: Path
+) -> None:
+    found = run("history", policy, log(tmp_path, month()), "-o", tmp_path / "history.bin")
+    assert found.exit_code == 0, found.output
+    for said in ("2 payers, 31 days", "on a day: 1 payer", "`a day of a payer`"):
+        assert said in found.output
+    found = run("history", policy, log(tmp_path, month()[:10]), "-o", tmp_path / "history.bin")
+    assert "1 of 30 days" in found.output
+
+
+def test_history_of_another_hash_key_is_refused_at_the_start(policy: Path, tmp_path: Path) -> None:
+    assert run("history", policy, log(tmp_path, month()), "-o", tmp_path / "history.bin").exit_code == 0
+    policy.write_text(POLICY.format(key=KEY[::-1], rate=50, history=tmp_path / "history.bin"))
+    limiter = Limiter(Policy.load(policy), clock=ManualClock(START * 10**9))
+    try:
+        with pytest.raises(StoreError) as caught:
+            limiter.runtime.records_memory()
+        assert caught.value.code == "history-key"
+    finally:
+        limiter.close()
+
+
+def test_history_needs_a_hash_key_a_payer_and_a_limit_by_the_day(policy: Path, tmp_path: Path) -> None:
+    text, trace = policy.read_text(), log(tmp_path, month())
+    policy.write_text(text.replace(f'[hashing]\nkey = "{KEY}"\n', ""))
+    with pytest.raises(PolicyError) as caught:
+        Policy.load(policy)
+    assert [problem.code for problem in caught.value.problems] == ["store-history-key"]
+    for old, new, says in (
+        (f'history = "{tmp_path}/history.bin"\n', "", None),
+        ("50/day", "50/hour", "rate by the day"),
+    ):
+        policy.write_text(text.replace(old, new))
+        found = run("history", policy, trace, "-o", tmp_path / "out.bin")
+        assert (found.exit_code, says is None or says in found.output) == (1 if says else 0, True)
+    without_key = text.replace(f'[hashing]\nkey = "{KEY}"\n', "")
+    policy.write_text(without_key.replace(f'history = "{tmp_path}/history.bin"\n', ""))
+    found = run("history", policy, trace, "-o", tmp_path / "out.bin")
+    assert found.exit_code == 1
+    assert "bound to a hash key" in found.output
+
+
+def test_log_without_payers_writes_nothing(policy: Path, tmp_path: Path) -> None:
+    trace = log(tmp_path, [line(START + at, None) for at in range(5)])
+    found = run("history", policy, trace, "-o", tmp_path / "history.bin")
+    assert found.exit_code == 3
+    assert "no payer in 5 lines" in found.output
+    assert not (tmp_path / "history.bin").exists()
+
+
+def test_history_overwrites_nothing_that_it_reads(policy: Path, tmp_path: Path) -> None:
+    trace = log(tmp_path, month())
+    for path in (policy, trace):
+        before = path.read_bytes()
+        assert run("history", policy, trace, "-o", path).exit_code == 2
+        assert path.read_bytes() == before
+    found = run("history", policy, trace, "-o", tmp_path / "no" / "folder")
+    assert found.exit_code == 3
+    assert not any(path.name.startswith("history") for path in tmp_path.iterdir())
+
+
+def test_bytes_of_the_same_logs_say_the_same(policy: Path, tmp_path: Path) -> None:
+    trace = log(tmp_path, month())
+    for name in ("one", "two"):
+        assert run("history", policy, trace, "-o", tmp_path / name).exit_code == 0
+    key = bytes.fromhex(KEY)
+    assert read_history(tmp_path / "one", key) == read_history(tmp_path / "two", key)
