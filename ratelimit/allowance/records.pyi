@@ -134,6 +134,9 @@ class Records:
     def changed(self, position: int, most: int, /) -> tuple[int, bytes, bool]:
         """Return the records that changed since a position, as they are now, and the position to go on with.
 
+        A payer and an account are told from their second day on: a flood of fresh keys stays on its host.
+        A place is told at once.
+
         The third is True if changes were overwritten before they were read: then all records may have changed.
         """
     def note_imported(self, payers: int, /) -> None:

@@ -55,7 +55,7 @@ def history_command(
     Examples:
       ratelimit history policy.toml access.log.gz -o history.bin
       ratelimit history policy.toml host-a.log host-b.log --sort -o history.bin
-      ratelimit history policy.toml app.json --map time=ts,path=url,payer=card.id -o history.bin
+      ratelimit history policy.toml app.json --map time=ts,payer=card -o out.bin
 
     Traces are as for `ratelimit replay`. The file is bound to the policy's hash key.
     """

@@ -20,6 +20,7 @@ import os
 import weakref
 from threading import Lock, Thread
 
+from ratelimit.allowance.following import RecordsFollower
 from ratelimit.conduct.following import ConductFollower
 from ratelimit.core.threads.event import PromptEvent
 from ratelimit.limiter import Limiter
@@ -224,7 +225,7 @@ def _correlate(upkeep: weakref.ref[Upkeep], ended: PromptEvent) -> None:
 def _follow(
     upkeep: weakref.ref[Upkeep], follower: ActFollower, watch: EventWatch, ended: PromptEvent
 ) -> None:
-    is_failing, conduct = False, ConductFollower()
+    is_failing, conduct, records = False, ConductFollower(), RecordsFollower()
     try:
         while True:
             owner = upkeep()
@@ -233,6 +234,7 @@ def _follow(
             try:
                 is_reader = follower.look(owner._limiter)
                 conduct.look(owner._limiter, is_reader=is_reader)
+                records.look(owner._limiter, is_reader=is_reader)
                 watch.look(owner._limiter)
                 is_failing = False
             except Exception:
@@ -245,6 +247,7 @@ def _follow(
     finally:
         follower.resign()
         conduct.disconnect()
+        records.disconnect()
 
 
 def _ask_engines(upkeep: weakref.ref[Upkeep], ended: PromptEvent) -> None:

@@ -343,7 +343,7 @@ def test_record_that_no_worker_can_have_written_is_left_out() -> None:
 
 def test_changes_are_told_until_they_are_overtaken() -> None:
     found, other = records(), records()
-    found.see(7, 1, 100, 0, NOW)
+    found.see(7, 1, 100, NOW - 45 * DAY, NOW)
     found.note(7, 500, NOW)
     position, items, is_lost = found.changed(0, 100)
     assert not is_lost
@@ -353,13 +353,24 @@ def test_changes_are_told_until_they_are_overtaken() -> None:
     found.see(7, 1, 100, 0, NOW + DAY)
     assert found.changed(position, 100) == (position, b"", False)
     for number in range(100):
-        found.see(1 + number, 5, 5, 0, NOW)
+        found.see(1 + number, 5, 5, NOW - 45 * DAY, NOW)
     after, items, _ = found.changed(position, 10)
     assert len(items) == 10 * RECORD_BYTES
     assert found.changed(after, 10_000)[0] > after
     for number in range(10_000):
-        found.see(1000 + number, 5, 5, 0, NOW)
+        found.see(1000 + number, 5, 5, NOW - 45 * DAY, NOW)
     assert found.changed(position, 10)[1:] == (b"", True)
+
+
+def test_flood_of_fresh_keys_is_told_to_no_other_host() -> None:
+    """Hazard: a server that three hundred thousand keys a day fill, each of them seen once."""
+    found = grown()
+    position, _, _ = found.changed(0, 100)
+    for payer in range(1000, 11_000):
+        found.see(payer, payer, 5, 0, NOW)
+    assert found.changed(position, 100) == (position, b"", False)
+    found.see(1000, 1000, 5, 0, NOW + 10 * DAY)
+    assert len(found.changed(position, 100)[1]) == 2 * RECORD_BYTES  # the payer and its account
 
 
 def test_what_came_from_elsewhere_is_not_told_back() -> None:

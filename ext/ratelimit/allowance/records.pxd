@@ -52,8 +52,9 @@ cdef class Records:
     cdef uint64_t damaged(self, uint64_t start, uint64_t stop) noexcept nogil
     cdef void begin(self, uint64_t day) noexcept nogil
     cdef Pair *find(self, uint64_t region, uint64_t key, Pair *seen, Record *record) noexcept nogil
-    cdef Record amend(self, uint64_t region, uint64_t key, Record other, uint64_t day, bint is_told) noexcept nogil
-    cdef bint add(self, uint64_t region, uint64_t key, Record record, uint64_t day, bint is_told) noexcept nogil
+    cdef Record amend(self, uint64_t region, uint64_t key, Record other, uint64_t day, int told) noexcept nogil
+    cdef bint add(self, uint64_t region, uint64_t key, Record record, uint64_t day, int told) noexcept nogil
+    cdef bint is_news(self, Record record, uint64_t day, int told) noexcept nogil
     cdef void tell(self, uint64_t region, uint64_t key) noexcept nogil
     cdef bint place_known(self, uint64_t payer, uint64_t network) noexcept nogil
     cpdef int see(self, uint64_t payer, uint64_t account, uint64_t network, int64_t created_s, int64_t now_s) noexcept nogil

@@ -30,6 +30,9 @@ cdef enum:
     LEVELS = 256
     TRIES = 64              # of a compare-and-swap that others win
     ITEM = 24               # bytes of a record that travels: key and region, days, levels
+    NOT_TOLD = 0
+    IN_TIME = 1             # what changed is told to other hosts from a key's second day on
+    AT_ONCE = 2
     SLICES = 16             # looks in which all records are looked at
 
 RECORDS_VERSION = RECORDS_LAYOUT
@@ -227,7 +230,7 @@ cdef class Records:
                     return bucket + i
         return NULL
 
-    cdef Record amend(self, uint64_t region, uint64_t key, Record other, uint64_t day, bint is_told) noexcept nogil:
+    cdef Record amend(self, uint64_t region, uint64_t key, Record other, uint64_t day, int told) noexcept nogil:
         """Join what is known into a key's record, made if there is room; return it."""
         cdef Record record, before
         cdef Pair seen, fresh
@@ -236,7 +239,7 @@ cdef class Records:
         for _tries in range(TRIES):
             at = self.find(region, key, &seen, &record)
             if at == NULL:
-                if self.add(region, key, other, day, is_told):
+                if self.add(region, key, other, day, told):
                     return other
                 continue
             before = record
@@ -246,7 +249,7 @@ cdef class Records:
                 return record
             if cas_pair(at, seen.tag, seen.word, fresh.tag, fresh.word):
                 # That a pair was seen again today is told once in a period.
-                if is_told and (
+                if self.is_news(record, day, told) and (
                     region == PAYERS or before.first != record.first
                     or before.levels // PERIOD_DAYS != record.levels // PERIOD_DAYS
                 ):
@@ -254,7 +257,7 @@ cdef class Records:
                 return record
         return other
 
-    cdef bint add(self, uint64_t region, uint64_t key, Record record, uint64_t day, bint is_told) noexcept nogil:
+    cdef bint add(self, uint64_t region, uint64_t key, Record record, uint64_t day, int told) noexcept nogil:
         """Put a new record in place of the one that is worth least; False where another worker was faster.
 
         One that is established is displaced only by one from elsewhere that is worth more, never by a new key.
@@ -269,7 +272,7 @@ cdef class Records:
             worth = worth_of(other, region, day) if unpacked(seen, &other) else 0
             if worth < least:
                 least, chosen, least_seen = worth, i, seen
-        if least >= ESTABLISHED and (is_told or worth_of(record, region, day) <= least):
+        if least >= ESTABLISHED and (told or worth_of(record, region, day) <= least):
             fetch_add(&self.header.refused, 1)
             return True
         if not cas_pair(bucket + chosen, least_seen.tag, least_seen.word, fresh.tag, fresh.word):
@@ -280,9 +283,13 @@ cdef class Records:
             fetch_add(&self.header.displaced, 1)
         else:
             fetch_add(&self.header.evicted, 1)
-        if is_told:
+        if self.is_news(record, day, told):
             self.tell(region, key)
         return True
+
+    cdef bint is_news(self, Record record, uint64_t day, int told) noexcept nogil:
+        """Return whether other hosts are told: of a key from its second day on, so that a flood of fresh ones stays here."""
+        return told == AT_ONCE or (told == IN_TIME and record.first < day)
 
     cdef void tell(self, uint64_t region, uint64_t key) noexcept nogil:
         """Leave a change for the one who tells other hosts; it finds out if it was overtaken."""
@@ -307,16 +314,16 @@ cdef class Records:
             counted = min(day, day_of(created_s))
         is_grown = is_infant and created_s <= 0  # nothing is known that says otherwise
         known.first, known.newest, known.levels = counted, day // PERIOD_DAYS, 0
-        known = self.amend(PAYERS, key_of(payer), known, day, True)
+        known = self.amend(PAYERS, key_of(payer), known, day, IN_TIME)
         is_young = not is_grown and day < known.first + YOUNG_DAYS
         if account == 0 or account == ABSENT_HASH:
             return YOUNG if is_young else 0
         known.first, known.newest, known.levels = counted, 0, day
-        known = self.amend(PAIRS, pair_of(payer, account, ACCOUNT), known, day, True)
+        known = self.amend(PAIRS, pair_of(payer, account, ACCOUNT), known, day, IN_TIME)
         if is_grown or day >= known.first + YOUNG_DAYS:
             if network != 0 and network != ABSENT_HASH:
                 known.first, known.newest, known.levels = day, 0, day
-                self.amend(PAIRS, pair_of(payer, network, NETWORK), known, day, True)
+                self.amend(PAIRS, pair_of(payer, network, NETWORK), known, day, AT_ONCE)
             return YOUNG if is_young else 0
         if is_young:
             return YOUNG
@@ -331,7 +338,7 @@ cdef class Records:
             return
         self.begin(day)
         known.first, known.newest, known.levels = day, day // PERIOD_DAYS, level_at(used)
-        self.amend(PAYERS, key_of(payer), known, day, True)
+        self.amend(PAYERS, key_of(payer), known, day, IN_TIME)
 
     cpdef double best(self, uint64_t payer, int64_t now_s) noexcept nogil:
         cdef Pair seen
@@ -351,7 +358,7 @@ cdef class Records:
         known.first, known.newest, known.levels = <uint64_t>day, <uint64_t>day // PERIOD_DAYS, level_at(used)
         if known.first < (load(&self.header.own) & 0xFFFF):
             before(&known, (load(&self.header.own) & 0xFFFF) // PERIOD_DAYS)
-        self.amend(PAYERS, key_of(payer), known, now, True)
+        self.amend(PAYERS, key_of(payer), known, now, IN_TIME)
 
     def born(self, since, own, /):
         cdef uint64_t day
@@ -430,7 +437,7 @@ cdef class Records:
                 continue
             if region == PAYERS and born:
                 before(&record, born)
-            self.amend(region, key, record, day, is_told)
+            self.amend(region, key, record, day, IN_TIME if is_told else NOT_TOLD)
             count += 1
         return count
 

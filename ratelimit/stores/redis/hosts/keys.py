@@ -73,6 +73,21 @@ class Places:
         """The number of the last change."""
         return self._name("conduct:number")
 
+    @property
+    def records(self) -> str:
+        """The records of payers and of their pairs; a hash."""
+        return self._name("records")
+
+    @property
+    def records_changes(self) -> str:
+        """Their keys by the number of their last change; a sorted set."""
+        return self._name("records:changes")
+
+    @property
+    def records_number(self) -> str:
+        """The number of the last change."""
+        return self._name("records:number")
+
     def scratch(self, rest: str) -> str:
         """The key for trials, gone at once."""
         return self._name(f"doctor:{rest}")
