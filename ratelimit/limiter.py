@@ -12,6 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakSet
 
+from ratelimit.allowance.records import Records
+from ratelimit.allowance.stage import AllowancePart
 from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
 from ratelimit.clustering.service import ClusteringService
@@ -300,6 +302,11 @@ class Limiter(DecidesByName):
     def remote(self) -> Mapping[str, float]:
         """This worker's knowledge of the store's server; empty where there is none."""
         return self.store.state
+
+    @property
+    def records(self) -> Records | None:
+        """The records of payers; None where no policy asked for them."""
+        return self.runtime.part(AllowancePart).records
 
     @property
     def watched_loads(self) -> Sequence[WatchedLoad]:

@@ -34,7 +34,7 @@ class RecordsFollower:
 
     def look(self, limiter: Limiter, *, is_reader: bool) -> None:
         """Tell what changed here, and take in changes of other hosts; `is_reader`: if this worker does."""
-        remote, records = limiter.policy.compiled.remote, limiter.runtime.records
+        remote, records = limiter.policy.compiled.remote, limiter.records
         if remote is None or records is None or not limiter.is_enabled:
             return
         if not is_reader:

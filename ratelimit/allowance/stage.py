@@ -8,18 +8,24 @@ beyond them. A request without a payer goes that way at once. So exactly one way
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 from ratelimit.allowance.compile import Overflow, allowance_of, earned_of
+from ratelimit.allowance.history import read_history
+from ratelimit.allowance.memory import SharedRecords
 from ratelimit.allowance.picking import AllowancePicker
+from ratelimit.allowance.records import Records
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.deciding.part import Part
+from ratelimit.deciding.part import Host, Part
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import Deciding, Draft, Feature, Instead, Pending, Rest, Stage
 from ratelimit.deciding.variant import Pick
-from ratelimit.stores.contract import Outcome, alone, refused_by
+from ratelimit.stores.contract import Outcome, Store, alone, refused_by
+from ratelimit.stores.factory import open_records
 
 
 class Allowances(Feature):
@@ -46,7 +52,53 @@ class Allowances(Feature):
 
 
 class AllowancePart(Part):
-    """The allowances of one limiter."""
+    """The allowances of one limiter, and its records of payers.
+
+    Args:
+        host: the limiter.
+    """
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self._opened: list[tuple[Store, SharedRecords]] = []
+
+    @property
+    def records(self) -> Records | None:
+        """The records of payers; None where no policy asked for them."""
+        return next((shared.memory for home, shared in self._opened if home is self.host.home), None)
+
+    def records_memory(self) -> Records:
+        """Return the records of payers; the policy's history is read when they are opened.
+
+        Raises:
+            StoreError: they cannot be had, or the file is none that this installation can use.
+        """
+        if self.records is None:
+            opened = open_records(self.host.policy, self.host.store)
+            try:
+                self._read_history(opened.memory)
+            except BaseException:
+                opened.close()
+                raise
+            self._opened.append((self.host.home, opened))
+        return self._opened[-1][1].memory
+
+    def _read_history(self, records: Records) -> None:
+        path = self.host.policy.compiled.file.store.history
+        if path is not None:
+            with suppress(FileNotFoundError):  # it is written when there is something to keep
+                history = read_history(Path(path), self.host.store.hasher.key)
+                history.put_into(records, self.host.clock.now_ns() // 1_000_000_000)
+
+    @property
+    def looks(self) -> Sequence[Callable[[], str | None]]:
+        """What renews the records."""
+        return [shared.renew for home, shared in self._opened if home is self.host.home]
+
+    def close(self) -> None:
+        """Let go of the records."""
+        for _, shared in self._opened:
+            shared.close()
 
     def features(self, bound: BoundPolicy) -> Iterator[Allowances]:
         """Yield the allowances of a policy, where it has any."""

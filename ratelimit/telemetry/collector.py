@@ -339,6 +339,14 @@ def _plain(metric: Metric, value: float) -> Family:
     return family
 
 
+def _samples(metric: Metric, values: Mapping[str, float]) -> Family:
+    """Return a family with a sample for each value of its label, if it has one."""
+    family = _family(metric)
+    for value, number in values.items():
+        family.add_sample(metric.exported, {label.name: value for label in metric.labels}, number)
+    return family
+
+
 def _labelled(metric: Metric, values: Mapping[str, float]) -> Family:
     """Return a family with one label, a sample for each of its values."""
     family = _family(metric)

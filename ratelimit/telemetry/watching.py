@@ -36,6 +36,7 @@ class WatchedTable:
     policy = NoPolicy()
     correlation: Mapping[str, int] = MappingProxyType({})
     remote: Mapping[str, float] = MappingProxyType({})
+    records: None = None
     queue: None = None
     exemplars: None = None
     unsettled_units: Mapping[str, int] = MappingProxyType({})

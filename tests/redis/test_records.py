@@ -144,7 +144,7 @@ def test_full_server_takes_no_fresh_key_in_place_of_a_payer(server: Server, tmp_
         fresh.see(9, 0, 0, 0, later)
         host.exchange(exported(fresh), fresh.days, later)
         assert server.client.zcard("{records}:records:changes") == 100
-        assert exported(fresh)[:8].hex() and len(reader.exchange(b"", (0, 0), later)[0]) == RECORD_BYTES
+        assert len(reader.exchange(b"", (0, 0), later)[0]) == RECORD_BYTES
     finally:
         host.close()
         reader.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from dataclasses import dataclass, field
 
+from ratelimit.allowance.records import Records, records_bytes
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision.engine import Plan
 from ratelimit.core.memory.table import Table
@@ -46,6 +47,14 @@ class FakeQueue:
     fairness: float = 0.5
 
 
+def some_records() -> Records:
+    """Return records of one payer with an account and a place, of five that a history had."""
+    records = Records(mmap.mmap(-1, records_bytes(1000)), payers=1000, fingerprint=bytes(16))
+    records.see(1, 2, 3, 0, NOW_NS // 10**9)
+    records.note_imported(5)
+    return records
+
+
 @dataclass
 class FakeLimiter:
     """Implements `collector.Watched` with a table of its own."""
@@ -62,6 +71,7 @@ class FakeLimiter:
     watched_loads: list[WatchedLoad] = field(default_factory=list)
     unsettled_units: dict[str, int] = field(default_factory=dict)
     exemplars: Exemplars | None = None
+    records: Records | None = field(default_factory=lambda: some_records())
     queue: FakeQueue | None = field(default_factory=lambda: FakeQueue())
 
     def now_ns(self) -> int:
