@@ -264,6 +264,7 @@ CASES = [
     ("store-setting-unused", "version = 1\n[store]\nmemory = 'private'\npath = '/x'", 4, "store.path"),
     ("hashing-key", "version = 1\n[hashing]\nkey = 'secret'", 3, "hashing.key"),
     ("hashing-key", "version = 1\n[hashing]\nkey = 'env:'", 3, "hashing.key"),
+    ("store-history-key", "version = 1\n[store]\nhistory = 'history.bin'", 3, "store.history"),
     ("hashing-key-inline", f"version = 1\n[hashing]\nkey = '{'0a' * 16}'", 3, "hashing.key"),
 ]
 
