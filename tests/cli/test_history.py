@@ -11,6 +11,7 @@ import pytest
 from ratelimit import Limiter
 from ratelimit.allowance.history import read_history
 from ratelimit.allowance.records import Standing
+from ratelimit.allowance.stage import AllowancePart
 from ratelimit.clock import ManualClock
 from ratelimit.errors import PolicyError, StoreError
 from ratelimit.policy import Policy
@@ -78,7 +79,7 @@ def test_installation_knows_its_payers_from_a_log_at_its_first_request(policy: P
     now_s = START + 32 * DAY
     limiter = Limiter(Policy.load(policy), clock=ManualClock(now_s * 10**9))
     try:
-        records, hasher = limiter.runtime.records_memory(), limiter.store.hasher
+        records, hasher = limiter.runtime.part(AllowancePart).records_memory(), limiter.store.hasher
 
         def identity(name: str, value: str) -> int:
             return hasher.identity(hasher.kind_of(name), value)
@@ -110,7 +111,7 @@ def test_history_of_another_hash_key_is_refused_at_the_start(policy: Path, tmp_p
     limiter = Limiter(Policy.load(policy), clock=ManualClock(START * 10**9))
     try:
         with pytest.raises(StoreError) as caught:
-            limiter.runtime.records_memory()
+            limiter.runtime.part(AllowancePart).records_memory()
         assert caught.value.code == "history-key"
     finally:
         limiter.close()

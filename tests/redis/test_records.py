@@ -9,6 +9,7 @@ import pytest
 
 from ratelimit.allowance.records import RECORD_BYTES, Records
 from ratelimit.allowance.server import ServerRecords
+from ratelimit.allowance.stage import AllowancePart
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.worker.upkeep import Upkeep
@@ -47,7 +48,7 @@ def hosts(server: Server, tmp_path: Path) -> Iterator[list[Limiter]]:
     server.client.flushall()
     limiters = [Limiter(written(server, tmp_path, name)) for name in ("a", "b")]
     for limiter in limiters:
-        limiter.runtime.records_memory()
+        limiter.runtime.part(AllowancePart).records_memory()
     upkeeps = [Upkeep(limiter, 0) for limiter in limiters]
     for upkeep in upkeeps:
         upkeep.start()
@@ -58,7 +59,7 @@ def hosts(server: Server, tmp_path: Path) -> Iterator[list[Limiter]]:
 
 
 def of(limiter: Limiter) -> tuple[Records, int]:
-    return limiter.runtime.records_memory(), limiter.now_ns() // 10**9
+    return limiter.runtime.part(AllowancePart).records_memory(), limiter.now_ns() // 10**9
 
 
 def test_allowance_is_the_same_on_both_hosts_within_seconds(hosts: list[Limiter]) -> None:
