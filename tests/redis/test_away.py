@@ -23,7 +23,7 @@ async def test_time_without_the_server_is_counted_at_signs_of_life(
     start_server: StartServer, open_limiter: LiveLimiter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start_server()
-    limiter = open_limiter(server.url, POLICY, timeout="25ms")
+    limiter = open_limiter(server.url, POLICY)
     limiter.store.tally = RemoteCounters(limiter.table)
     limiter.table.join(1, 1, limiter.now_ns())
     monkeypatch.setattr(

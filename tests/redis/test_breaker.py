@@ -80,7 +80,7 @@ async def test_many_workers_that_come_back_hold_few_connections_each(
     start_server: StartServer, open_limiter: LiveLimiter
 ) -> None:
     server = start_server()
-    workers = [open_limiter(server.url, ACCOUNT, timeout="25ms") for _ in range(20)]
+    workers = [open_limiter(server.url, ACCOUNT) for _ in range(20)]
     for worker in workers:
         await worker.look()
         await worker.connected()

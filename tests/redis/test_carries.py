@@ -106,7 +106,7 @@ async def test_what_is_beyond_the_debt_is_counted_as_forgiven(
 async def test_charged_when_the_server_is_back(
     server: Server, proxy: Proxy, open_limiter: LiveLimiter
 ) -> None:
-    limiter = await opened(open_limiter(proxy.url, LIMIT, timeout="25ms"))
+    limiter = await opened(open_limiter(proxy.url, LIMIT))
     other = await opened(open_limiter(server.url, LIMIT))
     proxy.refuse()
     proxy.cut()
@@ -122,7 +122,7 @@ async def test_charged_when_the_server_is_back(
 async def test_carried_when_the_server_is_back_though_nobody_asks(
     server: Server, proxy: Proxy, open_limiter: LiveLimiter
 ) -> None:
-    limiter = await opened(open_limiter(proxy.url, LIMIT, timeout="25ms"))
+    limiter = await opened(open_limiter(proxy.url, LIMIT))
     other = await opened(open_limiter(server.url, LIMIT))
     plan = plan_of(limiter)
     await charged(other, plan_of(other), 30)

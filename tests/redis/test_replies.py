@@ -159,13 +159,15 @@ async def test_reply_cut_in_the_middle_is_no_reply(
 async def test_connection_half_open_is_given_up(
     proxy: Proxy, open_limiter: LiveLimiter, direction: str
 ) -> None:
-    limiter = open_limiter(proxy.url, TEN, **SHORT)
+    limiter = open_limiter(proxy.url, TEN)
     assert await limiter.admitted(2) == 2
     getattr(proxy, direction).drop()
+    limiter.wait_for_answers(0.04)
     assert (await limiter.ask()).allowed
     assert limiter.watcher.faults == ["redis-slow"]
     assert limiter.batch_client.breaker.is_open
     getattr(proxy, direction).heal()
+    limiter.wait_for_answers(60)
     await limiter.connected()
     limiter.watcher.faults.clear()
     assert (await limiter.left())[0] in (6, 7)
@@ -175,11 +177,13 @@ async def test_connection_half_open_is_given_up(
 async def test_connection_half_closed_is_replaced(
     proxy: Proxy, open_limiter: LiveLimiter, direction: str
 ) -> None:
-    limiter = open_limiter(proxy.url, TEN, **SHORT)
+    limiter = open_limiter(proxy.url, TEN)
     assert await limiter.admitted(2) == 2
     getattr(proxy, direction).half_close()
     await turns()
+    limiter.wait_for_answers(0.04)
     assert (await limiter.ask()).allowed
+    limiter.wait_for_answers(60)
     await limiter.connected()
     assert (await limiter.left())[0] in (6, 7)
 
@@ -187,14 +191,16 @@ async def test_connection_half_closed_is_replaced(
 async def test_timed_out_decision_is_never_sent_twice(
     server: Server, proxy: Proxy, open_limiter: LiveLimiter
 ) -> None:
-    limiter = open_limiter(proxy.url, 'per = "account"\nrate = "1000/day"\nburst = 1000', **SHORT)
+    limiter = open_limiter(proxy.url, 'per = "account"\nrate = "1000/day"\nburst = 1000')
     await limiter.ask()
     server.client.config_resetstat()
     proxy.replies.hold()
+    limiter.wait_for_answers(0.04)
     accounts = [f"b{number}" for number in range(50)]
     await asyncio.gather(*(limiter.ask(account) for account in accounts))
     assert set(limiter.watcher.faults) == {"redis-slow"}
     proxy.replies.release()
+    limiter.wait_for_answers(60)
     await limiter.connected()
     # Charged by the reply that was too late, and for the decision made here: not a third time.
     assert {(await limiter.left(account))[0] for account in accounts} <= {998, 999}

@@ -9,6 +9,7 @@ from tests.support.redis.live import Live, LiveLimiter, eventually, turns
 from tests.support.redis.migration import Migration
 from tests.support.redis.server import Server
 
+SHORT_S, LONG_S = 0.025, 60.0
 ACCOUNT_100 = 'per = "account"\nrate = "100/day"\nalgorithm = "sliding-log"'
 IP_150 = 'per = "ip"\nrate = "150/day"\nalgorithm = "sliding-log"'
 SLOTS_40 = 'per = "ip"\nconcurrent = 40'
@@ -100,6 +101,7 @@ async def test_slots_that_move_under_load_lose_no_charge(cluster: Cluster, open_
     limiter = open_limiter(
         cluster.cluster_url, 'per = "account"\nrate = "3000/year"\nalgorithm = "fixed-window"'
     )
+    limiter.wait_for_answers(LONG_S)  # as long as three thousand at once may take
     await limiter.ask()
     ((name, owner),) = keys_in(cluster).items()
     slot = slot_of(name)
@@ -135,11 +137,14 @@ async def test_lost_master_is_replaced_and_no_second_budget_granted(
     limiter = open_limiter(cluster.cluster_url, ACCOUNT_100, timeout="25ms")
     await limiter.look()
     await limiter.connected()
+    limiter.wait_for_answers(LONG_S)
     assert await limiter.admitted(30) == 30
     (owner,) = keys_in(cluster).values()
     await asyncio.to_thread(owner.client.execute_command, "WAIT", 1, 1000)
     await asyncio.to_thread(cluster.fail_over, owner)
+    limiter.wait_for_answers(SHORT_S)
     meanwhile = await limiter.admitted(300)
+    limiter.wait_for_answers(LONG_S)
     await limiter.connected()
     # At most what the limit is, once here and once there; and what was used here counts there, too.
     assert 30 + meanwhile + await limiter.admitted(200) <= 200
@@ -152,9 +157,11 @@ async def test_hung_master_opens_the_breaker_and_keeps_it_open(
     limiter = open_limiter(cluster.cluster_url, ACCOUNT_100, timeout="25ms")
     await limiter.look()
     await limiter.connected()
+    limiter.wait_for_answers(LONG_S)
     assert await limiter.admitted(10) == 10
     (owner,) = keys_in(cluster).values()
     owner.pause()
+    limiter.wait_for_answers(SHORT_S)
     try:
         assert (await limiter.ask()).allowed
         await limiter.connected(is_open=True)
@@ -164,6 +171,7 @@ async def test_hung_master_opens_the_breaker_and_keeps_it_open(
         assert limiter.batch_client.breaker.trips == trips
         assert limiter.batch_client.breaker.is_open
     finally:
+        limiter.wait_for_answers(LONG_S)
         owner.resume()
     await eventually(lambda: not limiter.batch_client.breaker.is_open, "the breaker to close")
     assert (await limiter.left())[0] in (88, 89)
