@@ -91,4 +91,4 @@ async def test_two_processes_of_a_grpc_server(folder: Path) -> None:
 
 def test_copies_are_of_shared_memory_and_the_larger_limit(folder: Path) -> None:
     assert "private" not in (folder / "policy.toml").read_text()
-    assert f"{QUOTA}/day" in (folder / "grpc.toml").read_text()
+    assert f"{QUOTA}/year" in (folder / "grpc.toml").read_text()

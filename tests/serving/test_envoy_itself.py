@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from ratelimit import Limiter
+from ratelimit.policy.schema.rate import UNIT_SECONDS
 from tests.cli.running import run
 from tests.serving import hostile
 from tests.serving.protected import app, lasting
@@ -28,7 +29,7 @@ from tests.wsgi.test_servers import free_port, wait_until_connected
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "envoy"
 QUOTA, BULK = 20, 5
-YEAR_S = 365 * 86_400
+YEAR_S = UNIT_SECONDS["year"]
 pytestmark = pytest.mark.timeout(180)
 
 
