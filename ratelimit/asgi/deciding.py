@@ -35,7 +35,7 @@ from ratelimit.load.stage import LoadLimits
 E = TypeVar("E", bound="Exchange | None")
 
 
-class Deciding:
+class SlowPath:
     """Decides requests and handshakes.
 
     Args:

@@ -19,7 +19,7 @@ from weakref import WeakSet
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ratelimit.asgi.arrival import PlacedMatches, read_identities, target_of
-from ratelimit.asgi.deciding import Deciding
+from ratelimit.asgi.deciding import SlowPath
 from ratelimit.asgi.door import Door, Responder
 from ratelimit.asgi.ending import run_holding, run_to_end
 from ratelimit.asgi.exchange import Exchange, Sending
@@ -138,7 +138,7 @@ class RateLimitMiddleware:
         self._placement = NOWHERE
         self._bound: BoundPolicy | None = None
         self._gate: Gate | None = None
-        self._deciding = Deciding(mount, self._door)
+        self._deciding = SlowPath(mount, self._door)
         _MOUNTED.add(self)
 
     def _mount_late(self, mount: Callable[[], Mount]) -> int:

@@ -14,7 +14,7 @@ from ratelimit.policy.schema.headers import Headers
 from ratelimit.stores.contract import Outcome
 
 Pair = tuple[bytes, bytes]
-Decided = tuple[RoutePlan, Outcome]
+ChargedPlan = tuple[RoutePlan, Outcome]
 """What limits decided of a request: together, or by name later on."""
 
 _SECOND_NS = 1_000_000_000
@@ -53,7 +53,7 @@ class HeaderWriter:
         return self.add_all(present, [(plan, outcome)], now_ns, cross_origin=cross_origin)
 
     def add_all(
-        self, present: Iterable[Pair], decided: Sequence[Decided], now_ns: int, *, cross_origin: bool
+        self, present: Iterable[Pair], decided: Sequence[ChargedPlan], now_ns: int, *, cross_origin: bool
     ) -> list[Pair]:
         """Return headers as `add` does, of all that was decided of one request, each limit once."""
         pairs = list(present)
@@ -101,7 +101,7 @@ def whole_seconds(wait_ns: int) -> int:
     return max(1, -(-wait_ns // _SECOND_NS))
 
 
-def legacy_pairs(decided: Sequence[Decided], now_ns: int) -> Sequence[Pair]:
+def legacy_pairs(decided: Sequence[ChargedPlan], now_ns: int) -> Sequence[Pair]:
     """Return `X-RateLimit-*` of the limit a client should mind most: one that refuses, or has least left."""
     found = [(plan, outcome, plan.tightest(outcome)) for plan, outcome in decided]
     found = [each for each in found if each[2] >= 0]

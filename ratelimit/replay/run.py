@@ -50,7 +50,7 @@ from ratelimit.replay.prepared import (
 from ratelimit.replay.rising import Rising
 from ratelimit.replay.rows import rows_of
 from ratelimit.replay.tally import Key, LimitTally
-from ratelimit.replay.waiting import Lines, Waiter, Waiting
+from ratelimit.replay.waiting import Lines, TraceLines, Waiter
 from ratelimit.runtime.features import Bystander, Makers
 from ratelimit.stores.contract import SHADOWED, Outcome
 from ratelimit.stores.embedded.store import EmbeddedStore
@@ -114,7 +114,7 @@ class Replay:
         )
         self.rising = Rising(ramp_of(compiled))
         queue = queue_of(compiled)
-        self._waiting = None if queue is None or not self._acts else Waiting(queue)
+        self._waiting = None if queue is None or not self._acts else TraceLines(queue)
         self._lines = Lines(_ignore if write is None else write)
 
     def _actors(self, names_members: bool) -> Actors | None:
@@ -378,7 +378,7 @@ class Replay:
 
     def _waits(
         self,
-        waiting: Waiting,
+        waiting: TraceLines,
         bound: BoundPolicy,
         matched: Matched,
         looked: Decided,

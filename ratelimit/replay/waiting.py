@@ -44,7 +44,7 @@ class Waiter:
     """The place where its decision goes."""
 
 
-class Waiting:
+class TraceLines:
     """All that wait.
 
     Args:

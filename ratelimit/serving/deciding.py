@@ -34,7 +34,7 @@ class Answered(NamedTuple):
     """The limit that a client should mind most: what the proxy may write into its own fields."""
 
 
-class Deciding:
+class CallDecider:
     """Decides calls by a limiter's policy.
 
     A request is charged its estimates by its first call. The call at its end corrects them, and is always

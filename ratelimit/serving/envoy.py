@@ -21,7 +21,7 @@ from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.routing.target import Target
 from ratelimit.serving.answer import write_answer
-from ratelimit.serving.deciding import Answered, Deciding
+from ratelimit.serving.deciding import Answered, CallDecider
 from ratelimit.serving.descriptors import (
     PLAIN,
     REQUESTS,
@@ -67,7 +67,7 @@ class RateLimitService:
     def __init__(self, limiter: Limiter) -> None:
         self._note = limiter.runtime.note
         self._reading = Reading(limiter)
-        self._deciding = Deciding(limiter)
+        self._deciding = CallDecider(limiter)
         self._under_way = 0
 
     async def ShouldRateLimit(self, message: bytes, context: grpc.aio.ServicerContext) -> bytes:
@@ -116,7 +116,7 @@ class DirectService:
         self.begun = 0
         """Calls that were here."""
         self._reading = Reading(limiter)
-        self._deciding = Deciding(limiter)
+        self._deciding = CallDecider(limiter)
 
     def ShouldRateLimit(self, message: bytes, context: grpc.ServicerContext) -> bytes:
         """Decide one call."""

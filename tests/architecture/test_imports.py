@@ -15,7 +15,7 @@ PACKAGE = ROOT / "ratelimit"
 
 # From the top down. A part may import those below it, and nothing of its own layer or above.
 # A part is a folder or a loose module of the package. The one store factory has a place of its own,
-# because it knows both policies and stores.
+# because it knows both policies and stores. A feature may import those behind it in their order.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"demo"}),
@@ -25,10 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"replay", "worker", "http"}),
     frozenset({"limiter"}),
     frozenset({"runtime"}),
-    frozenset({"load"}),
-    frozenset({"conduct"}),
-    frozenset({"challenge"}),
-    frozenset({"waiting", "lists", "allowance"}),
+    *(frozenset({feature}) for feature in parts.FEATURES if feature != "usage"),
     frozenset({"deciding"}),
     frozenset({"clustering", "tiers"}),
     frozenset({"stores.factory"}),

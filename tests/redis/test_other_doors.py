@@ -11,7 +11,7 @@ import pytest
 
 from ratelimit import Limiter, Policy
 from ratelimit.grpc import RateLimitInterceptor
-from ratelimit.serving.deciding import Deciding
+from ratelimit.serving.deciding import CallDecider
 from ratelimit.serving.descriptors import Facts
 from ratelimit.wsgi import RateLimitMiddleware
 from tests.asgi.driver import limit, rules
@@ -67,7 +67,7 @@ async def over_grpc(policy: Policy) -> int:
 async def by_descriptors(policy: Policy) -> int:
     limiter = Limiter(policy)
     facts = Facts(headers=[(b"x-api-key", b"a")], costs={"requests": 1})
-    deciding = Deciding(limiter)
+    deciding = CallDecider(limiter)
     answers = await asyncio.gather(*(deciding.decide(facts) for _ in range(12)))
     await limiter.aclose_connections()
     limiter.close()

@@ -16,7 +16,7 @@ from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
-from ratelimit.serving.deciding import Deciding
+from ratelimit.serving.deciding import CallDecider
 from ratelimit.serving.descriptors import Facts
 from ratelimit.serving.envoy import DirectService, RateLimitService, handlers_of
 from tests.asgi.driver import limit, rules
@@ -213,8 +213,8 @@ async def test_a_challenge_refuses_until_an_application_has_let_the_caller_pass(
     path.write_text(rules(limit(rate="1/hour", on_refusal=["challenge"]), identities=IDENTITIES))
     service, application = Limiter(path), Limiter(path, challenge=lambda request, decision: True)
     facts = Facts(client="192.0.2.1", identities={"account": "a"}, costs={"requests": 1})
-    assert [(await Deciding(service).decide(facts)).allowed for _ in range(2)] == [True, False]
+    assert [(await CallDecider(service).decide(facts)).allowed for _ in range(2)] == [True, False]
     assert application.decide(identities={"account": "a"}, client="192.0.2.1").allowed
-    assert [Deciding(service).decide_now(facts).allowed for _ in range(3)] == [True] * 3
+    assert [CallDecider(service).decide_now(facts).allowed for _ in range(3)] == [True] * 3
     for limiter in (service, application):
         limiter.close()

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
 from ratelimit.serving import envoy
-from ratelimit.serving.deciding import Deciding
+from ratelimit.serving.deciding import CallDecider
 from ratelimit.serving.descriptors import Facts
 from ratelimit.serving.envoy import DirectService
 from ratelimit.serving.reservations import Reservations
@@ -184,7 +184,7 @@ async def test_end_gives_back_once_and_to_the_account_that_was_charged() -> None
 
 def test_memory_of_reservations_is_bounded() -> None:
     with limiter_of(TOKENS) as limiter:
-        deciding = Deciding(limiter)
+        deciding = CallDecider(limiter)
         deciding.reservations = Reservations(3)
         of = {"client": "192.0.2.1", "identities": {"account": "a"}}
         for at in range(9):

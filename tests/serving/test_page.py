@@ -14,7 +14,7 @@ from google.protobuf.json_format import ParseDict
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
-from ratelimit.serving.deciding import Deciding
+from ratelimit.serving.deciding import CallDecider
 from ratelimit.serving.descriptors import facts_of
 from ratelimit.serving.wire import read_call
 from tests.asgi.driver import limit, rules
@@ -60,7 +60,7 @@ def asked(limiter: Limiter, request: rls_pb2.RateLimitRequest) -> bool:
     current = limiter.current
     hits, descriptors = read_call(request.SerializeToString())
     facts = facts_of(descriptors, hits, current.names, current.compiled.units)
-    return Deciding(limiter).decide_now(facts).allowed
+    return CallDecider(limiter).decide_now(facts).allowed
 
 
 def test_configuration_is_one_that_envoy_knows() -> None:

@@ -1,6 +1,6 @@
 """Protocols between the parts of this store: each part sees what it uses, never the whole store.
 
-    plan  ──asks──▶  Asking  ◀── leases, transfers, local fallback, fair share
+    plan  ──asks──▶  ServerLink  ◀── leases, transfers, local fallback, fair share
       ▲                               │
     Planned ◀── batches, scatter      ▼
                                    OpenBatch
@@ -59,7 +59,7 @@ class Planned(Protocol):
     def described(self) -> bytes:
         """The rules as the script reads them."""
 
-    def asked(self, batch_client: Asking, outcome: Outcome, now_ns: int) -> None:
+    def asked(self, batch_client: ServerLink, outcome: Outcome, now_ns: int) -> None:
         """Have leases asked for in the call that decides this."""
 
     def correct_again(self, outcome: Outcome, index: int) -> None:
@@ -86,7 +86,7 @@ class Asked(Protocol):
         """Add the question to a batch that is not sent yet."""
 
 
-class Asking(Protocol):
+class ServerLink(Protocol):
     """One event loop's way to the server."""
 
     loop: asyncio.AbstractEventLoop
@@ -140,7 +140,7 @@ class Worker(Protocol):
         """The number of workers that share the server, 0 as long as it is not known."""
 
     @property
-    def any_client(self) -> Asking | None:
+    def any_client(self) -> ServerLink | None:
         """The way to the server that was used last; None where there is none."""
 
 
@@ -150,14 +150,14 @@ class Leasing(Protocol):
     def rules_of(self, plan: Planned) -> LeasedRules | None:
         """Return what decides a plan's rules from leases; None where one of them cannot be leased."""
 
-    def give_back_foreign(self, batch_client: Asking) -> None:
+    def give_back_foreign(self, batch_client: ServerLink) -> None:
         """Give back leases of a process that is gone."""
 
-    def join(self, batch_client: Asking, leased: LeasedRules, outcome: Outcome, now_ns: int) -> None:
+    def join(self, batch_client: ServerLink, leased: LeasedRules, outcome: Outcome, now_ns: int) -> None:
         """Have leases asked for in the call that decides this."""
 
 
-class Deciding(Protocol):
+class PlanHost(Protocol):
     """The needs of a plan to decide: the way to the server, and its fallback."""
 
     clock: Clock
@@ -169,7 +169,7 @@ class Deciding(Protocol):
     def leasing(self) -> Leasing | None:
         """Leases, in leased mode."""
 
-    def batch_client(self) -> Asking:
+    def batch_client(self) -> ServerLink:
         """Return the running event loop's way to the server."""
 
     def decide_here(

@@ -16,7 +16,7 @@ from ratelimit.stores.redis.decision.transfer import Transfer
 if TYPE_CHECKING:
     import asyncio
 
-    from ratelimit.stores.redis.protocols import Asked, Asking, Deciding
+    from ratelimit.stores.redis.protocols import Asked, PlanHost, ServerLink
 
 _DESCRIBED_NS = 60_000_000_000
 """The time for which a description stands: calendars are listed around an instant."""
@@ -50,7 +50,7 @@ class RedisPlan:
 
     def __init__(
         self,
-        store: Deciding,
+        store: PlanHost,
         plan: Plan,
         stances: Sequence[str],
         cost_positions: Sequence[int] | None = None,
@@ -163,7 +163,7 @@ class RedisPlan:
             raise error
         return self.store.decide_here(self, identities, now_ns, costs, error, commit=commit)
 
-    def asked(self, batch_client: Asking, outcome: Outcome, now_ns: int) -> None:
+    def asked(self, batch_client: ServerLink, outcome: Outcome, now_ns: int) -> None:
         """Have leases asked for in the call that decides this, where they are worth while."""
         if self.leased is not None:
             assert self.store.leasing is not None

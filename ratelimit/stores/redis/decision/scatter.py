@@ -18,11 +18,11 @@ from ratelimit.stores.redis.transport.errors import unanswered
 
 if TYPE_CHECKING:
     from ratelimit.core.decision.engine import Outcome
-    from ratelimit.stores.redis.protocols import Asking, Planned
+    from ratelimit.stores.redis.protocols import Planned, ServerLink
 
 
 async def ask_scattered(
-    batch_client: Asking,
+    batch_client: ServerLink,
     plan: Planned,
     identities: Sequence[int],
     costs: Any,
@@ -47,7 +47,7 @@ async def ask_scattered(
 
 
 async def _charge(
-    batch_client: Asking,
+    batch_client: ServerLink,
     plan: Planned,
     identities: Sequence[int],
     costs: Any,

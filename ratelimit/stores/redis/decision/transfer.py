@@ -11,7 +11,7 @@ from ratelimit.core.decision.engine import MAX_COST
 from ratelimit.core.redis.remote import used
 
 if TYPE_CHECKING:
-    from ratelimit.stores.redis.protocols import Asking, Planned
+    from ratelimit.stores.redis.protocols import Planned, ServerLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Transfer:
         """The number of counters that are charged at most."""
         return len(self.plan.counting) if self.costs is None else sum(map(bool, self.costs))
 
-    async def amounts_of(self, batch_client: Asking, now_ns: int) -> Sequence[int]:
+    async def amounts_of(self, batch_client: ServerLink, now_ns: int) -> Sequence[int]:
         """Return how much to charge each rule.
 
         Raises:

@@ -27,7 +27,7 @@ from ratelimit.stores.redis.transport.resp import numbers_in
 
 if TYPE_CHECKING:
     from ratelimit.environment.server import RemoteSpec
-    from ratelimit.stores.redis.protocols import Asking, Worker
+    from ratelimit.stores.redis.protocols import ServerLink, Worker
 
 SCRIPT = (files("ratelimit.stores.redis.fallback") / "scripts" / "fair_share.lua").read_bytes()
 _FAREWELL = b"return redis.call('HDEL', KEYS[1], ARGV[1])"
@@ -118,7 +118,7 @@ class FairShare:
         """Note that the server was away: other hosts may not have given a sign yet."""
         self._fewer_since_ns = None
 
-    async def beat(self, batch_client: Asking) -> None:
+    async def beat(self, batch_client: ServerLink) -> None:
         """Give a sign, and learn.
 
         Raises:
@@ -156,7 +156,7 @@ class FairShare:
             set_hosts(self._store.table, hosts)
             self._fewer_since_ns = None
 
-    async def leave(self, batch_client: Asking) -> None:
+    async def leave(self, batch_client: ServerLink) -> None:
         """Say that this worker ends: it is missed no longer.
 
         Raises:

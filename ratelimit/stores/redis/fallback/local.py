@@ -28,7 +28,7 @@ from ratelimit.core.memory.host import owe
 from ratelimit.stores.redis.transport.errors import NothingCharged
 
 if TYPE_CHECKING:
-    from ratelimit.stores.redis.protocols import Asking, Standing, Worker
+    from ratelimit.stores.redis.protocols import ServerLink, Standing, Worker
 
 MOST_REMEMBERED = 50_000
 """Counters of which the use is handed over; what further ones used is not, and counted as forgotten."""
@@ -209,7 +209,7 @@ class LocalFallback:
                 )
             )
 
-    async def hand_over(self, batch_client: Asking) -> None:
+    async def hand_over(self, batch_client: ServerLink) -> None:
         """Charge the server with what is in use of the shares.
 
         Decisions go on meanwhile, so it is done over until nothing is left. What is left after some
@@ -235,7 +235,7 @@ class LocalFallback:
         owe(self._store.table, 0)
         batch_client.start(_forget(absence))
 
-    async def _tell(self, batch_client: Asking, absence: Absence, part: list[Used]) -> None:
+    async def _tell(self, batch_client: ServerLink, absence: Absence, part: list[Used]) -> None:
         """Charge the server with some counters' use, each unit once."""
         telling = []
         for each in part:
@@ -262,7 +262,7 @@ class LocalFallback:
         """Return what is in use of a counter that no worker of this host has told the server, once."""
         return take_use(known.owed, known.index, known.row, MAX_COST, self._store.clock.now_ns())
 
-    def _charge(self, batch_client: Asking, known: Used, amount: int) -> asyncio.Future[list[int]]:
+    def _charge(self, batch_client: ServerLink, known: Used, amount: int) -> asyncio.Future[list[int]]:
         plan, index = known.plan, known.index
         return batch_client.carry(
             plan, index, plan.core.key(index, known.row), amount, self._store.clock.now_ns()

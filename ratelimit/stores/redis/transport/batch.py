@@ -24,7 +24,7 @@ Call = tuple[Collection[bytes], tuple[int, ...], bytes, list[int]]
 """One run of the script: its keys, and the three parts of its payload."""
 
 
-class Waiting:
+class AwaitsAnswer:
     """A task waits for an answer."""
 
     __slots__ = ()
@@ -37,13 +37,13 @@ class Waiting:
             self.future.set_exception(anew(error))
 
 
-class Question(Decisive, Waiting):
+class Question(Decisive, AwaitsAnswer):
     """A decision that waits for its answer."""
 
     __slots__ = ()
 
 
-class Part(Waiting):
+class Part(AwaitsAnswer):
     """A part of something that waits for its numbers: an ask in a slot of its own, a charge carried over."""
 
     __slots__ = ("future", "said", "size")
