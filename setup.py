@@ -58,7 +58,7 @@ tracing = bool(macros)
 def shapes_digest() -> int:
     """Return what identifies the structures that a snapshot of the correlation holds."""
     digest = hashlib.sha256()
-    for name in ("records.pxd", "cluster_index.pxd"):
+    for name in ("records.pxd", "testimony.pxd", "cluster_index.pxd"):
         text = (SOURCES / "ratelimit" / "core" / "clusters" / name).read_text()
         # From the first declaration to the first function, without comments.
         lines = [line.partition("#")[0].rstrip() for line in text.splitlines()]

@@ -83,3 +83,11 @@ class Evidence:
     @property
     def nbytes(self) -> int:
         """Memory taken, whole from the start."""
+    @property
+    def testimony_lines(self) -> int:
+        """For how many times four exits it is remembered which witnesses were there that are forgotten."""
+    def testified(self, value: int, kind: int, /) -> int:
+        """Return about how many witnesses of an identifier were forgotten of late; after a day it is half as many.
+
+        Each counts once, however often it comes back and is forgotten again. At most 310 are told apart.
+        """

@@ -29,6 +29,7 @@ cdef class ClusterIndex:
         self.most_clusters = clusters
         self.new_s = new_s
         self.records_s = records_s
+        evidence.new_s, evidence.records_s = new_s, records_s  # what is evicted testifies by its age
         self.clusters = <Cluster *>PyMem_RawCalloc(clusters + 1, sizeof(Cluster))
         if self.clusters == NULL:
             raise MemoryError

@@ -3,11 +3,16 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from ratelimit.core.clusters.hash_index cimport HashIndex
 from ratelimit.core.clusters.sighting cimport Sighting
 from ratelimit.core.clusters.records cimport KINDS, Identifier, Principal, Value
+from ratelimit.core.clusters.testimony cimport Testimony
 
 cdef class Evidence:
     cdef uint8_t *principals                # one each `principal_bytes`: see `principal_at`
     cdef Identifier *identifiers
     cdef Value *values                      # of identifiers, by position
+    cdef Testimony *testimonies             # of witnesses that were evicted, by exit
+    cdef readonly uint32_t testimony_lines
+    cdef uint32_t new_s                     # for how long accounts are new, and of records until that is known
+    cdef uint32_t records_s
     cdef HashIndex principal_index
     cdef HashIndex identifier_index
     cdef readonly int edges                 # of a principal
@@ -32,6 +37,9 @@ cdef class Evidence:
 
     cdef uint32_t clamp(self, int64_t time_s) noexcept nogil
     cdef uint32_t principal(self, uint64_t key, uint32_t now_s) noexcept nogil
+    cdef void testify(self, const Principal *p, uint32_t now_s) noexcept nogil
+    cdef void keep(self, const Identifier *place, uint64_t key, uint32_t now_s) noexcept nogil
+    cdef uint32_t witnesses(self, uint32_t at) noexcept nogil
     cdef void exchange(self, uint32_t one, uint32_t other) noexcept nogil
     cdef void rest(self, uint32_t at) noexcept nogil
     cdef uint32_t wake(self, uint32_t at, uint32_t now_s) noexcept nogil

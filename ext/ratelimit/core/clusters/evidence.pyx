@@ -11,11 +11,12 @@ from libc.string cimport memcpy, memset
 from ratelimit.core.clusters.hash_index cimport (
     HashIndex, after, drop, home_of, move, open_index, position_in, put, slot_of, tag_of,
 )
+from ratelimit.core.clusters.testimony cimport TESTIMONY_S, WAYS, Testimony, keep_witness, witnesses_at
 from ratelimit.core.clusters.records cimport (
-    BLOCK, CERTAIN, CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, FREE, INDEX_BITS,
-    INFRASTRUCTURE, KINDS, MOST_DEGREE, MOST_VISITS, PAYMENT, PAYMENT_AT, TICK_S, TICKS_AN_HOUR, Edge, Identifier,
-    Principal, Value, exp2, free_of, generation_of, halves, hours_left, identifier_key, joined, kind_at, kind_of,
-    note_created, prefetch, ref_of, resolve,
+    AT_HOME, BLOCK, CERTAIN, CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, FREE,
+    HOMED, INDEX_BITS, INFRASTRUCTURE, KINDS, MOST_DEGREE, MOST_VISITS, NEW, PAYMENT, PAYMENT_AT, POOLED, SUSPECT,
+    TICK_S, TICKS_AN_HOUR, Edge, Identifier, Principal, Value, ages_of, exp2, free_of, generation_of, halves,
+    hours_left, identifier_key, is_infrastructure, joined, kind_at, kind_of, note_created, prefetch, ref_of, resolve,
 )
 
 cdef inline double chance(const Principal *p, uint32_t now_s) noexcept nogil:
@@ -29,6 +30,7 @@ cdef enum:
     CLUSTERED_BONUS_S = 30 * 86400   # a member is forgotten that much later than a stranger
     SHARED_BONUS_S = 3 * 86400       # and an identifier of several principals than one of one
     NO_PLACE = 0xFFFFFFFF
+    EXITS_A_LINE = 48       # identifiers for each four exits that are remembered beyond their witnesses
     LINE = 64               # bytes that memory gives at once
     LONGEST_KEPT_S = 450 * 86400     # edges tell when they were seen for 65,536 ticks
 
@@ -80,6 +82,7 @@ cdef class Evidence:
         self.principals = NULL
         self.identifiers = NULL
         self.values = NULL
+        self.testimonies = NULL
         self.principal_index.slots = NULL
         self.identifier_index.slots = NULL
 
@@ -102,10 +105,12 @@ cdef class Evidence:
         self.principals = <uint8_t *>PyMem_RawCalloc(principals, self.principal_bytes)
         self.identifiers = <Identifier *>PyMem_RawCalloc(identifiers, sizeof(Identifier))
         self.values = <Value *>PyMem_RawCalloc(identifiers, sizeof(Value))
+        self.testimony_lines = max(<uint32_t>8, identifiers // EXITS_A_LINE)
+        self.testimonies = <Testimony *>PyMem_RawCalloc(self.testimony_lines * WAYS, sizeof(Testimony))
         open_index(&self.principal_index, principals)
         open_index(&self.identifier_index, identifiers)
         if (
-            self.principals == NULL or self.identifiers == NULL or self.values == NULL
+            self.principals == NULL or self.identifiers == NULL or self.values == NULL or self.testimonies == NULL
             or self.principal_index.slots == NULL or self.identifier_index.slots == NULL
         ):
             raise MemoryError
@@ -120,6 +125,7 @@ cdef class Evidence:
         PyMem_RawFree(self.principals)
         PyMem_RawFree(self.identifiers)
         PyMem_RawFree(self.values)
+        PyMem_RawFree(self.testimonies)
         PyMem_RawFree(self.principal_index.slots)
         PyMem_RawFree(self.identifier_index.slots)
 
@@ -132,7 +138,11 @@ cdef class Evidence:
         return (
             <uint64_t>self.most_principals * self.principal_bytes + self.most_identifiers * IDENTIFIER_BYTES
             + 4 * (<uint64_t>self.principal_index.size + self.identifier_index.size)
+            + <uint64_t>self.testimony_lines * WAYS * sizeof(Testimony)
         )
+
+    def testified(self, uint64_t value, int kind, /):
+        return witnesses_at(self.testimonies, self.testimony_lines, identifier_key(value, kind), self.now_s)
 
     cdef uint32_t clamp(self, int64_t time_s) noexcept nogil:
         """Return seconds since the epoch; time that steps back stands still."""
@@ -154,6 +164,7 @@ cdef class Evidence:
             self.principal_count += 1
         else:
             at = self.principal_to_evict()
+            self.testify(principal_at(self, at), now_s)
             drop(&self.principal_index, joined(principal_at(self, at).key), at, self.principals, self.principal_bytes)
             self.principal_evictions += 1
         if at >= self.awake_count:
@@ -171,6 +182,44 @@ cdef class Evidence:
         p.last_s = now_s
         put(&self.principal_index, key, at)
         return at
+
+    cdef void testify(self, const Principal *p, uint32_t now_s) noexcept nogil:
+        """Leave at the exits of an account that is evicted that a witness was there, as far as it is one."""
+        cdef Identifier *node
+        cdef Identifier *method
+        cdef Identifier *coarse
+        cdef uint64_t key = joined(p.key)
+        cdef int i, j
+        if p.label or not p.traits & HOMED and ages_of(p, self.epoch_s, now_s, self.new_s, self.records_s) == NEW:
+            return
+        for i in range(PAYMENT_AT, self.edges):
+            method = resolve(self.identifiers, p.edges[i].ref)
+            if method != NULL and not CLIENT_AT <= i < EXTRA_AT and method.meta & (SUSPECT | POOLED):
+                return  # it may be one of those against whom it would testify
+        for i in range(FINE_EDGES):
+            node = resolve(self.identifiers, p.edges[i].ref)
+            if node == NULL or is_infrastructure(node) or p.edges[i].visits & AT_HOME:
+                continue  # an account that lives in a place is no witness of it
+            if <uint16_t>(now_s // TICK_S - p.edges[i].seen) >= TESTIMONY_S // TICK_S:
+                continue
+            if node.degree > 1:
+                self.keep(node, key, now_s)
+            coarse = resolve(self.identifiers, node.parent)
+            for j in range(FINE_EDGES):
+                method = resolve(self.identifiers, p.edges[j].ref) if p.edges[j].visits & AT_HOME else NULL
+                if method != NULL and method.parent == node.parent:
+                    coarse = NULL
+            if coarse != NULL:
+                self.keep(coarse, key, now_s)
+
+    cdef void keep(self, const Identifier *place, uint64_t key, uint32_t now_s) noexcept nogil:
+        keep_witness(
+            self.testimonies, self.testimony_lines, joined(self.values[place - self.identifiers].key), key, now_s
+        )
+
+    cdef uint32_t witnesses(self, uint32_t at) noexcept nogil:
+        """Return how many witnesses of a place were evicted of late, about."""
+        return witnesses_at(self.testimonies, self.testimony_lines, joined(self.values[at].key), self.now_s)
 
     cdef void exchange(self, uint32_t one, uint32_t other) noexcept nogil:
         """Let two principals change places."""

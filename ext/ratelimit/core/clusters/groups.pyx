@@ -159,6 +159,8 @@ cdef class Groups:
                 self.visits[at] = 0
                 node.mine = node.others = node.settled = 0
                 kind = kind_of(node)
+                if kind == FINE:
+                    node.others = <uint16_t>self.evidence.witnesses(at)
                 if kind != PAYMENT and not EXTRA <= kind < EXTRA + EXTRAS:
                     continue
                 root = find_root(self.pools.roots, at + 1) if node.meta & POOLED else at + 1

@@ -14,6 +14,7 @@ from libc.string cimport memcpy, memset
 from ratelimit.core.clusters.evidence cimport Evidence, principal_at
 from ratelimit.core.clusters.hash_index cimport put
 from ratelimit.core.clusters.cluster_index cimport MOST_LABELS, Cluster, ClusterIndex
+from ratelimit.core.clusters.testimony cimport WAYS, Testimony
 from ratelimit.core.clusters.records cimport (
     CERTAIN, EXTRAS, INDEX_BITS, KINDS, LIKELY, PAYMENT, Edge, Identifier, Principal, Value, joined, kind_of,
 )
@@ -31,7 +32,7 @@ cdef extern from *:
 
 # Changes with every structure that is saved: setup.py makes it from their declarations.
 IMAGE_SHAPES = KIN_SHAPES
-REGIONS = ("principals", "identifiers", "values", "clusters")
+REGIONS = ("principals", "identifiers", "values", "clusters", "testimonies")
 
 
 cdef struct Region:
@@ -65,6 +66,10 @@ cdef class Image:
             region.count, region.room = evidence.identifier_count, evidence.most_identifiers
         elif number == 3:
             region.at, region.size = <uint8_t *>cluster_index.clusters, sizeof(Cluster)
+        elif number == 4:
+            region.at, region.size = <uint8_t *>evidence.testimonies, sizeof(Testimony)
+            region.room = <uint64_t>evidence.testimony_lines * WAYS
+            region.count = region.room if evidence.principal_evictions else 0
         else:
             raise IndexError(f"an image has {len(REGIONS)} regions")
         return region

@@ -211,7 +211,7 @@ cdef class Pools:
         with nogil:
             for at in range(start, min(stop, self.count)):
                 node = self.evidence.identifiers + at
-                node.settled = 0
+                node.settled = <uint16_t>self.evidence.witnesses(at)
                 # Where too few accounts were in question to look on, their methods still are.
                 node.meta &= ~<uint16_t>SUSPECT
                 if node.meta & POOLED:
@@ -230,7 +230,7 @@ cdef class Pools:
                 node = self.evidence.identifiers + at
                 kind = kind_of(node)
                 node.meta &= ~<uint16_t>SUSPECT
-                node.settled = 0
+                node.settled = <uint16_t>self.evidence.witnesses(at)
                 if kind == PAYMENT or EXTRA <= kind < EXTRA + EXTRAS:
                     if node.degree >= 2 and not node.meta & POOLED and not self.alone:
                         node.meta |= SUSPECT
