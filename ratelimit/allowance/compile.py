@@ -11,6 +11,7 @@ from fractions import Fraction
 from math import ceil
 
 from ratelimit.algorithms import ALGORITHMS, AlgorithmName
+from ratelimit.allowance.model.levels import EarnedSpec
 from ratelimit.allowance.schema import Earned, LimitKeys
 from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.policy.compile.quota import largest_burst, largest_quota
@@ -23,23 +24,8 @@ LEVELS_AN_OCTAVE = 8
 MOST_LEVELS = 160
 """Twenty doublings: a million times the rate."""
 _MICROS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class EarnedSpec:
-    """What a payer's allowance may be, by level.
-
-    Args:
-        quotas: units of a period, ascending; the first is the limit's own.
-        paid_from: millionths of a dollar from which each is earned; as many, or the first alone.
-    """
-
-    quotas: tuple[int, ...]
-    paid_from: tuple[int, ...]
-
-    def level(self, paid: int) -> int:
-        """Return the level that is earned by what was paid, in millionths of a dollar."""
-        return max(at for at, least in enumerate(self.paid_from) if least <= paid)
+MOST_PAID = 10**15
+"""As `identity/fact` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +157,33 @@ def _earned(earned: Earned, limit: Limit, scene: Scene, path: Path) -> EarnedSpe
             'Write `paid = "state:NAME"` into `[correlation]`.',
         )
         return None
+    if (earned.growth is None) != (earned.most is None):
+        have, lack = ("growth", "most") if earned.most is None else ("most", "growth")
+        report.add(
+            "limit-earned",
+            (*here, have),
+            f"`{have}` without `{lack}`",
+            "Use opens a bounded amount.",
+        )
+        return None
     scale = MICRO if limit.unit == USD else 1
     quotas = _quotas(algorithm, quota, period_ns, burst)
-    paid_from = [0]
+    paid_from, grown_from = [0], [0.0]
     if earned.per_usd is not None:
         per_usd = Fraction(str(earned.per_usd)) * scale
         paid_from += [ceil(units * _MICROS / per_usd) for units in quotas[1:]]
-    return EarnedSpec(tuple(quotas[: max(1, len(paid_from))]), tuple(paid_from))
+    if earned.growth is not None and earned.most is not None:
+        grown_from += [units / earned.growth for units in quotas[1:] if units <= earned.most * scale]
+    reached = max(len(paid_from), len(grown_from))
+    young_paid = min(round(earned.young_usd * _MICROS), MOST_PAID)
+    return EarnedSpec(
+        tuple(quotas[:reached]),
+        tuple(paid_from),
+        young_paid,
+        tuple(grown_from),
+        earned.per_usd,
+        earned.growth,
+    )
 
 
 def _quotas(algorithm: AlgorithmName, quota: int, period_ns: int, burst: int) -> list[int]:

@@ -1,10 +1,36 @@
-"""The pick of allowances: by what a payer paid, the plan that its requests are asked."""
+"""The pick of allowances: by what a payer paid or used, the plan that its requests are asked."""
 
 from collections.abc import Callable, Sequence
 from typing import final
 
+from ratelimit.allowance.model.levels import EarnedSpec
+from ratelimit.allowance.records import Records
 from ratelimit.deciding.picker import Picker
 from ratelimit.deciding.route_plan import RoutePlan
+
+@final
+class Places:
+    """Where rows have what allowances go by: positions, -1 for nowhere.
+
+    Args:
+        payer: who pays.
+        paid: what it paid, in millionths of a dollar.
+        created: when the account was created, in seconds since 1970.
+        network: where it asks from.
+        accounts: what makes an account, together; without any there are no newcomers.
+    """
+
+    def __init__(
+        self, payer: int, paid: int, created: int, network: int, accounts: Sequence[int]
+    ) -> None: ...
+    @property
+    def payer(self) -> int: ...
+    @property
+    def paid(self) -> int: ...
+    @property
+    def created(self) -> int: ...
+    @property
+    def network(self) -> int: ...
 
 @final
 class AllowancePicker(Picker):
@@ -13,16 +39,34 @@ class AllowancePicker(Picker):
     Args:
         make: makes the plan of some levels, one for each allowance that can be earned; None: of requests
             that no allowance covers. Called once for each while it is kept.
-        payer_at: the position of the payer.
-        paid_at: of what it paid, in millionths of a dollar; -1: nowhere.
-        levels: of each allowance that can be earned, what each level takes to be earned, ascending from 0.
+        places: where rows have what allowances go by.
+        levels: of each allowance that can be earned what tells its records from others', and what each level
+            takes.
+        records: what is remembered of payers; None: nothing.
     """
 
     def __new__(
         cls,
         make: Callable[[tuple[int, ...] | None], RoutePlan],
-        payer_at: int,
-        paid_at: int,
-        levels: Sequence[Sequence[int]],
+        places: Places,
+        levels: Sequence[tuple[int, EarnedSpec]],
+        records: Records | None = None,
         /,
     ) -> AllowancePicker: ...
+    def told(self, row: list[int], now_ns: int, /) -> tuple[int, list[tuple[int, float]]] | None:
+        """Return the standing of a row, and of each allowance its level and the best day that counts.
+
+        None without a payer.
+        """
+
+@final
+class AllowanceNotes(Picker):
+    """Remembers what the windows of a payer held after each charge. It picks nothing.
+
+    Args:
+        records: where.
+        payer_at: the position of the payer.
+        salts: of each allowance of a plan its position, and what tells its records from others'.
+    """
+
+    def __init__(self, records: Records, payer_at: int, salts: Sequence[tuple[int, int]], /) -> None: ...

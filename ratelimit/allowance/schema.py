@@ -23,6 +23,29 @@ class Earned(Table, frozen=True, forbid_unknown_fields=True):
             examples=[600],
         ),
     ] = None
+    young_usd: Annotated[
+        Positive,
+        Meta(
+            description="Dollars that count at most while the payer is young: for 30 days after it was first "
+            "seen. Stolen cards are charged back later than that."
+        ),
+    ] = 15.0
+    growth: Annotated[
+        Positive | None,
+        Meta(
+            description="Where it is not known what was paid: so many times the payer's best day that lies "
+            "30 days back or more. Default: use opens nothing.",
+            examples=[3],
+        ),
+    ] = None
+    most: Annotated[
+        Positive | None,
+        Meta(
+            description="Most units of a period that `growth` opens; there has to be a bound, since use "
+            "grows upon use.",
+            examples=[500000],
+        ),
+    ] = None
 
 
 class LimitKeys(Table, frozen=True, forbid_unknown_fields=True):

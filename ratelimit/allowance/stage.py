@@ -4,11 +4,14 @@ Theory of operation. A plan with allowances is never asked itself. Its stage pic
 counters: with the numbers that the payer has earned, and without the limits beyond allowances. If only
 allowances refuse such a request, it is asked again the other way: without the allowances, by the limits
 beyond them. A request without a payer goes that way at once. So exactly one way is charged.
+
+An allowance does not cover a newcomer to an established payer where none of the payer's established accounts
+was before: a stolen or resold card opens nothing of what its owner has earned, and takes nothing of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -17,15 +20,20 @@ from pathlib import Path
 from ratelimit.allowance.compile import Overflow, allowance_of, earned_of
 from ratelimit.allowance.history import read_history
 from ratelimit.allowance.memory import SharedRecords
-from ratelimit.allowance.picking import AllowancePicker
+from ratelimit.allowance.model.levels import EarnedSpec
+from ratelimit.allowance.picking import AllowanceNotes, AllowancePicker, Places
 from ratelimit.allowance.records import Records
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.part import Host, Part
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import Deciding, Draft, Feature, Instead, Pending, Rest, Stage
 from ratelimit.deciding.variant import Pick
+from ratelimit.decision import Reason
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.contract import Outcome, Store, alone, refused_by
 from ratelimit.stores.factory import open_records
+
+_DAY_NS = 86_400 * 1_000_000_000
 
 
 class Allowances(Feature):
@@ -33,22 +41,155 @@ class Allowances(Feature):
 
     Args:
         bound: the policy.
+        records: what is remembered of payers; None: nothing, so that none is young and none has a past.
     """
 
-    def __init__(self, bound: BoundPolicy) -> None:
+    def __init__(self, bound: BoundPolicy, records: Records | None) -> None:
         self._bound = bound
+        self.records = records
+        self.places = places_of(bound.compiled)
 
     def stage_of(self, draft: Draft) -> Stage | None:
-        """Return what picks the variant to ask; of such a variant, what is asked beyond its allowances."""
-        allowances = [at for at, rule in enumerate(draft.rules) if allowance_of(rule) is not None]
-        overflow = [at for at, rule in enumerate(draft.rules) if rule.spec(Overflow) is not None]
+        """Return what picks the variant to ask, or of such a variant, what becomes of its requests."""
+        allowances = frozenset(at for at, rule in enumerate(draft.rules) if allowance_of(rule) is not None)
+        overflow = frozenset(at for at, rule in enumerate(draft.rules) if rule.spec(Overflow) is not None)
+        pick = draft.variant.pick
         if not allowances:
             return None  # nothing covers these requests: limits beyond allowances are limits like others
-        if draft.variant.pick is None:
-            return PickingStage(draft, allowances, overflow, self._bound.compiled.paid)
-        if not overflow or draft.variant.left_out != frozenset(overflow):
+        if pick is None:
+            each = ((at, earned_of(rule)) for at, rule in enumerate(draft.rules))
+            earned = {at: spec for at, spec in each if spec is not None}
+            levels = [(self.salt_of(draft.rules[at]), spec) for at, spec in earned.items()]
+            picker = AllowancePicker(
+                _Making(draft, allowances, overflow, earned), self.places, levels, self.records
+            )
+            return PickingStage(picker)
+        if pick.left_out == allowances:
             return None
-        return BeyondStage(draft, allowances)
+        notes = None
+        if self.records is not None:
+            salts = [(at, self.salt_of(draft.rules[at])) for at in sorted(allowances)]
+            notes = AllowanceNotes(self.records, self.places.payer, salts)
+        return None if notes is None and not overflow else CoveredStage(draft, allowances, overflow, notes)
+
+    def salt_of(self, rule: LimitRule) -> int:
+        """Return what tells the records of a limit's use from others': those of requests a day have none."""
+        if rule.unit_index == 0 and rule.period_ns == _DAY_NS:
+            return 0
+        return self._bound.store.hasher.tuple(b"records", rule.unit.encode(), b"%d" % rule.period_ns)
+
+
+def places_of(compiled: CompiledPolicy) -> Places:
+    """Return where rows have what a policy's allowances go by."""
+    payer = next(rule.per[0] for rule in compiled.rules if allowance_of(rule) is not None)
+    spec = compiled.correlation
+    if spec is None:
+        return Places(payer, compiled.paid, -1, -1, ())
+    address, network = spec.kinds[:2]
+    return Places(payer, compiled.paid, spec.created, network if network >= 0 else address, spec.principal)
+
+
+class _Making:
+    """Makes the variants of one plan."""
+
+    def __init__(
+        self,
+        draft: Draft,
+        allowances: frozenset[int],
+        overflow: frozenset[int],
+        earned: dict[int, EarnedSpec],
+    ) -> None:
+        self._draft = draft
+        self._allowances = allowances
+        self._overflow = overflow
+        self._earned = earned
+
+    def __call__(self, levels: tuple[int, ...] | None) -> RoutePlan:
+        draft = self._draft
+        if levels is None:
+            return beyond(draft, self._allowances) if self._overflow else _covered(draft, Pick())
+        quotas = [0] * len(draft.rules)
+        for (at, earned), level in zip(self._earned.items(), levels, strict=True):
+            quotas[at] = earned.quotas[level]
+        return _covered(draft, Pick(tuple(quotas), self._overflow))
+
+
+def _covered(draft: Draft, pick: Pick) -> RoutePlan:
+    return draft.make(replace(draft.variant, pick=pick))
+
+
+def beyond(draft: Draft, allowances: frozenset[int]) -> RoutePlan:
+    """Return the variant of requests that no allowance covers."""
+    return draft.make(replace(draft.variant, pick=Pick(left_out=allowances)))
+
+
+class PickingStage(Stage):
+    """Picks the numbers of a payer's allowances.
+
+    Args:
+        picker: picks the plan.
+    """
+
+    name = "allowance"
+    is_compiled = True
+
+    def __init__(self, picker: AllowancePicker) -> None:
+        self.picker: AllowancePicker = picker
+
+    def decide(self, pending: Pending, rest: Rest) -> Deciding:
+        """Decide a request by the numbers of its payer."""
+        return pending.by(self.picker.plan_for(pending.row, pending.now_ns))
+
+
+class CoveredStage(Stage):
+    """Remembers what an allowance let through, and asks what it has no room for once more, beyond it.
+
+    Args:
+        draft: a plan with the numbers of a payer.
+        allowances, overflow: positions of its allowances, and of limits beyond them.
+        notes: remembers; None: nothing does.
+    """
+
+    name = "beyond allowance"
+    is_compiled = True
+
+    def __init__(
+        self, draft: Draft, allowances: frozenset[int], overflow: frozenset[int], notes: AllowanceNotes | None
+    ) -> None:
+        self._draft = draft
+        self._allowances = allowances
+        self.notes: AllowanceNotes | None = notes
+        self.instead = Instead(allowances, lambda: self._beyond) if overflow else None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a request that has room may go on: always."""
+        return True
+
+    @cached_property
+    def _beyond(self) -> RoutePlan:
+        return beyond(self._draft, self._allowances)
+
+    def decide(self, pending: Pending, rest: Rest) -> Deciding:
+        """Decide a request by its allowances, or beyond them."""
+        if self.instead is not None and pending.plan.away is None:
+            # So that a request which goes on is not counted as refused.
+            seen: Outcome = yield pending.look()
+            if self._is_short(seen):
+                return (yield from pending.by(self._beyond))
+        decided = yield from rest(pending)
+        allowed, reason, plan, outcome = decided
+        if plan is None or outcome is None:
+            return decided
+        if self.instead is not None and self._is_short(outcome):
+            return (yield from pending.by(self._beyond))
+        if allowed and reason is Reason.LIMITS and pending.charges and self.notes is not None:
+            self.notes.note(pending.row, plan, outcome, pending.now_ns)
+        return decided
+
+    def _is_short(self, outcome: Outcome) -> bool:
+        """Return whether allowances refused, and nothing else."""
+        return bool(alone(refused_by(outcome, len(self._draft.rules)), self._allowances))
 
 
 class AllowancePart(Part):
@@ -56,11 +197,13 @@ class AllowancePart(Part):
 
     Args:
         host: the limiter.
+        records: returns records of payers, in place of this host's own.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, records: Callable[[], Records] | None = None) -> None:
         super().__init__(host)
         self._opened: list[tuple[Store, SharedRecords]] = []
+        self._records = self.records_memory if records is None and host.is_enabled else records
 
     @property
     def records(self) -> Records | None:
@@ -103,94 +246,7 @@ class AllowancePart(Part):
     def features(self, bound: BoundPolicy) -> Iterator[Allowances]:
         """Yield the allowances of a policy, where it has any."""
         if any(allowance_of(rule) is not None for rule in bound.compiled.rules):
-            yield Allowances(bound)
+            yield Allowances(bound, None if self._records is None else self._records())
 
 
 PART = AllowancePart
-
-
-class PickingStage(Stage):
-    """Picks the numbers of a payer's allowances.
-
-    Args:
-        draft: a plan of which nothing was picked.
-        allowances, overflow: positions of its allowances, and of limits beyond them.
-        paid_at: the position of what the payer paid; -1: nowhere.
-    """
-
-    name = "allowance"
-    is_compiled = True
-
-    def __init__(
-        self, draft: Draft, allowances: Sequence[int], overflow: Iterable[int], paid_at: int
-    ) -> None:
-        self._draft = draft
-        self._allowances = frozenset(allowances)
-        self._overflow = frozenset(overflow)
-        self._earned = [
-            (at, earned) for at in allowances if (earned := earned_of(draft.rules[at])) is not None
-        ]
-        self.picker: AllowancePicker = AllowancePicker(
-            self._made,
-            draft.rules[allowances[0]].per[0],
-            paid_at,
-            [earned.paid_from for _, earned in self._earned],
-        )
-
-    def decide(self, pending: Pending, rest: Rest) -> Deciding:
-        """Decide a request by the numbers of its payer."""
-        return pending.by(self.picker.plan_for(pending.row, pending.now_ns))
-
-    def _made(self, levels: tuple[int, ...] | None) -> RoutePlan:
-        draft = self._draft
-        if levels is None:
-            pick = Pick(left_out=self._allowances if self._overflow else frozenset())
-        else:
-            quotas = [0] * len(draft.rules)
-            for (at, earned), level in zip(self._earned, levels, strict=True):
-                quotas[at] = earned.quotas[level]
-            pick = Pick(tuple(quotas), self._overflow)
-        return draft.make(replace(draft.variant, pick=pick))
-
-
-class BeyondStage(Stage):
-    """Asks requests that only allowances refuse once more: without these, by the limits beyond them.
-
-    Args:
-        draft: a plan with the numbers of a payer.
-        allowances: positions of its allowances.
-    """
-
-    name = "beyond allowance"
-    is_compiled = True
-
-    def __init__(self, draft: Draft, allowances: Iterable[int]) -> None:
-        self._draft = draft
-        self._allowances = frozenset(allowances)
-        self.instead = Instead(self._allowances, lambda: self._beyond)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether a request that has room may go on: always."""
-        return True
-
-    @cached_property
-    def _beyond(self) -> RoutePlan:
-        draft = self._draft
-        return draft.make(replace(draft.variant, pick=Pick(left_out=self._allowances)))
-
-    def decide(self, pending: Pending, rest: Rest) -> Deciding:
-        """Decide a request by its allowances, or beyond them."""
-        if pending.plan.away is None:
-            # So that a request which goes on is not counted as refused.
-            seen: Outcome = yield pending.look()
-            if self._is_short(seen):
-                return (yield from pending.by(self._beyond))
-        decided = yield from rest(pending)
-        if decided[3] is not None and self._is_short(decided[3]):
-            return (yield from pending.by(self._beyond))
-        return decided
-
-    def _is_short(self, outcome: Outcome) -> bool:
-        """Return whether allowances refused, and nothing else."""
-        return bool(alone(refused_by(outcome, len(self._draft.rules)), self._allowances))

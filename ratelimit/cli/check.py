@@ -16,6 +16,7 @@ from ratelimit.cli.terms import covers, details, terms_json
 from ratelimit.errors import PolicyError
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import acts_in_force
+from ratelimit.inspection.explaining import prospects
 from ratelimit.policy import Policy, Problem
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.runtime.last_policy import last_in_force
@@ -65,6 +66,9 @@ def check_command(policy: str, as_json: bool, strict: bool) -> None:
     if problems:
         verdict += Text(f": {tallied(problems)}", "yellow")
     say(err(), verdict, indent=2)
+    if loaded is not None:
+        for sentence in prospects(loaded.compiled):
+            note(sentence)
     if loaded is not None and (held := acts_in_force(loaded)):
         note(
             f"{formatting.count(held, 'act')} of the operator's in force on this host beside the file: "

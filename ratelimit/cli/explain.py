@@ -38,7 +38,7 @@ from ratelimit.inspection.trial import Trial
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.request_line import path_of, read_line
 from ratelimit.policy.schema.model import Event
-from ratelimit.replay.facts import RecordFacts, carried, has_created
+from ratelimit.replay.facts import RecordFacts, carried, has_created, shared
 from ratelimit.runtime.features import Bystander
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.contract import Store
@@ -191,7 +191,10 @@ class Explained:
     ) -> None:
         compiled = policy.compiled
         fields = Fields(
-            carried(compiled), compiled.units[1:], created=has_created(compiled), paid=compiled.paid >= 0
+            [*carried(compiled), *shared(compiled)],
+            compiled.units[1:],
+            created=has_created(compiled),
+            paid=compiled.paid >= 0,
         )
         clock = SystemClock()
         self.record = record = parse_request(text, fields, compiled, clock.now_ns() / 1e9)

@@ -26,7 +26,7 @@ def covers(rule: LimitRule, policy: CompiledPolicy) -> str:
 
 def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
     """Return what is to be known of a rule beyond its rate, each in one phrase."""
-    said = []
+    said: list[str] = []
     noun = "message" if rule.on == "message" else "handshake" if rule.on == "connect" else "request"
     if rule.unit != "requests":
         taken = _estimate(rule, policy)

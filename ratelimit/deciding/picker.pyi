@@ -3,6 +3,7 @@
 from typing_extensions import disjoint_base
 
 from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.stores.contract import Outcome
 
 @disjoint_base
 class Picker:
@@ -14,3 +15,5 @@ class Picker:
 
     def plan_for(self, row: list[int], now_ns: int, /) -> RoutePlan:
         """Return the plan to ask for identities by position."""
+    def note(self, row: list[int], plan: RoutePlan, outcome: Outcome, now_ns: int, /) -> None:
+        """Take note that a request was charged by a plan that was picked."""

@@ -240,6 +240,8 @@ class Stage:
     """Its part in the compiled decider; None: it needs none there, or is not compiled."""
     picker: Picker | None = None
     """Of a plan's stage: what picks another plan in its place, compiled."""
+    notes: Picker | None = None
+    """Of a plan's stage: what is told of each request that the plan's limits let through."""
     instead: Instead | None = None
     """Of a plan's stage that is compiled: the other way for requests that some of its limits refuse."""
     counts_shadows = False

@@ -73,7 +73,7 @@ def identity_lines(
     places = range(bound.compiled.actor, bound.compiled.cluster + 1)
     lines = []
     for spec in bound.compiled.identities:
-        if spec.sources[0].kind == "origin":  # the correlator's own
+        if spec.sources[0].kind in ("origin", "never"):  # the correlator's own, and what none has
             continue
         if spec.sources[0].kind == "cluster":  # that one is always there, used or not, in three places
             if spec.name == CLUSTER and not needed.isdisjoint(places):

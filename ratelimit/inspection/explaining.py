@@ -18,6 +18,7 @@ from ratelimit.deciding.matched import Matched
 from ratelimit.features.parts import parts
 from ratelimit.inspection.decision import LimitLine
 from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.runtime.features import Makers
 from ratelimit.stores.contract import Store
 
@@ -92,3 +93,10 @@ def rule_json(rule: Any) -> Mapping[str, Any]:
     for part in parts("explanation"):
         said |= part.rule_json(rule) if hasattr(part, "rule_json") else {}
     return said
+
+
+def prospects(compiled: CompiledPolicy) -> Iterator[str]:
+    """Yield what a policy means for an installation that begins, in sentences."""
+    for part in parts("explanation"):
+        if hasattr(part, "prospects"):
+            yield from part.prospects(compiled)

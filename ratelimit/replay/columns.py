@@ -32,7 +32,7 @@ from ratelimit.identity.fact import LONGEST_VALUE
 from ratelimit.identity.source import form_of
 from ratelimit.policy.compile.compiled import PAID, IdentitySpec
 from ratelimit.policy.compile.identities import CREATED
-from ratelimit.replay.facts import USER_AGENT, RecordFacts
+from ratelimit.replay.facts import USER_AGENT, RecordFacts, members_of
 from ratelimit.replay.rows import Rows, rows_of
 from ratelimit.traces import Fields
 
@@ -201,7 +201,7 @@ class _Column:
         self._name = spec.name
         self._hasher = hasher = bound.store.hasher
         kind = hasher.kind_of(spec.name)
-        attributes = [fields.attribute[spec.name]]
+        attributes = [fields.attribute[name] for name in members_of(spec)]
         self._header_names = [source.name for source in spec.sources if source.kind == "header"]
         if spec.sources[0].kind == "client":
             self._hash = partial(self._networks, kind, spec.v4_prefix, spec.v6_prefix)

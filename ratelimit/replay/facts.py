@@ -28,7 +28,9 @@ def fields_of(*policies: CompiledPolicy) -> Fields:
         source != USER_AGENT and source[0] in ("header", "cookie") for source in sources
     )
     return Fields(
-        list(dict.fromkeys(name for compiled in policies for name in carried(compiled))),
+        list(
+            dict.fromkeys(name for compiled in policies for name in (*carried(compiled), *shared(compiled)))
+        ),
         list(dict.fromkeys(unit for compiled in policies for unit in compiled.units[1:])),
         headers=headers,
         user_agent=USER_AGENT in sources or any(spec.name == "user_agent" for spec in specs),
@@ -40,6 +42,20 @@ def fields_of(*policies: CompiledPolicy) -> Fields:
 def carried(compiled: CompiledPolicy) -> list[str]:
     """Return the identities that a record can name: all but those that are found out."""
     return [spec.name for spec in compiled.identities if spec.name not in INTERNAL]
+
+
+def shared(compiled: CompiledPolicy) -> list[str]:
+    """Return the members that a record may have for an identity with several fields of the state.
+
+    A trace names these fields, such as `payment` and `sponsor` of a payer, not what the policy makes of them.
+    """
+    return list(dict.fromkeys(name for spec in compiled.identities for name in members_of(spec)[1:]))
+
+
+def members_of(spec: IdentitySpec) -> list[str]:
+    """Return the members that may have an identity: that of its name, then its fields of the state."""
+    fields = [source.name for source in spec.sources if source.kind == "state"]
+    return [spec.name, *fields] if len(fields) > 1 else [spec.name]
 
 
 def has_created(compiled: CompiledPolicy) -> bool:
@@ -69,14 +85,25 @@ class RecordFacts:
     def __init__(self, bound: BoundPolicy, fields: Fields) -> None:
         self._extractor = bound.extractor
         self._fields = fields
-        self._own = [(name, fields.attribute[name]) for name in carried(bound.compiled)]
+        self._own = [
+            (spec.name, [fields.attribute[name] for name in members_of(spec)])
+            for spec in bound.compiled.identities
+            if spec.name not in INTERNAL
+        ]
         self._has_created = has_created(bound.compiled)
         self._has_paid = bound.compiled.paid >= 0
 
     def values(self, record: Any) -> dict[str, str]:
         """Return the identities that a record carries under their own names."""
-        found = {name: getattr(record, attribute) for name, attribute in self._own}
-        return {name: str(value) for name, value in found.items() if value is not None}
+        found: dict[str, str] = {}
+        for name, attributes in self._own:
+            for attribute in attributes:
+                # An empty value is none, where another one may follow.
+                value = getattr(record, attribute)
+                if value is not None and (value != "" or attribute == attributes[-1]):
+                    found[name] = str(value)
+                    break
+        return found
 
     def sourced(self, spec: IdentitySpec, record: Any) -> str | None:
         """Return what an identity's own sources find in a record, as text; None for nothing."""

@@ -20,6 +20,9 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
+from ratelimit.allowance.memory import SharedRecords
+from ratelimit.allowance.records import Records
+from ratelimit.allowance.stage import AllowancePart
 from ratelimit.conduct.compile import ramp_of
 from ratelimit.conduct.stage import ConductPart
 from ratelimit.core.clusters.recogniser import AgesAlone, Recogniser
@@ -51,7 +54,7 @@ from ratelimit.replay.rising import Rising
 from ratelimit.replay.rows import rows_of
 from ratelimit.replay.tally import Key, LimitTally
 from ratelimit.replay.waiting import Lines, TraceLines, Waiter
-from ratelimit.runtime.features import Bystander, Makers
+from ratelimit.runtime.features import Bystander
 from ratelimit.stores.contract import SHADOWED, Outcome
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.telemetry.counters import Counters
@@ -104,6 +107,7 @@ class Replay:
         self._write = write
         self.store: EmbeddedStore | None = None
         self._bound: BoundPolicy | None = None
+        self._records: SharedRecords | None = None
         self._asked: list[int] = []
         """The row that limits were asked about last, its cluster in it."""
         self._decider = Decider(self, ask=self._ask)
@@ -169,8 +173,9 @@ class Replay:
     def close(self) -> None:
         """Let go of the store; what was counted can still be asked."""
         self._closed = self.outcomes
-        if self.store is not None:
-            self.store.close()
+        for each in (self._records, self.store):
+            if each is not None:
+                each.close()
 
     def take(self, batch: Batch) -> None:
         """Decide a batch."""
@@ -187,12 +192,19 @@ class Replay:
             for part in self._parts(batch):
                 self._decide(part)
 
+    def _payers(self) -> Records:
+        """Return the records of payers: the trace's own, from its first line on."""
+        assert self.store is not None  # set by take
+        if self._records is None:
+            self._records = SharedRecords.private(self.store, self.compiled.file.store.payers)
+        return self._records.memory
+
     def _bind(self, now_ns: int) -> None:
         assert self.store is not None  # set by take, just before
         ramps = self.rising.ramps
-        known: Makers = {}
+        known: dict[Any, Any] = {AllowancePart: lambda host: AllowancePart(host, self._payers)}
         if ramps is not None:
-            known = {ConductPart: lambda host: ConductPart(host, ramps=lambda spec: ramps)}
+            known[ConductPart] = lambda host: ConductPart(host, ramps=lambda spec: ramps)
         features = Bystander(self.store.clock, known).parts.makers
         is_first = self._bound is None
         self._bound = bound = BoundPolicy(

@@ -240,7 +240,7 @@ def test_decisions_by_names_headers_and_state_are_alike(text: str, requests: Any
 def test_most_requests_never_reach_the_decider_in_python(
     account: str, lists: str, known: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    two = Two(policy(account, lists, TRUST[0], known, EXTRA[0], ALLOWANCES[1]))
+    two = Two(policy(account, lists, TRUST[0], known, EXTRA[0], ALLOWANCES[0]))
 
     def refuse(*args: object, **more: object) -> None:
         raise AssertionError("decided in Python")

@@ -120,6 +120,8 @@ def test_json_of_a_sound_policy_lists_its_limits(tmp_path: Path) -> None:
         "per": ["account"],
         "age": None,
         "payer": None,
+        "earned": None,
+        "overflow": False,
         "verdict": None,
         "algorithm": "token-bucket",
         "unit": "requests",

@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,6 +63,43 @@ accounts = 4
 rebuild_s = 1800
 """
 
+EARNED = """
+version = 1
+[identities]
+account = { from = "state:account" }
+payer = { from = ["state:payment", "state:sponsor"], missing = "skip" }
+payment = { from = "state:payment", missing = "skip" }
+ip = { from = "client" }
+network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+[[limit]]
+name = "a day of a payer"
+per = "payer"
+rate = "20/day"
+algorithm = "sliding-window"
+earned = { per_usd = 4, young_usd = 15, growth = 3, most = 200 }
+[[limit]]
+name = "a day of an account beyond what is paid"
+per = "account"
+overflow = true
+rate = "5/day"
+algorithm = "sliding-window"
+[[limit]]
+""" + POLICY[POLICY.index('name = "one actor"') :].replace(
+    'created = "state:account_created"', 'created = "state:account_created"\npaid = "state:paid_usd"'
+)
+SHARED = EARNED.replace(
+    '[[limit]]\nname = "one actor"',
+    """[[limit]]
+name = "a day of a network beyond what is paid"
+per = "network"
+overflow = true
+rate = "9/day"
+algorithm = "sliding-window"
+[[limit]]
+name = "one actor\"""",
+)
+POLICIES = {"ages": POLICY, "earned": EARNED}
+
 
 def trace(seed: int) -> list[dict[str, Any]]:
     """Return a day and a half of a few groups: cards, ages, exits and homes as they fall out."""
@@ -75,6 +113,7 @@ def trace(seed: int) -> list[dict[str, Any]]:
         for account in range(rng.choice((4, 16, 32))):
             is_old = rng.random() < old_share
             card = None if rng.random() < 0.05 else f"card {group}/{account // per_card}"
+            paid = random.Random(f"{seed} {card}").choice((None, None, 0, 2, 5, 12.5, 30))
             for _ in range(rng.randrange(4, 40)):
                 at = rng.randrange(pool)
                 found.append(
@@ -85,15 +124,16 @@ def trace(seed: int) -> list[dict[str, Any]]:
                         "ip": f"40.{group}.{at}.1" if rng.random() < 0.9 else f"20.{group}.{account}.1",
                         "account": f"{group}/{account}",
                         "payment": card,
+                        "paid_usd": paid,
                         "account_created": START_S - (400 * DAY_S if is_old else 3600),
                     }
                 )
     return sorted(found, key=lambda one: one["time"])
 
 
-def admitted(lines: list[dict[str, Any]], *, correlates: bool) -> tuple[list[bool], int]:
+def admitted(lines: list[dict[str, Any]], *, correlates: bool, text: str = POLICY) -> tuple[list[bool], int]:
     """Return which requests a replay admits, and how many it refuses for their actor."""
-    policy = Policy.from_toml(POLICY)
+    policy = Policy.from_toml(text)
     chunks: list[bytes] = []
     replay = Replay(
         policy.compiled,
@@ -116,14 +156,25 @@ def given_to(lines: list[dict[str, Any]], let_in: list[bool]) -> Counter[str]:
     return Counter(line["payment"] or line["account"] for line, yes in zip(lines, let_in, strict=True) if yes)
 
 
+@pytest.mark.parametrize("text", POLICIES.values(), ids=POLICIES.keys())
 @settings(max_examples=25)
 @given(st.integers(0, 10**6))
-def test_correlation_gives_no_payer_more_than_the_same_policy_without_it(seed: int) -> None:
+def test_correlation_gives_no_payer_more_than_the_same_policy_without_it(text: str, seed: int) -> None:
     lines = trace(seed)
-    on, off = (given_to(lines, admitted(lines, correlates=each)[0]) for each in (True, False))
+    on, off = (given_to(lines, admitted(lines, correlates=each, text=text)[0]) for each in (True, False))
     assert {payer: (count, off[payer]) for payer, count in on.items() if count > off[payer]} == {}
 
 
-def test_these_traces_have_actors_that_are_refused_and_openers() -> None:
-    refused = [admitted(trace(seed), correlates=True)[1] for seed in range(12)]
+@settings(max_examples=15)
+@given(st.integers(0, 10**6))
+def test_correlation_gives_all_payers_together_no_more_where_they_share_a_limit(seed: int) -> None:
+    """What an actor does not take of its network's limit beyond allowances is there for its neighbours."""
+    lines = trace(seed)
+    on, off = (sum(admitted(lines, correlates=each, text=SHARED)[0]) for each in (True, False))
+    assert on <= off
+
+
+@pytest.mark.parametrize("text", POLICIES.values(), ids=POLICIES.keys())
+def test_these_traces_have_actors_that_are_refused_and_openers(text: str) -> None:
+    refused = [admitted(trace(seed), correlates=True, text=text)[1] for seed in range(12)]
     assert sum(count > 0 for count in refused) >= 2

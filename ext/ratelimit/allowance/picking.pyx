@@ -4,63 +4,109 @@ cimport cython
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.core.memory.siphash cimport ABSENT_HASH
+from ratelimit.allowance.records cimport NEWCOMER, YOUNG, Records
+from ratelimit.core.algorithms.setup cimport ALLOWED
+from ratelimit.core.decision.engine cimport Outcome
+from ratelimit.core.memory.atomic cimport SECOND
+from ratelimit.core.memory.number cimport WHOLE, read_number
+from ratelimit.core.memory.siphash cimport ABSENT_HASH, mix
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
-from ratelimit.deciding.picker cimport Picker
+from ratelimit.deciding.picker cimport Picker, fill
 
 cdef enum:
     MOST_EARNED = 7             # levels of so many limits make one number
     MOST_LEVELS = 160           # see allowance/compile
     MOST_KEPT = 4096            # as many plans as a bound policy keeps
+    MOST_PARTS = 4
+    MOST_NOTED = 16             # rules of a plan
 
 cdef uint64_t UNCOVERED = <uint64_t>1 << 63
+
+cdef struct Levels:
+    int count
+    uint64_t salt               # of its records: 0 for requests a day
+    uint64_t *paid_from         # millionths of a dollar
+    uint64_t young              # no more of them count while a payer is young
+    double *grown_from          # units of a payer's best day
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Places:
+    """Where rows have what allowances go by; -1: nowhere."""
+
+    cdef readonly int payer
+    cdef readonly int paid
+    cdef readonly int created
+    cdef readonly int network
+    cdef int accounts[MOST_PARTS]
+    cdef int parts
+
+    def __init__(self, int payer, int paid, int created, int network, accounts):
+        self.payer, self.paid, self.created, self.network = payer, paid, created, network
+        self.parts = 0
+        for at in accounts[:MOST_PARTS]:
+            self.accounts[self.parts] = at
+            self.parts += 1
+        if not 0 <= payer < MOST_POSITIONS or not all(
+            [-1 <= at < MOST_POSITIONS for at in (paid, created, network, *accounts)]
+        ):
+            raise IndexError(f"there are at most {MOST_POSITIONS} identities")
 
 
 @cython.final
 @cython.auto_pickle(False)
 cdef class AllowancePicker(Picker):
     cdef object make
-    cdef int payer_at
-    cdef int paid_at
+    cdef Places places
+    cdef Records records        # None: nothing is remembered of payers
     cdef int count
-    cdef int sizes[MOST_EARNED]
-    cdef uint64_t *paid_from[MOST_EARNED]
+    cdef Levels levels[MOST_EARNED]
     cdef dict kept
     cdef uint64_t last          # what was picked last,
     cdef object last_plan       # and its plan; None: nothing yet
 
-    def __cinit__(self, make, int payer_at, int paid_at, levels, /):
-        cdef int i = 0, at
-        if not 0 <= payer_at < MOST_POSITIONS or not -1 <= paid_at < MOST_POSITIONS:
-            raise IndexError(f"there are at most {MOST_POSITIONS} identities")
-        if len(levels) > MOST_EARNED or any([not 0 < len(one) <= MOST_LEVELS for one in levels]):
+    def __cinit__(self, make, Places places not None, levels, Records records=None, /):
+        cdef int i, at
+        cdef Levels *one
+        if len(levels) > MOST_EARNED or any([not 0 < len(each.quotas) <= MOST_LEVELS for _, each in levels]):
             raise ValueError(f"there are at most {MOST_EARNED} allowances of {MOST_LEVELS} levels in one plan")
-        self.make, self.payer_at, self.paid_at = make, payer_at, paid_at
+        self.make, self.places, self.records = make, places, records
         self.kept = {}
-        for i, one in enumerate(levels):
-            self.sizes[i] = <int>len(one)
-            self.paid_from[i] = <uint64_t *>PyMem_Malloc(len(one) * sizeof(uint64_t))
-            if self.paid_from[i] == NULL:
-                raise MemoryError
-            for at in range(self.sizes[i]):
-                self.paid_from[i][at] = one[at]
+        for i, (salt, earned) in enumerate(levels):
+            one = self.levels + i
             self.count = i + 1
+            one.salt, one.young = salt, earned.young_paid
+            one.count = <int>len(earned.quotas)
+            one.paid_from = <uint64_t *>PyMem_Malloc(one.count * sizeof(uint64_t))
+            one.grown_from = <double *>PyMem_Malloc(one.count * sizeof(double))
+            if one.paid_from == NULL or one.grown_from == NULL:
+                raise MemoryError
+            for at in range(one.count):
+                one.paid_from[at] = earned.paid_from[at] if at < len(earned.paid_from) else <uint64_t>-1
+                one.grown_from[at] = earned.grown_from[at] if at < len(earned.grown_from) else 1e300
 
     def __dealloc__(self):
         cdef int i
         for i in range(MOST_EARNED):
-            PyMem_Free(self.paid_from[i])
+            PyMem_Free(self.levels[i].paid_from)
+            PyMem_Free(self.levels[i].grown_from)
 
     cdef object picked(self, uint64_t *ids, object now_ns):
-        cdef uint64_t code = UNCOVERED
+        cdef uint64_t code = UNCOVERED, now
+        cdef int64_t now_s = 0
         cdef PyObject *found
-        cdef int i
-        if ids[self.payer_at] != ABSENT_HASH:
-            code = 0
-            for i in range(self.count):
-                code = code << 8 | <uint64_t>self.level(i, ids)
+        cdef int i, standing = 0
+        if ids[self.places.payer] != ABSENT_HASH:
+            if self.records is not None and read_number(now_ns, &now) == WHOLE:
+                now_s = <int64_t>(now // SECOND)
+                standing = self.seen(ids, now_s)
+            if not standing & NEWCOMER:
+                code = 0
+                for i in range(self.count):
+                    code = code << 8 | <uint64_t>self.level(self.levels + i, ids, standing, now_s)
         if self.last_plan is not None and code == self.last:
             return self.last_plan
         key = code
@@ -69,16 +115,65 @@ cdef class AllowancePicker(Picker):
         self.last, self.last_plan = code, plan
         return plan
 
-    cdef int level(self, int i, uint64_t *ids) noexcept:
-        """Return the highest level that what was paid earns; noexcept: compares numbers in memory that is there."""
-        cdef int low = 0, high = self.sizes[i] - 1, middle
-        cdef uint64_t paid
-        if self.paid_at < 0 or ids[self.paid_at] == ABSENT_HASH:
+    def told(self, list row not None, now_ns, /):
+        cdef uint64_t ids[MOST_POSITIONS]
+        cdef uint64_t now
+        cdef int64_t now_s = 0
+        cdef int i, standing = 0
+        fill(row, ids)
+        if ids[self.places.payer] == ABSENT_HASH:
+            return None
+        if self.records is not None and read_number(now_ns, &now) == WHOLE:
+            now_s = <int64_t>(now // SECOND)
+            standing = self.seen(ids, now_s)
+        found = []
+        for i in range(self.count):
+            best = 0.0
+            if self.records is not None:
+                best = self.records.best(record_of(ids[self.places.payer], self.levels[i].salt), now_s)
+            found.append((self.level(self.levels + i, ids, standing, now_s), best))
+        return standing, found
+
+    cdef int seen(self, uint64_t *ids, int64_t now_s) noexcept:
+        """Record who asks and where, and return its standing; noexcept: as what records do is."""
+        cdef Places places = self.places
+        cdef uint64_t account = 0, network = 0
+        cdef int64_t created_s = 0
+        cdef int i
+        for i in range(places.parts):
+            if ids[places.accounts[i]] == ABSENT_HASH:
+                account = 0
+                break
+            account = (account * <uint64_t>0x9E3779B97F4A7C15) ^ ids[places.accounts[i]]
+        if places.network >= 0 and ids[places.network] != ABSENT_HASH:
+            network = ids[places.network]
+        if places.created >= 0 and ids[places.created] != ABSENT_HASH:
+            created_s = <int64_t>ids[places.created]
+        return self.records.see(ids[places.payer], account, network, created_s, now_s)
+
+    cdef int level(self, Levels *levels, uint64_t *ids, int standing, int64_t now_s) noexcept:
+        """Return the highest level that is earned; noexcept: compares numbers in memory that is there."""
+        cdef int low = 0, high = levels.count - 1, middle
+        cdef uint64_t paid = ABSENT_HASH
+        cdef double best
+        if self.places.paid >= 0:
+            paid = ids[self.places.paid]
+        if paid != ABSENT_HASH:
+            if standing & YOUNG and paid > levels.young:
+                paid = levels.young
+            while low < high:
+                middle = (low + high + 1) // 2
+                if levels.paid_from[middle] <= paid:
+                    low = middle
+                else:
+                    high = middle - 1
+            return low
+        if self.records is None or levels.count == 1:
             return 0
-        paid = ids[self.paid_at]
+        best = self.records.best(record_of(ids[self.places.payer], levels.salt), now_s)
         while low < high:
             middle = (low + high + 1) // 2
-            if self.paid_from[i][middle] <= paid:
+            if levels.grown_from[middle] <= best:
                 low = middle
             else:
                 high = middle - 1
@@ -93,3 +188,51 @@ cdef class AllowancePicker(Picker):
             levels = tuple([code >> 8 * (self.count - 1 - i) & 0xFF for i in range(self.count)])
         plan = self.kept[key] = self.make(levels)
         return plan
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class AllowanceNotes(Picker):
+    cdef Records records
+    cdef int payer_at
+    cdef int count
+    cdef int at[MOST_NOTED]             # of each allowance in its plan
+    cdef uint64_t salts[MOST_NOTED]     # of its records
+
+    def __init__(self, Records records not None, int payer_at, salts, /):
+        if not 0 <= payer_at < MOST_POSITIONS or len(salts) > MOST_NOTED:
+            raise IndexError(f"there are at most {MOST_POSITIONS} identities, and {MOST_NOTED} allowances in one plan")
+        self.records, self.payer_at, self.count = records, payer_at, 0
+        for position, salt in salts:
+            self.at[self.count], self.salts[self.count] = position, salt
+            self.count += 1
+
+    cdef int charged(self, uint64_t *ids, object plan, object outcome, object now_ns) except -1:
+        """Remember what a payer's window holds, of each allowance that took a request."""
+        cdef Outcome seen
+        cdef uint64_t now, most, left
+        cdef int i, at
+        if ids[self.payer_at] == ABSENT_HASH or read_number(now_ns, &now) != WHOLE:
+            return 0
+        for i in range(self.count):
+            at = self.at[i]
+            if type(outcome) is Outcome:
+                seen = <Outcome>outcome
+                if at >= seen.plan.setup.count or seen.charges[at].state != ALLOWED:
+                    continue
+                left = seen.remaining_of(at)
+            elif outcome.state(at) == ALLOWED:
+                left = outcome.remaining(at)
+            else:
+                continue
+            most = plan.rules[at].burst
+            if left < most:
+                self.records.note(
+                    record_of(ids[self.payer_at], self.salts[i]), <double>(most - left), <int64_t>(now // SECOND)
+                )
+        return 0
+
+
+cdef inline uint64_t record_of(uint64_t payer, uint64_t salt) noexcept nogil:
+    """Return what a payer's use of a limit is remembered by."""
+    return payer if salt == 0 else mix(payer ^ salt)

@@ -63,6 +63,8 @@ cdef class PlanParts:
             self.looks_first = self.looks_first or not stage.is_compiled
             if stage.picker is not None:
                 self.picker = stage.picker
+            if stage.notes is not None:
+                self.notes = stage.notes
             if stage.instead is not None:
                 self.other = stage.instead.plan
                 for position in stage.instead.of:
@@ -370,6 +372,8 @@ cdef class CompiledDecider:
             (<Guard>PyTuple_GET_ITEM(self.guards, at)).decided(
                 decided.payer, decided.allowed, decided.plan, outcome, now_ns
             )
+        if decided.allowed and decided.part.notes is not None:
+            decided.part.notes.charged(ids, decided.plan, outcome, now_ns)
         return self.ended(BY_LIMITS, decided.allowed, now_ns)
 
     def decide_request(self, Matched matched not None, headers, peer, state, now_ns, costs=None, /):

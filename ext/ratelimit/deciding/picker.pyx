@@ -3,8 +3,6 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
-from ratelimit.core.memory.number cimport WHOLE, read_number
-from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
 
 
@@ -14,17 +12,19 @@ cdef class Picker:
         """Return the plan that is asked for identities, which reach as far as the policy's."""
         raise NotImplementedError
 
+    cdef int charged(self, uint64_t *ids, object plan, object outcome, object now_ns) except -1:
+        """Take note that a request was charged."""
+        return 0
+
     def plan_for(self, list row not None, now_ns, /):
         cdef uint64_t ids[MOST_POSITIONS]
-        cdef uint64_t number
-        cdef int at = 0
-        if len(row) > MOST_POSITIONS:
-            raise ValueError(f"there are at most {MOST_POSITIONS} identities")
-        for at in range(MOST_POSITIONS):
-            ids[at] = ABSENT_HASH
-            if at < len(row) and read_number(row[at], &number) == WHOLE:
-                ids[at] = number
+        fill(row, ids)
         return self.picked(ids, now_ns)
+
+    def note(self, list row not None, plan, outcome, now_ns, /):
+        cdef uint64_t ids[MOST_POSITIONS]
+        fill(row, ids)
+        self.charged(ids, plan, outcome, now_ns)
 
     def __reduce__(self):
         raise TypeError("a picker is bound to a policy at work and is not pickled")

@@ -1,0 +1,218 @@
+"""An explanation of allowances: what a payer has and why, and what a policy's numbers mean.
+
+Records are looked at as a copy, so that a question changes nothing of what is remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ratelimit.allowance.compile import Overflow, earned_of
+from ratelimit.allowance.memory import SharedRecords, pieces_of
+from ratelimit.allowance.model.levels import EarnedSpec
+from ratelimit.allowance.records import Records, Standing
+from ratelimit.allowance.stage import AllowancePart, Allowances, PickingStage
+from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.matched import Matched
+from ratelimit.deciding.variant import raised
+from ratelimit.identity.fact import ABSENT
+from ratelimit.inspection import formatting
+from ratelimit.inspection.explaining import Looking, Question, Said
+from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.stores.contract import Store
+from ratelimit.stores.factory import wish_of
+
+
+class LookingAtAllowances(Looking):
+    """Looks at what the payer of a request is allowed.
+
+    Args:
+        records: a copy of what this host's workers remember.
+    """
+
+    def __init__(self, records: Records) -> None:
+        self.makers = {AllowancePart: lambda host: AllowancePart(host, lambda: records)}
+
+    def said(self, question: Question) -> Iterator[Said]:
+        """Yield a line for each limit that a payer can earn."""
+        bound, matched = question.bound, question.matched
+        found = allowances_of(bound, matched, list(question.row), question.now_ns)
+        words = "; ".join(one.told for one in found)
+        yield Said("allowances", words or None, [one.as_json() for one in found])
+
+
+@contextmanager
+def looking(policy: Policy, store: Store, *, is_live: bool) -> Iterator[LookingAtAllowances]:
+    """Look at records like those of this host's workers; with `is_live` False, of a new installation.
+
+    Raises:
+        StoreError: they cannot be read.
+    """
+    own = SharedRecords.private(store, policy.compiled.file.store.payers)
+    try:
+        _fill(own.memory, policy, store, is_live=is_live)
+        yield LookingAtAllowances(own.memory)
+    finally:
+        own.close()
+
+
+def _fill(own: Records, policy: Policy, store: Store, *, is_live: bool) -> None:
+    payers = policy.compiled.file.store.payers
+    place = (store.place or wish_of(policy, needs_key=False).place) if is_live else None
+    theirs = SharedRecords.existing(place, store.hasher.key, payers)
+    if theirs is not None:
+        since, first = theirs.memory.days
+        own.born(since or None, first or None)
+        for piece in pieces_of(theirs.memory):
+            own.take_in(piece, store.clock.now_ns() // 1_000_000_000)
+        theirs.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one limit allows the payer of a request.
+
+    Args:
+        rule: the limit, with the payer's numbers.
+        because: why it is so much, and what would open more.
+        is_young, is_newcomer: the standing of the payer, and of the account at this place.
+        paid: what the payer paid, in millionths of a dollar; None: not known.
+        best: its best day that counts; 0 for none.
+    """
+
+    rule: LimitRule
+    because: str
+    is_young: bool
+    is_newcomer: bool
+    paid: int | None
+    best: float
+
+    @property
+    def told(self) -> str:
+        """Return it in one line."""
+        return f"{self.rule.name}: {formatting.rate(self.rule)} {self.because}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for machines."""
+        return {
+            "limit": self.rule.name,
+            "quota": self.rule.quota,
+            "because": self.because,
+            "young": self.is_young,
+            "newcomer": self.is_newcomer,
+            "paid_usd": None if self.paid is None else self.paid / 1e6,
+            "best_day": self.best or None,
+        }
+
+
+def allowances_of(bound: BoundPolicy, matched: Matched, row: list[int], now_ns: int) -> list[Allowance]:
+    """Return what the payer of a row is allowed, by each limit that it can earn."""
+    feature, plan = bound.find(Allowances), matched.plan_for(row)
+    stage = None if plan is None else plan.find(PickingStage)
+    told = None if stage is None else stage.picker.told(row, now_ns)
+    if feature is None or plan is None or told is None:
+        return []
+    standing, levels = told
+    paid = row[feature.places.paid] if feature.places.paid >= 0 else ABSENT
+    known = None if paid == ABSENT else paid
+    young, newcomer = bool(standing & Standing.YOUNG), bool(standing & Standing.NEWCOMER)
+    found = []
+    rules = [(rule, spec) for rule in plan.rules if (spec := earned_of(rule)) is not None]
+    for (rule, spec), (level, best) in zip(rules, levels, strict=True):
+        if newcomer:
+            because = "at its places; this account is new, and elsewhere: not covered"
+        elif known is not None:
+            because = _by_paid(spec, level, known, is_young=young)
+        else:
+            because = _by_use(rule, spec, best)
+        found.append(Allowance(raised(rule, spec.quotas[level]), because, young, newcomer, known, best))
+    return found
+
+
+def _by_paid(spec: EarnedSpec, level: int, paid: int, *, is_young: bool) -> str:
+    if level + 1 >= len(spec.paid_from):
+        return "for what was paid"
+    more = spec.paid_from[level + 1]
+    if is_young and more > spec.young_paid:
+        return f"and no more in the payer's first 30 days, whose first {_usd(spec.young_paid)} count"
+    return f"until {_usd(more - paid)} more have cleared"
+
+
+def _by_use(rule: LimitRule, spec: EarnedSpec, best: float) -> str:
+    if len(spec.grown_from) < 2:
+        return "as nothing is known of what was paid"
+    if not best:
+        return "as nothing is known of what was paid, and no day of 30 days ago or more counts"
+    day = formatting.amount(int(best), rule.unit)
+    return f"by use, as nothing is known of what was paid; its best day that counts had {day}"
+
+
+def _usd(micros: int) -> str:
+    """Return an amount rounded up to the cent: less would not do."""
+    cents = -(-micros // 10_000)
+    return f"${cents // 100:,}" if cents % 100 == 0 else f"${cents / 100:,.2f}"
+
+
+def rule_words(rule: LimitRule) -> list[str]:
+    """Return what is to be known of a rule, each in one phrase."""
+    said = []
+    if rule.spec(Overflow) is not None:
+        said.append("binds what no allowance covers")
+    spec = earned_of(rule)
+    if spec is None:
+        return said
+    if spec.per_usd is not None:
+        said.append(
+            f"{spec.per_usd:,.12g} for each dollar paid; of a young payer {_usd(spec.young_paid)} count"
+        )
+    if spec.growth is not None:
+        most = formatting.amount(spec.quotas[len(spec.grown_from) - 1], rule.unit)
+        said.append(f"by use {spec.growth:,.12g} times the best day a month ago, up to {most}")
+    return said
+
+
+def rule_json(rule: LimitRule) -> dict[str, Any]:
+    """Return the same for machines."""
+    spec = earned_of(rule)
+    earned = (
+        None
+        if spec is None
+        else {
+            "per_usd": spec.per_usd,
+            "young_usd": spec.young_paid / 1e6,
+            "growth": spec.growth,
+            "most": None if spec.growth is None else spec.quotas[len(spec.grown_from) - 1],
+        }
+    )
+    return {"earned": earned, "overflow": rule.spec(Overflow) is not None}
+
+
+def prospects(compiled: CompiledPolicy) -> Iterator[str]:
+    """Yield what a policy's allowances mean for an installation that begins, and for the price of growth."""
+    earned = [(rule, spec) for rule in compiled.rules if (spec := earned_of(rule)) is not None]
+    if not earned:
+        return
+    history = (
+        f"Use before it comes from {compiled.file.store.history}."
+        if compiled.file.store.history
+        else "No history is imported: `ratelimit history` makes it of logs, `history` in [store] names it."
+    )
+    yield (
+        "A new installation has no records of payers. For its first 30 days a payer is as young as the "
+        f"account that asks, and not young where it is not known when that was created. {history}"
+    )
+    for rule, spec in earned:
+        if spec.growth is None or rule.unit_index:
+            continue
+        last = spec.quotas[len(spec.grown_from) - 1] / rule.quota
+        steps = [min(spec.growth**months, last) for months in (1, 2, 3)]
+        shares = ", ".join(f"1/{step:,.0f}" for step in steps)
+        yield (
+            f"{rule.name}: where it is not known what was paid, use grows upon use. A payer that uses all it "
+            f"has makes {formatting.rate(rule)} cost {shares} of a payment method after one, two and three "
+            f"months, and 1/{last:,.0f} at the least."
+        )

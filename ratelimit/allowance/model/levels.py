@@ -1,0 +1,27 @@
+"""Levels of an allowance, and what each takes to be earned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EarnedSpec:
+    """What a payer's allowance may be, by level.
+
+    Args:
+        quotas: units of a period, ascending; the first is the limit's own.
+        paid_from: millionths of a dollar from which each is earned; as many, or the first alone.
+        young_paid: millionths of a dollar of which no more count while a payer is young.
+        grown_from: units of the payer's best day from which each is earned where it is not known what it
+            paid; as many as `growth` opens.
+        per_usd: units of a period for each dollar; None: what was paid opens nothing.
+        growth: the multiple of the best day; None: use opens nothing.
+    """
+
+    quotas: tuple[int, ...]
+    paid_from: tuple[int, ...]
+    young_paid: int
+    grown_from: tuple[float, ...]
+    per_usd: float | None = None
+    growth: float | None = None
