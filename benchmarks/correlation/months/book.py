@@ -127,8 +127,9 @@ class Book:
         who, when, usd = (np.array(column) for column in zip(*sorted(self._payments), strict=True))
         total = np.r_[0.0, np.cumsum(usd)]
         order = np.argsort(payer, kind="stable")
+        ordered = payer[order]
         for one in np.unique(who).tolist():
-            mine = order[slice(*np.searchsorted(payer[order], (one, one + 1)))]
+            mine = order[slice(*np.searchsorted(ordered, (one, one + 1)))]
             begin, end = np.searchsorted(who, (one, one + 1))
             until = [
                 begin + np.searchsorted(when[begin:end], trace.time_ns[mine] - days * DAY_NS, side="right")
