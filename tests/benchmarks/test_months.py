@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from benchmarks.correlation.months import harm, honest
+from benchmarks.correlation.months import growth, harm, honest
 from benchmarks.correlation.months.allowance import Allowance, Rules
 from benchmarks.correlation.months.book import Book, v4
 from benchmarks.correlation.numbers import DAY_NS, START_NS
@@ -75,6 +75,14 @@ def test_where_dollars_are_not_known_history_grows_after_a_month_and_is_capped()
     assert (days[:30] <= BASE).all()
     assert days[42:60].mean() == pytest.approx(3 * BASE, rel=0.15)
     assert days[90:].max() <= 20_000 / SCALE
+
+
+def test_growth_by_unpaid_history_compounds_and_a_cap_ends_it() -> None:
+    free = growth.grown(Rules(growth=3), months=4)
+    assert free[0] == pytest.approx(1, abs=0.05)
+    assert free == tuple(sorted(free))
+    assert free[3] > 6
+    assert max(growth.grown(Rules(growth=3, most=9000), months=4)) <= 3
 
 
 def owner(book: Book, networks: tuple[int, ...] = (1,)) -> int:

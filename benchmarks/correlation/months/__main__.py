@@ -2,6 +2,7 @@
 
     python -m benchmarks.correlation.months                     # the reference model
     python -m benchmarks.correlation.months --policy FILE       # the library with a policy
+    python -m benchmarks.correlation.months --part growth       # what unpaid history costs
 
 Harm is what open limits refuse: correlation is off. Columns are what is known: payments and a month of
 history; payments alone, on a fresh installation; an imported month alone; nothing.
@@ -10,6 +11,7 @@ history; payments alone, on a fresh installation; an imported month alone; nothi
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 from math import inf
 from pathlib import Path
 
@@ -17,11 +19,12 @@ from benchmarks.needs import missing
 
 try:
     import click
+    import msgspec
 
     from benchmarks.correlation.adversary.here import Here
     from benchmarks.correlation.adversary.search import evaluated, scaled
     from benchmarks.correlation.contender import Contender
-    from benchmarks.correlation.months import harm, honest
+    from benchmarks.correlation.months import growth, harm, honest
     from benchmarks.correlation.months.allowance import Allowance, Rules
     from benchmarks.correlation.months.attacks import ATTACKS
     from benchmarks.correlation.months.book import Book
@@ -71,22 +74,36 @@ def columns(trace: Trace, contender: Callable[[bool, bool], Contender]) -> list[
     show_default=True,
     help="Divides the volumes of the honest classes, and the limits.",
 )
-@click.option("--part", type=click.Choice(("harm", "prices")), help="One of the tables.")
-def main(policy: Path | None, first_seed: int, seeds: int, scale: int, part: str | None) -> None:
+@click.option("--rules", default="", help="Of the model, as settled=1,young_usd=10: fields of Rules.")
+@click.option("--part", type=click.Choice(("harm", "prices", "growth")), help="One of the tables.")
+def main(policy: Path | None, first_seed: int, seeds: int, scale: int, rules: str, part: str | None) -> None:
     """Print harm by class and prices by attack."""
     every = range(first_seed, first_seed + seeds)
-    named = f"{policy.name if policy else 'reference model'}, seeds {every.start} to {every.stop - 1}"
-    if part != "prices":
-        _harm(policy, every, scale, named)
-    if part != "harm":
-        _prices(policy, every, named)
+    chosen = rules_of(rules)
+    named = policy.name if policy else f"reference model {rules}".strip()
+    named += f", seeds {every.start} to {every.stop - 1}"
+    if part in (None, "harm"):
+        _harm(policy, chosen, every, scale, named)
+    if part in (None, "prices"):
+        _prices(policy, chosen, every, named)
+    if part in (None, "growth"):
+        _growth(chosen, first_seed, scale)
 
 
-def _harm(policy: Path | None, seeds: range, scale: int, named: str) -> None:
+def rules_of(text: str) -> Rules:
+    """Return the model's numbers with some replaced: `young_usd=10,at=address`."""
+    given = dict(one.split("=", 1) for one in filter(None, text.split(",")))
+    unknown = given.keys() - {one.name for one in fields(Rules)}
+    if unknown:
+        raise click.BadParameter(f"no rule is called {', '.join(sorted(unknown))}")
+    return msgspec.convert(given, Rules, strict=False)
+
+
+def _harm(policy: Path | None, rules: Rules, seeds: range, scale: int, named: str) -> None:
     def contender(imported: bool, paid: bool) -> Contender:
         if policy is None:
-            rules = Rules(reads_paid=paid)
-            return Allowance(rules, scale, by_day=True, imported_until=0.0 if imported else -inf)
+            known = replace(rules, reads_paid=paid)
+            return Allowance(known, scale, by_day=True, imported_until=0.0 if imported else -inf)
         return _Control(Here(scaled(policy, scale)))
 
     click.echo(
@@ -106,9 +123,9 @@ def _harm(policy: Path | None, seeds: range, scale: int, named: str) -> None:
     click.echo()
 
 
-def _prices(policy: Path | None, seeds: range, named: str, scale: int = 100) -> None:
+def _prices(policy: Path | None, rules: Rules, seeds: range, named: str, scale: int = 100) -> None:
     contender: Contender = (
-        Allowance(scale=scale, by_day=True) if policy is None else Here(scaled(policy, scale))
+        Allowance(rules, scale, by_day=True) if policy is None else Here(scaled(policy, scale))
     )
     click.echo(f"A month of each attack ({named}, scale {scale})\n")
     click.echo("| attack | $ | budgets | $ a further budget | with new accounts | refused of others |")
@@ -122,6 +139,22 @@ def _prices(policy: Path | None, seeds: range, named: str, scale: int = 100) -> 
             f"| {name} | {least.dollars:.0f} | {least.budgets:.1f} | {further} | {whole} "
             f"| {_percent(others)} % |"
         )
+
+
+def _growth(rules: Rules, seed: int, scale: int) -> None:
+    click.echo(f"Growth where payments are not known (reference model, seed {seed}, scale {scale})\n")
+    months = [f"month {number + 1}" for number in range(growth.MONTHS)]
+    click.echo("| growth | " + " | ".join((*months, *growth.CLASSES)) + " |")
+    click.echo("| --- |" + " --- |" * (len(months) + len(growth.CLASSES)))
+    for one in growth.growths(rules, seed, scale):
+        paid = [
+            f"{budgets:.1f}: ${price:.2f}" for budgets, price in zip(one.budgets, one.prices, strict=True)
+        ]
+        held = [
+            f"{_percent(one.harm[name].share)} / {_percent(one.harm[name].worst)}" for name in growth.CLASSES
+        ]
+        click.echo(f"| {one.factor:g} | " + " | ".join((*paid, *held)) + " |")
+    click.echo()
 
 
 class _Control:

@@ -22,6 +22,8 @@ Place = Literal["home", "office", "phones", "cloud"]
 SPREAD, LEAST_A_DAY, MOST_A_DAY = 2.8, 10.0, 30_000.0
 VARIES, VARIES_SPREAD = 0.58, 1.33
 """Coefficient of variation from day to day: median, and deviation of its logarithm."""
+BUSIEST = 25.0
+"""The busiest day by the median one, at the ninety-fifth place of a hundred."""
 COMES_DAY = 10
 """When new ones come, and others begin to grow."""
 CARRIERS, CLOUD = 16, 400
@@ -172,10 +174,8 @@ class _Payer:
         if crowd.varies:
             varies = min(2.5, VARIES * np.exp(VARIES_SPREAD * rng.standard_normal()))
             sigma = float(np.sqrt(np.log1p(varies**2)))
-        shape *= (
-            np.exp(sigma * rng.standard_normal(days) - sigma**2 / 2)
-            * _WEEK[(np.arange(days) + self.begin) % 7]
-        )
+        days_differ = np.exp(sigma * rng.standard_normal(days) - sigma**2 / 2)
+        shape *= np.minimum(BUSIEST, days_differ) * _WEEK[(np.arange(days) + self.begin) % 7]
         if crowd.every > 1:
             shape *= np.arange(days) % crowd.every == 0
         self.a_day *= shape
