@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.correlation.adversary.attack import Attack, Part
-from benchmarks.correlation.months.book import A_REQUEST_USD, Book, v4
+from benchmarks.correlation.months.book import A_REQUEST_USD, Book, home, v4
 from benchmarks.correlation.numbers import START_NS, Ints, Words
 from benchmarks.correlation.trace import Trace
 
@@ -60,14 +60,14 @@ class _Honest:
             _lives(book, account, 20.0, book.networks(), phone=True)
 
 
-def _lives(book: Book, account: int, a_day: float, home: int, *, phone: bool) -> None:
+def _lives(book: Book, account: int, a_day: float, network: int, *, phone: bool) -> None:
     """Let an account ask at home and, some of the time, on the carrier's phones: once a day at least."""
     days = book.days - book.first_day
     times_ns = book.times(np.full(days, max(a_day, book.scale)), book.first_day)
     count = len(times_ns)
     out = (book.rng.random(count) < 0.2) & phone
     away = v4(77, book.rng.integers(0, PHONES, count), book.rng.integers(1, 255, count))
-    book.asks(account, times_ns, np.zeros(count, np.uint64), np.where(out, away, v4(81, home, 7)))
+    book.asks(account, times_ns, np.zeros(count, np.uint64), np.where(out, away, home(81, network, 7)))
 
 
 def _paid(book: Book, card: int, a_day: float) -> None:
@@ -129,8 +129,8 @@ def _before(book: Book, account: int, until: int) -> None:
     """Let an account be an ordinary customer's until it is bought."""
     if until > book.first_day:
         times_ns = book.times(np.full(until - book.first_day, max(25.0, book.scale)), book.first_day)
-        home = v4(81, book.networks(), 7)
-        book.asks(account, times_ns, np.zeros(len(times_ns), np.uint64), np.full(len(times_ns), home))
+        at = home(81, book.networks(), 7)
+        book.asks(account, times_ns, np.zeros(len(times_ns), np.uint64), np.full(len(times_ns), at))
 
 
 def _spends(book: Book, part: Part, cards: list[int], since: int, span: Span, until: int) -> None:
@@ -167,13 +167,13 @@ def _exits(
         at = rng.integers(0, part.addresses, count)
         return none, v4(185, network + at // 64, 1 + at % 64)
     if part.exits == "homes":
-        return none, np.full(count, v4(79, network + number // part.addresses, 9))
+        return none, np.full(count, home(79, network + number // part.addresses, 9))
     if part.exits == "victims' homes":
-        home: Ints = honest.homes + np.full(count, number // part.per_card % CUSTOMERS)
-        return none, v4(81, home, 11)
+        network_of: Ints = honest.homes + np.full(count, number // part.per_card % CUSTOMERS)
+        return none, home(81, network_of, 11)
     if part.exits == "phones":
         return none, v4(77, rng.integers(0, PHONES, count), rng.integers(1, 255, count))
-    return none, v4(79, network + rng.integers(0, 2000, count), 1 + rng.integers(0, 3, count))
+    return none, home(79, network + rng.integers(0, 2000, count), 1 + rng.integers(0, 3, count))
 
 
 def begins_ns(span: Span) -> int:

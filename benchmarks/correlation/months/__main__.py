@@ -96,7 +96,10 @@ def rules_of(text: str) -> Rules:
     unknown = given.keys() - {one.name for one in fields(Rules)}
     if unknown:
         raise click.BadParameter(f"no rule is called {', '.join(sorted(unknown))}")
-    return msgspec.convert(given, Rules, strict=False)
+    try:
+        return msgspec.convert(given, Rules, strict=False)
+    except msgspec.ValidationError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _harm(policy: Path | None, rules: Rules, seeds: range, scale: int, named: str) -> None:

@@ -243,12 +243,10 @@ def _decide(model: Allowance, trace: Trace, first: np.ndarray, weight: np.ndarra
                 yield many
                 continue
             if payer.allowed[:3] != (usd, day, young):
-                payer.allowed = (
-                    usd,
-                    day,
-                    young,
-                    _allowance(rules, payer, usd, young, day, by_card, scale) / scale,
-                )
+                # Of a payer that is older than the records nothing can be known of a month ago.
+                fresh = payer.since + YOUNG_DAYS <= begin and now - begin < YOUNG_DAYS + PERIOD_DAYS
+                most = _allowance(rules, payer, usd, young, fresh, day, by_card, scale) / scale
+                payer.allowed = (usd, day, young, most)
             room = payer.window.room(day, part, payer.allowed[3])
             shared = None
             if not young:
@@ -299,7 +297,7 @@ def _decide(model: Allowance, trace: Trace, first: np.ndarray, weight: np.ndarra
 
 
 def _allowance(
-    rules: Rules, payer: _Payer, usd: float, young: bool, day: int, by_card: bool, scale: float
+    rules: Rules, payer: _Payer, usd: float, young: bool, fresh: bool, day: int, by_card: bool, scale: float
 ) -> float:
     base = rules.rate if by_card else rules.rate * rules.sponsors
     if usd != usd:
@@ -308,7 +306,7 @@ def _allowance(
             max(base, min(rules.most, rules.growth * max(payer.earned(day), payer.imported) * scale))
         )
     usable = min(usd, rules.young_usd) if young else usd
-    if rules.settled:
+    if rules.settled and not fresh:
         usable = min(usd, rules.young_usd + rules.settled * payer.kept_usd(day))
     return rules.level(max(base, rules.per_usd * usable))
 

@@ -139,6 +139,11 @@ class Book:
         return paid
 
 
+def home(first: int, networks: Ints | int, host: Ints | int) -> Words:
+    """Return addresses in /24s that lie far apart, as homes do: 65,536 networks in 256 blocks."""
+    return v4(first, np.asarray(networks) * 40_503 % 65_536, host)
+
+
 def v4(first: int, networks: Ints | int, host: Ints | int) -> Words:
     """Return IPv4 addresses in the /24s of a first byte."""
     return np.asarray(first << 24 | np.asarray(networks) << 8 | np.asarray(host), dtype=np.uint64)

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.correlation.months.book import A_REQUEST_USD, Book, v4
+from benchmarks.correlation.months.book import A_REQUEST_USD, Book, home, v4
 from benchmarks.correlation.numbers import DAY_NS, START_NS, Ints, Words
 
 Kind = Literal["established", "grows", "new"]
@@ -229,7 +229,7 @@ class _Payer:
         which = rng.choice(len(names), count, p=[share for _, share in self.crowd.at])
         day = (times_ns - START_NS) // DAY_NS
         places = {
-            "home": v4(81, book.networks() if "home" in names else 0, 7),
+            "home": home(81, book.networks() if "home" in names else 0, 7),
             "office": v4(91, self.office, 1 + rng.integers(0, 4, count)),
             "phones": v4(77, rng.integers(0, CARRIERS, count), rng.integers(1, 255, count)),
             # A machine of the cloud is another one each day.
