@@ -9,7 +9,15 @@ import numpy as np
 
 Pays = Literal["cards", "nobody", "stolen", "reseller", "coupon", "referrer"]
 Exits = Literal[
-    "address", "pool", "prefix", "wide prefix", "rotating homes", "homes", "phones", "victims' homes"
+    "address",
+    "pool",
+    "prefix",
+    "wide prefix",
+    "rotating homes",
+    "homes",
+    "phones",
+    "SIM cards",
+    "victims' homes",
 ]
 MOST_ACCOUNTS = 200
 MOST_A_DAY = 480_000.0

@@ -26,6 +26,8 @@ ENOUGH = 1.2
 """Budgets above which there is a further one to be priced."""
 WIDE_PREFIX = 25.0
 """A month of an IPv6 /40 that is announced: 256 networks."""
+SIM, SIM_GB = 25.0, 100.0
+"""A flat rate of a carrier whose addresses its customers share, and what it bears in a month."""
 OWNERS_HOME = 10.0
 """An exit in a home that is chosen: in the network of somebody whose card was stolen."""
 
@@ -85,6 +87,8 @@ def _exits(part: Part) -> float:
         return PREFIX * months
     if part.exits == "wide prefix":
         return WIDE_PREFIX * months
+    if part.exits == "SIM cards":
+        return SIM * -(-by_volume // SIM_GB) * months
     if part.exits == "homes":
         return (STICKY_EXIT * -(-part.accounts // part.addresses) + NETWORK) * months
     if part.exits == "victims' homes":

@@ -171,7 +171,7 @@ def _exits(
     if part.exits == "victims' homes":
         network_of: Ints = honest.homes + np.full(count, number // part.per_card % CUSTOMERS)
         return none, home(81, network_of, 11)
-    if part.exits == "phones":
+    if part.exits in ("phones", "SIM cards"):
         return none, v4(77, rng.integers(0, PHONES, count), rng.integers(1, 255, count))
     return none, home(79, network + rng.integers(0, 2000, count), 1 + rng.integers(0, 3, count))
 

@@ -46,6 +46,7 @@ class Rules:
             own first month, or it was at a place of it. Elsewhere it then has overflow alone.
         payer: overflow of a payer.
         at: what a place is.
+        crowded: networks where so many payers were are no places.
         sponsors: the part of a budget that a payer without a payment method has.
     """
 
@@ -65,6 +66,7 @@ class Rules:
     presence: bool = False
     payer: float = math.inf
     at: Literal["network", "address"] = "network"
+    crowded: float = math.inf
     sponsors: float = 1.0
 
     def level(self, allowance: float) -> float:
@@ -212,6 +214,7 @@ def _decide(model: Allowance, trace: Trace, first: np.ndarray, weight: np.ndarra
     newcomers: dict[int, _Window] = {}
     accounts: dict[int, _Account] = {}
     free: dict[tuple[str, int], _Window] = {}
+    visitors: dict[int, set[int]] = {}
     rows = zip(*(column[first].tolist() for column in columns), weight.tolist(), strict=True)
     base, least = rules.rate / scale, rules.account / scale
     for number, account, now, here, network, block, usd, by_card, many in rows:
@@ -249,13 +252,18 @@ def _decide(model: Allowance, trace: Trace, first: np.ndarray, weight: np.ndarra
                 payer.allowed = (usd, day, young, most)
             room = payer.window.room(day, part, payer.allowed[3])
             shared = None
+            crowded = False
+            if rules.crowded < math.inf:
+                there = visitors.setdefault(network, set())
+                there.add(number)
+                crowded = len(there) >= rules.crowded
             if not young:
                 settled = now - mine.since >= YOUNG_DAYS
                 if rules.presence:
                     known = mine.resident or mine.since - payer.since < YOUNG_DAYS
                     # On a fresh installation an account is known by its age.
                     known = known or (now - begin < YOUNG_DAYS and settled)
-                    mine.resident = known or here in payer.places
+                    mine.resident = known or (here in payer.places and not crowded)
                     if known:
                         payer.places.add(here)
                     elif not mine.resident:

@@ -66,12 +66,16 @@ ATTACKS: dict[str, Attack] = {
     "stolen cards that pay $15": _one(4, _MUCH, pays="stolen", usd=15),
     "a stolen card that waits and pays $500": _one(1, 430_000, pays="stolen", usd=500, waits=31),
     "stolen cards, a carrier's phones": _one(4, _MUCH, pays="stolen", exits="phones"),
+    "stolen cards, SIM cards": _one(4, _MUCH, pays="stolen", exits="SIM cards"),
     "stolen cards, homes beside their owners'": _one(4, _MUCH, pays="stolen", exits="victims' homes"),
     # Payers of others: resellers, coupons, referrers.
     "sixty accounts at a reseller": _one(60, 3000, pays="reseller", per_card=60),
     "one account at each of six resellers": _one(6, 9000, pays="reseller"),
     "an account at a reseller that waits": _one(1, 430_000, pays="reseller", waits=31),
     "accounts at a reseller, on phones": _one(20, 9000, pays="reseller", per_card=20, exits="phones"),
+    "accounts at a reseller, on SIM cards": _one(
+        20, 9000, pays="reseller", per_card=20, exits="SIM cards"
+    ),
     "four coupons that got about": _one(4, 9000, pays="coupon"),
     "sixty accounts on a coupon": _one(60, 3000, pays="coupon", per_card=60),
     "twenty referrers of one's own": _one(20, 9000, pays="referrer"),
