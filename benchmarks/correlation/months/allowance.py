@@ -261,8 +261,8 @@ def _decide(model: Allowance, trace: Trace, first: np.ndarray, weight: np.ndarra
                 settled = now - mine.since >= YOUNG_DAYS
                 if rules.presence:
                     known = mine.resident or mine.since - payer.since < YOUNG_DAYS
-                    # On a fresh installation an account is known by its age.
-                    known = known or (now - begin < YOUNG_DAYS and settled)
+                    # Of an account that is a month older than the records it cannot be known where it was.
+                    known = known or mine.since + YOUNG_DAYS <= begin
                     mine.resident = known or (here in payer.places and not crowded)
                     if known:
                         payer.places.add(here)
