@@ -72,6 +72,7 @@ ATTACKS: dict[str, Attack] = {
     "sixty accounts at a reseller": _one(60, 3000, pays="reseller", per_card=60),
     "one account at each of six resellers": _one(6, 9000, pays="reseller"),
     "an account at a reseller that waits": _one(1, 430_000, pays="reseller", waits=31),
+    "a bought account of a reseller's customer": _one(1, 430_000, aged=True, pays="reseller"),
     "accounts at a reseller, on phones": _one(20, 9000, pays="reseller", per_card=20, exits="phones"),
     "accounts at a reseller, on SIM cards": _one(
         20, 9000, pays="reseller", per_card=20, exits="SIM cards"
