@@ -214,6 +214,10 @@ CODES: dict[str, Code] = {
         "Check its spelling; a request has to have this very method.",
     ),
     "limit-never-matches": error("No request can ever match this limit.", "Mend `match`, `except` or `on`."),
+    "limit-young": warning(
+        "A limit per cluster leaves young clusters alone, and on some of its routes no limit binds them.",
+        'Give the limit with `verdict = "young"` the same `match`.',
+    ),
     "limit-never-binds": warning("This limit can never refuse a request.", "Remove it, or mend it."),
     "limit-enforce-unused": warning(
         '`enforce` beside `mode = "shadow"` has no effect: no request is refused.',

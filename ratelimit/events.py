@@ -29,6 +29,11 @@ EVENTS: Mapping[str, tuple[bool, str]] = {
     "policy-rejected-long": (True, "The policy file has been unusable for ten minutes or more."),
     "actor-found": (True, "A cluster was found: accounts that are taken for one actor."),
     "actor-grew": (True, "A cluster has half as many accounts again as at its last report."),
+    "actor-young": (
+        True,
+        "A cluster of new accounts has a budget for every few payment methods for some days, then one. "
+        "Declare it if you know it.",
+    ),
     "actor-contained": (False, "A limit per cluster refused this cluster on this host for the first time."),
     "actor-released": (False, "A cluster is no longer taken for an actor."),
     "act-made": (False, "An operator's act is in force."),

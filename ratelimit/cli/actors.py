@@ -114,6 +114,7 @@ def _actor_json(actor: Actor) -> dict[str, Any]:
         "verdict": VERDICTS[found.verdict],
         "ruling": found.override,
         "since": formatting.iso(found.first_s * 10**9),
+        "young_until": formatting.iso(found.young_until_s * 10**9) if found.young_until_s else None,
         "accounts": len(found.members),
         "certain": actor.certain,
         "budgets": None

@@ -162,6 +162,7 @@ class Told:
             "words": found.words,
             "members": found.members,
             "since": None if found.since_ns is None else formatting.iso(found.since_ns),
+            "young_until": None if found.young_until_ns is None else formatting.iso(found.young_until_ns),
         }
 
     def _shared_json(self, one: Shared) -> dict[str, Any]:

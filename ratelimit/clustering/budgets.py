@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ratelimit.core.algorithms.rule import Rule
+from ratelimit.core.clusters.cluster_index import YOUNG
 from ratelimit.core.decision.engine import MAX_COST, MAX_RULES
+from ratelimit.identity.fact import ABSENT
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
-from ratelimit.policy.compile.identities import PLACES
 from ratelimit.stores.contract import AnyPlan, Store
 
 Pairs = Iterable[tuple[int, int]]
@@ -26,7 +27,7 @@ class Budgets:
     def __init__(
         self, compiled: CompiledPolicy, store: Store, rules: Sequence[Rule], nobody: Sequence[int]
     ) -> None:
-        self._actor = slice(compiled.actor, compiled.cluster + 1)
+        self._actor = slice(compiled.young, compiled.cluster + 1)
         self._nobody = nobody
         self._plans: list[tuple[AnyPlan, list[int]]] = []
         self.looked_at: list[tuple[Sequence[LimitRule], AnyPlan]] = []
@@ -43,7 +44,7 @@ class Budgets:
     def row_of(self, actor: int) -> list[int]:
         """Return the identities of a request that a cluster alone makes."""
         row = list(self._nobody)
-        row[self._actor] = [actor] * PLACES
+        row[self._actor] = places_of(actor)
         return row
 
     def carry(self, pairs: Pairs, now_ns: int) -> None:
@@ -51,7 +52,7 @@ class Budgets:
         source, target = list(self._nobody), list(self._nobody)
         for former, heir in pairs:
             # Each rule looks at one of the places: what likely members would have used goes on as well.
-            source[self._actor], target[self._actor] = [former] * PLACES, [heir] * PLACES
+            source[self._actor], target[self._actor] = places_of(former), places_of(heir)
             for plan, _ in self._plans:
                 plan.carry(source, target, now_ns)
 
@@ -62,10 +63,15 @@ class Budgets:
         """
         target = list(self._nobody)
         for actor, requests in debts:
-            target[self._actor] = [actor] * PLACES
+            target[self._actor] = places_of(actor)
             for plan, costs in self._plans:
                 if any(costs):
                     plan.charge(target, costs, min(MAX_COST, requests), now_ns)
+
+
+def places_of(actor: int) -> list[int]:
+    """Return what stands in an actor's places where each rule may look: a young cluster's budgets have their own."""
+    return [actor, ABSENT, ABSENT, ABSENT] if actor & YOUNG else [ABSENT, actor, actor, actor]
 
 
 def counters_of_clusters(compiled: CompiledPolicy) -> list[LimitRule]:
@@ -88,7 +94,7 @@ def general_limits(compiled: CompiledPolicy) -> frozenset[int]:
     """
     verdicts = {rule.limit: rule.verdict for rule in compiled.rules if rule.is_clustered}
     least = "certain" if "certain" in verdicts.values() else "likely"
-    of_clusters = {number for number, verdict in verdicts.items() if verdict == least}
+    of_clusters = {number for number, verdict in verdicts.items() if verdict in (least, "young")}
     general = {number for number in of_clusters if not compiled.limits[number].tiers}
     for route in compiled.router.every_route():
         for positions in (route.on_request, route.on_connect, route.on_message):

@@ -127,6 +127,8 @@ class Leader:
         """Go on by another policy as soon as the present job is done; evidence is kept."""
         self._take(spec)
         self._snapshot = snapshot
+        if self._correlator is not None:
+            self._correlator.core.columns.tells_young = spec.tells_young
 
     def _take(self, spec: CorrelationSpec) -> None:
         self._settings = spec.settings
@@ -245,6 +247,8 @@ class Leader:
         number(BoardNumber.REBUILD_SPENT_NS, self._spent_ns)
         number(BoardNumber.LONGEST_SLICE_NS, self._longest_ns)
         number(BoardNumber.UNLABELLED, correlator.unlabelled)
+        number(BoardNumber.YOUNG, correlator.young)
+        number(BoardNumber.GROWN_UP_S, correlator.grown_up_s)
         if correlator.unlabelled:
             self._diagnose("clusters-full")
         self._count_members(correlator)

@@ -271,7 +271,7 @@ class ClusteringService:
             **{
                 each.name.lower(): self._board.number(each)
                 for each in BoardNumber
-                if self._hosts is not None or each <= BoardNumber.SAVED_NS or each is BoardNumber.UNLABELLED
+                if self._hosts is not None or each <= BoardNumber.SAVED_NS or each >= BoardNumber.UNLABELLED
             },
         }
 

@@ -199,6 +199,11 @@ def classify(group: Statistics, settings: Settings, former: Verdict = Verdict.NO
     return Classification(Verdict.NONE, "overt")
 
 
+def are_new(group: Statistics, settings: Settings) -> bool:
+    """Return whether all accounts of a group are new, but for a few as may be at home by mistake."""
+    return group["fresh"] >= 1 - settings.homed
+
+
 def exits_needed(group: Statistics, least: float) -> float:
     """Return how many exits make an actor certain: more where they lie together, as an organisation's do."""
     return least if STREWN * group["networks"] >= least else TO_ITSELF * least

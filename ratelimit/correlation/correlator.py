@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Literal
 
 from ratelimit.core.clusters import methods
-from ratelimit.core.clusters.cluster_index import ClusterIndex
+from ratelimit.core.clusters.cluster_index import BUDGET, YOUNG, ClusterIndex
 from ratelimit.core.clusters.declared import split_shared_methods
 from ratelimit.core.clusters.evidence import Evidence
 from ratelimit.core.clusters.organisations import Organisations
 from ratelimit.core.clusters.overrides import Overrides
 from ratelimit.core.clusters.sighting import Columns
-from ratelimit.correlation.classification import Classification, Statistics
+from ratelimit.correlation.classification import DECLARED, Classification, Statistics, Verdict, are_new
 from ratelimit.correlation.explanation import Explanation, Override
 from ratelimit.correlation.reason import explain
 from ratelimit.correlation.rebuild import Rebuild
@@ -54,7 +54,13 @@ class Correlator:
             extras=columns.extras,
         )
         self.core = ClusterIndex(
-            self.evidence, columns, clusters=s.clusters, new_s=s.new_s, records_s=s.records_s
+            self.evidence,
+            columns,
+            clusters=s.clusters,
+            new_s=s.new_s,
+            records_s=s.records_s,
+            young_s=s.young_s,
+            methods_a_budget=s.methods_a_budget,
         )
         self.observe = self.core.observe
         self.cluster = self.core.cluster
@@ -76,6 +82,10 @@ class Correlator:
         self._overrides: Overrides | None = None
         self._organisations: Organisations | None = None
         self._has_new_declarations = False
+        self.young = 0
+        """Young clusters, as of the last rebuild."""
+        self.grown_up_s = 0
+        """When the first of these no longer is young, in seconds since 1970; 0 without any."""
         self.unlabelled = 0
         """Groups that looked like an actor in the last rebuild, and got no label for want of any."""
 
@@ -108,6 +118,8 @@ class Correlator:
         if passed_s < min(REBUILD_LEAST_S, self.settings.rebuild_s):
             return False
         evidence = self.evidence
+        if self.grown_up_s and now_ns // NS >= self.grown_up_s:
+            return True
         if passed_s >= self.settings.rebuild_s:
             return evidence.new_edges > self._edges_then or evidence.returns > self._returns_then
         fresh = evidence.informative_edges - self._informative_then
@@ -135,6 +147,8 @@ class Correlator:
         yield from under_way
         self.unlabelled = under_way.unlabelled
         self._set_cluster_overrides()
+        ends = [until_s for label in self.kept if (until_s := self.core.young_until_s(label))]
+        self.young, self.grown_up_s = len(ends), min(ends, default=0)
         yield from self.own_methods()
         for label, successor in self._successors:
             if successor in self.kept and label in self.identities:
@@ -212,6 +226,9 @@ class Correlator:
         if label not in self.kept:
             self.identities[label] = self._name_at(label)
         self.core.name(label, self.identities[label])
+        if classification.verdict is Verdict.CERTAIN:
+            is_new = classification is not DECLARED and are_new(statistics, self.settings)
+            self.core.become_certain(label, is_new)
         self.kept[label] = (statistics, classification)
 
     def _note_successor(self, label: int, successor: int) -> None:
@@ -223,7 +240,8 @@ class Correlator:
         # Unlike any before, also of an earlier run, and the same whenever the same is replayed.
         seed = self._rebuilt_ns * MOST_LABELS + number
         mixed = (seed ^ seed >> 29) * 0xBF58476D1CE4E5B9 % 2**64
-        return (mixed ^ mixed >> 32) % (2**64 - 2) + 1
+        # There is room in it for the number of a young cluster's budget.
+        return (mixed ^ mixed >> 32) & ~(YOUNG | BUDGET) or BUDGET + 1
 
     def members(self) -> dict[int, list[int]]:
         """Return the keys of each cluster's principals, by label."""

@@ -5,6 +5,7 @@ Counts, parts and hashes, never a raw value.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ratelimit.correlation.classification import (
@@ -42,6 +43,8 @@ WORDS = (
     "eleven",
     "twelve",
 )
+DECLARATION = 'organisations = [{ name = "NAME", payment = ["PAYMENT METHOD"] }]'
+"""The line that lets an organisation through."""
 SHORT = 8
 """Digits of a hash that people compare."""
 
@@ -53,6 +56,18 @@ WHY = {
     "one program": "One program fills their networks and is hardly seen elsewhere.",
 }
 """By why a classification was made, the sentence that says so."""
+
+
+def young_words(until_s: int, settings: Settings = DEFAULTS) -> str:
+    """Return what becomes of a young cluster, and how it is declared."""
+    until = datetime.fromtimestamp(until_s, UTC)
+    methods = settings.methods_a_budget
+    count = WORDS[methods] if methods < len(WORDS) else f"{methods:,}"
+    each = "each payment method" if methods == 1 else f"every {count} payment methods"
+    return (
+        f"It is a young cluster: until {until:%Y-%m-%d %H:%M} UTC it has one budget for {each}, then one for "
+        f"all. If you know it, declare it by this line under [correlation.known]: {DECLARATION}"
+    )
 
 
 def describe(group: Statistics, classification: Classification, settings: Settings = DEFAULTS) -> str:

@@ -53,6 +53,8 @@ class Explanation:
     """The kind of the cluster, in a word; empty without one."""
     words: str
     """The findings about the cluster as a whole, in sentences; empty without one."""
+    young_until_ns: int | None
+    """Until when its cluster is young; None without one, or if it is not."""
     members: int
     since_ns: int | None
     """Since when both the cluster and the principal were there; None without a cluster."""

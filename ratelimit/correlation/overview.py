@@ -8,7 +8,7 @@ from typing import Literal
 
 from ratelimit.correlation.classification import Statistics, Verdict
 from ratelimit.correlation.correlator import Correlator
-from ratelimit.correlation.description import describe
+from ratelimit.correlation.reason import words_of
 
 PIECE = 256
 """Principals looked at between two breaths."""
@@ -34,6 +34,8 @@ class Overview:
     evidence: dict[str, float]
     members: tuple[tuple[int, Verdict], ...]
     """Hashes of principals, and what is said of each."""
+    young_until_s: int = 0
+    """Until when it is young, seconds since the Unix epoch; 0 if it is not."""
 
 
 def overviews_of(correlator: Correlator, breathe: Callable[[], None] = lambda: None) -> list[Overview]:
@@ -61,10 +63,11 @@ def overviews_of(correlator: Correlator, breathe: Callable[[], None] = lambda: N
                 highest.get(label, Verdict.NONE),
                 correlator.override_of_cluster(label),
                 classification.why,
-                describe(statistics, classification, correlator.settings),
+                words_of(correlator, label),
                 core.first_s(label),
                 evidence_of(statistics),
                 tuple(members.get(label, ())),
+                core.young_until_s(label),
             )
         )
     return sorted(found, key=lambda each: (-len(each.members), each.identity))

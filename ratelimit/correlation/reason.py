@@ -7,7 +7,7 @@ from typing import Protocol
 from ratelimit.core.clusters.cluster_index import ClusterIndex
 from ratelimit.core.clusters.reasons import reasons
 from ratelimit.correlation.classification import Classification, Statistics, Verdict
-from ratelimit.correlation.description import describe
+from ratelimit.correlation.description import describe, young_words
 from ratelimit.correlation.explanation import Explanation, Override, Shared
 from ratelimit.correlation.settings import Settings
 
@@ -27,6 +27,14 @@ class Evident(Protocol):
 
     def override_of(self, key: int) -> Override | None:
         """Return what the operator says of a principal, if anything."""
+
+
+def words_of(source: Evident, label: int) -> str:
+    """Return what was found of a cluster, in sentences; of a young one also how it is let through."""
+    statistics, classification = source.kept[label]
+    words = describe(statistics, classification, source.settings)
+    until_s = source.core.young_until_s(label)
+    return f"{words} {young_words(until_s, source.settings)}" if until_s else words
 
 
 def explain(source: Evident, key: int) -> Explanation | None:
@@ -59,9 +67,8 @@ def explain(source: Evident, key: int) -> Explanation | None:
         verdict=Verdict(source.core.verdict_of(key)) if is_member else Verdict.NONE,
         actor=Verdict.NONE if classification is None else classification.verdict,
         why="" if classification is None else classification.why,
-        words=""
-        if statistics is None or classification is None
-        else describe(statistics, classification, source.settings),
+        words=words_of(source, label) if is_member else "",
+        young_until_ns=source.core.young_until_s(label) * NS or None if is_member else None,
         members=source.core.size(label) if is_member else 0,
         since_ns=max(source.core.first_s(label), found["first_s"]) * NS if is_member else None,
         first_ns=found["first_s"] * NS,

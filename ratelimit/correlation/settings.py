@@ -78,6 +78,16 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             "where nothing says its age."
         ),
     ] = 1_209_600
+    young_s: Annotated[
+        Duration,
+        Meta(
+            description="Seconds for which a certain cluster is young whose accounts were all new; "
+            "longer gives you more time to declare it, and gives a campaign a budget for every few cards."
+        ),
+    ] = 604_800
+    methods_a_budget: Annotated[
+        Whole, Meta(description="Payment methods of a young cluster that share one budget.")
+    ] = 2
     pool_share: Annotated[
         Share,
         Meta(

@@ -374,4 +374,4 @@ def actor_in(bound: Bound, identities: Sequence[int]) -> tuple[int | None, int]:
     actor = identities[compiled.actor]
     if actor == ABSENT:
         return None, 0
-    return actor, LIKELY if identities[compiled.cluster] == ABSENT else CERTAIN
+    return actor, CERTAIN if identities[compiled.likely] == ABSENT else LIKELY

@@ -50,7 +50,7 @@ class Recognition(Protocol):
         ...
 
     def fill(self, row: list[int], /) -> None:
-        """Put the cluster into a row's three places, -1 wherever it has none."""
+        """Put the cluster into a row's four places, -1 wherever it has none."""
         ...
 
     def mark(self, row: list[int], now_ns: int, /) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.core.clusters.reasons import reasons
 from ratelimit.correlation.overview import Overview, overviews_of
 from ratelimit.deciding.bound_policy import BoundPolicy
@@ -84,7 +85,7 @@ def actors_of(
     by_actor: dict[int, list[RefusedCaller]] = {}
     for each in refused:
         if each.is_actor:
-            by_actor.setdefault(each.hash, []).append(each)
+            by_actor.setdefault(cluster_of(each.hash), []).append(each)
     core = source.correlator.core
 
     def requests(members: Sequence[tuple[int, int]]) -> int | None:
@@ -138,7 +139,7 @@ def budget_of(bound: BoundPolicy) -> Budget:
         for rules, plan in bound.budgets.looked_at:
             outcome = _peek(bound, plan, bound.budgets.row_of(actor), [0] * len(rules))
             for index, rule in enumerate(rules):
-                if not rule.is_twin:
+                if not rule.is_twin and rule.verdict != "young":
                     left = outcome.remaining(index)
                     found.append(Use(rule, max(0, rule.burst - left), rule.burst))
         return found

@@ -70,12 +70,12 @@ def identity_lines(
     """
     facts = RecordFacts(bound, fields)
     needed = needed_positions(bound.compiled, is_asked=is_asked)
-    places = range(bound.compiled.actor, bound.compiled.cluster + 1)
+    places = range(bound.compiled.young, bound.compiled.cluster + 1)
     lines = []
     for spec in bound.compiled.identities:
         if spec.sources[0].kind in ("origin", "never"):  # the correlator's own, and what none has
             continue
-        if spec.sources[0].kind == "cluster":  # that one is always there, used or not, in three places
+        if spec.sources[0].kind == "cluster":  # that one is always there, used or not, in four places
             if spec.name == CLUSTER and not needed.isdisjoint(places):
                 lines.append(_actor_line(bound.compiled, row, found_in))
             continue
@@ -100,7 +100,7 @@ def _actor_line(compiled: CompiledPolicy, row: list[int], found_in: str | None) 
     if actor == ABSENT:
         told = "--trace, --snapshot or --live would say" if found_in is None else f"none, says {found_in}"
         return IdentityLine(CLUSTER, short_hash(actor), None, f"{told}: limits per cluster do not apply")
-    verdict = "likely" if row[compiled.cluster] == ABSENT else "certain"
+    verdict = "certain" if row[compiled.likely] == ABSENT else "likely"
     return IdentityLine(CLUSTER, short_hash(actor), verdict, f"{verdict} member, says {found_in}")
 
 
@@ -149,6 +149,11 @@ def limit_lines(
                     if at >= 0 and row[at] == ABSENT
                 ]
                 why_not = f"skipped: {', '.join(absent)} absent" if absent else "not asked"
+                if rule.is_clustered and row[compiled.actor] != ABSENT:
+                    is_young = row[compiled.young] != ABSENT
+                    why_not = (
+                        "skipped: its cluster is young" if is_young else "skipped: its cluster is not young"
+                    )
             lines.append(LimitLine(rule, _key(bound, rule, row), verdict, why_not))
     return lines
 

@@ -89,7 +89,8 @@ def mode(rule: LimitRule) -> str:
 
 def binds(rule: LimitRule) -> str:
     """Return which members of a cluster a rule binds; empty for limits of other kinds."""
-    return {"certain": "certain", "likely": "certain and likely", None: ""}[rule.verdict]
+    words = {"certain": "certain", "likely": "certain and likely", "young": "young", None: ""}
+    return words[rule.verdict]
 
 
 def wait(wait_ns: int | None) -> str:

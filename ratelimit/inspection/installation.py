@@ -14,10 +14,11 @@ import ratelimit
 from ratelimit import core
 from ratelimit.codes import every_code
 from ratelimit.core.memory.table import table_bytes
+from ratelimit.correlation.description import DECLARATION
 from ratelimit.environment.extras import how_to_install
 from ratelimit.environment.finding import Fact, Finding
 from ratelimit.errors import StoreError
-from ratelimit.inspection.formatting import count
+from ratelimit.inspection.formatting import count, instant, iso
 from ratelimit.inspection.memory_owners import as_owner, own_name, owner_of, owners
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
@@ -250,10 +251,23 @@ def _correlation(policy: Policy, store: WatchedStore) -> Iterator[Finding]:
     if shared is None:
         return
     try:
-        clusters, unlabelled = map(shared.board.number, (BoardNumber.CLUSTERS, BoardNumber.UNLABELLED))
+        clusters, unlabelled, young, grown_up_s = map(
+            shared.board.number,
+            (BoardNumber.CLUSTERS, BoardNumber.UNLABELLED, BoardNumber.YOUNG, BoardNumber.GROWN_UP_S),
+        )
     finally:
         shared.close()
     facts: dict[str, Fact] = {"clusters": clusters, "most": most, "unlabelled": unlabelled}
+    if young:
+        yield Finding(
+            "young clusters",
+            "warn",
+            f"{young:,} certain clusters of new accounts have a budget for every few payment methods; "
+            f"the first has one budget from {instant(grown_up_s * 10**9)} UTC on",
+            "`ratelimit actors` lists them. Declare those that you know under [correlation.known]: "
+            f"{DECLARATION}.",
+            facts={"young": young, "first_until": iso(grown_up_s * 10**9)},
+        )
     if unlabelled:
         yield Finding(
             "clusters",

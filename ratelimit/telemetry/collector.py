@@ -288,6 +288,7 @@ def correlated(numbers: Mapping[str, int]) -> Iterator[Family]:
         certain = numbers[f"certain_{key}"]
         yield _labelled(metric, {"certain": certain, "likely": max(0, numbers[key] - certain)})
     yield _plain(names.CLUSTERS_UNLABELLED, numbers["unlabelled"])
+    yield _plain(names.CLUSTERS_YOUNG, numbers["young"])
     yield _labelled(
         names.CORRELATED, {"principal": numbers["principals"], "identifier": numbers["identifiers"]}
     )

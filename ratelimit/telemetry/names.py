@@ -125,6 +125,8 @@ class BoardNumber(IntEnum):
     SERVER_FAULTS = 23
     # Of any host that correlates.
     UNLABELLED = 24
+    YOUNG = 25
+    GROWN_UP_S = 26
 
 
 # Upper bounds of the latency buckets in nanoseconds; one more column takes the rest (+Inf).
@@ -309,6 +311,12 @@ CLUSTERS_UNLABELLED = Metric(
     "Clusters that the last rebuild found and had no room for: there were more than "
     "correlation.tuning.clusters. Those that cost their owners least are left out, and count alone.",
 )
+CLUSTERS_YOUNG = Metric(
+    "ratelimit_clusters_young",
+    "gauge",
+    "Certain clusters of new accounts in their first days (correlation.tuning.young_s). They have a budget "
+    "for every few payment methods, until one is declared or its days are over.",
+)
 CLUSTER_MEMBERS = Metric(
     "ratelimit_cluster_members", "gauge", "Principals that are in a cluster, by their verdict.", (VERDICT,)
 )
@@ -373,6 +381,7 @@ ASSIGNMENT_GENERATION = Metric(
 CORRELATION_METRICS: tuple[Metric, ...] = (
     CLUSTERS,
     CLUSTERS_UNLABELLED,
+    CLUSTERS_YOUNG,
     CLUSTER_MEMBERS,
     CORRELATED,
     CORRELATION_EVICTIONS,

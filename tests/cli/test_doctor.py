@@ -211,6 +211,27 @@ def test_url_in_a_variable_that_is_not_set(tmp_path: Path, monkeypatch: pytest.M
     assert "$REDIS_URL" in checks["url"]["says"]
 
 
+@pytest.mark.parametrize("young", [0, 2])
+def test_young_clusters_are_shown_with_the_line_that_declares_one(tmp_path: Path, young: int) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(policy_text(store=f'path = "{tmp_path / "table"}"'))
+    limiter = ratelimit.Limiter(path)
+    shared = SharedBoard.existing(limiter.store, principals=2_000, sightings=SIGHTINGS)
+    assert shared is not None
+    try:
+        shared.board.set_number(BoardNumber.YOUNG, young)
+        shared.board.set_number(BoardNumber.GROWN_UP_S, 1_800_000_000)
+        code, checks = examined(path)
+        assert code == 0
+        assert ("young clusters" in checks) == bool(young)
+        if young:
+            assert "2027-01-15 08:00" in checks["young clusters"]["says"]
+            assert "organisations = [" in checks["young clusters"]["advice"]
+    finally:
+        shared.close()
+        limiter.close()
+
+
 @pytest.mark.parametrize(("unlabelled", "status"), [(0, "ok"), (3, "warn")])
 def test_actors_that_found_no_label(tmp_path: Path, unlabelled: int, status: str) -> None:
     path = tmp_path / "policy.toml"

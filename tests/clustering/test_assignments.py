@@ -200,9 +200,9 @@ def test_watch_fills_the_actor_in() -> None:
     assert watch.highest == WIDTH - 1
 
 
-@pytest.mark.parametrize("at", [-1, 0, 1])
-def test_actor_has_three_places(at: int) -> None:
-    with pytest.raises(ValueError, match="3 places"):
+@pytest.mark.parametrize("at", [-1, 0, 1, 2])
+def test_actor_has_four_places(at: int) -> None:
+    with pytest.raises(ValueError, match="4 places"):
         Watch(board(), COLUMNS, at)
 
 

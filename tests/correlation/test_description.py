@@ -149,6 +149,7 @@ MEMBER = Explanation(
     actor=Verdict.CERTAIN,
     why="covert",
     words="",
+    young_until_ns=None,
     members=9,
     since_ns=0,
     first_ns=NOW_NS - 2 * 86400 * 10**9,

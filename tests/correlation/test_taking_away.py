@@ -49,6 +49,12 @@ name = "one actor"
 per = "cluster"
 rate = "20/day"
 burst = 4
+[[limit]]
+name = "a young actor"
+per = "cluster"
+verdict = "young"
+rate = "2/day"
+algorithm = "sliding-window"
 [correlation]
 principal = "account"
 network = ["ip", "network"]
@@ -61,7 +67,9 @@ exits = 8.0
 methods = 2
 accounts = 4
 rebuild_s = 1800
+young_s = 43200
 """
+OF_ACTORS = ("one actor", "a young actor")
 
 EARNED = """
 version = 1
@@ -131,8 +139,10 @@ def trace(seed: int) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: one["time"])
 
 
-def admitted(lines: list[dict[str, Any]], *, correlates: bool, text: str = POLICY) -> tuple[list[bool], int]:
-    """Return which requests a replay admits, and how many it refuses for their actor."""
+def admitted(
+    lines: list[dict[str, Any]], *, correlates: bool, text: str = POLICY
+) -> tuple[list[bool], Counter[str]]:
+    """Return which requests a replay admits, and how many each limit refuses."""
     policy = Policy.from_toml(text)
     chunks: list[bytes] = []
     replay = Replay(
@@ -148,7 +158,7 @@ def admitted(lines: list[dict[str, Any]], *, correlates: bool, text: str = POLIC
     replay.close()
     said = [json.loads(line) for line in b"".join(chunks).splitlines()]
     assert len(said) == len(lines)
-    return [one["action"] == "allow" for one in said], sum(one["limit"] == "one actor" for one in said)
+    return [one["action"] == "allow" for one in said], Counter(one["limit"] for one in said)
 
 
 def given_to(lines: list[dict[str, Any]], let_in: list[bool]) -> Counter[str]:
@@ -176,5 +186,6 @@ def test_correlation_gives_all_payers_together_no_more_where_they_share_a_limit(
 
 @pytest.mark.parametrize("text", POLICIES.values(), ids=POLICIES.keys())
 def test_these_traces_have_actors_that_are_refused_and_openers(text: str) -> None:
-    refused = [admitted(trace(seed), correlates=True, text=text)[1] for seed in range(12)]
-    assert sum(count > 0 for count in refused) >= 2
+    refused = [admitted(trace(seed), correlates=True, text=text)[1] for seed in range(30)]
+    for limit in OF_ACTORS:
+        assert sum(each[limit] > 0 for each in refused) >= 2, limit

@@ -206,6 +206,45 @@ def test_a_campaign_is_found_and_contained(tmp_path: Path) -> None:
     actor.limiter.close()
 
 
+def test_a_young_cluster_is_told_with_its_line_and_again_a_day_before_it_has_one_budget(
+    tmp_path: Path,
+) -> None:
+    path, file = tmp_path / "policy.toml", tmp_path / "events.ndjson"
+    store = f'path = "{tmp_path / "table"}"\nkeys = 5000'
+    young = (
+        '[[limit]]\nname = "young"\nmatch = "/v1/*"\nper = "cluster"\nverdict = "young"\nrate = "50/day"\n'
+    )
+    text = policy_text(store=store, budget="50/day").replace("[correlation]\n", f"{young}[correlation]\n")
+    path.write_text(text + f'[events]\nlog = false\nfile = "{file}"\n')
+    actor = Actor(path)
+    reporters = [Reporter(actor.limiter.store.place, actor.limiter.policy.file.events) for _ in range(4)]
+    watches = [EventWatch(each) for each in reporters]
+
+    def look() -> list[dict[str, Any]]:
+        for watch in watches:
+            watch.look(actor.limiter)
+        for reporter in reporters:
+            reporter.wait_until_written()
+        return [each for each in read(file) if each["event"] == "actor-young"]
+
+    actor.live(campaign())
+    actor.rest_until(END_NS)
+    (begins,) = look()
+    assert look() == [begins]
+    fields = begins["fields"]
+    assert (fields["accounts"], fields["payment_methods"]) == (60, 6)
+    assert fields["declare"] == 'organisations = [{ name = "NAME", payment = ["PAYMENT METHOD"] }]'
+    assert 0 < fields["until"] * NS - END_NS + 7200 * NS <= 7 * 24 * 3600 * NS + 7200 * NS
+    assert actor.numbers["young"] == 1
+    for day, told in ((5, 1), (6.5, 2), (8, 2)):
+        at_s = (END_NS - START_NS) / NS + day * 24 * 3600
+        actor.live(Request(at_s + n, name, f"stolen{n % 6}", "", "192.0.2.1") for n, name in enumerate(BOTS))
+        actor.rest_until(START_NS + int((at_s + 7200) * NS))
+        assert len(look()) == told, day
+    assert actor.numbers["young"] == 0
+    actor.limiter.close()
+
+
 # -- sinks ----------------------------------------------------------------------------------------------
 
 

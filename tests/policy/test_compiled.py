@@ -213,8 +213,8 @@ def test_identities_have_positions_and_ip_and_cluster_are_always_there() -> None
         "limit": [{"name": "l", "per": ["user", "ip", "account"], "rate": "1/second"}],
     }
     compiled = Policy.from_mapping(tree).compiled
-    account, ip, user, actor, likely, cluster = compiled.identities
-    assert [spec.index for spec in compiled.identities] == [0, 1, 2, 3, 4, 5]
+    account, ip, user, young, actor, likely, cluster = compiled.identities
+    assert [spec.index for spec in compiled.identities] == [0, 1, 2, 3, 4, 5, 6]
     assert account.sources == (
         SourceSpec("header", "x-api-key"),
         SourceSpec("cookie", "Sid"),
@@ -224,8 +224,8 @@ def test_identities_have_positions_and_ip_and_cluster_are_always_there() -> None
     assert (ip.v4_prefix, ip.v6_prefix) == (32, 56)
     assert user.sources == (SourceSpec("resolver", "app.auth:user"),)
     assert user.cache == CacheSpec(300 * SECOND, 7, SourceSpec("header", "authorization"))
-    assert {spec.sources for spec in (actor, likely, cluster)} == {(SourceSpec("cluster"),)}
-    assert (compiled.actor, compiled.likely, compiled.cluster) == (3, 4, 5)
+    assert {spec.sources for spec in (young, actor, likely, cluster)} == {(SourceSpec("cluster"),)}
+    assert (compiled.young, compiled.actor, compiled.likely, compiled.cluster) == (3, 4, 5, 6)
     assert compiled.rules[0].per == (2, 1, 0)
     assert compiled.identity_index("nobody") == -1
 
@@ -364,15 +364,16 @@ def clustered(**limit: Any) -> list[LimitRule]:
 @pytest.mark.parametrize(
     ("limit", "expected"),
     [
-        ({}, [("certain", False, (4,), False), ("certain", True, (3,), True)]),
-        ({"verdict": "certain"}, [("certain", False, (4,), False), ("certain", True, (3,), True)]),
-        ({"verdict": "likely"}, [("likely", False, (2,), False)]),
-        ({"mode": "shadow"}, [("certain", False, (4,), True), ("certain", True, (3,), True)]),
+        ({}, [("certain", False, (5,), False), ("certain", True, (4,), True)]),
+        ({"verdict": "certain"}, [("certain", False, (5,), False), ("certain", True, (4,), True)]),
+        ({"verdict": "likely"}, [("likely", False, (3,), False)]),
+        ({"verdict": "young"}, [("young", False, (2,), False)]),
+        ({"mode": "shadow"}, [("certain", False, (5,), True), ("certain", True, (4,), True)]),
         (
             {"per": ["account", "cluster"]},
-            [("certain", False, (0, 4), False), ("certain", True, (0, 3), True)],
+            [("certain", False, (0, 5), False), ("certain", True, (0, 4), True)],
         ),
-        ({"per": ["cluster", "ip"], "verdict": "likely"}, [("likely", False, (2, 1), False)]),
+        ({"per": ["cluster", "ip"], "verdict": "likely"}, [("likely", False, (3, 1), False)]),
         ({"per": "account"}, [(None, False, (0,), False)]),
         ({"per": "account", "distinct": "cluster"}, [(None, False, (0,), False)]),
     ],
@@ -408,7 +409,7 @@ def test_twins_count_among_the_rules_a_request_may_fall_under() -> None:
     assert len(Policy.from_mapping(tree).compiled.rules) == 9
 
 
-@pytest.mark.parametrize(("count", "fits"), [(58, True), (59, False)])
+@pytest.mark.parametrize(("count", "fits"), [(57, True), (58, False)])
 def test_identities_there_is_no_place_for_are_an_error_of_the_policy(count: int, fits: bool) -> None:
     identities = {f"i{number}": {"from": f"header:x-{number}"} for number in range(count)}
     tree = {"version": 1, "limit": [{"name": "l", "per": "ip", "rate": "5/day"}], "identities": identities}
@@ -417,5 +418,5 @@ def test_identities_there_is_no_place_for_are_an_error_of_the_policy(count: int,
         assert limiter.decide(client="192.0.2.1").allowed
         limiter.close()
     else:
-        with pytest.raises(PolicyError, match="60 identities; 59 are the most"):
+        with pytest.raises(PolicyError, match="59 identities; 58 are the most"):
             Policy.from_mapping(tree)

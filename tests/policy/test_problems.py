@@ -35,6 +35,14 @@ def identity(line: str, per: str = "x") -> str:
 RATE = 'rate = "10/minute"'
 SECOND = '[[limit]]\nname = "m"\nper = "ip"'
 
+
+def clustered(young: str) -> str:
+    """Return a policy of a limit per cluster for /v1, and one for young clusters."""
+    text = limit(f'{RATE}\nmatch = "/v1/*"').replace('"ip"', '"cluster"')
+    text += f'\n[[limit]]\nname = "m"\nper = "cluster"\n{RATE}\nverdict = "young"\nmatch = "{young}"\n'
+    return text + '[identities]\naccount = { from = "header:a" }\n[correlation]\nprincipal = "account"\n'
+
+
 TANGLED = [f"/{'*/' * depth}x/*" for depth in range(20)]
 
 
@@ -211,6 +219,7 @@ CASES = [
     ("limit-never-matches", limit(RATE, 'match = "POST /a"', 'on = "message"'), 6, "limit[0].match"),
     ("limit-never-binds", limit(RATE).replace('"ip"', '"cluster"'), 4, "limit[0].per"),
     ("limit-never-binds", limit(RATE, "enforce = 0"), 6, "limit[0].enforce"),
+    ("limit-young", clustered("/v1/a"), 6, "limit[0].match"),
     ("limit-enforce-unused", limit(RATE, 'mode = "shadow"', "enforce = 0.1"), 7, "limit[0].enforce"),
     ("limit-enforce-unused", limit(RATE, 'mode = "shadow"', "enforce = 1"), 7, "limit[0].enforce"),
     ("limit-duplicate", limit(RATE, SECOND, RATE), 9, "limit[1].rate"),
@@ -468,3 +477,7 @@ def test_limits_that_never_meet_are_not_added_up() -> None:
 )
 def test_bounds_and_choices_are_told_in_words(line: str, message: str) -> None:
     assert message in [problem.message for problem in problems_of(f"version = 1\n{line}\n")]
+
+
+def test_young_clusters_are_bound_on_every_route() -> None:
+    assert "limit-young" not in [problem.code for problem in problems_of(clustered("/v1/*"))]

@@ -12,9 +12,9 @@ from tests.support.cores import BOOT
 from tests.support.rule import EPOCH
 
 FINGERPRINT = bytes(range(16, 32))
-# Account, address, network, payment, client, block, and the three places of an actor.
+# Account, address, network, payment, client, block, and the four places of an actor.
 COLUMNS = Columns((0,), (1, 2, 3, 4, -1, -1, -1, 5))
-WIDTH = 9
+WIDTH = 10
 
 
 def memory(principals: int = 64, sightings: int = 16) -> mmap.mmap:
@@ -48,4 +48,4 @@ def row(account: int, network: int = 0) -> list[int]:
     """Return identities of one account, from a network of its own unless told otherwise."""
     base = account * 1_000_003
     address = [base + 1 + network, base + 2 + network]
-    return [account, *address, base + 3, base + 4, base + 5 + network, -1, -1, -1]
+    return [account, *address, base + 3, base + 4, base + 5 + network, -1, -1, -1, -1]

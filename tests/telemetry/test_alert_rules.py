@@ -234,6 +234,7 @@ CASES = [
     Case("RatelimitLoadAtFloor", {f'ratelimit_load_bound{{{B},on="learned"}}': spell(12, 3)}),
     Case("RatelimitBackEndStill", {f"ratelimit_load_still_seconds{{{B}}}": spell(0.2, 45)}),
     Case("RatelimitReportsStale", {f"ratelimit_load_stale_reports_total{{{A}}}": burst(1)}),
+    Case("RatelimitYoungCluster", {f"ratelimit_clusters_young{{{A}}}": spell(0, 1)}),
 ]
 
 

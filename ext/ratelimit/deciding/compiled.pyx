@@ -278,7 +278,7 @@ cdef class CompiledDecider:
                 self.watch.mark_hashes(ids, now_ns)
             if ids[self.watch.at - 2] != ABSENT_HASH:
                 actor = ids[self.watch.at - 2]
-                verdict = LIKELY if ids[self.watch.at] == ABSENT_HASH else CERTAIN
+                verdict = CERTAIN if ids[self.watch.at - 1] == ABSENT_HASH else LIKELY
         if refused & part.required:
             decided = self.without_limits(BY_IDENTITY, ids, now_ns)
             decided.actor, decided.verdict = actor, verdict
@@ -488,7 +488,7 @@ cdef class CompiledDecider:
             if self.watch.columns.new_at >= 0:
                 self.watch.mark_hashes(ids, now_ns)
             if ids[self.watch.at - 2] != ABSENT_HASH:
-                verdict = LIKELY if ids[self.watch.at] == ABSENT_HASH else CERTAIN
+                verdict = CERTAIN if ids[self.watch.at - 1] == ABSENT_HASH else LIKELY
         if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
             payer = ids[self.payer_at]
         if refused & part.required or PyTuple_GET_SIZE(self.guards) and self.is_stopped(payer, verdict, now_ns):

@@ -8,6 +8,7 @@ from libc.stdint cimport uint64_t
 from ratelimit.core.clusters.evidence cimport await_identities
 from ratelimit.core.clusters.records cimport FINE, LIKELY
 from ratelimit.core.clusters.recogniser cimport AtOnce
+from ratelimit.core.clusters.sighting cimport PLACES
 from ratelimit.core.decision.engine cimport Outcome
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, listed
@@ -99,7 +100,7 @@ def decide_batch(
             if decided.part.holds_slots:
                 decided.outcome.release(now_ns)
             if decided.actor is not None:
-                for j in range(actor_at - 2, actor_at + 1):
+                for j in range(actor_at - PLACES + 1, actor_at + 1):
                     hashes[j][i] = ids[j]
                 if decided.verdict == LIKELY and (<Outcome?>decided.outcome).would_refuse_by(actor_at - 1):
                     would.append(i)

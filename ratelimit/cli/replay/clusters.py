@@ -32,6 +32,7 @@ def _cluster(actors: Actors, found: Overview) -> dict[str, Any]:
         "why": found.why,
         "words": found.words,
         "first_seen": formatting.iso(found.first_s * NS),
+        "young_until": formatting.iso(found.young_until_s * NS) if found.young_until_s else None,
         "admitted": actors.admitted[identity],
         "refused": actors.refused[identity],
         "would_refuse": actors.would_refuse[identity],

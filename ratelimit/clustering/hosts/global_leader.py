@@ -44,7 +44,13 @@ ENDING_S = 3.0
 
 OWN: tuple[BoardNumber, ...] = tuple(each for each in BoardNumber if each <= BoardNumber.SAVED_NS)
 """What a global leader says of itself."""
-REPORTED: tuple[BoardNumber, ...] = (BoardNumber.STREAM_LAG_NS, BoardNumber.STREAM_LOST, *OWN)
+REPORTED: tuple[BoardNumber, ...] = (
+    BoardNumber.STREAM_LAG_NS,
+    BoardNumber.STREAM_LOST,
+    *OWN,
+    BoardNumber.YOUNG,
+    BoardNumber.GROWN_UP_S,
+)
 """What every host is told of the correlator, in this order."""
 
 

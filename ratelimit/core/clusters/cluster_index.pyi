@@ -7,6 +7,14 @@ from ratelimit.core.clusters.evidence import Evidence
 from ratelimit.core.clusters.overrides import Overrides
 from ratelimit.core.clusters.sighting import Columns
 
+YOUNG: int
+"""The bit of what limits count one of a young cluster's budgets by."""
+BUDGET: int
+"""The bits there with its number."""
+
+def cluster_of(identity: int, /) -> int:
+    """Return the cluster whose budget limits count by an identity: of a cluster's own, the same."""
+
 @final
 class ClusterIndex:
     """Labels and verdicts on principals, and a record of each cluster.
@@ -28,15 +36,25 @@ class ClusterIndex:
         clusters: how many there may be at once, at most 4096.
         new_s: for so many seconds an account is new.
         records_s: so old must records be for an account that is first seen to be taken for new.
+        young_s: for so many seconds a certain cluster is young, if all of its accounts were new.
+        methods_a_budget: so many payment methods of a young cluster share one of its budgets.
 
     Raises:
-        ValueError: `clusters` is out of range.
+        ValueError: `clusters` or `methods_a_budget` is out of range.
         MemoryError: there is no room.
         IndexError: by any method that is given a label there cannot be.
     """
 
     def __new__(
-        cls, evidence: Evidence, columns: Columns, *, clusters: int, new_s: int, records_s: int
+        cls,
+        evidence: Evidence,
+        columns: Columns,
+        *,
+        clusters: int,
+        new_s: int,
+        records_s: int,
+        young_s: int = 0,
+        methods_a_budget: int = 1,
     ) -> ClusterIndex: ...
     @property
     def evidence(self) -> Evidence: ...
@@ -66,7 +84,7 @@ class ClusterIndex:
     def cluster(self, row: Sequence[int], /) -> int:
         """Return what limits count this row's cluster by, -1 without one or where no verdict counts."""
     def fill(self, row: list[int], at: int, /) -> None:
-        """Put a row's actor into the place `at` and the two before it: see `Watch.fill`."""
+        """Put a row's actor into the place `at` and the three before it: see `Watch.fill`."""
 
     # Clusters.
 
@@ -82,6 +100,13 @@ class ClusterIndex:
         """Set what limits count a cluster by. Limits know no member of a cluster without a name."""
     def set_verdict(self, label: int, verdict: int) -> None:
         """Set the verdict on newcomers that fit a cluster."""
+    def become_certain(self, label: int, is_new: bool) -> None:
+        """Note that a cluster is certain, and whether all of its accounts are new; only the first call counts."""
+    def young_until_s(self, label: int) -> int:
+        """Return until when a cluster is young, in seconds since the Unix epoch; 0 if it is not.
+
+        One that the operator confirms is not. Where no limit asks for young clusters, none is.
+        """
     def live(self) -> list[int]:
         """Return the labels in use."""
     def first_s(self, label: int) -> int:
@@ -137,12 +162,21 @@ class ClusterIndex:
         """Return (cluster, key, verdict as inferred) of the principals that belong to one."""
     def cluster_identity(self, key: int) -> int | None:
         """Return what limits count a principal's cluster by; None without one or where no verdict counts."""
+    def budget_identity(self, key: int) -> int | None:
+        """Return which of its young cluster's budgets a principal is counted by, None for none.
+
+        A young cluster's payment methods are numbered in the order in which members come with them. Each
+        `methods_a_budget` of them have one budget, and accounts without a method share the first.
+        """
     def verdict_of(self, key: int) -> int:
         """Return the verdict that counts: what is inferred, unless the operator overrides it."""
 
     # What clusters owe.
 
     def debts(self) -> list[tuple[int, int]]:
-        """Return what limits count clusters by, and requests to be charged to each; they are forgotten."""
+        """Return what limits count clusters by, and requests to be charged to each; they are forgotten.
+
+        Members of a young cluster owe to its budgets, if limits ask for these.
+        """
     def inherit(self, other: ClusterIndex) -> None:
         """Owe what another index owes for the clusters that were copied from it, as far as there is room."""

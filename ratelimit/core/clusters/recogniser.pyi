@@ -11,8 +11,8 @@ from ratelimit.core.clusters.sighting import Columns
 class Recogniser:
     """A part of a decider: puts the actor into requests. It has kinds, and is never made by itself.
 
-    A row has its actor in three places, side by side: of every member, of a likely one, of a certain one.
-    So a limit binds the members it is meant for by what it counts by.
+    A row has its actor in four places, side by side: a young cluster's budget, every member's, a likely
+    one's, a certain one's. So a limit binds the members it is meant for by what it counts by.
     """
 
     @property
@@ -45,10 +45,10 @@ class AgesAlone(Recogniser):
 
     Args:
         columns: where rows of identities have what is looked at.
-        at: the last of an actor's three places.
+        at: the last of an actor's four places.
 
     Raises:
-        ValueError: there are no three places up to there.
+        ValueError: there are no four places up to there.
     """
 
     def __new__(cls, columns: Columns, at: int) -> AgesAlone: ...

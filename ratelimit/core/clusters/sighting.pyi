@@ -63,6 +63,8 @@ class Columns:
         At the position after that, new accounts have a mark that nobody pays for: they have no payment
         method, and nothing stands at `sponsor_at` (-1: nowhere).
         """
+    tells_young: bool
+    """Whether a limit counts young clusters by budgets of their own: rows of their members name these then."""
     def mark(self, row: list[int], now_ns: int, /) -> bool:
         """Mark a row if it is of a new account; return whether it is.
 

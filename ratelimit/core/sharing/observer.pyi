@@ -15,7 +15,7 @@ class Watch(Recogniser):
     Args:
         board: the shared memory.
         columns: where rows of identities have what is looked at.
-        at: the last of an actor's three places.
+        at: the last of an actor's four places.
     """
 
     def __new__(cls, board: Board, columns: Columns, at: int) -> Watch: ...

@@ -27,6 +27,7 @@ def check(compilation: Compilation, tree: Mapping[str, Any], report: Report) -> 
     _check_looser(drafts, report)
     _check_unused(compilation, tree, report)
     if compilation.policy is not None:
+        _check_young(compilation.policy, drafts, report)
         _check_routes(compilation.policy, drafts, report)
         _check_metrics(compilation.policy, drafts, report)
 
@@ -40,6 +41,25 @@ def _check_names(drafts: list[Draft], report: Report) -> None:
             where = "" if line is None else f" (line {line})"
             report.add(
                 "limit-name-duplicate", (*draft.path, "name"), f"`{draft.limit.name}` is there twice{where}"
+            )
+
+
+def _check_young(policy: CompiledPolicy, drafts: list[Draft], report: Report) -> None:
+    """Note limits for the certain that leave young clusters alone where no limit binds these."""
+    certain = {draft.index for draft in drafts if draft.verdict == "certain"}
+    young = {draft.index for draft in drafts if draft.verdict == "young"}
+    bare: set[int] = set()
+    for route in policy.router.every_route() if young else ():
+        for applying in (route.on_request, route.on_connect, route.on_message):
+            if young.isdisjoint(applying):
+                bare.update(certain.intersection(applying))
+    for draft in drafts:
+        if draft.index in bare:
+            report.add(
+                "limit-young",
+                (*draft.path, "match"),
+                f"`{draft.limit.name}` does not bind young clusters, and on a route of its no limit does",
+                'Give the limit with `verdict = "young"` the same `match`.',
             )
 
 

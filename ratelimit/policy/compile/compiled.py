@@ -38,7 +38,7 @@ Network = IPv4Network | IPv6Network
 SourceKind = Literal[
     "client", "header", "cookie", "path", "state", "resolver", "cluster", "origin", "age", "never"
 ]
-ClusterVerdict = Literal["likely", "certain"]
+Bound = Literal["likely", "certain", "young"]
 REQUESTS = "requests"
 NEVER = "never"
 """The identity that no request has."""
@@ -146,8 +146,8 @@ class LimitRule:
     tier_identity: int
     tier: str | None
     salt_parts: tuple[bytes, ...]
-    verdict: ClusterVerdict | None = None
-    """Of a limit per cluster: the least verdict of those it binds."""
+    verdict: Bound | None = None
+    """Of a limit per cluster: the least verdict of those it binds; `young`: young clusters alone."""
     is_twin: bool = False
     """True if it says what a limit that binds certain members would say of likely ones; never enforced."""
     actor_at: int = -1
@@ -335,6 +335,8 @@ class CorrelationSpec:
     """The place where rows say who pays for an account without a payment method; -1: nowhere."""
     public: tuple[tuple[Network, ...], ...] = ()
     """Ranges of each public list: nobody is at home there, and all of one is one network."""
+    tells_young: bool = False
+    """Whether a limit binds young clusters: those for certain members then do not."""
 
     @property
     def positions(self) -> set[int]:
@@ -345,6 +347,7 @@ class CorrelationSpec:
         """Return where rows have what the correlator looks at; of accounts that the application knows."""
         found = Columns(self.principal, self.kinds, self.created, self.costly, named=True)
         found.tell_new(self.new, self.settings.new_s, self.sponsor)
+        found.tells_young = self.tells_young
         return found
 
 
@@ -410,9 +413,14 @@ class CompiledPolicy:
         """The position of a member's cluster, whether likely or certain: the one before that."""
         return len(self.identities) - 3
 
+    @property
+    def young(self) -> int:
+        """The position of one of a young cluster's budgets: the one before that."""
+        return len(self.identities) - 4
+
     def is_actor(self, position: int) -> bool:
         """Return whether a cluster stands at a position."""
-        return position >= self.actor
+        return position >= self.young
 
     def identity_index(self, name: str) -> int:
         """Return an identity's position, or -1."""

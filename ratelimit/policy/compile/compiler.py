@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any, cast
 
@@ -143,6 +143,8 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     deny = compile_list("deny", file.deny, identities, report, allow)
     hash_key = compile_key(file.hashing, report)
     correlation = compile_correlation(table, identities, known, public, report)
+    if correlation is not None and any(draft.verdict == "young" for draft in drafts):
+        correlation = replace(correlation, tells_young=True)
     remote = compile_store(file, tree, report)
     specs = compile_file(scene)
     router = _build_router(drafts, file.routing, report)
@@ -368,8 +370,9 @@ def _rule(
     cluster = len(identities) - 1
     actor_at = -1
     if draft.verdict is not None:
-        # Behind it are the likely's own place, and the one of both: see `CompiledPolicy`.
-        actor_at = cluster - 1 if is_twin else cluster if draft.verdict == "certain" else cluster - 2
+        # Before it are the likely's own place, the one of both, and that of the young: see `CompiledPolicy`.
+        places = {"certain": cluster, "likely": cluster - 2, "young": cluster - 3}
+        actor_at = cluster - 1 if is_twin else places[draft.verdict]
     return LimitRule(
         index,
         position,

@@ -14,18 +14,19 @@ CLUSTER = "cluster"
 ORIGIN = "declared network"
 ACTOR = "cluster, likely or certain"
 LIKELY = "cluster, likely"
+YOUNG = "cluster, a budget of a young one"
 CREATED = "account created"
 NEW = "while new"
 UNPAID = "while new and nobody pays"
 MARKS = frozenset((NEW, UNPAID))
 """These are no names that can be declared, or used anywhere in a policy."""
-HIDDEN = frozenset((LIKELY, ACTOR, ORIGIN, CREATED, PAID, NEVER, NEW, UNPAID))
+HIDDEN = frozenset((YOUNG, LIKELY, ACTOR, ORIGIN, CREATED, PAID, NEVER, NEW, UNPAID))
 INTERNAL = HIDDEN | {CLUSTER}
 """Those that are found out, and that no request can name."""
 BUILT_IN = {"ip": Identity("client")}
 """Known without being declared; a declaration of the same name replaces it."""
 MAX_SOURCES = 8
-PLACES = 3
+PLACES = 4
 """Of an actor: see `CompiledPolicy.actor`."""
 MOST_POSITIONS = 62
 """A request's identities lie in an array of 64, two of which are not the policy's."""
@@ -93,8 +94,8 @@ def compile_identities(
     if len(specs) + PLACES > MOST_POSITIONS:
         most = MOST_POSITIONS - PLACES
         report.add("policy-too-many", ("identities",), f"{len(specs)} identities; {most} are the most")
-    # An actor's three places: see `CompiledPolicy`.
-    for name in (ACTOR, LIKELY, CLUSTER):
+    # An actor's four places: see `CompiledPolicy`.
+    for name in (YOUNG, ACTOR, LIKELY, CLUSTER):
         specs.append(IdentitySpec(len(specs), name, (SourceSpec("cluster"),), "skip"))
     return tuple(specs)
 

@@ -29,7 +29,7 @@ from ratelimit.usage.pricing import Price
 
 Missing = Literal["client", "shared", "skip", "refuse"]
 Mode = Literal["enforce", "shadow"]
-Certainty = Literal["certain", "likely"]
+Certainty = Literal["certain", "likely", "young"]
 Stance = Literal["local", "open", "closed"]
 Event = Literal["request", "connect", "message"]
 UsageShape = Literal["auto", "openai", "responses", "anthropic", "gemini", "bedrock"]
@@ -254,7 +254,8 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         Certainty | None,
         Meta(
             description="For limits per `cluster`: the members it binds; `likely` means both kinds. "
-            "Default: `certain`."
+            "`young`: each budget of [a young cluster](correlation.md#young-clusters), which limits for "
+            "the certain then leave alone. Default: `certain`."
         ),
     ] = None
     age: Annotated[

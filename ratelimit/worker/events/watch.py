@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.core.threads.event import breathe
+from ratelimit.correlation.description import DECLARATION
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.limiter import Limiter
@@ -18,6 +20,7 @@ from ratelimit.worker.events.reporter import Reporter
 
 NS = 10**9
 HOUR_NS = 3600 * NS
+DAY_NS = 24 * HOUR_NS
 LONG_NS = 600 * NS
 """A policy file that is refused for so long is told again."""
 CONNECTING_NS = 2 * NS
@@ -178,6 +181,9 @@ class EventWatch:
                 for name in told.actors.keys() - actors.keys():
                     del told.actors[name]
                     news.append(("actor-released", name, None))
+        for name, each in actors.items():
+            if each.young_until_s:
+                self._tell_young(name, each, now_ns)
         for event, name, actor in news:
             breathe()
             if actor is None:
@@ -188,13 +194,30 @@ class EventWatch:
                     event, now_ns, actor=name, verdict=verdict, accounts=len(actor.members), words=actor.words
                 )
 
+    def _tell_young(self, name: str, actor: Overview, now_ns: int) -> None:
+        """Tell of a young cluster when it is found, and once more a day before the end."""
+        left_ns = actor.young_until_s * NS - now_ns
+        is_ending = left_ns <= DAY_NS
+        self._reporter.tell_once(
+            "actor-young",
+            f"{name} {'ends' if is_ending else 'begins'}",
+            now_ns,
+            for_ns=max(DAY_NS, left_ns),
+            actor=name,
+            accounts=len(actor.members),
+            payment_methods=actor.evidence["payment_methods"],
+            until=actor.young_until_s,
+            declare=DECLARATION,
+        )
+
     def _look_at_refusals(self, limiter: Limiter, now_ns: int) -> None:
         if limiter.clustering is None:
             return
         table = limiter.table
         rules = {table.counter(rule.counter_name): rule for rule in limiter.rules if rule.is_clustered}
-        for counter, actor, refused, _, since_ns, _ in refusals_in(table, now_ns):
+        for counter, caller, refused, _, since_ns, _ in refusals_in(table, now_ns):
             breathe()
+            actor = cluster_of(caller)
             rule = rules.get(counter)
             if rule is not None and len(rule.per) == 1:
                 self._reporter.tell_once(

@@ -12,15 +12,25 @@ from ratelimit.core.clusters.evidence cimport Evidence, find_principal, principa
 from ratelimit.core.clusters.overrides cimport CLEARED, CONFIRMED, NOT_SET, Override, Overrides
 from ratelimit.core.clusters.sighting cimport Columns, Sighting, enter_actor
 from ratelimit.core.clusters.records cimport (
-    CERTAIN, CLIENT_AT, EXTRA_AT, FINE_EDGES, HOMED, LIKELY, MOST_DEGREE, MOST_FREE, NEW, NO_VERDICT, OLD, PAYMENT_AT,
-    POOLED, ROAMED, Identifier, Principal, ages_of, count_free, free_of, joined, kind_at, resolve, volume_of,
+    BUDGET_BITS, CERTAIN, CLIENT_AT, EXTRA_AT, FINE_EDGES, HOMED, LIKELY, MOST_DEGREE, MOST_FREE, NEW, NO_VERDICT, OLD, PAYMENT,
+    PAYMENT_AT, POOLED, ROAMED, Identifier, Principal, Value, ages_of, budget_of, count_free, free_of, is_budget, joined,
+    kind_at, kind_of, resolve, volume_of, whole_of, YOUNG_BIT,
 )
+
+# What limits count one of a young cluster's budgets by has this bit, and its number in these.
+YOUNG = YOUNG_BIT
+BUDGET = BUDGET_BITS
+
+
+def cluster_of(uint64_t identity, /):
+    return whole_of(identity, CERTAIN)
 
 
 @cython.final
 cdef class ClusterIndex:
     def __cinit__(
-        self, Evidence evidence not None, Columns columns not None, *, uint32_t clusters, uint32_t new_s, uint32_t records_s
+        self, Evidence evidence not None, Columns columns not None, *, uint32_t clusters, uint32_t new_s, uint32_t records_s,
+        uint32_t young_s=0, uint32_t methods_a_budget=1,
     ):
         if not 1 <= clusters <= MOST_LABELS:
             raise ValueError(f"there are 1 to {MOST_LABELS} clusters")
@@ -28,8 +38,12 @@ cdef class ClusterIndex:
         self.columns = columns
         self.most_clusters = clusters
         self.new_s = new_s
+        if methods_a_budget < 1:
+            raise ValueError("a budget is for one payment method or more")
         self.records_s = records_s
         evidence.new_s, evidence.records_s = new_s, records_s  # what is evicted testifies by its age
+        self.young_s = young_s
+        self.methods_a_budget = methods_a_budget
         self.clusters = <Cluster *>PyMem_RawCalloc(clusters + 1, sizeof(Cluster))
         if self.clusters == NULL:
             raise MemoryError
@@ -193,6 +207,27 @@ cdef class ClusterIndex:
         self.check(label)
         self.clusters[label].verdict = verdict
 
+    def become_certain(self, uint32_t label, bint is_new):
+        """Note that a cluster is certain, and whether all of its accounts are new; later calls change nothing."""
+        self.check(label)
+        if self.clusters[label].certain_s == 0:
+            self.clusters[label].certain_s = max(1, self.evidence.now_s)
+            self.clusters[label].was_new = is_new
+
+    def young_until_s(self, uint32_t label):
+        """Return until when a cluster is young, in seconds since the Unix epoch; 0 if it is not."""
+        self.check(label)
+        if not self.columns.tells_young or not self.is_young(label):
+            return 0
+        return self.evidence.epoch_s + self.clusters[label].certain_s + self.young_s
+
+    cdef bint is_young(self, uint32_t label) noexcept nogil:
+        """Return whether a cluster has its first days, with more budgets than one."""
+        cdef Cluster *cluster = self.clusters + label
+        if not cluster.was_new or self.evidence.now_s >= <uint64_t>cluster.certain_s + self.young_s:
+            return False
+        return self.overrides is None or self.overrides.by_label[label] != CONFIRMED
+
     def live(self):
         """Return the labels in use."""
         return [label for label in range(1, self.labels + 1) if self.clusters[label].live]
@@ -352,9 +387,8 @@ cdef class ClusterIndex:
     def cluster(self, row, /):
         """Return what limits count this row's cluster by, -1 without one."""
         cdef uint64_t key, identity
-        if self.columns.principal(row, &key) and self.actor_of(key, &identity):
-            return identity
-        return -1
+        cdef uint8_t verdict = self.actor_of(key, &identity) if self.columns.principal(row, &key) else NO_VERDICT
+        return whole_of(identity, verdict) if verdict else -1
 
     def fill(self, list row not None, int at, /):
         """Put a row's actor where limits look for it: see `Watch.fill`."""
@@ -362,7 +396,7 @@ cdef class ClusterIndex:
         cdef uint8_t verdict = NO_VERDICT
         if self.columns.principal(row, &key):
             verdict = self.actor_of(key, &identity)
-        enter_actor(row, at, verdict, identity)
+        enter_actor(row, at, verdict, identity, self.columns.tells_young)
 
     cdef uint8_t actor_of(self, uint64_t key, uint64_t *identity) noexcept nogil:
         """Find what limits count a principal's cluster by; return how sure it is that it belongs there."""
@@ -372,8 +406,43 @@ cdef class ClusterIndex:
     cdef uint8_t actor_at(self, uint32_t at, uint64_t *identity) noexcept nogil:
         """Find the same of a principal by its position."""
         cdef Principal *p = principal_at(self.evidence, at)
+        cdef uint8_t verdict = self.verdict(p)
         identity[0] = self.clusters[p.label].identity
-        return self.verdict(p)
+        if verdict == CERTAIN and self.is_young(p.label):
+            identity[0] = self.identity_of(p.label, self.method_of(p))
+        return verdict
+
+    cdef uint64_t identity_of(self, uint32_t label, Value *method) noexcept nogil:
+        """Return what limits count certain members by that pay with a method, NULL for none.
+
+        A young cluster's payment methods are numbered as they come. Each few of them have a budget; an account
+        without one is with the first.
+        """
+        cdef Cluster *cluster = self.clusters + label
+        if not self.is_young(label):
+            return cluster.identity
+        if method == NULL:
+            return budget_of(cluster.identity, 0)
+        # Which cluster gave the number, and the number plus one, are in the word that payment methods have no use for.
+        if method.payers[0] >> 16 != label or not 1 <= method.payers[0] & 0xFFFF <= cluster.slots:
+            cluster.slots = min(cluster.slots + 1, <uint32_t>0xFFFF)
+            method.payers[0] = label << 16 | cluster.slots
+        return budget_of(cluster.identity, ((method.payers[0] & 0xFFFF) - 1) // self.methods_a_budget)
+
+    cdef Value *method_of(self, const Principal *p) noexcept nogil:
+        """Return what a member pays with, one that its cluster is known by if there is one; NULL for none."""
+        cdef Identifier *node
+        cdef Value *found = NULL
+        cdef int i
+        for i in range(PAYMENT_AT, CLIENT_AT):
+            node = resolve(self.evidence.identifiers, p.edges[i].ref)
+            if node == NULL or kind_of(node) != PAYMENT:  # an edge so old that its generation came again
+                continue
+            if found == NULL or node.label == p.label:
+                found = self.evidence.values + (node - self.evidence.identifiers)
+            if node.label == p.label:
+                break
+        return found
 
     cdef uint8_t verdict(self, Principal *p) noexcept nogil:
         """Return what counts of a principal: what is inferred, unless the operator overrides it."""
@@ -396,7 +465,14 @@ cdef class ClusterIndex:
     def cluster_identity(self, uint64_t key):
         """Return what limits count a principal's cluster by, None without one."""
         cdef uint64_t identity
-        return identity if self.actor_of(key, &identity) else None
+        cdef uint8_t verdict = self.actor_of(key, &identity)
+        return whole_of(identity, verdict) if verdict else None
+
+    def budget_identity(self, uint64_t key):
+        """Return which of its young cluster's budgets a principal is counted by, None for none."""
+        cdef uint64_t identity
+        cdef uint8_t verdict = self.actor_of(key, &identity)
+        return identity if is_budget(identity, verdict) else None
 
     def verdict_of(self, uint64_t key):
         """Return what counts of a principal: 0 for nothing, 1 for likely, 2 for certain."""
@@ -419,10 +495,26 @@ cdef class ClusterIndex:
 
         What a principal asked for that is older than its cluster by a day was its own affair.
         """
+        cdef uint32_t owed
         if p.first_s + OLDER_S >= self.clusters[p.label].first_s:
-            self.clusters[p.label].owed += min(free_of(p), <uint32_t>(volume_of(p, self.evidence.now_s) + 0.5))
+            owed = min(free_of(p), <uint32_t>(volume_of(p, self.evidence.now_s) + 0.5))
+            if self.columns.tells_young and self.is_young(p.label):
+                self.note_debt(self.identity_of(p.label, self.method_of(p)), owed)
+            else:
+                self.clusters[p.label].owed += owed
             self.owing = True
         count_free(p, -MOST_FREE)
+
+    cdef void note_debt(self, uint64_t identity, uint32_t owed) noexcept nogil:
+        cdef uint32_t at
+        for at in range(self.debt_count):
+            if self.debts_of_young[at].identity == identity:
+                self.debts_of_young[at].owed += owed
+                return
+        if self.debt_count < MOST_DEBTS:
+            self.debts_of_young[self.debt_count].identity = identity
+            self.debts_of_young[self.debt_count].owed = owed
+            self.debt_count += 1
 
     def collect(self, uint32_t start, uint32_t stop):
         """Have clusters charged with what their certain members in a range were given before."""
@@ -440,6 +532,9 @@ cdef class ClusterIndex:
         for label in range(1, min(other.labels, self.most_clusters) + 1):
             self.clusters[label].owed += other.clusters[label].owed
             self.owing = self.owing or self.clusters[label].owed > 0
+        for label in range(other.debt_count):
+            self.note_debt(other.debts_of_young[label].identity, other.debts_of_young[label].owed)
+            self.owing = True
 
     def debts(self):
         """Return what limits count by, and requests to be charged to it, and forget them."""
@@ -449,5 +544,8 @@ cdef class ClusterIndex:
             if self.clusters[label].owed and self.clusters[label].live and self.clusters[label].identity:
                 found.append((self.clusters[label].identity, self.clusters[label].owed))
             self.clusters[label].owed = 0
+        for label in range(self.debt_count):
+            found.append((self.debts_of_young[label].identity, self.debts_of_young[label].owed))
+        self.debt_count = 0
         self.owing = False
         return found

@@ -5,7 +5,7 @@ from ratelimit.core.clusters.sighting cimport Columns
 
 cdef class Recogniser:
     cdef Columns columns
-    cdef readonly int at        # the last of an actor's three places
+    cdef readonly int at        # the last of an actor's four places
     cdef readonly int highest   # of any position it reads or writes
 
     cdef int set_up(self, Columns columns, int at) except -1
@@ -13,6 +13,7 @@ cdef class Recogniser:
     cdef uint64_t enter(self, uint64_t *ids, object now_ns) noexcept
     cdef int mark_hashes(self, uint64_t *ids, object now_ns) except -1
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept
+    cdef bint is_free(self, const uint64_t *ids, int counted_at) noexcept
     cdef uint64_t principal_in(self, const uint64_t *ids) noexcept
 
 

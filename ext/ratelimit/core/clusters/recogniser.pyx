@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from ratelimit.core.clusters.cluster_index cimport NOBODY, ClusterIndex
 from ratelimit.core.clusters.organisations cimport Organisations
 from ratelimit.core.clusters.records cimport NO_VERDICT
-from ratelimit.core.clusters.sighting cimport PLACES, Columns, Sighting, enter_actor, stamp_actor
+from ratelimit.core.clusters.sighting cimport PLACES, YOUNG_BEFORE, Columns, Sighting, enter_actor, stamp_actor
 from ratelimit.core.memory.number cimport WHOLE, read_number
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
@@ -36,7 +36,7 @@ cdef class Recogniser:
         self.highest = max(self.highest, self.columns.highest)
 
     def fill(self, list row not None, /):
-        enter_actor(row, self.at, NO_VERDICT, 0)
+        enter_actor(row, self.at, NO_VERDICT, 0, False)
 
     @property
     def tells_age(self):
@@ -53,7 +53,7 @@ cdef class Recogniser:
 
     cdef uint64_t stamp(self, uint64_t *ids) noexcept:
         """Write the actor into an array; return the principal, 0 for none."""
-        stamp_actor(ids, self.at, NO_VERDICT, 0)
+        stamp_actor(ids, self.at, NO_VERDICT, 0, False)
         return self.principal_in(ids)
 
     cdef uint64_t enter(self, uint64_t *ids, object now_ns) noexcept:
@@ -67,6 +67,10 @@ cdef class Recogniser:
 
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept:
         """Take note of what limits decided."""
+
+    cdef bint is_free(self, const uint64_t *ids, int counted_at) noexcept:
+        """Return whether no limit per cluster counted a request that such limits apply to."""
+        return counted_at >= 0 and ids[counted_at] == ABSENT_HASH and ids[self.at - YOUNG_BEFORE] == ABSENT_HASH
 
     cdef uint64_t principal_in(self, const uint64_t *ids) noexcept:
         """Return what `Columns.principal` makes of a row; a test holds the two equal."""
@@ -121,18 +125,18 @@ cdef class AtOnce(Recogniser):
                 ids[j] = (<array.array>columns[j]).data.as_ulonglongs[i]
             self.is_entered = False
             self.enter(ids, times_ns[i])
-            for j in range(self.at - 2, self.at + 1):
+            for j in range(self.at - PLACES + 1, self.at + 1):
                 (<array.array>columns[j]).data.as_ulonglongs[i] = ids[j]
 
     def observe(self, row, bint refused, now_ns, int counted_at=-1, /):
-        if counted_at >= 0 and not refused and row[counted_at] == -1:
+        if counted_at >= 0 and not refused and row[counted_at] == -1 and row[self.at - YOUNG_BEFORE] == -1:
             self.index.admit(row)
         return True
 
     cdef uint64_t stamp(self, uint64_t *ids) noexcept:
         cdef uint64_t key = self.principal_in(ids), identity = 0
         cdef uint8_t verdict = self.index.actor_of(key, &identity) if key else NO_VERDICT
-        stamp_actor(ids, self.at, verdict, identity)
+        stamp_actor(ids, self.at, verdict, identity, self.columns.tells_young)
         return key
 
     cdef uint64_t enter(self, uint64_t *ids, object now_ns) noexcept:
@@ -148,9 +152,9 @@ cdef class AtOnce(Recogniser):
         # Seen before it is decided: a newcomer joins its cluster with its first request.
         self.place = self.index.note(&seen, now // NANOSECONDS)
         verdict = self.index.actor_at(self.place, &identity)
-        stamp_actor(ids, self.at, verdict, identity)
+        stamp_actor(ids, self.at, verdict, identity, self.columns.tells_young)
         return seen.principal
 
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept:
-        if self.place != NOBODY and counted_at >= 0 and not refused and ids[counted_at] == ABSENT_HASH:
+        if self.place != NOBODY and not refused and self.is_free(ids, counted_at):
             self.index.admit_at(self.place)

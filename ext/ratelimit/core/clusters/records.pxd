@@ -59,6 +59,13 @@ cdef enum:
     LIKELY = 1          # it is shown, and what a limit would refuse it is counted
     CERTAIN = 2         # it has one budget with the other members
 
+    # Of a young cluster, limits count each few of the payment methods by themselves: see `budget_of`.
+    MOST_BUDGETS = 1024
+
+cdef extern from *:
+    const uint64_t YOUNG_BIT "((uint64_t)1 << 63)"
+    const uint64_t BUDGET_BITS "((uint64_t)1023)"
+
 cdef struct Edge:
     uint32_t ref        # generation | index + 1; 0 for none
     uint16_t seen       # ticks since the epoch
@@ -121,6 +128,21 @@ cdef inline uint8_t ages_of(
     if age >= new_s:
         return OLD
     return NEW if p.created_s or p.first_s >= 86400 + records_s else 0
+
+
+cdef inline uint64_t budget_of(uint64_t identity, uint32_t number) noexcept nogil:
+    """Return what limits count one of a young cluster's budgets by: the cluster's own identity can be read from it."""
+    return identity & ~BUDGET_BITS | YOUNG_BIT | <uint64_t>min(number, <uint32_t>(MOST_BUDGETS - 1))
+
+
+cdef inline bint is_budget(uint64_t identity, uint8_t verdict) noexcept nogil:
+    """Return whether limits count a member by one of its young cluster's budgets."""
+    return verdict == CERTAIN and identity & YOUNG_BIT != 0
+
+
+cdef inline uint64_t whole_of(uint64_t identity, uint8_t verdict) noexcept nogil:
+    """Return the cluster's own identity."""
+    return identity & ~(YOUNG_BIT | BUDGET_BITS) if is_budget(identity, verdict) else identity
 
 
 cdef inline uint64_t joined(Key key) noexcept nogil:

@@ -2,7 +2,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.clusters.organisations cimport Organisations
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
-from ratelimit.core.clusters.records cimport CERTAIN, EXTRAS, KINDS, LIKELY
+from ratelimit.core.clusters.records cimport CERTAIN, EXTRAS, KINDS, LIKELY, is_budget, whole_of
 
 cdef enum:
     # In what a row says of a request's origin: a bit for infrastructure, the public list, the organisation.
@@ -10,9 +10,11 @@ cdef enum:
     MOST_PUBLIC = 7
     ORGANISATION_AT = 4
 
-    # A row has its actor in three places, so that a limit binds the members it is meant for by what
-    # it counts by. They are side by side, and known by the last.
-    PLACES = 3          # at -2: of a member, likely or certain; at -1: of a likely one; the last: of a certain one
+    # A row has its actor in four places, so that a limit binds the members it is meant for by what it
+    # counts by. They are side by side, and known by the last. At -3: one of a young cluster's budgets; at -2: of a
+    # member, likely or certain; at -1: of a likely one; the last: of a certain one, unless limits ask for young ones.
+    PLACES = 4
+    YOUNG_BEFORE = 3
 
 cdef struct Sighting:
     uint64_t principal
@@ -33,6 +35,7 @@ cdef class Columns:
     cdef readonly int new_at
     cdef int sponsor_at                 # where rows have who pays for an account that has no payment method
     cdef int64_t new_s                  # for how long accounts are new
+    cdef public bint tells_young        # whether a limit counts young clusters by budgets of their own
     cdef int origin_at                  # where rows say from which declared network; -1 for nowhere
     cdef Organisations organisations    # None: none are declared
 
@@ -46,14 +49,17 @@ cdef class Columns:
     cdef uint64_t payment_in(self, object row) except? 0
 
 
-cdef inline void stamp_actor(uint64_t *ids, int at, uint8_t verdict, uint64_t identity) noexcept nogil:
-    """Write an actor into hashes by position; `at` is the last of its three places."""
-    ids[at - 2] = identity if verdict else ABSENT_HASH
-    ids[at - 1] = identity if verdict == LIKELY else ABSENT_HASH
-    ids[at] = identity if verdict == CERTAIN else ABSENT_HASH
+cdef inline void stamp_actor(uint64_t *ids, int at, uint8_t verdict, uint64_t identity, bint tells_young) noexcept nogil:
+    """Write an actor into hashes by position; `at` is the last of its four places."""
+    cdef uint64_t actor = whole_of(identity, verdict)
+    cdef bint is_young = tells_young and is_budget(identity, verdict)
+    ids[at - 3] = identity if is_young else ABSENT_HASH
+    ids[at - 2] = actor if verdict else ABSENT_HASH
+    ids[at - 1] = actor if verdict == LIKELY else ABSENT_HASH
+    ids[at] = actor if verdict == CERTAIN and not is_young else ABSENT_HASH
 
 
 cdef enum:
     MARK = 1            # what stands in rows of new accounts; in others there is nothing
 
-cdef int enter_actor(list row, int at, uint8_t verdict, uint64_t identity) except -1
+cdef int enter_actor(list row, int at, uint8_t verdict, uint64_t identity, bint tells_young) except -1

@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from ratelimit.core.memory.number cimport WHOLE, read_number
 from ratelimit.core.clusters.organisations cimport Organisations
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
-from ratelimit.core.clusters.records cimport BLOCK, CERTAIN, COARSE, EXTRA, EXTRAS, FINE, KINDS, LIKELY, PAYMENT
+from ratelimit.core.clusters.records cimport BLOCK, COARSE, EXTRA, EXTRAS, FINE, KINDS, PAYMENT
 
 cdef extern from "Python.h":
     PyObject **PySequence_Fast_ITEMS(object sequence)
@@ -28,13 +28,15 @@ cdef inline uint32_t instant_of(uint64_t seconds) noexcept nogil:
     return <uint32_t>seconds if seconds <= <uint64_t>0xFFFFFFFF else 0
 
 
-cdef int enter_actor(list row, int at, uint8_t verdict, uint64_t identity) except -1:
-    """Write an actor into a row; `at` is the last of its three places."""
+cdef int enter_actor(list row, int at, uint8_t verdict, uint64_t identity, bint tells_young) except -1:
+    """Write an actor into a row; `at` is the last of its four places."""
+    cdef uint64_t ids[PLACES]
+    cdef int i
     if not PLACES - 1 <= at < len(row):
         raise IndexError(f"an actor has {PLACES} places in a row")
-    row[at - 2] = identity if verdict else -1
-    row[at - 1] = identity if verdict == LIKELY else -1
-    row[at] = identity if verdict == CERTAIN else -1
+    stamp_actor(ids, PLACES - 1, verdict, identity, tells_young)
+    for i in range(PLACES):
+        row[at - PLACES + 1 + i] = -1 if ids[i] == ABSENT_HASH else ids[i]
     return 0
 
 

@@ -26,7 +26,7 @@ from ratelimit.core.clusters.evidence cimport Evidence, find_principal, principa
 from ratelimit.core.clusters.cluster_index cimport NOBODY as UNSEEN, ClusterIndex
 from ratelimit.core.sharing.pairs cimport NOBODY, PAIR, got, marked, put, tag_of, verdict_in
 from ratelimit.core.clusters.sighting cimport Columns
-from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT, PAYMENT, Principal, joined, kind_of
+from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT, PAYMENT, Principal, joined, kind_of, whole_of
 from ratelimit.core.clusters.methods cimport mix, owner_of
 
 cdef extern from "ratelimit/core/threads/handover.h":
@@ -71,7 +71,7 @@ cdef class Assignments:
         if self.board is None or not self.board.open or not self.columns.principal(row, &key):
             return -1
         identity = self.find(key, &verdict)
-        return -1 if identity == NOBODY else identity
+        return -1 if identity == NOBODY else whole_of(identity, verdict)
 
     def of_key(self, key, /):
         cdef uint8_t verdict
@@ -163,16 +163,17 @@ cdef class Assignments:
         cdef uint32_t at
         cdef int half = 1 - self.in_force()
         cdef Principal *p
+        cdef uint64_t identity
         cdef uint8_t verdict
         if not self.building or not self.writes():
             return False
         with nogil:
             for at in range(start, min(stop, cluster_index.evidence.principal_count)):
                 p = principal_at(cluster_index.evidence, at)
-                verdict = cluster_index.verdict(p)
+                verdict = cluster_index.actor_at(at, &identity)
                 if verdict == NO_VERDICT:
                     continue
-                if not self.insert(half, joined(p.key), cluster_index.clusters[p.label].identity, verdict, &self.built):
+                if not self.insert(half, joined(p.key), identity, verdict, &self.built):
                     fetch_add(&self.board.header.overflowed, 1)
         return True
 
@@ -190,7 +191,7 @@ cdef class Assignments:
                     continue
                 if owner_of(evidence.values + at) == 0:
                     continue
-                identity = cluster_index.clusters[owner_of(evidence.values + at)].identity
+                identity = cluster_index.identity_of(owner_of(evidence.values + at), evidence.values + at)
                 if self.insert(half, joined(evidence.values[at].key), identity, CERTAIN, &self.built):
                     continue
                 fetch_add(&self.board.header.overflowed, 1)

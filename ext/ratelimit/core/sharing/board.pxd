@@ -11,7 +11,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from ratelimit.core.clusters.records cimport KINDS
 
 cdef enum:
-    BOARD_LAYOUT = 6
+    BOARD_LAYOUT = 7
     BOARD_HEADER_BYTES = 4096
     NUMBERS = 32            # gauges; their writer says what they mean
     MOST_ROOMS = 0x7FFE     # an entry has fifteen bits for which identity it is

@@ -11,7 +11,7 @@ from ratelimit.core.memory.number cimport WHOLE, read_number
 from ratelimit.core.clusters.recogniser cimport Recogniser
 from ratelimit.core.sharing.ring cimport Ring
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
-from ratelimit.core.clusters.sighting cimport Columns, Sighting, enter_actor, stamp_actor
+from ratelimit.core.clusters.sighting cimport YOUNG_BEFORE, Columns, Sighting, enter_actor, stamp_actor
 from ratelimit.core.clusters.records cimport NO_VERDICT, PAYMENT, identifier_key
 
 
@@ -30,10 +30,11 @@ cdef class Watch(Recogniser):
             identity = self.assignments.find(key, &verdict)
             if identity == NOBODY:
                 identity = self.owner(self.columns.payment_in(row), &verdict)
-        enter_actor(row, self.at, verdict, identity)
+        enter_actor(row, self.at, verdict, identity, self.columns.tells_young)
 
     def observe(self, row, bint refused, now_ns, int counted_at=-1, /):
-        return self.ring.put(row, now_ns, counted_at >= 0 and not refused and row[counted_at] == -1)
+        cdef bint is_free = counted_at >= 0 and row[counted_at] == -1 and row[self.at - YOUNG_BEFORE] == -1
+        return self.ring.put(row, now_ns, is_free and not refused)
 
     # noexcept: a board that was closed knows no account.
 
@@ -46,7 +47,7 @@ cdef class Watch(Recogniser):
                 identity = self.assignments.find(key, &verdict)
                 if identity == NOBODY and self.columns.kinds_at[PAYMENT] >= 0:
                     identity = self.owner(ids[self.columns.kinds_at[PAYMENT]], &verdict)
-        stamp_actor(ids, self.at, verdict, identity)
+        stamp_actor(ids, self.at, verdict, identity, self.columns.tells_young)
         return key
 
     cdef uint64_t owner(self, uint64_t payment, uint8_t *verdict) noexcept nogil:
@@ -65,5 +66,5 @@ cdef class Watch(Recogniser):
         if not self.ring.board.open or read_number(now_ns, &now) != WHOLE:
             return
         if self.columns.take(ids, &seen):
-            seen.free = counted_at >= 0 and not refused and ids[counted_at] == ABSENT_HASH
+            seen.free = not refused and self.is_free(ids, counted_at)
             self.ring.push(&seen, now // SECOND)
