@@ -36,6 +36,11 @@ EVENTS: Mapping[str, tuple[bool, str]] = {
     ),
     "actor-contained": (False, "A limit per cluster refused this cluster on this host for the first time."),
     "actor-released": (False, "A cluster is no longer taken for an actor."),
+    "group-refused": (
+        True,
+        "A limit refuses a payer or a network with many accounts: perhaps an organisation. "
+        "Declare it, or give it a plan, if you know it.",
+    ),
     "act-made": (False, "An operator's act is in force."),
     "act-lapsed": (False, "An operator's act has reached its end."),
     "act-undone": (False, "An operator's act was taken back."),

@@ -70,7 +70,7 @@ class Budgets:
 
 
 def places_of(actor: int) -> list[int]:
-    """Return what stands in an actor's places where each rule may look: a young cluster's budgets have their own."""
+    """Return what stands in an actor's places: a young cluster's budget has one to itself."""
     return [actor, ABSENT, ABSENT, ABSENT] if actor & YOUNG else [ABSENT, actor, actor, actor]
 
 

@@ -25,6 +25,7 @@ from ratelimit.clustering.declarations import Declarations
 from ratelimit.clustering.hosts.agent import HostAgent, Hosts
 from ratelimit.clustering.leader import Leader
 from ratelimit.clustering.snapshot import SnapshotFile
+from ratelimit.core.clusters.reasons import accounts_at
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.correlation.overview import Overview, overviews_of
 from ratelimit.policy.compile.compiled import CorrelationSpec
@@ -274,6 +275,15 @@ class ClusteringService:
                 if self._hosts is not None or each <= BoardNumber.SAVED_NS or each >= BoardNumber.UNLABELLED
             },
         }
+
+    def accounts_at(self, value: int) -> int:
+        """Return about how many accounts were lately seen with a hash, of a payment method or network.
+
+        0 where that is not known, and while another worker correlates.
+        """
+        with self._lock:
+            correlator = self._leader.correlator if self._leader is not None and self.is_elected else None
+            return 0 if correlator is None else accounts_at(correlator.core, value)
 
     def clusters(self, breathe: Callable[[], None] = lambda: None) -> list[Overview] | None:
         """Return what is known of each cluster, the largest first.

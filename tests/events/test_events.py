@@ -22,7 +22,7 @@ from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.worker.events import sinks
 from ratelimit.worker.events.host import HostRecord
 from ratelimit.worker.events.reporter import Reporter
-from ratelimit.worker.events.watch import EventWatch
+from ratelimit.worker.events.watch import MOST_GROUPS, EventWatch
 from tests.support.acting import BOTS, END_NS, START_NS, Actor
 from tests.support.campaign import Request, campaign, policy_text
 from tests.support.redis.patience import until
@@ -243,6 +243,86 @@ def test_a_young_cluster_is_told_with_its_line_and_again_a_day_before_it_has_one
         assert len(look()) == told, day
     assert actor.numbers["young"] == 0
     actor.limiter.close()
+
+
+class Groups:
+    """A limiter with a limit per payment method and one per network, and four watches as of four workers."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        path, self.file = tmp_path / "policy.toml", tmp_path / "events.ndjson"
+        limits = "".join(
+            f'[[limit]]\nname = "each {per}"\nmatch = "/v1/*"\nper = "{per}"\nrate = "{rate}/day"\n'
+            'algorithm = "sliding-window"\n'
+            for per, rate in (("payment", 20), ("network", 5000))
+        )
+        text = policy_text(store=f'path = "{tmp_path / "table"}"\nkeys = 20000')
+        path.write_text(
+            text.replace("[correlation]\n", f"{limits}[correlation]\n")
+            + f'[events]\nlog = false\nfile = "{self.file}"\n'
+        )
+        self.actor = Actor(path)
+        limiter = self.actor.limiter
+        self.reporters = [Reporter(limiter.store.place, limiter.policy.file.events) for _ in range(4)]
+        self.watches = [EventWatch(each) for each in self.reporters]
+
+    def ask(self, cards: int, accounts: int, times: int, begin_s: float = 0.0) -> None:
+        """Have so many accounts on each card ask so often within a minute."""
+        rows = [(card, number) for card in range(cards) for _ in range(times) for number in range(accounts)]
+        self.actor.live(
+            Request(
+                begin_s + at / len(rows) * 60,
+                f"a{card}/{number}",
+                f"card {card}",
+                "",
+                f"10.{card}.{number}.1",
+            )
+            for at, (card, number) in enumerate(rows)
+        )
+        self.actor.rest_until(START_NS + int((begin_s + 60) * NS))
+
+    def told(self) -> list[dict[str, Any]]:
+        self.actor.clock.set_ns(self.actor.clock.now_ns() + 10 * NS)
+        for watch in self.watches:
+            watch.look(self.actor.limiter)
+        for reporter in self.reporters:
+            reporter.wait_until_written()
+        return [each["fields"] for each in read(self.file) if each["event"] == "group-refused"]
+
+
+@pytest.fixture
+def groups(tmp_path: Path) -> Iterator[Groups]:
+    made = Groups(tmp_path)
+    yield made
+    made.actor.limiter.close()
+
+
+def test_an_organisation_that_a_limit_refuses_is_told_once_with_its_line(groups: Groups) -> None:
+    groups.ask(1, 10, 6)
+    (fields,) = groups.told()
+    assert (fields["limit"], fields["per"]) == ("each payment", "payment")
+    assert 10 <= fields["accounts"] <= 11  # one that comes during a rebuild is counted twice until the next
+    assert fields["refused"] == 40
+    assert len(fields["caller"]) == 8
+    assert "card" not in json.dumps({**fields, "declare": ""})
+    assert fields["declare"].startswith("organisations = [")
+    groups.ask(1, 10, 6, 3600)
+    assert len(groups.told()) == 1
+    groups.ask(1, 10, 6, 90_000)
+    assert len(groups.told()) == 2
+
+
+@pytest.mark.parametrize(("accounts", "times"), [(6, 9), (1, 60), (10, 2)])
+def test_a_payer_of_few_accounts_and_one_that_is_not_refused_are_not_told(
+    groups: Groups, accounts: int, times: int
+) -> None:
+    groups.ask(1, accounts, times)
+    assert groups.told() == []
+
+
+def test_a_flood_of_payers_is_told_in_part(groups: Groups) -> None:
+    groups.ask(100, 8, 5)
+    assert len(groups.told()) == MOST_GROUPS
+    assert len(groups.told()) == MOST_GROUPS
 
 
 # -- sinks ----------------------------------------------------------------------------------------------

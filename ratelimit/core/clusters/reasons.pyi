@@ -4,6 +4,12 @@ from typing import Any
 
 from ratelimit.core.clusters.cluster_index import ClusterIndex
 
+def accounts_at(cluster_index: ClusterIndex, value: int, /) -> int:
+    """Return about how many accounts that are not dormant were seen with a value, 0 for none.
+
+    The value is a hash as rows have it, of an address, a network, a payment method or a further family.
+    """
+
 def reasons(cluster_index: ClusterIndex, key: int, /) -> dict[str, Any] | None:
     """Return what is known of a principal; None when it is not remembered.
 

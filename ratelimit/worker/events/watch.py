@@ -11,6 +11,7 @@ from ratelimit.correlation.description import DECLARATION
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.limiter import Limiter
+from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.runtime.reload import Reload
 from ratelimit.stores.acts.act import Act
 from ratelimit.telemetry import remote
@@ -32,6 +33,10 @@ SOON_NS = 30 * NS
 MOST_WORDS = 500
 """Letters of what a policy's error or its changes say."""
 MOST_ACTORS = 256
+MANY = 8
+"""Accounts of one payer or network, and refusals within an hour, from which it may be an organisation."""
+MOST_GROUPS = 64
+"""Of these, how many are told in a day; those that are refused most come first."""
 GROWTH = 1.5
 """An actor is told again when it has so many times the accounts."""
 
@@ -214,12 +219,19 @@ class EventWatch:
         if limiter.clustering is None:
             return
         table = limiter.table
-        rules = {table.counter(rule.counter_name): rule for rule in limiter.rules if rule.is_clustered}
-        for counter, caller, refused, _, since_ns, _ in refusals_in(table, now_ns):
+        rules = {
+            table.counter(rule.counter_name): rule
+            for rule in limiter.rules
+            if rule.is_clustered or len(rule.per) == 1
+        }
+        groups: list[tuple[int, int, LimitRule, int]] = []
+        for counter, caller, refused, uncertain, since_ns, _ in refusals_in(table, now_ns):
             breathe()
             actor = cluster_of(caller)
             rule = rules.get(counter)
-            if rule is not None and len(rule.per) == 1:
+            if rule is not None and not rule.is_clustered and refused - uncertain >= MANY:
+                groups.append((refused, caller, rule, since_ns))
+            elif rule is not None and rule.is_clustered and len(rule.per) == 1:
                 self._reporter.tell_once(
                     "actor-contained",
                     f"{actor:016x} {rule.name}",
@@ -230,6 +242,39 @@ class EventWatch:
                     refused=refused,
                     since=since_ns // NS,
                 )
+        if groups and limiter.clustering.is_elected:
+            self._look_at_groups(limiter, groups, now_ns)
+
+    def _look_at_groups(
+        self, limiter: Limiter, groups: list[tuple[int, int, LimitRule, int]], now_ns: int
+    ) -> None:
+        """Tell of payers and networks that a limit refuses and that many accounts share; so many in a day."""
+        clustering = limiter.clustering
+        assert clustering is not None
+        with self._reporter.record.change() as told:
+            known = {key for key, until_ns in told.claims.items() if until_ns > now_ns}
+        left = MOST_GROUPS - sum(key.startswith("group-refused ") for key in known)
+        for refused, caller, rule, since_ns in sorted(groups, key=lambda one: (-one[0], one[1])):
+            breathe()
+            key = f"{caller:016x} {rule.name}"
+            if left <= 0:
+                return
+            if f"group-refused {key}" in known or (accounts := clustering.accounts_at(caller)) < MANY:
+                continue
+            left -= 1
+            self._reporter.tell_once(
+                "group-refused",
+                key,
+                now_ns,
+                for_ns=DAY_NS,
+                limit=rule.name,
+                per=limiter.policy.compiled.identities[rule.per[0]].name,
+                caller=f"{caller:016x}"[:8],
+                accounts=accounts,
+                refused=refused,
+                since=since_ns // NS,
+                declare=DECLARATION,
+            )
 
 
 def _counted(limiter: Limiter) -> dict[str, int]:

@@ -5,8 +5,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from ratelimit.core.clusters.evidence cimport find_principal, principal_at
 from ratelimit.core.clusters.cluster_index cimport NOBODY, ClusterIndex
 from ratelimit.core.clusters.records cimport (
-    AT_HOME, CLIENT_AT, EXTRA_AT, HOMED, NEW, OLD, PAYMENT_AT, TICK_S, Identifier, Principal, is_infrastructure, joined,
-    kind_at, kind_of, rate_of, resolve, value_of, visits_of,
+    AT_HOME, BLOCK, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, FINE, HOMED, NEW, OLD, PAYMENT, PAYMENT_AT, TICK_S, Identifier, Principal,
+    identifier_key, is_infrastructure, joined, kind_at, kind_of, rate_of, resolve, value_of, visits_of,
 )
 
 
@@ -21,6 +21,19 @@ cdef str family_at(int slot):
 cdef inline bint is_of(const Identifier *node, const Principal *p) noexcept nogil:
     """Return whether an identifier belongs to a principal's cluster; for a principal in none, to any."""
     return node.label != 0 and (p.label == 0 or node.label == p.label)
+
+
+def accounts_at(ClusterIndex cluster_index not None, uint64_t value, /):
+    cdef int kind
+    cdef uint32_t at, most = 0
+    cdef uint64_t bit
+    for kind in (FINE, COARSE, PAYMENT, BLOCK, EXTRA, EXTRA + 1, EXTRA + 2):
+        # Of an address and its network, the lowest bit is what is declared of it.
+        for bit in range(2 if kind in (FINE, COARSE, BLOCK) else 1):
+            at = cluster_index.evidence.find_identifier(identifier_key(value ^ bit, kind))
+            if at != NOBODY:
+                most = max(most, <uint32_t>cluster_index.evidence.identifiers[at].degree)
+    return most
 
 
 def reasons(ClusterIndex cluster_index not None, uint64_t key, /):
