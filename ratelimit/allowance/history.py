@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from ratelimit.allowance.memory import pieces_of
-from ratelimit.allowance.records import RECORD_BYTES, Records
+from ratelimit.allowance.records import OF_PAYER, RECORD_BYTES, REGION, Records
 from ratelimit.environment.file import read_file
 from ratelimit.errors import StoreError
 from ratelimit.parsing.json import read_json
 from ratelimit.stores.embedded.board import fingerprint_of
 
-FORMAT = 1
+FORMAT = 2
 MOST_BYTES = 4 << 30
 _MAGIC = b"KINHIST\n"
 _LENGTH_BYTES, _DIGEST_BYTES = 8, 32
@@ -53,7 +53,7 @@ class History:
     @property
     def payers(self) -> int:
         """How many payers it has records of."""
-        return sum(not self.items[at] & 1 for at in range(0, len(self.items), RECORD_BYTES))
+        return sum(self.items[at] & REGION == OF_PAYER for at in range(0, len(self.items), RECORD_BYTES))
 
     def put_into(self, records: Records, now_s: int) -> int:
         """Join all of it into records; return how many payers that were."""

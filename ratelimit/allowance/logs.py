@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from ratelimit.allowance.compile import allowance_of
 from ratelimit.allowance.memory import SharedRecords, pieces_of
-from ratelimit.allowance.records import RECORD_BYTES, Records, floor_of
+from ratelimit.allowance.records import OF_PAYER, RECORD_BYTES, REGION, Records, floor_of
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
-from ratelimit.policy.compile.identities import CREATED
+from ratelimit.policy.compile.compiled import PAID, CompiledPolicy, LimitRule
+from ratelimit.policy.compile.identities import CREATED, ORIGIN
 from ratelimit.replay.columns import IdentityColumns
 from ratelimit.replay.facts import fields_of
 from ratelimit.replay.memo import Memo
@@ -19,13 +20,17 @@ from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.traces import Batch
 
 DAY_NS = 86_400 * 10**9
-PAYER, ACCOUNT, NETWORK = "payer", "account", "network"
+ACCOUNT = "account"
+_ADDRESS_BITS = (32, 64)
+"""Of an address that is a place: all of IPv4, and the half of IPv6 that a subscriber keeps."""
+_PUBLIC = 0xE
+"""Of a declared network's number: see `identity.origins`."""
 _MOST_ROUTES = 100_000
 _method_and_path = attrgetter("method", "path")
 
 
 class NoPayer(ValueError):
-    """A policy whose payers have no limit by the day."""
+    """A policy without an allowance by the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,12 @@ class LogRecords:
     """Records that grow line by line.
 
     Args:
-        compiled: the policy; its first limit per `payer` and day says which requests count, in which unit.
+        compiled: the policy; its first limit with `earned` and a rate by the day says who pays, and which
+            requests count in which unit.
         open_store: called once, when the first time is known: its hash key is the installation's.
 
     Raises:
-        NoPayer: the policy has no identity called `payer`, or no limit by the day for it.
+        NoPayer: the policy has no limit with `earned` and a rate by the day.
     """
 
     def __init__(self, compiled: CompiledPolicy, open_store: Callable[[int], EmbeddedStore]) -> None:
@@ -62,8 +68,11 @@ class LogRecords:
         self.first_ns = self.last_ns = 0
         self._compiled = compiled
         self._open_store = open_store
-        places = {spec.name: spec.index for spec in compiled.identities}
-        self._places = [places.get(name, -1) for name in (PAYER, ACCOUNT, NETWORK, CREATED)]
+        self._payer_at = self.rule.per[0]
+        self._account_at, self._created_at, self._paid_at, self._origin_at = map(
+            compiled.identity_index, (ACCOUNT, CREATED, PAID, ORIGIN)
+        )
+        self._place_at = place_of(compiled)
         self._day = -1
         self._used: dict[int, int] = {}
         """What each payer used on the day so far."""
@@ -96,16 +105,18 @@ class LogRecords:
         records = self._shared.memory
         matches: list[Matched] = list(map(self._matches.__getitem__, map(_method_and_path, batch.records)))
         rows = self._columns.rows(batch.records, matches)
-        payer_at, account_at, network_at, created_at = self._places
         for record, row, matched, now_ns in zip(batch.records, rows, matches, batch.times_ns, strict=True):
-            payer = _hash(row, payer_at)
+            payer = _hash(row, self._payer_at)
             if payer == 0 or not self._counts(matched):
                 continue
             self.counted += 1
             now_s, day = now_ns // 10**9, now_ns // DAY_NS
             if day != self._day:
                 self._day, self._used = day, {}
-            records.see(payer, _hash(row, account_at), _hash(row, network_at), _hash(row, created_at), now_s)
+            account, created_s = _hash(row, self._account_at), _hash(row, self._created_at)
+            flags = records.see(payer, account, self._place(row), created_s, now_s)
+            if self._paid_at >= 0:
+                records.see_paid(payer, row[self._paid_at], flags, now_s)  # ABSENT is less than 0: not known
             used = self._used[payer] = self._used.get(payer, 0) + self._amount(record)
             records.note(payer, used, now_s)
 
@@ -114,7 +125,7 @@ class LogRecords:
         payers = largest = over = 0
         for piece in pieces_of(self._shared.memory) if self._shared is not None else ():
             for at in range(0, len(piece), RECORD_BYTES):
-                if not piece[at] & 1:
+                if piece[at] & REGION == OF_PAYER:
                     best = floor_of(max(piece[at + 16 : at + 23]))
                     payers, largest, over = payers + 1, max(largest, best), over + (best > self.rule.quota)
         return Totals(payers, largest, over)
@@ -135,19 +146,33 @@ class LogRecords:
     def _counts(self, matched: Matched) -> bool:
         return matched.plan is not None and any(rule.index == self.rule.index for rule in matched.plan.rules)
 
+    def _place(self, row: list[int]) -> int:
+        origin = _hash(row, self._origin_at)
+        return 0 if origin & _PUBLIC else _hash(row, self._place_at)
+
     def _amount(self, record: Any) -> int:
         said = None if self._unit is None else getattr(record, self._unit)
         return self.rule.estimate if said is None else said
 
 
 def _rule_of(compiled: CompiledPolicy) -> LimitRule:
-    place = next((spec.index for spec in compiled.identities if spec.name == PAYER), None)
-    if place is None:
-        raise NoPayer("the policy has no identity `payer`")
     for rule in compiled.rules:
-        if rule.per == (place,) and rule.period_ns == DAY_NS and rule.tier is None:
+        if allowance_of(rule) is not None and rule.period_ns == DAY_NS and rule.tier is None:
             return rule
-    raise NoPayer('the policy has no limit with `per = "payer"` and a rate by the day')
+    raise NoPayer("the policy has no limit with `earned` and a rate by the day")
+
+
+def place_of(compiled: CompiledPolicy) -> int:
+    """Return where rows have the address of a client, as it counts as a place; -1: nowhere."""
+    return next(
+        (
+            spec.index
+            for spec in compiled.identities
+            if [source.kind for source in spec.sources] == ["client"]
+            and (spec.v4_prefix, spec.v6_prefix) == _ADDRESS_BITS
+        ),
+        -1,
+    )
 
 
 def _hash(row: list[int], at: int) -> int:

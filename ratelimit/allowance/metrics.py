@@ -21,7 +21,7 @@ CAPACITY = Metric(
 EVICTED = Metric(
     "ratelimit_records_evicted",
     "counter",
-    "Records that made room for others. Established ones (30 days old, seen within 70) should be none: "
+    "Records that made room for others. Established ones (of 30 days, seen within 70) should be none: "
     "raise `payers` in `[store]`.",
     (Label("standing", ("other", "established")),),
 )
@@ -41,7 +41,7 @@ def samples(limiter: Any, totals: Totals) -> Iterator[Samples]:
         return
     payers, pairs, evicted, displaced, refused, imported = records.counts
     yield counted(USED, (payers, pairs))
-    yield counted(CAPACITY, records.slots)
+    yield counted(CAPACITY, records.slots[:2])
     yield counted(EVICTED, (evicted, displaced))
     yield plain(REFUSED, refused)
     yield plain(IMPORTED, imported)

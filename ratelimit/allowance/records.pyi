@@ -1,4 +1,4 @@
-"""When payers and their accounts were first seen, and the payers' best days, as all workers of a host remember it."""
+"""Payers, as all workers of a host remember them: their accounts, their best days, and what they paid for a month."""
 
 from enum import IntFlag
 from typing import Any, final
@@ -6,21 +6,25 @@ from typing import Any, final
 RECORDS_VERSION: int
 RECORD_BYTES: int
 """The size of a record that travels: to a file, to a server."""
+REGION: int
+"""The bits of its first byte that say what it is of: `OF_PAYER`, `OF_PAIR`, or what a payer paid."""
+OF_PAYER: int
+OF_PAIR: int
 PAIRS_EACH: int
 """Pairs that there is room for, for each payer."""
 
 class Standing(IntFlag):
     """What a payer's account is, at the place where it asks."""
 
-    YOUNG = 1
-    """The payer was first seen less than 30 days ago."""
-    NEWCOMER = 2
-    """The account was, its payer was not, and no established account of the payer was at this place before."""
+    ELSEWHERE = 1
+    """The account is not established with its payer and at none of its places, and the payer was first seen 30 days ago or more."""
+    UNSETTLED_COUNTS = 2
+    """The records are younger than 30 days, and the account is older or of unknown age: all that is paid counts."""
 
 def records_bytes(payers: int, /) -> int:
     """Return the size of memory with room for so many payers, and four pairs for each.
 
-    24 bytes for each payer and 96 for its pairs: 12 MB for 100,000. At the least 4.1 MB.
+    48 bytes for each payer and 96 for its pairs: 14.4 MB for 100,000. At the least 6.2 MB.
 
     Raises:
         ValueError: `payers` is not 1 to 100,000,000.
@@ -41,22 +45,24 @@ class Records:
     """Records of payers and of their pairs, over a writable buffer.
 
     A payer's record has the day it was first seen, and the level of its best day in each of seven periods of ten days.
-    A pair's has the day that an account, or a place (a network), was first seen with the payer, and the last one.
+    Another one has the day from which it is known what the payer paid, and the level of the least of each period.
+    A pair's has the day that an account, or a place (an address), was first established with the payer, and the last one.
     Keys are keyed 64-bit hashes; 0 and all ones are none. Days are UTC days since 1970, from 1 to 32767 (in 2059).
 
     A zeroed buffer is formatted, a formatted one attached to after it was compared. Any bytes in it are survived:
     a record that was damaged counts for nothing, and is told by `damage`.
 
-    Laws, for `see`, `note`, `best` and `import_day` alike:
+    Laws, for `see`, `see_paid`, `settled`, `note`, `best` and `import_day` alike:
 
-    - Each call changes a record to its join with what is known: the earlier first day, the higher levels, the newer
-      period. So calls may come in any order, from any worker, and twice; time that goes back takes nothing back.
+    - Each call changes a record to its join with what is known: the earlier first day, the higher levels, the least
+      that was paid (what is not known is no least), the newer period. So calls may come in any order, from any worker, and twice; time that goes back takes nothing back.
     - A level's floor is at most what was used, and `best` returns such a floor. So what is allowed by a multiple of it
-      is at most that multiple of a day that was.
+      is at most that multiple of a day that was. Likewise what is settled is at most what was paid.
     - A new key takes the place of the record in its bucket that is worth least: damaged, silent for 70 days,
-      with the lowest levels, silent longest, newest. An established record (first seen 30 days ago or more, and
-      seen within 70) never makes room for a new key. If all of a bucket are established, the key is not recorded,
-      and counts as seen today. A record from elsewhere (`take_in`) displaces an established one that is worth less.
+      with the lowest levels (a pair: the fewest days from its first to its last), silent longest, newest. An
+      established record (of 30 days: a payer first seen so long ago, a pair first and last seen so far apart; and seen
+      within 70; what was paid: more than a cent) never makes room for a new key. If all of a bucket are established, the key is not recorded: a payer
+      counts as seen today, an account or a place as it would without a record. A record from elsewhere (`take_in`) displaces an established one that is worth less.
     - They take no lock, allocate nothing, and do not raise. After `close` they answer 0.
 
     Args:
@@ -75,8 +81,8 @@ class Records:
     @property
     def closed(self) -> bool: ...
     @property
-    def slots(self) -> tuple[int, int]:
-        """Records that there is room for in all: of payers, of pairs. Half as many again as were asked for, or more."""
+    def slots(self) -> tuple[int, int, int]:
+        """Records that there is room for in all: of payers, of pairs, of what payers paid. Half as many again as were asked for, or more."""
     @property
     def days(self) -> tuple[int, int]:
         """The day that the records begin with, and the first day of the limiter itself; 0 before the first call."""
@@ -88,19 +94,46 @@ class Records:
         """
     def damage(self) -> str | None:
         """Return what is wrong with the memory; None where nothing is. A call looks at a sixteenth of the records."""
-    def see(self, payer: int, account: int, network: int, created_s: int, now_s: int) -> int:
-        """Record that a payer's account asks from a network; return its `Standing`.
+    def see(self, payer: int, account: int, place: int, created_s: int, now_s: int) -> int:
+        """Record that a payer's account asks from a place; return its `Standing`.
+
+        An account is established with its payer from the first time when it asks
+
+        - in the payer's own first 30 days,
+        - or from a place of the payer's,
+        - or while the records are younger than 30 days, if it was created 30 days ago or more or its age is not known.
+
+        No time that it is with the payer establishes it. Only established accounts are recorded, and the places that
+        they ask from. So a record that comes from elsewhere is one of an established account.
 
         Records begin with the first day of the limiter, or of a log that was imported. While that is less than 30 days
-        ago, a payer and an account count from the day when the account was created; where that is not known,
-        neither is young. Later only the day counts on which the limiter first saw them.
-
-        A place is recorded when an account that is no newcomer asks from it.
-        Without an account there is no newcomer. Without a network an account is at no place of the payer's.
+        ago, a payer counts from when the oldest of its accounts was created, as far as that is known.
+        Later only the day counts on which the limiter first saw it.
 
         Args:
+            account: 0: none, which is established nowhere and nowhere else.
+            place: the address, as far as it is one's own; 0: none, or one that is public.
             created_s: when the account was created, in seconds since 1970; 0 and less: not known.
             now_s: civil time.
+        """
+    def see_paid(self, payer: int, paid_micros: int, flags: int, now_s: int) -> None:
+        """Lower the least that was paid in the present period to an amount; writes only if that changes it.
+
+        Args:
+            paid_micros: millionths of a dollar, as cleared in the last 30 days; less than 0: not known, and nothing is
+                recorded. 0 is known.
+            flags: the account's `Standing`. With `UNSETTLED_COUNTS` the payer is taken to have paid as much a month ago:
+                so its dollars are settled when the records are 30 days old.
+            now_s: civil time.
+        """
+    def settled(self, payer: int, now_s: int) -> int:
+        """Return the least that was paid for a month, in millionths of a dollar, rounded down to a level of cents.
+
+        That is the least of the periods from the one that holds the day 30 days ago (if nothing is known of it, from the
+        one before) up to now. A later period of which nothing is known does not count against it. It is 0 if it is known
+        for less than 30 days what the payer paid, or if neither of those two periods is known.
+
+        A level is rounded down by 8.3 % at the most, and by a cent.
         """
     def note(self, payer: int, used: float, now_s: int) -> None:
         """Raise the level of the present period to that of `used`: what the payer's window holds after a charge."""
@@ -119,7 +152,7 @@ class Records:
     def born(self, since: int | None, own: int | None, /) -> None:
         """Move the day that the records begin with, and the limiter's own first day, to earlier days."""
     def export(self, region: int, start: int, count: int, /) -> bytes:
-        """Return the records in so many slots of payers (0) or pairs (1), `RECORD_BYTES` each; empty behind the last."""
+        """Return the records in so many slots of payers (0), pairs (1) or what payers paid (2), `RECORD_BYTES` each; empty behind the last."""
     def take_in(self, items: bytes, now_s: int, /, *, until: int | None = None, is_told: bool = False) -> int:
         """Join exported records in; return how many were. What is no record is left out.
 
@@ -134,8 +167,8 @@ class Records:
     def changed(self, position: int, most: int, /) -> tuple[int, bytes, bool]:
         """Return the records that changed since a position, as they are now, and the position to go on with.
 
-        A payer and an account are told from their second day on: a flood of fresh keys stays on its host.
-        A place is told at once.
+        A key is told from its second day on: a flood of fresh ones stays on its host. A place is told at once where its
+        payer was first seen 30 days ago or more, and so were the records.
 
         The third is True if changes were overwritten before they were read: then all records may have changed.
         """

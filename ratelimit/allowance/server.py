@@ -1,7 +1,8 @@
 """The records of payers on all hosts that share a server.
 
-The server joins the records that hosts tell: the earlier first day, the higher levels. Hosts tell and read in
-one call, made by a thread of its own. Requests go by the host's memory and never wait for this.
+The server joins the records that hosts tell: the earlier first day, the higher levels, the least that
+was paid. Hosts tell and read in one call, made by a thread of its own. Requests go by the host's
+memory and never wait for this.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-from ratelimit.allowance.records import PAIRS_EACH, RECORD_BYTES
+from ratelimit.allowance.records import OF_PAIR, PAIRS_EACH, RECORD_BYTES, REGION
 from ratelimit.stores.redis.caller import ServerCaller
 from ratelimit.stores.redis.hosts.fencing import RECORDS
 from ratelimit.stores.redis.hosts.keys import Places
@@ -23,7 +24,9 @@ LASTS_MS = 70 * 86_400_000
 """After so long without a change nothing is left that counts."""
 DAY_S, PERIOD_DAYS = 86_400, 10
 _ITEM = struct.Struct("<QQQ")
-_PAIR, _NO_LEVELS = 1, "-"
+_NO_LEVELS = "-"
+_RECORDS_EACH = 2 + PAIRS_EACH
+"""A payer's days, what it paid, and its pairs."""
 
 
 class ServerRecords:
@@ -31,14 +34,14 @@ class ServerRecords:
 
     Args:
         remote: which server.
-        payers: how many there is room for, and four pairs each.
+        payers: how many there is room for, with what they paid, and four pairs each.
     """
 
     def __init__(self, remote: RemoteSpec, payers: int) -> None:
         self._caller = ServerCaller(remote)
         places = Places(remote.prefix)
         self._keys = (places.records, places.records_changes, places.records_number)
-        self._most = payers * (1 + PAIRS_EACH)
+        self._most = payers * _RECORDS_EACH
         self._known = 0
         self.close = self._caller.close
 
@@ -69,7 +72,7 @@ class ServerRecords:
 
 
 def _told(key: int, when: int, levels: int) -> tuple[str, int, int, str]:
-    if key & _PAIR:
+    if key & REGION == OF_PAIR:
         return f"{key:x}", when >> 16, levels, _NO_LEVELS
     return f"{key:x}", when >> 16, when & 0xFFFF, levels.to_bytes(7, "little").hex()
 
@@ -79,7 +82,7 @@ def _read(key: bytes, said: bytes) -> bytes:
     try:
         first, newest, levels = bytes(said).decode("ascii").split(" ")
         number = int(key, 16)
-        if number & _PAIR:
+        if number & REGION == OF_PAIR:
             return _ITEM.pack(number, int(first) << 16, int(newest))
         when = int(first) << 16 | min(int(newest), 0xFFFF)
         return _ITEM.pack(number, when, int.from_bytes(bytes.fromhex(levels), "little"))

@@ -48,8 +48,9 @@ def history_command(
     """Write the records of payers that a month of logs would have left.
 
     An installation that starts with them (`history = "FILE"` in `[store]`) knows its payers from the first
-    request: who is established, from where, and each one's best days. Each line that the policy's limit
-    per payer and day binds counts. Leave out lines of requests that were refused: those earn nothing.
+    request: their accounts and places, their best days, and what they have paid for a month. Each line that
+    the policy's limit with `earned` binds counts. Leave out lines of requests that were refused: those earn
+    nothing.
 
     \b
     Examples:
@@ -130,7 +131,7 @@ def _learned(policy: Policy) -> LogRecords:
         raise Failure(
             str(error),
             POLICY,
-            hint='Name who pays in `[identities]`, and write a limit with `per = "payer"`.',
+            hint="Name who pays in `[identities]`, and write a limit per payer with `earned`.",
         ) from error
 
 

@@ -24,7 +24,8 @@ from tests.support.cores import KEY
 DAY = 86_400
 NOW = 20_000 * DAY
 """The first second of a period."""
-YOUNG, NEWCOMER = Standing.YOUNG, Standing.NEWCOMER
+ELSEWHERE, UNSETTLED_COUNTS = Standing.ELSEWHERE, Standing.UNSETTLED_COUNTS
+USD = 1_000_000
 MARK = b"hash key's mark."
 
 
@@ -89,7 +90,7 @@ def test_any_calls_in_any_order_answer_as_the_reference(seed: int) -> None:
         if source.random() < 0.02:
             now -= source.randrange(40 * DAY)  # hazard: a worker's clock, or a trace's order
         payer, account, network = source.choices(keys, k=3)
-        kind = source.randrange(5)
+        kind = source.randrange(7)
         if kind < 2:
             created = source.choice([0, 0, -5, now + DAY, now - source.randrange(60 * DAY), 1])
             asked = (payer, account, network, created, now)
@@ -103,7 +104,14 @@ def test_any_calls_in_any_order_answer_as_the_reference(seed: int) -> None:
             used = source.random() * 1e4
             real.import_day(payer, day, used, now)
             reference.import_day(payer, day, used, now)
+        elif kind < 6:
+            paid = source.choice([-1, 0, 9_999, int(10 ** (source.random() * 15)), 200 * USD])
+            flags = source.choice([0, 0, ELSEWHERE, UNSETTLED_COUNTS])
+            real.see_paid(payer, paid, flags, now)
+            reference.see_paid(payer, paid, flags, now)
         at = now + source.randrange(-5, 90) * DAY
+        for each in (now, at):
+            assert real.settled(payer, each) == reference.settled(payer, each), (payer, each)
         assert real.best(payer, at) == reference.best(payer, at), (payer, at)
     assert real.days == (reference.since, reference.own)
     assert real.damage() is None
@@ -154,49 +162,167 @@ def test_days_since_the_limiter_began_count_no_sooner_by_an_import() -> None:
     assert found.best(9, NOW + 40 * DAY) > 0
 
 
-# -- young and newcomers --------------------------------------------------------------------------
+# -- dollars that settle --------------------------------------------------------------------------
 
 
-def test_payer_is_young_for_thirty_days() -> None:
+def settled_by_day(paid: dict[int, float | None], *, offset: int = 0, days: int = 120) -> list[float]:
+    """Return what is settled on each day since a payer was first seen, by what it paid as of some days."""
+    found, known = grown(), None
+    settled = []
+    for day in range(days):
+        now = NOW + (offset + day) * DAY
+        known = paid.get(day, known)
+        found.see(7, 7, 7, 0, now)
+        if known is not None:
+            found.see_paid(7, int(known * USD), 0, now)
+        settled.append(found.settled(7, now) / USD)
+    return settled
+
+
+def level_down(usd: float) -> float:
+    return rounded(int(usd * 100)) / 100
+
+
+OFFSETS = pytest.mark.parametrize("offset", range(10))
+"""Where in its period a payer's first day lies."""
+
+
+@OFFSETS
+def test_dollars_of_a_steady_payer_are_settled_after_a_month(offset: int) -> None:
+    settled = settled_by_day({0: 200}, offset=offset)
+    assert settled[:30] == [0] * 30
+    assert set(settled[30:]) == {level_down(200)}
+    assert 200 / 2 ** (1 / 8) <= level_down(200) <= 200
+
+
+@OFFSETS
+def test_card_that_is_charged_back_after_three_weeks_never_has_settled_dollars(offset: int) -> None:
+    assert not any(settled_by_day({0: 500, 21: 0}, offset=offset))
+
+
+@OFFSETS
+def test_sleeper_that_pays_a_dollar_and_then_much_has_a_dollar_settled(offset: int) -> None:
+    settled = settled_by_day({0: 1, 31: 500}, offset=offset)
+    assert set(settled[30:61]) == {level_down(1)}
+    assert settled[71:] == [level_down(500)] * len(settled[71:])
+
+
+@OFFSETS
+def test_dollars_that_are_taken_back_count_no_more_at_once(offset: int) -> None:
+    settled = settled_by_day({0: 200, 60: 50, 80: 0}, offset=offset)
+    assert settled[59] == level_down(200)
+    assert settled[60:80] == [level_down(50)] * 20
+    assert settled[80:] == [0] * 40
+
+
+def test_payer_of_whom_it_is_not_known_what_it_paid_has_nothing_settled() -> None:
     found = grown()
-    assert [found.see(7, 7, 7, 0, NOW + day * DAY) for day in (0, 29, 30)] == [YOUNG, YOUNG, 0]
+    for day in range(60):
+        found.see(7, 7, 7, 0, NOW + day * DAY)
+        found.see_paid(7, -1, 0, NOW + day * DAY)
+    found.see_paid(7, 500 * USD, 0, NOW + 60 * DAY)
+    assert found.settled(7, NOW + 60 * DAY) == found.settled(7, NOW + 89 * DAY) == 0
+    assert found.settled(7, NOW + 90 * DAY) > 0
 
 
-def test_age_of_an_account_opens_nothing_once_the_records_are_thirty_days_old() -> None:
-    assert grown().see(7, 7, 7, NOW - 1000 * DAY, NOW) == YOUNG
+def test_payer_that_was_silent_keeps_what_was_settled_a_month_ago_and_no_longer() -> None:
+    found = grown()
+    found.see_paid(7, 200 * USD, 0, NOW)
+    assert [day for day in range(100) if found.settled(7, NOW + day * DAY)] == list(range(30, 50))
+    # A batch a month: settled with the second.
+    for day in (30, 60, 90):
+        found.see_paid(7, 200 * USD, 0, NOW + day * DAY)
+        assert found.settled(7, NOW + day * DAY) == level_down(200) * USD
 
 
-def test_in_the_first_thirty_days_payers_count_from_when_their_accounts_were_created() -> None:
+def test_cents_to_a_million_dollars_are_told_apart() -> None:
+    found = grown()
+    for number, usd in enumerate([0, 0.001, 0.01, 0.1, 1, 10, 999.99, 1e6, 1e8], 7):
+        found.see_paid(number, int(usd * USD), 0, NOW)
+        settled = found.settled(number, NOW + 30 * DAY) / USD
+        assert settled == min(level_down(usd), FLOORS[254] / 100)
+        assert usd < 0.01 or usd > 1e7 or usd / 2 ** (1 / 8) - 0.01 < settled <= usd
+
+
+def test_new_installation_takes_older_accounts_dollars_as_settled_from_then_on() -> None:
+    """Hazard: customers of years that are held to what a new payer has, until the limiter is 40 days old."""
     found = records()
-    assert found.see(7, 7, 7, NOW - 40 * DAY, NOW) == 0
-    assert found.see(8, 8, 8, NOW - 4 * DAY, NOW) == YOUNG
-    assert found.see(9, 9, 9, 0, NOW) == 0
-    # What was seen so is remembered when the records are older.
-    assert [found.see(payer, payer, payer, 0, NOW + 30 * DAY) for payer in (7, 8, 9)] == [0, 0, 0]
-    assert found.see(8, 8, 8, 0, NOW + 31 * DAY) == 0
+    found.see(1, 1, 1, 0, NOW)
+    for day in range(60):
+        now = NOW + day * DAY
+        for payer, since, created in ((7, 25, NOW - 99 * DAY), (8, 25, 0), (9, 25, NOW + 20 * DAY)):
+            if day >= since:
+                flags = found.see(payer, payer, 0, created, now)
+                found.see_paid(payer, 200 * USD, flags, now)
+                assert flags == (UNSETTLED_COUNTS if day < 30 and payer != 9 else 0)
+                is_known = found.settled(payer, now) > 0
+                assert is_known == (payer != 9 or day >= 55), (payer, day)
 
 
-def test_newcomer_counts_where_an_established_account_was_and_nowhere_else() -> None:
+# -- established accounts, and places -------------------------------------------------------------
+
+
+def test_time_with_a_payer_establishes_no_account() -> None:
+    """Hazard: an account bought of a reseller that asks once, waits, and has all that the reseller has."""
     found = grown()
     found.see(7, 1, 100, 0, NOW - 31 * DAY)
-    assert found.see(7, 1, 100, 0, NOW) == 0
-    assert found.see(7, 2, 100, 0, NOW) == 0
-    assert found.see(7, 2, 200, 0, NOW) == NEWCOMER
-    assert found.see(7, 2, 0, 0, NOW) == NEWCOMER
+    for day in range(0, 400, 20):
+        assert found.see(7, 1, 100, 0, NOW + day * DAY) == 0
+        assert found.see(7, 2, 200, NOW - 999 * DAY, NOW + day * DAY) == ELSEWHERE
+
+
+def test_account_of_a_payers_first_month_is_established_everywhere() -> None:
+    found = grown()
+    asked = [(found.see(7, day, day, 0, NOW + day * DAY), day) for day in range(1, 41)]
+    # The payer's first day is that of its first account here.
+    assert [day for flags, day in asked if flags == ELSEWHERE] == list(range(31, 41))
+    for day in range(1, 41):
+        assert found.see(7, day, 999 + day, 0, NOW + 50 * DAY) == (ELSEWHERE if day > 30 else 0)
+
+
+def test_account_at_a_place_of_its_payer_is_established_and_brings_its_own_places() -> None:
+    found = grown()
+    found.see(7, 1, 100, 0, NOW - 31 * DAY)
+    assert found.see(7, 2, 200, 0, NOW) == ELSEWHERE
+    assert found.see(7, 2, 0, 0, NOW) == ELSEWHERE
     # Hazard: newcomers that vouch for the next ones' place.
-    assert found.see(7, 3, 200, 0, NOW) == NEWCOMER
+    assert found.see(7, 3, 200, 0, NOW) == ELSEWHERE
     # A place counts at once, and for this payer alone.
     assert found.see(7, 1, 200, 0, NOW) == 0
     assert found.see(7, 3, 200, 0, NOW) == 0
-    found.see(8, 8, 300, 0, NOW - 31 * DAY)
-    assert found.see(8, 9, 200, 0, NOW) == NEWCOMER
-    assert found.see(7, 2, 300, 0, NOW + 30 * DAY) == 0
+    assert found.see(7, 3, 300, 0, NOW) == 0
+    assert found.see(7, 4, 300, 0, NOW) == 0
+    found.see(8, 8, 400, 0, NOW - 31 * DAY)
+    assert found.see(8, 9, 200, 0, NOW) == ELSEWHERE
 
 
-def test_payer_without_accounts_has_no_newcomers() -> None:
+def test_public_address_is_no_place() -> None:
     found = grown()
-    assert found.see(7, 0, 100, 0, NOW) == YOUNG
-    assert found.see(7, 0, 100, 0, NOW + 30 * DAY) == 0
+    found.see(7, 1, 0, 0, NOW - 31 * DAY)
+    assert found.see(7, 2, 0, 0, NOW) == ELSEWHERE
+
+
+def test_new_installation_goes_by_when_accounts_were_created() -> None:
+    found = records()
+    assert found.see(7, 1, 100, NOW - 40 * DAY, NOW) == UNSETTLED_COUNTS
+    assert found.see(7, 2, 200, NOW - 4 * DAY, NOW) == ELSEWHERE
+    assert found.see(7, 3, 200, 0, NOW) == UNSETTLED_COUNTS
+    assert found.see(8, 8, 300, NOW - 4 * DAY, NOW) == 0  # a founder of its payer
+    # What was seen so is remembered when the records are older, and age opens nothing then.
+    later = NOW + 30 * DAY
+    assert (
+        found.see(7, 1, 900, 0, later)
+        == found.see(7, 3, 901, 0, later)
+        == found.see(8, 8, 902, 0, later)
+        == 0
+    )
+    assert found.see(7, 4, 903, NOW - 99 * DAY, later) == ELSEWHERE
+    assert found.see(8, 9, 904, 0, later) == ELSEWHERE
+
+
+def test_payer_without_accounts_has_none_elsewhere() -> None:
+    found = grown()
+    assert [found.see(7, 0, 100, 0, NOW + day * DAY) for day in (0, 29, 30, 99)] == [0, 0, 0, 0]
 
 
 # -- bounds ---------------------------------------------------------------------------------------
@@ -220,30 +346,54 @@ def test_flood_of_ten_times_the_capacity_evicts_no_established_payer() -> None:
             note(payer, 3, NOW)
     _, _, evicted, displaced, refused, _ = found.counts
     assert [found.best(payer, NOW) for payer in established] == bests
-    assert not any(found.see(payer, 0, 0, 0, NOW) for payer in established)
+    assert {found.see(payer, 5, 0, 0, NOW) for payer in established} == {ELSEWHERE}
     assert evicted > 8 * room
     assert displaced == 0
     assert refused < evicted / 100  # a bucket in thousands has established ones alone
     assert found.counts[0] <= room
-    # What was evicted is young again, and its best day is none.
-    assert found.see(1 << 40, 1, 1, 0, NOW) == YOUNG
+    # What was evicted is new again, and its best day is none.
+    assert found.see(1 << 40, 1, 1, 0, NOW + 29 * DAY) == 0
     assert found.best(1 << 40, NOW + 45 * DAY) == 0
 
 
 def test_flood_of_one_payers_accounts_evicts_no_established_account() -> None:
-    found = records()
+    found = grown()
     room = found.slots[1]
     accounts = range(1, room // 8)
     for account in accounts:
-        found.see(7, account, account, 0, NOW - 45 * DAY)  # two pairs each: itself and its place
+        found.see(7, account, account, 0, NOW - 31 * DAY)  # two pairs each: itself and its place
     for account in accounts:
         found.see(7, account, account, 0, NOW)
     see = found.see
     for account in range(1 << 40, (1 << 40) + 3 * room):
-        see(8, account, 5, 0, NOW)
+        see(8, account, account, 0, NOW)
     assert not any(found.see(7, account, 0, 0, NOW) for account in accounts)
     assert not any(found.see(7, 1 << 50, account, 0, NOW) for account in accounts)
     assert found.counts[3] == 0
+
+
+def test_addresses_of_a_phone_that_roams_evict_no_place_that_is_returned_to() -> None:
+    """Hazard: a hundred thousand places of one account, each of one day, that push out offices."""
+    found = grown()
+    places = range(1, 2000)
+    for day in (-31, 0):
+        for place in places:
+            found.see(7, 1, place, 0, NOW + day * DAY)
+    for address in range(1 << 40, (1 << 40) + 3 * found.slots[1]):
+        found.see(7, 1, address, 0, NOW)
+    assert not any(found.see(7, 1 << 50 | place, place, 0, NOW) for place in places)
+    # They make room for each other, and none is refused for them.
+    assert found.counts[2] > found.slots[1]
+    assert found.counts[4] < 10
+
+
+def test_flood_of_accounts_elsewhere_is_not_recorded() -> None:
+    found = grown()
+    found.see(7, 1, 1, 0, NOW - 31 * DAY)
+    before = found.counts
+    for account in range(2, 5000):
+        assert found.see(7, account, account, 0, NOW) == ELSEWHERE
+    assert found.counts == before
 
 
 def test_payers_that_a_memory_is_made_for_are_kept() -> None:
@@ -253,7 +403,7 @@ def test_payers_that_a_memory_is_made_for_are_kept() -> None:
         found.note(payer, 100, NOW)
     kept = sum(found.best(payer, NOW + 45 * DAY) > 0 for payer in range(1, payers + 1))
     assert kept > 0.99 * payers
-    assert records_bytes(100_000) < 12.1e6
+    assert records_bytes(100_000) < 14.5e6
 
 
 def test_payers_silent_for_seventy_days_make_room() -> None:
@@ -266,14 +416,14 @@ def test_payers_silent_for_seventy_days_make_room() -> None:
     for payer in fresh:
         found.see(payer, payer, 5, 0, later)
     assert found.counts[4] == before[4]
-    assert [found.see(payer, payer, 5, 0, later + 30 * DAY) for payer in fresh] == [0] * 1000
+    assert [found.see(payer, 9, 6, 0, later + 30 * DAY) for payer in fresh] == [ELSEWHERE] * 1000
 
 
 # -- travel ---------------------------------------------------------------------------------------
 
 
 def exported(found: Records) -> bytes:
-    return b"".join(found.export(region, 0, found.slots[region]) for region in (0, 1))
+    return b"".join(found.export(region, 0, found.slots[region]) for region in range(3))
 
 
 def apart(items: bytes) -> list[bytes]:
@@ -289,6 +439,7 @@ def test_records_travel_to_memory_of_another_size(payers: int) -> None:
     for number, key in enumerate(keys):
         found.see(key, keys[number // 2], keys[number // 3], 0, NOW - number % 60 * DAY)
         found.note(key, number, NOW - number % 60 * DAY)
+        found.see_paid(key, number * USD, 0, NOW - number % 60 * DAY)
     items = exported(found)
     assert other.take_in(items, NOW) == len(items) // RECORD_BYTES
     since, own = found.days
@@ -297,6 +448,7 @@ def test_records_travel_to_memory_of_another_size(payers: int) -> None:
     for number, key in enumerate(keys):
         asked = (key, keys[number // 2], keys[number // 3], 0, NOW)
         assert found.best(key, NOW) == other.best(key, NOW)
+        assert found.settled(key, NOW) == other.settled(key, NOW)
         assert found.see(*asked) == other.see(*asked)
 
 
@@ -306,11 +458,18 @@ def test_records_are_joined_whatever_comes_first() -> None:
         found.see(7, 1, 100 + used, 0, NOW - used % 7 * DAY)
         found.note(7, used, NOW)
         found.note(7, 1400 - used, NOW + 10 * DAY)
+        found.see_paid(7, used * USD, 0, NOW)
+        found.see_paid(7, (1400 - used) * USD, 0, NOW + 10 * DAY)
+    two.see_paid(7, 600 * USD, 0, NOW + 20 * DAY)
     before = exported(one)
     one.take_in(exported(two), NOW)
     two.take_in(before, NOW)
     assert exported(one) == exported(two)
     assert one.best(7, NOW + 45 * DAY) == rounded(900)
+    # The lower known value of each period: what is not known lowers nothing.
+    assert [one.settled(7, NOW + day * DAY) for day in (30, 50, 59)] == [
+        int(level_down(usd) * USD) for usd in (500, 600, 600)
+    ]
     one.take_in(exported(two), NOW)
     assert exported(one) == exported(two)
 
@@ -326,7 +485,7 @@ def test_records_of_a_log_before_the_limiter_count_at_once() -> None:
     running.born(since, None)
     assert running.best(7, start) == rounded(129)
     assert running.see(7, 1, 100, 0, start) == 0
-    assert running.see(8, 8, 100, start - 99 * DAY, start) == YOUNG  # the log would have had it
+    assert running.see(7, 2, 200, start - 99 * DAY, start) == ELSEWHERE  # the log would have had it
     # A log that ends in the limiter's time counts by its days.
     later.see(9, 9, 9, 0, NOW + 15 * DAY)
     later.take_in(exported(log), start, until=since + 29)
@@ -345,12 +504,16 @@ def test_changes_are_told_until_they_are_overtaken() -> None:
     found, other = records(), records()
     found.see(7, 1, 100, NOW - 45 * DAY, NOW)
     found.note(7, 500, NOW)
+    found.see_paid(7, 50 * USD, 0, NOW)
+    found.see(7, 1, 100, NOW - 45 * DAY, NOW + DAY)
+    found.see_paid(7, 40 * USD, 0, NOW + DAY)
     position, items, is_lost = found.changed(0, 100)
     assert not is_lost
     other.take_in(items, NOW)
     assert exported(other) == exported(found)
     found.note(7, 400, NOW)
-    found.see(7, 1, 100, 0, NOW + DAY)
+    found.see(7, 1, 100, 0, NOW + 2 * DAY)
+    found.see_paid(7, 60 * USD, 0, NOW + DAY)
     assert found.changed(position, 100) == (position, b"", False)
     for number in range(100):
         found.see(1 + number, 5, 5, NOW - 45 * DAY, NOW)
@@ -370,7 +533,7 @@ def test_flood_of_fresh_keys_is_told_to_no_other_host() -> None:
         found.see(payer, payer, 5, 0, NOW)
     assert found.changed(position, 100) == (position, b"", False)
     found.see(1000, 1000, 5, 0, NOW + 10 * DAY)
-    assert len(found.changed(position, 100)[1]) == 2 * RECORD_BYTES  # the payer and its account
+    assert len(found.changed(position, 100)[1]) == 3 * RECORD_BYTES  # the payer, its account and its place
 
 
 def test_what_came_from_elsewhere_is_not_told_back() -> None:
@@ -412,6 +575,7 @@ def test_any_changed_bit_makes_a_record_worth_nothing() -> None:
     found = Records(shared, payers=1000, fingerprint=MARK)
     found.see(7, 0, 0, 0, NOW - 45 * DAY)
     found.note(7, 3000, NOW - 45 * DAY)
+    found.see_paid(7, 500 * USD, 0, NOW - 45 * DAY)
     start = 4096 + 4096 * 8
     at = next(at for at in range(start, len(shared), 16) if any(shared[at : at + 16]))
     right = shared[at : at + 16]
@@ -426,7 +590,7 @@ def test_any_changed_bit_makes_a_record_worth_nothing() -> None:
     assert not any(found.damage() for _ in range(16))
     # A key whose record was damaged is recorded anew in its place: young, and with nothing to its name.
     shared[at] ^= 1
-    assert found.see(7, 0, 0, 0, NOW) == YOUNG
+    assert found.see(7, 5, 0, 0, NOW) == 0
     assert not any(found.damage() for _ in range(16))
 
 
@@ -441,6 +605,8 @@ def test_any_bytes_are_survived(seed: int) -> None:
         found.see(payer, account, network, source.randrange(-(1 << 63), 1 << 63), now)
         found.note(payer, source.random() * 1e30, now)
         found.best(payer, now)
+        found.see_paid(payer, source.randrange(-(1 << 63), 1 << 63), 0, now)
+        found.settled(payer, now)
         found.import_day(payer, source.randrange(-(1 << 63), 1 << 63), 5, now)
     found.changed(source.randrange(1 << 64), 100)
     exported(found)
@@ -453,7 +619,8 @@ def test_closed_memory_answers_nothing() -> None:
     found.close()
     assert found.closed
     found.note(7, 1, NOW)
-    assert (found.see(7, 1, 1, 0, NOW), found.best(1, NOW)) == (0, 0.0)
+    found.see_paid(7, 1, 0, NOW)
+    assert (found.see(7, 1, 1, 0, NOW), found.best(1, NOW), found.settled(1, NOW)) == (0, 0.0, 0)
     with pytest.raises(ValueError, match="closed"):
         found.damage()
     with pytest.raises(TypeError):

@@ -13,6 +13,7 @@ from ratelimit.allowance.history import read_history
 from ratelimit.allowance.records import Standing
 from ratelimit.allowance.stage import AllowancePart
 from ratelimit.clock import ManualClock
+from ratelimit.core.replay.columns import address_column
 from ratelimit.errors import PolicyError, StoreError
 from ratelimit.policy import Policy
 from tests.cli.running import run
@@ -24,14 +25,17 @@ POLICY = """\
 version = 1
 [identities]
 account = {{ from = "header:x-api-key" }}
-payer = {{ from = "header:x-payer", missing = "skip" }}
+card = {{ from = "header:x-card", missing = "skip" }}
 network = {{ from = "client", prefix = {{ v4 = 24, v6 = 48 }} }}
 [[limit]]
 name = "a day of a payer"
 match = "POST /v1/*"
-per = "payer"
+per = "card"
 rate = "{rate}/day"
 algorithm = "sliding-window"
+earned = {{ per_usd = 600 }}
+[correlation]
+paid = "state:paid_usd"
 [hashing]
 key = "{key}"
 [store]
@@ -48,7 +52,7 @@ def policy(tmp_path: Path) -> Path:
 
 def line(at_s: float, payer: str | None, account: str = "a", path: str = "/v1/chat") -> dict[str, Any]:
     facts = {"time": at_s, "method": "POST", "path": path, "ip": "203.0.113.9", "account": account}
-    return facts | ({"payer": payer} if payer else {})
+    return facts | ({"card": payer, "paid_usd": 20} if payer else {})
 
 
 def month() -> list[dict[str, Any]]:
@@ -84,12 +88,16 @@ def test_installation_knows_its_payers_from_a_log_at_its_first_request(policy: P
         def identity(name: str, value: str) -> int:
             return hasher.identity(hasher.kind_of(name), value)
 
-        old, new = identity("payer", "old"), identity("payer", "new")
+        old, new = identity("card", "old"), identity("card", "new")
         assert records.best(old, now_s) == told["largest"]
+        # What was paid is settled by the log alone, and not that of who came on its last day.
+        assert 18_000_000 < records.settled(old, now_s) <= 20_000_000
+        assert records.settled(new, now_s) == 0
         assert records.see(old, identity("account", "a1"), 5, 0, now_s) == 0
-        assert records.see(old, identity("account", "stranger"), 6, 0, now_s) == Standing.NEWCOMER
-        assert records.see(new, identity("account", "a"), 5, now_s - 400 * DAY, now_s) == Standing.YOUNG
-        assert records.see(old, identity("account", "stranger"), 5, 0, now_s) == 0
+        stranger = identity("account", "stranger")
+        assert records.see(old, stranger, 6, now_s - 400 * DAY, now_s) == Standing.ELSEWHERE
+        (place,), _ = address_column(hasher, hasher.kind_of("ip"), 32, 64, ["203.0.113.9"], int)
+        assert records.see(old, stranger, place, 0, now_s) == 0
     finally:
         limiter.close()
 

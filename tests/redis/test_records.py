@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit.allowance.records import RECORD_BYTES, Records
+from ratelimit.allowance.records import RECORD_BYTES, Records, Standing
 from ratelimit.allowance.server import ServerRecords
 from ratelimit.allowance.stage import AllowancePart
 from ratelimit.limiter import Limiter
@@ -66,21 +66,26 @@ def test_allowance_is_the_same_on_both_hosts_within_seconds(hosts: list[Limiter]
     (one, now), (other, _) = of(hosts[0]), of(hosts[1])
     one.see(7, 1, 100, 0, now - 45 * DAY)
     one.note(7, 3000, now - 45 * DAY)
+    one.see_paid(7, 200_000_000, 0, now - 45 * DAY)
     other.see(7, 2, 200, 0, now - 50 * DAY)
     other.note(7, 900, now - 50 * DAY)
+    other.see_paid(7, 100_000_000, 0, now - 35 * DAY)
     best = one.best(7, now)
     assert 2700 < best <= 3000
     until(lambda: other.best(7, now) == best, "the other host to know the best day")
+    until(lambda: 0 < other.settled(7, now) == one.settled(7, now), "both to know what was paid")
+    assert 91_000_000 < one.settled(7, now) <= 100_000_000
     until(lambda: one.days == other.days == (now // DAY - 50,) * 2, "both to know the earliest day")
     # Accounts and places, too.
-    until(lambda: other.see(7, 1, 100, 0, now) == 0, "the other host to know the account")
+    until(lambda: other.see(7, 1, 300, 0, now) == 0, "the other host to know the account")
     assert other.see(7, 3, 100, 0, now) == 0
+    assert other.see(7, 4, 999, 0, now) == Standing.ELSEWHERE
 
 
 def test_server_that_is_away_is_told_when_it_is_back(hosts: list[Limiter], server: Server) -> None:
     (one, now), (other, _) = of(hosts[0]), of(hosts[1])
     server.kill()
-    one.see(7, 1, 100, 0, now - 45 * DAY)
+    one.see(7, 1, 100, now - 90 * DAY, now - 45 * DAY)
     one.note(7, 3000, now - 45 * DAY)
     assert one.best(7, now) > 2700  # a host goes by its own
     server.start()
@@ -106,6 +111,7 @@ def test_server_joins_as_memory_does(server: Server, tmp_path: Path) -> None:
                 payer = random.randrange(1, 6)
                 here.see(payer, random.randrange(4), random.randrange(3), 0, now)
                 here.note(payer, random.random() * 5000, now)
+                here.see_paid(payer, random.randrange(10**9), 0, now)
             everywhere.take_in(exported(here), NOW)
             host.exchange(exported(here), here.days, NOW)
             there.take_in(reader.exchange(b"", (0, 0), NOW)[0], NOW)
@@ -135,7 +141,7 @@ def test_full_server_takes_no_fresh_key_in_place_of_a_payer(server: Server, tmp_
         for payer in range(100, 700):
             flood.see(payer, 0, 0, 0, NOW)
         host.exchange(exported(flood), flood.days, NOW)
-        assert server.client.zcard("{records}:records:changes") == 100
+        assert server.client.zcard("{records}:records:changes") == 120
         found, _ = reader.exchange(b"", (0, 0), NOW)
         back.take_in(found, NOW)
         assert back.best(7, NOW) == old.best(7, NOW) > 0
@@ -144,7 +150,7 @@ def test_full_server_takes_no_fresh_key_in_place_of_a_payer(server: Server, tmp_
         fresh = records()
         fresh.see(9, 0, 0, 0, later)
         host.exchange(exported(fresh), fresh.days, later)
-        assert server.client.zcard("{records}:records:changes") == 100
+        assert server.client.zcard("{records}:records:changes") == 120
         assert len(reader.exchange(b"", (0, 0), later)[0]) == RECORD_BYTES
     finally:
         host.close()

@@ -4,6 +4,8 @@
     word   seven levels, a byte each, the newest period's lowest | 8: check of all other bits
 
 The place of a record says the other 13 bits of its key, so a record can be carried to memory of another size.
+A payer has a record of its best days, and one of what it paid once that is known. The least that it paid is kept as
+its distance from the highest level: so a byte is joined by its maximum in both, and 0 is "not known" in both.
 A record of a pair has no levels: the day it was seen last stands there, and no period.
 
 All is leaf arithmetic, hence `noexcept nogil`: no object is touched, and nothing can fail.
@@ -22,9 +24,13 @@ cdef enum:
     PERIODS = 7
     RIPE = 4                # periods that lie between a day and its counting: 30 days, and its own
     YOUNG_DAYS = 30
+    MOST_PAID = 254         # the highest level of dollars; 255 less a level is what is kept of it
     SILENT_DAYS = 70        # seven periods: then nothing is left that counts
+    BACK = 3                # periods from a day to the one that holds the day a month before
     PAYERS = 0
     PAIRS = 1
+    PAID = 2
+    REGIONS = 3
 
 cdef extern from *:
     """
@@ -61,8 +67,8 @@ cdef inline uint64_t key_of(uint64_t value) noexcept nogil:
 
 
 cdef inline uint64_t pair_of(uint64_t payer, uint64_t other, uint64_t kind) noexcept nogil:
-    """Return the key of a pair of keyed hashes; `kind` keeps accounts apart from networks."""
-    return key_of(payer ^ mix(other + kind))
+    """Return the key of a pair of keyed hashes; `kind` keeps accounts apart from places."""
+    return key_of(payer ^ mix(mix(other) + kind))
 
 
 cdef inline uint64_t day_of(int64_t seconds) noexcept nogil:
@@ -135,22 +141,54 @@ cdef inline uint64_t counting(Record record, uint64_t day, uint64_t own) noexcep
     return best
 
 
+cdef inline uint64_t least_paid(Record record, uint64_t day) noexcept nogil:
+    """Return what is kept of the least that was paid for a month, as of a day; 0 where that is not known.
+
+    The month begins with the period that holds the day 30 days before, or with the one before that if nothing is known
+    of the first. What is known has to begin 30 days before.
+    """
+    cdef uint64_t now = day // PERIOD_DAYS, kept = 0, age, period, behind
+    cdef bint is_whole = False
+    if record.first + YOUNG_DAYS > day:
+        return 0
+    for age in range(BACK + 2):
+        period = now - age
+        if age > now or period > record.newest:
+            continue
+        behind = record.newest - period
+        if behind >= PERIODS or (age > BACK and is_whole):
+            break
+        if record.levels >> 8 * behind & 0xFF:
+            kept = max(kept, record.levels >> 8 * behind & 0xFF)
+            is_whole = age >= BACK
+    return kept if is_whole else 0
+
+
 cdef inline uint64_t worth_of(Record record, uint64_t region, uint64_t day) noexcept nogil:
-    """Return what a record is worth keeping for: established, then its levels, then when it was seen, then its age."""
-    cdef uint64_t now = day // PERIOD_DAYS, best = 0, seen, age
+    """Return what a record is worth keeping for: established, then its levels, then when it was seen, then its age.
+
+    In place of levels a pair has the days between its first and its last, and is established once these are 30.
+    A payer that has paid nothing loses nothing with the record of that.
+    """
+    cdef uint64_t now = day // PERIOD_DAYS, best = 0, seen, age, level, since = record.first
     cdef bint is_alive
     if region == PAIRS:
         seen = record.levels & LAST_DAY
         is_alive = seen + SILENT_DAYS > day
+        best = seen - min(seen, record.first)
+        since = day - min(day, best)
     else:
         seen = record.newest
         is_alive = seen + PERIODS > now
         for age in range(PERIODS):
             if seen + PERIODS > now + age:
-                best = max(best, record.levels >> 8 * age & 0xFF)
+                level = record.levels >> 8 * age & 0xFF
+                if level and region == PAID:
+                    level = MOST_PAID + 1 - level
+                best = max(best, level)
     if not is_alive:
         return 1 + seen
     return (
-        (ESTABLISHED if record.first + YOUNG_DAYS <= day else 0)
+        (ESTABLISHED if since + YOUNG_DAYS <= day and (best or region != PAID) else 0)
         | best << 32 | (seen + 1) << 16 | (LAST_DAY - record.first)
     )

@@ -1,33 +1,33 @@
-"""The layout of the allowance's memory: header | changes | payers | pairs.
+"""The layout of the allowance's memory: header | changes | payers | pairs | what payers paid.
 
 A region is buckets of sixteen records (`record.pxd`). Change anything here or there and `RECORDS_LAYOUT` must change too.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from ratelimit.allowance.record cimport Record
+from ratelimit.allowance.record cimport REGIONS, Record
 from ratelimit.core.memory.atomic cimport Pair
 
 cdef enum:
-    RECORDS_LAYOUT = 1
+    RECORDS_LAYOUT = 2
     RECORDS_HEADER_BYTES = 4096
     CHANGES = 4096          # a power of two
     BUCKET = 16
     LEAST_BUCKETS = 8192    # they tell 13 bits of a key, which a record leaves out
 
 cpdef enum Standing:
-    YOUNG = 1               # the payer was first seen less than 30 days ago
-    NEWCOMER = 2            # the account was, its payer was not, and the place is none of the payer's
+    ELSEWHERE = 1           # the account is not established with its payer, which is
+    UNSETTLED_COUNTS = 2    # the records are younger than 30 days, the account is older, or of unknown age
 
 cdef struct RecordsHeader:
     uint64_t magic
     uint64_t version
     uint64_t total_bytes
-    uint64_t buckets[2]
+    uint64_t buckets[REGIONS]
     uint64_t fingerprint[2]
     uint64_t since          # the day that the records begin with, sealed; 0: none yet
     uint64_t own            # the first day of the limiter itself, sealed; 0: none yet
-    uint64_t used[2]
+    uint64_t used[REGIONS]
     uint64_t evicted        # of records that were not established, or silent for 70 days
     uint64_t displaced      # of established ones
     uint64_t refused        # keys that found no room
@@ -40,8 +40,8 @@ cdef class Records:
     cdef object memory
     cdef RecordsHeader *header
     cdef uint64_t *changes
-    cdef Pair *regions[2]
-    cdef uint64_t buckets[2]        # as this process asked for, never read from the mapping again
+    cdef Pair *regions[REGIONS]
+    cdef uint64_t buckets[REGIONS]  # as this process asked for, never read from the mapping again
     cdef uint64_t fingerprint[2]
     cdef uint64_t looked_at
     cdef readonly bint open
@@ -56,8 +56,11 @@ cdef class Records:
     cdef bint add(self, uint64_t region, uint64_t key, Record record, uint64_t day, int told) noexcept nogil
     cdef bint is_news(self, Record record, uint64_t day, int told) noexcept nogil
     cdef void tell(self, uint64_t region, uint64_t key) noexcept nogil
-    cdef bint place_known(self, uint64_t payer, uint64_t network) noexcept nogil
-    cpdef int see(self, uint64_t payer, uint64_t account, uint64_t network, int64_t created_s, int64_t now_s) noexcept nogil
+    cdef bint knows(self, uint64_t pair) noexcept nogil
+    cdef bint is_infant(self, uint64_t day) noexcept nogil
+    cpdef int see(self, uint64_t payer, uint64_t account, uint64_t place, int64_t created_s, int64_t now_s) noexcept nogil
+    cpdef void see_paid(self, uint64_t payer, int64_t paid_micros, int flags, int64_t now_s) noexcept nogil
+    cpdef uint64_t settled(self, uint64_t payer, int64_t now_s) noexcept nogil
     cpdef void note(self, uint64_t payer, double used, int64_t now_s) noexcept nogil
     cpdef double best(self, uint64_t payer, int64_t now_s) noexcept nogil
     cpdef void import_day(self, uint64_t payer, int64_t day, double used, int64_t now_s) noexcept nogil

@@ -1,8 +1,9 @@
-"""When payers and their accounts were first seen, and their best days: see the stub for the contract.
+"""Payers: their accounts, their best days, and what they paid for a month: see the stub for the contract.
 
-Theory of operation. All that is remembered moves one way: a first day only earlier, a level only up, a newest
-period only on. So each change is a join of a record with what is known, put in place by one compare-and-swap of its
-16 bytes: workers that race both have their say, and one that is killed leaves the record as it was or as it is.
+Theory of operation. All that is remembered moves one way: a first day only earlier, a level only up, what was
+paid in a period only down, a newest period only on. So each change is a join of a record with what is known, put in
+place by one compare-and-swap of its 16 bytes: workers that race both have their say, and one that is killed leaves
+the record as it was or as it is.
 A key lies in its own bucket alone. Two workers that add one key at one instant may add it twice; the first
 record in the bucket is the key's from then on, and at most one raise is lost.
 """
@@ -14,8 +15,8 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from ratelimit.allowance.record cimport (
-    ESTABLISHED, FINGER_BITS, KEY_BITS, LAST_DAY, LEVELS_MASK, NO_WORTH, PAIRS, PAYERS, PERIOD_DAYS, PERIODS, YOUNG_DAYS,
-    Record, counting, day_of, join, key_at, key_of, lift, packed, pair_of, place_of,
+    BACK, ESTABLISHED, FINGER_BITS, KEY_BITS, LAST_DAY, LEVELS_MASK, MOST_PAID, NO_WORTH, PAID, PAIRS, PAYERS, PERIOD_DAYS,
+    PERIODS, REGIONS, YOUNG_DAYS, Record, counting, day_of, join, key_at, key_of, least_paid, lift, packed, pair_of, place_of,
     unpacked, worth_of,
 )
 from ratelimit.core.memory.atomic cimport Pair, cas, cas_pair, fetch_add, load, load_pair, store
@@ -26,7 +27,8 @@ from ratelimit.errors import StoreError
 cdef uint64_t MAGIC = 0x53444345524E494B  # "KINRECDS", little-endian
 cdef enum:
     ACCOUNT = 1
-    NETWORK = 2
+    PLACE = 2
+    CENT = 10_000           # millionths of a dollar: a level is of whole cents
     LEVELS = 256
     TRIES = 64              # of a compare-and-swap that others win
     ITEM = 24               # bytes of a record that travels: key and region, days, levels
@@ -36,6 +38,9 @@ cdef enum:
     SLICES = 16             # looks in which all records are looked at
 
 RECORDS_VERSION = RECORDS_LAYOUT
+REGION = 3                  # the bits of a record that travels which say what it is of
+OF_PAYER = PAYERS
+OF_PAIR = PAIRS
 RECORD_BYTES = ITEM
 PAIRS_EACH = 4
 
@@ -94,7 +99,7 @@ def records_bytes(uint64_t payers, /):
         raise ValueError("a memory of allowances has room for 1 to 100,000,000 payers")
     return (
         RECORDS_HEADER_BYTES + CHANGES * 8
-        + (buckets_for(payers) + buckets_for(PAIRS_EACH * payers)) * BUCKET * sizeof(Pair)
+        + (2 * buckets_for(payers) + buckets_for(PAIRS_EACH * payers)) * BUCKET * sizeof(Pair)
     )
 
 
@@ -130,6 +135,7 @@ cdef class Records:
         cdef uint64_t size = records_bytes(payers)
         self.buckets[PAYERS] = buckets_for(payers)
         self.buckets[PAIRS] = buckets_for(PAIRS_EACH * payers)
+        self.buckets[PAID] = self.buckets[PAYERS]
         PyObject_GetBuffer(memory, &self.buffer, PyBUF_SIMPLE | PyBUF_WRITABLE)
         try:
             if <uint64_t>self.buffer.len < size:
@@ -151,6 +157,7 @@ cdef class Records:
         self.changes = <uint64_t *>(base + RECORDS_HEADER_BYTES)
         self.regions[PAYERS] = <Pair *>(base + RECORDS_HEADER_BYTES + CHANGES * 8)
         self.regions[PAIRS] = self.regions[PAYERS] + self.buckets[PAYERS] * BUCKET
+        self.regions[PAID] = self.regions[PAIRS] + self.buckets[PAIRS] * BUCKET
         memcpy(self.fingerprint, at, 16)
         if load(&self.header.magic) == 0:
             for i in range(RECORDS_HEADER_BYTES):
@@ -158,8 +165,8 @@ cdef class Records:
                     raise StoreError("the memory is not empty and not ours: refusing to overwrite it", code="table-foreign")
             self.header.version = RECORDS_LAYOUT
             self.header.total_bytes = <uint64_t>self.buffer.len
-            self.header.buckets[PAYERS] = self.buckets[PAYERS]
-            self.header.buckets[PAIRS] = self.buckets[PAIRS]
+            for i in range(REGIONS):
+                self.header.buckets[i] = self.buckets[i]
             memcpy(self.header.fingerprint, self.fingerprint, 16)
             store(&self.header.magic, MAGIC)  # last: what sees it sees the rest
         wrong = self.wrong()
@@ -172,7 +179,7 @@ cdef class Records:
         if (
             load(&header.magic) != MAGIC or header.version != RECORDS_LAYOUT
             or header.total_bytes != <uint64_t>self.buffer.len
-            or header.buckets[PAYERS] != self.buckets[PAYERS] or header.buckets[PAIRS] != self.buckets[PAIRS]
+            or memcmp(header.buckets, self.buckets, sizeof(self.buckets))
             or memcmp(header.fingerprint, self.fingerprint, 16)
             or not is_sealed(load(&header.since)) or not is_sealed(load(&header.own))
         ):
@@ -199,7 +206,7 @@ cdef class Records:
         wrong = self.wrong()
         if wrong:
             return wrong
-        records = (self.buckets[PAYERS] + self.buckets[PAIRS]) * BUCKET
+        records = (self.buckets[PAYERS] + self.buckets[PAIRS] + self.buckets[PAID]) * BUCKET
         step = (records + SLICES - 1) // SLICES
         start, self.looked_at = self.looked_at, (self.looked_at + 1) % SLICES
         with nogil:
@@ -248,9 +255,9 @@ cdef class Records:
             if fresh.tag == seen.tag and fresh.word == seen.word:
                 return record
             if cas_pair(at, seen.tag, seen.word, fresh.tag, fresh.word):
-                # That a pair was seen again today is told once in a period.
+                # That a pair was seen again today is told on its second day, and then once in a period.
                 if self.is_news(record, day, told) and (
-                    region == PAYERS or before.first != record.first
+                    region != PAIRS or before.first != record.first or before.levels == before.first
                     or before.levels // PERIOD_DAYS != record.levels // PERIOD_DAYS
                 ):
                     self.tell(region, key)
@@ -294,42 +301,75 @@ cdef class Records:
     cdef void tell(self, uint64_t region, uint64_t key) noexcept nogil:
         """Leave a change for the one who tells other hosts; it finds out if it was overtaken."""
         cdef uint64_t ticket = fetch_add(&self.header.head, 1)
-        store(&self.changes[ticket % CHANGES], ((ticket // CHANGES + 1) & 0x1FFF) << 51 | key << 1 | region)
+        store(&self.changes[ticket % CHANGES], ((ticket // CHANGES + 1) & 0xFFF) << 52 | key << 2 | region)
 
-    cdef bint place_known(self, uint64_t payer, uint64_t network) noexcept nogil:
+    cdef bint knows(self, uint64_t pair) noexcept nogil:
         cdef Pair seen
         cdef Record record
-        return self.find(PAIRS, pair_of(payer, network, NETWORK), &seen, &record) != NULL
+        return self.find(PAIRS, pair, &seen, &record) != NULL
 
-    cpdef int see(self, uint64_t payer, uint64_t account, uint64_t network, int64_t created_s, int64_t now_s) noexcept nogil:
-        cdef uint64_t day = day_of(now_s), since, counted = day
-        cdef bint is_infant, is_grown, is_young
+    cdef bint is_infant(self, uint64_t day) noexcept nogil:
+        """Return whether the records are younger than 30 days."""
+        return day < (load(&self.header.since) & 0xFFFF) + YOUNG_DAYS
+
+    cpdef int see(self, uint64_t payer, uint64_t account, uint64_t place, int64_t created_s, int64_t now_s) noexcept nogil:
+        cdef uint64_t day = day_of(now_s), counted = day, pair, at_place = 0
+        cdef bint is_infant, is_old, is_founding
+        cdef int flags, told
         cdef Record known
         if not self.open or payer == 0 or payer == ABSENT_HASH:
             return 0
         self.begin(day)
-        since = load(&self.header.since) & 0xFFFF
-        is_infant = day < since + YOUNG_DAYS
+        is_infant = self.is_infant(day)
         if is_infant and created_s > 0:
             counted = min(day, day_of(created_s))
-        is_grown = is_infant and created_s <= 0  # nothing is known that says otherwise
+        # Nothing is known that says that an account of unknown age is younger than a month.
+        is_old = is_infant and (created_s <= 0 or day >= counted + YOUNG_DAYS)
+        flags = UNSETTLED_COUNTS if is_old else 0
         known.first, known.newest, known.levels = counted, day // PERIOD_DAYS, 0
         known = self.amend(PAYERS, key_of(payer), known, day, IN_TIME)
-        is_young = not is_grown and day < known.first + YOUNG_DAYS
         if account == 0 or account == ABSENT_HASH:
-            return YOUNG if is_young else 0
-        known.first, known.newest, known.levels = counted, 0, day
-        known = self.amend(PAIRS, pair_of(payer, account, ACCOUNT), known, day, IN_TIME)
-        if is_grown or day >= known.first + YOUNG_DAYS:
-            if network != 0 and network != ABSENT_HASH:
-                known.first, known.newest, known.levels = day, 0, day
-                self.amend(PAIRS, pair_of(payer, network, NETWORK), known, day, AT_ONCE)
-            return YOUNG if is_young else 0
-        if is_young:
-            return YOUNG
-        if network != 0 and network != ABSENT_HASH and self.place_known(payer, network):
+            return flags
+        is_founding = day < known.first + YOUNG_DAYS
+        pair = pair_of(payer, account, ACCOUNT)
+        if place != 0 and place != ABSENT_HASH:
+            at_place = pair_of(payer, place, PLACE)
+        if not (is_old or is_founding or self.knows(pair) or (at_place and self.knows(at_place))):
+            return flags | ELSEWHERE
+        known.first, known.newest, known.levels = day, 0, day
+        self.amend(PAIRS, pair, known, day, IN_TIME)
+        if at_place:
+            # A flood of fresh payers stays on its host with their places.
+            told = IN_TIME if is_infant or is_founding else AT_ONCE
+            self.amend(PAIRS, at_place, known, day, told)
+        return flags
+
+    cpdef void see_paid(self, uint64_t payer, int64_t paid_micros, int flags, int64_t now_s) noexcept nogil:
+        cdef uint64_t day = day_of(now_s), period, level, age
+        cdef Record known
+        if not self.open or payer == 0 or payer == ABSENT_HASH or paid_micros < 0:
+            return
+        self.begin(day)
+        period = day // PERIOD_DAYS
+        level = MOST_PAID + 1 - min(<uint64_t>MOST_PAID, level_at(<double>(paid_micros // CENT)))
+        known.first, known.newest, known.levels = day, period, level
+        if flags & UNSETTLED_COUNTS:
+            # The account is older than the records: its payer is taken to have paid as much a month ago.
+            known.first = max(day, YOUNG_DAYS + 1) - YOUNG_DAYS
+            for age in range(1, min(<uint64_t>BACK, period) + 1):
+                known.levels |= level << 8 * age
+        self.amend(PAID, key_of(payer), known, day, IN_TIME)
+
+    cpdef uint64_t settled(self, uint64_t payer, int64_t now_s) noexcept nogil:
+        cdef Pair seen
+        cdef Record record
+        cdef uint64_t kept
+        if not self.open or payer == 0 or payer == ABSENT_HASH:
             return 0
-        return NEWCOMER
+        if self.find(PAID, key_of(payer), &seen, &record) == NULL:
+            return 0
+        kept = least_paid(record, day_of(now_s))
+        return FLOORS[MOST_PAID + 1 - kept] * CENT if kept else 0
 
     cpdef void note(self, uint64_t payer, double used, int64_t now_s) noexcept nogil:
         cdef uint64_t day = day_of(now_s)
@@ -379,8 +419,8 @@ cdef class Records:
     def export(self, uint64_t region, uint64_t start, uint64_t count, /):
         cdef uint64_t records, i
         self.check_open()
-        if region > PAIRS:
-            raise ValueError("a region is 0 or 1")
+        if region >= REGIONS:
+            raise ValueError("a region is 0, 1 or 2")
         records = self.buckets[region] * BUCKET
         start = min(start, records)
         count = min(count, records - start)
@@ -407,16 +447,16 @@ cdef class Records:
         found = bytearray()
         while position < head and <uint64_t>len(found) < most * ITEM:
             cell = load(&self.changes[position % CHANGES])
-            if cell >> 51 == ((position // CHANGES + 2) & 0x1FFF):
+            if cell >> 52 == ((position // CHANGES + 2) & 0xFFF):
                 return head, b"", True
-            if cell >> 51 != ((position // CHANGES + 1) & 0x1FFF):
+            if cell >> 52 != ((position // CHANGES + 1) & 0xFFF):
                 # A worker is about to write it; or it was killed first, if it is so with the next call still.
                 if position != start:
                     break
                 position += 1
                 continue
-            key, region = cell >> 1 & ((<uint64_t>1 << KEY_BITS) - 1), cell & 1
-            if self.find(region, key, &seen, &record) != NULL:
+            key, region = cell >> 2 & ((<uint64_t>1 << KEY_BITS) - 1), cell & 3
+            if region < REGIONS and self.find(region, key, &seen, &record) != NULL:
                 write(item, region, key, record)
                 found += (<char *>item)[:ITEM]
             position += 1
@@ -456,7 +496,7 @@ cdef class Records:
 
     @property
     def slots(self):
-        return self.buckets[PAYERS] * BUCKET, self.buckets[PAIRS] * BUCKET
+        return self.buckets[PAYERS] * BUCKET, self.buckets[PAIRS] * BUCKET, self.buckets[PAID] * BUCKET
 
     @property
     def closed(self):
@@ -490,7 +530,7 @@ cdef void before(Record *record, uint64_t born) noexcept nogil:
 
 cdef void write(uint8_t *at, uint64_t region, uint64_t key, Record record) noexcept nogil:
     cdef uint64_t words[3]
-    words[0], words[1], words[2] = key << 1 | region, record.first << 16 | record.newest, record.levels
+    words[0], words[1], words[2] = key << 2 | region, record.first << 16 | record.newest, record.levels
     memcpy(at, words, ITEM)
 
 
@@ -498,10 +538,10 @@ cdef bint read(const uint8_t *at, uint64_t *region, uint64_t *key, Record *recor
     """Read a record that travelled; False for one that no worker can have written."""
     cdef uint64_t words[3]
     memcpy(words, at, ITEM)
-    region[0], key[0] = words[0] & 1, words[0] >> 1
+    region[0], key[0] = words[0] & 3, words[0] >> 2
     record.first, record.newest, record.levels = words[1] >> 16, words[1] & 0xFFFF, words[2]
     return (
-        key[0] >> KEY_BITS == 0 and 0 < record.first <= LAST_DAY and record.newest <= LAST_DAY // PERIOD_DAYS
-        and record.levels <= (LEVELS_MASK if region[0] == PAYERS else <uint64_t>LAST_DAY)
-        and (region[0] == PAYERS or record.newest == 0)
+        region[0] < REGIONS and key[0] >> KEY_BITS == 0 and 0 < record.first <= LAST_DAY
+        and record.newest <= LAST_DAY // PERIOD_DAYS and record.levels <= (LEVELS_MASK if region[0] != PAIRS else <uint64_t>LAST_DAY)
+        and (region[0] != PAIRS or record.newest == 0)
     )

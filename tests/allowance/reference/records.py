@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-YOUNG, NEWCOMER = 1, 2
+ELSEWHERE, UNSETTLED_COUNTS = 1, 2
+CENT, MOST_PAID = 10_000, 254
 DAY_S, PERIOD_DAYS, PERIODS, YOUNG_DAYS, CLEARED_DAYS = 86_400, 10, 7, 30, 30
 LAST_DAY = 32_767
 NOT_A_KEY = (0, (1 << 64) - 1)
@@ -41,13 +42,23 @@ class Payer:
     best: dict[int, int] = field(default_factory=dict)
 
 
+@dataclass
+class Paid:
+    """What is known of a payer's dollars: since when, and the least of each period, in cents."""
+
+    first: int
+    newest: int
+    least: dict[int, int] = field(default_factory=dict)
+
+
 class Reference:
     """Records as `ratelimit.allowance.records` has them, each as a number in a dictionary."""
 
     def __init__(self) -> None:
         self.since = self.own = 0
         self.payers: dict[int, Payer] = {}
-        self.accounts: dict[tuple[int, int], int] = {}
+        self.paid: dict[int, Paid] = {}
+        self.accounts: set[tuple[int, int]] = set()
         self.places: set[tuple[int, int]] = set()
 
     def _begin(self, day: int) -> None:
@@ -60,28 +71,61 @@ class Reference:
         found.newest = max(found.newest, period)
         return found
 
-    def see(self, payer: int, account: int, network: int, created_s: int, now_s: int) -> int:
+    def _is_infant(self, day: int) -> bool:
+        return day - self.since < YOUNG_DAYS
+
+    def see(self, payer: int, account: int, place: int, created_s: int, now_s: int) -> int:
         if payer in NOT_A_KEY:
             return 0
         day = day_of(now_s)
         self._begin(day)
-        is_infant = day - self.since < YOUNG_DAYS
-        first = min(day, day_of(created_s)) if is_infant and created_s > 0 else day
-        is_unknown = is_infant and created_s <= 0
-
-        def is_new(day_seen: int) -> bool:
-            return not is_unknown and day - day_seen < YOUNG_DAYS
-
-        young = YOUNG * is_new(self._payer(payer, first, day // PERIOD_DAYS).first)
+        first = day
+        if self._is_infant(day) and created_s > 0:
+            first = min(day, day_of(created_s))
+        is_unknown = self._is_infant(day) and created_s <= 0
+        is_old = is_unknown or (self._is_infant(day) and day - first >= YOUNG_DAYS)
+        flags = UNSETTLED_COUNTS * is_old
+        known = self._payer(payer, first, day // PERIOD_DAYS)
         if account in NOT_A_KEY:
-            return young
-        pair = (payer, account)
-        self.accounts[pair] = min(first, self.accounts.get(pair, first))
-        if not is_new(self.accounts[pair]):
-            if network not in NOT_A_KEY:
-                self.places.add((payer, network))
-            return young
-        return young or (0 if (payer, network) in self.places else NEWCOMER)
+            return flags
+        pair, at_place = (payer, account), (payer, place)
+        is_founder = day - known.first < YOUNG_DAYS
+        if not (is_old or is_founder or pair in self.accounts or at_place in self.places):
+            return flags | ELSEWHERE
+        self.accounts.add(pair)
+        if place not in NOT_A_KEY:
+            self.places.add(at_place)
+        return flags
+
+    def see_paid(self, payer: int, paid_micros: int, flags: int, now_s: int) -> None:
+        if payer in NOT_A_KEY or paid_micros < 0:
+            return
+        day = day_of(now_s)
+        self._begin(day)
+        first, periods = day, [day // PERIOD_DAYS]
+        if flags & UNSETTLED_COUNTS:
+            first, periods = (
+                max(1, day - YOUNG_DAYS),
+                [periods[0] - back for back in range(4) if periods[0] >= back],
+            )
+        known = self.paid.setdefault(payer, Paid(first, periods[0]))
+        known.first, known.newest = min(known.first, first), max(known.newest, periods[0])
+        cents = min(rounded(paid_micros // CENT), FLOORS[MOST_PAID])
+        for period in periods:
+            if period > known.newest - PERIODS:
+                known.least[period] = min(cents, known.least.get(period, cents))
+
+    def settled(self, payer: int, now_s: int) -> int:
+        day = day_of(now_s)
+        known = self.paid.get(payer)
+        if known is None or day - known.first < YOUNG_DAYS:
+            return 0
+        now = day // PERIOD_DAYS
+        kept = {period: cents for period, cents in known.least.items() if period > known.newest - PERIODS}
+        begin = now - 3 if now - 3 in kept else now - 4
+        if begin not in kept:
+            return 0
+        return CENT * min(cents for period, cents in kept.items() if begin <= period <= now)
 
     def _lift(self, payer: Payer, period: int, used: float) -> None:
         if period > payer.newest - PERIODS:

@@ -11,7 +11,7 @@
 -- ARGV[6]  the day that the caller's records begin with, 0 for none
 -- ARGV[7]  its first own day, 0 for none
 -- ARGV[8...]  four words for each record: key, first day, newest period, levels of seven periods as
---             hexadecimal bytes, the newest first. Of a pair: its last day in place of the period, and "-".
+--             hexadecimal bytes, the newest first; of what a payer paid, 255 less its level, 0 if not known. Of a pair: its last day in place of the period, and "-".
 --
 -- Reply: the number of the last change in the reply, the two days, then each changed key and its record.
 --
