@@ -102,6 +102,30 @@ def test_installation_knows_its_payers_from_a_log_at_its_first_request(policy: P
         limiter.close()
 
 
+def test_public_address_in_a_log_is_no_place(policy: Path, tmp_path: Path) -> None:
+    """Hazard: a cloud's address, where a customer was once and anybody may be now."""
+    (tmp_path / "clouds.txt").write_text("203.0.113.0/24\n")
+    account = 'account = { from = "header:x-api-key" }\n'
+    for is_public in (False, True):
+        text = POLICY.format(key=KEY, rate=50, history=tmp_path / "history.bin")
+        if is_public:
+            keys = f'principal = "account"\npublic = ["file:{tmp_path}/clouds.txt"]\n'
+            text = text.replace("[correlation]\n", f"[correlation]\n{keys}")
+        assert account in text
+        policy.write_text(text)
+        found = run("history", policy, log(tmp_path, month()), "-o", tmp_path / "history.bin")
+        assert found.exit_code == 0, found.output
+        now_s = START + 32 * DAY
+        limiter = Limiter(Policy.load(policy), clock=ManualClock(now_s * 10**9))
+        try:
+            records, hasher = limiter.runtime.part(AllowancePart).records_memory(), limiter.store.hasher
+            (place,), _ = address_column(hasher, hasher.kind_of("ip"), 32, 64, ["203.0.113.9"], int)
+            old = hasher.identity(hasher.kind_of("card"), "old")
+            assert records.see(old, 5, place, 0, now_s) == (Standing.ELSEWHERE if is_public else 0)
+        finally:
+            limiter.close()
+
+
 def test_people_are_told_how_many_payers_days_the_largest_and_those_over_base(
     policy: Path, tmp_path: Path
 ) -> None:

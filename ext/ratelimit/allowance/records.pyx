@@ -542,6 +542,7 @@ cdef bint read(const uint8_t *at, uint64_t *region, uint64_t *key, Record *recor
     record.first, record.newest, record.levels = words[1] >> 16, words[1] & 0xFFFF, words[2]
     return (
         region[0] < REGIONS and key[0] >> KEY_BITS == 0 and 0 < record.first <= LAST_DAY
-        and record.newest <= LAST_DAY // PERIOD_DAYS and record.levels <= (LEVELS_MASK if region[0] != PAIRS else <uint64_t>LAST_DAY)
+        and record.newest <= LAST_DAY // PERIOD_DAYS
+        and record.levels <= (LEVELS_MASK if region[0] != PAIRS else <uint64_t>LAST_DAY)
         and (region[0] != PAIRS or record.newest == 0)
     )
