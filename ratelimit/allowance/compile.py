@@ -13,6 +13,7 @@ from math import ceil
 from ratelimit.algorithms import ALGORITHMS, AlgorithmName
 from ratelimit.allowance.model.levels import EarnedSpec
 from ratelimit.allowance.schema import Earned, LimitKeys
+from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.policy.compile.quota import largest_burst, largest_quota
 from ratelimit.policy.compile.spec import Rule, RuleSpec, Scene
@@ -24,6 +25,8 @@ LEVELS_AN_OCTAVE = 8
 MOST_LEVELS = 160
 """Twenty doublings: a million times the rate."""
 _MICROS = 1_000_000
+_ADDRESS_BITS = (32, 64)
+"""Of an address that is a place: all of IPv4, and the half of IPv6 that a subscriber keeps."""
 MOST_PAID = 10**15
 """As `identity/fact` has it."""
 
@@ -59,6 +62,19 @@ def earned_of(rule: Rule) -> EarnedSpec | None:
     """Return what a payer can earn beyond a rule's rate; None for nothing."""
     spec = allowance_of(rule)
     return None if spec is None else spec.earned
+
+
+def place_of(compiled: CompiledPolicy) -> int:
+    """Return where rows have the address of a client, as it counts as a place; -1: nowhere."""
+    return next(
+        (
+            spec.index
+            for spec in compiled.identities
+            if [source.kind for source in spec.sources] == ["client"]
+            and (spec.v4_prefix, spec.v6_prefix) == _ADDRESS_BITS
+        ),
+        -1,
+    )
 
 
 def leaves_out(file: PolicyFile) -> bool:

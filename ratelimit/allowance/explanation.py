@@ -79,16 +79,16 @@ class Allowance:
     Args:
         rule: the limit, with the payer's numbers.
         because: why it is so much, and what would open more.
-        is_young, is_newcomer: the standing of the payer, and of the account at this place.
-        paid: what the payer paid, in millionths of a dollar; None: not known.
+        is_covered: whether it is for this account, at this place.
+        paid, usable: what the payer paid, and what of it counts, in millionths of a dollar; None: not known.
         best: its best day that counts; 0 for none.
     """
 
     rule: LimitRule
     because: str
-    is_young: bool
-    is_newcomer: bool
+    is_covered: bool
     paid: int | None
+    usable: int | None
     best: float
 
     @property
@@ -102,9 +102,9 @@ class Allowance:
             "limit": self.rule.name,
             "quota": self.rule.quota,
             "because": self.because,
-            "young": self.is_young,
-            "newcomer": self.is_newcomer,
+            "covered": self.is_covered,
             "paid_usd": None if self.paid is None else self.paid / 1e6,
+            "usable_usd": None if self.usable is None else self.usable / 1e6,
             "best_day": self.best or None,
         }
 
@@ -116,30 +116,32 @@ def allowances_of(bound: BoundPolicy, matched: Matched, row: list[int], now_ns: 
     told = None if stage is None else stage.picker.told(row, now_ns)
     if feature is None or plan is None or told is None:
         return []
-    standing, levels = told
+    standing, settled, levels = told
     paid = row[feature.places.paid] if feature.places.paid >= 0 else ABSENT
-    known = None if paid == ABSENT else paid
-    young, newcomer = bool(standing & Standing.YOUNG), bool(standing & Standing.NEWCOMER)
+    is_covered = not standing & Standing.ELSEWHERE
     found = []
     rules = [(rule, spec) for rule in plan.rules if (spec := earned_of(rule)) is not None]
     for (rule, spec), (level, best) in zip(rules, levels, strict=True):
-        if newcomer:
+        known = usable = None if paid == ABSENT else paid
+        if known is not None and not standing & Standing.UNSETTLED_COUNTS:
+            usable = min(known, spec.young_paid + settled)
+        if not is_covered:
             because = "at its places; this account is new, and elsewhere: not covered"
-        elif known is not None:
-            because = _by_paid(spec, level, known, is_young=young)
+        elif known is not None and usable is not None:
+            because = _by_paid(spec, level, known, usable)
         else:
             because = _by_use(rule, spec, best)
-        found.append(Allowance(raised(rule, spec.quotas[level]), because, young, newcomer, known, best))
+        own = raised(rule, spec.quotas[level])
+        found.append(Allowance(own, because, is_covered, known, usable, best))
     return found
 
 
-def _by_paid(spec: EarnedSpec, level: int, paid: int, *, is_young: bool) -> str:
+def _by_paid(spec: EarnedSpec, level: int, paid: int, usable: int) -> str:
     if level + 1 >= len(spec.paid_from):
         return "for what was paid"
-    more = spec.paid_from[level + 1]
-    if is_young and more > spec.young_paid:
-        return f"and no more in the payer's first 30 days, whose first {_usd(spec.young_paid)} count"
-    return f"until {_usd(more - paid)} more have cleared"
+    if usable < paid:
+        return f"for {_usd(usable)} of {_usd(paid)}: the rest counts once it has been there for a month"
+    return f"until {_usd(spec.paid_from[level + 1] - paid)} more have cleared"
 
 
 def _by_use(rule: LimitRule, spec: EarnedSpec, best: float) -> str:
@@ -167,7 +169,8 @@ def rule_words(rule: LimitRule) -> list[str]:
         return said
     if spec.per_usd is not None:
         said.append(
-            f"{spec.per_usd:,.12g} for each dollar paid; of a young payer {_usd(spec.young_paid)} count"
+            f"{spec.per_usd:,.12g} for each dollar paid; of those it did not have a month ago "
+            f"{_usd(spec.young_paid)} count"
         )
     if spec.growth is not None:
         most = formatting.amount(spec.quotas[len(spec.grown_from) - 1], rule.unit)
@@ -202,8 +205,9 @@ def prospects(compiled: CompiledPolicy) -> Iterator[str]:
         else "No history is imported: `ratelimit history` makes it of logs, `history` in [store] names it."
     )
     yield (
-        "A new installation has no records of payers. For its first 30 days a payer is as young as the "
-        f"account that asks, and not young where it is not known when that was created. {history}"
+        "A new installation has no records of payers. For its first 30 days all counts that was paid for "
+        "accounts created a month before it or more, or at a time that is not known, and such accounts are "
+        f"at home with their payer everywhere. {history}"
     )
     for rule, spec in earned:
         if spec.growth is None or rule.unit_index:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from ratelimit.allowance.compile import allowance_of
+from ratelimit.allowance.compile import allowance_of, place_of
 from ratelimit.allowance.memory import SharedRecords, pieces_of
 from ratelimit.allowance.records import OF_PAYER, RECORD_BYTES, REGION, Records, floor_of
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
@@ -21,8 +21,6 @@ from ratelimit.traces import Batch
 
 DAY_NS = 86_400 * 10**9
 ACCOUNT = "account"
-_ADDRESS_BITS = (32, 64)
-"""Of an address that is a place: all of IPv4, and the half of IPv6 that a subscriber keeps."""
 _PUBLIC = 0xE
 """Of a declared network's number: see `identity.origins`."""
 _MOST_ROUTES = 100_000
@@ -160,19 +158,6 @@ def _rule_of(compiled: CompiledPolicy) -> LimitRule:
         if allowance_of(rule) is not None and rule.period_ns == DAY_NS and rule.tier is None:
             return rule
     raise NoPayer("the policy has no limit with `earned` and a rate by the day")
-
-
-def place_of(compiled: CompiledPolicy) -> int:
-    """Return where rows have the address of a client, as it counts as a place; -1: nowhere."""
-    return next(
-        (
-            spec.index
-            for spec in compiled.identities
-            if [source.kind for source in spec.sources] == ["client"]
-            and (spec.v4_prefix, spec.v6_prefix) == _ADDRESS_BITS
-        ),
-        -1,
-    )
 
 
 def _hash(row: list[int], at: int) -> int:

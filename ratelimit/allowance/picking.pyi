@@ -16,12 +16,13 @@ class Places:
         payer: who pays.
         paid: what it paid, in millionths of a dollar.
         created: when the account was created, in seconds since 1970.
-        network: where it asks from.
+        address: where it asks from.
+        origin: what is declared of that address: see `identity.origins`.
         accounts: what makes an account, together; without any there are no newcomers.
     """
 
     def __init__(
-        self, payer: int, paid: int, created: int, network: int, accounts: Sequence[int]
+        self, payer: int, paid: int, created: int, address: int, origin: int, accounts: Sequence[int]
     ) -> None: ...
     @property
     def payer(self) -> int: ...
@@ -30,7 +31,7 @@ class Places:
     @property
     def created(self) -> int: ...
     @property
-    def network(self) -> int: ...
+    def address(self) -> int: ...
 
 @final
 class AllowancePicker(Picker):
@@ -53,8 +54,8 @@ class AllowancePicker(Picker):
         records: Records | None = None,
         /,
     ) -> AllowancePicker: ...
-    def told(self, row: list[int], now_ns: int, /) -> tuple[int, list[tuple[int, float]]] | None:
-        """Return the standing of a row, and of each allowance its level and the best day that counts.
+    def told(self, row: list[int], now_ns: int, /) -> tuple[int, int, list[tuple[int, float]]] | None:
+        """Return the standing of a row, its settled micro-dollars, and the level and best day of each allowance.
 
         None without a payer.
         """

@@ -101,7 +101,7 @@ class Records:
 
         - in the payer's own first 30 days,
         - or from a place of the payer's,
-        - or while the records are younger than 30 days, if it was created 30 days ago or more or its age is not known.
+        - or while the records are younger than 30 days, if it was created 30 days before them or more or its age is not known.
 
         No time that it is with the payer establishes it. Only established accounts are recorded, and the places that
         they ask from. So a record that comes from elsewhere is one of an established account.

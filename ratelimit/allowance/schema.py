@@ -26,10 +26,10 @@ class Earned(Table, frozen=True, forbid_unknown_fields=True):
     young_usd: Annotated[
         Positive,
         Meta(
-            description="Dollars that count at most while the payer is young: for 30 days after it was first "
-            "seen. Stolen cards are charged back later than that."
+            description="Dollars that count at most of those that the payer did not have a month ago "
+            "already. Stolen cards are charged back later than that."
         ),
-    ] = 15.0
+    ] = 10.0
     growth: Annotated[
         Positive | None,
         Meta(

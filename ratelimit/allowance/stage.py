@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from ratelimit.allowance.compile import Overflow, allowance_of, earned_of
+from ratelimit.allowance.compile import Overflow, allowance_of, earned_of, place_of
 from ratelimit.allowance.history import read_history
 from ratelimit.allowance.memory import SharedRecords
 from ratelimit.allowance.model.levels import EarnedSpec
@@ -84,9 +84,8 @@ def places_of(compiled: CompiledPolicy) -> Places:
     payer = next(rule.per[0] for rule in compiled.rules if allowance_of(rule) is not None)
     spec = compiled.correlation
     if spec is None:
-        return Places(payer, compiled.paid, -1, -1, ())
-    address, network = spec.kinds[:2]
-    return Places(payer, compiled.paid, spec.created, network if network >= 0 else address, spec.principal)
+        return Places(payer, compiled.paid, -1, -1, -1, ())
+    return Places(payer, compiled.paid, spec.created, place_of(compiled), spec.origin, spec.principal)
 
 
 class _Making:

@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ratelimit.correlation.judgement import Verdict
+from ratelimit.correlation.classification import Verdict
 
 from ratelimit.core.clusters.image import REGIONS, Image
 from ratelimit.correlation import Correlator

@@ -6,7 +6,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.allowance.records cimport NEWCOMER, YOUNG, Records
+from ratelimit.allowance.records cimport ELSEWHERE, UNSETTLED_COUNTS, Records
 from ratelimit.core.algorithms.setup cimport ALLOWED
 from ratelimit.core.decision.engine cimport Outcome
 from ratelimit.core.memory.atomic cimport SECOND
@@ -21,6 +21,7 @@ cdef enum:
     MOST_KEPT = 4096            # as many plans as a bound policy keeps
     MOST_PARTS = 4
     MOST_NOTED = 16             # rules of a plan
+    SHARED = 0xF                # of what is declared of an address: infrastructure, or a public list
 
 cdef uint64_t UNCOVERED = <uint64_t>1 << 63
 
@@ -28,7 +29,7 @@ cdef struct Levels:
     int count
     uint64_t salt               # of its records: 0 for requests a day
     uint64_t *paid_from         # millionths of a dollar
-    uint64_t young              # no more of them count while a payer is young
+    uint64_t young              # no more of them count beyond what the payer had a month ago
     double *grown_from          # units of a payer's best day
 
 
@@ -40,18 +41,19 @@ cdef class Places:
     cdef readonly int payer
     cdef readonly int paid
     cdef readonly int created
-    cdef readonly int network
+    cdef readonly int address
+    cdef readonly int origin
     cdef int accounts[MOST_PARTS]
     cdef int parts
 
-    def __init__(self, int payer, int paid, int created, int network, accounts):
-        self.payer, self.paid, self.created, self.network = payer, paid, created, network
+    def __init__(self, int payer, int paid, int created, int address, int origin, accounts):
+        self.payer, self.paid, self.created, self.address, self.origin = payer, paid, created, address, origin
         self.parts = 0
         for at in accounts[:MOST_PARTS]:
             self.accounts[self.parts] = at
             self.parts += 1
         if not 0 <= payer < MOST_POSITIONS or not all(
-            [-1 <= at < MOST_POSITIONS for at in (paid, created, network, *accounts)]
+            [-1 <= at < MOST_POSITIONS for at in (paid, created, address, origin, *accounts)]
         ):
             raise IndexError(f"there are at most {MOST_POSITIONS} identities")
 
@@ -103,7 +105,7 @@ cdef class AllowancePicker(Picker):
             if self.records is not None and read_number(now_ns, &now) == WHOLE:
                 now_s = <int64_t>(now // SECOND)
                 standing = self.seen(ids, now_s)
-            if not standing & NEWCOMER:
+            if not standing & ELSEWHERE:
                 code = 0
                 for i in range(self.count):
                     code = code << 8 | <uint64_t>self.level(self.levels + i, ids, standing, now_s)
@@ -120,24 +122,26 @@ cdef class AllowancePicker(Picker):
         cdef uint64_t now
         cdef int64_t now_s = 0
         cdef int i, standing = 0
+        cdef uint64_t settled = 0
         fill(row, ids)
         if ids[self.places.payer] == ABSENT_HASH:
             return None
         if self.records is not None and read_number(now_ns, &now) == WHOLE:
             now_s = <int64_t>(now // SECOND)
             standing = self.seen(ids, now_s)
+            settled = self.records.settled(ids[self.places.payer], now_s)
         found = []
         for i in range(self.count):
             best = 0.0
             if self.records is not None:
                 best = self.records.best(record_of(ids[self.places.payer], self.levels[i].salt), now_s)
             found.append((self.level(self.levels + i, ids, standing, now_s), best))
-        return standing, found
+        return standing, settled, found
 
     cdef int seen(self, uint64_t *ids, int64_t now_s) noexcept:
         """Record who asks and where, and return its standing; noexcept: as what records do is."""
         cdef Places places = self.places
-        cdef uint64_t account = 0, network = 0
+        cdef uint64_t account = 0, place = 0
         cdef int64_t created_s = 0
         cdef int i
         for i in range(places.parts):
@@ -145,11 +149,16 @@ cdef class AllowancePicker(Picker):
                 account = 0
                 break
             account = (account * <uint64_t>0x9E3779B97F4A7C15) ^ ids[places.accounts[i]]
-        if places.network >= 0 and ids[places.network] != ABSENT_HASH:
-            network = ids[places.network]
+        if places.address >= 0 and ids[places.address] != ABSENT_HASH:
+            place = ids[places.address]
+        if places.origin >= 0 and ids[places.origin] != ABSENT_HASH and ids[places.origin] & SHARED:
+            place = 0  # who is there says nothing of a payer
         if places.created >= 0 and ids[places.created] != ABSENT_HASH:
             created_s = <int64_t>ids[places.created]
-        return self.records.see(ids[places.payer], account, network, created_s, now_s)
+        cdef int standing = self.records.see(ids[places.payer], account, place, created_s, now_s)
+        if places.paid >= 0 and ids[places.paid] != ABSENT_HASH:
+            self.records.see_paid(ids[places.payer], <int64_t>ids[places.paid], standing, now_s)
+        return standing
 
     cdef int level(self, Levels *levels, uint64_t *ids, int standing, int64_t now_s) noexcept:
         """Return the highest level that is earned; noexcept: compares numbers in memory that is there."""
@@ -159,8 +168,8 @@ cdef class AllowancePicker(Picker):
         if self.places.paid >= 0:
             paid = ids[self.places.paid]
         if paid != ABSENT_HASH:
-            if standing & YOUNG and paid > levels.young:
-                paid = levels.young
+            if self.records is not None and paid > levels.young and not standing & UNSETTLED_COUNTS:
+                paid = min(paid, levels.young + self.records.settled(ids[self.places.payer], now_s))
             while low < high:
                 middle = (low + high + 1) // 2
                 if levels.paid_from[middle] <= paid:

@@ -323,8 +323,9 @@ cdef class Records:
         is_infant = self.is_infant(day)
         if is_infant and created_s > 0:
             counted = min(day, day_of(created_s))
-        # Nothing is known that says that an account of unknown age is younger than a month.
-        is_old = is_infant and (created_s <= 0 or day >= counted + YOUNG_DAYS)
+        # Nothing is known that says that an account of unknown age is younger than a month. By its age an account
+        # is known if it was a month older than the records: one that is opened before a limiter does not grow into it.
+        is_old = is_infant and (created_s <= 0 or counted + YOUNG_DAYS <= load(&self.header.since) & 0xFFFF)
         flags = UNSETTLED_COUNTS if is_old else 0
         known.first, known.newest, known.levels = counted, day // PERIOD_DAYS, 0
         known = self.amend(PAYERS, key_of(payer), known, day, IN_TIME)

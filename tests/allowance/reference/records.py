@@ -83,7 +83,7 @@ class Reference:
         if self._is_infant(day) and created_s > 0:
             first = min(day, day_of(created_s))
         is_unknown = self._is_infant(day) and created_s <= 0
-        is_old = is_unknown or (self._is_infant(day) and day - first >= YOUNG_DAYS)
+        is_old = is_unknown or (self._is_infant(day) and self.since - first >= YOUNG_DAYS)
         flags = UNSETTLED_COUNTS * is_old
         known = self._payer(payer, first, day // PERIOD_DAYS)
         if account in NOT_A_KEY:
