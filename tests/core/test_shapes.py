@@ -15,7 +15,7 @@ from ratelimit.core.clusters.image import IMAGE_SHAPES
 
 ROOT = Path(__file__).absolute().parents[2]
 CORE = ROOT / "ext" / "ratelimit" / "core" / "clusters"
-FILES = ("records.pxd", "cluster_index.pxd")
+FILES = ("records.pxd", "testimony.pxd", "cluster_index.pxd")
 FIELD = re.compile(r"^    \w[\w ]* \w+(\[\w+\])?( +#.*)?$")
 
 

@@ -24,8 +24,8 @@ ABSENT = 2**64 - 1
 LINES = 256
 """Requests decided at once, between two looks at whether a rebuild is due."""
 COLUMNS = Columns((0,), (1, 2, 4, 5, -1, -1, -1, 3), 6)
-"""Account, address, network, block, payment, client, when it was created; then the actor's three places."""
-ACTOR_AT = 9
+"""Account, address, network, block, payment, client, when it was created; then the actor's four places."""
+ACTOR_AT = 10
 
 Numbers = NDArray[np.uint64]
 
@@ -37,6 +37,8 @@ class Core:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
+        self.budgets: Numbers = np.empty(0, dtype=np.uint64)
+        """Of the last trace, by request: which budget of a young cluster counts it; all ones for none."""
 
     def control(self, trace: Trace) -> Outcome:
         """Return what limits an account alone do."""
@@ -48,6 +50,7 @@ class Core:
         columns = columns_of(trace)
         times: list[int] = trace.time_ns.tolist()
         correlator = Correlator(self._settings, times[0], COLUMNS)
+        correlator.core.columns.tells_young = True
         recogniser = AtOnce(correlator.core, ACTOR_AT)
         for start in range(0, len(times), LINES):
             if correlator.is_due(times[start]):
@@ -56,6 +59,7 @@ class Core:
                 correlator.carries.clear()
             stop = min(start + LINES, len(times))
             recogniser.take_columns(columns, times, start, stop)
+        self.budgets = np.frombuffer(columns[ACTOR_AT - 3], dtype=np.uint64)
         actor, likely = (np.frombuffer(columns[at], dtype=np.uint64) for at in (ACTOR_AT - 2, ACTOR_AT - 1))
         verdict = np.where(actor == ABSENT, 0, np.where(likely == ABSENT, 2, 1)).astype(np.int64)
         cluster = np.where(verdict > 0, np.unique(actor, return_inverse=True)[1], NONE)
@@ -89,7 +93,7 @@ def columns_of(trace: Trace) -> list[array[int]]:
         np.where(payment > 0, hashed(payment, 2), absent),
         hashed(trace.client.astype(np.uint64), 3),
         created,
-        *(absent,) * 3,
+        *(absent,) * 4,
     ]
     return [array("Q", np.ascontiguousarray(column).tobytes()) for column in found]
 
