@@ -36,11 +36,13 @@ class Kinlimit:
     Args:
         policy: its file; the one shipped for an LLM API by default.
         name: in results.
+        tuning: lines to go under its `[correlation.tuning]`, of which it has none itself.
     """
 
-    def __init__(self, policy: Path = POLICY, name: str = "kinlimit") -> None:
+    def __init__(self, policy: Path = POLICY, name: str = "kinlimit", tuning: str = "") -> None:
         self.name = name
         self._policy = policy
+        self._tuning = tuning
 
     def run(self, trace: Trace) -> Outcome:
         """Return what it decides."""
@@ -53,12 +55,16 @@ class Kinlimit:
     def _replay(self, trace: Trace, *, correlate: bool) -> Outcome:
         with tempfile.TemporaryDirectory(prefix="kinlimit-correlation-") as folder:
             decisions, clusters = Path(folder, "decisions.ndjson"), Path(folder, "clusters.json")
+            policy = self._policy
+            if self._tuning:
+                policy = Path(folder, policy.name)
+                policy.write_text(f"{self._policy.read_text()}\n[correlation.tuning]\n{self._tuning}\n")
             command = [
                 sys.executable,
                 "-c",
                 "from ratelimit.cli.main import main; main()",
                 "replay",
-                str(self._policy),
+                str(policy),
                 "-",
                 "--format",
                 "ndjson",

@@ -24,12 +24,16 @@ DEFAULT = ("kinlimit", ALONE, "union-find", "union-find-cut", "true-labels")
 """Today's code, limits alone, two that join whatever is shared, and the upper bound."""
 FEW = ("kinlimit", ALONE, "true-labels")
 """Of these the ones that take no time of their own."""
+GROWN_UP = "young_s = 0"
+"""Worlds of a few days ask what holds after a cluster's first week; `months.young` looks at that week."""
 
 
 def contender(name: str) -> Contender:
     """Return a contender by name, or the batch model `path.py:function`."""
     if name == Core.name:
         return Core()
+    if name == Kinlimit().name:
+        return Kinlimit(tuning=GROWN_UP)
     if name in CONTENDERS:
         return CONTENDERS[name]()
     return Batch(Path(name.rpartition(":")[0]).stem, function(name))
