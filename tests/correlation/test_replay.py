@@ -76,7 +76,9 @@ def replay(trace: Path, folder: Path, *options: str) -> tuple[bytes, bytes, dict
     """Return the decisions, the clusters file and the summary of a replay from the command line."""
     decisions, clusters = folder / "decisions.ndjson", folder / "clusters.json"
     wanted = [] if "--no-correlation" in options else ["--clusters", clusters]
-    result = run("replay", POLICY, trace, "--decisions", decisions, "--json", *wanted, *options)
+    policy = folder / "shipped.toml"
+    policy.write_text(POLICY.read_text() + "\n[correlation.tuning]\nyoung_s = 0\n")
+    result = run("replay", policy, trace, "--decisions", decisions, "--json", *wanted, *options)
     assert result.exit_code == 0, result.stderr
     return decisions.read_bytes(), clusters.read_bytes() if wanted else b"", json.loads(result.stdout)
 
