@@ -89,6 +89,7 @@ def test_clusters_are_reported(trace: Path, tmp_path: Path) -> None:
     (found,) = report["clusters"]
     assert report["rebuilds"] > 1
     assert set(found) == {
+        "young_until",
         "id", "verdict", "ruling", "why", "words", "first_seen", "admitted", "refused", "would_refuse",
         "size", "evidence", "members", "likely_members",
     }  # fmt: skip
@@ -268,7 +269,7 @@ def test_likely_actors_are_listed_and_counted_and_not_refused(
     assert correlation["certain"]["members"] + correlation["likely"]["members"] == 60
     (limit,) = [limit for limit in summary["limits"] if limit["limit"] == "one actor"]
     assert limit["likely_refused"] == found["would_refuse"]
-    text = run("replay", POLICY, trace).stdout
+    text = run("replay", tmp_path / "shipped.toml", trace).stdout
     assert f"{found['refused']:,} refused by limits per cluster" in text
     assert f"{found['would_refuse']:,} of likely clusters would be" in text
     refused_most = run("replay", POLICY, trace, "--reveal").stdout.split("refused most by")[1]
