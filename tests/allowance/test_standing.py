@@ -95,19 +95,27 @@ def test_use_opens_a_bounded_multiple_of_itself_a_month_later(limits: Clocked) -
 def test_newcomers_elsewhere_are_not_covered_and_take_nothing_from_the_owner(in_python: bool) -> None:
     """Hazard: a stolen card opens what its owner has earned."""
     limits = Clocked(in_python, POLICY + BEYOND)
-    limits.decide(0, account="owner")
-    day = 50
-    limits.decide(day - 10, account="owner")
+    for day in range(0, 51, 10):
+        limits.decide(day, account="owner", paid_usd=40)
+    day = 51
     assert limits.admitted(day, 6, account="thief 1", client=ELSEWHERE, paid_usd=40) == 3
     assert limits.admitted(day, account="thief 2", client=ELSEWHERE, paid_usd=40) == 3
     assert limits.admitted(day, account="owner", paid_usd=40) == 80 + 3
 
 
 def test_newcomer_at_a_place_of_the_payer_draws_on_its_allowance(limits: Clocked) -> None:
-    limits.decide(0, account="owner")
-    limits.decide(50, account="owner", paid_usd=40)
-    assert limits.admitted(51, 30, account="hired", client="192.0.2.77", paid_usd=40) == 30
-    assert limits.admitted(51, account="owner", paid_usd=40) == 50
+    for day in range(0, 51, 10):
+        limits.decide(day, account="owner", paid_usd=40)
+    assert limits.admitted(51, 30, account="hired", paid_usd=40) == 30
+    assert limits.admitted(51, account="owner", paid_usd=40) == 80 - 30
+
+
+def test_dollars_count_as_far_as_those_of_a_month_ago(limits: Clocked) -> None:
+    """Hazard: a card that waits for a month, then pays much and takes it back."""
+    limits.decide(0, payment="first")
+    for day in range(40, 80, 5):
+        limits.decide(day, paid_usd=1)
+    assert limits.admitted(80, paid_usd=500) == 2 * (10 + 1) - 1  # rounded down to a level
 
 
 def test_account_age_opens_nothing(limits: Clocked) -> None:

@@ -16,7 +16,7 @@ from benchmarks.correlation.adversary.here import Here
 from benchmarks.correlation.adversary.search import Found, evaluated, scaled, search
 from benchmarks.correlation.adversary.world import MONTHS, SHORT, Span, world
 from benchmarks.correlation.kinlimit import POLICY, Kinlimit
-from benchmarks.correlation.months.allowance import Allowance
+from benchmarks.correlation.months.allowance import Allowance, Rules
 from benchmarks.correlation.numbers import DAY_NS, START_NS, generator
 
 SCALE = 100
@@ -123,7 +123,7 @@ def test_a_search_finds_what_a_policy_sells_for_twelve_cents(
 def test_a_search_over_months_finds_dollars_that_are_taken_back() -> None:
     """What compounds or is charged back takes weeks to show: two days do not have it."""
     attack = (part(1, 200_000, usd=400.0, charged_back=True, waits=31),)
-    model = Allowance(scale=SCALE, by_day=True)
+    model = Allowance(Rules(settled=0), SCALE, by_day=True)
     late = evaluated(attack, model, scale=SCALE, seed=2)
     early = evaluated((replace(attack[0], waits=0),), model, scale=SCALE, seed=2)
     assert early.budgets < 3

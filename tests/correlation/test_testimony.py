@@ -7,10 +7,10 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ratelimit.correlation.classification import Verdict
 
 from ratelimit.core.clusters.image import REGIONS, Image
 from ratelimit.correlation import Correlator
+from ratelimit.correlation.classification import Verdict
 from tests.correlation.sights import (
     DAY_S,
     HOUR_S,

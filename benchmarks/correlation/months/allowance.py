@@ -28,7 +28,7 @@ PERIOD_DAYS, PERIODS = 10, 7
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The numbers of a policy, a day; the last ones are variants that were looked at.
+    """The numbers of a policy, a day, as it ships; others are variants that were looked at.
 
     Args:
         rate: one budget.
@@ -52,7 +52,7 @@ class Rules:
 
     rate: float = 3000
     per_usd: float = 600
-    young_usd: float = 15
+    young_usd: float = 10
     growth: float = 3
     most: float = 500_000
     account: float = 300
@@ -60,14 +60,14 @@ class Rules:
     block: float = math.inf
     reads_paid: bool = True
     overflow: Literal["all", "unpaid", "one"] = "all"
-    settled: float = 0.0
+    settled: float = 1.0
     own: float = 0.0
     newcomer: float = math.inf
-    presence: bool = False
-    payer: float = math.inf
-    at: Literal["network", "address"] = "network"
+    presence: bool = True
+    payer: float = 3000
+    at: Literal["network", "address"] = "address"
     crowded: float = math.inf
-    sponsors: float = 1.0
+    sponsors: float = 0.0
 
     def level(self, allowance: float) -> float:
         """Return an allowance rounded down to a level."""
