@@ -4,10 +4,13 @@ from array import array
 from collections.abc import Sequence
 from typing import final
 
+from typing_extensions import disjoint_base
+
 from ratelimit.core.clusters.cluster_index import ClusterIndex
 from ratelimit.core.clusters.organisations import Organisations
 from ratelimit.core.clusters.sighting import Columns
 
+@disjoint_base
 class Recogniser:
     """A part of a decider: puts the actor into requests. It has kinds, and is never made by itself.
 
