@@ -14,12 +14,13 @@ COMPILED := $(subst /,.,$(patsubst ext/%.pyx,%,$(filter-out ext/ratelimit/core/%
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
 
-# Side by side what may run beside other tests, one more than there are cores as some wait for servers; then what may not.
+# Side by side what may run beside other tests, each file in one process, one more than there are cores as some wait for
+# servers; then what may not.
 # What fails on a busy machine is run once more by itself: a failure is one that comes twice.
 AGAIN := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m 'not alone' -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadgroup || $(AGAIN) -m 'not alone'
+	$(BIN)/python -m pytest -m 'not alone' -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile || $(AGAIN) -m 'not alone'
 	$(BIN)/python -m pytest -m alone || $(AGAIN) -m alone
 
 # What needs no server and no process of its own, with few examples, on all cores: a minute.

@@ -120,8 +120,6 @@ ALONE_FILES = frozenset(
 
 `make test` runs them one after another, and all others side by side, those that start servers too.
 """
-DEAR_FOLDERS = frozenset(("benchmarks", "examples"))
-"""Folders with fixtures that take long to make: each file's tests run in one process."""
 
 
 def is_slow(path: Path) -> bool:
@@ -156,8 +154,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if is_of(item.path, frozenset(), ALONE_FILES):
             item.add_marker(pytest.mark.alone)
-        if is_of(item.path, DEAR_FOLDERS, frozenset()):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
