@@ -20,7 +20,7 @@ from ratelimit.stores.embedded.election import Election
 from ratelimit.stores.embedded.mapping import COMPANION
 
 ASK_S = 0.5
-"""The number of times that they are asked."""
+"""The pause between questions to them."""
 TIMEOUT_S = 1.0
 """The time that each part of a page may take."""
 PAGE_NS = 2 * 10**9

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from ratelimit.telemetry.exemplars import Exemplars
 
 UPKEEP_NS = 100_000_000
-"""The number of times that decisions keep up what no thread does: heartbeats, and a slice of correlating."""
+"""The time after which decisions keep up what no thread does: heartbeats, and a slice of correlating."""
 
 
 class AskedRules(Protocol):

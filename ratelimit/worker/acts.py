@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import ServerActs
 
 LOOK_S = 0.4
-"""The number of times that acts are looked for."""
+"""The pause between looks for acts."""
 REPORT_NS = 5 * 10**9
-"""The number of times that a host says which acts it applies, at least."""
+"""The longest time between two reports of a host on the acts that it applies."""
 
 
 class ActFollower:

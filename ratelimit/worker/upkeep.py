@@ -40,7 +40,7 @@ ASKER, ASKER_S = "ratelimit-engines", 5.0
 BEAT_S = 2.0
 """The longest time between two signs of life of this worker. Slots with a lease below that lapse between."""
 CORRELATE_S = 0.1
-"""The number of times that the ring of observations is looked into,"""
+"""The pause between looks into the ring of observations,"""
 BREATH_S = 0.0005
 """and the pause between slices of longer work."""
 

@@ -37,7 +37,7 @@ PACE_BYTES = 15_000
 do. A pace, and no time for the whole: a large body that comes slowly and steadily is honest. And no mean
 since its beginning, of which a fast megabyte would buy an hour of silence."""
 LOOK_S = 1.0
-"""The number of times that bodies are looked at."""
+"""The time between looks at bodies."""
 
 _NOTHING = Declared()
 

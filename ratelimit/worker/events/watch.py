@@ -27,7 +27,7 @@ LONG_NS = 600 * NS
 CONNECTING_NS = 2 * NS
 """A worker that starts has not reached its server yet: that is no absence before so long."""
 REFUSALS_NS = 5 * NS
-"""The number of times that the refusals of actors are looked at."""
+"""The time between looks at the refusals of actors."""
 SOON_NS = 30 * NS
 """All workers of a host have read a changed file within so long."""
 MOST_WORDS = 500
