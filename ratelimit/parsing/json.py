@@ -51,6 +51,7 @@ class JsonReader(Generic[T]):
         except RecursionError:  # little stack was left
             raise JsonError(_TOO_DEEP) from None
         except msgspec.MsgspecError as error:
+            content.decode()  # bytes that are no text are an error of their own, whatever the parser calls it
             raise JsonError(str(error)) from None
 
     def read_lines(self, text: bytes) -> list[T]:
@@ -67,6 +68,7 @@ class JsonReader(Generic[T]):
         except RecursionError:
             raise JsonError(_TOO_DEEP) from None
         except msgspec.MsgspecError as error:
+            text.decode()
             raise JsonError(str(error)) from None
 
 

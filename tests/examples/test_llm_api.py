@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from ratelimit.cli.main import main
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.classes import wait_rank_of
+from ratelimit.waiting.compile import queue_of
 from tests.servers.serving import serving
 
 pytestmark = pytest.mark.timeout(180)
@@ -116,9 +117,12 @@ def test_batch_is_answered_and_waits_behind_people(url: str, policy: Path) -> No
     got = httpx.post(f"{url}/v1/batch", json=body, headers={"x-api-key": "sk-settles"})
     assert got.json()["usage"]["completion_tokens"] == 7
     assert left(url, "settles") == before - 8  # and one for looking
-    spec = Policy.load(policy).compiled.queue
+    spec = queue_of(Policy.load(policy).compiled)
     assert spec is not None
-    ranks = [wait_rank_of(spec, "POST", f"/v1/{name}") for name in ("chat/completions", "messages", "batch")]
+    ranks = [
+        wait_rank_of(spec.classes, "POST", f"/v1/{name}")
+        for name in ("chat/completions", "messages", "batch")
+    ]
     assert ranks == [0, 0, 1]
 
 

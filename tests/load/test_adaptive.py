@@ -238,8 +238,7 @@ def test_what_the_correlator_says_is_in_the_order(certainty: str | None, verdict
     row = [-1] * len(bound.compiled.identities)
     if certainty is not None:
         row[bound.compiled.actor] = 7
-    if certainty == "certain":
-        row[bound.compiled.cluster] = 7
+        row[bound.compiled.cluster - (certainty == "likely")] = 7
     priority = server.limit.shed_priority(0, server.clock.now_ns(), bound, row)
     assert priority.verdict == verdict
     assert priority.of == ("others" if certainty is None else certainty)
