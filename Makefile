@@ -16,12 +16,9 @@ demo: $(VENV)/.demo
 
 # Side by side what may run beside other tests, each file in one process, one more than there are cores as some wait for
 # servers; then what may not.
-# What fails on a busy machine is run once more by itself: a failure is one that comes twice.
-AGAIN := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
-
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m 'not alone' -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile || $(AGAIN) -m 'not alone'
-	$(BIN)/python -m pytest -m alone || $(AGAIN) -m alone
+	$(BIN)/python -m pytest -m 'not alone' -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile
+	$(BIN)/python -m pytest -m alone
 
 # What needs no server and no process of its own, with few examples, on all cores: a minute.
 quick: $(VENV)/.test

@@ -64,12 +64,16 @@ def of(limiter: Limiter) -> tuple[Records, int]:
 
 def test_allowance_is_the_same_on_both_hosts_within_seconds(hosts: list[Limiter]) -> None:
     (one, now), (other, _) = of(hosts[0]), of(hosts[1])
-    one.see(7, 1, 100, 0, now - 45 * DAY)
-    one.note(7, 3000, now - 45 * DAY)
-    one.see_paid(7, 200_000_000, 0, now - 45 * DAY)
-    other.see(7, 2, 200, 0, now - 50 * DAY)
-    other.note(7, 900, now - 50 * DAY)
-    other.see_paid(7, 100_000_000, 0, now - 35 * DAY)
+    # Hosts tell what changes of a key from its second day on.
+    for day, used, paid in ((45, 900, 300_000_000), (44, 3000, 200_000_000)):
+        one.see(7, 1, 100, 0, now - day * DAY)
+        one.note(7, used, now - day * DAY)
+        one.see_paid(7, paid, 0, now - day * DAY)
+    for day, used in ((50, 300), (49, 900)):
+        other.see(7, 2, 200, 0, now - day * DAY)
+        other.note(7, used, now - day * DAY)
+    for day, paid in ((36, 150_000_000), (35, 100_000_000)):
+        other.see_paid(7, paid, 0, now - day * DAY)
     best = one.best(7, now)
     assert 2700 < best <= 3000
     until(lambda: other.best(7, now) == best, "the other host to know the best day")
@@ -85,8 +89,9 @@ def test_allowance_is_the_same_on_both_hosts_within_seconds(hosts: list[Limiter]
 def test_server_that_is_away_is_told_when_it_is_back(hosts: list[Limiter], server: Server) -> None:
     (one, now), (other, _) = of(hosts[0]), of(hosts[1])
     server.kill()
-    one.see(7, 1, 100, now - 90 * DAY, now - 45 * DAY)
-    one.note(7, 3000, now - 45 * DAY)
+    for day, used in ((46, 900), (45, 3000)):
+        one.see(7, 1, 100, now - 90 * DAY, now - day * DAY)
+        one.note(7, used, now - day * DAY)
     assert one.best(7, now) > 2700  # a host goes by its own
     server.start()
     until(lambda: other.best(7, now) > 2700, "the other host to know")
