@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ratelimit.allowance.compile import Overflow, earned_of
-from ratelimit.allowance.memory import SharedRecords, pieces_of
+from ratelimit.allowance.memory import SharedRecords, pieces_of, records_form
 from ratelimit.allowance.model.levels import EarnedSpec
 from ratelimit.allowance.records import Records, Standing
 from ratelimit.allowance.stage import AllowancePart, Allowances, PickingStage
@@ -52,7 +52,7 @@ def looking(policy: Policy, store: Store, *, is_live: bool) -> Iterator[LookingA
     Raises:
         StoreError: they cannot be read.
     """
-    own = SharedRecords.private(store, policy.compiled.file.store.payers)
+    own = SharedRecords.private(store, records_form(policy.compiled.file.store.payers))
     try:
         _fill(own.memory, policy, store, is_live=is_live)
         yield LookingAtAllowances(own.memory)
@@ -61,9 +61,9 @@ def looking(policy: Policy, store: Store, *, is_live: bool) -> Iterator[LookingA
 
 
 def _fill(own: Records, policy: Policy, store: Store, *, is_live: bool) -> None:
-    payers = policy.compiled.file.store.payers
+    form = records_form(policy.compiled.file.store.payers)
     place = (store.place or wish_of(policy, needs_key=False).place) if is_live else None
-    theirs = SharedRecords.existing(place, store.hasher.key, payers)
+    theirs = SharedRecords.existing(place, store.hasher.key, form)
     if theirs is not None:
         since, first = theirs.memory.days
         own.born(since or None, first or None)

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from ratelimit.allowance.compile import allowance_of, place_of
-from ratelimit.allowance.memory import SharedRecords, pieces_of
+from ratelimit.allowance.memory import SharedRecords, pieces_of, records_form
 from ratelimit.allowance.records import OF_PAYER, RECORD_BYTES, REGION, Records, floor_of
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.policy.compile.compiled import PAID, CompiledPolicy, LimitRule
@@ -136,7 +136,7 @@ class LogRecords:
 
     def _begin(self, now_ns: int) -> None:
         self._store = self._open_store(now_ns)
-        self._shared = SharedRecords.private(self._store, self._compiled.file.store.payers)
+        self._shared = SharedRecords.private(self._store, records_form(self._compiled.file.store.payers))
         self._bound = BoundPolicy(self._compiled, self._store, now_ns, diagnose=lambda *_: None)
         self._columns = IdentityColumns(self._bound, self.fields)
         self._matches = Memo(lambda key: self._bound.match_line(*key), _MOST_ROUTES)

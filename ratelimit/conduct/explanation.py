@@ -10,7 +10,7 @@ from typing import Any
 from ratelimit.conduct.compile import ramp_of
 from ratelimit.conduct.conduct import Conduct, key_of
 from ratelimit.conduct.lowered import WHOLE, falls
-from ratelimit.conduct.memory import SharedConduct
+from ratelimit.conduct.memory import SharedConduct, conduct_form
 from ratelimit.conduct.model.strikes import Strike, Struck, struck
 from ratelimit.conduct.ramps import Ramps, ramps_of
 from ratelimit.conduct.schema import Ramp
@@ -133,7 +133,7 @@ def remembered_of(policy: Policy, store: Store) -> Iterator[Remembered | None]:
     """
     # A policy's server is asked from memory of our own; conduct is the host's all the same.
     place = store.place or wish_of(policy, needs_key=False).place
-    shared = SharedConduct.existing(place, store.hasher.key)
+    shared = SharedConduct.existing(place, store.hasher.key, conduct_form())
     if shared is None:
         yield None
         return

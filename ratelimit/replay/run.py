@@ -20,7 +20,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from ratelimit.allowance.memory import SharedRecords
+from ratelimit.allowance.memory import SharedRecords, records_form
 from ratelimit.allowance.records import Records
 from ratelimit.allowance.stage import AllowancePart
 from ratelimit.conduct.compile import ramp_of
@@ -196,7 +196,7 @@ class Replay:
         """Return the records of payers: the trace's own, from its first line on."""
         assert self.store is not None  # set by take
         if self._records is None:
-            self._records = SharedRecords.private(self.store, self.compiled.file.store.payers)
+            self._records = SharedRecords.private(self.store, records_form(self.compiled.file.store.payers))
         return self._records.memory
 
     def _bind(self, now_ns: int) -> None:

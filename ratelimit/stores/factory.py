@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 import msgspec
 
 from ratelimit.algorithms import IN_WORDS
-from ratelimit.allowance.memory import SharedRecords
+from ratelimit.allowance.memory import SharedRecords, records_form
 from ratelimit.clock import Clock, SystemClock
-from ratelimit.conduct.memory import SharedConduct
+from ratelimit.conduct.memory import SharedConduct, conduct_form
 from ratelimit.core.memory.table import Table, table_bytes
 from ratelimit.errors import StoreError
 from ratelimit.load.memory import SharedInFlight
@@ -26,6 +27,7 @@ from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.secret import find_key
 from ratelimit.telemetry.counters import RemoteCounters
 
+M = TypeVar("M")
 LEAST_BLOCK_BYTES = 1 << 20
 SIGHTINGS = 8192
 """The number that can wait for the correlator: more than a second at five thousand a second."""
@@ -213,20 +215,19 @@ def open_board(policy: Policy, store: Store, principals: int, *, is_shared: bool
     Raises:
         StoreError: it cannot be had, and the policy does not say to go on without.
     """
-    if not is_shared:
+
+    def private() -> SharedBoard:
         return SharedBoard.private(store.hasher.key, principals=principals, sightings=SIGHTINGS)
-    try:
-        return SharedBoard.beside(store, principals=principals, sightings=SIGHTINGS)
-    except StoreError as error:
-        if policy.compiled.file.store.on_unusable != "private":
-            raise
-        warnings.warn(
-            f"shared memory for correlation cannot be used ({error}); "
-            "by store.on_unusable, this process correlates alone",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    return SharedBoard.private(store.hasher.key, principals=principals, sightings=SIGHTINGS)
+
+    if not is_shared:
+        return private()
+    return _shared(
+        policy,
+        lambda: SharedBoard.beside(store, principals=principals, sightings=SIGHTINGS),
+        private,
+        "correlation",
+        "correlates alone",
+    )
 
 
 def open_conduct(policy: Policy, store: Store) -> SharedConduct:
@@ -235,18 +236,14 @@ def open_conduct(policy: Policy, store: Store) -> SharedConduct:
     Raises:
         StoreError: it cannot be had, and the policy does not say to go on without.
     """
-    try:
-        return SharedConduct.beside(store)
-    except StoreError as error:
-        if policy.compiled.file.store.on_unusable != "private":
-            raise
-        warnings.warn(
-            f"shared memory for conduct cannot be used ({error}); by store.on_unusable, this "
-            "process remembers it alone",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    return SharedConduct.private(store)
+    form = conduct_form()
+    return _shared(
+        policy,
+        lambda: SharedConduct.beside(store, form),
+        lambda: SharedConduct.private(store, form),
+        "conduct",
+        "remembers it alone",
+    )
 
 
 def open_records(policy: Policy, store: Store) -> SharedRecords:
@@ -255,19 +252,14 @@ def open_records(policy: Policy, store: Store) -> SharedRecords:
     Raises:
         StoreError: they cannot be had, and the policy does not say to go on without.
     """
-    payers = policy.compiled.file.store.payers
-    try:
-        return SharedRecords.beside(store, payers)
-    except StoreError as error:
-        if policy.compiled.file.store.on_unusable != "private":
-            raise
-        warnings.warn(
-            f"shared memory for records of payers cannot be used ({error}); by store.on_unusable, this "
-            "process keeps them alone",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    return SharedRecords.private(store, payers)
+    form = records_form(policy.compiled.file.store.payers)
+    return _shared(
+        policy,
+        lambda: SharedRecords.beside(store, form),
+        lambda: SharedRecords.private(store, form),
+        "records of payers",
+        "keeps them alone",
+    )
 
 
 def open_flight(policy: Policy, store: Store, name: str, floor: int, step_ns: int) -> SharedInFlight:
@@ -276,18 +268,28 @@ def open_flight(policy: Policy, store: Store, name: str, floor: int, step_ns: in
     Raises:
         StoreError: it cannot be had, and the policy does not say to go on without.
     """
+    return _shared(
+        policy,
+        lambda: SharedInFlight.beside(store, name, floor=floor, step_ns=step_ns),
+        lambda: SharedInFlight.private(store, floor=floor, step_ns=step_ns),
+        "what is in flight",
+        "has a limit of its own",
+    )
+
+
+def _shared(policy: Policy, beside: Callable[[], M], private: Callable[[], M], what: str, does: str) -> M:
+    """Return shared memory; with a warning private memory, where the policy says to go on without."""
     try:
-        return SharedInFlight.beside(store, name, floor=floor, step_ns=step_ns)
+        return beside()
     except StoreError as error:
         if policy.compiled.file.store.on_unusable != "private":
             raise
         warnings.warn(
-            f"shared memory for what is in flight cannot be used ({error}); "
-            "by store.on_unusable, this process has a limit of its own",
+            f"shared memory for {what} cannot be used ({error}); by store.on_unusable, this process {does}",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return SharedInFlight.private(store, floor=floor, step_ns=step_ns)
+    return private()
 
 
 def private_store(policy: Policy, clock: Clock, *, seed: int = 0) -> EmbeddedStore:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ratelimit.allowance.history import read_history, write_history
-from ratelimit.allowance.memory import SharedRecords, pieces_of
+from ratelimit.allowance.memory import SharedRecords, pieces_of, records_form
 from ratelimit.allowance.records import Standing, records_bytes
 from ratelimit.errors import StoreError
 from ratelimit.stores.embedded.store import EmbeddedStore
@@ -21,6 +21,7 @@ from ratelimit.stores.embedded.store import EmbeddedStore
 DAY = 86_400
 NOW = 20_000 * DAY
 PAYERS = 1000
+FORM = records_form(PAYERS)
 KEY = bytes(range(16))
 
 
@@ -31,7 +32,7 @@ def store(folder: Path, key: bytes = KEY) -> EmbeddedStore:
 def filled(folder: Path) -> tuple[EmbeddedStore, SharedRecords]:
     """Return records that have one payer with a day that counts, and one account of it."""
     made = store(folder)
-    shared = SharedRecords.beside(made, PAYERS)
+    shared = SharedRecords.beside(made, FORM)
     shared.memory.see(7, 1, 100, 0, NOW - 45 * DAY)
     shared.memory.note(7, 3000, NOW - 45 * DAY)
     shared.memory.see_paid(7, 200_000_000, 0, NOW - 35 * DAY)
@@ -45,25 +46,25 @@ def file_of(folder: Path) -> Path:
 
 def test_workers_share_records_and_a_restart_keeps_them(tmp_path: Path) -> None:
     made, shared = filled(tmp_path)
-    other = SharedRecords.beside(made, PAYERS)
+    other = SharedRecords.beside(made, FORM)
     assert other.memory.best(7, NOW) == shared.memory.best(7, NOW) > 0
     for each in (other, shared, made):
         each.close()
-    again = SharedRecords.beside(store(tmp_path), PAYERS)
+    again = SharedRecords.beside(store(tmp_path), FORM)
     assert again.memory.best(7, NOW) > 0
     assert again.memory.days == (NOW // DAY - 45, NOW // DAY - 45)
     assert again.renew() is None
-    found = SharedRecords.existing(tmp_path / "table", KEY, PAYERS)
+    found = SharedRecords.existing(tmp_path / "table", KEY, FORM)
     assert found is not None
     assert found.memory.best(7, NOW) > 0
-    assert SharedRecords.existing(tmp_path / "other", KEY, PAYERS) is None
-    assert SharedRecords.existing(None, KEY, PAYERS) is None
+    assert SharedRecords.existing(tmp_path / "other", KEY, FORM) is None
+    assert SharedRecords.existing(None, KEY, FORM) is None
 
 
 def test_records_of_another_key_or_size_are_other_records(tmp_path: Path) -> None:
     filled(tmp_path)
-    assert SharedRecords.existing(tmp_path / "table", bytes(16), PAYERS) is None
-    assert SharedRecords.existing(tmp_path / "table", KEY, 2 * PAYERS) is None
+    assert SharedRecords.existing(tmp_path / "table", bytes(16), FORM) is None
+    assert SharedRecords.existing(tmp_path / "table", KEY, records_form(2 * PAYERS)) is None
 
 
 def overwrite(path: Path, at: int, what: bytes) -> None:
@@ -125,7 +126,7 @@ def test_days_that_do_not_count_yet_do_not_count_sooner_when_the_header_is_lost(
 def test_file_of_a_limiter_brings_back_all_that_it_knew(tmp_path: Path) -> None:
     made, shared = filled(tmp_path)
     write_history(tmp_path / "history", shared.memory, KEY)
-    fresh = SharedRecords.private(made, PAYERS)
+    fresh = SharedRecords.private(made, FORM)
     history = read_history(tmp_path / "history", KEY)
     assert history.put_into(fresh.memory, NOW) == history.payers == 1
     assert pieces_of(fresh.memory) == pieces_of(shared.memory)
@@ -136,12 +137,12 @@ def test_file_of_a_limiter_brings_back_all_that_it_knew(tmp_path: Path) -> None:
 
 def test_days_of_a_log_count_at_once_and_those_of_a_limiter_do_not(tmp_path: Path) -> None:
     made = store(tmp_path)
-    noted = SharedRecords.private(made, PAYERS)
+    noted = SharedRecords.private(made, FORM)
     noted.memory.see(7, 1, 100, 0, NOW - 31 * DAY)
     noted.memory.note(7, 3000, NOW - 2 * DAY)
     for until, counts in ((NOW // DAY - 1, True), (None, False)):
         write_history(tmp_path / "history", noted.memory, KEY, until=until)
-        fresh = SharedRecords.private(made, PAYERS).memory
+        fresh = SharedRecords.private(made, FORM).memory
         read_history(tmp_path / "history", KEY).put_into(fresh, NOW)
         assert (fresh.best(7, NOW) > 0) is counts
         assert fresh.see(8, 8, 8, NOW - 400 * DAY, NOW) == 0  # not as on a new installation
@@ -196,7 +197,7 @@ def hammer(shared: SharedRecords, seed: int, pipe: int) -> None:
 @pytest.mark.timeout(120)
 def test_workers_killed_at_any_instant_lose_no_raise_and_damage_nothing(tmp_path: Path) -> None:
     made = store(tmp_path)
-    shared = SharedRecords.beside(made, PAYERS)
+    shared = SharedRecords.beside(made, FORM)
     highest = 0.0
     for seed in range(0, 30, 2):
         pipes, children = [], []

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ratelimit import Limiter, Policy
-from ratelimit.conduct.memory import SharedConduct
+from ratelimit.conduct.memory import SharedConduct, conduct_form
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.load.memory import SharedInFlight
@@ -118,7 +118,7 @@ def test_onlooker_is_told_in_words_of_a_folder_that_may_not_be_entered(policy: P
     with pytest.raises(InspectionFailure, match="is not there"):
         attach(loaded)
     assert SharedInFlight.existing(place, key, "") is None
-    assert SharedConduct.existing(place, key) is None
+    assert SharedConduct.existing(place, key, conduct_form()) is None
     assert SharedBoard.existing(limiter.store, principals=8, sightings=8) is None
     limiter.close()
 
