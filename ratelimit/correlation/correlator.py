@@ -16,7 +16,7 @@ from ratelimit.correlation.classification import DECLARED, Classification, Stati
 from ratelimit.correlation.explanation import Explanation, Override
 from ratelimit.correlation.reason import explain
 from ratelimit.correlation.rebuild import Rebuild
-from ratelimit.correlation.settings import Settings
+from ratelimit.correlation.settings import METHODS_A_BUDGET, Settings
 
 NS = 1_000_000_000
 MOST_LABELS = 4096
@@ -60,7 +60,7 @@ class Correlator:
             new_s=s.new_s,
             records_s=s.records_s,
             young_s=s.young_s,
-            methods_a_budget=s.methods_a_budget,
+            methods_a_budget=METHODS_A_BUDGET,
         )
         self.observe = self.core.observe
         self.cluster = self.core.cluster

@@ -21,7 +21,7 @@ from ratelimit.correlation.classification import (
     is_covert,
     is_rented,
 )
-from ratelimit.correlation.settings import DAY_S, HOUR_S, Settings
+from ratelimit.correlation.settings import DAY_S, HOUR_S, METHODS_A_BUDGET, Settings
 
 if TYPE_CHECKING:
     from ratelimit.correlation.explanation import Explanation, Family, Shared
@@ -58,14 +58,12 @@ WHY = {
 """By why a classification was made, the sentence that says so."""
 
 
-def young_words(until_s: int, settings: Settings = DEFAULTS) -> str:
+def young_words(until_s: int) -> str:
     """Return what becomes of a young cluster, and how it is declared."""
     until = datetime.fromtimestamp(until_s, UTC)
-    methods = settings.methods_a_budget
-    count = WORDS[methods] if methods < len(WORDS) else f"{methods:,}"
-    each = "each payment method" if methods == 1 else f"every {count} payment methods"
     return (
-        f"It is a young cluster: until {until:%Y-%m-%d %H:%M} UTC it has one budget for {each}, then one for "
+        f"It is a young cluster: until {until:%Y-%m-%d %H:%M} UTC it has one budget for every "
+        f"{WORDS[METHODS_A_BUDGET]} payment methods, then one for "
         f"all. If you know it, declare it by this line under [correlation.known]: {DECLARATION}"
     )
 

@@ -34,7 +34,7 @@ def words_of(source: Evident, label: int) -> str:
     statistics, classification = source.kept[label]
     words = describe(statistics, classification, source.settings)
     until_s = source.core.young_until_s(label)
-    return f"{words} {young_words(until_s, source.settings)}" if until_s else words
+    return f"{words} {young_words(until_s)}" if until_s else words
 
 
 def explain(source: Evident, key: int) -> Explanation | None:

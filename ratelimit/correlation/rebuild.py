@@ -37,6 +37,8 @@ METHODS_MEET = 2
 """Payment methods that meet at an address of a pool."""
 METHODS_NETWORK = 3
 """And in a network, where meeting says less."""
+NETWORK_SHARE = 0.8
+"""Part of a network's accounts that makes it a pool's: more than of an exit, since chance shares networks."""
 LONERS_MEET = 2
 LONER_SHARE = 0.3
 """Part of the visits of an account that pays by itself at exits that it shares with its like alone."""
@@ -208,17 +210,17 @@ class Rebuild:
             return
         pools.begin_round(ADDRESS, METHODS_MEET, s.pool_share)
         found = yield from self._prune_suspects(s.accounts)
-        pools.begin_round(NETWORK, METHODS_NETWORK, s.network_share)
+        pools.begin_round(NETWORK, METHODS_NETWORK, NETWORK_SHARE)
         found += yield from self._prune_suspects(s.accounts)
         if found:
             # Groups that are mostly in networks which are hardly any others' but theirs are one.
-            pools.begin_round(NETWORK, METHODS_NETWORK, s.network_share)
+            pools.begin_round(NETWORK, METHODS_NETWORK, NETWORK_SHARE)
             yield from self._identifiers(pools.restore_suspects)
             yield from self._principals(pools.list_suspects)
             yield from self._count()
             yield from self._suspects(pools.join)
             yield from self._join_methods()
-        pools.begin_round(ADDRESS, LONERS_MEET, s.network_share, alone=True)
+        pools.begin_round(ADDRESS, LONERS_MEET, NETWORK_SHARE, alone=True)
         yield from self._prune_suspects(s.accounts)
         pools.end_search()
 
@@ -304,7 +306,7 @@ class Rebuild:
         labels, verdicts, found = yield from self._assign_labels()
         yield from self._principals(lambda start, stop: groups.assign_members(start, stop, labels, verdicts))
         yield from self._identifiers(lambda start, stop: groups.label_identifiers(start, stop, labels))
-        yield from self._identifiers(lambda start, stop: groups.prune_networks(start, stop, s.network_share))
+        yield from self._identifiers(lambda start, stop: groups.prune_networks(start, stop, NETWORK_SHARE))
         yield from self._all_principals(self._core.count)
         for label in self._core.live():
             is_kept = self._enforcement is not None and label not in found and self._enforcement.keeps(label)

@@ -19,6 +19,9 @@ Seconds = Annotated[int, Meta(ge=1)]
 Duration = Annotated[int, Meta(ge=0)]
 Kept = Annotated[int, Meta(ge=600, le=38_880_000)]
 """Seconds. What was seen when is remembered to ten minutes in 16 bits, which is 455 days."""
+METHODS_A_BUDGET = 2
+"""Payment methods of a young cluster that share one budget. With two, organisations on an edge platform lose nothing in
+their first week, and a further budget costs a campaign $44 a month: see docs/measured-correlation.md."""
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,9 +88,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             "longer gives you more time to declare it, and gives a campaign a budget for every few cards."
         ),
     ] = 604_800
-    methods_a_budget: Annotated[
-        Whole, Meta(description="Payment methods of a young cluster that share one budget.")
-    ] = 2
     pool_share: Annotated[
         Share,
         Meta(
@@ -95,10 +95,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             "that keeps it in question. Lower finds more, also by chance."
         ),
     ] = 0.5
-    network_share: Annotated[
-        Share,
-        Meta(description="The same of networks, for accounts that share no address."),
-    ] = 0.8
     methods: Annotated[
         Whole, Meta(description="Payment methods that must meet for a cluster to be certain.")
     ] = 3

@@ -10,6 +10,7 @@ import pytest
 from ratelimit.core.clusters.cluster_index import YOUNG, cluster_of
 from ratelimit.core.clusters.overrides import Overrides
 from ratelimit.correlation import Correlator
+from ratelimit.correlation import correlator as module
 from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.memory import transplant
 from ratelimit.correlation.overview import overviews_of
@@ -92,8 +93,9 @@ def test_a_cluster_of_new_accounts_has_a_budget_for_every_two_payment_methods() 
 
 
 @pytest.mark.parametrize(("methods", "count"), [(1, 20), (3, 7), (100, 1)])
-def test_the_operator_says_how_many_methods_share_a_budget(methods: int, count: int) -> None:
-    assert len(budgets(found(methods_a_budget=methods))) == count
+def test_so_many_methods_share_a_budget(monkeypatch: pytest.MonkeyPatch, methods: int, count: int) -> None:
+    monkeypatch.setattr(module, "METHODS_A_BUDGET", methods)
+    assert len(budgets(found())) == count
 
 
 @pytest.mark.parametrize(("old", "is_young"), [(0, True), (5, True), (8, False)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
+from ratelimit.correlation.rebuild import NETWORK_SHARE
 from tests.support.reference.communities import Communities
 from tests.support.remembered import BLOCK, CLIENT, COARSE, EXTRAS_AT, FINE, METHODS, Account
 
@@ -30,9 +31,9 @@ class Pools(Communities):
         """Find the payment methods that meet, and the accounts that pay by themselves and do."""
         s = self.settings
         self._sift(FINE, 2, s.pool_share)
-        self._sift(COARSE, 3, s.network_share)
+        self._sift(COARSE, 3, NETWORK_SHARE)
         if self.methods():
-            self._note(self.methods(), self._pools(self.methods(), COARSE, 3, s.network_share), COARSE)
+            self._note(self.methods(), self._pools(self.methods(), COARSE, 3, NETWORK_SHARE), COARSE)
             self.gather(self.methods())
         self._roam()
 
@@ -133,7 +134,7 @@ class Pools(Communities):
             return {
                 place
                 for place, count in mine.items()
-                if count >= 2 and count >= s.network_share * (count + others[place])
+                if count >= 2 and count >= NETWORK_SHARE * (count + others[place])
             }
 
         for _ in range(TURNS):
