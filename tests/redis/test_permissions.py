@@ -120,7 +120,9 @@ def test_documented_user_is_enough_for_the_doctor(server: Server, tmp_path: Path
         assert f"~{{{prefix}}}:*" in found["correlation"]["advice"]
         found = Examination(tmp_path, server.url, *login)
         assert (found.code, found["acts"]["status"]) == (0, "warn")  # nothing is correlated there
-        assert found["acts"]["says"].startswith("neither acts nor strikes reach all hosts: this user may not")
+        assert found["acts"]["says"].startswith(
+            "acts, strikes and records of payers do not reach all hosts: this user may not"
+        )
         assert f"~{{{prefix}}}:*" in found["acts"]["advice"]
     finally:
         server.client.execute_command("ACL", "DELUSER", "ratelimit")

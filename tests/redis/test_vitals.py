@@ -18,6 +18,7 @@ from ratelimit.stores.redis.doctor.permission import (
     ACTING,
     CORRELATING,
     DECIDING,
+    RECORDING,
     STRIKING,
     TRIAL,
     scratch_key,
@@ -264,6 +265,11 @@ def test_trial_calls_whatever_acts_call() -> None:
 def test_trial_calls_whatever_strikes_call() -> None:
     needed = called_by(HOSTS / "scripts" / "conduct.lua")
     assert needed == {words[0] for words in STRIKING} - {"DEL"}  # with which the trial ends
+
+
+def test_trial_calls_whatever_records_of_payers_call() -> None:
+    needed = called_by(HOSTS / "scripts" / "records.lua")
+    assert needed == {words[0] for words in RECORDING} - {"DEL"}  # with which the trial ends
 
 
 def test_scratch_key_lies_under_the_prefix_and_in_the_slots() -> None:

@@ -129,6 +129,27 @@ DEL @
 """What the script calls that tells all hosts what strikes on one."""
 
 
+RECORDING = _read("""
+INCR @
+GET @
+PEXPIRE @ 5000
+DEL @
+HSET @ payer x
+PEXPIRE @ 5000
+HGET @ payer
+HDEL @ payer
+DEL @
+ZADD @ 1 payer
+PEXPIRE @ 5000
+ZCARD @
+ZRANGE @ 0 0
+ZRANGEBYSCORE @ (0 +inf LIMIT 0 1
+ZREM @ payer
+DEL @
+""")
+"""What the script calls that gives all hosts the same records of payers."""
+
+
 def hosts_key(prefix: str) -> str:
     """Return a name that nothing else uses, where the correlation across hosts has its own: in one slot."""
     return Places(prefix).scratch(secrets.token_hex(8))
@@ -172,18 +193,20 @@ async def try_correlation(client: Redis, spec: RemoteSpec) -> Finding:
 
 
 async def try_acts(client: Redis, spec: RemoteSpec) -> Finding:
-    """Return whether this user may call what operators' acts and strikes do; limits decide without them."""
-    commands = [*ACTING, *STRIKING]
+    """Return whether this user may call what acts, strikes and records do; limits decide without them."""
+    commands = [*ACTING, *STRIKING, *RECORDING]
     try:
         _, refused = await _try_all(client, hosts_key(spec.prefix), commands)
     except ResponseError as error:
         return replace(_broken(error), check="acts", status="warn")
     advice = _advice(spec, refused, commands)
-    good = "operators' acts, and what strikes on one host, reach all hosts"
+    good = "operators' acts, strikes and records of payers reach all hosts"
     found = _permitted("acts", good, refused, spec, advice, braces=True)
     if found.status == "ok":
         return found
-    return replace(found, status="warn", says=f"neither acts nor strikes reach all hosts: {found.says}")
+    return replace(
+        found, status="warn", says=f"acts, strikes and records of payers do not reach all hosts: {found.says}"
+    )
 
 
 class _Changed(Exception):
