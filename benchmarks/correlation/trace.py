@@ -150,7 +150,7 @@ class Trace:
         return replace(self, **some, paid_usd=None if self.paid_usd is None else self.paid_usd[mask])
 
     def with_paid(self, paid_usd: Floats | None) -> Trace:
-        """Return it with what is known of payments."""
+        """Return the trace with other payments."""
         return replace(self, paid_usd=paid_usd)
 
 

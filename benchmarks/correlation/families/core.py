@@ -38,7 +38,7 @@ class Core:
     def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
         self.budgets: Numbers = np.empty(0, dtype=np.uint64)
-        """Of the last trace, by request: which budget of a young cluster counts it; all ones for none."""
+        """The budget of a young cluster that counts each request of the last trace; all ones without one."""
 
     def control(self, trace: Trace) -> Outcome:
         """Return what limits an account alone do."""

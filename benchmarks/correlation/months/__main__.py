@@ -4,8 +4,8 @@
     python -m benchmarks.correlation.months --policy FILE       # the library with a policy
     python -m benchmarks.correlation.months --part growth       # what unpaid history costs
 
-Harm is what open limits refuse: correlation is off. Columns are what is known: payments and a month of
-history; payments alone, on a fresh installation; an imported month alone; nothing.
+Harm counts the refusals of open limits: correlation is off. The columns differ in knowledge: payments and a
+month of history; payments alone, on a fresh installation; an imported month alone; neither.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def crowd(seed: int, scale: float) -> Trace:
 
 
 def columns(trace: Trace, contender: Callable[[bool, bool], Contender]) -> list[dict[str, Refused]]:
-    """Return what each class is refused, by what is known (`KNOWN`).
+    """Return the refusals of each class, for each column of `KNOWN`.
 
     Args:
         contender: makes one, by whether the month before is imported, and whether payments are read.

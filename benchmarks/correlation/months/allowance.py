@@ -1,9 +1,9 @@
 """Earned allowances as a small model in plain Python: the oracle that a limiter is compared with.
 
-A payer may use one budget a day, or what its cleared dollars open, or a multiple of its best day of a
-month ago where nothing is known of dollars. Newcomers of a payer that is not young draw on it where an
-established account of it was; elsewhere they share one budget. What no allowance covers has a little by
-account and network.
+A payer may use one budget a day, or the number that its cleared dollars open, or a multiple of its best day
+of a month ago if its dollars are not known. Dollars that it had a month ago count, and a few of the others.
+Accounts of the payer's first month may use this everywhere, others where those were. All else has a little by
+account, network and payer.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class _Window:
 
 @dataclass(slots=True)
 class _Record:
-    """What is kept of a payer, or of an account of one: most used on a day of each period of ten days."""
+    """The record of a payer, or of one of its accounts: the best day of each period of ten days."""
 
     since: float
     window: _Window = field(default_factory=_Window)
@@ -147,7 +147,7 @@ class Allowance:
         scale: what they are divided by, as the trace's volumes are.
         imported_until: the day before which all is history that was imported: admitted, and known at once.
         by_day: whether the requests of an account and address on a day are decided at once: a search has no
-            time for each. What a window has left is then looked at once a day.
+            time for each. The model then looks once a day at the room that a window has left.
     """
 
     def __init__(
@@ -246,7 +246,7 @@ def _decide(model: Allowance, trace: Trace, first: np.ndarray, weight: np.ndarra
                 yield many
                 continue
             if payer.allowed[:3] != (usd, day, young):
-                # Of a payer that is older than the records nothing can be known of a month ago.
+                # The records cannot know what a payer had a month ago if they are younger than that.
                 fresh = payer.since + YOUNG_DAYS <= begin and now - begin < YOUNG_DAYS + PERIOD_DAYS
                 most = _allowance(rules, payer, usd, young, fresh, day, by_card, scale) / scale
                 payer.allowed = (usd, day, young, most)
@@ -261,7 +261,7 @@ def _decide(model: Allowance, trace: Trace, first: np.ndarray, weight: np.ndarra
                 settled = now - mine.since >= YOUNG_DAYS
                 if rules.presence:
                     known = mine.resident or mine.since - payer.since < YOUNG_DAYS
-                    # Of an account that is a month older than the records it cannot be known where it was.
+                    # The records cannot know where an account was that is a month older than they are.
                     known = known or mine.since + YOUNG_DAYS <= begin
                     mine.resident = known or (here in payer.places and not crowded)
                     if known:

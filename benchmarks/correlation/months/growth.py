@@ -1,4 +1,4 @@
-"""What growth by one's own unpaid history costs, month by month, and whom less growth holds back."""
+"""The price of growth by one's own unpaid history, month by month, and the harm of less growth."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLASSES = ("steady", "3 x in a day", "10 x in a week", "30 x on launch day")
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What comes of one factor.
+    """The price and the harm of one factor.
 
     Args:
         factor: by which a best day grows.

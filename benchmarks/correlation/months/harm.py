@@ -1,4 +1,4 @@
-"""What each class of a long world is refused: of all its requests, and on its worst day."""
+"""The refusals of each class of a long world: of all its requests, and on its worst day."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.correlation.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Of a class.
+    """The refusals of one class.
 
     Args:
         requests: asked in the measured days.

@@ -59,7 +59,7 @@ class Seen:
     world: World
     outcome: Outcome
     budgets: np.ndarray
-    """By request, which budget of a young cluster counts it."""
+    """The budget of a young cluster that counts each request."""
     beside: bool
 
 
