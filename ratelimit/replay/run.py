@@ -458,7 +458,6 @@ class Replay:
         """Ask limits, after the correlator has seen the record: a newcomer joins with its first request."""
         if self.actors is not None:
             self.actors.enter(row, now_ns)
-            self._is_asked_again = True
         self._asked = row
         return ask_here(plan, row, now_ns, costs, charge)
 
