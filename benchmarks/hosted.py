@@ -70,6 +70,8 @@ def _serve(connection: Connection, make: Callable[..., object], arguments: tuple
             except EOFError:
                 return
             connection.send((True, getattr(made, method)(*given)))
+    except ImportError as error:  # a peer that is not installed: who asked says so
+        connection.send((False, error))
     except BaseException as error:
         connection.send((False, error))
         raise
