@@ -112,8 +112,8 @@ async def test_exempt_guarded_handler_of_litestar_is_said(caplog: pytest.LogCapt
         (lambda: limit("1/minute", pr="ip"), "Did you mean `per`?"),  # type: ignore[call-arg]
         (lambda: limits(), "name the limits"),
         # As other libraries have it, or half remembered.
-        (lambda: limit("5/min"), "`min` is not a period; write `minute`"),
-        (lambda: limit("5/m"), "write `minute` or `month`"),
+        (lambda: limit("5/minu"), "`minu` is not a period; write `minute`"),
+        (lambda: limit("5/M"), "write `minute` or `month`"),
         (lambda: limit("5/fortnight"), "write `second` or `minute` or"),
         (lambda: limit(5), "as text, .*not 5"),  # type: ignore[arg-type]
         (lambda: limit(lambda: "5/minute"), "as text, .*not a function"),  # type: ignore[arg-type]

@@ -96,9 +96,10 @@ def test_file_that_is_not_there_was_looked_for_somewhere(
 @pytest.mark.parametrize(
     ("rate", "words"),
     [
-        ("5/min", "`min` is not a period; write `minute`"),
-        ("5/m", "`m` is not a period; write `minute` or `month`"),
-        ("5/hr", "`hr` is not a period; write `hour`"),
+        ("5/minu", "`minu` is not a period; write `minute`"),
+        ("5/M", "`M` is not a period; write `minute` or `month`"),
+        ("5/hou", "`hou` is not a period; write `hour`"),
+        ("1.5/minute", "`1.5/minute` has a fraction, and only dollars have one"),
         ("5/secnd", "`secnd` is not a period; write `second`"),
         ("5/moon", "`moon` is not a period; write `month`"),
         (
@@ -108,6 +109,6 @@ def test_file_that_is_not_there_was_looked_for_somewhere(
         ),
     ],
 )
-def test_abbreviated_period_is_answered_with_the_whole_word(rate: str, words: str) -> None:
+def test_period_that_is_none_is_answered_with_the_word_that_is_meant(rate: str, words: str) -> None:
     (problem,) = problems_of(LIMIT.replace("10/minute", rate))
     assert (problem.code, problem.message) == ("rate-syntax", words)

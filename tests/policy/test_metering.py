@@ -71,3 +71,20 @@ def test_what_cannot_mean_anything_is_an_error(code: str, lines: list[str], key:
     (problem,) = caught.value.problems
     assert (problem.code, problem.key) == (code, f"limit[0].{key}")
     assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("rate", "quota"),
+    [("0.50/day", 500_000), ("5/day", 5_000_000), ("1.25/month", 1_250_000), ("0.000001/day", 1)],
+)
+def test_budget_below_a_dollar_is_a_budget(rate: str, quota: int) -> None:
+    prices = "[prices]\nm = { input = 3.0, output = 15.0 }\n"
+    text = f'version = 1\n{prices}[[limit]]\nname = "t"\nper = "ip"\nunit = "usd"\nrate = "{rate}"'
+    assert Policy.from_toml(text).compiled.rules[0].quota == quota
+
+
+def test_part_of_a_request_is_told_as_whole_ones() -> None:
+    with pytest.raises(PolicyError) as caught:
+        Policy.from_toml('version = 1\n[[limit]]\nname = "t"\nper = "ip"\nrate = "1.5/minute"')
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.hint) == ("rate-syntax", "Write `3 per 2 minutes`.")

@@ -43,9 +43,10 @@ def theirs(text: str) -> list[tuple[int, int]] | None:
         return None
 
 
-def ours(text: str) -> list[tuple[int, int]] | None:
+def ours(text: str, *, as_limits_does: bool = True) -> list[tuple[int, int]] | None:
     try:
-        return [(rate.amount, rate.period_s) for rate in parse_rates(text)]
+        rates = parse_rates(text, as_limits_does=as_limits_does)
+        return [(rate.amount, rate.period_s) for rate in rates]
     except RateSyntaxError:
         return None
 
@@ -59,7 +60,7 @@ def ours(text: str) -> list[tuple[int, int]] | None:
 @example("5 / 2 days\n")
 def test_every_rate_of_limits_reads_the_same(text: str) -> None:
     assert theirs(text) is not None
-    assert ours(text) == theirs(text)
+    assert ours(text) == ours(text, as_limits_does=False) == theirs(text)
 
 
 # One rate and some noise: their pattern takes time exponential in the number of rates.
@@ -110,3 +111,66 @@ def test_huge_rate_text_is_refused_before_it_is_read(text: str) -> None:
 def test_a_rate_reads_back_from_its_own_text(text: str) -> None:
     (rate,) = parse_rates(text)
     assert parse_rates(str(rate)) == (rate,)
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("100/min", "100/minute"),
+        ("5/m", "5/minute"),
+        ("5/mins", "5/minute"),
+        ("10/s", "10/second"),
+        ("10/SEC", "10/second"),
+        ("5/h", "5/hour"),
+        ("5/hrs", "5/hour"),
+        ("2/d", "2/day"),
+        ("2/w", "2/week"),
+        ("2/mo", "2/month"),
+        ("2/yr", "2/year"),
+        ("1_000/minute", "1000/minute"),
+        ("1_000_000 per day", "1000000/day"),
+        ("100/15m", "100 per 15 minutes"),
+        ("5 per 10s", "5 per 10 seconds"),
+        ("1/s; 5/m", "1/second; 5/minute"),
+    ],
+)
+def test_rate_that_people_type_first_is_a_rate(text: str, whole: str) -> None:
+    assert parse_rates(text) == parse_rates(whole)
+
+
+def test_part_of_a_dollar_is_kept_to_the_millionth() -> None:
+    assert parse_rates("0.50/day") == (Rate(0, 1, "day", 500_000),)
+    assert parse_rates("12.000001/mo") == (Rate(12, 1, "month", 1),)
+    assert parse_rates("3.0000000/day") == (Rate(3, 1, "day"),)
+    assert [str(rate) for rate in parse_rates("0.50/day; 2.125 per 2 hours")] == [
+        "0.5/day",
+        "2.125 per 2 hours",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("5/M", "`M` is not a period; write `minute` or `month`"),
+        ("1,000/minute", "has a comma, which parts two rates; write `1000` or `1_000`"),
+        ("100k/day", "`100k/day` is not a rate; write `100_000/day`"),
+        ("2M per day", "`2M per day` is not a rate; write `2_000_000 per day`"),
+        ("1__000/day", "`1__000/day` is not a rate"),
+        ("_1/day", "is not a rate"),
+        ("1_/day", "is not a rate"),
+        ("1./day", "is not a rate"),
+        (".5/day", "is not a rate"),
+        ("0.0000001/day", "finer than a millionth"),
+        ("5/ss", "`ss` is not a period"),
+        ("5/per", "`per` is not a period"),
+    ],
+)
+def test_text_that_may_mean_two_rates_is_none(text: str, words: str) -> None:
+    with pytest.raises(RateSyntaxError, match=re.escape(words)):
+        parse_rates(text)
+
+
+@given(joined_rates() | NOISE)
+def test_short_words_change_no_rate_of_limits(text: str) -> None:
+    known = ours(text)
+    assert known is None or known == ours(text, as_limits_does=False)

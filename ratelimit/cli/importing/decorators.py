@@ -237,7 +237,7 @@ class _Reader:
             self._lose(module, node, "the rate is known only in a run.", "Write the rate, or tiers.")
             return ()
         try:
-            rates = parse_rates(value)
+            rates = parse_rates(value, as_limits_does=True)
         except RateSyntaxError as error:
             self._lose(module, node, f"{error}, and the limiter leaves its route without a limit.")
             return ()

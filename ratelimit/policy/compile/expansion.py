@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import get_args
 
 from ratelimit.algorithms import DEFAULT, SECOND_NS, AlgorithmName
@@ -262,23 +263,32 @@ class _Shape:
 
     def rule(self, rate: Rate, burst: int | None, debt: int | None, path: Path) -> Numbers | None:
         algorithm, report, place = self.algorithm, self.report, (*path, "rate")
+        written = str(rate)
         if self.limit.unit == USD:
-            rate = replace(rate, amount=rate.amount * MICRO)
+            rate = replace(rate, amount=rate.amount * MICRO + rate.millionths, millionths=0)
             burst = None if burst is None else burst * MICRO
             debt = None if debt is None else debt * MICRO
+        elif rate.millionths:
+            report.add(
+                "rate-syntax",
+                place,
+                f"`{written}` has a fraction, and only dollars have one",
+                f"Write `{_whole(rate)}`.",
+            )
+            return None
         period_ns = rate.period_s * SECOND_NS
         if rate.amount == 0:
-            report.add("rate-zero", place, f"`{rate}` allows nothing")
+            report.add("rate-zero", place, f"`{written}` allows nothing")
             return None
         if period_ns > LONGEST_PERIOD_NS:
-            report.add("rate-period", place, f"the period of `{rate}` is longer than 366 days")
+            report.add("rate-period", place, f"the period of `{written}` is longer than 366 days")
             return None
         if rate.amount > largest_quota(algorithm, period_ns):
-            most = largest_quota(algorithm, period_ns)
+            most = largest_quota(algorithm, period_ns) // (MICRO if self.limit.unit == USD else 1)
             report.add(
                 "rate-too-high",
                 place,
-                f"`{rate}` is too much for `{algorithm}`: {most} are the most in this period",
+                f"`{written}` is too much for `{algorithm}`: {most} are the most in this period",
             )
             return None
         windows = self.calendar(rate, place)
@@ -336,3 +346,9 @@ class _Shape:
             self.report.add(
                 "limit-cost-above-burst", place, f"`{key}` is {cost}, and {burst} is all it can hold"
             )
+
+
+def _whole(rate: Rate) -> Rate:
+    """Return a rate with a fraction as one of whole units in more periods: 1.5/minute as 3 per 2 minutes."""
+    exact = Fraction(rate.amount * MICRO + rate.millionths, MICRO)
+    return Rate(exact.numerator, exact.denominator * rate.multiple, rate.unit)

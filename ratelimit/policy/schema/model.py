@@ -154,7 +154,8 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
     rate: Annotated[
         str | None,
         Meta(
-            description="Units in a period: `100/minute`, `10 per 5 minutes`, `1/second; 100/hour`.",
+            description="Units in a period: `100/minute`, `10 per 5 minutes`, `1/second; 100/hour`. "
+            "Dollars may have a fraction: `0.50/day`.",
             examples=["50/minute"],
         ),
     ] = None
