@@ -9,18 +9,21 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
+from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
 from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.clock import SystemClock
+from ratelimit.errors import StoreError
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acting import (
     Deployment,
     HostState,
+    act_named,
     confirmed,
     deployment_of,
     do,
     identity_hashes,
+    known_acts,
     payment_hashes,
     principals,
 )
@@ -202,11 +205,11 @@ clear_command = _of_accounts(
 
 @click.command("undo", short_help="Take an act back.")
 @click.argument("policy")
-@click.argument("number", type=click.IntRange(1))
+@click.argument("act")
 @click.option("--reason", default="", help="Why, for the list; at most 200 characters.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def undo_command(policy: str, number: int, reason: str, as_json: bool) -> None:
-    """Take back the act of this number, on all hosts.
+def undo_command(policy: str, act: str, reason: str, as_json: bool) -> None:
+    """Take back an act, on all hosts. ACT is its number, as `ratelimit acts` shows it.
 
     \b
     Example:
@@ -215,10 +218,7 @@ def undo_command(policy: str, number: int, reason: str, as_json: bool) -> None:
     Exit code 3 if no such act is in force.
     """
     with _deployment(policy) as there:
-        known = in_force(there.acts(), there.key, SystemClock().now_ns())
-        if number not in {act.number for act in known}:
-            raise Failure(f"no act {number} is in force", INPUT, hint="`ratelimit acts` lists them.")
-        _tell(there, do(there, "undo", undoes=number, reason=reason[:200]), as_json)
+        _tell(there, do(there, "undo", undoes=act_named(there, act), reason=reason[:200]), as_json)
 
 
 @click.command("acts", short_help="List what operators did, by whom and why.")
@@ -236,14 +236,17 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
     The log keeps 512 acts; those in force stay longest.
     """
     with _deployment(policy) as there:
-        acts = there.acts()
+        acts = known_acts(there)
         held = in_force(acts, there.key, SystemClock().now_ns())
-        hosts = there.hosts(acts[-1].number if acts else 0)
-    now = {act.number for act in held}
+        try:
+            hosts, is_away = there.hosts(), False
+        except StoreError:
+            hosts, is_away = there.this_host(), True
+    now = {act.label for act in held}
     if as_json:
         print_json(
             {
-                "acts": [{**_json(act), "in_force": act.number in now} for act in acts],
+                "acts": [{**_json(act), "in_force": act.label in now} for act in acts],
                 "hosts": _hosts_json(hosts),
             }
         )
@@ -255,7 +258,9 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
     out().print(_table(shown, now))
     for each in hosts:
         if not each.has_applied:
-            note(f"{each.host} does not apply all of them yet")
+            note(f"{each.host} {_state_of(each)}")
+    if is_away:
+        note("The server does not answer: these are the acts that this host knows.")
 
 
 @contextmanager
@@ -266,25 +271,36 @@ def _deployment(policy: str) -> Iterator[Deployment]:
 
 def _tell(there: Deployment, act: Act, as_json: bool) -> None:
     """Wait for every host, and say what came of it."""
-    hosts = confirmed(there, act.number)
-    late = [each.host for each in hosts if not each.has_applied]
+    outcome = confirmed(there, act)
     if as_json:
-        print_json({**_json(act), "hosts": _hosts_json(hosts)})
+        print_json({**_json(act), "hosts": _hosts_json(outcome.hosts), "server_away": outcome.is_away})
     else:
         console = out()
-        say(console, Text(f"{act.number}  ", "bold yellow") + Text(_said(act)))
-        for each in hosts:
+        say(console, Text(f"{act.label}  ", "bold yellow") + Text(_said(act)))
+        for each in outcome.hosts:
             mark = Text("✔ ", "green") if each.has_applied else Text("✘ ", "bold red")
-            state = "applies it" if each.has_applied else "has not confirmed"
-            say(console, mark + Text(f"{each.host} {state}, {formatting.count(each.workers, 'worker')}"))
-        if not hosts:
+            workers = formatting.count(each.workers, "worker")
+            say(console, mark + Text(f"{each.host} {_state_of(each)}, {workers}"))
+        if not outcome.hosts and not outcome.is_away:
             note("No worker runs; those that start go by it.")
-    if late:
+    if outcome.is_away:
         raise Failure(
-            f"not confirmed by {', '.join(late)}",
+            "the server does not answer: other hosts have not confirmed",
+            DEPLOYMENT,
+            hint="The act is in force on this host, whose workers bring it to the server when that is back.",
+        )
+    if outcome.missing:
+        raise Failure(
+            f"not confirmed by {', '.join(outcome.missing)}",
             DEPLOYMENT,
             hint="It is in the log, and in force there as soon as its workers read it.",
         )
+
+
+def _state_of(host: HostState) -> str:
+    if host.silent_s:
+        return f"has not been heard of for {formatting.wait(host.silent_s * 10**9)}"
+    return "applies it" if host.has_applied else "has not confirmed"
 
 
 def _said(act: Act) -> str:
@@ -302,16 +318,16 @@ def _said(act: Act) -> str:
     return f"{what}{until}"
 
 
-def _table(acts: Sequence[Act], now: set[int]) -> Table:
+def _table(acts: Sequence[Act], now: set[str]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("act", "says", "accounts", "by", "at (UTC)", "reason"):
         table.add_column(title, overflow="fold")
     for act in acts:
-        style = "" if act.number in now else "dim"
+        style = "" if act.label in now else "dim"
         hashes = [short_hash(one) for one in (*act.accounts, *act.payments)]
         more = f" and {len(hashes) - SHOWN:,} more" if len(hashes) > SHOWN else ""
         table.add_row(
-            Text(str(act.number), style or "bold yellow"),
+            Text(act.label, style or "bold yellow"),
             Text(_said(act), style),
             Text(" ".join(hashes[:SHOWN]) + more, style),
             Text(act.by, style),
@@ -323,7 +339,7 @@ def _table(acts: Sequence[Act], now: set[int]) -> Table:
 
 def _json(act: Act) -> dict[str, Any]:
     return {
-        "act": act.number,
+        "act": act.label,
         "kind": act.kind,
         "accounts": [f"{one:016x}" for one in act.accounts],
         "identity": act.identity or None,
@@ -338,4 +354,12 @@ def _json(act: Act) -> dict[str, Any]:
 
 
 def _hosts_json(hosts: Sequence[HostState]) -> list[dict[str, Any]]:
-    return [{"host": each.host, "workers": each.workers, "applied": each.has_applied} for each in hosts]
+    return [
+        {
+            "host": each.host,
+            "workers": each.workers,
+            "applied": each.has_applied,
+            "silent_seconds": each.silent_s or None,
+        }
+        for each in hosts
+    ]

@@ -345,7 +345,7 @@ class Explained:
             "action": decision.action,
             "reason": decision.reason.value,
             "limit": decision.limit,
-            "act": None if self.act is None else self.act.number,
+            "act": None if self.act is None else self.act.label,
             "missing": self.missing if decision.reason is Reason.IDENTITY else [],
             "waits": None if self.wait is None or self.wait.is_in_vain else self.wait.most_ns / 1e9,
             **{name: data for name, _, data in self.said},

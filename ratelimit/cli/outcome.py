@@ -44,7 +44,7 @@ def outcome_words(
     if decision.allowed:
         why = _WHY[decision.reason]
         if decision.reason is Reason.ALLOW_LIST and act is not None:
-            why = f"exempt by act {act.number} of the operator's, see `ratelimit acts`"
+            why = f"exempt by act {act.label} of the operator's, see `ratelimit acts`"
         return Text("allowed", "bold green") + Text(f": {why}", "not bold default")
     if wait is not None and not wait.is_in_vain:
         when = (

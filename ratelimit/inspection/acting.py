@@ -10,9 +10,9 @@ import getpass
 import os
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -26,10 +26,21 @@ from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.server import server_of
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.identities import INTERNAL
-from ratelimit.stores.acts.act import MOST_ACCOUNTS, MOST_IN_FORCE, Act, Kind, in_force
+from ratelimit.stores.acts.act import (
+    MOST_ACCOUNTS,
+    MOST_IN_FORCE,
+    Act,
+    Kind,
+    digest_of,
+    fresh_tag,
+    in_force,
+    merged,
+)
 from ratelimit.stores.acts.file import ActFile
 from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.board import fingerprint_of
+from ratelimit.stores.embedded.folder import is_there
+from ratelimit.stores.factory import wish_of
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import ServerActs
@@ -43,11 +54,13 @@ _HASH = re.compile(r"hash:([0-9a-f]{16})")
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """The answer of one host about an act."""
+    """The answer of one host about the acts."""
 
     host: str
     workers: int
     has_applied: bool
+    silent_s: int = 0
+    """How long it has been cut off, or gone without a word; 0 for a host that reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +78,69 @@ class Deployment:
         return fingerprint_of(self.bound.store.hasher.key).hex()
 
     def acts(self) -> list[Act]:
-        """Return all acts that are kept, in order."""
-        if self.server is not None:
-            return self.server.read_if_changed() or []
-        assert self.file is not None
-        return self.file.read()
+        """Return all acts that are kept, in order.
 
-    def hosts(self, number: int) -> list[HostState]:
-        """Return which hosts apply all acts up to this one."""
-        if self.server is not None:
-            return [
-                HostState(each.host, each.workers, each.workers == 0 or each.number >= number)
-                for _, each in sorted(self.server.hosts().items())
-                if each.workers
-            ]
-        assert self.file is not None
+        Raises:
+            StoreError: the server does not answer.
+        """
+        here = [] if self.file is None else self.file.read()
+        there = [] if self.server is None else self.server.read()
+        return merged(here, there)
+
+    def hosts(self) -> list[HostState]:
+        """Return which hosts apply all acts that are kept.
+
+        Raises:
+            StoreError: the server does not answer.
+        """
+        if self.server is None:
+            return self.this_host()
+        digest = digest_of(self.acts())
+        hosts = [
+            HostState(
+                each.host,
+                each.workers,
+                each.digest == digest and not each.is_silent,
+                each.silent_ms // 1000 if each.is_silent else 0,
+            )
+            for _, each in sorted(self.server.hosts().items())
+            if each.workers
+        ]
+        # A server that came back empty does not know this host for a moment.
+        return hosts or [replace(each, has_applied=False) for each in self.this_host()]
+
+    def this_host(self) -> list[HostState]:
+        """Return whether the workers of this host apply all acts in its file."""
+        if self.file is None:
+            return []
         applied = self.file.applied().values()
         if not applied:
             return []
-        return [HostState(socket.gethostname(), len(applied), min(applied) >= number)]
+        digest = digest_of(self.file.read())
+        return [HostState(socket.gethostname(), len(applied), set(applied) == {digest})]
+
+    def append(self, make: Callable[[int, str], Act], now_ns: int) -> Act:
+        """Append an act, made for its number and tag, to the log of all hosts.
+
+        While the server does not answer, it goes into the log of this host: in force here at once, and
+        brought to the server when that is back. See `is_away`.
+
+        Raises:
+            StoreError: there is no log that can be written.
+        """
+        here = [] if self.file is None else self.file.read()
+        if self.server is None:
+            assert self.file is not None
+            return self.file.append(lambda number: make(number, ""), now_ns)
+        try:
+            # An empty log may be one that was lost, unless a host says that there never was an act.
+            tag = "" if self.file is not None or self.server.read() else fresh_tag()
+            return self.server.append(lambda number: make(number, tag), now_ns, here)
+        except StoreError:
+            if self.file is None:
+                raise
+            tag = fresh_tag()
+            return self.file.append(lambda number: make(number, tag), now_ns)
 
 
 @contextmanager
@@ -105,7 +162,8 @@ def deployment_of(policy: Policy) -> Iterator[Deployment]:
             server = ServerActs(remote)
             stack.callback(server.close)
         bound = BoundPolicy(policy.compiled, store, store.clock.now_ns(), diagnose=lambda code: None)
-        file = None if store.place is None else ActFile(store.place)
+        place = wish_of(policy, needs_key=False).place if store.place is None else store.place
+        file = None if place is None or not is_there(place) else ActFile(place)
         try:
             yield Deployment(policy, bound, file, server)
         except StoreError as error:
@@ -200,7 +258,7 @@ def do(
     name: str = "",
     for_ns: int | None = None,
     reason: str = "",
-    undoes: int | None = None,
+    undoes: Act | None = None,
 ) -> Act:
     """Append an act to the log, and return it.
 
@@ -209,11 +267,12 @@ def do(
         StoreError: the log cannot be written.
     """
     now_ns = SystemClock().now_ns()
-    if kind != "undo" and len(in_force(deployment.acts(), deployment.key, now_ns)) >= MOST_IN_FORCE:
+    if kind != "undo" and len(in_force(known_acts(deployment), deployment.key, now_ns)) >= MOST_IN_FORCE:
         hint = "Undo some, or write them into the policy file."
         raise InspectionFailure(f"{MOST_IN_FORCE} acts are in force, which is the most", "call", hint=hint)
+    until_ns = None if for_ns is None else now_ns + for_ns
 
-    def make(number: int) -> Act:
+    def make(number: int, tag: str) -> Act:
         return Act(
             number=number,
             kind=kind,
@@ -224,26 +283,77 @@ def do(
             identity=identity,
             payments=list(payments),
             name=name,
-            until_ns=None if for_ns is None else now_ns + for_ns,
+            until_ns=until_ns if undoes is None else undoes.until_ns,
             reason=reason,
-            undoes=undoes,
+            undoes=None if undoes is None else undoes.number,
+            undoes_ns=0 if undoes is None else undoes.at_ns,
+            tag=tag,
         )
 
-    if deployment.server is not None:
-        return deployment.server.append(make, now_ns)
-    assert deployment.file is not None
-    return deployment.file.append(make, now_ns)
+    return deployment.append(make, now_ns)
 
 
-def confirmed(deployment: Deployment, number: int, patience_s: float = PATIENCE_S) -> list[HostState]:
-    """Wait until every host applies an act, for so long at most; return what each says."""
+def known_acts(deployment: Deployment) -> list[Act]:
+    """Return all acts that are kept; those of this host while the server does not answer.
+
+    Raises:
+        StoreError: no log can be read.
+    """
+    try:
+        return deployment.acts()
+    except StoreError:
+        if deployment.file is None:
+            raise
+        return deployment.file.read()
+
+
+def act_named(deployment: Deployment, name: str) -> Act:
+    """Return the act in force of a name.
+
+    Raises:
+        InspectionFailure: there is none, or there are several.
+    """
+    held = in_force(known_acts(deployment), deployment.key, SystemClock().now_ns())
+    named = [act for act in held if act.label == name]
+    if not named:
+        named = [act for act in held if str(act.number) == name]
+    if not named:
+        raise InspectionFailure(f"no act {name} is in force", "input", hint="`ratelimit acts` lists them.")
+    if len(named) > 1:
+        names = ", ".join(act.label for act in named)
+        raise InspectionFailure(f"several acts have the number {name}: {names}", "input")
+    return named[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What became of an act."""
+
+    hosts: list[HostState]
+    is_away: bool
+    """The server does not answer: other hosts have the act when it is back."""
+
+    @property
+    def missing(self) -> list[str]:
+        """The hosts that have not confirmed."""
+        return [each.host for each in self.hosts if not each.has_applied]
+
+
+def confirmed(deployment: Deployment, act: Act, patience_s: float = PATIENCE_S) -> Confirmation:
+    """Wait until every host that reports applies all acts, for so long at most; return what each says."""
     pause = Event()
+    hosts: list[HostState] = []
+    is_away = False
     for _ in range(round(patience_s / PAUSE_S)):
-        hosts = deployment.hosts(number)
-        if all(each.has_applied for each in hosts):
+        try:
+            hosts = deployment.hosts()
+            is_away = deployment.server is not None and act not in deployment.server.read()
+        except StoreError:
+            hosts, is_away = deployment.this_host(), True
+        if all(each.has_applied for each in hosts if not each.silent_s):
             break
         pause.wait(PAUSE_S)
-    return hosts
+    return Confirmation(hosts, is_away)
 
 
 def _author() -> str:

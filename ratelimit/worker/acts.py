@@ -4,19 +4,22 @@ Theory of operation. The workers of a host look at a file beside their table, tw
 share a server, one worker of each host copies the server's acts into that file. It tells the server which
 acts all workers of the host apply. So `ratelimit exempt` can wait until every host has confirmed.
 
-A server that does not answer changes nothing: the acts that are known stay in force until they lapse.
+An act ends by undo or by time. A log that lost acts gets them back from any other that has them: a worker's
+memory, the file, the server. So a server that comes back empty, a file that is gone and a host that was cut
+off end no act, and a server that does not answer changes nothing.
 """
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
-from ratelimit.stores.acts.act import Act, in_force
+from ratelimit.stores.acts.act import Act, digest_of, in_force, kept, merged
 from ratelimit.stores.acts.file import ActFile
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.embedded.election import Election
@@ -44,20 +47,22 @@ class ActFollower:
         self._election = Election(None if self._file is None else self._file.election)
         self._stamp: tuple[int, ...] | None = None
         self._acts: list[Act] = []
-        self._applied = -1
-        self._reported: tuple[int, int] | None = None
+        self._in_file: list[Act] = []
+        self._there: list[Act] | None = None
+        self._applied: str | None = None
+        self._reported: tuple[str, int] | None = None
         self._reported_ns = 0
 
     @property
-    def number(self) -> int:
-        """The last act that is known here."""
-        return self._acts[-1].number if self._acts else 0
+    def log(self) -> Sequence[Act]:
+        """The acts that are known here, with those that ended."""
+        return self._acts
 
     def begin(self) -> None:
         """Have acts wait for this worker from now on: it applies none yet."""
         if self._file is not None:
             with suppress(StoreError):  # it is tried again, and then said
-                self._file.apply(-1)
+                self._file.apply("")
 
     def look(self, limiter: Limiter) -> bool:
         """Take in what is new, and let the limiter go by what is in force now.
@@ -69,18 +74,30 @@ class ActFollower:
         """
         now_ns = limiter.now_ns()
         is_reader = self._ask_server(limiter)
-        if self._file is not None:
-            stamp = self._file.stamp()
-            if stamp != self._stamp:
-                self._stamp, self._acts = stamp, self._file.read()
+        self._read_file(now_ns)
+        if is_reader:
+            self._bring_to_server(now_ns)
         key = fingerprint_of(limiter.store.hasher.key).hex()
         limiter.runtime.amend(in_force(self._acts, key, now_ns))
-        if self._file is not None and self._applied != self.number:
-            self._file.apply(self.number)
-        self._applied = self.number
+        digest = digest_of(self._acts)
+        if self._file is not None and digest_of(self._in_file) != digest:
+            self._in_file, self._stamp = (
+                self._file.merge(self._acts, now_ns),
+                None,
+            )  # read again at the next look
+        if self._file is not None and self._applied != digest:
+            self._file.apply(digest)
+        self._applied = digest
         if is_reader:
             self._report(now_ns)
         return is_reader
+
+    def _read_file(self, now_ns: int) -> None:
+        """Add what the file has to what is known."""
+        if self._file is None or (stamp := self._file.stamp()) == self._stamp:
+            return
+        self._stamp, self._in_file = stamp, self._file.read()
+        self._acts = kept(merged(self._acts, self._in_file), now_ns)
 
     def resign(self) -> None:
         """Apply no acts any more, and say so: a host without workers is not waited for."""
@@ -105,16 +122,25 @@ class ActFollower:
 
             self._server = ServerActs(remote)
         with suppress(StoreError):  # the limits' store says that it is away
-            acts = self._server.read_if_changed()
-            if acts is not None and self._file is not None:
-                self._file.replace(acts)
-            elif acts is not None:
-                self._acts = acts
+            there = self._server.read_if_changed()
+            if there is not None:
+                self._there, self._reported = there, None  # hosts that it forgot say so at once
+                self._acts = kept(merged(self._acts, there), limiter.now_ns())
         return True
 
+    def _bring_to_server(self, now_ns: int) -> None:
+        """Give the server the acts that it lacks: it lost them, or they were made while it was away."""
+        if self._there is None or digest_of(self._there) == digest_of(self._acts):
+            return
+        assert self._server is not None
+        with suppress(StoreError):
+            self._there = self._server.merge(self._acts, now_ns)
+            self._acts = kept(merged(self._acts, self._there), now_ns)
+
     def _report(self, now_ns: int) -> None:
-        applied = {0: self._applied} if self._file is None else self._file.applied()
-        said = min(applied.values(), default=0), len(applied)
+        applied = {0: self._applied or ""} if self._file is None else self._file.applied()
+        digests = set(applied.values())
+        said = digests.pop() if len(digests) == 1 else "", len(applied)
         if said == self._reported and 0 <= now_ns - self._reported_ns < REPORT_NS:
             return
         assert self._server is not None

@@ -235,7 +235,7 @@ def _follow(
                 is_reader = follower.look(owner._limiter)
                 conduct.look(owner._limiter, is_reader=is_reader)
                 records.look(owner._limiter, is_reader=is_reader)
-                watch.look(owner._limiter)
+                watch.look(owner._limiter, follower.log)
                 is_failing = False
             except Exception:
                 if not is_failing:  # said once each time, not twice a second

@@ -110,7 +110,7 @@ def test_exempt_is_confirmed_by_all_workers_and_undone(policy: Path, start: Call
     assert f"exempt by act {act['act']} of the operator's" in run(*live).stdout
     found = json.loads(run(*live, "--json").stdout)
     assert (found["action"], found["reason"], found["act"]) == ("allow", "allow-list", act["act"])
-    undone = told(policy, "undo", str(act["act"]))
+    undone = told(policy, "undo", act["act"])
     assert [each["applied"] for each in undone["hosts"]] == [True]
     assert (first.admits("acct-17"), second.admits("acct-17")) == (0, 0)
     found = json.loads(run(*live, "--json").stdout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Event as Signal
@@ -58,9 +58,9 @@ class Host:
         self.reporters = [Reporter(each.store.place, each.policy.file.events) for each in self.workers]
         self.watches = [EventWatch(each) for each in self.reporters]
 
-    def look(self) -> list[dict[str, Any]]:
+    def look(self, log: Sequence[Act] = ()) -> list[dict[str, Any]]:
         for watch, worker in zip(self.watches, self.workers, strict=True):
-            watch.look(worker)
+            watch.look(worker, log)
         for reporter in self.reporters:
             reporter.wait_until_written()
         return read(self.file)
@@ -176,7 +176,23 @@ def test_acts_begin_and_end_with_one_event(host: Host) -> None:
     assert [(each["event"], each["fields"]["reason"]) for each in host.look()] == [("act-made", "why")]
     for each in host.workers:
         each.runtime.amend(())
-    assert [each["event"] for each in host.look()] == ["act-made", "act-undone"]
+    undo = Act(2, "undo", 2, "you@here", key, reason="done", undoes=1, undoes_ns=1)
+    events = host.look([act, undo])
+    assert [(each["event"], each["fields"]["by"]) for each in events] == [
+        ("act-made", "me@here"),
+        ("act-undone", "you@here"),
+    ]
+
+
+def test_an_act_that_is_only_not_there_is_not_told_as_taken_back(host: Host) -> None:
+    host.look()
+    worker = host.workers[0]
+    key = fingerprint_of(worker.store.hasher.key).hex()
+    act = Act(1, "exempt-limits", 1, "me@here", key, [7], "ip", until_ns=worker.now_ns() + 3600 * NS)
+    for acts in ((act,), (), (act,)):
+        for each in host.workers:
+            each.runtime.amend(acts)
+        assert [each["event"] for each in host.look()] == ["act-made"]
 
 
 def test_a_campaign_is_found_and_contained(tmp_path: Path) -> None:

@@ -4,13 +4,17 @@ Rules it keeps:
 
 - An act names accounts by keyed hashes. No value is in it, but for the name of an organisation and the
   reason, which the operator wrote.
-- An act is never changed. `undo` is an act of its own; one with an end lapses by itself.
+- An act is never changed. `undo` is an act of its own; one with an end lapses by itself. Nothing else ends
+  one.
+- Logs are sets: two of them are joined without loss and in any order (`merged`), so any copy restores all.
 - What is read is checked: a line that is no act of this release and hash key is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Annotated, Literal
 
 import msgspec
@@ -33,6 +37,8 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         number: grows with each act of a log.
+        tag: four letters behind the number of an act that was made without the log of all hosts, where
+            another host may give the same number.
         kind: what was done. `exempt`: never in a cluster. `exempt-limits`: on the allow list.
         at_ns: when, since 1970.
         by: the user and host that the command ran as.
@@ -41,9 +47,10 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         identity: of `exempt-limits`, the identity's name.
         payments: of `organisation`, hashes of payment methods.
         name: of `organisation`, its name.
-        until_ns: when it lapses; None for never.
+        until_ns: when it lapses; None for never. Of `undo`, when the act that it takes back would have.
         reason: why, as the operator wrote it.
         undoes: of `undo`, the number of the act that is taken back.
+        undoes_ns: of `undo`, when that one was made.
     """
 
     number: int
@@ -58,6 +65,18 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     until_ns: int | None = None
     reason: Annotated[str, Meta(max_length=200)] = ""
     undoes: int | None = None
+    undoes_ns: int = 0
+    tag: Annotated[str, Meta(max_length=8)] = ""
+
+    @property
+    def label(self) -> str:
+        """The name that people call it by: `7`, or `7-3f2a`."""
+        return f"{self.number}-{self.tag}" if self.tag else str(self.number)
+
+    @property
+    def identity_in_log(self) -> tuple[int, int]:
+        """The two numbers that no other act has: its number, and when it was made."""
+        return self.number, self.at_ns
 
     def line(self) -> bytes:
         """Return it as one line of a log."""
@@ -69,7 +88,7 @@ _ACTS = JsonReader(Act)
 
 def read_acts(lines: Iterable[bytes]) -> list[Act]:
     """Return the acts in some lines, in order; a line that is no act is left out."""
-    found: dict[int, Act] = {}
+    found: list[Act] = []
     for line in lines:
         if not line or len(line) > LONGEST_LINE:
             continue
@@ -78,26 +97,60 @@ def read_acts(lines: Iterable[bytes]) -> list[Act]:
         except ValueError:
             continue
         if all(0 <= one < 2**64 for one in (*act.accounts, *act.payments)):
-            found[act.number] = act
-    return [found[number] for number in sorted(found)][-2 * MOST_ACTS :]
+            found.append(act)
+    return merged(found)[-2 * MOST_ACTS :]
+
+
+def merged(*logs: Iterable[Act]) -> list[Act]:
+    """Return the acts of several logs, each once, in order."""
+    found = {act.identity_in_log: act for log in logs for act in log}
+    return [found[identity] for identity in sorted(found)]
+
+
+def digest_of(acts: Iterable[Act]) -> str:
+    """Return what two logs have in common only if they have the same acts."""
+    identities = sorted(act.identity_in_log for act in acts)
+    return blake2b(repr(identities).encode(), digest_size=8).hexdigest()
+
+
+def next_number(acts: Sequence[Act]) -> int:
+    """Return the number of the next act of a log."""
+    return acts[-1].number + 1 if acts else 1
+
+
+def fresh_tag() -> str:
+    """Return a tag for an act that is made without the log of all hosts."""
+    return secrets.token_hex(2)
+
+
+def undos(acts: Iterable[Act]) -> Mapping[tuple[int, int], Act]:
+    """Return the acts that take others back, by the identity of the act that is taken back."""
+    return {(act.undoes, act.undoes_ns): act for act in acts if act.undoes is not None}
 
 
 def in_force(acts: Sequence[Act], key: str, now_ns: int) -> tuple[Act, ...]:
     """Return the acts that hold at an instant, of one hash key, in order."""
-    undone = {act.undoes for act in acts if act.kind == "undo"}
+    undone = undos(acts)
     return tuple(
         act
         for act in acts
         if act.kind != "undo"
-        and act.number not in undone
+        and act.identity_in_log not in undone
         and act.key == key
         and (act.until_ns is None or act.until_ns > now_ns)
     )[-MOST_IN_FORCE:]
 
 
 def kept(acts: Sequence[Act], now_ns: int) -> list[Act]:
-    """Return those that a log keeps: the latest, and before them those that hold."""
+    """Return those that a log keeps: the latest, and before them those that hold.
+
+    An undo stays until the act that it takes back would have lapsed: a host that was cut off may still
+    have that act.
+    """
     holding = {id(act) for key in {act.key for act in acts} for act in in_force(acts, key, now_ns)}
+    holding |= {
+        id(act) for act in acts if act.kind == "undo" and act.until_ns is not None and act.until_ns > now_ns
+    }
     spare = max(0, len(acts) - MOST_ACTS)
     left = []
     for act in acts:

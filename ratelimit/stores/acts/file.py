@@ -17,16 +17,25 @@ import msgspec
 
 from ratelimit.errors import StoreError
 from ratelimit.parsing.json import JsonReader
-from ratelimit.stores.acts.act import LONGEST_LINE, MOST_ACTS, Act, kept, read_acts
+from ratelimit.stores.acts.act import (
+    LONGEST_LINE,
+    MOST_ACTS,
+    Act,
+    digest_of,
+    kept,
+    merged,
+    next_number,
+    read_acts,
+)
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.embedded.mapping import COMPANION
 from ratelimit.stores.embedded.process import is_alive, start_of
 
 _MOST_BYTES = 2 * MOST_ACTS * LONGEST_LINE
 
-Applied = dict[str, tuple[int, int]]
+Applied = dict[str, tuple[int, str]]
 _APPLIED: JsonReader[Applied] = JsonReader(Applied)
-"""By process: when it started, and the number of the last act that it applies."""
+"""By process: when it started, and the digest of the log that it applies."""
 
 
 class ActFile:
@@ -63,39 +72,43 @@ class ActFile:
         """
         with self._locked():
             acts = self.read()
-            act = make(acts[-1].number + 1 if acts else 1)
+            act = make(next_number(acts))
             self._write_acts(kept([*acts, act], now_ns))
             return act
 
-    def replace(self, acts: Sequence[Act]) -> None:
-        """Put a server's acts in place of these.
+    def merge(self, acts: Sequence[Act], now_ns: int) -> list[Act]:
+        """Add the acts of another log, and return all.
 
         Raises:
             StoreError: code `acts-file`.
         """
         with self._locked():
-            self._write_acts(acts)
+            here = self.read()
+            every = kept(merged(here, acts), now_ns)
+            if digest_of(every) != digest_of(here):
+                self._write_acts(every)
+            return every
 
     def _write_acts(self, acts: Sequence[Act]) -> None:
         _write(self.path, b"".join(act.line() + b"\n" for act in acts))
 
     # -- the workers that apply them ------------------------------------------------------------------
 
-    def applied(self) -> dict[int, int]:
-        """Return by process of this host the last act that it applies; processes that ended are left out."""
+    def applied(self) -> dict[int, str]:
+        """Return the digest of the log that each living process of this host applies."""
         return {
-            int(pid): number
-            for pid, (start, number) in self._applied_by().items()
+            int(pid): digest
+            for pid, (start, digest) in self._applied_by().items()
             if pid.isdecimal() and is_alive(int(pid), start)
         }
 
-    def apply(self, number: int) -> None:
-        """Note that this process applies all acts up to this one.
+    def apply(self, digest: str) -> None:
+        """Note that this process applies the log of this digest.
 
         Raises:
             StoreError: code `acts-file`.
         """
-        self._note(lambda known: {**known, str(os.getpid()): (start_of(os.getpid()), number)})
+        self._note(lambda known: {**known, str(os.getpid()): (start_of(os.getpid()), digest)})
 
     def leave(self) -> None:
         """Note that this process applies none any more; what fails is left."""

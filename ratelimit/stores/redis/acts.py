@@ -1,18 +1,19 @@
 """The acts of all hosts that share a server, and which hosts apply them.
 
-A list of lines, and a hash with a field for each host; both under the deployment's one hash tag.
+A list of lines, the first of which says which acts the others are, and a hash with a field for each host:
+both under the deployment's one hash tag. Hosts bring back a list that the server lost: see `merge`.
 Calls wait, for a second at most: they are made by a thread of their own, or by a command.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ratelimit.parsing.json import JsonReader
-from ratelimit.stores.acts.act import MOST_ACTS, Act, kept, read_acts
+from ratelimit.stores.acts.act import Act, digest_of, kept, merged, next_number, read_acts
 from ratelimit.stores.redis.caller import ServerCaller
 from ratelimit.stores.redis.hosts.fencing import ACT, REPORT, REPORTS
 from ratelimit.stores.redis.hosts.keys import Places
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 LASTS_MS = 400 * 86_400_000
 """The time for which the log outlives the last act."""
 SILENT_MS = 15_000
-"""A host that has not reported for so long is not waited for."""
+"""A host that has not reported for so long is cut off or gone: it is named, and not waited for."""
 FORGOTTEN_MS = 86_400_000
 
 
@@ -31,9 +32,16 @@ class HostReport(msgspec.Struct, frozen=True):
     """The report of one host about itself."""
 
     host: str
-    number: int
-    """All its workers apply the acts up to this one."""
+    digest: str
+    """The log that all its workers apply; empty while they differ."""
     workers: int
+    silent_ms: int = 0
+    """The time since it reported, by the server's clock."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is cut off, or gone without a word."""
+        return self.silent_ms > SILENT_MS
 
 
 _REPORTS = JsonReader(HostReport)
@@ -51,7 +59,7 @@ class ServerActs:
         self._call, self.close = self._caller.call, self._caller.close
         places = Places(remote.prefix)
         self._acts, self._hosts = places.acts, places.acts_applied
-        self._last: bytes | None = None
+        self._seen: bytes | None = None
 
     def read_if_changed(self) -> list[Act] | None:
         """Return the acts, None while they are as they were when last read.
@@ -61,55 +69,101 @@ class ServerActs:
         """
 
         async def read(client: Any) -> list[Act] | None:
-            last = await client.execute_command("LRANGE", self._acts, -1, -1)
-            end = b"" if not last else bytes(last[0])
-            if end == self._last:
+            head = await self._head(client)
+            if head == self._seen:
                 return None
-            lines = await client.execute_command("LRANGE", self._acts, -2 * MOST_ACTS, -1)
-            self._last = end
+            lines = await client.execute_command("LRANGE", self._acts, 0, -1)
+            self._seen = head
             return read_acts(lines)
 
         acts: list[Act] | None = self._call(read)
         return acts
 
-    def append(self, make: Callable[[int], Act], now_ns: int) -> Act:
+    def read(self) -> list[Act]:
+        """Return the acts.
+
+        Raises:
+            StoreError: code `redis-unreachable`.
+        """
+
+        async def read(client: Any) -> list[Act]:
+            return read_acts(await client.execute_command("LRANGE", self._acts, 0, -1))
+
+        acts: list[Act] = self._call(read)
+        return acts
+
+    async def _head(self, client: Any) -> bytes:
+        first = await client.execute_command("LRANGE", self._acts, 0, 0)
+        return bytes(first[0]) if first else b""
+
+    def merge(self, acts: Sequence[Act], now_ns: int) -> list[Act]:
+        """Put acts that the server lacks into its log, and return all of it.
+
+        A server that came back empty, or was changed while a host was cut off, has the whole log again after
+        one host has merged its own.
+
+        Raises:
+            StoreError: code `redis-unreachable`; they may or may not be there.
+        """
+        return self._change(lambda _: [], now_ns, acts)
+
+    def append(self, make: Callable[[int], Act], now_ns: int, known: Sequence[Act] = ()) -> Act:
         """Append an act, made for its number, and return it.
+
+        Args:
+            make: returns the act for a number.
+            now_ns: the time.
+            known: the acts that this host knows; those that the server lacks go there first.
 
         Raises:
             StoreError: code `redis-unreachable`; it may or may not have been appended.
         """
+        made: list[Act] = []
 
-        async def append(client: Any) -> Act:
+        def appended(acts: Sequence[Act]) -> Sequence[Act]:
+            made[:] = [make(next_number(acts))]
+            return made
+
+        self._change(appended, now_ns, known)
+        return made[0]
+
+    def _change(
+        self, appended: Callable[[Sequence[Act]], Sequence[Act]], now_ns: int, known: Sequence[Act]
+    ) -> list[Act]:
+        async def change(client: Any) -> list[Act]:
             while True:
-                lines = await client.execute_command("LRANGE", self._acts, -2 * MOST_ACTS, -1)
-                acts = read_acts(lines)
-                act = make(acts[-1].number + 1 if acts else 1)
-                left = kept([*acts, act], now_ns)
-                replaces = len(left) <= len(lines)
-                fresh = [one.line() for one in left] if replaces else [act.line()]
-                last = lines[-1] if lines else b""
+                lines = await client.execute_command("LRANGE", self._acts, 0, -1)
+                there = read_acts(lines)
+                every = merged(there, known)
+                every = kept([*every, *appended(every)], now_ns)
+                if digest_of(every) == digest_of(there):
+                    return there
+                head = bytes(lines[0]) if lines else b""
+                fresh = _head_of(every)
                 # Between reading and writing another command may have made the act of this number.
-                if await ACT.run(client, (self._acts,), (last, LASTS_MS, int(replaces), *fresh)):
-                    return act
+                if await ACT.run(
+                    client, (self._acts,), (head, LASTS_MS, fresh, *(one.line() for one in every))
+                ):
+                    return every
 
-        act: Act = self._call(append)
-        return act
+        every: list[Act] = self._call(change)
+        return every
 
-    def report(self, name: str, host: str, number: int, workers: int) -> None:
-        """Say which acts a host applies.
+    def report(self, name: str, host: str, digest: str, workers: int) -> None:
+        """Say which log of acts a host applies.
 
         Raises:
             StoreError: code `redis-unreachable`.
         """
 
         async def report(client: Any) -> None:
-            said = msgspec.json.encode(HostReport(host, number, workers))
+            said = msgspec.json.encode(HostReport(host, digest, workers))
             await REPORT.run(client, (self._hosts,), (name, said, LASTS_MS))
 
         self._call(report)
 
     def hosts(self) -> dict[str, HostReport]:
-        """Return the hosts that reported lately, by their names.
+        """Return the hosts that reported within a day, by their names.
 
         Raises:
             StoreError: code `redis-unreachable`.
@@ -120,13 +174,18 @@ class ServerActs:
             reports: dict[str, HostReport] = {}
             for name, said in zip(pairs[::2], pairs[1::2], strict=True):
                 at_ms, _, text = bytes(said).partition(b" ")
-                if int(now_ms) - int(at_ms) <= SILENT_MS:
-                    host = bytes(name).decode("utf-8", "replace")
-                    try:
-                        reports[host] = _REPORTS.read(text)
-                    except ValueError:  # of another release, or damaged: it is not known to apply any act
-                        reports[host] = HostReport(host, 0, 0)
+                host = bytes(name).decode("utf-8", "replace")
+                try:
+                    report = _REPORTS.read(text)
+                except ValueError:  # of another release, or damaged: it is not known to apply any act
+                    report = HostReport(host, "", 0)
+                reports[host] = msgspec.structs.replace(report, silent_ms=max(0, int(now_ms) - int(at_ms)))
             return reports
 
         found: dict[str, HostReport] = self._call(hosts)
         return found
+
+
+def _head_of(acts: Sequence[Act]) -> bytes:
+    """Return the first line of a log, which no act is: it changes whenever the log does."""
+    return b"# " + digest_of(acts).encode()

@@ -13,7 +13,7 @@ from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.runtime.reload import Reload
-from ratelimit.stores.acts.act import Act
+from ratelimit.stores.acts.act import Act, undos
 from ratelimit.telemetry import remote
 from ratelimit.telemetry.cells import totals
 from ratelimit.telemetry.remote import RemoteColumn
@@ -56,12 +56,16 @@ class EventWatch:
         self._started_ns: int | None = None
         self._last: Reload | None = None
         self._noticed: set[str] = set()
-        self._acts: dict[int, Act] | None = None
+        self._acts: dict[tuple[int, int], Act] | None = None
         self._rebuilds = -1
         self._refusals_ns = 0
 
-    def look(self, limiter: Limiter) -> None:
+    def look(self, limiter: Limiter, log: Sequence[Act] = ()) -> None:
         """Look for what happened since the last look.
+
+        Args:
+            limiter: the one that is watched.
+            log: the operator's acts, with those that ended.
 
         Raises:
             OSError: the host's record cannot be read or written.
@@ -71,7 +75,7 @@ class EventWatch:
         self._look_at_server(limiter, now_ns)
         self._look_at_policy(limiter, now_ns)
         self._look_at_mistakes(limiter, now_ns)
-        self._look_at_acts(limiter.runtime.acts, now_ns)
+        self._look_at_acts(limiter.runtime.acts, log, now_ns)
         self._look_at_actors(limiter, now_ns)
         if not 0 <= now_ns - self._refusals_ns < REFUSALS_NS:
             self._refusals_ns = now_ns
@@ -143,23 +147,26 @@ class EventWatch:
 
     # -- acts -----------------------------------------------------------------------------------------
 
-    def _look_at_acts(self, acts: Sequence[Act], now_ns: int) -> None:
-        current = {act.number: act for act in acts}
+    def _look_at_acts(self, acts: Sequence[Act], log: Sequence[Act], now_ns: int) -> None:
+        current = {act.identity_in_log: act for act in acts}
         known, self._acts = self._acts, current
         if known is None:
             return  # what held when this worker started is no news
-        for number in current.keys() - known.keys():
-            act = current[number]
+        undone = undos(log)
+        for identity in current.keys() - known.keys():
+            act = current[identity]
             until_s = None if act.until_ns is None else act.until_ns // NS
-            self._act("act-made", act, now_ns, until=until_s, reason=act.reason)
-        for number in known.keys() - current.keys():
-            act = known[number]
-            has_lapsed = act.until_ns is not None and act.until_ns <= now_ns
-            self._act("act-lapsed" if has_lapsed else "act-undone", act, now_ns)
+            self._act("act-made", act, now_ns, by=act.by, until=until_s, reason=act.reason)
+        for identity in known.keys() - current.keys():
+            act = known[identity]
+            if (undo := undone.get(identity)) is not None:
+                self._act("act-undone", act, now_ns, by=undo.by, reason=undo.reason)
+            elif act.until_ns is not None and act.until_ns <= now_ns:
+                self._act("act-lapsed", act, now_ns, by=act.by)
 
     def _act(self, name: str, act: Act, now_ns: int, **fields: object) -> None:
-        said = {"act": act.number, "kind": act.kind, "by": act.by, **fields}
-        self._reporter.tell_once(name, f"{act.number} {act.at_ns}", now_ns, for_ns=24 * HOUR_NS, **said)
+        said = {"act": act.label, "kind": act.kind, **fields}
+        self._reporter.tell_once(name, f"{act.label} {act.at_ns}", now_ns, for_ns=24 * HOUR_NS, **said)
 
     # -- actors ---------------------------------------------------------------------------------------
 
