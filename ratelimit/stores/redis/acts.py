@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ratelimit.parsing.json import JsonReader
-from ratelimit.stores.acts.act import Act, digest_of, kept, merged, next_number, read_acts
+from ratelimit.stores.acts.act import Act, digest_of, fresh_tag, kept, merged, next_number, read_acts
 from ratelimit.stores.redis.caller import ServerCaller
 from ratelimit.stores.redis.hosts.fencing import ACT, REPORT, REPORTS
 from ratelimit.stores.redis.hosts.keys import Places
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LASTS_MS = 400 * 86_400_000
 """The time for which the log outlives the last act."""
+RESTORING_MS = 15_000
+"""The time in which all hosts that reach the server have brought back what they know."""
 SILENT_MS = 15_000
 """A host that has not reported for so long is cut off or gone: it is named, and not waited for."""
 FORGOTTEN_MS = 86_400_000
@@ -58,7 +60,7 @@ class ServerActs:
         self._caller = ServerCaller(remote)
         self._call, self.close = self._caller.call, self._caller.close
         places = Places(remote.prefix)
-        self._acts, self._hosts = places.acts, places.acts_applied
+        self._acts, self._restored, self._hosts = places.acts, places.acts_restored, places.acts_applied
         self._seen: bytes | None = None
 
     def read_if_changed(self) -> list[Act] | None:
@@ -105,45 +107,65 @@ class ServerActs:
         Raises:
             StoreError: code `redis-unreachable`; they may or may not be there.
         """
-        return self._change(lambda _: [], now_ns, acts)
+        return self._change(lambda every, is_partial: [], now_ns, acts)
 
-    def append(self, make: Callable[[int], Act], now_ns: int, known: Sequence[Act] = ()) -> Act:
-        """Append an act, made for its number, and return it.
+    def append(
+        self,
+        make: Callable[[int, str], Act],
+        now_ns: int,
+        known: Sequence[Act] = (),
+        *,
+        is_first: bool = True,
+    ) -> Act:
+        """Append an act, made for its number and tag, and return it.
+
+        It has a tag while the log may lack acts that hosts know: see `_change`.
 
         Args:
-            make: returns the act for a number.
+            make: returns the act.
             now_ns: the time.
             known: the acts that this host knows; those that the server lacks go there first.
+            is_first: whether an empty log is known to be one in which there never was an act.
 
         Raises:
             StoreError: code `redis-unreachable`; it may or may not have been appended.
         """
         made: list[Act] = []
 
-        def appended(acts: Sequence[Act]) -> Sequence[Act]:
-            made[:] = [make(next_number(acts))]
+        def appended(acts: Sequence[Act], is_partial: bool) -> Sequence[Act]:
+            is_partial = is_partial or not (acts or is_first)
+            made[:] = [make(next_number(acts), fresh_tag() if is_partial else "")]
             return made
 
         self._change(appended, now_ns, known)
         return made[0]
 
     def _change(
-        self, appended: Callable[[Sequence[Act]], Sequence[Act]], now_ns: int, known: Sequence[Act]
+        self, appended: Callable[[Sequence[Act], bool], Sequence[Act]], now_ns: int, known: Sequence[Act]
     ) -> list[Act]:
+        """Put a log in place of the server's that also has the acts known here, and what is appended to them.
+
+        For a moment after a server lost its log, each host brings back what it knows: so long the log may be
+        partial, and a number that follows its last may have been given.
+        """
+
         async def change(client: Any) -> list[Act]:
             while True:
                 lines = await client.execute_command("LRANGE", self._acts, 0, -1)
                 there = read_acts(lines)
                 every = merged(there, known)
-                every = kept([*every, *appended(every)], now_ns)
+                is_lost = not there and bool(known)
+                is_partial = is_lost or bool(await client.execute_command("LRANGE", self._restored, 0, 0))
+                every = kept([*every, *appended(every, is_partial)], now_ns)
                 if digest_of(every) == digest_of(there):
                     return there
                 head = bytes(lines[0]) if lines else b""
                 fresh = _head_of(every)
                 # Between reading and writing another command may have made the act of this number.
-                if await ACT.run(
-                    client, (self._acts,), (head, LASTS_MS, fresh, *(one.line() for one in every))
-                ):
+                lines = [one.line() for one in every]
+                restored_ms = RESTORING_MS if is_lost else 0
+                keys = (self._acts, self._restored)
+                if await ACT.run(client, keys, (head, LASTS_MS, restored_ms, fresh, *lines)):
                     return every
 
         every: list[Act] = self._call(change)

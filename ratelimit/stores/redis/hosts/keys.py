@@ -54,6 +54,11 @@ class Places:
         return self._name("acts")
 
     @property
+    def acts_restored(self) -> str:
+        """There while hosts bring back acts that the server lost; a list that expires."""
+        return self._name("acts:restored")
+
+    @property
     def acts_applied(self) -> str:
         """The hosts that apply them; a hash with a field for each host."""
         return self._name("acts:applied")
