@@ -58,14 +58,6 @@ principal = "account"
 network = ["ip"]
 created = "state:account_created"
 """
-NEW = """
-[[limit]]
-name = "new"
-match = "POST /v1/*"
-per = "account"
-age = "new"
-rate = "1000000000/minute"
-"""
 
 POLICIES = {
     "plain: one limit": HEAD + LIMIT,
@@ -77,8 +69,8 @@ POLICIES = {
     "tier": STATE + TIERS,
     "allow list": HEAD + LIMIT + LISTS.format("allow"),
     "deny list": HEAD + LIMIT + LISTS.format("deny"),
-    '`age = "new"`': STATE + LIMIT + NEW + KNOWN,
-    "all of these": STATE + TIERS + NEW + LISTS.format("allow") + LISTS.format("deny") + KNOWN,
+    "correlation": STATE + LIMIT + KNOWN,
+    "all of these": STATE + TIERS + LISTS.format("allow") + LISTS.format("deny") + KNOWN,
     "no limit matches": HEAD + LIMIT.replace("/v1/*", "/v2/*"),
     "empty policy": "version = 1\n",
     "`wait`, rate": HEAD + LIMIT + 'wait = "2s"\n',

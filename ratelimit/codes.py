@@ -162,10 +162,6 @@ CODES: dict[str, Code] = {
     "limit-name-duplicate": error("Two limits have the same name.", "Rename one."),
     "limit-no-rate": error("A limit has no `rate` and no `concurrent`.", "Say how much it allows."),
     "limit-conflict": error("Two settings of a limit exclude each other.", "Keep one of the two."),
-    "limit-age": error(
-        "A limit binds new accounts, and the policy has no source for their age.",
-        'Write `created = "state:NAME"` into `[correlation]`, or remove `age`.',
-    ),
     "limit-per": error("A limit's `per` names an identity twice, or the one it counts.", "Name each once."),
     "rate-syntax": error(
         "A rate cannot be read.", "Write it like `100/minute`, `10 per 5 minutes` or `1/second; 100/hour`."

@@ -242,7 +242,8 @@ class Explained:
             )
             matched = matched_of(bound, self.method, target, event, asked)
             row = RecordFacts(bound, fields).identities(record, matched)
-            bound.recognition = RecordRecognition(membership, bound, record, matched)
+            if membership is not None:
+                bound.recognition = RecordRecognition(membership, record, matched)
             trial = Trial(bound, matched, row, self.units, self.now_ns, server, store.table if live else None)
             self.guessed = trial.guessed
             for _ in range(repeat - 1):

@@ -84,8 +84,6 @@ def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
         "except": formatting.patterns(written.except_),
         "on": rule.on,
         "per": [formatting.identity(position, policy) for position in rule.per],
-        "age": written.age,
-        "payer": written.payer,
         "verdict": rule.verdict,
         "algorithm": rule.algorithm,
         "unit": rule.unit,

@@ -118,15 +118,6 @@ def _organisations(written: Declared, acts: Declared) -> Organisations | None:
     return Organisations((list(accounts), list(payments)) for accounts, payments in found) if found else None
 
 
-def ages(spec: CorrelationSpec, knowledge: Declarations) -> Columns | None:
-    """Return what marks rows of new accounts, correlated or not; None where no limit asks."""
-    if spec.new < 0:
-        return None
-    columns = spec.columns()
-    knowledge.tell_columns(columns)
-    return columns
-
-
 def principal_key(
     spec: CorrelationSpec, identities: Sequence[IdentitySpec], extractor: Extractor, values: Sequence[str]
 ) -> int | None:

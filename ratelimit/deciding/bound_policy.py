@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from ratelimit.clustering.amendment import NO_AMENDMENT, Amendment
 from ratelimit.clustering.budgets import Budgets
-from ratelimit.clustering.declarations import Declarations, ages, hashed
+from ratelimit.clustering.declarations import Declarations, hashed
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.by_name import NamedGate
@@ -108,8 +108,6 @@ class BoundPolicy:
             None if spec is None else hashed(spec, compiled.identities, self.extractor, amendment.declared)
         )
         """The operator's knowledge of principals and networks; None without correlation."""
-        self.ages = None if spec is None or self.knowledge is None else ages(spec, self.knowledge)
-        """The marker of new accounts' rows where there is no watch; None when no limit asks for that."""
         if watch is not None and self.knowledge is not None:
             self.knowledge.tell_columns(watch)
         self.ratio_labels = ratio_labels(compiled.rules)

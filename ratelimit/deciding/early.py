@@ -84,8 +84,6 @@ def _late_positions(compiled: CompiledPolicy) -> frozenset[int]:
     }
     spec = compiled.correlation
     if spec is not None and late & spec.positions:
-        # An account's cluster and age follow from these.
+        # An account's cluster follows from these.
         late |= {compiled.young, compiled.actor, compiled.likely, compiled.cluster} - {-1}
-        if spec.new >= 0:
-            late |= {spec.new, spec.new + 1}
     return frozenset(late)

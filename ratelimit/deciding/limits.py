@@ -38,8 +38,6 @@ class Recognising(Stage):
         if recognition is None:
             return (yield from rest(pending))
         recognition.fill(pending.row)
-        if recognition.tells_age:
-            recognition.mark(pending.row, pending.now_ns)
         decided = yield from rest(pending)
         allowed, _, plan, outcome = decided
         if pending.charges and plan is not None and outcome is not None:

@@ -240,8 +240,7 @@ class RoutePlan:
     def policy_field(self, outcome: Outcome) -> bytes:
         """Return the value of the `RateLimit-Policy` field: the limits that applied to a request.
 
-        A limit did not apply where the request lacks an identity that it may lack, and one of new
-        accounts where the account is established.
+        A limit did not apply where the request lacks an identity that it may lack.
         """
         if self.policy_pair is not None:
             return self.policy_pair[1]

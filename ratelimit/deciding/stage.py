@@ -44,17 +44,8 @@ class Closed(Exception):
 class Recognition(Protocol):
     """Knows clusters, and is told what was decided. `core.sharing.observer.Watch` is one."""
 
-    @property
-    def tells_age(self) -> bool:
-        """True if a limit asks for new accounts, so that `mark` is called."""
-        ...
-
     def fill(self, row: list[int], /) -> None:
         """Put the cluster into a row's four places, -1 wherever it has none."""
-        ...
-
-    def mark(self, row: list[int], now_ns: int, /) -> bool:
-        """Mark a row of a new account; return whether it is one."""
         ...
 
     def observe(self, row: Sequence[int], refused: bool, now_ns: int, counted_at: int = -1, /) -> bool:

@@ -89,7 +89,7 @@ class Positions:
             if len(fact.sources) == 1 and source == "header" and form is not None:
                 name = argument.encode("latin-1")
                 wanted.setdefault(name, []).append((position, self._kinds[position], form))
-            elif source not in ("client", "cluster", "origin", "age", "never"):
+            elif source not in ("client", "cluster", "origin", "never"):
                 late.append(position)
         wanted.setdefault(b"origin", []).append((len(facts), hasher.kind_of(_ORIGIN), FORM_RAW))
         self.late = tuple(late)

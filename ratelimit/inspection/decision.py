@@ -13,7 +13,7 @@ from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED
 from ratelimit.inspection import formatting
 from ratelimit.inspection.identities import given, short_hash
 from ratelimit.policy.compile.compiled import PAID, CompiledPolicy, IdentitySpec, LimitRule
-from ratelimit.policy.compile.identities import CLUSTER, CREATED, MARKS, NEW, UNPAID
+from ratelimit.policy.compile.identities import CLUSTER, CREATED
 from ratelimit.policy.routing.pattern import parse_pattern
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
@@ -160,11 +160,7 @@ def limit_lines(
 
 def _key(bound: BoundPolicy, rule: LimitRule, row: list[int]) -> str:
     compiled = bound.compiled
-    names = [
-        f"{formatting.identity(at, compiled)}:{short_hash(row[at])}"
-        for at in rule.per
-        if compiled.identities[at].name not in MARKS
-    ]
+    names = [f"{formatting.identity(at, compiled)}:{short_hash(row[at])}" for at in rule.per]
     return " + ".join(names) or "everyone"
 
 
@@ -215,14 +211,6 @@ def _source(
         return f"malformed in {_sources(spec)}: refused where a limit needs it"
     if hashed == REFUSED:
         return f"missing from {_sources(spec)}: refused where a limit needs it"
-    if spec.name == NEW:
-        is_old = "the account is established, or of unknown age: limits for new ones do not apply"
-        return is_old if hashed == ABSENT else "the account is new"
-    if spec.name == UNPAID:
-        is_paid = "a payment method or a sponsor pays, or the account is not known to be new"
-        return (
-            is_paid if hashed == ABSENT else "the account is new, and has neither payment method nor sponsor"
-        )
     if hashed == ABSENT:
         return f"missing from {_sources(spec)}: {_of_absence(compiled, spec)}"
     if spec.name in facts.values(record) and not (spec.name == "ip" and spec.sources[0].kind == "client"):

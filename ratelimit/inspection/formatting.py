@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
-from ratelimit.policy.compile.identities import MARKS
 from ratelimit.usage.pricing import MICRO, USD
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
@@ -58,9 +57,7 @@ def rate_of(rule: LimitRule, policy: CompiledPolicy) -> str:
 
 def per(rule: LimitRule, policy: CompiledPolicy) -> str:
     """Return what the counter belongs to."""
-    names = [identity(position, policy) for position in rule.per]
-    own = " + ".join(name for name in names if name not in MARKS) or "everyone"
-    return " ".join((own, *(name for name in names if name in MARKS)))
+    return " + ".join(identity(position, policy) for position in rule.per) or "everyone"
 
 
 def identity(position: int, policy: CompiledPolicy) -> str:

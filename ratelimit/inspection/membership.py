@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ratelimit.core.sharing.observer import Watch
-from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.bound_policy import Matched
 from ratelimit.inspection.evidence import Source
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.replay.facts import RecordFacts
@@ -38,32 +38,18 @@ class RecordRecognition:
     """The decider's view of where one record's actor is looked up: see `deciding.stage.Recognition`.
 
     Args:
-        membership: where it is looked up; None for nowhere.
-        bound: its declarations say which accounts are new.
+        membership: where it is looked up.
         record, matched: what is explained.
     """
 
-    def __init__(
-        self, membership: Membership | None, bound: BoundPolicy, record: Any, matched: Matched
-    ) -> None:
+    def __init__(self, membership: Membership, record: Any, matched: Matched) -> None:
         self._membership = membership
-        self._ages = bound.ages
         self._record = record
         self._matched = matched
 
-    @property
-    def tells_age(self) -> bool:
-        """True if a limit asks for new accounts."""
-        return self._ages is not None
-
     def fill(self, row: list[int], /) -> None:
         """Put the record's actor into its row."""
-        if self._membership is not None:
-            self._membership.fill(row, self._record, self._matched)
-
-    def mark(self, row: list[int], now_ns: int, /) -> bool:
-        """Mark a row of a new account; return whether it is one."""
-        return self._ages is not None and self._ages.mark(row, now_ns)
+        self._membership.fill(row, self._record, self._matched)
 
     def observe(self, row: Sequence[int], refused: bool, now_ns: int, counted_at: int = -1, /) -> bool:
         """Take nothing: an explanation is no evidence."""

@@ -251,7 +251,7 @@ class _Column:
 
 
 class _LaterColumn:
-    """The facts of each record, found when its turn has come: its cluster, and whether its account is new."""
+    """The facts of each record, found when its turn has come: its cluster."""
 
     def hashes(self, rows: Rows, lowered: Lowered) -> Column:
         """Return what stands there before."""
@@ -313,7 +313,7 @@ _AnyColumn = _Column | _LaterColumn | _CreatedColumn | _PaidColumn | _OriginColu
 
 def _column(spec: IdentitySpec, bound: BoundPolicy, fields: Fields) -> _AnyColumn:
     kind = spec.sources[0].kind
-    if kind in ("cluster", "age", "never"):
+    if kind in ("cluster", "never"):
         return _LaterColumn()
     if kind == "origin":
         return _OriginColumn(spec, bound)

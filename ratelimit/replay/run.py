@@ -25,7 +25,7 @@ from ratelimit.allowance.records import Records
 from ratelimit.allowance.stage import AllowancePart
 from ratelimit.conduct.compile import ramp_of
 from ratelimit.conduct.stage import ConductPart
-from ratelimit.core.clusters.recogniser import AgesAlone, Recogniser
+from ratelimit.core.clusters.recogniser import Recogniser
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.compiled import CompiledDecider
@@ -215,8 +215,6 @@ class Replay:
             if is_first and bound.knowledge is not None:
                 self.actors.know(bound.knowledge)
             watch = self.actors.recognise()
-        elif bound.ages is not None:
-            watch = AgesAlone(bound.ages, self.compiled.cluster)
         bound.recognition = watch
         pace = Pace(1)
         pace.is_kept_up = True

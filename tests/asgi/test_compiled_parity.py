@@ -67,11 +67,6 @@ ALLOWANCES = [
 
 def policy(account: str, lists: str, trust: str, known: str, extra: str, allowance: str) -> str:
     """Return a policy of these parts."""
-    age = (
-        '[[limit]]\nname = "new"\nmatch = "/v1/{user}"\nper = "account"\nage = "new"\nrate = "2/minute"\n'
-        if known
-        else ""
-    )
     return f"""
 version = 1
 {KEY}
@@ -97,7 +92,7 @@ match = "/v1/{{user}}"
 per = ["account", "region"]
 rate = "4/minute"
 {extra}
-{age}{allowance.replace("EXTRA", "")}{lists}{trust}{known or "[correlation]"}
+{allowance.replace("EXTRA", "")}{lists}{trust}{known or "[correlation]"}
 paid = "state:paid"
 """
 

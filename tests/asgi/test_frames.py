@@ -22,13 +22,12 @@ account = { from = "state:account" }
 plan = { from = "state:plan", missing = "skip" }
 ip = { from = "client" }
 """
-AGES = """
+KNOWN = """
 [correlation]
 principal = "account"
 network = ["ip"]
 created = "state:account_created"
 """
-NEW = limit("new", rate=MUCH, age="new")
 LISTS = '[deny]\naccount = ["bad"]\n[allow]\naccount = ["good"]\n'
 
 WAYS: dict[str, tuple[str, int]] = {
@@ -37,8 +36,8 @@ WAYS: dict[str, tuple[str, int]] = {
     "of the state": (rules(limit(rate=MUCH), identities=STATE), 1),
     "a deny list": (rules(limit(rate=MUCH), more='[deny]\naccount = ["bad"]'), 4),
     "an allow list": (rules(limit(rate=MUCH), more='[allow]\naccount = ["good"]'), 4),
-    "ages": (rules(limit(rate=MUCH), NEW, identities=STATE, more=AGES), 2),
-    "ages and lists": (rules(limit(rate=MUCH), NEW, identities=STATE, more=LISTS + AGES), 4),
+    "correlation": (rules(limit(rate=MUCH), identities=STATE, more=KNOWN), 2),
+    "correlation and lists": (rules(limit(rate=MUCH), identities=STATE, more=LISTS + KNOWN), 4),
     "wait": (rules(limit(rate=MUCH, wait="2s")), 8),
     "wait for slots": (rules(limit(concurrent=1000, rate=None, wait="2s")), 8),
     "refused": (rules(limit(rate="1/day")), 6),

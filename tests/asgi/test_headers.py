@@ -214,31 +214,3 @@ async def test_limit_that_a_request_lacks_the_identity_for_is_in_no_field(legacy
             2,
             4,
         ]
-
-
-async def test_limit_of_new_accounts_is_told_to_new_ones_alone() -> None:
-    toml = """version = 1
-[identities]
-account = { from = "header:x-api-key" }
-payment = { from = "header:x-card", missing = "skip" }
-[[limit]]
-name = "new accounts"
-per = "account"
-age = "new"
-rate = "5/day"
-[[limit]]
-name = "all accounts"
-per = "account"
-rate = "9/day"
-[correlation]
-principal = "account"
-network = "ip"
-payment = "payment"
-created = "header:x-created"
-"""
-    client = mount(toml).client
-    old = await client(headers=[*key("a"), (b"x-created", b"1")])
-    assert old.headers["ratelimit-policy"] == '"all accounts";q=9;w=86400'
-    now_s = str(ManualClock().now_ns() // 10**9).encode()
-    new = await client(headers=[*key("b"), (b"x-created", now_s)])
-    assert new.headers["ratelimit-policy"] == '"new accounts";q=5;w=86400, "all accounts";q=9;w=86400'

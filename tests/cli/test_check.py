@@ -118,8 +118,6 @@ def test_json_of_a_sound_policy_lists_its_limits(tmp_path: Path) -> None:
         "except": [],
         "on": "request",
         "per": ["account"],
-        "age": None,
-        "payer": None,
         "earned": None,
         "overflow": False,
         "verdict": None,

@@ -245,8 +245,6 @@ rate = "2/minute"
 class Members:
     """Says of each account that it is a member of one cluster, surely or likely."""
 
-    tells_age = False
-
     def __init__(self, bound: BoundPolicy, cluster: int, *, is_certain: bool) -> None:
         compiled = bound.compiled
         self._places = (compiled.actor, compiled.cluster if is_certain else compiled.likely)
@@ -255,9 +253,6 @@ class Members:
     def fill(self, row: list[int], /) -> None:
         for place in self._places:
             row[place] = self._cluster
-
-    def mark(self, row: list[int], now_ns: int, /) -> bool:
-        return False
 
     def observe(self, row: Sequence[int], refused: bool, now_ns: int, counted_at: int = -1, /) -> bool:
         return False

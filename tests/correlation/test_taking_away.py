@@ -30,19 +30,12 @@ network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
 [[limit]]
 name = "a day of an account"
 per = "account"
-rate = "60/day"
-algorithm = "sliding-window"
-[[limit]]
-name = "a day of a new account"
-per = "account"
-age = "new"
 rate = "12/day"
 algorithm = "sliding-window"
 [[limit]]
-name = "a day of a new payment method"
+name = "a day of a payment method"
 per = "payment"
-age = "new"
-rate = "20/day"
+rate = "90/day"
 algorithm = "sliding-window"
 [[limit]]
 name = "one actor"
@@ -106,7 +99,7 @@ algorithm = "sliding-window"
 [[limit]]
 name = "one actor\"""",
 )
-POLICIES = {"ages": POLICY, "earned": EARNED}
+POLICIES = {"open": POLICY, "earned": EARNED}
 
 
 def trace(seed: int) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ratelimit import Limiter, ManualClock, Policy
+from ratelimit.allowance.memory import pieces_of
 from ratelimit.identity.fact import ABSENT, Context
 from tests.support.campaign import policy_text
 
@@ -86,18 +87,19 @@ def test_header_with_a_plain_number_takes_no_python(lines: list[bytes], created:
     assert (None if found is None else found[at_of(OF_HEADER)]) == created
 
 
-AGES = """
+EARNED = """
 [[limit]]
-name = "new accounts"
+name = "payers"
 per = "account"
-age = "new"
 rate = "1/day"
+algorithm = "sliding-window"
+earned = { growth = 3, most = 9 }
 """
 
 
 @given(value=st.one_of(VALUES, st.integers(NOW_S - 30 * 86_400, NOW_S + 9)))
-def test_instant_that_a_caller_gives_makes_an_account_new_on_either_way(value: Any) -> None:
-    short, long = (limiter("state:since", AGES) for _ in range(2))
+def test_instant_that_a_caller_gives_is_remembered_alike_on_either_way(value: Any) -> None:
+    short, long = (limiter("state:since", EARNED) for _ in range(2))
     gate, long.current.by_name = short.current.by_name, None
     call = {"identities": {"account": "a"}, "client": "192.0.2.1", "created": value}
     said = [[one.decide(**call).limit for _ in range(3)] for one in (short, long)]
@@ -105,3 +107,5 @@ def test_instant_that_a_caller_gives_makes_an_account_new_on_either_way(value: A
     assert gate is not None
     taken = gate.decide("GET", "/", {"account": "a"}, "192.0.2.1", (), None, None, NOW_S * 10**9, value)
     assert taken is not None, "in one compiled call"
+    records = [pieces_of(one.records) for one in (short, long) if one.records is not None]
+    assert records[0] == records[1] != []

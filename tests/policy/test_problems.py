@@ -153,7 +153,6 @@ CASES = [
     ("limit-conflict", limit(RATE, 'algorithm = "concurrency"'), 6, "limit[0].algorithm"),
     ("limit-conflict", limit(RATE, 'algorithm = "distinct"'), 6, "limit[0].algorithm"),
     ("limit-conflict", limit(RATE, 'lease = "9s"'), 6, "limit[0].lease"),
-    ("limit-age", limit(RATE, 'age = "new"'), 6, "limit[0].age"),
     ("limit-earned", limit(RATE, "overflow = true"), 6, "limit[0].overflow"),
     ("limit-earned", limit(RATE, "earned = { per_usd = 1 }"), 6, "limit[0].earned.per_usd"),
     ("limit-earned", limit(RATE, "earned = { growth = 3 }"), 6, "limit[0].earned.growth"),

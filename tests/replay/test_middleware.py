@@ -37,17 +37,17 @@ LISTS = [
 TRUST = ["", '[trust]\nproxies = ["192.0.2.0/24"]\n']
 CORRELATION = """
 [[limit]]
-name = "new"
+name = "a payer"
 match = "/v1/{user}"
-per = "account"
-age = "new"
+per = "payment"
 rate = "2/minute"
+algorithm = "sliding-window"
+earned = { per_usd = 1 }
 [[limit]]
 name = "nobody pays"
 match = "/v1/{user}"
 per = "ip"
-age = "new"
-payer = "none"
+overflow = true
 rate = "3/minute"
 [[limit]]
 name = "one actor"
@@ -58,8 +58,9 @@ rate = "9/minute"
 principal = "account"
 network = "ip"
 payment = "payment"
-sponsor = "sponsor"
+extra = ["sponsor"]
 created = "state:created"
+paid = "state:paid"
 public = ["relay", "cloud"]
 tuning = { new_s = 3600 }
 [correlation.known]

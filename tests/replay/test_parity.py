@@ -113,7 +113,7 @@ POLICIES = {
         [deny]
         ip = ["198.51.100.0/24"]
     """,
-    "ages": """
+    "declarations": """
         version = 1
         [identities]
         account = { from = "header:x-api-key" }
@@ -121,43 +121,10 @@ POLICIES = {
         [[limit]]
         name = "accounts"
         per = "account"
-        age = "new"
         rate = "2/minute"
         [[limit]]
         name = "payments"
         per = "payment"
-        age = "new"
-        rate = "3/minute"
-        algorithm = "sliding-window"
-        [correlation]
-        principal = "account"
-        network = "ip"
-        payment = "payment"
-        created = "state:account_created"
-        tuning = { new_s = 60 }
-        [correlation.known]
-        organisations = [{ name = "acme", account = ["friend"], network = ["203.0.113.0/24"] }]
-    """,
-    "who pays": """
-        version = 1
-        [identities]
-        account = { from = "header:x-api-key" }
-        payment = { from = "state:payment", missing = "skip" }
-        [[limit]]
-        name = "free accounts of an address"
-        per = "ip"
-        age = "new"
-        payer = "none"
-        rate = "3/minute"
-        [[limit]]
-        name = "accounts"
-        per = "account"
-        age = "new"
-        rate = "2/minute"
-        [[limit]]
-        name = "payments"
-        per = "payment"
-        age = "new"
         rate = "3/minute"
         algorithm = "sliding-window"
         [correlation]
@@ -195,7 +162,7 @@ POLICIES = {
         [correlation]
         paid = "state:paid_usd"
     """,
-    "ages and paths": """
+    "declarations and paths": """
         version = 1
         [identities]
         account = { from = "header:x-api-key" }
@@ -205,7 +172,6 @@ POLICIES = {
         name = "accounts"
         match = "* /t/{tenant}/*"
         per = ["account", "tenant"]
-        age = "new"
         rate = "2/minute"
         [correlation]
         principal = "account"
@@ -367,12 +333,12 @@ def test_replay_decides_as_the_limiter_does(text: str, drawn: list[dict[str, Any
     assert replayed(policy, trace_of(drawn)) == live(policy, drawn)
 
 
-AGES = [text for text in POLICIES.values() if "age =" in text]
+OPEN = [text for text in POLICIES.values() if "principal =" in text and '"cluster"' not in text]
 
 
-@pytest.mark.parametrize("text", AGES)
+@pytest.mark.parametrize("text", OPEN)
 @given(drawn=TRACES)
-def test_a_control_without_correlation_binds_new_accounts_as_well(
+def test_a_control_without_correlation_decides_open_limits_alike(
     text: str, drawn: list[dict[str, Any]]
 ) -> None:
     policy = Policy.from_toml(text)
@@ -400,30 +366,6 @@ def test_columns_find_what_the_extractor_finds(text: str, drawn: list[dict[str, 
         refused = [bool(bits >> position & 1) for bits in found.refused]
         assert refused == [row[position] == REFUSED for row in single]
     store.close()
-
-
-def test_an_old_account_on_a_payment_method_opens_nothing_in_columns_or_rows() -> None:
-    columns = POLICIES["ages"].replace("new_s = 60", "new_s = 86400")
-    rows = columns + '[allow]\naccount = ["nobody among them"]'  # lists of values are not for columns
-    drawn = []
-    for at in range(600):
-        new = at % 3 > 0
-        drawn.append(
-            {
-                "gap": 2,
-                "method": "POST",
-                "path": "/v1/chat",
-                "ip": f"198.51.{at % 5}.{at % 7}",
-                "account": f"{'hired' if new else 'founder'} {at % 30}",
-                "payment": f"card {at % 2}" if new or at % 30 else None,
-                "account_created": NOW_NS // 10**9 - (60 if new else 864_000),
-            }
-        )
-    found = [replayed(Policy.from_toml(text), trace_of(drawn)) for text in (columns, rows)]
-    assert found[0] == found[1]
-    refused = [at for at, decision in enumerate(found[0]) if decision["limit"]]
-    assert refused[-1] > 590, "to the end"
-    assert all(drawn[at]["account"].startswith("hired") for at in refused)
 
 
 def test_memo_forgets_everything_when_full() -> None:

@@ -274,8 +274,6 @@ cdef class CompiledDecider:
         actor = None
         if self.watch is not None:
             principal = self.watch.stamp(ids) if refused & part.required else self.watch.enter(ids, now_ns)
-            if self.watch.columns.new_at >= 0:
-                self.watch.mark_hashes(ids, now_ns)
             if ids[self.watch.at - 2] != ABSENT_HASH:
                 actor = ids[self.watch.at - 2]
                 verdict = CERTAIN if ids[self.watch.at - 1] == ABSENT_HASH else LIKELY
@@ -396,14 +394,10 @@ cdef class CompiledDecider:
         return decided.allowed, DECIDED[decided.reason], decided.plan, decided.outcome
 
     cdef int write_actor(self, list row, uint64_t *ids) except -1:
-        """Put the actor, and the marks of a new account, into identities as Python lists them."""
+        """Put the actor into identities as Python lists them."""
         cdef int at
         for at in range(self.watch.at - 2, self.watch.at + 1):
             row[at] = -1 if ids[at] == ABSENT_HASH else ids[at]
-        at = self.watch.columns.new_at
-        if at >= 0:
-            row[at] = -1 if ids[at] == ABSENT_HASH else ids[at]
-            row[at + 1] = -1 if ids[at + 1] == ABSENT_HASH else ids[at + 1]
         return 0
 
     cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns):
@@ -485,8 +479,6 @@ cdef class CompiledDecider:
             return False
         if self.watch is not None:
             self.watch.stamp(ids)
-            if self.watch.columns.new_at >= 0:
-                self.watch.mark_hashes(ids, now_ns)
             if ids[self.watch.at - 2] != ABSENT_HASH:
                 verdict = CERTAIN if ids[self.watch.at - 1] == ABSENT_HASH else LIKELY
         if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:

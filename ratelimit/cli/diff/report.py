@@ -13,7 +13,6 @@ from ratelimit.cli.replay.inputs import traces_json
 from ratelimit.cli.terminal import Text
 from ratelimit.inspection import formatting
 from ratelimit.inspection.identities import given, short_hash
-from ratelimit.policy.compile.identities import MARKS
 from ratelimit.replay.facts import RecordFacts
 from ratelimit.replay.tally import LimitTally
 from ratelimit.traces import Traces
@@ -146,8 +145,6 @@ class Report:
         compiled = side.loaded.compiled
         parts = []
         for position, hashed in zip(tally.rule.per, key, strict=True):
-            if compiled.identities[position].name in MARKS:
-                continue
             spec = compiled.identities[compiled.cluster if compiled.is_actor(position) else position]
             shown: str | None = None
             if self._reveal:

@@ -15,7 +15,7 @@ from ratelimit.decision import Reason
 from ratelimit.inspection import formatting
 from ratelimit.inspection.identities import given, short_hash
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, twin_counter
-from ratelimit.policy.compile.identities import CLUSTER, MARKS
+from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.replay.facts import RecordFacts
 from ratelimit.replay.run import Replay
 from ratelimit.replay.tally import LimitTally
@@ -232,8 +232,6 @@ class Summary:
         parts = []
         for position, hashed in zip(tally.rule.per, key, strict=True):
             spec = self._policy.identities[position]
-            if spec.name in MARKS:
-                continue
             shown: str | None = short_hash(hashed)
             if self._reveal and self._facts is not None:
                 shown = given(spec, tally.shown[key], self._facts)

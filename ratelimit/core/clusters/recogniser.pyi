@@ -8,7 +8,6 @@ from typing_extensions import disjoint_base
 
 from ratelimit.core.clusters.cluster_index import ClusterIndex
 from ratelimit.core.clusters.organisations import Organisations
-from ratelimit.core.clusters.sighting import Columns
 
 @disjoint_base
 class Recogniser:
@@ -27,11 +26,6 @@ class Recogniser:
         """Say what is declared of where requests come from: see `Columns.declare`."""
     def fill(self, row: list[int], /) -> None:
         """Put the actor's identity into a row, -1 wherever it has none."""
-    @property
-    def tells_age(self) -> bool:
-        """Whether a limit asks for new accounts: then rows are marked before they are decided."""
-    def mark(self, row: list[int], now_ns: int, /) -> bool:
-        """Mark a row of a new account; return whether it is one: see `Columns.mark`."""
     def observe(self, row: Sequence[int], refused: bool, now_ns: int, counted_at: int = -1, /) -> bool:
         """Pass a decided request on to the correlator; False if it was not taken.
 
@@ -41,20 +35,6 @@ class Recogniser:
             now_ns: when.
             counted_at: what a limit per cluster that applies to it counts by; -1 without any.
         """
-
-@final
-class AgesAlone(Recogniser):
-    """Knows no actor, and marks the rows of new accounts.
-
-    Args:
-        columns: where rows of identities have what is looked at.
-        at: the last of an actor's four places.
-
-    Raises:
-        ValueError: there are no four places up to there.
-    """
-
-    def __new__(cls, columns: Columns, at: int) -> AgesAlone: ...
 
 @final
 class AtOnce(Recogniser):

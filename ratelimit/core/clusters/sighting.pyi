@@ -54,22 +54,7 @@ class Columns:
         that has the address, plus sixteen times that of the organisation that has the network. Without a
         declaration this costs a comparison.
         """
-    @property
-    def new_at(self) -> int:
-        """The position of the mark in rows of new accounts; -1: nothing asks for it."""
-    def tell_new(self, new_at: int, new_s: int, sponsor_at: int = -1) -> None:
-        """Say where rows of new accounts are to have a mark (-1: nowhere), and for how long accounts are new.
-
-        At the position after that, new accounts have a mark that nobody pays for: they have no payment
-        method, and nothing stands at `sponsor_at` (-1: nowhere).
-        """
     tells_young: bool
     """Whether a limit counts young clusters by budgets of their own: rows of their members name these then."""
-    def mark(self, row: list[int], now_ns: int, /) -> bool:
-        """Mark a row if it is of a new account; return whether it is.
-
-        An account is new for `new_s` after it was created. One of which that is not known, and one of a
-        declared organisation, is not. One that nobody pays for has the second mark, too.
-        """
     def key_of(self, row: Sequence[int], /) -> int | None:
         """Return the key of a row's principal, None when it has none."""

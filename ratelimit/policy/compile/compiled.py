@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 Network = IPv4Network | IPv6Network
-SourceKind = Literal[
-    "client", "header", "cookie", "path", "state", "resolver", "cluster", "origin", "age", "never"
-]
+SourceKind = Literal["client", "header", "cookie", "path", "state", "resolver", "cluster", "origin", "never"]
 Bound = Literal["likely", "certain", "young"]
 REQUESTS = "requests"
 NEVER = "never"
@@ -54,7 +52,7 @@ class SourceSpec:
 
     `name` is a lower-case header name, a cookie's name, a path parameter, a name
     in `scope["state"]`, a registered resolver or `package.module:attribute`;
-    empty for `client`, `cluster`, `origin` and `age`. `form` is one of `core.request.grammar.FORMS`;
+    empty for `client`, `cluster` and `origin`. `form` is one of `core.request.grammar.FORMS`;
     empty for the source's own.
     """
 
@@ -329,10 +327,6 @@ class CorrelationSpec:
     """The unit that says how long an answer was."""
     created: int = -1
     """The place where rows say when the account was created; -1: nowhere."""
-    new: int = -1
-    """The place where rows of new accounts have a mark; -1: no limit asks for that."""
-    sponsor: int = -1
-    """The place where rows say who pays for an account without a payment method; -1: nowhere."""
     public: tuple[tuple[Network, ...], ...] = ()
     """Ranges of each public list: nobody is at home there, and all of one is one network."""
     tells_young: bool = False
@@ -341,12 +335,11 @@ class CorrelationSpec:
     @property
     def positions(self) -> set[int]:
         """All identities it looks at."""
-        return {*self.principal, *self.kinds, self.origin, self.created, self.sponsor} - {-1}
+        return {*self.principal, *self.kinds, self.origin, self.created} - {-1}
 
     def columns(self) -> Columns:
         """Return where rows have what the correlator looks at; of accounts that the application knows."""
         found = Columns(self.principal, self.kinds, self.created, self.costly, named=True)
-        found.tell_new(self.new, self.settings.new_s, self.sponsor)
         found.tells_young = self.tells_young
         return found
 

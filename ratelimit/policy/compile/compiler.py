@@ -21,7 +21,7 @@ from ratelimit.policy.compile.compiled import (
 from ratelimit.policy.compile.correlation import compile_correlation, compile_number
 from ratelimit.policy.compile.declarations import compile_known, compile_public
 from ratelimit.policy.compile.expansion import Numbers, expand
-from ratelimit.policy.compile.identities import CLUSTER, HIDDEN, LIKELY, NEW, compile_identities
+from ratelimit.policy.compile.identities import CLUSTER, HIDDEN, LIKELY, compile_identities
 from ratelimit.policy.compile.quota import MAX_KEYS
 from ratelimit.policy.compile.secret import compile_key
 from ratelimit.policy.compile.spec import RuleSpec, Scene, compile_file, compile_limit, leaves_out
@@ -110,20 +110,16 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     )
     created = compile_number("created", table.created, report) if table.principal is not None else None
     paid = compile_number("paid", table.paid, report)
-    # Where nothing says how old accounts are there is no such identity: see `_draft`.
-    asks_age = created is not None and any(limit.age for limit in file.limit)
     identities = compile_identities(
         file.identities,
         report,
         has_origin=has_origin,
         created=created,
         paid=paid,
-        asks_age=asks_age,
         # Limits that do not bind a request count it by what none has.
         has_never=leaves_out(file),
     )
     positions = {spec.name: spec.index for spec in identities if spec.name not in HIDDEN}
-    new_at = next((spec.index for spec in identities if spec.name == NEW), -1)
     scene = Scene(
         file,
         positions,
@@ -132,9 +128,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
         report,
     )
     drafts = [
-        _draft(index, limit, scene, new_at)
-        for index, limit in enumerate(file.limit)
-        if isinstance(limit, Limit)
+        _draft(index, limit, scene) for index, limit in enumerate(file.limit) if isinstance(limit, Limit)
     ]
     _check_totals(drafts, report)
     given = tree.get("trust")
@@ -172,7 +166,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     return Compilation(policy, drafts, identities, correlation)
 
 
-def _draft(index: int, limit: Limit, scene: Scene, new_at: int) -> Draft:
+def _draft(index: int, limit: Limit, scene: Scene) -> Draft:
     positions, report = scene.positions, scene.report
     path: Path = ("limit", index)
     draft = Draft(index, path, limit)
@@ -191,20 +185,6 @@ def _draft(index: int, limit: Limit, scene: Scene, new_at: int) -> Draft:
             (*path, "verdict"),
             "`verdict` belongs to limits per `cluster`, and sets which members they bind",
             "Remove it.",
-        )
-    if limit.age is not None:
-        if new_at >= 0:
-            # What is absent where an account is not new: the limit does not apply then.
-            # The mark of those that nobody pays for is the next.
-            draft.per += (new_at if limit.payer is None else new_at + 1,)
-        else:
-            report.add("limit-age", (*path, "age"), "the policy has no source for accounts' time of creation")
-    if limit.payer is not None and limit.age is None:
-        report.add(
-            "limit-conflict",
-            (*path, "payer"),
-            "without `age` it would bind every established account that nobody pays for",
-            'Write `age = "new"`.',
         )
     if limit.distinct is not None:
         draft.member = _position(limit.distinct, positions, (*path, "distinct"), report)

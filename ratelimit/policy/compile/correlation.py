@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ratelimit.policy.compile.compiled import CorrelationSpec, IdentitySpec, KnownSpec, Network, SourceSpec
-from ratelimit.policy.compile.identities import CREATED, INTERNAL, NEW, ORIGIN, parse_source
+from ratelimit.policy.compile.identities import CREATED, INTERNAL, ORIGIN, parse_source
 from ratelimit.policy.schema.model import Correlation
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 
@@ -34,7 +34,7 @@ def compile_correlation(
     """
     positions = {spec.name: spec.index for spec in identities}
     if table.principal is None:
-        for key in ("network", "payment", "client", "extra", "costly", "created", "public", "sponsor"):
+        for key in ("network", "payment", "client", "extra", "costly", "created", "public"):
             if getattr(table, key):
                 report.add("correlation-principal", ("correlation", key), f"`{key}` without `principal`")
         if known is not None:
@@ -54,9 +54,6 @@ def compile_correlation(
         name = getattr(table, key)
         if name is not None:
             kinds[kind] = _own(name, identities, positions, ("correlation", key), report)
-    sponsor = -1
-    if table.sponsor is not None:
-        sponsor = _own(table.sponsor, identities, positions, ("correlation", "sponsor"), report)
     for number, name in enumerate(table.extra[: _KINDS - 1 - _EXTRA]):
         kinds[_EXTRA + number] = _own(name, identities, positions, ("correlation", "extra", number), report)
     for number, name in enumerate(table.costly):
@@ -98,8 +95,6 @@ def compile_correlation(
         table.correlator == "workers",
         costly,
         positions.get(CREATED, -1),
-        positions.get(NEW, -1),
-        sponsor,
         public,
     )
 

@@ -16,11 +16,8 @@ ACTOR = "cluster, likely or certain"
 LIKELY = "cluster, likely"
 YOUNG = "cluster, a budget of a young one"
 CREATED = "account created"
-NEW = "while new"
-UNPAID = "while new and nobody pays"
-MARKS = frozenset((NEW, UNPAID))
+HIDDEN = frozenset((YOUNG, LIKELY, ACTOR, ORIGIN, CREATED, PAID, NEVER))
 """These are no names that can be declared, or used anywhere in a policy."""
-HIDDEN = frozenset((YOUNG, LIKELY, ACTOR, ORIGIN, CREATED, PAID, NEVER, NEW, UNPAID))
 INTERNAL = HIDDEN | {CLUSTER}
 """Those that are found out, and that no request can name."""
 BUILT_IN = {"ip": Identity("client")}
@@ -59,14 +56,13 @@ def compile_identities(
     has_origin: bool = False,
     created: SourceSpec | None = None,
     paid: SourceSpec | None = None,
-    asks_age: bool = False,
     has_never: bool = False,
 ) -> tuple[IdentitySpec, ...]:
     """Return the identities by position: declared ones first, then those built in.
 
     With `has_origin` one of these says from which declared network a request comes. With `created` one
-    has from there when the account was created, with `paid` what its payer has paid. With `asks_age` one
-    is there for new accounts alone, with `has_never` one for none.
+    has from there when the account was created, with `paid` what its payer has paid. With
+    `has_never` one is there that no request has.
     """
     specs: list[IdentitySpec] = []
     for name, identity in declared.items():
@@ -86,9 +82,6 @@ def compile_identities(
         specs.append(IdentitySpec(len(specs), CREATED, (created,), "skip"))
     if paid is not None:
         specs.append(IdentitySpec(len(specs), PAID, (paid,), "skip"))
-    if asks_age:
-        for name in (NEW, UNPAID):  # side by side: see `Columns.tell_new`
-            specs.append(IdentitySpec(len(specs), name, (SourceSpec("age"),), "skip"))
     if has_never:
         specs.append(IdentitySpec(len(specs), NEVER, (SourceSpec("never"),), "skip"))
     if len(specs) + PLACES > MOST_POSITIONS:

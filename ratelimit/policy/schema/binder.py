@@ -38,8 +38,11 @@ _OTHER_WORDS = {
     "except": ("exclude", "exempt", "ignore", "skip"),
     "cost": ("weight",),
     "from": ("source", "header"),
+    "earned": ("age",),
+    "overflow": ("payer",),
+    "extra": ("sponsor",),
 }
-"""Keys, and their names in other limiters."""
+"""Keys, and what others call them."""
 _OTHER_VALUES = {
     "shadow": ("dry-run", "dry_run", "dryrun", "report", "log", "monitor", "observe"),
     "sliding-log": ("moving-window",),
@@ -66,8 +69,8 @@ def bind(kind: type[T], tree: Any, report: Report, path: Path = ()) -> T:
     fields = _fields(kind)
     for key in tree:
         if key not in fields:
-            hint = (_refusal(key, tree) if "on_refusal" in fields else "") or did_you_mean(key, fields)
-            hint = hint or _other_word(key, fields) or f"Known here: {', '.join(fields)}."
+            hint = (_refusal(key, tree) if "on_refusal" in fields else "") or _other_word(key, fields)
+            hint = hint or did_you_mean(key, fields) or f"Known here: {', '.join(fields)}."
             report.unusable("policy-unknown-key", (*path, key), f"`{key}` is not a key of this table", hint)
     hints = _hints(kind)
     values: dict[str, Any] = {}

@@ -259,17 +259,6 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             "the certain then leave alone. Default: `certain`."
         ),
     ] = None
-    age: Annotated[
-        Literal["new"] | None,
-        Meta(description="The accounts it binds: `new` ones, younger than two weeks. Default: all."),
-    ] = None
-    payer: Annotated[
-        Literal["none"] | None,
-        Meta(
-            description="With `age`: binds those new accounts alone that nobody pays for, with neither "
-            "`payment` nor `sponsor` of [correlation]. Default: all new accounts."
-        ),
-    ] = None
     mode: Annotated[Mode, Meta(description="`shadow` counts and reports, and never refuses.")] = "enforce"
     enforce: Annotated[
         float,
@@ -332,14 +321,6 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True):
     ] = []
     payment: Annotated[
         str | None, Meta(description="The identity of the payment method.", examples=["payment"])
-    ] = None
-    sponsor: Annotated[
-        str | None,
-        Meta(
-            description="The identity of who pays for an account that has no payment method: a coupon, "
-            "a course, a programme, a referrer. See `payer` of limits.",
-            examples=["sponsor"],
-        ),
     ] = None
     client: Annotated[
         str | None, Meta(description="The identity of the client program.", examples=["client"])

@@ -11,14 +11,9 @@ cdef class Recogniser:
     cdef int set_up(self, Columns columns, int at) except -1
     cdef uint64_t stamp(self, uint64_t *ids) noexcept
     cdef uint64_t enter(self, uint64_t *ids, object now_ns) noexcept
-    cdef int mark_hashes(self, uint64_t *ids, object now_ns) except -1
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept
     cdef bint is_free(self, const uint64_t *ids, int counted_at) noexcept
     cdef uint64_t principal_in(self, const uint64_t *ids) noexcept
-
-
-cdef class AgesAlone(Recogniser):
-    pass
 
 
 cdef class AtOnce(Recogniser):

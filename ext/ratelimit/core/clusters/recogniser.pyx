@@ -38,13 +38,6 @@ cdef class Recogniser:
     def fill(self, list row not None, /):
         enter_actor(row, self.at, NO_VERDICT, 0, False)
 
-    @property
-    def tells_age(self):
-        return self.columns.new_at >= 0
-
-    def mark(self, list row not None, now_ns, /):
-        return self.columns.mark(row, now_ns)
-
     def observe(self, row, bint refused, now_ns, int counted_at=-1, /):
         return False
 
@@ -59,11 +52,6 @@ cdef class Recogniser:
     cdef uint64_t enter(self, uint64_t *ids, object now_ns) noexcept:
         """Do the same for a request that limits are about to decide."""
         return self.stamp(ids)
-
-    cdef int mark_hashes(self, uint64_t *ids, object now_ns) except -1:
-        """Mark an array of a new account."""
-        self.columns.mark_hashes(ids, now_ns // NANOSECONDS)
-        return 0
 
     cdef void note(self, uint64_t *ids, bint refused, object now_ns, int counted_at) noexcept:
         """Take note of what limits decided."""
@@ -84,13 +72,6 @@ cdef class Recogniser:
 
     def __reduce__(self):
         raise TypeError("what recognises actors is memory of this host and is not pickled")
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class AgesAlone(Recogniser):
-    def __cinit__(self, Columns columns not None, int at):
-        self.set_up(columns, at)
 
 
 @cython.final

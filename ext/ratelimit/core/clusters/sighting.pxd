@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.clusters.organisations cimport Organisations
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
@@ -31,10 +31,6 @@ cdef class Columns:
     cdef bint is_costly[EXTRAS]
     cdef bint requires_names            # whether the application is to say anything of its accounts
     cdef readonly int created_at        # where rows say when the account was created; -1 for nowhere
-    # Where rows of new accounts have a mark, and next to it those that nobody pays for; -1: no limit asks.
-    cdef readonly int new_at
-    cdef int sponsor_at                 # where rows have who pays for an account that has no payment method
-    cdef int64_t new_s                  # for how long accounts are new
     cdef public bint tells_young        # whether a limit counts young clusters by budgets of their own
     cdef int origin_at                  # where rows say from which declared network; -1 for nowhere
     cdef Organisations organisations    # None: none are declared
@@ -44,8 +40,6 @@ cdef class Columns:
     cdef bint take(self, const uint64_t *hashes, Sighting *seen) noexcept nogil
     cdef void apply_declared(self, Sighting *seen, uint64_t origin) noexcept nogil
     cdef int principal(self, object row, uint64_t *key) except -1
-    cdef bint is_new(self, uint64_t created, uint64_t principal, uint64_t payment, uint64_t origin, int64_t now_s) noexcept nogil
-    cdef void mark_hashes(self, uint64_t *hashes, int64_t now_s) noexcept nogil
     cdef uint64_t payment_in(self, object row) except? 0
 
 
@@ -58,8 +52,5 @@ cdef inline void stamp_actor(uint64_t *ids, int at, uint8_t verdict, uint64_t id
     ids[at - 1] = actor if verdict == LIKELY else ABSENT_HASH
     ids[at] = actor if verdict == CERTAIN and not is_young else ABSENT_HASH
 
-
-cdef enum:
-    MARK = 1            # what stands in rows of new accounts; in others there is nothing
 
 cdef int enter_actor(list row, int at, uint8_t verdict, uint64_t identity, bint tells_young) except -1

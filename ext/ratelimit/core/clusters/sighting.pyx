@@ -2,7 +2,7 @@
 
 cimport cython
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.memory.number cimport WHOLE, read_number
 from ratelimit.core.clusters.organisations cimport Organisations
@@ -53,8 +53,6 @@ cdef class Columns:
         if created_at < -1:
             raise ValueError("a position counts from 0; -1 is for none")
         self.origin_at = -1
-        self.new_at = -1
-        self.sponsor_at = -1
         self.created_at = created_at
         self.highest = max(*principal, *kinds, created_at)
         for i in range(self.principal_parts):
@@ -172,62 +170,6 @@ cdef class Columns:
         self.origin_at = origin_at
         self.organisations = organisations
         self.highest = max(self.highest, origin_at)
-
-    # -- age --------------------------------------------------------------------------------------
-
-    def tell_new(self, int new_at, int64_t new_s, int sponsor_at=-1):
-        if new_at < -1 or new_s < 0 or sponsor_at < -1:
-            raise ValueError("a position counts from 0, -1 is for none; accounts are new for 0 seconds or more")
-        if new_at >= 0 and self.created_at < 0:
-            raise ValueError("nothing says how old accounts are")
-        self.new_at = new_at
-        self.new_s = new_s
-        self.sponsor_at = sponsor_at
-        self.highest = max(self.highest, new_at + 1 if new_at >= 0 else -1, sponsor_at)
-
-    cdef bint is_new(self, uint64_t created, uint64_t principal, uint64_t payment, uint64_t origin, int64_t now_s) noexcept nogil:
-        """Return whether an account is known to be new, and of no organisation that is declared."""
-        cdef uint32_t created_s = instant_of(created)
-        if created_s == 0 or now_s - <int64_t>created_s >= self.new_s:
-            return False
-        if self.organisations is None:
-            return True
-        return self.organisations.of(
-            principal, payment, 0 if origin == ABSENT_HASH else organisation_of(origin)
-        ) == 0
-
-    cdef void mark_hashes(self, uint64_t *hashes, int64_t now_s) noexcept nogil:
-        """Mark hashes by position if they are of a new account, and of one that nobody pays for."""
-        cdef bint pays = self.kinds_at[PAYMENT] >= 0 and hashes[self.kinds_at[PAYMENT]] != ABSENT_HASH
-        cdef uint64_t key = 0
-        cdef int i
-        for i in range(self.principal_parts):
-            key = (key * <uint64_t>0x9E3779B97F4A7C15) ^ hashes[self.principal_at[i]]
-        hashes[self.new_at] = MARK if self.is_new(
-            hashes[self.created_at],
-            key,
-            hashes[self.kinds_at[PAYMENT]] if self.kinds_at[PAYMENT] >= 0 else ABSENT_HASH,
-            hashes[self.origin_at] if self.origin_at >= 0 else ABSENT_HASH,
-            now_s,
-        ) else ABSENT_HASH
-        pays = pays or self.sponsor_at >= 0 and hashes[self.sponsor_at] != ABSENT_HASH
-        hashes[self.new_at + 1] = ABSENT_HASH if pays else hashes[self.new_at]
-
-    def mark(self, list row not None, now_ns, /):
-        cdef uint64_t key = 0, created, origin = ABSENT_HASH, sponsor
-        if self.new_at < 0:
-            return False
-        self.principal(row, &key)
-        if read_number(row[self.created_at], &created) != WHOLE:
-            created = ABSENT_HASH
-        if self.origin_at >= 0 and read_number(row[self.origin_at], &origin) != WHOLE:
-            origin = ABSENT_HASH
-        new = self.is_new(created, key, self.payment_in(row), origin, now_ns // 1_000_000_000)
-        row[self.new_at] = MARK if new else -1
-        pays = self.payment_in(row) != ABSENT_HASH
-        pays = pays or self.sponsor_at >= 0 and read_number(row[self.sponsor_at], &sponsor) == WHOLE
-        row[self.new_at + 1] = MARK if new and not pays else -1
-        return new
 
     cdef uint64_t payment_in(self, object row) except? 0:
         """Return what a row paid with, ABSENT_HASH for nothing."""
