@@ -190,3 +190,93 @@ def test_bytes_of_the_same_logs_say_the_same(policy: Path, tmp_path: Path) -> No
         assert run("history", policy, trace, "-o", tmp_path / name).exit_code == 0
     key = bytes.fromhex(KEY)
     assert read_history(tmp_path / "one", key) == read_history(tmp_path / "two", key)
+
+
+def decisions(policy: Path, trace: Path, *more: object) -> list[dict[str, Any]]:
+    """Return what a replay decides."""
+    out = trace.with_name("decisions.ndjson")
+    found = run("replay", policy, trace, "--decisions", out, "--json", "--no-progress", *more)
+    assert found.exit_code == 0, found.output
+    known = json.loads(found.stdout)["history"]
+    assert known == ({"payers": 3} if "--history" in more else None)
+    return [json.loads(each) for each in out.read_text().splitlines()]
+
+
+def of_card(at_s: float, number: int, paid_usd: float | None, account: str, ip: str) -> dict[str, Any]:
+    facts = {"time": at_s, "method": "POST", "path": "/v1/chat", "ip": ip, "account": account}
+    return facts | {"card": f"card {number}"} | ({} if paid_usd is None else {"paid_usd": paid_usd})
+
+
+def parts() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return ten days of three payers, and ten days of them a month later, with a stranger on each card.
+
+    A limiter notes what its window of a day holds, a log what each day had: so they are even at first.
+    """
+    first, second = [], []
+    for day in (*range(10), *range(45, 55)):
+        part = first if day < 10 else second
+        at_s = START + day * DAY
+        for number, paid_usd in enumerate((None, 20, 0.5)):
+            asked, apart_s = (40, DAY / 40) if part is first else (300, 60)
+            ip = f"203.0.113.{number}"
+            part += [
+                of_card(at_s + apart_s * at, number, paid_usd, f"owner {number}", ip) for at in range(asked)
+            ]
+            stranger = f"198.51.100.{number}"
+            if part is second:
+                part += [
+                    of_card(at_s + 60 * at + 9, number, paid_usd, f"thief {number}", stranger)
+                    for at in range(60)
+                ]
+    return tuple(sorted(part, key=lambda each: each["time"]) for part in (first, second))  # type: ignore[return-value]
+
+
+def test_replay_with_a_history_decides_as_the_replay_of_the_whole(policy: Path, tmp_path: Path) -> None:
+    """Hazard: an operator judges the policy by payers that it takes for new, and none of its own will be."""
+    text = POLICY.format(key=KEY, rate=50, history=tmp_path / "none.bin").replace(
+        "per_usd = 600", "per_usd = 10, growth = 3, most = 5000"
+    )
+    beyond = '[[limit]]\nname = "beyond"\nper = "account"\noverflow = true\nrate = "20/day"\n'
+    text = text.replace("[correlation]\n", f'{beyond}[correlation]\nprincipal = "account"\nnetwork = "ip"\n')
+    policy.write_text(text)
+    first, second = parts()
+    for name, lines in (("first", first), ("second", second), ("whole", [*first, *second])):
+        (tmp_path / name).mkdir()
+        log(tmp_path / name, lines)
+    history = tmp_path / "history.bin"
+    made = run("history", policy, tmp_path / "first" / "trace.ndjson", "-o", history)
+    assert made.exit_code == 0, made.output
+    whole = decisions(policy, tmp_path / "whole" / "trace.ndjson")[len(first) :]
+    apart = decisions(policy, tmp_path / "second" / "trace.ndjson", "--history", history)
+    fresh = decisions(policy, tmp_path / "second" / "trace.ndjson")
+    assert apart == whole
+    refused = {
+        name: sum(each["action"] == "refuse" for each in found)
+        for name, found in (("whole", whole), ("fresh", fresh))
+    }
+    assert 0 < refused["whole"] != refused["fresh"] > 0, refused
+
+
+def test_replay_refuses_a_history_that_it_cannot_use(policy: Path, tmp_path: Path) -> None:
+    trace, history = log(tmp_path, month()), tmp_path / "history.bin"
+    assert run("history", policy, trace, "-o", history).exit_code == 0
+    text = policy.read_text()
+    damaged = bytearray(history.read_bytes())
+    damaged[-40] ^= 1
+    for policy_text, content, exit_code, says in (
+        (text.replace(KEY, KEY[::-1]), None, 4, "[history-key]"),
+        (text, bytes(damaged), 4, "[history-damaged]"),
+        (text, b"no history", 4, "[history-version]"),
+        (text.replace("earned = { per_usd = 600 }\n", ""), None, 2, "no limit with `earned`"),
+        (
+            text.replace(f'[hashing]\nkey = "{KEY}"\n', "").replace(f'history = "{history}"\n', ""),
+            None,
+            1,
+            "bound to a hash key",
+        ),
+    ):
+        policy.write_text(policy_text)
+        given = tmp_path / "given.bin"
+        given.write_bytes(history.read_bytes() if content is None else content)
+        found = run("replay", policy, trace, "--history", given, "--no-progress")
+        assert (found.exit_code, says in found.output) == (exit_code, True), found.output

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 import click
 
-from ratelimit.cli.failure import INPUT, INTERRUPTED, USAGE, Failure
+from ratelimit.allowance.compile import allowance_of
+from ratelimit.cli.failure import INPUT, INTERRUPTED, POLICY, USAGE, Failure
 from ratelimit.cli.loading import load
 from ratelimit.cli.replay.clusters import clusters_report
 from ratelimit.cli.replay.inputs import open_inputs, show_disorder, trace_options
@@ -42,6 +43,11 @@ from ratelimit.traces import TraceUnreadable
     default=0,
     help="Another seed, other hashes, where the policy's key is not at hand.",
 )
+@click.option(
+    "--history",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Begin with these payers: a file of `ratelimit history`.",
+)
 @click.option("--no-correlation", is_flag=True, help="Look for no clusters: limits per cluster never bind.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
 @click.option("--no-progress", is_flag=True, help="No progress bar, on a terminal either.")
@@ -55,6 +61,7 @@ def replay_command(
     reveal: bool,
     clusters: str | None,
     seed: int,
+    history: str | None,
     no_correlation: bool,
     as_json: bool,
     no_progress: bool,
@@ -72,6 +79,7 @@ def replay_command(
       ratelimit replay policy.toml access.log.gz
       ratelimit replay policy.toml host-a.log host-b.log --sort
       ratelimit replay policy.toml trace.ndjson --decisions out.ndjson --json
+      ratelimit replay policy.toml june.log --history may.bin
       ratelimit replay policy.toml app.json --map time=ts,path=url,account=user.id
       zcat old/*.gz | ratelimit replay policy.toml - --reveal
 
@@ -94,6 +102,8 @@ def replay_command(
     ):
         raise Failure(f"--decisions {decisions} would overwrite what is read", USAGE)
     loaded = load(policy)
+    if history is not None:
+        _check_history(loaded)
     if clusters is not None:
         _check_clusters(clusters, loaded, no_correlation, policy, *traces)
     with ExitStack() as stack:
@@ -108,6 +118,7 @@ def replay_command(
             write,
             correlates=not no_correlation,
             names_members=reveal and clusters is not None,
+            history=None if history is None else Path(history),
         )
         stack.callback(replay.close)
         started_ns = monotonic_ns()
@@ -142,6 +153,21 @@ def replay_command(
                     note(line)
             if elapsed_s > 0 and replay.requests:
                 note(f"{replay.requests / elapsed_s:,.0f} requests a second")
+
+
+def _check_history(policy: Policy) -> None:
+    if not any(allowance_of(rule) is not None for rule in policy.compiled.rules):
+        raise Failure(
+            "--history: the policy has no limit with `earned`, so payers have no records",
+            USAGE,
+            hint="Write `earned` into the limit of a payer, or leave --history out.",
+        )
+    if policy.compiled.hash_key is None:
+        raise Failure(
+            "--history: a history is bound to a hash key, and the policy has none",
+            POLICY,
+            hint="Write `[hashing]` with the `key` that the history was made with.",
+        )
 
 
 def _check_clusters(

@@ -90,6 +90,8 @@ class Summary:
         """Return what should be known about these numbers."""
         replay = self._replay
         notes = notes_on(self._traces)
+        if replay.history is not None and replay.requests:
+            notes.append(f"{formatting.count(replay.imported, 'payer')} known from {replay.history}")
         if (lacking := self._lacking()) and replay.outcomes.get((False, Reason.IDENTITY)):
             where = " ".join(f"--map {name}=FIELD" for name in lacking)
             notes.append(f"is {' or '.join(lacking)} in the trace? Where it is called otherwise: {where}")
@@ -128,6 +130,7 @@ class Summary:
             "first_time": None if replay.first_ns is None else formatting.iso(replay.first_ns),
             "last_time": None if replay.first_ns is None else formatting.iso(replay.last_ns),
             "correlation": self._correlation(),
+            "history": None if replay.history is None else {"payers": replay.imported},
             "held": None if replay.rising.ramps is None else replay.rising.held,
             "limits": [self._limit_json(rule) for rule in self._named_rules()],
             "evictions": self._evictions(),
