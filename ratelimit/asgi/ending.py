@@ -5,9 +5,8 @@ the client. All three leave `run_to_end` the same way, through a `finally` witho
 a cancellation cannot interrupt. What holds slots is released there; the core's release is
 idempotent, so an application that released by itself is not released twice.
 
-Only slots are given back here. Units that the application has not settled keep their estimate. For
-an exception is no proof that no work was done, and a client that could provoke one would otherwise
-work for free.
+Units that the application has not settled keep their estimate, unless nothing was produced: it raised before
+its response began, or answered with an error.
 
 Where hooks are told (`runtime.ending.EndHook`), the server's `send` and `receive` are wrapped, to see
 first byte, last byte, status and a client that hangs up. Without hooks nothing is wrapped.
@@ -47,6 +46,10 @@ async def run_holding(
     exchange.begin()
     try:
         await app(scope, receive, send)
+    except Exception:
+        if scope["type"] == "http":
+            exchange.fail()
+        raise
     finally:
         # No await in here: a cancellation cannot interrupt it.
         exchange.release(clock.now_ns())
@@ -80,6 +83,10 @@ async def run_to_end(
         how = "finished"
     except CancelledError:
         how = "cancelled"
+        raise
+    except Exception:
+        if scope["type"] == "http":
+            exchange.fail()
         raise
     finally:
         outcome = exchange.outcome

@@ -105,6 +105,8 @@ class Exchange:
 
         One that was held is in flight already, and has a ticket.
         """
+    def fail(self) -> None:
+        """Note that the application raised: a response that has not begun will be a server's error."""
     def release(self, now_ns: int, /) -> None:
         """Free the slots of all that was decided, count the request and its estimates out; idempotent."""
     def asked_by(self, watch: Watch | None, row: Sequence[int], /) -> None:

@@ -167,6 +167,9 @@ class RateLimitMiddleware:
             if sending.is_plain:
                 try:
                     await self.app(scope, receive, sending.send)
+                except Exception:
+                    sending.exchange.fail()
+                    raise
                 finally:
                     if sending.holds:
                         sending.release(self._now_ns)

@@ -9,16 +9,20 @@ In this host's memory the charge is corrected as the answer goes on, so that str
 time see each other's. A server is not asked in between. There an answer may use what remained
 when it was admitted, and what the limit has given back since.
 
-Settling has three outcomes. What an answer says exactly replaces the estimate, up or down. What
-was only seen in part is charged if it is more than the estimate, and refunds nothing. For a client
-that hangs up early would else choose its own price. Of what tells nothing the estimate stays.
+Settling has four outcomes. What an answer says exactly replaces the estimate, up or down. An answer
+that breaks off is charged what was seen of it, a token for 3.5 bytes of text or for an event, and one
+that produced nothing costs nothing. An account with clients that leave as a habit would so choose its
+own price: it pays the estimate at least. So does a whole answer that does not say what was used.
 """
 
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any, final
 
+from ratelimit.usage.ending import Ending
 from ratelimit.usage.rules import Use
 from ratelimit.usage.unsettled import Reservation
+
+ENDINGS: dict[str, int]
 
 _Message = MutableMapping[str, Any]
 _Send = Callable[[_Message], Awaitable[None]]
@@ -47,12 +51,21 @@ class Answer:
             AnswerCut: the stream was cut before.
         """
     def settle(
-        self, reservation: Reservation | None, reported: Collection[str] | None, now_ns: int, /
-    ) -> None:
+        self,
+        reservation: Reservation | None,
+        reported: Collection[str] | None,
+        now_ns: int,
+        ending: Ending = "returned",
+        /,
+    ) -> bool:
         """Settle by what the answer said, now that it is over, and learn from it.
+
+        Returns:
+            Whether nothing was produced, and estimates are to be given back.
 
         Args:
             reservation: of the request's estimates; None without any.
             reported: units that the application has settled by itself.
             now_ns: when.
+            ending: how.
         """

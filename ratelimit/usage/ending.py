@@ -1,10 +1,14 @@
-"""The end of a stream without a budget left: the error event, in the form its client knows."""
+"""The end of an answer, and the error event of a stream without a budget left, as its client knows it."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, Literal
+
+Ending = Literal["connection", "returned", "left", "failed"]
+"""The way that an application ended: with a WebSocket, which may end at any time; it returned; it was
+cancelled, or found its client gone; or it raised something else."""
 
 
 class AnswerCut(OSError):

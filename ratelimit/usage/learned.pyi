@@ -14,6 +14,9 @@ declared, the same fields count for nothing for that account on that route, for 
 field heeds no maximum in it. So where most of a route's last accounts, and at least three, had longer
 answers, it counts for no account there. One account alone takes no other's maximum away.
 
+A client that leaves is charged what was seen, and a caller that always leaves would choose its own price. So
+of the accounts whose clients left, the last endings are remembered: four of 32, and a quarter, are a habit.
+
 What is remembered is bounded: accounts by number, the one not seen for longest going first, and
 routes by the policy. It is a worker's own; a restart forgets it.
 """
@@ -33,6 +36,8 @@ MOST_ACCOUNTS: int
 MOST_ROUTES: int
 MOST_VOTES: int
 """Accounts of a route with answers that tell whether a field is heeded there."""
+HABIT: int
+"""So many of an account's last 32 answers that its clients left before the end, and a quarter of them, are a habit."""
 UNHEEDED_NS: int
 """The time for which an account's maxima count for nothing after an answer that was longer."""
 KEPT_NS: int
@@ -45,6 +50,10 @@ class Past:
 @final
 class Route:
     """The use of accounts on one route."""
+
+@final
+class Endings:
+    """The endings of one account's last answers."""
 
 @final
 class Votes:
@@ -65,7 +74,7 @@ class Learned:
     @property
     def sizes(self) -> Mapping[str, int]:
         """The numbers of `accounts`, `routes`, accounts that `exceeded` a maximum and routes with `votes` are
-        remembered, and the most `voters` of one route."""
+        remembered, the most `voters` of one route, and accounts with `endings`."""
     def learn(self, account: Hashable, route: Hashable, amount: int, now_ns: int) -> None:
         """Remember what a request used."""
     def heed(
@@ -74,6 +83,13 @@ class Learned:
         """Compare an answer of so many tokens with what its request declared by some fields."""
     def is_heeded(self, account: Hashable, route: Hashable, by: int, now_ns: int) -> bool:
         """Return whether a maximum that an account declares by these fields counts on a route."""
+    def ended(self, account: Hashable, is_left: bool) -> None:
+        """Note that an answer of an account ended, and whether its client left before that."""
+    def leaves_by_habit(self, account: Hashable) -> bool:
+        """Return whether an account's clients leave its answers as a habit.
+
+        Answers are counted from the first that was left, of each account the last 32.
+        """
     def estimate(
         self,
         account: Hashable,

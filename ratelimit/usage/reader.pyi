@@ -61,6 +61,9 @@ class Reader:
     def has_raw(self) -> bool:
         """True if some events, or messages, were no documents but text as it is."""
     @property
+    def has_error(self) -> bool:
+        """True if a document said that the answer failed."""
+    @property
     def has_many(self) -> bool:
         """True if it is a connection's, on which one response follows another."""
     @property

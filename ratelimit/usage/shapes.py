@@ -6,6 +6,7 @@ read as one document after another. Behind the path stands what is done with the
 - a field of `FIELDS`: it is a number to be kept;
 - `text`: a piece of the answer; `delta`: likewise, in events of a type that says so;
 - `type`, `finish`: the event's type, that the answer is complete;
+- `wrong`: an object or a text there says that it failed;
 - `choice`, `candidate`: that it goes on, and which one it is;
 - `name`: the model;
 - `inner`: an event in base64.
@@ -71,6 +72,7 @@ _OPENAI = {
     "choices[].text": "text",
     "choices[].finish_reason": "finish",
     "choices[]": "choice",
+    "error": "wrong",
 }
 _RESPONSES_USAGE = {
     "input_tokens": "input_all",
@@ -84,6 +86,8 @@ _RESPONSES = {
     "delta": "delta",
     "model": "name",
     "response.model": "name",
+    "error": "wrong",
+    "response.error": "wrong",
     **{f"response.usage.{path}": field for path, field in {**_RESPONSES_USAGE, **_REALTIME_USAGE}.items()},
     **{f"usage.{path}": field for path, field in _RESPONSES_USAGE.items()},
     "output[].content[].text": "text",
@@ -98,6 +102,7 @@ _ANTHROPIC_CACHE = {
 }
 _ANTHROPIC = {
     "type": "type",
+    "error": "wrong",
     "model": "name",
     "message.model": "name",
     "message.usage.input_tokens": "input_fresh",
@@ -115,6 +120,7 @@ _ANTHROPIC = {
     "stop_reason": "finish",
 }
 _GEMINI_PARTS = {
+    "error": "wrong",
     "modelVersion": "name",
     "usageMetadata.promptTokenCount": "input_all",
     "usageMetadata.cachedContentTokenCount": "cached",

@@ -2,8 +2,9 @@
 
 Applications are stepped many at once and in random order. So one can be cancelled, closed
 (`GeneratorExit`), hung up on or made to raise at each of its steps. A ledger beside the limiter
-says what each stream must have cost: what its usage said. Where that was not seen, it is the
-estimate or the tokens of what was sent, whichever is more.
+says what each stream must have cost: what its usage said, and of one that broke off the tokens of what
+was sent. Of a whole one without usage, and of an account that hangs up as a habit, it is the estimate if
+that is more.
 
 A worker that dies is killed by SIGKILL between two steps, with streams at every one of theirs. It
 hands its ledger on just before, as the process leaves nothing behind.
@@ -28,6 +29,7 @@ from typing import Any
 from ratelimit.clock import ManualClock
 from tests.asgi.driver import Mounted, key, limit, mount, rules
 from tests.usage.answers import EVENTS, event
+from tests.usage.reference.learned import Learned
 
 ACCOUNTS = 40
 AT_ONCE = 100
@@ -68,6 +70,8 @@ class Stream:
     estimates: tuple[int, int] | None = None
     text: int = 0
     says: bool = False
+    is_whole: bool = False
+    fails: bool = False
     run: Coroutine[Any, Any, None] | None = None
 
     def __post_init__(self) -> None:
@@ -93,6 +97,7 @@ class Stream:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", EVENTS)]})
         for number in range(self.words):
             if number == self.raises_at:
+                self.fails = True
                 raise ZeroDivisionError
             word = "w" * self.random.randrange(1, 60)
             # Counted before: what is sent to a client that is gone was produced all the same.
@@ -104,6 +109,7 @@ class Stream:
             last = event({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": self.usage}})
             self.says = True
             await send({"type": "http.response.body", "body": last, "more_body": True})
+        self.is_whole = True
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
     async def _in_pieces(self, chunk: bytes, send: Any) -> None:
@@ -126,13 +132,18 @@ class Stream:
         if self.hangs_up_at == 0:
             raise OSError("the client is gone")
 
-    def costs(self) -> tuple[int, int]:
-        """Return what it must have been charged, by limit."""
+    def costs(self, habits: Learned) -> tuple[int, int]:
+        """Return what it must have been charged, by limit; it is the last of its worker's to end."""
         if self.estimates is None:
             return 0, 0
+        is_left = not self.is_whole and not self.fails
+        by_habit = is_left and habits.leaves_by_habit(self.account)
+        habits.ended(self.account, is_left)
         if self.says:
             assert self.usage is not None
             return self.usage, self.usage
+        if not self.is_whole and not by_habit:
+            return self.seen, self.seen
         return max(self.estimates[0], self.seen), max(self.estimates[1], self.seen)
 
     def costs_by_now(self) -> tuple[int, int]:
@@ -204,6 +215,7 @@ class Worker:
         self._count = count
         self._dies_after = dies_after
         self._ledger = Ledger()
+        self._habits = Learned()
         self._under_way: list[Stream] = []
 
     def run(self, tell: int) -> None:
@@ -237,7 +249,7 @@ class Worker:
             return
         self._under_way[at] = self._under_way[-1]
         self._under_way.pop()
-        self._ledger.enter(stream, stream.costs())
+        self._ledger.enter(stream, stream.costs(self._habits))
         self._ledger.exact += stream.says
         self._ledger.seen += not stream.says and stream.text > 0
 

@@ -13,6 +13,7 @@ from ratelimit.limiter import Limiter as AnyLimiter
 from ratelimit.waiting.stage import WaitingPart
 from tests.asgi.driver import Client, key, limit, rules
 from tests.usage.answers import CHAT_USAGE, EVENTS, event
+from tests.usage.reference.learned import Learned
 
 TOKENS = limit(
     "tokens",
@@ -76,8 +77,9 @@ async def test_what_receive_raises_while_a_request_waits_reaches_the_application
 class Leaving:
     """A request that leaves at a moment of its own, and what it has to cost."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, habits: Learned) -> None:
         self.random = random
+        self.habits = habits
         self.account = random.choice("ab")
         self.declares = random.randrange(1, 50)
         self.usage = random.randrange(0, 100)
@@ -85,12 +87,25 @@ class Leaving:
         self.is_cancelled = random.random() < 0.5
         self.has_left = asyncio.Event()
         self.cost = 0
+        self.is_whole = self.fails = False
         body = json.dumps({"max_tokens": self.declares, "pad": "x" * random.randrange(0, 200)}).encode()
         at = random.randrange(len(body))
         self.parts = [body[:at], body[at:]]
 
     async def application(self, scope: Any, receive: Any, send: Any) -> None:
-        self.cost = scope["ratelimit"].decision.verdicts[0].cost
+        estimate = scope["ratelimit"].decision.verdicts[0].cost
+        try:
+            await self.answer(receive, send)
+        except ZeroDivisionError:
+            self.fails = True
+            raise
+        finally:
+            is_left = not self.is_whole and not self.fails
+            if is_left and self.habits.leaves_by_habit(self.account):
+                self.cost = max(self.cost, estimate)
+            self.habits.ended(self.account, is_left)
+
+    async def answer(self, receive: Any, send: Any) -> None:
         while (message := await receive()).get("more_body"):
             pass
         if message["type"] == "http.disconnect":
@@ -99,12 +114,12 @@ class Leaving:
             raise ZeroDivisionError
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", EVENTS)]})
         for number in range(self.random.randrange(3)):
-            self.cost = max(self.cost, number + 1)  # a token an event, whether or not it arrives
             await steps(self.random.randrange(30))
+            self.cost = number + 1  # a token an event, whether or not it arrives
             chunk = event({"choices": [{"delta": {"content": "7"}, "finish_reason": None}]})
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         last = event({"choices": [], "usage": {**CHAT_USAGE, "completion_tokens": self.usage}})
-        self.cost = self.usage
+        self.cost, self.is_whole = self.usage, True
         await send({"type": "http.response.body", "body": last + b"data: [DONE]\n\n"})
 
     async def receive(self) -> Any:
@@ -146,8 +161,9 @@ async def leave_nothing(limiter: AnyLimiter, seed: int) -> None:
     random = Random(seed)
     middleware = RateLimitMiddleware(application, limiter=limiter, reload_interval_s=0)
     due = {"a": 0, "b": 0}
+    habits = Learned()
     for _ in range(ROUNDS):
-        requests = [Leaving(random) for _ in range(AT_ONCE)]
+        requests = [Leaving(random, habits) for _ in range(AT_ONCE)]
         await asyncio.gather(*(request.run(middleware) for request in requests))
         for request in requests:
             due[request.account] += request.cost

@@ -148,11 +148,12 @@ async def test_real_cost_replaces_the_estimate_exactly_once(reports: tuple[int, 
     assert tokens_left(mounted) == left
 
 
-async def test_unsettled_units_keep_their_estimate_when_the_application_raises() -> None:
-    mounted = mount(TOKENS, raising)
+@pytest.mark.parametrize(("app", "left"), [(raising, 1000), (raising_in_mid_stream, 900)])
+async def test_application_that_raises_before_it_answers_costs_nothing(app: Any, left: int) -> None:
+    mounted = mount(TOKENS, app)
     with pytest.raises(ZeroDivisionError):
         await mounted.client(headers=key("a"))
-    assert tokens_left(mounted) == 900
+    assert tokens_left(mounted) == left
 
 
 async def test_debt_is_refused_until_it_is_paid() -> None:

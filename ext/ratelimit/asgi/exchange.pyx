@@ -328,12 +328,12 @@ cdef class Exchange:
                 if outcome.holds_slots:
                     outcome.release(now_ns)
                     plan.freed(outcome)
-        if 400 <= self.status < 500:
+        if self.status >= 400:
             self.give_back(now_ns)
         self.end_reservation()
 
     cdef int give_back(self, object now_ns) except -1:
-        """Give back the estimates of what was answered with the client's own error: nothing was produced."""
+        """Give back the estimates of what failed before an answer began: nothing was produced."""
         cdef Exchange each
         cdef object reservation = self.reservation
         if reservation is not None and reservation.give_back(self.settled_units, now_ns):
@@ -343,6 +343,10 @@ cdef class Exchange:
             for each in self.asked:
                 each.give_back(now_ns)
         return 0
+
+    def fail(self):
+        if self.status == 0:
+            self.status = 500
 
     def settle(self, units=None, /, **more):
         cdef Exchange each
@@ -441,7 +445,7 @@ cdef class Sending:
 
     def release(self, clock_ns, /):
         cdef Exchange exchange = self.exchange
-        cdef bint failed = 400 <= exchange.status < 500
+        cdef bint failed = exchange.status >= 400
         if exchange.flight is None or exchange.asked is not None or exchange.reservation is not None or failed:
             exchange.release(clock_ns())
         else:

@@ -18,6 +18,8 @@ cdef class Answer:
     cdef bint cuts              # the stream may have to end
     cdef bint is_over           # its budget is used up
     cdef bint is_complete       # the application sent it to the end
+    cdef bint is_unreadable     # some of it passed that nothing is known of
+    cdef int status             # of the response, once it has begun
     cdef readonly bint is_cut
     cdef int64_t least          # output that no budget is exceeded by; -1: not known
     cdef object begin_ns
@@ -30,4 +32,4 @@ cdef class Answer:
     cdef int see_message(self, object message) except -1
     cdef object cut(self, object message)
     cdef int number(self, object chunk) except -1
-    cdef int end(self, Reservation reservation, object reported, object now_ns) except -1
+    cdef bint end(self, Reservation reservation, object reported, object now_ns, int ending) except -1

@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t
 from ratelimit.core.algorithms.setup cimport ALLOWED, MOST_RULES
 from ratelimit.usage.prices cimport Used
 from ratelimit.usage.reader cimport EVENTS, JSON, Reader
-from ratelimit.usage.report cimport output_so_far, read_end, reader_for, used_so_far
+from ratelimit.usage.report cimport AT_LEAST, EXACT, output_so_far, read_end, reader_for, used_so_far
 from ratelimit.usage.rules cimport MeteredRules, Use
 from ratelimit.usage.settling cimport correct, cost_of, state_of
 from ratelimit.usage.unsettled cimport Reservation
@@ -16,6 +16,14 @@ from ratelimit.usage.unsettled cimport Reservation
 from ratelimit.usage.ending import AnswerCut as _AnswerCut, Numbering as _Numbering, error_event as _error_event
 from ratelimit.usage.inflating import INFLATED as _INFLATED, Inflating as _Inflating
 from ratelimit.usage.report import message_reader as _message_reader
+
+cdef enum Ending:
+    OF_CONNECTION       # a WebSocket's, which may end at any time
+    RETURNED            # the application is done
+    LEFT                # the client is gone
+    FAILED              # the application raised
+
+ENDINGS = {"connection": OF_CONNECTION, "returned": RETURNED, "left": LEFT, "failed": FAILED}
 
 
 @cython.final
@@ -64,6 +72,8 @@ cdef class Answer:
                     if self.is_over:
                         return self.cut(message)
                     self.number(chunk)
+            elif self.status < 400 and field(message, "body"):
+                self.is_unreadable = True
             if not field(message, "more_body"):
                 self.is_complete = True
         elif kind == "http.response.start":
@@ -75,6 +85,7 @@ cdef class Answer:
     cdef int begin(self, object message) except -1:
         cdef bytes content_type = b"", encoding = b""
         cdef bint has_length = False
+        self.status = message["status"]
         headers = field(message, "headers")
         for name, value in () if headers is None else headers:
             lower = name.lower()
@@ -87,7 +98,7 @@ cdef class Answer:
         if encoding in _INFLATED:
             self.inflating, self.cuts, encoding = _Inflating(), False, b""
         self.reader = reader_for(self.use.rules.shape, content_type, encoding != b"" and encoding != b"identity")
-        if 400 <= message["status"] < 500 and self.reader is not None and self.reader.way != JSON:
+        if self.status >= 400 and self.reader is not None and self.reader.way != JSON:
             self.reader = None  # the words of a refusal are no output of a model
         if has_length or self.reader is None or self.reader.way != EVENTS:
             self.cuts = False
@@ -161,21 +172,36 @@ cdef class Answer:
             self.numbering.see(bytes(chunk or b""))
         return 0
 
-    def settle(self, reservation, reported, now_ns, /):
-        self.end(reservation, reported, now_ns)
+    def settle(self, reservation, reported, now_ns, ending="returned", /):
+        return self.end(reservation, reported, now_ns, ENDINGS[ending])
 
-    cdef int end(self, Reservation reservation, object reported, object now_ns) except -1:
+    cdef bint end(self, Reservation reservation, object reported, object now_ns, int ending) except -1:
         cdef Used used
-        cdef bint has_input = False
+        cdef bint has_input = False, has_failed, is_broken
         cdef int64_t unread
-        cdef int certainty
-        if self.reader is None:
-            return 0
-        unread = 0 if self.inflating is None else self.inflating.unread
-        certainty = read_end(self.reader, self.is_complete, unread, &used, &has_input)
-        return self.use.settle(
-            self.plan, self.outcome, reservation, reported, certainty, &used, self.reader.name, now_ns
+        cdef int certainty = 0
+        if self.reader is not None:
+            unread = 0 if self.inflating is None else self.inflating.unread
+            certainty = read_end(self.reader, self.is_complete, unread, &used, &has_input)
+        has_failed = (
+            (ending == FAILED and not self.is_complete) or self.status >= 400
+            or (self.reader is not None and self.reader.has_error)
         )
+        is_broken = False
+        if ending != OF_CONNECTION and not self.is_cut:
+            is_broken = has_failed or not self.is_complete
+            # Each client that leaves is charged what was seen, and an account with clients that always do is not.
+            if self.use.ended(is_broken and not has_failed) or self.is_unreadable:
+                is_broken = False
+        if is_broken and certainty < AT_LEAST:
+            self.use.settle_nothing(self.plan, self.outcome, reported, now_ns)
+            return True
+        if self.reader is not None:
+            self.use.settle(
+                self.plan, self.outcome, reservation, reported, certainty, &used, self.reader.name,
+                is_broken and certainty != EXACT, now_ns,
+            )
+        return False
 
     def __reduce__(self):
         raise TypeError("an answer under way is not pickled")

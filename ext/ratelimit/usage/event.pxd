@@ -21,6 +21,7 @@ cdef struct Event:
     uint8_t is_listed       # there is a CANDIDATE
     uint8_t is_finished
     uint8_t is_closing
+    uint8_t is_wrong
     char type[48]
     uint8_t type_size
     char name[LONGEST_NAME]
@@ -40,6 +41,7 @@ cdef inline void forget(Event *e) noexcept nogil:
     e.is_listed = 0
     e.is_finished = 0
     e.is_closing = 0
+    e.is_wrong = 0
     e.type_size = 0
     e.name_size = 0
 

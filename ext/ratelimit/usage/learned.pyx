@@ -3,7 +3,7 @@
 cimport cython
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from ratelimit.usage.histogram cimport Histogram, Shares
 from ratelimit.usage.settling cimport moment
@@ -20,6 +20,8 @@ cdef enum:
     SHARE = 16
     SLACK = 8               # how far beyond its maximum an answer may be: tokens,
     SLACK_PARTS = 4         # and parts of the maximum; counts differ a little
+    ANSWERS_OF_HABIT = 32   # an account's last answers, by which it is known whether its clients leave
+    LEFT_BY_HABIT = 4       # so many of them left, and a quarter, are a habit
 
 cdef uint64_t UNHEEDED = 86_400 * <uint64_t>1_000_000_000
 cdef uint64_t KEPT = 7 * UNHEEDED
@@ -27,6 +29,7 @@ cdef uint64_t KEPT = 7 * UNHEEDED
 FIRST = TOKENS_AT_FIRST
 ENOUGH_OF_ACCOUNT, ENOUGH_OF_ROUTE, ENOUGH_ACCOUNTS = PAST_OF_ACCOUNT, PAST_OF_ROUTE, ACCOUNTS_OF_ROUTE
 MOST_ACCOUNTS, MOST_ROUTES, MOST_VOTES = 10_000, ROUTES, VOTERS
+HABIT = LEFT_BY_HABIT
 UNHEEDED_NS, KEPT_NS = UNHEEDED, KEPT
 
 
@@ -50,6 +53,15 @@ cdef class Route:
 
 @cython.final
 @cython.auto_pickle(False)
+cdef class Endings:
+    """The endings of one account's last answers."""
+
+    def __reduce__(self):
+        raise TypeError("what was learned stays in its worker")
+
+
+@cython.final
+@cython.auto_pickle(False)
 cdef class Votes:
     """Return whether the last answers of a route's last accounts were longer than declared."""
 
@@ -64,7 +76,7 @@ cdef class Learned:
 
     def __init__(self, Py_ssize_t most_accounts=MOST_ACCOUNTS, int64_t first=TOKENS_AT_FIRST):
         self.most, self.first = most_accounts, first
-        self.accounts, self.routes, self.exceeded, self.votes = {}, {}, {}, {}
+        self.accounts, self.routes, self.exceeded, self.votes, self.endings = {}, {}, {}, {}, {}
 
     def __len__(self):
         return len(self.accounts)
@@ -77,7 +89,7 @@ cdef class Learned:
             most = max(most, len(one.by_account))
         return {
             "accounts": len(self.accounts), "routes": len(self.routes), "exceeded": len(self.exceeded),
-            "votes": len(self.votes), "voters": most,
+            "votes": len(self.votes), "voters": most, "endings": len(self.endings),
         }
 
     def learn(self, account, route, int64_t amount, now_ns):
@@ -153,6 +165,41 @@ cdef class Learned:
             return True
         votes = <Votes><object>found
         return votes.longer < ACCOUNTS_OF_ROUTE or 2 * votes.longer <= len(votes.by_account)
+
+    def ended(self, account, bint is_left):
+        self.end(account, is_left)
+
+    cdef int end(self, object account, bint is_left) except -1:
+        cdef Endings found = <Endings>self.endings.pop(account, None)
+        if found is None:
+            if not is_left:
+                return 0  # most accounts never leave, and are not remembered
+            found = Endings.__new__(Endings)
+            if len(self.endings) >= self.most:
+                del self.endings[next(iter(self.endings))]
+        found.left = found.left << 1 | is_left
+        found.count = min(found.count + 1, ANSWERS_OF_HABIT)
+        if found.left:
+            self.endings[account] = found  # behind all others
+        return 0
+
+    def leaves_by_habit(self, account):
+        return self.leaves(account)
+
+    cdef bint leaves(self, object account) except -1:
+        cdef PyObject *found
+        cdef uint32_t left
+        cdef int many = 0
+        if not self.endings:
+            return False
+        found = PyDict_GetItemWithError(self.endings, account)
+        if found == NULL:
+            return False
+        left = (<Endings><object>found).left
+        while left:
+            many += left & 1
+            left >>= 1
+        return many >= LEFT_BY_HABIT and 4 * many >= (<Endings><object>found).count
 
     def estimate(self, account, route, declared, now_ns, first=None, int64_t most=0):
         return self.expected(account, route, said(declared), moment(now_ns), said(first), most)

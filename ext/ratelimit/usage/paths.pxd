@@ -19,6 +19,7 @@ cdef enum Kind:
     CANDIDATE       # likewise, as Gemini calls it
     MOST            # a number of which the largest counts; anything else but null is odd
     COUNT           # a string or an array: how many there are is kept in `slot`
+    WRONG           # an object or a string: the answer failed
 
 cdef struct Node:
     int16_t first_edge      # -1: none

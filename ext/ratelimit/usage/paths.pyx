@@ -5,13 +5,13 @@ from libc.string cimport memcpy
 
 from ratelimit.usage.paths cimport (
     CANDIDATE, CHOICE, CLOSING, COUNT, DELTA, FINISH, FLAG, INNER, LONGEST_KEY, MOST, MOST_NODES, NAME, NUMBER, PLAIN_NODE,
-    TEXT, TYPE, Node,
+    TEXT, TYPE, WRONG, Node,
 )
 
 KINDS = {
     "number": NUMBER, "closing": CLOSING, "flag": FLAG, "text": TEXT, "delta": DELTA, "type": TYPE, "name": NAME,
     "finish": FINISH, "choice": CHOICE, "candidate": CANDIDATE, "inner": INNER,
-    "most": MOST, "count": COUNT,
+    "most": MOST, "count": COUNT, "wrong": WRONG,
 }
 MOST_SLOTS = 32
 

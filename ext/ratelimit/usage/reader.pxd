@@ -22,6 +22,7 @@ cdef class Reader:
     cdef uint8_t way
     cdef bint has_end           # a mark of the end was there
     cdef readonly bint has_many     # responses of one connection, one after another
+    cdef readonly bint has_error    # a document says that the answer failed
     cdef bint is_whole          # the last document of a body in JSON is whole
     cdef readonly unsigned long events
     cdef readonly unsigned long malformed

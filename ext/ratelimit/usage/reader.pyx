@@ -30,6 +30,7 @@ cdef dict FORM_NAMES = {form: name for name, form in FORMS.items()}
 cdef enum Meaning:
     NOTHING         # an event of no type, or of another
     SPOKEN          # its `delta` is text of the answer
+    FAILED          # the answer failed
     LAST            # the answer ends with it
     ONE_OF_MANY     # one of the responses of a connection ends with it
 
@@ -55,6 +56,7 @@ cdef dict MEANINGS = {
     b"response.completed": LAST,
     b"response.incomplete": LAST,
     b"response.failed": LAST,
+    b"error": FAILED,
     b"message_stop": LAST,
     b"response.done": ONE_OF_MANY,
 }
@@ -326,6 +328,7 @@ cdef class Reader:
                         self.kept[slot] = 0
                     self.kept[slot] += self.event.values[slot]
             self.have |= self.event.have
+        self.has_error = self.has_error or self.event.is_wrong or kind == FAILED
         if self.event.is_finished and not self.finish_event:
             self.finish_event = self.events
         if kind >= LAST:

@@ -338,7 +338,7 @@ cdef class Use:
 
     cdef int settle(
         self, object plan, object outcome, Reservation reservation, object reported, int certainty, const Used *used,
-        object model, object now_ns
+        object model, bint is_broken, object now_ns
     ) except -1:
         """Settle an answer that has ended, and learn from it.
 
@@ -348,10 +348,14 @@ cdef class Use:
             reported: units that the application has settled by itself; None: none.
             certainty, used: what the answer said.
             model: which it said it is of.
+            is_broken: it ended before its end, and is charged what was seen. What was seen of output has had
+                the whole prompt, as far as that was charged.
             now_ns: when.
         """
         cdef MeteredRules rules = self.rules
         cdef int64_t found[MOST_RULES]
+        cdef int64_t whole[MOST_RULES]
+        cdef Used all_of_it
         cdef int64_t output
         cdef uint64_t now
         cdef int at
@@ -366,13 +370,20 @@ cdef class Use:
                 now,
             )
         self.amounts(used, model, found)
+        if is_broken:
+            all_of_it = used[0]
+            if not all_of_it.fresh_input + all_of_it.cache_write + all_of_it.cache_read:
+                all_of_it.fresh_input = self.declared.said.size * TEXT_TOKENS // TEXT_BYTES
+            self.amounts(&all_of_it, model, whole)
         stand_ins = None if plan is None else plan.stand_ins
         for at in range(rules.count):
             if not rules.meters[at].is_read or state_of(outcome, at) != ALLOWED:
                 continue
             if reported is not None and rules.units[at] in reported:
                 continue  # the application said it itself
-            if certainty == EXACT or found[at] > cost_of(outcome, at):
+            if is_broken:
+                found[at] = max(found[at], min(whole[at], cost_of(outcome, at)))
+            if certainty == EXACT or is_broken or found[at] > cost_of(outcome, at):
                 correct(outcome, at, found[at], now_ns)
                 if stand_ins and at in stand_ins:
                     correct(outcome, stand_ins[at], found[at], now_ns)
@@ -385,6 +396,28 @@ cdef class Use:
         if plan is not None and plan.stages:
             plan.freed(outcome)
         return 0
+
+    cdef int settle_nothing(self, object plan, object outcome, object reported, object now_ns) except -1:
+        """Settle an answer that produced nothing."""
+        cdef MeteredRules rules = self.rules
+        cdef int at
+        stand_ins = None if plan is None else plan.stand_ins
+        for at in range(rules.count):
+            if not rules.meters[at].is_read or state_of(outcome, at) != ALLOWED:
+                continue
+            if reported is not None and rules.units[at] in reported:
+                continue
+            correct(outcome, at, 0, now_ns)
+            if stand_ins and at in stand_ins:
+                correct(outcome, stand_ins[at], 0, now_ns)
+        return 0
+
+    cdef bint ended(self, bint is_left) except -1:
+        """Note how an answer ended; return whether the account's clients left before others as a habit."""
+        account = self.account(len(self.rules.pers) - 1)
+        cdef bint is_habit = is_left and self.learned.leaves(account)
+        self.learned.end(account, is_left)
+        return is_habit
 
     def __reduce__(self):
         raise TypeError("a request under way is not pickled")

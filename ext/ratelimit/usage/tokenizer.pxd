@@ -14,7 +14,7 @@ from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimit.usage.event cimport LONGEST_NAME, Event, speak
 from ratelimit.usage.paths cimport (
-    CANDIDATE, CHOICE, CLOSING, COUNT, DELTA, FINISH, FLAG, INNER, LONGEST_KEY, MOST, NAME, NUMBER, TEXT, TYPE, Trie, child_of,
+    CANDIDATE, CHOICE, CLOSING, COUNT, DELTA, FINISH, FLAG, INNER, LONGEST_KEY, MOST, NAME, NUMBER, TEXT, TYPE, WRONG, Trie, child_of,
 )
 
 cdef enum:
@@ -127,6 +127,8 @@ cdef inline void begin_value(Scan *s, Event *e, const Trie *t, Scan *inner, uint
             e.has_choice = 1
         elif kind == CANDIDATE:
             e.is_listed = 1
+        elif kind == WRONG:
+            e.is_wrong |= c == b'{' or c == b'"'
         elif kind == MOST:
             e.odd += c != b'n' and not b'0' <= c <= b'9'
         elif kind == COUNT and (c == b'"' or c == b'['):

@@ -27,7 +27,7 @@ from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.limiter import Limiter
 from ratelimit.usage.answer import Answer
 from ratelimit.usage.compile import EstimateSpec
-from ratelimit.usage.ending import is_about_the_cut
+from ratelimit.usage.ending import Ending, is_about_the_cut
 from ratelimit.usage.learned import Learned
 from ratelimit.usage.request import MOST_DECLARED, Declared, named
 from ratelimit.usage.rules import MeteredRules, Use
@@ -206,13 +206,19 @@ async def run_metered(
         now_ns: the limits' clock.
     """
     answer = None
+    is_http = scope["type"] == "http"
+    ending: Ending = "left"  # unless something else is seen
     exchange.begin()
     try:
         if use is not None and use.rules.shape is not None and exchange.outcome is not None:
             answer = Answer(use, exchange.plan, exchange.outcome, send, now_ns)
             send = answer.send
         await app(scope, receive, send)
+        ending = "returned"
     except Exception as error:
+        if is_http and not has_left(error, exchange.status):
+            ending = "failed"
+            exchange.fail()
         if answer is None or not (answer.is_cut and is_about_the_cut(error)):
             raise
     finally:
@@ -220,9 +226,20 @@ async def run_metered(
         ended_ns = now_ns()
         try:
             if answer is not None:
-                answer.settle(exchange.reservation, exchange.settled_units, ended_ns)
+                ending = ending if is_http else "connection"
+                if answer.settle(exchange.reservation, exchange.settled_units, ended_ns, ending):
+                    exchange.status = 500  # as good as: what else was reserved goes back, too
         finally:
             exchange.release(ended_ns)
+
+
+def has_left(error: Exception, status: int) -> bool:
+    """Return whether an application raised since its client is gone.
+
+    Servers raise an OSError then (ASGI 2.4), of which Starlette makes a ClientDisconnect. The same before the
+    response has begun is another connection's.
+    """
+    return status > 0 and (isinstance(error, OSError) or type(error).__name__ == "ClientDisconnect")
 
 
 def told_by(scope: Scope, specs: Sequence[EstimateSpec]) -> Told:

@@ -37,6 +37,8 @@ MOST_ACCOUNTS = 10_000
 MOST_ROUTES = 1_024
 MOST_VOTES = 64
 """Accounts of a route with answers that tell whether a field is heeded there."""
+HABIT = 4
+_ANSWERS_OF_HABIT = 32
 UNHEEDED_NS = 86_400 * 10**9
 """How long an account's maxima count for nothing after an answer that was longer."""
 KEPT_NS = 7 * 86_400 * 10**9
@@ -90,6 +92,8 @@ class Learned:
         """By account, route and fields: when an answer was last longer than declared."""
         self._votes: dict[tuple[Hashable, int], dict[Hashable, bool]] = {}
         """By route and fields: the last accounts, and whether the last answer of each was longer."""
+        self._endings: dict[Hashable, list[bool]] = {}
+        """By account: whether its clients left each of its last answers."""
 
     def __len__(self) -> int:
         return len(self._accounts)
@@ -113,6 +117,19 @@ class Learned:
         past.amounts.add(amount)
         if len(self._accounts) > self._most:
             del self._accounts[next(iter(self._accounts))]
+
+    def ended(self, account: Hashable, is_left: bool) -> None:
+        """Note that an answer of an account ended, and whether its client left before that."""
+        endings = [*self._endings.pop(account, []), is_left][-_ANSWERS_OF_HABIT:]
+        if any(endings):
+            if len(self._endings) >= self._most:
+                del self._endings[next(iter(self._endings))]
+            self._endings[account] = endings
+
+    def leaves_by_habit(self, account: Hashable) -> bool:
+        """Return whether an account's clients leave its answers as a habit."""
+        endings = self._endings.get(account, [])
+        return sum(endings) >= HABIT and 4 * sum(endings) >= len(endings)
 
     def heed(
         self, account: Hashable, route: Hashable, by: int, declared: int, output: int, now_ns: int

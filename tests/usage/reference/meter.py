@@ -18,6 +18,7 @@ from ratelimit.stores.contract import ALLOWED, Outcome, correct
 from ratelimit.usage.ending import AnswerCut
 from tests.usage.reference.budget import Budget
 from tests.usage.reference.learned import Learned
+from tests.usage.reference.report import Usage
 from tests.usage.reference.request import MOST_DECLARED, Body, Declared, fields_of, model_in_path, unread
 from tests.usage.reference.response import WatchedSend
 from tests.usage.reference.rules import MeteredRules, metered, price_list
@@ -106,9 +107,10 @@ class ReferenceMeter:
             assert watched.is_cut
         except OSError:
             pass  # the client is gone
+        is_nothing = False
         if watched is not None and rules is not None:
-            self._settle(rules, plan, outcome, reservation, watched, declared, account, matched)
-        self._end(plan, outcome, reservation, sent)
+            is_nothing = self._settle(rules, plan, outcome, reservation, watched, declared, account, matched)
+        self._end(plan, outcome, reservation, sent, is_nothing=is_nothing)
         return taken
 
     def _refuses_early(self, scope: dict[str, Any], early: Matched, row: list[int]) -> bool:
@@ -132,19 +134,35 @@ class ReferenceMeter:
         declared: Declared,
         row: list[int],
         matched: Matched,
-    ) -> None:
+    ) -> bool:
+        """Settle an answer; return whether nothing was produced."""
         reading = watched.reading()
+        is_broken = False
+        if not watched.is_cut:
+            is_broken = watched.has_failed or not watched.is_complete
+            is_left = is_broken and not watched.has_failed
+            by_habit = is_left and self.learned.leaves_by_habit(rules.caller(row))
+            self.learned.ended(rules.caller(row), is_left)
+            if by_habit or watched.is_unreadable:
+                is_broken = False
         if reading.certainty == "unknown":
-            return
+            for at in rules.read if is_broken else ():
+                if outcome.state(at) == ALLOWED:
+                    correct(outcome, at, 0, self.limiter.now_ns())
+            return is_broken
         is_exact, now_ns = reading.certainty == "exact", self.limiter.now_ns()
         if declared.by and declared.output is not None:
             output = reading.usage.output if is_exact else reading.usage.output // _BYTES_TO_SPARE
             told = rules.caller(row), matched.template, declared.by, declared.output
             self.learned.heed(*told, output, now_ns)
+        is_broken = is_broken and not is_exact
+        whole = dict(rules.amounts(with_prompt(reading.usage, declared), declared.model, watched.model))
         for at, amount in rules.amounts(reading.usage, declared.model, watched.model):
             if outcome.state(at) != ALLOWED:
                 continue
-            if is_exact or amount > outcome.cost(at):
+            if is_broken:
+                amount = max(amount, min(whole[at], outcome.cost(at)))
+            if is_exact or is_broken or amount > outcome.cost(at):
                 correct(outcome, at, amount, now_ns)
             if not is_exact and amount:
                 reservation.seen = True
@@ -152,15 +170,31 @@ class ReferenceMeter:
                 reservation.settled.add(rules.unit(at))
                 account, of = rules.key(at, row, matched.template, declared.model)
                 self.learned.learn(account, of, amount, now_ns)
+        return False
 
-    def _end(self, plan: RoutePlan, outcome: Outcome, reservation: Reservation, sent: list[Any]) -> None:
+    def _end(
+        self,
+        plan: RoutePlan,
+        outcome: Outcome,
+        reservation: Reservation,
+        sent: list[Any],
+        *,
+        is_nothing: bool,
+    ) -> None:
         now_ns = self.limiter.now_ns()
         outcome.release(now_ns)
         status = next((one["status"] for one in sent if one["type"] == "http.response.start"), 0)
-        if 400 <= status < 500 and reservation.give_back((), now_ns):
+        if (is_nothing or status >= 400) and reservation.give_back((), now_ns):
             self.unsettled.forget(reservation)
         else:
             self.unsettled.end(reservation)
+
+
+def with_prompt(usage: Usage, declared: Declared) -> Usage:
+    """Return what was seen, and the whole prompt by its length where nothing was said of it."""
+    if usage.fresh_input or usage.cache_write or usage.cache_read:
+        return usage
+    return replace(usage, fresh_input=declared.size * 2 // 7)
 
 
 def told_by(scope: dict[str, Any], rules: MeteredRules) -> Mapping[Any, int | None]:

@@ -36,8 +36,10 @@ class WatchedSend:
         "_numbering",
         "_send",
         "_shape",
+        "_status",
         "is_complete",
         "is_cut",
+        "is_unreadable",
         "reader",
     )
 
@@ -49,6 +51,9 @@ class WatchedSend:
         self.is_complete = False
         """Whether the application sent its answer to the end."""
         self.is_cut = False
+        self.is_unreadable = False
+        """Whether some of it passed that nothing is known of."""
+        self._status = 0
         self._is_over = False
         self._numbering: Numbering | None = None
         self._inflating: Inflating | None = None
@@ -73,6 +78,8 @@ class WatchedSend:
                     if self._is_over:
                         return self._cut(message, reader)
                     self._number(reader, chunk)
+            elif self._status < 400 and message.get("body"):
+                self.is_unreadable = True
             if not message.get("more_body", False):
                 self.is_complete = True
         elif kind == "http.response.start":
@@ -80,6 +87,11 @@ class WatchedSend:
         elif kind == "websocket.send":
             self._see_message(message)
         return self._send(message)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the answer is an error, or says that it failed."""
+        return self._status >= 400 or (self.reader is not None and self.reader.has_error)
 
     @property
     def model(self) -> str | None:
@@ -103,6 +115,7 @@ class WatchedSend:
 
     def _begin(self, message: Message) -> None:
         content_type, encoding, has_length = b"", b"", False
+        self._status = message["status"]
         for name, value in message.get("headers", ()):
             lower = name.lower()
             if lower == b"content-type":
@@ -114,7 +127,7 @@ class WatchedSend:
         if encoding in INFLATED:
             self._inflating, self._has_room, encoding = Inflating(), None, b""
         self.reader = reader_of(self._shape, content_type, is_encoded=encoding not in (b"", b"identity"))
-        if 400 <= message["status"] < 500 and self.reader is not None and self.reader.form != "json":
+        if self._status >= 400 and self.reader is not None and self.reader.form != "json":
             self.reader = None  # the words of a refusal are no output of a model
         if has_length or self.reader is None or self.reader.form != "events":
             self._has_room = None
