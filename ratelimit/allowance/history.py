@@ -17,12 +17,15 @@ import hmac
 import json
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import NoReturn
 
 from ratelimit.allowance.memory import pieces_of
 from ratelimit.allowance.records import OF_PAYER, RECORD_BYTES, REGION, Records
+from ratelimit.core.threads.event import breathe
 from ratelimit.environment.file import read_file
 from ratelimit.errors import StoreError
 from ratelimit.parsing.json import read_json
@@ -77,25 +80,35 @@ def write_history(path: Path, records: Records, key: bytes, *, until: int | None
         OSError: there is no room, or no permission.
     """
     since, own = records.days
-    items = b"".join(pieces_of(records))
+    pieces = pieces_of(records)
     head = {
         "format": FORMAT,
         "key": fingerprint_of(key).hex(),
         "since": since,
         "own": own if until is None else None,
         "until": until,
-        "bytes": len(items),
+        "bytes": sum(map(len, pieces)),
     }
     text = json.dumps(head, separators=(",", ":")).encode()
-    whole = b"".join((_MAGIC, len(text).to_bytes(_LENGTH_BYTES, "little"), text, items))
+    start = b"".join((_MAGIC, len(text).to_bytes(_LENGTH_BYTES, "little"), text))
+    digest = _digest(key)
     fresh = path.with_name(f"{path.name}.new.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(whole + _digest(key, whole))
-            file.flush()
+        with os.fdopen(fd, "wb", buffering=0) as file:
+            for piece in (start, *pieces):
+                digest.update(piece)
+                _write(file, piece)
+                breathe()
+            _write(file, digest.digest())
             os.fsync(fd)
         fresh.replace(path)
+        with contextlib.suppress(OSError):  # some file systems cannot synchronise a folder
+            fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
     finally:
         with contextlib.suppress(OSError):
             fresh.unlink()
@@ -129,7 +142,7 @@ def read_history(path: Path, key: bytes) -> History:
         items = found[stop : stop + head["bytes"]]
         is_whole = len(found) == stop + head["bytes"] + _DIGEST_BYTES and len(items) % RECORD_BYTES == 0
         if not is_whole or not hmac.compare_digest(
-            found[-_DIGEST_BYTES:], _digest(key, found[:-_DIGEST_BYTES])
+            found[-_DIGEST_BYTES:], _digest(key, found[:-_DIGEST_BYTES]).digest()
         ):
             _refuse(path, "history-damaged", "was cut short or changed")
         return History(head["since"], head["own"], head["until"], items)
@@ -137,9 +150,35 @@ def read_history(path: Path, key: bytes) -> History:
         raise StoreError(f"{path} was cut short or changed", code="history-damaged") from error
 
 
+def kept_beside(history: str) -> Path:
+    """Return the file in which a limiter keeps its records."""
+    path = Path(history)
+    return path.with_name(f"{path.name}.kept")
+
+
+def take_kept(
+    records: Records, path: Path, key: bytes, now_s: int, diagnose: Callable[..., None]
+) -> StoreError | None:
+    """Join what was kept into records; return why it is not used, None where it is or where there is none."""
+    try:
+        read_history(path, key).put_into(records, now_s)
+    except FileNotFoundError:
+        pass
+    except StoreError as error:
+        diagnose("records-refused", about=str(error))
+        return error
+    return None
+
+
 def _refuse(path: Path, code: str, what: str) -> NoReturn:
     raise StoreError(f"{path} {what}", code=code)
 
 
-def _digest(key: bytes, whole: bytes) -> bytes:
-    return hashlib.blake2b(whole, key=key, digest_size=_DIGEST_BYTES, person=b"kinlimit hist").digest()
+def _digest(key: bytes, begun: bytes = b"") -> hashlib.blake2b:
+    return hashlib.blake2b(begun, key=key, digest_size=_DIGEST_BYTES, person=b"kinlimit hist")
+
+
+def _write(file: FileIO, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[file.write(view) :]

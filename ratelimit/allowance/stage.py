@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ratelimit.allowance.compile import Overflow, allowance_of, earned_of, place_of
-from ratelimit.allowance.history import read_history
+from ratelimit.allowance.history import kept_beside, read_history, take_kept
 from ratelimit.allowance.memory import SharedRecords
 from ratelimit.allowance.model.levels import EarnedSpec
 from ratelimit.allowance.picking import AllowanceNotes, AllowancePicker, Places
@@ -227,10 +227,12 @@ class AllowancePart(Part):
 
     def _read_history(self, records: Records) -> None:
         path = self.host.policy.compiled.file.store.history
-        if path is not None:
-            with suppress(FileNotFoundError):  # it is written when there is something to keep
-                history = read_history(Path(path), self.host.store.hasher.key)
-                history.put_into(records, self.host.clock.now_ns() // 1_000_000_000)
+        if path is None:
+            return
+        key, now_s = self.host.store.hasher.key, self.host.clock.now_ns() // 1_000_000_000
+        take_kept(records, kept_beside(path), key, now_s, self.host.diagnose)
+        with suppress(FileNotFoundError):  # an installation without logs has what it keeps by itself
+            read_history(Path(path), key).put_into(records, now_s)
 
     @property
     def looks(self) -> Sequence[Callable[[], str | None]]:

@@ -207,6 +207,14 @@ DIAGNOSES: Mapping[str, str] = {
         "the snapshot of the correlation cannot be written; check the folder, its permissions and its room. "
         "A restart would lose the clusters."
     ),
+    "records-refused": (
+        "the records of payers that were kept are not used: {about}. Payers are known by the memory of this "
+        "host and by `history` of [store]. The file is set aside as *.refused."
+    ),
+    "records-unwritten": (
+        "the records of payers cannot be kept; check the folder, its permissions and its room. "
+        "A reboot would lose what payers have earned. {about}"
+    ),
     "snapshot-version": (
         "the snapshot of the correlation was made by another release, and is not used: evidence is "
         "gathered anew. A file is set aside as *.refused."

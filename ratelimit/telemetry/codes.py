@@ -33,6 +33,8 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "clusters-full",
     "snapshot-unwritten",
     "snapshot-version",
+    "records-refused",
+    "records-unwritten",
     "route-crowded",
     "route-unseen",
     "route-case",

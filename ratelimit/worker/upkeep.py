@@ -21,6 +21,7 @@ import weakref
 from threading import Lock, Thread
 
 from ratelimit.allowance.following import RecordsFollower
+from ratelimit.allowance.keeping import RecordsKeeper
 from ratelimit.conduct.following import ConductFollower
 from ratelimit.core.threads.event import PromptEvent
 from ratelimit.limiter import Limiter
@@ -225,7 +226,7 @@ def _correlate(upkeep: weakref.ref[Upkeep], ended: PromptEvent) -> None:
 def _follow(
     upkeep: weakref.ref[Upkeep], follower: ActFollower, watch: EventWatch, ended: PromptEvent
 ) -> None:
-    is_failing, conduct, records = False, ConductFollower(), RecordsFollower()
+    is_failing, conduct, records, keeper = False, ConductFollower(), RecordsFollower(), RecordsKeeper()
     try:
         while True:
             owner = upkeep()
@@ -236,6 +237,7 @@ def _follow(
                 conduct.look(owner._limiter, is_reader=is_reader)
                 records.look(owner._limiter, is_reader=is_reader)
                 watch.look(owner._limiter, follower.log)
+                keeper.look(owner._limiter)
                 is_failing = False
             except Exception:
                 if not is_failing:  # said once each time, not twice a second
@@ -248,6 +250,8 @@ def _follow(
         follower.resign()
         conduct.disconnect()
         records.disconnect()
+        owner = upkeep()
+        keeper.leave(None if owner is None else owner._limiter)
 
 
 def _ask_engines(upkeep: weakref.ref[Upkeep], ended: PromptEvent) -> None:

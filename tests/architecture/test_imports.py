@@ -56,6 +56,7 @@ FLOORS = {
     "server": "stores",
     "metrics": "telemetry",
     "following": "worker",
+    "keeping": "worker",
     "reports": "worker",
     "explanation": "inspection",
 }
