@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ratelimit.allowance.compile import Overflow, earned_of
-from ratelimit.allowance.memory import SharedRecords, pieces_of, records_form
+from ratelimit.allowance.history import kept_beside
+from ratelimit.allowance.memory import PIECE, SharedRecords, pieces_of, records_form
 from ratelimit.allowance.model.levels import EarnedSpec
 from ratelimit.allowance.records import Records, Standing
 from ratelimit.allowance.stage import AllowancePart, Allowances, PickingStage
+from ratelimit.codes import every_code
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.variant import raised
+from ratelimit.environment.finding import Fact, Finding
+from ratelimit.errors import StoreError
 from ratelimit.identity.fact import ABSENT
 from ratelimit.inspection import formatting
 from ratelimit.inspection.explaining import Looking, Question, Said
@@ -25,6 +30,12 @@ from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import wish_of
+
+PAST_DAYS = 30
+"""From so many days on records say by themselves who is established."""
+OF_PAID = 2
+"""What payers paid, among the regions of records."""
+_DAY_NS = 86_400 * 1_000_000_000
 
 
 class LookingAtAllowances(Looking):
@@ -192,6 +203,86 @@ def rule_json(rule: LimitRule) -> dict[str, Any]:
         }
     )
     return {"earned": earned, "overflow": rule.spec(Overflow) is not None}
+
+
+def findings(policy: Policy, store: Store | None) -> Iterator[Finding]:
+    """Yield whether the records of payers have room, are of use, and know what payers paid."""
+    compiled = policy.compiled
+    rule = next((rule for rule in compiled.rules if earned_of(rule) is not None), None)
+    if rule is None:
+        return
+    form = records_form(compiled.file.store.payers)
+    try:
+        shared = None if store is None else SharedRecords.existing(store.place, store.hasher.key, form)
+    except StoreError as error:
+        yield Finding("payers", "warn", f"{error} [{error.code}]", every_code()[error.code].remedy)
+        return
+    base = formatting.rate(rule)
+    if store is None or shared is None:
+        yield _of_history(compiled, f"no records are to be seen here yet: each payer begins with {base}")
+        return
+    try:
+        yield from _of_records(compiled, shared.memory, base, store.clock.now_ns())
+    finally:
+        shared.close()
+
+
+def _of_records(compiled: CompiledPolicy, records: Records, base: str, now_ns: int) -> Iterator[Finding]:
+    payers, pairs, _, displaced, unrecorded, imported = records.counts
+    since, _ = records.days
+    days = now_ns // _DAY_NS - since if since else 0
+    age = formatting.count(days, "day")
+    said = f"{formatting.count(payers, 'payer')} known, the oldest record {age} old; newcomers have {base}"
+    facts: dict[str, Fact] = {
+        "payers": payers,
+        "pairs": pairs,
+        "room": records.slots[0],
+        "displaced": displaced,
+        "unrecorded": unrecorded,
+        "imported": imported,
+        "days": days,
+    }
+    if displaced or unrecorded:
+        yield Finding(
+            "payers",
+            "warn",
+            f"records are full: {displaced:,} established payers, accounts or places made room for others, "
+            f"{unrecorded:,} times a newcomer found no room and was not recorded; {said}",
+            "Raise `payers` in [store] and restart the workers: it begins new records, which take in "
+            "what `history` in [store] has.",
+            facts=facts,
+        )
+    elif days < PAST_DAYS and not imported:
+        yield replace(_of_history(compiled, said), facts=facts)
+    else:
+        yield Finding("payers", "ok", said, facts=facts)
+    if compiled.file.correlation.paid is not None and payers and not _have_paid(records):
+        yield Finding(
+            "paid",
+            "warn",
+            f"[correlation] names `{compiled.file.correlation.paid}`, and no request ever had it: allowances "
+            "go by use, as if nothing were known of payments",
+            "Set it before the limiter sees the request: dollars of the last 30 days, 0 for nothing paid.",
+        )
+
+
+def _of_history(compiled: CompiledPolicy, said: str) -> Finding:
+    """Return a finding of records that have no past; a history that is there gives them one."""
+    path = compiled.file.store.history
+    if path is not None and any(each.is_file() for each in (Path(path), kept_beside(path))):
+        return Finding("payers", "ok", f"{said}. The limiter takes in {path} when it starts")
+    lacks = "names no `history`" if path is None else f"names {path}, which is not there"
+    return Finding(
+        "payers",
+        "warn",
+        f"{said}. [store] {lacks}",
+        "`ratelimit history` makes a history of a month of logs; `history` in [store] names it.",
+    )
+
+
+def _have_paid(records: Records) -> bool:
+    """Return whether it is known of any payer what it paid."""
+    return any(records.export(OF_PAID, start, PIECE) for start in range(0, records.slots[OF_PAID], PIECE))
 
 
 def prospects(compiled: CompiledPolicy) -> Iterator[str]:

@@ -1,8 +1,9 @@
-"""Features' lines of `ratelimit explain`, in words and as data.
+"""Features' lines of `ratelimit explain`, `check` and `doctor`, in words and as data.
 
-A feature's module `explanation` may have three functions. `rule_words(rule)` and `rule_json(rule)` return
+A feature's module `explanation` may have five functions. `rule_words(rule)` and `rule_json(rule)` return
 what is to be known of a limit. `looking(policy, store, is_live=…)` is a context in which the feature looks
-at one request: it yields a `Looking`.
+at one request: it yields a `Looking`. `prospects(compiled)` yields what a policy means for an installation
+that begins, and `findings(policy, store)` what is found of one that runs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.matched import Matched
+from ratelimit.environment.finding import Finding
 from ratelimit.features.parts import parts
 from ratelimit.inspection.decision import LimitLine
 from ratelimit.policy import Policy
@@ -93,6 +95,13 @@ def rule_json(rule: Any) -> Mapping[str, Any]:
     for part in parts("explanation"):
         said |= part.rule_json(rule) if hasattr(part, "rule_json") else {}
     return said
+
+
+def findings(policy: Policy, store: Store | None) -> Iterator[Finding]:
+    """Yield what features find on this host; `store`: its workers' memory, None where none is to be seen."""
+    for part in parts("explanation"):
+        if hasattr(part, "findings"):
+            yield from part.findings(policy, store)
 
 
 def prospects(compiled: CompiledPolicy) -> Iterator[str]:

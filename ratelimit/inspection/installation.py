@@ -18,6 +18,7 @@ from ratelimit.correlation.description import DECLARATION
 from ratelimit.environment.extras import how_to_install
 from ratelimit.environment.finding import Fact, Finding
 from ratelimit.errors import StoreError
+from ratelimit.inspection.explaining import findings
 from ratelimit.inspection.formatting import count, instant, iso
 from ratelimit.inspection.memory_owners import as_owner, own_name, owner_of, owners
 from ratelimit.policy import Policy
@@ -189,9 +190,11 @@ def _table(policy: Policy, wish: StoreWish) -> Iterator[Finding]:
             "" if policy.compiled.remote is not None else 'Several workers need `memory = "shared"`.',
             facts=facts,
         )
+        yield from findings(policy, None)
         return
     if not is_there(place):
         yield from _memory_to_be(size, place, is_named_by_us=wish.path is None)
+        yield from findings(policy, None)
         return
     try:
         store = WatchedStore.shared(
@@ -211,6 +214,7 @@ def _table(policy: Policy, wish: StoreWish) -> Iterator[Finding]:
         stats = store.table.stats(store.clock.now_ns())
         capacity = store.table.capacity
         yield from _correlation(policy, store)
+        yield from findings(policy, store)
     finally:
         store.close()
     free = free_bytes(place.parent)
