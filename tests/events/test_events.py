@@ -261,17 +261,28 @@ def test_a_young_cluster_is_told_with_its_line_and_again_a_day_before_it_has_one
     actor.limiter.close()
 
 
-class Groups:
-    """A limiter with a limit per payment method and one per network, and four watches as of four workers."""
+SOURCES = {
+    "payment": "",
+    "payer": 'payer = { from = ["header:x-card", "header:x-payment"], missing = "skip" }\n',
+    "sponsor": 'sponsor = { from = "header:x-payment", missing = "skip" }\n',
+}
+"""Who pays, as a policy may know it: a method, the first of several sources, the giver of free credit."""
 
-    def __init__(self, tmp_path: Path) -> None:
+
+class Groups:
+    """A limiter with a limit per payer and one per network, and four watches as of four workers."""
+
+    def __init__(self, tmp_path: Path, payer: str = "payment") -> None:
         path, self.file = tmp_path / "policy.toml", tmp_path / "events.ndjson"
         limits = "".join(
             f'[[limit]]\nname = "each {per}"\nmatch = "/v1/*"\nper = "{per}"\nrate = "{rate}/day"\n'
             'algorithm = "sliding-window"\n'
-            for per, rate in (("payment", 20), ("network", 5000))
+            for per, rate in ((payer, 20), ("network", 5000))
         )
         text = policy_text(store=f'path = "{tmp_path / "table"}"\nkeys = 20000')
+        named = 'extra = ["sponsor"]' if payer == "sponsor" else f'payment = "{payer}"'
+        text = text.replace("[identities]\n", f"[identities]\n{SOURCES[payer]}")
+        text = text.replace('payment = "payment"', named)
         path.write_text(
             text.replace("[correlation]\n", f"{limits}[correlation]\n")
             + f'[events]\nlog = false\nfile = "{self.file}"\n'
@@ -312,19 +323,25 @@ def groups(tmp_path: Path) -> Iterator[Groups]:
     made.actor.limiter.close()
 
 
-def test_an_organisation_that_a_limit_refuses_is_told_once_with_its_line(groups: Groups) -> None:
+@pytest.mark.parametrize("payer", SOURCES)
+def test_an_organisation_that_a_limit_refuses_is_told_once_with_what_opens_more(
+    tmp_path: Path, payer: str
+) -> None:
+    """The limit refuses two thirds of what all its accounts ask for, and that is told within a minute."""
+    groups = Groups(tmp_path, payer)
     groups.ask(1, 10, 6)
     (fields,) = groups.told()
-    assert (fields["limit"], fields["per"]) == ("each payment", "payment")
+    assert (fields["limit"], fields["per"]) == (f"each {payer}", payer)
     assert 10 <= fields["accounts"] <= 11  # one that comes during a rebuild is counted twice until the next
     assert fields["refused"] == 40
     assert len(fields["caller"]) == 8
-    assert "card" not in json.dumps({**fields, "declare": ""})
-    assert fields["declare"].startswith("organisations = [")
+    assert "card" not in json.dumps(fields)
+    assert "`tier`" in fields["opens"]
     groups.ask(1, 10, 6, 3600)
     assert len(groups.told()) == 1
     groups.ask(1, 10, 6, 90_000)
     assert len(groups.told()) == 2
+    groups.actor.limiter.close()
 
 
 @pytest.mark.parametrize(("accounts", "times"), [(6, 9), (1, 60), (10, 2)])

@@ -37,6 +37,11 @@ MANY = 8
 """Accounts of one payer or network, and refusals within an hour, from which it may be an organisation."""
 MOST_GROUPS = 64
 """Of these, how many are told in a day; those that are refused most come first."""
+OPENING = (
+    "a plan (`tier` of the limit), the dollars that it has paid (`paid` of [correlation]), "
+    "or for the time being a line under [allow]"
+)
+"""The means by which an open limit has more for a group. A declaration changes verdicts alone."""
 GROWTH = 1.5
 """An actor is told again when it has so many times the accounts."""
 
@@ -280,7 +285,7 @@ class EventWatch:
                 accounts=accounts,
                 refused=refused,
                 since=since_ns // NS,
-                declare=DECLARATION,
+                opens=OPENING,
             )
 
 
