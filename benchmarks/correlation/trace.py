@@ -137,6 +137,14 @@ class Trace:
         return np.where(self.payment > 0, self.payment, self.sponsor[self.account])
 
     @property
+    def paid_cents(self) -> Ints:
+        """What the payer of each request has cleared, in whole cents; -1 where it is not known."""
+        if self.paid_usd is None:
+            return np.full(len(self), -1)
+        cents = np.floor(np.nan_to_num(self.paid_usd) * 100).astype(np.int64)
+        return np.where(np.isnan(self.paid_usd), -1, cents)
+
+    @property
     def first_seen_ns(self) -> Ints:
         """When each account first appears; the largest number when it never does."""
         first = np.full(self.accounts, np.iinfo(np.int64).max)

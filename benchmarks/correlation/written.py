@@ -69,12 +69,7 @@ def lines(trace: Trace) -> Iterator[bytes]:
 
 def _paid(trace: Trace) -> tuple[NDArray[np.object_], Ints]:
     """Return what lines say of payments, by the cent, and which of it each says; nothing where unknown."""
-    if trace.paid_usd is None:
-        return np.array([""], dtype=object), np.zeros(len(trace), dtype=np.int64)
-    cents = np.where(np.isnan(trace.paid_usd), -1, np.floor(np.nan_to_num(trace.paid_usd) * 100)).astype(
-        np.int64
-    )
-    different, which = np.unique(cents, return_inverse=True)
+    different, which = np.unique(trace.paid_cents, return_inverse=True)
     said = ["" if one < 0 else f',"paid_usd":{one // 100}.{one % 100:02d}' for one in different.tolist()]
     return np.array(said, dtype=object), which
 

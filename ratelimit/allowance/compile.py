@@ -13,7 +13,8 @@ from math import ceil
 from ratelimit.algorithms import ALGORITHMS, AlgorithmName
 from ratelimit.allowance.model.levels import EarnedSpec
 from ratelimit.allowance.schema import Earned, LimitKeys
-from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.core.memory.hashing import Hasher
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.policy.compile.quota import largest_burst, largest_quota
 from ratelimit.policy.compile.spec import Rule, RuleSpec, Scene
@@ -25,6 +26,7 @@ LEVELS_AN_OCTAVE = 8
 MOST_LEVELS = 160
 """Twenty doublings: a million times the rate."""
 _MICROS = 1_000_000
+_DAY_NS = 86_400 * 1_000_000_000
 _ADDRESS_BITS = (32, 64)
 """Of an address that is a place: all of IPv4, and the half of IPv6 that a subscriber keeps."""
 MOST_PAID = 10**15
@@ -75,6 +77,13 @@ def place_of(compiled: CompiledPolicy) -> int:
         ),
         -1,
     )
+
+
+def salt_of(rule: LimitRule, hasher: Hasher) -> int:
+    """Return what tells the records of a limit's use from others': those of requests a day have none."""
+    if rule.unit_index == 0 and rule.period_ns == _DAY_NS:
+        return 0
+    return hasher.tuple(b"records", rule.unit.encode(), b"%d" % rule.period_ns)
 
 
 def leaves_out(file: PolicyFile) -> bool:

@@ -31,7 +31,7 @@ from ratelimit.errors import StoreError
 from ratelimit.parsing.json import read_json
 from ratelimit.stores.embedded.board import fingerprint_of
 
-FORMAT = 2
+FORMAT = 3
 MOST_BYTES = 4 << 30
 _MAGIC = b"KINHIST\n"
 _LENGTH_BYTES, _DIGEST_BYTES = 8, 32
@@ -45,18 +45,15 @@ class History:
         since: the first day of its records.
         own: the first day of the limiter that kept it; None where it is made of logs.
         until: the last day of the logs; None where a limiter kept it.
+        payers: how many payers it has records of.
         items: the records.
     """
 
     since: int
     own: int | None
     until: int | None
+    payers: int
     items: bytes
-
-    @property
-    def payers(self) -> int:
-        """How many payers it has records of."""
-        return sum(self.items[at] & REGION == OF_PAYER for at in range(0, len(self.items), RECORD_BYTES))
 
     def put_into(self, records: Records, now_s: int) -> int:
         """Join all of it into records; return how many payers that were."""
@@ -69,12 +66,15 @@ class History:
         return self.payers
 
 
-def write_history(path: Path, records: Records, key: bytes, *, until: int | None = None) -> None:
+def write_history(
+    path: Path, records: Records, key: bytes, *, until: int | None = None, payers: int | None = None
+) -> None:
     """Write records into a file.
 
     Args:
         key: the hash key of the installation.
         until: the last day of the logs that they are made of; None if a limiter's own.
+        payers: how many payers they are of; None where each has one record, of its days.
 
     Raises:
         OSError: there is no room, or no permission.
@@ -87,6 +87,7 @@ def write_history(path: Path, records: Records, key: bytes, *, until: int | None
         "since": since,
         "own": own if until is None else None,
         "until": until,
+        "payers": sum(map(_payers, pieces)) if payers is None else payers,
         "bytes": sum(map(len, pieces)),
     }
     text = json.dumps(head, separators=(",", ":")).encode()
@@ -145,7 +146,7 @@ def read_history(path: Path, key: bytes) -> History:
             found[-_DIGEST_BYTES:], _digest(key, found[:-_DIGEST_BYTES]).digest()
         ):
             _refuse(path, "history-damaged", "was cut short or changed")
-        return History(head["since"], head["own"], head["until"], items)
+        return History(head["since"], head["own"], head["until"], head["payers"], items)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{path} was cut short or changed", code="history-damaged") from error
 
@@ -168,6 +169,10 @@ def take_kept(
         diagnose("records-refused", about=str(error))
         return error
     return None
+
+
+def _payers(items: bytes) -> int:
+    return sum(items[at] & REGION == OF_PAYER for at in range(0, len(items), RECORD_BYTES))
 
 
 def _refuse(path: Path, code: str, what: str) -> NoReturn:

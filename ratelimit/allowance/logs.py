@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from ratelimit.allowance.compile import allowance_of, place_of
-from ratelimit.allowance.memory import SharedRecords, pieces_of, records_form
-from ratelimit.allowance.records import OF_PAYER, RECORD_BYTES, REGION, Records, floor_of
+from ratelimit.allowance.compile import allowance_of, place_of, salt_of
+from ratelimit.allowance.memory import SharedRecords, records_form
+from ratelimit.allowance.picking import record_key
+from ratelimit.allowance.records import Records, floor_of, level_of
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.policy.compile.compiled import PAID, CompiledPolicy, LimitRule
 from ratelimit.policy.compile.identities import CREATED, ORIGIN
@@ -50,8 +51,8 @@ class LogRecords:
     """Records that grow line by line.
 
     Args:
-        compiled: the policy; its first limit with `earned` and a rate by the day says who pays, and which
-            requests count in which unit.
+        compiled: the policy. Its limits with `earned` and a rate by the day say who pays, and which requests
+            count in which unit.
         open_store: called once, when the first time is known: its hash key is the installation's.
 
     Raises:
@@ -60,7 +61,9 @@ class LogRecords:
 
     def __init__(self, compiled: CompiledPolicy, open_store: Callable[[int], EmbeddedStore]) -> None:
         self.fields = fields_of(compiled)
-        self.rule = _rule_of(compiled)
+        self._rules = _rules_of(compiled)
+        self.rule = self._rules[0]
+        """The first of these limits, which totals are of."""
         self.requests = self.counted = 0
         """Lines that were read, and those that count for a payer."""
         self.first_ns = self.last_ns = 0
@@ -73,13 +76,17 @@ class LogRecords:
         self._place_at = place_of(compiled)
         self._day = -1
         self._used: dict[int, int] = {}
-        """What each payer used on the day so far."""
+        """What each payer used on the day so far, by the key of its record."""
+        self._best: dict[int, int] = {}
+        """The best day of each payer, by the first limit."""
+        self._salts: list[int] = []
         self._store: EmbeddedStore | None = None
         self._shared: SharedRecords | None = None
         self._bound: BoundPolicy
         self._columns: IdentityColumns
-        self._unit = self.fields.attribute[self.rule.unit] if self.rule.unit_index else None
+        self._units = [self.fields.attribute[rule.unit] if rule.unit_index else None for rule in self._rules]
         self._matches: Memo
+        self._binding: dict[Matched, list[int]] = {}
 
     @property
     def records(self) -> Records | None:
@@ -105,7 +112,8 @@ class LogRecords:
         rows = self._columns.rows(batch.records, matches)
         for record, row, matched, now_ns in zip(batch.records, rows, matches, batch.times_ns, strict=True):
             payer = _hash(row, self._payer_at)
-            if payer == 0 or not self._counts(matched):
+            binding = self._binding_of(matched)
+            if payer == 0 or not binding:
                 continue
             self.counted += 1
             now_s, day = now_ns // 10**9, now_ns // DAY_NS
@@ -115,18 +123,17 @@ class LogRecords:
             flags = records.see(payer, account, self._place(row), created_s, now_s)
             if self._paid_at >= 0:
                 records.see_paid(payer, row[self._paid_at], flags, now_s)  # ABSENT is less than 0: not known
-            used = self._used[payer] = self._used.get(payer, 0) + self._amount(record)
-            records.note(payer, used, now_s)
+            for at in binding:
+                key = record_key(payer, self._salts[at])
+                used = self._used[key] = self._used.get(key, 0) + self._amount(record, at)
+                records.note(key, used, now_s)
+                if at == 0:
+                    self._best[payer] = max(used, self._best.get(payer, 0))
 
     def totals(self) -> Totals:
         """Return what is in the records."""
-        payers = largest = over = 0
-        for piece in pieces_of(self._shared.memory) if self._shared is not None else ():
-            for at in range(0, len(piece), RECORD_BYTES):
-                if piece[at] & REGION == OF_PAYER:
-                    best = floor_of(max(piece[at + 16 : at + 23]))
-                    payers, largest, over = payers + 1, max(largest, best), over + (best > self.rule.quota)
-        return Totals(payers, largest, over)
+        best = [floor_of(level_of(used)) for used in self._best.values()]
+        return Totals(len(best), max(best, default=0), sum(used > self.rule.quota for used in best))
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -139,25 +146,37 @@ class LogRecords:
         self._shared = SharedRecords.private(self._store, records_form(self._compiled.file.store.payers))
         self._bound = BoundPolicy(self._compiled, self._store, now_ns, diagnose=lambda *_: None)
         self._columns = IdentityColumns(self._bound, self.fields)
+        self._salts = [salt_of(rule, self._store.hasher) for rule in self._rules]
         self._matches = Memo(lambda key: self._bound.match_line(*key), _MOST_ROUTES)
 
-    def _counts(self, matched: Matched) -> bool:
-        return matched.plan is not None and any(rule.index == self.rule.index for rule in matched.plan.rules)
+    def _binding_of(self, matched: Matched) -> list[int]:
+        """Return which of the limits bind the requests of a route."""
+        found = self._binding.get(matched)
+        if found is None:
+            bound = set() if matched.plan is None else {rule.index for rule in matched.plan.rules}
+            found = [at for at, rule in enumerate(self._rules) if rule.index in bound]
+            self._binding[matched] = found
+        return found
 
     def _place(self, row: list[int]) -> int:
         origin = _hash(row, self._origin_at)
         return 0 if origin & _PUBLIC else _hash(row, self._place_at)
 
-    def _amount(self, record: Any) -> int:
-        said = None if self._unit is None else getattr(record, self._unit)
-        return self.rule.estimate if said is None else said
+    def _amount(self, record: Any, at: int) -> int:
+        unit = self._units[at]
+        said = None if unit is None else getattr(record, unit)
+        return self._rules[at].estimate if said is None else said
 
 
-def _rule_of(compiled: CompiledPolicy) -> LimitRule:
-    for rule in compiled.rules:
-        if allowance_of(rule) is not None and rule.period_ns == DAY_NS and rule.tier is None:
-            return rule
-    raise NoPayer("the policy has no limit with `earned` and a rate by the day")
+def _rules_of(compiled: CompiledPolicy) -> list[LimitRule]:
+    found = [
+        rule
+        for rule in compiled.rules
+        if allowance_of(rule) is not None and rule.period_ns == DAY_NS and rule.tier is None
+    ]
+    if not found:
+        raise NoPayer("the policy has no limit with `earned` and a rate by the day")
+    return found
 
 
 def _hash(row: list[int], at: int) -> int:

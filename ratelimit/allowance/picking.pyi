@@ -73,3 +73,6 @@ class AllowanceNotes(Picker):
     """
 
     def __init__(self, records: Records, payer_at: int, salts: Sequence[tuple[int, int]], /) -> None: ...
+
+def record_key(payer: int, salt: int, /) -> int:
+    """Return what a payer's use of a limit is remembered by: the payer itself without a salt."""

@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from ratelimit.allowance.compile import Overflow, allowance_of, earned_of, place_of
+from ratelimit.allowance.compile import Overflow, allowance_of, earned_of, place_of, salt_of
 from ratelimit.allowance.history import kept_beside, read_history, take_kept
 from ratelimit.allowance.memory import SharedRecords
 from ratelimit.allowance.model.levels import EarnedSpec
@@ -29,11 +29,9 @@ from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import Deciding, Draft, Feature, Instead, Pending, Rest, Stage
 from ratelimit.deciding.variant import Pick
 from ratelimit.decision import Reason
-from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.contract import Outcome, Store, alone, refused_by
 from ratelimit.stores.factory import open_records
-
-_DAY_NS = 86_400 * 1_000_000_000
 
 
 class Allowances(Feature):
@@ -59,7 +57,8 @@ class Allowances(Feature):
         if pick is None:
             each = ((at, earned_of(rule)) for at, rule in enumerate(draft.rules))
             earned = {at: spec for at, spec in each if spec is not None}
-            levels = [(self.salt_of(draft.rules[at]), spec) for at, spec in earned.items()]
+            hasher = self._bound.store.hasher
+            levels = [(salt_of(draft.rules[at], hasher), spec) for at, spec in earned.items()]
             picker = AllowancePicker(
                 _Making(draft, allowances, overflow, earned), self.places, levels, self.records
             )
@@ -68,15 +67,10 @@ class Allowances(Feature):
             return None
         notes = None
         if self.records is not None:
-            salts = [(at, self.salt_of(draft.rules[at])) for at in sorted(allowances)]
+            hasher = self._bound.store.hasher
+            salts = [(at, salt_of(draft.rules[at], hasher)) for at in sorted(allowances)]
             notes = AllowanceNotes(self.records, self.places.payer, salts)
         return None if notes is None and not overflow else CoveredStage(draft, allowances, overflow, notes)
-
-    def salt_of(self, rule: LimitRule) -> int:
-        """Return what tells the records of a limit's use from others': those of requests a day have none."""
-        if rule.unit_index == 0 and rule.period_ns == _DAY_NS:
-            return 0
-        return self._bound.store.hasher.tuple(b"records", rule.unit.encode(), b"%d" % rule.period_ns)
 
 
 def places_of(compiled: CompiledPolicy) -> Places:

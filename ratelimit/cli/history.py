@@ -142,7 +142,8 @@ def _store(policy: Policy, now_ns: int) -> EmbeddedStore:
 def _write(path: Path, learned: LogRecords) -> None:
     assert learned.records is not None  # there are payers
     try:
-        write_history(path, learned.records, learned.key, until=learned.last_ns // DAY_NS)
+        until, payers = learned.last_ns // DAY_NS, learned.totals().payers
+        write_history(path, learned.records, learned.key, until=until, payers=payers)
     except OSError as error:
         raise Failure(
             f"{path}: {error.strerror or error}", INPUT, hint="Give another path to --output."

@@ -18,10 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
-from ratelimit.allowance.history import read_history
+from ratelimit.allowance.history import History
 from ratelimit.allowance.memory import SharedRecords, records_form
 from ratelimit.allowance.records import Records
 from ratelimit.allowance.stage import AllowancePart
@@ -82,7 +81,7 @@ class Replay:
         correlates: whether clusters are looked for, if the policy says of what.
         names_members: whether members' names are kept as the trace gives them.
         fields: what records have, where more than this policy's is read.
-        history: the file with the payers that are known before the first line; None: none are.
+        history: the records of payers that it begins with; None: the trace's own, from its first line on.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class Replay:
         correlates: bool = True,
         names_members: bool = False,
         fields: Fields | None = None,
-        history: Path | None = None,
+        history: History | None = None,
     ) -> None:
         self.compiled = compiled
         self.fields = fields_of(compiled) if fields is None else fields
@@ -185,11 +184,7 @@ class Replay:
                 each.close()
 
     def take(self, batch: Batch) -> None:
-        """Decide a batch.
-
-        Raises:
-            StoreError: the history is none that this policy can use.
-        """
+        """Decide a batch."""
         if self.first_ns is None:
             self.first_ns = batch.times_ns[0]
             self.store = self._open_store(self.first_ns)
@@ -204,14 +199,14 @@ class Replay:
                 self._decide(part)
 
     def _payers(self) -> Records:
-        """Return the records of payers: the trace's own, from its first line on, and those of its history."""
+        """Return the records of payers: those of a history, and the trace's own from its first line on."""
         assert self.store is not None  # set by take
+        assert self.first_ns is not None  # likewise
         if self._records is None:
             self._records = SharedRecords.private(self.store, records_form(self.compiled.file.store.payers))
             if self.history is not None:
-                assert self.first_ns is not None  # set by take
-                history = read_history(self.history, self.store.hasher.key)
-                self.imported = history.put_into(self._records.memory, self.first_ns // 1_000_000_000)
+                first_s = self.first_ns // 1_000_000_000
+                self.imported = self.history.put_into(self._records.memory, first_s)
         return self._records.memory
 
     def _bind(self, now_ns: int) -> None:

@@ -12,11 +12,13 @@ import pytest
 
 from benchmarks.correlation.adversary.attack import MOST_A_DAY, Attack, Part, draw, mutated, total
 from benchmarks.correlation.adversary.bill import bill
-from benchmarks.correlation.adversary.here import Here
-from benchmarks.correlation.adversary.search import Found, evaluated, scaled, search
+from benchmarks.correlation.adversary.search import Found, evaluated, search
 from benchmarks.correlation.adversary.world import MONTHS, SHORT, Span, world
+from benchmarks.correlation.here import Here
 from benchmarks.correlation.kinlimit import POLICY, Kinlimit
-from benchmarks.correlation.months.allowance import Allowance, Rules
+from benchmarks.correlation.months.allowance import Allowance
+from benchmarks.correlation.months.policy import scaled
+from benchmarks.correlation.months.rules import Rules
 from benchmarks.correlation.numbers import DAY_NS, START_NS, generator
 
 SCALE = 100

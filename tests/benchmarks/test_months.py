@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cache
+from math import inf
 
 import numpy as np
 import pytest
 
+from benchmarks.correlation.kinlimit import POLICY
 from benchmarks.correlation.months import growth, harm, honest
-from benchmarks.correlation.months.allowance import Allowance, Rules
+from benchmarks.correlation.months.__main__ import Played, agreement
+from benchmarks.correlation.months.allowance import Allowance
 from benchmarks.correlation.months.book import Book, v4
+from benchmarks.correlation.months.policy import rules_of, scaled
+from benchmarks.correlation.months.rules import Rules, Scaled
 from benchmarks.correlation.numbers import DAY_NS, START_NS
 from benchmarks.correlation.trace import Trace
 from benchmarks.correlation.written import lines
+from ratelimit.policy import Policy
 
 SCALE = 100
 BASE = 3000 // SCALE
@@ -59,11 +66,53 @@ def test_dollars_of_a_young_payer_count_up_to_a_bound(usd: float, budgets: float
 
 
 def test_an_allowance_is_rounded_down_to_a_level() -> None:
-    rules = Rules()
-    assert rules.level(3000) == 3000
-    assert rules.level(6000) == pytest.approx(6000)
-    assert rules.level(6400) == pytest.approx(6000)
-    assert 8_999 * 2 ** (-1 / 8) < rules.level(8999) <= 8999
+    units = Rules().scaled(1)
+    assert units.paid(5_000_000) == 3000
+    assert units.paid(10_000_000) == 6000
+    assert units.paid(10_700_000) == 6000
+    assert 8_999 * 2 ** (-1 / 8) < units.grown(2_999) <= 8_999
+
+
+def test_the_model_has_the_numbers_of_the_policy_that_ships() -> None:
+    assert rules_of(POLICY) == Rules()
+    assert rules_of(POLICY).scaled(30) == Scaled(100, 20, 3, 16_666, 10, 90, inf, 100)
+    divided = Policy.from_toml(scaled(POLICY, 30)).compiled
+    whole = {rule.name: rule.quota for rule in Policy.load(POLICY).compiled.rules}
+    assert {rule.name: rule.quota for rule in divided.rules if rule.period_ns == DAY_NS} == {
+        name: quota // 30 for name, quota in whole.items() if name != "requests"
+    }
+    assert "per_usd = 20," in scaled(POLICY, 30)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        # One of each kind: cards, dollars that are taken back, places of others, waiting, nobody, history.
+        "20 cards, renewed each three days",
+        "ten cards that pay $10, taken back",
+        "accounts at a reseller, on SIM cards",
+        "a bought account of a reseller's customer",
+        "busy 31 days before, pays $100, taken back",
+        "split over all payers",
+        "month imported",
+    ],
+)
+def test_the_library_decides_long_worlds_as_the_model_does(
+    name: str, record_property: Callable[[str, object], None]
+) -> None:
+    """Hazard: prices and harm that are read off a model which the library has parted from."""
+    plays = Played(POLICY, rules_of(POLICY), 400)
+    (found,) = agreement(plays, 2, names=name.__eq__)
+    record_property("requests", found.requests)
+    assert found.requests > 4000
+    assert 0 < found.refused < found.requests
+    assert found.differ == 0
+
+
+def test_a_model_with_another_number_parts_from_the_library() -> None:
+    plays = Played(POLICY, Rules(young_usd=9), 300)
+    (found,) = agreement(plays, 2, names="ten cards that pay $10, taken back".__eq__)
+    assert found.differ > 100
 
 
 def test_where_dollars_are_not_known_history_grows_after_a_month_and_is_capped() -> None:

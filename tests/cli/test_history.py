@@ -102,6 +102,75 @@ def test_installation_knows_its_payers_from_a_log_at_its_first_request(policy: P
         limiter.close()
 
 
+def test_a_day_of_tokens_is_imported_like_a_day_of_requests(policy: Path, tmp_path: Path) -> None:
+    """Hazard: a payer whose requests are known from logs, and who is held to the least of tokens."""
+    tokens = """
+[[limit]]
+name = "tokens of a payer"
+match = "POST /v1/*"
+per = "card"
+unit = "output_tokens"
+rate = "1000/day"
+estimate = 10
+earned = { growth = 3, most = 1000000 }
+[correlation]
+"""
+    grows = policy.read_text().replace("per_usd = 600", "growth = 3, most = 1000000")
+    policy.write_text(grows.replace("[correlation]\n", tokens, 1))
+    lines = [each | {"output_tokens": 70} for each in month() if each["path"] == "/v1/chat"]
+    for each in lines:
+        each.pop("paid_usd", None)
+    found = run("history", policy, log(tmp_path, lines), "-o", tmp_path / "history.bin", "--json")
+    assert found.exit_code == 0, found.output
+    told = json.loads(found.stdout)
+    assert (told["payers"], told["base"]) == (2, 50)
+    assert told["largest"] <= 100
+    # Three times 100 requests and 7,000 tokens, in levels; without records one has 50 and 1,000.
+    tomorrow = [line(START + 31 * DAY + at, "old") | {"output_tokens": 70} for at in range(400)]
+    for each in tomorrow:
+        del each["paid_usd"]
+    trace = log(tmp_path, tomorrow)
+    found = run("replay", policy, trace, "--json", "--no-progress")
+    assert found.exit_code == 0, found.output
+    assert 100 < json.loads(found.stdout)["refused"] < 200
+    (tmp_path / "history.bin").unlink()
+    found = run("replay", policy, trace, "--json", "--no-progress")
+    assert json.loads(found.stdout)["refused"] > 340
+
+
+def test_replay_begins_with_the_history_that_the_policy_names(policy: Path, tmp_path: Path) -> None:
+    """Hazard: a replay that takes customers of years for new ones, and refuses them."""
+    assert run("history", policy, log(tmp_path, month()), "-o", tmp_path / "history.bin").exit_code == 0
+    lines = [line(START + 32 * DAY + at, "old") for at in range(300)]
+    # An allowance covers no stranger to a known payer, elsewhere.
+    strangers = [{**each, "account": "x", "ip": "198.51.100.1"} for each in lines]
+    beyond = policy.read_text().replace(
+        "[correlation]\n",
+        """[[limit]]
+name = "beyond"
+match = "POST /v1/*"
+per = "account"
+overflow = true
+rate = "10/day"
+[correlation]
+principal = "account"
+""",
+        1,
+    )
+    policy.write_text(beyond)
+    trace = log(tmp_path, strangers)
+    known = run("replay", policy, trace, "--json", "--no-progress")
+    assert json.loads(known.stdout)["refused"] == 290
+    (tmp_path / "history.bin").unlink()
+    fresh = run("replay", policy, trace, "--json", "--no-progress")
+    assert json.loads(fresh.stdout)["refused"] == 0
+    assert "does not exist" in fresh.stderr
+    (tmp_path / "history.bin").write_bytes(b"KINHIST\n")
+    broken = run("replay", policy, trace, "--json", "--no-progress")
+    assert broken.exit_code == 3
+    assert "cut short" in broken.stderr
+
+
 def test_public_address_in_a_log_is_no_place(policy: Path, tmp_path: Path) -> None:
     """Hazard: a cloud's address, where a customer was once and anybody may be now."""
     (tmp_path / "clouds.txt").write_text("203.0.113.0/24\n")
@@ -264,9 +333,9 @@ def test_replay_refuses_a_history_that_it_cannot_use(policy: Path, tmp_path: Pat
     damaged = bytearray(history.read_bytes())
     damaged[-40] ^= 1
     for policy_text, content, exit_code, says in (
-        (text.replace(KEY, KEY[::-1]), None, 4, "[history-key]"),
-        (text, bytes(damaged), 4, "[history-damaged]"),
-        (text, b"no history", 4, "[history-version]"),
+        (text.replace(KEY, KEY[::-1]), None, 3, "[history-key]"),
+        (text, bytes(damaged), 3, "[history-damaged]"),
+        (text, b"no history", 3, "[history-version]"),
         (text.replace("earned = { per_usd = 600 }\n", ""), None, 2, "no limit with `earned`"),
         (
             text.replace(f'[hashing]\nkey = "{KEY}"\n', "").replace(f'history = "{history}"\n', ""),

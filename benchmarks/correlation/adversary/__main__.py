@@ -13,11 +13,12 @@ try:
     import click
 
     from benchmarks.correlation.adversary.attack import Attack, young
-    from benchmarks.correlation.adversary.here import Here
-    from benchmarks.correlation.adversary.search import Found, evaluated, scaled, search
+    from benchmarks.correlation.adversary.search import Found, evaluated, search
     from benchmarks.correlation.adversary.world import MONTHS, SHORT
+    from benchmarks.correlation.here import Here
     from benchmarks.correlation.kinlimit import POLICY
     from benchmarks.correlation.months.allowance import Allowance
+    from benchmarks.correlation.months.policy import scaled
 except ModuleNotFoundError as error:
     raise missing(error) from None
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.correlation.adversary.attack import Attack, crossed, draw, mutated
 from benchmarks.correlation.adversary.bill import bill
@@ -18,9 +16,6 @@ BUDGET = 3000
 ELITE = 8
 FIRST = 3
 """So many times the elite are drawn before anything is varied."""
-
-_A_DAY = re.compile(r'^(rate = ")(\d+)(/day")', re.MULTILINE)
-_BURST = re.compile(r"^(burst = )(\d+)()$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +43,6 @@ class Found:
     def fitness(self) -> float:
         """The price, or without one the distance from a further budget; less is better."""
         return self.further if self.further is not None else 1e6 / max(self.budgets, 1e-3)
-
-
-def scaled(policy: Path, scale: int) -> str:
-    """Return a policy's text with all its limits a day divided by a number."""
-
-    def less(found: re.Match[str]) -> str:
-        return f"{found[1]}{max(1, int(found[2]) // scale)}{found[3]}"
-
-    return _BURST.sub(less, _A_DAY.sub(less, policy.read_text("utf-8")))
 
 
 def evaluated(

@@ -1,17 +1,19 @@
 """`python -m benchmarks.correlation.months`: harm over 40 days, and what attacks pay a budget.
 
-    python -m benchmarks.correlation.months                     # the reference model
-    python -m benchmarks.correlation.months --policy FILE       # the library with a policy
+    python -m benchmarks.correlation.months                     # the library with the policy that it ships
+    python -m benchmarks.correlation.months --model             # the reference model with that file's numbers
+    python -m benchmarks.correlation.months --part agreement    # both, request by request
     python -m benchmarks.correlation.months --part growth       # what unpaid history costs
 
 Harm counts the refusals of open limits: correlation is off. The columns differ in knowledge: payments and a
 month of history; payments alone, on a fresh installation; an imported month alone; neither.
+Prices are given with correlation and without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 from math import inf
 from pathlib import Path
 
@@ -20,15 +22,20 @@ from benchmarks.needs import missing
 try:
     import click
     import msgspec
+    import numpy as np
 
-    from benchmarks.correlation.adversary.here import Here
-    from benchmarks.correlation.adversary.search import evaluated, scaled
+    from benchmarks.correlation.adversary.search import evaluated
+    from benchmarks.correlation.adversary.world import world
     from benchmarks.correlation.contender import Contender
+    from benchmarks.correlation.here import Here
+    from benchmarks.correlation.kinlimit import POLICY
     from benchmarks.correlation.months import growth, harm, honest
-    from benchmarks.correlation.months.allowance import Allowance, Rules
+    from benchmarks.correlation.months.allowance import Allowance
     from benchmarks.correlation.months.attacks import ATTACKS
     from benchmarks.correlation.months.book import Book
     from benchmarks.correlation.months.harm import Refused
+    from benchmarks.correlation.months.policy import public_of, rules_of, scaled
+    from benchmarks.correlation.months.rules import Rules
     from benchmarks.correlation.numbers import START_NS
     from benchmarks.correlation.trace import Trace
 except ModuleNotFoundError as error:
@@ -44,81 +51,123 @@ def crowd(seed: int, scale: float) -> Trace:
     return book.trace()
 
 
-def columns(trace: Trace, contender: Callable[[bool, bool], Contender]) -> list[dict[str, Refused]]:
-    """Return the refusals of each class, for each column of `KNOWN`.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A trace as one installation knows it.
 
     Args:
-        contender: makes one, by whether the month before is imported, and whether payments are read.
+        name: one of `KNOWN`.
+        trace: what is decided.
+        is_imported: whether the month before is history that was made of logs.
     """
+
+    name: str
+    trace: Trace
+    is_imported: bool = False
+
+
+def known(trace: Trace) -> Iterator[Known]:
+    """Yield a trace for each column of `KNOWN`."""
     fresh = trace.where(trace.time_ns >= START_NS)
-    silent, fresh_silent = trace.with_paid(None), fresh.with_paid(None)
-    return [
-        harm.of(trace, contender(False, True)),
-        harm.of(fresh, contender(False, True)),
-        harm.of(silent, contender(True, False)),
-        harm.of(fresh_silent, contender(False, False)),
-    ]
+    yield Known(KNOWN[0], trace)
+    yield Known(KNOWN[1], fresh)
+    yield Known(KNOWN[2], trace.with_paid(None), is_imported=True)
+    yield Known(KNOWN[3], fresh.with_paid(None))
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What plays worlds: the library with a policy, or the model with the numbers of one.
+
+    Args:
+        policy: the file.
+        rules: numbers of the model.
+        scale: divides limits.
+        is_model: whether the model plays.
+    """
+
+    policy: Path
+    rules: Rules
+    scale: int
+    is_model: bool = False
+
+    def contender(self, *, is_imported: bool = False) -> Contender:
+        """Return it; `is_imported`: it knows the month before from logs."""
+        if self.is_model:
+            until = 0.0 if is_imported else -inf
+            return Allowance(self.rules, self.scale, imported_until=until, public=public_of(self.policy))
+        return Here(scaled(self.policy, self.scale), imported_until_ns=START_NS if is_imported else 0)
 
 
 @click.command()
 @click.option(
     "--policy",
+    default=POLICY,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Of the library, in place of the reference model.",
+    help="Default: the one that ships.",
+)
+@click.option(
+    "--model", "is_model", is_flag=True, help="The reference model plays with the policy's numbers."
 )
 @click.option("--first-seed", default=1, show_default=True)
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1))
 @click.option(
-    "--scale",
-    default=60,
-    show_default=True,
-    help="Divides the volumes of the honest classes, and the limits.",
+    "--scale", default=30, show_default=True, type=click.IntRange(1), help="Divides volumes and limits."
 )
-@click.option("--rules", default="", help="Of the model, as settled=1,young_usd=10: fields of Rules.")
-@click.option("--part", type=click.Choice(("harm", "prices", "growth")), help="One of the tables.")
-def main(policy: Path | None, first_seed: int, seeds: int, scale: int, rules: str, part: str | None) -> None:
+@click.option("--rules", default="", help="Of the model, as crowded=8,young_usd=10: fields of Rules.")
+@click.option(
+    "--part",
+    type=click.Choice(("harm", "prices", "agreement", "growth")),
+    help="One of the tables. Default: harm and prices.",
+)
+def main(
+    policy: Path, is_model: bool, first_seed: int, seeds: int, scale: int, rules: str, part: str | None
+) -> None:
     """Print harm by class and prices by attack."""
     every = range(first_seed, first_seed + seeds)
-    chosen = rules_of(rules)
-    named = policy.name if policy else f"reference model {rules}".strip()
-    named += f", seeds {every.start} to {every.stop - 1}"
+    chosen = replaced(rules_of(policy), rules)
+    plays = Played(policy, chosen, scale, is_model or bool(rules))
+    named = f"{'reference model' if plays.is_model else 'kinlimit'}, {policy.name} {rules}".strip()
+    named += f", seeds {every.start} to {every.stop - 1}, scale {scale}"
     if part in (None, "harm"):
-        _harm(policy, chosen, every, scale, named)
+        _harm(plays, every, named)
     if part in (None, "prices"):
-        _prices(policy, chosen, every, named)
-    if part in (None, "growth"):
+        _prices(plays, every, named)
+    if part == "agreement":
+        _agreement(plays, every, named)
+    if part == "growth":
         _growth(chosen, first_seed, scale)
 
 
-def rules_of(text: str) -> Rules:
-    """Return the model's numbers with some replaced: `young_usd=10,at=address`."""
+def replaced(rules: Rules, text: str) -> Rules:
+    """Return the model's numbers with some replaced: `young_usd=10,crowded=8`."""
     given = dict(one.split("=", 1) for one in filter(None, text.split(",")))
-    unknown = given.keys() - {one.name for one in fields(Rules)}
+    names = [one.name for one in fields(Rules)]
+    unknown = given.keys() - set(names)
     if unknown:
         raise click.BadParameter(f"no rule is called {', '.join(sorted(unknown))}")
     try:
-        return msgspec.convert(given, Rules, strict=False)
+        return replace(
+            rules, **{name: getattr(msgspec.convert(given, Rules, strict=False), name) for name in given}
+        )
     except msgspec.ValidationError as error:
         raise click.BadParameter(str(error)) from None
 
 
-def _harm(policy: Path | None, rules: Rules, seeds: range, scale: int, named: str) -> None:
-    def contender(imported: bool, paid: bool) -> Contender:
-        if policy is None:
-            known = replace(rules, reads_paid=paid)
-            return Allowance(known, scale, by_day=True, imported_until=0.0 if imported else -inf)
-        return _Control(Here(scaled(policy, scale)))
-
-    click.echo(
-        f"Refused of a class' requests in 40 days / on its worst day, per cent ({named}, scale {scale})\n"
-    )
+def _harm(plays: Played, seeds: range, named: str) -> None:
+    click.echo(f"Refused of a class' requests in 40 days / on its worst day, per cent ({named})\n")
     click.echo("| class | " + " | ".join(KNOWN) + " |")
     click.echo("| --- |" + " --- |" * len(KNOWN))
-    found = [columns(crowd(seed, scale), contender) for seed in seeds]
+    found: dict[str, list[dict[str, Refused]]] = {name: [] for name in KNOWN}
+    for seed in seeds:
+        for one in known(crowd(seed, plays.scale)):
+            contender = plays.contender(is_imported=one.is_imported)
+            admitted = contender.control(one.trace).admitted
+            found[one.name].append(harm.refused(one.trace, admitted))
     for group in honest.CROWDS:
         cells = []
-        for at in range(len(KNOWN)):
-            rows = [one[at][group.name] for one in found if group.name in one[at]]
+        for name in KNOWN:
+            rows = [one[group.name] for one in found[name] if group.name in one]
             asked = sum(row.requests for row in rows)
             share = sum(row.share * row.requests for row in rows) / max(1, asked)
             cells.append(f"{_percent(share)} / {_percent(max(row.worst for row in rows))}")
@@ -126,22 +175,77 @@ def _harm(policy: Path | None, rules: Rules, seeds: range, scale: int, named: st
     click.echo()
 
 
-def _prices(policy: Path | None, rules: Rules, seeds: range, named: str, scale: int = 100) -> None:
-    contender: Contender = (
-        Allowance(rules, scale, by_day=True) if policy is None else Here(scaled(policy, scale))
+def _prices(plays: Played, seeds: range, named: str) -> None:
+    contender = plays.contender()
+    click.echo(f"A month of each attack ({named})\n")
+    heads = (
+        "attack",
+        "$",
+        "budgets",
+        "without correlation",
+        "$ a further budget",
+        "with new accounts",
+        "refused of others",
     )
-    click.echo(f"A month of each attack ({named}, scale {scale})\n")
-    click.echo("| attack | $ | budgets | $ a further budget | with new accounts | refused of others |")
-    click.echo("| --- | --- | --- | --- | --- | --- |")
+    click.echo("| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))
     for name, attack in ATTACKS.items():
-        found = [evaluated(attack, contender, scale=scale, seed=seed) for seed in seeds]
+        found = [evaluated(attack, contender, scale=plays.scale, seed=seed, control=True) for seed in seeds]
         least = min(found, key=lambda one: one.fitness)
         further, whole = ("" if one is None else f"{one:.2f}" for one in (least.further, least.with_accounts))
         others = max(one.victims for one in found)
         click.echo(
-            f"| {name} | {least.dollars:.0f} | {least.budgets:.1f} | {further} | {whole} "
-            f"| {_percent(others)} % |"
+            f"| {name} | {least.dollars:.0f} | {least.budgets:.1f} | {least.without:.1f} "
+            f"| {further} | {whole} | {_percent(others)} % |"
         )
+    click.echo()
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """Where the library and the model differ in one world.
+
+    Args:
+        requests: of the world.
+        refused: by the model.
+        differ: decisions that are not the same.
+    """
+
+    world: str
+    requests: int
+    refused: int
+    differ: int
+
+
+def agreement(plays: Played, seed: int, names: Callable[[str], bool] = lambda name: True) -> Iterator[Parted]:
+    """Yield each world as the library decides it, without correlation, beside the model.
+
+    The model knows no tokens, so here requests have none.
+    """
+    ours, model = replace(plays, is_model=False), replace(plays, is_model=True)
+
+    def parted(name: str, trace: Trace, *, is_imported: bool = False) -> Parted:
+        trace = replace(trace, output_tokens=np.zeros_like(trace.output_tokens))
+        here, there = (
+            each.contender(is_imported=is_imported).control(trace).admitted for each in (ours, model)
+        )
+        return Parted(name, len(trace), int((~there).sum()), int((here != there).sum()))
+
+    for name, attack in ATTACKS.items():
+        if names(name):
+            yield parted(name, world(attack, scale=plays.scale, seed=seed))
+    if any(map(names, KNOWN)):
+        for one in known(crowd(seed, plays.scale)):
+            if names(one.name):
+                yield parted(f"honest classes: {one.name}", one.trace, is_imported=one.is_imported)
+
+
+def _agreement(plays: Played, seeds: range, named: str) -> None:
+    click.echo(f"Decisions of kinlimit and of the reference model, without correlation ({named})\n")
+    click.echo("| world | requests | refused by the model | decided otherwise |\n| --- | --- | --- | --- |")
+    for seed in seeds:
+        for one in agreement(plays, seed):
+            click.echo(f"| {one.world} | {one.requests:,} | {one.refused:,} | {one.differ:,} |")
+    click.echo()
 
 
 def _growth(rules: Rules, seed: int, scale: int) -> None:
@@ -158,14 +262,6 @@ def _growth(rules: Rules, seed: int, scale: int) -> None:
         ]
         click.echo(f"| {one.factor:g} | " + " | ".join((*paid, *held)) + " |")
     click.echo()
-
-
-class _Control:
-    """A contender with correlation off."""
-
-    def __init__(self, contender: Contender) -> None:
-        self._contender, self.name = contender, contender.name
-        self.run = self.control = contender.control
 
 
 def _percent(share: float) -> str:

@@ -9,134 +9,39 @@ account, network and payer.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.correlation.addresses import Addresses
 from benchmarks.correlation.contender import Outcome, unclustered
+from benchmarks.correlation.months.payers import PERIOD_DAYS, Payer, Payers
+from benchmarks.correlation.months.rules import Rules
 from benchmarks.correlation.numbers import DAY_NS, START_NS
 from benchmarks.correlation.trace import Trace
 
-YOUNG_DAYS = 30
-LEVELS = 8
-"""An octave of an allowance has so many levels; it is rounded down to one."""
-PERIOD_DAYS, PERIODS = 10, 7
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The numbers of a policy, a day, as it ships; others are variants that were looked at.
-
-    Args:
-        rate: one budget.
-        per_usd: requests a day for each dollar cleared in 30 days.
-        young_usd: dollars that count of a young payer.
-        growth, most: where dollars are not known.
-        account, network, block: overflow of an account, a /24 or /48, a /16 or /32.
-        reads_paid: whether `paid_usd` is looked at.
-        overflow: who has it: all, those whom nobody pays for, or a payer as one account.
-        settled: dollars beyond `young_usd` count up to this multiple of the least of a month; 0: all.
-        own: an account that was never at a place of its payer has this multiple of its own best day of
-            a month ago; 0: all of the payer's allowance after 30 days.
-        newcomer: of the budget that newcomers elsewhere share, what one of them has at most.
-        presence: whether time alone never establishes an account with its payer: it was there in the payer's
-            own first month, or it was at a place of it. Elsewhere it then has overflow alone.
-        payer: overflow of a payer.
-        at: what a place is.
-        crowded: networks where so many payers were are no places.
-        sponsors: the part of a budget that a payer without a payment method has.
-    """
-
-    rate: float = 3000
-    per_usd: float = 600
-    young_usd: float = 10
-    growth: float = 3
-    most: float = 500_000
-    account: float = 300
-    network: float = 2700
-    block: float = math.inf
-    reads_paid: bool = True
-    overflow: Literal["all", "unpaid", "one"] = "all"
-    settled: float = 1.0
-    own: float = 0.0
-    newcomer: float = math.inf
-    presence: bool = True
-    payer: float = 3000
-    at: Literal["network", "address"] = "address"
-    crowded: float = math.inf
-    sponsors: float = 0.0
-
-    def level(self, allowance: float) -> float:
-        """Return an allowance rounded down to a level."""
-        if allowance <= self.rate:
-            return allowance
-        return self.rate * 2 ** (math.floor(math.log2(allowance / self.rate) * LEVELS + 1e-9) / LEVELS)
+_START_DAY = START_NS // DAY_NS
+_CENT_MICROS = 10_000
 
 
 @dataclass(slots=True)
 class _Window:
-    """A sliding window of a day, counted as the library's: the day before, in part, and this one."""
+    """A sliding window of a day: the day before, as far as it is not over, and this one."""
 
-    day: int = -(10**6)
-    now: float = 0
-    before: float = 0
+    day: int = -1
+    now: int = 0
+    before: int = 0
 
-    def room(self, day: int, part: float, limit: float) -> float:
-        """Return how much of a limit is left."""
+    def room(self, day: int, left_ns: int, limit: float) -> int:
+        """Return how much of a limit is left, `left_ns` before the day ends."""
         if day != self.day:
             self.before = self.now if day == self.day + 1 else 0
             self.day, self.now = day, 0
-        return limit - self.before * (1 - part) - self.now
-
-
-@dataclass(slots=True)
-class _Record:
-    """The record of a payer, or of one of its accounts: the best day of each period of ten days."""
-
-    since: float
-    window: _Window = field(default_factory=_Window)
-    best: dict[int, float] = field(default_factory=dict)
-
-    def earned(self, day: int) -> float:
-        """Return its best day in periods that ended a month ago or more."""
-        last = (day - YOUNG_DAYS) // PERIOD_DAYS
-        return max((self.best.get(one, 0.0) for one in range(last - PERIODS, last)), default=0.0)
-
-    def take(self, day: int, count: float) -> None:
-        """Count, and keep it if it is the best."""
-        self.window.room(day, 1.0, 0.0)
-        self.window.now += count
-        period = day // PERIOD_DAYS
-        self.best[period] = max(self.best.get(period, 0.0), self.window.now)
-
-
-@dataclass(slots=True)
-class _Payer(_Record):
-    least: dict[int, float] = field(default_factory=dict)
-    """Least dollars known in each period."""
-    places: set[int] = field(default_factory=set)
-    founder: int = -1
-    imported: float = 0.0
-    """Best day of the history that was imported."""
-    allowed: tuple[float, int, bool, float] = (-1.0, 0, False, 0.0)
-
-    def kept_usd(self, day: int) -> float:
-        """Return the least dollars known since a month ago, and at the last look before; none then: none."""
-        month_ago = day // PERIOD_DAYS - 3
-        before = [period for period in self.least if period <= month_ago]
-        if not before:
-            return 0.0
-        last = max(before)
-        return min(usd for period, usd in self.least.items() if period >= last)
-
-
-@dataclass(slots=True)
-class _Account(_Record):
-    resident: bool = False
-    """Whether it was at a place of its payer."""
+        if limit == math.inf:
+            return 1 << 62
+        return (int(limit) * DAY_NS - self.before * left_ns) // DAY_NS - self.now
 
 
 class Allowance:
@@ -146,6 +51,7 @@ class Allowance:
         rules: the policy's numbers.
         scale: what they are divided by, as the trace's volumes are.
         imported_until: the day before which all is history that was imported: admitted, and known at once.
+        public: returns which addresses are in public ranges: these are no places.
         by_day: whether the requests of an account and address on a day are decided at once: a search has no
             time for each. The model then looks once a day at the room that a window has left.
     """
@@ -156,11 +62,12 @@ class Allowance:
         scale: float = 1.0,
         *,
         imported_until: float = -math.inf,
+        public: Callable[[Addresses], NDArray[np.bool_]] | None = None,
         by_day: bool = False,
         name: str = "allowance",
     ) -> None:
         self.rules, self.scale, self.by_day, self.name = rules or Rules(), scale, by_day, name
-        self.imported_until = imported_until
+        self.imported_until, self.public = imported_until, public
 
     def run(self, trace: Trace) -> Outcome:
         """Return what it decides."""
@@ -177,7 +84,7 @@ class Allowance:
             return np.zeros(0, dtype=bool)
         first, which = np.arange(count), np.arange(count)
         if self.by_day:
-            day = (trace.time_ns - START_NS) // DAY_NS
+            day = trace.time_ns // DAY_NS
             key = (day - day[0]) * trace.accounts + trace.account
             key = key * len(trace.addresses) + trace.ip
             _, first, which = np.unique(key, return_index=True, return_inverse=True)
@@ -187,7 +94,7 @@ class Allowance:
             place[order] = np.arange(len(order))
             first, which = first[order], place[which]
         weight = np.bincount(which)
-        granted = np.fromiter(_decide(self, trace, first, weight), dtype=float, count=len(first))
+        granted = np.fromiter(_Deciding(self, trace).each(first, weight), dtype=float, count=len(first))
         if not self.by_day:
             return granted > 0
         order = np.argsort(which, kind="stable")
@@ -197,126 +104,103 @@ class Allowance:
         return admitted
 
 
-def _decide(model: Allowance, trace: Trace, first: np.ndarray, weight: np.ndarray) -> Iterator[float]:
-    """Yield how many are admitted of each row: `weight` requests as the one at `first`."""
-    rules, scale = model.rules, model.scale
-    when = (trace.time_ns - START_NS) / DAY_NS
-    begin = float(when[0])
-    at = trace.network if rules.at == "network" else trace.ip64
-    paid = np.full(len(trace), math.nan) if trace.paid_usd is None or not rules.reads_paid else trace.paid_usd
-    created = [begin] * trace.accounts
-    if trace.created_ns is not None:
-        created = ((trace.created_ns - START_NS) / DAY_NS).tolist()
-    columns = (
-        trace.payer, trace.account, when, at, trace.network, _block(trace), paid, trace.payment > 0
-    )  # fmt: skip
-    payers: dict[int, _Payer] = {}
-    newcomers: dict[int, _Window] = {}
-    accounts: dict[int, _Account] = {}
-    free: dict[tuple[str, int], _Window] = {}
-    visitors: dict[int, set[int]] = {}
-    rows = zip(*(column[first].tolist() for column in columns), weight.tolist(), strict=True)
-    base, least = rules.rate / scale, rules.account / scale
-    for number, account, now, here, network, block, usd, by_card, many in rows:
-        day = math.floor(now)
-        part = 1.0 if model.by_day else now - day
-        done = 0.0
-        if number:
-            # While the records are young, a payer is as old as its accounts.
-            since = created[account] if now - begin < YOUNG_DAYS else now
-            payer = payers.get(number)
-            if payer is None:
-                payer = payers[number] = _Payer(since, founder=account)
-            if since < payer.since:
-                payer.since, payer.founder = since, account
-            mine = accounts.get(account)
-            if mine is None:
-                mine = accounts[account] = _Account(since)
-            young = now - payer.since < YOUNG_DAYS
-            if usd == usd:
-                period = day // PERIOD_DAYS
-                payer.least[period] = min(payer.least.get(period, usd), usd)
-            if now < model.imported_until:
-                # Whose accounts these are and where they were is history like any other.
-                payer.places.add(here)
-                mine.resident = True
-                mine.take(day, many)
-                payer.take(day, many)
-                payer.imported = max(payer.imported, payer.window.now)
+class _Deciding:
+    """One trace being decided."""
+
+    def __init__(self, model: Allowance, trace: Trace) -> None:
+        self.rules, self.trace = model.rules, trace
+        self.by_day = model.by_day
+        self.place = trace.ip64
+        if model.public is not None:
+            self.place = np.where(model.public(trace.addresses)[trace.ip], 0, self.place)
+        self.units = model.rules.scaled(model.scale)
+        begin = int(trace.time_ns[0] // DAY_NS)
+        self.imported_until = -1
+        if model.imported_until > begin - _START_DAY:
+            self.imported_until = _START_DAY + int(model.imported_until)
+        own = max(begin, self.imported_until)
+        self.payers = Payers(begin, own, presence=model.rules.presence, crowded=model.rules.crowded)
+        self.windows: dict[tuple[str, int], _Window] = {}
+        self.created: list[int | None] = [None] * trace.accounts
+        if trace.created_ns is not None:
+            self.created = (trace.created_ns // DAY_NS).tolist()
+
+    def each(self, first: NDArray[np.int64], weight: NDArray[np.int64]) -> Iterator[int]:
+        """Yield how many are admitted of each row: `weight` requests as the one at `first`."""
+        trace = self.trace
+        cents = trace.paid_cents if self.rules.reads_paid else np.full(len(trace), -1)
+        where = self.place, trace.network, _block(trace)
+        columns = (trace.time_ns, trace.payment, trace.account, *where, cents)
+        rows = zip(*(column[first].tolist() for column in columns), weight.tolist(), strict=True)
+        for time_ns, number, account, here, network, block, paid, many in rows:
+            day, since_ns = divmod(time_ns, DAY_NS)
+            left_ns = 0 if self.by_day else DAY_NS - since_ns
+            done = 0
+            if number:
+                seen = self.payers.see(number, account, here, self.created[account], day)
+                payer, covered, is_old = seen
+                if paid >= 0:
+                    payer.note_paid(day, paid, was_so=is_old)
+                if day < self.imported_until:
+                    yield self._learned(payer, number, day, many)
+                    continue
+                if covered:
+                    most = self._allowance(payer, paid, is_old, day)
+                    window = self._window("allowance", number)
+                    room = window.room(day, left_ns, most)
+                    done = max(0, min(many, room))
+                    if done:
+                        window.now += done
+                        payer.note(day, day // PERIOD_DAYS, most - room + done)
+            elif day < self.imported_until:
                 yield many
                 continue
-            if payer.allowed[:3] != (usd, day, young):
-                # The records cannot know what a payer had a month ago if they are younger than that.
-                fresh = payer.since + YOUNG_DAYS <= begin and now - begin < YOUNG_DAYS + PERIOD_DAYS
-                most = _allowance(rules, payer, usd, young, fresh, day, by_card, scale) / scale
-                payer.allowed = (usd, day, young, most)
-            room = payer.window.room(day, part, payer.allowed[3])
-            shared = None
-            crowded = False
-            if rules.crowded < math.inf:
-                there = visitors.setdefault(network, set())
-                there.add(number)
-                crowded = len(there) >= rules.crowded
-            if not young:
-                settled = now - mine.since >= YOUNG_DAYS
-                if rules.presence:
-                    known = mine.resident or mine.since - payer.since < YOUNG_DAYS
-                    # The records cannot know where an account was that is a month older than they are.
-                    known = known or mine.since + YOUNG_DAYS <= begin
-                    mine.resident = known or (here in payer.places and not crowded)
-                    if known:
-                        payer.places.add(here)
-                    elif not mine.resident:
-                        room = 0.0
-                elif settled and (not rules.own or mine.resident or account == payer.founder):
-                    payer.places.add(here)
-                elif here in payer.places:
-                    mine.resident = True
-                elif settled:
-                    most = max(least, rules.own * mine.earned(day))
-                    room = min(room, mine.window.room(day, part, most))
-                else:
-                    shared = newcomers.setdefault(number, _Window())
-                    room = min(
-                        shared.room(day, part, base if by_card else base * rules.sponsors),
-                        mine.window.room(day, part, rules.newcomer / scale),
-                    )
-            done = max(0.0, min(many, math.floor(room + 1e-9)))
-            if done:
-                mine.take(day, done)
-                if shared is None:
-                    payer.take(day, done)
-                else:
-                    shared.now += done
-        if done < many and (not number or rules.overflow != "unpaid"):
-            who = -number if number and rules.overflow == "one" else account
-            windows = [
-                (free.setdefault(("account", who), _Window()), rules.account),
-                (free.setdefault(("network", network), _Window()), rules.network),
-                (free.setdefault(("block", block), _Window()), rules.block),
-                (free.setdefault(("payer", number), _Window()), rules.payer if number else math.inf),
-            ]
-            room = min(window.room(day, part, rate / scale) for window, rate in windows)
-            more = max(0.0, min(many - done, math.floor(room + 1e-9) if room < math.inf else many))
-            for window, _ in windows:
-                window.now += more
-            done += more
-        yield done
+            if done < many:
+                done += self._overflow(number, account, network, block, day, left_ns, many - done)
+            yield done
 
+    def _allowance(self, payer: Payer, cents: int, is_old: bool, day: int) -> int:
+        rules = self.rules
+        if cents < 0:
+            return self.units.grown(payer.earned(day, self.payers.own))
+        micros, young = cents * _CENT_MICROS, round(rules.young_usd * 1e6)
+        if not is_old and micros > young:
+            if rules.settled:
+                micros = min(micros, young + int(rules.settled * payer.settled(day)) * _CENT_MICROS)
+            elif day < payer.first + 30:
+                micros = young
+        return self.units.paid(micros)
 
-def _allowance(
-    rules: Rules, payer: _Payer, usd: float, young: bool, fresh: bool, day: int, by_card: bool, scale: float
-) -> float:
-    base = rules.rate if by_card else rules.rate * rules.sponsors
-    if usd != usd:
-        # History is counted as the trace is: in parts of the policy's numbers.
-        return rules.level(
-            max(base, min(rules.most, rules.growth * max(payer.earned(day), payer.imported) * scale))
-        )
-    usable = min(usd, rules.young_usd) if young else usd
-    if rules.settled and not fresh:
-        usable = min(usd, rules.young_usd + rules.settled * payer.kept_usd(day))
-    return rules.level(max(base, rules.per_usd * usable))
+    def _overflow(
+        self, number: int, account: int, network: int, block: int, day: int, left_ns: int, many: int
+    ) -> int:
+        units = self.units
+        asked = [
+            (self._window("account", account), units.account),
+            (self._window("network", network), units.network),
+            (self._window("block", block), units.block),
+        ]
+        if number:
+            asked.append((self._window("payer", number), units.payer))
+        room = min(window.room(day, left_ns, limit) for window, limit in asked)
+        more = max(0, min(many, room))
+        for window, _ in asked:
+            window.now += more
+        return more
+
+    def _learned(self, payer: Payer, number: int, day: int, many: int) -> int:
+        """Take a line of history in: days of the limiter's own first period lie before it."""
+        window = self._window("learned", number)
+        window.room(day, 0, 0)
+        window.now += many
+        payer.note(day, min(day // PERIOD_DAYS, self.payers.own // PERIOD_DAYS - 1), window.now)
+        return many
+
+    def _window(self, kind: str, number: int) -> _Window:
+        found = self.windows.get((kind, number))
+        if found is None:
+            found = self.windows[kind, number] = _Window()
+        return found
 
 
 def _block(trace: Trace) -> np.ndarray:

@@ -9,9 +9,10 @@ import numpy as np
 
 from benchmarks.correlation.families.price import ACCOUNT, PAYMENT_METHOD
 from benchmarks.correlation.months import harm, honest
-from benchmarks.correlation.months.allowance import Allowance, Rules
+from benchmarks.correlation.months.allowance import Allowance
 from benchmarks.correlation.months.book import Book, v4
 from benchmarks.correlation.months.harm import Refused
+from benchmarks.correlation.months.rules import Rules
 from benchmarks.correlation.numbers import DAY_NS
 from benchmarks.correlation.trace import Trace
 

@@ -242,6 +242,10 @@ cdef class AllowanceNotes(Picker):
         return 0
 
 
+def record_key(uint64_t payer, uint64_t salt, /):
+    return record_of(payer, salt)
+
+
 cdef inline uint64_t record_of(uint64_t payer, uint64_t salt) noexcept nogil:
     """Return what a payer's use of a limit is remembered by."""
     return payer if salt == 0 else mix(payer ^ salt)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ratelimit.cli.replay.history import history_of
 from ratelimit.clock import ManualClock
 from ratelimit.parsing.json import JsonReader
 from ratelimit.policy import Policy
@@ -109,6 +110,7 @@ class Comparison:
             said.append,
             correlates=correlates,
             fields=self.fields,
+            history=history_of(loaded),
         )
         return Side(loaded, replay)
 

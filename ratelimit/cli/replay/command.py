@@ -10,10 +10,10 @@ from typing import Any, BinaryIO
 
 import click
 
-from ratelimit.allowance.compile import allowance_of
-from ratelimit.cli.failure import INPUT, INTERRUPTED, POLICY, USAGE, Failure
+from ratelimit.cli.failure import INPUT, INTERRUPTED, USAGE, Failure
 from ratelimit.cli.loading import load
 from ratelimit.cli.replay.clusters import clusters_report
+from ratelimit.cli.replay.history import history_of
 from ratelimit.cli.replay.inputs import open_inputs, show_disorder, trace_options
 from ratelimit.cli.replay.progress import shown
 from ratelimit.cli.replay.summary import Summary
@@ -102,8 +102,6 @@ def replay_command(
     ):
         raise Failure(f"--decisions {decisions} would overwrite what is read", USAGE)
     loaded = load(policy)
-    if history is not None:
-        _check_history(loaded)
     if clusters is not None:
         _check_clusters(clusters, loaded, no_correlation, policy, *traces)
     with ExitStack() as stack:
@@ -118,7 +116,7 @@ def replay_command(
             write,
             correlates=not no_correlation,
             names_members=reveal and clusters is not None,
-            history=None if history is None else Path(history),
+            history=history_of(loaded, history),
         )
         stack.callback(replay.close)
         started_ns = monotonic_ns()
@@ -153,21 +151,6 @@ def replay_command(
                     note(line)
             if elapsed_s > 0 and replay.requests:
                 note(f"{replay.requests / elapsed_s:,.0f} requests a second")
-
-
-def _check_history(policy: Policy) -> None:
-    if not any(allowance_of(rule) is not None for rule in policy.compiled.rules):
-        raise Failure(
-            "--history: the policy has no limit with `earned`, so payers have no records",
-            USAGE,
-            hint="Write `earned` into the limit of a payer, or leave --history out.",
-        )
-    if policy.compiled.hash_key is None:
-        raise Failure(
-            "--history: a history is bound to a hash key, and the policy has none",
-            POLICY,
-            hint="Write `[hashing]` with the `key` that the history was made with.",
-        )
 
 
 def _check_clusters(

@@ -91,7 +91,7 @@ class Summary:
         replay = self._replay
         notes = notes_on(self._traces)
         if replay.history is not None and replay.requests:
-            notes.append(f"{formatting.count(replay.imported, 'payer')} known from {replay.history}")
+            notes.append(f"{formatting.count(replay.imported, 'payer')} known from the history")
         if (lacking := self._lacking()) and replay.outcomes.get((False, Reason.IDENTITY)):
             where = " ".join(f"--map {name}=FIELD" for name in lacking)
             notes.append(f"is {' or '.join(lacking)} in the trace? Where it is called otherwise: {where}")
