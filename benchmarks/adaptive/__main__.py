@@ -11,8 +11,9 @@ import argparse
 from pathlib import Path
 
 from benchmarks.adaptive.beside import WORLDS, compare
-from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME, HELD_OUT, OUTSIDE
+from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME, HELD_OUT, JUDGES, OUTSIDE
 from benchmarks.adaptive.contenders import CONTENDERS
+from benchmarks.adaptive.judging import report_judgement
 from benchmarks.adaptive.phases import PHASES
 from benchmarks.adaptive.poisoning import lost_to_poison
 from benchmarks.adaptive.report import (
@@ -33,6 +34,9 @@ def main() -> None:
     parser.add_argument("--engine", action="append", choices=sorted(BY_NAME), help="Only these; repeatable.")
     parser.add_argument("--held-out", action="store_true", help="Engines that nothing was tried on.")
     parser.add_argument("--outside", action="store_true", help="Engines of other kinds, made up last.")
+    parser.add_argument(
+        "--judge", action="store_true", help="Engines that judge, and nothing else; a minute or two."
+    )
     parser.add_argument("--trace", type=Path, help="A trace of the Azure public dataset, for the bursts.")
     parser.add_argument("--plots", type=Path, help="Folder to draw limit, in flight and first byte in.")
     parser.add_argument("--real", action="store_true", help="Real processes, and nothing in virtual time.")
@@ -44,6 +48,9 @@ def main() -> None:
         from benchmarks.adaptive.real.table import print_real
 
         print_real(chosen.seconds, chosen.seeds, SHORT if chosen.no_peers else MEANS)
+        return
+    if chosen.judge:
+        report_judgement([BY_NAME[name] for name in chosen.engine or ()] or JUDGES, chosen.seeds)
         return
     usual = OUTSIDE if chosen.outside else HELD_OUT if chosen.held_out else BACK_ENDS
     back_ends = [BY_NAME[name] for name in chosen.engine] if chosen.engine else list(usual)

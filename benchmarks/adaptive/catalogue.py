@@ -16,6 +16,7 @@ from benchmarks.adaptive.engines.pool import Pool
 from benchmarks.adaptive.engines.processor import Processor
 from benchmarks.adaptive.engines.provider import MANY, Provider
 from benchmarks.adaptive.engines.replicas import Replicas
+from benchmarks.adaptive.engines.scaled import Scaled
 from benchmarks.adaptive.engines.stalling import Stalling
 from benchmarks.adaptive.job import Job
 from benchmarks.adaptive.timeline import SECOND, Timeline
@@ -31,6 +32,7 @@ class Mix:
     work_ms: float = 0.0
     work_spread: float = 0.5
     cached: float = 0.0  # share of the prompts of which nine tenths need not be read
+    heavy: tuple[float, int, int] = (0.0, 0, 0)  # share of the prompts with a length between two
 
     def draw(self, random: Random, now_ns: int) -> Job:
         """Return a request."""
@@ -39,6 +41,10 @@ class Mix:
         prompt = int(_lognormal(random, self.prompt_mean, self.prompt_spread)) + 1
         if self.cached and random.random() < self.cached:
             prompt = 1 + prompt // 10
+        share, shortest, longest = self.heavy
+        is_heavy = share > 0.0 and random.random() < share
+        if is_heavy:
+            prompt = random.randint(shortest, longest)
         place = random.random()
         mean = self.answers[-1][1]
         for share, length in self.answers:
@@ -48,7 +54,7 @@ class Mix:
             place -= share
         answer = max(1, int(_lognormal(random, mean, 0.5)))
         thought = int(_lognormal(random, self.work_ms, self.work_spread) * 1e6) if self.work_ms else 0
-        return Job(now_ns, min(prompt, 16_000), min(answer, 8_000), thought)
+        return Job(now_ns, prompt if is_heavy else min(prompt, 16_000), min(answer, 8_000), thought)
 
 
 def _lognormal(random: Random, mean: float, spread: float) -> float:
@@ -65,6 +71,7 @@ class BackEnd:
         usual: what is asked for, but in the phase of long answers.
         long: what is asked for then.
         target_ms: the time to the first byte that is to be kept.
+        more_ms: so much more a token of the prompt.
     """
 
     name: str
@@ -72,10 +79,15 @@ class BackEnd:
     usual: Mix
     long: Mix
     target_ms: float
+    more_ms: float = 0.0
 
     @property
     def target_ns(self) -> int:
         return int(self.target_ms * 1e6)
+
+    def is_in_time(self, job: Job, took_ns: int) -> bool:
+        """Return whether a first byte after so long was soon enough for this request."""
+        return took_ns <= (self.target_ms + self.more_ms * job.prompt_tokens) * 1e6
 
 
 def _chat(prompt: float, short: float, long: float, share: float, spread: float = 0.6) -> Mix:
@@ -223,20 +235,78 @@ OUTSIDE = (
 """Unlike all others, and made up later. Requests side by side, a provider that refuses, batches as one; and
 answers that take a third to a half of the target by themselves. *Stalls* stands still now and then.
 *Never full* begins all requests at once. There one in 19 is late by itself, one in five at half the speed."""
-BY_NAME = {back_end.name: back_end for back_end in (*BACK_ENDS, *HELD_OUT, *OUTSIDE)}
+JUDGES = (
+    BackEnd(
+        "lock convoy", lambda timeline: Processor(4, 0.06, timeline), Mix(work_ms=60), Mix(work_ms=180), 1000
+    ),
+    BackEnd(
+        "slow provider",
+        lambda timeline: Provider(12, 1.5, 60, timeline),
+        _chat(800, 80, 400, 0.2),
+        _chat(800, 80, 400, 0.7),
+        6000,
+    ),
+    BackEnd(
+        "batcher", lambda timeline: Batches(16, 0.5, 0.02, timeline), Mix(work_ms=120), Mix(work_ms=360), 4000
+    ),
+    BackEnd(
+        "heavy prompts",
+        lambda timeline: Batch(Model(48, 12, 0.35, 8_000, chunk_tokens=1024), timeline),
+        replace(_chat(800, 60, 700, 0.2), heavy=(0.05, 20_000, 40_000)),
+        replace(_chat(800, 60, 700, 0.7), heavy=(0.05, 20_000, 40_000)),
+        2000,
+        1 / 7,
+    ),
+    BackEnd(
+        "256 places",
+        lambda timeline: Batch(Model(256, 20, 0.1, 40_000), timeline),
+        _chat(800, 100, 400, 0.3),
+        _chat(800, 100, 400, 0.8),
+        800,
+    ),
+    BackEnd(
+        "two places",
+        lambda timeline: Places(2, 1.0, 1.0, timeline),
+        Mix(work_ms=1500),
+        Mix(work_ms=2500),
+        8000,
+    ),
+    BackEnd("one piece", lambda timeline: Pool(24, 0.0, timeline), Mix(work_ms=400), Mix(work_ms=800), 1500),
+    BackEnd(
+        "shared work", lambda timeline: Processor(8, 0.002, timeline), Mix(work_ms=80), Mix(work_ms=240), 1000
+    ),
+    BackEnd(
+        "autoscaler",
+        lambda timeline: Scaled(Model(16, 12, 0.4, 10_000), 3, 20.0, timeline),
+        _chat(600, 80, 400, 0.25),
+        _chat(600, 80, 400, 0.75),
+        1200,
+    ),
+)
+"""Engines that judge: of kinds on which a controller that extrapolates, guesses or counts places fails."""
+BY_NAME = {back_end.name: back_end for back_end in (*BACK_ENDS, *HELD_OUT, *OUTSIDE, *JUDGES)}
 
 CALIBRATED_S = 60
+MORE, NO_MORE = 1.02, 3
+"""So many heights in a row that complete no more than the best by this factor end the search."""
 
 
 @lru_cache(maxsize=64)
 def capacity(name: str, long: bool = False) -> float:
     """Return the requests a second that a back end completes when it always has work.
 
-    The number in flight is held, at each of several heights; the best of them counts.
+    The number in flight is held, at each of several heights until more complete no more; the best counts.
     """
     back_end = BY_NAME[name]
     mix = back_end.long if long else back_end.usual
-    return max(_throughput(back_end, mix, held) for held in (8, 16, 20, 24, 32, 48, 64, 100, 140))
+    best, worse = 0.0, 0
+    for held in (2, 4, 8, 16, 20, 24, 32, 48, 64, 100, 140, 300):
+        found = _throughput(back_end, mix, held)
+        worse = 0 if found > MORE * best else worse + 1
+        best = max(best, found)
+        if worse == NO_MORE:
+            break
+    return best
 
 
 def _throughput(back_end: BackEnd, mix: Mix, held: int) -> float:

@@ -16,6 +16,7 @@ class Job:
         first_byte_ns: when the answer began, -1 before.
         done_ns: when the answer was complete, -1 before.
         gone: whether the client hung up.
+        host: the number of the gateway that it came to, -1 where that is of no account.
         sent: whether the engine has it.
         is_poison: whether it is there to mislead.
         patience_ns: after which its client hangs up, 0 never.
@@ -29,6 +30,7 @@ class Job:
         "done_ns",
         "first_byte_ns",
         "gone",
+        "host",
         "is_poison",
         "label",
         "patience_ns",
@@ -59,6 +61,7 @@ class Job:
         self.first_byte_ns = -1
         self.done_ns = -1
         self.gone = False
+        self.host = -1
         self.sent = False
         self.is_poison = False
         self.told_first: Callable[[Job], None] = _nothing

@@ -170,7 +170,7 @@ class Loop:
         if not any(self._lines[: rank + 1]) and self._has_room(job):
             self._send(coming)
             return
-        self.admission.turn_away(self.now_ns(), self._priority(job))
+        self._at(job).turn_away(self.now_ns(), self._priority(job))
         held_ns = longest_ns(self.controller.target_ns, rank, self._classes) if self._holds else 0
         if not held_ns:
             self._refuse(coming)
@@ -183,10 +183,14 @@ class Loop:
     def _priority(self, job: Job) -> ShedPriority:
         return FIRST_OF_ALL
 
+    def _at(self, job: Job) -> Admission:
+        """Return the admission that a request comes to."""
+        return self.admission
+
     def _has_room(self, job: Job) -> bool:
         priority, age_ns = self._priority(job), self.timeline.now_ns - job.arrived_ns
         left = share_left(age_ns, self.controller.target_ns, priority.rank, self._classes)
-        return self.admission.has_room(self.now_ns(), priority.share() * left, priority.kept(), priority.rank)
+        return self._at(job).has_room(self.now_ns(), priority.share() * left, priority.kept(), priority.rank)
 
     def _send(self, coming: Coming) -> None:
         job, outcome, settled = coming.job, coming.outcome, coming.settled
@@ -195,7 +199,7 @@ class Loop:
         outcome.settled += settled
         job.sent = True
         rank, age_ns = self._priority(job).rank, self.timeline.now_ns - job.arrived_ns
-        job.ticket = self.admission.admit(self.now_ns(), rank)
+        job.ticket = self._at(job).admit(self.now_ns(), rank)
         if is_late(age_ns, self.controller.target_ns, rank, self._classes) and self._classes > 1:
             self.admission.reserve.late(rank, self.now_ns())
         job.told_first = lambda job: self._began(job, outcome, settled)
@@ -213,7 +217,7 @@ class Loop:
             line.remove(coming)
             self._refuse(coming)
             priority = self._priority(coming.job)
-            self.admission.turn_away(self.now_ns(), priority)
+            self._at(coming.job).turn_away(self.now_ns(), priority)
             if self._classes > 1:
                 self.admission.reserve.lost(priority.rank, self.now_ns())
 
@@ -239,7 +243,7 @@ class Loop:
 
     def _began(self, job: Job, outcome: Outcome, settled: bool) -> None:
         took_ns = self.timeline.now_ns - job.arrived_ns
-        in_time = took_ns <= self._back_end.target_ns
+        in_time = self._back_end.is_in_time(job, took_ns)
         if self._watched:
             self.run.first_bytes.append((job.arrived_ns / SECOND, took_ns / SECOND))
         outcome.in_time += in_time
@@ -248,14 +252,14 @@ class Loop:
         if not job.gone:
             outcome.good += in_time and not job.is_poison
             if not self._by_duration:
-                self.admission.first_byte(job.ticket, self.now_ns())
+                self._at(job).first_byte(job.ticket, self.now_ns())
         self.timeline.at(self.timeline.now_ns, self._go_on)
 
     def _failed(self, job: Job) -> None:
         """The back end refused it itself."""
         if not job.gone:
-            self.admission.failed(job.ticket, self.now_ns())
-            self.admission.finished(job.ticket, self.now_ns())
+            self._at(job).failed(job.ticket, self.now_ns())
+            self._at(job).finished(job.ticket, self.now_ns())
         self.timeline.at(self.timeline.now_ns, self._go_on)
 
     def _ended(self, job: Job) -> None:
@@ -263,15 +267,15 @@ class Loop:
         if job.gone:
             return
         if self._by_duration:
-            self.admission.first_byte(job.ticket, self.now_ns())
+            self._at(job).first_byte(job.ticket, self.now_ns())
         if job.reading > 1:
             rest_ns = (self.timeline.now_ns - job.arrived_ns) * (job.reading - 1)
             ticket = job.ticket
             self.timeline.at(
-                self.timeline.now_ns + rest_ns, lambda: self.admission.finished(ticket, self.now_ns())
+                self.timeline.now_ns + rest_ns, lambda: self._at(job).finished(ticket, self.now_ns())
             )
             return
-        self.admission.finished(job.ticket, self.now_ns())
+        self._at(job).finished(job.ticket, self.now_ns())
 
     def _tell(self) -> None:
         """Let the engine report, as its poison has it."""
@@ -295,7 +299,7 @@ class Loop:
                 return
         if job.sent and job.done_ns < 0 and not job.gone:
             job.gone = True
-            self.admission.gone(job.ticket, self.now_ns())
+            self._at(job).gone(job.ticket, self.now_ns())
             self._go_on()
 
     def _note(self) -> None:
