@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import click
 from rich.table import Table
 
-from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
+from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
 from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.clock import SystemClock
@@ -22,14 +23,25 @@ from ratelimit.inspection.acting import (
     confirmed,
     deployment_of,
     do,
-    identity_hashes,
     known_acts,
-    payment_hashes,
-    principals,
 )
 from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.knowledge import Knowledge, knowledge_of
+from ratelimit.inspection.naming import Caller, payment_identity, resolve
+from ratelimit.inspection.preview import (
+    Preview,
+    accounts_of,
+    of_clear,
+    of_confirm,
+    of_exempt,
+    of_exempt_limits,
+    of_merge,
+    of_organisation,
+    of_split,
+    of_undo,
+)
 from ratelimit.policy.schema.duration import parse_duration
-from ratelimit.stores.acts.act import Act, in_force
+from ratelimit.stores.acts.act import MOST_ACCOUNTS, Act, Kind, in_force
 
 LONGEST_NS = 31 * 86_400 * 10**9
 SHOWN = 3
@@ -47,9 +59,15 @@ def _span(context: click.Context, parameter: click.Parameter, value: str) -> int
 
 
 def _acting(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what every act takes: how long, why, and how to print."""
+    """Add what every act takes: how long, why, whether to ask, and how to print."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        _DRY,
+        click.option(
+            "--yes",
+            is_flag=True,
+            help="Do it without a question: it changes nothing now, or the name is unknown.",
+        ),
         click.option("--reason", default="", help="Why, for the list; at most 200 characters."),
         click.option(
             "--for",
@@ -65,6 +83,9 @@ def _acting(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_DRY = click.option("--dry-run", "is_dry", is_flag=True, help="Show what it would do, and do nothing.")
+
+
 @click.command("exempt", short_help="Let an account be, for a while.")
 @click.argument("policy")
 @click.argument("account")
@@ -77,33 +98,45 @@ def _acting(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--identity", metavar="NAME", help="With `--from limits`: the identity that ACCOUNT is of.")
 @_acting
 def exempt_command(
-    policy: str, account: str, what: str | None, identity: str | None, for_ns: int, reason: str, as_json: bool
+    policy: str,
+    account: str,
+    what: str | None,
+    identity: str | None,
+    for_ns: int,
+    reason: str,
+    is_dry: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Exempt an account on all hosts: from limits per cluster, or from all limits.
 
     With `--from clusters` it is in no cluster; its other limits hold. With `--from limits` no limit
-    applies to it, as if it were on the policy's allow list.
+    applies to it, as if it were on the policy's allow list. That may be an address or a payment method, too.
 
     \b
     Examples:
       ratelimit exempt policy.toml acct-17 --for 2h --reason "wrong cluster"
       ratelimit exempt policy.toml acct-17 --from limits --for 30m
+      ratelimit exempt policy.toml 148ff4b5 --dry-run
 
-    ACCOUNT may be `hash:` and the 16 digits that `ratelimit accounts --json` has. Exit code 4 if a
-    host has not confirmed within 5 seconds.
+    ACCOUNT is as the application writes it, or a hash as any screen shows it. Exit code 3 if it is not known,
+    or the act would change nothing; `--yes` does it all the same. Exit code 4 if a host has not confirmed
+    within 5 seconds.
     """
-    with _deployment(policy) as there:
+    with knowledge_of(load_to_act(policy)) as known:
         if what is None:
-            what = "limits" if there.policy.compiled.correlation is None else "clusters"
-        if what == "limits":
-            name, hashes = identity_hashes(there, account, identity)
-            act = do(
-                there, "exempt-limits", accounts=hashes, identity=name, for_ns=for_ns, reason=reason[:200]
+            what = "limits" if known.compiled.correlation is None else "clusters"
+        caller = resolve(known, account, identity)
+        asking = Asking(known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, reason=reason)
+        if what == "limits" and caller.what != "actor" and "," not in caller.identity:
+            asking.go(
+                "exempt-limits", of_exempt_limits(known, caller), caller.hashes, identity=caller.identity
             )
         else:
-            hashes = principals(there, [account])
-            act = do(there, "exempt", accounts=hashes, for_ns=for_ns, reason=reason[:200])
-        _tell(there, act, as_json)
+            accounts = accounts_of(known, "exempt", [caller])
+            if what == "limits":
+                raise Failure(f"`{account}` is several identities; `--from limits` takes one", USAGE)
+            asking.go("exempt", of_exempt(known, caller), accounts)
 
 
 @click.group("declare", short_help="Declare what you know, for a while.")
@@ -129,6 +162,8 @@ def organisation_command(
     accounts: tuple[str, ...],
     for_ns: int,
     reason: str,
+    is_dry: bool,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """Declare an organisation: values that its members share are no evidence between them.
@@ -138,30 +173,52 @@ def organisation_command(
     """
     if not payments:
         raise Failure("an organisation needs what its members share: --payment VALUE", USAGE)
-    with _deployment(policy) as there:
-        act = do(
-            there,
+    with knowledge_of(load_to_act(policy)) as known:
+        paying = payment_identity(known)
+        methods = [resolve(known, each, paying) for each in payments]
+        members = [resolve(known, each) for each in accounts]
+        asking = Asking(known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, reason=reason)
+        asking.go(
             "organisation",
+            of_organisation(known, name, methods, members),
+            accounts_of(known, "organisation", members),
+            payments=[one for each in methods for one in each.hashes[:1]],
             name=name[:64],
-            payments=payment_hashes(there, payments),
-            accounts=principals(there, accounts),
-            for_ns=for_ns,
-            reason=reason[:200],
         )
-        _tell(there, act, as_json)
 
 
-def _of_accounts(kind: Any, least: int, help: str, short: str, example: str) -> click.Command:
+def _of_accounts(
+    kind: Any,
+    least: int,
+    preview: Callable[[Knowledge, Sequence[Caller]], Preview],
+    help: str,
+    short: str,
+    example: str,
+) -> click.Command:
     """Return the command of an act that names accounts and nothing else."""
 
-    def command(policy: str, accounts: tuple[str, ...], for_ns: int, reason: str, as_json: bool) -> None:
+    def command(
+        policy: str,
+        accounts: tuple[str, ...],
+        for_ns: int,
+        reason: str,
+        is_dry: bool,
+        yes: bool,
+        as_json: bool,
+    ) -> None:
         if len(accounts) < least:
             raise Failure(f"`{kind}` takes at least {formatting.count(least, 'account')}", USAGE)
-        with _deployment(policy) as there:
-            keys = principals(there, accounts)
+        if len(accounts) > MOST_ACCOUNTS:
+            raise Failure(f"{len(accounts)} accounts; one act has {MOST_ACCOUNTS} at most", USAGE)
+        with knowledge_of(load_to_act(policy)) as known:
+            if known.compiled.correlation is None:
+                raise Failure("the policy has no correlation, so there are no clusters", USAGE)
+            callers = [resolve(known, each) for each in accounts]
+            keys = accounts_of(known, kind, callers)
             if len(keys) < least:
                 raise Failure(f"`{kind}` takes at least {least} different accounts", USAGE)
-            _tell(there, do(there, kind, accounts=keys, for_ns=for_ns, reason=reason[:200]), as_json)
+            asking = Asking(known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, reason=reason)
+            asking.go(kind, preview(known, callers), keys)
 
     command.__doc__ = f"{help}\n\n\\b\nExample:\n  ratelimit {kind} policy.toml {example}"
     for wrap in (
@@ -176,6 +233,7 @@ def _of_accounts(kind: Any, least: int, help: str, short: str, example: str) -> 
 merge_command = _of_accounts(
     "merge",
     2,
+    of_merge,
     "Rule that accounts are one actor, whatever the evidence; on all hosts and for a while.",
     "Say that accounts are one actor.",
     "acct-17 acct-18 --for 7d",
@@ -183,6 +241,7 @@ merge_command = _of_accounts(
 split_command = _of_accounts(
     "split",
     2,
+    of_split,
     "Rule that no two of these accounts are one actor; on all hosts and for a while.",
     "Say that accounts are not one actor.",
     "acct-17 acct-18 --for 7d",
@@ -190,6 +249,7 @@ split_command = _of_accounts(
 confirm_command = _of_accounts(
     "confirm",
     1,
+    of_confirm,
     "Confirm the cluster of an account: its likely members count as certain; for a while.",
     "Confirm the cluster of an account.",
     "acct-17 --for 7d",
@@ -197,18 +257,81 @@ confirm_command = _of_accounts(
 clear_command = _of_accounts(
     "clear",
     1,
+    of_clear,
     "Clear the cluster of an account: no limit per cluster binds its members; for a while.",
     "Clear the cluster of an account.",
     "acct-17 --for 2h",
 )
 
 
+def _is_person() -> bool:
+    """Return whether somebody is there to answer a question."""
+    return sys.stdin.isatty()
+
+
+class Asking:
+    """An act on its way: its preview is shown, a person asked where there is doubt, hosts waited for.
+
+    Args:
+        known: what is known here.
+        is_dry: show the preview, and do nothing.
+        is_sure: ask no question.
+        as_json: print JSON.
+        for_ns: how long the act holds; None for one without an end of its own.
+        reason: why.
+    """
+
+    def __init__(
+        self, known: Knowledge, *, is_dry: bool, is_sure: bool, as_json: bool, for_ns: int | None, reason: str
+    ) -> None:
+        self._known = known
+        self._is_dry, self._is_sure, self._as_json = is_dry, is_sure, as_json
+        self._for_ns, self._reason = for_ns, reason[:200]
+
+    def go(self, kind: Kind, preview: Preview, accounts: Sequence[int] = (), **more: Any) -> None:
+        """Do it, unless it is only to be shown, or nobody is sure.
+
+        Raises:
+            Failure: there is doubt and nobody to ask; a host has not confirmed.
+        """
+        words = {"does": preview.does, "doubts": preview.doubts}
+        if self._is_dry:
+            if self._as_json:
+                print_json({"kind": kind, "dry_run": True, **words})
+            else:
+                for said in (*preview.does, *preview.doubts):
+                    say(out(), Text(said))
+                if preview.hint:
+                    note(preview.hint)
+            return
+        if not self._as_json:
+            for said in preview.does:
+                note(said)
+        if preview.doubts and not self._is_sure:
+            self._ask(preview)
+        there = self._known.deployment
+        act = do(there, kind, accounts=accounts, for_ns=self._for_ns, reason=self._reason, **more)
+        _tell(there, act, self._as_json, words)
+
+    def _ask(self, preview: Preview) -> None:
+        doubt = "; ".join(preview.doubts)
+        if self._as_json or not _is_person():
+            hint = f"{preview.hint} --yes does it all the same.".strip()
+            raise Failure(f"nothing was done: {doubt}", INPUT, hint=hint)
+        note(doubt)
+        if preview.hint:
+            note(preview.hint)
+        if not click.confirm("Do it all the same?", err=True):
+            raise Failure("nothing was done", INPUT)
+
+
 @click.command("undo", short_help="Take an act back.")
 @click.argument("policy")
 @click.argument("act")
 @click.option("--reason", default="", help="Why, for the list; at most 200 characters.")
+@_DRY
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def undo_command(policy: str, act: str, reason: str, as_json: bool) -> None:
+def undo_command(policy: str, act: str, reason: str, is_dry: bool, as_json: bool) -> None:
     """Take back an act, on all hosts. ACT is its number, as `ratelimit acts` shows it.
 
     \b
@@ -217,8 +340,10 @@ def undo_command(policy: str, act: str, reason: str, as_json: bool) -> None:
 
     Exit code 3 if no such act is in force.
     """
-    with _deployment(policy) as there:
-        _tell(there, do(there, "undo", undoes=act_named(there, act), reason=reason[:200]), as_json)
+    with knowledge_of(load_to_act(policy)) as known:
+        undone = act_named(known.deployment, act)
+        asking = Asking(known, is_dry=is_dry, is_sure=True, as_json=as_json, for_ns=None, reason=reason)
+        asking.go("undo", of_undo(known, undone), undoes=undone)
 
 
 @click.command("acts", short_help="List what operators did, by whom and why.")
@@ -269,11 +394,12 @@ def _deployment(policy: str) -> Iterator[Deployment]:
         yield there
 
 
-def _tell(there: Deployment, act: Act, as_json: bool) -> None:
+def _tell(there: Deployment, act: Act, as_json: bool, words: Mapping[str, Sequence[str]]) -> None:
     """Wait for every host, and say what came of it."""
     outcome = confirmed(there, act)
     if as_json:
-        print_json({**_json(act), "hosts": _hosts_json(outcome.hosts), "server_away": outcome.is_away})
+        hosts = _hosts_json(outcome.hosts)
+        print_json({**_json(act), **words, "hosts": hosts, "server_away": outcome.is_away})
     else:
         console = out()
         say(console, Text(f"{act.label}  ", "bold yellow") + Text(_said(act)))

@@ -4,7 +4,7 @@
 1   the policy has errors (check, and every command that needs a policy); a check failed (doctor);
     the demo's verdict is bad; a source cannot be carried over (import)
 2   the command was called wrongly
-3   a trace or a request cannot be read
+3   a trace or a request cannot be read; an act names an unknown or ambiguous caller, or changes nothing
 4   the deployment cannot be reached, or its memory is not ours
 5   a policy was imported, and lacks something of its source (import --partial)
 70  a fault of this program

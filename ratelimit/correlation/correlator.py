@@ -196,6 +196,10 @@ class Correlator:
         """Return why a principal is in its cluster, or in none; None when it is not remembered."""
         return explain(self, key)
 
+    def is_exempt(self, key: int) -> bool:
+        """Return whether the operator exempts a principal from all clusters."""
+        return self._overrides is not None and key in self._overrides.exempt
+
     def override_of(self, key: int) -> Override | None:
         """Return what the operator says of a principal, or of its actor."""
         overrides = self._overrides

@@ -50,6 +50,8 @@ def overviews_of(correlator: Correlator, breathe: Callable[[], None] = lambda: N
     highest: dict[int, Verdict] = {}
     for start in range(0, correlator.evidence.principal_count, PIECE):
         for label, key, _ in core.members(start, start + PIECE):
+            if correlator.is_exempt(key):  # by an act since the last rebuild
+                continue
             verdict = _VERDICTS[core.verdict_of(key)]
             members.setdefault(label, []).append((key, verdict))
             highest[label] = max(verdict, highest.get(label, verdict))

@@ -37,7 +37,7 @@ from ratelimit.policy.routing.classes import NO_CLASSES, LoadClasses, Marks
 from ratelimit.policy.routing.request_line import read_line, read_method, read_name
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
-from ratelimit.stores.contract import Store, check_algorithms
+from ratelimit.stores.contract import AnyPlan, Store, check_algorithms
 from ratelimit.tiers.pick import TierPick
 from ratelimit.usage.metrics import ratio_labels
 
@@ -185,6 +185,11 @@ class BoundPolicy:
     def find(self, kind: type[F]) -> F | None:
         """Return this policy's feature of a kind; None where it has none."""
         return next((each for each in self.features if isinstance(each, kind)), None)
+
+    def plan_of(self, rules: Sequence[LimitRule]) -> AnyPlan:
+        """Return what asks at most 16 of its rules for what is left in their counters."""
+        own = [self._core_rules[rule.index] for rule in rules]
+        return self.store.plan(own, [rule.per for rule in rules], None, range(len(own)))
 
     def variant(self, plan: RoutePlan, variant: Variant) -> RoutePlan:
         """Return a variant of a plan that the policy has, over the same counters."""

@@ -19,15 +19,11 @@ from typing import TYPE_CHECKING
 from ratelimit.clock import SystemClock
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import StoreError
-from ratelimit.identity.fact import ABSENT
 from ratelimit.inspection.attachment import attach
-from ratelimit.inspection.deployment import revealed_hashes
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.server import server_of
 from ratelimit.policy import Policy
-from ratelimit.policy.compile.identities import INTERNAL
 from ratelimit.stores.acts.act import (
-    MOST_ACCOUNTS,
     MOST_IN_FORCE,
     Act,
     Kind,
@@ -168,83 +164,6 @@ def deployment_of(policy: Policy) -> Iterator[Deployment]:
         except StoreError as error:
             hint = "`ratelimit doctor` shows more; the act is not in force."
             raise InspectionFailure(f"{error} [{error.code}]", "deployment", hint=hint) from error
-
-
-def principals(deployment: Deployment, written: Sequence[str]) -> list[int]:
-    """Return the hashes of accounts, as clusters know them; `hash:` and 16 digits is one already.
-
-    Raises:
-        InspectionFailure: one is no account, or there are too many.
-    """
-    if len(written) > MOST_ACCOUNTS:
-        raise InspectionFailure(f"{len(written)} accounts; one act has {MOST_ACCOUNTS} at most", "call")
-    if deployment.policy.compiled.correlation is None:
-        raise InspectionFailure("the policy has no correlation, so there are no clusters", "call")
-    found = []
-    for text in written:
-        known = _HASH.fullmatch(text)
-        if known is not None:
-            found.append(int(known[1], 16))
-        else:
-            found += revealed_hashes(deployment.bound, [text])
-    return list(dict.fromkeys(found))
-
-
-def identity_hashes(deployment: Deployment, written: str, name: str | None) -> tuple[str, list[int]]:
-    """Return the identity that an account is of, and its hashes: `NAME=VALUE` or a value.
-
-    Args:
-        written: the account.
-        name: the identity, if the operator says it.
-
-    Raises:
-        InspectionFailure: it cannot be told which identity is meant, or there is no such one.
-    """
-    compiled = deployment.policy.compiled
-    names = [spec.name for spec in compiled.identities if spec.name not in INTERNAL]
-    head, has_name, tail = written.partition("=")
-    value = written
-    if name is None and has_name and head in names:
-        name, value = head, tail
-    if name is None:
-        spec = compiled.correlation
-        if spec is not None and len(spec.principal) == 1:
-            name = compiled.identities[spec.principal[0]].name
-        elif "account" in names:
-            name = "account"
-        else:
-            hint = f"Write `NAME={written}`; the policy has {', '.join(names)}."
-            raise InspectionFailure("it is not clear which identity is meant", "call", hint=hint)
-    if name not in names:
-        hint = f"The policy has {', '.join(names)}."
-        raise InspectionFailure(f"`{name}` is no identity of this policy", "call", hint=hint)
-    known = _HASH.fullmatch(value)
-    hashes = (
-        [int(known[1], 16)] if known is not None else deployment.bound.extractor.value_hashes(name, value)
-    )
-    usable = [one for one in hashes if one >= 0]
-    if not usable:
-        raise InspectionFailure(f"`{value}` is no value that `{name}` can have", "call")
-    return name, usable
-
-
-def payment_hashes(deployment: Deployment, written: Sequence[str]) -> list[int]:
-    """Return the hashes of payment methods.
-
-    Raises:
-        InspectionFailure: the policy has no payment methods, or there are too many.
-    """
-    if not written:
-        return []
-    compiled = deployment.policy.compiled
-    spec = compiled.correlation
-    if spec is None or spec.kinds[_PAYMENT] < 0:
-        raise InspectionFailure("the policy's correlation has no `payment`", "call")
-    if len(written) > MOST_ACCOUNTS:
-        raise InspectionFailure(f"{len(written)} methods; one act has {MOST_ACCOUNTS} at most", "call")
-    name = compiled.identities[spec.kinds[_PAYMENT]].name
-    found = [deployment.bound.extractor.value_hash(name, value) for value in written]
-    return [one for one in found if one != ABSENT]
 
 
 def do(

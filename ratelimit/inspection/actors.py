@@ -137,7 +137,7 @@ def budget_of(bound: BoundPolicy) -> Budget:
     def uses(actor: int) -> list[Use]:
         found = []
         for rules, plan in bound.budgets.looked_at:
-            outcome = _peek(bound, plan, bound.budgets.row_of(actor), [0] * len(rules))
+            outcome = peek(bound, plan, bound.budgets.row_of(actor), [0] * len(rules))
             for index, rule in enumerate(rules):
                 if not rule.is_twin and rule.verdict != "young":
                     left = outcome.remaining(index)
@@ -147,7 +147,12 @@ def budget_of(bound: BoundPolicy) -> Budget:
     return uses
 
 
-def _peek(bound: BoundPolicy, plan: AnyPlan, row: list[int], costs: list[int]) -> Outcome:
+def peek(bound: BoundPolicy, plan: AnyPlan, row: list[int], costs: list[int]) -> Outcome:
+    """Return what the limits of a plan would say to a request; nothing is charged.
+
+    Raises:
+        InspectionFailure: a server keeps the limits and does not answer.
+    """
     if plan.decides_here:
         return plan.peek(row, bound.store.clock.now_ns(), costs)
     store = cast("RedisStore", bound.store)

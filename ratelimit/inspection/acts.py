@@ -1,4 +1,4 @@
-"""The operator's acts that hold on this host, read from the file beside its table without asking a server."""
+"""The operator's acts that hold, read from the file beside this host's table and from the server, if any."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ratelimit.clock import SystemClock
 from ratelimit.errors import StoreError
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
-from ratelimit.stores.acts.act import Act, in_force
+from ratelimit.stores.acts.act import Act, in_force, merged
 from ratelimit.stores.acts.file import ActFile
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.factory import wish_of
@@ -21,8 +21,21 @@ def acts_in_force(policy: Policy) -> int:
 
 
 def acts_held(policy: Policy, key: bytes, now_ns: int) -> tuple[Act, ...]:
-    """Return the acts that hold on this host, of one hash key, in order."""
-    return in_force(_read(policy), fingerprint_of(key).hex(), now_ns)
+    """Return the acts that hold, of one hash key, in order: this host's, and the server's if it answers."""
+    acts = _read(policy)
+    remote = policy.compiled.remote
+    if remote is not None:
+        # Its client library is not there for every policy.
+        from ratelimit.stores.redis.acts import ServerActs
+
+        server = ServerActs(remote)
+        try:
+            acts = merged(acts, server.read())
+        except StoreError:
+            pass  # what this host has holds here
+        finally:
+            server.close()
+    return in_force(acts, fingerprint_of(key).hex(), now_ns)
 
 
 def exempting(compiled: CompiledPolicy, acts: Sequence[Act], row: Sequence[int]) -> Act | None:

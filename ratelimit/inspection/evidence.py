@@ -11,10 +11,12 @@ from io import BytesIO
 from pathlib import Path as FilePath
 
 from ratelimit.clock import ManualClock, SystemClock
+from ratelimit.clustering.amendment import amendment_of
 from ratelimit.clustering.snapshot import Format, Refused, SnapshotFile
 from ratelimit.correlation import Correlator
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import StoreError
+from ratelimit.inspection.acts import acts_held
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy import Policy
@@ -24,6 +26,9 @@ from ratelimit.stores.embedded.board import snapshot_path
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.factory import private_store, wish_of
 from ratelimit.traces import TraceUnreadable, open_reader
+
+REGROUPING = ("merge", "split", "organisation")
+"""Acts that show in the groups of the next rebuild; the others show at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +60,20 @@ def from_trace(policy: Policy, trace: str) -> Source:
     return source
 
 
-def from_snapshot(policy: Policy, path: str) -> Source:
-    """Look at what a running correlator last saved; needs the key it hashes with."""
+def from_snapshot(policy: Policy, path: str, *, with_acts: bool = False) -> Source:
+    """Look at what a running correlator last saved; needs the key it hashes with.
+
+    Args:
+        policy: the policy.
+        path: the file.
+        with_acts: whether the operator's acts of this deployment are applied to it.
+    """
+
+    def restore(key: bytes, correlator: Correlator, now_ns: int) -> Iterator[None]:
+        return SnapshotFile(FilePath(path), key).restore(correlator, now_ns)
+
     try:
-        return _restored(policy, path, lambda key, *given: SnapshotFile(FilePath(path), key).restore(*given))
+        return _restored(policy, path, restore, with_acts=with_acts)
     except OSError as error:
         raise InspectionFailure(f"{path}: {error.strerror or error}", "input") from error
 
@@ -103,7 +118,7 @@ def from_running(policy: Policy) -> Source:
         hint = "It follows `[correlation] snapshot`; without the key it is saved beside the shared memory."
         raise InspectionFailure(f"{policy.name}: its correlator does not save", "deployment", hint=hint)
     try:
-        return from_snapshot(policy, path)
+        return from_snapshot(policy, path, with_acts=True)
     except InspectionFailure as failure:
         if is_there(FilePath(path)):
             raise
@@ -115,7 +130,11 @@ def from_running(policy: Policy) -> Source:
 
 
 def _restored(
-    policy: Policy, name: str, restore: Callable[[bytes, Correlator, int], Iterator[None]]
+    policy: Policy,
+    name: str,
+    restore: Callable[[bytes, Correlator, int], Iterator[None]],
+    *,
+    with_acts: bool = True,
 ) -> Source:
     spec = spec_of(policy)
     now_ns = SystemClock().now_ns()
@@ -123,7 +142,15 @@ def _restored(
     # Without a key in the policy it is in the memory that the workers share.
     store = private_store(policy, ManualClock(now_ns)) if has_key else attach(policy)
     try:
-        bound = BoundPolicy(policy.compiled, store, now_ns, diagnose=lambda code: None)
+        # An act that was made since it was saved shows as well.
+        acts = acts_held(policy, store.hasher.key, now_ns) if with_acts else ()
+        bound = BoundPolicy(
+            policy.compiled,
+            store,
+            now_ns,
+            diagnose=lambda code: None,
+            amendment=amendment_of(policy.compiled, acts),
+        )
         correlator = Correlator(
             spec.settings,
             now_ns,
@@ -137,6 +164,9 @@ def _restored(
         store.close()
     if bound.knowledge is not None:
         bound.knowledge.tell(correlator)
+    if any(act.kind in REGROUPING and act.at_ns >= correlator.now_ns for act in acts):
+        for _ in correlator.rebuild(now_ns):
+            pass
     return Source(correlator, bound, name)
 
 

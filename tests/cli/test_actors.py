@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,3 +124,27 @@ def test_a_policy_without_correlation_has_no_actors(tmp_path: Path) -> None:
     result = run("actors", policy)
     assert result.exit_code == 2
     assert "has no correlation" in result.stderr
+
+
+def test_a_screen_shows_an_act_at_once(actor: Actor, tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+
+    def told() -> dict[str, Any]:
+        (one,) = json.loads(run("actors", path, "--json").stdout)["actors"]
+        found: dict[str, Any] = one
+        return found
+
+    before = told()
+    assert (before["ruling"], before["accounts"]) == (None, 60)
+    assert run("exempt", path, "bot7").exit_code == 0
+    assert told()["accounts"] == 59  # no worker has looked yet, and nothing was saved
+    assert run("confirm", path, "bot8", "--yes").exit_code == 0
+    assert told()["ruling"] == "confirm"
+    rows = json.loads(run("accounts", path, before["actor"], "--json").stdout)["accounts"]
+    assert {each["ruling"] for each in rows} == {"confirm"}
+    assert run("undo", path, "2").exit_code == 0
+    assert run("clear", path, before["actor"][:8]).exit_code == 0
+    assert (told()["ruling"], told()["verdict"]) == ("clear", None)
+    assert run("merge", path, "person1", "person2").exit_code == 0
+    found = json.loads(run("actors", path, "--json").stdout)["actors"]
+    assert sorted(each["accounts"] for each in found) == [2, 59]

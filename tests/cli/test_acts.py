@@ -90,7 +90,8 @@ def start(policy: Path) -> Iterator[Callable[[], Worker]]:
 
 
 def told(policy: Path, command: str, *more: str) -> dict[str, Any]:
-    result = run(command, policy, *more, "--json")
+    sure = () if command in ("acts", "undo", "top") else ("--yes",)
+    result = run(command, policy, *more, *sure, "--json")
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
     return found
@@ -126,7 +127,7 @@ def test_an_act_outlives_restarts_and_holds_in_a_worker_that_starts(
     policy: Path, start: Callable[[], Worker]
 ) -> None:
     start().end()
-    result = run("exempt", policy, "acct-17")
+    result = run("exempt", policy, "acct-17", "--yes")
     assert result.exit_code == 0, result.output
     assert "No worker runs" in result.stderr
     worker = start()
@@ -137,7 +138,7 @@ def test_an_act_outlives_restarts_and_holds_in_a_worker_that_starts(
 
 def test_no_value_is_kept(policy: Path, start: Callable[[], Worker], tmp_path: Path) -> None:
     start()
-    run("exempt", policy, "acct-17", "--reason", "because")
+    run("exempt", policy, "acct-17", "--yes", "--reason", "because")
     for path in tmp_path.iterdir():
         if path != policy:
             assert b"acct-17" not in path.read_bytes(), path
@@ -145,7 +146,7 @@ def test_no_value_is_kept(policy: Path, start: Callable[[], Worker], tmp_path: P
 
 def test_an_act_lapses_by_itself(policy: Path) -> None:
     limiter = Limiter(policy)
-    run("exempt", policy, "acct-17", "--for", "1s")
+    run("exempt", policy, "acct-17", "--yes", "--for", "1s")
     follower = ActFollower(limiter.store.place)
     follower.look(limiter)
     assert limiter.current.has_lists
@@ -160,7 +161,7 @@ def test_an_act_lapses_by_itself(policy: Path) -> None:
 
 def test_another_keys_acts_and_damaged_lines_are_left_out(policy: Path, tmp_path: Path) -> None:
     limiter = Limiter(policy)
-    run("exempt", policy, "acct-17")
+    run("exempt", policy, "acct-17", "--yes")
     file = ActFile(tmp_path / "table")
     (act,) = file.read()
     log = file.path
@@ -183,7 +184,7 @@ def test_the_log_is_bounded_and_keeps_what_holds() -> None:
 
 
 def test_wrong_use_is_said(policy: Path) -> None:
-    assert run("exempt", policy, "acct-17").exit_code == 4  # no worker has run
+    assert run("exempt", policy, "acct-17", "--yes").exit_code == 4  # no worker has run
     limiter = Limiter(policy)
     for asked in (
         ("exempt", policy, "acct-17", "--for", "soon"),

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ratelimit.limiter import Limiter
+from ratelimit.stores.acts.act import Act
 from ratelimit.telemetry import RateLimitCollector
 from ratelimit.worker.acts import ActFollower
 from ratelimit.worker.events.reporter import Reporter
@@ -98,9 +99,9 @@ class Night:
         self.told()
         self.before = scrape(limiter)
 
-    def told(self) -> list[dict[str, Any]]:
+    def told(self, log: Sequence[Act] = ()) -> list[dict[str, Any]]:
         """Look once, and return all events so far."""
-        self._watch.look(self.limiter)
+        self._watch.look(self.limiter, log)
         self._reporter.wait_until_written()
         if not self._events.exists():
             return []
@@ -270,6 +271,6 @@ def test_a_campaign_and_a_wrong_exemption(tmp_path: Path, monkeypatch: Any) -> N
         follower.resign()
         assert actor.decide(Request(later_s + 20, "bot7", "", "", "192.0.2.1")).allowed is is_exempt
         actor.clock.set_ns(END_NS + 10 * NS)
-        night.told()
+        night.told(follower.log)
     assert night.names()[2:] == ["act-made", "act-undone"]
     actor.limiter.close()

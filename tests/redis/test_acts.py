@@ -62,7 +62,8 @@ def hosts(server: Server, tmp_path: Path) -> Iterator[list[Limiter]]:
 
 
 def told(path: Path, command: str, *more: str) -> dict[str, Any]:
-    result = run(command, path, *more, "--json")
+    sure = () if command in ("acts", "undo", "top") else ("--yes",)
+    result = run(command, path, *more, *sure, "--json")
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
     return found
@@ -134,7 +135,7 @@ def test_an_act_made_in_the_moment_of_loss_has_a_number_of_its_own(
     wait_for_hosts(tmp_path / "a.toml", 2)
     told(tmp_path / "a.toml", "exempt", "acct-17")
     server.client.flushall()
-    made = run("exempt", tmp_path / "b.toml", "acct-18", "--json")  # the file here knows the first
+    made = run("exempt", tmp_path / "b.toml", "acct-18", "--yes", "--json")  # the file here knows the first
     assert json.loads(made.stdout)["act"].startswith("2-")
     elsewhere = tmp_path / "desk.toml"  # no worker has run here
     elsewhere.write_text(POLICY.format(url=server.url, table=tmp_path / "desk"))
@@ -202,7 +203,7 @@ def test_an_act_while_the_server_is_away_is_in_force_here_and_sent_later(
     told(tmp_path / "a.toml", "exempt", "acct-17")
     server.kill()
     try:
-        result = run("exempt", tmp_path / "a.toml", "acct-18", "--json")
+        result = run("exempt", tmp_path / "a.toml", "acct-18", "--yes", "--json")
         assert result.exit_code == 4, result.output
         act = json.loads(result.stdout)
         assert act["server_away"]
@@ -222,7 +223,7 @@ def test_a_host_that_is_cut_off_is_named(hosts: list[Limiter], tmp_path: Path, s
         "{acts}:acts:applied", "gone 1", f'{at_ms} {{"host": "gone", "digest": "", "workers": 3}}'
     )
     began = time.monotonic()
-    result = run("exempt", tmp_path / "a.toml", "acct-17", "--json")
+    result = run("exempt", tmp_path / "a.toml", "acct-17", "--yes", "--json")
     assert result.exit_code == 4
     assert time.monotonic() - began < 3  # nobody waits for it
     hosts_told = json.loads(result.stdout)["hosts"]

@@ -1,0 +1,218 @@
+"""The knowledge of callers that a running deployment has: its counters, refusals, actors and acts.
+
+Counters and refusals are those of now. Accounts and evidence are as the correlator last saved them; the acts
+in force are applied to that, so an act shows at once. Who is in which actor is read from the assignments that
+workers decide by, where this host has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ratelimit.clock import SystemClock
+from ratelimit.core.clusters.cluster_index import cluster_of
+from ratelimit.core.clusters.reasons import accounts_at, reasons
+from ratelimit.core.decision.engine import MAX_RULES
+from ratelimit.core.sharing.observer import Watch
+from ratelimit.correlation.overview import Overview, overviews_of
+from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.inspection.acting import Deployment, deployment_of, known_acts
+from ratelimit.inspection.actors import peek
+from ratelimit.inspection.attachment import attach
+from ratelimit.inspection.evidence import Source, from_running
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.refused import RefusedCaller, refused_callers
+from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.policy.compile.identities import MARKS
+from ratelimit.stores.acts.act import Act, in_force
+from ratelimit.stores.embedded.board import SharedBoard
+from ratelimit.stores.factory import SIGHTINGS
+
+MARK = 1
+"""What stands in the place of a new account's mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a limit has left for one caller."""
+
+    rule: LimitRule
+    remaining: int
+    reset_ns: int
+    retry_ns: int
+    """How long the limit refuses one more request of usual cost; 0 if it allows one, -1 for always."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing is used."""
+        return self.remaining >= self.rule.burst
+
+
+@dataclass
+class Knowledge:
+    """What is known here of callers, to look somebody up.
+
+    Args:
+        deployment: where acts are kept, and the store.
+        source: what the correlator saved; None where nothing correlates or nothing was saved.
+        refused: what this host's limits refused within the last hour.
+        watch: the assignments that this host's workers look into; None where there are none.
+    """
+
+    deployment: Deployment
+    source: Source | None
+    refused: Sequence[RefusedCaller]
+    watch: Watch | None
+    acts: Sequence[Act] = field(default_factory=list)
+    has_table: bool = False
+    """Whether workers of this host have a table here, so that refusals are known."""
+    _failure: InspectionFailure | None = None
+
+    @property
+    def bound(self) -> BoundPolicy:
+        """The policy, bound to the store that its workers count in."""
+        return self.deployment.bound
+
+    @property
+    def compiled(self) -> CompiledPolicy:
+        """The policy."""
+        return self.deployment.policy.compiled
+
+    @property
+    def account(self) -> str | None:
+        """The identity that accounts are of: the principal where that is one, else `account`."""
+        compiled = self.compiled
+        spec = compiled.correlation
+        if spec is not None and len(spec.principal) == 1:
+            return compiled.identities[spec.principal[0]].name
+        return "account" if any(each.name == "account" for each in compiled.identities) else None
+
+    @cached_property
+    def actors(self) -> Sequence[Overview]:
+        """The actors, the largest first."""
+        return [] if self.source is None else overviews_of(self.source.correlator)
+
+    def actor(self, identity: int) -> Overview | None:
+        """Return one actor."""
+        return next((each for each in self.actors if each.identity == identity), None)
+
+    def membership(self, key: int) -> tuple[int | None, int]:
+        """Return the actor that an account is in, and how sure that is: 0 for none, 1 likely, 2 certain.
+
+        Workers decide by the assignments. What the correlator saved may be older, but has acts applied.
+        """
+        if self.source is not None and self.source.correlator.override_of(key) == "exempt":
+            return None, 0
+        if self.watch is not None:
+            actor = self.watch.assignments.of_key(key)
+            # A young cluster's budgets are one actor.
+            return (None, 0) if actor < 0 else (cluster_of(actor), self.watch.assignments.verdict(key))
+        if self.source is None:
+            return None, 0
+        core = self.source.correlator.core
+        found = core.cluster_identity(key)
+        return (None, 0) if found is None else (cluster_of(found), core.verdict_of(key))
+
+    def accounts_with(self, value: int) -> int:
+        """Return about how many accounts were seen with an address or a payment method."""
+        return 0 if self.source is None else accounts_at(self.source.correlator.core, value)
+
+    def is_account(self, key: int) -> bool:
+        """Return whether the correlator remembers an account."""
+        return self.source is not None and reasons(self.source.correlator.core, key) is not None
+
+    def refusals_of(self, position: int, hashed: int) -> list[RefusedCaller]:
+        """Return what was refused where a limit counts by one identity, the latest first."""
+        found = [each for each in self.refused if each.hash == hashed and each.rule.per == (position,)]
+        return sorted(found, key=lambda each: -each.last_ns)
+
+    def refusals_of_actor(self, actor: int) -> list[RefusedCaller]:
+        """Return what limits per cluster refused of an actor, the latest first."""
+        found = [each for each in self.refused if each.is_actor and cluster_of(each.hash) == actor]
+        return sorted(found, key=lambda each: -each.last_ns)
+
+    def left(self, row: Sequence[int]) -> list[Left]:
+        """Return what each limit has left that counts by nothing but identities in a row.
+
+        A limit on requests at once is left out where this process has no seat among the workers.
+
+        Raises:
+            InspectionFailure: a server keeps the limits and does not answer.
+        """
+        if self._failure is not None:
+            raise self._failure
+        compiled = self.compiled
+        rules = [
+            rule
+            for rule in compiled.rules
+            if not rule.is_twin
+            and rule.algorithm not in ("distinct", "concurrency")
+            and all(row[position] >= 0 for position in rule.per)
+        ]
+        found = []
+        for at in range(0, len(rules), MAX_RULES):
+            try:
+                found += self._left_of(rules[at : at + MAX_RULES], list(row))
+            except InspectionFailure as failure:
+                self._failure = failure  # it is not asked and waited for again
+                raise
+        return found
+
+    def _left_of(self, rules: Sequence[LimitRule], row: list[int]) -> list[Left]:
+        plan = self.bound.plan_of(rules)
+        asked = outcome = peek(self.bound, plan, row, [0] * len(rules))
+        if any(outcome.remaining(index) < rule.estimate for index, rule in enumerate(rules)):
+            asked = peek(self.bound, plan, row, [rule.estimate for rule in rules])
+        return [
+            Left(
+                rule,
+                outcome.remaining(index),
+                outcome.reset_after_ns(index),
+                asked.retry_after_ns(index) if outcome.remaining(index) < rule.estimate else 0,
+            )
+            for index, rule in enumerate(rules)
+        ]
+
+    def row_of(self, hashes: dict[int, int]) -> list[int]:
+        """Return the identities of a request that has these, by position, and no others."""
+        row = list(self.bound.extractor.anonymous)
+        for position in range(len(row)):
+            row[position] = -1
+        for position, hashed in hashes.items():
+            row[position] = hashed
+        for spec in self.compiled.identities:
+            if spec.name in MARKS and hashes:
+                row[spec.index] = MARK
+        return row
+
+
+@contextmanager
+def knowledge_of(policy: Policy) -> Iterator[Knowledge]:
+    """Look at what is known of the callers of a running deployment; nothing is charged or counted.
+
+    Raises:
+        InspectionFailure: there is no deployment here, or it is not ours to read.
+    """
+    with ExitStack() as stack:
+        deployment = stack.enter_context(deployment_of(policy))
+        source = None
+        if policy.compiled.correlation is not None:
+            with suppress(InspectionFailure):
+                source = from_running(policy)
+        watch, refused, has_table = None, [], False
+        with suppress(InspectionFailure):
+            here = attach(policy)
+            stack.callback(here.close)
+            refused, has_table = refused_callers(policy.compiled, here, {}), True
+            spec = policy.compiled.correlation
+            if spec is not None:
+                shared = SharedBoard.existing(here, principals=spec.settings.principals, sightings=SIGHTINGS)
+                if shared is not None:
+                    stack.callback(shared.close)
+                    watch = Watch(shared.board, spec.columns(), policy.compiled.cluster)
+        acts = in_force(known_acts(deployment), deployment.key, SystemClock().now_ns())
+        yield Knowledge(deployment, source, refused, watch, acts, has_table)

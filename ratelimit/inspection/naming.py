@@ -1,0 +1,269 @@
+"""The resolution of what a person names: a value as applications write it, or a hash as screens show it.
+
+One place for all commands that act or look somebody up. A name is one of:
+
+- the value of an identity, such as an account, an address or a payment method;
+- `NAME=VALUE`, where the value could be of several identities;
+- 8 to 16 digits of a hash, with or without `hash:`, of an account, an actor or another identity.
+
+A name that fits several callers is an error that lists them. One that fits none is not known: acts ask
+first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ratelimit.clustering.declarations import principal_key
+from ratelimit.core.clusters.cluster_index import cluster_of
+from ratelimit.core.clusters.reasons import reasons
+from ratelimit.inspection import formatting
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.knowledge import Knowledge
+from ratelimit.policy.compile.identities import CLUSTER, INTERNAL
+from ratelimit.policy.schema.problem import nearest
+
+_DIGITS = re.compile(r"(?:hash:)?([0-9a-f]{8,16})")
+_PAYMENT = 2
+What = Literal["account", "actor", "identity"]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One caller that a person named."""
+
+    written: str
+    what: What
+    identity: str
+    """The identity's name; of an actor `cluster`, of an account of several identities all their names."""
+    hashes: tuple[int, ...]
+    """The hash, and others where the identity's sources write the value in several forms."""
+    is_known: bool
+    """Whether a limit, the correlator or an act here has met it."""
+
+    @property
+    def hash(self) -> int:
+        """The hash that screens show."""
+        return self.hashes[0]
+
+    @property
+    def label(self) -> str:
+        """What screens call it."""
+        return f"{'actor' if self.what == 'actor' else self.identity} {short_hash(self.hash)}"
+
+
+def resolve(known: Knowledge, written: str, identity: str | None = None) -> Caller:
+    """Return the caller that a person names.
+
+    Args:
+        known: what is known here.
+        written: as typed.
+        identity: the identity that it is of, if the person says so.
+
+    Raises:
+        InspectionFailure: it fits several callers, or it is a hash that fits none.
+    """
+    names = _names(known)
+    head, has_name, tail = written.partition("=")
+    if identity is None and has_name and (head in names or head in ("actor", CLUSTER)):
+        identity, written = head, tail
+    if identity in ("actor", CLUSTER):
+        return _only(written, [each for each in _by_hash(known, written) if each.what == "actor"])
+    if identity is not None and identity not in names:
+        near = nearest(identity, names)
+        hint = f"Did you mean `{near}`?" if near else f"The policy has {', '.join(names)}."
+        raise InspectionFailure(f"`{identity}` is no identity of this policy", "call", hint=hint)
+    is_hash = written.startswith("hash:")
+    values = [] if is_hash else _by_value(known, written, identity)
+    hashes = [each for each in _by_hash(known, written) if identity is None or each.identity == identity]
+    found = [each for each in values if each.is_known]
+    if identity is None or not found:  # `NAME=VALUE` means a value first
+        found = _distinct([*found, *hashes])
+    if found:
+        return _only(written, found)
+    if is_hash or _DIGITS.fullmatch(written):
+        whole = _whole(written)
+        if whole is not None and (name := identity or known.account) is not None:
+            return Caller(written, _kind(known, name), name, (whole,), is_known=False)
+        hint = "It may have left the screens since: write the value itself, or all 16 digits."
+        if not is_hash and known.account is not None:
+            hint += f" If that is how the application writes it: {known.account}={written}."
+        if identity is None or is_hash:
+            raise InspectionFailure(f"nobody known here has the hash {written}", "input", hint=hint)
+    return _unknown(known, written, identity, values)
+
+
+def payment_identity(known: Knowledge) -> str:
+    """Return the identity that payment methods are of.
+
+    Raises:
+        InspectionFailure: the policy has none.
+    """
+    spec = known.compiled.correlation
+    if spec is None or spec.kinds[_PAYMENT] < 0:
+        raise InspectionFailure("the policy's correlation has no `payment`", "call")
+    return known.compiled.identities[spec.kinds[_PAYMENT]].name
+
+
+def _unknown(known: Knowledge, written: str, identity: str | None, values: Sequence[Caller]) -> Caller:
+    name = identity or known.account
+    fitting = [each for each in values if each.identity == name] or (
+        [each for each in values if each.what == "account"] if identity is None else []
+    )
+    if fitting:
+        return fitting[0]
+    if name is None:
+        hint = f"Write `NAME={written}`; the policy has {', '.join(_names(known))}."
+        raise InspectionFailure("it is not clear which identity is meant", "call", hint=hint)
+    raise InspectionFailure(f"`{written}` is no value that `{name}` can have", "call")
+
+
+def _names(known: Knowledge) -> dict[str, int]:
+    return {spec.name: spec.index for spec in known.compiled.identities if spec.name not in INTERNAL}
+
+
+def _kind(known: Knowledge, name: str) -> What:
+    spec = known.compiled.correlation
+    if spec is None:
+        return "account" if name == known.account else "identity"
+    is_principal = [known.compiled.identities[each].name for each in spec.principal] == [name]
+    return "account" if is_principal else "identity"
+
+
+def _by_value(known: Knowledge, written: str, identity: str | None) -> list[Caller]:
+    """Return what a value may be: of each identity, and of the principal if that is made of several."""
+    names = _names(known)
+    found = []
+    for name in names if identity is None else [identity]:
+        hashes = tuple(one for one in known.bound.extractor.value_hashes(name, written) if one >= 0)
+        if hashes:
+            is_known = any(_is_known(known, name, names[name], one) for one in hashes)
+            found.append(Caller(written, _kind(known, name), name, hashes, is_known))
+    spec = known.compiled.correlation
+    parts = written.split(",")
+    if (
+        identity is None
+        and spec is not None
+        and len(spec.principal) > 1
+        and len(parts) == len(spec.principal)
+    ):
+        identities = known.compiled.identities
+        of = [identities[each].name for each in spec.principal]
+        values = [part.removeprefix(f"{name}=") for part, name in zip(parts, of, strict=True)]
+        key = principal_key(spec, identities, known.bound.extractor, values)
+        if key is not None:
+            found.append(Caller(written, "account", ",".join(of), (key,), known.is_account(key)))
+    return _one_address(known, found)
+
+
+def _one_address(known: Knowledge, found: list[Caller]) -> list[Caller]:
+    """Return callers without the networks of an address: these are meant by their names alone."""
+    specs = {spec.name: spec for spec in known.compiled.identities}
+
+    def width(each: Caller) -> int:
+        spec = specs.get(each.identity)
+        return spec.v4_prefix if spec is not None and spec.sources[0].kind == "client" else -1
+
+    widest = max((width(each) for each in found), default=-1)
+    return [each for each in found if width(each) in (-1, widest)]
+
+
+def _is_known(known: Knowledge, name: str, position: int, hashed: int) -> bool:
+    if _kind(known, name) == "account" and known.is_account(hashed):
+        return True
+    if known.refusals_of(position, hashed) or known.accounts_with(hashed):
+        return True
+    if any(hashed in (*act.accounts, *act.payments) for act in known.acts):
+        return True
+    try:
+        left = known.left(known.row_of({position: hashed}))
+    except InspectionFailure:  # the server does not answer: nobody can say
+        return False
+    return any(not each.is_full and position in each.rule.per for each in left)
+
+
+def _by_hash(known: Knowledge, written: str) -> list[Caller]:
+    """Return the callers whose hash begins with what was written."""
+    match = _DIGITS.fullmatch(written)
+    if match is None:
+        return []
+    digits = match[1]
+    found = [each for each in _shown(known) if f"{each.hash:016x}".startswith(digits)]
+    whole = _whole(written)
+    account = known.account
+    if whole is not None and account is not None and known.is_account(whole):
+        found.append(Caller("", _kind(known, account), account, (whole,), is_known=True))
+    if not found:
+        found = [each for each in _seen_with(known) if f"{each.hash:016x}".startswith(digits)]
+    return _distinct(found)
+
+
+def _whole(written: str) -> int | None:
+    digits = written.removeprefix("hash:")
+    return int(digits, 16) if len(digits) == 16 else None
+
+
+def _shown(known: Knowledge) -> Iterator[Caller]:
+    """Yield those whose hashes screens show: actors, their accounts, the refused, those of acts."""
+    compiled, account = known.compiled, known.account
+    spec = compiled.correlation
+    own = account
+    if spec is not None:
+        own = ",".join(compiled.identities[each].name for each in spec.principal)
+    for actor in known.actors:
+        yield Caller("", "actor", CLUSTER, (actor.identity,), is_known=True)
+        for key, _ in actor.members:
+            yield Caller("", "account", own or "", (key,), is_known=True)
+    for each in known.refused:
+        if each.is_actor:
+            yield Caller("", "actor", CLUSTER, (cluster_of(each.hash),), is_known=True)
+        elif len(each.rule.per) == 1:
+            name = compiled.identities[each.rule.per[0]].name
+            yield Caller("", _kind(known, name), name, (each.hash,), is_known=True)
+    for act in known.acts:
+        for key in act.accounts:
+            name = act.identity or own or ""
+            yield Caller("", "account" if name == own else "identity", name, (key,), is_known=True)
+
+
+def _seen_with(known: Knowledge) -> Iterator[Caller]:
+    """Yield the addresses and payment methods that accounts of actors were seen with."""
+    spec = known.compiled.correlation
+    if known.source is None or spec is None:
+        return
+    core = known.source.correlator.core
+    for actor in known.actors:
+        for key, _ in actor.members:
+            for one in (reasons(core, key) or {"shared": ()})["shared"]:
+                position = spec.kinds[one["kind"]]
+                if position >= 0:
+                    name = known.compiled.identities[position].name
+                    yield Caller("", "identity", name, (one["hash"],), is_known=True)
+
+
+def _distinct(found: Sequence[Caller]) -> list[Caller]:
+    return list({(each.identity, each.hash): each for each in found}.values())
+
+
+def _only(written: str, found: Sequence[Caller]) -> Caller:
+    if not found:
+        raise InspectionFailure(
+            f"no actor has the id {written}", "input", hint="`ratelimit actors` lists them."
+        )
+    if len(found) > 1:
+        names = [_unambiguous(each) for each in found]
+        hint = f"Write which is meant: {', '.join(names[:8])}."
+        raise InspectionFailure(
+            f"`{written}` fits {formatting.count(len(found), 'caller')}", "input", hint=hint
+        )
+    return found[0]
+
+
+def _unambiguous(caller: Caller) -> str:
+    if caller.written:
+        return f"{caller.identity}={caller.written}"
+    return f"{'actor=' if caller.what == 'actor' else f'{caller.identity}=hash:'}{caller.hash:016x}"

@@ -1,0 +1,183 @@
+"""Names that people give to commands: whatever a screen shows is understood, and nothing is done in vain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from ratelimit.limiter import Limiter
+from ratelimit.stores.acts.file import ActFile
+from tests.cli.running import run, write_policy
+from tests.cli.test_actors import REFUSED, key_of
+from tests.cli.test_actors import actor as actor
+from tests.support.acting import BOTS, Actor
+
+POLICY = """\
+version = 1
+[identities]
+account = {{ from = "header:x-api-key" }}
+payment = {{ from = "header:x-payment", missing = "skip" }}
+[[limit]]
+name = "requests"
+per = "account"
+rate = "2/hour"
+[[limit]]
+name = "address"
+per = "ip"
+rate = "3/hour"
+[[limit]]
+name = "card"
+per = "payment"
+rate = "4/hour"
+[store]
+keys = 1000
+path = "{}"
+"""
+
+
+def tried(policy: Path, *command: object) -> dict[str, Any]:
+    result = run(command[0], policy, *command[1:], "--dry-run", "--json")
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def refused_by(result: Result, code: int, *words: str) -> None:
+    assert result.exit_code == code, result.output
+    for each in words:
+        assert each in result.stderr
+
+
+@pytest.fixture
+def policy(actor: Actor, tmp_path: Path) -> Path:
+    return tmp_path / "policy.toml"
+
+
+def hash_forms(shown: str) -> list[str]:
+    return [shown, shown[:8], f"hash:{shown}", f"hash:{shown[:8]}"]
+
+
+def test_whatever_a_screen_shows_of_an_account_or_actor_can_be_pasted(policy: Path) -> None:
+    (one,) = json.loads(run("actors", policy, "--json").stdout)["actors"]
+    accounts = json.loads(run("accounts", policy, one["actor"], "--json").stdout)["accounts"]
+    refused = json.loads(run("refused", policy, "--json").stdout)["refused"]
+    assert [each["per"] for each in refused] == ["actor"]
+    shown = [one["actor"], accounts[0]["account"], accounts[-1]["hash"], refused[0]["key"]]
+    for text in (*(form for each in shown for form in hash_forms(each)), "bot7", "account=bot7"):
+        does = tried(policy, "clear", text)["does"]
+        assert does[0] == f"frees 60 accounts of actor {one['actor'][:8]}", text
+        assert does[1] == f"`one actor` refused it {REFUSED[0]} times within the last hour, here"
+
+
+def test_an_act_by_a_pasted_hash_is_the_act_by_the_value(policy: Path, actor: Actor) -> None:
+    keys = [key_of(actor, "bot7"), key_of(actor, "bot8")]
+    for text in (f"{keys[0]:016x}"[:8], "bot8"):
+        result = run("exempt", policy, text)
+        assert result.exit_code == 0, result.output
+        assert "leaves actor" in result.stderr
+    acts = ActFile(policy.with_name("table")).read()
+    assert [(act.kind, act.accounts) for act in acts] == [("exempt", [key]) for key in keys]
+    refused_by(run("exempt", policy, "bot7"), 3, "act 1 exempts account")
+
+
+def test_an_act_on_an_actor_names_its_accounts(policy: Path, actor: Actor) -> None:
+    (one,) = json.loads(run("actors", policy, "--json").stdout)["actors"]
+    assert run("clear", policy, one["actor"][:8]).exit_code == 0
+    (act,) = ActFile(policy.with_name("table")).read()
+    assert set(act.accounts) == {key_of(actor, bot) for bot in BOTS}
+    refused_by(run("exempt", policy, one["actor"]), 2, "is an actor", "ratelimit clear")
+
+
+def test_an_act_for_what_does_not_exist_is_an_error(policy: Path) -> None:
+    for command in ("exempt", "clear", "confirm"):
+        refused_by(
+            run(command, policy, "no-such-account"), 3, "nothing was done", "is not known here", "--yes"
+        )
+    refused_by(run("merge", policy, "bot7", "nobody"), 3, "is not known here")
+    for text in ("00000000", "hash:00000000", "actor=00000000"):
+        refused_by(run("clear", policy, text, "--yes"), 3, "00000000")
+    refused_by(run("declare", "organisation", policy, "Acme", "--payment", "nocard"), 3, "is not known here")
+    assert ActFile(policy.with_name("table")).read() == []
+    assert run("exempt", policy, "tomorrows-customer", "--yes").exit_code == 0
+    assert len(ActFile(policy.with_name("table")).read()) == 1
+
+
+def test_an_act_that_would_change_nothing_asks(
+    policy: Path, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused_by(run("clear", policy, "person1"), 3, "in no actor")
+    refused_by(run("exempt", policy, "person1"), 3, "in no actor")
+    refused_by(run("split", policy, "person1", "bot7"), 3, "no two of these")
+    refused_by(run("merge", policy, "bot7", "bot8"), 3, "one actor already")
+    refused_by(run("confirm", policy, "bot7"), 3, "certain already")
+    monkeypatch.setattr("ratelimit.cli.acts._is_person", lambda: True)
+    assert run("clear", policy, "person1", stdin=b"n\n").exit_code == 3
+    assert ActFile(policy.with_name("table")).read() == []
+    assert run("clear", policy, "person1", stdin=b"y\n").exit_code == 0
+    assert len(ActFile(policy.with_name("table")).read()) == 1
+
+
+def test_a_dry_run_does_nothing(policy: Path) -> None:
+    for command in (
+        ("exempt", policy, "bot7"),
+        ("clear", policy, "bot7"),
+        ("merge", policy, "person1", "person2"),
+        ("split", policy, "bot7", "bot8"),
+        ("declare", "organisation", policy, "Acme", "--payment", "stolen1"),
+    ):
+        result = run(*command, "--dry-run")
+        assert result.exit_code == 0, result.output
+        assert result.stdout
+    assert ActFile(policy.with_name("table")).read() == []
+    assert run("exempt", policy, "bot7").exit_code == 0
+    assert "account" in run("undo", policy, "1", "--dry-run").stdout
+    assert len(ActFile(policy.with_name("table")).read()) == 1
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[tuple[Path, Callable[..., bool]]]:
+    """Return a policy without correlation, and what decides a request under it."""
+    path = write_policy(tmp_path, POLICY.format(tmp_path / "table"))
+    limiter = Limiter(path)
+
+    def decide(account: str, address: str = "192.0.2.7", card: str = "card-9") -> bool:
+        headers = {"x-api-key": account, "x-payment": card}
+        return limiter.decide(path="/x", headers=headers, client=address).allowed
+
+    yield path, decide
+    limiter.close()
+
+
+def test_an_address_and_a_payment_method_are_named_like_accounts(
+    plain: tuple[Path, Callable[..., bool]],
+) -> None:
+    path, decide = plain
+    for number in range(9):
+        decide(f"acct-{number}", "198.51.100.1")
+    refused = {each["limit"]: each for each in json.loads(run("refused", path, "--json").stdout)["refused"]}
+    for text, limit in (("198.51.100.1", "address"), (refused["address"]["hash"], "address")):
+        does = tried(path, "exempt", text)["does"]
+        assert does[0] == f"no limit applies to requests of ip {refused['address']['hash']}", text
+        assert any(f"`{limit}` refused it" in each for each in does)
+    assert tried(path, "exempt", "card-9")["does"][0].startswith("no limit applies to requests of payment ")
+    assert run("exempt", path, "198.51.100.1").exit_code == 0
+    (act,) = ActFile(path.with_name("table")).read()
+    assert (act.kind, act.identity) == ("exempt-limits", "ip")
+
+
+def test_a_name_that_fits_several_callers_is_an_error(plain: tuple[Path, Callable[..., bool]]) -> None:
+    path, decide = plain
+    for _ in range(3):
+        decide("acct-17")
+    shown = json.loads(run("refused", path, "--json").stdout)["refused"][0]["hash"]
+    decide(shown, "192.0.2.9", "card-1")  # an account that is called like the hash of another
+    refused_by(run("exempt", path, shown), 3, "fits 2 callers")
+    assert tried(path, "exempt", f"account={shown}")["doubts"] == []
+    decide("twin", "192.0.2.9", "twin")
+    refused_by(run("exempt", path, "twin"), 3, "fits 2 callers", "payment=twin")
+    assert "payment" in tried(path, "exempt", "payment=twin")["does"][0]
