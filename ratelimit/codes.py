@@ -336,6 +336,15 @@ CODES: dict[str, Code] = {
     "limit-declared": _usage(
         "A limit that a route declares in code cannot be had.", "Mend the arguments of `limit(…)`."
     ),
+    "state-unset": _usage(
+        "A route's limit counts by a field of the state that nothing sets before the limit asks.",
+        "Count by the dependency, `per=Depends(…)`, or set the state before the limit; with `missing` in the "
+        "policy's identity such callers are counted otherwise.",
+    ),
+    "start-strict": _usage(
+        "The policy has `strict = true`, and limits and routes do not fit each other.",
+        "Mend what the message names, or remove `strict`.",
+    ),
     "enabled-value": _usage(
         "`RATELIMIT_ENABLED` is not a yes or a no.", "Write 1 or 0, or leave the variable out."
     ),

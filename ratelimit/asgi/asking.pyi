@@ -23,6 +23,7 @@ class Question:
         matched: what is asked.
         names: of the limits, to see which the middleware has charged.
         costs: what is taken, by unit; None for the limits' own.
+        needs: fields of the state without which Python has to say what is wrong.
     """
 
     def __new__(
@@ -34,6 +35,7 @@ class Question:
         *,
         names: Collection[str],
         costs: Mapping[str, int] | None = None,
+        needs: Collection[str] = (),
     ) -> Question: ...
 
 @final

@@ -29,7 +29,8 @@ from ratelimit.asgi.metering.body import Replayed
 from ratelimit.asgi.metering.request import MeteredRequest, run_metered, told_by
 from ratelimit.asgi.mount import Mount, is_served, is_told, mount_limiter, mount_policy, refuse_settings
 from ratelimit.asgi.refusal import closing, refuse, refuse_http
-from ratelimit.asgi.routes.coverage import check_routes
+from ratelimit.asgi.routes.coverage import Coverage
+from ratelimit.asgi.routes.survey import Survey
 from ratelimit.asgi.websocket import LimitedReceive
 from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
@@ -41,7 +42,7 @@ from ratelimit.http.fields import HeaderWriter
 from ratelimit.limiter import Limiter
 from ratelimit.load.stage import LoadLimits, LoadPart
 from ratelimit.policy import Policy
-from ratelimit.policy.routing.target import NOWHERE
+from ratelimit.policy.routing.target import NOWHERE, Placement
 from ratelimit.runtime.resolvers import Resolver
 from ratelimit.stores.contract import Store
 from ratelimit.worker.siblings import several_workers
@@ -134,8 +135,8 @@ class RateLimitMiddleware:
         self._door = Door(self.limiter, mount.resolving, self.responder)
         self._upkeep = mount.upkeep
         self._is_awake = False
-        self._is_surveyed = False
-        self._placement = NOWHERE
+        self._survey: Survey | None = None
+        self._coverage: Coverage | None = None
         self._bound: BoundPolicy | None = None
         self._gate: Gate | None = None
         self._deciding = SlowPath(mount, self._door)
@@ -421,14 +422,28 @@ class RateLimitMiddleware:
         self._wake(now_ns, scope)
         await self.limiter.aopen_connections()
 
+        has_failed = False
+
+        async def receive_until_failed() -> Message:
+            return {"type": "lifespan.shutdown"} if has_failed else await receive()
+
         async def send_at_rest(message: Message) -> None:
+            nonlocal has_failed
+            if has_failed:
+                return  # the server was told; the application ends what it has begun
+            if message["type"] == "lifespan.startup.complete":
+                try:
+                    self._cover(scope)
+                except UsageError as error:
+                    has_failed = True
+                    message = {"type": "lifespan.startup.failed", "message": error.brief}
             # The server that hears this may end the process at once: uvicorn does, by the signal it was sent.
-            if message["type"].startswith("lifespan.shutdown."):
+            elif message["type"].startswith("lifespan.shutdown."):
                 await self._shut_down()
             await send(message)
 
         try:
-            await self.app(scope, receive, send_at_rest)
+            await self.app(scope, receive_until_failed, send_at_rest)
         finally:
             # A server may go on without lifespan. The next request wakes us, and the store stays open.
             await self._shut_down()
@@ -436,12 +451,14 @@ class RateLimitMiddleware:
     def _wake(self, now_ns: int, scope: Scope) -> BoundPolicy:
         """Return the policy in force, after whatever the first scope or a reload calls for."""
         bound = self._runtime.generation_at(now_ns)
-        if not self._is_surveyed:
-            # Now, and not when this was made: an application may get its routes after its middleware.
-            self._is_surveyed = True
-            survey = self._mount.survey(scope, self.app)
-            self._placement = survey.placement
-            check_routes(survey, self.limiter)
+        # Now, and not when this was made: an application may get its routes after its middleware. Some get
+        # more as they start, so a lifespan's scope is looked at again once that is done.
+        if scope["type"] != "lifespan" and self._coverage is None:
+            self._cover(scope)
+        elif self._survey is None:
+            self._survey = self._mount.survey(scope, self.app)
+        elif bound is not self._bound and self._coverage is not None and self._bound is not None:
+            self._coverage.say(again=True)
         if bound is not self._bound:
             self._deciding.writer = HeaderWriter(bound.headers)
             self._gate = self._new_gate(bound)
@@ -453,6 +470,20 @@ class RateLimitMiddleware:
             if self.limiter.store.counts_alone and several_workers():
                 self._runtime.diagnose("private-memory")
         return bound
+
+    def _cover(self, scope: Scope) -> None:
+        """Bind limits to the application's routes.
+
+        Raises:
+            UsageError: as `Mount.cover`.
+        """
+        self._survey = self._mount.survey(scope, self.app)
+        self._coverage = self._mount.cover(self._survey, scope.get("state") or {})
+        self._bound = None
+
+    @property
+    def _placement(self) -> Placement:
+        return NOWHERE if self._survey is None else self._survey.placement
 
     def _new_gate(self, bound: BoundPolicy) -> Gate | None:
         decider = bound.decider

@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Hashable, Mapping
+from typing import Any
 from weakref import WeakValueDictionary
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from ratelimit.asgi.metering.request import Metering
 from ratelimit.asgi.resolving import Resolving
+from ratelimit.asgi.routes.coverage import Coverage
+from ratelimit.asgi.routes.start import log_start
 from ratelimit.asgi.routes.survey import Survey, survey
 from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock, ManualClock
@@ -26,7 +29,7 @@ from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.runtime.resolvers import Resolver
 from ratelimit.stores.contract import Store
-from ratelimit.worker.diagnostics import LoggingObserver, log_warnings, start_logging
+from ratelimit.worker.diagnostics import UNTIL_ROUTES, LoggingObserver, log_warnings, start_logging
 from ratelimit.worker.siblings import is_server
 from ratelimit.worker.upkeep import Upkeep
 
@@ -53,8 +56,25 @@ class Mount:
         needs_thread = reload_interval_s > 0 or not isinstance(limiter.clock, ManualClock)
         self.upkeep = Upkeep(limiter, reload_interval_s) if needs_thread else None
         self._surveyed: tuple[object, Survey] | None = None
+        self._covered: tuple[object, Coverage] | None = None
+        self._is_said = False
 
-    def survey(self, scope: Scope, app: ASGIApp) -> Survey:
+    def cover(self, survey: Survey, state: Mapping[str, Any]) -> Coverage:
+        """Bind limits to an application's routes, and report what is wrong; once for each application.
+
+        Raises:
+            UsageError: as `Coverage` and its `say`.
+        """
+        if self._covered is None or self._covered[0] is not survey:
+            coverage = Coverage(survey, self.limiter, state)
+            if not self._is_said:
+                self._is_said = True
+                log_start(coverage)
+            coverage.say()
+            self._covered = survey, coverage
+        return self._covered[1]
+
+    def survey(self, scope: Scope, app: object) -> Survey:
         """Return what the application behind a middleware says of itself."""
         named = scope.get("litestar_app")
         if named is None:
@@ -73,7 +93,7 @@ def mount_limiter(limiter: Limiter, *timing: float) -> Mount:
     key = (id(limiter), timing)
     mount = _MOUNTS.get(key)
     if mount is None:
-        start_logging(limiter)
+        start_logging(limiter, UNTIL_ROUTES)
         mount = _MOUNTS[key] = Mount(limiter, *timing)
     return mount
 
@@ -112,7 +132,7 @@ def mount_policy(
             enabled=enabled,
             challenge=challenge,
         )
-        log_warnings(limiter.policy)
+        log_warnings(limiter.policy, UNTIL_ROUTES)
         mount = _MOUNTS[key] = Mount(limiter, *timing, *given)
     return mount
 

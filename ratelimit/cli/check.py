@@ -9,17 +9,23 @@ from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 
+from ratelimit.asgi.routes.tables import Served
+from ratelimit.cli.application import coverage_of, identity_words, is_application, limits_of
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.loading import show_problems, tallied
 from ratelimit.cli.terminal import Text, err, note, out, print_json, say
 from ratelimit.cli.terms import covers, details, terms_json
-from ratelimit.errors import PolicyError
+from ratelimit.environment.diagnoses import sentence
+from ratelimit.errors import PolicyError, UsageError
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import acts_in_force
 from ratelimit.inspection.explaining import prospects
 from ratelimit.policy import Policy, Problem
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.runtime.last_policy import last_in_force
+
+_SHOWN = 5
+"""The most routes of a limit that are named."""
 
 
 @click.command("check", short_help="Check a policy, and list its limits.")
@@ -29,15 +35,20 @@ from ratelimit.runtime.last_policy import last_in_force
 def check_command(policy: str, as_json: bool, strict: bool) -> None:
     """Check a policy file: every error and warning at once, with file, line and key.
 
-    If it is sound, shows its limits as they will be enforced.
+    If it is sound, shows its limits as they will be enforced. POLICY may also be an application, as servers
+    name it: then each limit is shown with the routes that it binds, limits in code included.
 
     \b
     Examples:
       ratelimit check policy.toml
+      ratelimit check main:app
       ratelimit check --strict --json policy.toml
 
     Exit code 0 if it can be used, 1 if not.
     """
+    if is_application(policy):
+        check_application(policy, as_json=as_json, strict=strict)
+        return
     problems: tuple[Problem, ...]
     loaded: Policy | None
     try:
@@ -79,6 +90,67 @@ def check_command(policy: str, as_json: bool, strict: bool) -> None:
             "Not checked: whether the server answers, the hash key is found and the client library is there. "
             f"`ratelimit doctor {policy}` checks them."
         )
+
+
+def check_application(text: str, *, as_json: bool, strict: bool) -> None:
+    """Print an application's limits with their routes, and what is wrong with them.
+
+    Raises:
+        Failure: a limit cannot be had, or something is wrong and this or the policy is strict.
+    """
+    try:
+        coverage = coverage_of(text)
+    except UsageError as error:
+        raise Failure(f"{text} does not start: {error} [{error.code}]", POLICY) from error
+    compiled = coverage.limiter.policy.compiled
+    bindings, in_code = limits_of(coverage)
+    mistakes = list(coverage.mistakes())
+    sentences = [(code, sentence(code, about)) for code, about in mistakes]
+    rows = [
+        (each, compiled if in_code is None or each.limit in compiled.limits else in_code) for each in bindings
+    ]
+    if as_json:
+        print_json(
+            {
+                "application": text,
+                "policy": compiled.name,
+                "good": not sentences,
+                "problems": [{"code": code, "message": message} for code, message in sentences],
+                "limits": [
+                    {
+                        "limit": each.limit.name,
+                        "routes": [_route(served) for served in each.routes],
+                        "by": identity_words(each, whole, coverage),
+                        "is_asked": each.is_asked,
+                    }
+                    for each, whole in rows
+                ],
+            }
+        )
+    else:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for title in ("limit", "allows", "by", "binds"):
+            table.add_column(title, overflow="fold")
+        for each, whole in rows:
+            rates = [formatting.rate_of(whole.rules[at], whole) for at in each.limit.rules]
+            names = [_route(served) for served in each.routes]
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            binds = Text(", ".join(names[:_SHOWN]) + more) if names else Text("no route", "yellow")
+            table.add_row(
+                Text(each.limit.name, "bold"), "; ".join(rates), identity_words(each, whole, coverage), binds
+            )
+        out().print(table)
+        for code, message in sentences:
+            say(err(), Text("warning: ", "bold yellow") + Text(f"{message} [{code}]", "not bold default"))
+        if not coverage.survey.is_known:
+            note("Not checked: the routes, which this framework's table does not show.")
+    if sentences and (strict or compiled.file.strict):
+        raise Failure(f"{text}: {formatting.count(len(sentences), 'warning')}", POLICY)
+
+
+def _route(served: Served) -> str:
+    methods = "WS" if served.on == "connect" else "|".join(sorted(served.methods or ("*",)))
+    return f"{methods} {served.path}{'…' if served.is_partial else ''}"
 
 
 def print_limits(console: Console, policy: CompiledPolicy) -> None:

@@ -35,6 +35,7 @@ from ratelimit.inspection.recorder import way_words
 from ratelimit.inspection.route_limits import matched_of, unmatched_names
 from ratelimit.inspection.server import server_of
 from ratelimit.inspection.trial import Trial
+from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.request_line import path_of, read_line
 from ratelimit.policy.schema.model import Event
@@ -140,7 +141,7 @@ def explain_command(
     """
     if stray is not None:
         raise Failure(f"a request goes behind -r: -r {shlex.quote(stray)}", USAGE)
-    loaded = load_to_act(policy) if live else load(policy, show_warnings=False)
+    loaded = with_limits_in_code(load_to_act(policy) if live else load(policy, show_warnings=False))
     if (request_ is None) == (not principal):
         hint = 'For example: -r "POST /v1/chat ip=203.0.113.9".'
         raise Failure("say either --request or --principal", USAGE, hint=hint)

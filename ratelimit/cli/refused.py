@@ -17,6 +17,7 @@ from ratelimit.inspection import formatting
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.refused import RefusedCaller, hashes_of, refused_callers
+from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy.schema.problem import nearest
 
 
@@ -51,7 +52,7 @@ def refused_command(
     Covers refusals of the last hour, for up to 4,096 callers on this host. Exit code 4 if no
     worker of this user has run the policy here.
     """
-    loaded = load_to_act(policy)
+    loaded = with_limits_in_code(load_to_act(policy))
     names = [each.name for each in loaded.compiled.limits]
     if limit is not None and limit not in names:
         near = nearest(limit, names)

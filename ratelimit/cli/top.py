@@ -24,6 +24,7 @@ from ratelimit.clock import monotonic_ns
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import acts_in_force
 from ratelimit.inspection.attachment import attach
+from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.load.compile import class_names, loads_of
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.metrics import WatchedLoad, load_numbers
@@ -97,6 +98,7 @@ def _look_at(target: str, stack: ExitStack) -> Look:
     if target.startswith(("http://", "https://")):
         return lambda: _scrape(target)
     policy, trouble = load_in_force(target)
+    policy = with_limits_in_code(policy)
     store = attach(policy)
     stack.callback(store.close)
     flights = []

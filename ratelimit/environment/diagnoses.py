@@ -98,6 +98,19 @@ DIAGNOSES: Mapping[str, str] = {
         "a route has its handler without the limit that decorates it, and is not limited: `@limit` stands "
         "above the route's own decorator. Write it below. They are:"
     ),
+    "limit-unbound": (
+        "the application has no route that these limits bind, so they refuse nothing. Correct their `match`. "
+        "If code before the routes answers there, ignore this. They are: {about}"
+    ),
+    "limit-unasked": (
+        "limits with `match = []` bind what routes ask for, and no route does. Write "
+        "`Depends(limits(…))`, or a `match`. They are: {about}"
+    ),
+    "state-outside": (
+        "the middleware runs before all code of the application that could set what these limits count by, "
+        "so all callers behind one address share a budget. Add the middleware that sets it last, or ask for "
+        "the limit in the route, `per=Depends(…)`. They are: {about}"
+    ),
     "done-uncharged": (
         "a proxy reported the cost at a stream's end, and no limit was charged. Its descriptors lack the "
         "path or an identity that limits need: send what the request's own call has. Unit:"
@@ -221,3 +234,9 @@ DIAGNOSES: Mapping[str, str] = {
     ),
 }
 """What is said, once in each process, for each code."""
+
+
+def sentence(code: str, about: str = "") -> str:
+    """Return what is said of a mistake; `about` says where, in the sentence or at its end."""
+    words = DIAGNOSES.get(code, code)
+    return words.replace("{about}", about) if "{about}" in words else f"{words} {about}".rstrip()

@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from ratelimit.asgi.routes.coverage import state_needed
+from ratelimit.asgi.routes.tables import Entered
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.extraction import positions_of
 from ratelimit.deciding.matched import Matched
@@ -28,6 +30,7 @@ from ratelimit.policy.compile.compiler import compile_policy
 from ratelimit.policy.schema.binder import bind
 from ratelimit.policy.schema.model import Identity, Limit, PolicyFile
 from ratelimit.policy.schema.problem import Report, did_you_mean
+from ratelimit.runtime import limits_in_code
 
 _KEY = Identity(f"path:{KEY}")
 _ROUTE = Identity(f"path:{ROUTE}", missing="shared")
@@ -53,8 +56,15 @@ class AskedLimits:
         """The policy in force that these limits were bound under."""
         self.generation: BoundPolicy | None = None
         """The policy that has them; None until a route asks."""
+        self._needs: dict[tuple[str, ...], tuple[tuple[str, str], ...]] = {}
+        self._needs_of: CompiledPolicy | None = None
         self._found: dict[Wish, tuple[LimitSpec, ...]] = {}
         self._matched: tuple[BoundPolicy | None, dict[tuple[Wish, str], Matched | None]] = (None, {})
+
+    @property
+    def compiled(self) -> CompiledPolicy | None:
+        """The limits that routes ask for, compiled; None until one is registered or asked."""
+        return self._compiled
 
     @property
     def rules(self) -> Sequence[LimitRule]:
@@ -78,9 +88,47 @@ class AskedLimits:
             or not generation.is_current(now_ns)
         ):
             with self._lock:
-                generation = self._join(wish, under, now_ns)
+                generation = self._join([wish], under, now_ns)
                 found = self._found[wish] = _picked(wish, generation.compiled)
         return generation, found
+
+    def enter(self, wishes: Sequence[Wish]) -> list[Entered]:
+        """Register what routes ask for, before one of them is asked; return what each is in the policy.
+
+        Raises:
+            UsageError: as `find`.
+        """
+        now_ns = self._limiter.now_ns()
+        under = self._limiter.runtime.generation_at(now_ns)
+        with self._lock:
+            compiled = self._join(wishes, under, now_ns).compiled
+        self._keep()
+        found = []
+        for wish in wishes:
+            limits = _picked(wish, compiled)
+            counted = {compiled.identities[at].name for limit in limits for at in limit.per}
+            names = tuple(limit.name for limit in limits)
+            found.append(Entered(names, self.needs(limits), frozenset(counted)))
+        return found
+
+    def _keep(self) -> None:
+        """Let the commands on this host know what is declared here."""
+        path = self._limiter.runtime.file.path
+        if path is not None and self._limiter.store.place is not None:
+            limits_in_code.keep(str(path), list(self._declared.values()))
+
+    def needs(self, limits: tuple[LimitSpec, ...]) -> tuple[tuple[str, str], ...]:
+        """Return limit and field of each field of the state that has to be set before these are asked."""
+        compiled = self._compiled
+        assert compiled is not None  # it has these limits
+        if self._needs_of is not compiled:
+            self._needs_of, self._needs = compiled, {}
+        names = tuple(limit.name for limit in limits)
+        found = self._needs.get(names)
+        if found is None:
+            found = tuple((limit.name, name) for limit in limits for name in state_needed(limit, compiled))
+            self._needs[names] = found
+        return found
 
     def matched(
         self, generation: BoundPolicy, limits: tuple[LimitSpec, ...], wish: Wish, route: str
@@ -100,14 +148,15 @@ class AskedLimits:
             matched[key] = matched_with(generation, limits, route, {}) if is_fixed else None
         return matched[key]
 
-    def _join(self, wish: Wish, under: BoundPolicy, now_ns: int) -> BoundPolicy:
-        """Return the policy in force with what a wish adds to it."""
+    def _join(self, wishes: Sequence[Wish], under: BoundPolicy, now_ns: int) -> BoundPolicy:
+        """Return the policy in force with what these wishes add to it."""
         policy = self._limiter.policy
-        names, declared = self._names, self._declared
-        if wish.table is None:
-            names = names.union(wish.names)
-        else:
-            declared = declared | self._fresh(wish.names[0], wish.table)
+        names, declared = self._names, dict(self._declared)
+        for wish in wishes:
+            if wish.table is None:
+                names = names.union(wish.names)
+            else:
+                _declare(declared, wish.names[0], wish.table)
         compiled = self._compiled
         if (
             compiled is None
@@ -124,16 +173,6 @@ class AskedLimits:
             self.under, self._found = under, {}
         return self.generation
 
-    def _fresh(self, name: str, table: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-        if self._declared.get(name, table) != table:
-            raise UsageError(
-                f"two routes declare the limit {name!r} with different settings; give each a name",
-                code="limit-declared",
-            )
-        if name not in self._declared and len(self._declared) >= _MOST_DECLARED:
-            raise UsageError(f"more than {_MOST_DECLARED} limits are written in code", code="limit-declared")
-        return {name: table}
-
     def _compile(
         self, policy: Policy, names: frozenset[str], declared: Mapping[str, Mapping[str, Any]]
     ) -> CompiledPolicy:
@@ -147,6 +186,39 @@ class AskedLimits:
             # A route must not begin to fail because of an edit: it goes on with the limits it had.
             self._limiter.runtime.diagnose("limit-asked-gone")
             return known
+
+
+def _declare(declared: dict[str, Mapping[str, Any]], name: str, table: Mapping[str, Any]) -> None:
+    """Add a limit that is written in code.
+
+    Raises:
+        UsageError: another one has its name, or they are too many (code `limit-declared`).
+    """
+    if declared.setdefault(name, table) != table:
+        raise UsageError(
+            f"two routes declare the limit {name!r} with different settings; give each a name",
+            code="limit-declared",
+        )
+    if len(declared) > _MOST_DECLARED:
+        raise UsageError(f"more than {_MOST_DECLARED} limits are written in code", code="limit-declared")
+
+
+def with_limits_in_code(policy: Policy) -> Policy:
+    """Return a policy with the limits that its workers' code declares, as far as this host knows them."""
+    tables = [] if policy.path is None else limits_in_code.kept(policy.path)
+    own = {limit.name for limit in policy.file.limit}
+    report = Report("a limit in code")
+    places = enumerate(tables, len(policy.file.limit))
+    limits = [bind(Limit, table, report, ("limit", at)) for at, table in places]
+    limits = [limit for limit in limits if isinstance(limit, Limit) and limit.name not in own]
+    if not limits or report.has_errors:
+        return policy
+    identities = {**policy.file.identities, ROUTE: _ROUTE, KEY: _KEY}
+    file = msgspec.structs.replace(policy.file, limit=[*policy.file.limit, *limits], identities=identities)
+    compiled = compile_policy(file, {}, policy.name, report).policy
+    if report.has_errors or compiled is None:
+        return policy  # the file was edited since, and they fit it no more
+    return Policy(policy.name, policy.path, file, compiled, policy.warnings, policy.text)
 
 
 def _compiled(

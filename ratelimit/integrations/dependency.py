@@ -16,6 +16,7 @@ from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.peer import holder_of, peer_host
 from ratelimit.asgi.refusal import ended_exchange
+from ratelimit.asgi.routes.coverage import unset_words
 from ratelimit.asgi.share import Ended
 from ratelimit.challenge.hook import responder_of
 from ratelimit.deciding.bound_policy import BoundPolicy
@@ -29,7 +30,12 @@ from ratelimit.stores.contract import correct
 
 
 async def ask(
-    scope: Scope, wish: Wish, route: str, request: object, questions: Questions | None = None
+    scope: Scope,
+    wish: Wish,
+    route: str,
+    request: object,
+    questions: Questions | None = None,
+    subject: object = None,
 ) -> Exchange:
     """Decide and charge what a route asks for; return the exchange, which says whether it is allowed.
 
@@ -41,10 +47,12 @@ async def ask(
         route: what tells this route from others, the same in all workers.
         request: what a computed cost is told.
         questions: told of what was found, where later requests of this route need not find it again.
+        subject: what the dependency in `per` returned.
 
     Raises:
         UsageError: the request did not come through the middleware (code `limit-unmounted`), the policy lacks
-            the limit (`limit-unknown`), or a cost is none (`cost-type`, `cost-range`).
+            the limit (`limit-unknown`), a cost is none (`cost-type`, `cost-range`), or nothing has set the
+            state that the limit counts by (`state-unset`).
     """
     outer = scope.get("ratelimit")
     if not isinstance(outer, Exchange) or outer.door.resolving is None:
@@ -61,11 +69,12 @@ async def ask(
     now_ns = limiter.now_ns()
     asked = asked_limits(limiter)
     generation, limits = asked.find(wish, now_ns)
+    _refuse_unset(asked, limits, scope)
     uncharged = _uncharged(outer, limits)
     matched = asked.matched(generation, limits, wish, route) if uncharged is limits else None
     if matched is None:
         params = {name: str(value) for name, value in (scope.get("path_params") or {}).items()}
-        params |= await wish.params_of(request)
+        params |= await wish.params_of(request, subject)
         matched = matched_with(generation, uncharged, route, params)
     costs = None if amount is None else costs_of(amount, uncharged)
     exchange = await _decided(scope, outer, generation, matched, costs, now_ns)
@@ -96,7 +105,16 @@ def _learn(
         return
     if under.until_ns is None and generation.until_ns is None:
         names = [limit.name for limit in limits]
-        questions.learn(scope, Question(door, under, asked, matched, names=names, costs=costs))
+        needs = [name for _, name in asked.needs(limits)]
+        questions.learn(scope, Question(door, under, asked, matched, names=names, costs=costs, needs=needs))
+
+
+def _refuse_unset(asked: AskedLimits, limits: tuple[LimitSpec, ...], scope: Scope) -> None:
+    """Raise where limits count by a field of the state that nothing set: strangers would share a budget."""
+    state = scope.get("state") or {}
+    for limit, name in asked.needs(limits):
+        if name not in state:
+            raise UsageError(unset_words(limit, name, scope.get("path", "")), code="state-unset")
 
 
 def questions() -> Questions:

@@ -8,7 +8,10 @@
     async def search(query: str): ...
 
 A dependency runs where it stands: after those before it. So the limit sees an account that an earlier
-dependency has left in `request.state`.
+dependency has left in `request.state`. Who calls may also be a dependency of the limit itself, which
+FastAPI then runs first, once for each request:
+
+    @app.post("/search", dependencies=[Depends(limit("10/minute", per=Depends(current_user_id)))])
 """
 
 from __future__ import annotations
@@ -26,10 +29,11 @@ from ratelimit.integrations import starlette
 from ratelimit.integrations.dependency import ask, questions
 from ratelimit.integrations.openapi import describe_limits
 from ratelimit.integrations.refusal import RateLimited, have_answered
-from ratelimit.integrations.requirement import Cost, Settings, Wish, declared, named
+from ratelimit.integrations.requirement import Cost, Dependency, Settings, Wish, declared, named
 from ratelimit.integrations.starlette import EXEMPT, exempt
 
 _REQUEST = "ratelimit_request"
+_SUBJECT = "ratelimit_subject"
 _CONNECTIONS = frozenset(("Request", "HTTPConnection", "WebSocket"))
 """Annotations that are still text: FastAPI resolves them later."""
 
@@ -48,9 +52,19 @@ class RouteLimit(starlette.RouteLimit):
         self._asking: int | None = None
         """The number of the application's routes that ask for this."""
         vars(self)["__call__"] = self.ask
-        self.__signature__ = inspect.Signature(
-            [inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)]
-        )
+        asked = [inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)]
+        self.__signature__ = inspect.Signature([*asked, *self._subject("subject")])
+
+    def _subject(self, name: str) -> list[inspect.Parameter]:
+        """Return the parameter that has FastAPI call the dependency in `per`."""
+        key = self.wish.key
+        if not isinstance(key, Dependency):
+            return []
+        return [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=key.marker, annotation=Any)]
+
+    def subject_in(self, more: dict[str, Any]) -> object:
+        """Take what the dependency in `per` returned out of a handler's arguments; None without one."""
+        return more.pop(_SUBJECT, None)
 
     @property
     def dependency(self) -> NoReturn:
@@ -61,8 +75,12 @@ class RouteLimit(starlette.RouteLimit):
         """
         raise UsageError("write `Depends(limit(…))`, not `limit(…)` alone", code="limit-declared")
 
-    async def ask(self, request: HTTPConnection) -> Exchange | None:
+    async def ask(self, request: HTTPConnection, subject: object = None) -> Exchange | None:
         """Decide and charge; return what was decided, None where the handler is exempt.
+
+        Args:
+            request: the request.
+            subject: what the dependency in `per` returned.
 
         Raises:
             RateLimited: it is refused.
@@ -74,7 +92,8 @@ class RouteLimit(starlette.RouteLimit):
             return None
         exchange = self._questions.ask(scope)
         if exchange is None:
-            exchange = await ask(scope, self.wish, starlette.route_of(scope), request, self._questions)
+            route = starlette.route_of(scope)
+            exchange = await ask(scope, self.wish, route, request, self._questions, subject)
         if not exchange.is_allowed:
             have_answered(scope)
             raise RateLimited(exchange)
@@ -88,21 +107,23 @@ class RouteLimit(starlette.RouteLimit):
             self._asking = sum(any(one.call is self for one in each) for each in asked)
         return self._asking == 1
 
-    def __call__(self, handler: Any = None, *, request: HTTPConnection | None = None) -> Any:
+    def __call__(
+        self, handler: Any = None, *, request: HTTPConnection | None = None, subject: object = None
+    ) -> Any:
         if request is not None:
-            return self.ask(request)
+            return self.ask(request, subject)
         return self._decorating(handler)
 
     def _decorating(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         """Return a handler that asks first, and is given the request for that if it wants none itself."""
         signature = _signature(handler)
+        own = self._subject(_SUBJECT)
         if any(_is_request(each.annotation) for each in signature.parameters.values()):
             limited = self.around(handler, starlette._request_in)
-            limited.__signature__ = signature  # type: ignore[attr-defined]
-            return limited
-        limited = self.around(handler, _given)
-        own = inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection)
-        parameters = [*signature.parameters.values(), own]
+        else:
+            limited = self.around(handler, _given)
+            own.append(inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=HTTPConnection))
+        parameters = [*signature.parameters.values(), *own]
         parameters.sort(key=lambda each: each.kind)  # stable: what takes the rest stays last
         limited.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         return limited
@@ -113,12 +134,43 @@ def limit(rate: str | None = None, **settings: Unpack[Settings]) -> RouteLimit:
 
     Args:
         rate: as in the policy file; may be left out beside `concurrent`.
-        settings: see `Settings`.
+        settings: see `Settings`. `per` may be a dependency: `Depends(current_user_id)`, or the function.
 
     Raises:
         UsageError: code `limit-declared`.
     """
+    per = settings.get("per")
+    if per is not None:
+        counted = per if isinstance(per, (list, tuple)) else [per]
+        settings = {**settings, "per": [_dependency(each) for each in counted]}
     return RouteLimit(declared(rate, settings))
+
+
+def _dependency(per: Any) -> Any:
+    """Return what stands in `per`, with `Depends(…)` and functions that FastAPI has to call as dependencies.
+
+    A function with one parameter, the request, is called by the limit itself.
+    """
+    from fastapi import Depends, params  # here, as the module needs Starlette alone until then
+
+    if isinstance(per, params.Depends):
+        if per.dependency is None:
+            raise UsageError("`per=Depends()` names no dependency", code="limit-declared")
+        found = Dependency(per.dependency, per)
+    elif callable(per) and not _takes_request(per):
+        found = Dependency(per, Depends(per))
+    else:
+        return per
+    found.check()
+    return found
+
+
+def _takes_request(function: Callable[..., Any]) -> bool:
+    parameters = list(_signature(function).parameters.values())
+    if len(parameters) != 1 or parameters[0].default is not inspect.Parameter.empty:
+        return False
+    annotation = parameters[0].annotation
+    return annotation is inspect.Parameter.empty or annotation is Any or _is_request(annotation)
 
 
 def limits(*names: str, cost: Cost | None = None, estimate: Cost | None = None) -> RouteLimit:

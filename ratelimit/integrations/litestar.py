@@ -10,6 +10,7 @@ the limits that count by it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Unpack, cast
 
 from litestar import Request, Response
@@ -21,10 +22,13 @@ from starlette.types import Scope
 
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.refusal import POLICY_VIOLATION
+from ratelimit.asgi.routes.tables import Entered
+from ratelimit.integrations.asked_limits import asked_limits
 from ratelimit.integrations.dependency import ask
 from ratelimit.integrations.refusal import Refusing, fields_of
 from ratelimit.integrations.requirement import Cost, Settings, Wish, declared, named
 from ratelimit.integrations.starlette import EXEMPT, exempt, say_exempt
+from ratelimit.limiter import Limiter
 
 
 class RateLimited(HTTPException):
@@ -47,6 +51,10 @@ class RouteLimit:
 
     def __init__(self, wish: Wish) -> None:
         self.wish = wish
+
+    def enter(self, limiter: Limiter, limits: Sequence[RouteLimit], /) -> list[Entered]:
+        """Register limits of routes with a limiter, as the application starts."""
+        return asked_limits(limiter).enter([each.wish for each in limits])
 
     async def __call__(
         self, connection: ASGIConnection[Any, Any, Any, Any], route_handler: BaseRouteHandler

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ratelimit.asgi.middleware import RateLimitMiddleware
-from ratelimit.asgi.routes.tables import effective_routes
-from ratelimit.integrations.starlette import ASKED, EXEMPT, RouteLimit
+from ratelimit.asgi.routes.tables import ASKED, effective_routes
+from ratelimit.integrations.starlette import EXEMPT, RouteLimit
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.router import Router

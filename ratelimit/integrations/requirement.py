@@ -9,7 +9,8 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_args, get_type_hints
+from uuid import UUID
 
 from ratelimit.deciding.route_plan import MAX_COST
 from ratelimit.errors import UsageError
@@ -41,6 +42,65 @@ _ELSEWHERE = {
 """Arguments of other libraries' `limit`, and what there is for them."""
 
 
+_TEXTS = (str, bytes, int, UUID)
+"""The types that a value to count by may have; a `bool` tells nobody apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A dependency of the framework, which runs before the limit and returns what to count by.
+
+    Args:
+        call: what the framework calls.
+        marker: how a parameter asks the framework for it.
+    """
+
+    call: Callable[..., Any]
+    marker: Any
+
+    @property
+    def __name__(self) -> str:
+        """The dependency's own name."""
+        return getattr(self.call, "__name__", type(self.call).__name__)
+
+    def check(self) -> None:
+        """Look at what it says that it returns.
+
+        Raises:
+            UsageError: that can be no identity (code `limit-declared`).
+        """
+        try:
+            returned = get_type_hints(self.call).get("return", Any)
+        except Exception:  # names that only a type checker knows
+            return
+        for kind in get_args(returned) or (returned,):
+            is_known = isinstance(kind, type) and kind is not Any
+            if is_known and (kind is bool or not issubclass(kind, (*_TEXTS, type(None)))):
+                raise UsageError(self._words(kind), code="limit-declared")
+
+    def text_of(self, value: object) -> str | None:
+        """Return what it returned as text; None where it returned nothing, which the address stands in for.
+
+        Raises:
+            UsageError: it is no identity (code `limit-declared`).
+        """
+        if value is None or isinstance(value, str):
+            return value
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "surrogateescape")
+        if isinstance(value, (int, UUID)) and not isinstance(value, bool):
+            return str(value)
+        raise UsageError(self._words(type(value)), code="limit-declared")
+
+    def _words(self, kind: type) -> str:
+        return (
+            f"the dependency `{self.__name__}` in `per` returns {kind.__name__}, and limits count by text, a "
+            "whole number or a UUID. Write one that returns a part of it: `def user_id(user: "
+            f"Annotated[{kind.__name__}, Depends({self.__name__})]) -> str: return user.id`, and "
+            "`per=Depends(user_id)`"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Wish:
     """The request of a route for limits; one object for each `limit(…)` and `limits(…)` in the code.
@@ -55,18 +115,25 @@ class Wish:
     names: tuple[str, ...]
     table: Mapping[str, Any] | None = None
     cost: Cost | None = field(default=None, repr=False)
-    key: Key | None = field(default=None, repr=False)
+    key: Key | Dependency | None = field(default=None, repr=False)
 
-    async def params_of(self, request: object) -> dict[str, str]:
+    async def params_of(self, request: object, subject: object = None) -> dict[str, str]:
         """Return what is added to the path's parameters: a digest of the key, however long that is.
 
         Without a key the client's address stands in, as for any identity that is missing.
+
+        Args:
+            request: what a function is given.
+            subject: what the framework's dependency returned, if the key is one.
 
         Raises:
             UsageError: what the function returned is no text (code `limit-declared`).
         """
         if self.key is None:
             return {}
+        if isinstance(self.key, Dependency):
+            text = self.key.text_of(subject)
+            return {KEY: digest_of(text)} if text else {}
         found = self.key(request)
         if inspect.isawaitable(found):
             found = await found
@@ -118,9 +185,10 @@ def named(names: tuple[str, ...], cost: Cost | None, estimate: Cost | None) -> W
 class Settings(TypedDict, total=False):
     """The keys of a limit in code beside its rate, in the words of the policy file."""
 
-    per: str | Key | list[str | Key]
+    per: str | Key | Any | list[str | Key | Any]
     """Identities of the policy, "ip" by default; `[]` for one budget of all callers. Or a function of the
-    request that returns the text to count by, also beside identities; `None` is the client's address."""
+    request that returns the text to count by, also beside identities; `None` is the client's address.
+    In FastAPI also a dependency, `Depends(current_user_id)`: it runs before the limit asks."""
     name: str
     """The name in fields and metrics. Routes that use one name share one budget;
     without a name each route has its own."""
@@ -155,12 +223,19 @@ def declared(rate: str | None, settings: Settings) -> Wish:
         given = {"rate": rate, **given}
     elif "concurrent" not in given:
         raise UsageError('write a rate, `limit("10/minute")`, or `concurrent=5`', code="limit-declared")
-    counted = [per] if isinstance(per, str) or callable(per) else list(per)
-    keys = [each for each in counted if callable(each)]
+    counted = list(per) if isinstance(per, (list, tuple)) else [per]
+    for each in counted:
+        if not (isinstance(each, (str, Dependency)) or callable(each)):
+            raise UsageError(
+                f"`per` is the name of an identity or a function of the request, not {type(each).__name__}; "
+                "`Depends` belongs to the `limit` of ratelimit.integrations.fastapi",
+                code="limit-declared",
+            )
+    keys = [each for each in counted if not isinstance(each, str)]
     if len(keys) > 1:
         raise UsageError("`per` takes one function; let it return both texts", code="limit-declared")
-    identities = [KEY if callable(each) else each for each in counted]
-    words = [_name_of(each) if callable(each) else each for each in counted]
+    identities = [each if isinstance(each, str) else KEY for each in counted]
+    words = [each if isinstance(each, str) else _name_of(each) for each in counted]
     called = _called(given, words) if name is None else name
     own = [] if name is not None else [ROUTE]
     table = {**given, "name": called, "per": [*identities, *own], "match": []}
@@ -211,7 +286,7 @@ def _one_of(cost: Cost | None, estimate: Cost | None) -> Cost | None:
     return estimate if cost is None else cost
 
 
-def _name_of(key: Key) -> str:
+def _name_of(key: Key | Dependency) -> str:
     name = getattr(key, "__name__", "key")
     return name if name.isidentifier() and name.isascii() else "key"
 

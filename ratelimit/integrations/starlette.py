@@ -9,7 +9,7 @@ The request is what the handler is given; in classes, what comes after `self`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import wraps
 from typing import Any, TypeVar, Unpack
@@ -19,16 +19,16 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.routes.tables import UNASKED
+from ratelimit.asgi.routes.tables import ASKED, UNASKED, Entered
 from ratelimit.errors import UsageError
+from ratelimit.integrations.asked_limits import asked_limits
 from ratelimit.integrations.dependency import ask, questions
 from ratelimit.integrations.refusal import RateLimited, have_answered
 from ratelimit.integrations.requirement import Cost, Settings, Wish, declared, named
+from ratelimit.limiter import Limiter
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
-ASKED = "__ratelimit_asked__"
-"""The mark of handlers that a limit decorates."""
 EXEMPT = "__ratelimit_exempt__"
 """The mark of handlers that no limit of a router or an application binds."""
 
@@ -39,8 +39,16 @@ class RouteLimit:
     def __init__(self, wish: Wish) -> None:
         self.wish = wish
 
+    def enter(self, limiter: Limiter, limits: Sequence[RouteLimit], /) -> list[Entered]:
+        """Register limits of routes with a limiter, as the application starts."""
+        return asked_limits(limiter).enter([each.wish for each in limits])
+
     def __call__(self, handler: Handler) -> Handler:
         return self.around(handler, _request_in)
+
+    def subject_in(self, _more: dict[str, Any]) -> object:
+        """Take what the dependency in `per` returned out of a handler's arguments; None without one."""
+        return None
 
     def around(
         self, handler: Handler, request_in: Callable[[tuple[Any, ...], dict[str, Any]], HTTPConnection]
@@ -58,12 +66,13 @@ class RouteLimit:
         @wraps(handler)
         async def limited(*args: Any, **more: Any) -> Any:
             request = request_in(args, more)
+            subject = self.subject_in(more)
             if EXEMPT in vars(limited):
                 say_exempt(request.scope, route)
             scope = request.scope
             exchange = known.ask(scope)
             if exchange is None:
-                exchange = await ask(scope, self.wish, route, request, known)
+                exchange = await ask(scope, self.wish, route, request, known, subject)
             if not exchange.is_allowed:
                 have_answered(scope)
                 raise RateLimited(exchange)
@@ -71,7 +80,7 @@ class RouteLimit:
                 return await handler(*args, **more)
             return await run_in_threadpool(handler, *args, **more)
 
-        setattr(limited, ASKED, True)
+        setattr(limited, ASKED, (*getattr(handler, ASKED, ()), self))
         with suppress(AttributeError, TypeError):  # a builtin takes no mark
             setattr(handler, UNASKED, True)
         return limited  # type: ignore[return-value]  # what a framework calls, it awaits

@@ -24,7 +24,9 @@ NOTE = "policy-"
 ABROAD_S = 86_400
 """Seconds after the last start before a note from another mount namespace is acted on."""
 TEXT = "last-policy-"
-"""The same of the text that `last_policy` keeps."""
+"""The same of the text that `last_policy` keeps,"""
+LIMITS = "limits-in-code-"
+"""and of the limits that `limits_in_code` keeps."""
 _LONGEST_NOTE = 8192
 _MOUNTS = Path("/proc/self/ns/mnt")
 
@@ -64,13 +66,19 @@ def sweep_if_gone(policy: str, folder: Path) -> None:
     with contextlib.suppress(OSError):
         theirs = list(_tables(policy, folder))
         if all(is_abandoned(path) for path in theirs):
-            for path in (*theirs, _note(policy, folder), kept_text(policy, folder)):
+            beside = (_note(policy, folder), kept_text(policy, folder), kept_limits(policy, folder))
+            for path in (*theirs, *beside):
                 path.unlink(missing_ok=True)
 
 
 def kept_text(policy: str, folder: Path) -> Path:
     """Return where the text of a policy is kept in a folder."""
     return folder / f"{TEXT}{prefix_of(policy).rstrip('-')}"
+
+
+def kept_limits(policy: str, folder: Path) -> Path:
+    """Return where the limits of the code beside a policy are kept in a folder."""
+    return folder / f"{LIMITS}{prefix_of(policy).rstrip('-')}"
 
 
 def _tables(policy: str, folder: Path) -> Iterator[Path]:

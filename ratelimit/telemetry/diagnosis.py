@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ratelimit.environment.diagnoses import DIAGNOSES
+from ratelimit.environment.diagnoses import sentence
 from ratelimit.errors import StoreError
 from ratelimit.events import Observer
 from ratelimit.telemetry.counters import Counters
@@ -87,8 +87,6 @@ class Diagnosing:
 
     def _tell(self, code: str, about: str) -> None:
         self._limiter.counters.diagnosed(code)
-        words = DIAGNOSES.get(code, code)
-        # Where it says what it is about, and else at its end.
-        words = words.replace("{about}", about) if "{about}" in words else f"{words} {about}".rstrip()
+        words = sentence(code, about)
         self.noticed[code] = words
         self._limiter.observer.diagnosed(code, words)

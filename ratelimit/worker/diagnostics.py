@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Collection
 from typing import NoReturn, TextIO
 
 from ratelimit.clock import Clock, SystemClock
@@ -115,17 +116,22 @@ def end_start(error: RateLimitError) -> NoReturn:
     raise SystemExit(3) from None
 
 
-def start_logging(limiter: Limiter) -> None:
-    """Write to the log what happens to a limiter from now on, and its policy's warnings; once."""
+UNTIL_ROUTES = frozenset(("policy-empty", "identity-unused"))
+"""Warnings of a policy that do not hold where limits in code are what is missing: see `asgi.routes.start`."""
+
+
+def start_logging(limiter: Limiter, later: Collection[str] = ()) -> None:
+    """Log what happens to a limiter from now on, and its policy's warnings but for these; once."""
     observer = limiter.runtime.observer
     if not isinstance(observer, LoggingObserver):
         others = None if isinstance(observer, MistakesLog) else observer  # which would say it again
         limiter.runtime.observer = LoggingObserver(others, limiter.clock)
-        log_warnings(limiter.policy)
+        log_warnings(limiter.policy, later)
 
 
-def log_warnings(policy: Policy) -> None:
-    """Write a policy's warnings to the log; from then on its lines are seen."""
+def log_warnings(policy: Policy, later: Collection[str] = ()) -> None:
+    """Write a policy's warnings to the log, but for some; from then on its lines are seen."""
     _show_lines()
     for problem in policy.warnings:
-        log.warning("%s", problem)
+        if problem.code not in later:
+            log.warning("%s", problem)

@@ -142,7 +142,7 @@ class RateLimitMiddleware:
     def _decided(self, environ: Environ, outer: Exchange | None) -> Exchange:
         limiter = self.limiter
         now_ns = limiter.now_ns()
-        self._wake()
+        self._wake(environ)
         generation = limiter.runtime.generation_at(now_ns)
         if generation is not self._generation:
             self._writer = HeaderWriter(generation.headers)
@@ -206,11 +206,16 @@ class RateLimitMiddleware:
             visit=visit,
         )
 
-    def _wake(self) -> None:
-        """Start what goes on between requests, in this process: the server has forked by now."""
+    def _wake(self, environ: Environ) -> None:
+        """Start what goes on between requests, in this process: the server has forked by now.
+
+        Raises:
+            UsageError: limits and routes do not fit each other: see `Mount.cover`.
+        """
         pid = os.getpid()
         if self._awake_in == pid:
             return
+        self._mount.cover(self._mount.survey({}, self.app), environ)
         self._awake_in = pid
         if self._mount.upkeep is not None:
             self._mount.upkeep.start()

@@ -191,3 +191,19 @@ def limit(name: str = "requests", per: str = "account", rate: str = "3/minute", 
 def key(value: str) -> list[tuple[bytes, bytes]]:
     """Return the headers of a caller with this API key."""
     return [(b"host", b"api.example"), (b"x-api-key", value.encode())]
+
+
+async def lifespan(app: Any, state: dict[str, Any] | None = None) -> list[Message]:
+    """Start an application and shut it down, as a server does; return what it sent."""
+    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {} if state is None else state}
+    said = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+    sent: list[Message] = []
+
+    async def receive() -> Any:
+        return next(said)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return sent

@@ -15,6 +15,7 @@ from tests.asgi.driver import Client, Mounted, key, rules
 from tests.asgi.driver import limit as row
 
 ACCOUNT = 'account = { from = "state:account" }'
+ANONYMOUS = 'account = { from = "state:account", missing = "client" }'
 
 
 def authenticate(request: Request) -> str:
@@ -298,8 +299,9 @@ async def test_state_that_is_set_too_late_is_said_once_with_its_name() -> None:
     client = mounted(app, row("by path", "account", "100/minute"), observer=Watching()).client
     for number in range(45):
         await client("GET", "/search", key(f"account {number}"))
-    assert [code for code, _ in said] == ["state-absent"]
-    assert said[0][1].startswith("`state:account` was never present when it was read; ")
+    assert [code for code, _ in said] == ["state-outside", "state-absent"]
+    assert "They are: `by path` (state:account)" in said[0][1]
+    assert said[1][1].startswith("`state:account` was never present when it was read; ")
 
 
 async def test_state_that_comes_after_the_limit_is_said_within_four_requests() -> None:
@@ -317,7 +319,8 @@ async def test_state_that_comes_after_the_limit_is_said_within_four_requests() -
     @app.get("/late", dependencies=late)
     async def handler() -> None: ...
 
-    client = mounted(app, row("by path", "ip", "100/minute"), observer=Watching()).client
+    by_path = row("by path", "ip", "100/minute")
+    client = mounted(app, by_path, identities=ANONYMOUS, observer=Watching()).client
     for number in range(3):
         await client("GET", "/late", key(f"account {number}"))
     assert said == []
@@ -339,7 +342,8 @@ async def test_anonymous_requests_are_not_said_to_be_late() -> None:
     @app.get("/x", dependencies=[Depends(limit("100/minute", per="account"))])
     async def handler() -> None: ...
 
-    client = mounted(app, row("by path", "ip", "100/minute"), observer=Watching()).client
+    by_path = row("by path", "ip", "100/minute")
+    client = mounted(app, by_path, identities=ANONYMOUS, observer=Watching()).client
     for _ in range(12):
         await client("GET", "/x")
     assert said == []
@@ -359,7 +363,7 @@ async def test_routes_count_by_the_reloaded_policy_and_keep_what_it_lacks(tmp_pa
     budget = row("budget", "ip", "5/hour", match=[], algorithm="fixed-window")
 
     def write(*tables: str) -> None:
-        path.write_text(rules(*tables, row("elsewhere", "ip", match="/elsewhere"), more=private))
+        path.write_text(rules(*tables, row("all", "ip", "1000/minute"), more=private))
 
     write(budget)
     limiter = Limiter(path, clock=ManualClock(), observer=Watching())

@@ -40,14 +40,16 @@ cdef class Question:
     cdef Matched matched
     cdef object costs
     cdef frozenset names
+    cdef tuple needs        # fields of the state that have to be set
     cdef object clear       # a plan of the middleware's that has none of these limits
     cdef Instants instants
 
-    def __cinit__(self, door, under, asked, Matched matched not None, *, names, costs=None):
+    def __cinit__(self, door, under, asked, Matched matched not None, *, names, costs=None, needs=()):
         self.door, self.runtime = door, door.limiter.runtime
         self.under, self.asked, self.generation = under, asked, asked.generation
         self.decider = <CompiledDecider?>self.generation.decider
         self.matched, self.costs, self.names = matched, costs, frozenset(names)
+        self.needs = tuple(needs)
         self.instants = Instants(door.limiter.clock)
 
     cdef bint fits(self, Exchange outer) except -1:
@@ -77,6 +79,9 @@ cdef class Question:
         found = PyDict_GetItemWithError(scope, "state")
         if found != NULL and <object>found is not None:
             state = <object>found
+        for name in self.needs:
+            if name not in state:
+                return None  # Python says what is wrong
         if not self.decider.read(scope["headers"], peer, state, self.matched, ids, &refused):
             return None
         decided = self.decider.decide(self.matched, ids, refused, now_ns, self.costs, BY_ROW)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from ratelimit.asgi.routes.tables import READERS, Found, Served, Table
+from ratelimit.asgi.routes.tables import READERS, Found, Served, Table, is_outermost
 from ratelimit.policy.routing.target import Placement
 
 MOST_OPENED = 256
@@ -33,12 +33,21 @@ class Survey:
         tables: what its frameworks say, outermost first; those below a mount with its prefix.
         leaves_rest: see `target.Placement`.
         placement: what the application says of itself in place of all that.
+        is_outermost: whether the application runs no code before the limits that could set its state.
     """
 
     def __init__(
-        self, tables: list[Table], *, leaves_rest: bool = False, placement: Placement | None = None
+        self,
+        tables: list[Table],
+        *,
+        leaves_rest: bool = False,
+        placement: Placement | None = None,
+        is_outermost: bool = False,
     ) -> None:
+        self.is_outermost = is_outermost
         self.routes: tuple[Served, ...] = tuple(route for table in tables for route in table.routes)
+        self.is_known = bool(tables) and len(self.routes) <= MOST_ROUTES
+        """True if an application was found, and all of its routes are here."""
         self.ignores_case = any(table.ignores_case for table in tables)
         self.placement = placement or Placement(
             roots=(root for table in tables for root in table.roots),
@@ -59,7 +68,7 @@ def survey(scope: Mapping[str, Any], app: object) -> Survey:
     for start in (*named, app):
         tables = list(_tables(start))
         if tables:
-            return Survey(tables, leaves_rest="litestar_app" in scope)
+            return Survey(tables, leaves_rest="litestar_app" in scope, is_outermost=is_outermost(start))
     return Survey([])
 
 
@@ -69,18 +78,25 @@ def _tables(start: object) -> Iterator[Table]:
     seen: set[int] = set()
     count = 0
     while waiting:
-        prefix, found = waiting.pop(0)
+        prefix, found, is_behind = waiting.pop(0)
+        is_read = False
         for framework, app in _opened(found):
             if id(app) in seen or count > MOST_ROUTES:
+                is_read = True
                 continue
             seen.add(id(app))
+            table = Table(prefix, is_behind=is_behind)
             try:
-                table = READERS[framework](app, prefix)
+                READERS[framework](app, table)
             except Exception:  # another release's table; the log would say it at each start
                 continue
+            is_read = True
             count += len(table.routes)
             waiting += table.below
             yield table
+        if found is not start and not is_read:
+            # Files, an application of another framework: it may serve all below its prefix.
+            yield Table(prefix, routes=[Served(None, f"{prefix}/", None, is_partial=True)])
 
 
 def _opened(start: object) -> Iterator[tuple[str, Any]]:
@@ -92,7 +108,7 @@ def _opened(start: object) -> Iterator[tuple[str, Any]]:
         if framework is not None:
             yield framework, this
             continue
-        for held in _held_by(this):
+        for held in held_by(this):
             if id(held) not in seen and (callable(held) or _framework_of(held)):
                 seen.add(id(held))
                 waiting.append(held)
@@ -108,7 +124,7 @@ def _framework_of(this: object) -> str | None:
     return None
 
 
-def _held_by(this: object) -> Iterator[object]:
+def held_by(this: object) -> Iterator[object]:
     """Yield what a wrapper may call: a bound method's object, a closure's values, attributes."""
     if isinstance(this, partial):
         yield this.func

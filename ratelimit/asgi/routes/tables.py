@@ -7,16 +7,20 @@ application's own is kept as its literal beginning, and said to be `is_partial`.
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+from ratelimit.limiter import Limiter
 from ratelimit.policy.schema.model import Event
 
 UNASKED = "__ratelimit_unasked__"
 """The mark of a handler that a limit decorates: what asks is around it, and a route should have that."""
+ASKED = "__ratelimit_asked__"
+"""The mark of a handler that limits decorate: these limits, the outermost last."""
 
 _ANGLED = re.compile(r"<(?:[^<>]*?:)?([A-Za-z_][A-Za-z0-9_]*)>")
 _ANGLED_PATH = re.compile(r"<path(?:\([^<>]*\))?:([A-Za-z_][A-Za-z0-9_]*)>")
@@ -26,10 +30,42 @@ _SPECIAL = re.compile(r"[*+?{|]")
 
 
 class Found(NamedTuple):
-    """An application below another, and the prefix it is mounted under."""
+    """An application below another, the prefix it is mounted under, and whether code runs before it."""
 
     prefix: str
     app: object
+    is_behind: bool = False
+
+
+class Entered(NamedTuple):
+    """A limit that routes ask for, as the policy has it."""
+
+    names: tuple[str, ...]
+    """The limits that are asked."""
+    needs: tuple[tuple[str, str], ...]
+    """Limit and field of the state, of each field that has to be set before."""
+    identities: frozenset[str] = frozenset()
+    """The identities that they count by."""
+
+
+class RouteLimit(Protocol):
+    """A limit that routes ask for, as the integrations make it."""
+
+    def enter(self, limiter: Limiter, limits: Sequence[Any], /) -> list[Entered]:
+        """Register limits of its kind with a limiter; return what each is there.
+
+        Raises:
+            UsageError: one does not fit the policy.
+        """
+        ...
+
+
+class Asked(NamedTuple):
+    """A limit that a route asks for."""
+
+    limit: RouteLimit
+    is_first: bool
+    """True if no code of the application runs before it that could put something into the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +74,14 @@ class Served:
 
     methods: frozenset[str] | None
     path: str
-    on: Event = "request"
+    on: Event | None = "request"
+    """None for an application of its own, which may serve anything."""
     is_partial: bool = False
-    """True if the path is the beginning of a regular expression only."""
+    """True if the path is the beginning of a regular expression only, or all below it is another's."""
     is_unasked: bool = False
     """True if its handler is one that a limit decorates, without the limit."""
+    asked: tuple[Asked, ...] = ()
+    """The limits that it asks for."""
 
 
 @dataclass(slots=True)
@@ -57,6 +96,8 @@ class Table:
     loose: list[str] = field(default_factory=list)
     keeps_empty: bool = False
     ignores_case: bool = False
+    is_behind: bool = False
+    """True if code of the application runs before its routes, which may put something into the state."""
 
     def mount(self, prefix: str, app: object, *, loose: bool = False) -> None:
         """Note an application below this one."""
@@ -65,12 +106,13 @@ class Table:
             self.mounts.append(prefix)
             if loose and "{" not in prefix:
                 self.loose.append(prefix)
-        self.below.append(Found(prefix, app))
+        self.below.append(Found(prefix, app, self.is_behind))
 
 
-def read_starlette(app: Any, prefix: str) -> Table:
+def read_starlette(app: Any, table: Table) -> None:
     """Read Starlette, FastAPI, or a router of theirs."""
-    table = Table(prefix)
+    prefix = table.prefix
+    table.is_behind |= any(map(_may_set, getattr(app, "user_middleware", ())))
     root = getattr(app, "root_path", "")
     if isinstance(root, str) and root:
         table.roots.append(root)
@@ -84,13 +126,80 @@ def read_starlette(app: Any, prefix: str) -> Table:
         if name == "Mount":
             table.mount(prefix + str(route.path), route.app)
         elif name == "Host":
-            table.below.append(Found(prefix, held))
+            table.below.append(Found(prefix, held, table.is_behind))
         elif isinstance(path, str):
             methods = getattr(route, "methods", None)
             on: Event = "connect" if name == "WebSocketRoute" else "request"
-            is_unasked = UNASKED in getattr(getattr(route, "endpoint", None), "__dict__", ())
-            table.routes.append(Served(_methods(methods), prefix + path, on, is_unasked=is_unasked))
-    return table
+            endpoint = getattr(route, "endpoint", None)
+            is_unasked = UNASKED in getattr(endpoint, "__dict__", ())
+            asked = tuple(_asked_by(route, endpoint, is_behind=table.is_behind))
+            table.routes.append(Served(_methods(methods), prefix + path, on, False, is_unasked, asked))
+
+
+def _asked_by(route: Any, endpoint: Any, *, is_behind: bool) -> Iterator[Asked]:
+    """Yield the limits of a route: among FastAPI's dependencies, and around its handler."""
+    # A route with middleware of its own calls an object and not the function that Starlette makes.
+    is_behind = is_behind or not inspect.isfunction(getattr(route, "app", lambda: None))
+    for call in _dependencies(getattr(route, "dependant", None)):
+        if hasattr(call, "enter"):
+            yield Asked(call, not is_behind)
+        elif (getattr(type(call), "__module__", None) or "").partition(".")[0] != "fastapi":
+            is_behind = True
+    for limit in _decorating(endpoint):
+        yield Asked(limit, not is_behind)
+
+
+def _dependencies(dependant: Any) -> Iterator[Any]:
+    """Yield what FastAPI calls before a handler, in its order."""
+    for each in getattr(dependant, "dependencies", ()):
+        yield from _dependencies(each)
+        yield each.call
+
+
+def _decorating(handler: Any) -> Iterator[Any]:
+    """Yield the limits that decorate a handler, or the methods of a class of handlers."""
+    if inspect.isclass(handler):
+        for name in ("get", "post", "put", "patch", "delete", "head", "options", "on_connect", "on_receive"):
+            yield from _decorating(getattr(handler, name, None))
+    else:
+        yield from getattr(handler, "__dict__", {}).get(ASKED, ())
+
+
+OURS = "ratelimit.RateLimitMiddleware"
+_NEUTRAL = frozenset(
+    (
+        OURS,
+        "starlette.CORSMiddleware",
+        "starlette.GZipMiddleware",
+        "starlette.HTTPSRedirectMiddleware",
+        "starlette.TrustedHostMiddleware",
+        "starlette.SessionMiddleware",
+        "fastapi.CORSMiddleware",
+    )
+)
+"""Middlewares that put nothing into the state."""
+
+
+def is_outermost(app: object) -> bool:
+    """Return whether limits are a middleware of an application, and none before may set the state."""
+    listed = getattr(app, "user_middleware", None) or getattr(app, "middleware", None)
+    for middleware in listed if isinstance(listed, list) else ():
+        if _name_of(middleware) == OURS:
+            return True
+        if _may_set(middleware):
+            return False
+    return False
+
+
+def _may_set(middleware: Any) -> bool:
+    """Return whether a middleware may put something into the state."""
+    return _name_of(middleware) not in _NEUTRAL
+
+
+def _name_of(middleware: Any) -> str:
+    """Return package and name of a middleware's class, as frameworks keep it."""
+    made = getattr(middleware, "middleware", None) or getattr(middleware, "cls", None) or middleware
+    return f"{getattr(made, '__module__', '').partition('.')[0]}.{getattr(made, '__name__', '')}"
 
 
 def effective_routes(routes: Iterable[Any]) -> Iterator[Any]:
@@ -105,35 +214,52 @@ def effective_routes(routes: Iterable[Any]) -> Iterator[Any]:
             yield route
 
 
-def read_litestar(app: Any, prefix: str) -> Table:
+def read_litestar(app: Any, table: Table) -> None:
     """Read Litestar, with types in its paths: `/users/{id:int}`."""
-    table = Table(prefix)
+    table.is_behind |= any(map(_may_set, app.middleware)) or bool(app.before_request)
     for route in app.routes:
-        path = prefix + str(route.path)
+        path = table.prefix + str(route.path)
         handler = getattr(route, "route_handler", None)
         if getattr(handler, "is_mount", False):
             table.mount(path, getattr(handler, "fn", None), loose=True)
         elif type(route).__name__ == "ASGIRoute":
-            table.routes.append(Served(None, path))
+            table.routes.append(Served(None, path, None))
+        elif type(route).__name__ == "WebSocketRoute":
+            asked = tuple(_guarding(handler, is_behind=table.is_behind))
+            table.routes.append(Served(None, path, "connect", asked=asked))
         else:
-            is_websocket = type(route).__name__ == "WebSocketRoute"
-            methods = None if is_websocket else _methods(getattr(route, "methods", None))
-            table.routes.append(Served(methods, path, "connect" if is_websocket else "request"))
-    return table
+            for each in route.route_handlers:
+                asked = tuple(_guarding(each, is_behind=table.is_behind))
+                methods = _methods(each.http_methods)
+                if asked or methods != frozenset(("OPTIONS",)):
+                    table.routes.append(Served(methods, path, asked=asked))
 
 
-def read_quart(app: Any, prefix: str) -> Table:
-    """Read Quart, by Werkzeug's map of rules: `/users/<int:id>`."""
-    table = Table(prefix)
+def _guarding(handler: Any, *, is_behind: bool) -> Iterator[Asked]:
+    """Yield the limits among the guards of a handler, those of its routers and application included."""
+    is_behind = is_behind or any(map(_may_set, handler.resolve_middleware()))
+    for guard in handler.resolve_guards():
+        if hasattr(guard, "enter"):
+            yield Asked(guard, not is_behind)
+        else:
+            is_behind = True
+
+
+def read_quart(app: Any, table: Table) -> None:
+    """Read Quart or Flask, by Werkzeug's map of rules: `/users/<int:id>`."""
+    table.is_behind |= bool(app.before_request_funcs)
     for rule in app.url_map.iter_rules():
         on: Event = "connect" if getattr(rule, "websocket", False) else "request"
-        table.routes.append(Served(_methods(rule.methods), prefix + _braced(rule.rule), on))
-    return table
+        view = app.view_functions.get(rule.endpoint)
+        asked = tuple(Asked(limit, not table.is_behind) for limit in _decorating(view))
+        is_unasked = UNASKED in getattr(view, "__dict__", ())
+        path = table.prefix + _braced(rule.rule)
+        table.routes.append(Served(_methods(rule.methods), path, on, False, is_unasked, asked))
 
 
-def read_blacksheep(app: Any, prefix: str) -> Table:
+def read_blacksheep(app: Any, table: Table) -> None:
     """Read BlackSheep: `/users/{id}`, `/users/:id`, `/files/*`; it ignores case."""
-    table = Table(prefix, ignores_case=True)
+    prefix, table.ignores_case = table.prefix, True
     for method, routes in app.router.routes.items():
         name = _text(method)
         for route in routes:
@@ -149,18 +275,16 @@ def read_blacksheep(app: Any, prefix: str) -> Table:
             table.routes.append(Served(None if on == "connect" else frozenset((name,)), prefix + path, on))
     for route in app.mount_registry.mounted_apps:
         table.mount(prefix + _text(route.pattern).rstrip("/*"), route.handler, loose=True)
-    return table
 
 
-def read_django(app: Any, prefix: str) -> Table:
+def read_django(_app: Any, table: Table) -> None:
     """Read the project's URL configuration, which is there once Django is set up."""
-    table = Table(prefix)
+    table.is_behind = True
     settings = sys.modules["django.conf"].settings
     if settings.FORCE_SCRIPT_NAME:
         table.roots.append(settings.FORCE_SCRIPT_NAME)
     patterns = sys.modules["django.urls"].get_resolver().url_patterns
-    _read_django(table, patterns, f"{prefix}/", is_partial=False)
-    return table
+    _read_django(table, patterns, f"{table.prefix}/", is_partial=False)
 
 
 def _read_django(table: Table, patterns: Iterable[Any], prefix: str, *, is_partial: bool) -> None:
@@ -177,14 +301,23 @@ def _read_django(table: Table, patterns: Iterable[Any], prefix: str, *, is_parti
                 path, partial = path + "{language}/", False
         below = getattr(each, "url_patterns", None)
         if below is None:
-            table.routes.append(Served(None, path, is_partial=partial))
+            table.routes.append(_django_route(each.callback, path, is_partial=partial))
         else:
             _read_django(table, below, path, is_partial=partial)
 
 
-def read_falcon(app: Any, prefix: str) -> Table:
+def _django_route(view: Any, path: str, *, is_partial: bool) -> Served:
+    """Return a view's route. Methods are known of classes of views, and of views that name theirs."""
+    kind = getattr(view, "view_class", None)
+    names = getattr(kind, "http_method_names", ())
+    methods = _methods(name for name in names if hasattr(kind, name))
+    asked = tuple(Asked(limit, False) for limit in _decorating(view))
+    return Served(methods, path, "request", is_partial, UNASKED in getattr(view, "__dict__", ()), asked)
+
+
+def read_falcon(app: Any, table: Table) -> None:
     """Read Falcon, with a router that is a tree of segments."""
-    table = Table(prefix, keeps_empty=True)
+    table.keeps_empty = True
 
     def descend(nodes: Iterable[Any], path: str) -> None:
         for node in nodes:
@@ -193,14 +326,20 @@ def read_falcon(app: Any, prefix: str) -> Table:
                 table.routes.append(Served(_methods(node.method_map), here))
             descend(node.children, here)
 
-    descend(app._router._roots, prefix)
-    return table
+    descend(app._router._roots, table.prefix)
+
+
+def read_dispatcher(app: Any, table: Table) -> None:
+    """Read Werkzeug's dispatcher, which has WSGI applications under prefixes, and one for all else."""
+    table.below.append(Found(table.prefix, app.app, table.is_behind))
+    for prefix, mounted in app.mounts.items():
+        table.mount(table.prefix + prefix, mounted)
 
 
 def _methods(names: Any) -> frozenset[str] | None:
-    if not names:
+    known = frozenset(str(name).upper() for name in names or ())
+    if not known:
         return None
-    known = frozenset(str(name).upper() for name in names)
     # HEAD and OPTIONS are mostly the framework's own answer; a route of them alone is kept.
     return known - {"HEAD", "OPTIONS"} or known
 
@@ -223,13 +362,16 @@ def _beginning(regex: str) -> str:
     return literal[:-1] if _SPECIAL.match(regex[len(literal) :]) else literal
 
 
-READERS: dict[str, Callable[[Any, str], Table]] = {
+READERS: dict[str, Callable[[Any, Table], None]] = {
     "starlette.Starlette": read_starlette,
     "starlette.Router": read_starlette,
     "litestar.Litestar": read_litestar,
     "quart.Quart": read_quart,
+    "flask.Flask": read_quart,
     "blacksheep.Application": read_blacksheep,
     "django.ASGIHandler": read_django,
+    "django.WSGIHandler": read_django,
+    "werkzeug.DispatcherMiddleware": read_dispatcher,
     "falcon.App": read_falcon,
 }
-"""The readers, by package and class."""
+"""The readers, by package and class: each fills a table that has its prefix."""

@@ -11,7 +11,8 @@ Readings are what comes of these steps, each of which may be left out:
    (Litestar) or where the router reads `raw_path` itself (BlackSheep).
 2. *Form.* A text without a slash in front is also read as a URL (Quart does).
 3. *Root.* What stands before and in the first occurrence of a root path is cut. At the
-   front all do that, anywhere Litestar does, Falcon never does.
+   front all do that, anywhere Litestar does, Falcon never does. And a path that lacks the
+   root path has it in the client's eyes: a proxy cut it.
 4. *Mounts.* What a mount makes of a path that has no slash after the mount's own, or
    that does not begin with the root path: see `_mounted`.
 5. *Segments.* Slashes count once, or (Falcon) an empty segment is one, too. An encoded
@@ -222,6 +223,7 @@ def _texts(target: Target, roots: Sequence[str]) -> Iterator[str]:
         yield base
         cuts = [base, *_cut(base, roots)]
         yield from cuts[1:]
+        yield from (f"{root.rstrip('/')}/{base.lstrip('/')}" for root in roots if not _is_under(base, root))
         is_encoded = target.raw is not None and "%" in target.raw
         yield from _mounted(base, cuts, roots, target.placement, is_encoded=is_encoded)
 

@@ -395,6 +395,13 @@ class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
     version: Annotated[Literal[1], Meta(description="Version of this format: 1.")]
+    strict: Annotated[
+        bool,
+        Meta(
+            description="An application whose routes and limits do not fit each other does not start. "
+            "Without this key the log says so: a limit that binds no route, a route without its limit."
+        ),
+    ] = False
     limit: Annotated[
         list[Limit], Meta(description="The limits; every one that matches a request applies.")
     ] = []

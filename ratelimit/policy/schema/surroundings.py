@@ -54,8 +54,8 @@ class Routing(Table, frozen=True, forbid_unknown_fields=True):
         list[str],
         Meta(
             max_length=8,
-            description="Prefixes that the application cuts from paths by itself, as Django's "
-            "`FORCE_SCRIPT_NAME`.",
+            description="Prefixes that the application or a proxy cuts from paths, as Django's "
+            "`FORCE_SCRIPT_NAME`. Templates match with them and without.",
             examples=[["/api"]],
         ),
     ] = []
