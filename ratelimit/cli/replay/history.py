@@ -14,7 +14,7 @@ from ratelimit.stores.factory import wish_of
 
 
 def history_of(policy: Policy, given: str | None = None) -> History | None:
-    """Return the history of a given file, or of the one that the policy names; None where there is none to read.
+    """Return the history of a given file, or of the one that the policy names; None if there is none.
 
     Raises:
         Failure: it cannot be used.
