@@ -27,13 +27,9 @@ from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.refused import RefusedCaller, refused_callers
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
-from ratelimit.policy.compile.identities import MARKS
 from ratelimit.stores.acts.act import Act, in_force
 from ratelimit.stores.embedded.board import SharedBoard
 from ratelimit.stores.factory import SIGHTINGS
-
-MARK = 1
-"""What stands in the place of a new account's mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +180,6 @@ class Knowledge:
             row[position] = -1
         for position, hashed in hashes.items():
             row[position] = hashed
-        for spec in self.compiled.identities:
-            if spec.name in MARKS and hashes:
-                row[spec.index] = MARK
         return row
 
 
