@@ -1,7 +1,7 @@
 """The cost of each kind of policy to a request.
 
 A callable of two messages, in process, bare and behind the middleware under one policy after another: an
-account from the application's state, plans, lists, waiting, refusals, limits that do not match, and the nine
+account from the application's state, plans, lists, waiting, refusals, limits that do not match, and the eight
 limits of the shipped LLM policy with its rates raised. Below them stand the other public calls: a limit as a
 dependency, as a decorator, `Limiter.decide`, WebSockets.
 """

@@ -68,7 +68,7 @@ class RecordsKeeper:
 
     def _take(self, limiter: Limiter, records: Records, path: Path) -> None:
         now_s = limiter.now_ns() // 1_000_000_000
-        error = take_kept(records, path, limiter.store.hasher.key, now_s, limiter.runtime.diagnose)
+        error = take_kept(records, path, limiter.store.hasher.key, now_s, limiter.runtime.diagnose, breathe)
         if error is not None and error.code != "history-unreadable":
             with suppress(OSError):
                 path.replace(path.with_name(f"{path.name}.refused"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ratelimit import Limiter, Policy
-from ratelimit.allowance.history import read_history
+from ratelimit.allowance.history import read_history, write_history
 from ratelimit.allowance.keeping import LEFT_S, PERIOD_NS, RecordsKeeper
 from ratelimit.allowance.memory import pieces_of
 from ratelimit.clock import ManualClock
@@ -223,6 +223,22 @@ def test_what_a_killed_writer_left_is_removed(host: Host) -> None:
     allowed(limiter)
     keeper.look(limiter)
     assert [name for name in names if (host.disk / name).exists()] == [names[1]], "another may still write"
+
+
+def test_large_file_is_taken_in_by_pieces_beside_requests(host: Host) -> None:
+    """Hazard: the worker whose turn it is takes in 100,000 payers, and its event loop waits a second."""
+    records, path = host.limiter().records, host.disk / "large"
+    assert records is not None
+    for payer in range(1, 3000):
+        records.see(payer * 0x9E3779B97F4A7C15 % 2**64, 0, 0, 0, START_S)
+    write_history(path, records, bytes.fromhex(KEY))
+    before = pieces_of(records)
+    host.boot()
+    taken, breaths = host.limiter().records, []
+    assert taken is not None
+    read_history(path, bytes.fromhex(KEY)).put_into(taken, START_S, lambda: breaths.append(1))
+    assert pieces_of(taken) == before
+    assert len(breaths) >= 2999 / 500
 
 
 WRITER = """
