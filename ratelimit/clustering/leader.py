@@ -18,11 +18,12 @@ from ratelimit.clustering.budgets import Budgets
 from ratelimit.clustering.declarations import Declarations
 from ratelimit.clustering.snapshot import Kept, Refused
 from ratelimit.core.clusters.cluster_index import ClusterIndex
+from ratelimit.core.clusters.image import Tally
 from ratelimit.core.sharing.assignments import Assignments
 from ratelimit.core.sharing.board import Board
 from ratelimit.core.sharing.ring import Ring
 from ratelimit.correlation import Correlator
-from ratelimit.correlation.memory import tally_of, transplant
+from ratelimit.correlation.memory import transplant
 from ratelimit.policy.compile.compiled import CorrelationSpec
 from ratelimit.telemetry.names import BoardNumber
 
@@ -98,6 +99,7 @@ class Leader:
         self._elapsed_ns = elapsed_ns
         self._correlator: Correlator | None = None
         self._job: Job | None = None
+        self._counting: Job | None = None
         self.knowledge: Declarations | None = None
         """The operator's knowledge; may be replaced at any time."""
         self._told: Declarations | None = None
@@ -147,11 +149,13 @@ class Leader:
                 self._charge(now_ns)
             self._job = self._next(now_ns)
         is_busy = self._job is not None
-        if self._job is not None:
-            self._go_on(self._job)
         if self._exported_ns is None or not 0 <= now_ns - self._exported_ns < EXPORT_NS:
             self._export(now_ns)
-        return is_busy or taken >= DRAINED
+        if self._job is not None:
+            self._go_on(self._job)
+        elif self._counting is not None and next(self._counting, self._counting) is self._counting:
+            self._counting = None
+        return is_busy or self._counting is not None or taken >= DRAINED
 
     def leave(self) -> None:
         """Let go, another having taken over: nothing of this is of use any more."""
@@ -251,7 +255,7 @@ class Leader:
         number(BoardNumber.GROWN_UP_S, correlator.grown_up_s)
         if correlator.unlabelled:
             self._diagnose("clusters-full")
-        self._count_members(correlator)
+        yield from self._count_members(correlator)
         self._is_changed = True
         if correlator.identities != known:
             self._save_ns = None  # a new cluster outlives this process from now on
@@ -362,20 +366,26 @@ class Leader:
                 pass
             self.wait_until_saved()
         self._export(now_ns)
+        for _ in self._counting or ():
+            pass
 
     def _forget_unfinished(self) -> None:
         """Take back what a rebuild that failed has left."""
         if self._correlator is not None:
             self._correlator.abandon()
 
-    def _count_members(self, correlator: Correlator) -> None:
-        if correlator.core.is_rebuilding:
-            return  # clusters are provisional until the rebuild has ended
-        tally, number = tally_of(correlator), self._board.set_number
+    def _count_members(self, correlator: Correlator) -> Job:
+        tally, number = Tally(correlator.core), self._board.set_number
+        for start in range(0, correlator.evidence.principal_count, PUBLISHED):
+            tally.count(start, start + PUBLISHED)
+            yield
+            if correlator.core.is_rebuilding or correlator is not self._correlator:
+                return  # clusters are provisional until the rebuild has ended
+        found = tally.found()
         for at, column in enumerate((BoardNumber.CLUSTERS, BoardNumber.MEMBERS)):
-            number(column, sum(counts[at] for counts in tally.values()))
+            number(column, sum(counts[at] for counts in found.values()))
         for at, column in enumerate((BoardNumber.CERTAIN_CLUSTERS, BoardNumber.CERTAIN_MEMBERS)):
-            number(column, tally["certain"][at])
+            number(column, found["certain"][at])
 
     def _export(self, now_ns: int) -> None:
         self._exported_ns = now_ns
@@ -387,4 +397,5 @@ class Leader:
         number(BoardNumber.IDENTIFIERS, evidence.identifier_count)
         number(BoardNumber.PRINCIPAL_EVICTIONS, evidence.principal_evictions)
         number(BoardNumber.IDENTIFIER_EVICTIONS, evidence.identifier_evictions)
-        self._count_members(correlator)
+        if self._counting is None:
+            self._counting = self._count_members(correlator)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-from ratelimit.core.clusters.image import REGIONS, Image
+from ratelimit.core.clusters.image import REGIONS, Image, Tally
 from ratelimit.correlation.classification import Classification, Verdict, unmeasured
 from ratelimit.correlation.correlator import Correlator
 
@@ -106,4 +106,6 @@ def transplant(old: Correlator, new: Correlator) -> Iterator[None]:
 
 def tally_of(correlator: Correlator) -> dict[Literal["likely", "certain"], tuple[int, int]]:
     """Return clusters and members by verdict; a cluster's is the highest of its members'."""
-    return Image(correlator.core).tally()
+    tally = Tally(correlator.core)
+    tally.count(0, correlator.evidence.principal_count)
+    return tally.found()

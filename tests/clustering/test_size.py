@@ -9,9 +9,11 @@ import tracemalloc
 
 import pytest
 
-from ratelimit.core.clusters.image import Image
+from ratelimit.clustering.leader import PUBLISHED
+from ratelimit.core.clusters.image import Tally
 from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation import Correlator, Settings
+from ratelimit.correlation.memory import tally_of
 from ratelimit.identity.fact import ABSENT
 from tests.support.rule import EPOCH
 
@@ -72,8 +74,13 @@ def slices_ns(one: Correlator, now_s: int) -> list[int]:
         began = time.thread_time_ns()
         is_done = next(slices, True)
         took.append(time.thread_time_ns() - began)
+    tally = Tally(one.core)
+    for start in range(0, one.evidence.principal_count, PUBLISHED):
+        began = time.thread_time_ns()
+        tally.count(start, start + PUBLISHED)
+        took.append(time.thread_time_ns() - began)
     began = time.thread_time_ns()
-    Image(one.core).tally()
+    tally.found()
     return [*took, time.thread_time_ns() - began]
 
 
@@ -147,3 +154,19 @@ def test_what_leaves_no_evidence_leaves_no_state() -> None:
     assert (one.evidence.principal_count, one.evidence.identifier_count) == (64, 256)
     assert (one.core.live(), one.kept, one.core.debts(), one.carries) == ([], {}, [], [])
     assert one.evidence.nbytes == nbytes
+
+
+def test_members_are_counted_in_pieces_and_none_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hazard: a million accounts are walked at once, each second, on the event loop."""
+    monkeypatch.setattr(f"{__name__}.PRINCIPALS", 6000)
+    one = full("all meet")
+    for _ in one.rebuild(LATER_S * NS):
+        pass
+    whole = tally_of(one)
+    assert sum(members for _, members in whole.values()) > 1000
+    for piece in (1, 7, 1024, 6000, 10**6):
+        tally = Tally(one.core)
+        for start in range(0, one.evidence.principal_count, piece):
+            tally.count(start, start + piece)
+        assert tally.found() == whole
+    assert Tally(one.core).found() == {"likely": (0, 0), "certain": (0, 0)}

@@ -36,5 +36,15 @@ class Image:
         """Return what `finish` needs besides."""
     def finish(self, numbers: Mapping[str, int], /) -> None:
         """Make what was written usable."""
-    def tally(self) -> dict[Literal["likely", "certain"], tuple[int, int]]:
+
+@final
+class Tally:
+    """Clusters and members by verdict, counted piece by piece. No rebuild runs meanwhile."""
+
+    def __new__(cls, cluster_index: ClusterIndex) -> Tally: ...
+    @property
+    def cluster_index(self) -> ClusterIndex: ...
+    def count(self, start: int, stop: int, /) -> None:
+        """Count principals `start` to `stop`, as far as there are any."""
+    def found(self) -> dict[Literal["likely", "certain"], tuple[int, int]]:
         """Return clusters and members by verdict; a cluster's is the highest of its members'."""

@@ -138,29 +138,46 @@ cdef class Image:
             mend_identifiers(e)
             mend_principals(e, cluster_index)
 
-    def tally(self):
-        cdef uint32_t at, label
-        cdef uint64_t members[CERTAIN + 1]
-        cdef uint64_t clusters[CERTAIN + 1]
-        cdef uint8_t most[MOST_LABELS + 1]
+    def __reduce__(self):
+        raise TypeError("an Image is of memory of this process and is not pickled")
+
+
+@cython.final
+cdef class Tally:
+    cdef readonly ClusterIndex cluster_index
+    cdef uint64_t members[CERTAIN + 1]
+    cdef uint8_t most[MOST_LABELS + 1]  # the highest verdict of each label's members
+
+    def __cinit__(self, ClusterIndex cluster_index not None):
+        self.cluster_index = cluster_index
+        memset(self.members, 0, sizeof(self.members))
+        memset(self.most, 0, sizeof(self.most))
+
+    def count(self, uint32_t start, uint32_t stop, /):
+        cdef uint32_t at
         cdef uint8_t verdict
         cdef Principal *p
-        memset(members, 0, sizeof(members))
-        memset(clusters, 0, sizeof(clusters))
-        memset(most, 0, sizeof(most))
         with nogil:
-            for at in range(self.cluster_index.evidence.principal_count):
+            for at in range(start, min(stop, self.cluster_index.evidence.principal_count)):
                 p = principal_at(self.cluster_index.evidence, at)
                 if p.label:
                     verdict = self.cluster_index.verdict(p)
-                    members[verdict] += 1
-                    most[p.label] = max(most[p.label], verdict)
-            for label in range(1, MOST_LABELS + 1):
-                clusters[most[label]] += 1
-        return {name: (clusters[verdict], members[verdict]) for verdict, name in ((LIKELY, "likely"), (CERTAIN, "certain"))}
+                    self.members[verdict] += 1
+                    self.most[p.label] = max(self.most[p.label], verdict)
+
+    def found(self):
+        cdef uint32_t label
+        cdef uint64_t clusters[CERTAIN + 1]
+        memset(clusters, 0, sizeof(clusters))
+        for label in range(1, MOST_LABELS + 1):
+            clusters[self.most[label]] += 1
+        return {
+            name: (clusters[verdict], self.members[verdict])
+            for verdict, name in ((LIKELY, "likely"), (CERTAIN, "certain"))
+        }
 
     def __reduce__(self):
-        raise TypeError("an Image is of memory of this process and is not pickled")
+        raise TypeError("a Tally is of memory of this process and is not pickled")
 
 
 cdef inline uint32_t within(uint32_t ref, uint32_t count) noexcept nogil:
