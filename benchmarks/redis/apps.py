@@ -67,7 +67,9 @@ class _RoundTrip(asyncio.Protocol):
 async def round_trip(url: str, limits: int, quota: int) -> ASGIApp:
     """The route behind one script call of one limit, by a client that does nothing else."""
     place = urlsplit(url)
-    _, connection = await asyncio.get_running_loop().create_connection(_RoundTrip, place.hostname, place.port)
+    _, connection = await asyncio.get_running_loop().create_connection(
+        _RoundTrip, place.hostname or "", place.port or 6379
+    )
     digest = hashlib.sha1(GCRA.encode(), usedforsecurity=False).hexdigest().encode()
     await connection.ask(b"SCRIPT", b"LOAD", GCRA.encode())
     interval = str(3600 / quota).encode()

@@ -16,6 +16,7 @@ from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.clock import SystemClock
 from ratelimit.errors import StoreError
 from ratelimit.inspection import formatting
+from ratelimit.inspection.act_words import act_json, act_words
 from ratelimit.inspection.acting import (
     Deployment,
     HostState,
@@ -371,7 +372,7 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "acts": [{**_json(act), "in_force": act.label in now} for act in acts],
+                "acts": [{**act_json(act), "in_force": act.label in now} for act in acts],
                 "hosts": _hosts_json(hosts),
             }
         )
@@ -399,10 +400,10 @@ def _tell(there: Deployment, act: Act, as_json: bool, words: Mapping[str, Sequen
     outcome = confirmed(there, act)
     if as_json:
         hosts = _hosts_json(outcome.hosts)
-        print_json({**_json(act), **words, "hosts": hosts, "server_away": outcome.is_away})
+        print_json({**act_json(act), **words, "hosts": hosts, "server_away": outcome.is_away})
     else:
         console = out()
-        say(console, Text(f"{act.label}  ", "bold yellow") + Text(_said(act)))
+        say(console, Text(f"{act.label}  ", "bold yellow") + Text(act_words(act)))
         for each in outcome.hosts:
             mark = Text("✔ ", "green") if each.has_applied else Text("✘ ", "bold red")
             workers = formatting.count(each.workers, "worker")
@@ -429,21 +430,6 @@ def _state_of(host: HostState) -> str:
     return "applies it" if host.has_applied else "has not confirmed"
 
 
-def _said(act: Act) -> str:
-    what = {
-        "exempt": "exempt from limits per cluster; all other limits hold",
-        "exempt-limits": f"exempt from all limits, by {act.identity}",
-        "merge": "one actor",
-        "split": "not one actor",
-        "confirm": "its cluster is confirmed",
-        "clear": "its cluster is cleared",
-        "organisation": f"organisation {act.name}",
-        "undo": f"act {act.undoes} is taken back",
-    }[act.kind]
-    until = "" if act.until_ns is None else f", until {formatting.instant(act.until_ns)} UTC"
-    return f"{what}{until}"
-
-
 def _table(acts: Sequence[Act], now: set[str]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("act", "says", "accounts", "by", "at (UTC)", "reason"):
@@ -454,29 +440,13 @@ def _table(acts: Sequence[Act], now: set[str]) -> Table:
         more = f" and {len(hashes) - SHOWN:,} more" if len(hashes) > SHOWN else ""
         table.add_row(
             Text(act.label, style or "bold yellow"),
-            Text(_said(act), style),
+            Text(act_words(act), style),
             Text(" ".join(hashes[:SHOWN]) + more, style),
             Text(act.by, style),
             Text(formatting.instant(act.at_ns), style),
             Text(act.reason, style),
         )
     return table
-
-
-def _json(act: Act) -> dict[str, Any]:
-    return {
-        "act": act.label,
-        "kind": act.kind,
-        "accounts": [f"{one:016x}" for one in act.accounts],
-        "identity": act.identity or None,
-        "payments": [f"{one:016x}" for one in act.payments],
-        "name": act.name or None,
-        "by": act.by,
-        "at": formatting.iso(act.at_ns),
-        "until": None if act.until_ns is None else formatting.iso(act.until_ns),
-        "reason": act.reason,
-        "undoes": act.undoes,
-    }
 
 
 def _hosts_json(hosts: Sequence[HostState]) -> list[dict[str, Any]]:

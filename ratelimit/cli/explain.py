@@ -14,7 +14,7 @@ from rich.table import Table
 from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load, load_to_act
 from ratelimit.cli.outcome import outcome_words
-from ratelimit.cli.principal import explain_principal, saved_evidence
+from ratelimit.cli.principal import saved_evidence
 from ratelimit.cli.request import parse_request
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.cli.verdict import limit_json, verdict_words
@@ -28,7 +28,7 @@ from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import acts_held, exempting
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.decision import IdentityLine, Seen, identity_lines, limit_lines
-from ratelimit.inspection.evidence import Source, from_server, from_snapshot, from_trace
+from ratelimit.inspection.evidence import Source, from_snapshot, from_trace
 from ratelimit.inspection.explaining import Question, all_looking, makers_of
 from ratelimit.inspection.membership import Membership, RecordRecognition, in_evidence, on_this_host
 from ratelimit.inspection.recorder import way_words
@@ -64,13 +64,6 @@ if TYPE_CHECKING:
     help='"METHOD /path NAME=VALUE …", or JSON.',
 )
 @click.option(
-    "--principal",
-    multiple=True,
-    metavar="VALUE",
-    help="Instead of a request: why this principal is in its cluster. "
-    "Where several identities make one, once for each, in the policy's order.",
-)
-@click.option(
     "--trace",
     type=click.Path(allow_dash=True),
     help="The trace that clusters are found in, up to its end.",
@@ -78,8 +71,7 @@ if TYPE_CHECKING:
 @click.option(
     "--snapshot",
     type=click.Path(dir_okay=False),
-    help="The file that the running correlator saves to, for the clusters in it. With --principal, without "
-    "it and without --trace: what it has saved to the policy's Redis.",
+    help="The file that the running correlator saves to, for the clusters in it.",
 )
 @click.option(
     "--repeat", type=click.IntRange(1, 1_000_000), default=1, help="Explain the last of so many in a row."
@@ -107,7 +99,6 @@ def explain_command(
     policy: str,
     stray: str | None,
     request_: str | None,
-    principal: tuple[str, ...],
     trace: str | None,
     snapshot: str | None,
     repeat: int,
@@ -119,8 +110,7 @@ def explain_command(
 ) -> None:
     """Explain one request: its identities, the limits that apply, and the verdict of each.
 
-    Or explain one principal: the verdict on it, the evidence, and its cluster as a whole.
-    It shows kinds and hashes, never the values of others.
+    `ratelimit who` shows one caller: the limits that bind it, what refused it, its actor and the evidence.
 
     Counters start empty, in memory of their own. With --live it reads those of the workers that run this
     policy on this host, or of the server that the policy names.
@@ -137,29 +127,20 @@ def explain_command(
       ratelimit explain policy.toml -r "POST /v1/chat account=42" --repeat 60
       ratelimit explain policy.toml -r "POST /v1/chat account=42" --ask tokens
       ratelimit explain policy.toml -r '{"method": "GET", "path": "/"}' --json
-      ratelimit explain policy.toml --principal acct-17 --trace requests.ndjson.gz
     """
     if stray is not None:
         raise Failure(f"a request goes behind -r: -r {shlex.quote(stray)}", USAGE)
     loaded = with_limits_in_code(load_to_act(policy) if live else load(policy, show_warnings=False))
-    if (request_ is None) == (not principal):
-        hint = 'For example: -r "POST /v1/chat ip=203.0.113.9".'
-        raise Failure("say either --request or --principal", USAGE, hint=hint)
-    if [trace is not None, snapshot is not None, live and not principal].count(True) > 1:
+    if request_ is None:
+        hint = 'For example: -r "POST /v1/chat ip=203.0.113.9". `ratelimit who` takes an account.'
+        raise Failure("say which request: --request", USAGE, hint=hint)
+    if [trace is not None, snapshot is not None, live].count(True) > 1:
         raise Failure("clusters are looked for in one of --trace, --snapshot and --live", USAGE)
     source = None
     if trace is not None:
         source = from_trace(loaded, trace)
     elif snapshot is not None:
         source = from_snapshot(loaded, snapshot)
-    if principal:
-        told = explain_principal(from_server(loaded) if source is None else source, principal)
-        if as_json:
-            print_json(told.as_json())
-        else:
-            told.print(out())
-        return
-    assert request_ is not None
     explained = Explained(loaded, request_, repeat, event, live, source, asked)
     if as_json:
         print_json(explained.as_json(reveal))

@@ -24,6 +24,7 @@ _COMMANDS = {
     "check": "ratelimit.cli.check",
     "doctor": "ratelimit.cli.doctor",
     "explain": "ratelimit.cli.explain",
+    "who": "ratelimit.cli.who",
     "replay": "ratelimit.cli.replay.command",
     "diff": "ratelimit.cli.diff.command",
     "suggest": "ratelimit.cli.suggest.command",

@@ -6,46 +6,47 @@ end, or whatever else has a correlator and its policy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from ratelimit.cli.failure import INPUT, USAGE, Failure
+from ratelimit.cli.failure import INPUT, Failure
 from ratelimit.cli.terminal import Text, note, say
-from ratelimit.clustering.declarations import principal_key
 from ratelimit.correlation import Explanation
 from ratelimit.correlation.description import describe_account, reason_of, short
 from ratelimit.correlation.explanation import Family, Shared
 from ratelimit.decision import VERDICTS
 from ratelimit.inspection import formatting
+from ratelimit.inspection.deployment import revealed_hashes
 from ratelimit.inspection.evidence import Source, from_server
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiled import CompiledPolicy
 
 MOST_SHOWN = 4
 """Identifiers of one family that people are shown; machines get all."""
 
 
-def explain_principal(source: Source, values: Sequence[str]) -> Told:
-    """Return what is to be said of one principal."""
+def explain_principal(source: Source, written: str) -> Told:
+    """Return what is to be said of one account. One of several identities is written with commas."""
     compiled = source.bound.compiled
     spec = compiled.correlation
     assert spec is not None  # see from_trace
-    names = [compiled.identities[position].name for position in spec.principal]
-    if len(values) != len(names):
-        raise Failure(
-            f"a principal is {len(names)} values here ({', '.join(names)}), not {len(values)}", USAGE
-        )
-    key = principal_key(spec, compiled.identities, source.bound.extractor, values)
-    found = None if key is None else source.correlator.explain(key)
-    if key is None or found is None:
-        raise Failure(f"{source.name}: this principal was not seen, or was forgotten", INPUT)
-    kinds = {
+    (key,) = revealed_hashes(source.bound, [written])
+    found = source.correlator.explain(key)
+    if found is None:
+        raise Failure(f"{source.name}: this account was not seen, or was forgotten", INPUT)
+    return Told(found, kinds_of(compiled), source.correlator.now_ns)
+
+
+def kinds_of(compiled: CompiledPolicy) -> dict[int, str]:
+    """Return the policy's name for each kind of identifier."""
+    spec = compiled.correlation
+    assert spec is not None
+    return {
         kind: compiled.identities[position].name for kind, position in enumerate(spec.kinds) if position >= 0
     }
-    return Told(found, kinds, source.correlator.now_ns)
 
 
 class Told:

@@ -82,7 +82,7 @@ def from_server(policy: Policy) -> Source:
     """Look at what the correlator of all hosts last saved with the server they share."""
     remote = policy.compiled.remote
     if remote is None:
-        raise InspectionFailure("--principal needs either --trace or --snapshot to look at", "call")
+        raise InspectionFailure("the policy names no server, so none has evidence", "call")
     # Its client library is not there for every policy.
     from ratelimit.stores.redis.hosts.snapshot import read_snapshot
 

@@ -11,14 +11,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING, cast
 
 from ratelimit.clock import SystemClock
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.core.clusters.reasons import accounts_at, reasons
+from ratelimit.core.decision import engine
 from ratelimit.core.decision.engine import MAX_RULES
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.correlation.overview import Overview, overviews_of
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.errors import StoreError
 from ratelimit.inspection.acting import Deployment, deployment_of, known_acts
 from ratelimit.inspection.actors import peek
 from ratelimit.inspection.attachment import attach
@@ -29,7 +32,11 @@ from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.act import Act, in_force
 from ratelimit.stores.embedded.board import SharedBoard
+from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.factory import SIGHTINGS
+
+if TYPE_CHECKING:
+    from ratelimit.stores.redis.decision.plan import RedisPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +71,10 @@ class Knowledge:
     refused: Sequence[RefusedCaller]
     watch: Watch | None
     acts: Sequence[Act] = field(default_factory=list)
-    has_table: bool = False
-    """Whether workers of this host have a table here, so that refusals are known."""
+    here: EmbeddedStore | None = None
+    """The table of this host's workers; None where none has run."""
+    trouble: str = ""
+    """Why nothing is known of actors; empty if something is, or the policy correlates nothing."""
     _failure: InspectionFailure | None = None
 
     @property
@@ -173,6 +182,16 @@ class Knowledge:
             for index, rule in enumerate(rules)
         ]
 
+    def keys_of(self, rules: Sequence[LimitRule], row: Sequence[int]) -> list[int]:
+        """Return what limits count a request by that count by several identities together."""
+        found = []
+        for rule in rules:
+            plan = self.bound.plan_of([rule]) if len(rule.per) > 1 else None
+            if plan is not None:
+                core = plan if isinstance(plan, engine.Plan) else cast("RedisPlan", plan).core
+                found.append(core.key(0, row))
+        return found
+
     def row_of(self, hashes: dict[int, int]) -> list[int]:
         """Return the identities of a request that has these, by position, and no others."""
         row = list(self.bound.extractor.anonymous)
@@ -192,20 +211,24 @@ def knowledge_of(policy: Policy) -> Iterator[Knowledge]:
     """
     with ExitStack() as stack:
         deployment = stack.enter_context(deployment_of(policy))
-        source = None
+        source, trouble = None, ""
         if policy.compiled.correlation is not None:
-            with suppress(InspectionFailure):
+            try:
                 source = from_running(policy)
-        watch, refused, has_table = None, [], False
+            except InspectionFailure as failure:
+                trouble = str(failure)
+        watch, refused, here = None, [], None
         with suppress(InspectionFailure):
             here = attach(policy)
             stack.callback(here.close)
-            refused, has_table = refused_callers(policy.compiled, here, {}), True
+            refused = refused_callers(policy.compiled, here, {})
             spec = policy.compiled.correlation
             if spec is not None:
                 shared = SharedBoard.existing(here, principals=spec.settings.principals, sightings=SIGHTINGS)
                 if shared is not None:
                     stack.callback(shared.close)
                     watch = Watch(shared.board, spec.columns(), policy.compiled.cluster)
-        acts = in_force(known_acts(deployment), deployment.key, SystemClock().now_ns())
-        yield Knowledge(deployment, source, refused, watch, acts, has_table)
+        acts: Sequence[Act] = ()
+        with suppress(StoreError):  # without a server and a table here no act is known
+            acts = in_force(known_acts(deployment), deployment.key, SystemClock().now_ns())
+        yield Knowledge(deployment, source, refused, watch, acts, here, trouble)

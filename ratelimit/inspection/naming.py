@@ -20,6 +20,7 @@ from typing import Literal
 from ratelimit.clustering.declarations import principal_key
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.core.clusters.reasons import reasons
+from ratelimit.identity.address import parse_address
 from ratelimit.inspection import formatting
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
@@ -110,6 +111,10 @@ def payment_identity(known: Knowledge) -> str:
 
 
 def _unknown(known: Knowledge, written: str, identity: str | None, values: Sequence[Caller]) -> Caller:
+    specs = known.compiled.identities
+    addresses = [spec.name for spec in specs if spec.sources[0].kind == "client"]
+    if identity is None and parse_address(written) is not None and addresses:
+        identity = next(each.identity for each in values if each.identity in addresses)
     name = identity or known.account
     fitting = [each for each in values if each.identity == name] or (
         [each for each in values if each.what == "account"] if identity is None else []

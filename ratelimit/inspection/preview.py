@@ -33,7 +33,7 @@ class Preview:
 def doubts_of(callers: Sequence[Caller]) -> list[str]:
     """Return a doubt for each caller that nothing here has met."""
     return [
-        f"`{each.written}` is not known here: no limit has counted it as {each.identity}, and no actor has it"
+        f"{each.label} is not known here: no limit has counted it, and no actor has it"
         for each in callers
         if not each.is_known
     ]

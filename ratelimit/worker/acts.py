@@ -23,6 +23,7 @@ from ratelimit.stores.acts.act import Act, digest_of, in_force, kept, merged
 from ratelimit.stores.acts.file import ActFile
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.embedded.election import Election
+from ratelimit.worker.inquiries import InquiryFollower
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import ServerActs
@@ -45,6 +46,9 @@ class ActFollower:
         self._file = None if place is None else ActFile(place)
         self._server: ServerActs | None = None
         self._election = Election(None if self._file is None else self._file.election)
+        self._host = socket.gethostname()
+        self._name = f"{self._host} {fingerprint_of(str(place).encode()).hex()[:8]}"
+        self._inquiries = InquiryFollower(self._name, self._host)
         self._stamp: tuple[int, ...] | None = None
         self._acts: list[Act] = []
         self._in_file: list[Act] = []
@@ -90,6 +94,8 @@ class ActFollower:
         self._applied = digest
         if is_reader:
             self._report(now_ns)
+            assert self._server is not None
+            self._inquiries.look(self._server.inquiries, limiter)
         return is_reader
 
     def _read_file(self, now_ns: int) -> None:
@@ -103,8 +109,8 @@ class ActFollower:
         """Apply no acts any more, and say so: a host without workers is not waited for."""
         if self._file is not None:
             self._file.leave()
-            if self._server is not None and self._election.is_won:
-                self._report(self._reported_ns + REPORT_NS)
+        if self._server is not None and self._election.is_won:
+            self._report(self._reported_ns + REPORT_NS, has_ended=True)
         self._election.resign()
         if self._server is not None:
             self._server.close()
@@ -137,15 +143,14 @@ class ActFollower:
             self._there = self._server.merge(self._acts, now_ns)
             self._acts = kept(merged(self._acts, self._there), now_ns)
 
-    def _report(self, now_ns: int) -> None:
-        applied = {0: self._applied or ""} if self._file is None else self._file.applied()
+    def _report(self, now_ns: int, *, has_ended: bool = False) -> None:
+        alone = {} if has_ended else {0: self._applied or ""}
+        applied = alone if self._file is None else self._file.applied()
         digests = set(applied.values())
         said = digests.pop() if len(digests) == 1 else "", len(applied)
         if said == self._reported and 0 <= now_ns - self._reported_ns < REPORT_NS:
             return
         assert self._server is not None
-        host = socket.gethostname()
-        name = f"{host} {fingerprint_of(str(self._place).encode()).hex()[:8]}"
         with suppress(StoreError):
-            self._server.report(name, host, *said)
+            self._server.report(self._name, self._host, *said)
             self._reported, self._reported_ns = said, now_ns

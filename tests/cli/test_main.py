@@ -19,6 +19,7 @@ COMMANDS = [
     "check",
     "doctor",
     "explain",
+    "who",
     "replay",
     "diff",
     "suggest",

@@ -1,4 +1,4 @@
-"""`ratelimit explain --principal`: the verdict on an account, and what it rests on."""
+"""`ratelimit who --trace`: the verdict on an account, and what it rests on."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def explained(policy: Path, trace: Path, account: str) -> dict[str, Any]:
-    result = run("explain", policy, "--principal", account, "--trace", trace, "--json")
+    result = run("who", policy, account, "--trace", trace, "--json")
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)  # type: ignore[no-any-return]
 
@@ -121,7 +121,7 @@ def test_honest_account_is_told_that_it_shares_nothing(policy: Path, trace: Path
 
 def test_people_read_it_in_80_columns_without_a_raw_value(policy: Path, trace: Path) -> None:
     for account in ("bot3", "bot5", "bot7", "person3"):
-        result = run("explain", policy, "--principal", account, "--trace", trace)
+        result = run("who", policy, account, "--trace", trace)
         assert result.exit_code == 0, result.stderr
         assert ("in cluster" in result.stdout) == (account in ("bot3", "bot5"))
         for value in ("botcard", "45.", "81.", "bot/1.0", account):

@@ -247,10 +247,10 @@ def test_correlator_as_a_process_of_its_own(server: Server, tmp_path: Path, star
     finally:
         end(process)
     # And any process with the policy and its key can ask what it knew.
-    told = run("explain", str(path), "--principal", "someone", "--json")
+    told = run("who", str(path), "someone", "--json")
     assert told.exit_code == 0, told.output
-    assert json.loads(told.stdout)["requests"] == 1
-    assert run("explain", str(path), "--principal", "nobody").exit_code == 3
+    assert json.loads(told.stdout)["evidence"]["requests"] == 1
+    assert run("who", str(path), "nobody").exit_code == 3
     told = run("actors", str(path))
     assert told.exit_code == 0, told.output
     assert "No cluster is known" in told.stderr
@@ -285,14 +285,14 @@ def test_second_correlator_stands_by_and_follows(server: Server, tmp_path: Path)
 
 def test_explaining_from_a_server_that_has_nothing_or_is_gone(server: Server, tmp_path: Path) -> None:
     path = policy_at(tmp_path / "policy.toml", server)
-    told = run("explain", str(path), "--principal", "someone")
+    told = run("who", str(path), "someone")
     assert told.exit_code == 3
     assert "no correlator has saved" in told.stderr
     assert run("actors", str(path)).exit_code == 4
     path.write_text(path.read_text().replace(server.url, f"redis://127.0.0.1:{free_port()}/0"))
-    told = run("explain", str(path), "--principal", "someone")
+    told = run("who", str(path), "someone")
     assert told.exit_code == 4
-    assert "redis-unreachable" in told.stderr
+    assert "the server does not answer" in told.stderr
 
 
 @pytest.mark.parametrize(

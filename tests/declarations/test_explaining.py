@@ -75,12 +75,12 @@ def test_the_command_explains_from_a_snapshot(world: World, tmp_path: Path) -> N
     for _ in file.save(world.correlator, 1_700_000_000 * 10**9):
         pass
     file.put_in_place()
-    result = run("explain", policy, "--principal", "bot3", "--snapshot", file.path, "--json")
+    result = run("who", policy, "bot3", "--snapshot", file.path, "--json")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["cluster"] == f"{world.cluster('bot3'):016x}"
     broken = tmp_path / "broken"
     broken.write_bytes(file.path.read_bytes()[:-1])
-    result = run("explain", policy, "--principal", "bot3", "--snapshot", broken)
+    result = run("who", policy, "bot3", "--snapshot", broken)
     assert result.exit_code != 0
     assert "snapshot-damaged" in result.stderr
 
@@ -88,14 +88,9 @@ def test_the_command_explains_from_a_snapshot(world: World, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ((), "either --request or --principal"),
-        (("--principal", "a"), "--trace or --snapshot"),
-        (("--principal", "a", "-r", "GET /"), "either --request or --principal"),
+        ((), "say which request"),
         (("-r", "GET /", "--trace", "x", "--snapshot", "y"), "in one of"),
         (("-r", "GET /", "--trace", "x", "--live"), "in one of"),
-        (("--principal", "a", "--principal", "b", "--trace", "TRACE"), "1 values here"),
-        (("--principal", "nobody", "--trace", "TRACE"), "not seen"),
-        (("--principal", "a", "--snapshot", "nowhere"), "nowhere"),
     ],
 )
 def test_a_question_that_cannot_be_answered_says_why(
@@ -106,6 +101,28 @@ def test_a_question_that_cannot_be_answered_says_why(
     trace = write_trace(tmp_path / "trace.ndjson", [*people(5)])
     arguments = [str(trace) if each == "TRACE" else each for each in more]
     result = run("explain", policy, *arguments)
+    assert result.exit_code != 0
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("a", "b", "--trace", "TRACE"), "one account"),
+        (("", "--trace", "TRACE"), "no account"),
+        (("nobody", "--trace", "TRACE"), "not seen"),
+        (("a", "--snapshot", "nowhere"), "nowhere"),
+        (("a", "--trace", "TRACE", "--snapshot", "nowhere"), "one of --trace and --snapshot"),
+        (("a",), "no worker"),
+    ],
+)
+def test_a_caller_that_cannot_be_looked_up_says_why(
+    asked: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(POLICY, "utf-8")
+    trace = write_trace(tmp_path / "trace.ndjson", [*people(5)])
+    result = run("who", policy, *(str(trace) if each == "TRACE" else each for each in asked))
     assert result.exit_code != 0
     assert said in result.stderr
 

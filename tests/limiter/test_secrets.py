@@ -147,7 +147,8 @@ def test_no_output_tells_a_secret(path: Path) -> None:
         ("explain", path, "-r", f"GET / account={CUSTOMER}"),
         ("explain", path, "-r", f"GET / account={CUSTOMER}", "--json"),
         ("explain", path, "-r", "GET /", "--live"),
-        ("explain", path, "--principal", CUSTOMER),
+        ("who", path, CUSTOMER),
+        ("exempt", path, CUSTOMER),
         ("top", path),
     ):
         result = run(*arguments)

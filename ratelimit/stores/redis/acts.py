@@ -17,6 +17,7 @@ from ratelimit.stores.acts.act import Act, digest_of, fresh_tag, kept, merged, n
 from ratelimit.stores.redis.caller import ServerCaller
 from ratelimit.stores.redis.hosts.fencing import ACT, REPORT, REPORTS
 from ratelimit.stores.redis.hosts.keys import Places
+from ratelimit.stores.redis.inquiries import ServerInquiries
 
 if TYPE_CHECKING:
     from ratelimit.environment.server import RemoteSpec
@@ -59,6 +60,8 @@ class ServerActs:
     def __init__(self, remote: RemoteSpec) -> None:
         self._caller = ServerCaller(remote)
         self._call, self.close = self._caller.call, self._caller.close
+        self.inquiries = ServerInquiries(self._caller, remote.prefix)
+        """Questions of commands to all hosts, over the same connection."""
         places = Places(remote.prefix)
         self._acts, self._restored, self._hosts = places.acts, places.acts_restored, places.acts_applied
         self._seen: bytes | None = None

@@ -64,6 +64,15 @@ class Places:
         return self._name("acts:applied")
 
     @property
+    def inquiries(self) -> str:
+        """What commands ask all hosts; a hash that expires."""
+        return self._name("inquiries")
+
+    def answers(self, inquiry: str) -> str:
+        """The answers of hosts to an inquiry; a hash that expires."""
+        return self._name(f"inquiries:{inquiry}")
+
+    @property
     def conduct(self) -> str:
         """The record of accounts and clusters that struck; a hash."""
         return self._name("conduct")

@@ -1,0 +1,290 @@
+"""`ratelimit who`: one caller, whatever it is named by, and every limit that binds it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
+from ratelimit.cli.loading import load, load_to_act
+from ratelimit.cli.principal import Told, explain_principal, kinds_of
+from ratelimit.cli.terminal import Text, note, out, print_json, say
+from ratelimit.correlation.description import reason_of
+from ratelimit.decision import VERDICTS, cluster_name
+from ratelimit.inspection import formatting
+from ratelimit.inspection.act_words import act_json, act_words
+from ratelimit.inspection.evidence import from_snapshot, from_trace
+from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.knowledge import Knowledge, Left, knowledge_of
+from ratelimit.inspection.naming import resolve
+from ratelimit.inspection.person import Person, Refused, person_of
+from ratelimit.load.shed import ShedAccount, named
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+
+_COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
+
+
+@click.command(
+    "who", short_help="One caller: every limit that binds it, what refused it, its actor, acts on it."
+)
+@click.argument("policy")
+@click.argument("names", nargs=-1, required=True, metavar="CALLER…")
+@click.option(
+    "--trace",
+    type=click.Path(allow_dash=True),
+    help="Look for the account's actor in a trace, up to its end, instead of the running deployment.",
+)
+@click.option(
+    "--snapshot",
+    type=click.Path(dir_okay=False),
+    help="Look for it in the file that a correlator saves to.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def who_command(
+    policy: str, names: tuple[str, ...], trace: str | None, snapshot: str | None, as_json: bool
+) -> None:
+    """Show one caller as it is now: its limits and what they have left, its refusals, its actor, acts on it.
+
+    CALLER is an account, an address, a payment method or another identity, as the application writes it;
+    or a hash as any screen shows it, or the id of an actor. Several names are one person, such as an account
+    and its address.
+
+    \b
+    Examples:
+      ratelimit who policy.toml acct-17
+      ratelimit who policy.toml acct-17 203.0.113.9
+      ratelimit who policy.toml 148ff4b5 --json
+      ratelimit who policy.toml acct-17 --trace requests.ndjson.gz
+
+    Refusals are those of the last hour, asked of every host that shares the server. Exit code 3 if nothing
+    here has met the caller; exit code 4 if a host does not answer, which is named.
+    """
+    if not Path(policy).exists() and Path(names[-1]).exists():
+        policy, names = names[-1], (policy, *names[:-1])
+    if trace is not None and snapshot is not None:
+        raise Failure("actors are looked for in one of --trace and --snapshot", USAGE)
+    if trace is not None or snapshot is not None:
+        _show_saved(policy, names, trace, snapshot, as_json)
+        return
+    with knowledge_of(load_to_act(policy)) as known:
+        person = person_of(known, [resolve(known, each) for each in names])
+        if as_json:
+            print_json(_json(known, person))
+        else:
+            _print(out(), known, person)
+    if person.missing:
+        raise Failure(f"no answer from {', '.join(person.missing)}", DEPLOYMENT)
+    if not person.is_known:
+        labels = ", ".join(each.label for each in person.callers)
+        why = f" ({known.trouble})" if known.trouble else ""
+        raise Failure(f"{labels} is not known here: no limit has counted it, and no actor has it{why}", INPUT)
+
+
+def _show_saved(
+    policy: str, names: Sequence[str], trace: str | None, snapshot: str | None, as_json: bool
+) -> None:
+    """Show an account's actor and evidence, as a trace or a correlator's memory has them."""
+    if len(names) != 1:
+        raise Failure("a trace or a snapshot is asked for one account", USAGE)
+    loaded = load(policy, show_warnings=False)
+    source = from_trace(loaded, trace) if trace is not None else from_snapshot(loaded, str(snapshot))
+    told = explain_principal(source, names[0])
+    if as_json:
+        print_json(told.as_json())
+    else:
+        told.print(out())
+
+
+def _print(console: Console, known: Knowledge, person: Person) -> None:
+    for each in person.callers:
+        say(console, Text(each.label, "bold"))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
+    if known.compiled.correlation is not None:
+        grid.add_row("actor", _actor(person))
+    if person.explanation is not None:
+        grid.add_row("", Text(reason_of(person.explanation)))
+    if person.overview is not None:
+        grid.add_row("evidence", Text(person.overview.words))
+    for number, act in enumerate(person.acts):
+        grid.add_row(
+            "" if number else "acts",
+            Text(f"{act.label}  ", "yellow") + Text(f"{act_words(act)}, by {act.by}"),
+        )
+    if not person.acts:
+        grid.add_row("acts", Text("none in force", "dim"))
+    console.print(grid)
+    console.print()
+    if person.no_answer:
+        note(f"limits cannot be looked at: {person.no_answer}")
+    elif person.limits:
+        console.print(_limit_table(known.compiled, person))
+    for rule in () if person.no_answer else person.others:
+        note(f"`{rule.name}`, {formatting.rate_of(rule, known.compiled)}: `explain --live` looks at it")
+    console.print()
+    if person.refused or person.shed:
+        console.print(_refused_table(person))
+    elif person.hosts:
+        say(console, Text("No limit refused it within the last hour.", "green"))
+    if not person.hosts and not person.missing:
+        note("No worker of this user has run the policy here, so refusals are not known.")
+
+
+def _actor(person: Person) -> Text:
+    if person.actor is None:
+        return Text("none", "green")
+    verdict = VERDICTS[person.verdict] if person.verdict else None
+    said = Text(short_hash(person.actor), "bold yellow")
+    if verdict is not None:
+        said += Text(f"  {verdict}", _COLOURS[verdict])
+    if person.overview is not None:
+        said += Text(f"  {formatting.count(len(person.overview.members), 'account')}")
+        if person.overview.override is not None:
+            said += Text(f", by the operator: {person.overview.override}", "cyan")
+    return said
+
+
+def _limit_table(compiled: CompiledPolicy, person: Person) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("limit", "allows", "counts by", "left"):
+        table.add_column(title, overflow="fold")
+    for each in sorted(person.limits, key=lambda each: (each.retry_ns == 0, each.rule.index)):
+        name = each.rule.name + ("" if each.rule.tier is None else f" (tier {each.rule.tier})")
+        table.add_row(
+            Text(name, "bold"),
+            formatting.rate_of(each.rule, compiled),
+            _counted_by(compiled, each.rule),
+            _left(each),
+        )
+    return table
+
+
+def _counted_by(compiled: CompiledPolicy, rule: LimitRule) -> str:
+    return formatting.per(rule, compiled)
+
+
+def _left(each: Left) -> Text:
+    rule = each.rule
+    amount = formatting.amount(each.remaining, rule.unit).removesuffix(f" {rule.unit}")
+    said = Text(f"{amount} of {formatting.amount(rule.burst, rule.unit)}", "" if not each.retry_ns else "red")
+    if each.retry_ns:
+        word = "would refuse" if formatting.mode(rule) == "shadow" else "refuses"
+        wait = "always" if each.retry_ns < 0 else f"for {formatting.wait(each.retry_ns)}"
+        said += Text(f", {word} {wait}", "red")
+    if formatting.mode(rule) == "shadow":
+        said += Text("  in shadow", "dim")
+    if rule.verdict is not None:
+        said += Text(f"  binds {formatting.binds(rule)}", "dim")
+    return said
+
+
+def _refused_table(person: Person) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("refused by", "as", "on"):
+        table.add_column(title, overflow="fold")
+    table.add_column("times", justify="right")
+    table.add_column("last (UTC)")
+    for each in person.refused:
+        about = "≤ " if each.uncertain * 10 > each.refused else ""
+        table.add_row(
+            Text(each.limit, "bold"),
+            Text(f"{each.per or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
+            Text(each.host),
+            Text(f"{about}{each.refused:,}", "red"),
+            formatting.instant(each.last_ns)[11:],
+        )
+    for shed in person.shed:
+        word = f"shed: {named(shed.group, shed.class_)}"
+        table.add_row(
+            Text(word, "bold"),
+            Text(shed.why),
+            Text("this host"),
+            Text(f"{shed.total:,}", "red"),
+            formatting.instant(shed.last_ns)[11:],
+        )
+    return table
+
+
+def _json(known: Knowledge, person: Person) -> dict[str, Any]:
+    compiled = known.compiled
+    overview = person.overview
+    actor = None
+    if person.actor is not None:
+        actor = {
+            "actor": cluster_name(person.actor),
+            "verdict": VERDICTS[person.verdict],
+            "accounts": None if overview is None else len(overview.members),
+            "ruling": None if overview is None else overview.override,
+            "words": None if overview is None else overview.words,
+        }
+    told = None
+    if person.explanation is not None and known.source is not None:
+        told = Told(person.explanation, kinds_of(compiled), known.source.correlator.now_ns).as_json()
+    return {
+        "callers": [
+            {
+                "what": each.what,
+                "identity": each.identity,
+                "hash": f"{each.hash:016x}",
+                "known": each.is_known,
+            }
+            for each in person.callers
+        ],
+        "known": person.is_known,
+        "counted_by": [{"identity": name, "hash": f"{hashed:016x}"} for name, hashed in person.identities],
+        "actor": actor,
+        "acts": [act_json(act) for act in person.acts],
+        "limits": [_limit_json(compiled, each) for each in person.limits],
+        "not_looked_at": [rule.name for rule in person.others],
+        "refused": [_refused_json(each) for each in person.refused],
+        "shed": [_shed_json(each) for each in person.shed],
+        "evidence": told,
+        "hosts": {"answered": list(person.hosts), "missing": list(person.missing)},
+    }
+
+
+def _limit_json(compiled: CompiledPolicy, each: Left) -> dict[str, Any]:
+    rule = each.rule
+    return {
+        "limit": rule.name,
+        "tier": rule.tier,
+        "allows": formatting.rate_of(rule, compiled),
+        "per": formatting.per(rule, compiled),
+        "mode": formatting.mode(rule),
+        "verdict": rule.verdict,
+        "remaining": each.remaining,
+        "of": rule.burst,
+        "refuses": each.retry_ns != 0,
+        "retry_after": None if each.retry_ns < 0 else round(each.retry_ns / 1e9, 3),
+        "reset_after": round(each.reset_ns / 1e9, 3),
+    }
+
+
+def _refused_json(each: Refused) -> dict[str, Any]:
+    return {
+        "host": each.host,
+        "limit": each.limit,
+        "per": each.per or None,
+        "hash": f"{each.hash:016x}",
+        "refused": each.refused,
+        "uncertain": each.uncertain,
+        "since": formatting.iso(each.since_ns),
+        "last": formatting.iso(each.last_ns),
+    }
+
+
+def _shed_json(each: ShedAccount) -> dict[str, Any]:
+    return {
+        "group": each.group,
+        "class": each.class_,
+        "shed": each.shed,
+        "would_shed": each.would_shed,
+        "why": each.why,
+        "last": formatting.iso(each.last_ns),
+    }

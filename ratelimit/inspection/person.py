@@ -1,0 +1,243 @@
+"""One caller as a whole: the limits that bind it with what they have left, its refusals, actor and acts.
+
+Limits and refusals are those of now; refusals are asked of every host that shares the server. The addresses
+and payment methods of an account are those that the correlator last saw it with.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from threading import Event
+
+from ratelimit.clustering.budgets import places_of
+from ratelimit.correlation import Explanation
+from ratelimit.correlation.overview import Overview
+from ratelimit.errors import StoreError
+from ratelimit.inspection import formatting
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.knowledge import Knowledge, Left
+from ratelimit.inspection.naming import Caller
+from ratelimit.load.compile import loads_of
+from ratelimit.load.memory import SharedInFlight
+from ratelimit.load.shed import ShedAccount, shed_accounts
+from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.stores.acts.act import Act
+from ratelimit.worker.inquiries import IN_CODE, Line, refusal_lines
+
+PATIENCE_S = 1.5
+"""The time in which hosts answer."""
+PAUSE_S = 0.05
+MOST_HASHES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What one limit refused of one caller within the last hour, on one host."""
+
+    host: str
+    limit: str
+    per: str
+    """What the limit counts by; empty for a limit that only the application's code has."""
+    hash: int
+    refused: int
+    uncertain: int
+    since_ns: int
+    last_ns: int
+
+    @property
+    def is_in_code(self) -> bool:
+        """Whether the policy file does not have the limit."""
+        return not self.per
+
+
+@dataclass
+class Person:
+    """What is known of one caller."""
+
+    callers: Sequence[Caller]
+    identities: Sequence[tuple[str, int]]
+    """What limits count it by, and the hash of each; the latest of its addresses and payment methods."""
+    actor: int | None = None
+    verdict: int = 0
+    overview: Overview | None = None
+    explanation: Explanation | None = None
+    acts: Sequence[Act] = field(default_factory=list)
+    limits: Sequence[Left] = field(default_factory=list)
+    others: Sequence[LimitRule] = field(default_factory=list)
+    """Limits that may bind it and cannot be looked at without a whole request."""
+    refused: Sequence[Refused] = field(default_factory=list)
+    shed: Sequence[ShedAccount] = field(default_factory=list)
+    hosts: Sequence[str] = field(default_factory=list)
+    """The hosts that answered."""
+    missing: Sequence[str] = field(default_factory=list)
+    """The hosts that did not."""
+    no_answer: str = ""
+    """Why limits cannot be looked at; empty if they can."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything here has met it."""
+        return any(each.is_known for each in self.callers) or bool(self.refused or self.shed)
+
+
+def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
+    """Return what is known of a caller.
+
+    Args:
+        known: what is known here.
+        callers: the same person by several names, such as an account and its address.
+    """
+    compiled = known.compiled
+    positions = {spec.name: spec.index for spec in compiled.identities}
+    hashes = _hashes(known, callers)
+    person = Person(
+        callers, [(compiled.identities[at].name, values[0]) for at, values in sorted(hashes.items())]
+    )
+    key = next((each.hash for each in callers if each.what == "account"), None)
+    if key is not None:
+        person.actor, person.verdict = known.membership(key)
+        if known.source is not None:
+            person.explanation = known.source.correlator.explain(key)
+    for each in callers:
+        if each.what == "actor":
+            person.actor = each.hash
+    person.overview = None if person.actor is None else known.actor(person.actor)
+    person.acts = _acts(known, callers, person)
+    row = _row(known, {at: values[0] for at, values in hashes.items()}, key, person.actor)
+    try:
+        person.limits = known.left(row)
+    except InspectionFailure as failure:
+        person.no_answer = str(failure)
+    looked = {each.rule.index for each in person.limits}
+    person.others = [
+        rule
+        for rule in compiled.rules
+        if not rule.is_twin and rule.index not in looked and any(at in hashes for at in rule.per)
+    ]
+    wanted = {value for values in hashes.values() for value in values}
+    wanted.update(known.keys_of([each.rule for each in person.limits], row))
+    if person.actor is not None:
+        wanted.add(person.actor)
+    _ask_hosts(known, person, sorted(wanted)[:MOST_HASHES])
+    account = positions.get(known.account or "")
+    if account is not None and account in hashes:
+        person.shed = _shed(known, set(hashes[account]))
+    return person
+
+
+def _hashes(known: Knowledge, callers: Sequence[Caller]) -> dict[int, list[int]]:
+    """Return what limits count a person by: by position, the latest first."""
+    compiled = known.compiled
+    positions = {spec.name: spec.index for spec in compiled.identities}
+    found: dict[int, list[int]] = {}
+    for each in callers:
+        if each.identity in positions and each.what != "actor":
+            found.setdefault(positions[each.identity], []).extend(each.hashes)
+    spec = compiled.correlation
+    for each in callers:
+        if each.what != "account" or known.source is None or spec is None:
+            continue
+        explanation = known.source.correlator.explain(each.hash)
+        for one in sorted(() if explanation is None else explanation.shared, key=lambda one: -one.last_ns):
+            at = spec.kinds[one.kind]
+            if at >= 0 and one.hash not in found.setdefault(at, []):
+                found[at].append(one.hash)
+    return {at: values for at, values in found.items() if values}
+
+
+def _row(known: Knowledge, hashes: dict[int, int], key: int | None, actor: int | None) -> list[int]:
+    row = known.row_of(hashes)
+    compiled = known.compiled
+    if compiled.correlation is None:
+        return row
+    if known.watch is not None and key is not None and known.membership(key)[0] is not None:
+        known.watch.fill(row)
+    elif actor is not None:
+        row[compiled.young : compiled.cluster + 1] = places_of(actor)
+    return row
+
+
+def _acts(known: Knowledge, callers: Sequence[Caller], person: Person) -> list[Act]:
+    """Return the acts on a person, or on its actor."""
+    members = set() if person.overview is None else {key for key, _ in person.overview.members}
+    found = []
+    for act in known.acts:
+        own = any(
+            one in act.accounts and (not act.identity or act.identity == each.identity)
+            for each in callers
+            for one in each.hashes
+        )
+        is_actors = act.kind in ("clear", "confirm") and not members.isdisjoint(act.accounts)
+        hashes = {value for _, value in person.identities}
+        if own or is_actors or not hashes.isdisjoint(act.payments):
+            found.append(act)
+    return found
+
+
+def _ask_hosts(known: Knowledge, person: Person, wanted: list[int]) -> None:
+    """Find out what every host's limits refused."""
+    server = known.deployment.server
+    if server is None:
+        if known.here is not None:
+            person.hosts = [socket.gethostname()]
+            now_ns = known.here.clock.now_ns()
+            lines = refusal_lines(known.here.table, known.compiled.rules, wanted, now_ns)
+            person.refused = _in_words(known, [(person.hosts[0], line) for line in lines])
+        return
+    # Its client library is not there for every policy.
+    from ratelimit.stores.redis.inquiries import Inquiry
+
+    pause, name = Event(), secrets.token_hex(8)
+    try:
+        reports = {at: each for at, each in server.hosts().items() if each.workers}
+        waited = {at for at, each in reports.items() if not each.is_silent}
+        server.inquiries.ask(name, Inquiry(known.deployment.key, wanted))
+        for _ in range(round(PATIENCE_S / PAUSE_S)):
+            answers = server.inquiries.answers(name)
+            if waited <= answers.keys():
+                break
+            pause.wait(PAUSE_S)
+    except StoreError:
+        person.missing = ["every host: the server does not answer"]
+        return
+    person.hosts = sorted(each.host for each in answers.values())
+    person.missing = sorted(each.host for at, each in reports.items() if at not in answers)
+    said: list[tuple[str, Line]] = [
+        (answer.host, (one.limit, one.hash, one.refused, one.uncertain, one.since_ns, one.last_ns))
+        for answer in answers.values()
+        for one in answer.refusals
+    ]
+    person.refused = _in_words(known, said)
+
+
+def _in_words(known: Knowledge, lines: Sequence[tuple[str, Line]]) -> list[Refused]:
+    per = {rule.name: formatting.per(rule, known.compiled) for rule in known.compiled.rules}
+    found = [
+        Refused(
+            host,
+            name if name != IN_CODE else "a limit in the application's code",
+            per.get(name, ""),
+            *numbers,
+        )
+        for host, (name, *numbers) in lines
+    ]
+    return sorted(found, key=lambda each: -each.last_ns)
+
+
+def _shed(known: Knowledge, hashes: set[int]) -> list[ShedAccount]:
+    """Return what this host shed of an account for want of room."""
+    here = known.here
+    if here is None:
+        return []
+    found: list[ShedAccount] = []
+    with ExitStack() as stack:
+        for spec in loads_of(known.compiled):
+            flight = SharedInFlight.existing(here.place, here.hasher.key, spec.name)
+            if flight is not None:
+                stack.callback(flight.close)
+                found += [one for one in shed_accounts(spec, here, flight, {}) if one.account in hashes]
+    return sorted(found, key=lambda each: -each.last_ns)

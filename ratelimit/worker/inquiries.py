@@ -1,0 +1,87 @@
+"""The answers of this host to inquiries about callers, read from the table that its workers share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ratelimit.core.clusters.cluster_index import cluster_of
+from ratelimit.core.memory.refusals import refusals_in
+from ratelimit.core.memory.table import Table
+from ratelimit.errors import StoreError
+from ratelimit.limiter import Limiter
+from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.stores.embedded.board import fingerprint_of
+
+if TYPE_CHECKING:
+    from ratelimit.stores.redis.inquiries import Refusal, ServerInquiries
+
+IN_CODE = ""
+"""The name of a limit that is not known here: one in the application's code."""
+MOST_ANSWERED = 64
+"""Names of inquiries that are remembered as answered."""
+
+Line = tuple[str, int, int, int, int, int]
+"""Limit, hash, refused, uncertain, first and last time."""
+
+
+def refusal_lines(
+    table: Table, rules: Iterable[LimitRule], hashes: Collection[int], now_ns: int
+) -> list[Line]:
+    """Return what limits refused of some callers within the last hour, the latest first.
+
+    Args:
+        table: where they are noted.
+        rules: the limits that are known.
+        hashes: what limits count the callers by; of actors, their own.
+        now_ns: the time.
+    """
+    names = {table.counter(rule.counter_name): rule for rule in reversed(list(rules))}
+    found = []
+    for counter, who, *numbers in refusals_in(table, now_ns):
+        rule = names.get(counter)
+        is_actor = rule is not None and rule.is_clustered and len(rule.per) == 1
+        if (cluster_of(who) if is_actor else who) in hashes:
+            refused, uncertain, since_ns, last_ns = numbers
+            name = IN_CODE if rule is None else rule.name
+            found.append((name, who, refused, uncertain, since_ns, last_ns))
+    return sorted(found, key=lambda line: -line[-1])
+
+
+class InquiryFollower:
+    """Answers inquiries for one host, and holds on to no limiter.
+
+    Args:
+        name: the host's name in its reports.
+        host: what people call it.
+    """
+
+    def __init__(self, name: str, host: str) -> None:
+        self._name, self._host = name, host
+        self._answered: dict[str, None] = {}
+
+    def look(self, server: ServerInquiries, limiter: Limiter) -> None:
+        """Answer what was not answered yet; while the server is away nothing is asked."""
+        # Its client library is not there for every policy.
+        from ratelimit.stores.redis.inquiries import MOST_LINES, Answer
+
+        with suppress(StoreError):
+            asked = {name: one for name, one in server.asked().items() if name not in self._answered}
+            for name, inquiry in asked.items():
+                lines: list[Refusal] = []
+                if inquiry.key == fingerprint_of(limiter.store.hasher.key).hex():
+                    lines = self._lines(limiter, inquiry.hashes)[:MOST_LINES]
+                server.answer(name, self._name, Answer(self._host, lines))
+                self._answered[name] = None
+            for name in list(self._answered)[:-MOST_ANSWERED]:
+                del self._answered[name]
+
+    @staticmethod
+    def _lines(limiter: Limiter, hashes: Collection[int]) -> list[Refusal]:
+        from ratelimit.stores.redis.inquiries import Refusal
+
+        return [
+            Refusal(*line)
+            for line in refusal_lines(limiter.table, limiter.rules, set(hashes), limiter.now_ns())
+        ]

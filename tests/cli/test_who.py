@@ -1,0 +1,200 @@
+"""`ratelimit who`: why a customer is refused, wherever that was counted, and what else binds it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import Depends, FastAPI
+
+from ratelimit import RateLimitMiddleware
+from ratelimit.integrations.fastapi import limit
+from ratelimit.limiter import Limiter
+from tests.asgi.driver import Client
+from tests.cli.running import run, write_policy
+from tests.cli.test_actors import actor as actor
+from tests.cli.test_actors import key_of
+from tests.support.acting import Actor
+
+POLICY = """\
+version = 1
+[identities]
+account = {{ from = "header:x-api-key" }}
+payment = {{ from = "header:x-payment", missing = "skip" }}
+plan = {{ from = "header:x-plan", missing = "skip" }}
+[[limit]]
+name = "requests"
+match = "/requests"
+per = "account"
+rate = "2/hour"
+[[limit]]
+name = "address"
+match = "/address"
+per = "ip"
+rate = "2/hour"
+[[limit]]
+name = "card"
+match = "/card"
+per = "payment"
+rate = "2/hour"
+[[limit]]
+name = "trial"
+match = "/trial"
+per = "account"
+rate = "2/hour"
+mode = "shadow"
+[[limit]]
+name = "plans"
+match = "/plans"
+per = "account"
+tier = "plan"
+rate = "2/hour"
+tiers = {{ pro = {{ rate = "3/hour" }} }}
+[[limit]]
+name = "both"
+match = "/both"
+per = ["account", "ip"]
+rate = "2/hour"
+[store]
+keys = 1000
+path = "{}"
+"""
+ADDRESS, CARD = "203.0.113.9", "card-9"
+
+
+@pytest.fixture
+def limiter(tmp_path: Path) -> Iterator[Limiter]:
+    limiter = Limiter(write_policy(tmp_path, POLICY.format(tmp_path / "table")))
+    yield limiter
+    limiter.close()
+
+
+def spend(limiter: Limiter, path: str, times: int = 5, account: str = "c-5") -> None:
+    headers = {"x-api-key": account, "x-payment": CARD}
+    for _ in range(times):
+        limiter.decide(path=path, headers=headers, client=ADDRESS)
+
+
+def who(policy: Path, *names: object, code: int = 0) -> dict[str, Any]:
+    result = run("who", policy, *names, "--json")
+    assert result.exit_code == code, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "per"),
+    [
+        ("/requests", "requests", "account"),
+        ("/address", "address", "ip"),
+        ("/card", "card", "payment"),
+        ("/plans", "plans", "account"),
+        ("/both", "both", "account + ip"),
+    ],
+)
+def test_why_a_customer_is_refused_has_a_true_answer(
+    limiter: Limiter, tmp_path: Path, path: str, name: str, per: str
+) -> None:
+    spend(limiter, path)
+    found = who(tmp_path / "policy.toml", "c-5", ADDRESS, CARD)
+    assert [(each["limit"], each["per"], each["refused"]) for each in found["refused"]] == [(name, per, 3)]
+    refusing = {each["limit"] for each in found["limits"] if each["refuses"] and each["tier"] is None}
+    assert refusing == {name}
+    assert f"{name}" in run("who", tmp_path / "policy.toml", "c-5", ADDRESS, CARD).stdout
+
+
+def test_every_limit_is_shown_with_what_is_left(limiter: Limiter, tmp_path: Path) -> None:
+    spend(limiter, "/requests", 1)
+    spend(limiter, "/trial", 5)
+    spend(limiter, "/both", 1)
+    found = who(tmp_path / "policy.toml", "c-5", ADDRESS, f"payment={CARD}")
+    left = {
+        (each["limit"], each["tier"]): (each["remaining"], each["of"], each["mode"])
+        for each in found["limits"]
+    }
+    assert left == {
+        ("requests", None): (1, 2, "enforce"),
+        ("address", None): (2, 2, "enforce"),
+        ("card", None): (2, 2, "enforce"),
+        ("trial", None): (0, 2, "shadow"),
+        ("plans", None): (2, 2, "enforce"),
+        ("plans", "pro"): (3, 3, "enforce"),
+        ("both", None): (1, 2, "enforce"),
+    }
+    text = run("who", tmp_path / "policy.toml", "c-5", ADDRESS).stdout
+    assert "would refuse" in text
+    assert "No limit refused it" in text
+    # By the account alone the limit per address is no limit of this caller that is known.
+    assert "address" not in {each["limit"] for each in who(tmp_path / "policy.toml", "c-5")["limits"]}
+    assert who(tmp_path / "policy.toml", "c-5")["not_looked_at"] == ["both"]
+
+
+def test_who_charges_nothing(limiter: Limiter, tmp_path: Path) -> None:
+    spend(limiter, "/requests", 1)
+    for _ in range(3):
+        who(tmp_path / "policy.toml", "c-5")
+    assert who(tmp_path / "policy.toml", "c-5")["limits"][0]["remaining"] == 1
+
+
+def test_nobody_known_is_an_error(limiter: Limiter, tmp_path: Path) -> None:
+    assert who(tmp_path / "policy.toml", "nobody", code=3)["known"] is False
+    assert run("who", tmp_path / "policy.toml", "00000000").exit_code == 3
+
+
+def test_policy_and_caller_may_be_swapped(limiter: Limiter, tmp_path: Path) -> None:
+    spend(limiter, "/requests")
+    assert run("who", "c-5", tmp_path / "policy.toml").exit_code == 0
+
+
+def test_a_member_of_an_actor_is_shown_with_it(actor: Actor, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    found = who(policy, "bot7")
+    assert found["actor"]["verdict"] == "certain"
+    assert found["actor"]["accounts"] == 60
+    assert [(each["limit"], each["per"]) for each in found["refused"]] == [("one actor", "cluster")]
+    refusing = {each["limit"]: each["refuses"] for each in found["limits"]}
+    assert refusing == {"requests": False, "one actor": True}
+    assert {each["identity"] for each in found["counted_by"]} >= {"account", "payment"}
+    assert found["evidence"]["principal"] == f"{key_of(actor, 'bot7'):016x}"
+    by_actor = who(policy, found["actor"]["actor"][:8])
+    assert by_actor["refused"] == found["refused"]
+    text = run("who", policy, "bot7").stdout
+    assert "6 payment methods of 60 accounts" in text
+    honest = who(policy, "person1")
+    assert (honest["actor"], honest["refused"]) == (None, [])
+    assert not any(each["refuses"] for each in honest["limits"])
+
+
+def test_an_act_shows_at_once(actor: Actor, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    assert who(policy, "bot7")["acts"] == []
+    assert run("exempt", policy, "bot7").exit_code == 0
+    found = who(policy, "bot7")
+    assert [each["kind"] for each in found["acts"]] == ["exempt"]
+    assert found["actor"] is None
+    assert run("clear", policy, "bot8").exit_code == 0
+    found = who(policy, "bot9")
+    assert [each["kind"] for each in found["acts"]] == ["clear"]
+    assert found["actor"]["ruling"] == "clear"
+    assert run("exempt", policy, "bot9", "--from", "limits").exit_code == 0
+    assert [each["kind"] for each in who(policy, "bot9")["acts"]] == ["clear", "exempt-limits"]
+
+
+async def test_a_limit_in_code_is_told_as_one(tmp_path: Path) -> None:
+    app = FastAPI()
+
+    @app.get("/search", dependencies=[Depends(limit("2/hour", per="account", name="in code"))])
+    async def search() -> str:
+        return "found"
+
+    policy = write_policy(tmp_path, POLICY.format(tmp_path / "table"))
+    limiter = Limiter(policy)
+    app.add_middleware(RateLimitMiddleware, limiter=limiter, reload_interval_s=0)
+    client = Client(app)  # type: ignore[arg-type]
+    assert await client.statuses(3, "GET", "/search", [(b"x-api-key", b"c-5")]) == [200, 200, 429]
+    (refused,) = who(policy, "c-5")["refused"]
+    assert (refused["limit"], refused["refused"]) == ("a limit in the application's code", 1)
+    limiter.close()
