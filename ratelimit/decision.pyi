@@ -87,6 +87,9 @@ class Decision:
     @property
     def retry_after_ns(self) -> int | None:
         """Nanoseconds to wait: 0 when allowed, None when no wait can help."""
+    @property
+    def retry_after(self) -> float | None:
+        """The same in seconds."""
     def settle(self, units: Mapping[str, int] | None = None, /, **more: int) -> None:
         """Report what was really used, in place of what was charged on arrival.
 

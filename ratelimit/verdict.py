@@ -64,6 +64,11 @@ class Verdict:
     step: MildStep | None = None
     """The step by which a request went on that only conduct left no room for."""
 
+    @property
+    def retry_after(self) -> float | None:
+        """`retry_after_ns` in seconds."""
+        return None if self.retry_after_ns is None else self.retry_after_ns / 1e9
+
 
 def cluster_name(cluster: int | None) -> str | None:
     """Return how a cluster is called wherever people read of it."""

@@ -85,6 +85,11 @@ cdef class Decision:
         binding = self.binding
         return self._wait_ns if binding is None else binding.retry_after_ns
 
+    @property
+    def retry_after(self):
+        wait_ns = self.retry_after_ns
+        return None if wait_ns is None else wait_ns / 1e9
+
     def settle(self, units=None, /, **more):
         if self._ledger is not None:
             self._ledger.settle_units({**units, **more} if units else more)

@@ -24,7 +24,7 @@ from ratelimit.asgi.mount import Mount
 from ratelimit.asgi.refusal import ended_exchange
 from ratelimit.asgi.share import Ended, Share, until_decided
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.deciding.compiled import Asking
+from ratelimit.deciding.compiled import DOOR, Asking
 from ratelimit.deciding.stage import Decided
 from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Reason
@@ -140,10 +140,13 @@ class SlowPath:
         """Return a request's or handshake's exchange, decided, charged and left in its scope."""
         begun_ns = now_ns
         seen = Visit(scope, enters=True) if visit is None and matched.group >= 0 else visit
-        decided = await self._runtime.adecide(bound, matched, identities, now_ns, costs, visit=seen)
+        asked = bound, matched, identities, now_ns, costs
+        decided = await self._runtime.adecide(*asked, visit=seen, asker=DOOR)
         if seen is not None and matched.group >= 0:
             now_ns = seen.now_ns
         exchange = self._exchange(scope, bound, decided, identities, now_ns, outer, seen)
+        if decided[0] and bound.decider is not None and bound.decider.counts_late:
+            exchange.count_late(decided[1])
         if decided[3] is not None:
             self._time(begun_ns + exchange.waited_ns)
         limits = bound.find(LoadLimits) if decided[0] and seen is not None and matched.group >= 0 else None

@@ -13,7 +13,7 @@ from ratelimit.asgi.door import Door
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.compiled import Asking, Decided
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.decision import ClusterVerdict, Decision
+from ratelimit.decision import ClusterVerdict, Decision, Reason
 from ratelimit.http.fields import HeaderWriter, Pair
 from ratelimit.load.limit import LoadLimit
 from ratelimit.stores.contract import Outcome
@@ -91,6 +91,8 @@ class Exchange:
         """Return a response's headers with what is to be said of the limits after them."""
     def ask(self, exchange: Exchange, /) -> None:
         """Take in what a route asked by name: its fields are sent, what is settled reaches it."""
+    def count_late(self, reason: Reason, /) -> None:
+        """Count the request as allowed when it is released, unless a route's limit refuses it before."""
     def begin(self) -> None:
         """Note what an allowed request was charged by estimate, until it is released; again does nothing."""
     def forget_estimates(self) -> None:

@@ -19,13 +19,21 @@ POLICY_VIOLATION = 1008
 
 
 def ended_exchange(
-    door: Door, writer: HeaderWriter, reason: Reason, now_ns: int, cross_origin: bool, outer: Exchange | None
+    door: Door,
+    writer: HeaderWriter,
+    reason: Reason,
+    now_ns: int,
+    cross_origin: bool,
+    outer: Exchange | None,
+    *,
+    counts: bool = True,
 ) -> Exchange:
-    """Return the exchange of a request that ended before it was decided, and count that."""
+    """Return the exchange of a request that ended before it was decided, and count that, unless others do."""
     exchange = Exchange(door, writer, None, None, now_ns, cross_origin, outer)
     wait_ns = _LOST_WAIT_NS if reason is Reason.CAPACITY else None
     exchange.decision = Decision(False, reason, None, None, 0, wait_ns)
-    door.limiter.runtime.counters.decided(False, reason)
+    if counts:
+        door.limiter.runtime.counters.decided(False, reason)
     return exchange
 
 

@@ -22,6 +22,10 @@ from ratelimit.tiers.pick import TierPick
 
 REFUSED: int
 """What stands for an identity that the policy insists on and a request lacks."""
+ROW: int
+DOOR: int
+ROUTE: int
+"""Who asks: Python with identities of its own, the middleware, or a route."""
 DECIDED: tuple[Reason | None, ...]
 """The reason why a request was decided as it was, by the number that compiled code has for it."""
 
@@ -141,6 +145,8 @@ class CompiledDecider:
     def has_lists(self) -> bool: ...
     @property
     def watch(self) -> Recogniser | None: ...
+    counts_late: bool
+    """True if routes ask for limits: what the middleware lets through is counted when the request ends."""
     def decide_request(
         self,
         matched: Matched,
@@ -151,7 +157,7 @@ class CompiledDecider:
         costs: Mapping[str, int] | None = None,
         /,
     ) -> Decided | None:
-        """Decide a request under way, charge and count it; None where it takes Python.
+        """Decide what a route asks for, and charge it; None where it takes Python. The middleware counts requests.
 
         Raises:
             UsageError: a cost is no integer from 0 to 2**31 - 1 (code `cost-range`).
@@ -162,9 +168,12 @@ class CompiledDecider:
         row: list[int],
         now_ns: int,
         costs: Mapping[str, int] | tuple[int, ...] | None = None,
+        asker: int = ...,
         /,
     ) -> tuple[bool, Reason, RoutePlan | None, Outcome | None] | None:
         """Decide for identities that Python found, as `decider.Decider.decide` does; the actor is put into the row.
+
+        `asker` is `ROW`, `DOOR` or `ROUTE`: what is let through for the last two is counted elsewhere.
 
         Raises:
             UsageError: a cost is no integer from 0 to 2**31 - 1 (code `cost-range`).

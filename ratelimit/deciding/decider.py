@@ -29,6 +29,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from operator import attrgetter
 from typing import Any, Protocol
 
+from ratelimit.deciding.compiled import ROW
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import (
@@ -180,16 +181,19 @@ class Decider:
         *,
         charge: bool = True,
         visit: Visit | None = None,
+        asker: int = ROW,
     ) -> Decided:
         """Do as `decide` does, with any store; wait where the policy says so.
 
         Args:
             bound, matched, identities, now_ns, costs, charge: as `decide` has them.
             visit: tells whether the client is still there, and is told how long the request waited.
+            asker: as for `CompiledDecider.decide_row`.
         """
         pending = Pending(
             bound, matched, identities, now_ns, costs, charges=charge, visit=visit, can_wait=True
         )
+        pending.asker = asker
         return await self._awaited(self._deciding(pending, self._chain(bound)))
 
     def early(
@@ -262,7 +266,8 @@ class Decider:
         if pending.fault is not None:
             self._host.store_failed(pending.fault)
         if pending.charges and not pending.is_counted:
-            self._host.counters.decided(decided[0], decided[1])
+            if not pending.is_counted_later(decided[0]):
+                self._host.counters.decided(decided[0], decided[1])
             self._host.keep_up(pending.now_ns)
         return decided
 

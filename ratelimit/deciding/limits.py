@@ -73,7 +73,9 @@ class Compiled(Stage):
         """Decide a request in one call, or pass it on."""
         decider = pending.bound.decider
         if decider is not None and pending.charges:
-            decided = decider.decide_row(pending.matched, pending.row, pending.now_ns, pending.costs)
+            decided = decider.decide_row(
+                pending.matched, pending.row, pending.now_ns, pending.costs, pending.asker
+            )
             if decided is not None:
                 pending.is_counted = True
                 return decided

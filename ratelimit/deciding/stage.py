@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, S
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from ratelimit.deciding.compiled import CompiledDecider
+from ratelimit.deciding.compiled import DOOR, ROUTE, ROW, CompiledDecider
 from ratelimit.deciding.guard import Guard
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.picker import Picker
@@ -105,8 +105,8 @@ class Pending:
     """
 
     __slots__ = (
-        "bound", "can_wait", "charges", "costs", "fault", "is_counted", "matched", "now_ns", "plan", "row",
-        "visit",
+        "asker", "bound", "can_wait", "charges", "costs", "fault", "is_counted", "matched", "now_ns", "plan",
+        "row", "visit",
     )  # fmt: skip
 
     plan: RoutePlan
@@ -132,10 +132,18 @@ class Pending:
         self.charges = charges
         self.visit = Visit() if visit is None else visit
         self.can_wait = can_wait
+        self.asker = ROW
         self.is_counted = False
         """True if the decision is counted already, or must not be."""
         self.fault: StoreError | None = None
         """What the store failed with, so that each limit's stance decided."""
+
+    def is_counted_later(self, allowed: bool) -> bool:
+        """Return whether the middleware counts the request: where routes are asked, once they have been."""
+        if self.asker == ROUTE:
+            return True
+        decider = self.bound.decider
+        return allowed and self.asker == DOOR and decider is not None and decider.counts_late
 
     @property
     def account(self) -> int:

@@ -282,7 +282,8 @@ def asked_limits(limiter: Limiter) -> AskedLimits:
         with _LOCK:
             found = limiter.runtime.asked
             if not isinstance(found, AskedLimits):
-                found = limiter.runtime.asked = AskedLimits(limiter)
+                found = AskedLimits(limiter)
+                limiter.runtime.be_asked(found)
     return found
 
 

@@ -20,6 +20,7 @@ from ratelimit.asgi.routes.coverage import unset_words
 from ratelimit.asgi.share import Ended
 from ratelimit.challenge.hook import responder_of
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.compiled import ROUTE
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.visit import Visit
 from ratelimit.errors import UsageError
@@ -140,9 +141,14 @@ async def _decided(
     try:
         identities = await identify(scope, generation, matched, door.resolving, now_ns)
     except Ended as ended:
-        return ended_exchange(door, outer.writer, ended.reason, now_ns, outer.cross_origin, None)
+        # The request is counted as refused where the exchange is taken in.
+        return ended_exchange(
+            door, outer.writer, ended.reason, now_ns, outer.cross_origin, None, counts=False
+        )
     visit = Visit(scope, partial(holder_of, scope, generation))
-    found = await door.limiter.runtime.adecide(generation, matched, identities, now_ns, costs, visit=visit)
+    found = await door.limiter.runtime.adecide(
+        generation, matched, identities, now_ns, costs, visit=visit, asker=ROUTE
+    )
     responder = responder_of(visit)
     if responder is not None:
         door = replace(door, responder=responder)

@@ -33,7 +33,6 @@ from ratelimit.integrations.requirement import Cost, Dependency, Settings, Wish,
 from ratelimit.integrations.starlette import EXEMPT, exempt
 
 _REQUEST = "ratelimit_request"
-_SUBJECT = "ratelimit_subject"
 _CONNECTIONS = frozenset(("Request", "HTTPConnection", "WebSocket"))
 """Annotations that are still text: FastAPI resolves them later."""
 
@@ -61,10 +60,6 @@ class RouteLimit(starlette.RouteLimit):
         if not isinstance(key, Dependency):
             return []
         return [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=key.marker, annotation=Any)]
-
-    def subject_in(self, more: dict[str, Any]) -> object:
-        """Take what the dependency in `per` returned out of a handler's arguments; None without one."""
-        return more.pop(_SUBJECT, None)
 
     @property
     def dependency(self) -> NoReturn:
@@ -117,7 +112,7 @@ class RouteLimit(starlette.RouteLimit):
     def _decorating(self, handler: Callable[..., Any]) -> Callable[..., Any]:
         """Return a handler that asks first, and is given the request for that if it wants none itself."""
         signature = _signature(handler)
-        own = self._subject(_SUBJECT)
+        own = self._subject(starlette.SUBJECT)
         if any(_is_request(each.annotation) for each in signature.parameters.values()):
             limited = self.around(handler, starlette._request_in)
         else:

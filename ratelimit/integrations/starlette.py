@@ -24,11 +24,13 @@ from ratelimit.errors import UsageError
 from ratelimit.integrations.asked_limits import asked_limits
 from ratelimit.integrations.dependency import ask, questions
 from ratelimit.integrations.refusal import RateLimited, have_answered
-from ratelimit.integrations.requirement import Cost, Settings, Wish, declared, named
+from ratelimit.integrations.requirement import Cost, Dependency, Settings, Wish, declared, named
 from ratelimit.limiter import Limiter
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
+SUBJECT = "ratelimit_subject"
+"""The argument by which a handler is given what the dependency in `per` returned."""
 EXEMPT = "__ratelimit_exempt__"
 """The mark of handlers that no limit of a router or an application binds."""
 
@@ -46,10 +48,6 @@ class RouteLimit:
     def __call__(self, handler: Handler) -> Handler:
         return self.around(handler, _request_in)
 
-    def subject_in(self, _more: dict[str, Any]) -> object:
-        """Take what the dependency in `per` returned out of a handler's arguments; None without one."""
-        return None
-
     def around(
         self, handler: Handler, request_in: Callable[[tuple[Any, ...], dict[str, Any]], HTTPConnection]
     ) -> Handler:
@@ -61,12 +59,13 @@ class RouteLimit:
             )
         route = f"{handler.__module__}.{handler.__qualname__}"
         known = questions()  # of its own: here the handler is the route, whatever leads to it
+        has_subject = isinstance(self.wish.key, Dependency)
         is_async = inspect.iscoroutinefunction(handler)
 
         @wraps(handler)
         async def limited(*args: Any, **more: Any) -> Any:
             request = request_in(args, more)
-            subject = self.subject_in(more)
+            subject = more.pop(SUBJECT, None) if has_subject else None
             if EXEMPT in vars(limited):
                 say_exempt(request.scope, route)
             scope = request.scope

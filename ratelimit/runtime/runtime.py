@@ -22,6 +22,7 @@ from ratelimit.clustering.hosts.factory import hosts_of
 from ratelimit.clustering.service import ClusteringService
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.compiled import ROW
 from ratelimit.deciding.compiling import compiled_decider
 from ratelimit.deciding.decider import Decider
 from ratelimit.deciding.matched import Matched
@@ -82,6 +83,8 @@ class Runtime:
         self._correlates = correlates
         self.hooks = dict(hooks or {})
         """What the application gave features to call, by name."""
+        self.asked: AskedRules | None = None
+        """What routes ask for by name: the integrations' own."""
         self._stages = tuple(stages)
         self.ends = tuple(ends)
         """The callback for the end of each request."""
@@ -148,8 +151,6 @@ class Runtime:
         self.generation = 1
         """The number of policies that this limiter has put in force."""
         self.reloaded_ns = now_ns
-        self.asked: AskedRules | None = None
-        """What routes ask for by name: the integrations' own."""
         if trouble is not None:
             self.file.rejected(trouble, now_ns)
             self.counters.reloaded("rejected")
@@ -160,10 +161,21 @@ class Runtime:
     # -- deciding ---------------------------------------------------------------------------------
 
     def at_once(
-        self, bound: BoundPolicy, matched: Matched, row: list[int], now_ns: int, costs: Costs | None = None
+        self,
+        bound: BoundPolicy,
+        matched: Matched,
+        row: list[int],
+        now_ns: int,
+        costs: Costs | None = None,
+        asker: int = ROW,
     ) -> Decided | None:
-        """Decide a request in one compiled call; None if that does not suffice, and nothing was charged."""
-        return None if bound.decider is None else bound.decider.decide_row(matched, row, now_ns, costs)
+        """Decide a request in one compiled call; None if that does not suffice, and nothing was charged.
+
+        `asker` is as for `adecide`.
+        """
+        if bound.decider is None:
+            return None
+        return bound.decider.decide_row(matched, row, now_ns, costs, asker)
 
     def decide(
         self,
@@ -193,14 +205,15 @@ class Runtime:
         *,
         charge: bool = True,
         visit: Visit | None = None,
+        asker: int = ROW,
     ) -> Decided:
         """Decide as `Decider.adecide` does: in one compiled call if that suffices."""
         if charge and not (matched.group >= 0 and visit is not None and visit.enters):
-            decided = self.at_once(bound, matched, identities, now_ns, costs)
+            decided = self.at_once(bound, matched, identities, now_ns, costs, asker)
             if decided is not None:
                 return decided
         return await self._decider.adecide(
-            bound, matched, identities, now_ns, costs, charge=charge, visit=visit
+            bound, matched, identities, now_ns, costs, charge=charge, visit=visit, asker=asker
         )
 
     # -- between requests -------------------------------------------------------------------------
@@ -334,8 +347,15 @@ class Runtime:
                 clock=self.clock,
             )
             if bound.decider is not None and not is_asked:
+                bound.decider.counts_late = self.asked is not None
                 bound.by_name = named_gate(bound, bound.decider)
         return bound
+
+    def be_asked(self, asked: AskedRules) -> None:
+        """Know from now on that routes ask for limits: a request is counted once they have."""
+        self.asked = asked
+        if self.current.decider is not None:
+            self.current.decider.counts_late = True
 
     def amend(self, acts: tuple[Act, ...]) -> None:
         """Go by these acts of the operator's from now on, beside the policy."""

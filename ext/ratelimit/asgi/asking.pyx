@@ -12,7 +12,7 @@ from libc.stdint cimport uint64_t
 from ratelimit.asgi.exchange cimport Exchange
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
 from ratelimit.decision cimport Decision
-from ratelimit.deciding.compiled cimport BY_LIMITS, BY_ROW, CompiledDecider, Decided
+from ratelimit.deciding.compiled cimport BY_LIMITS, BY_ROUTE, CompiledDecider, Decided
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport Matched
 
@@ -84,7 +84,7 @@ cdef class Question:
                 return None  # Python says what is wrong
         if not self.decider.read(scope["headers"], peer, state, self.matched, ids, &refused):
             return None
-        decided = self.decider.decide(self.matched, ids, refused, now_ns, self.costs, BY_ROW)
+        decided = self.decider.decide(self.matched, ids, refused, now_ns, self.costs, BY_ROUTE)
         if decided is None:
             return None
         made = exchange_of(outer, decided, now_ns)

@@ -32,6 +32,7 @@ cdef class Exchange:
     cdef uint64_t entered_ns
     cdef public int status   # of the response, once it has begun; where something is in flight or reserved
     cdef bint waits          # for the first part of a body
+    cdef object due          # the reason by which the request is counted at its end; None: it is counted
 
     cdef tuple new_problem(self)
     cdef tuple applied_policy(self)
@@ -46,6 +47,7 @@ cdef class Exchange:
     ) except -1
     cdef int note(self, object message, bint is_start) except -1
     cdef int count_out(self, uint64_t now) except -1
+    cdef int count_request(self, bint allowed, reason) except -1
     cdef int end_reservation(self) except -1
     cdef int give_back(self, object now_ns) except -1
 

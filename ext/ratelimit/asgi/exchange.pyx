@@ -231,7 +231,25 @@ cdef class Exchange:
         if self.asked is None:
             self.asked = []
         self.asked.append(exchange)
+        # A request counts once: as refused with the first refusal, else as allowed when it ends.
+        if not exchange.is_allowed:
+            self.count_request(False, Reason.LIMITS if exchange.outcome is not None else exchange.decision.reason)
+        elif self.due is not None and exchange.outcome is not None:
+            self.due = Reason.LIMITS
         return 0
+
+    cdef int count_request(self, bint allowed, reason) except -1:
+        cdef object runtime = self.door.limiter.runtime
+        cdef object cell = runtime.counters.cells.get((allowed, reason))
+        self.due = None
+        if cell is None:
+            runtime.counters.decided(allowed, reason)
+        else:
+            runtime.table.count(cell[0], cell[1])
+        return 0
+
+    def count_late(self, reason, /):
+        self.due = reason
 
     def begin(self):
         if (
@@ -321,6 +339,8 @@ cdef class Exchange:
         return 0
 
     def release(self, now_ns, /):
+        if self.due is not None:
+            self.count_request(True, self.due)
         if self.flight is not None:
             self.count_out(instant(now_ns))
         if self.asked is not None or (self.outcome is not None and self.outcome.holds_slots):
@@ -440,13 +460,16 @@ cdef class Sending:
     def holds(self):
         return (
             self.exchange.flight is not None or self.exchange.asked is not None
-            or self.exchange.reservation is not None
+            or self.exchange.reservation is not None or self.exchange.due is not None
         )
 
     def release(self, clock_ns, /):
         cdef Exchange exchange = self.exchange
         cdef bint failed = exchange.status >= 400
-        if exchange.flight is None or exchange.asked is not None or exchange.reservation is not None or failed:
+        if (
+            exchange.flight is None or exchange.asked is not None or exchange.reservation is not None or failed
+            or exchange.due is not None
+        ):
             exchange.release(clock_ns())
         else:
             exchange.count_out(exchange.instants.read())

@@ -238,6 +238,8 @@ cdef class Gate:
         if asking is not None:
             return sending
         scope["ratelimit"] = exchange
+        if decided.allowed and self.decider.counts_late:
+            exchange.due = _DECIDED[decided.reason]
         if load is not None and decided.allowed:
             exchange.count_in(load.load, load.flight, load.heaviest, load.instants, decided.payer, instant(now_ns), -1, rank)
         if decided.reason == BY_LIMITS:
@@ -258,8 +260,10 @@ cdef class Gate:
             raise ValueError("no server was asked for this request")
         decided = asking.decided
         decided.allowed = asking.outcome.allowed
-        self.decider.conclude(decided, asking.outcome, asking.ids, asking.now_ns)
+        self.decider.conclude(decided, asking.outcome, asking.ids, asking.now_ns, FROM_GATE)
         scope["ratelimit"] = sending.exchange
+        if decided.allowed and self.decider.counts_late:
+            sending.exchange.due = _DECIDED[decided.reason]
         self.open(sending, decided)
         sending.asking = None
 

@@ -25,6 +25,8 @@ cdef enum:
     FROM_GATE = 0           # who asks: the middleware's gate
     BY_NAME = 1             # `Limiter.decide`, which has to know what its caller was told by
     BY_ROW = 2              # Python, with identities that it found
+    BY_DOOR = 3             # the middleware's slow path, likewise
+    BY_ROUTE = 4            # a route: the middleware has counted the request, or will
 
 
 cdef class PlanParts:
@@ -114,6 +116,7 @@ cdef class CompiledDecider:
     cdef object clock
     cdef dict parts
     cdef dict tiers
+    cdef public bint counts_late        # what the middleware lets through is counted when routes have been asked
 
     cdef bint read(
         self, object headers, object peer, object state, Matched matched, uint64_t *ids, uint64_t *refused
@@ -127,12 +130,12 @@ cdef class CompiledDecider:
     cdef PlanParts matched_part(self, Matched matched, uint64_t *ids, bint *is_unlimited)
     cdef PlanParts other_way(self, PlanParts part, Outcome outcome)
     cdef bint passes_early(self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns) except -1
-    cdef int conclude(self, Decided decided, object outcome, uint64_t *ids, object now_ns) except -1
-    cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns)
+    cdef int conclude(self, Decided decided, object outcome, uint64_t *ids, object now_ns, int asker) except -1
+    cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns, int asker)
     cdef bint is_stopped(self, uint64_t payer, uint8_t verdict, uint64_t now_ns) noexcept
     cdef bint has_room(self, PlanParts part, uint64_t *ids, uint64_t *taken, object now_ns) except -1
     cdef PlanParts part_of(self, object plan)
     cdef PlanParts new_part(self, object plan)
     cdef TierParts new_tiers(self, object pick)
     cdef int write_actor(self, list row, uint64_t *ids) except -1
-    cdef int ended(self, int reason, bint allowed, object now_ns) except -1
+    cdef int ended(self, int reason, bint allowed, object now_ns, int asker) except -1

@@ -34,6 +34,7 @@ cdef enum:
     REFUSED_IDENTITY = 2        # -2, see identity/fact.py; tests/asgi/test_gate.py holds them equal
 
 REFUSED = -REFUSED_IDENTITY
+ROW, DOOR, ROUTE = BY_ROW, BY_DOOR, BY_ROUTE
 DECIDED = (None, Reason.LIMITS, Reason.UNLIMITED, Reason.ALLOW_LIST, Reason.DENY_LIST, Reason.IDENTITY)
 
 
@@ -260,14 +261,14 @@ cdef class CompiledDecider:
         cdef int at
         if self.has_lists and ids[self.listed_at]:
             if ids[self.listed_at] == ON_ALLOW_LIST:
-                return self.without_limits(BY_ALLOW_LIST, ids, now_ns)
+                return self.without_limits(BY_ALLOW_LIST, ids, now_ns, asker)
             if ids[self.listed_at] == ON_DENY_LIST:
-                return self.without_limits(BY_DENY_LIST, ids, now_ns)
+                return self.without_limits(BY_DENY_LIST, ids, now_ns, asker)
         if matched.plan is None and not matched.is_limited:
-            return self.without_limits(UNLIMITED, ids, now_ns)
+            return self.without_limits(UNLIMITED, ids, now_ns, asker)
         part = self.picked(matched, ids, now_ns, &is_unlimited)
         if part is None:
-            return self.without_limits(UNLIMITED, ids, now_ns) if is_unlimited else None
+            return self.without_limits(UNLIMITED, ids, now_ns, asker) if is_unlimited else None
         plan = part.plan
         if part.here is None and part.leased is None and (part.remote is None or asker != FROM_GATE):
             return None
@@ -278,7 +279,7 @@ cdef class CompiledDecider:
                 actor = ids[self.watch.at - 2]
                 verdict = CERTAIN if ids[self.watch.at - 1] == ABSENT_HASH else LIKELY
         if refused & part.required:
-            decided = self.without_limits(BY_IDENTITY, ids, now_ns)
+            decided = self.without_limits(BY_IDENTITY, ids, now_ns, asker)
             decided.actor, decided.verdict = actor, verdict
             return decided
         if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
@@ -328,7 +329,7 @@ cdef class CompiledDecider:
                             if other.core is None or other.looks_first:
                                 return None
                             if refused & other.required:
-                                decided = self.without_limits(BY_IDENTITY, ids, now_ns)
+                                decided = self.without_limits(BY_IDENTITY, ids, now_ns, asker)
                                 decided.actor, decided.verdict = actor, verdict
                                 return decided
                             part = other
@@ -351,7 +352,7 @@ cdef class CompiledDecider:
         except StoreError:
             return None  # asked again in Python, which knows each limit's stance
         decided.allowed = allowed
-        self.conclude(decided, outcome, ids, now_ns)
+        self.conclude(decided, outcome, ids, now_ns, asker)
         if asker == BY_NAME:
             decided.clock, decided.now_ns = self.clock, now_ns
             decided.row = ()
@@ -360,7 +361,7 @@ cdef class CompiledDecider:
                 decided.row = listed(ids, 0, self.size)
         return decided
 
-    cdef int conclude(self, Decided decided, object outcome, uint64_t *ids, object now_ns) except -1:
+    cdef int conclude(self, Decided decided, object outcome, uint64_t *ids, object now_ns, int asker) except -1:
         """Take what limits said: it is counted, and who looks on is told."""
         cdef int at
         decided.outcome = outcome
@@ -372,21 +373,21 @@ cdef class CompiledDecider:
             )
         if decided.allowed and decided.part.notes is not None:
             decided.part.notes.charged(ids, decided.plan, outcome, now_ns)
-        return self.ended(BY_LIMITS, decided.allowed, now_ns)
+        return self.ended(BY_LIMITS, decided.allowed, now_ns, asker)
 
     def decide_request(self, Matched matched not None, headers, peer, state, now_ns, costs=None, /):
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused = 0
         if not self.read(headers, peer, {} if state is None else state, matched, ids, &refused):
             return None
-        return self.decide(matched, ids, refused, now_ns, costs, BY_ROW)
+        return self.decide(matched, ids, refused, now_ns, costs, BY_ROUTE)
 
-    def decide_row(self, Matched matched not None, list row not None, now_ns, costs=None, /):
+    def decide_row(self, Matched matched not None, list row not None, now_ns, costs=None, int asker=BY_ROW, /):
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused
         cdef Decided decided
         self.read_row(row, ids, &refused)
-        decided = self.decide(matched, ids, refused, now_ns, costs, BY_ROW)
+        decided = self.decide(matched, ids, refused, now_ns, costs, asker)
         if decided is None:
             return None
         if self.watch is not None and matched.is_limited:
@@ -400,19 +401,20 @@ cdef class CompiledDecider:
             row[at] = -1 if ids[at] == ABSENT_HASH else ids[at]
         return 0
 
-    cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns):
+    cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns, int asker):
         """Count and return what was decided without a limit."""
         cdef Decided decided = Decided.__new__(Decided)
         decided.reason, decided.allowed = reason, reason == UNLIMITED or reason == BY_ALLOW_LIST
         if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
             decided.payer = ids[self.payer_at]
-        self.ended(reason, decided.allowed, now_ns)
+        self.ended(reason, decided.allowed, now_ns, asker)
         return decided
 
-    cdef int ended(self, int reason, bint allowed, object now_ns) except -1:
-        """Count a decision, and do what is due with it."""
+    cdef int ended(self, int reason, bint allowed, object now_ns, int asker) except -1:
+        """Count a decision, unless that is done with the request's end, and do what is due with it."""
         self.table.check_open()
-        bump(self.table, self.cells[reason][allowed][0], self.cells[reason][allowed][1], 1)
+        if not (asker == BY_ROUTE or allowed and self.counts_late and (asker == FROM_GATE or asker == BY_DOOR)):
+            bump(self.table, self.cells[reason][allowed][0], self.cells[reason][allowed][1], 1)
         if self.pace.due(now_ns):
             self.keep_up(now_ns)
         return 0
