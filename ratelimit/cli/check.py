@@ -171,7 +171,7 @@ def limits_table(policy: CompiledPolicy, *, is_narrow: bool) -> Table:
     for limit in policy.limits:
         written = policy.file.limit[limit.index]
         first = True
-        for rule in (rule for rule in policy.rules if rule.limit == limit.index and not rule.is_twin):
+        for rule in (rule for rule in policy.rules if rule.limit == limit.index and not rule.is_beside):
             name = Text(rule.name if first or rule.tier is None else "", "bold")
             if rule.tier is not None:
                 name += Text(f"  tier {rule.tier}", "not bold")
@@ -217,5 +217,5 @@ def _json(path: str, policy: Policy | None, problems: tuple[Problem, ...], bad: 
         ],
         "limits": []
         if policy is None
-        else [terms_json(rule, policy.compiled) for rule in policy.compiled.rules if not rule.is_twin],
+        else [terms_json(rule, policy.compiled) for rule in policy.compiled.rules if not rule.is_beside],
     }

@@ -37,7 +37,7 @@ class Budgets:
         for at in range(0, len(own), MAX_RULES):
             some = own[at : at + MAX_RULES]
             plan = store.plan([rules[rule.index] for rule in some], [rule.per for rule in some])
-            costs = [rule.estimate if rule.limit in general and not rule.is_twin else 0 for rule in some]
+            costs = [rule.estimate if rule.limit in general and not rule.is_beside else 0 for rule in some]
             self._plans.append((plan, costs))
             self.looked_at.append((some, plan))
 

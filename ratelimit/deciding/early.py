@@ -69,6 +69,7 @@ def _all_rules(limit: LimitSpec) -> list[int]:
 def _is_early(rule: LimitRule, late: frozenset[int]) -> bool:
     return (
         rule.is_enforced
+        and not rule.is_exposure  # which counts what a body declares
         and rule.on_refusal == ("refuse",)
         and all(spec.is_final for spec in rule.specs)
         and not (rule.metering is not None and rule.metering.models)

@@ -96,6 +96,7 @@ class RoutePlan:
         "counted_at",
         "early_costs",
         "estimated",
+        "exposed",
         "factor",
         "here",
         "hidden",
@@ -184,12 +185,14 @@ class RoutePlan:
             at
             for at, rule in enumerate(self.rules)
             if rule.unit_index
-            and not rule.is_twin
+            and not rule.is_beside
             and not rule.is_lowered
             and rule.algorithm not in ("concurrency", "distinct")
         ]
         self.estimated = Estimated(self.rules, estimated)
         """Rules that take an estimate of a unit on arrival, which is settled later."""
+        self.exposed = tuple(at for at, rule in enumerate(self.rules) if rule.is_exposure)
+        """Rules that count what a request may use until it ends."""
         self.holds_slots = any(rule.algorithm == "concurrency" for rule in rules)
         """Whether an allowed request may hold something until it ends."""
         self.varies = any(rule.varies for rule in rules)
@@ -199,7 +202,7 @@ class RoutePlan:
         )
         # What is not enforced is not promised either: shadow rules are in no field.
         told = [
-            not (rule.shadow or at in self.hidden or at in stand_ins or at in left_out)
+            not (rule.shadow or rule.is_exposure or at in self.hidden or at in stand_ins or at in left_out)
             for at, rule in enumerate(rules)
         ]
         self.labels = tuple(rule.label if is_told else b"" for rule, is_told in zip(rules, told, strict=True))
@@ -283,10 +286,17 @@ class RoutePlan:
         if wait_ns < 0:
             return None  # it follows from the request alone
         refusing = refused_by(outcome, len(self.rules))
+        if self.exposed:
+            wait_ns = max(self._wait_ns(outcome, at) for at in refusing)
         if self.hidden.isdisjoint(refusing):
             return wait_ns
-        waits = [outcome.retry_after_ns(at) for at in refusing if at not in self.hidden]
+        waits = [self._wait_ns(outcome, at) for at in refusing if at not in self.hidden]
         return max([own_wait_ns(account, self.range_ns, now_ns), *waits])
+
+    def _wait_ns(self, outcome: Outcome, at: int) -> int:
+        """Return how long a rule is to be waited for: for what is in flight a second, as for slots."""
+        wait_ns = outcome.retry_after_ns(at)
+        return min(wait_ns, _SECOND_NS) if at in self.exposed else wait_ns
 
     def would_refuse(self, outcome: Outcome, position: int) -> bool:
         """Return whether a rule in shadow that counts by the identity at a position had no room."""
@@ -296,7 +306,7 @@ class RoutePlan:
 
     def violated(self, outcome: Outcome) -> list[str]:
         """Return the names of the rules that refused, without making verdicts of them all."""
-        return [self.rules[at].name for at in refused_by(outcome, len(self.rules))]
+        return list(dict.fromkeys(self.rules[at].name for at in refused_by(outcome, len(self.rules))))
 
     def verdicts(self, outcome: Outcome) -> tuple[Verdict, ...]:
         """Return a verdict for each rule that was not skipped."""
@@ -306,9 +316,9 @@ class RoutePlan:
                 break  # each is told in the place of its limit
             index = self._told(outcome, at)
             rule, state = self.rules[index], outcome.state(index)
-            if state == SKIPPED:
+            if self._is_silent(outcome, index):
                 continue
-            wait_ns = outcome.retry_after_ns(index)
+            wait_ns = self._wait_ns(outcome, index)
             verdicts.append(
                 Verdict(
                     limit=rule.name,
@@ -331,6 +341,11 @@ class RoutePlan:
             )
         return tuple(verdicts)
 
+    def _is_silent(self, outcome: Outcome, at: int) -> bool:
+        """Return whether nothing is said of a rule: it was skipped, or has room for what is in flight."""
+        state = outcome.state(at)
+        return state == SKIPPED or (state == ALLOWED and self.rules[at].is_exposure)
+
     def _told(self, outcome: Outcome, at: int) -> int:
         """Return the rule to report for a limit: the one beside it, unless the limit itself refuses."""
         other = self.stand_ins.get(at)
@@ -339,7 +354,7 @@ class RoutePlan:
     def verdict_at(self, outcome: Outcome, at: int) -> int:
         """Return the position in `verdicts` of what is said of a rule."""
         limit = next((limit for limit, other in self.stand_ins.items() if other == at), at)
-        return limit - sum(outcome.state(self._told(outcome, other)) == SKIPPED for other in range(limit))
+        return limit - sum(self._is_silent(outcome, self._told(outcome, other)) for other in range(limit))
 
 
 def own_range_ns(rule: LimitRule) -> int:

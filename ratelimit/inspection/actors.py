@@ -139,7 +139,7 @@ def budget_of(bound: BoundPolicy) -> Budget:
         for rules, plan in bound.budgets.looked_at:
             outcome = peek(bound, plan, bound.budgets.row_of(actor), [0] * len(rules))
             for index, rule in enumerate(rules):
-                if not rule.is_twin and rule.verdict != "young":
+                if not rule.is_beside and rule.verdict != "young":
                     left = outcome.remaining(index)
                     found.append(Use(rule, max(0, rule.burst - left), rule.burst))
         return found

@@ -235,7 +235,7 @@ def _source(
 
 def _of_absence(compiled: CompiledPolicy, spec: IdentitySpec) -> str:
     """Return what becomes of limits that use an identity which a request does not have."""
-    is_counted = any(spec.index in (*rule.per, rule.member) for rule in compiled.rules if not rule.is_twin)
+    is_counted = any(spec.index in (*rule.per, rule.member) for rule in compiled.rules if not rule.is_beside)
     picks_tiers = any(limit.tier_identity == spec.index for limit in compiled.limits)
     said = [
         f"limits per {spec.name} do not apply" if is_counted else "",

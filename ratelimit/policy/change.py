@@ -121,7 +121,7 @@ def _setting_changes(old: CompiledPolicy, new: CompiledPolicy) -> list[Change]:
 
 def _rules(limit: LimitSpec, policy: CompiledPolicy, tier: str | None) -> list[LimitRule]:
     indices = limit.rules if tier is None else limit.tiers.get(tier, ())
-    return [rule for index in indices if not (rule := policy.rules[index]).is_twin]
+    return [rule for index in indices if not (rule := policy.rules[index]).is_beside]
 
 
 def _names(limit: LimitSpec, policy: CompiledPolicy) -> list[str]:

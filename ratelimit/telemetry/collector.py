@@ -54,6 +54,8 @@ class WatchedRule(Protocol):
     @property
     def is_twin(self) -> bool: ...
     @property
+    def is_beside(self) -> bool: ...
+    @property
     def counter_name(self) -> str: ...
 
 
@@ -137,7 +139,7 @@ class RateLimitCollector(Collector):
         likely, forgiven = _family(names.LIKELY_DECISIONS), _family(names.FORGIVEN_UNITS)
         acted, exemplars = _family(names.ACTED), self._limiter.exemplars
         # Tiers of a limit are rules of the same name and share its counter.
-        rules = {rule.name: rule for rule in self._limiter.rules if not rule.is_twin}
+        rules = {rule.name: rule for rule in self._limiter.rules if not rule.is_beside}
         twins = {rule.name: rule.counter_name for rule in self._limiter.rules if rule.is_twin}
         for name, counter_name in twins.items():
             cells = totals(table, counter_name)

@@ -20,7 +20,12 @@ USAGE_UNITS = (
 )
 """The values that can be read from an answer; a test holds it equal to the readers' own list."""
 
+OF_OUTPUT = ("output_tokens", "total_tokens", USD)
+"""The units that an answer goes on adding to."""
+
 REQUESTS = "requests"
+DEFAULT_EXPOSURE = 4.0
+"""What gives 50 clients that declare 4,096 tokens all of a budget of 60,000 a minute."""
 
 MOST_PATTERNS = 64
 LONGEST_MODEL = 128
@@ -52,6 +57,10 @@ class MeteringSpec:
     """or what it costs; None: as the dearest."""
     models: tuple[str, ...] = ()
     """Patterns of the models it applies to; empty for any."""
+    exposure: float = 0.0
+    """How many budgets it bounds what was used and may be used to; 0: it bounds only what was used."""
+    most: int | None = None
+    """The most output tokens of any answer; None: not known."""
 
 
 def compile_metering(limit: Limit, path: Path, report: Report, *, has_prices: bool) -> MeteringSpec | None:
@@ -78,6 +87,7 @@ def compile_metering(limit: Limit, path: Path, report: Report, *, has_prices: bo
         )
     models = _models(limit, path, report)
     unknown = _unknown(limit, path, report, has_prices=has_prices)
+    exposure = _exposure(limit, estimate, path, report)
     if limit.usage is None and estimate is None and not models:
         return None
     return MeteringSpec(
@@ -87,7 +97,31 @@ def compile_metering(limit: Limit, path: Path, report: Report, *, has_prices: bo
         limit.unknown_model == "refuse",
         unknown,
         models,
+        exposure,
+        limit.most,
     )
+
+
+def _exposure(limit: Limit, estimate: EstimateSpec | None, path: Path, report: Report) -> float:
+    """Return how many budgets a limit bounds what is used and in flight to; 0 where it does not."""
+    applies = (
+        (limit.usage is not None or estimate is not None)
+        and limit.unit in OF_OUTPUT
+        and limit.on != "message"
+        and "cluster" not in ([limit.per] if isinstance(limit.per, str) else limit.per)
+        and getattr(limit, "earned", None) is None
+    )
+    if not applies:
+        for key, value in (("exposure", limit.exposure), ("most", limit.most)):
+            if value is not None:
+                report.add(
+                    "limit-conflict",
+                    (*path, key),
+                    f"`{key}` is about the output of requests in flight, and nothing says how much that is",
+                    'Write `usage = "auto"` and a unit of output, or remove it.',
+                )
+        return 0.0
+    return DEFAULT_EXPOSURE if limit.exposure is None else limit.exposure
 
 
 def _models(limit: Limit, path: Path, report: Report) -> tuple[str, ...]:

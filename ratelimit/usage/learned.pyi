@@ -5,9 +5,12 @@ below the route's median, and not above its largest. An account without a past g
 quartile, and a route without one `FIRST`. In a route's quantiles each of its last accounts weighs the same,
 however many requests it sent (`histogram.Shares`). So one account's large answers raise what others reserve no
 more than its part of the accounts. A declared maximum is an upper bound of all that. One above four times what
-99 in 100 requests of the route needed says nothing of the request, and counts as that. Else callers that
-declare a million would pin the budget that others share. Before a route has a past, a maximum counts up to a
+99 in 100 requests of the route needed says nothing of the request, and is charged as that. Else callers that
+declare a million would pin the budget that others share. Before a route has a past, a maximum is charged up to a
 sixteenth of the budget.
+
+All of this is a guess for the charge on arrival, which others' answers move. What bounds the use of requests in
+flight is their exposure (`rules`): a declared maximum counts there as it is.
 
 A maximum is heeded by the model, or it is none. Once an account's answer was longer than its request
 declared, the same fields count for nothing for that account on that route, for a day. An API that lacks a
@@ -104,5 +107,7 @@ class Learned:
         `first` is the estimate where nothing is known, for amounts that are no tokens; `most` what the limit
         can hold.
         """
+    def reach(self, route: Hashable, least: int) -> int:
+        """Return what an answer without a maximum may come to: what 99 in 100 of the route did, and at least so much."""
     def reserved(self, route: Hashable, declared: int, first: int | None = None, most: int = 0) -> int:
         """Return what a declared maximum counts as, of a limit that can hold `most`."""

@@ -48,7 +48,7 @@ class CountedRule(Protocol):
     @property
     def unit(self) -> str: ...
     @property
-    def is_twin(self) -> bool: ...
+    def is_beside(self) -> bool: ...
 
 
 def ratio_labels(rules: Iterable[CountedRule]) -> Mapping[str, str]:
@@ -57,7 +57,7 @@ def ratio_labels(rules: Iterable[CountedRule]) -> Mapping[str, str]:
     Args:
         rules: of the policy in force, in its order.
     """
-    names = dict.fromkeys(rule.name for rule in rules if not rule.is_twin and rule.unit != "requests")
+    names = dict.fromkeys(rule.name for rule in rules if not rule.is_beside and rule.unit != "requests")
     return {name: name if at < MOST_RATIOS else OTHERS for at, name in enumerate(names)}
 
 
@@ -68,7 +68,7 @@ def ratio_counter(label: str) -> str:
 
 def samples(limiter: Any, totals: Totals) -> Iterator[Samples]:
     """Yield what is charged by estimate, and how good estimates were."""
-    rules = {rule.name: rule.unit for rule in limiter.rules if not rule.is_twin}
+    rules = {rule.name: rule.unit for rule in limiter.rules if not rule.is_beside}
     units = {name: unit for name, unit in rules.items() if unit != "requests"}
     if not units:
         return

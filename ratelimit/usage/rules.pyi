@@ -46,6 +46,8 @@ class MeteredRule(Protocol):
     def is_enforced(self) -> bool: ...
     @property
     def is_clustered(self) -> bool: ...
+    @property
+    def is_exposure(self) -> bool: ...
 
 @final
 class MeteredRules:
@@ -78,6 +80,9 @@ class MeteredRules:
     @property
     def has_models(self) -> bool:
         """True if some apply to requests for certain models only."""
+    @property
+    def has_exposure(self) -> bool:
+        """True if some count what requests in flight may use."""
     @property
     def asks_body(self) -> bool:
         """True if the request's body is looked at before it is decided."""
@@ -112,6 +117,10 @@ class Use:
     def rules(self) -> MeteredRules: ...
     def costs(self, declared: Declared, told: dict[Any, int | None], now_ns: int, /) -> tuple[int, ...]:
         """Return what each rule takes on arrival: at most all that it can hold.
+
+        A rule that counts what is in flight takes the most that the request may use: the maximum that it
+        declares, or what the policy says that no answer is longer than. Without both, it is what 99 in 100
+        answers of the route did not exceed, and 4,096 tokens at least.
 
         Args:
             declared: by the request's body.

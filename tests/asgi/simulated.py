@@ -91,7 +91,7 @@ class Stream:
 
     async def application(self, scope: Any, receive: Any, send: Any) -> None:
         charged = scope["ratelimit"].outcome
-        self.estimates = charged.cost(0), charged.cost(1)
+        self.estimates = charged.cost(0), charged.cost(2)  # behind each is what counts requests in flight
         while (await receive())["more_body"]:
             pass
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", EVENTS)]})

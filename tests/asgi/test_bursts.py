@@ -71,12 +71,12 @@ async def test_500_long_answers_that_declare_nothing_stay_near_the_budget_once_i
 
 @pytest.mark.parametrize("real", [2000, 8000])
 async def test_overshoot_is_what_estimates_fell_short_by(real: int) -> None:
-    """The published bound, with nothing known: each request reserves 1,024."""
+    """The published bound, with nothing known: each request counts as 4,096 in flight."""
     model = Model()
     mounted = mount(policy(rate=100_000, estimate="learned"), model)
     statuses = await burst(mounted, [{"wants": real}] * 500, model.gate)
     admitted = statuses.count(200)
-    assert admitted == 100_000 // 1024
+    assert admitted == 3 * 100_000 // 4096
     assert model.served - 100_000 <= admitted * (real - 1024)
     # What was used beyond is a debt, and refuses until it is paid.
     assert (await posting(mounted).post({"wants": 1})).status == 429

@@ -93,7 +93,7 @@ async def test_streams_at_the_same_time_see_each_other_s_use() -> None:
             await asyncio.sleep(0)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
 
-    mounted = mount(policy(rate=1000, estimate=0, on_exhausted="cut"), app)
+    mounted = mount(policy(rate=1000, estimate=0, on_exhausted="cut", exposure=50), app)
     answers = await asyncio.gather(*(mounted.client("POST", headers=key("a")) for _ in range(10)))
     assert all(answer.body.endswith(error_event("openai")) for answer in answers)
     text = sum(answer.body.count(b"w") for answer in answers)

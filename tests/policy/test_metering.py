@@ -16,7 +16,8 @@ from ratelimit.usage.shapes import SHAPES
 
 
 def rule_of(*lines: str) -> LimitRule:
-    text = "\n".join(['[[limit]]\nname = "t"\nper = "ip"\nrate = "9/hour"\nunit = "output_tokens"', *lines])
+    unit = [] if any(line.startswith("unit") for line in lines) else ['unit = "output_tokens"']
+    text = "\n".join(['[[limit]]\nname = "t"\nper = "ip"\nrate = "9/hour"', *unit, *lines])
     return Policy.from_toml(f"version = 1\n{text}").compiled.rules[0]
 
 
@@ -30,13 +31,21 @@ def test_words_are_those_that_readers_know() -> None:
     [
         ([], None),
         (["estimate = 5"], None),
-        (['usage = "auto"'], MeteringSpec("auto", None, False)),
-        (['usage = "gemini"', 'on_exhausted = "cut"'], MeteringSpec("gemini", None, True)),
-        (['estimate = "declared"'], MeteringSpec(None, EstimateSpec("declared"), False)),
-        (['estimate = "learned"'], MeteringSpec(None, EstimateSpec("learned"), False)),
+        (['usage = "auto"'], MeteringSpec("auto", None, False, exposure=4)),
+        (['usage = "gemini"', 'on_exhausted = "cut"'], MeteringSpec("gemini", None, True, exposure=4)),
+        (['estimate = "declared"'], MeteringSpec(None, EstimateSpec("declared"), False, exposure=4)),
+        (['estimate = "learned"'], MeteringSpec(None, EstimateSpec("learned"), False, exposure=4)),
+        (
+            ['estimate = "learned"', "exposure = 1.5", "most = 8192"],
+            MeteringSpec(None, EstimateSpec("learned"), False, exposure=1.5, most=8192),
+        ),
+        (['usage = "auto"', 'unit = "input_tokens"'], MeteringSpec("auto", None, False)),
         (['model = "a-*"'], MeteringSpec(None, None, False, models=("a-*",))),
-        (['estimate = "header:X-Cost"'], MeteringSpec(None, EstimateSpec("header", "x-cost"), False)),
-        (['estimate = "state:Cost"'], MeteringSpec(None, EstimateSpec("state", "Cost"), False)),
+        (
+            ['estimate = "header:X-Cost"'],
+            MeteringSpec(None, EstimateSpec("header", "x-cost"), False, exposure=4),
+        ),
+        (['estimate = "state:Cost"'], MeteringSpec(None, EstimateSpec("state", "Cost"), False, exposure=4)),
     ],
 )
 def test_compiled(lines: list[str], spec: MeteringSpec | None) -> None:
@@ -60,6 +69,9 @@ CASES = (
     ("limit-conflict", ['usage = "auto"'], "usage", "`unit`"),
     ("limit-cost-unit", ['estimate = "learned"'], "estimate", "`cost`"),
     ("limit-conflict", ['unit = "t"', 'on_exhausted = "cut"'], "on_exhausted", "usage"),
+    ("limit-conflict", ["exposure = 2"], "exposure", "usage"),
+    ("limit-conflict", ['unit = "output_tokens"', "estimate = 5", "most = 9"], "most", "usage"),
+    ("policy-value", ['unit = "output_tokens"', 'usage = "auto"', "exposure = 0.5"], "exposure", ""),
 )
 
 

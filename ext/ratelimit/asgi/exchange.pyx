@@ -15,6 +15,7 @@ from ratelimit.core.sharing.inflight cimport InFlight
 from ratelimit.core.sharing.observer cimport Watch
 from ratelimit.decision cimport Decision
 from ratelimit.deciding.instants cimport Instants
+from ratelimit.usage.settling cimport correct
 
 from ratelimit.http.problem import CONTENT_TYPE as _CONTENT_TYPE, WAITS_NS as _WAITS_NS, problem_of, quota_exceeded
 from ratelimit.asgi.reporting import chargeable
@@ -195,7 +196,7 @@ cdef class Exchange:
         cdef dict known
         cdef int i, at = -1
         cdef int64_t wait_ns
-        if self.plan is None or type(self.outcome) is not Outcome or self.plan.conceals or self.plan.hidden:
+        if self.plan is None or type(self.outcome) is not Outcome or self.plan.conceals or self.plan.hidden or self.plan.exposed:
             return self.new_problem()
         outcome = self.outcome
         for i in range(outcome.plan.setup.count):
@@ -348,6 +349,10 @@ cdef class Exchange:
                 if outcome.holds_slots:
                     outcome.release(now_ns)
                     plan.freed(outcome)
+        if self.plan is not None and self.plan.exposed and self.outcome is not None:
+            for at in self.plan.exposed:
+                correct(self.outcome, at, 0, now_ns)
+            self.plan.freed(self.outcome)
         if self.status >= 400:
             self.give_back(now_ns)
         self.end_reservation()

@@ -44,5 +44,6 @@ cdef class Learned:
     cdef int64_t expected(
         self, object account, object route, int64_t declared, uint64_t now, int64_t first, int64_t most
     ) except -1
+    cdef int64_t furthest(self, object route, int64_t least) except -1
     cdef int64_t counted(self, Route usual, int64_t declared, int64_t first, int64_t most) noexcept
     cdef int64_t held(self, object route, int64_t declared, int64_t first, int64_t most) except -1

@@ -225,7 +225,17 @@ cdef class Learned:
             amount = usual.amounts.at(75)
         else:
             amount = first
+        amount = max(<int64_t>1, amount)  # answers that used nothing say nothing of the next
         return amount if declared == UNSAID else min(amount, self.counted(usual, declared, first, most))
+
+    def reach(self, route, int64_t least):
+        return self.furthest(route, least)
+
+    cdef int64_t furthest(self, object route, int64_t least) except -1:
+        cdef PyObject *found = PyDict_GetItemWithError(self.routes, route)
+        if found == NULL or (<Route><object>found).total < PAST_OF_ROUTE:
+            return least
+        return max(least, (<Route><object>found).amounts.at(99))
 
     def reserved(self, route, int64_t declared, first=None, int64_t most=0):
         return self.held(route, declared, said(first), most)
@@ -243,8 +253,8 @@ cdef class Learned:
             return min(declared, max(PINNING * first, most // SHARE))
         if declared <= PINNING:
             return declared  # whatever was needed
-        needed = usual.amounts.at(99)
-        return needed if declared > PINNING * max(<int64_t>1, needed) else declared
+        needed = max(<int64_t>1, usual.amounts.at(99))
+        return needed if declared > PINNING * needed else declared
 
     def __reduce__(self):
         raise TypeError("what was learned stays in its worker")

@@ -7,6 +7,7 @@ cdef struct Said:
     int64_t output      # the most output tokens, of all choices together; -1: none is declared
     Py_ssize_t size     # bytes of the body, as far as they were looked at
     int by              # which fields said it, a bit each
+    int fields          # which maxima the API of the path has
     bint is_stream
 
 

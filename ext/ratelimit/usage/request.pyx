@@ -87,7 +87,7 @@ cdef class Declared:
     """The facts that a request states about itself: see the stub."""
 
     def __init__(self, output=None, model=None, bint is_stream=False, Py_ssize_t size=0, int by=0):
-        self.said = Said(-1 if output is None else output, size, by, is_stream)
+        self.said = Said(-1 if output is None else output, size, by, 0, is_stream)
         self.model = model
 
     @property
@@ -192,7 +192,7 @@ cdef class Body:
         """Return what the body said; without its end, that cannot be known."""
         cdef Reader reader = self.reader
         cdef Declared found = Declared.__new__(Declared)
-        found.said = Said(-1, self.size, 0, False)
+        found.said = Said(-1, self.size, 0, self.fields, False)
         reader.feed_eof()
         if self.is_other or (is_whole and self.first < 0 and self.size <= self.most):
             return found

@@ -19,6 +19,10 @@ cdef struct Meter:
     bint cuts           # it ends a stream once that uses up its budget
     bint refuses_unknown
     bint has_free       # some model costs nothing
+    int of              # of a rule that counts what is in flight: the one that it stands beside; else -1
+    int64_t guess       # the most that a guess is charged on arrival
+    int64_t longest     # output tokens that no answer is longer than; -1: not known
+    bint is_in_full     # what it may use is charged on arrival
 
 
 cdef class MeteredRules:
@@ -37,9 +41,11 @@ cdef class MeteredRules:
     cdef readonly str shape
     cdef readonly bint has_cuts
     cdef readonly bint has_models
+    cdef readonly bint has_exposure
     cdef readonly bint asks_body
     cdef bint counts_output     # all that cut count output alone
 
+    cdef int beside(self, int at) except -2
     cdef int64_t cost(self, int at, const Used *used, Price price) noexcept
 
 
@@ -62,6 +68,8 @@ cdef class Use:
     cdef object account(self, int which)
     cdef object route(self, int at)
     cdef Price asked_price(self)
+    cdef int64_t worth(self, int at, int64_t output, int64_t of_input) except -1
+    cdef int64_t worst(self, int at, int64_t charged, bint is_trusted) except -1
     cdef int fill(self, uint64_t *costs, uint64_t now, dict told) except -1
     cdef int fill_least(self, uint64_t *costs, uint64_t now, dict told) except -1
     cdef int amounts(self, const Used *used, object model, int64_t *found) except -1

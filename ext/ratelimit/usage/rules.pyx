@@ -39,6 +39,8 @@ cdef enum Kind:
     TOLD            # a header or a state of the request has it
 
 cdef enum:
+    PINNING = 4             # how many first estimates an answer without a maximum may come to
+    GUESSED = 16            # the part of a budget that a guess is charged at most, where what is in flight is bounded
     BYTES_TO_SPARE = 32     # how many times 3.5 bytes the longest tokens have: those of blanks
     ABSENT = -1             # in place of an identity, as Python lists them
     REFUSED_IDENTITY = -2
@@ -70,24 +72,35 @@ cdef class MeteredRules:
         for at, rule in enumerate(self.rules):
             meter = &self.meters[at]
             spec = rule.metering
+            meter.of, meter.longest = -1, -1
             meter.unit = DOLLARS if rule.unit == USD else _UNITS.index(rule.unit) if rule.unit in _UNITS else OTHER
             meter.estimate = min(rule.estimate, BEYOND)
             meter.burst = min(rule.burst, BEYOND)
-            meter.most = min(meter.burst, self.most)
+            meter.most = meter.guess = min(meter.burst, self.most)
             per = tuple(rule.per)
             if per not in pers:
                 pers.append(per)
             meter.account = pers.index(per)
             estimate = None if spec is None else spec.estimate
             unknown = None if spec is None else spec.unknown_price
+            if rule.is_exposure:
+                estimate, meter.of = None, self.beside(at)
+                meter.unit = self.meters[meter.of].unit
+                meter.longest = self.meters[meter.of].longest
+                # What is in flight is bounded: so a guess takes no small budget's last part, and none is locked out.
+                self.meters[meter.of].guess = max(<int64_t>1, self.meters[meter.of].most // GUESSED)
+                self.has_exposure = True
             self.specs.append(estimate)
             self.unknown.append(None if unknown is None else _as_price(unknown))
             meter.has_free = prices.has_free or (unknown is not None and self.unknown[at].is_free)
             if estimate is not None:
                 meter.kind = {"declared": DECLARED, "learned": LEARNED}.get(estimate.kind, TOLD)
                 words = words or meter.kind != TOLD
-            if spec is None:
+            if spec is None or meter.of >= 0:
                 continue
+            meter.longest = -1 if spec.most is None else spec.most
+            meter.is_in_full = spec.exposure == 1
+            self.has_exposure = self.has_exposure or meter.is_in_full
             pays = pays or rule.unit == USD
             meter.refuses_unknown = spec.refuses_unknown
             meter.is_read = spec.usage is not None
@@ -103,7 +116,7 @@ cdef class MeteredRules:
         self.estimated = tuple([at for at in range(self.count) if self.meters[at].kind != FIXED])
         self.told = tuple([self.specs[at] for at in range(self.count) if self.meters[at].kind == TOLD])
         self.shape = None if not shapes else shapes[0] if len(shapes) == 1 else "auto"
-        self.asks_body = words or pays or self.has_models
+        self.asks_body = words or pays or self.has_models or self.has_exposure
 
     def of_model(self, model):
         return tuple([rule.index for rule in self.rules if model is None or applies(rule, model)])
@@ -131,6 +144,13 @@ cdef class MeteredRules:
                     first = self.cost(at, &used, None)
                 costs[at] = min(first, self.meters[at].most)
         return tuple(costs)
+
+    cdef int beside(self, int at) except -2:
+        """Return the rule that one stands beside which counts what is in flight."""
+        for other in range(at):
+            if self.rules[other].index == self.rules[at].index - 1:
+                return other
+        raise ValueError("what is in flight is counted beside a limit")
 
     cdef int64_t cost(self, int at, const Used *used, Price price) noexcept:
         """Return what an answer costs in micro-dollars, by the price of its model if that is known."""
@@ -210,16 +230,17 @@ cdef class Use:
         return found
 
     cdef object route(self, int at):
-        """Return what a rule's estimates are learned by: its unit on the route.
+        """Return what a rule's estimates are learned by: its unit on the route, for an API and a model.
 
-        In dollars also by the price: what a cheap model's answers cost says nothing of a dear one's.
+        Else a route of embeddings would say that chats use nothing, and a cheap model what a dear one costs.
         """
         if self.routes is None:
             self.routes = [None] * self.rules.count
         found = self.routes[at]
         if found is None:
-            price = self.asked_price() if self.rules.meters[at].unit == DOLLARS else None
-            found = self.routes[at] = (self.rules.names[at], self.template, price)
+            found = self.routes[at] = (
+                self.rules.names[at], self.template, self.declared.said.fields, self.declared.model
+            )
         return found
 
     cdef Price asked_price(self):
@@ -227,6 +248,31 @@ cdef class Use:
             self.is_priced = True
             self.price = None if self.declared is None else self.rules.prices.of(self.declared.model)
         return self.price
+
+    cdef int64_t worth(self, int at, int64_t output, int64_t of_input) except -1:
+        """Return so many tokens in a rule's unit."""
+        cdef Used used
+        if self.rules.meters[at].unit == DOLLARS:
+            used = Used(of_input, 0, 0, output, 0)
+            return self.rules.cost(at, &used, self.asked_price())
+        return output + of_input if self.rules.meters[at].unit == TOTAL else output
+
+    cdef int64_t worst(self, int at, int64_t charged, bint is_trusted) except -1:
+        """Return what a request may use of a rule that charged it so much on arrival.
+
+        Its own maximum, and never another's past: that could be anyone's.
+        """
+        cdef int64_t of_input = self.declared.said.size * TEXT_TOKENS // TEXT_BYTES
+        cdef int64_t output = self.declared.said.output, longest = self.rules.meters[at].longest, found = 0
+        if longest >= 0:
+            output = longest if output == UNSAID or not is_trusted else min(output, longest)
+        if output != UNSAID:
+            found = self.worth(at, output, of_input)
+        if output == UNSAID or not (is_trusted or longest >= 0):
+            found = max(found, self.learned.furthest(
+                self.route(at), self.worth(at, PINNING * TOKENS_AT_FIRST, of_input)
+            ))
+        return max(found, charged)
 
     cdef int fill(self, uint64_t *costs, uint64_t now, dict told) except -1:
         """Fill in what each rule takes on arrival: at most all that it can hold."""
@@ -237,8 +283,9 @@ cdef class Use:
         cdef int64_t output = self.declared.said.output, found, most, first
         cdef int64_t of_input = self.declared.said.size * TEXT_TOKENS // TEXT_BYTES
         cdef int by = self.declared.said.by, at
+        cdef bint is_trusted = True
         if by and not self.learned.trusts(self.account(len(rules.pers) - 1), self.template, by, now):
-            output = UNSAID
+            output, is_trusted = UNSAID, False
         for at in range(rules.count):
             meter = &rules.meters[at]
             costs[at] = meter.estimate
@@ -270,7 +317,15 @@ cdef class Use:
                         found = self.learned.expected(
                             self.account(meter.account), self.route(at), most, now, first, meter.burst
                         )
+                        found = min(found, meter.guess)
                 costs[at] = max(<int64_t>0, min(found, meter.most))
+        if rules.has_exposure:
+            for at in range(rules.count):
+                meter = &rules.meters[at]
+                if meter.of >= 0:
+                    costs[at] = min(self.worst(meter.of, costs[meter.of], is_trusted), meter.most)
+                elif meter.is_in_full:
+                    costs[at] = min(self.worst(at, costs[at], is_trusted), meter.most)
         for at in range(rules.count):
             # More than it ever holds: refused, and no wait can help.
             if rules.meters[at].refuses_unknown and self.asked_price() is None:
@@ -294,13 +349,7 @@ cdef class Use:
                     if value != NULL:
                         found = UNSAID if <object>value is None else min(<object>value, BEYOND)
                 if found == UNSAID or meter.kind != TOLD:
-                    if meter.unit == DOLLARS:
-                        found = not meter.has_free
-                    else:
-                        found = min(<int64_t>1, self.learned.expected(
-                            self.account(meter.account), (rules.names[at], self.template, None), UNSAID, now, UNSAID,
-                            meter.burst,
-                        ))
+                    found = not (meter.unit == DOLLARS and meter.has_free)
                 costs[at] = max(<int64_t>0, min(found, meter.most))
         return 0
 

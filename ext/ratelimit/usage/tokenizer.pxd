@@ -14,7 +14,8 @@ from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimit.usage.event cimport LONGEST_NAME, Event, speak
 from ratelimit.usage.paths cimport (
-    CANDIDATE, CHOICE, CLOSING, COUNT, DELTA, FINISH, FLAG, INNER, LONGEST_KEY, MOST, NAME, NUMBER, TEXT, TYPE, WRONG, Trie, child_of,
+    CANDIDATE, CHOICE, CLOSING, COUNT, DELTA, FINISH, FLAG, INNER, LONGEST_KEY, MOST, NAME, NUMBER, TEXT, TYPE, WRONG,
+    Trie, child_of,
 )
 
 cdef enum:

@@ -61,7 +61,7 @@ class Side:
         self.loaded = loaded
         self.replay = replay
         self.rules: dict[str, LimitRule] = {
-            rule.name: rule for rule in loaded.compiled.rules if not rule.is_twin
+            rule.name: rule for rule in loaded.compiled.rules if not rule.is_beside
         }
         self._facts: RecordFacts | None = None
         self._matches = Memo(lambda key: replay.bound.match_line(*key))

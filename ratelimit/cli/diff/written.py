@@ -30,7 +30,7 @@ def written(old: CompiledPolicy, new: CompiledPolicy) -> list[Written]:
 
 
 def _phrases(policy: CompiledPolicy) -> dict[str, str]:
-    return {_title(rule): _phrase(rule, policy) for rule in policy.rules if not rule.is_twin}
+    return {_title(rule): _phrase(rule, policy) for rule in policy.rules if not rule.is_beside}
 
 
 def _title(rule: LimitRule) -> str:

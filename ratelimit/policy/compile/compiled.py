@@ -159,6 +159,8 @@ class LimitRule:
     """Most units that settling may charge beyond its burst; None: as much again."""
     is_lowered: bool = False
     """Whether it is what conduct left of a limit that stands beside it, whole."""
+    is_exposure: bool = False
+    """Whether it counts what requests in flight may use of the limit before it; never told by itself."""
     specs: tuple[RuleSpec, ...] = ()
     """What each feature read of its limit."""
 
@@ -195,7 +197,14 @@ class LimitRule:
     @property
     def counter_name(self) -> str:
         """The name of its counters."""
+        if self.is_exposure:
+            return COUNTER_EXPOSURE
         return COUNTER_LOWERED if self.is_lowered else twin_counter(self.name) if self.is_twin else self.name
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether it stands beside a limit that is told in its place."""
+        return self.is_twin or self.is_exposure
 
     @property
     def is_enforced(self) -> bool:
@@ -205,6 +214,10 @@ class LimitRule:
 
 COUNTER_LOWERED = "\x1flowered"
 """What the counters are called of all that conduct left of limits; not exported."""
+
+
+COUNTER_EXPOSURE = "\x1fexposure"
+"""What the counters are called of what all requests in flight may use; not exported."""
 
 
 def twin_counter(name: str) -> str:

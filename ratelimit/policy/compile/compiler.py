@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any, cast
 
+from ratelimit.algorithms import SECOND_NS
 from ratelimit.policy.compile.access import compile_list, compile_trust
 from ratelimit.policy.compile.compiled import (
     REQUESTS,
@@ -22,7 +23,7 @@ from ratelimit.policy.compile.correlation import compile_correlation, compile_nu
 from ratelimit.policy.compile.declarations import compile_known, compile_public
 from ratelimit.policy.compile.expansion import Numbers, expand
 from ratelimit.policy.compile.identities import CLUSTER, HIDDEN, LIKELY, compile_identities
-from ratelimit.policy.compile.quota import MAX_KEYS
+from ratelimit.policy.compile.quota import MAX_COST, MAX_KEYS, largest_debt
 from ratelimit.policy.compile.secret import compile_key
 from ratelimit.policy.compile.spec import RuleSpec, Scene, compile_file, compile_limit, leaves_out
 from ratelimit.policy.compile.store import compile_store
@@ -53,6 +54,9 @@ MAX_ROOTS = 8
 """Patterns in one `match` or `except`."""
 
 
+EXPOSURE_NS = 3600 * SECOND_NS
+"""The time in which what a killed worker had in flight lapses, if that is all there may be. Few requests are
+in flight for so long; they lapse by as much."""
 _NUMBERED = re.compile("#[0-9]+$")
 
 
@@ -82,11 +86,16 @@ class Draft:
         return self.verdict == "certain"
 
     @property
+    def has_exposure(self) -> bool:
+        """True if beside each of its rules another one counts what is in flight."""
+        return self.metering is not None and self.metering.exposure > 1
+
+    @property
     def weight(self) -> int:
         """Most rules it brings to one request."""
         most = max(len(self.own), *(len(numbers) for numbers in self.tiers.values()), 0)
         has_lowered = any(step != "refuse" for step in self.limit.on_refusal[1:])
-        return most * (1 + self.has_twin + has_lowered)
+        return most * (1 + self.has_twin + has_lowered + self.has_exposure)
 
 
 @dataclass(slots=True)
@@ -263,7 +272,7 @@ def _check_totals(drafts: list[Draft], report: Report) -> None:
             "policy-too-many", ("limit",), f"{limits} limits, counting each rate; {MAX_LIMITS} are the most"
         )
     rules = sum(
-        (2 if draft.has_twin else 1) * (len(draft.own) + sum(map(len, draft.tiers.values())))
+        (1 + draft.has_twin + draft.has_exposure) * (len(draft.own) + sum(map(len, draft.tiers.values())))
         for draft in drafts
     )
     if rules > MAX_RULES:
@@ -303,6 +312,8 @@ def _number(
                     rules.append(
                         _rule(len(rules), position, draft, one, nth, tier, identities, units, is_twin)
                     )
+                if draft.has_exposure:
+                    rules.append(_exposure(len(rules), rules[-1]))
             indices[tier] = tuple(range(first, len(rules)))
         limits.append(
             LimitSpec(
@@ -322,6 +333,33 @@ def _number(
             )
         )
     return tuple(limits), tuple(rules)
+
+
+def _exposure(index: int, rule: LimitRule) -> LimitRule:
+    """Return the rule beside a limit's that counts what requests in flight may use of it.
+
+    It has room for the budgets beyond the first, as the limit itself bounds what was used to one. What is in
+    flight is given back when it ends. What a killed worker had in flight lapses within an hour.
+    """
+    metering = rule.metering
+    assert metering is not None
+    room = max(1, round((metering.exposure - 1) * rule.burst))
+    return replace(
+        rule,
+        index=index,
+        algorithm="token-bucket",
+        quota=room,
+        period_ns=EXPOSURE_NS,
+        burst=room,
+        calendar=None,
+        unit=REQUESTS,
+        unit_index=0,
+        estimate=0,
+        salt_parts=(*rule.salt_parts, b"exposure"),
+        debt=0,
+        is_exposure=True,
+        specs=(),
+    )
 
 
 def _rule(
@@ -381,6 +419,18 @@ def _rule(
         actor_at,
         draft.metering,
         cast(OnRefusal, tuple(limit.on_refusal)),  # as `expansion` checked
-        numbers.debt,
+        _debt(draft, numbers),
         specs=draft.specs if tier is None else tuple(spec.of_tier() for spec in draft.specs),
     )
+
+
+def _debt(draft: Draft, numbers: Numbers) -> int | None:
+    """Return the debt of a rule; None: as much again as its burst.
+
+    With a bound on what is in flight nothing is forgiven: that bounds the debt, but for an answer that is
+    larger than all of it.
+    """
+    if numbers.debt is not None or draft.metering is None or not draft.metering.exposure:
+        return numbers.debt
+    most = largest_debt(numbers.algorithm, numbers.period_ns, numbers.quota, numbers.burst)
+    return min(most, max(MAX_COST, round(draft.metering.exposure * numbers.burst)))

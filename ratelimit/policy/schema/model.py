@@ -41,6 +41,8 @@ Step = Literal["observe", "wait", "degrade", "challenge", "refuse"]
 UnknownModel = Literal["refuse", "dearest"]
 Count = Annotated[int, Meta(ge=1)]
 Cost = Annotated[int, Meta(ge=0)]
+Budgets = Annotated[float, Meta(ge=1, le=1000)]
+Longest = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
 class Prefix(Table, frozen=True, forbid_unknown_fields=True):
@@ -204,8 +206,23 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         Cost | None,
         Meta(
             description="Most units that settling may charge beyond the limit; use beyond that is "
-            "forgiven. Default: as much again as its burst, or its rate's amount.",
+            "forgiven. Default: as much again as its burst, or its rate's amount; all with `exposure`.",
             examples=[20000],
+        ),
+    ] = None
+    exposure: Annotated[
+        Budgets | None,
+        Meta(
+            description="With `usage` or an estimate by words, of output: how many budgets what was used and "
+            "what requests in flight may use come to, at most. Default: 4.",
+        ),
+    ] = None
+    most: Annotated[
+        Longest | None,
+        Meta(
+            description="With `exposure`: the most output tokens of any answer. A request counts as that in "
+            "flight if it declares no maximum, or a higher one. Default: not known.",
+            examples=[8192],
         ),
     ] = None
     unknown_model: Annotated[

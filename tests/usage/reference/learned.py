@@ -187,7 +187,15 @@ class Learned:
             found = usual.amounts.quantile(75)
         else:
             found = min(max(past.amounts.quantile(90), usual.amounts.quantile(50)), usual.largest)
+        found = max(1, found)
         return found if declared is None else min(found, self.reserved(route, declared, first, most))
+
+    def reach(self, route: Hashable, least: int) -> int:
+        """Return what an answer without a maximum may come to."""
+        usual = self._routes.get(route)
+        if usual is None or usual.total < ENOUGH_OF_ROUTE:
+            return least
+        return max(least, usual.amounts.quantile(99))
 
     def reserved(self, route: Hashable, declared: int, first: int | None = None, most: int = 0) -> int:
         """Return what a declared maximum counts as, of a limit that can hold `most`."""
@@ -195,5 +203,5 @@ class Learned:
         usual = self._routes.get(route)
         if usual is None or usual.total < ENOUGH_OF_ROUTE:
             return min(declared, max(_PINNING * first, most // _SHARE))
-        needed = usual.amounts.quantile(99)
-        return needed if declared > _PINNING * max(1, needed) else declared
+        needed = max(1, usual.amounts.quantile(99))
+        return needed if declared > _PINNING * needed else declared

@@ -168,7 +168,7 @@ class ReferenceMeter:
                 reservation.seen = True
             if is_exact:
                 reservation.settled.add(rules.unit(at))
-                account, of = rules.key(at, row, matched.template, declared.model)
+                account, of = rules.key(at, row, matched.template, declared)
                 self.learned.learn(account, of, amount, now_ns)
         return False
 
@@ -183,6 +183,9 @@ class ReferenceMeter:
     ) -> None:
         now_ns = self.limiter.now_ns()
         outcome.release(now_ns)
+        for at, rule in enumerate(plan.rules):
+            if rule.is_exposure:
+                correct(outcome, at, 0, now_ns)
         status = next((one["status"] for one in sent if one["type"] == "http.response.start"), 0)
         if (is_nothing or status >= 400) and reservation.give_back((), now_ns):
             self.unsettled.forget(reservation)

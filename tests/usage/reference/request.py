@@ -10,7 +10,7 @@ application takes is not known here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ratelimit.usage.reader import Reader
 from ratelimit.usage.shapes import compiled
@@ -91,6 +91,8 @@ class Declared:
     """Bytes of the body, as far as they were looked at."""
     by: int = field(default=0, compare=False)
     """Which fields said it, a bit each."""
+    fields: int = field(default=0, compare=False)
+    """Which maxima the API of its path has."""
 
 
 def model_in_path(segment: str) -> str | None:
@@ -138,7 +140,7 @@ class Body:
         reader = self._reader
         reader.feed_eof()
         if self._is_other or (is_whole and not self._begins and self.size <= self._most):
-            return Declared(size=self.size)
+            return Declared(size=self.size, fields=self._fields)
         if (
             not is_whole
             or self.size > self._most
@@ -147,10 +149,10 @@ class Body:
             or not reader.is_ended
             or self._begins != b"{"
         ):
-            return unread(self.size)
+            return replace(unread(self.size), fields=self._fields)
         model = reader.name if reader.names == 1 else None
         output, by = (MOST_DECLARED, 0) if reader.odd else self._output(reader)
-        return Declared(output, model, bool(reader.value(_STREAM)), self.size, by)
+        return Declared(output, model, bool(reader.value(_STREAM)), self.size, by, self._fields)
 
     def _output(self, reader: Reader) -> tuple[int | None, int]:
         """Return the most that is declared, and by which fields."""

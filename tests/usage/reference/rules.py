@@ -33,10 +33,12 @@ class MeteredRules:
 
     __slots__ = (
         "_caller",
+        "_in_full",
         "_most",
         "_prices",
         "_rules",
         "asks_body",
+        "beside",
         "cuts",
         "estimated",
         "has_models",
@@ -50,7 +52,18 @@ class MeteredRules:
         self._caller = next((rule.per for rule in rules if rule.per and not rule.is_clustered), ())
         self._most = most_cost
         self._prices = prices
-        specs = [(at, rule.metering) for at, rule in enumerate(rules) if rule.metering is not None]
+        self.beside = {
+            at: next(other for other in range(at) if rules[other].index == rule.index - 1)
+            for at, rule in enumerate(rules)
+            if rule.is_exposure
+        }
+        """Rules that count what is in flight, and those that they stand beside."""
+        specs = [
+            (at, rule.metering)
+            for at, rule in enumerate(rules)
+            if rule.metering is not None and not rule.is_exposure
+        ]
+        self._in_full = [at for at, spec in specs if spec.exposure == 1]
         self.estimated: tuple[tuple[int, EstimateSpec], ...] = tuple(
             (at, spec.estimate) for at, spec in specs if spec.estimate is not None
         )
@@ -71,7 +84,8 @@ class MeteredRules:
         words = any(spec.kind in ("declared", "learned") for _, spec in self.estimated)
         self.has_models = any(spec.models for _, spec in specs)
         """Whether some apply to requests for certain models only."""
-        self.asks_body = words or self.has_models or any(rules[at].unit == USD for at, _ in specs)
+        pays = any(rules[at].unit == USD for at, _ in specs)
+        self.asks_body = words or self.has_models or pays or bool(self.beside or self._in_full)
         """Whether the request's body is looked at before it is decided."""
 
     def of_model(self, model: str | None) -> tuple[int, ...]:
@@ -100,19 +114,26 @@ class MeteredRules:
             told: by headers and states; None by one that says something else than a whole number.
         """
         costs = [rule.estimate for rule in self._rules]
+        said, is_trusted = declared, True
         if declared.by and not learned.is_heeded(self.caller(identities), route, declared.by, now_ns):
-            declared = replace(declared, output=None)
+            declared, is_trusted = replace(declared, output=None), False
         for at, spec in self.estimated:
             rule = self._rules[at]
             found = told.get(spec, rule.estimate)
             if found is None or spec.kind in ("declared", "learned"):
                 most, first = self._declared(at, declared)
-                account, of = self.key(at, identities, route, declared.model)
+                account, of = self.key(at, identities, route, declared)
                 if spec.kind == "declared" and most is not None:
                     found = learned.reserved(of, most, first, rule.burst)
                 else:
                     found = learned.estimate(account, of, most, now_ns, first, rule.burst)
+                    if at in self.beside.values():
+                        found = min(found, max(1, min(rule.burst, self._most) // 16))
             costs[at] = max(0, min(found, rule.burst, self._most))
+        for at, of in [*self.beside.items(), *zip(self._in_full, self._in_full, strict=True)]:
+            key = self.key(of, identities, route, said)[1]
+            worst = max(self._worst(of, said, learned, key, is_trusted=is_trusted), costs[of])
+            costs[at] = min(worst, self._rules[at].burst, self._most)
         for at, rule in enumerate(self._rules):
             # More than it ever holds: refused, and no wait can help.
             if self._refuses(rule, declared.model):
@@ -133,11 +154,7 @@ class MeteredRules:
             rule = self._rules[at]
             found = told.get(spec, rule.estimate)
             if found is None or spec.kind in ("declared", "learned"):
-                if rule.unit == USD:
-                    found = 0 if self._has_free(rule) else 1
-                else:
-                    account, of = self.key(at, identities, route, None)
-                    found = min(1, learned.estimate(account, of, None, now_ns, None, rule.burst))
+                found = 0 if rule.unit == USD and self._has_free(rule) else 1
             costs[at] = max(0, min(found, rule.burst, self._most))
         return tuple(costs)
 
@@ -167,14 +184,36 @@ class MeteredRules:
                 costs[at] = min(FIRST if first is None else first, self._rules[at].burst, self._most)
         return tuple(costs)
 
-    def key(self, at: int, identities: Sequence[int], route: str, model: str | None) -> Key:
+    def key(self, at: int, identities: Sequence[int], route: str, declared: Declared) -> Key:
         """Return what a rule's estimates are learned by: its account, and its unit on the route.
 
-        In dollars also by the price: what a cheap model's answers cost says nothing of a dear one's.
+        And by the API and the model: what one answers says nothing of another.
         """
         rule = self._rules[at]
-        price = self._prices.find(model) if rule.unit == USD else None
-        return tuple(identities[position] for position in rule.per), (rule.name, route, price)
+        key = rule.name, route, declared.fields, declared.model
+        return tuple(identities[position] for position in rule.per), key
+
+    def _worst(
+        self, at: int, declared: Declared, learned: Learned, key: Hashable, *, is_trusted: bool
+    ) -> int:
+        """Return the most that a request may use."""
+        spec = self._rules[at].metering
+        longest = None if spec is None else spec.most
+        output = declared.output
+        if longest is not None:
+            output = longest if output is None or not is_trusted else min(output, longest)
+        found = 0 if output is None else self._worth(at, output, declared)
+        if output is None or (not is_trusted and longest is None):
+            found = max(found, learned.reach(key, self._worth(at, 4 * FIRST, declared)))
+        return found
+
+    def _worth(self, at: int, output: int, declared: Declared) -> int:
+        """Return so many tokens in a rule's unit."""
+        of_input = declared.size * _TEXT_TOKENS // _TEXT_BYTES
+        unit = self.unit(at)
+        if unit == USD:
+            return self._cost(at, Usage(of_input, output=output), declared.model)
+        return output + of_input if unit == "total_tokens" else output
 
     def caller(self, identities: Sequence[int]) -> Hashable:
         """Return the account that a declared maximum is held against: what limits count by first."""
@@ -222,7 +261,9 @@ class MeteredRules:
 
     def _refuses(self, rule: LimitRule, model: str | None) -> bool:
         spec = rule.metering
-        return spec is not None and spec.refuses_unknown and self._prices.find(model) is None
+        if spec is None or rule.is_exposure:
+            return False
+        return spec.refuses_unknown and self._prices.find(model) is None
 
 
 def _applies(rule: LimitRule, model: str) -> bool:
