@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,29 +33,28 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 SLOW_FOLDERS = frozenset(
     (
-        *(
-            "benchmarks",
-            "clients",
-            "clustering",
-            "clustering_hosts",
-            "correlation",
-            "deployment",
-            "doors",
-            "examples",
-            "frameworks",
-        ),
-        *(
-            "leaks",
-            "limits_storage",
-            "mutation",
-            "night",
-            "packages",
-            "pages",
-            "parsing",
-            "processes",
-            "redis",
-        ),
-        *("servers", "serving", "testing", "typing"),
+        "benchmarks",
+        "clients",
+        "clustering",
+        "clustering_hosts",
+        "correlation",
+        "deployment",
+        "doors",
+        "examples",
+        "frameworks",
+        "leaks",
+        "limits_storage",
+        "mutation",
+        "night",
+        "packages",
+        "pages",
+        "parsing",
+        "processes",
+        "redis",
+        "servers",
+        "serving",
+        "testing",
+        "typing",
     )
 )
 """Folders with tests that start servers, processes or real clients, or search for long;"""
@@ -104,13 +105,21 @@ ALONE_FILES = frozenset(
         "night/test_night.py",
         "night/test_outages.py",
         "processes/test_kills.py",
-        *(
-            f"redis/test_{name}.py"
-            for name in (
-                *("acts", "away", "breaker", "carries", "closing", "clusters", "failover", "first_request"),
-                *("handover", "outages", "proxy", "replies", "rest", "servers", "slots"),
-            )
-        ),
+        "redis/test_acts.py",
+        "redis/test_away.py",
+        "redis/test_breaker.py",
+        "redis/test_carries.py",
+        "redis/test_closing.py",
+        "redis/test_clusters.py",
+        "redis/test_failover.py",
+        "redis/test_first_request.py",
+        "redis/test_handover.py",
+        "redis/test_outages.py",
+        "redis/test_proxy.py",
+        "redis/test_replies.py",
+        "redis/test_rest.py",
+        "redis/test_servers.py",
+        "redis/test_slots.py",
         "servers/test_killed.py",
         "serving/test_nginx_limits.py",
         "wsgi/test_threads.py",
@@ -120,6 +129,15 @@ ALONE_FILES = frozenset(
 
 `make test` runs them one after another, and all others side by side, those that start servers too.
 """
+
+
+@pytest.fixture(autouse=True)
+def level_of_logs() -> Iterator[None]:
+    """Put the root logger's level back, as frameworks set it: later tests find more in their logs then."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
 
 
 def is_slow(path: Path) -> bool:

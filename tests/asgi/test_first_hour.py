@@ -17,7 +17,8 @@ PRIVATE = '[store]\nmemory = "private"\n'
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage().rpartition("[")[2].rstrip("]") for record in caplog.records]
+    warned = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    return [each.rpartition("[")[2].rstrip("]") for each in warned]
 
 
 @pytest.mark.parametrize("proxies", ["", '[trust]\nproxies = ["127.0.0.1"]\n'])
