@@ -17,6 +17,7 @@ from benchmarks.correlation.adversary.world import MONTHS, SHORT, Span, world
 from benchmarks.correlation.here import Here
 from benchmarks.correlation.kinlimit import POLICY, Kinlimit
 from benchmarks.correlation.months.allowance import Allowance
+from benchmarks.correlation.months.attacks import ATTACKS
 from benchmarks.correlation.months.policy import scaled
 from benchmarks.correlation.months.rules import Rules
 from benchmarks.correlation.numbers import DAY_NS, START_NS, generator
@@ -120,6 +121,21 @@ def test_a_search_finds_what_a_policy_sells_for_twelve_cents(
     prices = [one.further for one in now if one.further is not None]
     record_property("least dollars a further budget, shipped", min(prices, default=None))
     assert all(one.budgets <= old.budgets * 1.001 for one, old in zip(now, found, strict=False))
+
+
+def test_a_search_from_known_attacks_finds_what_the_shipped_policy_sells_cheapest(
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Hazard: a price in the docs that is not the least. One that falls below this is to be looked at."""
+    known = [attack for attack in ATTACKS.values() if any(one.pays == "reseller" for one in attack)]
+    evaluate = partial(evaluated, contender=shipped(), scale=SCALE, seed=2, span=SHORT)
+    found = sorted(search(evaluate, len(known) + 12, 2, known=known), key=lambda one: one.fitness)
+    cheapest = found[0]
+    record_property("least dollars a further budget, shipped", cheapest.further)
+    assert cheapest.further is not None
+    assert 0.08 <= cheapest.further <= 0.3
+    assert cheapest.budgets > 20
+    assert any(one.aged and one.pays == "reseller" for one in cheapest.attack)
 
 
 def test_a_search_over_months_finds_dollars_that_are_taken_back() -> None:

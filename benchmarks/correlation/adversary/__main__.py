@@ -15,10 +15,12 @@ try:
     from benchmarks.correlation.adversary.attack import Attack, young
     from benchmarks.correlation.adversary.search import Found, evaluated, search
     from benchmarks.correlation.adversary.world import MONTHS, SHORT
+    from benchmarks.correlation.contender import Contender
     from benchmarks.correlation.here import Here
     from benchmarks.correlation.kinlimit import POLICY
     from benchmarks.correlation.months.allowance import Allowance
-    from benchmarks.correlation.months.policy import scaled
+    from benchmarks.correlation.months.attacks import ATTACKS
+    from benchmarks.correlation.months.policy import public_of, rules_of, scaled
 except ModuleNotFoundError as error:
     raise missing(error) from None
 
@@ -38,7 +40,8 @@ SHOWN = 10
 @click.option("--new-only", "new_only", is_flag=True, help="Attacks with new accounts alone.")
 @click.option("--policy", default=POLICY, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--short", is_flag=True, help="Worlds of two days, in which nothing compounds.")
-@click.option("--model", is_flag=True, help="The reference model of allowances decides, not a policy.")
+@click.option("--from-known", is_flag=True, help="The 54 named attacks come first, and are varied then.")
+@click.option("--model", is_flag=True, help="The reference model decides, with the policy's numbers.")
 @click.option("--json", "as_json", type=click.Path(dir_okay=False, path_type=Path), help="All evaluations.")
 def main(
     evaluations: int,
@@ -47,16 +50,20 @@ def main(
     new_only: bool,
     policy: Path,
     short: bool,
+    from_known: bool,
     model: bool,
     as_json: Path | None,
 ) -> None:
     """Look for the cheapest budget beyond the first against a policy."""
     tried: list[Found] = []
-    contender = Allowance(scale=scale, by_day=True) if model else Here(scaled(policy, scale))
+    contender: Contender = Here(scaled(policy, scale))
+    if model:
+        contender = Allowance(rules_of(policy), scale, by_day=True, public=public_of(policy))
     span = SHORT if short else MONTHS
     evaluate = partial(evaluated, contender=contender, scale=scale, seed=seed, span=span)
+    known = tuple(ATTACKS.values()) if from_known else ()
     least = float("inf")
-    for found in search(evaluate, evaluations, seed, young if new_only else tuple):
+    for found in search(evaluate, evaluations, seed, young if new_only else tuple, known):
         tried.append(found)
         if found.further is not None and found.further < least:
             least = found.further

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.correlation.adversary.attack import Attack, crossed, draw, mutated
@@ -74,6 +74,7 @@ def search(
     evaluations: int,
     seed: int,
     within: Callable[[Attack], Attack] = lambda attack: attack,
+    known: Sequence[Attack] = (),
 ) -> Iterator[Found]:
     """Yield every attack that was tried, in order: drawn first, then varied from the best so far.
 
@@ -82,11 +83,14 @@ def search(
         evaluations: how many are tried.
         seed: of what is drawn.
         within: makes an attack one of those that are looked at.
+        known: attacks that are tried before any is drawn.
     """
     rng = generator(seed, "adversary", "search")
     best: list[Found] = []
     for number in range(evaluations):
-        if number < FIRST * ELITE or rng.random() < 0.1:
+        if number < len(known):
+            attack = known[number]
+        elif number < len(known) + FIRST * ELITE or rng.random() < 0.1:
             attack = draw(rng)
         elif rng.random() < 0.25:
             one, other = rng.choice(len(best), 2)

@@ -137,7 +137,7 @@ class _Deciding:
             left_ns = 0 if self.by_day else DAY_NS - since_ns
             done = 0
             if number:
-                seen = self.payers.see(number, account, here, self.created[account], day)
+                seen = self.payers.see(number, account, here, network, self.created[account], day)
                 payer, covered, is_old = seen
                 if paid >= 0:
                     payer.note_paid(day, paid, was_so=is_old)

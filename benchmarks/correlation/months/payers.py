@@ -93,12 +93,12 @@ class Payers:
         self._visitors: dict[int, set[int]] = {}
 
     def see(
-        self, number: int, account: int, place: int, created: int | None, day: int
+        self, number: int, account: int, place: int, network: int, created: int | None, day: int
     ) -> tuple[Payer, bool, bool]:
         """Return a payer, whether its allowance covers the account there, and whether all its dollars count.
 
         Args:
-            place: where it is; 0: at none.
+            place, network: where it is; 0: at no place.
             created: the day that the account was created; None: not known.
         """
         infant = day < self.since + YOUNG_DAYS
@@ -108,7 +108,7 @@ class Payers:
         if payer is None:
             payer = self._payers[number] = Payer(first)
         payer.first = min(payer.first, first)
-        is_place = place != 0 and self._is_place(place, number)
+        is_place = place != 0 and self._is_place(network, number)
         is_founding = day < payer.first + YOUNG_DAYS
         since = payer.accounts.get(account)
         if self.presence:
@@ -122,9 +122,9 @@ class Payers:
                 payer.places.add(place)
         return payer, covered, is_old
 
-    def _is_place(self, place: int, number: int) -> bool:
+    def _is_place(self, network: int, number: int) -> bool:
         if self.crowded == float("inf"):
             return True
-        there = self._visitors.setdefault(place, set())
+        there = self._visitors.setdefault(network, set())
         there.add(number)
         return len(there) < self.crowded

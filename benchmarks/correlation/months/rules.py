@@ -27,7 +27,7 @@ class Rules:
         settled: dollars beyond `young_usd` count up to this multiple of the least of a month; 0: all of a
             payer that is a month old.
         presence: whether time alone never establishes an account with its payer; otherwise a month does.
-        crowded: addresses where so many payers were are no places.
+        crowded: addresses in networks where so many payers were are no places.
     """
 
     rate: float = 3000
