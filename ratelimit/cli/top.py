@@ -26,6 +26,7 @@ from ratelimit.inspection.acts import acts_in_force
 from ratelimit.inspection.attachment import attach
 from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.load.compile import class_names, loads_of
+from ratelimit.load.limit import has_target
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.metrics import WatchedLoad, load_numbers
 from ratelimit.load.model.shedding import ShedPriority
@@ -115,7 +116,12 @@ def _look_at(target: str, stack: ExitStack) -> Look:
             last = len(classes) - 1
             kept = max(0.0, ShedPriority(last, len(classes)).kept())
             numbers = load_numbers(
-                flight, now_ns, floor=spec.floor, is_shadow=spec.shadow, last=last, kept=kept
+                flight,
+                now_ns,
+                floor=spec.floor,
+                is_shadow=spec.shadow or not has_target(spec, flight),
+                last=last,
+                kept=kept,
             )
             found.append(WatchedLoad(spec.name, classes, numbers))
         return found
@@ -215,6 +221,8 @@ def _load(now: LoadNumbers, before: LoadNumbers | None, passed_s: float) -> str:
         told += f"; the last class leaves {100 * now.kept_free:.0f} % of the places free"
     if now.target_s:
         told += f"; 95 % of first bytes within {now.pressure * now.target_s:.2g} s, target {now.target_s:g} s"
+    elif not now.enforced:
+        told += "; no target is learned yet"
     if shed := ", ".join(f"{count:,} {name}" for name, count in now.shed.items() if count):
         if before is not None:
             rate = max(sum(now.shed.values()) - sum(before.shed.values()), 0) / passed_s

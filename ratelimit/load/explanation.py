@@ -12,14 +12,15 @@ from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.inspection.explaining import Looking, Question, Said
-from ratelimit.load.compile import AdaptiveSpec, class_names, loads_of
-from ratelimit.load.limit import settings_of
+from ratelimit.load.compile import DEFAULT_GROUP, AdaptiveSpec, class_names, loads_of
+from ratelimit.load.limit import has_target, settings_of
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.model.shedding import ShedPriority
 from ratelimit.load.shed import named, reason
 from ratelimit.load.shed_priority import lottery_key, shed_priority_of
 from ratelimit.load.stage import LoadLimits
 from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import counting_table, wish_of
 
@@ -39,6 +40,7 @@ class Room:
         first_below: below how many of them the first of its class goes on.
         has_room, first_has_room: whether it would go on now, and whether the first of its class would.
         is_shadow: whether what has no room goes on all the same.
+        is_learning: whether no target is known yet, so that nothing is enforced.
         is_held: whether what has no room waits for a moment before it is shed.
     """
 
@@ -51,6 +53,7 @@ class Room:
     has_room: bool
     first_has_room: bool
     is_shadow: bool
+    is_learning: bool
     is_held: bool
 
     @property
@@ -72,6 +75,8 @@ class Room:
             below += f", others of the class while fewer than {self.first_below:,} do"
         behind = f" ({reason(self.priority)})" if self.less_of_queue >= LEAST_TOLD else ""
         class_ = named(self.group, self.class_)
+        if self.is_learning:
+            behind += "; no target is learned yet, so nothing is shed"
         return f"{class_}: {now}. {self.waiting:,} wait for a first byte; it {below}{behind}"
 
     def as_json(self) -> dict[str, Any]:
@@ -81,6 +86,7 @@ class Room:
             "group": self.group,
             "class": self.class_,
             "mode": "shadow" if self.is_shadow else "enforce",
+            "is_learning": self.is_learning,
             "has_room": self.has_room,
             "first_has_room": self.first_has_room,
             "waiting": self.waiting,
@@ -122,6 +128,7 @@ class Rooms:
         # As `InFlight.has_room` has it: the first class of several keeps the queue that was learned.
         queue = learned if priority.kept() < 0 else still
         first_queue = learned if first.kept() < 0 else still
+        is_learning = not has_target(spec, flight)
         return Room(
             spec.name,
             names[rank],
@@ -131,7 +138,8 @@ class Rooms:
             steering.room_below(first_queue, first.share(), first.kept(), rank),
             flight.has_room(now_ns, priority.share(), priority.kept(), rank),
             flight.has_room(now_ns, first.share(), first.kept(), rank),
-            spec.shadow,
+            spec.shadow or is_learning,
+            is_learning,
             spec.holds,
         )
 
@@ -184,6 +192,17 @@ class RoomLooking(Looking):
         """Whether what was said is that it has room, or lacks it in shadow alone."""
         room = self._room
         return room is None or room.has_room or room.is_shadow
+
+
+def prospects(compiled: CompiledPolicy) -> Iterator[str]:
+    """Yield what is not enforced yet: limits without a target of their own."""
+    learning = [spec.name for spec in loads_of(compiled) if spec.first_byte_ns is None]
+    if learning:
+        names = "" if learning == [DEFAULT_GROUP] else f" ({', '.join(learning)})"
+        yield (
+            f"[adaptive]{names} has no `first_byte`: it only counts until ten first bytes of short queues "
+            "have taught it a target. `ratelimit top` shows the target."
+        )
 
 
 @contextmanager

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from ratelimit.clock import Clock
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.heaviest import Heaviest
+from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.shed import ShedAccounts
+from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.instants import Instants
 from ratelimit.deciding.stage import Effects, Pending
@@ -47,7 +49,7 @@ class LoadState:
         in_flight: requests that are.
         unanswered: of these, those without a first byte.
         pressure: how late first bytes are; 1 is the target.
-        target_ns: the target.
+        target_ns: the target; 0 until one is learned, and nothing is enforced before.
         shed: requests that this worker turned away, or in shadow would have, by class.
         stale_reports: reports of the engine that no other followed in time.
         still_ns: for how long no first byte came while requests wait for one.
@@ -143,7 +145,7 @@ class LoadLimit:
         """
         if not self.holds or not self.queue.can_hold():
             return None
-        if self.spec.shadow:
+        if not self.is_enforced:
             if lacking is not None:
                 self.queue.count("shadow", 0)
             return None
@@ -168,10 +170,11 @@ class LoadLimit:
         self._admission.turn_away(now_ns, priority)
         rank = min(priority.rank, len(self.names) - 1)  # a reload may have left fewer classes
         self.shed[rank] += 1
-        column = shed_column(priority.of, in_shadow=self.spec.shadow)
+        in_shadow = not self.is_enforced
+        column = shed_column(priority.of, in_shadow=in_shadow)
         counter = table.counter(shed_counter(self.spec.name, self.names[rank]))
         table.count(counter, column)
-        if priority.of == "others" and not self.spec.shadow:
+        if priority.of == "others" and not in_shadow:
             # What actors lose is no reason to keep more free.
             self.reserve.lost(priority.rank, now_ns)
         first = ShedPriority(priority.rank, priority.classes)
@@ -179,13 +182,13 @@ class LoadLimit:
             priority.account,
             counter,
             now_ns,
-            self.spec.shadow,
+            in_shadow,
             self.flight.has_room(now_ns, first.share(), first.kept(), first.rank),
             WORSE[priority.verdict],
             priority.factor,
             priority.lighter,
         )
-        return None if self.spec.shadow else self.retry_ns(priority)
+        return None if in_shadow else self.retry_ns(priority)
 
     def retry_ns(self, priority: ShedPriority) -> int:
         """Return how long a request that is shed is told to wait: up to twice the target, by lot.
@@ -198,6 +201,11 @@ class LoadLimit:
     def shed_priority(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> ShedPriority:
         """Return what is known of a request that may have to go."""
         return shed_priority_of(bound, row, rank, len(self.names), self.heaviest, self._lottery_key, now_ns)
+
+    @property
+    def is_enforced(self) -> bool:
+        """True if requests without room are held and shed: not in shadow, and once a target is known."""
+        return not self.spec.shadow and has_target(self.spec, self.flight)
 
     def state(self) -> LoadState:
         """Return what the limit is now."""
@@ -225,7 +233,7 @@ class LoadLimit:
             self.flight,
             now_ns,
             floor=spec.floor,
-            is_shadow=spec.shadow,
+            is_shadow=not self.is_enforced,
             last=len(self.names) - 1,
             kept=max(0.0, self.shares[-1][1]),
         )
@@ -242,6 +250,11 @@ class LoadLimit:
     def leave(self) -> None:
         """Give the worker's lane up; requests that are still in flight are counted no more."""
         self.shared.close()
+
+
+def has_target(spec: AdaptiveSpec, flight: InFlight) -> bool:
+    """Return whether a target is given, or learned; nothing is enforced on a guess."""
+    return spec.first_byte_ns is not None or (not flight.closed and Steering(flight).target_ns > 0)
 
 
 def principal_of(bound: BoundPolicy, row: Sequence[int]) -> Hashable:

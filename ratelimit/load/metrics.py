@@ -56,7 +56,8 @@ LOAD_BOUND = Metric(
 LOAD_ENFORCED = Metric(
     "ratelimit_load_enforced",
     "gauge",
-    "1 while requests without room are held and shed; 0 in shadow, where they are only counted.",
+    "1 while requests without room are held and shed; 0 while they are only counted: in shadow, "
+    "and until a target is learned.",
     (GROUP,),
 )
 LOAD_HELD = Metric(
@@ -100,7 +101,7 @@ LOAD_PRESSURE = Metric(
 LOAD_TARGET = Metric(
     "ratelimit_load_target_seconds",
     "gauge",
-    "Target for the time to the first byte, configured or learned.",
+    "Target for the time to the first byte, configured or learned; 0 until it is.",
     (GROUP,),
 )
 LOAD_SHED = Metric(

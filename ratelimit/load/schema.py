@@ -65,7 +65,7 @@ class Adaptive(
         str | int | None,
         Meta(
             description="Target for the time to the first byte: seconds, or `500ms`, `1s`. "
-            "Default: learned on quiet days, and not while the back end is overloaded.",
+            "Default: learned from first bytes behind short queues. Until then requests are only counted.",
             examples=["1s"],
         ),
     ] = None

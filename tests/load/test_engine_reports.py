@@ -100,7 +100,7 @@ def served() -> Iterator[Engine]:
 def policy(*addresses: str, memory: str = 'memory = "private"') -> str:
     pages = ", ".join(f'"{address}"' for address in addresses)
     return (
-        f"version = 1\n[store]\n{memory}\n[adaptive]\nfloor = 1\nstart = 8\nceiling = 100\n"
+        f"version = 1\n[store]\n{memory}\n[adaptive]\nfirst_byte = 1\nfloor = 1\nstart = 8\nceiling = 100\n"
         f"reports = [{pages}]\n"
     )
 

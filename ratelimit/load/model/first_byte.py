@@ -54,14 +54,17 @@ BEYOND_WORK = 1.25
 """The aim stays at so many times a request's own work."""
 MOST_AIM = 0.85
 """And no more of the target than this."""
+LITTLE_CROWDED = 0.1
+"""From this share of the time on a learned target rises more slowly."""
 CROWD_NS = 5 * SECOND_NS
 """About so long requests have to find no room until the aim has fallen."""
 SMOOTHING = 0.2
 """Exponent of a step: this share of the way, on a scale of ratios."""
 DEEPEST = 0.3
 """A step leaves at least this share."""
-STEEPEST = 1.5
-"""A step up is at most this."""
+GROWTH = 2.0
+"""The limit grows by at most this factor in the time of one target: no sooner does a first byte tell
+whether that was too much. A back end may get slower with more inside."""
 DEEP = 0.5
 """A place that costs this much less or more than thought, as a ratio, begins an epoch."""
 WAITED = 0.3
@@ -75,6 +78,9 @@ FULL = 0.9
 """From this share of the places on they count as taken."""
 PLACES_STEP = 0.25
 REFUSED_CUT = 0.7
+STEEPEST, FORGOTTEN = 1.5, 0.5
+"""After a refusal of the back end's the limit goes back by so much a step, to where it was before. That
+fades half as fast as the limit may grow."""
 JUMP_NS = 5 * SECOND_NS
 """A clock that goes further between two looks has jumped, or nothing was there to look at."""
 MIXED_NS = SECOND_NS // 10
@@ -121,6 +127,7 @@ class FirstByte:
         self._smoothing = smoothing
         self._learned = LearnedTarget() if settings.first_byte_ns is None else None
         self._queues = [float(settings.start), float(settings.start)]
+        self._known = [0.0, 0.0]
         self._pressures = (Pressure(KEEP_NS, KEPT), Pressure(KEEP_NS, KEPT))
         self._turns = Turns()
         self._stalls = Stalls()
@@ -139,7 +146,7 @@ class FirstByte:
 
     @property
     def target_ns(self) -> int:
-        return self._settings.first_byte_ns or (self._learned.target_ns if self._learned else SECOND_NS)
+        return self._settings.first_byte_ns or (self._learned.target_ns if self._learned else 0)
 
     @property
     def pressure(self) -> float:
@@ -168,6 +175,8 @@ class FirstByte:
 
     def bounds(self) -> Bounds:
         ceiling = self._settings.ceiling
+        if not self.target_ns:
+            return Bounds(ceiling, ceiling, ceiling)
         free, full = (min(ceiling, max(1, round(queue)) + self._hanging.count) for queue in self._queues)
         full_from = ceil(FULL * self._places) if 1.0 <= self._places < float("inf") else NEVER
         patience_ns = int(self._hanging.patience * PATIENCE * self._aim * self.target_ns)
@@ -186,6 +195,10 @@ class FirstByte:
         running = answer.in_flight - answer.unanswered
         if took_ns < 0:
             return FREE
+        if self._learned is not None:
+            self._learn(self._learned, answer, took_ns)
+        if not self.target_ns:
+            return FREE
         part = took_ns / self.target_ns
         self._under_way += SEEN * ((running > 0) - self._under_way)
         self._look_at_pause(answer)
@@ -198,8 +211,6 @@ class FirstByte:
         self._work.observe(answer.first_byte_ns, answer.unanswered, own, shortest, is_crowded=is_crowded)
         state = self._state(running)
         self._remember(answer, state, part, explained)
-        if self._learned is not None:
-            self._learned.observe(answer.first_byte_ns, took_ns, frozen=self.is_late)
         return state
 
     def failed(self, admitted_ns: int, now_ns: int) -> None:
@@ -207,11 +218,16 @@ class FirstByte:
         if admitted_ns <= max(self._epochs_ns):
             return
         for state in (FREE, TAKEN):
+            self._known[state] = max(self._known[state], self._queues[state])
             self._cut(state, REFUSED_CUT, now_ns)
             self._epochs_ns[state] = now_ns
 
     def step(self, now_ns: int, load: Load) -> None:
         self._look_at_clock(now_ns)
+        if not self.target_ns:
+            self._stepped_ns = now_ns
+            return
+        growth = self._growth(now_ns)
         running = load.in_flight - load.unanswered
         waiting = self._hanging.look(now_ns, load, self.target_ns, self._turns)
         if waiting and now_ns - max(self._moved_ns, waiting[0][0]) > STILL * self.target_ns:
@@ -231,7 +247,7 @@ class FirstByte:
             if state == here:
                 self._pressure = found.pressure
             wanted = aim / max(found.cost, 1e-9)
-            self._steer(state, found.explained > aim, wanted, now_ns, load, state == here)
+            self._steer(state, found.explained > aim, wanted, now_ns, load, growth if state == here else 1.0)
 
     def words(self) -> Sequence[float]:
         places = -1.0 if self._places == float("inf") else self._places
@@ -258,7 +274,7 @@ class FirstByte:
         self._hanging.take_over(hang)
         self._seen_ns, self._moved_ns, self._outage_ns = int(seen), int(moved), int(outage)
         if self._learned is not None:
-            self._learned.take_over(learned)
+            self._learned.take_over(learned[: LearnedTarget.WORDS])
         for kept in self._pressures:
             kept.clear()
         self._turns.take_over(waited, in_turn)
@@ -266,8 +282,6 @@ class FirstByte:
         self._work.take_over(work)
         for answer in answers:
             self._recall(answer)
-            if self._learned is not None and answer.first_byte_ns >= answer.admitted_ns:
-                self._learned.recall(answer.first_byte_ns, answer.first_byte_ns - answer.admitted_ns)
 
     def _served(self, answer: Answer, part: float) -> float:
         """Return a wait without the time in which all stood still for once."""
@@ -295,7 +309,7 @@ class FirstByte:
         """Take what another has observed; its words have what followed from it."""
         answer = self._hanging.without(answer)
         took_ns = answer.first_byte_ns - answer.admitted_ns
-        if took_ns < 0:
+        if took_ns < 0 or not self.target_ns:
             return
         self._turns.recall(answer.first_byte_ns)
         part = took_ns / self.target_ns
@@ -303,7 +317,7 @@ class FirstByte:
         self._remember(answer, min(answer.mark, TAKEN), part, self._served(answer, part) * turn)
 
     def _steer(
-        self, state: int, is_late: bool, wanted: float, now_ns: int, load: Load, is_here: bool
+        self, state: int, is_late: bool, wanted: float, now_ns: int, load: Load, growth: float
     ) -> None:
         queue = self._queues[state]
         factor = (wanted / queue) ** self._smoothing
@@ -312,8 +326,26 @@ class FirstByte:
                 self._cut(state, factor, now_ns)
                 if wanted < DEEP ** (1 / self._smoothing) * queue:
                     self._epochs_ns[state] = now_ns
-        elif is_here and (load.turned_away or load.most_unanswered - self._hanging.count >= BOUND * queue):
-            self._set(state, queue * min(STEEPEST, factor))
+        elif growth > 1.0 and (
+            load.turned_away or load.most_unanswered - self._hanging.count >= BOUND * queue
+        ):
+            most = max(queue * growth, min(queue * STEEPEST, self._known[state]))
+            self._known[state] *= growth**-FORGOTTEN
+            self._set(state, min(queue * factor, most))
+
+    def _growth(self, now_ns: int) -> float:
+        """Return the factor by which the limit may have grown since the last step."""
+        passed_ns = min(max(0, now_ns - self._stepped_ns), self.target_ns)
+        return float(GROWTH ** (passed_ns / self.target_ns))
+
+    def _learn(self, learned: LearnedTarget, answer: Answer, took_ns: int) -> None:
+        """Learn a target. What waited before there was one was in use: the limit goes on from there."""
+        was_learned, is_crowded = learned.is_learned, self._crowded >= LITTLE_CROWDED
+        floor = self._settings.floor
+        learned.observe(answer.first_byte_ns, took_ns, answer.unanswered, floor, is_crowded=is_crowded)
+        if not was_learned:
+            for state in (FREE, TAKEN):
+                self._set(state, max(self._queues[state], float(answer.unanswered)))
 
     def _cut(self, state: int, factor: float, now_ns: int) -> None:
         self._set(state, self._queues[state] * max(DEEPEST, factor))
