@@ -105,7 +105,7 @@ class Workers:
             asks
         ):
             before = now
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
         self.provider.go.set()
         return await asyncio.gather(*tasks)
 
@@ -213,7 +213,7 @@ async def test_what_is_in_flight_is_given_back_on_every_ending(tmp_path: Any) ->
         if how == "head":
             return
         if how == "wait":
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         await send({"type": "http.response.body", "body": answer_of(1)})
 
     under.clients[0].app.app = app
@@ -234,7 +234,8 @@ async def test_refusal_by_what_is_in_flight_names_the_limit_and_a_short_wait(tmp
     under, _ = workers(1, tmp_path)
     client = under.clients[0]
     held = [asyncio.ensure_future(under.ask(Ask(100_000, 1))) for _ in range(3)]
-    await asyncio.sleep(0.01)
+    for _ in range(30):
+        await asyncio.sleep(0)
     answer = await client("POST", "/v1/chat/completions", headers=key("a"))
     assert answer.status == 429
     assert answer.headers["retry-after"] == "1"

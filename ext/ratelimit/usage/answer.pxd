@@ -18,6 +18,7 @@ cdef class Answer:
     cdef bint cuts              # the stream may have to end
     cdef bint is_over           # its budget is used up
     cdef bint is_complete       # the application sent it to the end
+    cdef bint is_hidden         # it is in a coding that is not read
     cdef bint is_unreadable     # some of it passed that nothing is known of
     cdef int status             # of the response, once it has begun
     cdef readonly bint is_cut

@@ -97,7 +97,8 @@ cdef class Answer:
                 has_length = True
         if encoding in _INFLATED:
             self.inflating, self.cuts, encoding = _Inflating(), False, b""
-        self.reader = reader_for(self.use.rules.shape, content_type, encoding != b"" and encoding != b"identity")
+        self.is_hidden = encoding != b"" and encoding != b"identity"
+        self.reader = reader_for(self.use.rules.shape, content_type, self.is_hidden)
         if self.status >= 400 and self.reader is not None and self.reader.way != JSON:
             self.reader = None  # the words of a refusal are no output of a model
         if has_length or self.reader is None or self.reader.way != EVENTS:
@@ -191,7 +192,7 @@ cdef class Answer:
         if ending != OF_CONNECTION and not self.is_cut:
             is_broken = has_failed or not self.is_complete
             # Each client that leaves is charged what was seen, and an account with clients that always do is not.
-            if self.use.ended(is_broken and not has_failed) or self.is_unreadable:
+            if self.use.ended(is_broken and not has_failed) or self.is_unreadable or self.is_hidden:
                 is_broken = False
         if is_broken and certainty < AT_LEAST:
             self.use.settle_nothing(self.plan, self.outcome, reported, now_ns)
@@ -199,7 +200,7 @@ cdef class Answer:
         if self.reader is not None:
             self.use.settle(
                 self.plan, self.outcome, reservation, reported, certainty, &used, self.reader.name,
-                is_broken and certainty != EXACT, now_ns,
+                is_broken and certainty != EXACT, self.is_hidden, now_ns,
             )
         return False
 

@@ -183,13 +183,21 @@ cdef inline bint is_final(Reader reader) noexcept:
     ) or (reader.finish_event > 0 and reader.usage_event >= reader.finish_event)
 
 
+cdef int64_t beyond_input(Reader reader) noexcept:
+    """Return what the total has beyond the input: some count reasoning there alone. 0 where either is not known."""
+    cdef Used used
+    if not has(reader, TOTAL) or not split(reader, 0, &used):
+        return 0
+    return max(<int64_t>0, number(reader, TOTAL) - used.fresh_input - used.cache_write - used.cache_read)
+
+
 cdef int64_t said_output(Reader reader) noexcept:
     """Return the output as the answer said it; -1 where it did not."""
     if has(reader, OUTPUT):
-        return number(reader, OUTPUT)
+        return max(number(reader, OUTPUT), beyond_input(reader))
     if has(reader, OUTPUT_PART) or has(reader, THOUGHTS):
         # Gemini counts thoughts beside the candidates.
-        return number(reader, OUTPUT_PART) + number(reader, THOUGHTS)
+        return max(number(reader, OUTPUT_PART) + number(reader, THOUGHTS), beyond_input(reader))
     if not has(reader, TOTAL):
         return -1
     # Embeddings, and prompts that were refused, have no output to speak of.

@@ -75,7 +75,7 @@ cdef class Use:
     cdef int amounts(self, const Used *used, object model, int64_t *found) except -1
     cdef int settle(
         self, object plan, object outcome, Reservation reservation, object reported, int certainty, const Used *used,
-        object model, bint is_broken, object now_ns
+        object model, bint is_broken, bint is_hidden, object now_ns
     ) except -1
     cdef int settle_nothing(self, object plan, object outcome, object reported, object now_ns) except -1
     cdef bint ended(self, bint is_left) except -1

@@ -356,7 +356,7 @@ cdef class Use:
     cdef int amounts(self, const Used *used, object model, int64_t *found) except -1:
         """Fill in what rules that are read are to be charged for an answer that says it is of a model."""
         cdef MeteredRules rules = self.rules
-        cdef Price price = None
+        cdef Price price = None, other = None
         cdef bint is_priced = False
         cdef int64_t amount, all_input = used.fresh_input + used.cache_write + used.cache_read
         cdef int at, unit
@@ -377,17 +377,20 @@ cdef class Use:
             elif unit == CACHE_WRITE:
                 amount = used.cache_write
             else:
+                # A gateway may answer with another model than it was asked for: the dearer of the two.
                 if not is_priced:
-                    is_priced, price = True, self.asked_price()
+                    is_priced, price, other = True, self.asked_price(), rules.prices.of(model)
                     if price is None:
-                        price = rules.prices.of(model)
+                        price, other = other, None
                 amount = rules.cost(at, used, price)
+                if other is not None:
+                    amount = max(amount, rules.cost(at, used, other))
             found[at] = min(amount, rules.most)
         return 0
 
     cdef int settle(
         self, object plan, object outcome, Reservation reservation, object reported, int certainty, const Used *used,
-        object model, bint is_broken, object now_ns
+        object model, bint is_broken, bint is_hidden, object now_ns
     ) except -1:
         """Settle an answer that has ended, and learn from it.
 
@@ -399,6 +402,7 @@ cdef class Use:
             model: which it said it is of.
             is_broken: it ended before its end, and is charged what was seen. What was seen of output has had
                 the whole prompt, as far as that was charged.
+            is_hidden: it came in a coding that is not read. So it is charged all that it may have used.
             now_ns: when.
         """
         cdef MeteredRules rules = self.rules
@@ -432,6 +436,8 @@ cdef class Use:
                 continue  # the application said it itself
             if is_broken:
                 found[at] = max(found[at], min(whole[at], cost_of(outcome, at)))
+            elif is_hidden:
+                found[at] = min(max(found[at], self.worst(at, cost_of(outcome, at), True)), rules.most)
             if certainty == EXACT or is_broken or found[at] > cost_of(outcome, at):
                 correct(outcome, at, found[at], now_ns)
                 if stand_ins and at in stand_ins:

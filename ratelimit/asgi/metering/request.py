@@ -211,6 +211,7 @@ async def run_metered(
     exchange.begin()
     try:
         if use is not None and use.rules.shape is not None and exchange.outcome is not None:
+            keep_readable(scope)
             answer = Answer(use, exchange.plan, exchange.outcome, send, now_ns)
             send = answer.send
         await app(scope, receive, send)
@@ -231,6 +232,27 @@ async def run_metered(
                     exchange.status = 500  # as good as: what else was reserved goes back, too
         finally:
             exchange.release(ended_ns)
+
+
+READABLE = frozenset({b"identity", b"gzip", b"x-gzip", b"deflate"})
+"""The codings of answers that are read."""
+
+
+def keep_readable(scope: Scope) -> None:
+    """Take the codings that are not read out of what the client accepts: it chooses no way to be measured."""
+    headers = scope["headers"]
+    if not any(name == b"accept-encoding" for name, _ in headers):
+        return
+    scope["headers"] = [
+        (name, readable(value) if name == b"accept-encoding" else value) for name, value in headers
+    ]
+
+
+def readable(accepted: bytes) -> bytes:
+    """Return the part of an `Accept-Encoding` that names codings which are read; `identity` for none."""
+    parts = [part.strip() for part in accepted.split(b",")]
+    kept = [part for part in parts if part.partition(b";")[0].strip().lower() in READABLE]
+    return b", ".join(kept) or b"identity"
 
 
 def has_left(error: Exception, status: int) -> bool:

@@ -143,7 +143,7 @@ class ReferenceMeter:
             is_left = is_broken and not watched.has_failed
             by_habit = is_left and self.learned.leaves_by_habit(rules.caller(row))
             self.learned.ended(rules.caller(row), is_left)
-            if by_habit or watched.is_unreadable:
+            if by_habit or watched.is_unreadable or watched.is_hidden:
                 is_broken = False
         if reading.certainty == "unknown":
             for at in rules.read if is_broken else ():
@@ -162,6 +162,9 @@ class ReferenceMeter:
                 continue
             if is_broken:
                 amount = max(amount, min(whole[at], outcome.cost(at)))
+            elif watched.is_hidden:
+                worst = rules.worst(at, row, matched.template, declared, self.learned)
+                amount = min(max(amount, worst, outcome.cost(at)), MAX_COST)
             if is_exact or is_broken or amount > outcome.cost(at):
                 correct(outcome, at, amount, now_ns)
             if not is_exact and amount:

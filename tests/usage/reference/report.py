@@ -168,16 +168,25 @@ def _said_output(reader: Reader) -> int | None:
         return None
     output = reader.value(_SLOT["output"])
     if output is not None:
-        return output
+        return max(output, _beyond_input(reader))
     part, thoughts, total = (reader.value(_SLOT[name]) for name in ("output_part", "thoughts", "total"))
     if part is not None or thoughts is not None:
         # Gemini counts thoughts beside the candidates.
-        return (part or 0) + (thoughts or 0)
+        return max((part or 0) + (thoughts or 0), _beyond_input(reader))
     if total is None:
         return None
     # Embeddings, and prompts that were refused, have no output to speak of.
     read = (reader.value(_SLOT["input_all"]) or 0) + (reader.value(_SLOT["tool_input"]) or 0)
     return max(0, total - read)
+
+
+def _beyond_input(reader: Reader) -> int:
+    """Return what the total has beyond the input; 0 where either is not known."""
+    total = reader.value(_SLOT["total"])
+    usage, has_input = _usage(reader, 0)
+    if total is None or not has_input:
+        return 0
+    return max(0, total - usage.fresh_input - usage.cache_write - usage.cache_read)
 
 
 def _usage(reader: Reader, output: int) -> tuple[Usage, bool]:

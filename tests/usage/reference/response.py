@@ -39,6 +39,7 @@ class WatchedSend:
         "_status",
         "is_complete",
         "is_cut",
+        "is_hidden",
         "is_unreadable",
         "reader",
     )
@@ -51,6 +52,8 @@ class WatchedSend:
         self.is_complete = False
         """Whether the application sent its answer to the end."""
         self.is_cut = False
+        self.is_hidden = False
+        """Whether it is in a coding that is not read."""
         self.is_unreadable = False
         """Whether some of it passed that nothing is known of."""
         self._status = 0
@@ -126,7 +129,8 @@ class WatchedSend:
                 has_length = True
         if encoding in INFLATED:
             self._inflating, self._has_room, encoding = Inflating(), None, b""
-        self.reader = reader_of(self._shape, content_type, is_encoded=encoding not in (b"", b"identity"))
+        self.is_hidden = encoding not in (b"", b"identity")
+        self.reader = reader_of(self._shape, content_type, is_encoded=self.is_hidden)
         if self._status >= 400 and self.reader is not None and self.reader.form != "json":
             self.reader = None  # the words of a refusal are no output of a model
         if has_length or self.reader is None or self.reader.form != "events":

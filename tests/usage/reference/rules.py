@@ -193,6 +193,13 @@ class MeteredRules:
         key = rule.name, route, declared.fields, declared.model
         return tuple(identities[position] for position in rule.per), key
 
+    def worst(
+        self, at: int, identities: Sequence[int], route: str, declared: Declared, learned: Learned
+    ) -> int:
+        """Return the most that an answer may have used that could not be read."""
+        key = self.key(at, identities, route, declared)[1]
+        return self._worst(at, declared, learned, key, is_trusted=True)
+
     def _worst(
         self, at: int, declared: Declared, learned: Learned, key: Hashable, *, is_trusted: bool
     ) -> int:
@@ -229,7 +236,11 @@ class MeteredRules:
         found = []
         for at in self.read:
             unit = self.unit(at)
-            amount = units[unit] if unit in units else self._cost(at, usage, *models)
+            if unit in units:
+                amount = units[unit]
+            else:
+                priced = [model for model in models if self._prices.find(model) is not None]
+                amount = max(self._cost(at, usage, model) for model in priced or [None])
             found.append((at, min(amount, self._most)))
         return found
 
