@@ -9,6 +9,8 @@ from ratelimit.inspection.explaining import rule_json, rule_words
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.usage.pricing import USD
 
+USUAL_MAXIMA = (1024, 4096, 8192)
+"""Tokens that clients declare by default."""
 _EVENTS = {
     "request": "",
     "connect": "WebSocket handshakes at ",
@@ -37,7 +39,12 @@ def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
         )
     elif rule.estimate != 1:
         said.append(f"a {noun} takes {rule.estimate:,}" if rule.estimate else f"a {noun} takes nothing")
-    if bound := debt(rule):
+    exposure = 0.0 if rule.metering is None else rule.metering.exposure
+    if exposure:
+        said.append(at_once(rule, exposure))
+    if exposure and policy.file.limit[rule.limit].debt is None:
+        said.append("all beyond it is owed")
+    elif bound := debt(rule):
         said.append(f"debt up to {formatting.amount(bound, rule.unit) if rule.unit == USD else f'{bound:,}'}")
     if rule.lease_ns:
         said.append(f"lapse after {formatting.wait(rule.lease_ns)} of silence")
@@ -53,6 +60,18 @@ def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
             else "off while the store fails"
         )
     return said
+
+
+def at_once(rule: LimitRule, exposure: float) -> str:
+    """Return how much a limit lets be in flight; of tokens, how many answers at usual maxima."""
+    if exposure == 1:
+        return "charges the maximum on arrival"
+    said = f"{exposure:g} budgets used and in flight"
+    if rule.unit == USD:
+        return said
+    room = (exposure - 1) * rule.burst
+    most = " / ".join(f"{max(1, int(room // maximum)):,}" for maximum in USUAL_MAXIMA)
+    return f"{said}: {most} answers at once that declare {' / '.join(f'{one:,}' for one in USUAL_MAXIMA)}"
 
 
 def _estimate(rule: LimitRule, policy: CompiledPolicy) -> int | str:
@@ -96,6 +115,7 @@ def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
         "cost": rule.estimate if counts_requests else None,
         "estimate": None if counts_requests else _estimate(rule, policy),
         "debt": debt(rule),
+        "exposure": 0 if rule.metering is None else rule.metering.exposure,
         "on_refusal": list(rule.on_refusal),
         **rule_json(rule),
         "mode": formatting.mode(rule),

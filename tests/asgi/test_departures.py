@@ -118,7 +118,9 @@ class Leaving:
             self.cost = number + 1  # a token an event, whether or not it arrives
             chunk = event({"choices": [{"delta": {"content": "7"}, "finish_reason": None}]})
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        last = event({"choices": [], "usage": {**CHAT_USAGE, "completion_tokens": self.usage}})
+        usage = {**CHAT_USAGE, "completion_tokens": self.usage}
+        usage["total_tokens"] = CHAT_USAGE["prompt_tokens"] + self.usage
+        last = event({"choices": [], "usage": usage})
         self.cost, self.is_whole = self.usage, True
         await send({"type": "http.response.body", "body": last + b"data: [DONE]\n\n"})
 
