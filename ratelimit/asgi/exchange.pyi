@@ -80,6 +80,12 @@ class Exchange:
     def asked(self) -> list[Exchange] | None:
         """Limits that routes asked by name, in order; None without any."""
     @property
+    def grant(self) -> int | None:
+        """The output tokens that the request counts for in flight, until it ends: pass them on as its maximum.
+
+        None where no limit bounds what is in flight.
+        """
+    @property
     def is_allowed(self) -> bool:
         """True if the request goes on to the application."""
     @property

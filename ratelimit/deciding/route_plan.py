@@ -98,6 +98,7 @@ class RoutePlan:
         "estimated",
         "exposed",
         "factor",
+        "granting",
         "here",
         "hidden",
         "holds_slots",
@@ -193,6 +194,8 @@ class RoutePlan:
         """Rules that take an estimate of a unit on arrival, which is settled later."""
         self.exposed = tuple(at for at, rule in enumerate(self.rules) if rule.is_exposure)
         """Rules that count what a request may use until it ends."""
+        self.granting = tuple(at for at, rule in enumerate(self.rules) if rule.grants)
+        """Rules of output tokens that took what a request may use at most."""
         self.holds_slots = any(rule.algorithm == "concurrency" for rule in rules)
         """Whether an allowed request may hold something until it ends."""
         self.varies = any(rule.varies for rule in rules)

@@ -61,6 +61,8 @@ class MeteringSpec:
     """How many budgets it bounds what was used and may be used to; 0: it bounds only what was used."""
     most: int | None = None
     """The most output tokens of any answer; None: not known."""
+    unit: str = ""
+    """The unit that is used and in flight, where it bounds that."""
 
 
 def compile_metering(limit: Limit, path: Path, report: Report, *, has_prices: bool) -> MeteringSpec | None:
@@ -99,6 +101,7 @@ def compile_metering(limit: Limit, path: Path, report: Report, *, has_prices: bo
         models,
         exposure,
         limit.most,
+        limit.unit if exposure else "",
     )
 
 

@@ -47,12 +47,15 @@ class Provider:
         self.go = asyncio.Event()
         self.used = 0
         self.in_flight = 0
+        self.passes_grants = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.in_flight += 1
         try:
             await self.go.wait()
             uses = scope["uses"]
+            if self.passes_grants:
+                uses = min(uses, scope["ratelimit"].grant)
             self.used += uses
             start = [(b"content-type", JSON)]
             await send({"type": "http.response.start", "status": 200, "headers": start})
@@ -188,6 +191,18 @@ async def test_answer_larger_than_the_exposure_is_owed_in_full(declared: int, tm
         await under.burst([Ask(declared, 128_000)] * 4)
         clock.advance(PERIOD_S)
     assert 20_000 * 90 <= under.provider.used <= 20_000 * 101 + 128_000
+    under.close()
+
+
+@pytest.mark.parametrize(("exposure", "most_used"), [(1, 1.0), (1.1, 1.1), (4, 4)])
+@pytest.mark.parametrize(("declared", "uses"), [(10**9, 128_000), (None, 128_000), (2000, 2000)])
+async def test_grants_keep_answers_of_any_size_within_the_exposure(
+    exposure: float, most_used: float, declared: int | None, uses: int, tmp_path: Any
+) -> None:
+    under, _ = workers(2, tmp_path, rate=20_000, exposure=exposure)
+    under.provider.passes_grants = True
+    await under.burst([Ask(declared, uses)] * 40)
+    assert 0 < under.provider.used <= 20_000 * most_used
     under.close()
 
 

@@ -31,21 +31,33 @@ def test_words_are_those_that_readers_know() -> None:
     [
         ([], None),
         (["estimate = 5"], None),
-        (['usage = "auto"'], MeteringSpec("auto", None, False, exposure=4)),
-        (['usage = "gemini"', 'on_exhausted = "cut"'], MeteringSpec("gemini", None, True, exposure=4)),
-        (['estimate = "declared"'], MeteringSpec(None, EstimateSpec("declared"), False, exposure=4)),
-        (['estimate = "learned"'], MeteringSpec(None, EstimateSpec("learned"), False, exposure=4)),
+        (['usage = "auto"'], MeteringSpec("auto", None, False, exposure=4, unit="output_tokens")),
+        (
+            ['usage = "gemini"', 'on_exhausted = "cut"'],
+            MeteringSpec("gemini", None, True, exposure=4, unit="output_tokens"),
+        ),
+        (
+            ['estimate = "declared"'],
+            MeteringSpec(None, EstimateSpec("declared"), False, exposure=4, unit="output_tokens"),
+        ),
+        (
+            ['estimate = "learned"'],
+            MeteringSpec(None, EstimateSpec("learned"), False, exposure=4, unit="output_tokens"),
+        ),
         (
             ['estimate = "learned"', "exposure = 1.5", "most = 8192"],
-            MeteringSpec(None, EstimateSpec("learned"), False, exposure=1.5, most=8192),
+            MeteringSpec(None, EstimateSpec("learned"), False, exposure=1.5, most=8192, unit="output_tokens"),
         ),
         (['usage = "auto"', 'unit = "input_tokens"'], MeteringSpec("auto", None, False)),
         (['model = "a-*"'], MeteringSpec(None, None, False, models=("a-*",))),
         (
             ['estimate = "header:X-Cost"'],
-            MeteringSpec(None, EstimateSpec("header", "x-cost"), False, exposure=4),
+            MeteringSpec(None, EstimateSpec("header", "x-cost"), False, exposure=4, unit="output_tokens"),
         ),
-        (['estimate = "state:Cost"'], MeteringSpec(None, EstimateSpec("state", "Cost"), False, exposure=4)),
+        (
+            ['estimate = "state:Cost"'],
+            MeteringSpec(None, EstimateSpec("state", "Cost"), False, exposure=4, unit="output_tokens"),
+        ),
     ],
 )
 def test_compiled(lines: list[str], spec: MeteringSpec | None) -> None:

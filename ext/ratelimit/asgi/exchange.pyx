@@ -7,7 +7,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint64_t
 
-from ratelimit.core.algorithms.setup cimport REFUSED, SKIPPED
+from ratelimit.core.algorithms.setup cimport ALLOWED, REFUSED, SKIPPED
 from ratelimit.core.decision.engine cimport Outcome
 from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
@@ -155,6 +155,16 @@ cdef class Exchange:
     @property
     def degrade(self):
         return self.decision.degrade
+
+    @property
+    def grant(self):
+        found = None
+        if self.plan is not None and self.outcome is not None and self.outcome.allowed:
+            for at in self.plan.granting:
+                if self.outcome.state(at) == ALLOWED:
+                    cost = self.outcome.cost(at)
+                    found = cost if found is None else min(found, cost)
+        return found
 
     @property
     def settled_units(self):

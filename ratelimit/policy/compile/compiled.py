@@ -202,6 +202,13 @@ class LimitRule:
         return COUNTER_LOWERED if self.is_lowered else twin_counter(self.name) if self.is_twin else self.name
 
     @property
+    def grants(self) -> bool:
+        """Whether it takes all the output tokens on arrival that a request may use."""
+        if self.metering is None or not self.metering.exposure or self.metering.unit != "output_tokens":
+            return False
+        return self.is_exposure or self.metering.exposure == 1
+
+    @property
     def is_beside(self) -> bool:
         """Whether it stands beside a limit that is told in its place."""
         return self.is_twin or self.is_exposure
