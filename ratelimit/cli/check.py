@@ -22,6 +22,7 @@ from ratelimit.inspection.acts import acts_in_force
 from ratelimit.inspection.explaining import prospects
 from ratelimit.policy import Policy, Problem
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.policy.compile.invented import invented_words
 from ratelimit.runtime.last_policy import last_in_force
 
 _SHOWN = 5
@@ -78,8 +79,9 @@ def check_command(policy: str, as_json: bool, strict: bool) -> None:
         verdict += Text(f": {tallied(problems)}", "yellow")
     say(err(), verdict, indent=2)
     if loaded is not None:
-        for sentence in prospects(loaded.compiled):
-            note(sentence)
+        for told in (invented_words(loaded.compiled), *prospects(loaded.compiled)):
+            if told:
+                note(told)
     if loaded is not None and (held := acts_in_force(loaded)):
         note(
             f"{formatting.count(held, 'act')} of the operator's in force on this host beside the file: "
@@ -142,6 +144,8 @@ def check_application(text: str, *, as_json: bool, strict: bool) -> None:
         out().print(table)
         for code, message in sentences:
             say(err(), Text("warning: ", "bold yellow") + Text(f"{message} [{code}]", "not bold default"))
+        if told := invented_words(compiled):
+            note(told)
         if not coverage.survey.is_known:
             note("Not checked: the routes, which this framework's table does not show.")
     if sentences and (strict or compiled.file.strict):

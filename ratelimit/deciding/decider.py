@@ -154,6 +154,7 @@ class Decider:
         *,
         charge: bool = True,
         visit: Visit | None = None,
+        asker: int = ROW,
     ) -> Decided:
         """Decide for identities already extracted, and count that it was decided.
 
@@ -164,11 +165,13 @@ class Decider:
             costs: units that are known on arrival.
             charge: False for a peek.
             visit: the request as its door knows it.
+            asker: as for `CompiledDecider.decide_row`.
 
         Raises:
             UsageError: the store is a server (code `store-remote`): use `adecide`.
         """
         pending = Pending(bound, matched, identities, now_ns, costs, charges=charge, visit=visit)
+        pending.asker = asker
         return self._driven(self._deciding(pending, self._chain(bound)))
 
     async def adecide(

@@ -71,13 +71,13 @@ async def ask(
     asked = asked_limits(limiter)
     generation, limits = asked.find(wish, now_ns)
     _refuse_unset(asked, limits, scope)
-    uncharged = _uncharged(outer, limits)
-    matched = asked.matched(generation, limits, wish, route) if uncharged is limits else None
+    fresh = uncharged(outer, limits)
+    matched = asked.matched(generation, limits, wish, route) if fresh is limits else None
     if matched is None:
         params = {name: str(value) for name, value in (scope.get("path_params") or {}).items()}
         params |= await wish.params_of(request, subject)
-        matched = matched_with(generation, uncharged, route, params)
-    costs = None if amount is None else costs_of(amount, uncharged)
+        matched = matched_with(generation, fresh, route, params)
+    costs = None if amount is None else costs_of(amount, fresh)
     exchange = await _decided(scope, outer, generation, matched, costs, now_ns)
     if not exchange.is_allowed:
         give_back(outer, now_ns)
@@ -164,7 +164,7 @@ async def _decided(
     )
 
 
-def _uncharged(outer: Exchange, limits: tuple[LimitSpec, ...]) -> tuple[LimitSpec, ...]:
+def uncharged(outer: Exchange, limits: tuple[LimitSpec, ...]) -> tuple[LimitSpec, ...]:
     """Return the limits without those that the middleware has charged by the request's path."""
     if outer.plan is None:
         return limits

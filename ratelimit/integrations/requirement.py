@@ -135,14 +135,7 @@ class Wish:
             text = self.key.text_of(subject)
             return {KEY: digest_of(text)} if text else {}
         found = self.key(request)
-        if inspect.isawaitable(found):
-            found = await found
-        if found is not None and not isinstance(found, str):
-            raise UsageError(
-                f"the function in `per` must return text or None, not {type(found).__name__}",
-                code="limit-declared",
-            )
-        return {KEY: digest_of(found)} if found else {}
+        return params_by(await found if inspect.isawaitable(found) else found)
 
     async def amount_for(self, request: object) -> Amount | None:
         """Return how much this request takes, None for the limits' own.
@@ -162,6 +155,20 @@ class Wish:
         if isinstance(found, Mapping):
             return {unit: _cut(value) for unit, value in found.items()}
         return _cut(found)
+
+
+def params_by(key: object) -> dict[str, str]:
+    """Return what is added to the path's parameters for what the function in `per` returned.
+
+    Raises:
+        UsageError: that is no text (code `limit-declared`).
+    """
+    if key is not None and not isinstance(key, str):
+        raise UsageError(
+            f"the function in `per` must return text or None, not {type(key).__name__}",
+            code="limit-declared",
+        )
+    return {KEY: digest_of(key)} if key else {}
 
 
 def digest_of(text: str) -> str:

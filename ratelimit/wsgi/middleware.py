@@ -19,6 +19,7 @@ from ratelimit.asgi.mount import mount_limiter, mount_policy
 from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.deciding.compiled import DOOR
 from ratelimit.deciding.stage import Decided
 from ratelimit.deciding.visit import Visit
 from ratelimit.errors import RateLimitError, UsageError
@@ -124,7 +125,8 @@ class RateLimitMiddleware:
         environ[KEY] = exchange
         if not exchange.is_allowed:
             return _refuse(environ, start_response, exchange)
-        if exchange.outcome is None:
+        is_asked = self.limiter.runtime.asked is not None
+        if exchange.outcome is None and not is_asked:
             return self.app(environ, start_response)
         exchange.begin()
         telling = _Telling(start_response, exchange)
@@ -133,7 +135,9 @@ class RateLimitMiddleware:
         except BaseException:
             exchange.release(self.limiter.now_ns())
             raise
-        ends = exchange.outcome.holds_slots or exchange.reservation is not None
+        outcome = exchange.outcome
+        holds = outcome is not None and outcome.holds_slots
+        ends = is_asked or holds or exchange.reservation is not None
         return _Closing(answer, self._release, exchange) if ends else answer
 
     def _release(self, exchange: Exchange) -> None:
@@ -162,17 +166,21 @@ class RateLimitMiddleware:
             identities = generation.extractor.anonymous
         asked = generation, matched, identities, now_ns
         visit = Visit(environ)
-        decided = limiter.runtime.at_once(*asked)
+        decided = limiter.runtime.at_once(*asked, asker=DOOR)
         if decided is None and limiter.store.decides_here and not (generation.may_hold and matched.may_wait):
-            decided = limiter.runtime.decide_by_stages(*asked, visit=visit)
+            decided = limiter.runtime.decide_by_stages(*asked, visit=visit, asker=DOOR)
         elif decided is None:
             # Also where memory decides: this thread may wait for room, and the lines are an event loop's.
             holder = ANYWHERE if arrival is None else arrival.holder()
             waiting = generation.find(Waiting)
             principal = generation.payer(identities) if waiting is None else waiting.principal(identities)
             visit = ThreadVisit(self._threads, (*holder, principal), environ)
-            decided = self._waiting.result(limiter.runtime.adecide_by_stages(*asked, visit=visit))
-        return self._exchange(environ, generation, decided, identities, now_ns, outer, visit)
+            asking = limiter.runtime.adecide_by_stages(*asked, visit=visit, asker=DOOR)
+            decided = self._waiting.result(asking)
+        exchange = self._exchange(environ, generation, decided, identities, now_ns, outer, visit)
+        if decided[0] and generation.decider is not None and generation.decider.counts_late:
+            exchange.count_late(decided[1])
+        return exchange
 
     def _early(
         self, generation: BoundPolicy, early: Matched, identities: list[int], now_ns: int

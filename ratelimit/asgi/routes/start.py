@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from ratelimit.asgi.routes.coverage import Coverage
 from ratelimit.limiter import Limiter
+from ratelimit.policy.compile.invented import invented_words
 from ratelimit.worker.diagnostics import UNTIL_ROUTES, log
 
 
 def log_start(coverage: Coverage) -> None:
     """Log what a worker starts with, and the policy's warnings that hold with its routes, too."""
     log.info("%s", start_words(coverage))
+    if coverage.limiter.is_enabled and (words := invented_words(coverage.limiter.policy.compiled)):
+        log.warning("%s [limit-invented]", words)
     used = {name for _, _, entered in coverage.asked for name in entered.identities}
     for problem in coverage.limiter.policy.warnings:
         is_used = bool(coverage.asked) if problem.code == "policy-empty" else problem.key[11:] in used
