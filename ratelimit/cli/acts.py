@@ -39,6 +39,7 @@ from ratelimit.inspection.preview import (
     of_merge,
     of_organisation,
     of_split,
+    of_stop,
     of_undo,
 )
 from ratelimit.policy.schema.duration import parse_duration
@@ -138,6 +139,43 @@ def exempt_command(
             if what == "limits":
                 raise Failure(f"`{account}` is several identities; `--from limits` takes one", USAGE)
             asking.go("exempt", of_exempt(known, caller), accounts)
+
+
+@click.command("stop", short_help="Refuse every request of a caller, for a while.")
+@click.argument("policy")
+@click.argument("caller")
+@click.option("--identity", metavar="NAME", help="The identity that CALLER is of.")
+@_acting
+def stop_command(
+    policy: str,
+    caller: str,
+    identity: str | None,
+    for_ns: int,
+    reason: str,
+    is_dry: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Refuse every request of a caller on all hosts, as if it were on the policy's deny list.
+
+    CALLER is an account, an address, a payment method or another identity, as the application writes it or as
+    any screen shows its hash; or an actor of up to 100 accounts, all of which are stopped.
+
+    \b
+    Examples:
+      ratelimit stop policy.toml acct-17 --for 2h --reason "key is stolen"
+      ratelimit stop policy.toml 203.0.113.9 --for 30m
+      ratelimit stop policy.toml network=203.0.113.0 --for 30m
+    """
+    with knowledge_of(load_to_act(policy)) as known:
+        stopped = resolve(known, caller, identity)
+        asking = Asking(known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, reason=reason)
+        hashes, name = list(stopped.hashes), stopped.identity
+        if stopped.what == "actor":
+            hashes, name = accounts_of(known, "stop", [stopped]), known.account or ""
+        if name not in {spec.name for spec in known.compiled.identities}:
+            raise Failure("an account of several identities cannot be stopped; stop one of them", USAGE)
+        asking.go("stop", of_stop(known, stopped, len(hashes)), hashes, identity=name)
 
 
 @click.group("declare", short_help="Declare what you know, for a while.")

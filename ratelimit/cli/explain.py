@@ -25,7 +25,7 @@ from ratelimit.deciding.decider import actor_in
 from ratelimit.decision import VERDICTS, Reason, cluster_name
 from ratelimit.identity.fact import REFUSED
 from ratelimit.inspection import formatting
-from ratelimit.inspection.acts import acts_held, exempting
+from ratelimit.inspection.acts import acts_held, listing
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.decision import IdentityLine, Seen, identity_lines, limit_lines
 from ratelimit.inspection.evidence import Source, from_snapshot, from_trace
@@ -41,7 +41,7 @@ from ratelimit.policy.routing.request_line import path_of, read_line
 from ratelimit.policy.schema.model import Event
 from ratelimit.replay.facts import RecordFacts, carried, has_created, shared
 from ratelimit.runtime.features import Bystander
-from ratelimit.stores.acts.act import Act
+from ratelimit.stores.acts.act import Act, Kind
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import private_store
 from ratelimit.traces import Fields
@@ -233,7 +233,8 @@ class Explained:
             self.decision = trial.decide(charge=not live)
             self.way = [one for one in trial.way if one.stage != "compiled"]
             self.wait = wait_of(self.decision)
-            self.act = exempting(compiled, acts, row)
+            kind: Kind = "stop" if self.decision.reason is Reason.DENY_LIST else "exempt-limits"
+            self.act = listing(compiled, acts, row, kind)
             actor, certainty = actor_in(bound, row)
             self.cluster, self.verdict = cluster_name(actor), VERDICTS[certainty]
             self.template = matched.template

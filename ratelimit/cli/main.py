@@ -36,6 +36,7 @@ _COMMANDS = {
     "actors": "ratelimit.cli.actors",
     "accounts": "ratelimit.cli.actors",
     "exempt": "ratelimit.cli.acts",
+    "stop": "ratelimit.cli.acts",
     "clear": "ratelimit.cli.acts",
     "confirm": "ratelimit.cli.acts",
     "merge": "ratelimit.cli.acts",

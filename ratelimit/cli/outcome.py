@@ -34,7 +34,7 @@ def outcome_words(
     Args:
         decision: what was decided.
         wait: how it waits for room; None where it does not.
-        act: the operator's act that lets it through.
+        act: the operator's act that lets it through, or stops it.
         missing: names of the identities that it lacks.
         has_room: whether the limit that follows the load lets it go on.
     """
@@ -57,6 +57,8 @@ def outcome_words(
     text = Text("refused", "bold red")
     if decision.limit is None:
         why = _CROWDED if decision.reason is Reason.LIMITS else _WHY[decision.reason]
+        if decision.reason is Reason.DENY_LIST and act is not None:
+            why = f"stopped by act {act.label} of the operator's, see `ratelimit acts`"
         if decision.reason is Reason.IDENTITY:
             why += f": {', '.join(missing)}"
         return text + Text(f": {why}", "not bold default")

@@ -1,4 +1,4 @@
-"""Additions of the operator's acts to a policy: an allow list, and declarations about accounts."""
+"""Additions of the operator's acts to a policy: two lists, and declarations about accounts."""
 
 from __future__ import annotations
 
@@ -17,17 +17,25 @@ class Amendment:
     acts: tuple[Act, ...]
     allowed: tuple[tuple[int, int], ...]
     """Identities that no limit applies to: positions and hashes."""
+    denied: tuple[tuple[int, int], ...]
+    """Identities that every request is refused for: positions and hashes. The allowed go first."""
     declared: Declared
     """The knowledge of accounts beside the policy."""
 
+    @property
+    def positions(self) -> set[int]:
+        """The identities that its lists look at."""
+        return {position for position, _ in (*self.allowed, *self.denied)}
 
-NO_AMENDMENT = Amendment((), (), Declared())
+
+NO_AMENDMENT = Amendment((), (), (), Declared())
 
 
 def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
     """Return what acts in force mean for a policy; an identity that it lacks means nothing."""
     positions = {spec.name: spec.index for spec in compiled.identities}
     allowed: list[tuple[int, int]] = []
+    denied: list[tuple[int, int]] = []
     exempt: list[int] = []
     together: list[tuple[int, ...]] = []
     apart: list[tuple[int, ...]] = []
@@ -35,9 +43,10 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
     organisations: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
     for act in acts:
         accounts = tuple(act.accounts)
-        if act.kind == "exempt-limits":
+        if act.kind in ("exempt-limits", "stop"):
             if act.identity in positions:
-                allowed += [(positions[act.identity], account) for account in accounts]
+                listed = allowed if act.kind == "exempt-limits" else denied
+                listed += [(positions[act.identity], account) for account in accounts]
         elif act.kind == "exempt":
             exempt += accounts
         elif act.kind == "merge":
@@ -56,4 +65,4 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
         tuple(key for key, said in by_account.items() if said == "clear"),
         tuple(organisations),
     )
-    return Amendment(tuple(acts), tuple(allowed), declared)
+    return Amendment(tuple(acts), tuple(allowed), tuple(denied), declared)

@@ -101,7 +101,12 @@ class BoundPolicy:
         self.store = store
         self.resolvers = dict(resolvers or {})
         self.extractor = make_extractor(
-            compiled, store, diagnose, is_asked=is_asked, allowed=amendment.allowed
+            compiled,
+            store,
+            diagnose,
+            is_asked=is_asked,
+            allowed=amendment.allowed,
+            denied=amendment.denied,
         )
         spec = compiled.correlation
         self.knowledge: Declarations | None = (
@@ -116,7 +121,7 @@ class BoundPolicy:
             name: position for name, position in self.extractor.positions.items() if name not in INTERNAL
         }
         """The identities that a caller can give by name."""
-        self.has_lists = bool(compiled.allow or compiled.deny or amendment.allowed)
+        self.has_lists = bool(compiled.allow or compiled.deny or amendment.positions)
         self.is_metered = any(rule.metering is not None for rule in compiled.rules)
         """True if any limit finds estimates for each request, or reads answers."""
         self.decider: CompiledDecider | None = None
@@ -141,7 +146,7 @@ class BoundPolicy:
             for value in self.extractor.value_hashes(compiled.identities[limit.tier_identity].name, tier)
         }
         # Lists and the correlation look at every request, limits at those they match.
-        self._always_resolved = self._resolvers_of(listed_positions(compiled))
+        self._always_resolved = self._resolvers_of(listed_positions(compiled) | amendment.positions)
         self._resolved_by = [
             self._resolvers_of(positions_of(compiled, {limit.index})) if self.extractor.resolvers else ()
             for limit in compiled.limits

@@ -22,12 +22,14 @@ def make_extractor(
     *,
     is_asked: bool = False,
     allowed: Sequence[tuple[int, int]] = (),
+    denied: Sequence[tuple[int, int]] = (),
 ) -> Extractor:
     """Return the extractor of a policy's identities.
 
     Args:
         is_asked: whether for those that limits asked by name need.
         allowed: positions and hashes that are on the allow list beside what the policy says.
+        denied: the same of the deny list.
     """
     facts = [
         Fact(
@@ -47,7 +49,7 @@ def make_extractor(
         trust.networks, header=trust.header, trusts_unaddressed=trust.unix, translations=translations
     )
     without_lists = AccessLists(allow_ranges=AddressRanges(()), deny_ranges=AddressRanges(()))
-    needed = needed_positions(compiled, is_asked=is_asked) | {position for position, _ in allowed}
+    needed = needed_positions(compiled, is_asked=is_asked) | {at for at, _ in (*allowed, *denied)}
     evidence = set() if compiled.correlation is None else compiled.correlation.positions
     known = None if compiled.correlation is None else compiled.correlation.known
     origins = None
@@ -70,7 +72,7 @@ def make_extractor(
         diagnose=diagnose,
     )
     plain = extractor(lists=without_lists)
-    if not compiled.allow and not compiled.deny and not allowed:
+    if not compiled.allow and not compiled.deny and not allowed and not denied:
         return plain
     allow, deny = (
         [
@@ -84,7 +86,7 @@ def make_extractor(
         allow_ranges=AddressRanges(compiled.allow.networks),
         deny_ranges=AddressRanges(compiled.deny.networks),
         allow_values=[*allow, *allowed],
-        deny_values=deny,
+        deny_values=[*deny, *denied],
     )
     return extractor(lists=lists)
 

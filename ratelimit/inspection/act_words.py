@@ -13,6 +13,7 @@ def act_words(act: Act) -> str:
     what = {
         "exempt": "exempt from limits per cluster; all other limits hold",
         "exempt-limits": f"exempt from all limits, by {act.identity}",
+        "stop": f"stopped, by {act.identity}: every request is refused",
         "merge": "one actor",
         "split": "not one actor",
         "confirm": "its cluster is confirmed",

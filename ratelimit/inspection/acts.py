@@ -8,7 +8,7 @@ from ratelimit.clock import SystemClock
 from ratelimit.errors import StoreError
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
-from ratelimit.stores.acts.act import Act, in_force, merged
+from ratelimit.stores.acts.act import Act, Kind, in_force, merged
 from ratelimit.stores.acts.file import ActFile
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.factory import wish_of
@@ -38,22 +38,21 @@ def acts_held(policy: Policy, key: bytes, now_ns: int) -> tuple[Act, ...]:
     return in_force(acts, fingerprint_of(key).hex(), now_ns)
 
 
-def exempting(compiled: CompiledPolicy, acts: Sequence[Act], row: Sequence[int]) -> Act | None:
-    """Return the first act that takes a request out of all limits.
+def listing(compiled: CompiledPolicy, acts: Sequence[Act], row: Sequence[int], kind: Kind) -> Act | None:
+    """Return the first act of a kind, `exempt-limits` or `stop`, that lists an identity of a request.
 
     Args:
         compiled: the policy.
         acts: those that hold.
         row: the request's identities, hashed, by position.
+        kind: which acts.
     """
     positions = {spec.name: spec.index for spec in compiled.identities}
     return next(
         (
             act
             for act in acts
-            if act.kind == "exempt-limits"
-            and act.identity in positions
-            and row[positions[act.identity]] in act.accounts
+            if act.kind == kind and act.identity in positions and row[positions[act.identity]] in act.accounts
         ),
         None,
     )

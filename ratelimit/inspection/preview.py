@@ -51,10 +51,14 @@ def accounts_of(known: Knowledge, kind: Kind, callers: Sequence[Caller]) -> list
     for each in callers:
         if each.what == "account":
             found += each.hashes
-        elif each.what == "actor" and kind in ("clear", "confirm") and known.source is not None:
+        elif each.what == "actor" and kind in ("clear", "confirm", "stop") and known.source is not None:
             actor = known.actor(each.hash)
             if actor is None:
                 raise InspectionFailure(f"actor {short_hash(each.hash)} is gone", "input")
+            if kind == "stop" and len(actor.members) > MOST_ACCOUNTS:
+                hint = "`ratelimit confirm` has limits per cluster bind all of them; or lower these limits."
+                words = f"actor {short_hash(each.hash)} has {len(actor.members):,} accounts"
+                raise InspectionFailure(f"{words}; one act has {MOST_ACCOUNTS} at most", "call", hint=hint)
             found += [one.key for one in members_of(known.source, actor)[:MOST_ACCOUNTS]]
         elif each.what == "actor":
             hint = f"`ratelimit clear` frees all its accounts; `ratelimit accounts` lists them for `{kind}`."
@@ -72,11 +76,35 @@ def accounts_of(known: Knowledge, kind: Kind, callers: Sequence[Caller]) -> list
 def of_exempt_limits(known: Knowledge, caller: Caller) -> Preview:
     """Return what an exemption from all limits would do."""
     preview = Preview(doubts=doubts_of([caller]))
-    if (act := exemption_of(known, caller)) is not None:
+    if (act := listed_by(known, caller, "exempt-limits")) is not None:
         preview.doubts.append(f"act {act.label} exempts {caller.label} from all limits already")
         return preview
     preview.does.append(f"no limit applies to requests of {caller.label}")
     preview.does += refused_words(_refusals(known, caller))
+    return preview
+
+
+def of_stop(known: Knowledge, caller: Caller, accounts: int) -> Preview:
+    """Return what a stop would do.
+
+    Args:
+        known: what is known here.
+        caller: an identity, or an actor.
+        accounts: how many identities it stops.
+    """
+    preview = Preview(doubts=doubts_of([caller]))
+    if (act := listed_by(known, caller, "stop")) is not None:
+        preview.doubts.append(f"act {act.label} stops {caller.label} already")
+        return preview
+    if (act := listed_by(known, caller, "exempt-limits")) is not None:
+        preview.doubts.append(f"act {act.label} exempts {caller.label} from all limits, which goes first")
+    if caller.what == "actor":
+        words = formatting.count(accounts, "account")
+        preview.does.append(f"refuses every request of {words} of {caller.label}; not of those that join it")
+    else:
+        preview.does.append(f"refuses every request of {caller.label}")
+        if caller.what == "identity" and (count := known.accounts_with(caller.hash)) > 1:
+            preview.does.append(f"about {count:,} accounts use it")
     return preview
 
 
@@ -173,6 +201,9 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
     """Return what it would do to take an act back."""
     preview = Preview()
     for key in act.accounts[:8]:
+        if act.kind == "stop":
+            preview.does.append(f"{act.identity} {short_hash(key)} is not refused any more")
+            continue
         if act.kind == "exempt-limits":
             preview.does.append(f"limits apply to {act.identity} {short_hash(key)} again")
             continue
@@ -183,13 +214,13 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
     return preview
 
 
-def exemption_of(known: Knowledge, caller: Caller) -> Act | None:
-    """Return the act that exempts a caller from all limits."""
+def listed_by(known: Knowledge, caller: Caller, kind: Kind) -> Act | None:
+    """Return the act that exempts a caller from all limits, or stops it."""
     return next(
         (
             act
             for act in known.acts
-            if act.kind == "exempt-limits" and act.identity == caller.identity and caller.hash in act.accounts
+            if act.kind == kind and act.identity == caller.identity and caller.hash in act.accounts
         ),
         None,
     )

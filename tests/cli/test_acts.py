@@ -123,6 +123,24 @@ def test_exempt_is_confirmed_by_all_workers_and_undone(policy: Path, start: Call
     ]
 
 
+def test_stop_refuses_a_caller_in_every_worker(policy: Path, start: Callable[[], Worker]) -> None:
+    first, second = start(), start()
+    assert first.admits("acct-17") == 2
+    act = told(policy, "stop", "acct-18", "--for", "2h")
+    assert [(each["workers"], each["applied"]) for each in act["hosts"]] == [(2, True)]
+    assert (act["kind"], act["identity"]) == ("stop", "account")
+    assert (first.admits("acct-18"), second.admits("acct-18")) == (0, 0)
+    assert second.admits("acct-19") == 2
+    live = ["explain", policy, "--live", "-r", "GET /x account=acct-18 ip=192.0.2.1"]
+    assert f"stopped by act {act['act']} of the operator's" in run(*live).stdout
+    assert told(policy, "exempt", "acct-18")["does"][0].startswith("no limit applies")
+    assert first.admits("acct-18") == 9  # whom an act exempts, none stops
+    assert run("stop", policy, "acct-18").exit_code == 3  # it is stopped already
+    told(policy, "undo", "2")
+    told(policy, "undo", "1")
+    assert second.admits("acct-18") == 2
+
+
 def test_an_act_outlives_restarts_and_holds_in_a_worker_that_starts(
     policy: Path, start: Callable[[], Worker]
 ) -> None:

@@ -31,6 +31,7 @@ COMMANDS = [
     "actors",
     "accounts",
     "exempt",
+    "stop",
     "clear",
     "confirm",
     "merge",

@@ -12,10 +12,12 @@ from click.testing import Result
 
 from ratelimit.limiter import Limiter
 from ratelimit.stores.acts.file import ActFile
+from ratelimit.worker.acts import ActFollower
 from tests.cli.running import run, write_policy
 from tests.cli.test_actors import REFUSED, key_of
 from tests.cli.test_actors import actor as actor
-from tests.support.acting import BOTS, Actor
+from tests.support.acting import BOTS, END_NS, START_NS, Actor
+from tests.support.campaign import Request
 
 POLICY = """\
 version = 1
@@ -137,6 +139,25 @@ def test_a_dry_run_does_nothing(policy: Path) -> None:
     assert run("exempt", policy, "bot7").exit_code == 0
     assert "account" in run("undo", policy, "1", "--dry-run").stdout
     assert len(ActFile(policy.with_name("table")).read()) == 1
+
+
+def test_an_actor_or_an_address_is_stopped_by_its_name(policy: Path, actor: Actor) -> None:
+    (one,) = json.loads(run("actors", policy, "--json").stdout)["actors"]
+    does = tried(policy, "stop", one["actor"][:8])["does"]
+    assert does[0].startswith(f"refuses every request of 60 accounts of actor {one['actor'][:8]}")
+    assert tried(policy, "stop", "192.0.2.1")["does"][0].startswith("refuses every request of ip ")
+    assert tried(policy, "stop", "network=192.0.2.0")["does"][0].startswith(
+        "refuses every request of network "
+    )
+    assert run("stop", policy, one["actor"]).exit_code == 0
+    (act,) = ActFile(policy.with_name("table")).read()
+    assert (act.identity, set(act.accounts)) == ("account", {key_of(actor, bot) for bot in BOTS})
+    follower = ActFollower(actor.limiter.store.place)
+    follower.look(actor.limiter)
+    follower.resign()
+    at_s = (END_NS - START_NS) / 1e9
+    allowed = [actor.decide(Request(at_s, name, "", "", "192.0.2.2")).allowed for name in ("bot7", "person1")]
+    assert allowed == [False, True]
 
 
 @pytest.fixture

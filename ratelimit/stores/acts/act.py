@@ -22,7 +22,9 @@ from msgspec import Meta
 
 from ratelimit.parsing.json import JsonReader
 
-Kind = Literal["exempt", "exempt-limits", "merge", "split", "confirm", "clear", "organisation", "undo"]
+Kind = Literal[
+    "exempt", "exempt-limits", "stop", "merge", "split", "confirm", "clear", "organisation", "undo"
+]
 
 MOST_ACTS = 512
 """How many are kept; of more, the oldest that are not in force go first, then the oldest."""
@@ -40,11 +42,12 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tag: four letters behind the number of an act that was made without the log of all hosts, where
             another host may give the same number.
         kind: what was done. `exempt`: never in a cluster. `exempt-limits`: on the allow list.
+            `stop`: on the deny list.
         at_ns: when, since 1970.
         by: the user and host that the command ran as.
         key: which hash key the hashes are made with.
-        accounts: of `exempt-limits` hashes of an identity's value, else hashes of principals.
-        identity: of `exempt-limits`, the identity's name.
+        accounts: of `exempt-limits` and `stop` hashes of an identity's value, else hashes of principals.
+        identity: of these two, the identity's name.
         payments: of `organisation`, hashes of payment methods.
         name: of `organisation`, its name.
         until_ns: when it lapses; None for never. Of `undo`, when the act that it takes back would have.
