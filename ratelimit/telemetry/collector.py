@@ -205,6 +205,14 @@ class RateLimitCollector(Collector):
                 "rejected": cells[RuntimeColumn.RELOADS_REJECTED],
             },
         )
+        yield _labelled(
+            names.EVENTS_LOST,
+            {
+                "log": cells[RuntimeColumn.EVENTS_LOST_LOG],
+                "file": cells[RuntimeColumn.EVENTS_LOST_FILE],
+                "webhook": cells[RuntimeColumn.EVENTS_LOST_WEBHOOK],
+            },
+        )
         yield _plain(names.POLICY_RELOADED, self._limiter.reloaded_ns / 1e9)
         last = self._limiter.last_reload
         yield _plain(names.POLICY_RELOAD_SUCCESSFUL, int(last is None or last.result != "rejected"))

@@ -122,6 +122,10 @@ class Counters:
         """Count one reload of the policy file: "applied", "unchanged" or "rejected"."""
         self._runtime.add(_RELOAD_COLUMN[result])
 
+    def events_lost(self, sink: str, number: int) -> None:
+        """Count events that a sink could not pass on: "log", "file" or "webhook"."""
+        self._runtime.add(_LOST_COLUMN[sink], number)
+
     def diagnosed(self, code: str) -> None:
         """Count one noticed mistake; a code that is not listed counts as "other"."""
         self._diagnostics.add(_DIAGNOSTIC_COLUMN.get(code, _OTHER_DIAGNOSTIC))
@@ -184,4 +188,9 @@ _RELOAD_COLUMN = {
     "applied": RuntimeColumn.RELOADS_APPLIED,
     "unchanged": RuntimeColumn.RELOADS_UNCHANGED,
     "rejected": RuntimeColumn.RELOADS_REJECTED,
+}
+_LOST_COLUMN = {
+    "log": RuntimeColumn.EVENTS_LOST_LOG,
+    "file": RuntimeColumn.EVENTS_LOST_FILE,
+    "webhook": RuntimeColumn.EVENTS_LOST_WEBHOOK,
 }

@@ -90,6 +90,9 @@ class RuntimeColumn(IntEnum):
     RELOADS_UNCHANGED = 2
     RELOADS_REJECTED = 3
     SHED = 4
+    EVENTS_LOST_LOG = 5
+    EVENTS_LOST_FILE = 6
+    EVENTS_LOST_WEBHOOK = 7
 
 
 class BoardNumber(IntEnum):
@@ -265,6 +268,12 @@ POLICY_RELOADS = Metric(
     "Reloads of the policy file; rejected: the old policy stayed in force.",
     (Label("result", ("applied", "unchanged", "rejected")),),
 )
+EVENTS_LOST = Metric(
+    "ratelimit_events_lost",
+    "counter",
+    "Events that could not be passed on: the queue was full, or the webhook failed five times.",
+    (Label("sink", ("log", "file", "webhook")),),
+)
 POLICY_RELOADED = Metric(
     "ratelimit_policy_last_reload_timestamp_seconds",
     "gauge",
@@ -415,6 +424,7 @@ METRICS: tuple[Metric, ...] = (
     STORE_FAULTS,
     POLICY_GENERATION,
     POLICY_RELOADS,
+    EVENTS_LOST,
     POLICY_RELOADED,
     POLICY_RELOAD_SUCCESSFUL,
     POLICY_DIGEST,

@@ -13,12 +13,14 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from ratelimit.events import EVENTS, Event
 from ratelimit.limiter import Limiter
 from ratelimit.policy.schema.events import Events
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.embedded.board import fingerprint_of
+from ratelimit.telemetry import RateLimitCollector
 from ratelimit.worker.events import sinks
 from ratelimit.worker.events.host import HostRecord
 from ratelimit.worker.events.reporter import Reporter
@@ -28,6 +30,7 @@ from tests.support.campaign import Request, campaign, policy_text
 from tests.support.redis.patience import until
 
 NS = 10**9
+SINKS = ("log", "file", "webhook")
 POLICY = """\
 version = 1
 [[limit]]
@@ -447,6 +450,24 @@ def test_a_webhook_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) 
         sinks.Webhook("http://127.0.0.1:9/").post(event())
     with pytest.raises(ValueError, match="http"):
         sinks.Webhook("file:///etc/passwd").post(event())
+
+
+def test_a_lost_webhook_is_in_a_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setenv("HOOK", "http://127.0.0.1:9/")
+    text = POLICY.format(rate=5, table=tmp_path / "table", events=tmp_path / "events.ndjson")
+    host = Host(tmp_path, text + 'webhook = "env:HOOK"\n')
+    worker = host.workers[0]
+    host.reporters[0].tell("store-away", 1)
+    host.reporters[0].wait_until_written(20.0)
+    for _ in range(2):  # counted once
+        host.watches[0].look(worker)
+    registry = CollectorRegistry()
+    registry.register(RateLimitCollector(worker))
+    lost = {sink: registry.get_sample_value("ratelimit_events_lost_total", {"sink": sink}) for sink in SINKS}
+    assert lost == {"log": 0.0, "file": 0.0, "webhook": 1.0}
+    for each in host.workers:
+        each.close()
 
 
 def test_the_page_has_every_event() -> None:

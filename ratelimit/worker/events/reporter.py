@@ -52,6 +52,10 @@ class Reporter:
         if is_mine:
             self.tell(name, now_ns, **fields)
 
+    def take_lost(self) -> dict[str, int]:
+        """Return how many events each sink lost since the last call."""
+        return {sink.kind: lost for sink in self._sinks or () if (lost := sink.take_lost())}
+
     def wait_until_written(self, patience_s: float = 2.0) -> None:
         """Wait until all that was told is passed on, for so long at most each."""
         for sink in self._sinks or ():

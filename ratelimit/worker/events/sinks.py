@@ -57,13 +57,15 @@ class Sink:
         self._thread: Thread | None = None
         self._pid = 0
         self.dropped = 0
-        """Events that found the queue full."""
+        """Events that found the queue full, since the last that was passed on."""
+        self._lost = 0
 
     def put(self, event: Event) -> None:
         """Pass an event on, soon; never waits and never raises."""
         with self._lock:
             if len(self._waiting) >= MOST_WAITING:
                 self.dropped += 1
+                self._lost += 1
                 return
             self._waiting.append(event)
             is_running = self._thread is not None and self._pid == os.getpid()
@@ -86,9 +88,22 @@ class Sink:
                 self._write(event)
             except Exception as error:
                 log.warning("an event could not be passed on (%s): %s", self._name, type(error).__name__)
+                with self._lock:
+                    self._lost += 1
             with self._lock:
                 self._waiting.popleft()
             breathe()
+
+    @property
+    def kind(self) -> str:
+        """What it is, as its metric has it: `log`, `file` or `webhook`."""
+        return self._name.rpartition("-")[2]
+
+    def take_lost(self) -> int:
+        """Return how many events were lost since the last call."""
+        with self._lock:
+            lost, self._lost = self._lost, 0
+        return lost
 
     def wait_until_written(self, patience_s: float) -> None:
         """Wait until all that was put is passed on, for so long at most."""

@@ -82,6 +82,8 @@ class EventWatch:
         self._look_at_mistakes(limiter, now_ns)
         self._look_at_acts(limiter.runtime.acts, log, now_ns)
         self._look_at_actors(limiter, now_ns)
+        for sink, lost in self._reporter.take_lost().items():
+            limiter.runtime.counters.events_lost(sink, lost)
         if not 0 <= now_ns - self._refusals_ns < REFUSALS_NS:
             self._refusals_ns = now_ns
             self._look_at_refusals(limiter, now_ns)
