@@ -126,6 +126,8 @@ class Exchange:
         """
     def problem(self) -> tuple[int, bytes, tuple[Pair, ...]]:
         """Return status, body and fields of the answer to a refused request, as `refusal` has them."""
+    def retry_fields(self, wait_ns: int | None, /) -> tuple[Pair, ...]:
+        """Return the fields that say how long to wait: in milliseconds, too, if it was shed for want of room."""
     def settle(self, units: Mapping[str, int] | None = None, /, **more: int) -> None:
         """Report what was really used: see `Decision.settle`. Reaches every limiter around.
 

@@ -54,7 +54,7 @@ async def refuse_http(
 ) -> None:
     """Answer a refused request; `send` adds the limits' own fields to either answer."""
     if responder is not None:
-        extra = exchange.writer.retry_after(exchange.refusal()[2])
+        extra = exchange.retry_fields(exchange.refusal()[2])
         response = await responder(scope, exchange.decision)
         await response(scope, receive, _Adding(send, extra))
         return
@@ -80,7 +80,7 @@ async def refuse_handshake(
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "rate limit exceeded"})
         return
     if responder is not None:
-        extra = exchange.writer.retry_after(exchange.refusal()[2])
+        extra = exchange.retry_fields(exchange.refusal()[2])
         response = await responder(scope, exchange.decision)
         await response(scope, receive, _Denying(send, exchange, extra))
         return

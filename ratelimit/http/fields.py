@@ -17,6 +17,7 @@ Pair = tuple[bytes, bytes]
 ChargedPlan = tuple[RoutePlan, Outcome]
 """What limits decided of a request: together, or by name later on."""
 
+_MILLISECOND_NS = 10**6
 _SECOND_NS = 1_000_000_000
 _EXPOSE = b"access-control-expose-headers"
 
@@ -89,10 +90,18 @@ class HeaderWriter:
             merged.append((_EXPOSE, mine))
         return merged
 
-    def retry_after(self, wait_ns: int | None) -> tuple[Pair, ...]:
-        """Return `Retry-After` for a refusal; nothing when no wait can help."""
+    def retry_after(self, wait_ns: int | None, *, in_ms: bool = False) -> tuple[Pair, ...]:
+        """Return `Retry-After` for a refusal; nothing when no wait can help.
+
+        Args:
+            wait_ns: how long to wait.
+            in_ms: say it in milliseconds as well, which clients of model providers read first.
+        """
         if wait_ns is None or not self._retry_after:
             return ()
+        if in_ms:
+            milliseconds = b"%d" % -(-wait_ns // _MILLISECOND_NS)
+            return ((b"retry-after", b"%d" % whole_seconds(wait_ns)), (b"retry-after-ms", milliseconds))
         return ((b"retry-after", b"%d" % whole_seconds(wait_ns)),)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from random import Random
 
 from ratelimit.clock import Clock
 from ratelimit.core.memory.table import Table
@@ -29,15 +30,13 @@ from ratelimit.load.metrics import WatchedLoad, kept_free, load_numbers, shed_co
 from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Allowance, Settings
 from ratelimit.load.model.first_byte import FirstByte
+from ratelimit.load.model.promises import Promises
 from ratelimit.load.model.saturation import Report
-from ratelimit.load.model.shedding import LAST_OF_A_CLASS, LOTS, WORSE, ShedPriority
+from ratelimit.load.model.shedding import LAST_OF_A_CLASS, WORSE, ShedPriority
 from ratelimit.load.queue import Held, LoadQueue
 from ratelimit.load.shed_priority import shed_priority_of
 from ratelimit.waiting.compile import held_of
 from ratelimit.waiting.loop_lines import Count
-
-LEAST_RETRY_NS = 10**9
-"""What is shed may come again this soon, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +95,8 @@ class LoadLimit:
         self.heaviest = Heaviest(self.flight)
         self.accounts = ShedAccounts(self.flight)
         self._lottery_key = lottery_key
+        # Workers that share a key must not draw alike.
+        self._promises = Promises(Random().random)
         self.instants = Instants(clock)
         self.now_ns = clock.now_ns
         self._admission = Admission(FirstByte(settings_of(spec)), self.flight)
@@ -188,15 +189,11 @@ class LoadLimit:
             priority.factor,
             priority.lighter,
         )
-        return None if in_shadow else self.retry_ns(priority)
+        return None if in_shadow else self.retry_ns(now_ns)
 
-    def retry_ns(self, priority: ShedPriority) -> int:
-        """Return how long a request that is shed is told to wait: up to twice the target, by lot.
-
-        So not all of them come again at once. Once this is closed nothing is known of a target.
-        """
-        target_ns = 0 if self.flight.closed else self._admission.steering.target_ns
-        return max(LEAST_RETRY_NS, target_ns) * (LOTS + priority.lot) // LOTS
+    def retry_ns(self, now_ns: int) -> int:
+        """Return how long a request that is shed is told to wait: at random, see `Promises`."""
+        return self._promises.promise(now_ns, self.flight.entered)
 
     def shed_priority(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> ShedPriority:
         """Return what is known of a request that may have to go."""

@@ -99,6 +99,7 @@ def test_what_finds_no_room_is_told_to_come_again():
     start, body = begun[4][1]
     headers = dict(start["headers"])
     assert headers[b"retry-after"] in (b"1", b"2")
+    assert 0 < int(headers[b"retry-after-ms"]) <= 2_000
     assert headers[b"content-type"] == b"application/problem+json"
     assert json.loads(body["body"])["type"].endswith("#temporary-reduced-capacity")
     assert server.limit.state().shed == {"interactive": 1, "batch": 0}

@@ -230,7 +230,12 @@ cdef class Exchange:
     cdef tuple new_problem(self):
         status, body, wait_ns = self.refusal()
         length = (b"content-length", b"%d" % len(body))
-        return status, body, (_CONTENT_TYPE, length, *self.writer.retry_after(wait_ns))
+        return status, body, (_CONTENT_TYPE, length, *self.retry_fields(wait_ns))
+
+    def retry_fields(self, wait_ns, /):
+        # What is shed for want of room is told another wait each time, so milliseconds count.
+        in_ms = self.plan is None and self.decision.reason is Reason.CAPACITY
+        return self.writer.retry_after(wait_ns, in_ms=in_ms)
 
     def ask(self, Exchange exchange not None, /):
         if exchange is self:

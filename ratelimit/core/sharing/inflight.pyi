@@ -45,6 +45,9 @@ class InFlight:
     def closed(self) -> bool: ...
     @property
     def floor(self) -> int: ...
+    @property
+    def entered(self) -> int:
+        """The number of requests that this worker has counted in so far."""
     def damage(self) -> str | None:
         """Return what is wrong with the memory, of what can be told at a glance; None where nothing is."""
     def adjust(self, floor: int, step_ns: int, /) -> None:

@@ -29,6 +29,7 @@ cdef class InFlight:
     cdef uint64_t next_look_ns
     cdef bint leads
     cdef readonly int floor
+    cdef readonly uint64_t entered
 
     cdef int check_open(self) except -1
     cdef str wrong(self)

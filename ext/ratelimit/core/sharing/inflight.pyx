@@ -252,6 +252,7 @@ cdef class InFlight:
         at = self.first_free
         ticket = self.tickets + at
         self.first_free = ticket.next_free
+        self.entered += 1
         self.sums.own_in_flight += 1
         self.sums.own_unanswered += 1
         rank = min(rank, RANKS - 1)
