@@ -244,7 +244,8 @@ class RateLimitMiddleware:
             return
         matched = bound.match(scope["method"], target_of(scope, self._placement))
         identities = bound.extractor.anonymous
-        if matched.is_limited or bound.has_lists:
+        # A limit that follows the load goes by identities as well, where no other limit applies.
+        if matched.is_limited or bound.has_lists or matched.rank >= 0:
             found = read_identities(scope, bound, matched, self.resolving, now_ns)
             identified = found if isinstance(found, list) else await self._deciding.resolved(found, outer)
             if isinstance(identified, Exchange):
