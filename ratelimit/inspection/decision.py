@@ -129,7 +129,7 @@ def limit_lines(
     verdicts = {verdict.limit: verdict for verdict in decision.verdicts}
     lines = []
     for limit in compiled.limits:
-        applying = [rule for rule in rules if rule.limit == limit.index]
+        applying = [rule for rule in rules if rule.limit == limit.index and not rule.is_exposure]
         if not applying:
             rule = compiled.rules[limit.rules[0]] if limit.rules else compiled.rules[0]
             lines.append(

@@ -53,5 +53,6 @@ def costs_of(
             found[at] = min(cells[RuleColumn.UNITS_ADMITTED] // cells[RuleColumn.ALLOWED], rule.burst)
             guessed[rule.name] = "average"
     for at, rule in enumerate(plan.rules):
-        found[at] = units.get(rule.unit, found[at])
+        # What would be in flight is no part of what a request costs.
+        found[at] = 0 if rule.is_exposure else units.get(rule.unit, found[at])
     return Costs(tuple(found), guessed)

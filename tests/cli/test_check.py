@@ -132,6 +132,7 @@ def test_json_of_a_sound_policy_lists_its_limits(tmp_path: Path) -> None:
         "cost": 1,
         "estimate": None,
         "debt": 0,
+        "exposure": 0,
         "wait_s": None,
         "on_refusal": ["refuse"],
         "adaptive": False,

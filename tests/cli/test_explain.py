@@ -278,13 +278,13 @@ usage = "auto"
 
 
 def test_estimate_that_only_workers_know_is_no_room(tmp_path: Path) -> None:
-    """With nothing learned a request takes 1,024: it was said to take nothing, and have room."""
+    """With nothing learned a request takes a sixteenth: it was said to take nothing, and have room."""
     asked = ("explain", write_policy(tmp_path, LEARNED), "-r", "POST /v1/chat account=a")
-    found = json.loads(run(*asked, "--repeat", 4, "--json").stdout)
-    assert (found["action"], found["limits"][0]["cost"]) == ("refuse", 1024)
+    found = json.loads(run(*asked, "--repeat", 17, "--json").stdout)
+    assert (found["action"], found["limits"][0]["cost"]) == ("refuse", 250)
     assert found["limits"][0]["estimated"] == "first"
     said = run(*asked).output
-    assert "takes 1,024 output_tokens, as before anything is learned" in said
+    assert "takes 250 output_tokens, as before anything is learned" in said
     assert "`output_tokens=…` says what this request takes" in said
     known = (*asked[:-1], f"{asked[-1]} output_tokens=900")
     found = json.loads(run(*known, "--repeat", 4, "--json").stdout)

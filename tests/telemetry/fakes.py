@@ -29,6 +29,10 @@ class LimitSeen:
     waits: bool = False
 
     @property
+    def is_beside(self) -> bool:
+        return self.is_twin
+
+    @property
     def acts(self) -> str:
         return "wait" if self.waits else "challenge" if self.first == "challenge" else ""
 
