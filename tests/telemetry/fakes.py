@@ -24,7 +24,6 @@ class LimitSeen:
     unit: str = "requests"
     shadow: bool = False
     is_twin: bool = False
-    is_beside: bool = False
     first: str = "refuse"
     waits: bool = False
 
