@@ -28,6 +28,7 @@ FOLDER = Path(__file__).absolute().parents[2] / "examples" / "llm-api"
 FREE, PRO, LARGE = 1000, 20_000, 20_000
 """Output tokens that the policies of the tests allow a free account, one that pays, and the large one."""
 STREAMS, WORDS = 500, 400
+WARM = ("warm-1", "warm-2", "warm-3")
 MOST_BYTES = 1 << 20
 CUT = "The token budget of this account is used up; the answer was cut."
 REFUSED = "Error code: 429 - Too many requests; retry in … s."
@@ -65,7 +66,7 @@ def account(name: str, plan: str) -> dict[str, object]:
 def url(policy: Path) -> Iterator[str]:
     patch = pytest.MonkeyPatch()
     patch.setenv("LLM_API_POLICY", str(policy))
-    names = {"large": "enterprise", "warm": "enterprise"}
+    names = {"large": "enterprise", **dict.fromkeys(WARM, "enterprise")}
     names |= dict.fromkeys(("settles", "pays", "breaks", "openai", "anthropic", "busy"), "free")
     # What cannot be read reserves as much as a free plan has for an hour, until its answer has ended.
     names["wrong"] = "pro"
@@ -95,11 +96,12 @@ def prompt(text: str) -> Any:
 
 
 def know_route(url: str, route: str) -> None:
-    """Let a route answer shortly, so that little is reserved for a request that declares no maximum."""
+    """Let a route answer three accounts shortly: little is charged at first for what declares no maximum."""
     body = {"model": "mock-small", "max_tokens": 2, "messages": prompt("say 2 words")}
-    with httpx.Client(headers={"x-api-key": "sk-warm"}) as client:
-        for _ in range(40):
-            assert client.post(f"{url}/v1/{route}", json=body).status_code == 200
+    with httpx.Client() as client:
+        for turn in range(60):
+            headers = {"x-api-key": f"sk-{WARM[turn % len(WARM)]}"}
+            assert client.post(f"{url}/v1/{route}", json=body, headers=headers).status_code == 200
 
 
 def left(url: str, name: str, limit: str = "output tokens") -> int:
