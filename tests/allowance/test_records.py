@@ -296,6 +296,30 @@ def test_account_at_a_place_of_its_payer_is_established_and_brings_its_own_place
     assert found.see(8, 9, 200, 0, NOW) == ELSEWHERE
 
 
+def test_stranger_that_asks_before_its_payers_older_accounts_founds_nothing() -> None:
+    """Hazard: on the first day of an installation, an account that was sold yesterday is first to ask."""
+    found = records()
+    sold, bought = NOW - DAY, NOW - 400 * DAY
+    for day in range(3):  # until the payer's older accounts ask, nothing is known of them
+        assert found.see(7, 2, 200, sold, NOW + day * DAY) == 0
+    assert found.see(7, 1, 100, bought, NOW + 3 * DAY) == UNSETTLED_COUNTS
+    for day in (3, 29, 31, 90):
+        assert found.see(7, 2, 200, sold, NOW + day * DAY) == ELSEWHERE
+        assert found.see(7, 3, 200, sold, NOW + day * DAY) == ELSEWHERE  # nor is its address a place
+        assert not found.see(7, 1, 100, bought, NOW + day * DAY) & ELSEWHERE
+        assert not found.see(7, 4, 100, sold, NOW + day * DAY) & ELSEWHERE
+
+
+def test_founders_stay_when_their_first_month_is_over() -> None:
+    """Hazard of the other side: a school of the first day is strangers from its second month on."""
+    found = records()
+    for day in range(0, 120, 7):
+        for account in range(1, 9):
+            asked = found.see(7, account, 100 + account, NOW - DAY, NOW + day * DAY)
+            assert not asked & ELSEWHERE, (day, account)
+    assert found.see(7, 99, 104, NOW, NOW + 120 * DAY) == 0
+
+
 def test_public_address_is_no_place() -> None:
     found = grown()
     found.see(7, 1, 0, 0, NOW - 31 * DAY)

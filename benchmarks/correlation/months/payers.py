@@ -36,6 +36,8 @@ class Payer:
         best: its best day of each period of ten days.
         least: the least cents known in each period, from `paid_first` on.
         accounts, places: its established accounts, since the day that each was first seen; where they were.
+        founders, founded: those of its first month, since the day, and where they were. When an older
+            account asks later, that was not its first month.
     """
 
     first: int
@@ -44,6 +46,8 @@ class Payer:
     paid_first: int = 1 << 30
     accounts: dict[int, int] = field(default_factory=dict)
     places: set[int] = field(default_factory=set)
+    founders: dict[int, int] = field(default_factory=dict)
+    founded: dict[int, int] = field(default_factory=dict)
 
     def note(self, day: int, period: int, used: float) -> None:
         """Remember what was used on a day."""
@@ -109,16 +113,22 @@ class Payers:
             payer = self._payers[number] = Payer(first)
         payer.first = min(payer.first, first)
         is_place = place != 0 and self._is_place(network, number)
-        is_founding = day < payer.first + YOUNG_DAYS
-        since = payer.accounts.get(account)
+        founded = payer.first + YOUNG_DAYS
+        is_founding = not is_old and day < founded
         if self.presence:
-            covered = is_old or is_founding or since is not None or (is_place and place in payer.places)
+            is_known = account in payer.accounts or payer.founders.get(account, founded) < founded
         else:
-            since = payer.accounts.setdefault(account, first)
-            covered = is_old or is_founding or day - since >= YOUNG_DAYS or place in payer.places
+            is_known = day - payer.accounts.setdefault(account, first) >= YOUNG_DAYS
+        is_there = is_place and (place in payer.places or payer.founded.get(place, founded) < founded)
+        covered = is_old or is_founding or is_known or is_there
         if covered:
-            payer.accounts.setdefault(account, day)
-            if is_place:
+            if is_founding:
+                payer.founders.setdefault(account, day)
+            else:
+                payer.accounts.setdefault(account, day)
+            if is_place and is_founding:
+                payer.founded.setdefault(place, day)
+            elif is_place:
                 payer.places.add(place)
         return payer, covered, is_old
 

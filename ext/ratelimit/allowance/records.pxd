@@ -57,6 +57,7 @@ cdef class Records:
     cdef bint is_news(self, Record record, uint64_t day, int told) noexcept nogil
     cdef void tell(self, uint64_t region, uint64_t key) noexcept nogil
     cdef bint knows(self, uint64_t pair) noexcept nogil
+    cdef bint founded(self, uint64_t pair, uint64_t first) noexcept nogil
     cdef bint is_infant(self, uint64_t day) noexcept nogil
     cpdef int see(self, uint64_t payer, uint64_t account, uint64_t place, int64_t created_s, int64_t now_s) noexcept nogil
     cpdef void see_paid(self, uint64_t payer, int64_t paid_micros, int flags, int64_t now_s) noexcept nogil

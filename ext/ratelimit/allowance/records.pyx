@@ -28,6 +28,8 @@ cdef uint64_t MAGIC = 0x53444345524E494B  # "KINRECDS", little-endian
 cdef enum:
     ACCOUNT = 1
     PLACE = 2
+    FOUNDER = 3             # an account of the payer's first month, and
+    FOUNDED = 4             # a place where one was: known as long as that month is the payer's first
     CENT = 10_000           # millionths of a dollar: a level is of whole cents
     LEVELS = 256
     TRIES = 64              # of a compare-and-swap that others win
@@ -308,13 +310,23 @@ cdef class Records:
         cdef Record record
         return self.find(PAIRS, pair, &seen, &record) != NULL
 
+    cdef bint founded(self, uint64_t pair, uint64_t first) noexcept nogil:
+        """Return whether a founder, or a place of one, is of the first month of a payer.
+
+        An older account of that payer may ask later, and then its first month was an earlier one: what came in the
+        meantime founded nothing.
+        """
+        cdef Pair seen
+        cdef Record record
+        return self.find(PAIRS, pair, &seen, &record) != NULL and record.first < first + YOUNG_DAYS
+
     cdef bint is_infant(self, uint64_t day) noexcept nogil:
         """Return whether the records are younger than 30 days."""
         return day < (load(&self.header.since) & 0xFFFF) + YOUNG_DAYS
 
     cpdef int see(self, uint64_t payer, uint64_t account, uint64_t place, int64_t created_s, int64_t now_s) noexcept nogil:
         cdef uint64_t day = day_of(now_s), counted = day, pair, at_place = 0
-        cdef bint is_infant, is_old, is_founding
+        cdef bint is_infant, is_old, is_founding, is_known = False, is_place = False
         cdef int flags, told
         cdef Record known
         if not self.open or payer == 0 or payer == ABSENT_HASH:
@@ -331,12 +343,20 @@ cdef class Records:
         known = self.amend(PAYERS, key_of(payer), known, day, IN_TIME)
         if account == 0 or account == ABSENT_HASH:
             return flags
-        is_founding = day < known.first + YOUNG_DAYS
-        pair = pair_of(payer, account, ACCOUNT)
+        is_founding = not is_old and day < known.first + YOUNG_DAYS
+        pair = pair_of(payer, account, FOUNDER if is_founding else ACCOUNT)
         if place != 0 and place != ABSENT_HASH:
-            at_place = pair_of(payer, place, PLACE)
-        if not (is_old or is_founding or self.knows(pair) or (at_place and self.knows(at_place))):
-            return flags | ELSEWHERE
+            at_place = pair_of(payer, place, FOUNDED if is_founding else PLACE)
+        if not (is_old or is_founding):
+            is_known = self.knows(pair)
+            if not is_known and self.founded(pair_of(payer, account, FOUNDER), known.first):
+                is_known, pair = True, pair_of(payer, account, FOUNDER)
+            if at_place:
+                is_place = self.knows(at_place)
+                if not is_place and self.founded(pair_of(payer, place, FOUNDED), known.first):
+                    is_place, at_place = True, pair_of(payer, place, FOUNDED)
+            if not (is_known or is_place):
+                return flags | ELSEWHERE
         known.first, known.newest, known.levels = day, 0, day
         self.amend(PAIRS, pair, known, day, IN_TIME)
         if at_place:

@@ -60,6 +60,8 @@ class Reference:
         self.paid: dict[int, Paid] = {}
         self.accounts: set[tuple[int, int]] = set()
         self.places: set[tuple[int, int]] = set()
+        self.founders: dict[tuple[int, int], int] = {}
+        self.founded: dict[tuple[int, int], int] = {}
 
     def _begin(self, day: int) -> None:
         self.own = self.own or day
@@ -89,11 +91,22 @@ class Reference:
         if account in NOT_A_KEY:
             return flags
         pair, at_place = (payer, account), (payer, place)
-        is_founder = day - known.first < YOUNG_DAYS
-        if not (is_old or is_founder or pair in self.accounts or at_place in self.places):
+        is_founding = not is_old and day - known.first < YOUNG_DAYS
+        founded = known.first + YOUNG_DAYS
+        is_founder = pair not in self.accounts and self.founders.get(pair, founded) < founded
+        is_founded = at_place not in self.places and self.founded.get(at_place, founded) < founded
+        is_known = pair in self.accounts or is_founder or at_place in self.places or is_founded
+        if not (is_old or is_founding or is_known):
             return flags | ELSEWHERE
-        self.accounts.add(pair)
-        if place not in NOT_A_KEY:
+        if is_founding or (is_founder and not is_old):
+            self.founders[pair] = min(day, self.founders.get(pair, day))
+        else:
+            self.accounts.add(pair)
+        if place in NOT_A_KEY:
+            return flags
+        if is_founding or (is_founded and not is_old):
+            self.founded[at_place] = min(day, self.founded.get(at_place, day))
+        else:
             self.places.add(at_place)
         return flags
 
