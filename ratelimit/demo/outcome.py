@@ -17,7 +17,7 @@ def grants_of_policy(path: Path) -> dict[str, Grant]:
     grants = {}
     tokens = {population.limit: population.output_tokens for population in POPULATIONS}
     for rule in Policy.load(path).compiled.rules:
-        if rule.period_ns and rule.algorithm == "token-bucket":
+        if rule.period_ns and rule.algorithm == "token-bucket" and not rule.is_beside:
             units = 1 if rule.unit == REQUESTS else tokens.get(rule.name, 1)
             grants[rule.name] = Grant(rule.burst, rule.quota * _MINUTE_NS // rule.period_ns, units)
     return grants

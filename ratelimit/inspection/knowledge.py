@@ -154,7 +154,7 @@ class Knowledge:
         rules = [
             rule
             for rule in compiled.rules
-            if not rule.is_twin
+            if not rule.is_beside
             and rule.algorithm not in ("distinct", "concurrency")
             and all(row[position] >= 0 for position in rule.per)
         ]

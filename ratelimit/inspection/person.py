@@ -116,7 +116,7 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
     person.others = [
         rule
         for rule in compiled.rules
-        if not rule.is_twin and rule.index not in looked and any(at in hashes for at in rule.per)
+        if not rule.is_beside and rule.index not in looked and any(at in hashes for at in rule.per)
     ]
     wanted = {value for values in hashes.values() for value in values}
     wanted.update(known.keys_of([each.rule for each in person.limits], row))

@@ -149,8 +149,17 @@ class RateLimitCollector(Collector):
             ):
                 labels = {"limit": name, "action": action}
                 likely.add_sample(names.LIKELY_DECISIONS.exported, labels, cells[column])
+        exposed = {
+            rule.name: rule.counter_name
+            for rule in self._limiter.rules
+            if rule.is_beside and not rule.is_twin
+        }
         for name, rule in rules.items():
             cells = totals(table, name)
+            if name in exposed:
+                beside = totals(table, exposed[name])
+                labels = {"limit": name, "action": "refuse", "mode": "exposure"}
+                decisions.add_sample(names.DECISIONS.exported, labels, beside[RuleColumn.REFUSED])
             own = "shadow" if rule.shadow else "enforce"
             for action, mode, count in _said(rule.first, own, cells):
                 labels = {"limit": name, "action": action, "mode": mode}

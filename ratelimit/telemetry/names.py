@@ -186,13 +186,14 @@ LIMIT = Label(
     "limit", source="name of the limit in the policy file; `#2`, `#3` for further rates of its list"
 )
 UNIT = Label("unit", source="cost unit of the limit in the policy file")
-MODE = Label("mode", ("enforce", "shadow"))
+MODE = Label("mode", ("enforce", "exposure", "shadow"))
 VERDICT = Label("verdict", ("certain", "likely"))
 
 DECISIONS = Metric(
     "ratelimit_decisions",
     "counter",
-    "Verdicts, one for each limit a request met; skip: an identity it counts was absent.",
+    "Verdicts, one for each limit a request met; skip: an identity it counts was absent. "
+    "Mode exposure: what is in flight may use the rest.",
     (LIMIT, Label("action", ("allow", "refuse", "skip", "degrade", "challenge")), MODE),
 )
 ACTED = Metric(

@@ -13,10 +13,13 @@ from random import Random
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from ratelimit import Limiter, Policy
 from ratelimit.asgi.middleware import RateLimitMiddleware
 from ratelimit.clock import ManualClock
+from ratelimit.inspection.refused import refused_callers
+from ratelimit.telemetry.collector import RateLimitCollector
 from tests.asgi.driver import Client, key, limit, rules
 from tests.usage.answers import JSON, whole
 
@@ -318,3 +321,19 @@ async def polite(declared: int, store: Any, minutes: int = 10, **words: Any) -> 
             await step[2][0]
     under.close()
     return (used - 60_000) / (60_000 * minutes)
+
+
+async def test_refusals_for_what_is_in_flight_are_seen_by_the_operator(tmp_path: Any) -> None:
+    """Hazard: callers are refused by `tokens`, and no metric says that a limit refuses."""
+    some, _ = workers(1, tmp_path, most=20_000)
+    statuses = await some.burst([Ask(20_000, 10)] * 30)
+    registry = CollectorRegistry()
+    registry.register(RateLimitCollector(some.limiters[0]))
+    counted = registry.get_sample_value(
+        "ratelimit_decisions_total", {"limit": "tokens", "action": "refuse", "mode": "exposure"}
+    )
+    shown = refused_callers(some.limiters[0].policy.compiled, some.limiters[0].store, {})
+    named = [each.rule.name for each in shown]
+    some.close()
+    assert counted == statuses.count(429) > 0
+    assert named == ["tokens"]

@@ -198,7 +198,7 @@ class LimitRule:
     def counter_name(self) -> str:
         """The name of its counters."""
         if self.is_exposure:
-            return COUNTER_EXPOSURE
+            return exposure_counter(self.name)
         return COUNTER_LOWERED if self.is_lowered else twin_counter(self.name) if self.is_twin else self.name
 
     @property
@@ -223,8 +223,9 @@ COUNTER_LOWERED = "\x1flowered"
 """What the counters are called of all that conduct left of limits; not exported."""
 
 
-COUNTER_EXPOSURE = "\x1fexposure"
-"""What the counters are called of what all requests in flight may use; not exported."""
+def exposure_counter(name: str) -> str:
+    """Return the name of the counter for what requests in flight of a limit may use."""
+    return f"\x1fexposure {name}"
 
 
 def twin_counter(name: str) -> str:
