@@ -6,10 +6,13 @@ import io
 import json
 import random
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from ratelimit.cli.main import main
 from ratelimit.cli.replay.clusters import clusters_report
 from ratelimit.clock import ManualClock
 from ratelimit.policy import Policy
@@ -148,3 +151,18 @@ def test_a_report_says_until_when_a_cluster_is_young() -> None:
     assert "young cluster" in cluster["words"]
     (cluster,) = replayed(POLICY + YOUNG)[1]["clusters"]
     assert cluster["young_until"] is None
+
+
+def test_a_young_cluster_is_shown_by_its_id(tmp_path: Path) -> None:
+    """Hazard: an operator looks up "a budget of a young one, missing", and no screen knows it."""
+    policy, lines, clusters = (tmp_path / name for name in ("policy.toml", "trace.ndjson", "clusters.json"))
+    policy.write_text(POLICY + YOUNG)
+    lines.write_text("\n".join(map(json.dumps, LINES)) + "\n")
+    command = ["replay", str(policy), str(lines), "--clusters", str(clusters), "--reveal", "--no-progress"]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    (found,) = json.loads(clusters.read_text())["clusters"]
+    refused_most = done.stdout.split("refused most by")[1]
+    budgets = [line for line in refused_most.splitlines() if f"cluster {found['id'][:8]} of bad-" in line]
+    assert len(budgets) > 1  # of the young limit several, and of the other limit the whole
+    assert "missing" not in refused_most

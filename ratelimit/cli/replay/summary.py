@@ -10,12 +10,13 @@ from rich.table import Table
 
 from ratelimit.cli.replay.inputs import notes_on, traces_json
 from ratelimit.cli.terminal import Text
+from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.correlation.memory import tally_of
 from ratelimit.decision import Reason
 from ratelimit.inspection import formatting
 from ratelimit.inspection.identities import given, short_hash
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, twin_counter
-from ratelimit.policy.compile.identities import CLUSTER
+from ratelimit.policy.compile.identities import ACTOR, CLUSTER, LIKELY, YOUNG
 from ratelimit.replay.facts import RecordFacts
 from ratelimit.replay.run import Replay
 from ratelimit.replay.tally import LimitTally
@@ -235,15 +236,15 @@ class Summary:
         parts = []
         for position, hashed in zip(tally.rule.per, key, strict=True):
             spec = self._policy.identities[position]
-            shown: str | None = short_hash(hashed)
+            is_cluster = spec.name in (CLUSTER, YOUNG, LIKELY, ACTOR)
+            shown: str | None = short_hash(cluster_of(hashed) if is_cluster else hashed)
             if self._reveal and self._facts is not None:
-                shown = given(spec, tally.shown[key], self._facts)
-                if spec.name == CLUSTER:
-                    shown = f"{short_hash(hashed)} of {self._principal(tally.shown[key], self._facts)}"
-                elif shown is None:
+                if is_cluster:
+                    shown = f"{shown} of {self._principal(tally.shown[key], self._facts)}"
+                elif (shown := given(spec, tally.shown[key], self._facts)) is None:
                     ip = tally.shown[key].ip
                     shown = f"missing, counted by {ip}" if spec.missing == "client" and ip else "missing"
-            parts.append((spec.name, shown or ""))
+            parts.append((CLUSTER if is_cluster else spec.name, shown))
         return parts
 
     def _principal(self, record: Any, facts: RecordFacts) -> str:
