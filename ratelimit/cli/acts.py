@@ -259,7 +259,7 @@ def _of_accounts(
             asking = Asking(known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, reason=reason)
             asking.go(kind, preview(known, callers), keys)
 
-    command.__doc__ = f"{help}\n\n\\b\nExample:\n  ratelimit {kind} policy.toml {example}"
+    command.__doc__ = f"{help}\n\n\b\nExample:\n  ratelimit {kind} policy.toml {example}"
     for wrap in (
         _acting,
         click.argument("accounts", nargs=-1, required=True),

@@ -72,7 +72,8 @@ def test_each_command_helps_with_an_example(name: str) -> None:
     result = run(name, "--help")
     assert result.exit_code == 0
     assert f"ratelimit {name}" in result.stdout
-    assert "Example" in result.stdout
+    assert re.search(r"^ +Examples?:$", result.stdout, re.MULTILINE)
+    assert "\\b" not in result.stdout  # click's mark of lines that stay as they are, where it is none
 
 
 @pytest.mark.parametrize("name", COMMANDS)
