@@ -69,7 +69,7 @@ async def test_stream_that_never_ends_is_cut_and_the_application_stops(server: s
             assert 4000 <= text.count(b"w") * 2 // 7 <= 4000 + 2000
             assert (await client.post("/echo", json=DECLARES, headers=headers)).status_code == 429
         # The worker is as well as before, and nothing of the cut was an error of the application's.
-        # On a connection of its own: servers close one whose request was refused before they had read its body.
+        # On a connection of its own: servers close one if they had not read the body that was refused.
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             assert (await client.post("/echo", json=DECLARES, headers={"x-api-key": "b"})).status_code == 200
     log = (policy.parent / f"{server}.log").read_text()
