@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from ratelimit.codes import every_code
@@ -84,16 +84,21 @@ def test_example_policies_load_without_a_warning(path: Path) -> None:
 
 
 SCHEMA: dict[str, Any] = json.loads((DOCS / "policy.schema.json").read_text("utf-8"))
-VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
-def test_the_schema_is_one() -> None:
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+@pytest.fixture(scope="module")
+def validator() -> Any:
+    """Return what judges documents; imported here, as that takes seconds wherever tests are collected."""
+    return import_module("jsonschema").Draft202012Validator(SCHEMA)
+
+
+def test_the_schema_is_one(validator: Any) -> None:
+    type(validator).check_schema(SCHEMA)
 
 
 @pytest.mark.parametrize("text", [*(path.read_text("utf-8") for path in EXAMPLES), *map(whole, BLOCKS)])
-def test_the_schema_takes_what_the_loader_takes(text: str) -> None:
-    VALIDATOR.validate(tomllib.loads(text))
+def test_the_schema_takes_what_the_loader_takes(text: str, validator: Any) -> None:
+    validator.validate(tomllib.loads(text))
 
 
 @pytest.mark.parametrize(
@@ -112,8 +117,8 @@ def test_the_schema_takes_what_the_loader_takes(text: str) -> None:
         "version = 1\n[store]\nkeys = 1",
     ],
 )
-def test_the_schema_refuses_what_the_loader_calls_misshapen(text: str) -> None:
-    assert not VALIDATOR.is_valid(tomllib.loads(text))
+def test_the_schema_refuses_what_the_loader_calls_misshapen(text: str, validator: Any) -> None:
+    assert not validator.is_valid(tomllib.loads(text))
     with pytest.raises(PolicyError):
         Policy.from_toml(text)
 
