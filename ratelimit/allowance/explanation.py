@@ -34,7 +34,7 @@ from ratelimit.stores.factory import wish_of
 PAST_DAYS = 30
 """From so many days on records say by themselves who is established."""
 OF_PAID = 2
-"""What payers paid, among the regions of records."""
+"""The payments of payers, among the regions of records."""
 _DAY_NS = 86_400 * 1_000_000_000
 
 

@@ -7,6 +7,7 @@ response, and frees what the request holds. The exchange is in the request's env
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar
@@ -31,7 +32,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 _LOOP = LoopThread()
 
 
-class ViewLimit:
+class ViewLimit(ABC):
     """A limit that decorates views; a framework says what their request is, and answers a refusal."""
 
     def __init__(self, wish: Wish) -> None:
@@ -41,17 +42,17 @@ class ViewLimit:
         """Register limits of views with a limiter, as the application starts."""
         return asked_limits(limiter).enter([each.wish for each in limits])
 
+    @abstractmethod
     def request_of(self, args: tuple[Any, ...]) -> tuple[Any, Environ]:
         """Return the request of a view, and its environment."""
-        raise NotImplementedError
 
     def params_of(self, request: Any, more: dict[str, Any]) -> dict[str, str]:
         """Return the parameters of the path."""
         return {name: str(value) for name, value in more.items()}
 
+    @abstractmethod
     def refusal(self, exchange: Exchange) -> Any:
         """Return, or raise, what answers a refused request."""
-        raise NotImplementedError
 
     def __call__(self, view: View) -> View:
         route = f"{view.__module__}.{view.__qualname__}"

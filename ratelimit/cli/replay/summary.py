@@ -237,11 +237,13 @@ class Summary:
         for position, hashed in zip(tally.rule.per, key, strict=True):
             spec = self._policy.identities[position]
             is_cluster = spec.name in (CLUSTER, YOUNG, LIKELY, ACTOR)
-            shown: str | None = short_hash(cluster_of(hashed) if is_cluster else hashed)
+            shown = short_hash(cluster_of(hashed) if is_cluster else hashed)
             if self._reveal and self._facts is not None:
                 if is_cluster:
                     shown = f"{shown} of {self._principal(tally.shown[key], self._facts)}"
-                elif (shown := given(spec, tally.shown[key], self._facts)) is None:
+                elif (value := given(spec, tally.shown[key], self._facts)) is not None:
+                    shown = value
+                else:
                     ip = tally.shown[key].ip
                     shown = f"missing, counted by {ip}" if spec.missing == "client" and ip else "missing"
             parts.append((CLUSTER if is_cluster else spec.name, shown))
