@@ -337,3 +337,15 @@ async def test_refusals_for_what_is_in_flight_are_seen_by_the_operator(tmp_path:
     some.close()
     assert counted == statuses.count(429) > 0
     assert named == ["tokens"]
+
+
+@pytest.mark.parametrize("rate", ["5000000/day", "17000/day"])
+def test_budget_of_many_millions_is_bound(rate: str) -> None:
+    """Hazard: what may be in flight of a large budget is more than an hour's bucket can count, and nothing starts."""
+    text = rules(limit("spend", rate=rate, match="POST /v1/*", unit="usd", usage="auto", estimate="learned"))
+    prices = '[prices]\n"*" = { input = 1.0, output = 2.0 }\n'
+    limiter = Limiter(Policy.from_toml(text + prices))
+    beside = [rule for rule in limiter.rules if rule.is_exposure]
+    limiter.close()
+    assert [rule.quota for rule in beside] == [rule.burst for rule in beside]
+    assert len(beside) == 1

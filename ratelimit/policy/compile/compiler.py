@@ -23,7 +23,7 @@ from ratelimit.policy.compile.correlation import compile_correlation, compile_nu
 from ratelimit.policy.compile.declarations import compile_known, compile_public
 from ratelimit.policy.compile.expansion import Numbers, expand
 from ratelimit.policy.compile.identities import CLUSTER, HIDDEN, LIKELY, compile_identities
-from ratelimit.policy.compile.quota import MAX_COST, MAX_KEYS, largest_debt
+from ratelimit.policy.compile.quota import MAX_COST, MAX_KEYS, largest_debt, largest_quota
 from ratelimit.policy.compile.secret import compile_key
 from ratelimit.policy.compile.spec import RuleSpec, Scene, compile_file, compile_limit, leaves_out
 from ratelimit.policy.compile.store import compile_store
@@ -344,6 +344,7 @@ def _exposure(index: int, rule: LimitRule) -> LimitRule:
     metering = rule.metering
     assert metering is not None
     room = max(1, round((metering.exposure - 1) * rule.burst))
+    room = min(room, largest_quota("token-bucket", EXPOSURE_NS))  # of dollars more than three million
     return replace(
         rule,
         index=index,
