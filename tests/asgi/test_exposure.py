@@ -341,7 +341,7 @@ async def test_refusals_for_what_is_in_flight_are_seen_by_the_operator(tmp_path:
 
 @pytest.mark.parametrize("rate", ["5000000/day", "17000/day"])
 def test_budget_of_many_millions_is_bound(rate: str) -> None:
-    """Hazard: what may be in flight of a large budget is more than an hour's bucket can count, and nothing starts."""
+    """Hazard: the room for what is in flight is more than a bucket can count, and nothing starts."""
     text = rules(limit("spend", rate=rate, match="POST /v1/*", unit="usd", usage="auto", estimate="learned"))
     prices = '[prices]\n"*" = { input = 1.0, output = 2.0 }\n'
     limiter = Limiter(Policy.from_toml(text + prices))
