@@ -1,4 +1,4 @@
-"""Several hosts before one back end: each has a limit of its own, and none knows of the others."""
+"""Several hosts before one back end: each has a limit of its own, and does not know the others."""
 
 from __future__ import annotations
 

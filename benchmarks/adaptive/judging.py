@@ -33,7 +33,7 @@ HOSTS = 12
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a controller reached on one engine.
+    """The results of a controller on one engine.
 
     Args:
         phases: the median of the seeds beside the best fixed limit, by phase.

@@ -138,7 +138,7 @@ class Trace:
 
     @property
     def paid_cents(self) -> Ints:
-        """What the payer of each request has cleared, in whole cents; -1 where it is not known."""
+        """Cents that the payer of each request has cleared; -1: not known."""
         if self.paid_usd is None:
             return np.full(len(self), -1)
         cents = np.floor(np.nan_to_num(self.paid_usd) * 100).astype(np.int64)

@@ -76,7 +76,7 @@ class LogRecords:
         self._place_at = place_of(compiled)
         self._day = -1
         self._used: dict[int, int] = {}
-        """What each payer used on the day so far, by the key of its record."""
+        """Units that each payer used on the day so far, by the key of its record."""
         self._best: dict[int, int] = {}
         """The best day of each payer, by the first limit."""
         self._salts: list[int] = []

@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ratelimit.environment.file import read_file
 from ratelimit.errors import PolicyError, RateLimitError, StoreError, UsageError
 from ratelimit.policy import Policy
 from ratelimit.policy.schema.source import MAX_BYTES
@@ -26,7 +25,7 @@ from ratelimit.runtime.resolvers import Resolver, find_resolvers
 from ratelimit.stores.embedded.folder import is_there, memory_folder
 from ratelimit.stores.embedded.watched import WatchedStore
 from ratelimit.stores.factory import wish_of
-from ratelimit.stores.leftovers import keep_note, kept_text, sweep_if_gone
+from ratelimit.stores.leftovers import keep_note, kept_text, own_file, put_whole, sweep_if_gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +45,9 @@ def keep(policy: Policy) -> None:
     with contextlib.suppress(OSError, StoreError):
         folder = memory_folder(make=True)
         place = kept_text(name, folder)
-        if _read(place) == text:
+        if own_file(place, MAX_BYTES) == text:
             return
-        fresh = place.with_name(f"{place.name}.{os.getpid()}")
-        try:
-            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(text)
-            fresh.replace(place)
-        except OSError:
-            fresh.unlink(missing_ok=True)
-            raise
+        put_whole(place, text)
         keep_note(name, folder)
 
 
@@ -68,7 +59,7 @@ def last_in_force(path: str) -> LastPolicy | None:
     name = str(Path(path).absolute())
     try:
         place = kept_text(name, memory_folder())
-        text = _read(place)
+        text = own_file(place, MAX_BYTES)
         if text is None:
             return None
         return LastPolicy(Policy.from_toml(text.decode(), path, path=path), place.stat().st_mtime)
@@ -129,12 +120,3 @@ def forget_if_gone(policy: Policy) -> None:
     if policy.path is not None:
         with contextlib.suppress(StoreError):
             sweep_if_gone(str(Path(policy.path).absolute()), memory_folder())
-
-
-def _read(place: Path) -> bytes | None:
-    try:
-        found = place.lstat()
-        is_ours = found.st_uid == os.geteuid() and not found.st_mode & 0o077
-        return read_file(place, MAX_BYTES) if is_ours else None
-    except OSError:
-        return None

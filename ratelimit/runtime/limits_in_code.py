@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ratelimit.environment.file import read_file
 from ratelimit.errors import StoreError
 from ratelimit.parsing.json import JsonError, read_json
 from ratelimit.stores.embedded.folder import memory_folder
-from ratelimit.stores.leftovers import kept_limits
+from ratelimit.stores.leftovers import kept_limits, own_file, put_whole
 
 MAX_BYTES = 1 << 18
 """The most that is read; 128 limits take a tenth."""
@@ -29,33 +27,16 @@ def keep(policy_path: str, tables: Sequence[Mapping[str, Any]]) -> None:
     text = json.dumps([dict(table) for table in tables], sort_keys=True).encode()
     with contextlib.suppress(OSError, StoreError):
         place = kept_limits(str(Path(policy_path).absolute()), memory_folder(make=True))
-        if _read(place) == text:
+        if own_file(place, MAX_BYTES) == text:
             return
-        fresh = place.with_name(f"{place.name}.{os.getpid()}")
-        try:
-            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(text)
-            fresh.replace(place)
-        except OSError:
-            fresh.unlink(missing_ok=True)
-            raise
+        put_whole(place, text)
 
 
 def kept(policy_path: str) -> list[dict[str, Any]]:
     """Return the limits that the code of a policy's workers declared last; none where that is not known."""
     try:
-        text = _read(kept_limits(str(Path(policy_path).absolute()), memory_folder()))
+        text = own_file(kept_limits(str(Path(policy_path).absolute()), memory_folder()), MAX_BYTES)
         found = [] if text is None else read_json(text)
     except (OSError, ValueError, StoreError, JsonError):
         return []
     return [table for table in found if isinstance(table, dict)] if isinstance(found, list) else []
-
-
-def _read(place: Path) -> bytes | None:
-    try:
-        found = place.lstat()
-        is_ours = found.st_uid == os.geteuid() and not found.st_mode & 0o077
-        return read_file(place, MAX_BYTES) if is_ours else None
-    except OSError:
-        return None

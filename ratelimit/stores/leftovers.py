@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ratelimit.environment.file import read_file
 from ratelimit.stores.embedded.mapping import is_abandoned, prefix_of
 
 NOTE = "policy-"
@@ -40,11 +41,34 @@ def keep_note(policy: str, folder: Path) -> None:
         if _read(note) == said:
             os.utime(note)
             return
-        fresh = note.with_name(f"{note.name}.{os.getpid()}")
+        put_whole(note, said)
+
+
+def put_whole(place: Path, content: bytes) -> None:
+    """Put a file that only its user can read in place of another one; a reader has one of them, whole.
+
+    Raises:
+        OSError: there is no room, or no permission; nothing is left of it.
+    """
+    fresh = place.with_name(f"{place.name}.{os.getpid()}")
+    try:
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
-            file.write(said)
-        fresh.replace(note)
+            file.write(content)
+        fresh.replace(place)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def own_file(place: Path, most: int) -> bytes | None:
+    """Return a file of this user's that nobody else can read or write; None where it is not such a one."""
+    try:
+        found = place.lstat()
+        is_ours = found.st_uid == os.geteuid() and not found.st_mode & 0o077
+        return read_file(place, most) if is_ours else None
+    except OSError:
+        return None
 
 
 def sweep_gone(folder: Path, now_s: float) -> None:

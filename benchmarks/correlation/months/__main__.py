@@ -77,7 +77,7 @@ def known(trace: Trace) -> Iterator[Known]:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What plays worlds: the library with a policy, or the model with the numbers of one.
+    """A player of worlds: the library with a policy, or the model with the numbers of one.
 
     Args:
         policy: the file.

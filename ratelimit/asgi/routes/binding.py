@@ -38,7 +38,7 @@ class Binding:
     is_asked: bool
     """True if routes ask for it by name, and no path does."""
     why: str = ""
-    """Of a limit without routes, what is likely wrong."""
+    """The likely mistake of a limit that binds no route."""
 
 
 def bindings(
