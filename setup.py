@@ -7,6 +7,7 @@ Sources lie under ext/ in folders that mirror the package, because Cython finds 
     KINLIMIT_TRACE=1      line tracing, for coverage of .pyx files
     KINLIMIT_URL=https://…  the project's address, for what is published (`make dist PROJECT_URL=…`)
     KINLIMIT_PROGRESS=FILE  gets a line for each module that is compiled (`.ci/install.py` reads it)
+    KINLIMIT_COMPILED=FOLDER  holds the modules of these sources, compiled before: they are copied
 
 Both steps, translating and compiling, use all cores there are.
 """
@@ -17,6 +18,7 @@ import hashlib
 import multiprocessing
 import os
 import platform
+import shutil
 import sys
 from pathlib import Path
 
@@ -82,6 +84,13 @@ def source_digest() -> str:
     return digest.hexdigest()
 
 
+COMPILED = Path(os.environ["KINLIMIT_COMPILED"]) if os.environ.get("KINLIMIT_COMPILED") else None
+DIGEST = Path("ratelimit") / "core" / "_digest.txt"
+"""Where the digest of the sources lies, beside the modules compiled from them."""
+if COMPILED is not None and (COMPILED / DIGEST).read_text().strip() != source_digest():
+    raise SystemExit(f"{COMPILED} holds modules of other sources")
+
+
 class BuildCore(build_ext):  # type: ignore[misc]  # setuptools has no types
     """Builds the extensions and leaves their sources' digest beside them."""
 
@@ -90,17 +99,21 @@ class BuildCore(build_ext):  # type: ignore[misc]  # setuptools has no types
         self.parallel: int = self.parallel or CORES
 
     def build_extension(self, ext: Extension) -> None:
-        super().build_extension(ext)
+        if COMPILED is None:
+            super().build_extension(ext)
+        else:
+            target = Path(self.get_ext_fullpath(ext.name))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(COMPILED / self.get_ext_filename(ext.name), target)
         if progress := os.environ.get("KINLIMIT_PROGRESS"):
             with Path(progress).open("a") as file:
                 file.write(f"{ext.name}\n")
 
     def run(self) -> None:
         super().run()
-        target = HERE if self.inplace else Path(self.build_lib)
-        package = target / "ratelimit" / "core"
-        package.mkdir(parents=True, exist_ok=True)
-        (package / "_digest.txt").write_text(source_digest() + "\n")
+        digest = (HERE if self.inplace else Path(self.build_lib)) / DIGEST
+        digest.parent.mkdir(parents=True, exist_ok=True)
+        digest.write_text(source_digest() + "\n")
 
 
 extensions = [
@@ -135,7 +148,9 @@ def urls() -> dict[str, str]:
 setup(
     project_urls=urls(),
     cmdclass={"build_ext": BuildCore},
-    ext_modules=cythonize(  # type: ignore[no-untyped-call]  # nor has Cython
+    ext_modules=extensions
+    if COMPILED is not None
+    else cythonize(  # type: ignore[no-untyped-call]  # nor has Cython
         extensions,
         include_path=["ext"],
         build_dir="build/cython",

@@ -2,6 +2,8 @@
 
 Each wheel is built from the sdist, named after the oldest Linux it runs on (auditwheel), given its bill
 of materials and checked. Then `.ci/try-wheel` installs it in a clean environment and uses it there.
+With `--build` the wheels are not tried, and what was compiled stays in `build/`: the translated modules in
+`build/cython`, the compiled ones in `build/compiled`, for an editable install with KINLIMIT_COMPILED.
 A version that no interpreter is there for is named at the end; it is no error unless none is left.
 """
 
@@ -91,10 +93,20 @@ def build_wheel(python: Path, source: Path, work: Path, out: Path) -> Path:
     return Path(shutil.copy(wheel, out))
 
 
+def leave(source: Path) -> None:
+    """Copy what was translated and compiled in an unpacked sdist into the tree's own `build` folder."""
+    (compiled,) = (source / "build").glob("lib.*")
+    for folder, name in ((source / "build" / "cython", "cython"), (compiled, "compiled")):
+        shutil.rmtree(ROOT / "build" / name, ignore_errors=True)
+        # Not with their times: a copy is newer than the sources, so nothing is translated again.
+        shutil.copytree(folder, ROOT / "build" / name, copy_function=shutil.copyfile)
+
+
 def main() -> None:
     """Build what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
+    parser.add_argument("--build", action="store_true", help="build only, and leave what was compiled")
     parser.add_argument(
         "pythons", nargs="*", help=f"`this`, or versions: {' '.join(PYTHONS)} if none is named"
     )
@@ -121,7 +133,10 @@ def main() -> None:
             wheel = build_wheel(python, source, work / name, out)
             size_mb = wheel.stat().st_size / 1e6
             print(f"{wheel.name}: {size_mb:.1f} MB, built in {time.monotonic() - begin:.0f} s", flush=True)
-            subprocess.run([ROOT / ".ci" / "try-wheel", python, wheel, sdist], check=True)
+            if arguments.build:
+                leave(source)
+            else:
+                subprocess.run([ROOT / ".ci" / "try-wheel", python, wheel, sdist], check=True)
     problems = [line for path in out.iterdir() for line in contents.complaints(str(path))]
     print("\n".join(problems) or f"{len(list(out.iterdir()))} archives in {out} are complete and clean")
     if skipped:
