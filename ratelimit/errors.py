@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from ratelimit.codes import Severity
 from ratelimit.environment.printable import printable
@@ -25,11 +26,26 @@ class RateLimitError(Exception):
         super().__init__(printable(message, keep="\n"))
         self.code = code
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are pickled by a call with their positional arguments. Settings by name would be missing,
+        # and a pool of processes breaks on an error that it cannot hand over.
+        return _raised_elsewhere, (type(self), self.args, vars(self))
+
     @property
     def brief(self) -> str:
         """The message in one line: of several problems the first, and how many more there are."""
         first, *more = str(self).split("\n")
         return f"{first} (and {len(more)} more: `ratelimit check` shows all)" if more else first
+
+
+_Error = TypeVar("_Error", bound=RateLimitError)
+
+
+def _raised_elsewhere(kind: type[_Error], arguments: tuple[object, ...], state: dict[str, Any]) -> _Error:
+    """Return an error that another process raised."""
+    error = kind.__new__(kind, *arguments)
+    vars(error).update(state)
+    return error
 
 
 @dataclass(frozen=True, slots=True)
