@@ -14,10 +14,10 @@ Nothing of this is imported by the rest of the package.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.environment.extras import explained
@@ -43,7 +43,8 @@ class TracedDecisions:
     """Adds what was decided of a request to its span, and keeps exemplars for the metrics.
 
     Around `RateLimitMiddleware`, inside of what makes spans. Where no span is recorded, a request costs
-    one look.
+    one look. The span is the one in force when the request comes in: a handler may have spans of its own.
+    Its attributes are there before the response begins, as instrumentations end a span with the last byte.
 
     `docs/opentelemetry.md` has the attributes. Nothing that a client sent is in them.
     """
@@ -52,19 +53,40 @@ class TracedDecisions:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
-        finally:
+            return
+        span = trace.get_current_span()
+        is_described = False
+
+        def describe() -> None:
+            nonlocal is_described
             found = scope.get("ratelimit")
-            if isinstance(found, Exchange):
-                _describe(found)
+            if not is_described and isinstance(found, Exchange):
+                is_described = True
+                _describe(found, span)
+
+        def sending(message: Message) -> Awaitable[None]:
+            if not is_described and message["type"] in _FIRST:
+                describe()
+            return send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        finally:
+            describe()  # of one that was never answered
 
 
-def _describe(exchange: Exchange) -> None:
+_FIRST = frozenset(
+    {"http.response.start", "websocket.accept", "websocket.close", "websocket.http.response.start"}
+)
+"""The messages that a response can begin with: all limits of a request were asked by then."""
+
+
+def _describe(exchange: Exchange, span: trace.Span) -> None:
     limiter = exchange.door.limiter
     if limiter.runtime.exemplars is None:
         limiter.runtime.exemplars = Exemplars(_labels, limiter.now_ns)
-    span = trace.get_current_span()
     if not span.is_recording():
         return
     # What a route asked for comes after what the path fell under; the first that refuses is the answer.
@@ -81,7 +103,8 @@ def _describe(exchange: Exchange) -> None:
         return
     if decision.limit is not None:
         span.set_attribute("ratelimit.limit", decision.limit)
-        limiter.runtime.exemplars.refused(decision.limit)
+        with trace.use_span(span):
+            limiter.runtime.exemplars.refused(decision.limit)
     if decision.retry_after_ns is not None:
         span.set_attribute("ratelimit.retry_after", decision.retry_after_ns / 1e9)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from opentelemetry import trace
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -17,7 +20,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -99,6 +102,49 @@ async def test_span_says_what_was_decided(limiter: Limiter) -> None:
     }
     assert spans[4]["ratelimit.action"] == "allow"
     assert (spans[5]["ratelimit.action"], spans[5]["ratelimit.limit"]) == ("refuse", "by route")
+
+
+async def test_instrumentation_that_ends_a_span_with_the_last_byte_has_the_attributes(
+    limiter: Limiter,
+) -> None:
+    """FastAPI's own instrumentation, around everything: twelve requests, whole answers, streams and refusals."""
+    provider, exporter = recorded()
+    app = FastAPI()
+
+    async def words() -> AsyncIterator[str]:
+        with provider.get_tracer("handler").start_as_current_span("model"):
+            yield "two "
+            yield "words"
+
+    @app.get("/limited")
+    async def limited(stream: bool = False) -> Any:
+        return StreamingResponse(words()) if stream else {"answer": "whole"}
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise OSError("the model is away")
+
+    app.add_middleware(RateLimitMiddleware, limiter=limiter)
+    app.add_middleware(TracedDecisions)
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
+    client = Client(app)
+    try:
+        for who in "abcd":
+            await client("GET", "/limited", key(who))
+            await client("GET", "/limited", key(who), query_string=b"stream=true")
+        for _ in range(3):
+            await client("GET", "/limited", key("a"))
+        with suppress(OSError):
+            await client("GET", "/broken", key("a"))
+    finally:
+        FastAPIInstrumentor.uninstrument_app(app)
+    servers = [span for span in exporter.get_finished_spans() if span.kind is trace.SpanKind.SERVER]
+    actions = [(span.attributes or {}).get("ratelimit.action") for span in servers]
+    assert actions == ["allow"] * 8 + ["allow", "refuse", "refuse", "allow"]
+    # Of a handler's own spans none is taken for the request's.
+    others = [span for span in exporter.get_finished_spans() if span.kind is not trace.SpanKind.SERVER]
+    assert any(span.name == "model" for span in others)
+    assert not any("ratelimit.action" in (span.attributes or {}) for span in others)
 
 
 async def test_trace_of_a_refusal_and_of_a_slow_decision_is_an_exemplar(limiter: Limiter) -> None:
