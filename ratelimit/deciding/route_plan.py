@@ -108,6 +108,7 @@ class RoutePlan:
         "metered",
         "policy_pair",
         "policy_pairs",
+        "pricing",
         "problems",
         "range_ns",
         "required",
@@ -196,6 +197,12 @@ class RoutePlan:
         """Rules that count what a request may use until it ends."""
         self.granting = tuple(at for at, rule in enumerate(self.rules) if rule.grants)
         """Rules of output tokens that took what a request may use at most."""
+        self.pricing = tuple(
+            at
+            for at, rule in enumerate(self.rules)
+            if rule.metering is not None and rule.metering.refuses_unknown
+        )
+        """Rules in dollars that refuse a model without a price."""
         self.holds_slots = any(rule.algorithm == "concurrency" for rule in rules)
         """Whether an allowed request may hold something until it ends."""
         self.varies = any(rule.varies for rule in rules)
@@ -305,6 +312,13 @@ class RoutePlan:
         """Return whether a rule in shadow that counts by the identity at a position had no room."""
         return any(
             outcome.state(at) == SHADOWED and position in rule.per for at, rule in enumerate(self.rules)
+        )
+
+    def lacks_price(self, outcome: Outcome) -> bool:
+        """Return whether a request was refused since its model has no price."""
+        # Then it costs more than the limit holds; any other cost is at most that.
+        return any(
+            outcome.state(at) == REFUSED and outcome.cost(at) > self.rules[at].burst for at in self.pricing
         )
 
     def violated(self, outcome: Outcome) -> list[str]:

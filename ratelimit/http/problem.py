@@ -63,6 +63,19 @@ _NO_ROOM = msgspec.json.encode(
 )
 
 
+UNKNOWN_MODEL = "unknown-model"
+"""The `code` of the document for a model without a price."""
+NO_PRICE = msgspec.json.encode(
+    {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "The request names no model that has a price here.",
+        "code": UNKNOWN_MODEL,
+    }
+)
+
+
 _TOO_SLOW = msgspec.json.encode(
     {
         "type": "about:blank",

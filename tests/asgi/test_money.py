@@ -90,7 +90,8 @@ async def test_estimate_is_by_price_and_declared_maximum(document: Any, reserved
 async def test_unknown_model_is_refused_where_the_policy_says_so() -> None:
     mounted = mount(policy(unknown_model="refuse"), answering(chat("word", CHAT_USAGE)))
     refused = await posting(mounted).post({"model": "unheard-of", "max_tokens": 1})
-    assert refused.status == 429
+    assert refused.status == 400
+    assert refused.problem["code"] == "unknown-model"
     assert "retry-after" not in refused.headers
     assert (await posting(mounted).post({"model": "small", "max_tokens": 1})).status == 200
     assert used(mounted) == SMALL

@@ -104,10 +104,10 @@ async def test_span_says_what_was_decided(limiter: Limiter) -> None:
     assert (spans[5]["ratelimit.action"], spans[5]["ratelimit.limit"]) == ("refuse", "by route")
 
 
-async def test_instrumentation_that_ends_a_span_with_the_last_byte_has_the_attributes(
+async def test_span_that_ends_with_the_last_byte_has_the_attributes(
     limiter: Limiter,
 ) -> None:
-    """FastAPI's own instrumentation, around everything: twelve requests, whole answers, streams and refusals."""
+    """FastAPI's own instrumentation: twelve requests, with whole answers, streams and refusals."""
     provider, exporter = recorded()
     app = FastAPI()
 

@@ -17,7 +17,9 @@ from ratelimit.decision cimport Decision
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.usage.settling cimport correct
 
-from ratelimit.http.problem import CONTENT_TYPE as _CONTENT_TYPE, WAITS_NS as _WAITS_NS, problem_of, quota_exceeded
+from ratelimit.http.problem import (
+    CONTENT_TYPE as _CONTENT_TYPE, NO_PRICE as _NO_PRICE, WAITS_NS as _WAITS_NS, problem_of, quota_exceeded,
+)
 from ratelimit.asgi.reporting import chargeable
 from ratelimit.deciding.charge import Charge
 from ratelimit.decision import VERDICTS as _VERDICTS, Reason, cluster_name
@@ -186,11 +188,18 @@ cdef class Exchange:
     def refusal(self):
         # A refused client is often one of many: a refusal by limits is written straight
         # from the outcome, without the decision and its verdicts.
+        cdef Exchange each
+        if self.asked is not None and self.is_allowed:
+            for each in self.asked:
+                if not each.is_allowed:
+                    return each.refusal()
         if self.plan is None or self.outcome is None:
             decision = self.decision
             status, body = problem_of(decision)
             wait_ns = _WAITS_NS.get(decision.reason)
             return status, body, decision.retry_after_ns if wait_ns is None else wait_ns
+        if self.plan.pricing and self.plan.lacks_price(self.outcome):
+            return 400, _NO_PRICE, None  # it follows from the request alone
         at = self.outcome.binding
         wait_ns = self.plan.told_wait_ns(self.outcome, self.principal, self.now_ns)
         if self.plan.conceals:
@@ -206,7 +215,10 @@ cdef class Exchange:
         cdef dict known
         cdef int i, at = -1
         cdef int64_t wait_ns
-        if self.plan is None or type(self.outcome) is not Outcome or self.plan.conceals or self.plan.hidden or self.plan.exposed:
+        if (
+            self.plan is None or type(self.outcome) is not Outcome or self.plan.conceals or self.plan.hidden
+            or self.plan.exposed or self.plan.pricing
+        ):
             return self.new_problem()
         outcome = self.outcome
         for i in range(outcome.plan.setup.count):
