@@ -47,6 +47,12 @@ EVENTS: Mapping[str, tuple[bool, str]] = {
     "self-check": (True, "The library noticed a likely mistake in its use."),
 }
 """By name, whether it is a warning, and what it says; docs/events.md has the fields."""
+NOTES: Mapping[str, str] = {
+    "minute": "The limits' answers of this host in one minute.",
+    "top-callers": "The callers that this host's limits refused most within an hour.",
+    "note": "A person's note.",
+}
+"""By name, what the journal has beside events: no sink receives these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class Event:
     """One thing that happened, told once for each host."""
 
     name: str
-    """One of `EVENTS`."""
+    """One of `EVENTS`, or of `NOTES`."""
     time_ns: int
     """When, since 1970."""
     host: str
@@ -80,7 +86,7 @@ class Event:
             "time": at.replace("+00:00", "Z"),
             "host": self.host,
             "worker": self.worker,
-            "says": EVENTS[self.name][1],
+            "says": NOTES[self.name] if self.name in NOTES else EVENTS[self.name][1],
             "fields": dict(self.fields),
         }
         return json.dumps(record, ensure_ascii=True, allow_nan=False, default=str)

@@ -71,6 +71,7 @@ def _acting(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Do it without a question: it changes nothing now, or the name is unknown.",
         ),
         click.option("--reason", default="", help="Why, for the list; at most 200 characters."),
+        _BY,
         click.option(
             "--for",
             "for_ns",
@@ -85,6 +86,9 @@ def _acting(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_BY = click.option(
+    "--by", metavar="PERSON", help="Who does it, listed before the account that is logged in here."
+)
 _DRY = click.option("--dry-run", "is_dry", is_flag=True, help="Show what it would do, and do nothing.")
 
 
@@ -105,6 +109,7 @@ def exempt_command(
     what: str | None,
     identity: str | None,
     for_ns: int,
+    by: str | None,
     reason: str,
     is_dry: bool,
     yes: bool,
@@ -129,7 +134,9 @@ def exempt_command(
         if what is None:
             what = "limits" if known.compiled.correlation is None else "clusters"
         caller = resolve(known, account, identity)
-        asking = Asking(known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, reason=reason)
+        asking = Asking(
+            known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
+        )
         if what == "limits" and caller.what != "actor" and "," not in caller.identity:
             asking.go(
                 "exempt-limits", of_exempt_limits(known, caller), caller.hashes, identity=caller.identity
@@ -151,6 +158,7 @@ def stop_command(
     caller: str,
     identity: str | None,
     for_ns: int,
+    by: str | None,
     reason: str,
     is_dry: bool,
     yes: bool,
@@ -169,7 +177,9 @@ def stop_command(
     """
     with knowledge_of(load_to_act(policy)) as known:
         stopped = resolve(known, caller, identity)
-        asking = Asking(known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, reason=reason)
+        asking = Asking(
+            known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
+        )
         hashes, name = list(stopped.hashes), stopped.identity
         if stopped.what == "actor":
             hashes, name = accounts_of(known, "stop", [stopped]), known.account or ""
@@ -200,6 +210,7 @@ def organisation_command(
     payments: tuple[str, ...],
     accounts: tuple[str, ...],
     for_ns: int,
+    by: str | None,
     reason: str,
     is_dry: bool,
     yes: bool,
@@ -216,7 +227,9 @@ def organisation_command(
         paying = payment_identity(known)
         methods = [resolve(known, each, paying) for each in payments]
         members = [resolve(known, each) for each in accounts]
-        asking = Asking(known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, reason=reason)
+        asking = Asking(
+            known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
+        )
         asking.go(
             "organisation",
             of_organisation(known, name, methods, members),
@@ -240,6 +253,7 @@ def _of_accounts(
         policy: str,
         accounts: tuple[str, ...],
         for_ns: int,
+        by: str | None,
         reason: str,
         is_dry: bool,
         yes: bool,
@@ -256,7 +270,9 @@ def _of_accounts(
             keys = accounts_of(known, kind, callers)
             if len(keys) < least:
                 raise Failure(f"`{kind}` takes at least {least} different accounts", USAGE)
-            asking = Asking(known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, reason=reason)
+            asking = Asking(
+                known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
+            )
             asking.go(kind, preview(known, callers), keys)
 
     command.__doc__ = f"{help}\n\n\b\nExample:\n  ratelimit {kind} policy.toml {example}"
@@ -317,15 +333,24 @@ class Asking:
         is_sure: ask no question.
         as_json: print JSON.
         for_ns: how long the act holds; None for one without an end of its own.
+        by: the person, as stated.
         reason: why.
     """
 
     def __init__(
-        self, known: Knowledge, *, is_dry: bool, is_sure: bool, as_json: bool, for_ns: int | None, reason: str
+        self,
+        known: Knowledge,
+        *,
+        is_dry: bool,
+        is_sure: bool,
+        as_json: bool,
+        for_ns: int | None,
+        by: str | None,
+        reason: str,
     ) -> None:
         self._known = known
         self._is_dry, self._is_sure, self._as_json = is_dry, is_sure, as_json
-        self._for_ns, self._reason = for_ns, reason[:200]
+        self._for_ns, self._by, self._reason = for_ns, by, reason[:200]
 
     def go(self, kind: Kind, preview: Preview, accounts: Sequence[int] = (), **more: Any) -> None:
         """Do it, unless it is only to be shown, or nobody is sure.
@@ -349,7 +374,9 @@ class Asking:
         if preview.doubts and not self._is_sure:
             self._ask(preview)
         there = self._known.deployment
-        act = do(there, kind, accounts=accounts, for_ns=self._for_ns, reason=self._reason, **more)
+        act = do(
+            there, kind, accounts=accounts, for_ns=self._for_ns, by=self._by, reason=self._reason, **more
+        )
         _tell(there, act, self._as_json, words)
 
     def _ask(self, preview: Preview) -> None:
@@ -367,10 +394,11 @@ class Asking:
 @click.command("undo", short_help="Take an act back.")
 @click.argument("policy")
 @click.argument("act")
+@_BY
 @click.option("--reason", default="", help="Why, for the list; at most 200 characters.")
 @_DRY
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def undo_command(policy: str, act: str, reason: str, is_dry: bool, as_json: bool) -> None:
+def undo_command(policy: str, act: str, by: str | None, reason: str, is_dry: bool, as_json: bool) -> None:
     """Take back an act, on all hosts. ACT is its number, as `ratelimit acts` shows it.
 
     \b
@@ -381,7 +409,9 @@ def undo_command(policy: str, act: str, reason: str, is_dry: bool, as_json: bool
     """
     with knowledge_of(load_to_act(policy)) as known:
         undone = act_named(known.deployment, act)
-        asking = Asking(known, is_dry=is_dry, is_sure=True, as_json=as_json, for_ns=None, reason=reason)
+        asking = Asking(
+            known, is_dry=is_dry, is_sure=True, as_json=as_json, for_ns=None, by=by, reason=reason
+        )
         asking.go("undo", of_undo(known, undone), undoes=undone)
 
 

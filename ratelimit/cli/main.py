@@ -44,6 +44,8 @@ _COMMANDS = {
     "declare": "ratelimit.cli.acts",
     "undo": "ratelimit.cli.acts",
     "acts": "ratelimit.cli.acts",
+    "journal": "ratelimit.cli.journal",
+    "note": "ratelimit.cli.journal",
     "serve": "ratelimit.cli.serve",
     "correlator": "ratelimit.cli.correlator",
     "prices": "ratelimit.cli.prices",

@@ -135,9 +135,9 @@ def _wrapped(text: rich_text.Text, width: int, indent: str) -> list[rich_text.Te
     return [Text(indent) + piece if number else piece for number, piece in enumerate(pieces)]
 
 
-def print_json(value: Any) -> None:
-    """Write one JSON document, for machines and for readers of JSON."""
-    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+def print_json(value: Any, *, is_line: bool = False) -> None:
+    """Write one JSON document, for machines and for readers of JSON; `is_line`: on one line of many."""
+    text = json.dumps(_plain(value), indent=None if is_line else 2, ensure_ascii=False, allow_nan=False)
     sys.stdout.write("".join(char if char == "\n" or char.isprintable() else _escaped(char) for char in text))
     sys.stdout.write("\n")
 

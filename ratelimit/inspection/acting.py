@@ -6,13 +6,13 @@ An act goes to the server that hosts share, or else to the file beside this host
 
 from __future__ import annotations
 
-import getpass
 import os
-import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
+from pwd import getpwuid
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 PATIENCE_S = 5.0
 """The time for which hosts are waited for."""
 PAUSE_S = 0.1
-_PAYMENT = 2
-_HASH = re.compile(r"hash:([0-9a-f]{16})")
+MOST_NAME = 64
+_NO_LOGIN = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +177,9 @@ def do(
     for_ns: int | None = None,
     reason: str = "",
     undoes: Act | None = None,
+    by: str | None = None,
 ) -> Act:
-    """Append an act to the log, and return it.
+    """Append an act to the log, and return it; `by` states the person, beside the account that acts.
 
     Raises:
         InspectionFailure: too many are in force.
@@ -195,7 +196,7 @@ def do(
             number=number,
             kind=kind,
             at_ns=now_ns,
-            by=_author(),
+            by=author(by),
             key=deployment.key,
             accounts=list(accounts),
             identity=identity,
@@ -274,11 +275,20 @@ def confirmed(deployment: Deployment, act: Act, patience_s: float = PATIENCE_S) 
     return Confirmation(hosts, is_away)
 
 
-def _author() -> str:
-    user = os.environ.get("SUDO_USER")
-    if not user:
-        try:
-            user = getpass.getuser()
-        except (KeyError, OSError):  # a user without a name
-            user = f"user {os.geteuid()}"
-    return f"{user}@{socket.gethostname()}"[:128]
+def author(by: str | None = None) -> str:
+    """Return who acts: the account that logged in here, behind the person's name if one is stated."""
+    account = f"{_login()}@{socket.gethostname()}"
+    said = "".join(each for each in by or "" if each.isprintable()).strip()[:MOST_NAME]
+    return (f"{said}, as {account}" if said else account)[:128]
+
+
+def _login() -> str:
+    """Return the account that logged in. The kernel keeps it through `sudo`; variables could say anything."""
+    user = os.getuid()
+    with suppress(OSError, ValueError):
+        logged_in = int(Path("/proc/self/loginuid").read_text())
+        user = user if logged_in == _NO_LOGIN else logged_in
+    try:
+        return getpwuid(user).pw_name
+    except KeyError:  # a user without a name
+        return f"user {user}"

@@ -203,7 +203,7 @@ class RateLimitCollector(Collector):
             yield _plain(remote.STORE_AWAY, max(stats["away"], state["is_away"]))
 
     def _runtime(self, table: CounterTable) -> Iterator[Family]:
-        cells = totals(table, names.COUNTER_RUNTIME)
+        cells = totals(table, names.COUNTER_RUNTIME, len(RuntimeColumn))
         yield _plain(names.STORE_FAULTS, cells[RuntimeColumn.STORE_FAULTS])
         yield _plain(names.POLICY_GENERATION, self._limiter.generation)
         yield _labelled(
@@ -214,12 +214,15 @@ class RateLimitCollector(Collector):
                 "rejected": cells[RuntimeColumn.RELOADS_REJECTED],
             },
         )
+        told = totals(table, names.COUNTER_EVENTS, len(names.EVENTS))
+        yield _labelled(names.EVENTS_TOLD, dict(zip(names.EVENTS, told, strict=False)))
         yield _labelled(
             names.EVENTS_LOST,
             {
                 "log": cells[RuntimeColumn.EVENTS_LOST_LOG],
                 "file": cells[RuntimeColumn.EVENTS_LOST_FILE],
                 "webhook": cells[RuntimeColumn.EVENTS_LOST_WEBHOOK],
+                "journal": cells[RuntimeColumn.EVENTS_LOST_JOURNAL],
             },
         )
         yield _plain(names.POLICY_RELOADED, self._limiter.reloaded_ns / 1e9)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ratelimit.core.memory.table import Table
 
 _OTHER_DIAGNOSTIC = len(names.DIAGNOSTIC_CODES) - 1
+_EVENT_COLUMN = {name: column for column, name in enumerate(names.EVENTS)}
 _DIAGNOSTIC_COLUMN = {code: column for column, code in enumerate(names.DIAGNOSTIC_CODES)}
 
 
@@ -123,8 +124,12 @@ class Counters:
         self._runtime.add(_RELOAD_COLUMN[result])
 
     def events_lost(self, sink: str, number: int) -> None:
-        """Count events that a sink could not pass on: "log", "file" or "webhook"."""
+        """Count events that a sink could not pass on: "log", "file", "webhook" or "journal"."""
         self._runtime.add(_LOST_COLUMN[sink], number)
+
+    def told(self, event: str, number: int) -> None:
+        """Count events of a name that this worker reported."""
+        self.add(names.COUNTER_EVENTS, len(names.EVENTS), _EVENT_COLUMN[event], number)
 
     def diagnosed(self, code: str) -> None:
         """Count one noticed mistake; a code that is not listed counts as "other"."""
@@ -193,4 +198,5 @@ _LOST_COLUMN = {
     "log": RuntimeColumn.EVENTS_LOST_LOG,
     "file": RuntimeColumn.EVENTS_LOST_FILE,
     "webhook": RuntimeColumn.EVENTS_LOST_WEBHOOK,
+    "journal": RuntimeColumn.EVENTS_LOST_JOURNAL,
 }

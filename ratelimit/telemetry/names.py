@@ -16,6 +16,7 @@ from enum import IntEnum
 from itertools import chain
 
 from ratelimit.decision import Reason
+from ratelimit.events import EVENTS as EVENTS
 from ratelimit.features.parts import parts
 from ratelimit.telemetry.codes import DIAGNOSTIC_CODES as DIAGNOSTIC_CODES
 from ratelimit.telemetry.hosts import (
@@ -66,6 +67,7 @@ COUNTER_LATENCY = "\x1fdecision time"
 COUNTER_REQUESTS = "\x1frequests"
 COUNTER_RUNTIME = "\x1fruntime"
 COUNTER_DIAGNOSTICS = "\x1fdiagnostics"
+COUNTER_EVENTS = "\x1fevents"
 
 
 class RuleColumn(IntEnum):
@@ -93,6 +95,7 @@ class RuntimeColumn(IntEnum):
     EVENTS_LOST_LOG = 5
     EVENTS_LOST_FILE = 6
     EVENTS_LOST_WEBHOOK = 7
+    EVENTS_LOST_JOURNAL = 8
 
 
 class BoardNumber(IntEnum):
@@ -272,8 +275,15 @@ POLICY_RELOADS = Metric(
 EVENTS_LOST = Metric(
     "ratelimit_events_lost",
     "counter",
-    "Events that could not be passed on: the queue was full, or the webhook failed five times.",
-    (Label("sink", ("log", "file", "webhook")),),
+    "Events that could not be passed on: the queue was full, the webhook failed five times, or the journal "
+    "could not be written.",
+    (Label("sink", ("log", "file", "webhook", "journal")),),
+)
+EVENTS_TOLD = Metric(
+    "ratelimit_events",
+    "counter",
+    "Events, each counted on the host that reported it: docs/events.md has them.",
+    (Label("event", tuple(EVENTS)),),
 )
 POLICY_RELOADED = Metric(
     "ratelimit_policy_last_reload_timestamp_seconds",
@@ -425,6 +435,7 @@ METRICS: tuple[Metric, ...] = (
     STORE_FAULTS,
     POLICY_GENERATION,
     POLICY_RELOADS,
+    EVENTS_TOLD,
     EVENTS_LOST,
     POLICY_RELOADED,
     POLICY_RELOAD_SUCCESSFUL,

@@ -24,6 +24,7 @@ from ratelimit.stores.acts.file import ActFile
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.embedded.election import Election
 from ratelimit.worker.inquiries import InquiryFollower
+from ratelimit.worker.journal import JournalFollower
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import ServerActs
@@ -49,6 +50,7 @@ class ActFollower:
         self._host = socket.gethostname()
         self._name = f"{self._host} {fingerprint_of(str(place).encode()).hex()[:8]}"
         self._inquiries = InquiryFollower(self._name, self._host)
+        self._journal = JournalFollower(place)
         self._stamp: tuple[int, ...] | None = None
         self._acts: list[Act] = []
         self._in_file: list[Act] = []
@@ -96,6 +98,7 @@ class ActFollower:
             self._report(now_ns)
             assert self._server is not None
             self._inquiries.look(self._server.inquiries, limiter)
+            self._journal.look(self._server, now_ns)
         return is_reader
 
     def _read_file(self, now_ns: int) -> None:

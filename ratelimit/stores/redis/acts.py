@@ -18,6 +18,7 @@ from ratelimit.stores.redis.caller import ServerCaller
 from ratelimit.stores.redis.hosts.fencing import ACT, REPORT, REPORTS
 from ratelimit.stores.redis.hosts.keys import Places
 from ratelimit.stores.redis.inquiries import ServerInquiries
+from ratelimit.stores.redis.journal import ServerJournal
 
 if TYPE_CHECKING:
     from ratelimit.environment.server import RemoteSpec
@@ -62,6 +63,10 @@ class ServerActs:
         self._call, self.close = self._caller.call, self._caller.close
         self.inquiries = ServerInquiries(self._caller, remote.prefix)
         """Questions of commands to all hosts, over the same connection."""
+        self.events = ServerJournal(self._caller, remote.prefix)
+        """The journal of all hosts, over the same connection,"""
+        self.minutes = ServerJournal(self._caller, remote.prefix, "minutes")
+        """and their counts by the minute."""
         places = Places(remote.prefix)
         self._acts, self._restored, self._hosts = places.acts, places.acts_restored, places.acts_applied
         self._seen: bytes | None = None

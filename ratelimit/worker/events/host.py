@@ -33,6 +33,9 @@ class Told(msgspec.Struct):
         away_ns: since when the host's workers do not ask it.
         before: what was counted when that began.
         actors: by actor, with how many accounts it was told last.
+        policy: the digest of the policy that was last in force.
+        minute: the last minute that was counted, and by limit what was counted up to its end.
+        hour: the last hour of which the callers were noted.
     """
 
     claims: dict[str, int] = {}
@@ -40,6 +43,10 @@ class Told(msgspec.Struct):
     away_ns: int = 0
     before: dict[str, int] = {}
     actors: dict[str, int] = {}
+    policy: str = ""
+    minute: int = 0
+    counts: dict[str, list[int]] = {}
+    hour: int = 0
 
 
 _TOLD = JsonReader(Told)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ratelimit.events import Event
 from ratelimit.policy.schema.events import Events
+from ratelimit.stores.journal import EVENTS_ROOM, JournalRing, events_of, minutes_of, read_records, tail_of
 from ratelimit.worker.events.host import HostRecord
 from ratelimit.worker.events.sinks import Sink, sinks_of
 
@@ -27,8 +31,25 @@ class Reporter:
     def __init__(self, table: Path | None, settings: Events) -> None:
         self.record = HostRecord(table)
         self.record.reserve()
+        self.journal = None if table is None else events_of(table)
+        """What this host and those that share its server have told: the journal."""
+        self.minutes = None if table is None else minutes_of(table)
         self._settings = settings
         self._sinks: list[Sink] | None = None
+        self._told: Counter[str] = Counter()
+        self._unwritten = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Take the journal's room; after a reboot it begins with what the policy's file of events has."""
+        if self.journal is None:
+            return
+        file = self._settings.file
+        if file not in (None, "stderr") and not self.journal.read():
+            lines = tail_of(Path(str(file)), EVENTS_ROOM // 2)
+            with suppress(OSError):
+                self.journal.add([each.line for each in read_records(lines)])
+        self.journal.reserve()
 
     def adapt(self, settings: Events) -> None:
         """Go by the settings of another policy."""
@@ -36,12 +57,27 @@ class Reporter:
             self._settings, self._sinks = settings, None
 
     def tell(self, name: str, now_ns: int, **fields: Any) -> None:
-        """Pass an event on; never waits and never raises."""
+        """Write an event into the journal, and pass it on; never waits for a sink and never raises."""
         if self._sinks is None:
             self._sinks = sinks_of(self._settings)
         event = Event(name, now_ns, socket.gethostname(), os.getpid(), fields)
+        self._told[name] += 1
+        if self.journal is not None:
+            self._write(self.journal, event)
         for sink in self._sinks:
             sink.put(event)
+
+    def note(self, name: str, now_ns: int, **fields: Any) -> None:
+        """Write counts beside the journal; no sink has them."""
+        if self.minutes is not None:
+            self._write(self.minutes, Event(name, now_ns, socket.gethostname(), os.getpid(), fields))
+
+    def _write(self, ring: JournalRing, event: Event) -> None:
+        try:
+            ring.append([event.json().encode()])
+        except OSError as error:
+            self._unwritten += 1
+            log.warning("the journal cannot be written: %s", error.strerror or error)
 
     def tell_once(self, name: str, key: str, now_ns: int, *, for_ns: int, **fields: Any) -> None:
         """Pass an event on, unless a worker of this host told of `key` within so long."""
@@ -54,7 +90,14 @@ class Reporter:
 
     def take_lost(self) -> dict[str, int]:
         """Return how many events each sink lost since the last call."""
-        return {sink.kind: lost for sink in self._sinks or () if (lost := sink.take_lost())}
+        lost_by = {sink.kind: lost for sink in self._sinks or () if (lost := sink.take_lost())}
+        unwritten, self._unwritten = self._unwritten, 0
+        return {**lost_by, "journal": unwritten} if unwritten else lost_by
+
+    def take_told(self) -> Mapping[str, int]:
+        """Return how many events of each name were told since the last call."""
+        told, self._told = self._told, Counter()
+        return told
 
     def wait_until_written(self, patience_s: float = 2.0) -> None:
         """Wait until all that was told is passed on, for so long at most each."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from os import PathLike
+from pathlib import Path
+from pwd import getpwuid
 
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.core.memory.refusals import refusals_in
@@ -14,9 +18,11 @@ from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.runtime.reload import Reload
 from ratelimit.stores.acts.act import Act, undos
+from ratelimit.stores.journal import read_records
 from ratelimit.telemetry import remote
 from ratelimit.telemetry.cells import totals
 from ratelimit.telemetry.remote import RemoteColumn
+from ratelimit.worker.events.minutes import Minutes
 from ratelimit.worker.events.reporter import Reporter
 
 NS = 10**9
@@ -62,6 +68,9 @@ class EventWatch:
         self._last: Reload | None = None
         self._noticed: set[str] = set()
         self._acts: dict[tuple[int, int], Act] | None = None
+        self._minutes = Minutes(reporter)
+        self._is_new = True
+        self._is_leading = False
         self._rebuilds = -1
         self._refusals_ns = 0
 
@@ -82,11 +91,14 @@ class EventWatch:
         self._look_at_mistakes(limiter, now_ns)
         self._look_at_acts(limiter.runtime.acts, log, now_ns)
         self._look_at_actors(limiter, now_ns)
+        for name, number in self._reporter.take_told().items():
+            limiter.runtime.counters.told(name, number)
         for sink, lost in self._reporter.take_lost().items():
             limiter.runtime.counters.events_lost(sink, lost)
         if not 0 <= now_ns - self._refusals_ns < REFUSALS_NS:
             self._refusals_ns = now_ns
             self._look_at_refusals(limiter, now_ns)
+        self._minutes.look(limiter, now_ns)
 
     # -- the server -----------------------------------------------------------------------------------
 
@@ -126,6 +138,9 @@ class EventWatch:
     # -- the policy -----------------------------------------------------------------------------------
 
     def _look_at_policy(self, limiter: Limiter, now_ns: int) -> None:
+        if self._is_new:
+            self._look_at_start(limiter, now_ns)
+            self._is_new = False
         last, self._last = self._last, limiter.last_reload
         if self._last is not None and self._last is not last:
             self._tell_reload(limiter, self._last, now_ns)
@@ -136,12 +151,37 @@ class EventWatch:
                 "policy-rejected-long", limiter.policy.name, now_ns, for_ns=HOUR_NS, minutes=minutes
             )
 
+    def _look_at_start(self, limiter: Limiter, now_ns: int) -> None:
+        """Tell of a policy that came with a restart."""
+        digest = f"{limiter.policy.digest:012x}"
+        before = self._put_in_force(digest)
+        if before and before != digest:
+            self._tell_policy(limiter, f"a restart put it in place of {before}", now_ns)
+
+    def _put_in_force(self, digest: str) -> str:
+        """Note the policy in force; return the one before, empty where that is not known."""
+        with suppress(OSError), self._reporter.record.change() as told:
+            before, told.policy = told.policy, digest
+            return before
+        return ""
+
+    def _tell_policy(self, limiter: Limiter, changes: str, now_ns: int) -> None:
+        digest = f"{limiter.policy.digest:012x}"
+        self._reporter.tell_once(
+            "policy-reloaded",
+            digest,
+            now_ns,
+            for_ns=SOON_NS,
+            digest=digest,
+            by=_owner_of(limiter.policy.path),
+            changes=changes[:MOST_WORDS],
+        )
+
     def _tell_reload(self, limiter: Limiter, reload: Reload, now_ns: int) -> None:
         tell = self._reporter.tell_once
         if reload.result == "applied":
-            digest = f"{limiter.policy.digest:012x}"
-            changes = "; ".join(map(str, reload.changes))[:MOST_WORDS]
-            tell("policy-reloaded", digest, now_ns, for_ns=SOON_NS, digest=digest, changes=changes)
+            self._put_in_force(f"{limiter.policy.digest:012x}")
+            self._tell_policy(limiter, "; ".join(map(str, reload.changes)), now_ns)
         elif reload.result == "rejected":
             error = str(reload.error)[:MOST_WORDS]
             tell("policy-rejected", error, now_ns, for_ns=SOON_NS, error=error)
@@ -172,7 +212,8 @@ class EventWatch:
                 self._act("act-lapsed", act, now_ns, by=act.by)
 
     def _act(self, name: str, act: Act, now_ns: int, **fields: object) -> None:
-        said = {"act": act.label, "kind": act.kind, **fields}
+        hashes = [f"{one:016x}" for one in (*act.accounts, *act.payments)]
+        said = {"act": act.label, "kind": act.kind, **fields, "identity": act.identity, "of": hashes}
         self._reporter.tell_once(name, f"{act.label} {act.at_ns}", now_ns, for_ns=24 * HOUR_NS, **said)
 
     # -- actors ---------------------------------------------------------------------------------------
@@ -180,17 +221,22 @@ class EventWatch:
     def _look_at_actors(self, limiter: Limiter, now_ns: int) -> None:
         clustering = limiter.clustering
         if clustering is None or not clustering.is_elected:
+            self._is_leading = False
             return
         rebuilds = limiter.correlation.get("rebuilds", 0)
         if rebuilds == self._rebuilds:
             return
         found = clustering.clusters(breathe)
         if found is None:
+            self._is_leading = False
             return  # another host correlates, or a rebuild is under way
         self._rebuilds = rebuilds
         actors = {cluster_name(each.identity) or "": each for each in found[:MOST_ACTORS]}
         news: list[tuple[str, str, Overview | None]] = []
         with self._reporter.record.change() as told:
+            if not self._is_leading:
+                self._take_over(told.actors)
+                self._is_leading = True
             for name, each in actors.items():
                 last = told.actors.get(name)
                 if last is None or len(each.members) >= GROWTH * last:
@@ -212,6 +258,17 @@ class EventWatch:
                 self._reporter.tell(
                     event, now_ns, actor=name, verdict=verdict, accounts=len(actor.members), words=actor.words
                 )
+
+    def _take_over(self, actors: dict[str, int]) -> None:
+        """Take in what the journal says of actors: another host told of them while it correlated."""
+        ring = self._reporter.journal
+        lines = [] if ring is None else ring.read()
+        for record in read_records(line for line in lines if b'"actor-' in line):
+            name, accounts = record.fields.get("actor"), record.fields.get("accounts")
+            if record.kind == "actor-released":
+                actors.pop(str(name), None)
+            elif record.kind in ("actor-found", "actor-grew") and isinstance(accounts, int):
+                actors[str(name)] = accounts
 
     def _tell_young(self, name: str, actor: Overview, now_ns: int) -> None:
         """Tell of a young cluster when it is found, and once more a day before the end."""
@@ -291,10 +348,21 @@ class EventWatch:
             )
 
 
+def _owner_of(path: str | PathLike[str] | None) -> str | None:
+    """Return the name of the user whose file a policy is; None where that is not known."""
+    try:
+        return None if path is None else getpwuid(Path(path).stat().st_uid).pw_name
+    except (OSError, KeyError):
+        return None
+
+
 def _counted(limiter: Limiter) -> dict[str, int]:
     """Return what all workers of the host counted of outages."""
+    decided = limiter.runtime.counters.decisions()
     counted = totals(limiter.table, remote.COUNTER_REMOTE, len(RemoteColumn))
     return {
+        "requests_allowed": sum(number for (allowed, _), number in decided.items() if allowed),
+        "requests_refused": sum(number for (allowed, _), number in decided.items() if not allowed),
         "units_charged_back": counted[RemoteColumn.CHARGED_BACK],
         "counters_forgotten": counted[RemoteColumn.COUNTERS_FORGOTTEN],
         "corrections_lost": counted[RemoteColumn.CORRECTIONS_LOST],

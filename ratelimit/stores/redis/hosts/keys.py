@@ -102,6 +102,14 @@ class Places:
         """The number of the last change."""
         return self._name("records:number")
 
+    def lines(self, journal: str) -> str:
+        """The lines of a journal by the number of their arrival; a sorted set."""
+        return self._name(journal)
+
+    def lines_state(self, journal: str) -> str:
+        """The number of its last line, and the epoch of these numbers; a hash."""
+        return self._name(f"{journal}:state")
+
     def scratch(self, rest: str) -> str:
         """The key for trials, gone at once."""
         return self._name(f"doctor:{rest}")

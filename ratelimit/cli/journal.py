@@ -1,0 +1,163 @@
+"""`ratelimit journal` and `ratelimit note`: what happened on all hosts, by time, and notes of persons."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from threading import Event
+
+import click
+
+from ratelimit.cli.failure import DEPLOYMENT, Failure
+from ratelimit.cli.loading import load_to_act
+from ratelimit.cli.terminal import Text, note, out, print_json, say
+from ratelimit.clock import SystemClock
+from ratelimit.inspection import formatting
+from ratelimit.inspection.acting import author
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.journal import Entry, Journal, journal_of, write_note
+from ratelimit.inspection.knowledge import knowledge_of
+from ratelimit.inspection.naming import resolve
+from ratelimit.policy import Policy
+from ratelimit.policy.schema.duration import parse_duration
+
+PAUSE_S = 0.5
+LONGEST_NOTE = 500
+
+
+def _span(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; write it like 2h, 30m or 7d") from error
+
+
+@click.command("journal", short_help="What happened on all hosts: acts, policies, outages, actors.")
+@click.argument("policy")
+@click.option(
+    "--since",
+    "since_ns",
+    default="1d",
+    show_default=True,
+    callback=_span,
+    metavar="TIME",
+    help="How long ago to begin, like 7d or 30m.",
+)
+@click.option(
+    "--of",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Only what is about this account or other caller, actor, limit, act or host.",
+)
+@click.option(
+    "--minutes", "with_minutes", is_flag=True, help="Also limits' counts by the minute, and top callers."
+)
+@click.option("--follow", is_flag=True, help="Go on with what happens, until it is interrupted.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def journal_command(
+    policy: str, since_ns: int, names: tuple[str, ...], with_minutes: bool, follow: bool, as_json: bool
+) -> None:
+    """Show what happened on all hosts, by time: acts, changes of the policy, outages, actors, notes.
+
+    \b
+    Examples:
+      ratelimit journal policy.toml --since 7d
+      ratelimit journal policy.toml --of acct-17
+      ratelimit journal policy.toml --since 1h --minutes --of requests
+      ratelimit journal policy.toml --follow --json
+
+    Each host keeps the last thousand entries or more, and those of other hosts as far as it heard them. So
+    it is shown without the server, too. Exit code 4 if the server or a host does not answer, which is named.
+    """
+    loaded = load_to_act(policy)
+    begin_ns = SystemClock().now_ns() - since_ns
+    with journal_of(loaded) as journal:
+        of = _resolved(loaded, names)
+
+        def entries() -> Iterator[Entry]:
+            return journal.entries(begin_ns, of, with_minutes=with_minutes)
+
+        seen = _show(list(entries()), as_json)
+        if not seen and not follow:
+            note("Nothing happened." if not names else f"Nothing happened to {', '.join(names)}.")
+        pause = Event()
+        while follow:
+            sys.stdout.flush()
+            pause.wait(PAUSE_S)
+            seen |= _show([each for each in entries() if _identity(each) not in seen], as_json)
+        _show_missing(journal)
+
+
+def _identity(entry: Entry) -> tuple[int, str, str, str]:
+    return entry.time_ns, entry.host, entry.kind, entry.text
+
+
+def _show(entries: Sequence[Entry], as_json: bool) -> set[tuple[int, str, str, str]]:
+    console = out()
+    for each in entries:
+        if as_json:
+            print_json(each.as_json(), is_line=True)
+            continue
+        line = Text(f"{formatting.instant(each.time_ns)}  ", "dim") + Text(f"{each.host}  ", "cyan")
+        line += Text(f"{each.kind}  ", "bold yellow" if each.is_warning else "bold")
+        if each.subject and not each.kind.startswith(("act-", "policy-", "self-")):
+            line += Text(f"{each.subject[:8]}  ", "yellow")
+        say(console, line + Text(each.text))
+    return {_identity(each) for each in entries}
+
+
+def _show_missing(journal: Journal) -> None:
+    if journal.is_away:
+        raise Failure(
+            "the server does not answer: this is what this host knows",
+            DEPLOYMENT,
+            hint="Other hosts' entries are there up to when it went away.",
+        )
+    if journal.missing:
+        silent = ", ".join(
+            f"{host}, for {formatting.wait(silent_s * 10**9)}" for host, silent_s in journal.missing.items()
+        )
+        raise Failure(f"nothing was heard of {silent}", DEPLOYMENT)
+
+
+def _resolved(policy: Policy, names: Sequence[str]) -> list[str]:
+    """Return names as entries have them: callers as hashes, each with its actor; others as they are."""
+    found = list(names)
+    limits = {each.name for each in policy.compiled.limits}
+    callers = [name for name in names if name not in limits]
+    if not callers:
+        return found
+    try:
+        with knowledge_of(policy) as known:
+            for name in callers:
+                try:
+                    caller = resolve(known, name)
+                except InspectionFailure:  # an act or a host
+                    continue
+                found += [f"{each:016x}" for each in caller.hashes]
+                if caller.what == "account":
+                    actor, _ = known.membership(caller.hash)
+                    found += [] if actor is None else [f"{actor:016x}"]
+    except InspectionFailure as failure:
+        note(f"{', '.join(callers)} cannot be looked up: {failure}")
+    return found
+
+
+@click.command("note", short_help="Write a note into the journal.")
+@click.argument("policy")
+@click.argument("text")
+@click.option(
+    "--of", "names", multiple=True, metavar="NAME", help="The caller, actor or limit that it is about."
+)
+@click.option("--by", metavar="PERSON", help="Who says so, beside the account that runs this.")
+def note_command(policy: str, text: str, names: tuple[str, ...], by: str | None) -> None:
+    """Write a note into the journal, for colleagues: it changes nothing.
+
+    \b
+    Example:
+      ratelimit note policy.toml "load test of the team of payments until 15:00" --of acct-17
+    """
+    loaded = load_to_act(policy)
+    with journal_of(loaded) as journal:
+        write_note(journal, text[:LONGEST_NOTE], _resolved(loaded, names), author(by))

@@ -1,0 +1,313 @@
+"""The journal of a deployment, for people: what happened on all hosts, by time.
+
+    with journal_of(policy) as journal:
+        for entry in journal.entries(since_ns):
+            print(entry.host, entry.kind, entry.subject, entry.text)
+
+Entries come from the ring beside this host's table, from the server that hosts share, and from the policy's
+file of events. A host that does not report is named in `missing`: what the server has of it may lack the end.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ratelimit.clock import SystemClock
+from ratelimit.errors import StoreError
+from ratelimit.events import Event
+from ratelimit.inspection import formatting
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.policy import Policy
+from ratelimit.stores.embedded.folder import is_there
+from ratelimit.stores.factory import wish_of
+from ratelimit.stores.journal import Record, events_of, minutes_of, read_records, tail_of
+
+if TYPE_CHECKING:
+    from ratelimit.stores.redis.acts import ServerActs
+
+SHORTEST_HASH = 8
+"""Digits of a hash, as screens show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the journal."""
+
+    time_ns: int
+    """When, since 1970."""
+    host: str
+    kind: str
+    """The name of an event or of a note: see `ratelimit.events`."""
+    subject: str
+    """What it is about: an actor's id, an act's name, a caller's hash, a policy's digest; or empty."""
+    text: str
+    """It in words."""
+    fields: Mapping[str, Any]
+    """As docs/events.md has them."""
+    is_warning: bool = False
+
+    def is_of(self, names: Collection[str]) -> bool:
+        """Return whether it is about one of these: hashes of 8 to 16 digits, names of limits, hosts, acts."""
+        own = {self.host, self.subject, *_names(self.fields)}
+        return any(_fits(name, each) for name in names for each in own)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for machines."""
+        return {
+            "time": formatting.iso(self.time_ns),
+            "host": self.host,
+            "kind": self.kind,
+            "subject": self.subject or None,
+            "text": self.text,
+            "fields": dict(self.fields),
+        }
+
+
+@dataclass
+class Journal:
+    """The journal of a deployment.
+
+    Args:
+        place: the table of this host's workers; None where there can be none.
+        file: the policy's file of events; None for none.
+        server: what hosts share; None where they share nothing.
+    """
+
+    place: Path | None
+    file: str | None
+    server: ServerActs | None
+    is_away: bool = False
+    """Whether the server did not answer: entries are those that this host knows."""
+    missing: dict[str, int] = field(default_factory=dict)
+    """Hosts that do not report, and for how many seconds."""
+
+    def entries(
+        self, since_ns: int = 0, of: Collection[str] = (), *, with_minutes: bool = False
+    ) -> Iterator[Entry]:
+        """Yield the entries since an instant, by time; each once.
+
+        Args:
+            since_ns: from when on, since 1970.
+            of: yield those about one of these alone, as `Entry.is_of` has it; empty for all.
+            with_minutes: also counts by the minute and top callers.
+        """
+        lines = self._lines(with_minutes=with_minutes)
+        for record in read_records(lines):
+            if record.time_ns < since_ns:
+                continue
+            entry = entry_of(record)
+            if not of or entry.is_of(of):
+                yield entry
+
+    def _lines(self, *, with_minutes: bool) -> list[bytes]:
+        lines: list[bytes] = []
+        if self.place is not None:
+            lines += events_of(self.place).read()
+            lines += minutes_of(self.place).read() if with_minutes else []
+        if self.file is not None:
+            lines += tail_of(Path(self.file))
+        if self.server is not None:
+            try:
+                lines += self.server.events.read()
+                lines += self.server.minutes.read() if with_minutes else []
+                hosts = self.server.hosts().values()
+                self.missing = {
+                    each.host: each.silent_ms // 1000 for each in hosts if each.workers and each.is_silent
+                }
+                self.is_away = False
+            except StoreError:
+                self.is_away = True
+        return lines
+
+
+@contextmanager
+def journal_of(policy: Policy) -> Iterator[Journal]:
+    """Open the journal of a policy's deployment; nothing of it has to run."""
+    place = wish_of(policy, needs_key=False).place
+    file = policy.file.events.file
+    remote = policy.compiled.remote
+    server: ServerActs | None = None
+    if remote is not None:
+        # Its client library is not there for every policy.
+        from ratelimit.stores.redis.acts import ServerActs
+
+        server = ServerActs(remote)
+    try:
+        yield Journal(place, None if file == "stderr" else file, server)
+    finally:
+        if server is not None:
+            server.close()
+
+
+def write_note(journal: Journal, text: str, of: Sequence[str], by: str) -> None:
+    """Write a person's note into the journal of this host and of all hosts.
+
+    Args:
+        journal: where to.
+        text: the note.
+        of: what it is about, as `Entry.is_of` has it.
+        by: who writes it.
+
+    Raises:
+        InspectionFailure: there is no journal here that can be written.
+    """
+    fields = {"text": text, "by": by, "of": list(of)}
+    event = Event("note", SystemClock().now_ns(), socket.gethostname(), os.getpid(), fields)
+    line, trouble = event.json().encode(), "no worker of this user has run the policy here"
+    is_written = False
+    if journal.place is not None and is_there(journal.place):
+        try:
+            events_of(journal.place).append([line])
+            is_written = True
+        except OSError as error:
+            trouble = f"the journal cannot be written: {error.strerror or error}"
+    elif journal.server is not None:
+        try:
+            from ratelimit.stores.redis.journal import Position
+
+            journal.server.events.exchange(Position(), b"", [line], reads=False)
+            is_written = True
+        except StoreError as error:
+            trouble = str(error)
+    if not is_written:
+        raise InspectionFailure(trouble, "deployment")
+
+
+def entry_of(record: Record) -> Entry:
+    """Return a record for people."""
+    fields = record.fields
+    subject = next(
+        (str(fields[name]) for name in ("actor", "act", "caller", "digest", "code") if fields.get(name)), ""
+    )
+    return Entry(
+        record.time_ns,
+        record.host,
+        record.kind,
+        subject,
+        _text(record),
+        fields,
+        record.is_warning,
+    )
+
+
+def _text(record: Record) -> str:
+    fields = record.fields
+    words = _WORDS.get(record.kind)
+    try:
+        said = words(fields) if words is not None else None
+    except (KeyError, TypeError, ValueError, AttributeError):  # of another release
+        said = None
+    if said is None:
+        rest = ", ".join(f"{name} {value}" for name, value in fields.items() if value not in (None, "", 0))
+        said = f"{record.says} {rest}".strip()
+    return said
+
+
+def _back(fields: Mapping[str, Any]) -> str:
+    said = f"the server is used again after {fields['away_seconds']:g} s"
+    for name, words in (
+        ("requests_allowed", "requests allowed meanwhile"),
+        ("requests_refused", "refused"),
+        ("units_charged_back", "units charged back"),
+        ("counters_forgotten", "counters forgotten"),
+        ("corrections_lost", "corrections lost"),
+    ):
+        if fields.get(name):
+            said += f"; {fields[name]:,} {words}"
+    return said
+
+
+def _policy(fields: Mapping[str, Any]) -> str:
+    said = f"policy {fields['digest']} is in force"
+    if fields.get("by"):
+        said += f", its file is of {fields['by']}"
+    return f"{said}: {fields['changes']}" if fields.get("changes") else said
+
+
+def _act(word: str) -> Any:
+    def words(fields: Mapping[str, Any]) -> str:
+        said = f"act {fields['act']} {word}: {fields.get('words') or fields['kind']}"
+        if fields.get("by"):
+            said += f", by {fields['by']}"
+        return f"{said} ({fields['reason']})" if fields.get("reason") else said
+
+    return words
+
+
+def _actor(word: str) -> Any:
+    def words(fields: Mapping[str, Any]) -> str:
+        return f"actor {word}: {fields['verdict']}, {formatting.count(fields['accounts'], 'account')}"
+
+    return words
+
+
+def _minute(fields: Mapping[str, Any]) -> str:
+    parts = []
+    for name, counts in fields["limits"].items():
+        said = ", ".join(f"{number:,} {word.replace('_', ' ')}" for word, number in counts.items() if number)
+        parts.append(f"{name} {said}")
+    return "; ".join(parts)
+
+
+def _callers(fields: Mapping[str, Any]) -> str:
+    return "; ".join(f"{one['caller'][:8]} {one['refused']:,} by {one['limit']}" for one in fields["callers"])
+
+
+_WORDS: Mapping[str, Any] = {
+    "store-away": lambda fields: "the server is not used; limits follow on_store_error",
+    "store-back": _back,
+    "policy-reloaded": _policy,
+    "policy-rejected": lambda fields: f"the policy file cannot be used: {fields['error']}",
+    "actor-found": _actor("found"),
+    "actor-grew": _actor("grew"),
+    "actor-contained": lambda fields: f"actor contained by {fields['limit']}: {fields['refused']:,} refused",
+    "actor-released": lambda fields: "no actor any more",
+    "act-made": _act("made"),
+    "act-undone": _act("undone"),
+    "act-lapsed": _act("lapsed"),
+    "self-check": lambda fields: f"{fields['words']} [{fields['code']}]",
+    "minute": _minute,
+    "top-callers": _callers,
+    "note": lambda fields: f"{fields['text']} ({fields['by']})",
+}
+
+
+def _names(fields: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what fields name: hashes, limits."""
+    for name in ("actor", "caller", "limit", "act", "code", "digest"):
+        if isinstance(fields.get(name), str):
+            yield fields[name]
+    for name in ("accounts", "payments", "of"):
+        many = fields.get(name)
+        if isinstance(many, list):
+            yield from (str(each) for each in many)
+    limits = fields.get("limits")
+    if isinstance(limits, dict):
+        yield from limits
+    callers = fields.get("callers")
+    if isinstance(callers, list):
+        for one in callers:
+            if isinstance(one, dict):
+                yield from _names(one)
+
+
+def _fits(asked: str, name: str) -> bool:
+    if asked == name:
+        return True
+    shorter, longer = sorted((asked, name), key=len)
+    return (
+        len(shorter) >= SHORTEST_HASH
+        and _is_hash(longer)
+        and _is_hash(shorter)
+        and longer.startswith(shorter)
+    )
+
+
+def _is_hash(text: str) -> bool:
+    return len(text) <= 16 and all(each in "0123456789abcdef" for each in text)

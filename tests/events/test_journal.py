@@ -1,0 +1,327 @@
+"""The journal: a ring that survives kills, full memory and other damage, and the command that reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ratelimit.events import EVENTS, NOTES, Event
+from ratelimit.inspection.journal import Entry, entry_of, journal_of
+from ratelimit.limiter import Limiter
+from ratelimit.policy import Policy
+from ratelimit.stores.journal import LONGEST_LINE, JournalRing, Record, events_of, minutes_of, read_records
+from ratelimit.telemetry.cells import totals
+from ratelimit.telemetry.names import COUNTER_EVENTS
+from ratelimit.worker.events.reporter import Reporter
+from ratelimit.worker.events.watch import EventWatch
+from tests.cli.running import run
+from tests.events.test_events import Host
+from tests.support.acting import END_NS, Actor
+from tests.support.campaign import campaign, policy_text
+
+NS = 10**9
+START_NS = 1_700_000_000 * NS
+ROOM = 4096
+
+
+def line(number: int, name: str = "store-away", **fields: Any) -> bytes:
+    return Event(name, START_NS + number * NS, "web-1", 7, fields).json().encode()
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> JournalRing:
+    return JournalRing(tmp_path / "table", "journal", ROOM)
+
+
+def seconds(ring: JournalRing) -> list[int]:
+    return [(each.time_ns - START_NS) // NS for each in read_records(ring.read())]
+
+
+def test_the_ring_forgets_the_oldest_and_never_grows(ring: JournalRing, tmp_path: Path) -> None:
+    for number in range(200):
+        ring.append([line(number)])
+    found = seconds(ring)
+    assert found == list(range(found[0], 200))
+    assert len(found) >= ROOM // len(line(0))
+    assert sum(each.stat().st_size for each in tmp_path.iterdir()) == 2 * ROOM
+    assert all(stat.S_IMODE(each.stat().st_mode) == 0o600 for each in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("left", [1, 30, len(line(1)) - 1])
+def test_a_writer_that_is_killed_leaves_half_a_line_and_the_next_goes_on(
+    ring: JournalRing, tmp_path: Path, left: int
+) -> None:
+    ring.append([line(0)])
+    path = tmp_path / "table.actors-journal"
+    with path.open("r+b") as file:
+        file.seek(len(line(0)) + 1)
+        file.write(line(1)[:left])
+    assert seconds(ring) == [0]
+    ring.append([line(2)])
+    assert seconds(ring) == [0, 2]
+
+
+def test_other_bytes_in_the_ring_are_left_out(ring: JournalRing) -> None:
+    ring.append([line(0), b"\xff\xfe nonsense", b"[" * 500, b"{}", b'{"event": 1}', line(1)])
+    ring.append([line(2, code="x" * LONGEST_LINE)])  # too long: it would push out others
+    assert seconds(ring) == [0, 1]
+
+
+def test_writers_of_many_processes_lose_no_line(ring: JournalRing, tmp_path: Path) -> None:
+    big = JournalRing(tmp_path / "table", "journal", 1 << 20)
+    spawning = get_context("fork")
+    processes = [
+        spawning.Process(target=lambda at: [big.append([line(at * 50 + n)]) for n in range(50)], args=(each,))
+        for each in range(4)
+    ]
+    for each in processes:
+        each.start()
+    for each in processes:
+        each.join(30)
+    assert seconds(big) == list(range(200))
+
+
+def test_a_line_is_written_where_memory_is_full(
+    ring: JournalRing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring.reserve()
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    ring.append([line(0)])
+    assert seconds(ring) == [0]
+    assert (tmp_path / "table.actors-journal").stat().st_size == ROOM
+
+
+def test_two_rings_are_joined_in_any_order(tmp_path: Path) -> None:
+    one, other = JournalRing(tmp_path / "a"), JournalRing(tmp_path / "b")
+    one.append([line(0), line(2)])
+    other.append([line(1), line(2)])
+    assert one.add(other.read()) == [line(1)]
+    other.add(one.read())
+    assert seconds(one) == seconds(other) == [0, 1, 2]
+    assert one.add(other.read()) == []
+
+
+# -- what is in it -----------------------------------------------------------------------------------------
+
+POLICY = """\
+version = 1
+[identities]
+account = {{ from = "header:x-api-key" }}
+[[limit]]
+name = "requests"
+per = "account"
+rate = "{rate}/hour"
+[store]
+keys = 1000
+path = "{table}"
+[hashing]
+key = "00112233445566778899aabbccddeeff"
+[events]
+log = false
+{file}
+"""
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    made = Host(tmp_path, POLICY.format(rate=5, table=tmp_path / "table", file=""))
+    yield made
+    for worker in made.workers:
+        worker.close()
+
+
+def journal(policy: Path, *options: str) -> list[dict[str, Any]]:
+    result = run("journal", policy, "--json", *options)
+    assert result.exit_code == 0, result.output
+    return [json.loads(each) for each in result.stdout.splitlines()]
+
+
+def test_a_policy_is_in_the_journal_with_its_author_and_what_changed(host: Host) -> None:
+    host.look()
+    host.policy.write_text(host.policy.read_text().replace("5/hour", "6/hour"))
+    for worker in host.workers:
+        worker.reload()
+    host.look()
+    (one,) = journal(host.policy)
+    assert (one["kind"], one["subject"]) == ("policy-reloaded", f"{host.workers[0].policy.digest:012x}")
+    assert one["fields"]["by"] == host.policy.owner()
+    assert "requests" in one["text"]
+    assert host.policy.owner() in run("journal", host.policy).stdout
+
+
+def test_a_policy_that_comes_with_a_restart_is_in_the_journal(tmp_path: Path) -> None:
+    digests = []
+    for rate in (5, 5, 6):
+        host = Host(tmp_path, POLICY.format(rate=rate, table=tmp_path / "table", file=""))
+        host.look()
+        digests.append(f"{host.workers[0].policy.digest:012x}")
+        for worker in host.workers:
+            worker.close()
+    (one,) = journal(host.policy)
+    assert one["subject"] == digests[2]
+    assert digests[0] in one["text"]
+
+
+def test_minutes_are_counted_once_whichever_worker_does(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin_ns = host.workers[0].now_ns() // (60 * NS) * 60 * NS
+    for at, asked in enumerate((0, 7, 0, 3)):
+        for worker in host.workers:
+            monkeypatch.setattr(worker, "now_ns", lambda at=at: begin_ns + at * 60 * NS)
+        for number in range(asked):
+            host.workers[number % 2].decide(identities={"account": "acct-17"}, client="203.0.113.9")
+        for watch, worker in list(zip(host.watches, host.workers, strict=True))[:: 1 if at % 2 else -1]:
+            watch.look(worker)
+    found = journal(host.policy, "--minutes", "--of", "requests")
+    assert [each["fields"]["limits"]["requests"] for each in found] == [
+        {"allowed": 5, "refused": 2},
+        {"refused": 3},
+    ]
+    assert journal(host.policy, "--minutes", "--of", "other") == []
+    assert journal(host.policy) == []
+
+
+def test_callers_are_noted_by_the_hour_and_found_by_their_value(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_ns = host.workers[0].now_ns()
+    for _ in range(9):
+        host.workers[0].decide(identities={"account": "acct-17"}, client="203.0.113.9")
+    for at in range(2):
+        for worker in host.workers:
+            monkeypatch.setattr(worker, "now_ns", lambda at=at: begin_ns + at * 3600 * NS)
+        host.look()
+    found = journal(host.policy, "--minutes", "--of", "acct-17")
+    assert [(each["kind"], each["fields"]["callers"][0]["refused"]) for each in found] == [("top-callers", 4)]
+    assert journal(host.policy, "--minutes", "--of", "acct-18") == []
+
+
+def test_what_the_policys_file_has_is_there_after_a_reboot(tmp_path: Path) -> None:
+    file = tmp_path / "events.ndjson"
+    text = POLICY.format(rate=5, table=tmp_path / "table", file=f'file = "{file}"')
+    host = Host(tmp_path, text)
+    host.workers[0].runtime.diagnose("undeclared-proxy")
+    host.look()
+    told = journal(host.policy)
+    for worker in host.workers:
+        worker.close()
+    for each in tmp_path.glob("table*"):
+        each.unlink()
+    assert journal(host.policy) == told  # without a worker, too
+    Reporter(tmp_path / "table", Policy.load(host.policy).file.events)
+    assert [each.line for each in read_records(events_of(tmp_path / "table").read())]
+    file.unlink()
+    assert journal(host.policy) == told
+    assert [each["kind"] for each in told] == ["self-check"]
+
+
+def test_a_note_is_found_by_what_it_is_about(host: Host) -> None:
+    result = run("note", host.policy, "load test until 15:00", "--of", "acct-17", "--by", "Ann")
+    assert result.exit_code == 0, result.output
+    (one,) = journal(host.policy, "--of", "acct-17")
+    assert one["text"].startswith("load test until 15:00 (Ann, as ")
+    assert journal(host.policy, "--of", "acct-18") == []
+    assert "load test" in run("journal", host.policy, "--of", "acct-17").stdout
+
+
+def test_the_journal_of_a_policy_that_never_ran_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(POLICY.format(rate=5, table=tmp_path / "table", file=""))
+    assert journal(path) == []
+    assert run("note", path, "hello").exit_code == 4
+
+
+def test_only_entries_since_then(host: Host) -> None:
+    ring = events_of(host.workers[0].store.place or Path())
+    now_ns = host.workers[0].now_ns()
+    for hours in (1, 30):
+        ring.append([Event("store-away", now_ns - hours * 3600 * NS, "web-1", 7, {}).json().encode()])
+    assert [len(journal(host.policy, "--since", since)) for since in ("30m", "2h", "7d")] == [0, 1, 2]
+    assert run("journal", host.policy, "--since", "often").exit_code == 2
+
+
+def test_the_host_that_correlates_next_does_not_tell_of_an_actor_again(tmp_path: Path) -> None:
+    """Its own record has no word of the actor: the journal of all hosts has."""
+    path = tmp_path / "policy.toml"
+    path.write_text(policy_text(store=f'path = "{tmp_path / "table"}"\nkeys = 5000', budget="50/day"))
+    actor = Actor(path)
+    reporter = Reporter(tmp_path / "one", actor.limiter.policy.file.events)
+    actor.live(campaign())
+    actor.rest_until(END_NS)
+    EventWatch(reporter).look(actor.limiter)
+    assert _told(actor.limiter) == {"actor-found": 1}
+    for name, knows, times in (("two", True, 1), ("three", False, 2)):
+        other = Reporter(tmp_path / name, actor.limiter.policy.file.events)
+        assert other.journal is not None
+        if knows:
+            other.journal.add(events_of(tmp_path / "one").read())
+        EventWatch(other).look(actor.limiter)
+        assert _told(actor.limiter) == {"actor-found": times}, name
+    actor.limiter.close()
+
+
+def _told(limiter: Limiter) -> dict[str, int]:
+    """Return what the metric says of events."""
+    found = zip(EVENTS, totals(limiter.table, COUNTER_EVENTS, len(EVENTS)), strict=False)
+    return {name: number for name, number in found if number}
+
+
+# -- entries -----------------------------------------------------------------------------------------------
+
+
+def entry(name: str, **fields: Any) -> Entry:
+    (record,) = read_records([line(0, name, **fields)])
+    return entry_of(record)
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_found"),
+    [
+        ("5e6c3a3e", True),
+        ("5e6c3a3e00112233", True),
+        ("5e6c3a", False),
+        ("5e6c3a3f", False),
+        ("requests", True),
+        ("request", False),
+        ("web-1", True),
+    ],
+)
+def test_an_entry_is_found_by_hashes_of_any_length_and_whole_names(asked: str, is_found: bool) -> None:
+    one = entry("actor-contained", actor="5e6c3a3e00112233", limit="requests", refused=7, since=1)
+    assert one.is_of([asked]) is is_found
+    assert entry("group-refused", caller="5e6c3a3e", limit="requests").is_of([asked]) is is_found
+
+
+@pytest.mark.parametrize("name", [*EVENTS, *NOTES])
+def test_an_entry_of_another_release_has_words(name: str) -> None:
+    assert entry(name).text
+    assert entry(name, accounts="many", limits=3, callers=7, act=[], actor={}).text
+
+
+def test_a_kind_that_is_not_known_here_has_its_own_words() -> None:
+    text = (
+        b'{"event":"other","time":"2026-01-01T00:00:00Z","host":"b","says":"It is spent.","fields":{"usd":3}}'
+    )
+    (record,) = read_records([text])
+    assert isinstance(record, Record)
+    assert entry_of(record).text == "It is spent. usd 3"
+
+
+def test_entries_are_read_by_others_through_one_function(host: Host) -> None:
+    host.workers[0].runtime.diagnose("undeclared-proxy")
+    host.look()
+    with journal_of(Limiter(host.policy).policy) as opened:
+        (one,) = opened.entries()
+        assert (one.kind, one.subject, one.is_warning) == ("self-check", "undeclared-proxy", True)
+        assert not list(opened.entries(since_ns=one.time_ns + 1))
+    assert not minutes_of(host.workers[0].store.place or Path()).read()
