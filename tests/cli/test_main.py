@@ -39,6 +39,8 @@ COMMANDS = [
     "declare",
     "undo",
     "acts",
+    "journal",
+    "note",
     "serve",
     "correlator",
     "prices",

@@ -18,6 +18,7 @@ from ratelimit.stores.redis.doctor.permission import (
     ACTING,
     CORRELATING,
     DECIDING,
+    JOURNALLING,
     RECORDING,
     STRIKING,
     TRIAL,
@@ -248,7 +249,7 @@ def called_alone(*modules: Path) -> set[str]:
 
 def test_trial_calls_whatever_the_correlation_calls() -> None:
     scripts = [
-        path for path in (HOSTS / "scripts").glob("*.lua") if path.stem not in {*ACTS, "conduct", "records"}
+        path for path in (HOSTS / "scripts").glob("*.lua") if path.stem not in {*ACTS, "conduct", "records", "journal"}
     ]
     alone = called_alone(*HOSTS.glob("*.py"))
     assert {"XADD", "XRANGE", "HGET"} <= alone
@@ -265,6 +266,11 @@ def test_trial_calls_whatever_acts_call() -> None:
 def test_trial_calls_whatever_strikes_call() -> None:
     needed = called_by(HOSTS / "scripts" / "conduct.lua")
     assert needed == {words[0] for words in STRIKING} - {"DEL"}  # with which the trial ends
+
+
+def test_trial_calls_whatever_the_journal_calls() -> None:
+    needed = called_by(HOSTS / "scripts" / "journal.lua")
+    assert needed == {words[0] for words in JOURNALLING} - {"DEL"}  # with which the trial ends
 
 
 def test_trial_calls_whatever_records_of_payers_call() -> None:

@@ -150,6 +150,23 @@ DEL @
 """What the script calls that gives all hosts the same records of payers."""
 
 
+JOURNALLING = _read("""
+HSET @ epoch x
+PEXPIRE @ 5000
+HGET @ epoch
+HINCRBY @ number 1
+DEL @
+ZADD @ 1 line
+PEXPIRE @ 5000
+ZCARD @
+ZSCORE @ line
+ZRANGEBYSCORE @ (0 +inf LIMIT 0 1
+ZREMRANGEBYRANK @ 0 0
+DEL @
+""")
+"""What the script calls that gives all hosts the same journal."""
+
+
 def hosts_key(prefix: str) -> str:
     """Return a name that nothing else uses, where the correlation across hosts has its own: in one slot."""
     return Places(prefix).scratch(secrets.token_hex(8))
@@ -193,19 +210,19 @@ async def try_correlation(client: Redis, spec: RemoteSpec) -> Finding:
 
 
 async def try_acts(client: Redis, spec: RemoteSpec) -> Finding:
-    """Return whether this user may call what acts, strikes and records do; limits decide without them."""
-    commands = [*ACTING, *STRIKING, *RECORDING]
+    """Return whether this user may call what acts, strikes, records and the journal do; limits decide without them."""
+    commands = [*ACTING, *STRIKING, *RECORDING, *JOURNALLING]
     try:
         _, refused = await _try_all(client, hosts_key(spec.prefix), commands)
     except ResponseError as error:
         return replace(_broken(error), check="acts", status="warn")
     advice = _advice(spec, refused, commands)
-    good = "operators' acts, strikes and records of payers reach all hosts"
+    good = "operators' acts, strikes, records of payers and the journal reach all hosts"
     found = _permitted("acts", good, refused, spec, advice, braces=True)
     if found.status == "ok":
         return found
     return replace(
-        found, status="warn", says=f"acts, strikes and records of payers do not reach all hosts: {found.says}"
+        found, status="warn", says=f"acts, strikes, records, journal do not reach all hosts: {found.says}"
     )
 
 
