@@ -156,7 +156,7 @@ def note_command(policy: str, text: str, names: tuple[str, ...], by: str | None)
 
     \b
     Example:
-      ratelimit note policy.toml "load test of the team of payments until 15:00" --of acct-17
+      ratelimit note policy.toml "load test until 15:00" --of acct-17
     """
     loaded = load_to_act(policy)
     with journal_of(loaded) as journal:

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from ratelimit import Limiter, Policy
-from ratelimit.stores.redis.doctor.permission import ACTING, CORRELATING, DECIDING, STRIKING
+from ratelimit.stores.redis.doctor.permission import (
+    ACTING,
+    CORRELATING,
+    DECIDING,
+    JOURNALLING,
+    RECORDING,
+    STRIKING,
+)
 from ratelimit.stores.redis.store import RedisStore
 from tests.redis.examining import Examination
 from tests.support.redis.permission import DEPLOYMENT, SECRET, documented
@@ -121,7 +128,7 @@ def test_documented_user_is_enough_for_the_doctor(server: Server, tmp_path: Path
         found = Examination(tmp_path, server.url, *login)
         assert (found.code, found["acts"]["status"]) == (0, "warn")  # nothing is correlated there
         assert found["acts"]["says"].startswith(
-            "acts, strikes and records of payers do not reach all hosts: this user may not"
+            "acts, strikes, records and the journal do not reach all hosts: this user may not"
         )
         assert f"~{{{prefix}}}:*" in found["acts"]["advice"]
     finally:
@@ -131,5 +138,5 @@ def test_documented_user_is_enough_for_the_doctor(server: Server, tmp_path: Path
 def test_documented_commands_are_those_that_are_tried() -> None:
     (line,) = re.findall(r"^Called are (.*)$", DEPLOYMENT, re.M)
     said = set(re.findall(r"`([A-Z]+)`", line))
-    tried = {words[0] for words in (*DECIDING, *CORRELATING, *ACTING, *STRIKING)}
+    tried = {words[0] for words in (*DECIDING, *CORRELATING, *ACTING, *STRIKING, *RECORDING, *JOURNALLING)}
     assert said == tried | {"EVALSHA", "EVAL", "AUTH"}

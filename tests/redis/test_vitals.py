@@ -249,7 +249,9 @@ def called_alone(*modules: Path) -> set[str]:
 
 def test_trial_calls_whatever_the_correlation_calls() -> None:
     scripts = [
-        path for path in (HOSTS / "scripts").glob("*.lua") if path.stem not in {*ACTS, "conduct", "records", "journal"}
+        path
+        for path in (HOSTS / "scripts").glob("*.lua")
+        if path.stem not in {*ACTS, "conduct", "records", "journal"}
     ]
     alone = called_alone(*HOSTS.glob("*.py"))
     assert {"XADD", "XRANGE", "HGET"} <= alone

@@ -210,7 +210,7 @@ async def try_correlation(client: Redis, spec: RemoteSpec) -> Finding:
 
 
 async def try_acts(client: Redis, spec: RemoteSpec) -> Finding:
-    """Return whether this user may call what acts, strikes, records and the journal do; limits decide without them."""
+    """Return whether this user may make the calls of acts, strikes, records and the journal."""
     commands = [*ACTING, *STRIKING, *RECORDING, *JOURNALLING]
     try:
         _, refused = await _try_all(client, hosts_key(spec.prefix), commands)
@@ -222,7 +222,9 @@ async def try_acts(client: Redis, spec: RemoteSpec) -> Finding:
     if found.status == "ok":
         return found
     return replace(
-        found, status="warn", says=f"acts, strikes, records, journal do not reach all hosts: {found.says}"
+        found,
+        status="warn",
+        says=f"acts, strikes, records and the journal do not reach all hosts: {found.says}",
     )
 
 
