@@ -5,7 +5,7 @@ Sources lie under ext/ in folders that mirror the package, because Cython finds 
 
     KINLIMIT_SANITIZE=1   address and undefined-behaviour sanitizers
     KINLIMIT_TRACE=1      line tracing, for coverage of .pyx files
-    KINLIMIT_URL=https://…  the project's address, for what is published (`make dist PROJECT_URL=…`)
+    KINLIMIT_URL=https://…  the project's address, for its package page (`make dist PROJECT_URL=…`)
     KINLIMIT_PROGRESS=FILE  gets a line for each module that is compiled (`.ci/install.py` reads it)
     KINLIMIT_COMPILED=FOLDER  holds the modules of these sources, compiled before: they are copied
 
@@ -18,6 +18,7 @@ import hashlib
 import multiprocessing
 import os
 import platform
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -138,15 +139,27 @@ def urls() -> dict[str, str]:
         raise SystemExit(f"KINLIMIT_URL must begin with https://, not be {address!r}")
     return {
         "Homepage": address,
-        "Documentation": f"{address}/blob/main/docs/middleware.md",
+        "Documentation": f"{address}/blob/main/docs/tutorial.md",
         "Changelog": f"{address}/blob/main/CHANGELOG.md",
         "Issues": f"{address}/issues",
         "Security": f"{address}/security",
     }
 
 
+def package_page(address: str = "") -> str:
+    """Return README as a package index shows it: links are whole addresses, or plain words where none is known."""
+    text = (HERE / "README.md").read_text("utf-8")
+    relative = r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\((?!https?:)([^)\s]+)\)"
+    if not address:
+        return re.sub(relative, r"\1", re.sub(f"!{relative}\n*", "", text))
+    text = re.sub(f"!{relative}", rf"![\1]({address}/raw/main/\2)", text)
+    return re.sub(relative, rf"[\1]({address}/blob/main/\2)", text)
+
+
 setup(
     project_urls=urls(),
+    long_description=package_page(urls().get("Homepage", "")),
+    long_description_content_type="text/markdown",
     cmdclass={"build_ext": BuildCore},
     ext_modules=extensions
     if COMPILED is not None

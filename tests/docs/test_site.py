@@ -24,7 +24,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_first_page_is_the_readme_and_policies_of_examples_are_shown(site: Path) -> None:
-    assert "Twenty lines to a working limit" in (site / "index.html").read_text()
+    assert "A first limit" in (site / "index.html").read_text()
     assert "policy.toml" in (site / "examples" / "redis" / "index.html").read_text()
 
 

@@ -56,6 +56,24 @@ def test_addresses_come_from_the_one_who_packs(monkeypatch: pytest.MonkeyPatch) 
         names["urls"]()
 
 
+@pytest.mark.parametrize("address", ["", "https://forge.example/kinlimit"])
+def test_package_page_has_no_relative_link(address: str) -> None:
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    tree.body = [
+        each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == "package_page"
+    ]
+    names: dict[str, Any] = {"re": re, "HERE": ROOT}
+    exec(compile(tree, "setup.py", "exec"), names)
+    page = names["package_page"](address)
+    targets = re.findall(r"\]\(([^)]*)\)", page)
+    assert [target for target in targets if not target.startswith("https://")] == []
+    if address:
+        assert f"{address}/blob/main/docs/deployment.md#containers" in targets
+        assert f"{address}/raw/main/docs/images/one-budget.svg" in targets
+    # Every word but those of the picture is still there.
+    assert "tutorial grows this policy" in page
+
+
 @pytest.mark.parametrize("program", ["dist"], indirect=True)
 def test_metadata_names_the_versions_that_wheels_are_built_for(program: ModuleType) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
