@@ -138,4 +138,6 @@ $(VENV)/.bench: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --group bench
 	@# In a folder of their own: one is called ratelimit too, of the other only the engine is wanted.
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/peers asgi-ratelimit cpex-rate-limiter
+	@# The last one that counts in Redis by itself.
+	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/peers/fastapi-limiter 'fastapi-limiter<0.2'
 	@touch $@

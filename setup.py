@@ -147,7 +147,7 @@ def urls() -> dict[str, str]:
 
 
 def package_page(address: str = "") -> str:
-    """Return README as a package index shows it: links are whole addresses, or plain words where none is known."""
+    """Return README for a package index: links are whole addresses, or plain words where none is known."""
     text = (HERE / "README.md").read_text("utf-8")
     relative = r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\((?!https?:)([^)\s]+)\)"
     if not address:

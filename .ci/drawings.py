@@ -39,7 +39,9 @@ def box(x: float, y: float, width: float, title: str, lines: list[str], kind: st
     height = 30 + 17 * len(lines)
     made = [f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height}" rx="6" class="{kind}"/>']
     made.append(text(x + width / 2, y + 21, title, "t", "middle"))
-    return made + [text(x + width / 2, y + 39 + 17 * at, line, "s", "middle") for at, line in enumerate(lines)]
+    return made + [
+        text(x + width / 2, y + 39 + 17 * at, line, "s", "middle") for at, line in enumerate(lines)
+    ]
 
 
 def arrow(x: float, y: float, to_x: float, to_y: float) -> list[str]:
@@ -65,14 +67,20 @@ DEMO = (
 
 def one_budget() -> str:
     """Return what the demo admits and refuses, each row to its whole."""
-    parts = [text(320, 20, "admitted", "s"), text(540, 20, "refused", "s", "end"), text(625, 20, "held by", "s")]
+    parts = [
+        text(320, 20, "admitted", "s"),
+        text(540, 20, "refused", "s", "end"),
+        text(625, 20, "held by", "s"),
+    ]
     for at, (who, admitted, refused, held) in enumerate(DEMO):
         y = 30 + 24 * at
         share = 360 * admitted / (admitted + refused)
         parts.append(text(170, y + 14, who, "t" if held == "one actor" else "", "end"))
         parts.append(f'<rect x="180" y="{y}" width="{share:.0f}" height="18" class="y"/>')
         if refused:
-            parts.append(f'<rect x="{180 + share:.0f}" y="{y}" width="{360 - share:.0f}" height="18" class="r"/>')
+            parts.append(
+                f'<rect x="{180 + share:.0f}" y="{y}" width="{360 - share:.0f}" height="18" class="r"/>'
+            )
         parts.append(text(550, y + 14, f"{admitted} / {refused}", "s"))
         parts.append(text(625, y + 14, held, "t" if held == "one actor" else ""))
     return svg(740, 280, "Requests of the demo that were admitted and refused, by who sent them", parts)
@@ -104,7 +112,7 @@ def request() -> str:
     parts += box(358, 20, 160, "identities", ["read, made canonical,", "hashed"])
     parts += box(558, 20, 170, "limits", ["those that match;", "all or none is charged"])
     parts += arrow(128, 46, 168, 46) + arrow(318, 46, 358, 46) + arrow(518, 46, 558, 46)
-    parts += arrow(643, 84, 643, 130) + [text(652, 111, "room", "s")]
+    parts += [*arrow(643, 84, 643, 130), text(652, 111, "room", "s")]
     parts += box(558, 130, 170, "your application", ["answers; streams"])
     parts.append('<path class="l" d="M588 84V104H443V122"/><path class="h" d="M443 130l-4 -8h8z"/>')
     parts.append(text(505, 99, "no room", "s", "middle"))
@@ -129,7 +137,8 @@ ASKED = (
 def decided(keys: str) -> Iterator[tuple[float, bool]]:
     """Yield when the caller asks, and whether a limit of ten a minute has room."""
     key = "0" * 32  # which says when the windows of staggered ones begin
-    rule = f'version = 1\n[hashing]\nkey = "{key}"\n[[limit]]\nname = "shown"\nper = "ip"\nrate = "10/minute"\n{keys}'
+    limit = f'[[limit]]\nname = "shown"\nper = "ip"\nrate = "10/minute"\n{keys}'
+    rule = f'version = 1\n[hashing]\nkey = "{key}"\n{limit}'
     limiter = Limiter(Policy.from_toml(rule))
     start = 1_800_000_000 * 10**9
     for at in ASKED:
@@ -157,7 +166,9 @@ def timeline(name: str, points: list[tuple[float, bool]], note: str) -> str:
     parts += [text(8, 48, "admitted", "s"), text(8, 76, "refused", "s")]
     for at, allowed in points:
         x = 110 + at * 200 / 60
-        parts.append(f'<circle cx="{x:.1f}" cy="{44 if allowed else 72}" r="3.5" class="{"y" if allowed else "n"}"/>')
+        parts.append(
+            f'<circle cx="{x:.1f}" cy="{44 if allowed else 72}" r="3.5" class="{"y" if allowed else "n"}"/>'
+        )
     return svg(740, 114, f"{name}: {note}", parts)
 
 

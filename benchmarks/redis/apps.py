@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from benchmarks.apps import import_peer, models
-from benchmarks.redis.contenders import GCRA, policy_text
+from benchmarks.redis.contenders import GCRA, import_fastapi_limiter, policy_text
 from benchmarks.scenarios import PATH
 from ratelimit import RateLimitMiddleware
 
@@ -132,7 +132,7 @@ async def asgi_ratelimit(url: str, limits: int, quota: int) -> ASGIApp:
 
 async def fastapi_limiter(url: str, limits: int, quota: int) -> ASGIApp:
     """fastapi-limiter as dependencies of the route, all by API key; it has no headers."""
-    package, depends = import_module("fastapi_limiter"), import_module("fastapi_limiter.depends")
+    package, depends = import_fastapi_limiter()
     fastapi = import_module("fastapi")
 
     async def identifier(request: Any) -> str:

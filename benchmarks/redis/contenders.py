@@ -154,9 +154,22 @@ def _limits(strategy: str) -> Callable[[str, int, int], Awaitable[Decide]]:
     return make
 
 
+def import_fastapi_limiter() -> tuple[ModuleType, ModuleType]:
+    """Return fastapi-limiter 0.1 with its dependencies: the last that counts in Redis by itself."""
+    folder = str(Path(sys.prefix) / "peers" / "fastapi-limiter")
+    sys.path.insert(0, folder)
+    try:
+        package = import_module("fastapi_limiter")
+        if not hasattr(package, "FastAPILimiter"):
+            raise ImportError("fastapi-limiter 0.1 is not there: make bench-install")
+        return package, import_module("fastapi_limiter.depends")
+    finally:
+        sys.path.remove(folder)
+
+
 async def fastapi_limiter(url: str, limits: int, quota: int) -> Decide:
     """fastapi-limiter's dependency, at its check: one script call a rule."""
-    package, depends = import_module("fastapi_limiter"), import_module("fastapi_limiter.depends")
+    package, depends = import_fastapi_limiter()
     await package.FastAPILimiter.init(Redis.from_url(url, encoding="utf-8", max_connections=64))
     check, wide = (
         depends.RateLimiter(times=quota, hours=1)._check,

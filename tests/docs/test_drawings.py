@@ -36,6 +36,8 @@ def test_algorithms_differ_where_the_page_says_so() -> None:
 @pytest.mark.parametrize("path", sorted(IMAGES.glob("*.svg")), ids=lambda path: path.name)
 def test_drawing_is_used_and_has_words(path: Path) -> None:
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    found = [alt for page in pages for alt in re.findall(rf"!\[([^\]]*)\]\([\w/.]*{path.name}\)", page.read_text())]
+    found = [
+        alt for page in pages for alt in re.findall(rf"!\[([^\]]*)\]\([\w/.]*{path.name}\)", page.read_text())
+    ]
     assert found
     assert all(len(alt) > 20 for alt in found)

@@ -71,7 +71,7 @@ def test_package_page_has_no_relative_link(address: str) -> None:
         assert f"{address}/blob/main/docs/deployment.md#containers" in targets
         assert f"{address}/raw/main/docs/images/one-budget.svg" in targets
     # Every word but those of the picture is still there.
-    assert "tutorial grows this policy" in page
+    assert "grows this policy to users behind JWT" in page
 
 
 @pytest.mark.parametrize("program", ["dist"], indirect=True)

@@ -191,7 +191,7 @@ def test_moving_in_from_flask_limiter(folder: Path) -> None:
         names["get_remote_address"] = flask_limiter.util.get_remote_address
         run(block, "moving-in.md", names)
     assert isinstance(storage_of(names["limiter"]), SharedStorage)
-    names = {"app": flask.Flask("page"), "ratelimit": ratelimit}
+    names = {"app": flask.Flask("page")}  # the lines import what they use
     names["app"].post("/")(lambda: "hello")
     run(wrapped, "moving-in.md", names)
     assert statuses(names["app"], 3) == [200, 200, 429]
@@ -226,8 +226,13 @@ def test_moving_in_from_django_ratelimit(folder: Path) -> None:
 def test_moving_in_from_fastapi_limiter(folder: Path) -> None:
     before, after = python("moving-in.md", "fastapi-limiter")
     (folder / "policy.toml").write_text("version = 1\n")
-    unknown = {"app": FastAPI(), "Depends": Depends, "RateLimiter": lambda **_: lambda: None}
-    run(before, "moving-in.md", unknown)
+    theirs: dict[str, Any] = {"app": FastAPI(), "Depends": Depends}
+    run(before, "moving-in.md", theirs)
+    client = TestClient(theirs["app"], client=("192.0.2.1", 1))
+    other = TestClient(theirs["app"], client=("192.0.2.2", 1))
+    assert [client.get("/items").status_code for _ in range(4)] == [200] * 4
+    # As the table says: one bucket for all callers.
+    assert [other.get("/items").status_code for _ in range(2)] == [200, 429]
     names: dict[str, Any] = {"app": FastAPI(), "Depends": Depends}
     run(after, "moving-in.md", names)
     client = TestClient(names["app"])
