@@ -14,19 +14,24 @@ from ratelimit import Limiter, Policy
 
 IMAGES = Path(__file__).absolute().parents[1] / "docs" / "images"
 STYLE = (
-    "text{font:13px system-ui,sans-serif;fill:#333}.t{font-weight:600}.s{font-size:12px;fill:#666}"
+    ".p{fill:#fff}text{font:13px system-ui,sans-serif;fill:#333}"
+    ".t{font-weight:600}.s{font-size:12px;fill:#666}"
     ".b{fill:#eef3fb;stroke:#3b7dd8}.e{fill:#fdeceb;stroke:#d9534f}.m{fill:#f6f0e0;stroke:#a67c1a}"
     ".l{stroke:#888;stroke-width:1.5;fill:none}.g{stroke:#ccc;stroke-dasharray:3 3}"
     ".y{fill:#3b7dd8}.n{fill:none;stroke:#d9534f;stroke-width:1.5}.r{fill:#f3c3c0}.h{fill:#888}"
-    "@media(prefers-color-scheme:dark){text{fill:#ddd}.s{fill:#aaa}.b{fill:#1b2a40}.e{fill:#3d2222}"
+    "@media(prefers-color-scheme:dark){.p{fill:#1c1c1c}text{fill:#ddd}.s{fill:#aaa}.b{fill:#1b2a40}.e{fill:#3d2222}"
     ".m{fill:#3a3220}.r{fill:#7a3a37}.g{stroke:#555}}"
 )
 
 
 def svg(width: int, height: int, label: str, parts: list[str]) -> str:
     """Return a drawing with its words for readers who do not see it."""
+    # Of its own, as a page may be dark where the system is light.
+    paper = f'<rect width="{width}" height="{height}" class="p"/>'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
-    return "\n".join([f'{head} aria-label="{escape(label)}">', f"<style>{STYLE}</style>", *parts, "</svg>\n"])
+    return "\n".join(
+        [f'{head} aria-label="{escape(label)}">', f"<style>{STYLE}</style>", paper, *parts, "</svg>\n"]
+    )
 
 
 def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:

@@ -11,10 +11,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).absolute().parents[1]
 CONFIGURATION = ROOT / "zensical.toml"
+THEME = ROOT / ".ci" / "theme"
 LINK = re.compile(r"\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 BESIDE = ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE")
 FENCES = {
@@ -102,6 +104,12 @@ def lay(out: Path) -> None:
         target.write_text(text, "utf-8")
 
 
+def configuration() -> str:
+    """Return the site's configuration, with the version that the pages are of in its name."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    return CONFIGURATION.read_text("utf-8").replace('"kinlimit"', f'"kinlimit {version}"', 1)
+
+
 def dead_anchors(site: Path) -> list[str]:
     """Return the links to places that their page has not; the builder looks for pages alone."""
     text_of = {path: path.read_text("utf-8") for path in site.rglob("*.html")}
@@ -121,7 +129,8 @@ def main(out: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="kinlimit-site-") as folder:
         work = Path(folder)
         lay(work / "docs")
-        shutil.copy(CONFIGURATION, work)
+        shutil.copytree(THEME, work / THEME.name)
+        (work / CONFIGURATION.name).write_text(configuration(), "utf-8")
         command = [sys.executable, "-m", "zensical", "build", "--strict"]
         done = subprocess.run(command, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         print(done.stdout, end="")
