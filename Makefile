@@ -30,6 +30,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint ext
+	$(BIN)/zizmor --offline --quiet .github
 
 types: $(VENV)/.test
 	$(BIN)/mypy

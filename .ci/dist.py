@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import contents
+import provenance
 import sbom
 
 ROOT = Path(__file__).absolute().parents[1]
@@ -139,6 +140,7 @@ def main() -> None:
                 subprocess.run([ROOT / ".ci" / "try-wheel", python, wheel, sdist], check=True)
     problems = [line for path in out.iterdir() for line in contents.complaints(str(path))]
     print("\n".join(problems) or f"{len(list(out.iterdir()))} archives in {out} are complete and clean")
+    provenance.write(out, os.environ.get("KINLIMIT_URL", ""))
     if skipped:
         print(f"no interpreter was there for {', '.join(skipped)}")
     if problems or len(skipped) == len(wanted):

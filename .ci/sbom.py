@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import sys
 import uuid
 import zipfile
 from email.message import Message
@@ -102,3 +103,15 @@ def add(wheel: Path, cython: str) -> None:
                 archive.writestr(made, content)
                 old = "\n".join(rows).encode() + b"\n"
             archive.writestr(entry, old)
+
+
+def constrained() -> str:
+    """Return the version of Cython that released wheels are translated by."""
+    lines = (Path(__file__).parent / "constraints.txt").read_text("utf-8").splitlines()
+    (found,) = [line.removeprefix("cython==") for line in lines if line.startswith("cython==")]
+    return found
+
+
+if __name__ == "__main__":
+    for wheel in sys.argv[1:]:
+        add(Path(wheel), constrained())
