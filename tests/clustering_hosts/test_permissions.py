@@ -1,4 +1,4 @@
-"""The user of docs/deployment.md is enough for hosts to correlate, one after another."""
+"""The user of docs/redis.md is enough for hosts to correlate, one after another."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_site_has_dark_mode_its_version_and_a_way_on_from_a_wrong_address(site: 
     [
         ("per user limit jwt", "tutorial/"),
         ("429 retry-after client", "middleware/"),
-        ("redis down stance", "deployment/"),
+        ("server away stance", "redis/"),
         ("which algorithm burst", "which-limit/"),
         ("shared memory container", "deployment/"),
     ],

@@ -22,7 +22,7 @@ DOCS = ROOT / "docs"
 EXAMPLES = sorted((ROOT / "examples").glob("*/*.toml"))
 BLOCKS = [
     block
-    for name in ("docs/policy.md", "docs/identities.md", "docs/deployment.md", "README.md")
+    for name in ("docs/policy.md", "docs/identities.md", "docs/deployment.md", "docs/redis.md", "README.md")
     for block in re.findall(r"```toml\n(.*?)```", (ROOT / name).read_text("utf-8"), re.DOTALL)
 ]
 AGAIN = "run: python -m ratelimit.policy.document docs"

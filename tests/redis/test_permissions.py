@@ -1,4 +1,4 @@
-"""A user that may do what docs/deployment.md says, and nothing else, is enough for all kinds of limits."""
+"""A user that may do what docs/redis.md says, and nothing else, is enough for all kinds of limits."""
 
 from __future__ import annotations
 
