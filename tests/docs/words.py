@@ -36,7 +36,7 @@ def sentences(path: Path) -> Iterator[str]:
     """Yield the sentences of a page, without code; a cell of a table is one."""
     text = re.sub(r"^( *)```.*?^\1```", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r"^ {4}.*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(?: {4}|#).*$", "", text, flags=re.MULTILINE)
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"`[^`]*`", "X", text)
     for part in re.split(r"\n\s*\n|\n(?=[-*|#\d])|\|", text):
