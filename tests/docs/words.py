@@ -12,8 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-REFERENCE = {"policy.md", "cli.md", "errors.md", "metrics.md"}
-"""Pages that are looked up, most of them generated."""
+REFERENCE = set(
+    re.findall(
+        r'= "([\w-]+\.md)"',
+        (ROOT / "zensical.toml").read_text("utf-8").partition('"Look it up"')[2].partition("] }")[0],
+    )
+)
+"""Pages that are looked up: a part of the site's navigation."""
 FORMS = {
     "opens with a relative or an inversion": re.compile(
         r"^(What|Whatever|Who|Whoever|Whose|Nor|Of (?:a|an|the|all|each)|Counted|Called|Held)\b(?!.*\?$)"
