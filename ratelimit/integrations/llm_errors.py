@@ -19,6 +19,7 @@ from starlette.types import Scope
 
 from ratelimit.decision import Decision
 from ratelimit.http.problem import UNKNOWN_MODEL
+from ratelimit.parsing.json import read_json
 
 Form = Literal["openai", "responses", "anthropic", "gemini"]
 """Whose errors: `responses` are OpenAI's, with events of another form."""
@@ -162,7 +163,7 @@ class Responder:
     async def __call__(self, scope: Scope, decision: Decision) -> Response:
         """Return the answer to one refused request."""
         status, problem, wait_ns = scope["ratelimit"].refusal()
-        said = json.loads(problem)
+        said = read_json(problem)
         form = form_of(scope) if self.form is None else self.form
         if said.get("code") == UNKNOWN_MODEL:
             return unknown_model(form, said["detail"])
