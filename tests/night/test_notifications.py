@@ -1,0 +1,196 @@
+"""The notifications of a night: six outages, a campaign and a strict policy on two hosts, one alert each.
+
+The series are those of two hosts with two workers each, scraped every half minute; promtool evaluates the
+rules, and counts how often each alert begins and ends. Alerts of the severity `info` notify nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.telemetry.test_alert_rules import RULES, healthy, promtool
+
+STEP_S = 30
+HOURS = 6
+STEPS = HOURS * 3600 // STEP_S
+MINUTE = 60
+WORKERS = 2
+HOSTS = {name: f'job="api",instance="{name}"' for name in "ab"}
+
+
+@dataclass(frozen=True)
+class Outage:
+    """One absence of the server: when it begins, how long each lasts, and how often it comes and goes."""
+
+    begin_s: float
+    length_s: float
+    hosts: str = "ab"
+    times: int = 1
+    apart_s: float = 0
+
+    def spans(self, host: str) -> list[tuple[float, float]]:
+        """Return when a host is without the server; the second one notices three seconds later."""
+        if host not in self.hosts:
+            return []
+        late_s = 0 if host == "a" or self.length_s < 4 else 3
+        return [
+            (self.begin_s + at * self.apart_s + late_s, self.begin_s + at * self.apart_s + self.length_s)
+            for at in range(self.times)
+        ]
+
+
+HICCUP = Outage(10 * MINUTE + 7, 0.4)
+SHORT = Outage(25 * MINUTE + 14, 8)
+OUTAGES = (
+    HICCUP,
+    SHORT,
+    Outage(40 * MINUTE + 21, 25),
+    Outage(60 * MINUTE + 4, 70, hosts="b"),  # a partition
+    Outage(80 * MINUTE + 11, 300),
+    Outage(110 * MINUTE + 2, 1.5, times=12, apart_s=40),  # it comes and goes for eight minutes
+)
+FOUND_S, GREW_S, RELEASED_S = 150 * MINUTE, (154 * MINUTE, 159 * MINUTE), 205 * MINUTE
+ATTACK_S = (149 * MINUTE, 165 * MINUTE)
+STRICT_S = (240 * MINUTE, 262 * MINUTE)
+USUAL, USUALLY_REFUSED = 100.0, 1.0
+"""Requests a second of each host."""
+
+
+def integral(spans: list[tuple[float, float]], at_s: float) -> float:
+    return sum(max(0.0, min(at_s, end) - begin) for begin, end in spans)
+
+
+def drawn(value: Callable[[float], float]) -> str:
+    return " ".join(f"{value(at * STEP_S):.3f}" for at in range(STEPS))
+
+
+def night(outages: tuple[Outage, ...]) -> dict[str, str]:
+    """Return the series of both hosts."""
+    series = healthy(STEPS)
+    for name, host in HOSTS.items():
+        spans = [span for outage in outages for span in outage.spans(name)]
+
+        def gone(at_s: float, spans: list[tuple[float, float]] = spans) -> bool:
+            return any(begin <= at_s < end for begin, end in spans)
+
+        def begun(at_s: float, spans: list[tuple[float, float]] = spans) -> int:
+            return sum(begin <= at_s for begin, _ in spans)
+
+        def refused(at_s: float) -> float:
+            # The campaign's: half of all. The strict policy's: 83 %.
+            return (
+                USUALLY_REFUSED * at_s
+                + USUAL * integral([ATTACK_S], at_s)
+                + 0.82 * USUAL * integral([STRICT_S], at_s)
+            )
+
+        def allowed(at_s: float) -> float:
+            return (USUAL - USUALLY_REFUSED) * at_s - 0.82 * USUAL * integral([STRICT_S], at_s)
+
+        def heard(at_s: float, spans: list[tuple[float, float]] = spans) -> float:
+            return max((begin for begin, end in spans if begin <= at_s < end), default=at_s)
+
+        series |= {
+            f'ratelimit_requests_total{{{host},action="allow",reason="limits"}}': drawn(allowed),
+            f'ratelimit_requests_total{{{host},action="refuse",reason="limits"}}': drawn(refused),
+            f"ratelimit_store_away{{{host}}}": drawn(lambda at_s, gone=gone: WORKERS * gone(at_s)),
+            f"ratelimit_store_away_seconds_total{{{host}}}": drawn(
+                # Each sign of life adds to it, so absences of less than a few seconds may be missing.
+                lambda at_s, spans=spans: (
+                    WORKERS * integral([each for each in spans if each[1] - each[0] > 2], at_s)
+                )
+            ),
+            f"ratelimit_store_breaker_trips_total{{{host}}}": drawn(
+                lambda at_s, begun=begun: WORKERS * begun(at_s)
+            ),
+            f"ratelimit_store_faults_total{{{host}}}": drawn(lambda at_s, begun=begun: 40 * begun(at_s)),
+            f"ratelimit_hosts_heard_timestamp_seconds{{{host}}}": drawn(heard),
+            f"ratelimit_hosts_takeovers_total{{{host}}}": drawn(lambda at_s, begun=begun: 1 + begun(at_s)),
+            f'ratelimit_hosts_observations_total{{{host},result="dropped"}}': drawn(
+                lambda at_s, spans=spans: 50 * integral(spans, at_s)
+            ),
+            f'ratelimit_diagnostics_total{{{host},code="hosts-unreachable"}}': drawn(
+                lambda at_s, begun=begun: WORKERS * (begun(at_s) > 0)
+            ),
+        }
+    events = {
+        "actor-found": lambda at_s: at_s >= FOUND_S,
+        "actor-contained": lambda at_s: at_s >= FOUND_S + 5,
+        "actor-grew": lambda at_s: sum(at_s >= each for each in GREW_S),
+        "actor-released": lambda at_s: at_s >= RELEASED_S,
+    }
+    for event, times in events.items():
+        series[f'ratelimit_events_total{{{HOSTS["a"]},event="{event}"}}'] = drawn(times)
+    return series
+
+
+NOTIFYING = 'ALERTS{alertstate="firing",severity!="info"}'
+BEFORE = f"{NOTIFYING} offset {STEP_S}s"
+BEGINS, ENDS = f"{NOTIFYING} unless {BEFORE}", f"{BEFORE} unless {NOTIFYING}"
+
+
+def counted(what: str) -> str:
+    """Return the query for how often something of each alert was so in the whole night."""
+    return f"sum by (alertname, severity) (sum_over_time(({what})[{HOURS}h:{STEP_S}s]))"
+
+
+def look(expr: str, at_s: float, found: dict[str, float]) -> dict[str, object]:
+    samples = [
+        {"labels": f'{{alertname="{name}", severity="warning"}}', "value": value}
+        for name, value in found.items()
+    ]
+    return {"expr": expr, "eval_time": f"{at_s:.0f}s", "exp_samples": samples}
+
+
+def judged(tmp_path: Path, outages: tuple[Outage, ...], looks: list[dict[str, object]]) -> tuple[int, str]:
+    series = [{"series": name, "values": values} for name, values in night(outages).items()]
+    test = {"interval": f"{STEP_S}s", "input_series": series, "promql_expr_test": looks}
+    path = tmp_path / "night.yml"
+    path.write_text(
+        json.dumps({"rule_files": [str(RULES)], "evaluation_interval": f"{STEP_S}s", "tests": [test]})
+    )
+    ran = subprocess.run(
+        [promtool(), "test", "rules", str(path)], capture_output=True, text=True, timeout=240, check=False
+    )
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def test_each_of_the_night_is_one_notification_and_one_resolution(tmp_path: Path) -> None:
+    notified = {"RatelimitStoreAway": len(OUTAGES) - 2, "RatelimitCampaign": 1, "RatelimitRefusingMuch": 1}
+    end_s = (STEPS - 1) * STEP_S
+    code, said = judged(
+        tmp_path,
+        OUTAGES,
+        [
+            look(counted(BEGINS), end_s, notified),
+            look(counted(ENDS), end_s, notified),
+            look(f"sum by (alertname, severity) ({NOTIFYING})", FOUND_S - STEP_S, {}),
+            look(f"sum by (alertname, severity) ({NOTIFYING})", FOUND_S + MINUTE, {"RatelimitCampaign": 1}),
+            look(f"sum by (alertname, severity) ({NOTIFYING})", STRICT_S[0], {}),
+            look(
+                f"sum by (alertname, severity) ({NOTIFYING})",
+                STRICT_S[0] + 3 * MINUTE,
+                {"RatelimitRefusingMuch": 1},
+            ),
+            # The longest outage is told within a minute and a half.
+            look(
+                f"sum by (alertname, severity) ({NOTIFYING})",
+                OUTAGES[4].begin_s + 1.5 * MINUTE,
+                {"RatelimitStoreAway": 1},
+            ),
+        ],
+    )
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("outage", [HICCUP, SHORT], ids=["0.4 s", "8 s"])
+def test_what_ends_within_ten_seconds_notifies_nobody(tmp_path: Path, outage: Outage) -> None:
+    quiet = look(counted(BEGINS), FOUND_S - MINUTE, {})
+    code, said = judged(tmp_path, (outage,), [quiet])
+    assert code == 0, said
