@@ -299,6 +299,25 @@ CODES: dict[str, Code] = {
     "hashing-key-inline": warning(
         "The hash key stands in the policy file itself.", "Use `env:VARIABLE` or `file:PATH`."
     ),
+    # The descriptors of `ratelimit serve --descriptors`.
+    "descriptors-unreadable": error(
+        "A file of descriptors cannot be read, or a folder has none.",
+        "Name a YAML file of Envoy's rate-limit service, or a folder with such files.",
+    ),
+    "descriptors-syntax": error("A file of descriptors is not valid YAML.", "Mend the line named."),
+    "descriptors-invalid": error(
+        "The descriptors cannot be used: a key that there is not, an empty domain or key, one that is there "
+        "twice, a unit that there is not, or a limit that replaces itself.",
+        "Mend each place named.",
+    ),
+    "descriptors-ignored": warning(
+        "A key of a descriptor has no meaning where it stands, or a file has a second document.",
+        "Move it to where it has one: `shadow_mode` stands beside `rate_limit`, for example.",
+    ),
+    "descriptors-ambiguous": warning(
+        "A value of one key leads a call to another key: both are compared with `_` between them.",
+        "Rename one of the keys.",
+    ),
     # The caller.
     "rule-range": _usage(
         "A number is outside what an algorithm or a decision can hold.", "Load numbers through a policy."

@@ -12,10 +12,12 @@ from ratelimit.telemetry.serving import serve_metrics
 log = logging.getLogger("ratelimit")
 
 
-def served_metrics(limiter: Limiter, host: str, port: int) -> Callable[[], None]:
-    """Serve a limiter's metrics in a thread; return what ends that."""
+def served_metrics(
+    limiter: Limiter, host: str, port: int, more: Callable[[], bytes] | None = None
+) -> Callable[[], None]:
+    """Serve a limiter's metrics in a thread, and further lines; return what ends that."""
     try:
-        end = serve_metrics(limiter, host, port)
+        end = serve_metrics(limiter, host, port, more)
     except OSError as error:
         raise Failure(
             f"/metrics cannot be served on {host}:{port}: {error.strerror or error}", DEPLOYMENT

@@ -2,7 +2,8 @@
 
 Rules it keeps:
 
-- An alias (`*name`) is an error: a few of them stand for more than any memory holds.
+- An alias (`*name`) is an error, or counts as all that it stands for: a few of them stand for more than any
+  memory holds.
 - So are a key that stands twice in one mapping, levels beyond `MOST_DEPTH`, and more than `MOST_NODES` nodes.
 - Nothing is constructed: a tag is a name, whatever it would make.
 - The text is taken apart event by event until a bound is met. An error costs what stands before it.
@@ -21,8 +22,12 @@ class YamlError(ValueError):
     """The text is no YAML, or beyond a bound; the message begins with the line where that is known."""
 
 
-def read_yaml(text: str) -> list[Any]:
+def read_yaml(text: str, *, aliases: bool = False) -> list[Any]:
     """Return the documents of a text as nodes of PyYAML, empty ones left out.
+
+    Args:
+        text: the documents.
+        aliases: whether `*name` is read; one node then stands in several places.
 
     Raises:
         YamlError: the text is not YAML, or has more than is read.
@@ -36,7 +41,7 @@ def read_yaml(text: str) -> list[Any]:
     # The parser in C takes a tenth of the time; some builds of PyYAML lack it.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        _bound(yaml.parse(text, Loader=loader), yaml)
+        _bound(yaml.parse(text, Loader=loader), yaml, aliases=aliases)
         nodes = [node for node in yaml.compose_all(text, Loader=loader) if node is not None]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -45,16 +50,39 @@ def read_yaml(text: str) -> list[Any]:
     except (yaml.YAMLError, UnicodeError) as error:
         raise YamlError(f"no YAML: {str(error).splitlines()[0]}") from None
     for node in nodes:
+        if aliases:
+            _bound_expanded(node, yaml)
         _refuse_twins(node, yaml)
     return nodes
 
 
-def _bound(events: Any, yaml: Any) -> None:
+def _bound_expanded(root: Any, yaml: Any) -> None:
+    """Refuse a document that has more than `MOST_NODES` where each alias is written out, or has no end."""
+    sizes: dict[int, int] = {}
+
+    def size_of(node: Any, depth: int) -> int:
+        if depth > 2 * MOST_DEPTH:
+            raise YamlError(f"line {node.start_mark.line + 1}: it is nested more than {MOST_DEPTH} deep")
+        known = sizes.get(id(node))
+        if known is None:
+            inner = [] if isinstance(node, yaml.ScalarNode) else node.value
+            parts = [part for each in inner for part in (each if isinstance(each, tuple) else (each,))]
+            known = sizes[id(node)] = 1 + sum(size_of(part, depth + 1) for part in parts)
+        if known > MOST_NODES:
+            raise YamlError(
+                f"line {node.start_mark.line + 1}: with its aliases it has more than {MOST_NODES} values"
+            )
+        return known
+
+    size_of(root, 0)
+
+
+def _bound(events: Any, yaml: Any, *, aliases: bool) -> None:
     """Go through a text's events, as far as it keeps the rules."""
     depth = nodes = 0
     for event in events:
         problem = None
-        if isinstance(event, yaml.AliasEvent):
+        if isinstance(event, yaml.AliasEvent) and not aliases:
             problem = "it has aliases (`*name`); write out what it stands for"
         elif isinstance(event, yaml.CollectionStartEvent):
             depth += 1

@@ -37,8 +37,8 @@ UPGRADE, WEBSOCKET_KEY = HANDSHAKE
 REQUESTS = "requests"
 _ONE_REQUEST = {REQUESTS}
 _NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
-Described = tuple[list[tuple[bytes, bytes]], bool, int | None]
-"""A descriptor: its entries, whether it brings a limit of its own, and its own hits."""
+Described = tuple[list[tuple[bytes, bytes]], tuple[int, int] | None, int | None]
+"""A descriptor: its entries, requests and unit of a limit that it brings, and its own hits."""
 Forms = tuple[tuple[str, str], ...]
 """Kind and form of each of an identity's sources, where clients write all of them."""
 _NO_FORMS: Mapping[str, Forms] = MappingProxyType({})
@@ -91,8 +91,8 @@ def facts_of(
     """
     said: dict[str, list[bytes]] = {}
     told: list[tuple[str, int | None]] = []
-    for at, (entries, has_limit, own) in enumerate(descriptors):
-        if has_limit:
+    for at, (entries, limit, own) in enumerate(descriptors):
+        if limit is not None:
             raise DescriptorError(
                 f"descriptor {at} brings a limit of its own; limits are in the policy: take `limit` "
                 "out of the proxy's configuration"

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import grpc
 
@@ -25,6 +25,7 @@ from ratelimit.serving.deciding import Answered, CallDecider
 from ratelimit.serving.descriptors import (
     PLAIN,
     REQUESTS,
+    Described,
     DescriptorError,
     Facts,
     Forms,
@@ -33,6 +34,7 @@ from ratelimit.serving.descriptors import (
     headers_looked_at,
     written_forms,
 )
+from ratelimit.serving.domains.service import Call, DomainService, Reply, read, topped
 from ratelimit.serving.wire import CallReader, read_call
 
 log = logging.getLogger("ratelimit")
@@ -57,17 +59,33 @@ _MOST_UINT32 = 2**32 - 1
 _SERVICE, _METHOD = "envoy.service.ratelimit.v3.RateLimitService", "ShouldRateLimit"
 
 
+class Answering(Protocol):
+    """Answers a call, in bytes as they come and go."""
+
+    def answer(self, message: bytes, /) -> bytes:
+        """Return the answer where the store answers at once.
+
+        Raises:
+            DescriptorError: the proxy's configuration has a mistake.
+        """
+        ...
+
+    async def aanswer(self, message: bytes, /) -> bytes:
+        """Do the same with any store."""
+        ...
+
+
 class RateLimitService:
-    """Answers `ShouldRateLimit` by a limiter's policy, in bytes as they come and go.
+    """Answers `ShouldRateLimit` in an event loop.
 
     Args:
         limiter: what decides.
+        answering: answers calls; by default the limiter's policy does.
     """
 
-    def __init__(self, limiter: Limiter) -> None:
+    def __init__(self, limiter: Limiter, answering: Answering | None = None) -> None:
         self._note = limiter.runtime.note
-        self._reading = Reading(limiter)
-        self._deciding = CallDecider(limiter)
+        self._answering = ByPolicy(limiter) if answering is None else answering
         self._under_way = 0
 
     async def ShouldRateLimit(self, message: bytes, context: grpc.aio.ServicerContext) -> bytes:
@@ -77,7 +95,7 @@ class RateLimitService:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls wait")
         self._under_way += 1
         try:
-            return await self._decide(message)
+            return await self._answering.aanswer(message)
         except DescriptorError as error:
             self._note("serve-operator", about=str(error))
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
@@ -93,36 +111,27 @@ class RateLimitService:
         finally:
             self._under_way -= 1
 
-    async def _decide(self, message: bytes) -> bytes:
-        call = self._reading.common(message)
-        if call is not None:
-            method, path, client, identities, descriptors, request = call
-            answered = await self._deciding.adecide_named(method, path, client, identities, request)
-            return answer(answered, descriptors)
-        facts, descriptors = self._reading.facts_of(message)
-        return answer(await self._deciding.decide(facts), descriptors)
-
 
 class DirectService:
     """The same for stores that answer at once: called in a thread, it needs no event loop.
 
     Args:
         limiter: what decides.
+        answering: answers calls; by default the limiter's policy does.
     """
 
-    def __init__(self, limiter: Limiter) -> None:
+    def __init__(self, limiter: Limiter, answering: Answering | None = None) -> None:
         self.note = limiter.runtime.note
         """Counts a trouble, and says it."""
         self.begun = 0
         """Calls that were here."""
-        self._reading = Reading(limiter)
-        self._deciding = CallDecider(limiter)
+        self._answering = ByPolicy(limiter) if answering is None else answering
 
     def ShouldRateLimit(self, message: bytes, context: grpc.ServicerContext) -> bytes:
         """Decide one call."""
         self.begun += 1
         try:
-            answered = self._decide(message)
+            answered = self._answering.answer(message)
         except DescriptorError as error:
             self.note("serve-operator", about=str(error))
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
@@ -136,13 +145,87 @@ class DirectService:
             self.note("serve-late")
         return answered
 
-    def _decide(self, message: bytes) -> bytes:
+
+class ByPolicy:
+    """Answers calls by a limiter's policy.
+
+    Args:
+        limiter: has it.
+    """
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._reading = Reading(limiter)
+        self._deciding = CallDecider(limiter)
+
+    def answer(self, message: bytes, /) -> bytes:
+        """Return the answer to a call."""
         call = self._reading.common(message)
         if call is not None:
             method, path, client, identities, descriptors, request = call
             return answer(self._deciding.decide_named(method, path, client, identities, request), descriptors)
         facts, descriptors = self._reading.facts_of(message)
         return answer(self._deciding.decide_now(facts), descriptors)
+
+    async def aanswer(self, message: bytes, /) -> bytes:
+        """Do the same with any store."""
+        call = self._reading.common(message)
+        if call is not None:
+            method, path, client, identities, descriptors, request = call
+            answered = await self._deciding.adecide_named(method, path, client, identities, request)
+            return answer(answered, descriptors)
+        facts, descriptors = self._reading.facts_of(message)
+        return answer(await self._deciding.decide(facts), descriptors)
+
+
+class ByDomains:
+    """Answers calls by domains and their descriptors, and by a policy on top where there is one.
+
+    Args:
+        limiter: has the policy.
+        service: has the domains.
+        is_topped: whether the policy decides as well.
+    """
+
+    def __init__(self, limiter: Limiter, service: DomainService, *, is_topped: bool) -> None:
+        self._service = service
+        self._reading = Reading(limiter) if is_topped else None
+        self._deciding = CallDecider(limiter)
+
+    def answer(self, message: bytes, /) -> bytes:
+        """Return the answer to a call."""
+        call = read(message)
+        reply = self._service.decide(call)
+        if (facts := self._facts(call, reply)) is not None:
+            reply = topped(reply, self._deciding.decide_now(facts))
+        return reply.written()
+
+    async def aanswer(self, message: bytes, /) -> bytes:
+        """Do the same with any store."""
+        return (await self.adecide(read(message))).written()
+
+    async def adecide(self, call: Call) -> Reply:
+        """Decide a call that came by another door."""
+        reply = await self._service.adecide(call)
+        if (facts := self._facts(call, reply)) is not None:
+            reply = topped(reply, await self._deciding.decide(facts))
+        return reply
+
+    def _facts(self, call: Call, reply: Reply) -> Facts | None:
+        """Return what the policy is asked; None where there is none, or the call is refused already."""
+        if self._reading is None or not reply.allowed:
+            return None
+        # A limit that a descriptor brings was counted. To the policy it says nothing.
+        return self._reading.facts_by(
+            [
+                ([(_bytes(key), _bytes(value)) for key, value in each.entries], None, each.hits)
+                for each in call.descriptors
+            ],
+            call.hits,
+        )
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 class _ByPolicy(NamedTuple):
@@ -195,13 +278,20 @@ class Reading:
             DescriptorError: as `descriptors.facts_of`, or it is no call at all.
         """
         try:
-            hits, descriptors = read_call(message)
+            _, hits, descriptors = read_call(message)
         except ValueError as error:
             raise DescriptorError(f"this is no RateLimitRequest: {error}") from error
+        return self.facts_by(descriptors, hits), len(descriptors)
+
+    def facts_by(self, descriptors: Sequence[Described], hits: int) -> Facts:
+        """Return what descriptors say that were read already.
+
+        Raises:
+            DescriptorError: as `descriptors.facts_of`.
+        """
         made = self._by_policy()
         names = self._limiter.current.names
-        facts = facts_of(descriptors, hits, names, made.compiled.units, made.alone, made.forms)
-        return facts, len(descriptors)
+        return facts_of(descriptors, hits, names, made.compiled.units, made.alone, made.forms)
 
 
 class _Pool(futures.ThreadPoolExecutor):
@@ -265,7 +355,33 @@ def handlers_of(service: RateLimitService | DirectService) -> grpc.GenericRpcHan
     return grpc.method_handlers_generic_handler(_SERVICE, {_METHOD: method})
 
 
-async def serve_envoy(limiter: Limiter, address: str) -> grpc.aio.Server | _Threaded:
+def health_of(is_healthy: Callable[[], bool], *, is_awaited: bool) -> grpc.GenericRpcHandler:
+    """Return what a server calls for `grpc.health.v1.Health/Check`: SERVING, or NOT_SERVING."""
+
+    def check(_message: bytes, _context: Any) -> bytes:
+        return b"\x08\x01" if is_healthy() else b"\x08\x02"
+
+    async def acheck(message: bytes, context: Any) -> bytes:
+        return check(message, context)
+
+    method = grpc.unary_unary_rpc_method_handler(acheck if is_awaited else check)
+    return grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": method})
+
+
+def _looked_at(service: RateLimitService | DirectService, is_healthy: Callable[[], bool]) -> bool:
+    """Return whether the process is healthy. The pool sees that this call had its turn."""
+    if isinstance(service, DirectService):
+        service.begun += 1
+    return is_healthy()
+
+
+async def serve_envoy(
+    limiter: Limiter,
+    address: str,
+    answering: Answering | None = None,
+    *,
+    is_healthy: Callable[[], bool] = lambda: True,
+) -> grpc.aio.Server | _Threaded:
     """Return a server that has started at an address; several processes may share a port.
 
     One thread answers where the store answers at once, twice as many calls as an event loop. A second
@@ -277,14 +393,15 @@ async def serve_envoy(limiter: Limiter, address: str) -> grpc.aio.Server | _Thre
     options = [("grpc.max_receive_message_length", MOST_MESSAGE_BYTES)]
     if not limiter.store.decides_here:
         server = grpc.aio.server(options=options)
-        service: RateLimitService | DirectService = RateLimitService(limiter)
+        service: RateLimitService | DirectService = RateLimitService(limiter, answering)
     else:
-        service = DirectService(limiter)
+        service = DirectService(limiter, answering)
         # What waits longer than the queue is told so at once (RESOURCE_EXHAUSTED), as a loop would.
         most = _Most(MOST_WAITING)
         most.exceeded = partial(service.note, "serve-full")
         server = grpc.server(_Pool(service), options=options, maximum_concurrent_rpcs=most)
-    server.add_generic_rpc_handlers([handlers_of(service)])
+    health = health_of(partial(_looked_at, service, is_healthy), is_awaited=not limiter.store.decides_here)
+    server.add_generic_rpc_handlers([handlers_of(service), health])
     try:
         port = server.add_insecure_port(address)
     except RuntimeError as error:

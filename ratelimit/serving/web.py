@@ -6,10 +6,12 @@ import asyncio
 import logging
 import socket
 from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Any
 
 import uvicorn
 
 from ratelimit.asgi.check import Proxy, check_application
+from ratelimit.asgi.pages import Pages
 from ratelimit.limiter import Limiter
 
 log = logging.getLogger("ratelimit")
@@ -43,6 +45,24 @@ async def serve_http(limiter: Limiter, host: str, port: int, proxy: Proxy) -> Se
     Raises:
         OSError: the address cannot be had.
     """
+    serving, at = await serve_application(check_application(limiter, proxy), host, port)
+    log.info("the check over HTTP is at http://%s:%d/, for %s", host, at, proxy)
+    return serving
+
+
+async def serve_domains(pages: Pages, host: str, port: int) -> Serving:
+    """Return a server of the reference service's pages that has started; several processes may share a port.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    serving, at = await serve_application(pages, host, port)
+    log.info("the check in JSON is at http://%s:%d/json", host, at)
+    return serving
+
+
+async def serve_application(application: Any, host: str, port: int) -> tuple[Serving, int]:
+    """Return a server of an application that has started, and its port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -50,7 +70,7 @@ async def serve_http(limiter: Limiter, host: str, port: int, proxy: Proxy) -> Se
     listening.listen()  # before it is said, as the server's own task has not run yet
     # A WebSocket's handshake is asked about over HTTP, and answered so. Warnings are of what clients send.
     config = uvicorn.Config(
-        check_application(limiter, proxy),
+        application,
         ws="none",
         log_level="error",
         access_log=False,
@@ -59,5 +79,4 @@ async def serve_http(limiter: Limiter, host: str, port: int, proxy: Proxy) -> Se
     )
     server = _Quiet(config)
     task = asyncio.create_task(server.serve([listening]))
-    log.info("the check over HTTP is at http://%s:%d/, for %s", host, listening.getsockname()[1], proxy)
-    return Serving(server, task)
+    return Serving(server, task), listening.getsockname()[1]

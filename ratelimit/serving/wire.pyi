@@ -20,10 +20,12 @@ MOST_BYTES: int
 HANDSHAKE: tuple[str, ...]
 """Keys of header fields that tell a WebSocket's handshake."""
 
-def read_call(message: bytes, /) -> tuple[int, list[tuple[list[tuple[bytes, bytes]], bool, int | None]]]:
-    """Return a `RateLimitRequest`'s hits, and its descriptors.
+def read_call(
+    message: bytes, /
+) -> tuple[bytes, int, list[tuple[list[tuple[bytes, bytes]], tuple[int, int] | None, int | None]]]:
+    """Return a `RateLimitRequest`'s domain, its hits, and its descriptors.
 
-    Of each descriptor the entries, whether it brings a limit of its own, and its own hits.
+    Of each descriptor the entries, the requests and the unit of a limit that it brings, and its own hits.
 
     Raises:
         ValueError: the bytes are no message.

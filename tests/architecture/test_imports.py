@@ -72,7 +72,7 @@ OWNERS = {
     "rich": ("cli", "demo"),
     "opentelemetry": ("integrations",),
     "pyarrow": ("traces/parquet",),
-    "yaml": ("parsing/yaml", "cli/importing"),
+    "yaml": ("parsing/yaml", "serving/domains"),
     "tomllib": ("parsing/toml",),
     "starlette": ("asgi", "demo", "integrations"),
 }

@@ -17,7 +17,7 @@ PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text
 
 @pytest.mark.parametrize(
     ("extra", "name"),
-    [("redis", "redis"), ("demo", "uvicorn"), ("import", "pyyaml"), ("prices", "genai-prices")],
+    [("redis", "redis"), ("demo", "uvicorn"), ("prices", "genai-prices")],
 )
 def test_requirement_is_the_distributions_own(extra: str, name: str) -> None:
     assert [extras.requirement(name)] == PROJECT["optional-dependencies"][extra]

@@ -125,24 +125,6 @@ def test_nested_policy_is_an_error_of_the_policy(tmp_path: Path, command: str, t
     assert "nested more than 16 deep" in done.stdout + done.stderr
 
 
-YAML = {
-    "brackets": ("domain: a\ndescriptors: " + "[" * 6_000, "line 2: "),
-    "aliases": ("a: &a [1]\ndescriptors: [*a, *a]\n", "line 2: it has aliases"),
-    "in a text": ("data:\n  config: |\n    descriptors: " + "[" * 6_000 + "\n", "nest"),
-}
-
-
-@pytest.mark.parametrize("kind", YAML)
-def test_nested_yaml_is_an_error_of_the_import(tmp_path: Path, kind: str) -> None:
-    pytest.importorskip("yaml")
-    text, says = YAML[kind]
-    file = tmp_path / "ratelimit.yaml"
-    file.write_text(text)
-    done = run("import", file)
-    assert done.exit_code not in (0, 70), done.stderr
-    assert says in done.stderr
-
-
 def test_compressed_line_without_end_takes_bounded_memory(tmp_path: Path) -> None:
     trace, chance = tmp_path / "trace.ndjson.gz", random.Random(0)
     packer = zlib.compressobj(wbits=31)

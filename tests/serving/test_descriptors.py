@@ -37,7 +37,7 @@ def descriptor(*entries: tuple[str, str], hits: int | None = None) -> Any:
 
 def described(*descriptors: Any) -> list[Described]:
     """Return descriptors as they are read off the wire."""
-    return read_call(rls_pb2.RateLimitRequest(descriptors=descriptors).SerializeToString())[1]
+    return read_call(rls_pb2.RateLimitRequest(descriptors=descriptors).SerializeToString())[2]
 
 
 def facts(*descriptors: Any, hits: int = 0) -> Facts:

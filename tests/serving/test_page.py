@@ -58,7 +58,7 @@ def descriptor(
 
 def asked(limiter: Limiter, request: rls_pb2.RateLimitRequest) -> bool:
     current = limiter.current
-    hits, descriptors = read_call(request.SerializeToString())
+    _, hits, descriptors = read_call(request.SerializeToString())
     facts = facts_of(descriptors, hits, current.names, current.compiled.units)
     return CallDecider(limiter).decide_now(facts).allowed
 

@@ -46,12 +46,12 @@ def by_library(message: bytes) -> tuple[Facts, int] | None:
     described = [
         (
             [(entry.key.encode(), entry.value.encode()) for entry in each.entries],
-            each.HasField("limit"),
+            (each.limit.requests_per_unit, each.limit.unit & 0xFFFFFFFF) if each.HasField("limit") else None,
             each.hits_addend.value if each.HasField("hits_addend") else None,
         )
         for each in request.descriptors
     ]
-    assert read_call(message) == (request.hits_addend, described)
+    assert read_call(message) == (request.domain.encode(), request.hits_addend, described)
     try:
         facts = facts_of(described, request.hits_addend, IDENTITIES, (REQUESTS,), ALONE)
     except DescriptorError:

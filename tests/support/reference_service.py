@@ -1,13 +1,14 @@
 """A plain model of Envoy's rate-limit service, after what its documentation says of matching and counting.
 
-It takes a configuration as Python values and a call as lists of entries, and answers whether the call is over
-a limit. It knows nothing of policies.
+It takes a configuration as Python values and calls as lists of descriptors. It answers with a code for the
+call and for each descriptor. It knows nothing of stores and policies.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 SECONDS = {
@@ -17,45 +18,94 @@ SECONDS = {
 Entries = list[tuple[str, str]]
 
 
+@dataclass
+class Descriptor:
+    """One descriptor of a call."""
+
+    entries: Entries
+    hits: int | None = None
+    limit: tuple[int, str] | None = None
+    """Requests and unit that it brings."""
+
+
+@dataclass
+class Status:
+    """The answer for one descriptor."""
+
+    is_over: bool = False
+    requests: int | None = None
+    unit: str = ""
+    name: str = ""
+    remaining: int = 0
+    reset_s: int = 0
+
+
+@dataclass
+class Answer:
+    """The answer to a call."""
+
+    is_over: bool
+    statuses: list[Status] = field(default_factory=list)
+
+
 class ReferenceService:
     """Counts by aligned windows of whole seconds; each descriptor of a call, whatever another says."""
 
     def __init__(self, configuration: dict[str, Any]) -> None:
+        self._domain = configuration["domain"]
         self._descriptors = configuration["descriptors"]
         self._counts: Counter[tuple[Any, ...]] = Counter()
 
-    def is_over(self, descriptors: list[Entries], now_s: float) -> bool:
-        """Count one call; return whether it is to be refused."""
-        found = [(entries, self._node(entries)) for entries in descriptors]
-        limits = [(entries, node) for entries, node in found if node is not None and node.get("rate_limit")]
-        replaced = {one["name"] for _, node in limits for one in node["rate_limit"].get("replaces", ())}
+    def call(self, domain: str, descriptors: list[Descriptor], now_s: float, hits: int = 0) -> Answer:
+        """Count one call; return what is answered."""
+        found = [self._found(domain, each) for each in descriptors]
+        replaced = {
+            one["name"] for _, node in found for one in node.get("rate_limit", {}).get("replaces", ())
+        }
         over = over_quotas = quotas = 0
-        for entries, node in limits:
-            limit = node["rate_limit"]
-            if limit.get("unlimited") or limit.get("name") in replaced:
+        statuses = []
+        for (shared, node), descriptor in zip(found, descriptors, strict=True):
+            limit = node.get("rate_limit")
+            if limit is None or (not limit.get("unlimited") and limit.get("name") in replaced):
+                statuses.append(Status())
+                continue
+            if limit.get("unlimited"):
+                statuses.append(Status(remaining=2**32 - 1))
                 continue
             length = SECONDS[limit["unit"].lower()]
-            key = (*self._shared(entries, node), length, int(now_s) // length)
-            self._counts[key] += 1
-            is_over = self._counts[key] > limit.get("requests_per_unit", 0) and not node.get("shadow_mode")
+            key = (*shared, length, int(now_s) // length)
+            self._counts[key] += max(1, hits) if descriptor.hits is None else descriptor.hits
+            requests = limit.get("requests_per_unit", 0)
+            is_over = self._counts[key] > requests
+            left = max(0, requests - self._counts[key])
+            is_over = is_over and not node.get("shadow_mode")
+            reset_s = length - int(now_s) % length
+            statuses.append(Status(is_over, requests, limit["unit"], limit.get("name", ""), left, reset_s))
             if node.get("quota_mode"):
                 quotas += 1
                 over_quotas += is_over
             else:
                 over += is_over
-        return over > 0 or (quotas > 0 and quotas == over_quotas)
+        return Answer(over > 0 or (quotas > 0 and quotas == over_quotas), statuses)
 
-    def _node(self, entries: Entries) -> dict[str, Any] | None:
-        """Return the descriptor of the same depth that fits best."""
-        siblings, node = self._descriptors, None
-        for at, (key, value) in enumerate(entries):
-            node = self._best(siblings, key, value)
-            if node is None:
-                return None
+    def _found(self, domain: str, descriptor: Descriptor) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+        """Return what a descriptor counts in, and the node with its limit."""
+        entries = descriptor.entries
+        if domain != self._domain:
+            return [], {}
+        if descriptor.limit is not None:
+            requests, unit = descriptor.limit
+            return entries, {"rate_limit": {"requests_per_unit": requests, "unit": unit}}
+        siblings, node, shared = self._descriptors, {}, []
+        for key, value in entries:
+            node = self._best(siblings, key, value) or {}
+            if not node:
+                return [], {}
+            is_pattern = f"{key}_{value}" not in (_name(node), node["key"]) and key != _name(node)
+            shares = is_pattern and node.get("share_threshold") and "*" in _name(node)
+            shared.append((key, _name(node).removeprefix(f"{key}_") if shares else value))
             siblings = node.get("descriptors") or []
-            if not siblings and at < len(entries) - 1:
-                return None
-        return node
+        return shared, node
 
     @staticmethod
     def _best(siblings: list[dict[str, Any]], key: str, value: str) -> dict[str, Any] | None:
@@ -70,21 +120,6 @@ class ReferenceService:
                 return node
         return next((node for name, node in names if name == key), None)
 
-    def _shared(self, entries: Entries, node: dict[str, Any]) -> tuple[Any, ...]:
-        shares = node.get("share_threshold") and "*" in (node.get("value") or "")
-        return tuple((key, node["value"] if shares else value) for key, value in entries)
-
 
 def _name(node: dict[str, Any]) -> str:
     return f"{node['key']}_{node['value']}" if node.get("value") else node["key"]
-
-
-def key_lists(descriptors: list[dict[str, Any]], above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Return the lists of keys that lead to a limit, each once: Envoy sends a descriptor for each."""
-    found: dict[tuple[str, ...], None] = {}
-    for node in descriptors:
-        here = (*above, node["key"])
-        if node.get("rate_limit"):
-            found[here] = None
-        found.update(dict.fromkeys(key_lists(node.get("descriptors") or [], here)))
-    return list(found)

@@ -4,6 +4,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from struct import pack
+
 cdef enum:
     NUMBER = 10             # as many bytes as a varint has
     SECOND_NS = 1000000000
@@ -125,3 +127,72 @@ cdef inline uint8_t *put_text(uint8_t *at, uint8_t tag, bytes text) noexcept:
     at = put_varint(at + 1, size)
     memcpy(at, PyBytes_AS_STRING(text), size)
     return at + size
+
+
+cdef enum Structure:
+    METADATA = 0x32         # of an answer
+    MEMBER = 0x0A           # of a Struct; an element of a list
+    NUMBER_VALUE = 0x11
+    TEXT_VALUE = 0x1A
+    TRUTH_VALUE = 0x20
+    STRUCT_VALUE = 0x2A
+    LIST_VALUE = 0x32
+
+
+def write_statuses(bint allowed, statuses, headers, bytes body not None, metadata=None, /):
+    cdef list parts = [field_of(CODE, 1 if allowed else 2)]
+    cdef bytes limit, status
+    for code, own, remaining, reset_s in statuses:
+        status = field_of(CODE, code)
+        if own is not None:
+            per_unit, unit, name = own
+            limit = field_of(PER_UNIT, per_unit) + field_of(UNIT, unit)
+            if name:
+                limit += text_of(NAME, name.encode("utf-8", "surrogateescape"))
+            status += text_of(LIMIT, limit)
+        status += field_of(REMAINING, remaining)
+        if own is not None:
+            status += text_of(RESET, field_of(SECONDS, reset_s))
+        parts.append(text_of(SECOND_TEXT, status))
+    for key, value in headers:
+        parts.append(text_of(ADDED, text_of(FIRST_TEXT, utf8(key)) + text_of(SECOND_TEXT, utf8(value))))
+    if body:
+        parts.append(text_of(BODY, body))
+    if metadata is not None:
+        parts.append(text_of(METADATA, struct_of(metadata)))
+    return b"".join(parts)
+
+
+cdef bytes field_of(uint8_t tag, uint64_t number):
+    """Return a field with a number; empty for 0."""
+    cdef uint8_t made[NUMBER + 1]
+    return made[: put_number(made, tag, number) - made]
+
+
+cdef bytes text_of(uint8_t tag, bytes text):
+    """Return a field with bytes, also where they are empty."""
+    cdef uint8_t made[NUMBER + 1]
+    made[0] = tag
+    return <bytes>made[: put_varint(made + 1, PyBytes_GET_SIZE(text)) - made] + text
+
+
+cdef bytes struct_of(members):
+    cdef list parts = []
+    for name, value in members.items():
+        entry = text_of(FIRST_TEXT, name.encode("utf-8", "replace")) + text_of(SECOND_TEXT, value_of(value))
+        parts.append(text_of(MEMBER, entry))
+    return b"".join(parts)
+
+
+cdef bytes value_of(value):
+    if value is None:
+        return b"\x08\x00"
+    if value is True or value is False:
+        return bytes((TRUTH_VALUE, value))
+    if isinstance(value, (int, float)):
+        return bytes((NUMBER_VALUE,)) + pack("<d", value)
+    if isinstance(value, str):
+        return text_of(TEXT_VALUE, value.encode("utf-8", "replace"))
+    if isinstance(value, dict):
+        return text_of(STRUCT_VALUE, struct_of(value))
+    return text_of(LIST_VALUE, b"".join([text_of(MEMBER, value_of(each)) for each in value]))

@@ -214,6 +214,8 @@ cdef enum Part:
     OWN_LIMIT = 0x12        # of a descriptor
     OWN_HITS = 0x1A
     WRAPPED = 0x08          # of a UInt64Value
+    LIMIT_PER_UNIT = 0x08   # of a limit of its own
+    LIMIT_UNIT = 0x10
 
 
 def read_call(bytes message not None, /):
@@ -221,6 +223,7 @@ def read_call(bytes message not None, /):
     cdef const uint8_t *end = at + PyBytes_GET_SIZE(message)
     cdef Field field
     cdef uint64_t hits = 0
+    cdef bytes domain = b""
     cdef list descriptors = []
     while at < end:
         next_field(&at, end, &field)
@@ -228,27 +231,36 @@ def read_call(bytes message not None, /):
             descriptors.append(descriptor_of(field.at, field.end))
         elif field.tag == HITS:
             hits = field.number & 0xFFFFFFFF
-    return hits, descriptors
+        elif field.tag == FIRST_TEXT:
+            domain = field.at[: field.end - field.at]
+    return domain, hits, descriptors
 
 
 cdef tuple descriptor_of(const uint8_t *at, const uint8_t *end):
     cdef Field field, wrapped
     cdef list entries = []
-    cdef bint has_limit = False
+    cdef tuple limit = None
+    cdef uint64_t per_unit = 0, unit = 0
     cdef object hits = None
     while at < end:
         next_field(&at, end, &field)
         if field.tag == FIRST_TEXT:
             entries.append(pair_of(field.at, field.end))
         elif field.tag == OWN_LIMIT:
-            has_limit = True
+            while field.at < field.end:
+                next_field(&field.at, field.end, &wrapped)
+                if wrapped.tag == LIMIT_PER_UNIT:
+                    per_unit = wrapped.number & 0xFFFFFFFF
+                elif wrapped.tag == LIMIT_UNIT:
+                    unit = wrapped.number & 0xFFFFFFFF
+            limit = per_unit, unit
         elif field.tag == OWN_HITS:
             hits = 0 if hits is None else hits
             while field.at < field.end:
                 next_field(&field.at, field.end, &wrapped)
                 if wrapped.tag == WRAPPED:
                     hits = wrapped.number
-    return entries, has_limit, hits
+    return entries, limit, hits
 
 
 cdef tuple pair_of(const uint8_t *at, const uint8_t *end):

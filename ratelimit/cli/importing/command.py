@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -11,40 +10,30 @@ import click
 from ratelimit.cli.failure import INPUT, PARTIAL, POLICY, USAGE, Failure
 from ratelimit.cli.importing.decorators import read_decorators
 from ratelimit.cli.importing.draft import PolicyDraft
-from ratelimit.cli.importing.envoy import read_envoy
 from ratelimit.cli.loading import show_problems
 from ratelimit.cli.terminal import Text, err, note, print_json, say
-from ratelimit.environment.extras import how_to_install
 from ratelimit.errors import PolicyError
 from ratelimit.inspection import formatting
 from ratelimit.policy import Policy
 
 _LARGEST_BYTES = 4 << 20
 _YAML = (".yaml", ".yml")
+"""Endings of files that another command takes as they are."""
 
 
-@click.command("import", short_help="A policy from Envoy's descriptors or slowapi's decorators.")
+@click.command("import", short_help="A policy from slowapi's or Flask-Limiter's decorators.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
-@click.option(
-    "--from",
-    "origins",
-    multiple=True,
-    metavar="KEY=SOURCE",
-    help="Source of a descriptor's key without Envoy: user_id=header:x-user-id.",
-)
 @click.option("--partial", is_flag=True, help="Write what can be carried over, though something cannot.")
 @click.option("--json", "as_json", is_flag=True, help="The policy, and what is not in it, as JSON.")
-def import_command(files: tuple[str, ...], origins: tuple[str, ...], partial: bool, as_json: bool) -> None:
+def import_command(files: tuple[str, ...], partial: bool, as_json: bool) -> None:
     """Write a policy from the configuration of another limiter.
 
-    FILE is the YAML of Envoy's rate-limit service, or the Python files of an application
-    with slowapi or Flask-Limiter, which are parsed and never run. The policy goes to
-    standard output. Lines that it cannot express exactly go to standard error;
-    then no policy is written, unless --partial writes the rest.
+    FILE is each Python file of an application with slowapi or Flask-Limiter. They are parsed and
+    never run. The policy goes to standard output. Lines that it cannot express exactly go to
+    standard error; then no policy is written, unless --partial writes the rest.
 
     \b
     Examples:
-      ratelimit import ratelimit.yaml > policy.toml
       ratelimit import app/*.py > policy.toml
       ratelimit import --partial app/*.py > policy.toml
 
@@ -52,7 +41,7 @@ def import_command(files: tuple[str, ...], origins: tuple[str, ...], partial: bo
     --partial, it is written, and its first lines list what is missing.
     """
     draft = PolicyDraft()
-    _read(files, dict(map(_origin, origins)), draft)
+    _read(files, draft)
     head = [f"Imported by `ratelimit import` from {', '.join(Text(file).plain for file in files)}."]
     policy: str | None = draft.text(head)
     try:
@@ -79,17 +68,17 @@ def import_command(files: tuple[str, ...], origins: tuple[str, ...], partial: bo
         raise SystemExit(PARTIAL)
 
 
-def _read(files: tuple[str, ...], sources: Mapping[str, str], draft: PolicyDraft) -> None:
-    texts = [(file, _text(file)) for file in files]
-    kinds = {Path(file).suffix in _YAML for file in files}
-    if len(kinds) > 1:
-        raise Failure("Envoy's YAML and Python files are imported each by themselves", USAGE)
+def _read(files: tuple[str, ...], draft: PolicyDraft) -> None:
+    for file in files:
+        if Path(file).suffix in _YAML:
+            raise Failure(
+                f"{file}: YAML is not imported",
+                USAGE,
+                hint="The descriptors of Envoy's rate-limit service are served as they are: "
+                "ratelimit serve --descriptors FILE --envoy HOST:PORT",
+            )
     try:
-        if kinds == {True}:
-            _need_yaml()
-            read_envoy(texts, draft, sources)
-        else:
-            read_decorators(texts, draft)
+        read_decorators([(file, _text(file)) for file in files], draft)
     except (ValueError, RecursionError) as error:
         raise Failure(f"{', '.join(files)}: {error}", INPUT) from error
 
@@ -135,13 +124,6 @@ def _say(draft: PolicyDraft, *, is_written: bool) -> None:
         say(console, Text("for all of it: ", "yellow").append(remark))
 
 
-def _origin(text: str) -> tuple[str, str]:
-    key, equals, source = text.partition("=")
-    if not equals or not key or (":" not in source and source != "client"):
-        raise Failure(f"--from {text}: write KEY=header:NAME, or another source of a policy", USAGE)
-    return key, source
-
-
 def _text(file: str) -> str:
     try:
         with Path(file).open("rb") as opened:
@@ -154,10 +136,3 @@ def _text(file: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Failure(f"{file}: not UTF-8", INPUT) from error
-
-
-def _need_yaml() -> None:
-    try:
-        import yaml  # noqa: F401  # only where it is asked for: an extra
-    except ImportError as error:
-        raise Failure("reading YAML needs another package", INPUT, hint=how_to_install("pyyaml")) from error

@@ -8,8 +8,8 @@ A limit that the policy format does not accept is a loss, too. So what is writte
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from ratelimit.environment.printable import printable
 from ratelimit.errors import PolicyError
@@ -59,11 +59,7 @@ class LimitDraft:
     match: Sequence[str] = ()
     excepted: Sequence[str] = ()
     algorithm: str = "fixed-window"
-    is_shadow: bool = False
     cost: int = 1
-    tier: str | None = None
-    tiers: Mapping[str, str] = field(default_factory=dict)
-    """Rates by the value of the identity `tier`; empty for no limit."""
 
     @property
     def amount(self) -> int:
@@ -80,13 +76,6 @@ class LimitDraft:
         lines.append(f"algorithm = {quoted(self.algorithm)}")
         if self.cost != 1:
             lines.append(f"cost = {self.cost}")
-        if self.is_shadow:
-            lines.append('mode = "shadow"')
-        if self.tier is not None:
-            lines.append(f"tier = {quoted(self.tier)}")
-            for value, rate in self.tiers.items():
-                setting = f"rate = {quoted(rate)}" if rate else "unlimited = true"
-                lines.append(f"tiers.{quoted(value)}.{setting}")
         return "\n".join(lines) + "\n"
 
 
@@ -176,7 +165,7 @@ class PolicyDraft:
         return top + self._text(self.limits)
 
     def _text(self, limits: Sequence[LimitDraft]) -> str:
-        used = {name for limit in limits for name in (*limit.per, limit.tier)}
+        used = {name for limit in limits for name in limit.per}
         lines = [f"{name} = {source}\n" for name, source in self.identities.items() if name in used]
         identities = f"[identities]\n{''.join(lines)}\n" if lines else ""
         routing = '[routing]\ncase = "exact"\n\n' if self.has_exact_case else ""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit.cli.importing.decorators import read_decorators
 from ratelimit.cli.importing.draft import PolicyDraft, identity_name
-from ratelimit.cli.importing.envoy import read_envoy
 from ratelimit.policy import Policy
 
 START = """\
@@ -20,45 +16,6 @@ from slowapi.util import get_remote_address
 limiter = Limiter(key_func=get_remote_address, strategy="moving-window")
 app = FastAPI()
 """
-scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8))
-descriptors = st.recursive(
-    st.lists(
-        st.dictionaries(
-            st.sampled_from(["key", "value", "rate_limit", "shadow_mode", "descriptors", "x"]),
-            st.one_of(
-                scalars,
-                st.sampled_from(["remote_address", "path", "/a", "user", "generic_key"]),
-                st.fixed_dictionaries(
-                    {"unit": st.sampled_from(["second", "day", "x"]), "requests_per_unit": st.integers(-1, 9)}
-                ),
-            ),
-            max_size=5,
-        ),
-        max_size=3,
-    ),
-    lambda inner: st.lists(
-        st.fixed_dictionaries({"key": st.text(max_size=4), "descriptors": inner}), max_size=2
-    ),
-    max_leaves=6,
-)
-
-
-@given(descriptors)
-def test_any_descriptors_give_a_policy_or_a_sentence(tree: Any) -> None:
-    draft = PolicyDraft()
-    try:
-        read_envoy([("r.yaml", json.dumps({"domain": "a", "descriptors": tree}))], draft)
-    except ValueError:
-        return
-    Policy.from_toml(draft.text(["any"]))
-
-
-def test_keys_that_are_no_text_are_losses() -> None:
-    draft = PolicyDraft()
-    text = "domain: a\ndescriptors:\n- ? [a]\n  : b\n  rate_limit: {? [x] : y, unit: day}\n"
-    read_envoy([("r.yaml", text)], draft)
-    assert draft.limits == []
-    assert {loss.place.line for loss in draft.losses} == {3, 5}
 
 
 @given(st.text("abc@.()\n =:'\"limiterLt", max_size=60))

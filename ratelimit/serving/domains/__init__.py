@@ -1,0 +1,1 @@
+"""Domains and descriptors of Envoy's own rate-limit service: its files, decisions and numbers."""
