@@ -68,6 +68,9 @@ def test_first_limit_is_a_few_lines_without_a_warning() -> None:
     assert Policy.from_toml(block("A first limit", "toml")).warnings == ()
 
 
-def test_first_command_of_a_clone_is_the_demo() -> None:
-    commands = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    assert commands[0] == "make demo\n"
+def test_pip_comes_first_and_the_demo_is_the_first_command_of_a_clone() -> None:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    commands = [text for language, text in blocks if not language]
+    assert commands[0].startswith("pip install kinlimit")
+    assert re.findall(r"make [a-z-]+", README)[0] == "make demo"
+    assert "make demo\n" in commands
