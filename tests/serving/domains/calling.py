@@ -13,7 +13,7 @@ from envoy.service.ratelimit.v3 import rls_pb2
 
 from ratelimit import Limiter, ManualClock, Policy
 from ratelimit.serving.domains.counting import Counting
-from ratelimit.serving.domains.loading import load_domains
+from ratelimit.serving.domains.files import DomainFiles
 from ratelimit.serving.domains.service import DomainService
 from ratelimit.serving.domains.settings import Settings
 from ratelimit.serving.envoy import ByDomains, DirectService
@@ -38,7 +38,14 @@ class Service:
     direct: DirectService
     clock: ManualClock
     domains: DomainService
+    files: DomainFiles
+    place: Path
     domain: str
+
+    def put(self, text: str) -> None:
+        """Write another file, and put it in force."""
+        self.place.write_text(text)
+        assert self.files.look()
 
     def call(
         self,
@@ -79,13 +86,13 @@ def serving(
     text = configuration if isinstance(configuration, str) else yaml.safe_dump(configuration, sort_keys=False)
     place = folder / "ratelimit.yaml"
     place.write_text(text)
-    domains, _ = load_domains(str(place))
+    files = DomainFiles(str(place))
     clock = ManualClock(START_S * 10**9)
     limiter = Limiter(Policy.from_toml(policy or "version = 1"), clock=clock)
-    service = DomainService(lambda: domains, Counting(limiter), settings)
+    service = DomainService(files.current, Counting(limiter), settings)
     answering = ByDomains(limiter, service, is_topped=bool(policy))
     name = yaml.safe_load(text)["domain"]
     try:
-        yield Service(DirectService(limiter, answering), clock, service, name)
+        yield Service(DirectService(limiter, answering), clock, service, files, place, name)
     finally:
         limiter.close()
