@@ -31,6 +31,7 @@ from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.load.stage import LoadLimits
+from ratelimit.stores.contract import Outcome
 
 E = TypeVar("E", bound="Exchange | None")
 
@@ -72,7 +73,25 @@ class SlowPath:
         if not await metered.is_there():
             return None
         now_ns, matched, costs = self._now_ns(), metered.matched, metered.costs()
-        return await self.decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
+        if costs is not None and metered.find_maximum():
+            costs = metered.lowered(await self._left(matched, identities, now_ns))
+        exchange = await self.decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
+        if exchange.is_allowed:
+            metered.write_grant(exchange)
+        return exchange
+
+    async def _left(self, matched: Matched, identities: list[int], now_ns: int) -> Outcome | None:
+        """Return what the limits of a request have left; None where their server has no answer."""
+        plan = matched.plan_for(identities)
+        assert plan is not None
+        nothing = (0,) * len(plan.rules)
+        try:
+            if plan.here is not None:
+                return plan.here.peek(identities, now_ns, nothing)
+            assert plan.away is not None
+            return await plan.away.apeek(identities, now_ns, nothing)
+        except StoreError:
+            return None
 
     async def resolved(self, found: Unresolved, outer: Exchange | None) -> list[int] | Exchange:
         """Return a request's identities, or the exchange of one that is refused before they are known."""

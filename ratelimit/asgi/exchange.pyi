@@ -79,6 +79,8 @@ class Exchange:
     @property
     def asked(self) -> list[Exchange] | None:
         """Limits that routes asked by name, in order; None without any."""
+    granted: int | None
+    """The maximum that was written into the request's body; None: none was."""
     @property
     def grant(self) -> int | None:
         """The output tokens that the request counts for in flight, until it ends: pass them on as its maximum.

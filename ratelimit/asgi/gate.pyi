@@ -95,5 +95,8 @@ class Metered:
     def begun(self) -> Begun | None:
         """The first call of `receive`; None: it was not called."""
     @property
+    def written(self) -> bytes | None:
+        """The body with the maximum that was granted; None: it stays as it came."""
+    @property
     def has_looked(self) -> bool:
         """True if the limits that can be asked early have let it go on."""

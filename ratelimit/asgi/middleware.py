@@ -25,7 +25,7 @@ from ratelimit.asgi.ending import run_holding, run_to_end
 from ratelimit.asgi.exchange import Exchange, Sending
 from ratelimit.asgi.gate import Gate, Metered
 from ratelimit.asgi.hangup import WatchedVisit, visit_of
-from ratelimit.asgi.metering.body import Replayed
+from ratelimit.asgi.metering.body import Replayed, resize
 from ratelimit.asgi.metering.request import MeteredRequest, run_metered, told_by
 from ratelimit.asgi.mount import Mount, is_served, is_told, mount_limiter, mount_policy, refuse_settings
 from ratelimit.asgi.refusal import closing, refuse, refuse_http
@@ -213,7 +213,9 @@ class RateLimitMiddleware:
         """Decide a request by its body, if that is there, and settle it by its answer."""
         is_decided = metered.decide(receive, now_ns)
         if metered.begun is not None:
-            receive = Replayed(metered.begun, receive).receive
+            if metered.written is not None:
+                resize(scope, len(metered.written))
+            receive = Replayed(metered.begun, receive, metered.written).receive
         if not is_decided:
             has_looked = metered.has_looked
             await self._decide_slowly(scope, receive, send, bound, now_ns, has_looked=has_looked)

@@ -64,6 +64,8 @@ def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
 
 def at_once(rule: LimitRule, exposure: float) -> str:
     """Return how much a limit lets be in flight; of tokens, how many answers at usual maxima."""
+    if rule.metering is not None and rule.metering.grants:
+        return "lowers a request's maximum to what is left, and charges that on arrival"
     if exposure == 1:
         return "charges the maximum on arrival"
     said = f"{exposure:g} budgets used and in flight"

@@ -11,6 +11,7 @@ and no scope. Nearly all of it is compiled.
     shapes          where each provider says what
     report          what was found, in units that do not overlap
     request         what a request's body declares
+    grants          the maximum in it, lowered in place
     learned         estimates from past answers
     histogram       amounts in bins
     prices          units to money

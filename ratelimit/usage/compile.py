@@ -9,6 +9,7 @@ from typing import Literal
 from ratelimit.policy.schema.model import Limit, UsageShape
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 from ratelimit.usage.pricing import USD, Price, PriceSpec, price_spec
+from ratelimit.usage.request import MAXIMA
 
 USAGE_UNITS = (
     "output_tokens",
@@ -63,6 +64,10 @@ class MeteringSpec:
     """The most output tokens of any answer; None: not known."""
     unit: str = ""
     """The unit that is used and in flight, where it bounds that."""
+    grants: bool = False
+    """Whether it lowers the maximum in a request's body to what is left."""
+    grant_field: str | None = None
+    """The maximum that it inserts where a body says none; None: by the path."""
 
 
 def compile_metering(limit: Limit, path: Path, report: Report, *, has_prices: bool) -> MeteringSpec | None:
@@ -90,6 +95,7 @@ def compile_metering(limit: Limit, path: Path, report: Report, *, has_prices: bo
     models = _models(limit, path, report)
     unknown = _unknown(limit, path, report, has_prices=has_prices)
     exposure = _exposure(limit, estimate, path, report)
+    grants = _grants(limit, path, report, can_grant=exposure > 0)
     if limit.usage is None and estimate is None and not models:
         return None
     return MeteringSpec(
@@ -102,7 +108,31 @@ def compile_metering(limit: Limit, path: Path, report: Report, *, has_prices: bo
         exposure,
         limit.most,
         limit.unit if exposure else "",
+        grants,
+        limit.grant.partition(":")[2] or None if grants and limit.grant is not None else None,
     )
+
+
+def _grants(limit: Limit, path: Path, report: Report, *, can_grant: bool) -> bool:
+    """Return whether a limit writes what it grants into the body of a request."""
+    if limit.grant is None:
+        return False
+    if not can_grant:
+        return True  # `_exposure` has complained
+    if limit.exposure is not None or getattr(limit, "adaptive", False):
+        key = "exposure" if limit.exposure is not None else "adaptive"
+        report.add(
+            "limit-conflict",
+            (*path, "grant"),
+            f"a request with a grant takes all that it may use on arrival, so `{key}` has nothing to add",
+            f"Remove `{key}`, or `grant`.",
+        )
+    field = limit.grant.partition(":")[2]
+    if field and tuple(field.split(".")) not in MAXIMA:
+        known = sorted(".".join(each) for each in MAXIMA)
+        hint = did_you_mean(field, known) or f"Use one of {', '.join(f'`{each}`' for each in known)}."
+        report.add("policy-value", (*path, "grant"), f"no API has a maximum called `{field[:64]}`", hint)
+    return True
 
 
 def _exposure(limit: Limit, estimate: EstimateSpec | None, path: Path, report: Report) -> float:
@@ -115,7 +145,7 @@ def _exposure(limit: Limit, estimate: EstimateSpec | None, path: Path, report: R
         and getattr(limit, "earned", None) is None
     )
     if not applies:
-        for key, value in (("exposure", limit.exposure), ("most", limit.most)):
+        for key, value in (("exposure", limit.exposure), ("most", limit.most), ("grant", limit.grant)):
             if value is not None:
                 report.add(
                     "limit-conflict",
@@ -124,6 +154,8 @@ def _exposure(limit: Limit, estimate: EstimateSpec | None, path: Path, report: R
                     'Write `usage = "auto"` and a unit of output, or remove it.',
                 )
         return 0.0
+    if limit.grant is not None:
+        return 1.0
     return DEFAULT_EXPOSURE if limit.exposure is None else limit.exposure
 
 

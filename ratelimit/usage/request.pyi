@@ -45,6 +45,9 @@ class Declared:
     def size(self) -> int: ...
     @property
     def by(self) -> int: ...
+    @property
+    def is_object(self) -> bool:
+        """True if the body is one whole object, well-formed."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -73,6 +76,18 @@ class Body:
         """Take the next bytes; return whether more would be looked at."""
     def declared(self, *, is_whole: bool) -> Declared:
         """Return what the body said; without its end, that cannot be known."""
+
+MAXIMA: dict[tuple[str, ...], int]
+"""The maxima that bodies declare, by path: the bit of each in `Declared.by`."""
+
+def missing_in(path: str, fields: int, stated: str | None) -> tuple[str, ...] | None:
+    """Return the maximum to insert in a body that says none; None where no API is known by its path.
+
+    Args:
+        path: of the request.
+        fields: the maxima that its API has, see `fields_of`.
+        stated: what the policy states, which counts if the API has it; None: nothing.
+    """
 
 def unread(size: int = 0) -> Declared:
     """Return what a body counts as that says something, though not to us."""

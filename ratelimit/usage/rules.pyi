@@ -7,6 +7,7 @@ What its answer used is settled in another one, which learns from it as well.
 from collections.abc import Sequence
 from typing import Any, Protocol, final, type_check_only
 
+from ratelimit.usage.grants import Places
 from ratelimit.usage.learned import Learned
 from ratelimit.usage.prices import PriceList
 from ratelimit.usage.request import Declared
@@ -14,6 +15,13 @@ from ratelimit.usage.shapes import Shape
 
 USD: str
 """The unit of limits in dollars; they count millionths."""
+
+@type_check_only
+class Outcome(Protocol):
+    """The needed part of an outcome."""
+
+    def state(self, index: int, /) -> int: ...
+    def remaining(self, index: int, /) -> int: ...
 
 @type_check_only
 class Spec(Protocol):
@@ -86,6 +94,12 @@ class MeteredRules:
     @property
     def asks_body(self) -> bool:
         """True if the request's body is looked at before it is decided."""
+    @property
+    def has_grants(self) -> bool:
+        """True if some lower the maximum in a request's body to what they have left."""
+    @property
+    def grant_field(self) -> str | None:
+        """The maximum that they insert where a body says none; None: by the path."""
     def of_model(self, model: str | None) -> tuple[int, ...]:
         """Return the policy's indices of the rules that apply to a request for a model.
 
@@ -126,6 +140,22 @@ class Use:
             declared: by the request's body.
             told: by headers and states; None by one that says something else than a whole number.
             now_ns: when.
+        """
+    @property
+    def granted(self) -> int:
+        """The maximum of each of its answers, to be written into its body; -1: none was granted."""
+    def lowered(
+        self, places: Places, seen: Outcome | None, told: dict[Any, int | None], now_ns: int, /
+    ) -> tuple[int, ...]:
+        """Return what each rule takes once the request's maximum is lowered to what is left: see `granted`.
+
+        A request gets half of what is left at most, and 1,024 tokens if there are so many: a quarter of a small
+        budget. It is refused where there are fewer, unless it declares fewer.
+
+        Args:
+            places: where its body has its maxima.
+            seen: what a peek of its plan showed; None: that is not known, and it asks for the least.
+            told, now_ns: as for `costs`, which was called before.
         """
     def least_costs(self, told: dict[Any, int | None], now_ns: int, /) -> tuple[int, ...]:
         """Return the least that `costs` can return, whatever the body turns out to declare."""

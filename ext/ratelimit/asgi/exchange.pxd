@@ -32,6 +32,7 @@ cdef class Exchange:
     cdef uint64_t entered_ns
     cdef public int status   # of the response, once it has begun; where something is in flight or reserved
     cdef bint waits          # for the first part of a body
+    cdef public object granted  # the maximum that was written into the body; None: none was
     cdef object due          # the reason by which the request is counted at its end; None: it is counted
 
     cdef tuple new_problem(self)

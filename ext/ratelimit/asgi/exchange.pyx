@@ -160,8 +160,8 @@ cdef class Exchange:
 
     @property
     def grant(self):
-        found = None
-        if self.plan is not None and self.outcome is not None and self.outcome.allowed:
+        found = self.granted
+        if found is None and self.plan is not None and self.outcome is not None and self.outcome.allowed:
             for at in self.plan.granting:
                 if self.outcome.state(at) == ALLOWED:
                     cost = self.outcome.cost(at)

@@ -10,7 +10,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 from ratelimit.asgi.begun cimport HAS_BODY, IS_COMPRESSED, Begun, promised
 from ratelimit.asgi.exchange cimport Exchange, Sending
@@ -23,7 +23,8 @@ from ratelimit.decision cimport Decision
 from ratelimit.deciding.compiled cimport BY_LIMITS, FROM_GATE, UNLIMITED, Asking, CompiledDecider, Decided, PlanParts
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport Matched
-from ratelimit.usage.learned cimport Learned
+from ratelimit.usage.grants cimport Places, places_of
+from ratelimit.usage.learned cimport UNSAID, Learned
 from ratelimit.usage.request cimport Body, Declared, fields_for, named
 from ratelimit.usage.rules cimport MeteredRules, Use
 from ratelimit.usage.settling cimport moment
@@ -323,6 +324,8 @@ cdef class Metered:
     cdef readonly Sending sending
     cdef readonly Begun begun
     cdef readonly bint has_looked
+    cdef readonly bytes written     # the body with the maximum that was granted; None: as it came
+    cdef bytes body                 # as it came, where it is looked at
 
     @property
     def is_plain(self):
@@ -339,6 +342,7 @@ cdef class Metered:
         cdef LoadParts load = None
         cdef PlanParts part
         cdef Decided decided
+        cdef Places places = None
         cdef bint is_unlimited = False
         cdef int promise
         if gate is None:
@@ -369,6 +373,8 @@ cdef class Metered:
                 return False  # of what is left nothing is metered
             use.rules = rules = part.metered
             use.accounts = None
+        if rules.has_grants and declared.said.is_object and self.body is not None:
+            places = self.places(matched, ids, now_ns)
         use.fill(costs, moment(now_ns), gate.told(self.scope, rules.told) if rules.told else NOTHING_TOLD)
         decided = gate.decider.decide(matched, ids, use.refused, now_ns, None, FROM_GATE, costs)
         if decided is None:
@@ -377,7 +383,27 @@ cdef class Metered:
             self.scope, decided, ids[gate.decider.origin_at] != 0, self.forward, now_ns, load,
             gate.class_of(matched, ids) if load is not None else -1,
         )
+        if places is not None and use.granted != UNSAID and decided.allowed and decided.reason == BY_LIMITS:
+            self.sending.exchange.granted = use.granted
+            self.written = places.written(use.granted)
         return True
+
+    cdef Places places(self, Matched matched, uint64_t *ids, object now_ns):
+        """Lower the maximum that the body declares to what is left; return where it is to be written."""
+        cdef uint64_t nothing[MOST_RULES]
+        cdef bint is_unlimited = False
+        cdef PlanParts part
+        cdef Places places = places_of(
+            self.body, self.use.declared.said.fields, self.scope["path"], self.use.rules.grant_field
+        )
+        if places is None or not places.can_write:
+            return None
+        part = self.gate.decider.picked(matched, ids, now_ns, &is_unlimited)
+        if part is None or part.core is None or part.core.setup.count != self.use.rules.count:
+            return None
+        memset(nothing, 0, sizeof(nothing))
+        self.use.lower(places, part.core.tried(ids, nothing, now_ns, False))
+        return places
 
     cdef Declared declared(self, object receive, object now_ns):
         """Return what the body declares; None where it is not there yet, or limits refuse the request before."""
@@ -396,8 +422,9 @@ cdef class Metered:
         if message["type"] != "http.request" or message.get("more_body", False):
             return None
         chunk = message.get("body", b"")
+        self.body = chunk if type(chunk) is bytes else bytes(chunk)
         body = Body(fields=fields_for(self.scope["path"]))
-        body.take(chunk if type(chunk) is bytes else bytes(chunk))
+        body.take(self.body)
         return body.end(True)
 
     def __reduce__(self):

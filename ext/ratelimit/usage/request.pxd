@@ -9,6 +9,8 @@ cdef struct Said:
     int by              # which fields said it, a bit each
     int fields          # which maxima the API of the path has
     bint is_stream
+    bint is_object      # the body is one whole object, well-formed
+    int64_t times       # how many answers the maximum is of
 
 
 cdef class Declared:

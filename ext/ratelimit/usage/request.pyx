@@ -33,26 +33,24 @@ cdef tuple FIELDS = (
     "prompts",
     "stream",
 )
-cdef object PATHS = _compiled(
-    {
-        "max_tokens": "most max_tokens",
-        "max_tokens_to_sample": "most max_tokens",
-        "max_completion_tokens": "most max_completion_tokens",
-        "max_output_tokens": "most max_output_tokens",
-        "generationConfig.maxOutputTokens": "most gemini",
-        "generation_config.max_output_tokens": "most gemini",
-        "inferenceConfig.maxTokens": "most bedrock",
-        "options.num_predict": "most ollama",
-        "n": "most choices",
-        "best_of": "most choices",
-        "generationConfig.candidateCount": "most choices",
-        "generation_config.candidate_count": "most choices",
-        "prompt[]": "count prompts",
-        "stream": "flag stream",
-        "model": "name",
-    },
-    FIELDS,
-)
+cdef dict TABLE = {
+    "max_tokens": "most max_tokens",
+    "max_tokens_to_sample": "most max_tokens",
+    "max_completion_tokens": "most max_completion_tokens",
+    "max_output_tokens": "most max_output_tokens",
+    "generationConfig.maxOutputTokens": "most gemini",
+    "generation_config.max_output_tokens": "most gemini",
+    "inferenceConfig.maxTokens": "most bedrock",
+    "options.num_predict": "most ollama",
+    "n": "most choices",
+    "best_of": "most choices",
+    "generationConfig.candidateCount": "most choices",
+    "generation_config.candidate_count": "most choices",
+    "prompt[]": "count prompts",
+    "stream": "flag stream",
+    "model": "name",
+}
+cdef object PATHS = _compiled(TABLE, FIELDS)
 
 cdef enum:      # slots: the places of `FIELDS`
     MAX_TOKENS = 0
@@ -79,6 +77,38 @@ cdef dict OF_ROUTES = {
 }
 cdef dict _known_paths = {}
 
+MAXIMA = {
+    tuple(path.split(".")): FIELDS.index(meaning.split()[1])
+    for path, meaning in TABLE.items()
+    if meaning.startswith("most ") and FIELDS.index(meaning.split()[1]) < CHOICES
+}
+# By the end of a path: the maximum that is inserted where a body says none.
+cdef dict MISSING = {
+    "chat/completions": ("max_completion_tokens",),
+    "completions": ("max_tokens",),
+    "complete": ("max_tokens_to_sample",),
+    "messages": ("max_tokens",),
+    "responses": ("max_output_tokens",),
+    "generatecontent": ("generationConfig", "maxOutputTokens"),
+    "streamgeneratecontent": ("generationConfig", "maxOutputTokens"),
+    "converse": ("inferenceConfig", "maxTokens"),
+    "converse-stream": ("inferenceConfig", "maxTokens"),
+    "api/chat": ("options", "num_predict"),
+    "api/generate": ("options", "num_predict"),
+    "v2/chat": ("max_tokens",),
+}
+
+
+def missing_in(str path not None, int fields, str stated):
+    """Return the maximum to insert in a body that says none: see the stub."""
+    if stated is not None:
+        found = tuple(stated.split("."))
+        if found in MAXIMA and fields >> MAXIMA[found] & 1:
+            return found
+    before, _, last = path.rstrip("/").lower().rpartition("/")
+    last = last.rpartition(":")[2]
+    return MISSING.get(f"{before.rpartition('/')[2]}/{last}", MISSING.get(last))
+
 
 @cython.final
 @cython.auto_pickle(False)
@@ -87,7 +117,7 @@ cdef class Declared:
     """The facts that a request states about itself: see the stub."""
 
     def __init__(self, output=None, model=None, bint is_stream=False, Py_ssize_t size=0, int by=0):
-        self.said = Said(-1 if output is None else output, size, by, 0, is_stream)
+        self.said = Said(-1 if output is None else output, size, by, 0, is_stream, False, 1)
         self.model = model
 
     @property
@@ -105,6 +135,10 @@ cdef class Declared:
     @property
     def by(self):
         return self.said.by
+
+    @property
+    def is_object(self):
+        return self.said.is_object
 
     def __eq__(self, other):
         if type(other) is not Declared:
@@ -192,7 +226,7 @@ cdef class Body:
         """Return what the body said; without its end, that cannot be known."""
         cdef Reader reader = self.reader
         cdef Declared found = Declared.__new__(Declared)
-        found.said = Said(-1, self.size, 0, self.fields, False)
+        found.said = Said(-1, self.size, 0, self.fields, False, False, 1)
         reader.feed_eof()
         if self.is_other or (is_whole and self.first < 0 and self.size <= self.most):
             return found
@@ -206,6 +240,10 @@ cdef class Body:
             or self.first != b"{"
         ):
             return found
+        found.said.is_object = True
+        found.said.times = min(
+            min(LARGEST, several(reader, CHOICES)) * min(LARGEST, several(reader, PROMPTS)), LARGEST
+        )
         if reader.names == 1:
             found.model = reader.name
         if not reader.odd:

@@ -2,6 +2,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.algorithms.setup cimport MOST_KEYS, MOST_RULES
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
+from ratelimit.usage.grants cimport Places
 from ratelimit.usage.learned cimport Learned
 from ratelimit.usage.prices cimport Price, PriceList, Used
 from ratelimit.usage.request cimport Declared
@@ -23,6 +24,7 @@ cdef struct Meter:
     int64_t guess       # the most that a guess is charged on arrival
     int64_t longest     # output tokens that no answer is longer than; -1: not known
     bint is_in_full     # what it may use is charged on arrival
+    bint grants         # a request's own maximum is lowered to what it has left
 
 
 cdef class MeteredRules:
@@ -43,6 +45,8 @@ cdef class MeteredRules:
     cdef readonly bint has_models
     cdef readonly bint has_exposure
     cdef readonly bint asks_body
+    cdef readonly bint has_grants
+    cdef readonly str grant_field
     cdef bint counts_output     # all that cut count output alone
 
     cdef int beside(self, int at) except -2
@@ -51,6 +55,7 @@ cdef class MeteredRules:
 
 cdef class Use:
     cdef readonly MeteredRules rules
+    cdef readonly int64_t granted   # the maximum of each of its answers; -1: none was granted
     cdef Learned learned
     cdef uint64_t ids[MOST_POSITIONS]
     cdef uint64_t refused
@@ -70,6 +75,8 @@ cdef class Use:
     cdef Price asked_price(self)
     cdef int64_t worth(self, int at, int64_t output, int64_t of_input) except -1
     cdef int64_t worst(self, int at, int64_t charged, bint is_trusted) except -1
+    cdef int64_t fits(self, int at, int64_t amount, int64_t of_input) except -1
+    cdef int lower(self, Places places, object seen) except -1
     cdef int fill(self, uint64_t *costs, uint64_t now, dict told) except -1
     cdef int fill_least(self, uint64_t *costs, uint64_t now, dict told) except -1
     cdef int amounts(self, const Used *used, object model, int64_t *found) except -1

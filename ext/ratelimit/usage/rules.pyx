@@ -9,7 +9,8 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from ratelimit.core.algorithms.setup cimport ABSENT_HASH, ALLOWED, MOST_RULES
+from ratelimit.core.algorithms.setup cimport ABSENT_HASH, ALLOWED, MOST_RULES, SKIPPED
+from ratelimit.usage.grants cimport Places
 from ratelimit.usage.learned cimport UNSAID, Learned
 from ratelimit.usage.prices cimport Price, PriceList, Used
 from ratelimit.usage.report cimport AT_LEAST, EXACT, TEXT_BYTES, TEXT_TOKENS
@@ -41,10 +42,14 @@ cdef enum Kind:
 cdef enum:
     PINNING = 4             # how many first estimates an answer without a maximum may come to
     GUESSED = 16            # the part of a budget that a guess is charged at most, where what is in flight is bounded
+    USEFUL = 1024           # the tokens of an answer that is worth its prompt: nine in ten answers are shorter
+    LEAST_PART = 4          # and the part of a small budget that they are at most
+    INSERTED = 4096         # a maximum that every model takes
     BYTES_TO_SPARE = 32     # how many times 3.5 bytes the longest tokens have: those of blanks
     ABSENT = -1             # in place of an identity, as Python lists them
     REFUSED_IDENTITY = -2
 
+cdef int64_t LARGEST = <int64_t>1 << 31
 cdef int64_t BEYOND = <int64_t>1 << 60  # no limit holds more
 USD = "usd"
 cdef int64_t TOKENS_AT_FIRST = _FIRST
@@ -100,6 +105,10 @@ cdef class MeteredRules:
                 continue
             meter.longest = -1 if spec.most is None else spec.most
             meter.is_in_full = spec.exposure == 1
+            meter.grants = spec.grants and rule.is_enforced
+            self.has_grants = self.has_grants or meter.grants
+            if meter.grants and self.grant_field is None:
+                self.grant_field = spec.grant_field
             self.has_exposure = self.has_exposure or meter.is_in_full
             pays = pays or rule.unit == USD
             meter.refuses_unknown = spec.refuses_unknown
@@ -173,6 +182,7 @@ cdef class Use:
     def __init__(self, MeteredRules rules not None, Learned learned not None, identities, str template not None):
         cdef Py_ssize_t at
         self.rules, self.learned, self.template = rules, learned, template
+        self.granted = UNSAID
         self.size = len(identities)
         if self.size > MOST_POSITIONS:
             raise ValueError(f"there are at most {MOST_POSITIONS} identities")
@@ -185,6 +195,15 @@ cdef class Use:
         cdef uint64_t costs[MOST_RULES]
         self.check_made()
         self.declare(declared)
+        self.fill(costs, moment(now_ns), told)
+        return tuple([costs[at] for at in range(self.rules.count)])
+
+    def lowered(self, Places places not None, seen, dict told not None, now_ns, /):
+        cdef uint64_t costs[MOST_RULES]
+        self.check_made()
+        if self.declared is None:
+            raise ValueError("costs are asked for first")
+        self.lower(places, seen)
         self.fill(costs, moment(now_ns), told)
         return tuple([costs[at] for at in range(self.rules.count)])
 
@@ -208,6 +227,7 @@ cdef class Use:
     cdef int declare(self, Declared declared) except -1:
         """Take what the request declares; what was found of its model before goes."""
         self.declared = declared
+        self.granted = UNSAID
         self.price, self.is_priced = None, False
         self.routes = None
         return 0
@@ -274,6 +294,60 @@ cdef class Use:
             ))
         return max(found, charged)
 
+    cdef int64_t fits(self, int at, int64_t amount, int64_t of_input) except -1:
+        """Return the most output tokens that an amount of a rule's unit is enough for."""
+        cdef int64_t low = 0, high = LARGEST, middle
+        if self.rules.meters[at].unit == OUTPUT:
+            return min(max(amount, <int64_t>0), LARGEST)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.worth(at, middle, of_input) <= amount:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    cdef int lower(self, Places places, object seen) except -1:
+        """Lower what is declared to what rules have left, as an outcome shows it; None: that is not known.
+
+        A request gets half of what is left at most, so that the next one has room, too. Of that it gets what
+        makes an answer useful, if there is so much. If not, it asks for so much all the same, and is refused.
+        """
+        cdef MeteredRules rules = self.rules
+        cdef Declared lowered
+        cdef int64_t times = self.declared.said.times, of_input = self.declared.said.size * TEXT_TOKENS // TEXT_BYTES
+        cdef int64_t wanted = INSERTED, longest = UNSAID, most = UNSAID, left, least, found
+        cdef int at
+        for at in range(rules.count):
+            if rules.meters[at].grants and rules.meters[at].longest >= 0:
+                found = rules.meters[at].longest
+                longest = found if longest == UNSAID else min(longest, found)
+        if longest != UNSAID:
+            wanted = longest
+        wanted *= times
+        if places.says():
+            wanted = min(wanted, self.declared.said.output) if longest != UNSAID else self.declared.said.output
+        wanted = max(<int64_t>1, wanted)
+        for at in range(rules.count):
+            if not rules.meters[at].grants or (seen is not None and state_of(seen, at) == SKIPPED):
+                continue
+            least = max(<int64_t>1, min(USEFUL * times, self.fits(at, rules.meters[at].burst // LEAST_PART, 0)))
+            least = min(wanted, least + max(<int64_t>0, places.least) * times)
+            found = least
+            if seen is not None:
+                left = max(<int64_t>0, <int64_t>seen.remaining(at))
+                found = max(least, min(self.fits(at, left, of_input), self.fits(at, left // 2, of_input)))
+            most = found if most == UNSAID else min(most, found)
+        if most == UNSAID:
+            return 0
+        self.granted = max(<int64_t>1, min(wanted, most) // times)
+        lowered = Declared.__new__(Declared)
+        lowered.said, lowered.model = self.declared.said, self.declared.model
+        lowered.said.output = min(self.granted * times, LARGEST)
+        lowered.said.by = places.by
+        self.declared = lowered
+        return 0
+
     cdef int fill(self, uint64_t *costs, uint64_t now, dict told) except -1:
         """Fill in what each rule takes on arrival: at most all that it can hold."""
         cdef MeteredRules rules = self.rules
@@ -324,6 +398,8 @@ cdef class Use:
                 meter = &rules.meters[at]
                 if meter.of >= 0:
                     costs[at] = min(self.worst(meter.of, costs[meter.of], is_trusted), meter.most)
+                elif meter.grants and self.granted != UNSAID and is_trusted:
+                    costs[at] = min(self.worth(at, output, of_input), meter.most)
                 elif meter.is_in_full:
                     costs[at] = min(self.worst(at, costs[at], is_trusted), meter.most)
         for at in range(rules.count):

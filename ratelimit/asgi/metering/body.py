@@ -172,6 +172,16 @@ class HeldBody:
         finally:
             self._bodies.end(self)
 
+    @property
+    def whole(self) -> bytes:
+        """The body, of which all was looked at."""
+        return b"".join(message.get("body", b"") for message in self._messages)
+
+    def write(self, body: bytes) -> None:
+        """Put another body in the place of all that was looked at."""
+        self._messages.clear()
+        self._messages.append({"type": "http.request", "body": body, "more_body": False})
+
     async def receive(self) -> Message:
         """Return the next message, first those that were looked at."""
         return self._messages.popleft() if self._messages else await self._receive()
@@ -200,17 +210,28 @@ class Replayed:
     Args:
         begun: that call.
         receive: the server's.
+        body: what the application is given in the place of that call's message; None: that.
     """
 
-    __slots__ = ("_begun", "_receive")
+    __slots__ = ("_begun", "_body", "_receive")
 
-    def __init__(self, begun: Begun, receive: Receive) -> None:
+    def __init__(self, begun: Begun, receive: Receive, body: bytes | None = None) -> None:
         self._begun: Begun | None = begun
         self._receive = receive
+        self._body = body
 
     async def receive(self) -> Message:
         """Return the next message, first that of the call that was made."""
         begun, self._begun = self._begun, None
         if begun is None:
             return await self._receive()
-        return begun.message if begun.is_there else await begun
+        message = begun.message if begun.is_there else await begun
+        return message if self._body is None else {**message, "body": self._body}
+
+
+def resize(scope: Scope, size: int) -> None:
+    """Have a request's headers say how long its body is now, where they say that at all."""
+    length = b"%d" % size
+    scope["headers"] = [
+        (name, length if name == b"content-length" else value) for name, value in scope["headers"]
+    ]

@@ -19,17 +19,19 @@ from functools import partial
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ratelimit.asgi.exchange import Exchange
-from ratelimit.asgi.metering.body import HeldBody, Holding
+from ratelimit.asgi.metering.body import HeldBody, Holding, resize
 from ratelimit.asgi.peer import holder_of
 from ratelimit.asgi.share import Share
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.limiter import Limiter
+from ratelimit.stores.contract import Outcome
 from ratelimit.usage.answer import Answer
 from ratelimit.usage.compile import EstimateSpec
 from ratelimit.usage.ending import Ending, is_about_the_cut
+from ratelimit.usage.grants import Places, places_of
 from ratelimit.usage.learned import Learned
-from ratelimit.usage.request import MOST_DECLARED, Declared, named
+from ratelimit.usage.request import MOST_DECLARED, Declared, fields_of, named
 from ratelimit.usage.rules import MeteredRules, Use
 
 Told = dict[EstimateSpec, int | None]
@@ -99,6 +101,7 @@ class MeteredRequest:
         "_has_looked",
         "_identities",
         "_metering",
+        "_places",
         "_rules",
         "_scope",
         "matched",
@@ -133,6 +136,7 @@ class MeteredRequest:
         self.receive: Receive = receive if self._body is None else self._body.receive
         """What the application receives by: all of the body."""
         self._declared = _NOTHING_DECLARED
+        self._places: Places | None = None
         self._bound = bound
         self._identities = list(identities)
 
@@ -181,6 +185,38 @@ class MeteredRequest:
             return None
         self.use = Use(rules, metering.learned, self._identities, self.matched.template)
         return self.use.costs(self._declared, told_by(self._scope, rules.told), metering.limiter.now_ns())
+
+    def find_maximum(self) -> bool:
+        """Find the maximum in the body; return whether it is to be lowered to what is left (`lowered`)."""
+        rules, body = self._rules, self._body
+        if rules is None or body is None or not rules.has_grants or not self._declared.is_object:
+            return False
+        path = self._scope["path"]
+        self._places = places_of(body.whole, fields_of(path), path, rules.grant_field)
+        return self._places is not None and self._places.can_write
+
+    def lowered(self, seen: Outcome | None) -> tuple[int, ...]:
+        """Return what each rule takes with a maximum that is lowered to what is left.
+
+        Args:
+            seen: the outcome of a peek of its plan; None: the store has no answer.
+        """
+        use, rules, places = self.use, self._rules, self._places
+        assert use is not None
+        assert rules is not None
+        assert places is not None
+        told = told_by(self._scope, rules.told)
+        return use.lowered(places, seen, told, self._metering.limiter.now_ns())
+
+    def write_grant(self, exchange: Exchange) -> None:
+        """Write the maximum that was granted into the body, if limits allowed the request by it."""
+        use, places, body = self.use, self._places, self._body
+        if use is None or places is None or body is None or use.granted < 0 or exchange.outcome is None:
+            return
+        exchange.granted = use.granted
+        written = places.written(use.granted)
+        body.write(written)
+        resize(self._scope, len(written))
 
     def let_go(self) -> None:
         """Forget what is held of the body; nothing if the application has read it."""

@@ -42,6 +42,7 @@ UnknownModel = Literal["refuse", "dearest"]
 Count = Annotated[int, Meta(ge=1)]
 Cost = Annotated[int, Meta(ge=0)]
 Budgets = Annotated[float, Meta(ge=1, le=1000)]
+Grant = Annotated[str, Meta(pattern="^body(:[A-Za-z_.]{1,64})?$")]
 Longest = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
@@ -223,6 +224,15 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             description="With `exposure`: the most output tokens of any answer. A request counts as that in "
             "flight if it declares no maximum, or a higher one. Default: not known.",
             examples=[8192],
+        ),
+    ] = None
+    grant: Annotated[
+        Grant | None,
+        Meta(
+            description="With `usage`, of output: a request's own maximum is lowered in its body to what "
+            "is left, and it costs that. `body:FIELD` says which maximum is inserted where a body has none. "
+            "Default: the body stays as it is.",
+            examples=["body", "body:max_tokens"],
         ),
     ] = None
     unknown_model: Annotated[
