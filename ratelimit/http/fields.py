@@ -19,6 +19,7 @@ ChargedPlan = tuple[RoutePlan, Outcome]
 
 _MILLISECOND_NS = 10**6
 _SECOND_NS = 1_000_000_000
+_DURATIONS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _EXPOSE = b"access-control-expose-headers"
 
 
@@ -108,6 +109,21 @@ class HeaderWriter:
 def whole_seconds(wait_ns: int) -> int:
     """Return a wait in seconds: rounded up, since too early is refused again, and at least 1."""
     return max(1, -(-wait_ns // _SECOND_NS))
+
+
+def duration(wait_ns: int) -> str:
+    """Return a wait in words, rounded up: milliseconds below a second, else its two largest units."""
+    if wait_ns <= _SECOND_NS - _MILLISECOND_NS:
+        return f"{max(1, -(-wait_ns // _MILLISECOND_NS))} ms"
+    rest = -(-wait_ns // _SECOND_NS)
+    words: list[str] = []
+    for unit, size in _DURATIONS:
+        count, rest = divmod(rest, size)
+        if count:
+            words.append(f"{count} {unit}")
+        elif words:
+            break
+    return " ".join(words[:2])
 
 
 def legacy_pairs(decided: Sequence[ChargedPlan], now_ns: int) -> Sequence[Pair]:

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from ratelimit.decision import Decision
+from ratelimit.http.fields import duration
 from ratelimit.http.problem import UNKNOWN_MODEL
 from ratelimit.parsing.json import read_json
 
@@ -27,7 +28,6 @@ Form = Literal["openai", "responses", "anthropic", "gemini"]
 LONGEST_RETRY_NS = 60 * 10**9
 """The longest wait that a client is let retry after by itself."""
 _MILLISECOND_NS, _SECOND_NS = 10**6, 10**9
-_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 _OPENAI: Mapping[int, tuple[str, str | None]] = {
     400: ("invalid_request_error", None),
@@ -193,27 +193,11 @@ def retry_headers(wait_ns: int | None) -> dict[str, str]:
     return {"retry-after-ms": str(max(1, -(-wait_ns // _MILLISECOND_NS)))}
 
 
-def duration(wait_ns: int) -> str:
-    """Return a wait in words, rounded up: milliseconds below a second, else its two largest units."""
-    if wait_ns <= _SECOND_NS - _MILLISECOND_NS:
-        return f"{max(1, -(-wait_ns // _MILLISECOND_NS))} ms"
-    rest = -(-wait_ns // _SECOND_NS)
-    words: list[str] = []
-    for unit, size in _UNITS:
-        count, rest = divmod(rest, size)
-        if count:
-            words.append(f"{count} {unit}")
-        elif words:
-            break
-    return " ".join(words[:2])
-
-
 __all__ = [
     "Form",
     "Responder",
     "answer",
     "document",
-    "duration",
     "event",
     "form_of",
     "responder",

@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI
 
 from ratelimit import Policy, RateLimitMiddleware
 from ratelimit.clock import ManualClock
+from ratelimit.http.fields import duration
 from ratelimit.integrations import llm_errors
 from ratelimit.integrations.fastapi import limits
 from tests.asgi.driver import Client, limit, rules
@@ -256,7 +257,7 @@ async def test_limit_per_cluster_is_named_by_no_form() -> None:
     ],
 )
 def test_wait_is_said_in_words(wait_ns: int, words: str) -> None:
-    assert llm_errors.duration(wait_ns) == words
+    assert duration(wait_ns) == words
 
 
 def test_last_event_of_a_stream_that_broke_has_the_form_of_its_api() -> None:
