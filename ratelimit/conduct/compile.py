@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import get_args
 
 from ratelimit.conduct.schema import FileKeys, LimitKeys, Ramp
+from ratelimit.core.memory.hashing import is_stand_in
 from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.compile.identities import CLUSTER, is_proven
 from ratelimit.policy.compile.spec import FileSpec, RuleSpec, Scene
 from ratelimit.policy.schema.model import Limit, Step
-from ratelimit.policy.schema.problem import Path
+from ratelimit.policy.schema.problem import Path, did_you_mean
 
 _STEPS = get_args(Step)
+_MIXER = 0x9E3779B97F4A7C15
+_WORD = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Falls(RuleSpec):
-    """A limit that falls with bad conduct."""
+class ConductSpec(RuleSpec):
+    """A limit that falls with bad conduct, or whose refusals lower one that does."""
 
-    varies = True
+    by: tuple[int, ...]
+    """The identities that it counts by and that were proven; without any its refusals earn no strikes."""
+    own: int
+    """The number of the limit, if its refusals count; else 0."""
+    lowered_by: tuple[int, ...]
+    """The numbers of the limits whose refusals lower it."""
+    falls: bool
     looks_at_account = True
+
+    @property
+    def varies(self) -> bool:  # type: ignore[override]
+        """Whether plans may have other numbers for the limit."""
+        return self.falls
+
+    def key(self, number: int, row: Sequence[int]) -> int:
+        """Return the key of a row's conduct at a limit; 0 where what counts there was not proven."""
+        key = number
+        for at in self.by:
+            if row[at] < 0 or is_stand_in(row[at]):
+                return 0
+            key = (key ^ row[at]) * _MIXER & _WORD
+        return key if self.by else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +56,12 @@ class RampSpec(FileSpec):
     counts_accounts = True
 
 
-def compile_limit(scene: Scene, limit: Limit, path: Path) -> Falls | None:
+def compile_limit(scene: Scene, limit: Limit, path: Path) -> ConductSpec | None:
     """Return whether a limit falls with conduct; note steps that it cannot have, or in no order."""
-    is_adaptive = limit.part(LimitKeys).adaptive
+    adaptive = limit.part(LimitKeys).adaptive
     here = (*path, "on_refusal")
     first, *steps = limit.on_refusal or ["refuse"]
-    if steps and not is_adaptive:
+    if steps and not adaptive:
         message = "only a limit that conduct lowers has more than one entry"
         scene.report.add("limit-conflict", here, message, "Write `adaptive = true`.")
     order = [_STEPS.index(step) for step in steps]
@@ -43,7 +69,65 @@ def compile_limit(scene: Scene, limit: Limit, path: Path) -> Falls | None:
         mildest = ", ".join(f'"{step}"' for step in (first, *(_STEPS[at] for at in sorted(set(order)))))
         message = "after the first entry steps go from the mildest up, each once"
         scene.report.add("limit-conflict", here, message, f"Write [{mildest}].")
-    return Falls() if is_adaptive else None
+    sources = _sources(scene, limit, path)
+    watched_by = [
+        other
+        for other in scene.file.limit
+        if isinstance(other, Limit) and limit.name in _named(other) and limit.mode == "enforce"
+    ]
+    if not adaptive and not watched_by:
+        return None
+    proven = _proven(scene, limit)
+    if adaptive and not proven and CLUSTER not in _per(limit):
+        names = " and ".join(f"`{name}`" for name in _per(limit)) or "nothing"
+        message = f"`{limit.name}` counts by {names}, so refusals earn no strikes"
+        scene.report.add("adaptive-unproven", (*path, "adaptive"), message)
+    return ConductSpec(
+        tuple(scene.positions[name] for name in proven) if CLUSTER not in _per(limit) else (),
+        _number(limit.name) if watched_by else 0,
+        tuple(_number(name) for name in sources),
+        bool(adaptive),
+    )
+
+
+def _sources(scene: Scene, limit: Limit, path: Path) -> list[str]:
+    """Return the limits whose refusals lower a limit; note what is wrong with them."""
+    adaptive = limit.part(LimitKeys).adaptive
+    if isinstance(adaptive, bool):
+        return [limit.name] if adaptive else []
+    known = {other.name: other for other in scene.file.limit if isinstance(other, Limit)}
+    for index, name in enumerate(adaptive):
+        place: Path = (*path, "adaptive", index)
+        if name not in known:
+            message, hint = f"there is no limit `{name[:64]}`", did_you_mean(name, known)
+            scene.report.add("limit-conflict", place, message, hint)
+        elif _proven(scene, known[name]) != _proven(scene, limit):
+            message = f"`{name}` does not count by the same proven identities as `{limit.name}`"
+            scene.report.add("limit-conflict", place, message, "Leave it out, or give both the same `per`.")
+    return list(dict.fromkeys(adaptive))
+
+
+def _named(limit: Limit) -> list[str]:
+    adaptive = limit.part(LimitKeys).adaptive
+    return ([limit.name] if adaptive else []) if isinstance(adaptive, bool) else adaptive
+
+
+def _per(limit: Limit) -> list[str]:
+    return [limit.per] if isinstance(limit.per, str) else list(limit.per)
+
+
+def _proven(scene: Scene, limit: Limit) -> list[str]:
+    """Return the identities of a limit that a client cannot give in another's name, nor share."""
+    declared = scene.file.identities
+    return sorted(
+        name
+        for name in _per(limit)
+        if name in declared and name in scene.positions and is_proven(declared[name])
+    )
+
+
+def _number(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8, person=b"kin-conduct").digest(), "big") or 1
 
 
 def compile_file(scene: Scene) -> RampSpec | None:

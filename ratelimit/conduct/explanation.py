@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ratelimit.conduct.compile import ramp_of
@@ -14,7 +14,7 @@ from ratelimit.conduct.memory import SharedConduct, conduct_form
 from ratelimit.conduct.model.strikes import Strike, Struck, struck
 from ratelimit.conduct.ramps import Ramps, ramps_of
 from ratelimit.conduct.schema import Ramp
-from ratelimit.conduct.stage import ConductPart, conduct_of
+from ratelimit.conduct.stage import Adapting, ConductPart
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.bound_policy import BoundPolicy
@@ -41,20 +41,27 @@ class Standing:
 
     account: Struck | None
     cluster: Struck | None
+    limits: Mapping[str, Struck] = field(default_factory=dict)
+    """Of the account at each limit where it has strikes."""
 
     @property
     def told(self) -> str:
         """Return it in one line."""
+        at_limits = [(f"account at `{name}`", one) for name, one in self.limits.items()]
         said = [
             f"the {what} has {_strikes(one)}, {_since(one)}; {_until(one)}"
-            for what, one in (("account", self.account), ("cluster", self.cluster))
+            for what, one in (*at_limits, ("account", self.account), ("cluster", self.cluster))
             if one is not None
         ]
         return "; ".join(said) or "nothing struck"
 
     def as_json(self) -> dict[str, Any]:
         """Return it for machines."""
-        return {"account": _json(self.account), "cluster": _json(self.cluster)}
+        return {
+            "account": _json(self.account),
+            "cluster": _json(self.cluster),
+            "limits": {name: _json(one) for name, one in self.limits.items()},
+        }
 
 
 class Remembered:
@@ -146,12 +153,21 @@ def remembered_of(policy: Policy, store: Store) -> Iterator[Remembered | None]:
 
 def standing_of(bound: BoundPolicy, row: Sequence[int], now_ns: int) -> Standing:
     """Return what is remembered of a decided row."""
-    conduct = conduct_of(bound)
-    if conduct is None:
+    adapting = bound.find(Adapting)
+    if adapting is None:
         return Standing(None, None)
-    word = conduct.memory.word
+    word = adapting.conduct.memory.word
     account, cluster = bound.payer(row), key_of(row, bound.compiled.cluster)
-    return Standing(struck(word(account), now_ns, ENOUGH), struck(word(cluster), now_ns, ENOUGH))
+    at_limits = {
+        name: struck(word(spec.key(spec.own, row)), now_ns, ENOUGH)
+        for name, spec in adapting.specs.items()
+        if spec.own
+    }
+    return Standing(
+        struck(word(account), now_ns, ENOUGH),
+        struck(word(cluster), now_ns, ENOUGH),
+        {name: one for name, one in at_limits.items() if one is not None},
+    )
 
 
 def _strikes(one: Struck) -> str:

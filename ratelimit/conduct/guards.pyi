@@ -1,5 +1,6 @@
 """Conduct's parts in the compiled decider."""
 
+from collections.abc import Collection
 from typing import final
 
 from ratelimit.conduct.conduct import Conduct
@@ -12,9 +13,10 @@ class StrikeGuard(Guard):
 
     Args:
         conduct: hears of refusals.
+        positions: where identities are that strikes at limits count by.
     """
 
-    def __init__(self, conduct: Conduct) -> None: ...
+    def __init__(self, conduct: Conduct, positions: Collection[int]) -> None: ...
 
 @final
 class RiseGuard(Guard):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ratelimit.conduct.compile import Falls
+from ratelimit.conduct.compile import ConductSpec
 from ratelimit.deciding.variant import Variant
 from ratelimit.decision import MildStep
 from ratelimit.policy.compile.compiled import LimitRule
@@ -20,19 +20,19 @@ class Lowered(Variant):
     """A plan with its adaptive limits lowered.
 
     Args:
-        sixteenths: what is left of them.
-        strikes: so many count for their steps; 0: their steps are left out.
+        sixteenths: what is left of each limit, by position.
+        strikes: so many count for its steps; 0: these are left out.
         stepped: positions of limits that took their step, so that the request goes by whole limits.
     """
 
-    sixteenths: int = WHOLE
-    strikes: int = 0
+    sixteenths: tuple[int, ...] = ()
+    strikes: tuple[int, ...] = ()
     stepped: tuple[int, ...] = ()
 
     @property
-    def factor(self) -> float:
-        """The rest of adaptive limits."""
-        return self.sixteenths / WHOLE
+    def factors(self) -> tuple[float, ...]:
+        """The rest of each limit, by position."""
+        return tuple(left / WHOLE for left in self.sixteenths)
 
     def rules(self, own: Sequence[LimitRule]) -> tuple[list[LimitRule], dict[int, int]]:
         """Return the rules, and by position where the lowered copy of a limit is.
@@ -41,31 +41,33 @@ class Lowered(Variant):
         itself. So what goes by the whole one is charged as the policy says.
         """
         own = self.picked(own)
-        rules = [rule if self.mild_step(rule) else self._scaled(rule) for rule in own]
+        rules = [rule if self.mild_step(rule, at) else self._scaled(rule, at) for at, rule in enumerate(own)]
         lowered: dict[int, int] = {}
         if not self.stepped:
             for at, rule in enumerate(own):
-                step = None if at in self.left_out else self.mild_step(rule)
+                step = None if at in self.left_out else self.mild_step(rule, at)
                 if step is not None:
                     lowered[at] = len(rules)
-                    rules.append(_lowered(scaled_rule(rule, self.sixteenths), step))
+                    rules.append(_lowered(scaled_rule(rule, self.sixteenths[at]), step))
         return rules, lowered
 
     def steps(self, own: Sequence[LimitRule]) -> Mapping[int, MildStep]:
         """Return the steps that limits took."""
-        return {at: step for at in self.stepped if (step := self.mild_step(own[at])) is not None}
+        return {at: step for at in self.stepped if (step := self.mild_step(own[at], at)) is not None}
 
-    def mild_step(self, rule: LimitRule) -> MildStep | None:
+    def mild_step(self, rule: LimitRule, at: int) -> MildStep | None:
         """Return the step by which a request goes on that only conduct refuses; None: it has none."""
-        step = self._step(rule)
+        step = self._step(rule, at)
         return None if step == "refuse" else step
 
-    def _step(self, rule: LimitRule) -> Step | None:
-        return step_at(rule, self.strikes) if self.strikes and falls(rule) and not rule.shadow else None
+    def _step(self, rule: LimitRule, at: int) -> Step | None:
+        return (
+            step_at(rule, self.strikes[at]) if self.strikes[at] and falls(rule) and not rule.shadow else None
+        )
 
-    def _scaled(self, rule: LimitRule) -> LimitRule:
-        scaled = scaled_rule(rule, self.sixteenths)
-        if self._step(rule) == "refuse" and rule.first != "refuse":
+    def _scaled(self, rule: LimitRule, at: int) -> LimitRule:
+        scaled = scaled_rule(rule, self.sixteenths[at])
+        if self._step(rule, at) == "refuse" and rule.first != "refuse":
             # So conduct refuses where the whole limit would degrade or challenge.
             return replace(scaled, on_refusal=("refuse",))
         return scaled
@@ -73,7 +75,8 @@ class Lowered(Variant):
 
 def falls(rule: LimitRule) -> bool:
     """Return whether a rule falls with bad conduct."""
-    return rule.spec(Falls) is not None
+    spec = rule.spec(ConductSpec)
+    return spec is not None and spec.falls
 
 
 def step_at(rule: LimitRule, strikes: int) -> Step | None:
@@ -98,11 +101,12 @@ def scaled_rule(rule: LimitRule, sixteenths: int) -> LimitRule:
 
 
 def _lowered(rule: LimitRule, step: MildStep) -> LimitRule:
+    spec = rule.spec(ConductSpec)
     return replace(
         rule,
         salt_parts=(b"lowered", *rule.salt_parts),
         on_refusal=("challenge",) if step == "challenge" else ("refuse",),
         metering=None,
         is_lowered=True,
-        specs=(Falls(),),  # no other feature has a part in it
+        specs=() if spec is None else (spec,),  # no other feature has a part in it
     )

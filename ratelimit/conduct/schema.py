@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from ratelimit.codes import warning
 from ratelimit.features.table import Table
 from ratelimit.load.schema import LoadMode
 
@@ -14,10 +15,11 @@ class LimitKeys(Table, frozen=True, forbid_unknown_fields=True):
     """The keys of a limit that conduct reads."""
 
     adaptive: Annotated[
-        bool,
+        bool | list[str],
         Meta(
-            description="Bad conduct lowers the limit, never below a tenth: repeated calls of accounts "
-            "that are refused, and clusters that gain accounts."
+            description="Bad conduct lowers the limit, never below a tenth: an account that calls on through "
+            "its refusals, and clusters that gain accounts. Or the names of the limits whose refusals lower "
+            "this one, of those that count by the same identities."
         ),
     ] = False
 
@@ -45,3 +47,11 @@ class FileKeys(Table, frozen=True, forbid_unknown_fields=True):
     ramp: Annotated[
         Ramp | None, Meta(description="Steep rises above an account's own past are delayed. Default: none.")
     ] = None
+
+
+CODES = {
+    "adaptive-unproven": warning(
+        "Calls through refusals do not lower the limit: anyone can write what it counts by, or share it.",
+        "Count by what the application proved (`state:`, `resolver:`), or by a key in a header.",
+    ),
+}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ratelimit.conduct.model.strikes import (
     BETWEEN_S,
     FORGET_S,
+    FREE_EIGHTHS,
     HALF_LIFE_S,
     MOST_HALF_LIFE_S,
     SECOND_NS,
@@ -34,6 +35,8 @@ MOST_READ = 500
 LASTS_MS = 60 * 86_400_000
 """After so long without a strike the server forgets all: what was lost came back long before."""
 NONE = "-"
+BY_CALLS = 8
+"""Among the bits of kinds: the key is that of an account at a limit."""
 
 
 class ServerConduct:
@@ -60,9 +63,11 @@ class ServerConduct:
         """
         told: list[str | int] = []
         for each in news:
-            cluster = f"{each.cluster:x}" if each.cluster else NONE
-            told += (each.now_ns // SECOND_NS, f"{each.key:x}", cluster, 1 << each.kind)
-        numbers = (MOST_KEYS, MOST_READ, LASTS_MS, HALF_LIFE_S, MOST_HALF_LIFE_S, FORGET_S, BETWEEN_S)
+            owner = f"{each.owner:x}" if each.owner else NONE
+            told += (each.now_ns // SECOND_NS, f"{each.key:x}", owner, 1 << each.kind)
+        numbers = (
+            MOST_KEYS, MOST_READ, LASTS_MS, HALF_LIFE_S, MOST_HALF_LIFE_S, FORGET_S, BETWEEN_S, FREE_EIGHTHS
+        )  # fmt: skip
 
         async def exchanged(client: Any) -> tuple[int, list[Shared]]:
             last, *pairs = await CONDUCT.run(client, self._keys, (self._known, *numbers, *told))
@@ -76,10 +81,13 @@ class ServerConduct:
 
 
 def _shared(key: bytes, said: bytes) -> Shared:
-    lost, eighths, kinds, second, cluster = bytes(said).split()
-    word = Conduct(int(lost) & 0xFFFF, int(eighths) & 0xFF, int(kinds) & 0x7, int(second) & 0xFFFF_FFFF)
+    lost, eighths, kinds, second, owner = bytes(said).split()
+    by_calls = bool(int(kinds) & BY_CALLS)
+    word = Conduct(
+        int(lost) & 0xFFFF, int(eighths) & 0xFF, int(kinds) & 0x7, int(second) & 0xFFFF_FFFF, by_calls
+    )
     return Shared(
         int(key, 16) & (1 << 64) - 1,
         word.pack(),
-        0 if cluster == NONE.encode() else int(cluster, 16) & (1 << 64) - 1,
+        0 if owner == NONE.encode() else int(owner, 16) & (1 << 64) - 1,
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from math import ceil
 
 from ratelimit.challenge.stage import ChallengePart, Challenges
-from ratelimit.conduct.compile import ramp_of
+from ratelimit.conduct.compile import ConductSpec, ramp_of
 from ratelimit.conduct.conduct import MOST_NEWS, Conduct, key_of
 from ratelimit.conduct.guards import StrikeGuard
-from ratelimit.conduct.lowered import WHOLE, Lowered, falls
+from ratelimit.conduct.lowered import Lowered, falls
 from ratelimit.conduct.memory import SharedConduct
 from ratelimit.conduct.model.strikes import News
 from ratelimit.conduct.ramps import Ramps, Rising
@@ -42,8 +41,20 @@ class Adapting(Feature):
     def __init__(self, bound: BoundPolicy, conduct: Conduct, challenges: Challenges, hold: HoldQueue) -> None:
         self.conduct = conduct
         self.stage = AdaptingStage(bound, conduct)
+        self._bound = bound
         self._challenges = challenges
         self._hold = hold
+        self.specs = {
+            rule.name: spec for rule in bound.compiled.rules if (spec := rule.spec(ConductSpec)) is not None
+        }
+        """What each limit reads of conduct, by its name."""
+
+    def factor(self, row: Sequence[int], now_ns: int) -> float:
+        """Return what is left of the limits of a row, at the worst of them."""
+        standing = self.conduct.standing(
+            self._bound.payer(row), key_of(row, self._bound.compiled.cluster), now_ns
+        )
+        return min(standing.factor, self.conduct.factor(self.specs.values(), row, now_ns))
 
     def stage_of(self, draft: Draft) -> Stage | None:
         """Return what becomes of requests that only conduct leaves no room for; None: they are refused."""
@@ -72,35 +83,46 @@ class AdaptingStage(Stage):
     is_compiled = True
 
     def __init__(self, bound: BoundPolicy, conduct: Conduct) -> None:
-        self.guard = StrikeGuard(conduct)
+        self._at = sorted({at for rule in bound.compiled.rules for at in _counted(rule)})
+        self.guard = StrikeGuard(conduct, self._at)
         self._bound = bound
         self._conduct = conduct
 
     def decide(self, pending: Pending, rest: Rest) -> Deciding:
         """Decide a request by limits as conduct leaves them."""
         account, cluster = pending.account, key_of(pending.row, self._bound.compiled.cluster)
-        pending.plan = self._scaled(pending.plan, account, cluster, pending.now_ns)
+        pending.plan = self._scaled(pending.plan, pending.row, account, cluster, pending.now_ns)
         decided = yield from rest(pending)
         _, reason, plan, outcome = decided
         if pending.charges and reason is Reason.LIMITS and plan is not None and outcome is not None:
             if cluster:
                 self._conduct.joined(account, cluster, pending.now_ns)
             if not outcome.allowed:
-                told_ns = plan.told_wait_ns(outcome, account, pending.now_ns)
-                self._conduct.refused(account, pending.now_ns, told_ns)
+                self._conduct.refused(pending.row, pending.now_ns, plan, outcome)
         return decided
 
-    def _scaled(self, plan: RoutePlan, account: int, cluster: int, now_ns: int) -> RoutePlan:
+    def _scaled(
+        self, plan: RoutePlan, row: Sequence[int], account: int, cluster: int, now_ns: int
+    ) -> RoutePlan:
         """Return the plan to ask for an account of a cluster (0: of none)."""
         marked = self._conduct.memory.marked
-        if not plan.varies or not (marked(account) or marked(cluster)):
+        if not plan.varies or not any(map(marked, {account, cluster, *(max(0, row[at]) for at in self._at)})):
             return plan
         standing = self._conduct.standing(account, cluster, now_ns)
-        level = ceil(standing.factor * WHOLE)
-        if level >= WHOLE:
-            return plan
-        longest = max(len(rule.on_refusal) - 1 for rule in plan.rules)
-        return self._bound.variant(plan, Lowered(sixteenths=level, strikes=min(standing.strikes, longest)))
+        lowered = self._conduct.lowered(plan, row, standing, now_ns)
+        return plan if lowered is None else self._bound.variant(plan, lowered)
+
+
+def _counted(rule: LimitRule) -> tuple[int, ...]:
+    """Return the identities by which refusals of a rule earn strikes."""
+    spec = rule.spec(ConductSpec)
+    return spec.by if spec is not None else ()
+
+
+def factor_of(bound: BoundPolicy, row: Sequence[int], now_ns: int) -> float:
+    """Return what conduct leaves of a row's limits at the worst of them, from 0.1 to 1."""
+    adapting = bound.find(Adapting)
+    return 1.0 if adapting is None else adapting.factor(row, now_ns)
 
 
 def conduct_of(bound: BoundPolicy) -> Conduct | None:

@@ -26,7 +26,9 @@ MOST_HELD_NS = 2 * 10**9
 
 def steps_of(draft: Draft, variant: Lowered) -> Mapping[int, MildStep]:
     """Return the steps of a plan's limits, by position."""
-    return {at: step for at in draft.stand_ins if (step := variant.mild_step(draft.rules[at])) is not None}
+    return {
+        at: step for at in draft.stand_ins if (step := variant.mild_step(draft.rules[at], at)) is not None
+    }
 
 
 class StepsStage(Stage):

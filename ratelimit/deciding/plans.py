@@ -119,7 +119,7 @@ class Plans:
             stages=stages,
             chain=chained(stages, ask),
             may_hold=any(feature.may_hold(rule) for feature in self._features for rule in own),
-            factor=variant.factor,
+            factors=variant.factors,
             waived=variant.waived,
             left_out=left_out,
             stand_ins=stand_ins,

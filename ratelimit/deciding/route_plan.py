@@ -81,7 +81,7 @@ class RoutePlan:
         chain: decides by these, and then by the limits.
         may_hold: whether a request may wait, or the application be asked.
         left_out: positions of rules that do not apply, whatever the request.
-        factor, waived, stand_ins, steps: how it differs from what the policy says: see `Variant`.
+        factors, waived, stand_ins, steps: how it differs from what the policy says: see `Variant`.
     """
 
     __slots__ = (
@@ -97,7 +97,7 @@ class RoutePlan:
         "early_costs",
         "estimated",
         "exposed",
-        "factor",
+        "factors",
         "granting",
         "here",
         "hidden",
@@ -134,7 +134,7 @@ class RoutePlan:
         stages: Sequence[PlanStage] = (),
         chain: Callable[[Any], Generator[Any, Any, Any]] | None = None,
         may_hold: bool = False,
-        factor: float = 1.0,
+        factors: Sequence[float] = (),
         waived: Collection[int] = (),
         left_out: Collection[int] = (),
         stand_ins: Mapping[int, int] = NO_STAND_INS,
@@ -144,7 +144,7 @@ class RoutePlan:
         self.chain: Callable[[Any], Generator[Any, Any, Any]] = _undecided if chain is None else chain
         """Decides a request (`stage.Pending`) by the stages, and then by the limits."""
         self.may_hold = may_hold
-        self.factor = factor
+        self.factors = factors
         self.waived = frozenset(waived)
         self.stand_ins = stand_ins
         self.steps = steps
@@ -352,7 +352,7 @@ class RoutePlan:
                     action=("degrade" if self.steps.get(at) == "degrade" else "allow")
                     if state == ALLOWED
                     else rule.first,
-                    factor=self.factor if rule.varies else 1.0,
+                    factor=self.factors[at] if self.factors else 1.0,
                     step=self.steps.get(at),
                 )
             )

@@ -47,9 +47,9 @@ class Variant:
     pick: Pick | None = None
 
     @property
-    def factor(self) -> float:
-        """The factor on the limits that this lowers, from 0 to 1."""
-        return 1.0
+    def factors(self) -> tuple[float, ...]:
+        """The factor on each limit that this lowers, from 0 to 1, by position; empty: it lowers none."""
+        return ()
 
     def rules(self, own: Sequence[LimitRule]) -> tuple[list[LimitRule], dict[int, int]]:
         """Return the rules to ask, and by position of a limit the rule that is asked beside it.

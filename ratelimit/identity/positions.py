@@ -76,7 +76,9 @@ class Positions:
         self._needed = frozenset(needed)
         self._hasher = hasher
         self._kinds = tuple(hasher.kind_of(fact.name) for fact in facts)
-        self._client_gaps = tuple(hasher.kind_of(_GAP_PER_CLIENT + fact.name) for fact in facts)
+        self._client_gaps = tuple(
+            hasher.kind_of(_GAP_PER_CLIENT + fact.name, stands_in=True) for fact in facts
+        )
         self.positions = {fact.name: position for position, fact in enumerate(facts)}
         wanted: dict[bytes, list[tuple[int, int, int]]] = {}
         late = []
@@ -161,7 +163,8 @@ class Positions:
             if fact.missing == "client":
                 kind = self._client_gaps[position]
             elif fact.missing == "shared":
-                otherwise = self._hasher.identity(self._hasher.kind_of(_GAP_SHARED + fact.name), b"")
+                shared = self._hasher.kind_of(_GAP_SHARED + fact.name, stands_in=True)
+                otherwise = self._hasher.identity(shared, b"")
             elif fact.missing == "refuse":
                 otherwise = REFUSED
             if any(source[0] == "client" for source in fact.sources):

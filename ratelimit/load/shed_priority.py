@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ratelimit.conduct.stage import conduct_of
+from ratelimit.conduct.stage import factor_of
 from ratelimit.core.sharing.heaviest import Heaviest
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.decider import actor_in
@@ -31,13 +31,11 @@ def shed_priority_of(
     """
     payer = bound.payer(row)
     actor, certainty = actor_in(bound, row)
-    conduct = conduct_of(bound)
-    factor = 1.0 if conduct is None else conduct.standing(payer, actor or 0, now_ns).factor
     return ShedPriority(
         rank,
         classes,
         verdict="none" if actor is None else VERDICTS[certainty] or "none",
-        factor=factor,
+        factor=factor_of(bound, row, now_ns),
         lighter=heaviest.share_lighter(payer, now_ns) if payer else 0.0,
         lot=draw_lot(payer, key, now_ns),
         account=payer,

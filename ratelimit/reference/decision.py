@@ -276,6 +276,12 @@ class ReferenceOutcome:
     def retry_after_ns(self, index: int) -> int:
         return self.lines[index].retry_after_ns
 
+    def hold_off(self, index: int, wait_ns: int) -> None:
+        """Tell the caller to wait so long, where a rule's own wait is shorter."""
+        line = self.lines[index]
+        if line.state == REFUSED and 0 <= line.retry_after_ns < wait_ns:
+            line.retry_after_ns = wait_ns
+
     def reset_after_ns(self, index: int) -> int:
         return self.lines[index].reset_after_ns
 

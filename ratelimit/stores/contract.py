@@ -82,6 +82,10 @@ class Outcome(Protocol):
         """Return 0 if it allowed, -1 if waiting can never help, else nanoseconds to wait."""
         ...
 
+    def hold_off(self, index: int, wait_ns: int, /) -> None:
+        """Tell the caller of a refused request to wait so long, where a rule's own wait is shorter."""
+        ...
+
     def reset_after_ns(self, index: int, /) -> int:
         """Return nanoseconds until the rule has its whole quota again (0: it has)."""
         ...

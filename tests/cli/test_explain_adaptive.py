@@ -107,7 +107,7 @@ def test_account_that_never_struck_is_said_to_be(policy: Path, limiter: Limiter,
             path.unlink()
     found = of(policy, *REQUEST)
     assert by_limit(found)["requests"]["factor"] == 1.0
-    assert found["conduct"] == {"account": None, "cluster": None}
+    assert found["conduct"] == {"account": None, "cluster": None, "limits": {}}
     assert "nothing struck" in run("explain", policy, *REQUEST).stdout
     assert bool(list(policy.parent.glob("table*conduct*"))) is has_memory  # a look makes none
 

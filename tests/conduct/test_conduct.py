@@ -13,7 +13,7 @@ from ratelimit import Limiter, Policy, RateLimitMiddleware
 from ratelimit.clock import ManualClock
 from ratelimit.conduct.conduct import Conduct
 from ratelimit.conduct.model.strikes import Strike
-from ratelimit.conduct.stage import conduct_of
+from ratelimit.conduct.stage import conduct_of, factor_of
 from ratelimit.core.sharing.conduct import ConductMemory, conduct_bytes
 from ratelimit.deciding.bound_policy import BoundPolicy
 
@@ -24,7 +24,7 @@ version = 1
 [store]
 memory = "private"
 [identities]
-account = { from = "header:x-api-key" }
+account = { from = "state:account" }
 [[limit]]
 name = "requests"
 match = "/v1/*"
@@ -64,15 +64,21 @@ class Account:
         return found
 
     def factor(self, account: str = "a") -> float:
-        bound = self.limiter.current
-        key = bound.extractor.value_hash("account", account)
-        return self.conduct.standing(key, 0, self.clock.now_ns()).factor
+        return factor_at(self.limiter, account)
 
     def burst(self, account: str = "a") -> tuple[int, int]:
         """Return how many calls at once are allowed after a pause, and how many the factor lets expect."""
         self.clock.advance(200)
         expected = ceil(self.factor(account) * 16)
         return sum(self.call(account) for _ in range(20)), expected
+
+
+def factor_at(limiter: Limiter, account: str) -> float:
+    """Return what is left of the limits of an account, at the worst of them."""
+    bound = limiter.current
+    row = [-1] * len(bound.extractor.anonymous)
+    row[bound.extractor.positions["account"]] = bound.extractor.value_hash("account", account)
+    return factor_of(bound, row, limiter.now_ns())
 
 
 @pytest.fixture
@@ -160,8 +166,7 @@ def test_strikes_count_once_over_workers(tmp_path: Path):
         for limiter in limiters:
             limiter.decide(path="/v1/chat", identities={"account": "a"})
         clock.advance(0.1)
-    key = limiters[0].current.extractor.value_hash("account", "a")
-    factors = {conduct.standing(key, 0, clock.now_ns()).factor for conduct in conducts if conduct is not None}
+    factors = {factor_at(limiter, "a") for limiter in limiters}
     assert len(factors) == 1
     assert factors.pop() < 0.6
     for limiter in limiters:
@@ -185,7 +190,8 @@ async def test_middleware_scales_what_struck_and_lets_others_through_the_gate():
 
         scope = {
             "type": "http", "method": "POST", "path": "/v1/chat", "raw_path": b"/v1/chat", "root_path": "",
-            "query_string": b"", "headers": [(b"x-api-key", account)], "client": ("192.0.2.1", 1),
+            "query_string": b"", "headers": [], "client": ("192.0.2.1", 1),
+            "state": {"account": account.decode()},
         }  # fmt: skip
         await middleware(scope, None, send)  # type: ignore[arg-type]
         return int(sent[0]["status"])
@@ -217,29 +223,20 @@ def test_memory_is_bounded_and_keeps_what_struck():
     memory.swap(77, 0, 1_700_000_000 << 32 | 5)
     for key in range(1, 60_000):
         if key != 77:
-            memory.set_refusals(key, 1_700_000_000 * SECOND, 1, 1, 0, 1, 0, 0)
+            memory.set_refusals(key, 1_700_000_000 * SECOND, 1, 1, 0, 1, 0, 1, 0)
     assert memory.word(77) != 0
 
 
 def test_adaptive_limit_in_shadow_earns_no_strike():
     """What is only tried out leaves no mark: the day it is enforced all accounts begin whole."""
-    shadow = Account(POLICY.replace("adaptive = true", 'adaptive = true\nmode = "shadow"', 1) + TIGHT)
+    shadow = Account(POLICY.replace("adaptive = true", 'adaptive = true\nmode = "shadow"', 1))
     shadow.hammer(60)
     assert conduct_of(shadow.limiter.current) is None
     shadow.limiter.close()
-    enforced = Account(POLICY + TIGHT)
+    enforced = Account(POLICY)
     enforced.hammer(60)
     assert enforced.factor() < 0.6
     enforced.limiter.close()
-
-
-TIGHT = """
-[[limit]]
-name = "tight"
-match = "/v1/*"
-per = "account"
-rate = "2/minute"
-"""
 
 
 class Members:

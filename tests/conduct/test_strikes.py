@@ -16,8 +16,8 @@ from ratelimit.conduct.model.strikes import (
     Conduct,
     Strike,
     factor,
-    half_life_s,
     is_idle,
+    mark,
     merge,
     split,
     strike,
@@ -31,7 +31,12 @@ START = 1_700_000_000 * SECOND
 words = st.integers(0, 2**64 - 1)
 instants = st.integers(-(2**62), 2**63 - 1)
 conducts = st.builds(
-    Conduct, st.integers(0, 0xFFFF), st.integers(0, 0xFF), st.integers(0, 7), st.integers(0, 0xFFFF_FFFF)
+    Conduct,
+    st.integers(0, 0xFFFF),
+    st.integers(0, 0xFF),
+    st.integers(0, 7),
+    st.integers(0, 0xFFFF_FFFF),
+    st.booleans(),
 )
 
 
@@ -94,9 +99,29 @@ def test_account_that_strikes_each_hour_for_a_week_stays_low():
     for hour in range(7 * 24):
         word = strike(word, Strike.PERSISTS, START + hour * HOUR)
         seen.append(factor(word, START + hour * HOUR + HOUR // 2))
-    assert max(seen[12:]) < 0.25
-    assert half_life_s(Conduct.unpack(word).eighths) == MOST_HALF_LIFE_S
+    assert max(seen[36:]) < 0.25
+    assert Conduct.unpack(word).half_life_s == MOST_HALF_LIFE_S
     assert factor(word, START + 60 * DAY) == 1.0  # bounded: it ends
+
+
+def test_ten_strikes_by_calls_are_over_within_the_hour_and_those_of_an_actor_are_not():
+    """Hazard: ten minutes of a loop's bug cost a day."""
+    calls, actor = 0, 0
+    for minute in range(10):
+        calls = strike(calls, Strike.PERSISTS, START + minute * MINUTE)
+        actor = strike(actor, Strike.GROWS, START + minute * MINUTE)
+    over = START + 10 * MINUTE + HOUR
+    assert factor(calls, over) > 15 / 16
+    assert factor(actor, over) < 0.25
+
+
+def test_mark_says_nothing_and_is_no_strike():
+    marked = mark(0, START)
+    assert marked
+    assert factor(marked, START) == 1.0
+    assert is_idle(marked, START)
+    assert factor(strike(marked, Strike.SURER, START), START) == pytest.approx(0.5, abs=1e-3)
+    assert mark(strike(0, Strike.SURER, START), START) == strike(0, Strike.SURER, START)
 
 
 def test_idle_word_may_be_forgotten():

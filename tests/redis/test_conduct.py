@@ -120,7 +120,7 @@ def test_member_that_two_hosts_see_is_struck_once(host: Callable[[], ServerCondu
     one.exchange([News(NOW, 7, Strike.SURER, 99)])
     other.exchange([News(NOW + 90 * SECOND_NS, 7, Strike.SURER, 99)])
     found = {shared.key: shared for shared in host().exchange([])}
-    assert found[7].cluster == 99
+    assert found[7].owner == 99
     assert found[7].word == strike(0, Strike.SURER, NOW)
     assert found[99].word == strike(0, Strike.GROWS, NOW)
 
@@ -132,7 +132,7 @@ def test_conduct_goes_along_when_clusters_merge(host: Callable[[], ServerConduct
     found = {shared.key: shared for shared in host().exchange([])}
     was, joined = strike(strike(0, Strike.GROWS, NOW), Strike.GROWS, later), strike(0, Strike.GROWS, NOW)
     assert found[55].word == merge(was, joined, later)
-    assert found[7].cluster == 55
+    assert found[7].owner == 55
 
 
 def test_server_that_is_away_leaves_each_host_its_own_and_is_told_later(

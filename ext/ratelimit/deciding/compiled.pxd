@@ -132,7 +132,7 @@ cdef class CompiledDecider:
     cdef bint passes_early(self, Matched matched, uint64_t *ids, uint64_t refused, object now_ns) except -1
     cdef int conclude(self, Decided decided, object outcome, uint64_t *ids, object now_ns, int asker) except -1
     cdef Decided without_limits(self, int reason, uint64_t *ids, object now_ns, int asker)
-    cdef bint is_stopped(self, uint64_t payer, uint8_t verdict, uint64_t now_ns) noexcept
+    cdef bint is_stopped(self, const uint64_t *ids, uint64_t payer, uint8_t verdict, uint64_t now_ns) noexcept
     cdef bint has_room(self, PlanParts part, uint64_t *ids, uint64_t *taken, object now_ns) except -1
     cdef PlanParts part_of(self, object plan)
     cdef PlanParts new_part(self, object plan)

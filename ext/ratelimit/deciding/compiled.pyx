@@ -284,7 +284,7 @@ cdef class CompiledDecider:
             return decided
         if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
             payer = ids[self.payer_at]
-        if PyTuple_GET_SIZE(self.guards) and self.is_stopped(payer, verdict, now_ns):
+        if PyTuple_GET_SIZE(self.guards) and self.is_stopped(ids, payer, verdict, now_ns):
             return None
         decided = Decided.__new__(Decided)
         decided.plan, decided.part, decided.reason = plan, part, BY_LIMITS
@@ -369,7 +369,7 @@ cdef class CompiledDecider:
             self.watch.note(ids, not decided.allowed, now_ns, decided.part.counted_at)
         for at in range(PyTuple_GET_SIZE(self.guards)):
             (<Guard>PyTuple_GET_ITEM(self.guards, at)).decided(
-                decided.payer, decided.allowed, decided.plan, outcome, now_ns
+                ids, decided.payer, decided.allowed, decided.plan, outcome, now_ns
             )
         if decided.allowed and decided.part.notes is not None:
             decided.part.notes.charged(ids, decided.plan, outcome, now_ns)
@@ -485,16 +485,16 @@ cdef class CompiledDecider:
                 verdict = CERTAIN if ids[self.watch.at - 1] == ABSENT_HASH else LIKELY
         if self.payer_at >= 0 and ids[self.payer_at] != ABSENT_HASH:
             payer = ids[self.payer_at]
-        if refused & part.required or PyTuple_GET_SIZE(self.guards) and self.is_stopped(payer, verdict, now_ns):
+        if refused & part.required or PyTuple_GET_SIZE(self.guards) and self.is_stopped(ids, payer, verdict, now_ns):
             return False
         check_ready(part.core)
         return part.core.decided(ids, part.least, now_ns, False).allowed
 
-    cdef bint is_stopped(self, uint64_t payer, uint8_t verdict, uint64_t now_ns) noexcept:
+    cdef bint is_stopped(self, const uint64_t *ids, uint64_t payer, uint8_t verdict, uint64_t now_ns) noexcept:
         """Return whether a stage leaves the request to Python; noexcept, as what guards do is."""
         cdef int at
         for at in range(PyTuple_GET_SIZE(self.guards)):
-            if (<Guard>PyTuple_GET_ITEM(self.guards, at)).stops(payer, verdict == CERTAIN, now_ns):
+            if (<Guard>PyTuple_GET_ITEM(self.guards, at)).stops(ids, payer, verdict == CERTAIN, now_ns):
                 return True
         return False
 

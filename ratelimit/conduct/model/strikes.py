@@ -1,13 +1,15 @@
-"""Conduct: a factor between a floor and 1 on the limits of a principal or of a cluster, in one word.
+"""Conduct: a factor between a floor and 1 on limits of an account or a cluster, in one word.
 
 A strike halves the factor. What was lost comes back with a half-life of ten minutes, which doubles with
-each strike that is not forgotten, up to seven days. So one mistaken strike is over within the hour, and
-an account that strikes again and again stays at the floor for weeks. Growing with the count, capped, is
+each strike that is not forgotten, up to seven days. A loop that calls through refusals may be a bug that is
+mended after some minutes, so there the first ten strikes leave the half-life as it is, and further ones
+double it in pairs. So one mistaken strike is over within the hour, and a bug of ten minutes, too. An
+account that strikes again and again stays at the floor for weeks. Growing with the count, capped, is
 fail2ban's `bantime.increment`; that a factor decays instead of a ban ending is our own.
 
-The word, from its lowest bit: 16 bits of what was lost in 1/65535, 8 bits of strikes in eighths, 3 bits
-of the kinds that struck lately. The upper 32 bits are the second of the last change. Idle state is no
-state: 0 is the word of an account that never struck.
+The word, from its lowest bit: 16 bits of what was lost in 1/65535, 8 bits of strikes in eighths, 3 bits of
+the kinds that struck lately, a bit for words of calls. The upper 32 bits are the second of the last change.
+Idle state is no state: 0 is the word of an account that never struck.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ WHOLE = 0xFFFF
 HARMLESS = WHOLE // 100
 """What is lost below a hundredth is not lost."""
 EIGHTHS = 8
+FREE_EIGHTHS = 10 * EIGHTHS
+"""Strikes by calls that leave the half-life as it is: as many as ten minutes can have."""
 MOST_EIGHTHS = 0xFF
 MOST_SECOND = 0xFFFF_FFFF
 
@@ -52,21 +56,32 @@ class Conduct:
         eighths: strikes that were not forgotten then, in eighths.
         kinds: bits of the kinds that struck lately.
         changed_s: second of the last change.
+        by_calls: whether calls through refusals struck, at one limit.
     """
 
     lost: int = 0
     eighths: int = 0
     kinds: int = 0
     changed_s: int = 0
+    by_calls: bool = False
 
     def pack(self) -> int:
         """Return the word."""
-        return self.lost | self.eighths << 16 | self.kinds << 24 | self.changed_s << 32
+        return self.lost | self.eighths << 16 | self.kinds << 24 | self.by_calls << 27 | self.changed_s << 32
 
     @classmethod
     def unpack(cls, word: int) -> Conduct:
         """Take a word apart; any 64 bits are a word."""
-        return cls(word & WHOLE, word >> 16 & 0xFF, word >> 24 & 0x7, word >> 32 & MOST_SECOND)
+        by_calls = bool(word >> 27 & 1)
+        return cls(word & WHOLE, word >> 16 & 0xFF, word >> 24 & 0x7, word >> 32 & MOST_SECOND, by_calls)
+
+    @property
+    def half_life_s(self) -> float:
+        """The half-life of what was lost, in seconds."""
+        beyond, doubles = max(0, self.eighths - EIGHTHS), EIGHTHS
+        if self.by_calls:
+            beyond, doubles = max(0, self.eighths - FREE_EIGHTHS), 2 * EIGHTHS
+        return float(min(MOST_HALF_LIFE_S, HALF_LIFE_S * 2 ** (beyond / doubles)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +90,29 @@ class News:
 
     Args:
         now_ns: when.
-        key: the account's or the cluster's.
-        kind: what struck; of no account with a cluster.
-        cluster: the account is a certain member of this one; 0: a strike.
+        key: the account's, the cluster's, or that of an account at a limit.
+        kind: what struck; `SURER` with an `owner`: the account was seen in this cluster.
+        owner: the cluster of an account, or the account of a key at a limit; 0: none.
     """
 
     now_ns: int
     key: int
     kind: Strike
-    cluster: int = 0
+    owner: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The knowledge of all hosts about a key: its word, and the cluster of an account, 0 for none."""
+    """The knowledge of all hosts about a key: its word, and its owner as `News` has it, 0 for none."""
 
     key: int
     word: int
-    cluster: int
+    owner: int
+
+    @property
+    def is_at_limit(self) -> bool:
+        """True if the key is that of an account at a limit."""
+        return Conduct.unpack(self.word).by_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +147,7 @@ def struck(word: int, now_ns: int, enough: float = 1.0) -> Struck | None:
     was, now_s = Conduct.unpack(word), _second(now_ns)
     # The first second when less than this is lost, as `factor` has it.
     harmless = max(HARMLESS + 1, ceil((1.0 - enough) * WHOLE))
-    lasts_s = int(half_life_s(was.eighths) * log2(was.lost / harmless)) + 1 if was.lost >= harmless else 0
+    lasts_s = int(was.half_life_s * log2(was.lost / harmless)) + 1 if was.lost >= harmless else 0
     return Struck(
         factor(word, now_ns),
         _eighths(was, now_s) / EIGHTHS,
@@ -164,7 +184,7 @@ def strike(word: int, kind: Strike, now_ns: int) -> int:
     kept = max(FLOOR, (1.0 - _lost(was, now_s) / WHOLE) / 2)
     lost = round((1.0 - kept) * WHOLE)
     eighths = min(MOST_EIGHTHS, _eighths(was, now_s) + EIGHTHS)
-    return Conduct(lost, eighths, kinds | bit, now_s).pack()
+    return Conduct(lost, eighths, kinds | bit, now_s, was.by_calls or kind is Strike.PERSISTS).pack()
 
 
 def merge(first: int, second: int, now_ns: int) -> int:
@@ -179,7 +199,12 @@ def merge(first: int, second: int, now_ns: int) -> int:
     kinds = _kinds(one, now_s) | _kinds(other, now_s)
     if not lost and not eighths:
         return 0
-    return Conduct(lost, eighths, kinds, now_s).pack()
+    return Conduct(lost, eighths, kinds, now_s, one.by_calls or other.by_calls).pack()
+
+
+def mark(word: int, now_ns: int) -> int:
+    """Return the word of an account that struck at a limit: one that says nothing, and is not 0."""
+    return word or Conduct(changed_s=_second(now_ns)).pack()
 
 
 def split(word: int) -> tuple[int, int]:
@@ -194,18 +219,13 @@ def is_idle(word: int, now_ns: int) -> bool:
     return not _lost(was, now_s) and not _eighths(was, now_s)
 
 
-def half_life_s(eighths: int) -> float:
-    """Return the half-life of what was lost, after so many eighths of strikes."""
-    return float(min(MOST_HALF_LIFE_S, HALF_LIFE_S * 2 ** (max(0, eighths - EIGHTHS) / EIGHTHS)))
-
-
 def _second(now_ns: int) -> int:
     return min(max(now_ns // SECOND_NS, 0), MOST_SECOND)
 
 
 def _lost(was: Conduct, now_s: int) -> int:
     elapsed_s = max(0, now_s - was.changed_s)
-    lost = int(was.lost * 2 ** (-elapsed_s / half_life_s(was.eighths)))
+    lost = int(was.lost * 2 ** (-elapsed_s / was.half_life_s))
     return lost if lost > HARMLESS else 0
 
 

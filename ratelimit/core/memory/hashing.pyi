@@ -4,6 +4,9 @@ from typing import final
 
 KEY_BYTES: int
 
+def is_stand_in(identity: int, /) -> bool:
+    """Return whether an identity's hash stands in for a value that the request lacks, such as its address."""
+
 @final
 class Hasher:
     """A secret key, and the hashes made with it.
@@ -27,8 +30,11 @@ class Hasher:
         policies, or two workers, agree. A str is hashed as its UTF-8 bytes
         (surrogate escapes included), hence equal to those bytes.
         """
-    def kind_of(self, name: str, /) -> int:
-        """Return the 32-bit namespace for an identity name (not secret, stable)."""
+    def kind_of(self, name: str, /, *, stands_in: bool = False) -> int:
+        """Return the 32-bit namespace for an identity name (not secret, stable).
+
+        Hashes in a namespace that `stands_in` say so: see `is_stand_in`.
+        """
     def tuple(self, *parts: bytes | str) -> int:
         """Return the hash of an ordered tuple of parts."""
     def combine(self, first: int, second: int, /) -> int:

@@ -42,8 +42,8 @@ class ConductMemory:
         """Return the cluster that a key was seen in last, 0 for none."""
     def set_cluster(self, key: int, cluster: int, /) -> None:
         """Remember it."""
-    def refusals(self, key: int, /) -> tuple[int, int, int, int, int, int, int]:
-        """Return the seven numbers of a key's `Persistence`, zeros for none."""
+    def refusals(self, key: int, /) -> tuple[int, int, int, int, int, int, int, int]:
+        """Return the eight numbers of a key's `Persistence`, zeros for none."""
     def set_refusals(
         self,
         key: int,
@@ -52,8 +52,9 @@ class ConductMemory:
         herd: int,
         second_ns: int,
         in_second: int,
-        owed: int,
-        next_ns: int,
+        early: int,
+        wait_s: int,
+        before_s: int,
         /,
     ) -> None:
         """Remember them."""

@@ -23,6 +23,8 @@ INTERNAL = HIDDEN | {CLUSTER}
 BUILT_IN = {"ip": Identity("client")}
 """Known without being declared; a declaration of the same name replaces it."""
 MAX_SOURCES = 8
+_SECRETS = ("authorization", "api-key", "apikey", "-token")
+"""The ends of names of headers that have a secret."""
 PLACES = 4
 """Of an actor: see `CompiledPolicy.actor`."""
 MOST_POSITIONS = 62
@@ -127,6 +129,26 @@ def _compile_identity(index: int, name: str, identity: Identity, path: Path, rep
         identity.prefix.v6,
         _compile_cache(identity, "resolver" in kinds, path, report),
     )
+
+
+def is_proven(identity: Identity) -> bool:
+    """Return whether a client cannot have an identity in another's name, nor share it with strangers.
+
+    The application proved it, or it is a secret that only its holder can write: a credential, or a header
+    that by its name has a key or a token.
+    """
+    texts = identity.from_ if isinstance(identity.from_, list) else [identity.from_]
+    return bool(texts) and all(map(_is_proven_source, texts))
+
+
+def _is_proven_source(text: str) -> bool:
+    kind, _, named = text.partition(":")
+    if kind in ("state", "resolver"):
+        return True
+    name, _, form = named.partition(" as ")
+    if kind != "header":
+        return False
+    return (form or own_form("header", name.lower())) == "credential" or name.lower().endswith(_SECRETS)
 
 
 def parse_source(text: str, path: Path, report: Report) -> SourceSpec | None:

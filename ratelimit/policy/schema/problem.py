@@ -17,6 +17,7 @@ LONGEST_LINE = 400
 
 _HANGING = frozenset(
     {
+        "adaptive-unproven",
         "correlation-families",
         "identity-setting-unused",
         "identity-unused",

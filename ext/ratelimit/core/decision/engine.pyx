@@ -337,6 +337,12 @@ cdef class Outcome:
         cdef Charge *charge = self.at(index)
         return charge.retry if charge.state >= REFUSED else 0
 
+    def hold_off(self, int index, int64_t wait_ns, /):
+        cdef Charge *charge = self.at(index)
+        if charge.state == REFUSED and 0 <= charge.retry < wait_ns:
+            charge.retry = wait_ns
+            self.conclude()
+
     def reset_after_ns(self, int index, /):
         self.at(index)
         return self.reset_of(index)

@@ -14,6 +14,10 @@ cdef extern from "Python.h":
 KEY_BYTES = 16
 
 
+def is_stand_in(uint64_t identity, /):
+    return identity & STAND_IN_KIND != 0
+
+
 cdef inline int feed(Sip *sip, uint64_t kind, object part) except -1:
     if type(part) is bytes:
         sip_bytes(sip, kind, <const uint8_t *>PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
@@ -57,7 +61,7 @@ cdef class Hasher:
         cdef Sip sip
         sip_start(&sip, self.k0, self.k1)
         feed(&sip, kind, value)
-        return sip_finish(&sip)
+        return told_apart(sip_finish(&sip), kind)
 
     def identity(self, kind, value, /):
         cdef uint64_t number = kind
@@ -65,13 +69,14 @@ cdef class Hasher:
             raise OverflowError("an identity kind is a 32-bit number")
         return hash_value(self, number, value)
 
-    def kind_of(self, str name not None, /):
+    def kind_of(self, str name not None, /, *, bint stands_in=False):
         # FNV-1a: stable and public. Kinds only separate namespaces; secrecy comes from the key.
         cdef uint64_t h = <uint64_t>0xCBF29CE484222325
         cdef unsigned char byte
         for byte in name.encode("utf-8"):
             h = (h ^ byte) * <uint64_t>0x100000001B3
-        return (h ^ (h >> 32)) & 0xFFFFFFFF
+        h = (h ^ (h >> 32)) & (STAND_IN_KIND - 1)
+        return h | STAND_IN_KIND if stands_in else h
 
     def tuple(self, *parts):
         cdef Sip sip

@@ -6,7 +6,7 @@ Change anything here and `CONDUCT_LAYOUT` must change too.
 from libc.stdint cimport uint8_t, uint64_t
 
 cdef enum:
-    CONDUCT_LAYOUT = 2
+    CONDUCT_LAYOUT = 3
     CONDUCT_HEADER_BYTES = 4096
     BUCKETS = 4096          # a power of two
     BUCKET_SIZE = 4
@@ -23,11 +23,11 @@ cdef struct Record:
     uint64_t key            # 0: free
     uint64_t word           # of `ratelimit.conduct.model.strikes`
     uint64_t cluster        # in which the account was seen last, 0 for none
-    uint64_t began_ns       # of the window of refusals
+    uint64_t began_ns       # of the round of refusals
     uint64_t counts         # refused << 32 | most in one second
     uint64_t second_ns
-    uint64_t tries          # in that second << 32 | that were owed
-    uint64_t next_ns        # when one is owed again
+    uint64_t early          # refusals in that second << 32 | calls that came early
+    uint64_t waits          # seconds of the round << 32 | of the round before
 
 cdef struct Ramp:
     uint64_t key            # 0: free

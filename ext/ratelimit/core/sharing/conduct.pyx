@@ -1,7 +1,7 @@
 """The conduct of accounts and clusters, as all workers of a host remember it: see the stub.
 
 Theory of operation. A record belongs to a key for as long as it is there. What struck is one word,
-changed by one compare-and-swap, so that a split_shared_methods counts once whichever worker saw it. What counts
+changed by one compare-and-swap, so that a strike counts once whichever worker saw it. What counts
 refusals is several words, and a race between workers loses a refusal: an error on the safe side.
 """
 
@@ -129,7 +129,7 @@ cdef class ConductMemory:
             return found
         for i in range(BUCKET_SIZE):
             was = load(&bucket[i].key)
-            # Seconds of the last split_shared_methods or refusal; a record that struck is worth a day more.
+            # Seconds of the last strike or refusal; a record that struck is worth a day more.
             worth = load(&bucket[i].began_ns) // 1_000_000_000
             if load(&bucket[i].word):
                 worth = max(worth, load(&bucket[i].word) >> 32) + 86_400
@@ -144,6 +144,7 @@ cdef class ConductMemory:
         store(&chosen.cluster, 0)
         store(&chosen.counts, 0)
         store(&chosen.began_ns, 0)
+        store(&chosen.waits, 0)
         return chosen if cas(&chosen.key, 0, key) else NULL
 
     cdef bint is_marked(self, uint64_t key) noexcept:
@@ -178,27 +179,27 @@ cdef class ConductMemory:
     def refusals(self, uint64_t key, /):
         self.check_open()
         cdef Record *found = self.find(key)
-        cdef uint64_t counts, tries
+        cdef uint64_t counts, early, waits
         if found == NULL:
-            return 0, 0, 0, 0, 0, 0, 0
-        counts, tries = load(&found.counts), load(&found.tries)
+            return 0, 0, 0, 0, 0, 0, 0, 0
+        counts, early, waits = load(&found.counts), load(&found.early), load(&found.waits)
         return (
             load(&found.began_ns), counts >> 32, counts & 0xFFFFFFFF, load(&found.second_ns),
-            tries >> 32, tries & 0xFFFFFFFF, load(&found.next_ns),
+            early >> 32, early & 0xFFFFFFFF, waits >> 32, waits & 0xFFFFFFFF,
         )
 
     def set_refusals(
         self, uint64_t key, uint64_t began_ns, uint64_t refused, uint64_t herd, uint64_t second_ns,
-        uint64_t in_second, uint64_t owed, uint64_t next_ns, /,
+        uint64_t in_second, uint64_t early, uint64_t wait_s, uint64_t before_s, /,
     ):
         self.check_open()
         cdef Record *found = self.make(key)
         if found != NULL:
             store(&found.began_ns, began_ns)
-            store(&found.counts, min(refused, <uint64_t>0xFFFFFFFF) << 32 | min(herd, <uint64_t>0xFFFFFFFF))
+            store(&found.counts, paired(refused, herd))
             store(&found.second_ns, second_ns)
-            store(&found.tries, min(in_second, <uint64_t>0xFFFFFFFF) << 32 | min(owed, <uint64_t>0xFFFFFFFF))
-            store(&found.next_ns, next_ns)
+            store(&found.early, paired(in_second, early))
+            store(&found.waits, paired(wait_s, before_s))
 
     cdef Ramp *find_ramp(self, uint64_t key) noexcept:
         """Return a key's ramp, NULL for none; noexcept: a look at four ramps that are there."""
@@ -291,6 +292,10 @@ cdef class ConductMemory:
 
     def __reduce__(self):
         raise TypeError("conduct is in memory of this host and is not pickled")
+
+
+cdef inline uint64_t paired(uint64_t high, uint64_t low) noexcept:
+    return min(high, <uint64_t>0xFFFFFFFF) << 32 | min(low, <uint64_t>0xFFFFFFFF)
 
 
 cdef inline uint64_t place_of(uint64_t key, uint64_t buckets) noexcept:

@@ -1,6 +1,6 @@
 -- Tell what struck on one host, and read what struck on all.
 --
--- KEYS[1]  what is remembered: a hash, key -> "lost eighths kinds second cluster"
+-- KEYS[1]  what is remembered: a hash, key -> "lost eighths kinds second owner"
 -- KEYS[2]  keys by the number of their last change: a sorted set
 -- KEYS[3]  the number of the last change
 -- ARGV[1]  the last change that the caller knows
@@ -11,46 +11,51 @@
 -- ARGV[6]  its most, seconds
 -- ARGV[7]  the half-life of strikes, seconds
 -- ARGV[8]  a kind strikes again after so long, seconds
--- ARGV[9...]  four words for each that struck: second, key, cluster or "-", bits of the kind.
---             With a cluster: the account is its certain member, and the kind is of no account.
+-- ARGV[9]  eighths of strikes by calls that leave the half-life as it is
+-- ARGV[10...] four words for each that struck: second, key, owner or "-", bits of the kind.
+--             The owner is the account of a key at a limit, where calls struck. Else it is a cluster:
+--             the account is its certain member, and the kind is of no account.
 --
 -- Reply: the number of the last change in the reply, then each changed key and what is remembered of it.
 --
--- The rules are those of adaptive/conduct.py, which tests/redis/test_conduct.py holds equal.
+-- The rules are those of conduct/model/strikes.py, which tests/redis/test_conduct.py holds equal.
 -- A script, so that strikes of several hosts at one instant all count.
 
 local words, changes, counter = KEYS[1], KEYS[2], KEYS[3]
 local half_life_s, most_half_life_s = tonumber(ARGV[5]), tonumber(ARGV[6])
-local forget_s, between_s = tonumber(ARGV[7]), tonumber(ARGV[8])
+local forget_s, between_s, free = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local WHOLE, FLOOR, EIGHTHS, MOST_EIGHTHS = 65535, 0.1, 8, 255
 local HARMLESS = 655
-local GROWS, SURER = 2, 4
+local PERSISTS, GROWS, SURER, BY_CALLS = 1, 2, 4, 8
 
 local function read(key)
     local said = redis.call('HGET', words, key)
-    local lost, eighths, kinds, second, cluster = string.match(said or '', '^(%d+) (%d+) (%d+) (%d+) (%S+)$')
+    local lost, eighths, kinds, second, owner = string.match(said or '', '^(%d+) (%d+) (%d+) (%d+) (%S+)$')
     return {
         lost = tonumber(lost or 0), eighths = tonumber(eighths or 0), kinds = tonumber(kinds or 0),
-        second = tonumber(second or 0), cluster = cluster or '-',
+        second = tonumber(second or 0), owner = owner or '-',
     }
 end
 
 local function write(key, word)
     local number = redis.call('INCR', counter)
     redis.call('HSET', words, key, string.format(
-        '%d %d %d %d %s', word.lost, word.eighths, word.kinds, word.second, word.cluster))
+        '%d %d %d %d %s', word.lost, word.eighths, word.kinds, word.second, word.owner))
     redis.call('ZADD', changes, number, key)
 end
 
 local function now(word, second)
     -- What is left of a word at a second.
     local elapsed_s = math.max(0, second - word.second)
-    local life_s = math.min(most_half_life_s, half_life_s * 2 ^ (math.max(0, word.eighths - EIGHTHS) / EIGHTHS))
+    local by_calls = word.kinds >= BY_CALLS
+    local beyond, doubles = math.max(0, word.eighths - EIGHTHS), EIGHTHS
+    if by_calls then beyond, doubles = math.max(0, word.eighths - free), 2 * EIGHTHS end
+    local life_s = math.min(most_half_life_s, half_life_s * 2 ^ (beyond / doubles))
     local lost = math.floor(word.lost * 2 ^ (-elapsed_s / life_s))
     local kinds = word.kinds
-    if second - word.second >= between_s then kinds = 0 end
+    if second - word.second >= between_s then kinds = by_calls and BY_CALLS or 0 end
     return {
-        lost = lost > HARMLESS and lost or 0, kinds = kinds, second = second, cluster = word.cluster,
+        lost = lost > HARMLESS and lost or 0, kinds = kinds, second = second, owner = word.owner,
         eighths = math.floor(word.eighths * 2 ^ (-elapsed_s / forget_s)),
     }
 end
@@ -67,10 +72,14 @@ local function has(kinds, bit)
     return math.floor(kinds / bit) % 2 == 1
 end
 
-local function strike(key, bit, second)
+local function strike(key, bit, second, owner)
     local was = read(key)
     local word = now(was, second)
     if has(word.kinds, bit) then return end
+    if bit == PERSISTS then
+        word.owner = owner
+        if word.kinds < BY_CALLS then word.kinds = word.kinds + BY_CALLS end
+    end
     local kept = math.max(FLOOR, (1 - word.lost / WHOLE) / 2)
     word.lost = round((1 - kept) * WHOLE)
     word.eighths = math.min(MOST_EIGHTHS, word.eighths + EIGHTHS)
@@ -89,15 +98,15 @@ local function carry(from, to, second)
     write(to, other)
 end
 
-for at = 9, #ARGV, 4 do
-    local second, key, cluster, bit = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
-    if cluster == '-' then
-        strike(key, bit, second)
+for at = 10, #ARGV, 4 do
+    local second, key, owner, bit = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
+    if owner == '-' or bit == PERSISTS then
+        strike(key, bit, second, owner)
     else
-        local account = read(key)
-        local before = account.cluster
+        local account, cluster = read(key), owner
+        local before = account.owner
         if before ~= cluster then
-            account.cluster = cluster
+            account.owner = cluster
             write(key, account)
             if before == '-' then
                 strike(key, SURER, second)
@@ -109,7 +118,7 @@ for at = 9, #ARGV, 4 do
     end
 end
 
-if #ARGV > 8 then
+if #ARGV > 9 then
     local over = redis.call('ZCARD', changes) - tonumber(ARGV[2])
     if over > 0 then
         for _, key in ipairs(redis.call('ZRANGE', changes, 0, over - 1)) do redis.call('HDEL', words, key) end
