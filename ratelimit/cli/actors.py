@@ -15,7 +15,7 @@ from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
-from ratelimit.inspection.actors import Actor, Member, Use, actors_of, members_of, overviews
+from ratelimit.inspection.actors import Actor, Member, Use, actors_of, members_of
 from ratelimit.inspection.deployment import look, revealed_hashes
 from ratelimit.inspection.identities import short_hash
 
@@ -43,7 +43,7 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
     minute; budgets are those of now. Exit code 4 if no worker runs, or the correlator has not saved yet.
     """
     with look(load_to_act(policy)) as present:
-        found = overviews(present.source)
+        found = present.source.actors
         actors = actors_of(present.source, found[:most], present.budget, present.refused)
         as_of_ns = present.source.correlator.now_ns
     if as_json:
@@ -99,7 +99,7 @@ def _use(use: Use) -> Text:
 
 
 def _requests(actor: Actor) -> Text:
-    said = Text("too many accounts to add up" if actor.requests is None else f"{actor.requests:,} in all")
+    said = Text(f"{actor.requests:,} in all")
     said += Text(f", {actor.found.evidence['requests_a_day']:,.1f} a day")
     for each in actor.refused:
         said += Text("; ") + Text(f"{each.refused:,} refused", "red")
@@ -159,8 +159,8 @@ def accounts_command(policy: str, cluster: str, most: int, revealed: tuple[str, 
     Exit code 3 if no such cluster is known, or if an account to reveal is not one of its accounts.
     """
     with look(load_to_act(policy)) as present:
-        found = _named(overviews(present.source), cluster)
-        members = members_of(present.source, found)
+        found = _named(present.source.actors, cluster)
+        members: Sequence[Member] = members_of(present.source, found)
         known = revealed_hashes(present.bound, revealed) if revealed else {}
     missing = sorted(set(known.values()) - {known[each.key] for each in members if each.key in known})
     if known:

@@ -10,54 +10,30 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
+from ratelimit.cli.failure import DEPLOYMENT, INPUT, Failure
 from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.clock import SystemClock
 from ratelimit.errors import StoreError
-from ratelimit.inspection import formatting
+from ratelimit.inspection import formatting, proposal
 from ratelimit.inspection.act_words import act_json, act_words
-from ratelimit.inspection.acting import (
-    Deployment,
-    HostState,
-    act_named,
-    confirmed,
-    deployment_of,
-    do,
-    known_acts,
-)
+from ratelimit.inspection.acting import Deployment, HostState, confirmed, deployment_of, known_acts
+from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
-from ratelimit.inspection.naming import Caller, payment_identity, resolve
-from ratelimit.inspection.preview import (
-    Preview,
-    accounts_of,
-    of_clear,
-    of_confirm,
-    of_exempt,
-    of_exempt_limits,
-    of_merge,
-    of_organisation,
-    of_split,
-    of_stop,
-    of_undo,
-)
-from ratelimit.policy.schema.duration import parse_duration
-from ratelimit.stores.acts.act import MOST_ACCOUNTS, Act, Kind, in_force
+from ratelimit.inspection.preview import Preview
+from ratelimit.inspection.proposal import Proposal
+from ratelimit.stores.acts.act import Act, in_force
 
-LONGEST_NS = 31 * 86_400 * 10**9
 SHOWN = 3
 """Hashes of one act in the list."""
 
 
 def _span(context: click.Context, parameter: click.Parameter, value: str) -> int:
     try:
-        span_ns = parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}; write it like 2h, 30m or 7d") from error
-    if not 0 < span_ns <= LONGEST_NS:
-        raise click.BadParameter("31d is the longest; for good, write it into the policy file")
-    return span_ns
+        return proposal.span_ns(value)
+    except InspectionFailure as failure:
+        raise click.BadParameter(str(failure)) from failure
 
 
 def _acting(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -131,21 +107,10 @@ def exempt_command(
     within 5 seconds.
     """
     with knowledge_of(load_to_act(policy)) as known:
-        if what is None:
-            what = "limits" if known.compiled.correlation is None else "clusters"
-        caller = resolve(known, account, identity)
         asking = Asking(
             known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
         )
-        if what == "limits" and caller.what != "actor" and "," not in caller.identity:
-            asking.go(
-                "exempt-limits", of_exempt_limits(known, caller), caller.hashes, identity=caller.identity
-            )
-        else:
-            accounts = accounts_of(known, "exempt", [caller])
-            if what == "limits":
-                raise Failure(f"`{account}` is several identities; `--from limits` takes one", USAGE)
-            asking.go("exempt", of_exempt(known, caller), accounts)
+        asking.go(proposal.exempt(known, account, what, identity))
 
 
 @click.command("stop", short_help="Refuse every request of a caller, for a while.")
@@ -176,16 +141,10 @@ def stop_command(
       ratelimit stop policy.toml network=203.0.113.0 --for 30m
     """
     with knowledge_of(load_to_act(policy)) as known:
-        stopped = resolve(known, caller, identity)
         asking = Asking(
             known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
         )
-        hashes, name = list(stopped.hashes), stopped.identity
-        if stopped.what == "actor":
-            hashes, name = accounts_of(known, "stop", [stopped]), known.account or ""
-        if name not in {spec.name for spec in known.compiled.identities}:
-            raise Failure("an account of several identities cannot be stopped; stop one of them", USAGE)
-        asking.go("stop", of_stop(known, stopped, len(hashes)), hashes, identity=name)
+        asking.go(proposal.stop(known, caller, identity))
 
 
 @click.group("declare", short_help="Declare what you know, for a while.")
@@ -221,32 +180,14 @@ def organisation_command(
     Without an account, every account that pays by one of its methods is a member. Networks of an
     organisation are for the policy file.
     """
-    if not payments:
-        raise Failure("an organisation needs what its members share: --payment VALUE", USAGE)
     with knowledge_of(load_to_act(policy)) as known:
-        paying = payment_identity(known)
-        methods = [resolve(known, each, paying) for each in payments]
-        members = [resolve(known, each) for each in accounts]
         asking = Asking(
             known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
         )
-        asking.go(
-            "organisation",
-            of_organisation(known, name, methods, members),
-            accounts_of(known, "organisation", members),
-            payments=[one for each in methods for one in each.hashes[:1]],
-            name=name[:64],
-        )
+        asking.go(proposal.organisation(known, name, payments, accounts))
 
 
-def _of_accounts(
-    kind: Any,
-    least: int,
-    preview: Callable[[Knowledge, Sequence[Caller]], Preview],
-    help: str,
-    short: str,
-    example: str,
-) -> click.Command:
+def _of_accounts(kind: Any, help: str, short: str, example: str) -> click.Command:
     """Return the command of an act that names accounts and nothing else."""
 
     def command(
@@ -259,21 +200,11 @@ def _of_accounts(
         yes: bool,
         as_json: bool,
     ) -> None:
-        if len(accounts) < least:
-            raise Failure(f"`{kind}` takes at least {formatting.count(least, 'account')}", USAGE)
-        if len(accounts) > MOST_ACCOUNTS:
-            raise Failure(f"{len(accounts)} accounts; one act has {MOST_ACCOUNTS} at most", USAGE)
         with knowledge_of(load_to_act(policy)) as known:
-            if known.compiled.correlation is None:
-                raise Failure("the policy has no correlation, so there are no clusters", USAGE)
-            callers = [resolve(known, each) for each in accounts]
-            keys = accounts_of(known, kind, callers)
-            if len(keys) < least:
-                raise Failure(f"`{kind}` takes at least {least} different accounts", USAGE)
             asking = Asking(
                 known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
             )
-            asking.go(kind, preview(known, callers), keys)
+            asking.go(proposal.of_accounts(known, kind, accounts))
 
     command.__doc__ = f"{help}\n\n\b\nExample:\n  ratelimit {kind} policy.toml {example}"
     for wrap in (
@@ -287,32 +218,24 @@ def _of_accounts(
 
 merge_command = _of_accounts(
     "merge",
-    2,
-    of_merge,
     "Rule that accounts are one actor, whatever the evidence; on all hosts and for a while.",
     "Say that accounts are one actor.",
     "acct-17 acct-18 --for 7d",
 )
 split_command = _of_accounts(
     "split",
-    2,
-    of_split,
     "Rule that no two of these accounts are one actor; on all hosts and for a while.",
     "Say that accounts are not one actor.",
     "acct-17 acct-18 --for 7d",
 )
 confirm_command = _of_accounts(
     "confirm",
-    1,
-    of_confirm,
     "Confirm the cluster of an account: its likely members count as certain; for a while.",
     "Confirm the cluster of an account.",
     "acct-17 --for 7d",
 )
 clear_command = _of_accounts(
     "clear",
-    1,
-    of_clear,
     "Clear the cluster of an account: no limit per cluster binds its members; for a while.",
     "Clear the cluster of an account.",
     "acct-17 --for 2h",
@@ -352,16 +275,17 @@ class Asking:
         self._is_dry, self._is_sure, self._as_json = is_dry, is_sure, as_json
         self._for_ns, self._by, self._reason = for_ns, by, reason[:200]
 
-    def go(self, kind: Kind, preview: Preview, accounts: Sequence[int] = (), **more: Any) -> None:
+    def go(self, act: Proposal) -> None:
         """Do it, unless it is only to be shown, or nobody is sure.
 
         Raises:
             Failure: there is doubt and nobody to ask; a host has not confirmed.
         """
+        preview = act.preview
         words = {"does": preview.does, "doubts": preview.doubts}
         if self._is_dry:
             if self._as_json:
-                print_json({"kind": kind, "dry_run": True, **words})
+                print_json({"kind": act.kind, "dry_run": True, **words})
             else:
                 for said in (*preview.does, *preview.doubts):
                     say(out(), Text(said))
@@ -374,10 +298,8 @@ class Asking:
         if preview.doubts and not self._is_sure:
             self._ask(preview)
         there = self._known.deployment
-        act = do(
-            there, kind, accounts=accounts, for_ns=self._for_ns, by=self._by, reason=self._reason, **more
-        )
-        _tell(there, act, self._as_json, words)
+        done = act.do(there, for_ns=self._for_ns, by=self._by, reason=self._reason)
+        _tell(there, done, self._as_json, words)
 
     def _ask(self, preview: Preview) -> None:
         doubt = "; ".join(preview.doubts)
@@ -408,11 +330,10 @@ def undo_command(policy: str, act: str, by: str | None, reason: str, is_dry: boo
     Exit code 3 if no such act is in force.
     """
     with knowledge_of(load_to_act(policy)) as known:
-        undone = act_named(known.deployment, act)
         asking = Asking(
             known, is_dry=is_dry, is_sure=True, as_json=as_json, for_ns=None, by=by, reason=reason
         )
-        asking.go("undo", of_undo(known, undone), undoes=undone)
+        asking.go(proposal.undo(known, act))
 
 
 @click.command("acts", short_help="List what operators did, by whom and why.")

@@ -12,13 +12,14 @@ from rich.table import Table
 from ratelimit.asgi.routes.tables import Served
 from ratelimit.cli.application import coverage_of, identity_words, is_application, limits_of
 from ratelimit.cli.failure import POLICY, Failure
-from ratelimit.cli.loading import show_problems, tallied
+from ratelimit.cli.loading import show_problems
 from ratelimit.cli.terminal import Text, err, note, out, print_json, say
 from ratelimit.cli.terms import covers, details, terms_json
 from ratelimit.environment.diagnoses import sentence
 from ratelimit.errors import PolicyError, UsageError
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import acts_in_force
+from ratelimit.inspection.current_policy import tallied
 from ratelimit.inspection.explaining import prospects
 from ratelimit.policy import Policy, Problem
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule

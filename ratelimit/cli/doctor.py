@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 from ratelimit.cli.failure import POLICY, Failure
-from ratelimit.cli.loading import tallied
 from ratelimit.cli.terminal import Text, err, out, print_json, say
 from ratelimit.clock import civil_ns, monotonic_ns
 from ratelimit.codes import every_code
 from ratelimit.environment.finding import Finding, Status
 from ratelimit.errors import PolicyError, StoreError
+from ratelimit.inspection.current_policy import tallied
 from ratelimit.inspection.formatting import count, instant
 from ratelimit.inspection.installation import examine_installation, examine_policy
 from ratelimit.policy import Policy

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.terminal import Text, err, say
 from ratelimit.errors import PolicyError
-from ratelimit.inspection.formatting import count, instant
+from ratelimit.inspection.current_policy import policy_in_force, tallied
 from ratelimit.policy import Policy, Problem
-from ratelimit.runtime.last_policy import last_in_force, load_or_last
+from ratelimit.runtime.last_policy import load_or_last
 
 
 def load(path: str, *, show_warnings: bool = True) -> Policy:
@@ -50,14 +50,9 @@ def load_in_force(path: str) -> tuple[Policy, str]:
         Failure: the file has errors, which have been shown, and no worker of this user put any in force here.
     """
     try:
-        return Policy.load(path), ""
-    except PolicyError as error:
-        last = last_in_force(path)
-        if last is None:
-            return load(path), ""
-        since = instant(round(last.since_s * 1e9))
-        trouble = f"{path} has {tallied(error.problems)}; this goes by the policy in force since {since} UTC"
-        return last.policy, trouble
+        return policy_in_force(path)
+    except PolicyError:
+        return load(path), ""  # which shows what is wrong
 
 
 def load_to_act(path: str) -> Policy:
@@ -85,11 +80,3 @@ def show_problems(problems: Sequence[Problem]) -> None:
         say(console, text)
         if problem.hint:
             say(console, Text(f"    {problem.hint}", "dim"))
-
-
-def tallied(problems: Sequence[Problem]) -> str:
-    """Return "2 errors, 1 warning"."""
-    errors = sum(problem.severity == "error" for problem in problems)
-    warnings = len(problems) - errors
-    parts = [count(number, noun) for number, noun in ((errors, "error"), (warnings, "warning")) if number]
-    return ", ".join(parts) or "no problems"

@@ -21,8 +21,8 @@ from ratelimit.inspection import formatting
 from ratelimit.inspection.deployment import revealed_hashes
 from ratelimit.inspection.evidence import Source, from_server
 from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.profile import kinds_of
 from ratelimit.policy import Policy
-from ratelimit.policy.compile.compiled import CompiledPolicy
 
 MOST_SHOWN = 4
 """Identifiers of one family that people are shown; machines get all."""
@@ -38,15 +38,6 @@ def explain_principal(source: Source, written: str) -> Told:
     if found is None:
         raise Failure(f"{source.name}: this account was not seen, or was forgotten", INPUT)
     return Told(found, kinds_of(compiled), source.correlator.now_ns)
-
-
-def kinds_of(compiled: CompiledPolicy) -> dict[int, str]:
-    """Return the policy's name for each kind of identifier."""
-    spec = compiled.correlation
-    assert spec is not None
-    return {
-        kind: compiled.identities[position].name for kind, position in enumerate(spec.kinds) if position >= 0
-    }
 
 
 class Told:

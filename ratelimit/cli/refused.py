@@ -49,8 +49,8 @@ def refused_command(
       ratelimit refused policy.toml --limit requests --most 50 --json
       ratelimit refused policy.toml --reveal account=acct-17
 
-    Covers refusals of the last hour, for up to 4,096 callers on this host. Exit code 4 if no
-    worker of this user has run the policy here.
+    Covers refusals of the last hour, for up to 4,096 callers on this host; also those that a limit in shadow
+    would have made, which come last. Exit code 4 if no worker of this user has run the policy here.
     """
     loaded = with_limits_in_code(load_to_act(policy))
     names = [each.name for each in loaded.compiled.limits]
@@ -96,9 +96,9 @@ def _table(found: Sequence[RefusedCaller], *, has_given: bool) -> Table:
     for each in found:
         about = "≤ " if each.uncertain * 10 > each.refused else ""
         table.add_row(
-            Text(each.rule.name, "bold"),
+            Text(each.rule.name, "bold") + Text("  in shadow" if each.in_shadow else "", "not bold yellow"),
             Text(f"{'cluster' if each.is_actor else each.per} ") + Text(short_hash(each.hash), "yellow"),
-            Text(f"{about}{each.refused:,}", "red"),
+            Text(f"{about}{each.refused:,}", "yellow" if each.in_shadow else "red"),
             f"{each.a_minute:,.0f}",
             formatting.instant(each.since_ns)[11:],
             formatting.instant(each.last_ns)[11:],
@@ -115,6 +115,7 @@ def _json(each: RefusedCaller) -> dict[str, Any]:
         "key": f"{each.hash:016x}",
         "refused": each.refused,
         "uncertain": each.uncertain,
+        "in_shadow": each.in_shadow,
         "a_minute": round(each.a_minute, 1),
         "since": formatting.iso(each.since_ns),
         "last": formatting.iso(each.last_ns),

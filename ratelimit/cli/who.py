@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,19 @@ from rich.table import Table
 
 from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
 from ratelimit.cli.loading import load, load_to_act
-from ratelimit.cli.principal import Told, explain_principal, kinds_of
+from ratelimit.cli.principal import Told, explain_principal
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.correlation.description import reason_of
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_json, act_words
 from ratelimit.inspection.evidence import from_snapshot, from_trace
+from ratelimit.inspection.hosts import Refused
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, Left, knowledge_of
 from ratelimit.inspection.naming import resolve
-from ratelimit.inspection.person import Person, Refused, person_of
+from ratelimit.inspection.person import Person, person_of
+from ratelimit.inspection.profile import kinds_of
 from ratelimit.load.shed import ShedAccount, named
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 
@@ -76,7 +78,7 @@ def who_command(
         if as_json:
             print_json(_json(known, person))
         else:
-            _print(out(), known, person)
+            print_person(out(), known, person)
     if person.missing:
         raise Failure(f"no answer from {', '.join(person.missing)}", DEPLOYMENT)
     if not person.is_known:
@@ -100,7 +102,17 @@ def _show_saved(
         told.print(out())
 
 
-def _print(console: Console, known: Knowledge, person: Person) -> None:
+def print_person(
+    console: Console, known: Knowledge, person: Person, said: Callable[[str], None] = note
+) -> None:
+    """Write what is known of one caller.
+
+    Args:
+        console: where to.
+        known: what is known here.
+        person: the caller.
+        said: takes what is not part of the result.
+    """
     for each in person.callers:
         say(console, Text(each.label, "bold"))
     grid = Table.grid(padding=(0, 2))
@@ -122,18 +134,18 @@ def _print(console: Console, known: Knowledge, person: Person) -> None:
     console.print(grid)
     console.print()
     if person.no_answer:
-        note(f"limits cannot be looked at: {person.no_answer}")
+        said(f"limits cannot be looked at: {person.no_answer}")
     elif person.limits:
         console.print(_limit_table(known.compiled, person))
     for rule in () if person.no_answer else person.others:
-        note(f"`{rule.name}`, {formatting.rate_of(rule, known.compiled)}: `explain --live` looks at it")
+        said(f"`{rule.name}`, {formatting.rate_of(rule, known.compiled)}: `explain --live` looks at it")
     console.print()
     if person.refused or person.shed:
         console.print(_refused_table(person))
-    elif person.hosts:
+    if person.hosts and not person.shed and all(each.in_shadow for each in person.refused):
         say(console, Text("No limit refused it within the last hour.", "green"))
     if not person.hosts and not person.missing:
-        note("No worker of this user has run the policy here, so refusals are not known.")
+        said("No worker of this user has run the policy here, so refusals are not known.")
 
 
 def _actor(person: Person) -> Text:
@@ -193,10 +205,10 @@ def _refused_table(person: Person) -> Table:
     for each in person.refused:
         about = "≤ " if each.uncertain * 10 > each.refused else ""
         table.add_row(
-            Text(each.limit, "bold"),
+            Text(each.limit, "bold") + Text("  in shadow" if each.in_shadow else "", "not bold yellow"),
             Text(f"{each.per or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             Text(each.host),
-            Text(f"{about}{each.refused:,}", "red"),
+            Text(f"{about}{each.refused:,}", "yellow" if each.in_shadow else "red"),
             formatting.instant(each.last_ns)[11:],
         )
     for shed in person.shed:
@@ -274,6 +286,7 @@ def _refused_json(each: Refused) -> dict[str, Any]:
         "hash": f"{each.hash:016x}",
         "refused": each.refused,
         "uncertain": each.uncertain,
+        "in_shadow": each.in_shadow,
         "since": formatting.iso(each.since_ns),
         "last": formatting.iso(each.last_ns),
     }

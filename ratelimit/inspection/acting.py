@@ -181,6 +181,18 @@ def do(
 ) -> Act:
     """Append an act to the log, and return it; `by` states the person, beside the account that acts.
 
+    Args:
+        deployment: where it goes.
+        kind: what is done; see `Act` for what belongs to which kind.
+        accounts: see `Act`.
+        identity: see `Act`.
+        payments: see `Act`.
+        name: see `Act`.
+        for_ns: how long it holds; None for one without an end of its own.
+        reason: why.
+        undoes: the act that it takes back.
+        by: the person, as stated; the account that acts stands beside.
+
     Raises:
         InspectionFailure: too many are in force.
         StoreError: the log cannot be written.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from operator import itemgetter
+from typing import TYPE_CHECKING, cast, overload
 
+from ratelimit.core.clusters import profile
 from ratelimit.core.clusters.cluster_index import cluster_of
-from ratelimit.core.clusters.reasons import reasons
-from ratelimit.correlation.overview import Overview, overviews_of
+from ratelimit.correlation.overview import Overview
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.decision import VERDICTS
 from ratelimit.errors import StoreError
@@ -22,9 +23,6 @@ from ratelimit.stores.contract import AnyPlan, Outcome
 if TYPE_CHECKING:
     from ratelimit.stores.redis.decision.plan import RedisPlan
     from ratelimit.stores.redis.store import RedisStore
-
-MOST_COUNTED = 5000
-"""Members of which requests are added up; of a larger actor the sum is not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +42,8 @@ class Actor:
     found: Overview
     uses: Sequence[Use] | None
     """The use of each limit per cluster; None where the limits' state cannot be looked at."""
-    requests: int | None
-    """The requests of its members since they were first seen; None of a cluster too large to add up."""
+    requests: int
+    """The requests of its members since they were first seen."""
     refused: Sequence[RefusedCaller]
     """The refusals by limits per cluster on this host within the last hour."""
 
@@ -71,6 +69,12 @@ class Member:
 Budget = Callable[[int], Sequence[Use]]
 
 
+def label_of(source: Source, actor: Overview) -> int:
+    """Return the number that the correlator has for an actor; 0 if it is gone."""
+    names = source.correlator.identities.items()
+    return next((label for label, identity in names if identity == actor.identity), 0)
+
+
 def actors_of(
     source: Source, found: Sequence[Overview], budget: Budget | None, refused: Iterable[RefusedCaller]
 ) -> list[Actor]:
@@ -84,48 +88,54 @@ def actors_of(
     """
     by_actor: dict[int, list[RefusedCaller]] = {}
     for each in refused:
-        if each.is_actor:
+        if each.is_actor and not each.in_shadow:
             by_actor.setdefault(cluster_of(each.hash), []).append(each)
-    core = source.correlator.core
-
-    def requests(members: Sequence[tuple[int, int]]) -> int | None:
-        if len(members) > MOST_COUNTED:
-            return None
-        known = (reasons(core, key) for key, _ in members)
-        return sum(int(one["requests"]) for one in known if one is not None)
-
     return [
         Actor(
             each,
             None if budget is None else budget(each.identity),
-            requests(each.members),
+            source.takings.get(each.identity, (0, 0.0))[0],
             by_actor.get(each.identity, []),
         )
         for each in found
     ]
 
 
-def overviews(source: Source) -> list[Overview]:
-    """Return what is known of each actor, the largest first."""
-    return overviews_of(source.correlator)
+class Members(Sequence[Member]):
+    """The accounts of an actor; each is made when it is asked for, as there may be many.
+
+    Args:
+        source: what the correlator saved.
+        found: of each its key, verdict, requests, and when it was first and last seen.
+    """
+
+    def __init__(self, source: Source, found: Sequence[tuple[int, int, int, int, int]]) -> None:
+        self._source, self.found = source, found
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    @overload
+    def __getitem__(self, at: int) -> Member: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Member]: ...
+    def __getitem__(self, at: int | slice) -> Member | list[Member]:
+        if isinstance(at, slice):
+            return [self._member(each) for each in self.found[at]]
+        return self._member(self.found[at])
+
+    def _member(self, found: tuple[int, int, int, int, int]) -> Member:
+        key, verdict, requests, first_s, last_s = found
+        ruling = self._source.correlator.override_of(key)
+        return Member(key, VERDICTS[verdict], ruling, first_s, last_s, requests)
 
 
-def members_of(source: Source, actor: Overview) -> list[Member]:
+def members_of(source: Source, actor: Overview) -> Members:
     """Return the accounts of an actor, the surest and busiest first."""
-    found = []
-    for key, verdict in actor.members:
-        known: Mapping[str, int] = reasons(source.correlator.core, key) or {}
-        found.append(
-            Member(
-                key,
-                VERDICTS[verdict],
-                source.correlator.override_of(key),
-                known.get("first_s", 0),
-                known.get("last_s", 0),
-                known.get("requests", 0),
-            )
-        )
-    return sorted(found, key=lambda each: (-VERDICTS.index(each.verdict), -each.requests, each.key))
+    found = profile.members_of(source.correlator.core, label_of(source, actor))
+    is_exempt = source.correlator.is_exempt  # by an act since the last rebuild
+    found = [each for each in found if not is_exempt(each[0])]
+    return Members(source, sorted(found, key=itemgetter(1, 2), reverse=True))
 
 
 def budget_of(bound: BoundPolicy) -> Budget:

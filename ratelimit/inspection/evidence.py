@@ -5,15 +5,19 @@ Where the evidence comes from is apart from what is said of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path as FilePath
+from threading import Lock
 
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.clustering.amendment import amendment_of
 from ratelimit.clustering.snapshot import Format, Refused, SnapshotFile
+from ratelimit.core.clusters.profile import takings
 from ratelimit.correlation import Correlator
+from ratelimit.correlation.overview import Overview, overviews_of
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import StoreError
 from ratelimit.inspection.acts import acts_held
@@ -31,13 +35,26 @@ REGROUPING = ("merge", "split", "organisation")
 """Acts that show in the groups of the next rebuild; the others show at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
     """The subject of inspection: a correlator, and its policy bound to the same key."""
 
     correlator: Correlator
     bound: BoundPolicy
     name: str
+
+    @cached_property
+    def actors(self) -> Sequence[Overview]:
+        """The actors, the largest first."""
+        return overviews_of(self.correlator)
+
+    @cached_property
+    def takings(self) -> Mapping[int, tuple[int, float]]:
+        """By actor, the requests of all its members, and those a day of late."""
+        found = takings(self.correlator.core)
+        return {
+            identity: found.get(label, (0, 0.0)) for label, identity in self.correlator.identities.items()
+        }
 
 
 def from_trace(policy: Policy, trace: str) -> Source:
@@ -104,16 +121,13 @@ def from_running(policy: Policy) -> Source:
     Raises:
         InspectionFailure: of the deployment, if it saved nothing; and as the others.
     """
-    spec = spec_of(policy)
+    spec_of(policy)
     if policy.compiled.remote is not None:
         try:
             return from_server(policy)
         except InspectionFailure as failure:
             raise InspectionFailure(str(failure), "deployment", hint=failure.hint) from failure
-    store = attach(policy)
-    place = store.place
-    store.close()
-    path = spec.snapshot if spec.snapshot is not None or place is None else str(snapshot_path(place))
+    path = saved_place(policy)
     if not path:
         hint = "It follows `[correlation] snapshot`; without the key it is saved beside the shared memory."
         raise InspectionFailure(f"{policy.name}: its correlator does not save", "deployment", hint=hint)
@@ -127,6 +141,74 @@ def from_running(policy: Policy) -> Source:
             "deployment",
             hint="It saves a minute after it began, and each cluster as soon as it is found.",
         ) from failure
+
+
+def saved_place(policy: Policy) -> str:
+    """Return the file that the correlator of this host's workers saves to; empty if it does not save.
+
+    Raises:
+        InspectionFailure: no worker has run here.
+    """
+    store = attach(policy)
+    place = store.place
+    store.close()
+    named = spec_of(policy).snapshot
+    return named if named is not None else "" if place is None else str(snapshot_path(place))
+
+
+class Remembered:
+    """The evidence of a running deployment, read again only when it may have changed.
+
+    It has when the correlator saves, and when an act is made or ends. What a server has is read again after
+    `FRESH_S`, as asking whether it changed would cost as much. One may be used by several threads.
+    """
+
+    FRESH_S = 10
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._policy: Policy | None = None
+        self._stamp: object = None
+        self._source: Source | None = None
+
+    def __call__(self, policy: Policy) -> Source:
+        """Return the evidence of a policy's deployment; errors are those of `from_running`."""
+        with self._lock:
+            stamp = self._stamp_of(policy)
+            if self._source is None or stamp != self._stamp or policy is not self._policy:
+                self._source = None  # two of a million accounts need not be in memory at once
+                self._source = from_running(policy)
+                self._policy, self._stamp = policy, stamp
+            return self._source
+
+    def _stamp_of(self, policy: Policy) -> object:
+        now_ns = SystemClock().now_ns()
+        if policy.compiled.remote is not None:
+            saved: object = now_ns // (self.FRESH_S * 10**9)
+        else:
+            try:
+                found = FilePath(saved_place(policy)).stat()
+                saved = found.st_mtime_ns, found.st_size, found.st_ino
+            except OSError:
+                saved = None
+        held = acts_held(policy, key_of(policy), now_ns)
+        return saved, [act.label for act in held]
+
+
+def key_of(policy: Policy) -> bytes:
+    """Return the hash key of a policy: its own, or that of the memory that its workers share.
+
+    Raises:
+        InspectionFailure: it has none of its own, and no worker has run here.
+    """
+    key = wish_of(policy, needs_key=False).key
+    if key is not None:
+        return key
+    store = attach(policy)
+    try:
+        return store.hasher.key
+    finally:
+        store.close()
 
 
 def _restored(

@@ -7,10 +7,9 @@ workers decide by, where this host has them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from ratelimit.clock import SystemClock
@@ -19,7 +18,7 @@ from ratelimit.core.clusters.reasons import accounts_at, reasons
 from ratelimit.core.decision import engine
 from ratelimit.core.decision.engine import MAX_RULES
 from ratelimit.core.sharing.observer import Watch
-from ratelimit.correlation.overview import Overview, overviews_of
+from ratelimit.correlation.overview import Overview
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import StoreError
 from ratelimit.inspection.acting import Deployment, deployment_of, known_acts
@@ -96,10 +95,10 @@ class Knowledge:
             return compiled.identities[spec.principal[0]].name
         return "account" if any(each.name == "account" for each in compiled.identities) else None
 
-    @cached_property
+    @property
     def actors(self) -> Sequence[Overview]:
         """The actors, the largest first."""
-        return [] if self.source is None else overviews_of(self.source.correlator)
+        return [] if self.source is None else self.source.actors
 
     def actor(self, identity: int) -> Overview | None:
         """Return one actor."""
@@ -132,12 +131,20 @@ class Knowledge:
 
     def refusals_of(self, position: int, hashed: int) -> list[RefusedCaller]:
         """Return what was refused where a limit counts by one identity, the latest first."""
-        found = [each for each in self.refused if each.hash == hashed and each.rule.per == (position,)]
+        found = [
+            each
+            for each in self.refused
+            if each.hash == hashed and each.rule.per == (position,) and not each.in_shadow
+        ]
         return sorted(found, key=lambda each: -each.last_ns)
 
     def refusals_of_actor(self, actor: int) -> list[RefusedCaller]:
         """Return what limits per cluster refused of an actor, the latest first."""
-        found = [each for each in self.refused if each.is_actor and cluster_of(each.hash) == actor]
+        found = [
+            each
+            for each in self.refused
+            if each.is_actor and cluster_of(each.hash) == actor and not each.in_shadow
+        ]
         return sorted(found, key=lambda each: -each.last_ns)
 
     def left(self, row: Sequence[int]) -> list[Left]:
@@ -203,8 +210,12 @@ class Knowledge:
 
 
 @contextmanager
-def knowledge_of(policy: Policy) -> Iterator[Knowledge]:
+def knowledge_of(policy: Policy, evidence: Callable[[Policy], Source] = from_running) -> Iterator[Knowledge]:
     """Look at what is known of the callers of a running deployment; nothing is charged or counted.
+
+    Args:
+        policy: the policy.
+        evidence: returns what the correlator saved.
 
     Raises:
         InspectionFailure: there is no deployment here, or it is not ours to read.
@@ -214,7 +225,7 @@ def knowledge_of(policy: Policy) -> Iterator[Knowledge]:
         source, trouble = None, ""
         if policy.compiled.correlation is not None:
             try:
-                source = from_running(policy)
+                source = evidence(policy)
             except InspectionFailure as failure:
                 trouble = str(failure)
         watch, refused, here = None, [], None

@@ -13,7 +13,7 @@ first.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -197,13 +197,25 @@ def _by_hash(known: Knowledge, written: str) -> list[Caller]:
     if match is None:
         return []
     digits = match[1]
-    found = [each for each in _shown(known) if f"{each.hash:016x}".startswith(digits)]
+    first, shift = int(digits, 16), 64 - 4 * len(digits)
+
+    def fitting(shown: Iterable[tuple[What, str, int]]) -> list[Caller]:
+        # Of an actor with many accounts, a caller for each would take longer than the search.
+        return [
+            Caller("", what, name, (hashed,), is_known=True)
+            for what, name, hashed in shown
+            if hashed >> shift == first
+        ]
+
     whole = _whole(written)
-    account = known.account
-    if whole is not None and account is not None and known.is_account(whole):
-        found.append(Caller("", _kind(known, account), account, (whole,), is_known=True))
+    if whole is None:
+        found = fitting(_shown(known))
+    else:  # the correlator finds an account by its hash, without looking through all
+        found = fitting(_shown(known, with_members=False))
+        if known.is_account(whole):
+            found.append(Caller("", "account", _own(known), (whole,), is_known=True))
     if not found:
-        found = [each for each in _seen_with(known) if f"{each.hash:016x}".startswith(digits)]
+        found = fitting(_seen_with(known))
     return _distinct(found)
 
 
@@ -212,30 +224,34 @@ def _whole(written: str) -> int | None:
     return int(digits, 16) if len(digits) == 16 else None
 
 
-def _shown(known: Knowledge) -> Iterator[Caller]:
+def _own(known: Knowledge) -> str:
+    """Return the name of what accounts are of: several identities together have all their names."""
+    spec = known.compiled.correlation
+    if spec is None:
+        return known.account or ""
+    return ",".join(known.compiled.identities[each].name for each in spec.principal)
+
+
+def _shown(known: Knowledge, *, with_members: bool = True) -> Iterator[tuple[What, str, int]]:
     """Yield those whose hashes screens show: actors, their accounts, the refused, those of acts."""
-    compiled, account = known.compiled, known.account
-    spec = compiled.correlation
-    own = account
-    if spec is not None:
-        own = ",".join(compiled.identities[each].name for each in spec.principal)
+    compiled, own = known.compiled, _own(known)
     for actor in known.actors:
-        yield Caller("", "actor", CLUSTER, (actor.identity,), is_known=True)
-        for key, _ in actor.members:
-            yield Caller("", "account", own or "", (key,), is_known=True)
+        yield "actor", CLUSTER, actor.identity
+        for key, _ in actor.members if with_members else ():
+            yield "account", own, key
     for each in known.refused:
         if each.is_actor:
-            yield Caller("", "actor", CLUSTER, (cluster_of(each.hash),), is_known=True)
+            yield "actor", CLUSTER, cluster_of(each.hash)
         elif len(each.rule.per) == 1:
             name = compiled.identities[each.rule.per[0]].name
-            yield Caller("", _kind(known, name), name, (each.hash,), is_known=True)
+            yield _kind(known, name), name, each.hash
     for act in known.acts:
         for key in act.accounts:
-            name = act.identity or own or ""
-            yield Caller("", "account" if name == own else "identity", name, (key,), is_known=True)
+            name = act.identity or own
+            yield "account" if name == own else "identity", name, key
 
 
-def _seen_with(known: Knowledge) -> Iterator[Caller]:
+def _seen_with(known: Knowledge) -> Iterator[tuple[What, str, int]]:
     """Yield the addresses and payment methods that accounts of actors were seen with."""
     spec = known.compiled.correlation
     if known.source is None or spec is None:
@@ -247,7 +263,7 @@ def _seen_with(known: Knowledge) -> Iterator[Caller]:
                 position = spec.kinds[one["kind"]]
                 if position >= 0:
                     name = known.compiled.identities[position].name
-                    yield Caller("", "identity", name, (one["hash"],), is_known=True)
+                    yield "identity", name, one["hash"]
 
 
 def _distinct(found: Sequence[Caller]) -> list[Caller]:

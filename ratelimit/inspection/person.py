@@ -6,19 +6,17 @@ and payment methods of an account are those that the correlator last saw it with
 
 from __future__ import annotations
 
-import secrets
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from threading import Event
 
 from ratelimit.clustering.budgets import places_of
 from ratelimit.correlation import Explanation
 from ratelimit.correlation.overview import Overview
 from ratelimit.errors import StoreError
-from ratelimit.inspection import formatting
 from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.hosts import Refused, answers_of, in_words, lines_of
 from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.naming import Caller
 from ratelimit.load.compile import loads_of
@@ -26,32 +24,9 @@ from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.shed import ShedAccount, shed_accounts
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.acts.act import Act
-from ratelimit.worker.inquiries import IN_CODE, Line, refusal_lines
+from ratelimit.worker.inquiries import Line, refusal_lines
 
-PATIENCE_S = 1.5
-"""The time in which hosts answer."""
-PAUSE_S = 0.05
 MOST_HASHES = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """What one limit refused of one caller within the last hour, on one host."""
-
-    host: str
-    limit: str
-    per: str
-    """What the limit counts by; empty for a limit that only the application's code has."""
-    hash: int
-    refused: int
-    uncertain: int
-    since_ns: int
-    last_ns: int
-
-    @property
-    def is_in_code(self) -> bool:
-        """Whether the policy file does not have the limit."""
-        return not self.per
 
 
 @dataclass
@@ -163,7 +138,9 @@ def _row(known: Knowledge, hashes: dict[int, int], key: int | None, actor: int |
 
 def _acts(known: Knowledge, callers: Sequence[Caller], person: Person) -> list[Act]:
     """Return the acts on a person, or on its actor."""
-    members = set() if person.overview is None else {key for key, _ in person.overview.members}
+    members: set[int] = set()
+    if person.overview is not None and any(act.kind in ("clear", "confirm") for act in known.acts):
+        members = {key for key, _ in person.overview.members}
     found = []
     for act in known.acts:
         own = any(
@@ -186,46 +163,23 @@ def _ask_hosts(known: Knowledge, person: Person, wanted: list[int]) -> None:
             person.hosts = [socket.gethostname()]
             now_ns = known.here.clock.now_ns()
             lines = refusal_lines(known.here.table, known.compiled.rules, wanted, now_ns)
-            person.refused = _in_words(known, [(person.hosts[0], line) for line in lines])
+            person.refused = _latest(known, [(person.hosts[0], line) for line in lines])
         return
     # Its client library is not there for every policy.
     from ratelimit.stores.redis.inquiries import Inquiry
 
-    pause, name = Event(), secrets.token_hex(8)
     try:
-        reports = {at: each for at, each in server.hosts().items() if each.workers}
-        waited = {at for at, each in reports.items() if not each.is_silent}
-        server.inquiries.ask(name, Inquiry(known.deployment.key, wanted))
-        for _ in range(round(PATIENCE_S / PAUSE_S)):
-            answers = server.inquiries.answers(name)
-            if waited <= answers.keys():
-                break
-            pause.wait(PAUSE_S)
+        answers, reports = answers_of(known.deployment, Inquiry(known.deployment.key, wanted))
     except StoreError:
         person.missing = ["every host: the server does not answer"]
         return
     person.hosts = sorted(each.host for each in answers.values())
     person.missing = sorted(each.host for at, each in reports.items() if at not in answers)
-    said: list[tuple[str, Line]] = [
-        (answer.host, (one.limit, one.hash, one.refused, one.uncertain, one.since_ns, one.last_ns))
-        for answer in answers.values()
-        for one in answer.refusals
-    ]
-    person.refused = _in_words(known, said)
+    person.refused = _latest(known, [line for answer in answers.values() for line in lines_of(answer)])
 
 
-def _in_words(known: Knowledge, lines: Sequence[tuple[str, Line]]) -> list[Refused]:
-    per = {rule.name: formatting.per(rule, known.compiled) for rule in known.compiled.rules}
-    found = [
-        Refused(
-            host,
-            name if name != IN_CODE else "a limit in the application's code",
-            per.get(name, ""),
-            *numbers,
-        )
-        for host, (name, *numbers) in lines
-    ]
-    return sorted(found, key=lambda each: -each.last_ns)
+def _latest(known: Knowledge, lines: Sequence[tuple[str, Line]]) -> list[Refused]:
+    return sorted(in_words(known.compiled, lines), key=lambda each: -each.last_ns)
 
 
 def _shed(known: Knowledge, hashes: set[int]) -> list[ShedAccount]:

@@ -34,6 +34,8 @@ class RefusedCaller:
     last_ns: int
     given: str | None
     """The value that the operator asked about, if this is it."""
+    in_shadow: bool = False
+    """True if the limit would have refused it, and did not: in shadow, or not enforced for this caller."""
 
     @property
     def is_actor(self) -> bool:
@@ -49,7 +51,7 @@ class RefusedCaller:
 def refused_callers(
     compiled: CompiledPolicy, store: EmbeddedStore, revealed: Mapping[tuple[int, int], str]
 ) -> list[RefusedCaller]:
-    """Return the callers that were refused, those refused most first.
+    """Return the callers that were refused, those refused most first; then those of limits in shadow.
 
     Args:
         compiled: the policy that the table's workers run.
@@ -61,14 +63,14 @@ def refused_callers(
     for rule in compiled.rules:
         rules.setdefault(store.table.counter(rule.counter_name), rule)
     found = []
-    for counter, who, refused, uncertain, since_ns, last_ns in refusals_in(store.table, now_ns):
+    for counter, who, refused, uncertain, since_ns, last_ns, in_shadow in refusals_in(store.table, now_ns):
         known = rules.get(counter)
         if known is None:  # a limit that the policy has no more
             continue
         given = revealed.get((known.per[0], who)) if len(known.per) == 1 else None
         per = formatting.per(known, compiled)
-        found.append(RefusedCaller(known, per, who, refused, uncertain, since_ns, last_ns, given))
-    return sorted(found, key=lambda each: (-each.refused, each.rule.index, each.hash))
+        found.append(RefusedCaller(known, per, who, refused, uncertain, since_ns, last_ns, given, in_shadow))
+    return sorted(found, key=lambda each: (each.in_shadow, -each.refused, each.rule.index, each.hash))
 
 
 def hashes_of(bound: BoundPolicy, written: Sequence[str]) -> dict[tuple[int, int], str]:

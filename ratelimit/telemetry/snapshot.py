@@ -109,10 +109,6 @@ class Snapshot:
     verdicts: dict[tuple[str, str], float] = field(default_factory=dict)
     """Gauges of clusters, by name and verdict."""
     entries_live: int = 0
-    acts: int = 0
-    """The operator's acts in force, where they can be looked at."""
-    trouble: str = ""
-    """What is wrong with the policy's file, where it can be looked at; empty for nothing."""
     away: int = 0
     """Workers that do not ask the server."""
     loads: dict[str, LoadNumbers] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The answers of this host to inquiries about callers, read from the table that its workers share."""
+"""The answers of this host to inquiries, read from the table that its workers share."""
 
 from __future__ import annotations
 
@@ -22,31 +22,30 @@ IN_CODE = ""
 MOST_ANSWERED = 64
 """Names of inquiries that are remembered as answered."""
 
-Line = tuple[str, int, int, int, int, int]
-"""Limit, hash, refused, uncertain, first and last time."""
+Line = tuple[str, int, int, int, int, int, bool]
+"""Limit, hash, refused, uncertain, first and last time, and whether the limit only would have refused."""
 
 
 def refusal_lines(
-    table: Table, rules: Iterable[LimitRule], hashes: Collection[int], now_ns: int
+    table: Table, rules: Iterable[LimitRule], hashes: Collection[int] | None, now_ns: int
 ) -> list[Line]:
-    """Return what limits refused of some callers within the last hour, the latest first.
+    """Return what limits refused of callers within the last hour, the latest first; of all, the most first.
 
     Args:
         table: where they are noted.
         rules: the limits that are known.
-        hashes: what limits count the callers by; of actors, their own.
+        hashes: what limits count the callers by; of actors, their own. None for all callers.
         now_ns: the time.
     """
     names = {table.counter(rule.counter_name): rule for rule in reversed(list(rules))}
     found = []
-    for counter, who, *numbers in refusals_in(table, now_ns):
+    for counter, who, refused, uncertain, since_ns, last_ns, in_shadow in refusals_in(table, now_ns):
         rule = names.get(counter)
         is_actor = rule is not None and rule.is_clustered and len(rule.per) == 1
-        if (cluster_of(who) if is_actor else who) in hashes:
-            refused, uncertain, since_ns, last_ns = numbers
+        if hashes is None or (cluster_of(who) if is_actor else who) in hashes:
             name = IN_CODE if rule is None else rule.name
-            found.append((name, who, refused, uncertain, since_ns, last_ns))
-    return sorted(found, key=lambda line: -line[-1])
+            found.append((name, who, refused, uncertain, since_ns, last_ns, in_shadow))
+    return sorted(found, key=lambda line: -line[2] if hashes is None else -line[5])
 
 
 class InquiryFollower:
@@ -64,24 +63,31 @@ class InquiryFollower:
     def look(self, server: ServerInquiries, limiter: Limiter) -> None:
         """Answer what was not answered yet; while the server is away nothing is asked."""
         # Its client library is not there for every policy.
-        from ratelimit.stores.redis.inquiries import MOST_LINES, Answer
+        from ratelimit.stores.redis.inquiries import MOST_LINES, MOST_METRICS, Answer
 
         with suppress(StoreError):
             asked = {name: one for name, one in server.asked().items() if name not in self._answered}
             for name, inquiry in asked.items():
                 lines: list[Refusal] = []
+                metrics = ""
                 if inquiry.key == fingerprint_of(limiter.store.hasher.key).hex():
-                    lines = self._lines(limiter, inquiry.hashes)[:MOST_LINES]
-                server.answer(name, self._name, Answer(self._host, lines))
+                    hashes = None if inquiry.about_all else set(inquiry.hashes)
+                    lines = self._lines(limiter, hashes)[:MOST_LINES]
+                if inquiry.about_all:
+                    # Prometheus' library is not loaded for nothing.
+                    from ratelimit.telemetry.exposition import Exposition
+
+                    metrics = Exposition(limiter).render("")[0].decode()
+                    metrics = metrics if len(metrics) <= MOST_METRICS else ""
+                server.answer(name, self._name, Answer(self._host, lines, metrics))
                 self._answered[name] = None
             for name in list(self._answered)[:-MOST_ANSWERED]:
                 del self._answered[name]
 
     @staticmethod
-    def _lines(limiter: Limiter, hashes: Collection[int]) -> list[Refusal]:
+    def _lines(limiter: Limiter, hashes: Collection[int] | None) -> list[Refusal]:
         from ratelimit.stores.redis.inquiries import Refusal
 
         return [
-            Refusal(*line)
-            for line in refusal_lines(limiter.table, limiter.rules, set(hashes), limiter.now_ns())
+            Refusal(*line) for line in refusal_lines(limiter.table, limiter.rules, hashes, limiter.now_ns())
         ]

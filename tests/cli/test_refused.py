@@ -123,7 +123,7 @@ def refusing(tmp_path: Path) -> tuple[Limiter, ManualClock]:
 def test_what_was_refused_an_hour_ago_fades(tmp_path: Path) -> None:
     limiter, clock = refusing(tmp_path)
     spend(limiter, "alice", 5)
-    ((_, _, refused, _, since_ns, last_ns),) = refusals_in(limiter.table, clock.now_ns())
+    ((_, _, refused, _, since_ns, last_ns, _),) = refusals_in(limiter.table, clock.now_ns())
     assert (refused, since_ns, last_ns) == (4, clock.now_ns(), clock.now_ns())
     clock.advance(3601)
     assert refusals_in(limiter.table, clock.now_ns()) == []
@@ -139,7 +139,7 @@ def test_a_long_count_is_halved_with_its_time(tmp_path: Path) -> None:
     for _ in range(300):
         clock.advance(60)
         spend(limiter, "alice", 2)
-    ((_, _, refused, _, since_ns, last_ns),) = refusals_in(limiter.table, clock.now_ns())
+    ((_, _, refused, _, since_ns, last_ns, _),) = refusals_in(limiter.table, clock.now_ns())
     assert last_ns - since_ns <= 3600 * NS
     assert refused / ((last_ns - since_ns) / (60 * NS)) == pytest.approx(2, rel=0.1)
     limiter.close()
@@ -158,3 +158,19 @@ def test_a_flood_of_callers_pushes_out_none_that_is_refused_much(tmp_path: Path)
     # What the others are said to be refused never is more than they may share.
     assert all(refused - uncertain <= 1 for _, who, refused, uncertain, *_ in found if who != alice)
     limiter.close()
+
+
+def test_callers_of_a_limit_in_shadow_are_listed_apart(tmp_path: Path) -> None:
+    """Hazard: whom a shadow limit would refuse was known to nobody before it was enforced."""
+    text = POLICY.format(tmp_path / "table").replace('rate = "2/hour"', 'rate = "2/hour"\nmode = "shadow"')
+    limiter = Limiter(write_policy(tmp_path, text))
+    try:
+        spend(limiter, "alice", 9)
+        found = told(tmp_path)
+        assert [(each["limit"], each["refused"], each["in_shadow"]) for each in found] == [
+            ("address", 4, False),
+            ("requests", 7, True),
+        ]
+        assert "requests  in shadow" in run("refused", tmp_path / "policy.toml").stdout
+    finally:
+        limiter.close()

@@ -7,14 +7,17 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from rich.console import Console
 
-from ratelimit.cli import top
+from ratelimit.cli.top import screens
+from ratelimit.inspection.hosts import HostMoment, Moment
 from ratelimit.limiter import Limiter
 from ratelimit.telemetry import RateLimitCollector, snapshot
+from ratelimit.telemetry.snapshot import Snapshot
 from tests.cli.running import run, write_policy
 
 POLICY = """\
@@ -34,6 +37,11 @@ def limiter(tmp_path: Path) -> Iterator[Limiter]:
     limiter = Limiter(write_policy(tmp_path, POLICY.format(tmp_path / "table")))
     yield limiter
     limiter.close()
+
+
+def moment(counts: Snapshot | None, at_s: float = 0, **more: Any) -> Moment:
+    """Return what one host counted at a time."""
+    return Moment(round(at_s * 1e9), [HostMoment("web-1", counts, None)], **{"callers": [], **more})
 
 
 def spend(limiter: Limiter, times: int) -> None:
@@ -164,7 +172,7 @@ def test_rates_come_from_two_looks(limiter: Limiter) -> None:
     now = snapshot.of_families(collector.collect())
     console = Console(width=100, record=True, file=None, color_system=None, force_terminal=False)
     with console.capture() as capture:
-        console.print(top.render("policy.toml", now, before, 2.0))
+        console.print(screens.overview("policy.toml", moment(now, 2), moment(before)))
     text = capture.get()
     assert "2/s, 1/s refused" in text  # 3 requests, 2 of them refused, in 2 seconds
     assert "0.5" in text
@@ -180,7 +188,7 @@ def test_clusters_are_shown_where_something_is_correlated() -> None:
     }
     for verdicts, is_shown in ((found, True), ({}, False)):
         with console.capture() as capture:
-            console.print(top.render("there", snapshot.Snapshot(verdicts=verdicts), None, 0))
+            console.print(screens.overview("there", moment(Snapshot(verdicts=verdicts)), None))
         assert ("1 certain with 240 members, 0 likely with 3" in capture.get()) is is_shown
 
 
@@ -219,34 +227,34 @@ def test_store_that_is_away_is_read_from_metrics() -> None:
     assert found.away == 2
     console = Console(width=100, force_terminal=False)
     with console.capture() as captured:
-        console.print(top.render("http://a/metrics", found, None, 0))
+        console.print(screens.overview("http://a/metrics", moment(found), None))
     assert "away for 2 of 3 workers" in captured.get()
 
 
 def test_queue_that_stands_still_is_told_with_its_reason() -> None:
     seen = snapshot.LoadNumbers(waiting=3.0, answering=1.0, bound=4.0, learned=12.0, still_s=2.25)
-    told = top._load(seen, None, 0)
+    told = screens._load(seen, None, 0)
     assert told.startswith(
         "4 in flight; 3 wait for a first byte, room below 4 (12 before; no first byte for 2.2 s)"
     )
     seen.bound = 12.0
-    assert "no first byte for" not in top._load(seen, None, 0)
+    assert "no first byte for" not in screens._load(seen, None, 0)
 
 
 def test_what_the_last_class_leaves_free_is_told() -> None:
     seen = snapshot.LoadNumbers(waiting=3.0, kept_free=0.255)
-    assert top._load(seen, None, 0).endswith("; the last class leaves 26 % of the places free")
+    assert screens._load(seen, None, 0).endswith("; the last class leaves 26 % of the places free")
     seen.kept_free = 0.0
-    assert "free" not in top._load(seen, None, 0)
+    assert "free" not in screens._load(seen, None, 0)
 
 
 def test_what_is_shed_is_a_rate_too_and_shadow_is_said() -> None:
     before = snapshot.LoadNumbers(waiting=3.0, shed={"paid": 1, "free": 7})
     seen = snapshot.LoadNumbers(waiting=3.0, pressure=0.53, target_s=0.5, shed={"paid": 1, "free": 27})
-    assert top._load(seen, before, 2.0).endswith(
+    assert screens._load(seen, before, 2.0).endswith(
         "95 % of first bytes within 0.27 s, target 0.5 s; shed 10/s, in all 1 paid, 27 free"
     )
     seen.enforced = 0.0
-    assert top._load(seen, None, 0).endswith("; in shadow, would have shed 1 paid, 27 free")
+    assert screens._load(seen, None, 0).endswith("; in shadow, would have shed 1 paid, 27 free")
     seen.shed = {}
-    assert top._load(seen, None, 0).endswith("; in shadow")
+    assert screens._load(seen, None, 0).endswith("; in shadow")

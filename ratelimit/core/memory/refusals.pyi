@@ -7,10 +7,11 @@ from ratelimit.core.memory.table import Table
 MOST_CALLERS: int
 """The number of callers that there is room for; those that are refused most stay (4096)."""
 
-def refusals_in(table: Table, now_ns: int, /) -> Sequence[tuple[int, int, int, int, int, int]]:
+def refusals_in(table: Table, now_ns: int, /) -> Sequence[tuple[int, int, int, int, int, int, bool]]:
     """Return which callers limits refused within the last hour, in no order.
 
     Each has the limit's counter, and the hash that the limit counts the caller by. Then come the
-    refusals, and how many of them may be other callers'. The last two are the first and the last time, in
-    ns since 1970. A count of more than an hour was halved, with the time that it covers.
+    refusals, and how many of them may be other callers'. Then come the first and the last time, in ns since
+    1970, and whether these are refusals that the limit would have made: it is in shadow, or was not enforced
+    for this caller. A count of more than an hour was halved, with the time that it covers.
     """

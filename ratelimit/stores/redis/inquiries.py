@@ -21,14 +21,18 @@ LASTS_MS = 10_000
 """An inquiry that nobody answered for so long is forgotten."""
 MOST_HASHES = 64
 MOST_LINES = 256
+MOST_METRICS = 1 << 20
+"""Characters of one host's metrics."""
 
 
 class Inquiry(msgspec.Struct, frozen=True):
-    """The question what limits refused of some callers."""
+    """The question what limits refused of some callers, or what a host does as a whole."""
 
     key: Annotated[str, Meta(max_length=32)]
     """Which hash key the hashes are made with."""
     hashes: Annotated[list[int], Meta(max_length=MOST_HASHES)]
+    about_all: bool = False
+    """Asks for the host's metrics, and for the callers that are refused most, whoever they are."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -40,6 +44,8 @@ class Refusal(msgspec.Struct, frozen=True):
     uncertain: int
     since_ns: int
     last_ns: int
+    in_shadow: bool = False
+    """Whether the limit would have refused it, and did not."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -47,6 +53,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     host: str
     refusals: Annotated[list[Refusal], Meta(max_length=MOST_LINES)]
+    metrics: Annotated[str, Meta(max_length=MOST_METRICS)] = ""
+    """The text of its metrics, if they were asked for."""
 
 
 _INQUIRIES, _ANSWERS = JsonReader(Inquiry), JsonReader(Answer)

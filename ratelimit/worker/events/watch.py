@@ -296,8 +296,10 @@ class EventWatch:
             if rule.is_clustered or len(rule.per) == 1
         }
         groups: list[tuple[int, int, LimitRule, int]] = []
-        for counter, caller, refused, uncertain, since_ns, _ in refusals_in(table, now_ns):
+        for counter, caller, refused, uncertain, since_ns, _, in_shadow in refusals_in(table, now_ns):
             breathe()
+            if in_shadow:
+                continue
             actor = cluster_of(caller)
             rule = rules.get(counter)
             if rule is not None and not rule.is_clustered and refused - uncertain >= MANY:

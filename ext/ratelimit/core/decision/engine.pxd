@@ -1,7 +1,7 @@
 from libc.stdint cimport uint64_t
 
-from ratelimit.core.algorithms.setup cimport ALLOWED, REFUSED, SKIPPED, Charge, Setup, caller_of
-from ratelimit.core.memory.refusals cimport note_refusal
+from ratelimit.core.algorithms.setup cimport ALLOWED, REFUSED, SHADOWED, SKIPPED, Charge, Setup, caller_of
+from ratelimit.core.memory.refusals cimport IN_SHADOW, note_refusal
 from ratelimit.core.memory.table cimport Table, bump
 
 cdef enum:
@@ -84,8 +84,8 @@ cdef inline void count_verdicts(Outcome outcome, uint64_t *ids) noexcept:
     for i in range(plan.setup.count):
         charge = outcome.charges + i
         tally(plan.table, charge, plan.setup.counters[i], outcome.allowed)
-        if charge.state == REFUSED and plan.table.counters != NULL:
+        if (charge.state == REFUSED or charge.state == SHADOWED) and plan.table.counters != NULL:
             note_refusal(
                 &plan.table.arena, charge.who if ids == NULL else caller_of(&plan.setup, i, ids),
-                plan.setup.counters[i], outcome.now,
+                plan.setup.counters[i] + (IN_SHADOW if charge.state == SHADOWED else 0), outcome.now,
             )

@@ -14,11 +14,12 @@ Any worker may write at any time. Two that write at once may miscount by a few; 
 from libc.stdint cimport uint64_t
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, cas_pair, fetch_add, load, load_pair, store
-from ratelimit.core.memory.layout cimport REFUSAL_SETS, REFUSAL_WAYS, Arena, Refusal
+from ratelimit.core.memory.layout cimport COUNTERS, REFUSAL_SETS, REFUSAL_WAYS, Arena, Refusal
 from ratelimit.core.memory.siphash cimport mix
 
 cdef enum:
     KEPT_S = 3600
+    IN_SHADOW = COUNTERS  # added to a counter: what its limit would have refused
 
 
 cdef inline bint is_faded(uint64_t times, uint64_t now_s) noexcept nogil:

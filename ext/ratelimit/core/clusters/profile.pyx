@@ -1,0 +1,124 @@
+"""A cluster as a whole, for those who look at it: see the stub for the contract.
+
+Identifiers keep no list of their principals, so each answer is one walk over all principals, without the interpreter's lock.
+"""
+
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+
+from ratelimit.core.clusters.cluster_index cimport MOST_LABELS, ClusterIndex
+from ratelimit.core.clusters.evidence cimport Evidence, principal_at
+from ratelimit.core.clusters.records cimport (
+    AT_HOME, CLIENT_AT, EXTRA_AT, FINE, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, is_infrastructure, joined, kind_of, rate_of,
+    resolve, value_of,
+)
+
+
+def takings(ClusterIndex cluster_index not None, /):
+    cdef Evidence e = cluster_index.evidence
+    cdef uint64_t *requests = <uint64_t *>PyMem_RawCalloc(MOST_LABELS + 1, sizeof(uint64_t))
+    cdef double *rates = <double *>PyMem_RawCalloc(MOST_LABELS + 1, sizeof(double))
+    cdef uint32_t at
+    cdef Principal *p
+    try:
+        if requests == NULL or rates == NULL:
+            raise MemoryError
+        with nogil:
+            for at in range(e.principal_count):
+                p = principal_at(e, at)
+                if 0 < p.label <= MOST_LABELS:
+                    requests[p.label] += p.requests
+                    rates[p.label] += rate_of(p, e.now_s)
+        return {at: (requests[at], rates[at]) for at in range(1, MOST_LABELS + 1) if requests[at]}
+    finally:
+        PyMem_RawFree(requests)
+        PyMem_RawFree(rates)
+
+
+def members_of(ClusterIndex cluster_index not None, uint32_t label, /):
+    cdef Evidence e = cluster_index.evidence
+    cdef uint32_t at
+    cdef Principal *p
+    cdef list found = []
+    for at in range(e.principal_count):
+        p = principal_at(e, at)
+        if p.label == label and label:
+            found.append((
+                joined(p.key), cluster_index.verdict(p), p.requests, p.first_s + e.epoch_s, p.last_s + e.epoch_s,
+            ))
+    return found
+
+
+def shared_by(ClusterIndex cluster_index not None, uint32_t label, /):
+    cdef Evidence e = cluster_index.evidence
+    cdef uint32_t *counts = <uint32_t *>PyMem_RawCalloc(e.most_identifiers, sizeof(uint32_t))
+    cdef uint32_t *homes = <uint32_t *>PyMem_RawCalloc(e.most_identifiers, sizeof(uint32_t))
+    cdef uint32_t at, place
+    cdef Principal *p
+    cdef Identifier *node
+    cdef int i
+    cdef list found = []
+    try:
+        if counts == NULL or homes == NULL:
+            raise MemoryError
+        with nogil:
+            for at in range(e.principal_count):
+                p = principal_at(e, at)
+                if p.label != label or label == 0:
+                    continue
+                for i in range(e.edges):
+                    node = resolve(e.identifiers, p.edges[i].ref)
+                    if node != NULL:
+                        place = <uint32_t>(node - e.identifiers)
+                        counts[place] += 1
+                        homes[place] += i < PAYMENT_AT and p.edges[i].visits & AT_HOME != 0
+        for place in range(e.most_identifiers):
+            if counts[place]:
+                node = e.identifiers + place
+                found.append((
+                    kind_of(node), value_of(joined(e.values[place].key), kind_of(node)), counts[place],
+                    max(counts[place], <uint32_t>node.degree), node.degree >= MOST_DEGREE, is_clusters(e, node, label), homes[place],
+                    bool(is_infrastructure(node)),
+                ))
+        return found
+    finally:
+        PyMem_RawFree(counts)
+        PyMem_RawFree(homes)
+
+
+def neighbours_of(ClusterIndex cluster_index not None, uint32_t label, /):
+    cdef Evidence e = cluster_index.evidence
+    cdef uint32_t at
+    cdef uint16_t payments, exits
+    cdef Principal *p
+    cdef Identifier *node
+    cdef int i
+    cdef list found = []
+    for at in range(e.principal_count):
+        p = principal_at(e, at)
+        if p.label == label or label == 0:
+            continue
+        payments = exits = 0
+        for i in range(e.edges):
+            if CLIENT_AT <= i < EXTRA_AT:  # a program is no tie between accounts
+                continue
+            node = resolve(e.identifiers, p.edges[i].ref)
+            if node != NULL and node.label == label:
+                if i < PAYMENT_AT:
+                    exits += 1
+                else:
+                    payments += 1
+        if payments or exits:
+            found.append((joined(p.key), payments, exits, p.label, p.requests))
+    return found
+
+
+cdef bint is_clusters(Evidence e, Identifier *node, uint32_t label) noexcept:
+    """Return whether an identifier is a cluster's, by itself or by its network."""
+    cdef Identifier *coarse
+    if node.label == label:
+        return True
+    if kind_of(node) != FINE:
+        return False
+    coarse = resolve(e.identifiers, node.parent)
+    return coarse != NULL and coarse.label == label

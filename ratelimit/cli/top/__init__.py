@@ -1,0 +1,1 @@
+"""`ratelimit top`: a running deployment watched from a terminal."""

@@ -1,0 +1,130 @@
+"""The way through the screens of `ratelimit top`: which one is shown, and what a key does there.
+
+It knows no terminal: keys come as words, and what is shown is returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rich.console import Group, RenderableType
+from rich.text import Text as AnyText
+
+from ratelimit.cli.terminal import Text
+from ratelimit.cli.top import screens
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.hosts import Moment, Refused, limits_by_trouble
+
+Lines = Sequence[AnyText]
+HEAD_ROWS = 12
+"""Rows that the overview has above its limits, about."""
+
+
+@dataclass
+class Screen:
+    """One screen, and where a person is on it."""
+
+    kind: Literal["overview", "callers", "text"]
+    limit: str = ""
+    chosen: int = 0
+    lines: Lines = field(default_factory=list)
+
+
+class Navigation:
+    """The screens that are open, the one shown last.
+
+    Args:
+        target: what is watched, as it was given.
+        caller: returns the lines about a caller; None where callers cannot be looked up.
+        changes: returns the lines about what changed; None where that cannot be looked up.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        caller: Callable[[Refused], Lines] | None = None,
+        changes: Callable[[], Lines] | None = None,
+    ) -> None:
+        self._target, self._caller, self._changes = target, caller, changes
+        self._open = [Screen("overview")]
+        self._now: Moment | None = None
+        self._before: Moment | None = None
+        self.is_over = False
+
+    def take(self, now: Moment, before: Moment | None) -> None:
+        """Go by another moment. The limit that is marked stays marked, wherever it is now."""
+        top = self._open[0]
+        if self._now is not None and top.chosen < len(self._names()):
+            name = self._names()[top.chosen]
+            self._now, self._before = now, before
+            if name in self._names():
+                top.chosen = self._names().index(name)
+        self._now, self._before = now, before
+
+    def press(self, key: str) -> None:
+        """Do what a key does on the screen that is shown."""
+        screen = self._open[-1]
+        if key == "quit":
+            self.is_over = True
+        elif key == "back":
+            if len(self._open) > 1:
+                self._open.pop()
+        elif key in ("up", "down", "page up", "page down"):
+            step = {"up": -1, "down": 1, "page up": -10, "page down": 10}[key]
+            screen.chosen = max(0, min(self._most(screen), screen.chosen + step))
+        elif key == "changes" and self._changes is not None and screen.kind != "text":
+            self._show(self._changes)
+        elif key == "enter" and screen.kind == "overview" and self._names():
+            self._open.append(Screen("callers", self._names()[screen.chosen]))
+        elif key == "enter" and screen.kind == "callers" and self._caller is not None:
+            found = self._callers(screen)
+            if found:
+                chosen, look = found[min(screen.chosen, len(found) - 1)], self._caller
+                self._show(lambda: look(chosen))
+
+    def shown(self, height: int, *, has_keys: bool = True) -> RenderableType:
+        """Return what is to be seen, in so many rows."""
+        screen, now = self._open[-1], self._now
+        assert now is not None
+        if screen.kind == "overview":
+            chosen = min(screen.chosen, max(0, len(self._names()) - 1))
+            rows = max(3, height - HEAD_ROWS - (len(now.hosts) + 2 if len(now.hosts) > 1 else 0))
+            view = screens.overview(
+                self._target, now, self._before, chosen if has_keys else None, rows if has_keys else None
+            )
+            words = screens.OVERVIEW_KEYS
+        elif screen.kind == "callers":
+            found = self._callers(screen)
+            chosen = min(screen.chosen, max(0, len(found) - 1))
+            view = screens.callers(screen.limit, found, chosen, max(3, height - 6))
+            words = screens.CALLER_KEYS
+        else:
+            view = Group(*screen.lines[screen.chosen :][: max(3, height - 2)])
+            words = screens.TEXT_KEYS
+        return Group(view, Text(), Text(words, "dim")) if has_keys else view
+
+    def _show(self, look: Callable[[], Lines]) -> None:
+        try:
+            lines = look()
+        except InspectionFailure as failure:
+            lines = [Text(str(failure), "red"), Text(failure.hint, "dim")]
+        self._open.append(Screen("text", lines=lines))
+
+    def _most(self, screen: Screen) -> int:
+        sizes = {
+            "overview": len(self._names()),
+            "callers": len(self._callers(screen)),
+            "text": len(screen.lines),
+        }
+        return max(0, sizes[screen.kind] - 1)
+
+    def _names(self) -> list[str]:
+        if self._now is None:
+            return []
+        return [row.name for row in limits_by_trouble(self._now, self._before)]
+
+    def _callers(self, screen: Screen) -> list[Refused]:
+        found = [] if self._now is None else self._now.callers
+        return [each for each in found if each.limit == screen.limit]

@@ -1,0 +1,271 @@
+"""The screens of `ratelimit top`: what is shown of a moment, in 80 columns or more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from ratelimit.cli.terminal import Text
+from ratelimit.inspection import formatting
+from ratelimit.inspection.acting import HostState
+from ratelimit.inspection.changes import Change
+from ratelimit.inspection.hosts import HostMoment, LimitRow, Moment, Refused, limits_by_trouble
+from ratelimit.inspection.identities import short_hash
+from ratelimit.telemetry import names
+from ratelimit.telemetry.snapshot import LoadNumbers, quantile_bound_s
+
+OVERVIEW_KEYS = "↑ ↓ move   ⏎ callers   c changes   q quit"
+CALLER_KEYS = "↑ ↓ move   ⏎ the caller   ← back   c changes   q quit"
+TEXT_KEYS = "↑ ↓ scroll   ← back   q quit"
+
+
+def overview(
+    target: str, now: Moment, before: Moment | None, chosen: int | None = None, rows: int | None = None
+) -> RenderableType:
+    """Return the view of one moment: rates since the look before, or totals without one.
+
+    Args:
+        target: what is watched, as it was given.
+        now: the moment.
+        before: the look before.
+        chosen: which limit is marked; None without keys.
+        rows: how many limits there is room for.
+    """
+    passed_s = 0.0 if before is None else (now.at_ns - before.at_ns) / 1e9
+    parts = [_head(target, now, before, passed_s), Text()]
+    if len(now.hosts) > 1:
+        parts += [_hosts(now.hosts), Text()]
+    limits = limits_by_trouble(now, before)
+    first = 0 if chosen is None or rows is None else max(0, chosen - rows + 1)
+    parts.append(_limits(limits[first:][:rows], None if chosen is None else chosen - first))
+    if rows is not None and len(limits) - first > rows:
+        parts.append(Text(f"and {len(limits) - first - rows} more below", "dim"))
+    return Group(*parts)
+
+
+def _head(target: str, moment: Moment, earlier: Moment | None, passed_s: float) -> RenderableType:
+    now, before = moment.total, None if earlier is None else earlier.total
+    head = Table.grid(padding=(0, 2))
+    head.add_column(style="dim")
+    head.add_column(overflow="fold")
+    head.add_row("watching", Text(target))
+    for said in moment.trouble:
+        head.add_row("trouble", Text(said, "yellow"))
+    if moment.missing:
+        head.add_row("hosts", Text(f"no answer from {', '.join(moment.missing)}", "red"))
+    decided, refused = now.decided, now.refused
+    total = f"{decided:,} decided, {refused:,} refused ({formatting.share(refused, decided)})"
+    if before is not None and passed_s > 0:
+        rate = (decided - before.decided) / passed_s
+        refused_rate = (refused - before.refused) / passed_s
+        total = f"{rate:,.0f}/s, {refused_rate:,.0f}/s refused;  in all {total}"
+    head.add_row("requests", total)
+    capacity = int(now.gauge(names.TABLE_CAPACITY))
+    evicted = int(now.gauge(names.EVICTIONS) + now.gauge(names.BLOCK_EVICTIONS))
+    table = f"{now.entries_live:,} live of {capacity:,} ({formatting.share(now.entries_live, capacity)})"
+    head.add_row("table", Text(table) + Text(f", {evicted:,} evicted alive" if evicted else "", "red"))
+    workers = int(now.gauge(names.WORKERS))
+    head.add_row("workers", f"{workers}")
+    if now.away:
+        away = f"away for {now.away} of {workers} workers: the limits' stance decides there"
+        head.add_row("store", Text(away, "red"))
+    if moment.acts:
+        head.add_row("acts", Text(f"{moment.acts} of the operator's in force, see `ratelimit acts`", "cyan"))
+    if now.verdicts:
+        told = (
+            f"{now.of_verdict(names.CLUSTERS, verdict):,.0f} {verdict} with "
+            f"{now.of_verdict(names.CLUSTER_MEMBERS, verdict):,.0f} members"
+            for verdict in ("certain", "likely")
+        )
+        head.add_row("clusters", ", ".join(told))
+    for group, load in now.loads.items():
+        then = None if before is None else before.loads.get(group, LoadNumbers())
+        head.add_row("load" if len(now.loads) == 1 else f"load {group}", _load(load, then, passed_s))
+    half, most = (quantile_bound_s(now.latency, share) for share in (0.5, 0.99))
+    if half is not None and most is not None:
+        head.add_row("decisions", f"half within {_bound(half)}, 99 % within {_bound(most)}")
+    if faults := int(now.gauge(names.STORE_FAULTS)):
+        head.add_row("faults", Text(f"{faults:,} decisions without the store", "red"))
+    return head
+
+
+def _load(now: LoadNumbers, before: LoadNumbers | None, passed_s: float) -> str:
+    """Return what is in flight beside what may be, how late first bytes are, and what was shed."""
+    told = f"{now.answering + now.waiting:,.0f} in flight; "
+    told += f"{now.waiting:,.0f} wait for a first byte, room below {now.bound:,.0f}"
+    if now.bound < now.learned:
+        told += f" ({now.learned:,.0f} before; no first byte for {now.still_s:.1f} s)"
+    if now.held:
+        told += f"; {now.held:,.0f} held in the gateway"
+    if now.kept_free:
+        told += f"; the last class leaves {100 * now.kept_free:.0f} % of the places free"
+    if now.target_s:
+        told += f"; 95 % of first bytes within {now.pressure * now.target_s:.2g} s, target {now.target_s:g} s"
+    elif not now.enforced:
+        told += "; no target is learned yet"
+    if shed := ", ".join(f"{count:,} {name}" for name, count in now.shed.items() if count):
+        if before is not None:
+            rate = max(sum(now.shed.values()) - sum(before.shed.values()), 0) / passed_s
+            shed = f"{rate:,.0f}/s, in all {shed}"
+        told += f"; {'shed' if now.enforced else 'in shadow, would have shed'} {shed}"
+    elif not now.enforced:
+        told += "; in shadow"
+    return told
+
+
+def _hosts(hosts: Sequence[HostMoment]) -> RenderableType:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("host", "store"):
+        table.add_column(title, overflow="ellipsis", no_wrap=True)
+    for title in ("workers", "requests", "refused"):
+        table.add_column(title, justify="right")
+    table.add_column("99 % within", no_wrap=True)
+    table.add_column("acts", no_wrap=True)
+    for host in hosts:
+        counts = host.counts
+        if counts is None:
+            cells: list[Any] = [Text("silent", "red"), "", "", "", ""]
+        else:
+            most = quantile_bound_s(counts.latency, 0.99)
+            cells = [
+                Text("away", "red") if counts.away else Text("answers"),
+                f"{int(counts.gauge(names.WORKERS)):,}",
+                f"{counts.decided:,}",
+                Text(formatting.share(counts.refused, counts.decided), "red" if counts.refused else ""),
+                "" if most is None else _bound(most),
+            ]
+        table.add_row(Text(host.host, "bold"), *cells, _applied(host.state))
+    return table
+
+
+def _applied(state: HostState | None) -> Text:
+    if state is None:
+        return Text("–", "dim")
+    if state.silent_s:
+        return Text(f"for {formatting.wait(state.silent_s * 10**9)}", "red")
+    return Text("✔", "green") if state.has_applied else Text("✘ not yet", "red")
+
+
+def _limits(rows: Sequence[LimitRow], chosen: int | None) -> RenderableType:
+    has_rates = any(row.refused_s is not None for row in rows)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("limit", overflow="ellipsis", no_wrap=True, min_width=12)
+    rates, totals = ["refused/s", "would/s", "allowed/s"], ["refused", "would"]
+    for title in [*rates, *totals] if has_rates else [*totals, "allowed"]:
+        table.add_column(title, justify="right", no_wrap=True)
+    for at, row in enumerate(rows):
+        label = Text(row.name, "bold") + Text("  shadow" if row.counts.shadow else "", "not bold yellow")
+        cells: list[Any] = []
+        if has_rates:
+            cells += [_rate(row.refused_s, "red"), _rate(row.would_s, "yellow"), _rate(row.allowed_s, "")]
+        cells += [f"{row.counts.refused:,}", f"{row.counts.would_refuse:,}"]
+        if not has_rates:
+            cells.append(f"{row.counts.allowed:,}")
+        table.add_row(label, *cells, style="reverse" if at == chosen else "")
+    return table
+
+
+def _rate(rate: float | None, style: str) -> Text:
+    return Text("–", "dim") if rate is None else Text(f"{rate:,.1f}", style if rate else "dim")
+
+
+def callers(limit: str, found: Sequence[Refused], chosen: int, rows: int) -> RenderableType:
+    """Return the callers that a limit refused within the last hour, or would have refused in shadow."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("caller", overflow="ellipsis", no_wrap=True)
+    table.add_column("times", justify="right")
+    table.add_column("")
+    table.add_column("host", overflow="ellipsis", no_wrap=True)
+    table.add_column("last (UTC)")
+    first = max(0, chosen - rows + 1)
+    for at, each in enumerate(found[first:][:rows], first):
+        about = "≤ " if each.uncertain * 10 > each.refused else ""
+        table.add_row(
+            Text(f"{each.per or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
+            f"{about}{each.refused:,}",
+            Text("would refuse", "yellow") if each.in_shadow else Text("refused", "red"),
+            Text(each.host),
+            formatting.instant(each.last_ns)[11:],
+            style="reverse" if at == chosen else "",
+        )
+    head = Text("limit ", "dim") + Text(limit, "bold") + Text("  refused within the last hour", "dim")
+    if not found:
+        return Group(head, Text(), Text("No caller was refused within the last hour."))
+    return Group(head, Text(), table)
+
+
+def changes(found: Sequence[Change]) -> list[Text]:
+    """Return what changed, a line each, the latest first."""
+    lines = [Text("changes, the latest first", "dim"), Text()]
+    for each in found:
+        by = f", by {each.by}" if each.by else ""
+        lines.append(Text(f"{formatting.instant(each.at_ns)}  ", "dim") + Text(f"{each.words}{by}"))
+    return lines if found else [*lines, Text("Nothing changed.")]
+
+
+def _bound(seconds: float) -> str:
+    return "more than 5 ms" if seconds == float("inf") else formatting.wait(round(seconds * 1e9))
+
+
+def as_json(moment: Moment, trouble: str) -> dict[str, Any]:
+    """Return a moment for machines: all that the screens show of it."""
+    now = moment.total
+    return {
+        "requests": [
+            {"action": action, "reason": reason, "requests": number}
+            for (action, reason), number in now.requests.items()
+        ],
+        "limits": [
+            {
+                "limit": row.name,
+                "allowed": row.counts.allowed,
+                "refused": row.counts.refused,
+                "refused_in_shadow": row.counts.refused_in_shadow,
+                "likely_refused": row.counts.likely_refused,
+                "skipped": row.counts.skipped,
+            }
+            for row in limits_by_trouble(moment, None)
+        ],
+        "hosts": [_host_json(each) for each in moment.hosts],
+        "callers": [
+            {
+                "limit": each.limit,
+                "per": each.per or None,
+                "hash": f"{each.hash:016x}",
+                "refused": each.refused,
+                "in_shadow": each.in_shadow,
+                "host": each.host,
+                "last": formatting.iso(each.last_ns),
+            }
+            for each in moment.callers
+        ],
+        "missing": moment.missing,
+        "shed": {group: load.shed for group, load in now.loads.items()},
+        "table": {
+            "live": now.entries_live,
+            "capacity": int(now.gauge(names.TABLE_CAPACITY)),
+            "evictions": int(now.gauge(names.EVICTIONS)),
+        },
+        "workers": int(now.gauge(names.WORKERS)),
+        "store_away": now.away,
+        "policy_trouble": trouble or None,
+        "acts": moment.acts,
+        "store_faults": int(now.gauge(names.STORE_FAULTS)),
+    }
+
+
+def _host_json(host: HostMoment) -> dict[str, Any]:
+    counts, state = host.counts, host.state
+    return {
+        "host": host.host,
+        "answered": counts is not None,
+        "workers": None if counts is None else int(counts.gauge(names.WORKERS)),
+        "decided": None if counts is None else counts.decided,
+        "refused": None if counts is None else counts.refused,
+        "store_away": None if counts is None else counts.away,
+        "applied": None if state is None else state.has_applied,
+        "silent_seconds": None if state is None else state.silent_s or None,
+    }

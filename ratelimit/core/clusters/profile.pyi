@@ -1,0 +1,35 @@
+"""A cluster as a whole: what its members took, what they share, and who else is seen there.
+
+No rebuild may be under way.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from ratelimit.core.clusters.cluster_index import ClusterIndex
+
+def takings(cluster_index: ClusterIndex, /) -> Mapping[int, tuple[int, float]]:
+    """Return by cluster the requests of its members since each was first seen, and those a day of late."""
+
+def members_of(cluster_index: ClusterIndex, label: int, /) -> Sequence[tuple[int, int, int, int, int]]:
+    """Return of each member of a cluster its key, verdict, requests, and when it was first and last seen.
+
+    The times are seconds since the Unix epoch. Accounts that the operator exempts since the last rebuild are
+    among them.
+    """
+
+def shared_by(
+    cluster_index: ClusterIndex, label: int, /
+) -> Sequence[tuple[int, int, int, int, bool, bool, int, bool]]:
+    """Return the identifiers that members of a cluster were lately seen with, in no order.
+
+    Each has its kind and hash, the number of members, and the number of all principals seen with it; then
+    whether that is the most that is counted. The last are whether it is an exit or a payment method of the
+    cluster's, how many members are at home there, and whether it is declared infrastructure.
+    """
+
+def neighbours_of(cluster_index: ClusterIndex, label: int, /) -> Sequence[tuple[int, int, int, int, int]]:
+    """Return the principals outside of a cluster that were seen with identifiers of the cluster's, in no order.
+
+    Each has its key, how many payment methods and further families it has in common, how many exits, the
+    cluster that it is in (0 for none), and its requests.
+    """

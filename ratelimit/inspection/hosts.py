@@ -1,0 +1,324 @@
+"""All hosts of a deployment at one moment: what their limits do, and whom these refuse.
+
+Without a server there is one host, and its shared table is read. Hosts that share a server are asked
+through it, and each answers within a second; one that does not answer is named.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Event
+from typing import TYPE_CHECKING
+
+from ratelimit.clock import SystemClock
+from ratelimit.errors import StoreError
+from ratelimit.inspection import formatting
+from ratelimit.inspection.acting import Deployment, HostState, deployment_of, known_acts
+from ratelimit.inspection.attachment import attach
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.load.compile import class_names, loads_of
+from ratelimit.load.limit import has_target
+from ratelimit.load.memory import SharedInFlight
+from ratelimit.load.metrics import WatchedLoad, load_numbers
+from ratelimit.load.model.shedding import ShedPriority
+from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.stores.acts.act import in_force
+from ratelimit.stores.embedded.store import EmbeddedStore
+from ratelimit.telemetry import RateLimitCollector, snapshot
+from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, total
+from ratelimit.telemetry.watching import WatchedTable
+from ratelimit.worker.inquiries import IN_CODE, Line, refusal_lines
+
+if TYPE_CHECKING:
+    from ratelimit.stores.redis.acts import HostReport
+    from ratelimit.stores.redis.inquiries import Answer, Inquiry
+
+PATIENCE_S = 1.5
+"""The time in which hosts answer."""
+PAUSE_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What one limit refused of one caller within the last hour, on one host."""
+
+    host: str
+    limit: str
+    per: str
+    """What the limit counts by; empty for a limit that only the application's code has."""
+    hash: int
+    refused: int
+    uncertain: int
+    since_ns: int
+    last_ns: int
+    in_shadow: bool = False
+    """Whether the limit would have refused it, and did not."""
+
+    @property
+    def is_in_code(self) -> bool:
+        """Whether the policy file does not have the limit."""
+        return not self.per
+
+
+@dataclass(frozen=True, slots=True)
+class HostMoment:
+    """One host at one moment."""
+
+    host: str
+    counts: Snapshot | None
+    """What it counted since its memory began; None of a host that did not answer."""
+    state: HostState | None
+    """Whether it applies the operator's acts, where that is known."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All hosts at one moment."""
+
+    at_ns: int
+    hosts: Sequence[HostMoment]
+    callers: Sequence[Refused]
+    """The callers that limits refused within the last hour, or would have, the most first."""
+    acts: int = 0
+    """The operator's acts in force."""
+    trouble: Sequence[str] = field(default_factory=list)
+    """What keeps this from being the whole, each in a sentence."""
+
+    @cached_property
+    def total(self) -> Snapshot:
+        """The sum over hosts."""
+        return total(each.counts for each in self.hosts if each.counts is not None)
+
+    @property
+    def missing(self) -> list[str]:
+        """The hosts that did not answer."""
+        return [each.host for each in self.hosts if each.counts is None]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRow:
+    """One limit beside the others."""
+
+    name: str
+    counts: LimitCounts
+    refused_s: float | None
+    """Refusals a second since the look before; None at the first look."""
+    would_s: float | None
+    allowed_s: float | None
+
+
+def limits_by_trouble(now: Moment, before: Moment | None) -> list[LimitRow]:
+    """Return the limits, those first that refuse most now; at the first look, most in all."""
+    passed_s = 0.0 if before is None else (now.at_ns - before.at_ns) / 1e9
+    rows = []
+    for name, counts in now.total.limits.items():
+        rates: list[float | None] = [None, None, None]
+        if before is not None and passed_s > 0:
+            then = before.total.limits.get(name, LimitCounts())
+            rates = [
+                max(0, counts.refused - then.refused) / passed_s,
+                max(0, counts.would_refuse - then.would_refuse) / passed_s,
+                max(0, counts.allowed - then.allowed) / passed_s,
+            ]
+        rows.append(LimitRow(name, counts, *rates))
+    return sorted(
+        rows,
+        key=lambda row: (
+            -(row.refused_s or 0),
+            -(row.would_s or 0),
+            -row.counts.refused,
+            -row.counts.would_refuse,
+        ),
+    )
+
+
+class Hosts:
+    """The hosts of a deployment, to be looked at again and again.
+
+    Args:
+        policy: with the limits in the application's code, as far as they are known.
+        deployment: where it runs.
+        table: returns what this host's table counts; None where no worker has run here.
+        here: the store of this host's workers, if any.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        deployment: Deployment | None,
+        table: Callable[[], Snapshot] | None,
+        here: EmbeddedStore | None,
+    ) -> None:
+        self._policy, self._deployment = policy, deployment
+        self._table, self._here = table, here
+
+    def look(self) -> Moment:
+        """Return what all hosts say now; no counter is changed."""
+        deployment = self._deployment
+        trouble: list[str] = []
+        acts, states = 0, []
+        if deployment is not None:
+            acts = len(in_force(known_acts(deployment), deployment.key, SystemClock().now_ns()))
+            try:
+                states = deployment.hosts()
+            except StoreError:
+                trouble.append("The server does not answer: this is what this host knows.")
+                states = deployment.this_host()
+            if deployment.server is not None and not trouble:
+                moment = self._ask(deployment, acts, {each.host: each for each in states})
+                if moment.hosts or self._table is None:
+                    return moment
+        name = socket.gethostname()
+        state = next((each for each in states if each.host == name), None)
+        hosts = [] if self._table is None else [HostMoment(name, self._table(), state)]
+        callers: Sequence[Refused] = ()
+        if self._here is not None:
+            now_ns = self._here.clock.now_ns()
+            compiled = self._policy.compiled
+            lines = refusal_lines(self._here.table, compiled.rules, None, now_ns)
+            callers = in_words(compiled, [(name, line) for line in lines])
+        return Moment(SystemClock().now_ns(), hosts, callers, acts, trouble)
+
+    def _ask(self, deployment: Deployment, acts: int, states: Mapping[str, HostState]) -> Moment:
+        # Its client library is not there for every policy.
+        from ratelimit.stores.redis.inquiries import Inquiry
+
+        try:
+            answers, reports = answers_of(deployment, Inquiry(deployment.key, [], about_all=True))
+        except StoreError:
+            return Moment(SystemClock().now_ns(), [], [], acts)
+        hosts = []
+        for at, report in sorted(reports.items(), key=lambda one: one[1].host):
+            answer = answers.get(at)
+            hosts.append(HostMoment(report.host, _counts_of(answer), states.get(report.host)))
+        lines = [line for answer in answers.values() for line in lines_of(answer)]
+        callers = in_words(self._policy.compiled, lines)
+        return Moment(SystemClock().now_ns(), hosts, sorted(callers, key=lambda each: -each.refused), acts)
+
+
+@contextmanager
+def hosts_of(policy: Policy, whole: Policy | None = None) -> Iterator[Hosts]:
+    """Reach the hosts of a policy, to look at them.
+
+    Args:
+        policy: the policy.
+        whole: the same with the limits in the application's code.
+
+    Raises:
+        InspectionFailure: no worker runs, or it is not ours to read.
+    """
+    whole = whole or policy
+    with ExitStack() as stack:
+        deployment = None
+        table, here = None, None
+        try:
+            here = attach(policy)
+            stack.callback(here.close)
+            table = table_of(whole, here, stack)
+        except InspectionFailure:
+            if policy.compiled.remote is None:
+                raise
+        deployment = stack.enter_context(deployment_of(policy))
+        yield Hosts(whole, deployment, table, here)
+
+
+def table_of(policy: Policy, store: EmbeddedStore, stack: ExitStack) -> Callable[[], Snapshot]:
+    """Return what reads the counters of this host's table, with those of limits that follow the load."""
+    flights = []
+    for spec in loads_of(policy.compiled):
+        flight = SharedInFlight.existing(store.place, store.hasher.key, spec.name)
+        if flight is not None:
+            stack.callback(flight.close)
+            flights.append((spec, flight))
+
+    def loads(now_ns: int) -> list[WatchedLoad]:
+        found = []
+        for spec, flight in flights:
+            classes = class_names(spec)
+            last = len(classes) - 1
+            kept = max(0.0, ShedPriority(last, len(classes)).kept())
+            numbers = load_numbers(
+                flight,
+                now_ns,
+                floor=spec.floor,
+                is_shadow=spec.shadow or not has_target(spec, flight),
+                last=last,
+                kept=kept,
+            )
+            found.append(WatchedLoad(spec.name, classes, numbers))
+        return found
+
+    collector = RateLimitCollector(WatchedTable(store.table, policy.compiled.rules, store.clock, loads))
+    is_remote = policy.compiled.remote is not None
+
+    def look() -> Snapshot:
+        found = snapshot.of_families(collector.collect())
+        if is_remote:
+            found.away = store.table.stats(store.clock.now_ns())["away"]
+        return found
+
+    return look
+
+
+def answers_of(
+    deployment: Deployment, inquiry: Inquiry
+) -> tuple[Mapping[str, Answer], Mapping[str, HostReport]]:
+    """Put an inquiry to all hosts; return the answers and the hosts' reports, by the hosts' names there.
+
+    Raises:
+        StoreError: the server does not answer.
+    """
+    server = deployment.server
+    assert server is not None
+    pause, name = Event(), secrets.token_hex(8)
+    reports = {at: each for at, each in server.hosts().items() if each.workers}
+    waited = {at for at, each in reports.items() if not each.is_silent}
+    server.inquiries.ask(name, inquiry)
+    answers: Mapping[str, Answer] = {}
+    for _ in range(round(PATIENCE_S / PAUSE_S)):
+        answers = server.inquiries.answers(name)
+        if waited <= answers.keys():
+            break
+        pause.wait(PAUSE_S)
+    return answers, reports
+
+
+def lines_of(answer: Answer) -> list[tuple[str, Line]]:
+    """Return the refusals in a host's answer, each with its host."""
+    return [
+        (
+            answer.host,
+            (one.limit, one.hash, one.refused, one.uncertain, one.since_ns, one.last_ns, one.in_shadow),
+        )
+        for one in answer.refusals
+    ]
+
+
+def in_words(compiled: CompiledPolicy, lines: Sequence[tuple[str, Line]]) -> list[Refused]:
+    """Return refusals with what their limits count by, in the order given."""
+    rules: dict[str, LimitRule] = {rule.name: rule for rule in reversed(compiled.rules)}
+    found = []
+    for host, (name, who, refused, uncertain, since_ns, last_ns, in_shadow) in lines:
+        rule = rules.get(name)
+        per = "" if rule is None else formatting.per(rule, compiled)
+        said = name if name != IN_CODE else CODE
+        found.append(Refused(host, said, per, who, refused, uncertain, since_ns, last_ns, in_shadow))
+    return found
+
+
+CODE = "a limit in the application's code"
+
+
+def _counts_of(answer: Answer | None) -> Snapshot | None:
+    if answer is None:
+        return None
+    try:
+        return snapshot.of_text(answer.metrics)
+    except ValueError:  # of another release, or more than is sent
+        return None

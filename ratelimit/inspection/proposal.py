@@ -1,0 +1,211 @@
+"""An act that a person proposes: whom it names, what it would do, and all that `do` needs to do it.
+
+One way for the command line and the console.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ratelimit.inspection import formatting
+from ratelimit.inspection.acting import Deployment, act_named, do
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.knowledge import Knowledge
+from ratelimit.inspection.naming import Caller, payment_identity, resolve
+from ratelimit.inspection.preview import (
+    Preview,
+    accounts_of,
+    of_clear,
+    of_confirm,
+    of_exempt,
+    of_exempt_limits,
+    of_merge,
+    of_organisation,
+    of_split,
+    of_stop,
+    of_undo,
+)
+from ratelimit.policy.schema.duration import parse_duration
+from ratelimit.stores.acts.act import MOST_ACCOUNTS, Act, Kind
+
+LONGEST_NS = 31 * 86_400 * 10**9
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An act, and what it would do now."""
+
+    kind: Kind
+    preview: Preview
+    accounts: Sequence[int] = ()
+    identity: str = ""
+    payments: Sequence[int] = ()
+    name: str = ""
+    undoes: Act | None = None
+    beside: Sequence[str] = field(default_factory=list)
+    """The acts in force that it was made beside, by their labels."""
+
+    @property
+    def digest(self) -> str:
+        """What a person agreed to: it changes with the accounts named, the doubts, and the acts in force."""
+        said = (
+            self.kind,
+            [*self.accounts],
+            self.identity,
+            [*self.payments],
+            self.name,
+            None if self.undoes is None else self.undoes.label,
+            self.preview.doubts,
+            [*self.beside],
+        )
+        return hashlib.blake2b(repr(said).encode(), digest_size=16).hexdigest()
+
+    def do(self, there: Deployment, *, for_ns: int | None, reason: str, by: str | None = None) -> Act:
+        """Do it, and return it; errors are those of `acting.do`."""
+        return do(
+            there,
+            self.kind,
+            accounts=self.accounts,
+            identity=self.identity,
+            payments=self.payments,
+            name=self.name,
+            undoes=self.undoes,
+            for_ns=None if self.undoes is not None else for_ns,
+            reason=reason[:200],
+            by=by,
+        )
+
+
+def exempt(known: Knowledge, account: str, what: str | None = None, identity: str | None = None) -> Proposal:
+    """Propose to exempt an account from limits per cluster, or a caller from all limits.
+
+    Args:
+        known: what is known here.
+        account: as typed.
+        what: `clusters` or `limits`; None for the first where the policy correlates.
+        identity: the identity that it is of, if the person says so.
+
+    Raises:
+        InspectionFailure: it cannot be exempted so.
+    """
+    if what is None:
+        what = "limits" if known.compiled.correlation is None else "clusters"
+    caller = resolve(known, account, identity)
+    if what == "limits" and caller.what != "actor" and "," not in caller.identity:
+        preview = of_exempt_limits(known, caller)
+        return _proposal(known, "exempt-limits", preview, caller.hashes, identity=caller.identity)
+    accounts = accounts_of(known, "exempt", [caller])
+    if what == "limits":
+        raise InspectionFailure(f"`{account}` is several identities; `--from limits` takes one", "call")
+    return _proposal(known, "exempt", of_exempt(known, caller), accounts)
+
+
+def stop(known: Knowledge, caller: str, identity: str | None = None) -> Proposal:
+    """Propose to refuse every request of a caller.
+
+    Raises:
+        InspectionFailure: it cannot be stopped.
+    """
+    stopped = resolve(known, caller, identity)
+    hashes, name = list(stopped.hashes), stopped.identity
+    if stopped.what == "actor":
+        hashes, name = accounts_of(known, "stop", [stopped]), known.account or ""
+    if name not in {spec.name for spec in known.compiled.identities}:
+        raise InspectionFailure(
+            "an account of several identities cannot be stopped; stop one of them", "call"
+        )
+    return _proposal(known, "stop", of_stop(known, stopped, len(hashes)), hashes, identity=name)
+
+
+_LEAST: Mapping[str, int] = {"merge": 2, "split": 2, "confirm": 1, "clear": 1}
+_PREVIEWS: Mapping[str, Callable[[Knowledge, Sequence[Caller]], Preview]] = {
+    "merge": of_merge,
+    "split": of_split,
+    "confirm": of_confirm,
+    "clear": of_clear,
+}
+
+
+def of_accounts(known: Knowledge, kind: Kind, accounts: Sequence[str]) -> Proposal:
+    """Propose an act that names accounts and nothing else: merge, split, confirm or clear.
+
+    Raises:
+        InspectionFailure: they are too few or too many, or the act cannot name them.
+    """
+    least = _LEAST[kind]
+    if len(accounts) < least:
+        raise InspectionFailure(f"`{kind}` takes at least {formatting.count(least, 'account')}", "call")
+    if len(accounts) > MOST_ACCOUNTS:
+        raise InspectionFailure(f"{len(accounts)} accounts; one act has {MOST_ACCOUNTS} at most", "call")
+    if known.compiled.correlation is None:
+        raise InspectionFailure("the policy has no correlation, so there are no clusters", "call")
+    callers = [resolve(known, each) for each in accounts]
+    keys = accounts_of(known, kind, callers)
+    if len(keys) < least:
+        raise InspectionFailure(f"`{kind}` takes at least {least} different accounts", "call")
+    return _proposal(known, kind, _PREVIEWS[kind](known, callers), keys)
+
+
+def organisation(
+    known: Knowledge, name: str, payments: Sequence[str], accounts: Sequence[str] = ()
+) -> Proposal:
+    """Propose to declare an organisation, by what its members share.
+
+    Raises:
+        InspectionFailure: there is nothing that they share, or one of them cannot be declared so.
+    """
+    if not payments:
+        raise InspectionFailure("an organisation needs what its members share: --payment VALUE", "call")
+    paying = payment_identity(known)
+    methods = [resolve(known, each, paying) for each in payments]
+    members = [resolve(known, each) for each in accounts]
+    return _proposal(
+        known,
+        "organisation",
+        of_organisation(known, name, methods, members),
+        accounts_of(known, "organisation", members),
+        payments=[one for each in methods for one in each.hashes[:1]],
+        name=name[:64],
+    )
+
+
+def undo(known: Knowledge, label: str) -> Proposal:
+    """Propose to take an act back.
+
+    Raises:
+        InspectionFailure: no such act is in force.
+    """
+    act = act_named(known.deployment, label)
+    return _proposal(known, "undo", of_undo(known, act), undoes=act)
+
+
+def span_ns(written: str) -> int:
+    """Return for how long an act is to hold.
+
+    Raises:
+        InspectionFailure: it is no time, or too long.
+    """
+    try:
+        found = parse_duration(written)
+    except ValueError as error:
+        raise InspectionFailure(f"{error}; write it like 2h, 30m or 7d", "call") from error
+    if not 0 < found <= LONGEST_NS:
+        raise InspectionFailure("31d is the longest; for good, write it into the policy file", "call")
+    return found
+
+
+def _proposal(
+    known: Knowledge,
+    kind: Kind,
+    preview: Preview,
+    accounts: Sequence[int] = (),
+    *,
+    identity: str = "",
+    payments: Sequence[int] = (),
+    name: str = "",
+    undoes: Act | None = None,
+) -> Proposal:
+    beside = [each.label for each in known.acts]
+    return Proposal(kind, preview, accounts, identity, payments, name, undoes, beside)

@@ -1,0 +1,245 @@
+"""The screens of `ratelimit top`: all hosts in 80 columns, and a way by keys to what is wrong."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ratelimit import Limiter
+from ratelimit.cli.terminal import Text
+from ratelimit.cli.top import screens
+from ratelimit.cli.top.keys import named
+from ratelimit.cli.top.navigation import Navigation
+from ratelimit.inspection.acting import HostState
+from ratelimit.inspection.hosts import HostMoment, Moment, Refused
+from ratelimit.telemetry.snapshot import LimitCounts, Snapshot
+from tests.cli.running import write_policy
+
+NS = 10**9
+POLICY = """\
+version = 1
+[identities]
+account = {{ from = "header:x-api-key" }}
+[[limit]]
+name = "requests"
+match = "/a"
+per = "account"
+rate = "2/hour"
+[[limit]]
+name = "trial"
+match = "/b"
+per = "account"
+rate = "2/hour"
+mode = "shadow"
+[store]
+keys = 1000
+path = "{}"
+"""
+
+
+def refused(limit: str, hashed: int, *, in_shadow: bool = False) -> Refused:
+    return Refused("web-1", limit, "account", hashed, 7, 0, 0, 60 * NS, in_shadow)
+
+
+def moment(at_s: float, **limits: tuple[int, int, int]) -> Moment:
+    """Return two hosts, the first of which counted allowed, refused and refused in shadow."""
+    found = {
+        name: LimitCounts(allowed=allowed, refused=refused, refused_in_shadow=shadow, shadow=shadow > 0)
+        for name, (allowed, refused, shadow) in limits.items()
+    }
+    requests = {("allow", "limit"): 900, ("refuse", "limit"): 100}
+    hosts = [
+        HostMoment("web-1", Snapshot(limits=found, requests=requests), HostState("web-1", 4, True)),
+        HostMoment("web-2", None, HostState("web-2", 4, False, silent_s=75)),
+    ]
+    callers = [refused("calm", 1), refused("trial", 2, in_shadow=True), refused("wild", 3)]
+    return Moment(round(at_s * NS), hosts, callers)
+
+
+BEFORE = moment(0, calm=(100, 50, 0), wild=(100, 0, 0), trial=(100, 0, 20))
+NOW = moment(2, calm=(150, 50, 0), wild=(120, 30, 0), trial=(150, 0, 26))
+
+
+def text_of(navigation: Navigation, width: int = 80, height: int = 30) -> str:
+    console = Console(width=width, height=height, force_terminal=False, color_system=None)
+    with console.capture() as captured:
+        console.print(navigation.shown(height))
+    return captured.get()
+
+
+@pytest.fixture
+def navigation() -> Navigation:
+    found = Navigation(
+        "policy.toml",
+        lambda caller: [Text(f"all about {caller.hash}"), *(Text(f"line {n}") for n in range(50))],
+        lambda: [Text("the policy was reloaded")],
+    )
+    found.take(NOW, BEFORE)
+    return found
+
+
+def test_limits_in_trouble_come_first(navigation: Navigation) -> None:
+    lines = [line.split() for line in text_of(navigation).splitlines()]
+    names = [line[0] for line in lines if line and line[0] in ("calm", "wild", "trial")]
+    assert names == ["wild", "trial", "calm"]  # refuses now; would refuse now; refused once
+    assert ["wild", "15.0", "0.0", "10.0", "30", "0"] in lines
+    assert ["trial", "shadow", "0.0", "3.0", "25.0", "0", "26"] in lines
+
+
+def test_every_host_has_a_line(navigation: Navigation) -> None:
+    text = text_of(navigation)
+    assert re.search(r"web-1 +answers +0 +1,000 +10 %", text)
+    assert re.search(r"web-2 +silent +for 75 s", text)
+    assert "no answer from web-2" in text
+
+
+def test_eighty_columns_are_enough(navigation: Navigation) -> None:
+    long = {f"a limit whose name goes on and on, number {number}": (10**9, 10**9, 0) for number in range(40)}
+    navigation.take(moment(2, **long), moment(0, **long))
+    for key in ("", "enter", "enter", "back", "changes"):
+        navigation.press(key)
+        lines = text_of(navigation, height=24).splitlines()
+        assert max(map(len, lines)) <= 80
+        assert len(lines) <= 24, lines
+    wide = text_of(navigation, width=80)
+    assert "…" not in "".join(re.findall(r"\d…", wide))  # numbers stay whole
+
+
+def test_keys_lead_into_a_limit_a_caller_and_back(navigation: Navigation) -> None:
+    navigation.press("down")
+    navigation.press("enter")
+    text = text_of(navigation)
+    assert "limit trial" in text
+    assert "would refuse" in text
+    assert "00000000" in text
+    navigation.press("enter")
+    assert "all about 2" in text_of(navigation)
+    for _ in range(5):
+        navigation.press("down")
+    assert "all about 2" not in text_of(navigation)
+    assert "line 4" in text_of(navigation)
+    navigation.press("back")
+    navigation.press("changes")
+    assert "the policy was reloaded" in text_of(navigation)
+    for _ in range(4):
+        navigation.press("back")
+    assert "watching" in text_of(navigation)
+    assert not navigation.is_over
+    navigation.press("quit")
+    assert navigation.is_over
+
+
+def test_the_marked_limit_stays_marked_when_others_overtake_it(navigation: Navigation) -> None:
+    """Hazard: the list moves between a look and a key, and another limit opens."""
+    assert "wild" in text_of(navigation)
+    navigation.take(moment(4, calm=(150, 950, 0), wild=(120, 31, 0), trial=(150, 0, 26)), NOW)
+    navigation.press("enter")
+    assert "limit wild" in text_of(navigation)
+
+
+def test_a_limit_that_has_gone_leaves_nothing_open(navigation: Navigation) -> None:
+    for _ in range(9):
+        navigation.press("down")
+    navigation.take(moment(4), NOW)
+    assert "watching" in text_of(navigation)
+    navigation.press("enter")
+    assert "watching" in text_of(navigation)
+
+
+def test_a_metrics_page_has_no_callers_to_open() -> None:
+    navigation = Navigation("http://a/metrics")
+    navigation.take(NOW, BEFORE)
+    for key in ("changes", "enter", "enter"):
+        navigation.press(key)
+    assert "limit wild" in text_of(navigation)
+
+
+def test_keys_of_all_terminals_are_known() -> None:
+    assert named(b"\x1b[Bj\x1bOA\r\x7f\x1b[6~cq") == [
+        "down", "down", "up", "enter", "back", "page down", "changes", "quit",
+    ]  # fmt: skip
+    assert named(b"\x1bz\xff\x1b[Z") == ["back", "back"]
+    assert named(b"") == []
+
+
+def test_json_has_what_screens_show() -> None:
+    found = screens.as_json(NOW, "")
+    assert [each["limit"] for each in found["limits"]] == ["calm", "wild", "trial"]
+    assert [(each["host"], each["answered"], each["silent_seconds"]) for each in found["hosts"]] == [
+        ("web-1", True, None),
+        ("web-2", False, 75),
+    ]
+    assert [(each["limit"], each["in_shadow"]) for each in found["callers"]] == [
+        ("calm", False),
+        ("trial", True),
+        ("wild", False),
+    ]
+    assert found["missing"] == ["web-2"]
+
+
+class Terminal:
+    """A program in a terminal of 80 columns."""
+
+    def __init__(self, *arguments: object) -> None:
+        self.fd, other = pty.openpty()
+        termios.tcsetwinsize(self.fd, (30, 80))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ratelimit.cli.main", *map(str, arguments)],
+            stdin=other,
+            stdout=other,
+            stderr=other,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "30"},
+        )
+        os.close(other)
+        self.seen = ""
+
+    def wait_for(self, words: str) -> None:
+        """Read until some words were written since the last key."""
+        while words not in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.seen):
+            assert select.select([self.fd], [], [], 60)[0], f"{words!r} did not come: {self.seen[-2000:]}"
+            self.seen += os.read(self.fd, 65536).decode("utf-8", "replace")
+
+    def press(self, keys: bytes) -> None:
+        self.seen = ""
+        os.write(self.fd, keys)
+
+    def close(self) -> int:
+        code = self.process.wait(60)
+        os.close(self.fd)
+        return code
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Iterator[Path]:
+    path = write_policy(tmp_path, POLICY.format(tmp_path / "table"))
+    limiter = Limiter(path)
+    for _ in range(9):
+        for route in ("/a", "/b"):
+            limiter.decide(path=route, headers={"x-api-key": "eve"}, client="192.0.2.1")
+    yield path
+    limiter.close()
+
+
+def test_a_person_finds_the_caller_in_a_real_terminal(policy: Path) -> None:
+    terminal = Terminal("top", policy)
+    terminal.wait_for("18 decided, 7 refused")
+    terminal.press(b"\x1b[B\r")
+    terminal.wait_for("would refuse")
+    terminal.press(b"\r")
+    terminal.wait_for("refused by")
+    terminal.press(b"\x1b[D")
+    terminal.wait_for("would refuse")
+    terminal.press(b"c")
+    terminal.wait_for("changes, the latest first")
+    terminal.press(b"q")
+    assert terminal.close() == 0
