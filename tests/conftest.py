@@ -84,6 +84,10 @@ SLOW_FILES = frozenset(
         "cli/test_outside.py",
         "cli/test_owners.py",
         "cli/test_saturated.py",
+        "console/test_browser.py",
+        "console/test_large.py",
+        "console/test_morning.py",
+        "console/test_pages.py",
         "core/test_hygiene.py",
         "core/test_threads.py",
         "docs/test_site.py",
@@ -208,6 +212,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=400,
         help="how many wrong values, inputs and replies a test makes up (20000 before a release)",
+    )
+
+    parser.addoption(
+        "--screenshots", action="store_true", help="write the pictures of the documentation anew"
     )
 
     parser.addoption(

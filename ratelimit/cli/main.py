@@ -30,11 +30,13 @@ _COMMANDS = {
     "suggest": "ratelimit.cli.suggest.command",
     "history": "ratelimit.cli.history",
     "import": "ratelimit.cli.importing.command",
-    "top": "ratelimit.cli.top",
+    "top": "ratelimit.cli.top.command",
+    "console": "ratelimit.cli.console",
     "refused": "ratelimit.cli.refused",
     "shed": "ratelimit.cli.shed",
     "actors": "ratelimit.cli.actors",
     "accounts": "ratelimit.cli.actors",
+    "hashes": "ratelimit.cli.hashes",
     "exempt": "ratelimit.cli.acts",
     "stop": "ratelimit.cli.acts",
     "clear": "ratelimit.cli.acts",
@@ -132,7 +134,8 @@ def main() -> None:
       ratelimit suggest access.log             limits from what callers use
       ratelimit history policy.toml access.log -o history.bin   payers' past
       ratelimit import ratelimit.yaml          a policy from Envoy's, or slowapi's
-      ratelimit top policy.toml                what is happening on this host
+      ratelimit top policy.toml                what is happening, on all hosts
+      ratelimit console policy.toml            the same as pages, for analysts
       ratelimit refused policy.toml            callers refused most
       ratelimit shed policy.toml               accounts without room
       ratelimit actors policy.toml             which accounts are one actor

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "ratelimit"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"demo"}),
-    frozenset({"wsgi", "grpc", "serving"}),
+    frozenset({"wsgi", "grpc", "serving", "console"}),
     frozenset({"testing", "integrations"}),
     frozenset({"inspection", "asgi"}),
     frozenset({"replay", "worker", "http"}),
@@ -74,7 +74,9 @@ OWNERS = {
     "pyarrow": ("traces/parquet",),
     "yaml": ("parsing/yaml", "serving/domains"),
     "tomllib": ("parsing/toml",),
-    "starlette": ("asgi", "demo", "integrations"),
+    "starlette": ("asgi", "console", "demo", "integrations"),
+    "jinja2": ("console",),
+    "anyio": ("console",),
 }
 
 
@@ -337,7 +339,7 @@ def test_modules_say_what_they_are() -> None:
 
 def test_only_asgi_sees_a_scope() -> None:
     for module, path in MODULES.items():
-        if part_of(module) in {"asgi", "cli", "demo", "integrations"}:
+        if part_of(module) in {"asgi", "cli", "console", "demo", "integrations"}:
             continue
         names = {node.id for node in nodes_of(path) if isinstance(node, ast.Name)}
         names |= {node.arg for node in nodes_of(path) if isinstance(node, ast.arg)}

@@ -1,0 +1,104 @@
+"""Templates filled in: everything that was written by others is escaped, whatever it holds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ratelimit.correlation.description import describe_account, reason_of
+from ratelimit.decision import VERDICTS
+from ratelimit.environment.printable import printable
+from ratelimit.inspection import formatting
+from ratelimit.inspection.act_words import act_words
+from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.naming import Caller
+from ratelimit.telemetry.names import WORKERS
+from ratelimit.telemetry.snapshot import Snapshot, quantile_bound_s
+
+HERE = Path(__file__).parent
+_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+ASSETS: Mapping[str, tuple[str, bytes]] = {
+    path.name: (_TYPES[path.suffix], path.read_bytes())
+    for path in sorted((HERE / "assets").iterdir())
+    if path.suffix in _TYPES
+}
+"""By name, type and content of the files that pages ask for."""
+VERSION = hashlib.sha256(b"".join(content for _, content in ASSETS.values())).hexdigest()[:12]
+"""Changes with the assets: browsers keep them under an address that has it."""
+
+
+def named(caller: Caller) -> str:
+    """Return a caller's name for an address or a form: a hash, never a value."""
+    if caller.what == "actor":
+        return f"actor={caller.hash:016x}"
+    return named_hash(caller.identity, caller.hash)
+
+
+def named_hash(identity: str, hashed: int) -> str:
+    """Return the name of an identity's value by its hash; several identities have one hash together."""
+    return f"hash:{hashed:016x}" if "," in identity or not identity else f"{identity}=hash:{hashed:016x}"
+
+
+def _plural(number: int, noun: str) -> str:
+    return formatting.count(number, noun)
+
+
+def _rate(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 100 or value == 0 else f"{value:.3g}"
+
+
+def _slowest(counts: Snapshot) -> str:
+    """Return the time within which 99 of 100 decisions were made."""
+    bound_s = quantile_bound_s(counts.latency, 0.99)
+    if bound_s is None:
+        return "–"
+    return "more than 5 ms" if bound_s == float("inf") else formatting.wait(round(bound_s * 1e9))
+
+
+def _made() -> Environment:
+    found = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {
+        "short": short_hash,
+        "hex": lambda number: f"{number:016x}",
+        "number": lambda number: f"{number:,}",
+        "rate": _rate,
+        "share": formatting.share,
+        "count": _plural,
+        "instant": formatting.instant,
+        "wait": formatting.wait,
+        "amount": formatting.amount,
+        "act": act_words,
+        "verdict": lambda verdict: VERDICTS[verdict] or "none",
+        "named": named,
+        "printable": printable,
+        "slowest": _slowest,
+        "workers": lambda counts: int(counts.gauge(WORKERS)),
+    }
+    found.globals |= {
+        "formatting": formatting,
+        "named_hash": named_hash,
+        "reason_of": reason_of,
+        "describe_account": describe_account,
+        "version": VERSION,
+    }
+    return found
+
+
+TEMPLATES = _made()
+
+
+def rendered(name: str, **values: Any) -> str:
+    """Return a template filled in."""
+    return TEMPLATES.get_template(f"{name}.jinja").render(**values)

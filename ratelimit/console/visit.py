@@ -1,0 +1,52 @@
+"""One request of somebody who may look, as pages see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from ratelimit.console.access import Visitor
+from ratelimit.console.observation import Observation
+from ratelimit.console.rendering import rendered
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of a visitor, as pages see it."""
+
+    observation: Observation
+    visitor: Visitor
+    base: str
+    """Where the console is mounted."""
+    query: Mapping[str, Sequence[str]]
+    form: Mapping[str, Sequence[str]]
+    mark: str
+
+    def one(self, name: str, default: str = "") -> str:
+        """Return a value of the form, or else of the address."""
+        found = self.form.get(name) or self.query.get(name)
+        return found[0] if found else default
+
+    def all(self, name: str) -> list[str]:
+        """Return all values of a name."""
+        return list(self.form.get(name) or self.query.get(name) or ())
+
+    def page(self, name: str, *, status: int = 200, **values: Any) -> Response:
+        """Return a page."""
+        return HTMLResponse(self.text(name, **values), status)
+
+    def text(self, name: str, **values: Any) -> str:
+        """Return a template filled in."""
+        trouble = values.pop("trouble", ())
+        return rendered(
+            name, base=self.base, mark=self.mark, user=self.visitor.name, trouble=trouble, **values
+        )
+
+    def to(self, path: str, **query: str) -> Response:
+        """Return the way to another page of the console."""
+        said = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+        return RedirectResponse(f"{self.base}{path}{'?' if said else ''}{said}", 303)

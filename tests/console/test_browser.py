@@ -1,0 +1,224 @@
+"""The console in a real browser: what a person without a mouse, in the dark or with a phone gets to see.
+
+`--screenshots` writes the pictures of the documentation anew.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from ratelimit import Limiter
+from ratelimit.console import console_app
+from tests.cli.running import run, write_policy
+from tests.cli.test_actors import key_of
+from tests.console.driving import TOKEN
+from tests.console.test_pages import PLAIN
+from tests.support.acting import BOTS, Actor
+from tests.support.browser import axe, browser
+
+IMAGES = Path(__file__).absolute().parents[2] / "docs" / "images"
+PHONE = {"width": 360, "height": 740}
+DESK = {"width": 1280, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as found:
+        yield found
+
+
+@contextmanager
+def serving(policy: Path) -> Iterator[str]:
+    """Serve a console in a thread of this process; return its address."""
+    config = uvicorn.Config(
+        console_app(policy, token=TOKEN),
+        port=0,
+        log_level="error",
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    listening = config.bind_socket()
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        listening.close()
+
+
+class Tab:
+    """A tab, with all that it complained about and asked for."""
+
+    def __init__(self, context: Any, base: str) -> None:
+        self.page, self.base = context.new_page(), base
+        self.errors: list[str] = []
+        self.asked: list[str] = []
+        self.page.on(
+            "console", lambda said: said.type in ("error", "warning") and self.errors.append(said.text)
+        )
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.errors.append("a dialog"), dialog.dismiss()))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+    def open(self, path: str) -> Any:
+        # A page that follows the deployment never rests.
+        self.page.goto(self.base + path, wait_until="load")
+        return self.page
+
+    def check(self) -> None:
+        """Have the tab complained of nothing, and asked nobody else for anything."""
+        assert self.errors == []
+        others = {url for url in self.asked if not url.startswith((self.base, "data:", "blob:"))}
+        assert others == set()
+
+
+@contextmanager
+def tab(chromium: Any, base: str, **more: Any) -> Iterator[Tab]:
+    context = chromium.new_context(viewport=DESK, **more)
+    try:
+        found = Tab(context, base)
+        found.open(f"/enter?token={TOKEN}")
+        yield found
+        found.check()
+    finally:
+        context.close()
+
+
+def violations(page: Any) -> list[tuple[str, str, str]]:
+    """Return what axe finds that keeps people out."""
+    page.evaluate(axe())
+    # The dots of a drawing are parts of one picture, with a name of its own.
+    wanted = "{exclude: [['circle'], ['path'], ['rect']]}, {resultTypes: ['violations']}"
+    found = page.evaluate(f"axe.run({wanted})")["violations"]
+    return [(each["impact"], each["id"], each["nodes"][0]["html"][:200]) for each in found]
+
+
+def test_pages_keep_nobody_out(
+    chromium: Any, actor: Actor, policy: Path, request: pytest.FixtureRequest
+) -> None:
+    (name,) = actor.clusters(BOTS)
+    assert run("exempt", policy, "bot9", "--reason", "a customer of ours").exit_code == 0
+    person = f"/person?who=account%3Dhash%3A{key_of(actor, 'bot7'):016x}"
+    paths = {
+        "now": "/",
+        "limits": "/limits",
+        "limit": "/limit?name=one%20actor",
+        "actors": "/actors",
+        "actor": f"/actor?id={name:016x}",
+        "person": person,
+        "acts": "/audit",
+        "act": "/act?act=1",
+        "changes": "/changes",
+        "failure": "/act?act=77",
+    }
+    with serving(policy) as base, tab(chromium, base) as shown:
+        for title, path in paths.items():
+            for scheme, size in (("light", DESK), ("dark", PHONE)):
+                shown.page.emulate_media(color_scheme=scheme)
+                shown.page.set_viewport_size(size)
+                page = shown.open(path)
+                assert violations(page) == [], (title, scheme)
+                # The page itself does not move sideways: wide tables do so within.
+                assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], title
+            if title == "failure":
+                shown.errors.clear()  # a browser reports every 404
+        shown.page.emulate_media(color_scheme="light")
+        shown.page.set_viewport_size(DESK)
+        if request.config.getoption("--screenshots"):
+            shown.open(paths["actor"]).screenshot(path=IMAGES / "console-actor.png")
+        with tab(chromium, base) as entering:
+            entering.page.context.clear_cookies()
+            assert violations(entering.open("/enter")) == []
+            entering.errors.clear()  # 401: nobody has entered
+
+
+def test_a_page_is_worked_by_keys_alone(chromium: Any, actor: Actor, policy: Path) -> None:
+    with serving(policy) as base, tab(chromium, base) as shown:
+        page = shown.open("/changes")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+        page.focus("#who")
+        page.keyboard.type("bot7")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=Certain by itself")
+        page.focus("button:has-text('Exempt from all limits')")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=no limit applies to requests of account")
+        page.focus("button.do")
+        page.keyboard.press("Space")
+        page.wait_for_selector("text=in force")
+
+
+def test_numbers_follow_the_deployment(chromium: Any, tmp_path: Path) -> None:
+    policy = write_policy(tmp_path, PLAIN.format(tmp_path / "table"))
+    limiter = Limiter(policy)
+    try:
+        limiter.decide(path="/a", headers={"x-api-key": "eve"}, client="192.0.2.1")
+        with serving(policy) as base, tab(chromium, base) as shown:
+            page = shown.open("/")
+            for _ in range(40):
+                limiter.decide(path="/a", headers={"x-api-key": "eve"}, client="192.0.2.1")
+            page.wait_for_selector("td:text-is('39')", timeout=30_000)  # without loading it again
+            page.click("button:has-text('Pause')")
+            assert page.get_attribute("[data-pause]", "aria-pressed") == "true"
+    finally:
+        limiter.close()
+
+
+def test_names_are_joined_in_the_browser_and_nowhere_else(
+    chromium: Any, actor: Actor, policy: Path, tmp_path: Path
+) -> None:
+    """Hazard: names of accounts sent to a server, or taken for markup or a formula."""
+    hostile = '=cmd|"/c calc"!A1 <img src=x onerror=alert(1)>'
+    names = {f"{key_of(actor, bot):016x}": bot for bot in BOTS}
+    first = next(iter(names))
+    names[first] = hostile
+    lines = [f"{number:016x},somebody{number}" for number in range(5000)]
+    quoted = {key: '"' + name.replace('"', '""') + '"' for key, name in names.items()}
+    lines[2500:2500] = [f"{key},{name}" for key, name in quoted.items()]
+    (tmp_path / "names.csv").write_text("\n".join(lines), "utf-8")
+    (actor_id,) = actor.clusters(BOTS)
+    with serving(policy) as base, tab(chromium, base) as shown:
+        page = shown.open(f"/actor?id={actor_id:016x}")
+        sent: list[str] = []
+        page.on("request", lambda request: sent.append(f"{request.url} {request.post_data}"))
+        page.set_input_files("#names", tmp_path / "names.csv")
+        page.wait_for_selector("text=Names for 60 of 60 accounts.")
+        assert page.locator("[data-key]", has_text="bot7").count() == 1
+        assert page.locator("[data-key] img").count() == 0
+        with page.expect_download() as download:
+            page.click("button:has-text('Export with names')")
+        text = Path(download.value.path()).read_text("utf-8")
+        assert f"bot7,{key_of(actor, 'bot7'):016x},certain" in text
+        assert f'"\'=cmd|""/c calc""!A1 <img src=x onerror=alert(1)>",{first}' in text
+        assert len(text.splitlines()) == 61
+        assert "bot7" not in "".join(sent)
+        assert [each for each in sent if "members.csv" not in each and "blob:" not in each] == []
+
+
+def test_two_tabs_agree(chromium: Any, actor: Actor, policy: Path) -> None:
+    (name,) = actor.clusters(BOTS)
+    with serving(policy) as base, tab(chromium, base) as one, tab(chromium, base) as other:
+        for each in (one, other):
+            each.open(f"/actor?id={name:016x}").click("button:has-text('Clear it')")
+            each.page.wait_for_selector("text=frees 60 accounts")
+        one.page.click("button.do")
+        one.page.wait_for_selector("text=in force")
+        other.page.click("button.do")
+        other.page.wait_for_selector("text=Nothing was done: something has changed")
+        assert other.page.locator("text=is cleared already").count() == 1
+        other.errors.clear()  # a browser reports every 409
+        other.open(f"/actor?id={name:016x}")
+        assert "by the operator: clear" in other.page.inner_text("main")

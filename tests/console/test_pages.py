@@ -1,0 +1,402 @@
+"""The console's pages: who may look, what they refuse to do, and what others wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from ratelimit import Limiter
+from ratelimit.console import console_app
+from ratelimit.console.access import COOKIE
+from ratelimit.console.pages import LOOKING
+from ratelimit.errors import UsageError
+from tests.cli.running import run, write_policy
+from tests.cli.test_actors import key_of
+from tests.console.driving import TOKEN, Page, Reader, mounted, reading
+from tests.support.acting import BOTS, Actor
+from tests.support.campaign import Request
+
+PLAIN = """\
+version = 1
+[identities]
+account = {{ from = "header:x-api-key" }}
+[[limit]]
+name = "requests"
+match = "/a"
+per = "account"
+rate = "2/hour"
+[[limit]]
+name = "trial"
+match = "/b"
+per = "account"
+rate = "2/hour"
+mode = "shadow"
+[store]
+keys = 1000
+path = "{}"
+"""
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[Path]:
+    """Return a policy that correlates nothing; eve was refused by one limit, and would be by another."""
+    path = write_policy(tmp_path, PLAIN.format(tmp_path / "table"))
+    limiter = Limiter(path)
+    for _ in range(5):
+        for route in ("/a", "/b"):
+            limiter.decide(path=route, headers={"x-api-key": "eve"}, client="192.0.2.1")
+    yield path
+    limiter.close()
+
+
+def acts(policy: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(run("acts", policy, "--json").stdout)["acts"]
+    return found
+
+
+def pages_of(actor: Actor, reader: Reader) -> Iterator[Page]:
+    """Open every page there is."""
+    (name,) = actor.clusters(BOTS)
+    person = reader.find("bot7")
+    exempting = reader.send(person.form("Exempt from limits per actor"))
+    yield exempting
+    reader.send(exempting.form("Do it"))
+    more = {
+        "/limit": "?name=one%20actor",
+        "/actor": f"?id={name:016x}",
+        "/person": f"?who=account%3Dhash%3A{key_of(actor, 'bot7'):016x}",
+        "/act": "?act=1",
+    }
+    for path in LOOKING:
+        if path != "/members.csv":
+            yield reader.get(path + more.get(path, ""))
+
+
+def test_no_page_has_scripts_or_styles_of_its_own(actor: Actor, reader: Reader) -> None:
+    """Hazard: a policy without inline scripts that pages need inline scripts for."""
+    seen = 0
+    for page in pages_of(actor, reader):
+        seen += 1
+        assert page.headers["content-security-policy"].startswith(
+            "default-src 'none'; script-src 'self'; style"
+        )
+        assert page.headers["cache-control"] == "no-store"
+        assert re.findall(r"<(?:script|style)\b(?![^>]*\bsrc=)", page.html) == []
+        assert re.findall(r"<[^>]*\s(?:style|on\w+)=", page.html) == []
+        assert re.findall(r"""(?:src|href|action)=["'](?:https?:)?//""", page.html) == []
+        assert re.findall(r"<h1>[^<]", page.html), page.url
+        assert re.findall(r"<title>[^<–]+–", page.html)
+    assert seen == len(LOOKING)
+
+
+# -- who may look ------------------------------------------------------------------------------
+
+
+def test_nobody_looks_without_the_token(plain: Path) -> None:
+    with TestClient(console_app(plain, token=TOKEN)) as client:
+        for path in (*LOOKING, "/stream"):
+            answer = client.get(path)
+            assert answer.status_code == 401, path
+            assert "requests" not in answer.text
+        assert client.post("/find", data={"who": "eve"}).status_code == 401
+        assert client.get("/enter", params={"token": "another"}).status_code == 401
+        assert client.post("/enter", data={"token": "another token of some"}).status_code == 401
+        client.cookies.set(COOKIE, "0" * 32 + "." + "0" * 64)
+        assert client.get("/limits").status_code == 401
+        client.cookies.clear()
+        entered = client.post("/enter", data={"token": TOKEN}, follow_redirects=False)
+        assert entered.status_code == 303
+        cookie = entered.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+        assert TOKEN not in cookie
+        assert client.get("/limits").status_code == 200
+
+
+def test_an_application_says_who_may_look(plain: Path) -> None:
+    for name, code in (("ann", 200), (None, 403), ("", 403)):
+        with mounted(plain, lambda request, name=name: name) as reader:
+            page = reader.get("/limits", code)
+            assert ("requests" in page.text) is (code == 200)
+            assert reader.client.get("/staff/limits/enter").status_code == 404
+
+
+def test_acts_are_made_under_the_users_name(plain: Path) -> None:
+    with mounted(plain, lambda request: "ann@example.org") as reader:
+        page = reader.find("eve")
+        assert str(page.url.path) == "/staff/limits/person"
+        reader.send(reader.send(page.form("Stop")).form("Do it"))
+    (made,) = acts(plain)
+    assert made["by"].startswith("ann@example.org@")
+
+
+def test_console_without_any_authentication_is_an_error(plain: Path) -> None:
+    for wrong in ({}, {"token": TOKEN, "user": lambda request: "ann"}, {"token": "short"}):
+        with pytest.raises(UsageError):
+            console_app(plain, **wrong)
+
+
+# -- forms -------------------------------------------------------------------------------------
+
+
+def test_a_form_of_another_site_does_nothing(plain: Path) -> None:
+    with reading(plain) as reader, reading(plain) as other:
+        asking = reader.send(reader.find("eve").form("Stop"))
+        form = asking.form("Do it").filled()
+        theirs = other.send(other.find("eve").form("Stop")).form("Do it").filled()
+        for data, headers in (
+            ({**form, "mark": []}, {}),
+            ({**form, "mark": ["0" * 64]}, {}),
+            ({**form, "mark": theirs["mark"]}, {}),
+            (form, {"origin": "http://evil.example"}),
+            (form, {"origin": "null"}),
+            (form, {"sec-fetch-site": "cross-site"}),
+        ):
+            answer = reader.client.post("/acts", data=data, headers=headers)
+            assert answer.status_code == 403, (data, headers)
+            assert "Nothing was done." in answer.text
+        assert acts(plain) == []
+        own = {"origin": "http://testserver", "sec-fetch-site": "same-origin"}
+        assert reader.client.post("/acts", data=form, headers=own).status_code == 200
+        assert len(acts(plain)) == 1
+
+
+def test_a_form_as_long_as_none_of_ours_is_not_read(plain: Path) -> None:
+    with reading(plain) as reader:
+        assert reader.client.post("/find", content=b"who=" + b"x" * 70_000).status_code == 413
+
+
+def test_two_tabs_do_not_act_twice(plain: Path) -> None:
+    """Hazard: an act on a page that has become stale."""
+    with reading(plain) as reader:
+        one, other = (reader.send(reader.find("eve").form("Stop")) for _ in range(2))
+        reader.send(one.form("Do it"))
+        again = reader.send(other.form("Do it"), 409)
+        assert "Nothing was done: something has changed" in again.text
+        assert "act 1 stops account" in again.text
+        assert reader.send(one.form("Do it"), 409).status == 409  # sent twice
+        assert len(acts(plain)) == 1
+        # What is agreed to anew is done.
+        reader.send(again.form("Do it all the same"))
+        assert len(acts(plain)) == 2
+
+
+def test_an_act_that_was_taken_back_elsewhere_is_not_undone_again(plain: Path) -> None:
+    with reading(plain) as reader:
+        reader.send(reader.send(reader.find("eve").form("Stop")).form("Do it"))
+        tabs = [reader.send(reader.get("/audit").form("Undo act 1")) for _ in range(2)]
+        assert run("undo", plain, "1").exit_code == 0
+        for tab in tabs:
+            assert "no act 1 is in force" in reader.send(tab.form("Do it"), 404).text
+        assert [each["kind"] for each in acts(plain)] == ["stop", "undo"]
+
+
+def test_an_act_of_the_command_line_shows_at_once(actor: Actor, reader: Reader, policy: Path) -> None:
+    (name,) = actor.clusters(BOTS)
+    assert "60 accounts" in reader.get(f"/actor?id={name:016x}").text
+    assert run("exempt", policy, "bot7").exit_code == 0
+    assert "59 accounts" in reader.get(f"/actor?id={name:016x}").text
+    assert "act 1" in reader.find("bot7").text
+
+
+# -- what others wrote --------------------------------------------------------------------------
+
+HOSTILE = [
+    '"><script>alert(1)</script>',
+    "<img src=x onerror=alert(1)>",
+    "{{ 7 * 7 }} {% raw %}",
+    "javascript:alert(1)",
+]
+
+
+@pytest.mark.parametrize("written", HOSTILE)
+def test_what_others_wrote_is_text(tmp_path: Path, written: str) -> None:
+    name = json.dumps(written)
+    text = PLAIN.format(tmp_path / "table").replace('name = "requests"', f"name = {name}")
+    path = write_policy(tmp_path, text)
+    limiter = Limiter(path)
+    try:
+        for _ in range(5):
+            limiter.decide(path="/a", headers={"x-api-key": written}, client="::1")
+        with mounted(path, lambda request: written) as reader:
+            found = [reader.get("/"), reader.get("/limits")]
+            limit = reader.get(next(each for each in found[1].links if "/limit?name=" in each[0])[0])
+            person = reader.get(limit.link("/person?who="))
+            asking = reader.send(person.form("Stop"), reason=written)
+            asking = reader.send(reader.find("eve").form("Stop"))
+            act = reader.send(asking.form("Do it all the same"), reason=f"{written}\u202e")
+            found += [limit, person, act, reader.get("/audit"), reader.get("/changes")]
+            found.append(reader.send(reader.get("/").form("Find"), 404, who=f"hash:{'0' * 8}"))
+        assert any("alert" in page.text or "7 * 7" in page.text for page in found)
+        for page in found:
+            assert "<script>alert" not in page.html
+            assert "<img src=x" not in page.html
+            assert 'href="javascript' not in page.html
+            assert "49" not in page.text.split("{{")[0] or "{{ 7" not in written
+            assert "\u202e" not in page.html
+    finally:
+        limiter.close()
+
+
+def test_addresses_of_pages_hold_hashes_alone(plain: Path) -> None:
+    """Hazard: an account's name in the log of a server, or in a browser's history."""
+    with reading(plain) as reader:
+        answer = reader.client.post(
+            "/find", data=reader.get("/").form("Find").filled(who="eve"), follow_redirects=False
+        )
+        assert answer.status_code == 303
+        assert "eve" not in answer.headers["location"]
+        assert re.fullmatch(r"/person\?who=account%3Dhash%3A[0-9a-f]{16}", answer.headers["location"])
+        assert "eve" not in reader.get(answer.headers["location"]).html
+
+
+# -- what is not there --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "words"),
+    [
+        ("/limit?name=request", 404, "Did you mean `requests`?"),
+        ("/actor?id=0123456789abcdef", 404, "no correlation, so there are no actors"),
+        ("/actors", 404, "no correlation"),
+        ("/act?act=7", 404, "there is no act 7"),
+        ("/person", 400, "nobody is named"),
+        ("/person?who=hash:00000000", 404, "nobody known here has the hash"),
+        ("/person?who=nothing=7", 200, "not known here"),
+    ],
+)
+def test_what_is_not_there_is_said(plain: Path, path: str, code: int, words: str) -> None:
+    with reading(plain) as reader:
+        assert words in reader.get(path, code).text
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"kind": "reboot", "who": "eve"}, "there is no such act"),
+        ({"kind": "stop", "who": "eve adam"}, "takes one caller"),
+        ({"kind": "merge", "who": "eve"}, "at least 2 accounts"),
+        ({"kind": "organisation", "name": "Acme"}, "needs what its members share"),
+    ],
+)
+def test_an_act_that_is_none_is_said(plain: Path, fields: dict[str, str], words: str) -> None:
+    with reading(plain) as reader:
+        form = reader.find("eve").form("Stop")
+        form.fields = [each for each in form.fields if each[0] == "mark"]
+        assert words in reader.send(form, 400, **fields).text
+
+
+def test_a_span_too_long_does_nothing(plain: Path) -> None:
+    with reading(plain) as reader:
+        asking = reader.send(reader.find("eve").form("Stop"))
+        assert "31d is the longest" in reader.send(asking.form("Do it"), 400, **{"for": "40d"}).text
+        assert acts(plain) == []
+
+
+def test_console_opens_before_any_worker_has_run(tmp_path: Path) -> None:
+    path = write_policy(tmp_path, PLAIN.format(tmp_path / "table"))
+    with reading(path, code=503) as reader:
+        page = reader.get("/", 503)
+        assert "no worker of" in page.text
+        assert "Start the application" in page.text
+
+
+def test_a_broken_file_is_said_and_what_is_in_force_is_shown(plain: Path) -> None:
+    with reading(plain) as reader:
+        assert "requests" in reader.get("/").text
+        plain.write_text(plain.read_text("utf-8") + "\n[[limit]]\nname = 7\n", "utf-8")
+        page = reader.get("/")
+        assert "this goes by the policy in force since" in page.text
+        assert "requests" in page.text
+
+
+def test_callers_of_a_limit_in_shadow_are_shown(plain: Path) -> None:
+    with reading(plain) as reader:
+        limit = reader.get("/limit?name=trial")
+        assert re.search(r"account [0-9a-f]{8} 3 would refuse", limit.text)
+        person = reader.get(limit.link("/person?who="))
+        assert re.search(r"trial account [0-9a-f]{8} 3 would refuse", person.text)
+        assert re.search(r"requests account [0-9a-f]{8} 3 refused", person.text)
+
+
+# -- live ----------------------------------------------------------------------------------------
+
+
+async def test_a_page_that_stays_open_is_told_what_changes(plain: Path) -> None:
+    app = console_app(plain, user=lambda request: "ann")
+    sent: list[dict[str, Any]] = []
+    heard = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await heard.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+        if message.get("body"):
+            heard.set()
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "method": "GET",
+        "path": "/stream",
+        "raw_path": b"/stream",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"testserver")],
+        "scheme": "http",
+        "server": ("testserver", 80),
+    }
+    async with asyncio.timeout(30):
+        await app(scope, receive, send)
+    (start, event, *_) = sent
+    assert (b"content-type", b"text/event-stream; charset=utf-8") in start["headers"]
+    text = event["body"].decode()
+    assert text.endswith("\n\n")
+    assert all(line.startswith("data: ") for line in text.strip().splitlines())
+    assert "requests" in text
+
+
+# -- names ----------------------------------------------------------------------------------------
+
+
+def test_hashes_of_a_list_are_those_of_the_export(
+    actor: Actor, reader: Reader, policy: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "accounts.txt").write_text("\n".join([*BOTS, "person1", 'a"b, c']) + "\n", "utf-8")
+    result = run("hashes", policy, tmp_path / "accounts.txt", "-o", tmp_path / "names.csv")
+    assert result.exit_code == 0, result.output
+    names = dict(line.split(",", 1) for line in (tmp_path / "names.csv").read_text("utf-8").splitlines())
+    (name,) = actor.clusters(BOTS)
+    page = reader.get(f"/members.csv?id={name:016x}")
+    assert page.headers["content-type"] == "text/csv; charset=utf-8"
+    _, *rows = page.html.splitlines()
+    assert {names[row[:16]] for row in rows} == set(BOTS)
+    assert "bot" not in page.html
+    assert '"a""b, c"' in names.values()
+
+
+def test_hashes_of_an_identity_and_wrong_lines(plain: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("eve\n192.0.2.1\n", "utf-8")
+    result = run("hashes", plain, tmp_path / "list.txt", "--identity", "ip")
+    assert result.exit_code == 3
+    assert result.stdout.endswith(",192.0.2.1\n")
+    assert run("hashes", plain, tmp_path / "list.txt", "--identity", "nothing").exit_code == 2
+
+
+def test_one_campaign_more_is_found_after_a_while(actor: Actor, reader: Reader) -> None:
+    """Hazard: pages that go on showing evidence that was read once."""
+    assert "not known here" in reader.find("newcomer").text
+    actor.decide(Request(9 * 3600, "newcomer", "own card", "", "198.51.100.7"))
+    assert actor.limiter.clustering is not None
+    actor.tick()
+    actor.limiter.clustering.resign(actor.clock.now_ns())
+    assert "not known here" not in reader.find("newcomer").text
