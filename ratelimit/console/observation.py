@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock, Thread
+from weakref import WeakKeyDictionary
+
+from markupsafe import Markup
 
 from ratelimit.clock import monotonic_ns
+from ratelimit.console.drawing import MOST_IDENTIFIERS, MOST_NODES, drawing_of
+from ratelimit.console.rendering import rendered
 from ratelimit.correlation.overview import Overview
 from ratelimit.inspection.current_policy import policy_in_force
 from ratelimit.inspection.evidence import Remembered, Source, key_of
@@ -41,6 +46,7 @@ class Observation:
         self._stamp: object = None
         self._policy: tuple[Policy, Policy, str] | None = None
         self._profiles: dict[tuple[int, int], Profile] = {}
+        self._drawings: WeakKeyDictionary[Profile, Markup] = WeakKeyDictionary()
         self._looking = Lock()
         self._now: Moment | None = None
         self._before: Moment | None = None
@@ -80,6 +86,15 @@ class Observation:
                 self._profiles = dict(list(self._profiles.items())[1 - MOST_PROFILES :])
                 found = self._profiles[key] = Profile(source, actor)
             return found
+
+    def drawing(self, profile: Profile) -> Markup:
+        """Return the picture of an actor, drawn once for each profile."""
+        found = self._drawings.get(profile)
+        if found is None:
+            drawing = drawing_of(profile.links(MOST_NODES - MOST_IDENTIFIERS, MOST_IDENTIFIERS))
+            text = rendered("drawing", drawing=drawing, members=len(profile.members))
+            found = self._drawings[profile] = Markup(text)  # a template's output is escaped
+        return found
 
     def moments(self) -> tuple[Moment, Moment | None]:
         """Return all hosts now and a while before, to tell what changes; None the first time."""

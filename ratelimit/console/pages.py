@@ -12,7 +12,6 @@ from typing import Any
 from starlette.responses import Response
 
 from ratelimit.clock import SystemClock
-from ratelimit.console.drawing import MOST_IDENTIFIERS, MOST_NODES, drawing_of
 from ratelimit.console.rendering import named
 from ratelimit.console.visit import Visit
 from ratelimit.correlation.overview import Overview
@@ -27,7 +26,7 @@ from ratelimit.inspection.hosts import limits_by_trouble
 from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.naming import resolve
 from ratelimit.inspection.person import person_of
-from ratelimit.inspection.profile import kinds_of, left_of_actor
+from ratelimit.inspection.profile import SharedIdentifier, kinds_of, left_of_actor
 from ratelimit.inspection.proposal import Proposal
 from ratelimit.policy.schema.problem import nearest
 from ratelimit.stores.acts.act import Kind, in_force
@@ -35,7 +34,8 @@ from ratelimit.stores.acts.act import Kind, in_force
 PER_PAGE = 100
 ACTORS_SHOWN = 50
 CALLERS_SHOWN = 200
-SHARED_SHOWN = 100
+SHARED_SHOWN = 40
+"""Identifiers of each kind."""
 SHORTLY_S = 1.0
 """How long a page waits for hosts to confirm an act; the act's own page shows what became of it."""
 
@@ -174,6 +174,10 @@ def actor(visit: Visit) -> Response:
         except InspectionFailure as failure:
             trouble = [str(failure)]
         members = profile.members
+        kinds: dict[int, list[SharedIdentifier]] = {}
+        for each in profile.shared:
+            kinds.setdefault(each.kind, []).append(each)
+        shared = [each for kind in kinds.values() for each in kind[:SHARED_SHOWN]]
         pages = max(1, -(-len(members) // PER_PAGE))
         at = min(max(1, _number(visit.one("page", "1"))), pages)
         requests, a_day = source.takings.get(found.identity, (0, 0.0))
@@ -184,7 +188,7 @@ def actor(visit: Visit) -> Response:
             a_day=a_day,
             left=left,
             refused=known.refusals_of_actor(found.identity),
-            shared=profile.shared[:SHARED_SHOWN],
+            shared=shared,
             shared_count=len(profile.shared),
             members=members[(at - 1) * PER_PAGE : at * PER_PAGE],
             first=(at - 1) * PER_PAGE,
@@ -194,7 +198,7 @@ def actor(visit: Visit) -> Response:
             neighbours=profile.neighbours,
             neighbour_count=profile.neighbour_count,
             growth=profile.growth,
-            drawing=drawing_of(profile.links(MOST_NODES - MOST_IDENTIFIERS, MOST_IDENTIFIERS)),
+            drawing=visit.observation.drawing(profile),
             acts=[each for each in known.acts if not profile.keys.isdisjoint(each.accounts)],
             identity=_principal(known),
             as_of_ns=source.correlator.now_ns,

@@ -16,9 +16,11 @@ from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.policy.compile.compiled import CompiledPolicy
 
 _NETWORK, _BLOCK = 1, 7
-_CLIENT = 3
+_PAYMENT, _CLIENT = 2, 3
 MOST_NEIGHBOURS = 100
 GROWTH_STEPS = 24
+_ORDER = (2, 4, 5, 6, 0, 1, 7, 3)
+"""Kinds of identifiers: first those that cost most to have."""
 _FAMILIES = {0: "address", 1: "network", 2: "payment", 3: "client", 7: "network"}
 
 
@@ -86,13 +88,13 @@ class Profile:
 
     @cached_property
     def shared(self) -> Sequence[SharedIdentifier]:
-        """The identifiers, those that most members share first."""
+        """The identifiers: payment methods, further families, addresses, clients; those most shared first."""
         kinds = kinds_of(self.source.bound.compiled)
         found = [
             SharedIdentifier(kinds.get(one[0], _FAMILIES.get(one[0], "extra")), *one)
             for one in profile.shared_by(self.source.correlator.core, self._label)
         ]
-        return sorted(found, key=lambda each: (-each.members, not each.is_actors, each.kind, each.hash))
+        return sorted(found, key=lambda each: (_ORDER.index(each.kind), -each.members, each.hash))
 
     @cached_property
     def neighbours(self) -> Sequence[Neighbour]:
@@ -127,7 +129,9 @@ class Profile:
     def links(self, accounts: int, identifiers: int) -> Links:
         """Return the part of it that a drawing has room for: the surest accounts, and what most share."""
         chosen = [each for each in self.shared if each.kind not in (_NETWORK, _CLIENT, _BLOCK)]
-        chosen = [each for each in chosen if each.members > 1][:identifiers]
+        chosen = sorted((each for each in chosen if each.members > 1), key=lambda each: -each.members)
+        payments = [each for each in chosen if each.kind == _PAYMENT][: identifiers // 2]
+        chosen = [*payments, *(each for each in chosen if each.kind != _PAYMENT)][:identifiers]
         place = {(each.kind, each.hash): number for number, each in enumerate(chosen)}
         core = self.source.correlator.core
         nodes: list[Member] = []

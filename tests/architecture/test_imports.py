@@ -76,6 +76,7 @@ OWNERS = {
     "tomllib": ("parsing/toml",),
     "starlette": ("asgi", "console", "demo", "integrations"),
     "jinja2": ("console",),
+    "markupsafe": ("console",),
     "anyio": ("console",),
 }
 
