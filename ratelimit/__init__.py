@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from ratelimit.clock import Clock, ManualClock
     from ratelimit.decision import Decision, LimitedRequest, Reason, Verdict
     from ratelimit.errors import PolicyError, RateLimitError, StoreError, UsageError
+    from ratelimit.inspection.customers import Budgets
     from ratelimit.limiter import Limiter
     from ratelimit.policy import Policy
     from ratelimit.stores.embedded.store import EmbeddedStore
 
 __all__ = [
+    "Budgets",
     "Clock",
     "Decision",
     "EmbeddedStore",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Budgets": "inspection.customers",
     "Clock": "clock",
     "Decision": "decision",
     "EmbeddedStore": "stores.embedded.store",

@@ -322,6 +322,10 @@ CODES: dict[str, Code] = {
     "rule-range": _usage(
         "A number is outside what an algorithm or a decision can hold.", "Load numbers through a policy."
     ),
+    "budget-call": _usage(
+        "`Budgets` was asked for a limit, a number or an act that is not there.",
+        "The message says which; `ratelimit budget show POLICY ACCOUNT` lists a customer's limits.",
+    ),
     "cost-range": _usage("A cost is negative or above 2**31 - 1.", "Clamp costs before charging them."),
     "cost-type": _usage("A cost is not a whole number.", "Round it before charging it."),
     "unit-unknown": _usage("A cost is in a unit that no limit counts.", "Check its spelling in the policy."),
@@ -399,6 +403,10 @@ CODES: dict[str, Code] = {
     "table-damaged": _store(
         "The shared memory is damaged.",
         "Start a worker, or wait for one that runs: it puts the file aside and makes a fresh one.",
+    ),
+    "budget-deployment": _store(
+        "The deployment whose budgets were asked for is out of reach from this host.",
+        "Run it where a worker runs, or where the server answers; `ratelimit doctor` shows more.",
     ),
     "acts-file": _store(
         "The file of the operator's acts, beside the shared memory, cannot be written.",

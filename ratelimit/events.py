@@ -44,6 +44,7 @@ EVENTS: Mapping[str, tuple[bool, str]] = {
     "act-made": (False, "An operator's act is in force."),
     "act-lapsed": (False, "An operator's act has reached its end."),
     "act-undone": (False, "An operator's act was taken back."),
+    "budget-used": (False, "A customer has used a share of its budget that `notify` of the limit names."),
     "self-check": (True, "The library noticed a likely mistake in its use."),
 }
 """By name, whether it is a warning, and what it says; docs/events.md has the fields."""

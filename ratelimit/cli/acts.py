@@ -36,7 +36,7 @@ def _span(context: click.Context, parameter: click.Parameter, value: str) -> int
         raise click.BadParameter(str(failure)) from failure
 
 
-def _acting(command: Callable[..., Any]) -> Callable[..., Any]:
+def acting(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what every act takes: how long, why, whether to ask, and how to print."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
@@ -78,7 +78,7 @@ _DRY = click.option("--dry-run", "is_dry", is_flag=True, help="Show what it woul
     help="From limits per cluster alone, or from all limits. The first where the policy correlates.",
 )
 @click.option("--identity", metavar="NAME", help="With `--from limits`: the identity that ACCOUNT is of.")
-@_acting
+@acting
 def exempt_command(
     policy: str,
     account: str,
@@ -117,7 +117,7 @@ def exempt_command(
 @click.argument("policy")
 @click.argument("caller")
 @click.option("--identity", metavar="NAME", help="The identity that CALLER is of.")
-@_acting
+@acting
 def stop_command(
     policy: str,
     caller: str,
@@ -162,7 +162,7 @@ def declare_command() -> None:
 @click.argument("name")
 @click.option("--payment", "payments", multiple=True, metavar="VALUE", help="A payment method of its own.")
 @click.option("--account", "accounts", multiple=True, metavar="ACCOUNT", help="One of its accounts.")
-@_acting
+@acting
 def organisation_command(
     policy: str,
     name: str,
@@ -208,7 +208,7 @@ def _of_accounts(kind: Any, help: str, short: str, example: str) -> click.Comman
 
     command.__doc__ = f"{help}\n\n\b\nExample:\n  ratelimit {kind} policy.toml {example}"
     for wrap in (
-        _acting,
+        acting,
         click.argument("accounts", nargs=-1, required=True),
         click.argument("policy"),
     ):

@@ -41,6 +41,7 @@ _COMMANDS = {
     "stop": "ratelimit.cli.acts",
     "clear": "ratelimit.cli.acts",
     "confirm": "ratelimit.cli.acts",
+    "budget": "ratelimit.cli.budget",
     "merge": "ratelimit.cli.acts",
     "split": "ratelimit.cli.acts",
     "declare": "ratelimit.cli.acts",
@@ -140,6 +141,7 @@ def main() -> None:
       ratelimit shed policy.toml               accounts without room
       ratelimit actors policy.toml             which accounts are one actor
       ratelimit exempt policy.toml acct-17     let an account be, on all hosts
+      ratelimit budget show policy.toml acct-17   a customer's own numbers
       ratelimit correlator policy.toml         find actors for several hosts
 
     Exit codes: 0 good, 1 the policy has errors or a check failed, 2 wrong usage, 3 unreadable input,

@@ -23,7 +23,7 @@ from ratelimit.policy.compile.compiled import PAID as DOLLARS_PAID
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.compile.identities import CREATED as ACCOUNT_CREATED
 from ratelimit.policy.schema.problem import nearest
-from ratelimit.replay.facts import carried, has_created
+from ratelimit.replay.facts import amounts_of, carried, has_created
 from ratelimit.traces import Fields
 from ratelimit.traces.record import CREATED, PAID
 
@@ -97,8 +97,9 @@ def _put(
         earlier = f"{headers['cookie']}; " if "cookie" in headers else ""
         headers["cookie"] = f"{earlier}{rest}={value}"
     elif kind in ("state", "resolver") and colon:
+        amounts = amounts_of(policy)
         named = [
-            _NUMBERS.get(spec.name, spec.name)
+            amounts.get(spec.index, _NUMBERS.get(spec.name, spec.name))
             for spec in policy.identities
             if any((source.kind, source.name) == (kind, rest) for source in spec.sources)
         ]

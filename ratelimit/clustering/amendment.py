@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from ratelimit.algorithms import IN_WORDS
 from ratelimit.clustering.declarations import Declared
-from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.act import Act
+
+FOREVER_NS = 2**63 - 1
+Said = Mapping[int, Mapping[int, Sequence[tuple[int, int]]]]
+"""Units, and until when: by position of an identity, and its hash."""
+
+
+class Told(NamedTuple):
+    """What an operator said of one customer's budget."""
+
+    limit: str
+    position: int
+    hash: int
+    units: int
+    until_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +37,32 @@ class Amendment:
     """Identities that every request is refused for: positions and hashes. The allowed go first."""
     declared: Declared
     """The knowledge of accounts beside the policy."""
+    numbers: tuple[Told, ...] = ()
+    """Customers' own numbers; the latest first."""
+    more: tuple[Told, ...] = ()
+    """Units beyond customers' numbers."""
 
     @property
     def positions(self) -> set[int]:
         """The identities that its lists look at."""
         return {position for position, _ in (*self.allowed, *self.denied)}
+
+    def said_of(self, rule: LimitRule) -> tuple[Said, Said]:
+        """Return the own numbers of a rule, and the units beyond: by position of what it counts by, and hash.
+
+        Each is pairs of units, and until when.
+        """
+        return _of_rule(rule, self.numbers), _of_rule(rule, self.more)
+
+
+def _of_rule(rule: LimitRule, told: Sequence[Told]) -> Said:
+    found: dict[int, dict[int, tuple[tuple[int, int], ...]]] = {}
+    if rule.algorithm in IN_WORDS and not rule.is_beside:
+        for one in told:
+            if one.limit == rule.name and one.position in rule.per:
+                by_hash = found.setdefault(one.position, {})
+                by_hash[one.hash] = (*by_hash.get(one.hash, ()), (one.units, one.until_ns))
+    return found
 
 
 NO_AMENDMENT = Amendment((), (), (), Declared())
@@ -37,6 +74,8 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
     allowed: list[tuple[int, int]] = []
     denied: list[tuple[int, int]] = []
     exempt: list[int] = []
+    numbers: list[Told] = []
+    more: list[Told] = []
     together: list[tuple[int, ...]] = []
     apart: list[tuple[int, ...]] = []
     by_account: dict[int, str] = {}
@@ -47,6 +86,14 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
             if act.identity in positions:
                 listed = allowed if act.kind == "exempt-limits" else denied
                 listed += [(positions[act.identity], account) for account in accounts]
+        elif act.kind in ("budget", "budget-more"):
+            if act.identity in positions:
+                until_ns = FOREVER_NS if act.until_ns is None else act.until_ns
+                (numbers if act.kind == "budget" else more).extend(
+                    Told(limit, positions[act.identity], account, units, until_ns)
+                    for account in accounts
+                    for limit, units in act.numbers.items()
+                )
         elif act.kind == "exempt":
             exempt += accounts
         elif act.kind == "merge":
@@ -65,4 +112,6 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
         tuple(key for key, said in by_account.items() if said == "clear"),
         tuple(organisations),
     )
-    return Amendment(tuple(acts), tuple(allowed), tuple(denied), declared)
+    return Amendment(
+        tuple(acts), tuple(allowed), tuple(denied), declared, tuple(reversed(numbers)), tuple(more)
+    )

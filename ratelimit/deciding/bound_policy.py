@@ -89,6 +89,8 @@ class BoundPolicy:
         features: Sequence[MakeFeatures] = (),
     ) -> None:
         self.compiled = compiled
+        self.amendment = amendment
+        """What the operator's acts add."""
         self.is_asked = is_asked
         self._diagnose = diagnose
         self.watch = watch
@@ -193,7 +195,11 @@ class BoundPolicy:
 
     def plan_of(self, rules: Sequence[LimitRule]) -> AnyPlan:
         """Return what asks at most 16 of its rules for what is left in their counters."""
-        own = [self._core_rules[rule.index] for rule in rules]
+        compiled = self.compiled.rules
+        own = [
+            self._core_rules[rule.index] if rule is compiled[rule.index] else self._core_rule(rule)
+            for rule in rules
+        ]
         return self.store.plan(own, [rule.per for rule in rules], None, range(len(own)))
 
     def variant(self, plan: RoutePlan, variant: Variant) -> RoutePlan:

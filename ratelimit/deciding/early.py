@@ -8,8 +8,8 @@ none.
 
 A limit can be asked early if its refusal is the last word and if later knowledge cannot make it another one.
 So limits in shadow, and those that let a request wait, degrade or challenge it, take no part. Neither do
-those by an identity that a resolver may give, or by a cluster that depends on one, nor those of certain
-models, nor allowances and what is beyond them.
+those by an identity or a number that a resolver may give, or by a cluster that depends on one, nor those of
+certain models, nor allowances and what is beyond them.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ def _is_early(rule: LimitRule, late: frozenset[int]) -> bool:
         and all(spec.is_final for spec in rule.specs)
         and not (rule.metering is not None and rule.metering.models)
         and late.isdisjoint((*rule.per, rule.member, rule.tier_identity))
+        and all(late.isdisjoint(spec.positions) for spec in rule.specs)
     )
 
 

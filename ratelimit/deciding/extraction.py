@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ratelimit.core.request.scanner import Translations
+from ratelimit.deciding.amounts import read_amount
 from ratelimit.identity.extract import Extractor
 from ratelimit.identity.fact import Fact
 from ratelimit.identity.origins import Origins
@@ -69,6 +70,8 @@ def make_extractor(
         evidence=evidence,
         created_at=-1 if compiled.correlation is None else compiled.correlation.created,
         paid_at=compiled.paid,
+        amounts={at: partial(read_amount, each) for at, each in compiled.amounts.items()},
+        micros={at for at, each in compiled.amounts.items() if each.is_money},
         diagnose=diagnose,
     )
     plain = extractor(lists=without_lists)
@@ -104,6 +107,7 @@ def positions_of(compiled: CompiledPolicy, limits: set[int]) -> set[int]:
     """Return the identities that these limits and their tiers ask for."""
     rules = [rule for rule in compiled.rules if rule.limit in limits]
     needed = {position for rule in rules for position in (*rule.per, rule.member, rule.tier_identity)}
+    needed |= {position for rule in rules for spec in rule.specs for position in spec.positions}
     needed |= {position for spec in compiled.specs for position in spec.positions_for(rules)}
     needed |= {limit.tier_identity for limit in compiled.limits if limit.index in limits}
     return needed - {-1}

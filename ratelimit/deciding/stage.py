@@ -240,7 +240,7 @@ class Stage:
     picker: Picker | None = None
     """Of a plan's stage: what picks another plan in its place, compiled."""
     notes: Picker | None = None
-    """Of a plan's stage: what is told of each request that the plan's limits let through."""
+    """Of a plan's stage: what is told of each request that the plan's limits decided."""
     instead: Instead | None = None
     """Of a plan's stage that is compiled: the other way for requests that some of its limits refuse."""
     counts_shadows = False

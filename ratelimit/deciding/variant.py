@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ratelimit.decision import MildStep
 from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.policy.compile.quota import largest_debt
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,39 @@ class Pick:
         return [raised(rule, quota) for rule, quota in zip(own, quotas, strict=True)]
 
 
+@dataclass(frozen=True, slots=True)
+class OwnNumbers:
+    """A customer's own numbers in place of a policy's; by position the units of a period, 0: the policy's."""
+
+    quotas: tuple[int, ...]
+
+    def rules(self, rules: Sequence[LimitRule]) -> list[LimitRule]:
+        """Return the rules with their numbers. What may be in flight of a limit goes by the number, too."""
+        found: list[LimitRule] = []
+        before: tuple[int, int] = (0, 0)
+        for rule, quota in zip(rules, self.quotas, strict=False):
+            if rule.is_exposure and before[0]:
+                found.append(with_number(rule, max(1, rule.quota * before[0] // before[1])))
+                continue
+            before = quota, rule.quota
+            found.append(with_number(rule, quota))
+        return [*found, *rules[len(found) :]]
+
+
+def with_number(rule: LimitRule, quota: int) -> LimitRule:
+    """Return a rule with a customer's own number of units, and a burst in proportion; 0: as it is.
+
+    A debt stays as deep as it is, as far as the number has room for it: an answer is as long as before.
+    """
+    if quota in (0, rule.quota):
+        return rule
+    burst = max(1, rule.burst * quota // rule.quota) if rule.algorithm == "token-bucket" else quota
+    debt = rule.debt
+    if debt is not None:
+        debt = max(0, min(debt, largest_debt(rule.algorithm, rule.period_ns, quota, burst)))
+    return replace(rule, quota=quota, burst=burst, debt=debt)
+
+
 def raised(rule: LimitRule, quota: int) -> LimitRule:
     """Return a rule with other units of a period, and a burst in proportion; 0: as it is."""
     if quota in (0, rule.quota):
@@ -41,10 +75,12 @@ class Variant:
     Args:
         waived: positions of limits that refuse nothing.
         pick: what of its limits is asked; None: all of them.
+        own: a customer's own numbers; None: they were not looked at.
     """
 
     waived: tuple[int, ...] = ()
     pick: Pick | None = None
+    own: OwnNumbers | None = None
 
     @property
     def factors(self) -> tuple[float, ...]:
@@ -60,7 +96,8 @@ class Variant:
 
     def picked(self, own: Sequence[LimitRule]) -> list[LimitRule]:
         """Return the rules with the numbers that were picked."""
-        return list(own) if self.pick is None else self.pick.rules(own)
+        rules = list(own) if self.pick is None else self.pick.rules(own)
+        return rules if self.own is None else self.own.rules(rules)
 
     @property
     def left_out(self) -> frozenset[int]:

@@ -166,6 +166,14 @@ DIAGNOSES: Mapping[str, str] = {
         "the value that `[correlation] paid` names was no number of dollars (a currency sign, NaN?), and "
         "counted as not known."
     ),
+    "budget-type": (
+        "the value that `budget` of a limit names was no number of its units (another period, words, NaN?); "
+        "the limit's own `rate` held for that request."
+    ),
+    "budget-bounded": (
+        "a customer's own number was beyond `most` or `least` of its limit, which held in its place. If the "
+        "number is right, change the bound:"
+    ),
     "resolver-busy": (
         "too many calls of a resolver were under way at once; requests of the clients with most of them were "
         "refused with 503."

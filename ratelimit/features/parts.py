@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
-FEATURES = ("lists", "load", "conduct", "allowance", "challenge", "waiting", "usage")
+FEATURES = ("lists", "load", "conduct", "budgets", "allowance", "challenge", "waiting", "usage")
 
 
 @cache

@@ -15,7 +15,9 @@ addresses makes others pay a few microseconds once, and never memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from itertools import takewhile
+from types import MappingProxyType
 
 from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.request.grammar import MALFORMED_VALUE, canonical
@@ -64,12 +66,15 @@ class Extractor:
         evidence: positions that the correlation looks at.
         created_at: the position of when the account was created, which is kept as a number; -1 for none.
         paid_at: the position of what its payer has paid, likewise.
+        amounts: the positions of a customer's own numbers, and what reads each: None for what is no number.
+        micros: those of them that are dollars.
         needed: positions that anything asks for, all when not given; the others stay ABSENT.
         diagnose: told a stable code when something about a request deserves a word to the
             operator; may be told the same thing often.
     """
 
     __slots__ = (
+        "_amounts",
         "_chain",
         "_created_at",
         "_diagnose",
@@ -79,6 +84,7 @@ class Extractor:
         "_late",
         "_lists",
         "_lists_values",
+        "_micros",
         "_paid_at",
         "_slots",
         "_templates",
@@ -106,6 +112,8 @@ class Extractor:
         evidence: Collection[int] = (),
         created_at: int = -1,
         paid_at: int = -1,
+        amounts: Mapping[int, Callable[[object], int | None]] = MappingProxyType({}),
+        micros: Collection[int] = (),
         diagnose: Callable[..., None] = lambda code, about="": None,
     ) -> None:
         self._facts = tuple(facts)
@@ -123,12 +131,14 @@ class Extractor:
             translations,
             evidence,
             lists.guarded,
-            (created_at, paid_at),
+            (created_at, paid_at, *amounts),
             lists.networks,
             None if origins is None else origins.networks,
         )
         self._created_at = created_at
         self._paid_at = paid_at
+        self._amounts = {at: partial(self._amount, read) for at, read in amounts.items()}
+        self._micros = frozenset(micros)
         self._translations = translations
         self.scanner = self._slots.scanner
         self._fill = self.scanner.fill
@@ -173,6 +183,9 @@ class Extractor:
             identities[self._created_at] = self._created(host, headers, context)
         if self._paid_at >= 0:
             identities[self._paid_at] = self._paid(host, headers, context)
+        for at, read in self._amounts.items():
+            given = context.amounts.get(at)
+            identities[at] = self._number(at, read, host, headers, context) if given is None else read(given)
         if self._lists_values:
             at = self.listed_at
             identities[at] = self._lists.of_identities(identities, identities[at])
@@ -256,6 +269,10 @@ class Extractor:
         if self._paid_at in asking:
             asking.remove(self._paid_at)
             found[self._paid_at] = self.paid(answer)
+        for at, read in self._amounts.items():
+            if at in asking:
+                asking.remove(at)
+                found[at] = read(answer)
         value = value_bytes(answer) if asking else None
         if asking and value is None and answer is not None:
             self._diagnose("identity-type")
@@ -288,6 +305,17 @@ class Extractor:
             self._diagnose("paid-type")
             return ABSENT
         return micros
+
+    def amount(self, at: int, value: object) -> int:
+        """Return a customer's own number, by what is given for it, or ABSENT."""
+        return self._amounts[at](value)
+
+    def _amount(self, read: Callable[[object], int | None], value: object) -> int:
+        amount = read(value)
+        if amount is None:
+            self._diagnose("budget-type")
+            return ABSENT
+        return amount
 
     def _created(self, host: str | None, headers: Headers, context: Context) -> int:
         if context.created is not None:
@@ -370,6 +398,11 @@ class Extractor:
             numbers.append(number)
             is_partial |= not is_read
         created, paid = numbers
+        amounts = []
+        for at, of in self._amounts.items():
+            number, is_read = self._number_field(at, of)
+            amounts.append(number)
+            is_partial |= not is_read
         return IdentityReader(
             self.scanner,
             fields=fields,
@@ -378,6 +411,7 @@ class Extractor:
             template_of=None if self._chain is None else self._template_for,
             created=created,
             paid=paid,
+            amounts=[number for number in amounts if number is not None],
             lists=self._lists.values,
         )
 
@@ -385,13 +419,16 @@ class Extractor:
         """Return what reads a number in compiled code, and whether that is all there is to read."""
         if at < 0:
             return None, True
-        is_money = at == self._paid_at
+        is_units = at in self._amounts and at not in self._micros
+        field = partial(
+            NumberField, at, read, is_money=at == self._paid_at or at in self._micros, is_units=is_units
+        )
         source = self._facts[at].sources[0]
         if source[0] == "state":
-            return NumberField(at, read, name=source[1], is_money=is_money), True
+            return field(name=source[1]), True
         if source[0] == "header" and form_of(source) == "text":
-            return NumberField(at, read, header=source[1].encode("latin-1"), is_money=is_money), True
-        return NumberField(at, read, is_money=is_money), False
+            return field(header=source[1].encode("latin-1")), True
+        return field(), False
 
     def _template(self, host: str | None, headers: Headers) -> list[int]:
         template = self._templates.get(host)

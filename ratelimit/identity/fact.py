@@ -67,7 +67,7 @@ class Context:
     `state` is what the application left: a mapping, or an object with attributes.
     `resolved` has, for each resolver that answered, hashes by the identity's position.
     `created` is when the account was created, for callers that know it and have no source for it.
-    `paid` is the same of what its payer has paid.
+    `paid` is the same of what its payer has paid, `amounts` of a customer's own numbers, by position.
     `is_live`: the state is a request's under way, so what is not in it may come too late.
     """
 
@@ -76,6 +76,7 @@ class Context:
     resolved: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     created: object = None
     paid: object = None
+    amounts: Mapping[int, object] = field(default_factory=dict)
     is_live: bool = False
 
 
@@ -200,3 +201,27 @@ def micros_of(value: object) -> int | None:
         return None
     # In this order: the compiled readers round as often.
     return 0 if dollars <= 0 else MOST_PAID if dollars >= 1e9 else int(dollars * 1e6 + 0.5)
+
+
+MOST_UNITS = 2**53
+"""Units of a customer's own number: what is more, counts as so much."""
+
+
+def units_of(value: object) -> int | None:
+    """Return a number of units as a whole number; ABSENT for none, None for what cannot be one.
+
+    Fractions are cut, and less than nothing is nothing. Text is read as its number.
+    """
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if isinstance(value, str):
+        text = value.strip(" \t")
+        if not _AMOUNT.fullmatch(text):
+            return None if text else ABSENT
+        value = Decimal(text)
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        return None if value is not None else ABSENT
+    try:
+        return min(max(0, int(value)), MOST_UNITS)
+    except (ValueError, OverflowError):  # NaN, infinity
+        return None

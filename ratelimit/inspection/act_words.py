@@ -19,6 +19,8 @@ def act_words(act: Act) -> str:
         "confirm": "its cluster is confirmed",
         "clear": "its cluster is cleared",
         "organisation": f"organisation {act.name}",
+        "budget": f"budget of {act.identity}, {act.says}",
+        "budget-more": f"budget of {act.identity}, {act.says}",
         "undo": f"act {act.undoes} is taken back",
     }[act.kind]
     if act.until_ns is None or act.kind == "undo":
@@ -35,6 +37,8 @@ def act_json(act: Act) -> dict[str, Any]:
         "identity": act.identity or None,
         "payments": [f"{one:016x}" for one in act.payments],
         "name": act.name or None,
+        "numbers": act.numbers,
+        "says": act.says or None,
         "by": act.by,
         "at": formatting.iso(act.at_ns),
         "until": None if act.until_ns is None else formatting.iso(act.until_ns),

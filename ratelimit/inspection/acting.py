@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pwd import getpwuid
 from threading import Event
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ratelimit.clock import SystemClock
@@ -25,6 +26,7 @@ from ratelimit.inspection.server import server_of
 from ratelimit.policy import Policy
 from ratelimit.stores.acts.act import (
     MOST_IN_FORCE,
+    MOST_SAID,
     Act,
     Kind,
     digest_of,
@@ -174,7 +176,10 @@ def do(
     identity: str = "",
     payments: Sequence[int] = (),
     name: str = "",
+    numbers: Mapping[str, int] = MappingProxyType({}),
+    says: str = "",
     for_ns: int | None = None,
+    until_ns: int | None = None,
     reason: str = "",
     undoes: Act | None = None,
     by: str | None = None,
@@ -188,7 +193,10 @@ def do(
         identity: see `Act`.
         payments: see `Act`.
         name: see `Act`.
+        numbers: see `Act`.
+        says: see `Act`.
         for_ns: how long it holds; None for one without an end of its own.
+        until_ns: when it ends instead.
         reason: why.
         undoes: the act that it takes back.
         by: the person, as stated; the account that acts stands beside.
@@ -201,7 +209,8 @@ def do(
     if kind != "undo" and len(in_force(known_acts(deployment), deployment.key, now_ns)) >= MOST_IN_FORCE:
         hint = "Undo some, or write them into the policy file."
         raise InspectionFailure(f"{MOST_IN_FORCE} acts are in force, which is the most", "call", hint=hint)
-    until_ns = None if for_ns is None else now_ns + for_ns
+    if until_ns is None and for_ns is not None:
+        until_ns = now_ns + for_ns
 
     def make(number: int, tag: str) -> Act:
         return Act(
@@ -214,6 +223,8 @@ def do(
             identity=identity,
             payments=list(payments),
             name=name,
+            numbers=dict(numbers),
+            says=says[:MOST_SAID],
             until_ns=until_ns if undoes is None else undoes.until_ns,
             reason=reason,
             undoes=None if undoes is None else undoes.number,

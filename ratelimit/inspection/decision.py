@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ratelimit.budgets.stage import asked_by
 from ratelimit.core.request.grammar import MALFORMED_VALUE
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.extraction import needed_positions
@@ -82,6 +83,8 @@ def identity_lines(
         if spec.name == CREATED:
             lines.append(_created_line(spec, row[spec.index]))
             continue
+        if spec.index in bound.compiled.amounts:
+            continue  # which the limit's own line says
         if spec.name == PAID:
             lines.append(_paid_line(spec, row[spec.index]))
             continue
@@ -125,7 +128,7 @@ def limit_lines(
     """Return a line for each rule that applies, and one for each limit that does not."""
     compiled = bound.compiled
     plan = matched.plan_for(row)
-    rules = () if plan is None else plan.rules
+    rules = () if plan is None else asked_by(plan, row, bound.from_ns).rules
     verdicts = {verdict.limit: verdict for verdict in decision.verdicts}
     lines = []
     for limit in compiled.limits:

@@ -12,7 +12,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from ratelimit.budgets.stage import own_rule
 from ratelimit.clock import SystemClock
+from ratelimit.clustering.amendment import amendment_of
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.core.clusters.reasons import accounts_at, reasons
 from ratelimit.core.decision import engine
@@ -158,8 +160,9 @@ class Knowledge:
         if self._failure is not None:
             raise self._failure
         compiled = self.compiled
+        amendment, now_ns = amendment_of(compiled, self.acts), self.bound.store.clock.now_ns()
         rules = [
-            rule
+            own_rule(rule, amendment, row, now_ns)
             for rule in compiled.rules
             if not rule.is_beside
             and rule.algorithm not in ("distinct", "concurrency")
@@ -168,13 +171,18 @@ class Knowledge:
         found = []
         for at in range(0, len(rules), MAX_RULES):
             try:
-                found += self._left_of(rules[at : at + MAX_RULES], list(row))
+                found += self.left_of(rules[at : at + MAX_RULES], list(row))
             except InspectionFailure as failure:
                 self._failure = failure  # it is not asked and waited for again
                 raise
         return found
 
-    def _left_of(self, rules: Sequence[LimitRule], row: list[int]) -> list[Left]:
+    def left_of(self, rules: Sequence[LimitRule], row: list[int]) -> list[Left]:
+        """Return what each of at most 16 limits has left.
+
+        Raises:
+            InspectionFailure: a server keeps the limits and does not answer.
+        """
         plan = self.bound.plan_of(rules)
         asked = outcome = peek(self.bound, plan, row, [0] * len(rules))
         if any(outcome.remaining(index) < rule.estimate for index, rule in enumerate(rules)):
@@ -191,13 +199,13 @@ class Knowledge:
 
     def keys_of(self, rules: Sequence[LimitRule], row: Sequence[int]) -> list[int]:
         """Return what limits count a request by that count by several identities together."""
-        found = []
-        for rule in rules:
-            plan = self.bound.plan_of([rule]) if len(rule.per) > 1 else None
-            if plan is not None:
-                core = plan if isinstance(plan, engine.Plan) else cast("RedisPlan", plan).core
-                found.append(core.key(0, row))
-        return found
+        return [self.key_of(rule, row) for rule in rules if len(rule.per) > 1]
+
+    def key_of(self, rule: LimitRule, row: Sequence[int]) -> int:
+        """Return the counter that a limit counts a request in."""
+        plan = self.bound.plan_of([rule])
+        core = plan if isinstance(plan, engine.Plan) else cast("RedisPlan", plan).core
+        return core.key(0, row)
 
     def row_of(self, hashes: dict[int, int]) -> list[int]:
         """Return the identities of a request that has these, by position, and no others."""

@@ -296,6 +296,25 @@ class _PaidColumn:
         return self._paid(value)
 
 
+class _AmountColumn:
+    """The number that the customer of each record has of a limit."""
+
+    def __init__(self, spec: IdentitySpec, bound: BoundPolicy, fields: Fields) -> None:
+        self._read = partial(bound.extractor.amount, spec.index)
+        source = spec.sources[0]
+        self._header = source.name if source.kind == "header" else None
+        self._attribute = None if self._header else fields.attribute[source.name]
+
+    def hashes(self, rows: Rows, lowered: Lowered) -> Column:
+        """Return the number for each record."""
+        column = absent_column(len(rows))
+        if self._attribute is not None and rows.says(self._attribute):
+            fill_absent(column, micros_column(rows.values(self._attribute), self._read))
+        if self._header is not None and lowered.says(self._header):
+            fill_absent(column, micros_column(list(lowered.values(self._header)), self._read))
+        return column, []
+
+
 class _OriginColumn:
     """The declared network that each record comes from."""
 
@@ -308,7 +327,7 @@ class _OriginColumn:
         return rows.declared(self._scanner, self._position), []
 
 
-_AnyColumn = _Column | _LaterColumn | _CreatedColumn | _PaidColumn | _OriginColumn
+_AnyColumn = _Column | _LaterColumn | _CreatedColumn | _PaidColumn | _AmountColumn | _OriginColumn
 
 
 def _column(spec: IdentitySpec, bound: BoundPolicy, fields: Fields) -> _AnyColumn:
@@ -319,6 +338,8 @@ def _column(spec: IdentitySpec, bound: BoundPolicy, fields: Fields) -> _AnyColum
         return _OriginColumn(spec, bound)
     if spec.name == PAID:
         return _PaidColumn(spec, bound)
+    if spec.index in bound.compiled.amounts:
+        return _AmountColumn(spec, bound, fields)
     return _CreatedColumn(spec, bound) if spec.name == CREATED else _Column(spec, bound, fields)
 
 

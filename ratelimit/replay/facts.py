@@ -36,6 +36,7 @@ def fields_of(*policies: CompiledPolicy) -> Fields:
         user_agent=USER_AGENT in sources or any(spec.name == "user_agent" for spec in specs),
         created=any(map(has_created, policies)),
         paid=any(compiled.paid >= 0 for compiled in policies),
+        amounts=list(dict.fromkeys(name for compiled in policies for name in amounts_of(compiled).values())),
     )
 
 
@@ -56,6 +57,15 @@ def members_of(spec: IdentitySpec) -> list[str]:
     """Return the members that may have an identity: that of its name, then its fields of the state."""
     fields = [source.name for source in spec.sources if source.kind == "state"]
     return [spec.name, *fields] if len(fields) > 1 else [spec.name]
+
+
+def amounts_of(compiled: CompiledPolicy) -> dict[int, str]:
+    """Return the members that a record may have for customers' own numbers, by position.
+
+    A trace names the field of the state, or the resolver. Headers are among the headers.
+    """
+    sources = {at: compiled.identities[at].sources[0] for at in compiled.amounts}
+    return {at: source.name for at, source in sources.items() if source.kind != "header"}
 
 
 def has_created(compiled: CompiledPolicy) -> bool:
@@ -92,6 +102,7 @@ class RecordFacts:
         ]
         self._has_created = has_created(bound.compiled)
         self._has_paid = bound.compiled.paid >= 0
+        self._amounts = {at: fields.attribute[name] for at, name in amounts_of(bound.compiled).items()}
 
     def values(self, record: Any) -> dict[str, str]:
         """Return the identities that a record carries under their own names."""
@@ -125,11 +136,12 @@ class RecordFacts:
     def identities(self, record: Any, matched: Matched) -> list[int]:
         """Return the hashed identities of one record, by position."""
         context = NO_CONTEXT
-        if self._extractor.needs_context or self._has_created or self._has_paid:
+        if self._extractor.needs_context or self._has_created or self._has_paid or self._amounts:
             context = Context(
                 matched.params,
                 created=record.created if self._has_created else None,
                 paid=record.paid if self._has_paid else None,
+                amounts={at: getattr(record, attribute) for at, attribute in self._amounts.items()},
             )
         pairs = header_pairs(record, self._fields)
         return self._extractor.from_values(self.values(record), record.ip, pairs, context)

@@ -19,6 +19,8 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "identity-type",
     "created-type",
     "paid-type",
+    "budget-type",
+    "budget-bounded",
     "resolver-busy",
     "redis-evicts",
     "redis-key",

@@ -34,6 +34,7 @@ class Fields:
         headers, user_agent: whether they are wanted; decoding what is not asked for takes time.
         created: whether it is wanted when the account was created, whatever stands there for it.
         paid: whether it is wanted what its payer has paid, likewise.
+        amounts: names of customers' own numbers that a line may carry, likewise.
 
     An identity called as one of the fixed fields (`ip`, `user_agent`) is that field.
     """
@@ -47,6 +48,7 @@ class Fields:
         user_agent: bool = True,
         created: bool = False,
         paid: bool = False,
+        amounts: Sequence[str] = (),
     ) -> None:
         self.headers = headers
         self.user_agent = user_agent
@@ -68,8 +70,11 @@ class Fields:
         if headers:
             members.append(("headers", "headers", "nothing"))
         numbers: list[tuple[bool, str, str, Form]] = [
-            (created, "created", CREATED, "whole"), (paid, "paid", PAID, "decimal")
+            (created, "created", CREATED, "whole"), (paid, "paid", PAID, "decimal"),
         ]  # fmt: skip
+        for at, name in enumerate(amounts):
+            # Whatever stands there, a line with it is decoded whole.
+            numbers.append((name not in self.attribute, f"amount_{at}", name, "nothing"))
         for is_wanted, slot, name, form in numbers:
             if is_wanted:
                 self.attribute[name] = slot

@@ -22,6 +22,7 @@ from threading import Lock, Thread
 
 from ratelimit.allowance.following import RecordsFollower
 from ratelimit.allowance.keeping import RecordsKeeper
+from ratelimit.budgets.following import BudgetFollower
 from ratelimit.conduct.following import ConductFollower
 from ratelimit.core.threads.event import PromptEvent
 from ratelimit.limiter import Limiter
@@ -97,10 +98,10 @@ class Upkeep:
             follower = ActFollower(self._limiter.store.place)
             follower.begin()
             settings = self._limiter.policy.file.events
-            watch = EventWatch(Reporter(self._limiter.store.place, settings))
+            reporter = Reporter(self._limiter.store.place, settings)
             self._follower = Thread(
                 target=_follow,
-                args=(weakref.ref(self), follower, watch, self._ended),
+                args=(weakref.ref(self), follower, reporter, self._ended),
                 name="ratelimit-acts",
                 daemon=True,
             )
@@ -224,9 +225,10 @@ def _correlate(upkeep: weakref.ref[Upkeep], ended: PromptEvent) -> None:
 
 
 def _follow(
-    upkeep: weakref.ref[Upkeep], follower: ActFollower, watch: EventWatch, ended: PromptEvent
+    upkeep: weakref.ref[Upkeep], follower: ActFollower, reporter: Reporter, ended: PromptEvent
 ) -> None:
     is_failing, conduct, records, keeper = False, ConductFollower(), RecordsFollower(), RecordsKeeper()
+    watch, budgets = EventWatch(reporter), BudgetFollower()
     try:
         while True:
             owner = upkeep()
@@ -237,6 +239,7 @@ def _follow(
                 conduct.look(owner._limiter, is_reader=is_reader)
                 records.look(owner._limiter, is_reader=is_reader)
                 watch.look(owner._limiter, follower.log)
+                budgets.look(owner._limiter, reporter)
                 keeper.look(owner._limiter)
                 is_failing = False
             except Exception:
@@ -250,6 +253,7 @@ def _follow(
         follower.resign()
         conduct.disconnect()
         records.disconnect()
+        budgets.disconnect()
         owner = upkeep()
         keeper.leave(None if owner is None else owner._limiter)
 

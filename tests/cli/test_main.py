@@ -36,6 +36,7 @@ COMMANDS = [
     "stop",
     "clear",
     "confirm",
+    "budget",
     "merge",
     "split",
     "declare",

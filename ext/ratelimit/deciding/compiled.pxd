@@ -42,7 +42,7 @@ cdef class PlanParts:
     cdef object metered         # finds estimates, or reads answers; None: nothing is to be done
     cdef bint tells_shadows             # what would have waited in shadow is counted
     cdef Picker picker                  # picks another plan in place of this one; None: this is asked
-    cdef Picker notes                   # is told of what is let through; None: nothing is
+    cdef tuple notes                    # are told of what limits decided; empty: nothing is
     cdef object other                   # returns the plan for requests that some limits alone refuse; None: none
     cdef PlanParts instead              # that plan, taken apart; None: not asked for yet
     cdef uint64_t yields                # a bit for each of these limits

@@ -62,14 +62,16 @@ cdef class PlanParts:
             self.highest_unit = max(self.highest_unit, self.unit_at[at])
         for stage in plan.stages:
             self.looks_first = self.looks_first or not stage.is_compiled
-            if stage.picker is not None:
+            if stage.picker is not None and self.picker is None:  # the plan that it picks may have another one
                 self.picker = stage.picker
-            if stage.notes is not None:
-                self.notes = stage.notes
             if stage.instead is not None:
                 self.other = stage.instead.plan
                 for position in stage.instead.of:
                     self.yields |= <uint64_t>1 << position
+        self.notes = tuple([stage.notes for stage in plan.stages if stage.notes is not None])
+        for note in self.notes:
+            if not isinstance(note, Picker):
+                raise TypeError("notes are of ratelimit.deciding.picker")
         for position in plan.required:
             self.required |= <uint64_t>1 << position
         if plan.here is not None:
@@ -371,8 +373,11 @@ cdef class CompiledDecider:
             (<Guard>PyTuple_GET_ITEM(self.guards, at)).decided(
                 ids, decided.payer, decided.allowed, decided.plan, outcome, now_ns
             )
-        if decided.allowed and decided.part.notes is not None:
-            decided.part.notes.charged(ids, decided.plan, outcome, now_ns)
+        for at in range(PyTuple_GET_SIZE(decided.part.notes)):
+            if decided.allowed:
+                (<Picker>PyTuple_GET_ITEM(decided.part.notes, at)).charged(ids, decided.plan, outcome, now_ns)
+            else:
+                (<Picker>PyTuple_GET_ITEM(decided.part.notes, at)).refused(ids, decided.plan, outcome, now_ns)
         return self.ended(BY_LIMITS, decided.allowed, now_ns, asker)
 
     def decide_request(self, Matched matched not None, headers, peer, state, now_ns, costs=None, /):
@@ -422,9 +427,9 @@ cdef class CompiledDecider:
     cdef PlanParts picked(self, Matched matched, uint64_t *ids, object now_ns, bint *is_unlimited):
         """Return the limits that apply to identities; None where none does, or more than a decision can carry."""
         cdef PlanParts part = self.matched_part(matched, ids, is_unlimited)
-        if part is None or part.picker is None:
-            return part
-        return self.part_of(part.picker.picked(ids, now_ns))
+        while part is not None and part.picker is not None:
+            part = self.part_of(part.picker.picked(ids, now_ns))
+        return part
 
     cdef PlanParts other_way(self, PlanParts part, Outcome outcome):
         """Return what a refused request is asked in place of the limits that refuse it; None: it is refused."""

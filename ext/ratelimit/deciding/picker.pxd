@@ -8,6 +8,7 @@ from ratelimit.core.request.scanner cimport MOST_POSITIONS
 cdef class Picker:
     cdef object picked(self, uint64_t *ids, object now_ns)
     cdef int charged(self, uint64_t *ids, object plan, object outcome, object now_ns) except -1
+    cdef int refused(self, uint64_t *ids, object plan, object outcome, object now_ns) except -1
 
 
 cdef inline int fill(list row, uint64_t *ids) except -1:

@@ -16,6 +16,10 @@ cdef class Picker:
         """Take note that a request was charged."""
         return 0
 
+    cdef int refused(self, uint64_t *ids, object plan, object outcome, object now_ns) except -1:
+        """Take note that a request was refused by limits."""
+        return 0
+
     def plan_for(self, list row not None, now_ns, /):
         cdef uint64_t ids[MOST_POSITIONS]
         fill(row, ids)

@@ -48,14 +48,15 @@ class PathField:
 
 @final
 class NumberField:
-    """A number that a field of the application's state has, or a header: an instant, or dollars.
+    """A number that a field of the application's state has, or a header: an instant, dollars, or units.
 
     Args:
         position: where it goes.
         of: reads a value that is neither a plain number nor the plain text of one.
         name: of the state's field.
         header: in lower case.
-        is_money: whether it is dollars, kept as millionths; else seconds since 1970.
+        is_money: whether it is dollars, kept as millionths.
+        is_units: whether it is a number of units. Neither: seconds since 1970.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class NumberField:
         name: str | None = None,
         header: bytes | None = None,
         is_money: bool = False,
+        is_units: bool = False,
     ) -> None: ...
     @property
     def position(self) -> int: ...
@@ -84,6 +86,7 @@ class IdentityReader:
             headers: for proxies and for networks that are listed. None: the peer speaks for itself.
         created: where it says when an account was created; None: nothing asks for it.
         paid: where it says what the account's payer has paid.
+        amounts: where it says a customer's own numbers.
         lists: position, hash and list (1 deny, 2 allow) of each listed value.
     """
 
@@ -97,6 +100,7 @@ class IdentityReader:
         template_of: Callable[[str | None, Sequence[tuple[bytes, bytes]]], list[int]] | None = None,
         created: NumberField | None = None,
         paid: NumberField | None = None,
+        amounts: Sequence[NumberField] = (),
         lists: Collection[tuple[int, int, int]] = (),
     ) -> IdentityReader: ...
     @property

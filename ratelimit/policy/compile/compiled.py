@@ -17,7 +17,7 @@ from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation.settings import Settings
 from ratelimit.environment.server import KeySpec, RemoteSpec
 from ratelimit.policy.compile import calendar
-from ratelimit.policy.compile.spec import FileSpec, RuleSpec, found
+from ratelimit.policy.compile.spec import AmountSpec, FileSpec, RuleSpec, found
 from ratelimit.policy.schema.model import (
     Event,
     FirstStep,
@@ -411,6 +411,11 @@ class CompiledPolicy:
     def paid(self) -> int:
         """Where rows have what the payer has paid, in millionths of a dollar; -1: nowhere."""
         return self.identity_index(PAID)
+
+    @property
+    def amounts(self) -> Mapping[int, AmountSpec]:
+        """Where rows have a customer's own numbers, and what each is."""
+        return {at: amount for spec in self.specs for at, amount in spec.amounts.items()}
 
     @property
     def cluster(self) -> int:

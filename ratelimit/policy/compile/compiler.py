@@ -18,14 +18,30 @@ from ratelimit.policy.compile.compiled import (
     LimitRule,
     LimitSpec,
     OnRefusal,
+    SourceSpec,
 )
 from ratelimit.policy.compile.correlation import compile_correlation, compile_number
 from ratelimit.policy.compile.declarations import compile_known, compile_public
 from ratelimit.policy.compile.expansion import Numbers, expand
-from ratelimit.policy.compile.identities import CLUSTER, HIDDEN, LIKELY, compile_identities
+from ratelimit.policy.compile.identities import (
+    AMOUNTS,
+    CLUSTER,
+    HIDDEN,
+    LIKELY,
+    MOST_AMOUNTS,
+    compile_identities,
+    parse_source,
+)
 from ratelimit.policy.compile.quota import MAX_COST, MAX_KEYS, largest_debt, largest_quota
 from ratelimit.policy.compile.secret import compile_key
-from ratelimit.policy.compile.spec import RuleSpec, Scene, compile_file, compile_limit, leaves_out
+from ratelimit.policy.compile.spec import (
+    RuleSpec,
+    Scene,
+    amount_sources,
+    compile_file,
+    compile_limit,
+    leaves_out,
+)
 from ratelimit.policy.compile.store import compile_store
 from ratelimit.policy.routing.automaton import TooManyStates
 from ratelimit.policy.routing.pattern import (
@@ -119,12 +135,21 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     )
     created = compile_number("created", table.created, report) if table.principal is not None else None
     paid = compile_number("paid", table.paid, report)
+    amounts = {
+        index: source
+        for index, (text, path) in amount_sources(file).items()
+        if (source := _amount_source(text, path, report)) is not None
+    }
+    if len(amounts) > MOST_AMOUNTS:
+        words = f"{len(amounts)} limits with a customer's own number; {MOST_AMOUNTS} are the most"
+        report.add("policy-too-many", ("limit",), words)
     identities = compile_identities(
         file.identities,
         report,
         has_origin=has_origin,
         created=created,
         paid=paid,
+        amounts=tuple(amounts.values()),
         # Limits that do not bind a request count it by what none has.
         has_never=leaves_out(file),
     )
@@ -136,6 +161,8 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
         lambda named, path, told: _position(named, positions, path, told),
         report,
     )
+    at_name = {spec.name: spec.index for spec in identities}
+    scene.amounts = {index: at_name[name] for index, name in zip(amounts, AMOUNTS, strict=False)}
     drafts = [
         _draft(index, limit, scene) for index, limit in enumerate(file.limit) if isinstance(limit, Limit)
     ]
@@ -211,6 +238,20 @@ def _draft(index: int, limit: Limit, scene: Scene) -> Draft:
     scene.numbers = draft.own
     draft.specs = compile_limit(scene, limit, path)
     return draft
+
+
+def _amount_source(text: str, path: Path, report: Report) -> SourceSpec | None:
+    """Return the source of a customer's own number; None for one that a client would write itself."""
+    source = parse_source(text, path, report)
+    if source is None or source.kind in ("state", "header", "resolver"):
+        return source
+    report.add(
+        "limit-budget",
+        path,
+        f"what comes from `{source.kind}` is the client's own word, which would have the budget it likes",
+        "Use `state:NAME`, a `header:NAME` that your proxy sets, or `resolver:NAME`.",
+    )
+    return None
 
 
 def _patterns(texts: str | list[str], path: Path, report: Report) -> tuple[Pattern, ...]:

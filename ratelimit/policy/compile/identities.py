@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from ratelimit.core.request.grammar import FORMS, own_form
 from ratelimit.policy.compile.compiled import NEVER, PAID, CacheSpec, IdentitySpec, SourceKind, SourceSpec
@@ -16,7 +17,10 @@ ACTOR = "cluster, likely or certain"
 LIKELY = "cluster, likely"
 YOUNG = "cluster, a budget of a young one"
 CREATED = "account created"
-HIDDEN = frozenset((YOUNG, LIKELY, ACTOR, ORIGIN, CREATED, PAID, NEVER))
+MOST_AMOUNTS = 16
+AMOUNTS = tuple(f"own number {at}" for at in range(1, MOST_AMOUNTS + 1))
+"""A customer's own numbers of limits."""
+HIDDEN = frozenset((*AMOUNTS, YOUNG, LIKELY, ACTOR, ORIGIN, CREATED, PAID, NEVER))
 """These are no names that can be declared, or used anywhere in a policy."""
 INTERNAL = HIDDEN | {CLUSTER}
 """Those that are found out, and that no request can name."""
@@ -58,13 +62,14 @@ def compile_identities(
     has_origin: bool = False,
     created: SourceSpec | None = None,
     paid: SourceSpec | None = None,
+    amounts: Sequence[SourceSpec] = (),
     has_never: bool = False,
 ) -> tuple[IdentitySpec, ...]:
     """Return the identities by position: declared ones first, then those built in.
 
     With `has_origin` one of these says from which declared network a request comes. With `created` one
-    has from there when the account was created, with `paid` what its payer has paid. With
-    `has_never` one is there that no request has.
+    has from there when the account was created, with `paid` what its payer has paid. Each of
+    `amounts` says a customer's own number of a limit. With `has_never` one is there that no request has.
     """
     specs: list[IdentitySpec] = []
     for name, identity in declared.items():
@@ -84,6 +89,8 @@ def compile_identities(
         specs.append(IdentitySpec(len(specs), CREATED, (created,), "skip"))
     if paid is not None:
         specs.append(IdentitySpec(len(specs), PAID, (paid,), "skip"))
+    for name, amount in zip(AMOUNTS, amounts, strict=False):
+        specs.append(IdentitySpec(len(specs), name, (amount,), "skip"))
     if has_never:
         specs.append(IdentitySpec(len(specs), NEVER, (SourceSpec("never"),), "skip"))
     if len(specs) + PLACES > MOST_POSITIONS:

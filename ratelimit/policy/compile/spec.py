@@ -1,8 +1,8 @@
 """The specs of features: what each read of a limit, and of the file; and what it is given to read them.
 
-A feature's module `compile` may have two functions. `compile_limit(scene, limit, path)` returns its
+A feature's module `compile` may have these functions. `compile_limit(scene, limit, path)` returns its
 `RuleSpec` of a limit, `compile_file(scene)` its `FileSpec`; None where the policy does not use it. Problems
-and warnings go to `scene.report`.
+and warnings go to `scene.report`. `amount_sources(file)` names what requests say a customer's number by.
 """
 
 from __future__ import annotations
@@ -61,9 +61,24 @@ class RuleSpec:
     is_left_over = False
     """Whether it binds only what no such limit covers."""
 
+    @property
+    def positions(self) -> frozenset[int]:
+        """The identities that it looks at, besides those that the limit counts by."""
+        return frozenset()
+
     def of_tier(self) -> RuleSpec:
         """Return the same of a rule with the numbers of a customer's plan."""
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class AmountSpec:
+    """A customer's own number of a limit."""
+
+    period_s: int
+    """What a text that names a period has to name."""
+    is_money: bool
+    """Whether it is dollars, kept as millionths; else units."""
 
 
 class FileSpec:
@@ -74,6 +89,11 @@ class FileSpec:
     """Whether requests are looked up by their account, whatever limits apply to them."""
     counts_accounts = False
     """Whether those that limits apply to are."""
+
+    @property
+    def amounts(self) -> Mapping[int, AmountSpec]:
+        """The positions of a customer's own numbers, and what each is."""
+        return {}
 
     @property
     def positions(self) -> set[int]:
@@ -100,6 +120,7 @@ class Scene:
         report: takes the problems.
         specs: what features before this one read of the file.
         numbers: those of the limit that is being read, one for each of its rates.
+        amounts: see below.
     """
 
     file: PolicyFile
@@ -109,6 +130,8 @@ class Scene:
     report: Report
     specs: list[FileSpec] = field(default_factory=list)
     numbers: Sequence[Numbers] = ()
+    amounts: Mapping[int, int] = field(default_factory=dict)
+    """By the number of a limit, the identity that has a customer's own number of it."""
 
 
 def found(specs: Sequence[Any], kind: type[S]) -> S | None:
@@ -120,6 +143,15 @@ def compile_limit(scene: Scene, limit: Limit, path: Path) -> tuple[RuleSpec, ...
     """Return what the features read of a limit."""
     makers = [part.compile_limit for part in parts("compile") if hasattr(part, "compile_limit")]
     return tuple(spec for make in makers if (spec := make(scene, limit, path)) is not None)
+
+
+def amount_sources(file: PolicyFile) -> dict[int, tuple[str, Path]]:
+    """Return by the number of a limit the source of a customer's own number, and where it is written."""
+    found: dict[int, tuple[str, Path]] = {}
+    for part in parts("compile"):
+        if hasattr(part, "amount_sources"):
+            found |= part.amount_sources(file)
+    return found
 
 
 def leaves_out(file: PolicyFile) -> bool:

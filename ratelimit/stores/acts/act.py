@@ -23,7 +23,17 @@ from msgspec import Meta
 from ratelimit.parsing.json import JsonReader
 
 Kind = Literal[
-    "exempt", "exempt-limits", "stop", "merge", "split", "confirm", "clear", "organisation", "undo"
+    "exempt",
+    "exempt-limits",
+    "stop",
+    "merge",
+    "split",
+    "confirm",
+    "clear",
+    "organisation",
+    "budget",
+    "budget-more",
+    "undo",
 ]
 
 MOST_ACTS = 512
@@ -31,6 +41,9 @@ MOST_ACTS = 512
 MOST_IN_FORCE = 256
 MOST_ACCOUNTS = 100
 """In one act."""
+MOST_SAID = 600
+MOST_NUMBERS = 16
+"""Limits in one act."""
 LONGEST_LINE = 8192
 
 
@@ -42,14 +55,16 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tag: four letters behind the number of an act that was made without the log of all hosts, where
             another host may give the same number.
         kind: what was done. `exempt`: never in a cluster. `exempt-limits`: on the allow list.
-            `stop`: on the deny list.
+            `stop`: on the deny list. `budget`: numbers in place of limits' own. `budget-more`: units beyond.
         at_ns: when, since 1970.
         by: the user and host that the command ran as.
         key: which hash key the hashes are made with.
-        accounts: of `exempt-limits` and `stop` hashes of an identity's value, else hashes of principals.
-        identity: of these two, the identity's name.
+        accounts: of `exempt-limits`, `stop` and budgets hashes of an identity's value, else of principals.
+        identity: of these, the identity's name.
         payments: of `organisation`, hashes of payment methods.
         name: of `organisation`, its name.
+        numbers: of budgets, units by the name of a limit.
+        says: of budgets, the same in words.
         until_ns: when it lapses; None for never. Of `undo`, when the act that it takes back would have.
         reason: why, as the operator wrote it.
         undoes: of `undo`, the number of the act that is taken back.
@@ -65,6 +80,8 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: Annotated[str, Meta(max_length=64)] = ""
     payments: Annotated[list[int], Meta(max_length=MOST_ACCOUNTS)] = []
     name: Annotated[str, Meta(max_length=64)] = ""
+    numbers: Annotated[dict[str, int], Meta(max_length=MOST_NUMBERS)] = {}
+    says: Annotated[str, Meta(max_length=MOST_SAID)] = ""
     until_ns: int | None = None
     reason: Annotated[str, Meta(max_length=200)] = ""
     undoes: int | None = None
@@ -99,7 +116,9 @@ def read_acts(lines: Iterable[bytes]) -> list[Act]:
             act = _ACTS.read(line)
         except ValueError:
             continue
-        if all(0 <= one < 2**64 for one in (*act.accounts, *act.payments)):
+        if all(0 <= one < 2**64 for one in (*act.accounts, *act.payments)) and all(
+            0 < units <= 2**53 for units in act.numbers.values()
+        ):
             found.append(act)
     return merged(found)[-2 * MOST_ACTS :]
 

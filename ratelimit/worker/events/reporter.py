@@ -15,7 +15,7 @@ from ratelimit.events import Event
 from ratelimit.policy.schema.events import Events
 from ratelimit.stores.journal import EVENTS_ROOM, JournalRing, events_of, minutes_of, read_records, tail_of
 from ratelimit.worker.events.host import HostRecord
-from ratelimit.worker.events.sinks import Sink, sinks_of
+from ratelimit.worker.events.sinks import MOST_WAITING, Sink, sinks_of
 
 log = logging.getLogger("ratelimit.events")
 
@@ -87,6 +87,13 @@ class Reporter:
             is_mine = True  # twice is better than never
         if is_mine:
             self.tell(name, now_ns, **fields)
+
+    @property
+    def room(self) -> int:
+        """How many events find room now in log and file; a webhook is slow, and counts what it loses."""
+        if self._sinks is None:
+            self._sinks = sinks_of(self._settings)
+        return min((sink.room for sink in self._sinks if sink.kind != "webhook"), default=MOST_WAITING)
 
     def take_lost(self) -> dict[str, int]:
         """Return how many events each sink lost since the last call."""

@@ -95,6 +95,12 @@ class Sink:
             breathe()
 
     @property
+    def room(self) -> int:
+        """How many events find room now."""
+        with self._lock:
+            return MOST_WAITING - len(self._waiting)
+
+    @property
     def kind(self) -> str:
         """What it is, as its metric has it: `log`, `file` or `webhook`."""
         return self._name.rpartition("-")[2]

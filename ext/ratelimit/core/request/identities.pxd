@@ -30,7 +30,8 @@ cdef class NumberField:
     cdef object name         # of the state's field that has it; None: no field does
     cdef bytes header        # of the header that has it; None: no header does
     cdef object of           # reads in Python what is neither a plain number nor the text of one
-    cdef bint is_money       # dollars, kept as millionths; else seconds
+    cdef bint is_money       # dollars, kept as millionths
+    cdef bint is_units       # a number of units; neither: seconds
 
 cdef class IdentityReader:
     cdef readonly Scanner scanner

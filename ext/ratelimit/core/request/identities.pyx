@@ -32,6 +32,7 @@ cdef enum:
 cdef uint64_t MOST_SECONDS = 0xFFFFFFFF  # see identity/fact.py
 cdef uint64_t MOST_DOLLARS = 1_000_000_000
 cdef uint64_t MICRO = 1_000_000
+cdef uint64_t MOST_UNITS = <uint64_t>1 << 53
 
 cdef extern from *:
     """
@@ -61,8 +62,11 @@ cdef class PathField:
 @cython.final
 @cython.auto_pickle(False)
 cdef class NumberField:
-    def __init__(self, int position, of, *, name=None, bytes header=None, bint is_money=False):
-        self.position, self.of, self.name, self.header, self.is_money = position, of, name, header, is_money
+    def __init__(
+        self, int position, of, *, name=None, bytes header=None, bint is_money=False, bint is_units=False,
+    ):
+        self.position, self.of, self.name, self.header = position, of, name, header
+        self.is_money, self.is_units = is_money, is_units
 
 
 @cython.final
@@ -70,7 +74,7 @@ cdef class NumberField:
 cdef class IdentityReader:
     def __cinit__(
         self, Scanner scanner not None, *, fields=(), paths=(), bint is_partial=False, template_of=None,
-        NumberField created=None, NumberField paid=None, lists=(),
+        NumberField created=None, NumberField paid=None, amounts=(), lists=(),
     ):
         cdef int at = 0, last = scanner.size - 2
         cdef Listed value
@@ -83,9 +87,9 @@ cdef class IdentityReader:
             if not 0 <= (<StateField?>field).position < last:
                 raise IndexError(f"there are {last} identities")
         self.created = created
-        self.numbers = tuple([number for number in (created, paid) if number is not None])
+        self.numbers = tuple([number for number in (created, paid, *amounts) if number is not None])
         for number in self.numbers:
-            if not 0 <= (<NumberField>number).position < last:
+            if not 0 <= (<NumberField?>number).position < last:
                 raise IndexError(f"there are {last} identities")
             self.numbers_in_headers = self.numbers_in_headers or (<NumberField>number).header is not None
             self.numbers_in_state = self.numbers_in_state or (<NumberField>number).name is not None
@@ -253,6 +257,9 @@ cdef class IdentityReader:
             return True
         if type(line) is not bytes:
             return False
+        if field.is_units:
+            ids[field.position] = number_of(field.of(line))
+            return True
         if field.is_money:
             if not dollars_in(line, &number):
                 return False
@@ -272,6 +279,11 @@ cdef class IdentityReader:
         cdef uint64_t number
         cdef double told
         if value is None:
+            return 0
+        if field.is_units:
+            if type(value) is not int or read_number(value, &number) != WHOLE or number > MOST_UNITS:
+                number = number_of(field.of(value))
+            ids[field.position] = number
             return 0
         if field.is_money:
             if type(value) is float:

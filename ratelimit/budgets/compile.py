@@ -1,0 +1,227 @@
+"""`budget` of limits: what is wrong with it, and what it compiles to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+
+from ratelimit.algorithms import ALGORITHMS, SECOND_NS
+from ratelimit.allowance.schema import LimitKeys as AllowanceKeys
+from ratelimit.budgets.schema import Budget, LimitKeys
+from ratelimit.policy.compile.identities import CLUSTER
+from ratelimit.policy.compile.quota import largest_burst, largest_quota
+from ratelimit.policy.compile.spec import AmountSpec, FileSpec, Numbers, Rule, RuleSpec, Scene
+from ratelimit.policy.schema.model import Limit, PolicyFile, Tier
+from ratelimit.policy.schema.problem import Path
+from ratelimit.policy.schema.rate import RateSyntaxError, parse_rates
+from ratelimit.usage.pricing import MICRO, USD
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNumber:
+    """The source of customers' own numbers of one limit.
+
+    Args:
+        at: where rows have it, in units that the rule counts.
+        source: where it comes from, as the policy says it.
+        least, most: its bounds.
+    """
+
+    at: int
+    source: str
+    least: int
+    most: int
+
+    def bounded(self, number: int) -> int:
+        """Return a number between its bounds."""
+        return min(max(number, self.least), self.most)
+
+
+@dataclass(frozen=True, slots=True)
+class Budgeting(RuleSpec):
+    """What budgets read of one limit."""
+
+    own: OwnNumber | None
+    """Where customers' own numbers come from; None: all have the same."""
+    shares: tuple[float, ...]
+    """Of the number, ascending: it is told when a customer has used so much."""
+
+    @property
+    def positions(self) -> frozenset[int]:
+        """The identity that has the number."""
+        return frozenset() if self.own is None else frozenset((self.own.at,))
+
+    def units(self, most: int) -> tuple[int, ...]:
+        """Return from how many units of a number each share is crossed."""
+        return tuple(max(1, ceil(Fraction(str(share)) * most)) for share in self.shares)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNumbers(FileSpec):
+    """Where requests say customers' own numbers."""
+
+    by_position: Mapping[int, AmountSpec]
+
+    @property
+    def amounts(self) -> Mapping[int, AmountSpec]:
+        """The positions of a customer's own numbers, and what each is."""
+        return self.by_position
+
+
+def own_number(rule: Rule) -> OwnNumber | None:
+    """Return where a rule's own numbers come from; None where all customers have the same."""
+    spec = rule.spec(Budgeting)
+    return None if spec is None else spec.own
+
+
+def shares_of(rule: Rule) -> Budgeting | None:
+    """Return what says which shares of a rule are told; None where none is."""
+    spec = rule.spec(Budgeting)
+    return spec if spec is not None and spec.shares else None
+
+
+def amount_sources(file: PolicyFile) -> dict[int, tuple[str, Path]]:
+    """Return by the number of a limit the source of its customers' numbers, and where that is written."""
+    return {index: (budget.from_, ("limit", index, "budget", "from")) for index, budget, _ in _budgets(file)}
+
+
+def compile_limit(scene: Scene, limit: Limit, path: Path) -> Budgeting | None:
+    """Return where a customer's number comes from, and what is told of it; None for limits without both."""
+    own, shares = _own(scene, limit, path), _shares(scene, limit, path)
+    return Budgeting(own, shares) if own is not None or shares else None
+
+
+def _shares(scene: Scene, limit: Limit, path: Path) -> tuple[float, ...]:
+    """Return the shares that a limit tells of."""
+    shares = limit.part(LimitKeys).notify
+    if not shares:
+        return ()
+
+    def add(key: str, message: str, hint: str) -> None:
+        scene.report.add("limit-notify", (*path, key), message, hint)
+
+    if sorted(set(shares)) != list(shares):
+        add("notify", "the shares do not ascend", "Write them as `[0.5, 0.8, 1]`.")
+    if not limit.per:
+        add("per", "one counter for all requests has no customer to tell of", "Name the customer in `per`.")
+    if limit.concurrent is not None or limit.distinct is not None:
+        key = "concurrent" if limit.concurrent is not None else "distinct"
+        add(key, f"`{key}` does not count units that are used up", "Use `rate`.")
+    if scene.file.store.mode == "leased":
+        add(
+            "notify",
+            'with `mode = "leased"` no host knows at once what all have used',
+            "Remove `mode` from [store], or `notify`.",
+        )
+    return tuple(shares)
+
+
+def _own(scene: Scene, limit: Limit, path: Path) -> OwnNumber | None:
+    """Return where a customer's number of a limit comes from; None where all have the same."""
+    budget = _budget(limit)
+    if budget is None:
+        return None
+    found = True
+    for key, message, hint in _conflicts(limit, scene.numbers):
+        scene.report.add("limit-budget", (*path, key), message, hint)
+        found = False
+    at = scene.amounts.get(int(path[1]))
+    if not found or at is None or not scene.numbers:
+        return None
+    scale = MICRO if limit.unit == USD else 1
+    most, least = int(budget.most * scale), max(1, int((budget.least or 0) * scale))
+    numbers = scene.numbers[0]
+    fits = most_units(numbers)
+    if most > fits:
+        words = f"`most` is {budget.most:g}; {fits // scale} are the most that it can count in this period"
+        scene.report.add("limit-budget", (*path, "budget", "most"), words)
+    if least > most:
+        words = f"`least` is {budget.least:g}, and `most` is {budget.most:g}"
+        scene.report.add("limit-budget", (*path, "budget", "least"), words)
+    return OwnNumber(at, budget.from_, least, most)
+
+
+def compile_file(scene: Scene) -> OwnNumbers | None:
+    """Return where requests say customers' own numbers; None where no limit has any."""
+    amounts: dict[int, AmountSpec] = {}
+    for index, _, limit in _budgets(scene.file):
+        at = scene.amounts.get(index)
+        if at is None or limit.rate is None:
+            continue
+        try:
+            period_s = parse_rates(limit.rate)[0].period_s
+        except RateSyntaxError:
+            continue  # which is said there
+        amounts[at] = AmountSpec(period_s, limit.unit == USD)
+    return OwnNumbers(amounts) if amounts else None
+
+
+def most_units(numbers: Numbers) -> int:
+    """Return the largest number that can stand in place of a rate's, with a burst in proportion."""
+    largest = largest_quota(numbers.algorithm, numbers.period_ns)
+    if numbers.algorithm != "token-bucket":
+        return largest
+    low, high = 1, largest
+    while low < high:
+        middle = (low + high + 1) // 2
+        burst = max(1, numbers.burst * middle // numbers.quota)
+        if burst <= largest_burst(middle, numbers.period_ns):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _budgets(file: PolicyFile) -> list[tuple[int, Budget, Limit]]:
+    return [
+        (index, budget, limit)
+        for index, limit in enumerate(file.limit)
+        if isinstance(limit, Limit) and (budget := _budget(limit)) is not None
+    ]
+
+
+def _budget(limit: Limit) -> Budget | None:
+    """Return a limit's table; None without one, and where one of its keys is missing or in error."""
+    budget = limit.part(LimitKeys).budget
+    given: list[object] = [] if budget is None else [budget.from_, budget.most]
+    return budget if given and None not in given else None
+
+
+def _conflicts(limit: Limit, rates: Sequence[Numbers]) -> list[tuple[str, str, str]]:
+    """Return the key, the problem and the advice for each reason why a limit cannot have own numbers."""
+    per = [limit.per] if isinstance(limit.per, str) else list(limit.per)
+    found = []
+    if not per:
+        words = "one counter for all requests has no customer whose number it could be"
+        found.append(("per", words, 'Name the customer, as `per = "account"`.'))
+    if CLUSTER in per:
+        found.append(("per", "the members of a cluster have several numbers", "Name the customer."))
+    for key in ("concurrent", "distinct"):
+        if getattr(limit, key) is not None:
+            found.append((key, f"`{key}` has no rate that a number could replace", "Use `rate`."))
+    if limit.part(AllowanceKeys).earned is not None:
+        found.append(("earned", "`earned` and `budget` both say a customer's number", "Keep one of the two."))
+    if len(rates) > 1:
+        words = "with several rates it is not said which one the number replaces"
+        found.append(("rate", words, "Write each as a limit."))
+    elif rates and ALGORITHMS[rates[0].algorithm].state != "word" and limit.rate is not None:
+        words = f"`{rates[0].algorithm}` keeps as many places as the rate has units"
+        found.append(("algorithm", words, 'Use `algorithm = "sliding-window"`.'))
+    for name, tier in limit.tiers.items():
+        if isinstance(tier, Tier) and rates and _period_ns(tier) not in (None, rates[0].period_ns):
+            words = f"the plan `{name}` has another period, and a number is of one"
+            found.append(("tiers", words, "Give all plans the period of the `rate`."))
+    return found
+
+
+def _period_ns(tier: Tier) -> int | None:
+    """Return the period of a plan's own rate; None without one."""
+    if tier.rate is None:
+        return None
+    try:
+        rates = parse_rates(tier.rate)
+    except RateSyntaxError:
+        return None  # which is said there
+    return rates[0].period_s * SECOND_NS if len(rates) == 1 else 0

@@ -1,0 +1,186 @@
+"""`ratelimit budget`: the numbers that one customer has, and acts that change them for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+from rich.table import Table
+
+from ratelimit.cli.acts import Asking, acting
+from ratelimit.cli.failure import USAGE, Failure
+from ratelimit.cli.loading import load_to_act
+from ratelimit.cli.terminal import Text, note, out, print_json
+from ratelimit.inspection import formatting
+from ratelimit.inspection.budgets import (
+    Budget,
+    Change,
+    budgets_of,
+    change_of_all,
+    change_of_more,
+    change_of_number,
+)
+from ratelimit.inspection.knowledge import Knowledge, knowledge_of
+from ratelimit.inspection.naming import Caller, resolve
+from ratelimit.stores.acts.act import MOST_NUMBERS, Kind
+
+_IDENTITY = click.option("--identity", metavar="NAME", help="The identity that ACCOUNT is of.")
+
+
+@click.group("budget", short_help="Show a customer's numbers, and change them for a while.")
+def budget_command() -> None:
+    """Show the numbers that a customer has, and change them for a while, on all hosts.
+
+    \b
+    Examples:
+      ratelimit budget show policy.toml acct-17
+      ratelimit budget set policy.toml acct-17 requests=600/minute --for 7d
+      ratelimit budget add policy.toml acct-17 spend=5.00 --reason "our outage"
+      ratelimit budget reset policy.toml acct-17
+
+    ACCOUNT is as the application writes it, or a hash as any screen shows it. `ratelimit acts` lists what is
+    in force, and `ratelimit undo` takes it back.
+    """
+
+
+@budget_command.command("show", short_help="Show what a customer has of each limit.")
+@click.argument("policy")
+@click.argument("account")
+@_IDENTITY
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show_command(policy: str, account: str, identity: str | None, as_json: bool) -> None:
+    """Show what a customer has of each limit that counts by it: its number, and what is used and left."""
+    with knowledge_of(load_to_act(policy)) as known:
+        caller = resolve(known, account, identity)
+        found = budgets_of(known, caller)
+        if as_json:
+            print_json({"identity": caller.identity, "hash": f"{caller.hash:016x}", "limits": _json(found)})
+            return
+        if not found:
+            note(f"No limit counts by {caller.identity} alone.")
+            return
+        out().print(_table(found))
+        if any(each.is_told for each in found):
+            note("Where the application says a number with each request, that number goes before the rate.")
+
+
+@budget_command.command("set", short_help="Put numbers in place of a customer's, for a while.")
+@click.argument("policy")
+@click.argument("account")
+@click.argument("numbers", nargs=-1, required=True, metavar="LIMIT=NUMBER...")
+@_IDENTITY
+@acting
+def set_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any) -> None:
+    """Put numbers in place of those that a customer has, for a while.
+
+    NUMBER is in the limit's unit and period, such as `600` or `600/minute`. It goes before what the
+    application says. What was used stays used.
+
+    \b
+    Example:
+      ratelimit budget set policy.toml acct-17 requests=600/minute --for 7d
+    """
+    _act(policy, account, numbers, "budget", change_of_number, **more)
+
+
+@budget_command.command("add", short_help="Add units to what a customer has in this window.")
+@click.argument("policy")
+@click.argument("account")
+@click.argument("numbers", nargs=-1, required=True, metavar="LIMIT=UNITS...")
+@_IDENTITY
+@acting
+def add_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any) -> None:
+    """Add units to what a customer has, until its window ends.
+
+    The next window is as before. A limit by `token-bucket` has no window: `set` gives it a higher number.
+
+    \b
+    Example:
+      ratelimit budget add policy.toml acct-17 spend=5.00 --reason "our outage"
+    """
+    _act(policy, account, numbers, "budget-more", change_of_more, **more)
+
+
+@budget_command.command("reset", short_help="Let a customer begin this window anew.")
+@click.argument("policy")
+@click.argument("account")
+@click.argument("limits", nargs=-1, metavar="[LIMIT...]")
+@_IDENTITY
+@acting
+def reset_command(policy: str, account: str, limits: tuple[str, ...], **more: Any) -> None:
+    """Let a customer begin its window anew: what it used until now is added to what it has.
+
+    Without LIMIT every limit with a window that counts by this customer alone.
+
+    \b
+    Example:
+      ratelimit budget reset policy.toml acct-17 requests
+    """
+    _act(policy, account, limits, "budget-more", change_of_all, **more)
+
+
+def _act(
+    policy: str,
+    account: str,
+    written: Sequence[str],
+    kind: Kind,
+    changes: Callable[[Knowledge, Caller, Sequence[str]], Sequence[Change]],
+    *,
+    identity: str | None,
+    for_ns: int,
+    reason: str,
+    is_dry: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    if len(written) > MOST_NUMBERS:
+        raise Failure(f"{len(written)} limits; one act has {MOST_NUMBERS} at most", USAGE)
+    with knowledge_of(load_to_act(policy)) as known:
+        caller = resolve(known, account, identity)
+        asking = Asking(known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, reason=reason)
+        for made in changes(known, caller, written):
+            asking.go(
+                kind,
+                made.preview,
+                caller.hashes,
+                identity=caller.identity,
+                numbers=made.numbers,
+                says=made.says,
+                until_ns=made.until_ns,
+            )
+
+
+def _table(found: Sequence[Budget]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("limit", "has", "by", "used", "left", "all again in"):
+        table.add_column(title, overflow="fold")
+    for each in found:
+        rule = each.rule
+        name = rule.name if rule.tier is None else f"{rule.name} ({rule.tier})"
+        table.add_row(
+            Text(name, "bold"),
+            formatting.rate(rule),
+            f"{each.by}, or the application" if each.is_told else each.by,
+            formatting.amount(each.used, rule.unit),
+            formatting.amount(each.left.remaining, rule.unit),
+            formatting.wait(each.left.reset_ns) if each.left.reset_ns else "–",
+        )
+    return table
+
+
+def _json(found: Sequence[Budget]) -> list[dict[str, Any]]:
+    return [
+        {
+            "limit": each.rule.name,
+            "tier": each.rule.tier,
+            "number": each.rule.quota,
+            "unit": each.rule.unit,
+            "by": each.by,
+            "may_be_told": each.is_told,
+            "used": each.used,
+            "remaining": each.left.remaining,
+            "reset_after": round(each.left.reset_ns / 1e9, 3),
+        }
+        for each in found
+    ]

@@ -1,0 +1,267 @@
+"""Budgets of customers as an operator looks at them and changes them: numbers, units left, and acts on both.
+
+A change is an act, as `exempt` is one. It names a customer by a hash, is in force on all hosts within two
+seconds, lapses by itself, and is in the log with its reason. An act never empties a counter, so an undo
+leaves the customer with what it used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ratelimit.algorithms import IN_WORDS, SECOND_NS
+from ratelimit.allowance.compile import allowance_of
+from ratelimit.budgets.compile import most_units, own_number
+from ratelimit.budgets.stage import budgeted_of, said_to
+from ratelimit.clustering.amendment import amendment_of
+from ratelimit.deciding.amounts import read_amount
+from ratelimit.deciding.variant import with_number
+from ratelimit.identity.fact import ABSENT
+from ratelimit.inspection import formatting
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.knowledge import Knowledge, Left
+from ratelimit.inspection.naming import Caller
+from ratelimit.inspection.preview import Preview, doubts_of
+from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.policy.compile.spec import AmountSpec
+from ratelimit.policy.schema.problem import nearest
+from ratelimit.reference.hashing import mix
+from ratelimit.usage.pricing import USD
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one customer has of one limit.
+
+    Args:
+        left: the limit with the customer's number, and what is left of it.
+        used: the units in use; of a bucket the part of its number that is not full again.
+        by: who says the number.
+        is_told: whether the application says another number with requests, which is not known here.
+    """
+
+    left: Left
+    used: int
+    by: str
+    is_told: bool
+
+    @property
+    def rule(self) -> LimitRule:
+        """The limit, with the customer's number."""
+        return self.left.rule
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of a customer's budgets, ready to be made an act.
+
+    Args:
+        numbers: by the name of a limit, the units.
+        says: the same in words.
+        preview: what it does.
+        until_ns: when it lapses by itself; None: when the operator says.
+    """
+
+    numbers: Mapping[str, int]
+    says: str
+    preview: Preview
+    until_ns: int | None = None
+
+
+def position_of(known: Knowledge, caller: Caller) -> int:
+    """Return the position of the identity that a customer is of.
+
+    Raises:
+        InspectionFailure: a limit cannot count by it.
+    """
+    positions = {spec.name: spec.index for spec in known.compiled.identities}
+    if caller.what == "actor" or caller.identity not in positions:
+        raise InspectionFailure(f"`{caller.written}` is no customer that limits count by", "call")
+    return positions[caller.identity]
+
+
+def budgets_of(known: Knowledge, caller: Caller) -> list[Budget]:
+    """Return what a customer has of each limit that counts by it alone.
+
+    Raises:
+        InspectionFailure: a server keeps the limits and does not answer.
+    """
+    position = position_of(known, caller)
+    row = known.row_of({position: caller.hash})
+    amendment, now_ns = amendment_of(known.compiled, known.acts), known.bound.store.clock.now_ns()
+    found = []
+    for left in known.left(row):
+        rule = known.compiled.rules[left.rule.index]
+        if rule.per != (position,):
+            continue
+        one = budgeted_of(0, rule, amendment)
+        said, more = (None, 0) if one is None else said_to(one, row, now_ns)
+        by = "the rate" if said is None else "an act"
+        if more:
+            by = f"{by}, and {formatting.amount(more, rule.unit)} by an act"
+        used = max(0, left.rule.burst - left.remaining)
+        if rule.algorithm != "token-bucket":  # the number may be below what another one left room for
+            most = with_number(rule, most_units(rule))
+            used = most.quota - known.left_of([most], row)[0].remaining
+        found.append(Budget(left, used, by, own_number(rule) is not None and said is None))
+    return found
+
+
+def change_of_number(known: Knowledge, caller: Caller, written: Sequence[str]) -> list[Change]:
+    """Return the change that puts numbers in place of a customer's.
+
+    Raises:
+        InspectionFailure: a limit is not there or cannot have it, or it is no number.
+    """
+    asked = _asked(known, caller, written)
+    numbers = {name: _number(rule, text) for name, (rule, text) in asked.items()}
+    now = {each.rule.name: each for each in _budgets(known, caller)}
+    preview = Preview(doubts=doubts_of([caller]))
+    said = []
+    for name, number in numbers.items():
+        rule = asked[name][0]
+        own = formatting.rate(with_number(rule, number))
+        before = now.get(name)
+        if before is not None and before.rule.quota == number and not before.is_told:
+            preview.doubts.append(f"`{name}` has {own} already, by {before.by}")
+        rest = "" if before is None else f" in place of {formatting.rate(before.rule)}, {before.by}"
+        preview.does.append(f"{name}: {caller.label} has {own}{rest}")
+        said.append(f"{name}: {own}")
+    return [Change(numbers, "; ".join(said), preview)]
+
+
+def change_of_more(known: Knowledge, caller: Caller, written: Sequence[str]) -> list[Change]:
+    """Return the changes that add units to what a customer has, one for all windows that end together.
+
+    Raises:
+        InspectionFailure: as `change_of_number`; a limit has no window; the server does not answer.
+    """
+    asked = _asked(known, caller, written)
+    numbers = {name: _number(rule, text) for name, (rule, text) in asked.items()}
+    return _more(known, caller, {name: (rule, numbers[name]) for name, (rule, _) in asked.items()}, "more")
+
+
+def change_of_all(known: Knowledge, caller: Caller, names: Sequence[str]) -> list[Change]:
+    """Return the changes after which a customer has all of its numbers, as if it had used nothing.
+
+    Raises:
+        InspectionFailure: as `change_of_more`; it has used nothing.
+    """
+    limits = _limits(known, caller)
+    for name in names:
+        _limit(limits, name, caller)
+    used: dict[str, int] = {}
+    for each in budgets_of(known, caller):
+        used[each.rule.name] = max(each.used, used.get(each.rule.name, 0))
+    wanted = {name: rule for name, rule in limits.items() if not names or name in names}
+    if not names:  # a limit without a window is left as it is
+        wanted = {name: rule for name, rule in wanted.items() if rule.algorithm != "token-bucket"} or wanted
+    asked = {name: (rule, used[name]) for name, rule in wanted.items() if used.get(name)}
+    if not asked:
+        words = f"{caller.label} has used nothing of {', '.join(wanted) or 'any limit'}"
+        raise InspectionFailure(words, "input", hint="`ratelimit budget show` shows what it has.")
+    return _more(known, caller, asked, "more, all it used")
+
+
+def _more(
+    known: Knowledge, caller: Caller, asked: Mapping[str, tuple[LimitRule, int]], word: str
+) -> list[Change]:
+    now_ns = known.bound.store.clock.now_ns()
+    row = known.row_of({position_of(known, caller): caller.hash})
+    now = {each.rule.name: each for each in _budgets(known, caller)}
+    by_end: dict[int, list[str]] = {}
+    for name, (rule, _) in asked.items():
+        by_end.setdefault(_end_of(known, rule, row, now_ns), []).append(name)
+    found = []
+    for until_ns, names in by_end.items():
+        preview, said = Preview(doubts=doubts_of([caller])), []
+        for name in names:
+            rule, units = asked[name]
+            amount = formatting.amount(units, rule.unit)
+            rest = f", beyond {formatting.amount(now[name].rule.quota, rule.unit)}" if name in now else ""
+            until = formatting.instant(until_ns)
+            preview.does.append(f"{name}: {caller.label} has {amount} {word}{rest}, until {until} UTC")
+            said.append(f"{name}: {amount} {word}")
+        numbers = {name: asked[name][1] for name in names}
+        found.append(Change(numbers, "; ".join(said), preview, until_ns))
+    return found
+
+
+def _budgets(known: Knowledge, caller: Caller) -> list[Budget]:
+    """Return what `budgets_of` does; nothing where the server does not answer."""
+    try:
+        return budgets_of(known, caller)
+    except InspectionFailure:
+        return []
+
+
+def _limits(known: Knowledge, caller: Caller) -> dict[str, LimitRule]:
+    """Return the limits that count by a customer, by name: the policy's own, without those of plans."""
+    position = position_of(known, caller)
+    return {
+        rule.name: rule
+        for rule in reversed(known.compiled.rules)
+        if not rule.is_beside and rule.tier is None and position in rule.per
+    }
+
+
+def _asked(known: Knowledge, caller: Caller, written: Sequence[str]) -> dict[str, tuple[LimitRule, str]]:
+    """Return by the name of a limit the limit and what was written for it."""
+    limits = _limits(known, caller)
+    found = {}
+    for text in written:
+        name, equals, number = text.rpartition("=")
+        if not equals:
+            hint = f"Write LIMIT=NUMBER, such as `{next(iter(limits), 'requests')}={text}`."
+            raise InspectionFailure(f"`{text}` names no limit", "call", hint=hint)
+        found[name] = (_limit(limits, name, caller), number)
+    return found
+
+
+def _limit(limits: Mapping[str, LimitRule], name: str, caller: Caller) -> LimitRule:
+    rule = limits.get(name)
+    if rule is None:
+        near = nearest(name, limits)
+        hint = f"Did you mean `{near}`?" if near else f"Those that do: {', '.join(limits) or 'none'}."
+        raise InspectionFailure(f"no limit `{name}` counts by {caller.identity}", "call", hint=hint)
+    if rule.algorithm not in IN_WORDS:
+        words = (
+            f"`{name}` keeps as many places as it has units ({rule.algorithm}), so no customer has another"
+        )
+        raise InspectionFailure(words, "call", hint='`algorithm = "sliding-window"` could.')
+    if allowance_of(rule) is not None:
+        words = f"`{name}` is an allowance, which a payer earns"
+        raise InspectionFailure(words, "call", hint="Give the customer a plan, or a limit with `budget`.")
+    return rule
+
+
+def _number(rule: LimitRule, text: str) -> int:
+    """Return the units that a text names for a limit."""
+    number = read_amount(AmountSpec(rule.period_ns // SECOND_NS, rule.unit == USD), text)
+    if number is None or number == ABSENT or number == 0:
+        span = formatting.period(rule.period_ns)
+        hint = (
+            f"Write {'dollars' if rule.unit == USD else 'a number'}, or a rate of its period: `600/{span}`."
+        )
+        raise InspectionFailure(f"`{text}` is no number for `{rule.name}`", "call", hint=hint)
+    most = most_units(rule)
+    if number > most:
+        words = f"`{rule.name}` can count {formatting.amount(most, rule.unit)} at most in its period"
+        raise InspectionFailure(words, "call")
+    return number
+
+
+def _end_of(known: Knowledge, rule: LimitRule, row: Sequence[int], now_ns: int) -> int:
+    """Return when the window of a customer ends."""
+    if rule.algorithm == "token-bucket":
+        words = f"`{rule.name}` is a bucket, which fills by itself within {formatting.period(rule.period_ns)}"
+        hint = "`ratelimit budget set` gives a higher number for a while, which also fills it faster."
+        raise InspectionFailure(words, "call", hint=hint)
+    if rule.calendar is not None:
+        return rule.calendar.starts(now_ns, 2)[1]
+    phase_ns = 0
+    if rule.algorithm == "staggered-window":
+        key = known.key_of(rule, row)
+        phase_ns = ((mix(key) >> 32) * (rule.period_ns // SECOND_NS) >> 32) * SECOND_NS
+    return now_ns + rule.period_ns - (now_ns + rule.period_ns - phase_ns) % rule.period_ns

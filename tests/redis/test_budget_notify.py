@@ -1,0 +1,67 @@
+"""Shares of budgets that hosts tell of together: one event each, also where the server was away meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+
+from ratelimit.budgets.following import BudgetFollower
+from ratelimit.budgets.stage import BudgetPart
+from tests.budgets.test_notify import Telling
+from tests.support.redis.fixtures import StartServer
+from tests.support.redis.live import Live, rules
+from tests.support.redis.server import Server
+
+LIMIT = 'per = "account"\nrate = "4/year"\nalgorithm = "fixed-window"\nnotify = [0.5, 1]'
+
+
+def look(hosts: list[Live], followers: list[BudgetFollower], telling: Telling) -> None:
+    """Let each host's thread look once, outside of the event loop."""
+    for follower, host in zip(followers, hosts, strict=True):
+        follower.look(host, telling)  # type: ignore[arg-type]
+
+
+async def close(hosts: list[Live], followers: list[BudgetFollower]) -> None:
+    for follower in followers:
+        await asyncio.to_thread(follower.disconnect)
+    for host in hosts:
+        await host.aclose()
+
+
+async def test_two_hosts_of_two_workers_tell_every_customer_once(server: Server) -> None:
+    hosts = [Live(rules(server.url, LIMIT)) for _ in range(4)]
+    followers, telling, chance = [BudgetFollower() for _ in hosts], Telling(), random.Random(5)
+    try:
+        for _ in range(3):
+            order = [str(number) for number in range(300)] * 2
+            chance.shuffle(order)
+            await asyncio.gather(*(hosts[chance.randrange(4)].ask(account) for account in order))
+            await asyncio.to_thread(look, hosts, followers, telling)
+        assert len(telling.events) == 600
+        assert set(telling.counts().values()) == {1}
+        assert Counter(telling.shares()) == {0.5: 300, 1: 300}
+    finally:
+        await close(hosts, followers)
+
+
+async def test_share_that_is_crossed_while_the_server_is_away_is_told_once_when_it_is_back(
+    start_server: StartServer,
+) -> None:
+    server = start_server()
+    hosts = [Live(rules(server.url, LIMIT)) for _ in range(2)]
+    followers, telling = [BudgetFollower() for _ in hosts], Telling()
+    try:
+        for host in hosts:
+            await host.ask()
+            await host.ask("b")
+        server.kill()
+        await asyncio.to_thread(look, hosts, followers, telling)
+        assert telling.events == []
+        assert len(hosts[1].runtime.part(BudgetPart).crossed.waiting) == 2
+        server.start()
+        await asyncio.to_thread(look, hosts, followers, telling)
+        assert Counter((each["share"], each["caller"]) for each in telling.events).most_common(1)[0][1] == 1
+        assert telling.shares() == [0.5, 0.5]
+    finally:
+        await close(hosts, followers)
