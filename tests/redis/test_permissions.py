@@ -18,7 +18,7 @@ from ratelimit.stores.redis.doctor.permission import (
 )
 from ratelimit.stores.redis.store import RedisStore
 from tests.redis.examining import Examination
-from tests.support.redis.permission import DEPLOYMENT, SECRET, documented
+from tests.support.redis.permission import PAGE, SECRET, documented
 from tests.support.redis.server import Server
 
 POLICY = """
@@ -136,7 +136,7 @@ def test_documented_user_is_enough_for_the_doctor(server: Server, tmp_path: Path
 
 
 def test_documented_commands_are_those_that_are_tried() -> None:
-    (line,) = re.findall(r"^Called are (.*)$", DEPLOYMENT, re.M)
+    (line,) = re.findall(r"^The commands are (.*)$", PAGE, re.M)
     said = set(re.findall(r"`([A-Z]+)`", line))
     tried = {words[0] for words in (*DECIDING, *CORRELATING, *ACTING, *STRIKING, *RECORDING, *JOURNALLING)}
     assert said == tried | {"EVALSHA", "EVAL", "AUTH"}
