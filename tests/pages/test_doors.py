@@ -10,6 +10,7 @@ from typing import Any
 
 import flask
 import flask_limiter
+import flask_limiter.commands
 import flask_limiter.util
 import grpc
 import limits
@@ -195,6 +196,18 @@ def test_moving_in_from_flask_limiter(folder: Path) -> None:
     names["app"].post("/")(lambda: "hello")
     run(wrapped, "moving-in.md", names)
     assert statuses(names["app"], 3) == [200, 200, 429]
+
+
+def test_flask_s_own_command_shows_the_storage(folder: Path) -> None:
+    """Hazard: `flask limiter config` prints what a storage is, and a storage may have no such attributes."""
+    app = flask.Flask("page")
+    names: dict[str, Any] = {"Limiter": flask_limiter.Limiter, "app": app}
+    names["get_remote_address"] = flask_limiter.util.get_remote_address
+    run(own(python("moving-in.md", "Flask-Limiter")[1], folder), "moving-in.md", names)
+    for command in ("config", "limits"):
+        shown = app.test_cli_runner().invoke(flask_limiter.commands.cli, [command])
+        assert shown.exit_code == 0, shown.output
+        assert command == "limits" or "SharedStorage" in shown.output
 
 
 def test_moving_in_from_limits(folder: Path) -> None:
