@@ -26,6 +26,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -117,6 +118,28 @@ class BuildCore(build_ext):  # type: ignore[misc]  # setuptools has no types
         digest.write_text(source_digest() + "\n")
 
 
+STAND_IN = '''\
+"""What `import ratelimit` finds where the package `ratelimit` has lost its first file: it says why."""
+
+import os
+
+__path__ = [os.path.splitext(__file__)[0]]
+
+from ratelimit.environment.neighbours import sentence
+
+raise ImportError(sentence())
+'''
+
+
+class BuildModules(build_py):  # type: ignore[misc]  # setuptools has no types
+    """Builds the modules, and one beside the package that Python finds only if that has no first file."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            Path(self.build_lib, "ratelimit.py").write_text(STAND_IN)
+
+
 extensions = [
     Extension(
         f"ratelimit.{name}",
@@ -160,7 +183,7 @@ setup(
     project_urls=urls(),
     long_description=package_page(urls().get("Homepage", "")),
     long_description_content_type="text/markdown",
-    cmdclass={"build_ext": BuildCore},
+    cmdclass={"build_ext": BuildCore, "build_py": BuildModules},
     ext_modules=extensions
     if COMPILED is not None
     else cythonize(  # type: ignore[no-untyped-call]  # nor has Cython

@@ -6,6 +6,8 @@ because a limiter that silently became a hundred times slower is a fault too.
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 try:
     from ratelimit.core.algorithms import rule
     from ratelimit.core.decision import engine
@@ -18,5 +20,15 @@ except ImportError as error:  # pragma: no cover - needs a broken installation
         "another folder: in this one Python imports the sources, whatever is installed "
         f"({error})"
     ) from error
+
+
+def __getattr__(name: str) -> NoReturn:
+    if name == "RateLimitMiddleware":
+        # The first line of the distribution `asgi-ratelimit`, where it has overwritten our `__init__.py`.
+        from ratelimit.environment.neighbours import sentence
+
+        raise ImportError(sentence())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = ["engine", "hashing", "rule", "scan", "table"]

@@ -17,6 +17,7 @@ from ratelimit.core.memory.table import table_bytes
 from ratelimit.correlation.description import DECLARATION
 from ratelimit.environment.extras import how_to_install
 from ratelimit.environment.finding import Fact, Finding
+from ratelimit.environment.neighbours import OURS, mending, neighbours, sentence
 from ratelimit.errors import StoreError
 from ratelimit.inspection.explaining import findings
 from ratelimit.inspection.formatting import count, instant, iso
@@ -30,7 +31,6 @@ from ratelimit.stores.factory import SIGHTINGS, StoreWish, wish_of
 from ratelimit.stores.secret import find_text
 from ratelimit.telemetry.names import BoardNumber
 
-OURS = "kinlimit"
 _WEAK_KEY = 16
 """Characters below which a passphrase can be found by trying."""
 
@@ -66,7 +66,7 @@ def examine_policy(policy: Policy) -> Iterator[Finding]:
 def _distribution() -> Finding:
     found = {(each.version, str(each.locate_file(""))) for each in metadata.distributions(name=OURS)}
     versions = sorted({version for version, _ in found})
-    place = Path(ratelimit.__file__).parent
+    place = _folder()
     facts: dict[str, Fact] = {"version": ",".join(versions), "place": str(place)}
     if not versions:
         return Finding(
@@ -85,18 +85,20 @@ def _distribution() -> Finding:
 
 
 def _import_name() -> Finding:
-    owners = set(metadata.packages_distributions().get("ratelimit", ()))
-    others = sorted(owner for owner in owners if owner.lower().replace("_", "-") != OURS)
+    others = neighbours()
+    if _first_file() is None:
+        words, _, advice = sentence().partition(". This mends it: ")
+        return Finding("import name", "fail", words, f"`{advice}`", facts={"others": ",".join(others)})
     if not others:
         return Finding("import name", "ok", f"`ratelimit` is {OURS}'s alone")
-    ours = Path(ratelimit.__file__).resolve().parent.parent
+    ours = _folder().parent
     mixed = [
         name for name in others if Path(str(metadata.distribution(name).locate_file(""))).resolve() == ours
     ]
     listed = ", ".join(f"`{name}`" for name in others)
     verb = "is" if len(others) == 1 else "are"
     words = f"{listed} {verb} installed, too, and imported as `ratelimit`"
-    advice = f"`pip uninstall {' '.join(others)} {OURS}`, then `pip install {OURS}`."
+    advice = f"`{mending(others)}`"
     facts: dict[str, Fact] = {"others": ",".join(others)}
     if mixed:
         return Finding(
@@ -113,6 +115,18 @@ def _import_name() -> Finding:
         advice,
         facts=facts,
     )
+
+
+def _folder() -> Path:
+    """Return the package's folder, also where its first file is gone."""
+    first = _first_file()
+    return (Path(core.__file__).parent if first is None else Path(first)).resolve().parent
+
+
+def _first_file() -> str | None:
+    """Return the package's `__init__.py`; None where it is gone and Python goes by the folder."""
+    found: str | None = getattr(ratelimit, "__file__", None)
+    return found
 
 
 def _core() -> Finding:

@@ -35,7 +35,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"events"}),
     frozenset({"errors", "clock", "decision"}),
     frozenset({"algorithms", "codes", "verdict"}),
-    frozenset({"parsing"}),
+    frozenset({"parsing", "decorators"}),
     frozenset({"environment", "features"}),
 )
 LOOSE = {"limiter", "algorithms", "events", "errors", "clock", "decision", "verdict", "codes"}

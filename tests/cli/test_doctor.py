@@ -161,7 +161,7 @@ def test_another_owner_of_the_import_name(tmp_path: Path, monkeypatch: pytest.Mo
     assert (code, checks["import name"]["status"]) == (0, "warn")
     assert "`asgi-ratelimit`" in checks["import name"]["says"]
     assert "unrelated" not in checks["import name"]["says"]
-    assert "pip uninstall asgi-ratelimit" in checks["import name"]["advice"]
+    assert "pip uninstall --yes asgi-ratelimit" in checks["import name"]["advice"]
     # In one folder with ours, its files and ours overwrite each other.
     monkeypatch.setattr(ratelimit, "__file__", str(tmp_path / "site" / "ratelimit" / "__init__.py"))
     code, checks = examined(policy_with(tmp_path))
