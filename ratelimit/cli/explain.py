@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load, load_to_act
-from ratelimit.cli.outcome import outcome_words
+from ratelimit.cli.outcome import outcome_words, untold_words
 from ratelimit.cli.principal import saved_evidence
 from ratelimit.cli.request import parse_request
 from ratelimit.cli.terminal import Text, note, out, print_json, say
@@ -27,7 +27,7 @@ from ratelimit.identity.fact import REFUSED
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import acts_held, listing
 from ratelimit.inspection.attachment import attach
-from ratelimit.inspection.decision import IdentityLine, Seen, identity_lines, limit_lines
+from ratelimit.inspection.decision import IdentityLine, Seen, decisive, identity_lines, limit_lines
 from ratelimit.inspection.evidence import Source, from_snapshot, from_trace
 from ratelimit.inspection.explaining import Question, all_looking, makers_of
 from ratelimit.inspection.membership import Membership, RecordRecognition, in_evidence, on_this_host
@@ -154,7 +154,7 @@ def explain_command(
             note(f"Workers estimate by what each has learned; {said} says what this request takes.")
         if not asked and (names := unmatched_names(loaded.compiled)):
             note(f"Of a route that asks for limits by name, say which: --ask {shlex.quote(names[0])}.")
-        if explained.decision.reason is Reason.IDENTITY:
+        if explained.decision.reason is Reason.IDENTITY and not explained.untold:
             note(f"To give what is missing, add {explained.lacking()} to -r.")
 
 
@@ -249,6 +249,8 @@ class Explained:
             self.identities = identity_lines(
                 bound, matched, fields, record, row, found_in, is_asked=bool(asked)
             )
+            self.untold = decisive(bound, matched, row, self.decision, self.identities) if live else []
+            """Identities that only the application knows, and that decide this."""
             seen = Seen(self.method, target, event)
             self.limits = limit_lines(bound, matched, row, self.decision, seen)
             question = Question(bound, matched, row, self.now_ns, self.limits)
@@ -273,6 +275,9 @@ class Explained:
                 say(console, Text(f"{name} ", "bold") + Text(words, "not bold"))
         if way := way_words(self.way):
             say(console, Text("stages ", "bold") + Text(way, "not bold"))
+        if self.untold:
+            say(console, untold_words(self.untold))
+            return
         said = outcome_words(self.decision, self.wait, self.act, self.missing, has_room=self.has_room)
         say(console, said)
 
@@ -327,7 +332,8 @@ class Explained:
             "stages": [one.as_json() for one in self.way],
             "cluster": self.cluster,
             "verdict": self.verdict,
-            "action": decision.action,
+            "action": "unknown" if self.untold else decision.action,
+            "untold": self.untold,
             "reason": decision.reason.value,
             "limit": decision.limit,
             "act": None if self.act is None else self.act.label,

@@ -21,6 +21,20 @@ _WHY = {
 }
 
 
+def untold_words(names: Sequence[str]) -> Text:
+    """Return what is said where the outcome depends on what the application alone knows.
+
+    Args:
+        names: the identities.
+    """
+    listed = " and ".join(names)
+    verb = "comes" if len(names) == 1 else "come"
+    given = " ".join(f"{name}=VALUE" for name in names)
+    text = Text("cannot be known here", "bold yellow")
+    said = f": {listed} {verb} from the application; add {given} to the request"
+    return text + Text(said, "not bold default")
+
+
 def outcome_words(
     decision: Decision,
     wait: Wait | None,

@@ -12,6 +12,7 @@ Values with blanks are quoted as in a shell. Or one JSON object, as in a line of
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from typing import Any
 
@@ -79,11 +80,21 @@ def _of_words(text: str, policy: CompiledPolicy) -> dict[str, Any]:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
-            raise Failure(f"{word!r} is not NAME=VALUE", INPUT)
+            raise Failure(f"{word!r} is not NAME=VALUE", INPUT, hint=_quoting(words, word))
         _put(name, value, members, headers, policy)
     if headers:
         members["headers"] = headers
     return members
+
+
+def _quoting(words: list[str], stray: str) -> str:
+    """Return how a value is written that has blanks, where the word before may go on; else nothing."""
+    at = words.index(stray)
+    if at == 0:
+        return ""
+    parts = [words[at - 1]]
+    parts += itertools.takewhile(lambda word: "=" not in word, words[at:])
+    return f"A value with blanks stands in quotes: {shlex.quote(' '.join(parts))}"
 
 
 def _put(

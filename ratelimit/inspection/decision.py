@@ -9,7 +9,7 @@ from ratelimit.budgets.stage import asked_by
 from ratelimit.core.request.grammar import MALFORMED_VALUE
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.extraction import needed_positions
-from ratelimit.decision import Decision, Verdict
+from ratelimit.decision import Decision, Reason, Verdict
 from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED
 from ratelimit.inspection import formatting
 from ratelimit.inspection.identities import given, short_hash
@@ -32,6 +32,8 @@ class IdentityLine:
     hash: str
     given: str | None
     source: str
+    is_untold: bool = False
+    """True if the application alone says it, and nothing here does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,31 @@ def identity_lines(
         hashed = row[spec.index]
         shown = given(spec, record, facts)
         source = _source(bound.compiled, spec, record, matched, facts, hashed)
-        lines.append(IdentityLine(spec.name, short_hash(hashed), shown, source))
+        is_untold = shown is None and any(one.kind in _OF_THE_APPLICATION for one in spec.sources)
+        lines.append(IdentityLine(spec.name, short_hash(hashed), shown, source, is_untold))
     return lines
+
+
+def decisive(
+    bound: BoundPolicy, matched: Matched, row: list[int], decision: Decision, lines: list[IdentityLine]
+) -> list[str]:
+    """Return the identities without which it cannot be said what becomes of a request.
+
+    Those are of what the application alone says. A refusal that holds whoever asks needs none of them.
+    """
+    compiled = bound.compiled
+    untold = {line.name for line in lines if line.is_untold}
+    plan = matched.plan_for(row)
+    rules = () if plan is None else plan.rules
+    if not decision.allowed and decision.limit is not None:
+        rules = tuple(rule for rule in rules if rule.name == decision.limit)
+    used = {at for rule in rules for at in (*rule.per, rule.member)}
+    used |= {compiled.limits[rule.limit].tier_identity for rule in rules}
+    listed = {*compiled.file.allow, *compiled.file.deny}
+    if decision.reason in (Reason.ALLOW_LIST, Reason.DENY_LIST):
+        return []
+    names = [spec.name for spec in compiled.identities if spec.index in used or spec.name in listed]
+    return [name for name in names if name in untold]
 
 
 def _actor_line(compiled: CompiledPolicy, row: list[int], found_in: str | None) -> IdentityLine:
@@ -190,6 +215,8 @@ def _why_no_match(bound: BoundPolicy, limit: int, seen: Seen, *, crowded: bool) 
     )
 
 
+_OF_THE_APPLICATION = ("state", "resolver")
+"""Sources that only a running application has."""
 _WRITTEN = ("header", "cookie", "path")
 """Sources that a client writes."""
 _COUNTED = {

@@ -162,6 +162,70 @@ def test_live_looks_at_the_running_counters_and_charges_nothing(tmp_path: Path) 
         limiter.close()
 
 
+UNTOLD = """
+version = 1
+[identities]
+user = {{ from = "{source}"{settings} }}
+[store]
+path = "{path}/table"
+[[limit]]
+name = "per user"
+match = "/v1/*"
+per = "user"
+rate = "2/year"
+algorithm = "fixed-window"
+[[limit]]
+name = "per address"
+per = "ip"
+rate = "3/year"
+algorithm = "fixed-window"
+"""
+
+
+@pytest.mark.parametrize("source", ["resolver:ratelimit.cli.request:who", "state:user"])
+@pytest.mark.parametrize("settings", ["", ', missing = "skip"', ', missing = "refuse"'])
+def test_live_does_not_guess_what_only_the_application_knows(
+    tmp_path: Path, source: str, settings: str
+) -> None:
+    """Hazard: "allowed", it said of a caller that was being refused."""
+    policy = write_policy(tmp_path, UNTOLD.format(source=source, settings=settings, path=tmp_path))
+    limiter = Limiter(policy, resolvers={"ratelimit.cli.request:who": lambda request: "bob"})
+    try:
+        for _ in range(2):
+            assert limiter.decide(path="/v1/x", identities={"user": "bob"}, client="192.0.2.9").allowed
+        asked = ("explain", policy, "--live", "-r")
+        said = run(*asked, "GET /v1/x ip=192.0.2.1").stdout
+        assert "cannot be known here: user comes from the application; add user=VALUE" in said
+        assert "allowed" not in said
+        found = json.loads(run(*asked, "GET /v1/x ip=192.0.2.1", "--json").stdout)
+        assert (found["action"], found["untold"]) == ("unknown", ["user"])
+        # It is known where it is given, where no limit asks for it, and where another limit refuses.
+        for request, action in (
+            ("GET /v1/x ip=192.0.2.1 user=bob", "refuse"),
+            ("GET /v1/x ip=192.0.2.1 user=ann", "allow"),
+            ("GET / ip=192.0.2.1", "allow"),
+        ):
+            found = json.loads(run(*asked, request, "--json").stdout)
+            assert (found["action"], found["untold"]) == (action, []), request
+        limiter.decide(path="/", client="192.0.2.9")
+        if "refuse" not in settings:
+            found = json.loads(run(*asked, "GET /v1/x ip=192.0.2.9", "--json").stdout)
+            assert (found["action"], found["untold"], found["limit"]) == ("refuse", [], "per address")
+    finally:
+        limiter.close()
+
+
+def test_blank_in_a_value_is_shown_in_quotes(tmp_path: Path) -> None:
+    policy = write_policy(tmp_path)
+    result = run("explain", policy, "-r", "GET / header:user-agent=Mozilla 5.0 (X11) ip=192.0.2.1")
+    assert result.exit_code == 3
+    assert "'5.0' is not NAME=VALUE" in result.stderr
+    assert "'header:user-agent=Mozilla 5.0 (X11)'" in result.stderr
+    quoted = "GET / 'header:user-agent=Mozilla 5.0 (X11)' ip=192.0.2.1"
+    assert run("explain", policy, "-r", quoted).exit_code == 0
+    assert "quotes" not in run("explain", policy, "-r", "GET / stray").stderr
+
+
 @pytest.mark.parametrize(
     ("event", "applying"),
     [("request", ["all"]), ("connect", ["all", "handshakes"]), ("message", ["messages"])],
