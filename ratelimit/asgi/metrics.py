@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast, overload
+
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ratelimit.telemetry.collector import Watched
@@ -10,24 +14,40 @@ from ratelimit.telemetry.exposition import Exposition, Registry
 
 
 class MetricsApp:
-    """Answers every GET with the metrics. An object, so that a route takes it as it is."""
+    """Answers every GET with the metrics. An object, so that a route takes it as it is.
+
+    Called with a request alone, as a route's function is, it returns the response.
+    """
 
     def __init__(self, exposition: Exposition) -> None:
         self._exposition = exposition
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    @overload
+    async def __call__(self, scope: Request, /) -> Response: ...
+    @overload
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, /) -> None: ...
+    async def __call__(
+        self, scope: Scope | Request, receive: Receive | None = None, send: Send | None = None, /
+    ) -> Response | None:
+        # One coroutine function for both: by that servers tell an application of ASGI 3.
+        if receive is None or send is None:
+            return await self._response(scope)
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
-            return
-        if scope["type"] != "http":
-            return
-        if scope["method"] not in ("GET", "HEAD"):
-            await _answer(send, 405, [(b"allow", b"GET, HEAD")], b"")
-            return
-        accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
+        elif scope["type"] == "http":
+            response = await self._response(scope)
+            await response(cast("Scope", scope), receive, send)
+        return None
+
+    async def _response(self, asked: Scope | Request) -> Response:
+        if asked["method"] not in ("GET", "HEAD"):
+            return Response(status_code=405, headers={"allow": "GET, HEAD"})
+        accept = b",".join(value for name, value in asked["headers"] if name == b"accept")
         body, content_type = await run_in_threadpool(self._exposition.render, accept.decode("latin-1"))
-        headers = [(b"content-type", content_type.encode("latin-1")), (b"cache-control", b"no-store")]
-        await _answer(send, 200, headers, body, head=scope["method"] == "HEAD")
+        headers = {"content-type": content_type, "cache-control": "no-store"}
+        if asked["method"] == "HEAD":
+            return Response(headers={**headers, "content-length": str(len(body))})
+        return Response(body, headers=headers)
 
 
 def metrics_app(limiter: Watched, *, registry: Registry | None = None) -> MetricsApp:
@@ -44,14 +64,6 @@ def metrics_app(limiter: Watched, *, registry: Registry | None = None) -> Metric
         registry: also export what is registered here; the collector is added to it.
     """
     return MetricsApp(Exposition(limiter, registry))
-
-
-async def _answer(
-    send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, head: bool = False
-) -> None:
-    headers = [*headers, (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else body})
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

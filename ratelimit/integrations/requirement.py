@@ -9,9 +9,10 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, TypedDict, get_args, get_type_hints
+from typing import Any, Literal, TypedDict, get_args, get_type_hints
 from uuid import UUID
 
+from ratelimit.algorithms import AlgorithmName
 from ratelimit.deciding.route_plan import MAX_COST
 from ratelimit.errors import UsageError
 from ratelimit.policy.schema.binder import bind
@@ -204,10 +205,10 @@ class Settings(TypedDict, total=False):
     estimate: Cost
     """The same for other units than requests: taken on arrival, corrected by `settle`."""
     burst: int
-    algorithm: str
+    algorithm: AlgorithmName
     unit: str
     concurrent: int
-    mode: str
+    mode: Literal["enforce", "shadow"]
 
 
 def declared(rate: str | None, settings: Settings) -> Wish:

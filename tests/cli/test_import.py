@@ -106,6 +106,34 @@ def test_names_are_followed_over_files(tmp_path: Path) -> None:
     assert limits_of(result.stdout)["c"]["rate"] == "7/minute"
 
 
+def test_constants_of_a_class_and_sums_are_their_values(tmp_path: Path) -> None:
+    names = "N = 5\nclass Rates:\n    HOME: str = f'{N * 2 + 1}/minute'\n    ODD = '1/minute'\n"
+    rates = write(tmp_path, "rates.py", names + "    ODD = '2/minute'\n")
+    for spelled in ("Rates.HOME", "rates.Rates.HOME"):
+        head = "from . import rates\nfrom .rates import Rates\n"
+        path = write(tmp_path, "app.py", head + SLOWAPI.replace('"5/minute"', spelled))
+        result = run("import", rates, path)
+        assert result.exit_code == 0, result.output
+        assert limits_of(result.stdout)["home"]["rate"] == "11/minute"
+    # What is bound twice, or by another module, is not known.
+    write(tmp_path, "app.py", head + SLOWAPI.replace('"5/minute"', "Rates.ODD"))
+    assert run("import", rates, path).exit_code == 1
+    write(tmp_path, "app.py", head + SLOWAPI.replace('"5/minute"', "Rates.HOME") + "\nRates.HOME = '9/day'\n")
+    assert run("import", rates, path).exit_code == 1
+
+
+def test_fields_of_the_library_are_kept(tmp_path: Path) -> None:
+    for written, kept in (
+        (", headers_enabled=True)", True),
+        (", headers_enabled=False)", False),
+        (")", False),
+    ):
+        text = SLOWAPI.replace('strategy="moving-window")', f'strategy="moving-window"{written}')
+        result = run("import", write(tmp_path, "app.py", text))
+        assert result.exit_code == 0, result.output
+        assert Policy.from_toml(result.stdout).file.headers.x_ratelimit is kept
+
+
 def test_name_is_not_taken_from_another_file_of_that_name(tmp_path: Path) -> None:
     # Its `get_remote_address` is its own, and the application's is slowapi's.
     text = "def get_remote_address(request):\n    return 'all'\nlimiter = None\n"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from inspect import iscoroutinefunction
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.routing import Mount, Route
 
 from ratelimit.asgi.metrics import metrics_app
@@ -76,3 +78,14 @@ async def test_lifespan_when_served_alone(limiter: FakeLimiter) -> None:
 
     await metrics_app(limiter)({"type": "lifespan"}, receive, send)
     assert said == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_function_of_a_route_is_what_it_is_as_well(limiter: FakeLimiter) -> None:
+    """Hazard: type checkers take what `add_route` is given for a function of a request."""
+    app = metrics_app(limiter)
+    scope = {"type": "http", "method": "GET", "path": "/metrics", "headers": []}
+    answer = await app(Request(scope))
+    assert answer.status_code == 200
+    assert b"ratelimit_workers 1.0" in answer.body
+    # By this a server knows an application of ASGI 3.
+    assert iscoroutinefunction(app.__call__)

@@ -88,6 +88,8 @@ class PolicyDraft:
         self.limits: list[LimitDraft] = []
         self._losses: dict[Loss, None] = {}
         self.remarks: list[str] = []
+        self.has_headers = False
+        """True if responses have `X-RateLimit-Limit`, `-Remaining` and `-Reset`."""
         self.has_exact_case = False
         """True if paths in another case are other paths to the application."""
         self._taken: set[str] = set()
@@ -169,7 +171,8 @@ class PolicyDraft:
         lines = [f"{name} = {source}\n" for name, source in self.identities.items() if name in used]
         identities = f"[identities]\n{''.join(lines)}\n" if lines else ""
         routing = '[routing]\ncase = "exact"\n\n' if self.has_exact_case else ""
-        return f"version = 1\n\n{routing}{identities}" + "\n".join(limit.toml() for limit in limits)
+        headers = "[headers]\nx_ratelimit = true\n\n" if self.has_headers else ""
+        return f"version = 1\n\n{routing}{headers}{identities}" + "\n".join(limit.toml() for limit in limits)
 
 
 def quoted(text: str) -> str:

@@ -136,6 +136,8 @@ class Limiters:
                 self._draft.lose(
                     module.place(settings[name]), f"{name}={ast.unparse(settings[name])}", why, instead
                 )
+        if "headers_enabled" in settings:
+            self._draft.has_headers = self._constant(module, settings["headers_enabled"]) is True
         style = self._constant(module, settings["key_style"]) if "key_style" in settings else "url"
         if style not in ("url", "endpoint"):
             self._lose(

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from ratelimit.cli.importing.draft import Place
 
@@ -87,6 +87,21 @@ class Module:
                     self._take(self.values, node.target.id, node.value, bound)
             elif isinstance(node, Function):
                 self._take(self.functions, node.name, node, bound)
+            elif isinstance(node, ast.ClassDef) and bound[node.name] == 1:
+                self._read_class(node)
+
+    def _read_class(self, node: ast.ClassDef) -> None:
+        """Find the names that a plain class binds once in its body: constants under a name of their own."""
+        if node.bases or node.keywords or node.decorator_list:
+            return
+        bound = Counter(_bound(ast.Module(node.body, [])))
+        for inner in node.body:
+            target = inner.targets[0] if isinstance(inner, ast.Assign) and len(inner.targets) == 1 else None
+            if isinstance(inner, ast.AnnAssign):
+                target = inner.target
+            value = inner.value if isinstance(inner, ast.Assign | ast.AnnAssign) else None
+            if isinstance(target, ast.Name) and value is not None and bound[target.id] == 1:
+                self.values[f"{node.name}.{target.id}"] = value
 
     def _imported(self, node: ast.Import | ast.ImportFrom, alias: ast.alias) -> Imported:
         parts = tuple(alias.name.split("."))
@@ -170,13 +185,17 @@ class Program:
             return None
         if node.id in module.imports:
             return self._imported(module.imports[node.id].member(dotted), _MOST_STEPS)
-        if not dotted and (node.id in module.values or node.id in module.functions):
-            return Defined(module, node.id)
-        return None
+        name = ".".join([node.id, *dotted])
+        return Defined(module, name) if name in module.values or name in module.functions else None
 
     def _imported(self, imported: Imported, steps: int) -> Defined | str | None:
         *package, name = imported.parts
         named = [module for module in self.modules if _is_at(module, tuple(package), imported)]
+        if not named and len(package) > 1:
+            # A constant of a class, which is found where the class is.
+            name = f"{package.pop()}.{name}"
+            named = [module for module in self.modules if _is_at(module, tuple(package), imported)]
+            named = [module for module in named if name in module.values]
         if not named:
             return None if imported.is_path else ".".join(imported.parts)
         if len(named) > 1 or steps == 0:
@@ -215,6 +234,13 @@ class Program:
             right = self.constant(module, node.right, steps - 1)
             if isinstance(left, str) and isinstance(right, str):
                 return left + right
+            if _is_whole(left) and _is_whole(right):
+                return left + right
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            left = self.constant(module, node.left, steps - 1)
+            right = self.constant(module, node.right, steps - 1)
+            if _is_whole(left) and _is_whole(right):
+                return left * right
         if isinstance(node, ast.Name | ast.Attribute):
             defined = self.origin(module, node)
             value = self.value(defined)
@@ -231,6 +257,11 @@ class Program:
                 raise UnknownError
             return str(value)
         return str(self.constant(module, node, steps))
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    """Return whether a value is a number that a rate or a cost can have."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def _is_at(module: Module, package: tuple[str, ...], imported: Imported) -> bool:
