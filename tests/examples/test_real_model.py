@@ -1,0 +1,99 @@
+"""The gateway of the examples before a real small model: what is charged is what the engine counted.
+
+`make gateway` installs the engine, 130 MB of wheels; without it the tests are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx
+import openai
+import pytest
+
+from tests.servers.serving import serving
+
+FOLDER = Path(__file__).absolute().parents[2] / "examples" / "llm-api"
+ENGINE = Path(sys.prefix) / "engine"
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not ENGINE.exists(), reason="`make gateway` installs the engine"),
+]
+MOST = 12
+SAY: Any = [{"role": "user", "content": "Tell me of the sea."}]
+
+
+@contextmanager
+def engine(log: Path) -> Iterator[str]:
+    """Run the engine on a port of the kernel's choice; yield its address."""
+    command = [sys.executable, str(FOLDER / "engine.py"), "0"]
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            command, env={**os.environ, "PYTHONPATH": str(ENGINE)}, stdout=subprocess.PIPE, stderr=errors
+        )
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline().decode()
+            address = re.search(r"http://\S+", said)
+            assert address is not None, log.read_text()[-2000:]
+            yield address[0]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+
+
+def produced(address: str) -> int:
+    """Return the tokens that the engine has produced, by its own counter."""
+    found = re.search(r"^llamacpp:tokens_predicted_total (\d+)", httpx.get(f"{address}/metrics").text, re.M)
+    assert found is not None
+    return int(found[1])
+
+
+def test_what_is_charged_is_what_the_engine_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole and streamed, by three APIs, with a maximum of the client's own and one that is inserted."""
+    policy = tmp_path / "policy.toml"
+    text = (FOLDER / "gateway.toml").read_text().replace("60000/minute", "60000/year")
+    text = text.replace("most = 8192", f"most = {MOST}")
+    prices = "[prices.smollm2]\ninput = 1\noutput = 5\n"
+    policy.write_text(f'{text}\n{prices}\n[store]\npath = "{tmp_path / "store"}"\n')
+    monkeypatch.setenv("GATEWAY_POLICY", str(policy))
+    options = ["--app-dir", str(FOLDER)]
+    with engine(tmp_path / "engine.log") as address:
+        monkeypatch.setenv("UPSTREAM", address)
+        with serving("uvicorn", policy, workers=1, app="gateway:app", options=options) as port:
+            url = f"http://127.0.0.1:{port}"
+            used = answers(url)
+            page = httpx.get(f"{url}/v1/usage", headers={"authorization": "Bearer sk-ada"}).json()
+        counted = produced(address)
+    charged = {each["limit"]: each["used"] for each in page["limits"]}
+    assert charged["tokens of a project"] == sum(used) == counted
+    assert max(used) == MOST  # the engine heeds what was inserted
+
+
+def answers(url: str) -> list[int]:
+    """Ask in each form; return the tokens that each answer used, as its client was told."""
+    used = []
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="sk-ada", timeout=120) as client:
+        for more in ({}, {"max_tokens": 8000}, {"max_completion_tokens": 5}):
+            whole = client.chat.completions.create(model="smollm2", messages=SAY, **more)  # type: ignore[call-overload]
+            used.append(whole.usage.completion_tokens)
+        stream = client.chat.completions.create(model="smollm2", messages=SAY, stream=True)
+        used.append([chunk.usage.completion_tokens for chunk in stream if chunk.usage][-1])
+        response = client.responses.create(model="smollm2", input="Tell me of the sea.")
+        assert response.usage is not None
+        used.append(response.usage.output_tokens)
+    with (
+        anthropic.Anthropic(base_url=url, api_key="sk-ada", timeout=120) as other,
+        other.messages.stream(model="smollm2", max_tokens=9000, messages=SAY) as events,
+    ):
+        used.append(events.get_final_message().usage.output_tokens)
+    return used
