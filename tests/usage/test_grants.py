@@ -32,6 +32,7 @@ def written(body: str | bytes, path: str = CHAT, most: int = MOST, stated: str |
         (CHAT, '{"max_tokens":8192}', '{"max_tokens":500}'),
         (CHAT, '{"max_tokens":499}', '{"max_tokens":499}'),
         (CHAT, '{"max_tokens":500}', '{"max_tokens":500}'),
+        (CHAT, '{"n":2,"best_of":3,"prompt":[],"max_tokens":900}', '{"n":2,"best_of":3,"prompt":[],"max_tokens":500}'),
         (CHAT, ' { "max_tokens" : 8192 , "n":1}\n', ' { "max_tokens" : 500 , "n":1}\n'),
         (
             CHAT,
@@ -153,6 +154,11 @@ def test_key_that_is_there_twice_is_lowered_twice(body: str, lowered: str) -> No
         ("/m:generateContent", '{"generationConfig":null}'),
         ("/model/x/converse", '{"inferenceConfig":[]}'),
         (CHAT, "[{}]"),
+        # Numbers of answers that one parser takes, and another does not.
+        (CHAT, '{"max_tokens":9,"N":100}'),
+        (CHAT, '{"max_tokens":9,"Prompt":["a","b"]}'),
+        ("/m:generateContent", '{"generationConfig":{"maxOutputTokens":9,"candidate_count":8}}'),
+        (CHAT, "{" + ",".join(f'"{at}":0' for at in range(2_000)) + "}"),
         (CHAT, "{" + ",".join(['"max_tokens":9'] * 80) + "}"),
     ],
 )

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 cdef class Places:
     cdef readonly int64_t least     # tokens that the request needs beside an answer
     cdef readonly int by            # which field says its maximum once it is written, as `Declared.by` has it
+    cdef int keys                   # that were looked at
     cdef bytes body
     cdef dict values                # by key in lower case: where each value is, the maximum it says, whether it is spelled so
     cdef dict openings              # by key of an object: where its keys begin, and whether it has none

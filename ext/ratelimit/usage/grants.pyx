@@ -10,6 +10,7 @@ from ratelimit.usage.request import MAXIMA as _MAXIMA, missing_in as _missing_in
 cdef enum:
     LONGEST_KEY = 240       # of one that is looked at: 40 characters, each of them escaped
     MOST_PLACES = 64        # maxima of one body
+    MOST_KEYS = 1000        # keys that are decoded: an honest body has some dozens
     MOST_DIGITS = 10
 
 cdef int64_t LARGEST = <int64_t>1 << 31
@@ -18,6 +19,12 @@ cdef tuple THINKING = ("thinking", "budget_tokens")
 cdef dict FOLDED = str.maketrans({"\u017f": "s", "\u212a": "k"})
 cdef dict TOP = {}          # by key in lower case: the path that it is
 cdef dict PARENTS = {}      # by key of an object in lower case: likewise, of the keys in it
+# What multiplies a maximum is read as its API writes it. In another case it is a number that was not counted.
+cdef dict TIMES = {
+    "": {"n": ("n",), "best_of": ("best_of",), "prompt": ("prompt",)},
+    "generationconfig": {"candidatecount": ("candidateCount",), "candidate_count": ()},
+    "generation_config": {"candidate_count": ("candidate_count",), "candidatecount": ()},
+}
 cdef tuple SPELLINGS = ("generationconfig", "generation_config")    # one object
 
 
@@ -94,6 +101,7 @@ cdef class Places:
         cdef const char *p = PyBytes_AS_STRING(self.body)
         cdef Py_ssize_t n = PyBytes_GET_SIZE(self.body), start
         cdef str key, name
+        cdef dict times = TIMES.get(folded(parent))
         i = blanks(p, n, i)
         self.openings[parent] = (i, i < n and p[i] == b"}")
         while i < n and p[i] != b"}":
@@ -104,6 +112,9 @@ cdef class Places:
                 if "\\" in key:
                     key = unescaped(key)
                 name = folded(key)
+                self.keys += 1
+                if self.keys > MOST_KEYS or times is not None and name in times and key not in times[name]:
+                    return False
             i = blanks(p, n, blanks(p, n, i) + 1)   # behind the colon
             path = None if name is None else known.get(name)
             start = i
