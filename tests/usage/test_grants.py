@@ -32,7 +32,7 @@ def written(body: str | bytes, path: str = CHAT, most: int = MOST, stated: str |
         (CHAT, '{"max_tokens":8192}', '{"max_tokens":500}'),
         (CHAT, '{"max_tokens":499}', '{"max_tokens":499}'),
         (CHAT, '{"max_tokens":500}', '{"max_tokens":500}'),
-        (CHAT, '{"n":2,"best_of":3,"prompt":[],"max_tokens":900}', '{"n":2,"best_of":3,"prompt":[],"max_tokens":500}'),
+        (CHAT, '{"n":2,"best_of":3,"max_tokens":900}', '{"n":2,"best_of":3,"max_tokens":500}'),
         (CHAT, ' { "max_tokens" : 8192 , "n":1}\n', ' { "max_tokens" : 500 , "n":1}\n'),
         (
             CHAT,
