@@ -13,6 +13,7 @@ from ratelimit.identity.origins import Origins
 from ratelimit.identity.proxies import AddressRanges, ProxyChain
 from ratelimit.lists.access import AccessLists
 from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.compile.identities import ACCOUNT
 from ratelimit.stores.contract import Store
 
 
@@ -126,9 +127,14 @@ def listed_positions(compiled: CompiledPolicy) -> set[int]:
 def payer_position(compiled: CompiledPolicy) -> int:
     """Return the identity that use of the back end is counted by.
 
-    The principal, or what limits count by first;
+    The principal, or what limits count by first that is no address, or what is called `account`;
     -1 where nothing tells one account from another.
     """
     if compiled.correlation is not None and compiled.correlation.principal:
         return compiled.correlation.principal[0]
-    return next((rule.per[0] for rule in compiled.rules if rule.per and not rule.is_clustered), -1)
+    counted = [at for rule in compiled.rules if not rule.is_clustered for at in rule.per]
+    declared = [spec.index for spec in compiled.identities if spec.name == ACCOUNT]
+    for at in (*counted, *declared):
+        if not any(source.kind == "client" for source in compiled.identities[at].sources):
+            return at
+    return counted[0] if counted else -1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -22,6 +22,8 @@ MOST_TARGET_NS = 10 * 60 * 10**9
 WIDE_FLOOR = 4
 """A floor above this part of the ceiling may be more than the back end can do, and is never cut."""
 MOST_PAGES = 64
+MOST_WEIGHT = 0.9
+"""The part that all classes but the first have at most."""
 EVERYTHING = "/*"
 DEFAULT_GROUP = "default"
 """What a limit is called that was given no name."""
@@ -36,6 +38,10 @@ class ClassSpec:
     """Empty: all requests."""
     when: tuple[tuple[int, tuple[str, ...]], ...] = ()
     """Positions of identities, and the values one of which each has to have."""
+    weight: float = 0.0
+    """The part of what goes on that it gets while it waits; nothing for the first."""
+    path: Path = ()
+    """Where it stands in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,19 @@ class LoadSpec(FileSpec):
     def positions(self) -> set[int]:
         """The identities that classes ask for."""
         return set().union(*(spec.positions for spec in self.limits))
+
+    @property
+    def deciding(self) -> Iterator[tuple[Path, str, tuple[Pattern, ...], set[int]]]:
+        """The classes that go by identities."""
+        for limit in self.limits:
+            for one in limit.classes:
+                if one.when:
+                    yield (
+                        (*one.path, "when"),
+                        f"`{one.name}`",
+                        one.patterns or limit.patterns,
+                        set(dict(one.when)),
+                    )
 
     def mark(self, marks: Marks, event: Event, method: str, target: str | Target, reading: Reading) -> None:
         """Say which limit requests fall under, and in which classes they may be."""
@@ -214,8 +233,15 @@ def _classes(
             )
             for name, values in one.when.items()
         )
-        found[one.name] = ClassSpec(one.name, matched, when)
+        found[one.name] = ClassSpec(one.name, matched, when, one.weight / 100 if found else 0.0, place)
+    check_weights([each.weight for each in found.values()], path, report)
     return tuple(found.values())
+
+
+def check_weights(weights: Sequence[float], path: Path, report: Report) -> None:
+    """Note weights of classes that leave next to nothing for the first."""
+    if sum(weights) > MOST_WEIGHT + 1e-9:
+        report.add("class-weights", path, f"they are {sum(weights):.0%} together")
 
 
 ALL = "all"

@@ -33,6 +33,7 @@ from ratelimit.load.model.first_byte import FirstByte
 from ratelimit.load.model.promises import Promises
 from ratelimit.load.model.saturation import Report
 from ratelimit.load.model.shedding import LAST_OF_A_CLASS, WORSE, ShedPriority
+from ratelimit.load.model.weights import Weights
 from ratelimit.load.queue import Held, LoadQueue
 from ratelimit.load.shed_priority import shed_priority_of
 from ratelimit.waiting.compile import held_of
@@ -102,7 +103,8 @@ class LoadLimit:
         self._admission = Admission(FirstByte(settings_of(spec)), self.flight)
         self.step_now = self._admission.step_now
         self.reserve = self._admission.reserve
-        self.queue = LoadQueue(self.flight, self.now_ns, count_held)
+        self._weights = Weights(())
+        self.queue = LoadQueue(self.flight, self.now_ns, count_held, self._weights)
         """Requests of this worker that are held until the back end has room."""
         self.freed = self.queue.freed
         self._enter(spec)
@@ -122,6 +124,7 @@ class LoadLimit:
         last = [LAST_OF_A_CLASS.of_class(rank, len(self.names)) for rank in range(len(self.names))]
         self.shares = [(priority.share(), priority.kept()) for priority in last]
         """By class: what its last request may fill of the queue, and leaves free of the places."""
+        self._weights.adapt([one.weight for one in spec.classes])
         self.shed = [0] * len(self.names)
         self.holds = spec.holds
         """True if what the back end has no room for is held here; in shadow it is only counted."""
@@ -134,8 +137,16 @@ class LoadLimit:
         if self.flight.has_room(now_ns, share, kept, rank):
             return None
         priority = self.shed_priority(rank, now_ns, bound, row)
-        has_room = self.flight.has_room(now_ns, priority.share(), priority.kept(), priority.rank)
-        return None if has_room else priority
+        if self.flight.has_room(now_ns, priority.share(), priority.kept(), priority.rank):
+            return None
+        # What is held has what its class earned in its turn, so that it comes in order within its class.
+        is_here = not (self.holds and self.is_enforced and self.queue.can_hold())
+        if is_here and self._weights.is_due(rank, self.flight.entered):
+            first = priority.of_class(0, priority.classes)
+            if self.flight.has_room(now_ns, first.share(), first.kept(), first.rank):
+                self._weights.take(rank)
+                return None
+        return priority
 
     def to_hold(
         self, rank: int, bound: BoundPolicy, row: Sequence[int], lacking: ShedPriority | None, now_ns: int

@@ -3,7 +3,8 @@
 Theory of operation. What finds no room under the limit that follows the load is not shed at once: it is held
 here for a little while (`load.model.holding`). It has charged nothing and is not in flight.
 
-A first byte, an end or a hang-up makes room, and the next asks for it. A higher class is before a lower one.
+A first byte, an end or a hang-up makes room, and the next asks for it. A higher class is before a lower one,
+but for what the lower one has earned by its weight (`load.model.weights`).
 In a class those in doubt come last, and of the others the principal that was served least is next. While the
 first of the line finds no room, no other request passes. Room that another worker makes is found by looking,
 every 5 ms at first, then every 20 ms. Meanwhile the back end has a queue of its own to go on from.
@@ -23,8 +24,9 @@ from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.stage import Effects, Pending, Wait
 from ratelimit.load.model.holding import is_late, longest_ns, share_left
 from ratelimit.load.model.shedding import ShedPriority
+from ratelimit.load.model.weights import Weights
 from ratelimit.waiting.loop_lines import RESULTS, TURN, Count, LoopLines, Result, WorkerLines
-from ratelimit.waiting.model.line import Line
+from ratelimit.waiting.model.line import Line, Waiter
 from ratelimit.waiting.model.room import Room
 
 FIRST_PAUSE_NS = 5_000_000
@@ -43,13 +45,18 @@ class Held:
         priority: its class, and how much of the queue it has room for.
     """
 
-    __slots__ = ("_flight", "_freed", "classes", "is_honest", "kept", "rank", "result", "share", "ticket")
+    __slots__ = (
+        "_flight", "_freed", "classes", "first_kept", "first_share", "is_honest", "kept", "rank", "result",
+        "share", "ticket",
+    )  # fmt: skip
 
     def __init__(self, flight: InFlight, freed: Callable[[int], None], priority: ShedPriority) -> None:
         self._flight = flight
         self._freed = freed
         self.rank, self.classes = priority.rank, priority.classes
         self.share, self.kept = priority.share(), priority.kept()
+        first = priority.of_class(0, priority.classes)
+        self.first_share, self.first_kept = first.share(), first.kept()
         self.is_honest = priority.of == "others"
         self.result: Result = "left"
         self.ticket = -1
@@ -75,14 +82,20 @@ class LoadQueue:
         flight: what is in flight, of all workers.
         now_ns: the limits' clock.
         count: told what became of each that had no place, and how long it was held.
+        weights: what lower classes earn.
     """
 
-    def __init__(self, flight: InFlight, now_ns: Callable[[], int], count: Count) -> None:
+    def __init__(
+        self, flight: InFlight, now_ns: Callable[[], int], count: Count, weights: Weights | None = None
+    ) -> None:
         self._flight = flight
         self._steering = Steering(flight)
         self._now_ns = now_ns
         self.count = count
-        self._lines = WorkerLines(lambda loop, room: LoadLine(loop, room, now_ns, flight, self._steering))
+        self._weights = earned = Weights(()) if weights is None else weights
+        self._lines = WorkerLines(
+            lambda loop, room: LoadLine(loop, room, now_ns, flight, self._steering, earned)
+        )
         self.bound_by = self._lines.bound_by
         self.here = self._lines.here
         """Returns the line of the event loop that runs."""
@@ -118,7 +131,10 @@ class LoadQueue:
             return held
         ends_ns = now_ns + longest_ns(self._steering.target_ns, priority.rank, priority.classes)
         line = lines.room.lines.get(LINE)
-        expected_ns = 0 if line is None else line.drain_ns(line.ahead(principal, 1, rank), now_ns) // 2
+        is_due = self._weights.is_due(priority.rank, flight.entered)
+        expected_ns = 0
+        if line is not None and not (is_due and line.head_of(rank) is None):
+            expected_ns = line.drain_ns(line.ahead(principal, 1, rank), now_ns) // 2
         waiter = lines.arrive(LINE, principal, 1, rank, now_ns, ends_ns, expected_ns, visit.holder())
         if isinstance(waiter, str):
             held.result = waiter
@@ -129,6 +145,8 @@ class LoadQueue:
         visit.watch(partial(lines.left, waiter))
         flight.hold(1, now_ns)
         lines.wait(now_ns)
+        if is_due:
+            lines.go_on(now_ns)
         try:
             told = yield Wait(turn)
             held.result = "closed" if lines.is_closed else RESULTS[told]
@@ -175,8 +193,10 @@ class LoadLine(LoopLines):
         now_ns: Callable[[], int],
         flight: InFlight,
         steering: Steering,
+        weights: Weights,
     ) -> None:
         super().__init__(loop, room, now_ns)
+        self._weights = weights
         self._flight = flight
         self._steering = steering
         self._reserve = Reserve(flight)
@@ -198,23 +218,47 @@ class LoadLine(LoopLines):
         line = self.room.lines.get(LINE)
         if line is None or self.is_closed:
             return
-        while (waiter := line.head()) is not None:
-            told: asyncio.Future[str] = waiter.told
-            if told.done():
-                self.room.leave(waiter)  # its task was cancelled, and has not run since
-                continue
-            held: Held = waiter.note
-            age_ns = now_ns - waiter.joined_ns
-            target_ns = self._steering.target_ns
-            share = held.share * share_left(age_ns, target_ns, held.rank, held.classes)
-            if not self._flight.has_room(now_ns, share, held.kept, held.rank):
-                return
+        for rank in range(1, self._classes_in(line)):
+            while self._weights.is_due(rank, self._flight.entered):
+                waiter = line.head_of(2 * rank) or line.head_of(2 * rank + 1)
+                if waiter is None or not self._goes_on(waiter, now_ns, has_earned=True):
+                    break
+        while (waiter := line.head()) is not None and self._goes_on(waiter, now_ns):
             line.pause_ns = 0
-            held.ticket = self._flight.enter(now_ns, held.rank)
-            if held.is_honest and is_late(age_ns, target_ns, held.rank, held.classes):
-                self._reserve.late(held.rank, now_ns)
-            self.room.serve(waiter, now_ns)
-            told.set_result(TURN)
+
+    @staticmethod
+    def _classes_in(line: Line) -> int:
+        return (line.ranks + 1) // 2
+
+    def _goes_on(self, waiter: Waiter, now_ns: int, *, has_earned: bool = False) -> bool:
+        """Let a request go on if there is room for it; return whether it is gone.
+
+        Args:
+            waiter: the request.
+            now_ns: when.
+            has_earned: whether its class has earned room as the first class has it.
+        """
+        told: asyncio.Future[str] = waiter.told
+        if told.done():
+            self.room.leave(waiter)  # its task was cancelled, and has not run since
+            return True
+        held: Held = waiter.note
+        age_ns = now_ns - waiter.joined_ns
+        target_ns = self._steering.target_ns
+        left = share_left(age_ns, target_ns, held.rank, held.classes)
+        share, kept, rank = held.share, held.kept, held.rank
+        if has_earned:
+            share, kept, rank = held.first_share, held.first_kept, 0
+        if not self._flight.has_room(now_ns, share * left, kept, rank):
+            return False
+        held.ticket = self._flight.enter(now_ns, held.rank)
+        if has_earned:
+            self._weights.take(held.rank)
+        if held.is_honest and is_late(age_ns, target_ns, held.rank, held.classes):
+            self._reserve.late(held.rank, now_ns)
+        self.room.serve(waiter, now_ns)
+        told.set_result(TURN)
+        return True
 
     def wake(self, line: Line) -> None:
         """Look whether another worker made room."""

@@ -44,6 +44,16 @@ class LoadClass(Table, frozen=True, forbid_unknown_fields=True):
             examples=[{"plan": ["pro", "team"]}],
         ),
     ] = {}
+    weight: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=90,
+            description="Of each hundred requests that go on, so many are of this class while it waits, "
+            "whatever waits before it. `0`: it gets what higher classes leave. The first class needs none.",
+            examples=[10],
+        ),
+    ] = 5
 
 
 class Adaptive(
@@ -115,7 +125,7 @@ class Adaptive(
         list[LoadClass],
         Meta(
             max_length=16,
-            description="Classes in the order of their weight: the first is shed last.",
+            description="Classes in their order: the first is shed last.",
         ),
     ] = []
 
@@ -150,5 +160,12 @@ CODES = {
     ),
     "adaptive-class": error(
         "A class of the adaptive limit has no name or requests of its own.", "Give it a name and a `match`."
+    ),
+    "class-weights": error(
+        "The weights of classes leave the first less than a tenth.", "Lower them, to 90 together at most."
+    ),
+    "class-unknown": warning(
+        "A class or a principal goes by what is not known of requests on some routes.",
+        "Read it from `state:`, a header or a resolver, or give these routes a limit with the parameter.",
     ),
 }

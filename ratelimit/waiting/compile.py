@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ratelimit.load.compile import LoadSpec
+from ratelimit.load.compile import LoadSpec, check_weights
 from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.compile.identities import ACCOUNT, BUILT_IN, CLUSTER
 from ratelimit.policy.compile.spec import FileSpec, Rule, RuleSpec, Scene, found
 from ratelimit.policy.routing.classes import Marks, wait_rank_of
 from ratelimit.policy.routing.pattern import Pattern
@@ -27,6 +28,8 @@ class WaitClass:
 
     name: str
     patterns: tuple[Pattern, ...]
+    weight: float = 0.0
+    """The part of what is served that it gets while it waits; nothing for the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class Queues(FileSpec):
     """How requests wait for limits, and how for the back end; None where they do not."""
 
     table: Queue
+    position: int
+    """The identity that `principal` names; -1: it names none."""
     limits: QueueSpec | None
     held: QueueSpec | None
 
@@ -77,6 +82,13 @@ class Queues(FileSpec):
     def positions(self) -> set[int]:
         """The identities of those that are held, whatever limits apply."""
         return set() if self.held is None else self.held.positions
+
+    @property
+    def deciding(self) -> Iterator[tuple[Path, str, tuple[Pattern, ...], set[int]]]:
+        """The shares of what waits."""
+        for spec in (self.limits, self.held):
+            if spec is not None and self.position >= 0:
+                yield ("queue", "principal"), "`principal`", (), {self.position}
 
     def mark(self, marks: Marks, event: Event, method: str, target: str | Target, reading: Reading) -> None:
         """Say in which class requests wait."""
@@ -133,7 +145,8 @@ def compile_limit(scene: Scene, limit: Limit, path: Path) -> WaitSpec | None:
 
 def compile_file(scene: Scene) -> Queues:
     """Return how requests wait."""
-    return Queues(scene.file.part(FileKeys).queue, *_queues(scene))
+    table = scene.file.part(FileKeys).queue
+    return Queues(table, scene.positions.get(table.principal or "", -1), *_queues(scene))
 
 
 def _queues(scene: Scene) -> tuple[QueueSpec | None, QueueSpec | None]:
@@ -149,20 +162,25 @@ def _queues(scene: Scene) -> tuple[QueueSpec | None, QueueSpec | None]:
             named = f"`{table.principal[:64]}` is not declared"
             report.add("identity-unknown", (*path, "principal"), named, hint)
         principals.append((position,))
-    # The address is looked at where a limit counts by it; what is only held goes by accounts that are known.
-    of_limits = [*principals, tuple(positions.get(name, -1) for name in _account(file, positions))]
+    account = tuple(positions.get(name, -1) for name in _account(file, positions))
+    # The address is looked at where limits let requests wait; what is only held goes by known accounts.
+    held_by = [*principals, account]
+    of_limits = [*held_by, (positions.get("ip", -1),)]
     classes = _classes(table.class_, (*path, "class"), patterns, report)
     held = None
     if any(spec.holds for spec in adaptive):
-        shares = _usable(of_limits if file.limit else principals)
-        held = QueueSpec(table.per_principal, table.total, shares, ())
+        held = QueueSpec(table.per_principal, table.total, _usable(of_limits if file.limit else held_by), ())
     if all(limit.part(LimitKeys).wait is None for limit in file.limit if isinstance(limit, Limit)):
         if (held is None or table.class_) and table != type(table)():
             report.add("queue-unused", path, "no limit has `wait`")
         return None, held
+    if not account and table.principal is None:
+        report.add("queue-principal", path, "no limit counts by an account")
     if not classes and len(adaptive) == 1:
         classes = tuple(
-            WaitClass(one.name, one.patterns) for one in adaptive[0].classes if one.patterns and not one.when
+            WaitClass(one.name, one.patterns, one.weight)
+            for one in adaptive[0].classes
+            if one.patterns and not one.when
         )
     return QueueSpec(table.per_principal, table.total, _usable(of_limits), classes), held
 
@@ -188,18 +206,32 @@ def _classes(
             report.add("queue-class", (*place, "name"), f"there are two classes called `{one.name}`")
         if one.match == []:
             report.add("queue-class", (*place, "match"), "`match` names no requests")
-        found[one.name] = WaitClass(one.name, patterns(one.match, (*place, "match"), report))
+        weight = one.weight / 100 if found else 0.0
+        found[one.name] = WaitClass(one.name, patterns(one.match, (*place, "match"), report), weight)
+    check_weights([each.weight for each in found.values()], path, report)
     return tuple(found.values())
 
 
 def _account(file: PolicyFile, positions: Mapping[str, int]) -> Sequence[str]:
-    """Return the identities that make an account: the correlation's principal, else what limits count by."""
+    """Return the identities that make an account; none where all that is counted by is an address.
+
+    The correlation's principal, else the first that a limit counts by, else what is declared as `account`.
+    """
     principal = file.correlation.principal
     if principal is not None:
         return [principal] if isinstance(principal, str) else principal
     for limit in file.limit:
         names = ([limit.per] if isinstance(limit.per, str) else limit.per) if isinstance(limit, Limit) else ()
-        named = [name for name in names if name in positions and name != "cluster"]
+        named = [
+            name for name in names if name in positions and name != CLUSTER and not _is_address(file, name)
+        ]
         if named:
             return named[:1]
-    return ["ip"]
+    return [ACCOUNT] if ACCOUNT in positions and not _is_address(file, ACCOUNT) else []
+
+
+def _is_address(file: PolicyFile, name: str) -> bool:
+    identity = file.identities.get(name, BUILT_IN.get(name))
+    return identity is None or "client" in (
+        identity.from_ if isinstance(identity.from_, list) else [identity.from_]
+    )

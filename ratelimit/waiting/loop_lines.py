@@ -167,13 +167,15 @@ class WorkerLines(Generic[L]):
         self.each: tuple[L, ...] = ()
         """The lines there are. Another tuple when one is made, so that any thread can go through them."""
         self._bounds = (64, 10_000)
+        self._weights: tuple[float, ...] = ()
         self._is_closed = False
 
-    def bound_by(self, per_principal: int, total: int) -> None:
-        """Let at most so many requests of a principal, and in all, wait from now on."""
-        self._bounds = (per_principal, total)
+    def bound_by(self, per_principal: int, total: int, weights: tuple[float, ...] = ()) -> None:
+        """Let at most so many of a principal, and in all, wait from now on; and classes earn so much."""
+        self._bounds, self._weights = (per_principal, total), weights
         for lines in self:
             lines.room.per_principal, lines.room.total = self._bounds
+            lines.room.weights = weights
 
     def here(self) -> L:
         """Return those of the event loop that runs."""
@@ -183,6 +185,7 @@ class WorkerLines(Generic[L]):
             for closed in [other for other in self._by_loop if other.is_closed()]:
                 del self._by_loop[closed]
             lines = self._by_loop[loop] = self._make(loop, Room(*self._bounds))
+            lines.room.weights = self._weights
             lines.is_closed = self._is_closed
             self.each = tuple(self._by_loop.values())
         return lines

@@ -38,6 +38,16 @@ class QueueClass(Table, frozen=True, forbid_unknown_fields=True):
             examples=["POST /v1/chat"],
         ),
     ]
+    weight: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=90,
+            description="Of each hundred requests that go on, so many are of this class while it waits, "
+            "whatever waits before it. `0`: it gets what higher classes leave. The first class needs none.",
+            examples=[10],
+        ),
+    ] = 5
 
 
 class Queue(Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "class"}):
@@ -51,8 +61,8 @@ class Queue(Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "c
         str | None,
         Meta(
             description="The identity that has a fair share of its own. Accounts of one cluster have one "
-            "share together in any case. Default: `principal` of `[correlation]`, or the first identity "
-            "that a limit counts by.",
+            "share together in any case. Default: the account, which is `principal` of `[correlation]`, or "
+            "the first identity that a limit counts by and that is no address.",
             examples=["organisation"],
         ),
     ] = None
@@ -60,8 +70,8 @@ class Queue(Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "c
         list[QueueClass],
         Meta(
             max_length=16,
-            description="Classes of requests: while one of the first class waits, those of the others do "
-            "not go on. Default: those of the one `[adaptive]` that go by `match` alone.",
+            description="Classes of requests: while one of the first class waits, those of the others go "
+            "on by their weight alone. Default: those of the one `[adaptive]` that go by `match` alone.",
         ),
     ] = []
 
@@ -76,6 +86,10 @@ CODES = {
     "limit-wait": error("The wait is malformed, or not between 1 ms and 10 minutes.", "Mend it."),
     "queue-class": error(
         "A class of requests that wait has no name or requests of its own.", "Give it a name and a `match`."
+    ),
+    "queue-principal": warning(
+        "Requests wait in one share for each address, so all behind a NAT share one.",
+        'Name the account: `[queue] principal = "account"`.',
     ),
     "queue-unused": warning(
         "There is a `[queue]`, and no limit lets requests wait.",

@@ -107,7 +107,10 @@ class WaitingPart(Part):
         if queues is not None and not bound.is_asked:
             self.hold.bound_to(queues.table.total)
         if queues is not None and queues.limits is not None:
-            self.queue.bound_by(queues.limits.per_principal, queues.limits.total)
+            limits = queues.limits
+            self.queue.bound_by(
+                limits.per_principal, limits.total, tuple(each.weight for each in limits.classes)
+            )
         yield Waiting(bound, self.queue)
 
     def refuse_waiting(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from ratelimit.policy.compile.compiled import REQUESTS, CompiledPolicy, IdentitySpec
 from ratelimit.policy.compile.compiler import Compilation, Draft
 from ratelimit.policy.compile.identities import CLUSTER
+from ratelimit.policy.routing.pattern import Pattern
 from ratelimit.policy.routing.router import MOST_RULES
 from ratelimit.policy.schema.problem import Report
 
@@ -18,7 +19,8 @@ METRICS = "/metrics"
 def check(compilation: Compilation, tree: Mapping[str, Any], report: Report) -> None:
     """Note everything that only shows when a policy is looked at as a whole."""
     drafts, identities = compilation.drafts, compilation.identities
-    if not drafts and not tree.get("limit"):
+    acts = compilation.policy is not None and any(spec.looks_at_account for spec in compilation.policy.specs)
+    if not drafts and not tree.get("limit") and not acts:
         report.add("policy-empty", ("limit",), "nothing is limited")
     _check_names(drafts, report)
     _check_parameters(drafts, identities, report)
@@ -28,6 +30,7 @@ def check(compilation: Compilation, tree: Mapping[str, Any], report: Report) -> 
     _check_unused(compilation, tree, report)
     if compilation.policy is not None:
         _check_young(compilation.policy, drafts, report)
+        _check_known(compilation.policy, drafts, report)
         _check_routes(compilation.policy, drafts, report)
         _check_metrics(compilation.policy, drafts, report)
 
@@ -189,6 +192,29 @@ def _check_unused(compilation: Compilation, tree: Mapping[str, Any], report: Rep
     for spec in identities:
         if isinstance(declared, dict) and spec.name in declared and spec.name not in used:
             report.add("identity-unused", ("identities", spec.name), f"no limit or list uses `{spec.name}`")
+
+
+def _check_known(policy: CompiledPolicy, drafts: list[Draft], report: Report) -> None:
+    """Note what goes by a parameter of the path, on routes where no limit names one."""
+    templates = [pattern for draft in drafts for pattern in draft.matches]
+    for spec in policy.specs:
+        for path, name, patterns, positions in spec.deciding:
+            for at in sorted(positions):
+                identity = policy.identities[at]
+                if any(source.kind != "path" for source in identity.sources):
+                    continue
+                names = {source.name for source in identity.sources}
+                known = [one for one in templates if names & set(dict(one.parameters))]
+                if patterns and all(any(_is_same(one, other) for other in known) for one in patterns):
+                    continue
+                others = [one.template for one in templates if one not in known]
+                where = " and ".join(["routes that no limit matches", *(f"`{one}`" for one in others[:3])])
+                report.add("class-unknown", path, f"{name} goes by `{identity.name}`, not known on {where}")
+
+
+def _is_same(one: Pattern, other: Pattern) -> bool:
+    methods = other.methods is None or (one.methods is not None and one.methods <= other.methods)
+    return methods and (one.segments, one.rest) == (other.segments, other.rest)
 
 
 def _check_routes(policy: CompiledPolicy, drafts: list[Draft], report: Report) -> None:

@@ -11,6 +11,8 @@ from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import Identity, Prefix
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 
+ACCOUNT = "account"
+"""An identity of this name is the account, where nothing says otherwise."""
 CLUSTER = "cluster"
 ORIGIN = "declared network"
 ACTOR = "cluster, likely or certain"

@@ -104,6 +104,11 @@ class FileSpec:
         """Return the identities that it looks at where these rules apply."""
         return set()
 
+    @property
+    def deciding(self) -> Iterable[tuple[Path, str, tuple[Pattern, ...], set[int]]]:
+        """What goes by identities: its place, its name, its requests (empty: all), and the identities."""
+        return ()
+
     def mark(self, marks: Marks, event: Event, method: str, target: str | Target, reading: Reading) -> None:
         """Say what there is to say of all requests of a method and target."""
 

@@ -26,6 +26,7 @@ _HANGING = frozenset(
         "limit-shadowed",
         "limit-zone-unused",
         "policy-empty",
+        "queue-principal",
         "queue-unused",
         "store-setting-unused",
         "trust-header-unused",

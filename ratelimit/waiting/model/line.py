@@ -9,12 +9,13 @@ quantum and two requests; here they differ by one, the largest that was served.
 A principal that comes, or comes back, begins at least at the tag that was served last. So it saves
 nothing up while it is away. One that came back at once keeps its tag, so it gains nothing by leaving.
 
-Classes stand above principals: while a request of a higher class waits, none of a lower one is next.
+Classes stand above principals: while a request of a higher class waits, a lower class is next only once it
+has earned that. While it waits it earns its weight of each request that is served, a part of the cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any
 
@@ -199,11 +200,17 @@ class Line:
     Args:
         key: of the limit and the identities that it counts.
         begun_ns: when it was formed.
+        weights: by class, the part of what is served that it earns while it waits; nothing for the first.
     """
 
-    __slots__ = ("_classes", "_pace_ns", "_paced", "due_ns", "key", "missed", "pause_ns", "size", "turn")
+    __slots__ = (
+        "_classes", "_earned", "_pace_ns", "_paced", "_weights", "due_ns", "key", "missed", "pause_ns",
+        "size", "turn",
+    )  # fmt: skip
 
-    def __init__(self, key: int, begun_ns: int) -> None:
+    def __init__(self, key: int, begun_ns: int, weights: Sequence[float] = ()) -> None:
+        self._weights = weights
+        self._earned = [0.0] * len(weights)
         self.key = key
         self.size = 0
         self.turn: Waiter | None = None
@@ -236,6 +243,7 @@ class Line:
         """Let a request go that got what it waited for."""
         if waiter.line is self:
             self._classes[waiter.rank].serve(waiter)
+            self._earn(waiter)
             self._gone(waiter)
             self._paced += waiter.cost
             if now_ns - self._pace_ns > PACE_NS:
@@ -245,13 +253,28 @@ class Line:
 
     def head(self) -> Waiter | None:
         """Return the next; None if none waits."""
+        for rank in range(1, min(len(self._classes), len(self._earned))):
+            if self._earned[rank] >= 1.0:
+                head = self._classes[rank].head()
+                if head is not None and self._earned[rank] >= head.cost:
+                    return head
         return next((head for each in self._classes if (head := each.head()) is not None), None)
+
+    def head_of(self, rank: int) -> Waiter | None:
+        """Return the next of a class; None if none of it waits."""
+        return self._classes[rank].head() if rank < len(self._classes) else None
+
+    @property
+    def ranks(self) -> int:
+        """How many classes it has known."""
+        return len(self._classes)
 
     def ahead(self, principal: Hashable, cost: int, rank: int = 0) -> int:
         """Return the most units that will be served before a request that joins now."""
         higher = sum(each.weight for each in self._classes[:rank])
         own = self._classes[rank].ahead(principal, cost) if rank < len(self._classes) else 0
-        return higher + own
+        part = self._weights[rank] if 0 < rank < len(self._weights) else 0.0
+        return min(higher + own, int((own + cost) / part)) if part else higher + own
 
     def has_waiting(self, rank: int) -> bool:
         """Return whether any of a class waits, or of one before it."""
@@ -260,6 +283,15 @@ class Line:
     def drain_ns(self, units: int, now_ns: int) -> int:
         """Return how long it takes to serve so many units at the pace of late; 0 while nothing was served."""
         return max(0, now_ns - self._pace_ns) * units // self._paced if self._paced else 0
+
+    def _earn(self, served: Waiter) -> None:
+        """Give each class that waits its part of what was served; the class that was served spends it."""
+        for rank, each in enumerate(self._classes[: len(self._earned)]):
+            if rank == served.rank:
+                earned = self._earned[rank] + self._weights[rank] * served.cost - served.cost
+                self._earned[rank] = max(0.0, earned)
+            elif each.active:
+                self._earned[rank] += self._weights[rank] * served.cost
 
     def shift(self, by_ns: int) -> None:
         """Move all times."""

@@ -11,7 +11,7 @@ are dropped when they come up, or when they are more than half.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Literal
 
@@ -36,6 +36,8 @@ class Room:
     def __init__(self, per_principal: int, total: int) -> None:
         self.per_principal = per_principal
         self.total = total
+        self.weights: Sequence[float] = ()
+        """What classes earn in lines that are formed from now on: see `Line`."""
         self.size = 0
         """Requests that wait."""
         self.lines: dict[int, Line] = {}
@@ -180,7 +182,7 @@ class Room:
     def _join(self, waiter: Waiter, key: int, now_ns: int) -> None:
         line = self.lines.get(key)
         if line is None:
-            line = self.lines[key] = Line(key, now_ns)
+            line = self.lines[key] = Line(key, now_ns, self.weights)
         line.join(waiter)
 
     def _drop(self, line: Line, waiter: Waiter) -> None:
