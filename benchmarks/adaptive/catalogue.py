@@ -72,6 +72,7 @@ class BackEnd:
         long: what is asked for then.
         target_ms: the time to the first byte that is to be kept.
         more_ms: so much more a token of the prompt.
+        by_work: whether the gateway knows how long a prompt is.
     """
 
     name: str
@@ -80,6 +81,7 @@ class BackEnd:
     long: Mix
     target_ms: float
     more_ms: float = 0.0
+    by_work: bool = False
 
     @property
     def target_ns(self) -> int:
@@ -256,6 +258,15 @@ JUDGES = (
         replace(_chat(800, 60, 700, 0.7), heavy=(0.05, 20_000, 40_000)),
         2000,
         1 / 7,
+    ),
+    BackEnd(
+        "heavy, by work",
+        lambda timeline: Batch(Model(48, 12, 0.35, 8_000, chunk_tokens=1024), timeline),
+        replace(_chat(800, 60, 700, 0.2), heavy=(0.05, 20_000, 40_000)),
+        replace(_chat(800, 60, 700, 0.7), heavy=(0.05, 20_000, 40_000)),
+        2000,
+        1 / 7,
+        by_work=True,
     ),
     BackEnd(
         "256 places",

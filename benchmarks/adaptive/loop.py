@@ -162,6 +162,8 @@ class Loop:
 
     def _arrive(self, job: Job, outcome: Outcome, settled: bool) -> None:
         outcome.arrived += 1
+        if self._back_end.by_work:
+            self._at(job).flight.learn(job.prompt_tokens)
         second = self.run.seconds.setdefault(job.arrived_ns // SECOND, [0, 0, 0, 0])
         second[0] += 1
         coming, rank = Coming(job, outcome, settled, second), self._priority(job).rank
@@ -190,7 +192,12 @@ class Loop:
     def _has_room(self, job: Job) -> bool:
         priority, age_ns = self._priority(job), self.timeline.now_ns - job.arrived_ns
         left = share_left(age_ns, self.controller.target_ns, priority.rank, self._classes)
-        return self._at(job).has_room(self.now_ns(), priority.share() * left, priority.kept(), priority.rank)
+        share, kept = priority.share() * left, priority.kept()
+        return self._at(job).has_room(self.now_ns(), share, kept, priority.rank, self._units(job))
+
+    def _units(self, job: Job) -> int:
+        """Return how many requests in the middle one is as much as."""
+        return self._at(job).flight.units_of(job.prompt_tokens) if self._back_end.by_work else 1
 
     def _send(self, coming: Coming) -> None:
         job, outcome, settled = coming.job, coming.outcome, coming.settled
@@ -199,7 +206,7 @@ class Loop:
         outcome.settled += settled
         job.sent = True
         rank, age_ns = self._priority(job).rank, self.timeline.now_ns - job.arrived_ns
-        job.ticket = self._at(job).admit(self.now_ns(), rank)
+        job.ticket = self._at(job).admit(self.now_ns(), rank, self._units(job))
         if is_late(age_ns, self.controller.target_ns, rank, self._classes) and self._classes > 1:
             self.admission.reserve.late(rank, self.now_ns())
         job.told_first = lambda job: self._began(job, outcome, settled)

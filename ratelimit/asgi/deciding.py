@@ -172,7 +172,7 @@ class SlowPath:
         load = None if limits is None else limits.load_of(matched)
         if limits is not None and load is not None and seen is not None:
             rank = limits.class_of(matched, identities)
-            exchange.enter(load, bound.payer(identities), now_ns, seen.ticket, rank)
+            exchange.enter(load, bound.payer(identities), now_ns, seen.ticket, rank, seen.units)
         return exchange
 
     def without_server(self, scope: Scope, bound: BoundPolicy, asking: Asking, error: StoreError) -> Exchange:

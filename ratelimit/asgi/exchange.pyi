@@ -110,7 +110,9 @@ class Exchange:
         """The charge by estimate; None without one, or once it has ended."""
     def decided(self) -> list[tuple[RoutePlan, Outcome]]:
         """Return plan and outcome of all that limits decided of this request, here and by name."""
-    def enter(self, load: LoadLimit, payer: int, now_ns: int, ticket: int = -1, rank: int = 0, /) -> None:
+    def enter(
+        self, load: LoadLimit, payer: int, now_ns: int, ticket: int = -1, rank: int = 0, units: int = 1, /
+    ) -> None:
         """Count the request as in flight, and as used by an account (0: by none), until it is released.
 
         One that was held is in flight already, and has a ticket.

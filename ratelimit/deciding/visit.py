@@ -35,6 +35,7 @@ class Visit:
         "on_wait",
         "retry_ns",
         "ticket",
+        "units",
         "waited_ns",
     )
 
@@ -51,6 +52,8 @@ class Visit:
         """What the application's hook returned in place of True."""
         self.retry_ns: int | None = None
         """When it may come again, where no limit says so."""
+        self.units = 1
+        """Its work for the back end: as much as so many requests in the middle."""
         self.ticket = -1
         """What it has in the back end already; -1: nothing."""
         self.on_wait: Callable[[], None] | None = None

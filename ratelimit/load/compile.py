@@ -63,6 +63,8 @@ class AdaptiveSpec:
     holds: bool = True
     """True if what the back end has no place for waits in the gateway."""
     name: str = DEFAULT_GROUP
+    by_body: bool = False
+    """True if a request is as much work as its body is long."""
 
     @property
     def positions(self) -> set[int]:
@@ -162,6 +164,7 @@ def _compile(
         _reports(table, (*path, "reports"), report),
         table.hold,
         table.name,
+        table.work == "body",
     )
 
 

@@ -11,9 +11,10 @@ nothing more is looked at. The account matters only where the last of its class 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from ratelimit.clock import Clock
 from ratelimit.core.memory.table import Table
@@ -38,6 +39,10 @@ from ratelimit.load.queue import Held, LoadQueue
 from ratelimit.load.shed_priority import shed_priority_of
 from ratelimit.waiting.compile import held_of
 from ratelimit.waiting.loop_lines import Count
+
+MOST_DIGITS = 15
+"""A body that is said to be longer than so many digits is of no known length."""
+Scope = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +134,37 @@ class LoadLimit:
         self.holds = spec.holds
         """True if what the back end has no room for is held here; in shadow it is only counted."""
 
+    def work_of(self, scope: Scope) -> int:
+        """Return what a request is as work: the length of its body, 0 where it is not told."""
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                return int(value) if len(value) <= MOST_DIGITS and value.isdigit() else 0
+        return 0
+
+    def units_of(self, scope: Any) -> int:
+        """Return how many requests in the middle one is as much as; 1 where nothing is known of it."""
+        if not self.spec.by_body or not isinstance(scope, dict) or self.flight.closed:
+            return 1
+        work = self.work_of(scope)
+        units = self.flight.units_of(work)
+        self.flight.learn(work)
+        return units
+
     def without_room(
-        self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]
+        self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int], units: int = 1
     ) -> ShedPriority | None:
         """Return what is known of a request of this class that has no room; None for one that may go on."""
         share, kept = self.shares[min(rank, len(self.shares) - 1)]  # a reload may have left fewer classes
-        if self.flight.has_room(now_ns, share, kept, rank):
+        if self.flight.has_room(now_ns, share, kept, rank, units):
             return None
         priority = self.shed_priority(rank, now_ns, bound, row)
-        if self.flight.has_room(now_ns, priority.share(), priority.kept(), priority.rank):
+        if self.flight.has_room(now_ns, priority.share(), priority.kept(), priority.rank, units):
             return None
         # What is held has what its class earned in its turn, so that it comes in order within its class.
         is_here = not (self.holds and self.is_enforced and self.queue.can_hold())
         if is_here and self._weights.is_due(rank, self.flight.entered):
             first = priority.of_class(0, priority.classes)
-            if self.flight.has_room(now_ns, first.share(), first.kept(), first.rank):
+            if self.flight.has_room(now_ns, first.share(), first.kept(), first.rank, units):
                 self._weights.take(rank)
                 return None
         return priority

@@ -43,14 +43,18 @@ class Held:
         flight: where it is in flight once it has its turn.
         freed: told when it left room behind.
         priority: its class, and how much of the queue it has room for.
+        units: its work.
     """
 
     __slots__ = (
         "_flight", "_freed", "classes", "first_kept", "first_share", "is_honest", "kept", "rank", "result",
-        "share", "ticket",
+        "share", "ticket", "units",
     )  # fmt: skip
 
-    def __init__(self, flight: InFlight, freed: Callable[[int], None], priority: ShedPriority) -> None:
+    def __init__(
+        self, flight: InFlight, freed: Callable[[int], None], priority: ShedPriority, units: int = 1
+    ) -> None:
+        self.units = units
         self._flight = flight
         self._freed = freed
         self.rank, self.classes = priority.rank, priority.classes
@@ -125,7 +129,7 @@ class LoadQueue:
             pending: the request; its time is when that ends.
         """
         lines, flight, visit, now_ns = self._lines.here(), self._flight, pending.visit, pending.now_ns
-        held, rank = Held(flight, self.freed, priority), _rank(priority)
+        held, rank = Held(flight, self.freed, priority, visit.units), _rank(priority)
         if lines.is_closed:
             held.result = "closed"
             return held
@@ -134,8 +138,10 @@ class LoadQueue:
         is_due = self._weights.is_due(priority.rank, flight.entered)
         expected_ns = 0
         if line is not None and not (is_due and line.head_of(rank) is None):
-            expected_ns = line.drain_ns(line.ahead(principal, 1, rank), now_ns) // 2
-        waiter = lines.arrive(LINE, principal, 1, rank, now_ns, ends_ns, expected_ns, visit.holder())
+            expected_ns = line.drain_ns(line.ahead(principal, visit.units, rank), now_ns) // 2
+        waiter = lines.arrive(
+            LINE, principal, visit.units, rank, now_ns, ends_ns, expected_ns, visit.holder()
+        )
         if isinstance(waiter, str):
             held.result = waiter
             self.count(waiter, 0)
@@ -249,9 +255,9 @@ class LoadLine(LoopLines):
         share, kept, rank = held.share, held.kept, held.rank
         if has_earned:
             share, kept, rank = held.first_share, held.first_kept, 0
-        if not self._flight.has_room(now_ns, share * left, kept, rank):
+        if not self._flight.has_room(now_ns, share * left, kept, rank, held.units):
             return False
-        held.ticket = self._flight.enter(now_ns, held.rank)
+        held.ticket = self._flight.enter(now_ns, held.rank, held.units)
         if has_earned:
             self._weights.take(held.rank)
         if held.is_honest and is_late(age_ns, target_ns, held.rank, held.classes):

@@ -79,6 +79,13 @@ class Adaptive(
             examples=["1s"],
         ),
     ] = None
+    work: Annotated[
+        Literal["requests", "body"],
+        Meta(
+            description="What a request is as work: one, or as much as its body is long by `Content-Length`, "
+            "beside the body in the middle. For prompts that differ widely in length.",
+        ),
+    ] = "requests"
     floor: Annotated[InFlight, Meta(description="Requests in flight that always have room.")] = 4
     start: Annotated[
         InFlight, Meta(description="Requests that may wait for their first byte before anything is known.")

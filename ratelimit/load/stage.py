@@ -94,6 +94,7 @@ class LoadStage(Stage):
             return (yield from rest(pending))
         if self._bound.recognition is not None:
             self._bound.recognition.fill(pending.row)
+        pending.visit.units = load.units_of(pending.visit.request)
         now_ns, lacking = pending.now_ns, self._lacking(load, pending)
         if pending.can_wait:
             rank = self._limits.class_of(pending.matched, pending.row)
@@ -143,7 +144,7 @@ class LoadStage(Stage):
 
     def _lacking(self, load: LoadLimit, pending: Pending) -> ShedPriority | None:
         rank = self._limits.class_of(pending.matched, pending.row)
-        return load.without_room(rank, pending.now_ns, self._bound, pending.row)
+        return load.without_room(rank, pending.now_ns, self._bound, pending.row, pending.visit.units)
 
     def _shed(self, pending: Pending, wait_ns: int | None, *, counts: bool = True) -> Decided:
         pending.visit.retry_ns = wait_ns

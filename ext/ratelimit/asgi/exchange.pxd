@@ -30,6 +30,7 @@ cdef class Exchange:
     cdef Heaviest heaviest
     cdef uint64_t payer      # the account that is counted as having used it, 0 for none
     cdef uint64_t entered_ns
+    cdef int units           # as many requests in the middle as it is as much work as
     cdef public int status   # of the response, once it has begun; where something is in flight or reserved
     cdef bint waits          # for the first part of a body
     cdef public object granted  # the maximum that was written into the body; None: none was
@@ -44,7 +45,7 @@ cdef class Exchange:
     cdef int take(self, Exchange exchange) except -1
     cdef int count_in(
         self, object load, InFlight flight, Heaviest heaviest, Instants instants, uint64_t payer, uint64_t now,
-        int64_t ticket, int rank
+        int64_t ticket, int rank, int units=*
     ) except -1
     cdef int note(self, object message, bint is_start) except -1
     cdef int count_out(self, uint64_t now) except -1

@@ -313,19 +313,19 @@ cdef class Exchange:
                 found.append((each.plan, each.outcome))
         return found
 
-    def enter(self, load, uint64_t payer, now_ns, int64_t ticket=-1, int rank=0, /):
-        self.count_in(load, load.flight, load.heaviest, load.instants, payer, instant(now_ns), ticket, rank)
+    def enter(self, load, uint64_t payer, now_ns, int64_t ticket=-1, int rank=0, int units=1, /):
+        self.count_in(load, load.flight, load.heaviest, load.instants, payer, instant(now_ns), ticket, rank, units)
 
     cdef int count_in(
         self, object load, InFlight flight, Heaviest heaviest, Instants instants, uint64_t payer, uint64_t now,
-        int64_t ticket, int rank
+        int64_t ticket, int rank, int units=1
     ) except -1:
         if flight.is_due(now):
             load.step_now(now)
-        self.ticket = flight.admit(now, rank) if ticket < 0 else ticket
+        self.ticket = flight.admit(now, rank, max(units, 1)) if ticket < 0 else ticket
         self.flight = flight
         self.load, self.instants = load, instants
-        self.heaviest, self.payer, self.entered_ns = heaviest, payer, now
+        self.heaviest, self.payer, self.entered_ns, self.units = heaviest, payer, now, max(units, 1)
         heaviest.add(payer, LEAST_MS, now)
         self.waits = True
         return 0
@@ -359,7 +359,7 @@ cdef class Exchange:
         if flight.open:
             flight.end(self.ticket, now)
             if now > self.entered_ns:
-                self.heaviest.add(self.payer, (now - self.entered_ns) // 1_000_000, now)
+                self.heaviest.add(self.payer, self.units * ((now - self.entered_ns) // 1_000_000), now)
             if flight.is_due(now):
                 self.load.step_now(now)
             if flight.sums.own_held:

@@ -54,6 +54,7 @@ cdef class LoadParts:
 
     cdef object load
     cdef InFlight flight
+    cdef bint weighs            # requests are as much as their bodies are
     cdef Heaviest heaviest
     cdef Instants instants
     cdef double shares[MOST_CLASSES]    # by class: what the last of it may fill of the queue
@@ -62,6 +63,7 @@ cdef class LoadParts:
 
     def __init__(self, load):
         self.load, self.flight, self.heaviest, self.instants = load, load.flight, load.heaviest, load.instants
+        self.weighs = load.spec.by_body
         self.classes = min(len(load.shares), MOST_CLASSES)
         for at in range(self.classes):
             self.shares[at], self.kept[at] = load.shares[at]
@@ -156,7 +158,7 @@ cdef class Gate:
         cdef Metered metered
         cdef bint is_unlimited = False
         if self.loads and matched.rank >= 0:
-            load = self.load_with_room(matched, now_ns)
+            load = self.load_with_room(matched, scope, now_ns)
             if load is None:
                 return None  # the slow path knows what to shed, and what to hold
         if matched.is_limited or decider.has_lists:
@@ -205,16 +207,23 @@ cdef class Gate:
             return matched.rank
         return self.classes(matched, listed(ids, 0, self.decider.size))
 
-    cdef LoadParts load_with_room(self, Matched matched, object now_ns):
+    cdef LoadParts load_with_room(self, Matched matched, dict scope, object now_ns):
         """Return what a request follows the load by, of a limit with room for it; None without room."""
         cdef LoadParts load = self.load if self.load is not None else <LoadParts>self.loads[matched.group]
         cdef int rank = matched.rank
+        cdef double work = 0.0
+        if load.weighs:
+            work = load.load.work_of(scope)
+            if load.flight.open and load.flight.units(work) > 1:
+                return None  # the slow path asks for as much room as it needs
         if (
             not matched.is_limited or rank >= load.classes or not load.flight.open
             or not load.flight.room(instant(now_ns), load.shares[rank], load.kept[rank], rank)
             or load.flight.sums.own_held
         ):
             return None
+        if work > 0.0:
+            load.flight.learn_unit(work)
         return load
 
     cdef Sending sending(
@@ -363,7 +372,7 @@ cdef class Metered:
         use.declare(declared)
         memcpy(ids, use.ids, use.size * sizeof(uint64_t))
         if gate.loads and matched.rank >= 0:
-            load = gate.load_with_room(matched, now_ns)
+            load = gate.load_with_room(matched, self.scope, now_ns)
             if load is None:
                 return False
         if rules.has_models:

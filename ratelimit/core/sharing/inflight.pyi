@@ -68,7 +68,9 @@ class InFlight:
         """Give the lane up: the others do not count this worker's requests from then on."""
     def forget(self) -> None:
         """Let go of all tickets."""
-    def has_room(self, now_ns: int, share: float = 1.0, kept: float = 0.0, rank: int = 0, /) -> bool:
+    def has_room(
+        self, now_ns: int, share: float = 1.0, kept: float = 0.0, rank: int = 0, units: int = 1, /
+    ) -> bool:
         """Return whether one more request may go on.
 
         Args:
@@ -77,9 +79,16 @@ class InFlight:
             kept: part of the back end's places that it leaves free, where it is known how many there are.
                 Below 0: a queue that stands still is not shorter for it.
             rank: of its class; what is kept free for those above is not there for it.
+            units: its work: see `units_of`.
         """
-    def enter(self, now_ns: int, rank: int = 0, /) -> int:
+    def units_of(self, work: float, /) -> int:
+        """Return how many requests in the middle a request of this work is as much as: 1 to 64; 1 where none is known."""
+    def learn(self, work: float, /) -> None:
+        """Take the work of a request that goes on: half of them have less than one in the middle."""
+    def enter(self, now_ns: int, rank: int = 0, units: int = 1, /) -> int:
         """Count a request of a class in, whether there is room or not; return its ticket.
+
+        Until its first byte it counts for as many as its units.
 
         Raises:
             ValueError: the rank is negative.

@@ -57,14 +57,16 @@ class Admission:
         at_ns, cap = self.steering.cap_in_force
         return capped(allowance, at_ns, cap, now_ns, unanswered)
 
-    def has_room(self, now_ns: int, share: float = 1.0, kept: float = 0.0, rank: int = 0) -> bool:
+    def has_room(
+        self, now_ns: int, share: float = 1.0, kept: float = 0.0, rank: int = 0, units: int = 1
+    ) -> bool:
         """Return whether one more request may go on: see `InFlight.has_room`."""
-        return self.flight.has_room(now_ns, share, kept, rank)
+        return self.flight.has_room(now_ns, share, kept, rank, units)
 
-    def admit(self, now_ns: int, rank: int = 0) -> int:
-        """Count a request of a class in and return its ticket."""
+    def admit(self, now_ns: int, rank: int = 0, units: int = 1) -> int:
+        """Count a request of a class in, by its work, and return its ticket."""
         self.step(now_ns)
-        return self.flight.enter(now_ns, rank)
+        return self.flight.enter(now_ns, rank, units)
 
     def turn_away(self, now_ns: int, priority: ShedPriority = FIRST_OF_ALL) -> None:
         """Count a request that found no room.

@@ -6,7 +6,7 @@ Change anything here and `FLIGHT_LAYOUT` must change too. Workers of an old and 
 meet on one file, and must refuse each other.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from ratelimit.core.memory.atomic cimport cas, load, store
@@ -16,7 +16,7 @@ cdef extern from *:
     const uint64_t MAGIC "0x4847494C464E494Bull"  # "KINFLIGH", little-endian
 
 cdef enum:
-    FLIGHT_LAYOUT = 10
+    FLIGHT_LAYOUT = 11
     FLIGHT_HEADER_BYTES = 4096
     LANES = 64              # workers with numbers of their own
     PLACES = 512            # of each, requests without a first byte that are seen with their age
@@ -69,6 +69,7 @@ cdef struct FlightHeader:
     double pressure
     uint64_t target_ns
     uint64_t faded_ns           # when reserves faded last
+    double unit                 # work of a request in the middle, 0: not known
     double words[WORDS]
 
 cdef struct Lane:
@@ -119,6 +120,7 @@ cdef struct Ticket:
     uint32_t next_free
     uint8_t state
     uint8_t rank
+    uint16_t units              # counted until its first byte
 
 
 cdef inline bint is_of(FlightHeader *header, uint64_t total, uint64_t *fingerprint, uint8_t *boot) noexcept:

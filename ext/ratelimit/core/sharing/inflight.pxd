@@ -35,8 +35,10 @@ cdef class InFlight:
     cdef str wrong(self)
     cdef int attach(self, bytes boot_id, bytes fingerprint) except -1
     cdef void look(self, uint64_t now) noexcept
-    cdef bint room(self, uint64_t now, double share, double kept, int rank) noexcept
-    cdef int64_t admit(self, uint64_t now, int rank) except -2
+    cdef bint room(self, uint64_t now, double share, double kept, int rank, uint64_t units=*) noexcept
+    cdef int64_t admit(self, uint64_t now, int rank, uint64_t units=*) except -2
+    cdef uint64_t units(self, double work) noexcept
+    cdef void learn_unit(self, double work) noexcept
     cdef void begin(self, int64_t ticket, uint64_t now, bint failed) noexcept
     cdef void end(self, int64_t ticket, uint64_t now) noexcept
     cdef bint is_due(self, uint64_t now) noexcept

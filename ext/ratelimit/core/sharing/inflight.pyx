@@ -18,7 +18,7 @@ In one file, since the lanes, the sum over them and the step of the controller a
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
@@ -49,6 +49,12 @@ def flight_bytes():
         FLIGHT_HEADER_BYTES + LANES * sizeof(Lane) + LANES * PLACES * sizeof(Place) + ANSWERS * sizeof(Seen)
         + sizeof(ShedMemory) + 2 * sizeof(Minute)
     )
+
+
+cdef enum:
+    MOST_UNITS = 64         # no request counts for more
+cdef double MOVED = 0.02    # how far one request moves the work of one in the middle
+cdef double MOST_WORK = 1e15
 
 
 @cython.final
@@ -238,11 +244,32 @@ cdef class InFlight:
         self.sums.unanswered = unanswered
         self.sums.held = held
 
-    cdef bint room(self, uint64_t now, double share, double kept, int rank) noexcept:
+    cdef bint room(self, uint64_t now, double share, double kept, int rank, uint64_t units=1) noexcept:
         self.look(now)
-        return has_room(self.header, &self.sums, now, <uint64_t>self.floor, share, kept, rank)
+        return has_room(self.header, &self.sums, now, <uint64_t>self.floor, share, kept, rank, units)
 
-    cdef int64_t admit(self, uint64_t now, int rank) except -2:
+    cdef uint64_t units(self, double work) noexcept:
+        """Return how many requests in the middle a request is as much work as; noexcept: arithmetic that is bounded."""
+        cdef double unit = self.header.unit, units
+        if not (unit > 0.0 and work > 0.0):
+            return 1
+        units = work / unit + 0.5
+        return <uint64_t>MOST_UNITS if units >= MOST_UNITS else <uint64_t>units if units >= 1.0 else 1
+
+    cdef void learn_unit(self, double work) noexcept:
+        """Move the work of a request in the middle towards one that goes on; noexcept: as `units`."""
+        cdef double unit = self.header.unit
+        if not work > 0.0:
+            return
+        if not (unit > 0.0 and unit < MOST_WORK):
+            unit = work
+        elif work > unit:
+            unit *= 1.0 + MOVED
+        else:
+            unit /= 1.0 + MOVED
+        self.header.unit = min(max(unit, 1.0), MOST_WORK)
+
+    cdef int64_t admit(self, uint64_t now, int rank, uint64_t units=1) except -2:
         cdef Ticket *ticket
         cdef Place *place
         cdef Lane *mine
@@ -253,8 +280,9 @@ cdef class InFlight:
         ticket = self.tickets + at
         self.first_free = ticket.next_free
         self.entered += 1
-        self.sums.own_in_flight += 1
-        self.sums.own_unanswered += 1
+        # While it waits it counts as much as its work; then it is one answer under way.
+        self.sums.own_in_flight += units
+        self.sums.own_unanswered += units
         rank = min(rank, RANKS - 1)
         self.ranks[rank] += 1
         self.look(now)
@@ -263,8 +291,9 @@ cdef class InFlight:
         ticket.unanswered = <uint32_t>self.sums.unanswered
         ticket.state = WAITS
         ticket.rank = <uint8_t>rank
+        ticket.units = <uint16_t>units
         ticket.place = -1
-        if self.sums.unanswered == 1:
+        if self.sums.unanswered == units:
             store(&self.header.moved_ns, now)
         if self.lane >= 0:
             mine = self.lanes + self.lane
@@ -309,7 +338,8 @@ cdef class InFlight:
         return self.tickets + at
 
     cdef void leave_place(self, Ticket *ticket) noexcept:
-        self.sums.own_unanswered -= 1
+        self.sums.own_unanswered -= ticket.units
+        self.sums.own_in_flight -= ticket.units - 1
         if self.lane >= 0:
             if ticket.place >= 0:
                 store(&self.places[self.lane * PLACES + ticket.place].since_ns, 0)
@@ -351,15 +381,23 @@ cdef class InFlight:
         if self.lane >= 0:
             store(&self.lanes[self.lane].ranks[ticket.rank], self.ranks[ticket.rank])
 
-    def has_room(self, now_ns, double share=1.0, double kept=0.0, int rank=0, /):
+    def has_room(self, now_ns, double share=1.0, double kept=0.0, int rank=0, int units=1, /):
         self.check_open()
-        return self.room(instant(now_ns), share, kept, rank)
+        return self.room(instant(now_ns), share, kept, rank, min(max(units, 1), MOST_UNITS))
 
-    def enter(self, now_ns, int rank=0, /):
+    def enter(self, now_ns, int rank=0, int units=1, /):
         self.check_open()
         if rank < 0:
             raise ValueError(f"a rank is not below 0, as {rank} is")
-        return self.admit(instant(now_ns), rank)
+        return self.admit(instant(now_ns), rank, min(max(units, 1), MOST_UNITS))
+
+    def units_of(self, double work, /):
+        self.check_open()
+        return self.units(work)
+
+    def learn(self, double work, /):
+        self.check_open()
+        self.learn_unit(work)
 
     def hold(self, int more, now_ns, /):
         self.check_open()

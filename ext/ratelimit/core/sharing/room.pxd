@@ -7,6 +7,7 @@ from ratelimit.core.sharing.flight cimport FRESH_MS, MILLISECOND, FlightHeader, 
 from ratelimit.core.sharing.reserved cimport places_of, reserved
 
 cdef extern from *:
+    const double OF_QUEUE "0.8"       # what waits is to leave so much of the queue free for a request that is as large
     const double DOUBTED_BELOW "0.5"  # a report of saturation while fewer of those that may wait do
 
 
@@ -56,10 +57,10 @@ cdef inline uint64_t room_below(
 
 
 cdef inline bint has_room(
-    FlightHeader *header, Sums *sums, uint64_t now, uint64_t floor, double share, double kept, int rank
+    FlightHeader *header, Sums *sums, uint64_t now, uint64_t floor, double share, double kept, int rank, uint64_t units
 ) noexcept:
     """Return whether one more request may be in flight, as `InFlight.has_room`; noexcept: compares words."""
-    cdef uint64_t bound, waiting, part, places, at, patience, moved, still = 0
+    cdef uint64_t bound, waiting, part, places, at, patience, moved, still = 0, more
     cdef double reserve = 0.0
     if sums.in_flight < floor:
         return True
@@ -83,8 +84,15 @@ cdef inline bint has_room(
         bound = min(bound, without(places_of(header), reserve))
     if sums.in_flight >= bound:
         return False
-    if sums.unanswered < waiting:
+    more = units - 1 if units > 1 else 0
+    if more:
+        # It has to fit, but for what is beyond a part of all that may wait: else it would never go on.
+        part = <uint64_t>(OF_QUEUE * <double>waiting)
+        more = min(more, part)
+    if sums.unanswered + more < waiting:
         return True
+    if more:
+        return False
     # What waits may hang alone. So one goes on now and then, ever more seldom, to see.
     at = load(&header.entered_ns)
     return still > patience and at < now and now - at > still // 2

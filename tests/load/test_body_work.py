@@ -1,0 +1,117 @@
+"""A request is as much work as its body is long, where the policy says so: in room, lines and use."""
+
+from __future__ import annotations
+
+from mmap import mmap
+from typing import Any
+
+import pytest
+
+from ratelimit import Policy
+from ratelimit.core.sharing.inflight import InFlight, flight_bytes
+from ratelimit.core.sharing.steering import Steering
+from ratelimit.load.compile import loads_of
+from ratelimit.load.model.controller import Bounds
+from tests.asgi.driver import key
+from tests.load.held import POLICY, Gateway
+
+SECOND = 10**9
+NOW = 1_700_000_000 * SECOND
+BY_BODY = POLICY.replace("floor = 1", 'floor = 1\nwork = "body"')
+
+
+@pytest.fixture
+def flight() -> InFlight:
+    made = InFlight(mmap(-1, flight_bytes()), boot_id=b"", fingerprint=bytes(16), floor=1, step_ns=SECOND)
+    made.join(1, 0, NOW, lambda *_: True)
+    return made
+
+
+def waiting(flight: InFlight, bound: int) -> None:
+    """Let so many wait for their first byte."""
+    Steering(flight).publish(1, 1000, bound, bound, 0, 0, 0, 0, 0.0, SECOND, [])
+
+
+def test_unit_is_the_work_of_a_request_in_the_middle(flight: InFlight) -> None:
+    assert flight.units_of(10_000) == 1  # nothing is known
+    for number in range(2_000):
+        flight.learn((500, 1_000, 60_000)[number % 3])
+    assert flight.units_of(1_000) == 1
+    assert 30 <= flight.units_of(40_000) <= 50
+    assert flight.units_of(1e12) == 64
+    assert flight.units_of(0) == flight.units_of(-5) == flight.units_of(float("nan")) == 1
+
+
+def test_one_that_waits_counts_by_its_work_and_then_as_one_answer(flight: InFlight) -> None:
+    ticket = flight.enter(NOW, 0, 10)
+    assert flight.counts(NOW) == (10, 10)
+    flight.first_byte(ticket, NOW + 1)
+    assert flight.counts(NOW) == (1, 0)
+    flight.finished(ticket, NOW + 2)
+    assert flight.counts(NOW) == (0, 0)
+    flight.finished(flight.enter(NOW, 0, 7), NOW)  # its client hung up
+    assert flight.counts(NOW) == (0, 0)
+
+
+def test_large_one_needs_as_much_room_and_is_not_starved(flight: InFlight) -> None:
+    """Hazard: a prompt of 60,000 tokens counted as one request; or never went on at all."""
+    waiting(flight, 20)
+    for _ in range(12):
+        flight.enter(NOW)
+    assert flight.has_room(NOW)
+    assert flight.has_room(NOW, 1.0, 0.0, 0, 8)
+    assert not flight.has_room(NOW, 1.0, 0.0, 0, 9)
+    waiting(flight, 80)
+    assert flight.has_room(NOW, 1.0, 0.0, 0, 64)
+    waiting(flight, 16)  # more than ever may wait: it goes on once a fifth of the queue is left
+    assert not flight.has_room(NOW, 1.0, 0.0, 0, 64)
+    flight.forget()
+    fresh = InFlight(mmap(-1, flight_bytes()), boot_id=b"", fingerprint=bytes(16), floor=1, step_ns=SECOND)
+    fresh.join(1, 0, NOW, lambda *_: True)
+    waiting(fresh, 16)
+    for _ in range(3):
+        fresh.enter(NOW)
+    assert fresh.has_room(NOW, 1.0, 0.0, 0, 64)
+    fresh.enter(NOW)
+    assert not fresh.has_room(NOW, 1.0, 0.0, 0, 64)
+
+
+async def arrives(gateway: Gateway, length: int, account: str = "a") -> None:
+    headers: list[Any] = [*key(account), (b"content-length", b"%d" % length)]
+    await gateway.begin(account, headers=headers)
+
+
+async def test_gateway_counts_bodies_and_holds_a_long_one_until_it_fits() -> None:
+    gateway = Gateway(BY_BODY, Bounds(400, 10, 10, full_from=1))
+    for _ in range(4):
+        await arrives(gateway, 1_000)
+    assert gateway.load.flight.counts(gateway.limiter.now_ns()) == (4, 4)
+    await arrives(gateway, 40_000, "b")
+    assert gateway.held == 1
+    await arrives(gateway, 1_000)  # none of its principal waits, but the line is one
+    await gateway.answer(gateway.reached[0])
+    await gateway.answer(gateway.reached[1])
+    await gateway.answer(gateway.reached[2])
+    assert any(name.startswith("b") for name in gateway.reached)
+    assert gateway.load.flight.counts(gateway.limiter.now_ns())[1] > 30
+
+
+async def test_body_of_unknown_length_is_one_request() -> None:
+    gateway = Gateway(BY_BODY, Bounds(400, 10, 10, full_from=1))
+    await arrives(gateway, 1_000)
+    for length in (b"nonsense", b"-5", b"9" * 40):
+        await gateway.begin("a", headers=[*key("a"), (b"content-length", length)])
+    await gateway.begin("a")
+    assert gateway.load.flight.counts(gateway.limiter.now_ns()) == (5, 5)
+
+
+async def test_without_the_key_requests_count_alike_whatever_their_bodies() -> None:
+    gateway = Gateway(bounds=Bounds(400, 10, 10, full_from=1))
+    for length in (10, 1_000_000, 10):
+        await arrives(gateway, length)
+    assert gateway.load.flight.counts(gateway.limiter.now_ns()) == (3, 3)
+
+
+def test_key_is_read() -> None:
+    assert [spec.by_body for spec in loads_of(Policy.from_toml(BY_BODY).compiled)] == [True]
+    assert [spec.by_body for spec in loads_of(Policy.from_toml(POLICY).compiled)] == [False]
