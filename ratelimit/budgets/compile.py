@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,13 +11,17 @@ from math import ceil
 from ratelimit.algorithms import ALGORITHMS, SECOND_NS
 from ratelimit.allowance.schema import LimitKeys as AllowanceKeys
 from ratelimit.budgets.schema import Budget, LimitKeys
+from ratelimit.policy.compile.compiled import REQUESTS
 from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.policy.compile.quota import largest_burst, largest_quota
-from ratelimit.policy.compile.spec import AmountSpec, FileSpec, Numbers, Rule, RuleSpec, Scene
+from ratelimit.policy.compile.spec import AmountSpec, FileSpec, Numbers, Rule, RuleSpec, Scene, Statuses
 from ratelimit.policy.schema.model import Limit, PolicyFile, Tier
 from ratelimit.policy.schema.problem import Path
 from ratelimit.policy.schema.rate import RateSyntaxError, parse_rates
 from ratelimit.usage.pricing import MICRO, USD
+
+FIRST_STATUS, LAST_STATUS = 100, 599
+_STATUSES = re.compile(r"status(>=|<|=)([0-9]{3}(?:,[0-9]{3})*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,18 @@ class Budgeting(RuleSpec):
     """Where customers' own numbers come from; None: all have the same."""
     shares: tuple[float, ...]
     """Of the number, ascending: it is told when a customer has used so much."""
+    charged: Statuses = ()
+    """The statuses that are charged; empty: all."""
 
     @property
     def positions(self) -> frozenset[int]:
         """The identity that has the number."""
         return frozenset() if self.own is None else frozenset((self.own.at,))
+
+    @property
+    def statuses(self) -> Statuses:
+        """The ranges of statuses that are charged; empty: all of them."""
+        return self.charged
 
     def units(self, most: int) -> tuple[int, ...]:
         """Return from how many units of a number each share is crossed."""
@@ -90,7 +102,50 @@ def amount_sources(file: PolicyFile) -> dict[int, tuple[str, Path]]:
 def compile_limit(scene: Scene, limit: Limit, path: Path) -> Budgeting | None:
     """Return where a customer's number comes from, and what is told of it; None for limits without both."""
     own, shares = _own(scene, limit, path), _shares(scene, limit, path)
-    return Budgeting(own, shares) if own is not None or shares else None
+    charged = _charged(scene, limit, path)
+    return Budgeting(own, shares, charged) if own is not None or shares or charged else None
+
+
+def _charged(scene: Scene, limit: Limit, path: Path) -> Statuses:
+    """Return the statuses that a limit charges; empty: all."""
+    written = limit.part(LimitKeys).charge
+    if written is None:
+        return ()
+    for key, is_wrong, message in (
+        ("unit", limit.unit != REQUESTS, "other units are settled by what was used"),
+        ("concurrent", limit.concurrent is not None, "what is in flight has no status yet"),
+        ("distinct", limit.distinct is not None, "an identity that was counted is not given back"),
+        ("on", limit.on != "request", "handshakes and messages have no status of their own"),
+    ):
+        if is_wrong:
+            scene.report.add("limit-charge", (*path, key), message, "Remove `charge`.")
+            return ()
+    found = statuses_of(written)
+    if not found:
+        scene.report.add(
+            "limit-charge",
+            (*path, "charge"),
+            f"`{written[:64]}` names no statuses from 100 to 599",
+            "Write it like `status>=400`, `status<500` or `status=401,403`.",
+        )
+    return found
+
+
+def statuses_of(text: str) -> Statuses:
+    """Return the ranges of statuses that a text names; empty for none."""
+    found = _STATUSES.fullmatch(text.replace(" ", ""))
+    if found is None:
+        return ()
+    sign, numbers = found[1], [int(each) for each in found[2].split(",")]
+    if not all(FIRST_STATUS <= each <= LAST_STATUS for each in numbers) or (sign != "=" and len(numbers) > 1):
+        return ()
+    (first, *_) = numbers
+    ranges = {
+        "=": tuple((each, each) for each in sorted(set(numbers))),
+        ">=": ((first, LAST_STATUS),),
+        "<": ((FIRST_STATUS, first - 1),) if first > FIRST_STATUS else (),
+    }
+    return ranges[sign]
 
 
 def _shares(scene: Scene, limit: Limit, path: Path) -> tuple[float, ...]:

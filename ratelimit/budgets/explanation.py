@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ratelimit.budgets.compile import own_number
+from ratelimit.budgets.compile import own_number, shares_of
 from ratelimit.budgets.stage import budgeted_of, said_to
 from ratelimit.deciding.variant import with_number
 from ratelimit.identity.fact import ABSENT
@@ -57,17 +57,28 @@ def looking(policy: Policy, store: Store, *, is_live: bool) -> Iterator[LookingA
 
 def rule_words(rule: LimitRule) -> list[str]:
     """Return what is to be known of a rule, each in one phrase."""
+    said, told = [], shares_of(rule)
+    if told is not None:
+        said.append(f"told of at {', '.join(f'{share:.12g}' for share in told.shares)}")
+    if rule.statuses:
+        ranges = ", ".join(f"{one}" if one == last else f"{one} to {last}" for one, last in rule.statuses)
+        said.append(f"charged for statuses {ranges} alone")
     spec = own_number(rule)
     if spec is None:
-        return []
+        return said
     least, most = (formatting.amount(number, rule.unit) for number in (spec.least, spec.most))
-    return [f"or a customer's own number, by {spec.source}, from {least} to {most}"]
+    return [*said, f"or a customer's own number, by {spec.source}, from {least} to {most}"]
 
 
 def rule_json(rule: LimitRule) -> dict[str, Any]:
     """Return the same for machines."""
-    spec = own_number(rule)
-    if spec is None:
-        return {"budget": None}
+    spec, told = own_number(rule), shares_of(rule)
     scale = MICRO if rule.unit == USD else 1
-    return {"budget": {"from": spec.source, "least": spec.least / scale, "most": spec.most / scale}}
+    budget = None
+    if spec is not None:
+        budget = {"from": spec.source, "least": spec.least / scale, "most": spec.most / scale}
+    return {
+        "budget": budget,
+        "notify": [] if told is None else list(told.shares),
+        "charged_statuses": [list(each) for each in rule.statuses] or None,
+    }

@@ -47,6 +47,15 @@ class LimitKeys(Table, frozen=True, forbid_unknown_fields=True):
             examples=[{"from": "state:budget", "most": 6000}],
         ),
     ] = None
+    charge: Annotated[
+        str | None,
+        Meta(
+            description="For `requests`: the statuses that are charged, as `status>=400`, `status<500` or "
+            "`status=401,403`. A request is charged on arrival, and another status gives that back. "
+            "Default: all.",
+            examples=["status>=400"],
+        ),
+    ] = None
     notify: Annotated[
         list[Share],
         Meta(
@@ -62,6 +71,10 @@ CODES = {
     "limit-budget": error(
         "A limit's `budget` does not fit the rest of the limit.",
         "A customer's own number replaces that of one `rate`, for one customer.",
+    ),
+    "limit-charge": error(
+        "A limit's `charge` names no statuses, or does not fit the rest of the limit.",
+        "Write it like `status>=400`, for a limit that counts requests.",
     ),
     "limit-notify": error(
         "A limit's `notify` does not fit the rest of the policy.",

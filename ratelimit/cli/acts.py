@@ -278,6 +278,8 @@ class Asking:
     def go(self, act: Proposal) -> None:
         """Do it, unless it is only to be shown, or nobody is sure.
 
+        `first` does what is to be done before the act is in the log, and may return more of it.
+
         Raises:
             Failure: there is doubt and nobody to ask; a host has not confirmed.
         """

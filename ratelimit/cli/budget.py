@@ -12,7 +12,7 @@ from ratelimit.cli.acts import Asking, acting
 from ratelimit.cli.failure import USAGE, Failure
 from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json
-from ratelimit.inspection import formatting
+from ratelimit.inspection import formatting, proposal
 from ratelimit.inspection.budgets import (
     Budget,
     Change,
@@ -23,7 +23,7 @@ from ratelimit.inspection.budgets import (
 )
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
 from ratelimit.inspection.naming import Caller, resolve
-from ratelimit.stores.acts.act import MOST_NUMBERS, Kind
+from ratelimit.stores.acts.act import MOST_NUMBERS
 
 _IDENTITY = click.option("--identity", metavar="NAME", help="The identity that ACCOUNT is of.")
 
@@ -81,7 +81,7 @@ def set_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any
     Example:
       ratelimit budget set policy.toml acct-17 requests=600/minute --for 7d
     """
-    _act(policy, account, numbers, "budget", change_of_number, **more)
+    _act(policy, account, numbers, change_of_number, **more)
 
 
 @budget_command.command("add", short_help="Add units to what a customer has in this window.")
@@ -93,13 +93,13 @@ def set_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any
 def add_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any) -> None:
     """Add units to what a customer has, until its window ends.
 
-    The next window is as before. A limit by `token-bucket` has no window: `set` gives it a higher number.
+    The next window is as before. A bucket has no window: it gets units back, and is full at most.
 
     \b
     Example:
       ratelimit budget add policy.toml acct-17 spend=5.00 --reason "our outage"
     """
-    _act(policy, account, numbers, "budget-more", change_of_more, **more)
+    _act(policy, account, numbers, change_of_more, **more)
 
 
 @budget_command.command("reset", short_help="Let a customer begin this window anew.")
@@ -111,24 +111,24 @@ def add_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any
 def reset_command(policy: str, account: str, limits: tuple[str, ...], **more: Any) -> None:
     """Let a customer begin its window anew: what it used until now is added to what it has.
 
-    Without LIMIT every limit with a window that counts by this customer alone.
+    Without LIMIT every limit that counts by this customer alone. A bucket is full again.
 
     \b
     Example:
       ratelimit budget reset policy.toml acct-17 requests
     """
-    _act(policy, account, limits, "budget-more", change_of_all, **more)
+    _act(policy, account, limits, change_of_all, **more)
 
 
 def _act(
     policy: str,
     account: str,
     written: Sequence[str],
-    kind: Kind,
     changes: Callable[[Knowledge, Caller, Sequence[str]], Sequence[Change]],
     *,
     identity: str | None,
     for_ns: int,
+    by: str | None,
     reason: str,
     is_dry: bool,
     yes: bool,
@@ -138,17 +138,11 @@ def _act(
         raise Failure(f"{len(written)} limits; one act has {MOST_NUMBERS} at most", USAGE)
     with knowledge_of(load_to_act(policy)) as known:
         caller = resolve(known, account, identity)
-        asking = Asking(known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, reason=reason)
+        asking = Asking(
+            known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
+        )
         for made in changes(known, caller, written):
-            asking.go(
-                kind,
-                made.preview,
-                caller.hashes,
-                identity=caller.identity,
-                numbers=made.numbers,
-                says=made.says,
-                until_ns=made.until_ns,
-            )
+            asking.go(proposal.budget(known, caller, made))
 
 
 def _table(found: Sequence[Budget]) -> Table:

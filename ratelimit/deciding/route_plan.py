@@ -90,6 +90,7 @@ class RoutePlan:
         "accelerated",
         "away",
         "chain",
+        "charging",
         "closes_on_error",
         "conceals",
         "costs",
@@ -193,6 +194,8 @@ class RoutePlan:
         ]
         self.estimated = Estimated(self.rules, estimated)
         """Rules that take an estimate of a unit on arrival, which is settled later."""
+        self.charging = tuple((at, rule.statuses) for at, rule in enumerate(self.rules) if rule.statuses)
+        """Rules that are charged for some statuses alone, and which: the others give their units back."""
         self.exposed = tuple(at for at, rule in enumerate(self.rules) if rule.is_exposure)
         """Rules that count what a request may use until it ends."""
         self.granting = tuple(at for at, rule in enumerate(self.rules) if rule.grants)

@@ -21,6 +21,7 @@ def act_words(act: Act) -> str:
         "organisation": f"organisation {act.name}",
         "budget": f"budget of {act.identity}, {act.says}",
         "budget-more": f"budget of {act.identity}, {act.says}",
+        "budget-back": f"budget of {act.identity}, {act.says}",
         "undo": f"act {act.undoes} is taken back",
     }[act.kind]
     if act.until_ns is None or act.kind == "undo":

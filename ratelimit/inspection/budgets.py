@@ -2,13 +2,13 @@
 
 A change is an act, as `exempt` is one. It names a customer by a hash, is in force on all hosts within two
 seconds, lapses by itself, and is in the log with its reason. An act never empties a counter, so an undo
-leaves the customer with what it used.
+leaves the customer with what it used. A bucket has no window: it gets units back, once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ratelimit.algorithms import IN_WORDS, SECOND_NS
 from ratelimit.allowance.compile import allowance_of
@@ -20,6 +20,7 @@ from ratelimit.deciding.variant import with_number
 from ratelimit.identity.fact import ABSENT
 from ratelimit.inspection import formatting
 from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.filling import charge_again, give_back
 from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.naming import Caller
 from ratelimit.inspection.preview import Preview, doubts_of
@@ -27,6 +28,7 @@ from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.compile.spec import AmountSpec
 from ratelimit.policy.schema.problem import nearest
 from ratelimit.reference.hashing import mix
+from ratelimit.stores.acts.act import Act, Kind
 from ratelimit.usage.pricing import USD
 
 
@@ -67,6 +69,9 @@ class Change:
     says: str
     preview: Preview
     until_ns: int | None = None
+    kind: Kind = "budget"
+    fills: Mapping[str, tuple[LimitRule, int]] = field(default_factory=dict)
+    """Buckets, and how much to give back to each, which `carried_out` does."""
 
 
 def position_of(known: Knowledge, caller: Caller) -> int:
@@ -139,6 +144,10 @@ def change_of_more(known: Knowledge, caller: Caller, written: Sequence[str]) -> 
     """
     asked = _asked(known, caller, written)
     numbers = {name: _number(rule, text) for name, (rule, text) in asked.items()}
+    for name, (rule, _) in asked.items():
+        if rule.algorithm == "token-bucket" and own_number(rule) is not None:
+            words = f"`{name}` is a bucket of a number that the application says, which is not known here"
+            raise InspectionFailure(words, "call", hint="`ratelimit budget reset` fills it.")
     return _more(known, caller, {name: (rule, numbers[name]) for name, (rule, _) in asked.items()}, "more")
 
 
@@ -155,9 +164,11 @@ def change_of_all(known: Knowledge, caller: Caller, names: Sequence[str]) -> lis
     for each in budgets_of(known, caller):
         used[each.rule.name] = max(each.used, used.get(each.rule.name, 0))
     wanted = {name: rule for name, rule in limits.items() if not names or name in names}
-    if not names:  # a limit without a window is left as it is
-        wanted = {name: rule for name, rule in wanted.items() if rule.algorithm != "token-bucket"} or wanted
-    asked = {name: (rule, used[name]) for name, rule in wanted.items() if used.get(name)}
+    asked = {
+        name: (rule, rule.burst + rule.most_debt if rule.algorithm == "token-bucket" else used[name])
+        for name, rule in wanted.items()
+        if used.get(name)
+    }
     if not asked:
         words = f"{caller.label} has used nothing of {', '.join(wanted) or 'any limit'}"
         raise InspectionFailure(words, "input", hint="`ratelimit budget show` shows what it has.")
@@ -172,7 +183,8 @@ def _more(
     now = {each.rule.name: each for each in _budgets(known, caller)}
     by_end: dict[int, list[str]] = {}
     for name, (rule, _) in asked.items():
-        by_end.setdefault(_end_of(known, rule, row, now_ns), []).append(name)
+        if rule.algorithm != "token-bucket":
+            by_end.setdefault(_end_of(known, rule, row, now_ns), []).append(name)
     found = []
     for until_ns, names in by_end.items():
         preview, said = Preview(doubts=doubts_of([caller])), []
@@ -184,8 +196,58 @@ def _more(
             preview.does.append(f"{name}: {caller.label} has {amount} {word}{rest}, until {until} UTC")
             said.append(f"{name}: {amount} {word}")
         numbers = {name: asked[name][1] for name in names}
-        found.append(Change(numbers, "; ".join(said), preview, until_ns))
+        found.append(Change(numbers, "; ".join(said), preview, until_ns, "budget-more"))
+    for name, (rule, units) in asked.items():
+        if rule.algorithm == "token-bucket":
+            found.append(_filling(caller, now.get(name), rule, units, now_ns))
     return found
+
+
+def _filling(caller: Caller, now: Budget | None, rule: LimitRule, units: int, now_ns: int) -> Change:
+    """Return the change that gives units back to a bucket, as far as they were used."""
+    own = rule if now is None else now.rule
+    amount = formatting.amount(units, rule.unit)
+    preview = Preview(
+        [f"{rule.name}: {caller.label} gets {amount} back, as far as used"], doubts_of([caller])
+    )
+    says = f"{rule.name}: {amount} given back"
+    return Change(
+        {rule.name: units}, says, preview, now_ns + rule.period_ns, "budget-back", {rule.name: (own, units)}
+    )
+
+
+def carried_out(known: Knowledge, caller: Caller, change: Change) -> Change:
+    """Give back what a change gives back to buckets; return the change with what was given.
+
+    Raises:
+        InspectionFailure: nothing was used; a server keeps the limits and does not answer.
+    """
+    if not change.fills:
+        return change
+    row = known.row_of({position_of(known, caller): caller.hash})
+    given = {
+        name: moved
+        for name, (rule, units) in change.fills.items()
+        if (moved := give_back(known, rule, row, units)) > 0
+    }
+    if not given:
+        raise InspectionFailure(f"{caller.label} has used nothing of {', '.join(change.fills)}", "input")
+    says = "; ".join(
+        f"{name}: {formatting.amount(units, change.fills[name][0].unit)} given back"
+        for name, units in given.items()
+    )
+    return replace(change, numbers=given, says=says)
+
+
+def taken_back(known: Knowledge, act: Act) -> None:
+    """Undo what an act has done to counters: what it gave back is charged again.
+
+    Raises:
+        InspectionFailure: a server keeps the limits and does not answer.
+    """
+    if act.kind == "budget-back":
+        rules = {rule.name: rule for rule in reversed(known.compiled.rules) if rule.tier is None}
+        charge_again(known, act, rules)
 
 
 def _budgets(known: Knowledge, caller: Caller) -> list[Budget]:
@@ -254,10 +316,6 @@ def _number(rule: LimitRule, text: str) -> int:
 
 def _end_of(known: Knowledge, rule: LimitRule, row: Sequence[int], now_ns: int) -> int:
     """Return when the window of a customer ends."""
-    if rule.algorithm == "token-bucket":
-        words = f"`{rule.name}` is a bucket, which fills by itself within {formatting.period(rule.period_ns)}"
-        hint = "`ratelimit budget set` gives a higher number for a while, which also fills it faster."
-        raise InspectionFailure(words, "call", hint=hint)
     if rule.calendar is not None:
         return rule.calendar.starts(now_ns, 2)[1]
     phase_ns = 0

@@ -17,15 +17,16 @@ from ratelimit.inspection.budgets import (
     Budget,
     Change,
     budgets_of,
+    carried_out,
     change_of_all,
     change_of_more,
     change_of_number,
+    taken_back,
 )
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
 from ratelimit.inspection.naming import Caller, resolve
 from ratelimit.policy import Policy
-from ratelimit.stores.acts.act import Kind
 
 _DAY_S: Final = 86_400
 LONGEST_S: Final = 31 * _DAY_S
@@ -74,7 +75,7 @@ class Budgets:
         """
         if not 0 < for_s <= LONGEST_S:
             raise UsageError(f"a number holds for 31 days at most, not {for_s} s", code="budget-call")
-        return self._act(account, _written(numbers), "budget", change_of_number, round(for_s * 1e9), reason)
+        return self._act(account, _written(numbers), change_of_number, round(for_s * 1e9), reason)
 
     def add(self, account: str, units: Mapping[str, int | float | str], *, reason: str = "") -> list[str]:
         """Add units to what a customer has until its window ends.
@@ -83,7 +84,7 @@ class Budgets:
             UsageError: a limit is not there, or has no window (code `budget-call`).
             StoreError: the deployment is out of reach (code `budget-deployment`).
         """
-        return self._act(account, _written(units), "budget-more", change_of_more, None, reason)
+        return self._act(account, _written(units), change_of_more, None, reason)
 
     def reset(self, account: str, limits: Sequence[str] = (), *, reason: str = "") -> list[str]:
         """Let a customer begin its windows anew: of these limits, or of all that count by it alone.
@@ -92,7 +93,7 @@ class Budgets:
             UsageError: a limit is not there, or has no window, or nothing of it is used (code `budget-call`).
             StoreError: the deployment is out of reach (code `budget-deployment`).
         """
-        return self._act(account, list(limits), "budget-more", change_of_all, None, reason)
+        return self._act(account, list(limits), change_of_all, None, reason)
 
     def undo(self, act: str, *, reason: str = "") -> None:
         """Take back an act.
@@ -102,23 +103,25 @@ class Budgets:
             StoreError: the deployment is out of reach (code `budget-deployment`).
         """
         with self._known() as known:
-            do(known.deployment, "undo", undoes=act_named(known.deployment, act), reason=reason[:200])
+            undone = act_named(known.deployment, act)
+            taken_back(known, undone)
+            do(known.deployment, "undo", undoes=undone, reason=reason[:200])
 
     def _act(
         self,
         account: str,
         written: Sequence[str],
-        kind: Kind,
         changes: Changes,
         for_ns: int | None,
         reason: str,
     ) -> list[str]:
         with self._known() as known:
             caller = self._caller(known, account)
+            done = [carried_out(known, caller, change) for change in changes(known, caller, written)]
             return [
                 do(
                     known.deployment,
-                    kind,
+                    change.kind,
                     accounts=caller.hashes,
                     identity=caller.identity,
                     numbers=change.numbers,
@@ -127,7 +130,7 @@ class Budgets:
                     until_ns=change.until_ns,
                     reason=reason[:200],
                 ).label
-                for change in changes(known, caller, written)
+                for change in done
             ]
 
     def _caller(self, known: Knowledge, account: str) -> Caller:

@@ -204,6 +204,9 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
         if act.kind == "stop":
             preview.does.append(f"{act.identity} {short_hash(key)} is not refused any more")
             continue
+        if act.kind == "budget-back":
+            preview.does.append(f"{act.identity} {short_hash(key)} is charged again: {act.says}")
+            continue
         if act.kind in ("budget", "budget-more"):
             preview.does.append(f"{act.identity} {short_hash(key)} has its own numbers again: no {act.says}")
             continue

@@ -8,9 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acting import Deployment, act_named, do
+from ratelimit.inspection.budgets import Change, carried_out, taken_back
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.naming import Caller, payment_identity, resolve
@@ -44,6 +47,10 @@ class Proposal:
     payments: Sequence[int] = ()
     name: str = ""
     undoes: Act | None = None
+    until_ns: int | None = None
+    """When it ends, if that does not follow from its duration."""
+    before: Callable[[], Mapping[str, Any] | None] = dict
+    """Does what has to be done before the act is in the log, and may return more of the act."""
     beside: Sequence[str] = field(default_factory=list)
     """The acts in force that it was made beside, by their labels."""
 
@@ -64,6 +71,7 @@ class Proposal:
 
     def do(self, there: Deployment, *, for_ns: int | None, reason: str, by: str | None = None) -> Act:
         """Do it, and return it; errors are those of `acting.do`."""
+        more = self.before() or {}
         return do(
             there,
             self.kind,
@@ -73,8 +81,10 @@ class Proposal:
             name=self.name,
             undoes=self.undoes,
             for_ns=None if self.undoes is not None else for_ns,
+            until_ns=self.until_ns,
             reason=reason[:200],
             by=by,
+            **more,
         )
 
 
@@ -178,7 +188,25 @@ def undo(known: Knowledge, label: str) -> Proposal:
         InspectionFailure: no such act is in force.
     """
     act = act_named(known.deployment, label)
-    return _proposal(known, "undo", of_undo(known, act), undoes=act)
+    return _proposal(known, "undo", of_undo(known, act), undoes=act, before=partial(taken_back, known, act))
+
+
+def budget(known: Knowledge, caller: Caller, change: Change) -> Proposal:
+    """Propose to change what a customer has."""
+
+    def before() -> Mapping[str, Any]:
+        done = carried_out(known, caller, change)
+        return {"numbers": done.numbers, "says": done.says}
+
+    return _proposal(
+        known,
+        change.kind,
+        change.preview,
+        accounts=caller.hashes,
+        identity=caller.identity,
+        until_ns=change.until_ns,
+        before=before,
+    )
 
 
 def span_ns(written: str) -> int:
@@ -197,15 +225,6 @@ def span_ns(written: str) -> int:
 
 
 def _proposal(
-    known: Knowledge,
-    kind: Kind,
-    preview: Preview,
-    accounts: Sequence[int] = (),
-    *,
-    identity: str = "",
-    payments: Sequence[int] = (),
-    name: str = "",
-    undoes: Act | None = None,
+    known: Knowledge, kind: Kind, preview: Preview, accounts: Sequence[int] = (), **more: Any
 ) -> Proposal:
-    beside = [each.label for each in known.acts]
-    return Proposal(kind, preview, accounts, identity, payments, name, undoes, beside)
+    return Proposal(kind, preview, accounts, beside=[each.label for each in known.acts], **more)

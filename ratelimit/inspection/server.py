@@ -89,6 +89,41 @@ async def peek_patiently(
         await store.aclose_connections()
 
 
+async def move_patiently(store: RedisStore, plan: RedisPlan, row: Sequence[int], units: int) -> int:
+    """Charge a counter of a plan's one rule, or give back what is less than 0; return how many units moved.
+
+    Raises:
+        StoreError: no answer comes in time; the units may or may not have moved.
+    """
+    await peek_connected(store, plan, row)
+    try:
+        key, now_ns = plan.core.key(0, row), store.clock.now_ns()
+        async with asyncio.timeout(PATIENCE_S):
+            answer = await store.batch_client().carry(plan, 0, key, units, now_ns)
+        return int(answer[1])  # behind the time
+    except TimeoutError as error:
+        raise StoreError("no answer came in time", code="redis-unreachable", transient=True) from error
+    finally:
+        await store.aclose_connections()
+
+
+async def peek_connected(store: RedisStore, plan: RedisPlan, row: Sequence[int]) -> Outcome:
+    """Return what the server says of a plan, as soon as it is connected; the connection stays.
+
+    Raises:
+        StoreError: no answer comes in time.
+    """
+    loop, batch_client = asyncio.get_running_loop(), store.batch_client()
+    until = loop.time() + PATIENCE_S
+    while True:
+        try:
+            return await batch_client.ask(plan, row, plan.free, store.clock.now_ns(), commit=False)
+        except StoreError:
+            if loop.time() >= until:
+                raise
+        await asyncio.sleep(PAUSE_S)
+
+
 def no_answer(url: str, error: StoreError) -> InspectionFailure:
     """Return what the operator is told of a server that did not answer."""
     return InspectionFailure(

@@ -185,7 +185,6 @@ def test_units_more_end_with_the_window(host: Host) -> None:
         (("set", "a", "9"), "names no limit"),
         (("set", "a", "log=9"), "keeps as many places"),
         (("set", "a", "requests=9", "--identity", "ip"), "counts by ip"),
-        (("add", "a", "bucket=9"), "is a bucket"),
         (("reset", "a", "requests"), "has used nothing"),
     ],
 )
@@ -281,3 +280,26 @@ def test_program_without_a_deployment_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         Budgets(path).show("a")
     assert caught.value.code == "budget-deployment"
+
+
+def test_bucket_gets_back_what_was_used_and_an_undo_charges_it_again(host: Host) -> None:
+    host.does("set", "a", "requests=1000")
+    assert host.admits(path="/bucket") == 8
+    act = host.does("add", "a", "bucket=3")
+    assert (act["kind"], act["numbers"]) == ("budget-back", {"bucket": 3})
+    assert host.admits(path="/bucket") == 3
+    act = host.does("reset", "a", "bucket")
+    assert act["numbers"] == {"bucket": 8}
+    assert host.admits(count=5, path="/bucket") == 5
+    host.undo(act["act"])
+    assert host.admits(path="/bucket") == 0
+    assert host.shows("bucket")["remaining"] == 0
+
+
+def test_full_bucket_stays_full(host: Host) -> None:
+    host.does("set", "a", "requests=1000")
+    result = run("budget", "add", host.policy, "a", "bucket=3", "--yes")
+    assert (result.exit_code, "has used nothing of bucket" in result.stderr) == (3, True)
+    assert host.admits(count=2, path="/bucket") == 2
+    assert host.does("add", "a", "bucket=5")["numbers"] == {"bucket": 2}
+    assert host.admits(path="/bucket") == 8

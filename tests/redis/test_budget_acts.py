@@ -28,6 +28,11 @@ per = "account"
 rate = "8/year"
 algorithm = "fixed-window"
 budget = {{ from = "state:budget", most = 100 }}
+[[limit]]
+name = "bucket"
+match = "/bucket"
+per = "account"
+rate = "8/year"
 [store]
 keys = 1000
 url = "{url}"
@@ -67,13 +72,14 @@ def told(path: Path, command: str, *words: str) -> dict[str, Any]:
     return found
 
 
-def admitted(hosts: list[Limiter], count: int = 60, **state: Any) -> int:
+def admitted(hosts: list[Limiter], count: int = 60, path: str = "/", **state: Any) -> int:
     """Return how many of so many requests both hosts admit; asked again while a lease may hide room."""
 
     async def ask() -> int:
         found = 0
         for _ in range(3):
-            asked = (hosts[at % 2].adecide(state={"account": "a", **state}) for at in range(count))
+            named = {"account": "a", **state}
+            asked = (hosts[at % 2].adecide(path=path, state=named) for at in range(count))
             found += sum(one.allowed for one in await asyncio.gather(*asked))
             await turns(150)
         for host in hosts:
@@ -113,3 +119,15 @@ def test_server_that_comes_back_empty_takes_no_number_back(
     until(lambda: server.client.llen("{budgets}:acts") == 2, "the log that hosts bring back")
     assert [act["numbers"] for act in told(tmp_path / "b.toml", "acts")["acts"]] == [{"requests": 20}]
     assert admitted(hosts) == 20
+
+
+@pytest.mark.parametrize("hosts", ["exact", "leased"], indirect=True)
+def test_bucket_on_the_server_gets_back_what_was_used(hosts: list[Limiter], tmp_path: Path) -> None:
+    told(tmp_path / "a.toml", "budget", "set", "a", "requests=1000")
+    assert admitted(hosts, path="/bucket") == 8
+    act = told(tmp_path / "a.toml", "budget", "reset", "a", "bucket")
+    # A server gives whole units back: the one that has begun to refill is not.
+    assert act["numbers"] == {"bucket": 7}
+    assert admitted(hosts, count=2, path="/bucket") == 6
+    told(tmp_path / "b.toml", "undo", act["act"])
+    assert admitted(hosts, path="/bucket") == 0

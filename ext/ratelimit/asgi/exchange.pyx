@@ -281,7 +281,8 @@ cdef class Exchange:
 
     def begin(self):
         if (
-            self.reservation is None and self.plan is not None and self.plan.estimated.positions
+            self.reservation is None and self.plan is not None
+            and (self.plan.estimated.positions or self.plan.charging)
             and self.outcome is not None and self.outcome.allowed
         ):
             self.reservation = self.door.limiter.runtime.unsettled.begin(self.plan, self.outcome)
@@ -380,9 +381,20 @@ cdef class Exchange:
             for at in self.plan.exposed:
                 correct(self.outcome, at, 0, now_ns)
             self.plan.freed(self.outcome)
+        if self.status >= 100:
+            self.charge_by_status(now_ns)
         if self.status >= 400:
             self.give_back(now_ns)
         self.end_reservation()
+
+    cdef int charge_by_status(self, object now_ns) except -1:
+        """Give back what limits took that are not charged for this status. One without a status stays charged."""
+        for plan, outcome in self.decided():
+            for at, ranges in plan.charging:
+                if not any([first <= self.status <= last for first, last in ranges]):
+                    correct(outcome, at, 0, now_ns)
+                    plan.freed(outcome)
+        return 0
 
     cdef int give_back(self, object now_ns) except -1:
         """Give back the estimates of what failed before an answer began: nothing was produced."""

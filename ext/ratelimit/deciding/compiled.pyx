@@ -53,7 +53,7 @@ cdef class PlanParts:
         self.conceals = plan.conceals
         self.counted_at = plan.counted_at
         self.holds_slots = plan.holds_slots
-        self.reserves = bool(plan.estimated.positions)
+        self.reserves = bool(plan.estimated.positions) or bool(plan.charging)
         self.metered = plan.metered
         self.stages = plan.stages
         self.tells_shadows = any(stage.counts_shadows for stage in plan.stages)

@@ -99,7 +99,10 @@ class RemoteRules:
         items: list[int],
         /,
     ) -> None:
-        """Append a charge of `used` units, without asking, to the counter `key` of rule `index`."""
+        """Append a charge of `used` units, without asking, to the counter `key` of rule `index`.
+
+        Less than 0 is given back, of a bucket; of windows, to the one of now.
+        """
     def count(self, outcome: Outcome, /) -> None:
         """Count what each rule said."""
     def ask_size(self, index: int, /) -> int:

@@ -17,7 +17,7 @@ from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation.settings import Settings
 from ratelimit.environment.server import KeySpec, RemoteSpec
 from ratelimit.policy.compile import calendar
-from ratelimit.policy.compile.spec import AmountSpec, FileSpec, RuleSpec, found
+from ratelimit.policy.compile.spec import AmountSpec, FileSpec, RuleSpec, Statuses, found
 from ratelimit.policy.schema.model import (
     Event,
     FirstStep,
@@ -167,6 +167,11 @@ class LimitRule:
     def spec(self, kind: type[S]) -> S | None:
         """Return what a feature read of its limit; None where it uses no such feature."""
         return found(self.specs, kind)
+
+    @property
+    def statuses(self) -> Statuses:
+        """The ranges of statuses that it is charged for; empty: all of them."""
+        return next((spec.statuses for spec in self.specs if spec.statuses), ())
 
     @property
     def varies(self) -> bool:

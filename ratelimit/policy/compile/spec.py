@@ -21,6 +21,8 @@ from ratelimit.policy.schema.model import Event, Limit, PolicyFile
 from ratelimit.policy.schema.problem import Path, Report
 
 S = TypeVar("S")
+Statuses = tuple[tuple[int, int], ...]
+"""Ranges of HTTP statuses, from the first to the last."""
 
 
 class Numbers(Protocol):
@@ -65,6 +67,11 @@ class RuleSpec:
     def positions(self) -> frozenset[int]:
         """The identities that it looks at, besides those that the limit counts by."""
         return frozenset()
+
+    @property
+    def statuses(self) -> Statuses:
+        """The ranges of statuses that are charged; empty: all of them."""
+        return ()
 
     def of_tier(self) -> RuleSpec:
         """Return the same of a rule with the numbers of a customer's plan."""

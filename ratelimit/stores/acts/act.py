@@ -33,6 +33,7 @@ Kind = Literal[
     "organisation",
     "budget",
     "budget-more",
+    "budget-back",
     "undo",
 ]
 
@@ -56,6 +57,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             another host may give the same number.
         kind: what was done. `exempt`: never in a cluster. `exempt-limits`: on the allow list.
             `stop`: on the deny list. `budget`: numbers in place of limits' own. `budget-more`: units beyond.
+            `budget-back`: units that were given back to buckets, which is done by now.
         at_ns: when, since 1970.
         by: the user and host that the command ran as.
         key: which hash key the hashes are made with.

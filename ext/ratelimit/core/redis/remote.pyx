@@ -40,6 +40,7 @@ cdef enum:
     TAG_DIGITS = 2       # of them, in braces: what a cluster's slot follows from
     MOST_IDENTITIES = 64
 
+cdef object LATEST_US = (1 << 53) - 1
 cdef uint64_t LONGEST_US = <uint64_t>1 << 53  # 285 years: longer than any limit's
 
 cdef const char *ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -272,9 +273,10 @@ cdef class RemoteRules:
             charge.settled = charge.target
 
     def carried(self, int index, uint64_t key, used, now_ns, int base, dict keys not None, list items not None, /):
-        # The window that a charge of now would belong to; a bucket's mark is only for refunds.
+        # The window that a charge of now would belong to. A bucket's mark is only for refunds: of any charge.
         cdef const Quota *q = &self.plan.setup.quotas[index]
-        cdef object mark = 0, other = 0
+        cdef object mark = LATEST_US if q.kind < COUNTS and used < 0 else 0
+        cdef object other = 0
         if q.kind >= HOLDINGS:
             raise ValueError("only what counts units is carried")
         if COUNTS <= q.kind < PAIRS:
