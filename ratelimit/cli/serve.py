@@ -17,12 +17,13 @@ import click
 
 from ratelimit.asgi.check import PROXIES, Proxy
 from ratelimit.cli.failure import DEPLOYMENT, POLICY, USAGE, Failure
-from ratelimit.cli.loading import load_to_start, show_problems, tallied
+from ratelimit.cli.loading import load_to_start, show_problems
 from ratelimit.cli.metrics import served_metrics
 from ratelimit.cli.terminal import LineFormatter
 from ratelimit.cli.workers import run_workers
 from ratelimit.environment.extras import how_to_install
 from ratelimit.errors import PolicyError, StoreError
+from ratelimit.inspection.current_policy import tallied
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.serving.domains.counting import Counting

@@ -284,9 +284,12 @@ def act(visit: Visit) -> Response:
 
 
 def changes(visit: Visit) -> Response:
-    """What changed, the latest first."""
+    """What changed on all hosts, the latest first; of one caller, actor or limit, if the address names it."""
+    since, of = visit.one("since", "7d"), visit.all("of")[:8]
+    begin_ns = SystemClock().now_ns() - proposal.span_ns(since)
     with visit.observation.known() as known:
-        return visit.page("changes", changes=changes_of(known))
+        found = changes_of(known, begin_ns, of)
+        return visit.page("changes", changes=found, since=since, of=of, trouble=found.trouble)
 
 
 # -- acts ----------------------------------------------------------------------------------------

@@ -1,53 +1,87 @@
-"""The changes of a deployment on one line of time: acts, actors that were found, the policy in force."""
+"""The changes of a deployment on one line of time: its journal, and acts and actors that are not in it yet.
+
+Workers write into the journal within a second or two. What the log of acts and the correlator have shows
+at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from ratelimit.clock import SystemClock
-from ratelimit.decision import VERDICTS
+from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_words
 from ratelimit.inspection.acting import known_acts
-from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.journal import Entry, journal_of
 from ratelimit.inspection.knowledge import Knowledge
-from ratelimit.runtime.last_policy import last_in_force
+from ratelimit.stores.acts.act import Act
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One change."""
+@dataclass(frozen=True)
+class Changes:
+    """What changed, the latest first."""
 
-    at_ns: int
-    what: Literal["act", "ended", "actor", "policy"]
-    words: str
-    by: str = ""
-    """Who did it, where somebody did."""
-    actor: int | None = None
+    entries: Sequence[Entry]
+    trouble: Sequence[str]
+    """What keeps this from being the whole, each in a sentence."""
+
+    def actor_of(self, entry: Entry) -> int | None:
+        """Return the actor that an entry is about."""
+        actor = entry.fields.get("actor")
+        return int(actor, 16) if isinstance(actor, str) and actor.isalnum() and len(actor) == 16 else None
 
 
-def changes_of(known: Knowledge, most: int = 500) -> Sequence[Change]:
-    """Return the changes that are remembered, the latest first.
+def changes_of(known: Knowledge, since_ns: int = 0, of: Collection[str] = (), *, most: int = 500) -> Changes:
+    """Return what changed since an instant.
+
+    Args:
+        known: what is known here.
+        since_ns: from when on, since 1970.
+        of: what it is to be about, as `Entry.is_of` has it; empty for all.
+        most: how many entries at most.
 
     Raises:
         StoreError: no log of acts can be read.
     """
-    now_ns = SystemClock().now_ns()
-    found = []
-    for act in known_acts(known.deployment):
-        reason = f": {act.reason}" if act.reason else ""
-        found.append(Change(act.at_ns, "act", f"act {act.label}: {act_words(act)}{reason}", act.by))
-        if act.kind != "undo" and act.until_ns is not None and act.until_ns <= now_ns:
-            found.append(Change(act.until_ns, "ended", f"act {act.label} has lapsed"))
-    for actor in known.actors:
-        words = formatting.count(len(actor.members), "account")
-        verdict = VERDICTS[actor.verdict] or "cleared"
-        said = f"actor {short_hash(actor.identity)} was found; now {verdict}, {words}"
-        found.append(Change(actor.first_s * 10**9, "actor", said, actor=actor.identity))
-    path = known.deployment.policy.path
-    last = None if path is None else last_in_force(str(path))
-    if last is not None:
-        found.append(Change(round(last.since_s * 1e9), "policy", "the text of the policy changed"))
-    return sorted(found, key=lambda each: -each.at_ns)[:most]
+    trouble = []
+    with journal_of(known.deployment.policy) as journal:
+        entries = list(journal.entries(since_ns, of))
+        if journal.is_away:
+            trouble.append("The server does not answer: this is what this host knows.")
+        trouble += [
+            f"Nothing was heard of {host} for {formatting.wait(silent_s * 10**9)}."
+            for host, silent_s in journal.missing.items()
+        ]
+        noted = {(each.kind, each.fields.get("act") or each.fields.get("actor")) for each in entries}
+    more = [_entry_of_act(act) for act in known_acts(known.deployment)]
+    more += [
+        Entry(
+            actor.first_s * 10**9,
+            "",
+            "actor-found",
+            cluster_name(actor.identity) or "",
+            f"actor found: now {VERDICTS[actor.verdict] or 'cleared'}, "
+            f"{formatting.count(len(actor.members), 'account')}",
+            {"actor": cluster_name(actor.identity)},
+        )
+        for actor in known.actors
+    ]
+    entries += [
+        each
+        for each in more
+        if (each.kind, each.fields.get("act") or each.fields.get("actor")) not in noted
+        and each.time_ns >= since_ns
+        and (not of or each.is_of(of))
+    ]
+    return Changes(sorted(entries, key=lambda each: -each.time_ns)[:most], trouble)
+
+
+def _entry_of_act(act: Act) -> Entry:
+    is_undo = act.kind == "undo"
+    label = str(act.undoes) if is_undo else act.label
+    said = f"act {label} {'undone' if is_undo else 'made'}: {act_words(act)}, by {act.by}"
+    said += f" ({act.reason})" if act.reason else ""
+    hashes = [f"{one:016x}" for one in (*act.accounts, *act.payments)]
+    kind = "act-undone" if is_undo else "act-made"
+    return Entry(act.at_ns, "", kind, label, said, {"act": label, "of": hashes})

@@ -73,8 +73,11 @@ def test_analyst_answers_the_questions_of_a_morning(actor: Actor, reader: Reader
 
     # What changed?
     changes = reader.get("/changes").text
-    for words in ("act 1: exempt from limits per cluster", "act 2: act 1 is taken back", "was found"):
+    for words in ("act 1 made: exempt from limits per cluster", "act 1 undone", "actor found: now certain"):
         assert words in changes
+    of_person = reader.get(reader.find("bot7").link("/changes?since")).text
+    assert "act 1 made" in of_person
+    assert "act 1 made" not in reader.get(reader.find("person3").link("/changes?since")).text
 
 
 def test_every_act_can_be_done_from_a_page(actor: Actor, reader: Reader, policy: Path) -> None:

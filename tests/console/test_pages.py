@@ -134,7 +134,7 @@ def test_acts_are_made_under_the_users_name(plain: Path) -> None:
         assert str(page.url.path) == "/staff/limits/person"
         reader.send(reader.send(page.form("Stop")).form("Do it"))
     (made,) = acts(plain)
-    assert made["by"].startswith("ann@example.org@")
+    assert made["by"].startswith("ann@example.org, as ")
 
 
 def test_console_without_any_authentication_is_an_error(plain: Path) -> None:

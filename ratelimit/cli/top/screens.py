@@ -11,7 +11,7 @@ from rich.table import Table
 from ratelimit.cli.terminal import Text
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acting import HostState
-from ratelimit.inspection.changes import Change
+from ratelimit.inspection.changes import Changes
 from ratelimit.inspection.hosts import HostMoment, LimitRow, Moment, Refused, limits_by_trouble
 from ratelimit.inspection.identities import short_hash
 from ratelimit.telemetry import names
@@ -197,13 +197,18 @@ def callers(limit: str, found: Sequence[Refused], chosen: int, rows: int) -> Ren
     return Group(head, Text(), table)
 
 
-def changes(found: Sequence[Change]) -> list[Text]:
+def changes(found: Changes) -> list[Text]:
     """Return what changed, a line each, the latest first."""
-    lines = [Text("changes, the latest first", "dim"), Text()]
-    for each in found:
-        by = f", by {each.by}" if each.by else ""
-        lines.append(Text(f"{formatting.instant(each.at_ns)}  ", "dim") + Text(f"{each.words}{by}"))
-    return lines if found else [*lines, Text("Nothing changed.")]
+    lines = [
+        Text("changes, the latest first", "dim"),
+        *(Text(said, "yellow") for said in found.trouble),
+        Text(),
+    ]
+    for each in found.entries:
+        line = Text(f"{formatting.instant(each.time_ns)}  ", "dim")
+        line += Text(f"{each.host}  " if each.host else "", "cyan")
+        lines.append(line + Text(each.text, "yellow" if each.is_warning else ""))
+    return lines if found.entries else [*lines, Text("Nothing changed.")]
 
 
 def _bound(seconds: float) -> str:
