@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 from rich.table import Table
 
 from ratelimit.cli.acts import Asking, acting
-from ratelimit.cli.failure import USAGE, Failure
 from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.inspection import formatting, proposal
-from ratelimit.inspection.budgets import (
-    Budget,
-    Change,
-    budgets_of,
-    change_of_all,
-    change_of_more,
-    change_of_number,
-)
-from ratelimit.inspection.knowledge import Knowledge, knowledge_of
-from ratelimit.inspection.naming import Caller, resolve
-from ratelimit.stores.acts.act import MOST_NUMBERS
+from ratelimit.inspection.budgets import Budget, budgets_of
+from ratelimit.inspection.knowledge import knowledge_of
+from ratelimit.inspection.naming import resolve
 
 _IDENTITY = click.option("--identity", metavar="NAME", help="The identity that ACCOUNT is of.")
 
@@ -81,7 +72,7 @@ def set_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any
     Example:
       ratelimit budget set policy.toml acct-17 requests=600/minute --for 7d
     """
-    _act(policy, account, numbers, change_of_number, **more)
+    _act(policy, account, numbers, "set", **more)
 
 
 @budget_command.command("add", short_help="Add units to what a customer has in this window.")
@@ -99,7 +90,7 @@ def add_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any
     Example:
       ratelimit budget add policy.toml acct-17 spend=5.00 --reason "our outage"
     """
-    _act(policy, account, numbers, change_of_more, **more)
+    _act(policy, account, numbers, "add", **more)
 
 
 @budget_command.command("reset", short_help="Let a customer begin this window anew.")
@@ -117,14 +108,14 @@ def reset_command(policy: str, account: str, limits: tuple[str, ...], **more: An
     Example:
       ratelimit budget reset policy.toml acct-17 requests
     """
-    _act(policy, account, limits, change_of_all, **more)
+    _act(policy, account, limits, "reset", **more)
 
 
 def _act(
     policy: str,
     account: str,
     written: Sequence[str],
-    changes: Callable[[Knowledge, Caller, Sequence[str]], Sequence[Change]],
+    word: str,
     *,
     identity: str | None,
     for_ns: int,
@@ -134,15 +125,12 @@ def _act(
     yes: bool,
     as_json: bool,
 ) -> None:
-    if len(written) > MOST_NUMBERS:
-        raise Failure(f"{len(written)} limits; one act has {MOST_NUMBERS} at most", USAGE)
     with knowledge_of(load_to_act(policy)) as known:
-        caller = resolve(known, account, identity)
         asking = Asking(
             known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
         )
-        for made in changes(known, caller, written):
-            asking.go(proposal.budget(known, caller, made))
+        for made in proposal.budgets(known, word, account, written, identity):
+            asking.go(made)
 
 
 def _table(found: Sequence[Budget]) -> Table:

@@ -302,26 +302,34 @@ def preview(visit: Visit) -> Response:
         return _asking(visit, proposed)
 
 
+def _digest(proposed: Sequence[Proposal]) -> str:
+    return "-".join(each.digest for each in proposed)
+
+
 def make(visit: Visit) -> Response:
     """Do an act, if it still is what its preview showed."""
     with visit.observation.acting, visit.observation.known() as known:
         proposed = _proposed(visit, known)
-        if visit.one("agreed") != proposed.digest:
+        if visit.one("agreed") != _digest(proposed):
             return _asking(visit, proposed, is_stale=True)
         for_ns = proposal.span_ns(visit.one("for", "1d"))
         reason = visit.one("reason").strip()
-        done = proposed.do(known.deployment, for_ns=for_ns, reason=reason, by=visit.visitor.name)
+        for each in proposed:
+            done = each.do(known.deployment, for_ns=for_ns, reason=reason, by=visit.visitor.name)
         confirmed(known.deployment, done, SHORTLY_S)
     return visit.to("/act", act=done.label)
 
 
-def _asking(visit: Visit, proposed: Proposal, *, is_stale: bool = False) -> Response:
+def _asking(visit: Visit, proposed: Sequence[Proposal], *, is_stale: bool = False) -> Response:
     fields = [(name, value) for name in _FIELDS for value in visit.all(name) if value]
     return visit.page(
         "preview",
         status=409 if is_stale else 200,
-        proposed=proposed,
-        preview=proposed.preview,
+        kind=proposed[0].kind,
+        agreed=_digest(proposed),
+        does=[said for each in proposed for said in each.preview.does],
+        doubts=[said for each in proposed for said in each.preview.doubts],
+        ends=all(each.undoes is not None or each.until_ns is not None for each in proposed),
         fields=fields,
         span=visit.one("for", "1d"),
         reason=visit.one("reason"),
@@ -329,11 +337,22 @@ def _asking(visit: Visit, proposed: Proposal, *, is_stale: bool = False) -> Resp
     )
 
 
-_FIELDS = ("kind", "who", "from", "name", "payment", "act")
+_FIELDS = ("kind", "who", "from", "name", "payment", "act", "numbers")
 """The fields of a form that say which act is meant."""
 
 
-def _proposed(visit: Visit, known: Knowledge) -> Proposal:
+def _proposed(visit: Visit, known: Knowledge) -> list[Proposal]:
+    word = visit.one("kind").removeprefix("budget ")
+    if word not in proposal.BUDGETS:
+        return [_one_proposed(visit, known)]
+    written = [one.strip() for one in visit.one("numbers").replace("\n", ",").split(",") if one.strip()]
+    found = proposal.budgets(known, word, visit.one("who"), written)
+    if not found:
+        raise InspectionFailure("no limit is named", "call", hint="Write LIMIT=NUMBER.")
+    return found
+
+
+def _one_proposed(visit: Visit, known: Knowledge) -> Proposal:
     kind = visit.one("kind")
     names = [one for each in visit.all("who") for one in each.split() if one]
     if kind == "undo":

@@ -13,7 +13,14 @@ from typing import Any
 
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acting import Deployment, act_named, do
-from ratelimit.inspection.budgets import Change, carried_out, taken_back
+from ratelimit.inspection.budgets import (
+    Change,
+    carried_out,
+    change_of_all,
+    change_of_more,
+    change_of_number,
+    taken_back,
+)
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.naming import Caller, payment_identity, resolve
@@ -31,7 +38,7 @@ from ratelimit.inspection.preview import (
     of_undo,
 )
 from ratelimit.policy.schema.duration import parse_duration
-from ratelimit.stores.acts.act import MOST_ACCOUNTS, Act, Kind
+from ratelimit.stores.acts.act import MOST_ACCOUNTS, MOST_NUMBERS, Act, Kind
 
 LONGEST_NS = 31 * 86_400 * 10**9
 
@@ -46,9 +53,11 @@ class Proposal:
     identity: str = ""
     payments: Sequence[int] = ()
     name: str = ""
-    undoes: Act | None = None
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    says: str = ""
     until_ns: int | None = None
-    """When it ends, if that does not follow from its duration."""
+    """When it ends, if that does not depend on when it is made."""
+    undoes: Act | None = None
     before: Callable[[], Mapping[str, Any] | None] = dict
     """Does what has to be done before the act is in the log, and may return more of the act."""
     beside: Sequence[str] = field(default_factory=list)
@@ -63,6 +72,8 @@ class Proposal:
             self.identity,
             [*self.payments],
             self.name,
+            sorted(self.numbers.items()),
+            self.until_ns,
             None if self.undoes is None else self.undoes.label,
             self.preview.doubts,
             [*self.beside],
@@ -71,7 +82,7 @@ class Proposal:
 
     def do(self, there: Deployment, *, for_ns: int | None, reason: str, by: str | None = None) -> Act:
         """Do it, and return it; errors are those of `acting.do`."""
-        more = self.before() or {}
+        said = {"numbers": self.numbers, "says": self.says} | dict(self.before() or {})
         return do(
             there,
             self.kind,
@@ -80,11 +91,11 @@ class Proposal:
             payments=self.payments,
             name=self.name,
             undoes=self.undoes,
-            for_ns=None if self.undoes is not None else for_ns,
             until_ns=self.until_ns,
+            for_ns=None if self.undoes is not None else for_ns,
             reason=reason[:200],
             by=by,
-            **more,
+            **said,
         )
 
 
@@ -181,6 +192,53 @@ def organisation(
     )
 
 
+BUDGETS: Mapping[str, Callable[[Knowledge, Caller, Sequence[str]], Sequence[Change]]] = {
+    "set": change_of_number,
+    "add": change_of_more,
+    "reset": change_of_all,
+}
+"""The changes of a customer's budgets, by the word for each."""
+
+
+def budgets(
+    known: Knowledge, word: str, account: str, written: Sequence[str], identity: str | None = None
+) -> list[Proposal]:
+    """Propose to change what a customer has, an act for all numbers that end together.
+
+    Args:
+        known: what is known here.
+        word: one of `BUDGETS`.
+        account: as typed.
+        written: `LIMIT=NUMBER`; for `reset` names of limits, or nothing for all.
+        identity: the identity that it is of, if the person says so.
+
+    Raises:
+        InspectionFailure: a limit is not there or cannot have it, or it is no number.
+    """
+    if len(written) > MOST_NUMBERS:
+        raise InspectionFailure(f"{len(written)} limits; one act has {MOST_NUMBERS} at most", "call")
+    caller = resolve(known, account, identity)
+    return [
+        _proposal(
+            known,
+            each.kind,
+            each.preview,
+            caller.hashes,
+            identity=caller.identity,
+            numbers=each.numbers,
+            says=each.says,
+            until_ns=each.until_ns,
+            before=partial(_carried_out, known, caller, each),
+        )
+        for each in BUDGETS[word](known, caller, written)
+    ]
+
+
+def _carried_out(known: Knowledge, caller: Caller, change: Change) -> Mapping[str, Any]:
+    done = carried_out(known, caller, change)
+    return {"numbers": done.numbers, "says": done.says}
+
+
 def undo(known: Knowledge, label: str) -> Proposal:
     """Propose to take an act back.
 
@@ -188,25 +246,8 @@ def undo(known: Knowledge, label: str) -> Proposal:
         InspectionFailure: no such act is in force.
     """
     act = act_named(known.deployment, label)
-    return _proposal(known, "undo", of_undo(known, act), undoes=act, before=partial(taken_back, known, act))
-
-
-def budget(known: Knowledge, caller: Caller, change: Change) -> Proposal:
-    """Propose to change what a customer has."""
-
-    def before() -> Mapping[str, Any]:
-        done = carried_out(known, caller, change)
-        return {"numbers": done.numbers, "says": done.says}
-
-    return _proposal(
-        known,
-        change.kind,
-        change.preview,
-        accounts=caller.hashes,
-        identity=caller.identity,
-        until_ns=change.until_ns,
-        before=before,
-    )
+    before = partial(taken_back, known, act)
+    return _proposal(known, "undo", of_undo(known, act), undoes=act, before=before)
 
 
 def span_ns(written: str) -> int:

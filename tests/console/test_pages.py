@@ -400,3 +400,28 @@ def test_one_campaign_more_is_found_after_a_while(actor: Actor, reader: Reader) 
     actor.tick()
     actor.limiter.clustering.resign(actor.clock.now_ns())
     assert "not known here" not in reader.find("newcomer").text
+
+
+def test_a_customers_budget_is_changed_from_its_page(tmp_path: Path) -> None:
+    text = PLAIN.format(tmp_path / "table").replace(
+        'rate = "2/hour"', 'rate = "2/year"\nalgorithm = "fixed-window"', 1
+    )
+    path = write_policy(tmp_path, text)
+    limiter = Limiter(path)
+    try:
+        limiter.decide(path="/a", headers={"x-api-key": "eve"}, client="192.0.2.1")
+        with reading(path) as reader:
+            page = reader.find("eve")
+            changing = next(each for each in page.forms if ("kind", "budget set") in each.fields)
+            asked = reader.send(changing, numbers="requests=9")
+            assert "requests: account" in asked.text
+            reader.send(asked.form("Do it"), reason="a trial")
+            assert "8 of 9" in reader.find("eve").text
+            adding = reader.send(changing, kind="budget add", numbers="requests=5")
+            assert "For how long" not in adding.text  # it ends with the window
+            reader.send(adding.form("Do it"))
+            assert "13 of 14" in reader.find("eve").text
+            assert "names no limit" in reader.send(changing, 400, numbers="9").text
+        assert [each["kind"] for each in acts(path)] == ["budget", "budget-more"]
+    finally:
+        limiter.close()
