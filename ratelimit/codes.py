@@ -196,6 +196,14 @@ CODES: dict[str, Code] = {
         "`usage` is set, but answers do not report this unit.",
         "Use `output_tokens`, `total_tokens`, `input_tokens` or a part of it, or let the application settle.",
     ),
+    "limit-usage": error(
+        "`usage` names no form of answers.",
+        "Use a form that is built in, or write a table `[usage.NAME]`.",
+    ),
+    "usage-table": error(
+        "A table of `usage` cannot be read as places of numbers.",
+        "Write a unit of tokens or `cost`, and the path of its number in an answer.",
+    ),
     "limit-cost-zero": warning("Requests have no cost, so the limit never fills.", "Remove `cost`."),
     "limit-calendar": error(
         "Calendar windows need a fixed window of one minute, hour, day, week, month or year.",

@@ -319,6 +319,12 @@ class Limiter(DecidesByName):
         return self.runtime.part(WaitingPart).queue if queue_of(self.current.compiled) is not None else None
 
     @property
+    def metered_routes(self) -> Sequence[str]:
+        """The routes that answers are counted by, as metrics call them; none where answers are not read."""
+        bound = self.current
+        return tuple(dict.fromkeys(bound.route_labels.values())) if bound.is_metered else ()
+
+    @property
     def unsettled_units(self) -> Mapping[str, int]:
         """The estimates charged to this worker's requests in flight, by limit; no limit with 0."""
         return self.runtime.unsettled.units()

@@ -39,7 +39,7 @@ from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.stores.contract import AnyPlan, Store, check_algorithms
 from ratelimit.tiers.pick import TierPick
-from ratelimit.usage.metrics import ratio_labels
+from ratelimit.usage.metrics import ratio_labels, route_labels
 
 F = TypeVar("F", bound=Feature)
 MakeFeatures = Callable[["BoundPolicy"], Iterable[Feature]]
@@ -119,6 +119,8 @@ class BoundPolicy:
             self.knowledge.tell_columns(watch)
         self.ratio_labels = ratio_labels(compiled.rules)
         """What the limits with estimates are called where these are compared with real costs."""
+        self.route_labels = route_labels(compiled.limits)
+        """What routes are called where answers are counted."""
         self.names = {
             name: position for name, position in self.extractor.positions.items() if name not in INTERNAL
         }

@@ -112,7 +112,17 @@ def _rule_changes(
 
 def _setting_changes(old: CompiledPolicy, new: CompiledPolicy) -> list[Change]:
     changes = []
-    for table in ("trust", "allow", "deny", "routing", "headers", "prices", "correlation", *_AT_START):
+    for table in (
+        "trust",
+        "allow",
+        "deny",
+        "routing",
+        "headers",
+        "prices",
+        "usage",
+        "correlation",
+        *_AT_START,
+    ):
         if getattr(old.file, table) != getattr(new.file, table):
             detail = "takes effect when the process starts again" if table in _AT_START else ""
             changes.append(Change("changed", f"[{table}]", "kept", detail))

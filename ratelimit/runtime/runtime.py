@@ -43,7 +43,7 @@ from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import counting_table, is_isolated, open_store
 from ratelimit.telemetry.counters import Counters
 from ratelimit.telemetry.diagnosis import Diagnosing
-from ratelimit.usage.metrics import OTHERS
+from ratelimit.usage.metrics import CERTAINTIES, OTHERS
 from ratelimit.usage.unsettled import Unsettled
 
 if TYPE_CHECKING:
@@ -249,6 +249,11 @@ class Runtime:
     def _count_settled(self, limit: str, real: int, estimate: int) -> None:
         # A limit that a reload removed meanwhile has no label any more.
         self.counters.settled(self.current.ratio_labels.get(limit, OTHERS), real, estimate)
+
+    def count_answer(self, template: str, certainty: str) -> None:
+        """Count an answer that ended, by how certain its usage is."""
+        label = self.current.route_labels.get(template, OTHERS)
+        self.counters.ended(label, CERTAINTIES.index(certainty))
 
     # -- the policy in force ----------------------------------------------------------------------
 

@@ -43,6 +43,7 @@ class Counters:
         "_diagnostics",
         "_latency",
         "_ratios",
+        "_routes",
         "_runtime",
         "_table",
         "_wide",
@@ -63,6 +64,8 @@ class Counters:
         """Counters of features: those that each limiter has, and others once they count."""
         self._ratios: dict[str, int] = {}
         """Counters of ratios that were looked up, by label."""
+        self._routes: dict[str, int] = {}
+        """Those of routes, likewise."""
         self._latency = WideCounter(table, names.COUNTER_LATENCY, names.LATENCY_WIDTH)
         self._runtime = WideCounter(table, names.COUNTER_RUNTIME, len(RuntimeColumn))
         self._diagnostics = WideCounter(table, names.COUNTER_DIAGNOSTICS, len(names.DIAGNOSTIC_CODES))
@@ -106,6 +109,21 @@ class Counters:
                 counter = self._ratios[label] = self._table.counter(settlement.ratio_counter(label))
             self._table.count(counter, bisect_left(settlement.RATIO_BOUNDS_PERCENT, percent))
             self._table.count(counter, settlement.RATIO_SUM_PERCENT, percent)
+        except (StoreError, ValueError):
+            pass
+
+    def ended(self, label: str, certainty: int) -> None:
+        """Count an answer that ended, by how certain its usage is.
+
+        Args:
+            label: of its route, by `settlement.route_labels`.
+            certainty: a position in `settlement.CERTAINTIES`.
+        """
+        try:
+            counter = self._routes.get(label)
+            if counter is None:
+                counter = self._routes[label] = self._table.counter(settlement.settled_counter(label))
+            self._table.count(counter, certainty)
         except (StoreError, ValueError):
             pass
 

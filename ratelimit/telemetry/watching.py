@@ -40,6 +40,7 @@ class WatchedTable:
     queue: None = None
     exemplars: None = None
     unsettled_units: Mapping[str, int] = MappingProxyType({})
+    metered_routes: Sequence[str] = ()
 
     def __init__(
         self,

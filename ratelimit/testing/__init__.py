@@ -14,5 +14,6 @@ With pytest every limiter counts in private memory, by itself: no run sees what 
 
 from ratelimit.clock import ManualClock
 from ratelimit.testing.isolation import Isolation, isolate, isolated
+from ratelimit.testing.usage import read_usage
 
-__all__ = ["Isolation", "ManualClock", "isolate", "isolated"]
+__all__ = ["Isolation", "ManualClock", "isolate", "isolated", "read_usage"]

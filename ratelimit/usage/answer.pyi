@@ -16,13 +16,15 @@ own price: it pays the estimate at least. So does a whole answer that does not s
 """
 
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from typing import Any, final
+from typing import Any, Literal, final
 
 from ratelimit.usage.ending import Ending
 from ratelimit.usage.rules import Use
 from ratelimit.usage.unsettled import Reservation
 
 ENDINGS: dict[str, int]
+
+_Certainty = Literal["exact", "at_least", "unknown"]
 
 _Message = MutableMapping[str, Any]
 _Send = Callable[[_Message], Awaitable[None]]
@@ -41,6 +43,14 @@ class Answer:
     def __new__(cls, use: Use, plan: Any, outcome: Any, send: _Send, now_ns: Callable[[], int]) -> Answer: ...
     @property
     def use(self) -> Use: ...
+    @property
+    def template(self) -> str:
+        """The route of the request."""
+    @property
+    def certainty(self) -> _Certainty:
+        """The certainty of what was used, once it is settled."""
+    exchange: Any
+    """Has the units that the application reports by itself; None where it cannot."""
     @property
     def is_cut(self) -> bool:
         """True if the stream was ended, as its budget was used up."""

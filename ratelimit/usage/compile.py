@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, get_args
 
 from ratelimit.policy.schema.model import Limit, UsageShape
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.usage.form import TableSpec
 from ratelimit.usage.pricing import USD, Price, PriceSpec, price_spec
 from ratelimit.usage.request import MAXIMA
+
+SHAPES: tuple[UsageShape, ...] = get_args(UsageShape)
+"""The forms that are built in."""
 
 USAGE_UNITS = (
     "output_tokens",
@@ -49,7 +55,7 @@ class EstimateSpec:
 class MeteringSpec:
     """The work for a limit around the application's answer."""
 
-    usage: UsageShape | None
+    usage: UsageShape | TableSpec | None
     estimate: EstimateSpec | None
     cuts: bool
     refuses_unknown: bool = False
@@ -70,9 +76,24 @@ class MeteringSpec:
     """The maximum that it inserts where a body says none; None: by the path."""
 
 
-def compile_metering(limit: Limit, path: Path, report: Report, *, has_prices: bool) -> MeteringSpec | None:
-    """Return what a limit asks for; None if the application settles, and the estimate is a number."""
+def compile_metering(
+    limit: Limit,
+    path: Path,
+    report: Report,
+    *,
+    has_prices: bool,
+    tables: Mapping[str, TableSpec] = MappingProxyType({}),
+) -> MeteringSpec | None:
+    """Return what a limit asks for; None if the application settles, and the estimate is a number.
+
+    Args:
+        limit, path: the limit, and where it stands.
+        report: takes the problems.
+        has_prices: whether any model has a price.
+        tables: the policy's own forms of answers.
+    """
     estimate = _estimate(limit, path, report)
+    form = _form(limit, tables, path, report)
     if limit.usage is None:
         if limit.on_exhausted == "cut":
             report.add(
@@ -93,13 +114,15 @@ def compile_metering(limit: Limit, path: Path, report: Report, *, has_prices: bo
             'Use `on = "connect"`, which is settled when the connection closes.',
         )
     models = _models(limit, path, report)
+    if isinstance(form, TableSpec) and limit.unit == USD and not has_prices:
+        has_prices = any(meaning.startswith("added cost ") for _, meaning in form.places)
     unknown = _unknown(limit, path, report, has_prices=has_prices)
     exposure = _exposure(limit, estimate, path, report)
     grants = _grants(limit, path, report, can_grant=exposure > 0)
     if limit.usage is None and estimate is None and not models:
         return None
     return MeteringSpec(
-        limit.usage,
+        form,
         estimate,
         limit.on_exhausted == "cut",
         limit.unknown_model == "refuse",
@@ -133,6 +156,25 @@ def _grants(limit: Limit, path: Path, report: Report, *, can_grant: bool) -> boo
         hint = did_you_mean(field, known) or f"Use one of {', '.join(f'`{each}`' for each in known)}."
         report.add("policy-value", (*path, "grant"), f"no API has a maximum called `{field[:64]}`", hint)
     return True
+
+
+def _form(
+    limit: Limit, tables: Mapping[str, TableSpec], path: Path, report: Report
+) -> UsageShape | TableSpec | None:
+    """Return the form of the answers that a limit names."""
+    if limit.usage is None or limit.usage in tables:
+        return None if limit.usage is None else tables[limit.usage]
+    for shape in SHAPES:
+        if limit.usage == shape:
+            return shape
+    known = (*SHAPES, *tables)
+    report.add(
+        "limit-usage",
+        (*path, "usage"),
+        f"`{limit.usage[:64]}` is no form of answers",
+        did_you_mean(limit.usage, known) or f"There are {', '.join(f'`{one}`' for one in known)}.",
+    )
+    return None
 
 
 def _exposure(limit: Limit, estimate: EstimateSpec | None, path: Path, report: Report) -> float:

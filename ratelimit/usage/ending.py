@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Literal
 
 Ending = Literal["connection", "returned", "left", "failed"]
@@ -32,6 +33,10 @@ def is_about_the_cut(error: BaseException) -> bool:
         seen = seen.__cause__ or seen.__context__
     return False
 
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+_POLICY_VIOLATION = 1008
 
 MESSAGE = "The token budget of this account is used up; the answer was cut."
 
@@ -67,6 +72,14 @@ def error_event(dialect: str, number: int = 0) -> bytes:
     if dialect == "responses":
         return _event({**_RESPONSES, "sequence_number": number}, "error")
     return _EVENTS.get(dialect, _EVENTS["openai"])
+
+
+async def close_after(send: Send, message: Message, dialect: str) -> None:
+    """Send the last message of a connection without a budget, say so, and close it."""
+    await send(message)
+    text = error_event(dialect).decode().partition("data: ")[2].strip()
+    await send({"type": "websocket.send", "text": text})
+    await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": "token budget used up"})
 
 
 class Numbering:

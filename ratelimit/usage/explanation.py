@@ -1,16 +1,20 @@
-"""The cost of a request on arrival where only its worker knows the estimate."""
+"""The cost of a request where only its worker knows the estimate; routes whose answers say no usage."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import Matched
+from ratelimit.environment.finding import Finding
+from ratelimit.policy import Policy
+from ratelimit.stores.contract import Store
 from ratelimit.telemetry.cells import totals
 from ratelimit.telemetry.names import RuleColumn
 from ratelimit.usage.learned import Learned
+from ratelimit.usage.metrics import CERTAINTIES, route_labels, settled_counter
 from ratelimit.usage.request import Declared
 from ratelimit.usage.rules import Use
 
@@ -56,3 +60,37 @@ def costs_of(
         # What would be in flight is no part of what a request costs.
         found[at] = 0 if rule.is_exposure else units.get(rule.unit, found[at])
     return Costs(tuple(found), guessed)
+
+
+FEWEST_ANSWERS = 50
+"""Below this a share says little."""
+
+
+def findings(policy: Policy, store: Store | None) -> Iterator[Finding]:
+    """Yield the routes whose answers do not say what they used, by the workers' memory; None without any."""
+    compiled = policy.compiled
+    is_read = any(rule.metering is not None and rule.metering.usage for rule in compiled.rules)
+    table = getattr(store, "table", None)
+    if not is_read or table is None:
+        return
+    answers, is_good = 0, True
+    for route in dict.fromkeys(route_labels(compiled.limits).values()):
+        ended = totals(table, settled_counter(route))[: len(CERTAINTIES)]
+        whole, exact = sum(ended), ended[0]
+        answers += whole
+        if whole >= FEWEST_ANSWERS and exact * 10 <= whole:
+            share = _share(whole - exact, whole)
+            yield Finding(
+                "usage",
+                "warn",
+                f"{share} of {whole:,} answers of `{route}` do not say all that they used",
+                "Ask for it (`stream_options.include_usage`), or name its place in a table `[usage.NAME]`.",
+                facts={"answers": whole, **dict(zip(CERTAINTIES, ended, strict=True))},
+            )
+            is_good = False
+    if answers and is_good:
+        yield Finding("usage", "ok", f"{answers:,} answers were read", facts={"answers": answers})
+
+
+def _share(part: int, whole: int) -> str:
+    return "all" if part == whole else f"{100 * part // whole} %"

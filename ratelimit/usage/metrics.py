@@ -36,7 +36,21 @@ SETTLEMENT_RATIO = Metric(
     bounds=RATIO_BOUNDS_PERCENT,
     scale=100,
 )
-METRICS = (UNSETTLED_UNITS, SETTLEMENT_RATIO)
+CERTAINTIES = ("exact", "at_least", "unknown")
+MOST_ROUTES = 12
+"""Routes with counts of their own: the table has few counters beside those of the limits."""
+SETTLED = Metric(
+    "ratelimit_settled",
+    "counter",
+    "Answers of limits with `usage` that ended: with all of it; with less, so that they are charged the "
+    "estimate at least; or with no word of it. "
+    f"Routes beyond the first {MOST_ROUTES} of the policy share one label.",
+    (
+        Label("certainty", CERTAINTIES),
+        Label("route", source=f"path template of the policy, or `{OTHERS}`"),
+    ),
+)
+METRICS = (UNSETTLED_UNITS, SETTLEMENT_RATIO, SETTLED)
 """Exported only where the policy has limits with a unit."""
 
 
@@ -51,6 +65,15 @@ class CountedRule(Protocol):
     def is_beside(self) -> bool: ...
 
 
+class MatchingLimit(Protocol):
+    """The needed part of a limit of the policy."""
+
+    @property
+    def match(self) -> tuple[str, ...]: ...
+    @property
+    def unit(self) -> str: ...
+
+
 def ratio_labels(rules: Iterable[CountedRule]) -> Mapping[str, str]:
     """Return the label of `ratelimit_settlement_ratio` for each limit with a unit, by name.
 
@@ -59,6 +82,22 @@ def ratio_labels(rules: Iterable[CountedRule]) -> Mapping[str, str]:
     """
     names = dict.fromkeys(rule.name for rule in rules if not rule.is_beside and rule.unit != "requests")
     return {name: name if at < MOST_RATIOS else OTHERS for at, name in enumerate(names)}
+
+
+def route_labels(limits: Iterable[MatchingLimit]) -> Mapping[str, str]:
+    """Return the label of `ratelimit_settled` for each path template of the policy.
+
+    Args:
+        limits: of the policy in force. Those with a unit come first.
+    """
+    ordered = sorted(limits, key=lambda limit: limit.unit == "requests")
+    templates = dict.fromkeys(match.rpartition(" ")[2] for limit in ordered for match in limit.match)
+    return {template: template if at < MOST_ROUTES else OTHERS for at, template in enumerate(templates)}
+
+
+def settled_counter(label: str) -> str:
+    """Return what the counter of a route is called."""
+    return f"\x1fsettled {label}"
 
 
 def ratio_counter(label: str) -> str:
@@ -78,4 +117,15 @@ def samples(limiter: Any, totals: Totals) -> Iterator[Samples]:
         [({"limit": name, "unit": unit}, unsettled.get(name, 0)) for name, unit in units.items()],
     )
     labels = dict.fromkeys(ratio_labels(limiter.rules).values())
+    routes = limiter.metered_routes
+    if routes:
+        counted = {route: totals(settled_counter(route)) for route in routes}
+        yield Samples(
+            SETTLED,
+            [
+                ({"certainty": certainty, "route": route}, counted[route][at])
+                for route in routes
+                for at, certainty in enumerate(CERTAINTIES)
+            ],
+        )
     yield Samples(SETTLEMENT_RATIO, [({"limit": label}, totals(ratio_counter(label))) for label in labels])

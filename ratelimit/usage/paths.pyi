@@ -13,12 +13,13 @@ class Paths:
     """A table of paths, compiled; immutable, and shared by all readers of a shape.
 
     Args:
-        paths: a path, one of `KINDS`, and the slot of what is kept. In a path `.` stands between keys,
+        paths: a path, one of `KINDS`, the slot of what is kept, and the millionths that a number is
+            multiplied with, 0 for a whole number as it is. In a path `.` stands between keys,
             and `[]` behind one for the elements of its array.
 
     Raises:
         ValueError: a path is there twice with different kinds, a key is longer than 40 bytes, or
-            there are more than 512.
+            there are more than 768.
     """
 
-    def __init__(self, paths: Iterable[tuple[str, str, int]]) -> None: ...
+    def __init__(self, paths: Iterable[tuple[str, str, int, int]]) -> None: ...

@@ -8,10 +8,20 @@ FORMS: dict[str, int]
 """The way that documents may follow each other: "" to be told from the first byte, else see `Reader`."""
 
 @final
+class Receipt:
+    """The usage of one response that is settled."""
+
+    @property
+    def cost(self) -> int:
+        """Nano-dollars, as the provider has it; -1 where it does not."""
+    @property
+    def is_exact(self) -> bool: ...
+
+@final
 class Reader:
     """One answer, or one request's body, fed in pieces of any size.
 
-    It keeps less than 3 kB whatever comes, and none of what it is fed. Text is counted as it passes.
+    It keeps less than 5 kB whatever comes, and none of what it is fed. Text is counted as it passes.
     All else is taken over once the document it stands in is whole; a document that is malformed
     or cut short says nothing. Nothing that is fed raises.
 
@@ -26,13 +36,26 @@ class Reader:
         """Take the next bytes."""
     def message(self, message: str | bytes, /) -> None:
         """Take a WebSocket message, which is a document of its own or nothing."""
+    def expect(
+        self, choices: int = 1, prompts: int = 0, output: int = -1, input: int = 0, is_echo: bool = False
+    ) -> None:
+        """Take what the request asked for, against which the answer is held.
+
+        Args:
+            choices: how many of each prompt.
+            prompts: how many there are; 0: they are not counted.
+            output: the most tokens of one choice; -1: no maximum is declared.
+            input: bytes of the request.
+            is_echo: whether the answer repeats the prompt.
+        """
+    def foretell(self, slot: int, value: int) -> None:
+        """Take a number that a header has, which counts where the answer does not say it."""
+    def end(self) -> None:
+        """Say that it has come to its end, as a mark of it does."""
     def feed_eof(self) -> None:
         """Say that no more comes: an event without its empty line counts if its document is whole."""
     def value(self, slot: int, /) -> int | None:
-        """Return the last number that a whole document had there, at most 2**40; None without any.
-
-        Of the responses of one connection (`response.done`), the sum.
-        """
+        """Return the last number that a whole document had there, of the response under way; None without any."""
     @property
     def values(self) -> tuple[int | None, ...]:
         """All of them."""
@@ -64,11 +87,61 @@ class Reader:
     def has_error(self) -> bool:
         """True if a document said that the answer failed."""
     @property
-    def has_many(self) -> bool:
+    def has_end(self) -> bool:
+        """True if a mark of the end was there."""
+    @property
+    def is_connection(self) -> bool:
         """True if it is a connection's, on which one response follows another."""
     @property
     def open_text(self) -> int:
-        """Those that came after the last response of a connection that is done."""
+        """Bytes of text of the response under way."""
+    @property
+    def open_spoken(self) -> int:
+        """Documents with text of the response under way."""
+    @property
+    def is_mute(self) -> bool:
+        """True if no response is under way that is not settled."""
+    @property
+    def has_begun(self) -> bool:
+        """True if a response is under way, whatever it said."""
+    @property
+    def parts(self) -> tuple[tuple[int, int, int, int, int], ...]:
+        """Shares of the usage under way: fresh input, cache reads and writes, those for an hour, output."""
+    @property
+    def receipt_count(self) -> int:
+        """Responses that are settled."""
+    @property
+    def settled_usage(self) -> tuple[int, int, int, int, int]:
+        """The use of all of these, as `Usage.numbers` has it."""
+    @property
+    def has_doubt(self) -> bool:
+        """True if the usage of one of them is not certain."""
+    @property
+    def is_strange(self) -> bool:
+        """True if the usage under way has tokens that the table does not know."""
+    @property
+    def finished_count(self) -> int:
+        """Choices that are finished,"""
+    @property
+    def length_count(self) -> int:
+        """and those by their maximum."""
+    @property
+    def most_choices(self) -> int:
+        """The most choices that one document finished."""
+    @property
+    def added(self) -> int:
+        """Usages of further choices that were added."""
+    @property
+    def asked_choices(self) -> int:
+        """What was expected: see `expect`."""
+    @property
+    def asked_prompts(self) -> int: ...
+    @property
+    def asked_output(self) -> int: ...
+    @property
+    def asked_input(self) -> int: ...
+    @property
+    def is_echo(self) -> bool: ...
     @property
     def is_ended(self) -> bool:
         """True if a mark of the end was there, or a document that is the whole answer."""
@@ -83,7 +156,7 @@ class Reader:
         """Documents that were none."""
     @property
     def ignored(self) -> int:
-        """Numbers that were none: negative, or with a fraction or an exponent."""
+        """Numbers that were none: negative ones."""
     @property
     def odd(self) -> int:
         """Values that were no whole number from 0, nor null, where the largest of such numbers counts."""

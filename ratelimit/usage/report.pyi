@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Literal, final
 
 from ratelimit.usage.reader import Reader
-from ratelimit.usage.shapes import Shape
+from ratelimit.usage.shapes import Form
 
 _Certainty = Literal["exact", "at_least", "unknown"]
 
@@ -76,7 +76,7 @@ class Reading:
 
 UNKNOWN: Reading
 
-def reader_of(shape: Shape, content_type: bytes = b"", *, is_encoded: bool = False) -> Reader | None:
+def reader_of(shape: Form, content_type: bytes = b"", *, is_encoded: bool = False) -> Reader | None:
     """Return a reader for an answer; None for one in which nothing could ever be read.
 
     Args:
@@ -85,7 +85,7 @@ def reader_of(shape: Shape, content_type: bytes = b"", *, is_encoded: bool = Fal
         is_encoded: whether the body is compressed.
     """
 
-def message_reader(shape: Shape) -> Reader:
+def message_reader(shape: Form) -> Reader:
     """Return a reader for the messages of a WebSocket."""
 
 def seen_output(reader: Reader) -> int:

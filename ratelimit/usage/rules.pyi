@@ -11,7 +11,7 @@ from ratelimit.usage.grants import Places
 from ratelimit.usage.learned import Learned
 from ratelimit.usage.prices import PriceList
 from ratelimit.usage.request import Declared
-from ratelimit.usage.shapes import Shape
+from ratelimit.usage.shapes import Form
 
 USD: str
 """The unit of limits in dollars; they count millionths."""
@@ -80,7 +80,7 @@ class MeteredRules:
     def told(self) -> tuple[Any, ...]:
         """Estimates that requests tell, in a header or a state."""
     @property
-    def shape(self) -> Shape | None:
+    def shape(self) -> Form | None:
         """The provider of the answers that are read; `auto` where limits differ, None where none is read."""
     @property
     def has_cuts(self) -> bool:

@@ -3,12 +3,19 @@
 One table a shape. A path names keys, and `[]` the elements of an array; an array at the top is
 read as one document after another. Behind the path stands what is done with the value:
 
-- a field of `FIELDS`: it is a number to be kept;
+- a field of `FIELDS`: it is a number to be kept. Before it may stand `added` (several in one document
+  add up), `largest` (the largest of them counts), `closing` (it is about the answer as a whole, or about
+  the choice that stands beside it), `mark` (that there is a value at all). Behind it a factor may stand;
 - `text`: a piece of the answer; `delta`: likewise, in events of a type that says so;
 - `type`, `finish`: the event's type, that the answer is complete;
 - `wrong`: an object or a text there says that it failed;
-- `choice`, `candidate`: that it goes on, and which one it is;
+- `choice`, `candidate`, `index`: that it goes on, and which one it is;
+- `identity`: which response it is about, by the words `response`, `turn`, `alone`;
+- `turn`: that a response of a connection ends;
 - `name`: the model;
+- `part`, `of_part`, `part_name`: a share of the usage, its numbers by `PARTS`, and its model;
+- `usage`: an object with numbers of a usage. Other tokens in it than the table knows make it less than
+  certain; `known` is one that says nothing more;
 - `inner`: an event in base64.
 
 The fields follow the two conventions there are. OpenAI and Gemini count cached input within the
@@ -18,10 +25,12 @@ input (`input_all`, `cached`, `cache_written`), Anthropic and Bedrock beside it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import ROUND_CEILING, Decimal
 from functools import cache
 from typing import Literal, get_args
 
+from ratelimit.usage.form import TableSpec
 from ratelimit.usage.paths import KINDS, Paths
 
 Shape = Literal["auto", "openai", "responses", "anthropic", "gemini", "bedrock"]
@@ -42,20 +51,65 @@ FIELDS = (
     "thoughts",
     "tool_input",
     "total",
+    "beside_input",
+    "beside_output",
+    "reasoning",
+    "citations",
+    "other_input",
+    "other_output",
+    "cost",
+    "inert",
 )
-"""The values that a reader keeps, by slot."""
+"""The values that a reader keeps, by slot. `beside_…` come on top of the others, `other_…` count where those
+are not said; `cost` is in nano-dollars; `inert` marks what has no output, as embeddings."""
+PARTS = ("fresh", "read", "write", "write_1h", "output")
+"""The numbers of a share of a usage, by slot."""
+WHOSE = ("response", "turn", "alone")
+
+HEADER = "header:"
+_DOLLARS = "largest cost 1000000000"
+
+
+def _below(prefix: str, table: Mapping[str, str]) -> dict[str, str]:
+    """Return a table with its paths below another."""
+    return {f"{prefix}.{path}": meaning for path, meaning in table.items()}
+
+
+def _usage(prefix: str, table: Mapping[str, str]) -> dict[str, str]:
+    """Return the table of an object with a usage."""
+    return {prefix: "usage", **_below(prefix, table)}
+
 
 _CHAT_USAGE = {
     "prompt_tokens": "input_all",
-    "prompt_tokens_details.cached_tokens": "cached",
-    "prompt_tokens_details.cache_write_tokens": "cache_written",
-    "prompt_cache_hit_tokens": "cached",
+    "prompt_tokens_details.cached_tokens": "largest cached",
+    "prompt_tokens_details.cache_write_tokens": "largest cache_written",
+    "prompt_tokens_details.cache_creation_tokens": "largest cache_written",
+    "prompt_cache_hit_tokens": "largest cached",
+    "cached_tokens": "largest cached",
+    "num_cached_tokens": "largest cached",
+    "cached_prompt_text_tokens": "largest cached",
     "completion_tokens": "closing output",
+    "completion_tokens_details.reasoning_tokens": "largest reasoning",
+    "reasoning_tokens": "largest reasoning",
     "total_tokens": "total",
+    "connector_tokens": "tool_input",
+    "citation_tokens": "citations",
+    "cost": _DOLLARS,
+    "cost.total_cost": _DOLLARS,
+    "cost_details.upstream_inference_cost": _DOLLARS,
+    "cost_in_usd_ticks": "largest cost 0.1",
+    "prompt_cache_miss_tokens": "known",
+    "prompt_text_tokens": "known",
+    "prompt_image_tokens": "known",
+    "audio_tokens": "known",
+    "image_tokens": "known",
+    "text_tokens": "known",
 }
 _CHAT_TEXT = (
     "content",
     "content[].text",
+    "content[].thinking[].text",
     "refusal",
     "reasoning",
     "reasoning_content",
@@ -64,32 +118,61 @@ _CHAT_TEXT = (
     "tool_calls[].function.arguments",
 )
 _OPENAI = {
-    **{f"usage.{path}": field for path, field in _CHAT_USAGE.items()},
+    **_usage("usage", _CHAT_USAGE),
     "model": "name",
-    **{f"x_groq.usage.{path}": field for path, field in _CHAT_USAGE.items()},
+    **_usage("x_groq.usage", _CHAT_USAGE),
+    **_usage("choices[].usage", _CHAT_USAGE),
     **{f"choices[].delta.{path}": "text" for path in _CHAT_TEXT},
     **{f"choices[].message.{path}": "text" for path in _CHAT_TEXT},
     "choices[].text": "text",
     "choices[].finish_reason": "finish",
+    "choices[].index": "index",
     "choices[]": "choice",
     "error": "wrong",
+    "id": "identity turn",
+    "data[].embedding": "mark inert",
+    "data[].relevance_score": "mark inert",
+    "results[].relevance_score": "mark inert",
+    # Lines of a batch's results, each with an answer of its own.
+    "custom_id": "identity alone",
+    "response.body.model": "name",
+    "response.body.data[].embedding": "mark inert",
+    **_usage("response.body.usage", _CHAT_USAGE),
 }
 _RESPONSES_USAGE = {
     "input_tokens": "input_all",
-    "input_tokens_details.cached_tokens": "cached",
+    "input_tokens_details.cached_tokens": "largest cached",
+    "input_tokens_details.cache_read_input_tokens": "largest cached",
+    "input_tokens_details.cache_write_tokens": "largest cache_written",
+    "input_tokens_details.cache_creation_input_tokens": "largest cache_written",
     "output_tokens": "output",
+    "output_tokens_details.reasoning_tokens": "largest reasoning",
     "total_tokens": "total",
+    "cost": _DOLLARS,
+    "cost.total_cost": _DOLLARS,
+    "cost_in_usd_ticks": "largest cost 0.1",
 }
-_REALTIME_USAGE = {"input_token_details.cached_tokens": "cached"}
+_REALTIME_USAGE = {"input_token_details.cached_tokens": "largest cached"}
+_IMAGE_TOOL = {
+    "tool_usage.image_gen.input_tokens": "beside_input",
+    "tool_usage.image_gen.output_tokens": "beside_output",
+}
 _RESPONSES = {
     "type": "type",
     "delta": "delta",
     "model": "name",
     "response.model": "name",
+    "response.id": "identity response",
     "error": "wrong",
     "response.error": "wrong",
-    **{f"response.usage.{path}": field for path, field in {**_RESPONSES_USAGE, **_REALTIME_USAGE}.items()},
-    **{f"usage.{path}": field for path, field in _RESPONSES_USAGE.items()},
+    "custom_id": "identity alone",
+    "response.body.model": "name",
+    **_usage("response.usage", {**_RESPONSES_USAGE, **_REALTIME_USAGE}),
+    **_usage("usage", {**_RESPONSES_USAGE, **_REALTIME_USAGE}),
+    **_usage("response.body.usage", _RESPONSES_USAGE),
+    **_IMAGE_TOOL,
+    **_below("response", _IMAGE_TOOL),
+    **_below("response.body", _IMAGE_TOOL),
     "output[].content[].text": "text",
     "output[].content[].refusal": "text",
     "output[].summary[].text": "text",
@@ -100,17 +183,32 @@ _ANTHROPIC_CACHE = {
     "cache_creation_input_tokens": "cache_write",
     "cache_creation.ephemeral_1h_input_tokens": "cache_write_1h",
 }
+_ITERATION = {
+    "input_tokens": "of_part fresh",
+    "cache_read_input_tokens": "of_part read",
+    "cache_creation_input_tokens": "of_part write",
+    "cache_creation.ephemeral_1h_input_tokens": "of_part write_1h",
+    "output_tokens": "of_part output",
+    "model": "part_name",
+}
+_ITERATIONS = {"iterations[]": "part", **_below("iterations[]", _ITERATION)}
+_ANTHROPIC_USAGE = {
+    "input_tokens": "input_fresh",
+    "output_tokens": "output",
+    **_ANTHROPIC_CACHE,
+    **_ITERATIONS,
+}
 _ANTHROPIC = {
     "type": "type",
     "error": "wrong",
     "model": "name",
     "message.model": "name",
-    "message.usage.input_tokens": "input_fresh",
-    "message.usage.output_tokens": "output_early",
-    **{f"message.usage.{path}": field for path, field in _ANTHROPIC_CACHE.items()},
-    "usage.input_tokens": "input_fresh",
-    "usage.output_tokens": "output",
-    **{f"usage.{path}": field for path, field in _ANTHROPIC_CACHE.items()},
+    "message.id": "identity turn",
+    **_usage("message.usage", {**_ANTHROPIC_USAGE, "output_tokens": "output_early"}),
+    **_usage("usage", _ANTHROPIC_USAGE),
+    "custom_id": "identity alone",
+    "result.message.model": "name",
+    **_usage("result.message.usage", _ANTHROPIC_USAGE),
     "delta.text": "text",
     "delta.thinking": "text",
     "delta.partial_json": "text",
@@ -118,55 +216,178 @@ _ANTHROPIC = {
     "content[].text": "text",
     "content[].thinking": "text",
     "stop_reason": "finish",
+    "completion": "text",
+}
+_GEMINI_USAGE = {
+    "promptTokenCount": "input_all",
+    "cachedContentTokenCount": "cached",
+    "toolUsePromptTokenCount": "tool_input",
+    "candidatesTokenCount": "output_part",
+    "responseTokenCount": "output_part",
+    "thoughtsTokenCount": "thoughts",
+    "totalTokenCount": "total",
+}
+_INTERACTION_USAGE = {
+    "total_input_tokens": "input_all",
+    "total_cached_tokens": "cached",
+    "total_tool_use_tokens": "tool_input",
+    "total_output_tokens": "output_part",
+    "total_thought_tokens": "thoughts",
+    "total_reasoning_tokens": "thoughts",
 }
 _GEMINI_PARTS = {
     "error": "wrong",
     "modelVersion": "name",
-    "usageMetadata.promptTokenCount": "input_all",
-    "usageMetadata.cachedContentTokenCount": "cached",
-    "usageMetadata.toolUsePromptTokenCount": "tool_input",
-    "usageMetadata.candidatesTokenCount": "output_part",
-    "usageMetadata.thoughtsTokenCount": "thoughts",
-    "usageMetadata.totalTokenCount": "total",
+    **_usage("usageMetadata", _GEMINI_USAGE),
     "candidates[].content.parts[].text": "text",
     "candidates[].finishReason": "finish",
     "candidates[]": "candidate",
     "promptFeedback.blockReason": "finish",
 }
 # Some gateways answer with the whole of it below `response`.
-_GEMINI = _GEMINI_PARTS | {f"response.{path}": field for path, field in _GEMINI_PARTS.items()}
+_GEMINI = {
+    **_GEMINI_PARTS,
+    **_below("response", _GEMINI_PARTS),
+    "key": "identity alone",
+    **_usage("usage", {**_INTERACTION_USAGE, "total_tokens": "total"}),
+    **_usage("interaction.usage", {**_INTERACTION_USAGE, "total_tokens": "total"}),
+    "serverContent.modelTurn": "candidate",
+    "serverContent.modelTurn.parts[].text": "text",
+    "serverContent.outputTranscription.text": "text",
+    "serverContent.turnComplete": "turn",
+    # Vertex, of models that are not Gemini's, and of embeddings.
+    "metadata.tokenMetadata.inputTokenCount.totalTokens": "input_all",
+    "metadata.tokenMetadata.outputTokenCount.totalTokens": "output",
+    "predictions[].embeddings.statistics.token_count": "added other_input",
+    "predictions[].embeddings": "mark inert",
+}
+_INVOKED = {
+    # Beside the model's own answer.
+    "inputTokenCount": "other_input",
+    "outputTokenCount": "other_output",
+    "cacheReadInputTokenCount": "cache_read",
+    "cacheWriteInputTokenCount": "cache_write",
+}
+_CONVERSE_USAGE = {
+    "inputTokens": "input_fresh",
+    "cacheReadInputTokens": "cache_read",
+    "cacheWriteInputTokens": "cache_write",
+    "cacheReadInputTokenCount": "cache_read",
+    "cacheWriteInputTokenCount": "cache_write",
+    "outputTokens": "output",
+    "totalTokens": "total",
+}
 _BEDROCK = _ANTHROPIC | {
-    "usage.inputTokens": "input_fresh",
-    "usage.cacheReadInputTokens": "cache_read",
-    "usage.cacheWriteInputTokens": "cache_write",
-    "usage.outputTokens": "output",
-    "usage.totalTokens": "total",
+    **_below("usage", _CONVERSE_USAGE),
     "delta.reasoningContent.text": "text",
     "delta.toolUse.input": "text",
     "output.message.content[].text": "text",
     "output.message.content[].reasoningContent.reasoningText.text": "text",
     "stopReason": "finish",
-    # InvokeModel streams the model's own events in base64; Anthropic's are like these, Llama's say:
+    # InvokeModel streams the model's own events in base64; Anthropic's are like these. Others are:
     "bytes": "inner",
+    **_below("amazon-bedrock-invocationMetrics", _INVOKED),
+    # Nova,
+    "contentBlockDelta.delta.text": "text",
+    "messageStop.stopReason": "finish",
+    **_usage("metadata.usage", _CONVERSE_USAGE),
+    # Llama,
     "generation": "text",
     "prompt_token_count": "input_fresh",
     "generation_token_count": "output",
+    # Titan,
+    "outputText": "text",
+    "results[].outputText": "text",
+    "completionReason": "finish",
+    "results[].completionReason": "finish",
+    "inputTextTokenCount": "input_fresh",
+    "totalOutputTextTokenCount": "output",
+    "results[].tokenCount": "added output",
+    "embedding": "mark inert",
+    # and Mistral.
+    "outputs[].text": "text",
+    "outputs[].stop_reason": "finish",
+    "recordId": "identity alone",
+    **_usage("modelOutput.usage", _ANTHROPIC_USAGE),
+    "header:x-amzn-bedrock-input-token-count": "other_input",
+    "header:x-amzn-bedrock-output-token-count": "other_output",
+    "header:x-amzn-bedrock-cache-read-input-token-count": "cache_read",
+    "header:x-amzn-bedrock-cache-write-input-token-count": "cache_write",
 }
-# What Ollama answers, a document a line.
 _LINES = {
+    # Ollama, a document a line.
     "response": "text",
     "message.content": "text",
+    "message.thinking": "text",
     "prompt_eval_count": "input_fresh",
     "eval_count": "output",
     "done": "finish",
+    "embeddings[]": "mark inert",
+    # llama.cpp's own.
+    "content": "text",
+    "tokens_evaluated": "input_fresh",
+    "tokens_predicted": "closing output",
+    "index": "index",
+    "stop": "finish",
+    # Text Generation Inference.
+    "token.text": "text",
+    "generated_text": "text",
+    "details.generated_tokens": "output",
+    "details.input_length": "input_fresh",
+    "details.prefill[]": "count input_fresh",
+    "details.finish_reason": "finish",
+    "header:x-prompt-tokens": "other_input",
+    "header:x-generated-tokens": "other_output",
+}
+_COHERE_USAGE = {
+    "tokens.input_tokens": "largest input_all",
+    "tokens.output_tokens": "largest output",
+    "billed_units.input_tokens": "largest other_input",
+    "billed_units.output_tokens": "largest other_output",
+    "cached_tokens": "largest cached",
+}
+_COHERE = {
+    **_below("meta", _COHERE_USAGE),
+    **_below("usage", _COHERE_USAGE),
+    **_below("delta.usage", _COHERE_USAGE),
+    **_below("response.meta", _COHERE_USAGE),
+    "text": "text",
+    "event_type": "type",
+    "delta.message.content.text": "text",
+    "delta.message.content.thinking": "text",
+    "delta.message.tool_plan": "text",
+    "message.content[].text": "text",
+    "delta.message.tool_calls.function.arguments": "text",
+    "delta.finish_reason": "finish",
+    "finish_reason": "finish",
+    "embeddings[]": "mark inert",
+    "embeddings": "mark inert",
+}
+_HOSTS = {
+    # Replicate, watsonx, Workers AI, and Mistral's conversations.
+    "metrics.input_token_count": "input_all",
+    "metrics.output_token_count": "output",
+    "results[].input_token_count": "added input_all",
+    "results[].generated_token_count": "added output",
+    "results[].generated_text": "text",
+    "results[].stop_reason": "finish",
+    **_usage("result.usage", _CHAT_USAGE),
+    "result.response": "text",
+    "outputs[].content": "text",
+    "outputs[].content[].text": "text",
+    "header:x-litellm-response-cost": _DOLLARS,
 }
 _AUTO = {
     **_LINES,
+    **_HOSTS,
+    **_COHERE,
     **_OPENAI,
     **_RESPONSES,
     **_BEDROCK,
     **_GEMINI,
-    "usage.input_tokens": "input_either",
+    **_usage("usage", {**_CHAT_USAGE, "input_tokens": "input_either"}),
+    **_usage("response.body.usage", {**_CHAT_USAGE, **_RESPONSES_USAGE}),
+    **_usage("modelOutput.usage", {**_CHAT_USAGE, **_ANTHROPIC_USAGE, **_CONVERSE_USAGE}),
 }
 
 TABLES: Mapping[Shape, Mapping[str, str]] = {
@@ -179,18 +400,93 @@ TABLES: Mapping[Shape, Mapping[str, str]] = {
 }
 
 
+Form = Shape | TableSpec
+"""A form that is built in, by its name, or one that a policy has."""
+
+
 @cache
-def paths_of(shape: Shape) -> Paths:
-    """Return a shape's table, compiled."""
-    return compiled(TABLES[shape], FIELDS)
+def table_of(form: Form) -> Mapping[str, str]:
+    """Return the table of a form.
+
+    A policy's own has the units; the rest is `auto`'s: what is text, a model, an error, an end. Units of
+    `auto` are not read beside it, since they may be the same numbers by another name.
+    """
+    if isinstance(form, str):
+        return TABLES[form]
+    own = dict(form.places)
+    rest = {path: meaning for path, meaning in _AUTO.items() if path not in own and not _is_unit(meaning)}
+    if "text" in own.values():
+        rest = {path: meaning for path, meaning in rest.items() if meaning != "text"}
+    return {**rest, **own}
+
+
+def _is_unit(meaning: str) -> bool:
+    """Return whether a number is kept that is a unit of usage."""
+    kind, _, rest = meaning.partition(" ")
+    if kind in ("usage", "known", "of_part", "part", "part_name"):
+        return True
+    return kind not in KINDS or (rest.split(" ")[0] in FIELDS and kind != "mark")
+
+
+def one_of(forms: Sequence[Form]) -> Form | None:
+    """Return a form that is all of these: the limits of one answer may name several."""
+    if len(forms) < 2:
+        return forms[0] if forms else None
+    own = [form for form in forms if not isinstance(form, str)]
+    if not own:
+        return "auto"
+    places = {path: meaning for form in reversed(forms) for path, meaning in _units_of(form).items()}
+    return TableSpec("+".join(form.name for form in own), tuple(places.items()))
+
+
+def _units_of(form: Form) -> Mapping[str, str]:
+    if not isinstance(form, str):
+        return dict(form.places)
+    return {path: meaning for path, meaning in TABLES[form].items() if _is_unit(meaning)}
+
+
+@cache
+def paths_of(form: Form) -> Paths:
+    """Return a form's table, compiled."""
+    return compiled(table_of(form), FIELDS)
 
 
 def compiled(table: Mapping[str, str], fields: tuple[str, ...]) -> Paths:
-    """Return a table's paths, each field of it at its slot."""
+    """Return a table's paths, each field of it at its slot; those of headers are left out."""
     found = []
     for path, meaning in table.items():
-        kind, _, field = meaning.partition(" ")
+        if path.startswith(HEADER):
+            continue
+        kind, _, rest = meaning.partition(" ")
         if kind not in KINDS:
-            kind, field = "number", meaning
-        found.append((path, kind, fields.index(field) if field else 0))
+            kind, rest = "number", meaning
+        field, _, factor = rest.partition(" ")
+        names = PARTS if kind == "of_part" else WHOSE if kind == "identity" else fields
+        found.append((path, kind, names.index(field) if field else 0, millionths(factor)))
     return Paths(found)
+
+
+def millionths(factor: str) -> int:
+    """Return a decimal factor in millionths; 0 where there is none."""
+    return int(Decimal(factor) * 1_000_000) if factor else 0
+
+
+@cache
+def headers_of(form: Form | None) -> dict[bytes, tuple[int, int]] | None:
+    """Return the headers of an answer that tell of its usage, with slot and factor; None without any."""
+    found = {}
+    for path, meaning in ({} if form is None else table_of(form)).items():
+        if path.startswith(HEADER):
+            words = meaning.split(" ")
+            field = next(word for word in words if word in FIELDS)
+            factor = words[-1] if words[-1] != field else ""
+            found[path.removeprefix(HEADER).encode()] = FIELDS.index(field), millionths(factor)
+    return found or None
+
+
+def scaled(value: bytes, factor: int) -> int:
+    """Return a decimal number times millionths, rounded up."""
+    number = Decimal(value.decode())
+    return min(
+        int((number * factor / 1_000_000 if factor else number).to_integral_value(ROUND_CEILING)), 1 << 60
+    )

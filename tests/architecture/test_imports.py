@@ -48,6 +48,7 @@ FLOORS = {
     "schema": "policy",
     "compile": "policy",
     "pricing": "policy",
+    "tables": "policy",
     "model": "model",
     "access": "identity",
     "memory": "stores",

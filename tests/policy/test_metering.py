@@ -76,7 +76,7 @@ CASES = (
     ("limit-estimate", ['unit = "t"', 'estimate = "header:"'], "estimate", "header:NAME"),
     ("limit-estimate", ['unit = "t"', 'estimate = "state:a b"'], "estimate", "state:NAME"),
     ("limit-usage-unit", ['unit = "output_token"', 'usage = "auto"'], "unit", "`output_tokens`"),
-    ("policy-value", ['unit = "output_tokens"', 'usage = "openia"'], "usage", "`openai`"),
+    ("limit-usage", ['unit = "output_tokens"', 'usage = "openia"'], "usage", "`openai`"),
     ("limit-prices", ['unit = "usd"', 'usage = "auto"'], "unit", "ratelimit prices import"),
     ("limit-conflict", ['usage = "auto"'], "usage", "`unit`"),
     ("limit-cost-unit", ['estimate = "learned"'], "estimate", "`cost`"),

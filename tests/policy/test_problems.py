@@ -11,7 +11,14 @@ from ratelimit.errors import PolicyError
 from ratelimit.features.parts import parts
 from ratelimit.policy import Policy, Problem
 from tests.declarations.test_known_problems import CASES as KNOWN_CASES
-from tests.policy import test_adaptive, test_metering, test_remote, test_waits, test_wrong_values
+from tests.policy import (
+    test_adaptive,
+    test_metering,
+    test_remote,
+    test_usage_tables,
+    test_waits,
+    test_wrong_values,
+)
 
 ACCOUNT = 'account = { from = "header:x-api-key" }'
 
@@ -295,6 +302,7 @@ def test_every_policy_code_has_a_case() -> None:
         test_adaptive.CASES,
         test_metering.CASES,
         test_remote.CASES,
+        test_usage_tables.CASES,
         test_waits.CASES,
         test_wrong_values.CASES,
         KNOWN_CASES,

@@ -74,6 +74,7 @@ class FakeLimiter:
     remote: dict[str, float] = field(default_factory=dict)
     watched_loads: list[WatchedLoad] = field(default_factory=list)
     unsettled_units: dict[str, int] = field(default_factory=dict)
+    metered_routes: tuple[str, ...] = ("/v1/*",)
     exemplars: Exemplars | None = None
     records: Records | None = field(default_factory=lambda: some_records())
     queue: FakeQueue | None = field(default_factory=lambda: FakeQueue())

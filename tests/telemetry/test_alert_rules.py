@@ -45,6 +45,11 @@ def healthy(steps: int = STEPS) -> dict[str, str]:
         series |= {
             f'ratelimit_requests_total{{{host},action="allow",reason="limits"}}': rising(3000, steps),
             f'ratelimit_requests_total{{{host},action="refuse",reason="limits"}}': rising(30, steps),
+            f'ratelimit_settled_total{{{host},certainty="exact",route="/v1/*"}}': rising(30, steps),
+            f'ratelimit_settled_total{{{host},certainty="at_least",route="/v1/*"}}': rising(100, steps),
+            f'ratelimit_settled_total{{{host},certainty="unknown",route="/v1/*"}}': rising(3, steps),
+            f'ratelimit_forgiven_units_total{{{host},limit="tokens",unit="output_tokens"}}': rising(1, steps),
+            f'ratelimit_cost_units_total{{{host},limit="tokens",action="allow"}}': rising(900, steps),
             f"ratelimit_evictions_total{{{host}}}": flat(7, steps),
             f"ratelimit_block_evictions_total{{{host}}}": flat(0, steps),
             f'ratelimit_table_entries{{{host},state="live"}}': flat(100, steps),
@@ -300,6 +305,16 @@ CASES = [
         after=80,
     ),
     Case("RatelimitYoungCluster", {f"ratelimit_clusters_young{{{A}}}": spell(0, 1)}),
+    Case(
+        "RatelimitUsageUnknown",
+        {f'ratelimit_settled_total{{{B},certainty="unknown",route="/v1/*"}}': burst(3000)},
+        after=300,
+    ),
+    Case(
+        "RatelimitUnitsForgiven",
+        {f'ratelimit_forgiven_units_total{{{A},limit="tokens",unit="output_tokens"}}': burst(200)},
+        after=300,
+    ),
 ]
 
 

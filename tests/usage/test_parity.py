@@ -17,6 +17,7 @@ from ratelimit.usage.report import Usage, reader_of, reading_of, seen_output, us
 from ratelimit.usage.request import Body, fields_of, model_in_path
 from ratelimit.usage.shapes import SHAPES
 from tests.usage.answers import ANSWERS, LONG
+from tests.usage.forms import FORMS
 from tests.usage.reference import histogram, learned, prices, report, request, shares
 
 NOW_NS = 1_700_000_000 * 10**9
@@ -120,7 +121,9 @@ def test_model(model: str) -> None:
 def test_reading(seed: int) -> None:
     """Answers of all providers that are cut, mixed and told to be of another form."""
     random = Random(f"reading {seed}")
+    forms = [form for form in FORMS if isinstance(form.body, bytes) and len(form.body) < 20_000]
     bodies = [*(answer.body for answer in ANSWERS), LONG, b"data: words\n\n", b"{", b""]
+    bodies += [form.body for form in forms if isinstance(form.body, bytes)]
     for _ in range(60):
         body = b"".join(random.choice(bodies) for _ in range(random.choice((1, 1, 2))))
         if random.random() < 0.4:
@@ -137,6 +140,10 @@ def test_reading(seed: int) -> None:
         assert (ours is None) == (theirs is None)
         if ours is None or theirs is None:
             continue
+        asked = random.choice((1, 2, 3)), random.choice((0, 1, 4)), random.choice((-1, 20, 200))
+        is_echo = random.random() < 0.2
+        ours.expect(*asked, 900, is_echo)
+        theirs.expect(*asked, 900, is_echo)
         size = random.choice((1, 13, 10**6))
         for at in range(0, len(body), size):
             ours.feed(body[at : at + size])

@@ -8,6 +8,7 @@ from ratelimit.usage.unsettled cimport Reservation
 
 cdef class Answer:
     cdef readonly Use use
+    cdef public object exchange     # what the application reports by itself; None: not known
     cdef object plan
     cdef object outcome
     cdef object forward
@@ -20,6 +21,8 @@ cdef class Answer:
     cdef bint is_complete       # the application sent it to the end
     cdef bint is_hidden         # it is in a coding that is not read
     cdef bint is_unreadable     # some of it passed that nothing is known of
+    cdef dict told              # headers that tell of usage; None: none do
+    cdef int certain            # how sure it is what was used, once it has ended
     cdef int status             # of the response, once it has begun
     cdef readonly bint is_cut
     cdef int64_t least          # output that no budget is exceeded by; -1: not known
@@ -29,6 +32,9 @@ cdef class Answer:
     cdef int begin(self, object message) except -1
     cdef int begin_budget(self) except -1
     cdef bint has_room(self) except -1
+    cdef int expect(self) except -1
+    cdef int charge(self) except -1
+    cdef bint is_beyond(self, int at, int64_t found, object now_ns) except -1
     cdef int read(self, bytes chunk) except -1
     cdef int see_message(self, object message) except -1
     cdef object cut(self, object message)

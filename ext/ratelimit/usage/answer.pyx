@@ -9,13 +9,20 @@ from ratelimit.core.algorithms.setup cimport ALLOWED, MOST_RULES
 from ratelimit.usage.prices cimport Used
 from ratelimit.usage.reader cimport EVENTS, JSON, Reader
 from ratelimit.usage.report cimport AT_LEAST, EXACT, output_so_far, read_end, reader_for, used_so_far
+from ratelimit.usage.request cimport Declared
 from ratelimit.usage.rules cimport MeteredRules, Use
 from ratelimit.usage.settling cimport correct, cost_of, state_of
 from ratelimit.usage.unsettled cimport Reservation
 
-from ratelimit.usage.ending import AnswerCut as _AnswerCut, Numbering as _Numbering, error_event as _error_event
+from ratelimit.usage.ending import (
+    AnswerCut as _AnswerCut, Numbering as _Numbering, close_after as _close_after, error_event as _error_event,
+)
 from ratelimit.usage.inflating import INFLATED as _INFLATED, Inflating as _Inflating
 from ratelimit.usage.report import message_reader as _message_reader
+from ratelimit.usage.shapes import headers_of as _headers_of, scaled as _scaled
+
+cdef enum:
+    AT_ONCE = 1 << 18
 
 cdef enum Ending:
     OF_CONNECTION       # a WebSocket's, which may end at any time
@@ -23,6 +30,7 @@ cdef enum Ending:
     LEFT                # the client is gone
     FAILED              # the application raised
 
+cdef tuple CERTAINTIES = ("unknown", "at_least", "exact")
 ENDINGS = {"connection": OF_CONNECTION, "returned": RETURNED, "left": LEFT, "failed": FAILED}
 
 
@@ -35,6 +43,7 @@ cdef class Answer:
     def __cinit__(self, Use use not None, plan, outcome, send, now_ns):
         self.use, self.plan, self.outcome = use, plan, outcome
         self.forward, self.now_ns = send, now_ns
+        self.told = _headers_of(use.rules.shape)
         self.begin_budget()
 
     cdef int begin_budget(self) except -1:
@@ -80,11 +89,15 @@ cdef class Answer:
             self.begin(message)
         elif kind == "websocket.send":
             self.see_message(message)
+            if self.is_over:
+                self.is_cut = True
+                return _close_after(self.forward, message, self.reader.dialect)
         return self.forward(message)
 
     cdef int begin(self, object message) except -1:
         cdef bytes content_type = b"", encoding = b""
         cdef bint has_length = False
+        cdef list told = []
         self.status = message["status"]
         headers = field(message, "headers")
         for name, value in () if headers is None else headers:
@@ -95,21 +108,46 @@ cdef class Answer:
                 encoding = bytes(value).strip().lower()
             elif lower == b"content-length":
                 has_length = True
+            elif self.told is not None and lower in self.told:
+                told.append((self.told[lower], bytes(value)))
         if encoding in _INFLATED:
             self.inflating, self.cuts, encoding = _Inflating(), False, b""
         self.is_hidden = encoding != b"" and encoding != b"identity"
         self.reader = reader_for(self.use.rules.shape, content_type, self.is_hidden)
+        if self.reader is not None:
+            self.expect()
+            for (slot, factor), value in told:
+                if value.replace(b".", b"", 1).isdigit() and len(value) <= 40:
+                    self.reader.foretell(slot, _scaled(value, factor))
         if self.status >= 400 and self.reader is not None and self.reader.way != JSON:
             self.reader = None  # the words of a refusal are no output of a model
         if has_length or self.reader is None or self.reader.way != EVENTS:
             self.cuts = False
         return 0
 
+    cdef int expect(self) except -1:
+        """Let the reader know what the request asked for."""
+        cdef Declared declared = self.use.declared
+        if declared is not None:
+            self.reader.expect_of(
+                declared.said.choices, declared.said.prompts, declared.said.each, declared.said.size,
+                declared.said.is_echo,
+            )
+        return 0
+
     cdef int read(self, bytes chunk) except -1:
-        if self.inflating is None:
+        cdef Py_ssize_t at
+        if self.inflating is not None:
+            self.inflating.feed(self.reader, chunk)
+        elif len(chunk) <= AT_ONCE or self.cuts:
             self.reader.feed(chunk)
         else:
-            self.inflating.feed(self.reader, chunk)
+            # Receipts are taken on the way: a file of a batch may have any number of them.
+            for at in range(0, len(chunk), AT_ONCE):
+                self.reader.feed(chunk[at:at + AT_ONCE])
+                self.use.take_receipts(self.reader)
+        if self.reader.receipts is not None:
+            self.use.take_receipts(self.reader)
         return 0
 
     cdef bint has_room(self) except -1:
@@ -118,10 +156,10 @@ cdef class Answer:
         cdef int64_t found[MOST_RULES]
         cdef Used used
         cdef int at
-        if not self.reader.have and output_so_far(self.reader) <= self.least:
+        if not self.reader.said.have and not self.reader.receipt_count and output_so_far(self.reader) <= self.least:
             return True  # as most chunks of most answers
         used_so_far(self.reader, &used)
-        self.use.amounts(&used, self.reader.name, found)
+        self.use.amounts(self.reader, &used, False, found)
         for at in range(rules.count):
             if (
                 not rules.meters[at].cuts or state_of(self.outcome, at) != ALLOWED
@@ -130,9 +168,7 @@ cdef class Answer:
                 continue
             now_ns = self.now_ns()
             if self.plan.here is None:
-                rule = self.plan.rules[at]
-                since_ns = max(0, now_ns - self.begin_ns)
-                if found[at] > self.allowed[at] + rule.quota * since_ns // rule.period_ns:
+                if self.is_beyond(at, found[at], now_ns):
                     return False
             else:
                 correct(self.outcome, at, found[at], now_ns)
@@ -148,7 +184,40 @@ cdef class Answer:
             if self.reader is None:
                 self.reader = _message_reader(self.use.rules.shape)
             self.reader.message(said)
+            if self.reader.receipts is not None:
+                self.charge()
         return 0
+
+    cdef int charge(self) except -1:
+        """Charge what a connection's responses used that are done, where it is more than was charged."""
+        cdef MeteredRules rules = self.use.rules
+        cdef int64_t found[MOST_RULES]
+        cdef Used used
+        cdef int at
+        used_so_far(self.reader, &used)
+        self.use.amounts(self.reader, &used, False, found)
+        self.use.take_receipts(self.reader)
+        now_ns = self.now_ns()
+        for at in range(rules.count):
+            if (
+                not rules.meters[at].is_read or state_of(self.outcome, at) != ALLOWED
+                or found[at] <= cost_of(self.outcome, at)
+                or (self.exchange is not None and rules.units[at] in self.exchange.settled_units)
+            ):
+                continue
+            correct(self.outcome, at, found[at], now_ns)
+            if self.cuts and rules.meters[at].cuts:
+                if self.plan.here is None:
+                    self.is_over = self.is_over or self.is_beyond(at, found[at], now_ns)
+                else:
+                    self.is_over = self.is_over or self.outcome.remaining(at) == 0
+        return 0
+
+    cdef bint is_beyond(self, int at, int64_t found, object now_ns) except -1:
+        """Return whether so much is more than a limit that a server keeps can have had room for."""
+        rule = self.plan.rules[at]
+        since_ns = max(0, now_ns - self.begin_ns)
+        return found > self.allowed[at] + rule.quota * since_ns // rule.period_ns
 
     cdef object cut(self, object message):
         """Send the last chunk of a stream without a budget, up to the end of its last event."""
@@ -173,6 +242,14 @@ cdef class Answer:
             self.numbering.see(bytes(chunk or b""))
         return 0
 
+    @property
+    def template(self):
+        return self.use.template
+
+    @property
+    def certainty(self):
+        return CERTAINTIES[self.certain]
+
     def settle(self, reservation, reported, now_ns, ending="returned", /):
         return self.end(reservation, reported, now_ns, ENDINGS[ending])
 
@@ -183,7 +260,7 @@ cdef class Answer:
         cdef int certainty = 0
         if self.reader is not None:
             unread = 0 if self.inflating is None else self.inflating.unread
-            certainty = read_end(self.reader, self.is_complete, unread, &used, &has_input)
+            certainty = self.certain = read_end(self.reader, self.is_complete, unread, &used, &has_input)
         has_failed = (
             (ending == FAILED and not self.is_complete) or self.status >= 400
             or (self.reader is not None and self.reader.has_error)
@@ -199,7 +276,7 @@ cdef class Answer:
             return True
         if self.reader is not None:
             self.use.settle(
-                self.plan, self.outcome, reservation, reported, certainty, &used, self.reader.name,
+                self.plan, self.outcome, reservation, reported, certainty, &used, self.reader,
                 is_broken and certainty != EXACT, self.is_hidden, now_ns,
             )
         return False

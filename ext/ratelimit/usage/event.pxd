@@ -1,10 +1,27 @@
 # The readings of one document of an answer, or of a request's body.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memset
 
 cdef enum:
     MOST_SLOTS = 32
     LONGEST_NAME = 128
+    MOST_PARTS = 3          # models that have shares of one usage
+    LONGEST_PART_NAME = 64
+    PART_NUMBERS = 5
+
+cdef struct Part:
+    # A share of one usage, by a model: fresh input, cache reads, cache writes, those for an hour, output.
+    uint64_t numbers[PART_NUMBERS]
+    char name[LONGEST_PART_NAME]
+    uint8_t name_size
+
+cdef struct Said:
+    # One response's usage, by a provider's own convention.
+    uint64_t values[MOST_SLOTS]
+    uint32_t have
+    Part parts[MOST_PARTS]
+    uint8_t part_count
 
 cdef struct Event:
     # What one document says, before it is known to be whole.
@@ -26,6 +43,18 @@ cdef struct Event:
     uint8_t type_size
     char name[LONGEST_NAME]
     uint8_t name_size
+    uint8_t finishes        # how many choices are finished,
+    uint8_t lengths         # and how many by their maximum
+    uint8_t has_index
+    uint8_t is_turn
+    uint8_t whose           # one of `Whose`, of `identity`
+    uint8_t part_count
+    uint8_t strange         # numbers of tokens that the table does not know
+    uint32_t index          # the choice that it is about
+    uint64_t identity       # a hash of the response that it is about; 0: none is named
+    uint64_t turn           # likewise, where one response may have several
+    Part part               # the share under way
+    Part parts[MOST_PARTS]
 
 
 # noexcept nogil, both: they touch a C structure alone.
@@ -44,6 +73,15 @@ cdef inline void forget(Event *e) noexcept nogil:
     e.is_wrong = 0
     e.type_size = 0
     e.name_size = 0
+    e.finishes = 0
+    e.lengths = 0
+    e.has_index = 0
+    e.is_turn = 0
+    e.whose = 0
+    e.part_count = 0
+    e.strange = 0
+    e.identity = 0
+    e.turn = 0
 
 
 cdef inline void speak(Event *e, Py_ssize_t n) noexcept nogil:
@@ -52,3 +90,24 @@ cdef inline void speak(Event *e, Py_ssize_t n) noexcept nogil:
     if not e.has_text:
         e.has_text = 1
         e.spoken += 1
+
+
+cdef inline void begin_part(Event *e) noexcept nogil:
+    memset(&e.part, 0, sizeof(Part))
+
+
+cdef inline void end_part(Event *e) noexcept nogil:
+    """Add a share to those of its model; beyond `MOST_PARTS` models, to the last one."""
+    cdef int at = 0, i
+    while at < e.part_count and (
+        e.parts[at].name_size != e.part.name_size or memcmp(e.parts[at].name, e.part.name, e.part.name_size) != 0
+    ):
+        at += 1
+    if at == MOST_PARTS:
+        at = MOST_PARTS - 1
+    if at == e.part_count:
+        e.parts[at] = e.part
+        e.part_count += 1
+        return
+    for i in range(PART_NUMBERS):
+        e.parts[at].numbers[i] += e.part.numbers[i]

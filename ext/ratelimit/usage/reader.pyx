@@ -6,22 +6,32 @@ at its empty line, a message of an AWS event stream with its right checksum. Not
 the state of the tokenizer and one number a slot. So an event of 100 kB that ends with its usage costs
 no more memory than any other.
 
+Usage of one response is *said*, and later words of it take the place of earlier ones. Responses that follow
+each other on one stream are settled one by one, as *receipts*, which add up. The reasons for a receipt are:
+another response is named, a response is done, or the document is a response by itself (a line of a batch).
+Choices of one response add up as well, if each says a usage of its own: beside the choice that is finished, or
+once more after another choice was.
+
 In one file, since every form hands its bytes to the same document under way.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memset
 
-from ratelimit.usage.event cimport MOST_SLOTS, forget
+from ratelimit.usage.event cimport MOST_SLOTS, Said, forget
 from ratelimit.usage.framing cimport (
     FIELD, MOST_FRAME_BYTES, MOST_HEADER_BYTES, OTHER, PAYLOAD, PRELUDE_BYTES, SPACE,
     big_endian, crc_more, kin_fill_crc,
 )
-from ratelimit.usage.paths cimport Paths
+from ratelimit.usage.paths cimport ALONE, Paths
+from ratelimit.usage.prices cimport Used
 from ratelimit.usage.tokenizer cimport (
     BAD, DIGITS, DONE, begin, end_number, kin_fill, scan,
+)
+from ratelimit.usage.units cimport (
+    COST, OUTPUT, OUTPUT_PART, REASONING, THOUGHTS, add_used, fold_total, has, number, said_output, split,
 )
 
 FORMS = {"": UNSEEN, "events": EVENTS, "json": JSON, "frames": FRAMES, "opaque": OPAQUE}
@@ -31,8 +41,9 @@ cdef enum Meaning:
     NOTHING         # an event of no type, or of another
     SPOKEN          # its `delta` is text of the answer
     FAILED          # the answer failed
-    LAST            # the answer ends with it
-    ONE_OF_MANY     # one of the responses of a connection ends with it
+    BEGUN           # a response begins
+    ASIDE           # it is about another response than the one under way
+    LAST            # a response ends with it
 
 cdef enum Dialect:
     NO_DIALECT
@@ -52,13 +63,20 @@ cdef dict MEANINGS = {
     b"response.reasoning_summary_text.delta": SPOKEN,
     b"response.text.delta": SPOKEN,
     b"response.audio_transcript.delta": SPOKEN,
+    b"transcript.text.delta": SPOKEN,
+    b"transcript.text.done": LAST,
+    b"speech.audio.done": LAST,
+    b"image_generation.completed": LAST,
+    b"image_edit.completed": LAST,
     b"response.output_audio_transcript.delta": SPOKEN,
     b"response.completed": LAST,
     b"response.incomplete": LAST,
     b"response.failed": LAST,
     b"error": FAILED,
     b"message_stop": LAST,
-    b"response.done": ONE_OF_MANY,
+    b"response.done": LAST,
+    b"response.created": BEGUN,
+    b"conversation.item.input_audio_transcription": ASIDE,
 }
 
 kin_fill()
@@ -78,7 +96,9 @@ cdef class Reader:
         memset(&self.lines, 0, sizeof(self.lines))
         memset(&self.frames, 0, sizeof(self.frames))
         memset(&self.event, 0, sizeof(self.event))
-        self.have = 0
+        memset(&self.said, 0, sizeof(self.said))
+        memset(&self.foretold, 0, sizeof(self.foretold))
+        self.settled = Used(0, 0, 0, 0, 0)
         begin(&self.outer)
         begin(&self.inner)
 
@@ -86,11 +106,21 @@ cdef class Reader:
         self.boundary = -1
         self.take(<const uint8_t *>PyBytes_AS_STRING(chunk), PyBytes_GET_SIZE(chunk))
 
+    def expect(self, int64_t choices=1, int64_t prompts=0, int64_t output=-1, int64_t input=0, bint is_echo=False):
+        self.expect_of(choices, prompts, output, input, is_echo)
+
+    cdef void expect_of(
+        self, int64_t choices, int64_t prompts, int64_t output, int64_t of_input, bint is_echo
+    ) noexcept:
+        self.asked_choices, self.asked_prompts, self.asked_output = choices, prompts, output
+        self.asked_input, self.is_echo = of_input, is_echo
+
     def message(self, message not None, /):
         cdef bytes whole = message.encode("utf-8", "replace") if isinstance(message, str) else message
         cdef uint64_t text = self.event.text
         self.drop()
         self.way = JSON
+        self.is_connection = True
         self.take(<const uint8_t *>PyBytes_AS_STRING(whole), PyBytes_GET_SIZE(whole))
         if self.way == OPAQUE or self.outer.state != DONE:
             # Sound, perhaps: what is no document has no text.
@@ -303,14 +333,19 @@ cdef class Reader:
         begin(&self.inner)
 
     cdef int kind_of_event(self) noexcept:
-        if self.event.type_size == 0 or self.event.type_size == sizeof(self.event.type):
+        cdef int size = self.event.type_size
+        if size == 0:
             return NOTHING
-        return MEANINGS.get(self.event.type[:self.event.type_size], NOTHING)
+        if size == sizeof(self.event.type):
+            # Longer than all others: only its beginning is kept.
+            size = 43
+        return MEANINGS.get(self.event.type[:size], NOTHING)
 
     cdef int commit(self) except -1:
         """Take over what a whole document says."""
         cdef int kind = self.kind_of_event()
-        cdef int slot
+        cdef bint is_about_all = self.event.is_closing and not self.event.has_choice and not self.event.has_index
+        cdef Said alone
         self.events += 1
         self.ignored += self.event.ignored
         self.odd += self.event.odd
@@ -318,29 +353,203 @@ cdef class Reader:
         if kind == SPOKEN and self.event.delta:
             self.event.text += self.event.delta
             self.event.spoken += 1
-        if self.event.have:
-            self.usage_event = self.events
-            self.text_by_usage = self.event.text
-            for slot in range(MOST_SLOTS):
-                if self.event.have >> slot & 1:
-                    # The last word counts; of the responses of one connection, the sum.
-                    if kind != ONE_OF_MANY:
-                        self.kept[slot] = 0
-                    self.kept[slot] += self.event.values[slot]
-            self.have |= self.event.have
-        self.has_error = self.has_error or self.event.is_wrong or kind == FAILED
+        if self.is_connection and self.event.turn and self.event.turn != self.turn:
+            if self.turn:
+                self.close()
+            self.turn = self.event.turn
+        if self.event.has_choice or self.event.is_listed or kind == BEGUN:
+            self.has_begun = True
+        is_alone = self.event.identity and self.event.whose == ALONE
+        self.has_error = self.has_error or (self.event.is_wrong and not is_alone) or kind == FAILED
         if self.event.is_finished and not self.finish_event:
             self.finish_event = self.events
-        if kind >= LAST:
-            self.has_end = True
-            if kind == ONE_OF_MANY:
-                self.has_many = True
-                self.early = self.event.text
+        if self.event.finishes:
+            self.note_choices()
+        if self.event.have or self.event.part_count:
+            if kind == ASIDE or is_alone:
+                memset(&alone, 0, sizeof(alone))
+                self.say(&alone)
+                self.append(
+                    &alone, self.event.name[:self.event.name_size], said_output(&alone) >= 0 and not self.event.strange
+                )
+                if is_alone and not self.said.have:
+                    # Its text is part of it.
+                    self.has_begun = False
+                    self.text_before = self.text_by_usage = self.event.text
+                    self.spoken_before = self.event.spoken
+                    self.finish_event = 0
+            elif not (self.event.identity and self.was_named(self.event.identity)):
+                if self.event.identity and self.event.identity != self.identity:
+                    if self.said.have:
+                        self.close()
+                    self.identity = self.event.identity
+                self.take_usage(is_about_all)
         if self.event.name_size:
             self.found_name = self.event.name[:self.event.name_size]
         self.note_dialect()
-        if self.event.is_closing and not self.event.has_choice:
+        if kind == LAST or (self.event.is_turn and self.said.have):
             self.has_end = True
+            self.close()
+            self.has_end = True
+        if is_about_all and not is_alone and (self.finished_count or self.way != EVENTS):
+            self.has_end = self.has_end or not lacks_choices(self)
+
+    cdef int note_choices(self) except -1:
+        """Note which choices are finished."""
+        cdef uint64_t bit
+        cdef uint32_t word
+        self.most_choices = max(self.most_choices, <int>self.event.finishes)
+        self.length_count += self.event.lengths
+        self.is_fresh = True
+        if self.event.finishes > 1:
+            self.finished_count += self.event.finishes
+            self.fresh_count += self.event.finishes
+            return 0
+        word, bit = self.event.index // 64, <uint64_t>1 << self.event.index % 64
+        if word < CHOICE_WORDS:
+            self.is_fresh = not self.finished[word] & bit
+            self.finished[word] |= bit
+        self.finished_count += self.is_fresh
+        self.fresh_count += self.is_fresh
+        return 0
+
+    cdef int take_usage(self, bint is_about_all) except -1:
+        """Take over the usage of the response under way, or of one of its choices."""
+        cdef bint adds = False
+        if self.event.is_closing and is_about_all:
+            # Said again after one more choice is finished, it is of that choice.
+            adds = self.closings > 0 and self.fresh_count > 0
+            if self.finished_count:
+                self.closings += 1
+            self.fresh_count = 0
+        elif self.event.is_closing and self.event.finishes < 2:
+            if self.event.finishes and self.is_fresh:
+                adds = self.finals > 0 and self.closings == 0
+                self.finals += 1
+            elif self.finals > 1 or (self.finals and not self.event.finishes):
+                return 0    # of one of several, and others have said theirs
+        self.usage_event = self.events
+        self.text_by_usage = self.event.text
+        self.is_strange = self.is_strange or self.event.strange
+        if adds:
+            self.add()
+        else:
+            self.say(&self.said)
+        return 0
+
+    cdef int say(self, Said *said) except -1:
+        """Let the document's words take the place of earlier ones."""
+        cdef int slot
+        for slot in range(MOST_SLOTS):
+            if self.event.have >> slot & 1:
+                said.values[slot] = self.event.values[slot]
+        said.have |= self.event.have
+        if self.event.part_count:
+            said.part_count = self.event.part_count
+            for slot in range(self.event.part_count):
+                said.parts[slot] = self.event.parts[slot]
+        return 0
+
+    cdef int add(self) except -1:
+        """Add one more choice's usage. Its input is the same, unless the request has several prompts."""
+        cdef Said one
+        cdef int slot
+        cdef uint64_t value
+        memset(&one, 0, sizeof(one))
+        self.say(&one)
+        # The total of several is of no use, as it has the input as often.
+        fold_total(&one)
+        fold_total(&self.said)
+        for slot in range(MOST_SLOTS):
+            if not one.have >> slot & 1:
+                continue
+            value = one.values[slot]
+            if self.said.have >> slot & 1:
+                if slot == OUTPUT or slot == OUTPUT_PART or slot == THOUGHTS or slot == REASONING or slot == COST:
+                    value += self.said.values[slot]
+                elif self.asked_prompts > 1:
+                    value += self.said.values[slot]
+                else:
+                    value = max(value, self.said.values[slot])
+            self.said.values[slot] = value
+        self.said.have |= one.have
+        self.added += 1
+        return 0
+
+    cdef int close(self) except -1:
+        """Settle the response under way, if there was any."""
+        cdef bint is_exact
+        if self.said.have or self.event.text > self.text_before:
+            is_exact = said_output(&self.said) >= 0 and not (self.has_raw or has_doubts(self))
+            self.append(&self.said, self.event.name[:self.event.name_size] or self.found_name, is_exact)
+        self.has_begun = self.has_end = self.is_strange = False
+        self.finish_event = self.usage_event = 0
+        self.text_before = self.text_by_usage = self.event.text
+        self.spoken_before = self.event.spoken
+        self.identity = 0
+        memset(&self.said, 0, sizeof(self.said))
+        memset(self.finished, 0, sizeof(self.finished))
+        self.finished_count = self.fresh_count = self.length_count = self.finals = self.closings = self.added = 0
+        self.most_choices = 0
+        return 0
+
+    cdef int append(self, const Said *said, bytes name, bint is_exact) except -1:
+        """Add a receipt."""
+        cdef Receipt receipt = Receipt.__new__(Receipt)
+        cdef int at
+        if said == &self.said:
+            used_of(self, &receipt.used)
+            if self.identity:
+                self.named[self.receipt_count % MOST_NAMED] = self.identity
+        else:
+            split(said, max(<int64_t>0, said_output(said)), &receipt.used)
+        receipt.cost = number(said, COST) if has(said, COST) else -1
+        receipt.is_exact = is_exact
+        receipt.model = name or None
+        receipt.part_count = said.part_count
+        for at in range(said.part_count):
+            receipt.parts[at] = said.parts[at]
+        add_used(&self.settled, &receipt.used)
+        self.has_doubt = self.has_doubt or not is_exact
+        self.receipt_count += 1
+        if self.receipts is None:
+            self.receipts = []
+        self.receipts.append(receipt)
+        return 0
+
+    def end(self):
+        self.has_end = True
+
+    def foretell(self, int slot, uint64_t value):
+        if not 0 <= slot < MOST_SLOTS:
+            raise IndexError(f"a slot is from 0 to {MOST_SLOTS - 1}")
+        self.foretold.values[slot] = value
+        self.foretold.have |= <uint32_t>1 << slot
+
+    cdef int take_foretold(self) except -1:
+        """Take what headers said where the answer said less."""
+        cdef uint32_t more = self.foretold.have & ~self.said.have
+        cdef int slot
+        if self.receipt_count:
+            return 0
+        if said_output(&self.said) < 0:
+            self.text_by_usage = self.event.text
+            self.usage_event = self.events
+        else:
+            more &= <uint32_t>1 << COST
+        for slot in range(MOST_SLOTS):
+            if more >> slot & 1:
+                self.said.values[slot] = self.foretold.values[slot]
+        self.said.have |= more
+        return 0
+
+    cdef bint was_named(self, uint64_t identity) noexcept:
+        """Return whether a response of this name is settled."""
+        cdef int at
+        for at in range(MOST_NAMED):
+            if self.named[at] == identity:
+                return True
+        return False
 
     cdef void note_dialect(self) noexcept:
         if self.event.has_choice:
@@ -356,22 +565,49 @@ cdef class Reader:
             self.spoken = GEMINI
 
     @property
+    def open_text(self):
+        return self.event.text - self.text_before
+
+    @property
+    def open_spoken(self):
+        return self.event.spoken - self.spoken_before
+
+    @property
+    def is_mute(self):
+        return not self.said.have and not self.has_begun and self.event.text == self.text_before
+
+    @property
+    def parts(self):
+        return tuple([
+            (self.said.parts[at].numbers[0], self.said.parts[at].numbers[1], self.said.parts[at].numbers[2],
+             self.said.parts[at].numbers[3], self.said.parts[at].numbers[4])
+            for at in range(self.said.part_count)
+        ])
+
+    @property
+    def settled_usage(self):
+        return (
+            self.settled.fresh_input, self.settled.cache_write, self.settled.cache_read, self.settled.output,
+            self.settled.cache_write_1h,
+        )
+
+    @property
     def dialect(self):
         return DIALECTS[self.spoken]
 
     @property
     def values(self):
         cdef int slot
-        return tuple([self.kept[slot] if self.have >> slot & 1 else None for slot in range(MOST_SLOTS)])
+        return tuple([self.said.values[slot] if self.said.have >> slot & 1 else None for slot in range(MOST_SLOTS)])
 
     def value(self, int slot, /):
         if not 0 <= slot < MOST_SLOTS:
             raise IndexError(f"a slot is from 0 to {MOST_SLOTS - 1}")
-        return self.kept[slot] if self.have >> slot & 1 else None
+        return self.said.values[slot] if self.said.have >> slot & 1 else None
 
     @property
     def says_usage(self):
-        return self.have != 0
+        return self.said.have != 0
 
     @property
     def name(self):
@@ -394,16 +630,12 @@ cdef class Reader:
         return self.event.text - self.text_by_usage
 
     @property
-    def open_text(self):
-        return self.event.text - self.early
-
-    @property
     def is_ended(self):
         return self.has_end or self.is_whole
 
     @property
     def is_finished(self):
-        return self.finish_event > 0 and self.usage_event >= self.finish_event
+        return self.finish_event > 0 and self.usage_event >= self.finish_event and not lacks_choices(self)
 
     def __reduce__(self):
         raise TypeError("an answer under way is not pickled")

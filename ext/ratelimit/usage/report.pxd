@@ -8,11 +8,6 @@ cdef enum:
     AT_LEAST = 1
     EXACT = 2
 
-cdef enum:
-    TEXT_TOKENS = 2         # tokens in so many bytes of text: a token has 3.5 bytes, which is few for any language
-    TEXT_BYTES = 7
-
-
 cdef class Usage:
     cdef Used used
 
@@ -23,7 +18,7 @@ cdef class Reading:
     cdef readonly bint has_input
 
 
-cdef Reader reader_for(str shape, bytes content_type, bint is_encoded)
+cdef Reader reader_for(object shape, bytes content_type, bint is_encoded)
 cdef int64_t output_so_far(Reader reader) noexcept
-cdef void used_so_far(Reader reader, Used *used) noexcept
+cdef bint used_so_far(Reader reader, Used *used) noexcept
 cdef int read_end(Reader reader, bint is_complete, int64_t unread, Used *used, bint *has_input) except -1

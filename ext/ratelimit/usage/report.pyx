@@ -1,32 +1,18 @@
 """The numbers that an answer said, in units that do not overlap: see the stub for the contract."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 
 from ratelimit.usage.prices cimport Used
-from ratelimit.usage.reader cimport Reader
+from ratelimit.usage.reader cimport Reader, has_doubts, is_final, open_text, output_of, used_of
+from ratelimit.usage.units cimport OUTPUT, add_used, has, said_output, tokens
 
 from ratelimit.usage.shapes import FIELDS as _FIELDS, paths_of as _paths_of
 
-cdef enum Slot:     # of what a reader keeps: the places of `FIELDS`
-    INPUT_ALL
-    CACHED
-    CACHE_WRITTEN
-    INPUT_FRESH
-    INPUT_EITHER
-    CACHE_READ
-    CACHE_WRITE
-    CACHE_WRITE_1H
-    OUTPUT
-    OUTPUT_EARLY
-    OUTPUT_PART
-    THOUGHTS
-    TOOL_INPUT
-    TOTAL
-
 cdef tuple PLACES = (
     "input_all", "cached", "cache_written", "input_fresh", "input_either", "cache_read", "cache_write", "cache_write_1h",
-    "output", "output_early", "output_part", "thoughts", "tool_input", "total",
+    "output", "output_early", "output_part", "thoughts", "tool_input", "total", "beside_input", "beside_output",
+    "reasoning", "citations", "other_input", "other_output", "cost", "inert",
 )
 if _FIELDS != PLACES:
     raise ImportError("a reader's slots and what is read from them are in step")
@@ -128,11 +114,11 @@ cdef class Reading:
 UNKNOWN = Reading("unknown", Usage())
 
 
-def reader_of(str shape, bytes content_type=b"", *, bint is_encoded=False):
+def reader_of(shape, bytes content_type=b"", *, bint is_encoded=False):
     return reader_for(shape, content_type, is_encoded)
 
 
-cdef Reader reader_for(str shape, bytes content_type, bint is_encoded):
+cdef Reader reader_for(object shape, bytes content_type, bint is_encoded):
     cdef str form = ""
     cdef bytes media = content_type
     if media == b"application/json":
@@ -152,56 +138,15 @@ cdef Reader reader_for(str shape, bytes content_type, bint is_encoded):
     return Reader(paths_for(shape), "opaque" if is_encoded else form)
 
 
-def message_reader(str shape):
+def message_reader(shape):
     return Reader(paths_for(shape), "json")
 
 
-cdef object paths_for(str shape):
+cdef object paths_for(object shape):
     found = _paths.get(shape)
     if found is None:
         found = _paths[shape] = _paths_of(shape)
     return found
-
-
-cdef inline int64_t tokens(uint64_t size) noexcept:
-    return size * TEXT_TOKENS // TEXT_BYTES
-
-
-cdef inline bint has(Reader reader, int slot) noexcept:
-    return reader.have >> slot & 1
-
-
-cdef inline int64_t number(Reader reader, int slot) noexcept:
-    """Return what stands in a slot; 0 where nothing does."""
-    return reader.kept[slot] if reader.have >> slot & 1 else 0
-
-
-cdef inline bint is_final(Reader reader) noexcept:
-    # After a response that is done, another may be under way.
-    return (
-        (reader.has_end or reader.is_whole) and not (reader.has_many and reader.event.text != reader.early)
-    ) or (reader.finish_event > 0 and reader.usage_event >= reader.finish_event)
-
-
-cdef int64_t beyond_input(Reader reader) noexcept:
-    """Return what the total has beyond the input: some count reasoning there alone. 0 where either is not known."""
-    cdef Used used
-    if not has(reader, TOTAL) or not split(reader, 0, &used):
-        return 0
-    return max(<int64_t>0, number(reader, TOTAL) - used.fresh_input - used.cache_write - used.cache_read)
-
-
-cdef int64_t said_output(Reader reader) noexcept:
-    """Return the output as the answer said it; -1 where it did not."""
-    if has(reader, OUTPUT):
-        return max(number(reader, OUTPUT), beyond_input(reader))
-    if has(reader, OUTPUT_PART) or has(reader, THOUGHTS):
-        # Gemini counts thoughts beside the candidates.
-        return max(number(reader, OUTPUT_PART) + number(reader, THOUGHTS), beyond_input(reader))
-    if not has(reader, TOTAL):
-        return -1
-    # Embeddings, and prompts that were refused, have no output to speak of.
-    return max(<int64_t>0, number(reader, TOTAL) - number(reader, INPUT_ALL) - number(reader, TOOL_INPUT))
 
 
 def seen_output(Reader reader not None):
@@ -210,21 +155,7 @@ def seen_output(Reader reader not None):
 
 cdef int64_t output_so_far(Reader reader) noexcept:
     """Return the output tokens that an answer under way has had at least."""
-    cdef int64_t by_text = max(tokens(reader.event.text), <int64_t>reader.event.spoken)
-    cdef int64_t said, early
-    cdef uint64_t late
-    if not reader.have:
-        return by_text
-    said, early = said_output(reader), number(reader, OUTPUT_EARLY)
-    if said < 0 or reader.has_raw:
-        return max(max(<int64_t>0, said), max(early, by_text))
-    if reader.has_many:
-        # Responses of a connection that are done have said theirs.
-        return said + tokens(reader.event.text - reader.early)
-    late = reader.event.text - reader.text_by_usage
-    if is_final(reader) and not late:
-        return max(said, early)
-    return max(said + tokens(late), max(early, by_text))
+    return reader.settled.output + output_of(reader)
 
 
 def usage_so_far(Reader reader not None):
@@ -233,9 +164,17 @@ def usage_so_far(Reader reader not None):
     return usage
 
 
-cdef void used_so_far(Reader reader, Used *used) noexcept:
-    """Fill in what an answer under way has used at least."""
-    split(reader, output_so_far(reader), used)
+cdef bint used_so_far(Reader reader, Used *used) noexcept:
+    """Fill in what an answer under way has used at least; return whether all input was said."""
+    cdef bint has_input = used_of(reader, used)
+    has_input = has_input or reader.receipt_count > 0
+    add_used(used, &reader.settled)
+    return has_input
+
+
+cdef inline bint is_open(Reader reader) noexcept:
+    """Return whether a response is under way that is not settled."""
+    return reader.said.have or reader.has_begun or open_text(reader) > 0
 
 
 def reading_of(Reader reader not None, *, bint is_complete, int64_t unread=0):
@@ -250,13 +189,19 @@ cdef int read_end(Reader reader, bint is_complete, int64_t unread, Used *used, b
     cdef bint is_over, is_sure
     cdef int certainty = NOT_KNOWN
     reader.feed_eof()
-    has_input[0] = split(reader, output_so_far(reader), used)
-    # Gemini's chunks say what was used up to each, so theirs is exact only at a mark of the end.
-    is_over = is_final(reader) or (is_complete and has(reader, OUTPUT) and not reader.has_many)
-    is_sure = not (
-        reader.is_guessed or reader.has_raw or (reader.event.text != reader.text_by_usage and not reader.has_many)
-    )
-    if said_output(reader) >= 0 and is_over and is_sure:
+    if reader.foretold.have and is_complete:
+        reader.take_foretold()
+    if is_complete and not reader.is_connection and has(&reader.said, OUTPUT):
+        reader.has_end = True
+    has_input[0] = used_so_far(reader, used)
+    is_sure = not (reader.is_guessed or reader.has_raw or reader.has_doubt or has_doubts(reader))
+    if reader.receipt_count and not is_open(reader):
+        is_over = reader.is_connection or reader.has_end or (is_complete and reader.is_whole)
+    else:
+        # Gemini's chunks say what was used up to each, so theirs is exact only at a mark of the end.
+        is_over = said_output(&reader.said) >= 0 and is_final(reader)
+        is_sure = is_sure and reader.event.text == reader.text_by_usage
+    if is_over and is_sure:
         certainty, has_input[0] = EXACT, True
     elif used.output or has_input[0]:
         certainty = AT_LEAST
@@ -266,32 +211,3 @@ cdef int read_end(Reader reader, bint is_complete, int64_t unread, Used *used, b
         used.output += tokens(unread)
         certainty = AT_LEAST
     return certainty
-
-
-cdef bint split(Reader reader, int64_t output, Used *used) noexcept:
-    """Fill in the four units; return whether the input is among what was said."""
-    cdef int64_t all_of_it = -1, fresh = -1, reads, writes, hour
-    used[0] = Used(0, 0, 0, output, 0)
-    if not reader.have:
-        return False
-    if has(reader, INPUT_ALL):
-        all_of_it = number(reader, INPUT_ALL)
-    if has(reader, INPUT_FRESH):
-        fresh = number(reader, INPUT_FRESH)
-    if has(reader, INPUT_EITHER):
-        # OpenAI always says beside it how much of it was cached; Anthropic never does.
-        if has(reader, CACHED):
-            all_of_it = number(reader, INPUT_EITHER)
-        else:
-            fresh = number(reader, INPUT_EITHER)
-    hour = number(reader, CACHE_WRITE_1H)
-    if all_of_it >= 0:
-        reads = number(reader, CACHED if has(reader, CACHED) else CACHE_READ)
-        writes = number(reader, CACHE_WRITTEN if has(reader, CACHE_WRITTEN) else CACHE_WRITE)
-        used.fresh_input = max(<int64_t>0, all_of_it - reads - writes) + number(reader, TOOL_INPUT)
-        used.cache_write, used.cache_read, used.cache_write_1h = writes, reads, min(hour, writes)
-        return True
-    used.fresh_input = max(<int64_t>0, fresh)
-    used.cache_write, used.cache_write_1h = max(number(reader, CACHE_WRITE), hour), hour
-    used.cache_read = number(reader, CACHE_READ)
-    return fresh >= 0

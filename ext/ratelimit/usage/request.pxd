@@ -10,7 +10,10 @@ cdef struct Said:
     int fields          # which maxima the API of the path has
     bint is_stream
     bint is_object      # the body is one whole object, well-formed
-    int64_t times       # how many answers the maximum is of
+    int64_t choices     # of each prompt,
+    int64_t prompts     # and how many of those there are; 0: they are not counted
+    int64_t each        # the most output tokens of one choice; -1: none is declared
+    bint is_echo        # the answer repeats the prompt
 
 
 cdef class Declared:

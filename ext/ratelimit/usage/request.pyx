@@ -32,6 +32,7 @@ cdef tuple FIELDS = (
     "choices",
     "prompts",
     "stream",
+    "echo",
 )
 cdef dict TABLE = {
     "max_tokens": "most max_tokens",
@@ -48,6 +49,7 @@ cdef dict TABLE = {
     "generation_config.candidate_count": "most choices",
     "prompt[]": "count prompts",
     "stream": "flag stream",
+    "echo": "flag echo",
     "model": "name",
 }
 cdef object PATHS = _compiled(TABLE, FIELDS)
@@ -62,6 +64,7 @@ cdef enum:      # slots: the places of `FIELDS`
     CHOICES = 6     # the maxima stand before
     PROMPTS = 7
     STREAM = 8
+    ECHO = 9
     ALL_MAXIMA = (1 << CHOICES) - 1
 
 # By the end of a path: the maxima that its API has. It would heed no other, so another declares nothing.
@@ -117,7 +120,7 @@ cdef class Declared:
     """The facts that a request states about itself: see the stub."""
 
     def __init__(self, output=None, model=None, bint is_stream=False, Py_ssize_t size=0, int by=0):
-        self.said = Said(-1 if output is None else output, size, by, 0, is_stream, False, 1)
+        self.said = Said(-1 if output is None else output, size, by, 0, is_stream, False, 1, 0, -1, False)
         self.model = model
 
     @property
@@ -226,7 +229,7 @@ cdef class Body:
         """Return what the body said; without its end, that cannot be known."""
         cdef Reader reader = self.reader
         cdef Declared found = Declared.__new__(Declared)
-        found.said = Said(-1, self.size, 0, self.fields, False, False, 1)
+        found.said = Said(-1, self.size, 0, self.fields, False, False, 1, 0, -1, False)
         reader.feed_eof()
         if self.is_other or (is_whole and self.first < 0 and self.size <= self.most):
             return found
@@ -241,14 +244,15 @@ cdef class Body:
         ):
             return found
         found.said.is_object = True
-        found.said.times = min(
-            min(LARGEST, several(reader, CHOICES)) * min(LARGEST, several(reader, PROMPTS)), LARGEST
-        )
+        found.said.choices = min(LARGEST, several(reader, CHOICES))
+        if reader.said.have >> PROMPTS & 1:
+            found.said.prompts = min(LARGEST, several(reader, PROMPTS))
         if reader.names == 1:
             found.model = reader.name
         if not reader.odd:
             self.output(&found.said)
-        found.said.is_stream = reader.have >> STREAM & 1 and reader.kept[STREAM] != 0
+        found.said.is_stream = reader.said.have >> STREAM & 1 and reader.said.values[STREAM] != 0
+        found.said.is_echo = reader.said.have >> ECHO & 1 and reader.said.values[ECHO] != 0
         return found
 
     cdef int output(self, Said *said) except -1:
@@ -258,16 +262,17 @@ cdef class Body:
         cdef int slot
         # Which of several counts is up to the provider: so the largest does. To some 0 is no maximum.
         for slot in range(CHOICES):
-            if self.fields >> slot & 1 and reader.have >> slot & 1 and reader.kept[slot]:
-                most = max(most, <int64_t>reader.kept[slot])
+            if self.fields >> slot & 1 and reader.said.have >> slot & 1 and reader.said.values[slot]:
+                most = max(most, <int64_t>reader.said.values[slot])
                 said.by |= 1 << slot
         if not said.by:
             said.output = -1
             return 0
+        said.each = most
         # Each is at most 2**40, and what is beyond the largest maximum is cut before the next factor.
         most = min(most, LARGEST)
-        most = min(most * min(LARGEST, several(reader, CHOICES)), LARGEST)
-        said.output = min(most * min(LARGEST, several(reader, PROMPTS)), LARGEST)
+        most = min(most * said.choices, LARGEST)
+        said.output = min(most * max(<int64_t>1, said.prompts), LARGEST)
         return 0
 
     def __reduce__(self):
@@ -276,7 +281,7 @@ cdef class Body:
 
 cdef inline int64_t several(Reader reader, int slot) noexcept:
     """Return how many a slot says there are, one at least."""
-    return max(<int64_t>1, <int64_t>reader.kept[slot]) if reader.have >> slot & 1 else 1
+    return max(<int64_t>1, <int64_t>reader.said.values[slot]) if reader.said.have >> slot & 1 else 1
 
 
 def unread(Py_ssize_t size=0):

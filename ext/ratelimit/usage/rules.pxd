@@ -4,7 +4,9 @@ from ratelimit.core.algorithms.setup cimport MOST_KEYS, MOST_RULES
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
 from ratelimit.usage.grants cimport Places
 from ratelimit.usage.learned cimport Learned
+from ratelimit.usage.event cimport Part
 from ratelimit.usage.prices cimport Price, PriceList, Used
+from ratelimit.usage.reader cimport Reader
 from ratelimit.usage.request cimport Declared
 from ratelimit.usage.unsettled cimport Reservation
 
@@ -40,7 +42,8 @@ cdef class MeteredRules:
     cdef int64_t most
     cdef readonly tuple told
     cdef readonly tuple estimated
-    cdef readonly str shape
+    cdef readonly object shape
+    cdef readonly bint pays     # some rules count dollars
     cdef readonly bint has_cuts
     cdef readonly bint has_models
     cdef readonly bint has_exposure
@@ -66,6 +69,7 @@ cdef class Use:
     cdef bint is_priced         # it was looked up
     cdef list accounts          # what rules count by, where it was asked for
     cdef list routes            # what rules learn by, likewise
+    cdef int64_t paid[MOST_RULES]       # micro-dollars for responses that are settled
 
     cdef int check_made(self) except -1
     cdef int take_ids(self, uint64_t *ids, uint64_t refused, int size) noexcept
@@ -79,10 +83,16 @@ cdef class Use:
     cdef int lower(self, Places places, object seen) except -1
     cdef int fill(self, uint64_t *costs, uint64_t now, dict told) except -1
     cdef int fill_least(self, uint64_t *costs, uint64_t now, dict told) except -1
-    cdef int amounts(self, const Used *used, object model, int64_t *found) except -1
+    cdef int amounts(self, Reader reader, const Used *used, bint is_exact, int64_t *found) except -1
+    cdef int take_receipts(self, Reader reader) except -1
+    cdef int64_t open_dollars(self, int at, Reader reader, const Used *used, bint is_exact) except -1
+    cdef int64_t dollars(
+        self, int at, const Used *used, bytes model, int64_t said, bint is_exact, const Part *parts, int part_count
+    ) except -1
+    cdef int64_t dearer(self, int at, const Used *used, bytes model) except -1
     cdef int settle(
         self, object plan, object outcome, Reservation reservation, object reported, int certainty, const Used *used,
-        object model, bint is_broken, bint is_hidden, object now_ns
+        Reader reader, bint is_broken, bint is_hidden, object now_ns
     ) except -1
     cdef int settle_nothing(self, object plan, object outcome, object reported, object now_ns) except -1
     cdef bint ended(self, bint is_left) except -1

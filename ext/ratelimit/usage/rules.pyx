@@ -13,15 +13,19 @@ from ratelimit.core.algorithms.setup cimport ABSENT_HASH, ALLOWED, MOST_RULES, S
 from ratelimit.usage.grants cimport Places
 from ratelimit.usage.learned cimport UNSAID, Learned
 from ratelimit.usage.prices cimport Price, PriceList, Used
-from ratelimit.usage.report cimport AT_LEAST, EXACT, TEXT_BYTES, TEXT_TOKENS
+from ratelimit.usage.reader cimport Reader, Receipt
+from ratelimit.usage.report cimport AT_LEAST, EXACT
 from ratelimit.usage.request cimport Declared
 from ratelimit.usage.settling cimport correct, cost_of, moment, state_of
+from ratelimit.usage.event cimport Part
+from ratelimit.usage.units cimport COST, TEXT_BYTES, TEXT_TOKENS, has as says, number as saying, part_of
 from ratelimit.usage.unsettled cimport Reservation
 
 from functools import lru_cache as _lru_cache
 from ratelimit.usage.learned import FIRST as _FIRST
 from ratelimit.usage.prices import NO_PRICES as _NO_PRICES, as_price as _as_price, plain_name as _plain_name
 from ratelimit.usage.report import OF_OUTPUT as _OF_OUTPUT, UNITS as _UNITS
+from ratelimit.usage.shapes import one_of as _one_of
 
 cdef enum Unit:     # the places of `UNITS`, and two more
     FRESH_INPUT
@@ -124,7 +128,8 @@ cdef class MeteredRules:
         self.pers = pers
         self.estimated = tuple([at for at in range(self.count) if self.meters[at].kind != FIXED])
         self.told = tuple([self.specs[at] for at in range(self.count) if self.meters[at].kind == TOLD])
-        self.shape = None if not shapes else shapes[0] if len(shapes) == 1 else "auto"
+        self.shape = _one_of(shapes)
+        self.pays = pays
         self.asks_body = words or pays or self.has_models or self.has_exposure
 
     def of_model(self, model):
@@ -315,7 +320,8 @@ cdef class Use:
         """
         cdef MeteredRules rules = self.rules
         cdef Declared lowered
-        cdef int64_t times = self.declared.said.times, of_input = self.declared.said.size * TEXT_TOKENS // TEXT_BYTES
+        cdef int64_t times = min(self.declared.said.choices * max(<int64_t>1, self.declared.said.prompts), LARGEST)
+        cdef int64_t of_input = self.declared.said.size * TEXT_TOKENS // TEXT_BYTES
         cdef int64_t wanted = INSERTED, longest = UNSAID, most = UNSAID, left, least, found
         cdef int at
         for at in range(rules.count):
@@ -344,6 +350,7 @@ cdef class Use:
         lowered = Declared.__new__(Declared)
         lowered.said, lowered.model = self.declared.said, self.declared.model
         lowered.said.output = min(self.granted * times, LARGEST)
+        lowered.said.each = self.granted
         lowered.said.by = places.by
         self.declared = lowered
         return 0
@@ -429,13 +436,19 @@ cdef class Use:
                 costs[at] = max(<int64_t>0, min(found, meter.most))
         return 0
 
-    cdef int amounts(self, const Used *used, object model, int64_t *found) except -1:
-        """Fill in what rules that are read are to be charged for an answer that says it is of a model."""
+    cdef int amounts(self, Reader reader, const Used *used, bint is_exact, int64_t *found) except -1:
+        """Fill in what rules that are read are to be charged for an answer, of which some may be settled.
+
+        Args:
+            reader: what watched it; it has the receipts and the models.
+            used: all of it.
+            is_exact: whether that is certain.
+        """
         cdef MeteredRules rules = self.rules
-        cdef Price price = None, other = None
-        cdef bint is_priced = False
         cdef int64_t amount, all_input = used.fresh_input + used.cache_write + used.cache_read
         cdef int at, unit
+        if rules.pays:
+            self.take_receipts(reader)
         for at in range(rules.count):
             if not rules.meters[at].is_read:
                 continue
@@ -453,20 +466,83 @@ cdef class Use:
             elif unit == CACHE_WRITE:
                 amount = used.cache_write
             else:
-                # A gateway may answer with another model than it was asked for: the dearer of the two.
-                if not is_priced:
-                    is_priced, price, other = True, self.asked_price(), rules.prices.of(model)
-                    if price is None:
-                        price, other = other, None
-                amount = rules.cost(at, used, price)
-                if other is not None:
-                    amount = max(amount, rules.cost(at, used, other))
+                amount = self.open_dollars(at, reader, used, is_exact)
             found[at] = min(amount, rules.most)
         return 0
 
+    cdef int take_receipts(self, Reader reader) except -1:
+        """Price the receipts that are new, each by its own model."""
+        cdef Receipt one
+        cdef int at
+        if reader.receipts is None:
+            return 0
+        if not self.rules.pays:
+            reader.receipts = None
+            return 0
+        for one in reader.receipts:
+            for at in range(self.rules.count):
+                if self.rules.meters[at].is_read and self.rules.meters[at].unit == DOLLARS:
+                    self.paid[at] = min(BEYOND, self.paid[at] + self.dollars(
+                        at, &one.used, one.model, one.cost, one.is_exact, one.parts, one.part_count
+                    ))
+        reader.receipts = None
+        return 0
+
+    cdef int64_t open_dollars(self, int at, Reader reader, const Used *used, bint is_exact) except -1:
+        """Return what an answer costs at a rule: its receipts, and the response under way beside them."""
+        cdef int64_t said = saying(&reader.said, COST) if says(&reader.said, COST) else -1
+        cdef Used rest = Used(
+            max(<int64_t>0, used.fresh_input - reader.settled.fresh_input),
+            max(<int64_t>0, used.cache_write - reader.settled.cache_write),
+            max(<int64_t>0, used.cache_read - reader.settled.cache_read),
+            max(<int64_t>0, used.output - reader.settled.output),
+            max(<int64_t>0, used.cache_write_1h - reader.settled.cache_write_1h),
+        )
+        if reader.receipt_count and not rest.fresh_input + rest.cache_write + rest.cache_read + rest.output and said < 0:
+            return self.paid[at]
+        return self.paid[at] + self.dollars(
+            at, &rest, reader.found_name, said, is_exact, reader.said.parts, reader.said.part_count
+        )
+
+    cdef int64_t dollars(
+        self, int at, const Used *used, bytes model, int64_t said, bint is_exact, const Part *parts, int part_count
+    ) except -1:
+        """Return micro-dollars for one response.
+
+        Its provider's own dollars count, where it says them at its end. Else each share is priced by its model,
+        and a gateway may answer with another model than it was asked for: the dearer of the two.
+        """
+        cdef Used rest = used[0], one
+        cdef int64_t amount = 0
+        cdef int part
+        if said > 0 and is_exact:
+            return (said + 999) // 1000
+        for part in range(part_count):
+            one = part_of(&parts[part])
+            rest = Used(
+                max(<int64_t>0, rest.fresh_input - one.fresh_input), max(<int64_t>0, rest.cache_write - one.cache_write),
+                max(<int64_t>0, rest.cache_read - one.cache_read), max(<int64_t>0, rest.output - one.output),
+                max(<int64_t>0, rest.cache_write_1h - one.cache_write_1h),
+            )
+            amount += self.dearer(at, &one, parts[part].name[:parts[part].name_size] or model)
+        if not part_count or rest.fresh_input + rest.cache_write + rest.cache_read + rest.output:
+            amount += self.dearer(at, &rest, model)
+        return max(amount, (said + 999) // 1000)
+
+    cdef int64_t dearer(self, int at, const Used *used, bytes model) except -1:
+        """Return the price of so much by the model that was asked for or that answered, whichever is dearer."""
+        cdef Price price = self.asked_price(), other = None
+        cdef int64_t amount
+        if model is not None:
+            other = self.rules.prices.of(model.decode("utf-8", "replace"))
+        if price is None:
+            price, other = other, None
+        amount = self.rules.cost(at, used, price)
+        return amount if other is None else max(amount, self.rules.cost(at, used, other))
+
     cdef int settle(
         self, object plan, object outcome, Reservation reservation, object reported, int certainty, const Used *used,
-        object model, bint is_broken, bint is_hidden, object now_ns
+        Reader reader, bint is_broken, bint is_hidden, object now_ns
     ) except -1:
         """Settle an answer that has ended, and learn from it.
 
@@ -475,7 +551,7 @@ cdef class Use:
             reservation: of its estimates; None without any.
             reported: units that the application has settled by itself; None: none.
             certainty, used: what the answer said.
-            model: which it said it is of.
+            reader: what watched it.
             is_broken: it ended before its end, and is charged what was seen. What was seen of output has had
                 the whole prompt, as far as that was charged.
             is_hidden: it came in a coding that is not read. So it is charged all that it may have used.
@@ -498,12 +574,12 @@ cdef class Use:
                 self.account(len(rules.pers) - 1), self.template, self.declared.said.by, self.declared.said.output, output,
                 now,
             )
-        self.amounts(used, model, found)
+        self.amounts(reader, used, certainty == EXACT, found)
         if is_broken:
             all_of_it = used[0]
             if not all_of_it.fresh_input + all_of_it.cache_write + all_of_it.cache_read:
                 all_of_it.fresh_input = self.declared.said.size * TEXT_TOKENS // TEXT_BYTES
-            self.amounts(&all_of_it, model, whole)
+            self.amounts(reader, &all_of_it, certainty == EXACT, whole)
         stand_ins = None if plan is None else plan.stand_ins
         for at in range(rules.count):
             if not rules.meters[at].is_read or state_of(outcome, at) != ALLOWED:

@@ -12,10 +12,10 @@
 
 from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ratelimit.usage.event cimport LONGEST_NAME, Event, speak
+from ratelimit.usage.event cimport LONGEST_NAME, LONGEST_PART_NAME, PART_NUMBERS, Event, begin_part, end_part, speak
 from ratelimit.usage.paths cimport (
-    CANDIDATE, CHOICE, CLOSING, COUNT, DELTA, FINISH, FLAG, INNER, LONGEST_KEY, MOST, NAME, NUMBER, TEXT, TYPE, WRONG,
-    Trie, child_of,
+    ADDED, CANDIDATE, CHOICE, CLOSING, COUNT, DELTA, FINISH, FLAG, IDENTITY, INDEX, INNER, LARGEST_OF, LONGEST_KEY,
+    MARK, MOST, NAME, NUMBER, OF_PART, PART, PART_NAME, TEXT, TURN, TURN_OF_MANY, TYPE, WRONG, Trie, child_of,
 )
 
 cdef enum:
@@ -48,13 +48,20 @@ cdef struct Scan:
     uint8_t hex_count
     uint8_t sextet_count
     uint8_t is_negative
-    uint8_t is_broken       # the number has a fraction or an exponent
+    uint8_t is_broken       # the number has a fraction or an exponent,
+    uint8_t part            # and which of the two is under way: 0 neither, 1 the fraction, 2 the exponent
+    uint8_t is_small        # the exponent is negative
+    uint8_t has_more        # digits that are beyond what is kept
+    uint8_t reason          # bytes of a reason to finish that are those of one by its maximum; 255: not
+    int16_t exponent
+    int16_t places          # digits behind the point
     uint8_t key_size
     uint8_t at_unit         # a document, or an element of a list of documents, has just ended
     uint8_t literal_at
     uint8_t literal         # its first letter
     uint16_t depth
     int16_t node            # of the value to come
+    uint64_t factor         # millionths that the number under way is multiplied with; 0: none
     uint32_t code
     uint32_t sextets
     uint64_t number
@@ -65,8 +72,32 @@ cdef struct Scan:
 cdef extern from *:
     """
     #define KIN_MOST_NUMBER ((uint64_t)1 << 40)
+    #define KIN_MOST_SCALED ((uint64_t)1 << 60)
+    /* A decimal number times millionths, rounded up. */
+    static uint64_t kin_scaled(uint64_t digits, int power, uint64_t millionths, uint64_t most) {
+        unsigned __int128 value = (unsigned __int128)digits * (millionths ? millionths : 1);
+        if (!millionths)
+            power += 6;
+        power -= 6;
+        for (; power > 0 && value <= (unsigned __int128)most; power--)
+            value *= 10;
+        for (; power < 0 && value > 1; power++)
+            value = (value + 9) / 10;
+        return value > (unsigned __int128)most ? most : (uint64_t)value;
+    }
+    /* Whether a key names tokens. */
+    static int kin_of_tokens(const char *key, int size) {
+        return (size >= 6 && !memcmp(key + size - 5, "okens", 5))
+            || (size >= 10 && (!memcmp(key + size - 10, "TokenCount", 10) || !memcmp(key + size - 10, "oken_count", 10)));
+    }
+    static int kin_of_details(const char *key, int size) {
+        return size >= 8 && (!memcmp(key + size - 6, "etails", 6) || !memcmp(key + size - 8, "modality", 8));
+    }
     static const char *kin_literal(unsigned char first) {
         return first == 't' ? "true" : first == 'f' ? "false" : "null";
+    }
+    static const char *kin_length(void) {
+        return "length";
     }
     /* 1: a plain byte of a string. */
     static unsigned char kin_plain[256];
@@ -83,7 +114,12 @@ cdef extern from *:
     }
     """
     uint64_t MOST_NUMBER "KIN_MOST_NUMBER"
+    uint64_t MOST_SCALED "KIN_MOST_SCALED"
+    uint64_t kin_scaled(uint64_t digits, int power, uint64_t millionths, uint64_t most) noexcept nogil
+    bint kin_of_tokens(const char *key, int size) noexcept nogil
+    bint kin_of_details(const char *key, int size) noexcept nogil
     const char *kin_literal(unsigned char first) noexcept nogil
+    const char *kin_length() noexcept nogil
     uint8_t kin_plain[256]
     uint8_t kin_sextet[256]
     void kin_fill() noexcept nogil
@@ -132,15 +168,24 @@ cdef inline void begin_value(Scan *s, Event *e, const Trie *t, Scan *inner, uint
             e.is_wrong |= c == b'{' or c == b'"'
         elif kind == MOST:
             e.odd += c != b'n' and not b'0' <= c <= b'9'
-        elif kind == COUNT and (c == b'"' or c == b'['):
+        elif kind == COUNT and (c == b'"' or c == b'[' or c == b'{'):
             if not e.have >> s.slot & 1:
                 e.values[s.slot] = 0
                 e.have |= <uint32_t>1 << s.slot
             e.values[s.slot] += 1
+        elif kind == MARK:
+            e.values[s.slot] = 1
+            e.have |= <uint32_t>1 << s.slot
+    elif s.depth and not s.lists[s.depth - 1] and s.nodes[s.depth - 1] >= 0 and t.nodes[s.nodes[s.depth - 1]].is_usage:
+        # What else stands beside the numbers of a usage may be more of it.
+        if b'1' <= c <= b'9':
+            e.strange |= kin_of_tokens(s.key, s.key_size)
+        elif c == b'[' and s.key_size <= LONGEST_KEY:
+            e.strange |= not kin_of_details(s.key, s.key_size)
     s.use = SKIPPED
     if c == b'"':
         s.state = STRING
-        if TEXT <= kind <= INNER:
+        if TEXT <= kind <= INNER or kind == IDENTITY or kind == PART_NAME:
             s.use = kind
         if kind == TYPE:
             e.type_size = 0
@@ -149,12 +194,18 @@ cdef inline void begin_value(Scan *s, Event *e, const Trie *t, Scan *inner, uint
             e.names += 1
         elif kind == FINISH:
             e.is_finished = 1
+            e.finishes += e.finishes < 255
+            s.reason = 0
+        elif kind == IDENTITY:
+            s.number = <uint64_t>0xCBF29CE484222325
         elif kind == INNER:
             s.sextet_count = 0
             s.sextets = 0
             if inner != NULL:
                 begin(inner)
     elif c == b'{':
+        if kind == PART:
+            begin_part(e)
         push(s, 0)
     elif c == b'[':
         push(s, 1)
@@ -164,6 +215,12 @@ cdef inline void begin_value(Scan *s, Event *e, const Trie *t, Scan *inner, uint
         s.use = kind
         s.is_negative = c == b'-'
         s.is_broken = 0
+        s.part = 0
+        s.is_small = 0
+        s.has_more = 0
+        s.exponent = 0
+        s.places = 0
+        s.factor = t.nodes[s.node].factor if kind else 0
         s.number = 0 if s.is_negative else c - <uint8_t>b'0'
     elif c == b't' or c == b'f' or c == b'n':
         s.state = LITERAL
@@ -175,16 +232,41 @@ cdef inline void begin_value(Scan *s, Event *e, const Trie *t, Scan *inner, uint
 
 
 cdef inline void end_number(Scan *s, Event *e) noexcept nogil:
-    if s.use == NUMBER or s.use == CLOSING or s.use == MOST:
-        if s.is_negative or s.is_broken:
-            e.ignored += 1
+    cdef uint64_t number = s.number
+    if s.use and s.use < KEY:
+        if s.is_broken or s.factor:
+            number = kin_scaled(
+                number + s.has_more, (-s.exponent if s.is_small else s.exponent) - s.places, s.factor,
+                MOST_SCALED if s.factor else MOST_NUMBER,
+            )
+        if s.is_negative or (s.is_broken and s.use == MOST):
+            e.ignored += s.use != INDEX
             e.odd += s.use == MOST and not s.is_negative
-        else:
-            if s.use != MOST or not e.have >> s.slot & 1 or e.values[s.slot] < s.number:
-                e.values[s.slot] = s.number
+        elif s.use == INDEX:
+            e.has_index = 1
+            e.index = <uint32_t>min(number, <uint64_t>0xFFFFFFFF)
+        elif s.use == IDENTITY:
+            name_it(s, e, number + 1)
+        elif s.use == OF_PART:
+            if s.slot < PART_NUMBERS:
+                e.part.numbers[s.slot] = number
+        elif s.use == NUMBER or s.use == CLOSING or s.use == MOST or s.use == ADDED or s.use == LARGEST_OF:
+            if s.use == ADDED and e.have >> s.slot & 1:
+                e.values[s.slot] = min(e.values[s.slot] + number, MOST_SCALED)
+            elif s.use < ADDED or not e.have >> s.slot & 1 or e.values[s.slot] < number:
+                e.values[s.slot] = number
             e.is_closing |= s.use == CLOSING
             e.have |= <uint32_t>1 << s.slot
     end_value(s)
+
+
+cdef inline void name_it(Scan *s, Event *e, uint64_t hashed) noexcept nogil:
+    """Note which response a document is about."""
+    if s.slot == TURN_OF_MANY:
+        e.turn = hashed
+    elif not e.identity or s.slot > e.whose:
+        e.identity = hashed
+        e.whose = s.slot
 
 
 cdef inline void end_literal(Scan *s, Event *e) noexcept nogil:
@@ -194,6 +276,9 @@ cdef inline void end_literal(Scan *s, Event *e) noexcept nogil:
             e.have |= <uint32_t>1 << s.slot
         elif s.use == FINISH and s.literal == b't':
             e.is_finished = 1
+            e.finishes += e.finishes < 255
+        elif s.use == TURN and s.literal == b't':
+            e.is_turn = 1
     end_value(s)
 
 
@@ -262,6 +347,17 @@ cdef inline void run(Scan *s, Event *e, const Trie *t, Scan *inner, const uint8_
                 e.name_size += 1
             else:
                 e.names += 1
+    elif s.use == IDENTITY:
+        for i in range(n):
+            s.number = (s.number ^ p[i]) * <uint64_t>0x100000001B3
+    elif s.use == FINISH:
+        for i in range(n):
+            s.reason = s.reason + 1 if s.reason < 6 and p[i] == <uint8_t>kin_length()[s.reason] else 255
+    elif s.use == PART_NAME:
+        for i in range(n):
+            if e.part.name_size < LONGEST_PART_NAME:
+                e.part.name[e.part.name_size] = p[i]
+                e.part.name_size += 1
     elif s.use == INNER:
         feed_inner(s, e, t, inner, p, n)
 
@@ -300,6 +396,10 @@ cdef inline void end_string(Scan *s, Event *e, const Trie *t, Scan *inner) noexc
             s.node = child_of(t, node, s.key, s.key_size)
         s.state = COLON
         return
+    if s.use == IDENTITY:
+        name_it(s, e, s.number | 1)
+    elif s.use == FINISH:
+        e.lengths += s.reason == 6 and e.lengths < 255
     if s.use == INNER and inner != NULL and inner.state != DONE:
         s.state = BAD
         return
@@ -384,10 +484,20 @@ cdef inline Py_ssize_t scan(
                 character(s, e, t, inner, s.code)
         elif s.state == DIGITS:
             if b'0' <= c <= b'9':
-                s.number = min(s.number * 10 + (c - <uint8_t>b'0'), MOST_NUMBER)
+                if not s.part:
+                    s.number = min(s.number * 10 + (c - <uint8_t>b'0'), MOST_NUMBER)
+                elif s.part == 2:
+                    s.exponent = min(<int16_t>(s.exponent * 10 + (c - <uint8_t>b'0')), <int16_t>999)
+                elif s.number < <uint64_t>1 << 56:
+                    s.number = s.number * 10 + (c - <uint8_t>b'0')
+                    s.places += 1
+                else:
+                    s.has_more |= c != b'0'
                 i += 1
             elif c == b'.' or c == b'e' or c == b'E' or c == b'+' or c == b'-':
                 s.is_broken = 1
+                s.part = 1 if c == b'.' else 2
+                s.is_small |= c == b'-'
                 i += 1
             else:
                 end_number(s, e)    # and look at this byte again
@@ -432,6 +542,8 @@ cdef inline Py_ssize_t scan(
                     s.state = NEXT_KEY
             elif (c == b']' and s.lists[s.depth - 1]) or (c == b'}' and not s.lists[s.depth - 1]):
                 s.depth -= 1
+                if s.nodes[s.depth] >= 0 and t.nodes[s.nodes[s.depth]].kind == PART and c == b'}':
+                    end_part(e)
                 end_value(s)
             else:
                 s.state = BAD

@@ -249,6 +249,7 @@ async def run_metered(
         if use is not None and use.rules.shape is not None and exchange.outcome is not None:
             keep_readable(scope)
             answer = Answer(use, exchange.plan, exchange.outcome, send, now_ns)
+            answer.exchange = exchange
             send = answer.send
         await app(scope, receive, send)
         ending = "returned"
@@ -266,6 +267,8 @@ async def run_metered(
                 ending = ending if is_http else "connection"
                 if answer.settle(exchange.reservation, exchange.settled_units, ended_ns, ending):
                     exchange.status = 500  # as good as: what else was reserved goes back, too
+                elif exchange.status < 400:
+                    exchange.door.limiter.runtime.count_answer(answer.template, answer.certainty)
         finally:
             exchange.release(ended_ns)
 

@@ -57,8 +57,9 @@ from ratelimit.policy.routing.router import Entry, Router
 from ratelimit.policy.schema.model import Certainty, Limit, PolicyFile
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 from ratelimit.policy.schema.surroundings import Routing
-from ratelimit.usage.compile import MeteringSpec, compile_metering
+from ratelimit.usage.compile import SHAPES, MeteringSpec, compile_metering
 from ratelimit.usage.pricing import compile_prices
+from ratelimit.usage.tables import compile_tables
 
 MAX_LIMITS = 256
 """Limits, each rate of a limit counted as one."""
@@ -160,6 +161,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
         _patterns,
         lambda named, path, told: _position(named, positions, path, told),
         report,
+        compile_tables(file.usage, SHAPES, report),
     )
     at_name = {spec.name: spec.index for spec in identities}
     scene.amounts = {index: at_name[name] for index, name in zip(amounts, AMOUNTS, strict=False)}
@@ -233,7 +235,9 @@ def _draft(index: int, limit: Limit, scene: Scene) -> Draft:
         report.add("tier-incomplete", (*path, have), f"`{have}` without `{lack}`")
     if len(limit.tiers) > MAX_TIERS:
         report.add("policy-too-many", (*path, "tiers"), f"{len(limit.tiers)} tiers; {MAX_TIERS} are the most")
-    draft.metering = compile_metering(limit, path, report, has_prices=bool(scene.file.prices))
+    draft.metering = compile_metering(
+        limit, path, report, has_prices=bool(scene.file.prices), tables=scene.usage_tables
+    )
     draft.own, draft.tiers = expand(limit, path, report)
     scene.numbers = draft.own
     draft.specs = compile_limit(scene, limit, path)

@@ -19,6 +19,7 @@ from ratelimit.policy.routing.route import Reading
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event, Limit, PolicyFile
 from ratelimit.policy.schema.problem import Path, Report
+from ratelimit.usage.form import TableSpec
 
 S = TypeVar("S")
 Statuses = tuple[tuple[int, int], ...]
@@ -130,6 +131,7 @@ class Scene:
         patterns: compiles what a `match` names, and notes what is wrong with it.
         position: finds an identity by its name, -1 for one that is not declared, which it notes.
         report: takes the problems.
+        usage_tables: its own forms of answers.
         specs: what features before this one read of the file.
         numbers: those of the limit that is being read, one for each of its rates.
         amounts: see below.
@@ -140,6 +142,7 @@ class Scene:
     patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]]
     position: Callable[[str, Path, Report], int]
     report: Report
+    usage_tables: Mapping[str, TableSpec] = field(default_factory=dict)
     specs: list[FileSpec] = field(default_factory=list)
     numbers: Sequence[Numbers] = ()
     amounts: Mapping[int, int] = field(default_factory=dict)

@@ -12,7 +12,7 @@ In one file, since a reader of the policy file finds all of its tables here, in 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, field
 
@@ -26,6 +26,7 @@ from ratelimit.policy.schema.storing import Store
 from ratelimit.policy.schema.surroundings import ForwardedHeader as ForwardedHeader
 from ratelimit.policy.schema.surroundings import Routing, Trust
 from ratelimit.usage.pricing import Price
+from ratelimit.usage.tables import UsageTable
 
 Missing = Literal["client", "shared", "skip", "refuse"]
 Mode = Literal["enforce", "shadow"]
@@ -33,6 +34,7 @@ Certainty = Literal["certain", "likely", "young"]
 Stance = Literal["local", "open", "closed"]
 Event = Literal["request", "connect", "message"]
 UsageShape = Literal["auto", "openai", "responses", "anthropic", "gemini", "bedrock"]
+_FORMS = ", ".join(f"`{form}`" for form in get_args(UsageShape))
 OnExhausted = Literal["finish", "cut"]
 FirstStep = Literal["refuse", "degrade", "challenge"]
 """What becomes of a request that the whole limit has no room for."""
@@ -190,9 +192,10 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         ),
     ] = None
     usage: Annotated[
-        UsageShape | None,
+        str | None,
         Meta(
-            description="The form of the answers, from which the usage is read as they pass. "
+            description="The form of the answers, from which the usage is read as they pass: "
+            f"{_FORMS}, or the name of a table of `usage`. "
             "Default: answers are not read, and the application settles.",
         ),
     ] = None
@@ -455,6 +458,10 @@ class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
     store: Annotated[Store, Meta(description="Storage of counters.")] = Store()
     prices: Annotated[
         dict[str, Price], Meta(description="Prices of models, by name, for limits in the unit `usd`.")
+    ] = {}
+    usage: Annotated[
+        dict[str, UsageTable],
+        Meta(description="Forms of answers of your own, by name, for `usage` of a limit."),
     ] = {}
     headers: Annotated[Headers, Meta(description="Header fields of responses.")] = Headers()
     hashing: Annotated[Hashing, Meta(description="The secret of the hashes.")] = Hashing()

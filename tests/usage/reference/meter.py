@@ -99,7 +99,8 @@ class ReferenceMeter:
         if rules is not None and rules.shape is not None:
             if rules.cuts:
                 budget = Budget(rules, plan, outcome, limiter, declared.model)
-            watched = WatchedSend(_sending(sent), rules.shape, None if budget is None else budget.has_room)
+            has_room = None if budget is None else budget.has_room
+            watched = WatchedSend(_sending(sent), rules.shape, has_room, declared)
         try:
             await app(scope, None, _sending(sent) if watched is None else watched.send)
         except AnswerCut:

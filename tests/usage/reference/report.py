@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ratelimit.usage.reader import Reader
-from ratelimit.usage.shapes import FIELDS, Shape, paths_of
+from ratelimit.usage.shapes import FIELDS, Form, paths_of
 
 Certainty = Literal["exact", "at_least", "unknown"]
 
@@ -78,7 +78,7 @@ class Reading:
 UNKNOWN = Reading("unknown", Usage())
 
 
-def reader_of(shape: Shape, content_type: bytes = b"", *, is_encoded: bool = False) -> Reader | None:
+def reader_of(shape: Form, content_type: bytes = b"", *, is_encoded: bool = False) -> Reader | None:
     """Return a reader for an answer; None for one in which nothing could ever be read.
 
     Args:
@@ -99,35 +99,70 @@ def reader_of(shape: Shape, content_type: bytes = b"", *, is_encoded: bool = Fal
     return Reader(paths_of(shape), "opaque" if is_encoded else form)
 
 
-def message_reader(shape: Shape) -> Reader:
+def message_reader(shape: Form) -> Reader:
     """Return a reader for the messages of a WebSocket."""
     return Reader(paths_of(shape), "json")
 
 
 def seen_output(reader: Reader) -> int:
     """Return the output tokens that an answer under way has had at least."""
-    by_text = max(_tokens(reader.text), reader.spoken)
-    if not reader.says_usage:
-        return by_text
-    said = _said_output(reader)
-    early = reader.value(_SLOT["output_early"]) or 0
-    if said is None or reader.has_raw:
-        return max(said or 0, early, by_text)
-    if reader.has_many:
-        # Responses of a connection that are done have said theirs.
-        return said + _tokens(reader.open_text)
-    if _is_final(reader) and not reader.late_text:
-        return max(said, early)
-    return max(said + _tokens(reader.late_text), early, by_text)
+    return int(reader.settled_usage[3]) + _open_output(reader)
 
 
 def _tokens(size: int) -> int:
     return size * _TEXT_TOKENS // _TEXT_BYTES
 
 
+def _open_output(reader: Reader) -> int:
+    """Return those of the response under way."""
+    by_text = max(_tokens(reader.open_text), reader.open_spoken)
+    if not reader.says_usage and not reader.parts:
+        return by_text
+    said = _said_output(reader)
+    early = _value(reader, "output_early")
+    if said is None or reader.has_raw:
+        return max(said or 0, early, by_text)
+    if _is_final(reader) and not reader.late_text:
+        return max(_floor(reader, said) if _is_too_little(reader, said) else said, early)
+    return max(said + _tokens(reader.late_text), early, by_text)
+
+
+def _several(reader: Reader) -> int:
+    return 1 if reader.added else max(1, reader.most_choices)
+
+
+def _is_too_little(reader: Reader, output: int) -> bool:
+    """Return whether so many tokens are too few for what passed through."""
+    choices, most = _several(reader), output
+    if reader.is_echo:
+        usage, _ = _split(reader, 0)
+        most += usage.fresh_input + usage.cache_write + usage.cache_read
+    if reader.open_text > 256 and reader.open_text > most * (7 if choices > 1 else 16):
+        return True
+    if reader.open_text and output < reader.finished_count:
+        return True
+    return choices > 1 and reader.length_count > 1 and output == reader.asked_output
+
+
+def _floor(reader: Reader, output: int) -> int:
+    """Return what passed through, where less was said."""
+    choices, by_text = _several(reader), _tokens(reader.open_text)
+    if output == reader.asked_output and reader.length_count > 1 and choices > 1:
+        rest = max(0, choices - reader.length_count)
+        by_text = reader.length_count * output + by_text * rest // choices
+    return max(output, by_text, reader.finished_count)
+
+
 def usage_so_far(reader: Reader) -> Usage:
     """Return what an answer under way has used at least."""
-    return _usage(reader, seen_output(reader))[0]
+    return _all(reader)[0]
+
+
+def _all(reader: Reader) -> tuple[Usage, bool]:
+    usage, has_input = _usage(reader, _open_output(reader))
+    one = usage.fresh_input, usage.cache_write, usage.cache_read, usage.output, usage.cache_write_1h
+    whole = Usage(*(mine + settled for mine, settled in zip(one, reader.settled_usage, strict=True)))
+    return whole, has_input or reader.receipt_count > 0
 
 
 def reading_of(reader: Reader, *, is_complete: bool) -> Reading:
@@ -139,12 +174,18 @@ def reading_of(reader: Reader, *, is_complete: bool) -> Reading:
     """
     reader.feed_eof()
     said = _said_output(reader)
-    usage, has_input = _usage(reader, seen_output(reader))
-    # Gemini's chunks say what was used up to each, so theirs is exact only at a mark of the end.
-    is_sum = reader.value(_SLOT["output"]) is not None
-    is_over = _is_final(reader) or (is_complete and is_sum and not reader.has_many)
-    is_sure = not (reader.is_guessed or reader.has_raw or (reader.late_text and not reader.has_many))
-    if said is not None and is_over and is_sure:
+    if is_complete and not reader.is_connection and reader.value(_SLOT["output"]) is not None:
+        reader.end()
+    usage, has_input = _all(reader)
+    is_strange = reader.is_strange or (said is not None and _is_too_little(reader, said))
+    is_sure = not (reader.is_guessed or reader.has_raw or reader.has_doubt or is_strange)
+    if reader.receipt_count and reader.is_mute:
+        is_over = reader.is_connection or reader.has_end or (is_complete and reader.is_ended)
+    else:
+        # Gemini's chunks say what was used up to each, so theirs is exact only at a mark of the end.
+        is_over = said is not None and _is_final(reader)
+        is_sure = is_sure and not reader.late_text
+    if is_over and is_sure:
         return Reading("exact", usage, True)
     if usage.output or has_input:
         return Reading("at_least", usage, has_input)
@@ -158,38 +199,62 @@ def at_least(reading: Reading, unread: int) -> Reading:
 
 
 def _is_final(reader: Reader) -> bool:
-    # After a response that is done, another may be under way.
-    return (reader.is_ended and not (reader.has_many and reader.open_text)) or reader.is_finished
+    return reader.is_ended or reader.is_finished
+
+
+def _value(reader: Reader, field: str) -> int:
+    return reader.value(_SLOT[field]) or 0
 
 
 def _said_output(reader: Reader) -> int | None:
     """Return the output as the answer said it."""
-    if not reader.says_usage:
-        return None
-    output = reader.value(_SLOT["output"])
-    if output is not None:
-        return max(output, _beyond_input(reader))
-    part, thoughts, total = (reader.value(_SLOT[name]) for name in ("output_part", "thoughts", "total"))
-    if part is not None or thoughts is not None:
+    output, part, thoughts, other, total = (
+        reader.value(_SLOT[name]) for name in ("output", "output_part", "thoughts", "other_output", "total")
+    )
+    if output is None and (part is not None or thoughts is not None):
         # Gemini counts thoughts beside the candidates.
-        return max((part or 0) + (thoughts or 0), _beyond_input(reader))
+        output = (part or 0) + (thoughts or 0)
+    elif output is None:
+        output = other
+    if output is not None:
+        reasoning, citations = _value(reader, "reasoning"), reader.value(_SLOT["citations"])
+        beside = reasoning + (citations or 0) if citations is not None or reasoning > output else 0
+        shares = sum(part[4] for part in reader.parts)
+        return max(output + beside, _beyond_input(reader), shares) + _value(reader, "beside_output")
+    if reader.value(_SLOT["inert"]) is not None:
+        return 0 if _split(reader, 0)[1] else None
     if total is None:
         return None
-    # Embeddings, and prompts that were refused, have no output to speak of.
-    read = (reader.value(_SLOT["input_all"]) or 0) + (reader.value(_SLOT["tool_input"]) or 0)
-    return max(0, total - read)
+    # Prompts that were refused have no output to speak of.
+    return max(0, total - _value(reader, "input_all") - _value(reader, "tool_input"))
 
 
 def _beyond_input(reader: Reader) -> int:
     """Return what the total has beyond the input; 0 where either is not known."""
     total = reader.value(_SLOT["total"])
-    usage, has_input = _usage(reader, 0)
+    usage, has_input = _split(reader, 0)
     if total is None or not has_input:
         return 0
-    return max(0, total - usage.fresh_input - usage.cache_write - usage.cache_read)
+    read = usage.fresh_input + usage.cache_write + usage.cache_read
+    return max(0, total + _value(reader, "beside_input") - read)
 
 
 def _usage(reader: Reader, output: int) -> tuple[Usage, bool]:
+    """Return the four units of the response under way, and whether the input is among what was said."""
+    usage, has_input = _split(reader, output)
+    prompts, choices = reader.asked_prompts, reader.asked_choices
+    if prompts > 1 and has_input:
+        fresh, read = usage.fresh_input, usage.cache_read
+        if reader.added and choices > 1:
+            # Each choice said the input of its prompt.
+            fresh, read = -(-fresh // choices), -(-read // choices)
+        elif not reader.added and _is_too_little(reader, _said_output(reader) or 0):
+            fresh = max(fresh, _tokens(reader.asked_input))
+        usage = replace(usage, fresh_input=max(fresh, prompts - read - usage.cache_write), cache_read=read)
+    return usage, has_input
+
+
+def _split(reader: Reader, output: int) -> tuple[Usage, bool]:
     """Return the four units, and whether the input is among what was said."""
     if not reader.says_usage:
         return Usage(output=output), False
@@ -198,19 +263,36 @@ def _usage(reader: Reader, output: int) -> tuple[Usage, bool]:
     )
     cached, written = (reader.value(_SLOT[name]) for name in ("cached", "cache_written"))
     read, write = (reader.value(_SLOT[name]) for name in ("cache_read", "cache_write"))
-    hour = reader.value(_SLOT["cache_write_1h"]) or 0
+    hour = _value(reader, "cache_write_1h")
     if either is not None:
-        # OpenAI always says beside it how much of it was cached; Anthropic never does.
+        # OpenAI says beside it how much of it was cached; Anthropic never does.
         if cached is not None:
             all_of_it = either
         else:
             fresh = either
+    if all_of_it is None and fresh is None:
+        fresh = reader.value(_SLOT["other_input"])
+        if fresh is None and reader.value(_SLOT["inert"]) is not None:
+            fresh = reader.value(_SLOT["total"])
     if all_of_it is not None:
         reads = (cached if cached is not None else read) or 0
         writes = (written if written is not None else write) or 0
-        more = reader.value(_SLOT["tool_input"]) or 0
-        return Usage(
-            max(0, all_of_it - reads - writes) + more, writes, reads, output, min(hour, writes)
-        ), True
-    writes = max(write or 0, hour)
-    return Usage(fresh or 0, writes, read or 0, output, hour), fresh is not None
+        usage, has_input = (
+            Usage(max(0, all_of_it - reads - writes), writes, reads, output, min(hour, writes)),
+            True,
+        )
+    else:
+        usage = Usage(fresh or 0, max(write or 0, hour), read or 0, output, hour)
+        has_input = fresh is not None
+    usage = replace(usage, fresh_input=usage.fresh_input + _value(reader, "tool_input"))
+    if reader.parts:
+        shares = [sum(part[at] for part in reader.parts) for at in range(4)]
+        writes = sum(max(part[2], part[3]) for part in reader.parts)
+        usage = Usage(
+            max(usage.fresh_input, shares[0]),
+            max(usage.cache_write, writes),
+            max(usage.cache_read, shares[1]),
+            output,
+            max(usage.cache_write_1h, shares[3]),
+        )
+    return replace(usage, fresh_input=usage.fresh_input + _value(reader, "beside_input")), has_input

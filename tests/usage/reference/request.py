@@ -36,6 +36,7 @@ _FIELDS = (
     "choices",
     "prompts",
     "stream",
+    "echo",
 )
 _PATHS = compiled(
     {
@@ -53,12 +54,15 @@ _PATHS = compiled(
         "generation_config.candidate_count": "most choices",
         "prompt[]": "count prompts",
         "stream": "flag stream",
+        "echo": "flag echo",
         "model": "name",
     },
     _FIELDS,
 )
 _MAXIMA = range(_FIELDS.index("choices"))
-_CHOICES, _PROMPTS, _STREAM = (_FIELDS.index(name) for name in ("choices", "prompts", "stream"))
+_CHOICES, _PROMPTS, _STREAM, _ECHO = (
+    _FIELDS.index(name) for name in ("choices", "prompts", "stream", "echo")
+)
 
 
 def _mask(*fields: str) -> int:
@@ -93,6 +97,11 @@ class Declared:
     """Which fields said it, a bit each."""
     fields: int = field(default=0, compare=False)
     """Which maxima the API of its path has."""
+    choices: int = field(default=1, compare=False)
+    prompts: int = field(default=0, compare=False)
+    each: int = field(default=-1, compare=False)
+    """The most output tokens of one choice; -1: none is declared."""
+    is_echo: bool = field(default=False, compare=False)
 
 
 def model_in_path(segment: str) -> str | None:
@@ -152,7 +161,16 @@ class Body:
             return replace(unread(self.size), fields=self._fields)
         model = reader.name if reader.names == 1 else None
         output, by = (MOST_DECLARED, 0) if reader.odd else self._output(reader)
-        return Declared(output, model, bool(reader.value(_STREAM)), self.size, by, self._fields)
+        is_stream, is_echo = bool(reader.value(_STREAM)), bool(reader.value(_ECHO))
+        declared = Declared(output, model, is_stream, self.size, by, self._fields, is_echo=is_echo)
+        if not reader.odd:
+            declared.choices = min(MOST_DECLARED, _some(reader.value(_CHOICES)))
+            if reader.value(_PROMPTS) is not None:
+                declared.prompts = min(MOST_DECLARED, _some(reader.value(_PROMPTS)))
+            if by:
+                maxima = [reader.value(slot) or 0 for slot in _MAXIMA if self._fields >> slot & 1]
+                declared.each = min(MOST_DECLARED, max(maxima))
+        return declared
 
     def _output(self, reader: Reader) -> tuple[int | None, int]:
         """Return the most that is declared, and by which fields."""

@@ -16,8 +16,9 @@ from starlette.types import Message, Send
 from ratelimit.usage.ending import AnswerCut, Numbering, error_event
 from ratelimit.usage.inflating import INFLATED, Inflating
 from ratelimit.usage.reader import Reader
-from ratelimit.usage.shapes import Shape
+from ratelimit.usage.shapes import Form
 from tests.usage.reference.report import UNKNOWN, Reading, at_least, message_reader, reader_of, reading_of
+from tests.usage.reference.request import Declared
 
 
 class WatchedSend:
@@ -26,10 +27,12 @@ class WatchedSend:
     Args:
         send: passes on.
         shape: the provider's, of the answer.
+        declared: what the request says.
         has_room: None, or told the reader after each chunk, and returns whether the answer may go on.
     """
 
     __slots__ = (
+        "_declared",
         "_has_room",
         "_inflating",
         "_is_over",
@@ -44,9 +47,12 @@ class WatchedSend:
         "reader",
     )
 
-    def __init__(self, send: Send, shape: Shape, has_room: Callable[[Reader], bool] | None) -> None:
+    def __init__(
+        self, send: Send, shape: Form, has_room: Callable[[Reader], bool] | None, declared: Declared
+    ) -> None:
         self._send = send
         self._shape = shape
+        self._declared = declared
         self._has_room = has_room
         self.reader: Reader | None = None
         self.is_complete = False
@@ -131,6 +137,9 @@ class WatchedSend:
             self._inflating, self._has_room, encoding = Inflating(), None, b""
         self.is_hidden = encoding not in (b"", b"identity")
         self.reader = reader_of(self._shape, content_type, is_encoded=self.is_hidden)
+        if self.reader is not None:
+            said = self._declared
+            self.reader.expect(said.choices, said.prompts, said.each, said.size, said.is_echo)
         if self._status >= 400 and self.reader is not None and self.reader.form != "json":
             self.reader = None  # the words of a refusal are no output of a model
         if has_length or self.reader is None or self.reader.form != "events":

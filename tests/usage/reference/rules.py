@@ -9,7 +9,7 @@ from functools import lru_cache
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.usage.compile import EstimateSpec
 from ratelimit.usage.pricing import USD, PriceSpec
-from ratelimit.usage.shapes import Shape
+from ratelimit.usage.shapes import Form, one_of
 from tests.usage.reference.learned import FIRST, Learned
 from tests.usage.reference.prices import Price, PriceList, plain_name
 from tests.usage.reference.report import OF_OUTPUT, Usage
@@ -76,11 +76,9 @@ class MeteredRules:
             at for at, spec in specs if spec.cuts and rules[at].is_enforced and rules[at].unit in OF_OUTPUT
         )
         """Rules that end a stream once it uses up their budget."""
-        shapes: list[Shape] = [spec.usage for _, spec in specs if spec.usage is not None]
-        self.shape: Shape | None = None
+        shapes = [spec.usage for _, spec in specs if spec.usage is not None]
+        self.shape: Form | None = one_of(list(dict.fromkeys(shapes)))
         """The provider of the answers that are read; `auto` where limits differ."""
-        if shapes:
-            self.shape = shapes[0] if len(set(shapes)) == 1 else "auto"
         words = any(spec.kind in ("declared", "learned") for _, spec in self.estimated)
         self.has_models = any(spec.models for _, spec in specs)
         """Whether some apply to requests for certain models only."""
