@@ -31,6 +31,9 @@ from ratelimit.stores.journal import Record, events_of, minutes_of, read_records
 if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import ServerActs
 
+SAME_NS = 60 * 10**9
+"""An act or a policy is in force on all hosts within so long."""
+_EACH_HOST = frozenset({"act-made", "act-undone", "act-lapsed", "policy-reloaded", "policy-rejected"})
 SHORTEST_HASH = 8
 """Digits of a hash, as screens show it."""
 
@@ -90,7 +93,7 @@ class Journal:
     def entries(
         self, since_ns: int = 0, of: Collection[str] = (), *, with_minutes: bool = False
     ) -> Iterator[Entry]:
-        """Yield the entries since an instant, by time; each once.
+        """Yield the entries since an instant, by time; each once, by the host that reported it first.
 
         Args:
             since_ns: from when on, since 1970.
@@ -98,12 +101,20 @@ class Journal:
             with_minutes: also counts by the minute and top callers.
         """
         lines = self._lines(with_minutes=with_minutes)
+        seen: dict[tuple[str, str, str], int] = {}
         for record in read_records(lines):
             if record.time_ns < since_ns:
                 continue
             entry = entry_of(record)
-            if not of or entry.is_of(of):
-                yield entry
+            if of and not entry.is_of(of):
+                continue
+            if entry.kind in _EACH_HOST:
+                # Each host reports it; people read it once.
+                told = (entry.kind, entry.subject, entry.text)
+                if 0 <= entry.time_ns - seen.get(told, -SAME_NS - 1) <= SAME_NS:
+                    continue
+                seen[told] = entry.time_ns
+            yield entry
 
     def _lines(self, *, with_minutes: bool) -> list[bytes]:
         lines: list[bytes] = []

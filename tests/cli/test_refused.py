@@ -97,6 +97,21 @@ def test_one_limit_of_several_is_picked(limiter: Limiter, tmp_path: Path) -> Non
     assert "Did you mean `requests`?" in result.stderr
 
 
+def test_callers_of_a_limit_in_shadow_push_nobody_out(tmp_path: Path) -> None:
+    text = POLICY.format(tmp_path / "table")
+    trial = '[[limit]]\nname = "trial"\nper = "account"\nrate = "1/hour"\nmode = "shadow"\n'
+    limiter = Limiter(write_policy(tmp_path, text.replace("[store]", f"{trial}[store]")))
+    spend(limiter, "alice", 9)
+    enforced = [each for each in told(tmp_path) if not each["in_shadow"]]
+    assert enforced
+    for number in range(3 * MOST_CALLERS):
+        spend(limiter, f"trial {number}", 2)
+    assert [each for each in told(tmp_path) if not each["in_shadow"]] == enforced
+    found = told(tmp_path, "--reveal", "alice")
+    assert [(each["limit"], each["refused"]) for each in found] == [("requests", 6), ("trial", 8)]
+    limiter.close()
+
+
 def test_people_read_a_table(limiter: Limiter, tmp_path: Path) -> None:
     result = run("refused", tmp_path / "policy.toml")
     assert (result.exit_code, result.stdout) == (0, "")

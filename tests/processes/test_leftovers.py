@@ -128,6 +128,7 @@ def test_limiters_on_temporary_paths_leave_nothing(tmp_path: Path, shared: Path)
         f"{NOTE}{prefix_of(str(last))[:-1]}",
         f"{TEXT}{prefix_of(str(last))[:-1]}",
         limiter.store.place.name,  # type: ignore[union-attr]
+        f"{limiter.store.place.name}.actors-key",  # type: ignore[union-attr]
     }
     last.unlink()
     limiter.close()

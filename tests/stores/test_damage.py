@@ -19,6 +19,7 @@ from ratelimit.core.memory.table import TABLE_HEADER_BYTES
 from ratelimit.errors import StoreError
 from ratelimit.events import NullObserver
 from ratelimit.policy import Policy
+from ratelimit.stores.embedded.key_file import key_path
 from ratelimit.stores.factory import wish_of
 from ratelimit.telemetry import names
 from ratelimit.telemetry.cells import totals
@@ -138,7 +139,7 @@ def test_damaged_file_at_the_start_is_put_aside_and_said(policy: Policy) -> None
     assert heard.codes == ["memory-damaged"]
     assert "header" in heard.said[0][1]
     assert told(second) == 1
-    # What was there is kept, and so is the key: it is in the other copy of the header.
+    # What was there is kept, and so is the key: it lies beside it.
     assert place.with_name(place.name + ".damaged").read_bytes() == spoilt
     assert second.store.table.key == key
     third, silent = started(policy)
@@ -235,6 +236,7 @@ def test_removed_folder_is_made_again(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_worker_goes_over_to_memory_with_another_key(policy: Policy) -> None:
     running, heard = started(policy)
     place_of(policy).unlink()
+    key_path(place_of(policy)).unlink()
     later, _ = started(policy)
     assert later.store.table.key != running.store.table.key
     assert admitted(later) == 5

@@ -20,8 +20,8 @@ def table_bytes(keys: int, block_bytes: int = 0) -> int:
     `block_bytes` is what logs, concurrency slots and sketches may use beside them.
     """
 
-def identity_in(header: bytes) -> tuple[int, bytes, int] | None:
-    """Return size, hash key and clock anchor that a table's first bytes tell, damaged or not; None if they do not.
+def identity_in(header: bytes) -> tuple[int, int] | None:
+    """Return size and clock anchor that a table's first bytes tell, damaged or not; None if they do not.
 
     They are there twice, each with a check.
     """
@@ -31,7 +31,7 @@ class Table:
     """The table over a writable buffer (an `mmap`, shared or private).
 
     A zeroed buffer is formatted. A formatted one is attached to after its magic, layout version,
-    size, boot and (if one is given) hash key were compared.
+    size, boot and hash key were compared.
 
     Args:
         memory: writable, C-contiguous, 64-byte aligned, at least `table_bytes(1)`.
@@ -39,7 +39,7 @@ class Table:
             count from it; times before it are clamped to it, times 15.9 years after it too.
         boot_id: identifies the boot of this host; at most 64 bytes.
         anchor_ns: civil minus monotonic time, stored when the table is fresh.
-        key: 16 bytes of hash key: stored when fresh, compared when attaching; may then be left out.
+        key: 16 bytes of hash key. The memory has no more of it than a mark that says which key it is.
         block_bytes: part of `memory` set aside for blocks.
         epoch_ns: the epoch of a fresh table, where it takes another's place.
 
@@ -59,7 +59,7 @@ class Table:
         now_ns: int,
         boot_id: bytes,
         anchor_ns: int,
-        key: bytes | None = None,
+        key: bytes,
         block_bytes: int = 0,
         epoch_ns: int | None = None,
     ) -> None: ...
@@ -106,10 +106,11 @@ class Table:
     def closed(self) -> bool: ...
     def damage(self) -> str | None:
         """Return what is wrong with the memory, of what can be told at a glance; None where nothing is."""
-    def renew(self, now_ns: int, /) -> None:
+    def renew(self, now_ns: int, key: bytes | None = None, /) -> None:
         """Go on over other contents that were put in place of the memory's, made for this size.
 
-        Seat, counters and window lengths are entered again, where they are free.
+        Seat, counters and window lengths are entered again, where they are free. `key`: the hash key of these
+        contents, if it is another one.
 
         Raises:
             StoreError: as for a table that is attached.

@@ -335,7 +335,7 @@ def _is_at(path: Path, fd: int) -> bool:
 
 
 def _make(path: Path, size: int, fill: Fill, remains: bytes) -> None:
-    # Unguessable and exclusive: the table has the hash key in it, and no other account's file receives that.
+    # Unguessable and exclusive: no other account's file becomes the table.
     fresh = path.with_name(f"{path.name}.new.{secrets.token_hex(8)}")
     try:
         fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -15,10 +15,12 @@ from typing import ClassVar, Self
 from ratelimit.clock import Clock, SystemClock, civil_s, sample_anchor_ns
 from ratelimit.core.algorithms.rule import KNOWN, Rule
 from ratelimit.core.decision.engine import Plan
-from ratelimit.core.memory.hashing import Hasher
+from ratelimit.core.memory.hashing import KEY_BYTES, Hasher
 from ratelimit.core.memory.mapping import guard
 from ratelimit.core.memory.table import Table, identity_in, table_bytes
 from ratelimit.errors import StoreError
+from ratelimit.stores.embedded.folder import is_there
+from ratelimit.stores.embedded.key_file import agreed_key, keep_key, kept_key, key_path
 from ratelimit.stores.embedded.mapping import (
     Mapping,
     Opened,
@@ -112,23 +114,36 @@ class EmbeddedStore:
             place = shared_path(name, path, size, key, make=True)
 
             def fill(memory: object, remains: bytes) -> None:
-                # The key outlives its file where it can: hashes made with it then mean the same.
                 known = identity_in(remains)
+                anchor_ns = None if known is None else known[1]
+                epoch_ns = None
                 if like is not None:
-                    known = (size, like.key, like.anchor_ns)
-                own = key or (fresh_key() if known is None else known[1])
-                anchor_ns = None if known is None else known[2]
-                epoch_ns = None if like is None else like.epoch_ns
+                    anchor_ns, epoch_ns = like.anchor_ns, like.epoch_ns
+                own = key or agreed_key(place, None if like is None else like.key)
                 _table(memory, own, block_bytes, clock, anchor_ns, epoch_ns).close()
 
             def attach(memory: object) -> Table:
-                return _table(memory, key, block_bytes, clock)
+                # Whether it is a table of ours comes first: nothing else is put aside for want of a key.
+                own = key or kept_key(place)
+                try:
+                    table = _table(memory, own or bytes(KEY_BYTES), block_bytes, clock)
+                except StoreError as error:
+                    if key is not None or error.code != "table-key":
+                        raise
+                else:
+                    if own is not None:
+                        return table
+                    table.close()
+                raise StoreError("its hash key is not beside it", code="table-damaged")
 
-            return open_shared(place, size, fill, attach, is_ours=path is None or is_own, mends=mends)
+            found = open_shared(place, size, fill, attach, is_ours=path is None or is_own, mends=mends)
+            if mends:
+                keep_key(place, found.view.key)
+            return found
 
         found = opened()
-        store = cls(found.mapping, found.view, clock, opened if mends else None)
         place = found.mapping.path
+        store = cls(found.mapping, found.view, clock, opened if mends else None)
         if path is None and mends and place is not None:
             sweep(name, place)
             if Path(name).is_absolute():
@@ -153,13 +168,16 @@ class EmbeddedStore:
         guard()
         damage = self.mapping.loss() or self.table.damage()
         if damage is None:
+            if self.place is not None and not is_there(key_path(self.place)):
+                keep_key(self.place, self.hasher.key)  # for those that start
             return None
         found = self._reopen(self.table, self.mapping.is_in_place)
+        key = found.view.key
         found.view.close()
         self.mapping.take(found.mapping)
-        self.table.renew(self.clock.now_ns())
-        if self.table.key != self.hasher.key:
-            self.hasher = Hasher(self.table.key)
+        self.table.renew(self.clock.now_ns(), key)
+        if key != self.hasher.key:
+            self.hasher = Hasher(key)
         self._join()
         return damage
 
@@ -225,7 +243,7 @@ class EmbeddedStore:
 
 def _table(
     memory: object,
-    key: bytes | None,
+    key: bytes,
     block_bytes: int,
     clock: Clock | None,
     anchor_ns: int | None = None,

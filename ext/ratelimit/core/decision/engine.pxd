@@ -1,7 +1,7 @@
 from libc.stdint cimport uint64_t
 
 from ratelimit.core.algorithms.setup cimport ALLOWED, REFUSED, SHADOWED, SKIPPED, Charge, Setup, caller_of
-from ratelimit.core.memory.refusals cimport IN_SHADOW, note_refusal
+from ratelimit.core.memory.refusals cimport note_refusal
 from ratelimit.core.memory.table cimport Table, bump
 
 cdef enum:
@@ -77,15 +77,15 @@ cdef inline void tally(Table table, Charge *charge, uint64_t counter, bint allow
 
 
 cdef inline void count_verdicts(Outcome outcome, uint64_t *ids) noexcept:
-    """Count what every rule said, and which caller was refused. Without `ids` the charges name the caller."""
+    """Count what every rule said, and which caller was or would have been refused. Without `ids` the charges name the caller."""
     cdef Plan plan = outcome.plan
     cdef Charge *charge
     cdef int i
     for i in range(plan.setup.count):
         charge = outcome.charges + i
         tally(plan.table, charge, plan.setup.counters[i], outcome.allowed)
-        if (charge.state == REFUSED or charge.state == SHADOWED) and plan.table.counters != NULL:
+        if charge.state in (REFUSED, SHADOWED) and plan.table.counters != NULL:
             note_refusal(
                 &plan.table.arena, charge.who if ids == NULL else caller_of(&plan.setup, i, ids),
-                plan.setup.counters[i] + (IN_SHADOW if charge.state == SHADOWED else 0), outcome.now,
+                plan.setup.counters[i], outcome.now, charge.state == SHADOWED,
             )

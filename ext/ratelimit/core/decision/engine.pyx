@@ -64,7 +64,7 @@ cdef class Plan:
             raise UsageError("a plan has one key, member and cost position a rule", code="plan-shape")
         self.setup.count = len(self.rules)
         self.highest = self.highest_cost = -1
-        self.setup.k0, self.setup.k1 = table.identity.key0, table.identity.key1
+        self.setup.k0, self.setup.k1 = table.key[0], table.key[1]
         for i in range(self.setup.count):
             rule = self.rules[i]
             self.setup.quotas[i] = rule.quota_c

@@ -15,7 +15,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from ratelimit.core.memory.atomic cimport Pair
 
 cdef enum:
-    LAYOUT = 4
+    LAYOUT = 5
     BUCKET_ENTRIES = 8     # two adjacent cache lines, which the hardware fetches together
     SHAPES = 512           # distinct window lengths ever seen by this mapping; a power of two
     SEATS = 32             # worker processes with counters of their own
@@ -23,6 +23,7 @@ cdef enum:
     COLUMNS = 8
     REFUSAL_SETS = 512
     REFUSAL_WAYS = 8       # callers of one set: see `refusals`
+    REFUSALS = 4096        # places: sets x callers; as many again are of limits in shadow
     HEADER_BYTES = 12288
     COPY_AT = 12032        # of the identity, in another page than itself
     PAGE_BYTES = 131072    # blocks of one size class share a page
@@ -38,8 +39,7 @@ cdef struct Identity:        # what never changes; it is there twice
     uint64_t buckets
     uint64_t epoch_ns
     uint64_t anchor_ns       # two's complement; the difference may be negative
-    uint64_t key0
-    uint64_t key1
+    uint64_t mark[2]         # says which hash key is used; the key itself is not in the memory
     uint8_t boot[64]
     uint64_t check           # of all words above
 

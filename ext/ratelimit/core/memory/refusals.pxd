@@ -8,18 +8,19 @@ pushes out those that are refused seldom.
 Refusals of more than an hour ago fade: the count is halved with the time that it covers. That leaves
 the rate. A place without a refusal for an hour is free.
 
+What limits in shadow would refuse is noted in places of its own, so a trial pushes nobody out.
+
 Any worker may write at any time. Two that write at once may miscount by a few; nothing else depends on it.
 """
 
 from libc.stdint cimport uint64_t
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, cas_pair, fetch_add, load, load_pair, store
-from ratelimit.core.memory.layout cimport COUNTERS, REFUSAL_SETS, REFUSAL_WAYS, Arena, Refusal
+from ratelimit.core.memory.layout cimport REFUSAL_SETS, REFUSAL_WAYS, REFUSALS, Arena, Refusal
 from ratelimit.core.memory.siphash cimport mix
 
 cdef enum:
     KEPT_S = 3600
-    IN_SHADOW = COUNTERS  # added to a counter: what its limit would have refused
 
 
 cdef inline bint is_faded(uint64_t times, uint64_t now_s) noexcept nogil:
@@ -28,8 +29,10 @@ cdef inline bint is_faded(uint64_t times, uint64_t now_s) noexcept nogil:
     return last_s + KEPT_S < now_s or last_s > now_s + KEPT_S
 
 
-cdef inline void note_refusal(Arena *arena, uint64_t who, uint64_t counter, uint64_t now) noexcept nogil:
-    note_in(arena.refusals, who, counter, now // SECOND)
+cdef inline void note_refusal(
+    Arena *arena, uint64_t who, uint64_t counter, uint64_t now, bint is_shadow
+) noexcept nogil:
+    note_in(arena.refusals + (REFUSALS if is_shadow else 0), who, counter, now // SECOND)
 
 
 cdef inline uint64_t note_in(Refusal *memory, uint64_t who, uint64_t counter, uint64_t now_s) noexcept nogil:

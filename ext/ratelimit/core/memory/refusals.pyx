@@ -3,11 +3,11 @@
 from libc.stdint cimport uint64_t
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, load, load_pair
-from ratelimit.core.memory.layout cimport REFUSAL_SETS, REFUSAL_WAYS, COUNTERS, Refusal
-from ratelimit.core.memory.refusals cimport IN_SHADOW, is_faded
+from ratelimit.core.memory.layout cimport COUNTERS, REFUSALS, Refusal
+from ratelimit.core.memory.refusals cimport is_faded
 from ratelimit.core.memory.table cimport Table, relative
 
-MOST_CALLERS = REFUSAL_SETS * REFUSAL_WAYS
+MOST_CALLERS = REFUSALS
 
 
 def refusals_in(Table table not None, now_ns, /):
@@ -18,14 +18,14 @@ def refusals_in(Table table not None, now_ns, /):
     table.check_open()
     now_s = relative(table, now_ns) // SECOND
     epoch_s = table.arena.epoch_ns // SECOND
-    for i in range(REFUSAL_SETS * REFUSAL_WAYS):
+    for i in range(2 * REFUSALS):
         place = table.arena.refusals + i
         who = load_pair(&place.who)
         counts, times = load(&place.counts), load(&place.times)
-        if 0 < who.word <= 2 * COUNTERS and counts & LOW32 and not is_faded(times, now_s):
+        if 0 < who.word <= COUNTERS and counts & LOW32 and not is_faded(times, now_s):
             found.append((
-                (who.word - 1) % IN_SHADOW, who.tag, counts & LOW32, min(counts >> 32, counts & LOW32),
+                who.word - 1, who.tag, counts & LOW32, min(counts >> 32, counts & LOW32),
                 (epoch_s + (times & LOW32)) * SECOND, (epoch_s + (times >> 32)) * SECOND,
-                who.word > IN_SHADOW,
+                i >= REFUSALS,
             ))
     return found

@@ -11,6 +11,7 @@ cdef extern from *:
 cdef class Table:
     cdef Arena arena
     cdef Identity identity   # as it was when this process attached
+    cdef uint64_t key[2]     # of hashes; the memory has its mark
     cdef uint64_t names[COUNTERS]  # what this process has entered or found in counters and shapes
     cdef uint64_t shapes[SHAPES]
     cdef object memory     # keeps the buffer's owner alive
@@ -23,8 +24,10 @@ cdef class Table:
     cdef uint64_t seat_start
     cdef uint64_t *counters  # this seat's cells; NULL until joined
 
-    cdef int make(self, object now_ns, bytes boot_id, object anchor_ns, bytes key, uint64_t pages) except -1
-    cdef int attach(self, object now_ns, bytes boot_id, object anchor_ns, bytes key, uint64_t pages) except -1
+    cdef int make(self, object now_ns, bytes boot_id, object anchor_ns, uint64_t pages) except -1
+    cdef int attach(self, object now_ns, bytes boot_id, object anchor_ns, uint64_t pages) except -1
+    cdef int take_key(self, bytes key) except -1
+    cdef bint has_mark(self) noexcept
     cdef int recognise(self, const uint8_t *base) except -1
     cdef str wrong(self)
     cdef bint has_seat(self) noexcept

@@ -13,10 +13,11 @@ from libc.string cimport memcmp, memcpy, memset
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, cas, fetch_add, load, load_pair, store
 from ratelimit.core.memory.blocks cimport LARGEST_CLASS, count_blocks, count_workers
 from ratelimit.core.memory.entries cimport PENDING, expiry, kind_of
+from ratelimit.core.memory.hashing cimport hash_run
 from ratelimit.core.memory.header cimport MAGIC, checked, end_owner, enter, is_other, is_sound, is_zero, placed
 from ratelimit.core.memory.layout cimport (
     BUCKET_ENTRIES, COLUMNS, COPY_AT, HEADER_BYTES, LAYOUT, MAX_PAGES, PAGE_BYTES, COUNTERS, SEATS, SHAPES,
-    REFUSAL_SETS, REFUSAL_WAYS, Arena, Header, Identity, Refusal, Seat,
+    REFUSALS, Arena, Header, Identity, Refusal, Seat,
 )
 
 from ratelimit.errors import StoreError
@@ -27,7 +28,7 @@ cdef uint64_t HOUR_NS = 3600 * SECOND
 cdef uint64_t YEAR_S = 366 * 86400
 cdef uint64_t FIXED_BYTES = (
     HEADER_BYTES + SHAPES * 8 + SEATS * sizeof(Seat) + 2560 + SEATS * COUNTERS * COLUMNS * 8
-    + REFUSAL_SETS * REFUSAL_WAYS * sizeof(Refusal)
+    + 2 * REFUSALS * sizeof(Refusal)
 )
 
 LAYOUT_VERSION = LAYOUT
@@ -51,7 +52,7 @@ def table_bytes(keys, block_bytes=0):
 
 
 def identity_in(bytes header not None):
-    """Return size, hash key and clock anchor that a table's first bytes tell, damaged or not; None if they do not."""
+    """Return size and clock anchor that a table's first bytes tell, damaged or not; None if they do not."""
     cdef Identity found[2]
     cdef const char *at = header
     cdef int i
@@ -63,9 +64,13 @@ def identity_in(bytes header not None):
         memcpy(&found[1], at + COPY_AT, sizeof(Identity))
     for i in range(2):
         if is_sound(&found[i]) and found[i].version == LAYOUT:
-            key = PyBytes_FromStringAndSize(<char *>&found[i].key0, 16)
-            return found[i].total_bytes, key, <int64_t>found[i].anchor_ns
+            return found[i].total_bytes, <int64_t>found[i].anchor_ns
     return None
+
+
+cdef uint64_t marked(const uint64_t *key, uint64_t part) noexcept nogil:
+    """Return half of a key's mark: a keyed hash of nothing, of a kind that no identity has."""
+    return hash_run(key[0], key[1], ~part, NULL, 0)
 
 
 def _pages_for(block_bytes):
@@ -79,12 +84,11 @@ cdef class Table:
         self.seat_number = -1
 
     def __init__(
-        self, memory, *, now_ns, bytes boot_id not None, anchor_ns, bytes key=None, block_bytes=0, epoch_ns=None
+        self, memory, *, now_ns, bytes boot_id not None, anchor_ns, bytes key not None, block_bytes=0, epoch_ns=None
     ):
         if self.open:
             raise ValueError("this table is attached already")
-        if key is not None and len(key) != 16:
-            raise ValueError(f"a hash key is 16 bytes, not {len(key)}")
+        self.take_key(key)
         if not 0 <= block_bytes <= LARGEST_BLOCK_BYTES:
             raise ValueError(f"blocks take 0 to {LARGEST_BLOCK_BYTES} bytes, not {block_bytes}")
         if len(boot_id) > 64:
@@ -92,14 +96,14 @@ cdef class Table:
         pages = _pages_for(block_bytes)
         PyObject_GetBuffer(memory, &self.buffer, PyBUF_SIMPLE | PyBUF_WRITABLE)
         try:
-            self.attach(now_ns if epoch_ns is None else epoch_ns + SLACK_NS, boot_id.ljust(64, b"\0"), anchor_ns, key, pages)
+            self.attach(now_ns if epoch_ns is None else epoch_ns + SLACK_NS, boot_id.ljust(64, b"\0"), anchor_ns, pages)
         except BaseException:
             PyBuffer_Release(&self.buffer)
             raise
         self.memory = memory
         self.open = True
 
-    cdef int attach(self, now_ns, bytes boot_id, anchor_ns, bytes key, uint64_t pages) except -1:
+    cdef int attach(self, now_ns, bytes boot_id, anchor_ns, uint64_t pages) except -1:
         cdef uint64_t size = <uint64_t>self.buffer.len
         cdef uint8_t *base = <uint8_t *>self.buffer.buf
         cdef Header *header = <Header *>base
@@ -113,7 +117,7 @@ cdef class Table:
         self.arena.pages = pages
         self.fresh = is_zero(base, HEADER_BYTES)
         if self.fresh:
-            self.make(now_ns, boot_id, anchor_ns, key, pages)
+            self.make(now_ns, boot_id, anchor_ns, pages)
         else:
             self.recognise(base)
         if self.identity.version != LAYOUT:
@@ -131,14 +135,12 @@ cdef class Table:
                 "the table is from another boot of this host, whose clock means nothing now; delete the file",
                 code="table-boot",
             )
-        if key is not None:
-            bytes_at = key
-            if memcmp(&self.identity.key0, bytes_at, 16):
-                raise StoreError(
-                    "the table was made with another hash key; restart all workers together, or delete the file "
-                    "when none is running",
-                    code="table-key",
-                )
+        if not self.has_mark():
+            raise StoreError(
+                "the table was made with another hash key; restart all workers together, or delete the file "
+                "when none is running",
+                code="table-key",
+            )
         self.arena.epoch_ns = self.identity.epoch_ns
         base += HEADER_BYTES
         self.arena.shapes = <uint64_t *>base
@@ -150,7 +152,7 @@ cdef class Table:
         self.arena.cells = <uint64_t *>base
         base += SEATS * COUNTERS * COLUMNS * 8
         self.arena.refusals = <Refusal *>base
-        base += REFUSAL_SETS * REFUSAL_WAYS * sizeof(Refusal)
+        base += 2 * REFUSALS * sizeof(Refusal)
         self.arena.entries = <Pair *>base
         base += self.arena.buckets * BUCKET_ENTRIES * sizeof(Pair)
         self.arena.blocks = base
@@ -159,12 +161,10 @@ cdef class Table:
             raise StoreError(f"the table is damaged: {wrong}", code="table-damaged")
         return 0
 
-    cdef int make(self, now_ns, bytes boot_id, anchor_ns, bytes key, uint64_t pages) except -1:
+    cdef int make(self, now_ns, bytes boot_id, anchor_ns, uint64_t pages) except -1:
         """Format memory that is all zeros."""
         cdef Identity *made = &self.identity
         cdef const char *bytes_at
-        if key is None:
-            raise ValueError("a fresh table needs a hash key")
         memset(made, 0, sizeof(Identity))
         made.magic = MAGIC
         made.version = LAYOUT
@@ -174,8 +174,7 @@ cdef class Table:
         # A day of slack: observations a little older than the table still have a time of their own.
         made.epoch_ns = max(0, (now_ns // SECOND) * SECOND - SLACK_NS)
         made.anchor_ns = <uint64_t>(<int64_t>anchor_ns)
-        bytes_at = key
-        memcpy(&made.key0, bytes_at, 16)
+        made.mark[0], made.mark[1] = marked(self.key, 0), marked(self.key, 1)
         bytes_at = boot_id
         memcpy(made.boot, bytes_at, 64)
         made.check = checked(made)
@@ -183,6 +182,16 @@ cdef class Table:
         memcpy(<uint8_t *>self.arena.header + 8, <uint8_t *>made + 8, sizeof(Identity) - 8)
         store(&self.arena.header.identity.magic, MAGIC)  # last: a worker that sees it sees the rest
         return 0
+
+    cdef int take_key(self, bytes key) except -1:
+        cdef const char *at = key
+        if len(key) != 16:
+            raise ValueError(f"a hash key is 16 bytes, not {len(key)}")
+        memcpy(self.key, at, 16)
+        return 0
+
+    cdef bint has_mark(self) noexcept:
+        return self.identity.mark[0] == marked(self.key, 0) and self.identity.mark[1] == marked(self.key, 1)
 
     cdef int recognise(self, const uint8_t *base) except -1:
         """Take over what both copies of the identity say."""
@@ -229,8 +238,10 @@ cdef class Table:
         self.check_open()
         return self.wrong()
 
-    def renew(self, now_ns, /):
+    def renew(self, now_ns, bytes key=None, /):
         self.check_open()
+        if key is not None:
+            self.take_key(key)
         self.recognise(<const uint8_t *>self.arena.header)
         self.arena.epoch_ns = self.identity.epoch_ns
         # Plans and counters have these places by number.
@@ -254,7 +265,7 @@ cdef class Table:
     @property
     def key(self):
         self.check_open()
-        return PyBytes_FromStringAndSize(<char *>&self.identity.key0, 16)
+        return PyBytes_FromStringAndSize(<char *>self.key, 16)
 
     @property
     def anchor_ns(self):
