@@ -108,7 +108,7 @@ def test_callers_of_a_limit_in_shadow_push_nobody_out(tmp_path: Path) -> None:
         spend(limiter, f"trial {number}", 2)
     assert [each for each in told(tmp_path) if not each["in_shadow"]] == enforced
     found = told(tmp_path, "--reveal", "alice")
-    assert [(each["limit"], each["refused"]) for each in found] == [("requests", 6), ("trial", 8)]
+    assert [(each["limit"], each["refused"]) for each in found] == [("requests", 7), ("trial", 8)]
     limiter.close()
 
 
