@@ -16,6 +16,10 @@ IN_BOTH = (
     "ratelimit/core/memory/hashing.pyi",
     "ratelimit/asgi/gate.pyi",
     "ratelimit/usage/reader.pyi",
+    "ratelimit/console/templates/base.jinja",
+    "ratelimit/console/assets/console.css",
+    "ratelimit/console/assets/console.js",
+    "ratelimit/console/assets/icon.svg",
 )
 IN_SDIST = (
     "ext/ratelimit/core/decision/engine.pyx",

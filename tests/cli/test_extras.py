@@ -29,6 +29,7 @@ def test_requirement_is_the_distributions_own(extra: str, name: str) -> None:
     [
         ("ratelimit.integrations.limits", "limits", "this needs limits: pip install 'limits>=5.8'"),
         ("ratelimit.grpc", "grpc", "this needs grpc: pip install 'grpcio>=1.60'"),
+        ("ratelimit.console", "jinja2", "this needs jinja2: pip install 'jinja2>=3.1'"),
     ],
 )
 def test_import_without_its_package_says_what_to_install(module: str, lacking: str, words: str) -> None:

@@ -9,8 +9,8 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from ratelimit.core.clusters.cluster_index cimport MOST_LABELS, ClusterIndex
 from ratelimit.core.clusters.evidence cimport Evidence, principal_at
 from ratelimit.core.clusters.records cimport (
-    AT_HOME, CLIENT_AT, EXTRA_AT, FINE, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, is_infrastructure, joined, kind_of, rate_of,
-    resolve, value_of,
+    AT_HOME, CLIENT_AT, EXTRA_AT, FINE, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, is_infrastructure, joined, kind_of,
+    rate_of, resolve, value_of,
 )
 
 
@@ -77,8 +77,8 @@ def shared_by(ClusterIndex cluster_index not None, uint32_t label, /):
                 node = e.identifiers + place
                 found.append((
                     kind_of(node), value_of(joined(e.values[place].key), kind_of(node)), counts[place],
-                    max(counts[place], <uint32_t>node.degree), node.degree >= MOST_DEGREE, is_clusters(e, node, label), homes[place],
-                    bool(is_infrastructure(node)),
+                    max(counts[place], <uint32_t>node.degree), node.degree >= MOST_DEGREE, is_clusters(e, node, label),
+                    homes[place], bool(is_infrastructure(node)),
                 ))
         return found
     finally:
