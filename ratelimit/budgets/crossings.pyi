@@ -8,7 +8,7 @@ from ratelimit.deciding.picker import Picker
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.stores.contract import Outcome
 
-Crossed = tuple[str, int, int, int, int, int, int, int, int]
+_Crossed = tuple[str, int, int, int, int, int, int, int, int]
 """A limit, a counter, the end of its window in seconds since 1970; how many of the limit's shares were told
 before, and are crossed now; the units used, and those of the whole; the customer's hash; the period."""
 
@@ -42,7 +42,7 @@ class Crossings(Picker):
         self,
         notified: Sequence[_Notified],
         told: dict[int, tuple[int, int]],
-        waiting: deque[Crossed],
+        waiting: deque[_Crossed],
         /,
     ) -> None: ...
     def refuse(self, row: list[int], plan: RoutePlan, outcome: Outcome, now_ns: int, /) -> None:

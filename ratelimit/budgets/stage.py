@@ -55,7 +55,7 @@ class Crossed:
 
     told: dict[int, tuple[int, int]] = field(default_factory=dict)
     waiting: deque[Any] = field(default_factory=deque)
-    """See `crossings.Crossed`."""
+    """Each as the stub of `crossings` has it."""
 
 
 @dataclass(frozen=True, slots=True)
