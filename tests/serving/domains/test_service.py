@@ -274,3 +274,53 @@ def test_redis_of_the_environment_is_the_store_of_all_hosts(environment: dict[st
 
 def test_environment_without_a_redis_has_no_store() -> None:
     assert tables_of({}) == {}
+
+
+def test_first_pattern_of_the_file_that_fits_is_taken(tmp_path: Path) -> None:
+    tree = [node("k", "a*", "1/minute"), node("k", "a*b", "3/minute"), node("k", "ab", "2/minute")]
+    with serving(tmp_path, of(*tree)) as service:
+        assert service.codes(3, at("k=axb")) == ".xx"
+        assert service.codes(3, at("k=ab")) == "..x"
+    with serving(tmp_path, of(tree[1], tree[0])) as service:
+        assert service.codes(4, at("k=axb")) == "...x"
+        assert service.codes(2, at("k=ax")) == ".x"
+
+
+PATH = node("p", "p/*", share_threshold=True, descriptors=[])
+
+
+@pytest.mark.parametrize(
+    ("tree", "entries", "series"),
+    [
+        ([node("k", "foo*", "1/day")], at("k=foo1"), "k_foo*"),
+        ([node("k", "foo*", "1/day", value_to_metric=True)], at("k=foo1"), "k_foo1"),
+        ([node("k", "foo*", "1/day", value_to_metric=True, share_threshold=True)], at("k=foo1"), "k_foo*"),
+        ([node("k", "foo*", "1/day", detailed_metric=True)], at("k=foo1"), "k_foo1"),
+        ([node("k", "foo*", "1/day", detailed_metric=True, share_threshold=True)], at("k=foo1"), "k_foo*"),
+        ([node("k", limit="1/day")], at("k=v"), "k"),
+        ([node("k", limit="1/day", value_to_metric=True)], at("k=v"), "k_v"),
+        ([node("k", limit="1/day", value_to_metric=True)], at("k="), "k"),
+        ([node("k", limit="1/day", detailed_metric=True)], at("k="), "k_"),
+        (
+            [node("k", descriptors=[node("l", limit="1/day", detailed_metric=True)])],
+            at("k=v", "l=w"),
+            "k_v.l_w",
+        ),
+        (
+            [{**PATH, "descriptors": [node("e", limit="1/day", detailed_metric=True)]}],
+            at("p=p/1", "e=get"),
+            "p_p/*.e_get",
+        ),
+        (
+            [{**PATH, "descriptors": [node("f", "f/*", descriptors=[node("t", limit="1/day")])]}],
+            at("p=p/1", "f=f/2", "t=x"),
+            "p_p/*.f_f/*.t",
+        ),
+    ],
+)
+def test_series_is_named_as_the_flags_say(
+    tmp_path: Path, tree: list[dict[str, object]], entries: tuple[tuple[str, str], ...], series: str
+) -> None:
+    with serving(tmp_path, of(*tree)) as service:
+        service.call(entries)
+        assert set(service.series) == {f"d.{series}"}
