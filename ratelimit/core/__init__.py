@@ -6,7 +6,7 @@ because a limiter that silently became a hundred times slower is a fault too.
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 try:
     from ratelimit.core.algorithms import rule
@@ -22,13 +22,15 @@ except ImportError as error:  # pragma: no cover - needs a broken installation
     ) from error
 
 
-def __getattr__(name: str) -> NoReturn:
-    if name == "RateLimitMiddleware":
-        # The first line of the distribution `asgi-ratelimit`, where it has overwritten our `__init__.py`.
-        from ratelimit.environment.neighbours import sentence
+if not TYPE_CHECKING:
 
-        raise ImportError(sentence())
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> NoReturn:
+        if name == "RateLimitMiddleware":
+            # The first line of the distribution `asgi-ratelimit`, where it has overwritten our `__init__.py`.
+            from ratelimit.environment.neighbours import sentence
+
+            raise ImportError(sentence())
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = ["engine", "hashing", "rule", "scan", "table"]
