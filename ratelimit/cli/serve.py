@@ -223,7 +223,7 @@ def _domains(
             USAGE,
             hint='Descriptors are counted exactly: write mode = "exact" under [store].',
         )
-    for line in unread(os.environ):
+    for line in unread(os.environ, has_policy=is_topped):
         log.warning("%s", line)
     folder = os.environ.get(STATISTICS)
     statistics = Statistics(settings.near, None if folder is None else Path(folder))

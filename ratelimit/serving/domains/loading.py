@@ -138,7 +138,11 @@ class _Reading:
     # -- descriptors -------------------------------------------------------------------------------
 
     def _children(self, node: Any, above: Node, at: str) -> None:
-        keys = {self._descriptor(item, above, f"{at}[{n}]") for n, item in enumerate(self._list(node, at))}
+        keys = {
+            self._descriptor(item, above, f"{at}[{number}]")
+            for number, item in enumerate(self._list(node, at))
+            if isinstance(item, self._yaml.MappingNode)  # others are noted already
+        }
         for name in above.children:
             parts = name.split("_")
             for count in range(1, min(len(parts), 64)):

@@ -112,11 +112,14 @@ def tables_of(environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {"store": store, "hashing": {"key": hashing}}
 
 
-def unread(environment: Mapping[str, str]) -> list[str]:
+def unread(environment: Mapping[str, str], *, has_policy: bool = False) -> list[str]:
     """Return a sentence for each variable of the reference service that is set and not read here."""
+    elsewhere = dict(_ELSEWHERE)
+    if has_policy:
+        elsewhere["REDIS_URL"] = "`url` of [store] in the policy"
     return [
         f"{name} is set and not read: give {instead}"
-        for name, instead in _ELSEWHERE.items()
+        for name, instead in elsewhere.items()
         if environment.get(name)
     ]
 

@@ -248,6 +248,9 @@ def test_environment_is_read_as_the_service_reads_it() -> None:
     assert unread({"GRPC_PORT": "8081", "PATH": "/bin"}) == [
         "GRPC_PORT is set and not read: give --envoy HOST:PORT"
     ]
+    # A policy names the store of its own.
+    assert unread({"REDIS_URL": "redis:6379"}) == []
+    assert len(unread({"REDIS_URL": "redis:6379"}, has_policy=True)) == 1
 
 
 @pytest.mark.parametrize(
