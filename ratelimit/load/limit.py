@@ -42,7 +42,8 @@ from ratelimit.waiting.loop_lines import Count
 
 MOST_DIGITS = 15
 """A body that is said to be longer than so many digits is of no known length."""
-Scope = Mapping[str, Any]
+Request = Mapping[str, Any]
+"""A request as its door gives it to hooks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +135,18 @@ class LoadLimit:
         self.holds = spec.holds
         """True if what the back end has no room for is held here; in shadow it is only counted."""
 
-    def work_of(self, scope: Scope) -> int:
+    def work_of(self, request: Request) -> int:
         """Return what a request is as work: the length of its body, 0 where it is not told."""
-        for name, value in scope["headers"]:
+        for name, value in request["headers"]:
             if name == b"content-length":
                 return int(value) if len(value) <= MOST_DIGITS and value.isdigit() else 0
         return 0
 
-    def units_of(self, scope: Any) -> int:
+    def units_of(self, request: Any) -> int:
         """Return how many requests in the middle one is as much as; 1 where nothing is known of it."""
-        if not self.spec.by_body or not isinstance(scope, dict) or self.flight.closed:
+        if not self.spec.by_body or not isinstance(request, dict) or self.flight.closed:
             return 1
-        work = self.work_of(scope)
+        work = self.work_of(request)
         units = self.flight.units_of(work)
         self.flight.learn(work)
         return units
