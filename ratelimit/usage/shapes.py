@@ -370,7 +370,6 @@ _HOSTS = {
     "results[].input_token_count": "added input_all",
     "results[].generated_token_count": "added output",
     "results[].generated_text": "text",
-    "results[].stop_reason": "finish",
     **_usage("result.usage", _CHAT_USAGE),
     "result.response": "text",
     "outputs[].content": "text",

@@ -1299,3 +1299,448 @@ FORMS = (
         Usage(5, 0, 0, 20),
     ),
 )
+
+LATER = (
+    Form(
+        "snowflake cortex stream, usage so far each chunk",
+        EVENTS,
+        sse(
+            [
+                chunk(TEXT[:40], usage=said(9, 9)),
+                chunk(TEXT[40:], usage=said(9, 20)),
+                {"id": "x", "choices": [], "usage": {**said(9, 20), "guard_tokens": 0}},
+            ],
+            done=False,
+        ),
+        Usage(9, 0, 0, 20),
+    ),
+    Form(
+        "databricks claude stream, cache fields",
+        EVENTS,
+        streamed(said(100, 20, cache_read_input_tokens=40, cache_creation_input_tokens=0)),
+        Usage(60, 0, 40, 20),
+    ),
+    Form(
+        "dashscope native stream (qwen): cumulative, output.choices",
+        EVENTS,
+        sse(
+            [
+                {
+                    "output": {"choices": [{"message": {"content": TEXT[:40]}, "finish_reason": "null"}]},
+                    "usage": {"input_tokens": 9, "output_tokens": 9, "total_tokens": 18},
+                    "request_id": "r",
+                },
+                {
+                    "output": {"choices": [{"message": {"content": TEXT}, "finish_reason": "stop"}]},
+                    "usage": {
+                        "input_tokens": 9,
+                        "output_tokens": 20,
+                        "total_tokens": 29,
+                        "prompt_tokens_details": {"cached_tokens": 0},
+                    },
+                    "request_id": "r",
+                },
+            ],
+            done=False,
+        ),
+        Usage(9, 0, 0, 20),
+    ),
+    Form(
+        "watsonx stream",
+        EVENTS,
+        sse(
+            [
+                {
+                    "model_id": "m",
+                    "results": [
+                        {
+                            "generated_text": TEXT[:40],
+                            "generated_token_count": 9,
+                            "input_token_count": 5,
+                            "stop_reason": "not_finished",
+                        }
+                    ],
+                },
+                {
+                    "model_id": "m",
+                    "results": [
+                        {
+                            "generated_text": TEXT[40:],
+                            "generated_token_count": 20,
+                            "input_token_count": 0,
+                            "stop_reason": "eos_token",
+                        }
+                    ],
+                },
+            ],
+            done=False,
+        ),
+        Usage(5, 0, 0, 20),
+    ),
+    Form(
+        "watsonx whole",
+        JSON,
+        whole(
+            {
+                "model_id": "m",
+                "results": [
+                    {
+                        "generated_text": TEXT,
+                        "generated_token_count": 20,
+                        "input_token_count": 5,
+                        "stop_reason": "eos_token",
+                    }
+                ],
+            }
+        ),
+        Usage(5, 0, 0, 20),
+    ),
+    Form(
+        "workers ai whole",
+        JSON,
+        whole({"result": {"response": TEXT, "usage": said(5, 20)}, "success": True, "errors": []}),
+        Usage(5, 0, 0, 20),
+    ),
+    Form(
+        "workers ai stream",
+        EVENTS,
+        sse([{"response": TEXT, "p": "ab"}, {"response": "", "usage": said(5, 20)}]),
+        Usage(5, 0, 0, 20),
+    ),
+    Form(
+        "replicate prediction",
+        JSON,
+        whole(
+            {
+                "id": "p",
+                "status": "succeeded",
+                "output": [TEXT],
+                "metrics": {"input_token_count": 5, "output_token_count": 20, "predict_time": 0.4},
+            }
+        ),
+        Usage(5, 0, 0, 20),
+    ),
+    Form(
+        "voyage embeddings",
+        JSON,
+        whole(
+            {
+                "object": "list",
+                "data": [{"object": "embedding", "embedding": [0.1], "index": 0}],
+                "model": "v",
+                "usage": {"total_tokens": 10},
+            }
+        ),
+        Usage(10, 0, 0, 0),
+    ),
+    Form(
+        "voyage rerank",
+        JSON,
+        whole(
+            {
+                "object": "list",
+                "data": [{"relevance_score": 0.4, "index": 0}],
+                "model": "rerank",
+                "usage": {"total_tokens": 26},
+            }
+        ),
+        Usage(26, 0, 0, 0),
+    ),
+    Form(
+        "jina rerank",
+        JSON,
+        whole(
+            {"model": "j", "usage": {"total_tokens": 815}, "results": [{"index": 0, "relevance_score": 0.9}]}
+        ),
+        Usage(815, 0, 0, 0),
+    ),
+    Form(
+        "minimax abab",
+        JSON,
+        whole(
+            {
+                "id": "i",
+                "choices": [{"finish_reason": "stop", "index": 0, "message": {"content": TEXT}}],
+                "usage": {
+                    "total_tokens": 150,
+                    "total_characters": 0,
+                    "prompt_tokens": 130,
+                    "completion_tokens": 20,
+                },
+            }
+        ),
+        Usage(130, 0, 0, 20),
+    ),
+    Form(
+        "fireworks, perf in chunk",
+        EVENTS,
+        sse(
+            [
+                chunk(TEXT),
+                chunk(
+                    "",
+                    finish="stop",
+                    usage=said(9, 20, prompt_tokens_details={"cached_tokens": 3}),
+                    perf_metrics={"x": 1},
+                ),
+            ]
+        ),
+        Usage(6, 0, 3, 20),
+    ),
+    Form(
+        "together legacy stream",
+        EVENTS,
+        sse(
+            [
+                {"choices": [{"text": TEXT, "index": 0, "finish_reason": None}], "usage": None},
+                {"choices": [{"text": "", "index": 0, "finish_reason": "length"}], "usage": said(9, 20)},
+            ]
+        ),
+        Usage(9, 0, 0, 20),
+    ),
+    Form(
+        "ai21 jamba on bedrock whole",
+        JSON,
+        whole(
+            {
+                "id": "c",
+                "choices": [{"index": 0, "message": {"content": TEXT}, "finish_reason": "stop"}],
+                "usage": said(9, 20),
+            }
+        ),
+        Usage(9, 0, 0, 20),
+    ),
+    Form(
+        "deepseek r1 on bedrock, whole, headers",
+        JSON,
+        whole({"choices": [{"text": TEXT, "stop_reason": "stop"}]}),
+        Usage(5, 0, 0, 20),
+        headers=((b"x-amzn-bedrock-input-token-count", b"5"), (b"x-amzn-bedrock-output-token-count", b"20")),
+    ),
+    Form(
+        "gigachat precached tokens beside",
+        JSON,
+        chat(said(18, 20, precached_prompt_tokens=37, total_tokens=38)),
+        Usage(18, 0, 0, 20),
+        certainty="at_least",
+    ),
+    Form(
+        "zhipu web search, stream",
+        EVENTS,
+        sse(
+            [
+                chunk(TEXT),
+                chunk("", finish="stop", usage=said(9, 20, prompt_tokens_details={"cached_tokens": 4})),
+            ]
+        ),
+        Usage(5, 0, 4, 20),
+    ),
+    Form(
+        "anthropic fallback message iterations",
+        JSON,
+        whole(
+            whole_message(
+                {
+                    "input_tokens": 412,
+                    "output_tokens": 264,
+                    "iterations": [
+                        iteration("message", 535, 3),
+                        iteration("fallback_message", 412, 264, model="other"),
+                    ],
+                }
+            )
+        ),
+        Usage(947, 0, 0, 267),
+    ),
+    Form(
+        "gemini batchEmbed via vertex predict text-bison",
+        JSON,
+        whole(
+            {
+                "predictions": [{"content": TEXT}],
+                "metadata": {
+                    "tokenMetadata": {
+                        "inputTokenCount": {"totalTokens": 5, "totalBillableCharacters": 19},
+                        "outputTokenCount": {"totalTokens": 20, "totalBillableCharacters": 80},
+                    }
+                },
+            }
+        ),
+        Usage(5, 0, 0, 20),
+    ),
+    Form(
+        "ollama generate stream w/ context",
+        b"application/x-ndjson",
+        lines(
+            [
+                {"model": "m", "response": TEXT, "done": False},
+                {
+                    "model": "m",
+                    "response": "",
+                    "done": True,
+                    "done_reason": "stop",
+                    "context": [1, 2],
+                    "prompt_eval_count": 26,
+                    "eval_count": 20,
+                },
+            ]
+        ),
+        Usage(26, 0, 0, 20),
+    ),
+    Form("ollama by openai's form", EVENTS, streamed(said(26, 20)), Usage(26, 0, 0, 20)),
+    Form(
+        "mlx / lm studio native",
+        JSON,
+        whole(
+            {
+                "id": "c",
+                "choices": [{"index": 0, "message": {"content": TEXT}, "finish_reason": "stop"}],
+                "usage": said(9, 20),
+                "stats": {"tokens_per_second": 51.4},
+                "model_info": {},
+            }
+        ),
+        Usage(9, 0, 0, 20),
+    ),
+    Form(
+        "sagemaker jumpstart tgi list",
+        JSON,
+        whole([{"generated_text": TEXT}]),
+        Usage(0, 0, 0, 25),
+        certainty="at_least",
+    ),
+    Form(
+        "xai realtime response.done, usage at the top",
+        b"",
+        messages(
+            [
+                {
+                    "type": "response.done",
+                    "response": {"id": "r1", "status": "completed"},
+                    "usage": {
+                        "input_tokens": 50,
+                        "output_tokens": 20,
+                        "total_tokens": 70,
+                        "billable_audio_seconds": 3.5,
+                    },
+                },
+                {
+                    "type": "response.done",
+                    "response": {"id": "r2"},
+                    "usage": {"input_tokens": 50, "output_tokens": 20, "total_tokens": 70},
+                },
+            ]
+        ),
+        Usage(100, 0, 0, 40),
+    ),
+    Form(
+        "chat over a websocket, two turns",
+        b"",
+        messages(
+            [
+                x
+                for n in (1, 2)
+                for x in (
+                    {**chunk(TEXT), "id": f"c{n}"},
+                    {**chunk("", finish="stop"), "id": f"c{n}"},
+                    {**last(said(9, 20)), "id": f"c{n}"},
+                )
+            ]
+        ),
+        Usage(18, 0, 0, 40),
+    ),
+    Form(
+        "whole chats over a websocket, two turns",
+        b"",
+        messages(
+            [
+                {
+                    "id": f"c{n}",
+                    "choices": [{"index": 0, "message": {"content": TEXT}, "finish_reason": "stop"}],
+                    "usage": said(9, 20),
+                }
+                for n in (1, 2)
+            ]
+        ),
+        Usage(18, 0, 0, 40),
+    ),
+    Form(
+        "messages over a websocket, two turns",
+        b"",
+        messages(
+            [
+                {**e, **({"message": {**e["message"], "id": f"msg_{n}"}} if "message" in e else {})}
+                for n in (1, 2)
+                for e in message({"output_tokens": 20})
+            ]
+        ),
+        Usage(100, 0, 0, 40),
+    ),
+    Form(
+        "openai realtime, response cancelled and next",
+        b"",
+        messages(
+            [
+                {"type": "response.created", "response": {"id": "r1"}},
+                spoken(1, 100, 7),
+                {"type": "response.created", "response": {"id": "r2"}},
+                spoken(2, 120, 20),
+            ]
+        ),
+        Usage(220, 0, 0, 27),
+    ),
+    Form(
+        "gemini live, usage after the turn",
+        b"",
+        messages(
+            [
+                {"serverContent": {"turnComplete": True}},
+                {"usageMetadata": {"promptTokenCount": 10, "responseTokenCount": 20, "totalTokenCount": 30}},
+                {"serverContent": {"turnComplete": True}},
+                {"usageMetadata": {"promptTokenCount": 12, "responseTokenCount": 22, "totalTokenCount": 34}},
+            ]
+        ),
+        Usage(22, 0, 0, 42),
+    ),
+    Form(
+        "unknown provider, thinking beside",
+        JSON,
+        chat({"prompt_tokens": 9, "completion_tokens": 20, "thinking_tokens": 500}),
+        Usage(9, 0, 0, 20),
+        certainty="at_least",
+    ),
+    Form(
+        "unknown provider, agents in a list",
+        JSON,
+        chat({**said(9, 20), "agents": [{"prompt_tokens": 100, "completion_tokens": 50}]}),
+        Usage(9, 0, 0, 20),
+        certainty="at_least",
+    ),
+    Form(
+        "baidu ernie",
+        JSON,
+        whole(
+            {
+                "id": "as-1",
+                "object": "chat.completion",
+                "result": TEXT,
+                "is_truncated": False,
+                "usage": said(9, 20),
+            }
+        ),
+        Usage(9, 0, 0, 20),
+    ),
+    Form(
+        "clarifai / nvidia nim embeddings",
+        JSON,
+        whole(
+            {
+                "object": "list",
+                "data": [{"embedding": [0.1]}],
+                "usage": {"num_images": 0, "prompt_tokens": 8, "total_tokens": 8},
+            }
+        ),
+        Usage(8, 0, 0, 0),
+    ),
+)
+"""Forms that were written after the readers were."""

@@ -17,7 +17,7 @@ from ratelimit.usage.report import Usage, reader_of, reading_of, seen_output, us
 from ratelimit.usage.request import Body, fields_of, model_in_path
 from ratelimit.usage.shapes import SHAPES
 from tests.usage.answers import ANSWERS, LONG
-from tests.usage.forms import FORMS
+from tests.usage.forms import FORMS, LATER
 from tests.usage.reference import histogram, learned, prices, report, request, shares
 
 NOW_NS = 1_700_000_000 * 10**9
@@ -121,7 +121,7 @@ def test_model(model: str) -> None:
 def test_reading(seed: int) -> None:
     """Answers of all providers that are cut, mixed and told to be of another form."""
     random = Random(f"reading {seed}")
-    forms = [form for form in FORMS if isinstance(form.body, bytes) and len(form.body) < 20_000]
+    forms = [form for form in (*FORMS, *LATER) if isinstance(form.body, bytes) and len(form.body) < 20_000]
     bodies = [*(answer.body for answer in ANSWERS), LONG, b"data: words\n\n", b"{", b""]
     bodies += [form.body for form in forms if isinstance(form.body, bytes)]
     for _ in range(60):

@@ -62,7 +62,9 @@ cdef class Reader:
     cdef readonly unsigned long receipt_count
     cdef Used settled           # the sum of all of them
     cdef readonly bint has_doubt         # some of them are not exact
-    cdef uint64_t text_before   # bytes of text, and documents with text, up to the last
+    cdef uint64_t text_so_far   # bytes of text, and documents with text, before the document under way
+    cdef uint64_t spoken_so_far
+    cdef uint64_t text_before   # likewise up to the last receipt
     cdef uint64_t spoken_before
     cdef readonly bint has_begun         # a response is under way
     cdef readonly bint is_strange        # it says tokens that the table does not know
@@ -99,6 +101,9 @@ cdef class Reader:
     cdef int say(self, Said *said) except -1
     cdef int add(self) except -1
     cdef int close(self) except -1
+    cdef int close_before(self) except -1
+    cdef int begin_response(self) except -1
+    cdef void end_document(self) noexcept
     cdef int append(self, const Said *said, bytes name, bint is_exact) except -1
     cdef int take_foretold(self) except -1
     cdef bint was_named(self, uint64_t identity) noexcept

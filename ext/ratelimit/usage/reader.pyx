@@ -274,7 +274,7 @@ cdef class Reader:
                 self.outer.at_unit = 0
                 self.is_whole = self.outer.state == DONE
                 self.commit()
-                forget(&self.event)
+                self.end_document()
 
     cdef int feed_frames(self, const uint8_t *p, Py_ssize_t n) except -1:
         cdef Py_ssize_t i = 0, size
@@ -328,9 +328,21 @@ cdef class Reader:
 
     cdef void drop(self) noexcept:
         """Forget a document, whole or not, and be ready for another."""
-        forget(&self.event)
+        self.end_document()
         begin(&self.outer)
         begin(&self.inner)
+
+    cdef void end_document(self) noexcept:
+        forget(&self.event)
+        self.text_so_far, self.spoken_so_far = self.event.text, self.event.spoken
+
+    cdef int close_before(self) except -1:
+        """Settle the response under way, to which the document's text does not belong."""
+        cdef uint64_t text = self.event.text, spoken = self.event.spoken
+        self.event.text, self.event.spoken = self.text_so_far, self.spoken_so_far
+        self.close()
+        self.event.text, self.event.spoken = text, spoken
+        return 0
 
     cdef int kind_of_event(self) noexcept:
         cdef int size = self.event.type_size
@@ -353,39 +365,35 @@ cdef class Reader:
         if kind == SPOKEN and self.event.delta:
             self.event.text += self.event.delta
             self.event.spoken += 1
-        if self.is_connection and self.event.turn and self.event.turn != self.turn:
-            if self.turn:
-                self.close()
-            self.turn = self.event.turn
+        # It may be about a response of its own: a line of a batch, or what another model heard.
+        is_alone = self.event.identity and self.event.whose == ALONE
+        is_aside = is_alone or kind == ASIDE
+        self.has_error = self.has_error or (self.event.is_wrong and not is_alone) or kind == FAILED
+        if not is_aside:
+            self.begin_response()
+            if self.event.name_size:
+                self.found_name = self.event.name[:self.event.name_size]
         if self.event.has_choice or self.event.is_listed or kind == BEGUN:
             self.has_begun = True
-        is_alone = self.event.identity and self.event.whose == ALONE
-        self.has_error = self.has_error or (self.event.is_wrong and not is_alone) or kind == FAILED
         if self.event.is_finished and not self.finish_event:
             self.finish_event = self.events
         if self.event.finishes:
             self.note_choices()
         if self.event.have or self.event.part_count:
-            if kind == ASIDE or is_alone:
+            if is_aside:
                 memset(&alone, 0, sizeof(alone))
                 self.say(&alone)
                 self.append(
                     &alone, self.event.name[:self.event.name_size], said_output(&alone) >= 0 and not self.event.strange
                 )
-                if is_alone and not self.said.have:
-                    # Its text is part of it.
-                    self.has_begun = False
-                    self.text_before = self.text_by_usage = self.event.text
-                    self.spoken_before = self.event.spoken
-                    self.finish_event = 0
             elif not (self.event.identity and self.was_named(self.event.identity)):
-                if self.event.identity and self.event.identity != self.identity:
-                    if self.said.have:
-                        self.close()
-                    self.identity = self.event.identity
                 self.take_usage(is_about_all)
-        if self.event.name_size:
-            self.found_name = self.event.name[:self.event.name_size]
+        if is_alone and not self.said.have:
+            # Its text is part of it.
+            self.has_begun = False
+            self.text_before = self.text_by_usage = self.event.text
+            self.spoken_before = self.event.spoken
+            self.finish_event = 0
         self.note_dialect()
         if kind == LAST or (self.event.is_turn and self.said.have):
             self.has_end = True
@@ -393,6 +401,19 @@ cdef class Reader:
             self.has_end = True
         if is_about_all and not is_alone and (self.finished_count or self.way != EVENTS):
             self.has_end = self.has_end or not lacks_choices(self)
+
+    cdef int begin_response(self) except -1:
+        """Settle the response under way if the document names another one."""
+        cdef uint64_t identity = self.event.identity
+        if self.is_connection and self.event.turn and self.event.turn != self.turn:
+            if self.turn:
+                self.close_before()
+            self.turn = self.event.turn
+        if identity and self.event.have and identity != self.identity and not self.was_named(identity):
+            if self.said.have:
+                self.close_before()
+            self.identity = identity
+        return 0
 
     cdef int note_choices(self) except -1:
         """Note which choices are finished."""
@@ -441,7 +462,8 @@ cdef class Reader:
         """Let the document's words take the place of earlier ones."""
         cdef int slot
         for slot in range(MOST_SLOTS):
-            if self.event.have >> slot & 1:
+            # What goes on counting does not fall back to 0: such a 0 says nothing.
+            if self.event.have >> slot & 1 and (self.event.values[slot] or not said.have >> slot & 1):
                 said.values[slot] = self.event.values[slot]
         said.have |= self.event.have
         if self.event.part_count:
@@ -481,7 +503,7 @@ cdef class Reader:
         cdef bint is_exact
         if self.said.have or self.event.text > self.text_before:
             is_exact = said_output(&self.said) >= 0 and not (self.has_raw or has_doubts(self))
-            self.append(&self.said, self.event.name[:self.event.name_size] or self.found_name, is_exact)
+            self.append(&self.said, self.found_name, is_exact)
         self.has_begun = self.has_end = self.is_strange = False
         self.finish_event = self.usage_event = 0
         self.text_before = self.text_by_usage = self.event.text
