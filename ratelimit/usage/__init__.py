@@ -9,6 +9,7 @@ and no scope. Nearly all of it is compiled.
     inflating       compressed answers
     reader, paths   bytes that pass, and what stands in them at given JSON paths
     shapes          where each provider says what
+    tables, form    forms that a policy adds
     report          what was found, in units that do not overlap
     request         what a request's body declares
     grants          the maximum in it, lowered in place

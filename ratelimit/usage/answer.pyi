@@ -3,7 +3,8 @@
 With `on_exhausted = "cut"`, what the answer has used so far is charged as it goes on. The chunk that
 uses up the budget is the last. It is passed on up to the end of its last event, an error event in
 the provider's form follows, and the response ends. Only server-sent events can be cut, since
-only they have a form for it, and only where no length was promised.
+only they have a form for it, and only where no length was promised. A WebSocket is charged whenever a
+response of it is done. It is closed after the one that uses up the budget.
 
 In this host's memory the charge is corrected as the answer goes on, so that streams at the same
 time see each other's. A server is not asked in between. There an answer may use what remained

@@ -25,6 +25,9 @@ class Reader:
     All else is taken over once the document it stands in is whole; a document that is malformed
     or cut short says nothing. Nothing that is fed raises.
 
+    The usage of one response is *said*, and later words of it take the place of earlier ones. Responses that
+    follow each other are settled one by one, as receipts.
+
     Args:
         paths: what to look for.
         form: `events` (server-sent), `json` (one document, or several one after another), `frames`

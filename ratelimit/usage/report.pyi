@@ -8,8 +8,10 @@ units that add up (fresh input, cache writes, cache reads, output), and one of t
 - `unknown`: nothing was seen that tells.
 
 What may be words of the model is never exact, as a caller may have asked for them. Such is an answer with
-headers that promise no documents, and one with text as it is among them. Usage that text follows is not
-exact either.
+headers that promise no documents, and one with text as it is among them. Nor is usage exact that text
+follows, that is less than what passed through, or that has tokens which the form does not know.
+
+Receipts add up: see `reader`. Each has its own certainty, and all of them have to be exact.
 """
 
 from collections.abc import Mapping
