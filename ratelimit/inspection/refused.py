@@ -52,7 +52,6 @@ def refused_callers(
     compiled: CompiledPolicy,
     store: EmbeddedStore,
     revealed: Mapping[tuple[int, int], str],
-
 ) -> list[RefusedCaller]:
     """Return the callers that were refused, those refused most first; then those of limits in shadow.
 
