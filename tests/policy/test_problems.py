@@ -297,6 +297,9 @@ def test_each_mistake_is_told_with_code_line_and_key(code: str, text: str, line:
     assert all(problem.severity == every_code()[problem.code].severity for problem in problems_of(text))
 
 
+TESTS = Path(__file__).parents[1]
+
+
 def test_every_policy_code_has_a_case() -> None:
     others = (
         test_adaptive.CASES,
@@ -310,9 +313,11 @@ def test_every_policy_code_has_a_case() -> None:
     told = {code for cases in (CASES, *others) for code, *_ in cases}
     elsewhere = {"policy-invalid", "policy-unreadable", "policy-encoding", "policy-size", "policy-fault"}
     for part in parts("schema"):  # a feature's own tests may have the cases of its codes
-        folder = Path(__file__).parents[1] / part.__name__.split(".")[1]
+        folder = TESTS / part.__name__.split(".")[1]
         texts = "".join(path.read_text() for path in folder.rglob("test_*.py"))
         told |= {code for code in getattr(part, "CODES", {}) if f'"{code}"' in texts}
+    texts = "".join(path.read_text() for path in (TESTS / "serving" / "domains").glob("test_*.py"))
+    told |= {code for code in every_code() if code.startswith("descriptors-") and f'"{code}"' in texts}
     assert told | elsewhere == {code for code, entry in every_code().items() if entry.branch == "policy"}
 
 
