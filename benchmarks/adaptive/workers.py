@@ -45,7 +45,9 @@ class Workers:
         self._born += 1
         return Admission(FirstByte(self._settings), one_of(self._settings, self._born, self._memory))
 
-    def has_room(self, now_ns: int, share: float = 1.0, kept: float = 0.0, rank: int = 0) -> bool:
+    def has_room(
+        self, now_ns: int, share: float = 1.0, kept: float = 0.0, rank: int = 0, units: int = 1
+    ) -> bool:
         """Choose a worker for a request, and ask it."""
         if self._dies_every_ns and now_ns - self._killed_ns >= self._dies_every_ns:
             self._killed_ns = now_ns
@@ -53,13 +55,13 @@ class Workers:
         for admission in self._admissions:
             admission.flight.beat(now_ns)  # as the upkeep's thread does
         self._asked = self._random.choice(self._admissions)
-        return self._asked.has_room(now_ns, share, kept, rank)
+        return self._asked.has_room(now_ns, share, kept, rank, units)
 
     def turn_away(self, now_ns: int, priority: ShedPriority) -> None:
         self._asked.turn_away(now_ns, priority)
 
-    def admit(self, now_ns: int, rank: int = 0) -> int:
-        self._held.append((self._asked, self._asked.admit(now_ns, rank)))
+    def admit(self, now_ns: int, rank: int = 0, units: int = 1) -> int:
+        self._held.append((self._asked, self._asked.admit(now_ns, rank, units)))
         return len(self._held) - 1
 
     def first_byte(self, ticket: int, now_ns: int) -> None:

@@ -74,12 +74,13 @@ def test_fault_61_ordinary_retries_earn_no_strike_and_hammering_does():
     def strikes(each_s: float, until_s: float) -> int:
         known, count, at_s = Persistence(), 0, 0.0
         while at_s < until_s:
-            known, struck = known.refuse(int(at_s * SECOND), 10 * SECOND)
+            known, _, struck = known.refuse(int(at_s * SECOND), 10 * SECOND)
             count += struck
             at_s += each_s
         return count
 
-    assert strikes(each_s=10.0, until_s=3600) == 0 < strikes(each_s=0.5, until_s=600)
+    assert strikes(each_s=10.0, until_s=3600) == 0 == strikes(each_s=1.0, until_s=3600)
+    assert strikes(each_s=0.1, until_s=60) > 0
 
 
 def test_fault_62_floor_above_capacity_is_told():
