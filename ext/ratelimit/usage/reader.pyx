@@ -85,6 +85,16 @@ kin_fill_crc()
 
 @cython.final
 @cython.auto_pickle(False)
+@cython.freelist(8)
+cdef class Receipt:
+    """The usage of one response that is settled: see the stub."""
+
+    def __reduce__(self):
+        raise TypeError("a receipt is of an answer under way")
+
+
+@cython.final
+@cython.auto_pickle(False)
 cdef class Reader:
     """One answer, or one request's body: see the stub."""
 

@@ -152,8 +152,9 @@ cdef inline int64_t said_output(const Said *said) noexcept:
     elif has(said, OTHER_OUTPUT):
         output = number(said, OTHER_OUTPUT)
     if output >= 0:
-        # Where the sources that were read are counted, or it is more than all, reasoning stands beside the output.
-        if has(said, CITATIONS) or number(said, REASONING) > output:
+        # Reasoning stands beside the output where the sources that were read are counted, or where it is more than all
+        # of it and no total says that it is not.
+        if has(said, CITATIONS) or (number(said, REASONING) > output and not has(said, TOTAL)):
             beside = number(said, CITATIONS) + number(said, REASONING)
         output = max(max(output + beside, beyond_input(said)), parts_of(said).output)
         return output + number(said, BESIDE_OUTPUT)

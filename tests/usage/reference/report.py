@@ -218,7 +218,8 @@ def _said_output(reader: Reader) -> int | None:
         output = other
     if output is not None:
         reasoning, citations = _value(reader, "reasoning"), reader.value(_SLOT["citations"])
-        beside = reasoning + (citations or 0) if citations is not None or reasoning > output else 0
+        is_beside = citations is not None or (reasoning > output and total is None)
+        beside = reasoning + (citations or 0) if is_beside else 0
         shares = sum(part[4] for part in reader.parts)
         return max(output + beside, _beyond_input(reader), shares) + _value(reader, "beside_output")
     if reader.value(_SLOT["inert"]) is not None:
