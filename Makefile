@@ -34,7 +34,7 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ratelimit.core $(COMPILED) --allowlist .ci/stubtest-allow.txt
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml ratelimit.core $(COMPILED) --allowlist .ci/stubtest-allow.txt
 
 # An sdist, and a wheel for each CPython from 3.11 to 3.14 and 3.14t that there is, in dist/, each tried in an
 # environment of its own. Some: make dist PYTHONS="3.12 3.14". With the project's address: make dist PROJECT_URL=https://…

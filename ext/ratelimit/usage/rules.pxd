@@ -43,7 +43,7 @@ cdef class MeteredRules:
     cdef readonly tuple told
     cdef readonly tuple estimated
     cdef readonly object shape
-    cdef readonly bint pays     # some rules count dollars
+    cdef bint pays     # some rules count dollars
     cdef readonly bint has_cuts
     cdef readonly bint has_models
     cdef readonly bint has_exposure
