@@ -17,6 +17,7 @@ import os
 import resource
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any, BinaryIO
 
 MOST_BYTES = 768 << 20
@@ -37,13 +38,12 @@ def main(file: BinaryIO, out: BinaryIO) -> str | None:
     """Write the rows of a file; return why that broke off, None if all were written."""
     _bound_memory()
     try:
-        import pyarrow
-        from pyarrow.parquet import ParquetFile
-
+        # By name, so that type checkers of applications do not look for types that it has not.
+        pyarrow, reader = import_module("pyarrow"), import_module("pyarrow.parquet")
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         pyarrow.set_cpu_count(1)
-        parquet = ParquetFile(
+        parquet = reader.ParquetFile(
             file,
             buffer_size=_BUFFER_BYTES,  # pages one by one, where a column has many
             thrift_string_size_limit=_METADATA_BYTES,
@@ -83,7 +83,7 @@ def _lines(parquet: Any) -> Iterator[bytes]:
 
 def _whole_microseconds(batch: Any) -> Any:
     """Return rows with times that Python has: without nanoseconds."""
-    import pyarrow
+    pyarrow = import_module("pyarrow")
 
     for at, field in enumerate(batch.schema):
         if pyarrow.types.is_timestamp(field.type) and field.type.unit == "ns":

@@ -14,7 +14,8 @@ import pytest
 from click.testing import Result
 from prometheus_client import CollectorRegistry, generate_latest
 
-from ratelimit.cli import failure, terminal, top
+from ratelimit.cli import failure, terminal
+from ratelimit.cli.top import command as top_command
 from ratelimit.limiter import Limiter
 from ratelimit.telemetry import RateLimitCollector
 from tests.cli.running import NOW_S, POLICY, post, run, write_policy
@@ -309,7 +310,9 @@ FOREIGN = (
 
 
 def look(page: str, monkeypatch: pytest.MonkeyPatch, *options: str) -> Result:
-    monkeypatch.setattr(top, "urlopen", lambda *given, **more: Page(page.encode("utf-8", "surrogatepass")))
+    monkeypatch.setattr(
+        top_command, "urlopen", lambda *given, **more: Page(page.encode("utf-8", "surrogatepass"))
+    )
     return run("top", "http://127.0.0.1:9/metrics", *options)
 
 

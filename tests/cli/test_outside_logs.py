@@ -10,12 +10,13 @@ import pytest
 
 from ratelimit.traces import FORMATS
 from tests.cli.running import run, write_policy
-from tests.cli.test_import import ENVOY as DESCRIPTORS
 from tests.cli.test_import import SLOWAPI
 from tests.cli.test_outside import ODD, members, sound, words
 from tests.traces.test_formats import ALB, CADDY, ENVOY, ENVOY_JSON, HAPROXY, ISTIO, NGINX, UVICORN
 
 LINES = (ENVOY, ISTIO, HAPROXY, ALB, UVICORN, json.dumps(NGINX), json.dumps(CADDY), json.dumps(ENVOY_JSON))
+DESCRIPTORS = "domain: d\ndescriptors:\n  - key: a\n    rate_limit: {unit: minute, requests_per_unit: 5}\n"
+"""Not a policy, and not for the import."""
 PLACES = ("/v1/chat", "curl/8", "203.0.113.9", "POST", "2026", "k1", "200")
 MAPS = (
     "time=ts",
