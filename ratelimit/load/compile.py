@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -85,17 +85,14 @@ class LoadSpec(FileSpec):
         return set().union(*(spec.positions for spec in self.limits))
 
     @property
-    def deciding(self) -> Iterator[tuple[Path, str, tuple[Pattern, ...], set[int]]]:
+    def deciding(self) -> tuple[tuple[Path, str, tuple[Pattern, ...], set[int]], ...]:
         """The classes that go by identities."""
-        for limit in self.limits:
-            for one in limit.classes:
-                if one.when:
-                    yield (
-                        (*one.path, "when"),
-                        f"`{one.name}`",
-                        one.patterns or limit.patterns,
-                        set(dict(one.when)),
-                    )
+        return tuple(
+            ((*one.path, "when"), f"`{one.name}`", one.patterns or limit.patterns, set(dict(one.when)))
+            for limit in self.limits
+            for one in limit.classes
+            if one.when
+        )
 
     def mark(self, marks: Marks, event: Event, method: str, target: str | Target, reading: Reading) -> None:
         """Say which limit requests fall under, and in which classes they may be."""

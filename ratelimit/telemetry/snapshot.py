@@ -186,11 +186,19 @@ def of_families(families: Iterable[Family]) -> Snapshot:
         for sample in family.samples:
             # Of other programs, too: their metrics may have any name, labels and value.
             wanted = _LABELS.get(sample.name)
-            if wanted is not None and wanted <= sample.labels.keys() and math.isfinite(sample.value):
+            if wanted is not None and wanted <= sample.labels.keys() and _is_finite(sample.value):
                 seen = _take(snapshot, sample.name, sample.labels, sample.value) or seen
     if not seen:
         raise ValueError("no ratelimit metrics there")
     return snapshot
+
+
+def _is_finite(value: float) -> bool:
+    """Return whether a float can have a value: the parser reads digits as an int of any size."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _labels() -> dict[str, frozenset[str]]:

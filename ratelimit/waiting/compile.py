@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ratelimit.load.compile import LoadSpec, check_weights
@@ -84,11 +84,11 @@ class Queues(FileSpec):
         return set() if self.held is None else self.held.positions
 
     @property
-    def deciding(self) -> Iterator[tuple[Path, str, tuple[Pattern, ...], set[int]]]:
+    def deciding(self) -> tuple[tuple[Path, str, tuple[Pattern, ...], set[int]], ...]:
         """The shares of what waits."""
-        for spec in (self.limits, self.held):
-            if spec is not None and self.position >= 0:
-                yield ("queue", "principal"), "`principal`", (), {self.position}
+        if self.position < 0 or (self.limits is None and self.held is None):
+            return ()
+        return ((("queue", "principal"), "`principal`", (), {self.position}),)
 
     def mark(self, marks: Marks, event: Event, method: str, target: str | Target, reading: Reading) -> None:
         """Say in which class requests wait."""

@@ -3,8 +3,8 @@
 Applications are stepped many at once and in random order. So one can be cancelled, closed
 (`GeneratorExit`), hung up on or made to raise at each of its steps. A ledger beside the limiter
 says what each stream must have cost: what its usage said, and of one that broke off the tokens of what
-was sent. Of a whole one without usage, and of an account that hangs up as a habit, it is the estimate if
-that is more.
+was sent, if that is more. Of a whole one without usage, or with too little of it, and of an account that
+hangs up as a habit, it is the estimate if that is more.
 
 A worker that dies is killed by SIGKILL between two steps, with streams at every one of theirs. It
 hands its ledger on just before, as the process leaves nothing behind.
@@ -55,6 +55,11 @@ def policy(store: Path) -> str:
 def step() -> Generator[None, None, None]:
     """Give others their turn."""
     yield
+
+
+FEW_BYTES = 256
+BYTES_OF_A_TOKEN = 16
+"""At most, in more text than a few bytes."""
 
 
 @dataclass
@@ -139,12 +144,15 @@ class Stream:
         is_left = not self.is_whole and not self.fails
         by_habit = is_left and habits.leaves_by_habit(self.account)
         habits.ended(self.account, is_left)
-        if self.says:
-            assert self.usage is not None
-            return self.usage, self.usage
+        said = self.usage or 0 if self.says else 0
+        # Too few tokens for the text are not believed, nor is the usage of a stream that broke off.
+        is_little = self.text > max(FEW_BYTES, BYTES_OF_A_TOKEN * said)
+        if self.says and self.is_whole and not is_little:
+            return said, said
+        used = max(said, self.seen)
         if not self.is_whole and not by_habit:
-            return self.seen, self.seen
-        return max(self.estimates[0], self.seen), max(self.estimates[1], self.seen)
+            return used, used
+        return max(self.estimates[0], used), max(self.estimates[1], used)
 
     def costs_by_now(self) -> tuple[int, int]:
         """Return what it must have been charged if its worker dies now.

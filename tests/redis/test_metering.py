@@ -85,7 +85,7 @@ async def test_all_levels_take_one_call_at_the_start_and_one_at_the_end(server: 
     both, total = (limit(more=more).replace('"account"', per) for per in ('["account", "ip"]', "[]"))
     levels = [limit(more=more), limit("ip", more=more), both, total]
     limiter = Live(rules(server.url, *levels))
-    pieces = pieces_of(chat("word " * 200, CHAT_USAGE), 100)
+    pieces = pieces_of(chat("word " * 40, CHAT_USAGE), 100)
     seen: list[int] = []
 
     async def app(scope: object, receive: object, send: object) -> None:

@@ -113,7 +113,7 @@ class FileSpec:
         return set()
 
     @property
-    def deciding(self) -> Iterable[tuple[Path, str, tuple[Pattern, ...], set[int]]]:
+    def deciding(self) -> tuple[tuple[Path, str, tuple[Pattern, ...], set[int]], ...]:
         """What goes by identities: its place, its name, its requests (empty: all), and the identities."""
         return ()
 
