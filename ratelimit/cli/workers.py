@@ -35,8 +35,13 @@ def run_workers(commands: Sequence[Sequence[str]]) -> int:
         while not told and all(worker.poll() is None for worker in workers):
             time.sleep(LOOKS_S)
     finally:
+        gone = [worker for worker in workers if worker.poll() is not None]
         _end(workers)
-    codes = [worker.returncode for worker in workers]
+    # A worker that ended untold is the cause. One that is told while it still starts ends by the signal.
+    codes = [
+        0 if worker.returncode == -signal.SIGTERM and (told or worker not in gone) else worker.returncode
+        for worker in (*gone, *workers)
+    ]
     # One that a signal killed has the code that a shell would show.
     return next((code if code > 0 else 128 - code for code in codes if code), 0)
 
