@@ -17,7 +17,7 @@ demo: $(VENV)/.demo
 # Side by side what may run beside other tests, each file in one process, one more than there are cores as some wait for
 # servers; then what may not.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m 'not alone' -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile
+	$(BIN)/python -m pytest -m 'not alone' -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m alone
 
 # What needs no server and no process of its own, with few examples, on all cores: a minute.

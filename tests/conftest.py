@@ -191,6 +191,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if is_of(item.path, frozenset(), ALONE_FILES):
             item.add_marker(pytest.mark.alone)
+    # Files are dealt out in this order: what takes long comes first, so that all cores are busy to the end.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

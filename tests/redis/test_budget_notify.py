@@ -10,7 +10,7 @@ from ratelimit.budgets.following import BudgetFollower
 from ratelimit.budgets.stage import BudgetPart
 from tests.budgets.test_notify import Telling
 from tests.support.redis.fixtures import StartServer
-from tests.support.redis.live import Live, rules
+from tests.support.redis.live import Live, patient, rules
 from tests.support.redis.server import Server
 
 LIMIT = 'per = "account"\nrate = "4/year"\nalgorithm = "fixed-window"\nnotify = [0.5, 1]'
@@ -30,7 +30,7 @@ async def close(hosts: list[Live], followers: list[BudgetFollower]) -> None:
 
 
 async def test_two_hosts_of_two_workers_tell_every_customer_once(server: Server) -> None:
-    hosts = [Live(rules(server.url, LIMIT)) for _ in range(4)]
+    hosts = [patient(rules(server.url, LIMIT)) for _ in range(4)]
     for host in hosts:
         host.wait_for_answers(60)  # a busy machine's own pause is no outage
     followers, telling, chance = [BudgetFollower() for _ in hosts], Telling(), random.Random(5)
@@ -51,7 +51,7 @@ async def test_share_that_is_crossed_while_the_server_is_away_is_told_once_when_
     start_server: StartServer,
 ) -> None:
     server = start_server()
-    hosts = [Live(rules(server.url, LIMIT)) for _ in range(2)]
+    hosts = [patient(rules(server.url, LIMIT)) for _ in range(2)]
     followers, telling = [BudgetFollower() for _ in hosts], Telling()
     try:
         for host in hosts:

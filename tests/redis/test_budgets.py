@@ -13,7 +13,7 @@ from ratelimit.reference.decision import ReferencePlan, ReferenceTable
 from ratelimit.reference.rule import RuleSpec
 from tests.asgi.driver import Client, ok
 from tests.support.redis.fixtures import StartServer
-from tests.support.redis.live import Live, rules, turns
+from tests.support.redis.live import Live, patient, rules, turns
 from tests.support.redis.server import Server
 
 ALGORITHMS = ["token-bucket", "fixed-window", "sliding-window"]
@@ -32,11 +32,7 @@ async def admitted(hosts: list[Live], count: int, **state: Any) -> int:
 
 
 def open_hosts(text: str, count: int = 2, **more: Any) -> list[Live]:
-    """Return hosts that are patient: in an outage each counts alone, and a busy machine's pause is none."""
-    hosts = [Live(text, **more) for _ in range(count)]
-    for host in hosts:
-        host.wait_for_answers(60)
-    return hosts
+    return [patient(text, **more) for _ in range(count)]
 
 
 async def opened(hosts: list[Live], count: int, most: int, **state: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.asgi.test_exposure import ATTACKS, BUDGET, EXPOSURE, Workers
-from tests.support.redis.live import Live, rules
+from tests.support.redis.live import patient, rules
 from tests.support.redis.server import Server
 
 TOKENS = 'per = "account"\nrate = "{rate}/hour"\nunit = "output_tokens"\nusage = "auto"\n'
@@ -20,7 +20,7 @@ async def test_burst_uses_no_more_than_the_exposure(server: Server, attack: str,
         f"{name} = {value if type(value) is int else repr(value)}\n" for name, value in words.items()
     )
     text = rules(server.url, TOKENS.format(rate=BUDGET) + more, mode=mode)
-    under = Workers(lambda: Live(text), 4)
+    under = Workers(lambda: patient(text), 4)
     await under.one_by_one(past)
     for limiter in under.limiters:
         await limiter.batch_client.settled()

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.asgi.test_grants import BUDGET, Upstream, burst
-from tests.support.redis.live import Live, rules
+from tests.support.redis.live import patient, rules
 from tests.support.redis.server import Server
 
 TOKENS = """
@@ -23,7 +23,7 @@ grant = "body"
 @pytest.mark.parametrize("mode", ["exact", "leased"])
 async def test_burst_uses_no_more_than_its_budget(server: Server, mode: str) -> None:
     text = rules(server.url, TOKENS.format(rate=BUDGET), mode=mode)
-    upstream = Upstream("", count=4, make=lambda: Live(text))
+    upstream = Upstream("", count=4, make=lambda: patient(text))
     first = await upstream.post({"max_tokens": 50_000})
     assert first.status == 200
     assert json.loads(upstream.seen[0][1])["max_tokens"] == 30_000

@@ -11,7 +11,7 @@ from ratelimit.usage.ending import error_event
 from tests.asgi.driver import Client
 from tests.asgi.metered import Posting, answering, pieces_of
 from tests.asgi.test_departures import ALL, STREAMS, TOKENS, leave_nothing
-from tests.support.redis.live import Live, rules
+from tests.support.redis.live import Live, patient, rules
 from tests.support.redis.server import Server
 from tests.usage.answers import ANSWERS, CHAT_USAGE, chat, event
 
@@ -119,7 +119,7 @@ async def test_burst_of_parallel_streams_reserves_on_the_server_what_it_declares
         usage = {**CHAT_USAGE, "completion_tokens": 10}
         await answering(event({"choices": [], "usage": usage}))(scope, receive, send)
 
-    workers = [Live(rules(server.url, limit(rate=100))) for _ in range(2)]
+    workers = [patient(rules(server.url, limit(rate=100))) for _ in range(2)]
     clients = [Posting(RateLimitMiddleware(app, limiter=one, reload_interval_s=0)) for one in workers]
     sent = [
         asyncio.ensure_future(clients[number % 2].send_document({"max_tokens": 10}, HEADERS))

@@ -164,3 +164,10 @@ def plain(url: str) -> redis.asyncio.Redis:
 
 
 LiveLimiter = Callable[..., Live]
+
+
+def patient(text: str, **more: Any) -> Live:
+    """Return a limiter for which a pause of a busy machine is no outage, in which each counts alone."""
+    limiter = Live(text, **more)
+    limiter.wait_for_answers(60)
+    return limiter
