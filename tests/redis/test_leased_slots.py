@@ -49,6 +49,8 @@ async def test_leases_of_all_workers_together_are_exactly_the_limit(
         open_limiter(cluster.cluster_url, window("account", 1500), *more, mode="leased")
         for _ in range(WORKERS)
     ]
+    for worker in workers:
+        worker.wait_for_answers(60)
     admitted = await work(workers, 60)
     # Two limits that end together. What a request that one refuses was charged by the other may lie
     # in a lease for three seconds, where no other worker finds it.
