@@ -13,7 +13,7 @@ from ratelimit.integrations import llm_errors
 
 
 def load(path: Path) -> dict[str, dict[str, Any]]:
-    """Return what is known of each API key: what a database would have."""
+    """Return the facts about each API key, which a database would have."""
     found: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8"))
     return found
 

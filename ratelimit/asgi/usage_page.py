@@ -34,7 +34,7 @@ _UNITS = {"concurrency": "in flight", "distinct": "distinct values"}
 
 @dataclass(frozen=True, slots=True)
 class LimitUsage:
-    """What one limit has for a caller; amounts are in its unit, or in dollars."""
+    """A caller's part of one limit; amounts are in its unit, or in dollars."""
 
     limit: str
     unit: str

@@ -46,12 +46,12 @@ class OwnNumber:
 
 @dataclass(frozen=True, slots=True)
 class Budgeting(RuleSpec):
-    """What budgets read of one limit."""
+    """The keys of one limit that budgets read."""
 
     own: OwnNumber | None
     """Where customers' own numbers come from; None: all have the same."""
     shares: tuple[float, ...]
-    """Of the number, ascending: it is told when a customer has used so much."""
+    """Shares of the number, ascending: an event is sent when a customer has used so much."""
     charged: Statuses = ()
     """The statuses that are charged; empty: all."""
 
@@ -89,7 +89,7 @@ def own_number(rule: Rule) -> OwnNumber | None:
 
 
 def shares_of(rule: Rule) -> Budgeting | None:
-    """Return what says which shares of a rule are told; None where none is."""
+    """Return the notice of a rule's shares; None without any."""
     spec = rule.spec(Budgeting)
     return spec if spec is not None and spec.shares else None
 
@@ -100,7 +100,7 @@ def amount_sources(file: PolicyFile) -> dict[int, tuple[str, Path]]:
 
 
 def compile_limit(scene: Scene, limit: Limit, path: Path) -> Budgeting | None:
-    """Return where a customer's number comes from, and what is told of it; None for limits without both."""
+    """Return the source of a customer's number and the shares with an event; None without both."""
     own, shares = _own(scene, limit, path), _shares(scene, limit, path)
     charged = _charged(scene, limit, path)
     return Budgeting(own, shares, charged) if own is not None or shares or charged else None

@@ -1,4 +1,4 @@
-"""The follower of crossed shares: each is told once, whichever worker of whichever host noted it first.
+"""The sender of events on used budgets: one for each share, whichever worker and host noted it first.
 
 Theory of operation. A request only notes what it crossed, in its worker. The thread that follows the
 operator's acts claims each share of a counter and window in a record that all workers share: in the memory of

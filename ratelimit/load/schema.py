@@ -8,6 +8,7 @@ from msgspec import Meta, field
 
 from ratelimit.codes import error, warning
 from ratelimit.features.table import Table
+from ratelimit.waiting.schema import ClassWeight
 
 LoadMode = Literal["enforce", "shadow"]
 MONITORS = ("GET /metrics", "GET /health", "GET /healthz", "GET /livez", "GET /readyz")
@@ -44,16 +45,7 @@ class LoadClass(Table, frozen=True, forbid_unknown_fields=True):
             examples=[{"plan": ["pro", "team"]}],
         ),
     ] = {}
-    weight: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=90,
-            description="Of each hundred requests that go on, so many are of this class while it waits, "
-            "whatever waits before it. `0`: it gets what higher classes leave. The first class needs none.",
-            examples=[10],
-        ),
-    ] = 5
+    weight: ClassWeight = 5
 
 
 class Adaptive(

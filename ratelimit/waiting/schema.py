@@ -23,6 +23,18 @@ class LimitKeys(Table, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+ClassWeight = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=90,
+        description="Of each hundred requests that go on, so many are of this class while it waits, "
+        "whatever waits before it. `0`: it gets what higher classes leave. The first class needs none.",
+        examples=[10],
+    ),
+]
+
+
 class QueueClass(Table, frozen=True, forbid_unknown_fields=True):
     """One class of requests that wait."""
 
@@ -38,16 +50,7 @@ class QueueClass(Table, frozen=True, forbid_unknown_fields=True):
             examples=["POST /v1/chat"],
         ),
     ]
-    weight: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=90,
-            description="Of each hundred requests that go on, so many are of this class while it waits, "
-            "whatever waits before it. `0`: it gets what higher classes leave. The first class needs none.",
-            examples=[10],
-        ),
-    ] = 5
+    weight: ClassWeight = 5
 
 
 class Queue(Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "class"}):
