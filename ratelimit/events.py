@@ -38,8 +38,8 @@ EVENTS: Mapping[str, tuple[bool, str]] = {
     "actor-released": (False, "A cluster is no longer taken for an actor."),
     "group-refused": (
         True,
-        "A limit refuses a payer, a sponsor or a network with many accounts: perhaps an organisation. "
-        "If you know it, give it a plan, or say what it has paid.",
+        "Limits refuse a payer or a sponsor with many accounts: perhaps an organisation. "
+        "If you know it, give it another number for a while, or a plan, or say what it has paid.",
     ),
     "act-made": (False, "An operator's act is in force."),
     "act-lapsed": (False, "An operator's act has reached its end."),

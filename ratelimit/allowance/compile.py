@@ -42,6 +42,11 @@ class Allowance(RuleSpec):
     is_final = False
     covers = True
 
+    @property
+    def has_levels(self) -> bool:
+        """Whether payers have different numbers."""
+        return self.earned is not None
+
     def of_tier(self) -> Allowance:
         """Return the allowance of a customer's plan: its number."""
         return replace(self, earned=None)

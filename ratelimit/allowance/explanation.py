@@ -16,7 +16,7 @@ from ratelimit.allowance.history import kept_beside
 from ratelimit.allowance.memory import PIECE, SharedRecords, pieces_of, records_form
 from ratelimit.allowance.model.levels import EarnedSpec
 from ratelimit.allowance.records import Records, Standing
-from ratelimit.allowance.stage import AllowancePart, Allowances, PickingStage
+from ratelimit.allowance.stage import AllowancePart, Allowances, PickingStage, said_levels
 from ratelimit.codes import every_code
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.matched import Matched
@@ -136,7 +136,10 @@ def allowances_of(bound: BoundPolicy, matched: Matched, row: list[int], now_ns: 
         known = usable = None if paid == ABSENT else paid
         if known is not None and not standing & Standing.UNSETTLED_COUNTS:
             usable = min(known, spec.young_paid + settled)
-        if not is_covered:
+        said = said_levels(rule, spec, bound.amendment).get(row[feature.places.payer], ())
+        if is_covered and any(now_ns < until_ns for _, until_ns in said):
+            because = "by an operator's act"
+        elif not is_covered:
             because = "at its places; this account is new, and elsewhere: not covered"
         elif known is not None and usable is not None:
             because = _by_paid(spec, level, known, usable)

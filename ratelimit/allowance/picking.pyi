@@ -1,12 +1,23 @@
 """The pick of allowances: by what a payer paid or used, the plan that its requests are asked."""
 
-from collections.abc import Callable, Sequence
-from typing import final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, final
 
 from ratelimit.allowance.model.levels import EarnedSpec
 from ratelimit.allowance.records import Records
 from ratelimit.deciding.picker import Picker
 from ratelimit.deciding.route_plan import RoutePlan
+from ratelimit.stores.contract import Outcome
+
+class Grown(Protocol):
+    """One allowance of a plan: see `stage.Grown`."""
+
+    @property
+    def salt(self) -> int: ...
+    @property
+    def earned(self) -> EarnedSpec: ...
+    @property
+    def said(self) -> Mapping[int, Sequence[tuple[int, int]]]: ...
 
 @final
 class Places:
@@ -43,8 +54,7 @@ class AllowancePicker(Picker):
         make: makes the plan of some levels, one for each allowance that can be earned; None: of requests
             that no allowance covers. Called once for each while it is kept.
         places: where rows have what allowances go by.
-        levels: of each allowance that can be earned what tells its records from others', and what each level
-            takes.
+        levels: the allowances that can be earned.
         records: what is remembered of payers; None: nothing.
     """
 
@@ -52,7 +62,7 @@ class AllowancePicker(Picker):
         cls,
         make: Callable[[tuple[int, ...] | None], RoutePlan],
         places: Places,
-        levels: Sequence[tuple[int, EarnedSpec]],
+        levels: Sequence[Grown],
         records: Records | None = None,
         /,
     ) -> AllowancePicker: ...
@@ -73,6 +83,9 @@ class AllowanceNotes(Picker):
     """
 
     def __init__(self, records: Records, payer_at: int, salts: Sequence[tuple[int, int]], /) -> None: ...
+
+def note_refused(outcome: Outcome, row: list[int], /) -> None:
+    """Note the payers of a row whose allowances had no room; nothing where a server keeps them."""
 
 def record_key(payer: int, salt: int, /) -> int:
     """Return what a payer's use of a limit is remembered by: the payer itself without a salt."""

@@ -11,9 +11,9 @@ was before: a stolen or resold card opens nothing of what its owner has earned, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,17 +21,33 @@ from ratelimit.allowance.compile import Overflow, allowance_of, earned_of, place
 from ratelimit.allowance.history import kept_beside, read_history, take_kept
 from ratelimit.allowance.memory import SharedRecords
 from ratelimit.allowance.model.levels import EarnedSpec
-from ratelimit.allowance.picking import AllowanceNotes, AllowancePicker, Places
+from ratelimit.allowance.picking import AllowanceNotes, AllowancePicker, Places, note_refused
 from ratelimit.allowance.records import Records
+from ratelimit.clustering.amendment import Amendment
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.part import Host, Part
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import Deciding, Draft, Feature, Instead, Pending, Rest, Stage
 from ratelimit.deciding.variant import Pick
 from ratelimit.decision import Reason
-from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.contract import Outcome, Store, alone, refused_by
 from ratelimit.stores.factory import open_records
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """One allowance of a plan that its payer can earn.
+
+    Args:
+        salt: what tells its records from others'.
+        earned: what each level takes.
+        said: by the payer's hash, levels that operators said and until when, the latest first.
+    """
+
+    salt: int
+    earned: EarnedSpec
+    said: Mapping[int, Sequence[tuple[int, int]]]
 
 
 class Allowances(Feature):
@@ -57,8 +73,7 @@ class Allowances(Feature):
         if pick is None:
             each = ((at, earned_of(rule)) for at, rule in enumerate(draft.rules))
             earned = {at: spec for at, spec in each if spec is not None}
-            hasher = self._bound.store.hasher
-            levels = [(salt_of(draft.rules[at], hasher), spec) for at, spec in earned.items()]
+            levels = [self._grown(draft.rules[at], spec) for at, spec in earned.items()]
             picker = AllowancePicker(
                 _Making(draft, allowances, overflow, earned), self.places, levels, self.records
             )
@@ -71,6 +86,21 @@ class Allowances(Feature):
             salts = [(at, salt_of(draft.rules[at], hasher)) for at in sorted(allowances)]
             notes = AllowanceNotes(self.records, self.places.payer, salts)
         return None if notes is None and not overflow else CoveredStage(draft, allowances, overflow, notes)
+
+    def _grown(self, rule: LimitRule, earned: EarnedSpec) -> Grown:
+        salt = salt_of(rule, self._bound.store.hasher)
+        return Grown(salt, earned, said_levels(rule, earned, self._bound.amendment))
+
+
+def said_levels(
+    rule: LimitRule, earned: EarnedSpec, amendment: Amendment
+) -> dict[int, tuple[tuple[int, int], ...]]:
+    """Return by the payer's hash the levels that operators said, and until when; the latest first."""
+    numbers, _ = amendment.said_of(rule)
+    return {
+        payer: tuple((earned.level_of(units), until_ns) for units, until_ns in each)
+        for payer, each in numbers.get(rule.per[0], {}).items()
+    }
 
 
 def places_of(compiled: CompiledPolicy) -> Places:
@@ -169,7 +199,10 @@ class CoveredStage(Stage):
             # So that a request which goes on is not counted as refused.
             seen: Outcome = yield pending.look()
             if self._is_short(seen):
-                return (yield from pending.by(self._beyond))
+                found = yield from pending.by(self._beyond)
+                if not found[0] and pending.charges:
+                    note_refused(seen, pending.row)
+                return found
         decided = yield from rest(pending)
         allowed, reason, plan, outcome = decided
         if plan is None or outcome is None:

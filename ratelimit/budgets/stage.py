@@ -131,7 +131,7 @@ class Budgets(Feature):
 
 def budgeted_of(at: int, rule: LimitRule, amendment: Amendment) -> Budgeted | None:
     """Return whose numbers of a rule are to be looked for; None where all customers have the same."""
-    if rule.is_exposure:
+    if rule.is_exposure or any(spec.has_levels for spec in rule.specs):
         return None
     spec, (said, more) = own_number(rule), amendment.said_of(rule)
     if spec is None and not said and not more:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ratelimit.algorithms import IN_WORDS, SECOND_NS
-from ratelimit.allowance.compile import allowance_of
+from ratelimit.allowance.compile import earned_of
+from ratelimit.allowance.stage import said_levels
 from ratelimit.budgets.compile import most_units, own_number
 from ratelimit.budgets.stage import budgeted_of, said_to
 from ratelimit.clustering.amendment import amendment_of
@@ -100,9 +101,12 @@ def budgets_of(known: Knowledge, caller: Caller) -> list[Budget]:
         rule = known.compiled.rules[left.rule.index]
         if rule.per != (position,):
             continue
-        one = budgeted_of(0, rule, amendment)
+        one, earned = budgeted_of(0, rule, amendment), earned_of(rule)
         said, more = (None, 0) if one is None else said_to(one, row, now_ns)
         by = "the rate" if said is None else "an act"
+        if earned is not None:
+            levels = said_levels(rule, earned, amendment).get(caller.hash, ())
+            by = "an act" if any(now_ns < until_ns for _, until_ns in levels) else "what it earned"
         if more:
             by = f"{by}, and {formatting.amount(more, rule.unit)} by an act"
         used = max(0, left.rule.burst - left.remaining)
@@ -120,7 +124,7 @@ def change_of_number(known: Knowledge, caller: Caller, written: Sequence[str]) -
         InspectionFailure: a limit is not there or cannot have it, or it is no number.
     """
     asked = _asked(known, caller, written)
-    numbers = {name: _number(rule, text) for name, (rule, text) in asked.items()}
+    numbers = {name: _levelled(rule, _number(rule, text)) for name, (rule, text) in asked.items()}
     now = {each.rule.name: each for each in _budgets(known, caller)}
     preview = Preview(doubts=doubts_of([caller]))
     said = []
@@ -145,6 +149,7 @@ def change_of_more(known: Knowledge, caller: Caller, written: Sequence[str]) -> 
     asked = _asked(known, caller, written)
     numbers = {name: _number(rule, text) for name, (rule, text) in asked.items()}
     for name, (rule, _) in asked.items():
+        _check_units(rule)
         if rule.algorithm == "token-bucket" and own_number(rule) is not None:
             words = f"`{name}` is a bucket of a number that the application says, which is not known here"
             raise InspectionFailure(words, "call", hint="`ratelimit budget reset` fills it.")
@@ -159,11 +164,15 @@ def change_of_all(known: Knowledge, caller: Caller, names: Sequence[str]) -> lis
     """
     limits = _limits(known, caller)
     for name in names:
-        _limit(limits, name, caller)
+        _check_units(_limit(limits, name, caller))
     used: dict[str, int] = {}
     for each in budgets_of(known, caller):
         used[each.rule.name] = max(each.used, used.get(each.rule.name, 0))
-    wanted = {name: rule for name, rule in limits.items() if not names or name in names}
+    wanted = {
+        name: rule
+        for name, rule in limits.items()
+        if (not names or name in names) and earned_of(rule) is None
+    }
     asked = {
         name: (rule, rule.burst + rule.most_debt if rule.algorithm == "token-bucket" else used[name])
         for name, rule in wanted.items()
@@ -292,10 +301,31 @@ def _limit(limits: Mapping[str, LimitRule], name: str, caller: Caller) -> LimitR
             f"`{name}` keeps as many places as it has units ({rule.algorithm}), so no customer has another"
         )
         raise InspectionFailure(words, "call", hint='`algorithm = "sliding-window"` could.')
-    if allowance_of(rule) is not None:
-        words = f"`{name}` is an allowance, which a payer earns"
-        raise InspectionFailure(words, "call", hint="Give the customer a plan, or a limit with `budget`.")
     return rule
+
+
+def _check_units(rule: LimitRule) -> None:
+    """Raise `InspectionFailure` where an operator gives no units beyond a limit's number."""
+    if earned_of(rule) is not None:
+        hint = f"`ratelimit budget set … '{rule.name}=NUMBER'` gives it another number."
+        raise InspectionFailure(f"`{rule.name}` is an allowance, which a payer earns", "call", hint=hint)
+
+
+def _levelled(rule: LimitRule, number: int) -> int:
+    """Return the number that a customer gets: of an allowance that of the next level.
+
+    Raises:
+        InspectionFailure: an allowance has no such number.
+    """
+    earned = earned_of(rule)
+    if earned is None:
+        return number
+    least, most = earned.quotas[0], earned.quotas[-1]
+    if not least <= number <= most:
+        words = f"`{rule.name}` is an allowance of {formatting.amount(least, rule.unit)} at least"
+        words += f" and {formatting.amount(most, rule.unit)} at most"
+        raise InspectionFailure(words, "call", hint="`ratelimit stop` refuses a caller for a while.")
+    return earned.quotas[earned.level_of(number)]
 
 
 def _number(rule: LimitRule, text: str) -> int:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from ratelimit.clustering.declarations import principal_key
@@ -252,18 +253,18 @@ def _shown(known: Knowledge, *, with_members: bool = True) -> Iterator[tuple[Wha
 
 
 def _seen_with(known: Knowledge) -> Iterator[tuple[What, str, int]]:
-    """Yield the addresses and payment methods that accounts of actors were seen with."""
+    """Yield the addresses and payment methods that accounts of actors, and refused ones, were seen with."""
     spec = known.compiled.correlation
     if known.source is None or spec is None:
         return
     core = known.source.correlator.core
-    for actor in known.actors:
-        for key, _ in actor.members:
-            for one in (reasons(core, key) or {"shared": ()})["shared"]:
-                position = spec.kinds[one["kind"]]
-                if position >= 0:
-                    name = known.compiled.identities[position].name
-                    yield "identity", name, one["hash"]
+    members = (key for actor in known.actors for key, _ in actor.members)
+    for key in chain(members, (each.hash for each in known.refused if not each.is_actor)):
+        for one in (reasons(core, key) or {"shared": ()})["shared"]:
+            position = spec.kinds[one["kind"]]
+            if position >= 0:
+                name = known.compiled.identities[position].name
+                yield "identity", name, one["hash"]
 
 
 def _distinct(found: Sequence[Caller]) -> list[Caller]:

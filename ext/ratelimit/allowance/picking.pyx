@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint64_t
 from ratelimit.allowance.records cimport ELSEWHERE, UNSETTLED_COUNTS, Records
 from ratelimit.core.algorithms.setup cimport ALLOWED
 from ratelimit.core.decision.engine cimport Outcome
+from ratelimit.core.decision.refused cimport name_refused
 from ratelimit.core.memory.atomic cimport SECOND
 from ratelimit.core.memory.number cimport WHOLE, read_number
 from ratelimit.core.memory.siphash cimport ABSENT_HASH, mix
@@ -66,6 +67,8 @@ cdef class AllowancePicker(Picker):
     cdef Records records        # None: nothing is remembered of payers
     cdef int count
     cdef Levels levels[MOST_EARNED]
+    cdef tuple said             # of each allowance, by the payer's hash, levels that operators said
+    cdef bint is_said
     cdef dict kept
     cdef uint64_t last          # what was picked last,
     cdef object last_plan       # and its plan; None: nothing yet
@@ -73,14 +76,16 @@ cdef class AllowancePicker(Picker):
     def __cinit__(self, make, Places places not None, levels, Records records=None, /):
         cdef int i, at
         cdef Levels *one
-        if len(levels) > MOST_EARNED or any([not 0 < len(each.quotas) <= MOST_LEVELS for _, each in levels]):
+        if len(levels) > MOST_EARNED or any([not 0 < len(each.earned.quotas) <= MOST_LEVELS for each in levels]):
             raise ValueError(f"there are at most {MOST_EARNED} allowances of {MOST_LEVELS} levels in one plan")
         self.make, self.places, self.records = make, places, records
         self.kept = {}
-        for i, (salt, earned) in enumerate(levels):
-            one = self.levels + i
+        self.said = tuple([dict(each.said) for each in levels])
+        self.is_said = any(self.said)
+        for i, each in enumerate(levels):
+            one, earned = self.levels + i, each.earned
             self.count = i + 1
-            one.salt, one.young = salt, earned.young_paid
+            one.salt, one.young = each.salt, earned.young_paid
             one.count = <int>len(earned.quotas)
             one.paid_from = <uint64_t *>PyMem_Malloc(one.count * sizeof(uint64_t))
             one.grown_from = <double *>PyMem_Malloc(one.count * sizeof(double))
@@ -108,7 +113,7 @@ cdef class AllowancePicker(Picker):
             if not standing & ELSEWHERE:
                 code = 0
                 for i in range(self.count):
-                    code = code << 8 | <uint64_t>self.level(self.levels + i, ids, standing, now_s)
+                    code = code << 8 | <uint64_t>self.level_at(i, ids, standing, now_s, now_ns)
         if self.last_plan is not None and code == self.last:
             return self.last_plan
         key = code
@@ -135,7 +140,7 @@ cdef class AllowancePicker(Picker):
             best = 0.0
             if self.records is not None:
                 best = self.records.best(record_of(ids[self.places.payer], self.levels[i].salt), now_s)
-            found.append((self.level(self.levels + i, ids, standing, now_s), best))
+            found.append((self.level_at(i, ids, standing, now_s, now_ns), best))
         return standing, settled, found
 
     cdef int seen(self, uint64_t *ids, int64_t now_s) noexcept:
@@ -159,6 +164,18 @@ cdef class AllowancePicker(Picker):
         if places.paid >= 0 and ids[places.paid] != ABSENT_HASH:
             self.records.see_paid(ids[places.payer], <int64_t>ids[places.paid], standing, now_s)
         return standing
+
+    cdef int level_at(self, int i, uint64_t *ids, int standing, int64_t now_s, object now_ns) except -1:
+        """Return the level of an allowance: what an operator said of the payer, else what it earned."""
+        cdef PyObject *found
+        if self.is_said:
+            hashed = ids[self.places.payer]
+            found = PyDict_GetItemWithError(<dict>self.said[i], hashed)
+            if found != NULL:
+                for level, until_ns in <object>found:  # the latest first
+                    if now_ns < until_ns:
+                        return min(<int>level, self.levels[i].count - 1)
+        return self.level(self.levels + i, ids, standing, now_s)
 
     cdef int level(self, Levels *levels, uint64_t *ids, int standing, int64_t now_s) noexcept:
         """Return the highest level that is earned; noexcept: compares numbers in memory that is there."""
@@ -240,6 +257,13 @@ cdef class AllowanceNotes(Picker):
                     record_of(ids[self.payer_at], self.salts[i]), <double>(most - left), <int64_t>(now // SECOND)
                 )
         return 0
+
+
+def note_refused(outcome, list row not None, /):
+    cdef uint64_t ids[MOST_POSITIONS]
+    if type(outcome) is Outcome:
+        fill(row, ids)
+        name_refused(<Outcome>outcome, ids)
 
 
 def record_key(uint64_t payer, uint64_t salt, /):

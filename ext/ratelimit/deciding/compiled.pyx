@@ -16,6 +16,7 @@ from ratelimit.core.algorithms.setup cimport ABSENT_HASH, REFUSED as REFUSED_CHA
 from ratelimit.core.clusters.recogniser cimport Recogniser
 from ratelimit.core.clusters.records cimport CERTAIN, LIKELY, NO_VERDICT
 from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready, count_verdicts
+from ratelimit.core.decision.refused cimport name_refused
 from ratelimit.core.decision.schedule cimport Pace
 from ratelimit.core.memory.number cimport NEGATIVE, WHOLE, read_number
 from ratelimit.core.memory.table cimport Table, bump
@@ -335,8 +336,10 @@ cdef class CompiledDecider:
                                 decided.actor, decided.verdict = actor, verdict
                                 return decided
                             part = other
-                            decided.plan, decided.part = part.plan, part
+                            decided.plan, decided.part, first = part.plan, part, <Outcome>outcome
                             outcome = part.core.decided(ids, taken, now_ns, True)
+                            if not (<Outcome>outcome).allowed:
+                                name_refused(first, ids)
                     if part.looks_first and not (<Outcome>outcome).allowed:
                         return None  # another worker was faster: the request waits, or is challenged
                 allowed = (<Outcome>outcome).allowed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 
@@ -25,3 +26,7 @@ class EarnedSpec:
     grown_from: tuple[float, ...]
     per_usd: float | None = None
     growth: float | None = None
+
+    def level_of(self, units: int) -> int:
+        """Return the lowest level that has so many units, the highest where none has."""
+        return min(bisect_left(self.quotas, units), len(self.quotas) - 1)

@@ -65,6 +65,11 @@ class RuleSpec:
     """Whether it binds only what no such limit covers."""
 
     @property
+    def has_levels(self) -> bool:
+        """Whether the feature itself picks among numbers of the limit, an operator's number as well."""
+        return False
+
+    @property
     def positions(self) -> frozenset[int]:
         """The identities that it looks at, besides those that the limit counts by."""
         return frozenset()

@@ -44,8 +44,8 @@ MANY = 8
 MOST_GROUPS = 64
 """Of these, how many are told in a day; those that are refused most come first."""
 OPENING = (
-    "a plan (`tier` of the limit), the dollars that it has paid (`paid` of [correlation]), "
-    "or for the time being a line under [allow]"
+    "for a while `ratelimit budget set POLICY {per}=hash:{caller} '{limit}=NUMBER'`; "
+    "for good a plan (`tier` of the limit), or the dollars that it has paid (`paid` of [correlation])"
 )
 """The means by which an open limit has more for a group. A declaration changes verdicts alone."""
 GROWTH = 1.5
@@ -302,6 +302,8 @@ class EventWatch:
                 continue
             actor = cluster_of(caller)
             rule = rules.get(counter)
+            if rule is not None and any(spec.is_left_over for spec in rule.specs):
+                continue  # an allowance had no room before, and its payer is told
             if rule is not None and not rule.is_clustered and refused - uncertain >= MANY:
                 groups.append((refused, caller, rule, since_ns))
             elif rule is not None and rule.is_clustered and len(rule.per) == 1:
@@ -335,18 +337,19 @@ class EventWatch:
             if f"group-refused {key}" in known or (accounts := clustering.accounts_at(caller)) < MANY:
                 continue
             left -= 1
+            per, name = limiter.policy.compiled.identities[rule.per[0]].name, f"{caller:016x}"
             self._reporter.tell_once(
                 "group-refused",
                 key,
                 now_ns,
                 for_ns=DAY_NS,
                 limit=rule.name,
-                per=limiter.policy.compiled.identities[rule.per[0]].name,
-                caller=f"{caller:016x}"[:8],
+                per=per,
+                caller=name[:8],
                 accounts=accounts,
                 refused=refused,
                 since=since_ns // NS,
-                opens=OPENING,
+                opens=OPENING.format(per=per, caller=name, limit=rule.name),
             )
 
 
