@@ -17,7 +17,7 @@ from starlette.routing import Route
 from ratelimit.console import pages
 from ratelimit.console.access import Access, UserOf, Visitor
 from ratelimit.console.observation import Observation
-from ratelimit.console.rendering import ASSETS, rendered
+from ratelimit.console.rendering import ASSETS, prepare, rendered
 from ratelimit.console.visit import Visit
 from ratelimit.errors import PolicyError, StoreError
 from ratelimit.inspection.current_policy import tallied
@@ -69,6 +69,7 @@ class _Console:
         self._observation = observation
         self._access = Access(user, token, observation.secret)
         self._streams = 0
+        prepare()
 
     def routes(self) -> list[Route]:
         found = [

@@ -26,7 +26,7 @@ from ratelimit.inspection.hosts import limits_by_trouble
 from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.naming import resolve
 from ratelimit.inspection.person import person_of
-from ratelimit.inspection.profile import SharedIdentifier, kinds_of, left_of_actor
+from ratelimit.inspection.profile import kinds_of, left_of_actor
 from ratelimit.inspection.proposal import Proposal
 from ratelimit.policy.schema.problem import nearest
 from ratelimit.stores.acts.act import Kind, in_force
@@ -174,10 +174,6 @@ def actor(visit: Visit) -> Response:
         except InspectionFailure as failure:
             trouble = [str(failure)]
         members = profile.members
-        kinds: dict[int, list[SharedIdentifier]] = {}
-        for each in profile.shared:
-            kinds.setdefault(each.kind, []).append(each)
-        shared = [each for kind in kinds.values() for each in kind[:SHARED_SHOWN]]
         pages = max(1, -(-len(members) // PER_PAGE))
         at = min(max(1, _number(visit.one("page", "1"))), pages)
         requests, a_day = source.takings.get(found.identity, (0, 0.0))
@@ -188,8 +184,8 @@ def actor(visit: Visit) -> Response:
             a_day=a_day,
             left=left,
             refused=known.refusals_of_actor(found.identity),
-            shared=shared,
-            shared_count=len(profile.shared),
+            shared=profile.shared(SHARED_SHOWN),
+            shared_count=profile.shared_count,
             members=members[(at - 1) * PER_PAGE : at * PER_PAGE],
             first=(at - 1) * PER_PAGE,
             member_count=len(members),

@@ -99,6 +99,12 @@ def _made() -> Environment:
 TEMPLATES = _made()
 
 
+def prepare() -> None:
+    """Compile all templates: the first page of each kind is not to wait for it."""
+    for name in TEMPLATES.list_templates():
+        TEMPLATES.get_template(name)
+
+
 def rendered(name: str, **values: Any) -> str:
     """Return a template filled in."""
     return TEMPLATES.get_template(f"{name}.jinja").render(**values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal
 
 from ratelimit.core.clusters import methods
@@ -196,9 +196,14 @@ class Correlator:
         """Return why a principal is in its cluster, or in none; None when it is not remembered."""
         return explain(self, key)
 
+    @property
+    def exempt(self) -> Collection[int]:
+        """The principals that the operator exempts from all clusters."""
+        return () if self._overrides is None else self._overrides.exempt
+
     def is_exempt(self, key: int) -> bool:
         """Return whether the operator exempts a principal from all clusters."""
-        return self._overrides is not None and key in self._overrides.exempt
+        return key in self.exempt
 
     def override_of(self, key: int) -> Override | None:
         """Return what the operator says of a principal, or of its actor."""

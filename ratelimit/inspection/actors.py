@@ -133,8 +133,8 @@ class Members(Sequence[Member]):
 def members_of(source: Source, actor: Overview) -> Members:
     """Return the accounts of an actor, the surest and busiest first."""
     found = profile.members_of(source.correlator.core, label_of(source, actor))
-    is_exempt = source.correlator.is_exempt  # by an act since the last rebuild
-    found = [each for each in found if not is_exempt(each[0])]
+    if exempt := source.correlator.exempt:  # by an act since the last rebuild
+        found = [each for each in found if each[0] not in exempt]
     return Members(source, sorted(found, key=itemgetter(1, 2), reverse=True))
 
 

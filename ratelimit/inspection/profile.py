@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
+from typing import Any
 
 from ratelimit.clustering.budgets import places_of
 from ratelimit.core.clusters import profile
@@ -87,14 +89,32 @@ class Profile:
         return frozenset(each[0] for each in self.members.found)
 
     @cached_property
-    def shared(self) -> Sequence[SharedIdentifier]:
-        """The identifiers: payment methods, further families, addresses, clients; those most shared first."""
+    def _by_kind(self) -> Mapping[int, Sequence[tuple[Any, ...]]]:
+        """What its accounts were seen with, by kind, those most shared first."""
+        found: dict[int, list[tuple[Any, ...]]] = {kind: [] for kind in _ORDER}
+        for one in profile.shared_by(self.source.correlator.core, self._label):
+            found[one[0]].append(one)
+        for many in found.values():
+            many.sort(key=itemgetter(1))
+            many.sort(key=itemgetter(2), reverse=True)
+        return found
+
+    @property
+    def shared_count(self) -> int:
+        """The number of identifiers that its accounts were seen with."""
+        return sum(map(len, self._by_kind.values()))
+
+    def shared(self, most: int) -> list[SharedIdentifier]:
+        """Return so many identifiers of each kind: payment methods, further families, addresses, clients.
+
+        An actor has thousands, so those alone are made that are asked for: the ones that most share.
+        """
         kinds = kinds_of(self.source.bound.compiled)
-        found = [
-            SharedIdentifier(kinds.get(one[0], _FAMILIES.get(one[0], "extra")), *one)
-            for one in profile.shared_by(self.source.correlator.core, self._label)
+        return [
+            SharedIdentifier(kinds.get(kind, _FAMILIES.get(kind, "extra")), *one)
+            for kind, many in self._by_kind.items()
+            for one in many[:most]
         ]
-        return sorted(found, key=lambda each: (_ORDER.index(each.kind), -each.members, each.hash))
 
     @cached_property
     def neighbours(self) -> Sequence[Neighbour]:
@@ -128,7 +148,7 @@ class Profile:
 
     def links(self, accounts: int, identifiers: int) -> Links:
         """Return the part of it that a drawing has room for: the surest accounts, and what most share."""
-        chosen = [each for each in self.shared if each.kind not in (_NETWORK, _CLIENT, _BLOCK)]
+        chosen = [each for each in self.shared(identifiers) if each.kind not in (_NETWORK, _CLIENT, _BLOCK)]
         chosen = sorted((each for each in chosen if each.members > 1), key=lambda each: -each.members)
         payments = [each for each in chosen if each.kind == _PAYMENT][: identifiers // 2]
         chosen = [*payments, *(each for each in chosen if each.kind != _PAYMENT)][:identifiers]
