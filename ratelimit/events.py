@@ -41,6 +41,10 @@ EVENTS: Mapping[str, tuple[bool, str]] = {
         "Limits refuse a payer or a sponsor with many accounts: perhaps an organisation. "
         "If you know it, give it another number for a while, or a plan, or say what it has paid.",
     ),
+    "target-learned": (
+        False,
+        "A limit that follows the load has learned how late first bytes may be, or something much different.",
+    ),
     "act-made": (False, "An operator's act is in force."),
     "act-lapsed": (False, "An operator's act has reached its end."),
     "act-undone": (False, "An operator's act was taken back."),
@@ -49,7 +53,8 @@ EVENTS: Mapping[str, tuple[bool, str]] = {
 }
 """By name, whether it is a warning, and what it says; docs/events.md has the fields."""
 NOTES: Mapping[str, str] = {
-    "minute": "The limits' answers of this host in one minute.",
+    "minute": "The answers of this host in one minute, by limit and class.",
+    "quarter": "The answers of this host in a quarter of an hour.",
     "top-callers": "The callers that this host's limits refused most within an hour.",
     "note": "A person's note.",
 }

@@ -51,18 +51,27 @@ def _span(context: click.Context, parameter: click.Parameter, value: str) -> int
     help="Only what is about this account or other caller, actor, limit, act or host.",
 )
 @click.option(
-    "--minutes", "with_minutes", is_flag=True, help="Also limits' counts by the minute, and top callers."
+    "--minutes", "with_minutes", is_flag=True, help="Also counts of each host by the minute, and top callers."
+)
+@click.option(
+    "--hours", "with_hours", is_flag=True, help="Also what all hosts allowed and refused, by the hour."
 )
 @click.option("--follow", is_flag=True, help="Go on with what happens, until it is interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def journal_command(
-    policy: str, since_ns: int, names: tuple[str, ...], with_minutes: bool, follow: bool, as_json: bool
+    policy: str,
+    since_ns: int,
+    names: tuple[str, ...],
+    with_minutes: bool,
+    with_hours: bool,
+    follow: bool,
+    as_json: bool,
 ) -> None:
     """Show what happened on all hosts, by time: acts, changes of the policy, outages, actors, notes.
 
     \b
     Examples:
-      ratelimit journal policy.toml --since 7d
+      ratelimit journal policy.toml --since 7d --hours
       ratelimit journal policy.toml --of acct-17
       ratelimit journal policy.toml --since 1h --minutes --of requests
       ratelimit journal policy.toml --follow --json
@@ -78,7 +87,12 @@ def journal_command(
         def entries() -> Iterator[Entry]:
             return journal.entries(begin_ns, of, with_minutes=with_minutes)
 
-        seen = _show(list(entries()), as_json)
+        found = list(entries())
+        if with_hours:
+            hours = [each.as_entry() for each in journal.hours(begin_ns)]
+            found += [each for each in hours if not of or each.is_of(of)]
+            found.sort(key=lambda each: each.time_ns)
+        seen = _show(found, as_json)
         if not seen and not follow:
             note("Nothing happened." if not names else f"Nothing happened to {', '.join(names)}.")
         pause = Event()

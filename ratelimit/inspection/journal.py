@@ -23,10 +23,11 @@ from ratelimit.errors import StoreError
 from ratelimit.events import Event
 from ratelimit.inspection import formatting
 from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.load.compile import DEFAULT_GROUP
 from ratelimit.policy import Policy
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.factory import wish_of
-from ratelimit.stores.journal import Record, events_of, minutes_of, read_records, tail_of
+from ratelimit.stores.journal import Record, events_of, minutes_of, quarters_of, read_records, tail_of
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import ServerActs
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 SAME_NS = 60 * 10**9
 """An act or a policy is in force on all hosts within so long."""
 _EACH_HOST = frozenset({"act-made", "act-undone", "act-lapsed", "policy-reloaded", "policy-rejected"})
+HOUR_NS = 3600 * 10**9
 SHORTEST_HASH = 8
 """Digits of a hash, as screens show it."""
 
@@ -70,6 +72,42 @@ class Entry:
             "text": self.text,
             "fields": dict(self.fields),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """The answers of all hosts in one hour."""
+
+    begin_ns: int
+    """When it began, since 1970."""
+    allowed: int
+    refused: int
+    """With 429 or 403."""
+    shed: int
+    """With 503, by limits that follow the load."""
+    by_limit: Mapping[str, int]
+    """The refusals of limits, as far as they were among those of a host that refused most."""
+    hosts: frozenset[str]
+
+    @property
+    def asked(self) -> int:
+        """All requests."""
+        return self.allowed + self.refused + self.shed
+
+    def as_entry(self) -> Entry:
+        """Return it as an entry of the journal."""
+        shown = sorted(self.by_limit.items(), key=lambda one: (-one[1], one[0]))
+        said = f"{self.allowed:,} allowed, {self.refused:,} refused"
+        said += f", {self.shed:,} shed" if self.shed else ""
+        said += f" ({formatting.share(self.refused + self.shed, self.asked)})" if self.asked else ""
+        said += "".join(f"; {name} {number:,}" for name, number in shown[:3])
+        host = next(iter(self.hosts)) if len(self.hosts) == 1 else f"{len(self.hosts)} hosts"
+        fields = {
+            "requests": {"allowed": self.allowed, "refused": self.refused, "shed": self.shed},
+            "limits": dict(shown),
+            "hosts": sorted(self.hosts),
+        }
+        return Entry(self.begin_ns, host, "hour", "", said, fields)
 
 
 @dataclass
@@ -115,6 +153,33 @@ class Journal:
                     continue
                 seen[told] = entry.time_ns
             yield entry
+
+    def hours(self, since_ns: int = 0) -> list[Hour]:
+        """Return the answers by the hour since an instant, the first hour whole; hours without are left out.
+
+        A host counts by quarters of an hour, so the last one may lack up to a quarter.
+        """
+        found: dict[int, list[Mapping[str, Any]]] = {}
+        hosts: dict[int, set[str]] = {}
+        first = since_ns // HOUR_NS
+        for record in read_records(self._quarters()):
+            begin_s = record.fields.get("begin")
+            if record.kind == "quarter" and isinstance(begin_s, int):
+                hour = begin_s * 10**9 // HOUR_NS
+                if hour >= first:
+                    found.setdefault(hour, []).append(record.fields)
+                    hosts.setdefault(hour, set()).add(record.host)
+        return [_hour(hour * HOUR_NS, found[hour], hosts[hour]) for hour in sorted(found)]
+
+    def _quarters(self) -> list[bytes]:
+        lines = [] if self.place is None else quarters_of(self.place).read()
+        if self.server is not None:
+            try:
+                lines += self.server.quarters.read()
+                self.is_away = False
+            except StoreError:
+                self.is_away = True
+        return lines
 
     def _lines(self, *, with_minutes: bool) -> list[bytes]:
         lines: list[bytes] = []
@@ -190,6 +255,24 @@ def write_note(journal: Journal, text: str, of: Sequence[str], by: str) -> None:
         raise InspectionFailure(trouble, "deployment")
 
 
+def _hour(begin_ns: int, quarters: Sequence[Mapping[str, Any]], hosts: Collection[str]) -> Hour:
+    sums = {"allowed": 0, "refused": 0, "shed": 0}
+    by_limit: dict[str, int] = {}
+    for each in quarters:
+        for word in sums:
+            sums[word] += _number(each.get("requests"), word)
+        limits = each.get("limits")
+        for name, counts in limits.items() if isinstance(limits, dict) else ():
+            if refused := _number(counts, "refused"):
+                by_limit[name] = by_limit.get(name, 0) + refused
+    return Hour(begin_ns, sums["allowed"], sums["refused"], sums["shed"], by_limit, frozenset(hosts))
+
+
+def _number(counts: object, word: str) -> int:
+    found = counts.get(word) if isinstance(counts, dict) else None
+    return found if isinstance(found, int) else 0
+
+
 def entry_of(record: Record) -> Entry:
     """Return a record for people."""
     fields = record.fields
@@ -258,12 +341,27 @@ def _actor(word: str) -> Any:
     return words
 
 
-def _minute(fields: Mapping[str, Any]) -> str:
+def _minute(fields: Mapping[str, Any]) -> str | None:
     parts = []
-    for name, counts in fields["limits"].items():
+    classes = {f"class {name}": counts for name, counts in fields.get("classes", {}).items()}
+    for name, counts in {**fields.get("limits", {}), **classes}.items():
         said = ", ".join(f"{number:,} {word.replace('_', ' ')}" for word, number in counts.items() if number)
         parts.append(f"{name} {said}")
-    return "; ".join(parts)
+    return "; ".join(parts) or None
+
+
+def _target(fields: Mapping[str, Any]) -> str:
+    on = ", ".join(fields["routes"]) or "all requests"
+    said = f"learned first byte {_seconds(fields['first_byte_seconds'])} on {on}"
+    if fields.get("before_seconds"):
+        said += f", before {_seconds(fields['before_seconds'])}"
+    if fields["group"] != DEFAULT_GROUP:
+        said += f" ({fields['group']})"
+    return said
+
+
+def _seconds(number: float) -> str:
+    return f"{number:.2g} s"
 
 
 def _callers(fields: Mapping[str, Any]) -> str:
@@ -279,6 +377,7 @@ _WORDS: Mapping[str, Any] = {
     "actor-grew": _actor("grew"),
     "actor-contained": lambda fields: f"actor contained by {fields['limit']}: {fields['refused']:,} refused",
     "actor-released": lambda fields: "no actor any more",
+    "target-learned": _target,
     "act-made": _act("made"),
     "act-undone": _act("undone"),
     "act-lapsed": _act("lapsed"),
@@ -298,9 +397,9 @@ def _names(fields: Mapping[str, Any]) -> Iterator[str]:
         many = fields.get(name)
         if isinstance(many, list):
             yield from (str(each) for each in many)
-    limits = fields.get("limits")
-    if isinstance(limits, dict):
-        yield from limits
+    for several in (fields.get("limits"), fields.get("classes")):
+        if isinstance(several, dict):
+            yield from several
     callers = fields.get("callers")
     if isinstance(callers, list):
         for one in callers:

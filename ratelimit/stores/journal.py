@@ -31,6 +31,8 @@ EVENTS_ROOM = 1 << 19
 """Bytes of one file of the ring of events: a thousand or more."""
 MINUTES_ROOM = 1 << 20
 """Bytes of one file of the ring of minutes: those of some days, of a policy with ten limits."""
+QUARTERS_ROOM = 1 << 19
+"""Bytes of one file of the ring of quarters of an hour: a week or more."""
 FILE_TAIL = 1 << 26
 """Bytes of a policy's file of events that are read, from its end."""
 LONGEST_LINE = 8192
@@ -100,7 +102,7 @@ class JournalRing:
 
     Args:
         table: the table's own path.
-        name: which ring: `journal`, or `minutes`.
+        name: which ring: `journal`, `minutes` or `quarters`.
         room: bytes of each of its two files.
     """
 
@@ -228,3 +230,8 @@ def events_of(table: Path) -> JournalRing:
 def minutes_of(table: Path) -> JournalRing:
     """Return the ring of this host's counts by the minute."""
     return JournalRing(table, "minutes", MINUTES_ROOM)
+
+
+def quarters_of(table: Path) -> JournalRing:
+    """Return the ring of this host's counts by the quarter of an hour."""
+    return JournalRing(table, "quarters", QUARTERS_ROOM)

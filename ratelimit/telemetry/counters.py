@@ -87,8 +87,14 @@ class Counters:
     def decisions(self) -> dict[tuple[bool, Reason], int]:
         """Return how many requests all workers decided, by whether that allowed them, and why."""
         totals = self._table.totals
-        found = ((decided, totals(counter)[column]) for decided, (counter, column) in self.cells.items())
-        return {decided: number for decided, number in found if number}
+        found = {
+            decided: totals(counter)[column]
+            for decided, (counter, column) in (
+                *self.cells.items(),
+                ((False, Reason.CAPACITY), self._runtime.cells[names.CAPACITY_COLUMN]),
+            )
+        }
+        return {decided: number for decided, number in found.items() if number}
 
     def acted(self, counter_name: str) -> None:
         """Count a request that a limit let through after a wait; the counter is the limit's."""

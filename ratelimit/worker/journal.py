@@ -1,8 +1,8 @@
 """The follower of the journal: this host's lines go to all hosts, theirs come here, and minutes are counted.
 
 One worker of each host exchanges lines with the server that hosts share. So each host's ring has what
-happened on all of them, and any ring restores a server that lost its own. Counts by the minute are each
-host's own, and go to the server alone.
+happened on all of them, and any ring restores a server that lost its own. Counts by the minute and by the
+quarter of an hour are each host's own, and go to the server alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ratelimit.errors import StoreError
-from ratelimit.stores.journal import JournalRing, events_of, minutes_of
+from ratelimit.stores.journal import JournalRing, events_of, minutes_of, quarters_of
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import ServerActs
@@ -34,7 +34,11 @@ class JournalFollower:
 
     def __init__(self, place: Path | None) -> None:
         self._events = None if place is None else Exchange(events_of(place), reads=True)
-        self._minutes = None if place is None else Exchange(minutes_of(place), reads=False)
+        self._counts = (
+            []
+            if place is None
+            else [Exchange(ring(place), reads=False) for ring in (minutes_of, quarters_of)]
+        )
 
     def look(self, server: ServerActs, now_ns: int) -> None:
         """Exchange what is new; while the server does not answer, later.
@@ -42,11 +46,12 @@ class JournalFollower:
         Raises:
             OSError: the ring cannot be written.
         """
-        if self._events is None or self._minutes is None:
+        if self._events is None:
             return
         with suppress(StoreError):  # the limits' store says that it is away
             self._events.look(server.events, now_ns)
-            self._minutes.look(server.minutes, now_ns)
+            for exchange, there in zip(self._counts, (server.minutes, server.quarters), strict=True):
+                exchange.look(there, now_ns)
 
 
 class Exchange:

@@ -12,16 +12,27 @@ from typing import Any
 
 import pytest
 
+from ratelimit.core.sharing.steering import Steering
 from ratelimit.events import EVENTS, NOTES, Event
 from ratelimit.inspection.journal import Entry, entry_of, journal_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
-from ratelimit.stores.journal import LONGEST_LINE, JournalRing, Record, events_of, minutes_of, read_records
+from ratelimit.stores.journal import (
+    LONGEST_LINE,
+    JournalRing,
+    Record,
+    events_of,
+    minutes_of,
+    quarters_of,
+    read_records,
+)
 from ratelimit.telemetry.cells import totals
 from ratelimit.telemetry.names import COUNTER_EVENTS
 from ratelimit.worker.events.reporter import Reporter
 from ratelimit.worker.events.watch import EventWatch
 from tests.cli.running import run
+from tests.cli.test_shed import Worker
+from tests.cli.test_shed import policy as class_policy
 from tests.events.test_events import Host
 from tests.support.acting import END_NS, Actor
 from tests.support.campaign import campaign, policy_text
@@ -189,6 +200,74 @@ def test_minutes_are_counted_once_whichever_worker_does(host: Host, monkeypatch:
     ]
     assert journal(host.policy, "--minutes", "--of", "other") == []
     assert journal(host.policy) == []
+
+
+def test_minutes_are_counted_by_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(class_policy(tmp_path))
+    begin_ns = worker.limiter.now_ns() // (60 * NS) * 60 * NS
+    reporter = Reporter(worker.limiter.store.place, worker.limiter.policy.file.events)
+    watch = EventWatch(reporter)
+    watch.look(worker.limiter)
+    answers = [worker.ask("bob", path) for path in ("/v1/batch", "/v1/chat") for _ in range(8)]
+    monkeypatch.setattr(worker.limiter, "now_ns", lambda: begin_ns + 60 * NS)
+    watch.look(worker.limiter)
+    worker.close()
+    (one,) = journal(tmp_path / "policy.toml", "--minutes", "--of", "batch")
+    classes = one["fields"]["classes"]
+    assert classes["batch"]["shed"] == answers[:8].count(503) > 0
+    assert classes.get("interactive", {}).get("shed", 0) == answers[8:].count(503)
+    assert one["fields"]["requests"]["shed"] == answers.count(503)
+    assert "class batch" in one["text"]
+
+
+QUARTER_NS = 15 * 60 * NS
+
+
+def test_hours_are_the_sums_of_all_hosts_and_outlive_minutes(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_ns = host.workers[0].now_ns() // (8 * QUARTER_NS) * 8 * QUARTER_NS
+    host.look()
+    # Two in the first hour, the latter across the full hour, none for two quarters, one more.
+    for at, asked in ((0, 1), (2, 7), (4, 0), (6, 3), (8, 0)):
+        for worker in host.workers:
+            monkeypatch.setattr(worker, "now_ns", lambda at=at: begin_ns + at * QUARTER_NS)
+        host.look()
+        for _ in range(asked):
+            host.workers[0].decide(identities={"account": "acct-17"}, client="203.0.113.9")
+    place = host.workers[0].store.place
+    assert place is not None
+    other = {"begin": begin_ns // NS, "requests": {"allowed": 40, "shed": 2}}
+    quarters_of(place).append([Event("quarter", begin_ns + QUARTER_NS, "web-2", 7, other).json().encode()])
+    with journal_of(host.workers[0].policy) as opened:
+        first, second = opened.hours(begin_ns)
+        assert (first.allowed, first.refused, first.shed) == (40 + 5, 3, 2)
+        assert (second.allowed, second.refused, second.shed) == (0, 3, 0)
+        assert (first.by_limit, len(first.hosts), len(second.hosts)) == ({"requests": 3}, 2, 1)
+        assert [each.begin_ns for each in opened.hours(begin_ns + 5 * QUARTER_NS)] == [second.begin_ns]
+    told = [each for each in journal(host.policy, "--hours", "--since", "7d") if each["kind"] == "hour"]
+    assert [each["fields"]["requests"]["refused"] for each in told] == [3, 3]
+    assert told[0]["text"] == "45 allowed, 3 refused, 2 shed (10 %); requests 3"
+
+
+def test_what_a_limit_learned_is_told_once_and_again_when_it_is_much_different(tmp_path: Path) -> None:
+    text = POLICY.format(rate=5, table=tmp_path / "table", file="")
+    host = Host(tmp_path, f'{text}\n[adaptive]\nmatch = ["POST /v1/chat"]\n')
+    told = []
+    for seconds in (0.0, 1.4, 1.4, 1.9, 2.2, 1.2):
+        for worker in host.workers:
+            (load,) = worker.loads.values()
+            Steering(load.flight).publish(0, 9, 9, 9, 9, 0, 0, 0, 0.0, round(seconds * NS), [])
+        for watch in host.watches:
+            watch._refusals_ns = 0
+        host.look()
+        told.append([each["text"] for each in journal(host.policy)])
+    for worker in host.workers:
+        worker.close()
+    assert told[:2] == [[], ["learned first byte 1.4 s on POST /v1/chat"]]
+    assert told[1] == told[2] == told[3]
+    assert told[4][1:] == ["learned first byte 2.2 s on POST /v1/chat, before 1.4 s"]
+    assert told[5][2:] == ["learned first byte 1.2 s on POST /v1/chat, before 2.2 s"]
 
 
 def test_callers_are_noted_by_the_hour_and_found_by_their_value(

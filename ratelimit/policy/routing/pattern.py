@@ -55,6 +55,12 @@ class Pattern:
     parameters: tuple[tuple[str, int], ...]
     """Names and the positions of their segments."""
 
+    def __str__(self) -> str:
+        """Return it as a policy file has it."""
+        methods = self.methods or frozenset()
+        said = "|".join(sorted(methods - {"HEAD"} if "GET" in methods else methods))
+        return f"{said} {self.template}".strip()
+
     @property
     def precision(self) -> tuple[int, int, bool]:
         """Grows with how closely a pattern describes a path; for choosing the template to show."""

@@ -66,7 +66,9 @@ class ServerActs:
         self.events = ServerJournal(self._caller, remote.prefix)
         """The journal of all hosts, over the same connection,"""
         self.minutes = ServerJournal(self._caller, remote.prefix, "minutes")
-        """and their counts by the minute."""
+        """their counts by the minute,"""
+        self.quarters = ServerJournal(self._caller, remote.prefix, "quarters")
+        """and by the quarter of an hour."""
         places = Places(remote.prefix)
         self._acts, self._restored, self._hosts = places.acts, places.acts_restored, places.acts_applied
         self._seen: bytes | None = None

@@ -33,8 +33,12 @@ class Told(msgspec.Struct):
         away_ns: since when the host's workers do not ask it.
         before: what was counted when that began.
         actors: by actor, with how many accounts it was told last.
+        targets: by limit that follows the load, the learned target that was told last, ns.
         policy: the digest of the policy that was last in force.
-        minute: the last minute that was counted, and by limit what was counted up to its end.
+        minute: the minute up to which was counted.
+        counts: what was counted up to it, as `minutes.Counts` has it.
+        quarter: the quarter of an hour that is being added up.
+        sums: its counts so far.
         hour: the last hour of which the callers were noted.
     """
 
@@ -46,6 +50,9 @@ class Told(msgspec.Struct):
     policy: str = ""
     minute: int = 0
     counts: dict[str, list[int]] = {}
+    quarter: int = 0
+    sums: dict[str, list[int]] = {}
+    targets: dict[str, int] = {}
     hour: int = 0
 
 

@@ -1,29 +1,47 @@
-"""Counts by the minute: each limit's answers on this host; by the hour the callers that were refused most.
+"""Counts by the minute: answers on this host, by limit and by class; by the hour the callers refused most.
 
 One worker of the host writes each. What was counted up to the last minute is in the host's record, so no
-answer is counted twice or left out, whichever worker it is.
+answer is counted twice or left out, whichever worker it is. Minutes are added up to quarters of an hour,
+which are small: a week of these has room where minutes have some days.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.core.memory.table import Table
 from ratelimit.limiter import Limiter
+from ratelimit.load.metrics import SHED_COLUMNS, SHED_MODES, WatchedLoad, shed_counter
 from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.telemetry.cells import totals
 from ratelimit.telemetry.names import RuleColumn
+from ratelimit.verdict import Reason
 from ratelimit.worker.events.reporter import Reporter
 
 MINUTE_NS = 60 * 10**9
+QUARTER = 15
+"""Minutes."""
 MOST_LIMITS = 48
 """In one line; those with the most answers."""
+MOST_REFUSING = 8
+"""In the line of a quarter: limits with the most refusals."""
+MOST_CLASSES = 24
 MOST_CALLERS = 10
 _COLUMNS = {
     "allowed": RuleColumn.ALLOWED,
     "refused": RuleColumn.REFUSED,
     "refused_in_shadow": RuleColumn.REFUSED_IN_SHADOW,
 }
+_REQUESTS, _LIMITS, _CLASSES = "requests", "limits", "classes"
+_WORDS: Mapping[str, tuple[str, ...]] = {
+    _REQUESTS: ("allowed", "refused", "shed"),
+    _LIMITS: tuple(_COLUMNS),
+    _CLASSES: ("shed", "shed_in_shadow"),
+}
+Counts = Mapping[str, list[int]]
+"""Numbers as `_WORDS` has them, by their kind and name: `limits requests`."""
 
 
 class Minutes:
@@ -46,18 +64,33 @@ class Minutes:
         if minute == self._minute or self._reporter.minutes is None:
             return
         self._minute = minute
-        counts = _counts(limiter)
+        counts = dict(_counts(limiter))
+        quarters: list[tuple[int, Counts]] = []
         try:
             with self._reporter.record.change() as told:
                 if told.minute == minute:
                     return
-                is_first, told.minute = not told.minute, minute
+                began, told.minute = told.minute, minute
                 before, told.counts = told.counts, counts
                 is_hour, told.hour = told.hour not in (0, minute // 60), minute // 60
+                grown = _grown(counts, before) if began else {}
+                # Of minutes without any worker the counts are those of its last one.
+                for end in (began, minute):
+                    if told.sums and told.quarter != end // QUARTER:
+                        quarters.append((told.quarter, told.sums))
+                        told.sums = {}
+                    if end == began and grown:
+                        told.quarter = began // QUARTER
+                        told.sums = _added(told.sums, grown)
         except OSError:
             return
-        if not is_first and (limits := _grown(counts, before)):
-            self._reporter.note("minute", now_ns, limits=limits)
+        if grown:
+            self._reporter.note("minute", now_ns, **_fields(grown, MOST_LIMITS))
+        for quarter, sums in quarters:
+            begin_ns = quarter * QUARTER * MINUTE_NS
+            refusing = {key: each for key, each in sums.items() if not _is_limit(key) or any(each[1:])}
+            fields = _fields(refusing, MOST_REFUSING)
+            self._reporter.note_quarter(now_ns, begin=begin_ns // 10**9, **fields)
         if is_hour:
             self._note_callers(limiter, now_ns)
 
@@ -74,13 +107,27 @@ class Minutes:
             self._reporter.note("top-callers", now_ns, callers=callers)
 
 
-def _counts(limiter: Limiter) -> dict[str, list[int]]:
-    counts: dict[str, list[int]] = {}
+def _counts(limiter: Limiter) -> Iterator[tuple[str, list[int]]]:
+    """Yield what all workers of the host counted, by kind and name; nothing that is 0."""
+    requests = [0, 0, 0]
+    for (is_allowed, reason), number in limiter.runtime.counters.decisions().items():
+        requests[0 if is_allowed else 2 if reason is Reason.CAPACITY else 1] += number
+    if any(requests):
+        yield f"{_REQUESTS} all", requests
     for rule in limiter.rules:
         found = _totals(limiter.table, rule)
         if any(found):
-            counts[rule.counter_name] = found
-    return counts
+            yield f"{_LIMITS} {rule.counter_name}", found
+    for load in limiter.watched_loads:
+        for name in load.classes:
+            found = _shed(limiter.table, load, name)
+            if any(found):
+                yield f"{_CLASSES} {class_label(load.group, name, limiter)}", found
+
+
+def class_label(group: str, name: str, limiter: Limiter) -> str:
+    """Return what a class is called beside those of other groups."""
+    return name if len(limiter.watched_loads) == 1 else f"{group}: {name}"
 
 
 def _totals(table: Table, rule: LimitRule) -> list[int]:
@@ -88,16 +135,54 @@ def _totals(table: Table, rule: LimitRule) -> list[int]:
     return [int(cells[column]) for column in _COLUMNS.values()]
 
 
-def _grown(counts: Mapping[str, list[int]], before: Mapping[str, list[int]]) -> dict[str, dict[str, int]]:
-    """Return by how much counts have grown, those that grew most first; memory that is fresh begins at 0."""
-    found: list[tuple[int, str, dict[str, int]]] = []
-    for name, now in counts.items():
-        then = before.get(name, [0] * len(now))
+def _shed(table: Table, load: WatchedLoad, name: str) -> list[int]:
+    found = dict.fromkeys(SHED_MODES, 0)
+    cells = totals(table, shed_counter(load.group, name))
+    for labels, column in SHED_COLUMNS:
+        found[labels["mode"]] += int(cells[column])
+    return list(found.values())
+
+
+def _grown(counts: Counts, before: Counts) -> dict[str, list[int]]:
+    """Return by how much counts have grown; memory that is fresh begins at 0."""
+    found: dict[str, list[int]] = {}
+    for key, now in counts.items():
+        then = before.get(key, [0] * len(now))
         if any(one < other for one, other in zip(now, then, strict=True)):
             then = [0] * len(now)
-        grown = {
-            word: one - other for word, one, other in zip(_COLUMNS, now, then, strict=True) if one != other
+        grown = [one - other for one, other in zip(now, then, strict=True)]
+        if any(grown):
+            found[key] = grown
+    return found
+
+
+def _added(one: Counts, other: Counts) -> dict[str, list[int]]:
+    """Return the sums of two counts."""
+    found = dict(one)
+    for key, numbers in other.items():
+        found[key] = [a + b for a, b in zip(found.get(key, [0] * len(numbers)), numbers, strict=True)]
+    return found
+
+
+def _is_limit(key: str) -> bool:
+    return key.startswith(f"{_LIMITS} ")
+
+
+def _fields(counts: Counts, most_limits: int) -> dict[str, Any]:
+    """Return counts as a line has them: of limits and classes those with the most, without what is 0."""
+    most = {_REQUESTS: 1, _LIMITS: most_limits, _CLASSES: MOST_CLASSES}
+    found: dict[str, Any] = {}
+    for kind, words in _WORDS.items():
+        named = [
+            (name, numbers)
+            for each, _, name, numbers in ((*key.partition(" "), value) for key, value in counts.items())
+            if each == kind
+        ]
+        named.sort(key=lambda one: (-sum(one[1]), one[0]))
+        said = {
+            name: {word: number for word, number in zip(words, numbers, strict=True) if number}
+            for name, numbers in named[: most[kind]]
         }
-        if grown:
-            found.append((-sum(grown.values()), name, grown))
-    return {name: grown for _, name, grown in sorted(found, key=lambda each: each[:2])[:MOST_LIMITS]}
+        if said:
+            found[kind] = said["all"] if kind == _REQUESTS else said
+    return found

@@ -13,7 +13,15 @@ from typing import Any
 
 from ratelimit.events import Event
 from ratelimit.policy.schema.events import Events
-from ratelimit.stores.journal import EVENTS_ROOM, JournalRing, events_of, minutes_of, read_records, tail_of
+from ratelimit.stores.journal import (
+    EVENTS_ROOM,
+    JournalRing,
+    events_of,
+    minutes_of,
+    quarters_of,
+    read_records,
+    tail_of,
+)
 from ratelimit.worker.events.host import HostRecord
 from ratelimit.worker.events.sinks import MOST_WAITING, Sink, sinks_of
 
@@ -34,6 +42,7 @@ class Reporter:
         self.journal = None if table is None else events_of(table)
         """What this host and those that share its server have told: the journal."""
         self.minutes = None if table is None else minutes_of(table)
+        self.quarters = None if table is None else quarters_of(table)
         self._settings = settings
         self._sinks: list[Sink] | None = None
         self._told: Counter[str] = Counter()
@@ -71,6 +80,11 @@ class Reporter:
         """Write counts beside the journal; no sink has them."""
         if self.minutes is not None:
             self._write(self.minutes, Event(name, now_ns, socket.gethostname(), os.getpid(), fields))
+
+    def note_quarter(self, now_ns: int, **fields: Any) -> None:
+        """Write the counts of a quarter of an hour, which are kept longer."""
+        if self.quarters is not None:
+            self._write(self.quarters, Event("quarter", now_ns, socket.gethostname(), os.getpid(), fields))
 
     def _write(self, ring: JournalRing, event: Event) -> None:
         try:

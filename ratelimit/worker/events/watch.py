@@ -15,6 +15,7 @@ from ratelimit.correlation.description import DECLARATION
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.limiter import Limiter
+from ratelimit.load.compile import loads_of
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.runtime.reload import Reload
 from ratelimit.stores.acts.act import Act, undos
@@ -48,6 +49,9 @@ OPENING = (
     "for good a plan (`tier` of the limit), or the dollars that it has paid (`paid` of [correlation])"
 )
 """The means by which an open limit has more for a group. A declaration changes verdicts alone."""
+OTHER_TARGET = 1.5
+"""A learned target is told again when it is so many times what was told, or less by as much."""
+MOST_ROUTES = 8
 GROWTH = 1.5
 """An actor is told again when it has so many times the accounts."""
 
@@ -97,6 +101,7 @@ class EventWatch:
             limiter.runtime.counters.events_lost(sink, lost)
         if not 0 <= now_ns - self._refusals_ns < REFUSALS_NS:
             self._refusals_ns = now_ns
+            self._look_at_targets(limiter, now_ns)
             self._look_at_refusals(limiter, now_ns)
         self._minutes.look(limiter, now_ns)
 
@@ -191,6 +196,30 @@ class EventWatch:
             if code not in self._noticed:
                 self._noticed.add(code)
                 self._reporter.tell_once("self-check", code, now_ns, for_ns=HOUR_NS, code=code, words=words)
+
+    def _look_at_targets(self, limiter: Limiter, now_ns: int) -> None:
+        """Tell of targets that limits learned: once, and again when they are much different."""
+        news = []
+        learning = [spec for spec in loads_of(limiter.policy.compiled) if spec.first_byte_ns is None]
+        if not learning:
+            return
+        learned = {one.group: int(one.numbers["target_ns"]) for one in limiter.watched_loads}
+        with self._reporter.record.change() as told:
+            for spec in learning:
+                now, last = learned.get(spec.name, 0), told.targets.get(spec.name, 0)
+                if now and (not last or max(now, last) >= OTHER_TARGET * min(now, last)):
+                    told.targets[spec.name] = now
+                    news.append((spec, now, last))
+        for spec, now, last in news:
+            self._reporter.tell(
+                "target-learned",
+                now_ns,
+                group=spec.name,
+                first_byte_seconds=round(now / NS, 3),
+                before_seconds=round(last / NS, 3) if last else None,
+                routes=[str(each) for each in spec.patterns][:MOST_ROUTES],
+                shadow=spec.shadow,
+            )
 
     # -- acts -----------------------------------------------------------------------------------------
 
