@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock, Thread
@@ -18,6 +18,7 @@ from ratelimit.correlation.overview import Overview
 from ratelimit.inspection.current_policy import policy_in_force
 from ratelimit.inspection.evidence import Remembered, Source, key_of
 from ratelimit.inspection.hosts import Moment, hosts_of
+from ratelimit.inspection.journal import Hour, journal_of
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
 from ratelimit.inspection.profile import Profile
 from ratelimit.integrations.asked_limits import with_limits_in_code
@@ -51,6 +52,7 @@ class Observation:
         self._now: Moment | None = None
         self._before: Moment | None = None
         self._looked_ns = 0
+        self._hours: tuple[int, int, Sequence[Hour]] | None = None
         self._key: bytes | None = None
 
     def policy(self) -> tuple[Policy, Policy, str]:
@@ -95,6 +97,15 @@ class Observation:
             text = rendered("drawing", drawing=drawing, members=len(profile.members))
             found = self._drawings[profile] = Markup(text)  # a template's output is escaped
         return found
+
+    def hours(self, since_ns: int) -> Sequence[Hour]:
+        """Return what all hosts answered by the hour since an instant; read again after a while."""
+        was = self._hours
+        if was is None or was[0] != since_ns or monotonic_ns() - was[1] > STALE_NS:
+            policy, _, _ = self.policy()
+            with journal_of(policy) as journal:
+                was = self._hours = since_ns, monotonic_ns(), journal.hours(since_ns)
+        return was[2]
 
     def moments(self) -> tuple[Moment, Moment | None]:
         """Return all hosts now and a while before, to tell what changes; None the first time."""

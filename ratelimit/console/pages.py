@@ -12,6 +12,7 @@ from typing import Any
 from starlette.responses import Response
 
 from ratelimit.clock import SystemClock
+from ratelimit.console.chart import WIDTH, chart_of
 from ratelimit.console.rendering import named
 from ratelimit.console.visit import Visit
 from ratelimit.correlation.overview import Overview
@@ -28,6 +29,7 @@ from ratelimit.inspection.naming import resolve
 from ratelimit.inspection.person import person_of
 from ratelimit.inspection.profile import kinds_of, left_of_actor
 from ratelimit.inspection.proposal import Proposal
+from ratelimit.inspection.week import begin_of, day_words, week_of
 from ratelimit.policy.schema.problem import nearest
 from ratelimit.stores.acts.act import Kind, in_force
 
@@ -36,6 +38,9 @@ ACTORS_SHOWN = 50
 CALLERS_SHOWN = 200
 SHARED_SHOWN = 40
 """Identifiers of each kind."""
+MOST_OF_WEEK = 4000
+SHOWN_OF_KIND = 30
+"""Events of each kind."""
 SHORTLY_S = 1.0
 """How long a page waits for hosts to confirm an act; the act's own page shows what became of it."""
 
@@ -288,6 +293,25 @@ def changes(visit: Visit) -> Response:
         return visit.page("changes", changes=found, since=since, of=of, trouble=found.trouble)
 
 
+def week(visit: Visit) -> Response:
+    """Seven days by the hour: what was allowed and refused, and what happened meanwhile."""
+    now_ns = SystemClock().now_ns()
+    hours = visit.observation.hours(begin_of(now_ns))
+    with visit.observation.known() as known:
+        happened = changes_of(known, begin_of(now_ns), most=MOST_OF_WEEK)
+    found = week_of(hours, happened, now_ns)
+    return visit.page(
+        "week",
+        week=found,
+        chart=chart_of(found),
+        width=WIDTH,
+        changes=happened,
+        shown=SHOWN_OF_KIND,
+        day_words=day_words,
+        trouble=found.trouble,
+    )
+
+
 # -- acts ----------------------------------------------------------------------------------------
 
 
@@ -424,5 +448,6 @@ LOOKING: Mapping[str, Callable[[Visit], Response]] = {
     "/audit": audit,
     "/act": act,
     "/changes": changes,
+    "/week": week,
 }
 ACTING: Mapping[str, Callable[[Visit], Response]] = {"/find": find, "/preview": preview, "/acts": make}

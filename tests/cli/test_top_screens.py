@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -15,15 +16,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ratelimit import Limiter
+from ratelimit import Limiter, Policy
 from ratelimit.cli.terminal import Text
 from ratelimit.cli.top import screens
+from ratelimit.cli.top.acts import Acts
 from ratelimit.cli.top.keys import named
 from ratelimit.cli.top.navigation import Navigation
 from ratelimit.inspection.acting import HostState
-from ratelimit.inspection.hosts import HostMoment, Moment, Refused
+from ratelimit.inspection.hosts import HostMoment, Moment, Refused, hosts_of
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot
-from tests.cli.running import write_policy
+from tests.cli.running import run, write_policy
 
 NS = 10**9
 POLICY = """\
@@ -228,6 +230,90 @@ def policy(tmp_path: Path) -> Iterator[Path]:
             limiter.decide(path=route, headers={"x-api-key": "eve"}, client="192.0.2.1")
     yield path
     limiter.close()
+
+
+def acts_of(policy: Path) -> list[tuple[str, bool]]:
+    found = json.loads(run("acts", policy, "--json").stdout)["acts"]
+    return [(each["kind"], each["in_force"]) for each in found]
+
+
+@pytest.fixture
+def acting(policy: Path) -> Navigation:
+    """Return the screens over a real deployment, at the callers of `requests`."""
+    found = Navigation("policy.toml", None, None, Acts(Policy.load(policy)))
+    with hosts_of(Policy.load(policy)) as hosts:
+        found.take(hosts.look(), None)
+    found.press("enter")
+    return found
+
+
+def test_an_act_is_shown_first_and_one_key_alone_makes_it(acting: Navigation, policy: Path) -> None:
+    acting.press("stop")
+    text = text_of(acting)
+    assert "Stop account=hash:" in text
+    assert "for 2h, then it lapses by itself" in text
+    assert "Refuses every request of account" in text
+    for key in ("enter", "stop", "exempt", "changes", "undo", "down", "back"):
+        acting.press(key)
+    assert acts_of(policy) == []  # a person who goes back has done nothing
+    acting.press("stop")
+    for _ in range(9):
+        acting.press("longer")
+    assert "for 7d" in text_of(acting)
+    acting.press("shorter")
+    acting.press("yes")
+    assert "act 1" in text_of(acting)
+    assert acts_of(policy) == [("stop", True)]
+    acting.press("yes")  # pressed once too often
+    assert acts_of(policy) == [("stop", True)]
+    acting.press("undo")
+    assert "Undo act 1" in text_of(acting)
+    acting.press("yes")
+    assert acts_of(policy) == [("stop", False), ("undo", False)]
+    acting.press("undo")
+    assert len(acts_of(policy)) == 2
+
+
+def test_what_changed_before_the_key_is_shown_again_and_nothing_is_done(
+    acting: Navigation, policy: Path
+) -> None:
+    acting.press("exempt")
+    assert run("stop", policy, "eve").exit_code == 0  # a colleague
+    acting.press("yes")
+    text = text_of(acting)
+    assert "Something changed. Nothing was done" in text
+    assert acts_of(policy) == [("stop", True)]
+    acting.press("yes")
+    assert acts_of(policy) == [("stop", True), ("exempt-limits", True)]
+
+
+def test_an_act_that_cannot_be_made_says_why(acting: Navigation, policy: Path) -> None:
+    acting.press("clear")
+    assert "no correlation" in text_of(acting)
+    assert acts_of(policy) == []
+
+
+def test_a_metrics_page_and_a_pipe_make_no_acts(policy: Path, navigation: Navigation) -> None:
+    for key in ("enter", "stop", "yes", "exempt"):
+        navigation.press(key)
+    assert "limit wild" in text_of(navigation)
+    ended = run("top", policy)
+    assert "stop" not in ended.stdout
+    assert acts_of(policy) == []
+
+
+def test_a_person_stops_a_caller_in_a_real_terminal(policy: Path) -> None:
+    terminal = Terminal("top", policy)
+    terminal.wait_for("18 decided, 7 refused")
+    terminal.press(b"\r")
+    terminal.wait_for("s stop")
+    terminal.press(b"s")
+    terminal.wait_for("y do it")
+    terminal.press(b"y")
+    terminal.wait_for("u undo")
+    terminal.press(b"q")
+    assert terminal.close() == 0
+    assert acts_of(policy) == [("stop", True)]
 
 
 def test_a_person_finds_the_caller_in_a_real_terminal(policy: Path) -> None:

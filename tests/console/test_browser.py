@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 import uvicorn
 
-from ratelimit import Limiter
+from ratelimit import Limiter, Policy
+from ratelimit.clock import SystemClock
 from ratelimit.console import console_app
+from ratelimit.inspection.journal import journal_of
 from tests.cli.running import run, write_policy
 from tests.cli.test_actors import key_of
 from tests.console.driving import TOKEN
 from tests.console.test_pages import PLAIN
+from tests.support.a_week import write_week
 from tests.support.acting import BOTS, Actor
 from tests.support.browser import axe, browser
 
@@ -111,6 +114,9 @@ def test_pages_keep_nobody_out(
     chromium: Any, actor: Actor, policy: Path, request: pytest.FixtureRequest
 ) -> None:
     (name,) = actor.clusters(BOTS)
+    with journal_of(Policy.load(policy)) as journal:
+        assert journal.place is not None
+        write_week(journal.place, SystemClock().now_ns(), f"{name:016x}")
     assert run("exempt", policy, "bot9", "--reason", "a customer of ours").exit_code == 0
     person = f"/person?who=account%3Dhash%3A{key_of(actor, 'bot7'):016x}"
     paths = {
@@ -123,6 +129,7 @@ def test_pages_keep_nobody_out(
         "acts": "/audit",
         "act": "/act?act=1",
         "changes": "/changes",
+        "week": "/week",
         "failure": "/act?act=77",
     }
     with serving(policy) as base, tab(chromium, base) as shown:
@@ -139,7 +146,8 @@ def test_pages_keep_nobody_out(
         shown.page.emulate_media(color_scheme="light")
         shown.page.set_viewport_size(DESK)
         if request.config.getoption("--screenshots"):
-            shown.open(paths["actor"]).screenshot(path=IMAGES / "console-actor.png")
+            for each in ("actor", "week"):
+                shown.open(paths[each]).screenshot(path=IMAGES / f"console-{each}.png")
         with tab(chromium, base) as entering:
             entering.page.context.clear_cookies()
             assert violations(entering.open("/enter")) == []

@@ -21,6 +21,7 @@ from ratelimit.cli.failure import DEPLOYMENT, INTERRUPTED, Failure
 from ratelimit.cli.loading import load_in_force
 from ratelimit.cli.terminal import Console, Text, out, print_json
 from ratelimit.cli.top import screens
+from ratelimit.cli.top.acts import Acts, name_of
 from ratelimit.cli.top.keys import keys_of_terminal
 from ratelimit.cli.top.navigation import Lines, Navigation
 from ratelimit.cli.who import print_person
@@ -38,7 +39,6 @@ _TIMEOUT_S = 3
 _MOST_BYTES = 16 << 20
 _HOST_AND_PORT = re.compile(r"[\w.-]+:[0-9]+/?")
 _SERVER = re.compile(r"https?://[^/]+/?")
-_ACTOR = "cluster"
 TICK_S = 0.1
 
 Look = Callable[[], Moment]
@@ -61,6 +61,7 @@ def top_command(target: str, interval: float, once: bool, as_json: bool) -> None
     Keys:
       up, down, j, k  move
       Enter           callers of a limit, also of one in shadow; then one caller
+      s, e, x         stop a caller, exempt it, clear its actor: shown first, y does it, u undoes it
       c               changes
       Esc, left       back
       q               end
@@ -160,13 +161,7 @@ def _navigation(target: str, policy: Policy | None, console: Console) -> Navigat
 
     def caller(refused: Refused) -> Lines:
         with knowledge_of(known_policy) as known:
-            identity = refused.per
-            name = (
-                f"actor={refused.hash:016x}" if identity == _ACTOR else f"{identity}=hash:{refused.hash:016x}"
-            )
-            if " + " in identity or not identity:
-                return [Text("A caller of several identities, or of a limit in code, has one hash for all.")]
-            person = person_of(known, [resolve(known, name)])
+            person = person_of(known, [resolve(known, name_of(refused))])
             page = Console(file=StringIO(), width=console.width, force_terminal=True)
             said: list[str] = []
             print_person(page, known, person, said.append)
@@ -177,7 +172,7 @@ def _navigation(target: str, policy: Policy | None, console: Console) -> Navigat
         with knowledge_of(known_policy) as known:
             return screens.changes(changes_of(known))
 
-    return Navigation(target, caller, changes)
+    return Navigation(target, caller, changes, Acts(known_policy))
 
 
 def _look_at(target: str, policy: Policy | None, trouble: str, stack: ExitStack) -> Look:

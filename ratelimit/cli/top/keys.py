@@ -16,6 +16,7 @@ _NAMES = {
     b"\x1b[5~": "page up", b"\x1b[6~": "page down", b" ": "page down",
     b"\r": "enter", b"\n": "enter", b"\x1b[C": "enter", b"\x1bOC": "enter", b"l": "enter",
     b"\x1b": "back", b"\x7f": "back", b"\x08": "back", b"\x1b[D": "back", b"\x1bOD": "back", b"h": "back",
+    b"s": "stop", b"e": "exempt", b"x": "clear", b"u": "undo", b"y": "yes", b"+": "longer", b"-": "shorter",
     b"c": "changes", b"q": "quit", b"\x03": "quit", b"\x04": "quit",
 }  # fmt: skip
 _LONGEST = max(map(len, _NAMES))

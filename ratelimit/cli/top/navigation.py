@@ -14,7 +14,7 @@ from rich.text import Text as AnyText
 
 from ratelimit.cli.terminal import Text
 from ratelimit.cli.top import screens
-from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.cli.top.acts import SPANS, USUAL_SPAN, WORDS, Acts, Done, Failures, Offer, name_of
 from ratelimit.inspection.hosts import Moment, Refused, limits_by_trouble
 
 Lines = Sequence[AnyText]
@@ -26,10 +26,17 @@ HEAD_ROWS = 12
 class Screen:
     """One screen, and where a person is on it."""
 
-    kind: Literal["overview", "callers", "text"]
+    kind: Literal["overview", "callers", "text", "offer"]
     limit: str = ""
     chosen: int = 0
     lines: Lines = field(default_factory=list)
+    caller: Refused | None = None
+    """Whom a text is about."""
+    offer: Offer | None = None
+    span: int = USUAL_SPAN
+    """How long the act is to hold, of `SPANS`."""
+    made: str = ""
+    """The act that a text says was made."""
 
 
 class Navigation:
@@ -39,6 +46,7 @@ class Navigation:
         target: what is watched, as it was given.
         caller: returns the lines about a caller; None where callers cannot be looked up.
         changes: returns the lines about what changed; None where that cannot be looked up.
+        acts: makes acts; None where none can be made.
     """
 
     def __init__(
@@ -46,8 +54,9 @@ class Navigation:
         target: str,
         caller: Callable[[Refused], Lines] | None = None,
         changes: Callable[[], Lines] | None = None,
+        acts: Acts | None = None,
     ) -> None:
-        self._target, self._caller, self._changes = target, caller, changes
+        self._target, self._caller, self._changes, self._acts = target, caller, changes, acts
         self._open = [Screen("overview")]
         self._now: Moment | None = None
         self._before: Moment | None = None
@@ -82,7 +91,41 @@ class Navigation:
             found = self._callers(screen)
             if found:
                 chosen, look = found[min(screen.chosen, len(found) - 1)], self._caller
-                self._show(lambda: look(chosen))
+                self._show(lambda: look(chosen), chosen)
+        elif self._acts is not None:
+            self._press_to_act(self._acts, key, screen)
+
+    def _press_to_act(self, acts: Acts, key: str, screen: Screen) -> None:
+        """Do what a key does that leads to an act: only `yes`, on the screen that shows it, makes one."""
+        offer = screen.offer
+        if key in WORDS and offer is None:
+            caller = screen.caller
+            if screen.kind == "callers" and (found := self._callers(screen)):
+                caller = found[min(screen.chosen, len(found) - 1)]
+            if caller is not None:
+                self._offer(lambda: acts.offer(key, name_of(caller)))
+        elif key == "undo" and screen.made:
+            self._offer(lambda: acts.offer("undo", screen.made))
+        elif offer is not None and key in ("longer", "shorter"):
+            step = 1 if key == "longer" else -1
+            screen.span = max(0, min(len(SPANS) - 1, screen.span + step))
+        elif offer is not None and key == "yes":
+            self._open.pop()
+            try:
+                outcome = acts.do(offer, SPANS[screen.span])
+            except Failures as failure:
+                self._open.append(Screen("text", lines=_failed(failure)))
+                return
+            if isinstance(outcome, Done):
+                self._open.append(Screen("text", lines=outcome.lines, made=outcome.label))
+            else:
+                self._open.append(Screen("offer", offer=outcome, span=screen.span))
+
+    def _offer(self, make: Callable[[], Offer]) -> None:
+        try:
+            self._open.append(Screen("offer", offer=make()))
+        except Failures as failure:
+            self._open.append(Screen("text", lines=_failed(failure)))
 
     def shown(self, height: int, *, has_keys: bool = True) -> RenderableType:
         """Return what is to be seen, in so many rows."""
@@ -99,24 +142,32 @@ class Navigation:
             found = self._callers(screen)
             chosen = min(screen.chosen, max(0, len(found) - 1))
             view = screens.callers(screen.limit, found, chosen, max(3, height - 6))
-            words = screens.CALLER_KEYS
+            words = screens.CALLER_KEYS if self._acts is None else screens.ACTING_KEYS
+        elif screen.offer is not None:
+            view = screens.offer(screen.offer, SPANS[screen.span])
+            words = screens.OFFER_KEYS if screen.offer.word != "undo" else screens.UNDO_KEYS
         else:
-            view = Group(*screen.lines[screen.chosen :][: max(3, height - 2)])
+            view = Group(*screen.lines[screen.chosen :][: max(3, height - 3)])
             words = screens.TEXT_KEYS
+            if self._acts is not None and screen.caller is not None:
+                words = screens.PERSON_KEYS
+            elif screen.made:
+                words = screens.MADE_KEYS
         return Group(view, Text(), Text(words, "dim")) if has_keys else view
 
-    def _show(self, look: Callable[[], Lines]) -> None:
+    def _show(self, look: Callable[[], Lines], caller: Refused | None = None) -> None:
         try:
             lines = look()
-        except InspectionFailure as failure:
-            lines = [Text(str(failure), "red"), Text(failure.hint, "dim")]
-        self._open.append(Screen("text", lines=lines))
+        except Failures as failure:
+            lines = _failed(failure)
+        self._open.append(Screen("text", lines=lines, caller=caller))
 
     def _most(self, screen: Screen) -> int:
         sizes = {
             "overview": len(self._names()),
             "callers": len(self._callers(screen)),
             "text": len(screen.lines),
+            "offer": 0,
         }
         return max(0, sizes[screen.kind] - 1)
 
@@ -128,3 +179,8 @@ class Navigation:
     def _callers(self, screen: Screen) -> list[Refused]:
         found = [] if self._now is None else self._now.callers
         return [each for each in found if each.limit == screen.limit]
+
+
+def _failed(failure: Exception) -> Lines:
+    hint = getattr(failure, "hint", "")
+    return [Text(str(failure), "red"), *([Text(hint, "dim")] if hint else [])]

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from ratelimit.cli.terminal import Text
+from ratelimit.cli.top.acts import Offer
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acting import HostState
 from ratelimit.inspection.changes import Changes
@@ -19,6 +20,11 @@ from ratelimit.telemetry.snapshot import LoadNumbers, quantile_bound_s
 
 OVERVIEW_KEYS = "↑ ↓ move   ⏎ callers   c changes   q quit"
 CALLER_KEYS = "↑ ↓ move   ⏎ the caller   ← back   c changes   q quit"
+ACTING_KEYS = "↑ ↓ move   ⏎ the caller   s stop   e exempt   x clear its actor   ← back   q quit"
+PERSON_KEYS = "↑ ↓ scroll   s stop   e exempt   x clear its actor   ← back   q quit"
+OFFER_KEYS = "y do it   + - longer, shorter   ← back, nothing is done"
+UNDO_KEYS = "y do it   ← back, nothing is done"
+MADE_KEYS = "u undo   ← back   q quit"
 TEXT_KEYS = "↑ ↓ scroll   ← back   q quit"
 
 
@@ -195,6 +201,29 @@ def callers(limit: str, found: Sequence[Refused], chosen: int, rows: int) -> Ren
     if not found:
         return Group(head, Text(), Text("No caller was refused within the last hour."))
     return Group(head, Text(), table)
+
+
+_TITLES = {
+    "stop": "Stop {name}: refuse every request, on all hosts",
+    "exempt": "Exempt {name} from all limits, on all hosts",
+    "clear": "Clear the actor of {name}: no limit per cluster binds it, on all hosts",
+    "undo": "Undo act {name}, on all hosts",
+}
+
+
+def offer(found: Offer, span: str) -> RenderableType:
+    """Return an act as it is shown before it is done."""
+    title = _TITLES[found.word].format(name=found.name)
+    lines = [Text(title, "bold")]
+    if found.word != "undo":
+        lines.append(Text("for ", "dim") + Text(span, "bold") + Text(", then it lapses by itself", "dim"))
+    lines.append(Text())
+    if found.is_stale:
+        lines.append(Text("Something changed. Nothing was done; this is what it would do now:", "yellow"))
+    lines += [Text(f"{said[:1].upper()}{said[1:]}.") for said in found.does]
+    lines += [Text(f"{said[:1].upper()}{said[1:]}.", "yellow") for said in found.doubts]
+    lines += [Text(found.hint, "dim")] if found.hint else []
+    return Group(*lines)
 
 
 def changes(found: Changes) -> list[Text]:

@@ -1,0 +1,130 @@
+"""A week of a deployment: what its hosts answered by the hour, and what happened meanwhile.
+
+Numbers and events are those of the journal. An outage is one span a host, from `store-away` to `store-back`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ratelimit.inspection.changes import Changes
+from ratelimit.inspection.journal import HOUR_NS, Entry, Hour
+
+HOURS = 7 * 24
+DAY_HOURS = 24
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "outages": ("store-away",),
+    "actors": ("actor-found", "actor-grew", "actor-contained", "actor-released"),
+    "acts": ("act-made", "act-undone", "act-lapsed"),
+    "policies": ("policy-reloaded", "policy-rejected", "policy-rejected-long"),
+    "others": ("group-refused", "target-learned", "self-check", "note"),
+}
+"""The events of a week by what they are about."""
+_ENDS = "store-back"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One event of the week."""
+
+    begin_ns: int
+    end_ns: int
+    """The end of an outage, else `begin_ns`."""
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One day, in UTC."""
+
+    begin_ns: int
+    allowed: int
+    refused: int
+    shed: int
+    worst: Hour
+    """The hour in which most was refused and shed."""
+    limits: Sequence[tuple[str, int]]
+    """The limits with most refusals."""
+
+    @property
+    def asked(self) -> int:
+        """All requests."""
+        return self.allowed + self.refused + self.shed
+
+
+@dataclass(frozen=True)
+class Week:
+    """Seven days up to this hour."""
+
+    begin_ns: int
+    hours: Sequence[Hour]
+    """Those with requests, by time."""
+    spans: Mapping[str, Sequence[Span]]
+    """By the words of `KINDS`, by time."""
+    trouble: Sequence[str]
+
+    @property
+    def end_ns(self) -> int:
+        """The end of the last hour."""
+        return self.begin_ns + HOURS * HOUR_NS
+
+    @property
+    def days(self) -> Sequence[Day]:
+        """The days with requests, the latest first."""
+        by_day: dict[int, list[Hour]] = {}
+        for hour in self.hours:
+            by_day.setdefault(hour.begin_ns // (DAY_HOURS * HOUR_NS), []).append(hour)
+        return [_day(day * DAY_HOURS * HOUR_NS, by_day[day]) for day in sorted(by_day, reverse=True)]
+
+
+def week_of(hours: Sequence[Hour], changes: Changes, now_ns: int) -> Week:
+    """Return the week up to now.
+
+    Args:
+        hours: what was answered, by the hour.
+        changes: what happened.
+        now_ns: the time.
+    """
+    begin_ns = begin_of(now_ns)
+    entries = sorted(changes.entries, key=lambda each: each.time_ns)
+    spans: dict[str, list[Span]] = {word: [] for word in KINDS}
+    words = {kind: word for word, kinds in KINDS.items() for kind in kinds}
+    for at, entry in enumerate(entries):
+        word = words.get(entry.kind)
+        if word is None:
+            continue
+        end_ns = entry.time_ns
+        if word == "outages":
+            later = (each for each in entries[at:] if each.host == entry.host and each.kind == _ENDS)
+            back = next(later, None)
+            end_ns = now_ns if back is None else back.time_ns
+            entry = entry if back is None else back
+        spans[word].append(Span(entries[at].time_ns, end_ns, entry))
+    return Week(begin_ns, [each for each in hours if each.begin_ns >= begin_ns], spans, changes.trouble)
+
+
+def begin_of(now_ns: int) -> int:
+    """Return when the week up to now began: at a full hour."""
+    return (now_ns // HOUR_NS + 1 - HOURS) * HOUR_NS
+
+
+def day_words(begin_ns: int) -> str:
+    """Return a day as people read it: `Thu 26 Nov`."""
+    return datetime.fromtimestamp(begin_ns / 1e9, UTC).strftime("%a %d %b")
+
+
+def _day(begin_ns: int, hours: Sequence[Hour]) -> Day:
+    limits: dict[str, int] = {}
+    for hour in hours:
+        for name, refused in hour.by_limit.items():
+            limits[name] = limits.get(name, 0) + refused
+    return Day(
+        begin_ns,
+        sum(hour.allowed for hour in hours),
+        sum(hour.refused for hour in hours),
+        sum(hour.shed for hour in hours),
+        max(hours, key=lambda hour: (hour.refused + hour.shed, -hour.begin_ns)),
+        sorted(limits.items(), key=lambda one: (-one[1], one[0]))[:3],
+    )

@@ -1,0 +1,64 @@
+"""The week: requests by the hour over seven days, with outages, actors, acts and policies beside them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ratelimit.clock import SystemClock
+from ratelimit.inspection.journal import journal_of
+from ratelimit.policy import Policy
+from tests.console.driving import reading
+from tests.console.test_pages import plain as plain
+from tests.support.a_week import write_week
+
+HOUR_NS = 3600 * 10**9
+
+
+@pytest.fixture(autouse=True)
+def _stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the clock in the middle of an hour: the week is not to end while it is looked at."""
+    now_ns = SystemClock().now_ns() // HOUR_NS * HOUR_NS + HOUR_NS // 2
+    monkeypatch.setattr(SystemClock, "now_ns", lambda self: now_ns)
+
+
+def shown(html: str, look: str) -> list[str]:
+    return re.findall(rf'<rect class="is-{look}"[^>]*><title>([^<]*)', html)
+
+
+def test_the_week_has_every_hour_and_all_that_happened(plain: Path) -> None:
+    now_ns = SystemClock().now_ns()
+    with journal_of(Policy.load(plain)) as journal:
+        assert journal.place is not None
+        sums = write_week(journal.place, now_ns)
+        assert sum(each.asked for each in journal.hours(now_ns - 8 * 24 * HOUR_NS)) == sum(sums.values())
+    with reading(plain) as reader:
+        page = reader.get(reader.get("/").link("/week"))
+        # One bar an hour in the upper part, and each refused one below, too.
+        assert 160 <= len(shown(page.html, "allowed")) <= 168
+        assert len(shown(page.html, "refused")) == 2 * len(shown(page.html, "allowed"))
+        assert {len(shown(page.html, look)) for look in ("outages", "actors", "acts", "policies")} <= {1, 2}
+        (outage,) = shown(page.html, "outages")
+        assert "used again after 7200 s; 9,120 requests allowed" in outage
+        width = re.search(r'class="is-outages" x="[\d.]+" y="[\d.]+" width="([\d.]+)"', page.html)
+        assert width is not None
+        assert float(width[1]) == 10  # two hours
+        assert "learned first byte 1.4 s on all requests" in page.text
+        assert "requests: 60/minute, was 600" in page.text
+        assert "<b>ann</b>" not in page.html
+        assert "by &lt;b&gt;ann" in page.html
+        days = page.html.partition("By the day</h2>")[2].partition("</table>")[0]
+        asked = [int(each.replace(",", "")) for each in re.findall(r'</th><td class="n">([\d,]+)', days)]
+        assert 7 <= len(asked) <= 8
+        assert sum(asked) >= 0.97 * sum(sums.values())
+        assert "one actor" in days
+        assert len(page.html) < 300_000
+
+
+def test_a_week_without_any_request_says_so(plain: Path) -> None:
+    with reading(plain) as reader:
+        page = reader.get("/week")
+        assert "No quarter of an hour has ended" in page.text
+        assert "Nothing happened." in page.text
