@@ -138,6 +138,7 @@ class RateLimitCollector(Collector):
         decisions, units = _family(names.DECISIONS), _family(names.COST_UNITS)
         likely, forgiven = _family(names.LIKELY_DECISIONS), _family(names.FORGIVEN_UNITS)
         acted, exemplars = _family(names.ACTED), self._limiter.exemplars
+        clustered = _family(names.LIMIT_PER_CLUSTER)
         # Tiers of a limit are rules of the same name and share its counter.
         rules = {rule.name: rule for rule in self._limiter.rules if not rule.is_beside}
         twins = {rule.name: rule.counter_name for rule in self._limiter.rules if rule.is_twin}
@@ -156,6 +157,8 @@ class RateLimitCollector(Collector):
         }
         for name, rule in rules.items():
             cells = totals(table, name)
+            if rule.is_clustered:
+                clustered.add_sample(names.LIMIT_PER_CLUSTER.exported, {"limit": name}, 1)
             if name in exposed:
                 beside = totals(table, exposed[name])
                 labels = {"limit": name, "action": "refuse", "mode": "exposure"}
@@ -178,6 +181,7 @@ class RateLimitCollector(Collector):
             labels = {"limit": name, "unit": rule.unit}
             forgiven.add_sample(names.FORGIVEN_UNITS.exported, labels, cells[RuleColumn.UNITS_FORGIVEN])
         yield decisions
+        yield clustered
         yield likely
         yield units
         yield forgiven

@@ -199,6 +199,12 @@ DECISIONS = Metric(
     "Mode exposure: what is in flight may use the rest.",
     (LIMIT, Label("action", ("allow", "refuse", "skip", "degrade", "challenge")), MODE),
 )
+LIMIT_PER_CLUSTER = Metric(
+    "ratelimit_limit_per_cluster",
+    "gauge",
+    "1 for a limit per cluster; other limits have no series. Alerts tell an actor's refusals by it.",
+    (LIMIT,),
+)
 ACTED = Metric(
     "ratelimit_acted",
     "counter",
@@ -422,6 +428,7 @@ CORRELATION_METRICS: tuple[Metric, ...] = (
 METRICS: tuple[Metric, ...] = (
     REQUESTS,
     DECISIONS,
+    LIMIT_PER_CLUSTER,
     LIKELY_DECISIONS,
     COST_UNITS,
     FORGIVEN_UNITS,

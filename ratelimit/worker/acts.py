@@ -6,7 +6,8 @@ acts all workers of the host apply. So `ratelimit exempt` can wait until every h
 
 An act ends by undo or by time. A log that lost acts gets them back from any other that has them: a worker's
 memory, the file, the server. So a server that comes back empty, a file that is gone and a host that was cut
-off end no act, and a server that does not answer changes nothing.
+off end no act, and a server that does not answer changes nothing. A policy with a file of events has a copy
+beside it, which is there after a reboot.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
 from ratelimit.stores.acts.act import Act, digest_of, in_force, kept, merged
-from ratelimit.stores.acts.file import ActFile
+from ratelimit.stores.acts.file import ActCopy, ActFile
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.embedded.election import Election
 from ratelimit.worker.inquiries import InquiryFollower
@@ -54,6 +55,7 @@ class ActFollower:
         self._stamp: tuple[int, ...] | None = None
         self._acts: list[Act] = []
         self._in_file: list[Act] = []
+        self._copy: ActCopy | None = None
         self._there: list[Act] | None = None
         self._applied: str | None = None
         self._reported: tuple[str, int] | None = None
@@ -64,11 +66,16 @@ class ActFollower:
         """The acts that are known here, with those that ended."""
         return self._acts
 
-    def begin(self) -> None:
+    def begin(self, limiter: Limiter) -> None:
         """Have acts wait for this worker from now on: it applies none yet."""
+        events = limiter.policy.file.events.file
         if self._file is not None:
             with suppress(StoreError):  # it is tried again, and then said
                 self._file.apply("")
+                if events is not None and events != "stderr":
+                    # Before the first command: the number of its act follows those that were made.
+                    self._copy = ActCopy(Path(events))
+                    self._acts = self._file.merge(self._copy.read(), limiter.now_ns())
 
     def look(self, limiter: Limiter) -> bool:
         """Take in what is new, and let the limiter go by what is in force now.
@@ -93,6 +100,8 @@ class ActFollower:
             )  # read again at the next look
         if self._file is not None and self._applied != digest:
             self._file.apply(digest)
+            if self._copy is not None:
+                self._copy.follow(self._acts)
         self._applied = digest
         if is_reader:
             self._report(now_ns)

@@ -96,7 +96,7 @@ class Upkeep:
             self._start_correlating(self._ended)
             self._start_asking(self._ended)
             follower = ActFollower(self._limiter.store.place)
-            follower.begin()
+            follower.begin(self._limiter)
             settings = self._limiter.policy.file.events
             reporter = Reporter(self._limiter.store.place, settings)
             self._follower = Thread(

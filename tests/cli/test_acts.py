@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ratelimit.inspection.acting import act_named, deployment_of, do
 from ratelimit.limiter import Limiter
 from ratelimit.stores.acts.act import MOST_ACTS, Act, in_force, kept, read_acts
 from ratelimit.stores.acts.file import ActFile
@@ -175,6 +176,30 @@ def test_an_act_lapses_by_itself(policy: Path) -> None:
     assert not limiter.current.has_lists
     follower.resign()
     limiter.close()
+
+
+def test_a_reboot_ends_no_act_and_gives_no_number_again(policy: Path, tmp_path: Path) -> None:
+    """Hazard: shared memory goes with a boot, and with it the log of a host without a server."""
+    key = '[hashing]\nkey = "00112233445566778899aabbccddeeff"\n'
+    policy.write_text(f'{policy.read_text()}{key}[events]\nlog = false\nfile = "{tmp_path / "events"}"\n')
+    labels, held = [], []
+    for account in range(3):
+        limiter = Limiter(policy)
+        follower = ActFollower(limiter.store.place)
+        follower.begin(limiter)
+        with deployment_of(limiter.policy) as there:
+            made = do(there, "exempt-limits", accounts=[account], identity="account", for_ns=7200 * NS)
+            labels.append(made.label)
+            if account == 1:
+                do(there, "undo", undoes=act_named(there, "1"))
+        follower.look(limiter)
+        held.append([act.number for act in limiter.runtime.acts])
+        follower.resign()
+        limiter.close()
+        for each in tmp_path.glob("table*"):
+            each.unlink()
+    assert labels == ["1", "2", "4"]  # the third took back the first
+    assert held == [[1], [2], [2, 4]]
 
 
 def test_another_keys_acts_and_damaged_lines_are_left_out(policy: Path, tmp_path: Path) -> None:

@@ -150,6 +150,33 @@ def test_an_act_made_in_the_moment_of_loss_has_a_number_of_its_own(
     assert len(set(labels)) == 3
 
 
+def test_a_host_that_is_cut_off_through_a_loss_shares_no_number(server: Server, tmp_path: Path) -> None:
+    """Hazard: the last act before a loss is known to one host alone, and that host is cut off for hours."""
+    path = tmp_path / "a.toml"
+    path.write_text(POLICY.format(url=server.url, table=tmp_path / "a"))
+    remote = Policy.load(path).compiled.remote
+    assert remote is not None
+    log = ServerActs(remote)
+
+    def make(number: int, tag: str) -> Act:
+        return Act(number, "exempt", 10 + number, "me", "k", [number], tag=tag)
+
+    first, second = log.append(make, 1), log.append(make, 1)
+    assert (first.label, second.label) == ("1", "2")
+    server.client.flushall()
+    log.merge([first], 2)  # of the second nobody knows who reaches the server
+    for key in server.client.keys("{acts}:acts*"):  # an hour later
+        left_ms = server.client.pttl(key)
+        assert left_ms > 3_600_000, key
+        server.client.pexpire(key, left_ms - 3_600_000)
+    later = log.append(lambda number, tag: Act(number, "stop", 99, "me", "k", [7], tag=tag), 3)
+    every = log.merge([first, second], 4)  # it is back
+    log.close()
+    assert later in every
+    assert second in every
+    assert len({act.label for act in every}) == len(every) == 3
+
+
 def test_acts_of_both_sides_of_a_partition_are_joined(hosts: list[Limiter], tmp_path: Path) -> None:
     wait_for_hosts(tmp_path / "a.toml", 2)
     told(tmp_path / "a.toml", "exempt", "acct-17")

@@ -144,6 +144,35 @@ class ActFile:
             os.close(fd)
 
 
+class ActCopy:
+    """A copy of the log on a disk, for hosts whose shared memory goes with a reboot: beside a file of events.
+
+    Args:
+        events: that file.
+    """
+
+    def __init__(self, events: Path) -> None:
+        self._path = events.with_name(f"{events.name}.acts")
+        self._digest: str | None = None
+
+    def read(self) -> list[Act]:
+        """Return the acts in it; none where it is not there, or not this user's."""
+        acts = read_acts(_read(self._path).splitlines())
+        self._digest = digest_of(acts)
+        return acts
+
+    def follow(self, acts: Sequence[Act]) -> None:
+        """Write the log of a host unless it is the one that was read or written last.
+
+        Raises:
+            StoreError: code `acts-file`; it is tried again with the next act.
+        """
+        digest = digest_of(acts)
+        if digest != self._digest:
+            self._digest = digest
+            _write(self._path, b"".join(act.line() + b"\n" for act in acts))
+
+
 def _read(path: Path) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

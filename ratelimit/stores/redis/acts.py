@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 LASTS_MS = 400 * 86_400_000
 """The time for which the log outlives the last act."""
-RESTORING_MS = 15_000
-"""The time in which all hosts that reach the server have brought back what they know."""
 SILENT_MS = 15_000
 """A host that has not reported for so long is cut off or gone: it is named, and not waited for."""
 FORGOTTEN_MS = 86_400_000
@@ -155,8 +153,8 @@ class ServerActs:
     ) -> list[Act]:
         """Put a log in place of the server's that also has the acts known here, and what is appended to them.
 
-        For a moment after a server lost its log, each host brings back what it knows: so long the log may be
-        partial, and a number that follows its last may have been given.
+        After a server lost its log, each host brings back what it knows. A host that is cut off may know an
+        act that none of the others does, so from then on a number that follows the last may have been given.
         """
 
         async def change(client: Any) -> list[Act]:
@@ -173,7 +171,7 @@ class ServerActs:
                 fresh = _head_of(every)
                 # Between reading and writing another command may have made the act of this number.
                 lines = [one.line() for one in every]
-                restored_ms = RESTORING_MS if is_lost else 0
+                restored_ms = LASTS_MS if is_lost else 0
                 keys = (self._acts, self._restored)
                 if await ACT.run(client, keys, (head, LASTS_MS, restored_ms, fresh, *lines)):
                     return every

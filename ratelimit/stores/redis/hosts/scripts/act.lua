@@ -1,7 +1,7 @@
 -- Put the log of the operator's acts of all hosts in place of another, if that is as its writer read it.
 --
 -- KEYS[1]  the acts: a list of lines
--- KEYS[2]  there while hosts bring back acts that the server lost: a list with one line
+-- KEYS[2]  there once the server lost acts: a host that is cut off may know more; a list with one line
 -- ARGV[1]  the list's first line as it was read; empty if there was none
 -- ARGV[2]  how long the list outlives the last act, milliseconds
 -- ARGV[3]  how long it may lack acts from now on, milliseconds; 0 if it lacks none
