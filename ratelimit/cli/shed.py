@@ -97,7 +97,7 @@ def shed_command(
             each
             for spec, flight in zip(specs, flights, strict=True)
             if flight is not None
-            for each in shed_accounts(spec, store, flight, known)
+            for each in shed_accounts(spec, store.table, flight, store.clock.now_ns(), known)
         ]
         found.sort(key=lambda each: (-each.total, each.rank, each.account))
         per = loaded.compiled.identities[bound.payer_at].name if bound.payer_at >= 0 else "account"

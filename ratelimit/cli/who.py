@@ -25,8 +25,9 @@ from ratelimit.inspection.knowledge import Knowledge, Left, knowledge_of
 from ratelimit.inspection.naming import resolve
 from ratelimit.inspection.person import Person, person_of
 from ratelimit.inspection.profile import kinds_of
-from ratelimit.load.shed import ShedAccount, named
+from ratelimit.load.shed import named
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.worker.inquiries import ShedLine
 
 _COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
 
@@ -211,12 +212,12 @@ def _refused_table(person: Person) -> Table:
             Text(f"{about}{each.refused:,}", "yellow" if each.in_shadow else "red"),
             formatting.instant(each.last_ns)[11:],
         )
-    for shed in person.shed:
+    for host, shed in person.shed:
         word = f"shed: {named(shed.group, shed.class_)}"
         table.add_row(
             Text(word, "bold"),
             Text(shed.why),
-            Text("this host"),
+            Text(host),
             Text(f"{shed.total:,}", "red"),
             formatting.instant(shed.last_ns)[11:],
         )
@@ -255,7 +256,7 @@ def _json(known: Knowledge, person: Person) -> dict[str, Any]:
         "limits": [_limit_json(compiled, each) for each in person.limits],
         "not_looked_at": [rule.name for rule in person.others],
         "refused": [_refused_json(each) for each in person.refused],
-        "shed": [_shed_json(each) for each in person.shed],
+        "shed": [_shed_json(host, each) for host, each in person.shed],
         "evidence": told,
         "hosts": {"answered": list(person.hosts), "missing": list(person.missing)},
     }
@@ -292,8 +293,9 @@ def _refused_json(each: Refused) -> dict[str, Any]:
     }
 
 
-def _shed_json(each: ShedAccount) -> dict[str, Any]:
+def _shed_json(host: str, each: ShedLine) -> dict[str, Any]:
     return {
+        "host": host,
         "group": each.group,
         "class": each.class_,
         "shed": each.shed,

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from msgspec.structs import astuple
+
 from ratelimit.clustering.budgets import places_of
 from ratelimit.correlation import Explanation
 from ratelimit.correlation.overview import Overview
@@ -21,10 +23,10 @@ from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.naming import Caller
 from ratelimit.load.compile import loads_of
 from ratelimit.load.memory import SharedInFlight
-from ratelimit.load.shed import ShedAccount, shed_accounts
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.acts.act import Act
-from ratelimit.worker.inquiries import Line, refusal_lines
+from ratelimit.stores.embedded.store import EmbeddedStore
+from ratelimit.worker.inquiries import Line, ShedLine, refusal_lines, shed_lines
 
 MOST_HASHES = 64
 
@@ -45,7 +47,8 @@ class Person:
     others: Sequence[LimitRule] = field(default_factory=list)
     """Limits that may bind it and cannot be looked at without a whole request."""
     refused: Sequence[Refused] = field(default_factory=list)
-    shed: Sequence[ShedAccount] = field(default_factory=list)
+    shed: Sequence[tuple[str, ShedLine]] = field(default_factory=list)
+    """What was shed of it for want of room, each with its host."""
     hosts: Sequence[str] = field(default_factory=list)
     """The hosts that answered."""
     missing: Sequence[str] = field(default_factory=list)
@@ -99,8 +102,8 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
         wanted.add(person.actor)
     _ask_hosts(known, person, sorted(wanted)[:MOST_HASHES])
     account = positions.get(known.account or "")
-    if account is not None and account in hashes:
-        person.shed = _shed(known, set(hashes[account]))
+    accounts = set(hashes.get(account, ())) if account is not None else set()
+    person.shed = [each for each in person.shed if each[1].account in accounts]
     return person
 
 
@@ -164,6 +167,7 @@ def _ask_hosts(known: Knowledge, person: Person, wanted: list[int]) -> None:
             now_ns = known.here.clock.now_ns()
             lines = refusal_lines(known.here.table, known.compiled.rules, wanted, now_ns)
             person.refused = _latest(known, [(person.hosts[0], line) for line in lines])
+            person.shed = [(person.hosts[0], each) for each in _shed(known, known.here, set(wanted))]
         return
     # Its client library is not there for every policy.
     from ratelimit.stores.redis.inquiries import Inquiry
@@ -176,22 +180,21 @@ def _ask_hosts(known: Knowledge, person: Person, wanted: list[int]) -> None:
     person.hosts = sorted(each.host for each in answers.values())
     person.missing = sorted(each.host for at, each in reports.items() if at not in answers)
     person.refused = _latest(known, [line for answer in answers.values() for line in lines_of(answer)])
+    shed = [(each.host, ShedLine(*astuple(one))) for each in answers.values() for one in each.shed]
+    person.shed = sorted(shed, key=lambda each: -each[1].last_ns)
 
 
 def _latest(known: Knowledge, lines: Sequence[tuple[str, Line]]) -> list[Refused]:
     return sorted(in_words(known.compiled, lines), key=lambda each: -each.last_ns)
 
 
-def _shed(known: Knowledge, hashes: set[int]) -> list[ShedAccount]:
-    """Return what this host shed of an account for want of room."""
-    here = known.here
-    if here is None:
-        return []
-    found: list[ShedAccount] = []
+def _shed(known: Knowledge, here: EmbeddedStore, accounts: set[int]) -> list[ShedLine]:
+    """Return what this host shed of accounts for want of room."""
     with ExitStack() as stack:
+        flights = []
         for spec in loads_of(known.compiled):
             flight = SharedInFlight.existing(here.place, here.hasher.key, spec.name)
             if flight is not None:
                 stack.callback(flight.close)
-                found += [one for one in shed_accounts(spec, here, flight, {}) if one.account in hashes]
-    return sorted(found, key=lambda each: -each.last_ns)
+                flights.append((spec, flight))
+        return shed_lines(flights, here.table, accounts, here.clock.now_ns())

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.shed import ShedAccounts
 from ratelimit.load.compile import DEFAULT_GROUP, AdaptiveSpec, class_names
 from ratelimit.load.metrics import shed_counter
 from ratelimit.load.model.shedding import ActorVerdict, ShedPriority
-from ratelimit.stores.embedded.store import EmbeddedStore
 
 MINUTE_NS = 60 * 10**9
 VERDICTS: tuple[ActorVerdict, ...] = ("none", "likely", "certain")
@@ -75,19 +75,19 @@ def named(group: str, class_: str) -> str:
 
 
 def shed_accounts(
-    spec: AdaptiveSpec, store: EmbeddedStore, flight: InFlight, revealed: Mapping[int, str]
+    spec: AdaptiveSpec, table: Table, flight: InFlight, now_ns: int, revealed: Mapping[int, str]
 ) -> list[ShedAccount]:
     """Return the accounts that one limit shed, those shed most first; of two, the one of the higher class.
 
     Args:
         spec: the limit, as the table's workers run it.
-        store: their store.
+        table: that table.
         flight: what they have in flight under it.
+        now_ns: the time.
         revealed: values that the operator asks about, by their hash.
     """
-    now_ns = store.clock.now_ns()
     names = class_names(spec)
-    ranks = {store.table.counter(shed_counter(spec.name, name)): rank for rank, name in enumerate(names)}
+    ranks = {table.counter(shed_counter(spec.name, name)): rank for rank, name in enumerate(names)}
     found: dict[tuple[int, int], ShedAccount] = {}
     for account, counter, in_shadow, before, shed, uncertain, since_ns, last_ns, *why in sorted(
         ShedAccounts(flight).accounts(now_ns), key=lambda each: (each[3], each[7])

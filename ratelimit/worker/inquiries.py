@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.core.memory.table import Table
+from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
+from ratelimit.load.compile import AdaptiveSpec
+from ratelimit.load.shed import shed_accounts
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.embedded.board import fingerprint_of
 
 if TYPE_CHECKING:
-    from ratelimit.stores.redis.inquiries import Refusal, ServerInquiries
+    from ratelimit.stores.redis.inquiries import Refusal, ServerInquiries, Shedding
 
 IN_CODE = ""
 """The name of a limit that is not known here: one in the application's code."""
@@ -48,6 +52,44 @@ def refusal_lines(
     return sorted(found, key=lambda line: -line[2] if hashes is None else -line[5])
 
 
+@dataclass(frozen=True, slots=True)
+class ShedLine:
+    """The requests of an account for which one class of a limit that follows the load had no room."""
+
+    group: str
+    class_: str
+    account: int
+    shed: int
+    would_shed: int
+    why: str
+    last_ns: int
+
+    @property
+    def total(self) -> int:
+        """The number of times that it was shed or would have been."""
+        return self.shed + self.would_shed
+
+
+def shed_lines(
+    flights: Iterable[tuple[AdaptiveSpec, InFlight]], table: Table, accounts: Collection[int], now_ns: int
+) -> list[ShedLine]:
+    """Return what was shed of some accounts within the last hour, the latest first.
+
+    Args:
+        flights: limits that follow the load, and what each has in flight.
+        table: of their host.
+        accounts: their hashes.
+        now_ns: the time.
+    """
+    found = [
+        ShedLine(one.group, one.class_, one.account, one.shed, one.would_shed, one.why, one.last_ns)
+        for spec, flight in flights
+        for one in shed_accounts(spec, table, flight, now_ns, {})
+        if one.account in accounts
+    ]
+    return sorted(found, key=lambda each: -each.last_ns)
+
+
 class InquiryFollower:
     """Answers inquiries for one host, and holds on to no limiter.
 
@@ -69,20 +111,31 @@ class InquiryFollower:
             asked = {name: one for name, one in server.asked().items() if name not in self._answered}
             for name, inquiry in asked.items():
                 lines: list[Refusal] = []
+                shed: list[Shedding] = []
                 metrics = ""
                 if inquiry.key == fingerprint_of(limiter.store.hasher.key).hex():
                     hashes = None if inquiry.about_all else set(inquiry.hashes)
                     lines = self._lines(limiter, hashes)[:MOST_LINES]
+                    shed = [] if hashes is None else self._shed(limiter, hashes)[:MOST_LINES]
                 if inquiry.about_all:
                     # Prometheus' library is not loaded for nothing.
                     from ratelimit.telemetry.exposition import Exposition
 
                     metrics = Exposition(limiter).render("")[0].decode()
                     metrics = metrics if len(metrics) <= MOST_METRICS else ""
-                server.answer(name, self._name, Answer(self._host, lines, metrics))
+                server.answer(name, self._name, Answer(self._host, lines, metrics, shed))
                 self._answered[name] = None
             for name in list(self._answered)[:-MOST_ANSWERED]:
                 del self._answered[name]
+
+    @staticmethod
+    def _shed(limiter: Limiter, hashes: Collection[int]) -> list[Shedding]:
+        from ratelimit.stores.redis.inquiries import Shedding
+
+        flights = [(load.spec, load.flight) for load in limiter.loads.values()]
+        return [
+            Shedding(*astuple(each)) for each in shed_lines(flights, limiter.table, hashes, limiter.now_ns())
+        ]
 
     @staticmethod
     def _lines(limiter: Limiter, hashes: Collection[int] | None) -> list[Refusal]:
