@@ -176,6 +176,7 @@ def judged(
 
 
 def test_each_of_the_night_is_one_notification_and_one_resolution(tmp_path: Path) -> None:
+    """Hazard: one outage, several alerts."""
     notified = {"RatelimitStoreAway": len(OUTAGES) - 2, "RatelimitCampaign": 1, "RatelimitRefusingMuch": 1}
     end_s = (STEPS - 1) * STEP_S
     code, said = judged(
@@ -223,6 +224,7 @@ def test_a_campaign_hides_no_strict_policy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("outage", [HICCUP, SHORT], ids=["0.4 s", "8 s"])
 def test_what_ends_within_ten_seconds_notifies_nobody(tmp_path: Path, outage: Outage) -> None:
+    """Hazard: a hiccup, a critical page."""
     quiet = look(counted(BEGINS), FOUND_S - MINUTE, {})
     code, said = judged(tmp_path, (outage,), [quiet])
     assert code == 0, said
