@@ -54,3 +54,12 @@ def test_text_speaks_of_the_product_alone() -> None:
 def test_files_are_named_by_a_noun() -> None:
     for path in texts():
         assert path.stem not in {"utils", "util", "helpers", "helper", "misc", "manager", "common"}, path
+
+
+def test_host_clock_is_stopped_in_one_place() -> None:
+    """Compiled code reads it past the method: a test that replaces the method alone has a clock that runs."""
+    stopping = re.compile(r"setattr\(.*System" + "Clock")
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        if path != ROOT / "tests" / "support" / "time.py":
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                assert not stopping.search(line), f"{path}:{number}: see tests.support.time.stop_host"

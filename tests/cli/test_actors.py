@@ -14,6 +14,7 @@ from ratelimit.clustering.snapshot import SnapshotFile
 from tests.cli.running import run
 from tests.support.acting import BOTS, END_NS, START_NS, Actor, caught
 from tests.support.campaign import Request, policy_text
+from tests.support.time import stop_host
 
 REFUSED: list[int] = []
 """How often the campaign was refused."""
@@ -32,7 +33,7 @@ def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Actor]:
     assert REFUSED[0] >= 10
     assert found.limiter.clustering is not None
     found.limiter.clustering.resign(END_NS)  # which saves
-    monkeypatch.setattr("ratelimit.clock.SystemClock.now_ns", lambda self: END_NS)
+    stop_host(monkeypatch, END_NS)
     yield found
     found.limiter.close()
 

@@ -21,6 +21,7 @@ from ratelimit.worker.upkeep import Upkeep
 from tests.cli.running import run, write_policy
 from tests.support.acting import BOTS, END_NS, Actor, caught
 from tests.support.campaign import policy_text
+from tests.support.time import stop_host
 
 NS = 10**9
 POLICY = """\
@@ -244,7 +245,7 @@ def test_wrong_use_is_said(policy: Path) -> None:
 
 @pytest.fixture
 def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Actor]:
-    monkeypatch.setattr("ratelimit.clock.SystemClock.now_ns", lambda self: END_NS)
+    stop_host(monkeypatch, END_NS)
     path = tmp_path / "policy.toml"
     path.write_text(policy_text(store=f'path = "{tmp_path / "table"}"\nkeys = 5000'))
     found = caught(path)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ratelimit.clock import SystemClock
 from ratelimit.conduct.model.strikes import Strike
 from ratelimit.conduct.stage import conduct_of
 from ratelimit.limiter import Limiter
 from tests.cli.running import run, write_policy
+from tests.support.time import HostClock, stop_host
 
 ADAPTIVE = """
 version = 1
@@ -51,10 +51,9 @@ def policy(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def stopped(monkeypatch: pytest.MonkeyPatch) -> HostClock:
     """Stop the host's clock: a factor comes back with time, and a busy machine takes its own."""
-    now_ns = SystemClock().now_ns()
-    monkeypatch.setattr(SystemClock, "now_ns", lambda self: now_ns)
+    return stop_host(monkeypatch)
 
 
 @pytest.fixture
@@ -112,7 +111,7 @@ def test_account_that_never_struck_is_said_to_be(policy: Path, limiter: Limiter,
     assert bool(list(policy.parent.glob("table*conduct*"))) is has_memory  # a look makes none
 
 
-def test_verdict_of_a_decision_has_the_factor(limiter: Limiter):
+def test_verdict_of_a_decision_has_the_factor(limiter: Limiter, stopped: HostClock):
     def factors() -> list[float]:
         decision = limiter.decide(path="/", identities={"account": "a"})
         return [verdict.factor for verdict in decision.verdicts]
@@ -120,6 +119,8 @@ def test_verdict_of_a_decision_has_the_factor(limiter: Limiter):
     assert factors() == [1.0, 1.0]
     strike(limiter, "a", Strike.PERSISTS)
     assert factors() == [0.5, 1.0]
+    stopped.advance(1801)
+    assert factors() == [1.0, 1.0]
 
 
 def test_without_live_nothing_is_known_of_conduct(policy: Path):

@@ -11,6 +11,7 @@ import pytest
 
 from tests.console.driving import Reader, reading
 from tests.support.large_actor import CARDS, END_NS, large_actor
+from tests.support.time import stop_host
 
 ACCOUNTS = 25_000
 NEIGHBOURS = 100
@@ -25,7 +26,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def reader(large: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
-    monkeypatch.setattr("ratelimit.clock.SystemClock.now_ns", lambda self: END_NS)
+    stop_host(monkeypatch, END_NS)
     with reading(large) as found:
         yield found
 

@@ -8,6 +8,7 @@ import pytest
 
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.deciding.instants import Instants
+from tests.support.time import stop_host
 
 
 def test_host_clock_is_read_as_it_reads_itself():
@@ -33,6 +34,17 @@ def test_subclass_of_the_host_clock_is_asked():
             return 3
 
     assert Instants(Stopped()).read_ns() == 3
+
+
+def test_stopped_host_stands_still_for_compiled_code(monkeypatch: pytest.MonkeyPatch):
+    host = SystemClock()
+    moved = stop_host(monkeypatch, 7)
+    instants = Instants(SystemClock())
+    assert (host.now_ns(), instants.read_ns()) == (7, 7)
+    moved.advance(1e-9)
+    assert (host.now_ns(), instants.read_ns()) == (8, 8)
+    monkeypatch.undo()
+    assert Instants(host).read_ns() > 8
 
 
 def test_clock_that_fails_says_so():

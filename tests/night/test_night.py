@@ -30,6 +30,7 @@ from tests.support.acting import BOTS, END_NS, NS, START_NS, Actor
 from tests.support.campaign import Request, campaign, policy_text
 from tests.support.redis.sentinel import Sentinels
 from tests.support.redis.server import Server
+from tests.support.time import stop_host
 from tests.telemetry.test_alert_rules import RULES, RUNBOOKS, STEPS, promtool
 
 POLICY = """\
@@ -257,7 +258,7 @@ def test_a_campaign_and_a_wrong_exemption(tmp_path: Path, monkeypatch: Any) -> N
     runbook("RatelimitRefusingMuch", "actors")
     assert actor.limiter.clustering is not None
     actor.limiter.clustering.resign(END_NS)  # which saves
-    monkeypatch.setattr("ratelimit.clock.SystemClock.now_ns", lambda self: END_NS + 10 * NS)
+    stop_host(monkeypatch, END_NS + 10 * NS)
     told = json.loads(run("actors", path, "--json").stdout)
     assert [each["accounts"] for each in told["actors"]] == [60]
     # One of them is let be by mistake; the list says so, and undo takes it back.

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from ratelimit import Limiter
-from ratelimit.clock import SystemClock
 from ratelimit.conduct.model.strikes import Strike
 from ratelimit.conduct.stage import conduct_of
 from tests.cli.running import run
 from tests.support.redis.server import Server
+from tests.support.time import stop_host
 
 POLICY = """\
 version = 1
@@ -69,8 +69,7 @@ def test_server_that_is_away_is_said(tmp_path: Path) -> None:
 def test_it_says_what_is_left_by_the_conduct_that_this_host_remembers(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now_ns = SystemClock().now_ns()
-    monkeypatch.setattr(SystemClock, "now_ns", lambda _: now_ns)  # a strike is forgiven by and by
+    stop_host(monkeypatch)  # a strike is forgiven by and by
     policy = written(tmp_path, server.url)
     text = Path(policy).read_text().replace('memory = "private"', f'path = "{tmp_path}/table"')
     Path(policy).write_text(text + "adaptive = true\n")
