@@ -101,12 +101,18 @@ class TokenBucket:
     is_indivisible = False
 
     def returnable(self, state: int | None, receipt: int, units: int, now_ns: int) -> int:
-        """Return what of a charge has not drained: what its place in the queue is still ahead of now.
+        """Return how many units of a charge have not drained, or not all of them.
+
+        That is what its place in the queue is still ahead of now.
+        """
+        return min(units, ceiling_division(self.ahead(state, receipt, now_ns), self.interval))
+
+    def ahead(self, state: int | None, receipt: int, now_ns: int) -> int:
+        """Return the ticks from now to the end of a charge.
 
         The queue may have become shorter since, when others were given back.
         """
-        last = min(receipt, state or 0)
-        return min(units, max(0, last - TICKS * now_ns) // self.interval)
+        return max(0, min(receipt, state or 0) - TICKS * now_ns)
 
     def settle(
         self, state: int | None, receipt: int, cost: int, actual: int, now_ns: int
@@ -114,7 +120,8 @@ class TokenBucket:
         """Correct a charge.
 
         More goes on top of what is owed now, into debt as deep as it may be. From then
-        on the charge's place in the queue is there. Less moves the queue up.
+        on the charge's place in the queue is there. Less moves the queue up, by no more than
+        is ahead of now: what of a unit has drained stays used.
         """
         now = TICKS * now_ns
         if actual > cost:
@@ -123,5 +130,5 @@ class TokenBucket:
             after = min(before + (actual - cost) * self.interval, furthest)
             moved = (after - before) // self.interval
             return (after if after > before else state), (after if moved else receipt), moved
-        back = (cost - actual) * self.interval
+        back = min((cost - actual) * self.interval, self.ahead(state, receipt, now_ns))
         return (state or 0) - back if back else state, receipt - back, actual - cost

@@ -47,6 +47,13 @@ def test_undo_restores_what_was(core: Core, case: Case) -> None:
 
 
 @each_core
+@given(spec=specs())
+def test_undo_a_moment_later_gives_all_of_it_back(core: Core, spec: RuleSpec) -> None:
+    """A bucket took a whole unit for a moment: a request of one unit got nothing back, ever."""
+    corrections.soon_undone_is_undone_whole(core, spec)
+
+
+@each_core
 @given(case=streams(), delay_ns=delays)
 def test_undo_after_a_while_mints_nothing(core: Core, case: Case, delay_ns: int) -> None:
     corrections.late_undo_never_mints(core, *case, delay_ns)

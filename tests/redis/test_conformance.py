@@ -98,6 +98,7 @@ LAWS: dict[str, Judge] = {
     "settling repeats nothing": of_streams(corrections.settling_repeats_nothing),
     "refusals settle nothing": of_rules(corrections.refusals_have_nothing_to_settle),
     "undo restores": of_streams(corrections.undo_restores),
+    "soon undone is undone": of_rules(corrections.soon_undone_is_undone_whole),
     "late undo mints nothing": late_undo,
     "debt is bounded": of_rules(corrections.debt_is_bounded),
     "the last report stands": of_streams(corrections.the_last_report_stands),

@@ -72,6 +72,22 @@ def undo_restores(core: Core, spec: RuleSpec, stream: Stream) -> None:
         assert reading(limiter.peek(now_ns)) == before
 
 
+def soon_undone_is_undone_whole(core: Core, spec: RuleSpec) -> None:
+    """Undone a moment later, the only request leaves nothing behind; a second one is not undone with it."""
+    now_ns = Limiter(core, spec).start_ns + 3 * spec.period_ns
+    later_ns = now_ns + core.grain_ns
+    for cost in {1, spec.most}:
+        alone, followed = Limiter(core, spec), Limiter(core, spec)
+        outcome, first = alone.ask(now_ns, cost), followed.ask(now_ns, cost)
+        assert followed.ask(now_ns, spec.most - cost).allowed
+        assert followed.peek(now_ns, 0).remaining(0) == 0
+        for made in (outcome, first):
+            assert made.settle_rule(0, 0, later_ns) <= 0
+        assert alone.peek(later_ns, 0).remaining(0) == spec.most
+        assert alone.ask(later_ns, spec.most).allowed
+        assert followed.peek(later_ns, 0).remaining(0) >= cost
+
+
 def late_undo_never_mints(core: Core, spec: RuleSpec, stream: Stream, delay_ns: int) -> None:
     """Undone late, a request gives back no more than it took: never more remains than without it.
 

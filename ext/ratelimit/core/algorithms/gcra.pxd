@@ -80,13 +80,29 @@ cdef inline uint64_t gcra_raise(const Quota *quota, uint64_t arrival, uint64_t n
 
 
 cdef inline uint64_t gcra_live(const Quota *quota, uint64_t word, uint64_t now, uint64_t mark, uint64_t units) noexcept nogil:
-    """Return how many of a charge's `units` have not drained; `mark` is the TAT just after the charge.
+    """Return how many of a charge's `units` have not drained, or not all of them; `mark` is the TAT just after the charge.
 
     Units that lie before now in the virtual queue were used up by time passing. Returning
     them would let a later burst exceed the bucket (Go's Reservation.Cancel reasons
     alike). The queue may have become shorter since: other charges were given back.
     """
-    cdef uint64_t ticks = now << 4
-    cdef uint64_t last = mark if mark < word else word
-    cdef uint64_t undrained = (last - ticks) // quota.interval if last > ticks else 0
+    cdef uint64_t ahead = gcra_ahead(word, now, mark)
+    cdef uint64_t undrained = ahead // quota.interval + (ahead % quota.interval != 0)
     return units if units < undrained else undrained
+
+
+cdef inline uint64_t gcra_ahead(uint64_t word, uint64_t now, uint64_t mark) noexcept nogil:
+    """Return how many ticks of the queue are ahead of now up to the end of a charge."""
+    cdef uint64_t last = mark if mark < word else word
+    return last - (now << 4) if last > now << 4 else 0
+
+
+cdef inline uint64_t gcra_lower(const Quota *quota, uint64_t word, uint64_t now, uint64_t mark, uint64_t units) noexcept nogil:
+    """Return the TAT without `units` of a charge that `gcra_live` counts.
+
+    The first of them may have drained in part, which stays used. Any time passes between a charge and its
+    correction: a whole unit would be lost by each.
+    """
+    cdef uint64_t ahead = gcra_ahead(word, now, mark)
+    cdef uint64_t back = units * quota.interval
+    return word - (back if back < ahead else ahead)

@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint64_t
 from ratelimit.core.memory.atomic cimport SECOND, Pair, cas_pair, u128
 from ratelimit.core.memory.entries cimport ARRIVALS, BLOCKS, COUNTS, PAIRS, find, insert, make_tag, word_of
 from ratelimit.core.algorithms.gcra cimport (
-    gcra_arrival, gcra_check, gcra_known, gcra_live, gcra_raise, gcra_remaining, gcra_reset, gcra_retry,
+    gcra_arrival, gcra_check, gcra_known, gcra_live, gcra_lower, gcra_raise, gcra_remaining, gcra_reset, gcra_retry,
 )
 from ratelimit.core.memory.layout cimport Arena
 from ratelimit.core.memory.quota cimport Check, Quota
@@ -113,7 +113,7 @@ cdef inline uint64_t move_word(
     before[0] = gcra_known(q, word, now)
     moved[0] = gcra_live(q, before[0], now, charge.mark, charge.live)
     moved[0] = asked if moved[0] > -asked else -moved[0]
-    return before[0] - <uint64_t>(-moved[0]) * q.interval if moved[0] else word
+    return gcra_lower(q, before[0], now, charge.mark, <uint64_t>(-moved[0])) if moved[0] else word
 
 
 cdef inline void settle_word(

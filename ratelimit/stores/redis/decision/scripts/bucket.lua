@@ -187,8 +187,8 @@ function bucket.keep(rule, ask)
   if ask.is_stale then put_bucket(words[ask.key], ask.first, ask.second) end
 end
 
--- mark: the arrival time just after the charge. A refund is worth what has not drained yet, in a
--- queue that may have become shorter since: other charges were given back.
+-- mark: the arrival time just after the charge. A refund is worth what has not drained yet, to the
+-- part of a unit, in a queue that may have become shorter since: other charges were given back.
 function bucket.correct(rule, ask)
   local word = bucket_of(ask.key)
   local us, ticks = known(rule, word)
@@ -214,11 +214,16 @@ function bucket.correct(rule, ask)
   elseif is_after(word[1], word[2], now, 0) then
     local mark_us, mark_ticks = ask.mark, ask.mark2
     if is_after(mark_us, mark_ticks, us, ticks) then mark_us, mark_ticks = us, ticks end
-    units = -intervals(rule, -ask.cost, minus(mark_us, mark_ticks, now, 0))
-    if units < 0 then
-      moved_us, moved_ticks = span(rule, -units)
+    if is_after(mark_us, mark_ticks, now, 0) then
+      local ahead_us, ahead_ticks = minus(mark_us, mark_ticks, now, 0)
+      local whole = intervals(rule, -ask.cost, ahead_us, ahead_ticks)
+      moved_us, moved_ticks = span(rule, whole)
+      if whole < -ask.cost and is_after(ahead_us, ahead_ticks, moved_us, moved_ticks) then
+        whole, moved_us, moved_ticks = whole + 1, ahead_us, ahead_ticks
+      end
+      units = -whole
       us, ticks = minus(us, ticks, moved_us, moved_ticks)
-      put_bucket(word, max(us, 0), ticks, leases)
+      put_bucket(word, us, ticks, leases)
     end
   end
   say(units)
