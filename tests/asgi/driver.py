@@ -117,7 +117,7 @@ class Client:
             yield socket
         finally:
             await socket.to_app.put({"type": "websocket.disconnect", "code": 1000})
-            await asyncio.wait_for(socket.task, 5)
+            await asyncio.wait_for(socket.task, 60)
 
 
 class Socket:
@@ -132,7 +132,7 @@ class Socket:
         await self.to_app.put({"type": "websocket.receive", "text": text})
 
     async def receive(self) -> Message:
-        return await asyncio.wait_for(self.from_app.get(), 5)
+        return await asyncio.wait_for(self.from_app.get(), 60)
 
 
 async def ok(scope: Message, receive: Any, send: Any) -> None:

@@ -125,7 +125,7 @@ async def test_limiter_is_closed_while_a_request_waits_for_a_slot_in_the_middlew
     await turns()
     assert queued.waiting == 1
     queued.limiter.close()
-    assert_told(await asyncio.wait_for(answer, 5))
+    assert_told(await asyncio.wait_for(answer, 60))
 
 
 async def test_limiter_is_closed_while_a_rising_account_is_held() -> None:
@@ -137,7 +137,7 @@ async def test_limiter_is_closed_while_a_rising_account_is_held() -> None:
     await turns()
     assert limiter.runtime.part(WaitingPart).hold.waiting == 1
     limiter.close()
-    assert_told(await asyncio.wait_for(held, 1))
+    assert_told(await asyncio.wait_for(held, 60))
     assert limiter.runtime.part(WaitingPart).hold.waiting == 0
 
 
@@ -151,7 +151,7 @@ async def test_limiter_is_closed_while_a_step_of_conduct_holds() -> None:
     await turns()
     assert (statuses, limiter.runtime.part(WaitingPart).hold.waiting) == ([200, 200], 1)
     limiter.close()
-    assert_told(await asyncio.wait_for(held, 1))
+    assert_told(await asyncio.wait_for(held, 60))
 
 
 async def test_limiter_is_closed_while_a_handshake_waits() -> None:
@@ -203,7 +203,7 @@ async def test_limiter_is_closed_by_another_thread() -> None:
     closing = threading.Thread(target=gateway.limiter.close)
     closing.start()
     closing.join()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 60)
     assert_told(gateway.answers[task.get_name()])
 
 
@@ -241,13 +241,13 @@ def test_limiter_is_closed_while_a_thread_of_a_wsgi_server_waits() -> None:
     threads = [threading.Thread(target=call) for _ in range(2)]
     for thread in threads:
         thread.start()
-    assert begun.wait(30)
+    assert begun.wait(60)
     for _ in range(3000):
         if limiter.runtime.part(WaitingPart).queue.waiting:
             break
         refused.wait(0.01)
     limiter.close()
-    assert refused.wait(30)
+    assert refused.wait(60)
     assert answers == ["503 Service Unavailable"]
     go_on.set()
     for thread in threads:

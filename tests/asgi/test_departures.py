@@ -70,7 +70,7 @@ async def test_what_receive_raises_while_a_request_waits_reaches_the_application
     await steps(30)
     assert limiter.runtime.part(WaitingPart).queue.waiting == 1
     slot.release()
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 60)
     assert seen == ["part", "too large"]
 
 

@@ -163,7 +163,7 @@ async def test_resolver_that_hangs_is_waited_for_only_so_long() -> None:
         resolver_timeout_s=0.01,
         observer=faults,
     ).client
-    assert (await asyncio.wait_for(client(headers=key("ann-1")), 5)).status == 200
+    assert (await asyncio.wait_for(client(headers=key("ann-1")), 60)).status == 200
     assert faults.names == ["user: TimeoutError"]
     # A failure is not an answer: the next request asks again.
     directory.open.set()

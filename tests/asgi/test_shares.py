@@ -91,7 +91,7 @@ async def test_uploads_from_a_whole_network_are_one_holder_s() -> None:
     victim = Stalled(mounted, 256 << 10, peer="2001:db8:99::1", account="victim")
     await turns(20)
     victim.goes_on.set()
-    await asyncio.wait_for(victim.task, 5)
+    await asyncio.wait_for(victim.task, 60)
     assert victim.answer.status == 200
     assert any(one.task.done() for one in stalled)
     await asyncio.gather(*(one.end() for one in stalled))
@@ -120,7 +120,7 @@ async def test_stalled_body_ends_with_a_timeout_and_is_charged_nothing() -> None
     assert not stalled.task.done()
     mounted.clock.advance(1)
     bodies.look()
-    await asyncio.wait_for(stalled.task, 5)
+    await asyncio.wait_for(stalled.task, 60)
     assert stalled.answer.status == 408
     assert stalled.answer.problem["title"] == "Request Timeout"
     assert mounted.middleware._mount.metering.held.size == 0
@@ -154,7 +154,7 @@ async def test_slow_upload_that_keeps_pace_is_served(piece: int, status: int) ->
         answer.messages.append(message)
 
     scope = mounted.client.scope("POST", "/v1/chat", [*key("a"), (b"content-length", b"999999")])
-    await asyncio.wait_for(mounted.middleware(scope, receive, send), 5)
+    await asyncio.wait_for(mounted.middleware(scope, receive, send), 60)
     assert answer.status == status
 
 

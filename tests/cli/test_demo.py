@@ -40,6 +40,7 @@ from ratelimit.demo.verdict import account_of as account_of_run
 from ratelimit.policy import Policy
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot
 from tests.cli.running import run as run_command
+from tests.support.redis.port import free_port as unused_port
 from tests.support.redis.server import Server
 
 GRANTS = grants_of_policy(policy_path())
@@ -300,13 +301,6 @@ async def test_visitor_is_told_how_to_try_it_and_is_limited(
         more = [(await client.post("/v1/chat/completions", headers=key)).status_code for _ in range(40)]
         assert more[:4] == [200] * 4
         assert 429 in more
-
-
-def unused_port() -> int:
-    """Return a port that no other process uses, unlike the demo's usual one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_taken_port_is_a_sentence() -> None:

@@ -18,7 +18,7 @@ from tests.asgi.driver import Client, ok
 from tests.support.acting import BOTS, END_NS, NS, PEOPLE, START_NS, caught
 from tests.support.campaign import campaign, policy_text
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 class Mounted:

@@ -137,7 +137,7 @@ def test_threads_lose_and_double_nothing() -> None:
     start = threading.Barrier(count + 1)
 
     def produce(number: int) -> None:
-        start.wait(30)
+        start.wait(60)
         for n in range(each):
             while not ring.put(row(1 + number * each + n), EPOCH):
                 pass
@@ -145,7 +145,7 @@ def test_threads_lose_and_double_nothing() -> None:
     threads = [threading.Thread(target=produce, args=(number,)) for number in range(count)]
     for thread in threads:
         thread.start()
-    start.wait(30)
+    start.wait(60)
     taken = 0
     while taken < each * count:
         taken += ring.drain(subject.core, 64, EPOCH)

@@ -21,7 +21,7 @@ async def until_known(limiter: Limiter, clock: ManualClock, account: bytes) -> N
     assert watch is not None
     row = limiter.current.extractor.extract([(b"x-api-key", account)], "192.0.2.1")
     pause = asyncio.Event()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while row[watch.at] == -1:
             clock.advance(0.1)
             clustering.tick(clock.now_ns())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from msgspec import structs
 
@@ -19,6 +17,7 @@ from tests.support.campaign import Request, campaign
 from tests.support.hosting import KEY, PLACES, Host, rest_until, settle, share, wait_until
 from tests.support.redis.fixtures import StartServer
 from tests.support.redis.server import Server
+from tests.support.stopwatch import Stopwatch
 
 MARK = mark_of(fingerprint_of(bytes.fromhex(KEY)))
 
@@ -127,10 +126,10 @@ def test_correlator_that_rests_hands_over_at_once_and_saves(caught_hosts: list[H
     clusters, saved_ns = first.clusters(BOTS), first.numbers["saved_ns"]
     newcomer(first, "bot999")
     first.resign()
-    begin_s = time.monotonic()
     second.stream_clients[-1].stream_client._lease_due_s = 0
-    settle(second, until=lambda: second.is_leading)
-    assert time.monotonic() - begin_s < 2
+    with Stopwatch() as watch:
+        settle(second, until=lambda: second.is_leading)
+    assert watch.s < 2
     second.clock.set_ns(first.clock.now_ns() + NS)
     settle(second)
     assert second.cluster("bot999") in clusters
@@ -270,16 +269,15 @@ def test_hung_server_holds_nobody_up(
     settle(host)
     server.pause()
     try:
-        begin_s = time.monotonic()
         host.stream_clients[-1].stream_client._lease_due_s = 0
-        with pytest.raises(stream_clients.Failures):
+        with Stopwatch() as watch, pytest.raises(stream_clients.Failures):
             host.stream_clients[-1].turn()
-        assert time.monotonic() - begin_s < 2
-        begin_s = time.monotonic()
-        for number in range(200):
-            host.decide(Request(number, "a", "card", "browser", "81.1.1.1"))
-            host.clustering.tick(host.clock.now_ns())
-        assert time.monotonic() - begin_s < 2
+        assert watch.s < 2
+        with Stopwatch() as watch:
+            for number in range(200):
+                host.decide(Request(number, "a", "card", "browser", "81.1.1.1"))
+                host.clustering.tick(host.clock.now_ns())
+        assert watch.s < 2
     finally:
         server.resume()
     wait_until(lambda: not is_unwell(host))

@@ -219,7 +219,7 @@ def correlator_of(path: Path, *options: str) -> subprocess.Popen[str]:
 
 def end(process: subprocess.Popen[str]) -> None:
     process.kill()
-    process.wait(30)
+    process.wait(60)
     if process.stderr is not None:
         process.stderr.close()
 
@@ -238,7 +238,7 @@ def test_correlator_as_a_process_of_its_own(server: Server, tmp_path: Path, star
             wait_until(lambda: "ratelimit_hosts_correlating 1.0" in scraped(port))
             wait_until(lambda: 'ratelimit_correlated{kind="principal"} 1.0' in scraped(port))
             process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=30)
+            _, said = process.communicate(timeout=60)
             assert process.returncode == 0
             assert "correlates for all hosts" in said
             assert "ended" in said
@@ -257,7 +257,7 @@ def test_correlator_as_a_process_of_its_own(server: Server, tmp_path: Path, star
 
 
 def scraped(port: int) -> str:
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         text: str = answer.read().decode()
     return text
 
@@ -275,7 +275,7 @@ def test_second_correlator_stands_by_and_follows(server: Server, tmp_path: Path)
             took_s = wait_until(lambda: server.client.get(PLACES.lease) not in (None, holder))
             assert took_s <= 5
             second.send_signal(signal.SIGTERM)
-            second.communicate(timeout=30)
+            second.communicate(timeout=60)
             assert second.returncode == 0
         finally:
             end(second)

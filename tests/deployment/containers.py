@@ -69,6 +69,6 @@ def end(container: subprocess.Popen[bytes]) -> None:
     children = Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text().split()
     os.kill(int(children[0]), signal.SIGTERM)
     try:
-        container.wait(30)
+        container.wait(60)
     finally:
         container.kill()

@@ -19,7 +19,8 @@ import httpx
 import pytest
 
 from tests.deployment.containers import contained, end
-from tests.wsgi.test_servers import free_port, wait_until_connected
+from tests.support.redis.port import free_port
+from tests.wsgi.test_servers import wait_until_connected
 
 DEPLOY = Path(__file__).absolute().parents[2] / "examples" / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
@@ -64,14 +65,14 @@ def served(command: list[str], folder: Path, port: int) -> Iterator[str]:
             end(server)
         else:
             server.terminate()
-            server.wait(30)
+            server.wait(60)
 
 
 def answers(url: str, count: int) -> Counter[int]:
     """Ask with a connection each, so that both workers are asked."""
 
     def ask(_: int) -> int:
-        return httpx.get(f"{url}/v1/models", headers={"x-api-key": "a"}, timeout=30).status_code
+        return httpx.get(f"{url}/v1/models", headers={"x-api-key": "a"}, timeout=60).status_code
 
     with ThreadPoolExecutor(8) as pool:
         return Counter(pool.map(ask, range(count)))

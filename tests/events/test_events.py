@@ -393,7 +393,7 @@ def test_a_sink_that_hangs_holds_up_nothing_and_forgets_the_latest() -> None:
     release, written = Signal(), []
 
     def write(one: Event) -> None:
-        release.wait(20)
+        release.wait(60)
         written.append(one)
 
     sink = sinks.Sink(write, "hanging")

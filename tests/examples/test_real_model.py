@@ -48,7 +48,7 @@ def engine(log: Path) -> Iterator[str]:
             yield address[0]
         finally:
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=30)
+            process.communicate(timeout=60)
 
 
 def produced(address: str) -> int:

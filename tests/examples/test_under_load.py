@@ -16,7 +16,8 @@ import grpc
 import httpx
 import pytest
 
-from tests.wsgi.test_servers import free_port, wait_until_connected
+from tests.support.redis.port import free_port
+from tests.wsgi.test_servers import wait_until_connected
 
 EXAMPLES = Path(__file__).absolute().parents[2] / "examples"
 QUOTA, CALLS = 60, 400
@@ -49,7 +50,7 @@ def running(*commands: list[str], folder: Path) -> Iterator[subprocess.Popen[byt
         for server in servers:
             server.terminate()
         for server in servers:
-            server.wait(30)
+            server.wait(60)
 
 
 @pytest.mark.parametrize("application", SERVERS)
@@ -62,7 +63,7 @@ def test_two_workers_of_a_web_framework(application: str, folder: Path) -> None:
         def ask(_: int) -> int:
             # A connection each: the kernel deals them out to the workers.
             url = f"http://127.0.0.1:{port}/v1/chat"
-            return httpx.post(url, headers={"x-api-key": "a"}, timeout=30).status_code
+            return httpx.post(url, headers={"x-api-key": "a"}, timeout=60).status_code
 
         with ThreadPoolExecutor(16) as pool:
             answers = Counter(pool.map(ask, range(CALLS)))

@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from tests.asgi.driver import limit, rules
-from tests.wsgi.test_servers import free_port
+from tests.support.redis.port import free_port
 
 QUOTA, CALLS = 40, 120
 
@@ -43,6 +43,6 @@ async def test_two_workers_admit_exactly_the_limit(tmp_path: Path) -> None:
     codes = Counter(await asyncio.gather(*(ask() for _ in range(CALLS))))
     for worker in workers:
         worker.terminate()
-        assert worker.wait(20) == 0
+        assert worker.wait(60) == 0
     assert codes == {grpc.StatusCode.OK: QUOTA, grpc.StatusCode.RESOURCE_EXHAUSTED: CALLS - QUOTA}
     assert len(pids) == 2

@@ -233,7 +233,7 @@ async def test_one_worker_of_a_host_reports_and_another_goes_on(tmp_path: Path) 
     export_metrics(first, MeterProvider([readers[0]]))
     assert values(readers[0], "ratelimit_requests") == {}
     assert values(readers[0], "ratelimit_policy_generation") != {}  # each worker's own
-    child.communicate(timeout=30)
+    child.communicate(timeout=60)
     assert values(readers[0], "ratelimit_requests")["allow", "limits"] == 1
     first.close()
     second.close()

@@ -208,7 +208,7 @@ def test_page_that_trickles_does_not_keep_a_worker_from_ending(
     limiter, _ = limiter_of(trickling.address)
     kept = Upkeep(limiter, 0)
     kept.start()
-    assert trickling.asked.wait(30)
+    assert trickling.asked.wait(60)
     stopping = threading.Thread(target=kept.stop, daemon=True)
     stopping.start()
     stopping.join(30)

@@ -179,7 +179,7 @@ async def outage(url: str, tmp_path: Path, begin: Callable[[], object], end: Cal
 
 
 async def wait(limiter: Limiter, *, is_away: bool) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while bool(limiter.remote.get("is_away")) is not is_away:
             await ask(limiter, 1)
 
@@ -187,7 +187,7 @@ async def wait(limiter: Limiter, *, is_away: bool) -> None:
 async def later(limiter: Limiter) -> None:
     """Let more than a second of the outage be counted."""
     first = scrape(limiter)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             await ask(limiter, 1)
             for key, (_, value) in scrape(limiter).items():

@@ -26,6 +26,7 @@ from ratelimit.worker.upkeep import Upkeep
 from tests.cli.running import run
 from tests.support.redis.patience import until
 from tests.support.redis.server import Server
+from tests.support.stopwatch import Stopwatch
 
 POLICY = """\
 version = 1
@@ -75,9 +76,9 @@ def wait_for_hosts(path: Path, number: int) -> None:
 
 def test_an_exemption_is_in_force_on_every_host(hosts: list[Limiter], tmp_path: Path) -> None:
     wait_for_hosts(tmp_path / "a.toml", 2)
-    began = time.monotonic()
-    act = told(tmp_path / "a.toml", "exempt", "acct-17", "--for", "2h")
-    assert time.monotonic() - began < 2.5
+    with Stopwatch() as watch:
+        act = told(tmp_path / "a.toml", "exempt", "acct-17", "--for", "2h")
+    assert watch.s < 4  # not as long as it would wait for a host
     assert [each["applied"] for each in act["hosts"]] == [True, True]
     for host in hosts:
         assert [each.number for each in host.runtime.acts] == [1]
@@ -249,10 +250,10 @@ def test_a_host_that_is_cut_off_is_named(hosts: list[Limiter], tmp_path: Path, s
     server.client.hset(
         "{acts}:acts:applied", "gone 1", f'{at_ms} {{"host": "gone", "digest": "", "workers": 3}}'
     )
-    began = time.monotonic()
-    result = run("exempt", tmp_path / "a.toml", "acct-17", "--yes", "--json")
+    with Stopwatch() as watch:
+        result = run("exempt", tmp_path / "a.toml", "acct-17", "--yes", "--json")
     assert result.exit_code == 4
-    assert time.monotonic() - began < 3  # nobody waits for it
+    assert watch.s < 4  # nobody waits for it
     hosts_told = json.loads(result.stdout)["hosts"]
     assert [each["host"] for each in hosts_told if not each["applied"]] == ["gone"]
     assert "not confirmed by gone" in result.stderr

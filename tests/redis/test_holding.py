@@ -73,5 +73,5 @@ async def test_limiter_is_closed_while_requests_are_held(server: Server, open_li
     tasks = [await gateway.begin(account) for account in "ab"]
     assert gateway.held == 2
     limiter.close()
-    await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    await asyncio.wait_for(asyncio.gather(*tasks), 60)
     assert [gateway.answers[task.get_name()].status for task in tasks] == [503, 503]

@@ -204,7 +204,7 @@ async def test_dial_that_is_cancelled_leaves_no_connection(far: Far) -> None:
     with pytest.raises(asyncio.CancelledError):
         await dialing
     assert far.writer is not None
-    assert await asyncio.wait_for(far.ended.wait(), 5)
+    assert await asyncio.wait_for(far.ended.wait(), 60)
 
 
 async def test_connection_that_ended_unused_is_replaced_before_anything_is_asked(

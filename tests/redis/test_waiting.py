@@ -21,7 +21,7 @@ async def test_slot_that_another_worker_frees_is_found(server: Server, open_limi
     waits = asyncio.ensure_future(other.ask("a"))
     await eventually(lambda: other.runtime.part(WaitingPart).queue.waiting == 1, "one waits")
     held.release()
-    decision = await asyncio.wait_for(waits, 20)
+    decision = await asyncio.wait_for(waits, 60)
     assert decision.allowed
     assert decision.waited_ns > 0
 
@@ -56,7 +56,7 @@ async def test_limiter_is_closed_while_requests_wait(
     await eventually(lambda: limiter.runtime.part(WaitingPart).queue.waiting >= 5, "they wait")
     await turns(moments)
     limiter.close()
-    decisions = await asyncio.wait_for(asyncio.gather(*waiting), 20)
+    decisions = await asyncio.wait_for(asyncio.gather(*waiting), 60)
     refused = [decision for decision in decisions if not decision.allowed]
     assert {decision.reason for decision in refused} == {Reason.STORE}
     assert len(refused) >= 4

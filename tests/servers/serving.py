@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.redis.port import free_port
+
 ROOT = Path(__file__).absolute().parents[2]
 APP = "tests.servers.application:app"
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 COMMANDS = {
     "uvicorn": ["uvicorn", "{app}", "--host", "127.0.0.1", "--port", "{port}", "--workers", "{workers}"],
@@ -31,7 +33,7 @@ def serving(
 
     `options` are the server's own.
     """
-    port = _free_port()
+    port = free_port()
     command = [part.format(app=app, port=port, workers=workers) for part in COMMANDS[server]]
     command += options
     environment = {
@@ -60,12 +62,6 @@ def serving(
                 # The session is ours alone: this ends the workers with their parent.
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _await_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -31,7 +31,7 @@ async def both_answer(url: str) -> bool:
     """Return whether two workers answer; a busy machine may give one of them a whole burst."""
     workers: set[str] = set()
     for number in range(40):
-        async with httpx.AsyncClient(base_url=url, timeout=30) as client:  # with connections of its own
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:  # with connections of its own
             headers = {"x-api-key": f"probe{number}"}
             found = await asyncio.gather(*(client.get("/search", headers=headers) for _ in range(20)))
         workers |= {answer.text for answer in found if answer.status_code == 200}
@@ -47,7 +47,7 @@ async def test_two_workers_admit_exactly_what_routes_ask_for(tmp_path: Path) -> 
         assert await both_answer(f"http://127.0.0.1:{port}"), "one worker answered all: nothing is shared"
         limits = httpx.Limits(max_connections=30)
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30
+            base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=60
         ) as client:
             asked = [("/search", "a")] * 90 + [("/search", "b")] * 60
             answers = await asyncio.gather(

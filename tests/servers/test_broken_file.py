@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.servers.serving import ROOT
-from tests.wsgi.test_servers import free_port
+from tests.support.redis.port import free_port
 
 pytestmark = pytest.mark.timeout(180)
 POLICY = """\
@@ -105,7 +105,7 @@ def served(folder: Path, how: str) -> Iterator[str]:
         finally:
             server.send_signal(signal.SIGTERM)
             try:
-                server.wait(30)
+                server.wait(60)
             except subprocess.TimeoutExpired:
                 os.killpg(server.pid, signal.SIGKILL)  # a session of its own
                 server.wait()
@@ -114,7 +114,7 @@ def served(folder: Path, how: str) -> Iterator[str]:
 def ask(base: str, account: str) -> tuple[int, int]:
     """Return the status, and the process that answered; 0 for none."""
     try:
-        got = httpx.get(f"{base}/", headers={"x-api-key": account}, timeout=5)
+        got = httpx.get(f"{base}/", headers={"x-api-key": account}, timeout=60)
     except httpx.TransportError:
         return 0, 0
     return got.status_code, int(got.text) if got.status_code == 200 else 0

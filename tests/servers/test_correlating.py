@@ -39,7 +39,7 @@ async def test_campaign_through_two_workers_is_one_actor(policy: Path) -> None:
         address = f"http://127.0.0.1:{port}"
         # Connections that are kept would all be those of whichever worker was ready first.
         limits = httpx.Limits(max_connections=20, max_keepalive_connections=0)
-        async with httpx.AsyncClient(base_url=address, limits=limits, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=address, limits=limits, timeout=60) as client:
             pids: set[str] = set()
 
             async def ask(request: Request) -> int:

@@ -47,7 +47,7 @@ async def test_slots_of_a_killed_worker_come_back_and_its_estimates_stay(tmp_pat
     headers = {"x-api-key": "a"}
     with serving("uvicorn", policy, workers=2, app="tests.servers.streams:app") as port:
         base = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=base, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=base, timeout=60) as client:
             async with (
                 client.stream("POST", "/hold", json=DECLARES, headers=headers) as one,
                 client.stream("POST", "/hold", json=DECLARES, headers=headers) as other,
@@ -59,7 +59,7 @@ async def test_slots_of_a_killed_worker_come_back_and_its_estimates_stay(tmp_pat
                 for pid in pids:
                     os.kill(pid, signal.SIGKILL)
                 killed = time.monotonic()
-            async with httpx.AsyncClient(base_url=base, timeout=30) as fresh:
+            async with httpx.AsyncClient(base_url=base, timeout=60) as fresh:
                 got = await until_answered(fresh, headers, killed)
                 assert got.status_code == 200
                 # Two estimates of 60 stay, and this request's own; what was refused took nothing.

@@ -41,7 +41,7 @@ async def test_worker_that_ends_by_a_signal_takes_leave(
     path = tmp_path / "policy.toml"
     path.write_text(POLICY.format(url=redis.url, store=tmp_path / "store"))
     with serving(server_name, policy=path, workers=1) as port:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             answer = await client.get("/v1/chat", headers={"x-api-key": "a"})
             assert answer.status_code == 200
         assert redis.client.hlen("ratelimit:workers") == 1

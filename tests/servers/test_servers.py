@@ -58,7 +58,7 @@ async def test_server_with_two_workers_admits_exactly_the_limit(server: str, pol
     with serving(server, policy, workers=2) as port:
         limits = httpx.Limits(max_connections=30)
         address = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=address, limits=limits, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=address, limits=limits, timeout=60) as client:
             keys = ["a"] * 120 + ["b"] * 60
             answers = await asyncio.gather(
                 *(client.get("/v1/chat", headers={"x-api-key": key}) for key in keys)
@@ -101,7 +101,7 @@ async def test_server_with_two_workers_admits_exactly_the_limit(server: str, pol
 
 async def test_policy_file_is_watched_while_the_server_runs(policy: Path) -> None:
     with serving("uvicorn", policy, workers=1) as port:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             first = await client.get("/v1/chat", headers={"x-api-key": "a"})
             assert first.headers["ratelimit-policy"] == '"chat";q=40;w=31104000'
             policy.write_text(policy.read_text().replace("40/year", "50/year"))

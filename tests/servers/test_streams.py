@@ -46,7 +46,7 @@ def left(response: httpx.Response) -> int:
 @pytest.mark.parametrize("server", COMMANDS)
 async def test_answers_are_the_same_byte_for_byte_and_charged_exactly(server: str, policy: Path) -> None:
     with serving(server, policy, workers=1, app="tests.servers.streams:app") as port:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             for number, answer in enumerate(ANSWERS):
                 headers = {"x-api-key": f"k{number}"}
                 got = await client.post(f"/answers/{number}", json=DECLARES, headers=headers)
@@ -60,7 +60,7 @@ async def test_answers_are_the_same_byte_for_byte_and_charged_exactly(server: st
 @pytest.mark.parametrize("server", COMMANDS)
 async def test_stream_that_never_ends_is_cut_and_the_application_stops(server: str, policy: Path) -> None:
     with serving(server, policy, workers=1, app="tests.servers.streams:app") as port:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             headers = {"x-api-key": "cut"}
             got = await client.post("/long", json=DECLARES, headers=headers)
             assert got.content.endswith(error_event("openai"))
@@ -70,7 +70,7 @@ async def test_stream_that_never_ends_is_cut_and_the_application_stops(server: s
             assert (await client.post("/echo", json=DECLARES, headers=headers)).status_code == 429
         # The worker is as well as before, and nothing of the cut was an error of the application's.
         # On a connection of its own: servers close one if they had not read the body that was refused.
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             assert (await client.post("/echo", json=DECLARES, headers={"x-api-key": "b"})).status_code == 200
     log = (policy.parent / f"{server}.log").read_text()
     assert "Traceback" not in log
@@ -81,7 +81,7 @@ async def test_stream_that_never_ends_is_cut_and_the_application_stops(server: s
 async def test_client_that_hangs_up_pays_what_was_seen(server: str, policy: Path) -> None:
     """No refund for a hang-up: through a real connection that is closed in mid-stream."""
     with serving(server, policy, workers=1, app="tests.servers.streams:app") as port:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             headers = {"x-api-key": "gone"}
             async with client.stream("POST", "/long", json={"max_tokens": 10}, headers=headers) as stream:
                 async for _ in stream.aiter_bytes():

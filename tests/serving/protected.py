@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 
 from tests.serving.test_serve import end, start
-from tests.wsgi.test_servers import free_port
+from tests.support.redis.port import free_port
 
 PAGE = (Path(__file__).parents[2] / "docs" / "serve.md").read_text()
 EXAMPLES = Path(__file__).parents[2] / "examples" / "proxies"
@@ -114,7 +114,7 @@ def answers_at_once(url: str) -> list[httpx.Response]:
     """Ask three times as often as the limit allows; return the answers, a third of them admitted."""
 
     def ask(_: int) -> httpx.Response:
-        return httpx.post(f"{url}/v1/chat?a=1", content=b"x" * 100, headers={"x-api-key": "a"}, timeout=30)
+        return httpx.post(f"{url}/v1/chat?a=1", content=b"x" * 100, headers={"x-api-key": "a"}, timeout=60)
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask, range(3 * QUOTA)))

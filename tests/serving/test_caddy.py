@@ -15,7 +15,8 @@ import yaml
 from tests.serving import hostile
 from tests.serving.protected import EXAMPLES, PAGE, answers_at_once, app, check_of, placed, two_checks
 from tests.support.debian import program
-from tests.wsgi.test_servers import free_port, wait_until_connected
+from tests.support.redis.port import free_port
+from tests.wsgi.test_servers import wait_until_connected
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -38,7 +39,7 @@ def caddy(folder: Path, app_port: int, check_port: int) -> Iterator[int]:
         yield port
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
 
 
 def test_caddy_admits_the_limit_exactly_and_passes_the_refusal_on(tmp_path: Path) -> None:

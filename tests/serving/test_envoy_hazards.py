@@ -23,7 +23,7 @@ from ratelimit.telemetry.collector import RateLimitCollector
 from tests.asgi.driver import limit, rules
 from tests.serving.test_envoy import IDENTITIES, OK, OVER, WIRE, asking, call, limiter_of, served
 from tests.serving.test_envoy import by as by  # a thread and an event loop
-from tests.wsgi.test_servers import free_port
+from tests.support.redis.port import free_port
 
 Entries = list[tuple[bytes, bytes]]
 LONG = b"k" * 17_000
@@ -265,7 +265,7 @@ async def test_hazard_64_calls_that_are_late_or_too_many_are_counted(monkeypatch
         decide = limiter.decide
 
         def wait(**given: Any) -> Any:
-            go_on.wait(20)
+            go_on.wait(60)
             return decide(**given)
 
         monkeypatch.setattr(limiter, "decide", wait)

@@ -25,7 +25,8 @@ from tests.serving.protected import app, lasting
 from tests.serving.test_serve import end, start
 from tests.support.debian import program
 from tests.support.redis.patience import until
-from tests.wsgi.test_servers import free_port, wait_until_connected
+from tests.support.redis.port import free_port
+from tests.wsgi.test_servers import wait_until_connected
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "envoy"
 QUOTA, BULK = 20, 5
@@ -82,7 +83,7 @@ def envoy(folder: Path, ports: dict[int, int], *, fails_open: bool = False) -> I
         yield f"http://127.0.0.1:{ports[8000]}"
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(60)
 
 
 @contextmanager

@@ -13,7 +13,8 @@ import pytest
 from tests.serving import hostile
 from tests.serving.protected import EXAMPLES, answers_at_once, app, check_of, placed, two_checks
 from tests.support.debian import program
-from tests.wsgi.test_servers import free_port, wait_until_connected
+from tests.support.redis.port import free_port
+from tests.wsgi.test_servers import wait_until_connected
 
 pytestmark = pytest.mark.timeout(180)
 HOMES = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -35,7 +36,7 @@ def nginx(folder: Path, app_port: int, check_port: int) -> Iterator[int]:
         yield port
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
 
 
 def test_nginx_admits_the_limit_exactly_and_says_when_to_come_back(tmp_path: Path) -> None:

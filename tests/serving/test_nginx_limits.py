@@ -13,7 +13,8 @@ import pytest
 from ratelimit import Limiter, ManualClock
 from ratelimit.policy import Policy
 from tests.support.debian import program
-from tests.wsgi.test_servers import free_port, wait_until_connected
+from tests.support.redis.port import free_port
+from tests.wsgi.test_servers import wait_until_connected
 
 PAGE = Path(__file__).parents[2] / "docs" / "moving-in.md"
 CONFIGURATION = """\
@@ -60,7 +61,7 @@ def test_nginx_and_the_policy_let_the_same_burst_pass(tmp_path: Path) -> None:
         empty, _ = statuses(port, {"x-api-key": ""}, 60)
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
     limiter = Limiter(Policy.from_toml(f"version = 1\n{policy}"), clock=ManualClock())
     ours = [limiter.decide(headers={"x-api-key": "a"}).allowed for _ in range(60)].count(True)
     assert ours == 21

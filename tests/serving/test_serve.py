@@ -17,7 +17,7 @@ from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 
 from tests.asgi.driver import limit, rules
 from tests.serving.test_envoy import OK, OVER, call
-from tests.wsgi.test_servers import free_port
+from tests.support.redis.port import free_port
 
 QUOTA = 50
 
@@ -46,7 +46,7 @@ def end(process: subprocess.Popen[str]) -> str:
     with process.stderr:
         said = process.stderr.read()
     assert said.endswith("INFO ended\n")
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     return said
 
 
@@ -126,7 +126,7 @@ async def test_workers_of_one_command_share_port_and_limits(tmp_path: Path) -> N
     process.send_signal(signal.SIGTERM)
     with process.stderr:
         assert process.stderr.read().count("INFO ended") == 2
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 @pytest.mark.timeout(60)
@@ -145,7 +145,7 @@ def test_worker_that_is_killed_ends_all(tmp_path: Path) -> None:
     os.kill(workers[0], signal.SIGKILL)
     with process.stderr:
         said = process.stderr.read()
-    assert process.wait(20) == 128 + signal.SIGKILL
+    assert process.wait(60) == 128 + signal.SIGKILL
     assert "a worker ended with exit code 137" in said
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
 

@@ -47,7 +47,7 @@ def test_death_of_any_kind_ends_a_term(tmp_path: Path) -> None:
         waiting = Election(tmp_path / "lock")
         assert not waiting.win()
         holder.send_signal(signal.SIGKILL)
-        holder.wait(30)
+        holder.wait(60)
         assert waiting.win()
 
 

@@ -53,7 +53,7 @@ class HostProcess:
     def kill(self) -> None:
         """End it as nothing can be prepared for."""
         self._process.kill()
-        self._process.wait(30)
+        self._process.wait(60)
 
     def close(self) -> None:
         """End it, by whatever means."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -16,6 +15,7 @@ import httpx
 import pytest
 
 from tests.asgi.driver import limit, rules
+from tests.support.redis.port import free_port
 from tests.wsgi.applications import WORKER
 
 APPLICATIONS = "tests.wsgi.applications"
@@ -43,14 +43,6 @@ SERVED = {
 }
 
 
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
 OF_ONE_BUDGET = {"flask_limiter", "slowapi"}
 """Those that count all callers together."""
 
@@ -69,13 +61,13 @@ def served(name: str, folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/"
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(60)
 
 
 def wait_until_connected(port: int, server: subprocess.Popen[bytes]) -> None:
     """Return when the server takes connections."""
     transport = httpx.HTTPTransport(retries=12)  # with growing pauses
-    with httpx.Client(transport=transport, timeout=30) as client:
+    with httpx.Client(transport=transport, timeout=60) as client:
         client.get(f"http://127.0.0.1:{port}/", headers={"x-api-key": "someone else"})
     assert server.poll() is None
 
@@ -86,7 +78,7 @@ def test_two_workers_admit_exactly_the_limit(name: str, tmp_path: Path) -> None:
 
         def ask(key: str) -> tuple[int, str]:
             # A connection each: the kernel deals them out to the workers.
-            answer = httpx.get(url, headers={"x-api-key": key}, timeout=30)
+            answer = httpx.get(url, headers={"x-api-key": key}, timeout=60)
             told = answer.headers.get(WORKER)
             return answer.status_code, told or (answer.text if answer.status_code == 200 else "")
 

@@ -23,7 +23,7 @@ from tests.cli.running import run
 from tests.serving.domains.test_examples import node
 from tests.support.debian import program
 from tests.support.redis.patience import until
-from tests.wsgi.test_servers import free_port
+from tests.support.redis.port import free_port
 
 pytestmark = pytest.mark.timeout(180)
 TYPES = "type.googleapis.com/envoy.extensions"
@@ -242,7 +242,7 @@ def process(*command: str, **environment: str) -> Iterator[subprocess.Popen[str]
     finally:
         if started.poll() is None:
             started.terminate()
-            started.wait(30)
+            started.wait(60)
         assert started.stderr is not None
         started.stderr.close()
 

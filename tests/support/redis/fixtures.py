@@ -61,7 +61,17 @@ def shared_servers() -> Iterator[dict[str, Server]]:
 
 
 @pytest.fixture
-def server(binary: Binary, shared_servers: dict[str, Server]) -> Server:
+def patient_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands of this process wait for a server for long: a busy machine's pause is no outage.
+
+    A test of their patience sets it itself.
+    """
+    for module in ("stores.redis.caller", "stores.redis.doctor.checkup", "inspection.server"):
+        monkeypatch.setattr(f"ratelimit.{module}.PATIENCE_S", 20.0)
+
+
+@pytest.fixture
+def server(binary: Binary, shared_servers: dict[str, Server], patient_commands: None) -> Server:
     """Return the run's server: empty, without scripts, with the settings it was started with."""
     from tests.support.redis.server import Server
 
@@ -74,7 +84,7 @@ def server(binary: Binary, shared_servers: dict[str, Server]) -> Server:
 
 
 @pytest.fixture
-def start_server(binary: Binary) -> Iterator[StartServer]:
+def start_server(binary: Binary, patient_commands: None) -> Iterator[StartServer]:
     """Return a function that starts servers of the test's own: `start_server(options, certificate=…)`."""
     from tests.support.redis.server import Server
 
@@ -101,7 +111,7 @@ def shared_clusters() -> Iterator[dict[str, Cluster]]:
 
 
 @pytest.fixture
-def cluster(binary: Binary, shared_clusters: dict[str, Cluster]) -> Cluster:
+def cluster(binary: Binary, shared_clusters: dict[str, Cluster], patient_commands: None) -> Cluster:
     """Return the run's cluster: empty and well.
 
     Tests may kill and pause its nodes, move slots and fail over: the next one finds
@@ -127,7 +137,7 @@ def cluster(binary: Binary, shared_clusters: dict[str, Cluster]) -> Cluster:
 
 
 @pytest.fixture
-def sentinels(binary: Binary) -> Iterator[Sentinels]:
+def sentinels(binary: Binary, patient_commands: None) -> Iterator[Sentinels]:
     """Return a master, its replica and three sentinels of the test's own."""
     from tests.support.redis.sentinel import Sentinels
 

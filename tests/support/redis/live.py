@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from ratelimit.stores.redis.store import RedisStore
 from ratelimit.stores.redis.transport.client import BatchClient
 from ratelimit.telemetry.counters import RemoteCounters
 from tests.support.redis.patience import PATIENCE_S
+from tests.support.stopwatch import Stopwatch
 
 KEY = bytes(range(16))
 VARIABLE = "KINLIMIT_TEST_KEY"
@@ -131,11 +131,11 @@ class Live(Limiter):
 
 async def eventually(condition: Callable[[], object], what: str, *, patience_s: float = PATIENCE_S) -> None:
     """Wait, with the event loop at work, until a condition holds."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {patience_s} s in vain: {what}")
-        await turns()
+    with Stopwatch() as watch:
+        while not condition():
+            if watch.s > patience_s:
+                raise TimeoutError(f"waited {patience_s} s in vain: {what}")
+            await turns()
 
 
 async def turns(count: int = 3) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
-PATIENCE_S = 20
+from tests.support.stopwatch import Stopwatch
+
+PATIENCE_S = 60
 PAUSE_S = 0.002
 
 
@@ -18,9 +19,9 @@ def until(condition: Callable[[], object], what: str, *, patience_s: float = PAT
     Raises:
         TimeoutError: it did not hold in time; says `what` was waited for.
     """
-    deadline = time.monotonic() + patience_s
     pause = threading.Event()
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {patience_s} s in vain: {what}")
-        pause.wait(PAUSE_S)
+    with Stopwatch() as watch:
+        while not condition():
+            if watch.s > patience_s:
+                raise TimeoutError(f"waited {patience_s} s in vain: {what}")
+            pause.wait(PAUSE_S)
