@@ -6,15 +6,26 @@
 
 from __future__ import annotations
 
+import re
 from importlib import metadata
 
 OURS = "kinlimit"
+_OUR_FILE = re.compile(r'^"?(?:\.\./)*ratelimit(?:/|\.py\b)', re.MULTILINE)
 
 
 def neighbours() -> list[str]:
     """Return the names of other distributions that are imported as `ratelimit`."""
-    owners = set(metadata.packages_distributions().get("ratelimit", ()))
-    return sorted(owner for owner in owners if owner.lower().replace("_", "-") != OURS)
+    owners = {found.metadata["Name"] for found in metadata.distributions() if _is_imported_so(found)}
+    return sorted(owner for owner in owners if owner and owner.lower().replace("_", "-") != OURS)
+
+
+def _is_imported_so(found: metadata.Distribution) -> bool:
+    # As `metadata.packages_distributions` says it, which takes a third of a second: it makes a path of each file.
+    declared = (found.read_text("top_level.txt") or "").split()
+    if declared:
+        return "ratelimit" in declared
+    lists = (found.read_text(name) for name in ("RECORD", "installed-files.txt", "SOURCES.txt"))
+    return _OUR_FILE.search(next(filter(None, lists), "")) is not None
 
 
 def mending(others: list[str]) -> str:

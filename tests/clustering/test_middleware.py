@@ -152,7 +152,7 @@ async def test_event_loop_is_not_held_up_by_rebuilding_and_saving(tmp_path: Any)
 
     upkeep = Upkeep(limiter, 1000)
     excess, lasted = [], 1.0
-    for round_ in range(5):
+    for round_ in range(16):
         begin = time.perf_counter()
         # For as long as the work takes: the longest of many gaps is longer than that of few.
         idle = await gaps(lambda: time.perf_counter() - begin > lasted)  # noqa: B023

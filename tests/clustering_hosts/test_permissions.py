@@ -32,7 +32,7 @@ def hosts(server: Server, user: str) -> Iterator[list[Host]]:
     url = server.url.replace("://", f"://{user}:{SECRET}@")
 
     def client() -> Any:
-        return connect(spec_of(url), timeout_s=1)
+        return connect(spec_of(url), timeout_s=20)
 
     started = [Host(0, connect=client), Host(0, connect=client)]
     settle(started[0])

@@ -23,7 +23,7 @@ def hosts_at(url: str) -> list[Host]:
     spec = spec_of(url)
 
     def client() -> Any:
-        return connect(spec, timeout_s=1)
+        return connect(spec, timeout_s=20)
 
     hosts = [Host(0, connect=client), Host(0, connect=client)]
     settle(hosts[0])

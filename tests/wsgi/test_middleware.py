@@ -253,11 +253,11 @@ def test_a_request_that_waits_holds_its_thread_until_it_fits() -> None:
 
     client = Client(rules(limit("never")))
     client.middleware = RateLimitMiddleware(app, policy, reload_interval_s=0)  # threads wait for real
-    for _ in range(2):
+    # One after another, until one finds no room: a pause of this machine makes room.
+    while not any(waited) and len(waited) < 20:
         status, _, body = client(headers=key("a"))
         assert (status, body) == (200, b"ok")
-    assert waited[0] == 0
-    assert 0 < waited[1] < 5_000_000_000
+    assert waited[0] == 0 < waited[-1]
 
 
 def test_a_steep_rise_is_held_in_the_requests_thread() -> None:
