@@ -81,6 +81,9 @@ def refused_command(
         note(f"and {len(found) - most:,} more callers; --most says how many are shown")
     if any(each.is_actor for each in found[:most]):
         note(f"`ratelimit actors {policy}` says more about clusters.")
+    note(f"`ratelimit who {policy} {short_hash(found[0].hash)}` shows a caller: its limits, actor and acts.")
+    if loaded.compiled.remote is not None:
+        note(f"These are this host's; `ratelimit top {policy}` has the callers of all hosts.")
 
 
 def _table(found: Sequence[RefusedCaller], *, has_given: bool) -> Table:

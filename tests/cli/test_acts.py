@@ -298,3 +298,31 @@ def test_check_and_top_show_what_holds_beside_the_file(policy: Path) -> None:
     assert json.loads(run("top", policy, "--json").stdout)["acts"] == 1
     assert "1 of the operator's in force" in run("top", policy).stdout
     limiter.close()
+
+
+def test_who_made_an_act_is_the_account_that_logged_in_whatever_variables_say(
+    policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: by whom an act was made is any text."""
+    limiter = Limiter(policy)
+    plain = told(policy, "exempt", "acct-17")["by"]
+    for name in ("USER", "LOGNAME", "SUDO_USER", "USERNAME"):
+        monkeypatch.setenv(name, "mallory")
+    assert told(policy, "exempt", "acct-18")["by"] == plain
+    assert (
+        told(policy, "exempt", "acct-19", "--by", "root@web-9\nact 7")["by"] == f"root@web-9act 7, as {plain}"
+    )
+    limiter.close()
+
+
+def test_workers_that_were_killed_are_not_counted(policy: Path) -> None:
+    """Hazard: `workers 5` of 2 a minute after a restart."""
+    killed = (
+        "import os, signal, sys; from ratelimit import Limiter; Limiter(sys.argv[1]); os.kill(os.getpid(), 9)"
+    )
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", killed, policy], timeout=60, check=False)
+    limiter = Limiter(policy)
+    limiter.store.heartbeat(limiter.now_ns() + 11 * NS)
+    assert json.loads(run("top", policy, "--json").stdout)["workers"] == 1
+    limiter.close()

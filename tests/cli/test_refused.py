@@ -122,6 +122,8 @@ def test_people_read_a_table(limiter: Limiter, tmp_path: Path) -> None:
     alice = short_hash(limiter.current.extractor.value_hash("account", "alice"))
     assert f"requests  account {alice}        7" in result.stdout
     assert "alice" not in result.output
+    assert f"policy.toml {alice}` shows a caller" in result.stderr
+    assert "all hosts" not in result.stderr  # there are no others
 
 
 def test_without_a_worker_it_says_so(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ class LimitSeen:
     unit: str = "requests"
     shadow: bool = False
     is_twin: bool = False
+    is_clustered: bool = False
     first: str = "refuse"
     waits: bool = False
 

@@ -333,7 +333,7 @@ def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> N
         LimitSeen("tokens", unit="output_tokens"),
         LimitSeen("paced", waits=True),
         LimitSeen("step-up", first="challenge"),
-        LimitSeen("actor"),
+        LimitSeen("actor", is_clustered=True),
         LimitSeen("actor", shadow=True, is_twin=True),
     ]
     known = {
@@ -384,7 +384,7 @@ def test_label_values_are_those_listed(limiter: FakeLimiter) -> None:
         LimitSeen("tokens", unit="output_tokens"),
         LimitSeen("paced", waits=True),
         LimitSeen("step-up", first="challenge"),
-        LimitSeen("actor"),
+        LimitSeen("actor", is_clustered=True),
         LimitSeen("actor", shadow=True, is_twin=True),
     ]
     listed = {

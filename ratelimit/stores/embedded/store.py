@@ -33,6 +33,9 @@ from ratelimit.stores.embedded.process import boot_id, is_alive, start_of
 from ratelimit.stores.leftovers import keep_note, sweep_gone, sweep_if_gone
 from ratelimit.stores.secret import fresh_key
 
+RELEASE_NS = 10 * 10**9
+"""The time between looks for workers that ended without a word: until then they are counted."""
+
 
 class EmbeddedStore:
     """A table in this host's memory.
@@ -66,6 +69,7 @@ class EmbeddedStore:
         self.clock: Clock = SystemClock(table.anchor_ns) if clock is None else clock
         self._policy: str | None = None  # the policy of the table, where the name follows from it
         self._pid = -1
+        self._released_ns = 0
         self._join()
         _STORES.add(self)
 
@@ -207,9 +211,12 @@ class EmbeddedStore:
     async def aclose_connections(self) -> None:
         """Do nothing: memory belongs to no event loop."""
 
-    def heartbeat(self, now_ns: int) -> None:
-        """Say that this worker lives."""
-        self.table.heartbeat(now_ns)
+    def heartbeat(self, now_ns: int, *, is_away: bool = False) -> None:
+        """Say that this worker lives, and whether it does without a server; free the seats of dead ones."""
+        self.table.heartbeat(now_ns, is_away=is_away)
+        if not 0 <= now_ns - self._released_ns < RELEASE_NS:
+            self._released_ns = now_ns
+            self.table.release_seats(is_alive, now_ns)
 
     def close(self) -> None:
         """Leave the table; the file stays for other workers and the next start."""

@@ -151,7 +151,7 @@ class RedisStore:
 
     def heartbeat(self, now_ns: int) -> None:
         """Say to the host's other workers that this one lives, and whether it does without the server."""
-        self.embedded.table.heartbeat(now_ns, is_away=self.is_away)
+        self.embedded.heartbeat(now_ns, is_away=self.is_away)
         orphans = take_orphans(self.table)
         if orphans:
             self.tally.forgot(orphans)
