@@ -250,6 +250,24 @@ def test_hours_are_the_sums_of_all_hosts_and_outlive_minutes(
     assert told[0]["text"] == "45 allowed, 3 refused, 2 shed (10 %); requests 3"
 
 
+def test_the_week_outlives_a_reboot_where_events_have_a_file(tmp_path: Path) -> None:
+    """Hazard: shared memory goes with a boot."""
+    file = tmp_path / "disk" / "events.ndjson"
+    file.parent.mkdir()
+    text = POLICY.format(rate=5, table=tmp_path / "table", file=f'file = "{file}"')
+    for number in (1, 2):
+        host = Host(tmp_path, text)
+        host.reporters[0].note_quarter(
+            START_NS, begin=START_NS // NS + number * 3600, requests={"allowed": number}
+        )
+        for worker in host.workers:
+            worker.close()
+        with journal_of(Policy.load(host.policy)) as opened:
+            assert [each.allowed for each in opened.hours()] == [1, 2][:number]
+        for each in tmp_path.glob("table*"):
+            each.unlink()
+
+
 def test_what_a_limit_learned_is_told_once_and_again_when_it_is_much_different(tmp_path: Path) -> None:
     text = POLICY.format(rate=5, table=tmp_path / "table", file="")
     host = Host(tmp_path, f'{text}\n[adaptive]\nmatch = ["POST /v1/chat"]\n')

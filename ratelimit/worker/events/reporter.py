@@ -43,6 +43,8 @@ class Reporter:
         """What this host and those that share its server have told: the journal."""
         self.minutes = None if table is None else minutes_of(table)
         self.quarters = None if table is None else quarters_of(table)
+        self._kept_quarters: JournalRing | None = None
+        """A copy of these beside the policy's file of events, which is there after a reboot."""
         self._settings = settings
         self._sinks: list[Sink] | None = None
         self._told: Counter[str] = Counter()
@@ -51,13 +53,17 @@ class Reporter:
 
     def _begin(self) -> None:
         """Take the journal's room; after a reboot it begins with what the policy's file of events has."""
-        if self.journal is None:
+        if self.journal is None or self.quarters is None:
             return
         file = self._settings.file
-        if file not in (None, "stderr") and not self.journal.read():
-            lines = tail_of(Path(str(file)), EVENTS_ROOM // 2)
+        if file not in (None, "stderr"):
+            self._kept_quarters = quarters_of(Path(str(file)))
             with suppress(OSError):
-                self.journal.add([each.line for each in read_records(lines)])
+                if not self.journal.read():
+                    lines = tail_of(Path(str(file)), EVENTS_ROOM // 2)
+                    self.journal.add([each.line for each in read_records(lines)])
+                if not self.quarters.read():
+                    self.quarters.add(self._kept_quarters.read())
         self.journal.reserve()
 
     def adapt(self, settings: Events) -> None:
@@ -83,8 +89,10 @@ class Reporter:
 
     def note_quarter(self, now_ns: int, **fields: Any) -> None:
         """Write the counts of a quarter of an hour, which are kept longer."""
-        if self.quarters is not None:
-            self._write(self.quarters, Event("quarter", now_ns, socket.gethostname(), os.getpid(), fields))
+        event = Event("quarter", now_ns, socket.gethostname(), os.getpid(), fields)
+        for ring in (self.quarters, self._kept_quarters):
+            if ring is not None:
+                self._write(ring, event)
 
     def _write(self, ring: JournalRing, event: Event) -> None:
         try:
