@@ -20,7 +20,7 @@ def neighbours() -> list[str]:
 
 
 def _is_imported_so(found: metadata.Distribution) -> bool:
-    # As `metadata.packages_distributions` says it, which takes a third of a second: it makes a path of each file.
+    # As `metadata.packages_distributions` says it: that makes a path of each file, for a third of a second.
     declared = (found.read_text("top_level.txt") or "").split()
     if declared:
         return "ratelimit" in declared
