@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -199,6 +200,7 @@ async def test_a_server_that_is_killed(server: Server, tmp_path: Path) -> None:
     await outage(server.url, tmp_path, server.kill, server.start)
 
 
+@pytest.mark.usefixtures("brief_commands")
 async def test_a_server_that_hangs(server: Server, tmp_path: Path) -> None:
     await outage(server.url, tmp_path, server.pause, server.resume)
 

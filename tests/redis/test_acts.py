@@ -224,6 +224,7 @@ def test_no_event_says_that_an_act_was_taken_back_by_a_loss(
     assert not (tmp_path / "events").exists()
 
 
+@pytest.mark.usefixtures("brief_commands")
 def test_an_act_while_the_server_is_away_is_in_force_here_and_sent_later(
     hosts: list[Limiter], tmp_path: Path, server: Server
 ) -> None:

@@ -58,6 +58,7 @@ def test_a_host_that_does_not_answer_is_named(refusing: Path, server: Server) ->
     assert [each["limit"] for each in found["refused"]] == ["requests"]
 
 
+@pytest.mark.usefixtures("brief_commands")
 def test_a_server_that_is_away_is_said(refusing: Path, server: Server) -> None:
     server.kill()
     try:

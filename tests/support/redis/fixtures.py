@@ -64,10 +64,17 @@ def shared_servers() -> Iterator[dict[str, Server]]:
 def patient_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let commands of this process wait for a server for long: a busy machine's pause is no outage.
 
-    A test of their patience sets it itself.
+    A test in which the server does not answer asks for `brief_commands`.
     """
     for module in ("stores.redis.caller", "stores.redis.doctor.checkup", "inspection.server"):
-        monkeypatch.setattr(f"ratelimit.{module}.PATIENCE_S", 20.0)
+        monkeypatch.setattr(f"ratelimit.{module}.PATIENCE_S", 10.0)
+
+
+@pytest.fixture
+def brief_commands(patient_commands: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands of this process give a server up soon: it does not answer in this test."""
+    for module in ("stores.redis.caller", "stores.redis.doctor.checkup", "inspection.server"):
+        monkeypatch.setattr(f"ratelimit.{module}.PATIENCE_S", 1.0)
 
 
 @pytest.fixture
