@@ -66,7 +66,7 @@ async def _bursts() -> list[Row]:
 
 async def _declared() -> int:
     model = Model()
-    mounted = mount(policy(rate=100, estimate="declared"), model)
+    mounted = mount(policy(rate=100, cost="declared"), model)
     await burst(mounted, [{"max_tokens": 10, "wants": 10}] * 600, model.gate)
     return model.served - 100
 
@@ -74,7 +74,7 @@ async def _declared() -> int:
 async def _undeclared() -> list[Row]:
     """Nothing declared and nothing learned: what is served beyond the budget, and the bound that is shown."""
     model = Model()
-    mounted = mount(policy(rate=BUDGET, estimate="learned"), model)
+    mounted = mount(policy(rate=BUDGET, cost="learned"), model)
     limiter = mounted.middleware.limiter
     model.gate.clear()
     client = posting(mounted)
@@ -96,7 +96,7 @@ async def _undeclared() -> list[Row]:
 async def _learned(usual: int = LONG) -> float:
     """Return how much of the budget a burst of long answers gets, after 50 requests that got usual ones."""
     model = Model()
-    mounted = mount(policy(rate=BUDGET, estimate="learned"), model)
+    mounted = mount(policy(rate=BUDGET, cost="learned"), model)
     client = posting(mounted)
     for _ in range(50):
         await client.post({"wants": usual}, 4096)
@@ -107,7 +107,7 @@ async def _learned(usual: int = LONG) -> float:
 
 
 async def _neighbours_refused() -> int:
-    words = {"unit": "output_tokens", "usage": "auto", "estimate": "declared", "algorithm": "fixed-window"}
+    words = {"unit": "output_tokens", "usage": "auto", "cost": "declared", "algorithm": "fixed-window"}
     organisation = limit("organisation", per="organisation", rate=f"{BUDGET}/hour", **words)
     identities = 'account = { from = "header:x-api-key" }\norganisation = { from = "state:organisation" }'
     model = Model()

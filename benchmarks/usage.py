@@ -36,9 +36,9 @@ per = "ip"
 unit = "output_tokens"
 rate = "17000000000/day"
 algorithm = "fixed-window"
-estimate = 1
+cost = 1
 usage = "auto"
-on_exhausted = "cut"
+on_refusal = ["cut"]
 """
 WORDS = "The quick brown fox "
 CHAT: dict[str, Any] = {
@@ -159,7 +159,7 @@ def _through_the_middleware(found: Answer, settings: Settings) -> None:
         )
 
 
-DECLARED = POLICY.replace("estimate = 1", 'estimate = "declared"')
+DECLARED = POLICY.replace("cost = 1", 'cost = "declared"')
 BODY = json.dumps({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": WORDS}]}).encode()
 
 

@@ -50,7 +50,7 @@ match = "POST /v1/*"
 per = "account"
 rate = "1000000000/minute"
 """
-TIERS = LIMIT + 'tier = "plan"\n[limit.tiers.pro]\nrate = "900000000/minute"\n'
+TIERS = LIMIT + '[limit.tiers.plan.pro]\nrate = "900000000/minute"\n'
 LISTS = '[{}]\naccount = ["a", "b", "c"]\n'
 KNOWN = """
 [correlation]

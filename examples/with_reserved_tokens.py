@@ -29,7 +29,7 @@ app = FastAPI(dependencies=[Depends(authenticate)])
 app.add_middleware(RateLimitMiddleware, policy=Path(__file__).with_name("policy_routes.toml"))
 
 
-@app.post("/chat", dependencies=[Depends(limits("streams")), Depends(limits("tokens", estimate=most_tokens))])
+@app.post("/chat", dependencies=[Depends(limits("streams")), Depends(limits("tokens", cost=most_tokens))])
 async def chat(request: Request, max_tokens: int = Query(default=2000, ge=1, le=2000)) -> StreamingResponse:
     """Stream an answer; what it did not take is given back when it ends, or when the client hangs up."""
 

@@ -190,7 +190,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
             "2 bytes a member",
             '"at most 40 networks an account and day"',
         ),
-        written="distinct",
+        written='unit = "distinct:…"',
     ),
 }
 """By the name that a policy has; in the order of docs/algorithms.md."""

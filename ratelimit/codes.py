@@ -127,6 +127,9 @@ CODES: dict[str, Code] = {
         "An organisation has no payment method or network to recognise it by.",
         "Name payment methods or networks, and the identity that payment methods are.",
     ),
+    "tuning-file": error(
+        "The file of the correlator's numbers cannot be read, or is no TOML.", "Mend it, or the path."
+    ),
     "known-list": error(
         "A list of networks cannot be used.",
         "Give the path of a text file with one range a line, beside the policy.",
@@ -181,16 +184,14 @@ CODES: dict[str, Code] = {
         "One request costs more than the limit can ever hold, so all are refused.",
         "Raise `burst` (or the rate), or lower the cost.",
     ),
-    "limit-cost-unit": error(
-        "`cost` belongs to the unit `requests`, `estimate` to every other.", "Use the other of the two."
-    ),
+    "limit-cost-unit": error("The cost of requests is no number.", "Write a number, or name another `unit`."),
     "limit-estimate": error(
         "An estimate is not a number, and not one of the words for its source.",
         "Write a number, `declared`, `learned`, `header:NAME` or `state:NAME`.",
     ),
     "limit-prices": error(
         "A limit is in dollars, and no model has a price.",
-        'Write `[prices."MODEL"]`, or let `ratelimit prices import MODEL` write it.',
+        'Write `[prices."MODEL"]`, or let `ratelimit make prices import MODEL` write it.',
     ),
     "limit-usage-unit": error(
         "`usage` is set, but answers do not report this unit.",
@@ -210,7 +211,6 @@ CODES: dict[str, Code] = {
         'Write `algorithm = "fixed-window"` and a rate of a single such period.',
     ),
     "limit-zone": error("The time zone is unknown here.", "Check its name; minimal systems need `tzdata`."),
-    "limit-zone-unused": warning("`zone` without `calendar = true` has no effect.", "Add or remove one."),
     "limit-lease": error("The lease is malformed, or not between 1 second and 1 day.", "Mend it."),
     "limit-match": error("A match pattern is malformed.", "Write it like `GET|POST /path/{parameter}/*`."),
     "limit-method-unknown": warning(
@@ -220,13 +220,9 @@ CODES: dict[str, Code] = {
     "limit-never-matches": error("No request can ever match this limit.", "Mend `match`, `except` or `on`."),
     "limit-young": warning(
         "A limit per cluster leaves young clusters alone, and on some of its routes no limit binds them.",
-        'Give the limit with `verdict = "young"` the same `match`.',
+        "Give the limit per `cluster:young` the same `match`.",
     ),
     "limit-never-binds": warning("This limit can never refuse a request.", "Remove it, or mend it."),
-    "limit-enforce-unused": warning(
-        '`enforce` beside `mode = "shadow"` has no effect: no request is refused.',
-        "Remove `mode` to enforce the limit for this share; or remove `enforce`.",
-    ),
     "limit-duplicate": warning("A limit repeats another one.", "Remove one."),
     "limit-shadowed": warning("A stricter limit always refuses before this one.", "Remove the looser one."),
     "limit-too-many-rules": error(
@@ -238,7 +234,10 @@ CODES: dict[str, Code] = {
     "routing-root": error(
         "A root path does not start with `/`, has no name in it, or is too long.", "Write it like `/api`."
     ),
-    "tier-incomplete": error("`tier` without `tiers`, or `tiers` without `tier`.", "Write both."),
+    "tier-incomplete": error(
+        "A limit has plans of several identities, or of none.",
+        "Write `tiers.IDENTITY.PLAN`, for one identity.",
+    ),
     "tier-numbers": error(
         "A tier has no settings, or numbers that its limit does not have.", "Set those the limit itself uses."
     ),
@@ -332,7 +331,7 @@ CODES: dict[str, Code] = {
     ),
     "budget-call": _usage(
         "`Budgets` was asked for a limit, a number or an act that is not there.",
-        "The message says which; `ratelimit budget show POLICY ACCOUNT` lists a customer's limits.",
+        "The message says which; `ratelimit show budget POLICY ACCOUNT` lists a customer's limits.",
     ),
     "cost-range": _usage("A cost is negative or above 2**31 - 1.", "Clamp costs before charging them."),
     "cost-type": _usage("A cost is not a whole number.", "Round it before charging it."),
@@ -436,7 +435,7 @@ CODES: dict[str, Code] = {
     ),
     "history-version": _store(
         "The file is no history, or was written by another release.",
-        "Write it anew with `ratelimit history`, or remove it.",
+        "Write it anew with `ratelimit make history`, or remove it.",
     ),
     "history-key": _store(
         "The history was made with another hash key: none of its payers could be recognised.",
@@ -444,7 +443,7 @@ CODES: dict[str, Code] = {
     ),
     "history-damaged": _store(
         "The history was cut short or changed.",
-        "Write it anew with `ratelimit history`, or remove it: its payers begin as new ones then.",
+        "Write it anew with `ratelimit make history`, or remove it: its payers begin as new ones then.",
     ),
     # A server.
     "redis-missing": _store(

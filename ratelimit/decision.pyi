@@ -81,7 +81,7 @@ class Decision:
         """The certainty that the principal belongs to that cluster; None without one.
 
         A `certain` member shares one budget with the others. A `likely` one is refused by limits that
-        say `verdict = "likely"` alone; the application may give it less. Like `cluster` this is for
+        say `cluster:likely` alone; the application may give it less. Like `cluster` this is for
         the application, and for no client.
         """
     @property

@@ -32,7 +32,7 @@ class Here:
 
     Args:
         policy: its text.
-        imported_until_ns: lines before this are history that `ratelimit history` made of logs: they are
+        imported_until_ns: lines before this are history that `ratelimit make history` made of logs: they are
             admitted, and known at once. 0: there is none.
     """
 

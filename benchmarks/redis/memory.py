@@ -29,7 +29,7 @@ LIMITS = {
     "sliding window": 'rate = "100/hour"\nalgorithm = "sliding-window"',
     "sliding log, one request": 'rate = "100/hour"\nalgorithm = "sliding-log"',
     "concurrency, one slot": "concurrent = 10",
-    "distinct, one of 12": 'distinct = "network"\nrate = "12/day"',
+    "distinct, one of 12": 'unit = "distinct:network"\nrate = "12/day"',
 }
 WORDS = 3
 """How many of them keep their state in a word: those the aim is for."""

@@ -1,4 +1,4 @@
-"""`earned` and `overflow` of limits: what is wrong with them, and what they compile to.
+"""`earned` of limits: what is wrong with them, and what they compile to.
 
 Theory of operation. An allowance is rounded down to a level, eight to each doubling of the rate. So a bounded
 number of variants of a plan, over the same counters, serves all payers.
@@ -99,24 +99,17 @@ def leaves_out(file: PolicyFile) -> bool:
 def compile_limit(scene: Scene, limit: Limit, path: Path) -> Allowance | Overflow | None:
     """Return what an allowance can earn, or that a limit is beyond allowances; None for other limits."""
     keys, report = _keys(limit), scene.report
-    if keys.overflow and keys.earned is not None:
-        report.add(
-            "limit-conflict",
-            (*path, "overflow"),
-            "an allowance is not for what no allowance covers",
-            "Write two limits.",
-        )
-    if keys.earned is None:
+    if keys.allowance is None:
         return Overflow() if keys.overflow else None
     if CLUSTER in _payer(limit):
         report.add("limit-earned", (*path, "per"), "a cluster pays for nothing", "Name the payer.")
-    return Allowance(_earned(keys.earned, limit, scene, path))
+    return Allowance(_earned(keys.allowance, limit, scene, path))
 
 
 def compile_file(scene: Scene) -> None:
     """Note allowances of different payers, and limits beyond allowances where there are none."""
     limits = [(at, limit) for at, limit in enumerate(scene.file.limit) if isinstance(limit, Limit)]
-    allowances = [(at, limit) for at, limit in limits if _keys(limit).earned is not None]
+    allowances = [(at, limit) for at, limit in limits if _keys(limit).allowance is not None]
     for at, limit in allowances[1:]:
         if _payer(limit) != _payer(allowances[0][1]):
             scene.report.add(
@@ -129,9 +122,9 @@ def compile_file(scene: Scene) -> None:
         if _keys(limit).overflow and not allowances:
             scene.report.add(
                 "limit-earned",
-                ("limit", at, "overflow"),
-                "no limit has `earned`, so there is no allowance that it could be beyond",
-                "Remove `overflow`, or write `earned` into the limit of a payer.",
+                ("limit", at, "earned"),
+                "no limit has `earned` with numbers, so there is no allowance",
+                "Remove it, or write `earned = { … }` into the limit of a payer.",
             )
 
 
@@ -144,7 +137,7 @@ def _keys(limit: Limit) -> LimitKeys:
 
 
 def _payer(limit: Limit) -> tuple[str, ...]:
-    return (limit.per,) if isinstance(limit.per, str) else tuple(limit.per)
+    return tuple(limit.names)
 
 
 def _earned(earned: Earned, limit: Limit, scene: Scene, path: Path) -> EarnedSpec | None:
@@ -157,7 +150,7 @@ def _earned(earned: Earned, limit: Limit, scene: Scene, path: Path) -> EarnedSpe
             "limit-earned", here, "an allowance belongs to one payer", 'Name it alone: `per = "payer"`.'
         )
     if limit.concurrent is not None or limit.distinct is not None:
-        key = "concurrent" if limit.concurrent is not None else "distinct"
+        key = "concurrent" if limit.concurrent is not None else limit.counted
         report.add("limit-earned", here, f"`{key}` does not count units that can be earned", "Use `rate`.")
         return None
     if len(rates) > 1:

@@ -279,7 +279,7 @@ def _of_history(compiled: CompiledPolicy, said: str) -> Finding:
         "payers",
         "warn",
         f"{said}. [store] {lacks}",
-        "`ratelimit history` makes a history of a month of logs; `history` in [store] names it.",
+        "`ratelimit make history` makes a history of a month of logs; `history` in [store] names it.",
     )
 
 
@@ -296,7 +296,7 @@ def prospects(compiled: CompiledPolicy) -> Iterator[str]:
     history = (
         f"Use before it comes from {compiled.file.store.history}."
         if compiled.file.store.history
-        else "No history is imported: `ratelimit history` makes it of logs, `history` in [store] names it."
+        else "No history is imported: `ratelimit make history` reads logs, `history` in [store] names it."
     )
     yield (
         "A new installation has no records of payers. For its first 30 days all counts that was paid for "

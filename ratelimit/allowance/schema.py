@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -52,25 +52,29 @@ class LimitKeys(Table, frozen=True, forbid_unknown_fields=True):
     """The keys of a limit that allowances read."""
 
     earned: Annotated[
-        Earned | None,
+        Earned | Literal["overflow"] | None,
         Meta(
             description="The rate is a payer's allowance, which grows with what it paid: `per` is the payer. "
-            "Default: the rate is the same for all.",
-            examples=[{"per_usd": 600}],
+            "`overflow`: the limit binds only requests that no allowance covers, those without its "
+            "payer and those that it has no room for. Default: the rate is the same for all.",
+            examples=[{"per_usd": 600}, "overflow"],
         ),
     ] = None
-    overflow: Annotated[
-        bool,
-        Meta(
-            description="Binds only requests that no limit with `earned` covers: those without its payer, "
-            "and those that an allowance has no room for."
-        ),
-    ] = False
+
+    @property
+    def allowance(self) -> Earned | None:
+        """How a payer earns more; None where the limit is no allowance."""
+        return None if isinstance(self.earned, str) else self.earned
+
+    @property
+    def overflow(self) -> bool:
+        """Whether the limit binds only what no allowance covers."""
+        return self.earned == "overflow"
 
 
 CODES = {
     "limit-earned": error(
-        "A limit's `earned` or `overflow` does not fit the rest of the policy.",
+        "A limit's `earned` does not fit the rest of the policy.",
         "An allowance counts units of one rate by one payer, which is the same for all limits with `earned`.",
     ),
 }

@@ -246,17 +246,18 @@ def _budget(limit: Limit) -> Budget | None:
 
 def _conflicts(limit: Limit, rates: Sequence[Numbers]) -> list[tuple[str, str, str]]:
     """Return the key, the problem and the advice for each reason why a limit cannot have own numbers."""
-    per = [limit.per] if isinstance(limit.per, str) else list(limit.per)
+    per = limit.names
     found = []
     if not per:
         words = "one counter for all requests has no customer whose number it could be"
         found.append(("per", words, 'Name the customer, as `per = "account"`.'))
     if CLUSTER in per:
         found.append(("per", "the members of a cluster have several numbers", "Name the customer."))
-    for key in ("concurrent", "distinct"):
-        if getattr(limit, key) is not None:
-            found.append((key, f"`{key}` has no rate that a number could replace", "Use `rate`."))
-    if limit.part(AllowanceKeys).earned is not None:
+    if limit.concurrent is not None:
+        found.append(("concurrent", "`concurrent` has no rate that a number could replace", "Use `rate`."))
+    if limit.distinct is not None:
+        found.append(("unit", "`distinct` has no rate that a number could replace", "Use `rate`."))
+    if limit.part(AllowanceKeys).allowance is not None:
         found.append(("earned", "`earned` and `budget` both say a customer's number", "Keep one of the two."))
     if len(rates) > 1:
         words = "with several rates it is not said which one the number replaces"

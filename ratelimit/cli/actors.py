@@ -1,4 +1,4 @@
-"""`ratelimit actors` and `ratelimit accounts`: the clusters, their accounts, and what they use."""
+"""`ratelimit show actors` and `ratelimit show accounts`: the clusters, their accounts, and what they use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ratelimit.inspection.identities import short_hash
 _COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
 
 
-@click.command("actors", short_help="List clusters: which accounts are one actor, and what do they use?")
+@click.command("actors")
 @click.argument("policy")
 @click.option(
     "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="Number of clusters shown."
@@ -36,8 +36,8 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
 
     \b
     Examples:
-      ratelimit actors policy.toml
-      ratelimit actors policy.toml --json
+      ratelimit show actors policy.toml
+      ratelimit show actors policy.toml --json
 
     Clusters are as the correlator last saved them, which it does as soon as one is found, otherwise every
     minute; budgets are those of now. Exit code 4 if no worker runs, or the correlator has not saved yet.
@@ -61,7 +61,7 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
     note(f"evidence up to {formatting.instant(as_of_ns)} UTC; refusals are this host's, of the last hour")
     if len(found) > most:
         note(f"and {len(found) - most:,} smaller clusters; --most says how many are shown")
-    note(f"`ratelimit accounts {policy} CLUSTER` has their accounts")
+    note(f"`ratelimit show accounts {policy} CLUSTER` has their accounts")
 
 
 def _print_actor(console: Console, actor: Actor) -> None:
@@ -132,7 +132,7 @@ def _actor_json(actor: Actor) -> dict[str, Any]:
     }
 
 
-@click.command("accounts", short_help="List the accounts of a cluster.")
+@click.command("accounts")
 @click.argument("policy")
 @click.argument("cluster")
 @click.option(
@@ -149,12 +149,12 @@ def _actor_json(actor: Actor) -> dict[str, Any]:
 def accounts_command(policy: str, cluster: str, most: int, revealed: tuple[str, ...], as_json: bool) -> None:
     """List the accounts of CLUSTER: their hashes, the certainty of each, and their requests.
 
-    CLUSTER is its id in `ratelimit actors` or `ratelimit refused`, or the beginning of that.
+    CLUSTER is its id in `ratelimit show actors` or `ratelimit show refused`, or the beginning of that.
 
     \b
     Examples:
-      ratelimit accounts policy.toml 4be0643f
-      ratelimit accounts policy.toml 4be0643f --reveal acct-17
+      ratelimit show accounts policy.toml 4be0643f
+      ratelimit show accounts policy.toml 4be0643f --reveal acct-17
 
     Exit code 3 if no such cluster is known, or if an account to reveal is not one of its accounts.
     """
@@ -182,7 +182,7 @@ def _named(found: Sequence[Overview], cluster: str) -> Overview:
         raise Failure(f"`{cluster}` is no cluster: an id is like 4be0643f", USAGE)
     fitting = [each for each in found if f"{each.identity:016x}".startswith(wanted)]
     if not fitting:
-        raise Failure(f"no cluster has the id {cluster}", INPUT, hint="`ratelimit actors` lists them.")
+        raise Failure(f"no cluster has the id {cluster}", INPUT, hint="`ratelimit show actors` lists them.")
     if len(fitting) > 1:
         raise Failure(f"{len(fitting)} clusters begin with {cluster}; write more of the id", USAGE)
     return fitting[0]

@@ -68,7 +68,7 @@ _BY = click.option(
 _DRY = click.option("--dry-run", "is_dry", is_flag=True, help="Show what it would do, and do nothing.")
 
 
-@click.command("exempt", short_help="Let an account be, for a while.")
+@click.command("exempt")
 @click.argument("policy")
 @click.argument("account")
 @click.option(
@@ -98,9 +98,9 @@ def exempt_command(
 
     \b
     Examples:
-      ratelimit exempt policy.toml acct-17 --for 2h --reason "wrong cluster"
-      ratelimit exempt policy.toml acct-17 --from limits --for 30m
-      ratelimit exempt policy.toml 148ff4b5 --dry-run
+      ratelimit act exempt policy.toml acct-17 --for 2h --reason "wrong cluster"
+      ratelimit act exempt policy.toml acct-17 --from limits --for 30m
+      ratelimit act exempt policy.toml 148ff4b5 --dry-run
 
     ACCOUNT is as the application writes it, or a hash as any screen shows it. Exit code 3 if it is not known,
     or the act would change nothing; `--yes` does it all the same. Exit code 4 if a host has not confirmed
@@ -113,7 +113,7 @@ def exempt_command(
         asking.go(proposal.exempt(known, account, what, identity))
 
 
-@click.command("stop", short_help="Refuse every request of a caller, for a while.")
+@click.command("stop")
 @click.argument("policy")
 @click.argument("caller")
 @click.option("--identity", metavar="NAME", help="The identity that CALLER is of.")
@@ -136,9 +136,9 @@ def stop_command(
 
     \b
     Examples:
-      ratelimit stop policy.toml acct-17 --for 2h --reason "key is stolen"
-      ratelimit stop policy.toml 203.0.113.9 --for 30m
-      ratelimit stop policy.toml network=203.0.113.0 --for 30m
+      ratelimit act stop policy.toml acct-17 --for 2h --reason "key is stolen"
+      ratelimit act stop policy.toml 203.0.113.9 --for 30m
+      ratelimit act stop policy.toml network=203.0.113.0 --for 30m
     """
     with knowledge_of(load_to_act(policy)) as known:
         asking = Asking(
@@ -147,13 +147,13 @@ def stop_command(
         asking.go(proposal.stop(known, caller, identity))
 
 
-@click.group("declare", short_help="Declare what you know, for a while.")
+@click.group("declare")
 def declare_command() -> None:
     """Declare what you know, on all hosts and for a while.
 
     \b
     Example:
-      ratelimit declare organisation policy.toml Acme --payment card-9
+      ratelimit act declare organisation policy.toml Acme --payment card-9
     """
 
 
@@ -187,7 +187,7 @@ def organisation_command(
         asking.go(proposal.organisation(known, name, payments, accounts))
 
 
-def _of_accounts(kind: Any, help: str, short: str, example: str) -> click.Command:
+def _of_accounts(kind: Any, help: str, example: str) -> click.Command:
     """Return the command of an act that names accounts and nothing else."""
 
     def command(
@@ -206,38 +206,35 @@ def _of_accounts(kind: Any, help: str, short: str, example: str) -> click.Comman
             )
             asking.go(proposal.of_accounts(known, kind, accounts))
 
-    command.__doc__ = f"{help}\n\n\b\nExample:\n  ratelimit {kind} policy.toml {example}"
+    command.__doc__ = f"{help}\n\n\b\nExample:\n  ratelimit act {kind} policy.toml {example}"
     for wrap in (
         acting,
         click.argument("accounts", nargs=-1, required=True),
         click.argument("policy"),
     ):
         command = wrap(command)
-    return click.command(kind, short_help=short)(command)
+    made: click.Command = click.command(kind)(command)
+    return made
 
 
 merge_command = _of_accounts(
     "merge",
     "Rule that accounts are one actor, whatever the evidence; on all hosts and for a while.",
-    "Say that accounts are one actor.",
     "acct-17 acct-18 --for 7d",
 )
 split_command = _of_accounts(
     "split",
     "Rule that no two of these accounts are one actor; on all hosts and for a while.",
-    "Say that accounts are not one actor.",
     "acct-17 acct-18 --for 7d",
 )
 confirm_command = _of_accounts(
     "confirm",
     "Confirm the cluster of an account: its likely members count as certain; for a while.",
-    "Confirm the cluster of an account.",
     "acct-17 --for 7d",
 )
 clear_command = _of_accounts(
     "clear",
     "Clear the cluster of an account: no limit per cluster binds its members; for a while.",
-    "Clear the cluster of an account.",
     "acct-17 --for 2h",
 )
 
@@ -315,7 +312,7 @@ class Asking:
             raise Failure("nothing was done", INPUT)
 
 
-@click.command("undo", short_help="Take an act back.")
+@click.command("undo")
 @click.argument("policy")
 @click.argument("act")
 @_BY
@@ -323,11 +320,11 @@ class Asking:
 @_DRY
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def undo_command(policy: str, act: str, by: str | None, reason: str, is_dry: bool, as_json: bool) -> None:
-    """Take back an act, on all hosts. ACT is its number, as `ratelimit acts` shows it.
+    """Take back an act, on all hosts. ACT is its number, as `ratelimit show acts` shows it.
 
     \b
     Example:
-      ratelimit undo policy.toml 7
+      ratelimit act undo policy.toml 7
 
     Exit code 3 if no such act is in force.
     """
@@ -338,7 +335,7 @@ def undo_command(policy: str, act: str, by: str | None, reason: str, is_dry: boo
         asking.go(proposal.undo(known, act))
 
 
-@click.command("acts", short_help="List what operators did, by whom and why.")
+@click.command("acts")
 @click.argument("policy")
 @click.option("--all", "everything", is_flag=True, help="Also what was undone or has lapsed.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with what has lapsed.")
@@ -347,8 +344,8 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
 
     \b
     Examples:
-      ratelimit acts policy.toml
-      ratelimit acts policy.toml --all
+      ratelimit show acts policy.toml
+      ratelimit show acts policy.toml --all
 
     The log keeps 512 acts; those in force stay longest.
     """

@@ -1,4 +1,4 @@
-"""`ratelimit budget`: the numbers that one customer has, and acts that change them for a while."""
+"""`ratelimit act budget`: the numbers that one customer has, and acts that change them for a while."""
 
 from __future__ import annotations
 
@@ -19,29 +19,33 @@ from ratelimit.inspection.naming import resolve
 _IDENTITY = click.option("--identity", metavar="NAME", help="The identity that ACCOUNT is of.")
 
 
-@click.group("budget", short_help="Show a customer's numbers, and change them for a while.")
-def budget_command() -> None:
-    """Show the numbers that a customer has, and change them for a while, on all hosts.
+@click.group("budget")
+def act_budget_command() -> None:
+    """Change the numbers that a customer has for a while, on all hosts.
 
     \b
     Examples:
-      ratelimit budget show policy.toml acct-17
-      ratelimit budget set policy.toml acct-17 requests=600/minute --for 7d
-      ratelimit budget add policy.toml acct-17 spend=5.00 --reason "our outage"
-      ratelimit budget reset policy.toml acct-17
+      ratelimit act budget set policy.toml acct-17 requests=600/minute --for 7d
+      ratelimit act budget add policy.toml acct-17 spend=5.00 --reason outage
+      ratelimit act budget reset policy.toml acct-17
 
-    ACCOUNT is as the application writes it, or a hash as any screen shows it. `ratelimit acts` lists what is
-    in force, and `ratelimit undo` takes it back.
+    ACCOUNT is as the application writes it, or a hash as any screen shows it. `ratelimit show budget` shows
+    the numbers, and `ratelimit show acts` what is in force. `ratelimit act undo` takes it back.
     """
 
 
-@budget_command.command("show", short_help="Show what a customer has of each limit.")
+@click.command("budget")
 @click.argument("policy")
 @click.argument("account")
 @_IDENTITY
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def show_command(policy: str, account: str, identity: str | None, as_json: bool) -> None:
-    """Show what a customer has of each limit that counts by it: its number, and what is used and left."""
+def show_budget_command(policy: str, account: str, identity: str | None, as_json: bool) -> None:
+    """Show what a customer has of each limit that counts by it: its number, and what is used and left.
+
+    \b
+    Example:
+      ratelimit show budget policy.toml acct-17
+    """
     with knowledge_of(load_to_act(policy)) as known:
         caller = resolve(known, account, identity)
         found = budgets_of(known, caller)
@@ -56,7 +60,7 @@ def show_command(policy: str, account: str, identity: str | None, as_json: bool)
             note("Where the application says a number with each request, that number goes before the rate.")
 
 
-@budget_command.command("set", short_help="Put numbers in place of a customer's, for a while.")
+@act_budget_command.command("set", short_help="Put numbers in place of a customer's, for a while.")
 @click.argument("policy")
 @click.argument("account")
 @click.argument("numbers", nargs=-1, required=True, metavar="LIMIT=NUMBER...")
@@ -70,12 +74,12 @@ def set_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any
 
     \b
     Example:
-      ratelimit budget set policy.toml acct-17 requests=600/minute --for 7d
+      ratelimit act budget set policy.toml acct-17 requests=600/minute --for 7d
     """
     _act(policy, account, numbers, "set", **more)
 
 
-@budget_command.command("add", short_help="Add units to what a customer has in this window.")
+@act_budget_command.command("add", short_help="Add units to what a customer has in this window.")
 @click.argument("policy")
 @click.argument("account")
 @click.argument("numbers", nargs=-1, required=True, metavar="LIMIT=UNITS...")
@@ -88,12 +92,12 @@ def add_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any
 
     \b
     Example:
-      ratelimit budget add policy.toml acct-17 spend=5.00 --reason "our outage"
+      ratelimit act budget add policy.toml acct-17 spend=5.00 --reason outage
     """
     _act(policy, account, numbers, "add", **more)
 
 
-@budget_command.command("reset", short_help="Let a customer begin this window anew.")
+@act_budget_command.command("reset", short_help="Let a customer begin this window anew.")
 @click.argument("policy")
 @click.argument("account")
 @click.argument("limits", nargs=-1, metavar="[LIMIT...]")
@@ -106,7 +110,7 @@ def reset_command(policy: str, account: str, limits: tuple[str, ...], **more: An
 
     \b
     Example:
-      ratelimit budget reset policy.toml acct-17 requests
+      ratelimit act budget reset policy.toml acct-17 requests
     """
     _act(policy, account, limits, "reset", **more)
 

@@ -30,7 +30,7 @@ _SHOWN = 5
 """The most routes of a limit that are named."""
 
 
-@click.command("check", short_help="Check a policy, and list its limits.")
+@click.command("check")
 @click.argument("policy", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Problems and limits as JSON.")
 @click.option("--strict", is_flag=True, help="Warnings count as errors; for continuous integration.")
@@ -86,7 +86,7 @@ def check_command(policy: str, as_json: bool, strict: bool) -> None:
     if loaded is not None and (held := acts_in_force(loaded)):
         note(
             f"{formatting.count(held, 'act')} of the operator's in force on this host beside the file: "
-            f"`ratelimit acts {policy}`"
+            f"`ratelimit show acts {policy}`"
         )
     if loaded is not None and loaded.compiled.remote is not None:
         note(
@@ -189,7 +189,7 @@ def limits_table(policy: CompiledPolicy, *, is_narrow: bool) -> Table:
                 Text(rule_mode, "yellow" if rule_mode != "enforce" else ""),
             )
             first = False
-        for plan in (plan for plan, tier in written.tiers.items() if tier.unlimited):
+        for plan in (plan for plan, tier in written.tiers.items() if tier is None):
             table.add_row(Text(f"  tier {plan}"), *(() if is_narrow else ("",)), "unlimited")
     return table
 

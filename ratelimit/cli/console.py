@@ -18,7 +18,7 @@ TOKEN = "RATELIMIT_CONSOLE_TOKEN"
 """The variable with a token that lasts; without it there is a new one each time."""
 
 
-@click.command("console", short_help="Serve pages for analysts: actors, callers, acts.")
+@click.command("console")
 @click.argument("policy", type=click.Path())
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="The address to listen on; loopback by default."

@@ -24,7 +24,7 @@ RELOADS_S = 2.0
 log = logging.getLogger("ratelimit")
 
 
-@click.command("correlator", short_help="Correlate for all hosts, in a process of its own.")
+@click.command("correlator")
 @click.argument("policy", type=click.Path())
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve /metrics on this port.")
 @click.option(

@@ -19,7 +19,7 @@ HOSTS = 2
 """As many servers, where a Redis lets them count together."""
 
 
-@click.command("demo", short_help="See it work, on this machine, in under a minute.")
+@click.command("demo")
 @click.option(
     "--seconds", type=click.FloatRange(1, 3600), default=40, show_default=True, help="Duration of the demo."
 )

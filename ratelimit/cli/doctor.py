@@ -32,7 +32,7 @@ _COLUMN = 14
 Groups = dict[str, list[Finding]]
 
 
-@click.command("doctor", short_help="Are the server and this host as they should be?")
+@click.command("doctor")
 @click.argument("policy", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="All checks, with their numbers, as JSON.")
 def doctor_command(policy: str, as_json: bool) -> None:

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from ratelimit.stores.redis.store import RedisStore
 
 
-@click.command("explain", short_help="One request, step by step: identities, limits, verdicts.")
+@click.command("explain")
 @click.argument("policy", type=click.Path())
 @click.argument("stray", required=False, metavar="")
 @click.option(

@@ -1,4 +1,4 @@
-"""`ratelimit hashes`: the hash of each account in a list, to put names beside what screens show."""
+"""`ratelimit make hashes`: the hash of each account in a list, to put names beside what screens show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ratelimit.inspection.acting import deployment_of
 from ratelimit.inspection.failure import InspectionFailure
 
 
-@click.command("hashes", short_help="Write the hash of each account in a list beside it.")
+@click.command("hashes")
 @click.argument("policy")
 @click.argument("accounts", type=click.File("r", encoding="utf-8"), default="-")
 @click.option("--identity", metavar="NAME", help="The identity that they are of, instead of accounts.")
@@ -37,8 +37,8 @@ def hashes_command(policy: str, accounts: TextIO, identity: str | None, output: 
 
     \b
     Examples:
-      ratelimit hashes policy.toml accounts.txt -o names.csv
-      list-accounts | ratelimit hashes policy.toml - -o names.csv
+      ratelimit make hashes policy.toml accounts.txt -o names.csv
+      list-accounts | ratelimit make hashes policy.toml - -o names.csv
 
     Exit code 3 if a line is no value that the identity can have; the others are written.
     """

@@ -1,4 +1,4 @@
-"""`ratelimit history`: the records of payers, made of logs, for an installation to begin with."""
+"""`ratelimit make history`: the records of payers, made of logs, for an installation to begin with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ratelimit.traces import TraceUnreadable
 USEFUL_DAYS = 30
 
 
-@click.command("history", short_help="Records of payers from logs, for an installation to begin with.")
+@click.command("history")
 @click.argument("policy", type=click.Path())
 @trace_options
 @click.option(
@@ -54,9 +54,9 @@ def history_command(
 
     \b
     Examples:
-      ratelimit history policy.toml access.log.gz -o history.bin
-      ratelimit history policy.toml host-a.log host-b.log --sort -o history.bin
-      ratelimit history policy.toml app.json --map time=ts,payer=card -o out.bin
+      ratelimit make history policy.toml access.log.gz -o history.bin
+      ratelimit make history policy.toml a.log b.log --sort -o history.bin
+      ratelimit make history policy.toml app.json --map payer=card -o out.bin
 
     Traces are as for `ratelimit replay`. The file is bound to the policy's hash key.
     """

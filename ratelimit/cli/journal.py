@@ -1,4 +1,4 @@
-"""`ratelimit journal` and `ratelimit note`: what happened on all hosts, by time, and notes of persons."""
+"""`ratelimit journal` and `ratelimit act note`: what happened on all hosts, by time, and notes of persons."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _span(context: click.Context, parameter: click.Parameter, value: str) -> int
         raise click.BadParameter(f"{error}; write it like 2h, 30m or 7d") from error
 
 
-@click.command("journal", short_help="What happened on all hosts: acts, policies, outages, actors.")
+@click.command("journal")
 @click.argument("policy")
 @click.option(
     "--since",
@@ -158,7 +158,7 @@ def _resolved(policy: Policy, names: Sequence[str]) -> list[str]:
     return found
 
 
-@click.command("note", short_help="Write a note into the journal.")
+@click.command("note")
 @click.argument("policy")
 @click.argument("text")
 @click.option(
@@ -170,7 +170,7 @@ def note_command(policy: str, text: str, names: tuple[str, ...], by: str | None)
 
     \b
     Example:
-      ratelimit note policy.toml "load test until 15:00" --of acct-17
+      ratelimit act note policy.toml "load test until 15:00" --of acct-17
     """
     loaded = load_to_act(policy)
     with journal_of(loaded) as journal:

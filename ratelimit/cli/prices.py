@@ -1,4 +1,4 @@
-"""`ratelimit prices import`: what models cost, written for the policy."""
+"""`ratelimit make prices import`: what models cost, written for the policy."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _KINDS = {
 _REQUESTS = "requests_kcount"
 
 
-@click.group("prices", short_help="Prices of models, for limits in dollars.")
+@click.group("prices")
 def prices_command() -> None:
     """Manage the prices of a policy, which limits in the unit `usd` use.
 
     \b
     Example:
-      ratelimit prices import gpt-4o-mini --into policy.toml
+      ratelimit make prices import gpt-4o-mini --into policy.toml
     """
 
 
@@ -54,8 +54,8 @@ def import_command(models: tuple[str, ...], provider: str | None, into: Path | N
 
     \b
     Examples:
-      ratelimit prices import gpt-4o-mini claude-sonnet-4-5
-      ratelimit prices import gemini-2.5-pro --into policy.toml
+      ratelimit make prices import gpt-4o-mini claude-sonnet-4-5
+      ratelimit make prices import gemini-2.5-pro --into policy.toml
     """
     tables = "\n".join(_table(model, provider) for model in dict.fromkeys(models))
     if into is None:

@@ -1,4 +1,4 @@
-"""`ratelimit refused`: which callers this host's limits refuse most."""
+"""`ratelimit show refused`: which callers this host's limits refuse most."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy.schema.problem import nearest
 
 
-@click.command("refused", short_help="Show the callers that each limit refuses most.")
+@click.command("refused")
 @click.argument("policy")
 @click.option("--limit", "limit", metavar="NAME", help="Only what this limit refused.")
 @click.option(
@@ -45,9 +45,9 @@ def refused_command(
 
     \b
     Examples:
-      ratelimit refused policy.toml
-      ratelimit refused policy.toml --limit requests --most 50 --json
-      ratelimit refused policy.toml --reveal account=acct-17
+      ratelimit show refused policy.toml
+      ratelimit show refused policy.toml --limit requests --most 50 --json
+      ratelimit show refused policy.toml --reveal account=acct-17
 
     Covers refusals of the last hour, for up to 4,096 callers on this host; also those that a limit in shadow
     would have made, which come last. Exit code 4 if no worker of this user has run the policy here.
@@ -80,7 +80,7 @@ def refused_command(
     if len(found) > most:
         note(f"and {len(found) - most:,} more callers; --most says how many are shown")
     if any(each.is_actor for each in found[:most]):
-        note(f"`ratelimit actors {policy}` says more about clusters.")
+        note(f"`ratelimit show actors {policy}` says more about clusters.")
     note(f"`ratelimit who {policy} {short_hash(found[0].hash)}` shows a caller: its limits, actor and acts.")
     if loaded.compiled.remote is not None:
         note(f"These are this host's; `ratelimit top {policy}` has the callers of all hosts.")

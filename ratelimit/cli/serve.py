@@ -48,7 +48,7 @@ STATISTICS = "RATELIMIT_SERVE_STATISTICS"
 log = logging.getLogger("ratelimit")
 
 
-@click.command("serve", short_help="Decide for Envoy, nginx and other proxies.")
+@click.command("serve")
 @click.argument("policy", type=click.Path(), required=False)
 @click.option(
     "--descriptors",

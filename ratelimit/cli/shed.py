@@ -1,4 +1,4 @@
-"""`ratelimit shed`: which accounts this host shed for want of room, or in shadow would have, and why."""
+"""`ratelimit show shed`: which accounts this host shed for want of room, or in shadow would have, and why."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LONGEST_WHOLE = 16
 """Names of classes up to this length are never cut."""
 
 
-@click.command("shed", short_help="Show the accounts that found no room, and why they went first.")
+@click.command("shed")
 @click.argument("policy")
 @click.option("--group", metavar="NAME", help="Only what the `[[adaptive]]` of this name shed.")
 @click.option("--class", "class_", metavar="NAME", help="Only accounts of this class.")
@@ -62,9 +62,9 @@ def shed_command(
 
     \b
     Examples:
-      ratelimit shed policy.toml
-      ratelimit shed policy.toml --class batch --most 50 --json
-      ratelimit shed policy.toml --reveal acct-17
+      ratelimit show shed policy.toml
+      ratelimit show shed policy.toml --class batch --most 50 --json
+      ratelimit show shed policy.toml --reveal acct-17
 
     Covers the last hour, for up to 4,096 accounts on this host. Exit code 4 if no
     worker of this user has run the policy here.
@@ -72,7 +72,7 @@ def shed_command(
     loaded = load_to_act(policy)
     specs = loads_of(loaded.compiled)
     if not specs:
-        hint = "`ratelimit refused` has what limits refuse; docs/adaptive.md explains when to use [adaptive]."
+        hint = "`ratelimit show refused` has what limits refuse; docs/adaptive.md explains [adaptive]."
         raise Failure(f"{loaded.name} sheds nothing: it has no [adaptive]", USAGE, hint=hint)
     _check_name(loaded.name, "[[adaptive]]", group, [spec.name for spec in specs])
     specs = tuple(spec for spec in specs if group in (None, spec.name))
@@ -120,7 +120,7 @@ def shed_command(
     if len(found) > most:
         note(f"and {len(found) - most:,} more accounts; --most says how many are shown")
     if any(each.priority.verdict != "none" for each in found[:most]):
-        note(f"`ratelimit actors {policy}` says more about clusters.")
+        note(f"`ratelimit show actors {policy}` says more about clusters.")
 
 
 def _check_name(policy: str, what: str, given: str | None, names: Sequence[str]) -> None:

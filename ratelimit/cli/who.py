@@ -32,9 +32,7 @@ from ratelimit.worker.inquiries import ShedLine
 _COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
 
 
-@click.command(
-    "who", short_help="One caller: every limit that binds it, what refused it, its actor, acts on it."
-)
+@click.command("who")
 @click.argument("policy")
 @click.argument("names", nargs=-1, required=True, metavar="CALLER…")
 @click.option(

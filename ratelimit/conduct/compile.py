@@ -113,7 +113,7 @@ def _named(limit: Limit) -> list[str]:
 
 
 def _per(limit: Limit) -> list[str]:
-    return [limit.per] if isinstance(limit.per, str) else list(limit.per)
+    return limit.names
 
 
 def _proven(scene: Scene, limit: Limit) -> list[str]:

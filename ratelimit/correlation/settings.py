@@ -1,4 +1,4 @@
-"""Every number of the correlator, as it stands under `[correlation.tuning]`: one table for both.
+"""Every number of the correlator, as it stands in the file of `tuning`: one table for both.
 
 The defaults serve all deployments.
 """

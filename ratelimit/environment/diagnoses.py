@@ -222,7 +222,7 @@ DIAGNOSES: Mapping[str, str] = {
     ),
     "clusters-full": (
         "more groups of accounts look like one actor than can be named. Those that cost least have no "
-        "verdict. `ratelimit actors` lists the others. Raise `clusters` under [correlation.tuning]."
+        "verdict. `ratelimit show actors` lists the others. Raise `clusters` in the file of `tuning`."
     ),
     "snapshot-unwritten": (
         "the snapshot of the correlation cannot be written; check the folder, its permissions and its room. "

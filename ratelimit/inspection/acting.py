@@ -260,7 +260,9 @@ def act_named(deployment: Deployment, name: str) -> Act:
     if not named:
         named = [act for act in held if str(act.number) == name]
     if not named:
-        raise InspectionFailure(f"no act {name} is in force", "input", hint="`ratelimit acts` lists them.")
+        raise InspectionFailure(
+            f"no act {name} is in force", "input", hint="`ratelimit show acts` lists them."
+        )
     if len(named) > 1:
         names = ", ".join(act.label for act in named)
         raise InspectionFailure(f"several acts have the number {name}: {names}", "input")

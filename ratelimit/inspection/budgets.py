@@ -152,7 +152,7 @@ def change_of_more(known: Knowledge, caller: Caller, written: Sequence[str]) -> 
         _check_units(rule)
         if rule.algorithm == "token-bucket" and own_number(rule) is not None:
             words = f"`{name}` is a bucket of a number that the application says, which is not known here"
-            raise InspectionFailure(words, "call", hint="`ratelimit budget reset` fills it.")
+            raise InspectionFailure(words, "call", hint="`ratelimit act budget reset` fills it.")
     return _more(known, caller, {name: (rule, numbers[name]) for name, (rule, _) in asked.items()}, "more")
 
 
@@ -180,7 +180,7 @@ def change_of_all(known: Knowledge, caller: Caller, names: Sequence[str]) -> lis
     }
     if not asked:
         words = f"{caller.label} has used nothing of {', '.join(wanted) or 'any limit'}"
-        raise InspectionFailure(words, "input", hint="`ratelimit budget show` shows what it has.")
+        raise InspectionFailure(words, "input", hint="`ratelimit show budget` shows what it has.")
     return _more(known, caller, asked, "more, all it used")
 
 

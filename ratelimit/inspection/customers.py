@@ -1,4 +1,4 @@
-"""Budgets of customers for a program, such as a billing job. The commands `ratelimit budget` do the same.
+"""Budgets of customers for a program, such as a billing job. The commands `ratelimit act budget` do the same.
 
 Each call looks at the deployment of a policy on this host, or at its server, and waits for no worker. Calls
 may take a second, so an event loop makes them in a thread.

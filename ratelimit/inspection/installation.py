@@ -282,7 +282,7 @@ def _correlation(policy: Policy, store: WatchedStore) -> Iterator[Finding]:
             "warn",
             f"{young:,} certain clusters of new accounts have a budget for every few payment methods; "
             f"the first has one budget from {instant(grown_up_s * 10**9)} UTC on",
-            "`ratelimit actors` lists them. Declare those that you know under [correlation.known]: "
+            "`ratelimit show actors` lists them. Declare those that you know under [correlation.known]: "
             f"{DECLARATION}.",
             facts={"young": young, "first_until": iso(grown_up_s * 10**9)},
         )
@@ -292,7 +292,7 @@ def _correlation(policy: Policy, store: WatchedStore) -> Iterator[Finding]:
             "warn",
             f"{unlabelled:,} more clusters were found than the {most:,} that there is room for; those that "
             "cost their owners least have no verdict",
-            "`ratelimit actors` lists the others. Raise `clusters` under [correlation.tuning].",
+            "`ratelimit show actors` lists the others. Raise `clusters` in the file of `tuning`.",
             facts=facts,
         )
         return

@@ -274,7 +274,7 @@ def _distinct(found: Sequence[Caller]) -> list[Caller]:
 def _only(written: str, found: Sequence[Caller]) -> Caller:
     if not found:
         raise InspectionFailure(
-            f"no actor has the id {written}", "input", hint="`ratelimit actors` lists them."
+            f"no actor has the id {written}", "input", hint="`ratelimit show actors` lists them."
         )
     if len(found) > 1:
         names = [_unambiguous(each) for each in found]

@@ -56,17 +56,19 @@ def accounts_of(known: Knowledge, kind: Kind, callers: Sequence[Caller]) -> list
             if actor is None:
                 raise InspectionFailure(f"actor {short_hash(each.hash)} is gone", "input")
             if kind == "stop" and len(actor.members) > MOST_ACCOUNTS:
-                hint = "`ratelimit confirm` has limits per cluster bind all of them; or lower these limits."
+                hint = (
+                    "`ratelimit act confirm` has limits per cluster bind all of them; or lower these limits."
+                )
                 words = f"actor {short_hash(each.hash)} has {len(actor.members):,} accounts"
                 raise InspectionFailure(f"{words}; one act has {MOST_ACCOUNTS} at most", "call", hint=hint)
             found += [one.key for one in members_of(known.source, actor)[:MOST_ACCOUNTS]]
         elif each.what == "actor":
-            hint = f"`ratelimit clear` frees all its accounts; `ratelimit accounts` lists them for `{kind}`."
+            hint = f"`ratelimit act clear` frees all; `ratelimit show accounts` lists them for `{kind}`."
             raise InspectionFailure(
                 f"`{each.written}` is an actor; `{kind}` takes accounts", "call", hint=hint
             )
         else:
-            hint = "`ratelimit exempt --from limits` exempts it from the limits that count by it."
+            hint = "`ratelimit act exempt --from limits` exempts it from the limits that count by it."
             raise InspectionFailure(
                 f"`{each.written}` is of `{each.identity}`; `{kind}` takes accounts", "call", hint=hint
             )
@@ -270,7 +272,7 @@ def _in_no_actor(known: Knowledge, caller: Caller, preview: Preview) -> None:
     if refusals:
         names = ", ".join(f"`{each.rule.name}`" for each in refusals)
         said += f"; it is refused by {names}, as {caller.identity}"
-        preview.hint = "`ratelimit exempt --from limits` exempts it from these."
+        preview.hint = "`ratelimit act exempt --from limits` exempts it from these."
     preview.doubts.append(said)
 
 

@@ -168,14 +168,14 @@ def _takes_request(function: Callable[..., Any]) -> bool:
     return annotation is inspect.Parameter.empty or annotation is Any or _is_request(annotation)
 
 
-def limits(*names: str, cost: Cost | None = None, estimate: Cost | None = None) -> RouteLimit:
+def limits(*names: str, cost: Cost | None = None) -> RouteLimit:
     """Return limits of the policy, asked for by name: all of them are charged, or none.
 
     Args:
         names: of limits, mostly with `match = []`.
-        cost, estimate: as for `limit`.
+        cost: as for `limit`.
     """
-    return RouteLimit(named(names, cost, estimate))
+    return RouteLimit(named(names, cost))
 
 
 def _signature(handler: Callable[..., Any]) -> inspect.Signature:

@@ -109,7 +109,7 @@ class Wish:
     Args:
         names: the limits of the policy.
         table: instead, a limit as the policy file would have it.
-        cost: what the request takes; the limits' own `cost` and `estimate` when not given.
+        cost: what the request takes; the limits' own `cost` when not given.
         key: the function that says `KEY`.
     """
 
@@ -183,11 +183,11 @@ def _cut(amount: object) -> int:
     return min(max(amount, 0), MAX_COST)
 
 
-def named(names: tuple[str, ...], cost: Cost | None, estimate: Cost | None) -> Wish:
+def named(names: tuple[str, ...], cost: Cost | None) -> Wish:
     """Return the wish for limits of the policy."""
     if not names or not all(isinstance(name, str) for name in names):
         raise UsageError('name the limits: `limits("uploads")`', code="limit-declared")
-    return Wish(tuple(dict.fromkeys(names)), None, _one_of(cost, estimate))
+    return Wish(tuple(dict.fromkeys(names)), None, _checked(cost))
 
 
 class Settings(TypedDict, total=False):
@@ -201,9 +201,8 @@ class Settings(TypedDict, total=False):
     """The name in fields and metrics. Routes that use one name share one budget;
     without a name each route has its own."""
     cost: Cost
-    """What a request takes, 1 by default: a number, numbers by unit, or a function of the request."""
-    estimate: Cost
-    """The same for other units than requests: taken on arrival, corrected by `settle`."""
+    """What a request takes, 1 by default: a number, numbers by unit, or a function of the request.
+    Of other units than requests it is taken on arrival, and corrected by `settle`."""
     burst: int
     algorithm: AlgorithmName
     unit: str
@@ -225,7 +224,7 @@ def declared(rate: str | None, settings: Settings) -> Wish:
         hint = hint or f"There are {', '.join(Settings.__annotations__)}."
         raise UsageError(f"limit(): no argument is called {word!r}. {hint}", code="limit-declared")
     per, name = given.pop("per", "ip"), given.pop("name", None)
-    cost = _one_of(given.pop("cost", None), given.pop("estimate", None))
+    cost = _checked(given.pop("cost", None))
     if rate is not None:
         _check_rate(rate)
         given = {"rate": rate, **given}
@@ -277,21 +276,15 @@ def is_rate(text: str) -> bool:
     return True
 
 
-def _one_of(cost: Cost | None, estimate: Cost | None) -> Cost | None:
-    for given in (cost, estimate):
-        amounts = given.values() if isinstance(given, Mapping) else [given]
-        for amount in amounts:
-            if amount is not None and not callable(amount) and type(amount) is not int:
-                raise UsageError(
-                    f"a cost is a whole number or a function of the request, not {amount!r}",
-                    code="limit-declared",
-                )
-    if cost is not None and estimate is not None:
-        raise UsageError(
-            "`cost` is what a request takes, `estimate` what it takes until `settle` says more: give one",
-            code="limit-declared",
-        )
-    return estimate if cost is None else cost
+def _checked(cost: Cost | None) -> Cost | None:
+    amounts = cost.values() if isinstance(cost, Mapping) else [cost]
+    for amount in amounts:
+        if amount is not None and not callable(amount) and type(amount) is not int:
+            raise UsageError(
+                f"a cost is a whole number or a function of the request, not {amount!r}",
+                code="limit-declared",
+            )
+    return cost
 
 
 def _name_of(key: Key | Dependency) -> str:

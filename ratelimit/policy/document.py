@@ -2,7 +2,7 @@
 
     python -m ratelimit.policy.document docs
 
-writes `errors.md` and `policy.schema.json` whole, and in other pages the tables between
+writes `errors.md`, `policy.schema.json` and `tuning.schema.json` whole, and in other pages the tables between
 `<!-- table: Struct -->` and `<!-- end -->`: of a struct's keys, or of all algorithms (`Choices`, `Bounds`).
 """
 
@@ -176,6 +176,7 @@ def main(folder: str) -> None:
     docs = Path(folder)
     (docs / "errors.md").write_text(errors_page(), "utf-8")
     (docs / "policy.schema.json").write_text(schema.render(), "utf-8")
+    (docs / "tuning.schema.json").write_text(schema.render_tuning(), "utf-8")
     for name in WITH_TABLES:
         page = docs / name
         page.write_text(refreshed(page.read_text("utf-8")), "utf-8")

@@ -122,6 +122,7 @@ class Policy:
         if text is None and not source.check_shape(tree, report):
             raise _refused(report)
         try:
+            tree = _with_tuning(tree, report)
             file = bind(PolicyFile, tree, report)
             compilation = compile_policy(file, tree, report.file, report)
             check(compilation, tree, report)
@@ -135,6 +136,26 @@ class Policy:
 
     def __repr__(self) -> str:
         return f"<Policy {self.name!r}: {len(self.compiled.limits)} limits>"
+
+
+def _with_tuning(tree: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Return the policy's tree with the numbers of the file that it names as the correlator's `tuning`."""
+    table = tree.get("correlation")
+    named = table.get("tuning") if isinstance(table, dict) else None
+    if not isinstance(table, dict) or not isinstance(named, str):
+        return tree
+    place = ("correlation", "tuning")
+    path = Path(report.file).parent / named
+    own = Report(str(path))
+    numbers: dict[str, Any] | None = None
+    try:
+        text = source.decode(read_file(path, source.MAX_BYTES), own)
+        numbers = None if text is None else source.parse(text, own)
+    except OSError as error:
+        report.add("tuning-file", place, f"`{path}` cannot be read: {error.strerror or error}")
+    for problem in own.problems:
+        report.add("tuning-file", place, f"`{path}`, line {problem.line}: {problem.message}", problem.hint)
+    return {**tree, "correlation": {**table, "tuning": numbers or {}}}
 
 
 def _refused(report: Report) -> PolicyError:

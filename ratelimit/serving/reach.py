@@ -42,7 +42,7 @@ def untold_here(limiter: Limiter, *, by_descriptors: bool, proxy: Proxy | None) 
     if free and by_descriptors:
         yield (
             f"{free[0]}: without an estimate, a client that hangs up before the head of the answer is not "
-            "charged: write `estimate = …` for the limit"
+            "charged: write `cost = …` for the limit"
         )
     if (
         proxy is not None

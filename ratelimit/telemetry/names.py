@@ -335,12 +335,12 @@ CLUSTERS_UNLABELLED = Metric(
     "ratelimit_clusters_unlabelled",
     "gauge",
     "Clusters that the last rebuild found and had no room for: there were more than "
-    "correlation.tuning.clusters. Those that cost their owners least are left out, and count alone.",
+    "`clusters` of its tuning. Those that cost their owners least are left out, and count alone.",
 )
 CLUSTERS_YOUNG = Metric(
     "ratelimit_clusters_young",
     "gauge",
-    "Certain clusters of new accounts in their first days (correlation.tuning.young_s). They have a budget "
+    "Certain clusters of new accounts in their first days (`young_s` of its tuning). They have a budget "
     "for every few payment methods, until one is declared or its days are over.",
 )
 CLUSTER_MEMBERS = Metric(

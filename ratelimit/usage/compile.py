@@ -95,10 +95,10 @@ def compile_metering(
     estimate = _estimate(limit, path, report)
     form = _form(limit, tables, path, report)
     if limit.usage is None:
-        if limit.on_exhausted == "cut":
+        if limit.cuts:
             report.add(
                 "limit-conflict",
-                (*path, "on_exhausted"),
+                (*path, "on_refusal"),
                 "the usage of an answer is not read, so the moment to cut it is unknown",
                 'Write `usage = "auto"` as well.',
             )
@@ -124,7 +124,7 @@ def compile_metering(
     return MeteringSpec(
         form,
         estimate,
-        limit.on_exhausted == "cut",
+        limit.cuts,
         limit.unknown_model == "refuse",
         unknown,
         models,
@@ -142,19 +142,18 @@ def _grants(limit: Limit, path: Path, report: Report, *, can_grant: bool) -> boo
         return False
     if not can_grant:
         return True  # `_exposure` has complained
-    if limit.exposure is not None or getattr(limit, "adaptive", False):
-        key = "exposure" if limit.exposure is not None else "adaptive"
+    if getattr(limit, "adaptive", False):
         report.add(
             "limit-conflict",
-            (*path, "grant"),
-            f"a request with a grant takes all that it may use on arrival, so `{key}` has nothing to add",
-            f"Remove `{key}`, or `grant`.",
+            (*path, "exposure"),
+            "a request with a grant takes all that it may use on arrival, so `adaptive` has nothing to add",
+            "Remove `adaptive`, or `exposure`.",
         )
     field = limit.grant.partition(":")[2]
     if field and tuple(field.split(".")) not in MAXIMA:
         known = sorted(".".join(each) for each in MAXIMA)
         hint = did_you_mean(field, known) or f"Use one of {', '.join(f'`{each}`' for each in known)}."
-        report.add("policy-value", (*path, "grant"), f"no API has a maximum called `{field[:64]}`", hint)
+        report.add("policy-value", (*path, "exposure"), f"no API has a maximum called `{field[:64]}`", hint)
     return True
 
 
@@ -183,11 +182,11 @@ def _exposure(limit: Limit, estimate: EstimateSpec | None, path: Path, report: R
         (limit.usage is not None or estimate is not None)
         and limit.unit in OF_OUTPUT
         and limit.on != "message"
-        and "cluster" not in ([limit.per] if isinstance(limit.per, str) else limit.per)
-        and getattr(limit, "earned", None) is None
+        and "cluster" not in limit.names
+        and isinstance(getattr(limit, "earned", None), str | None)
     )
     if not applies:
-        for key, value in (("exposure", limit.exposure), ("most", limit.most), ("grant", limit.grant)):
+        for key, value in (("exposure", limit.bounds), ("most", limit.most)):
             if value is not None:
                 report.add(
                     "limit-conflict",
@@ -234,9 +233,9 @@ def _unknown(limit: Limit, path: Path, report: Report, *, has_prices: bool) -> P
     if isinstance(limit.estimate, int) and limit.estimate:
         report.add(
             "limit-estimate",
-            (*path, "estimate"),
+            (*path, "cost"),
             "the cost of a request in dollars depends on its model and length",
-            'Write `estimate = "declared"` or `"learned"`.',
+            'Write `cost = "declared"` or `"learned"`.',
         )
     is_priced = limit.usage is not None or isinstance(limit.estimate, str)
     if is_priced and not has_prices and not isinstance(written, float):
@@ -267,7 +266,7 @@ def _estimate(limit: Limit, path: Path, report: Report) -> EstimateSpec | None:
             or 'Write a number, "declared", "learned", "header:NAME" or "state:NAME".'
         )
         report.add(
-            "limit-estimate", (*path, "estimate"), f"`{written[:64]}` names no source of an estimate", hint
+            "limit-estimate", (*path, "cost"), f"`{written[:64]}` names no source of an estimate", hint
         )
         return None
     if found[1]:

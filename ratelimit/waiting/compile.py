@@ -221,7 +221,7 @@ def _account(file: PolicyFile, positions: Mapping[str, int]) -> Sequence[str]:
     if principal is not None:
         return [principal] if isinstance(principal, str) else principal
     for limit in file.limit:
-        names = ([limit.per] if isinstance(limit.per, str) else limit.per) if isinstance(limit, Limit) else ()
+        names = limit.names if isinstance(limit, Limit) else []
         named = [
             name for name in names if name in positions and name != CLUSTER and not _is_address(file, name)
         ]

@@ -2,7 +2,7 @@
 
 Theory of operation. The workers of a host look at a file beside their table, twice a second. Where hosts
 share a server, one worker of each host copies the server's acts into that file. It tells the server which
-acts all workers of the host apply. So `ratelimit exempt` can wait until every host has confirmed.
+acts all workers of the host apply. So `ratelimit act exempt` can wait until every host has confirmed.
 
 An act ends by undo or by time. A log that lost acts gets them back from any other that has them: a worker's
 memory, the file, the server. So a server that comes back empty, a file that is gone and a host that was cut

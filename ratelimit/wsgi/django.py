@@ -54,9 +54,9 @@ def limit(rate: str | None = None, **settings: Unpack[Settings]) -> RouteLimit:
     return RouteLimit(declared(rate, settings))
 
 
-def limits(*names: str, cost: Cost | None = None, estimate: Cost | None = None) -> RouteLimit:
+def limits(*names: str, cost: Cost | None = None) -> RouteLimit:
     """Return limits of the policy, asked for by name: all of them are charged, or none."""
-    return RouteLimit(named(names, cost, estimate))
+    return RouteLimit(named(names, cost))
 
 
 __all__ = ["RouteLimit", "limit", "limits"]

@@ -36,13 +36,13 @@ BEYOND = """
 [[limit]]
 name = "account beyond"
 per = "account"
-overflow = true
+earned = "overflow"
 rate = "3/day"
 algorithm = "sliding-window"
 [[limit]]
 name = "network beyond"
 per = "network"
-overflow = true
+earned = "overflow"
 rate = "5/day"
 algorithm = "sliding-window"
 """
@@ -152,7 +152,7 @@ def test_tier_overrides_and_one_without_a_limit_has_nothing_beyond(in_python: bo
         'version = 1\n[identities]\nplan = { from = "state:plan", missing = "skip" }\n'
         + HEAD.split("[identities]\n")[1]
     )
-    tiers = 'tier = "plan"\n[limit.tiers.big]\nrate = "20/day"\n[limit.tiers.all]\nunlimited = true\n'
+    tiers = 'tiers.plan = { big = "20/day", all = "unlimited" }\n'
     policy = Policy.from_toml((text + ALLOWANCE + tiers + BEYOND).replace("ALGORITHM", "sliding-window"))
     subject = Limiter(policy, clock=ManualClock(NOW_NS))
     if in_python:
@@ -169,9 +169,8 @@ def test_tier_overrides_and_one_without_a_limit_has_nothing_beyond(in_python: bo
         ('per = "cluster"\nrate = "8/day"', "pays for nothing"),
         ('per = "payer"\nrate = "8/day"\nalgorithm = "sliding-log"', "cannot grow"),
         ('per = "payer"\nconcurrent = 4', "does not count units"),
-        ('per = "payer"\nrate = "8/day"\ndistinct = "ip"', "does not count units"),
+        ('per = "payer"\nrate = "8/day"\nunit = "distinct:ip"', "does not count units"),
         ('per = "payer"\nrate = "1/second; 8/day"', "which one grows"),
-        ('per = "payer"\nrate = "8/day"\noverflow = true', "no allowance covers"),
     ],
 )
 def test_what_cannot_be_earned_is_said_with_its_reason(limit: str, message: str) -> None:

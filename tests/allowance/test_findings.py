@@ -65,7 +65,7 @@ def test_fresh_installation_is_told_what_newcomers_have_and_how_to_give_it_a_pas
         fresh = found(policy)["payers"]
         assert "1 payer known, the oldest record 0 days old; newcomers have 10 a day" in fresh["says"]
         assert (fresh["status"], fresh["facts"]["payers"]) == ("warn", 1)
-        assert "ratelimit history" in fresh["advice"]
+        assert "ratelimit make history" in fresh["advice"]
         # A history that is named and there is no shortcoming.
         assert limiter.records is not None
         write_history(tmp_path / "history.bin", limiter.records, limiter.store.hasher.key, until=19_000)

@@ -1,4 +1,4 @@
-"""Mistakes in `earned` and `overflow`, each told with its code and its key."""
+"""Mistakes in `earned`, each told with its code and its key."""
 
 import pytest
 
@@ -31,13 +31,8 @@ CASES = [
         "earned",
     ),
     ("limit-earned", LIMIT + 'per = "cluster"\nrate = "1/day"\nearned = { per_usd = 1 }', "per"),
-    ("limit-earned", LIMIT + 'per = "ip"\nrate = "1/day"\noverflow = true', "overflow"),
+    ("limit-earned", LIMIT + 'per = "ip"\nrate = "1/day"\nearned = "overflow"', "earned"),
     ("limit-earned", ALLOWANCE + LIMIT + 'per = "sponsor"\nrate = "1/day"\nearned = { per_usd = 1 }', "per"),
-    (
-        "limit-conflict",
-        LIMIT + 'per = "payment"\nrate = "1/day"\noverflow = true\nearned = { per_usd = 1 }',
-        "overflow",
-    ),
 ]
 
 
@@ -53,5 +48,5 @@ def test_payment_that_nobody_knows_cannot_be_earned_by() -> None:
 
 
 def test_policy_with_an_allowance_and_its_overflow_is_in_order() -> None:
-    text = PAYER + ALLOWANCE + LIMIT + 'per = "ip"\nrate = "10/day"\noverflow = true'
+    text = PAYER + ALLOWANCE + LIMIT + 'per = "ip"\nrate = "10/day"\nearned = "overflow"'
     assert [one.code for one in problems_of(text) if one.code.startswith("limit-")] == []

@@ -35,7 +35,7 @@ BEYOND = """
 [[limit]]
 name = "beyond"
 per = "account"
-overflow = true
+earned = "overflow"
 rate = "3/day"
 algorithm = "fixed-window"
 """

@@ -29,7 +29,7 @@ earned = {{ per_usd = 25 }}
 [[limit]]
 name = "beyond"
 per = "account"
-overflow = true
+earned = "overflow"
 rate = "50/day"
 algorithm = "sliding-window"
 [correlation]

@@ -13,7 +13,7 @@ BUDGET = 100_000
 
 
 def policy(unit: str = "output_tokens", *more: str, rate: int = BUDGET, **words: Any) -> str:
-    words = {"usage": "auto", "estimate": 500, "algorithm": "fixed-window", **words}
+    words = {"usage": "auto", "cost": 500, "algorithm": "fixed-window", **words}
     return rules(limit("tokens", rate=f"{rate}/hour", unit=unit, **words), *more)
 
 

@@ -44,8 +44,8 @@ def policy(store: Path) -> str:
     """Return the policy of all workers: one limit that finishes, one that cuts, and slots."""
     metered = {"unit": "output_tokens", "usage": "auto", "algorithm": "fixed-window"}
     return rules(
-        limit("tokens", rate=f"{RATE}/day", estimate="declared", **metered),
-        limit("everyone", per="", rate=f"{RATE}/day", on_exhausted="cut", **metered),
+        limit("tokens", rate=f"{RATE}/day", cost="declared", **metered),
+        limit("everyone", per="", rate=f"{RATE}/day", on_refusal=["cut"], **metered),
         limit("streams", rate="", concurrent=SLOTS, lease=f"{LEASE_S}s"),
         more=f'[store]\npath = "{store}"',
     )

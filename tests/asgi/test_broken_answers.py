@@ -87,7 +87,7 @@ async def send_all(mounted: Mounted, requests: int, account: str = "a") -> None:
 @pytest.mark.parametrize("unit", ["output_tokens", "total_tokens"])
 async def test_outage_of_the_provider_spends_no_budget(how: str, unit: str) -> None:
     """The third call of a client was refused, with no token produced."""
-    mounted = mount(policy(unit, estimate="declared"), failing(how))
+    mounted = mount(policy(unit, cost="declared"), failing(how))
     for number in range(CLIENTS):
         await send_all(mounted, 3, f"client {number}")
     for number in range(CLIENTS):
@@ -104,7 +104,7 @@ async def test_stop_button_costs_what_was_seen(step: int) -> None:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         raise asyncio.CancelledError
 
-    mounted = mount(policy(estimate="declared"), app)
+    mounted = mount(policy(cost="declared"), app)
     await send_all(mounted, 1)
     assert 50 <= used(mounted) <= 65
 
@@ -184,7 +184,7 @@ def test_broken_answer_costs_no_less_than_seen_and_no_more_than_a_third_beyond(
     produced: int, how: type[BaseException] | None, unit: str
 ) -> None:
     async def run() -> int:
-        mounted = mount(policy(unit, estimate="declared"), leaving(produced, how or (lambda: None)))
+        mounted = mount(policy(unit, cost="declared"), leaving(produced, how or (lambda: None)))
         await send_all(mounted, 1)
         found = spent(mounted, unit)
         mounted.middleware.limiter.close()

@@ -49,7 +49,7 @@ class Model:
 
 async def test_600_at_once_with_declared_maxima_serve_no_token_beyond_100() -> None:
     model = Model()
-    mounted = mount(policy(rate=100, estimate="declared"), model)
+    mounted = mount(policy(rate=100, cost="declared"), model)
     statuses = await burst(mounted, [{"max_tokens": 10, "wants": 10}] * 600, model.gate)
     assert statuses.count(200) == 10
     assert model.served == 100
@@ -58,7 +58,7 @@ async def test_600_at_once_with_declared_maxima_serve_no_token_beyond_100() -> N
 async def test_500_long_answers_that_declare_nothing_stay_near_the_budget_once_it_has_learned() -> None:
     """Of 100,000 an hour; without estimates all 500 were served, a million tokens."""
     model = Model()
-    mounted = mount(policy(rate=100_000, estimate="learned"), model)
+    mounted = mount(policy(rate=100_000, cost="learned"), model)
     client = posting(mounted)
     for _ in range(50):
         await client.post({"wants": 2000}, 4096)
@@ -73,7 +73,7 @@ async def test_500_long_answers_that_declare_nothing_stay_near_the_budget_once_i
 async def test_overshoot_is_what_estimates_fell_short_by(real: int) -> None:
     """The published bound, with nothing known: each request counts as 4,096 in flight."""
     model = Model()
-    mounted = mount(policy(rate=100_000, estimate="learned"), model)
+    mounted = mount(policy(rate=100_000, cost="learned"), model)
     statuses = await burst(mounted, [{"wants": real}] * 500, model.gate)
     admitted = statuses.count(200)
     assert admitted == 3 * 100_000 // 4096

@@ -169,9 +169,9 @@ async def test_limiter_is_closed_while_a_handshake_waits() -> None:
 
 ESTIMATES: list[dict[str, Any]] = [
     {},
-    {"estimate": 50},
-    {"estimate": "learned", "usage": "auto"},
-    {"estimate": "declared", "usage": "auto", "on_exhausted": "cut"},
+    {"cost": 50},
+    {"cost": "learned", "usage": "auto"},
+    {"cost": "declared", "usage": "auto", "on_refusal": ["cut"]},
 ]
 
 

@@ -87,7 +87,7 @@ async def test_price_is_the_dearer_of_the_model_asked_for_and_the_one_that_answe
     """A gateway that answers with another model than the request names: $800 on a budget of $10."""
     usage = {"prompt_tokens": 0, "completion_tokens": 100, "total_tokens": 100}
     body = whole({"model": answered, "choices": [{"index": 0, "message": {"content": "w"}}], "usage": usage})
-    spend = limit("spend", rate="1/day", unit="usd", usage="auto", estimate="learned")
+    spend = limit("spend", rate="1/day", unit="usd", usage="auto", cost="learned")
     mounted = mount(rules(spend, more=PRICES), answering(body, content_type=JSON))
     await posting(mounted).post({"model": asked})
     verdict = mounted.middleware.limiter.peek(

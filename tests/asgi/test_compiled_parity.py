@@ -51,14 +51,14 @@ EXTRA
 name = "beyond"
 match = "/v1/{user}"
 per = "ip"
-overflow = true
+earned = "overflow"
 rate = "2/minute"
 """
 ALLOWANCES = [
     "",
     *(ALLOWANCE.replace("ALGORITHM", name) for name in ("sliding-window", "fixed-window", "token-bucket")),
     ALLOWANCE.replace("ALGORITHM", "sliding-window").replace(
-        "EXTRA", 'tier = "plan"\n[limit.tiers.pro]\nrate = "4/minute"\n[limit.tiers.free]\nunlimited = true'
+        "EXTRA", 'tiers.plan = { pro = "4/minute", free = "unlimited" }'
     ),
     ALLOWANCE.replace("ALGORITHM", "sliding-window").replace("EXTRA", 'wait = "1s"'),
     ALLOWANCE.partition('[[limit]]\nname = "beyond"')[0].replace("ALGORITHM", "staggered-window"),
@@ -81,11 +81,10 @@ name = "requests"
 match = ["/v1/{{user}}", "/users/{{user}}"]
 per = "account"
 rate = "3/minute"
-tier = "plan"
-[limit.tiers.pro]
+[limit.tiers.plan.pro]
 rate = "5/minute"
-[limit.tiers.enterprise]
-unlimited = true
+[limit.tiers.plan]
+enterprise = "unlimited"
 [[limit]]
 name = "region"
 match = "/v1/{{user}}"

@@ -45,7 +45,7 @@ async def test_stream_is_cut_after_the_chunk_that_uses_up_the_budget(
             raised.append(error)
             raise
 
-    mounted = mount(policy(rate=300, on_exhausted="cut", usage=shape, estimate=1), app)
+    mounted = mount(policy(rate=300, on_refusal=["cut"], usage=shape, cost=1), app)
     got = await mounted.client("POST", headers=key("a"))
     passed = got.body.removesuffix(error_event(ending))
     assert passed != got.body
@@ -62,7 +62,7 @@ async def test_stream_is_cut_after_the_chunk_that_uses_up_the_budget(
 
 async def test_finish_is_the_default() -> None:
     body = chat("w" * 7000, {**CHAT_USAGE, "completion_tokens": 2000})
-    mounted = mount(policy(rate=300, estimate=0), answering(*pieces_of(body)))
+    mounted = mount(policy(rate=300, cost=0), answering(*pieces_of(body)))
     assert (await mounted.client("POST", headers=key("a"))).body == body
 
 
@@ -70,16 +70,14 @@ async def test_finish_is_the_default() -> None:
 async def test_what_cannot_be_cut_is_finished(headers: Any) -> None:
     body = chat("w" * 7000, {**CHAT_USAGE, "completion_tokens": 2000})
     mounted = mount(
-        policy(rate=300, estimate=0, on_exhausted="cut"), answering(*pieces_of(body), headers=headers)
+        policy(rate=300, cost=0, on_refusal=["cut"]), answering(*pieces_of(body), headers=headers)
     )
     assert (await mounted.client("POST", headers=key("a"))).body == body
 
 
 async def test_shadow_is_never_cut() -> None:
     body = chat("w" * 7000, CHAT_USAGE)
-    mounted = mount(
-        policy(rate=300, estimate=0, on_exhausted="cut", mode="shadow"), answering(*pieces_of(body))
-    )
+    mounted = mount(policy(rate=300, cost=0, on_refusal=["cut"], mode="shadow"), answering(*pieces_of(body)))
     assert (await mounted.client("POST", headers=key("a"))).body == body
 
 
@@ -93,7 +91,7 @@ async def test_streams_at_the_same_time_see_each_other_s_use() -> None:
             await asyncio.sleep(0)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
 
-    mounted = mount(policy(rate=1000, estimate=0, on_exhausted="cut", exposure=50), app)
+    mounted = mount(policy(rate=1000, cost=0, on_refusal=["cut"], exposure=50), app)
     answers = await asyncio.gather(*(mounted.client("POST", headers=key("a")) for _ in range(10)))
     assert all(answer.body.endswith(error_event("openai")) for answer in answers)
     text = sum(answer.body.count(b"w") for answer in answers)
@@ -108,7 +106,7 @@ async def test_error_event_of_a_response_has_the_next_number(shape: str, size: i
     delta["delta"] = 'wwwwwwwww"sequence_number": 999}'
     written = [start, added, *(dict(delta) for _ in range(700)), last]
     sent = events([{**one, "sequence_number": at} for at, one in enumerate(written)])
-    rules = policy(rate=300, on_exhausted="cut", usage=shape, estimate=1)
+    rules = policy(rate=300, on_refusal=["cut"], usage=shape, cost=1)
     mounted = mount(rules, answering(*pieces_of(sent, size)))
     got = await mounted.client("POST", headers=key("a"))
     passed, name, document = got.body.rpartition(b"event: error\ndata: ")

@@ -20,9 +20,9 @@ TOKENS = limit(
     rate="1000000000/day",
     unit="output_tokens",
     algorithm="fixed-window",
-    estimate="declared",
+    cost="declared",
     usage="auto",
-    on_exhausted="cut",
+    on_refusal=["cut"],
     wait="100ms",
 )
 STREAMS = limit("streams", rate="", concurrent=3, wait="50ms")

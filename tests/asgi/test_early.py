@@ -108,8 +108,8 @@ async def test_answer_that_is_remembered_needs_no_early_look() -> None:
 async def test_tier_that_the_head_names_is_asked_and_one_of_a_resolver_is_not() -> None:
     directory = Directory()
     identities = USER + '\nplan = { from = "header:x-plan", missing = "skip" }'
-    by_plan = limit("by-address", per="ip", rate="5/minute", algorithm="fixed-window", tier="plan")
-    tiers = '[limit.tiers.large]\nrate = "7/minute"'
+    by_plan = limit("by-address", per="ip", rate="5/minute", algorithm="fixed-window")
+    tiers = '[limit.tiers.plan.large]\nrate = "7/minute"'
     mounted = mount(
         rules(f"{by_plan}\n{tiers}", PER_USER, identities=identities), resolvers={"user": directory}
     )
@@ -156,7 +156,7 @@ ACCOUNT = 'account = { from = "header:x-api-key" }'
 
 async def test_body_of_a_caller_that_is_refused_anyway_is_not_read() -> None:
     per_account = limit("requests", rate="2/minute", algorithm="fixed-window")
-    tokens = limit("tokens", rate="100000/hour", estimate="declared", **TOKENS)
+    tokens = limit("tokens", rate="100000/hour", cost="declared", **TOKENS)
     mounted = mount(rules(per_account, tokens, identities=ACCOUNT), reading_back)
     upload = Upload(mounted)
     assert [(await upload()).status for _ in range(6)] == [200, 200, 429, 429, 429, 429]
@@ -168,7 +168,7 @@ async def test_body_of_a_caller_that_is_refused_anyway_is_not_read() -> None:
 
 @pytest.mark.parametrize("estimate", ["declared", "learned"])
 async def test_budget_that_is_used_up_is_known_before_the_body(estimate: str) -> None:
-    tokens = limit("tokens", rate="10/hour", estimate=estimate, **TOKENS)
+    tokens = limit("tokens", rate="10/hour", cost=estimate, **TOKENS)
     mounted = mount(rules(tokens, identities=ACCOUNT), ok)
     upload = Upload(mounted)
     first = await upload()
@@ -183,7 +183,7 @@ async def test_budget_that_is_used_up_is_known_before_the_body(estimate: str) ->
 
 
 async def test_budget_with_room_for_a_little_is_decided_by_the_body() -> None:
-    tokens = limit("tokens", rate="25/hour", estimate="declared", **TOKENS)
+    tokens = limit("tokens", rate="25/hour", cost="declared", **TOKENS)
     mounted = mount(rules(tokens, identities=ACCOUNT), ok)
     upload = Upload(mounted)
     assert [(await upload()).status for _ in range(3)] == [200, 200, 429]
@@ -192,9 +192,7 @@ async def test_budget_with_room_for_a_little_is_decided_by_the_body() -> None:
 
 async def test_free_model_is_served_from_a_budget_that_is_used_up() -> None:
     prices = '[prices."dear"]\ninput = 1\noutput = 1000\n[prices."free"]\ninput = 0\noutput = 0\n'
-    spend = limit(
-        "spend", rate="1/hour", unit="usd", estimate="declared", usage="auto", algorithm="fixed-window"
-    )
+    spend = limit("spend", rate="1/hour", unit="usd", cost="declared", usage="auto", algorithm="fixed-window")
     text = rules(spend, identities=ACCOUNT, more=prices)
     mounted = mount(text, ok)
     dear = {"model": "dear", "max_tokens": 1000}

@@ -24,7 +24,7 @@ FORGED = {"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0, "
 
 async def reserved(document: bytes, *headers: tuple[bytes, bytes], path: str = "/v1/chat") -> int:
     """Return what a request reserves, with headers in place of those that it should have."""
-    mounted = mount(policy(estimate="declared"), reading_back)
+    mounted = mount(policy(cost="declared"), reading_back)
     messages = [{"type": "http.request", "body": document, "more_body": False}]
     answer = Answer()
 
@@ -70,7 +70,7 @@ async def test_maximum_of_another_api_reserves_nothing_less(path: str) -> None:
 async def test_maximum_that_was_not_heeded_once_reserves_nothing_less_again() -> None:
     """Where nothing tells which fields an API has, its answers do."""
     model = Model()
-    mounted = mount(policy(estimate="declared"), model)
+    mounted = mount(policy(cost="declared"), model)
     client = posting(mounted)
     sly = {"options": {"num_predict": 1}, "wants": 2000}
     await client.post(sly, 4096)
@@ -85,7 +85,7 @@ async def test_maximum_that_was_not_heeded_once_reserves_nothing_less_again() ->
 async def test_answer_of_long_blanks_takes_no_maximum_its_trust() -> None:
     """What is counted by bytes may be few tokens: a caller could make a route's maxima count for nothing."""
     body = chat(" " * 40_000, None, asked=False)
-    mounted = mount(policy(estimate="declared"), answering(body))
+    mounted = mount(policy(cost="declared"), answering(body))
     await posting(mounted).post({"max_tokens": 1000})
     learned = mounted.middleware._mount.metering.learned
     assert (learned.sizes["votes"], learned.sizes["voters"], learned.sizes["exceeded"]) == (1, 1, 0)
@@ -214,9 +214,7 @@ async def test_cheap_answers_say_nothing_of_a_dear_model_s() -> None:
         f'[prices."{model}"]\ninput = 0\noutput = {price}\n'
         for model, price in (("cheap", 0.1), ("dear", 100))
     )
-    spend = limit(
-        "spend", rate="10/hour", unit="usd", estimate="learned", usage="auto", algorithm="fixed-window"
-    )
+    spend = limit("spend", rate="10/hour", unit="usd", cost="learned", usage="auto", algorithm="fixed-window")
     costs: list[int] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -234,7 +232,7 @@ async def test_cheap_answers_say_nothing_of_a_dear_model_s() -> None:
 
 async def test_body_in_tiny_pieces_is_held_in_bounds() -> None:
     """A message for each byte takes a hundred times the memory of the byte."""
-    mounted = mount(policy(estimate="declared"), reading_back)
+    mounted = mount(policy(cost="declared"), reading_back)
     given = 0
 
     async def receive() -> Any:
@@ -257,7 +255,7 @@ async def test_body_in_tiny_pieces_is_held_in_bounds() -> None:
 @pytest.mark.parametrize("estimate", ["declared", "learned"])
 def test_estimate_that_nothing_finds_is_not_nothing(estimate: str) -> None:
     """Asked by names, or by WSGI, a request took 0: any number of them was admitted at once."""
-    limiter = Limiter(Policy.from_toml(policy(rate=10_000, estimate=estimate)), clock=ManualClock())
+    limiter = Limiter(Policy.from_toml(policy(rate=10_000, cost=estimate)), clock=ManualClock())
     asked: dict[str, Any] = {"method": "POST", "path": "/v1/chat", "identities": {"account": "a"}}
     admitted = sum(limiter.decide(**asked).allowed for _ in range(50))
     assert admitted == 10_000 // 1024
@@ -267,7 +265,7 @@ def test_estimate_that_nothing_finds_is_not_nothing(estimate: str) -> None:
 
 def test_estimate_in_dollars_that_nothing_finds_is_that_of_the_dearest() -> None:
     prices = "[prices.cheap]\ninput = 0\noutput = 1\n[prices.dear]\ninput = 0\noutput = 100\n"
-    spend = limit("spend", rate="1/hour", unit="usd", estimate="learned", usage="auto")
+    spend = limit("spend", rate="1/hour", unit="usd", cost="learned", usage="auto")
     limiter = Limiter(Policy.from_toml(rules(spend, more=prices)), clock=ManualClock())
     decision = limiter.decide(method="POST", identities={"account": "a"})
     assert decision.verdicts[0].cost == 1024 * 100

@@ -127,7 +127,7 @@ class Workers:
 
 
 def policy(*, rate: int = BUDGET, more: str = "", **words: Any) -> str:
-    words = {"unit": "output_tokens", "usage": "auto", "estimate": "learned", **words}
+    words = {"unit": "output_tokens", "usage": "auto", "cost": "learned", **words}
     return rules(limit("tokens", rate=f"{rate}/hour", match="POST /v1/*", **words), more=more)
 
 
@@ -148,7 +148,7 @@ ATTACKS: dict[str, tuple[list[Ask], list[Ask], dict[str, Any]]] = {
     "nothing declared": ([Ask(None, 1)] * 300, [Ask(None, 8192)] * 600, {"most": 8192}),
     "hidden reasoning": ([Ask(None, 300)] * 100, [Ask(None, 30_000)] * 200, {"most": 32_768}),
     "a maximum beyond the model's": ([Ask(10**9, 300)] * 100, [Ask(10**9, 8192)] * 200, {"most": 8192}),
-    "declared in full": ([], [Ask(2000, 2000)] * 600, {"estimate": "declared"}),
+    "declared in full": ([], [Ask(2000, 2000)] * 600, {"cost": "declared"}),
 }
 
 
@@ -275,7 +275,7 @@ async def polite(declared: int, store: Any, minutes: int = 10, **words: Any) -> 
     """Return the share of a budget of 60,000 a minute that 50 polite clients use, beyond its burst."""
     clock = ManualClock()
     text = rules(
-        limit("tokens", rate="60000/minute", unit="output_tokens", usage="auto", estimate="learned", **words)
+        limit("tokens", rate="60000/minute", unit="output_tokens", usage="auto", cost="learned", **words)
     )
     under = Workers(lambda: Limiter(Policy.from_toml(text), clock=clock))
     random = Random(declared)
@@ -342,7 +342,7 @@ async def test_refusals_for_what_is_in_flight_are_seen_by_the_operator(tmp_path:
 @pytest.mark.parametrize("rate", ["5000000/day", "17000/day"])
 def test_budget_of_many_millions_is_bound(rate: str) -> None:
     """Hazard: the room for what is in flight is more than a bucket can count, and nothing starts."""
-    text = rules(limit("spend", rate=rate, match="POST /v1/*", unit="usd", usage="auto", estimate="learned"))
+    text = rules(limit("spend", rate=rate, match="POST /v1/*", unit="usd", usage="auto", cost="learned"))
     prices = '[prices]\n"*" = { input = 1.0, output = 2.0 }\n'
     limiter = Limiter(Policy.from_toml(text + prices))
     beside = [rule for rule in limiter.rules if rule.is_exposure]

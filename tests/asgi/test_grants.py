@@ -24,7 +24,7 @@ PRICES = '[prices]\n"*" = { input = 1.0, output = 2.0 }\n'
 
 
 def policy(*, rate: str = f"{BUDGET}/hour", more: str = "", **words: Any) -> str:
-    words = {"unit": "output_tokens", "usage": "auto", "estimate": "learned", "grant": "body", **words}
+    words = {"unit": "output_tokens", "usage": "auto", "cost": "learned", "exposure": "grant", **words}
     return rules(limit("tokens", rate=rate, match="POST /v1/*", **words), more=more)
 
 
@@ -152,7 +152,7 @@ async def test_maximum_is_inserted_where_none_is_said(upstream: Upstream, size: 
 
 
 async def test_inserted_maximum_is_that_of_the_models() -> None:
-    upstream = Upstream(policy(most=16_000, grant="body:max_tokens"))
+    upstream = Upstream(policy(most=16_000, exposure="grant:max_tokens"))
     await upstream.post(b"{}")
     assert upstream.seen[0][1] == b'{"max_tokens":16000}'
     await upstream.post(b'{"max_tokens":20000}')
@@ -358,12 +358,11 @@ async def polite(seed: int, minutes: int = 10) -> tuple[float, float]:
 @pytest.mark.parametrize(
     ("words", "code", "key"),
     [
-        ({"exposure": 2}, "limit-conflict", "limit[0].grant"),
-        ({"grant": "body:max_tokns"}, "policy-value", "limit[0].grant"),
-        ({"grant": "header"}, "policy-value", "limit[0].grant"),
-        ({"unit": "input_tokens"}, "limit-conflict", "limit[0].grant"),
-        ({"on": "message"}, "limit-conflict", "limit[0].grant"),
-        ({"adaptive": True}, "limit-conflict", "limit[0].grant"),
+        ({"exposure": "grant:max_tokns"}, "policy-value", "limit[0].exposure"),
+        ({"exposure": "header"}, "policy-value", "limit[0].exposure"),
+        ({"unit": "input_tokens"}, "limit-conflict", "limit[0].exposure"),
+        ({"on": "message"}, "limit-conflict", "limit[0].exposure"),
+        ({"adaptive": True}, "limit-conflict", "limit[0].exposure"),
     ],
 )
 def test_policies_that_cannot_be_meant(words: dict[str, Any], code: str, key: str) -> None:

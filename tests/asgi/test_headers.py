@@ -41,8 +41,8 @@ async def test_every_limit_that_applies_is_told_in_order() -> None:
         limit("day", rate="100/day", algorithm="fixed-window"),
         limit("elsewhere", match="/other"),
         limit("slots", rate="", concurrent=4),
-        limit("tokens", rate="1000/hour", unit="output_tokens", estimate=10),
-        limit("networks", rate="40/day", distinct="ip"),
+        limit("tokens", rate="1000/hour", unit="output_tokens", cost=10),
+        limit("networks", rate="40/day", unit="distinct:ip"),
     )
     (answer,) = await answers(toml, 1)
     assert answer.headers["ratelimit-policy"] == (

@@ -219,7 +219,7 @@ async def test_lists_come_before_limits() -> None:
 
 async def test_tier_picks_the_numbers_by_the_identity_s_value() -> None:
     identities = 'account = { from = "header:x-api-key" }\nplan = { from = "state:plan", missing = "skip" }'
-    tiers = 'tier = "plan"\n[limit.tiers.pro]\nrate = "3/minute"\n[limit.tiers.free]\nunlimited = true'
+    tiers = 'tiers.plan = { pro = "3/minute", free = "unlimited" }'
     client = mount(rules(limit(rate="1/minute") + "\n" + tiers, identities=identities)).client
     assert await client.statuses(4, headers=key("a"), state={"plan": "pro"}) == [200] * 3 + [429]
     assert await client.statuses(2, headers=key("b")) == [200, 429]

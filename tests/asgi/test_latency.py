@@ -22,7 +22,7 @@ def timed(mounted: Mounted) -> int:
     [
         rules(limit()),
         rules(limit(), more='[deny]\nip = ["203.0.113.0/24"]'),
-        rules(limit(tier="plan") + '\ntiers.pro.rate = "5/minute"', identities=PLAN),
+        rules(limit() + '\ntiers.plan.pro = "5/minute"', identities=PLAN),
     ],
     ids=["plainly", "by lists", "by tier"],
 )

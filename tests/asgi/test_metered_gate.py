@@ -18,7 +18,7 @@ from tests.asgi.driver import Mounted, key, limit, mount, rules
 from tests.asgi.metered import answering, left, policy
 from tests.usage.answers import CHAT_USAGE, chat
 
-DECLARED = policy(estimate="declared")
+DECLARED = policy(cost="declared")
 BODY = b'{"max_tokens": 70, "model": "m"}'
 ANSWERED = answering(chat("word", CHAT_USAGE))
 
@@ -227,7 +227,7 @@ async def test_body_that_is_awaited_has_to_keep_pace() -> None:
 async def test_refused_early_takes_nothing_of_the_body(slow: list[bool]) -> None:
     text = rules(
         limit("requests", rate="1/hour", algorithm="fixed-window"),
-        limit("tokens", rate="5000/hour", unit="output_tokens", estimate="declared", usage="auto"),
+        limit("tokens", rate="5000/hour", unit="output_tokens", cost="declared", usage="auto"),
     )
     mounted = mount(text, Seen())
     calls = 0
@@ -243,7 +243,7 @@ async def test_refused_early_takes_nothing_of_the_body(slow: list[bool]) -> None
 
 async def test_refused_by_its_body_is_answered_by_the_gate(slow: list[bool]) -> None:
     app = Seen()
-    mounted = mount(policy(estimate="declared", rate=3000), app)
+    mounted = mount(policy(cost="declared", rate=3000), app)
     body = b'{"max_tokens": 40}'
     numbers: list[Any] = []
     for _ in range(200):

@@ -122,7 +122,7 @@ async def test_gzip_is_charged_by_its_bytes() -> None:
 )
 async def test_declared_maximum_is_reserved_and_the_body_stays_whole(document: Any, reserved: int) -> None:
     """A declared maximum that is tiny, huge, or hidden behind padding pins no budget."""
-    mounted = mount(policy(estimate="declared"), reading_back)
+    mounted = mount(policy(cost="declared"), reading_back)
     state: dict[str, Any] = {}
     raw = document if isinstance(document, bytes) else json.dumps(document).encode()
     step = max(11, len(raw) // 50)
@@ -139,7 +139,7 @@ async def test_hang_up_before_the_application_began_gives_all_back() -> None:
     async def never(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError("the client is gone")
 
-    mounted = mount(policy(estimate="declared"), never)
+    mounted = mount(policy(cost="declared"), never)
     messages = [
         {"type": "http.request", "body": b'{"max_tokens": 9', "more_body": True},
         {"type": "http.disconnect"},
@@ -162,7 +162,7 @@ async def test_estimate_is_learned_from_what_the_account_used() -> None:
         scope["state"]["cost"] = scope["ratelimit"].decision.verdicts[0].cost
         await answering(chat("word", usage))(scope, receive, send)
 
-    mounted = mount(policy(estimate="learned"), app)
+    mounted = mount(policy(cost="learned"), app)
     costs = []
     for _ in range(30):
         state: dict[str, Any] = {}
@@ -189,7 +189,7 @@ async def test_estimate_is_learned_from_what_the_account_used() -> None:
     ],
 )
 async def test_estimate_by_a_header(value: bytes, reserved: int) -> None:
-    mounted = mount(policy(estimate="header:X-Expected"), reading_back)
+    mounted = mount(policy(cost="header:X-Expected"), reading_back)
     got = await mounted.client("POST", headers=[*key("a"), (b"x-expected", value)])
     assert got.body == b"%d" % reserved
 
@@ -198,7 +198,7 @@ async def test_estimate_by_a_header(value: bytes, reserved: int) -> None:
     ("value", "reserved"), [(700, 700), (-1, 0), (True, 0), ("700", 0), (7.5, 0), (10**30, BUDGET)]
 )
 async def test_estimate_by_state(value: Any, reserved: int) -> None:
-    mounted = mount(policy(estimate="state:expected"), reading_back)
+    mounted = mount(policy(cost="state:expected"), reading_back)
     got = await mounted.client("POST", headers=key("a"), state={"expected": value})
     assert got.body == b"%d" % reserved
 
@@ -208,7 +208,7 @@ async def test_huge_maxima_leave_an_honest_neighbour_its_organisation_s_budget()
 
     They count in full, up to the longest answer. So they are bounded by their account's own limit.
     """
-    words = {"unit": "output_tokens", "usage": "auto", "estimate": "declared", "algorithm": "fixed-window"}
+    words = {"unit": "output_tokens", "usage": "auto", "cost": "declared", "algorithm": "fixed-window"}
     limits = (
         limit("organisation", per="organisation", rate=f"{BUDGET}/hour", most=8192, **words),
         limit("account", rate=f"{BUDGET // 10}/hour", most=8192, **words),
@@ -260,7 +260,7 @@ async def test_realtime_connection_is_settled_when_it_closes() -> None:
 
 
 async def test_refused_request_s_body_is_let_go() -> None:
-    mounted = mount(policy(rate=100, estimate="declared"), ok)
+    mounted = mount(policy(rate=100, cost="declared"), ok)
     statuses = [(await posting(mounted).post({"max_tokens": 60})).status for _ in range(3)]
     assert statuses == [200, 429, 429]
     assert mounted.middleware._mount.metering.held.size == 0
@@ -268,7 +268,7 @@ async def test_refused_request_s_body_is_let_go() -> None:
 
 async def test_request_that_is_cancelled_while_its_body_is_read() -> None:
     """Cancelled before it is decided: nothing is reserved, nothing held."""
-    mounted = mount(policy(estimate="declared"), ok)
+    mounted = mount(policy(cost="declared"), ok)
     body = b'{"max_tokens": 9' + b" " * SMALL
     messages = [{"type": "http.request", "body": body, "more_body": True}]
 
@@ -288,7 +288,7 @@ async def test_request_that_is_cancelled_while_its_body_is_read() -> None:
 
 async def test_store_that_fails_leaves_no_body_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """No reservation is leaked, whatever is raised between reading the body and running the application."""
-    mounted = mount(policy(estimate="declared"), ok)
+    mounted = mount(policy(cost="declared"), ok)
 
     async def adecide(*asked: Any, **more: Any) -> None:
         raise asyncio.CancelledError
@@ -308,6 +308,6 @@ async def test_error_of_the_client_gives_back_what_no_model_has_used(text: str, 
         body = b'{"choices": [{"message": {"content": "%s' % text.encode()
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
-    mounted = mount(policy(estimate=500), app)
+    mounted = mount(policy(cost=500), app)
     await mounted.client("POST", headers=key("a"))
     assert used(mounted) == kept

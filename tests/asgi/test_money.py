@@ -29,7 +29,7 @@ BUDGET = 5_000_000
 
 
 def policy(**words: Any) -> str:
-    words = {"usage": "auto", "estimate": "declared", "algorithm": "fixed-window", **words}
+    words = {"usage": "auto", "cost": "declared", "algorithm": "fixed-window", **words}
     return rules(limit("spend", rate="5/day", unit="usd", **words)) + PRICES
 
 
@@ -107,7 +107,7 @@ async def test_unknown_model_by_a_number() -> None:
     ("text", "code", "key"),
     [
         (policy().replace(PRICES, ""), "limit-prices", "limit[0].unit"),
-        (policy(estimate=5), "limit-estimate", "limit[0].estimate"),
+        (policy(cost=5), "limit-estimate", "limit[0].cost"),
         (policy(unknown_model=-1.0), "policy-value", "limit[0].unknown_model"),
         (policy(unknown_model="cheapest"), "policy-value", "limit[0].unknown_model"),
         (

@@ -10,8 +10,8 @@ from ratelimit.wsgi import RateLimitMiddleware
 from tests.asgi.driver import key, limit, mount, rules
 from tests.wsgi.test_middleware import Client
 
-ESTIMATED = limit("tokens", unit="output_tokens", rate="1000/hour", estimate=100)
-READ = limit("tokens", unit="output_tokens", rate="1000/hour", estimate=100, usage="auto")
+ESTIMATED = limit("tokens", unit="output_tokens", rate="1000/hour", cost=100)
+READ = limit("tokens", unit="output_tokens", rate="1000/hour", cost=100, usage="auto")
 USED = b'{"usage": {"prompt_tokens": 3, "completion_tokens": 40, "total_tokens": 43}, "choices": []}'
 
 

@@ -33,7 +33,7 @@ PRICES = "[prices]\nm = { input = 1.0, output = 1.0 }\nthe-advisor = { input = 1
 
 
 def money(usage: str = "auto", more: str = PRICES, estimate: Any = "declared") -> str:
-    words: dict[str, Any] = {"usage": usage, "estimate": estimate, "algorithm": "fixed-window"}
+    words: dict[str, Any] = {"usage": usage, "cost": estimate, "algorithm": "fixed-window"}
     return rules(limit("tokens", rate="50/hour", unit="usd", **words)) + more
 
 
@@ -84,7 +84,7 @@ async def test_each_response_of_a_session_is_charged_when_it_is_done() -> None:
 
 async def test_session_over_its_budget_is_closed_after_the_response_that_used_it_up() -> None:
     app = Session(*(spoken(at, 10, 40) for at in range(10)))
-    mounted = mount(policy(rate=100, estimate=0, on_exhausted="cut"), app)
+    mounted = mount(policy(rate=100, estimate=0, on_refusal=["cut"]), app)
     got = []
     async with mounted.client.websocket(headers=key("a")) as socket:
         await socket.receive()

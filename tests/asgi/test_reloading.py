@@ -106,7 +106,7 @@ async def test_file_that_is_gone_for_a_moment_is_no_change(mounted: Mounted, pat
 async def test_request_under_way_settles_under_the_policy_it_began_with(path: Path) -> None:
     def tokens(rate: str) -> str:
         return rules(
-            limit("tokens", rate=rate, unit="tokens", estimate=5, algorithm="fixed-window"), more=PRIVATE
+            limit("tokens", rate=rate, unit="tokens", cost=5, algorithm="fixed-window"), more=PRIVATE
         )
 
     path.write_text(tokens("100/hour"))

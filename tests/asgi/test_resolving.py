@@ -98,8 +98,7 @@ async def test_resolver_is_asked_only_where_something_looks_at_its_answer() -> N
     users, plans, listed = Directory(), Directory(), Directory()
     toml = rules(
         limit("users", per="user", rate="2/minute", match="/users"),
-        limit("plans", per="ip", rate="9/minute", match="/plans", tier="plan")
-        + '\ntiers.pro.rate = "1/minute"',
+        limit("plans", per="ip", rate="9/minute", match="/plans") + '\ntiers.plan.pro.rate = "1/minute"',
         limit("others", per="ip", rate="9/minute", match="/others"),
         identities='user = { from = "resolver:user" }\nplan = { from = "resolver:plan", missing = "skip" }',
     )

@@ -11,9 +11,7 @@ import pytest
 from tests.asgi.driver import Mounted, key, limit, mount, ok, rules
 
 SLOTS = rules(limit(rate="", concurrent=2))
-TOKENS = rules(
-    limit("tokens", rate="1000/hour", algorithm="fixed-window", unit="output_tokens", estimate=100)
-)
+TOKENS = rules(limit("tokens", rate="1000/hour", algorithm="fixed-window", unit="output_tokens", cost=100))
 
 
 def free_slots(mounted: Mounted) -> int:

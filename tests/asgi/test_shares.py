@@ -281,7 +281,7 @@ async def test_answers_of_one_account_leave_others_their_declared_maxima() -> No
         rate="20000/hour",
         unit="output_tokens",
         usage="auto",
-        estimate="declared",
+        cost="declared",
         algorithm="fixed-window",
     )
     own = limit("own", rate="1000/minute", algorithm="fixed-window")

@@ -19,12 +19,12 @@ from tests.asgi.metered import policy
 from tests.usage.answers import CHAT_USAGE, EVENTS, chat
 
 ESTIMATE = 100
-TOKENS = rules(limit("tokens", rate="5000/hour", unit="output_tokens", estimate=ESTIMATE))
+TOKENS = rules(limit("tokens", rate="5000/hour", unit="output_tokens", cost=ESTIMATE))
 SLOTS = rules(
-    limit("tokens", rate="5000/hour", unit="output_tokens", estimate=ESTIMATE),
+    limit("tokens", rate="5000/hour", unit="output_tokens", cost=ESTIMATE),
     limit("slots", rate="", concurrent=5),
 )
-READ = policy(estimate=ESTIMATE)
+READ = policy(cost=ESTIMATE)
 BOUNDS = [*(str(bound / 100) for bound in RATIO_BOUNDS_PERCENT), "+Inf"]
 
 
@@ -201,7 +201,7 @@ async def test_what_is_settled_in_mid_stream_is_in_flight_no_more() -> None:
 
 
 async def test_websocket_shows_its_estimate_until_it_closes() -> None:
-    tokens = limit("tokens", rate="5000/hour", unit="output_tokens", estimate=40, on="connect")
+    tokens = limit("tokens", rate="5000/hour", unit="output_tokens", cost=40, on="connect")
     mounted = mount(rules(tokens), echo)
     async with mounted.client.websocket(headers=key("a")) as socket:
         await socket.receive()
@@ -210,7 +210,7 @@ async def test_websocket_shows_its_estimate_until_it_closes() -> None:
 
 
 async def test_refused_requests_have_no_estimate_in_flight() -> None:
-    mounted = mount(rules(limit("tokens", rate="100/hour", unit="output_tokens", estimate=80)), ok)
+    mounted = mount(rules(limit("tokens", rate="100/hour", unit="output_tokens", cost=80)), ok)
     assert await mounted.client.statuses(2, headers=key("a")) == [200, 429]
     assert unsettled(mounted) == 0
 
@@ -249,7 +249,7 @@ async def test_each_limit_has_ratios_of_its_own_up_to_a_bound() -> None:
     last = MOST_RATIOS + 2
     tokens = {"rate": "5000/hour", "unit": "output_tokens"}
     limits = [
-        limit(f"t{at}", estimate=10 * at, match="/even" if at % 2 == 0 else "/odd", **tokens)
+        limit(f"t{at}", cost=10 * at, match="/even" if at % 2 == 0 else "/odd", **tokens)
         for at in range(1, last + 1)
     ]
 

@@ -30,11 +30,10 @@ name = "requests"
 match = "/v1/*"
 per = "account"
 rate = "10/minute"
-tier = "plan"
-[limit.tiers.pro]
+[limit.tiers.plan.pro]
 rate = "100/minute"
-[limit.tiers.enterprise]
-unlimited = true
+[limit.tiers.plan]
+enterprise = "unlimited"
 [[limit]]
 name = "tokens <a month>"
 match = "/v1/*"
@@ -43,7 +42,7 @@ unit = "output_tokens"
 rate = "1000/month"
 calendar = true
 algorithm = "fixed-window"
-estimate = 0
+cost = 0
 [[limit]]
 name = "spend"
 match = "/v1/*"
@@ -51,7 +50,7 @@ per = "organisation"
 unit = "usd"
 rate = "20/day"
 algorithm = "fixed-window"
-estimate = 0
+cost = 0
 [[limit]]
 name = "at once"
 match = "/v1/*"

@@ -45,7 +45,7 @@ name = "spend"
 match = "/spend"
 per = "account"
 unit = "usd"
-estimate = 0
+cost = 0
 rate = "0.50/year"
 algorithm = "sliding-window"
 [[limit]]
@@ -84,13 +84,19 @@ class Host:
     def does(self, *words: object, code: int = 0) -> dict[str, Any]:
         command, *rest = words
         sure = () if command in ("show",) else ("--yes",)
-        result = run("budget", command, self.policy, *rest, *sure, "--json")
+        result = run(
+            *(("show", "budget") if command == "show" else ("act", "budget", command)),
+            self.policy,
+            *rest,
+            *sure,
+            "--json",
+        )
         assert result.exit_code == code, result.output
         found: dict[str, Any] = json.loads(result.stdout or "{}")
         return found
 
     def undo(self, number: str) -> None:
-        assert run("undo", self.policy, number).exit_code == 0
+        assert run("act", "undo", self.policy, number).exit_code == 0
 
     def shows(self, limit: str = "requests", account: str = "a") -> dict[str, Any]:
         return next(each for each in self.does("show", account)["limits"] if each["limit"] == limit)
@@ -190,18 +196,18 @@ def test_units_more_end_with_the_window(host: Host) -> None:
 )
 def test_change_that_cannot_be_is_said_before_anything_is_done(host: Host, words: Any, says: str) -> None:
     command, *rest = words
-    result = run("budget", command, host.policy, *rest, "--yes")
+    result = run("act", "budget", command, host.policy, *rest, "--yes")
     assert result.exit_code in (2, 3)
     assert says in result.stderr
-    assert not json.loads(run("acts", host.policy, "--json").stdout)["acts"]
+    assert not json.loads(run("show", "acts", host.policy, "--json").stdout)["acts"]
 
 
 def test_dry_run_says_what_it_would_do_and_a_number_that_is_there_is_a_doubt(host: Host) -> None:
     assert host.admits() == 8
-    result = run("budget", "set", host.policy, "a", "requests=20", "--dry-run")
+    result = run("act", "budget", "set", host.policy, "a", "requests=20", "--dry-run")
     assert "20 in 360 days in place of 8 in 360 days, the rate" in " ".join(result.stdout.split())
     host.does("set", "a", "requests=20")
-    assert run("budget", "set", host.policy, "a", "requests=20").exit_code == 3
+    assert run("act", "budget", "set", host.policy, "a", "requests=20").exit_code == 3
     assert host.admits() == 12
 
 
@@ -298,7 +304,7 @@ def test_bucket_gets_back_what_was_used_and_an_undo_charges_it_again(host: Host)
 
 def test_full_bucket_stays_full(host: Host) -> None:
     host.does("set", "a", "requests=1000")
-    result = run("budget", "add", host.policy, "a", "bucket=3", "--yes")
+    result = run("act", "budget", "add", host.policy, "a", "bucket=3", "--yes")
     assert (result.exit_code, "has used nothing of bucket" in result.stderr) == (3, True)
     assert host.admits(count=2, path="/bucket") == 2
     assert host.does("add", "a", "bucket=5")["numbers"] == {"bucket": 2}

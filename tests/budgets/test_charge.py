@@ -149,7 +149,7 @@ def test_text_that_names_no_statuses_is_an_error(text: str) -> None:
     [
         ('rate = "3/year"\nalgorithm = "fixed-window"', "concurrent = 3"),
         ('per = "ip"', 'per = "ip"\nunit = "tokens"'),
-        ('per = "ip"', 'per = "ip"\ndistinct = "account"'),
+        ('per = "ip"', 'per = "ip"\nunit = "distinct:account"'),
         ('per = "ip"', 'per = "ip"\non = "message"'),
     ],
 )

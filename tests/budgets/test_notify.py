@@ -161,8 +161,8 @@ def test_request_without_room_tells_the_end_and_no_share_that_was_not_used(in_py
 
 
 def test_own_number_and_plan_have_shares_of_their_own() -> None:
-    own = 'budget = { from = "state:budget", most = 1000 }\ntier = "plan"\n'
-    own += '[limit.tiers.pro]\nrate = "20/minute"\n'
+    own = 'budget = { from = "state:budget", most = 1000 }\n'
+    own += '[limit.tiers.plan.pro]\nrate = "20/minute"\n'
     text = text_of(more=own).replace("[identities]", '[identities]\nplan = { from = "state:plan" }')
     host = Workers(text)
     for _ in range(9):

@@ -127,7 +127,7 @@ def test_property_that_raises_leaves_the_rate() -> None:
 
 
 def test_dollars_have_fractions() -> None:
-    text = OWN.replace('rate = "8/minute"', 'rate = "0.50/day"\nunit = "usd"\nestimate = 0')
+    text = OWN.replace('rate = "8/minute"', 'rate = "0.50/day"\nunit = "usd"\ncost = 0')
     subject = limiter(text.replace("most = 100, least = 2", "most = 100, least = 0.01"))
     for value, micros in (("0.25/day", 250_000), (1.5, 1_500_000), ("0.125", 125_000), (None, 500_000)):
         state = {"account": repr(value), "budget": value}
@@ -196,7 +196,7 @@ def test_lowered_number_keeps_what_was_used_and_raised_number_opens_the_rest() -
 
 
 def test_settlement_after_a_change_goes_by_the_numbers_of_its_charge() -> None:
-    text = OWN.replace('algorithm = "ALGORITHM"', 'unit = "tokens"\nestimate = 4')
+    text = OWN.replace('algorithm = "ALGORITHM"', 'unit = "tokens"\ncost = 4')
     subject = limiter(text)
     before = decide(subject, budget=8)
     assert decide(subject, budget=80).allowed
@@ -212,10 +212,10 @@ def test_settlement_after_a_change_goes_by_the_numbers_of_its_charge() -> None:
         ('per = "account"\nrate = "8/minute; 100/hour"', "rate"),
         ('per = "account"\nconcurrent = 8', "concurrent"),
         ('per = "account"\nrate = "8/minute"\nalgorithm = "sliding-log"', "algorithm"),
-        ('per = "account"\nrate = "8/minute"\ndistinct = "ip"', "distinct"),
+        ('per = "account"\nrate = "8/minute"\nunit = "distinct:ip"', "unit"),
         ('per = "account"\nrate = "8/minute"\nearned = {}', "earned"),
         (
-            'per = "account"\nrate = "8/minute"\ntier = "account"\ntiers = { pro = { rate = "9/hour" } }',
+            'per = "account"\nrate = "8/minute"\ntiers = { account = { pro = "9/hour" } }',
             "tiers",
         ),
     ],
@@ -249,7 +249,7 @@ def test_budget_without_a_source_or_a_bound_is_refused_at_the_start(budget: str,
 
 
 def test_plans_of_customers_go_before_the_rate_and_own_numbers_before_plans() -> None:
-    text = OWN.replace("[[limit]]", '[[limit]]\ntier = "plan"\ntiers = { pro = { rate = "20/minute" } }')
+    text = OWN.replace("[[limit]]", '[[limit]]\ntiers = { plan = { pro = "20/minute" } }')
     subject = limiter('plan = { from = "state:plan", missing = "skip" }\n' + text)
     assert admitted(subject, account="free") == 8
     assert admitted(subject, account="pro", plan="pro") == 20

@@ -204,7 +204,7 @@ async def test_decide_describes_the_request_to_the_hook() -> None:
 
 def test_an_account_of_a_cluster_passes_for_itself_alone() -> None:
     policy = rules(
-        limit("actor", "cluster", rate="2/hour", on_refusal=["challenge"], verdict="likely"),
+        limit("actor", "cluster:likely", rate="2/hour", on_refusal=["challenge"]),
         more='[correlation]\nprincipal = "account"\n',
     )
     limiter = Limiter(Policy.from_toml(policy), clock=ManualClock(), challenge=lambda request, decision: True)
@@ -230,7 +230,7 @@ def test_an_account_of_a_cluster_passes_for_itself_alone() -> None:
     limiter.close()
 
 
-@pytest.mark.parametrize("more", [{"wait": "1s"}, {"enforce": 0.5}, {"per": ""}])
+@pytest.mark.parametrize("more", [{"wait": "1s"}, {"mode": 0.5}, {"per": ""}])
 def test_what_only_refusals_have_is_a_conflict(more: dict[str, Any]) -> None:
     with pytest.raises(PolicyError) as raised:
         Policy.from_toml(rules(limit("searches", on_refusal=["challenge"], **more)))

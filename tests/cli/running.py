@@ -9,6 +9,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
+from ratelimit.cli.commands import GROUPS
 from ratelimit.cli.main import main
 
 POLICY = """\
@@ -50,6 +51,11 @@ NOW_S = 1_700_000_000
 def run(*arguments: object, stdin: bytes | None = None) -> Result:
     """Run `ratelimit` with these arguments."""
     return CliRunner().invoke(main, [str(argument) for argument in arguments], input=stdin)
+
+
+def in_group(command: str) -> tuple[str, ...]:
+    """Return the words of a command that stands in one group, or at the top."""
+    return next(((group, command) for group, entries in GROUPS.items() if command in entries), (command,))
 
 
 def write_policy(folder: Path, text: str = POLICY) -> Path:

@@ -1,4 +1,4 @@
-"""`ratelimit actors` and `ratelimit accounts`: the accounts of one actor, and what it uses."""
+"""`ratelimit show actors` and `ratelimit show accounts`: the accounts of one actor, and what it uses."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def key_of(actor: Actor, account: str) -> int:
 
 
 def test_an_actor_with_its_budget_and_refusals(actor: Actor, tmp_path: Path) -> None:
-    result = run("actors", tmp_path / "policy.toml", "--json")
+    result = run("show", "actors", tmp_path / "policy.toml", "--json")
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     (one,) = told["actors"]
@@ -61,7 +61,7 @@ def test_an_actor_with_its_budget_and_refusals(actor: Actor, tmp_path: Path) -> 
 
 
 def test_people_read_sentences(actor: Actor, tmp_path: Path) -> None:
-    result = run("actors", tmp_path / "policy.toml")
+    result = run("show", "actors", tmp_path / "policy.toml")
     assert result.exit_code == 0, result.output
     (name,) = actor.clusters(BOTS)
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
@@ -76,7 +76,7 @@ def test_people_read_sentences(actor: Actor, tmp_path: Path) -> None:
 
 def test_accounts_of_an_actor_are_hashes(actor: Actor, tmp_path: Path) -> None:
     (name,) = actor.clusters(BOTS)
-    result = run("accounts", tmp_path / "policy.toml", f"{name:016x}"[:8], "--most", "100", "--json")
+    result = run("show", "accounts", tmp_path / "policy.toml", f"{name:016x}"[:8], "--most", "100", "--json")
     assert result.exit_code == 0, result.output
     accounts = json.loads(result.stdout)["accounts"]
     assert {each["account"] for each in accounts} == {f"{key_of(actor, bot):016x}" for bot in BOTS}
@@ -96,15 +96,15 @@ def test_an_account_is_looked_up_among_them(actor: Actor, tmp_path: Path) -> Non
 
 
 def test_another_actor_is_not_there(actor: Actor, tmp_path: Path) -> None:
-    assert run("accounts", tmp_path / "policy.toml", "0000").exit_code == 3
-    result = run("accounts", tmp_path / "policy.toml", "acct-17")
+    assert run("show", "accounts", tmp_path / "policy.toml", "0000").exit_code == 3
+    result = run("show", "accounts", tmp_path / "policy.toml", "acct-17")
     assert result.exit_code == 2
     assert "no cluster" in result.stderr
 
 
 def test_refused_calls_them_actors(actor: Actor, tmp_path: Path) -> None:
     (name,) = actor.clusters(BOTS)
-    (one,) = json.loads(run("refused", tmp_path / "policy.toml", "--json").stdout)["refused"]
+    (one,) = json.loads(run("show", "refused", tmp_path / "policy.toml", "--json").stdout)["refused"]
     assert (one["per"], one["key"]) == ("actor", f"{name:016x}")
 
 
@@ -113,7 +113,7 @@ def test_nothing_saved_yet_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     policy.write_text(policy_text(store=f'path = "{tmp_path / "table"}"\nkeys = 5000'))
     alive = Actor(policy)
     monkeypatch.setattr(SnapshotFile, "save", lambda *given: iter(()))
-    result = run("actors", policy)
+    result = run("show", "actors", policy)
     assert result.exit_code == 4
     assert "has not saved yet" in result.stderr
     alive.limiter.close()
@@ -122,7 +122,7 @@ def test_nothing_saved_yet_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_policy_without_correlation_has_no_actors(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text(policy_text().partition("[correlation]")[0])
-    result = run("actors", policy)
+    result = run("show", "actors", policy)
     assert result.exit_code == 2
     assert "has no correlation" in result.stderr
 
@@ -131,21 +131,21 @@ def test_a_screen_shows_an_act_at_once(actor: Actor, tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
 
     def told() -> dict[str, Any]:
-        (one,) = json.loads(run("actors", path, "--json").stdout)["actors"]
+        (one,) = json.loads(run("show", "actors", path, "--json").stdout)["actors"]
         found: dict[str, Any] = one
         return found
 
     before = told()
     assert (before["ruling"], before["accounts"]) == (None, 60)
-    assert run("exempt", path, "bot7").exit_code == 0
+    assert run("act", "exempt", path, "bot7").exit_code == 0
     assert told()["accounts"] == 59  # no worker has looked yet, and nothing was saved
-    assert run("confirm", path, "bot8", "--yes").exit_code == 0
+    assert run("act", "confirm", path, "bot8", "--yes").exit_code == 0
     assert told()["ruling"] == "confirm"
-    rows = json.loads(run("accounts", path, before["actor"], "--json").stdout)["accounts"]
+    rows = json.loads(run("show", "accounts", path, before["actor"], "--json").stdout)["accounts"]
     assert {each["ruling"] for each in rows} == {"confirm"}
-    assert run("undo", path, "2").exit_code == 0
-    assert run("clear", path, before["actor"][:8]).exit_code == 0
+    assert run("act", "undo", path, "2").exit_code == 0
+    assert run("act", "clear", path, before["actor"][:8]).exit_code == 0
     assert (told()["ruling"], told()["verdict"]) == ("clear", None)
-    assert run("merge", path, "person1", "person2").exit_code == 0
-    found = json.loads(run("actors", path, "--json").stdout)["actors"]
+    assert run("act", "merge", path, "person1", "person2").exit_code == 0
+    found = json.loads(run("show", "actors", path, "--json").stdout)["actors"]
     assert sorted(each["accounts"] for each in found) == [2, 59]

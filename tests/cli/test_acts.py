@@ -138,7 +138,7 @@ def test_stop_refuses_a_caller_in_every_worker(policy: Path, start: Callable[[],
     assert f"stopped by act {act['act']} of the operator's" in run(*live).stdout
     assert told(policy, "exempt", "acct-18")["does"][0].startswith("no limit applies")
     assert first.admits("acct-18") == 9  # whom an act exempts, none stops
-    assert run("stop", policy, "acct-18").exit_code == 3  # it is stopped already
+    assert run("act", "stop", policy, "acct-18").exit_code == 3  # it is stopped already
     told(policy, "undo", "2")
     told(policy, "undo", "1")
     assert second.admits("acct-18") == 2
@@ -148,7 +148,7 @@ def test_an_act_outlives_restarts_and_holds_in_a_worker_that_starts(
     policy: Path, start: Callable[[], Worker]
 ) -> None:
     start().end()
-    result = run("exempt", policy, "acct-17", "--yes")
+    result = run("act", "exempt", policy, "acct-17", "--yes")
     assert result.exit_code == 0, result.output
     assert "No worker runs" in result.stderr
     worker = start()
@@ -157,7 +157,7 @@ def test_an_act_outlives_restarts_and_holds_in_a_worker_that_starts(
 
 def test_no_value_is_kept(policy: Path, start: Callable[[], Worker], tmp_path: Path) -> None:
     start()
-    run("exempt", policy, "acct-17", "--yes", "--reason", "because")
+    run("act", "exempt", policy, "acct-17", "--yes", "--reason", "because")
     for path in tmp_path.iterdir():
         if path != policy:
             assert b"acct-17" not in path.read_bytes(), path
@@ -165,7 +165,7 @@ def test_no_value_is_kept(policy: Path, start: Callable[[], Worker], tmp_path: P
 
 def test_an_act_lapses_by_itself(policy: Path) -> None:
     limiter = Limiter(policy)
-    run("exempt", policy, "acct-17", "--yes", "--for", "1s")
+    run("act", "exempt", policy, "acct-17", "--yes", "--for", "1s")
     follower = ActFollower(limiter.store.place)
     follower.look(limiter)
     assert limiter.current.has_lists
@@ -206,7 +206,7 @@ def test_a_reboot_ends_no_act_and_gives_no_number_again(policy: Path, tmp_path: 
 
 def test_another_keys_acts_and_damaged_lines_are_left_out(policy: Path, tmp_path: Path) -> None:
     limiter = Limiter(policy)
-    run("exempt", policy, "acct-17", "--yes")
+    run("act", "exempt", policy, "acct-17", "--yes")
     file = ActFile(tmp_path / "table")
     (act,) = file.read()
     log = file.path
@@ -229,7 +229,7 @@ def test_the_log_is_bounded_and_keeps_what_holds() -> None:
 
 
 def test_wrong_use_is_said(policy: Path) -> None:
-    assert run("exempt", policy, "acct-17", "--yes").exit_code == 4  # no worker has run
+    assert run("act", "exempt", policy, "acct-17", "--yes").exit_code == 4  # no worker has run
     limiter = Limiter(policy)
     for asked in (
         ("exempt", policy, "acct-17", "--for", "soon"),
@@ -240,7 +240,7 @@ def test_wrong_use_is_said(policy: Path) -> None:
         ("declare", "organisation", policy, "Acme"),
     ):
         assert run(*asked).exit_code == 2, asked
-    assert run("undo", policy, "7").exit_code == 3
+    assert run("act", "undo", policy, "7").exit_code == 3
     limiter.close()
 
 

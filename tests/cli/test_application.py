@@ -143,7 +143,7 @@ async def test_top_and_refused_know_limits_in_code(served: Path) -> None:
     found = json.loads(run("top", served / "policy.toml", "--json").stdout)
     (bursts,) = [each for each in found["limits"] if each["limit"] == "bursts"]
     assert (bursts["allowed"], bursts["refused"]) == (2, 1)
-    result = run("refused", served / "policy.toml")
+    result = run("show", "refused", served / "policy.toml")
     assert "bursts" in result.stdout, result.output
 
 

@@ -69,7 +69,7 @@ def broken(limiter: Limiter, tmp_path: Path, request: pytest.FixtureRequest) -> 
 
 def test_refused_and_top_and_doctor_look_on(broken: str, tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
-    refused = run("refused", path, "--json", "--reveal", "alice")
+    refused = run("show", "refused", path, "--json", "--reveal", "alice")
     assert refused.exit_code == 0, refused.output
     assert json.loads(refused.stdout)["refused"][0]["refused"] == 7
     assert broken in refused.stderr.replace("\n  ", " ")
@@ -86,11 +86,11 @@ def test_refused_and_top_and_doctor_look_on(broken: str, tmp_path: Path) -> None
 
 def test_acts_are_done_and_undone(broken: str, limiter: Limiter, tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
-    done = run("exempt", path, "alice", "--for", "2h", "--json")
+    done = run("act", "exempt", path, "alice", "--for", "2h", "--json")
     assert done.exit_code == 0, done.output
     assert broken in done.stderr.replace("\n  ", " ")
-    assert len(json.loads(run("acts", path, "--json").stdout)["acts"]) == 1
-    assert run("undo", path, "1").exit_code == 0
+    assert len(json.loads(run("show", "acts", path, "--json").stdout)["acts"]) == 1
+    assert run("act", "undo", path, "1").exit_code == 0
 
 
 def test_explain_goes_by_it_only_of_what_runs(broken: str, tmp_path: Path) -> None:

@@ -54,9 +54,8 @@ plan = { from = "state:plan", missing = "skip" }
 name = "a"
 per = "ip"
 rate = "5/minute"
-tier = "plan"
-tiers.pro.rate = "50/minute"
-tiers.staff.unlimited = true
+tiers.plan.pro.rate = "50/minute"
+tiers.plan.staff = "unlimited"
 """
     lines = run("check", write_policy(tmp_path, policy)).stdout.splitlines()
     assert [line.split()[:2] for line in lines[1:]] == [["a", "ip"], ["tier", "pro"], ["tier", "staff"]]
@@ -161,7 +160,7 @@ per = "account"
 unit = "tokens"
 rate = "1000/hour"
 burst = 300
-estimate = 50
+cost = 50
 on_store_error = "closed"
 [[limit]]
 name = "connects"
@@ -206,7 +205,7 @@ name = "spend"
 per = "ip"
 unit = "usd"
 rate = "1200/day"
-estimate = "declared"
+cost = "declared"
 usage = "auto"
 on_refusal = ["degrade"]
 debt = 300
@@ -306,6 +305,6 @@ def test_markup_in_a_policy_is_text(tmp_path: Path) -> None:
 
 
 def test_schema_is_a_schema() -> None:
-    result = run("schema")
+    result = run("make", "schema")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["$schema"].startswith("https://json-schema.org/")

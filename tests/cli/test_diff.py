@@ -75,7 +75,7 @@ def test_refused_by_another_limit_is_no_change(tmp_path: Path) -> None:
 
 
 def test_classes_are_the_plans_that_tiers_name(tmp_path: Path) -> None:
-    tiers = 'tier = "plan"\ntiers.pro.rate = "{}/hour"'
+    tiers = 'tiers.plan.pro = "{}/hour"'
     lines = [
         post(0, f"{plan}-{number % 2}", plan=plan) for plan in ("pro", "free", "x") for number in range(8)
     ]

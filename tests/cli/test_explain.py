@@ -305,11 +305,11 @@ def test_path_of_too_many_rules_is_explained(tmp_path: Path) -> None:
     [
         ('per = "plan"\nrate = "1/day"', "limits per plan do not apply"),
         (
-            'per = "ip"\nrate = "1/day"\ntier = "plan"\ntiers.pro.rate = "9/day"',
+            'per = "ip"\nrate = "1/day"\ntiers.plan.pro.rate = "9/day"',
             "limits with tiers allow their own rate",
         ),
         (
-            'per = "plan"\nrate = "1/day"\ntier = "plan"\ntiers.pro.rate = "9/day"',
+            'per = "plan"\nrate = "1/day"\ntiers.plan.pro.rate = "9/day"',
             "limits per plan do not apply and limits with tiers allow their own rate",
         ),
     ],
@@ -336,7 +336,7 @@ match = "POST /v1/*"
 per = "account"
 unit = "output_tokens"
 rate = "4000/hour"
-estimate = "learned"
+cost = "learned"
 usage = "auto"
 """
 

@@ -1,4 +1,4 @@
-"""`ratelimit history`: records of payers from logs, and the limiter that starts with them."""
+"""`ratelimit make history`: records of payers from logs, and the limiter that starts with them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def log(folder: Path, lines: list[dict[str, Any]]) -> Path:
 
 
 def test_installation_knows_its_payers_from_a_log_at_its_first_request(policy: Path, tmp_path: Path) -> None:
-    found = run("history", policy, log(tmp_path, month()), "-o", tmp_path / "history.bin", "--json")
+    found = run("make", "history", policy, log(tmp_path, month()), "-o", tmp_path / "history.bin", "--json")
     assert found.exit_code == 0, found.output
     told = json.loads(found.stdout)
     assert (told["payers"], told["days"], told["over_base"], told["base"]) == (2, 31, 1, 50)
@@ -111,7 +111,7 @@ match = "POST /v1/*"
 per = "card"
 unit = "output_tokens"
 rate = "1000/day"
-estimate = 10
+cost = 10
 earned = { growth = 3, most = 1000000 }
 [correlation]
 """
@@ -120,7 +120,7 @@ earned = { growth = 3, most = 1000000 }
     lines = [each | {"output_tokens": 70} for each in month() if each["path"] == "/v1/chat"]
     for each in lines:
         each.pop("paid_usd", None)
-    found = run("history", policy, log(tmp_path, lines), "-o", tmp_path / "history.bin", "--json")
+    found = run("make", "history", policy, log(tmp_path, lines), "-o", tmp_path / "history.bin", "--json")
     assert found.exit_code == 0, found.output
     told = json.loads(found.stdout)
     assert (told["payers"], told["base"]) == (2, 50)
@@ -140,7 +140,9 @@ earned = { growth = 3, most = 1000000 }
 
 def test_replay_begins_with_the_history_that_the_policy_names(policy: Path, tmp_path: Path) -> None:
     """Hazard: a replay that takes customers of years for new ones, and refuses them."""
-    assert run("history", policy, log(tmp_path, month()), "-o", tmp_path / "history.bin").exit_code == 0
+    assert (
+        run("make", "history", policy, log(tmp_path, month()), "-o", tmp_path / "history.bin").exit_code == 0
+    )
     lines = [line(START + 32 * DAY + at, "old") for at in range(300)]
     # An allowance covers no stranger to a known payer, elsewhere.
     strangers = [{**each, "account": "x", "ip": "198.51.100.1"} for each in lines]
@@ -150,7 +152,7 @@ def test_replay_begins_with_the_history_that_the_policy_names(policy: Path, tmp_
 name = "beyond"
 match = "POST /v1/*"
 per = "account"
-overflow = true
+earned = "overflow"
 rate = "10/day"
 [correlation]
 principal = "account"
@@ -182,7 +184,7 @@ def test_public_address_in_a_log_is_no_place(policy: Path, tmp_path: Path) -> No
             text = text.replace("[correlation]\n", f"[correlation]\n{keys}")
         assert account in text
         policy.write_text(text)
-        found = run("history", policy, log(tmp_path, month()), "-o", tmp_path / "history.bin")
+        found = run("make", "history", policy, log(tmp_path, month()), "-o", tmp_path / "history.bin")
         assert found.exit_code == 0, found.output
         now_s = START + 32 * DAY
         limiter = Limiter(Policy.load(policy), clock=ManualClock(now_s * 10**9))
@@ -198,16 +200,18 @@ def test_public_address_in_a_log_is_no_place(policy: Path, tmp_path: Path) -> No
 def test_people_are_told_how_many_payers_days_the_largest_and_those_over_base(
     policy: Path, tmp_path: Path
 ) -> None:
-    found = run("history", policy, log(tmp_path, month()), "-o", tmp_path / "history.bin")
+    found = run("make", "history", policy, log(tmp_path, month()), "-o", tmp_path / "history.bin")
     assert found.exit_code == 0, found.output
     for said in ("2 payers, 31 days", "on a day: 1 payer", "`a day of a payer`"):
         assert said in found.output
-    found = run("history", policy, log(tmp_path, month()[:10]), "-o", tmp_path / "history.bin")
+    found = run("make", "history", policy, log(tmp_path, month()[:10]), "-o", tmp_path / "history.bin")
     assert "1 of 30 days" in found.output
 
 
 def test_history_of_another_hash_key_is_refused_at_the_start(policy: Path, tmp_path: Path) -> None:
-    assert run("history", policy, log(tmp_path, month()), "-o", tmp_path / "history.bin").exit_code == 0
+    assert (
+        run("make", "history", policy, log(tmp_path, month()), "-o", tmp_path / "history.bin").exit_code == 0
+    )
     policy.write_text(POLICY.format(key=KEY[::-1], rate=50, history=tmp_path / "history.bin"))
     with pytest.raises(StoreError) as caught:
         Limiter(Policy.load(policy), clock=ManualClock(START * 10**9))
@@ -225,18 +229,18 @@ def test_history_needs_a_hash_key_a_payer_and_a_limit_by_the_day(policy: Path, t
         ("50/day", "50/hour", "rate by the day"),
     ):
         policy.write_text(text.replace(old, new))
-        found = run("history", policy, trace, "-o", tmp_path / "out.bin")
+        found = run("make", "history", policy, trace, "-o", tmp_path / "out.bin")
         assert (found.exit_code, says is None or says in found.output) == (1 if says else 0, True)
     without_key = text.replace(f'[hashing]\nkey = "{KEY}"\n', "")
     policy.write_text(without_key.replace(f'history = "{tmp_path}/history.bin"\n', ""))
-    found = run("history", policy, trace, "-o", tmp_path / "out.bin")
+    found = run("make", "history", policy, trace, "-o", tmp_path / "out.bin")
     assert found.exit_code == 1
     assert "bound to a hash key" in found.output
 
 
 def test_log_without_payers_writes_nothing(policy: Path, tmp_path: Path) -> None:
     trace = log(tmp_path, [line(START + at, None) for at in range(5)])
-    found = run("history", policy, trace, "-o", tmp_path / "history.bin")
+    found = run("make", "history", policy, trace, "-o", tmp_path / "history.bin")
     assert found.exit_code == 3
     assert "no payer in 5 lines" in found.output
     assert not (tmp_path / "history.bin").exists()
@@ -246,9 +250,9 @@ def test_history_overwrites_nothing_that_it_reads(policy: Path, tmp_path: Path) 
     trace = log(tmp_path, month())
     for path in (policy, trace):
         before = path.read_bytes()
-        assert run("history", policy, trace, "-o", path).exit_code == 2
+        assert run("make", "history", policy, trace, "-o", path).exit_code == 2
         assert path.read_bytes() == before
-    found = run("history", policy, trace, "-o", tmp_path / "no" / "folder")
+    found = run("make", "history", policy, trace, "-o", tmp_path / "no" / "folder")
     assert found.exit_code == 3
     assert not any(path.name.startswith("history") for path in tmp_path.iterdir())
 
@@ -256,7 +260,7 @@ def test_history_overwrites_nothing_that_it_reads(policy: Path, tmp_path: Path) 
 def test_bytes_of_the_same_logs_say_the_same(policy: Path, tmp_path: Path) -> None:
     trace = log(tmp_path, month())
     for name in ("one", "two"):
-        assert run("history", policy, trace, "-o", tmp_path / name).exit_code == 0
+        assert run("make", "history", policy, trace, "-o", tmp_path / name).exit_code == 0
     key = bytes.fromhex(KEY)
     assert read_history(tmp_path / "one", key) == read_history(tmp_path / "two", key)
 
@@ -305,7 +309,7 @@ def test_replay_with_a_history_decides_as_the_replay_of_the_whole(policy: Path, 
     text = POLICY.format(key=KEY, rate=50, history=tmp_path / "none.bin").replace(
         "per_usd = 600", "per_usd = 10, growth = 3, most = 5000"
     )
-    beyond = '[[limit]]\nname = "beyond"\nper = "account"\noverflow = true\nrate = "20/day"\n'
+    beyond = '[[limit]]\nname = "beyond"\nper = "account"\nearned = "overflow"\nrate = "20/day"\n'
     text = text.replace("[correlation]\n", f'{beyond}[correlation]\nprincipal = "account"\nnetwork = "ip"\n')
     policy.write_text(text)
     first, second = parts()
@@ -313,7 +317,7 @@ def test_replay_with_a_history_decides_as_the_replay_of_the_whole(policy: Path, 
         (tmp_path / name).mkdir()
         log(tmp_path / name, lines)
     history = tmp_path / "history.bin"
-    made = run("history", policy, tmp_path / "first" / "trace.ndjson", "-o", history)
+    made = run("make", "history", policy, tmp_path / "first" / "trace.ndjson", "-o", history)
     assert made.exit_code == 0, made.output
     whole = decisions(policy, tmp_path / "whole" / "trace.ndjson")[len(first) :]
     apart = decisions(policy, tmp_path / "second" / "trace.ndjson", "--history", history)
@@ -328,7 +332,7 @@ def test_replay_with_a_history_decides_as_the_replay_of_the_whole(policy: Path, 
 
 def test_replay_refuses_a_history_that_it_cannot_use(policy: Path, tmp_path: Path) -> None:
     trace, history = log(tmp_path, month()), tmp_path / "history.bin"
-    assert run("history", policy, trace, "-o", history).exit_code == 0
+    assert run("make", "history", policy, trace, "-o", history).exit_code == 0
     text = policy.read_text()
     damaged = bytearray(history.read_bytes())
     damaged[-40] ^= 1

@@ -1,4 +1,4 @@
-"""`ratelimit import`: the command, what it writes, what it refuses, and how it says so."""
+"""`ratelimit make policy`: the command, what it writes, what it refuses, and how it says so."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def limits_of(policy: str) -> dict[str, dict[str, Any]]:
 
 
 def test_decorators_become_limits(tmp_path: Path) -> None:
-    result = run("import", write(tmp_path, "app.py", SLOWAPI))
+    result = run("make", "policy", write(tmp_path, "app.py", SLOWAPI))
     assert result.exit_code == 0, result.output
     limits = limits_of(result.stdout)
     assert {name: (one["match"], one["per"], one["rate"], one["cost"]) for name, one in limits.items()} == {
@@ -101,7 +101,7 @@ def test_names_are_followed_over_files(tmp_path: Path) -> None:
     made = write(tmp_path, "made.py", made + 'RATE = "7/minute"\n')
     text = "from .made import app, limiter as bound, RATE\nfrom fastapi import Request\n"
     text += '@app.get("/c")\n@bound.limit(f"{RATE}")\ndef c(request: Request): ...\n'
-    result = run("import", made, write(tmp_path, "pages.py", text))
+    result = run("make", "policy", made, write(tmp_path, "pages.py", text))
     assert result.exit_code == 0, result.output
     assert limits_of(result.stdout)["c"]["rate"] == "7/minute"
 
@@ -112,14 +112,14 @@ def test_constants_of_a_class_and_sums_are_their_values(tmp_path: Path) -> None:
     for spelled in ("Rates.HOME", "rates.Rates.HOME"):
         head = "from . import rates\nfrom .rates import Rates\n"
         path = write(tmp_path, "app.py", head + SLOWAPI.replace('"5/minute"', spelled))
-        result = run("import", rates, path)
+        result = run("make", "policy", rates, path)
         assert result.exit_code == 0, result.output
         assert limits_of(result.stdout)["home"]["rate"] == "11/minute"
     # What is bound twice, or by another module, is not known.
     write(tmp_path, "app.py", head + SLOWAPI.replace('"5/minute"', "Rates.ODD"))
-    assert run("import", rates, path).exit_code == 1
+    assert run("make", "policy", rates, path).exit_code == 1
     write(tmp_path, "app.py", head + SLOWAPI.replace('"5/minute"', "Rates.HOME") + "\nRates.HOME = '9/day'\n")
-    assert run("import", rates, path).exit_code == 1
+    assert run("make", "policy", rates, path).exit_code == 1
 
 
 def test_fields_of_the_library_are_kept(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_fields_of_the_library_are_kept(tmp_path: Path) -> None:
         (")", False),
     ):
         text = SLOWAPI.replace('strategy="moving-window")', f'strategy="moving-window"{written}')
-        result = run("import", write(tmp_path, "app.py", text))
+        result = run("make", "policy", write(tmp_path, "app.py", text))
         assert result.exit_code == 0, result.output
         assert Policy.from_toml(result.stdout).file.headers.x_ratelimit is kept
 
@@ -142,7 +142,9 @@ def test_name_is_not_taken_from_another_file_of_that_name(tmp_path: Path) -> Non
     made, _, _ = SLOWAPI.partition("@app.get")
     pages = "from .made import app, limiter\nfrom fastapi import Request\n"
     pages += '@app.get("/c")\n@limiter.limit("7/minute")\ndef c(request: Request): ...\n'
-    result = run("import", *stray, write(tmp_path, "made.py", made), write(tmp_path, "pages.py", pages))
+    result = run(
+        "make", "policy", *stray, write(tmp_path, "made.py", made), write(tmp_path, "pages.py", pages)
+    )
     assert result.exit_code == 0, result.output
     assert limits_of(result.stdout)["c"]["per"] == "address"
 
@@ -150,9 +152,9 @@ def test_name_is_not_taken_from_another_file_of_that_name(tmp_path: Path) -> Non
 def test_rate_that_another_module_binds_is_not_known(tmp_path: Path) -> None:
     rates = write(tmp_path, "rates.py", 'RATE = "7/minute"\n')
     text = "from . import rates\n" + SLOWAPI.replace('"5/minute"', "rates.RATE")
-    assert run("import", rates, write(tmp_path, "app.py", text)).exit_code == 0
+    assert run("make", "policy", rates, write(tmp_path, "app.py", text)).exit_code == 0
     later = write(tmp_path, "later.py", 'from . import rates\nrates.RATE = "700/minute"\n')
-    assert run("import", rates, later, tmp_path / "app.py").exit_code == 1
+    assert run("make", "policy", rates, later, tmp_path / "app.py").exit_code == 1
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ class TestWhatCannotBeCarried:
     def test_all_of_it_is_said_and_nothing_is_written(
         self, tmp_path: Path, name: str, text: str, lines: list[int]
     ) -> None:
-        result = run("import", write(tmp_path, name, text))
+        result = run("make", "policy", write(tmp_path, name, text))
         assert result.exit_code == 1
         assert result.stdout == ""
         for line in lines:
@@ -173,7 +175,7 @@ class TestWhatCannotBeCarried:
     def test_partial_writes_the_rest_and_says_so_in_the_policy(
         self, tmp_path: Path, name: str, text: str, lines: list[int]
     ) -> None:
-        result = run("import", "--partial", write(tmp_path, name, text))
+        result = run("make", "policy", "--partial", write(tmp_path, name, text))
         assert result.exit_code == 5
         assert limits_of(result.stdout)
         head = result.stdout.partition("version")[0].splitlines()
@@ -186,7 +188,10 @@ class TestWhatCannotBeCarried:
 
     def test_json_says_the_same(self, tmp_path: Path, name: str, text: str, lines: list[int]) -> None:
         path = write(tmp_path, name, text)
-        refused, partial = run("import", "--json", path), run("import", "--json", "--partial", path)
+        refused, partial = (
+            run("make", "policy", "--json", path),
+            run("make", "policy", "--json", "--partial", path),
+        )
         assert (refused.exit_code, partial.exit_code) == (1, 5)
         said, written = json.loads(refused.stdout), json.loads(partial.stdout)
         assert (said["policy"], said["limits"]) == (None, 0)
@@ -197,7 +202,7 @@ class TestWhatCannotBeCarried:
 
 
 def test_words_of_a_source_cannot_leave_their_line(tmp_path: Path) -> None:
-    result = run("import", "--partial", write(tmp_path, "app.py", SLOWAPI + INEXACT))
+    result = run("make", "policy", "--partial", write(tmp_path, "app.py", SLOWAPI + INEXACT))
     assert result.exit_code == 5
     assert "[deny]\n" not in result.stdout
     assert "\x1b" not in result.output
@@ -205,7 +210,7 @@ def test_words_of_a_source_cannot_leave_their_line(tmp_path: Path) -> None:
 
 
 def test_name_of_a_file_is_no_line_of_the_policy(tmp_path: Path) -> None:
-    result = run("import", write(tmp_path, "a\nversion = 2\n.py", SLOWAPI))
+    result = run("make", "policy", write(tmp_path, "a\nversion = 2\n.py", SLOWAPI))
     assert result.exit_code == 0, result.output
     assert "\nversion = 2" not in result.stdout
 
@@ -225,7 +230,7 @@ def test_name_of_a_file_is_no_line_of_the_policy(tmp_path: Path) -> None:
 def test_import_that_says_nothing_is_an_error(
     tmp_path: Path, name: str, text: str, options: list[str]
 ) -> None:
-    result = run("import", *options, write(tmp_path, name, text))
+    result = run("make", "policy", *options, write(tmp_path, name, text))
     assert result.exit_code == 1
     assert result.stdout == ""
     assert "not one limit" in result.stderr
@@ -234,17 +239,17 @@ def test_import_that_says_nothing_is_an_error(
 def test_fixed_window_is_refused_where_it_is_written_and_where_it_is_the_default(tmp_path: Path) -> None:
     for written in ("", ', strategy="fixed-window"'):
         text = SLOWAPI.replace(', strategy="moving-window"', written)
-        result = run("import", write(tmp_path, "app.py", text))
+        result = run("make", "policy", write(tmp_path, "app.py", text))
         assert result.exit_code == 1
         assert "app.py:11: not carried over" in result.stderr
         assert 'strategy="moving-window"' in result.stderr
-    assert run("import", "--partial", write(tmp_path, "app.py", text)).exit_code == 5
+    assert run("make", "policy", "--partial", write(tmp_path, "app.py", text)).exit_code == 5
 
 
 def test_more_than_a_log_holds_is_a_loss(tmp_path: Path) -> None:
     path = write(tmp_path, "app.py", SLOWAPI.replace("10/hour", "50000/hour"))
-    assert run("import", path).exit_code == 1
-    limits = limits_of(run("import", "--partial", path).stdout)
+    assert run("make", "policy", path).exit_code == 1
+    limits = limits_of(run("make", "policy", "--partial", path).stdout)
     assert (limits["chat"]["algorithm"], limits["home"]["algorithm"]) == ("sliding-window", "sliding-log")
 
 
@@ -256,7 +261,7 @@ def test_code_is_parsed_and_never_run(tmp_path: Path, monkeypatch: pytest.Monkey
     real = builtins.exec
     monkeypatch.setattr(builtins, "exec", lambda code, *more: real(code, *more) if more else forbidden())
     monkeypatch.setattr(builtins, "eval", forbidden)
-    assert run("import", path).exit_code == 0
+    assert run("make", "policy", path).exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -268,7 +273,7 @@ def test_code_is_parsed_and_never_run(tmp_path: Path, monkeypatch: pytest.Monkey
     ],
 )
 def test_other_files_are_sentences(tmp_path: Path, name: str, text: str, exit_code: int, says: str) -> None:
-    result = run("import", write(tmp_path, name, text))
+    result = run("make", "policy", write(tmp_path, name, text))
     assert result.exit_code == exit_code
     assert isinstance(result.exception, SystemExit)
     assert says in result.stderr
@@ -277,7 +282,7 @@ def test_other_files_are_sentences(tmp_path: Path, name: str, text: str, exit_co
 
 def test_wrong_usage_is_a_sentence(tmp_path: Path) -> None:
     yaml, python = write(tmp_path, "r.yaml", "domain: a\n"), write(tmp_path, "app.py", SLOWAPI)
-    told = run("import", yaml, python)
+    told = run("make", "policy", yaml, python)
     assert told.exit_code == 2
     assert "ratelimit serve --descriptors" in told.stderr
-    assert run("import", tmp_path / "none.py").exit_code == 3
+    assert run("make", "policy", tmp_path / "none.py").exit_code == 3

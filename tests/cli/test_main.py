@@ -11,62 +11,47 @@ import click
 import pytest
 
 from ratelimit.cli import failure
+from ratelimit.cli.commands import GROUPS, TASKS, TOP
 from ratelimit.cli.main import main
 from tests.cli.running import run, write_policy
 
 CLI_MD = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
-COMMANDS = [
-    "check",
-    "doctor",
-    "explain",
-    "who",
-    "replay",
-    "diff",
-    "suggest",
-    "history",
-    "import",
-    "top",
-    "console",
-    "refused",
-    "shed",
-    "actors",
-    "accounts",
-    "hashes",
-    "exempt",
-    "stop",
-    "clear",
-    "confirm",
-    "budget",
-    "merge",
-    "split",
-    "declare",
-    "undo",
-    "acts",
-    "journal",
-    "note",
-    "serve",
-    "correlator",
-    "prices",
-    "schema",
-    "demo",
-]
+OF_GROUPS = [f"{group} {name}" for group, entries in GROUPS.items() for name in entries]
+COMMANDS = [*TOP, *OF_GROUPS]
 
 
 def command(name: str) -> click.Command:
-    found = main.get_command(click.Context(main), name)
-    assert found is not None
+    found: click.Command = main
+    for word in name.split():
+        assert isinstance(found, click.Group)
+        inner = found.get_command(click.Context(found), word)
+        assert inner is not None
+        found = inner
     return found
 
 
-def test_help_lists_every_command() -> None:
+def test_the_first_screen_has_every_command_of_the_top_by_task_in_80_by_24() -> None:
     result = run("--help")
+    lines = result.stdout.splitlines()
     assert result.exit_code == 0
-    assert main.list_commands(click.Context(main)) == COMMANDS
-    for name in COMMANDS:
+    assert main.list_commands(click.Context(main)) == list(TOP)
+    for task, entries in TASKS.items():
+        first, *others = entries
+        assert any(line.startswith(f"  {task:<7}{first} ") for line in lines)
+        assert all(any(line.startswith(f"{'':9}{name} ") for line in lines) for name in others)
+    assert len(TOP) <= 15
+    assert len(lines) < 24  # and the prompt below
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_lists_its_commands(group: str) -> None:
+    result = run(group, "--help")
+    for name in GROUPS[group]:
         assert re.search(rf"^  {name}\s", result.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)])
+@pytest.mark.parametrize("arguments", [[], *(name.split() for name in COMMANDS)])
 def test_help_fits_a_terminal_of_80_columns(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert [line for line in run(*arguments, "--help").stdout.splitlines() if len(line) > 80] == []
@@ -74,18 +59,19 @@ def test_help_fits_a_terminal_of_80_columns(arguments: list[str], monkeypatch: p
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_helps_with_an_example(name: str) -> None:
-    result = run(name, "--help")
+    result = run(*name.split(), "--help")
     assert result.exit_code == 0
     assert f"ratelimit {name}" in result.stdout
     assert re.search(r"^ +Examples?:$", result.stdout, re.MULTILINE)
     assert "\\b" not in result.stdout  # click's mark of lines that stay as they are, where it is none
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in GROUPS])
 def test_document_knows_every_option(name: str) -> None:
     text = CLI_MD.read_text("utf-8")
     section = text.split(f"\n## `ratelimit {name}", 1)[1].split("\n## ", 1)[0]
     found = command(name)
+    # A group's own commands are documented in its section.
     below = found.commands.values() if isinstance(found, click.Group) else ()
     parameters = [parameter for one in (found, *below) for parameter in one.params]
     for parameter in parameters:
@@ -120,7 +106,15 @@ def test_wrong_use_is_a_sentence() -> None:
     ("arguments", "says"),
     [
         (["chek", "policy.toml"], "No such command 'chek'. Did you mean `check`?"),
-        (["Explain", "policy.toml"], "Did you mean `explain`?"),
+        (["Explain", "policy.toml"], "It is `ratelimit explain`."),
+        (["exempt", "policy.toml", "acct-17"], "It is `ratelimit act exempt`."),
+        (["import", "app.py"], "It is `ratelimit make policy`."),
+        (["suggets", "access.log"], "Did you mean `ratelimit make limits`?"),
+        (["acts", "policy.toml"], "It is `ratelimit show acts`."),
+        (["budget", "policy.toml"], "It is `ratelimit show budget` or `ratelimit act budget`."),
+        (["refusd", "policy.toml"], "Did you mean `ratelimit show refused`?"),
+        (["act", "stp", "policy.toml"], "Did you mean `stop`?"),
+        (["show", "journal", "policy.toml"], "It is `ratelimit journal`."),
         (["policy.toml"], "The command comes first: `ratelimit check policy.toml`."),
         (["policy.toml", "top"], "The command comes first: `ratelimit top policy.toml`."),
         (["explain", "policy.toml", "GET /x"], "a request goes behind -r: -r 'GET /x'"),

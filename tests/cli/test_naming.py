@@ -13,7 +13,7 @@ from click.testing import Result
 from ratelimit.limiter import Limiter
 from ratelimit.stores.acts.file import ActFile
 from ratelimit.worker.acts import ActFollower
-from tests.cli.running import run, write_policy
+from tests.cli.running import in_group, run, write_policy
 from tests.cli.test_actors import REFUSED, key_of
 from tests.cli.test_actors import actor as actor
 from tests.support.acting import BOTS, END_NS, START_NS, Actor
@@ -43,7 +43,7 @@ path = "{}"
 
 
 def tried(policy: Path, *command: object) -> dict[str, Any]:
-    result = run(command[0], policy, *command[1:], "--dry-run", "--json")
+    result = run(*in_group(command[0]), policy, *command[1:], "--dry-run", "--json")
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
     return found
@@ -65,9 +65,9 @@ def hash_forms(shown: str) -> list[str]:
 
 
 def test_whatever_a_screen_shows_of_an_account_or_actor_can_be_pasted(policy: Path) -> None:
-    (one,) = json.loads(run("actors", policy, "--json").stdout)["actors"]
-    accounts = json.loads(run("accounts", policy, one["actor"], "--json").stdout)["accounts"]
-    refused = json.loads(run("refused", policy, "--json").stdout)["refused"]
+    (one,) = json.loads(run("show", "actors", policy, "--json").stdout)["actors"]
+    accounts = json.loads(run("show", "accounts", policy, one["actor"], "--json").stdout)["accounts"]
+    refused = json.loads(run("show", "refused", policy, "--json").stdout)["refused"]
     assert [each["per"] for each in refused] == ["actor"]
     shown = [one["actor"], accounts[0]["account"], accounts[-1]["hash"], refused[0]["key"]]
     for text in (*(form for each in shown for form in hash_forms(each)), "bot7", "account=bot7"):
@@ -79,48 +79,54 @@ def test_whatever_a_screen_shows_of_an_account_or_actor_can_be_pasted(policy: Pa
 def test_an_act_by_a_pasted_hash_is_the_act_by_the_value(policy: Path, actor: Actor) -> None:
     keys = [key_of(actor, "bot7"), key_of(actor, "bot8")]
     for text in (f"{keys[0]:016x}"[:8], "bot8"):
-        result = run("exempt", policy, text)
+        result = run("act", "exempt", policy, text)
         assert result.exit_code == 0, result.output
         assert "leaves actor" in result.stderr
     acts = ActFile(policy.with_name("table")).read()
     assert [(act.kind, act.accounts) for act in acts] == [("exempt", [key]) for key in keys]
-    refused_by(run("exempt", policy, "bot7"), 3, "act 1 exempts account")
+    refused_by(run("act", "exempt", policy, "bot7"), 3, "act 1 exempts account")
 
 
 def test_an_act_on_an_actor_names_its_accounts(policy: Path, actor: Actor) -> None:
-    (one,) = json.loads(run("actors", policy, "--json").stdout)["actors"]
-    assert run("clear", policy, one["actor"][:8]).exit_code == 0
+    (one,) = json.loads(run("show", "actors", policy, "--json").stdout)["actors"]
+    assert run("act", "clear", policy, one["actor"][:8]).exit_code == 0
     (act,) = ActFile(policy.with_name("table")).read()
     assert set(act.accounts) == {key_of(actor, bot) for bot in BOTS}
-    refused_by(run("exempt", policy, one["actor"]), 2, "is an actor", "ratelimit clear")
+    refused_by(run("act", "exempt", policy, one["actor"]), 2, "is an actor", "ratelimit act clear")
 
 
 def test_an_act_for_what_does_not_exist_is_an_error(policy: Path) -> None:
     for command in ("exempt", "clear", "confirm"):
         refused_by(
-            run(command, policy, "no-such-account"), 3, "nothing was done", "is not known here", "--yes"
+            run("act", command, policy, "no-such-account"),
+            3,
+            "nothing was done",
+            "is not known here",
+            "--yes",
         )
-    refused_by(run("merge", policy, "bot7", "nobody"), 3, "is not known here")
+    refused_by(run("act", "merge", policy, "bot7", "nobody"), 3, "is not known here")
     for text in ("00000000", "hash:00000000", "actor=00000000"):
-        refused_by(run("clear", policy, text, "--yes"), 3, "00000000")
-    refused_by(run("declare", "organisation", policy, "Acme", "--payment", "nocard"), 3, "is not known here")
+        refused_by(run("act", "clear", policy, text, "--yes"), 3, "00000000")
+    refused_by(
+        run("act", "declare", "organisation", policy, "Acme", "--payment", "nocard"), 3, "is not known here"
+    )
     assert ActFile(policy.with_name("table")).read() == []
-    assert run("exempt", policy, "tomorrows-customer", "--yes").exit_code == 0
+    assert run("act", "exempt", policy, "tomorrows-customer", "--yes").exit_code == 0
     assert len(ActFile(policy.with_name("table")).read()) == 1
 
 
 def test_an_act_that_would_change_nothing_asks(
     policy: Path, actor: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused_by(run("clear", policy, "person1"), 3, "in no actor")
-    refused_by(run("exempt", policy, "person1"), 3, "in no actor")
-    refused_by(run("split", policy, "person1", "bot7"), 3, "no two of these")
-    refused_by(run("merge", policy, "bot7", "bot8"), 3, "one actor already")
-    refused_by(run("confirm", policy, "bot7"), 3, "certain already")
+    refused_by(run("act", "clear", policy, "person1"), 3, "in no actor")
+    refused_by(run("act", "exempt", policy, "person1"), 3, "in no actor")
+    refused_by(run("act", "split", policy, "person1", "bot7"), 3, "no two of these")
+    refused_by(run("act", "merge", policy, "bot7", "bot8"), 3, "one actor already")
+    refused_by(run("act", "confirm", policy, "bot7"), 3, "certain already")
     monkeypatch.setattr("ratelimit.cli.acts._is_person", lambda: True)
-    assert run("clear", policy, "person1", stdin=b"n\n").exit_code == 3
+    assert run("act", "clear", policy, "person1", stdin=b"n\n").exit_code == 3
     assert ActFile(policy.with_name("table")).read() == []
-    assert run("clear", policy, "person1", stdin=b"y\n").exit_code == 0
+    assert run("act", "clear", policy, "person1", stdin=b"y\n").exit_code == 0
     assert len(ActFile(policy.with_name("table")).read()) == 1
 
 
@@ -136,20 +142,20 @@ def test_a_dry_run_does_nothing(policy: Path) -> None:
         assert result.exit_code == 0, result.output
         assert result.stdout
     assert ActFile(policy.with_name("table")).read() == []
-    assert run("exempt", policy, "bot7").exit_code == 0
-    assert "account" in run("undo", policy, "1", "--dry-run").stdout
+    assert run("act", "exempt", policy, "bot7").exit_code == 0
+    assert "account" in run("act", "undo", policy, "1", "--dry-run").stdout
     assert len(ActFile(policy.with_name("table")).read()) == 1
 
 
 def test_an_actor_or_an_address_is_stopped_by_its_name(policy: Path, actor: Actor) -> None:
-    (one,) = json.loads(run("actors", policy, "--json").stdout)["actors"]
+    (one,) = json.loads(run("show", "actors", policy, "--json").stdout)["actors"]
     does = tried(policy, "stop", one["actor"][:8])["does"]
     assert does[0].startswith(f"refuses every request of 60 accounts of actor {one['actor'][:8]}")
     assert tried(policy, "stop", "192.0.2.1")["does"][0].startswith("refuses every request of ip ")
     assert tried(policy, "stop", "network=192.0.2.0")["does"][0].startswith(
         "refuses every request of network "
     )
-    assert run("stop", policy, one["actor"]).exit_code == 0
+    assert run("act", "stop", policy, one["actor"]).exit_code == 0
     (act,) = ActFile(policy.with_name("table")).read()
     assert (act.identity, set(act.accounts)) == ("account", {key_of(actor, bot) for bot in BOTS})
     follower = ActFollower(actor.limiter.store.place)
@@ -180,13 +186,15 @@ def test_an_address_and_a_payment_method_are_named_like_accounts(
     path, decide = plain
     for number in range(9):
         decide(f"acct-{number}", "198.51.100.1")
-    refused = {each["limit"]: each for each in json.loads(run("refused", path, "--json").stdout)["refused"]}
+    refused = {
+        each["limit"]: each for each in json.loads(run("show", "refused", path, "--json").stdout)["refused"]
+    }
     for text, limit in (("198.51.100.1", "address"), (refused["address"]["hash"], "address")):
         does = tried(path, "exempt", text)["does"]
         assert does[0] == f"no limit applies to requests of ip {refused['address']['hash']}", text
         assert any(f"`{limit}` refused it" in each for each in does)
     assert tried(path, "exempt", "card-9")["does"][0].startswith("no limit applies to requests of payment ")
-    assert run("exempt", path, "198.51.100.1").exit_code == 0
+    assert run("act", "exempt", path, "198.51.100.1").exit_code == 0
     (act,) = ActFile(path.with_name("table")).read()
     assert (act.kind, act.identity) == ("exempt-limits", "ip")
 
@@ -195,10 +203,10 @@ def test_a_name_that_fits_several_callers_is_an_error(plain: tuple[Path, Callabl
     path, decide = plain
     for _ in range(3):
         decide("acct-17")
-    shown = json.loads(run("refused", path, "--json").stdout)["refused"][0]["hash"]
+    shown = json.loads(run("show", "refused", path, "--json").stdout)["refused"][0]["hash"]
     decide(shown, "192.0.2.9", "card-1")  # an account that is called like the hash of another
-    refused_by(run("exempt", path, shown), 3, "fits 2 callers")
+    refused_by(run("act", "exempt", path, shown), 3, "fits 2 callers")
     assert tried(path, "exempt", f"account={shown}")["doubts"] == []
     decide("twin", "192.0.2.9", "twin")
-    refused_by(run("exempt", path, "twin"), 3, "fits 2 callers", "payment=twin")
+    refused_by(run("act", "exempt", path, "twin"), 3, "fits 2 callers", "payment=twin")
     assert "payment" in tried(path, "exempt", "payment=twin")["does"][0]

@@ -76,7 +76,7 @@ def test_made_up_files_of_other_limiters_are_imported_or_refused_in_a_line(
                 rng.shuffle(lines)
         (tmp_path / name).write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
         as_json = rng.random() < 0.5
-        sound(run("import", tmp_path / name, *(["--json"] if as_json else [])), as_json=as_json)
+        sound(run("make", "policy", tmp_path / name, *(["--json"] if as_json else [])), as_json=as_json)
 
 
 @pytest.mark.parametrize("odd", [odd for odd in ODD if "\0" not in odd and odd != "\ud800"], ids=repr)
@@ -86,8 +86,8 @@ def test_file_and_option_called_so_are_named_in_visible_characters(tmp_path: Pat
         sound(run(command, tmp_path / f"{odd}.toml"))
         sound(run(command, f"--{odd}"))
         sound(run(command, policy, odd, odd, odd))
-    sound(run("import", tmp_path / f"{odd}.yaml", "--from", odd))
-    sound(run("suggest", policy, "--per", odd, "--unit", odd, "--match", odd, "--map", f"{odd}={odd}"))
+    sound(run("make", "policy", tmp_path / f"{odd}.yaml", "--from", odd))
+    sound(run("make", "limits", policy, "--per", odd, "--unit", odd, "--match", odd, "--map", f"{odd}={odd}"))
     trace = tmp_path / "trace"
     trace.write_text(
         "".join(
@@ -96,4 +96,4 @@ def test_file_and_option_called_so_are_named_in_visible_characters(tmp_path: Pat
         )
     )
     for options in (["--per", odd], ["--unit", odd], ["--match", odd], ["--map", f"account=={odd}"]):
-        sound(run("suggest", trace, *options))
+        sound(run("make", "limits", trace, *options))

@@ -1,4 +1,4 @@
-"""`ratelimit prices import` writes tables that a policy takes as they are."""
+"""`ratelimit make prices import` writes tables that a policy takes as they are."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ usage = "auto"
 
 
 def test_tables_are_a_policy_s() -> None:
-    result = run("prices", "import", "gpt-4o-mini", "claude-sonnet-4-5", "gpt-4o-mini")
+    result = run("make", "prices", "import", "gpt-4o-mini", "claude-sonnet-4-5", "gpt-4o-mini")
     assert result.exit_code == 0
     prices = Policy.from_toml(MONEY + result.stdout).file.prices
     assert list(prices) == ["gpt-4o-mini", "claude-sonnet-4-5"]
@@ -35,12 +35,12 @@ def test_tables_are_a_policy_s() -> None:
 
 def test_into_a_policy_once(tmp_path: Path) -> None:
     path = write_policy(tmp_path, MONEY)
-    assert run("prices", "import", "gpt-4o-mini", "--into", path).exit_code == 0
-    assert run("prices", "import", "gpt-4o", "--into", path).exit_code == 0
+    assert run("make", "prices", "import", "gpt-4o-mini", "--into", path).exit_code == 0
+    assert run("make", "prices", "import", "gpt-4o", "--into", path).exit_code == 0
     written = path.read_text("utf-8")
     assert written.startswith(MONEY.rstrip())
     assert list(Policy.load(path).file.prices) == ["gpt-4o-mini", "gpt-4o"]
-    again = run("prices", "import", "gpt-4o-mini", "--into", path)
+    again = run("make", "prices", "import", "gpt-4o-mini", "--into", path)
     assert again.exit_code == 2
     assert "has a price for gpt-4o-mini already" in again.stderr
     assert path.read_text("utf-8") == written
@@ -48,7 +48,7 @@ def test_into_a_policy_once(tmp_path: Path) -> None:
 
 def test_unknown_model_is_a_sentence_and_nothing_is_written(tmp_path: Path) -> None:
     path = write_policy(tmp_path, MONEY)
-    result = run("prices", "import", "gpt-4o-mini", "no-such-model", "--into", path)
+    result = run("make", "prices", "import", "gpt-4o-mini", "no-such-model", "--into", path)
     assert (result.exit_code, result.stdout) == (3, "")
     assert "no-such-model" in result.stderr
     assert path.read_text("utf-8") == MONEY
@@ -56,7 +56,7 @@ def test_unknown_model_is_a_sentence_and_nothing_is_written(tmp_path: Path) -> N
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "genai_prices.data_snapshot", None)
-    result = run("prices", "import", "gpt-4o-mini")
+    result = run("make", "prices", "import", "gpt-4o-mini")
     assert result.exit_code == 2
     assert "pip install 'genai-prices" in result.stderr
 

@@ -1,4 +1,4 @@
-"""`ratelimit refused`: which callers are refused most, whichever worker refused them."""
+"""`ratelimit show refused`: which callers are refused most, whichever worker refused them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def spend(limiter: Limiter, account: str, times: int) -> None:
 
 
 def told(tmp_path: Path, *more: str) -> list[dict[str, Any]]:
-    result = run("refused", tmp_path / "policy.toml", "--json", *more)
+    result = run("show", "refused", tmp_path / "policy.toml", "--json", *more)
     assert result.exit_code == 0, result.output
     found: list[dict[str, Any]] = json.loads(result.stdout)["refused"]
     return found
@@ -83,7 +83,7 @@ def test_a_value_is_looked_up_by_its_hash(limiter: Limiter, tmp_path: Path) -> N
         (one,) = told(tmp_path, "--reveal", written)
         assert (one["refused"], one["given"]) == (2, "bob")
     assert told(tmp_path, "--reveal", "carol") == []
-    result = run("refused", tmp_path / "policy.toml", "--reveal", "acount=bob")
+    result = run("show", "refused", tmp_path / "policy.toml", "--reveal", "acount=bob")
     assert result.exit_code == 2
     assert "Did you mean `account`?" in result.stderr
 
@@ -92,7 +92,7 @@ def test_one_limit_of_several_is_picked(limiter: Limiter, tmp_path: Path) -> Non
     spend(limiter, "alice", 3)
     assert told(tmp_path, "--limit", "address") == []
     assert len(told(tmp_path, "--limit", "requests")) == 1
-    result = run("refused", tmp_path / "policy.toml", "--limit", "request")
+    result = run("show", "refused", tmp_path / "policy.toml", "--limit", "request")
     assert result.exit_code == 2
     assert "Did you mean `requests`?" in result.stderr
 
@@ -113,11 +113,11 @@ def test_callers_of_a_limit_in_shadow_push_nobody_out(tmp_path: Path) -> None:
 
 
 def test_people_read_a_table(limiter: Limiter, tmp_path: Path) -> None:
-    result = run("refused", tmp_path / "policy.toml")
+    result = run("show", "refused", tmp_path / "policy.toml")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "No caller was refused on this host within the last hour." in result.stderr
     spend(limiter, "alice", 9)
-    result = run("refused", tmp_path / "policy.toml")
+    result = run("show", "refused", tmp_path / "policy.toml")
     assert result.exit_code == 0
     alice = short_hash(limiter.current.extractor.value_hash("account", "alice"))
     assert f"requests  account {alice}        7" in result.stdout
@@ -127,7 +127,7 @@ def test_people_read_a_table(limiter: Limiter, tmp_path: Path) -> None:
 
 
 def test_without_a_worker_it_says_so(tmp_path: Path) -> None:
-    result = run("refused", write_policy(tmp_path, POLICY.format(tmp_path / "table")))
+    result = run("show", "refused", write_policy(tmp_path, POLICY.format(tmp_path / "table")))
     assert result.exit_code == 4
 
 
@@ -188,6 +188,6 @@ def test_callers_of_a_limit_in_shadow_are_listed_apart(tmp_path: Path) -> None:
             ("address", 4, False),
             ("requests", 7, True),
         ]
-        assert "requests  in shadow" in run("refused", tmp_path / "policy.toml").stdout
+        assert "requests  in shadow" in run("show", "refused", tmp_path / "policy.toml").stdout
     finally:
         limiter.close()

@@ -1,4 +1,4 @@
-"""`ratelimit shed`: which accounts found no room, whichever worker shed them, and why they went first."""
+"""`ratelimit show shed`: accounts that found no room, whichever worker shed them, and why."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
 
 
 def told(tmp_path: Path, *more: object) -> list[dict[str, Any]]:
-    result = run("shed", tmp_path / "policy.toml", "--json", *more)
+    result = run("show", "shed", tmp_path / "policy.toml", "--json", *more)
     assert result.exit_code == 0, result.output
     found: list[dict[str, Any]] = json.loads(result.stdout)["shed"]
     return found
@@ -223,12 +223,12 @@ def test_a_value_is_looked_up_by_its_hash(worker: Worker, tmp_path: Path) -> Non
 
 
 def test_people_read_a_table(worker: Worker, tmp_path: Path) -> None:
-    result = run("shed", tmp_path / "policy.toml")
+    result = run("show", "shed", tmp_path / "policy.toml")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "Nothing was shed on this host within the last hour." in result.stderr
     for name in ["alice"] * 6 + ["bob"]:
         worker.ask(name)
-    result = run("shed", tmp_path / "policy.toml")
+    result = run("show", "shed", tmp_path / "policy.toml")
     assert result.exit_code == 0
     alice = short_hash(worker.limiter.current.extractor.value_hash("account", "alice"))
     assert f"interactive  {alice}" in result.stdout
@@ -268,21 +268,21 @@ def test_policy_that_tells_no_accounts_apart(tmp_path: Path) -> None:
     assert [worker.ask("alice") for _ in range(6)] == [None] * 4 + [503, 503]
     (one,) = told(tmp_path)
     assert (one["hash"], one["shed"]) == (None, 2)
-    assert "interactive  no account" in run("shed", file).stdout
+    assert "interactive  no account" in run("show", "shed", file).stdout
     worker.close()
 
 
 def test_wrong_class_and_policy_without_one_are_told(worker: Worker, tmp_path: Path) -> None:
-    result = run("shed", tmp_path / "policy.toml", "--class", "bach")
+    result = run("show", "shed", tmp_path / "policy.toml", "--class", "bach")
     assert (result.exit_code, "Did you mean `batch`?" in result.stderr) == (2, True)
     plain = tmp_path / "plain.toml"
     plain.write_text('version = 1\n[[limit]]\nname = "a"\nper = "ip"\nrate = "5/hour"\n')
-    result = run("shed", plain)
+    result = run("show", "shed", plain)
     assert (result.exit_code, "it has no [adaptive]" in result.stderr) == (2, True)
 
 
 def test_without_a_worker_it_says_so(tmp_path: Path) -> None:
-    assert run("shed", policy(tmp_path)).exit_code == 4
+    assert run("show", "shed", policy(tmp_path)).exit_code == 4
 
 
 def test_a_flood_of_accounts_pushes_out_none_that_is_shed_much() -> None:

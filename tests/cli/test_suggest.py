@@ -1,4 +1,4 @@
-"""`ratelimit suggest`: limits from what callers of a trace really use."""
+"""`ratelimit make limits`: limits from what callers of a trace really use."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def busy(peaks: dict[str, int]) -> list[Any]:
 
 
 def suggest(folder: Path, lines: list[Any], *options: str) -> Any:
-    result = run("suggest", trace(folder, lines), "--json", *options)
+    result = run("make", "limits", trace(folder, lines), "--json", *options)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 
@@ -53,7 +53,7 @@ def test_limit_is_what_the_percentile_of_callers_never_exceeds(tmp_path: Path) -
 
 def test_policy_is_one_that_check_accepts(tmp_path: Path) -> None:
     result = run(
-        "suggest", trace(tmp_path, busy({"a": 3, "b": 5})), "--match", 'POST "/v1/*"'.replace('"', "")
+        "make", "limits", trace(tmp_path, busy({"a": 3, "b": 5})), "--match", 'POST "/v1/*"'.replace('"', "")
     )
     assert result.exit_code == 0, result.output
     (tmp_path / "policy.toml").write_text(result.stdout)
@@ -100,7 +100,7 @@ def test_networks_of_ipv6_are_one_caller(tmp_path: Path) -> None:
 def test_nothing_follows_is_a_sentence(
     tmp_path: Path, lines: list[Any], options: list[str], exit_code: int, says: str
 ) -> None:
-    result = run("suggest", trace(tmp_path, lines), *options)
+    result = run("make", "limits", trace(tmp_path, lines), *options)
     assert result.exit_code == exit_code, result.output
     assert isinstance(result.exception, SystemExit)
     assert says in result.stderr

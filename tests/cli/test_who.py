@@ -50,9 +50,8 @@ mode = "shadow"
 name = "plans"
 match = "/plans"
 per = "account"
-tier = "plan"
 rate = "2/hour"
-tiers = {{ pro = {{ rate = "3/hour" }} }}
+tiers = {{ plan = {{ pro = "3/hour" }} }}
 [[limit]]
 name = "both"
 match = "/both"
@@ -171,15 +170,15 @@ def test_a_member_of_an_actor_is_shown_with_it(actor: Actor, tmp_path: Path) -> 
 def test_an_act_shows_at_once(actor: Actor, tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     assert who(policy, "bot7")["acts"] == []
-    assert run("exempt", policy, "bot7").exit_code == 0
+    assert run("act", "exempt", policy, "bot7").exit_code == 0
     found = who(policy, "bot7")
     assert [each["kind"] for each in found["acts"]] == ["exempt"]
     assert found["actor"] is None
-    assert run("clear", policy, "bot8").exit_code == 0
+    assert run("act", "clear", policy, "bot8").exit_code == 0
     found = who(policy, "bot9")
     assert [each["kind"] for each in found["acts"]] == ["clear"]
     assert found["actor"]["ruling"] == "clear"
-    assert run("exempt", policy, "bot9", "--from", "limits").exit_code == 0
+    assert run("act", "exempt", policy, "bot9", "--from", "limits").exit_code == 0
     assert [each["kind"] for each in who(policy, "bot9")["acts"]] == ["clear", "exempt-limits"]
 
 

@@ -128,7 +128,7 @@ def test_wait_of_a_minute_is_still_left_to_the_client(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_model_without_a_price_is_not_there(kind: str) -> None:
-    limit = 'unit = "usd"\nrate = "1/day"\nestimate = "declared"\nusage = "auto"\nunknown_model = "refuse"'
+    limit = 'unit = "usd"\nrate = "1/day"\ncost = "declared"\nusage = "auto"\nunknown_model = "refuse"'
     gateway = Gateway(limit, PRICES.replace("prices.m", "prices.other"))
     raised, seconds = gateway.asks(kind, 1)
     (error,) = raised

@@ -77,7 +77,7 @@ def test_likely_members_are_counted_and_never_refused() -> None:
 
 @pytest.mark.usefixtures("likely")
 def test_limit_for_the_likely_binds_them() -> None:
-    actor = caught(budget="100/day", mode='enforce"\nverdict = "likely')
+    actor = caught(budget="100/day", per="cluster:likely")
     decisions = [actor.decide(again(name)) for name in BOTS[:30] * 5]
     assert sum(decision.allowed for decision in decisions) == 100
     assert {(decision.limit, decision.verdict) for decision in decisions if not decision.allowed} == {
@@ -92,7 +92,7 @@ def test_limit_for_the_likely_binds_them() -> None:
     [("certain", {"certain": 50, "likely": 75}), ("likely", {"certain": 25, "likely": 25})],
 )
 def test_members_of_one_actor_are_bound_by_their_own_verdict(verdict: str, admitted: dict[str, int]) -> None:
-    actor = caught(budget="50/day", mode=f'enforce"\nverdict = "{verdict}')
+    actor = caught(budget="50/day", per=f"cluster:{verdict}")
     by_verdict: dict[str, list[str]] = {"certain": [], "likely": []}
     for name in BOTS:
         found = actor.limiter.peek(path="/v1/x", headers=again(name).headers, client=again(name).address)

@@ -251,7 +251,7 @@ def test_correlator_as_a_process_of_its_own(server: Server, tmp_path: Path, star
     assert told.exit_code == 0, told.output
     assert json.loads(told.stdout)["evidence"]["requests"] == 1
     assert run("who", str(path), "nobody").exit_code == 3
-    told = run("actors", str(path))
+    told = run("show", "actors", str(path))
     assert told.exit_code == 0, told.output
     assert "No cluster is known" in told.stderr
 
@@ -288,7 +288,7 @@ def test_explaining_from_a_server_that_has_nothing_or_is_gone(server: Server, tm
     told = run("who", str(path), "someone")
     assert told.exit_code == 3
     assert "no correlator has saved" in told.stderr
-    assert run("actors", str(path)).exit_code == 4
+    assert run("show", "actors", str(path)).exit_code == 4
     path.write_text(path.read_text().replace(server.url, f"redis://127.0.0.1:{free_port()}/0"))
     told = run("who", str(path), "someone")
     assert told.exit_code == 4

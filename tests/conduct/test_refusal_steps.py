@@ -246,7 +246,7 @@ async def test_what_an_answer_used_is_settled_in_what_conduct_left_too() -> None
         "tokens",
         rate="160/day",
         unit="output_tokens",
-        estimate=40,
+        cost=40,
         adaptive=True,
         on_refusal=["refuse", "observe"],
     )

@@ -117,7 +117,7 @@ def test_pages_keep_nobody_out(
     with journal_of(Policy.load(policy)) as journal:
         assert journal.place is not None
         write_week(journal.place, SystemClock().now_ns(), f"{name:016x}")
-    assert run("exempt", policy, "bot9", "--reason", "a customer of ours").exit_code == 0
+    assert run("act", "exempt", policy, "bot9", "--reason", "a customer of ours").exit_code == 0
     person = f"/person?who=account%3Dhash%3A{key_of(actor, 'bot7'):016x}"
     paths = {
         "now": "/",

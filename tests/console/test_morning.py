@@ -50,13 +50,13 @@ def test_analyst_answers_the_questions_of_a_morning(actor: Actor, reader: Reader
     exempting = reader.send(person.form("Exempt from limits per actor"))
     assert "leaves actor" in exempting.text
     assert "60 accounts" in exempting.text
-    assert json.loads(run("acts", policy, "--json").stdout)["acts"] == []  # nothing was done yet
+    assert json.loads(run("show", "acts", policy, "--json").stdout)["acts"] == []  # nothing was done yet
 
     # Do it.
     done = reader.send(exempting.form("Do it"), reason="a customer of ours")
     assert "in force" in done.text
     assert "a customer of ours" in done.text
-    (made,) = json.loads(run("acts", policy, "--json").stdout)["acts"]
+    (made,) = json.loads(run("show", "acts", policy, "--json").stdout)["acts"]
     assert (made["kind"], made["in_force"]) == ("exempt", True)
     assert made["accounts"] == [f"{key_of(actor, 'bot7'):016x}"]
     assert "59 accounts" in reader.get(f"/actor?id={name:016x}").text
@@ -68,7 +68,7 @@ def test_analyst_answers_the_questions_of_a_morning(actor: Actor, reader: Reader
     undoing = reader.send(audit.form("Undo act 1"))
     assert "in force" not in reader.send(undoing.form("Do it")).text.partition("Hosts")[0]
     assert "60 accounts" in reader.get(f"/actor?id={name:016x}").text
-    acts = json.loads(run("acts", policy, "--json").stdout)["acts"]
+    acts = json.loads(run("show", "acts", policy, "--json").stdout)["acts"]
     assert [(each["kind"], each["in_force"]) for each in acts] == [("exempt", False), ("undo", False)]
 
     # What changed?
@@ -97,7 +97,7 @@ def test_every_act_can_be_done_from_a_page(actor: Actor, reader: Reader, policy:
     for form, fields in ways:
         asked = reader.send(form, **fields)
         reader.send(asked.form("Do it"))
-    acts = json.loads(run("acts", policy, "--json").stdout)["acts"]
+    acts = json.loads(run("show", "acts", policy, "--json").stdout)["acts"]
     assert [each["kind"] for each in acts] == [
         "stop", "merge", "split", "confirm", "clear", "exempt-limits", "stop", "organisation",
     ]  # fmt: skip

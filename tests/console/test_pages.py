@@ -57,7 +57,7 @@ def plain(tmp_path: Path) -> Iterator[Path]:
 
 
 def acts(policy: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(run("acts", policy, "--json").stdout)["acts"]
+    found: list[dict[str, Any]] = json.loads(run("show", "acts", policy, "--json").stdout)["acts"]
     return found
 
 
@@ -192,7 +192,7 @@ def test_an_act_that_was_taken_back_elsewhere_is_not_undone_again(plain: Path) -
     with reading(plain) as reader:
         reader.send(reader.send(reader.find("eve").form("Stop")).form("Do it"))
         tabs = [reader.send(reader.get("/audit").form("Undo act 1")) for _ in range(2)]
-        assert run("undo", plain, "1").exit_code == 0
+        assert run("act", "undo", plain, "1").exit_code == 0
         for tab in tabs:
             assert "no act 1 is in force" in reader.send(tab.form("Do it"), 404).text
         assert [each["kind"] for each in acts(plain)] == ["stop", "undo"]
@@ -201,7 +201,7 @@ def test_an_act_that_was_taken_back_elsewhere_is_not_undone_again(plain: Path) -
 def test_an_act_of_the_command_line_shows_at_once(actor: Actor, reader: Reader, policy: Path) -> None:
     (name,) = actor.clusters(BOTS)
     assert "60 accounts" in reader.get(f"/actor?id={name:016x}").text
-    assert run("exempt", policy, "bot7").exit_code == 0
+    assert run("act", "exempt", policy, "bot7").exit_code == 0
     assert "59 accounts" in reader.get(f"/actor?id={name:016x}").text
     assert "act 1" in reader.find("bot7").text
 
@@ -372,7 +372,7 @@ def test_hashes_of_a_list_are_those_of_the_export(
     actor: Actor, reader: Reader, policy: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "accounts.txt").write_text("\n".join([*BOTS, "person1", 'a"b, c']) + "\n", "utf-8")
-    result = run("hashes", policy, tmp_path / "accounts.txt", "-o", tmp_path / "names.csv")
+    result = run("make", "hashes", policy, tmp_path / "accounts.txt", "-o", tmp_path / "names.csv")
     assert result.exit_code == 0, result.output
     names = dict(line.split(",", 1) for line in (tmp_path / "names.csv").read_text("utf-8").splitlines())
     (name,) = actor.clusters(BOTS)
@@ -386,10 +386,10 @@ def test_hashes_of_a_list_are_those_of_the_export(
 
 def test_hashes_of_an_identity_and_wrong_lines(plain: Path, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("eve\n192.0.2.1\n", "utf-8")
-    result = run("hashes", plain, tmp_path / "list.txt", "--identity", "ip")
+    result = run("make", "hashes", plain, tmp_path / "list.txt", "--identity", "ip")
     assert result.exit_code == 3
     assert result.stdout.endswith(",192.0.2.1\n")
-    assert run("hashes", plain, tmp_path / "list.txt", "--identity", "nothing").exit_code == 2
+    assert run("make", "hashes", plain, tmp_path / "list.txt", "--identity", "nothing").exit_code == 2
 
 
 def test_one_campaign_more_is_found_after_a_while(actor: Actor, reader: Reader) -> None:

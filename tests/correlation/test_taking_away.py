@@ -44,8 +44,7 @@ rate = "20/day"
 burst = 4
 [[limit]]
 name = "a young actor"
-per = "cluster"
-verdict = "young"
+per = "cluster:young"
 rate = "2/day"
 algorithm = "sliding-window"
 [correlation]
@@ -81,7 +80,7 @@ earned = { per_usd = 4, young_usd = 15, growth = 3, most = 200 }
 [[limit]]
 name = "a day of an account beyond what is paid"
 per = "account"
-overflow = true
+earned = "overflow"
 rate = "5/day"
 algorithm = "sliding-window"
 [[limit]]
@@ -93,7 +92,7 @@ SHARED = EARNED.replace(
     """[[limit]]
 name = "a day of a network beyond what is paid"
 per = "network"
-overflow = true
+earned = "overflow"
 rate = "9/day"
 algorithm = "sliding-window"
 [[limit]]

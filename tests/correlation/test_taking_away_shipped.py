@@ -59,17 +59,17 @@ def drawn(seed: int, *, shared: bool) -> str:
     per_usd, growth = rng.choice((1, 4, 20)), rng.choice((2, 5))
     found = [
         limit("payer", "payment", 40, f"earned = {{ per_usd = {per_usd}, growth = {growth}, most = 200 }}"),
-        limit("beyond", "account", 8, "overflow = true"),
+        limit("beyond", "account", 8, 'earned = "overflow"'),
         limit("actor", "cluster", 30),
     ]
     if rng.random() < 0.5:
-        found.append(limit("young", "cluster", 10, 'verdict = "young"'))
+        found.append(limit("young", "cluster:young", 10))
     if rng.random() < 0.5:
-        found.append(limit("likely", "cluster", 40, 'verdict = "likely"'))
+        found.append(limit("likely", "cluster:likely", 40))
     if rng.random() < 0.5:
         found.append(limit("account", "account", 60))
     if shared:
-        found.append(limit("network", "network", 12, "overflow = true"))
+        found.append(limit("network", "network", 12, 'earned = "overflow"'))
     rng.shuffle(found)
     return IDENTITIES + "".join(found) + CORRELATION + TUNING
 

@@ -25,8 +25,7 @@ DAY_S = 86_400
 YOUNG = """
 [[limit]]
 name = "a young actor"
-per = "cluster"
-verdict = "young"
+per = "cluster:young"
 rate = "48/day"
 algorithm = "sliding-window"
 """

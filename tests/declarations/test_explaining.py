@@ -167,7 +167,10 @@ def test_likely_member_is_explained_by_what_the_limit_would_say(
 ) -> None:
     set_verdicts(monkeypatch, lambda number: LIKELY)
     policy = tmp_path / "policy.toml"
-    policy.write_text(POLICY.replace('rate = "3000/day"', f'rate = "2/day"\nverdict = "{verdict}"'), "utf-8")
+    policy.write_text(
+        POLICY.replace('rate = "3000/day"', 'rate = "2/day"').replace('"cluster"', f'"cluster:{verdict}"'),
+        "utf-8",
+    )
     trace = write_trace(tmp_path / "trace.ndjson", [*people(), *actor()])
     found = explained(policy, "bot3", "--trace", trace, "--repeat", 3)
     (limit,) = found["limits"]

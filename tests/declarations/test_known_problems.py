@@ -58,8 +58,8 @@ CASES = [
         "organisations[0].name",
     ),
     ("address-syntax", ACME + 'network = ["192.0.2.0/33"]', 3, "organisations[0].network[0]"),
-    ("address-syntax", '[correlation.known.networks]\ncloud = ["x"]', 2, "networks.cloud[0]"),
-    ("known-list", '[correlation.known.networks]\nvpn = ["file:nowhere.txt"]', 2, "networks.vpn[0]"),
+    ("address-syntax", '[correlation.known]\nnetworks = ["x"]', 2, "networks[0]"),
+    ("known-list", '[correlation.known]\nnetworks = ["file:nowhere.txt"]', 2, "networks[0]"),
     ("policy-unknown-key", HEAD + "exempts = []", 2, "exempts"),
     ("policy-too-many", HEAD + "exempt = " + str([f"a{n}" for n in range(10_001)]), 2, "exempt"),
 ]
@@ -93,7 +93,7 @@ def test_no_value_is_repeated_in_a_problem() -> None:
 def test_a_bad_list_is_one_problem_that_says_where(raw: bytes, tmp_path: Path) -> None:
     (tmp_path / "exits.txt").write_bytes(raw)
     path = tmp_path / "policy.toml"
-    path.write_text(POLICY + '[correlation.known.networks]\nvpn = ["file:exits.txt"]', "utf-8")
+    path.write_text(POLICY + '[correlation.known]\nnetworks = ["file:exits.txt"]', "utf-8")
     with pytest.raises(PolicyError) as caught:
         Policy.load(path)
     (problem,) = [each for each in caught.value.problems if each.severity == "error"]

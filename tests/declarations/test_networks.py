@@ -77,17 +77,17 @@ def test_what_a_company_shares_stays_evidence_for_who_is_not_of_it() -> None:
 
 def test_addresses_of_declared_infrastructure_are_no_meeting_place() -> None:
     # No payment methods: roamers that meet at exits, or pay alike and meet there.
-    world = World('[correlation.known.networks]\nvpn = ["45.0.0.0/8"]')
+    world = World('[correlation.known]\nnetworks = ["45.0.0.0/8"]')
     world.see([*people(), *actor()])
     assert world.clustered("bot", 60) == 0
-    world = World('[correlation.known.networks]\ncarrier = ["46.0.0.0/8"]')
+    world = World('[correlation.known]\nnetworks = ["46.0.0.0/8"]')
     world.see([*people(), *actor()])
     assert world.clustered("bot", 60) >= 57
 
 
 def test_an_address_of_declared_infrastructure_is_nobodys_home() -> None:
-    for known, is_homed in (('cloud = ["82.0.0.0/8"]', True), ('vpn = ["81.0.0.0/8"]', False)):
-        world = World(f"[correlation.known.networks]\n{known}")
+    for known, is_homed in (('networks = ["82.0.0.0/8"]', True), ('networks = ["81.0.0.0/8"]', False)):
+        world = World(f"[correlation.known]\n{known}")
         world.see([*people()])
         found = [world.correlator.explain(world.key(f"person{number}")) for number in range(300)]
         homed = sum(one is not None and one.is_homed for one in found)
@@ -200,7 +200,7 @@ def test_members_are_told_by_account_else_payment_else_network() -> None:
 def test_a_list_of_networks_is_read_from_beside_the_policy(tmp_path: Path) -> None:
     (tmp_path / "exits.txt").write_text("# ours\n198.51.100.0/24  # one\n\n2001:db8::/32\n", "utf-8")
     path = tmp_path / "policy.toml"
-    path.write_text(POLICY + '[correlation.known.networks]\nvpn = ["file:exits.txt", "192.0.2.1"]', "utf-8")
+    path.write_text(POLICY + '[correlation.known]\nnetworks = ["file:exits.txt", "192.0.2.1"]', "utf-8")
     spec = Policy.load(path).compiled.correlation
     assert spec is not None
     assert spec.known is not None

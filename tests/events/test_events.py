@@ -230,9 +230,7 @@ def test_a_young_cluster_is_told_with_its_line_and_again_a_day_before_it_has_one
 ) -> None:
     path, file = tmp_path / "policy.toml", tmp_path / "events.ndjson"
     store = f'path = "{tmp_path / "table"}"\nkeys = 5000'
-    young = (
-        '[[limit]]\nname = "young"\nmatch = "/v1/*"\nper = "cluster"\nverdict = "young"\nrate = "50/day"\n'
-    )
+    young = '[[limit]]\nname = "young"\nmatch = "/v1/*"\nper = "cluster:young"\nrate = "50/day"\n'
     text = policy_text(store=store, budget="50/day").replace("[correlation]\n", f"{young}[correlation]\n")
     path.write_text(text + f'[events]\nlog = false\nfile = "{file}"\n')
     actor = Actor(path)

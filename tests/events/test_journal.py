@@ -323,7 +323,7 @@ def test_what_the_policys_file_has_is_there_after_a_reboot(tmp_path: Path) -> No
 
 
 def test_a_note_is_found_by_what_it_is_about(host: Host) -> None:
-    result = run("note", host.policy, "load test until 15:00", "--of", "acct-17", "--by", "Ann")
+    result = run("act", "note", host.policy, "load test until 15:00", "--of", "acct-17", "--by", "Ann")
     assert result.exit_code == 0, result.output
     (one,) = journal(host.policy, "--of", "acct-17")
     assert one["text"].startswith("load test until 15:00 (Ann, as ")
@@ -335,7 +335,7 @@ def test_the_journal_of_a_policy_that_never_ran_is_empty(tmp_path: Path) -> None
     path = tmp_path / "policy.toml"
     path.write_text(POLICY.format(rate=5, table=tmp_path / "table", file=""))
     assert journal(path) == []
-    assert run("note", path, "hello").exit_code == 4
+    assert run("act", "note", path, "hello").exit_code == 4
 
 
 def test_only_entries_since_then(host: Host) -> None:

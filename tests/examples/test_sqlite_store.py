@@ -24,8 +24,8 @@ MANY = rules(
     limit("own", rate="20/minute", algorithm="staggered-window"),
     limit("sliding", rate="30/minute", algorithm="sliding-window"),
     limit("log", rate="25/minute", algorithm="sliding-log"),
-    limit("tokens", rate="200/minute", unit="tokens", estimate=5),
-    limit("half", rate="3/minute", enforce=0.5),
+    limit("tokens", rate="200/minute", unit="tokens", cost=5),
+    limit("half", rate="3/minute", mode=0.5),
 )
 WORKER = """
 import runpy, sys

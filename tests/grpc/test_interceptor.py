@@ -152,7 +152,7 @@ async def test_refusal_says_when_to_come_back() -> None:
 
 
 def test_call_that_can_never_fit_is_not_told_to_retry() -> None:
-    toml = rules(limit(unit="tokens", rate="100/minute", estimate=50))
+    toml = rules(limit(unit="tokens", rate="100/minute", cost=50))
     limiter = Limiter(Policy.from_toml(toml), clock=ManualClock())
     decision = limiter.decide(identities={"account": "a"}, costs={"tokens": 101})
     code, words, metadata = refusal_of(limiter, decision)
@@ -170,7 +170,7 @@ async def test_missing_identity_is_permission_denied() -> None:
 
 
 async def test_real_cost_is_settled_and_the_handlers_own_metadata_stay() -> None:
-    async with served(rules(limit(unit="tokens", rate="100/minute", estimate=50))) as channel:
+    async with served(rules(limit(unit="tokens", rate="100/minute", cost=50))) as channel:
         call = channel.unary_unary("/shop.Orders/settled")(b"x", metadata=A)
         await call
         told = dict(await call.trailing_metadata())

@@ -184,9 +184,8 @@ KNOWN = '\n[correlation.known.networks]\ncloud = ["198.51.100.0/24"]\n'
         '[allow]\n"{0}" = ["1"]',
         '[deny]\n"{0}" = ["1"]',
         '[[limit]]\nname = "l"\nrate = "1/day"\nper = "{0}"',
-        '[[limit]]\nname = "l"\nrate = "1/day"\nper = "account"\ndistinct = "{0}"',
-        '[[limit]]\nname = "l"\nrate = "1/day"\nper = "account"\n'
-        'tier = "{0}"\ntiers = {{ a = {{ unlimited = true }} }}',
+        '[[limit]]\nname = "l"\nrate = "1/day"\nper = "account"\nunit = "distinct:{0}"',
+        '[[limit]]\nname = "l"\nrate = "1/day"\nper = "account"\ntiers = {{ {0} = {{ a = "unlimited" }} }}',
     ],
 )
 def test_what_is_found_out_cannot_be_named(name: str, text: str) -> None:

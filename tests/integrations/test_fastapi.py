@@ -154,7 +154,7 @@ async def test_settling_reaches_what_a_dependency_charged() -> None:
     app = FastAPI()
 
     @app.post("/chat")
-    async def chat(request: Request, asked: Annotated[Any, Depends(limits("tokens", estimate=60))]) -> int:
+    async def chat(request: Request, asked: Annotated[Any, Depends(limits("tokens", cost=60))]) -> int:
         request.scope["ratelimit"].settle(tokens=25)
         return int(asked.decision.verdicts[0].cost)
 
@@ -174,7 +174,7 @@ async def test_estimates_that_routes_take_are_in_flight_until_the_response_has_e
         limiters.append(request.scope["ratelimit"].door.limiter)
         seen.append(dict(limiters[0].unsettled_units))
 
-    table = row("by path", "ip", "500/minute", unit="tokens", estimate=30)
+    table = row("by path", "ip", "500/minute", unit="tokens", cost=30)
     client = mounted(app, table, row("tokens", "ip", "100/minute", unit="tokens", match=[])).client
     # The second is refused by the route, and what it took by path is given back.
     assert await client.statuses(2, "POST", "/chat") == [200, 429]

@@ -108,7 +108,6 @@ async def test_exempt_guarded_handler_of_litestar_is_said(caplog: pytest.LogCapt
     [
         (lambda: limit("10/minuet"), "`minuet` is not a period"),
         (lambda: limit(), "write a rate"),
-        (lambda: limit("1/minute", cost=1, estimate=2), "give one"),
         (lambda: limit("1/minute", pr="ip"), "Did you mean `per`?"),  # type: ignore[call-arg]
         (lambda: limits(), "name the limits"),
         # As other libraries have it, or half remembered.
@@ -124,7 +123,7 @@ async def test_exempt_guarded_handler_of_litestar_is_said(caplog: pytest.LogCapt
         (lambda: limit("5/minute", algorithm="slidng-log"), "Did you mean `sliding-log`?"),
         (lambda: limit("5/minute", burst="9"), "`burst` must be a whole number"),  # type: ignore[arg-type]
         (lambda: limit("5/minute", cost="9"), "a cost is a whole number"),  # type: ignore[arg-type]
-        (lambda: limits("tokens", estimate={"tokens": 1.5}), "not 1.5"),  # type: ignore[dict-item]
+        (lambda: limits("tokens", cost={"tokens": 1.5}), "not 1.5"),  # type: ignore[dict-item]
         (lambda: FastAPI(dependencies=[limit("5/minute")]).get("/")(print), r"`Depends\(limit\(…\)\)`"),
     ],
 )

@@ -26,7 +26,7 @@ from tests.asgi.driver import limit as row
 POLICY = rules(
     row("uploads", "account", "3/minute", match=[]),
     row("hidden", "account", "9/minute", match=[], mode="shadow"),
-    row("words", "account", "20/minute", match=[], unit="words", estimate=7),
+    row("words", "account", "20/minute", match=[], unit="words", cost=7),
     row("paths", "account", "4/minute", match="/both"),
     row("daily", "account", "2/day", match=[], algorithm="fixed-window"),
     more='[deny]\naccount = ["bad"]',
@@ -79,7 +79,7 @@ def mounted(kind: Any = None, policy: Any = None) -> Mounted:
                 route("/other", shared),
                 route("/named", limits("uploads", "hidden")),
                 route("/two", limits("uploads"), limit("5/minute", per=[], name="everybody")),
-                route("/words", limits("words", estimate=5)),
+                route("/words", limits("words", cost=5)),
                 route("/both", limits("paths", "uploads")),
                 route("/daily", limits("daily")),
                 Mount("/below", routes=[route("/own", shared)]),

@@ -90,12 +90,12 @@ def test_routes_without_limits_per_cluster_do_not_matter() -> None:
 
 
 def test_limit_with_tiers_is_not_charged() -> None:
-    tiers = 'rate = "100/day"\ntier = "account"\ntiers = { gold = { rate = "10000/day" } }'
+    tiers = 'rate = "100/day"\ntiers = { account = { gold = "10000/day" } }'
     assert set(charged(limit("one", tiers)).values()) == {0}
 
 
 def test_other_units_are_charged_as_on_arrival() -> None:
-    limits = limit("tokens", 'unit = "output_tokens"\nrate = "100000/day"\nestimate = 500')
+    limits = limit("tokens", 'unit = "output_tokens"\nrate = "100000/day"\ncost = 500')
     assert charged(limits) == {"tokens": 3500}
     assert charged(limit("dear", 'rate = "100/day"\ncost = 3')) == {"dear": 21}
 
@@ -109,7 +109,7 @@ def test_debt_is_bounded_by_the_limit_and_not_by_the_number() -> None:
 
 
 def test_what_a_cluster_used_is_carried_once_for_all_its_tiers() -> None:
-    tiers = 'rate = "100/day"\ntier = "account"\ntiers = { gold = { rate = "900/day" } }'
+    tiers = 'rate = "100/day"\ntiers = { account = { gold = "900/day" } }'
     tiers += '\nalgorithm = "fixed-window"'
     clock = ManualClock()
     limiter = Limiter(Policy.from_toml(POLICY.format(limits=limit("one", tiers))), clock=clock)
@@ -143,8 +143,8 @@ def test_general_is_what_applies_wherever_any_limit_per_cluster_does(limits: str
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [
-        (limit("one", DAILY + '\nverdict = "likely"'), {1}),
-        (limit("one", DAILY + '\nverdict = "likely"') + limit("sure", DAILY), {2}),
+        (limit("one", DAILY, per="cluster:likely"), {1}),
+        (limit("one", DAILY, per="cluster:likely") + limit("sure", DAILY), {2}),
     ],
 )
 def test_what_limits_for_the_likely_have_counted_is_not_charged_to_them(
@@ -157,7 +157,7 @@ def test_what_limits_for_the_likely_have_counted_is_not_charged_to_them(
 def test_every_counter_of_a_cluster_is_carried(verdict: str) -> None:
     clock = ManualClock()
     text = POLICY.format(
-        limits=limit("one", f'rate = "9/day"\nalgorithm = "fixed-window"\nverdict = "{verdict}"')
+        limits=limit("one", 'rate = "9/day"\nalgorithm = "fixed-window"', per=f"cluster:{verdict}")
     )
     limiter = Limiter(Policy.from_toml(text), clock=clock)
     bound, now_ns = limiter.current, clock.now_ns()
@@ -173,7 +173,7 @@ def test_counters_go_on_when_a_limit_binds_others() -> None:
     keys = []
     for verdict in ("certain", "likely"):
         compiled = Policy.from_toml(
-            POLICY.format(limits=limit("one", f'{DAILY}\nverdict = "{verdict}"'))
+            POLICY.format(limits=limit("one", DAILY, per=f"cluster:{verdict}"))
         ).compiled
         keys.append([rule.salt_parts for rule in compiled.rules if rule.is_clustered and not rule.is_twin])
     assert keys[0] == keys[1]

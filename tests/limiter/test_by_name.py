@@ -190,7 +190,7 @@ def test_clusters_sightings_and_upkeep_are_the_same() -> None:
 
 
 def test_costs_settle_after_the_short_way() -> None:
-    text = rules(limit("tokens", rate="100/minute", unit="tokens", estimate=10), more=KEY)
+    text = rules(limit("tokens", rate="100/minute", unit="tokens", cost=10), more=KEY)
     pair = Pair(text)
     found = pair.short.decide(identities={"account": "a"})
     found.settle(tokens=35)

@@ -15,7 +15,7 @@ HOUR_S = 3600
 
 
 def tokens(**more: Any) -> str:
-    return limit("tokens", unit="output_tokens", **{"rate": "1000/hour", "estimate": 100, **more})
+    return limit("tokens", unit="output_tokens", **{"rate": "1000/hour", "cost": 100, **more})
 
 
 def limiter_of(*limits: str, more: str = "") -> Limiter:
@@ -61,9 +61,9 @@ def test_windows_count_no_more_than_limit_and_debt(algorithm: str) -> None:
 
 
 def test_tiers_owe_as_the_limit_says_unless_they_say_other() -> None:
-    table = '[limit.tiers]\npro = { rate = "2000/hour" }\nteam = { rate = "2000/hour", debt = 4000 }'
+    table = '[limit.tiers.plan]\npro = { rate = "2000/hour" }\nteam = { rate = "2000/hour", debt = 4000 }'
     policy = rules(
-        f'{tokens(debt=500)}\ntier = "plan"\n{table}',
+        f"{tokens(debt=500)}\n{table}",
         identities='account = { from = "header:x-api-key" }\nplan = { from = "header:x-plan" }',
     )
     for plan, hours in (("free", 0.6), ("pro", 0.3), ("team", 2.05)):
@@ -74,7 +74,7 @@ def test_tiers_owe_as_the_limit_says_unless_they_say_other() -> None:
 
 def test_dollars_are_owed_in_dollars() -> None:
     policy = rules(
-        limit("spend", unit="usd", rate="10/day", estimate=0, debt=2),
+        limit("spend", unit="usd", rate="10/day", cost=0, debt=2),
         more="[prices.small]\ninput = 1\noutput = 5\n",
     )
     rule = Policy.from_toml(policy).compiled.rules[0]
@@ -86,7 +86,7 @@ def test_dollars_are_owed_in_dollars() -> None:
     [
         {"unit": "requests", "rate": "5/hour", "debt": 3},
         {"concurrent": 3, "rate": "", "debt": 3},
-        {"rate": "5/hour", "distinct": "ip", "debt": 3},
+        {"rate": "5/hour", "unit": "distinct:ip", "debt": 3},
         {"unit": "output_tokens", "rate": "5/hour", "algorithm": "fixed-window", "debt": 2**36},
     ],
 )

@@ -125,7 +125,7 @@ def test_events_meet_the_limits_that_are_on_them(event: Any, expected: list[str]
 
 
 def test_costs_known_on_arrival_replace_the_estimate() -> None:
-    subject = limiter(limit("tokens", unit="tokens", rate="100/hour", estimate=50, algorithm="fixed-window"))
+    subject = limiter(limit("tokens", unit="tokens", rate="100/hour", cost=50, algorithm="fixed-window"))
     assert subject.decide(costs={"tokens": 90}, **A).verdicts[0].remaining == 10
     refused = subject.decide(**A)
     assert (refused.allowed, refused.verdicts[0].cost) == (False, 50)
@@ -223,7 +223,7 @@ def test_refused_decision_settles_nothing() -> None:
 
 def test_settle_reaches_its_own_unit_only() -> None:
     subject = limiter(
-        limit("tokens", unit="tokens", rate="100/hour", estimate=10, algorithm="fixed-window"),
+        limit("tokens", unit="tokens", rate="100/hour", cost=10, algorithm="fixed-window"),
         limit("gate", rate="10/hour", algorithm="fixed-window"),
         limit("slots", rate="", concurrent=5),
     )
@@ -246,7 +246,7 @@ def test_tiers_share_the_counter_of_the_limit_they_vary() -> None:
     identities = (
         'account = { from = "header:x-api-key" }\nplan = { from = "header:x-plan", missing = "skip" }'
     )
-    tiers = 'tier = "plan"\n[limit.tiers.pro]\nrate = "3/hour"'
+    tiers = '[limit.tiers.plan.pro]\nrate = "3/hour"'
     subject = limiter(limit(rate="1/hour", algorithm="fixed-window") + "\n" + tiers, identities=identities)
     assert actions(subject, 2, **A) == ["allow", "refuse"]
     upgraded = {"identities": {"account": "a", "plan": "pro"}}
@@ -254,7 +254,7 @@ def test_tiers_share_the_counter_of_the_limit_they_vary() -> None:
 
 
 def test_calendar_limit_follows_the_month_for_years_and_back() -> None:
-    subject = limiter(limit(rate="2/month", algorithm="fixed-window", calendar=True, zone="Europe/Berlin"))
+    subject = limiter(limit(rate="2/month", algorithm="fixed-window", calendar="Europe/Berlin"))
 
     def at(*when: int) -> list[str]:
         now_ns = int(datetime(*when, tzinfo=UTC).timestamp()) * SECOND_NS  # type: ignore[arg-type]

@@ -65,7 +65,7 @@ async def test_metrics_tell_degraded_from_refused() -> None:
     assert ("refuse", "shadow") not in counted
 
 
-@pytest.mark.parametrize("more", [{"wait": "1s"}, {"enforce": 0.5}])
+@pytest.mark.parametrize("more", [{"wait": "1s"}, {"mode": 0.5}])
 def test_what_only_refusals_have_is_a_conflict(more: dict[str, Any]) -> None:
     with pytest.raises(PolicyError) as raised:
         Policy.from_toml(rules(limit("large model", on_refusal=["degrade"], **more)))

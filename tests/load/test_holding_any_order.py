@@ -38,7 +38,7 @@ match = "/chat"
 per = "account"
 unit = "tokens"
 rate = "1000/minute"
-estimate = 50
+cost = 50
 wait = "2s"
 """
 

@@ -257,16 +257,16 @@ def test_a_campaign_and_a_wrong_exemption(tmp_path: Path, monkeypatch: Any) -> N
     fired = firing(night.before, begun, scrape(actor.limiter), tmp_path)
     assert fired == ["RatelimitRefusingMuch"]
     assert night.names() == ["actor-found", "actor-contained"]
-    runbook("RatelimitRefusingMuch", "actors")
+    runbook("RatelimitRefusingMuch", "show actors")
     assert actor.limiter.clustering is not None
     actor.limiter.clustering.resign(END_NS)  # which saves
     stop_host(monkeypatch, END_NS + 10 * NS)
-    told = json.loads(run("actors", path, "--json").stdout)
+    told = json.loads(run("show", "actors", path, "--json").stdout)
     assert [each["accounts"] for each in told["actors"]] == [60]
     # One of them is let be by mistake; the list says so, and undo takes it back.
     for command, is_exempt in (
-        (("exempt", path, "bot7", "--from", "limits", "--reason", "wrong account"), True),
-        (("undo", path, "1"), False),
+        (("act", "exempt", path, "bot7", "--from", "limits", "--reason", "wrong account"), True),
+        (("act", "undo", path, "1"), False),
     ):
         assert run(*command).exit_code == 0
         follower = ActFollower(actor.limiter.store.place)

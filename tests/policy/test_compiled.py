@@ -51,7 +51,7 @@ def test_a_rate_becomes_a_token_bucket_as_large_as_its_amount() -> None:
         ({"rate": "50/minute", "burst": 20}, ("token-bucket", 50, 60, 20)),
         ({"rate": "50/minute", "algorithm": "sliding-window"}, ("sliding-window", 50, 60, 50)),
         ({"rate": "5 per 2 hours", "algorithm": "sliding-log"}, ("sliding-log", 5, 7200, 5)),
-        ({"rate": "40/day", "distinct": "network"}, ("distinct", 40, 86_400, 40)),
+        ({"rate": "40/day", "unit": "distinct:network"}, ("distinct", 40, 86_400, 40)),
         ({"concurrent": 8}, ("concurrency", 8, 0, 8)),
         ({"concurrent": 8, "algorithm": "concurrency"}, ("concurrency", 8, 0, 8)),
     ],
@@ -89,13 +89,13 @@ def test_costs_and_units() -> None:
     assert rules_of(rate="10/minute", cost=3)[0].estimate == 3
     (rule,) = rules_of(rate="10/minute", unit="tokens")
     assert (rule.unit, rule.unit_index, rule.estimate) == ("tokens", 1, 0)
-    assert rules_of(rate="10/minute", unit="tokens", estimate=4)[0].estimate == 4
+    assert rules_of(rate="10/minute", unit="tokens", cost=4)[0].estimate == 4
 
 
 def test_shadow_and_fractions() -> None:
-    (rule,) = rules_of(rate="10/minute", mode="shadow", enforce=0.1, on_store_error="closed", on="message")
+    (rule,) = rules_of(rate="10/minute", mode=0.1, on_store_error="closed", on="message")
     assert (rule.shadow, rule.enforced_ppm, rule.on_store_error, rule.on) == (
-        True,
+        False,
         100_000,
         "closed",
         "message",
@@ -103,7 +103,7 @@ def test_shadow_and_fractions() -> None:
 
 
 def test_calendar_windows_know_their_zone() -> None:
-    (rule,) = rules_of(rate="10/month", algorithm="fixed-window", calendar=True, zone="Europe/Berlin")
+    (rule,) = rules_of(rate="10/month", algorithm="fixed-window", calendar="Europe/Berlin")
     assert rule.calendar == CalendarSpec("month", "Europe/Berlin")
     first, second = rule.calendar.starts(1_710_000_000 * SECOND, 2)
     assert first <= 1_710_000_000 * SECOND < second
@@ -118,11 +118,12 @@ def test_tiers_pick_numbers_and_share_counters() -> None:
                 "name": "l",
                 "per": "ip",
                 "rate": "10/minute; 100/hour",
-                "tier": "plan",
                 "tiers": {
-                    "pro": {"rate": "50/minute"},
-                    "big": {"rate": "50/minute", "burst": 70},
-                    "free": {"unlimited": True},
+                    "plan": {
+                        "pro": "50/minute",
+                        "big": {"rate": "50/minute", "burst": 70},
+                        "free": "unlimited",
+                    },
                 },
             },
             {
@@ -130,8 +131,7 @@ def test_tiers_pick_numbers_and_share_counters() -> None:
                 "per": "ip",
                 "rate": "10/day",
                 "burst": 4,
-                "tier": "plan",
-                "tiers": {"pro": {"rate": "50/day"}},
+                "tiers": {"plan": {"pro": {"rate": "50/day"}}},
             },
         ],
     }
@@ -156,7 +156,7 @@ def test_tiers_pick_numbers_and_share_counters() -> None:
 
 
 def test_tiers_of_slots_have_slots_of_their_own_number() -> None:
-    limit = {"name": "l", "per": "ip", "concurrent": 4, "tier": "ip", "tiers": {"pro": {"concurrent": 4096}}}
+    limit = {"name": "l", "per": "ip", "concurrent": 4, "tiers": {"ip": {"pro": {"concurrent": 4096}}}}
     rules = Policy.from_mapping({"version": 1, "limit": [limit]}).compiled.rules
     assert [(rule.tier, rule.algorithm, rule.quota) for rule in rules] == [
         (None, "concurrency", 4),
@@ -180,7 +180,7 @@ def test_amounts_are_not_in_the_salt_and_everything_else_is() -> None:
         {"algorithm": "fixed-window"},
         {"unit": "tokens"},
         {"on": "message"},
-        {"distinct": "network"},
+        {"unit": "distinct:network"},
     ):
         salts.add(rules_of(**{"rate": "10/minute", **other})[0].salt_parts)
     assert len(salts) == 12
@@ -365,17 +365,17 @@ def clustered(**limit: Any) -> list[LimitRule]:
     ("limit", "expected"),
     [
         ({}, [("certain", False, (5,), False), ("certain", True, (4,), True)]),
-        ({"verdict": "certain"}, [("certain", False, (5,), False), ("certain", True, (4,), True)]),
-        ({"verdict": "likely"}, [("likely", False, (3,), False)]),
-        ({"verdict": "young"}, [("young", False, (2,), False)]),
+        ({"per": "cluster:certain"}, [("certain", False, (5,), False), ("certain", True, (4,), True)]),
+        ({"per": "cluster:likely"}, [("likely", False, (3,), False)]),
+        ({"per": "cluster:young"}, [("young", False, (2,), False)]),
         ({"mode": "shadow"}, [("certain", False, (5,), True), ("certain", True, (4,), True)]),
         (
             {"per": ["account", "cluster"]},
             [("certain", False, (0, 5), False), ("certain", True, (0, 4), True)],
         ),
-        ({"per": ["cluster", "ip"], "verdict": "likely"}, [("likely", False, (3, 1), False)]),
+        ({"per": ["cluster:likely", "ip"]}, [("likely", False, (3, 1), False)]),
         ({"per": "account"}, [(None, False, (0,), False)]),
-        ({"per": "account", "distinct": "cluster"}, [(None, False, (0,), False)]),
+        ({"per": "account", "unit": "distinct:cluster"}, [(None, False, (0,), False)]),
     ],
 )
 def test_limit_per_cluster_counts_by_whom_it_binds(limit: dict[str, Any], expected: list[Any]) -> None:
@@ -383,7 +383,7 @@ def test_limit_per_cluster_counts_by_whom_it_binds(limit: dict[str, Any], expect
 
 
 def test_each_rate_and_tier_has_a_twin_with_counters_of_its_own() -> None:
-    rules = clustered(rate="5/day; 2/hour", tier="account", tiers={"pro": {"rate": "50/day"}})
+    rules = clustered(rate="5/day; 2/hour", tiers={"account": {"pro": {"rate": "50/day"}}})
     assert [(rule.name, rule.counter_name, rule.tier) for rule in rules] == [
         ("l", "l", None),
         ("l", "\x1flikely l", None),
@@ -405,7 +405,7 @@ def test_twins_count_among_the_rules_a_request_may_fall_under() -> None:
     with pytest.raises(PolicyError, match="18 rules"):
         Policy.from_mapping(tree)
     for limit in tree["limit"]:
-        limit["verdict"] = "likely"
+        limit["per"] = "cluster:likely"
     assert len(Policy.from_mapping(tree).compiled.rules) == 9
 
 

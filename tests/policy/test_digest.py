@@ -38,8 +38,8 @@ def test_other_settings_another_number(text: str) -> None:
 
 
 def test_order_of_a_table_is_nothing() -> None:
-    rows = ['tiers.x.rate = "1/minute"\n', 'tiers.y.rate = "2/minute"\n']
-    head = f'{TIERS}{LIMIT}tier = "plan"\n'
+    rows = ['tiers.plan.x.rate = "1/minute"\n', 'tiers.plan.y.rate = "2/minute"\n']
+    head = f"{TIERS}{LIMIT}"
     assert digest(head + "".join(rows)) == digest(head + "".join(rows[::-1]))
 
 

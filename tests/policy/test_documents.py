@@ -112,7 +112,7 @@ def test_the_schema_takes_what_the_loader_takes(text: str, validator: Any) -> No
         'version = 1\n[[limit]]\nname = "l"\nper = "ip"\nrate = "1/second"\nmode = "x"',
         'version = 1\n[[limit]]\nname = ""\nper = "ip"\nrate = "1/second"',
         'version = 1\n[[limit]]\nname = "l"\nper = "ip"\nrate = "1/second"\nburst = 0',
-        'version = 1\n[[limit]]\nname = "l"\nper = "ip"\nrate = "1/second"\nenforce = 1.5',
+        'version = 1\n[[limit]]\nname = "l"\nper = "ip"\nrate = "1/second"\nmode = 1.5',
         "version = 1\n[identities]\nx = {}",
         "version = 1\n[store]\nkeys = 1",
     ],

@@ -105,12 +105,11 @@ def test_the_largest_policy_there_may_be_loads_in_time() -> None:
                         "name": "l",
                         "per": [],
                         "rate": "1/second",
-                        "tier": "ip",
-                        "tiers": {f"t{n}": {"burst": 1} for n in range(65)},
+                        "tiers": {"ip": {f"t{n}": {"burst": 1} for n in range(65)}},
                     }
                 ]
             },
-            "limit[0].tiers",
+            "limit[0].tiers.ip",
         ),
         ({"allow": {"ip": ["192.0.2.1"] * 10_001}}, "allow.ip"),
     ],

@@ -30,32 +30,32 @@ def test_words_are_those_that_readers_know() -> None:
     ("lines", "spec"),
     [
         ([], None),
-        (["estimate = 5"], None),
+        (["cost = 5"], None),
         (['usage = "auto"'], MeteringSpec("auto", None, False, exposure=4, unit="output_tokens")),
         (
-            ['usage = "gemini"', 'on_exhausted = "cut"'],
+            ['usage = "gemini"', 'on_refusal = ["cut"]'],
             MeteringSpec("gemini", None, True, exposure=4, unit="output_tokens"),
         ),
         (
-            ['estimate = "declared"'],
+            ['cost = "declared"'],
             MeteringSpec(None, EstimateSpec("declared"), False, exposure=4, unit="output_tokens"),
         ),
         (
-            ['estimate = "learned"'],
+            ['cost = "learned"'],
             MeteringSpec(None, EstimateSpec("learned"), False, exposure=4, unit="output_tokens"),
         ),
         (
-            ['estimate = "learned"', "exposure = 1.5", "most = 8192"],
+            ['cost = "learned"', "exposure = 1.5", "most = 8192"],
             MeteringSpec(None, EstimateSpec("learned"), False, exposure=1.5, most=8192, unit="output_tokens"),
         ),
         (['usage = "auto"', 'unit = "input_tokens"'], MeteringSpec("auto", None, False)),
         (['model = "a-*"'], MeteringSpec(None, None, False, models=("a-*",))),
         (
-            ['estimate = "header:X-Cost"'],
+            ['cost = "header:X-Cost"'],
             MeteringSpec(None, EstimateSpec("header", "x-cost"), False, exposure=4, unit="output_tokens"),
         ),
         (
-            ['estimate = "state:Cost"'],
+            ['cost = "state:Cost"'],
             MeteringSpec(None, EstimateSpec("state", "Cost"), False, exposure=4, unit="output_tokens"),
         ),
     ],
@@ -65,24 +65,24 @@ def test_compiled(lines: list[str], spec: MeteringSpec | None) -> None:
 
 
 def test_counters_carry_over_when_the_words_change() -> None:
-    plain, metered = rule_of("estimate = 5"), rule_of('estimate = "learned"', 'usage = "auto"')
+    plain, metered = rule_of("cost = 5"), rule_of('cost = "learned"', 'usage = "auto"')
     assert plain.salt_parts == metered.salt_parts
 
 
 CASES = (
     ("limit-conflict", ['model = "a"', 'on = "connect"'], "model", "`on`"),
     ("policy-value", ['model = [""]'], "model", ""),
-    ("limit-estimate", ['unit = "t"', 'estimate = "lerned"'], "estimate", "Did you mean `learned`?"),
-    ("limit-estimate", ['unit = "t"', 'estimate = "header:"'], "estimate", "header:NAME"),
-    ("limit-estimate", ['unit = "t"', 'estimate = "state:a b"'], "estimate", "state:NAME"),
+    ("limit-estimate", ['unit = "t"', 'cost = "lerned"'], "cost", "Did you mean `learned`?"),
+    ("limit-estimate", ['unit = "t"', 'cost = "header:"'], "cost", "header:NAME"),
+    ("limit-estimate", ['unit = "t"', 'cost = "state:a b"'], "cost", "state:NAME"),
     ("limit-usage-unit", ['unit = "output_token"', 'usage = "auto"'], "unit", "`output_tokens`"),
     ("limit-usage", ['unit = "output_tokens"', 'usage = "openia"'], "usage", "`openai`"),
-    ("limit-prices", ['unit = "usd"', 'usage = "auto"'], "unit", "ratelimit prices import"),
+    ("limit-prices", ['unit = "usd"', 'usage = "auto"'], "unit", "ratelimit make prices import"),
     ("limit-conflict", ['usage = "auto"'], "usage", "`unit`"),
-    ("limit-cost-unit", ['estimate = "learned"'], "estimate", "`cost`"),
-    ("limit-conflict", ['unit = "t"', 'on_exhausted = "cut"'], "on_exhausted", "usage"),
+    ("limit-cost-unit", ['cost = "learned"'], "cost", "`unit`"),
+    ("limit-conflict", ['unit = "t"', 'on_refusal = ["cut"]'], "on_refusal", "usage"),
     ("limit-conflict", ["exposure = 2"], "exposure", "usage"),
-    ("limit-conflict", ['unit = "output_tokens"', "estimate = 5", "most = 9"], "most", "usage"),
+    ("limit-conflict", ['unit = "output_tokens"', "cost = 5", "most = 9"], "most", "usage"),
     ("policy-value", ['unit = "output_tokens"', 'usage = "auto"', "exposure = 0.5"], "exposure", ""),
 )
 

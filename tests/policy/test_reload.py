@@ -43,7 +43,7 @@ def test_nothing_changed_is_nothing_said() -> None:
         ({"name": "m"}, [("added", "m", "fresh"), ("removed", "l", "dropped")]),
         ({"rate": "10/minute;50/day"}, [("added", "l", "fresh")]),
         (
-            {"tier": "plan", "tiers": {"pro": {"rate": "99/minute"}}},
+            {"tiers": {"plan": {"pro": {"rate": "99/minute"}}}},
             [("changed", "l", "kept"), ("added", "l (tier pro)", "fresh")],
         ),
     ],
@@ -103,9 +103,8 @@ def test_limit_that_binds_others_keeps_its_counters_and_says_so() -> None:
 version = 1
 [[limit]]
 name = "actor"
-per = "cluster"
+per = "cluster:{}"
 rate = "5/day"
-verdict = "{}"
 [correlation]
 principal = "ip"
 network = "ip"

@@ -12,7 +12,7 @@ from tests.policy.test_problems import ACCOUNT, RATE, SECOND, correlation, ident
     [
         (f"version = 1\n[identities]\n{ACCOUNT}\n[[limits]]\nname = 'a'", ["policy-unknown-key"]),
         (identity(ACCOUNT, "acount"), ["identity-unknown"]),
-        (limit(RATE, 'mode = "shadwo"', "enforce = 0"), ["policy-value"]),
+        (limit(RATE, 'mode = "shadwo"'), ["policy-value"]),
         (limit(RATE, "[corelation]").replace('"ip"', '"cluster"'), ["policy-unknown-key"]),
         ("version = 1\n[trust]\nproxy = ['10.0.0.1']\nheader = 'forwarded'", ["policy-unknown-key"]),
         # What is true whatever the error is stays.
@@ -73,7 +73,7 @@ def test_metrics_are_told_of_once_for_an_identity() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ['match = "GET /a"', 'mode = "shadow"', "enforce = 0.5", 'unit = "t"', "cost = 2"]
+    "line", ['match = "GET /a"', 'mode = "shadow"', "mode = 0.5", 'unit = "t"', "cost = 2"]
 )
 def test_limits_of_other_requests_are_not_called_shadowed(line: str) -> None:
     assert problems_of(limit(RATE, line, SECOND, 'rate = "20/minute"')) == ()

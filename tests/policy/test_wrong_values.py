@@ -226,7 +226,7 @@ def test_list_or_secret_in_a_file_that_is_none_is_told_and_not_waited_for(tmp_pa
             {
                 "version": 1,
                 "identities": {"a": {"from": "header:a"}},
-                "correlation": {"principal": "a", "known": {"networks": {"vpn": [f"file:{path}"]}}},
+                "correlation": {"principal": "a", "known": {"networks": [f"file:{path}"]}},
             }
         )
     assert "known-list" in {problem.code for problem in caught.value.problems}

@@ -23,7 +23,7 @@ from ratelimit.worker.acts import ActFollower
 from ratelimit.worker.events.reporter import Reporter
 from ratelimit.worker.events.watch import EventWatch
 from ratelimit.worker.upkeep import Upkeep
-from tests.cli.running import run
+from tests.cli.running import in_group, run
 from tests.support.redis.patience import until
 from tests.support.redis.server import Server
 from tests.support.stopwatch import Stopwatch
@@ -64,7 +64,7 @@ def hosts(server: Server, tmp_path: Path) -> Iterator[list[Limiter]]:
 
 def told(path: Path, command: str, *more: str) -> dict[str, Any]:
     sure = () if command in ("acts", "undo", "top") else ("--yes",)
-    result = run(command, path, *more, *sure, "--json")
+    result = run(*in_group(command), path, *more, *sure, "--json")
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
     return found
@@ -136,7 +136,9 @@ def test_an_act_made_in_the_moment_of_loss_has_a_number_of_its_own(
     wait_for_hosts(tmp_path / "a.toml", 2)
     told(tmp_path / "a.toml", "exempt", "acct-17")
     server.client.flushall()
-    made = run("exempt", tmp_path / "b.toml", "acct-18", "--yes", "--json")  # the file here knows the first
+    made = run(
+        "act", "exempt", tmp_path / "b.toml", "acct-18", "--yes", "--json"
+    )  # the file here knows the first
     assert json.loads(made.stdout)["act"].startswith("2-")
     elsewhere = tmp_path / "desk.toml"  # no worker has run here
     elsewhere.write_text(POLICY.format(url=server.url, table=tmp_path / "desk"))
@@ -232,7 +234,7 @@ def test_an_act_while_the_server_is_away_is_in_force_here_and_sent_later(
     told(tmp_path / "a.toml", "exempt", "acct-17")
     server.kill()
     try:
-        result = run("exempt", tmp_path / "a.toml", "acct-18", "--yes", "--json")
+        result = run("act", "exempt", tmp_path / "a.toml", "acct-18", "--yes", "--json")
         assert result.exit_code == 4, result.output
         act = json.loads(result.stdout)
         assert act["server_away"]
@@ -252,7 +254,7 @@ def test_a_host_that_is_cut_off_is_named(hosts: list[Limiter], tmp_path: Path, s
         "{acts}:acts:applied", "gone 1", f'{at_ms} {{"host": "gone", "digest": "", "workers": 3}}'
     )
     with Stopwatch() as watch:
-        result = run("exempt", tmp_path / "a.toml", "acct-17", "--yes", "--json")
+        result = run("act", "exempt", tmp_path / "a.toml", "acct-17", "--yes", "--json")
     assert result.exit_code == 4
     assert watch.s < 4  # nobody waits for it
     hosts_told = json.loads(result.stdout)["hosts"]

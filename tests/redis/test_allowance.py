@@ -13,7 +13,7 @@ from tests.support.redis.live import Live, rules
 from tests.support.redis.server import Server
 
 ALLOWANCE = 'per = "account"\nrate = "8/day"\nalgorithm = "sliding-window"\nearned = { per_usd = 2 }'
-BEYOND = 'per = "ip"\nrate = "3/day"\nalgorithm = "sliding-window"\noverflow = true'
+BEYOND = 'per = "ip"\nrate = "3/day"\nalgorithm = "sliding-window"\nearned = "overflow"'
 PAID = '\n[correlation]\npaid = "state:paid_usd"\n'
 
 

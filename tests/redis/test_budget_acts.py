@@ -12,7 +12,7 @@ import pytest
 
 from ratelimit.limiter import Limiter
 from ratelimit.worker.upkeep import Upkeep
-from tests.cli.running import run
+from tests.cli.running import in_group, run
 from tests.support.redis.live import turns
 from tests.support.redis.patience import until
 from tests.support.redis.server import Server
@@ -65,7 +65,12 @@ def hosts(server: Server, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
 def told(path: Path, command: str, *words: str) -> dict[str, Any]:
     sure = () if command in ("acts", "undo") or "show" in words else ("--yes",)
     first, *rest = words or ("",)
-    begin = (command, first, path, *rest) if command == "budget" else (command, path, *words)
+    if command != "budget":
+        begin: tuple[object, ...] = (*in_group(command), path, *words)
+    elif first == "show":
+        begin = ("show", "budget", path, *rest)
+    else:
+        begin = ("act", "budget", first, path, *rest)
     result = run(*begin, *sure, "--json")
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)

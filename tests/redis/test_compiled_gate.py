@@ -21,7 +21,7 @@ LIMITS = (
     'per = "account"\nrate = "2/minute"\nmode = "shadow"\nalgorithm = "sliding-window"',
     'per = []\nrate = "90/day"\nalgorithm = "sliding-log"\nmatch = "/logged"',
     'per = "account"\nconcurrent = 2\nmatch = "/held"',
-    'per = "account"\nunit = "words"\nestimate = 5\nrate = "40/day"\nmatch = "/words"',
+    'per = "account"\nunit = "words"\ncost = 5\nrate = "40/day"\nmatch = "/words"',
 )
 LISTS = '[deny]\naccount = ["bad"]\n[allow]\naccount = ["good"]\n'
 

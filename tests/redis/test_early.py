@@ -27,7 +27,7 @@ async def test_large_body_of_a_caller_that_is_refused_anyway_is_not_read(
     """A small one is: to read it costs less than one more question to the server."""
     per_account = 'per = "account"\nrate = "2/year"\nalgorithm = "fixed-window"\n'
     tokens = (
-        'per = "account"\nunit = "output_tokens"\nrate = "10000/day"\nusage = "auto"\nestimate = "declared"\n'
+        'per = "account"\nunit = "output_tokens"\nrate = "10000/day"\nusage = "auto"\ncost = "declared"\n'
     )
     limiter = Live(live_rules(server.url, per_account, tokens))
     read = 0

@@ -172,7 +172,7 @@ async def test_shadowed_limits_refuse_nobody(server: Server, open_limiter: LiveL
 async def test_real_costs_replace_estimates(server: Server, open_limiter: LiveLimiter) -> None:
     limiter = open_limiter(
         server.url,
-        'per = "account"\nrate = "1000/year"\nunit = "tokens"\nestimate = 1\nalgorithm = "fixed-window"',
+        'per = "account"\nrate = "1000/year"\nunit = "tokens"\ncost = 1\nalgorithm = "fixed-window"',
     )
     found = await limiter.ask(costs={"tokens": 300})
     assert (found.allowed, await limiter.left()) == (True, [700])
@@ -188,7 +188,7 @@ async def test_the_last_of_many_reports_stands(
 ) -> None:
     limiter = open_limiter(
         server.url,
-        f'per = "account"\nrate = "2000/day"\nunit = "tokens"\nestimate = 1\nalgorithm = "{algorithm}"',
+        f'per = "account"\nrate = "2000/day"\nunit = "tokens"\ncost = 1\nalgorithm = "{algorithm}"',
         now_us=lambda: NOON_US,
     )
     # Room for a report of 500 that is corrected only after the next request was decided.

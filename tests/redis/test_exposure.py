@@ -15,7 +15,7 @@ TOKENS = 'per = "account"\nrate = "{rate}/hour"\nunit = "output_tokens"\nusage =
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_burst_uses_no_more_than_the_exposure(server: Server, attack: str, mode: str) -> None:
     past, burst, words = ATTACKS[attack]
-    words = {"estimate": "learned", **words}
+    words = {"cost": "learned", **words}
     more = "".join(
         f"{name} = {value if type(value) is int else repr(value)}\n" for name, value in words.items()
     )

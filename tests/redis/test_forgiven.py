@@ -10,7 +10,7 @@ from tests.support.redis.live import Live, rules
 from tests.support.redis.server import Server
 from tests.telemetry.test_forgiven import ALGORITHMS, REPORTS
 
-LIMIT = 'per = "account"\nunit = "t"\nrate = "1000/day"\nestimate = 100\nalgorithm = "{algorithm}"'
+LIMIT = 'per = "account"\nunit = "t"\nrate = "1000/day"\ncost = 100\nalgorithm = "{algorithm}"'
 
 
 async def settle(limiter: Live, *reports: int) -> None:

@@ -132,7 +132,7 @@ RULES = {
     "sliding": 'per = "account"\nrate = "10/day"\nalgorithm = "sliding-window"',
     "log": 'per = "account"\nrate = "10/day"\nalgorithm = "sliding-log"',
     "slots": 'per = "account"\nconcurrent = 5',
-    "distinct": 'per = "account"\nrate = "5/day"\ndistinct = "ip"',
+    "distinct": 'per = "account"\nrate = "5/day"\nunit = "distinct:ip"',
     "calendar": 'per = "account"\nrate = "10/day"\nalgorithm = "fixed-window"\ncalendar = true',
 }
 

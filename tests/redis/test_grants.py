@@ -92,7 +92,7 @@ on_store_error = "closed"
 name = "networks"
 per = []
 rate = "100/day"
-distinct = "ip"
+unit = "distinct:ip"
 on_store_error = "closed"
 """
 

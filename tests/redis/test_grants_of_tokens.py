@@ -15,8 +15,8 @@ per = "account"
 rate = "{rate}/hour"
 unit = "output_tokens"
 usage = "auto"
-estimate = "learned"
-grant = "body"
+cost = "learned"
+exposure = "grant"
 """
 
 

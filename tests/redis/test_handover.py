@@ -18,7 +18,7 @@ from tests.support.streams import COUNTING
 
 __all__ = ["own"]
 
-COUNTED = 'per = "account"\nrate = "1000/day"\nunit = "tokens"\nestimate = 70'
+COUNTED = 'per = "account"\nrate = "1000/day"\nunit = "tokens"\ncost = 70'
 TOKENS = f"{COUNTED}\nburst = 1000"
 MOST_MS = 4.0
 

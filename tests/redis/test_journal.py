@@ -17,7 +17,7 @@ from ratelimit.stores.journal import JournalRing, events_of, minutes_of
 from ratelimit.stores.redis.acts import ServerActs
 from ratelimit.stores.redis.journal import MOST_LINES
 from ratelimit.worker.journal import Exchange
-from tests.cli.running import run
+from tests.cli.running import in_group, run
 from tests.redis.test_acts import POLICY, hosts, the_lost_log, wait_for_hosts
 from tests.support.redis.patience import until
 from tests.support.redis.server import Server
@@ -144,8 +144,8 @@ def test_acts_are_in_the_journal_of_every_host_through_an_empty_server(
     a, b = tmp_path / "a.toml", tmp_path / "b.toml"
     wait_for_hosts(a, 2)
     for command, *rest in (("stop", "acct-17"), ("exempt", "acct-18")):
-        assert run(command, a, *rest, "--by", "Ann", "--yes").exit_code == 0
-    assert run("undo", b, "1", "--by", "Bob").exit_code == 0
+        assert run(*in_group(command), a, *rest, "--by", "Ann", "--yes").exit_code == 0
+    assert run("act", "undo", b, "1", "--by", "Bob").exit_code == 0
     every = ["act-made 1", "act-made 2", "act-undone 1"]
 
     def is_whole(path: Path) -> bool:
@@ -169,7 +169,7 @@ def test_a_host_that_does_not_answer_is_named_and_this_host_needs_no_server(
 ) -> None:
     a = tmp_path / "a.toml"
     wait_for_hosts(a, 2)
-    assert run("stop", a, "acct-17", "--yes").exit_code == 0
+    assert run("act", "stop", a, "acct-17", "--yes").exit_code == 0
     until(lambda: len(events_of(tmp_path / "a").read()) == 2, "the journal of both hosts")
     monkeypatch.setattr("ratelimit.stores.redis.acts.SILENT_MS", -1)
     result = run("journal", a)

@@ -17,7 +17,7 @@ EVERY_KIND = (
     'per = "account"\nrate = "5/minute"\nalgorithm = "sliding-window"',
     'per = "account"\nrate = "5/minute"\nalgorithm = "sliding-log"',
     'per = "account"\nconcurrent = 5',
-    'per = "account"\ndistinct = "ip"\nrate = "5/hour"',
+    'per = "account"\nunit = "distinct:ip"\nrate = "5/hour"',
 )
 HOSTILE = [
     "a{b}c",

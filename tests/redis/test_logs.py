@@ -26,7 +26,7 @@ async def test_refund_of_a_log_that_is_gone_takes_nobody_elses_record(
 
 
 async def test_what_was_charged_nothing_gives_nothing_back(server: Server, open_limiter: LiveLimiter) -> None:
-    limiter = open_limiter(server.url, f'{TEN}\nunit = "units"\nestimate = 0')
+    limiter = open_limiter(server.url, f'{TEN}\nunit = "units"\ncost = 0')
     for _ in range(4):
         (await limiter.ask(costs={"units": 2})).settle(units=2)
     free = await limiter.ask()

@@ -15,7 +15,7 @@ from tests.support.redis.live import Live, patient, rules
 from tests.support.redis.server import Server
 from tests.usage.answers import ANSWERS, CHAT_USAGE, chat, event
 
-LIMIT = 'per = "{per}"\nunit = "output_tokens"\nrate = "{rate}/year"\nusage = "auto"\nestimate = "declared"\n'
+LIMIT = 'per = "{per}"\nunit = "output_tokens"\nrate = "{rate}/year"\nusage = "auto"\ncost = "declared"\n'
 LIMIT += 'algorithm = "{algorithm}"\n'
 HEADERS = [(b"x-account", b"a"), (b"x-ip", b"i")]
 
@@ -62,7 +62,7 @@ async def test_hang_up_pays_what_was_seen(server: Server) -> None:
 
 
 async def test_stream_is_cut_by_what_remained_when_it_was_admitted(server: Server) -> None:
-    limiter = Live(rules(server.url, limit(rate=300, more='on_exhausted = "cut"\n')))
+    limiter = Live(rules(server.url, limit(rate=300, more='on_refusal = ["cut"]\n')))
     body = chat("w" * 7000, CHAT_USAGE)
     client = Client(RateLimitMiddleware(answering(*pieces_of(body)), limiter=limiter, reload_interval_s=0))
     got = await client("POST", headers=HEADERS)
@@ -79,7 +79,7 @@ async def test_requests_that_leave_at_any_moment_leave_nothing_behind(server: Se
     await limiter.aclose()
 
 
-@pytest.mark.parametrize("more", ["", 'on_exhausted = "cut"\n'], ids=["finish", "cut"])
+@pytest.mark.parametrize("more", ["", 'on_refusal = ["cut"]\n'], ids=["finish", "cut"])
 async def test_all_levels_take_one_call_at_the_start_and_one_at_the_end(server: Server, more: str) -> None:
     """Account, address, both and the total, reserved together; 200 events between ask nothing."""
     both, total = (limit(more=more).replace('"account"', per) for per in ('["account", "ip"]', "[]"))

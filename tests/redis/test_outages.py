@@ -236,7 +236,7 @@ async def test_recovery_hands_over_limits_with_costs_of_their_own(
         open_limiter(
             own.url,
             DAY_100,
-            'per = "account"\nrate = "1000/day"\nburst = 1000\nunit = "tokens"\nestimate = 7',
+            'per = "account"\nrate = "1000/day"\nburst = 1000\nunit = "tokens"\ncost = 7',
             **PATIENCE,
         )
     )

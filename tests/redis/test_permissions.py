@@ -56,7 +56,7 @@ LIMITS = (
     'rate = "5/hour"\nalgorithm = "sliding-window"',
     'rate = "5/hour"\nalgorithm = "sliding-log"',
     "concurrent = 5",
-    'distinct = "ip"\nrate = "5/day"',
+    'unit = "distinct:ip"\nrate = "5/day"',
 )
 
 

@@ -47,7 +47,7 @@ earned = { per_usd = 1 }
 name = "nobody pays"
 match = "/v1/{user}"
 per = "ip"
-overflow = true
+earned = "overflow"
 rate = "3/minute"
 [[limit]]
 name = "one actor"
@@ -66,7 +66,7 @@ tuning = { new_s = 3600 }
 [correlation.known]
 organisations = [{ name = "acme", network = ["203.0.113.0/24"] }]
 """
-EXTRA = ["", 'unit = "tokens"\nestimate = 2', 'algorithm = "sliding-window"']
+EXTRA = ["", 'unit = "tokens"\ncost = 2', 'algorithm = "sliding-window"']
 
 
 def policy(account: str, lists: str, trust: str, correlation: str, extra: str) -> str:
@@ -87,11 +87,10 @@ name = "requests"
 match = ["/v1/{{user}}", "/users/{{user}}"]
 per = "account"
 rate = "3/minute"
-tier = "plan"
-[limit.tiers.pro]
+[limit.tiers.plan.pro]
 rate = "5/minute"
-[limit.tiers.enterprise]
-unlimited = true
+[limit.tiers.plan]
+enterprise = "unlimited"
 [[limit]]
 name = "agents"
 match = "/v1/{{user}}"

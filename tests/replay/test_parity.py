@@ -49,7 +49,7 @@ POLICIES = {
         per = "payment"
         unit = "output_tokens"
         rate = "100/minute"
-        estimate = 7
+        cost = 7
     """,
     "without headers": """
         version = 1
@@ -152,12 +152,12 @@ POLICIES = {
         per = "payment"
         unit = "output_tokens"
         rate = "100/minute"
-        estimate = 20
+        cost = 20
         earned = { per_usd = 70 }
         [[limit]]
         name = "beyond"
         per = "account"
-        overflow = true
+        earned = "overflow"
         rate = "1/minute"
         [correlation]
         paid = "state:paid_usd"
@@ -196,11 +196,10 @@ POLICIES = {
         name = "requests"
         per = "account"
         rate = "2/minute"
-        tier = "plan"
-        [limit.tiers.pro]
+        [limit.tiers.plan.pro]
         rate = "5/minute"
-        [limit.tiers.free]
-        unlimited = true
+        [limit.tiers.plan]
+free = "unlimited"
         [[limit]]
         name = "addresses"
         per = "ip"

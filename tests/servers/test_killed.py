@@ -28,7 +28,7 @@ per = "account"
 unit = "output_tokens"
 rate = "4000/year"
 algorithm = "fixed-window"
-estimate = "declared"
+cost = "declared"
 usage = "auto"
 [[limit]]
 name = "at once"

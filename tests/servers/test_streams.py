@@ -25,9 +25,9 @@ per = "account"
 unit = "output_tokens"
 rate = "4000/year"
 algorithm = "fixed-window"
-estimate = "declared"
+cost = "declared"
 usage = "auto"
-on_exhausted = "cut"
+on_refusal = ["cut"]
 """
 DECLARES = {"max_tokens": 60, "messages": ["x" * 300_000]}
 

@@ -52,7 +52,7 @@ match = "* /v1/chat"
 per = "account"
 unit = "output_tokens"
 rate = "1000000/day"
-estimate = 1
+cost = 1
 """
 """What the example for Envoy counts beside requests."""
 

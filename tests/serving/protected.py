@@ -26,7 +26,7 @@ def lasting(policy: Path) -> str:
     """Return an example's policy with windows that no test sees the end of: of a year instead of a minute."""
     text = policy.read_text()
     made = re.sub(r'(rate = "\d+/)minute("\nalgorithm = "fixed-window")', r"\1year\2", text)
-    tokens = re.sub(r'(rate = "\d+/)minute("\nestimate = \d+\nalgorithm = "fixed-window")', r"\1year\2", made)
+    tokens = re.sub(r'(rate = "\d+/)minute("\ncost = \d+\nalgorithm = "fixed-window")', r"\1year\2", made)
     assert made != text
     return tokens
 

@@ -140,7 +140,7 @@ async def test_hits_take_as_many_units() -> None:
 
 async def test_end_of_stream_is_charged_in_full_and_never_refused() -> None:
     toml = rules(
-        limit(rate="2/day"), limit("tokens", rate="100/day", unit="tokens", estimate=1), identities=IDENTITIES
+        limit(rate="2/day"), limit("tokens", rate="100/day", unit="tokens", cost=1), identities=IDENTITIES
     )
     async with served(toml) as channel:
         ask = asking(channel)

@@ -132,7 +132,7 @@ async def test_handshake_falls_under_its_limits_as_well() -> None:
 
 TOKENS = rules(
     limit(rate="100/day"),
-    limit("tokens", rate="1000/day", unit="tokens", estimate=100),
+    limit("tokens", rate="1000/day", unit="tokens", cost=100),
     identities=IDENTITIES,
 )
 ACCOUNT, REQUEST, COUNTED, DONE = ("account", "a"), ("request_id", "r"), ("unit", "tokens"), ("done", "1")
@@ -163,7 +163,7 @@ async def left(channel: Any, account: str = "a") -> int:
 async def test_hazard_65_end_corrects_the_estimate_and_never_gives_back_what_is_not_known(
     begin: Any, end: Any, took: int | None, remaining: int
 ) -> None:
-    policy = rules(limit("tokens", rate="1000/day", unit="tokens", estimate=100), identities=IDENTITIES)
+    policy = rules(limit("tokens", rate="1000/day", unit="tokens", cost=100), identities=IDENTITIES)
     async with served(policy) as channel:
         assert (await asking(channel)(call(ACCOUNT, *begin))).overall_code == OK
         assert await left(channel) == 900
@@ -172,7 +172,7 @@ async def test_hazard_65_end_corrects_the_estimate_and_never_gives_back_what_is_
 
 
 async def test_end_gives_back_once_and_to_the_account_that_was_charged() -> None:
-    policy = rules(limit("tokens", rate="1000/day", unit="tokens", estimate=100), identities=IDENTITIES)
+    policy = rules(limit("tokens", rate="1000/day", unit="tokens", cost=100), identities=IDENTITIES)
     async with served(policy) as channel:
         ask = asking(channel)
         for account in ("a", "b"):

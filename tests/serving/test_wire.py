@@ -155,7 +155,7 @@ def test_fields_that_a_policy_looks_at(identities: str, more: str, fields: set[s
 
 
 @pytest.mark.parametrize(
-    "action", ['on_refusal = ["challenge"]', 'estimate = "header:x-tokens"\nunit = "tokens"']
+    "action", ['on_refusal = ["challenge"]', 'cost = "header:x-tokens"\nunit = "tokens"']
 )
 def test_any_field_may_be_looked_at_by_an_application(action: str) -> None:
     text = rules(limit(), identities='account = { from = "header:a" }') + action + "\n"

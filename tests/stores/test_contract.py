@@ -85,7 +85,7 @@ MANY = rules(
     limit("window", rate="20/minute", algorithm="fixed-window"),
     limit("sliding", rate="30/minute", algorithm="sliding-window"),
     limit("log", rate="25/minute", algorithm="sliding-log"),
-    limit("tokens", rate="200/minute", unit="tokens", estimate=5),
+    limit("tokens", rate="200/minute", unit="tokens", cost=5),
     limit("watched", rate="3/minute", mode="shadow"),
 )
 

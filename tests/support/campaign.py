@@ -32,7 +32,7 @@ rate = "1000/minute"
 [[limit]]
 name = "one actor"
 match = "/v1/*"
-per = "cluster"
+per = "{per}"
 rate = "{budget}"
 algorithm = "fixed-window"
 {mode}
@@ -62,6 +62,7 @@ def policy_text(
     identifiers: int = 10_000,
     tuning: str = "",
     mode: str = "enforce",
+    per: str = "cluster",
     headers: Mapping[str, bool] | None = None,
 ) -> str:
     """Return a policy that correlates."""
@@ -73,6 +74,7 @@ def policy_text(
         identifiers=identifiers,
         tuning=tuning,
         mode=f'mode = "{mode}"',
+        per=per,
         headers="\n".join(
             ["[headers]", *(f"{name} = {str(value).lower()}" for name, value in headers.items())]
             if headers

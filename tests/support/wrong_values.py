@@ -24,8 +24,7 @@ SOUND: dict[str, Any] = {
             "per": "account",
             "match": "POST /v1/*",
             "rate": "10/minute",
-            "tier": "plan",
-            "tiers": {"pro": {"rate": "20/minute"}},
+            "tiers": {"plan": {"pro": {"rate": "20/minute"}}},
         }
     ],
     "identities": {

@@ -28,7 +28,7 @@ REPORTS = [
 @pytest.mark.parametrize(("reports", "forgiven"), REPORTS)
 def test_debt_beyond_the_bound_is_counted(algorithm: str, reports: tuple[int, ...], forgiven: int) -> None:
     """A limit of 1,000 goes into debt of one further quota; debt beyond that is counted."""
-    policy = rules(limit("tokens", rate="1000/day", unit="t", algorithm=algorithm, estimate=100))
+    policy = rules(limit("tokens", rate="1000/day", unit="t", algorithm=algorithm, cost=100))
     clock = ManualClock()
     limiter = Limiter(Policy.from_toml(policy), clock=clock, store=EmbeddedStore.private(keys=1000))
     decision = limiter.decide(identities={"account": "a"})

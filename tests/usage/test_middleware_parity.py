@@ -81,7 +81,7 @@ def random_limit(random: Random, number: int) -> str:
         )
     words["unit"] = unit
     estimates: list[Any] = ["declared", "learned", "learned", "header:x-estimate", "state:estimate"]
-    words["estimate"] = random.choice(estimates if unit == "usd" else [*estimates, 0, 7, 500])
+    words["cost"] = random.choice(estimates if unit == "usd" else [*estimates, 0, 7, 500])
     words["usage"] = random.choice(("auto", "auto", "openai", "anthropic", "responses"))
     words["algorithm"] = random.choice(("fixed-window", "token-bucket"))
     if unit in ("output_tokens", "total_tokens") and random.random() < 0.5:
@@ -103,8 +103,8 @@ def random_limit(random: Random, number: int) -> str:
 
 def tiered(random: Random, text: str) -> str:
     if random.random() < 0.3:
-        tier = random.choice(('rate = "900/hour"', "unlimited = true"))
-        return f'{text}\ntier = "plan"\n[limit.tiers.pro]\n{tier}\n'
+        tier = random.choice(("900/hour", "unlimited"))
+        return f'{text}\ntiers.plan.pro = "{tier}"\n'
     return text
 
 

@@ -124,7 +124,7 @@ async def test_refused_over_http_says_when_to_come_back() -> None:
     [
         ({"wait": "1h"}, [("limit-wait", "wait")]),
         ({"wait": "soon"}, [("limit-wait", "wait")]),
-        ({"wait": "1s", "distinct": "ip"}, [("limit-conflict", "wait")]),
+        ({"wait": "1s", "unit": "distinct:ip"}, [("limit-conflict", "wait")]),
     ],
 )
 def test_waits_without_a_usable_bound_are_told(more: dict[str, Any], places: list[tuple[str, str]]) -> None:

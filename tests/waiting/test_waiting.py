@@ -249,7 +249,7 @@ async def test_cancelled_with_the_turn_passes_it_on() -> None:
 
 
 async def test_units_that_are_given_back_wake_the_next() -> None:
-    queued = Queued(limit("tokens", rate="100/minute", unit="tokens", wait="30s", estimate=50))
+    queued = Queued(limit("tokens", rate="100/minute", unit="tokens", wait="30s", cost=50))
     first = await queued.ask(costs={"tokens": 100})
     second = queued.ask(costs={"tokens": 40})
     await turns()

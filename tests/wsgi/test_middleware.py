@@ -172,7 +172,7 @@ def test_real_cost_replaces_the_estimate() -> None:
         environ["ratelimit.exchange"].settle(tokens=30)
         return answer_ok(environ, start_response)
 
-    client = Client(rules(limit(unit="tokens", rate="100/minute", estimate=50)), works)
+    client = Client(rules(limit(unit="tokens", rate="100/minute", cost=50)), works)
     assert [client(headers=key("a"))[1]["ratelimit"] for _ in range(2)] == [
         '"requests";r=70;t=18',
         '"requests";r=40;t=36',

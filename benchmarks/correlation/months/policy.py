@@ -50,9 +50,9 @@ def rules_of(policy: Path) -> Rules:
         if isinstance(limit, Limit) and limit.unit == _REQUESTS
     ]
     for limit, keys in limits:
-        if keys.earned is not None:
+        if keys.allowance is not None:
             beyond = [other for other, its in limits if its.overflow]
-            return _rules(compiled, limit, keys.earned, beyond)
+            return _rules(compiled, limit, keys.allowance, beyond)
     raise ValueError(f"{policy} has no limit of requests with `earned`")
 
 

@@ -14,7 +14,7 @@ from ratelimit.cli.terminal import note, out, print_json
 from ratelimit.traces import TraceUnreadable
 
 
-@click.command("diff", short_help="Who of a trace would notice a changed policy?")
+@click.command("diff")
 @click.argument("old", type=click.Path())
 @click.argument("new", type=click.Path())
 @trace_options

@@ -1,4 +1,4 @@
-"""`ratelimit import`: policies from other limiters' configuration.
+"""`ratelimit make policy`: policies from other limiters' configuration.
 
 Imports nothing: the command is loaded when it is called.
 """

@@ -1,4 +1,4 @@
-"""`ratelimit import`: the command."""
+"""`ratelimit make policy`: the command."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _YAML = (".yaml", ".yml")
 """Endings of files that another command takes as they are."""
 
 
-@click.command("import", short_help="A policy from slowapi's or Flask-Limiter's decorators.")
+@click.command("policy")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
 @click.option("--partial", is_flag=True, help="Write what can be carried over, though something cannot.")
 @click.option("--json", "as_json", is_flag=True, help="The policy, and what is not in it, as JSON.")
-def import_command(files: tuple[str, ...], partial: bool, as_json: bool) -> None:
+def policy_command(files: tuple[str, ...], partial: bool, as_json: bool) -> None:
     """Write a policy from the configuration of another limiter.
 
     FILE is each Python file of an application with slowapi or Flask-Limiter. They are parsed and
@@ -34,15 +34,15 @@ def import_command(files: tuple[str, ...], partial: bool, as_json: bool) -> None
 
     \b
     Examples:
-      ratelimit import app/*.py > policy.toml
-      ratelimit import --partial app/*.py > policy.toml
+      ratelimit make policy app/*.py > policy.toml
+      ratelimit make policy --partial app/*.py > policy.toml
 
     Exit code 0: the policy decides as its source. 1: it would not, and no policy is written. 5: with
     --partial, it is written, and its first lines list what is missing.
     """
     draft = PolicyDraft()
     _read(files, draft)
-    head = [f"Imported by `ratelimit import` from {', '.join(Text(file).plain for file in files)}."]
+    head = [f"Imported by `ratelimit make policy` from {', '.join(Text(file).plain for file in files)}."]
     policy: str | None = draft.text(head)
     try:
         loaded = Policy.from_toml(draft.text(head), "the imported policy")

@@ -25,7 +25,7 @@ from ratelimit.stores.factory import private_store
 from ratelimit.traces import TraceUnreadable
 
 
-@click.command("replay", short_help="Who of a recorded trace would have been refused, by what?")
+@click.command("replay")
 @click.argument("policy", type=click.Path())
 @click.option(
     "--decisions", type=click.Path(allow_dash=True, dir_okay=False), help="Write one JSON line a request."
@@ -46,7 +46,7 @@ from ratelimit.traces import TraceUnreadable
 @click.option(
     "--history",
     type=click.Path(exists=True, dir_okay=False),
-    help="Begin with these payers: a file of `ratelimit history`.",
+    help="Begin with these payers: a file of `ratelimit make history`.",
 )
 @click.option("--no-correlation", is_flag=True, help="Look for no clusters: limits per cluster never bind.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")

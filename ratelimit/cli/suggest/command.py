@@ -1,4 +1,4 @@
-"""`ratelimit suggest`: the command."""
+"""`ratelimit make limits`: the command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _UNIT = re.compile(r"[A-Za-z][A-Za-z0-9_ .-]{0,63}")
 """Names that a policy takes, and that need no escape in TOML."""
 
 
-@click.command("suggest", short_help="Limits from what callers of a trace really use.")
+@click.command("limits")
 @trace_options
 @click.option(
     "--per", multiple=True, help="A kind of caller: ip, or a member of the trace. Several are fine."
@@ -45,7 +45,7 @@ _UNIT = re.compile(r"[A-Za-z][A-Za-z0-9_ .-]{0,63}")
 )
 @click.option("--json", "as_json", is_flag=True, help="Use, limits and the policy as JSON.")
 @click.option("--no-progress", is_flag=True, help="No progress bar, on a terminal either.")
-def suggest_command(
+def limits_command(
     traces: tuple[str, ...],
     format_: str,
     sort: bool,
@@ -65,10 +65,10 @@ def suggest_command(
 
     \b
     Examples:
-      ratelimit suggest access.log > policy.toml
-      ratelimit suggest trace.ndjson --per account --unit output_tokens
-      ratelimit suggest host-a.log host-b.log --sort --match "POST /v1/*"
-      ratelimit suggest usage.csv --map time=WHEN,path=URL,method==GET
+      ratelimit make limits access.log > policy.toml
+      ratelimit make limits trace.ndjson --per account --unit output_tokens
+      ratelimit make limits host-a.log host-b.log --sort --match "POST /v1/*"
+      ratelimit make limits usage.csv --map time=WHEN,path=URL,method==GET
 
     Traces are as for `ratelimit replay`. Limits are written in shadow: they only count until you take
     that line out.
@@ -155,7 +155,7 @@ def _nothing(measured: Measured) -> str:
 def _head(measured: Measured, inputs: Traces, percent: float) -> list[str]:
     names = ", ".join(Text(reader.source.name).plain for reader in inputs.readers)
     return [
-        f"Suggested by `ratelimit suggest` from {names}:",
+        f"Suggested by `ratelimit make limits` from {names}:",
         f"{measured.requests:,} requests, {formatting.instant(measured.first_ns)} to "
         f"{formatting.instant(measured.last_ns)} UTC.",
         f"Each rate is what {percent:g} % of callers never exceeded, rounded up.",

@@ -44,7 +44,7 @@ TICK_S = 0.1
 Look = Callable[[], Moment]
 
 
-@click.command("top", short_help="Watch a running deployment.")
+@click.command("top")
 @click.argument("target")
 @click.option(
     "--interval", type=click.FloatRange(0.2, 60), default=1, show_default=True, help="Seconds between looks."

@@ -79,7 +79,9 @@ def _head(target: str, moment: Moment, earlier: Moment | None, passed_s: float) 
         away = f"away for {now.away} of {workers} workers: the limits' stance decides there"
         head.add_row("store", Text(away, "red"))
     if moment.acts:
-        head.add_row("acts", Text(f"{moment.acts} of the operator's in force, see `ratelimit acts`", "cyan"))
+        head.add_row(
+            "acts", Text(f"{moment.acts} of the operator's in force, see `ratelimit show acts`", "cyan")
+        )
     if now.verdicts:
         told = (
             f"{now.of_verdict(names.CLUSTERS, verdict):,.0f} {verdict} with "

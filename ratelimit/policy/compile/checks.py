@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ratelimit.policy.compile.compiled import REQUESTS, CompiledPolicy, IdentitySpec
+from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec
 from ratelimit.policy.compile.compiler import Compilation, Draft
 from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.policy.routing.pattern import Pattern
@@ -25,7 +25,6 @@ def check(compilation: Compilation, tree: Mapping[str, Any], report: Report) -> 
     _check_names(drafts, report)
     _check_parameters(drafts, identities, report)
     _check_binding(drafts, identities, report, correlated=compilation.correlation is not None)
-    _check_modes(drafts, tree, report)
     _check_looser(drafts, report)
     _check_unused(compilation, tree, report)
     if compilation.policy is not None:
@@ -62,7 +61,7 @@ def _check_young(policy: CompiledPolicy, drafts: list[Draft], report: Report) ->
                 "limit-young",
                 (*draft.path, "match"),
                 f"`{draft.limit.name}` does not bind young clusters, and on a route of its no limit does",
-                'Give the limit with `verdict = "young"` the same `match`.',
+                "Give the limit per `cluster:young` the same `match`.",
             )
 
 
@@ -99,25 +98,12 @@ def _check_binding(
                 "there is no correlation, so no request has a cluster",
                 'Write `[correlation]` with `principal = "…"`.',
             )
-        if draft.limit.enforce == 0 and draft.limit.mode == "enforce":
+        if draft.limit.enforce == 0:
             report.add(
                 "limit-never-binds",
-                (*draft.path, "enforce"),
+                (*draft.path, "mode"),
                 "it is enforced for no key",
                 'Write `mode = "shadow"`.',
-            )
-
-
-def _check_modes(drafts: list[Draft], tree: Mapping[str, Any], report: Report) -> None:
-    rows = tree.get("limit")
-    for draft in drafts:
-        # As written, not as read: `enforce = 1` beside `shadow` is the worst mistake of them.
-        row = rows[draft.index] if isinstance(rows, list | tuple) else {}
-        if draft.limit.mode == "shadow" and "enforce" in row:
-            report.add(
-                "limit-enforce-unused",
-                (*draft.path, "enforce"),
-                '`enforce` has no effect beside `mode = "shadow"`',
             )
 
 
@@ -140,7 +126,7 @@ def _check_looser(drafts: list[Draft], report: Report) -> None:
             limit.unit,
             limit.on,
             frozenset([limit.model] if isinstance(limit.model, str) else limit.model),
-            limit.cost if limit.unit == REQUESTS else limit.estimate,
+            limit.cost,
         )
         groups.setdefault(shape, []).append(draft)
     for group in groups.values():

@@ -131,7 +131,7 @@ class LimitRule:
     unit_index: int
     """Position in `CompiledPolicy.units`; 0 is requests."""
     estimate: int
-    """Units taken on arrival: a limit's `cost` for requests (default 1), its `estimate` otherwise."""
+    """Units taken on arrival: a limit's `cost`; by default 1 of requests, 0 of other units."""
     on: Event
     per: tuple[int, ...]
     member: int

@@ -54,7 +54,7 @@ from ratelimit.policy.routing.pattern import (
 )
 from ratelimit.policy.routing.route import Reading
 from ratelimit.policy.routing.router import Entry, Router
-from ratelimit.policy.schema.model import Certainty, Limit, PolicyFile
+from ratelimit.policy.schema.model import Certainty, Limit, PolicyFile, Tier
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 from ratelimit.policy.schema.surroundings import Routing
 from ratelimit.usage.compile import SHAPES, MeteringSpec, compile_metering
@@ -217,24 +217,26 @@ def _draft(index: int, limit: Limit, scene: Scene) -> Draft:
     draft.per = _partition(limit, positions, path, report)
     if positions[CLUSTER] in draft.per:
         draft.verdict = limit.verdict or "certain"
-    elif limit.verdict is not None:
-        report.add(
-            "limit-conflict",
-            (*path, "verdict"),
-            "`verdict` belongs to limits per `cluster`, and sets which members they bind",
-            "Remove it.",
-        )
     if limit.distinct is not None:
-        draft.member = _position(limit.distinct, positions, (*path, "distinct"), report)
+        draft.member = _position(limit.distinct, positions, (*path, "unit"), report)
         if draft.member in draft.per:
-            report.add("limit-per", (*path, "distinct"), f"each `{limit.distinct}` has only itself to count")
+            report.add("limit-per", (*path, "unit"), f"each `{limit.distinct}` has only itself to count")
     if limit.tier is not None:
-        draft.tier_identity = _position(limit.tier, positions, (*path, "tier"), report)
-    if (limit.tier is None) != (not limit.tiers):
-        have, lack = ("tiers", "tier") if limit.tiers else ("tier", "tiers")
-        report.add("tier-incomplete", (*path, have), f"`{have}` without `{lack}`")
+        if limit.tier not in positions and set(limit.tiers) <= set(Tier.__struct_fields__):
+            hint = f"Write `tiers.IDENTITY.{limit.tier[:64]}`, with the identity that holds the plan."
+            report.add("tier-incomplete", (*path, "tiers", limit.tier), "the identity is missing", hint)
+        else:
+            draft.tier_identity = _position(limit.tier, positions, (*path, "tiers", limit.tier), report)
+    if len(limit.by_plan) > 1:
+        report.add("tier-incomplete", (*path, "tiers"), "one identity holds the plan, and these are several")
+    elif limit.tier is not None and not limit.tiers:
+        report.add("tier-incomplete", (*path, "tiers", limit.tier), "there is no plan")
     if len(limit.tiers) > MAX_TIERS:
-        report.add("policy-too-many", (*path, "tiers"), f"{len(limit.tiers)} tiers; {MAX_TIERS} are the most")
+        report.add(
+            "policy-too-many",
+            (*path, "tiers", limit.tier or ""),
+            f"{len(limit.tiers)} tiers; {MAX_TIERS} are the most",
+        )
     draft.metering = compile_metering(
         limit, path, report, has_prices=bool(scene.file.prices), tables=scene.usage_tables
     )
@@ -280,7 +282,7 @@ def _patterns(texts: str | list[str], path: Path, report: Report) -> tuple[Patte
 
 def _partition(limit: Limit, positions: Mapping[str, int], path: Path, report: Report) -> tuple[int, ...]:
     listed = isinstance(limit.per, list)
-    names = list(limit.per) if listed else [str(limit.per)]
+    names = limit.names
     if len(names) > MAX_KEYS:
         report.add("policy-too-many", (*path, "per"), f"{len(names)} identities; {MAX_KEYS} are the most")
     if len(set(names)) < len(names):
@@ -300,6 +302,8 @@ def _position(name: str, positions: Mapping[str, int], path: Path, report: Repor
         hint = did_you_mean(name, positions)
         if name in ("everyone", "all", "global", ""):
             hint = "For one counter for everyone write `per = []`."
+        elif name.startswith("cluster:"):
+            hint = "Write `cluster`, `cluster:likely` or `cluster:young`."
         elif name == "client" and "ip" in positions:
             hint = "Did you mean `ip`?"
         elif name == "client" or name.partition(":")[0] in ("header", "cookie", "state", "path", "resolver"):
@@ -423,7 +427,7 @@ def _rule(
     limit = draft.limit
     name = limit.name if nth == 1 else f"{limit.name}#{nth}"
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-    taken = limit.cost if limit.unit == REQUESTS else limit.estimate
+    taken = limit.cost
     untold = 1 if limit.unit == REQUESTS else 0
     member = identities[draft.member].name if draft.member >= 0 else ""
     windows = "" if numbers.calendar is None else f"{numbers.calendar.unit} {numbers.calendar.zone}"

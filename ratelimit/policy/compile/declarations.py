@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 from ratelimit.environment.file import read_file
 from ratelimit.policy.compile.access import merge, parse_network
 from ratelimit.policy.compile.compiled import KnownSpec, Network, OrganisationSpec
-from ratelimit.policy.schema.knowledge import Infrastructure, Known, Organisation, Principal
+from ratelimit.policy.schema.knowledge import Known, Organisation, Principal
 from ratelimit.policy.schema.model import Correlation
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 
@@ -219,17 +219,16 @@ def _lies_in(inner: Network, outer: Network) -> bool:
     return inner.version == outer.version and inner.network_address in outer
 
 
-def _infrastructure(table: Infrastructure, folder: FilePath, report: Report) -> tuple[Network, ...]:
+def _infrastructure(listed: list[str], folder: FilePath, report: Report) -> tuple[Network, ...]:
     found: list[Network] = []
-    for key in ("carrier", "cloud", "vpn"):
-        for number, text in enumerate(getattr(table, key)):
-            path: Path = (*_HERE, "networks", key, number)
-            if text.startswith("file:"):
-                found += _listed(folder / text.removeprefix("file:"), path, report)
-            else:
-                network = parse_network(text, path, report)
-                if network is not None:
-                    found.append(network)
+    for number, text in enumerate(listed):
+        path: Path = (*_HERE, "networks", number)
+        if text.startswith("file:"):
+            found += _listed(folder / text.removeprefix("file:"), path, report)
+        else:
+            network = parse_network(text, path, report)
+            if network is not None:
+                found.append(network)
     if len(found) > MAX_NETWORKS:
         report.add(
             "policy-too-many", (*_HERE, "networks"), f"{len(found)} networks; {MAX_NETWORKS} are the most"

@@ -51,26 +51,26 @@ def expand(limit: Limit, path: Path, report: Report) -> tuple[list[Numbers], dic
     own = shape.numbers(limit.rate, limit.burst, limit.concurrent, limit.debt, path)
     tiers = {}
     for name, tier in limit.tiers.items():
-        tiers[name] = shape.tier(tier, (*path, "tiers", name)) if isinstance(tier, Tier) else []
+        tiers[name] = shape.tier(tier, (*path, "tiers", limit.tier or "", name)) if tier is not None else []
     return own, tiers
 
 
 def _algorithm(limit: Limit, path: Path, report: Report) -> AlgorithmName:
     implied: AlgorithmName | None = None
-    for key, value, algorithm in (
+    for word, value, algorithm in (
         ("concurrent", limit.concurrent, "concurrency"),
-        ("distinct", limit.distinct, "distinct"),
+        ("distinct:", limit.distinct, "distinct"),
     ):
         if value is not None:
             if limit.algorithm not in (None, algorithm):
                 report.add(
                     "limit-conflict",
                     (*path, "algorithm"),
-                    f"`{key}` and the algorithm `{limit.algorithm}` exclude each other",
+                    f"`{word}` and the algorithm `{limit.algorithm}` exclude each other",
                 )
             implied = "concurrency" if algorithm == "concurrency" else "distinct"
     if implied is None and limit.algorithm in ("concurrency", "distinct"):
-        key = "concurrent" if limit.algorithm == "concurrency" else "distinct"
+        key = "concurrent" if limit.algorithm == "concurrency" else 'unit = "distinct:NAME"'
         report.add(
             "limit-conflict",
             (*path, "algorithm"),
@@ -89,8 +89,8 @@ def _check_settings(limit: Limit, algorithm: AlgorithmName, path: Path, report: 
         if has_rate:
             conflict("rate", "`rate` and `concurrent` exclude each other", "Write two limits.")
         if limit.distinct is not None:
-            conflict("distinct", "`distinct` and `concurrent` exclude each other", "Write two limits.")
-        if limit.unit != REQUESTS:
+            conflict("unit", "different values and `concurrent` exclude each other", "Write two limits.")
+        elif limit.unit != REQUESTS:
             conflict("unit", "`concurrent` counts only requests in flight", "Remove `unit`.")
         if limit.on == "message":
             conflict("on", "messages are not held, so they are never in flight", "Use `rate` for messages.")
@@ -99,19 +99,20 @@ def _check_settings(limit: Limit, algorithm: AlgorithmName, path: Path, report: 
     _check_refusal(limit, path, report)
     if limit.lease is not None and limit.concurrent is None:
         conflict("lease", "`lease` belongs to `concurrent`", "Remove it.")
-    if limit.distinct is not None and limit.unit != REQUESTS:
-        conflict("unit", "`distinct` counts only identities", "Remove `unit`.")
     if limit.burst is not None and algorithm != "token-bucket":
         report.add("limit-burst", (*path, "burst"), f"`burst` has no meaning for `{algorithm}`", "Remove it.")
-    if limit.unit == REQUESTS and limit.estimate is not None:
-        report.add("limit-cost-unit", (*path, "estimate"), "requests have no `estimate`", "Use `cost`.")
+    if limit.unit == REQUESTS and isinstance(limit.cost, str):
+        report.add(
+            "limit-cost-unit",
+            (*path, "cost"),
+            "requests cost a number of units",
+            "Write a number, or a `unit`.",
+        )
     if limit.unit == REQUESTS and limit.usage is not None:
         conflict("usage", "requests are counted on arrival, without reading answers", "Name a `unit`.")
-    if limit.unit != REQUESTS and limit.cost is not None:
-        report.add("limit-cost-unit", (*path, "cost"), f"`{limit.unit}` have no `cost`", "Use `estimate`.")
     if limit.cost is not None and algorithm in ("concurrency", "distinct"):
         conflict("cost", f"`cost` has no meaning for `{algorithm}`", "Remove it.")
-    elif limit.cost == 0:
+    elif limit.cost == 0 and limit.unit == REQUESTS:
         report.add("limit-cost-zero", (*path, "cost"), "requests have no cost here")
 
 
@@ -125,6 +126,8 @@ def _check_refusal(limit: Limit, path: Path, report: Report) -> None:
     if not limit.on_refusal:
         conflict(here, "the list is empty", 'Write `on_refusal = ["refuse"]`.')
         return
+    if "cut" in limit.steps[1:]:
+        conflict(here, "`cut` ends streams that use up the whole limit", "Write it first, or remove it.")
     first = limit.on_refusal[0]
     if first not in _FIRST:
         written = ", ".join(f'"{step}"' for step in ("refuse", *limit.on_refusal))
@@ -136,12 +139,8 @@ def _check_refusal(limit: Limit, path: Path, report: Report) -> None:
         )
     if first in ("degrade", "challenge"):
         verb = "degrades" if first == "degrade" else "challenges"
-        for key, given in (
-            ("enforce", limit.enforce < 1),
-            ("on_exhausted", limit.on_exhausted == "cut"),
-        ):
-            if given:
-                conflict((*path, key), f"a limit that {verb} lets requests pass without room", "Remove it.")
+        if limit.enforce < 1:
+            conflict((*path, "mode"), f"a limit that {verb} lets requests pass without room", "Remove it.")
     if "challenge" in limit.on_refusal and limit.per == []:
         conflict(
             (*path, "per"),
@@ -153,12 +152,10 @@ def _check_refusal(limit: Limit, path: Path, report: Report) -> None:
 def _zone(limit: Limit, path: Path, report: Report) -> str:
     if limit.zone is None:
         return "UTC"
-    if not limit.calendar:
-        report.add("limit-zone-unused", (*path, "zone"), "`zone` is only read with `calendar = true`")
     try:
         calendar.zone_named(limit.zone)
     except ValueError as error:
-        report.add("limit-zone", (*path, "zone"), str(error))
+        report.add("limit-zone", (*path, "calendar"), str(error))
         return "UTC"
     return limit.zone
 
@@ -193,12 +190,6 @@ class _Shape:
     def tier(self, tier: Tier, path: Path) -> list[Numbers]:
         limit = self.limit
         given = [key for key in ("rate", "burst", "concurrent", "debt") if getattr(tier, key) is not None]
-        if tier.unlimited:
-            if given:
-                self.report.add(
-                    "tier-numbers", path, "`unlimited` and numbers exclude each other", "Keep one of the two."
-                )
-            return []
         if not given:
             self.report.add("tier-numbers", path, "the tier has no settings")
             return []
@@ -314,7 +305,7 @@ class _Shape:
         limit = self.limit
         if debt is None:
             return
-        per = [limit.per] if isinstance(limit.per, str) else limit.per
+        per = limit.names
         if self.algorithm in ("concurrency", "distinct"):
             why = f"`{self.algorithm}` has no unit that is settled"
         elif limit.unit == REQUESTS and CLUSTER not in per:
@@ -337,14 +328,14 @@ class _Shape:
 
     def check_cost(self, burst: int, path: Path) -> None:
         limit = self.limit
-        key, cost = ("cost", limit.cost) if limit.unit == REQUESTS else ("estimate", limit.estimate)
+        cost = limit.cost
         if self.algorithm == "distinct" or not isinstance(cost, int):
             return
         # A tier's place is the tier: it is there that the burst became too small.
-        place = (*path, key) if len(path) <= 2 else path
+        place = (*path, "cost") if len(path) <= 2 else path
         if cost > burst:
             self.report.add(
-                "limit-cost-above-burst", place, f"`{key}` is {cost}, and {burst} is all it can hold"
+                "limit-cost-above-burst", place, f"`cost` is {cost}, and {burst} is all it can hold"
             )
 
 

@@ -38,8 +38,7 @@ _OTHER_WORDS = {
     "except": ("exclude", "exempt", "ignore", "skip"),
     "cost": ("weight",),
     "from": ("source", "header"),
-    "earned": ("age",),
-    "overflow": ("payer",),
+    "earned": ("age", "payer"),
     "extra": ("sponsor",),
 }
 """Keys, and what others call them."""
@@ -69,7 +68,7 @@ def bind(kind: type[T], tree: Any, report: Report, path: Path = ()) -> T:
     fields = _fields(kind)
     for key in tree:
         if key not in fields:
-            hint = (_refusal(key, tree) if "on_refusal" in fields else "") or _other_word(key, fields)
+            hint = (_in_limit(key, tree) if "on_refusal" in fields else "") or _other_word(key, fields)
             hint = hint or did_you_mean(key, fields) or f"Known here: {', '.join(fields)}."
             report.unusable("policy-unknown-key", (*path, key), f"`{key}` is not a key of this table", hint)
     hints = _hints(kind)
@@ -102,6 +101,42 @@ def _other_word(word: str, known: Iterable[str]) -> str:
         return "It belongs to the identity, under `[identities]`."
     found = next((key for key, others in _OTHER_WORDS.items() if word.lower() in others and key in known), "")
     return f"Did you mean `{found}`?" if found else ""
+
+
+def _in_limit(key: str, limit: Mapping[str, Any]) -> str:
+    """Return what to write for a word that is the value of another key of a limit."""
+    value = limit[key]
+    shown = json.dumps(value, default=str)[:80]
+    per = limit.get("per")
+    match key:
+        case "estimate":
+            return f"Write `cost = {shown}`."
+        case "zone":
+            return f"Write `calendar = {shown}`."
+        case "enforce":
+            return f"Write `mode = {shown}`."
+        case "distinct":
+            return f'Write `unit = "distinct:{str(value)[:64]}"`.'
+        case "tier":
+            return f"Write the plans as `tiers.{str(value)[:64]}.PLAN`."
+        case "on_exhausted":
+            return (
+                'Write `on_refusal = ["cut"]`.' if value == "cut" else "Remove it: streams end by themselves."
+            )
+        case "overflow" if value is True:
+            return 'Write `earned = "overflow"`.'
+        case "grant":
+            return f"Write `exposure = {shown.replace('body', 'grant', 1)}`."
+        case "verdict" if per is not None:
+            names = [f"cluster:{value}" if name == "cluster" else name for name in _listed(per)]
+            written = json.dumps(names if isinstance(per, list) else names[0], default=str)
+            return f"Write `per = {written[:120]}`."
+        case _:
+            return _refusal(key, limit)
+
+
+def _listed(names: Any) -> list[Any]:
+    return names if isinstance(names, list) else [names]
 
 
 def _refusal(key: str, limit: Mapping[str, Any]) -> str:
@@ -205,11 +240,12 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
     literals = [
         word for member in _choices(hint) if get_origin(member) is Literal for word in get_args(member)
     ]
-    if literals:
+    takes_number = float in _choices(hint)
+    if literals and not (takes_number and type(value) in (int, float)):
         code = "policy-version" if path == ("version",) else "policy-value"
         choices = ", ".join(f"`{word}`" for word in literals)
         if len(literals) > 1:
-            choices = f"one of {choices}"
+            choices = f"one of {choices}" if not takes_number else f"{choices} or a number"
         texts = [word for word in literals if isinstance(word, str)]
         hint_text = ""
         if isinstance(value, str):

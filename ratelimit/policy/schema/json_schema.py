@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
-from ratelimit.policy.schema.model import PolicyFile
+from ratelimit.correlation.settings import Settings
+from ratelimit.policy.schema.model import Correlation, PolicyFile
 
 TITLE = "ratelimit policy, version 1"
+TUNING_TITLE = "numbers of the correlator, for a policy's `correlation.tuning`"
 
 
 def schema() -> dict[str, Any]:
@@ -22,12 +24,36 @@ def schema() -> dict[str, Any]:
         "$defs": components,
     }
     _without_null(found)
+    # The numbers of the correlator stand in a file of their own, which has a schema of its own.
+    del components[Settings.__name__]
+    tuning = components[Correlation.__name__]["properties"]["tuning"]
+    del tuning["$ref"]
+    tuning["type"] = ["string", "object"]
     return found
+
+
+def tuning_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a file of tuning."""
+    (_,), components = msgspec.json.schema_components([Settings], ref_template="#/$defs/{name}")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **components[Settings.__name__],
+        "title": TUNING_TITLE,
+    }
 
 
 def render() -> str:
     """Return the schema as the text that is published."""
-    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+    return _text(schema())
+
+
+def render_tuning() -> str:
+    """Return the schema of a file of tuning, likewise."""
+    return _text(tuning_schema())
+
+
+def _text(found: dict[str, Any]) -> str:
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
 def _without_null(node: Any) -> None:

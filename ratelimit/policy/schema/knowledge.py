@@ -29,19 +29,6 @@ class Organisation(Table, frozen=True, forbid_unknown_fields=True):
     ] = []
 
 
-class Infrastructure(Table, frozen=True, forbid_unknown_fields=True):
-    """Networks that unrelated people share: addresses there are weak evidence and no meeting place."""
-
-    carrier: Annotated[
-        list[str],
-        Meta(description="Carriers' address translation and mobile pools: ranges, or `file:PATH` of a list."),
-    ] = []
-    cloud: Annotated[list[str], Meta(description="Cloud providers, likewise.")] = []
-    vpn: Annotated[
-        list[str], Meta(description="VPN and relay exits, likewise.", examples=[["file:vpn-exits.txt"]])
-    ] = []
-
-
 class Known(Table, frozen=True, forbid_unknown_fields=True):
     """The operator's knowledge; it overrides inference."""
 
@@ -77,6 +64,12 @@ class Known(Table, frozen=True, forbid_unknown_fields=True):
     organisations: Annotated[
         list[Organisation], Meta(description="Companies: their members share cards, egress, or both.")
     ] = []
-    networks: Annotated[Infrastructure, Meta(description="Networks that unrelated people share.")] = (
-        Infrastructure()
-    )
+    networks: Annotated[
+        list[str],
+        Meta(
+            description="Networks that unrelated people share: ranges, or `file:PATH` of a list. Carriers' "
+            "address translation, clouds, exits of VPNs. Addresses there are weak evidence and no "
+            "meeting place.",
+            examples=[["198.51.100.0/24", "file:vpn-exits.txt"]],
+        ),
+    ] = []

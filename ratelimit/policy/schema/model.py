@@ -35,16 +35,19 @@ Stance = Literal["local", "open", "closed"]
 Event = Literal["request", "connect", "message"]
 UsageShape = Literal["auto", "openai", "responses", "anthropic", "gemini", "bedrock"]
 _FORMS = ", ".join(f"`{form}`" for form in get_args(UsageShape))
-OnExhausted = Literal["finish", "cut"]
 FirstStep = Literal["refuse", "degrade", "challenge"]
 """What becomes of a request that the whole limit has no room for."""
 Step = Literal["observe", "wait", "degrade", "challenge", "refuse"]
 """What becomes of a request that only bad conduct leaves no room for, from the mildest."""
+WrittenStep = Step | Literal["cut"]
+"""`cut` stands first alone: it refuses, and ends streams."""
 UnknownModel = Literal["refuse", "dearest"]
 Count = Annotated[int, Meta(ge=1)]
 Cost = Annotated[int, Meta(ge=0)]
 Budgets = Annotated[float, Meta(ge=1, le=1000)]
-Grant = Annotated[str, Meta(pattern="^body(:[A-Za-z_.]{1,64})?$")]
+Grant = Annotated[str, Meta(pattern="^grant(:[A-Za-z_.]{1,64})?$")]
+Share = Annotated[float, Meta(ge=0, le=1)]
+_CLUSTERS: dict[str, Certainty] = {f"cluster:{each}": each for each in get_args(Certainty)}
 Longest = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
@@ -109,11 +112,27 @@ class Tier(Table, frozen=True, forbid_unknown_fields=True):
     burst: Annotated[Count | None, Meta(description="Replaces the limit's `burst`.")] = None
     concurrent: Annotated[Count | None, Meta(description="Replaces the limit's `concurrent`.")] = None
     debt: Annotated[Cost | None, Meta(description="Replaces the limit's `debt`.")] = None
-    unlimited: Annotated[bool, Meta(description="The limit does not apply to this plan.")] = False
+
+
+Plan = Tier | str
+"""A plan's numbers, its rate alone, or `unlimited`."""
+UNLIMITED = "unlimited"
+_DISTINCT = "distinct:"
 
 
 @with_features("LimitKeys")
-class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "except"}):
+class Limit(
+    Table,
+    frozen=True,
+    forbid_unknown_fields=True,
+    rename={
+        "except_": "except",
+        "counted": "unit",
+        "by_plan": "tiers",
+        "steps": "on_refusal",
+        "bounds": "exposure",
+    },
+):
     """One named rule: which requests, counted by which identity, and how many."""
 
     name: Annotated[
@@ -129,8 +148,10 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         str | list[str],
         Meta(
             description="The identity, or identities together, that have a counter of their own. "
-            "`[]`: one counter for all requests.",
-            examples=["account", ["account", "ip"]],
+            "`[]`: one counter for all requests. `cluster` binds members that are certain, "
+            "`cluster:likely` likely ones, too. `cluster:young` is each budget of "
+            "[a young cluster](correlation.md#young-clusters), which other limits then leave alone.",
+            examples=["account", ["account", "ip"], "cluster:likely"],
         ),
     ]
     match: Annotated[
@@ -172,23 +193,24 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         AlgorithmName | None,
         Meta(description="The algorithm that counts units. Default: `token-bucket`."),
     ] = None
-    unit: Annotated[
+    counted: Annotated[
         str,
         Meta(
             min_length=1,
-            max_length=64,
-            description="The unit that is counted. Units other than `requests` are settled afterwards.",
+            max_length=80,
+            description="The unit that is counted. Units other than `requests` are settled afterwards. "
+            '`distinct:NAME` counts different values of an identity: with `rate = "40/day"`, at most 40 of '
+            "them a day.",
+            examples=["output_tokens", "usd", "distinct:network"],
         ),
     ] = "requests"
     cost: Annotated[
-        Cost | None, Meta(description="For `requests`: the units that one request takes. Default: 1.")
-    ] = None
-    estimate: Annotated[
         Cost | str | None,
         Meta(
-            description="For other units: taken on arrival, and corrected once the real cost is known. "
-            "A number, `declared`, `learned`, `header:NAME` or `state:NAME`. Default: 0.",
-            examples=[500, "declared", "learned", "state:expected_tokens"],
+            description="The units that one request takes. Default: 1 of `requests`, and 0 of other units. "
+            "Those are taken on arrival, and corrected once the real cost is known. They may be a "
+            "number, `declared`, `learned`, `header:NAME` or `state:NAME`.",
+            examples=[5, "declared", "learned", "state:expected_tokens"],
         ),
     ] = None
     usage: Annotated[
@@ -199,13 +221,6 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             "Default: answers are not read, and the application settles.",
         ),
     ] = None
-    on_exhausted: Annotated[
-        OnExhausted,
-        Meta(
-            description="With `usage`, when a stream uses up the budget: it ends by itself, or with an "
-            "error event."
-        ),
-    ] = "finish"
     debt: Annotated[
         Cost | None,
         Meta(
@@ -214,11 +229,14 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             examples=[20000],
         ),
     ] = None
-    exposure: Annotated[
-        Budgets | None,
+    bounds: Annotated[
+        Budgets | Grant | None,
         Meta(
-            description="With `usage` or an estimate by words, of output: how many budgets what was used and "
-            "what requests in flight may use come to, at most. Default: 4.",
+            description="With `usage` or a cost by words, of output: how many budgets what was used and "
+            "what requests in flight may use come to, at most. Default: 4. `grant`: with `usage`, a "
+            "request's own maximum is lowered in its body to what is left, and it costs that. `grant:FIELD` "
+            "says which maximum is inserted where a body has none.",
+            examples=[8, "grant", "grant:max_tokens"],
         ),
     ] = None
     most: Annotated[
@@ -229,15 +247,6 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             examples=[8192],
         ),
     ] = None
-    grant: Annotated[
-        Grant | None,
-        Meta(
-            description="With `usage`, of output: a request's own maximum is lowered in its body to what "
-            "is left, and it costs that. `body:FIELD` says which maximum is inserted where a body has none. "
-            "Default: the body stays as it is.",
-            examples=["body", "body:max_tokens"],
-        ),
-    ] = None
     unknown_model: Annotated[
         UnknownModel | float | None,
         Meta(
@@ -246,12 +255,13 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
         ),
     ] = None
     calendar: Annotated[
-        bool, Meta(description="Fixed windows follow the calendar: true months, local midnights.")
+        bool | str,
+        Meta(
+            description="Fixed windows follow the calendar: true months, local midnights. The time zone, or "
+            "`true` for UTC.",
+            examples=["Europe/Berlin"],
+        ),
     ] = False
-    zone: Annotated[
-        str | None,
-        Meta(description="Time zone of a calendar limit. Default: `UTC`.", examples=["Europe/Berlin"]),
-    ] = None
     concurrent: Annotated[
         Count | None, Meta(description="Instead of `rate`: most requests in flight at once.")
     ] = None
@@ -261,39 +271,26 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             description="For `concurrent`: silence of a worker after which its slots lapse. Default: `60s`."
         ),
     ] = None
-    distinct: Annotated[
-        str | None,
-        Meta(
-            description='Counts different values of this identity, not requests: with `rate = "40/day"`, '
-            "at most 40 of them a day.",
-            examples=["network"],
-        ),
-    ] = None
-    on_refusal: Annotated[
-        list[Step],
+    steps: Annotated[
+        list[WrittenStep],
         Meta(
             min_length=1,
             description="The first entry is the step for a request that the whole limit has no room for: "
-            "`refuse`; `challenge`: the application demands a step-up; or `degrade`. That lets it pass, "
+            "`refuse`; `cut`: with `usage` also a stream that uses up the budget ends, with an "
+            "error event; `challenge`: the application demands a step-up; or `degrade`. That lets it pass, "
             'uncharged, and the application reads `scope["ratelimit"].degrade`. With `adaptive` further '
             "entries are what becomes of a request that only the lowered limit refuses, after the first "
             "strike, the second, and so on.",
-            examples=[["degrade"], ["refuse", "observe", "wait", "degrade", "challenge", "refuse"]],
+            examples=[["cut"], ["degrade"], ["refuse", "observe", "wait", "degrade", "challenge", "refuse"]],
         ),
     ] = field(default_factory=lambda: ["refuse"])
-    verdict: Annotated[
-        Certainty | None,
+    mode: Annotated[
+        Mode | Share,
         Meta(
-            description="For limits per `cluster`: the members it binds; `likely` means both kinds. "
-            "`young`: each budget of [a young cluster](correlation.md#young-clusters), which limits for "
-            "the certain then leave alone. Default: `certain`."
+            description="`shadow` counts and reports, and never refuses. A share, as 0.1: it is enforced for "
+            "so many of its keys, always the same ones; the others are as in `shadow`."
         ),
-    ] = None
-    mode: Annotated[Mode, Meta(description="`shadow` counts and reports, and never refuses.")] = "enforce"
-    enforce: Annotated[
-        float,
-        Meta(ge=0, le=1, description="Share of keys it is enforced for; the others are as in `shadow`."),
-    ] = 1.0
+    ] = "enforce"
     on_store_error: Annotated[
         Stance,
         Meta(
@@ -308,13 +305,85 @@ class Limit(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "
             "`connect` (handshakes only), `message` (messages a WebSocket client sends)."
         ),
     ] = "request"
-    tier: Annotated[
-        str | None,
-        Meta(description="The identity that holds the plan, which picks the numbers.", examples=["plan"]),
-    ] = None
-    tiers: Annotated[
-        dict[str, Tier], Meta(description="The numbers for each plan; other requests get the limit's own.")
+    by_plan: Annotated[
+        dict[str, dict[str, Plan]],
+        Meta(
+            description="The identity that holds the plan, and the numbers for each of its plans: a rate, "
+            "`unlimited`, or a table. Other requests get the limit's own.",
+            examples=[{"plan": {"pro": "600/minute", "team": {"rate": "6000/minute"}, "staff": "unlimited"}}],
+        ),
     ] = {}
+
+    @property
+    def distinct(self) -> str | None:
+        """The identity whose different values are counted."""
+        return self.counted.removeprefix(_DISTINCT) if self.counted.startswith(_DISTINCT) else None
+
+    @property
+    def unit(self) -> str:
+        """The unit that is counted, as headers and metrics name it."""
+        return self.counted if self.distinct is None else "requests"
+
+    @property
+    def estimate(self) -> int | str | None:
+        """The units that are taken on arrival and corrected afterwards."""
+        return None if self.unit == "requests" and isinstance(self.cost, int) else self.cost
+
+    @property
+    def exposure(self) -> float | None:
+        """How many budgets may be used and in flight, if the policy gives a number."""
+        return None if isinstance(self.bounds, str) else self.bounds
+
+    @property
+    def grant(self) -> str | None:
+        """The word for lowering a request's own maximum."""
+        return self.bounds if isinstance(self.bounds, str) else None
+
+    @property
+    def zone(self) -> str | None:
+        """The time zone of a calendar limit, if the policy names one."""
+        return self.calendar if isinstance(self.calendar, str) else None
+
+    @property
+    def cuts(self) -> bool:
+        """Whether a stream that uses up the budget ends."""
+        return self.steps[:1] == ["cut"]
+
+    @property
+    def on_refusal(self) -> list[Step]:
+        """The steps; a limit that cuts streams refuses requests."""
+        return [step if step != "cut" else "refuse" for step in self.steps]
+
+    @property
+    def enforce(self) -> float:
+        """The share of keys that it is enforced for, where it is not in shadow."""
+        return 1.0 if isinstance(self.mode, str) else self.mode
+
+    @property
+    def names(self) -> list[str]:
+        """The identities that have a counter of their own, without what is said of a cluster's members."""
+        listed = [self.per] if isinstance(self.per, str) else self.per
+        return ["cluster" if name in _CLUSTERS else name for name in listed]
+
+    @property
+    def verdict(self) -> Certainty | None:
+        """Of a limit per cluster, the members that it binds, if the policy says so."""
+        listed = [self.per] if isinstance(self.per, str) else self.per
+        return next((_CLUSTERS[name] for name in listed if name in _CLUSTERS), None)
+
+    @property
+    def tier(self) -> str | None:
+        """The identity that holds the plan."""
+        return next(iter(self.by_plan), None)
+
+    @property
+    def tiers(self) -> dict[str, Tier | None]:
+        """The numbers of each plan; None for one that the limit does not apply to."""
+        plans = next(iter(self.by_plan.values()), {})
+        return {
+            name: None if plan == UNLIMITED else Tier(rate=plan) if isinstance(plan, str) else plan
+            for name, plan in plans.items()
+        }
 
 
 class Hashing(Table, frozen=True, forbid_unknown_fields=True):
@@ -417,7 +486,14 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True):
         ),
     ] = "workers"
     known: Annotated[Known, Meta(description="The operator's knowledge; it overrides inference.")] = Known()
-    tuning: Annotated[Settings, Meta(description="The correlator's numbers.")] = Settings()
+    tuning: Annotated[
+        Settings,
+        Meta(
+            description="A file with the correlator's [numbers](correlation.md#the-numbers), beside the "
+            "policy, or a table of them. Default: those that serve all deployments.",
+            examples=["tuning.toml"],
+        ),
+    ] = Settings()
 
 
 @with_features("FileKeys")

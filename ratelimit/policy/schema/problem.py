@@ -24,7 +24,6 @@ _HANGING = frozenset(
         "limit-duplicate",
         "limit-never-binds",
         "limit-shadowed",
-        "limit-zone-unused",
         "policy-empty",
         "queue-principal",
         "queue-unused",

@@ -113,7 +113,7 @@ class Store(Table, frozen=True, forbid_unknown_fields=True):
         str | None,
         Meta(
             description="The file that records of payers are read from at the start. "
-            "`ratelimit history` writes it from logs. The limiter keeps its own beside it, in `….kept`.",
+            "`ratelimit make history` writes it from logs. The limiter keeps its own beside it, in `….kept`.",
             examples=["/var/lib/ratelimit/history.bin"],
         ),
     ] = None

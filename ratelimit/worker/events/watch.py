@@ -45,8 +45,8 @@ MANY = 8
 MOST_GROUPS = 64
 """Of these, how many are told in a day; those that are refused most come first."""
 OPENING = (
-    "for a while `ratelimit budget set POLICY {per}=hash:{caller} '{limit}=NUMBER'`; "
-    "for good a plan (`tier` of the limit), or the dollars that it has paid (`paid` of [correlation])"
+    "for a while `ratelimit act budget set POLICY {per}=hash:{caller} '{limit}=NUMBER'`; "
+    "for good a plan (`tiers` of the limit), or the dollars that it has paid (`paid` of [correlation])"
 )
 """The means by which an open limit has more for a group. A declaration changes verdicts alone."""
 OTHER_TARGET = 1.5

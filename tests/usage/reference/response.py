@@ -1,6 +1,6 @@
 """A `send` that lets a reader see an answer pass. Nothing is held back, and nothing changed.
 
-With `on_exhausted = "cut"`, what the answer has used so far is charged as it goes on. The chunk that
+With `on_refusal = ["cut"]`, what the answer has used so far is charged as it goes on. The chunk that
 uses up the budget is the last. It is passed on up to the end of its last event, an error event in
 the provider's form follows, and the response ends. Only server-sent events can be cut, since
 only they have a form for it, and only where no length was promised.

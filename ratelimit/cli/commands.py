@@ -1,0 +1,129 @@
+"""The names of all commands: by task at the top, and in groups. Each has its module and a line of help.
+
+A module has the command as `NAME_command`. A command of a group may be called `GROUP_NAME_command` there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ratelimit.policy.schema.problem import did_you_mean, nearest
+
+
+class Entry(NamedTuple):
+    """A command: the module that has it, and its line in the list of commands."""
+
+    module: str
+    line: str
+
+
+_HERE = "ratelimit.cli"
+TASKS: dict[str, dict[str, Entry]] = {
+    "Write": {
+        "demo": Entry(f"{_HERE}.demo", "See it work, on this machine, in under a minute."),
+        "check": Entry(f"{_HERE}.check", "Check a policy, and list its limits."),
+        "make": Entry(f"{_HERE}.make", "Make a policy from code, limits from logs, prices …"),
+    },
+    "Try": {
+        "explain": Entry(f"{_HERE}.explain", "One request, step by step: identities, limits, verdicts."),
+        "replay": Entry(f"{_HERE}.replay.command", "Who of a recorded trace would have been refused?"),
+        "diff": Entry(f"{_HERE}.diff.command", "Who of a trace would notice a changed policy?"),
+    },
+    "Run": {
+        "doctor": Entry(f"{_HERE}.doctor", "Are the server and this host as they should be?"),
+        "serve": Entry(f"{_HERE}.serve", "Decide for Envoy, nginx and other proxies."),
+        "correlator": Entry(f"{_HERE}.correlator", "Correlate for all hosts, in a process of its own."),
+    },
+    "Watch": {
+        "top": Entry(f"{_HERE}.top.command", "Watch a running deployment, on all hosts."),
+        "who": Entry(f"{_HERE}.who", "One caller: its limits, refusals, actor and acts."),
+        "show": Entry(f"{_HERE}.show", "List who is refused or shed, actors, acts, a budget."),
+        "journal": Entry(f"{_HERE}.journal", "What happened on all hosts: acts, policies, outages."),
+        "console": Entry(f"{_HERE}.console", "Serve pages for analysts: actors, callers, acts."),
+    },
+    "Act": {
+        "act": Entry(f"{_HERE}.act", "Stop or exempt a caller, change a budget, undo it …"),
+    },
+}
+"""The commands at the top, by task, in the order in which they are usually needed."""
+TOP = {name: entry for entries in TASKS.values() for name, entry in entries.items()}
+GROUPS: dict[str, dict[str, Entry]] = {
+    "make": {
+        "policy": Entry(
+            f"{_HERE}.importing.command", "A policy from slowapi's or Flask-Limiter's decorators."
+        ),
+        "limits": Entry(f"{_HERE}.suggest.command", "Limits from what callers of a trace really use."),
+        "history": Entry(
+            f"{_HERE}.history", "Records of payers from logs, for an installation to begin with."
+        ),
+        "prices": Entry(f"{_HERE}.prices", "Prices of models, for limits in dollars."),
+        "hashes": Entry(f"{_HERE}.hashes", "The hash of each account in a list, beside it."),
+        "schema": Entry(f"{_HERE}.schema", "The policy file's JSON Schema, for editors."),
+    },
+    "show": {
+        "refused": Entry(f"{_HERE}.refused", "The callers that each limit refuses most."),
+        "shed": Entry(f"{_HERE}.shed", "The accounts that found no room, and why they went first."),
+        "actors": Entry(f"{_HERE}.actors", "Which accounts are one actor, and what do they use?"),
+        "accounts": Entry(f"{_HERE}.actors", "The accounts of a cluster."),
+        "acts": Entry(f"{_HERE}.acts", "What operators did, by whom and why."),
+        "budget": Entry(f"{_HERE}.budget", "What a customer has of each limit, and has used."),
+    },
+    "act": {
+        "stop": Entry(f"{_HERE}.acts", "Refuse every request of a caller, for a while."),
+        "exempt": Entry(f"{_HERE}.acts", "Let an account be, for a while."),
+        "budget": Entry(f"{_HERE}.budget", "Change a customer's numbers, for a while."),
+        "clear": Entry(f"{_HERE}.acts", "Clear the cluster of an account."),
+        "confirm": Entry(f"{_HERE}.acts", "Confirm the cluster of an account."),
+        "merge": Entry(f"{_HERE}.acts", "Say that accounts are one actor."),
+        "split": Entry(f"{_HERE}.acts", "Say that accounts are not one actor."),
+        "declare": Entry(f"{_HERE}.acts", "Declare what you know, for a while."),
+        "note": Entry(f"{_HERE}.journal", "Write a note into the journal."),
+        "undo": Entry(f"{_HERE}.acts", "Take an act back."),
+    },
+}
+_MEANT = {
+    "import": "make policy",
+    "suggest": "make limits",
+    "watch": "top",
+    "validate": "check",
+    "lint": "check",
+    "allow": "act exempt",
+    "deny": "act stop",
+    "block": "act stop",
+    "ban": "act stop",
+    "unblock": "act undo",
+    "audit": "show acts",
+    "events": "journal",
+}
+"""Words that people try, and the commands that do it."""
+
+
+def meant_by(word: str, group: str = "") -> str:
+    """Return a sentence with the command that a word may mean; nothing where there is none.
+
+    Args:
+        word: what was written where a command stands.
+        group: the group that it was looked for in; at the top by default.
+    """
+    word = word.lower()
+    if word in _PLACES:
+        return f"It is {_PLACES[word]}."
+    if near := did_you_mean(word, GROUPS[group] if group else TOP):
+        return near
+    likely = nearest(word, _PLACES)
+    return f"Did you mean {_PLACES[likely]}?" if likely else ""
+
+
+def _places() -> dict[str, str]:
+    """Return each word that is known, and the commands that it means."""
+    found = {word: [command] for word, command in _MEANT.items()} | {name: [name] for name in TOP}
+    for group, entries in GROUPS.items():
+        for name in entries:
+            found.setdefault(name, []).append(f"{group} {name}")
+    return {
+        word: " or ".join(f"`ratelimit {command}`" for command in commands)
+        for word, commands in found.items()
+    }
+
+
+_PLACES = _places()
