@@ -307,7 +307,7 @@ def _limit(limits: Mapping[str, LimitRule], name: str, caller: Caller) -> LimitR
 def _check_units(rule: LimitRule) -> None:
     """Raise `InspectionFailure` where an operator gives no units beyond a limit's number."""
     if earned_of(rule) is not None:
-        hint = f"`ratelimit budget set … '{rule.name}=NUMBER'` gives it another number."
+        hint = f"`ratelimit act budget set … '{rule.name}=NUMBER'` gives it another number."
         raise InspectionFailure(f"`{rule.name}` is an allowance, which a payer earns", "call", hint=hint)
 
 
@@ -324,7 +324,7 @@ def _levelled(rule: LimitRule, number: int) -> int:
     if not least <= number <= most:
         words = f"`{rule.name}` is an allowance of {formatting.amount(least, rule.unit)} at least"
         words += f" and {formatting.amount(most, rule.unit)} at most"
-        raise InspectionFailure(words, "call", hint="`ratelimit stop` refuses a caller for a while.")
+        raise InspectionFailure(words, "call", hint="`ratelimit act stop` refuses a caller for a while.")
     return earned.quotas[earned.level_of(number)]
 
 

@@ -75,7 +75,8 @@ class Operated:
         return [each["fields"] for each in events if each["event"] == "group-refused"]
 
     def does(self, *words: str, code: int = 0) -> Any:
-        result = run("budget", words[0], self.policy, *words[1:], "--json")
+        command = ("show", "budget") if words[0] == "show" else ("act", "budget", words[0])
+        result = run(*command, self.policy, *words[1:], "--json")
         assert result.exit_code == code, result.output
         return json.loads(result.stdout) if result.stdout else result.output
 
@@ -119,7 +120,9 @@ def test_operator_is_told_of_a_new_organisation_within_a_minute_and_one_line_ope
                 told_minute = minute
                 (fields,) = host.told
                 assert (fields["limit"], fields["per"]) == (A_DAY, "payment")
-                line = re.search(rf"`ratelimit budget set POLICY (\S+) '{A_DAY}=NUMBER'`", fields["opens"])
+                line = re.search(
+                    rf"`ratelimit act budget set POLICY (\S+) '{A_DAY}=NUMBER'`", fields["opens"]
+                )
                 assert line is not None
         if line is not None and told_minute is not None and minute == told_minute + 10:
             host.does("set", line[1], f"{A_DAY}={2 * a_day}", "--for", "7d", "--yes")
@@ -140,7 +143,7 @@ def test_act_ends_with_an_undo_and_by_time(host: Operated) -> None:
     shown = {each["limit"]: each for each in host.does("show", "payment=card-1")["limits"]}
     assert shown[A_DAY]["by"] == "an act"
     assert shown[A_DAY]["used"] == 3001
-    assert run("undo", host.policy, act["act"]).exit_code == 0
+    assert run("act", "undo", host.policy, act["act"]).exit_code == 0
     host.look()
     assert not host.ask(1)
     host.does("set", "payment=card-1", f"{A_DAY}=10000", "--for", "1h", "--yes")
@@ -163,14 +166,14 @@ def test_number_of_another_payer_opens_nothing_and_one_goes_before_what_was_paid
     [
         (("set", f"{A_DAY}=100"), "3,000 at least"),
         (("set", f"{A_DAY}=900000000000"), "at most"),
-        (("add", f"{A_DAY}=100"), "`ratelimit budget set"),
-        (("reset", A_DAY), "`ratelimit budget set"),
+        (("add", f"{A_DAY}=100"), "`ratelimit act budget set"),
+        (("reset", A_DAY), "`ratelimit act budget set"),
     ],
 )
 def test_number_that_an_allowance_cannot_have_is_an_error(
     host: Operated, words: tuple[str, str], said: str
 ) -> None:
-    result = run("budget", words[0], host.policy, "payment=card-1", words[1], "--yes")
+    result = run("act", "budget", words[0], host.policy, "payment=card-1", words[1], "--yes")
     assert result.exit_code == 2
     assert said in " ".join(result.output.split())
 

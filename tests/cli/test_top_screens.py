@@ -233,7 +233,7 @@ def policy(tmp_path: Path) -> Iterator[Path]:
 
 
 def acts_of(policy: Path) -> list[tuple[str, bool]]:
-    found = json.loads(run("acts", policy, "--json").stdout)["acts"]
+    found = json.loads(run("show", "acts", policy, "--json").stdout)["acts"]
     return [(each["kind"], each["in_force"]) for each in found]
 
 
@@ -278,7 +278,7 @@ def test_what_changed_before_the_key_is_shown_again_and_nothing_is_done(
     acting: Navigation, policy: Path
 ) -> None:
     acting.press("exempt")
-    assert run("stop", policy, "eve").exit_code == 0  # a colleague
+    assert run("act", "stop", policy, "eve").exit_code == 0  # a colleague
     acting.press("yes")
     text = text_of(acting)
     assert "Something changed. Nothing was done" in text

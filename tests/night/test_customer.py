@@ -14,7 +14,7 @@ import pytest
 from fastapi import Depends, FastAPI
 
 from ratelimit.integrations.fastapi import limit
-from tests.cli.running import run
+from tests.cli.running import in_group, run
 from tests.console.driving import reading
 from tests.night.two_hosts import Host, two_hosts
 from tests.support.redis.patience import until
@@ -37,7 +37,7 @@ def hosts(server: Server, tmp_path: Path) -> Iterator[tuple[Host, Host]]:
 
 
 def told(host: Host, command: str, *more: str, code: int = 0) -> dict[str, Any]:
-    result = run(command, host.path, *more, "--json")
+    result = run(*in_group(command), host.path, *more, "--json")
     assert result.exit_code == code, result.output
     found: dict[str, Any] = json.loads(result.stdout)
     return found
@@ -128,7 +128,7 @@ def test_why_a_customer_is_refused_has_a_true_answer_on_two_hosts(hosts: tuple[H
         assert found["hosts"]["missing"] == []
     refusing = {each["limit"] for each in found["limits"] if each["refuses"] and each["mode"] == "enforce"}
     assert refusing == {"requests", "address", "card", "one actor", "plans"}
-    assert "the callers of all hosts" in run("refused", there.path).output
+    assert "the callers of all hosts" in run("show", "refused", there.path).output
     # Another account of the actor is refused as the actor, and by nothing else.
     assert refused_by(told(here, "who", "c-6")) == {"one actor": ("cluster", 3)}
 
@@ -195,7 +195,7 @@ def test_an_act_for_what_does_not_exist_on_a_cut_off_host_through_an_empty_serve
     """Hazards: any text is an act, a host that is cut off confirms, a server that is empty ends all acts."""
     here, there = hosts
     for unknown in ("no-such-account", "hash:148ff4b5", "0123456789abcdef"):
-        result = run("stop", here.path, unknown)
+        result = run("act", "stop", here.path, unknown)
         assert result.exit_code == 3, result.output
         assert "known here" in result.output
     assert in_force(here) == []

@@ -108,7 +108,7 @@ class Acts:
             said = (
                 "applies it"
                 if host.has_applied
-                else "has not confirmed yet; `ratelimit acts` shows when it does"
+                else "has not confirmed yet; `ratelimit show acts` shows when it does"
             )
             lines.append(mark + Text(f"{host.host} {said}, {formatting.count(host.workers, 'worker')}"))
         if outcome.is_away:
