@@ -193,6 +193,18 @@ CODES: dict[str, Code] = {
         "A limit is in dollars, and no model has a price.",
         'Write `[prices."MODEL"]`, or let `ratelimit make prices import MODEL` write it.',
     ),
+    "price-long": error(
+        "Prices for long inputs are not in order.",
+        "Put the smallest `above` first, each once.",
+    ),
+    "price-pattern": error(
+        "A model may be of two names with `*`, and neither is longer.",
+        "Write the model's whole name, or a longer pattern.",
+    ),
+    "price-tier": error(
+        "The name of a service tier is empty, too long, there twice, or the usual tier.",
+        "Write names as answers have them in `service_tier`, such as `priority`.",
+    ),
     "limit-usage-unit": error(
         "`usage` is set, but answers do not report this unit.",
         "Use `output_tokens`, `total_tokens`, `input_tokens` or a part of it, or let the application settle.",

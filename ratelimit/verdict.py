@@ -29,6 +29,8 @@ class Reason(StrEnum):
     """More was in flight than is answered in time."""
     BODY = "body"
     """Its body came too slowly, before it could be decided."""
+    MODEL = "model"
+    """It names no model that has a price, and a limit refuses such (`unknown_model = "refuse"`)."""
     QUEUE = "queue"
     """There was room, and others that wait for it came first, for longer than the request may wait."""
 

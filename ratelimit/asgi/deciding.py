@@ -73,12 +73,22 @@ class SlowPath:
         if not await metered.is_there():
             return None
         now_ns, matched, costs = self._now_ns(), metered.matched, metered.costs()
+        if self.lacks_price(metered, bound, identities):
+            return self.ended(scope, Reason.MODEL, outer)
         if costs is not None and metered.find_maximum():
             costs = metered.lowered(await self._left(matched, identities, now_ns))
         exchange = await self.decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
         if exchange.is_allowed:
             metered.write_grant(exchange)
         return exchange
+
+    @staticmethod
+    def lacks_price(metered: MeteredRequest, bound: BoundPolicy, identities: list[int]) -> bool:
+        """Return whether a request is refused since its model has no price; its costs were asked for.
+
+        Lists come first: one that is on the allow list falls under no limit.
+        """
+        return metered.lacks_price() and not identities[bound.extractor.listed_at]
 
     async def _left(self, matched: Matched, identities: list[int], now_ns: int) -> Outcome | None:
         """Return what the limits of a request have left; None where their server has no answer."""

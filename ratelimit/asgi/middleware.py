@@ -396,10 +396,15 @@ class RateLimitMiddleware:
             metered = self._mount.metering.request(scope, receive, bound, matched, identities)
             costs = None if metered is None else metered.costs()
         try:
-            deciding = self._deciding.decided(scope, bound, matched, identities, now_ns, outer, costs, visit)
-            if visit is None:
-                exchange = await deciding
+            if metered is not None and self._deciding.lacks_price(metered, bound, identities):
+                exchange = self._deciding.ended(scope, Reason.MODEL, outer)
+            elif visit is None:
+                asked = bound, matched, identities, now_ns, outer, costs
+                exchange = await self._deciding.decided(scope, *asked)
             else:
+                deciding = self._deciding.decided(
+                    scope, bound, matched, identities, now_ns, outer, costs, visit
+                )
                 exchange = await self._deciding.unless_ended(visit.share, deciding, scope, outer)
             if visit is not None and visit.is_over(exchange, self._now_ns()):
                 return

@@ -21,6 +21,7 @@ from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import acts_in_force
 from ratelimit.inspection.current_policy import tallied
 from ratelimit.inspection.explaining import prospects
+from ratelimit.inspection.prices import price_words
 from ratelimit.policy import Policy, Problem
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.policy.compile.invented import invented_words
@@ -80,7 +81,11 @@ def check_command(policy: str, as_json: bool, strict: bool) -> None:
         verdict += Text(f": {tallied(problems)}", "yellow")
     say(err(), verdict, indent=2)
     if loaded is not None:
-        for told in (invented_words(loaded.compiled), *prospects(loaded.compiled)):
+        for told in (
+            invented_words(loaded.compiled),
+            *prospects(loaded.compiled),
+            *price_words(loaded.compiled),
+        ):
             if told:
                 note(told)
     if loaded is not None and (held := acts_in_force(loaded)):

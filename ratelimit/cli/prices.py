@@ -23,7 +23,11 @@ _KINDS = {
     "cache_read": "cache_read_mtok",
     "cache_write": "cache_write_mtok",
     "cache_write_1h": "cache_write_1h_mtok",
+    "audio_input": "input_audio_mtok",
+    "audio_cache_read": "cache_audio_read_mtok",
+    "audio_output": "output_audio_mtok",
 }
+_OF_LONG = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
 _REQUESTS = "requests_kcount"
 
 
@@ -50,7 +54,7 @@ def import_command(models: tuple[str, ...], provider: str | None, into: Path | N
 
     Prices are read from the package genai-prices while you edit, and never while requests are limited:
     look at them before you commit the file. A price that rises with the length of the input is
-    written as it begins.
+    written with its steps.
 
     \b
     Examples:
@@ -79,21 +83,34 @@ def _has_prices(text: str) -> bool:
 def _table(model: str, provider: str | None) -> str:
     """Return a model's table."""
     price, source = _price(model, provider)
-    lines, dearer = [f"# {source}"], False
+    lines, steps = [f"# {source}"], set()
     for key, kind in _KINDS.items():
         found = getattr(price, kind, None)
         if found is None:
             continue
-        dearer = dearer or hasattr(found, "tiers")
+        steps |= {step.start for step in getattr(found, "tiers", ())}
         lines.append(f"{key} = {_number(getattr(found, 'base', found))}")
     if not any(line.startswith("output") for line in lines):
         lines.append("output = 0")
     requests = getattr(price, _REQUESTS, None)
     if requests is not None:
         lines.append(f"request = {_number(Decimal(getattr(requests, 'base', requests)) / 1000)}")
-    if dearer:
-        lines.insert(1, "# Dearer for long inputs; these are the prices for short ones.")
+    for start in sorted(steps):
+        lines += ["", f"[[prices.{json.dumps(model)}.long]]", f"above = {start}", *_long(price, start)]
     return "\n".join([f"[prices.{json.dumps(model)}]", *lines]) + "\n"
+
+
+def _long(price: Any, start: int) -> list[str]:
+    """Return what a request costs with more input than so much."""
+    lines = []
+    for key in _OF_LONG:
+        found = getattr(price, _KINDS[key], None)
+        if found is not None:
+            reached = [step.price for step in getattr(found, "tiers", ()) if step.start <= start]
+            lines.append(f"{key} = {_number(reached[-1] if reached else getattr(found, 'base', found))}")
+    if not any(line.startswith("output") for line in lines):
+        lines.append("output = 0")
+    return lines
 
 
 def _price(model: str, provider: str | None) -> tuple[Any, str]:

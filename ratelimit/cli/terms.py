@@ -6,6 +6,7 @@ from typing import Any
 
 from ratelimit.inspection import formatting
 from ratelimit.inspection.explaining import rule_json, rule_words
+from ratelimit.inspection.prices import price_json
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.usage.pricing import USD
 
@@ -118,6 +119,7 @@ def terms_json(rule: LimitRule, policy: CompiledPolicy) -> dict[str, Any]:
         "estimate": None if counts_requests else _estimate(rule, policy),
         "debt": debt(rule),
         "exposure": 0 if rule.metering is None else rule.metering.exposure,
+        "dearest_answer": price_json(rule, policy),
         "on_refusal": list(rule.on_refusal),
         **rule_json(rule),
         "mode": formatting.mode(rule),

@@ -42,6 +42,8 @@ def problem_of(decision: Decision) -> tuple[int, bytes]:
         )
     if decision.reason is Reason.CAPACITY:
         return 503, _NO_ROOM
+    if decision.reason is Reason.MODEL:
+        return 400, NO_PRICE
     if decision.reason is Reason.BODY:
         return 408, _TOO_SLOW
     if decision.reason is Reason.IDENTITY:

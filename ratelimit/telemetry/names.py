@@ -177,6 +177,7 @@ REQUEST_COLUMN: dict[tuple[bool, Reason], int] = {
     (False, Reason.STORE): 7,
     (False, Reason.QUEUE): 8,
     (False, Reason.BODY): 9,
+    (False, Reason.MODEL): 10,
 }
 CAPACITY_COLUMN = RuntimeColumn.SHED  # of the `runtime` counter
 REQUESTS_WIDTH = 1 + max(REQUEST_COLUMN.values())

@@ -19,7 +19,7 @@ class Paths:
 
     Raises:
         ValueError: a path is there twice with different kinds, a key is longer than 40 bytes, or
-            there are more than 768.
+            there are more than 1,280.
     """
 
     def __init__(self, paths: Iterable[tuple[str, str, int, int]]) -> None: ...

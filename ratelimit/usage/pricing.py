@@ -2,70 +2,231 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from itertools import combinations
+from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from ratelimit.features.table import Table
-from ratelimit.policy.schema.problem import Report
+
+if TYPE_CHECKING:
+    from ratelimit.policy.schema.problem import Path, Report
 
 USD = "usd"
 MICRO = 1_000_000
 """Limits in dollars count millionths."""
 MOST_MODELS = 1_000
+MOST_PATTERNS = 64
+MOST_BANDS = 8
+MOST_TIERS = 16
+LONGEST_TIER = 24
+"""As much of a service tier's name as is read."""
+PLAIN_TIERS = ("default", "standard", "standard_only", "auto", "on_demand")
+"""Names of the tier that the prices themselves are of; a test holds them equal to the compiled ones."""
 
 Dollars = Annotated[float, Meta(ge=0, le=1_000_000)]
+_NANO_FOR_THOUSAND = 1_000_000
+_NANO = 1_000_000_000
+
+
+def _of(description: str) -> Meta:
+    return Meta(description=description)
+
+
+class LongPrice(Table, frozen=True, forbid_unknown_fields=True):
+    """The price of a request with a long input, in dollars for a million tokens: of all its tokens."""
+
+    above: Annotated[int, Meta(ge=1, le=2**40, description="Tokens of input, cached ones included.")]
+    input: Annotated[Dollars, _of("Input that was not cached.")]
+    output: Annotated[Dollars, _of("Output, thoughts and reasoning included.")]
+    cache_read: Annotated[Dollars | None, _of("Input that was read from a cache. Default: `input`.")] = None
+    cache_write: Annotated[
+        Dollars | None, _of("Input that was written to a cache for minutes. Default: `input`.")
+    ] = None
+    cache_write_1h: Annotated[
+        Dollars | None, _of("Input that was written to a cache for an hour. Default: `cache_write`.")
+    ] = None
 
 
 class Price(Table, frozen=True, forbid_unknown_fields=True):
     """The price of a model, in dollars for a million tokens."""
 
-    input: Annotated[Dollars, Meta(description="Input that was not cached.")]
-    output: Annotated[Dollars, Meta(description="Output, thoughts and reasoning included.")]
-    cache_read: Annotated[
-        Dollars | None, Meta(description="Input that was read from a cache. Default: `input`.")
-    ] = None
+    input: Annotated[Dollars, _of("Input that was not cached.")]
+    output: Annotated[Dollars, _of("Output, thoughts and reasoning included.")]
+    cache_read: Annotated[Dollars | None, _of("Input that was read from a cache. Default: `input`.")] = None
     cache_write: Annotated[
-        Dollars | None, Meta(description="Input that was written to a cache for minutes. Default: `input`.")
+        Dollars | None, _of("Input that was written to a cache for minutes. Default: `input`.")
     ] = None
     cache_write_1h: Annotated[
-        Dollars | None,
-        Meta(description="Input that was written to a cache for an hour. Default: `cache_write`."),
+        Dollars | None, _of("Input that was written to a cache for an hour. Default: `cache_write`.")
     ] = None
-    request: Annotated[Dollars, Meta(description="Each request, in dollars.")] = 0.0
+    audio_input: Annotated[
+        Dollars | None, _of("Sounds in the input. Default: the larger of `input` and `output`.")
+    ] = None
+    audio_cache_read: Annotated[
+        Dollars | None, _of("Sounds that were read from a cache. Default: `audio_input`.")
+    ] = None
+    audio_output: Annotated[
+        Dollars | None, _of("Sounds in the output. Default: the larger of `audio_input` and `output`.")
+    ] = None
+    image_input: Annotated[Dollars | None, _of("Pictures in the input. Default: `input`.")] = None
+    image_output: Annotated[Dollars | None, _of("Pictures in the output. Default: `output`.")] = None
+    request: Annotated[Dollars, _of("Each request, in dollars.")] = 0.0
+    search: Annotated[Dollars, _of("Each search that the answer reports, in dollars.")] = 0.0
+    image: Annotated[Dollars, _of("Each picture of the answer, in dollars.")] = 0.0
+    long: Annotated[
+        list[LongPrice], _of("Prices of requests with long inputs, the shortest first: all of its tokens.")
+    ] = field(default_factory=list)
+    service_tiers: Annotated[
+        dict[str, Annotated[float, Meta(ge=0, le=100)]],
+        _of("By the name of a service tier, a factor of the prices of tokens: `{ batch = 0.5 }`."),
+    ] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class PriceSpec:
-    """A model's price in nano-dollars for a thousand tokens; `request` in nano-dollars for each."""
+    """A model's price in nano-dollars: `rates` for a thousand tokens of each kind, `fees` for each piece."""
 
-    fresh_input: int
-    output: int
-    cache_read: int
-    cache_write: int
-    cache_write_1h: int
-    request: int
+    rates: tuple[int, ...]
+    fees: tuple[int, ...]
+    bands: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    """The rates of requests with more input than so many tokens."""
+    tiers: tuple[tuple[str, int], ...] = ()
+    """Millionths of the rates, by the name of a service tier."""
 
 
 def compile_prices(prices: Mapping[str, Price], report: Report) -> dict[str, PriceSpec]:
     """Return the prices as whole numbers."""
     if len(prices) > MOST_MODELS:
         report.add("policy-too-many", ("prices",), f"{len(prices)} models; {MOST_MODELS} are the most")
-    return {model: price_spec(price) for model, price in prices.items() if isinstance(price, Price)}
+    _check_patterns([model for model in prices if "*" in model], report)
+    found = {}
+    for model, price in prices.items():
+        if isinstance(price, Price):
+            _check(price, ("prices", model), report)
+            found[model] = price_spec(price)
+    return found
+
+
+def _check(price: Price, path: Path, report: Report) -> None:
+    above = [long.above for long in price.long]
+    if above != sorted(set(above)):
+        report.add(
+            "price-long",
+            (*path, "long"),
+            f"prices above {', '.join(f'{one:,}' for one in above)} tokens are not in order",
+            "Put the smallest `above` first, each once.",
+        )
+    if len(above) > MOST_BANDS:
+        report.add("policy-too-many", (*path, "long"), f"{len(above)} prices; {MOST_BANDS} are the most")
+    names = [name.strip().casefold() for name in price.service_tiers]
+    if len(names) > MOST_TIERS:
+        report.add(
+            "policy-too-many", (*path, "service_tiers"), f"{len(names)} tiers; {MOST_TIERS} are the most"
+        )
+    for name in names:
+        if name in PLAIN_TIERS or not 0 < len(name.encode()) <= LONGEST_TIER or names.count(name) > 1:
+            report.add(
+                "price-tier",
+                (*path, "service_tiers"),
+                f"`{name[:64]}` is "
+                + (
+                    "there twice"
+                    if names.count(name) > 1
+                    else "what `input` and `output` are for"
+                    if name in PLAIN_TIERS
+                    else f"no name of 1 to {LONGEST_TIER} bytes"
+                ),
+                'Write names as answers have them in `service_tier`: "priority", "flex", "batch".',
+            )
+
+
+def _check_patterns(patterns: Sequence[str], report: Report) -> None:
+    if len(patterns) > MOST_PATTERNS:
+        report.add(
+            "policy-too-many",
+            ("prices",),
+            f"{len(patterns)} names with `*`; {MOST_PATTERNS} are the most",
+        )
+        return
+    for one, other in combinations(patterns, 2):
+        plain = one.strip().casefold(), other.strip().casefold()
+        if _length(plain[0]) == _length(plain[1]) and _overlap(*plain):
+            report.add(
+                "price-pattern",
+                ("prices", other),
+                f"some model is of `{one}` as well as of `{other}`, and neither is longer",
+                "Write the model's whole name, or a longer pattern.",
+            )
+
+
+def _length(pattern: str) -> int:
+    return len(pattern.replace("*", ""))
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Return whether a name may be of both patterns."""
+    # Places in `other` that a name can have come to which is of `one` up to here.
+    reached = _past_stars({0}, other)
+    for letter in one:
+        if letter == "*":
+            # It may take any letters: all places behind the first, as far as those go.
+            reached = set(range(min(reached), len(other) + 1)) if reached else set()
+            continue
+        step = {at + 1 for at in reached if at < len(other) and other[at] == letter}
+        step |= {at for at in reached if at < len(other) and other[at] == "*"}
+        reached = _past_stars(step, other)
+    return len(other) in reached
+
+
+def _past_stars(places: set[int], pattern: str) -> set[int]:
+    found = set(places)
+    for at in places:
+        while at < len(pattern) and pattern[at] == "*":
+            at += 1
+            found.add(at)
+    return found
 
 
 def price_spec(price: Price) -> PriceSpec:
     """Return a price as whole numbers."""
-    read = price.input if price.cache_read is None else price.cache_read
-    write = price.input if price.cache_write is None else price.cache_write
-    hour = write if price.cache_write_1h is None else price.cache_write_1h
     return PriceSpec(
-        fresh_input=round(price.input * 1_000_000),
-        output=round(price.output * 1_000_000),
-        cache_read=round(read * 1_000_000),
-        cache_write=round(write * 1_000_000),
-        cache_write_1h=round(hour * 1_000_000),
-        request=round(price.request * 1_000_000_000),
+        _rates(price, price),
+        tuple(round(each * _NANO) for each in (price.request, price.search, price.image)),
+        tuple((long.above, _rates(long, price)) for long in price.long),
+        tuple(
+            sorted(
+                (name.strip().casefold(), round(factor * MICRO))
+                for name, factor in price.service_tiers.items()
+            )
+        ),
     )
+
+
+def _rates(price: Price | LongPrice, base: Price) -> tuple[int, ...]:
+    """Return the rates of each kind, in the order of the compiled ones.
+
+    A long input makes no share cheaper than text is then.
+    """
+    least_in, least_out = (0.0, 0.0) if price is base else (price.input, price.output)
+    write = _or(price.cache_write, price.input)
+    heard = max(least_in, _or(base.audio_input, max(price.input, price.output)))
+    dollars = (
+        price.input,
+        price.output,
+        _or(price.cache_read, price.input),
+        write,
+        _or(price.cache_write_1h, write),
+        heard,
+        max(least_in, _or(base.audio_cache_read, heard)),
+        max(least_out, _or(base.audio_output, max(heard, price.output))),
+        max(least_in, _or(base.image_input, price.input)),
+        max(least_out, _or(base.image_output, price.output)),
+    )
+    return tuple(round(each * _NANO_FOR_THOUSAND) for each in dollars)
+
+
+def _or(written: float | None, default: float) -> float:
+    return default if written is None else written

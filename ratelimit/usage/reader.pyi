@@ -69,6 +69,15 @@ class Reader:
     def name(self) -> str | None:
         """The string that was kept, its first 128 bytes; of several the last."""
     @property
+    def tier(self) -> str | None:
+        """The service tier of the response under way, in lower case; None: it says none."""
+    @property
+    def ends_whole(self) -> bool:
+        """True if the last document of a body in JSON is whole."""
+    @property
+    def is_named(self) -> bool:
+        """True if the response under way has a name of its own."""
+    @property
     def form(self) -> str:
         """The way that documents follow each other, as told from the first byte; `opaque` once that cannot be read."""
     @property
@@ -123,6 +132,9 @@ class Reader:
     def is_strange(self) -> bool:
         """True if the usage under way has tokens that the table does not know."""
     @property
+    def is_output_sure(self) -> bool:
+        """True if its output is exact, whether or not its input was said; once `reading_of` was asked."""
+    @property
     def finished_count(self) -> int:
         """Choices that are finished,"""
     @property
@@ -159,7 +171,7 @@ class Reader:
         """Documents that were none."""
     @property
     def ignored(self) -> int:
-        """Numbers that were none: negative ones."""
+        """Numbers that were none: negative ones, too large ones, and strings that are no number."""
     @property
     def odd(self) -> int:
         """Values that were no whole number from 0, nor null, where the largest of such numbers counts."""

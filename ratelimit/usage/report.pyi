@@ -29,7 +29,11 @@ OF_OUTPUT: frozenset[str]
 
 @final
 class Usage:
-    """The use of one answer, in tokens. `cache_write_1h` are those of `cache_write` that are kept for an hour."""
+    """The use of one answer, in tokens.
+
+    Some are shares of others: `cache_write_1h` of `cache_write`, sounds and pictures of `fresh_input`, `cache_read`
+    and `output`. Searches and pictures of the answer are counted by the piece.
+    """
 
     def __init__(
         self,
@@ -38,6 +42,13 @@ class Usage:
         cache_read: int = ...,
         output: int = ...,
         cache_write_1h: int = ...,
+        audio_input: int = ...,
+        audio_cache_read: int = ...,
+        audio_output: int = ...,
+        image_input: int = ...,
+        image_output: int = ...,
+        searches: int = ...,
+        images: int = ...,
     ) -> None: ...
     @property
     def fresh_input(self) -> int: ...
@@ -49,6 +60,20 @@ class Usage:
     def output(self) -> int: ...
     @property
     def cache_write_1h(self) -> int: ...
+    @property
+    def audio_input(self) -> int: ...
+    @property
+    def audio_cache_read(self) -> int: ...
+    @property
+    def audio_output(self) -> int: ...
+    @property
+    def image_input(self) -> int: ...
+    @property
+    def image_output(self) -> int: ...
+    @property
+    def searches(self) -> int: ...
+    @property
+    def images(self) -> int: ...
     @property
     def numbers(self) -> tuple[int, ...]:
         """The numbers, in the order of the arguments."""

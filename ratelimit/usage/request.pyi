@@ -34,6 +34,7 @@ class Declared:
         is_stream: bool = ...,
         size: int = ...,
         by: int = ...,
+        tier: str | None = ...,
     ) -> None: ...
     @property
     def output(self) -> int | None: ...
@@ -45,6 +46,9 @@ class Declared:
     def size(self) -> int: ...
     @property
     def by(self) -> int: ...
+    @property
+    def tier(self) -> str | None:
+        """The service tier that it asks for, in lower case; None: it names none."""
     @property
     def is_object(self) -> bool:
         """True if the body is one whole object, well-formed."""

@@ -98,6 +98,9 @@ class MeteredRules:
     def has_grants(self) -> bool:
         """True if some lower the maximum in a request's body to what they have left."""
     @property
+    def refuses_unknown(self) -> bool:
+        """True if some that are enforced refuse a model without a price."""
+    @property
     def grant_field(self) -> str | None:
         """The maximum that they insert where a body says none; None: by the path."""
     def of_model(self, model: str | None) -> tuple[int, ...]:
@@ -141,6 +144,8 @@ class Use:
             told: by headers and states; None by one that says something else than a whole number.
             now_ns: when.
         """
+    def has_no_price(self) -> bool:
+        """Return whether a rule that is enforced refuses the request, as its model has no price; after `costs`."""
     @property
     def granted(self) -> int:
         """The maximum of each of its answers, to be written into its body; -1: none was granted."""
@@ -165,9 +170,3 @@ def metered(rules: Sequence[MeteredRule], most_cost: int, prices: PriceList = ..
 
 def applies(rule: MeteredRule, model: str) -> bool:
     """Return whether a rule applies to requests for a model."""
-
-def is_like(model: str, pattern: str) -> bool:
-    """Return whether a model's name is of a pattern, in time that grows with both and no faster.
-
-    Case and blanks around it take no part: there are servers that do not look at them.
-    """

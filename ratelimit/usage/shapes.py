@@ -14,6 +14,9 @@ read as one document after another. Behind the path stands what is done with the
 - `turn`: that a response of a connection ends;
 - `name`: the model;
 - `part`, `of_part`, `part_name`: a share of the usage, its numbers by `PARTS`, and its model;
+- `sorted`, `sort`, `sort_count`: tokens of one modality, its name, and how many; those of sounds are added
+  to a field, those of pictures to the one behind it;
+- `tier`: the service tier;
 - `usage`: an object with numbers of a usage. Other tokens in it than the table knows make it less than
   certain; `known` is one that says nothing more;
 - `inner`: an event in base64.
@@ -25,6 +28,7 @@ input (`input_all`, `cached`, `cache_written`), Anthropic and Bedrock beside it 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, Decimal
 from functools import cache
@@ -59,9 +63,21 @@ FIELDS = (
     "other_output",
     "cost",
     "inert",
+    "audio_input",
+    "image_input",
+    "audio_cached",
+    "image_cached",
+    "audio_output",
+    "image_output",
+    "searches",
+    "images",
+    "of_one",
+    "audio_seconds",
 )
 """The values that a reader keeps, by slot. `beside_…` come on top of the others, `other_…` count where those
-are not said; `cost` is in nano-dollars; `inert` marks what has no output, as embeddings."""
+are not said; `cost` is in nano-dollars; `inert` marks what has no output, as embeddings. Sounds and pictures
+are shares of the input, of what was cached of it, and of the output; `of_one` marks counters of one choice,
+and with `audio_seconds` the total has tokens of input that nothing else has."""
 PARTS = ("fresh", "read", "write", "write_1h", "output")
 """The numbers of a share of a usage, by slot."""
 WHOSE = ("response", "turn", "alone")
@@ -75,6 +91,11 @@ def _below(prefix: str, table: Mapping[str, str]) -> dict[str, str]:
     return {f"{prefix}.{path}": meaning for path, meaning in table.items()}
 
 
+def _modalities(prefix: str, field: str, count: str) -> dict[str, str]:
+    """Return the table of a list with the tokens of each modality; pictures are in the field behind it."""
+    return {prefix: f"sorted {field}", f"{prefix}.modality": "sort", f"{prefix}.{count}": "sort_count"}
+
+
 def _usage(prefix: str, table: Mapping[str, str]) -> dict[str, str]:
     """Return the table of an object with a usage."""
     return {prefix: "usage", **_below(prefix, table)}
@@ -83,23 +104,36 @@ def _usage(prefix: str, table: Mapping[str, str]) -> dict[str, str]:
 _CHAT_USAGE = {
     "prompt_tokens": "input_all",
     "prompt_tokens_details.cached_tokens": "largest cached",
+    "prompt_token_details.cached_tokens": "largest cached",
     "prompt_tokens_details.cache_write_tokens": "largest cache_written",
     "prompt_tokens_details.cache_creation_tokens": "largest cache_written",
+    "prompt_tokens_details.audio_tokens": "audio_input",
+    "prompt_tokens_details.image_tokens": "image_input",
+    "prompt_audio_seconds": "audio_seconds",
     "prompt_cache_hit_tokens": "largest cached",
     "cached_tokens": "largest cached",
     "num_cached_tokens": "largest cached",
     "cached_prompt_text_tokens": "largest cached",
     "completion_tokens": "closing output",
     "completion_tokens_details.reasoning_tokens": "largest reasoning",
+    "completion_tokens_details.audio_tokens": "audio_output",
+    "completion_tokens_details.image_tokens": "image_output",
     "reasoning_tokens": "largest reasoning",
     "total_tokens": "total",
     "connector_tokens": "tool_input",
+    "connectors.web_search": "searches",
+    "num_search_queries": "largest searches",
+    "num_sources_used": "largest searches",
+    "server_side_tool_usage_details.web_search_calls": "added searches",
+    "server_side_tool_usage_details.x_search_calls": "added searches",
+    "service_tier": "tier",
     "citation_tokens": "citations",
     "cost": _DOLLARS,
     "cost.total_cost": _DOLLARS,
     "cost_details.upstream_inference_cost": _DOLLARS,
     "cost_in_usd_ticks": "largest cost 0.1",
-    "prompt_cache_miss_tokens": "known",
+    "estimated_cost": _DOLLARS,
+    "prompt_cache_miss_tokens": "other_input",
     "prompt_text_tokens": "known",
     "prompt_image_tokens": "known",
     "audio_tokens": "known",
@@ -125,6 +159,12 @@ _OPENAI = {
     **{f"choices[].delta.{path}": "text" for path in _CHAT_TEXT},
     **{f"choices[].message.{path}": "text" for path in _CHAT_TEXT},
     "choices[].text": "text",
+    "service_tier": "tier",
+    "response.body.service_tier": "tier",
+    "data[].b64_json": "count images",
+    "data[].url": "count images",
+    "timings.predicted_n": "of_one",
+    "timings.cache_n": "largest cached",
     "choices[].finish_reason": "finish",
     "choices[].index": "index",
     "choices[]": "choice",
@@ -147,12 +187,26 @@ _RESPONSES_USAGE = {
     "input_tokens_details.cache_creation_input_tokens": "largest cache_written",
     "output_tokens": "output",
     "output_tokens_details.reasoning_tokens": "largest reasoning",
+    "input_tokens_details.audio_tokens": "audio_input",
+    "input_tokens_details.image_tokens": "image_input",
+    "output_tokens_details.audio_tokens": "audio_output",
+    "output_tokens_details.image_tokens": "image_output",
     "total_tokens": "total",
+    "num_sources_used": "largest searches",
+    "server_side_tool_usage_details.web_search_calls": "largest searches",
     "cost": _DOLLARS,
     "cost.total_cost": _DOLLARS,
     "cost_in_usd_ticks": "largest cost 0.1",
 }
-_REALTIME_USAGE = {"input_token_details.cached_tokens": "largest cached"}
+_REALTIME_USAGE = {
+    "input_token_details.cached_tokens": "largest cached",
+    "input_token_details.audio_tokens": "audio_input",
+    "input_token_details.image_tokens": "image_input",
+    "input_token_details.cached_tokens_details.audio_tokens": "audio_cached",
+    "input_token_details.cached_tokens_details.image_tokens": "image_cached",
+    "output_token_details.audio_tokens": "audio_output",
+    "output_token_details.image_tokens": "image_output",
+}
 _IMAGE_TOOL = {
     "tool_usage.image_gen.input_tokens": "beside_input",
     "tool_usage.image_gen.output_tokens": "beside_output",
@@ -167,6 +221,16 @@ _RESPONSES = {
     "response.error": "wrong",
     "custom_id": "identity alone",
     "response.body.model": "name",
+    "service_tier": "tier",
+    "response.service_tier": "tier",
+    "response.body.service_tier": "tier",
+    # A call of a tool that searched.
+    "output[].action.query": "count searches",
+    "response.output[].action.query": "count searches",
+    "response.body.output[].action.query": "count searches",
+    "b64_json": "count images",
+    "data[].b64_json": "count images",
+    "data[].url": "count images",
     **_usage("response.usage", {**_RESPONSES_USAGE, **_REALTIME_USAGE}),
     **_usage("usage", {**_RESPONSES_USAGE, **_REALTIME_USAGE}),
     **_usage("response.body.usage", _RESPONSES_USAGE),
@@ -197,6 +261,8 @@ _ANTHROPIC_USAGE = {
     "output_tokens": "output",
     **_ANTHROPIC_CACHE,
     **_ITERATIONS,
+    "server_tool_use.web_search_requests": "searches",
+    "service_tier": "tier",
 }
 _ANTHROPIC = {
     "type": "type",
@@ -218,7 +284,7 @@ _ANTHROPIC = {
     "stop_reason": "finish",
     "completion": "text",
 }
-_GEMINI_USAGE = {
+_GEMINI_COUNTS = {
     "promptTokenCount": "input_all",
     "cachedContentTokenCount": "cached",
     "toolUsePromptTokenCount": "tool_input",
@@ -227,6 +293,14 @@ _GEMINI_USAGE = {
     "thoughtsTokenCount": "thoughts",
     "totalTokenCount": "total",
 }
+_GEMINI_USAGE = {
+    **_GEMINI_COUNTS,
+    "trafficType": "tier",
+    **_modalities("promptTokensDetails[]", "audio_input", "tokenCount"),
+    **_modalities("cacheTokensDetails[]", "audio_cached", "tokenCount"),
+    **_modalities("candidatesTokensDetails[]", "audio_output", "tokenCount"),
+    **_modalities("responseTokensDetails[]", "audio_output", "tokenCount"),
+}
 _INTERACTION_USAGE = {
     "total_input_tokens": "input_all",
     "total_cached_tokens": "cached",
@@ -234,6 +308,9 @@ _INTERACTION_USAGE = {
     "total_output_tokens": "output_part",
     "total_thought_tokens": "thoughts",
     "total_reasoning_tokens": "thoughts",
+    **_modalities("input_tokens_by_modality[]", "audio_input", "tokens"),
+    **_modalities("cached_tokens_by_modality[]", "audio_cached", "tokens"),
+    **_modalities("output_tokens_by_modality[]", "audio_output", "tokens"),
 }
 _GEMINI_PARTS = {
     "error": "wrong",
@@ -242,6 +319,7 @@ _GEMINI_PARTS = {
     "candidates[].content.parts[].text": "text",
     "candidates[].finishReason": "finish",
     "candidates[]": "candidate",
+    "candidates[].groundingMetadata.webSearchQueries[]": "count searches",
     "promptFeedback.blockReason": "finish",
 }
 # Some gateways answer with the whole of it below `response`.
@@ -260,6 +338,13 @@ _GEMINI = {
     "metadata.tokenMetadata.outputTokenCount.totalTokens": "output",
     "predictions[].embeddings.statistics.token_count": "added other_input",
     "predictions[].embeddings": "mark inert",
+    "predictions[].bytesBase64Encoded": "count images",
+    # A batch with its answers inside.
+    "response.inlinedResponses.inlinedResponses[].response.modelVersion": "name",
+    **_usage(
+        "response.inlinedResponses.inlinedResponses[].response.usageMetadata",
+        {path: f"added {meaning}" for path, meaning in _GEMINI_COUNTS.items()},
+    ),
 }
 _INVOKED = {
     # Beside the model's own answer.
@@ -276,6 +361,9 @@ _CONVERSE_USAGE = {
     "cacheWriteInputTokenCount": "cache_write",
     "outputTokens": "output",
     "totalTokens": "total",
+    "cacheDetails[]": "sorted cache_write_1h",
+    "cacheDetails[].ttl": "sort",
+    "cacheDetails[].inputTokens": "sort_count",
 }
 _BEDROCK = _ANTHROPIC | {
     **_below("usage", _CONVERSE_USAGE),
@@ -284,6 +372,7 @@ _BEDROCK = _ANTHROPIC | {
     "output.message.content[].text": "text",
     "output.message.content[].reasoningContent.reasoningText.text": "text",
     "stopReason": "finish",
+    "serviceTier.type": "tier",
     # InvokeModel streams the model's own events in base64; Anthropic's are like these. Others are:
     "bytes": "inner",
     **_below("amazon-bedrock-invocationMetrics", _INVOKED),
@@ -325,8 +414,9 @@ _LINES = {
     "embeddings[]": "mark inert",
     # llama.cpp's own.
     "content": "text",
-    "tokens_evaluated": "input_fresh",
+    "tokens_evaluated": "input_all",
     "tokens_predicted": "closing output",
+    "timings.cache_n": "largest cached",
     "index": "index",
     "stop": "finish",
     # Text Generation Inference.
@@ -334,7 +424,9 @@ _LINES = {
     "generated_text": "text",
     "details.generated_tokens": "output",
     "details.input_length": "input_fresh",
+    "details.prompt_tokens": "input_fresh",
     "details.prefill[]": "count input_fresh",
+    "details.best_of_sequences[].generated_tokens": "added beside_output",
     "details.finish_reason": "finish",
     "header:x-prompt-tokens": "other_input",
     "header:x-generated-tokens": "other_output",
@@ -344,7 +436,11 @@ _COHERE_USAGE = {
     "tokens.output_tokens": "largest output",
     "billed_units.input_tokens": "largest other_input",
     "billed_units.output_tokens": "largest other_output",
+    "billed_units.image_tokens": "beside_input",
+    "billed_units.search_units": "largest searches",
     "cached_tokens": "largest cached",
+    "tokens": "usage",
+    "billed_units": "usage",
 }
 _COHERE = {
     **_below("meta", _COHERE_USAGE),
@@ -374,6 +470,31 @@ _HOSTS = {
     "result.response": "text",
     "outputs[].content": "text",
     "outputs[].content[].text": "text",
+    "metrics.image_count": "images",
+    "metrics.image_output_count": "images",
+    # DeepInfra, LM Studio, Aleph Alpha,
+    "inference_status.tokens_input": "other_input",
+    "inference_status.tokens_generated": "other_output",
+    "inference_status.cost": _DOLLARS,
+    "stats.input_tokens": "input_all",
+    "stats.total_output_tokens": "output",
+    "output[].content": "text",
+    "num_tokens_prompt_total": "input_all",
+    "num_tokens_generated": "output",
+    "completions[].completion": "text",
+    "completions[].finish_reason": "finish",
+    # SGLang's own, a list of them for several prompts; KoboldCpp, Triton, vLLM's own.
+    "meta_info.id": "identity response",
+    "meta_info.prompt_tokens": "input_all",
+    "meta_info.cached_tokens": "largest cached",
+    "meta_info.completion_tokens": "closing output",
+    "meta_info.finish_reason.type": "finish",
+    "results[].prompt_tokens": "added input_all",
+    "results[].completion_tokens": "added output",
+    "results[].finish_reason": "finish",
+    "results[].text": "text",
+    "text_output": "text",
+    "text[]": "text",
     "header:x-litellm-response-cost": _DOLLARS,
 }
 _AUTO = {
@@ -422,7 +543,7 @@ def table_of(form: Form) -> Mapping[str, str]:
 def _is_unit(meaning: str) -> bool:
     """Return whether a number is kept that is a unit of usage."""
     kind, _, rest = meaning.partition(" ")
-    if kind in ("usage", "known", "of_part", "part", "part_name"):
+    if kind in ("usage", "known", "of_part", "part", "part_name", "sorted", "sort", "sort_count"):
         return True
     return kind not in KINDS or (rest.split(" ")[0] in FIELDS and kind != "mark")
 
@@ -481,6 +602,14 @@ def headers_of(form: Form | None) -> dict[bytes, tuple[int, int]] | None:
             factor = words[-1] if words[-1] != field else ""
             found[path.removeprefix(HEADER).encode()] = FIELDS.index(field), millionths(factor)
     return found or None
+
+
+_NUMBER = re.compile(rb"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,2})?")
+
+
+def is_number(value: bytes) -> bool:
+    """Return whether a header says a number: some write small costs with an exponent."""
+    return _NUMBER.fullmatch(value) is not None
 
 
 def scaled(value: bytes, factor: int) -> int:

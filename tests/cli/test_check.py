@@ -135,6 +135,7 @@ def test_json_of_a_sound_policy_lists_its_limits(tmp_path: Path) -> None:
         "estimate": None,
         "debt": 0,
         "exposure": 0,
+        "dearest_answer": None,
         "wait_s": None,
         "on_refusal": ["refuse"],
         "adaptive": False,
@@ -227,7 +228,42 @@ on_refusal = ["challenge"]
 [prices.small]
 input = 1
 output = 5
+audio_output = 20
+service_tiers = { priority = 2, flex = 0.5 }
+
+[prices."large-*"]
+input = 3
+output = 15
+request = 0.01
+
+[[prices."large-*".long]]
+above = 200000
+input = 6
+output = 22.5
 """
+
+
+def test_dearest_answer_of_a_limit_in_dollars_is_shown(tmp_path: Path) -> None:
+    """By kind of output, length of the input and tier: `small` with sounds at `priority`, 40 a million."""
+    path = write_policy(tmp_path, SPEND.replace('unit = "usd"', 'unit = "usd"\nmost = 10000'))
+    result = run("check", path)
+    shown = " ".join((result.stdout + result.stderr).split())
+    for phrase in (
+        "the dearest answer of 10,000 tokens costs 0.4 usd, by small at the tier priority",
+        "a thousand tokens of input 0.01 usd at most",
+        "small: input 1, output 5, audio_output 20, priority × 2, flex × 0.5",
+        "large-*: input 3, output 15, 0.01 each request, above 200,000 tokens 6 / 22.5",
+        "Sounds in the input cost the larger of `input` and `output` where a model has no `audio_input`",
+    ):
+        assert phrase in shown, (phrase, shown)
+    dearest = json.loads(run("check", "--json", path).stdout)["limits"][0]["dearest_answer"]
+    assert dearest == {
+        "model": "small",
+        "service_tier": "priority",
+        "output_tokens": 10_000,
+        "usd": 0.4,
+        "usd_for_1000_input_tokens": 0.01,
+    }
 
 
 def test_money_estimates_by_words_waits_and_actions_are_shown(tmp_path: Path) -> None:

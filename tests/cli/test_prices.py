@@ -33,6 +33,18 @@ def test_tables_are_a_policy_s() -> None:
     assert prices["claude-sonnet-4-5"].cache_write > prices["claude-sonnet-4-5"].input
 
 
+def test_steps_of_long_inputs_and_sounds_are_written() -> None:
+    result = run("prices", "import", "gemini-2.5-pro", "gpt-realtime")
+    prices = Policy.from_toml(MONEY + result.stdout).file.prices
+    (step,) = prices["gemini-2.5-pro"].long
+    assert step.above == 200_000
+    assert step.input > prices["gemini-2.5-pro"].input
+    assert step.output > prices["gemini-2.5-pro"].output
+    heard = prices["gpt-realtime"].audio_input
+    assert heard is not None
+    assert heard > prices["gpt-realtime"].input
+
+
 def test_into_a_policy_once(tmp_path: Path) -> None:
     path = write_policy(tmp_path, MONEY)
     assert run("make", "prices", "import", "gpt-4o-mini", "--into", path).exit_code == 0

@@ -35,6 +35,8 @@ class Form:
     asked: Mapping[str, int] = field(default_factory=dict)
     """What the request asked for: see `Reader.expect`."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    tier: str | None = None
+    """The service tier that it says it was served at."""
 
 
 def sse(documents: Iterable[Any], *, done: bool = True) -> bytes:
@@ -391,7 +393,7 @@ FORMS = (
                 },
             }
         ),
-        Usage(50, 0, 0, 4_160),
+        Usage(50, 0, 0, 4_160, image_input=40, images=1),
     ),
     Form(
         "openai images, streamed",
@@ -411,7 +413,7 @@ FORMS = (
                 },
             ]
         ),
-        Usage(50, 0, 0, 4_160),
+        Usage(50, 0, 0, 4_160, image_input=40, images=1),
     ),
     Form(
         "openai speech, streamed",
@@ -427,7 +429,12 @@ FORMS = (
         ),
         Usage(14, 0, 0, 101),
     ),
-    Form("openai transcription", JSON, whole({"text": TEXT, "usage": TRANSCRIBED}), Usage(31, 0, 0, 20)),
+    Form(
+        "openai transcription",
+        JSON,
+        whole({"text": TEXT, "usage": TRANSCRIBED}),
+        Usage(31, 0, 0, 20, audio_input=26),
+    ),
     Form(
         "openai transcription, streamed",
         EVENTS,
@@ -437,7 +444,7 @@ FORMS = (
                 {"type": "transcript.text.done", "text": TEXT, "usage": TRANSCRIBED},
             ]
         ),
-        Usage(31, 0, 0, 20),
+        Usage(31, 0, 0, 20, audio_input=26),
     ),
     Form(
         "openai responses, cache written",
@@ -473,7 +480,7 @@ FORMS = (
         "openai realtime, two responses, two transcriptions",
         b"",
         messages([heard(1, 20, 5), spoken(1, 100, 20, 40), heard(2, 30, 6), spoken(2, 200, 40, 80)]),
-        Usage(20 + 60 + 30 + 120, 0, 120, 5 + 20 + 6 + 40),
+        Usage(20 + 60 + 30 + 120, 0, 120, 5 + 20 + 6 + 40, audio_input=200, audio_output=30),
     ),
     Form(
         "openai realtime, a transcription in the middle of a response",
@@ -486,7 +493,7 @@ FORMS = (
                 spoken(1, 100, 20, 40),
             ]
         ),
-        Usage(80, 0, 40, 25),
+        Usage(80, 0, 40, 25, audio_input=70, audio_output=10),
     ),
     Form(
         "openai assistants, a run and its steps",
@@ -526,6 +533,7 @@ FORMS = (
             for at in range(3)
         ),
         Usage(30, 0, 0, 60),
+        tier="batch",
     ),
     Form(
         "openai batch results of responses, one refused",
@@ -543,6 +551,7 @@ FORMS = (
             ]
         ),
         Usage(120, 0, 80, 40),
+        tier="batch",
     ),
     Form(
         "anthropic, an hour's cache",
@@ -576,7 +585,7 @@ FORMS = (
                 {"cache_read_input_tokens": 0},
             )
         ),
-        Usage(10_682, 0, 0, 510),
+        Usage(10_682, 0, 0, 510, searches=1),
     ),
     Form("anthropic, compacted, whole", JSON, whole(whole_message(COMPACTED)), Usage(203_000, 0, 0, 4_500)),
     Form(
@@ -611,6 +620,7 @@ FORMS = (
             + [{"custom_id": "row-9", "result": {"type": "expired"}}]
         ),
         Usage(150, 0, 12, 60),
+        tier="batch",
     ),
     Form(
         "gemini, whole, thoughts and tools",
@@ -652,7 +662,7 @@ FORMS = (
         "gemini live, three turns",
         b"",
         messages([one for at in range(3) for one in live(TEXT, 522 + at, 42, 136)]),
-        Usage(522 + 523 + 524, 0, 0, 3 * 178),
+        Usage(522 + 523 + 524, 0, 0, 3 * 178, audio_output=3 * 42),
     ),
     Form(
         "gemini interactions",
@@ -683,6 +693,7 @@ FORMS = (
             for at in range(2)
         ),
         Usage(180, 0, 0, 40),
+        tier="batch",
     ),
     Form(
         "vertex, embeddings",
@@ -714,7 +725,7 @@ FORMS = (
                 },
             }
         ),
-        Usage(7_300, 0, 0, 55),
+        Usage(7_300, 0, 0, 55, searches=1),
     ),
     Form(
         "mistral, conversation, streamed",
@@ -735,7 +746,7 @@ FORMS = (
                 },
             ]
         ),
-        Usage(7_300, 0, 0, 55),
+        Usage(7_300, 0, 0, 55, searches=1),
     ),
     Form(
         "mistral, usage beside the last choice",
@@ -983,6 +994,7 @@ FORMS = (
             for at in range(2)
         ),
         Usage(100, 0, 0, 40),
+        tier="batch",
     ),
     Form(
         "xai, reasoning beside the completion",
@@ -1018,7 +1030,7 @@ FORMS = (
         "perplexity, a report",
         EVENTS,
         sse([chunk(TEXT[:40], usage=DEEP), chunk(TEXT[40:], finish="stop", usage=DEEP)]),
-        Usage(33, 0, 0, 20 + 20_016 + 73_997),
+        Usage(33, 0, 0, 20 + 20_016 + 73_997, searches=18),
         dollars=0.8123,
     ),
     Form(
@@ -1687,7 +1699,7 @@ LATER = (
                 spoken(2, 120, 20),
             ]
         ),
-        Usage(220, 0, 0, 27),
+        Usage(220, 0, 0, 27, audio_input=110, audio_output=14),
     ),
     Form(
         "gemini live, usage after the turn",

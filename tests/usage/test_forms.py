@@ -11,8 +11,9 @@ from ratelimit.usage.reader import Reader
 from ratelimit.usage.report import Reading, message_reader, reader_of, reading_of
 from ratelimit.usage.shapes import headers_of, scaled
 from tests.usage.forms import FORMS, LATER, Form
+from tests.usage.further_forms import FURTHER
 
-each_form = pytest.mark.parametrize("form", [*FORMS, *LATER], ids=lambda form: form.name)
+each_form = pytest.mark.parametrize("form", [*FORMS, *LATER, *FURTHER], ids=lambda form: form.name)
 
 
 def reader_for(form: Form) -> Reader:

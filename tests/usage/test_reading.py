@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from itertools import pairwise
 from math import ceil, copysign
@@ -54,6 +55,10 @@ def fed(reader: Reader | None, *pieces: bytes, is_complete: bool = True) -> Read
     for piece in pieces:
         reader.feed(piece)
     return reading_of(reader, is_complete=is_complete)
+
+
+NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
+"""A number in a string."""
 
 
 def read(
@@ -122,7 +127,9 @@ def test_documents_are_understood_as_json_understands_them(document: Any, ascii_
     reader.feed(text.encode())
     reader.feed_eof()
     is_number = type(said) in (int, float) and copysign(1, said) > 0
-    kept = min(ceil(Decimal(str(said))), 2**40) if is_number else None
+    is_number = is_number or (isinstance(said, str) and NUMBER.fullmatch(said) is not None)
+    kept = ceil(Decimal(str(said))) if is_number else None
+    kept = None if kept is not None and kept >= 2**40 else kept
     assert (reader.form, reader.malformed) == ("json", 0)
     assert reader.value(OUTPUT) == kept
 
@@ -165,27 +172,71 @@ def test_null_and_lower_later_numbers() -> None:
     [
         ("0", 0, 0),
         ("20", 20, 0),
-        (str(2**40), 2**40, 0),
-        (str(2**63), 2**40, 0),
-        ("9" * 400, 2**40, 0),
+        (str(2**40 - 1), 2**40 - 1, 0),
+        (str(2**40), None, 1),
+        (str(2**63), None, 1),
+        ("9" * 400, None, 1),
+        ("1e400", None, 1),
         ("-1", None, 1),
+        ("-0", None, 1),
         ("1.5", 2, 0),
         ("20.0", 20, 0),
         ("2e3", 2000, 0),
         ("2E-9", 1, 0),
         ("-1.5", None, 1),
-        ('"20"', None, 0),
+        ('"20"', 20, 0),
+        ('"20.0"', 20, 0),
+        ('"2e1"', 20, 0),
+        ('"\\u0032\\u0030"', 20, 0),
+        ('"00020"', 20, 0),
+        ('"1.5"', 2, 0),
+        ('"-20"', None, 1),
+        ('"+20"', None, 1),
+        ('" 20"', None, 1),
+        ('"20 "', None, 1),
+        ('"2_0"', None, 1),
+        ('"2,0"', None, 1),
+        ('"2."', None, 1),
+        ('".2"', None, 1),
+        ('"2e"', None, 1),
+        ('"2e+"', None, 1),
+        ('"2e1e1"', None, 1),
+        ('"1.2.3"', None, 1),
+        ('"0x14"', None, 1),
+        ('"\uff12\uff10"', None, 1),
+        ('"\\uff12"', None, 1),
+        ('"NaN"', None, 1),
+        ('""', None, 1),
+        ('"1e400"', None, 1),
         ("null", None, 0),
         ("true", None, 0),
         ("[20]", None, 0),
     ],
 )
 def test_numbers_that_are_none_are_ignored_and_counted(number: str, kept: int | None, ignored: int) -> None:
-    """Negative usage is no usage; a part of a token is one."""
+    """Negative usage is no usage; a part of a token is one. Beside what is no number nothing is certain."""
     reader = reader_of("openai", JSON)
     assert reader is not None
     reader.feed(f'{{"usage":{{"prompt_tokens":5,"completion_tokens":{number}}}}}'.encode())
     assert (reader.value(OUTPUT), reader.ignored) == (kept, ignored)
+    assert (reading_of(reader, is_complete=True).certainty == "exact") == (kept is not None)
+
+
+@pytest.mark.parametrize("prompt", ["true", "[5]", '{"value":5}', "-5", '"five"', "1e99", '"1e99"'])
+@pytest.mark.parametrize("way", ["whole", "streamed", "alone at the end"])
+def test_what_is_no_number_beside_one_is_never_exact(prompt: str, way: str) -> None:
+    usage = f'"usage":{{"prompt_tokens":{prompt},"completion_tokens":20}}'
+    body = f"{{{usage}}}".encode()
+    if way != "whole":
+        body = f'data: {{"choices":[{{"finish_reason":"stop"}}],{usage}}}\n\ndata: [DONE]\n\n'.encode()
+    if way == "alone at the end":
+        said = b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":20}}\n\n'
+        body = said + f'data: {{"usage":{{"completion_tokens":{prompt}}}}}\n\ndata: [DONE]\n\n'.encode()
+    reader = reader_of("openai", JSON if way == "whole" else b"text/event-stream")
+    assert reader is not None
+    reader.feed(body)
+    reading = reading_of(reader, is_complete=True)
+    assert (reading.certainty, reading.usage.output) == ("at_least", 20)
 
 
 def test_gzip_counts_bytes() -> None:
@@ -324,11 +375,14 @@ def test_realtime_adds_up_its_responses() -> None:
     reader = message_reader("auto")
     for one in (said, done, {"type": "session.updated"}, done):
         reader.message(json.dumps(one))
-    assert reading_of(reader, is_complete=False) == Reading("exact", Usage(120, 0, 80, 40), True)
+    usage_of_both = Usage(120, 0, 80, 40, audio_input=80, audio_output=30)
+    assert reading_of(reader, is_complete=False) == Reading("exact", usage_of_both, True)
     reader.message(json.dumps(said).encode())
     reader.message(b"\x00\x01 audio")
     assert seen_output(reader) == 40 + 20
-    assert reading_of(reader, is_complete=True) == Reading("at_least", Usage(120, 0, 80, 60), True)
+    assert reading_of(reader, is_complete=True) == Reading(
+        "at_least", Usage(120, 0, 80, 60, audio_input=80, audio_output=30), True
+    )
 
 
 def test_hostile_bytes_never_raise() -> None:

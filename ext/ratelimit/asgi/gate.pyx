@@ -382,6 +382,8 @@ cdef class Metered:
                 return False  # of what is left nothing is metered
             use.rules = rules = part.metered
             use.accounts = None
+        if rules.refuses_unknown and use.lacks_price():
+            return False
         if rules.has_grants and declared.said.is_object and self.body is not None:
             places = self.places(matched, ids, now_ns)
         use.fill(costs, moment(now_ns), gate.told(self.scope, rules.told) if rules.told else NOTHING_TOLD)

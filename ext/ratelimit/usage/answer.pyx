@@ -19,7 +19,7 @@ from ratelimit.usage.ending import (
 )
 from ratelimit.usage.inflating import INFLATED as _INFLATED, Inflating as _Inflating
 from ratelimit.usage.report import message_reader as _message_reader
-from ratelimit.usage.shapes import headers_of as _headers_of, scaled as _scaled
+from ratelimit.usage.shapes import headers_of as _headers_of, is_number as _is_number, scaled as _scaled
 
 cdef enum:
     AT_ONCE = 1 << 18
@@ -117,7 +117,7 @@ cdef class Answer:
         if self.reader is not None:
             self.expect()
             for (slot, factor), value in told:
-                if value.replace(b".", b"", 1).isdigit() and len(value) <= 40:
+                if _is_number(value):
                     self.reader.foretell(slot, _scaled(value, factor))
         if self.status >= 400 and self.reader is not None and self.reader.way != JSON:
             self.reader = None  # the words of a refusal are no output of a model

@@ -8,6 +8,7 @@ cdef enum:
     LONGEST_NAME = 128
     MOST_PARTS = 3          # models that have shares of one usage
     LONGEST_PART_NAME = 64
+    LONGEST_TIER = 24
     PART_NUMBERS = 5
 
 cdef struct Part:
@@ -49,6 +50,10 @@ cdef struct Event:
     uint8_t is_turn
     uint8_t whose           # one of `Whose`, of `identity`
     uint8_t part_count
+    char tier[LONGEST_TIER]
+    uint8_t tier_size
+    char sort               # of the tokens counted in the object under way: the first letter of its modality
+    uint64_t sort_count
     uint8_t strange         # numbers of tokens that the table does not know
     uint32_t index          # the choice that it is about
     uint64_t identity       # a hash of the response that it is about; 0: none is named
@@ -79,6 +84,7 @@ cdef inline void forget(Event *e) noexcept nogil:
     e.is_turn = 0
     e.whose = 0
     e.part_count = 0
+    e.tier_size = 0
     e.strange = 0
     e.identity = 0
     e.turn = 0

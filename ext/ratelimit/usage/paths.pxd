@@ -3,7 +3,7 @@ from libc.string cimport memcmp
 
 cdef enum:
     LONGEST_KEY = 40
-    MOST_NODES = 768
+    MOST_NODES = 1280
     PLACES = 2048           # of edges by their hash; a power of two, and more than there are
 
 cdef enum Kind:
@@ -31,6 +31,10 @@ cdef enum Kind:
     PART            # an object: a share of the usage, maybe of another model
     OF_PART         # a number in it: kept in `slot` of the part
     PART_NAME       # a string in it: its model
+    TIER            # a string that is kept: the service tier
+    SORTED          # an object: tokens of one modality; sounds are added to `slot`, pictures to the one behind it
+    SORT            # a string in it: the modality; or how long a cache is kept
+    SORT_COUNT      # a number in it
 
 cdef enum Whose:
     RESPONSE        # of a stream, or of a connection
@@ -42,6 +46,7 @@ cdef struct Node:
     uint8_t kind
     uint8_t slot
     uint8_t is_usage        # tokens below it that the table does not name may be others
+    uint8_t has_keys        # something lies below it
     uint64_t factor         # millionths that a number is multiplied with; 0: it is a whole number as it is
 
 cdef struct Edge:

@@ -6,7 +6,8 @@ from libc.string cimport memcpy, memset
 
 from ratelimit.usage.paths cimport (
     ADDED, CANDIDATE, CHOICE, CLOSING, COUNT, DELTA, FINISH, FLAG, IDENTITY, INDEX, INNER, LARGEST_OF, LONGEST_KEY, MARK,
-    MOST, MOST_NODES, NAME, NUMBER, OF_PART, PART, PART_NAME, PLACES, PLAIN_NODE, TEXT, TURN, TYPE, WRONG, Node,
+    MOST, MOST_NODES, NAME, NUMBER, OF_PART, PART, PART_NAME, PLACES, PLAIN_NODE, SORT, SORT_COUNT, SORTED, TEXT, TIER, TURN,
+    TYPE, WRONG, Node,
     child_of, place_of,
 )
 
@@ -15,7 +16,7 @@ KINDS = {
     "delta": DELTA, "type": TYPE, "name": NAME, "finish": FINISH, "choice": CHOICE, "candidate": CANDIDATE,
     "inner": INNER, "most": MOST, "count": COUNT, "wrong": WRONG, "index": INDEX, "identity": IDENTITY,
     "turn": TURN, "mark": MARK, "part": PART, "of_part": OF_PART, "part_name": PART_NAME, "usage": PLAIN_NODE,
-    "known": PLAIN_NODE,
+    "known": PLAIN_NODE, "tier": TIER, "sorted": SORTED, "sort": SORT, "sort_count": SORT_COUNT,
 }
 MOST_SLOTS = 32
 
@@ -57,7 +58,7 @@ cdef class Paths:
         cdef int at = self.trie.node_count
         if at >= MOST_NODES:
             raise ValueError(f"at most {MOST_NODES} keys")
-        self.trie.nodes[at] = Node(-1, PLAIN_NODE, 0, 0, 0)
+        self.trie.nodes[at] = Node(-1, PLAIN_NODE, 0, 0, 0, 0)
         self.trie.node_count += 1
         return at
 
@@ -70,6 +71,7 @@ cdef class Paths:
         if at >= 0:
             return at
         fresh = self.new_node()
+        self.trie.nodes[node].has_keys = 1
         at = self.trie.edge_count
         self.trie.edge_count += 1
         memcpy(self.trie.edges[at].key, <const char *>key, len(key))

@@ -1,11 +1,11 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from ratelimit.usage.event cimport MOST_PARTS, Event, Part, Said
+from ratelimit.usage.event cimport LONGEST_TIER, MOST_PARTS, Event, Part, Said
 from ratelimit.usage.framing cimport Frames, Lines
 from ratelimit.usage.paths cimport Paths
-from ratelimit.usage.prices cimport Used
+from ratelimit.usage.prices cimport Used, of_tokens
 from ratelimit.usage.tokenizer cimport Scan
-from ratelimit.usage.units cimport OUTPUT_EARLY, number, said_output, split, tokens
+from ratelimit.usage.units cimport OF_ONE, OUTPUT_EARLY, has, number, said_output, split, tokens
 
 cdef enum Form:
     UNSEEN      # to be told from the first byte
@@ -19,7 +19,8 @@ cdef enum:
     MOST_NAMED = 16         # responses that are settled, remembered by their names
     MOST_BYTES = 16         # bytes of a token on average, in any answer that is believed
     MOST_BYTES_OF_MANY = 7  # likewise, of several choices: some servers say the usage of the first alone
-    FEW_BYTES = 256         # of so short a text, that says little
+    FEW_BYTES = 256         # of so short a text, that says little;
+    FEW_BYTES_OF_MANY = 32  # of several choices even less
 
 
 cdef class Receipt:
@@ -27,6 +28,7 @@ cdef class Receipt:
     cdef readonly int64_t cost      # nano-dollars by the provider; -1: it says none
     cdef readonly bint is_exact
     cdef bytes model
+    cdef str tier
     cdef Part parts[MOST_PARTS]
     cdef int part_count
 
@@ -57,6 +59,9 @@ cdef class Reader:
     cdef readonly Py_ssize_t boundary
     cdef uint8_t spoken         # which provider's events they are
     cdef bytes found_name
+    cdef str found_tier         # of the response under way, in lower case; None: it says none
+    cdef char last_tier[LONGEST_TIER]   # as the last document had it: most have the same
+    cdef uint8_t last_tier_size
     # Receipts: of responses that are settled.
     cdef list receipts          # those that are not taken yet; None: none is
     cdef readonly unsigned long receipt_count
@@ -68,6 +73,7 @@ cdef class Reader:
     cdef uint64_t spoken_before
     cdef readonly bint has_begun         # a response is under way
     cdef readonly bint is_strange        # it says tokens that the table does not know
+    cdef readonly bint is_output_sure   # the output is exact, whether or not the input was said; once it has ended
     cdef uint64_t identity      # of the response with usage under way; 0: none was named
     cdef uint64_t turn
     cdef uint64_t named[MOST_NAMED]
@@ -104,7 +110,8 @@ cdef class Reader:
     cdef int close_before(self) except -1
     cdef int begin_response(self) except -1
     cdef void end_document(self) noexcept
-    cdef int append(self, const Said *said, bytes name, bint is_exact) except -1
+    cdef int note_tier(self) except -1
+    cdef int append(self, const Said *said, bytes name, str tier, bint is_exact) except -1
     cdef int take_foretold(self) except -1
     cdef bint was_named(self, uint64_t identity) noexcept
     cdef void expect_of(
@@ -132,9 +139,14 @@ cdef inline bint is_too_little(Reader reader, int64_t output) noexcept:
     cdef int64_t choices = several(reader), most = output
     cdef uint64_t text = open_text(reader)
     cdef Used used
+    if choices > 1 and has(&reader.said, OF_ONE):
+        return True     # llama.cpp's counters of one sequence stand beside the text of all
     if reader.is_echo and split(&reader.said, 0, &used):
         most += used.fresh_input + used.cache_write + used.cache_read
-    if text > FEW_BYTES and text > <uint64_t>most * (MOST_BYTES_OF_MANY if choices > 1 else MOST_BYTES):
+    if choices > 1:
+        if text > FEW_BYTES_OF_MANY and text > <uint64_t>most * MOST_BYTES_OF_MANY:
+            return True
+    elif text > FEW_BYTES and text > <uint64_t>most * MOST_BYTES:
         return True
     if text and output < <int64_t>reader.finished_count:
         return True
@@ -148,14 +160,25 @@ cdef inline int64_t seen_at_least(Reader reader, int64_t output) noexcept:
     if output == reader.asked_output and reader.length_count > 1 and choices > 1:
         rest = max(<int64_t>0, choices - <int64_t>reader.length_count)
         by_text = <int64_t>reader.length_count * output + by_text * rest // choices
+    elif choices > 1:
+        # The first may have as many as each other one, and no text has more tokens than bytes.
+        by_text = max(by_text, min(choices * min(output, <int64_t>1 << 40), <int64_t>open_text(reader)))
     return max(output, max(by_text, <int64_t>reader.finished_count))
+
+
+cdef inline int64_t as_dense(Reader reader, int64_t size) noexcept:
+    """Return the tokens of so many bytes, if they have as many a token as the answers, and each as many as the first."""
+    cdef int64_t said = min(max(<int64_t>0, said_output(&reader.said)), <int64_t>1 << 20)
+    cdef int64_t text = open_text(reader)
+    return min(size, <int64_t>1 << 31) * min(several(reader) * said, text) // text if text > 0 else 0
 
 
 cdef inline bint lacks_choices(Reader reader) noexcept:
     """Return whether choices that the request asked for are not finished."""
     cdef int64_t prompts = min(max(<int64_t>1, reader.asked_prompts), <int64_t>1 << 30)
     cdef int64_t asked = min(reader.asked_choices, <int64_t>1 << 30) * prompts
-    return asked > 1 and reader.most_choices < 2 and <int64_t>reader.finished_count < asked
+    # A response with a name of its own is of one prompt.
+    return asked > 1 and not reader.identity and reader.most_choices < 2 and <int64_t>reader.finished_count < asked
 
 
 cdef inline bint is_final(Reader reader) noexcept:
@@ -193,12 +216,20 @@ cdef inline bint used_of(Reader reader, Used *used) noexcept:
     """Fill in what the response under way used at least; return whether its input was said."""
     cdef int64_t output = output_of(reader), prompts = reader.asked_prompts, choices = reader.asked_choices
     cdef bint has_input = split(&reader.said, output, used)
-    if prompts > 1 and has_input:
+    if prompts > 1 and has_input and not reader.identity:
         if reader.added and choices > 1:
             # Each choice said the input of its prompt.
             used.fresh_input = (used.fresh_input + choices - 1) // choices
             used.cache_read = (used.cache_read + choices - 1) // choices
         elif not reader.added and is_too_little(reader, max(<int64_t>0, said_output(&reader.said))):
-            used.fresh_input = max(used.fresh_input, tokens(reader.asked_input))
+            # What was said is of the first alone. The others' prompts may be as long as its own, and have as many bytes
+            # a token as the answers. No body has more tokens than bytes, and one more for each prompt.
+            used.fresh_input = max(
+                max(used.fresh_input, tokens(reader.asked_input)),
+                min(
+                    max(used.fresh_input * min(prompts, <int64_t>1 << 20), as_dense(reader, reader.asked_input)),
+                    reader.asked_input + prompts,
+                ),
+            )
         used.fresh_input = max(used.fresh_input, prompts - used.cache_read - used.cache_write)
     return has_input

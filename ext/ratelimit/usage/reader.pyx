@@ -18,21 +18,24 @@ In one file, since every form hands its bytes to the same document under way.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memchr, memcmp, memset
+from libc.string cimport memchr, memcmp, memcpy, memset
 
-from ratelimit.usage.event cimport MOST_SLOTS, Said, forget
+from ratelimit.usage.event cimport MOST_SLOTS, Event, Said, forget
 from ratelimit.usage.framing cimport (
     FIELD, MOST_FRAME_BYTES, MOST_HEADER_BYTES, OTHER, PAYLOAD, PRELUDE_BYTES, SPACE,
     big_endian, crc_more, kin_fill_crc,
 )
 from ratelimit.usage.paths cimport ALONE, Paths
-from ratelimit.usage.prices cimport Used
+from ratelimit.usage.prices cimport Used, add_used, of_tokens
 from ratelimit.usage.tokenizer cimport (
     BAD, DIGITS, DONE, begin, end_number, kin_fill, scan,
 )
 from ratelimit.usage.units cimport (
-    COST, OUTPUT, OUTPUT_PART, REASONING, THOUGHTS, add_used, fold_total, has, number, said_output, split,
+    AUDIO_OUTPUT, COST, IMAGE_OUTPUT, IMAGES, OUTPUT, OUTPUT_PART, REASONING, SEARCHES, THOUGHTS, fold_total, has, number,
+    said_output, split,
 )
+
+from ratelimit.usage.prices import PLAIN as _PLAIN
 
 FORMS = {"": UNSEEN, "events": EVENTS, "json": JSON, "frames": FRAMES, "opaque": OPAQUE}
 cdef dict FORM_NAMES = {form: name for name, form in FORMS.items()}
@@ -108,7 +111,7 @@ cdef class Reader:
         memset(&self.event, 0, sizeof(self.event))
         memset(&self.said, 0, sizeof(self.said))
         memset(&self.foretold, 0, sizeof(self.foretold))
-        self.settled = Used(0, 0, 0, 0, 0)
+        self.settled = of_tokens(0)
         begin(&self.outer)
         begin(&self.inner)
 
@@ -383,6 +386,8 @@ cdef class Reader:
             self.begin_response()
             if self.event.name_size:
                 self.found_name = self.event.name[:self.event.name_size]
+            if self.event.tier_size:
+                self.note_tier()
         if self.event.has_choice or self.event.is_listed or kind == BEGUN:
             self.has_begun = True
         if self.event.is_finished and not self.finish_event:
@@ -393,11 +398,16 @@ cdef class Reader:
             if is_aside:
                 memset(&alone, 0, sizeof(alone))
                 self.say(&alone)
+                # Whole answers in a file are those of a batch, unless they say otherwise.
                 self.append(
-                    &alone, self.event.name[:self.event.name_size], said_output(&alone) >= 0 and not self.event.strange
+                    &alone, self.event.name[:self.event.name_size],
+                    tier_of(&self.event) or ("batch" if is_alone else None),
+                    said_output(&alone) >= 0 and not self.event.strange,
                 )
             elif not (self.event.identity and self.was_named(self.event.identity)):
                 self.take_usage(is_about_all)
+        elif self.event.strange and not is_aside:
+            self.is_strange = True
         if is_alone and not self.said.have:
             # Its text is part of it.
             self.has_begun = False
@@ -423,6 +433,21 @@ cdef class Reader:
             if self.said.have:
                 self.close_before()
             self.identity = identity
+        return 0
+
+    cdef int note_tier(self) except -1:
+        """Note the service tier. A plain one says nothing more where another was named."""
+        cdef str tier
+        if (
+            self.event.tier_size == self.last_tier_size
+            and memcmp(self.event.tier, self.last_tier, self.last_tier_size) == 0
+        ):
+            return 0
+        memcpy(self.last_tier, self.event.tier, self.event.tier_size)
+        self.last_tier_size = self.event.tier_size
+        tier = tier_of(&self.event)
+        if tier != self.found_tier and (self.found_tier is None or tier not in _PLAIN):
+            self.found_tier = tier
         return 0
 
     cdef int note_choices(self) except -1:
@@ -497,7 +522,10 @@ cdef class Reader:
                 continue
             value = one.values[slot]
             if self.said.have >> slot & 1:
-                if slot == OUTPUT or slot == OUTPUT_PART or slot == THOUGHTS or slot == REASONING or slot == COST:
+                if (
+                    slot == OUTPUT or slot == OUTPUT_PART or slot == THOUGHTS or slot == REASONING or slot == COST
+                    or slot == AUDIO_OUTPUT or slot == IMAGE_OUTPUT or slot == SEARCHES or slot == IMAGES
+                ):
                     value += self.said.values[slot]
                 elif self.asked_prompts > 1:
                     value += self.said.values[slot]
@@ -513,7 +541,7 @@ cdef class Reader:
         cdef bint is_exact
         if self.said.have or self.event.text > self.text_before:
             is_exact = said_output(&self.said) >= 0 and not (self.has_raw or has_doubts(self))
-            self.append(&self.said, self.found_name, is_exact)
+            self.append(&self.said, self.found_name, self.found_tier, is_exact)
         self.has_begun = self.has_end = self.is_strange = False
         self.finish_event = self.usage_event = 0
         self.text_before = self.text_by_usage = self.event.text
@@ -523,9 +551,11 @@ cdef class Reader:
         memset(self.finished, 0, sizeof(self.finished))
         self.finished_count = self.fresh_count = self.length_count = self.finals = self.closings = self.added = 0
         self.most_choices = 0
+        self.found_tier = None
+        self.last_tier_size = 0
         return 0
 
-    cdef int append(self, const Said *said, bytes name, bint is_exact) except -1:
+    cdef int append(self, const Said *said, bytes name, str tier, bint is_exact) except -1:
         """Add a receipt."""
         cdef Receipt receipt = Receipt.__new__(Receipt)
         cdef int at
@@ -538,6 +568,7 @@ cdef class Reader:
         receipt.cost = number(said, COST) if has(said, COST) else -1
         receipt.is_exact = is_exact
         receipt.model = name or None
+        receipt.tier = tier
         receipt.part_count = said.part_count
         for at in range(said.part_count):
             receipt.parts[at] = said.parts[at]
@@ -624,6 +655,18 @@ cdef class Reader:
         )
 
     @property
+    def ends_whole(self):
+        return self.is_whole
+
+    @property
+    def is_named(self):
+        return self.identity != 0
+
+    @property
+    def tier(self):
+        return self.found_tier
+
+    @property
     def dialect(self):
         return DIALECTS[self.spoken]
 
@@ -671,6 +714,13 @@ cdef class Reader:
 
     def __reduce__(self):
         raise TypeError("an answer under way is not pickled")
+
+
+cdef str tier_of(const Event *event):
+    """Return the service tier that a document names, in lower case; None without one."""
+    if not event.tier_size:
+        return None
+    return event.tier[:event.tier_size].decode("utf-8", "replace").strip().casefold()
 
 
 cdef inline bint is_blank(uint8_t c) noexcept:

@@ -3,16 +3,17 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from ratelimit.usage.prices cimport Used
-from ratelimit.usage.reader cimport Reader, has_doubts, is_final, open_text, output_of, used_of
-from ratelimit.usage.units cimport OUTPUT, add_used, has, said_output, tokens
+from ratelimit.usage.prices cimport NUMBERS, Used, add_used, of_tokens, used_of_numbers
+from ratelimit.usage.reader cimport JSON, Reader, has_doubts, is_final, open_text, output_of, used_of
+from ratelimit.usage.units cimport OUTPUT, has, said_output, tokens
 
 from ratelimit.usage.shapes import FIELDS as _FIELDS, paths_of as _paths_of
 
 cdef tuple PLACES = (
     "input_all", "cached", "cache_written", "input_fresh", "input_either", "cache_read", "cache_write", "cache_write_1h",
     "output", "output_early", "output_part", "thoughts", "tool_input", "total", "beside_input", "beside_output",
-    "reasoning", "citations", "other_input", "other_output", "cost", "inert",
+    "reasoning", "citations", "other_input", "other_output", "cost", "inert", "audio_input", "image_input",
+    "audio_cached", "image_cached", "audio_output", "image_output", "searches", "images", "of_one", "audio_seconds",
 )
 if _FIELDS != PLACES:
     raise ImportError("a reader's slots and what is read from them are in step")
@@ -37,9 +38,13 @@ cdef class Usage:
 
     def __init__(
         self, int64_t fresh_input=0, int64_t cache_write=0, int64_t cache_read=0, int64_t output=0,
-        int64_t cache_write_1h=0,
+        int64_t cache_write_1h=0, int64_t audio_input=0, int64_t audio_cache_read=0, int64_t audio_output=0,
+        int64_t image_input=0, int64_t image_output=0, int64_t searches=0, int64_t images=0,
     ):
-        self.used = Used(fresh_input, cache_write, cache_read, output, cache_write_1h)
+        self.used = of_tokens(fresh_input, cache_write, cache_read, output, cache_write_1h)
+        self.used.audio_input, self.used.audio_read, self.used.audio_output = audio_input, audio_cache_read, audio_output
+        self.used.image_input, self.used.image_output = image_input, image_output
+        self.used.searches, self.used.images = searches, images
 
     @property
     def fresh_input(self):
@@ -63,10 +68,37 @@ cdef class Usage:
 
     @property
     def numbers(self):
-        return (
-            self.used.fresh_input, self.used.cache_write, self.used.cache_read, self.used.output,
-            self.used.cache_write_1h,
-        )
+        cdef const int64_t *number = <const int64_t *>&self.used
+        cdef int at
+        return tuple([number[at] for at in range(NUMBERS)])
+
+    @property
+    def audio_input(self):
+        return self.used.audio_input
+
+    @property
+    def audio_cache_read(self):
+        return self.used.audio_read
+
+    @property
+    def audio_output(self):
+        return self.used.audio_output
+
+    @property
+    def image_input(self):
+        return self.used.image_input
+
+    @property
+    def image_output(self):
+        return self.used.image_output
+
+    @property
+    def searches(self):
+        return self.used.searches
+
+    @property
+    def images(self):
+        return self.used.images
 
     @property
     def units(self):
@@ -80,7 +112,10 @@ cdef class Usage:
         return hash(self.numbers)
 
     def __repr__(self):
-        return f"Usage{self.numbers}"
+        numbers = list(self.numbers)
+        while len(numbers) > 5 and not numbers[len(numbers) - 1]:
+            numbers.pop()
+        return f"Usage{tuple(numbers)}"
 
     def __reduce__(self):
         return Usage, self.numbers
@@ -201,13 +236,16 @@ cdef int read_end(Reader reader, bint is_complete, int64_t unread, Used *used, b
         # Gemini's chunks say what was used up to each, so theirs is exact only at a mark of the end.
         is_over = said_output(&reader.said) >= 0 and is_final(reader)
         is_sure = is_sure and reader.event.text == reader.text_by_usage
-    if is_over and is_sure:
-        certainty, has_input[0] = EXACT, True
-    elif used.output or has_input[0]:
+        if reader.identity and reader.way == JSON and not reader.is_connection:
+            is_over = is_over and reader.is_whole   # others may follow in its list
+    reader.is_output_sure = is_over and is_sure and not unread
+    if is_over and is_sure and has_input[0]:
+        certainty = EXACT
+    elif used.output or has_input[0] or used.searches or used.images:
         certainty = AT_LEAST
     if unread:
         if certainty == NOT_KNOWN:
-            used[0] = Used(0, 0, 0, 0, 0)
+            used[0] = of_tokens(0)
         used.output += tokens(unread)
         certainty = AT_LEAST
     return certainty

@@ -19,6 +19,7 @@ cdef struct Said:
 cdef class Declared:
     cdef Said said
     cdef readonly object model      # None: none is named
+    cdef readonly str tier          # the service tier, in lower case; None: none is named
 
 
 cdef class Body:

@@ -51,6 +51,9 @@ cdef dict TABLE = {
     "stream": "flag stream",
     "echo": "flag echo",
     "model": "name",
+    "service_tier": "tier",
+    "serviceTier": "tier",
+    "serviceTier.type": "tier",
 }
 cdef object PATHS = _compiled(TABLE, FIELDS)
 
@@ -119,9 +122,9 @@ def missing_in(str path not None, int fields, str stated):
 cdef class Declared:
     """The facts that a request states about itself: see the stub."""
 
-    def __init__(self, output=None, model=None, bint is_stream=False, Py_ssize_t size=0, int by=0):
+    def __init__(self, output=None, model=None, bint is_stream=False, Py_ssize_t size=0, int by=0, tier=None):
         self.said = Said(-1 if output is None else output, size, by, 0, is_stream, False, 1, 0, -1, False)
-        self.model = model
+        self.model, self.tier = model, tier
 
     @property
     def output(self):
@@ -146,18 +149,18 @@ cdef class Declared:
     def __eq__(self, other):
         if type(other) is not Declared:
             return NotImplemented
-        return (self.output, self.model, self.is_stream, self.size) == (
-            other.output, other.model, other.is_stream, other.size
+        return (self.output, self.model, self.is_stream, self.size, self.tier) == (
+            other.output, other.model, other.is_stream, other.size, other.tier
         )
 
     def __hash__(self):
-        return hash((self.output, self.model, self.is_stream, self.size))
+        return hash((self.output, self.model, self.is_stream, self.size, self.tier))
 
     def __repr__(self):
         return f"Declared({self.output}, {self.model!r}, {self.is_stream}, {self.size}, {self.by})"
 
     def __reduce__(self):
-        return Declared, (self.output, self.model, self.is_stream, self.size, self.by)
+        return Declared, (self.output, self.model, self.is_stream, self.size, self.by, self.tier)
 
 
 def model_in_path(str segment not None):
@@ -168,7 +171,7 @@ def model_in_path(str segment not None):
 cpdef Declared named(Declared declared, str segment):
     """Return what was declared, of the model that a segment of the path names."""
     cdef Declared found = Declared.__new__(Declared)
-    found.said, found.model = declared.said, model_in_path(segment)
+    found.said, found.model, found.tier = declared.said, model_in_path(segment), declared.tier
     return found
 
 
@@ -249,6 +252,7 @@ cdef class Body:
             found.said.prompts = min(LARGEST, several(reader, PROMPTS))
         if reader.names == 1:
             found.model = reader.name
+        found.tier = reader.found_tier
         if not reader.odd:
             self.output(&found.said)
         found.said.is_stream = reader.said.have >> STREAM & 1 and reader.said.values[STREAM] != 0

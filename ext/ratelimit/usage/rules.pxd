@@ -21,6 +21,7 @@ cdef struct Meter:
     bint is_read        # it is settled by what the answer says
     bint cuts           # it ends a stream once that uses up its budget
     bint refuses_unknown
+    bint is_enforced    # it refuses, whatever the key
     bint has_free       # some model costs nothing
     int of              # of a rule that counts what is in flight: the one that it stands beside; else -1
     int64_t guess       # the most that a guess is charged on arrival
@@ -49,11 +50,13 @@ cdef class MeteredRules:
     cdef readonly bint has_exposure
     cdef readonly bint asks_body
     cdef readonly bint has_grants
+    cdef readonly bint refuses_unknown
     cdef readonly str grant_field
     cdef bint counts_output     # all that cut count output alone
 
     cdef int beside(self, int at) except -2
-    cdef int64_t cost(self, int at, const Used *used, Price price) noexcept
+    cdef Price price_for(self, int at, Price price)
+    cdef int64_t cost(self, int at, const Used *used, Price price, str claimed, str answered) except -1
 
 
 cdef class Use:
@@ -77,6 +80,9 @@ cdef class Use:
     cdef object account(self, int which)
     cdef object route(self, int at)
     cdef Price asked_price(self)
+    cdef bint lacks_price(self) except -1
+    cdef bint is_counted(self, int at) except -1
+    cdef int64_t answers(self) noexcept
     cdef int64_t worth(self, int at, int64_t output, int64_t of_input) except -1
     cdef int64_t worst(self, int at, int64_t charged, bint is_trusted) except -1
     cdef int64_t fits(self, int at, int64_t amount, int64_t of_input) except -1
@@ -87,9 +93,10 @@ cdef class Use:
     cdef int take_receipts(self, Reader reader) except -1
     cdef int64_t open_dollars(self, int at, Reader reader, const Used *used, bint is_exact) except -1
     cdef int64_t dollars(
-        self, int at, const Used *used, bytes model, int64_t said, bint is_exact, const Part *parts, int part_count
+        self, int at, const Used *used, bytes model, str tier, int64_t said, bint is_exact, const Part *parts,
+        int part_count,
     ) except -1
-    cdef int64_t dearer(self, int at, const Used *used, bytes model) except -1
+    cdef int64_t dearer(self, int at, const Used *used, bytes model, str tier) except -1
     cdef int settle(
         self, object plan, object outcome, Reservation reservation, object reported, int certainty, const Used *used,
         Reader reader, bint is_broken, bint is_hidden, object now_ns

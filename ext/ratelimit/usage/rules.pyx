@@ -12,7 +12,7 @@ from libc.string cimport memcpy
 from ratelimit.core.algorithms.setup cimport ABSENT_HASH, ALLOWED, MOST_RULES, SKIPPED
 from ratelimit.usage.grants cimport Places
 from ratelimit.usage.learned cimport UNSAID, Learned
-from ratelimit.usage.prices cimport Price, PriceList, Used
+from ratelimit.usage.prices cimport Price, PriceList, Used, is_nothing, of_tokens, without
 from ratelimit.usage.reader cimport Reader, Receipt
 from ratelimit.usage.report cimport AT_LEAST, EXACT
 from ratelimit.usage.request cimport Declared
@@ -21,9 +21,8 @@ from ratelimit.usage.event cimport Part
 from ratelimit.usage.units cimport COST, TEXT_BYTES, TEXT_TOKENS, has as says, number as saying, part_of
 from ratelimit.usage.unsettled cimport Reservation
 
-from functools import lru_cache as _lru_cache
 from ratelimit.usage.learned import FIRST as _FIRST
-from ratelimit.usage.prices import NO_PRICES as _NO_PRICES, as_price as _as_price, plain_name as _plain_name
+from ratelimit.usage.prices import NO_PRICES as _NO_PRICES, as_price as _as_price, is_like
 from ratelimit.usage.report import OF_OUTPUT as _OF_OUTPUT, UNITS as _UNITS
 from ratelimit.usage.shapes import one_of as _one_of
 
@@ -57,6 +56,7 @@ cdef int64_t LARGEST = <int64_t>1 << 31
 cdef int64_t BEYOND = <int64_t>1 << 60  # no limit holds more
 USD = "usd"
 cdef int64_t TOKENS_AT_FIRST = _FIRST
+cdef frozenset NO_CLAIM = frozenset({"", "auto"})     # of a service tier: it is as the account has it
 
 
 @cython.final
@@ -116,6 +116,8 @@ cdef class MeteredRules:
             self.has_exposure = self.has_exposure or meter.is_in_full
             pays = pays or rule.unit == USD
             meter.refuses_unknown = spec.refuses_unknown
+            self.refuses_unknown = self.refuses_unknown or (spec.refuses_unknown and rule.is_enforced)
+            meter.is_enforced = rule.is_enforced
             meter.is_read = spec.usage is not None
             if spec.usage is not None and spec.usage not in shapes:
                 shapes.append(spec.usage)
@@ -154,8 +156,8 @@ cdef class MeteredRules:
             if self.meters[at].kind == DECLARED or self.meters[at].kind == LEARNED:
                 first = TOKENS_AT_FIRST
                 if self.meters[at].unit == DOLLARS:
-                    used = Used(0, 0, 0, TOKENS_AT_FIRST, 0)
-                    first = self.cost(at, &used, None)
+                    used = of_tokens(0, 0, 0, TOKENS_AT_FIRST)
+                    first = self.cost(at, &used, None, None, None)
                 costs[at] = min(first, self.meters[at].most)
         return tuple(costs)
 
@@ -166,13 +168,23 @@ cdef class MeteredRules:
                 return other
         raise ValueError("what is in flight is counted beside a limit")
 
-    cdef int64_t cost(self, int at, const Used *used, Price price) noexcept:
-        """Return what an answer costs in micro-dollars, by the price of its model if that is known."""
+    cdef Price price_for(self, int at, Price price):
+        """Return the price of a model that has one, or what a model without one costs."""
         if price is None:
             price = <Price>self.unknown[at]
-            if price is None:
-                price = self.prices.dearest
-        return price.cost(used)
+        return self.prices.dearest if price is None else price
+
+    cdef int64_t cost(self, int at, const Used *used, Price price, str claimed, str answered) except -1:
+        """Return what an answer costs in micro-dollars, by the price of its model if that is known.
+
+        A request that claims a service tier is charged for the dearer one of that and of the answer's: a cheaper one
+        counts if the answer says it, too.
+        """
+        cdef Price found = self.price_for(at, price)
+        cdef int64_t millionths = found.factor(answered)
+        if claimed is not None and claimed != answered and claimed not in NO_CLAIM:
+            millionths = max(millionths, found.factor(claimed))
+        return found.cost(used, millionths)
 
     def __reduce__(self):
         raise TypeError("it belongs to a plan")
@@ -275,12 +287,14 @@ cdef class Use:
         return self.price
 
     cdef int64_t worth(self, int at, int64_t output, int64_t of_input) except -1:
-        """Return so many tokens in a rule's unit."""
-        cdef Used used
+        """Return so many tokens in a rule's unit, at most: in dollars as the dearest that the model answers with."""
         if self.rules.meters[at].unit == DOLLARS:
-            used = Used(of_input, 0, 0, output, 0)
-            return self.rules.cost(at, &used, self.asked_price())
+            return self.rules.price_for(at, self.asked_price()).worst(of_input, output, self.answers())
         return output + of_input if self.rules.meters[at].unit == TOTAL else output
+
+    cdef int64_t answers(self) noexcept:
+        """Return how many answers the request asks for; noexcept: of numbers that are read."""
+        return min(self.declared.said.choices * max(<int64_t>1, self.declared.said.prompts), LARGEST)
 
     cdef int64_t worst(self, int at, int64_t charged, bint is_trusted) except -1:
         """Return what a request may use of a rule that charged it so much on arrival.
@@ -320,7 +334,7 @@ cdef class Use:
         """
         cdef MeteredRules rules = self.rules
         cdef Declared lowered
-        cdef int64_t times = min(self.declared.said.choices * max(<int64_t>1, self.declared.said.prompts), LARGEST)
+        cdef int64_t times = self.answers()
         cdef int64_t of_input = self.declared.said.size * TEXT_TOKENS // TEXT_BYTES
         cdef int64_t wanted = INSERTED, longest = UNSAID, most = UNSAID, left, least, found
         cdef int at
@@ -348,7 +362,7 @@ cdef class Use:
             return 0
         self.granted = max(<int64_t>1, min(wanted, most) // times)
         lowered = Declared.__new__(Declared)
-        lowered.said, lowered.model = self.declared.said, self.declared.model
+        lowered.said, lowered.model, lowered.tier = self.declared.said, self.declared.model, self.declared.tier
         lowered.said.output = min(self.granted * times, LARGEST)
         lowered.said.each = self.granted
         lowered.said.by = places.by
@@ -387,11 +401,12 @@ cdef class Use:
                         if of_input:
                             most = of_input
                     elif meter.unit == DOLLARS:
-                        used = Used(of_input, 0, 0, TOKENS_AT_FIRST, 0)
-                        first = rules.cost(at, &used, self.asked_price())
+                        used = of_tokens(of_input, 0, 0, TOKENS_AT_FIRST)
+                        used.images = self.answers()
+                        first = rules.cost(at, &used, self.asked_price(), self.declared.tier, None)
                         if output != UNSAID:
                             used.output = output
-                            most = rules.cost(at, &used, self.asked_price())
+                            most = rules.cost(at, &used, self.asked_price(), self.declared.tier, None)
                     if meter.kind == DECLARED and most != UNSAID:
                         found = self.learned.held(self.route(at), most, first, meter.burst)
                     else:
@@ -410,10 +425,37 @@ cdef class Use:
                 elif meter.is_in_full:
                     costs[at] = min(self.worst(at, costs[at], is_trusted), meter.most)
         for at in range(rules.count):
-            # More than it ever holds: refused, and no wait can help.
-            if rules.meters[at].refuses_unknown and self.asked_price() is None:
-                costs[at] = min(rules.meters[at].burst + 1, rules.most)
+            # A rule that is not enforced shows what it would refuse: more than it ever holds. See `lacks_price`.
+            meter = &rules.meters[at]
+            if meter.refuses_unknown and not meter.is_enforced and meter.burst < rules.most and self.asked_price() is None:
+                costs[at] = meter.burst + 1
         return 0
+
+    def has_no_price(self):
+        self.check_made()
+        return self.lacks_price()
+
+    cdef bint lacks_price(self) except -1:
+        """Return whether a rule that applies refuses the request, as its model has no price.
+
+        By the model alone: no amount is too large for every budget.
+        """
+        cdef MeteredRules rules = self.rules
+        cdef int at
+        if not rules.refuses_unknown or self.asked_price() is not None:
+            return False
+        for at in range(rules.count):
+            if rules.meters[at].refuses_unknown and rules.meters[at].is_enforced and self.is_counted(at):
+                return True
+        return False
+
+    cdef bint is_counted(self, int at) except -1:
+        """Return whether the request has every identity that a rule counts by; if it must have one, others refuse it."""
+        cdef int position
+        for position in self.rules.pers[self.rules.meters[at].account]:
+            if self.ids[position] == ABSENT_HASH or self.refused >> position & 1:
+                return False
+        return True
 
     cdef int fill_least(self, uint64_t *costs, uint64_t now, dict told) except -1:
         """Fill in the least that `fill` can, whatever the body turns out to declare."""
@@ -483,7 +525,7 @@ cdef class Use:
             for at in range(self.rules.count):
                 if self.rules.meters[at].is_read and self.rules.meters[at].unit == DOLLARS:
                     self.paid[at] = min(BEYOND, self.paid[at] + self.dollars(
-                        at, &one.used, one.model, one.cost, one.is_exact, one.parts, one.part_count
+                        at, &one.used, one.model, one.tier, one.cost, one.is_exact, one.parts, one.part_count
                     ))
         reader.receipts = None
         return 0
@@ -491,21 +533,16 @@ cdef class Use:
     cdef int64_t open_dollars(self, int at, Reader reader, const Used *used, bint is_exact) except -1:
         """Return what an answer costs at a rule: its receipts, and the response under way beside them."""
         cdef int64_t said = saying(&reader.said, COST) if says(&reader.said, COST) else -1
-        cdef Used rest = Used(
-            max(<int64_t>0, used.fresh_input - reader.settled.fresh_input),
-            max(<int64_t>0, used.cache_write - reader.settled.cache_write),
-            max(<int64_t>0, used.cache_read - reader.settled.cache_read),
-            max(<int64_t>0, used.output - reader.settled.output),
-            max(<int64_t>0, used.cache_write_1h - reader.settled.cache_write_1h),
-        )
-        if reader.receipt_count and not rest.fresh_input + rest.cache_write + rest.cache_read + rest.output and said < 0:
+        cdef Used rest = without(used, &reader.settled)
+        if reader.receipt_count and is_nothing(&rest) and said < 0:
             return self.paid[at]
         return self.paid[at] + self.dollars(
-            at, &rest, reader.found_name, said, is_exact, reader.said.parts, reader.said.part_count
+            at, &rest, reader.found_name, reader.found_tier, said, is_exact, reader.said.parts, reader.said.part_count
         )
 
     cdef int64_t dollars(
-        self, int at, const Used *used, bytes model, int64_t said, bint is_exact, const Part *parts, int part_count
+        self, int at, const Used *used, bytes model, str tier, int64_t said, bint is_exact, const Part *parts,
+        int part_count,
     ) except -1:
         """Return micro-dollars for one response.
 
@@ -519,26 +556,23 @@ cdef class Use:
             return (said + 999) // 1000
         for part in range(part_count):
             one = part_of(&parts[part])
-            rest = Used(
-                max(<int64_t>0, rest.fresh_input - one.fresh_input), max(<int64_t>0, rest.cache_write - one.cache_write),
-                max(<int64_t>0, rest.cache_read - one.cache_read), max(<int64_t>0, rest.output - one.output),
-                max(<int64_t>0, rest.cache_write_1h - one.cache_write_1h),
-            )
-            amount += self.dearer(at, &one, parts[part].name[:parts[part].name_size] or model)
-        if not part_count or rest.fresh_input + rest.cache_write + rest.cache_read + rest.output:
-            amount += self.dearer(at, &rest, model)
+            rest = without(&rest, &one)
+            amount += self.dearer(at, &one, parts[part].name[:parts[part].name_size] or model, tier)
+        if not part_count or not is_nothing(&rest):
+            amount += self.dearer(at, &rest, model, tier)
         return max(amount, (said + 999) // 1000)
 
-    cdef int64_t dearer(self, int at, const Used *used, bytes model) except -1:
+    cdef int64_t dearer(self, int at, const Used *used, bytes model, str tier) except -1:
         """Return the price of so much by the model that was asked for or that answered, whichever is dearer."""
         cdef Price price = self.asked_price(), other = None
         cdef int64_t amount
+        cdef str claimed = None if self.declared is None else self.declared.tier
         if model is not None:
             other = self.rules.prices.of(model.decode("utf-8", "replace"))
         if price is None:
             price, other = other, None
-        amount = self.rules.cost(at, used, price)
-        return amount if other is None else max(amount, self.rules.cost(at, used, other))
+        amount = self.rules.cost(at, used, price, claimed, tier)
+        return amount if other is None else max(amount, self.rules.cost(at, used, other, claimed, tier))
 
     cdef int settle(
         self, object plan, object outcome, Reservation reservation, object reported, int certainty, const Used *used,
@@ -563,6 +597,7 @@ cdef class Use:
         cdef Used all_of_it
         cdef int64_t output
         cdef uint64_t now
+        cdef bint is_sure
         cdef int at
         if certainty < AT_LEAST:
             return 0
@@ -590,11 +625,12 @@ cdef class Use:
                 found[at] = max(found[at], min(whole[at], cost_of(outcome, at)))
             elif is_hidden:
                 found[at] = min(max(found[at], self.worst(at, cost_of(outcome, at), True)), rules.most)
-            if certainty == EXACT or is_broken or found[at] > cost_of(outcome, at):
+            is_sure = certainty == EXACT or (rules.meters[at].unit == OUTPUT and reader.is_output_sure)
+            if is_sure or is_broken or found[at] > cost_of(outcome, at):
                 correct(outcome, at, found[at], now_ns)
                 if stand_ins and at in stand_ins:
                     correct(outcome, stand_ins[at], found[at], now_ns)
-            if certainty == EXACT:
+            if is_sure:
                 if reservation is not None:
                     reservation.settle_unit(rules.units[at])
                 self.learned.take(self.account(rules.meters[at].account), self.route(at), found[at], now)
@@ -640,23 +676,3 @@ def metered(rules, int64_t most_cost, PriceList prices=_NO_PRICES):
 def applies(rule, str model not None):
     patterns = () if rule.metering is None else rule.metering.models
     return not patterns or any([is_like(model, pattern) for pattern in patterns])
-
-
-def _is_like(str model not None, str pattern not None):
-    name = _plain_name(model)
-    first, *rest = _plain_name(pattern).split("*")
-    if not rest:
-        return name == first
-    *midst, last = rest
-    if not name.startswith(first) or len(name) < len(first) + len(last) or not name.endswith(last):
-        return False
-    at, end = len(first), len(name) - len(last)
-    for part in midst:
-        found = name.find(part, at, end)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return True
-
-
-is_like = _lru_cache(maxsize=4096)(_is_like)

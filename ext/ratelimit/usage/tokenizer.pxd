@@ -6,22 +6,25 @@
 # The reader takes it over then, or throws it away. So what stands in a string is never read as a
 # key. A document may be cut at any byte, and takes the same memory at any length.
 #
-# RFC 8259 but for numbers, which may begin with zeros. Strings are checked to be UTF-8.
+# RFC 8259 but for numbers, which may begin with zeros. Strings are checked to be UTF-8. A number may stand in a
+# string, as Google's mapping of 64 bits has it. Anything else in the place of a number is strange.
 #
 # In one file, since every state is entered from others, and inlined where a byte is read.
 
 from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ratelimit.usage.event cimport LONGEST_NAME, LONGEST_PART_NAME, PART_NUMBERS, Event, begin_part, end_part, speak
+from ratelimit.usage.event cimport LONGEST_NAME, LONGEST_PART_NAME, LONGEST_TIER, PART_NUMBERS, Event, begin_part, end_part, speak
 from ratelimit.usage.paths cimport (
     ADDED, CANDIDATE, CHOICE, CLOSING, COUNT, DELTA, FINISH, FLAG, IDENTITY, INDEX, INNER, LARGEST_OF, LONGEST_KEY,
-    MARK, MOST, NAME, NUMBER, OF_PART, PART, PART_NAME, TEXT, TURN, TURN_OF_MANY, TYPE, WRONG, Trie, child_of,
+    MARK, MOST, NAME, NUMBER, OF_PART, PART, PART_NAME, SORT, SORT_COUNT, SORTED, TEXT, TIER, TURN, TURN_OF_MANY, TYPE,
+    WRONG, Trie, child_of,
 )
 
 cdef enum:
     MOST_DEPTH = 256
     KEY = 64            # a string's use, beside the kinds of nodes
     SKIPPED = 65
+    NO_NUMBER = 255     # of a string: it is none
 
 cdef enum State:
     VALUE           # a value comes
@@ -52,6 +55,7 @@ cdef struct Scan:
     uint8_t part            # and which of the two is under way: 0 neither, 1 the fraction, 2 the exponent
     uint8_t is_small        # the exponent is negative
     uint8_t has_more        # digits that are beyond what is kept
+    uint8_t lacks           # what the number needs next: 1 a digit, 2 a digit or a sign, 0 nothing; NO_NUMBER
     uint8_t reason          # bytes of a reason to finish that are those of one by its maximum; 255: not
     int16_t exponent
     int16_t places          # digits behind the point
@@ -183,12 +187,22 @@ cdef inline void begin_value(Scan *s, Event *e, const Trie *t, Scan *inner, uint
         elif c == b'[' and s.key_size <= LONGEST_KEY:
             e.strange |= not kin_of_details(s.key, s.key_size)
     s.use = SKIPPED
+    if is_numeric(kind):
+        # A cost may be a number, or an object with costs.
+        e.strange |= c == b't' or c == b'f' or c == b'[' or (c == b'{' and not t.nodes[s.node].has_keys)
     if c == b'"':
         s.state = STRING
-        if TEXT <= kind <= INNER or kind == IDENTITY or kind == PART_NAME:
+        if TEXT <= kind <= INNER or kind == IDENTITY or kind == PART_NAME or kind == TIER or kind == SORT:
             s.use = kind
+        elif is_numeric(kind):
+            s.use = kind
+            begin_number(s, t.nodes[s.node].factor)
         if kind == TYPE:
             e.type_size = 0
+        elif kind == TIER:
+            e.tier_size = 0
+        elif kind == SORT:
+            e.sort = 0
         elif kind == NAME:
             e.name_size = 0
             e.names += 1
@@ -206,6 +220,9 @@ cdef inline void begin_value(Scan *s, Event *e, const Trie *t, Scan *inner, uint
     elif c == b'{':
         if kind == PART:
             begin_part(e)
+        elif kind == SORTED:
+            e.sort = 0
+            e.sort_count = 0
         push(s, 0)
     elif c == b'[':
         push(s, 1)
@@ -213,15 +230,10 @@ cdef inline void begin_value(Scan *s, Event *e, const Trie *t, Scan *inner, uint
     elif c == b'-' or b'0' <= c <= b'9':
         s.state = DIGITS
         s.use = kind
+        begin_number(s, t.nodes[s.node].factor if kind else 0)
         s.is_negative = c == b'-'
-        s.is_broken = 0
-        s.part = 0
-        s.is_small = 0
-        s.has_more = 0
-        s.exponent = 0
-        s.places = 0
-        s.factor = t.nodes[s.node].factor if kind else 0
-        s.number = 0 if s.is_negative else c - <uint8_t>b'0'
+        if not s.is_negative:
+            take_digit(s, c)
     elif c == b't' or c == b'f' or c == b'n':
         s.state = LITERAL
         s.use = kind
@@ -229,6 +241,47 @@ cdef inline void begin_value(Scan *s, Event *e, const Trie *t, Scan *inner, uint
         s.literal_at = 1
     else:
         s.state = BAD
+
+
+cdef inline bint is_numeric(uint8_t kind) noexcept nogil:
+    """Return whether the places of a kind have the numbers of a usage."""
+    return NUMBER <= kind <= LARGEST_OF or kind == OF_PART or kind == SORT_COUNT
+
+
+cdef inline void begin_number(Scan *s, uint64_t factor) noexcept nogil:
+    s.is_negative = s.is_broken = s.part = s.is_small = s.has_more = 0
+    s.exponent = s.places = 0
+    s.number = 0
+    s.factor = factor
+    s.lacks = 1
+
+
+cdef inline bint take_digit(Scan *s, uint8_t c) noexcept nogil:
+    """Take a byte of a number; return whether it can be one."""
+    if b'0' <= c <= b'9':
+        if not s.part:
+            s.number = min(s.number * 10 + (c - <uint8_t>b'0'), MOST_NUMBER)
+        elif s.part == 2:
+            s.exponent = min(<int16_t>(s.exponent * 10 + (c - <uint8_t>b'0')), <int16_t>999)
+        elif s.number < <uint64_t>1 << 56:
+            s.number = s.number * 10 + (c - <uint8_t>b'0')
+            s.places += 1
+        else:
+            s.has_more |= c != b'0'
+        s.lacks = 0
+        return True
+    if c == b'.' and not s.part and not s.lacks:
+        s.is_broken = s.part = s.lacks = 1
+        return True
+    if (c == b'e' or c == b'E') and s.part < 2 and not s.lacks:
+        s.is_broken = 1
+        s.part = s.lacks = 2
+        return True
+    if (c == b'-' or c == b'+') and s.lacks == 2:
+        s.is_small = c == b'-'
+        s.lacks = 1
+        return True
+    return False
 
 
 cdef inline void end_number(Scan *s, Event *e) noexcept nogil:
@@ -242,6 +295,10 @@ cdef inline void end_number(Scan *s, Event *e) noexcept nogil:
         if s.is_negative or (s.is_broken and s.use == MOST):
             e.ignored += s.use != INDEX
             e.odd += s.use == MOST and not s.is_negative
+            e.strange |= is_numeric(s.use)
+        elif is_numeric(s.use) and number >= (MOST_SCALED if s.factor else MOST_NUMBER):
+            e.ignored += 1
+            e.strange = 1
         elif s.use == INDEX:
             e.has_index = 1
             e.index = <uint32_t>min(number, <uint64_t>0xFFFFFFFF)
@@ -250,6 +307,8 @@ cdef inline void end_number(Scan *s, Event *e) noexcept nogil:
         elif s.use == OF_PART:
             if s.slot < PART_NUMBERS:
                 e.part.numbers[s.slot] = number
+        elif s.use == SORT_COUNT:
+            e.sort_count = number
         elif s.use == NUMBER or s.use == CLOSING or s.use == MOST or s.use == ADDED or s.use == LARGEST_OF:
             if s.use == ADDED and e.have >> s.slot & 1:
                 e.values[s.slot] = min(e.values[s.slot] + number, MOST_SCALED)
@@ -258,6 +317,21 @@ cdef inline void end_number(Scan *s, Event *e) noexcept nogil:
             e.is_closing |= s.use == CLOSING
             e.have |= <uint32_t>1 << s.slot
     end_value(s)
+
+
+cdef inline void end_sorted(Event *e, uint8_t slot) noexcept nogil:
+    """Add what was counted of one modality: sounds and pictures, and caches that are kept for an hour."""
+    cdef char sort = e.sort | 0x20 if e.sort >= <char>65 else e.sort
+    cdef uint32_t bit
+    if sort == b'i':
+        slot += 1
+    elif sort != b'a' and sort != b'1':
+        return
+    bit = <uint32_t>1 << slot
+    if not e.have & bit:
+        e.values[slot] = 0
+    e.values[slot] = min(e.values[slot] + e.sort_count, MOST_SCALED)
+    e.have |= bit
 
 
 cdef inline void name_it(Scan *s, Event *e, uint64_t hashed) noexcept nogil:
@@ -353,6 +427,19 @@ cdef inline void run(Scan *s, Event *e, const Trie *t, Scan *inner, const uint8_
     elif s.use == FINISH:
         for i in range(n):
             s.reason = s.reason + 1 if s.reason < 6 and p[i] == <uint8_t>kin_length()[s.reason] else 255
+    elif s.use == TIER:
+        for i in range(n):
+            if e.tier_size < LONGEST_TIER:
+                e.tier[e.tier_size] = p[i]
+                e.tier_size += 1
+    elif s.use == SORT:
+        if not e.sort:
+            e.sort = p[0]
+    elif is_numeric(s.use):
+        for i in range(n):
+            if s.lacks == NO_NUMBER or not take_digit(s, p[i]):
+                s.lacks = NO_NUMBER
+                return
     elif s.use == PART_NAME:
         for i in range(n):
             if e.part.name_size < LONGEST_PART_NAME:
@@ -383,6 +470,8 @@ cdef inline void character(Scan *s, Event *e, const Trie *t, Scan *inner, uint32
         s.key_size = LONGEST_KEY + 1    # no key we know has such a character
     elif s.use == INNER and inner != NULL:
         inner.state = BAD
+    else:
+        s.lacks = NO_NUMBER
 
 
 cdef inline void end_string(Scan *s, Event *e, const Trie *t, Scan *inner) noexcept nogil:
@@ -396,7 +485,14 @@ cdef inline void end_string(Scan *s, Event *e, const Trie *t, Scan *inner) noexc
             s.node = child_of(t, node, s.key, s.key_size)
         s.state = COLON
         return
-    if s.use == IDENTITY:
+    if is_numeric(s.use):
+        if s.lacks:
+            e.ignored += 1
+            e.strange = 1
+        else:
+            end_number(s, e)
+            return
+    elif s.use == IDENTITY:
         name_it(s, e, s.number | 1)
     elif s.use == FINISH:
         e.lengths += s.reason == 6 and e.lengths < 255
@@ -483,22 +579,10 @@ cdef inline Py_ssize_t scan(
                 s.state = STRING
                 character(s, e, t, inner, s.code)
         elif s.state == DIGITS:
-            if b'0' <= c <= b'9':
-                if not s.part:
-                    s.number = min(s.number * 10 + (c - <uint8_t>b'0'), MOST_NUMBER)
-                elif s.part == 2:
-                    s.exponent = min(<int16_t>(s.exponent * 10 + (c - <uint8_t>b'0')), <int16_t>999)
-                elif s.number < <uint64_t>1 << 56:
-                    s.number = s.number * 10 + (c - <uint8_t>b'0')
-                    s.places += 1
-                else:
-                    s.has_more |= c != b'0'
+            if take_digit(s, c):
                 i += 1
-            elif c == b'.' or c == b'e' or c == b'E' or c == b'+' or c == b'-':
-                s.is_broken = 1
-                s.part = 1 if c == b'.' else 2
-                s.is_small |= c == b'-'
-                i += 1
+            elif s.lacks or c == b'.' or c == b'e' or c == b'E' or c == b'+' or c == b'-':
+                s.state = BAD
             else:
                 end_number(s, e)    # and look at this byte again
         elif s.state == LITERAL:
@@ -542,8 +626,11 @@ cdef inline Py_ssize_t scan(
                     s.state = NEXT_KEY
             elif (c == b']' and s.lists[s.depth - 1]) or (c == b'}' and not s.lists[s.depth - 1]):
                 s.depth -= 1
-                if s.nodes[s.depth] >= 0 and t.nodes[s.nodes[s.depth]].kind == PART and c == b'}':
-                    end_part(e)
+                if c == b'}' and s.nodes[s.depth] >= 0:
+                    if t.nodes[s.nodes[s.depth]].kind == PART:
+                        end_part(e)
+                    elif t.nodes[s.nodes[s.depth]].kind == SORTED:
+                        end_sorted(e, t.nodes[s.nodes[s.depth]].slot)
                 end_value(s)
             else:
                 s.state = BAD

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from ratelimit.usage.event cimport Part, Said
-from ratelimit.usage.prices cimport Used
+from ratelimit.usage.prices cimport Used, add_used, of_tokens
 
 cdef enum Slot:     # of what a reader keeps: the places of `FIELDS`
     INPUT_ALL
@@ -28,6 +28,16 @@ cdef enum Slot:     # of what a reader keeps: the places of `FIELDS`
     OTHER_OUTPUT
     COST
     INERT
+    AUDIO_INPUT         # pictures follow sounds: see `end_sorted`
+    IMAGE_INPUT
+    AUDIO_CACHED
+    IMAGE_CACHED
+    AUDIO_OUTPUT
+    IMAGE_OUTPUT
+    SEARCHES
+    IMAGES
+    OF_ONE              # it is said of one sequence, whatever the usage stands beside
+    AUDIO_SECONDS       # of input; its tokens may be in the total alone
 
 cdef enum PartNumber:
     PART_FRESH
@@ -60,7 +70,7 @@ cdef inline bint split(const Said *said, int64_t output, Used *used) noexcept:
     """Fill in the four units; return whether the input is among what was said."""
     cdef int64_t all_of_it = -1, fresh = -1, reads, writes, hour
     cdef bint has_input
-    used[0] = Used(0, 0, 0, output, 0)
+    used[0] = of_tokens(0, 0, 0, output)
     if not said.have:
         return False
     if has(said, INPUT_ALL):
@@ -88,32 +98,50 @@ cdef inline bint split(const Said *said, int64_t output, Used *used) noexcept:
     else:
         used.fresh_input = max(<int64_t>0, fresh)
         used.cache_write, used.cache_write_1h = max(number(said, CACHE_WRITE), hour), hour
-        used.cache_read = number(said, CACHE_READ)
+        used.cache_read = number(said, CACHE_READ if has(said, CACHE_READ) else CACHED)
         has_input = fresh >= 0
-    used.fresh_input += number(said, TOOL_INPUT)
+    used.fresh_input += number(said, TOOL_INPUT) + heard(said)
     raise_by_parts(said, used)
     used.fresh_input += number(said, BESIDE_INPUT)
+    split_shares(said, used)
     return has_input
+
+
+cdef inline int64_t heard(const Said *said) noexcept:
+    """Return the tokens of sounds that the total alone has; 0 where no seconds of sound are said."""
+    if not (number(said, AUDIO_SECONDS) and has(said, TOTAL) and has(said, OUTPUT) and has(said, INPUT_ALL)):
+        return 0
+    return max(<int64_t>0, number(said, TOTAL) - number(said, INPUT_ALL) - number(said, OUTPUT))
+
+
+cdef inline void split_shares(const Said *said, Used *used) noexcept:
+    """Fill in the sounds and pictures among the tokens, each at most what it is a share of; and the pieces."""
+    used.audio_read = min(number(said, AUDIO_CACHED), used.cache_read)
+    used.audio_input = min(
+        max(<int64_t>0, number(said, AUDIO_INPUT) - used.audio_read) + heard(said), used.fresh_input
+    )
+    used.image_input = min(
+        max(<int64_t>0, number(said, IMAGE_INPUT) - number(said, IMAGE_CACHED)), used.fresh_input - used.audio_input
+    )
+    used.audio_output, used.image_output = number(said, AUDIO_OUTPUT), number(said, IMAGE_OUTPUT)
+    used.searches, used.images = number(said, SEARCHES), number(said, IMAGES)
 
 
 cdef inline Used part_of(const Part *part) noexcept:
     """Return a share in units."""
-    return Used(
-        part.numbers[PART_FRESH], max(part.numbers[PART_WRITE], part.numbers[PART_WRITE_1H]), part.numbers[PART_READ],
-        part.numbers[PART_OUTPUT], part.numbers[PART_WRITE_1H],
+    return of_tokens(
+        part.numbers[<int>PART_FRESH], max(part.numbers[<int>PART_WRITE], part.numbers[<int>PART_WRITE_1H]), part.numbers[<int>PART_READ],
+        part.numbers[<int>PART_OUTPUT], part.numbers[<int>PART_WRITE_1H],
     )
 
 
 cdef inline Used parts_of(const Said *said) noexcept:
     """Return what all shares come to."""
-    cdef Used sum = Used(0, 0, 0, 0, 0), one
+    cdef Used sum = of_tokens(0), one
     cdef int at
     for at in range(said.part_count):
         one = part_of(&said.parts[at])
-        sum = Used(
-            sum.fresh_input + one.fresh_input, sum.cache_write + one.cache_write, sum.cache_read + one.cache_read,
-            sum.output + one.output, sum.cache_write_1h + one.cache_write_1h,
-        )
+        add_used(&sum, &one)
     return sum
 
 
@@ -174,11 +202,3 @@ cdef inline void fold_total(Said *said) noexcept:
         said.have = (said.have | <uint32_t>1 << OUTPUT) & ~(
             <uint32_t>1 << TOTAL | <uint32_t>1 << OUTPUT_PART | <uint32_t>1 << THOUGHTS | <uint32_t>1 << REASONING
         )
-
-
-cdef inline void add_used(Used *sum, const Used *more) noexcept:
-    sum.fresh_input += more.fresh_input
-    sum.cache_write += more.cache_write
-    sum.cache_read += more.cache_read
-    sum.output += more.output
-    sum.cache_write_1h += more.cache_write_1h

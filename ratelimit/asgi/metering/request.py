@@ -186,6 +186,10 @@ class MeteredRequest:
         self.use = Use(rules, metering.learned, self._identities, self.matched.template)
         return self.use.costs(self._declared, told_by(self._scope, rules.told), metering.limiter.now_ns())
 
+    def lacks_price(self) -> bool:
+        """Return whether a limit refuses the request since its model has no price; after `costs`."""
+        return self.use is not None and self.use.has_no_price()
+
     def find_maximum(self) -> bool:
         """Find the maximum in the body; return whether it is to be lowered to what is left (`lowered`)."""
         rules, body = self._rules, self._body

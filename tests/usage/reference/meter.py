@@ -86,6 +86,8 @@ class ReferenceMeter:
         if rules is not None:
             told = told_by(scope, rules)
             costs = rules.costs(declared, self.learned, account, matched.template, told, now_ns)
+            if rules.lacks_price(row, declared.model):
+                return None
         allowed, _, plan, outcome = await runtime.adecide(bound, matched, row, now_ns, costs)
         if not allowed:
             return None
@@ -166,11 +168,12 @@ class ReferenceMeter:
             elif watched.is_hidden:
                 worst = rules.worst(at, row, matched.template, declared, self.learned)
                 amount = min(max(amount, worst, outcome.cost(at)), MAX_COST)
-            if is_exact or is_broken or amount > outcome.cost(at):
+            is_sure = is_exact or (rules.unit(at) == "output_tokens" and reading.is_output_sure)
+            if is_sure or is_broken or amount > outcome.cost(at):
                 correct(outcome, at, amount, now_ns)
             if not is_exact and amount:
                 reservation.seen = True
-            if is_exact:
+            if is_sure:
                 reservation.settled.add(rules.unit(at))
                 account, of = rules.key(at, row, matched.template, declared)
                 self.learned.learn(account, of, amount, now_ns)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 
 from tests.usage.reference.report import Usage
 
@@ -20,32 +22,56 @@ _DATED = re.compile(r"[-@:](?:[0-9]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}|latest)(?:-v[0
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model costs, in nano-dollars for a thousand tokens; `request` in nano-dollars for each."""
+    """What a model costs, in nano-dollars: `rates` for a thousand tokens, `fees` for each piece."""
 
-    fresh_input: int
-    output: int
-    cache_read: int
-    cache_write: int
-    cache_write_1h: int
-    request: int = 0
+    rates: tuple[int, ...]
+    fees: tuple[int, ...] = (0, 0, 0)
+    bands: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    tiers: tuple[tuple[str, int], ...] = ()
 
     @property
     def is_free(self) -> bool:
         """Whether some answer costs nothing."""
-        return not self.request and not (self.fresh_input and self.output)
-
-    def cost_micro(self, usage: Usage) -> int:
-        """Return what an answer cost, in micro-dollars, rounded up."""
-        five_minutes = usage.cache_write - usage.cache_write_1h
-        tokens = (
-            usage.fresh_input * self.fresh_input
-            + usage.output * self.output
-            + usage.cache_read * self.cache_read
-            + five_minutes * self.cache_write
-            + usage.cache_write_1h * self.cache_write_1h
+        return not any(self.fees) and (
+            not (self.rates[0] and self.rates[1]) or any(factor == 0 for _, factor in self.tiers)
         )
-        nano = -(-tokens // _TOKENS) + self.request
+
+    def factor(self, tier: str | None) -> Fraction:
+        """Return what a service tier costs, as a part of the price."""
+        factors = {name: Fraction(factor, 10**6) for name, factor in self.tiers}
+        usual = tier in (None, "", "default", "standard", "standard_only", "auto", "on_demand")
+        if tier in factors:
+            return factors[tier]
+        return Fraction(1) if usual or tier in ("flex", "batch") else max([Fraction(1), *factors.values()])
+
+    def cost_micro(self, usage: Usage, tier: str | None = None) -> int:
+        """Return what an answer cost, in micro-dollars, rounded up."""
+        read = usage.fresh_input + usage.cache_write + usage.cache_read
+        reached = [rates for above, rates in self.bands if read > above]
+        rates = reached[-1] if reached else self.rates
+        heard = min(usage.audio_input, usage.fresh_input)
+        seen = min(usage.image_input, usage.fresh_input - heard)
+        spoken = min(usage.audio_output, usage.output)
+        drawn = min(usage.image_output, usage.output - spoken)
+        recalled = min(usage.audio_cache_read, usage.cache_read)
+        counts = (
+            *(usage.fresh_input - heard - seen, usage.output - spoken - drawn, usage.cache_read - recalled),
+            *(usage.cache_write - usage.cache_write_1h, usage.cache_write_1h),
+            *(heard, recalled, spoken, seen, drawn),
+        )
+        tokens = sum(count * rate for count, rate in zip(counts, rates, strict=True))
+        nano = ceil(tokens * self.factor(tier) / _TOKENS) + self.fees[0]
+        nano += usage.searches * self.fees[1] + usage.images * self.fees[2]
         return -(-nano // _NANO_IN_MICRO)
+
+    def worst_micro(self, of_input: int, output: int, images: int = 1) -> int:
+        """Return the most that so many tokens cost."""
+        every = [self.rates, *(rates for _, rates in self.bands)]
+        dear_in = max(rates[at] for rates in every for at in (0, 2, 3, 4, 5, 6, 8))
+        dear_out = max(rates[at] for rates in every for at in (1, 7, 9))
+        factor = max([Fraction(1), *(Fraction(one, 10**6) for _, one in self.tiers)])
+        nano = ceil((of_input * dear_in + output * dear_out) * factor / _TOKENS)
+        return -(-(nano + self.fees[0] + images * self.fees[2]) // _NANO_IN_MICRO)
 
 
 def plain_name(model: str) -> str:
@@ -56,7 +82,9 @@ def plain_name(model: str) -> str:
 def dearest_of(prices: Iterable[Price]) -> Price:
     """Return a price that is as high as the highest of these, kind by kind."""
     listed = list(prices)
-    return Price(*(max((getattr(one, each.name) for one in listed), default=0) for each in fields(Price)))
+    assert not any(one.bands or one.tiers for one in listed), "the reference knows plain lists alone"
+    rates = tuple(max((one.rates[at] for one in listed), default=0) for at in range(10))
+    return Price(rates, tuple(max((one.fees[at] for one in listed), default=0) for at in range(3)))
 
 
 class PriceList:

@@ -50,6 +50,13 @@ class Usage:
     output: int = 0
     cache_write_1h: int = 0
     """How many of `cache_write` are kept for an hour; the others are for five minutes."""
+    audio_input: int = 0
+    audio_cache_read: int = 0
+    audio_output: int = 0
+    image_input: int = 0
+    image_output: int = 0
+    searches: int = 0
+    images: int = 0
 
     @property
     def units(self) -> Mapping[str, int]:
@@ -73,6 +80,8 @@ class Reading:
     usage: Usage
     has_input: bool = False
     """Whether the input was said, and is not 0 for want of knowing."""
+    is_output_sure: bool = False
+    """Whether the output is exact, whatever was said of the input."""
 
 
 UNKNOWN = Reading("unknown", Usage())
@@ -134,10 +143,13 @@ def _several(reader: Reader) -> int:
 def _is_too_little(reader: Reader, output: int) -> bool:
     """Return whether so many tokens are too few for what passed through."""
     choices, most = _several(reader), output
+    if choices > 1 and reader.value(_SLOT["of_one"]) is not None:
+        return True  # llama.cpp's counters of one sequence stand beside the text of all
     if reader.is_echo:
         usage, _ = _split(reader, 0)
         most += usage.fresh_input + usage.cache_write + usage.cache_read
-    if reader.open_text > 256 and reader.open_text > most * (7 if choices > 1 else 16):
+    few, size = (32, 7) if choices > 1 else (256, 16)
+    if reader.open_text > few and reader.open_text > most * size:
         return True
     if reader.open_text and output < reader.finished_count:
         return True
@@ -150,6 +162,8 @@ def _floor(reader: Reader, output: int) -> int:
     if output == reader.asked_output and reader.length_count > 1 and choices > 1:
         rest = max(0, choices - reader.length_count)
         by_text = reader.length_count * output + by_text * rest // choices
+    elif choices > 1:
+        by_text = max(by_text, min(choices * output, reader.open_text))
     return max(output, by_text, reader.finished_count)
 
 
@@ -185,10 +199,14 @@ def reading_of(reader: Reader, *, is_complete: bool) -> Reading:
         # Gemini's chunks say what was used up to each, so theirs is exact only at a mark of the end.
         is_over = said is not None and _is_final(reader)
         is_sure = is_sure and not reader.late_text
-    if is_over and is_sure:
-        return Reading("exact", usage, True)
-    if usage.output or has_input:
-        return Reading("at_least", usage, has_input)
+        if reader.is_named and reader.form == "json" and not reader.is_connection:
+            is_over = is_over and reader.ends_whole  # others may follow in its list
+    is_output_sure = is_over and is_sure
+    if is_output_sure and has_input:
+        return Reading("exact", usage, True, True)
+    pieces = _value(reader, "searches") + _value(reader, "images")
+    if usage.output or has_input or pieces:
+        return Reading("at_least", usage, has_input, is_output_sure)
     return UNKNOWN
 
 
@@ -244,13 +262,17 @@ def _usage(reader: Reader, output: int) -> tuple[Usage, bool]:
     """Return the four units of the response under way, and whether the input is among what was said."""
     usage, has_input = _split(reader, output)
     prompts, choices = reader.asked_prompts, reader.asked_choices
-    if prompts > 1 and has_input:
+    if prompts > 1 and has_input and not reader.is_named:
         fresh, read = usage.fresh_input, usage.cache_read
         if reader.added and choices > 1:
             # Each choice said the input of its prompt.
             fresh, read = -(-fresh // choices), -(-read // choices)
         elif not reader.added and _is_too_little(reader, _said_output(reader) or 0):
-            fresh = max(fresh, _tokens(reader.asked_input))
+            # What was said is of the first prompt alone.
+            size, text = reader.asked_input, reader.open_text
+            count = _several(reader) * max(0, _said_output(reader) or 0)
+            dense = size * min(count, text) // text if text else 0
+            fresh = max(fresh, _tokens(size), min(max(fresh * prompts, dense), size + prompts))
         usage = replace(usage, fresh_input=max(fresh, prompts - read - usage.cache_write), cache_read=read)
     return usage, has_input
 
@@ -283,9 +305,11 @@ def _split(reader: Reader, output: int) -> tuple[Usage, bool]:
             True,
         )
     else:
-        usage = Usage(fresh or 0, max(write or 0, hour), read or 0, output, hour)
+        reads = read if read is not None else cached
+        usage = Usage(fresh or 0, max(write or 0, hour), reads or 0, output, hour)
         has_input = fresh is not None
-    usage = replace(usage, fresh_input=usage.fresh_input + _value(reader, "tool_input"))
+    more = _value(reader, "tool_input") + _heard(reader)
+    usage = replace(usage, fresh_input=usage.fresh_input + more)
     if reader.parts:
         shares = [sum(part[at] for part in reader.parts) for at in range(4)]
         writes = sum(max(part[2], part[3]) for part in reader.parts)
@@ -297,3 +321,11 @@ def _split(reader: Reader, output: int) -> tuple[Usage, bool]:
             max(usage.cache_write_1h, shares[3]),
         )
     return replace(usage, fresh_input=usage.fresh_input + _value(reader, "beside_input")), has_input
+
+
+def _heard(reader: Reader) -> int:
+    """Return the tokens of sounds that the total alone has; 0 where no seconds of sound are said."""
+    total, read, output = (reader.value(_SLOT[name]) for name in ("total", "input_all", "output"))
+    if not _value(reader, "audio_seconds") or total is None or read is None or output is None:
+        return 0
+    return max(0, total - read - output)

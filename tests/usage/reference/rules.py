@@ -133,9 +133,9 @@ class MeteredRules:
             worst = max(self._worst(of, said, learned, key, is_trusted=is_trusted), costs[of])
             costs[at] = min(worst, self._rules[at].burst, self._most)
         for at, rule in enumerate(self._rules):
-            # More than it ever holds: refused, and no wait can help.
-            if self._refuses(rule, declared.model):
-                costs[at] = min(rule.burst + 1, self._most)
+            # One that is not enforced shows what it would refuse: more than it ever holds.
+            if self._refuses(rule, declared.model) and not rule.is_enforced and rule.burst < self._most:
+                costs[at] = rule.burst + 1
         return tuple(costs)
 
     def least_costs(
@@ -217,7 +217,8 @@ class MeteredRules:
         of_input = declared.size * _TEXT_TOKENS // _TEXT_BYTES
         unit = self.unit(at)
         if unit == USD:
-            return self._cost(at, Usage(of_input, output=output), declared.model)
+            answers = declared.choices * max(1, declared.prompts)
+            return self._price(at, declared.model).worst_micro(of_input, output, answers)
         return output + of_input if unit == "total_tokens" else output
 
     def caller(self, identities: Sequence[int]) -> Hashable:
@@ -261,12 +262,22 @@ class MeteredRules:
 
     def _cost(self, at: int, usage: Usage, *models: str | None) -> int:
         """Return what an answer costs in micro-dollars."""
+        return self._price(at, *models).cost_micro(usage)
+
+    def _price(self, at: int, *models: str | None) -> Price:
         price = self._prices.find(*models)
-        if price is None:
-            spec = self._rules[at].metering
-            unknown = None if spec is None else spec.unknown_price
-            price = self._prices.dearest if unknown is None else as_price(unknown)
-        return price.cost_micro(usage)
+        if price is not None:
+            return price
+        spec = self._rules[at].metering
+        unknown = None if spec is None else spec.unknown_price
+        return self._prices.dearest if unknown is None else as_price(unknown)
+
+    def lacks_price(self, identities: Sequence[int], model: str | None) -> bool:
+        """Return whether a rule that applies refuses a request, as its model has no price."""
+        return any(
+            rule.is_enforced and self._refuses(rule, model) and all(identities[at] >= 0 for at in rule.per)
+            for rule in self._rules
+        )
 
     def _refuses(self, rule: LimitRule, model: str | None) -> bool:
         spec = rule.metering
@@ -304,9 +315,7 @@ def _is_like(model: str, pattern: str) -> bool:
 
 def as_price(spec: PriceSpec) -> Price:
     """Return a price as the policy has it."""
-    return Price(
-        spec.fresh_input, spec.output, spec.cache_read, spec.cache_write, spec.cache_write_1h, spec.request
-    )
+    return Price(spec.rates, spec.fees, spec.bands, spec.tiers)
 
 
 def price_list(prices: Mapping[str, PriceSpec]) -> PriceList:
