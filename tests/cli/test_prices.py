@@ -34,7 +34,7 @@ def test_tables_are_a_policy_s() -> None:
 
 
 def test_steps_of_long_inputs_and_sounds_are_written() -> None:
-    result = run("prices", "import", "gemini-2.5-pro", "gpt-realtime")
+    result = run("make", "prices", "import", "gemini-2.5-pro", "gpt-realtime")
     prices = Policy.from_toml(MONEY + result.stdout).file.prices
     (step,) = prices["gemini-2.5-pro"].long
     assert step.above == 200_000

@@ -129,7 +129,7 @@ def test_wait_of_a_minute_is_still_left_to_the_client(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rate", ["1/day", "2148/day", "17000/month"])
 def test_model_without_a_price_is_not_there(kind: str, rate: str) -> None:
-    limit = f'unit = "usd"\nrate = "{rate}"\nestimate = "declared"\nusage = "auto"\nunknown_model = "refuse"'
+    limit = f'unit = "usd"\nrate = "{rate}"\ncost = "declared"\nusage = "auto"\nunknown_model = "refuse"'
     gateway = Gateway(limit, PRICES.replace("prices.m", "prices.other"))
     raised, seconds = gateway.asks(kind, 1)
     (error,) = raised
