@@ -16,6 +16,7 @@ AlgorithmName = Literal[
     "sliding-window",
     "fixed-window",
     "staggered-window",
+    "lifetime",
     "sliding-log",
     "concurrency",
     "distinct",
@@ -28,10 +29,17 @@ LARGEST_BLOCK = 4096
 LONGEST_REFILL_TICKS = 2**61
 TICKS_PER_NS = 16
 SECOND_NS = 1_000_000_000
+FOREVER_NS = 2**63 - 1
+"""The time for which a lifetime lasts, where it is compared with periods."""
 _NUMBERED_S = 2**29
 """Sliding windows are numbered for 17 years from the table's epoch."""
-_COUNT = 2**35
-"""A window's end leaves 35 bits of a word to its count."""
+_COUNT_BITS = 35
+"""A window's end leaves so many bits of a word to its count, if it is one of seconds."""
+_MOST_COUNT_BITS = 51
+_MOST_UNITS = 10**15 - 1
+"""Of a window or a lifetime: header fields have integers of 15 digits."""
+_LIFETIME_BASE = 2**51
+"""As many units may be owed to a lifetime, and as many paid in advance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,7 @@ class Algorithm:
     kind: int
     """Its number in memory and in a server; the ranges of these are in `core/memory/entries.pxd`."""
     state: Literal["word", "block"]
-    """True if 64 bits hold its state. Only such limits are leased, or charged with what others used."""
+    """True if 64 bits hold its state. Only such limits are charged with what others used."""
     counts: Counted
     """Units, or what is taken and given back whole."""
     script: str | None
@@ -54,6 +62,8 @@ class Algorithm:
     """Returns the most units of a period, in ns."""
     largest_debt: Callable[[int, int, int], int]
     """Returns the most units beyond the burst that corrections can count, of a period, quota and burst."""
+    comes_back: bool
+    """True if time gives its units back. Only such limits are leased, and have a host's share."""
     choice: tuple[str, str]
     """In docs/policy.md: never more than this, and what it is good for."""
     bounds: tuple[str, str, str, str]
@@ -75,6 +85,22 @@ def pair_bits(period_ns: int) -> int:
     return (64 - number_bits) // 2
 
 
+def count_bits(period_ns: int) -> int:
+    """Return the bits of a window's count: what its end leaves, of which a quarter of the period is known."""
+    period_s, bits = period_ns // SECOND_NS, _COUNT_BITS
+    while bits < _MOST_COUNT_BITS and period_s >> (bits - _COUNT_BITS + 3):
+        bits += 1
+    return bits
+
+
+def _largest_window(period_ns: int) -> int:
+    return min(_MOST_UNITS, (1 << count_bits(period_ns) - 1) - 1)  # a debt doubles it
+
+
+def _largest_window_debt(period_ns: int, quota: int, burst: int) -> int:
+    return (1 << count_bits(period_ns)) - 1 - quota
+
+
 def _of_a_block(*_: int) -> int:
     return LARGEST_BLOCK
 
@@ -91,6 +117,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="bucket",
         reference="bucket.TokenBucket",
         is_at_once=False,
+        comes_back=True,
         largest_quota=lambda period_ns: max(0, period_ns),  # a nanosecond or more for each unit
         largest_debt=lambda period_ns, quota, burst: (
             2 * LONGEST_REFILL_TICKS // interval_ticks(period_ns, quota) - burst
@@ -108,6 +135,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="sliding",
         reference="sliding.SlidingWindow",
         is_at_once=False,
+        comes_back=True,
         largest_quota=lambda period_ns: 2 ** (pair_bits(period_ns) - 1) - 1,  # a debt doubles it
         largest_debt=lambda period_ns, quota, burst: 2 ** pair_bits(period_ns) - 1 - quota,
         choice=(
@@ -123,8 +151,9 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="fixed",
         reference="window.FixedWindow",
         is_at_once=True,
-        largest_quota=lambda period_ns: _COUNT // 2 - 1,  # a debt doubles it
-        largest_debt=lambda period_ns, quota, burst: _COUNT - 1 - quota,
+        comes_back=True,
+        largest_quota=_largest_window,
+        largest_debt=_largest_window_debt,
         choice=(
             "*N* in each aligned window, at most 2 *N* in any span of *W*",
             "sold quotas, calendar periods",
@@ -138,13 +167,36 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="fixed",
         reference="window.StaggeredWindow",
         is_at_once=True,
-        largest_quota=lambda period_ns: _COUNT // 2 - 1,
-        largest_debt=lambda period_ns, quota, burst: _COUNT - 1 - quota,
+        comes_back=True,
+        largest_quota=_largest_window,
+        largest_debt=_largest_window_debt,
         choice=(
             "*N* in each of the key's own windows, at most 2 *N* in any span of *W*",
             "the same, without all callers coming back at the full hour",
         ),
         bounds=("≤ 2 N; each of the key's windows ≤ N", "≤ N", "16 bytes", "quotas of many callers"),
+    ),
+    "lifetime": Algorithm(
+        kind=5,
+        state="word",
+        counts="units",
+        script="fixed",
+        reference="window.Lifetime",
+        is_at_once=True,
+        comes_back=False,
+        largest_quota=lambda _: _MOST_UNITS,
+        largest_debt=lambda period_ns, quota, burst: _LIFETIME_BASE - 1 - quota,
+        choice=(
+            "*N* in all, and what is added",
+            "trial credit, prepaid balances",
+        ),
+        bounds=(
+            "≤ N, and what was added",
+            "≤ N, and what was added",
+            "16 bytes",
+            "trial credit, prepaid balances",
+        ),
+        written="rate",
     ),
     "sliding-log": Algorithm(
         kind=8,
@@ -153,6 +205,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="log",
         reference="log.SlidingLog",
         is_at_once=True,
+        comes_back=True,
         largest_quota=_of_a_block,
         largest_debt=_unbounded,
         choice=("*N* in any span of *W*, exactly; *N* at most 4096", "small limits that must be exact"),
@@ -165,6 +218,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="slots",
         reference="slots.Concurrency",
         is_at_once=False,
+        comes_back=True,
         largest_quota=_of_a_block,
         largest_debt=_unbounded,
         choice=("`concurrent` in flight, at most 4096", "requests that hold a worker or a GPU"),
@@ -178,6 +232,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         script="sketch",
         reference="distinct.Distinct",
         is_at_once=True,
+        comes_back=True,
         largest_quota=_of_a_block,
         largest_debt=_unbounded,
         choice=(
@@ -199,5 +254,7 @@ DEFAULT: AlgorithmName = "token-bucket"
 """The algorithm of a limit that names none."""
 IN_WORDS = frozenset(name for name, record in ALGORITHMS.items() if record.state == "word")
 """Algorithms that go into debt, can be leased, and count on elsewhere."""
+LEASED = frozenset(name for name in IN_WORDS if ALGORITHMS[name].comes_back)
+"""Algorithms of which workers take units in advance."""
 OF_UNITS = frozenset(name for name, record in ALGORITHMS.items() if record.counts == "units")
 """Algorithms that count amounts, which can be settled."""

@@ -43,9 +43,10 @@ MildStep = Literal["observe", "wait", "degrade", "challenge"]
 class Verdict:
     """The verdict of one limit on one request.
 
-    `retry_after_ns` is 0 when allowed and None when no wait can help (the cost
-    exceeds the burst). `remaining` and `reset_after_ns` are after this request's
-    own charge. A shadow limit may say `allowed=False` while the decision allows.
+    `retry_after_ns` is 0 when allowed and None when no wait can help: the cost
+    exceeds the burst, or a lifetime is used up. `window_ns` is 0 for a lifetime, and for slots.
+    `remaining` and `reset_after_ns` are after this request's own charge. A shadow limit may say
+    `allowed=False` while the decision allows.
     """
 
     limit: str
@@ -65,6 +66,11 @@ class Verdict:
     are what is left. 1 for limits that are not, and where nothing struck."""
     step: MildStep | None = None
     """The step by which a request went on that only conduct left no room for."""
+
+    @property
+    def is_used_up(self) -> bool:
+        """True if a lifetime has too little left: time gives nothing back."""
+        return self.retry_after_ns is None and self.window_ns == 0
 
     @property
     def retry_after(self) -> float | None:

@@ -43,7 +43,7 @@ class LimitUsage:
     used: float
     left: float
     reset_s: int | None
-    """Seconds until all of it is there again; None of requests in flight."""
+    """Seconds until all of it is there again; None of requests in flight, and of a lifetime."""
 
     @property
     def line(self) -> str:
@@ -131,12 +131,14 @@ def _told(plan: RoutePlan, outcome: Outcome) -> Iterator[LimitUsage]:
 
 def usage_by(rule: LimitRule, left: int, reset_ns: int) -> LimitUsage:
     """Return what a rule has, in amounts as people read them."""
-    left = min(left, rule.burst)
+    is_lifetime = rule.algorithm == "lifetime"
+    left = left if is_lifetime else min(left, rule.burst)
+    most = max(left, rule.burst)  # of a balance there may be more than the number
     size, used, rest = (
-        (round(each / MICRO, 6) if rule.unit == USD else each)
-        for each in (rule.burst, rule.burst - left, left)
+        (round(each / MICRO, 6) if rule.unit == USD else each) for each in (most, most - left, left)
     )
-    reset_s = None if rule.algorithm == "concurrency" else -(-max(0, reset_ns) // _SECOND_NS)
+    is_timeless = is_lifetime or rule.algorithm == "concurrency"
+    reset_s = None if is_timeless else -(-max(0, reset_ns) // _SECOND_NS)
     return LimitUsage(rule.name, _UNITS.get(rule.algorithm, rule.unit), size, used, rest, reset_s)
 
 

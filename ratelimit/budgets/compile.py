@@ -15,9 +15,10 @@ from ratelimit.policy.compile.compiled import REQUESTS
 from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.policy.compile.quota import largest_burst, largest_quota
 from ratelimit.policy.compile.spec import AmountSpec, FileSpec, Numbers, Rule, RuleSpec, Scene, Statuses
+from ratelimit.policy.compile.store import EMBEDDED
 from ratelimit.policy.schema.model import Limit, PolicyFile, Tier
 from ratelimit.policy.schema.problem import Path
-from ratelimit.policy.schema.rate import RateSyntaxError, parse_rates
+from ratelimit.policy.schema.rate import RateSyntaxError, has_lifetime, parse_rates
 from ratelimit.usage.pricing import MICRO, USD
 
 FIRST_STATUS, LAST_STATUS = 100, 599
@@ -102,8 +103,26 @@ def amount_sources(file: PolicyFile) -> dict[int, tuple[str, Path]]:
 def compile_limit(scene: Scene, limit: Limit, path: Path) -> Budgeting | None:
     """Return the source of a customer's number and the shares with an event; None without both."""
     own, shares = _own(scene, limit, path), _shares(scene, limit, path)
+    _check_lifetime(scene, limit, path, own)
     charged = _charged(scene, limit, path)
     return Budgeting(own, shares, charged) if own is not None or shares or charged else None
+
+
+def _check_lifetime(scene: Scene, limit: Limit, path: Path, own: OwnNumber | None) -> None:
+    """Note what a lifetime would lose, and what it cannot tell."""
+    lifetimes = [numbers for numbers in scene.numbers if numbers.algorithm == "lifetime"]
+    of_plans = any(has_lifetime(tier.rate) for tier in limit.tiers.values() if isinstance(tier, Tier))
+    if (lifetimes or of_plans) and scene.file.store.url == EMBEDDED:
+        scene.report.add(
+            "limit-lifetime-memory",
+            (*path, "rate"),
+            "it is counted in this host's memory: after a reboot every caller has its lifetime anew",
+            "Name a server in [store], with `appendonly yes`.",
+        )
+    notifies = bool(limit.part(LimitKeys).notify)
+    if notifies and own is None and any(numbers.quota == 0 for numbers in lifetimes):
+        words = "the number is 0, of which there are no shares"
+        scene.report.add("limit-notify", (*path, "notify"), words, "Name the number in `budget` or `rate`.")
 
 
 def _charged(scene: Scene, limit: Limit, path: Path) -> Statuses:
@@ -186,7 +205,7 @@ def _own(scene: Scene, limit: Limit, path: Path) -> OwnNumber | None:
     if not found or at is None or not scene.numbers:
         return None
     scale = MICRO if limit.unit == USD else 1
-    most, least = int(budget.most * scale), max(1, int((budget.least or 0) * scale))
+    most, least = _units(budget.most, scale), max(1, _units(budget.least or 0, scale))
     numbers = scene.numbers[0]
     fits = most_units(numbers)
     if most > fits:
@@ -196,6 +215,11 @@ def _own(scene: Scene, limit: Limit, path: Path) -> OwnNumber | None:
         words = f"`least` is {budget.least:g}, and `most` is {budget.most:g}"
         scene.report.add("limit-budget", (*path, "budget", "least"), words)
     return OwnNumber(at, budget.from_, least, most)
+
+
+def _units(number: float, scale: int) -> int:
+    """Return whole units of a number as it was written: 0.29 dollars are 290,000 millionths."""
+    return int(Fraction(str(number)) * scale)
 
 
 def compile_file(scene: Scene) -> OwnNumbers | None:

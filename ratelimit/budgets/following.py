@@ -72,14 +72,13 @@ class BudgetFollower:
 
     def _claimed_here(self, limiter: Limiter, each: Any, share: int, now_ns: int) -> bool:
         """Claim a share in this host's memory: the one unit of a bucket that is full again after a period."""
-        rule = Rule(
-            COUNTER, "token-bucket", quota=1, period_ns=each[8], salt=limiter.store.hasher.tuple(b"told")
-        )
+        algorithm = "token-bucket" if each[8] else "lifetime"
+        rule = Rule(COUNTER, algorithm, quota=1, period_ns=each[8], salt=limiter.store.hasher.tuple(b"told"))
         plan: Any = limiter.store.plan([rule], [(0, 1, 2)])
         return bool(plan.decide([each[1], each[2], share], now_ns).allowed)
 
     def _tell(self, limiter: Limiter, reporter: Reporter, each: Any, share: int) -> None:
-        name, _, end_s, _, _, used, most, who, _ = each
+        name, _, end_s, _, _, used, most, who, period_ns = each
         rule = next((rule for rule in limiter.policy.compiled.rules if rule.name == name), None)
         spec = None if rule is None else shares_of(rule)
         if rule is None or spec is None or share >= len(spec.shares):
@@ -95,5 +94,5 @@ class BudgetFollower:
             used=used,
             of=most,
             unit=rule.unit,
-            until=end_s,
+            until=end_s if period_ns else None,
         )

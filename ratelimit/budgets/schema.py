@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from ratelimit.codes import error
+from ratelimit.codes import error, warning
 from ratelimit.features.table import Table
 
 Positive = Annotated[float, Meta(gt=0, le=1e15)]
@@ -75,6 +75,10 @@ CODES = {
     "limit-charge": error(
         "A limit's `charge` names no statuses, or does not fit the rest of the limit.",
         "Write it like `status>=400`, for a limit that counts requests.",
+    ),
+    "limit-lifetime-memory": warning(
+        "A lifetime is counted in the memory of one host, which a reboot empties.",
+        "Keep it on a server with an append-only file.",
     ),
     "limit-notify": error(
         "A limit's `notify` does not fit the rest of the policy.",

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from ratelimit.environment.server import RemoteSpec
 
 LONGEST_MS = 400 * 86_400_000
+FOREVER_MS = 1000 * LONGEST_MS
+"""Beyond this the end is that of a lifetime, of which each share is told once."""
 Claim = tuple[int, int, int, int]
 """A counter, the end of its window in seconds, the number of a share, and the milliseconds until that end."""
 
@@ -39,8 +41,8 @@ class ServerClaims:
             for counter, end_s, share, left_ms in claims:
                 # One key for each: a cluster has them on all its nodes, and each lapses by itself.
                 key = f"{self._prefix}:told:{counter:016x}:{end_s}:{share}"
-                lasts_ms = min(max(1000, left_ms), LONGEST_MS)
-                found.append(bool(await client.execute_command("SET", key, 1, "NX", "PX", lasts_ms)))
+                lasts = () if left_ms > FOREVER_MS else ("PX", min(max(1000, left_ms), LONGEST_MS))
+                found.append(bool(await client.execute_command("SET", key, 1, "NX", *lasts)))
             return found
 
         answers: list[bool] = self._caller.call(claimed)

@@ -89,6 +89,7 @@ def add_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any
     """Add units to what a customer has, until its window ends.
 
     The next window is as before. A bucket has no window: it gets units back, and is full at most.
+    A lifetime has them until they are used: so a prepaid balance is paid in.
 
     \b
     Example:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ratelimit.algorithms import ALGORITHMS, FOREVER_NS
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.terminal import Text, err, out, print_json, say
 from ratelimit.clock import civil_ns, monotonic_ns
@@ -18,6 +19,7 @@ from ratelimit.inspection.current_policy import tallied
 from ratelimit.inspection.formatting import count, instant
 from ratelimit.inspection.installation import examine_installation, examine_policy
 from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.runtime.last_policy import last_in_force
 from ratelimit.stores.factory import wish_of
 
@@ -109,7 +111,7 @@ def _examine_server(policy: Policy) -> list[Finding]:
         spec = resolve(spec)
         head = Finding("url", "ok", f"{spec.url}, {spec.mode}, prefix `{spec.prefix}`")
         needs = Needs(
-            max((rule.period_ns for rule in policy.compiled.rules), default=0),
+            max((_lasts_ns(rule) for rule in policy.compiled.rules), default=0),
             policy.compiled.correlation is not None,
             wish_of(policy, needs_key=False).key,
         )
@@ -117,6 +119,11 @@ def _examine_server(policy: Policy) -> list[Finding]:
     except StoreError as error:
         return [Finding("url", "fail", f"{error} [{error.code}]", every_code()[error.code].remedy)]
     return [head, *seen]
+
+
+def _lasts_ns(rule: LimitRule) -> int:
+    """Return for how long a server is to keep what was charged."""
+    return rule.period_ns if ALGORITHMS[rule.algorithm].comes_back else FOREVER_NS
 
 
 def show(groups: Groups) -> None:

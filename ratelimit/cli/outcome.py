@@ -77,11 +77,12 @@ def outcome_words(
             why += f": {', '.join(missing)}"
         return text + Text(f": {why}", "not bold default")
     wait_ns = decision.retry_after_ns
-    advice = (
-        "no wait can help: it costs more than the limit ever holds"
-        if wait_ns is None
-        else f"retry in {formatting.wait(wait_ns)}"
-    )
+    if wait_ns is not None:
+        advice = f"retry in {formatting.wait(wait_ns)}"
+    elif any(one.is_used_up and one.limit == decision.limit for one in decision.verdicts):
+        advice = "no wait can help: it is used up until more is added"
+    else:
+        advice = "no wait can help: it costs more than the limit ever holds"
     if wait is not None:
         advice += f", more than the {formatting.wait(wait.most_ns)} it may wait"
     return text + Text(f" by “{decision.limit}”, {advice}", "not bold default")

@@ -34,7 +34,9 @@ def verdict_words(
         if verdict.step is not None:
             return Text("✔", "yellow"), f"passes after a strike ({verdict.step}), by the whole limit: {left}"
         return Text("○" if line.rule.is_twin else "✔", "green"), left
-    if verdict.retry_after_ns is None:
+    if verdict.is_used_up:
+        says = f"costs {formatting.amount(verdict.cost, verdict.unit)}, {left}, and time gives nothing back"
+    elif verdict.retry_after_ns is None:
         says = f"costs {formatting.amount(verdict.cost, verdict.unit)}, more than it ever holds"
     else:
         says = f"{left}, retry in {formatting.wait(verdict.retry_after_ns)}"

@@ -183,10 +183,13 @@ def _counted_by(compiled: CompiledPolicy, rule: LimitRule) -> str:
 def _left(each: Left) -> Text:
     rule = each.rule
     amount = formatting.amount(each.remaining, rule.unit).removesuffix(f" {rule.unit}")
-    said = Text(f"{amount} of {formatting.amount(rule.burst, rule.unit)}", "" if not each.retry_ns else "red")
+    whole = formatting.amount(max(rule.burst, each.remaining), rule.unit)
+    said = Text(f"{amount} of {whole}", "" if not each.retry_ns else "red")
     if each.retry_ns:
         word = "would refuse" if formatting.mode(rule) == "shadow" else "refuses"
         wait = "always" if each.retry_ns < 0 else f"for {formatting.wait(each.retry_ns)}"
+        if rule.algorithm == "lifetime":
+            wait = "until more is added"
         said += Text(f", {word} {wait}", "red")
     if formatting.mode(rule) == "shadow":
         said += Text("  in shadow", "dim")

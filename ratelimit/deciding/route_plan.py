@@ -274,11 +274,11 @@ class RoutePlan:
             return -1
         if outcome.binding >= 0 and self.labels[outcome.binding]:
             return outcome.binding
-        best, least = -1, 2.0
+        best, least = -1, float("inf")  # of a balance more than its number may be left
         for index, rule in enumerate(self.rules):
             if not self.labels[index] or outcome.state(index) == SKIPPED:
                 continue
-            share = outcome.remaining(index) / rule.burst
+            share = outcome.remaining(index) / max(1, rule.burst)
             if share < least:
                 best, least = index, share
         return best
@@ -296,7 +296,9 @@ class RoutePlan:
             now_ns: when.
         """
         wait_ns = outcome.retry_after_ns(outcome.binding)
-        if wait_ns < 0:
+        if wait_ns < 0 and outcome.binding not in self.hidden:
+            return None
+        if wait_ns < 0 and self.rules[outcome.binding].algorithm != "lifetime":
             return None  # it follows from the request alone
         refusing = refused_by(outcome, len(self.rules))
         if self.exposed:
@@ -321,8 +323,12 @@ class RoutePlan:
         """Return whether a request was refused since its model has no price."""
         # Then it costs more than the limit holds; any other cost is at most that.
         return any(
-            outcome.state(at) == REFUSED and outcome.cost(at) > self.rules[at].burst for at in self.pricing
+            outcome.state(at) == REFUSED and outcome.cost(at) > _holds(self.rules[at]) for at in self.pricing
         )
+
+    def is_used_up(self, outcome: Outcome) -> bool:
+        """Return whether a lifetime refused, of which time gives nothing back."""
+        return any(self.rules[at].algorithm == "lifetime" for at in refused_by(outcome, len(self.rules)))
 
     def violated(self, outcome: Outcome) -> list[str]:
         """Return the names of the rules that refused, without making verdicts of them all."""
@@ -377,8 +383,15 @@ class RoutePlan:
         return limit - sum(self._is_silent(outcome, self._told(outcome, other)) for other in range(limit))
 
 
+def _holds(rule: LimitRule) -> int:
+    """Return the largest cost that a limit ever has room for."""
+    return rule.burst if rule.algorithm != "lifetime" else MAX_COST - 1
+
+
 def own_range_ns(rule: LimitRule) -> int:
     """Return what a rule takes to give back all it allows, from two seconds to an hour."""
+    if rule.algorithm == "lifetime":
+        return _LONGEST_RANGE_NS
     refill_ns = -(-rule.period_ns * rule.burst // rule.quota)
     return min(max(refill_ns, _SHORTEST_RANGE_NS), _LONGEST_RANGE_NS)
 
@@ -408,12 +421,13 @@ def policy_item(rule: LimitRule) -> bytes:
     """Return a rule as an item of the `RateLimit-Policy` field.
 
     draft-ietf-httpapi-ratelimit-headers-11, section 3: `q` the quota, `w` the window in
-    seconds, `qu` the unit if it is not requests. Slots have no window.
+    seconds, `qu` the unit if it is not requests. Slots and lifetimes have no window.
     """
     item = b"%b;q=%d" % (rule.label, rule.quota)
     if rule.algorithm == "concurrency":
         return item + b';qu="concurrent-requests"'
-    item += b";w=%d" % -(-rule.period_ns // _SECOND_NS)
+    if rule.algorithm != "lifetime":
+        item += b";w=%d" % -(-rule.period_ns // _SECOND_NS)
     if rule.algorithm == "distinct":
         return item + b';qu="distinct-values"'
     if rule.unit_index:

@@ -40,7 +40,7 @@ class OwnNumbers:
         before: tuple[int, int] = (0, 0)
         for rule, quota in zip(rules, self.quotas, strict=False):
             if rule.is_exposure and before[0]:
-                found.append(with_number(rule, max(1, rule.quota * before[0] // before[1])))
+                found.append(with_number(rule, max(1, rule.quota * before[0] // max(1, before[1]))))
                 continue
             before = quota, rule.quota
             found.append(with_number(rule, quota))

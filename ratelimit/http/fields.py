@@ -137,13 +137,15 @@ def legacy_pairs(decided: Sequence[ChargedPlan], now_ns: int) -> Sequence[Pair]:
     is_slot = plan.rules[index].algorithm == "concurrency"
     wait_ns = max(outcome.retry_after_ns(index), 0) if is_slot else outcome.reset_after_ns(index)
     reset_s = -(-(now_ns + wait_ns) // _SECOND_NS)
-    return (
+    pairs = (
         (b"x-ratelimit-limit", b"%d" % plan.rules[index].burst),
         (b"x-ratelimit-remaining", b"%d" % outcome.remaining(index)),
         (b"x-ratelimit-reset", b"%d" % reset_s),
     )
+    # Of a lifetime nothing comes back, so there is no time to say.
+    return pairs[:2] if plan.rules[index].algorithm == "lifetime" else pairs
 
 
 def _share_left(told: tuple[RoutePlan, Outcome, int]) -> float:
     plan, outcome, index = told
-    return -1.0 if not outcome.allowed else outcome.remaining(index) / plan.rules[index].burst
+    return -1.0 if not outcome.allowed else outcome.remaining(index) / max(1, plan.rules[index].burst)

@@ -28,7 +28,8 @@ def problem_of(decision: Decision) -> tuple[int, bytes]:
     """Return status and body for a refusal."""
     if decision.reason is Reason.LIMITS:
         violated = [one.limit for one in decision.verdicts if one.action == "refuse" and not one.shadow]
-        return 429, quota_exceeded(violated, decision.limit, decision.retry_after_ns)
+        is_used_up = any(one.is_used_up and one.action == "refuse" for one in decision.verdicts)
+        return 429, quota_exceeded(violated, decision.limit, decision.retry_after_ns, is_used_up=is_used_up)
     if decision.reason is Reason.QUEUE:
         return 429, quota_exceeded((), None, WAITS_NS[Reason.QUEUE])
     if decision.reason is Reason.STORE:
@@ -65,6 +66,8 @@ _NO_ROOM = msgspec.json.encode(
 )
 
 
+USED_UP = "used-up"
+"""The `code` of the document for a lifetime that is used up, and no time gives back."""
 UNKNOWN_MODEL = "unknown-model"
 """The `code` of the document for a model without a price."""
 NO_PRICE = msgspec.json.encode(
@@ -89,7 +92,12 @@ _TOO_SLOW = msgspec.json.encode(
 
 
 def quota_exceeded(
-    violated: Sequence[str], binding: str | None, wait_ns: int | None, *, is_abnormal: bool = False
+    violated: Sequence[str],
+    binding: str | None,
+    wait_ns: int | None,
+    *,
+    is_abnormal: bool = False,
+    is_used_up: bool = False,
 ) -> bytes:
     """Return the body of a refusal by limits.
 
@@ -97,6 +105,7 @@ def quota_exceeded(
 
     Args:
         is_abnormal: whether it says that the pattern of requests is what was detected.
+        is_used_up: whether no wait can help as a lifetime is used up; else the request asks for too much.
         violated: the limits that refused; empty when that is not to be told.
         binding: the one of them that refuses longest; None when that is not to be told.
         wait_ns: for how long; None when no wait can help.
@@ -105,6 +114,8 @@ def quota_exceeded(
         detail = "The request needs more than is ever allowed at once."
         if wait_ns is not None:
             detail = f"Too many requests; retry in {whole_seconds(wait_ns)} s."
+    elif wait_ns is None and is_used_up:
+        detail = f'The limit "{binding}" is used up, and waiting does not help.'
     elif wait_ns is None:
         detail = f'The request asks for more than the limit "{binding}" ever allows at once.'
     else:
@@ -115,4 +126,6 @@ def quota_exceeded(
         "status": 429,
         "detail": detail,
     }
+    if is_used_up and wait_ns is None and binding is not None:
+        problem["code"] = USED_UP
     return msgspec.json.encode(problem | {"violated-policies": violated} if violated else problem)

@@ -24,7 +24,10 @@ def act_words(act: Act) -> str:
         "budget-back": f"budget of {act.identity}, {act.says}",
         "undo": f"act {act.undoes} is taken back",
     }[act.kind]
-    if act.until_ns is None or act.kind == "undo":
+    if act.until_ns is None or act.kind in (
+        "undo",
+        "budget-back",
+    ):  # what was given back stays until it is used
         return what
     return f"{what}, until {formatting.instant(act.until_ns)} UTC"
 

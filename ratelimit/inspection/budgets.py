@@ -2,7 +2,8 @@
 
 A change is an act, as `exempt` is one. It names a customer by a hash, is in force on all hosts within two
 seconds, lapses by itself, and is in the log with its reason. An act never empties a counter, so an undo
-leaves the customer with what it used. A bucket has no window: it gets units back, once.
+leaves the customer with what it used. A bucket has no window: it gets units back, once. So does a lifetime,
+and more than was used of it: that is a balance that was paid in.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ratelimit.algorithms import IN_WORDS, SECOND_NS
+from ratelimit.algorithms import ALGORITHMS, IN_WORDS, SECOND_NS
 from ratelimit.allowance.compile import earned_of
 from ratelimit.allowance.stage import said_levels
 from ratelimit.budgets.compile import most_units, own_number
@@ -31,6 +32,9 @@ from ratelimit.policy.schema.problem import nearest
 from ratelimit.reference.hashing import mix
 from ratelimit.stores.acts.act import Act, Kind
 from ratelimit.usage.pricing import USD
+
+_UNDONE_NS = 86_400 * SECOND_NS
+"""The time in which what was added to a balance can be taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ def budgets_of(known: Knowledge, caller: Caller) -> list[Budget]:
         used = max(0, left.rule.burst - left.remaining)
         if rule.algorithm != "token-bucket":  # the number may be below what another one left room for
             most = with_number(rule, most_units(rule))
-            used = most.quota - known.left_of([most], row)[0].remaining
+            used = max(0, most.quota - known.left_of([most], row)[0].remaining)
         found.append(Budget(left, used, by, own_number(rule) is not None and said is None))
     return found
 
@@ -192,7 +196,7 @@ def _more(
     now = {each.rule.name: each for each in _budgets(known, caller)}
     by_end: dict[int, list[str]] = {}
     for name, (rule, _) in asked.items():
-        if rule.algorithm != "token-bucket":
+        if _has_window(rule):
             by_end.setdefault(_end_of(known, rule, row, now_ns), []).append(name)
     found = []
     for until_ns, names in by_end.items():
@@ -207,15 +211,22 @@ def _more(
         numbers = {name: asked[name][1] for name in names}
         found.append(Change(numbers, "; ".join(said), preview, until_ns, "budget-more"))
     for name, (rule, units) in asked.items():
-        if rule.algorithm == "token-bucket":
+        if not _has_window(rule):
             found.append(_filling(caller, now.get(name), rule, units, now_ns))
     return found
 
 
 def _filling(caller: Caller, now: Budget | None, rule: LimitRule, units: int, now_ns: int) -> Change:
-    """Return the change that gives units back to a bucket, as far as they were used."""
+    """Return the change that gives units back to a bucket, as far as used, or adds them to a balance."""
     own = rule if now is None else now.rule
     amount = formatting.amount(units, rule.unit)
+    if rule.algorithm == "lifetime":
+        rest = (
+            "" if now is None else f" to the {formatting.amount(now.left.remaining, rule.unit)} it has left"
+        )
+        preview = Preview([f"{rule.name}: {amount} are added{rest}"], doubts_of([caller]))
+        says, until_ns = f"{rule.name}: {amount} added", now_ns + _UNDONE_NS
+        return Change({rule.name: units}, says, preview, until_ns, "budget-back", {rule.name: (own, units)})
     preview = Preview(
         [f"{rule.name}: {caller.label} gets {amount} back, as far as used"], doubts_of([caller])
     )
@@ -242,10 +253,19 @@ def carried_out(known: Knowledge, caller: Caller, change: Change) -> Change:
     if not given:
         raise InspectionFailure(f"{caller.label} has used nothing of {', '.join(change.fills)}", "input")
     says = "; ".join(
-        f"{name}: {formatting.amount(units, change.fills[name][0].unit)} given back"
+        f"{name}: {formatting.amount(units, change.fills[name][0].unit)} {_word(change.fills[name][0])}"
         for name, units in given.items()
     )
     return replace(change, numbers=given, says=says)
+
+
+def _has_window(rule: LimitRule) -> bool:
+    """Return whether what a customer has more ends with a window; else its counter gets units back."""
+    return rule.algorithm != "token-bucket" and ALGORITHMS[rule.algorithm].comes_back
+
+
+def _word(rule: LimitRule) -> str:
+    return "added" if rule.algorithm == "lifetime" else "given back"
 
 
 def taken_back(known: Knowledge, act: Act) -> None:
@@ -332,14 +352,14 @@ def _number(rule: LimitRule, text: str) -> int:
     """Return the units that a text names for a limit."""
     number = read_amount(AmountSpec(rule.period_ns // SECOND_NS, rule.unit == USD), text)
     if number is None or number == ABSENT or number == 0:
-        span = formatting.period(rule.period_ns)
+        span = formatting.period(rule.period_ns) if rule.period_ns else "lifetime"
         hint = (
             f"Write {'dollars' if rule.unit == USD else 'a number'}, or a rate of its period: `600/{span}`."
         )
         raise InspectionFailure(f"`{text}` is no number for `{rule.name}`", "call", hint=hint)
     most = most_units(rule)
     if number > most:
-        words = f"`{rule.name}` can count {formatting.amount(most, rule.unit)} at most in its period"
+        words = f"`{rule.name}` can count {formatting.amount(most, rule.unit)} at most"
         raise InspectionFailure(words, "call")
     return number
 

@@ -32,6 +32,8 @@ def rate(rule: LimitRule) -> str:
     """Return what a rule allows, in one phrase."""
     if rule.algorithm == "concurrency":
         return f"{rule.quota:,} at once"
+    if rule.algorithm == "lifetime":
+        return f"{amount(rule.quota, rule.unit)} in all"
     span = (
         f"calendar {rule.calendar.unit} ({rule.calendar.zone})" if rule.calendar else period(rule.period_ns)
     )

@@ -4,7 +4,8 @@
 
 The official clients raise them as `RateLimitError`, `BadRequestError`, …. They try again by themselves after
 a wait of a minute at most, which they are given in milliseconds. A longer one is an error at once
-(`x-should-retry: false`): a client would sleep through it inside of a call.
+(`x-should-retry: false`): a client would sleep through it inside of a call. So is a budget for good that is
+used up: a 429 of the code `insufficient_quota`, without a time.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from starlette.types import Scope
 
 from ratelimit.decision import Decision
 from ratelimit.http.fields import duration
-from ratelimit.http.problem import UNKNOWN_MODEL
+from ratelimit.http.problem import UNKNOWN_MODEL, USED_UP
 from ratelimit.parsing.json import read_json
 
 Form = Literal["openai", "responses", "anthropic", "gemini"]
@@ -170,6 +171,8 @@ class Responder:
         headers = retry_headers(wait_ns)
         if status != 429:
             return answer(form, status, said["detail"], headers=headers)
+        if said.get("code") == USED_UP:
+            return answer(form, 429, said["detail"], code="insufficient_quota", headers=headers)
         if wait_ns is None:  # the request is wrong: of 429 clients believe that waiting helps
             return answer(form, 400, said["detail"], headers=headers)
         names = said.get("violated-policies")

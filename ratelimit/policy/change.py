@@ -165,6 +165,8 @@ def _numbers(rule: LimitRule) -> tuple[int, ...]:
 
 
 def _amount(rule: LimitRule) -> str:
+    if rule.algorithm == "lifetime":
+        return f"{rule.quota} in all"
     if rule.algorithm == "concurrency":
         return f"{rule.quota} at once"
     burst = f", burst {rule.burst}" if rule.burst != rule.quota else ""

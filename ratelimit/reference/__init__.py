@@ -6,7 +6,7 @@ your own may decide by it: docs/extending.md has one.
 
     reading    the shape shared by all algorithms, and how long to wait
     bucket     token bucket, as GCRA
-    window     fixed windows: aligned to the Unix epoch, to a calendar, or at each key's own offset
+    window     fixed windows: aligned to the Unix epoch, to a calendar, or at each key's own offset; lifetimes
     sliding    two windows, the older one weighted by how much of it still counts
     log        every charge remembered
     slots      how many are at work at once

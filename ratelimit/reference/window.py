@@ -1,6 +1,7 @@
 """Fixed windows: a count that starts anew at each window's beginning.
 
-Windows are aligned to the Unix epoch, follow a calendar, or begin at an offset of each key's own.
+Windows are aligned to the Unix epoch, follow a calendar, or begin at an offset of each key's own; a lifetime
+is one that never ends.
 Over any interval as long as a window up to twice the quota can pass. That is the whole of
 it at the end of one window, and again at the beginning of the next.
 """
@@ -129,6 +130,58 @@ class StaggeredWindow(FixedWindow):
     def start(self, now_ns: int) -> int:
         """Return the beginning of the key's window `now_ns` lies in."""
         return (now_ns - self.offset_ns) // self.period_ns * self.period_ns + self.offset_ns
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """`quota` units in all, and what was added. The state is what was used, less what was added.
+
+    Corrections count `counted` at most. Time gives nothing back, so no wait helps.
+    """
+
+    quota: int
+    counted: int
+
+    @classmethod
+    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+        """Return the algorithm with a rule's numbers."""
+        return cls(spec.quota, spec.most_counted)
+
+    @property
+    def ceiling(self) -> int:
+        return self.quota
+
+    is_indivisible = False
+
+    def anchored(self, state: int | None, now_ns: int) -> int | None:
+        return state
+
+    def allows(self, state: int | None, now_ns: int, cost: int) -> bool:
+        return (state or 0) + cost <= self.quota
+
+    def charge(self, state: int | None, now_ns: int, cost: int) -> tuple[int | None, int]:
+        """Return what is used; a charge counts for ever, so the receipt says nothing."""
+        return ((state or 0) + cost if cost else state), 0
+
+    def remaining(self, state: int | None, now_ns: int) -> int:
+        return max(0, self.quota - (state or 0))
+
+    def retry_after(self, state: int | None, now_ns: int, cost: int) -> int:
+        return 0 if self.allows(state, now_ns, cost) else -1
+
+    def reset_after(self, state: int | None, now_ns: int) -> int:
+        return 0
+
+    def returnable(self, state: int | None, receipt: int, units: int, now_ns: int) -> int:
+        return units
+
+    def settle(
+        self, state: int | None, receipt: int, cost: int, actual: int, now_ns: int
+    ) -> tuple[int | None, int, int]:
+        """Correct what is used: more counts up to the debt, and less is there again."""
+        used = state or 0
+        after = max(used, min(used + actual - cost, self.counted)) if actual > cost else used + actual - cost
+        return (after if after != used else state), 0, after - used
 
 
 def corrected(units: int, correction: int, most: int) -> int:

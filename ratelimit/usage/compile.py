@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from ratelimit.policy.schema.model import Limit, UsageShape
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.policy.schema.rate import has_lifetime
 from ratelimit.usage.form import TableSpec
 from ratelimit.usage.pricing import USD, Price, PriceSpec, price_spec
 from ratelimit.usage.request import MAXIMA
@@ -197,7 +198,9 @@ def _exposure(limit: Limit, estimate: EstimateSpec | None, path: Path, report: R
         return 0.0
     if limit.grant is not None:
         return 1.0
-    return DEFAULT_EXPOSURE if limit.exposure is None else limit.exposure
+    if limit.exposure is not None:
+        return limit.exposure
+    return 1.0 if has_lifetime(limit.rate) else DEFAULT_EXPOSURE  # of a balance no part comes back with time
 
 
 def _models(limit: Limit, path: Path, report: Report) -> tuple[str, ...]:

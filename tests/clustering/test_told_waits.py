@@ -14,7 +14,7 @@ from tests.support.acting import END_NS, NS, START_NS
 from tests.support.telling import ACCOUNTS, COUNTED, MEMBERS, World, assert_nobody_can_tell
 
 
-@pytest.mark.parametrize("algorithm", COUNTED)
+@pytest.mark.parametrize("algorithm", [*COUNTED, "lifetime"])
 async def test_two_accounts_cannot_tell_by_their_waits_that_they_are_one_actor(
     algorithm: str, tmp_path: Path
 ) -> None:

@@ -87,7 +87,7 @@ def test_dollars_are_owed_in_dollars() -> None:
         {"unit": "requests", "rate": "5/hour", "debt": 3},
         {"concurrent": 3, "rate": "", "debt": 3},
         {"rate": "5/hour", "unit": "distinct:ip", "debt": 3},
-        {"unit": "output_tokens", "rate": "5/hour", "algorithm": "fixed-window", "debt": 2**36},
+        {"unit": "output_tokens", "rate": "5/hour", "algorithm": "fixed-window", "debt": 2**45},
     ],
 )
 def test_debt_that_nothing_can_owe_is_told(more: dict[str, Any]) -> None:

@@ -18,6 +18,11 @@ MONTHS = tuple(accumulate((days * DAY for days in LENGTHS), initial=NEW_YEAR))
 DAYS = tuple(accumulate((24 * HOUR, 23 * HOUR, 24 * HOUR, 25 * HOUR, 24 * HOUR), initial=NEW_YEAR))
 
 
+def windows(calendar: tuple[int, ...]) -> RuleSpec:
+    """Return a rule of four units in each window of a calendar."""
+    return RuleSpec("fixed-window", 4, DAY if calendar is DAYS else 30 * DAY, calendar=calendar)
+
+
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
     """Draw a calendar and requests in it, at and around its edges, in any order."""
@@ -31,7 +36,7 @@ def requests(draw: st.DrawFn) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
 @given(case=requests(), in_order=st.booleans())
 def test_calendar_windows_agree(case: tuple[tuple[int, ...], list[tuple[int, int]]], in_order: bool) -> None:
     calendar, asked = case
-    spec = RuleSpec("fixed-window", 4, 31 * DAY, calendar=calendar)
+    spec = windows(calendar)
     specified, compiled = Limiter(REFERENCE, spec), Limiter(COMPILED, spec)
     for now_ns, cost in sorted(asked) if in_order else asked:
         expected, found = specified.ask(now_ns, cost), compiled.ask(now_ns, cost)
@@ -43,7 +48,7 @@ def test_calendar_windows_each_admit_the_quota_and_no_more(
     case: tuple[tuple[int, ...], list[tuple[int, int]]],
 ) -> None:
     calendar, asked = case
-    limiter = Limiter(COMPILED, RuleSpec("fixed-window", 4, 31 * DAY, calendar=calendar))
+    limiter = Limiter(COMPILED, windows(calendar))
     for now_ns in sorted({now for now, _ in asked}):
         admitted = sum(limiter.ask(now_ns).allowed for _ in range(6))
         start_ns = calendar[bisect_right(calendar, now_ns) - 1]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.cores import COMPILED, REFERENCE, Limiter, reading
 from tests.support.rule import RuleSpec
-from tests.support.streams import COUNTING, Stream, streams, walk
+from tests.support.streams import OF_UNITS, Stream, streams, walk
 
 
 def run_both(spec: RuleSpec, stream: Stream) -> None:
@@ -19,13 +19,13 @@ def run_both(spec: RuleSpec, stream: Stream) -> None:
         assert reading(found) == reading(expected), (now_ns, cost)
 
 
-@pytest.mark.parametrize("algorithm", COUNTING)
+@pytest.mark.parametrize("algorithm", OF_UNITS)
 @given(data=st.data())
 def test_same_answers_while_time_goes_forward(algorithm: str, data: st.DataObject) -> None:
     run_both(*data.draw(streams(algorithm)))
 
 
-@pytest.mark.parametrize("algorithm", COUNTING)
+@pytest.mark.parametrize("algorithm", OF_UNITS)
 @given(data=st.data())
 def test_same_answers_while_the_clock_jumps_backwards(algorithm: str, data: st.DataObject) -> None:
     run_both(*data.draw(streams(algorithm, backwards=True)))

@@ -19,8 +19,9 @@ from redis.exceptions import ResponseError
 
 from ratelimit.algorithms import ALGORITHMS
 from ratelimit.stores.redis.decision.script import assembled, spread
-from tests.parity.test_calendar import requests
+from tests.parity.test_calendar import requests, windows
 from tests.parity.test_extremes import EDGE_PERIODS, LARGEST_COST, YEAR, extreme_specs
+from tests.parity.test_wide import WIDE, agree_near_the_end
 from tests.properties.test_distinct import START, members
 from tests.support.cores import COMPILED, REFERENCE, Core, Limiter, reading
 from tests.support.laws import admission, clocks, corrections, costs
@@ -29,7 +30,7 @@ from tests.support.redis.binary import Binary
 from tests.support.redis.core import ScriptCore
 from tests.support.redis.server import Server
 from tests.support.rule import DAY, HOUR, MINUTE, RuleSpec
-from tests.support.streams import COUNTING, PERIODS, Stream, specs, streams, walk
+from tests.support.streams import COUNTING, OF_UNITS, PERIODS, Stream, specs, streams, walk
 
 Judge = Callable[[Core, st.DataObject], None]
 GRAIN = 1_000
@@ -124,7 +125,7 @@ def test_law_holds_in_this_host(law: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("backwards", [False, True], ids=["forward", "backwards"])
-@pytest.mark.parametrize("algorithm", COUNTING)
+@pytest.mark.parametrize("algorithm", OF_UNITS)
 @SOME
 @given(data=st.data())
 def test_streams_are_answered_as_specified(
@@ -186,11 +187,18 @@ def test_sliding_counts_past_what_a_double_holds_are_exact(script: ScriptCore, p
             assert reading(found) == reading(expected), (part, cost)
 
 
+@pytest.mark.parametrize("algorithm", WIDE)
+@FEW
+@given(data=st.data())
+def test_counts_past_two_to_the_40_are_exact(script: ScriptCore, algorithm: str, data: st.DataObject) -> None:
+    agree_near_the_end(COMPILED, script, algorithm, data)
+
+
 @FEW
 @given(case=requests(), in_order=st.booleans())
 def test_calendar_windows_are_as_specified(script: ScriptCore, case: Any, in_order: bool) -> None:
     calendar, asked = case
-    spec = RuleSpec("fixed-window", 4, 31 * DAY, calendar=calendar)
+    spec = windows(calendar)
     specified, found_by = Limiter(REFERENCE, spec, grain_ns=GRAIN), Limiter(script, spec)
     for now_ns, cost in sorted(asked) if in_order else asked:
         at_ns = max(specified.after(now_ns), specified.start_ns)

@@ -101,7 +101,7 @@ def compiled_rule(spec: RuleSpec) -> Any:
         spec.name,
         spec.algorithm,
         quota=spec.quota,
-        period_ns=0 if spec.algorithm == "concurrency" else spec.period_ns,
+        period_ns=0 if spec.algorithm in ("concurrency", "lifetime") else spec.period_ns,
         burst=spec.most,
         salt=spec.salt,
         shadow=spec.shadow,

@@ -12,9 +12,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, preco
 from ratelimit.reference.decision import ABSENT
 from tests.support.cores import Core, reading
 from tests.support.rule import EPOCH, MINUTE, SECOND, RuleSpec
-from tests.support.streams import COUNTING
+from tests.support.streams import OF_UNITS
 
-ALGORITHMS = (*COUNTING, "concurrency")
+ALGORITHMS = (*OF_UNITS, "concurrency")
 GAPS = (0, 1, SECOND // 7, SECOND - 1, SECOND, SECOND + 1, 10 * SECOND, MINUTE, -1, -SECOND // 2, -SECOND)
 
 

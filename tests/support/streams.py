@@ -12,8 +12,12 @@ from tests.support.cores import Limiter
 from tests.support.rule import DAY, MINUTE, SECOND, RuleSpec
 
 Gap = int | Literal["until allowed", "just before"]
-COUNTING = tuple(name for name, record in ALGORITHMS.items() if record.counts == "units")
+COUNTING = tuple(
+    name for name, record in ALGORITHMS.items() if record.counts == "units" and record.comes_back
+)
 """The algorithms that count units over time."""
+OF_UNITS = (*COUNTING, "lifetime")
+"""Those, and the one that counts them for ever."""
 
 PERIODS = (SECOND, 7 * SECOND, MINUTE, 3601 * SECOND, 31 * DAY)
 

@@ -39,6 +39,8 @@ class World:
     def __init__(self, store: str, algorithm: str, path: Path, **more: Any) -> None:
         text = policy_text(store=store, budget="40/hour", **more)
         text = text.replace('"fixed-window"', f'"{algorithm}"').replace("1000/minute", "100000/minute")
+        if algorithm == "lifetime":
+            text = text.replace("40/hour", "40/lifetime")
         path.write_text(text + '\n[hashing]\nkey = "' + "7a" * 16 + '"\n')
         self.clock = ManualClock(START_NS)
         self.limiter = Limiter(path, clock=self.clock)

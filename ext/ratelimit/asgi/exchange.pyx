@@ -205,7 +205,8 @@ cdef class Exchange:
         if self.plan.conceals:
             return 429, quota_exceeded((), None, wait_ns), wait_ns
         body = quota_exceeded(
-            self.plan.violated(self.outcome), self.plan.rules[at].name, wait_ns, is_abnormal=at in self.plan.abnormal
+            self.plan.violated(self.outcome), self.plan.rules[at].name, wait_ns,
+            is_abnormal=at in self.plan.abnormal, is_used_up=wait_ns is None and self.plan.is_used_up(self.outcome),
         )
         return 429, body, wait_ns
 

@@ -9,7 +9,7 @@ from ratelimit.core.algorithms.setup cimport ALLOWED, MOST_RULES, SKIPPED
 from ratelimit.core.algorithms.word_algorithms cimport window_end
 from ratelimit.core.decision.engine cimport Outcome
 from ratelimit.core.memory.atomic cimport SECOND
-from ratelimit.core.memory.entries cimport COUNTS, PAIRS
+from ratelimit.core.memory.entries cimport COUNTS, LIFETIME, PAIRS
 from ratelimit.core.memory.number cimport WHOLE, read_number
 from ratelimit.core.memory.quota cimport Quota
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
@@ -21,11 +21,13 @@ cdef enum:
     MOST_TOLD = 1 << 16         # counters that a worker knows to be told of
     MOST_WAITING = 1 << 16      # and that wait to be told
 
+cdef uint64_t LAST_S = <uint64_t>1 << 39  # the end of a lifetime
+
 cdef struct Notified:
     int at                      # position of the limit in the plan
     int who                     # of the identity that it counts by
     int count
-    uint64_t period_ns
+    uint64_t period_ns          # 0: a lifetime
     uint64_t most               # the whole number
     uint64_t shares[MOST_SHARES]  # units from which each share is crossed, ascending
     bint tells_end              # the last share is the whole
@@ -49,7 +51,9 @@ cdef class Crossings(Picker):
         for each in notified:
             one = self.notified + self.count
             one.at, one.who, one.period_ns, one.most = each.at, each.who, each.period_ns, each.most
-            if not 0 <= one.at < MOST_RULES or not 0 <= one.who < MOST_POSITIONS or not one.period_ns >= SECOND:
+            if not 0 <= one.at < MOST_RULES or not 0 <= one.who < MOST_POSITIONS or not (
+                one.period_ns >= SECOND or one.period_ns == 0
+            ):
                 raise IndexError(f"there are {MOST_RULES} limits, and at most {MOST_POSITIONS} identities")
             one.count, one.tells_end = <int>len(each.units), each.tells_end
             for i in range(one.count):
@@ -72,7 +76,7 @@ cdef class Crossings(Picker):
         """Note the shares that a customer's use has crossed, once in this worker."""
         cdef Outcome seen
         cdef Notified *one
-        cdef uint64_t left, used, key, now
+        cdef uint64_t left, used, key, now, end_s
         cdef int i, level, state
         for i in range(self.count):
             one = self.notified + i
@@ -99,21 +103,25 @@ cdef class Crossings(Picker):
                 continue
             if type(outcome) is Outcome:
                 key = seen.charges[one.at].key
-                now = self.end_of(one, &seen.plan.setup.quotas[one.at], key, seen.now)
+                end_s = self.end_of(one, &seen.plan.setup.quotas[one.at], key, seen.now)
             else:
                 if read_number(now_ns, &now) != WHOLE:
                     continue
-                key, now = outcome.key(one.at), (now // one.period_ns + 1) * one.period_ns
+                key, end_s = outcome.key(one.at), LAST_S
+                if one.period_ns:
+                    end_s = (now // one.period_ns + 1) * one.period_ns // SECOND
             if ids[one.who] != ABSENT_HASH:
-                self.note(i, key, now // SECOND, level, used, ids[one.who])
+                self.note(i, key, end_s, level, used, ids[one.who])
         return 0
 
     cdef uint64_t end_of(self, Notified *one, const Quota *q, uint64_t key, uint64_t now) noexcept:
-        """Return when the window ends that a counter is in; noexcept: arithmetic over numbers that are there."""
+        """Return the second in which a counter's window ends; noexcept: arithmetic over numbers that are there."""
+        if q.kind == LIFETIME:
+            return LAST_S
         if COUNTS <= q.kind < PAIRS:
-            return q.epoch_ns + window_end(q, key, now)
+            return (q.epoch_ns + window_end(q, key, now)) // SECOND
         # Without a window of its own: that of its period around now.
-        return ((q.epoch_ns + now) // one.period_ns + 1) * one.period_ns
+        return ((q.epoch_ns + now) // one.period_ns + 1) * one.period_ns // SECOND
 
     cdef int note(self, int i, uint64_t key, uint64_t end_s, int level, uint64_t used, uint64_t who) except -1:
         cdef PyObject *found

@@ -84,7 +84,8 @@ cdef class MeteredRules:
             meter.of, meter.longest = -1, -1
             meter.unit = DOLLARS if rule.unit == USD else _UNITS.index(rule.unit) if rule.unit in _UNITS else OTHER
             meter.estimate = min(rule.estimate, BEYOND)
-            meter.burst = min(rule.burst, BEYOND)
+            # Of a lifetime there may be more than its number: what was added.
+            meter.burst = min(rule.burst, BEYOND) if rule.algorithm != "lifetime" else BEYOND
             meter.most = meter.guess = min(meter.burst, self.most)
             per = tuple(rule.per)
             if per not in pers:

@@ -13,8 +13,8 @@ class Rule:
     Args:
         name: the limit's name; also names its counter.
         algorithm: one of those `KNOWN`.
-        quota: units a period (token-bucket: the refill), or slots (concurrency), or members (distinct).
-        period_ns: the period; 0 for concurrency.
+        quota: units a period (token-bucket: the refill) or in all (lifetime), slots (concurrency), members (distinct).
+        period_ns: the period; 0 for concurrency and a lifetime.
         burst: most units at one instant; token-bucket only, else must equal quota.
         salt: the rule's own 64-bit secret: a hash of what makes its counters distinct.
         shadow: counts and never refuses.

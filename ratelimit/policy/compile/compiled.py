@@ -123,7 +123,7 @@ class LimitRule:
     algorithm: AlgorithmName
     quota: int
     period_ns: int
-    """0 for concurrency; for calendar windows the nominal length."""
+    """0 for concurrency and a lifetime; for calendar windows the nominal length."""
     burst: int
     """Equals `quota` but for token buckets."""
     calendar: CalendarSpec | None

@@ -54,7 +54,7 @@ from ratelimit.policy.routing.pattern import (
 )
 from ratelimit.policy.routing.route import Reading
 from ratelimit.policy.routing.router import Entry, Router
-from ratelimit.policy.schema.model import Certainty, Limit, PolicyFile, Tier
+from ratelimit.policy.schema.model import Certainty, Limit, PolicyFile, Stance, Tier
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 from ratelimit.policy.schema.surroundings import Routing
 from ratelimit.usage.compile import SHAPES, MeteringSpec, compile_metering
@@ -459,7 +459,7 @@ def _rule(
         draft.member,
         limit.mode == "shadow" or is_twin,
         round(limit.enforce * 1_000_000),
-        limit.on_store_error,
+        _stance(limit.on_store_error, numbers),
         numbers.lease_ns,
         draft.tier_identity,
         tier,
@@ -474,13 +474,21 @@ def _rule(
     )
 
 
+def _stance(written: Stance, numbers: Numbers) -> Stance:
+    """Return what becomes of a rule while the store fails: a share of a lifetime would be a further one."""
+    return "closed" if numbers.algorithm == "lifetime" and written == "local" else written
+
+
 def _debt(draft: Draft, numbers: Numbers) -> int | None:
     """Return the debt of a rule; None: as much again as its burst.
 
     With a bound on what is in flight nothing is forgiven: that bounds the debt, but for an answer that is
-    larger than all of it.
+    larger than all of it. Nor is anything of a lifetime, in which no later window makes up for it.
     """
-    if numbers.debt is not None or draft.metering is None or not draft.metering.exposure:
+    if numbers.debt is not None or (
+        numbers.algorithm != "lifetime" and (draft.metering is None or not draft.metering.exposure)
+    ):
         return numbers.debt
     most = largest_debt(numbers.algorithm, numbers.period_ns, numbers.quota, numbers.burst)
-    return min(most, max(MAX_COST, round(draft.metering.exposure * numbers.burst)))
+    budgets = 1.0 if draft.metering is None else draft.metering.exposure
+    return min(most, max(MAX_COST, round(budgets * numbers.burst)))

@@ -19,7 +19,7 @@ from ratelimit.policy.compile.quota import (
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import FirstStep, Limit, Tier
 from ratelimit.policy.schema.problem import Path, Report
-from ratelimit.policy.schema.rate import Rate, RateSyntaxError, parse_rates
+from ratelimit.policy.schema.rate import LIFETIME, Rate, RateSyntaxError, parse_rates
 from ratelimit.usage.pricing import MICRO, USD
 
 DEFAULT_LEASE = "60s"
@@ -255,6 +255,18 @@ class _Shape:
     def rule(self, rate: Rate, burst: int | None, debt: int | None, path: Path) -> Numbers | None:
         algorithm, report, place = self.algorithm, self.report, (*path, "rate")
         written = str(rate)
+        if rate.unit == LIFETIME:
+            algorithm = "lifetime"
+            if not self.fits_lifetime(burst, path):
+                return None
+        elif algorithm == "lifetime":
+            report.add(
+                "limit-conflict",
+                (*path, "algorithm"),
+                f"a lifetime has no period, and `{written}` has one",
+                f"Write `{rate.amount}/lifetime`, or remove `algorithm`.",
+            )
+            return None
         if self.limit.unit == USD:
             rate = replace(rate, amount=rate.amount * MICRO + rate.millionths, millionths=0)
             burst = None if burst is None else burst * MICRO
@@ -268,7 +280,7 @@ class _Shape:
             )
             return None
         period_ns = rate.period_s * SECOND_NS
-        if rate.amount == 0:
+        if rate.amount == 0 and rate.unit != LIFETIME:  # of which more may be added
             report.add("rate-zero", place, f"`{written}` allows nothing")
             return None
         if period_ns > LONGEST_PERIOD_NS:
@@ -301,6 +313,19 @@ class _Shape:
             return None
         return Numbers(algorithm, rate.amount, period_ns, burst, windows, debt=debt)
 
+    def fits_lifetime(self, burst: int | None, path: Path) -> bool:
+        """Return whether a limit with a rate of a lifetime has only keys that mean something for it."""
+        limit = self.limit
+        for key, is_wrong, why in (
+            ("algorithm", limit.algorithm not in (None, "lifetime"), "a lifetime is counted in one way"),
+            ("distinct", limit.distinct is not None, "values are counted in windows"),
+            ("burst", burst is not None, "all of a lifetime may come at once"),
+        ):
+            if is_wrong:
+                self.report.add("limit-conflict", (*path, key), why, "Remove it, or write two limits.")
+                return False
+        return True
+
     def check_debt(self, debt: int | None, path: Path) -> None:
         limit = self.limit
         if debt is None:
@@ -317,7 +342,7 @@ class _Shape:
     def calendar(self, rate: Rate, place: Path) -> CalendarSpec | None:
         if not self.limit.calendar:
             return None
-        if self.algorithm != "fixed-window":
+        if self.algorithm != "fixed-window" or rate.unit == LIFETIME:
             self.report.add("limit-calendar", place, f"`{self.algorithm}` cannot follow the calendar")
             return None
         for unit in calendar.UNITS:
@@ -333,7 +358,7 @@ class _Shape:
             return
         # A tier's place is the tier: it is there that the burst became too small.
         place = (*path, "cost") if len(path) <= 2 else path
-        if cost > burst:
+        if cost > burst > 0:
             self.report.add(
                 "limit-cost-above-burst", place, f"`cost` is {cost}, and {burst} is all it can hold"
             )

@@ -42,6 +42,18 @@ _OTHER_WORDS = {
     "extra": ("sponsor",),
 }
 """Keys, and what others call them."""
+_SAVED = "A token bucket saves what is not used, up to `burst`: by default as much as the rate has."
+_PAID = 'Write `rate = "0/lifetime"`, and add what is paid: `ratelimit act budget add`.'
+_OTHER_WAYS = {
+    "rollover": _SAVED,
+    "carry_over": _SAVED,
+    "carryover": _SAVED,
+    "prepaid": _PAID,
+    "balance": _PAID,
+    "credit": _PAID,
+    "lifetime": 'Write `rate = "20/lifetime"`.',
+}
+"""What has no key of its own in a limit, and how it is written."""
 _OTHER_VALUES = {
     "shadow": ("dry-run", "dry_run", "dryrun", "report", "log", "monitor", "observe"),
     "sliding-log": ("moving-window",),
@@ -99,6 +111,8 @@ def _table(path: Path, tree: object) -> str:
 def _other_word(word: str, known: Iterable[str]) -> str:
     if word.lower() == "missing" and "per" in known:
         return "It belongs to the identity, under `[identities]`."
+    if "rate" in known and word.lower() in _OTHER_WAYS:
+        return _OTHER_WAYS[word.lower()]
     found = next((key for key, others in _OTHER_WORDS.items() if word.lower() in others and key in known), "")
     return f"Did you mean `{found}`?" if found else ""
 

@@ -4,9 +4,11 @@
     rate   = amount ( "/" | "per" ) [ multiple ] unit
     amount = digits, with `_` between them; a fraction where the unit is dollars
     unit   = second | minute | hour | day | week | month | year, its plural, or a short word: s, min, h, …
+           | lifetime
 
 Case and white space do not matter, but for `M`, which may be a minute or a month. A month is 30 days and a
-year 360 days, as in that package; limits with `calendar = true` use true ones. The week is ours.
+year 360 days, as in that package; limits with `calendar = true` use true ones. The week is ours, and so is
+the lifetime: `20/lifetime` are 20 in all, and time gives none back.
 One reading differs on purpose: a multiple of 0, taken for 1 there, is refused.
 """
 
@@ -42,6 +44,8 @@ SHORT = {
     "yr": "year",
 }
 """Short words, which may have a plural's `s`, too. `m` is a minute here, as it is in durations."""
+LIFETIME = "lifetime"
+"""The unit of a rate without a period."""
 LONGEST_TEXT = 256
 """Keeps numbers of absurd length away from `int`."""
 
@@ -69,8 +73,8 @@ class Rate:
 
     @property
     def period_s(self) -> int:
-        """Length of the period in seconds."""
-        return self.multiple * UNIT_SECONDS[self.unit]
+        """Length of the period in seconds; 0 for a lifetime."""
+        return 0 if self.unit == LIFETIME else self.multiple * UNIT_SECONDS[self.unit]
 
     def __str__(self) -> str:
         amount = str(self.amount)
@@ -103,6 +107,14 @@ def parse_rates(text: str, *, as_limits_does: bool = False) -> tuple[Rate, ...]:
     return tuple(_parse_rate(part, _RATE, SHORT) for part in cleaned)
 
 
+def has_lifetime(text: str | None) -> bool:
+    """Return whether one of the rates that a text names is of a lifetime."""
+    try:
+        return text is not None and any(rate.unit == LIFETIME for rate in parse_rates(text))
+    except RateSyntaxError:
+        return False  # which is said where it is read
+
+
 def _parse_rate(part: str, grammar: re.Pattern[str], short: dict[str, str]) -> Rate:
     found = grammar.fullmatch(part)
     if found is None:
@@ -113,6 +125,8 @@ def _parse_rate(part: str, grammar: re.Pattern[str], short: dict[str, str]) -> R
         raise RateSyntaxError(f"`{word}` is not a period{_meant(word.lower())}")
     if multiple is not None and int(multiple) == 0:
         raise RateSyntaxError(f"`{part.strip()}` names a period of no length")
+    if multiple is not None and unit == LIFETIME:
+        raise RateSyntaxError(f"`{part.strip()}` names several lifetimes")
     digits = (fraction or "").rstrip("0")
     if len(digits) > 6:
         raise RateSyntaxError(f"`{part.strip()}` is finer than a millionth")
@@ -128,6 +142,8 @@ def _unit(word: str, short: dict[str, str]) -> str | None:
     if word == "M":
         return None  # a minute to some, a month to others
     lower = word.lower()
+    if lower == LIFETIME:
+        return LIFETIME if short else None  # which the other package does not know
     if lower in short:
         return short[lower]
     singular = lower.removesuffix("s")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ratelimit.algorithms import IN_WORDS
+from ratelimit.algorithms import LEASED
 from ratelimit.core.redis.lease import LeasedRules, Leases
 from ratelimit.stores.redis.transport.batch import Renewal
 
@@ -54,7 +54,7 @@ class LeaseClient:
 
     def rules_of(self, plan: Planned) -> LeasedRules | None:
         """Return what decides a plan from leases; None if some rule's state is no word."""
-        if not all(rule.algorithm in IN_WORDS for rule in plan.core.rules):
+        if not all(rule.algorithm in LEASED for rule in plan.core.rules):
             return None
         return LeasedRules(plan.rules, self.leases, plan)
 

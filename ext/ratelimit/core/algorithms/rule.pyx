@@ -6,7 +6,9 @@ from libc.stdint cimport uint64_t
 
 from ratelimit.core.memory.atomic cimport SECOND
 from ratelimit.core.memory.blocks cimport block_bits
-from ratelimit.core.memory.entries cimport BLOCKS, COUNTS, HOLDINGS, PAIRS, count_bits
+from ratelimit.core.memory.entries cimport (
+    BLOCKS, COUNT_BITS, COUNTS, HOLDINGS, LIFETIME, LIFETIME_BASE, LIFETIME_BITS, PAIRS, count_bits, window_bits,
+)
 from ratelimit.core.memory.layout cimport BLOCK_HEAD_BYTES
 from ratelimit.core.algorithms.block_algorithms cimport SKETCH, body_bytes, knows_block
 from ratelimit.core.algorithms.distinct cimport sketch_bits
@@ -57,12 +59,14 @@ cdef class Rule:
             refuse_range(f"{name}: no algorithm {algorithm!r}; one of {', '.join(sorted(KNOWN))}")
         record = _ALGORITHMS[algorithm]
         largest = record.largest_quota(period_ns)
-        if not 1 <= quota <= largest:
+        if not (0 if record.kind == LIFETIME else 1) <= quota <= largest:
             refuse_range(f"{name}: a {algorithm} quota is 1 to {largest} for this period, not {quota}")
         if algorithm == "concurrency":
             if not SECOND <= lease_ns <= _YEAR_NS:
                 refuse_range(f"{name}: a lease is one second to a year")
             period_ns = lease_ns
+        elif record.kind == LIFETIME:
+            period_ns = 0
         elif period_ns % SECOND or not SECOND <= period_ns <= _YEAR_NS:
             refuse_range(f"{name}: a period is whole seconds, at most 366 days, not {period_ns} ns")
         if not 0 <= enforced_ppm <= 1_000_000:
@@ -101,7 +105,12 @@ cdef class Rule:
         q.salt = salt
         q.enforced = enforced_ppm * (1 << 32) // 1_000_000
         q.shadow = shadow
-        if PAIRS <= q.kind < BLOCKS:
+        if q.kind == LIFETIME:
+            q.bits, q.base = LIFETIME_BITS, LIFETIME_BASE
+            q.ceiling += q.base
+        elif COUNTS <= q.kind < PAIRS:
+            q.bits = window_bits(q.period_ns // SECOND)
+        elif PAIRS <= q.kind < BLOCKS:
             q.bits = count_bits(q.period_ns // SECOND)
         elif q.kind >= BLOCKS:
             q.bits = sketch_bits(quota) if q.kind == SKETCH else 0
@@ -129,7 +138,7 @@ cdef class Rule:
         q[0] = self.quota_c
         q.units = share.quota
         q.burst = share.burst
-        q.ceiling = share.burst + share.debt
+        q.ceiling = q.base + share.burst + share.debt
         q.share = mix(self.quota_c.share + mix(<uint64_t>salt)) | 1
         if q.kind < COUNTS:
             whole_interval = self.quota_c.interval  # of Python's, which do not wrap
@@ -150,6 +159,8 @@ cdef class Rule:
             refuse_range(f"{self.name}: calendar starts ascend and are not empty")
         if any(start % SECOND for start in calendar):
             refuse_range(f"{self.name}: calendar starts are whole seconds")
+        if any(b - a < SECOND << (self.quota_c.bits - COUNT_BITS) for a, b in zip(calendar, calendar[1:])):
+            refuse_range(f"{self.name}: calendar starts lie closer than a quarter of the period")
         self.starts = <uint64_t *>PyMem_Malloc(size * sizeof(uint64_t))
         if self.starts == NULL:
             raise MemoryError

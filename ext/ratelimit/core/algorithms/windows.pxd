@@ -1,8 +1,11 @@
 """Windows: counts of aligned windows, packed into one word.
 
-Counted: window end in seconds since the epoch (29 bits), count (35 bits). Each window admits
+Counted: window end, and count. The end is a number of grains since the epoch, rounded up: a grain is a
+power of two of seconds, a quarter of the period at most. No two windows end in one grain, so what is
+saved of the end is exact, and the count has the bits (`window_bits`). Each window admits
 at most N, any interval of its length at most 2 N. Fixed windows begin at multiples of the period, or by a
-calendar. Staggered windows begin at an offset of each key's own.
+calendar. Staggered windows begin at an offset of each key's own. A lifetime is one window that never ends.
+Its count begins at `base` and not at 0, so that it has room for what is paid in advance.
 
 Sliding: window number since the epoch, count of the window before, count of this
 one. The window before counts with the share of it that the sliding window still
@@ -18,7 +21,7 @@ No caller gains by it, and none waits for the old time to come round again.
 from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport SECOND, u128
-from ratelimit.core.memory.entries cimport COUNT_BITS
+from ratelimit.core.memory.entries cimport COUNT_BITS, COUNTS, LIFETIME
 from ratelimit.core.memory.quota cimport NEVER, STEP_NS, Check, Quota
 from ratelimit.core.memory.siphash cimport mix, unmix
 
@@ -58,45 +61,66 @@ cdef inline uint64_t staggered_end(const Quota *quota, uint64_t key, uint64_t no
     return now + quota.period_ns - since % quota.period_ns
 
 
+cdef extern from *:
+    # A lifetime's end, in ns since the epoch: a number that no window of it is compared with but its own.
+    const uint64_t LAST_NS "((uint64_t)268435456u * 1000000000u)"
+
+
+cdef inline uint64_t grains_of(const Quota *quota, uint64_t end) noexcept nogil:
+    """Return how a word says when a window ends."""
+    return (end // SECOND + ((<uint64_t>1 << (quota.bits - COUNT_BITS)) - 1)) >> (quota.bits - COUNT_BITS)
+
+
+cdef inline uint64_t later_end(const Quota *quota, uint64_t end, uint64_t grains) noexcept nogil:
+    """Return when a window ends that a word says; it is later than the one that ends at `end`."""
+    cdef uint64_t last = (grains << (quota.bits - COUNT_BITS)) * SECOND
+    if quota.kind == COUNTS:
+        return fixed_end(quota, last - (SECOND << (quota.bits - COUNT_BITS)))
+    return end + (last - end) // quota.period_ns * quota.period_ns
+
+
 cdef inline uint64_t count_roll(const Quota *quota, uint64_t word, uint64_t *end) noexcept nogil:
     """Return the count that now counts in; `end` is when the window around now ends, and then that count's."""
-    cdef uint64_t stored = (word >> COUNT_BITS) * SECOND
-    if stored < end[0]:
-        return 0
-    if stored <= end[0] + quota.period_ns + STEP_NS:
-        end[0] = stored
-    return word & ((<uint64_t>1 << COUNT_BITS) - 1)
+    cdef uint64_t stored = word >> quota.bits, present = grains_of(quota, end[0]), later
+    if stored < present:
+        return quota.base
+    if stored > present and quota.kind != LIFETIME:
+        later = later_end(quota, end[0], stored)
+        if later <= end[0] + quota.period_ns + STEP_NS:
+            end[0] = later
+    return word & ((<uint64_t>1 << quota.bits) - 1)
 
 
-cdef inline uint64_t count_pack(uint64_t end, uint64_t count) noexcept nogil:
-    return ((end // SECOND) << COUNT_BITS) | count
+cdef inline uint64_t count_pack(const Quota *quota, uint64_t end, uint64_t count) noexcept nogil:
+    return (grains_of(quota, end) << quota.bits) | count
 
 
 cdef inline void count_check(const Quota *quota, uint64_t word, uint64_t end, uint64_t cost, Check *check) noexcept nogil:
     cdef uint64_t count = count_roll(quota, word, &end)
-    check.allowed = count + cost <= quota.units
-    check.next = word if count == 0 else count_pack(end, count)
+    check.allowed = count + cost <= quota.units + quota.base
+    check.next = word if count == quota.base else count_pack(quota, end, count)
     if check.allowed and cost:
-        check.next = count_pack(end, count + cost)
+        check.next = count_pack(quota, end, count + cost)
     check.mark = end
 
 
 cdef inline uint64_t count_remaining(const Quota *quota, uint64_t word, uint64_t end) noexcept nogil:
     cdef uint64_t count = count_roll(quota, word, &end)
-    return quota.units - count if quota.units > count else 0
+    return quota.units + quota.base - count if quota.units + quota.base > count else 0
 
 
 cdef inline int64_t count_retry(
     const Quota *quota, uint64_t word, uint64_t end, uint64_t now, uint64_t cost
 ) noexcept nogil:
-    if cost > quota.units:
+    if cost > quota.units or quota.kind == LIFETIME:
         return NEVER
     count_roll(quota, word, &end)
     return end - now
 
 
 cdef inline uint64_t count_reset(const Quota *quota, uint64_t word, uint64_t end, uint64_t now) noexcept nogil:
-    return end - now if count_roll(quota, word, &end) else 0
+    """Return when all of it is back; 0 of a lifetime, as time gives nothing back."""
+    return end - now if quota.kind != LIFETIME and count_roll(quota, word, &end) else 0
 
 
 cdef inline uint64_t saturated(const Quota *quota, uint64_t count, int64_t delta) noexcept nogil:
@@ -126,7 +150,7 @@ cdef inline uint64_t count_correct(
         return word
     corrected = saturated(quota, count, delta)
     moved[0] = <int64_t>corrected - <int64_t>count
-    return count_pack(end, corrected) if moved[0] else word
+    return count_pack(quota, end, corrected) if moved[0] else word
 
 
 cdef struct Slide:

@@ -7,7 +7,9 @@ Each operation has one place, and there a line for each algorithm. Where an entr
 from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport SECOND, Pair, cas_pair, u128
-from ratelimit.core.memory.entries cimport ARRIVALS, BLOCKS, COUNTS, PAIRS, find, insert, make_tag, word_of
+from ratelimit.core.memory.entries cimport (
+    ARRIVALS, BLOCKS, COUNTS, LIFETIME, PAIRS, find, insert, make_tag, word_of,
+)
 from ratelimit.core.algorithms.gcra cimport (
     gcra_arrival, gcra_check, gcra_known, gcra_live, gcra_lower, gcra_raise, gcra_remaining, gcra_reset, gcra_retry,
 )
@@ -17,7 +19,7 @@ from ratelimit.core.algorithms.settlement cimport corrected_by, owed
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.algorithms.setup cimport Charge, Look, Setup, rule_key
 from ratelimit.core.algorithms.windows cimport (
-    Slide, count_check, count_correct, count_pack, count_remaining, count_reset, count_retry, count_roll, fixed_end,
+    LAST_NS, Slide, count_check, count_correct, count_pack, count_remaining, count_reset, count_retry, count_roll, fixed_end,
     sliding_check, sliding_correct, sliding_pack, sliding_remaining, sliding_reset, sliding_retry, sliding_roll,
     stagger_of, staggered_end,
 )
@@ -31,7 +33,7 @@ cdef enum:
 
 cdef inline bint knows_word(uint64_t kind) noexcept nogil:
     """Return whether the operations below have an algorithm."""
-    return kind == GCRA or kind == FIXED or kind == STAGGERED or kind == SLIDING
+    return kind == GCRA or kind == FIXED or kind == STAGGERED or kind == LIFETIME or kind == SLIDING
 
 
 cdef inline uint64_t phase_of(const Quota *q, uint64_t key) noexcept nogil:
@@ -41,7 +43,9 @@ cdef inline uint64_t phase_of(const Quota *q, uint64_t key) noexcept nogil:
 
 cdef inline uint64_t window_end(const Quota *q, uint64_t key, uint64_t now) noexcept nogil:
     """Return when a key's window around now ends, of an algorithm that counts in one."""
-    return fixed_end(q, now) if q.kind == FIXED else staggered_end(q, key, now)
+    if q.kind == FIXED:
+        return fixed_end(q, now)
+    return staggered_end(q, key, now) if q.kind == STAGGERED else LAST_NS
 
 
 cdef inline void check_word(
@@ -243,7 +247,7 @@ cdef inline uint64_t charge_word(
 
 
 cdef inline uint64_t in_use(const Quota *q, uint64_t key, uint64_t word, uint64_t now) noexcept nogil:
-    """Return how many units are in use, those in debt too."""
+    """Return how many units can be taken out of use, those in debt too: of a lifetime what may be paid in advance."""
     cdef uint64_t end
     cdef Slide slide
     if q.kind < COUNTS:
@@ -259,7 +263,7 @@ cdef inline uint64_t lowered(const Quota *q, uint64_t key, uint64_t word, uint64
     """Return a word with so many units less in use, or with none."""
     cdef uint64_t arrival, end, count, both
     cdef Slide slide
-    if units >= in_use(q, key, word, now):
+    if units >= in_use(q, key, word, now) and q.kind != LIFETIME:
         return 0
     if q.kind < COUNTS:
         arrival = gcra_arrival(q, word, now)
@@ -267,7 +271,7 @@ cdef inline uint64_t lowered(const Quota *q, uint64_t key, uint64_t word, uint64
     if q.kind < PAIRS:
         end = window_end(q, key, now)
         count = count_roll(q, word, &end)
-        return count_pack(end, count - units)
+        return count_pack(q, end, count - units)
     slide = sliding_roll(q, word, now)
     both = slide.before + slide.current
     slide.current -= min(units, slide.current)
@@ -288,11 +292,16 @@ cdef inline uint64_t take_word(Setup *plan, int i, uint64_t *ids, uint64_t most,
     tag = make_tag(key, q.kind, plan.shapes[i])
     while True:
         entry = find(plan.arena, key, tag)
-        if entry == NULL:
+        if entry == NULL and q.kind != LIFETIME:
             return 0
-        word = word_of(entry, tag)
+        word = word_of(entry, tag) if entry != NULL else 0
         units = min(most, in_use(q, key, word, now))
-        if units == 0 or cas_pair(entry, tag, word, tag, lowered(q, key, word, now, units)):
+        if units == 0:
+            return 0
+        if entry == NULL:
+            if insert(plan.arena, key, tag, lowered(q, key, word, now, units), now):
+                return units
+        elif cas_pair(entry, tag, word, tag, lowered(q, key, word, now, units)):
             return units
 
 

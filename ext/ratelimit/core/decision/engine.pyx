@@ -16,7 +16,7 @@ from ratelimit.core.memory.arguments cimport MOST_COST, checked_cost, identity_n
 from ratelimit.core.memory.atomic cimport SECOND
 from ratelimit.core.memory.blocks cimport reserve_page
 from ratelimit.core.decision.decide cimport correct, decide
-from ratelimit.core.memory.entries cimport BLOCKS, HOLDINGS, PAIRS, SLOTS
+from ratelimit.core.memory.entries cimport BLOCKS, COUNTS, HOLDINGS, LIFETIME, SLOTS
 from ratelimit.core.decision.field cimport write_remaining, write_reset
 from ratelimit.core.algorithms.block_algorithms cimport SKETCH
 from ratelimit.core.algorithms.rule cimport Rule, refuse_range
@@ -71,7 +71,7 @@ cdef class Plan:
             q = &self.setup.quotas[i]
             q.epoch_ns = table.arena.epoch_ns
             self.setup.shapes[i] = 0
-            if PAIRS <= q.kind < BLOCKS:
+            if COUNTS <= q.kind < BLOCKS and q.kind != LIFETIME:
                 self.setup.shapes[i] = table.shape_of(q.period_ns // SECOND)
                 q.first_window = q.epoch_ns // q.period_ns
             self.setup.has_slots = self.setup.has_slots or q.kind == SLOTS
@@ -390,8 +390,8 @@ cdef class Outcome:
             memcpy(buffer + size, PyBytes_AS_STRING(label), label_size)
             size += label_size
             size += write_remaining(buffer + size, self.remaining_of(i))
-            if self.plan.setup.quotas[i].kind != SLOTS:
-                # When a slot is free again follows from no clock: of slots the field has no `t`.
+            if self.plan.setup.quotas[i].kind != SLOTS and self.plan.setup.quotas[i].kind != LIFETIME:
+                # When a slot is free again follows from no clock, and of a lifetime nothing comes back.
                 size += write_reset(buffer + size, (self.reset_of(i) + SECOND - 1) // SECOND)
         return PyBytes_FromStringAndSize(buffer, size)
 

@@ -30,6 +30,7 @@ cdef enum:
     # These are where the ranges begin; `word_algorithms.pxd` and `block_algorithms.pxd` number the kinds.
     ARRIVALS = 1    # to 2: an arrival time, in ticks
     COUNTS = 3      # to 5: the end of a window, and its count
+    LIFETIME = 5    # of these the one whose window never ends
     PAIRS = 6       # to 7: the number of a window, the count before it and in it
     BLOCKS = 8      # to 9: names a block, which counts units
     HOLDINGS = 10   # to 14: names a block of what is taken and given back whole
@@ -37,11 +38,15 @@ cdef enum:
     SLOTS = 10      # the one kind that its workers' heartbeats keep alive
     KIND_BITS = 4
     FORM_BITS = 13
-    COUNT_BITS = 35
+    COUNT_BITS = 35         # of a window of seconds; of a longer one there are more: see `window_bits`
+    MOST_COUNT_BITS = 51    # a server counts exactly up to 2^53
+    LIFETIME_BITS = 52
     PLACES = 16
 
 cdef extern from *:
     const uint64_t LONGEST_LEASE_NS "((uint64_t)366 * 86400u * 1000000000u)"
+    const uint64_t LIFETIME_BASE "((uint64_t)1 << 51)"
+    const uint64_t NO_END "(~(uint64_t)0)"
 
 
 cdef inline uint64_t make_tag(uint64_t key, uint64_t kind, uint64_t shape) noexcept nogil:
@@ -151,8 +156,14 @@ cdef inline uint64_t expiry(Arena *arena, uint64_t tag, uint64_t word, uint64_t 
         return 0
     if kind < COUNTS:
         return word >> 4
+    if kind == LIFETIME:
+        return NO_END
     if kind < PAIRS:
-        return (word >> COUNT_BITS) * SECOND
+        period = load(arena.shapes + shape_in(tag))
+        if period == 0:
+            return 0  # of no window there is: damaged
+        bits = window_bits(period)
+        return ((word >> bits) << (bits - COUNT_BITS)) * SECOND
     if kind < BLOCKS:
         period = load(arena.shapes + shape_in(tag))
         if period == 0:
@@ -182,12 +193,24 @@ cdef inline uint64_t expiry(Arena *arena, uint64_t tag, uint64_t word, uint64_t 
 cdef inline uint64_t consumed(Arena *arena, uint64_t tag, uint64_t word) noexcept nogil:
     """Return what a window's entry has counted: windows end together, and then the entry that used least goes first."""
     cdef uint64_t bits, kind = kind_of(tag)
+    if kind == LIFETIME:
+        bits = word & ((<uint64_t>1 << LIFETIME_BITS) - 1)
+        # What is paid in advance is worth as much as what is used.
+        return bits - LIFETIME_BASE if bits > LIFETIME_BASE else LIFETIME_BASE - bits
     if COUNTS <= kind < PAIRS:
-        return word & ((<uint64_t>1 << COUNT_BITS) - 1)
+        return word & ((<uint64_t>1 << window_bits(load(arena.shapes + shape_in(tag)))) - 1)
     if PAIRS <= kind < BLOCKS:
         bits = count_bits(load(arena.shapes + shape_in(tag)))
         return (word & ((<uint64_t>1 << bits) - 1)) + ((word >> bits) & ((<uint64_t>1 << bits) - 1))
     return 0
+
+
+cdef inline uint64_t window_bits(uint64_t period_s) noexcept nogil:
+    """Return the bits of a window's count: what its end leaves, of which a quarter of the period is known."""
+    cdef uint64_t bits = COUNT_BITS
+    while bits < MOST_COUNT_BITS and period_s >> (bits - COUNT_BITS + 3):
+        bits += 1
+    return bits
 
 
 cdef inline uint64_t count_bits(uint64_t period_s) noexcept nogil:

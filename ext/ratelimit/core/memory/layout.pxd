@@ -15,7 +15,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from ratelimit.core.memory.atomic cimport Pair
 
 cdef enum:
-    LAYOUT = 5
+    LAYOUT = 6
     BUCKET_ENTRIES = 8     # two adjacent cache lines, which the hardware fetches together
     SHAPES = 512           # distinct window lengths ever seen by this mapping; a power of two
     SEATS = 32             # worker processes with counters of their own

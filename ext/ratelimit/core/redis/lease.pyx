@@ -19,7 +19,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport SECOND
 from ratelimit.core.decision.engine cimport Outcome, Plan, check_ready, count_verdicts
-from ratelimit.core.memory.entries cimport BLOCKS, COUNTS
+from ratelimit.core.memory.entries cimport BLOCKS, COUNTS, LIFETIME
 from ratelimit.core.algorithms.gcra cimport gcra_arrival
 from ratelimit.core.memory.quota cimport NEVER, Quota
 from ratelimit.core.algorithms.settlement cimport open_receipt, owed
@@ -294,8 +294,8 @@ cdef class LeasedRules:
         cdef int i
         check_ready(rules.plan)
         for i in range(rules.plan.setup.count):
-            if rules.plan.setup.quotas[i].kind >= BLOCKS:
-                raise ValueError("only what counts in words is leased")
+            if rules.plan.setup.quotas[i].kind >= BLOCKS or rules.plan.setup.quotas[i].kind == LIFETIME:
+                raise ValueError("only what counts in words, and comes back, is leased")
         self.rules = rules
         self.leases = leases
         self.ledger = ledger

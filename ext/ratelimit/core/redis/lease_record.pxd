@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND
-from ratelimit.core.memory.entries cimport COUNT_BITS, COUNTS, PAIRS
+from ratelimit.core.memory.entries cimport COUNTS, PAIRS
 from ratelimit.core.algorithms.gcra cimport gcra_arrival, gcra_live
 from ratelimit.core.memory.quota cimport NEVER, Quota
 from ratelimit.core.algorithms.settlement cimport corrected_by
@@ -89,14 +89,10 @@ cdef inline bint is_binding(const Quota *q, uint64_t key) noexcept:
 
 cdef inline uint64_t without(const Quota *q, uint64_t word, uint64_t left, uint64_t now) noexcept:
     """Return the store's word as if the units that are left had not been charged yet."""
-    cdef uint64_t counted
+    cdef uint64_t counted = word & ((<uint64_t>1 << q.bits) - 1)
     if q.kind < COUNTS:
         word = gcra_arrival(q, word, now)
         return word - left * q.interval if left <= q.burst and word > left * q.interval else 0
-    if q.kind < PAIRS:
-        counted = word & ((<uint64_t>1 << COUNT_BITS) - 1)
-    else:
-        counted = word & ((<uint64_t>1 << q.bits) - 1)
     return word - (left if left < counted else counted)
 
 

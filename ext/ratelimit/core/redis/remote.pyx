@@ -16,7 +16,7 @@ from ratelimit.core.memory.atomic cimport LOW32, SECOND, u128
 from ratelimit.core.decision.engine cimport (
     COUNT_FORGIVEN, Outcome, Plan, check_ready, count_verdicts, forgiven,
 )
-from ratelimit.core.memory.entries cimport BLOCKS, COUNT_BITS, COUNTS, HOLDINGS, KIND_BITS, PAIRS, SLOTS
+from ratelimit.core.memory.entries cimport BLOCKS, COUNTS, HOLDINGS, KIND_BITS, LIFETIME, PAIRS, SLOTS
 from ratelimit.core.algorithms.block_algorithms cimport LOG, SKETCH, records_of
 from ratelimit.core.algorithms.gcra cimport gcra_arrival
 from ratelimit.core.memory.quota cimport Quota
@@ -28,7 +28,7 @@ from ratelimit.core.algorithms.setup cimport (
 from ratelimit.core.memory.siphash cimport mix
 from ratelimit.core.decision.free_list cimport take_charges
 from ratelimit.core.memory.table cimport bump, relative
-from ratelimit.core.algorithms.windows cimport sliding_pack
+from ratelimit.core.algorithms.windows cimport LAST_NS, count_pack, sliding_pack
 from ratelimit.core.algorithms.word_algorithms cimport (
     most_of, phase_of, retry_word, settle_word, used_word, window_end,
 )
@@ -41,6 +41,7 @@ cdef enum:
     MOST_IDENTITIES = 64
 
 cdef object LATEST_US = (1 << 53) - 1
+cdef object LAST_S = 1 << 39         # when a lifetime ends for the store: never
 cdef uint64_t LONGEST_US = <uint64_t>1 << 53  # 285 years: longer than any limit's
 
 cdef const char *ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -280,7 +281,7 @@ cdef class RemoteRules:
         if q.kind >= HOLDINGS:
             raise ValueError("only what counts units is carried")
         if COUNTS <= q.kind < PAIRS:
-            mark = (window_end(q, key, relative(self.plan.table, now_ns)) + q.epoch_ns) // SECOND
+            mark = told_mark(q, window_end(q, key, relative(self.plan.table, now_ns)))
             other = phase_of(q, key)
         elif PAIRS <= q.kind < BLOCKS:
             mark = now_ns // q.period_ns
@@ -366,6 +367,8 @@ cdef list described(const Quota *q, now_ns):
         ]
     if q.kind == SLOTS:
         return [q.kind, q.units, q.lease_ns // MICROSECOND]
+    if q.kind == LIFETIME:
+        return [q.kind, q.units + q.base, 0, [LAST_S], q.ceiling, q.base]
     # Of a log the places that its records have, of others the starts of windows.
     own = records_of(q) if q.kind == LOG else starts_around(q, now_ns)
     return [q.kind, q.units, q.period_ns // MICROSECOND, own, q.ceiling]
@@ -388,6 +391,8 @@ cdef tuple marks_of(const Quota *q, const Charge *charge):
 
 cdef object told_mark(const Quota *q, uint64_t mark):
     """Return a window's mark as the store counts: its end in seconds, or its number."""
+    if q.kind == LIFETIME:
+        return LAST_S
     if COUNTS <= q.kind < PAIRS:
         return (mark + q.epoch_ns) // SECOND
     return mark + q.first_window if PAIRS <= q.kind < BLOCKS else mark
@@ -396,6 +401,8 @@ cdef object told_mark(const Quota *q, uint64_t mark):
 cdef uint64_t read_mark(const Quota *q, object said) except? 0xFFFFFFFFFFFFFFFF:
     """Return what the store says of a window's mark as this host counts."""
     cdef uint64_t mark
+    if q.kind == LIFETIME:
+        return LAST_NS
     if COUNTS <= q.kind < PAIRS:
         return relative_end(q, said)
     mark = said
@@ -436,8 +443,11 @@ cdef Py_ssize_t read_word(Charge *charge, const Quota *q, list said, Py_ssize_t 
             charge.word = <uint64_t>(ticks - (<u128>q.epoch_ns << 4))
         return at + 2
     if q.kind < PAIRS:
-        if first * SECOND > q.epoch_ns:
-            charge.word = ((first - q.epoch_ns // SECOND) << COUNT_BITS) | second
+        second = min(second, (<uint64_t>1 << q.bits) - 1)
+        if q.kind == LIFETIME:
+            charge.word = count_pack(q, LAST_NS, second) if first else 0
+        elif first * SECOND > q.epoch_ns:
+            charge.word = count_pack(q, first * SECOND - q.epoch_ns, second)
         return at + 2
     third = said[at + 2]
     if first >= q.first_window and (second or third):

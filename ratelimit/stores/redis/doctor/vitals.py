@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ratelimit.algorithms import FOREVER_NS
 from ratelimit.environment.finding import Fact, Finding, unseen
 
 Info = Mapping[str, Any]
@@ -143,6 +144,14 @@ def persistence(info: Info | None, settings: Mapping[str, str] | None, longest_n
             "snapshots: a restart forgets what was charged since the last"
             if points
             else "none: a restart forgets all that was charged"
+        )
+    if longest_ns == FOREVER_NS:
+        return Finding(
+            "persistence",
+            "fail",
+            f"{words}, and the policy has limits of a lifetime: their callers would have it anew",
+            "`appendonly yes` with `appendfsync everysec`; `always` loses not even a second.",
+            facts=facts,
         )
     if longest_ns > _HOUR_NS:
         return Finding(

@@ -12,6 +12,7 @@ local TICKS = 16000             -- a microsecond
 local STEP = 60 * 1000 * 1000   -- what a clock may be off before it is taken to have stepped
 local HINT = 1000 * 1000        -- the wait told for a concurrency slot
 local NEVER = -1
+local FOREVER = 549755813888 * 1000000  -- the end of a lifetime; a key until then does not lapse
 local ALLOWED, REFUSED, SHADOWED = 1, 2, 3
 local PEEK, DECIDE, CORRECT, LEASE = 0, 1, 2, 3
 

@@ -104,7 +104,11 @@ for number = 1, #KEYS do
   if word and word[4] then
     local text = pack(word[5], word[1], word[2], word[3])
     if word.behind then text = text .. word.behind end
-    call('SET', KEYS[number], text, 'PX', ttl_of(word[4]))
+    if word[4] < FOREVER then
+      call('SET', KEYS[number], text, 'PX', ttl_of(word[4]))
+    else
+      call('SET', KEYS[number], text)
+    end
   end
 end
 return cmsgpack.pack(said)
