@@ -168,7 +168,7 @@ CASES = [
     ("rate-syntax", limit('rate = "10 an hour"'), 5, "limit[0].rate"),
     ("rate-zero", limit('rate = "0/minute"'), 5, "limit[0].rate"),
     ("rate-period", limit('rate = "1 per 367 days"'), 5, "limit[0].rate"),
-    ("rate-too-high", limit('rate = "17179869184/hour"', 'algorithm = "fixed-window"'), 5, "limit[0].rate"),
+    ("rate-too-high", limit('rate = "17179869184/second"', 'algorithm = "fixed-window"'), 5, "limit[0].rate"),
     ("rate-too-high", limit('rate = "1000000001/second"'), 5, "limit[0].rate"),
     ("rate-too-high", limit('rate = "4097/second"', 'algorithm = "sliding-log"'), 5, "limit[0].rate"),
     ("rate-too-high", limit('rate = "65536/second"', 'algorithm = "sliding-window"'), 5, "limit[0].rate"),
