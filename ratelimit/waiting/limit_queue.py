@@ -8,6 +8,9 @@ It is woken by room that a request of this worker gave back (`freed`), or at the
 promised room. What other workers free is found by asking again. A line asks ever more seldom, down to
 four times a second, and all lines together ask no more than 10,000 times a second.
 
+A request is served by the cost that it arrives with, mostly a guess. When it is settled, by receipts of its
+answer or by what was seen of it, its principal's share is corrected (`freed`).
+
 A request that comes while others wait for the same counter joins their line. It would overtake them if
 there is room at this instant. Each event loop has lines of its own, so workers do not wait for
 each other, and shares are fair within a worker.
@@ -16,7 +19,8 @@ each other, and shares are fair within a worker.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from ratelimit.deciding.stage import Closed, Deciding, Effects, Pending, Rest, Wait, by_limits
@@ -35,6 +39,27 @@ LAST_PAUSE_NS = 250_000_000
 """The wait of the next of a line before it asks again, if the time of free room is unknown."""
 PAUSE_OF_LINE_NS = 100_000
 """What it waits more for each line there is, so that no more than 10,000 a second ask."""
+MOST_SERVED = 4096
+"""Requests of one event loop whose shares are still to be corrected; the oldest are left as they are."""
+
+
+@dataclass(slots=True)
+class Served:
+    """One request that waited and was let through.
+
+    Args:
+        outcome: what it was charged.
+        at: the rule of its line.
+        cost: the units that its principal was served.
+        key, principal, rank: its line, and its place there.
+    """
+
+    outcome: Outcome
+    at: int
+    cost: int
+    key: int
+    principal: Hashable
+    rank: int
 
 
 class LimitQueue:
@@ -57,7 +82,8 @@ class LimitQueue:
         """Wake the next of the lines that a request gave something back to. May be called from any thread."""
         for lines in self._lines.each:
             if lines.room.size:
-                lines.freed([outcome.key(at) for at in rules.rules if outcome.state(at) != SKIPPED])
+                keys = [outcome.key(at) for at in rules.rules if outcome.state(at) != SKIPPED]
+                lines.freed(keys, outcome)
 
     def close(self) -> int:
         """Let no request wait any more, and return how many did: each is raised `Closed`. From any thread."""
@@ -96,6 +122,7 @@ class LimitLines(LoopLines):
         super().__init__(loop, room, now_ns)
         self._count = count
         self._count_admitted = count_admitted
+        self._served: dict[int, Served] = {}
 
     def decide(self, pending: Pending, rules: WaitingRules, rest: Rest) -> Deciding:
         """Ask a request's limits; where they have no room, when it is its turn.
@@ -222,15 +249,25 @@ class LimitLines(LoopLines):
 
     # -- turns ------------------------------------------------------------------------------------
 
-    def freed(self, keys: Sequence[int]) -> None:
+    def freed(self, keys: Sequence[int], outcome: Outcome) -> None:
         """Wake the next of these lines; from another thread, as soon as this event loop can."""
-        self.do_here(self._freed, keys)
+        self.do_here(self._freed, keys, outcome)
 
-    def _freed(self, keys: Sequence[int]) -> None:
+    def _freed(self, keys: Sequence[int], outcome: Outcome) -> None:
+        served = self._served.get(id(outcome))
+        if served is not None:
+            self._correct(served)
         for key in keys:
             line = self.room.lines.get(key)
             if line is not None:
                 self.wake(line)
+
+    def _correct(self, served: Served) -> None:
+        """Correct the share of one that was let through, as far as it costs another by now."""
+        more = max(1, served.outcome.cost(served.at)) - served.cost
+        served.cost += more
+        if more and not self.room.correct(served.key, served.principal, served.rank, more, self._now_ns()):
+            del self._served[id(served.outcome)]
 
     def wake(self, line: Line) -> None:
         """Let the next of a line ask its limits."""
@@ -255,6 +292,13 @@ class LimitLines(LoopLines):
         self.room.serve(waiter, now_ns)
         if line is None or not line.size:
             return
+        if rule.period_ns:  # a slot costs one, whatever comes of it
+            if len(self._served) >= MOST_SERVED:
+                del self._served[next(iter(self._served))]
+            # With the outcome, so that no other one has its number meanwhile.
+            self._served[id(outcome)] = Served(
+                outcome, at, waiter.cost, line.key, waiter.principal, waiter.rank
+            )
         head = line.head()
         line.pause_ns = 0
         lacking = (1 if head is None else head.cost) - outcome.remaining(at)

@@ -210,3 +210,49 @@ def test_line_tells_whether_any_waits_that_comes_before():
     line = Line(1, 0)
     line.join(waiter("a", 1, 2))
     assert [line.has_waiting(rank) for rank in range(4)] == [False, False, True, True]
+
+
+def test_principal_whose_requests_cost_more_than_guessed_is_served_more_seldom() -> None:
+    """Hazard: a queue that goes by guesses gives long answers many times the units of short ones."""
+    line = filled(*(("long", 100) for _ in range(400)), *(("short", 100) for _ in range(400)))
+    units: dict[str, int] = defaultdict(int)
+    for _ in range(300):
+        (one,) = served(line, 1)
+        real = 2000 if one.principal == "long" else 50
+        units[one.principal] += real
+        assert line.correct(one.principal, 0, real - one.cost)
+    assert abs(units["long"] - units["short"]) <= 2000
+    assert units["short"] > 250 * 50
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcd"), st.integers(1, 50), st.integers(-60, 60), st.booleans()),
+        max_size=150,
+    )
+)
+def test_least_served_principal_is_next_whatever_is_corrected(
+    steps: list[tuple[str, int, int, bool]],
+) -> None:
+    line = Line(1, 0)
+    for principal, cost, more, serves in steps:
+        line.join(waiter(principal, cost))
+        line.correct(principal, 0, more)
+        if serves:
+            (one,) = served(line, 1)
+            line.correct(one.principal, 0, more)
+        kind = line._classes[0]
+        waiting = [share for share in kind.shares.values() if share.first is not None]
+        head = line.head()
+        if waiting:
+            assert head is not None
+            assert head.share is not None
+            assert head.share.tag == min(share.tag for share in waiting)
+        assert len(kind.heap) <= 2 * kind.active + 65
+
+
+def test_correction_of_one_that_is_not_known_changes_nothing() -> None:
+    line = filled(("a", 5), ("b", 5))
+    assert not line.correct("c", 0, 500)
+    assert not line.correct("a", 3, 500)
+    assert [one.principal for one in served(line, 2)] == ["a", "b"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable
 from typing import Any
 
@@ -419,3 +420,45 @@ async def test_as_many_are_held_as_the_queue_says_whatever_limits_wait() -> None
     lines = limiter.runtime.part(WaitingPart).hold.here()
     assert lines.room.total == 5
     limiter.close()
+
+
+@pytest.mark.parametrize("says_usage", [True, False])
+async def test_long_answers_take_no_larger_share_than_short_ones(says_usage: bool) -> None:
+    """Hazard: shares that go by guesses on arrival give long answers many times the units of short ones."""
+    # Without usage the estimate of 100 stays where less was seen.
+    tokens = {b"long": 1000, b"short": 50 if says_usage else 100}
+    used = dict.fromkeys(tokens, 0)
+
+    async def answering(scope: Any, receive: Any, send: Any) -> None:
+        account = dict(scope["headers"])[b"x-api-key"]
+        used[account] += tokens[account]
+        content = "w" * (tokens[account] * 7 // 2)
+        document: dict[str, Any] = {"choices": [{"index": 0, "message": {"content": content}}]}
+        if says_usage:
+            document["usage"] = {"prompt_tokens": 1, "completion_tokens": tokens[account]}
+        start = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": start})
+        await send({"type": "http.response.body", "body": json.dumps(document).encode()})
+
+    words = {"unit": "output_tokens", "usage": "auto", "estimate": 100, "wait": "5m"}
+    queued = Queued(
+        limit("tokens", per="", rate="60000/minute", burst=1000, **words),
+        more="[queue]\nper_principal = 1000",
+    )
+    queued.client.app.app = answering
+    asked = [
+        asyncio.ensure_future(queued.client("POST", headers=key(account)))
+        for account, count in (("long", 40), ("short", 400))
+        for _ in range(count)
+    ]
+    await turns(40)
+    for _ in range(200):
+        await queued.pass_by(0.1)
+    assert queued.waiting > 40
+    assert sum(used.values()) > 15_000
+    # They differ by the largest, and by the answers that were under way when it was let through.
+    assert 0.8 < used[b"long"] / used[b"short"] < 1.25
+    for one in asked:
+        one.cancel()
+    await turns()
+    await asyncio.gather(*asked, return_exceptions=True)

@@ -24,10 +24,10 @@ class Fairness:
         self._before: dict[Hashable, int] = {}
 
     def serve(self, principal: Hashable, units: int, now_ns: int) -> None:
-        """Note that a principal was served."""
+        """Note that a principal was served, or with less than nothing that it was not after all."""
         self._roll(now_ns)
         if principal in self._now or len(self._now) < MOST_PRINCIPALS:
-            self._now[principal] = self._now.get(principal, 0) + units
+            self._now[principal] = max(0, self._now.get(principal, 0) + units)
 
     def index(self, now_ns: int) -> float:
         """Return the index; 1 where fewer than two were served."""

@@ -6,6 +6,9 @@ by what its request costs. This is deficit round robin with a quantum of one uni
 that would serve none. With a larger quantum two backlogged principals may differ by that
 quantum and two requests; here they differ by one, the largest that was served.
 
+A request is served at the cost that it arrives with. When it turns out to cost another, its principal's tag
+moves by the difference: so a principal whose answers are longer than was guessed is served more seldom.
+
 A principal that comes, or comes back, begins at least at the tag that was served last. So it saves
 nothing up while it is away. One that came back at once keeps its tag, so it gains nothing by leaving.
 
@@ -66,13 +69,16 @@ class Waiter:
 class _Share:
     """One principal in one class of a line: its tag, and its requests in a linked list."""
 
-    __slots__ = ("first", "in_heap", "last", "size", "tag", "weight")
+    __slots__ = ("entry", "first", "last", "noted", "size", "tag", "weight")
 
     def __init__(self, tag: int) -> None:
         self.tag = tag
         self.weight = 0
         self.size = 0
-        self.in_heap = False
+        self.entry = 0
+        """The number of its entry in the heap, 0 for none: others of it are left over."""
+        self.noted = 0
+        """The tag that its entry has."""
         self.first: Waiter | None = None
         self.last: Waiter | None = None
 
@@ -102,7 +108,7 @@ class _Share:
 
 
 class _Class:
-    """One class of a line: its principals by tag. An entry of the heap may lag behind its share's tag."""
+    """One class of a line: its principals by tag. An entry of the heap may have less than its share's tag."""
 
     __slots__ = ("active", "heap", "most", "number", "served_tag", "shares", "weight")
 
@@ -124,7 +130,7 @@ class _Class:
         if share.first is None:
             share.tag = max(share.tag, self.served_tag)
             self.active += 1
-            if not share.in_heap:
+            if not share.entry or share.tag < share.noted:
                 self._push(share)
         share.append(waiter)
         waiter.share = share
@@ -146,11 +152,14 @@ class _Class:
         heap = self.heap
         while heap:
             tag, number, share = heap[0]
-            if share.first is None:
+            if share.entry != number:
                 heappop(heap)
-                share.in_heap = False
+            elif share.first is None:
+                heappop(heap)
+                share.entry = 0
             elif tag != share.tag:
                 heapreplace(heap, (share.tag, number, share))
+                share.noted = share.tag
             else:
                 return share.first
         return None
@@ -162,6 +171,18 @@ class _Class:
             share.tag += waiter.cost
             self.leave(waiter)
 
+    def correct(self, principal: Hashable, more: int) -> bool:
+        """Move the tag of a principal that was served; return whether it is known."""
+        share = self.shares.get(principal)
+        if share is None:
+            return False
+        share.tag = max(0, share.tag + more)
+        if share.first is not None and share.tag < share.noted:
+            self._push(share)
+            if len(self.heap) > 2 * self.active + 64:
+                self._compact()
+        return True
+
     def ahead(self, principal: Hashable, cost: int) -> int:
         share = self.shares.get(principal)
         own = 0 if share is None else share.weight
@@ -171,12 +192,20 @@ class _Class:
     def _push(self, share: _Share) -> None:
         self.number += 1
         heappush(self.heap, (share.tag, self.number, share))
-        share.in_heap = True
+        share.entry, share.noted = self.number, share.tag
 
     def _compact(self) -> None:
-        for _, _, share in self.heap:
-            share.in_heap = share.first is not None
-        self.heap = [entry for entry in self.heap if entry[2].in_heap]
+        """Leave out of the heap what is left over, and principals of which none waits."""
+        kept = []
+        for entry in self.heap:
+            share = entry[2]
+            if share.entry != entry[1]:
+                continue
+            if share.first is None:
+                share.entry = 0
+            else:
+                kept.append(entry)
+        self.heap = kept
         heapify(self.heap)
 
     def _forget(self) -> None:
@@ -250,6 +279,16 @@ class Line:
                 # Half of what was is enough to go by, and what changed shows soon.
                 self._pace_ns += (now_ns - self._pace_ns) // 2
                 self._paced -= self._paced // 2
+
+    def correct(self, principal: Hashable, rank: int, more: int) -> bool:
+        """Take note that a request which was served costs so many units more, or less if that is negative.
+
+        Classes keep what they earned: one that was served while none before it waited owes nothing for that.
+
+        Returns:
+            Whether its principal is known here.
+        """
+        return rank < len(self._classes) and self._classes[rank].correct(principal, more)
 
     def head(self) -> Waiter | None:
         """Return the next; None if none waits."""

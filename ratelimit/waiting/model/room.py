@@ -146,6 +146,18 @@ class Room:
             self._left(line, waiter)
             self._count_out(waiter)
 
+    def correct(self, key: int, principal: Hashable, rank: int, more: int, now_ns: int) -> bool:
+        """Take note that a request which got room costs so many units more, or less if that is negative.
+
+        Returns:
+            Whether there is a line of this key that knows its principal.
+        """
+        line = self.lines.get(key)
+        if line is None or not line.correct(principal, rank, more):
+            return False
+        self.fairness.serve(principal, more, now_ns)
+        return True
+
     def leave(self, waiter: Waiter) -> None:
         """Let a request go that got no room. Takes the same time however many wait."""
         line = waiter.line
