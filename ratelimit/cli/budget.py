@@ -12,7 +12,7 @@ from ratelimit.cli.acts import Asking, acting
 from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.inspection import formatting, proposal
-from ratelimit.inspection.budgets import Budget, budgets_of
+from ratelimit.inspection.budgets import Budget, budgets_json, budgets_of
 from ratelimit.inspection.knowledge import knowledge_of
 from ratelimit.inspection.naming import resolve
 
@@ -50,7 +50,7 @@ def show_budget_command(policy: str, account: str, identity: str | None, as_json
         caller = resolve(known, account, identity)
         found = budgets_of(known, caller)
         if as_json:
-            print_json({"identity": caller.identity, "hash": f"{caller.hash:016x}", "limits": _json(found)})
+            print_json(budgets_json(caller, found))
             return
         if not found:
             note(f"No limit counts by {caller.identity} alone.")
@@ -154,20 +154,3 @@ def _table(found: Sequence[Budget]) -> Table:
             formatting.wait(each.left.reset_ns) if each.left.reset_ns else "–",
         )
     return table
-
-
-def _json(found: Sequence[Budget]) -> list[dict[str, Any]]:
-    return [
-        {
-            "limit": each.rule.name,
-            "tier": each.rule.tier,
-            "number": each.rule.quota,
-            "unit": each.rule.unit,
-            "by": each.by,
-            "may_be_told": each.is_told,
-            "used": each.used,
-            "remaining": each.left.remaining,
-            "reset_after": round(each.left.reset_ns / 1e9, 3),
-        }
-        for each in found
-    ]

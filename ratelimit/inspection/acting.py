@@ -117,11 +117,31 @@ class Deployment:
         digest = digest_of(self.file.read())
         return [HostState(socket.gethostname(), len(applied), set(applied) == {digest})]
 
-    def append(self, make: Callable[[int, str], Act], now_ns: int) -> Act:
+    @contextmanager
+    def claimed(self, once: str) -> Iterator[None]:
+        """Let no other process do the same call meanwhile.
+
+        Raises:
+            InspectionFailure: another one does it.
+            StoreError: the server does not answer, or the log cannot be written.
+        """
+        with ExitStack() as stack:
+            if self.file is not None:
+                stack.enter_context(self.file.claimed())
+            if self.server is not None:
+                if not self.server.claim(once):
+                    raise InspectionFailure(
+                        "the same call is under way", "deployment", hint="Repeat it later."
+                    )
+                stack.callback(self.server.let_go, once)
+            yield
+
+    def append(self, make: Callable[[int, str], Act], now_ns: int, once: str = "") -> Act:
         """Append an act, made for its number and tag, to the log of all hosts.
 
         While the server does not answer, it goes into the log of this host: in force here at once, and
-        brought to the server when that is back. See `is_away`.
+        brought to the server when that is back. See `is_away`. An act that is made `once` does not: the same
+        call may come to another host.
 
         Raises:
             StoreError: there is no log that can be written.
@@ -129,12 +149,12 @@ class Deployment:
         here = [] if self.file is None else self.file.read()
         if self.server is None:
             assert self.file is not None
-            return self.file.append(lambda number: make(number, ""), now_ns)
+            return self.file.append(lambda number: make(number, ""), now_ns, once)
         try:
             # An empty log may be one that was lost, unless a host knows that there never was an act.
-            return self.server.append(make, now_ns, here, is_first=self.file is not None)
+            return self.server.append(make, now_ns, here, is_first=self.file is not None, once=once)
         except StoreError:
-            if self.file is None:
+            if self.file is None or once:
                 raise
             tag = fresh_tag()
             return self.file.append(lambda number: make(number, tag), now_ns)
@@ -183,6 +203,7 @@ def do(
     reason: str = "",
     undoes: Act | None = None,
     by: str | None = None,
+    once: str = "",
 ) -> Act:
     """Append an act to the log, and return it; `by` states the person, beside the account that acts.
 
@@ -200,6 +221,7 @@ def do(
         reason: why.
         undoes: the act that it takes back.
         by: the person, as stated; the account that acts stands beside.
+        once: see `Act`. If the act was made before, that one is returned.
 
     Raises:
         InspectionFailure: too many are in force.
@@ -230,9 +252,10 @@ def do(
             undoes=None if undoes is None else undoes.number,
             undoes_ns=0 if undoes is None else undoes.at_ns,
             tag=tag,
+            once=once,
         )
 
-    return deployment.append(make, now_ns)
+    return deployment.append(make, now_ns, once)
 
 
 def known_acts(deployment: Deployment) -> list[Act]:

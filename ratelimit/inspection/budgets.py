@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ratelimit.algorithms import ALGORITHMS, IN_WORDS, SECOND_NS
 from ratelimit.allowance.compile import earned_of
@@ -119,6 +120,25 @@ def budgets_of(known: Knowledge, caller: Caller) -> list[Budget]:
             used = max(0, most.quota - known.left_of([most], row)[0].remaining)
         found.append(Budget(left, used, by, own_number(rule) is not None and said is None))
     return found
+
+
+def budgets_json(caller: Caller, found: Sequence[Budget]) -> dict[str, Any]:
+    """Return what a customer has, for machines."""
+    limits = [
+        {
+            "limit": each.rule.name,
+            "tier": each.rule.tier,
+            "number": each.rule.quota,
+            "unit": each.rule.unit,
+            "by": each.by,
+            "may_be_told": each.is_told,
+            "used": each.used,
+            "remaining": each.left.remaining,
+            "reset_after": round(each.left.reset_ns / 1e9, 3),
+        }
+        for each in found
+    ]
+    return {"identity": caller.identity, "hash": f"{caller.hash:016x}", "limits": limits}
 
 
 def change_of_number(known: Knowledge, caller: Caller, written: Sequence[str]) -> list[Change]:

@@ -6,48 +6,71 @@ may take a second, so an event loop makes them in a thread.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from ratelimit.errors import StoreError, UsageError
-from ratelimit.inspection.acting import act_named, do
-from ratelimit.inspection.budgets import (
-    Budget,
-    Change,
-    budgets_of,
-    carried_out,
-    change_of_all,
-    change_of_more,
-    change_of_number,
-    taken_back,
-)
+from ratelimit.inspection import proposal
+from ratelimit.inspection.acting import known_acts
+from ratelimit.inspection.budgets import Budget, budgets_of
+from ratelimit.inspection.current_policy import policy_in_force
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
-from ratelimit.inspection.naming import Caller, resolve
+from ratelimit.inspection.naming import Caller, named
 from ratelimit.policy import Policy
+from ratelimit.stores.acts.act import Act, made_before
 
 _DAY_S: Final = 86_400
 LONGEST_S: Final = 31 * _DAY_S
-Changes = Callable[[Knowledge, Caller, Sequence[str]], Sequence[Change]]
+LONGEST_ONCE = 255
+Word = Literal["set", "add", "reset"]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """One change of a customer's budgets: the act, and what it does.
+
+    Args:
+        act: the act; None where the change was only shown.
+        does: what it does, and
+        doubts: why it may not be meant, in words. Both are empty of one that was made before.
+        is_repeated: whether the same call made it before.
+    """
+
+    act: Act | None
+    does: Sequence[str] = ()
+    doubts: Sequence[str] = ()
+    is_repeated: bool = False
 
 
 class Budgets:
     """The budgets of a deployment's customers.
 
-    An account is a value as the application writes it. Numbers are by the name of a limit, in its unit and
-    period: `{"requests": 600}` or `{"requests": "600/minute"}`. Each change returns the names of its acts,
-    which `undo` takes, and is in force on all hosts within two seconds.
+    An account is a value as the application writes it, or `hash:` and a hash as screens show it. Numbers are
+    by the name of a limit, in its unit and period: `{"requests": 600}` or `{"requests": "600/minute"}`. Each
+    change returns the names of its acts, which `undo` takes, and is in force on all hosts within two seconds.
+
+    A call that may be repeated, as from a queue or a webhook, has a name of its own: `once="invoice 4711"`.
+    Then it is done once, whatever host repeats it, and returns the same acts while these are among the last
+    512. While the server is away it is refused.
 
     Args:
-        policy: the policy, or the path of its file.
+        policy: the policy, or the path of its file; the file is read again for each call.
         identity: that accounts are of; by default `account`, or the principal of `[correlation]`.
     """
 
     def __init__(self, policy: Policy | str | os.PathLike[str], *, identity: str | None = None) -> None:
-        self._policy = policy if isinstance(policy, Policy) else Policy.load(os.fspath(policy))
+        self._source = policy if isinstance(policy, Policy) else os.fspath(policy)
         self._identity = identity
+        self._policy()
+
+    def _policy(self) -> Policy:
+        source = self._source
+        return source if isinstance(source, Policy) else policy_in_force(source)[0]
 
     def show(self, account: str) -> list[Budget]:
         """Return what a customer has of each limit that counts by it alone.
@@ -56,8 +79,8 @@ class Budgets:
             UsageError: no limit counts by it (code `budget-call`).
             StoreError: the deployment is out of reach (code `budget-deployment`).
         """
-        with self._known() as known:
-            return budgets_of(known, self._caller(known, account))
+        with self.known() as known:
+            return budgets_of(known, named(known, account, self._identity))
 
     def set(
         self,
@@ -66,6 +89,8 @@ class Budgets:
         *,
         for_s: float = _DAY_S,
         reason: str = "",
+        by: str | None = None,
+        once: str = "",
     ) -> list[str]:
         """Put numbers in place of a customer's, for so long.
 
@@ -75,74 +100,134 @@ class Budgets:
         """
         if not 0 < for_s <= LONGEST_S:
             raise UsageError(f"a number holds for 31 days at most, not {for_s} s", code="budget-call")
-        return self._act(account, _written(numbers), change_of_number, round(for_s * 1e9), reason)
+        for_ns, asked = round(for_s * 1e9), written(numbers)
+        return _labels(self.change("set", account, asked, for_ns=for_ns, reason=reason, by=by, once=once))
 
-    def add(self, account: str, units: Mapping[str, int | float | str], *, reason: str = "") -> list[str]:
+    def add(
+        self,
+        account: str,
+        units: Mapping[str, int | float | str],
+        *,
+        reason: str = "",
+        by: str | None = None,
+        once: str = "",
+    ) -> list[str]:
         """Add units to what a customer has until its window ends.
 
         Raises:
             UsageError: a limit is not there, or has no window (code `budget-call`).
             StoreError: the deployment is out of reach (code `budget-deployment`).
         """
-        return self._act(account, _written(units), change_of_more, None, reason)
+        return _labels(self.change("add", account, written(units), reason=reason, by=by, once=once))
 
-    def reset(self, account: str, limits: Sequence[str] = (), *, reason: str = "") -> list[str]:
+    def reset(
+        self,
+        account: str,
+        limits: Sequence[str] = (),
+        *,
+        reason: str = "",
+        by: str | None = None,
+        once: str = "",
+    ) -> list[str]:
         """Let a customer begin its windows anew: of these limits, or of all that count by it alone.
 
         Raises:
             UsageError: a limit is not there, or has no window, or nothing of it is used (code `budget-call`).
             StoreError: the deployment is out of reach (code `budget-deployment`).
         """
-        return self._act(account, list(limits), change_of_all, None, reason)
+        return _labels(self.change("reset", account, list(limits), reason=reason, by=by, once=once))
 
-    def undo(self, act: str, *, reason: str = "") -> None:
+    def undo(self, act: str, *, reason: str = "", by: str | None = None) -> None:
         """Take back an act.
 
         Raises:
             UsageError: no such act is in force (code `budget-call`).
             StoreError: the deployment is out of reach (code `budget-deployment`).
         """
-        with self._known() as known:
-            undone = act_named(known.deployment, act)
-            taken_back(known, undone)
-            do(known.deployment, "undo", undoes=undone, reason=reason[:200])
+        with self.known() as known:
+            proposal.undo(known, act).do(known.deployment, for_ns=None, reason=reason, by=by)
 
-    def _act(
+    def change(
         self,
+        word: Word,
         account: str,
-        written: Sequence[str],
-        changes: Changes,
+        asked: Sequence[str],
+        *,
+        identity: str | None = None,
+        for_ns: int | None = None,
+        reason: str = "",
+        by: str | None = None,
+        once: str = "",
+        is_dry: bool = False,
+    ) -> list[Changed]:
+        """Change what a customer has, and return the acts: those of `set`, `add` and `reset`.
+
+        Args:
+            word: what is done.
+            account: the customer.
+            asked: `LIMIT=NUMBER`; of `reset` names of limits.
+            identity: that the account is of, in place of what `Budgets` was made with.
+            for_ns: of `set`, how long it holds.
+            reason, by: why, and who does it; they are listed with the act.
+            once: the name of a call that may be repeated; empty for none.
+            is_dry: show what it would do, and do nothing.
+
+        Raises:
+            UsageError: it cannot be (code `budget-call`), or another call had this name (`budget-once`).
+            StoreError: the deployment is out of reach (code `budget-deployment`).
+        """
+        if len(once) > LONGEST_ONCE:
+            raise UsageError(f"the name of a call has {LONGEST_ONCE} characters at most", code="budget-once")
+        with self.known() as known:
+            caller = named(known, account, identity or self._identity)
+            if is_dry:
+                return [
+                    Changed(None, one.preview.does, one.preview.doubts)
+                    for one in proposal.budgets_of_caller(known, word, caller, asked)
+                ]
+            if not once:
+                return self._done(known, word, caller, asked, for_ns, reason, by)
+            call = _digest(known, once)
+            whole = f"{call}-{_digest(known, word, caller.identity, *caller.hashes, *sorted(asked), for_ns)}"
+            if (before := _made(known, call, whole)) is not None:
+                return before
+            with known.deployment.claimed(call):
+                if (before := _made(known, call, whole)) is not None:
+                    return before
+                return self._done(known, word, caller, asked, for_ns, reason, by, whole)
+
+    def _done(
+        self,
+        known: Knowledge,
+        word: Word,
+        caller: Caller,
+        asked: Sequence[str],
         for_ns: int | None,
         reason: str,
-    ) -> list[str]:
-        with self._known() as known:
-            caller = self._caller(known, account)
-            done = [carried_out(known, caller, change) for change in changes(known, caller, written)]
-            return [
-                do(
-                    known.deployment,
-                    change.kind,
-                    accounts=caller.hashes,
-                    identity=caller.identity,
-                    numbers=change.numbers,
-                    says=change.says,
-                    for_ns=for_ns,
-                    until_ns=change.until_ns,
-                    reason=reason[:200],
-                ).label
-                for change in done
-            ]
-
-    def _caller(self, known: Knowledge, account: str) -> Caller:
-        name = self._identity or known.account
-        if name is None:
-            raise UsageError("it is not clear which identity accounts are of", code="budget-call")
-        return resolve(known, f"{name}={account}")
+        by: str | None,
+        once: str = "",
+    ) -> list[Changed]:
+        found, proposed = [], proposal.budgets_of_caller(known, word, caller, asked)
+        for one in proposed:
+            # A call that ended half-way goes on where it was.
+            name = _digest(known, one.kind, *sorted(one.numbers))[:8]
+            part = f"{once}-{name}/{len(proposed)}" if once else ""
+            act = made_before(known_acts(known.deployment), part)
+            if act is None:
+                act = one.do(known.deployment, for_ns=for_ns, reason=reason, by=by, once=part)
+            found.append(Changed(act, one.preview.does, one.preview.doubts))
+        return found
 
     @contextmanager
-    def _known(self) -> Iterator[Knowledge]:
+    def known(self) -> Iterator[Knowledge]:
+        """Look at the deployment; errors are those of the other methods.
+
+        Raises:
+            UsageError: code `budget-call`.
+            StoreError: code `budget-deployment`.
+        """
         try:
-            with knowledge_of(self._policy) as known:
+            with knowledge_of(self._policy()) as known:
                 yield known
         except InspectionFailure as failure:
             words = f"{failure}. {failure.hint}" if failure.hint else str(failure)
@@ -151,5 +236,29 @@ class Budgets:
             raise UsageError(words, code="budget-call") from failure
 
 
-def _written(numbers: Mapping[str, int | float | str]) -> list[str]:
+def _made(known: Knowledge, call: str, whole: str) -> list[Changed] | None:
+    """Return what a call has made before; None where it has not, or not all of it.
+
+    Raises:
+        UsageError: it was another call (code `budget-once`).
+    """
+    made = [act for act in known_acts(known.deployment) if act.once.startswith(f"{call}-")]
+    if any(not act.once.startswith(f"{whole}-") for act in made):
+        raise UsageError("another call had this name", code="budget-once")
+    is_whole = bool(made) and len(made) >= int(made[0].once.rpartition("/")[2])
+    return [Changed(act, is_repeated=True) for act in made] if is_whole else None
+
+
+def _digest(known: Knowledge, *words: object) -> str:
+    """Return a keyed hash, from which nobody guesses an account or an invoice."""
+    key = known.bound.store.hasher.key
+    return hashlib.blake2b(repr(words).encode(), digest_size=10, key=key).hexdigest()
+
+
+def _labels(changes: Sequence[Changed]) -> list[str]:
+    return [each.act.label for each in changes if each.act is not None]
+
+
+def written(numbers: Mapping[str, int | float | str]) -> list[str]:
+    """Return numbers as a person types them."""
     return [f"{name}={number}" for name, number in numbers.items()]

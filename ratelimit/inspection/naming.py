@@ -58,6 +58,23 @@ class Caller:
         return f"{'actor' if self.what == 'actor' else self.identity} {short_hash(self.hash)}"
 
 
+def named(known: Knowledge, value: str, identity: str | None = None) -> Caller:
+    """Return the caller that a program names by a value of an identity, or by `hash:` and a hash.
+
+    A program's account may look like a hash, and is not to be taken for somebody else's.
+
+    Raises:
+        InspectionFailure: it is no value of the identity, or it is not clear of which.
+    """
+    name = identity or known.account
+    if name is None:
+        raise InspectionFailure("it is not clear which identity accounts are of", "call")
+    if value.startswith("hash:") or name not in _names(known):
+        return resolve(known, value, name)
+    values = _by_value(known, value, name)
+    return _only(value, values) if values else _unknown(known, value, name, values)
+
+
 def resolve(known: Knowledge, written: str, identity: str | None = None) -> Caller:
     """Return the caller that a person names.
 

@@ -80,7 +80,9 @@ class Proposal:
         )
         return hashlib.blake2b(repr(said).encode(), digest_size=16).hexdigest()
 
-    def do(self, there: Deployment, *, for_ns: int | None, reason: str, by: str | None = None) -> Act:
+    def do(
+        self, there: Deployment, *, for_ns: int | None, reason: str, by: str | None = None, once: str = ""
+    ) -> Act:
         """Do it, and return it; errors are those of `acting.do`."""
         said = {"numbers": self.numbers, "says": self.says} | dict(self.before() or {})
         return do(
@@ -95,6 +97,7 @@ class Proposal:
             for_ns=None if self.undoes is not None else for_ns,
             reason=reason[:200],
             by=by,
+            once=once,
             **said,
         )
 
@@ -215,9 +218,13 @@ def budgets(
     Raises:
         InspectionFailure: a limit is not there or cannot have it, or it is no number.
     """
+    return budgets_of_caller(known, word, resolve(known, account, identity), written)
+
+
+def budgets_of_caller(known: Knowledge, word: str, caller: Caller, written: Sequence[str]) -> list[Proposal]:
+    """Propose the same for a caller that is known already; errors are those of `budgets`."""
     if len(written) > MOST_NUMBERS:
         raise InspectionFailure(f"{len(written)} limits; one act has {MOST_NUMBERS} at most", "call")
-    caller = resolve(known, account, identity)
     return [
         _proposal(
             known,

@@ -71,6 +71,8 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         reason: why, as the operator wrote it.
         undoes: of `undo`, the number of the act that is taken back.
         undoes_ns: of `undo`, when that one was made.
+        once: of a call that is repeated until it is answered, hashes of its name, of what it asks, and of the
+            part of it that this act is. No log has two acts of one call and part.
     """
 
     number: int
@@ -89,6 +91,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     undoes: int | None = None
     undoes_ns: int = 0
     tag: Annotated[str, Meta(max_length=8)] = ""
+    once: Annotated[str, Meta(max_length=64)] = ""
 
     @property
     def label(self) -> str:
@@ -145,6 +148,11 @@ def next_number(acts: Sequence[Act]) -> int:
 def fresh_tag() -> str:
     """Return a tag for an act that is made without the log of all hosts."""
     return secrets.token_hex(2)
+
+
+def made_before(acts: Iterable[Act], once: str) -> Act | None:
+    """Return the act that the same part of the same call has made; None for none."""
+    return next((act for act in acts if act.once == once), None) if once else None
 
 
 def undos(acts: Iterable[Act]) -> Mapping[tuple[int, int], Act]:

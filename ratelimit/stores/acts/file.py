@@ -23,6 +23,7 @@ from ratelimit.stores.acts.act import (
     Act,
     digest_of,
     kept,
+    made_before,
     merged,
     next_number,
     read_acts,
@@ -49,6 +50,8 @@ class ActFile:
         self.path = table.with_name(f"{table.name}{COMPANION}acts")
         self._applied = table.with_name(f"{table.name}{COMPANION}acts-applied")
         self.lock = table.with_name(f"{table.name}{COMPANION}acts-lock")
+        self.claims = table.with_name(f"{table.name}{COMPANION}acts-once")
+        """The lock of a call that is done once."""
         self.election = table.with_name(f"{table.name}{COMPANION}acts-reader")
         """The lock of the worker that copies a server's acts here."""
 
@@ -64,14 +67,16 @@ class ActFile:
         """Return the acts, in order; none where there is no log, or one that is not this user's."""
         return read_acts(_read(self.path).splitlines())
 
-    def append(self, make: Callable[[int], Act], now_ns: int) -> Act:
-        """Append an act, made for its number, and return it.
+    def append(self, make: Callable[[int], Act], now_ns: int, once: str = "") -> Act:
+        """Append an act, made for its number, and return it; or return the one that is there `once`.
 
         Raises:
             StoreError: code `acts-file`; the log cannot be written.
         """
         with self._locked():
             acts = self.read()
+            if (before := made_before(acts, once)) is not None:
+                return before
             act = make(next_number(acts))
             self._write_acts(kept([*acts, act], now_ns))
             return act
@@ -132,11 +137,22 @@ class ActFile:
             return {}
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def claimed(self) -> Iterator[None]:
+        """Let no other process of this host do what is to be done once meanwhile.
+
+        Raises:
+            StoreError: code `acts-file`.
+        """
+        with self._locked(self.claims):
+            yield
+
+    @contextlib.contextmanager
+    def _locked(self, lock: Path | None = None) -> Iterator[None]:
+        lock = self.lock if lock is None else lock
         try:
-            fd = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise _refused(self.lock, error) from error
+            raise _refused(lock, error) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield

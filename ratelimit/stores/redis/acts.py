@@ -12,8 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ratelimit.errors import StoreError
 from ratelimit.parsing.json import JsonReader
-from ratelimit.stores.acts.act import Act, digest_of, fresh_tag, kept, merged, next_number, read_acts
+from ratelimit.stores.acts.act import (
+    Act,
+    digest_of,
+    fresh_tag,
+    kept,
+    made_before,
+    merged,
+    next_number,
+    read_acts,
+)
 from ratelimit.stores.redis.caller import ServerCaller
 from ratelimit.stores.redis.hosts.fencing import ACT, REPORT, REPORTS
 from ratelimit.stores.redis.hosts.keys import Places
@@ -28,6 +38,8 @@ LASTS_MS = 400 * 86_400_000
 SILENT_MS = 15_000
 """A host that has not reported for so long is cut off or gone: it is named, and not waited for."""
 FORGOTTEN_MS = 86_400_000
+CLAIM_MS = 60_000
+"""The time for which a call is claimed, if its process dies meanwhile."""
 
 
 class HostReport(msgspec.Struct, frozen=True):
@@ -67,7 +79,7 @@ class ServerActs:
         """their counts by the minute,"""
         self.quarters = ServerJournal(self._caller, remote.prefix, "quarters")
         """and by the quarter of an hour."""
-        places = Places(remote.prefix)
+        places = self._places = Places(remote.prefix)
         self._acts, self._restored, self._hosts = places.acts, places.acts_restored, places.acts_applied
         self._seen: bytes | None = None
 
@@ -124,8 +136,9 @@ class ServerActs:
         known: Sequence[Act] = (),
         *,
         is_first: bool = True,
+        once: str = "",
     ) -> Act:
-        """Append an act, made for its number and tag, and return it.
+        """Append an act, made for its number and tag, and return it; or return the one that is there `once`.
 
         It has a tag while the log may lack acts that hosts know: see `_change`.
 
@@ -134,19 +147,57 @@ class ServerActs:
             now_ns: the time.
             known: the acts that this host knows; those that the server lacks go there first.
             is_first: whether an empty log is known to be one in which there never was an act.
+            once: see `Act`.
 
         Raises:
-            StoreError: code `redis-unreachable`; it may or may not have been appended.
+            StoreError: code `redis-unreachable`; it may or may not have been appended. With `once` also while
+                the log may lack acts, and those of this host are not known.
         """
         made: list[Act] = []
 
         def appended(acts: Sequence[Act], is_partial: bool) -> Sequence[Act]:
+            before = made_before(acts, once)
+            if before is not None:
+                made[:] = [before]
+                return ()
             is_partial = is_partial or not (acts or is_first)
+            if once and is_partial and not is_first:
+                raise StoreError(
+                    "hosts are bringing back acts that the server lost",
+                    code="redis-unreachable",
+                    transient=True,
+                )
             made[:] = [make(next_number(acts), fresh_tag() if is_partial else "")]
             return made
 
         self._change(appended, now_ns, known)
         return made[0]
+
+    def claim(self, once: str) -> bool:
+        """Claim a call that is to be done once, for a minute; return False if another process has.
+
+        Raises:
+            StoreError: code `redis-unreachable`.
+        """
+
+        async def claim(client: Any) -> bool:
+            keys = (self._places.acts_once(once), self._restored)
+            return bool(await ACT.run(client, keys, (b"", CLAIM_MS, 0, b"1")))
+
+        found: bool = self._call(claim)
+        return found
+
+    def let_go(self, once: str) -> None:
+        """End a claim: what it was for is in the log, or was not done.
+
+        Raises:
+            StoreError: code `redis-unreachable`.
+        """
+
+        async def let_go(client: Any) -> None:
+            await ACT.run(client, (self._places.acts_once(once), self._restored), (b"1", 1, 0, b"0"))
+
+        self._call(let_go)
 
     def _change(
         self, appended: Callable[[Sequence[Act], bool], Sequence[Act]], now_ns: int, known: Sequence[Act]

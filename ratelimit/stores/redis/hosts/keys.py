@@ -63,6 +63,10 @@ class Places:
         """The hosts that apply them; a hash with a field for each host."""
         return self._name("acts:applied")
 
+    def acts_once(self, once: str) -> str:
+        """The claim of a call that is to be done once; a list with one line that expires."""
+        return self._name(f"acts:once:{once}")
+
     @property
     def inquiries(self) -> str:
         """What commands ask all hosts; a hash that expires."""
