@@ -239,6 +239,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many random policies are metered beside the reference (3000 before a release)",
     )
     parser.addoption(
+        "--programs",
+        type=int,
+        default=2,
+        help="how many random programs of each kind meter requests at one time (300 before a release)",
+    )
+    parser.addoption(
         "--night",
         type=float,
         default=4.0,

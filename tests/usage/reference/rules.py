@@ -180,6 +180,11 @@ class MeteredRules:
             if spec.kind in ("declared", "learned"):
                 first = self._declared(at, Declared())[1]
                 costs[at] = min(FIRST if first is None else first, self._rules[at].burst, self._most)
+        for at, of in [*self.beside.items(), *zip(self._in_full, self._in_full, strict=True)]:
+            spec = self._rules[of].metering
+            longest = 4 * FIRST if spec is None or spec.most is None else spec.most
+            worst = max(self._worth(of, longest, Declared()), costs[of])
+            costs[at] = min(worst, self._rules[at].burst, self._most)
         return tuple(costs)
 
     def key(self, at: int, identities: Sequence[int], route: str, declared: Declared) -> Key:
