@@ -346,6 +346,9 @@ CODES: dict[str, Code] = {
         "The message says which; `ratelimit show budget POLICY ACCOUNT` lists a customer's limits.",
     ),
     "cost-range": _usage("A cost is negative or above 2**31 - 1.", "Clamp costs before charging them."),
+    "status-range": _usage(
+        "A request ended with a number that is no HTTP status.", "Give a status from 100 to 599, or none."
+    ),
     "cost-type": _usage("A cost is not a whole number.", "Round it before charging it."),
     "unit-unknown": _usage("A cost is in a unit that no limit counts.", "Check its spelling in the policy."),
     "store-remote": _usage(
@@ -422,6 +425,14 @@ CODES: dict[str, Code] = {
     "table-damaged": _store(
         "The shared memory is damaged.",
         "Start a worker, or wait for one that runs: it puts the file aside and makes a fresh one.",
+    ),
+    "budget-once": _usage(
+        "A call that is to be done once has the name of another call, or none.",
+        "Name each call, such as by its invoice, and repeat it with the same name and content.",
+    ),
+    "budget-access": _usage(
+        "`budgets_app` is given no token or a short one, or a call has none of them.",
+        'Give `tokens={"billing": SECRET}`, of 16 characters, and send `Authorization: Bearer SECRET`.',
     ),
     "budget-deployment": _store(
         "The deployment whose budgets were asked for is out of reach from this host.",

@@ -101,8 +101,24 @@ class Decision:
         Raises:
             UsageError: a number is not an integer from 0 to 2**31 - 1 (code `cost-range`).
         """
-    def release(self) -> None:
-        """Say that the work has ended: concurrency slots are free again. Idempotent."""
+    def release(self, status: int | None = None, *, produced: bool = False) -> None:
+        """Say that the work has ended, and how. What the request held and had in flight is free again.
+
+        Limits with `charge` give their unit back if they are not charged for this status, and stay charged
+        while no status is known. Of a request that failed, with a status from 400, estimates are given back
+        that were not settled. The first status counts; again without one it does nothing.
+
+        A block (`with`) that raises counts as one with the status 500 that may have produced something, and
+        one that is cancelled has no status. A decision that is forgotten has none either: slots then stay
+        taken until the worker ends, and units in flight are given back when it is collected.
+
+        Args:
+            status: the answer's, as in HTTP; None where it is not known.
+            produced: whether something was produced all the same, so that estimates stay.
+
+        Raises:
+            UsageError: it is no status from 100 to 599 (code `status-range`).
+        """
     def __enter__(self) -> Decision: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -143,7 +143,7 @@ class Limiter(DecidesByName):
         asked = self._inquiry(now_ns, method, path, event, given)
         if asked is None:
             return self._unlimited(now_ns, charge=False)
-        return self._decision(asked, self.runtime.decide(*asked, charge=False))
+        return self._decision(asked, self.runtime.decide(*asked, charge=False), is_charged=False)
 
     async def adecide(
         self,
@@ -187,7 +187,7 @@ class Limiter(DecidesByName):
         asked = self._inquiry(now_ns, method, path, event, given)
         if asked is None:
             return self._unlimited(now_ns, charge=False)
-        return self._decision(asked, await self.runtime.adecide(*asked, charge=False))
+        return self._decision(asked, await self.runtime.adecide(*asked, charge=False), is_charged=False)
 
     def _visit(self, asked: Inquiry, method: str, path: str | Target, event: Event, given: Given) -> Visit:
         """Return the request as one of no door."""
@@ -206,9 +206,11 @@ class Limiter(DecidesByName):
         bound = self.runtime.generation_at(now_ns)
         return inquire(bound, now_ns, method, path, event, given) if self.is_enabled else None
 
-    def _decision(self, inquiry: Inquiry, decided: Decided, visit: Visit | None = None) -> Decision:
+    def _decision(
+        self, inquiry: Inquiry, decided: Decided, visit: Visit | None = None, *, is_charged: bool = True
+    ) -> Decision:
         bound, _, row, now_ns, _ = inquiry
-        return decision_of(bound, decided, row, now_ns, self.clock, visit)
+        return decision_of(bound, decided, row, now_ns, self.clock, visit, is_charged=is_charged)
 
     @property
     def store(self) -> Store:

@@ -99,6 +99,6 @@ class Ledger(Protocol):
         """Replace what was charged for these units by what was really used."""
         ...
 
-    def release(self) -> None:
-        """Free concurrency slots; a second call does nothing."""
+    def release(self, status: int | None = None, *, produced: bool = False) -> None:
+        """End the request: see `Decision.release`."""
         ...

@@ -94,15 +94,21 @@ cdef class Decision:
         if self._ledger is not None:
             self._ledger.settle_units({**units, **more} if units else more)
 
-    def release(self):
+    def release(self, status=None, *, bint produced=False):
         if self._ledger is not None:
-            self._ledger.release()
+            if status is None:
+                self._ledger.release()
+            else:
+                self._ledger.release(status, produced=produced)
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
-        self.release()
+        if isinstance(error, Exception):
+            self.release(500, produced=True)  # that is not known, and what is not known is not given back
+        else:
+            self.release()
 
     def __repr__(self):
         limit = f" by {self.limit!r}" if self.limit is not None else ""

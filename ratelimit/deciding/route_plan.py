@@ -24,6 +24,7 @@ from ratelimit.stores.contract import (
     AwaitedPlan,
     Outcome,
     Plan,
+    correct,
     refused_by,
 )
 from ratelimit.usage.prices import NO_PRICES, PriceList
@@ -229,6 +230,13 @@ class RoutePlan:
         field = b", ".join(item for _, item in self._items)
         self.policy_pair = None if may_skip else (b"ratelimit-policy", field)
         """The `RateLimit-Policy` header; None where it depends on what applied: see `policy_field`."""
+
+    def charge_by_status(self, outcome: Outcome, status: int, now_ns: int) -> None:
+        """Give back what limits took that are not charged for the status of an answer."""
+        for at, ranges in self.charging:
+            if not any(first <= status <= last for first, last in ranges):
+                correct(outcome, at, 0, now_ns)
+                self.freed(outcome)
 
     def find(self, kind: type[S]) -> S | None:
         """Return its stage of a kind; None where it has none."""

@@ -1,5 +1,8 @@
 """The interceptor: each call is charged before its handler runs, and settled when that has ended.
 
+Its status is that of the call, as HTTP has it (`STATUSES`), for limits that are charged for some statuses
+alone. A call that the client gives up has none.
+
 A call is `POST` of its method's full name, so `match = "POST /shop.Orders/*"` means a service. Its
 metadata are its header fields. Streams are charged once, when they begin; a message is not a call.
 """
@@ -25,6 +28,28 @@ from ratelimit.grpc.refusal import fields_of, refusal_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
+
+STATUSES = {
+    "OK": 200,
+    "CANCELLED": 499,
+    "UNKNOWN": 500,
+    "INVALID_ARGUMENT": 400,
+    "DEADLINE_EXCEEDED": 504,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "PERMISSION_DENIED": 403,
+    "RESOURCE_EXHAUSTED": 429,
+    "FAILED_PRECONDITION": 400,
+    "ABORTED": 409,
+    "OUT_OF_RANGE": 400,
+    "UNIMPLEMENTED": 501,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DATA_LOSS": 500,
+    "UNAUTHENTICATED": 401,
+}
+"""The HTTP status of each code of gRPC, as google.rpc.Code has them."""
+_BY_NUMBER = {code.value[0]: STATUSES[code.name] for code in grpc.StatusCode}
 
 _CURRENT: ContextVar[Decision | None] = ContextVar("ratelimit.grpc", default=None)
 
@@ -89,17 +114,22 @@ class RateLimitInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  #
         return None if handler is None else _around(handler, self, handler_call_details.method)
 
     @asynccontextmanager
-    async def charged(self, method: str, context: Any) -> AsyncIterator[None]:
+    async def charged(self, method: str, context: Any) -> AsyncIterator[_Call]:
         """Charge a call, or abort it; tell what is left, and give back what it held, when it has ended."""
         decision = await self._decide(method, context)
         if not decision.allowed:
             code, words, metadata = refusal_of(self.limiter, decision)
             await context.abort(code, words, tuple(metadata))
         _CURRENT.set(decision)
+        call = _Call()
         try:
-            yield
+            yield call
+            call.status = status_of(context)
+        except Exception:
+            call.status = status_of(context, has_failed=True)
+            raise
         finally:
-            decision.release()
+            decision.release(call.status, produced=call.has_answered)
             context.set_trailing_metadata(
                 (*(context.trailing_metadata() or ()), *fields_of(self.limiter, decision))
             )
@@ -122,6 +152,27 @@ class RateLimitInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  #
                 self._mount.upkeep.start()
 
 
+class _Call:
+    """A call under way."""
+
+    __slots__ = ("has_answered", "status")
+
+    def __init__(self) -> None:
+        self.has_answered = False
+        """Whether it has sent a message."""
+        self.status: int | None = None
+        """How it ended, as HTTP has it; None: its client gave it up."""
+
+
+def status_of(context: Any, *, has_failed: bool = False) -> int:
+    """Return how a call has ended, as an HTTP status. A handler that raised without a code is `UNKNOWN`."""
+    code = context.code()
+    number = code.value[0] if isinstance(code, grpc.StatusCode) else code
+    if not number:
+        return 500 if has_failed else 200
+    return _BY_NUMBER.get(number, 500)
+
+
 def _around(handler: Any, limits: RateLimitInterceptor, method: str) -> Any:
     """Return a handler of the same kind that is charged first.
 
@@ -134,12 +185,14 @@ def _around(handler: Any, limits: RateLimitInterceptor, method: str) -> Any:
     behaviour = getattr(handler, kind)
 
     async def answering(request: Any, context: Any) -> Any:
-        async with limits.charged(method, context):
+        async with limits.charged(method, context) as call:
+            call.has_answered = handler.response_streaming  # it may write by itself
             return await behaviour(request, context)
 
     async def yielding(request: Any, context: Any) -> AsyncIterator[Any]:
-        async with limits.charged(method, context):
+        async with limits.charged(method, context) as call:
             async for response in behaviour(request, context):
+                call.has_answered = True
                 yield response
 
     if inspect.isasyncgenfunction(behaviour):

@@ -41,3 +41,6 @@ def decide_batch(
         slowly: decides what takes Python.
         start, stop: which records; -1: to the end.
     """
+
+def end_at_once(plan: RoutePlan, outcome: Any, now_ns: int) -> int:
+    """Give back what an allowed request holds and has in flight: a record does not say how long it ran."""

@@ -38,7 +38,7 @@ from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.replay.actors import Actors
-from ratelimit.replay.batch import decide_batch
+from ratelimit.replay.batch import decide_batch, end_at_once
 from ratelimit.replay.columns import IdentityColumns
 from ratelimit.replay.facts import fields_of
 from ratelimit.replay.memo import Memo
@@ -374,8 +374,7 @@ class Replay:
             return ALLOWED if allowed else REFUSED_UNNAMED
         answer = waited
         if allowed:
-            if plan.holds_slots:
-                outcome.release(now_ns)  # a trace does not say how long a request took
+            end_at_once(plan, outcome, now_ns)
             answer = self._degraded(plan, outcome, waited) if self._acts else waited
         else:
             prepared, binding = self._prepared[plan], outcome.binding

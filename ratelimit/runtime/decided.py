@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.deciding.charge import Asked, Charge
+from ratelimit.deciding.charge import Asked, Charge, in_flight
 from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.stage import Decided
 from ratelimit.deciding.visit import Visit
@@ -20,6 +20,8 @@ def decision_of(
     now_ns: int,
     clock: Clock,
     visit: Visit | None = None,
+    *,
+    is_charged: bool = True,
 ) -> Decision:
     """Return the decision of a request.
 
@@ -30,11 +32,13 @@ def decision_of(
         now_ns: when.
         clock: says when its costs are settled.
         visit: the request as its door knows it; None where it could not wait.
+        is_charged: whether what limits allowed was charged.
     """
     allowed, reason, plan, outcome = decided
     ledger = None
     if plan is not None and outcome is not None:
-        ledger = Charge(plan, outcome, clock, Asked(bound.watch, list(row), now_ns))
+        flight = in_flight(plan, outcome, clock) if is_charged else None
+        ledger = Charge(plan, outcome, clock, Asked(bound.watch, list(row), now_ns), flight=flight)
     retry_ns, waited_ns = (None, 0) if visit is None else (visit.retry_ns, visit.waited_ns)
     return Decision(
         allowed,

@@ -40,7 +40,8 @@ class CallDecider:
     A request is charged its estimates by its first call. The call at its end corrects them, and is always
     allowed. More than the estimate goes into debt of at most one further quota, as every settlement does.
     Less is given back where the end has the request's name, so that it is known what it was charged. An end
-    without a number leaves the estimate as it is.
+    without a number leaves the estimate as it is. It may say the status of the answer, for limits that are
+    charged for some statuses alone.
 
     Args:
         limiter: what decides.
@@ -97,7 +98,7 @@ class CallDecider:
         identities: dict[str, str],
         request: str | None,
     ) -> Answered:
-        if request is not None and _is_estimated(decision):
+        if request is not None and _is_settled_later(decision):
             self._hold(Facts(method, path, client, dict(identities), request=request), decision)
         return self._answered(decision, False)
 
@@ -129,6 +130,7 @@ class CallDecider:
             charge = self.reservations.take(_key(facts))
             if charge is not None:
                 charge.settle_units(facts.costs)
+                charge.release(facts.status)
                 self._check_charged(facts.costs, charge.plan)
                 return Answered(True, (), b"", None)
         return None
@@ -141,7 +143,7 @@ class CallDecider:
     def _ended(self, facts: Facts, decision: Decision) -> Answered:
         charge = decision.ledger
         if not facts.is_done:
-            if facts.request is not None and _is_estimated(decision):
+            if facts.request is not None and _is_settled_later(decision):
                 self._hold(facts, decision)
         elif isinstance(charge, (Charge, Decided)):
             _settle_beyond(charge, facts.costs, self._limiter.now_ns())
@@ -162,8 +164,8 @@ class CallDecider:
 
     def _answered(self, decision: Decision, is_done: bool) -> Answered:
         charge = decision.ledger
-        if isinstance(charge, (Charge, Decided)) and charge.outcome.holds_slots:
-            # A call has no end: what it would hold is given back at once.
+        if isinstance(charge, (Charge, Decided)) and (charge.outcome.holds_slots or charge.plan.exposed):
+            # A call has no end, or one that may never be said: what it would hold is given back at once.
             decision.release()
         current = self._limiter.current
         made = self._writer
@@ -178,12 +180,14 @@ def _key(facts: Facts) -> Hashable:
     return facts.request, facts.client, tuple(sorted(facts.identities.items()))
 
 
-def _is_estimated(decision: Decision) -> bool:
-    """Return whether a request was charged units that it may not take."""
+def _is_settled_later(decision: Decision) -> bool:
+    """Return whether a request was charged what its end may correct: an estimate, or one of some statuses."""
     charge = decision.ledger
     if not decision.allowed or not isinstance(charge, (Charge, Decided)):
         return False
     outcome = charge.outcome
+    if charge.plan.charging:
+        return True
     return any(rule.unit != REQUESTS and outcome.cost(at) > 0 for at, rule in enumerate(charge.plan.rules))
 
 
@@ -197,7 +201,7 @@ def _settle_beyond(charge: Charge | Decided, costs: Mapping[str, int], now_ns: i
         actual = costs.get(rule.unit, 0)
         if rule.unit != REQUESTS:
             actual -= charge.plan.costs[at]
-        if actual > 0 and rule.algorithm in OF_UNITS:
+        if actual > 0 and rule.algorithm in OF_UNITS and not rule.is_exposure:
             correct(charge.outcome, at, actual, now_ns)
 
 

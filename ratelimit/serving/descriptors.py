@@ -4,6 +4,7 @@ The rule, which docs/serve.md has for operators:
 
 - `path`, `method` and `remote_address` are what their names say;
 - `unit` names what `hits_addend` counts, requests if not said; `done` marks a call at a stream's end;
+- `unit` is `status` where the hits of such a call are the status of the answer;
 - `request_id` is the same in both calls of a request;
 - a key that is one of the policy's identities is that identity;
 - any other key is a header field of that name; `upgrade` tells a WebSocket's handshake.
@@ -34,7 +35,7 @@ LONGEST_REQUEST_ID = 128
 
 PATH, METHOD, ADDRESS, UNIT, DONE, REQUEST = "path", "method", "remote_address", "unit", "done", "request_id"
 UPGRADE, WEBSOCKET_KEY = HANDSHAKE
-REQUESTS = "requests"
+REQUESTS, STATUS = "requests", "status"
 _ONE_REQUEST = {REQUESTS}
 _NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
 Described = tuple[list[tuple[bytes, bytes]], tuple[int, int] | None, int | None]
@@ -62,6 +63,8 @@ class Facts:
     """By unit; empty where the proxy says nothing of them."""
     is_done: bool = False
     """True if the work is over, so that its cost is charged whatever there is left."""
+    status: int | None = None
+    """The status of its answer; None where the proxy does not say it."""
     request: str | None = None
     """A name that the request has in each of its calls."""
     event: Event = "request"
@@ -106,15 +109,31 @@ def facts_of(
             values = said.setdefault(key, [])
             if value not in values:
                 values.append(value)
-        if unit not in units:
+        if unit not in units and unit != STATUS:
             raise DescriptorError(
                 f"descriptor {at} counts in a unit that no limit has; there are {', '.join(units)}"
             )
         told.append((unit, (hits or None) if own is None else own))
-    facts = Facts(is_done=DONE in said, costs=_costs(told, is_done=DONE in said))
+    is_done = DONE in said
+    status = None
+    if STATUS not in units:
+        status = _status([own for unit, own in told if unit == STATUS], is_done=is_done)
+        told = [each for each in told if each[0] != STATUS]
+    facts = Facts(is_done=is_done, status=status, costs=_costs(told, is_done=is_done))
     for key, values in said.items():
         _take(facts, key, values, identities, alone, forms)
     return facts
+
+
+def _status(told: Sequence[int | None], *, is_done: bool) -> int | None:
+    """Return the status of the answer; None where it is not said.
+
+    Raises:
+        DescriptorError: it is said before there is an answer.
+    """
+    if told and not is_done:
+        raise DescriptorError("a descriptor has a status before the answer: give it the key `done`, too")
+    return next((each for each in told if each is not None and 100 <= each <= 599), None)
 
 
 def _costs(told: Sequence[tuple[str, int | None]], *, is_done: bool) -> dict[str, int]:

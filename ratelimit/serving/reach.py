@@ -36,6 +36,23 @@ def untold_here(limiter: Limiter, *, by_descriptors: bool, proxy: Proxy | None) 
             f"{connects[0]}: Envoy has to mark handshakes, for limits on them to refuse: "
             "give its descriptors the key upgrade, as examples/envoy does"
         )
+    by_status = [rule.name for rule in rules if rule.statuses]
+    if by_status and by_descriptors:
+        yield (
+            f"{by_status[0]}: each request is charged until Envoy says the status of its answer at the end "
+            "of the stream: give it a descriptor with the unit `status`, as docs/serve.md does"
+        )
+    if by_status and proxy is not None:
+        yield (
+            f"{by_status[0]}: a check over HTTP comes before the answer, so each request is charged there, "
+            "whatever its status"
+        )
+    in_flight = [rule.name for rule in rules if rule.is_exposure]
+    if in_flight:
+        yield (
+            f"{in_flight[0]}: a proxy may never say that a request has ended, so what it has in flight "
+            "(`exposure`) counts for no later one here"
+        )
     free = [
         rule.name for rule in rules if rule.unit != REQUESTS and not rule.estimate and rule.metering is None
     ]

@@ -43,7 +43,7 @@ def costs_of(
         now_ns: when.
     """
     plan = matched.plan_for(row)
-    if plan is None or plan.metered is None or not plan.metered.estimated:
+    if plan is None or plan.metered is None or not (plan.metered.estimated or plan.exposed):
         return None
     found = list(Use(plan.metered, Learned(), row, matched.template).costs(Declared(), {}, now_ns))
     guessed: dict[str, Source] = {}

@@ -46,6 +46,26 @@ def test_time_is_the_traces_own(tmp_path: Path) -> None:
     assert (summary["first_time"], summary["last_time"]) == ("2023-11-14T22:13:20Z", "2023-11-14T22:13:21.5Z")
 
 
+def test_units_in_flight_are_none_once_a_recorded_request_is_over(tmp_path: Path) -> None:
+    """Hazard: what requests used stays in flight for an hour, so a replay refuses what the limiter admits."""
+    policy = """
+version = 1
+[identities]
+account = { from = "header:x-api-key" }
+[[limit]]
+name = "tokens"
+per = "account"
+unit = "output_tokens"
+rate = "1000/minute"
+usage = "auto"
+estimate = "learned"
+most = 500
+"""
+    lines = [post(at * 60, output_tokens=tokens) for at, tokens in enumerate([900, None] * 20)]
+    decisions, _ = replay(tmp_path, lines, policy)
+    assert actions(decisions) == "." * 40
+
+
 def test_each_limit_says_what_it_refused(tmp_path: Path) -> None:
     _, summary = replay(tmp_path, [post(0)] * 5 + [post(0, "bob")])
     assert (summary["requests"], summary["admitted"], summary["refused"]) == (6, 4, 2)

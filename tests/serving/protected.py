@@ -76,7 +76,7 @@ class App(BaseHTTPRequestHandler):
             return
         if how == "reset":
             return  # the connection is closed without an answer
-        self.send_response(200)
+        self.send_response(int(how.removeprefix("status=")) if how.startswith("status=") else 200)
         if how != "silent":
             self.send_header("x-output-tokens", how.removeprefix("tokens=") if "tokens" in how else "400")
         self.end_headers()

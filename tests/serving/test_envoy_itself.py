@@ -64,9 +64,13 @@ class Edge:
 
 
 @contextmanager
-def envoy(folder: Path, ports: dict[int, int], *, fails_open: bool = False) -> Iterator[str]:
-    """Run Envoy as the example has it, on ports of this test's own."""
+def envoy(folder: Path, ports: dict[int, int], *, fails_open: bool = False, route: str = "") -> Iterator[str]:
+    """Run Envoy as the example has it, on ports of this test's own, with a route before the others."""
     text = (EXAMPLE / "envoy.yaml").read_text()
+    if route:
+        first = "              - match: { prefix: /v1/chat }"
+        assert text.count(first) == 1
+        text = text.replace(first, route + first)
     if fails_open:
         assert text.count("failure_mode_deny: true") == 1
         text = text.replace("failure_mode_deny: true", "failure_mode_deny: false")
@@ -145,15 +149,17 @@ def test_shadow_limit_refuses_nothing_and_is_counted(lone: Edge) -> None:
     assert (shadow["allowed"], shadow["refused"], shadow["refused_in_shadow"]) == (3, 0, 7)
 
 
-def left_of(edge: Edge, account: str) -> Callable[[int], bool]:
-    """Return what says whether an account has so many tokens left."""
+def left_of(
+    edge: Edge, account: str, limit: str = "output tokens", path: str = "/v1/chat"
+) -> Callable[[int], bool]:
+    """Return what says whether an account has so many units of a limit left."""
     beside = Limiter(edge.policy)
 
-    def has_left(tokens: int) -> bool:
+    def has_left(units: int) -> bool:
         asked = beside.peek(
-            path="/v1/chat", costs={"output_tokens": 0}, headers={"x-api-key": account}, client="127.0.0.1"
+            path=path, costs={"output_tokens": 0}, headers={"x-api-key": account}, client="127.0.0.1"
         )
-        return {each.limit: each.remaining for each in asked.verdicts}["output tokens"] == tokens
+        return {each.limit: each.remaining for each in asked.verdicts}[limit] == units
 
     return has_left
 
@@ -195,6 +201,53 @@ def test_hazard_65_an_early_end_pays_the_estimate(lone: Edge, target: str) -> No
     # Four estimates of 250 are all 1,000.
     assert statuses.count(b"429") == 8
     assert left_of(lone, "d")(0)
+
+
+LOGIN = """\
+              - match: { prefix: /login }
+                route: { cluster: api }
+                typed_per_filter_config:
+                  envoy.filters.http.ratelimit:
+                    "@type": type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute
+                    rate_limits:
+                    - actions: *request
+                    -
+"""
+FAILURES = """
+[[limit]]
+name = "failures"
+match = "* /login"
+per = "account"
+rate = "3/year"
+algorithm = "fixed-window"
+charge = "status>=400"
+"""
+
+
+def test_limit_of_failures_goes_by_the_status_that_envoy_says(tmp_path: Path) -> None:
+    """The page's own descriptors, at the end of each stream."""
+    program("envoy")
+    page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text()
+    written = page.partition("### The status of an answer")[2].partition("```yaml\n- ")[2].partition("```")[0]
+    lines = [("                      " + line.removeprefix("  ")).rstrip() for line in written.splitlines()]
+    account = "                      - request_headers: { header_name: x-api-key, descriptor_key: x-api-key }"
+    assert lines[0].strip() == "actions:"
+    route = LOGIN.rstrip() + " actions:\n" + account + "\n" + "\n".join(lines[1:]) + "\n"
+    (tmp_path / "policy.toml").write_text(lasting(EXAMPLE / "policy.toml") + FAILURES)
+    ports = {port: free_port() for port in (8000, 8081, 9901)}
+    check = start(tmp_path / "policy.toml", "--envoy", f"127.0.0.1:{ports[8081]}")
+    try:
+        with app() as app_port, envoy(tmp_path, {**ports, 8080: app_port}, route=route) as url:
+            edge = Edge(url, tmp_path / "policy.toml", [check], ports[9901])
+            left = partial(left_of(edge, "a", "failures", "/login"), 3)
+            for _ in range(6):
+                assert edge.ask("POST", "/login?status=200", "a").status_code == 200
+                until(left, "what a success took was to be given back")
+            for status in (401, 500, 404):
+                assert edge.ask("POST", f"/login?status={status}", "a").status_code == status
+            assert edge.ask("POST", "/login?status=200", "a").status_code == 429
+    finally:
+        end(check)
 
 
 def test_handshakes_are_limited_as_such(lone: Edge) -> None:

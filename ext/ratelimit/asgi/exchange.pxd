@@ -51,6 +51,7 @@ cdef class Exchange:
     cdef int count_out(self, uint64_t now) except -1
     cdef int count_request(self, bint allowed, reason) except -1
     cdef int end_reservation(self) except -1
+    cdef int end_flight(self, object now_ns) except -1
     cdef int charge_by_status(self, object now_ns) except -1
     cdef int give_back(self, object now_ns) except -1
 

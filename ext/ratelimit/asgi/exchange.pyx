@@ -378,23 +378,30 @@ cdef class Exchange:
                 if outcome.holds_slots:
                     outcome.release(now_ns)
                     plan.freed(outcome)
-        if self.plan is not None and self.plan.exposed and self.outcome is not None:
-            for at in self.plan.exposed:
-                correct(self.outcome, at, 0, now_ns)
-            self.plan.freed(self.outcome)
+        self.end_flight(now_ns)
         if self.status >= 100:
             self.charge_by_status(now_ns)
         if self.status >= 400:
             self.give_back(now_ns)
         self.end_reservation()
 
+    cdef int end_flight(self, object now_ns) except -1:
+        """Give back what the request had in flight, here and at the limits that its route asked."""
+        cdef Exchange each
+        if self.plan is not None and self.outcome is not None and self.plan.exposed:
+            for at in self.plan.exposed:
+                correct(self.outcome, at, 0, now_ns)
+            self.plan.freed(self.outcome)
+        if self.asked is not None:
+            for each in self.asked:
+                each.end_flight(now_ns)
+        return 0
+
     cdef int charge_by_status(self, object now_ns) except -1:
         """Give back what limits took that are not charged for this status. One without a status stays charged."""
         for plan, outcome in self.decided():
-            for at, ranges in plan.charging:
-                if not any([first <= self.status <= last for first, last in ranges]):
-                    correct(outcome, at, 0, now_ns)
-                    plan.freed(outcome)
+            if plan.charging:
+                plan.charge_by_status(outcome, self.status, now_ns)
         return 0
 
     cdef int give_back(self, object now_ns) except -1:

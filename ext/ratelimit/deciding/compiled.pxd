@@ -38,6 +38,7 @@ cdef class PlanParts:
     cdef object policy_pair
     cdef bint conceals
     cdef bint holds_slots
+    cdef bint exposes          # some rule counts what is in flight
     cdef bint reserves         # some rule takes an estimate, to be settled
     cdef object metered         # finds estimates, or reads answers; None: nothing is to be done
     cdef bint tells_shadows             # what would have waited in shadow is counted
@@ -78,6 +79,8 @@ cdef class Decided:
     cdef readonly uint8_t verdict       # that it belongs there
     cdef readonly uint64_t principal
     cdef uint64_t payer                 # the account that use of the back end is counted by, 0 for none
+    cdef object made                    # the charge, once it is asked for
+    cdef object flight                  # what a decision by names has in flight, None for nothing
     cdef object clock
     cdef object watch
     cdef object row                     # of a refusal, where actors are known: what its wait is told by

@@ -25,7 +25,7 @@ from ratelimit.core.request.scanner cimport MOST_POSITIONS, listed
 from ratelimit.deciding.guard cimport Guard
 from ratelimit.deciding.matched cimport Matched
 
-from ratelimit.deciding.charge import Asked, Charge
+from ratelimit.deciding.charge import Asked, Charge, InFlight
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
 
@@ -54,6 +54,7 @@ cdef class PlanParts:
         self.conceals = plan.conceals
         self.counted_at = plan.counted_at
         self.holds_slots = plan.holds_slots
+        self.exposes = bool(plan.exposed)
         self.reserves = bool(plan.estimated.positions) or bool(plan.charging)
         self.metered = plan.metered
         self.stages = plan.stages
@@ -114,7 +115,9 @@ cdef class TierParts:
 @cython.freelist(16)
 cdef class Decided:
     cdef object charge(self):
-        return Charge(self.plan, self.outcome, self.clock, self.asked)
+        if self.made is None:
+            self.made = Charge(self.plan, self.outcome, self.clock, self.asked, None, self.flight)
+        return self.made
 
     @property
     def why(self):
@@ -134,8 +137,8 @@ cdef class Decided:
     def settle_units(self, units):
         self.charge().settle_units(units)
 
-    def release(self):
-        self.charge().release()
+    def release(self, status=None, *, produced=False):
+        self.charge().release(status, produced=produced)
 
     def __reduce__(self):
         raise TypeError("a charge is bound to memory of this host and is not pickled")
@@ -361,6 +364,8 @@ cdef class CompiledDecider:
         if asker == BY_NAME:
             decided.clock, decided.now_ns = self.clock, now_ns
             decided.row = ()
+            if allowed and part.exposes:
+                decided.flight = InFlight(plan, outcome, self.clock)
             if self.watch is not None and not allowed:
                 decided.watch = self.watch
                 decided.row = listed(ids, 0, self.size)

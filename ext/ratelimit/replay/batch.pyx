@@ -84,8 +84,8 @@ def decide_batch(
                         unnamed.append(i)
                 elif not allowed:
                     refused.append((i, plan, outcome))
-                elif plan.holds_slots:
-                    outcome.release(now_ns)
+                else:
+                    end_at_once(plan, outcome, now_ns)
                 continue
             if decided.reason != BY_LIMITS:
                 if not decided.allowed:
@@ -96,9 +96,8 @@ def decide_batch(
                 for j in range(width):
                     hashes[j][i] = ids[j]
                 continue
-            # A record does not say how long it held its slots.
-            if decided.part.holds_slots:
-                decided.outcome.release(now_ns)
+            if decided.part.holds_slots or decided.part.exposes:
+                end_at_once(decided.plan, decided.outcome, now_ns)
             if decided.actor is not None:
                 for j in range(actor_at - PLACES + 1, actor_at + 1):
                     hashes[j][i] = ids[j]
@@ -108,6 +107,15 @@ def decide_batch(
         PyMem_Free(by_unit)
         PyMem_Free(taken_of)
     return refused, unnamed, would
+
+
+cpdef int end_at_once(object plan, object outcome, object now_ns) except -1:
+    """Give back what an allowed request holds and has in flight: a record does not say how long it ran."""
+    if plan.holds_slots:
+        outcome.release(now_ns)
+    for at in plan.exposed:
+        outcome.settle_rule(at, 0, now_ns)
+    return 0
 
 
 cdef uint64_t *numbers_of(array.array column) except? NULL:
