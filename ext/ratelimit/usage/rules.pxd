@@ -57,7 +57,7 @@ cdef class MeteredRules:
     cdef int beside(self, int at) except -2
     cdef Price price_for(self, int at, Price price)
     cdef int64_t cost(self, int at, const Used *used, Price price, str claimed, str answered) except -1
-    cdef int64_t longest_answer(self, int at) noexcept
+    cdef int64_t longest_answer(self, int at) except -1
 
 
 cdef class Use:

@@ -167,20 +167,15 @@ cdef class MeteredRules:
                 costs[at] = min(max(self.longest_answer(at), first), self.meters[at].most)
         return tuple(costs)
 
-    cdef int64_t longest_answer(self, int at) noexcept:
-        """Return what the longest answer comes to at a rule, where nothing looks at the request.
-
-        noexcept: arithmetic, as `cost`.
-        """
+    cdef int64_t longest_answer(self, int at) except -1:
+        """Return what the longest answer comes to at a rule, where nothing looks at the request."""
         cdef int64_t output = self.meters[at].longest
-        cdef Used used
         if output < 0:
             output = PINNING * TOKENS_AT_FIRST
         if self.meters[at].unit != DOLLARS:
             return output
-        used = Used(0, 0, 0, output, 0)
         # What is in flight is priced as the limit beside it.
-        return self.cost(at if self.meters[at].of < 0 else self.meters[at].of, &used, None)
+        return self.price_for(at if self.meters[at].of < 0 else self.meters[at].of, None).worst(0, output, 1)
 
     cdef int beside(self, int at) except -2:
         """Return the rule that one stands beside which counts what is in flight."""
