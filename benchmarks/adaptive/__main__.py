@@ -8,10 +8,11 @@ unless `--trace` names a file of the Azure public dataset (`azure_conv_2023.csv`
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
-from benchmarks.adaptive.beside import WORLDS, compare
-from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME, HELD_OUT, JUDGES, OUTSIDE
+from benchmarks.adaptive.beside import WORLDS, Beside, compare
+from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME, HELD_OUT, JUDGES, OUTSIDE, BackEnd
 from benchmarks.adaptive.contenders import CONTENDERS
 from benchmarks.adaptive.judging import report_judgement
 from benchmarks.adaptive.phases import PHASES
@@ -23,9 +24,12 @@ from benchmarks.adaptive.report import (
     report_settling,
     report_workers,
 )
-from benchmarks.adaptive.settling import settling
+from benchmarks.adaptive.settling import Settling, settling
+from benchmarks.adaptive.spread import spread, usual_jobs
 from benchmarks.adaptive.tournament import Tournament
 from benchmarks.adaptive.workers import kept_by_workers
+
+PARTS = ("tables", "poison", "settling", "workers", "classes")
 
 
 def main() -> None:
@@ -42,6 +46,8 @@ def main() -> None:
     parser.add_argument("--real", action="store_true", help="Real processes, and nothing in virtual time.")
     parser.add_argument("--seconds", type=int, default=24, help="Length of each run of --real. Default: 24.")
     parser.add_argument("--no-peers", action="store_true", help="The default controller alone.")
+    parser.add_argument("--only", action="append", choices=PARTS, help="Only these parts; repeatable.")
+    parser.add_argument("--jobs", type=int, default=usual_jobs(), help="Processes. Default: one a processor.")
     chosen = parser.parse_args()
     if chosen.real:
         from benchmarks.adaptive.real.run import MEANS, SHORT
@@ -50,26 +56,57 @@ def main() -> None:
         print_real(chosen.seconds, chosen.seeds, SHORT if chosen.no_peers else MEANS)
         return
     if chosen.judge:
-        report_judgement([BY_NAME[name] for name in chosen.engine or ()] or JUDGES, chosen.seeds)
+        named = [BY_NAME[name] for name in chosen.engine or ()] or JUDGES
+        report_judgement(named, chosen.seeds, chosen.jobs)
         return
     usual = OUTSIDE if chosen.outside else HELD_OUT if chosen.held_out else BACK_ENDS
     back_ends = [BY_NAME[name] for name in chosen.engine] if chosen.engine else list(usual)
-    contenders = CONTENDERS[:1] if chosen.no_peers else CONTENDERS
-    tournament = Tournament(back_ends, PHASES, chosen.seeds, chosen.trace)
-    tournament.play(contenders)
     print(f"seeds {', '.join(map(str, chosen.seeds))}; trace {chosen.trace or 'made up'}\n")
-    report(tournament, contenders)
-    report_poison(lost_to_poison(back_ends[0], chosen.seeds))
-    report_settling({one.name: settling(one, chosen.seeds, chosen.trace) for one in back_ends})
-    report_workers({one.name: kept_by_workers(one, chosen.seeds) for one in back_ends})
-    servers = [back_end for back_end in back_ends if back_end.usual.answers and not chosen.outside]
-    for loads in WORLDS:
-        report_beside({server.name: compare(server, chosen.seeds[0], loads) for server in servers}, loads)
+    _print_parts(chosen, back_ends, chosen.only or PARTS)
     if chosen.plots:
         from benchmarks.adaptive.plots import draw
 
         for path in draw(back_ends, chosen.seeds[0], chosen.plots, chosen.trace):
             print(path)
+
+
+def _print_parts(
+    chosen: argparse.Namespace, back_ends: list[BackEnd], parts: list[str] | tuple[str, ...]
+) -> None:
+    seeds, jobs, names = chosen.seeds, chosen.jobs, [back_end.name for back_end in back_ends]
+    if "tables" in parts:
+        contenders = CONTENDERS[:1] if chosen.no_peers else CONTENDERS
+        tournament = Tournament(back_ends, PHASES, seeds, chosen.trace)
+        tournament.play(contenders, jobs)
+        report(tournament, contenders)
+    if "poison" in parts:
+        report_poison(lost_to_poison(back_ends[0], seeds))
+    if "settling" in parts:
+        settled = spread(partial(_settling, seeds, chosen.trace), names, "settling", jobs)
+        report_settling(dict(zip(names, settled, strict=True)))
+    if "workers" in parts:
+        report_workers(dict(zip(names, spread(partial(_kept, seeds), names, "workers", jobs), strict=True)))
+    servers = [one.name for one in back_ends if one.usual.answers and not chosen.outside]
+    if "classes" in parts:
+        worlds = [(name, loads, seed) for loads in WORLDS for name in servers for seed in seeds]
+        found = dict(zip(worlds, spread(_compare, worlds, "classes", jobs), strict=True))
+        for loads in WORLDS:
+            for seed in seeds:
+                print(f"\nSeed {seed}:", end="")
+                report_beside({name: found[name, loads, seed] for name in servers}, loads)
+
+
+def _settling(seeds: list[int], trace: Path | None, name: str) -> Settling:
+    return settling(BY_NAME[name], seeds, trace)
+
+
+def _kept(seeds: list[int], name: str) -> float:
+    return kept_by_workers(BY_NAME[name], seeds)
+
+
+def _compare(world: tuple[str, tuple[float, ...], int]) -> Beside:
+    name, loads, seed = world
+    return compare(BY_NAME[name], seed, loads)
 
 
 if __name__ == "__main__":

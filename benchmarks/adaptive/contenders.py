@@ -70,6 +70,10 @@ def _ours(aim: float, smoothing: float) -> Make:
     return partial(FirstByte, aim=aim, smoothing=smoothing)
 
 
+def _unlimited(_: Settings) -> Controller:
+    return Fixed(10**6)
+
+
 CONTENDERS = (
     Contender(
         "first byte (default)",
@@ -101,7 +105,7 @@ CONTENDERS = (
             for low, high in ((2.0, 4.0), (4.0, 8.0), (8.0, 16.0))
         ),
     ),
-    Contender("no limit", (("", lambda _: Fixed(10**6)),)),
+    Contender("no limit", (("", _unlimited),)),
 )
 
 GRID = (

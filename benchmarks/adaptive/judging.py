@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import fmean, median
 
-from benchmarks.adaptive.catalogue import BackEnd
+from benchmarks.adaptive.catalogue import BY_NAME, BackEnd
 from benchmarks.adaptive.contenders import Make
 from benchmarks.adaptive.hosts import HostsLoop
 from benchmarks.adaptive.loop import Loop, Outcome
 from benchmarks.adaptive.measure import best_fixed
 from benchmarks.adaptive.phases import Phase
+from benchmarks.adaptive.spread import spread
 from ratelimit.load.model.first_byte import FirstByte
 from ratelimit.load.model.settings import Settings
 
@@ -90,25 +91,42 @@ def over_hosts(back_end: BackEnd, seeds: Sequence[int], hosts: int) -> float:
     return fmean(run.good / run.arrived for run in runs)
 
 
-def report_judgement(back_ends: Sequence[BackEnd], seeds: Sequence[int]) -> None:
+def report_judgement(back_ends: Sequence[BackEnd], seeds: Sequence[int], jobs: int = 1) -> None:
     """Print the table."""
+    names = [back_end.name for back_end in back_ends]
+    judged = spread(partial(_judge_both, tuple(seeds)), names, "engines that judge", jobs)
     print("% of the best fixed limit of each phase, median of the seeds; refused with room, and late, in %\n")
     head = "".join(f"{phase.name[:11]:>12}" for phase in JUDGED)
     print(f"{'':15}{'target':9}{head}{'worst':>12}{'seed':>6}{'refused':>9}{'late':>6}")
-    for back_end in back_ends:
-        best = best_of(back_end, seeds)
-        for learned in (False, True):
-            found = judge(back_end, seeds, best, learned=learned)
+    for name, both in zip(names, judged, strict=True):
+        for label, found in zip(("given", "learned"), both, strict=True):
             cells = "".join(f"{100 * share:12.0f}" for share in (*found.phases, min(found.phases)))
             print(
-                f"{back_end.name:15}{'learned' if learned else 'given':9}{cells}"
-                f"{100 * found.worst:6.0f}{100 * found.refused:9.1f}{100 * found.late:6.1f}",
-                flush=True,
+                f"{name:15}{label:9}{cells}"
+                f"{100 * found.worst:6.0f}{100 * found.refused:9.1f}{100 * found.late:6.1f}"
             )
+    report_hosts(back_ends, seeds, jobs)
+
+
+def _judge_both(seeds: Sequence[int], name: str) -> tuple[Judgement, Judgement]:
+    """Judge one engine with its target, and with none."""
+    back_end = BY_NAME[name]
+    best = best_of(back_end, seeds)
+    return judge(back_end, seeds, best, learned=False), judge(back_end, seeds, best, learned=True)
+
+
+def report_hosts(back_ends: Sequence[BackEnd], seeds: Sequence[int], jobs: int = 1) -> None:
+    """Print what several hosts answer beside one."""
     print(f"\nAnswered in time at three times the load, %: one host, and {HOSTS} before one engine\n")
-    for back_end in back_ends:
-        played = partial(over_hosts, back_end, seeds)
-        print(f"{back_end.name:15}{100 * played(1):8.1f}{100 * played(HOSTS):8.1f}", flush=True)
+    names = [back_end.name for back_end in back_ends]
+    for name, (one, several) in zip(
+        names, spread(partial(_over_both, tuple(seeds)), names, "hosts", jobs), strict=True
+    ):
+        print(f"{name:15}{100 * one:8.1f}{100 * several:8.1f}")
+
+
+def _over_both(seeds: Sequence[int], name: str) -> tuple[float, float]:
+    return over_hosts(BY_NAME[name], seeds, 1), over_hosts(BY_NAME[name], seeds, HOSTS)
 
 
 def _part(outcomes: Sequence[Outcome], part: str, whole: str) -> float:

@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 
-from benchmarks.adaptive.catalogue import BackEnd
+from benchmarks.adaptive.catalogue import BY_NAME, BackEnd
 from benchmarks.adaptive.contenders import Contender
 from benchmarks.adaptive.measure import Score, best_limits, score, score_of, with_limits
 from benchmarks.adaptive.phases import Phase
+from benchmarks.adaptive.spread import spread
+
+
+@dataclass(frozen=True, slots=True)
+class _Bout:
+    """All runs of one back end with one seed."""
+
+    name: str
+    seed: int
+    phases: Sequence[Phase]
+    trace: Path | None
+    contenders: tuple[Contender, ...]
+
+
+def _play(bout: _Bout) -> tuple[tuple[int, ...], Score, dict[tuple[str, str], Score]]:
+    """Return the best of fixed limits, the score of an operator who knows it, and those of contenders."""
+    back_end, phases, seed, trace = BY_NAME[bout.name], bout.phases, bout.seed, bout.trace
+    fixed = best_limits(back_end, phases, seed, trace)
+    best = fixed.answered
+    told = score_of(with_limits(back_end, phases, fixed.limits, seed, trace), phases, best)
+    scores = {
+        (contender.name, label): score(back_end, phases, make, seed, best, trace)
+        for contender in bout.contenders
+        for label, make in contender.candidates
+    }
+    return best, told, scores
 
 
 class Tournament:
@@ -28,25 +55,15 @@ class Tournament:
         self.told: dict[str, list[Score]] = {}
         """By back end, one for each seed: the best fixed limit of each phase, in force as it begins."""
 
-    def play(self, contenders: Sequence[Contender]) -> None:
+    def play(self, contenders: Sequence[Contender], jobs: int = 1) -> None:
         """Play every run."""
-        for back_end in self.back_ends:
-            fixed = {seed: best_limits(back_end, self.phases, seed, self._trace) for seed in self.seeds}
-            best = self.best[back_end.name] = {seed: one.answered for seed, one in fixed.items()}
-            self.told[back_end.name] = [
-                score_of(
-                    with_limits(back_end, self.phases, one.limits, seed, self._trace),
-                    self.phases,
-                    one.answered,
-                )
-                for seed, one in fixed.items()
-            ]
-            for contender in contenders:
-                for label, make in contender.candidates:
-                    self.scores[contender.name, label, back_end.name] = [
-                        score(back_end, self.phases, make, seed, best[seed], self._trace)
-                        for seed in self.seeds
-                    ]
+        names = [(back_end.name, seed) for back_end in self.back_ends for seed in self.seeds]
+        bouts = [_Bout(name, seed, self.phases, self._trace, tuple(contenders)) for name, seed in names]
+        for (name, seed), (best, told, scores) in zip(names, spread(_play, bouts, "runs", jobs), strict=True):
+            self.best.setdefault(name, {})[seed] = best
+            self.told.setdefault(name, []).append(told)
+            for (contender, label), one in scores.items():
+                self.scores.setdefault((contender, label, name), []).append(one)
 
     def left_out(self, contender: Contender, back_end: BackEnd) -> tuple[str, list[Score]]:
         """Return the candidate that does best on all other back ends, and its scores on this one."""
