@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.adaptive.beside import WORLDS, Beside, compare
 from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME, HELD_OUT, JUDGES, OUTSIDE, BackEnd
 from benchmarks.adaptive.contenders import CONTENDERS
-from benchmarks.adaptive.judging import report_judgement
+from benchmarks.adaptive.judging import report_hosts, report_judgement
 from benchmarks.adaptive.phases import PHASES
 from benchmarks.adaptive.poisoning import lost_to_poison
 from benchmarks.adaptive.report import (
@@ -29,6 +29,11 @@ from benchmarks.adaptive.spread import spread, usual_jobs
 from benchmarks.adaptive.tournament import Tournament
 from benchmarks.adaptive.workers import kept_by_workers
 
+BEFORE = [
+    BY_NAME[name]
+    for name in ("48 slots", "chunked prefill", "small and quick", "processor", "one piece", "256 places")
+]
+"""Engines that `--hosts` plays."""
 PARTS = ("tables", "poison", "settling", "workers", "classes")
 
 
@@ -48,7 +53,11 @@ def main() -> None:
     parser.add_argument("--no-peers", action="store_true", help="The default controller alone.")
     parser.add_argument("--only", action="append", choices=PARTS, help="Only these parts; repeatable.")
     parser.add_argument("--jobs", type=int, default=usual_jobs(), help="Processes. Default: one a processor.")
+    parser.add_argument("--hosts", action="store_true", help="One host and twelve before one engine, alone.")
     chosen = parser.parse_args()
+    if chosen.hosts:
+        report_hosts([BY_NAME[name] for name in chosen.engine or ()] or BEFORE, chosen.seeds, chosen.jobs)
+        return
     if chosen.real:
         from benchmarks.adaptive.real.run import MEANS, SHORT
         from benchmarks.adaptive.real.table import print_real

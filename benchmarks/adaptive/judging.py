@@ -9,7 +9,7 @@ from statistics import fmean, median
 
 from benchmarks.adaptive.catalogue import BY_NAME, BackEnd
 from benchmarks.adaptive.contenders import Make
-from benchmarks.adaptive.hosts import HostsLoop
+from benchmarks.adaptive.hosts import NOTHING, SERVER, Between, HostsLoop
 from benchmarks.adaptive.loop import Loop, Outcome
 from benchmarks.adaptive.measure import best_fixed
 from benchmarks.adaptive.phases import Phase
@@ -84,11 +84,49 @@ def judge(
     )
 
 
-def over_hosts(back_end: BackEnd, seeds: Sequence[int], hosts: int) -> float:
-    """Return the share of requests that are answered in time at three times the load, by so many hosts."""
-    phases = (Phase("calm", 20, 0.6), Phase("three times", 40, 3.0))
-    runs = [HostsLoop(back_end, phases, FirstByte, seed, hosts).play().phases[1] for seed in seeds]
-    return fmean(run.good / run.arrived for run in runs)
+@dataclass(frozen=True, slots=True)
+class OverHosts:
+    """What hosts before one engine answer.
+
+    Args:
+        good: share of the requests at three times the load that are answered in time.
+        late: share of those let in that are not.
+        refused: share refused with room in the calm before.
+        heavy: answers in time of an account with half of all requests, beside those of one with a sixteenth.
+    """
+
+    good: float
+    late: float
+    refused: float
+    heavy: float
+
+
+CROWD = (Phase("calm", 20, 0.6), Phase("three times", 40, 3.0))
+ACCOUNTS = (0.5, *(1 / 16 for _ in range(8)))
+
+
+def over_hosts(
+    back_end: BackEnd,
+    seeds: Sequence[int],
+    hosts: int,
+    between: Between = NOTHING,
+    phases: tuple[Phase, ...] = CROWD,
+) -> OverHosts:
+    """Play so many hosts before an engine: a calm, then three times the load."""
+    runs = []
+    for seed in seeds:
+        loop = HostsLoop(back_end, phases, FirstByte, seed, hosts, between=between, accounts=ACCOUNTS)
+        calm, crowd = loop.play().phases
+        got = [loop.answered.get((1, account), 0) for account in range(len(ACCOUNTS))]
+        runs.append(
+            (
+                crowd.good / crowd.arrived,
+                1.0 - crowd.in_time / max(1, crowd.admitted),
+                calm.refused_with_room / calm.arrived,
+                got[0] / max(1.0, fmean(got[1:])),
+            )
+        )
+    return OverHosts(*(fmean(column) for column in zip(*runs, strict=True)))
 
 
 def report_judgement(back_ends: Sequence[BackEnd], seeds: Sequence[int], jobs: int = 1) -> None:
@@ -105,7 +143,6 @@ def report_judgement(back_ends: Sequence[BackEnd], seeds: Sequence[int], jobs: i
                 f"{name:15}{label:9}{cells}"
                 f"{100 * found.worst:6.0f}{100 * found.refused:9.1f}{100 * found.late:6.1f}"
             )
-    report_hosts(back_ends, seeds, jobs)
 
 
 def _judge_both(seeds: Sequence[int], name: str) -> tuple[Judgement, Judgement]:
@@ -115,18 +152,38 @@ def _judge_both(seeds: Sequence[int], name: str) -> tuple[Judgement, Judgement]:
     return judge(back_end, seeds, best, learned=False), judge(back_end, seeds, best, learned=True)
 
 
+WAYS = {
+    "one host": (1, NOTHING),
+    "not shared": (HOSTS, NOTHING),
+    "shared": (HOSTS, SERVER),
+    "10 % lost, 60 ms": (HOSTS, Between(delay_ms=60, loss=0.1)),
+    "one dies": (HOSTS, Between(dies_s=35)),
+    "one cut off": (HOSTS, Between(cut_s=(25, 50))),
+    "no server from 25 s": (HOSTS, Between(away_s=(25, 60))),
+}
+"""How many hosts, and what is between them."""
+
+
 def report_hosts(back_ends: Sequence[BackEnd], seeds: Sequence[int], jobs: int = 1) -> None:
     """Print what several hosts answer beside one."""
-    print(f"\nAnswered in time at three times the load, %: one host, and {HOSTS} before one engine\n")
-    names = [back_end.name for back_end in back_ends]
-    for name, (one, several) in zip(
-        names, spread(partial(_over_both, tuple(seeds)), names, "hosts", jobs), strict=True
+    print(
+        f"\nThree times the load before one engine, one host and {HOSTS}: answered in time, late of those let"
+    )
+    print("in, refused with room in the calm before, %; a heavy account beside a light one\n")
+    rows = [(back_end.name, way) for back_end in back_ends for way in WAYS]
+    for (name, way), found in zip(
+        rows, spread(partial(_over, tuple(seeds)), rows, "hosts", jobs), strict=True
     ):
-        print(f"{name:15}{100 * one:8.1f}{100 * several:8.1f}")
+        print(
+            f"{name:17}{way:22}{100 * found.good:8.1f}{100 * found.late:8.1f}"
+            f"{100 * found.refused:8.1f}{found.heavy:8.1f}",
+            flush=True,
+        )
 
 
-def _over_both(seeds: Sequence[int], name: str) -> tuple[float, float]:
-    return over_hosts(BY_NAME[name], seeds, 1), over_hosts(BY_NAME[name], seeds, HOSTS)
+def _over(seeds: Sequence[int], row: tuple[str, str]) -> OverHosts:
+    name, way = row
+    return over_hosts(BY_NAME[name], seeds, *WAYS[way])
 
 
 def _part(outcomes: Sequence[Outcome], part: str, whole: str) -> float:

@@ -27,6 +27,7 @@ from ratelimit.conduct.following import ConductFollower
 from ratelimit.core.threads.event import PromptEvent
 from ratelimit.limiter import Limiter
 from ratelimit.load.compile import loads_of
+from ratelimit.load.following import HostsFollower, is_shared
 from ratelimit.load.reports import ASK_S, EngineReports
 from ratelimit.policy.change import fingerprint
 from ratelimit.stores.embedded.folder import LEAST_FREE, free_bytes
@@ -70,6 +71,7 @@ class Upkeep:
         self._correlator: Thread | None = None
         self._follower: Thread | None = None
         self._asker: Thread | None = None
+        self._speaker: Thread | None = None
         _ALL.add(self)
 
     @property
@@ -95,6 +97,7 @@ class Upkeep:
             self._thread.start()
             self._start_correlating(self._ended)
             self._start_asking(self._ended)
+            self._start_speaking(self._ended)
             follower = ActFollower(self._limiter.store.place)
             follower.begin(self._limiter)
             settings = self._limiter.policy.file.events
@@ -113,8 +116,8 @@ class Upkeep:
             self._users = max(self._users - 1, 0)
             if self._users:
                 return
-            threads = (self._thread, self._correlator, self._follower, self._asker)
-            self._thread = self._correlator = self._follower = self._asker = None
+            threads = (self._thread, self._correlator, self._follower, self._asker, self._speaker)
+            self._thread = self._correlator = self._follower = self._asker = self._speaker = None
             self._ended.set()
         for thread in threads:
             if thread is not None and thread.is_alive():
@@ -162,6 +165,7 @@ class Upkeep:
                 if self._limiter.clustering is not None:
                     self._start_correlating(ended)
                 self._start_asking(ended)
+                self._start_speaking(ended)
         except Exception:
             # Heartbeats must go on: without them this worker's slots lapse.
             log.exception("the upkeep of a limiter failed and is tried again")
@@ -185,6 +189,16 @@ class Upkeep:
             return
         self._asker = Thread(target=_ask_engines, args=(weakref.ref(self), ended), name=ASKER, daemon=True)
         self._asker.start()
+
+    def _start_speaking(self, ended: PromptEvent) -> None:
+        """Start the thread that shares limits with other hosts: a reload may have asked for it."""
+        is_running = self._speaker is not None and self._speaker.is_alive()
+        if not is_shared(self._limiter) or is_running or ended.is_set():
+            return
+        self._speaker = Thread(
+            target=_speak, args=(weakref.ref(self), ended), name="ratelimit-hosts", daemon=True
+        )
+        self._speaker.start()
 
     def _correlate_once(self) -> float | None:
         """Do a slice of correlating; return the pause until the next in seconds, None for no next."""
@@ -272,6 +286,25 @@ def _ask_engines(upkeep: weakref.ref[Upkeep], ended: PromptEvent) -> None:
             del owner
     finally:
         reports.resign()
+
+
+def _speak(upkeep: weakref.ref[Upkeep], ended: PromptEvent) -> None:
+    follower, is_failing, pause_s = HostsFollower(), False, 0.0
+    try:
+        while not ended.wait(pause_s):
+            owner = upkeep()
+            if owner is None or owner._limiter.table.closed:
+                return
+            try:
+                pause_s = follower.look(owner._limiter)
+                is_failing = False
+            except Exception:
+                if not is_failing:  # said once each time, not ten times a second
+                    log.exception("a limit cannot be shared with other hosts; it is tried again")
+                is_failing, pause_s = True, ASK_S
+            del owner
+    finally:
+        follower.leave()
 
 
 _ALL: weakref.WeakSet[Upkeep] = weakref.WeakSet()

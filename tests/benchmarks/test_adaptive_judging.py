@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.adaptive.catalogue import BY_NAME, JUDGES
 from benchmarks.adaptive.contenders import Fixed
+from benchmarks.adaptive.hosts import SERVER, Between
 from benchmarks.adaptive.judging import best_of, judge, over_hosts
 from benchmarks.adaptive.phases import Phase
 
@@ -32,5 +35,27 @@ def test_every_engine_is_answered_in_the_calm_by_a_limit_that_lets_all_in():
         assert found.worst > 0.6, back_end.name
 
 
-def test_hosts_do_not_know_of_each_other():
-    assert over_hosts(BY_NAME["one piece"], [1], 1) > over_hosts(BY_NAME["one piece"], [1], 12)
+SHORT = (Phase("calm", 6, 0.6), Phase("three times", 12, 3.0))
+
+
+def test_fault_87_several_hosts_before_one_back_end_are_as_one():
+    """Hazard: each host lets in what one of them may; each waits for the others, and nothing is answered."""
+    engine = BY_NAME["small and quick"]
+    one = over_hosts(engine, [1], 1, phases=SHORT)
+    apart = over_hosts(engine, [1], 12, phases=SHORT)
+    shared = over_hosts(engine, [1], 12, SERVER, SHORT)
+    assert apart.good < one.good / 3
+    assert shared.good > one.good - 0.07
+    assert shared.late < one.late + 0.12
+    assert shared.refused <= 0.01
+
+
+@pytest.mark.parametrize(
+    "between",
+    [Between(delay_ms=60, loss=0.1), Between(dies_s=9), Between(cut_s=(7, 14)), Between(away_s=(8, 18))],
+    ids=["loss and delay", "a host dies", "a host is cut off", "no server"],
+)
+def test_fault_87_hosts_that_do_not_hear_each_other_keep_their_parts(between: Between):
+    engine = BY_NAME["one piece"]
+    one, shared = over_hosts(engine, [1], 1, phases=SHORT), over_hosts(engine, [1], 12, between, SHORT)
+    assert shared.good > one.good - 0.1

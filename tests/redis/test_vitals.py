@@ -232,8 +232,8 @@ def test_trial_calls_whatever_the_deciding_script_calls() -> None:
     assert libraries <= set(re.findall(r"\b(struct|cmsgpack|cjson|bit)\.\w+", TRIAL.decode()))
 
 
-ACTS = {"act", "report", "reports"}
-"""The scripts of acts; the others are the correlation's."""
+ACTS = {"act", "load", "report", "reports"}
+"""The scripts of acts and of shared load; the others are the correlation's."""
 
 
 def called_by(*scripts: Path) -> set[str]:

@@ -101,14 +101,18 @@ class InFlight:
         """
     def held(self, now_ns: int, /) -> int:
         """Return how many requests are held, of all workers."""
-    def turn_away(self) -> None:
-        """Count a request that found no room."""
+    def turn_away(self, elsewhere: int = 0, /) -> None:
+        """Count a request that found no room, or so many that found none at other hosts."""
     def first_byte(self, ticket: int, now_ns: int, failed: bool = False, /) -> None:
         """Note that an answer begins, or that the back end refused it; unknown tickets are ignored."""
     def finished(self, ticket: int, now_ns: int, /) -> None:
         """Count a request out; unknown tickets are ignored."""
     def counts(self, now_ns: int, /) -> tuple[int, int]:
         """Return requests in flight, and of these those without a first byte, of all workers that live."""
+    def together(self, now_ns: int, /) -> tuple[int, int]:
+        """Return the same of all hosts before the back end: by what they said in the last second, or by this host's part."""
+    def follows(self, now_ns: int, /) -> bool:
+        """Return whether another host steers now; this worker takes its state over anew after that."""
     def due(self, now_ns: int, /) -> bool:
         """Return whether a step is due: it is this worker's to take then, and no other's.
 

@@ -1,6 +1,6 @@
 """The inputs that steer the bounds in flight: answers, peaks, a controller's results, an engine's report."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import final
 
 from ratelimit.core.sharing.inflight import InFlight
@@ -47,6 +47,45 @@ class Steering:
         /,
     ) -> None:
         """Put bounds in force, and keep a controller's words for the next leader."""
+    def said(self, now_ns: int, /) -> tuple[int, int, int, int, int, int, int]:
+        """Return what other hosts have to know of this one: seven numbers.
+
+        In flight, of these without a first byte, and held. How many were let through so far, and how many found no
+        room. How long no first byte came, and how long none was let through.
+        """
+    def heard(
+        self,
+        now_ns: int,
+        elsewhere: int,
+        elsewhere_waits: int,
+        lease: int,
+        lent: int,
+        part: float,
+        still_ns: int,
+        entered_ns: int,
+        follows_ns: int,
+        /,
+    ) -> None:
+        """Take what the other hosts before the back end have; it is believed for a second.
+
+        Args:
+            now_ns: when.
+            elsewhere, elsewhere_waits: in flight there, and of these without a first byte.
+            lease: so many without a first byte this host may have until the next call.
+            lent: while so many of all hosts have none, it may have one more.
+            part: of the back end that this host uses; 1: there are no others.
+            still_ns: how long no first byte came to any of them; below 0 until then it counts as if one did.
+            entered_ns: how long none of them let a request through.
+            follows_ns: for so long another host steers; 0: this one does.
+
+        Raises:
+            ValueError: the part is not above 0, and 1 at most.
+        """
+    part: float
+    """This host's part of the back end, which holds while the others are not heard; 1 for one that is alone."""
+    def observe(self, answers: Iterable[tuple[int, int, int, int, bool]], /) -> None:
+        """Take first bytes of other hosts as this host's own: when each was admitted and when it came, what was in flight
+        then, and of that without a first byte, and whether the back end refused it."""
     def queue_at(self, now_ns: int, /) -> tuple[int, int, int]:
         """Return how many may wait for their first byte, how many by what was learned, and why fewer may.
 

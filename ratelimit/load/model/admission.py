@@ -52,7 +52,7 @@ class Admission:
 
     def allowance(self, now_ns: int) -> Allowance:
         """Return what may be in flight at this load, by the controller and the back end's own report."""
-        in_flight, unanswered = self.flight.counts(now_ns)
+        in_flight, unanswered = self.flight.together(now_ns)
         allowance = self.bounds.at(in_flight - unanswered)
         at_ns, cap = self.steering.cap_in_force
         return capped(allowance, at_ns, cap, now_ns, unanswered)
@@ -102,7 +102,7 @@ class Admission:
 
     def report(self, report: Report) -> None:
         """Take what the back end says of itself: a cap while it says that it has enough, never more."""
-        in_flight, _ = self.flight.counts(report.at_ns)
+        in_flight, _ = self.flight.together(report.at_ns)
         self.steering.cap(report.at_ns, report.most(self.flight.floor, in_flight))
 
     def step(self, now_ns: int) -> None:
@@ -113,6 +113,10 @@ class Admission:
     def step_now(self, now_ns: int) -> None:
         """Do what `step` does when it is due."""
         flight, controller = self.flight, self.controller
+        if flight.follows(now_ns):
+            self.steering.forget_stale(now_ns)
+            self.reserve.step(now_ns)
+            return
         if not flight.is_leader:
             self._take_over()
             flight.take_over()
@@ -130,7 +134,7 @@ class Admission:
             self._publish()
 
     def _load(self, now_ns: int) -> Load:
-        in_flight, unanswered = self.flight.counts(now_ns)
+        in_flight, unanswered = self.flight.together(now_ns)
         return Load(
             in_flight, unanswered, *self.steering.peaks(now_ns), self.steering.waiting(now_ns, MOST_WAITING)
         )

@@ -83,7 +83,7 @@ STEEPEST, FORGOTTEN = 1.5, 0.5
 fades half as fast as the limit may grow."""
 JUMP_NS = 5 * SECOND_NS
 """A clock that goes further between two looks has jumped, or nothing was there to look at."""
-MIXED_NS = SECOND_NS // 10
+MIXED_NS = SECOND_NS // 2
 """One that is behind by less has not: workers read it before they say what they saw."""
 
 PATIENCE = 1.5

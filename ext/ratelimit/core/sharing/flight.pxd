@@ -16,7 +16,7 @@ cdef extern from *:
     const uint64_t MAGIC "0x4847494C464E494Bull"  # "KINFLIGH", little-endian
 
 cdef enum:
-    FLIGHT_LAYOUT = 11
+    FLIGHT_LAYOUT = 12
     FLIGHT_HEADER_BYTES = 4096
     LANES = 64              # workers with numbers of their own
     PLACES = 512            # of each, requests without a first byte that are seen with their age
@@ -27,6 +27,7 @@ cdef enum:
     RANKS = 8               # classes that are told apart; those beyond count as the last of them
     SILENT_MS = 6_000       # three heartbeats of the middleware's
     FRESH_MS = 5_000        # a report is believed for so long
+    HOSTS_MS = 1_000        # what other hosts have in flight is believed for so long
     MILLISECOND = 1_000_000
     MOST_TRIES = 64         # of a compare-and-swap
 
@@ -48,7 +49,15 @@ cdef struct FlightHeader:
     uint64_t cap                # what may be in flight by it
     uint64_t patience_ns        # standing still this long leaves one that may wait, half of it two; 0: no rule
     uint64_t beside             # of those without a first byte so many are worked on; 0: not known, or none
-    uint64_t line1[6]
+    # What other hosts before the same back end have: written with each exchange.
+    uint64_t heard_ns           # when the others were heard last; 0: never, or there are none
+    uint64_t elsewhere          # in flight there
+    uint64_t elsewhere_waits    # of these, without a first byte
+    uint64_t lease              # so many without a first byte this host may have until the next exchange
+    uint64_t lent               # while so many wait in all, each host may have one more
+    double part                 # of what is known together that is this host's, while the others are not heard
+    uint64_t follows_ns         # until then another host steers
+    uint64_t line1[7]
     uint64_t reserve[RANKS]     # what lower classes leave free for each class, see `reserved`; 0: as they do by themselves
     uint64_t raised_ns[RANKS]   # when each of these rose last
     uint64_t above[RANKS]       # in flight of each class and those above it, as of the last step
@@ -60,7 +69,9 @@ cdef struct FlightHeader:
     uint64_t head               # of the ring: the next answer
     uint64_t moved_ns           # when a first byte came last, or the first one began to wait
     uint64_t entered_ns         # when a request was let through last
-    uint64_t line2[6]
+    uint64_t entered            # how many were
+    uint64_t refused            # how many found no room
+    uint64_t line2[4]
     # What a step writes.
     uint64_t leader             # microseconds of the last step << 8 | lane of its worker + 1
     uint64_t tail               # answers before it were told to the controller
@@ -107,6 +118,9 @@ cdef struct Sums:               # of all lanes, and of them this worker's
     uint64_t in_flight
     uint64_t unanswered
     uint64_t held
+    uint64_t together           # in flight before the back end: of all hosts, as far as is known
+    uint64_t together_wait      # of these, without a first byte
+    bint is_shared              # whether other hosts were heard lately
     uint64_t own_in_flight
     uint64_t own_unanswered
     uint64_t own_held
@@ -174,3 +188,21 @@ cdef inline void raise_to(uint64_t *at, uint64_t value) noexcept:
         if seen >= value or cas(at, seen, value):
             return
         seen = load(at)
+
+
+cdef inline void put_together(FlightHeader *header, Sums *sums, uint64_t now) noexcept:
+    """Find what all hosts before the back end have in flight; noexcept: arithmetic that is bounded.
+
+    It is what they said last. While they are not heard, this host has its part of all, as it had then.
+    """
+    cdef uint64_t heard = load(&header.heard_ns)
+    cdef double part
+    sums.is_shared = heard != 0 and apart(now, heard) <= <uint64_t>HOSTS_MS * MILLISECOND
+    if sums.is_shared:
+        sums.together_wait = sums.unanswered + (load(&header.elsewhere_waits) & 0xFFFFFF)
+        sums.together = max(sums.in_flight + (load(&header.elsewhere) & 0xFFFFFF), sums.together_wait)
+        return
+    sums.together, sums.together_wait, part = sums.in_flight, sums.unanswered, header.part
+    if part > 1e-3 and part < 1.0:
+        sums.together = <uint64_t>(<double>sums.together / part + 0.5)
+        sums.together_wait = <uint64_t>(<double>sums.together_wait / part + 0.5)

@@ -40,6 +40,7 @@ cdef class InFlight:
     cdef uint64_t units(self, double work) noexcept
     cdef void learn_unit(self, double work) noexcept
     cdef void begin(self, int64_t ticket, uint64_t now, bint failed) noexcept
+    cdef void note(self, uint64_t admitted, uint64_t now, uint64_t counts, bint failed) noexcept
     cdef void end(self, int64_t ticket, uint64_t now) noexcept
     cdef bint is_due(self, uint64_t now) noexcept
     cdef Ticket *known(self, int64_t ticket) noexcept

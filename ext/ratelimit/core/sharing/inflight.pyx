@@ -24,8 +24,8 @@ from libc.string cimport memcpy, memset
 
 from ratelimit.core.memory.atomic cimport cas, fetch_add, load, store
 from ratelimit.core.sharing.flight cimport (
-    ANSWERS, FLIGHT_HEADER_BYTES, FLIGHT_LAYOUT, LANES, MILLISECOND, PLACES, RANKS, SILENT_MS, FlightHeader, Lane, Minute,
-    Place, Seen, ShedMemory, Ticket, apart, instant, is_of, raise_to, repeat, repeat_ranks, set_up,
+    ANSWERS, FLIGHT_HEADER_BYTES, FLIGHT_LAYOUT, HOSTS_MS, LANES, MILLISECOND, PLACES, RANKS, SILENT_MS, FlightHeader, Lane, Minute,
+    Place, Seen, ShedMemory, Ticket, apart, instant, is_of, put_together, raise_to, repeat, repeat_ranks, set_up,
 )
 from ratelimit.core.sharing.reserved cimport lower
 from ratelimit.core.sharing.room cimport has_room
@@ -243,6 +243,7 @@ cdef class InFlight:
         self.sums.in_flight = in_flight
         self.sums.unanswered = unanswered
         self.sums.held = held
+        put_together(self.header, &self.sums, now)
 
     cdef bint room(self, uint64_t now, double share, double kept, int rank, uint64_t units=1) noexcept:
         self.look(now)
@@ -287,13 +288,13 @@ cdef class InFlight:
         self.ranks[rank] += 1
         self.look(now)
         ticket.since_ns = now
-        ticket.in_flight = <uint32_t>self.sums.in_flight
-        ticket.unanswered = <uint32_t>self.sums.unanswered
+        ticket.in_flight = <uint32_t>self.sums.together
+        ticket.unanswered = <uint32_t>self.sums.together_wait
         ticket.state = WAITS
         ticket.rank = <uint8_t>rank
         ticket.units = <uint16_t>units
         ticket.place = -1
-        if self.sums.unanswered == units:
+        if self.sums.unanswered == units and (not self.sums.is_shared or self.sums.together_wait == units):
             store(&self.header.moved_ns, now)
         if self.lane >= 0:
             mine = self.lanes + self.lane
@@ -310,8 +311,9 @@ cdef class InFlight:
         if load(&self.header.reserve[rank]):
             lower(&self.header.reserve[rank])
         store(&self.header.entered_ns, now)
-        raise_to(&self.header.most_in_flight, self.sums.in_flight)
-        raise_to(&self.header.most_unanswered, self.sums.unanswered)
+        fetch_add(&self.header.entered, 1)
+        raise_to(&self.header.most_in_flight, self.sums.together)
+        raise_to(&self.header.most_unanswered, self.sums.together_wait)
         return <int64_t>ticket.generation << 32 | <int64_t>at
 
     cdef int grow(self) except -1:
@@ -349,19 +351,23 @@ cdef class InFlight:
 
     cdef void begin(self, int64_t number, uint64_t now, bint failed) noexcept:
         cdef Ticket *ticket = self.known(number)
-        cdef Seen *seen
         if ticket == NULL or ticket.state == ANSWERED:
             return
         ticket.state = ANSWERED
         self.leave_place(ticket)
-        store(&self.header.moved_ns, now)
+        if load(&self.header.moved_ns) < now or load(&self.header.moved_ns) - now > <uint64_t>HOSTS_MS * MILLISECOND:
+            store(&self.header.moved_ns, now)  # others' first bytes count as lasting until they are heard again
         repeat(self.lanes, self.lane, &self.sums, now)
+        self.note(ticket.since_ns, now, <uint64_t>ticket.in_flight << 32 | ticket.unanswered, failed)
+
+    cdef void note(self, uint64_t admitted, uint64_t now, uint64_t counts, bint failed) noexcept:
+        # noexcept: plain stores
         cdef uint64_t sequence = fetch_add(&self.header.head, 1)
-        seen = self.answers + (sequence & (ANSWERS - 1))
+        cdef Seen *seen = self.answers + (sequence & (ANSWERS - 1))
         store(&seen.sequence, 0)
-        store(&seen.admitted_ns, ticket.since_ns)
+        store(&seen.admitted_ns, admitted)
         store(&seen.seen_ns, now)
-        store(&seen.counts, <uint64_t>ticket.in_flight << 32 | ticket.unanswered)
+        store(&seen.counts, counts)
         store(&seen.failed, <uint64_t>failed)
         store(&seen.sequence, sequence + 1)
 
@@ -410,9 +416,12 @@ cdef class InFlight:
         self.counts(now_ns)
         return self.sums.held
 
-    def turn_away(self):
+    def turn_away(self, elsewhere=0, /):
         self.check_open()
-        fetch_add(&self.header.turned_away, 1)
+        cdef uint64_t others = elsewhere
+        fetch_add(&self.header.turned_away, others if others else 1)
+        if others == 0:
+            fetch_add(&self.header.refused, 1)
 
     def first_byte(self, int64_t ticket, now_ns, bint failed=False, /):
         self.check_open()
@@ -426,6 +435,11 @@ cdef class InFlight:
         self.check_open()
         self.look(instant(now_ns))
         return self.sums.in_flight, self.sums.unanswered
+
+    def together(self, now_ns, /):
+        self.check_open()
+        self.look(instant(now_ns))
+        return self.sums.together, self.sums.together_wait
 
     # -- the steps --------------------------------------------------------------------------------
 
@@ -459,6 +473,14 @@ cdef class InFlight:
 
     def take_over(self):
         self.leads = True
+
+    def follows(self, now_ns, /):
+        self.check_open()
+        cdef uint64_t until = load(&self.header.follows_ns), now = instant(now_ns)
+        if now < until and until - now <= 2 * <uint64_t>HOSTS_MS * MILLISECOND:
+            self.leads = False
+            return True
+        return False
 
     @property
     def closed(self):

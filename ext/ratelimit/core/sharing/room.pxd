@@ -56,24 +56,35 @@ cdef inline uint64_t room_below(
     return part if part > 1 else 1
 
 
+cdef inline bint is_turn(FlightHeader *header, Sums *sums, uint64_t units) noexcept:
+    """Return whether room before the back end is this host's to take; noexcept: compares words.
+
+    What the others have is known as of the last exchange. So hosts that all saw the same room would all take it: it is leased.
+    """
+    return (
+        sums.unanswered + units <= load(&header.lease)
+        or (sums.together_wait + units <= load(&header.lent) and sums.unanswered + units <= load(&header.lease) + 1)
+    )
+
+
 cdef inline bint has_room(
     FlightHeader *header, Sums *sums, uint64_t now, uint64_t floor, double share, double kept, int rank, uint64_t units
 ) noexcept:
     """Return whether one more request may be in flight, as `InFlight.has_room`; noexcept: compares words."""
     cdef uint64_t bound, waiting, part, places, at, patience, moved, still = 0, more
     cdef double reserve = 0.0
-    if sums.in_flight < floor:
+    if sums.together < floor:
         return True
-    bound, waiting = load(&header.in_flight_bound), may_wait(header, sums.in_flight - sums.unanswered)
+    bound, waiting = load(&header.in_flight_bound), may_wait(header, sums.together - sums.together_wait)
     at = load(&header.cap_at_ns)
     if (at and at <= now and now - at <= <uint64_t>FRESH_MS * MILLISECOND
-            and sums.unanswered >= DOUBTED_BELOW * <double>waiting):
+            and sums.together_wait >= DOUBTED_BELOW * <double>waiting):
         bound = min(bound, load(&header.cap))
     places = load(&header.places)
     if rank:
         reserve = reserved(header, rank, kept)
     patience, moved = load(&header.patience_ns), load(&header.moved_ns)
-    if patience and sums.unanswered and now > moved:
+    if patience and sums.together_wait and now > moved:
         still, part = now - moved, patience // (now - moved)
         if kept >= 0.0:  # the first class of several keeps the queue that was learned
             waiting = min(waiting, part if part > 1 else 1)
@@ -82,15 +93,15 @@ cdef inline bint has_room(
         bound = min(bound, left_of(places, kept))
     if reserve > 0.0:
         bound = min(bound, without(places_of(header), reserve))
-    if sums.in_flight >= bound:
+    if sums.together >= bound:
         return False
     more = units - 1 if units > 1 else 0
     if more:
         # It has to fit, but for what is beyond a part of all that may wait: else it would never go on.
         part = <uint64_t>(OF_QUEUE * <double>waiting)
         more = min(more, part)
-    if sums.unanswered + more < waiting:
-        return True
+    if sums.together_wait + more < waiting:
+        return not sums.is_shared or is_turn(header, sums, units)
     if more:
         return False
     # What waits may hang alone. So one goes on now and then, ever more seldom, to see.

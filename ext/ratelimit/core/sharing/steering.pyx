@@ -99,12 +99,12 @@ cdef class Steering:
         cdef uint64_t in_flight = load(&header.most_in_flight), unanswered = load(&header.most_unanswered)
         cdef uint64_t turned_away = load(&header.turned_away)
         self.flight.look(instant(now_ns))
-        store(&header.most_in_flight, self.flight.sums.in_flight)
-        store(&header.most_unanswered, self.flight.sums.unanswered)
+        store(&header.most_in_flight, self.flight.sums.together)
+        store(&header.most_unanswered, self.flight.sums.together_wait)
         cas(&header.turned_away, turned_away, 0)
         return (
-            max(in_flight & 0xFFFFFFFF, self.flight.sums.in_flight),
-            max(unanswered & 0xFFFFFFFF, self.flight.sums.unanswered),
+            max(in_flight & 0xFFFFFFFF, self.flight.sums.together),
+            max(unanswered & 0xFFFFFFFF, self.flight.sums.together_wait),
             turned_away
         )
 
@@ -130,14 +130,65 @@ cdef class Steering:
             header.words[i] = words[i]
         store(&header.kind, kind)
 
+    def said(self, now_ns, /):
+        self.flight.check_open()
+        cdef FlightHeader *header = self.flight.header
+        cdef uint64_t now = instant(now_ns), moved = load(&header.moved_ns), entered = load(&header.entered_ns)
+        self.flight.look(now)
+        return (
+            self.flight.sums.in_flight, self.flight.sums.unanswered, self.flight.sums.held, load(&header.entered),
+            load(&header.refused), now - moved if now > moved else 0, now - entered if now > entered else 0,
+        )
+
+    def heard(
+        self, now_ns, elsewhere, elsewhere_waits, lease, lent, double part, still_ns, entered_ns, follows_ns, /,
+    ):
+        self.flight.check_open()
+        cdef FlightHeader *header = self.flight.header
+        cdef uint64_t now = instant(now_ns), moved = instant(now_ns - still_ns), entered = instant(now_ns - entered_ns)
+        if not 0.0 < part <= 1.0:
+            raise ValueError("a host has a part of one back end")
+        store(&header.elsewhere, <uint64_t>elsewhere)
+        store(&header.elsewhere_waits, <uint64_t>elsewhere_waits)
+        store(&header.lease, <uint64_t>lease)
+        store(&header.lent, <uint64_t>lent)
+        header.part = part
+        store(&header.follows_ns, instant(now_ns + follows_ns) if follows_ns else 0)
+        if moved > load(&header.moved_ns):
+            store(&header.moved_ns, moved)
+        if entered > load(&header.entered_ns):
+            store(&header.entered_ns, entered)
+        store(&header.heard_ns, now if part < 1.0 else 0)
+
+    @property
+    def part(self):
+        self.flight.check_open()
+        cdef double part = self.flight.header.part
+        return part if 0.0 < part <= 1.0 else 1.0
+
+    @part.setter
+    def part(self, double part):
+        self.flight.check_open()
+        if not 0.0 < part <= 1.0:
+            raise ValueError("a host has a part of one back end")
+        self.flight.header.part = part
+
+    def observe(self, answers, /):
+        self.flight.check_open()
+        cdef uint64_t in_flight, unanswered
+        for admitted_ns, seen_ns, in_flight, unanswered, failed in answers:
+            self.flight.note(
+                instant(admitted_ns), instant(seen_ns), (in_flight & 0xFFFFFFFF) << 32 | unanswered & 0xFFFFFFFF, failed,
+            )
+
     def queue_at(self, now_ns, /):
         self.flight.check_open()
         cdef FlightHeader *header = self.flight.header
         cdef uint64_t now = instant(now_ns), patience = load(&header.patience_ns), moved = load(&header.moved_ns)
         cdef uint64_t learned, bound, still = 0
         self.flight.look(now)
-        bound = learned = may_wait(header, self.flight.sums.in_flight - self.flight.sums.unanswered)
-        if patience and self.flight.sums.unanswered and now > moved:
+        bound = learned = may_wait(header, self.flight.sums.together - self.flight.sums.together_wait)
+        if patience and self.flight.sums.together_wait and now > moved:
             still = now - moved
             bound = min(learned, max(<uint64_t>1, patience // still))
         return bound, learned, still

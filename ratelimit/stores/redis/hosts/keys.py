@@ -106,6 +106,10 @@ class Places:
         """The number of the last change."""
         return self._name("records:number")
 
+    def load(self, group: str) -> str:
+        """The hosts before one back end, by the name of its limit; a hash with a field for each host."""
+        return self._name(f"load:{group}")
+
     def lines(self, journal: str) -> str:
         """The lines of a journal by the number of their arrival; a sorted set."""
         return self._name(journal)

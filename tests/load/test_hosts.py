@@ -1,0 +1,211 @@
+"""Hosts before one back end: what each may do, who steers, and what holds while they hear nothing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratelimit.core.sharing.steering import Steering
+from ratelimit.load.link import HostLink
+from ratelimit.load.model.admission import Admission
+from ratelimit.load.model.controller import Settings
+from ratelimit.load.model.first_byte import FirstByte
+from ratelimit.load.model.hosts import Found, Holding, Told, leader_of, lease, live, period_ns
+from tests.load.flights import SECOND, flight
+
+COUNT = st.integers(0, 300)
+DEMAND = st.floats(0, 1_000)
+HOLDING = st.builds(Holding, COUNT, COUNT, DEMAND)
+NOW = 1_700_000_000 * SECOND
+
+
+@given(others=st.lists(HOLDING, max_size=12), unanswered=COUNT, wanted=COUNT, demand=DEMAND, waiting=COUNT)
+def test_no_two_hosts_lease_the_same_room(
+    others: list[Holding], unanswered: int, wanted: int, demand: float, waiting: int
+):
+    leased, share = lease(others, unanswered, wanted, demand, waiting)
+    held = sum(one.holds for one in others)
+    assert 0 <= leased <= max(unanswered, waiting)
+    assert leased <= unanswered or leased + held <= waiting
+    assert 0.0 < share <= 1.0
+
+
+@given(counts=st.lists(COUNT, min_size=1, max_size=12), waiting=COUNT, rounds=st.integers(1, 8))
+def test_all_leases_are_within_the_bound_in_any_order(counts: list[int], waiting: int, rounds: int):
+    """Hazard: twelve hosts that see the same room."""
+    held = [Holding(0, 0, 1.0) for _ in counts]
+    for _ in range(rounds):
+        for at, wanted in enumerate(counts):
+            others = [*held[:at], *held[at + 1 :]]
+            leased, _ = lease(others, held[at].holds, wanted, 1.0, waiting)
+            held[at] = Holding(max(leased, held[at].holds), wanted, 1.0)
+            assert sum(one.holds for one in held) <= waiting
+
+
+def test_room_that_others_do_not_ask_for_is_lent():
+    idle = [Holding(1, 0, 1.0)] * 11
+    assert lease(idle, 0, 8, 1.0, 20)[0] == 8
+    assert lease(idle, 0, 80, 1.0, 20)[0] == 9
+
+
+def test_a_host_with_more_than_its_part_goes_back_to_it_while_another_has_less():
+    short = Holding(0, 3, 1.0)
+    assert lease([short], 9, 5, 1.0, 10)[0] == 5
+    assert lease([Holding(0, 0, 1.0)], 9, 5, 1.0, 10)[0] == 10
+
+
+def test_a_host_whose_part_is_less_than_one_gives_its_place_to_one_without():
+    """Hazard: of twelve hosts before four places eight never get one."""
+    waits, has = Holding(0, 1, 1.0), Holding(1, 1, 1.0)
+    others = [has] * 3 + [waits] * 8
+    assert lease(others, 1, 1, 1.0, 4)[0] == 0
+    assert lease([has] * 3 + [waits] * 8, 0, 1, 1.0, 4)[0] == 1
+
+
+def test_parts_go_by_demand():
+    busy, idle = Holding(0, 9, 29.5), Holding(0, 9, 9.5)
+    assert lease([idle], 0, 100, 29.5, 40) == (30, 0.75)
+    assert lease([busy], 0, 100, 9.5, 40) == (10, 0.25)
+
+
+def test_the_host_that_steers_for_longest_steers_and_one_that_comes_follows():
+    assert leader_of({"b": Told(), "a": Told()}) == "a"
+    assert leader_of({"b": Told(steers_ms=5), "a": Told()}) == "b"
+    assert leader_of({"b": Told(steers_ms=5), "a": Told(steers_ms=9)}) == "b"
+
+
+def test_a_host_that_is_silent_for_a_second_has_no_part():
+    told = {"a": (1_000, Told()), "b": (2_001, Told())}
+    assert list(live(told, 2_001)) == ["b"]
+    assert list(live(told, 2_000)) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("target_ms", "period_ms"), [(0, 100), (200, 100), (1_000, 125), (9_000, 250)])
+def test_exchanges_are_every_100_to_250_ms(target_ms: int, period_ms: int):
+    assert period_ns(target_ms * 10**6) == period_ms * 10**6
+
+
+class _Host:
+    def __init__(self, name: str, *, floor: int = 1) -> None:
+        settings = Settings(first_byte_ns=SECOND, floor=floor, start=12)
+        self.admission = Admission(FirstByte(settings), flight(floor=floor, now_ns=NOW))
+        self.flight = self.admission.flight
+        self.steering = Steering(self.flight)
+        self.link = HostLink(name, self.flight)
+
+    def admitted(self, now_ns: int, of: int) -> int:
+        """Return how many of so many requests find room."""
+        found = 0
+        for _ in range(of):
+            if self.flight.has_room(now_ns):
+                self.flight.enter(now_ns)
+                found += 1
+        return found
+
+
+def _exchange(
+    hosts: list[_Host], now_ns: int, server: dict[str, tuple[int, Told, Holding]] | None = None
+) -> None:
+    """Let each host speak once, one after the other."""
+    server = {} if server is None else server
+    for host in hosts:
+        host.flight.beat(now_ns)
+        told = host.link.say(now_ns)
+        others = [one for name, (_, _, one) in server.items() if name != host.link.name]
+        waiting = host.link.may_wait(now_ns)
+        leased, share = lease(others, told.unanswered, told.wanted, told.demand, waiting)
+        held = Holding(max(leased, told.unanswered), told.wanted, told.demand)
+        server[host.link.name] = now_ns // 10**6, told, held
+        said = {name: (at, one) for name, (at, one, _) in server.items()}
+        host.link.hear(Found(now_ns // 10**6, leased, share, said), now_ns)
+
+
+def _several(count: int, **settings: int) -> tuple[list[_Host], dict[str, tuple[int, Told, Holding]]]:
+    hosts, server = [_Host(f"host-{at:02}", **settings) for at in range(count)], {}
+    for _ in range(2):
+        _exchange(hosts, NOW, server)
+    return hosts, server
+
+
+def test_twelve_hosts_have_together_what_one_has():
+    """Hazard: each lets in what one of them may."""
+    alone = _Host("alone").admitted(NOW, 50)
+    hosts, server = _several(12)
+    for round_ in range(4):
+        now_ns = NOW + round_ * SECOND // 10
+        for host in hosts:
+            host.admitted(now_ns, 50)
+            host.flight.turn_away()
+        _exchange(hosts, now_ns, server)
+    together = sum(host.flight.counts(NOW + SECOND // 2)[1] for host in hosts)
+    assert alone == 12
+    assert 12 <= together <= 24
+
+
+def test_hosts_that_do_not_hear_each_other_go_on_with_the_part_they_had():
+    """Hazard: the server is away, and each host becomes the only one."""
+    hosts, _ = _several(4)
+    for host in hosts:
+        host.flight.beat(NOW + 3 * SECOND)
+    late_ns = NOW + 3 * SECOND
+    assert [host.admitted(late_ns, 50) for host in hosts] == [3, 3, 3, 3]
+    assert not any(host.flight.follows(late_ns) for host in hosts)
+
+
+def test_a_host_alone_on_its_server_has_all():
+    (host,), _ = _several(1)
+    assert host.admitted(NOW, 50) == 12
+
+
+def test_floor_holds_for_all_hosts_together():
+    hosts, server = _several(4, floor=4)
+    for host in hosts:
+        host.steering.publish(1, 400, 1, 1, 0, 0, 0, 0, 1.0, SECOND, [])
+    for host in hosts:
+        host.admitted(NOW, 2)
+        _exchange(hosts, NOW, server)
+    assert 4 <= sum(host.flight.counts(NOW)[0] for host in hosts) <= 6
+
+
+def test_first_bytes_of_all_hosts_move_the_limit_and_all_go_by_it():
+    hosts, server = _several(3)
+    leader = next(host for host in hosts if not host.flight.follows(NOW))
+    now_ns = NOW
+    for number in range(60):
+        now_ns = NOW + number * SECOND // 10
+        for host in hosts:
+            if host is not leader and host.flight.has_room(now_ns):
+                ticket = host.flight.enter(now_ns - 3 * SECOND // 2)
+                host.flight.first_byte(ticket, now_ns)
+                host.flight.finished(ticket, now_ns)
+        _exchange(hosts, now_ns, server)
+        leader.admission.step(now_ns)
+    assert leader.steering.pressure > 1.0
+    _exchange(hosts, now_ns, server)
+    assert {host.steering.pressure for host in hosts} == {leader.steering.pressure}
+
+
+def test_a_host_that_steers_and_dies_is_followed_by_one_that_knows_what_it_knew():
+    hosts, server = _several(3)
+    leader = next(host for host in hosts if not host.flight.follows(NOW))
+    leader.steering.publish(1, 400, 7, 5, 3, 0, 3, 0, 1.0, SECOND, leader.steering.words)
+    _exchange(hosts, NOW + SECOND // 10, server)
+    others = [host for host in hosts if host is not leader]
+    del server[leader.link.name]
+    late_ns = NOW + 3 * SECOND
+    _exchange(others, late_ns, server)
+    _exchange(others, late_ns, server)
+    assert sum(not host.flight.follows(late_ns) for host in others) == 1
+    assert {host.steering.bounds[1] for host in others} == {7}
+
+
+def test_numbers_of_a_strange_host_are_bounded():
+    """Hazard: a message of a damaged host."""
+    (host,), _ = _several(1)
+    told = Told(
+        in_flight=-5, unanswered=10**12, wanted=-1, demand=float("nan"), samples=((0, 0, 0, 0, False),) * 99
+    )
+    host.link.hear(Found(NOW // 10**6, 0, 0.5, {"other": (NOW // 10**6, told)}), NOW)
+    assert host.flight.together(NOW)[1] <= 1 << 24
+    assert not host.flight.has_room(NOW) or host.flight.counts(NOW)[0] < 1
