@@ -30,7 +30,7 @@ from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
 from ratelimit.http.fields import HeaderWriter
-from ratelimit.load.stage import LoadLimits
+from ratelimit.load.stage import enter_load
 from ratelimit.stores.contract import Outcome
 
 E = TypeVar("E", bound="Exchange | None")
@@ -178,11 +178,8 @@ class SlowPath:
             exchange.count_late(decided[1])
         if decided[3] is not None:
             self._time(begun_ns + exchange.waited_ns)
-        limits = bound.find(LoadLimits) if decided[0] and seen is not None and matched.group >= 0 else None
-        load = None if limits is None else limits.load_of(matched)
-        if limits is not None and load is not None and seen is not None:
-            rank = limits.class_of(matched, identities)
-            exchange.enter(load, bound.payer(identities), now_ns, seen.ticket, rank, seen.units)
+        if decided[0] and seen is not None and matched.group >= 0:
+            enter_load(exchange, bound, matched, identities, seen)
         return exchange
 
     def without_server(self, scope: Scope, bound: BoundPolicy, asking: Asking, error: StoreError) -> Exchange:

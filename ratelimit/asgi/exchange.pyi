@@ -110,6 +110,11 @@ class Exchange:
         """The charge by estimate; None without one, or once it has ended."""
     def decided(self) -> list[tuple[RoutePlan, Outcome]]:
         """Return plan and outcome of all that limits decided of this request, here and by name."""
+    @property
+    def is_in_flight(self) -> bool:
+        """True while it counts as in flight before a back end."""
+    def first_byte(self, now_ns: int, /) -> None:
+        """Note that the answer begins, for doors that pass no messages; later ones are no first byte."""
     def enter(
         self, load: LoadLimit, payer: int, now_ns: int, ticket: int = -1, rank: int = 0, units: int = 1, /
     ) -> None:

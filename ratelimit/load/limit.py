@@ -137,10 +137,12 @@ class LoadLimit:
 
     def work_of(self, request: Request) -> int:
         """Return what a request is as work: the length of its body, 0 where it is not told."""
-        for name, value in request["headers"]:
+        length = request.get("CONTENT_LENGTH", b"")  # as WSGI has it
+        for name, value in request.get("headers", ()):
             if name == b"content-length":
-                return int(value) if len(value) <= MOST_DIGITS and value.isdigit() else 0
-        return 0
+                length = value
+                break
+        return int(length) if len(length) <= MOST_DIGITS and length.isdigit() else 0
 
     def units_of(self, request: Any) -> int:
         """Return how many requests in the middle one is as much as; 1 where nothing is known of it."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Protocol
 
 from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.part import Host, Part
 from ratelimit.deciding.stage import Decided, Deciding, Feature, Pending, Rest, Stage
+from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Reason
 from ratelimit.load.compile import AdaptiveSpec, loads_of
 from ratelimit.load.limit import LoadLimit, settings_of
@@ -150,6 +152,26 @@ class LoadStage(Stage):
         pending.visit.retry_ns = wait_ns
         pending.is_counted = not counts
         return False, Reason.CAPACITY, None, None
+
+
+class InFlightOf(Protocol):
+    """What a door keeps of a request until it ends: it counts it in, and out when it is released."""
+
+    def enter(
+        self, load: LoadLimit, payer: int, now_ns: int, ticket: int = -1, rank: int = 0, units: int = 1, /
+    ) -> None:
+        """Count the request as in flight."""
+
+
+def enter_load(
+    exchange: InFlightOf, bound: BoundPolicy, matched: Matched, row: Sequence[int], visit: Visit
+) -> None:
+    """Count a request that goes on as in flight before its back end, if a limit follows the load there."""
+    limits = bound.find(LoadLimits)
+    load = None if limits is None else limits.load_of(matched)
+    if limits is not None and load is not None:
+        rank = limits.class_of(matched, row)
+        exchange.enter(load, bound.payer(row), visit.now_ns, visit.ticket, rank, visit.units)
 
 
 class LoadPart(Part):

@@ -27,6 +27,7 @@ from ratelimit.events import Observer
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.http.problem import CONTENT_TYPE
 from ratelimit.limiter import Limiter
+from ratelimit.load.stage import enter_load
 from ratelimit.policy import Policy
 from ratelimit.runtime.resolvers import Resolver
 from ratelimit.stores.contract import Store
@@ -126,7 +127,7 @@ class RateLimitMiddleware:
         if not exchange.is_allowed:
             return _refuse(environ, start_response, exchange)
         is_asked = self.limiter.runtime.asked is not None
-        if exchange.outcome is None and not is_asked:
+        if exchange.outcome is None and not is_asked and not exchange.is_in_flight:
             return self.app(environ, start_response)
         exchange.begin()
         telling = _Telling(start_response, exchange)
@@ -135,6 +136,8 @@ class RateLimitMiddleware:
         except BaseException:
             exchange.release(self.limiter.now_ns())
             raise
+        if exchange.is_in_flight:
+            return _Flying(answer, self._release, exchange, self.limiter.now_ns)
         outcome = exchange.outcome
         holds = outcome is not None and outcome.holds_slots
         ends = is_asked or holds or exchange.reservation is not None
@@ -165,8 +168,9 @@ class RateLimitMiddleware:
         else:
             identities = generation.extractor.anonymous
         asked = generation, matched, identities, now_ns
-        visit = Visit(environ)
-        decided = limiter.runtime.at_once(*asked, asker=DOOR)
+        enters = matched.group >= 0
+        visit = Visit(environ, enters=enters)
+        decided = None if enters else limiter.runtime.at_once(*asked, asker=DOOR)
         if decided is None and limiter.store.decides_here and not (generation.may_hold and matched.may_wait):
             decided = limiter.runtime.decide_by_stages(*asked, visit=visit, asker=DOOR)
         elif decided is None:
@@ -174,12 +178,14 @@ class RateLimitMiddleware:
             holder = ANYWHERE if arrival is None else arrival.holder()
             waiting = generation.find(Waiting)
             principal = generation.payer(identities) if waiting is None else waiting.principal(identities)
-            visit = ThreadVisit(self._threads, (*holder, principal), environ)
+            visit = ThreadVisit(self._threads, (*holder, principal), environ, enters=enters)
             asking = limiter.runtime.adecide_by_stages(*asked, visit=visit, asker=DOOR)
             decided = self._waiting.result(asking)
         exchange = self._exchange(environ, generation, decided, identities, now_ns, outer, visit)
         if decided[0] and generation.decider is not None and generation.decider.counts_late:
             exchange.count_late(decided[1])
+        if enters and decided[0]:
+            enter_load(exchange, generation, matched, identities, visit)
         return exchange
 
     def _early(
@@ -271,6 +277,31 @@ class _Closing:
                 close()
         finally:
             self._release(self._exchange)
+
+
+class _Flying(_Closing):
+    """A response of a request that is in flight: the first part of its body is its first byte."""
+
+    __slots__ = ("_now_ns",)
+
+    def __init__(
+        self,
+        answer: Iterable[bytes],
+        release: Callable[[Exchange], None],
+        exchange: Exchange,
+        now_ns: Callable[[], int],
+    ) -> None:
+        super().__init__(answer, release, exchange)
+        self._now_ns = now_ns
+
+    def __iter__(self) -> Iterator[bytes]:
+        parts = iter(self._answer)
+        for part in parts:
+            if part:
+                self._exchange.first_byte(self._now_ns())
+                yield part
+                break
+        yield from parts
 
 
 def _refuse(environ: Environ, start_response: StartResponse, exchange: Exchange) -> list[bytes]:

@@ -19,12 +19,15 @@ class ThreadVisit(Visit):
             and its limits refuse it.
         path: its client's network, address and account.
         request: its environment.
+        enters: as `Visit` has it.
     """
 
     __slots__ = ("_held", "_path", "_threads")
 
-    def __init__(self, threads: FairBound, path: Path, request: object = None) -> None:
-        super().__init__(request, lambda: path[:2])
+    def __init__(
+        self, threads: FairBound, path: Path, request: object = None, *, enters: bool = False
+    ) -> None:
+        super().__init__(request, lambda: path[:2], enters=enters)
         self._threads = threads
         self._path = path
         self._held: Held | None = None

@@ -49,6 +49,8 @@ cdef class Exchange:
     ) except -1
     cdef int note(self, object message, bint is_start) except -1
     cdef int count_out(self, uint64_t now) except -1
+    cdef bint is_refusal(self) noexcept
+    cdef int begin_answer(self, uint64_t now) except -1
     cdef int count_request(self, bint allowed, reason) except -1
     cdef int end_reservation(self) except -1
     cdef int end_flight(self, object now_ns) except -1

@@ -341,17 +341,33 @@ cdef class Exchange:
             return 0  # an early hint comes before the back end says anything, too
         if is_empty(message):
             return 0
-        self.waits = False
         now = self.instants.read()
+        if self.flight.open and is_last(message):  # the whole answer: nothing is under way when the next finds room
+            self.flight.begin(self.ticket, now, self.is_refusal())
+            return self.count_out(now)
+        return self.begin_answer(now)
+
+    cdef bint is_refusal(self) noexcept:
+        """Return whether the back end refused it itself; noexcept: compares a number."""
+        return self.status == 429 or self.status == 503 or self.status == 529
+
+    cdef int begin_answer(self, uint64_t now) except -1:
+        self.waits = False
         if self.flight.open:
-            self.flight.begin(self.ticket, now, self.status == 429 or self.status == 503 or self.status == 529)
-            if is_last(message):  # the whole answer: nothing is under way when the next finds room
-                return self.count_out(now)
+            self.flight.begin(self.ticket, now, self.is_refusal())
             if self.flight.is_due(now):
                 self.load.step_now(now)
             if self.flight.sums.own_held:
                 self.load.freed(now)
         return 0
+
+    @property
+    def is_in_flight(self):
+        return self.flight is not None
+
+    def first_byte(self, now_ns, /):
+        if self.flight is not None and self.waits:
+            self.begin_answer(instant(now_ns))
 
     cdef int count_out(self, uint64_t now) except -1:
         """Count the request out, as one that is in flight no more; where it is counted."""

@@ -10,8 +10,8 @@ The bounds are on what all hosts have together, and what the others have is know
 Hosts that saw the same room would all take it. So room is leased: with its message a host asks the server
 for so many that may wait for their first byte here until the next one (`lease`). All leases together are no
 more than the bound. While less than half of the room is taken, each may have one more than its lease:
-bursts at all hosts in one instant are rarer than at one. A host that asks for more than its part by demand gets it while
-no other asks; else it goes back to its part as its requests are answered.
+bursts at all hosts in one instant are rarer than at one. A host that asks for more than its part by demand
+gets it while no other asks; else it goes back to its part as its requests are answered.
 
 A host that does not hear the others steers by itself. It goes on with the part that it had: it counts what
 it has as that part of all, so that its bound, floor and start are as much of the whole as before.
