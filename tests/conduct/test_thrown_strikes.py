@@ -104,7 +104,7 @@ def test_naive_client_of_a_call_a_second_keeps_its_limit(worlds: list[World], ra
 
 
 @pytest.mark.parametrize("attack_s", [20 * MINUTE])
-def test_strikes_thrown_from_a_shared_address_hit_nobody(worlds: list[World], attack_s: int) -> None:
+def test_fault_89_strikes_thrown_from_a_shared_address_hit_nobody(worlds: list[World], attack_s: int) -> None:
     """Hazard: a stranger at the same address left the victim a fifth of its calls."""
     at = world(worlds, limit("address", '"ip"', "600/minute"), limit("requests", '"account"'))
     whole = at.quotas(**VICTIM)
@@ -125,7 +125,7 @@ def test_strikes_thrown_from_a_shared_address_hit_nobody(worlds: list[World], at
     ],
     ids=["header", "path", "cookie"],
 )
-def test_strikes_thrown_under_an_asserted_name_hit_nobody(
+def test_fault_89_strikes_thrown_under_an_asserted_name_hit_nobody(
     worlds: list[World], per: str, asserted: dict[str, Any]
 ) -> None:
     """Hazard: a minute an hour of `/login` under a victim's name cut its chat limit to an eighth."""

@@ -180,7 +180,7 @@ def test_no_oscillation_beyond_a_tenth_in_steady_state(calm: int, turned_away: i
     assert least <= settled[-1] <= most
 
 
-def test_nothing_is_bounded_before_a_target_is_learned():
+def test_fault_86_nothing_is_bounded_before_a_target_is_learned():
     """Hazard: a guess is enforced. It is below what the back end takes alone, so all is late, for good."""
     learning = FirstByte(Settings(first_byte_ns=None))
     for tick in range(9):
@@ -218,7 +218,7 @@ def test_target_learned_in_a_good_hour_mends_itself_though_all_is_late():
     assert took[-1] == pytest.approx(6 * SECOND, rel=0.1)
 
 
-def test_limit_grows_no_faster_than_its_evidence():
+def test_fault_88_limit_grows_no_faster_than_its_evidence():
     """Hazard: it grows by a half each step while a first byte is a target old; a convoy is past help then."""
     controller = FirstByte(BOUNDS)
     seen = steadily(controller, SECOND // 100, 5)

@@ -50,7 +50,7 @@ def statuses(policy: str, plan: str) -> tuple[list[int], dict[str, int]]:
     return seen, server.limit.state().shed
 
 
-def test_class_by_plan_counts_on_a_route_without_limits():
+def test_fault_85_class_by_plan_counts_on_a_route_without_limits():
     """Hazard: identities are read for limits alone, so paying customers are of the last class."""
     assert statuses(BY_PLAN, "pro") == statuses(LIMITED, "pro")
     assert statuses(BY_PLAN, "none") == statuses(LIMITED, "none")

@@ -39,7 +39,7 @@ def test_identities_that_only_the_adaptive_limit_uses_are_used():
     assert found == []
 
 
-def test_class_by_a_parameter_of_the_path_is_told_to_be_unknown_where_no_limit_names_it():
+def test_fault_85_class_by_a_parameter_of_the_path_is_told_to_be_unknown_where_no_limit_names_it():
     unknown = ("class-unknown", "adaptive.class[0].when")
     assert unknown in codes(HEAD + CLASSES % "tenant")
     (said,) = [

@@ -39,7 +39,7 @@ def in_seconds(wait_ns: int) -> int:
 
 
 @pytest.mark.parametrize("rounded", [lambda wait_ns: wait_ns, in_seconds], ids=["in ms", "in seconds"])
-def test_callers_that_obey_are_served_without_herds(rounded: Callable[[int], int]):
+def test_fault_90_callers_that_obey_are_served_without_herds(rounded: Callable[[int], int]):
     """Hazard: all are told the same two seconds, and are served in 10 to 29 tries each."""
     promises = Promises(Random(1).random)
     used, tries = served(

@@ -69,7 +69,7 @@ def test_first_bytes_move_the_limit_and_a_hang_up_does_not():
     answer.close()
     assert load_of(client)._admission.steering.answered(True) == []
     _, answer = client.open()
-    client.clock.advance(SECOND // 2)
+    client.clock.advance(0.5)
     b"".join(answer)
     (seen,) = load_of(client)._admission.steering.answered(True)
     assert seen[1] - seen[0] == SECOND // 2
