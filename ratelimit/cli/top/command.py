@@ -61,7 +61,7 @@ def top_command(target: str, interval: float, once: bool, as_json: bool) -> None
     Keys:
       up, down, j, k  move
       Enter           callers of a limit, also of one in shadow; then one caller
-      s, e, x         stop a caller, exempt it, clear its actor: shown first, y does it, u undoes it
+      s, e, x         stop, exempt or clear a caller: y does it, u undoes it
       c               changes
       Esc, left       back
       q               end
