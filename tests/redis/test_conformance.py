@@ -190,7 +190,7 @@ def test_sliding_counts_past_what_a_double_holds_are_exact(script: ScriptCore, p
 @pytest.mark.parametrize("algorithm", WIDE)
 @FEW
 @given(data=st.data())
-def test_counts_past_two_to_the_40_are_exact(script: ScriptCore, algorithm: str, data: st.DataObject) -> None:
+def test_counts_past_two_to_the_36_are_exact(script: ScriptCore, algorithm: str, data: st.DataObject) -> None:
     agree_near_the_end(COMPILED, script, algorithm, data)
 
 

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from ratelimit.algorithms import IN_WORDS
+from ratelimit.algorithms import LEASED
 from ratelimit.deciding.charge import Charge
 from ratelimit.decision import Decision, Reason
 from ratelimit.errors import StoreError
@@ -205,7 +205,7 @@ def decided(limiter: Live, rng: random.Random, sound: list[int]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("algorithm", sorted(IN_WORDS))
+@pytest.mark.parametrize("algorithm", sorted(LEASED))
 def test_made_up_leases_let_no_more_through_than_the_limit_holds(
     server: Server, algorithm: str, faults: int
 ) -> None:
