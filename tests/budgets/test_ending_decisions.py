@@ -26,7 +26,7 @@ TOKENS = limit(
     unit="output_tokens",
     algorithm="fixed-window",
     usage="auto",
-    estimate=0,
+    cost=0,
     most=500,
 )
 A = {"account": "a"}
@@ -137,7 +137,7 @@ async def test_grpc_stream_that_fails_costs_its_estimate_once_it_has_answered() 
                 yield request
             await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
 
-    toml = rules(limit("tokens", unit="tokens", rate="100/year", estimate=40, algorithm="fixed-window"))
+    toml = rules(limit("tokens", unit="tokens", rate="100/year", cost=40, algorithm="fixed-window"))
     key = (("x-api-key", "a"),)
     async with served(toml, Streams()) as channel:
 
@@ -308,7 +308,7 @@ def test_peek_holds_and_gives_back_nothing() -> None:
 
 
 def test_failure_costs_nothing_unless_something_was_produced() -> None:
-    subject = limiter(limit("tokens", unit="tokens", rate="100/year", estimate=40, algorithm="fixed-window"))
+    subject = limiter(limit("tokens", unit="tokens", rate="100/year", cost=40, algorithm="fixed-window"))
     for _ in range(9):
         asked(subject).release(503)
     assert left(subject) == [100]

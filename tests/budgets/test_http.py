@@ -50,7 +50,7 @@ class Caller:
 
 
 def acts(host: Host) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(run("acts", host.policy, "--json").stdout)["acts"]
+    found: list[dict[str, Any]] = json.loads(run("show", "acts", host.policy, "--json").stdout)["acts"]
     return found
 
 

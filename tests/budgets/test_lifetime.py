@@ -203,7 +203,7 @@ def test_thousand_million_dollars_are_one_payment(host: Host) -> None:
 
 def test_screens_speak_of_a_lifetime_and_of_no_time(host: Host) -> None:
     assert host.admits(path="/trial") == 5
-    shown = run("budget", "show", host.policy, "a").stdout
+    shown = run("show", "budget", host.policy, "a").stdout
     assert "5 in all" in shown
     assert "5 used" not in shown
     words = run("explain", host.policy, "-r", "GET /trial state:account=a", "--live").stdout

@@ -58,7 +58,7 @@ per = "account"
 unit = "output_tokens"
 rate = "1000/minute"
 usage = "auto"
-estimate = "learned"
+cost = "learned"
 most = 500
 """
     lines = [post(at * 60, output_tokens=tokens) for at, tokens in enumerate([900, None] * 20)]

@@ -54,9 +54,8 @@ algorithm = "fixed-window"
 name = "plans"
 match = "/tier"
 per = "account"
-tier = "plan"
 rate = "2/year"
-tiers = {{ pro = {{ rate = "3/year" }} }}
+tiers.plan = {{ pro = "3/year" }}
 [[limit]]
 name = "trial"
 match = "/shadow"

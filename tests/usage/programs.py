@@ -49,13 +49,13 @@ def limits(form: str, *, cuts: bool) -> tuple[str, str]:
     """
     common = 'match = "POST /v1/*"\nper = "account"\nalgorithm = "fixed-window"\nusage = "auto"\n'
     words = {
-        "exposure": f'estimate = "learned"\nexposure = {EXPOSURE}\n',
-        "full": 'estimate = "learned"\nexposure = 1\n',
-        "grant": 'estimate = "learned"\ngrant = "body"\n',
+        "exposure": f'cost = "learned"\nexposure = {EXPOSURE}\n',
+        "full": 'cost = "learned"\nexposure = 1\n',
+        "grant": 'cost = "learned"\nexposure = "grant"\n',
     }[form]
-    cut = 'on_exhausted = "cut"\n' if cuts else ""
+    cut = 'on_refusal = ["cut"]\n' if cuts else ""
     tokens = f'{common}{words}{cut}unit = "output_tokens"\nrate = "{BUDGET}/year"\nmost = {MOST}\n'
-    money = f'{common}estimate = "learned"\nunit = "usd"\nrate = "900/year"\nmost = {MOST}\n'
+    money = f'{common}cost = "learned"\nunit = "usd"\nrate = "900/year"\nmost = {MOST}\n'
     return tokens, money
 
 

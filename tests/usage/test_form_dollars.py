@@ -28,7 +28,7 @@ TIERS = {"priority": Fraction(7, 4), "flex": Fraction(1, 2), "batch": Fraction(1
 SEARCH, IMAGE = 10_000, 40_000
 """Millionths of a dollar."""
 POLICY = rules(
-    limit("spend", rate="2000/day", unit="usd", usage="auto", estimate="declared", algorithm="fixed-window")
+    limit("spend", rate="2000/day", unit="usd", usage="auto", cost="declared", algorithm="fixed-window")
 ) + "\n".join(
     (
         '\n[prices."*"]',
