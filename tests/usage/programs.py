@@ -97,6 +97,9 @@ class Call:
     has_head: bool = False
     is_gone: bool = False
     is_cut: bool = False
+    """Whether the application has seen that its stream was cut."""
+    was_cut: bool = False
+    word: str = ""
     how: str = ""
     status: int = 0
     exchange: Any = field(default=None, repr=False)
@@ -134,6 +137,7 @@ class Call:
         self.begun.set()
         while True:
             word, receipt = await self.commands.get()
+            self.word = word
             try:
                 if not self.has_head and word in ("receipt", "words", "finish"):
                     await send(
@@ -259,6 +263,8 @@ class Program:
                 raise OSError("the client is gone")
             if message["type"] == "http.response.start" and not call.status:
                 call.status = message["status"]
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                call.was_cut = call.word in ("receipt", "words")
 
         async def run() -> None:
             with suppress(OSError, ZeroDivisionError):
@@ -358,7 +364,7 @@ class Program:
         assert call.task is not None
         with suppress(asyncio.CancelledError):
             await call.task
-        call.how = how
+        call.how = how = "cut" if call.was_cut else how
         self.open.remove(call)
         habits, account = call.habits, call.account
         is_whole = how in ("finish", "cut")
@@ -381,11 +387,12 @@ class Program:
         if unit == "usd" and rest:
             with_prompt = dollars(call.model, answered, 0 if call.receipts else call.size * 2 // 7, rest)
             seen += dollars(call.model, answered, 0, rest)
-            if not call.receipts and not call.by_habit:
+            if not call.receipts and not call.by_habit and call.how != "cut":
                 seen = max(seen, min(with_prompt, at_first))
         if not call.receipts and not rest:
             return at_first if call.how == "finish" or call.by_habit else 0
-        if rest and call.by_habit:
+        if rest and (call.by_habit or call.how == "cut"):
+            # Of a stream that was cut more may have been produced than was passed on.
             return max(seen, at_first)
         return seen
 
