@@ -245,11 +245,14 @@ async def test_thoughts_are_granted_with_an_answer_or_not_at_all(upstream: Upstr
     ("words", "granted"),
     [
         ({"unit": "total_tokens"}, 29_900),
-        ({"unit": "usd", "rate": "1/day"}, 249_950),
+        ({"unit": "usd", "rate": "1/day"}, 249_900),
     ],
 )
 async def test_grant_is_by_what_the_unit_leaves_for_output(words: dict[str, Any], granted: int) -> None:
-    """Half of 60,000 tokens without the prompt; half a dollar at two dollars a million, likewise."""
+    """Half of 60,000 tokens without the prompt; half a dollar at two dollars a million.
+
+    There the prompt counts as sounds, which have no price of their own: as much as output.
+    """
     upstream = Upstream(policy(**words, more=PRICES))
     upstream.wants = 100
     body = json.dumps({"max_tokens": 10**6, "pad": ""}).encode()

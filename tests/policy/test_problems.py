@@ -65,6 +65,7 @@ def correlation(line: str, missing: str = "client") -> str:
 
 
 # code, policy, line, key
+LONG = "{ above = 9, input = 1, output = 2 }"
 CASES = [
     ("policy-syntax", "version = 1\nlimit = [", 2, ""),
     ("policy-version", "version = 2", 1, "version"),
@@ -264,6 +265,24 @@ CASES = [
         "deny.account[1]",
     ),
     ("list-value", f"version = 1\n[deny]\naccount = ['é']\n[identities]\n{ACCOUNT}", 3, "deny.account[0]"),
+    (
+        "price-long",
+        f"version = 1\n[prices.m]\ninput = 1\noutput = 2\nlong = [{', '.join([LONG] * 2)}]",
+        5,
+        "prices.m.long",
+    ),
+    (
+        "price-pattern",
+        "version = 1\n[prices]\n'a*b' = { input = 1, output = 2 }\n'ab*' = { input = 1, output = 2 }",
+        4,
+        "prices.'ab*'",
+    ),
+    (
+        "price-tier",
+        "version = 1\n[prices.m]\ninput = 1\noutput = 2\nservice_tiers = { default = 2 }",
+        5,
+        "prices.m.service_tiers",
+    ),
     ("list-everyone", "version = 1\n[allow]\nip = ['0.0.0.0/1', '128.0.0.0/1']", 2, "allow"),
     ("list-identity", "version = 1\n[deny]\ncluster = ['x']", 3, "deny.cluster"),
     ("trust-everyone", "version = 1\n[trust]\nproxies = ['0.0.0.0/0']", 3, "trust.proxies"),
