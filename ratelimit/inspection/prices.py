@@ -40,7 +40,7 @@ def dearest_of(rule: LimitRule, policy: CompiledPolicy) -> Dearest | None:
     if rule.unit != USD or spec is None:
         return None
     output = USUAL_MOST if spec.most is None else spec.most
-    known: dict[str | None, Any] = dict(policy.prices)
+    known: dict[str | None, Any] = {**policy.prices}
     if spec.unknown_price is not None:
         known[None] = spec.unknown_price
     found = None
