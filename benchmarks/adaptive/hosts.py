@@ -29,7 +29,7 @@ from ratelimit.waiting.model.line import Line, Waiter
 MILLISECOND = 1_000_000
 KEY = 0x5EED
 """Of the lots."""
-LEAST_MS = 10
+LEAST_MS = 100
 """What a request uses as it goes on, as the middleware counts it."""
 
 

@@ -75,6 +75,12 @@ def test_the_host_that_steers_for_longest_steers_and_one_that_comes_follows():
     assert leader_of({"b": Told(steers_ms=5), "a": Told(steers_ms=9)}) == "b"
 
 
+def test_a_host_that_gets_no_requests_any_more_does_not_steer():
+    """Hazard: a balancer drains the host that steers, and the limit of all stands still."""
+    assert leader_of({"a": Told(steers_ms=5), "b": Told(demand=3.0)}) == "b"
+    assert leader_of({"a": Told(steers_ms=5, demand=0.1), "b": Told(demand=0.1)}) == "a"
+
+
 def test_a_host_that_is_silent_for_a_second_has_no_part():
     told = {"a": (1_000, Told()), "b": (2_001, Told())}
     assert list(live(told, 2_001)) == ["b"]

@@ -34,6 +34,8 @@ DEMAND_NS = 5 * SECOND_NS
 """About so far back a host's part by demand goes."""
 LEAST_DEMAND = 0.5
 """Requests a second that each host counts as having, so that one without any has a part."""
+LEAST_STEERING = 0.2
+"""Requests a second of a host that steers."""
 MOST_SAMPLES = 16
 """First bytes in one message."""
 
@@ -117,9 +119,13 @@ def period_ns(target_ns: int) -> int:
 
 
 def leader_of(told: Mapping[str, Told]) -> str:
-    """Return the host that steers: that which does so for longest; if none does, the first by name."""
-    steering = [(one.steers_ms, name) for name, one in told.items() if one.steers_ms]
-    return min(steering)[1] if steering else min(told)
+    """Return the host that steers: that which does so for longest; if none does, the first by name.
+
+    Steps are taken as requests come, so a host without requests does not steer while another has some.
+    """
+    busy = {name: one for name, one in told.items() if one.demand >= LEAST_STEERING} or told
+    steering = [(one.steers_ms, name) for name, one in busy.items() if one.steers_ms]
+    return min(steering)[1] if steering else min(busy)
 
 
 def lease(

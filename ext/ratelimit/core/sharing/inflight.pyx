@@ -24,8 +24,9 @@ from libc.string cimport memcpy, memset
 
 from ratelimit.core.memory.atomic cimport cas, fetch_add, load, store
 from ratelimit.core.sharing.flight cimport (
-    ANSWERS, FLIGHT_HEADER_BYTES, FLIGHT_LAYOUT, HOSTS_MS, LANES, MILLISECOND, PLACES, RANKS, SILENT_MS, FlightHeader, Lane, Minute,
-    Place, Seen, ShedMemory, Ticket, apart, instant, is_of, put_together, raise_to, repeat, repeat_ranks, set_up,
+    ANSWERS, FLIGHT_HEADER_BYTES, FLIGHT_LAYOUT, HOSTS_MS, LANES, MILLISECOND, PLACES, RANKS, SILENT_MS,
+    FlightHeader, Lane, Minute, Place, Seen, ShedMemory, Ticket, apart, instant, is_of, put_together, raise_to,
+    repeat, repeat_ranks, set_up,
 )
 from ratelimit.core.sharing.reserved cimport lower
 from ratelimit.core.sharing.room cimport has_room
