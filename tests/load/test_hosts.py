@@ -159,6 +159,24 @@ def test_hosts_that_do_not_hear_each_other_go_on_with_the_part_they_had():
     assert not any(host.flight.follows(late_ns) for host in hosts)
 
 
+def test_hosts_that_hear_nothing_and_have_less_than_one_each_take_turns_by_time():
+    """Hazard: twelve hosts let in one each, before a back end for four."""
+    hosts, _ = _several(12)
+    entered = 0
+    for tick in range(1, 121):
+        now_ns = NOW + 3 * SECOND + tick * SECOND // 10
+        for host in hosts:
+            host.flight.beat(now_ns)
+            host.steering.publish(1, 400, 4, 4, 0, 0, 0, 0, 1.0, SECOND, [])
+            if host.flight.has_room(now_ns):
+                entered += 1
+                ticket = host.flight.enter(now_ns)
+                host.flight.first_byte(ticket, now_ns)
+                host.flight.finished(ticket, now_ns)
+    # In 12 s each goes on once in 0.75 s × 12 / 4.
+    assert 12 * 4 <= entered <= 12 * 8
+
+
 def test_a_host_alone_on_its_server_has_all():
     (host,), _ = _several(1)
     assert host.admitted(NOW, 50) == 12
@@ -181,9 +199,10 @@ def test_first_bytes_of_all_hosts_move_the_limit_and_all_go_by_it():
     for number in range(60):
         now_ns = NOW + number * SECOND // 10
         for host in hosts:
-            if host is not leader and host.flight.has_room(now_ns):
+            if host.flight.has_room(now_ns):
                 ticket = host.flight.enter(now_ns - 3 * SECOND // 2)
-                host.flight.first_byte(ticket, now_ns)
+                if host is not leader:  # whose clients hang up
+                    host.flight.first_byte(ticket, now_ns)
                 host.flight.finished(ticket, now_ns)
         _exchange(hosts, now_ns, server)
         leader.admission.step(now_ns)

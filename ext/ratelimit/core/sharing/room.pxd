@@ -8,6 +8,7 @@ from ratelimit.core.sharing.reserved cimport places_of, reserved
 
 cdef extern from *:
     const double OF_QUEUE "0.8"       # what waits is to leave so much of the queue free for a request that is as large
+    const double PAUSED "0.75"        # of the target: about so long a request waits for its first byte
     const double DOUBTED_BELOW "0.5"  # a report of saturation while fewer of those that may wait do
 
 
@@ -67,15 +68,29 @@ cdef inline bint is_turn(FlightHeader *header, Sums *sums, uint64_t units) noexc
     )
 
 
+cdef inline bint is_between(FlightHeader *header, Sums *sums, uint64_t now, double may_wait) noexcept:
+    """Return whether a host that hears no others has to pause: its part is less than one request.
+
+    It lets one go on so seldom that on average no more than its part waits. noexcept: arithmetic.
+    """
+    cdef double part = header.part
+    cdef uint64_t entered = load(&header.entered_ns)
+    if sums.is_shared or not (part > 1e-3 and part < 1.0) or may_wait * part >= 1.0 or may_wait < 1.0 or now <= entered:
+        return False
+    return <double>(now - entered) < PAUSED * <double>load(&header.target_ns) / (may_wait * part)
+
+
 cdef inline bint has_room(
     FlightHeader *header, Sums *sums, uint64_t now, uint64_t floor, double share, double kept, int rank, uint64_t units
 ) noexcept:
     """Return whether one more request may be in flight, as `InFlight.has_room`; noexcept: compares words."""
     cdef uint64_t bound, waiting, part, places, at, patience, moved, still = 0, more
     cdef double reserve = 0.0
+    bound, waiting = load(&header.in_flight_bound), may_wait(header, sums.together - sums.together_wait)
+    if is_between(header, sums, now, <double>max(waiting, floor)):
+        return False
     if sums.together < floor:
         return True
-    bound, waiting = load(&header.in_flight_bound), may_wait(header, sums.together - sums.together_wait)
     at = load(&header.cap_at_ns)
     if (at and at <= now and now - at <= <uint64_t>FRESH_MS * MILLISECOND
             and sums.together_wait >= DOUBTED_BELOW * <double>waiting):
