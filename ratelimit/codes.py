@@ -95,7 +95,7 @@ CODES: dict[str, Code] = {
         "Use `refuse`, `skip` or `shared`.",
     ),
     "correlation-principal": error(
-        "Evidence is named for the correlation, but no principal.", 'Write `principal = "account"` beside it.'
+        "Evidence is named for the correlation, but no account.", 'Write `principal = "account"` beside it.'
     ),
     "correlation-missing": error(
         "An identity that serves as evidence has a stand-in where it is missing.",
@@ -114,12 +114,10 @@ CODES: dict[str, Code] = {
         "Name `network`, and `payment` or a family that is `costly`.",
     ),
     "known-principal": error(
-        "A principal is written with more or fewer values than make one here.",
+        "An account is written with more or fewer values than make one here.",
         "Write one value for each identity under `principal`, in that order.",
     ),
-    "known-group": error(
-        "A list of accounts has fewer than two principals.", "Name two or more, or drop the list."
-    ),
+    "known-group": error("A list has fewer than two accounts.", "Name two or more, or drop the list."),
     "known-contradiction": error(
         "Two things that the operator knows exclude each other.", "Keep one of the two."
     ),

@@ -117,7 +117,7 @@ class Adaptive(
         bool,
         Meta(
             description="A request without room waits in the gateway, for a quarter of the target. The "
-            "order is by class, then fair by principal. `false`: it is shed at once."
+            "order is by class, then fair by caller. `false`: it is shed at once."
         ),
     ] = True
     class_: Annotated[
@@ -164,7 +164,7 @@ CODES = {
         "The weights of classes leave the first less than a tenth.", "Lower them, to 90 together at most."
     ),
     "class-unknown": warning(
-        "A class or a principal goes by what is not known of requests on some routes.",
+        "A class or a caller goes by what is not known of requests on some routes.",
         "Read it from `state:`, a header or a resolver, or give these routes a limit with the parameter.",
     ),
 }

@@ -91,7 +91,7 @@ def wish_of(policy: Policy, *, needs_key: bool = True) -> StoreWish:
         rules = sum(rule.algorithm not in IN_WORDS for rule in compiled.rules)
         blocks = min(_MOST_BLOCKS, max(LEAST_BLOCK_BYTES, rules * _BLOCKS_A_RULE))
     known_as = policy.path if policy.path is not None else wanted.path
-    name = None if wanted.memory != "shared" or known_as is None else str(Path(known_as).absolute())
+    name = None if wanted.memory == "private" or known_as is None else str(Path(known_as).absolute())
     return StoreWish(wanted.keys, blocks, key, name, wanted.path)
 
 
@@ -199,10 +199,10 @@ def open_embedded(policy: Policy, clock: Clock | None = None) -> EmbeddedStore:
                 clock=clock,
             )
         except StoreError as error:
-            if policy.compiled.file.store.on_unusable != "private":
+            if policy.compiled.file.store.memory != "prefer-shared":
                 raise
             warnings.warn(
-                f"shared memory cannot be used ({error}); by store.on_unusable, this process counts alone",
+                f"shared memory cannot be used ({error}); by store.memory, this process counts alone",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -282,10 +282,10 @@ def _shared(policy: Policy, beside: Callable[[], M], private: Callable[[], M], w
     try:
         return beside()
     except StoreError as error:
-        if policy.compiled.file.store.on_unusable != "private":
+        if policy.compiled.file.store.memory != "prefer-shared":
             raise
         warnings.warn(
-            f"shared memory for {what} cannot be used ({error}); by store.on_unusable, this process {does}",
+            f"shared memory for {what} cannot be used ({error}); by store.memory, this process {does}",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -329,7 +329,7 @@ DIAGNOSTICS = Metric(
 CLUSTERS = Metric(
     "ratelimit_clusters",
     "gauge",
-    "Clusters: principals that are taken for one actor, by the highest verdict of their members.",
+    "Clusters: accounts that are taken for one actor, by the highest verdict of their members.",
     (VERDICT,),
 )
 CLUSTERS_UNLABELLED = Metric(
@@ -345,18 +345,18 @@ CLUSTERS_YOUNG = Metric(
     "for every few payment methods, until one is declared or its days are over.",
 )
 CLUSTER_MEMBERS = Metric(
-    "ratelimit_cluster_members", "gauge", "Principals that are in a cluster, by their verdict.", (VERDICT,)
+    "ratelimit_cluster_members", "gauge", "Accounts that are in a cluster, by their verdict.", (VERDICT,)
 )
 CORRELATED = Metric(
     "ratelimit_correlated",
     "gauge",
-    "Principals and identifiers that are remembered.",
+    "Accounts and identifiers that are remembered.",
     (Label("kind", ("principal", "identifier")),),
 )
 CORRELATION_EVICTIONS = Metric(
     "ratelimit_correlation_evictions",
     "counter",
-    "Principals and identifiers forgotten for want of room. Raise correlation.principals or identifiers.",
+    "Accounts and identifiers forgotten for want of room. Raise `principals` or `identifiers` of its tuning.",
     (Label("kind", ("principal", "identifier")),),
 )
 OBSERVATIONS = Metric(

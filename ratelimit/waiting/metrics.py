@@ -78,7 +78,7 @@ QUEUE_WAITING = Metric(
 QUEUE_FAIRNESS = Metric(
     "ratelimit_queue_fairness",
     "gauge",
-    "Jain's index of the service that this worker gave waiting principals, over one to two minutes: 1 if "
+    "Jain's index of the service that this worker gave waiting callers, over one to two minutes: 1 if "
     "all had as much.",
     per_worker=True,
 )

@@ -57,7 +57,7 @@ class Queue(Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "c
     """The way that requests wait for limits with `wait`; numbers are those of each worker."""
 
     per_principal: Annotated[
-        int, Meta(ge=1, le=100_000, description="Most requests of one principal that wait.")
+        int, Meta(ge=1, le=100_000, description="Most requests of one caller that wait.")
     ] = 64
     total: Annotated[int, Meta(ge=1, le=1_000_000, description="Most requests that wait.")] = 10_000
     principal: Annotated[

@@ -86,7 +86,7 @@ def test_accounts_of_an_actor_are_hashes(actor: Actor, tmp_path: Path) -> None:
 
 def test_an_account_is_looked_up_among_them(actor: Actor, tmp_path: Path) -> None:
     (name,) = actor.clusters(BOTS)
-    asked = ("accounts", tmp_path / "policy.toml", f"{name:016x}", "--reveal", "bot7")
+    asked = ("show", "accounts", tmp_path / "policy.toml", f"{name:016x}", "--reveal", "bot7")
     result = run(*asked, "--json")
     (one,) = json.loads(result.stdout)["accounts"]
     assert (one["given"], one["account"]) == ("bot7", f"{key_of(actor, 'bot7'):016x}")

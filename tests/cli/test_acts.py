@@ -17,7 +17,7 @@ from ratelimit.stores.acts.act import MOST_ACTS, Act, in_force, kept, read_acts
 from ratelimit.stores.acts.file import ActFile
 from ratelimit.worker.acts import ActFollower
 from ratelimit.worker.upkeep import Upkeep
-from tests.cli.running import run, write_policy
+from tests.cli.running import in_group, run, write_policy
 from tests.support.acting import BOTS, END_NS, Actor, caught
 from tests.support.campaign import policy_text
 from tests.support.redis.patience import until
@@ -94,7 +94,7 @@ def start(policy: Path) -> Iterator[Callable[[], Worker]]:
 
 def told(policy: Path, command: str, *more: str) -> dict[str, Any]:
     sure = () if command in ("acts", "undo", "top") else ("--yes",)
-    result = run(command, policy, *more, *sure, "--json")
+    result = run(*in_group(command), policy, *more, *sure, "--json")
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
     return found
@@ -239,7 +239,7 @@ def test_wrong_use_is_said(policy: Path) -> None:
         ("merge", policy, "acct-17"),
         ("declare", "organisation", policy, "Acme"),
     ):
-        assert run(*asked).exit_code == 2, asked
+        assert run("act", *asked).exit_code == 2, asked
     assert run("act", "undo", policy, "7").exit_code == 3
     limiter.close()
 
@@ -255,7 +255,7 @@ def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Actor]:
 
 
 def applied(actor: Actor, *command: object) -> None:
-    result = run(*command)
+    result = run("act", *command)
     assert result.exit_code == 0, result.output
     follower = ActFollower(actor.limiter.store.place)
     follower.look(actor.limiter)

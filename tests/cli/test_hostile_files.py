@@ -54,7 +54,7 @@ class Pipe(io.BytesIO):
 
 COMMANDS = {
     "replay": lambda policy, trace: ("replay", policy, trace, "--json"),
-    "suggest": lambda policy, trace: ("suggest", trace, "--json"),
+    "suggest": lambda policy, trace: ("make", "limits", trace, "--json"),
     "diff": lambda policy, trace: ("diff", policy, policy, trace, "--json"),
 }
 

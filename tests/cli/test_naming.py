@@ -138,7 +138,7 @@ def test_a_dry_run_does_nothing(policy: Path) -> None:
         ("split", policy, "bot7", "bot8"),
         ("declare", "organisation", policy, "Acme", "--payment", "stolen1"),
     ):
-        result = run(*command, "--dry-run")
+        result = run("act", *command, "--dry-run")
         assert result.exit_code == 0, result.output
         assert result.stdout
     assert ActFile(policy.with_name("table")).read() == []

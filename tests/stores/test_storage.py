@@ -41,7 +41,7 @@ def test_unusable_memory_fails_at_start_by_default(tmp_path: Path) -> None:
 
 def test_unusable_memory_is_private_with_a_warning_where_the_policy_says_so(tmp_path: Path) -> None:
     (tmp_path / "table").write_bytes(b"something else")
-    loaded = policy(tmp_path, f'[store]\npath = "{tmp_path}/table"\non_unusable = "private"')
+    loaded = policy(tmp_path, f'[store]\npath = "{tmp_path}/table"\nmemory = "prefer-shared"')
     with pytest.warns(RuntimeWarning, match="counts alone"):
         store = open_store(loaded)
     assert store.counts_alone

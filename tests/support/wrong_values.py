@@ -42,7 +42,7 @@ SOUND: dict[str, Any] = {
         "principal": "account",
         "network": ["ip"],
         "payment": "payment",
-        "known": {"organisations": [{"name": "one", "payment": ["card"]}], "networks": {}},
+        "known": {"organisations": [{"name": "one", "payment": ["card"]}], "networks": []},
         "tuning": {},
     },
 }

@@ -47,13 +47,13 @@ def compile_known(known: Known, parts: int, file: str, report: Report) -> KnownS
     confirm = reader.read_principals(known.confirm, (*_HERE, "confirm"))
     clear = reader.read_principals(known.clear, (*_HERE, "clear"))
     if reader.count > MAX_PRINCIPALS:
-        report.add("policy-too-many", _HERE, f"{reader.count} principals; {MAX_PRINCIPALS} are the most")
+        report.add("policy-too-many", _HERE, f"{reader.count} accounts; {MAX_PRINCIPALS} are the most")
     for number, group in enumerate(apart):
         if len(group) > MAX_APART:
             report.add(
                 "policy-too-many",
                 (*_HERE, "apart", number),
-                f"{len(group)} principals; {MAX_APART} are the most",
+                f"{len(group)} accounts; {MAX_APART} are the most",
             )
     _check_contradictions(set(exempt), together, apart, report)
     _check_confirm_and_clear(confirm, set(clear), set(exempt), together, report)
@@ -86,7 +86,7 @@ class _Principals:
                 self._report.add(
                     "known-principal",
                     (*path, number),
-                    f"{len(values)} given, {self._parts} make a principal here",
+                    f"{len(values)} given, {self._parts} make an account here",
                 )
             elif not all(values):
                 self._report.add("policy-value", (*path, number), "an empty text is no identity")
@@ -107,7 +107,7 @@ def _groups(
     for number, written in enumerate(listed[:MAX_GROUPS]):
         group = reader.read_principals(written, (*_HERE, key, number))
         if len(group) < 2:
-            report.add("known-group", (*_HERE, key, number), "fewer than two principals are no group")
+            report.add("known-group", (*_HERE, key, number), "fewer than two accounts are no group")
         else:
             groups.append(group)
     return tuple(groups)

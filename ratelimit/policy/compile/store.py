@@ -45,10 +45,8 @@ def compile_store(file: PolicyFile, tree: Mapping[str, Any], report: Report) -> 
             ("store", "history"),
             "a history is bound to one hash key, and the policy has none",
         )
-    if store.memory == "private":
-        for key in ("path", "on_unusable"):
-            if key in given:
-                report.add("store-setting-unused", ("store", key), f"private memory has no `{key}`")
+    if store.memory == "private" and "path" in given:
+        report.add("store-setting-unused", ("store", "path"), "private memory has no `path`")
     if store.url == EMBEDDED:
         for key in REMOTE_KEYS:
             if key in given:

@@ -81,6 +81,8 @@ def bind(kind: type[T], tree: Any, report: Report, path: Path = ()) -> T:
     for key in tree:
         if key not in fields:
             hint = (_in_limit(key, tree) if "on_refusal" in fields else "") or _other_word(key, fields)
+            if key == "on_unusable" and "memory" in fields:
+                hint = 'Write `memory = "prefer-shared"`, or remove it.'
             hint = hint or did_you_mean(key, fields) or f"Known here: {', '.join(fields)}."
             report.unusable("policy-unknown-key", (*path, key), f"`{key}` is not a key of this table", hint)
     hints = _hints(kind)
@@ -289,7 +291,8 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
         return
     instead = ""
     if isinstance(value, dict) and wanted == ["a list"]:
-        instead = f"Write `[[{render_key(path)}]]`, with two brackets."
+        of_tables = _stand_in(get_args(_choices(hint)[0])[0]) is None
+        instead = f"Write `[[{render_key(path)}]]`, with two brackets." if of_tables else "Write one list."
     elif isinstance(value, str) and wanted == ["a list"] and _may_list(_choices(hint)[0], value):
         instead = f'Write `{path[-1]} = ["{value}"]`.'
     elif isinstance(value, str) and value.isdecimal() and int in _choices(hint):

@@ -23,7 +23,7 @@ class Organisation(Table, frozen=True, forbid_unknown_fields=True):
     account: Annotated[
         list[Principal],
         Meta(
-            description="Its principals. Without any, every account that pays with one of its payment "
+            description="Its accounts. Without any, every account that pays with one of its payment "
             "methods is a member; without these too, every account that comes from its networks."
         ),
     ] = []
@@ -32,33 +32,31 @@ class Organisation(Table, frozen=True, forbid_unknown_fields=True):
 class Known(Table, frozen=True, forbid_unknown_fields=True):
     """The operator's knowledge; it overrides inference."""
 
-    exempt: Annotated[list[Principal], Meta(description="Principals that are never in a cluster.")] = []
+    exempt: Annotated[list[Principal], Meta(description="Accounts that are never in a cluster.")] = []
     together: Annotated[
         list[list[Principal]],
         Meta(
-            description="Lists of principals that are one actor each, whatever the evidence. "
+            description="Lists of accounts that are one actor each, whatever the evidence. "
             "Clusters they are in become one.",
             examples=[[["acct-17", "acct-18"]]],
         ),
     ] = []
     apart: Annotated[
         list[list[Principal]],
-        Meta(
-            description="Lists of principals. No two of one list are ever in one cluster; the later yields."
-        ),
+        Meta(description="Lists of accounts. No two of one list are ever in one cluster; the later yields."),
     ] = []
     confirm: Annotated[
         list[Principal],
         Meta(
-            description="Principals whose clusters are confirmed. They are certain, and so is every "
-            "likely member of their cluster, unless another principal clears it."
+            description="Accounts whose clusters are confirmed. They are certain, and so is every "
+            "likely member of their cluster, unless another account clears it."
         ),
     ] = []
     clear: Annotated[
         list[Principal],
         Meta(
-            description="Principals whose clusters are cleared. No member of their cluster is certain or "
-            "likely, unless another principal confirms it. `exempt` leaves out one principal alone."
+            description="Accounts whose clusters are cleared. No member of their cluster is certain or "
+            "likely, unless another account confirms it. `exempt` leaves out one account alone."
         ),
     ] = []
     organisations: Annotated[

@@ -73,9 +73,11 @@ class Store(Table, frozen=True, forbid_unknown_fields=True):
         Tls | None, Meta(description="With Redis over TLS: certificates. Default: the system's authorities.")
     ] = None
     memory: Annotated[
-        Literal["shared", "private"],
+        Literal["shared", "private", "prefer-shared"],
         Meta(
-            description="`shared`: all workers of the host count together. `private`: each process by itself."
+            description="`shared`: all workers of the host count together. `private`: each process alone. "
+            "`prefer-shared`: private, with a warning, where the shared memory cannot be used; with `shared` "
+            "the start fails then."
         ),
     ] = "shared"
     keys: Annotated[
@@ -117,10 +119,3 @@ class Store(Table, frozen=True, forbid_unknown_fields=True):
             examples=["/var/lib/ratelimit/history.bin"],
         ),
     ] = None
-    on_unusable: Annotated[
-        Literal["fail", "private"],
-        Meta(
-            description="When the shared memory cannot be used: fail at start, or go on in private memory "
-            "with a warning."
-        ),
-    ] = "fail"
