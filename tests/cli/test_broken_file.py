@@ -12,7 +12,7 @@ import pytest
 from ratelimit.limiter import Limiter
 from ratelimit.runtime.last_policy import last_in_force
 from ratelimit.stores.embedded import folder
-from tests.cli.running import run, write_policy
+from tests.cli.running import in_group, run, write_policy
 
 POLICY = """\
 version = 1
@@ -119,7 +119,7 @@ def test_it_is_the_policy_of_the_last_reload_that_was_applied(limiter: Limiter, 
 def test_without_a_worker_a_broken_file_is_an_error_as_before(tmp_path: Path, shared: Path) -> None:
     path = write_policy(tmp_path, "version = 1\n[[limit")
     for command in (["refused"], ["top"], ["exempt", "alice"]):
-        result = run(command[0], path, *command[1:])
+        result = run(*in_group(command[0]), path, *command[1:])
         assert result.exit_code == 1
         assert "1 error" in result.stderr
 

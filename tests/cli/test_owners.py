@@ -12,7 +12,7 @@ import pytest
 
 from ratelimit.inspection import installation, memory_owners
 from ratelimit.stores.embedded import folder
-from tests.cli.running import POLICY, run, write_policy
+from tests.cli.running import in_group, POLICY, run, write_policy
 
 NOBODY = pwd.getpwnam("nobody")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
@@ -60,7 +60,7 @@ def test_where_the_hash_key_is_to_be_found_is_said(
     monkeypatch.delenv("LIMITS_KEY", raising=False)
     policy = tmp_path / "policy.toml"
     policy.write_text(POLICY + '[adaptive]\nfirst_byte = "1s"\n[hashing]\nkey = "env:LIMITS_KEY"\n')
-    result = run(arguments[0], policy, *arguments[1:])
+    result = run(*in_group(arguments[0]), policy, *arguments[1:])
     assert result.exit_code == 4
     assert "[hash-key]" in result.stderr
     assert "/proc/PID/environ | grep ^LIMITS_KEY=)" in result.stderr
@@ -75,7 +75,7 @@ def test_where_the_hash_key_is_to_be_found_is_said(
 def test_user_of_the_workers_is_named(shared: Path, tmp_path: Path, arguments: list[str]) -> None:
     policy = write_policy(tmp_path, POLICY + '[adaptive]\nfirst_byte = "1s"\n')
     given_to_nobody(shared, memory_of(policy))
-    result = run(arguments[0], policy, *arguments[1:])
+    result = run(*in_group(arguments[0]), policy, *arguments[1:])
     assert result.exit_code == 4
     assert "no worker of root has run" in result.stderr
     assert "sudo -u nobody ratelimit" in result.stderr

@@ -337,7 +337,7 @@ def test_an_organisation_that_a_limit_refuses_is_told_once_with_what_opens_more(
     assert fields["refused"] == 40
     assert len(fields["caller"]) == 8
     assert "card" not in json.dumps(fields)
-    assert "`tier`" in fields["opens"]
+    assert "`tiers`" in fields["opens"]
     groups.ask(1, 10, 6, 3600)
     assert len(groups.told()) == 1
     groups.ask(1, 10, 6, 90_000)
