@@ -12,7 +12,7 @@ import pytest
 
 from ratelimit.inspection import installation, memory_owners
 from ratelimit.stores.embedded import folder
-from tests.cli.running import in_group, POLICY, run, write_policy
+from tests.cli.running import POLICY, in_group, run, write_policy
 
 NOBODY = pwd.getpwnam("nobody")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
