@@ -117,9 +117,9 @@ async def test_tier_that_the_head_names_is_asked_and_one_of_a_resolver_is_not() 
     large = [[*each, (b"x-plan", b"large")] for each in headers]
     assert [(await mounted.client(headers=each)).status for each in large] == [200] * 7 + [429] * 3
     assert directory.asked == 7
-    by_user = by_plan.replace('"plan"', '"user"')
+    by_user = tiers.replace(".plan.", ".user.")
     mounted = mount(
-        rules(f"{by_user}\n{tiers}", PER_USER, identities=identities), resolvers={"user": directory}
+        rules(f"{by_plan}\n{by_user}", PER_USER, identities=identities), resolvers={"user": directory}
     )
     assert mounted.middleware.limiter.current.match("GET", "/").before_resolvers is None
 
