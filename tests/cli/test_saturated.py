@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ratelimit.demo.saturated.callers import TARGET_S
+from ratelimit.demo.saturated.callers import TARGET_S, Outcome, Second
 from ratelimit.demo.saturated.engine import CAPACITY
 from tests.cli.running import run
 from tests.support.stopwatch import calmly
@@ -39,8 +41,19 @@ def test_saturated_server_answers_in_time_what_it_can():
     assert limited["refused"] + limited["in_time"] >= 0.9 * limited["came"]
 
 
-def test_figures_are_shown_side_by_side():
+def test_figures_are_shown_side_by_side(monkeypatch: pytest.MonkeyPatch):
+    without = Outcome([Second(came=90, in_time=0, given_up=40, waits_s=[4.0] * 50)])
+    limited = Outcome([Second(came=90, in_time=30, refused=60, waits_s=[0.25] * 30)])
+
+    async def play(seconds: float, seed: int, begun: Callable[[bool], None]) -> tuple[Outcome, Outcome]:
+        begun(False)
+        begun(True)
+        return without, limited
+
+    monkeypatch.setattr("ratelimit.demo.saturated.run.play", play)
     result = run("demo", "--saturated", "--seconds", "4")
     assert result.exit_code == 0, result.output
-    for words in ("without", "95 % of them within", "refused, with 503", "first_byte"):
-        assert words in result.output
+    rows = [re.sub(r"\s+", " ", line).strip() for line in result.output.splitlines()]
+    for row in ("95 % of them within 4.00 s 0.25 s", "refused, with 503 0 60", "callers that gave up 40 0"):
+        assert row in rows
+    assert any("first_byte" in row for row in rows)

@@ -15,7 +15,7 @@ from tests.support.telling import COUNTED, World, assert_nobody_can_tell
 async def test_two_accounts_cannot_tell_by_their_waits_that_they_are_one_actor(
     server: Server, algorithm: str, mode: str, tmp_path: Path
 ) -> None:
-    store = f'url = "{server.url}"\nmemory = "private"\ntimeout = "2s"\nmode = "{mode}"'
+    store = f'url = "{server.url}"\nmemory = "private"\ntimeout = "5s"\nmode = "{mode}"'
     world = World(store, algorithm, tmp_path / "policy.toml")
     try:
         assert_nobody_can_tell(await world.waits())

@@ -39,7 +39,7 @@ url = "{url}"
 prefix = "budgets"
 path = "{table}"
 mode = "{mode}"
-timeout = "2s"
+timeout = "5s"
 [hashing]
 key = "00112233445566778899aabbccddeeff"
 """

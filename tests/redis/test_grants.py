@@ -101,7 +101,7 @@ on_store_error = "closed"
 @pytest.mark.parametrize("mode", ["exact", "leased"])
 def test_what_the_doctor_allows_is_enough_to_decide(server: Server, tmp_path: Path, mode: str) -> None:
     grant(server, "+evalsha", "+eval", "+script|load", "~ratelimit:*")
-    store = (*LOGIN, f'mode = "{mode}"', 'timeout = "2s"')
+    store = (*LOGIN, f'mode = "{mode}"', 'timeout = "5s"')
     advice = Examination(tmp_path, server.url, *store)["commands"]["advice"]
     command = re.search(r"`ACL SETUSER me ([^`]*)`", advice)
     assert command is not None

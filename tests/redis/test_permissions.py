@@ -38,7 +38,7 @@ prefix = "{prefix}"
 memory = "private"
 username = "ratelimit"
 password = "env:RATELIMIT_TEST_PASSWORD"
-timeout = "1s"
+timeout = "5s"
 """
 CORRELATION = """
 [identities]

@@ -21,7 +21,7 @@ key = "00112233445566778899aabbccddeeff"
 url = "{url}"
 mode = "leased"
 path = "{store}"
-timeout = "2s"
+timeout = "5s"
 [identities]
 account = {{ from = "header:x-api-key" }}
 [[limit]]

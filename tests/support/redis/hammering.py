@@ -14,7 +14,7 @@ import sys
 import time
 from typing import NamedTuple
 
-from tests.support.redis.live import Live
+from tests.support.redis.live import patient
 
 
 class Note(NamedTuple):
@@ -27,7 +27,7 @@ class Note(NamedTuple):
 
 async def hammer(text: str, tasks: int, requests: int) -> list[Note]:
     """Ask so many times in each of so many tasks."""
-    limiter = Live(text)
+    limiter = patient(text)
     notes: list[Note] = []
     await limiter.look()
     await limiter.connected()
@@ -49,7 +49,7 @@ def hammer_by_processes(text: str, processes: int, tasks: int, requests: int) ->
     command = [sys.executable, "-m", "tests.support.redis.hammering", text, str(tasks), str(requests)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(processes)]
     notes: list[Note] = []
-    outputs = [process.communicate(timeout=60)[0] for process in running]
+    outputs = [process.communicate(timeout=120)[0] for process in running]
     assert not any(process.returncode for process in running)
     for output in outputs:
         notes += [Note(*note) for note in json.loads(output)]
