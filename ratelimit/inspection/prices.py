@@ -40,11 +40,11 @@ def dearest_of(rule: LimitRule, policy: CompiledPolicy) -> Dearest | None:
     if rule.unit != USD or spec is None:
         return None
     output = USUAL_MOST if spec.most is None else spec.most
-    known: dict[str | None, Any] = {**policy.prices}
+    known: list[tuple[str | None, Any]] = [*policy.prices.items()]
     if spec.unknown_price is not None:
-        known[None] = spec.unknown_price
+        known.append((None, spec.unknown_price))
     found = None
-    for model, written in known.items():
+    for model, written in known:
         price = as_price(written)
         tier = max(price.parts[2], key=lambda pair: pair[1], default=("", MICRO))
         one = Dearest(

@@ -26,7 +26,7 @@ from ratelimit.usage.framing cimport (
     big_endian, crc_more, kin_fill_crc,
 )
 from ratelimit.usage.paths cimport ALONE, Paths
-from ratelimit.usage.prices cimport Used, add_used, of_tokens
+from ratelimit.usage.prices cimport add_used, of_tokens
 from ratelimit.usage.tokenizer cimport (
     BAD, DIGITS, DONE, begin, end_number, kin_fill, scan,
 )

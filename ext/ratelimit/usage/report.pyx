@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from ratelimit.usage.prices cimport NUMBERS, Used, add_used, of_tokens, used_of_numbers
+from ratelimit.usage.prices cimport NUMBERS, Used, add_used, of_tokens
 from ratelimit.usage.reader cimport JSON, Reader, has_doubts, is_final, open_text, output_of, used_of
 from ratelimit.usage.units cimport OUTPUT, has, said_output, tokens
 

@@ -130,7 +130,8 @@ cdef inline void split_shares(const Said *said, Used *used) noexcept:
 cdef inline Used part_of(const Part *part) noexcept:
     """Return a share in units."""
     return of_tokens(
-        part.numbers[<int>PART_FRESH], max(part.numbers[<int>PART_WRITE], part.numbers[<int>PART_WRITE_1H]), part.numbers[<int>PART_READ],
+        part.numbers[<int>PART_FRESH], max(part.numbers[<int>PART_WRITE], part.numbers[<int>PART_WRITE_1H]),
+        part.numbers[<int>PART_READ],
         part.numbers[<int>PART_OUTPUT], part.numbers[<int>PART_WRITE_1H],
     )
 
