@@ -27,7 +27,7 @@ rate = "10/minute"
         (f'{LIMIT}methods = ["GET"]', "Did you mean `match`?"),
         (f'{LIMIT}limit = "1/second"', "Did you mean `rate`?"),
         (f'{LIMIT}age = "new"', "Did you mean `earned`?"),
-        (f'{LIMIT}payer = "none"', "Did you mean `overflow`?"),
+        (f'{LIMIT}payer = "none"', "Did you mean `earned`?"),
         (f'{LIMIT}[correlation]\nprincipal = "ip"\nnetwork = "ip"\nsponsor = "ip"', "Did you mean `extra`?"),
         (f'{LIMIT}exclude = ["/health"]', "Did you mean `except`?"),
         (f'{LIMIT}missing = "skip"', "It belongs to the identity, under `[identities]`."),

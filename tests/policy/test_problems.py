@@ -326,6 +326,8 @@ def test_every_policy_code_has_a_case() -> None:
         folder = TESTS / part.__name__.split(".")[1]
         texts = "".join(path.read_text() for path in folder.rglob("test_*.py"))
         told |= {code for code in getattr(part, "CODES", {}) if f'"{code}"' in texts}
+    assert '"tuning-file"' in (TESTS / "policy" / "test_joined_keys.py").read_text()
+    told.add("tuning-file")
     texts = "".join(path.read_text() for path in (TESTS / "serving" / "domains").glob("test_*.py"))
     told |= {code for code in every_code() if code.startswith("descriptors-") and f'"{code}"' in texts}
     assert told | elsewhere == {code for code, entry in every_code().items() if entry.branch == "policy"}

@@ -85,7 +85,7 @@ def random_limit(random: Random, number: int) -> str:
     words["usage"] = random.choice(("auto", "auto", "openai", "anthropic", "responses"))
     words["algorithm"] = random.choice(("fixed-window", "token-bucket"))
     if unit in ("output_tokens", "total_tokens") and random.random() < 0.5:
-        words["on_exhausted"] = "cut"
+        words["on_refusal"] = ["cut"]
     if unit == "usd":
         unknown = random.choice((None, "refuse", 3.5))
         words |= {} if unknown is None else {"unknown_model": unknown}
@@ -93,7 +93,6 @@ def random_limit(random: Random, number: int) -> str:
         words["model"] = random.choice((["large*"], "small", ["*a*", "m"]))
     if random.random() < 0.15:
         words["on_refusal"] = ["degrade"]
-        words.pop("on_exhausted", None)
     elif random.random() < 0.15:
         words["mode"] = "shadow"
     return tiered(

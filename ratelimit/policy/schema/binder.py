@@ -305,8 +305,7 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
 
 def _may_list(hint: Any, value: str) -> bool:
     """Return whether a list of this type may have a text as an entry."""
-    entry = _bare(get_args(hint)[0])
-    return entry is str or value in get_args(entry)
+    return any(each is str or value in get_args(each) for each in _choices(get_args(hint)[0]))
 
 
 def _name(path: Path) -> str:
