@@ -1,23 +1,13 @@
 """The pick of allowances: by what a payer paid or used, the plan that its requests are asked."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, final
+from collections.abc import Callable, Sequence
+from typing import final
 
-from ratelimit.allowance.model.levels import EarnedSpec
+from ratelimit.allowance.model.levels import Grown
 from ratelimit.allowance.records import Records
 from ratelimit.deciding.picker import Picker
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.stores.contract import Outcome
-
-class Grown(Protocol):
-    """One allowance of a plan: see `stage.Grown`."""
-
-    @property
-    def salt(self) -> int: ...
-    @property
-    def earned(self) -> EarnedSpec: ...
-    @property
-    def said(self) -> Mapping[int, Sequence[tuple[int, int]]]: ...
 
 @final
 class Places:

@@ -11,16 +11,16 @@ was before: a stolen or resold card opens nothing of what its owner has earned, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from ratelimit.allowance.compile import Overflow, allowance_of, earned_of, place_of, salt_of
 from ratelimit.allowance.history import kept_beside, read_history, take_kept
 from ratelimit.allowance.memory import SharedRecords
-from ratelimit.allowance.model.levels import EarnedSpec
+from ratelimit.allowance.model.levels import EarnedSpec, Grown
 from ratelimit.allowance.picking import AllowanceNotes, AllowancePicker, Places, note_refused
 from ratelimit.allowance.records import Records
 from ratelimit.clustering.amendment import Amendment
@@ -33,21 +33,6 @@ from ratelimit.decision import Reason
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.contract import Outcome, Store, alone, refused_by
 from ratelimit.stores.factory import open_records
-
-
-@dataclass(frozen=True, slots=True)
-class Grown:
-    """One allowance of a plan that its payer can earn.
-
-    Args:
-        salt: what tells its records from others'.
-        earned: what each level takes.
-        said: by the payer's hash, levels that operators said and until when, the latest first.
-    """
-
-    salt: int
-    earned: EarnedSpec
-    said: Mapping[int, Sequence[tuple[int, int]]]
 
 
 class Allowances(Feature):

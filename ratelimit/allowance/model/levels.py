@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -30,3 +31,18 @@ class EarnedSpec:
     def level_of(self, units: int) -> int:
         """Return the lowest level that has so many units, the highest where none has."""
         return min(bisect_left(self.quotas, units), len(self.quotas) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """One allowance of a plan that its payer can earn.
+
+    Args:
+        salt: what tells its records from others'.
+        earned: what each level takes.
+        said: by the payer's hash, levels that operators said and until when, the latest first.
+    """
+
+    salt: int
+    earned: EarnedSpec
+    said: Mapping[int, Sequence[tuple[int, int]]]
