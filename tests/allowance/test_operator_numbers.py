@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from ratelimit.cli import acts
-from ratelimit.clock import ManualClock
+from ratelimit.clock import SystemClock
 from ratelimit.inspection.acting import Confirmation, Deployment, confirmed
 from ratelimit.limiter import Limiter
 from ratelimit.stores.acts.act import Act
@@ -20,9 +19,11 @@ from ratelimit.worker.acts import ActFollower
 from ratelimit.worker.events.reporter import Reporter
 from ratelimit.worker.events.watch import EventWatch
 from tests.cli.running import run
+from tests.support.time import HostClock, stop_host
 
 SHIPPED = Path(__file__).parents[2] / "examples" / "llm-api" / "policy.toml"
 A_DAY = "a day of a payment method"
+DAY_NS = 86_400 * 10**9
 MINUTE_S = 60
 MINUTES = 24 * 60
 
@@ -30,15 +31,15 @@ MINUTES = 24 * 60
 class Operated:
     """The shipped policy on one host, with what its worker does each minute; time is virtual."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: HostClock) -> None:
         self.policy, self._events = folder / "policy.toml", folder / "events"
         text = SHIPPED.read_text()
         store = f'[store]\npath = "{folder}/table"\n'
         assert text.count("\n[identities]\n") == 1
         text = text.replace("\n[identities]\n", f"\n{store}[identities]\n")
         self.policy.write_text(f'{text}\n[events]\nlog = false\nfile = "{self._events}"\n')
-        self.clock = ManualClock(time.time_ns())
-        self.limiter = Limiter(self.policy, clock=self.clock)
+        self.clock = clock
+        self.limiter = Limiter(self.policy)
         self._acts = ActFollower(self.limiter.store.place)
         self._reporter = Reporter(self.limiter.store.place, self.limiter.policy.file.events)
         self._watch = EventWatch(self._reporter)
@@ -84,7 +85,8 @@ class Operated:
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Operated]:
     """Return a host whose worker looks for acts when a command waits for it, not by a clock."""
-    made = Operated(tmp_path)
+    today_ns = SystemClock().now_ns() // DAY_NS * DAY_NS
+    made = Operated(tmp_path, stop_host(monkeypatch, today_ns + 300 * 10**9))  # a day's windows begin
 
     def looked(deployment: Deployment, act: Act) -> Confirmation:
         made.look()

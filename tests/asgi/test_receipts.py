@@ -72,7 +72,7 @@ class Session:
 
 
 async def test_each_response_of_a_session_is_charged_when_it_is_done() -> None:
-    mounted = mount(policy(estimate=0), Session(spoken(1, 100, 20), heard(1, 20, 5), spoken(2, 100, 40)))
+    mounted = mount(policy(cost=0), Session(spoken(1, 100, 20), heard(1, 20, 5), spoken(2, 100, 40)))
     async with mounted.client.websocket(headers=key("a")) as socket:
         await socket.receive()
         for expected in (20, 25, 65):
@@ -84,7 +84,7 @@ async def test_each_response_of_a_session_is_charged_when_it_is_done() -> None:
 
 async def test_session_over_its_budget_is_closed_after_the_response_that_used_it_up() -> None:
     app = Session(*(spoken(at, 10, 40) for at in range(10)))
-    mounted = mount(policy(rate=100, estimate=0, on_refusal=["cut"]), app)
+    mounted = mount(policy(rate=100, cost=0, on_refusal=["cut"]), app)
     got = []
     async with mounted.client.websocket(headers=key("a")) as socket:
         await socket.receive()
@@ -100,7 +100,7 @@ async def test_session_over_its_budget_is_closed_after_the_response_that_used_it
 
 async def test_turns_of_the_responses_api_over_a_websocket_add_up() -> None:
     turns = [one for at in range(3) for one in completed(at, responses_usage(100, 20, 40))]
-    mounted = mount(policy(estimate=0), Session(*turns))
+    mounted = mount(policy(cost=0), Session(*turns))
     async with mounted.client.websocket(headers=key("a")) as socket:
         await socket.receive()
         for _ in turns:

@@ -13,6 +13,7 @@ from ratelimit.policy import Policy
 from tests.console.driving import reading
 from tests.console.test_pages import plain as plain
 from tests.support.a_week import write_week
+from tests.support.time import stop_host
 
 HOUR_NS = 3600 * 10**9
 
@@ -21,7 +22,7 @@ HOUR_NS = 3600 * 10**9
 def _stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stop the clock in the middle of an hour: the week is not to end while it is looked at."""
     now_ns = SystemClock().now_ns() // HOUR_NS * HOUR_NS + HOUR_NS // 2
-    monkeypatch.setattr(SystemClock, "now_ns", lambda self: now_ns)
+    stop_host(monkeypatch, now_ns)
 
 
 def shown(html: str, look: str) -> list[str]:

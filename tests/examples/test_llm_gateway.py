@@ -109,7 +109,8 @@ def test_every_form_is_passed_on_and_charged_to_key_project_and_team(gateway: st
     assert bea["dollars of a key"] == pytest.approx(of_bea / 1e6)
     assert ada["dollars of a project"] == bea["dollars of a team"] == pytest.approx((of_ada + of_bea) / 1e6)
     assert ada["tokens of a project"] == 100
-    assert {bot[name] - before[name] for name in ada if not name.startswith("looks")} == {0}
+    # A bucket may have got something back meanwhile.
+    assert all(bot[name] <= before[name] for name in ada if not name.startswith("looks"))
 
 
 def test_maximum_is_lowered_to_what_the_project_has_left(gateway: str) -> None:

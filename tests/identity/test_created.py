@@ -185,7 +185,7 @@ KNOWN = '\n[correlation.known.networks]\ncloud = ["198.51.100.0/24"]\n'
         '[deny]\n"{0}" = ["1"]',
         '[[limit]]\nname = "l"\nrate = "1/day"\nper = "{0}"',
         '[[limit]]\nname = "l"\nrate = "1/day"\nper = "account"\nunit = "distinct:{0}"',
-        '[[limit]]\nname = "l"\nrate = "1/day"\nper = "account"\ntiers = {{ {0} = {{ a = "unlimited" }} }}',
+        '[[limit]]\nname = "l"\nrate = "1/day"\nper = "account"\ntiers = {{ "{0}" = {{ a = "unlimited" }} }}',
     ],
 )
 def test_what_is_found_out_cannot_be_named(name: str, text: str) -> None:

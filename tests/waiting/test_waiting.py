@@ -440,7 +440,7 @@ async def test_long_answers_take_no_larger_share_than_short_ones(says_usage: boo
         await send({"type": "http.response.start", "status": 200, "headers": start})
         await send({"type": "http.response.body", "body": json.dumps(document).encode()})
 
-    words = {"unit": "output_tokens", "usage": "auto", "estimate": 100, "wait": "5m"}
+    words = {"unit": "output_tokens", "usage": "auto", "cost": 100, "wait": "5m"}
     queued = Queued(
         limit("tokens", per="", rate="60000/minute", burst=1000, **words),
         more="[queue]\nper_principal = 1000",
