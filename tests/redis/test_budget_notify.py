@@ -67,3 +67,25 @@ async def test_share_that_is_crossed_while_the_server_is_away_is_told_once_when_
         assert telling.shares() == [0.5, 0.5]
     finally:
         await close(hosts, followers)
+
+
+async def test_use_of_a_hosts_share_is_told_when_the_server_has_it(start_server: StartServer) -> None:
+    """Hazard: each host tells of its share of a number, and tells again of the whole of it."""
+    server = start_server()
+    hosts = [patient(rules(server.url, LIMIT)) for _ in range(2)]
+    followers, telling = [BudgetFollower() for _ in hosts], Telling()
+    try:
+        for number, host in enumerate(hosts):
+            await host.ask(f"before {number}")
+        server.kill()
+        for host in hosts:
+            await host.ask()
+            assert not host.runtime.part(BudgetPart).crossed.waiting
+        server.start()
+        for host in hosts:
+            await host.connected()
+            await host.ask()
+        await asyncio.to_thread(look, hosts, followers, telling)
+        assert Counter(telling.shares()) == {0.5: 1, 1: 1}
+    finally:
+        await close(hosts, followers)

@@ -85,7 +85,8 @@ cdef class Crossings(Picker):
                 if one.at >= seen.plan.setup.count:
                     continue
                 state = seen.charges[one.at].state
-                if state == SKIPPED:
+                # A host's share, while the server is away, is no customer's number: its use counts there later.
+                if state == SKIPPED or seen.plan.setup.quotas[one.at].share:
                     continue
                 left = seen.remaining_of(one.at)
             else:
