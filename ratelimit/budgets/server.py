@@ -1,10 +1,16 @@
-"""The record on a server of which shares of budgets were told: the first host that asks tells."""
+"""The record on a server of which shares of budgets were told: the first host that asks tells.
+
+A call without an answer may have claimed. So a claim has the name of its worker, which looks for it when it
+asks again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
 
+from ratelimit.errors import StoreError
 from ratelimit.stores.redis.caller import ServerCaller
 
 if TYPE_CHECKING:
@@ -27,6 +33,8 @@ class ServerClaims:
     def __init__(self, remote: RemoteSpec) -> None:
         self._caller = ServerCaller(remote)
         self._prefix = remote.prefix
+        self._name = token_bytes(8)
+        self._doubtful: set[str] = set()
         self.close = self._caller.close
 
     def claim(self, claims: Sequence[Claim]) -> list[bool]:
@@ -36,14 +44,23 @@ class ServerClaims:
             StoreError: code `redis-unreachable`; they may or may not have been claimed.
         """
 
+        # One key for each: a cluster has them on all its nodes, and each lapses by itself.
+        keys = [f"{self._prefix}:told:{counter:016x}:{end_s}:{share}" for counter, end_s, share, _ in claims]
+
         async def claimed(client: Any) -> list[bool]:
             found = []
-            for counter, end_s, share, left_ms in claims:
-                # One key for each: a cluster has them on all its nodes, and each lapses by itself.
-                key = f"{self._prefix}:told:{counter:016x}:{end_s}:{share}"
+            for key, (_, _, _, left_ms) in zip(keys, claims, strict=True):
                 lasts = () if left_ms > FOREVER_MS else ("PX", min(max(1000, left_ms), LONGEST_MS))
-                found.append(bool(await client.execute_command("SET", key, 1, "NX", *lasts)))
+                is_mine = await client.execute_command("SET", key, self._name, "NX", *lasts)
+                if not is_mine and key in self._doubtful:
+                    is_mine = await client.execute_command("GET", key) == self._name
+                found.append(bool(is_mine))
             return found
 
-        answers: list[bool] = self._caller.call(claimed)
+        try:
+            answers: list[bool] = self._caller.call(claimed)
+        except StoreError:
+            self._doubtful.update(keys)
+            raise
+        self._doubtful.difference_update(keys)
         return answers
