@@ -244,7 +244,8 @@ def _filling(caller: Caller, now: Budget | None, rule: LimitRule, units: int, no
         rest = (
             "" if now is None else f" to the {formatting.amount(now.left.remaining, rule.unit)} it has left"
         )
-        preview = Preview([f"{rule.name}: {amount} are added{rest}"], doubts_of([caller]))
+        # A customer pays before it asks for the first time: that nobody has met it is no doubt.
+        preview = Preview([f"{rule.name}: {amount} are added{rest}"])
         says, until_ns = f"{rule.name}: {amount} added", now_ns + _UNDONE_NS
         return Change({rule.name: units}, says, preview, until_ns, "budget-back", {rule.name: (own, units)})
     preview = Preview(

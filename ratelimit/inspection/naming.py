@@ -2,7 +2,7 @@
 
 One place for all commands that act or look somebody up. A name is one of:
 
-- the value of an identity, such as an account, an address or a payment method;
+- the value of an identity, such as an account, an address, a network as `203.0.113.0/24` or a payment method;
 - `NAME=VALUE`, where the value could be of several identities;
 - 8 to 16 digits of a hash, with or without `hash:`, of an account, an actor or another identity.
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import chain
 from typing import Literal
 
@@ -131,8 +132,13 @@ def payment_identity(known: Knowledge) -> str:
 def _unknown(known: Knowledge, written: str, identity: str | None, values: Sequence[Caller]) -> Caller:
     specs = known.compiled.identities
     addresses = [spec.name for spec in specs if spec.sources[0].kind == "client"]
-    if identity is None and parse_address(written) is not None and addresses:
-        identity = next(each.identity for each in values if each.identity in addresses)
+    is_address = parse_address(written) is not None or _network(written) is not None
+    if identity is None and is_address and addresses:
+        found = next((each.identity for each in values if each.identity in addresses), None)
+        if found is None:
+            words = f"no identity of this policy is of networks as wide as {written}"
+            raise InspectionFailure(words, "input", hint="Write an address in it, as `network=ADDRESS`.")
+        identity = found
     name = identity or known.account
     fitting = [each for each in values if each.identity == name] or (
         [each for each in values if each.what == "account"] if identity is None else []
@@ -161,8 +167,14 @@ def _by_value(known: Knowledge, written: str, identity: str | None) -> list[Call
     """Return what a value may be: of each identity, and of the principal if that is made of several."""
     names = _names(known)
     found = []
+    network = _network(written)
     for name in names if identity is None else [identity]:
-        hashes = tuple(one for one in known.bound.extractor.value_hashes(name, written) if one >= 0)
+        value = written
+        if network is not None and (prefix := _prefix(known, names[name], network.version)):
+            if prefix != network.prefixlen:
+                continue  # another identity's networks are as wide
+            value = str(network.network_address)
+        hashes = tuple(one for one in known.bound.extractor.value_hashes(name, value) if one >= 0)
         if hashes:
             is_known = any(_is_known(known, name, names[name], one) for one in hashes)
             found.append(Caller(written, _kind(known, name), name, hashes, is_known))
@@ -181,6 +193,24 @@ def _by_value(known: Knowledge, written: str, identity: str | None) -> list[Call
         if key is not None:
             found.append(Caller(written, "account", ",".join(of), (key,), known.is_account(key)))
     return _one_address(known, found)
+
+
+def _network(written: str) -> IPv4Network | IPv6Network | None:
+    """Return the network that a person writes with its prefix, such as `203.0.113.7/24`."""
+    if "/" not in written:
+        return None
+    try:
+        return ip_network(written, strict=False)
+    except ValueError:
+        return None
+
+
+def _prefix(known: Knowledge, position: int, version: int) -> int:
+    """Return the width of the networks that an identity is of; 0 where it is none of the client's address."""
+    spec = known.compiled.identities[position]
+    if spec.sources[0].kind != "client":
+        return 0
+    return spec.v4_prefix if version == 4 else spec.v6_prefix
 
 
 def _one_address(known: Knowledge, found: list[Caller]) -> list[Caller]:

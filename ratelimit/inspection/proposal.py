@@ -73,7 +73,8 @@ class Proposal:
             [*self.payments],
             self.name,
             sorted(self.numbers.items()),
-            self.until_ns,
+            # What is given back to a bucket lapses a period after the act, whenever that is.
+            None if self.kind == "budget-back" else self.until_ns,
             None if self.undoes is None else self.undoes.label,
             self.preview.doubts,
             [*self.beside],

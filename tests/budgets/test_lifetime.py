@@ -140,6 +140,13 @@ def test_balance_is_paid_in_and_used_to_the_millionth(host: Host) -> None:
     assert left(host, "credit") == 3
 
 
+def test_customer_pays_before_it_asks_for_the_first_time(host: Host) -> None:
+    """Hazard: the command for a payment asks whether a customer that nobody has met is meant."""
+    host.admits("somebody else", count=1)
+    result = run("act", "budget", "add", host.policy, "account=new", "credit=2")
+    assert result.exit_code == 0, result.output
+
+
 def test_payment_is_taken_back_by_an_undo_also_where_it_is_used(host: Host) -> None:
     act = host.does("add", "a", "credit=20")
     assert pays(host, "a", 15)

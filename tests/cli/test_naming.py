@@ -210,3 +210,25 @@ def test_a_name_that_fits_several_callers_is_an_error(plain: tuple[Path, Callabl
     decide("twin", "192.0.2.9", "twin")
     refused_by(run("act", "exempt", path, "twin"), 3, "fits 2 callers", "payment=twin")
     assert "payment" in tried(path, "exempt", "payment=twin")["does"][0]
+
+
+def test_a_network_is_named_by_any_address_in_it_and_its_width(tmp_path: Path) -> None:
+    """Hazard: a network that somebody types is taken for an account of that name."""
+    text = POLICY.format(tmp_path / "table").replace(
+        "[[limit]]", 'network = { from = "client", prefix = { v4 = 24, v6 = 48 } }\n[[limit]]', 1
+    )
+    path = write_policy(tmp_path, text + '[[limit]]\nname = "net"\nper = "network"\nrate = "9/hour"\n')
+    limiter = Limiter(path)
+    try:
+        limiter.decide(path="/", headers={"x-api-key": "a"}, client="198.51.100.3")
+        for written in (
+            "198.51.100.0/24",
+            "198.51.100.77/24",
+            "network=198.51.100.9/24",
+            "network=198.51.100.9",
+        ):
+            (one,) = json.loads(run("who", path, written, "--json").stdout)["callers"]
+            assert (one["identity"], one["known"]) == ("network", True), written
+        refused_by(run("who", path, "198.51.100.0/22"), 3, "as wide as")
+    finally:
+        limiter.close()

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from starlette.testclient import TestClient
@@ -16,7 +16,9 @@ from ratelimit import Limiter
 from ratelimit.console import console_app
 from ratelimit.console.access import COOKIE
 from ratelimit.console.pages import LOOKING
+from ratelimit.console.rendering import ACT_TITLES
 from ratelimit.errors import UsageError
+from ratelimit.stores.acts.act import Kind
 from tests.cli.running import run, write_policy
 from tests.cli.test_actors import key_of
 from tests.console.driving import TOKEN, Page, Reader, mounted, reading
@@ -400,6 +402,29 @@ def test_one_campaign_more_is_found_after_a_while(actor: Actor, reader: Reader) 
     actor.tick()
     actor.limiter.clustering.resign(actor.clock.now_ns())
     assert "not known here" not in reader.find("newcomer").text
+
+
+def test_every_act_has_a_heading() -> None:
+    assert set(ACT_TITLES) == set(get_args(Kind))
+
+
+def test_units_of_a_bucket_are_given_back_from_a_page(tmp_path: Path) -> None:
+    """Hazard: a page has words for the acts of windows alone, and fails for those of buckets."""
+    path = write_policy(tmp_path, PLAIN.format(tmp_path / "table").replace("2/hour", "2/year"))
+    limiter = Limiter(path)
+    try:
+        for _ in range(2):
+            limiter.decide(path="/a", headers={"x-api-key": "eve"}, client="192.0.2.1")
+        with reading(path) as reader:
+            page = reader.find("eve")
+            changing = next(each for each in page.forms if ("kind", "budget set") in each.fields)
+            for kind, numbers in (("budget add", "requests=1"), ("budget reset", "requests")):
+                asked = reader.send(changing, kind=kind, numbers=numbers)
+                assert "Give units back" in asked.text
+                reader.send(asked.form("Do it"))
+        assert [each["kind"] for each in acts(path)] == ["budget-back"] * 2
+    finally:
+        limiter.close()
 
 
 def test_a_customers_budget_is_changed_from_its_page(tmp_path: Path) -> None:
