@@ -92,6 +92,11 @@ _MEANT = {
     "block": "act stop",
     "ban": "act stop",
     "unblock": "act undo",
+    "unstop": "act undo",
+    "limit": "act budget",
+    "status": "top",
+    "changes": "journal",
+    "caller": "who",
     "audit": "show acts",
     "events": "journal",
 }

@@ -175,3 +175,4 @@ def note_command(policy: str, text: str, names: tuple[str, ...], by: str | None)
     loaded = load_to_act(policy)
     with journal_of(loaded) as journal:
         write_note(journal, text[:LONGEST_NOTE], _resolved(loaded, names), author(by))
+    note(f"Noted for all hosts; `ratelimit journal {policy}` shows it.")

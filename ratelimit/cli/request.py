@@ -13,12 +13,14 @@ Values with blanks are quoted as in a shell. Or one JSON object, as in a line of
 from __future__ import annotations
 
 import itertools
+import re
 import shlex
 from typing import Any
 
 import msgspec
 
 from ratelimit.cli.failure import INPUT, Failure
+from ratelimit.cli.terminal import note
 from ratelimit.parsing.json import read_json
 from ratelimit.policy.compile.compiled import PAID as DOLLARS_PAID
 from ratelimit.policy.compile.compiled import CompiledPolicy
@@ -29,6 +31,7 @@ from ratelimit.traces import Fields
 from ratelimit.traces.record import CREATED, PAID
 
 _SIMPLE = ("ip", "user_agent", "time")
+_HASH = re.compile("[0-9a-f]{8}(?:[0-9a-f]{8})?")
 _CREATED = "created"
 _PAID = "paid"
 _NUMBERS = {ACCOUNT_CREATED: CREATED, DOLLARS_PAID: PAID}
@@ -127,6 +130,7 @@ def _put(
         except ValueError:
             members[name] = value
     elif name in _SIMPLE or name in identities:
+        _check_value(name, value)
         members[name] = value
     elif name in (_CREATED, CREATED) and has_created(policy):
         members[CREATED] = value
@@ -135,6 +139,18 @@ def _put(
     else:
         raise Failure(
             f"{name!r} is not an identity or a unit of this policy", INPUT, hint=_proposed(name, policy)
+        )
+
+
+def _check_value(name: str, value: str) -> None:
+    """Warn of a hash in the place of a value: a request has the value, and no hash is turned back into it."""
+    if value.startswith("hash:"):
+        hint = "`ratelimit who` takes the hashes that screens show."
+        raise Failure(f"a request has a value for {name}, and {value} is a hash", INPUT, hint=hint)
+    if _HASH.fullmatch(value) and not value.isdecimal():
+        note(
+            f"{name}={value} looks like a hash that a screen shows. A request has the value itself; "
+            f"`ratelimit who` takes hashes."
         )
 
 

@@ -22,7 +22,7 @@ from ratelimit.inspection.evidence import from_snapshot, from_trace
 from ratelimit.inspection.hosts import Refused
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, Left, knowledge_of
-from ratelimit.inspection.naming import resolve
+from ratelimit.inspection.naming import joined, resolve
 from ratelimit.inspection.person import Person, person_of
 from ratelimit.inspection.profile import kinds_of
 from ratelimit.load.shed import named
@@ -73,7 +73,7 @@ def who_command(
         _show_saved(policy, names, trace, snapshot, as_json)
         return
     with knowledge_of(load_to_act(policy)) as known:
-        person = person_of(known, [resolve(known, each) for each in names])
+        person = person_of(known, [resolve(known, each) for each in joined(known, names)])
         if as_json:
             print_json(_json(known, person))
         else:

@@ -89,6 +89,9 @@ def resolve(known: Knowledge, written: str, identity: str | None = None) -> Call
     """
     names = _names(known)
     head, has_name, tail = written.partition("=")
+    label, _, digits = written.partition(":")
+    if not has_name and label in (*names, "actor") and _DIGITS.fullmatch(digits.lower()):
+        head, has_name, tail = label, "=", digits  # as screens have it
     if identity is None and has_name and (head in names or head in ("actor", CLUSTER)):
         identity, written = head, tail
     if identity in ("actor", CLUSTER):
@@ -115,6 +118,18 @@ def resolve(known: Knowledge, written: str, identity: str | None = None) -> Call
         if identity is None or is_hash:
             raise InspectionFailure(f"nobody known here has the hash {written}", "input", hint=hint)
     return _unknown(known, written, identity, values)
+
+
+def joined(known: Knowledge, words: Sequence[str]) -> list[str]:
+    """Return names as they were typed; the two words of a label, such as `account 7102e16a`, are one."""
+    names = {*_names(known), "actor"}
+    found: list[str] = []
+    for word in words:
+        if found and found[-1] in names and _DIGITS.fullmatch(word.lower()):
+            found[-1] = f"{found[-1]}={word.lower()}"
+        else:
+            found.append(word)
+    return found
 
 
 def payment_identity(known: Knowledge) -> str:
@@ -241,6 +256,7 @@ def _is_known(known: Knowledge, name: str, position: int, hashed: int) -> bool:
 
 def _by_hash(known: Knowledge, written: str) -> list[Caller]:
     """Return the callers whose hash begins with what was written."""
+    written = written.lower()
     match = _DIGITS.fullmatch(written)
     if match is None:
         return []

@@ -175,7 +175,7 @@ def _ask_hosts(known: Knowledge, person: Person, wanted: list[int]) -> None:
     try:
         answers, reports = answers_of(known.deployment, Inquiry(known.deployment.key, wanted))
     except StoreError:
-        person.missing = ["every host: the server does not answer"]
+        person.missing = ["other hosts: the server does not answer"]
         return
     person.hosts = sorted(each.host for each in answers.values())
     person.missing = sorted(each.host for at, each in reports.items() if at not in answers)

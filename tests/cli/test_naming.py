@@ -232,3 +232,25 @@ def test_a_network_is_named_by_any_address_in_it_and_its_width(tmp_path: Path) -
         refused_by(run("who", path, "198.51.100.0/22"), 3, "as wide as")
     finally:
         limiter.close()
+
+
+def test_a_label_of_a_screen_is_one_caller_however_it_is_pasted(tmp_path: Path) -> None:
+    """Hazard: the words of a label are taken for other callers, which have all of their limits left."""
+    path = write_policy(tmp_path, POLICY.format(tmp_path / "table"))
+    limiter = Limiter(path)
+    try:
+        for _ in range(3):
+            limiter.decide(path="/", headers={"x-api-key": "abc"}, client="198.51.100.3")
+        (refused,) = json.loads(run("show", "refused", path, "--json").stdout)["refused"]
+        short = str(refused["key"])[:8]
+        for words in ((f"account:{short}",), ("account", short), (short.upper(),), (f"account={short}",)):
+            (one,) = json.loads(run("who", path, *words, "--json").stdout)["callers"]
+            assert (one["identity"], one["known"]) == ("account", True), words
+        asked = f"GET / ip=198.51.100.3 account=hash:{short}"
+        refused_by(run("explain", path, "-r", asked), 3, "is a hash", "ratelimit who")
+        asked = "GET / ip=198.51.100.3 account=abcdef12"
+        assert "looks like a hash" in run("explain", path, "-r", asked).stderr
+        asked = "GET / ip=198.51.100.3 account=12345678"
+        assert "looks like a hash" not in run("explain", path, "-r", asked).stderr
+    finally:
+        limiter.close()

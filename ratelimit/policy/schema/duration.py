@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 _UNIT_NS = {"ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
-_WORDS = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "day": "d", "millisecond": "ms"}
+_UNIT_NS["w"] = 7 * _UNIT_NS["d"]
+_WORDS = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "day": "d", "week": "w"}
+_WORDS["millisecond"] = "ms"
 _DURATION = re.compile(r"\s*([0-9]{1,12})(?:\.([0-9]{1,9}))?\s*([a-z]*)\s*", re.IGNORECASE)
 
 
