@@ -132,6 +132,8 @@ def print_person(
         grid.add_row("acts", Text("none in force", "dim"))
     console.print(grid)
     console.print()
+    if ruling := _ruling(person):
+        say(console, Text(ruling, "yellow"))
     if person.no_answer:
         said(f"limits cannot be looked at: {person.no_answer}")
     elif person.limits:
@@ -145,6 +147,18 @@ def print_person(
         say(console, Text("No limit refused it within the last hour.", "green"))
     if not person.hosts and not person.missing:
         said("No worker of this user has run the policy here, so refusals are not known.")
+
+
+def _ruling(person: Person) -> str:
+    """Return what an act decides, whatever limits have left; empty without one. An exemption goes first."""
+    for kind, words in (
+        ("exempt-limits", "No limit applies to it while act {} is in force. Without it:"),
+        ("stop", "Every request of it is refused while act {} is in force. Without it:"),
+    ):
+        found = next((act for act in person.acts if act.kind == kind), None)
+        if found is not None:
+            return words.format(found.label)
+    return ""
 
 
 def _actor(person: Person) -> Text:

@@ -254,3 +254,26 @@ def test_a_label_of_a_screen_is_one_caller_however_it_is_pasted(tmp_path: Path) 
         assert "looks like a hash" not in run("explain", path, "-r", asked).stderr
     finally:
         limiter.close()
+
+
+def test_an_act_that_decides_stands_before_what_limits_have_left(tmp_path: Path) -> None:
+    """Hazard: a stopped caller looks as if it had room, and an exempt one as if it were refused."""
+    path = write_policy(tmp_path, POLICY.format(tmp_path / "table"))
+    limiter, follower = Limiter(path), None
+    try:
+        follower = ActFollower(limiter.store.place)
+        for _ in range(3):
+            limiter.decide(path="/", headers={"x-api-key": "abc"}, client="198.51.100.3")
+        assert "in force. Without it" not in run("who", path, "abc").output
+        for command, words in (
+            ("stop", "Every request of it is refused"),
+            ("exempt", "No limit applies to it"),
+        ):
+            more = () if command == "stop" else ("--from", "limits")
+            run("act", command, path, "abc", *more, "--for", "1h", "--yes")
+            follower.look(limiter)
+            assert words in " ".join(run("who", path, "abc").output.split())
+    finally:
+        if follower is not None:
+            follower.resign()
+        limiter.close()
