@@ -1,7 +1,7 @@
 """Several hosts before one back end, with a server between them or none.
 
 A balancer sends requests to the hosts in turn. Each host has its own memory, its own controller, and a line
-of those that it holds, fair by account. What hosts tell each other goes through a server in the simulation,
+of those that it holds, fair by account. Their messages go through a server in the simulation,
 with a delay and with loss. One host may die, and one may be cut off from the server.
 """
 
@@ -28,9 +28,9 @@ from ratelimit.waiting.model.line import Line, Waiter
 
 MILLISECOND = 1_000_000
 KEY = 0x5EED
-"""Of the lots."""
+"""Principals of the lots."""
 LEAST_MS = 100
-"""What a request uses as it goes on, as the middleware counts it."""
+"""The use of a request as it goes on, as the middleware counts it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def judge(
 
 @dataclass(frozen=True, slots=True)
 class OverHosts:
-    """What hosts before one engine answer.
+    """The answers of hosts before one engine.
 
     Args:
         good: share of the requests at three times the load that are answered in time.

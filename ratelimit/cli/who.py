@@ -27,7 +27,7 @@ from ratelimit.inspection.person import Person, person_of
 from ratelimit.inspection.profile import kinds_of
 from ratelimit.load.shed import named
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
-from ratelimit.worker.inquiries import ShedLine
+from ratelimit.stores.shed import ShedLine
 
 _COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
 

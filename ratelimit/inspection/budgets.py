@@ -68,7 +68,8 @@ class Change:
         numbers: by the name of a limit, the units.
         says: the same in words.
         preview: what it does.
-        until_ns: when it lapses by itself; None: when the operator says.
+        until_ns: when it lapses by itself.
+        lasts_ns: how long it holds, if that goes by when it is made; without both the operator says.
     """
 
     numbers: Mapping[str, int]
@@ -78,6 +79,7 @@ class Change:
     kind: Kind = "budget"
     fills: Mapping[str, tuple[LimitRule, int]] = field(default_factory=dict)
     """Buckets, and how much to give back to each, which `carried_out` does."""
+    lasts_ns: int | None = None
 
 
 def position_of(known: Knowledge, caller: Caller) -> int:
@@ -232,11 +234,11 @@ def _more(
         found.append(Change(numbers, "; ".join(said), preview, until_ns, "budget-more"))
     for name, (rule, units) in asked.items():
         if not _has_window(rule):
-            found.append(_filling(caller, now.get(name), rule, units, now_ns))
+            found.append(_filling(caller, now.get(name), rule, units))
     return found
 
 
-def _filling(caller: Caller, now: Budget | None, rule: LimitRule, units: int, now_ns: int) -> Change:
+def _filling(caller: Caller, now: Budget | None, rule: LimitRule, units: int) -> Change:
     """Return the change that gives units back to a bucket, as far as used, or adds them to a balance."""
     own = rule if now is None else now.rule
     amount = formatting.amount(units, rule.unit)
@@ -246,15 +248,15 @@ def _filling(caller: Caller, now: Budget | None, rule: LimitRule, units: int, no
         )
         # A customer pays before it asks for the first time: that nobody has met it is no doubt.
         preview = Preview([f"{rule.name}: {amount} are added{rest}"])
-        says, until_ns = f"{rule.name}: {amount} added", now_ns + _UNDONE_NS
-        return Change({rule.name: units}, says, preview, until_ns, "budget-back", {rule.name: (own, units)})
-    preview = Preview(
-        [f"{rule.name}: {caller.label} gets {amount} back, as far as used"], doubts_of([caller])
-    )
-    says = f"{rule.name}: {amount} given back"
-    return Change(
-        {rule.name: units}, says, preview, now_ns + rule.period_ns, "budget-back", {rule.name: (own, units)}
-    )
+        said, lasts_ns = "added", _UNDONE_NS
+    else:
+        preview = Preview(
+            [f"{rule.name}: {caller.label} gets {amount} back, as far as used"], doubts_of([caller])
+        )
+        said, lasts_ns = "given back", rule.period_ns
+    fills = {rule.name: (own, units)}
+    says = f"{rule.name}: {amount} {said}"
+    return Change({rule.name: units}, says, preview, None, "budget-back", fills, lasts_ns)
 
 
 def carried_out(known: Knowledge, caller: Caller, change: Change) -> Change:

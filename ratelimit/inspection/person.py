@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from msgspec.structs import astuple
-
 from ratelimit.clustering.budgets import places_of
 from ratelimit.correlation import Explanation
 from ratelimit.correlation.overview import Overview
@@ -26,7 +24,8 @@ from ratelimit.load.memory import SharedInFlight
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.embedded.store import EmbeddedStore
-from ratelimit.worker.inquiries import Line, ShedLine, refusal_lines, shed_lines
+from ratelimit.stores.shed import ShedLine
+from ratelimit.worker.inquiries import Line, refusal_lines, shed_lines
 
 MOST_HASHES = 64
 
@@ -180,7 +179,7 @@ def _ask_hosts(known: Knowledge, person: Person, wanted: list[int]) -> None:
     person.hosts = sorted(each.host for each in answers.values())
     person.missing = sorted(each.host for at, each in reports.items() if at not in answers)
     person.refused = _latest(known, [line for answer in answers.values() for line in lines_of(answer)])
-    shed = [(each.host, ShedLine(*astuple(one))) for each in answers.values() for one in each.shed]
+    shed = [(each.host, one) for each in answers.values() for one in each.shed]
     person.shed = sorted(shed, key=lambda each: -each[1].last_ns)
 
 

@@ -56,12 +56,19 @@ class Proposal:
     numbers: Mapping[str, int] = field(default_factory=dict)
     says: str = ""
     until_ns: int | None = None
-    """When it ends, if that does not depend on when it is made."""
+    """When it ends, if that does not depend on when it is made,"""
+    lasts_ns: int | None = None
+    """or how long it holds, if it does; without both whoever makes it says."""
     undoes: Act | None = None
     before: Callable[[], Mapping[str, Any] | None] = dict
     """Does what has to be done before the act is in the log, and may return more of the act."""
     beside: Sequence[str] = field(default_factory=list)
     """The acts in force that it was made beside, by their labels."""
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is known when it ends, so that nobody is asked."""
+        return self.undoes is not None or self.until_ns is not None or self.lasts_ns is not None
 
     @property
     def digest(self) -> str:
@@ -73,8 +80,8 @@ class Proposal:
             [*self.payments],
             self.name,
             sorted(self.numbers.items()),
-            # What is given back to a bucket lapses a period after the act, whenever that is.
-            None if self.kind == "budget-back" else self.until_ns,
+            self.until_ns,
+            self.lasts_ns,
             None if self.undoes is None else self.undoes.label,
             self.preview.doubts,
             [*self.beside],
@@ -95,7 +102,7 @@ class Proposal:
             name=self.name,
             undoes=self.undoes,
             until_ns=self.until_ns,
-            for_ns=None if self.undoes is not None else for_ns,
+            for_ns=None if self.undoes is not None else self.lasts_ns or for_ns,
             reason=reason[:200],
             by=by,
             once=once,
@@ -236,6 +243,7 @@ def budgets_of_caller(known: Knowledge, word: str, caller: Caller, written: Sequ
             numbers=each.numbers,
             says=each.says,
             until_ns=each.until_ns,
+            lasts_ns=each.lasts_ns,
             before=partial(_carried_out, known, caller, each),
         )
         for each in BUDGETS[word](known, caller, written)

@@ -35,33 +35,29 @@ def _of(description: str) -> Meta:
     return Meta(description=description)
 
 
-class LongPrice(Table, frozen=True, forbid_unknown_fields=True):
-    """The price of a request with a long input, in dollars for a million tokens: of all its tokens."""
+class TokenPrices(Table, frozen=True, forbid_unknown_fields=True):
+    """The prices of input and output, in dollars for a million tokens."""
+
+    input: Annotated[Dollars, _of("Input that was not cached.")]
+    output: Annotated[Dollars, _of("Output, thoughts and reasoning included.")]
+    cache_read: Annotated[Dollars | None, _of("Input that was read from a cache. Default: `input`.")] = None
+    cache_write: Annotated[
+        Dollars | None, _of("Input that was written to a cache for minutes. Default: `input`.")
+    ] = None
+    cache_write_1h: Annotated[
+        Dollars | None, _of("Input that was written to a cache for an hour. Default: `cache_write`.")
+    ] = None
+
+
+class LongPrice(TokenPrices, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The prices of a request with a long input, of all its tokens."""
 
     above: Annotated[int, Meta(ge=1, le=2**40, description="Tokens of input, cached ones included.")]
-    input: Annotated[Dollars, _of("Input that was not cached.")]
-    output: Annotated[Dollars, _of("Output, thoughts and reasoning included.")]
-    cache_read: Annotated[Dollars | None, _of("Input that was read from a cache. Default: `input`.")] = None
-    cache_write: Annotated[
-        Dollars | None, _of("Input that was written to a cache for minutes. Default: `input`.")
-    ] = None
-    cache_write_1h: Annotated[
-        Dollars | None, _of("Input that was written to a cache for an hour. Default: `cache_write`.")
-    ] = None
 
 
-class Price(Table, frozen=True, forbid_unknown_fields=True):
-    """The price of a model, in dollars for a million tokens."""
+class Price(TokenPrices, frozen=True, forbid_unknown_fields=True):
+    """The prices of a model, in dollars for a million tokens."""
 
-    input: Annotated[Dollars, _of("Input that was not cached.")]
-    output: Annotated[Dollars, _of("Output, thoughts and reasoning included.")]
-    cache_read: Annotated[Dollars | None, _of("Input that was read from a cache. Default: `input`.")] = None
-    cache_write: Annotated[
-        Dollars | None, _of("Input that was written to a cache for minutes. Default: `input`.")
-    ] = None
-    cache_write_1h: Annotated[
-        Dollars | None, _of("Input that was written to a cache for an hour. Default: `cache_write`.")
-    ] = None
     audio_input: Annotated[
         Dollars | None, _of("Sounds in the input. Default: the larger of `input` and `output`.")
     ] = None

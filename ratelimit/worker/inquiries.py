@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from ratelimit.core.clusters.cluster_index import cluster_of
@@ -17,9 +16,10 @@ from ratelimit.load.compile import AdaptiveSpec
 from ratelimit.load.shed import shed_accounts
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.embedded.board import fingerprint_of
+from ratelimit.stores.shed import ShedLine
 
 if TYPE_CHECKING:
-    from ratelimit.stores.redis.inquiries import Refusal, ServerInquiries, Shedding
+    from ratelimit.stores.redis.inquiries import Refusal, ServerInquiries
 
 IN_CODE = ""
 """The name of a limit that is not known here: one in the application's code."""
@@ -50,24 +50,6 @@ def refusal_lines(
             name = IN_CODE if rule is None else rule.name
             found.append((name, who, refused, uncertain, since_ns, last_ns, in_shadow))
     return sorted(found, key=lambda line: -line[2] if hashes is None else -line[5])
-
-
-@dataclass(frozen=True, slots=True)
-class ShedLine:
-    """The requests of an account for which one class of a limit that follows the load had no room."""
-
-    group: str
-    class_: str
-    account: int
-    shed: int
-    would_shed: int
-    why: str
-    last_ns: int
-
-    @property
-    def total(self) -> int:
-        """The number of times that it was shed or would have been."""
-        return self.shed + self.would_shed
 
 
 def shed_lines(
@@ -111,7 +93,7 @@ class InquiryFollower:
             asked = {name: one for name, one in server.asked().items() if name not in self._answered}
             for name, inquiry in asked.items():
                 lines: list[Refusal] = []
-                shed: list[Shedding] = []
+                shed: list[ShedLine] = []
                 metrics = ""
                 if inquiry.key == fingerprint_of(limiter.store.hasher.key).hex():
                     hashes = None if inquiry.about_all else set(inquiry.hashes)
@@ -129,13 +111,9 @@ class InquiryFollower:
                 del self._answered[name]
 
     @staticmethod
-    def _shed(limiter: Limiter, hashes: Collection[int]) -> list[Shedding]:
-        from ratelimit.stores.redis.inquiries import Shedding
-
+    def _shed(limiter: Limiter, hashes: Collection[int]) -> list[ShedLine]:
         flights = [(load.spec, load.flight) for load in limiter.loads.values()]
-        return [
-            Shedding(*astuple(each)) for each in shed_lines(flights, limiter.table, hashes, limiter.now_ns())
-        ]
+        return shed_lines(flights, limiter.table, hashes, limiter.now_ns())
 
     @staticmethod
     def _lines(limiter: Limiter, hashes: Collection[int] | None) -> list[Refusal]:

@@ -14,10 +14,9 @@ from ratelimit.conduct.model.strikes import SECOND_NS, News, Strike, factor, mer
 from ratelimit.conduct.server import ServerConduct
 from ratelimit.conduct.stage import conduct_of
 from ratelimit.limiter import Limiter
-from ratelimit.policy import Policy
-from ratelimit.worker.upkeep import Upkeep
 from tests.support.redis.patience import until
 from tests.support.redis.server import Server
+from tests.support.redis.sharing import kept_up, parts, remote_of
 
 NOW = 1_700_000_000 * SECOND_NS
 POLICY = """\
@@ -43,37 +42,15 @@ key = "00112233445566778899aabbccddeeff"
 def host(server: Server, tmp_path: Path) -> Iterator[Callable[[], ServerConduct]]:
     """Return what makes a host's part in what is remembered."""
     server.client.flushall()
-    found = Policy.load(written(server, tmp_path, "remote")).compiled.remote
-    assert found is not None
-    made: list[ServerConduct] = []
-
-    def make() -> ServerConduct:
-        made.append(ServerConduct(found))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
-
-
-def written(server: Server, tmp_path: Path, name: str) -> Path:
-    path = tmp_path / f"{name}.toml"
-    path.write_text(POLICY.format(url=server.url, table=tmp_path / name))
-    return path
+    with parts(ServerConduct, remote_of(POLICY, server, tmp_path)) as make:
+        yield make
 
 
 @pytest.fixture
 def hosts(server: Server, tmp_path: Path) -> Iterator[list[Limiter]]:
     """Return two hosts with memory of their own, each with a worker that is kept up."""
-    server.client.flushall()
-    limiters = [Limiter(written(server, tmp_path, name)) for name in ("a", "b")]
-    upkeeps = [Upkeep(limiter, 0) for limiter in limiters]
-    for upkeep in upkeeps:
-        upkeep.start()
-    yield limiters
-    for upkeep, limiter in zip(upkeeps, limiters, strict=True):
-        upkeep.stop()
-        limiter.close()
+    with kept_up(POLICY, server, tmp_path) as found:
+        yield found
 
 
 def factor_on(limiter: Limiter, key: int) -> float:

@@ -8,14 +8,14 @@ from random import Random
 
 import pytest
 
-from ratelimit import Limiter, Policy
+from ratelimit import Limiter
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.errors import StoreError
 from ratelimit.load.model.hosts import Holding, Steered, Told, lease
 from ratelimit.load.server import ServerLoad
-from ratelimit.worker.upkeep import Upkeep
 from tests.support.redis.patience import until
 from tests.support.redis.server import Server
+from tests.support.redis.sharing import kept_up, parts, remote_of
 
 POLICY = """\
 version = 1
@@ -33,41 +33,19 @@ key = "00112233445566778899aabbccddeeff"
 """
 
 
-def written(server: Server, tmp_path: Path, name: str) -> Path:
-    path = tmp_path / f"{name}.toml"
-    path.write_text(POLICY.format(url=server.url, table=tmp_path / name))
-    return path
-
-
 @pytest.fixture
 def link(server: Server, tmp_path: Path) -> Iterator[Callable[[], ServerLoad]]:
     """Return what makes a host's part in what the server knows."""
     server.client.flushall()
-    found = Policy.load(written(server, tmp_path, "remote")).compiled.remote
-    assert found is not None
-    made: list[ServerLoad] = []
-
-    def make() -> ServerLoad:
-        made.append(ServerLoad(found))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+    with parts(ServerLoad, remote_of(POLICY, server, tmp_path)) as make:
+        yield make
 
 
 @pytest.fixture
 def hosts(server: Server, tmp_path: Path) -> Iterator[list[Limiter]]:
     """Return two hosts with memory of their own, each with a worker that is kept up."""
-    server.client.flushall()
-    limiters = [Limiter(written(server, tmp_path, name)) for name in ("a", "b")]
-    upkeeps = [Upkeep(limiter, 0) for limiter in limiters]
-    for upkeep in upkeeps:
-        upkeep.start()
-    yield limiters
-    for upkeep, limiter in zip(upkeeps, limiters, strict=True):
-        upkeep.stop()
-        limiter.close()
+    with kept_up(POLICY, server, tmp_path) as found:
+        yield found
 
 
 def test_server_leases_as_the_model_does(link: Callable[[], ServerLoad]) -> None:

@@ -11,10 +11,9 @@ from ratelimit.allowance.records import RECORD_BYTES, Records, Standing
 from ratelimit.allowance.server import ServerRecords
 from ratelimit.allowance.stage import AllowancePart
 from ratelimit.limiter import Limiter
-from ratelimit.policy import Policy
-from ratelimit.worker.upkeep import Upkeep
 from tests.support.redis.patience import until
 from tests.support.redis.server import Server
+from tests.support.redis.sharing import kept_up, remote_of
 
 DAY = 86_400
 POLICY = """\
@@ -36,26 +35,13 @@ key = "00112233445566778899aabbccddeeff"
 """
 
 
-def written(server: Server, tmp_path: Path, name: str) -> Path:
-    path = tmp_path / f"{name}.toml"
-    path.write_text(POLICY.format(url=server.url, table=tmp_path / name))
-    return path
-
-
 @pytest.fixture
 def hosts(server: Server, tmp_path: Path) -> Iterator[list[Limiter]]:
     """Return two hosts with memory of their own, each with a worker that is kept up."""
-    server.client.flushall()
-    limiters = [Limiter(written(server, tmp_path, name)) for name in ("a", "b")]
-    for limiter in limiters:
-        limiter.runtime.part(AllowancePart).records_memory()
-    upkeeps = [Upkeep(limiter, 0) for limiter in limiters]
-    for upkeep in upkeeps:
-        upkeep.start()
-    yield limiters
-    for upkeep, limiter in zip(upkeeps, limiters, strict=True):
-        upkeep.stop()
-        limiter.close()
+    with kept_up(
+        POLICY, server, tmp_path, lambda one: one.runtime.part(AllowancePart).records_memory()
+    ) as found:
+        yield found
 
 
 def of(limiter: Limiter) -> tuple[Records, int]:
@@ -104,7 +90,7 @@ def test_server_joins_as_memory_does(server: Server, tmp_path: Path) -> None:
     from tests.allowance.test_records import NOW, exported, records
 
     server.client.flushall()
-    remote = Policy.load(written(server, tmp_path, "remote")).compiled.remote
+    remote = remote_of(POLICY, server, tmp_path)
     assert remote is not None
     random, host, reader = Random(4), ServerRecords(remote, 1000), ServerRecords(remote, 1000)
     try:
@@ -136,7 +122,7 @@ def test_full_server_takes_no_fresh_key_in_place_of_a_payer(server: Server, tmp_
     from tests.allowance.test_records import NOW, exported, records
 
     server.client.flushall()
-    remote = Policy.load(written(server, tmp_path, "remote")).compiled.remote
+    remote = remote_of(POLICY, server, tmp_path)
     assert remote is not None
     host, reader = ServerRecords(remote, 20), ServerRecords(remote, 20)
     try:

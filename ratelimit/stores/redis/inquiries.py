@@ -16,6 +16,7 @@ from ratelimit.parsing.json import JsonReader
 from ratelimit.stores.redis.caller import ServerCaller
 from ratelimit.stores.redis.hosts.fencing import REPORT, REPORTS
 from ratelimit.stores.redis.hosts.keys import Places
+from ratelimit.stores.shed import ShedLine
 
 LASTS_MS = 10_000
 """An inquiry that nobody answered for so long is forgotten."""
@@ -48,18 +49,6 @@ class Refusal(msgspec.Struct, frozen=True):
     """Whether the limit would have refused it, and did not."""
 
 
-class Shedding(msgspec.Struct, frozen=True):
-    """The requests of one caller for which one class had no room within the last hour, on one host."""
-
-    group: str
-    class_: str
-    account: int
-    shed: int
-    would_shed: int
-    why: str
-    last_ns: int
-
-
 class Answer(msgspec.Struct, frozen=True):
     """The answer of one host."""
 
@@ -67,7 +56,7 @@ class Answer(msgspec.Struct, frozen=True):
     refusals: Annotated[list[Refusal], Meta(max_length=MOST_LINES)]
     metrics: Annotated[str, Meta(max_length=MOST_METRICS)] = ""
     """The text of its metrics, if they were asked for."""
-    shed: Annotated[list[Shedding], Meta(max_length=MOST_LINES)] = []
+    shed: Annotated[list[ShedLine], Meta(max_length=MOST_LINES)] = []
 
 
 _INQUIRIES, _ANSWERS = JsonReader(Inquiry), JsonReader(Answer)
