@@ -2,9 +2,9 @@
 
     app.mount("/limits/budgets", budgets_app("policy.toml", tokens={"billing": os.environ["BILLING_TOKEN"]}))
 
-Each call does what `ratelimit budget` and `ratelimit.Budgets` do, by the same code. There is no call without
-a token. Acts are listed and in the journal with the token's name. Calls that add units have a name, the field
-`Idempotency-Key`, so that a retried one is done once.
+Each call does what `ratelimit act budget` and `ratelimit.Budgets` do, by the same code. There is no call
+without a token. Acts are listed and in the journal with the token's name. Calls that add units have a name,
+the field `Idempotency-Key`, so that a retried one is done once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import hmac
 import json
 import os
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
@@ -43,15 +44,6 @@ MOST_BYTES = 64 << 10
 DAY = "1d"
 _KINDS = ("budget", "budget-more", "budget-back")
 _STATUS = {"call": 400, "input": 404, "deployment": 503}
-_TITLES = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    409: "Conflict",
-    413: "Content Too Large",
-    503: "Service Unavailable",
-}
 Short = Annotated[str, Meta(max_length=200)]
 Value = Annotated[str, Meta(min_length=1, max_length=4096)]
 
@@ -292,7 +284,7 @@ def _answer(content: Mapping[str, Any], status: int = 200, kind: str = "applicat
 
 
 def _refused(status: int, code: str, detail: str) -> Response:
-    title = _TITLES[status]
+    title = HTTPStatus(status).phrase
     document = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
     response = _answer(document, status, CONTENT_TYPE[1].decode())
     if status == 401:
