@@ -59,6 +59,31 @@ cdef class Places:
             raise IndexError(f"there are at most {MOST_POSITIONS} identities")
 
 
+cdef inline uint64_t account_of(Places places, const uint64_t *ids) noexcept nogil:
+    """Return the account of identities as one number, 0 where a part of it is missing."""
+    cdef uint64_t account = 0
+    cdef int i
+    for i in range(places.parts):
+        if ids[places.accounts[i]] == ABSENT_HASH:
+            return 0
+        account = (account * <uint64_t>0x9E3779B97F4A7C15) ^ ids[places.accounts[i]]
+    return account
+
+
+cdef inline uint64_t place_of(Places places, const uint64_t *ids) noexcept nogil:
+    """Return where a request comes from, 0 where that says nothing of a payer."""
+    if places.address < 0 or ids[places.address] == ABSENT_HASH:
+        return 0
+    if places.origin >= 0 and ids[places.origin] != ABSENT_HASH and ids[places.origin] & SHARED:
+        return 0
+    return ids[places.address]
+
+
+cdef inline int64_t created_of(Places places, const uint64_t *ids) noexcept nogil:
+    """Return when the account was created, in seconds since the epoch, 0 where that is not known."""
+    return <int64_t>ids[places.created] if places.created >= 0 and ids[places.created] != ABSENT_HASH else 0
+
+
 @cython.final
 @cython.auto_pickle(False)
 cdef class AllowancePicker(Picker):
@@ -146,24 +171,34 @@ cdef class AllowancePicker(Picker):
     cdef int seen(self, uint64_t *ids, int64_t now_s) noexcept:
         """Record who asks and where, and return its standing; noexcept: as what records do is."""
         cdef Places places = self.places
-        cdef uint64_t account = 0, place = 0
-        cdef int64_t created_s = 0
-        cdef int i
-        for i in range(places.parts):
-            if ids[places.accounts[i]] == ABSENT_HASH:
-                account = 0
-                break
-            account = (account * <uint64_t>0x9E3779B97F4A7C15) ^ ids[places.accounts[i]]
-        if places.address >= 0 and ids[places.address] != ABSENT_HASH:
-            place = ids[places.address]
-        if places.origin >= 0 and ids[places.origin] != ABSENT_HASH and ids[places.origin] & SHARED:
-            place = 0  # who is there says nothing of a payer
-        if places.created >= 0 and ids[places.created] != ABSENT_HASH:
-            created_s = <int64_t>ids[places.created]
-        cdef int standing = self.records.see(ids[places.payer], account, place, created_s, now_s)
+        cdef uint64_t account = account_of(places, ids), place = place_of(places, ids)
+        cdef int standing = self.records.see(ids[places.payer], account, place, created_of(places, ids), now_s)
         if places.paid >= 0 and ids[places.paid] != ABSENT_HASH:
             self.records.see_paid(ids[places.payer], <int64_t>ids[places.paid], standing, now_s)
         return standing
+
+    cdef void look_ahead(self, uint64_t **columns, Py_ssize_t row) noexcept nogil:
+        """Have what is remembered of a row's payer fetched."""
+        cdef uint64_t ids[MOST_POSITIONS]
+        cdef int i
+        if self.records is None:
+            return
+        ids[self.places.payer] = columns[self.places.payer][row]
+        for i in range(self.places.parts):
+            ids[self.places.accounts[i]] = columns[self.places.accounts[i]][row]
+        if self.places.address >= 0:
+            ids[self.places.address] = columns[self.places.address][row]
+        if self.places.created >= 0:
+            ids[self.places.created] = columns[self.places.created][row]
+        if self.places.origin >= 0:
+            ids[self.places.origin] = columns[self.places.origin][row]
+        if self.places.paid >= 0:
+            ids[self.places.paid] = columns[self.places.paid][row]
+        self.records.look_ahead(
+            ids[self.places.payer], account_of(self.places, ids), place_of(self.places, ids),
+            created_of(self.places, ids),
+            self.places.paid >= 0 and ids[self.places.paid] != ABSENT_HASH,
+        )
 
     cdef int level_at(self, int i, uint64_t *ids, int standing, int64_t now_s, object now_ns) except -1:
         """Return the level of an allowance: what an operator said of the payer, else what it earned."""

@@ -44,6 +44,7 @@ cdef class Records:
     cdef uint64_t buckets[REGIONS]  # as this process asked for, never read from the mapping again
     cdef uint64_t fingerprint[2]
     cdef uint64_t looked_at
+    cdef uint64_t day               # of what was seen last: a hint
     cdef readonly bint open
 
     cdef int attach(self, bytes fingerprint) except -1
@@ -52,6 +53,10 @@ cdef class Records:
     cdef uint64_t damaged(self, uint64_t start, uint64_t stop) noexcept nogil
     cdef void begin(self, uint64_t day) noexcept nogil
     cdef Pair *find(self, uint64_t region, uint64_t key, Pair *seen, Record *record) noexcept nogil
+    cdef void look_ahead(
+        self, uint64_t payer, uint64_t account, uint64_t place, int64_t created_s, bint is_paid
+    ) noexcept nogil
+    cdef void fetch(self, uint64_t region, uint64_t key) noexcept nogil
     cdef Record amend(self, uint64_t region, uint64_t key, Record other, uint64_t day, int told) noexcept nogil
     cdef bint add(self, uint64_t region, uint64_t key, Record record, uint64_t day, int told) noexcept nogil
     cdef bint is_news(self, Record record, uint64_t day, int told) noexcept nogil
@@ -59,6 +64,7 @@ cdef class Records:
     cdef bint knows(self, uint64_t pair) noexcept nogil
     cdef bint founded(self, uint64_t pair, uint64_t first) noexcept nogil
     cdef bint is_infant(self, uint64_t day) noexcept nogil
+    cdef bint is_old(self, int64_t created_s, uint64_t day) noexcept nogil
     cpdef int see(self, uint64_t payer, uint64_t account, uint64_t place, int64_t created_s, int64_t now_s) noexcept nogil
     cpdef void see_paid(self, uint64_t payer, int64_t paid_micros, int flags, int64_t now_s) noexcept nogil
     cpdef uint64_t settled(self, uint64_t payer, int64_t now_s) noexcept nogil

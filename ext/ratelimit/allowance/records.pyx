@@ -20,6 +20,7 @@ from ratelimit.allowance.record cimport (
     unpacked, worth_of,
 )
 from ratelimit.core.memory.atomic cimport Pair, cas, cas_pair, fetch_add, load, load_pair, store
+from ratelimit.core.memory.prefetch cimport prefetch
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 
 from ratelimit.errors import StoreError
@@ -239,6 +240,27 @@ cdef class Records:
                     return bucket + i
         return NULL
 
+    cdef void look_ahead(
+        self, uint64_t payer, uint64_t account, uint64_t place, int64_t created_s, bint is_paid
+    ) noexcept nogil:
+        """Have what `see` will most likely read fetched: a bucket is four lines, and most fill the first two."""
+        cdef bint is_founding
+        if not self.open or payer == 0 or payer == ABSENT_HASH:
+            return
+        is_founding = self.is_infant(self.day) and not self.is_old(created_s, self.day)
+        self.fetch(PAYERS, key_of(payer))
+        if is_paid:
+            self.fetch(PAID, key_of(payer))
+        if account != 0 and account != ABSENT_HASH:
+            self.fetch(PAIRS, pair_of(payer, account, FOUNDER if is_founding else ACCOUNT))
+            if place != 0 and place != ABSENT_HASH:
+                self.fetch(PAIRS, pair_of(payer, place, FOUNDED if is_founding else PLACE))
+
+    cdef void fetch(self, uint64_t region, uint64_t key) noexcept nogil:
+        cdef Pair *bucket = self.regions[region] + place_of(key, self.buckets[region]) * BUCKET
+        prefetch(bucket)
+        prefetch(bucket + BUCKET // 4)
+
     cdef Record amend(self, uint64_t region, uint64_t key, Record other, uint64_t day, int told) noexcept nogil:
         """Join what is known into a key's record, made if there is room; return it."""
         cdef Record record, before
@@ -324,6 +346,14 @@ cdef class Records:
         """Return whether the records are younger than 30 days."""
         return day < (load(&self.header.since) & 0xFFFF) + YOUNG_DAYS
 
+    cdef bint is_old(self, int64_t created_s, uint64_t day) noexcept nogil:
+        """Return whether an account counts as older than records that are younger than a month.
+
+        Nothing is known that says that an account of unknown age is younger than a month. By its age an account is
+        known if it was a month older than the records: one that is opened before a limiter does not grow into it.
+        """
+        return created_s <= 0 or min(day, day_of(created_s)) + YOUNG_DAYS <= load(&self.header.since) & 0xFFFF
+
     cpdef int see(self, uint64_t payer, uint64_t account, uint64_t place, int64_t created_s, int64_t now_s) noexcept nogil:
         cdef uint64_t day = day_of(now_s), counted = day, pair, at_place = 0
         cdef bint is_infant, is_old, is_founding, is_known = False, is_place = False
@@ -332,12 +362,11 @@ cdef class Records:
         if not self.open or payer == 0 or payer == ABSENT_HASH:
             return 0
         self.begin(day)
+        self.day = day
         is_infant = self.is_infant(day)
         if is_infant and created_s > 0:
             counted = min(day, day_of(created_s))
-        # Nothing is known that says that an account of unknown age is younger than a month. By its age an account
-        # is known if it was a month older than the records: one that is opened before a limiter does not grow into it.
-        is_old = is_infant and (created_s <= 0 or counted + YOUNG_DAYS <= load(&self.header.since) & 0xFFFF)
+        is_old = is_infant and self.is_old(created_s, day)
         flags = UNSETTLED_COUNTS if is_old else 0
         known.first, known.newest, known.levels = counted, day // PERIOD_DAYS, 0
         known = self.amend(PAYERS, key_of(payer), known, day, IN_TIME)

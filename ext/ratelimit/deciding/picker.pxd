@@ -9,6 +9,7 @@ cdef class Picker:
     cdef object picked(self, uint64_t *ids, object now_ns)
     cdef int charged(self, uint64_t *ids, object plan, object outcome, object now_ns) except -1
     cdef int refused(self, uint64_t *ids, object plan, object outcome, object now_ns) except -1
+    cdef void look_ahead(self, uint64_t **columns, Py_ssize_t row) noexcept nogil
 
 
 cdef inline int fill(list row, uint64_t *ids) except -1:

@@ -20,6 +20,9 @@ cdef class Picker:
         """Take note that a request was refused by limits."""
         return 0
 
+    cdef void look_ahead(self, uint64_t **columns, Py_ssize_t row) noexcept nogil:
+        """Have the memory fetched that a pick for a row of columns will read: a hint, which changes nothing."""
+
     def plan_for(self, list row not None, now_ns, /):
         cdef uint64_t ids[MOST_POSITIONS]
         fill(row, ids)

@@ -12,7 +12,7 @@ from ratelimit.core.clusters.sighting cimport PLACES
 from ratelimit.core.decision.engine cimport Outcome
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, listed
-from ratelimit.deciding.compiled cimport BY_LIMITS, BY_ROW, CompiledDecider, Decided
+from ratelimit.deciding.compiled cimport BY_LIMITS, BY_ROW, CompiledDecider, Decided, PlanParts
 from ratelimit.deciding.matched cimport Matched
 
 from ratelimit.core.replay.columns import put_row
@@ -35,6 +35,7 @@ def decide_batch(
     cdef int j, width = decider.size, units = <int>PyList_GET_SIZE(taken) + 1
     cdef list refused = [], unnamed = [], would = [], row
     cdef Decided decided
+    cdef Matched coming
     cdef object now_ns
     cdef AtOnce watch = decider.watch if type(decider.watch) is AtOnce else None
     cdef int actor_at = decider.watch.at if decider.watch is not None else -1
@@ -72,6 +73,10 @@ def decide_batch(
                         await_identities(
                             watch.index.evidence, hashes[principal_at][ahead], hashes[address_at][ahead], j
                         )
+            if i + NEAR < size:
+                coming = <Matched?>PyList_GET_ITEM(matches, i + NEAR)
+                if coming.part is not None and (<PlanParts>coming.part).picker is not None:
+                    (<PlanParts>coming.part).picker.look_ahead(hashes, i + NEAR)
             decided = decider.decide(
                 <Matched?>PyList_GET_ITEM(matches, i), ids, bits[i], now_ns, None, BY_ROW, NULL, by_unit, units
             )

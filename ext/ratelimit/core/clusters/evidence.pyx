@@ -16,8 +16,9 @@ from ratelimit.core.clusters.records cimport (
     AT_HOME, BLOCK, CERTAIN, CLIENT, CLIENT_AT, COARSE, EDGES, EXTRA, EXTRA_AT, EXTRAS, FINE, FINE_EDGES, FREE,
     HOMED, INDEX_BITS, INFRASTRUCTURE, KINDS, MOST_DEGREE, MOST_VISITS, NEW, PAYMENT, PAYMENT_AT, POOLED, SUSPECT,
     TICK_S, TICKS_AN_HOUR, Edge, Identifier, Principal, Value, ages_of, exp2, free_of, generation_of, halves,
-    hours_left, identifier_key, is_infrastructure, joined, kind_at, kind_of, note_created, prefetch, ref_of, resolve,
+    hours_left, identifier_key, is_infrastructure, joined, kind_at, kind_of, note_created, ref_of, resolve,
 )
+from ratelimit.core.memory.prefetch cimport prefetch
 
 cdef inline double chance(const Principal *p, uint32_t now_s) noexcept nogil:
     """Return a number from 0 to below 1, for rounding: the same way each time, little would never fade."""

@@ -11,6 +11,8 @@ to another identifier the generation changes, and the edge is void.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from ratelimit.core.memory.prefetch cimport prefetch
+
 cdef enum:
     # Families, and the kinds of network within theirs.
     FINE = 0            # an address: /32, or /64 of IPv6
@@ -229,13 +231,6 @@ cdef inline Identifier *resolve(Identifier *identifiers, uint32_t ref) noexcept 
     if generation_of(found) != ref >> INDEX_BITS:
         return NULL
     return found
-
-
-cdef extern from *:
-    """
-    #define kin_look_ahead(at) __builtin_prefetch(at)
-    """
-    void prefetch "kin_look_ahead"(const void *at) noexcept nogil
 
 
 cdef inline void look_ahead(Identifier *identifiers, Principal *p, int edges) noexcept nogil:
