@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import gc
+import json
 import pickle
 import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -99,7 +101,7 @@ def compiled_classes() -> list[type]:
 
 
 BARE = """
-import random, sys
+import faulthandler, gc, json, os, random, signal, sys, tempfile
 from array import array
 from tests.core.test_hygiene import compiled_classes
 
@@ -117,37 +119,70 @@ values = [
 ]
 spoken = {"len", "iter", "next", "getitem", "contains", "call", "repr", "eq", "hash"}
 blocking = {("PromptEvent", "wait")}  # without an end until it is set: asked with one below
-for bare in others:
-    kind = type(bare)
-    if kind.__module__ != sys.argv[1]:
-        continue
-    chance = random.Random(kind.__name__)
-    for name in dir(bare):
-        if name.startswith("__") and name[2:-2] not in spoken:
+
+def ask(module):
+    for bare in others:
+        kind = type(bare)
+        if kind.__module__ != module:
             continue
-        for _ in range(60):
-            given = [
-                chance.choice(values if chance.random() < 0.7 else others) for _ in range(chance.randrange(9))
-            ]
-            if (kind.__name__, name) in blocking:
-                given = [0.0]
-            try:
-                value = getattr(made(kind), name)
-                if callable(value):
-                    value(*given)
-            except Exception:
-                pass
-print("alive")
+        chance = random.Random(kind.__name__)
+        for name in dir(bare):
+            if name.startswith("__") and name[2:-2] not in spoken:
+                continue
+            for _ in range(60):
+                given = [
+                    chance.choice(values if chance.random() < 0.7 else others)
+                    for _ in range(chance.randrange(9))
+                ]
+                if (kind.__name__, name) in blocking:
+                    given = [0.0]
+                try:
+                    value = getattr(made(kind), name)
+                    if callable(value):
+                        value(*given)
+                except Exception:
+                    pass
+
+gc.freeze()  # what is here before a fork is not collected anew in each
+for line in sys.stdin:
+    with tempfile.TemporaryFile() as told:
+        child = os.fork()
+        if child == 0:
+            os.dup2(told.fileno(), 1)
+            os.dup2(told.fileno(), 2)
+            faulthandler.enable()
+            signal.alarm(60)
+            ask(line.strip())
+            others.clear()  # they are freed as they are: this is asked, too
+            gc.collect()
+            print("alive", flush=True)
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        told.seek(0)
+        print(json.dumps([status, told.read().decode(errors="replace")]), flush=True)
 """
 
 
+@pytest.fixture(scope="module")
+def asker() -> Iterator[subprocess.Popen[str]]:
+    """Start the process that forks one for each module: all start with the compiled classes loaded."""
+    with subprocess.Popen(
+        [sys.executable, "-c", BARE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
 @pytest.mark.parametrize("module", compiled_modules())
-def test_uninitialised_objects_do_not_crash(module: str) -> None:
+def test_uninitialised_objects_do_not_crash(module: str, asker: subprocess.Popen[str]) -> None:
     """Objects made by `__new__` alone are asked all that they can be, or there are none."""
-    result = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", BARE, module], capture_output=True, text=True, timeout=60
-    )
-    assert (result.returncode, result.stdout) == (0, "alive\n"), result.stderr
+    assert asker.stdin is not None
+    assert asker.stdout is not None
+    print(module, file=asker.stdin, flush=True)
+    status, told = json.loads(asker.stdout.readline())
+    assert (status, told) == (0, "alive\n"), told
 
 
 def test_every_compiled_class_is_looked_at() -> None:
