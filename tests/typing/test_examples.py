@@ -15,13 +15,19 @@ ROOT = HERE.parents[1]
 PYRIGHT = {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", "PYTHONPATH": str(ROOT)}
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for what the checker knows of the package after the first example."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.parametrize("name", ["core.py", "public.py", "../support/dictionary.py"])
-def test_examples_are_typed(name: str, tmp_path: Path) -> None:
+def test_examples_are_typed(name: str, tmp_path: Path, cache: Path) -> None:
     api = pytest.importorskip("mypy.api")
     config = tmp_path / "mypy.ini"
     # A mistake that is no longer found shows as an ignore that is no longer needed.
     config.write_text("[mypy]\nstrict = true\nwarn_unused_ignores = true\n")
-    options = ["--config-file", str(config), "--cache-dir", str(tmp_path / "cache"), "--no-error-summary"]
+    options = ["--config-file", str(config), "--cache-dir", str(cache), "--no-error-summary"]
     options += ["--python-executable", sys.executable]
     output, errors, status = api.run([*options, str(HERE / name)])
     assert (output, errors, status) == ("", "", 0)
