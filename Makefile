@@ -17,9 +17,11 @@ demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
 
 # Side by side what may run beside other tests, each file in one process, one more than there are cores as some wait for
-# servers; then what may not.
+# servers; then what waits and may not be held up, beside its like; then what measures the machine, alone.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m 'not alone' -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m 'not alone and not waits' -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) \
+		--dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m waits -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m alone
 
 # What needs no server and no process of its own, with few examples, on all cores: a minute.

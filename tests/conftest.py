@@ -117,13 +117,18 @@ ALONE_FILES = frozenset(
     (
         "benchmarks/test_adaptive_real.py",
         "cli/test_saturated.py",
-        "clustering/test_size.py",
+        "core/test_threads.py",
+        "processes/test_kills.py",
+    )
+)
+"""Files with tests that measure this machine: `make test` runs them one after another, at the end."""
+
+WAITING_FILES = frozenset(
+    (
         "clustering_hosts/test_faults.py",
         "clustering_hosts/test_processes.py",
-        "core/test_threads.py",
         "night/test_night.py",
         "night/test_outages.py",
-        "processes/test_kills.py",
         "redis/test_acts.py",
         "redis/test_away.py",
         "redis/test_breaker.py",
@@ -144,10 +149,13 @@ ALONE_FILES = frozenset(
         "wsgi/test_threads.py",
     )
 )
-"""Files with tests that measure this machine, or give an answer some milliseconds.
+"""Files with tests that wait for servers, and give an answer only some milliseconds.
 
-`make test` runs them one after another, and all others side by side, those that start servers too.
+They compute a fifth of their time: `make test` runs them side by side, and nothing beside them that computes.
 """
+
+APART = {"alone": ALONE_FILES, "waits": WAITING_FILES}
+"""The files of each mark that is not run beside all others."""
 
 
 @pytest.fixture(autouse=True)
@@ -177,11 +185,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     match config.option.markexpr:
         case "not slow":
             return is_slow(collection_path) or None
-        case "not alone":
-            return is_of(collection_path, frozenset(), ALONE_FILES) or None
-        case "alone":
-            is_other = collection_path.is_file() and not is_of(collection_path, frozenset(), ALONE_FILES)
-            return is_other or None
+        case "not alone and not waits":
+            return is_of(collection_path, frozenset(), ALONE_FILES | WAITING_FILES) or None
+        case "alone" | "waits" as mark:
+            return (
+                collection_path.is_file() and not is_of(collection_path, frozenset(), APART[mark])
+            ) or None
     return None
 
 
@@ -189,8 +198,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if is_slow(item.path):
             item.add_marker(pytest.mark.slow)
-        if is_of(item.path, frozenset(), ALONE_FILES):
-            item.add_marker(pytest.mark.alone)
+        for mark, files in APART.items():
+            if is_of(item.path, frozenset(), files):
+                item.add_marker(mark)
     # Files are dealt out in this order: what takes long comes first, so that all cores are busy to the end.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 

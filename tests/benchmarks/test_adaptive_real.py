@@ -9,7 +9,6 @@ from benchmarks.adaptive.real.table import print_real
 from ratelimit.demo.saturated.callers import TARGET_S
 
 pytestmark = pytest.mark.timeout(180)
-KINDS = {means.kind: means for means in reversed(MEANS)}
 COLUMNS = ("in_time", "share", "p50", "p95", "p99", "refused", "given_up")
 
 
@@ -37,10 +36,3 @@ def test_adaptive_limit_keeps_what_is_lost_without_it(capsys: pytest.CaptureFixt
     assert int(adaptive["share"]) >= 60 > 40 >= int(nothing["share"])
     assert float(adaptive["p50"]) <= TARGET_S < float(nothing["p50"])
     assert int(half[SHORT[1].name][1]) >= 30 > 10 >= int(half[SHORT[0].name][1])
-
-
-@pytest.mark.parametrize("kind", ["limit-concurrency", "semaphore"])
-def test_other_means_run(kind: str, capsys: pytest.CaptureFixture[str]):
-    print_real(2, [1], [KINDS[kind]])
-    whole, _ = rows_of(capsys.readouterr().out)
-    assert int(whole[KINDS[kind].name][0]) > 0
