@@ -65,10 +65,12 @@ def scribble(source: random.Random, memory: Any) -> None:
 def drown(source: random.Random, memory: Any) -> None:
     """Overwrite everything: with noise, with zeros, with ones, or with one word again and again."""
     size = len(memory)
-    word = source.randbytes(8) * (size // 8)
-    memory[:] = source.choice(
-        (source.randbytes(size), bytes(size), b"\xff" * size, word + bytes(size - len(word)))
-    )
+    kind = source.randrange(4)
+    if kind == 0:
+        memory[:] = source.randbytes(size)
+    else:
+        word = (bytes(8), b"\xff" * 8, source.randbytes(8))[kind - 1]
+        memory[:] = (word * (size // 8 + 1))[:size]
 
 
 HAZARDS: dict[str, Damage] = {"flip": flip_bit, "scribble": scribble, "drown": drown}
