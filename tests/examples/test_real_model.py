@@ -20,6 +20,7 @@ import httpx
 import openai
 import pytest
 
+from ratelimit.usage.report import Reading, reader_of, reading_of
 from tests.servers.serving import serving
 
 FOLDER = Path(__file__).absolute().parents[2] / "examples" / "llm-api"
@@ -53,9 +54,55 @@ def engine(log: Path) -> Iterator[str]:
 
 def produced(address: str) -> int:
     """Return the tokens that the engine has produced, by its own counter."""
-    found = re.search(r"^llamacpp:tokens_predicted_total (\d+)", httpx.get(f"{address}/metrics").text, re.M)
-    assert found is not None
-    return int(found[1])
+    return counted(address)[1]
+
+
+def counted(address: str) -> tuple[int, int]:
+    """Return the tokens that the engine has read and produced, by its own counters."""
+    page = httpx.get(f"{address}/metrics").text
+    read, cached, made = (
+        int(float(found[1])) if (found := re.search(rf"^llamacpp:{name}_total ([\d.e+]+)", page, re.M)) else 0
+        for name in ("prompt_tokens", "prompt_tokens_cached", "tokens_predicted")
+    )
+    return read + cached, made
+
+
+PROMPTS = [
+    f"Tell me of {thing} number {at}." for at in range(16) for thing in ("seas", "a lake", "it", "2+2")
+]
+
+
+def test_many_prompts_are_charged_what_the_engine_counted(tmp_path: Path) -> None:
+    """Streamed it is exact. A whole answer says the usage of the first prompt alone.
+
+    Its output is exact where each choice ended by its maximum, and its input an upper bound.
+    """
+    with engine(tmp_path / "engine.log") as address:
+        for streams in (False, True):
+            before = counted(address)
+            reading, is_output_sure = asked(address, 3, streams)
+            read, made = (after - was for after, was in zip(counted(address), before, strict=True))
+            charged = reading.usage.fresh_input + reading.usage.cache_read
+            if streams:
+                assert (reading.certainty, charged, reading.usage.output) == ("exact", read, made)
+            else:
+                assert made <= reading.usage.output <= made + 3 * len(PROMPTS) // 8
+                assert not is_output_sure or reading.usage.output == made
+                assert read <= charged <= 3 * read
+
+
+def asked(address: str, most: int, streams: bool) -> tuple[Reading, bool]:
+    """Ask for all prompts in one request, and read the answer as the limiter does."""
+    body: dict[str, Any] = {"model": "m", "prompt": PROMPTS, "max_tokens": most, "ignore_eos": True}
+    if streams:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    answer = httpx.post(f"{address}/v1/completions", json=body, timeout=250)
+    reader = reader_of("auto", answer.headers["content-type"].encode())
+    assert reader is not None
+    reader.expect(1, len(PROMPTS), most, len(answer.request.content))
+    reader.feed(answer.content)
+    reading = reading_of(reader, is_complete=True)
+    return reading, reader.is_output_sure
 
 
 def test_what_is_charged_is_what_the_engine_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

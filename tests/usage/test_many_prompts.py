@@ -96,3 +96,60 @@ def test_results_that_each_have_counters_add_up() -> None:
     reading = read(whole(results), choices=1, prompts=16, output=1000, input=999)
     inputs, cached = sum(range(5, 21)), sum(range(16))
     assert reading == Reading("exact", Usage(inputs - cached, 0, cached, sum(range(20, 36))), True)
+
+
+def cut(text: str, lengths: int, stops: int, usage: Any, *, stops_first: bool = False) -> bytes:
+    """Return a whole answer as llama.cpp's server has it, of which so many choices have the maximum."""
+    reasons = ["length"] * lengths + ["stop"] * stops
+    if stops_first:
+        reasons = reasons[::-1]
+    choices = [
+        {"index": at, "text": text, "logprobs": None, "finish_reason": reason}
+        for at, reason in enumerate(reasons)
+    ]
+    return whole(
+        {
+            "id": "c",
+            "object": "text_completion",
+            "model": "m",
+            "choices": choices,
+            "usage": usage,
+            "timings": TIMINGS,
+        }
+    )
+
+
+def test_choices_that_all_have_the_maximum_are_counted_exactly() -> None:
+    """Hazard: the engine says the tokens of the first alone, and the text of digits is short."""
+    body = cut("3141592653 " * 10, 64, 0, said(9, 200))
+    reading = read(body, choices=1, prompts=64, output=200, input=64 * 20)
+    assert reading.usage.output == 12_800
+    assert reading.certainty == "at_least"  # for the input, of which the others' is not said
+    body = cut("3141592653 " * 10, 8, 0, said(9, 200))
+    reading = read(body, choices=8, prompts=1, output=200, input=20)
+    assert (reading.certainty, reading.usage) == ("exact", Usage(9, 0, 0, 1_600))
+
+
+def test_choices_that_all_have_the_maximum_are_sure_for_a_limit_of_output() -> None:
+    reader = reader_of("auto", JSON)
+    assert reader is not None
+    reader.expect(choices=1, prompts=64, output=200, input=64 * 20)
+    reader.feed(cut("3141592653 " * 10, 64, 0, said(9, 200)))
+    reading_of(reader, is_complete=True)
+    assert reader.is_output_sure
+
+
+@pytest.mark.parametrize("lengths", [63, 40, 1])
+def test_first_choice_that_stopped_hides_none_of_those_that_were_cut(lengths: int) -> None:
+    text = "the sea is " * 40  # 120 tokens, or 110 bytes of each 200 tokens of digits
+    body = cut(text, lengths, 64 - lengths, said(9, 3), stops_first=True)
+    reading = read(body, choices=1, prompts=64, output=110, input=64 * 20)
+    assert lengths * 110 + 3 <= reading.usage.output <= 64 * len(text)
+    assert reading.certainty == "at_least"
+
+
+def test_maximum_that_the_context_cut_is_no_more_than_the_text_has_bytes() -> None:
+    """Hazard: `length` is also what an engine says of a context that is full."""
+    body = cut("blue " * 20, 3, 1, said(9, 3), stops_first=True)
+    reading = read(body, choices=1, prompts=4, output=8_000, input=80)
+    assert reading.usage.output <= 2 * 4 * 100

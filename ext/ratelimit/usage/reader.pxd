@@ -154,12 +154,25 @@ cdef inline bint is_too_little(Reader reader, int64_t output) noexcept:
     return choices > 1 and reader.length_count > 1 and output == reader.asked_output
 
 
+cdef inline bint are_all_cut(Reader reader, int64_t output) noexcept:
+    """Return whether each choice has the maximum, as the first has: so all of them are counted, whatever was said."""
+    cdef int64_t choices = several(reader)
+    return (
+        choices > 1 and output > 0 and output == reader.asked_output
+        and <int64_t>reader.length_count == choices == <int64_t>reader.finished_count
+    )
+
+
 cdef inline int64_t seen_at_least(Reader reader, int64_t output) noexcept:
     """Return what passed through, in tokens, where less was said."""
     cdef int64_t choices = several(reader), by_text = tokens(open_text(reader)), rest
-    if output == reader.asked_output and reader.length_count > 1 and choices > 1:
-        rest = max(<int64_t>0, choices - <int64_t>reader.length_count)
-        by_text = <int64_t>reader.length_count * output + by_text * rest // choices
+    cdef int64_t cut = <int64_t>reader.length_count, most = min(max(<int64_t>0, reader.asked_output), <int64_t>1 << 40)
+    if choices > 1 and output == reader.asked_output and cut > 1:
+        by_text = cut * output + by_text * max(<int64_t>0, choices - cut) // choices
+    elif choices > 1 and cut and has(&reader.said, OF_ONE):
+        # The first stopped before, and was counted. Those that were cut have the maximum, unless it was the context's.
+        rest = max(<int64_t>0, choices - cut - 1)
+        by_text = max(by_text, output + min(cut * most, <int64_t>open_text(reader)) + by_text * rest // choices)
     elif choices > 1:
         # The first may have as many as each other one, and no text has more tokens than bytes.
         by_text = max(by_text, min(choices * min(output, <int64_t>1 << 40), <int64_t>open_text(reader)))
@@ -191,7 +204,9 @@ cdef inline bint is_final(Reader reader) noexcept:
 cdef inline bint has_doubts(Reader reader) noexcept:
     """Return whether the usage of the response under way may not be all of it."""
     cdef int64_t output = said_output(&reader.said)
-    return reader.is_strange or (output >= 0 and is_too_little(reader, output))
+    if reader.is_strange or output < 0 or not is_too_little(reader, output):
+        return reader.is_strange
+    return reader.asked_prompts > 1 or not are_all_cut(reader, output)
 
 
 cdef inline int64_t output_of(Reader reader) noexcept:

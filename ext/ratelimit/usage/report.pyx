@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from ratelimit.usage.prices cimport NUMBERS, Used, add_used, of_tokens
-from ratelimit.usage.reader cimport JSON, Reader, has_doubts, is_final, open_text, output_of, used_of
+from ratelimit.usage.reader cimport JSON, Reader, are_all_cut, has_doubts, is_final, open_text, output_of, used_of
 from ratelimit.usage.units cimport OUTPUT, has, said_output, tokens
 
 from ratelimit.usage.shapes import FIELDS as _FIELDS, paths_of as _paths_of
@@ -221,7 +221,7 @@ def reading_of(Reader reader not None, *, bint is_complete, int64_t unread=0):
 
 cdef int read_end(Reader reader, bint is_complete, int64_t unread, Used *used, bint *has_input) except -1:
     """Fill in what an answer that has ended used; return how sure that is."""
-    cdef bint is_over, is_sure
+    cdef bint is_over, is_sure, is_counted
     cdef int certainty = NOT_KNOWN
     reader.feed_eof()
     if reader.foretold.have and is_complete:
@@ -229,16 +229,19 @@ cdef int read_end(Reader reader, bint is_complete, int64_t unread, Used *used, b
     if is_complete and not reader.is_connection and has(&reader.said, OUTPUT):
         reader.has_end = True
     has_input[0] = used_so_far(reader, used)
-    is_sure = not (reader.is_guessed or reader.has_raw or reader.has_doubt or has_doubts(reader))
+    is_counted = not (reader.is_guessed or reader.has_raw or reader.has_doubt)
     if reader.receipt_count and not is_open(reader):
         is_over = reader.is_connection or reader.has_end or (is_complete and reader.is_whole)
     else:
         # Gemini's chunks say what was used up to each, so theirs is exact only at a mark of the end.
         is_over = said_output(&reader.said) >= 0 and is_final(reader)
-        is_sure = is_sure and reader.event.text == reader.text_by_usage
+        is_counted = is_counted and reader.event.text == reader.text_by_usage
         if reader.identity and reader.way == JSON and not reader.is_connection:
             is_over = is_over and reader.is_whole   # others may follow in its list
-    reader.is_output_sure = is_over and is_sure and not unread
+    is_sure = is_counted and not has_doubts(reader)
+    reader.is_output_sure = is_over and not unread and (
+        is_sure or (is_counted and not reader.is_strange and are_all_cut(reader, said_output(&reader.said)))
+    )
     if is_over and is_sure and has_input[0]:
         certainty = EXACT
     elif used.output or has_input[0] or used.searches or used.images:

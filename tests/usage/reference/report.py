@@ -156,12 +156,26 @@ def _is_too_little(reader: Reader, output: int) -> bool:
     return choices > 1 and reader.length_count > 1 and output == reader.asked_output
 
 
+def _are_all_cut(reader: Reader, output: int) -> bool:
+    """Return whether each choice has the maximum, as the first has."""
+    choices = _several(reader)
+    return (
+        choices > 1
+        and output > 0
+        and output == reader.asked_output
+        and reader.length_count == choices == reader.finished_count
+    )
+
+
 def _floor(reader: Reader, output: int) -> int:
     """Return what passed through, where less was said."""
     choices, by_text = _several(reader), _tokens(reader.open_text)
-    if output == reader.asked_output and reader.length_count > 1 and choices > 1:
-        rest = max(0, choices - reader.length_count)
-        by_text = reader.length_count * output + by_text * rest // choices
+    cut, most = reader.length_count, max(0, reader.asked_output)
+    if choices > 1 and output == reader.asked_output and cut > 1:
+        by_text = cut * output + by_text * max(0, choices - cut) // choices
+    elif choices > 1 and cut and reader.value(_SLOT["of_one"]) is not None:
+        rest = max(0, choices - cut - 1)
+        by_text = max(by_text, output + min(cut * most, reader.open_text) + by_text * rest // choices)
     elif choices > 1:
         by_text = max(by_text, min(choices * output, reader.open_text))
     return max(output, by_text, reader.finished_count)
@@ -191,18 +205,20 @@ def reading_of(reader: Reader, *, is_complete: bool) -> Reading:
     if is_complete and not reader.is_connection and reader.value(_SLOT["output"]) is not None:
         reader.end()
     usage, has_input = _all(reader)
-    is_strange = reader.is_strange or (said is not None and _is_too_little(reader, said))
-    is_sure = not (reader.is_guessed or reader.has_raw or reader.has_doubt or is_strange)
+    is_little = said is not None and _is_too_little(reader, said)
+    is_cut = said is not None and _are_all_cut(reader, said)
+    is_counted = not (reader.is_guessed or reader.has_raw or reader.has_doubt or reader.is_strange)
     if reader.receipt_count and reader.is_mute:
         is_over = reader.is_connection or reader.has_end or (is_complete and reader.is_ended)
     else:
         # Gemini's chunks say what was used up to each, so theirs is exact only at a mark of the end.
         is_over = said is not None and _is_final(reader)
-        is_sure = is_sure and not reader.late_text
+        is_counted = is_counted and not reader.late_text
         if reader.is_named and reader.form == "json" and not reader.is_connection:
             is_over = is_over and reader.ends_whole  # others may follow in its list
-    is_output_sure = is_over and is_sure
-    if is_output_sure and has_input:
+    is_sure = is_counted and (not is_little or (is_cut and reader.asked_prompts <= 1))
+    is_output_sure = is_over and (is_sure or (is_counted and is_cut))
+    if is_over and is_sure and has_input:
         return Reading("exact", usage, True, True)
     pieces = _value(reader, "searches") + _value(reader, "images")
     if usage.output or has_input or pieces:
