@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from html import escape
 
@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from ratelimit.asgi.arrival import identify
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.share import Ended
+from ratelimit.budgets.paid import paid_of
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.errors import StoreError, UsageError
@@ -39,17 +40,20 @@ class LimitUsage:
     limit: str
     unit: str
     size: float
-    """The most that it ever has."""
+    """The most that it ever has; of a lifetime with what was added."""
     used: float
     left: float
     reset_s: int | None
     """Seconds until all of it is there again; None of requests in flight, and of a lifetime."""
+    added: float | None = None
+    """What was added to a lifetime, such as payments."""
 
     @property
     def line(self) -> str:
         """It as a sentence."""
         unit = self.unit.replace("_", " ")
-        said = f"{self.limit}: {self.used:,} of {self.size:,} {unit} used, {self.left:,} left"
+        added = f" ({self.added:,} of it added)" if self.added else ""
+        said = f"{self.limit}: {self.used:,} of {self.size:,} {unit}{added} used, {self.left:,} left"
         return (
             said
             if self.reset_s is None or not self.used
@@ -120,26 +124,30 @@ async def _asked(
         return []  # the caller's plan has none
     nothing = (0,) * len(plan.rules)
     _, _, decided, outcome = await limiter.runtime.adecide(bound, matched, row, now_ns, nothing, charge=False)
-    return [] if decided is None or outcome is None else list(_told(decided, outcome))
+    if decided is None or outcome is None:
+        return []
+    return list(_told(decided, outcome, lambda rule: paid_of(bound, rule, row, now_ns)))
 
 
-def _told(plan: RoutePlan, outcome: Outcome) -> Iterator[LimitUsage]:
+def _told(plan: RoutePlan, outcome: Outcome, paid: Callable[[LimitRule], int]) -> Iterator[LimitUsage]:
     for at, rule in enumerate(plan.rules):
         if plan.labels[at] and outcome.state(at) != SKIPPED:
-            yield usage_by(rule, outcome.remaining(at), outcome.reset_after_ns(at))
+            added = paid(rule) if rule.algorithm == "lifetime" else 0
+            yield usage_by(rule, outcome.remaining(at), outcome.reset_after_ns(at), added)
 
 
-def usage_by(rule: LimitRule, left: int, reset_ns: int) -> LimitUsage:
+def usage_by(rule: LimitRule, left: int, reset_ns: int, paid: int = 0) -> LimitUsage:
     """Return what a rule has, in amounts as people read them."""
     is_lifetime = rule.algorithm == "lifetime"
-    left = left if is_lifetime else min(left, rule.burst)
-    most = max(left, rule.burst)  # of a balance there may be more than the number
-    size, used, rest = (
-        (round(each / MICRO, 6) if rule.unit == USD else each) for each in (most, most - left, left)
+    most = max(left, rule.burst + paid) if is_lifetime else rule.burst
+    left = min(left, most)
+    size, used, rest, added = (
+        (round(each / MICRO, 6) if rule.unit == USD else each) for each in (most, most - left, left, paid)
     )
     is_timeless = is_lifetime or rule.algorithm == "concurrency"
     reset_s = None if is_timeless else -(-max(0, reset_ns) // _SECOND_NS)
-    return LimitUsage(rule.name, _UNITS.get(rule.algorithm, rule.unit), size, used, rest, reset_s)
+    unit = _UNITS.get(rule.algorithm, rule.unit)
+    return LimitUsage(rule.name, unit, size, used, rest, reset_s, added if is_lifetime else None)
 
 
 async def _answer(

@@ -56,6 +56,8 @@ def show_budget_command(policy: str, account: str, identity: str | None, as_json
             note(f"No limit counts by {caller.identity} alone.")
             return
         out().print(_table(found))
+        if any(each.rule.tier is not None for each in found):
+            note("Which plan a customer has is known when it asks; it has the limits of that one alone.")
         if any(each.is_told for each in found):
             note("Where the application says a number with each request, that number goes before the rate.")
 
@@ -144,10 +146,11 @@ def _table(found: Sequence[Budget]) -> Table:
         table.add_column(title, overflow="fold")
     for each in found:
         rule = each.rule
-        name = rule.name if rule.tier is None else f"{rule.name} ({rule.tier})"
+        name = rule.name if rule.tier is None else f"{rule.name}, if its plan is {rule.tier}"
+        added = f", {formatting.amount(each.left.paid, rule.unit)} added" if each.left.paid else ""
         table.add_row(
-            Text(name, "bold"),
-            formatting.rate(rule),
+            Text(name, "bold" if rule.tier is None else "dim"),
+            f"{formatting.rate(rule)}{added}",
             f"{each.by}, or the application" if each.is_told else each.by,
             formatting.amount(each.used, rule.unit),
             formatting.amount(each.left.remaining, rule.unit),

@@ -180,7 +180,7 @@ def _limit_table(compiled: CompiledPolicy, person: Person) -> Table:
     for title in ("limit", "allows", "counts by", "left"):
         table.add_column(title, overflow="fold")
     for each in sorted(person.limits, key=lambda each: (each.retry_ns == 0, each.rule.index)):
-        name = each.rule.name + ("" if each.rule.tier is None else f" (tier {each.rule.tier})")
+        name = each.rule.name + ("" if each.rule.tier is None else f", if its plan is {each.rule.tier}")
         table.add_row(
             Text(name, "bold"),
             formatting.rate_of(each.rule, compiled),
@@ -197,7 +197,7 @@ def _counted_by(compiled: CompiledPolicy, rule: LimitRule) -> str:
 def _left(each: Left) -> Text:
     rule = each.rule
     amount = formatting.amount(each.remaining, rule.unit).removesuffix(f" {rule.unit}")
-    whole = formatting.amount(max(rule.burst, each.remaining), rule.unit)
+    whole = formatting.amount(max(each.most, each.remaining), rule.unit)
     said = Text(f"{amount} of {whole}", "" if not each.retry_ns else "red")
     if each.retry_ns:
         word = "would refuse" if formatting.mode(rule) == "shadow" else "refuses"
@@ -287,7 +287,7 @@ def _limit_json(compiled: CompiledPolicy, each: Left) -> dict[str, Any]:
         "mode": formatting.mode(rule),
         "verdict": rule.verdict,
         "remaining": each.remaining,
-        "of": rule.burst,
+        "of": each.most,
         "refuses": each.retry_ns != 0,
         "retry_after": None if each.retry_ns < 0 else round(each.retry_ns / 1e9, 3),
         "reset_after": round(each.reset_ns / 1e9, 3),

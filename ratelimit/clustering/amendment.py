@@ -102,7 +102,7 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
             apart.append(accounts)
         elif act.kind == "organisation":
             organisations.append((accounts, tuple(act.payments)))
-        else:  # the last word counts
+        elif act.kind in ("confirm", "clear"):  # the last word counts
             by_account.update(dict.fromkeys(accounts, act.kind))
     declared = Declared(
         tuple(exempt),

@@ -2,7 +2,7 @@
 
 from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
-from typing import final
+from typing import Any, final
 
 from ratelimit.clock import Clock
 from ratelimit.core.clusters.recogniser import Recogniser
@@ -88,7 +88,7 @@ class Asking:
     @property
     def outcome(self) -> engine.Outcome:
         """The decision, once the reply is here."""
-    def ask(self, base: int, keys: dict[bytes, int], items: list[int], /) -> engine.Outcome:
+    def ask(self, base: int, keys: dict[bytes, int], items: list[Any], /) -> engine.Outcome:
         """Add the question to a call that is not sent yet: `base`, `keys` and `items` as `RemoteRules.ask` has them."""
     def row(self) -> list[int]:
         """Return its identities as Python lists them."""

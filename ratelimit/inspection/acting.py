@@ -25,6 +25,7 @@ from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.server import server_of
 from ratelimit.policy import Policy
 from ratelimit.stores.acts.act import (
+    DONE,
     MOST_IN_FORCE,
     MOST_SAID,
     Act,
@@ -198,6 +199,7 @@ def do(
     name: str = "",
     numbers: Mapping[str, int] = MappingProxyType({}),
     says: str = "",
+    after: Mapping[str, Sequence[int]] = MappingProxyType({}),
     for_ns: int | None = None,
     until_ns: int | None = None,
     reason: str = "",
@@ -216,6 +218,7 @@ def do(
         name: see `Act`.
         numbers: see `Act`.
         says: see `Act`.
+        after: see `Act`.
         for_ns: how long it holds; None for one without an end of its own.
         until_ns: when it ends instead.
         reason: why.
@@ -228,7 +231,8 @@ def do(
         StoreError: the log cannot be written.
     """
     now_ns = SystemClock().now_ns()
-    if kind != "undo" and len(in_force(known_acts(deployment), deployment.key, now_ns)) >= MOST_IN_FORCE:
+    held = in_force(known_acts(deployment), deployment.key, now_ns)
+    if kind not in ("undo", DONE) and sum(act.kind != DONE for act in held) >= MOST_IN_FORCE:
         hint = "Undo some, or write them into the policy file."
         raise InspectionFailure(f"{MOST_IN_FORCE} acts are in force, which is the most", "call", hint=hint)
     if until_ns is None and for_ns is not None:
@@ -247,6 +251,7 @@ def do(
             name=name,
             numbers=dict(numbers),
             says=says[:MOST_SAID],
+            after={name: list(said) for name, said in after.items()},
             until_ns=until_ns if undoes is None else undoes.until_ns,
             reason=reason,
             undoes=None if undoes is None else undoes.number,

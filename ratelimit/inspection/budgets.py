@@ -80,6 +80,8 @@ class Change:
     fills: Mapping[str, tuple[LimitRule, int]] = field(default_factory=dict)
     """Buckets, and how much to give back to each, which `carried_out` does."""
     lasts_ns: int | None = None
+    after: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """The balances of lifetimes after it, as a server said them."""
 
 
 def position_of(known: Knowledge, caller: Caller) -> int:
@@ -116,11 +118,12 @@ def budgets_of(known: Knowledge, caller: Caller) -> list[Budget]:
             by = "an act" if any(now_ns < until_ns for _, until_ns in levels) else "what it earned"
         if more:
             by = f"{by}, and {formatting.amount(more, rule.unit)} by an act"
-        used = max(0, left.rule.burst - left.remaining)
+        used = left.most - left.remaining
         if rule.algorithm != "token-bucket":  # the number may be below what another one left room for
             most = with_number(rule, most_units(rule))
-            used = max(0, most.quota - known.left_of([most], row)[0].remaining)
-        found.append(Budget(left, used, by, own_number(rule) is not None and said is None))
+            used = most.quota + left.paid - known.left_of([most], row)[0].remaining
+        is_told = own_number(rule) is not None and said is None
+        found.append(Budget(left, max(0, used), by, is_told))
     return found
 
 
@@ -134,6 +137,7 @@ def budgets_json(caller: Caller, found: Sequence[Budget]) -> dict[str, Any]:
             "unit": each.rule.unit,
             "by": each.by,
             "may_be_told": each.is_told,
+            "added": each.left.paid if each.rule.algorithm == "lifetime" else None,
             "used": each.used,
             "remaining": each.left.remaining,
             "reset_after": round(each.left.reset_ns / 1e9, 3),
@@ -259,8 +263,10 @@ def _filling(caller: Caller, now: Budget | None, rule: LimitRule, units: int) ->
     return Change({rule.name: units}, says, preview, None, "budget-back", fills, lasts_ns)
 
 
-def carried_out(known: Knowledge, caller: Caller, change: Change) -> Change:
+def carried_out(known: Knowledge, caller: Caller, change: Change, once: str = "") -> Change:
     """Give back what a change gives back to buckets; return the change with what was given.
+
+    A server adds to a lifetime once, however often a call is repeated that has a name.
 
     Raises:
         InspectionFailure: nothing was used; a server keeps the limits and does not answer.
@@ -268,18 +274,16 @@ def carried_out(known: Knowledge, caller: Caller, change: Change) -> Change:
     if not change.fills:
         return change
     row = known.row_of({position_of(known, caller): caller.hash})
-    given = {
-        name: moved
-        for name, (rule, units) in change.fills.items()
-        if (moved := give_back(known, rule, row, units)) > 0
-    }
+    done = {name: give_back(known, rule, row, units, once) for name, (rule, units) in change.fills.items()}
+    given = {name: moved for name, (moved, _) in done.items() if moved > 0}
     if not given:
         raise InspectionFailure(f"{caller.label} has used nothing of {', '.join(change.fills)}", "input")
     says = "; ".join(
         f"{name}: {formatting.amount(units, change.fills[name][0].unit)} {_word(change.fills[name][0])}"
         for name, units in given.items()
     )
-    return replace(change, numbers=given, says=says)
+    after = {name: done[name][1] for name in given if done[name][1]}
+    return replace(change, numbers=given, says=says, after=after)
 
 
 def _has_window(rule: LimitRule) -> bool:

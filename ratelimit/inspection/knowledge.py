@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from ratelimit.budgets.paid import paid_of
 from ratelimit.budgets.stage import own_rule
 from ratelimit.clock import SystemClock
 from ratelimit.clustering.amendment import amendment_of
@@ -49,11 +50,18 @@ class Left:
     reset_ns: int
     retry_ns: int
     """How long the limit refuses one more request of usual cost; 0 if it allows one, -1 for always."""
+    paid: int = 0
+    """What was added to a lifetime for good."""
+
+    @property
+    def most(self) -> int:
+        """All that the caller has, used or not."""
+        return self.rule.burst + self.paid
 
     @property
     def is_full(self) -> bool:
         """Whether nothing is used."""
-        return self.remaining >= self.rule.burst
+        return self.remaining >= self.most
 
 
 @dataclass
@@ -187,12 +195,14 @@ class Knowledge:
         asked = outcome = peek(self.bound, plan, row, [0] * len(rules))
         if any(outcome.remaining(index) < rule.estimate for index, rule in enumerate(rules)):
             asked = peek(self.bound, plan, row, [rule.estimate for rule in rules])
+        now_ns = self.bound.store.clock.now_ns()
         return [
             Left(
                 rule,
                 outcome.remaining(index),
                 outcome.reset_after_ns(index),
                 asked.retry_after_ns(index) if outcome.remaining(index) < rule.estimate else 0,
+                paid_of(self.bound, rule, row, now_ns) if rule.algorithm == "lifetime" else 0,
             )
             for index, rule in enumerate(rules)
         ]

@@ -60,8 +60,8 @@ class Proposal:
     lasts_ns: int | None = None
     """or how long it holds, if it does; without both whoever makes it says."""
     undoes: Act | None = None
-    before: Callable[[], Mapping[str, Any] | None] = dict
-    """Does what has to be done before the act is in the log, and may return more of the act."""
+    before: Callable[[str], Mapping[str, Any] | None] = lambda once: {}
+    """Does what comes before the act in the log, for a call of a name, and may return more of the act."""
     beside: Sequence[str] = field(default_factory=list)
     """The acts in force that it was made beside, by their labels."""
 
@@ -92,7 +92,7 @@ class Proposal:
         self, there: Deployment, *, for_ns: int | None, reason: str, by: str | None = None, once: str = ""
     ) -> Act:
         """Do it, and return it; errors are those of `acting.do`."""
-        said = {"numbers": self.numbers, "says": self.says} | dict(self.before() or {})
+        said = {"numbers": self.numbers, "says": self.says} | dict(self.before(once) or {})
         return do(
             there,
             self.kind,
@@ -250,9 +250,9 @@ def budgets_of_caller(known: Knowledge, word: str, caller: Caller, written: Sequ
     ]
 
 
-def _carried_out(known: Knowledge, caller: Caller, change: Change) -> Mapping[str, Any]:
-    done = carried_out(known, caller, change)
-    return {"numbers": done.numbers, "says": done.says}
+def _carried_out(known: Knowledge, caller: Caller, change: Change, once: str) -> Mapping[str, Any]:
+    done = carried_out(known, caller, change, once)
+    return {"numbers": done.numbers, "says": done.says, "after": done.after}
 
 
 def undo(known: Knowledge, label: str) -> Proposal:
@@ -262,7 +262,10 @@ def undo(known: Knowledge, label: str) -> Proposal:
         InspectionFailure: no such act is in force.
     """
     act = act_named(known.deployment, label)
-    before = partial(taken_back, known, act)
+
+    def before(once: str) -> None:
+        taken_back(known, act)
+
     return _proposal(known, "undo", of_undo(known, act), undoes=act, before=before)
 
 

@@ -36,9 +36,14 @@ def server_of(policy: Policy) -> RedisStore:
     remote = policy.compiled.remote
     assert remote is not None  # see the caller
     try:
-        # Without a key in the policy it is in the memory that the workers share.
-        has_key = wish_of(policy, needs_key=False).key is not None
-        embedded = private_store(policy, SystemClock()) if has_key else attach(policy)
+        # In the memory that the workers share is the key, unless the policy has it, and what the server
+        # said last of a balance.
+        try:
+            embedded = attach(policy)
+        except InspectionFailure:
+            if wish_of(policy, needs_key=False).key is None:
+                raise
+            embedded = private_store(policy, SystemClock())
         try:
             # Its client library is not there for every policy.
             from ratelimit.stores.redis.store import RedisStore
@@ -89,22 +94,53 @@ async def peek_patiently(
         await store.aclose_connections()
 
 
-async def move_patiently(store: RedisStore, plan: RedisPlan, row: Sequence[int], units: int) -> int:
-    """Charge a counter of a plan's one rule, or give back what is less than 0; return how many units moved.
+async def move_patiently(
+    store: RedisStore, plan: RedisPlan, row: Sequence[int], units: int, token: int = 0
+) -> tuple[int, Sequence[int]]:
+    """Charge a counter of a plan's one rule, or give back what is less than 0.
+
+    Args:
+        store: made the plan.
+        plan: has the one rule.
+        row: the identities.
+        units: how much.
+        token: of a lifetime, the number by which the server does it once.
+
+    Returns:
+        How many units moved; and of a lifetime its balance after that, as `RemoteRules.balance` has it.
 
     Raises:
         StoreError: no answer comes in time; the units may or may not have moved.
     """
-    await peek_connected(store, plan, row)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + PATIENCE_S
     try:
-        key, now_ns = plan.core.key(0, row), store.clock.now_ns()
-        async with asyncio.timeout(PATIENCE_S):
-            answer = await store.batch_client().carry(plan, 0, key, units, now_ns)
-        return int(answer[1])  # behind the time
-    except TimeoutError as error:
-        raise StoreError("no answer came in time", code="redis-unreachable", transient=True) from error
+        while True:
+            await peek_connected(store, plan, row)
+            try:
+                return await _moved(store, plan, row, units, token)
+            except StoreError:
+                # Without a token it could be done twice.
+                if not token or loop.time() >= until:
+                    raise
+            await asyncio.sleep(PAUSE_S)
     finally:
         await store.aclose_connections()
+
+
+async def _moved(
+    store: RedisStore, plan: RedisPlan, row: Sequence[int], units: int, token: int
+) -> tuple[int, Sequence[int]]:
+    key, now_ns = plan.core.key(0, row), store.clock.now_ns()
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            _, moved, *after = await store.batch_client().carry(plan, 0, key, units, now_ns, token)
+    except TimeoutError as error:
+        raise StoreError("no answer came in time", code="redis-unreachable", transient=True) from error
+    if plan.core.rules[0].algorithm != "lifetime":
+        return moved, ()
+    plan.rules.remember(0, key, after, now_ns)
+    return moved, after
 
 
 async def peek_connected(store: RedisStore, plan: RedisPlan, row: Sequence[int]) -> Outcome:

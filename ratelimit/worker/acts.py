@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ratelimit.budgets.keeping import PaymentsKeeper
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
 from ratelimit.stores.acts.act import Act, digest_of, in_force, kept, merged
@@ -52,6 +53,7 @@ class ActFollower:
         self._name = f"{self._host} {fingerprint_of(str(place).encode()).hex()[:8]}"
         self._inquiries = InquiryFollower(self._name, self._host)
         self._journal = JournalFollower(place)
+        self._payments = PaymentsKeeper()
         self._stamp: tuple[int, ...] | None = None
         self._acts: list[Act] = []
         self._in_file: list[Act] = []
@@ -92,6 +94,7 @@ class ActFollower:
             self._bring_to_server(now_ns)
         key = fingerprint_of(limiter.store.hasher.key).hex()
         limiter.runtime.amend(in_force(self._acts, key, now_ns))
+        self._payments.look(limiter, self._acts, key)
         digest = digest_of(self._acts)
         if self._file is not None and digest_of(self._in_file) != digest:
             self._in_file, self._stamp = (

@@ -147,6 +147,30 @@ def test_customer_pays_before_it_asks_for_the_first_time(host: Host) -> None:
     assert result.exit_code == 0, result.output
 
 
+def test_screens_say_what_was_added_and_used(host: Host) -> None:
+    """Hazard: of a balance the number is 0, and what is left says of neither how much it was."""
+    act = host.does("add", "a", "credit=20")
+    assert pays(host, "a", 5)
+    host.does("add", "a", "credit=1.5")
+    shown = host.shows("credit", "a")
+    assert (shown["number"], shown["added"], shown["used"], shown["remaining"]) == (
+        0,
+        21_500_000,
+        5_000_000,
+        16_500_000,
+    )
+    words = " ".join(run("show", "budget", host.policy, "a").stdout.split())
+    assert "0 usd in all, 21.5 usd added" in words
+    assert "16.5 of 21.5 usd" in " ".join(run("who", host.policy, "a").stdout.split())
+    host.undo(act["act"])
+    shown = host.shows("credit", "a")
+    assert (shown["added"], shown["used"], shown["remaining"]) == (1_500_000, 5_000_000, 0)
+    assert host.admits(path="/trial", count=3) == 3
+    host.does("add", "a", "trial=4")
+    shown = host.shows("trial", "a")
+    assert (shown["number"], shown["added"], shown["used"], shown["remaining"]) == (5, 4, 3, 6)
+
+
 def test_payment_is_taken_back_by_an_undo_also_where_it_is_used(host: Host) -> None:
     act = host.does("add", "a", "credit=20")
     assert pays(host, "a", 15)
@@ -263,8 +287,11 @@ def test_usage_page_says_what_is_left_of_a_balance(host: Host) -> None:
     found = client_of(host).get("/usage").json()["limits"]
     (credit,) = [each for each in found if each["limit"] == "credit"]
     assert (credit["left"], credit["reset_s"]) == (15, None)
+    assert (credit["size"], credit["used"], credit["added"]) == (20, 5, 20)
+    (trial,) = [each for each in found if each["limit"] == "trial"]
+    assert (trial["size"], trial["used"], trial["left"], trial["added"]) == (5, 0, 5, 0)
     page = client_of(host).get("/usage", headers={"accept": "text/html"}).text
-    assert "15" in page
+    assert "credit: 5.0 of 20.0 usd (20.0 of it added) used, 15.0 left" in page
     assert "all of it in" not in page
 
 

@@ -4,17 +4,19 @@ Written in one pass: encoding numbers and framing words one by one costs more th
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from typing_extensions import Buffer
 
 def script_call(
-    head: bytes, keys: Iterable[bytes], opening: tuple[int, ...], described: bytes, items: list[int], /
+    head: bytes, keys: Iterable[bytes], opening: tuple[int, ...], described: bytes, items: list[Any], /
 ) -> bytes:
     """Return a call of a script with its keys and one argument: numbers, as MessagePack has them.
 
     Args:
         head: what follows the number of words: the command and the script, framed.
-        opening, described, items: the argument, one after another; `described` is encoded already.
+        opening, described, items: the argument, one after another; `described` is encoded already. Items are
+            integers, or lists of up to 15.
 
     Raises:
         TypeError: a number is no integer, nor False.

@@ -39,7 +39,7 @@ class RemoteRules:
         commit: bool,
         base: int,
         keys: dict[bytes, int],
-        items: list[int],
+        items: list[Any],
         ledger: object,
         /,
     ) -> Outcome:
@@ -72,7 +72,7 @@ class RemoteRules:
         one asks for follows from it.
         """
     def correct(
-        self, outcome: Outcome, index: int, delta: int, base: int, keys: dict[bytes, int], items: list[int], /
+        self, outcome: Outcome, index: int, delta: int, base: int, keys: dict[bytes, int], items: list[Any], /
     ) -> None:
         """Append a correction of what rule `index` was charged: to what was reported last.
 
@@ -96,12 +96,28 @@ class RemoteRules:
         now_ns: int,
         base: int,
         keys: dict[bytes, int],
-        items: list[int],
+        items: list[Any],
+        token: int = 0,
         /,
     ) -> None:
         """Append a charge of `used` units, without asking, to the counter `key` of rule `index`.
 
-        Less than 0 is given back, of a bucket; of windows, to the one of now.
+        Less than 0 is given back, of a bucket; of windows, to the one of now; of a lifetime it is paid in.
+
+        Args:
+            token: of a payment, or one that is taken back, a number below 2^53 by which it is done once.
+        """
+    def balance(self, index: int, key: int, /) -> tuple[int, int, int, int] | None:
+        """Return what this host remembers of the lifetime of a counter `key`; None for nothing.
+
+        That is the generation of the server's data, what was charged, what was paid, and how much of both
+        was taken back. A question brings it to the server, which may have lost it.
+        """
+    def remember(self, index: int, key: int, said: Sequence[int], now_ns: int, /) -> None:
+        """Remember what `balance` returned on another host.
+
+        Raises:
+            IndexError, TypeError, ValueError, OverflowError: it is no such thing.
         """
     def count(self, outcome: Outcome, /) -> None:
         """Count what each rule said."""

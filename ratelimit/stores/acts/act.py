@@ -40,6 +40,9 @@ Kind = Literal[
 MOST_ACTS = 512
 """How many are kept; of more, the oldest that are not in force go first, then the oldest."""
 MOST_IN_FORCE = 256
+"""Of those that change what is decided."""
+DONE: Kind = "budget-back"
+"""An act that has changed a counter: it stays to be undone, and takes no place of others."""
 MOST_ACCOUNTS = 100
 """In one act."""
 MOST_SAID = 600
@@ -67,6 +70,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name: of `organisation`, its name.
         numbers: of budgets, units by the name of a limit.
         says: of budgets, the same in words.
+        after: of payments into a lifetime, by the name of its limit what the server said of the balance then.
         until_ns: when it lapses; None for never. Of `undo`, when the act that it takes back would have.
         reason: why, as the operator wrote it.
         undoes: of `undo`, the number of the act that is taken back.
@@ -86,6 +90,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(max_length=64)] = ""
     numbers: Annotated[dict[str, int], Meta(max_length=MOST_NUMBERS)] = {}
     says: Annotated[str, Meta(max_length=MOST_SAID)] = ""
+    after: Annotated[dict[str, Annotated[list[int], Meta(max_length=4)]], Meta(max_length=MOST_NUMBERS)] = {}
     until_ns: int | None = None
     reason: Annotated[str, Meta(max_length=200)] = ""
     undoes: int | None = None
@@ -163,14 +168,16 @@ def undos(acts: Iterable[Act]) -> Mapping[tuple[int, int], Act]:
 def in_force(acts: Sequence[Act], key: str, now_ns: int) -> tuple[Act, ...]:
     """Return the acts that hold at an instant, of one hash key, in order."""
     undone = undos(acts)
-    return tuple(
+    held = [
         act
         for act in acts
         if act.kind != "undo"
         and act.identity_in_log not in undone
         and act.key == key
         and (act.until_ns is None or act.until_ns > now_ns)
-    )[-MOST_IN_FORCE:]
+    ]
+    latest = {id(act) for act in [act for act in held if act.kind != DONE][-MOST_IN_FORCE:]}
+    return tuple(act for act in held if act.kind == DONE or id(act) in latest)
 
 
 def kept(acts: Sequence[Act], now_ns: int) -> list[Act]:
@@ -179,7 +186,8 @@ def kept(acts: Sequence[Act], now_ns: int) -> list[Act]:
     An undo stays until the act that it takes back would have lapsed: a host that was cut off may still
     have that act.
     """
-    holding = {id(act) for key in {act.key for act in acts} for act in in_force(acts, key, now_ns)}
+    keys = {act.key for act in acts}
+    holding = {id(act) for key in keys for act in in_force(acts, key, now_ns) if act.kind != DONE}
     holding |= {
         id(act) for act in acts if act.kind == "undo" and act.until_ns is not None and act.until_ns > now_ns
     }

@@ -82,7 +82,7 @@ class Asked(Protocol):
     def outcome(self) -> Outcome | None:
         """The decision, once the reply is here."""
 
-    def ask(self, base: int, keys: dict[bytes, int], items: list[int], /) -> Outcome:
+    def ask(self, base: int, keys: dict[bytes, int], items: list[Any], /) -> Outcome:
         """Add the question to a batch that is not sent yet."""
 
 
@@ -101,7 +101,9 @@ class ServerLink(Protocol):
     def begin(self, plan: Planned, asking: Asked) -> asyncio.Future[None] | None:
         """Ask for a decision; None where that takes more than one call."""
 
-    def carry(self, plan: Planned, index: int, key: int, used: int, now_ns: int) -> asyncio.Future[list[int]]:
+    def carry(
+        self, plan: Planned, index: int, key: int, used: int, now_ns: int, token: int = 0
+    ) -> asyncio.Future[list[int]]:
         """Charge what was used elsewhere to a counter."""
 
     def soon(self, call: Callable[[Any], None]) -> None:

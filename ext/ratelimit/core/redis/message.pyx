@@ -15,6 +15,7 @@ cdef enum:
     SIGNED = 0xD0
     FEW = 0x90       # of a list of up to 15; of 2 and 4 bytes of length:
     MANY = 0xDC
+    MOST_LISTED = 15
 
 
 def script_call(bytes head not None, keys, tuple opening not None, bytes described not None, list items not None, /):
@@ -117,11 +118,17 @@ cdef inline uint64_t big_endian(const uint8_t *at, int size) noexcept:
 
 
 cdef int number_size(object number) except -1:
-    """Return how many bytes an integer of 64 bits takes, or False."""
+    """Return how many bytes an integer of 64 bits takes, or False, or a list of up to 15 integers."""
     cdef uint64_t value
-    cdef int kind
+    cdef int kind, size = 1
     if number is False:
         return 1
+    if type(number) is list:
+        if len(<list>number) > MOST_LISTED:
+            raise OverflowError("a list that is sent has 15 integers at most")
+        for each in <list>number:
+            size += number_size(each)
+        return size
     kind = read_number(number, &value)
     if kind == NO_NUMBER:
         raise TypeError(f"an integer is sent, not {type(number).__name__}")
@@ -146,6 +153,12 @@ cdef inline char *put_number(char *to, object number) noexcept:
     if number is False:
         to[0] = <char>FALSE
         return to + 1
+    if type(number) is list:
+        to[0] = <char>(FEW + len(<list>number))
+        to += 1
+        for each in <list>number:
+            to = put_number(to, each)
+        return to
     kind = read_number(number, &value)
     if kind == NEGATIVE and value > LEAST_PLAIN or kind == WHOLE and value > MOST_PLAIN:
         width = width_of(kind, value)

@@ -20,6 +20,9 @@ cdef class RemoteRules:
     cdef uint64_t digest(self, int index, uint64_t key) noexcept
     cdef bytes key_of(self, int index, uint64_t key)
     cdef bytes name_of(self, uint64_t digest)
+    cdef int check_lifetime(self, int index) except -1
+    cdef object recalled(self, int index, uint64_t key)
+    cdef Py_ssize_t read_balance(self, int index, Charge *charge, list said, Py_ssize_t at, uint64_t now) except -1
 
 
 cdef Py_ssize_t read_word(Charge *charge, const Quota *q, list said, Py_ssize_t at) except -1

@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, u128
+from ratelimit.core.redis.balance cimport BALANCE_NUMBERS, Balance, recall_balance, remember_balance
 from ratelimit.core.decision.engine cimport (
     COUNT_FORGIVEN, Outcome, Plan, check_ready, count_verdicts, forgiven,
 )
@@ -41,7 +42,7 @@ cdef enum:
     MOST_IDENTITIES = 64
 
 cdef object LATEST_US = (1 << 53) - 1
-cdef object LAST_S = 1 << 39         # when a lifetime ends for the store: never
+cdef uint64_t MOST_COUNT = <uint64_t>1 << 53    # numbers that a server is exact to
 cdef uint64_t LONGEST_US = <uint64_t>1 << 53  # 285 years: longer than any limit's
 
 cdef const char *ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -96,6 +97,7 @@ cdef class RemoteRules:
         cdef Plan plan = self.plan
         cdef Outcome outcome
         cdef list asks = []
+        cdef object told
         outcome = Outcome.__new__(Outcome)
         outcome.now = 0
         outcome.charges = take_charges(plan.setup.count)
@@ -115,7 +117,10 @@ cdef class RemoteRules:
             charge.retry = 0
             if charge.key == ABSENT_HASH:
                 continue
-            if COUNTS <= q.kind < PAIRS:
+            told = None
+            if q.kind == LIFETIME:
+                told = self.recalled(i, charge.key)
+            elif COUNTS <= q.kind < PAIRS:
                 charge.mark = phase_of(q, charge.key)
             elif q.kind == SKETCH:
                 if ids[plan.setup.member_at[i]] == ABSENT_HASH:
@@ -127,7 +132,8 @@ cdef class RemoteRules:
             asked += 1
             asks += (
                 base + i, number_of(keys, self.key_of(i, charge.key)), charge.cost,
-                1 if not q.shadow and (mix(charge.key) & LOW32) < q.enforced else 0, charge.mark,
+                1 if not q.shadow and (mix(charge.key) & LOW32) < q.enforced else 0,
+                charge.mark if told is None else told,
             )
         items.append(DECIDE if commit else PEEK)
         items.append(asked)
@@ -159,8 +165,12 @@ cdef class RemoteRules:
             charge.state = <int>state
             at += 1
             if q.kind < BLOCKS:
-                at = read_word(charge, q, said, at)
-                if q.kind >= COUNTS:
+                if q.kind == LIFETIME:
+                    at = self.read_balance(i, charge, said, at, outcome.now)
+                    charge.mark = LAST_NS
+                else:
+                    at = read_word(charge, q, said, at)
+                if q.kind >= COUNTS and q.kind != LIFETIME:
                     charge.mark = read_mark(q, said[at])
                     at += 1
                 if charge.state != ALLOWED:
@@ -219,7 +229,10 @@ cdef class RemoteRules:
             charge.asked = delta
             charge.target = charge.aim
             charge.is_underway = True
-        mark, other = marks_of(q, charge)
+        if q.kind == LIFETIME:
+            mark, other = 0, self.recalled(index, charge.key)
+        else:
+            mark, other = marks_of(q, charge)
         items += (CORRECT, 1, base + index, number_of(keys, self.key_of(index, charge.key)), delta, mark, other)
 
     def amend(self, Outcome outcome not None, int index, /):
@@ -251,7 +264,10 @@ cdef class RemoteRules:
                 corrected_by(charge, asked, moved)
                 charge.word = added
         else:
-            at = read_word(charge, q, said, at)
+            if q.kind == LIFETIME:
+                at = self.read_balance(index, charge, said, at, now)
+            else:
+                at = read_word(charge, q, said, at)
             ticks = 0
             if q.kind < COUNTS:
                 ticks = <uint64_t>said[at] * TICKS + <uint64_t>said[at + 1]
@@ -273,14 +289,18 @@ cdef class RemoteRules:
             charge.is_underway = False
             charge.settled = charge.target
 
-    def carried(self, int index, uint64_t key, used, now_ns, int base, dict keys not None, list items not None, /):
+    def carried(
+        self, int index, uint64_t key, used, now_ns, int base, dict keys not None, list items not None, token=0, /
+    ):
         # The window that a charge of now would belong to. A bucket's mark is only for refunds: of any charge.
         cdef const Quota *q = &self.plan.setup.quotas[index]
         cdef object mark = LATEST_US if q.kind < COUNTS and used < 0 else 0
         cdef object other = 0
         if q.kind >= HOLDINGS:
             raise ValueError("only what counts units is carried")
-        if COUNTS <= q.kind < PAIRS:
+        if q.kind == LIFETIME:
+            mark, other = token, self.recalled(index, key)
+        elif COUNTS <= q.kind < PAIRS:
             mark = told_mark(q, window_end(q, key, relative(self.plan.table, now_ns)))
             other = phase_of(q, key)
         elif PAIRS <= q.kind < BLOCKS:
@@ -289,16 +309,66 @@ cdef class RemoteRules:
 
     def ask_size(self, int index, /):
         cdef uint64_t kind = self.plan.setup.quotas[index].kind
-        return 3 if kind < COUNTS else 4 if kind < PAIRS else 5 if kind < BLOCKS else 7
+        return 3 if kind < COUNTS else 4 if kind < LIFETIME else 5 if kind < BLOCKS else 7
 
     def answer_size(self, int index, /):
         cdef uint64_t kind = self.plan.setup.quotas[index].kind
-        return 5 if kind < COUNTS else 3 if kind < PAIRS else 4 if kind < BLOCKS else 2
+        return 5 if kind < COUNTS or kind == LIFETIME else 3 if kind < PAIRS else 4 if kind < BLOCKS else 2
 
     def key(self, int index, uint64_t key, /):
         if not 0 <= index < self.plan.setup.count:
             raise IndexError(f"the plan has {self.plan.setup.count} rules")
         return self.key_of(index, key)
+
+    def balance(self, int index, uint64_t key, /):
+        cdef Balance known
+        self.check_lifetime(index)
+        if not recall_balance(self.plan.setup.arena, key, self.plan.setup.shapes[index], &known):
+            return None
+        return known.generation, known.numbers[0], known.numbers[1], known.numbers[2]
+
+    def remember(self, int index, uint64_t key, said, now_ns, /):
+        cdef Charge charge
+        self.check_lifetime(index)
+        charge.key = key
+        self.read_balance(index, &charge, list(said), 0, relative(self.plan.table, now_ns))
+
+    cdef int check_lifetime(self, int index) except -1:
+        check_ready(self.plan)
+        if not 0 <= index < self.plan.setup.count or self.plan.setup.quotas[index].kind != LIFETIME:
+            raise ValueError("only a lifetime has a balance")
+        return 0
+
+    cdef object recalled(self, int index, uint64_t key):
+        """Return what this host remembers of a balance, as a question brings it; 0 for nothing."""
+        cdef Balance known
+        cdef int i
+        if not recall_balance(self.plan.setup.arena, key, self.plan.setup.shapes[index], &known):
+            return 0
+        return [known.generation, *[known.numbers[i] for i in range(BALANCE_NUMBERS)]]
+
+    cdef Py_ssize_t read_balance(
+        self, int index, Charge *charge, list said, Py_ssize_t at, uint64_t now
+    ) except -1:
+        """Read a balance into a charge's word, and remember it."""
+        cdef const Quota *q = &self.plan.setup.quotas[index]
+        cdef Balance known
+        cdef uint64_t count
+        cdef int i
+        known.generation = said[at]
+        if known.generation > MOST_COUNT:
+            raise ValueError("no generation")
+        for i in range(BALANCE_NUMBERS):
+            known.numbers[i] = said[at + 1 + i]
+            if known.numbers[i] > MOST_COUNT:
+                raise ValueError("more than a server counts")
+        charge.word = 0
+        if known.generation:
+            count = q.base + known.numbers[0]
+            count = count - known.numbers[1] if count > known.numbers[1] else 0
+            charge.word = count_pack(q, LAST_NS, min(count, (<uint64_t>1 << q.bits) - 1))
+            remember_balance(self.plan.setup.arena, charge.key, self.plan.setup.shapes[index], &known, now)
+        return at + 1 + BALANCE_NUMBERS
 
     cdef uint64_t digest(self, int index, uint64_t key) noexcept:
         """Return what names a counter: as an entry's tag, other algorithms' count apart."""
@@ -368,7 +438,7 @@ cdef list described(const Quota *q, now_ns):
     if q.kind == SLOTS:
         return [q.kind, q.units, q.lease_ns // MICROSECOND]
     if q.kind == LIFETIME:
-        return [q.kind, q.units + q.base, 0, [LAST_S], q.ceiling, q.base]
+        return [q.kind, q.units, q.base, q.ceiling - q.base]
     # Of a log the places that its records have, of others the starts of windows.
     own = records_of(q) if q.kind == LOG else starts_around(q, now_ns)
     return [q.kind, q.units, q.period_ns // MICROSECOND, own, q.ceiling]
@@ -391,8 +461,6 @@ cdef tuple marks_of(const Quota *q, const Charge *charge):
 
 cdef object told_mark(const Quota *q, uint64_t mark):
     """Return a window's mark as the store counts: its end in seconds, or its number."""
-    if q.kind == LIFETIME:
-        return LAST_S
     if COUNTS <= q.kind < PAIRS:
         return (mark + q.epoch_ns) // SECOND
     return mark + q.first_window if PAIRS <= q.kind < BLOCKS else mark
@@ -401,8 +469,6 @@ cdef object told_mark(const Quota *q, uint64_t mark):
 cdef uint64_t read_mark(const Quota *q, object said) except? 0xFFFFFFFFFFFFFFFF:
     """Return what the store says of a window's mark as this host counts."""
     cdef uint64_t mark
-    if q.kind == LIFETIME:
-        return LAST_NS
     if COUNTS <= q.kind < PAIRS:
         return relative_end(q, said)
     mark = said
@@ -444,9 +510,7 @@ cdef Py_ssize_t read_word(Charge *charge, const Quota *q, list said, Py_ssize_t 
         return at + 2
     if q.kind < PAIRS:
         second = min(second, (<uint64_t>1 << q.bits) - 1)
-        if q.kind == LIFETIME:
-            charge.word = count_pack(q, LAST_NS, second) if first else 0
-        elif first * SECOND > q.epoch_ns:
+        if first * SECOND > q.epoch_ns:
             charge.word = count_pack(q, first * SECOND - q.epoch_ns, second)
         return at + 2
     third = said[at + 2]

@@ -56,7 +56,7 @@ async def _charge(
     commit: bool,
 ) -> Outcome:
     keys: dict[bytes, int] = {}
-    items: list[int] = []
+    items: list[Any] = []
     outcome = plan.rules.ask(identities, costs, commit, 0, keys, items, plan)
     names = list(keys)
     parts: list[asyncio.Future[list[int]]] = []

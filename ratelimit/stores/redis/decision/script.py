@@ -9,10 +9,11 @@ The payload is MessagePack, values one after another: time, worker, how many rul
 - worker: a number of 52 bits that names the process; concurrency slots carry it.
 - rules: for each a list, its kind and numbers (`RemoteRules.describe`).
 - items: numbers. A decision is `DECIDE` or `PEEK`, the number of asks, and five numbers for each.
-    They are rule, key (by number, from one), cost, 1 if its refusal binds, and a mark. No two asks of
-    a decision have the same key. A correction is `CORRECT`, 1, rule, key, what to charge more, or less,
-    and two marks that say what was charged. A lease is `LEASE`, 1, rule, key, and seven numbers:
-    `main.lua` names them.
+    They are rule, key (by number, from one), cost, 1 if its refusal binds, and a mark. The mark of a
+    lifetime is what the host remembers of it: a list (`lifetime.lua`). No two asks of a decision have
+    the same key. A correction is `CORRECT`, 1, rule, key, what to charge more, or less, and two marks
+    that say what was charged. A lease is `LEASE`, 1, rule, key, and seven numbers: `main.lua` names
+    them.
 
 The answer is MessagePack, one list of numbers. First is the time. For each ask of a decision follow
 its state and what the rule's kind tells; for each correction what moved and the state it left.

@@ -149,7 +149,8 @@ def persistence(info: Info | None, settings: Mapping[str, str] | None, longest_n
         return Finding(
             "persistence",
             "fail",
-            f"{words}, and the policy has limits of a lifetime: their callers would have it anew",
+            f"{words}, and the policy has limits of a lifetime: their callers would have it anew "
+            "if the hosts lose their memory, too",
             "`appendonly yes` with `appendfsync everysec`; `always` loses not even a second.",
             facts=facts,
         )

@@ -197,15 +197,19 @@ class BatchClient:
         correction.put(self.open_batch(key))
         correction.begin(self.pending)
 
-    def carry(self, plan: Planned, index: int, key: int, used: int, now_ns: int) -> asyncio.Future[list[int]]:
+    def carry(
+        self, plan: Planned, index: int, key: int, used: int, now_ns: int, token: int = 0
+    ) -> asyncio.Future[list[int]]:
         """Charge what was used elsewhere to a counter, without asking: before whatever is asked after this.
+
+        A payment into a lifetime has a token, by which it is done once.
 
         Returns:
             What is done when it was charged, or fails with a `StoreError`.
         """
         slot_batch = self.open_batch(plan.rules.key(index, key))
         plan.rules.carried(
-            index, key, used, now_ns, slot_batch.base_of(plan), slot_batch.keys, slot_batch.items
+            index, key, used, now_ns, slot_batch.base_of(plan), slot_batch.keys, slot_batch.items, token
         )
         future: asyncio.Future[list[int]] = self.loop.create_future()
         slot_batch.entries.append(Part(plan.rules.answer_size(index), future))

@@ -1,7 +1,6 @@
 -- Windows with one count, behind the end of the window. They are aligned to the period, or begin so many
 -- seconds later as the ask's mark says, and a correction's or lease's second one.
--- rule: kind, units, period in us, the starts it follows (or false), units and debt. Of a lifetime, which is
--- one window that ends at FOREVER: the count of a key that was never charged, which its units are counted from.
+-- rule: kind, units, period in us, the starts it follows (or false), units and debt.
 
 --> once
 
@@ -11,7 +10,7 @@ local FIXED_FORM, FIXED_SIZE = '<I5I7', 12
 local function fixed_roll(rule, word, phase)
   local ends = phase > 0 and now - (now - phase * 1000000) % rule[3] + rule[3] or end_of(rule)
   local stored = word[1] * 1000000
-  if stored < ends then return ends, rule[6] or 0 end
+  if stored < ends then return ends, 0 end
   if stored <= ends + rule[3] + STEP then ends = stored end
   return ends, word[2]
 end
