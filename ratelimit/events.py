@@ -24,6 +24,10 @@ EVENTS: Mapping[str, tuple[bool, str]] = {
         "The store's server is not used on this host; limits follow on_store_error.",
     ),
     "store-back": (False, "The store's server is used again on this host."),
+    "store-emptied": (
+        True,
+        "The store's server came back empty: limits count anew, and may let as much through again.",
+    ),
     "policy-reloaded": (False, "A changed policy file is in force."),
     "policy-rejected": (True, "A changed policy file cannot be used; the older policy stays in force."),
     "policy-rejected-long": (True, "The policy file has been unusable for ten minutes or more."),

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ratelimit.cli.failure import INPUT, USAGE, Failure
-from ratelimit.cli.loading import load_to_act
+from ratelimit.cli.loading import load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
@@ -42,7 +42,7 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
     Clusters are as the correlator last saved them, which it does as soon as one is found, otherwise every
     minute; budgets are those of now. Exit code 4 if no worker runs, or the correlator has not saved yet.
     """
-    with look(load_to_act(policy)) as present:
+    with look(load_to_show(policy)) as present:
         found = present.source.actors
         actors = actors_of(present.source, found[:most], present.budget, present.refused)
         as_of_ns = present.source.correlator.now_ns
@@ -158,7 +158,7 @@ def accounts_command(policy: str, cluster: str, most: int, revealed: tuple[str, 
 
     Exit code 3 if no such cluster is known, or if an account to reveal is not one of its accounts.
     """
-    with look(load_to_act(policy)) as present:
+    with look(load_to_show(policy)) as present:
         found = _named(present.source.actors, cluster)
         members: Sequence[Member] = members_of(present.source, found)
         known = revealed_hashes(present.bound, revealed) if revealed else {}

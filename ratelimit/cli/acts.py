@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ratelimit.cli.failure import DEPLOYMENT, INPUT, Failure
 from ratelimit.cli.loading import load_to_act
-from ratelimit.cli.terminal import Text, note, out, print_json, say
+from ratelimit.cli.terminal import Text, note, out, print_json, say, warn
 from ratelimit.clock import SystemClock
 from ratelimit.errors import StoreError
 from ratelimit.inspection import formatting, proposal
@@ -21,6 +21,7 @@ from ratelimit.inspection.acting import Deployment, HostState, confirmed, deploy
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
+from ratelimit.inspection.policies import different_policies
 from ratelimit.inspection.preview import Preview
 from ratelimit.inspection.proposal import Proposal
 from ratelimit.stores.acts.act import Act, in_force
@@ -357,6 +358,7 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
         except StoreError:
             hosts, is_away = there.this_host(), True
     now = {act.label for act in held}
+    policies = different_policies(hosts)
     if as_json:
         print_json(
             {
@@ -365,6 +367,8 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
             }
         )
         return
+    if policies:
+        warn(policies)
     shown = acts if everything else held
     if not shown:
         note("No act of an operator's is in force; --all lists those that were.")
@@ -444,6 +448,8 @@ def _hosts_json(hosts: Sequence[HostState]) -> list[dict[str, Any]]:
             "workers": each.workers,
             "applied": each.has_applied,
             "silent_seconds": each.silent_s or None,
+            "policy": each.policy or None,
+            "policy_since": formatting.iso(each.policy_since_s * 10**9) if each.policy_since_s else None,
         }
         for each in hosts
     ]

@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from ratelimit.cli.acts import Asking, acting
-from ratelimit.cli.loading import load_to_act
+from ratelimit.cli.loading import load_to_act, load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.inspection import formatting, proposal
 from ratelimit.inspection.budgets import Budget, budgets_json, budgets_of
@@ -46,7 +46,7 @@ def show_budget_command(policy: str, account: str, identity: str | None, as_json
     Example:
       ratelimit show budget policy.toml acct-17
     """
-    with knowledge_of(load_to_act(policy)) as known:
+    with knowledge_of(load_to_show(policy)) as known:
         caller = resolve(known, account, identity)
         found = budgets_of(known, caller)
         if as_json:

@@ -119,16 +119,22 @@ def meant_by(word: str, group: str = "") -> str:
     return f"Did you mean {_PLACES[likely]}?" if likely else ""
 
 
-def _places() -> dict[str, str]:
+def places_of(word: str) -> list[str]:
+    """Return the commands that a word means, behind `ratelimit`; none for one that is not known."""
+    return _COMMANDS.get(word.lower(), [])
+
+
+def _commands() -> dict[str, list[str]]:
     """Return each word that is known, and the commands that it means."""
     found = {word: [command] for word, command in _MEANT.items()} | {name: [name] for name in TOP}
     for group, entries in GROUPS.items():
         for name in entries:
             found.setdefault(name, []).append(f"{group} {name}")
-    return {
-        word: " or ".join(f"`ratelimit {command}`" for command in commands)
-        for word, commands in found.items()
-    }
+    return found
 
 
-_PLACES = _places()
+_COMMANDS = _commands()
+_PLACES = {
+    word: " or ".join(f"`ratelimit {command}`" for command in commands)
+    for word, commands in _COMMANDS.items()
+}

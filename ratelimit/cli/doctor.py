@@ -17,6 +17,7 @@ from ratelimit.environment.finding import Finding, Status
 from ratelimit.errors import PolicyError, StoreError
 from ratelimit.inspection.current_policy import tallied
 from ratelimit.inspection.formatting import count, instant
+from ratelimit.inspection.host_findings import examine_hosts
 from ratelimit.inspection.installation import examine_installation, examine_policy
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
@@ -98,6 +99,7 @@ def _examine(path: str) -> Iterator[tuple[str, Finding]]:
         return
     for finding in _examine_server(policy):
         yield "server", finding
+    yield from (("server", finding) for finding in examine_hosts(policy))
 
 
 def _examine_server(policy: Policy) -> list[Finding]:

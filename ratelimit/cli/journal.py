@@ -18,6 +18,7 @@ from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.journal import Entry, Journal, journal_of, write_note
 from ratelimit.inspection.knowledge import knowledge_of
 from ratelimit.inspection.naming import resolve
+from ratelimit.inspection.person import hashes_about
 from ratelimit.policy import Policy
 from ratelimit.policy.schema.duration import parse_duration
 
@@ -92,22 +93,27 @@ def journal_command(
             hours = [each.as_entry() for each in journal.hours(begin_ns)]
             found += [each for each in hours if not of or each.is_of(of)]
             found.sort(key=lambda each: each.time_ns)
-        seen = _show(found, as_json)
+        seen = {_identity(each): each for each in found}
+        _show(found, as_json)
         if not seen and not follow:
             note("Nothing happened." if not names else f"Nothing happened to {', '.join(names)}.")
         pause = Event()
         while follow:
             sys.stdout.flush()
             pause.wait(PAUSE_S)
-            seen |= _show([each for each in entries() if _identity(each) not in seen], as_json)
+            for each in entries():
+                before = seen.get(_identity(each))
+                if before is None or before.host != each.host:
+                    seen[_identity(each)] = each
+                    _show([each.beyond(before)], as_json)
         _show_missing(journal)
 
 
 def _identity(entry: Entry) -> tuple[int, str, str, str]:
-    return entry.time_ns, entry.host, entry.kind, entry.text
+    return entry.time_ns, entry.hosts[0] if entry.hosts else entry.host, entry.kind, entry.text
 
 
-def _show(entries: Sequence[Entry], as_json: bool) -> set[tuple[int, str, str, str]]:
+def _show(entries: Sequence[Entry], as_json: bool) -> None:
     console = out()
     for each in entries:
         if as_json:
@@ -118,7 +124,6 @@ def _show(entries: Sequence[Entry], as_json: bool) -> set[tuple[int, str, str, s
         if each.subject and not each.kind.startswith(("act-", "policy-", "self-")):
             line += Text(f"{each.subject[:8]}  ", "yellow")
         say(console, line + Text(each.text))
-    return {_identity(each) for each in entries}
 
 
 def _show_missing(journal: Journal) -> None:
@@ -135,8 +140,14 @@ def _show_missing(journal: Journal) -> None:
         raise Failure(f"nothing was heard of {silent}", DEPLOYMENT)
 
 
-def _resolved(policy: Policy, names: Sequence[str]) -> list[str]:
-    """Return names as entries have them: callers as hashes, each with its actor; others as they are."""
+def _resolved(policy: Policy, names: Sequence[str], *, whole: bool = True) -> list[str]:
+    """Return names as entries have them: callers as the hashes that they go by, others as they are.
+
+    Args:
+        policy: the policy.
+        names: as typed.
+        whole: also by what a caller is counted beside its own name: its address, its actor, its members.
+    """
     found = list(names)
     limits = {each.name for each in policy.compiled.limits}
     callers = [name for name in names if name not in limits]
@@ -149,10 +160,8 @@ def _resolved(policy: Policy, names: Sequence[str]) -> list[str]:
                     caller = resolve(known, name)
                 except InspectionFailure:  # an act or a host
                     continue
-                found += [f"{each:016x}" for each in caller.hashes]
-                if caller.what == "account":
-                    actor, _ = known.membership(caller.hash)
-                    found += [] if actor is None else [f"{actor:016x}"]
+                hashes = hashes_about(known, caller) if whole else caller.hashes
+                found += [f"{each:016x}" for each in hashes]
     except InspectionFailure as failure:
         note(f"{', '.join(callers)} cannot be looked up: {failure}")
     return found
@@ -174,5 +183,5 @@ def note_command(policy: str, text: str, names: tuple[str, ...], by: str | None)
     """
     loaded = load_to_act(policy)
     with journal_of(loaded) as journal:
-        write_note(journal, text[:LONGEST_NOTE], _resolved(loaded, names), author(by))
+        write_note(journal, text[:LONGEST_NOTE], _resolved(loaded, names, whole=False), author(by))
     note(f"Noted for all hosts; `ratelimit journal {policy}` shows it.")

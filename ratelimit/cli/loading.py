@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ratelimit.cli.failure import POLICY, Failure
-from ratelimit.cli.terminal import Text, err, say
+from ratelimit.cli.terminal import Text, err, say, warn
 from ratelimit.errors import PolicyError
 from ratelimit.inspection.current_policy import policy_in_force, tallied
+from ratelimit.inspection.policies import different_on_server
 from ratelimit.policy import Policy, Problem
 from ratelimit.runtime.last_policy import load_or_last
 
@@ -59,8 +60,16 @@ def load_to_act(path: str) -> Policy:
     """Return what `load_in_force` does; what is wrong with the file is said on standard error."""
     policy, trouble = load_in_force(path)
     if trouble:
-        say(err(), Text("warning: ", "bold yellow") + Text(trouble, "not bold default"), indent=2)
+        warn(trouble)
         say(err(), Text(f"  `ratelimit check {path}` shows what is wrong.", "dim"), indent=2)
+    return policy
+
+
+def load_to_show(path: str) -> Policy:
+    """Return what `load_to_act` does; that hosts go by different policies is said on standard error."""
+    policy = load_to_act(path)
+    if said := different_on_server(policy):
+        warn(said)
     return policy
 
 

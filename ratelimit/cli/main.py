@@ -16,8 +16,9 @@ from typing import Any
 import click
 
 from ratelimit.cli.commands import TASKS, TOP, meant_by
-from ratelimit.cli.failure import INTERRUPTED, failure_of, show
+from ratelimit.cli.failure import INTERRUPTED, POLICY, USAGE, failure_of, show
 from ratelimit.cli.lazy import LazyGroup
+from ratelimit.cli.terminal import Text, err, say
 
 
 class _Main(LazyGroup):
@@ -28,6 +29,7 @@ class _Main(LazyGroup):
         run: Callable[..., Any] = partial(super().main, *arguments, standalone_mode=False, **more)
         if not standalone_mode:
             return run()
+        words = list(arguments[0] if arguments and arguments[0] else more.get("args") or sys.argv[1:])
         try:
             code = run()
         except click.Abort:
@@ -37,12 +39,23 @@ class _Main(LazyGroup):
             code = 1
         except click.ClickException as error:
             show(error)
+            self._show_right_line(error, words)
             code = error.exit_code
         except Exception as error:
             failure = failure_of(error)
             failure.show()
             code = failure.exit_code
         sys.exit(code)
+
+    def _show_right_line(self, error: click.ClickException, words: list[str]) -> None:
+        """Say which line was meant, where a command was called wrongly or was given no policy."""
+        if error.exit_code not in (USAGE, POLICY):
+            return
+        # What loads policies is not loaded for a line that is right.
+        from ratelimit.cli.right_line import right_line
+
+        if line := right_line(self, words):
+            say(err(), Text("  Write: ", "dim") + Text(line, "bold"))
 
     def meant(self, args: list[str]) -> str:
         return meant_by(args[0]) or _file_first(args)

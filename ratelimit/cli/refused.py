@@ -10,13 +10,21 @@ import click
 from rich.table import Table
 
 from ratelimit.cli.failure import USAGE, Failure
-from ratelimit.cli.loading import load_to_act
+from ratelimit.cli.loading import load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.denials import DENY_LIST
 from ratelimit.inspection import formatting
+from ratelimit.inspection.acts import known_log
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.refused import RefusedCaller, hashes_of, refused_callers
+from ratelimit.inspection.refused import (
+    DeniedCaller,
+    RefusedCaller,
+    denied_callers,
+    hashes_of,
+    refused_callers,
+)
 from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy.schema.problem import nearest
 
@@ -52,9 +60,9 @@ def refused_command(
     Covers refusals of the last hour, for up to 4,096 callers on this host; also those that a limit in shadow
     would have made, which come last. Exit code 4 if no worker of this user has run the policy here.
     """
-    loaded = with_limits_in_code(load_to_act(policy))
+    loaded = with_limits_in_code(load_to_show(policy))
     names = [each.name for each in loaded.compiled.limits]
-    if limit is not None and limit not in names:
+    if limit is not None and limit not in (*names, DENY_LIST):
         near = nearest(limit, names)
         hint = f"Did you mean `{near}`?" if near else f"It has {', '.join(names)}."
         raise Failure(f"{loaded.name} has no limit `{limit}`", USAGE, hint=hint)
@@ -63,10 +71,14 @@ def refused_command(
         stack.callback(store.close)
         bound = BoundPolicy(loaded.compiled, store, store.clock.now_ns(), diagnose=lambda code: None)
         known = hashes_of(bound, revealed)
-        found = refused_callers(loaded.compiled, store, known)
-    if limit is not None:
+        found: list[RefusedCaller | DeniedCaller] = [*refused_callers(loaded.compiled, store, known)]
+        found += denied_callers(loaded.compiled, store, known, known_log(loaded))
+        found.sort(key=lambda each: (each.in_shadow, -each.refused))
+    if limit == DENY_LIST:
+        found = [each for each in found if isinstance(each, DeniedCaller)]
+    elif limit is not None:
         index = names.index(limit)
-        found = [each for each in found if each.rule.limit == index]
+        found = [each for each in found if isinstance(each, RefusedCaller) and each.rule.limit == index]
     if revealed:
         found = [each for each in found if each.given is not None]
     if as_json:
@@ -86,11 +98,11 @@ def refused_command(
         note(f"These are this host's; `ratelimit top {policy}` has the callers of all hosts.")
 
 
-def _table(found: Sequence[RefusedCaller], *, has_given: bool) -> Table:
+def _table(found: Sequence[RefusedCaller | DeniedCaller], *, has_given: bool) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("limit", overflow="fold")
     table.add_column("caller", overflow="fold")
-    for title in ("refused", "a minute"):
+    for title in ("refused", "within"):
         table.add_column(title, justify="right")
     table.add_column("since (UTC)")
     table.add_column("last (UTC)")
@@ -99,10 +111,10 @@ def _table(found: Sequence[RefusedCaller], *, has_given: bool) -> Table:
     for each in found:
         about = "≤ " if each.uncertain * 10 > each.refused else ""
         table.add_row(
-            Text(each.rule.name, "bold") + Text("  in shadow" if each.in_shadow else "", "not bold yellow"),
+            Text(each.refuser, "bold") + Text("  in shadow" if each.in_shadow else "", "not bold yellow"),
             Text(f"{'cluster' if each.is_actor else each.per} ") + Text(short_hash(each.hash), "yellow"),
             Text(f"{about}{each.refused:,}", "yellow" if each.in_shadow else "red"),
-            f"{each.a_minute:,.0f}",
+            formatting.span(each.since_ns, each.last_ns),
             formatting.instant(each.since_ns)[11:],
             formatting.instant(each.last_ns)[11:],
             *((Text(each.given or "", "cyan"),) if has_given else ()),
@@ -110,16 +122,17 @@ def _table(found: Sequence[RefusedCaller], *, has_given: bool) -> Table:
     return table
 
 
-def _json(each: RefusedCaller) -> dict[str, Any]:
+def _json(each: RefusedCaller | DeniedCaller) -> dict[str, Any]:
     return {
-        "limit": each.rule.name,
+        "limit": DENY_LIST if isinstance(each, DeniedCaller) else each.rule.name,
+        "act": each.act or None if isinstance(each, DeniedCaller) else None,
         "per": "actor" if each.is_actor else each.per,
         "hash": short_hash(each.hash),
         "key": f"{each.hash:016x}",
         "refused": each.refused,
         "uncertain": each.uncertain,
         "in_shadow": each.in_shadow,
-        "a_minute": round(each.a_minute, 1),
+        "within_seconds": round((each.last_ns - each.since_ns) / 1e9),
         "since": formatting.iso(each.since_ns),
         "last": formatting.iso(each.last_ns),
         **({} if each.given is None else {"given": each.given}),

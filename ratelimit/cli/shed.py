@@ -11,7 +11,7 @@ import click
 from rich.table import Table
 
 from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
-from ratelimit.cli.loading import load_to_act
+from ratelimit.cli.loading import load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.inspection import formatting
@@ -69,7 +69,7 @@ def shed_command(
     Covers the last hour, for up to 4,096 accounts on this host. Exit code 4 if no
     worker of this user has run the policy here.
     """
-    loaded = load_to_act(policy)
+    loaded = load_to_show(policy)
     specs = loads_of(loaded.compiled)
     if not specs:
         hint = "`ratelimit show refused` has what limits refuse; docs/adaptive.md explains [adaptive]."
@@ -142,7 +142,7 @@ def _table(
         table.add_column("group", overflow="fold")
     table.add_column("class", overflow="fold", min_width=names)
     table.add_column(per, overflow="fold", min_width=len(short_hash(0)))
-    counts = [("shed", was_shed), ("in shadow", would_be), ("before others", True), ("a minute", is_wide)]
+    counts = [("shed", was_shed), ("in shadow", would_be), ("before others", True), ("within", is_wide)]
     for title in (title for title, is_shown in counts if is_shown):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("last (UTC)", no_wrap=True)
@@ -155,7 +155,7 @@ def _table(
             (Text(f"{about}{each.shed:,}", "red" if each.shed else "dim"), was_shed),
             (Text(f"{about}{each.would_shed:,}", "yellow" if each.would_shed else "dim"), would_be),
             (Text(f"{each.before_others:,}"), True),
-            (Text(f"{each.a_minute:,.0f}"), is_wide),
+            (Text(formatting.span(each.since_ns, each.last_ns)), is_wide),
         )
         table.add_row(
             *((each.group,) if has_groups else ()),
@@ -181,7 +181,7 @@ def _json(each: ShedAccount, per: str) -> dict[str, Any]:
         "would_shed": each.would_shed,
         "before_others": each.before_others,
         "uncertain": each.uncertain,
-        "a_minute": round(each.a_minute, 1),
+        "within_seconds": round((each.last_ns - each.since_ns) / 1e9),
         "since": formatting.iso(each.since_ns),
         "last": formatting.iso(each.last_ns),
         "why": each.why,

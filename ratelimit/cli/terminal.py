@@ -98,6 +98,11 @@ def note(text: str) -> None:
     say(err(), Text(text, "dim"), indent=indent or 2)
 
 
+def warn(text: str) -> None:
+    """Say something that a person has to know beside the results."""
+    say(err(), Text("warning: ", "bold yellow") + Text(text, "not bold default"), indent=2)
+
+
 def say(console: rich_console.Console, text: rich_text.Text, *, indent: int = 4) -> None:
     """Write a paragraph: cut between words on a terminal, as one line elsewhere.
 

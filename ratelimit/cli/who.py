@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -65,8 +64,6 @@ def who_command(
     Refusals are those of the last hour, asked of every host that shares the server. Exit code 3 if nothing
     here has met the caller; exit code 4 if a host does not answer, which is named.
     """
-    if not Path(policy).exists() and Path(names[-1]).exists():
-        policy, names = names[-1], (policy, *names[:-1])
     if trace is not None and snapshot is not None:
         raise Failure("actors are looked for in one of --trace and --snapshot", USAGE)
     if trace is not None or snapshot is not None:
@@ -132,11 +129,13 @@ def print_person(
         grid.add_row("acts", Text("none in force", "dim"))
     console.print(grid)
     console.print()
+    if person.policies:
+        say(console, Text(person.policies, "yellow"))
     if ruling := _ruling(person):
         say(console, Text(ruling, "yellow"))
     if person.no_answer:
-        said(f"limits cannot be looked at: {person.no_answer}")
-    elif person.limits:
+        _print_outage(console, person, said)
+    if person.limits:
         console.print(_limit_table(known.compiled, person))
     for rule in () if person.no_answer else person.others:
         said(f"`{rule.name}`, {formatting.rate_of(rule, known.compiled)}: `explain --live` looks at it")
@@ -147,6 +146,22 @@ def print_person(
         say(console, Text("No limit refused it within the last hour.", "green"))
     if not person.hosts and not person.missing:
         said("No worker of this user has run the policy here, so refusals are not known.")
+
+
+def _print_outage(console: Console, person: Person, said: Callable[[str], None]) -> None:
+    """Write what is not known while the server does not answer."""
+    there = person.stand_in
+    if there is None:
+        said(f"limits cannot be looked at: {person.no_answer}")
+        return
+    share = formatting.share(round(100 * there.share), 100)
+    words = f"The server is away: this host lets {share} of each limit through by itself."
+    say(console, Text(words, "yellow"))
+    said("Not known: what other hosts let through and refuse, and what is left on the server.")
+    if there.open:
+        said(f"Meanwhile these do not apply: {', '.join(there.open)}.")
+    if there.closed:
+        say(console, Text(f"Meanwhile these refuse every request: {', '.join(there.closed)}.", "red"))
 
 
 def _ruling(person: Person) -> str:
@@ -221,7 +236,7 @@ def _refused_table(person: Person) -> Table:
     for each in person.refused:
         about = "≤ " if each.uncertain * 10 > each.refused else ""
         table.add_row(
-            Text(each.limit, "bold") + Text("  in shadow" if each.in_shadow else "", "not bold yellow"),
+            Text(each.refuser, "bold") + Text("  in shadow" if each.in_shadow else "", "not bold yellow"),
             Text(f"{each.per or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             Text(each.host),
             Text(f"{about}{each.refused:,}", "yellow" if each.in_shadow else "red"),
@@ -274,6 +289,15 @@ def _json(known: Knowledge, person: Person) -> dict[str, Any]:
         "shed": [_shed_json(host, each) for host, each in person.shed],
         "evidence": told,
         "hosts": {"answered": list(person.hosts), "missing": list(person.missing)},
+        "policies": person.policies or None,
+        "limits_of": "this host"
+        if person.stand_in is not None
+        else None
+        if person.no_answer
+        else "all hosts",
+        "share": None if person.stand_in is None else person.stand_in.share,
+        "off": [] if person.stand_in is None else list(person.stand_in.open),
+        "refuse_all": [] if person.stand_in is None else list(person.stand_in.closed),
     }
 
 
@@ -300,6 +324,7 @@ def _refused_json(each: Refused) -> dict[str, Any]:
         "limit": each.limit,
         "per": each.per or None,
         "hash": f"{each.hash:016x}",
+        "act": each.act or None,
         "refused": each.refused,
         "uncertain": each.uncertain,
         "in_shadow": each.in_shadow,

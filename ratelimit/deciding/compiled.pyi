@@ -11,6 +11,7 @@ from ratelimit.core.decision.schedule import Pace
 from ratelimit.core.memory.table import Table
 from ratelimit.core.request.identities import IdentityReader
 from ratelimit.deciding.charge import Asked
+from ratelimit.deciding.denials import Denials
 from ratelimit.deciding.guard import Guard
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.route_plan import RoutePlan
@@ -106,6 +107,7 @@ class CompiledDecider:
     Args:
         extractor: reads identities that compiled code does not know; has the reader of the others.
         has_lists: whether the policy has an allow or a deny list.
+        denials: notes the callers that the latter refuses.
         table: counts decisions, in the counter and column that `cells` has for each.
         watch: knows actors, and is told what was decided; None when nothing is correlated.
         payer_at: the position of the identity that use of the back end is counted by, -1 for none.
@@ -123,6 +125,7 @@ class CompiledDecider:
         *,
         extractor: Extractor,
         has_lists: bool,
+        denials: Denials,
         table: Table,
         cells: Mapping[tuple[bool, Reason], tuple[int, int]],
         watch: Recogniser | None = None,

@@ -10,6 +10,7 @@ from ratelimit.core.decision.schedule import Pace
 from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.compiled import CompiledDecider
+from ratelimit.deciding.denials import Denials
 from ratelimit.decision import Reason
 from ratelimit.identity.fact import live_context
 
@@ -30,6 +31,7 @@ def compiled_decider(
     return CompiledDecider(
         extractor=bound.extractor,
         has_lists=bound.has_lists,
+        denials=Denials(bound.compiled, bound.extractor.denied, table),
         table=table,
         cells=cells,
         watch=watch,

@@ -7,6 +7,7 @@ from functools import partial
 
 from ratelimit.core.request.scanner import Translations
 from ratelimit.deciding.amounts import read_amount
+from ratelimit.deciding.denials import address_position
 from ratelimit.identity.extract import Extractor
 from ratelimit.identity.fact import Fact
 from ratelimit.identity.origins import Origins
@@ -52,6 +53,8 @@ def make_extractor(
     )
     without_lists = AccessLists(allow_ranges=AddressRanges(()), deny_ranges=AddressRanges(()))
     needed = needed_positions(compiled, is_asked=is_asked) | {at for at, _ in (*allowed, *denied)}
+    if compiled.deny.networks:
+        needed |= {address_position(compiled)} - {-1}  # whom it refuses is noted by the address
     evidence = set() if compiled.correlation is None else compiled.correlation.positions
     known = None if compiled.correlation is None else compiled.correlation.known
     origins = None

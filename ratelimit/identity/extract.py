@@ -42,7 +42,7 @@ from ratelimit.identity.positions import PROXY_HEADERS, Positions
 from ratelimit.identity.proxies import ProxyChain
 from ratelimit.identity.source import Headers as Headers
 from ratelimit.identity.source import StateReader, form_of, reader
-from ratelimit.lists.access import AccessLists
+from ratelimit.lists.access import DENIED, AccessLists
 
 MOST_TEMPLATES = 4096
 LONGEST_CACHED_CHAIN = 256
@@ -159,6 +159,15 @@ class Extractor:
         """In place of identities where no limit applies. Not to be changed."""
         self.needs_context = self._slots.needs_context
         self.resolvers = self._slots.resolvers
+
+    @property
+    def denied(self) -> Mapping[int, frozenset[int]]:
+        """The hashes on the deny list, by position."""
+        found: dict[int, set[int]] = {}
+        for position, value, listed in self._lists.values:
+            if listed == DENIED:
+                found.setdefault(position, set()).add(value)
+        return {position: frozenset(values) for position, values in found.items()}
 
     def extract(self, headers: Headers, host: str | None, context: Context = NO_CONTEXT) -> list[int]:
         """Return the identities of one request.

@@ -2,10 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ratelimit.inspection import formatting
+from ratelimit.inspection.identities import short_hash
 from ratelimit.stores.acts.act import Act
+
+SHOWN = 3
+"""Hashes of one act in a line."""
+_WORDS: Mapping[str, str] = {
+    "exempt": "exempt from limits per cluster",
+    "exempt-limits": "exempt from all limits",
+    "stop": "stopped",
+    "merge": "one actor",
+    "split": "not one actor",
+    "confirm": "cluster confirmed",
+    "clear": "cluster cleared",
+}
+
+
+def named_words(kind: str, identity: str, hashes: Sequence[int], says: str, until_ns: int | None) -> str:
+    """Return whom an act names, by the hashes that screens show; what it does, and until when."""
+    shown = ", ".join(short_hash(one) for one in hashes[:SHOWN])
+    more = f" and {len(hashes) - SHOWN:,} more" if len(hashes) > SHOWN else ""
+    whom = f"{identity or 'account'} {shown}{more} " if hashes else ""
+    what = f"{whom}{_WORDS.get(kind, says or kind)}"
+    if until_ns is None or kind == "budget-back":  # what was given back stays until it is used
+        return what
+    return f"{what}, until {formatting.instant(until_ns)} UTC"
+
+
+def line_of(act: Act) -> str:
+    """Return the same of an act."""
+    says = f"organisation {act.name}" if act.kind == "organisation" else act.says
+    return named_words(act.kind, act.identity, (*act.accounts, *act.payments), says, act.until_ns)
+
+
+def event_words(fields: Mapping[str, Any]) -> str:
+    """Return the same of an event about an act; of another release, what there is of it."""
+    until = fields.get("until")
+    return named_words(
+        str(fields["kind"]),
+        str(fields.get("identity") or ""),
+        [int(each, 16) for each in fields.get("of") or ()],
+        str(fields.get("says") or ""),
+        until * 10**9 if isinstance(until, int) else None,
+    )
 
 
 def act_words(act: Act) -> str:

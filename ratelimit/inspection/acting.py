@@ -24,6 +24,7 @@ from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.server import server_of
 from ratelimit.policy import Policy
+from ratelimit.runtime.last_policy import last_in_force
 from ratelimit.stores.acts.act import (
     DONE,
     MOST_IN_FORCE,
@@ -42,7 +43,7 @@ from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.factory import wish_of
 
 if TYPE_CHECKING:
-    from ratelimit.stores.redis.acts import ServerActs
+    from ratelimit.stores.redis.acts import HostReport, ServerActs
 
 PATIENCE_S = 5.0
 """The time for which hosts are waited for."""
@@ -60,6 +61,22 @@ class HostState:
     has_applied: bool
     silent_s: int = 0
     """How long it has been cut off, or gone without a word; 0 for a host that reports."""
+    policy: str = ""
+    """The digest of the policy that it goes by, where that is known."""
+    policy_since_s: int = 0
+    """Since when it does, seconds since 1970."""
+
+
+def state_of(report: HostReport, digest: str = "") -> HostState:
+    """Return the state of a host by its report, where all acts that are kept have a digest."""
+    return HostState(
+        report.host,
+        report.workers,
+        report.digest == digest and not report.is_silent,
+        report.silent_ms // 1000 if report.is_silent else 0,
+        report.policy,
+        report.policy_since_s,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +112,7 @@ class Deployment:
         if self.server is None:
             return self.this_host()
         digest = digest_of(self.acts())
-        hosts = [
-            HostState(
-                each.host,
-                each.workers,
-                each.digest == digest and not each.is_silent,
-                each.silent_ms // 1000 if each.is_silent else 0,
-            )
-            for _, each in sorted(self.server.hosts().items())
-            if each.workers
-        ]
+        hosts = [state_of(each, digest) for _, each in sorted(self.server.hosts().items()) if each.workers]
         # A server that came back empty does not know this host for a moment.
         return hosts or [replace(each, has_applied=False) for each in self.this_host()]
 
@@ -116,7 +124,11 @@ class Deployment:
         if not applied:
             return []
         digest = digest_of(self.file.read())
-        return [HostState(socket.gethostname(), len(applied), set(applied) == {digest})]
+        path = self.policy.path
+        last = None if path is None else last_in_force(os.fspath(path))
+        policy, since_s = ("", 0) if last is None else (f"{last.policy.digest:012x}", int(last.since_s))
+        has_applied = set(applied) == {digest}
+        return [HostState(socket.gethostname(), len(applied), has_applied, 0, policy, since_s)]
 
     @contextmanager
     def claimed(self, once: str) -> Iterator[None]:

@@ -20,6 +20,11 @@ def acts_in_force(policy: Policy) -> int:
     return sum(len(in_force(acts, key, now_ns)) for key in {act.key for act in acts})
 
 
+def known_log(policy: Policy) -> Sequence[Act]:
+    """Return the acts that this host knows, with those that ended."""
+    return _read(policy)
+
+
 def acts_held(policy: Policy, key: bytes, now_ns: int) -> tuple[Act, ...]:
     """Return the acts that hold, of one hash key, in order: this host's, and the server's if it answers."""
     acts = _read(policy)

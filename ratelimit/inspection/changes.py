@@ -6,12 +6,12 @@ at once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
-from ratelimit.inspection.act_words import act_words
+from ratelimit.inspection.act_words import line_of
 from ratelimit.inspection.acting import known_acts
 from ratelimit.inspection.journal import Entry, journal_of
 from ratelimit.inspection.knowledge import Knowledge
@@ -54,7 +54,9 @@ def changes_of(known: Knowledge, since_ns: int = 0, of: Collection[str] = (), *,
             for host, silent_s in journal.missing.items()
         ]
         noted = {(each.kind, each.fields.get("act") or each.fields.get("actor")) for each in entries}
-    more = [_entry_of_act(act) for act in known_acts(known.deployment)]
+    log = known_acts(known.deployment)
+    by_identity = {act.identity_in_log: act for act in log}
+    more = [_entry_of_act(act, by_identity) for act in log]
     more += [
         Entry(
             actor.first_s * 10**9,
@@ -77,11 +79,12 @@ def changes_of(known: Knowledge, since_ns: int = 0, of: Collection[str] = (), *,
     return Changes(sorted(entries, key=lambda each: -each.time_ns)[:most], trouble)
 
 
-def _entry_of_act(act: Act) -> Entry:
+def _entry_of_act(act: Act, undone: Mapping[tuple[int, int], Act]) -> Entry:
     is_undo = act.kind == "undo"
-    label = str(act.undoes) if is_undo else act.label
-    said = f"act {label} {'undone' if is_undo else 'made'}: {act_words(act)}, by {act.by}"
+    about = undone.get((act.undoes or 0, act.undoes_ns), act) if is_undo else act
+    label = str(act.undoes) if about is act and is_undo else about.label
+    said = f"act {label} {'undone' if is_undo else 'made'}: {line_of(about)}, by {act.by}"
     said += f" ({act.reason})" if act.reason else ""
-    hashes = [f"{one:016x}" for one in (*act.accounts, *act.payments)]
+    hashes = [f"{one:016x}" for one in (*about.accounts, *about.payments)]
     kind = "act-undone" if is_undo else "act-made"
-    return Entry(act.at_ns, "", kind, label, said, {"act": label, "of": hashes})
+    return Entry(act.at_ns, "", kind, label, said, {"act": label, "of": hashes, "limits": [*about.numbers]})

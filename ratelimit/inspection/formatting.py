@@ -109,6 +109,12 @@ def wait(wait_ns: int | None) -> str:
     return f"{seconds:.3g} s"
 
 
+def span(since_ns: int, last_ns: int) -> str:
+    """Return how long something went on, to the second: "at once", "40 s", "12.5 minutes"."""
+    seconds = (last_ns - since_ns) // 10**9
+    return wait(seconds * 10**9) if seconds > 0 else "at once"
+
+
 def instant(at_ns: int) -> str:
     """Return a time in UTC, to the second."""
     return datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")

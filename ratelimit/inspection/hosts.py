@@ -10,17 +10,21 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Event
 from typing import TYPE_CHECKING
 
 from ratelimit.clock import SystemClock
+from ratelimit.deciding.denials import DENY_LIST
 from ratelimit.errors import StoreError
 from ratelimit.inspection import formatting
-from ratelimit.inspection.acting import Deployment, HostState, deployment_of, known_acts
+from ratelimit.inspection.acting import Deployment, HostState, deployment_of, known_acts, state_of
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.forgetting import HOUR_NS, emptied_words, recently_emptied
+from ratelimit.inspection.policies import different_policies
+from ratelimit.inspection.refused import stopping
 from ratelimit.load.compile import class_names, loads_of
 from ratelimit.load.limit import has_target
 from ratelimit.load.memory import SharedInFlight
@@ -28,12 +32,13 @@ from ratelimit.load.metrics import WatchedLoad, load_numbers
 from ratelimit.load.model.shedding import ShedPriority
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
-from ratelimit.stores.acts.act import in_force
+from ratelimit.stores.acts.act import Act, digest_of, in_force
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.telemetry import RateLimitCollector, snapshot
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, total
 from ratelimit.telemetry.watching import WatchedTable
-from ratelimit.worker.inquiries import IN_CODE, Line, refusal_lines
+from ratelimit.verdict import Reason
+from ratelimit.worker.inquiries import IN_CODE, Line, denied_identity, refusal_lines
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import HostReport
@@ -59,6 +64,13 @@ class Refused:
     last_ns: int
     in_shadow: bool = False
     """Whether the limit would have refused it, and did not."""
+    act: str = ""
+    """The operator's act that refused it; empty for a limit, and for the policy's own deny list."""
+
+    @property
+    def refuser(self) -> str:
+        """What refused it, as screens have it."""
+        return f"{self.limit}, act {self.act}" if self.act else self.limit
 
     @property
     def is_in_code(self) -> bool:
@@ -127,6 +139,11 @@ def limits_by_trouble(now: Moment, before: Moment | None) -> list[LimitRow]:
                 max(0, counts.allowed - then.allowed) / passed_s,
             ]
         rows.append(LimitRow(name, counts, *rates))
+    denied = _denied(now)
+    if denied:
+        rate = None if before is None or passed_s <= 0 else max(0, denied - _denied(before)) / passed_s
+        none = None if rate is None else 0.0
+        rows.append(LimitRow(DENY_LIST, LimitCounts(refused=denied), rate, none, none))
     return sorted(
         rows,
         key=lambda row: (
@@ -136,6 +153,11 @@ def limits_by_trouble(now: Moment, before: Moment | None) -> list[LimitRow]:
             -row.counts.would_refuse,
         ),
     )
+
+
+def _denied(moment: Moment) -> int:
+    """Return the requests that the deny list refused: the policy's, and the operator's stops."""
+    return moment.total.requests.get(("refuse", Reason.DENY_LIST.value), 0)
 
 
 class Hosts:
@@ -161,19 +183,24 @@ class Hosts:
     def look(self) -> Moment:
         """Return what all hosts say now; no counter is changed."""
         deployment = self._deployment
-        trouble: list[str] = []
+        emptied = emptied_words(recently_emptied(None if self._here is None else self._here.place, HOUR_NS))
+        trouble = [emptied] if emptied else []
         acts, states = 0, []
+        log: Sequence[Act] = ()
         if deployment is not None:
-            acts = len(in_force(known_acts(deployment), deployment.key, SystemClock().now_ns()))
+            log = known_acts(deployment)
+            acts = len(in_force(log, deployment.key, SystemClock().now_ns()))
+            is_away = False
             try:
                 states = deployment.hosts()
             except StoreError:
                 trouble.append("The server does not answer: this is what this host knows.")
                 states = deployment.this_host()
-            if deployment.server is not None and not trouble:
-                moment = self._ask(deployment, acts, {each.host: each for each in states})
+                is_away = True
+            if deployment.server is not None and not is_away:
+                moment = self._ask(deployment, log, acts)
                 if moment.hosts or self._table is None:
-                    return moment
+                    return replace(moment, trouble=[*trouble, *moment.trouble])
         name = socket.gethostname()
         state = next((each for each in states if each.host == name), None)
         hosts = [] if self._table is None else [HostMoment(name, self._table(), state)]
@@ -181,11 +208,11 @@ class Hosts:
         if self._here is not None:
             now_ns = self._here.clock.now_ns()
             compiled = self._policy.compiled
-            lines = refusal_lines(self._here.table, compiled.rules, None, now_ns)
-            callers = in_words(compiled, [(name, line) for line in lines])
+            lines = refusal_lines(self._here.table, compiled, compiled.rules, None, now_ns)
+            callers = in_words(compiled, [(name, line) for line in lines], log)
         return Moment(SystemClock().now_ns(), hosts, callers, acts, trouble)
 
-    def _ask(self, deployment: Deployment, acts: int, states: Mapping[str, HostState]) -> Moment:
+    def _ask(self, deployment: Deployment, log: Sequence[Act], acts: int) -> Moment:
         # Its client library is not there for every policy.
         from ratelimit.stores.redis.inquiries import Inquiry
 
@@ -193,13 +220,15 @@ class Hosts:
             answers, reports = answers_of(deployment, Inquiry(deployment.key, [], about_all=True))
         except StoreError:
             return Moment(SystemClock().now_ns(), [], [], acts)
-        hosts = []
+        hosts, digest = [], digest_of(log)
         for at, report in sorted(reports.items(), key=lambda one: one[1].host):
             answer = answers.get(at)
-            hosts.append(HostMoment(report.host, _counts_of(answer), states.get(report.host)))
+            hosts.append(HostMoment(report.host, _counts_of(answer), state_of(report, digest)))
         lines = [line for answer in answers.values() for line in lines_of(answer)]
-        callers = in_words(self._policy.compiled, lines)
-        return Moment(SystemClock().now_ns(), hosts, sorted(callers, key=lambda each: -each.refused), acts)
+        callers = in_words(self._policy.compiled, lines, log)
+        said = different_policies([each.state for each in hosts if each.state is not None])
+        by_refused = sorted(callers, key=lambda each: -each.refused)
+        return Moment(SystemClock().now_ns(), hosts, by_refused, acts, [said] if said else [])
 
 
 @contextmanager
@@ -300,11 +329,24 @@ def lines_of(answer: Answer) -> list[tuple[str, Line]]:
     ]
 
 
-def in_words(compiled: CompiledPolicy, lines: Sequence[tuple[str, Line]]) -> list[Refused]:
-    """Return refusals with what their limits count by, in the order given."""
+def in_words(
+    compiled: CompiledPolicy, lines: Sequence[tuple[str, Line]], log: Sequence[Act]
+) -> list[Refused]:
+    """Return refusals with what their limits count by, in the order given.
+
+    Args:
+        compiled: the policy.
+        lines: refusals, each with its host.
+        log: the operator's acts, with those that ended: an act that stopped a caller is named.
+    """
     rules: dict[str, LimitRule] = {rule.name: rule for rule in reversed(compiled.rules)}
     found = []
     for host, (name, who, refused, uncertain, since_ns, last_ns, in_shadow) in lines:
+        if identity := denied_identity(name):
+            act = stopping(log, identity, who, last_ns)
+            counts = refused, uncertain, since_ns, last_ns
+            found.append(Refused(host, DENY_LIST, identity, who, *counts, act=act))
+            continue
         rule = rules.get(name)
         per = "" if rule is None else formatting.per(rule, compiled)
         said = name if name != IN_CODE else CODE

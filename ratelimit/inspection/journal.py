@@ -11,10 +11,11 @@ file of events. A host that does not report is named in `missing`: what the serv
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from ratelimit.clock import SystemClock
 from ratelimit.errors import StoreError
 from ratelimit.events import Event
 from ratelimit.inspection import formatting
+from ratelimit.inspection.act_words import event_words
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.load.compile import DEFAULT_GROUP
 from ratelimit.policy import Policy
@@ -36,8 +38,9 @@ SAME_NS = 60 * 10**9
 """An act or a policy is in force on all hosts within so long."""
 _EACH_HOST = frozenset({"act-made", "act-undone", "act-lapsed", "policy-reloaded", "policy-rejected"})
 HOUR_NS = 3600 * 10**9
-SHORTEST_HASH = 8
-"""Digits of a hash, as screens show it."""
+SHORTEST_HASH, LONGEST_HASH = 8, 16
+"""Digits of a hash, as screens show it, and of a whole one."""
+_QUOTED = re.compile(r"`([^`]+)`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +59,67 @@ class Entry:
     fields: Mapping[str, Any]
     """As docs/events.md has them."""
     is_warning: bool = False
+    hosts: tuple[str, ...] = ()
+    """The hosts that reported it, if not `host` alone; then `host` names all of them."""
 
     def is_of(self, names: Collection[str]) -> bool:
         """Return whether it is about one of these: hashes of 8 to 16 digits, names of limits, hosts, acts."""
-        own = {self.host, self.subject, *_names(self.fields)}
-        return any(_fits(name, each) for name in names for each in own)
+        return Wanted(names).has(self)
+
+    def with_host(self, host: str) -> Entry:
+        """Return it as reported by one more host."""
+        hosts = self.hosts or (self.host,)
+        if host in hosts:
+            return self
+        hosts = (*hosts, host)
+        return replace(self, host=", ".join(hosts), hosts=hosts)
+
+    def beyond(self, before: Entry | None) -> Entry:
+        """Return it with the hosts alone that have reported it since an earlier look."""
+        if before is None or not self.hosts:
+            return self
+        hosts = tuple(each for each in self.hosts if each not in (before.hosts or (before.host,)))
+        return replace(self, host=", ".join(hosts), hosts=hosts)
 
     def as_json(self) -> dict[str, Any]:
         """Return it for machines."""
+        hosts = self.hosts or ((self.host,) if self.host else ())
         return {
             "time": formatting.iso(self.time_ns),
-            "host": self.host,
+            "host": hosts[0] if hosts else "",
+            "hosts": list(hosts),
             "kind": self.kind,
             "subject": self.subject or None,
             "text": self.text,
             "fields": dict(self.fields),
         }
+
+
+class Wanted:
+    """The names that entries are to be about.
+
+    Args:
+        names: hashes of 8 to 16 digits, names of limits, hosts and acts.
+    """
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = frozenset(names)
+        hashes = [each for each in self._names if _is_hash(each)]
+        self._shorter = tuple(each for each in hashes if len(each) < LONGEST_HASH)
+        self._beginnings = frozenset(each[:SHORTEST_HASH] for each in hashes)
+
+    def has(self, entry: Entry) -> bool:
+        """Return whether an entry is about one of them."""
+        own = {entry.host, *entry.hosts, entry.subject, *_names(entry.fields)}
+        return not own.isdisjoint(self._names) or any(map(self._fits, own))
+
+    def _fits(self, name: str) -> bool:
+        """Return whether a hash is one of those wanted, where either may be written shorter."""
+        if not _is_hash(name) or name[:SHORTEST_HASH] not in self._beginnings:
+            return False
+        if len(name) < LONGEST_HASH:
+            return any(each.startswith(name) or name.startswith(each) for each in self._names)
+        return name.startswith(self._shorter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +179,7 @@ class Journal:
     def entries(
         self, since_ns: int = 0, of: Collection[str] = (), *, with_minutes: bool = False
     ) -> Iterator[Entry]:
-        """Yield the entries since an instant, by time; each once, by the host that reported it first.
+        """Yield the entries since an instant, by time; each once, with the hosts that reported it.
 
         Args:
             since_ns: from when on, since 1970.
@@ -139,20 +187,23 @@ class Journal:
             with_minutes: also counts by the minute and top callers.
         """
         lines = self._lines(with_minutes=with_minutes)
+        found: list[Entry] = []
         seen: dict[tuple[str, str, str], int] = {}
         for record in read_records(lines):
             if record.time_ns < since_ns:
                 continue
             entry = entry_of(record)
-            if of and not entry.is_of(of):
-                continue
             if entry.kind in _EACH_HOST:
-                # Each host reports it; people read it once.
+                # Each host reports it; people read it once, with all of these hosts.
                 told = (entry.kind, entry.subject, entry.text)
-                if 0 <= entry.time_ns - seen.get(told, -SAME_NS - 1) <= SAME_NS:
+                at = seen.get(told)
+                if at is not None and 0 <= entry.time_ns - found[at].time_ns <= SAME_NS:
+                    found[at] = found[at].with_host(entry.host)
                     continue
-                seen[told] = entry.time_ns
-            yield entry
+                seen[told] = len(found)
+            found.append(entry)
+        wanted = Wanted(of)
+        yield from (each for each in found if not of or wanted.has(each))
 
     def hours(self, since_ns: int = 0) -> list[Hour]:
         """Return the answers by the hour since an instant, the first hour whole; hours without are left out.
@@ -317,6 +368,14 @@ def _back(fields: Mapping[str, Any]) -> str:
     return said
 
 
+def _emptied(fields: Mapping[str, Any]) -> str:
+    said = "the server came back without what it had: limits count anew"
+    if fields.get("requests"):
+        said += f", and may let up to {fields['requests']:,} requests through again"
+        said += f" ({', '.join(f'{name} {number:,}' for name, number in [*fields['limits'].items()][:3])})"
+    return said
+
+
 def _policy(fields: Mapping[str, Any]) -> str:
     said = f"policy {fields['digest']} is in force"
     if fields.get("by"):
@@ -326,7 +385,7 @@ def _policy(fields: Mapping[str, Any]) -> str:
 
 def _act(word: str) -> Any:
     def words(fields: Mapping[str, Any]) -> str:
-        said = f"act {fields['act']} {word}: {fields.get('words') or fields['kind']}"
+        said = f"act {fields['act']} {word}: {event_words(fields)}"
         if fields.get("by"):
             said += f", by {fields['by']}"
         return f"{said} ({fields['reason']})" if fields.get("reason") else said
@@ -371,6 +430,7 @@ def _callers(fields: Mapping[str, Any]) -> str:
 _WORDS: Mapping[str, Any] = {
     "store-away": lambda fields: "the server is not used; limits follow on_store_error",
     "store-back": _back,
+    "store-emptied": _emptied,
     "policy-reloaded": _policy,
     "policy-rejected": lambda fields: f"the policy file cannot be used: {fields['error']}",
     "actor-found": _actor("found"),
@@ -389,17 +449,17 @@ _WORDS: Mapping[str, Any] = {
 
 
 def _names(fields: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what fields name: hashes, limits."""
-    for name in ("actor", "caller", "limit", "act", "code", "digest"):
+    """Yield what fields name: hashes, limits, groups of limits that follow the load."""
+    for name in ("actor", "caller", "limit", "act", "code", "digest", "group"):
         if isinstance(fields.get(name), str):
             yield fields[name]
-    for name in ("accounts", "payments", "of"):
+    for name in ("accounts", "payments", "of", "limits", "classes"):
         many = fields.get(name)
-        if isinstance(many, list):
+        if isinstance(many, list | dict):
             yield from (str(each) for each in many)
-    for several in (fields.get("limits"), fields.get("classes")):
-        if isinstance(several, dict):
-            yield from several
+    for name in ("words", "error", "changes"):  # which write names so
+        if isinstance(fields.get(name), str):
+            yield from _QUOTED.findall(fields[name])
     callers = fields.get("callers")
     if isinstance(callers, list):
         for one in callers:
@@ -407,17 +467,5 @@ def _names(fields: Mapping[str, Any]) -> Iterator[str]:
                 yield from _names(one)
 
 
-def _fits(asked: str, name: str) -> bool:
-    if asked == name:
-        return True
-    shorter, longer = sorted((asked, name), key=len)
-    return (
-        len(shorter) >= SHORTEST_HASH
-        and _is_hash(longer)
-        and _is_hash(shorter)
-        and longer.startswith(shorter)
-    )
-
-
 def _is_hash(text: str) -> bool:
-    return len(text) <= 16 and all(each in "0123456789abcdef" for each in text)
+    return SHORTEST_HASH <= len(text) <= LONGEST_HASH and all(each in "0123456789abcdef" for each in text)

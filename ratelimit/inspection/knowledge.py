@@ -29,7 +29,7 @@ from ratelimit.inspection.actors import peek
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.evidence import Source, from_running
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.refused import RefusedCaller, refused_callers
+from ratelimit.inspection.refused import DeniedCaller, RefusedCaller, denied_callers, refused_callers
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.act import Act, in_force
@@ -80,6 +80,10 @@ class Knowledge:
     refused: Sequence[RefusedCaller]
     watch: Watch | None
     acts: Sequence[Act] = field(default_factory=list)
+    log: Sequence[Act] = field(default_factory=list)
+    """All acts that are kept, with those that ended."""
+    denied: Sequence[DeniedCaller] = field(default_factory=list)
+    """The callers that this host's deny list refused within the last hour."""
     here: EmbeddedStore | None = None
     """The table of this host's workers; None where none has run."""
     trouble: str = ""
@@ -167,16 +171,7 @@ class Knowledge:
         """
         if self._failure is not None:
             raise self._failure
-        compiled = self.compiled
-        amendment, now_ns = amendment_of(compiled, self.acts), self.bound.store.clock.now_ns()
-        rules = [
-            own_rule(rule, amendment, row, now_ns)
-            for rule in compiled.rules
-            if not rule.is_beside
-            and rule.algorithm not in ("distinct", "concurrency")
-            and all(row[position] >= 0 for position in rule.per)
-        ]
-        found = []
+        rules, found = self.rules_of(row), []
         for at in range(0, len(rules), MAX_RULES):
             try:
                 found += self.left_of(rules[at : at + MAX_RULES], list(row))
@@ -184,6 +179,18 @@ class Knowledge:
                 self._failure = failure  # it is not asked and waited for again
                 raise
         return found
+
+    def rules_of(self, row: Sequence[int]) -> list[LimitRule]:
+        """Return the limits that `left` looks at, each with the number that the caller has."""
+        compiled = self.compiled
+        amendment, now_ns = amendment_of(compiled, self.acts), self.bound.store.clock.now_ns()
+        return [
+            own_rule(rule, amendment, row, now_ns)
+            for rule in compiled.rules
+            if not rule.is_beside
+            and rule.algorithm not in ("distinct", "concurrency")
+            and all(row[position] >= 0 for position in rule.per)
+        ]
 
     def left_of(self, rules: Sequence[LimitRule], row: list[int]) -> list[Left]:
         """Return what each of at most 16 limits has left.
@@ -257,7 +264,9 @@ def knowledge_of(policy: Policy, evidence: Callable[[Policy], Source] = from_run
                 if shared is not None:
                     stack.callback(shared.close)
                     watch = Watch(shared.board, spec.columns(), policy.compiled.cluster)
-        acts: Sequence[Act] = ()
+        log: Sequence[Act] = ()
         with suppress(StoreError):  # without a server and a table here no act is known
-            acts = in_force(known_acts(deployment), deployment.key, SystemClock().now_ns())
-        yield Knowledge(deployment, source, refused, watch, acts, here, trouble)
+            log = known_acts(deployment)
+        acts = in_force(log, deployment.key, SystemClock().now_ns())
+        denied = [] if here is None else denied_callers(policy.compiled, here, {}, log)
+        yield Knowledge(deployment, source, refused, watch, acts, log, denied, here, trouble)

@@ -309,6 +309,8 @@ def _shown(known: Knowledge, *, with_members: bool = True) -> Iterator[tuple[Wha
         elif len(each.rule.per) == 1:
             name = compiled.identities[each.rule.per[0]].name
             yield _kind(known, name), name, each.hash
+    for denied in known.denied:
+        yield _kind(known, denied.per), denied.per, denied.hash
     for act in known.acts:
         for key in act.accounts:
             name = act.identity or own

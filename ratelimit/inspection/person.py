@@ -15,13 +15,18 @@ from ratelimit.clustering.budgets import places_of
 from ratelimit.correlation import Explanation
 from ratelimit.correlation.overview import Overview
 from ratelimit.errors import StoreError
+from ratelimit.identity.address import parse_address
+from ratelimit.inspection.acting import state_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts import Refused, answers_of, in_words, lines_of
 from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.naming import Caller
+from ratelimit.inspection.policies import different_policies
+from ratelimit.inspection.stand_in import StandIn, stand_in
 from ratelimit.load.compile import loads_of
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.policy.compile.identities import INTERNAL
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.shed import ShedLine
@@ -52,13 +57,17 @@ class Person:
     """The hosts that answered."""
     missing: Sequence[str] = field(default_factory=list)
     """The hosts that did not."""
+    policies: str = ""
+    """A sentence if hosts go by different policies."""
     no_answer: str = ""
-    """Why limits cannot be looked at; empty if they can."""
+    """Why the server's limits cannot be looked at; empty if they can."""
+    stand_in: StandIn | None = None
+    """What this host lets through meanwhile, which `limits` then has; None if the server answers."""
 
     @property
     def is_known(self) -> bool:
         """Whether anything here has met it."""
-        return any(each.is_known for each in self.callers) or bool(self.refused or self.shed)
+        return any(each.is_known for each in self.callers) or bool(self.refused or self.shed or self.acts)
 
 
 def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
@@ -83,12 +92,15 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
         if each.what == "actor":
             person.actor = each.hash
     person.overview = None if person.actor is None else known.actor(person.actor)
-    person.acts = _acts(known, callers, person)
+    person.acts = _acts(known, callers, person, hashes)
     row = _row(known, {at: values[0] for at, values in hashes.items()}, key, person.actor)
     try:
         person.limits = known.left(row)
     except InspectionFailure as failure:
         person.no_answer = str(failure)
+        person.stand_in = stand_in(known, row)
+    if person.stand_in is not None:
+        person.limits = person.stand_in.limits
     looked = {each.rule.index for each in person.limits}
     person.others = [
         rule
@@ -123,7 +135,54 @@ def _hashes(known: Knowledge, callers: Sequence[Caller]) -> dict[int, list[int]]
             at = spec.kinds[one.kind]
             if at >= 0 and one.hash not in found.setdefault(at, []):
                 found[at].append(one.hash)
+    for each in callers:
+        _add_networks(known, each, found)
     return {at: values for at, values in found.items() if values}
+
+
+def _add_networks(known: Knowledge, caller: Caller, found: dict[int, list[int]]) -> None:
+    """Add the networks of an address that a person wrote: limits and acts may go by these."""
+    _, _, value = caller.written.rpartition("=")
+    specs = {spec.name: spec for spec in known.compiled.identities}
+    if caller.identity not in specs or specs[caller.identity].sources[0].kind != "client":
+        return
+    if parse_address(value) is None:
+        return
+    own = specs[caller.identity]
+    for spec in specs.values():
+        is_wider = spec.v4_prefix < own.v4_prefix or spec.v6_prefix < own.v6_prefix
+        if spec.name in INTERNAL or spec.sources[0].kind != "client" or not is_wider:
+            continue
+        hashes = [one for one in known.bound.extractor.value_hashes(spec.name, value) if one >= 0]
+        there = found.setdefault(spec.index, [])
+        there += [one for one in hashes if one not in there]
+
+
+def row_about(known: Knowledge, caller: Caller) -> list[int]:
+    """Return the identities of a request of a caller's, as far as they are known."""
+    hashes = {at: values[0] for at, values in _hashes(known, [caller]).items()}
+    key = caller.hash if caller.what == "account" else None
+    return _row(known, hashes, key, caller.hash if caller.what == "actor" else None)
+
+
+def hashes_about(known: Knowledge, caller: Caller) -> set[int]:
+    """Return all hashes that a caller may be named by: identities, keys of several, actor, members."""
+    hashes = _hashes(known, [caller])
+    found = {value for values in hashes.values() for value in values} | set(caller.hashes)
+    key = caller.hash if caller.what == "account" else None
+    actor = caller.hash if caller.what == "actor" else None if key is None else known.membership(key)[0]
+    row = _row(known, {at: values[0] for at, values in hashes.items()}, key, actor)
+    rules = [
+        rule
+        for rule in known.compiled.rules
+        if not rule.is_beside and len(rule.per) > 1 and all(row[position] >= 0 for position in rule.per)
+    ]
+    found.update(known.keys_of(rules, row))
+    if actor is not None:
+        found.add(actor)
+        overview = known.actor(actor) if caller.what == "actor" else None
+        found.update(() if overview is None else (member for member, _ in overview.members))
+    return found
 
 
 def _row(known: Knowledge, hashes: dict[int, int], key: int | None, actor: int | None) -> list[int]:
@@ -138,12 +197,15 @@ def _row(known: Knowledge, hashes: dict[int, int], key: int | None, actor: int |
     return row
 
 
-def _acts(known: Knowledge, callers: Sequence[Caller], person: Person) -> list[Act]:
-    """Return the acts on a person, or on its actor."""
+def _acts(
+    known: Knowledge, callers: Sequence[Caller], person: Person, by_position: dict[int, list[int]]
+) -> list[Act]:
+    """Return the acts on a person, on its actor, and on the addresses and payment methods that it uses."""
     members: set[int] = set()
     if person.overview is not None and any(act.kind in ("clear", "confirm") for act in known.acts):
         members = {key for key, _ in person.overview.members}
     found = []
+    hashes = {known.compiled.identities[at].name: values for at, values in by_position.items()}
     for act in known.acts:
         own = any(
             one in act.accounts and (not act.identity or act.identity == each.identity)
@@ -151,8 +213,9 @@ def _acts(known: Knowledge, callers: Sequence[Caller], person: Person) -> list[A
             for one in each.hashes
         )
         is_actors = act.kind in ("clear", "confirm") and not members.isdisjoint(act.accounts)
-        hashes = {value for _, value in person.identities}
-        if own or is_actors or not hashes.isdisjoint(act.payments):
+        is_beside = any(one in hashes.get(act.identity, ()) for one in act.accounts)
+        is_declared = any(one in act.payments for values in hashes.values() for one in values)
+        if own or is_actors or is_beside or is_declared:
             found.append(act)
     return found
 
@@ -161,12 +224,7 @@ def _ask_hosts(known: Knowledge, person: Person, wanted: list[int]) -> None:
     """Find out what every host's limits refused."""
     server = known.deployment.server
     if server is None:
-        if known.here is not None:
-            person.hosts = [socket.gethostname()]
-            now_ns = known.here.clock.now_ns()
-            lines = refusal_lines(known.here.table, known.compiled.rules, wanted, now_ns)
-            person.refused = _latest(known, [(person.hosts[0], line) for line in lines])
-            person.shed = [(person.hosts[0], each) for each in _shed(known, known.here, set(wanted))]
+        _ask_this_host(known, person, wanted)
         return
     # Its client library is not there for every policy.
     from ratelimit.stores.redis.inquiries import Inquiry
@@ -174,17 +232,30 @@ def _ask_hosts(known: Knowledge, person: Person, wanted: list[int]) -> None:
     try:
         answers, reports = answers_of(known.deployment, Inquiry(known.deployment.key, wanted))
     except StoreError:
+        _ask_this_host(known, person, wanted)
         person.missing = ["other hosts: the server does not answer"]
         return
     person.hosts = sorted(each.host for each in answers.values())
+    person.policies = different_policies([state_of(each) for each in reports.values()])
     person.missing = sorted(each.host for at, each in reports.items() if at not in answers)
     person.refused = _latest(known, [line for answer in answers.values() for line in lines_of(answer)])
     shed = [(each.host, one) for each in answers.values() for one in each.shed]
     person.shed = sorted(shed, key=lambda each: -each[1].last_ns)
 
 
+def _ask_this_host(known: Knowledge, person: Person, wanted: list[int]) -> None:
+    """Find out what this host's limits refused, from the memory of its workers."""
+    if known.here is None:
+        return
+    host, now_ns = socket.gethostname(), known.here.clock.now_ns()
+    lines = refusal_lines(known.here.table, known.compiled, known.compiled.rules, wanted, now_ns)
+    person.hosts = [host]
+    person.refused = _latest(known, [(host, line) for line in lines])
+    person.shed = [(host, each) for each in _shed(known, known.here, set(wanted))]
+
+
 def _latest(known: Knowledge, lines: Sequence[tuple[str, Line]]) -> list[Refused]:
-    return sorted(in_words(known.compiled, lines), key=lambda each: -each.last_ns)
+    return sorted(in_words(known.compiled, lines, known.log), key=lambda each: -each.last_ns)
 
 
 def _shed(known: Knowledge, here: EmbeddedStore, accounts: set[int]) -> list[ShedLine]:

@@ -105,6 +105,7 @@ def of_stop(known: Knowledge, caller: Caller, accounts: int) -> Preview:
         preview.does.append(f"refuses every request of {words} of {caller.label}; not of those that join it")
     else:
         preview.does.append(f"refuses every request of {caller.label}")
+        preview.does += refused_words(_refusals(known, caller))
         if caller.what == "identity" and (count := known.accounts_with(caller.hash)) > 1:
             preview.does.append(f"about {count:,} accounts use it")
     return preview
@@ -204,7 +205,9 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
     preview = Preview()
     for key in act.accounts[:8]:
         if act.kind == "stop":
-            preview.does.append(f"{act.identity} {short_hash(key)} is not refused any more")
+            times = sum(each.refused for each in known.denied if each.hash == key and each.act == act.label)
+            said = f", after {formatting.count(times, 'refusal')} within the last hour, here" if times else ""
+            preview.does.append(f"{act.identity} {short_hash(key)} is not refused any more{said}")
             continue
         if act.kind == "budget-back":
             preview.does.append(f"{act.identity} {short_hash(key)} is charged again: {act.says}")

@@ -9,10 +9,12 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acting import Deployment, act_named, do
+from ratelimit.inspection.binding import still_binding
 from ratelimit.inspection.budgets import (
     Change,
     carried_out,
@@ -131,7 +133,10 @@ def exempt(known: Knowledge, account: str, what: str | None = None, identity: st
     accounts = accounts_of(known, "exempt", [caller])
     if what == "limits":
         raise InspectionFailure(f"`{account}` is several identities; `--from limits` takes one", "call")
-    return _proposal(known, "exempt", of_exempt(known, caller), accounts)
+    preview = of_exempt(known, caller)
+    clustered = {rule.name for rule in known.compiled.rules if rule.is_clustered}
+    preview.does.extend(still_binding(known, caller, clustered))
+    return _proposal(known, "exempt", preview, accounts)
 
 
 def stop(known: Knowledge, caller: str, identity: str | None = None) -> Proposal:
@@ -226,7 +231,13 @@ def budgets(
     Raises:
         InspectionFailure: a limit is not there or cannot have it, or it is no number.
     """
-    return budgets_of_caller(known, word, resolve(known, account, identity), written)
+    caller = resolve(known, account, identity)
+    made = budgets_of_caller(known, word, caller, written)
+    if made:
+        changed = {name for each in made for name in each.numbers}
+        numbers = dict(chain.from_iterable(each.numbers.items() for each in made if each.kind == "budget"))
+        made[-1].preview.does.extend(still_binding(known, caller, changed, numbers))
+    return made
 
 
 def budgets_of_caller(known: Knowledge, word: str, caller: Caller, written: Sequence[str]) -> list[Proposal]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.denials import DENY_LIST, denied_counters
 from ratelimit.inspection import formatting
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.policy.compile.identities import INTERNAL
 from ratelimit.policy.schema.problem import nearest
+from ratelimit.stores.acts.act import Act
 from ratelimit.stores.embedded.store import EmbeddedStore
-
-MINUTE_NS = 60 * 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,68 @@ class RefusedCaller:
         return self.rule.is_clustered and len(self.rule.per) == 1
 
     @property
-    def a_minute(self) -> float:
-        """Refusals a minute, over the time they were counted."""
-        return self.refused * MINUTE_NS / max(MINUTE_NS, self.last_ns - self.since_ns)
+    def refuser(self) -> str:
+        """What refused it, as screens have it."""
+        return self.rule.name
+
+
+@dataclass(frozen=True, slots=True)
+class DeniedCaller:
+    """One caller that the deny list, or an operator's stop, refused within the last hour."""
+
+    per: str
+    """The identity that is listed."""
+    hash: int
+    refused: int
+    uncertain: int
+    since_ns: int
+    last_ns: int
+    given: str | None
+    act: str
+    """The act that stopped it; empty for the policy's own list."""
+    in_shadow: Literal[False] = False
+    is_actor: Literal[False] = False
+
+    @property
+    def refuser(self) -> str:
+        """What refused it, as screens have it."""
+        return f"{DENY_LIST}, act {self.act}" if self.act else DENY_LIST
+
+
+def denied_callers(
+    compiled: CompiledPolicy,
+    store: EmbeddedStore,
+    revealed: Mapping[tuple[int, int], str],
+    log: Sequence[Act],
+) -> list[DeniedCaller]:
+    """Return the callers that the deny list refused, those refused most first.
+
+    Args:
+        compiled: the policy that the table's workers run.
+        store: their store.
+        revealed: values that the operator asks about, by position and hash: see `hashes_of`.
+        log: the operator's acts, with those that ended.
+    """
+    now_ns = store.clock.now_ns()
+    positions = {spec.name: spec.index for spec in compiled.identities}
+    names = denied_counters(compiled, store.table)
+    found = []
+    for counter, who, refused, uncertain, since_ns, last_ns, _ in refusals_in(store.table, now_ns):
+        if counter in names:
+            per = names[counter]
+            given, act = revealed.get((positions[per], who)), stopping(log, per, who, last_ns)
+            found.append(DeniedCaller(per, who, refused, uncertain, since_ns, last_ns, given, act))
+    return sorted(found, key=lambda each: (-each.refused, each.hash))
+
+
+def stopping(log: Sequence[Act], identity: str, hashed: int, last_ns: int) -> str:
+    """Return the name of the last act that stopped a caller by a time; empty for none."""
+    found = [
+        act
+        for act in log
+        if act.kind == "stop" and act.identity == identity and hashed in act.accounts and act.at_ns <= last_ns
+    ]
+    return max(found, key=lambda act: act.at_ns).label if found else ""
 
 
 def refused_callers(

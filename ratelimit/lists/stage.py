@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.denials import Denials
 from ratelimit.deciding.part import Part
 from ratelimit.deciding.stage import Deciding, Feature, Pending, Rest, Stage
 from ratelimit.decision import Reason
@@ -16,12 +18,14 @@ class Lists(Feature):
 
     Args:
         bound: the policy.
+        table: where denied callers are noted.
     """
 
     is_outer = True
 
-    def __init__(self, bound: BoundPolicy) -> None:
-        self.stage = ListsStage(bound.extractor.listed_at)
+    def __init__(self, bound: BoundPolicy, table: Table) -> None:
+        denials = Denials(bound.compiled, bound.extractor.denied, table)
+        self.stage = ListsStage(bound.extractor.listed_at, denials)
 
 
 class ListsStage(Stage):
@@ -29,14 +33,16 @@ class ListsStage(Stage):
 
     Args:
         listed_at: the position of a row that says which.
+        denials: notes callers that are denied.
     """
 
     name = "lists"
     is_early = True
     is_compiled = True
 
-    def __init__(self, listed_at: int) -> None:
+    def __init__(self, listed_at: int, denials: Denials) -> None:
         self._listed_at = listed_at
+        self._denials = denials
 
     def decide(self, pending: Pending, rest: Rest) -> Deciding:
         """Decide a request that is on a list, and pass on the others."""
@@ -44,6 +50,8 @@ class ListsStage(Stage):
         if listed == ALLOWED:
             return True, Reason.ALLOW_LIST, None, None
         if listed == DENIED:
+            if pending.charges:
+                self._denials.note(pending.row, pending.now_ns)
             return False, Reason.DENY_LIST, None, None
         return (yield from rest(pending))
 
@@ -54,7 +62,7 @@ class ListsPart(Part):
     def features(self, bound: BoundPolicy) -> Iterator[Feature]:
         """Yield the lists of a policy."""
         if bound.has_lists:
-            yield Lists(bound)
+            yield Lists(bound, self.host.table)
 
 
 PART = ListsPart

@@ -27,7 +27,14 @@ from ratelimit.deciding.instants import Instants
 from ratelimit.deciding.stage import Effects, Pending
 from ratelimit.load.compile import AdaptiveSpec, class_names
 from ratelimit.load.memory import SharedInFlight
-from ratelimit.load.metrics import WatchedLoad, kept_free, load_numbers, shed_column, shed_counter
+from ratelimit.load.metrics import (
+    WatchedLoad,
+    entered_counter,
+    kept_free,
+    load_numbers,
+    shed_column,
+    shed_counter,
+)
 from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Allowance, Settings
 from ratelimit.load.model.first_byte import FirstByte
@@ -225,6 +232,12 @@ class LoadLimit:
             priority.lighter,
         )
         return None if in_shadow else self.retry_ns(now_ns)
+
+    def count_entered(self, table: Table) -> None:
+        """Count the requests that went on since the last call, by class."""
+        for rank, number in self.flight.take_entered():
+            name = self.names[min(rank, len(self.names) - 1)]
+            table.count(table.counter(entered_counter(self.spec.name, name)), 0, number)
 
     def retry_ns(self, now_ns: int) -> int:
         """Return how long a request that is shed is told to wait: at random, see `Promises`."""

@@ -34,6 +34,11 @@ def shed_counter(group: str, name: str) -> str:
     return f"\x1fshed {group}\x1f{name}"
 
 
+def entered_counter(group: str, name: str) -> str:
+    """Return what counts the requests of a class that went on to the back end."""
+    return f"\x1fentered {group}\x1f{name}"
+
+
 GROUP = Label("group", source="name of the `[adaptive]` in the policy file, `default` without one")
 
 

@@ -12,7 +12,6 @@ from ratelimit.load.compile import DEFAULT_GROUP, AdaptiveSpec, class_names
 from ratelimit.load.metrics import shed_counter
 from ratelimit.load.model.shedding import ActorVerdict, ShedPriority
 
-MINUTE_NS = 60 * 10**9
 VERDICTS: tuple[ActorVerdict, ...] = ("none", "likely", "certain")
 """By what they are remembered as: see `WORSE`."""
 
@@ -46,11 +45,6 @@ class ShedAccount:
     def total(self) -> int:
         """The number of times that it was shed or would have been."""
         return self.shed + self.would_shed
-
-    @property
-    def a_minute(self) -> float:
-        """The same a minute, over the time they were counted."""
-        return self.total * MINUTE_NS / max(MINUTE_NS, self.last_ns - self.since_ns)
 
     @property
     def why(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Protocol
 
@@ -219,7 +220,11 @@ class LoadPart(Part):
     @property
     def looks(self) -> Sequence[Callable[[], str | None]]:
         """What says that this worker lives, and renews what is known of requests in flight."""
-        return [load.shared.heartbeat for load in self._here.values()]
+        return [partial(self._look_at, load) for load in self._here.values()]
+
+    def _look_at(self, load: LoadLimit) -> str | None:
+        load.count_entered(self.host.table)
+        return load.shared.heartbeat()
 
     def refuse_waiting(self) -> None:
         """Refuse what is held, and count it here: soon there may be nothing to count in."""

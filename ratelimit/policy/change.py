@@ -36,6 +36,11 @@ class Change:
     counters: Counters
     detail: str = ""
 
+    @property
+    def limit(self) -> str:
+        """The limit's name; empty for the rest of the file."""
+        return "" if self.subject.startswith("[") else self.subject.partition(" (tier ")[0]
+
     def __str__(self) -> str:
         detail = f": {self.detail}" if self.detail else ""
         return f"{self.subject} {self.kind}{detail} (counters {self.counters})"

@@ -51,6 +51,14 @@ def keep(policy: Policy) -> None:
         keep_note(name, folder)
 
 
+def kept_since(path: str | os.PathLike[str]) -> float | None:
+    """Return since when workers here go by the policy in force from a file of this path, if that is known."""
+    try:
+        return kept_text(str(Path(path).absolute()), memory_folder()).stat().st_mtime
+    except (OSError, ValueError, StoreError):
+        return None
+
+
 def last_in_force(path: str) -> LastPolicy | None:
     """Return the policy that workers last put in force from a file of this path; None where none is known.
 

@@ -266,6 +266,7 @@ def served(table: CounterTable, state: Mapping[str, float]) -> Iterator[Family]:
     yield _plain(remote.BREAKER_TRIPS, cells[remote.RemoteColumn.TRIPS])
     yield _plain(remote.CORRECTIONS_LOST, cells[remote.RemoteColumn.CORRECTIONS_LOST])
     yield _plain(remote.COUNTERS_FORGOTTEN, cells[remote.RemoteColumn.COUNTERS_FORGOTTEN])
+    yield _plain(remote.REQUESTS_FORGOTTEN, cells[remote.RemoteColumn.REQUESTS_FORGOTTEN])
     yield _plain(remote.STORE_AWAY_SECONDS, cells[remote.RemoteColumn.AWAY_MS] / 1e3)
     yield _plain(remote.STORE_SHARE, state["share"])
     yield _plain(remote.STORE_HOSTS, state["hosts"])

@@ -19,6 +19,7 @@ class RemoteColumn(IntEnum):
     COUNTERS_FORGOTTEN = 3
     AWAY_MS = 4
     CHARGED_BACK = 5
+    REQUESTS_FORGOTTEN = 6
 
 
 # Upper bounds of the buckets in nanoseconds; one more column takes the rest (+Inf), and one the sum.
@@ -55,6 +56,12 @@ COUNTERS_FORGOTTEN = Metric(
     "counter",
     "Counters used elsewhere, while the server was away or under a former cluster, that may not be charged.",
 )
+REQUESTS_FORGOTTEN = Metric(
+    "ratelimit_store_requests_forgotten",
+    "counter",
+    "Requests of this host that a server forgot when it came back empty, of the limit that had allowed most "
+    "within its window: limits may let as many through again.",
+)
 STORE_AWAY = Metric(
     "ratelimit_store_away",
     "gauge",
@@ -90,6 +97,7 @@ REMOTE_METRICS: tuple[Metric, ...] = (
     BREAKER_TRIPS,
     CORRECTIONS_LOST,
     COUNTERS_FORGOTTEN,
+    REQUESTS_FORGOTTEN,
     STORE_AWAY,
     STORE_AWAY_SECONDS,
     STORE_SHARE,

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from ratelimit.budgets.keeping import PaymentsKeeper
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
+from ratelimit.runtime.last_policy import kept_since
 from ratelimit.stores.acts.act import Act, digest_of, in_force, kept, merged
 from ratelimit.stores.acts.file import ActCopy, ActFile
 from ratelimit.stores.embedded.board import fingerprint_of
@@ -60,13 +61,18 @@ class ActFollower:
         self._copy: ActCopy | None = None
         self._there: list[Act] | None = None
         self._applied: str | None = None
-        self._reported: tuple[str, int] | None = None
+        self._reported: tuple[str, int, str] | None = None
         self._reported_ns = 0
 
     @property
     def log(self) -> Sequence[Act]:
         """The acts that are known here, with those that ended."""
         return self._acts
+
+    @property
+    def epoch(self) -> str:
+        """The name of what the server remembers, for the worker that reads it: see `JournalFollower`."""
+        return self._journal.epoch
 
     def begin(self, limiter: Limiter) -> None:
         """Have acts wait for this worker from now on: it applies none yet."""
@@ -107,7 +113,7 @@ class ActFollower:
                 self._copy.follow(self._acts)
         self._applied = digest
         if is_reader:
-            self._report(now_ns)
+            self._report(limiter, now_ns)
             assert self._server is not None
             self._inquiries.look(self._server.inquiries, limiter)
             self._journal.look(self._server, now_ns)
@@ -125,7 +131,7 @@ class ActFollower:
         if self._file is not None:
             self._file.leave()
         if self._server is not None and self._election.is_won:
-            self._report(self._reported_ns + REPORT_NS, has_ended=True)
+            self._report(None, self._reported_ns + REPORT_NS)
         self._election.resign()
         if self._server is not None:
             self._server.close()
@@ -158,14 +164,24 @@ class ActFollower:
             self._there = self._server.merge(self._acts, now_ns)
             self._acts = kept(merged(self._acts, self._there), now_ns)
 
-    def _report(self, now_ns: int, *, has_ended: bool = False) -> None:
-        alone = {} if has_ended else {0: self._applied or ""}
+    def _report(self, limiter: Limiter | None, now_ns: int) -> None:
+        """Report for this host; without a limiter that this worker has ended."""
+        alone = {} if limiter is None else {0: self._applied or ""}
+        policy = "" if limiter is None else f"{limiter.policy.digest:012x}"
         applied = alone if self._file is None else self._file.applied()
         digests = set(applied.values())
-        said = digests.pop() if len(digests) == 1 else "", len(applied)
+        said = digests.pop() if len(digests) == 1 else "", len(applied), policy
         if said == self._reported and 0 <= now_ns - self._reported_ns < REPORT_NS:
             return
         assert self._server is not None
         with suppress(StoreError):
-            self._server.report(self._name, self._host, *said)
+            since_s = 0 if limiter is None else _since_s(limiter)
+            self._server.report(self._name, self._host, *said, since_s)
             self._reported, self._reported_ns = said, now_ns
+
+
+def _since_s(limiter: Limiter) -> int:
+    """Return since when this host goes by its policy, whichever of its workers began then."""
+    path = limiter.policy.path
+    since_s = None if path is None else kept_since(path)
+    return limiter.runtime.reloaded_ns // 10**9 if since_s is None else int(since_s)

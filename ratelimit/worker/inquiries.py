@@ -10,11 +10,12 @@ from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.inflight import InFlight
+from ratelimit.deciding.denials import counter_of, denied_counters
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
 from ratelimit.load.compile import AdaptiveSpec
 from ratelimit.load.shed import shed_accounts
-from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.shed import ShedLine
 
@@ -23,31 +24,47 @@ if TYPE_CHECKING:
 
 IN_CODE = ""
 """The name of a limit that is not known here: one in the application's code."""
+_DENIED = counter_of("")
 MOST_ANSWERED = 64
 """Names of inquiries that are remembered as answered."""
 
 Line = tuple[str, int, int, int, int, int, bool]
-"""Limit, hash, refused, uncertain, first and last time, and whether the limit only would have refused."""
+"""Limit, hash, refused, uncertain, first and last time, and whether the limit only would have refused.
+
+Of the deny list the limit is the name of a counter, see `denied_identity`.
+"""
+
+
+def denied_identity(limit: str) -> str:
+    """Return the identity by which the deny list refused a caller; empty for a limit."""
+    return limit.removeprefix(_DENIED) if limit.startswith(_DENIED) else ""
 
 
 def refusal_lines(
-    table: Table, rules: Iterable[LimitRule], hashes: Collection[int] | None, now_ns: int
+    table: Table,
+    compiled: CompiledPolicy,
+    rules: Iterable[LimitRule],
+    hashes: Collection[int] | None,
+    now_ns: int,
 ) -> list[Line]:
     """Return what limits refused of callers within the last hour, the latest first; of all, the most first.
 
     Args:
         table: where they are noted.
+        compiled: the policy.
         rules: the limits that are known.
         hashes: what limits count the callers by; of actors, their own. None for all callers.
         now_ns: the time.
     """
     names = {table.counter(rule.counter_name): rule for rule in reversed(list(rules))}
+    denied = denied_counters(compiled, table)
     found = []
     for counter, who, refused, uncertain, since_ns, last_ns, in_shadow in refusals_in(table, now_ns):
         rule = names.get(counter)
         is_actor = rule is not None and rule.is_clustered and len(rule.per) == 1
         if hashes is None or (cluster_of(who) if is_actor else who) in hashes:
             name = IN_CODE if rule is None else rule.name
+            name = counter_of(denied[counter]) if counter in denied else name
             found.append((name, who, refused, uncertain, since_ns, last_ns, in_shadow))
     return sorted(found, key=lambda line: -line[2] if hashes is None else -line[5])
 
@@ -120,5 +137,8 @@ class InquiryFollower:
         from ratelimit.stores.redis.inquiries import Refusal
 
         return [
-            Refusal(*line) for line in refusal_lines(limiter.table, limiter.rules, hashes, limiter.now_ns())
+            Refusal(*line)
+            for line in refusal_lines(
+                limiter.table, limiter.policy.compiled, limiter.rules, hashes, limiter.now_ns()
+            )
         ]

@@ -40,6 +40,11 @@ class JournalFollower:
             else [Exchange(ring(place), reads=False) for ring in (minutes_of, quarters_of)]
         )
 
+    @property
+    def epoch(self) -> str:
+        """The name of what the server remembers, which changes when it loses something; empty at first."""
+        return self._counts[0].epoch if self._counts else ""
+
     def look(self, server: ServerActs, now_ns: int) -> None:
         """Exchange what is new; while the server does not answer, later.
 
@@ -74,6 +79,11 @@ class Exchange:
         self._left: list[bytes] = []
         """Lines of the ring that it lacks."""
         self._looked_ns = 0
+
+    @property
+    def epoch(self) -> str:
+        """The server's epoch of this ring; empty before it was heard."""
+        return "" if self._known is None else self._known.epoch
 
     def look(self, server: ServerJournal, now_ns: int) -> None:
         """Add the ring's new lines, and read those of others into it.

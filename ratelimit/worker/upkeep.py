@@ -252,7 +252,7 @@ def _follow(
                 is_reader = follower.look(owner._limiter)
                 conduct.look(owner._limiter, is_reader=is_reader)
                 records.look(owner._limiter, is_reader=is_reader)
-                watch.look(owner._limiter, follower.log)
+                watch.look(owner._limiter, follower.log, follower.epoch)
                 budgets.look(owner._limiter, reporter)
                 keeper.look(owner._limiter)
                 is_failing = False

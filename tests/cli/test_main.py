@@ -13,6 +13,7 @@ import pytest
 from ratelimit.cli import failure
 from ratelimit.cli.commands import GROUPS, TASKS, TOP
 from ratelimit.cli.main import main
+from ratelimit.cli.right_line import right_line
 from tests.cli.running import run, write_policy
 
 CLI_MD = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
@@ -126,6 +127,75 @@ def test_what_was_meant_is_said(arguments: list[str], says: str, tmp_path: Path)
     result = run(*(str(policy) if one == "policy.toml" else one for one in arguments))
     assert result.exit_code == failure.USAGE
     assert says.replace("policy.toml", str(policy)) in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("who acct-7", "who policy.toml acct-7"),
+        ("who acct-7 FILE", "who FILE acct-7"),
+        ("who acct-7 203.0.113.9", "who policy.toml acct-7 203.0.113.9"),
+        ("who FILE", "who FILE CALLER…"),
+        ("FILE who acct-7", "who FILE acct-7"),
+        ("show refused FILE acct-7", "who FILE acct-7"),
+        ("show refused FILE requests", "show refused FILE --limit requests"),
+        ("show FILE acct-7", "who FILE acct-7"),
+        ("show FILE refused", "show refused FILE"),
+        ("show budget acct-7 FILE", "show budget FILE acct-7"),
+        ("show budget FILE", "show budget FILE ACCOUNT"),
+        ("budget FILE acct-7 requests=5", ""),
+        ("top acct-7 FILE", "who FILE acct-7"),
+        ("journal FILE requests", "journal FILE --of requests"),
+        ("journal requests FILE --hours", "journal FILE --hours --of requests"),
+        ("act budget FILE acct-7 requests=600", "act budget set FILE acct-7 requests=600"),
+        ("act budget FILE set acct-7 requests=600", "act budget set FILE acct-7 requests=600"),
+        ("act budget set acct-7 FILE requests=600", "act budget set FILE acct-7 requests=600"),
+        ("act budget set FILE acct-7", "act budget set FILE acct-7 LIMIT=NUMBER..."),
+        ("act budget FILE acct-7", "show budget FILE acct-7"),
+        ("act FILE stop acct-7", "act stop FILE acct-7"),
+        ("act stop acct-7 FILE --for 2h", "act stop FILE acct-7 --for 2h"),
+        ("act stop acct-7", "act stop policy.toml acct-7"),
+        ("act merge acct-7 acct-8 FILE", "act merge FILE acct-7 acct-8"),
+        ("act declare FILE Acme --payment card-9", "act declare organisation FILE Acme --payment card-9"),
+        ("act undo 7 FILE", "act undo FILE 7"),
+        ("act undo FILE", "act undo FILE ACT"),
+        ("act note words FILE", "act note FILE words"),
+        ("stop FILE acct-7", "act stop FILE acct-7"),
+        ("ban FILE acct-7", "act stop FILE acct-7"),
+        ("explain FILE GET", "explain FILE -r GET"),
+        ("replay trace.ndjson FILE", "replay FILE trace.ndjson"),
+        ("check", "check policy.toml"),
+        ("check FILE --no-such", ""),
+        ("who FILE acct-7 --no-such", ""),
+        ("journal FILE --since soon", ""),
+    ],
+)
+def test_words_in_another_order_or_missing_get_the_right_line(
+    arguments: str, line: str, tmp_path: Path
+) -> None:
+    """Hazard: a person at night is told that an argument is extra, and not which line to write."""
+    policy = str(write_policy(tmp_path))
+    result = run(*arguments.replace("FILE", policy).split())
+    assert result.exit_code in (failure.USAGE, failure.POLICY, failure.INPUT, failure.DEPLOYMENT)
+    said = " ".join(result.stderr.split())
+    if line:
+        assert said.endswith(f"Write: ratelimit {line.replace('FILE', policy)}"), said
+    else:
+        assert "Write: ratelimit" not in said, said
+
+
+def test_every_command_with_a_policy_has_a_right_line(tmp_path: Path) -> None:
+    """Each command of one policy, written with the policy last, gets its own line back."""
+    policy = str(write_policy(tmp_path))
+    for name in COMMANDS:
+        found = command(name)
+        arguments = [each for each in found.params if isinstance(each, click.Argument) and each.required]
+        if isinstance(found, click.Group) or len(arguments) < 2 or arguments[0].name != "policy":
+            continue
+        words = [f"word-{at}" for at in range(len(arguments) - 1)]
+        line = right_line(main, [*name.split(), *words, policy])
+        assert line == " ".join(["ratelimit", name, policy, *words]), name
+        assert not right_line(main, [*name.split(), policy, *words]), name
 
 
 def test_version() -> None:

@@ -143,11 +143,6 @@ def test_nobody_known_is_an_error(limiter: Limiter, tmp_path: Path) -> None:
     assert run("who", tmp_path / "policy.toml", "00000000").exit_code == 3
 
 
-def test_policy_and_caller_may_be_swapped(limiter: Limiter, tmp_path: Path) -> None:
-    spend(limiter, "/requests")
-    assert run("who", "c-5", tmp_path / "policy.toml").exit_code == 0
-
-
 def test_a_member_of_an_actor_is_shown_with_it(actor: Actor, tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     found = who(policy, "bot7")

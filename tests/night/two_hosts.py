@@ -116,7 +116,12 @@ class Host:
         self._follower.begin(self.limiter)
         while not self._ended.wait(0.05):
             self._follower.look(self.limiter)
-            self._watch.look(self.limiter, self._follower.log)
+            self._watch.look(self.limiter, self._follower.log, self._follower.epoch)
+
+    @property
+    def epoch(self) -> str:
+        """The name of what the server remembers, as this host heard it."""
+        return self._follower.epoch
 
     def be_one_actor(self, *accounts: str) -> None:
         """Have some accounts be one actor, as a correlator assigns them."""

@@ -295,6 +295,7 @@ CASES = [
     Case("RatelimitLoadAtFloor", {f'ratelimit_load_bound{{{B},on="learned"}}': spell(12, 3)}),
     Case("RatelimitBackEndStill", {f"ratelimit_load_still_seconds{{{B}}}": spell(0.2, 45)}),
     Case("RatelimitReportsStale", {f"ratelimit_load_stale_reports_total{{{A}}}": burst(1)}),
+    Case("RatelimitStoreEmptied", {told("store-emptied"): f"0x19 1x{STEPS}"}, during=22, after=80),
     Case("RatelimitCampaign", {told("actor-found"): f"0x19 1x{STEPS}"}, during=22, after=80, what="found"),
     Case("RatelimitCampaign", {told("actor-grew"): f"2x19 3x{STEPS}"}, during=22, after=80, what="grown"),
     Case("RatelimitActorReleased", {told("actor-released"): f"0x19 1x{STEPS}"}, during=22, after=80),

@@ -325,6 +325,7 @@ cdef class Exchange:
         if flight.is_due(now):
             load.step_now(now)
         self.ticket = flight.admit(now, rank, max(units, 1)) if ticket < 0 else ticket
+        flight.went_on(rank)
         self.flight = flight
         self.load, self.instants = load, instants
         self.heaviest, self.payer, self.entered_ns, self.units = heaviest, payer, now, max(units, 1)

@@ -107,6 +107,7 @@ cdef class CompiledDecider:
     cdef object extract
     cdef object context_of
     cdef readonly bint has_lists
+    cdef object denials
     cdef int listed_at
     cdef readonly int origin_at
     cdef Table table

@@ -185,7 +185,7 @@ cdef class Asking:
 @cython.auto_pickle(False)
 cdef class CompiledDecider:
     def __cinit__(
-        self, *, extractor, has_lists, Table table not None, cells, Recogniser watch=None, int payer_at=-1, guards=(),
+        self, *, extractor, has_lists, denials, Table table not None, cells, Recogniser watch=None, int payer_at=-1, guards=(),
         Pace pace not None, keep_up, clock, context_of,
     ):
         cdef int reason
@@ -197,7 +197,7 @@ cdef class CompiledDecider:
         if watch is not None and watch.highest >= self.size:
             raise ValueError("the correlation looks at identities the policy does not have")
         self.extract, self.context_of = extractor.extract, context_of
-        self.has_lists = has_lists
+        self.has_lists, self.denials = has_lists, denials
         self.listed_at, self.origin_at = extractor.listed_at, extractor.origin_at
         self.table = table
         for reason in range(1, REASONS):
@@ -269,6 +269,7 @@ cdef class CompiledDecider:
             if ids[self.listed_at] == ON_ALLOW_LIST:
                 return self.without_limits(BY_ALLOW_LIST, ids, now_ns, asker)
             if ids[self.listed_at] == ON_DENY_LIST:
+                self.denials.note(listed(ids, 0, self.listed_at), now_ns)
                 return self.without_limits(BY_DENY_LIST, ids, now_ns, asker)
         if matched.plan is None and not matched.is_limited:
             return self.without_limits(UNLIMITED, ids, now_ns, asker)

@@ -23,7 +23,7 @@ from ratelimit.cli.terminal import Console, Text, out, print_json
 from ratelimit.cli.top import screens
 from ratelimit.cli.top.acts import Acts, name_of
 from ratelimit.cli.top.keys import keys_of_terminal
-from ratelimit.cli.top.navigation import Lines, Navigation
+from ratelimit.cli.top.navigation import Lines, Navigation, Screen, looked
 from ratelimit.cli.who import print_person
 from ratelimit.clock import SystemClock
 from ratelimit.inspection.changes import changes_of
@@ -107,6 +107,10 @@ class _Looker:
         self._look, self._interval_s = look, interval_s
         self._ended = Event()
         self.seen: tuple[Moment, Moment | None] = (first, None)
+        self.page: tuple[Screen, Callable[[], Lines]] | None = None
+        """The text that a person reads, to be looked for again, too."""
+        self.read: tuple[Screen, Lines] | None = None
+        """The same as it was at the last look."""
         self.failure: Exception | None = None
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -115,6 +119,8 @@ class _Looker:
         while not self._ended.wait(self._interval_s):
             try:
                 self.seen = (self._look(), self.seen[0])
+                if (page := self.page) is not None:
+                    self.read = (page[0], looked(page[1]))
             except Exception as failure:  # it is raised where a person sees it
                 self.failure = failure
                 return
@@ -134,6 +140,7 @@ def _watch(navigation: Navigation, console: Console, look: Look, first: Moment, 
             Live(console=console, auto_refresh=False, screen=True, vertical_overflow="crop") as live,
         ):
             shown: object = None
+            read: object = None
             while not navigation.is_over:
                 if looker.failure is not None:
                     raise looker.failure
@@ -145,9 +152,12 @@ def _watch(navigation: Navigation, console: Console, look: Look, first: Moment, 
                     navigation.take(*seen)
                 for key in pressed:
                     navigation.press(key)
-                if pressed or seen is not shown:
+                looker.page, fresh = navigation.page, looker.read
+                if fresh is not None and fresh is not read:
+                    navigation.refresh(*fresh)
+                if pressed or seen is not shown or fresh is not read:
                     live.update(navigation.shown(height, has_keys=keys is not None), refresh=True)
-                    shown = seen
+                    shown, read = seen, fresh
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     finally:

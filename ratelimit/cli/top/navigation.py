@@ -37,6 +37,8 @@ class Screen:
     """How long the act is to hold, of `SPANS`."""
     made: str = ""
     """The act that a text says was made."""
+    look: Callable[[], Lines] | None = None
+    """Returns the lines as they are now; None for a text that stays."""
 
 
 class Navigation:
@@ -71,6 +73,17 @@ class Navigation:
             if name in self._names():
                 top.chosen = self._names().index(name)
         self._now, self._before = now, before
+
+    @property
+    def page(self) -> tuple[Screen, Callable[[], Lines]] | None:
+        """The text that is shown and what looks for it again; None where nothing is to be looked for."""
+        screen = self._open[-1]
+        return None if screen.look is None else (screen, screen.look)
+
+    def refresh(self, screen: Screen, lines: Lines) -> None:
+        """Show a text as it is now; a person stays at the line that was looked at."""
+        screen.lines = lines
+        screen.chosen = min(screen.chosen, self._most(screen))
 
     def press(self, key: str) -> None:
         """Do what a key does on the screen that is shown."""
@@ -156,11 +169,7 @@ class Navigation:
         return Group(view, Text(), Text(words, "dim")) if has_keys else view
 
     def _show(self, look: Callable[[], Lines], caller: Refused | None = None) -> None:
-        try:
-            lines = look()
-        except Failures as failure:
-            lines = _failed(failure)
-        self._open.append(Screen("text", lines=lines, caller=caller))
+        self._open.append(Screen("text", lines=looked(look), caller=caller, look=look))
 
     def _most(self, screen: Screen) -> int:
         sizes = {
@@ -179,6 +188,14 @@ class Navigation:
     def _callers(self, screen: Screen) -> list[Refused]:
         found = [] if self._now is None else self._now.callers
         return [each for each in found if each.limit == screen.limit]
+
+
+def looked(look: Callable[[], Lines]) -> Lines:
+    """Return the lines of a look, or why there are none."""
+    try:
+        return look()
+    except Failures as failure:
+        return _failed(failure)
 
 
 def _failed(failure: Exception) -> Lines:

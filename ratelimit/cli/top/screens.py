@@ -15,6 +15,7 @@ from ratelimit.inspection.acting import HostState
 from ratelimit.inspection.changes import Changes
 from ratelimit.inspection.hosts import HostMoment, LimitRow, Moment, Refused, limits_by_trouble
 from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.policies import policy_words
 from ratelimit.telemetry import names
 from ratelimit.telemetry.snapshot import LoadNumbers, quantile_bound_s
 
@@ -22,6 +23,7 @@ OVERVIEW_KEYS = "↑ ↓ move   ⏎ callers   c changes   q quit"
 CALLER_KEYS = "↑ ↓ move   ⏎ the caller   ← back   c changes   q quit"
 ACTING_KEYS = "↑ ↓ move   ⏎ the caller   s stop   e exempt   x clear its actor   ← back   q quit"
 PERSON_KEYS = "↑ ↓ scroll   s stop   e exempt   x clear its actor   ← back   q quit"
+QUESTION = "Do it on all hosts?  y, or ← for no."
 OFFER_KEYS = "y do it   + - longer, shorter   ← back, nothing is done"
 UNDO_KEYS = "y do it   ← back, nothing is done"
 MADE_KEYS = "u undo   ← back   q quit"
@@ -60,6 +62,9 @@ def _head(target: str, moment: Moment, earlier: Moment | None, passed_s: float) 
     head.add_row("watching", Text(target))
     for said in moment.trouble:
         head.add_row("trouble", Text(said, "yellow"))
+    policies = policy_words([each.state for each in moment.hosts if each.state is not None])
+    for at, words in enumerate(policies):
+        head.add_row("" if at else "policy", Text(words, "red" if len(policies) > 1 else ""))
     if moment.missing:
         head.add_row("hosts", Text(f"no answer from {', '.join(moment.missing)}", "red"))
     decided, refused = now.decided, now.refused
@@ -185,6 +190,7 @@ def callers(limit: str, found: Sequence[Refused], chosen: int, rows: int) -> Ren
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("caller", overflow="ellipsis", no_wrap=True)
     table.add_column("times", justify="right")
+    table.add_column("within", justify="right")
     table.add_column("")
     table.add_column("host", overflow="ellipsis", no_wrap=True)
     table.add_column("last (UTC)")
@@ -194,7 +200,10 @@ def callers(limit: str, found: Sequence[Refused], chosen: int, rows: int) -> Ren
         table.add_row(
             Text(f"{each.per or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             f"{about}{each.refused:,}",
-            Text("would refuse", "yellow") if each.in_shadow else Text("refused", "red"),
+            formatting.span(each.since_ns, each.last_ns),
+            Text("would refuse", "yellow")
+            if each.in_shadow
+            else Text(f"by act {each.act}" if each.act else "refused", "red"),
             Text(each.host),
             formatting.instant(each.last_ns)[11:],
             style="reverse" if at == chosen else "",
@@ -225,6 +234,7 @@ def offer(found: Offer, span: str) -> RenderableType:
     lines += [Text(f"{said[:1].upper()}{said[1:]}.") for said in found.does]
     lines += [Text(f"{said[:1].upper()}{said[1:]}.", "yellow") for said in found.doubts]
     lines += [Text(found.hint, "dim")] if found.hint else []
+    lines += [Text(), Text(QUESTION, "bold")]
     return Group(*lines)
 
 
@@ -273,6 +283,7 @@ def as_json(moment: Moment, trouble: str) -> dict[str, Any]:
                 "hash": f"{each.hash:016x}",
                 "refused": each.refused,
                 "in_shadow": each.in_shadow,
+                "act": each.act or None,
                 "host": each.host,
                 "last": formatting.iso(each.last_ns),
             }
@@ -293,6 +304,12 @@ def as_json(moment: Moment, trouble: str) -> dict[str, Any]:
     }
 
 
+def _since(state: HostState | None) -> str | None:
+    return (
+        formatting.iso(state.policy_since_s * 10**9) if state is not None and state.policy_since_s else None
+    )
+
+
 def _host_json(host: HostMoment) -> dict[str, Any]:
     counts, state = host.counts, host.state
     return {
@@ -304,4 +321,6 @@ def _host_json(host: HostMoment) -> dict[str, Any]:
         "store_away": None if counts is None else counts.away,
         "applied": None if state is None else state.has_applied,
         "silent_seconds": None if state is None else state.silent_s or None,
+        "policy": None if state is None else state.policy or None,
+        "policy_since": _since(state),
     }

@@ -7,6 +7,9 @@ from ratelimit.core.memory.table import Table
 MOST_CALLERS: int
 """The number of callers that there is room for; those that are refused most stay (4096)."""
 
+def note_refused(table: Table, who: int, counter: int, now_ns: int, /) -> None:
+    """Note a caller that something besides a limit refused, by what counts such refusals."""
+
 def refusals_in(table: Table, now_ns: int, /) -> Sequence[tuple[int, int, int, int, int, int, bool]]:
     """Return which callers limits refused within the last hour, in no order.
 

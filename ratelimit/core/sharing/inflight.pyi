@@ -1,6 +1,6 @@
 """The requests in flight of all workers of a host, and their bound, in memory that they share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 FLIGHT_VERSION: int
@@ -48,6 +48,8 @@ class InFlight:
     @property
     def entered(self) -> int:
         """The number of requests that this worker has counted in so far."""
+    def take_entered(self) -> Sequence[tuple[int, int]]:
+        """Return how many requests went on since the last call, by the rank of their class."""
     def damage(self) -> str | None:
         """Return what is wrong with the memory, of what can be told at a glance; None where nothing is."""
     def adjust(self, floor: int, step_ns: int, /) -> None:

@@ -49,6 +49,10 @@ class HostReport(msgspec.Struct, frozen=True):
     digest: str
     """The log that all its workers apply; empty while they differ."""
     workers: int
+    policy: str = ""
+    """The digest of the policy that it goes by; empty where it does not say."""
+    policy_since_s: int = 0
+    """Since when it does, seconds since 1970."""
     silent_ms: int = 0
     """The time since it reported, by the server's clock."""
 
@@ -230,15 +234,17 @@ class ServerActs:
         every: list[Act] = self._call(change)
         return every
 
-    def report(self, name: str, host: str, digest: str, workers: int) -> None:
-        """Say which log of acts a host applies.
+    def report(
+        self, name: str, host: str, digest: str, workers: int, policy: str = "", policy_since_s: int = 0
+    ) -> None:
+        """Say which log of acts a host applies, and which policy it goes by.
 
         Raises:
             StoreError: code `redis-unreachable`.
         """
 
         async def report(client: Any) -> None:
-            said = msgspec.json.encode(HostReport(host, digest, workers))
+            said = msgspec.json.encode(HostReport(host, digest, workers, policy, policy_since_s))
             await REPORT.run(client, (self._hosts,), (name, said, LASTS_MS))
 
         self._call(report)

@@ -40,6 +40,7 @@ class Told(msgspec.Struct):
         quarter: the quarter of an hour that is being added up.
         sums: its counts so far.
         hour: the last hour of which the callers were noted.
+        epoch: the name of what the server remembers, behind that of the server.
     """
 
     claims: dict[str, int] = {}
@@ -54,6 +55,7 @@ class Told(msgspec.Struct):
     sums: dict[str, list[int]] = {}
     targets: dict[str, int] = {}
     hour: int = 0
+    epoch: str = ""
 
 
 _TOLD = JsonReader(Told)

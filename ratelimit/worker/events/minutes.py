@@ -12,8 +12,9 @@ from typing import Any
 
 from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.core.memory.table import Table
+from ratelimit.deciding.denials import DENY_LIST, denied_counters
 from ratelimit.limiter import Limiter
-from ratelimit.load.metrics import SHED_COLUMNS, SHED_MODES, WatchedLoad, shed_counter
+from ratelimit.load.metrics import SHED_COLUMNS, SHED_MODES, WatchedLoad, entered_counter, shed_counter
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.telemetry.cells import totals
 from ratelimit.telemetry.names import RuleColumn
@@ -38,7 +39,7 @@ _REQUESTS, _LIMITS, _CLASSES = "requests", "limits", "classes"
 _WORDS: Mapping[str, tuple[str, ...]] = {
     _REQUESTS: ("allowed", "refused", "shed"),
     _LIMITS: tuple(_COLUMNS),
-    _CLASSES: ("shed", "shed_in_shadow"),
+    _CLASSES: ("allowed", "shed", "shed_in_shadow"),
 }
 Counts = Mapping[str, list[int]]
 """Numbers as `_WORDS` has them, by their kind and name: `limits requests`."""
@@ -64,7 +65,7 @@ class Minutes:
         if minute == self._minute or self._reporter.minutes is None:
             return
         self._minute = minute
-        counts = dict(_counts(limiter))
+        counts = counts_of(limiter)
         quarters: list[tuple[int, Counts]] = []
         try:
             with self._reporter.record.change() as told:
@@ -73,19 +74,19 @@ class Minutes:
                 began, told.minute = told.minute, minute
                 before, told.counts = told.counts, counts
                 is_hour, told.hour = told.hour not in (0, minute // 60), minute // 60
-                grown = _grown(counts, before) if began else {}
+                grew = grown(counts, before) if began else {}
                 # Of minutes without any worker the counts are those of its last one.
                 for end in (began, minute):
                     if told.sums and told.quarter != end // QUARTER:
                         quarters.append((told.quarter, told.sums))
                         told.sums = {}
-                    if end == began and grown:
+                    if end == began and grew:
                         told.quarter = began // QUARTER
-                        told.sums = _added(told.sums, grown)
+                        told.sums = _added(told.sums, grew)
         except OSError:
             return
-        if grown:
-            self._reporter.note("minute", now_ns, **_fields(grown, MOST_LIMITS))
+        if grew:
+            self._reporter.note("minute", now_ns, **_fields(grew, MOST_LIMITS))
         for quarter, sums in quarters:
             begin_ns = quarter * QUARTER * MINUTE_NS
             refusing = {key: each for key, each in sums.items() if not _is_limit(key) or any(each[1:])}
@@ -96,19 +97,25 @@ class Minutes:
 
     def _note_callers(self, limiter: Limiter, now_ns: int) -> None:
         table = limiter.table
-        rules = {table.counter(rule.counter_name): rule for rule in reversed(list(limiter.rules))}
+        names = dict.fromkeys(denied_counters(limiter.policy.compiled, table), DENY_LIST)
+        names |= {table.counter(rule.counter_name): rule.name for rule in reversed(list(limiter.rules))}
         found = sorted(refusals_in(table, now_ns), key=lambda each: (-each[2], each[1]))[:MOST_CALLERS]
         callers = [
-            {"caller": f"{who:016x}", "limit": rules[counter].name, "refused": refused}
+            {"caller": f"{who:016x}", "limit": names[counter], "refused": refused}
             for counter, who, refused, *_ in found
-            if counter in rules
+            if counter in names
         ]
         if callers:
             self._reporter.note("top-callers", now_ns, callers=callers)
 
 
-def _counts(limiter: Limiter) -> Iterator[tuple[str, list[int]]]:
-    """Yield what all workers of the host counted, by kind and name; nothing that is 0."""
+def counts_of(limiter: Limiter) -> dict[str, list[int]]:
+    """Return what all workers of the host counted, by kind and name; nothing that is 0."""
+    return dict(_counted(limiter))
+
+
+def _counted(limiter: Limiter) -> Iterator[tuple[str, list[int]]]:
+    """Yield the same, one by one."""
     requests = [0, 0, 0]
     for (is_allowed, reason), number in limiter.runtime.counters.decisions().items():
         requests[0 if is_allowed else 2 if reason is Reason.CAPACITY else 1] += number
@@ -118,9 +125,11 @@ def _counts(limiter: Limiter) -> Iterator[tuple[str, list[int]]]:
         found = _totals(limiter.table, rule)
         if any(found):
             yield f"{_LIMITS} {rule.counter_name}", found
+    for one in limiter.loads.values():
+        one.count_entered(limiter.table)
     for load in limiter.watched_loads:
         for name in load.classes:
-            found = _shed(limiter.table, load, name)
+            found = [_entered(limiter.table, load, name), *_shed(limiter.table, load, name)]
             if any(found):
                 yield f"{_CLASSES} {class_label(load.group, name, limiter)}", found
 
@@ -135,6 +144,10 @@ def _totals(table: Table, rule: LimitRule) -> list[int]:
     return [int(cells[column]) for column in _COLUMNS.values()]
 
 
+def _entered(table: Table, load: WatchedLoad, name: str) -> int:
+    return int(totals(table, entered_counter(load.group, name))[0])
+
+
 def _shed(table: Table, load: WatchedLoad, name: str) -> list[int]:
     found = dict.fromkeys(SHED_MODES, 0)
     cells = totals(table, shed_counter(load.group, name))
@@ -143,7 +156,7 @@ def _shed(table: Table, load: WatchedLoad, name: str) -> list[int]:
     return list(found.values())
 
 
-def _grown(counts: Counts, before: Counts) -> dict[str, list[int]]:
+def grown(counts: Counts, before: Counts) -> dict[str, list[int]]:
     """Return by how much counts have grown; memory that is fresh begins at 0."""
     found: dict[str, list[int]] = {}
     for key, now in counts.items():

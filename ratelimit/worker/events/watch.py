@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from hashlib import blake2b
 from os import PathLike
 from pathlib import Path
 from pwd import getpwuid
@@ -20,10 +21,10 @@ from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.runtime.reload import Reload
 from ratelimit.stores.acts.act import Act, undos
 from ratelimit.stores.journal import read_records
-from ratelimit.telemetry import remote
 from ratelimit.telemetry.cells import totals
-from ratelimit.telemetry.remote import RemoteColumn
-from ratelimit.worker.events.minutes import Minutes
+from ratelimit.telemetry.remote import COUNTER_REMOTE, RemoteColumn
+from ratelimit.worker.events.losses import forgotten
+from ratelimit.worker.events.minutes import Minutes, counts_of, grown
 from ratelimit.worker.events.reporter import Reporter
 
 NS = 10**9
@@ -39,6 +40,8 @@ SOON_NS = 30 * NS
 """All workers of a host have read a changed file within so long."""
 MOST_WORDS = 500
 """Letters of what a policy's error or its changes say."""
+MOST_LIMITS = 64
+"""Limits that a change of the policy names."""
 MOST_ACTORS = 256
 MANY = 8
 """Accounts of one payer or network, and refusals within an hour, from which it may be an organisation."""
@@ -65,6 +68,7 @@ class EventWatch:
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
+        self._epoch = ""
         self._is_away = False
         self._away_ns = 0
         self._connects = True
@@ -78,12 +82,13 @@ class EventWatch:
         self._rebuilds = -1
         self._refusals_ns = 0
 
-    def look(self, limiter: Limiter, log: Sequence[Act] = ()) -> None:
+    def look(self, limiter: Limiter, log: Sequence[Act] = (), epoch: str = "") -> None:
         """Look for what happened since the last look.
 
         Args:
             limiter: the one that is watched.
             log: the operator's acts, with those that ended.
+            epoch: the name of what the server remembers; empty for a worker that does not read it.
 
         Raises:
             OSError: the host's record cannot be read or written.
@@ -91,6 +96,7 @@ class EventWatch:
         now_ns = limiter.now_ns()
         self._reporter.adapt(limiter.policy.file.events)
         self._look_at_server(limiter, now_ns)
+        self._look_for_losses(limiter, epoch, now_ns)
         self._look_at_policy(limiter, now_ns)
         self._look_at_mistakes(limiter, now_ns)
         self._look_at_acts(limiter.runtime.acts, log, now_ns)
@@ -140,6 +146,27 @@ class EventWatch:
         self._connects = is_away and 0 <= now_ns - self._started_ns < CONNECTING_NS
         return self._connects
 
+    def _look_for_losses(self, limiter: Limiter, epoch: str, now_ns: int) -> None:
+        """Tell of a server that came back empty, whichever worker of the host knew it before."""
+        remote = limiter.policy.compiled.remote
+        if not epoch or epoch == self._epoch or remote is None:
+            return
+        server = blake2b(f"{remote.url} {remote.prefix}".encode(), digest_size=4).hexdigest()
+        with self._reporter.record.change() as told:
+            before, told.epoch = told.epoch, f"{server} {epoch}"
+            counted = told.counts
+        self._epoch = epoch
+        if not before.startswith(server) or before == f"{server} {epoch}":
+            return
+        ring = self._reporter.minutes
+        noted = read_records([] if ring is None else ring.read())
+        limits = forgotten(limiter, noted, grown(counts_of(limiter), counted), now_ns)
+        requests = max(limits.values(), default=0)
+        column = RemoteColumn.REQUESTS_FORGOTTEN
+        limiter.runtime.counters.add(COUNTER_REMOTE, len(RemoteColumn), column, requests)
+        shown = sorted(limits.items(), key=lambda one: (-one[1], one[0]))[:MOST_LIMITS]
+        self._reporter.tell("store-emptied", now_ns, requests=requests, limits=dict(shown))
+
     # -- the policy -----------------------------------------------------------------------------------
 
     def _look_at_policy(self, limiter: Limiter, now_ns: int) -> None:
@@ -170,7 +197,7 @@ class EventWatch:
             return before
         return ""
 
-    def _tell_policy(self, limiter: Limiter, changes: str, now_ns: int) -> None:
+    def _tell_policy(self, limiter: Limiter, changes: str, now_ns: int, limits: Sequence[str] = ()) -> None:
         digest = f"{limiter.policy.digest:012x}"
         self._reporter.tell_once(
             "policy-reloaded",
@@ -180,13 +207,15 @@ class EventWatch:
             digest=digest,
             by=_owner_of(limiter.policy.path),
             changes=changes[:MOST_WORDS],
+            limits=list(limits)[:MOST_LIMITS],
         )
 
     def _tell_reload(self, limiter: Limiter, reload: Reload, now_ns: int) -> None:
         tell = self._reporter.tell_once
         if reload.result == "applied":
             self._put_in_force(f"{limiter.policy.digest:012x}")
-            self._tell_policy(limiter, "; ".join(map(str, reload.changes)), now_ns)
+            limits = dict.fromkeys(each.limit for each in reload.changes if each.limit)
+            self._tell_policy(limiter, "; ".join(map(str, reload.changes)), now_ns, [*limits])
         elif reload.result == "rejected":
             error = str(reload.error)[:MOST_WORDS]
             tell("policy-rejected", error, now_ns, for_ns=SOON_NS, error=error)
@@ -231,8 +260,7 @@ class EventWatch:
         undone = undos(log)
         for identity in current.keys() - known.keys():
             act = current[identity]
-            until_s = None if act.until_ns is None else act.until_ns // NS
-            self._act("act-made", act, now_ns, by=act.by, until=until_s, reason=act.reason)
+            self._act("act-made", act, now_ns, by=act.by, reason=act.reason)
         for identity in known.keys() - current.keys():
             act = known[identity]
             if (undo := undone.get(identity)) is not None:
@@ -242,7 +270,9 @@ class EventWatch:
 
     def _act(self, name: str, act: Act, now_ns: int, **fields: object) -> None:
         hashes = [f"{one:016x}" for one in (*act.accounts, *act.payments)]
-        said = {"act": act.label, "kind": act.kind, **fields, "identity": act.identity, "of": hashes}
+        until_s = None if act.until_ns is None else act.until_ns // NS
+        said = {"act": act.label, "kind": act.kind, **fields, "until": until_s, "identity": act.identity}
+        said |= {"of": hashes, "says": act.says or act.name, "limits": [*act.numbers]}
         self._reporter.tell_once(name, f"{act.label} {act.at_ns}", now_ns, for_ns=24 * HOUR_NS, **said)
 
     # -- actors ---------------------------------------------------------------------------------------
@@ -393,7 +423,7 @@ def _owner_of(path: str | PathLike[str] | None) -> str | None:
 def _counted(limiter: Limiter) -> dict[str, int]:
     """Return what all workers of the host counted of outages."""
     decided = limiter.runtime.counters.decisions()
-    counted = totals(limiter.table, remote.COUNTER_REMOTE, len(RemoteColumn))
+    counted = totals(limiter.table, COUNTER_REMOTE, len(RemoteColumn))
     return {
         "requests_allowed": sum(number for (allowed, _), number in decided.items() if allowed),
         "requests_refused": sum(number for (allowed, _), number in decided.items() if not allowed),

@@ -4,10 +4,16 @@ from libc.stdint cimport uint64_t
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, load, load_pair
 from ratelimit.core.memory.layout cimport COUNTERS, REFUSALS, Refusal
-from ratelimit.core.memory.refusals cimport is_faded
+from ratelimit.core.memory.refusals cimport is_faded, note_refusal
 from ratelimit.core.memory.table cimport Table, relative
 
 MOST_CALLERS = REFUSALS
+
+
+def note_refused(Table table not None, uint64_t who, int counter, now_ns, /):
+    table.check_open()
+    if table.counters != NULL and 0 <= counter < COUNTERS:
+        note_refusal(&table.arena, who, counter, relative(table, now_ns), False)
 
 
 def refusals_in(Table table not None, now_ns, /):

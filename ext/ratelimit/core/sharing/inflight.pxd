@@ -30,6 +30,7 @@ cdef class InFlight:
     cdef bint leads
     cdef readonly int floor
     cdef readonly uint64_t entered
+    cdef uint64_t entered_by[RANKS]  # by class, since they were last taken
 
     cdef int check_open(self) except -1
     cdef str wrong(self)
@@ -46,4 +47,5 @@ cdef class InFlight:
     cdef Ticket *known(self, int64_t ticket) noexcept
     cdef void leave_place(self, Ticket *ticket) noexcept
     cdef int grow(self) except -1
+    cdef void went_on(self, int rank) noexcept
     cdef void take_lane(self, int lane, uint64_t now) noexcept

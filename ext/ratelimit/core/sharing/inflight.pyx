@@ -317,6 +317,18 @@ cdef class InFlight:
         raise_to(&self.header.most_unanswered, self.sums.together_wait)
         return <int64_t>ticket.generation << 32 | <int64_t>at
 
+    cdef void went_on(self, int rank) noexcept:
+        self.entered_by[min(max(rank, 0), RANKS - 1)] += 1
+
+    def take_entered(self):
+        cdef list found = []
+        cdef int rank
+        for rank in range(RANKS):
+            if self.entered_by[rank]:
+                found.append((rank, self.entered_by[rank]))
+                self.entered_by[rank] = 0
+        return found
+
     cdef int grow(self) except -1:
         cdef uint32_t before = self.room_for, i
         cdef uint32_t after = 256 if before == 0 else before * 2

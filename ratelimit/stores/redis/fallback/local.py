@@ -28,6 +28,7 @@ from ratelimit.core.memory.host import owe
 from ratelimit.stores.redis.transport.errors import NothingCharged
 
 if TYPE_CHECKING:
+    from ratelimit.core.memory.hashing import Hasher
     from ratelimit.stores.redis.protocols import ServerLink, Standing, Worker
 
 MOST_REMEMBERED = 50_000
@@ -64,6 +65,21 @@ class Share:
         self.millionths = millionths
         self.plan = plan
         self.owed = owed
+
+
+def plan_of_share(core: Plan, stances: Sequence[str], millionths: int, hasher: Hasher, width: int) -> Plan:
+    """Return a plan of the same rules as a host enforces them that has a share of them.
+
+    Args:
+        core: the plan, in the host's table.
+        stances: what each rule does meanwhile; those that are open are left out.
+        millionths: the share.
+        hasher: of the host's table.
+        width: where identities have -1, behind those of a request.
+    """
+    salt = hasher.tuple(b"standby")
+    open_ones = [index for index, stance in enumerate(stances) if stance == "open"]
+    return core.like([rule.scaled(millionths, salt) for rule in core.rules], open_ones, width)
 
 
 class Absence:
@@ -143,14 +159,13 @@ class LocalFallback:
         known = self._shares.get(plan)
         if known is None or known.millionths != millionths:
             tuple_of = self._store.hasher.tuple
-            rules = [rule.scaled(millionths, tuple_of(b"standby")) for rule in plan.core.rules]
             # A bucket's word means other units with another share.
             salt = tuple_of(b"standby-owed", millionths.to_bytes(8, "big"))
             owed = [_owed(rule).scaled(millionths, salt) for rule in plan.core.rules]
             open_ones = [index for index, stance in enumerate(plan.stances) if stance == "open"]
             known = self._shares[plan] = Share(
                 millionths,
-                plan.core.like(rules, open_ones, width),
+                plan_of_share(plan.core, plan.stances, millionths, self._store.hasher, width),
                 plan.core.like(owed, open_ones, width),
             )
         return known

@@ -1,0 +1,72 @@
+"""The callers that the deny list refuses, noted beside those that limits refuse: see `core.memory.refusals`.
+
+An operator's `stop` is an entry of this list. The caller is noted by the identity that is listed; where a
+network is, by its address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ratelimit.core.memory.refusals import note_refused
+from ratelimit.core.memory.table import Table
+from ratelimit.errors import StoreError
+from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.compile.identities import INTERNAL
+
+DENY_LIST = "deny list"
+"""The name that screens have for it, beside those of limits."""
+
+
+def counter_of(identity: str) -> str:
+    """Return the name of the counter that callers of an identity are noted by."""
+    return f"\x1fdenied {identity}"
+
+
+def denied_counters(compiled: CompiledPolicy, table: Table) -> Mapping[int, str]:
+    """Return the names of identities by these counters."""
+    names = [spec.name for spec in compiled.identities if spec.name not in INTERNAL]
+    return {counter: name for name in names if (counter := _counter(table, name)) >= 0}
+
+
+def _counter(table: Table, identity: str) -> int:
+    """Return the number of an identity's counter; -1 where the table has none left."""
+    try:
+        return table.counter(counter_of(identity))
+    except StoreError:
+        return -1
+
+
+def address_position(compiled: CompiledPolicy) -> int:
+    """Return the position of the identity that is most nearly the client's address; -1 for none."""
+    found = [
+        spec
+        for spec in compiled.identities
+        if spec.name not in INTERNAL and spec.sources and spec.sources[0].kind == "client"
+    ]
+    return max(found, key=lambda spec: (spec.v4_prefix, spec.v6_prefix)).index if found else -1
+
+
+class Denials:
+    """Notes the callers that one bound policy's deny list refuses.
+
+    Args:
+        compiled: the policy.
+        listed: the hashes that are on the list, by position.
+        table: where they are noted.
+    """
+
+    __slots__ = ("_address", "_listed", "_names", "_table")
+
+    def __init__(self, compiled: CompiledPolicy, listed: Mapping[int, frozenset[int]], table: Table) -> None:
+        self._names = {spec.index: spec.name for spec in compiled.identities}
+        self._table = table
+        self._listed = tuple(listed.items())
+        self._address = address_position(compiled) if compiled.deny.networks else -1
+
+    def note(self, row: Sequence[int], now_ns: int) -> None:
+        """Note the caller of a request that was denied."""
+        position = next((at for at, hashes in self._listed if row[at] in hashes), self._address)
+        if position >= 0 and row[position] >= 0:
+            counter = _counter(self._table, self._names[position])
+            note_refused(self._table, row[position], counter, now_ns)

@@ -1,0 +1,44 @@
+"""Findings about the hosts that share a server: their policies, and whether the server lost what it had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ratelimit.environment.finding import Finding
+from ratelimit.errors import StoreError
+from ratelimit.inspection.acting import state_of
+from ratelimit.inspection.forgetting import DAY_NS, emptied_words, recently_emptied
+from ratelimit.inspection.policies import by_policy, policy_words
+from ratelimit.policy import Policy
+from ratelimit.stores.factory import wish_of
+
+
+def examine_hosts(policy: Policy) -> Iterator[Finding]:
+    """Yield which host goes by which policy, and whether the server came back empty within a day."""
+    remote = policy.compiled.remote
+    if remote is None:
+        return
+    # Its client library is not there for every policy.
+    from ratelimit.stores.redis.acts import ServerActs
+
+    server = ServerActs(remote)
+    try:
+        hosts = [state_of(each) for each in server.hosts().values()]
+    except StoreError:
+        hosts = []  # what does not answer has a finding of its own
+    finally:
+        server.close()
+    found, words = by_policy(hosts), policy_words(hosts)
+    facts = {each.host: digest for digest, same in found.items() for each in same}
+    if len(found) > 1:
+        advice = "Push one file to all hosts; `ratelimit journal` shows what changed, and by whom."
+        yield Finding("policies", "warn", f"hosts differ: {'; '.join(words)}", advice, facts=facts)
+    elif words and (own := f"{policy.digest:012x}") not in found:
+        advice = "Workers take up a changed file within seconds; `ratelimit journal` shows why not."
+        yield Finding("policies", "warn", f"{words[0]}; this file is {own}", advice, facts=facts)
+    elif words:
+        yield Finding("policies", "ok", words[0], facts=facts)
+    emptied = emptied_words(recently_emptied(wish_of(policy, needs_key=False).place, DAY_NS))
+    if emptied:
+        advice = "Is its append-only file on, and its memory policy `noeviction`? See docs/redis.md."
+        yield Finding("memory", "warn", emptied.rstrip("."), advice)

@@ -1,0 +1,273 @@
+"""The questions of a person on call: what each screen says of a night on two hosts, and may not hide."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ratelimit.core.memory.host import set_hosts
+from ratelimit.events import Event
+from ratelimit.inspection.acting import HostState
+from ratelimit.inspection.policies import different_policies, policy_words
+from ratelimit.stores.journal import events_of
+from ratelimit.stores.redis.acts import ServerActs
+from ratelimit.telemetry.collector import RateLimitCollector
+from tests.cli.running import in_group, run
+from tests.night.two_hosts import Host, two_hosts
+from tests.support.redis.patience import until
+from tests.support.redis.server import Server
+
+NS = 10**9
+ADDRESS = "203.0.113.9"
+NETWORK = "network=203.0.113.0"
+
+
+@pytest.fixture
+def hosts(server: Server, tmp_path: Path) -> Iterator[tuple[Host, Host]]:
+    """Return the host that a person asks, and the one whose applications refuse."""
+    server.client.flushall()
+    with two_hosts(tmp_path, server.url) as (here, there):
+        until(lambda: len(told(here, "acts")["hosts"]) == 2, "both hosts")
+        yield here, there
+
+
+def told(host: Host, command: str, *more: str, code: int = 0) -> dict[str, Any]:
+    result = run(*in_group(command), host.path, *more, "--json")
+    assert result.exit_code == code, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def journal(host: Host, *more: str) -> list[dict[str, Any]]:
+    result = run("journal", host.path, *more, "--json")
+    return [json.loads(each) for each in result.stdout.splitlines()]
+
+
+async def ask(host: Host, account: str, times: int, path: str = "/account") -> list[int]:
+    headers = [(b"x-api-key", account.encode())]
+    return [(await host.client("GET", path, headers, peer=ADDRESS)).status for _ in range(times)]
+
+
+async def asked(host: Host, account: str, times: int, path: str = "/account") -> list[int]:
+    found = await ask(host, account, times, path)
+    await host.limiter.aclose_connections()
+    return found
+
+
+# -- which policy is where -----------------------------------------------------------------------------------
+
+
+def test_a_reload_names_every_host_that_made_it(hosts: tuple[Host, Host]) -> None:
+    here, _ = hosts
+    place = here.limiter.store.place
+    assert place is not None
+    at_ns = here.limiter.now_ns()
+    for second, host in enumerate(("web-1", "web-2", "web-3")):
+        fields = {
+            "digest": "0123456789ab",
+            "by": "root",
+            "changes": "requests lowered",
+            "limits": ["requests"],
+        }
+        event = Event("policy-reloaded", at_ns + second * NS, host, 7, fields)
+        events_of(place).append([event.json().encode()])
+    (one,) = journal(here, "--of", "requests")
+    assert (one["host"], one["hosts"]) == ("web-1", ["web-1", "web-2", "web-3"])
+    assert "web-1, web-2, web-3" in run("journal", here.path, "--of", "web-3").stdout
+
+
+def test_hosts_with_different_policies_are_named_by_every_screen(
+    hosts: tuple[Host, Host], server: Server
+) -> None:
+    """Hazard: a strict policy is pushed to one host, and a person reads the numbers of both as one."""
+    here, there = hosts
+    there.path.write_text(there.path.read_text().replace("2/year", "1/year", 1))
+    assert there.limiter.reload()
+    digests = {f"{each.limiter.policy.digest:012x}" for each in hosts}
+    until(lambda: {each["policy"] for each in told(here, "acts")["hosts"]} == digests, "both reports")
+    assert all(each["policy_since"] for each in told(here, "acts")["hosts"])
+    assert {each["policy"] for each in told(here, "top")["hosts"]} == digests
+    doctor = run("doctor", here.path)
+    (one,) = [each for each in told(here, "doctor")["checks"] if each["check"] == "policies"]
+    assert one["status"] == "warn"
+    for screen in (
+        doctor.output,
+        run("top", here.path, "--once").output,
+        run("show", "acts", here.path).output,
+        run("show", "refused", here.path).output,
+        run("who", here.path, "c-5").output,
+    ):
+        assert all(digest in screen for digest in digests), screen
+
+
+def test_one_policy_on_all_hosts_is_no_warning() -> None:
+    same = [HostState(name, 2, has_applied=True, policy="0123456789ab") for name in ("web-1", "web-2")]
+    assert not different_policies(same)
+    assert policy_words(same) == ["0123456789ab on web-1 since its start, on web-2 since its start"]
+    gone = HostState("web-3", 2, has_applied=False, silent_s=90, policy="ba9876543210")
+    ended = HostState("web-4", 0, has_applied=False, policy="ba9876543210")
+    assert not different_policies([*same, gone, ended])
+    other = HostState("web-3", 2, has_applied=True, policy="ba9876543210", policy_since_s=1_700_000_000)
+    assert "ba9876543210 on web-3 since 2023-11-14 22:13:20 UTC" in different_policies([*same, other])
+
+
+# -- the journal of a limit, an account, an address ----------------------------------------------------------
+
+
+def test_the_journal_of_a_limit_has_the_changes_of_the_policy_that_name_it(hosts: tuple[Host, Host]) -> None:
+    _, there = hosts
+    there.path.write_text(there.path.read_text().replace("2/year", "1/year", 1))
+    there.limiter.reload()
+    until(lambda: journal(there, "--of", "requests"), "the change")
+    (one,) = journal(there, "--of", "requests")
+    assert one["kind"] == "policy-reloaded"
+    assert one["fields"]["limits"] == ["requests"]
+    assert not [each for each in journal(there, "--of", "card") if each["kind"] == "policy-reloaded"]
+
+
+def test_acts_are_in_the_journal_of_all_that_they_concern(hosts: tuple[Host, Host]) -> None:
+    here, there = hosts
+    stop = told(here, "stop", NETWORK, "--yes", "--for", "1h", "--reason", "flood")
+    run("act", "budget", "set", here.path, "c-7", "requests=9", "--yes", "--for", "2h")
+    until(lambda: len([each for each in journal(there) if each["kind"] == "act-made"]) == 2, "both acts")
+    (of_address,) = journal(here, "--of", ADDRESS)
+    assert of_address["subject"] == stop["act"]
+    shown = f"act {stop['act']} made: network {stop['accounts'][0][:8]} stopped, until "
+    assert of_address["text"].startswith(shown), of_address["text"]
+    assert of_address["text"].endswith("(flood)")
+    for name in ("requests", "c-7"):
+        (budget,) = journal(here, "--of", name)
+        assert "2 requests" not in budget["text"]
+        assert "requests: 9" in budget["text"]
+        assert ", until " in budget["text"]
+    assert not journal(here, "--of", "c-9")
+    # What an address is refused by is an answer to who asks about the address.
+    assert [each["kind"] for each in told(here, "who", ADDRESS)["acts"]] == ["stop"]
+
+
+# -- what an act refuses -------------------------------------------------------------------------------------
+
+
+def test_what_a_stop_refuses_is_counted_and_shown_with_the_act(hosts: tuple[Host, Host]) -> None:
+    """Hazard: refusals that are in no list: a customer is stopped by mistake, and no screen says so."""
+    here, there = hosts
+    act = told(here, "stop", "c-8", "--yes", "--for", "1h")["act"]
+    assert asyncio.run(asked(there, "c-8", 4)) == [403] * 4
+    assert asyncio.run(asked(there, "c-9", 1)) == [200]
+    refused = told(there, "refused")["refused"]
+    assert [(each["limit"], each["act"], each["per"], each["refused"]) for each in refused] == [
+        ("deny list", act, "account", 4)
+    ]
+    assert f"deny list, act {act}" in run("show", "refused", there.path).stdout
+    assert told(there, "refused", "--limit", "deny list")["callers"] == 1
+    person = told(here, "who", "c-8")
+    assert [(each["limit"], each["act"], each["refused"]) for each in person["refused"]] == [
+        ("deny list", act, 4)
+    ]
+    assert told(here, "who", "c-9", code=0)["refused"] == []
+    top = told(here, "top")
+    assert {each["limit"]: each["refused"] for each in top["limits"] if each["refused"]} == {"deny list": 4}
+    assert [(each["limit"], each["act"]) for each in top["callers"]] == [("deny list", act)]
+    # It is known what refused it after the act has ended, too.
+    undo = run("act", "undo", here.path, act, "--dry-run")
+    assert "is not refused any more" in undo.output
+    told(here, "undo", act)
+    assert [each["act"] for each in told(here, "who", "c-8")["refused"]] == [act]
+    assert asyncio.run(asked(there, "c-8", 1)) == [200]
+
+
+# -- the server ----------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_comes_back_empty_is_told_with_what_may_pass_again(
+    hosts: tuple[Host, Host], server: Server
+) -> None:
+    here, there = hosts
+    assert asyncio.run(asked(there, "c-5", 3)) == [200, 200, 429]
+    assert not [each for each in journal(there) if each["kind"] == "store-emptied"]
+    until(lambda: there.epoch and here.epoch, "both hosts know what the server remembers")
+    server.client.flushall()
+    until(lambda: [each for each in journal(there) if each["kind"] == "store-emptied"], "the event")
+    emptied = [each for each in journal(there) if each["kind"] == "store-emptied"]
+    assert {"requests": 2, "limits": {"requests": 2}} in [each["fields"] for each in emptied]
+    assert any("up to 2 requests" in each["text"] for each in emptied)
+    assert "came back empty" in run("top", there.path, "--once").output
+    assert "came back empty" in run("doctor", there.path).output
+    found = {
+        sample.name: sample.value
+        for family in RateLimitCollector(there.limiter).collect()
+        for sample in family.samples
+        if sample.name == "ratelimit_store_requests_forgotten_total"
+    }
+    assert found == {"ratelimit_store_requests_forgotten_total": 2}
+    assert asyncio.run(asked(there, "c-5", 3)) == [200, 200, 429]
+
+
+def test_who_answers_from_this_hosts_memory_while_the_server_is_away(
+    server: Server, tmp_path: Path, brief_commands: None
+) -> None:
+    """Hazard: blind in an outage, even for the host that a person is on."""
+    server.client.flushall()
+    with two_hosts(tmp_path, server.url) as (here, _):
+        until(lambda: len(told(here, "acts")["hosts"]) == 2, "both hosts")
+        statuses, found, shown = asyncio.run(in_an_outage(here, server))
+        assert statuses == [200, 429, 429]  # half of two, of a host that was not alone
+        own = {each["limit"]: each for each in found["limits"]}["requests"]
+        assert (own["remaining"], own["of"], own["refuses"]) == (0, 1, True)
+        assert (found["limits_of"], found["share"]) == ("this host", 0.5)
+        assert found["hosts"]["answered"] != []
+        assert found["hosts"]["missing"] == ["other hosts: the server does not answer"]
+        assert {each["limit"]: each["refused"] for each in found["refused"]}["requests"] == 3
+        assert "this host lets 50 % of each limit through" in shown
+        assert "Not known: what other hosts let through" in shown
+
+
+async def in_an_outage(host: Host, server: Server) -> tuple[list[int], dict[str, Any], str]:
+    """Return the statuses of a customer while the server is away, and what a person reads of it then."""
+    await ask(host, "c-5", 3)
+    set_hosts(host.limiter.table, 2)
+    server.kill()
+    try:
+        while not host.limiter.remote["is_away"]:
+            await ask(host, "c-6", 1)
+        host.limiter.runtime.heartbeat(host.limiter.now_ns())
+        statuses = await ask(host, "c-5", 3)
+        found = await asyncio.to_thread(told, host, "who", "c-5", code=4)
+        shown = await asyncio.to_thread(run, "who", host.path, "c-5")
+        await host.limiter.aclose_connections()
+        return statuses, found, shown.output
+    finally:
+        server.start()
+
+
+# -- what an act would leave ---------------------------------------------------------------------------------
+
+
+def test_a_budget_says_which_other_limit_still_binds(hosts: tuple[Host, Host]) -> None:
+    here, there = hosts
+    assert asyncio.run(asked(there, "c-5", 3, "/tier")) == [200, 200, 429]
+    shown = run("act", "budget", "set", here.path, "c-5", "requests=900", "--dry-run").output
+    assert "`plans` still refuses it" in shown
+    assert "as account" in shown
+    freed = run("act", "budget", "set", here.path, "c-5", "plans=900", "--dry-run").output
+    assert "still refuses" not in freed
+    told(here, "stop", "c-5", "--for", "1h")
+    shown = run("act", "budget", "set", here.path, "c-5", "plans=900", "--dry-run").output
+    assert "stops it all the same" in shown
+
+
+def test_reports_of_hosts_have_their_policies(server: Server, hosts: tuple[Host, Host]) -> None:
+    here, _ = hosts
+    remote = here.limiter.policy.compiled.remote
+    assert remote is not None
+    reader = ServerActs(remote)
+    try:
+        policies = {each.policy for each in reader.hosts().values()}
+        assert policies == {f"{each.limiter.policy.digest:012x}" for each in hosts}
+    finally:
+        reader.close()
