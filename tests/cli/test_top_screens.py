@@ -21,7 +21,7 @@ from ratelimit.cli.terminal import Text
 from ratelimit.cli.top import screens
 from ratelimit.cli.top.acts import Acts
 from ratelimit.cli.top.keys import named
-from ratelimit.cli.top.navigation import Navigation
+from ratelimit.cli.top.navigation import Navigation, looked
 from ratelimit.inspection.acting import HostState
 from ratelimit.inspection.hosts import HostMoment, Moment, Refused, hosts_of
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot
@@ -272,6 +272,51 @@ def test_an_act_is_shown_first_and_one_key_alone_makes_it(acting: Navigation, po
     assert acts_of(policy) == [("stop", False), ("undo", False)]
     acting.press("undo")
     assert len(acts_of(policy)) == 2
+
+
+@pytest.mark.parametrize("key", ["stop", "exempt"])
+def test_each_act_is_asked_in_the_same_way_and_back_does_nothing(
+    acting: Navigation, policy: Path, key: str
+) -> None:
+    """Hazard: one key acts at once where another one asks."""
+    acting.press("enter")
+    for place in ("a line", "the caller's page"):
+        if place == "the caller's page":
+            acting.press("enter")
+        acting.press(key)
+        shown = text_of(acting)
+        assert screens.QUESTION in shown, place
+        assert "refused it" in shown, place
+        assert acts_of(policy) == []
+        acting.press("back")
+        assert screens.QUESTION not in text_of(acting)
+    acting.press(key)
+    acting.press("yes")
+    ((_, is_in_force),) = acts_of(policy)
+    assert is_in_force
+    acting.press("undo")
+    assert screens.QUESTION in text_of(acting)
+    assert acts_of(policy)[0][1]
+
+
+def test_a_callers_page_is_shown_as_it_is_now() -> None:
+    """Hazard: a page that stays as it was when it was opened, beside a table that moves."""
+    looks = iter(range(1, 9))
+    navigation = Navigation("policy.toml", lambda _: [Text(f"{next(looks)} refused"), Text("end")])
+    navigation.take(NOW, BEFORE)
+    assert navigation.page is None
+    navigation.press("enter")
+    navigation.press("enter")
+    navigation.press("down")
+    assert "end" in text_of(navigation)
+    assert navigation.page is not None
+    screen, look = navigation.page
+    navigation.refresh(screen, looked(look))
+    navigation.press("up")
+    assert "2 refused" in text_of(navigation)
+    navigation.press("back")
+    assert navigation.page is None
+    navigation.refresh(screen, looked(look))  # a look that ended after the page was left
 
 
 def test_what_changed_before_the_key_is_shown_again_and_nothing_is_done(

@@ -217,6 +217,8 @@ def test_minutes_are_counted_by_class(tmp_path: Path, monkeypatch: pytest.Monkey
     assert classes["batch"]["shed"] == answers[:8].count(503) > 0
     assert classes.get("interactive", {}).get("shed", 0) == answers[8:].count(503)
     assert one["fields"]["requests"]["shed"] == answers.count(503)
+    for name, of in (("batch", answers[:8]), ("interactive", answers[8:])):
+        assert classes[name].get("allowed", 0) == len(of) - of.count(503)
     assert "class batch" in one["text"]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ratelimit import Limiter
 from ratelimit.core.memory.host import set_hosts
 from ratelimit.events import Event
 from ratelimit.inspection.acting import HostState
@@ -179,6 +180,48 @@ def test_what_a_stop_refuses_is_counted_and_shown_with_the_act(hosts: tuple[Host
     told(here, "undo", act)
     assert [each["act"] for each in told(here, "who", "c-8")["refused"]] == [act]
     assert asyncio.run(asked(there, "c-8", 1)) == [200]
+
+
+DENYING = """\
+version = 1
+[identities]
+account = {{ from = "header:x-api-key" }}
+ip = {{ from = "client" }}
+[[limit]]
+name = "requests"
+per = "account"
+rate = "2/year"
+{more}
+[deny]
+ip = ["203.0.113.0/24"]
+account = ["bad"]
+[store]
+keys = 1000
+path = "{table}"
+[events]
+log = false
+"""
+
+
+@pytest.mark.parametrize("more", ["", 'wait = "1s"'], ids=["compiled", "by stages"])
+def test_what_the_policys_deny_list_refuses_is_shown_by_its_entry(tmp_path: Path, more: str) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(DENYING.format(more=more, table=tmp_path / "table"))
+    limiter = Limiter(path)
+    try:
+        for account, address in (("bad", "192.0.2.1"), ("good", ADDRESS), ("bad", ADDRESS)):
+            assert not limiter.decide(identities={"account": account}, client=address).allowed
+        assert limiter.decide(identities={"account": "good"}, client="192.0.2.1").allowed
+        result = run("show", "refused", path, "--reveal", "bad", "--reveal", ADDRESS, "--json")
+        found = json.loads(result.stdout)["refused"]
+        assert {(each["per"], each["given"], each["refused"], each["act"]) for each in found} == {
+            ("account", "bad", 2, None),
+            ("ip", ADDRESS, 1, None),
+        }
+        who = json.loads(run("who", path, "good", "--json").stdout)
+        assert who["refused"] == []
+    finally:
+        limiter.close()
 
 
 # -- the server ----------------------------------------------------------------------------------------------
