@@ -118,6 +118,7 @@ ALONE_FILES = frozenset(
         "benchmarks/test_adaptive_real.py",
         "cli/test_saturated.py",
         "core/test_threads.py",
+        "night/test_times.py",
         "processes/test_kills.py",
     )
 )

@@ -134,7 +134,7 @@ def print_person(
     if ruling := _ruling(person):
         say(console, Text(ruling, "yellow"))
     if person.no_answer:
-        _print_outage(console, person, said)
+        _print_outage(console, person, said, known.trouble)
     if person.limits:
         console.print(_limit_table(known.compiled, person))
     for rule in () if person.no_answer else person.others:
@@ -142,13 +142,17 @@ def print_person(
     console.print()
     if person.refused or person.shed:
         console.print(_refused_table(person))
+    if person.users:
+        said("Accounts that use it are shown, as far as this host refused them.")
+    elif all(each.what == "identity" for each in person.callers):
+        said("What counts by account is not shown: name the account, too, if it is known.")
     if person.hosts and not person.shed and all(each.in_shadow for each in person.refused):
         say(console, Text("No limit refused it within the last hour.", "green"))
     if not person.hosts and not person.missing:
         said("No worker of this user has run the policy here, so refusals are not known.")
 
 
-def _print_outage(console: Console, person: Person, said: Callable[[str], None]) -> None:
+def _print_outage(console: Console, person: Person, said: Callable[[str], None], why: str) -> None:
     """Write what is not known while the server does not answer."""
     there = person.stand_in
     if there is None:
@@ -158,6 +162,8 @@ def _print_outage(console: Console, person: Person, said: Callable[[str], None])
     words = f"The server is away: this host lets {share} of each limit through by itself."
     say(console, Text(words, "yellow"))
     said("Not known: what other hosts let through and refuse, and what is left on the server.")
+    if why:
+        said(f"Nor its addresses and payment methods: {why}")
     if there.open:
         said(f"Meanwhile these do not apply: {', '.join(there.open)}.")
     if there.closed:
@@ -289,6 +295,7 @@ def _json(known: Knowledge, person: Person) -> dict[str, Any]:
         "shed": [_shed_json(host, each) for host, each in person.shed],
         "evidence": told,
         "hosts": {"answered": list(person.hosts), "missing": list(person.missing)},
+        "users": [f"{each:016x}" for each in person.users],
         "policies": person.policies or None,
         "limits_of": "this host"
         if person.stand_in is not None

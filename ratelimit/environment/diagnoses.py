@@ -225,8 +225,8 @@ DIAGNOSES: Mapping[str, str] = {
         "verdict. `ratelimit show actors` lists the others. Raise `clusters` in the file of `tuning`."
     ),
     "snapshot-unwritten": (
-        "the snapshot of the correlation cannot be written; check the folder, its permissions and its room. "
-        "A restart would lose the clusters."
+        "the snapshot of the correlation cannot be written. Check the folder, its permissions and its room; "
+        "where hosts share a server it goes there. A restart would lose the clusters."
     ),
     "records-refused": (
         "the records of payers that were kept are not used: {about}. Payers are known by the memory of this "

@@ -24,12 +24,13 @@ from ratelimit.core.sharing.observer import Watch
 from ratelimit.correlation.overview import Overview
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import StoreError
-from ratelimit.inspection.acting import Deployment, deployment_of, known_acts
+from ratelimit.inspection.acting import Deployment, deployment_of
 from ratelimit.inspection.actors import peek
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.evidence import Source, from_running
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.refused import DeniedCaller, RefusedCaller, denied_callers, refused_callers
+from ratelimit.inspection.server import no_answer
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.act import Act, in_force
@@ -89,6 +90,11 @@ class Knowledge:
     trouble: str = ""
     """Why nothing is known of actors; empty if something is, or the policy correlates nothing."""
     _failure: InspectionFailure | None = None
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the server that keeps limits and acts does not answer."""
+        return self._failure is not None
 
     @property
     def bound(self) -> BoundPolicy:
@@ -247,12 +253,22 @@ def knowledge_of(policy: Policy, evidence: Callable[[Policy], Source] = from_run
     """
     with ExitStack() as stack:
         deployment = stack.enter_context(deployment_of(policy))
-        source, trouble = None, ""
-        if policy.compiled.correlation is not None:
+        source, trouble, failure = None, "", None
+        log: Sequence[Act] = ()
+        try:
+            log = deployment.acts()
+        except StoreError as error:
+            # It is not asked and waited for again: a person waits for what this host knows.
+            remote = policy.compiled.remote
+            failure = no_answer("the store" if remote is None else remote.url, error)
+            log = [] if deployment.file is None else deployment.file.read()
+        if failure is not None and evidence is from_running and policy.compiled.correlation is not None:
+            trouble = "the server does not answer"
+        elif policy.compiled.correlation is not None:
             try:
                 source = evidence(policy)
-            except InspectionFailure as failure:
-                trouble = str(failure)
+            except InspectionFailure as missing:
+                trouble = str(missing)
         watch, refused, here = None, [], None
         with suppress(InspectionFailure):
             here = attach(policy)
@@ -264,9 +280,6 @@ def knowledge_of(policy: Policy, evidence: Callable[[Policy], Source] = from_run
                 if shared is not None:
                     stack.callback(shared.close)
                     watch = Watch(shared.board, spec.columns(), policy.compiled.cluster)
-        log: Sequence[Act] = ()
-        with suppress(StoreError):  # without a server and a table here no act is known
-            log = known_acts(deployment)
         acts = in_force(log, deployment.key, SystemClock().now_ns())
         denied = [] if here is None else denied_callers(policy.compiled, here, {}, log)
-        yield Knowledge(deployment, source, refused, watch, acts, log, denied, here, trouble)
+        yield Knowledge(deployment, source, refused, watch, acts, log, denied, here, trouble, failure)

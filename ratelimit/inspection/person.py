@@ -7,11 +7,12 @@ and payment methods of an account are those that the correlator last saw it with
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from ratelimit.clustering.budgets import places_of
+from ratelimit.core.clusters.reasons import reasons
 from ratelimit.correlation import Explanation
 from ratelimit.correlation.overview import Overview
 from ratelimit.errors import StoreError
@@ -33,6 +34,8 @@ from ratelimit.stores.shed import ShedLine
 from ratelimit.worker.inquiries import Line, refusal_lines, shed_lines
 
 MOST_HASHES = 64
+MOST_USERS = 16
+OTHERS = "other hosts: the server does not answer"
 
 
 @dataclass
@@ -57,6 +60,8 @@ class Person:
     """The hosts that answered."""
     missing: Sequence[str] = field(default_factory=list)
     """The hosts that did not."""
+    users: Sequence[int] = field(default_factory=list)
+    """The refused accounts that use its address or payment method, if it is no account itself."""
     policies: str = ""
     """A sentence if hosts go by different policies."""
     no_answer: str = ""
@@ -111,6 +116,9 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
     wanted.update(known.keys_of([each.rule for each in person.limits], row))
     if person.actor is not None:
         wanted.add(person.actor)
+    if key is None:
+        person.users = accounts_using(known, wanted)
+        wanted.update(person.users)
     _ask_hosts(known, person, sorted(wanted)[:MOST_HASHES])
     account = positions.get(known.account or "")
     accounts = set(hashes.get(account, ())) if account is not None else set()
@@ -156,6 +164,25 @@ def _add_networks(known: Knowledge, caller: Caller, found: dict[int, list[int]])
         hashes = [one for one in known.bound.extractor.value_hashes(spec.name, value) if one >= 0]
         there = found.setdefault(spec.index, [])
         there += [one for one in hashes if one not in there]
+
+
+def accounts_using(known: Knowledge, values: Collection[int]) -> list[int]:
+    """Return the accounts that this host refused, and that were seen with an address or a payment method.
+
+    "My card is refused": the limit may count by the account that pays with it.
+    """
+    if known.source is None or known.account is None:
+        return []
+    core = known.source.correlator.core
+    of_limits = [each.hash for each in known.refused if each.per == known.account]
+    of_acts = [each.hash for each in known.denied if each.per == known.account]
+    accounts = dict.fromkeys([*of_limits, *of_acts])
+    found = [
+        account
+        for account in accounts
+        if any(one["hash"] in values for one in (reasons(core, account) or {"shared": ()})["shared"])
+    ]
+    return found[:MOST_USERS]
 
 
 def row_about(known: Knowledge, caller: Caller) -> list[int]:
@@ -223,8 +250,9 @@ def _acts(
 def _ask_hosts(known: Knowledge, person: Person, wanted: list[int]) -> None:
     """Find out what every host's limits refused."""
     server = known.deployment.server
-    if server is None:
+    if server is None or known.is_away:
         _ask_this_host(known, person, wanted)
+        person.missing = [] if server is None else [OTHERS]
         return
     # Its client library is not there for every policy.
     from ratelimit.stores.redis.inquiries import Inquiry
@@ -233,7 +261,7 @@ def _ask_hosts(known: Knowledge, person: Person, wanted: list[int]) -> None:
         answers, reports = answers_of(known.deployment, Inquiry(known.deployment.key, wanted))
     except StoreError:
         _ask_this_host(known, person, wanted)
-        person.missing = ["other hosts: the server does not answer"]
+        person.missing = [OTHERS]
         return
     person.hosts = sorted(each.host for each in answers.values())
     person.policies = different_policies([state_of(each) for each in reports.values()])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ratelimit.algorithms import SECOND_NS
 from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.denials import DENY_LIST, denied_counters
@@ -103,7 +104,10 @@ def stopping(log: Sequence[Act], identity: str, hashed: int, last_ns: int) -> st
     found = [
         act
         for act in log
-        if act.kind == "stop" and act.identity == identity and hashed in act.accounts and act.at_ns <= last_ns
+        if act.kind == "stop"
+        and act.identity == identity
+        and hashed in act.accounts
+        and act.at_ns < last_ns + 2 * SECOND_NS  # refusals are noted to the second, by another host's clock
     ]
     return max(found, key=lambda act: act.at_ns).label if found else ""
 
