@@ -271,6 +271,8 @@ class Decider:
         if pending.charges and not pending.is_counted:
             if not pending.is_counted_later(decided[0]):
                 self._host.counters.decided(decided[0], decided[1])
+                if pending.denials is not None:
+                    pending.denials.note(pending.row, pending.now_ns)
             self._host.keep_up(pending.now_ns)
         return decided
 

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ratelimit.deciding.compiled import DOOR, ROUTE, ROW, CompiledDecider
+from ratelimit.deciding.denials import Denials
 from ratelimit.deciding.guard import Guard
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.picker import Picker
@@ -105,8 +106,8 @@ class Pending:
     """
 
     __slots__ = (
-        "asker", "bound", "can_wait", "charges", "costs", "fault", "is_counted", "matched", "now_ns", "plan",
-        "row", "visit",
+        "asker", "bound", "can_wait", "charges", "costs", "denials", "fault", "is_counted", "matched",
+        "now_ns", "plan", "row", "visit",
     )  # fmt: skip
 
     plan: RoutePlan
@@ -135,6 +136,8 @@ class Pending:
         self.asker = ROW
         self.is_counted = False
         """True if the decision is counted already, or must not be."""
+        self.denials: Denials | None = None
+        """Notes the caller when the decision is counted; None for one that the deny list does not refuse."""
         self.fault: StoreError | None = None
         """What the store failed with, so that each limit's stance decided."""
 

@@ -50,8 +50,7 @@ class ListsStage(Stage):
         if listed == ALLOWED:
             return True, Reason.ALLOW_LIST, None, None
         if listed == DENIED:
-            if pending.charges:
-                self._denials.note(pending.row, pending.now_ns)
+            pending.denials = self._denials
             return False, Reason.DENY_LIST, None, None
         return (yield from rest(pending))
 

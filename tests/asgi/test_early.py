@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ratelimit.core.memory.refusals import refusals_in
 from tests.asgi.driver import Answer, Mounted, echo, limit, mount, ok, rules
 from tests.asgi.metered import posting, reading_back
 
@@ -64,6 +65,19 @@ async def test_caller_far_above_its_limit_by_address_costs_no_look_up() -> None:
         (await mounted.client(headers=bearer("user 400"), peer="198.51.100.9")).status for _ in range(4)
     ]
     assert elsewhere == [200] * 3 + [429]
+
+
+async def test_whom_the_deny_list_refuses_before_the_resolver_is_noted_once() -> None:
+    """Hazard: refusals that are counted as requests, and are of nobody in the lists of callers."""
+    directory = Directory()
+    text = rules(PER_IP, PER_USER, identities=USER) + '\n[deny]\nip = ["192.0.2.0/24"]\n'
+    mounted = mount(text, resolvers={"user": directory})
+    answers = [await mounted.client(headers=bearer("user 1"), peer="192.0.2.7") for _ in range(3)]
+    assert [answer.status for answer in answers] == [403] * 3
+    assert directory.asked == 0
+    limiter = mounted.middleware.limiter
+    ((_, _, refused, *_),) = refusals_in(limiter.runtime.table, limiter.now_ns())
+    assert refused == 3
 
 
 async def test_what_the_second_stage_refuses_is_charged_nowhere() -> None:
