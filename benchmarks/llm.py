@@ -153,7 +153,7 @@ def serving(folder: Path, port: int, policy: str) -> Iterator[str]:
         policy: the text.
     """
     path, known = folder / "policy.toml", folder / "accounts.json"
-    path.write_text(f'{policy}\n[store]\npath = "{folder / "store"}"\n')
+    path.write_text(f'{policy}\n[store]\nmemory = "{folder / "store"}"\n')
     accounts = {
         f"sk-{name}": {
             "account": f"acct-{name}",

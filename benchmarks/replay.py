@@ -32,7 +32,7 @@ version = 1
 [identities]
 account = { from = "header:x-api-key" }
 ip      = { from = "client" }
-network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+network = { from = "client/24/48" }
 
 [[limit]]
 name  = "requests"
@@ -70,7 +70,7 @@ version = 1
 
 [identities]
 ip      = { from = "client" }
-network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+network = { from = "client/24/48" }
 agent   = { from = "header:user-agent" }
 
 [[limit]]

@@ -26,7 +26,7 @@ ACCOUNTS = 1_000
 POLICY = """\
 version = 1
 [store]
-path = "{store}"
+memory = "{store}"
 [identities]
 account = {{ from = "header:x-api-key" }}
 ip = {{ from = "client" }}

@@ -42,7 +42,7 @@ class _Waiting:
 
 def answer() -> bytes:
     """Return the bytes that ours answers one call with."""
-    limiter = Limiter(Policy.from_toml(POLICY.replace('[store]\npath = "{store}"\n', "").format()))
+    limiter = Limiter(Policy.from_toml(POLICY.replace('[store]\nmemory = "{store}"\n', "").format()))
     try:
         return DirectService(limiter).ShouldRateLimit(call(1), _Waiting())
     finally:

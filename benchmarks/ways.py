@@ -227,9 +227,9 @@ class Way:
         return turn
 
     def _sockets(self, limited: bool, messages: int) -> Callable[[int], Coroutine[Any, Any, float]]:
-        policy = HEAD + LIMIT.replace('match = "POST /v1/*"', 'match = "/v1/*"\non = "connect"')
+        policy = HEAD + LIMIT.replace('match = "POST /v1/*"', 'match = "/v1/*"\nunit = "handshakes"')
         policy += LIMIT.replace('"requests"', '"messages"').replace(
-            'match = "POST /v1/*"', 'match = "/v1/*"\non = "message"'
+            'match = "POST /v1/*"', 'match = "/v1/*"\nunit = "messages"'
         )
         app: ASGIApp = RateLimitMiddleware(socket, policy=self._policy(policy)) if limited else socket
         scope = scope_of("websocket") | {"query_string": b"%d" % messages}

@@ -101,10 +101,6 @@ CODES: dict[str, Code] = {
         "An identity that serves as evidence has a stand-in where it is missing.",
         'Write `missing = "skip"` for the identity.',
     ),
-    "correlation-costly": error(
-        "A family is listed as `costly`, and is not among the evidence.",
-        "Name it under `extra` as well.",
-    ),
     "correlation-created": error(
         "`created` comes from the client, who can forge it, or has no source.",
         "Use `state:NAME`, a `header:NAME` that your proxy sets, or `resolver:NAME`.",
@@ -125,9 +121,7 @@ CODES: dict[str, Code] = {
         "An organisation has no payment method or network to recognise it by.",
         "Name payment methods or networks, and the identity that payment methods are.",
     ),
-    "tuning-file": error(
-        "The file of the correlator's numbers cannot be read, or is no TOML.", "Mend it, or the path."
-    ),
+    "tuning-file": error("The file of `tuning` cannot be read.", "Mend it, or the path."),
     "known-list": error(
         "A list of networks cannot be used.",
         "Give the path of a text file with one range a line, beside the policy.",
@@ -195,6 +189,9 @@ CODES: dict[str, Code] = {
         "Prices for long inputs are not in order.",
         "Put the smallest `above` first, each once.",
     ),
+    "price-refuse": error(
+        "A model is refused by its own name.", 'Write `"*" = "refuse"`: models without a price are refused.'
+    ),
     "price-pattern": error(
         "A model may be of two names with `*`, and neither is longer.",
         "Write the model's whole name, or a longer pattern.",
@@ -216,18 +213,18 @@ CODES: dict[str, Code] = {
         "Write a unit of tokens or `cost`, and the path of its number in an answer.",
     ),
     "limit-cost-zero": warning("Requests have no cost, so the limit never fills.", "Remove `cost`."),
+    "limit-algorithm": error("There is no algorithm of this name.", "Write one that the message names."),
     "limit-calendar": error(
-        "Calendar windows need a fixed window of one minute, hour, day, week, month or year.",
-        'Write `algorithm = "fixed-window"` and a rate of a single such period.',
+        "Calendar windows are of one minute, hour, day, week, month or year.",
+        "Write a rate of a single such period, as `1000/month`.",
     ),
     "limit-zone": error("The time zone is unknown here.", "Check its name; minimal systems need `tzdata`."),
-    "limit-lease": error("The lease is malformed, or not between 1 second and 1 day.", "Mend it."),
     "limit-match": error("A match pattern is malformed.", "Write it like `GET|POST /path/{parameter}/*`."),
     "limit-method-unknown": warning(
         "A match pattern names a method that is no registered one of HTTP.",
         "Check its spelling; a request has to have this very method.",
     ),
-    "limit-never-matches": error("No request can ever match this limit.", "Mend `match`, `except` or `on`."),
+    "limit-never-matches": error("No request can ever match this limit.", "Mend `match` or `except`."),
     "limit-young": warning(
         "A limit per cluster leaves young clusters alone, and on some of its routes no limit binds them.",
         "Give the limit per `cluster:young` the same `match`.",
@@ -311,7 +308,6 @@ CODES: dict[str, Code] = {
         "Use `env:VARIABLE` or `file:PATH` as `password`.",
     ),
     "store-tls": error("The settings for TLS cannot be used.", "Mend the setting named."),
-    "store-setting-unused": warning("A setting has no effect with private memory.", "Remove it."),
     "hashing-key": error("The hash key is malformed.", "Write `env:NAME`, `file:PATH` or 32 hex digits."),
     "hashing-key-inline": warning(
         "The hash key stands in the policy file itself.", "Use `env:VARIABLE` or `file:PATH`."
@@ -408,7 +404,7 @@ CODES: dict[str, Code] = {
     "plan-costs": _usage("Fewer costs were given than the plan looks at.", "Give all of them."),
     # Shared memory.
     "table-foreign": _store(
-        "The memory holds something that is not a limiter's table.", "Point `path` at a file of its own."
+        "The memory holds something that is not a limiter's table.", "Name a file of its own as `memory`."
     ),
     "table-version": _store(
         "The table was made by an incompatible version.", "Restart all workers with one version."
@@ -442,10 +438,11 @@ CODES: dict[str, Code] = {
     ),
     "table-folder": _store(
         "No private folder for the shared memory can be made.",
-        "Give the store a `path` in a folder of its user's own.",
+        "Give the store a file as `memory` in a folder of its user's own.",
     ),
     "table-memory": _store(
-        "The shared memory cannot be made or mapped.", "Free some, lower `keys`, or give another `path`."
+        "The shared memory cannot be made or mapped.",
+        "Free some, lower `keys`, or name another file as `memory`.",
     ),
     "hash-key": _store(
         "The hash key cannot be read from the place that the policy names.",
@@ -503,7 +500,8 @@ CODES: dict[str, Code] = {
         "Run the same release on all hosts.",
     ),
     "redis-certificate": _store(
-        "The files that `store.tls` names cannot be used.", "Check that they exist, and are PEM files."
+        "The files of `ca` and `certificate` in `[store]` cannot be used.",
+        "Check that they exist, and are PEM files.",
     ),
     "counters-full": _store(
         "All counters are taken by limits' names.", "Restart the workers after renaming many limits."

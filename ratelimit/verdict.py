@@ -30,7 +30,7 @@ class Reason(StrEnum):
     BODY = "body"
     """Its body came too slowly, before it could be decided."""
     MODEL = "model"
-    """It names no model that has a price, and a limit refuses such (`unknown_model = "refuse"`)."""
+    """It names no model that has a price, and the policy refuses such (`"*" = "refuse"`)."""
     QUEUE = "queue"
     """There was room, and others that wait for it came first, for longer than the request may wait."""
 

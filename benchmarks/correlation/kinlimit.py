@@ -36,7 +36,7 @@ class Kinlimit:
     Args:
         policy: its file; the one shipped for an LLM API by default.
         name: in results.
-        tuning: lines to go under its `[correlation.tuning]`, of which it has none itself.
+        tuning: the numbers of its file of tuning, of which it has none itself.
     """
 
     def __init__(self, policy: Path = POLICY, name: str = "kinlimit", tuning: str = "") -> None:
@@ -58,7 +58,9 @@ class Kinlimit:
             policy = self._policy
             if self._tuning:
                 policy = Path(folder, policy.name)
-                policy.write_text(f"{self._policy.read_text()}\n[correlation.tuning]\n{self._tuning}\n")
+                Path(folder, "tuning.toml").write_text(f"{self._tuning}\n")
+                text = self._policy.read_text()
+                policy.write_text(text.replace("version = 1\n", 'version = 1\ntuning = "tuning.toml"\n', 1))
             command = [
                 sys.executable,
                 "-c",

@@ -187,10 +187,7 @@ def policy_text() -> str:
     last = 'rate = "3000/day"\nburst = 125\n'
     if text.count(last) != 1:
         raise SystemExit("the shipped policy's limit of one actor is not where it was")
-    return (
-        text.replace(last, last + "adaptive = true\n")
-        + '\n[correlation.tuning]\nyoung_s = 0\n[store]\nmemory = "private"\n'
-    )
+    return text.replace(last, last + "adaptive = true\n") + '\n[store]\nmemory = "private"\n'
 
 
 def _crowd(world: World) -> Iterator[tuple[int, str, str, str, str, int]]:

@@ -41,7 +41,7 @@ version = 1
 
 [identities]
 account = { from = "header:x-api-key" }
-network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+network = { from = "client/24/48" }
 """
 
 ONE_LIMIT = """

@@ -1,4 +1,4 @@
-"""`earned` of limits: what is wrong with them, and what they compile to.
+"""Allowances of limits: what is wrong with them, and what they compile to.
 
 Theory of operation. An allowance is rounded down to a level, eight to each doubling of the rate. So a bounded
 number of variants of a plan, over the same counters, serves all payers.
@@ -125,9 +125,9 @@ def compile_file(scene: Scene) -> None:
         if _keys(limit).overflow and not allowances:
             scene.report.add(
                 "limit-earned",
-                ("limit", at, "earned"),
-                "no limit has `earned` with numbers, so there is no allowance",
-                "Remove it, or write `earned = { … }` into the limit of a payer.",
+                ("limit", at, "budget"),
+                "no limit has a `budget` with `per_usd` or `growth`, so there is no allowance",
+                "Remove it, or write `budget = { per_usd = … }` into the limit of a payer.",
             )
 
 
@@ -147,7 +147,7 @@ def _earned(earned: Earned, limit: Limit, scene: Scene, path: Path) -> EarnedSpe
     """Return what a limit's payers can earn; None where that is in error."""
     report = scene.report
     rates = [(one.algorithm, one.quota, one.period_ns, one.burst) for one in scene.numbers]
-    here = (*path, "earned")
+    here = (*path, "budget")
     if isinstance(limit.per, list) and len(limit.per) != 1:
         report.add(
             "limit-earned", here, "an allowance belongs to one payer", 'Name it alone: `per = "payer"`.'
@@ -183,13 +183,9 @@ def _earned(earned: Earned, limit: Limit, scene: Scene, path: Path) -> EarnedSpe
             'Write `paid = "state:NAME"` into `[correlation]`.',
         )
         return None
-    if (earned.growth is None) != (earned.most is None):
-        have, lack = ("growth", "most") if earned.most is None else ("most", "growth")
+    if earned.growth is not None and earned.most is None:
         report.add(
-            "limit-earned",
-            (*here, have),
-            f"`{have}` without `{lack}`",
-            "Use opens a bounded amount.",
+            "limit-earned", (*here, "growth"), "`growth` without `most`", "Use opens a bounded amount."
         )
         return None
     scale = MICRO if limit.unit == USD else 1
@@ -201,7 +197,7 @@ def _earned(earned: Earned, limit: Limit, scene: Scene, path: Path) -> EarnedSpe
     if earned.growth is not None and earned.most is not None:
         grown_from += [units / earned.growth for units in quotas[1:] if units <= earned.most * scale]
     reached = max(len(paid_from), len(grown_from))
-    young_paid = min(round(earned.young_usd * _MICROS), MOST_PAID)
+    young_paid = min(round(scene.file.tuning.young_usd * _MICROS), MOST_PAID)
     return EarnedSpec(
         tuple(quotas[:reached]),
         tuple(paid_from),

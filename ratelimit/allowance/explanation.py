@@ -63,7 +63,7 @@ def looking(policy: Policy, store: Store, *, is_live: bool) -> Iterator[LookingA
     Raises:
         StoreError: they cannot be read.
     """
-    own = SharedRecords.private(store, records_form(policy.compiled.file.store.payers))
+    own = SharedRecords.private(store, records_form(policy.compiled.file.tuning.payers))
     try:
         _fill(own.memory, policy, store, is_live=is_live)
         yield LookingAtAllowances(own.memory)
@@ -72,7 +72,7 @@ def looking(policy: Policy, store: Store, *, is_live: bool) -> Iterator[LookingA
 
 
 def _fill(own: Records, policy: Policy, store: Store, *, is_live: bool) -> None:
-    form = records_form(policy.compiled.file.store.payers)
+    form = records_form(policy.compiled.file.tuning.payers)
     place = (store.place or wish_of(policy, needs_key=False).place) if is_live else None
     theirs = SharedRecords.existing(place, store.hasher.key, form)
     if theirs is not None:
@@ -214,7 +214,7 @@ def findings(policy: Policy, store: Store | None) -> Iterator[Finding]:
     rule = next((rule for rule in compiled.rules if earned_of(rule) is not None), None)
     if rule is None:
         return
-    form = records_form(compiled.file.store.payers)
+    form = records_form(compiled.file.tuning.payers)
     try:
         shared = None if store is None else SharedRecords.existing(store.place, store.hasher.key, form)
     except StoreError as error:
@@ -251,7 +251,7 @@ def _of_records(compiled: CompiledPolicy, records: Records, base: str, now_ns: i
             "warn",
             f"records are full: {displaced:,} established payers, accounts or places made room for others, "
             f"{unrecorded:,} times a newcomer found no room and was not recorded; {said}",
-            "Raise `payers` in [store] and restart the workers: it begins new records, which take in "
+            "Raise `payers` in the file of `tuning`, restart the workers: new records begin, which take in "
             "what `history` in [store] has.",
             facts=facts,
         )

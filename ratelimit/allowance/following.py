@@ -44,7 +44,7 @@ class RecordsFollower:
             # Its client library is not there for every policy.
             from ratelimit.allowance.server import ServerRecords
 
-            self._server = ServerRecords(remote, limiter.policy.compiled.file.store.payers)
+            self._server = ServerRecords(remote, limiter.policy.compiled.file.tuning.payers)
         now_s = limiter.now_ns() // SECOND_NS
         position, items, is_lost = records.changed(self._position, MOST_TOLD)
         sweep, more = self._swept(records, MOST_TOLD - len(items) // RECORD_BYTES)

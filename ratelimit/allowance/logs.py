@@ -51,12 +51,12 @@ class LogRecords:
     """Records that grow line by line.
 
     Args:
-        compiled: the policy. Its limits with `earned` and a rate by the day say who pays, and which requests
+        compiled: the policy. Limits with an allowance and a rate by the day say who pays, and which requests
             count in which unit.
         open_store: called once, when the first time is known: its hash key is the installation's.
 
     Raises:
-        NoPayer: the policy has no limit with `earned` and a rate by the day.
+        NoPayer: the policy has no limit with an allowance and a rate by the day.
     """
 
     def __init__(self, compiled: CompiledPolicy, open_store: Callable[[int], EmbeddedStore]) -> None:
@@ -143,7 +143,7 @@ class LogRecords:
 
     def _begin(self, now_ns: int) -> None:
         self._store = self._open_store(now_ns)
-        self._shared = SharedRecords.private(self._store, records_form(self._compiled.file.store.payers))
+        self._shared = SharedRecords.private(self._store, records_form(self._compiled.file.tuning.payers))
         self._bound = BoundPolicy(self._compiled, self._store, now_ns, diagnose=lambda *_: None)
         self._columns = IdentityColumns(self._bound, self.fields)
         self._salts = [salt_of(rule, self._store.hasher) for rule in self._rules]
@@ -175,7 +175,7 @@ def _rules_of(compiled: CompiledPolicy) -> list[LimitRule]:
         if allowance_of(rule) is not None and rule.period_ns == DAY_NS and rule.tier is None
     ]
     if not found:
-        raise NoPayer("the policy has no limit with `earned` and a rate by the day")
+        raise NoPayer("the policy has no limit with an allowance and a rate by the day")
     return found
 
 

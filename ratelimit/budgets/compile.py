@@ -9,8 +9,9 @@ from fractions import Fraction
 from math import ceil
 
 from ratelimit.algorithms import ALGORITHMS, SECOND_NS
+from ratelimit.allowance.schema import Budget
 from ratelimit.allowance.schema import LimitKeys as AllowanceKeys
-from ratelimit.budgets.schema import Budget, LimitKeys
+from ratelimit.budgets.schema import LimitKeys
 from ratelimit.policy.compile.compiled import REQUESTS
 from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.policy.compile.quota import largest_burst, largest_quota
@@ -97,7 +98,9 @@ def shares_of(rule: Rule) -> Budgeting | None:
 
 def amount_sources(file: PolicyFile) -> dict[int, tuple[str, Path]]:
     """Return by the number of a limit the source of its customers' numbers, and where that is written."""
-    return {index: (budget.from_, ("limit", index, "budget", "from")) for index, budget, _ in _budgets(file)}
+    return {
+        index: (budget.from_ or "", ("limit", index, "budget", "from")) for index, budget, _ in _budgets(file)
+    }
 
 
 def compile_limit(scene: Scene, limit: Limit, path: Path) -> Budgeting | None:
@@ -134,7 +137,7 @@ def _charged(scene: Scene, limit: Limit, path: Path) -> Statuses:
         ("unit", limit.unit != REQUESTS, "other units are settled by what was used"),
         ("concurrent", limit.concurrent is not None, "what is in flight has no status yet"),
         ("distinct", limit.distinct is not None, "an identity that was counted is not given back"),
-        ("on", limit.on != "request", "handshakes and messages have no status of their own"),
+        ("unit", limit.on != "request", "handshakes and messages have no status of their own"),
     ):
         if is_wrong:
             scene.report.add("limit-charge", (*path, key), message, "Remove `charge`.")
@@ -194,6 +197,7 @@ def _shares(scene: Scene, limit: Limit, path: Path) -> tuple[float, ...]:
 
 def _own(scene: Scene, limit: Limit, path: Path) -> OwnNumber | None:
     """Return where a customer's number of a limit comes from; None where all have the same."""
+    _check_budget(scene, limit, path)
     budget = _budget(limit)
     if budget is None:
         return None
@@ -205,7 +209,7 @@ def _own(scene: Scene, limit: Limit, path: Path) -> OwnNumber | None:
     if not found or at is None or not scene.numbers:
         return None
     scale = MICRO if limit.unit == USD else 1
-    most, least = _units(budget.most, scale), max(1, _units(budget.least or 0, scale))
+    most, least = _units(budget.most or 0, scale), max(1, _units(budget.least or 0, scale))
     numbers = scene.numbers[0]
     fits = most_units(numbers)
     if most > fits:
@@ -214,7 +218,28 @@ def _own(scene: Scene, limit: Limit, path: Path) -> OwnNumber | None:
     if least > most:
         words = f"`least` is {budget.least:g}, and `most` is {budget.most:g}"
         scene.report.add("limit-budget", (*path, "budget", "least"), words)
-    return OwnNumber(at, budget.from_, least, most)
+    return OwnNumber(at, budget.from_ or "", least, most)
+
+
+def _check_budget(scene: Scene, limit: Limit, path: Path) -> None:
+    """Note a table without a number, and keys that have no use in it."""
+    budget, here = limit.part(AllowanceKeys).budget, (*path, "budget")
+    if not isinstance(budget, Budget):
+        return
+    earns = budget.per_usd is not None or budget.growth is not None
+    if budget.from_ is None and not earns:
+        words = "the table names no source of a number, and nothing that is earned"
+        scene.report.add("limit-budget", here, words, "Write `from`, or `per_usd` or `growth`.")
+    elif budget.from_ is not None and budget.most is None:
+        scene.report.add(
+            "limit-budget", here, "`from` without `most`", "Write the largest number that counts."
+        )
+    elif budget.from_ is None and budget.least is not None:
+        scene.report.add(
+            "limit-budget", (*here, "least"), "no allowance is less than the `rate`", "Remove `least`."
+        )
+    elif budget.growth is None and budget.from_ is None and budget.most is not None:
+        scene.report.add("limit-budget", (*here, "most"), "`most` bounds what `growth` opens", "Remove it.")
 
 
 def _units(number: float, scale: int) -> int:
@@ -263,9 +288,8 @@ def _budgets(file: PolicyFile) -> list[tuple[int, Budget, Limit]]:
 
 def _budget(limit: Limit) -> Budget | None:
     """Return a limit's table; None without one, and where one of its keys is missing or in error."""
-    budget = limit.part(LimitKeys).budget
-    given: list[object] = [] if budget is None else [budget.from_, budget.most]
-    return budget if given and None not in given else None
+    budget = limit.part(AllowanceKeys).own
+    return budget if budget is not None and budget.most is not None else None
 
 
 def _conflicts(limit: Limit, rates: Sequence[Numbers]) -> list[tuple[str, str, str]]:
@@ -282,7 +306,9 @@ def _conflicts(limit: Limit, rates: Sequence[Numbers]) -> list[tuple[str, str, s
     if limit.distinct is not None:
         found.append(("unit", "`distinct` has no rate that a number could replace", "Use `rate`."))
     if limit.part(AllowanceKeys).allowance is not None:
-        found.append(("earned", "`earned` and `budget` both say a customer's number", "Keep one of the two."))
+        found.append(
+            ("budget", "`from` and what is earned both say a customer's number", "Keep one of the two.")
+        )
     if len(rates) > 1:
         words = "with several rates it is not said which one the number replaces"
         found.append(("rate", words, "Write each as a limit."))

@@ -1,4 +1,4 @@
-"""Budgets in the policy file, as types: the source of a customer's own number, and its bounds."""
+"""What a limit charges and tells of, as types; `budget` itself is in `allowance.schema`."""
 
 from __future__ import annotations
 
@@ -9,44 +9,12 @@ from msgspec import Meta
 from ratelimit.codes import error, warning
 from ratelimit.features.table import Table
 
-Positive = Annotated[float, Meta(gt=0, le=1e15)]
-
-
-class Budget(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
-    """The source of a customer's own number; numbers are in the limit's unit and period."""
-
-    from_: Annotated[
-        str,
-        Meta(
-            description="`state:NAME`, `resolver:NAME`, or a `header:NAME` that your proxy sets. It has a "
-            "number, or a text such as `600/minute` with the limit's own period.",
-            examples=["state:budget"],
-        ),
-    ]
-    most: Annotated[
-        Positive,
-        Meta(description="A higher number counts as this one: it comes from outside the policy."),
-    ]
-    least: Annotated[
-        Positive | None,
-        Meta(description="A lower number counts as this one, and so does 0. Default: one unit."),
-    ] = None
-
-
 Share = Annotated[float, Meta(gt=0, le=1)]
 
 
 class LimitKeys(Table, frozen=True, forbid_unknown_fields=True):
     """The keys of a limit that budgets read."""
 
-    budget: Annotated[
-        Budget | None,
-        Meta(
-            description="Each customer has a number of its own in place of the `rate`'s. Where a request has "
-            "none, or a malformed one, the `rate` holds. Default: the rate is the same for all.",
-            examples=[{"from": "state:budget", "most": 6000}],
-        ),
-    ] = None
     charge: Annotated[
         str | None,
         Meta(

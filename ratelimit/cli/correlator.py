@@ -34,7 +34,7 @@ def correlator_command(policy: str, metrics_port: int | None, metrics_host: str)
     """Correlate for all hosts that share a Redis, in a process that serves no requests.
 
     Takes the lease that one of the hosts' correlators holds, as soon as it is free. With
-    `correlator = "process"` in [correlation] the workers leave it to such processes: run two,
+    `correlator_runs_in = "process"` in the file of `tuning` the workers leave it to such processes: run two,
     and the second takes over within seconds when the first one ends. The policy file is watched.
 
     \b

@@ -49,8 +49,8 @@ def history_command(
 
     An installation that starts with them (`history = "FILE"` in `[store]`) knows its payers from the first
     request: their accounts and places, their best days, and what they have paid for a month. Each line that
-    the policy's limit with `earned` binds counts. Leave out lines of requests that were refused: those earn
-    nothing.
+    the policy's limit with an allowance binds counts. Leave out lines of requests that were refused: those
+    earn nothing.
 
     \b
     Examples:
@@ -131,7 +131,8 @@ def _learned(policy: Policy) -> LogRecords:
         raise Failure(
             str(error),
             POLICY,
-            hint="Name who pays in `[identities]`, and write a limit per payer with `earned`.",
+            hint="Name who pays in `[identities]`, and write a limit per payer with "
+            "`budget = { growth = 3, most = … }`.",
         ) from error
 
 

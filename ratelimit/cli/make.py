@@ -18,4 +18,5 @@ def make_command() -> None:
       ratelimit make limits access.log
       ratelimit make prices import gpt-4o-mini --into policy.toml
       ratelimit make schema > policy.schema.json
+      ratelimit make alerts > alerts.yml
     """

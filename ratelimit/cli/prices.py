@@ -77,13 +77,14 @@ def import_command(models: tuple[str, ...], provider: str | None, into: Path | N
 
 def _has_prices(text: str) -> bool:
     # A policy with a limit in dollars is not sound before it has a price.
-    return "[prices." in text
+    return "[prices" in text
 
 
 def _table(model: str, provider: str | None) -> str:
     """Return a model's table."""
     price, source = _price(model, provider)
-    lines, steps = [f"# {source}"], set()
+    lines: list[str] = []
+    steps: set[int] = set()
     for key, kind in _KINDS.items():
         found = getattr(price, kind, None)
         if found is None:
@@ -95,9 +96,12 @@ def _table(model: str, provider: str | None) -> str:
     requests = getattr(price, _REQUESTS, None)
     if requests is not None:
         lines.append(f"request = {_number(Decimal(getattr(requests, 'base', requests)) / 1000)}")
+    if not steps:
+        return "\n".join([f"[prices.{json.dumps(model)}]", f"# {source}", *lines]) + "\n"
+    head = f"[[prices.{json.dumps(model)}]]"
     for start in sorted(steps):
-        lines += ["", f"[[prices.{json.dumps(model)}.long]]", f"above = {start}", *_long(price, start)]
-    return "\n".join([f"[prices.{json.dumps(model)}]", *lines]) + "\n"
+        lines += ["", head, f"above = {start}", *_long(price, start)]
+    return "\n".join([head, f"# {source}", *lines]) + "\n"
 
 
 def _long(price: Any, start: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""`adaptive` of a limit, and `[ramp]`: what is wrong with them, and what they compile to."""
+"""`adaptive` of a limit, and `ramp`: what is wrong with them, and what they compile to."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import get_args
 
-from ratelimit.conduct.schema import FileKeys, LimitKeys, Ramp
+from ratelimit.conduct.schema import FileKeys, LimitKeys
 from ratelimit.core.memory.hashing import is_stand_in
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.compile.identities import CLUSTER, is_proven
 from ratelimit.policy.compile.spec import FileSpec, RuleSpec, Scene
 from ratelimit.policy.schema.model import Limit, Step
 from ratelimit.policy.schema.problem import Path, did_you_mean
+from ratelimit.policy.schema.rate import RateSyntaxError, parse_rates
 
 _STEPS = get_args(Step)
 _MIXER = 0x9E3779B97F4A7C15
 _WORD = (1 << 64) - 1
+_HOUR_S = 3600
+MOST_USUAL = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,12 @@ class ConductSpec(RuleSpec):
 
 
 @dataclass(frozen=True, slots=True)
-class RampSpec(FileSpec):
+class Ramp(FileSpec):
     """Steep rises are delayed."""
 
-    table: Ramp
+    usual: int
+    """Requests an hour that any account may make undelayed."""
+    shadow: bool
     counts_accounts = True
 
 
@@ -130,13 +135,25 @@ def _number(name: str) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=8, person=b"kin-conduct").digest(), "big") or 1
 
 
-def compile_file(scene: Scene) -> RampSpec | None:
+def compile_file(scene: Scene) -> Ramp | None:
     """Return what delays steep rises; None where nothing does."""
-    table = scene.file.part(FileKeys).ramp
-    return None if table is None else RampSpec(table)
+    written = scene.file.part(FileKeys).ramp
+    if written is None:
+        return None
+    text, _, more = written.partition(" in ")
+    try:
+        (rate,) = parse_rates(text)
+    except (RateSyntaxError, ValueError):
+        rate = None
+    if rate is None or rate.period_s != _HOUR_S or rate.millionths or more.strip() not in ("", "shadow"):
+        scene.report.add("ramp-rate", ("ramp",), f"`{written[:64]}` is no number of requests an hour")
+        return None
+    if not 1 <= rate.amount <= MOST_USUAL:
+        scene.report.add("ramp-rate", ("ramp",), f"{rate.amount} an hour; 1 to {MOST_USUAL} are possible")
+        return None
+    return Ramp(rate.amount, bool(more))
 
 
 def ramp_of(compiled: CompiledPolicy) -> Ramp | None:
     """Return what delays steep rises; None where nothing does."""
-    spec = compiled.spec(RampSpec)
-    return None if spec is None else spec.table
+    return compiled.spec(Ramp)

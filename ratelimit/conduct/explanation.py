@@ -7,13 +7,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ratelimit.conduct.compile import ramp_of
+from ratelimit.conduct.compile import Ramp, ramp_of
 from ratelimit.conduct.conduct import Conduct, key_of
 from ratelimit.conduct.lowered import WHOLE, falls
 from ratelimit.conduct.memory import SharedConduct, conduct_form
 from ratelimit.conduct.model.strikes import Strike, Struck, struck
 from ratelimit.conduct.ramps import Ramps, ramps_of
-from ratelimit.conduct.schema import Ramp
 from ratelimit.conduct.stage import Adapting, ConductPart
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.conduct import ConductMemory

@@ -7,10 +7,10 @@ are asked. So it has charged nothing meanwhile, and is not in flight. What limit
 
 from __future__ import annotations
 
+from ratelimit.conduct.compile import Ramp
 from ratelimit.conduct.guards import RiseGuard
 from ratelimit.conduct.metrics import COUNTER_RAMP, RampColumn
 from ratelimit.conduct.model.ramp import used_of
-from ratelimit.conduct.schema import Ramp
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.bound_policy import BoundPolicy
@@ -34,7 +34,7 @@ class Ramps:
     def __init__(self, spec: Ramp, memory: ConductMemory, table: Table | None) -> None:
         self.memory = memory
         self.usual = spec.usual
-        self.is_shadow = spec.mode == "shadow"
+        self.is_shadow = spec.shadow
         self._table = table
         self._counter = 0 if table is None else table.counter(COUNTER_RAMP)
 

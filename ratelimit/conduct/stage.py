@@ -6,14 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from ratelimit.challenge.stage import ChallengePart, Challenges
-from ratelimit.conduct.compile import ConductSpec, ramp_of
+from ratelimit.conduct.compile import ConductSpec, Ramp, ramp_of
 from ratelimit.conduct.conduct import MOST_NEWS, Conduct, key_of
 from ratelimit.conduct.guards import StrikeGuard
 from ratelimit.conduct.lowered import Lowered, falls
 from ratelimit.conduct.memory import SharedConduct
 from ratelimit.conduct.model.strikes import News
 from ratelimit.conduct.ramps import Ramps, Rising
-from ratelimit.conduct.schema import Ramp
 from ratelimit.conduct.steps import StepsStage, steps_of
 from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.bound_policy import BoundPolicy

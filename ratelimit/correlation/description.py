@@ -43,7 +43,7 @@ WORDS = (
     "eleven",
     "twelve",
 )
-DECLARATION = 'organisations = [{ name = "NAME", payment = ["PAYMENT METHOD"] }]'
+DECLARATION = 'organisations."NAME" = { payment = ["PAYMENT METHOD"] }'
 """The line that lets an organisation through."""
 SHORT = 8
 """Digits of a hash that people compare."""

@@ -175,7 +175,7 @@ async def _server(
     # A copy with a store of its own: the shipped file stays as it is, each run starts from full budgets.
     policy = folder / "policy.toml"
     table = str(folder / "table").replace("\\", "\\\\").replace('"', '\\"')
-    store = f'\n[store]\npath = "{table}"\n' if shared is None else shared.policy(table)
+    store = f'\n[store]\nmemory = "{table}"\n' if shared is None else shared.policy(table)
     policy.write_text(policy_path().read_text("utf-8") + store, "utf-8")
     environment = {**os.environ, POLICY_VARIABLE: str(policy)}
     if shared is not None:

@@ -57,7 +57,7 @@ class Shared:
         """Return what a host's policy says of its store."""
         return (
             f'\n[hashing]\nkey = "env:{KEY_VARIABLE}"\n'
-            f'\n[store]\nurl = "env:{URL_VARIABLE}"\nprefix = "{self.prefix}"\npath = "{table}"\n'
+            f'\n[store]\nurl = "env:{URL_VARIABLE}"\nprefix = "{self.prefix}"\nmemory = "{table}"\n'
             # Callers, hosts and server share these cores: a wait for a processor is no outage.
             'timeout = "500ms"\n'
         )

@@ -24,7 +24,7 @@ _EXPOSE = b"access-control-expose-headers"
 
 
 class HeaderWriter:
-    """Writes the header pairs a policy's `[headers]` asks for."""
+    """Writes the header pairs a policy's `headers` ask for."""
 
     __slots__ = ("_exposed", "_ratelimit", "_retry_after", "_x_ratelimit", "is_silent", "is_standard")
 

@@ -306,7 +306,7 @@ def _memory_to_be(size: int, place: Path, *, is_named_by_us: bool) -> Iterator[F
             "shared memory",
             "fail" if SHARED in place.parents else "warn",
             f"{SHARED} cannot be written to by {own_name()}: mounted read-only?",
-            f"Mount it for writing, or give [store] a `path` in memory; now it lies in {place.parent}.",
+            f"Mount it for writing, or name a file in memory as `memory`; now it is in {place.parent}.",
         )
     found = _room(size, place, is_named_by_us=is_named_by_us)
     others = owners(place.name) if is_named_by_us else []

@@ -9,7 +9,7 @@ from typing import Any
 from ratelimit.inspection import formatting
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.usage.prices import as_price
-from ratelimit.usage.pricing import MICRO, USD, Price
+from ratelimit.usage.pricing import ANY_MODEL, MICRO, USD, Price, bands_of
 
 USUAL_MOST = 4096
 """Tokens of an answer, where a limit does not say how long they are."""
@@ -23,7 +23,7 @@ _FEES = ("request", "search", "image")
 class Dearest:
     """The most that one answer of a limit costs, in millionths of a dollar.
 
-    `model` is that of the price; None for a number that the limit has for unknown models.
+    `model` is that of the price; None for that of models without one.
     """
 
     model: str | None
@@ -71,9 +71,10 @@ def price_words(policy: CompiledPolicy) -> Iterator[str]:
             continue
         said.add(sentence)
         yield sentence
-    for model, price in policy.file.prices.items():
-        yield f"{model}: {_price(price)}"
-    if policy.file.prices and not all(map(_has_sounds, policy.file.prices.values())):
+    known = {model: bands for model, price in policy.file.prices.items() if (bands := bands_of(price))}
+    for model, bands in known.items():
+        yield f"{model}: {_price(*bands)}"
+    if known and not all(_has_sounds(bands[0]) for bands in known.values()):
         yield (
             "Sounds in the input cost the larger of `input` and `output` where a model has no `audio_input`; "
             "sounds in the output at least as much, where it has no `audio_output`."
@@ -93,7 +94,7 @@ def _limit(rule: LimitRule, dearest: Dearest) -> str:
     if spec.refuses_unknown:
         unknown = "nothing: it is refused"
     elif spec.unknown_price is not None:
-        unknown = f"{spec.unknown_price.rates[0] / MICRO:g}"
+        unknown = f"what `{ANY_MODEL}` has"
     return (
         f"{rule.name}: the dearest answer of {length} costs {formatting.amount(dearest.micro, USD)}, "
         f"by {whose}; "
@@ -102,10 +103,10 @@ def _limit(rule: LimitRule, dearest: Dearest) -> str:
     )
 
 
-def _price(price: Price) -> str:
+def _price(price: Price, *longer: Price) -> str:
     parts = [f"{key} {getattr(price, key):g}" for key in (*_KEYS, *_SHARES) if _has(price, key)]
     parts += [f"{getattr(price, key):g} each {key}" for key in _FEES if getattr(price, key)]
-    parts += [f"above {long.above:,} tokens {long.input:g} / {long.output:g}" for long in price.long]
+    parts += [f"above {long.above:,} tokens {long.input:g} / {long.output:g}" for long in longer]
     parts += [f"{name} × {factor:g}" for name, factor in price.service_tiers.items()]
     return ", ".join(parts)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from ratelimit.load.schema import Adaptive, FileKeys, LoadClass
+from ratelimit.load.schema import Adaptive, FileKeys
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.compile.spec import FileSpec, Scene
 from ratelimit.policy.routing.classes import Marks, load_classes
@@ -16,11 +16,14 @@ from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import Event
 from ratelimit.policy.schema.problem import Path, Report
+from ratelimit.waiting.schema import FileKeys as ClassKeys
+from ratelimit.waiting.schema import RequestClass
 
 LEAST_TARGET_NS = 10**7
 MOST_TARGET_NS = 10 * 60 * 10**9
 WIDE_FLOOR = 4
 """A floor above this part of the ceiling may be more than the back end can do, and is never cut."""
+NUMBERS = 3
 MOST_PAGES = 64
 MOST_WEIGHT = 0.9
 """The part that all classes but the first have at most."""
@@ -115,14 +118,16 @@ def loads_of(compiled: CompiledPolicy) -> tuple[AdaptiveSpec, ...]:
 def _compiled(scene: Scene) -> tuple[AdaptiveSpec, ...]:
     given = scene.file.part(FileKeys).adaptive
     patterns, position, report = scene.patterns, scene.position, scene.report
+    listed = scene.file.part(ClassKeys).classes
+    classes = compile_classes(listed, ("class",), patterns, position, report)
     if given is None:
         return ()
     if isinstance(given, Adaptive):
-        return (_compile(given, ("adaptive",), patterns, position, report),)
+        return (_compile(given, ("adaptive",), patterns, classes, report),)
     # What is wrong with one that is no table was told already.
     usable = [(index, table) for index, table in enumerate(given) if isinstance(table, Adaptive)]
     _check_names(usable, report)
-    return tuple(_compile(table, ("adaptive", index), patterns, position, report) for index, table in usable)
+    return tuple(_compile(table, ("adaptive", index), patterns, classes, report) for index, table in usable)
 
 
 def _check_names(tables: Sequence[tuple[int, Adaptive]], report: Report) -> None:
@@ -141,25 +146,22 @@ def _compile(
     table: Adaptive,
     path: Path,
     patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
-    position: Callable[[str, Path, Report], int],
+    classes: tuple[ClassSpec, ...],
     report: Report,
 ) -> AdaptiveSpec:
     if not (table.name.isascii() and table.name.isprintable()):
         message = f"{table.name!r} has other than printable ASCII characters"
         report.add("adaptive-group", (*path, "name"), message)
-    _check_bounds(table, path, report)
     target_ns = _target(table, (*path, "first_byte"), report)
     return AdaptiveSpec(
         target_ns,
-        table.floor,
-        table.start,
-        table.ceiling,
+        *_bounds(table, (*path, "in_flight"), report),
         table.mode == "shadow",
-        _classes(table.class_, (*path, "class"), patterns, position, report),
+        _of_group(classes, patterns(table.match, (*path, "match"), report)),
         patterns(table.match, (*path, "match"), report),
         patterns(table.except_, (*path, "except"), report),
         _reports(table, (*path, "reports"), report),
-        table.hold,
+        table.mode != "shed",
         table.name,
         table.work == "body",
     )
@@ -181,16 +183,16 @@ def _reports(table: Adaptive, path: Path, report: Report) -> tuple[str, ...]:
     return pages
 
 
-def _check_bounds(table: Adaptive, path: Path, report: Report) -> None:
-    if table.start > table.ceiling:
-        message = f"`start` is {table.start}, above the ceiling of {table.ceiling}"
-        report.add("adaptive-bounds", (*path, "start"), message)
-    elif table.floor > table.start:
-        message = f"`floor` is {table.floor}, above the start of {table.start}"
-        report.add("adaptive-bounds", (*path, "floor"), message)
-    elif table.floor > WIDE_FLOOR and WIDE_FLOOR * table.floor > table.ceiling:
-        message = f"a floor of {table.floor} is more than a quarter of the ceiling of {table.ceiling}"
-        report.add("adaptive-floor", (*path, "floor"), message)
+def _bounds(table: Adaptive, path: Path, report: Report) -> tuple[int, int, int]:
+    """Return what always has room, what may wait while nothing is known, and the most in flight."""
+    if len(table.in_flight) != NUMBERS:
+        return 1, 1, 1  # the binder noted it
+    floor, start, ceiling = table.in_flight
+    if not floor <= start <= ceiling:
+        report.add("adaptive-bounds", path, f"{floor}, {start}, {ceiling} do not ascend")
+    elif floor > WIDE_FLOOR and WIDE_FLOOR * floor > ceiling:
+        report.add("adaptive-floor", path, f"a floor of {floor} is more than a quarter of {ceiling}")
+    return floor, start, ceiling
 
 
 def _target(table: Adaptive, path: Path, report: Report) -> int | None:
@@ -206,16 +208,27 @@ def _target(table: Adaptive, path: Path, report: Report) -> int | None:
     return target_ns
 
 
-def _classes(
-    listed: list[LoadClass],
+def _of_group(classes: Sequence[ClassSpec], matched: Sequence[Pattern]) -> tuple[ClassSpec, ...]:
+    """Return the classes that requests of one back end can be in: those of others keep no room free here."""
+    found = [
+        one
+        for one in classes
+        if not one.patterns or any(mine.meets(theirs) for mine in one.patterns for theirs in matched)
+    ]
+    return tuple(one if at else replace(one, weight=0.0) for at, one in enumerate(found))
+
+
+def compile_classes(
+    listed: list[RequestClass],
     path: Path,
     patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
     position: Callable[[str, Path, Report], int],
     report: Report,
 ) -> tuple[ClassSpec, ...]:
+    """Return the classes of a file; note what is wrong with them."""
     found: dict[str, ClassSpec] = {}
     # What is wrong with one that is no table was told already.
-    usable = [(index, one) for index, one in enumerate(listed) if isinstance(one, LoadClass)]
+    usable = [(index, one) for index, one in enumerate(listed) if isinstance(one, RequestClass)]
     for index, one in usable:
         place: Path = (*path, index)
         if not (one.name.isascii() and one.name.isprintable()):

@@ -8,7 +8,6 @@ from msgspec import Meta, field
 
 from ratelimit.codes import error, warning
 from ratelimit.features.table import Table
-from ratelimit.waiting.schema import ClassWeight
 
 LoadMode = Literal["enforce", "shadow"]
 MONITORS = ("GET /metrics", "GET /health", "GET /healthz", "GET /livez", "GET /readyz")
@@ -16,41 +15,7 @@ MONITORS = ("GET /metrics", "GET /health", "GET /healthz", "GET /livez", "GET /r
 InFlight = Annotated[int, Meta(ge=1, le=100_000)]
 
 
-class LoadClass(Table, frozen=True, forbid_unknown_fields=True):
-    """One class of requests. The first of the file is shed last; what matches none is of the last."""
-
-    name: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            max_length=64,
-            description="Unique; printable ASCII. Appears in metrics and explanations.",
-            examples=["interactive"],
-        ),
-    ]
-    match: Annotated[
-        str | list[str] | None,
-        Meta(
-            description="Requests of this class, written like a limit's `match`; the first class that "
-            "matches counts. Default: all, if there is a `when`.",
-            examples=["POST /v1/chat"],
-        ),
-    ] = None
-    when: Annotated[
-        dict[str, str | list[str]],
-        Meta(
-            max_length=8,
-            description="Identities that a request of this class has, and one of which values: a plan, "
-            "an account. All of them have to fit.",
-            examples=[{"plan": ["pro", "team"]}],
-        ),
-    ] = {}
-    weight: ClassWeight = 5
-
-
-class Adaptive(
-    Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "class", "except_": "except"}
-):
+class Adaptive(Table, frozen=True, forbid_unknown_fields=True, rename={"except_": "except"}):
     """A limit on what is in flight that follows the load: of all requests, or of one back end's."""
 
     name: Annotated[
@@ -78,13 +43,16 @@ class Adaptive(
             "beside the body in the middle. For prompts that differ widely in length.",
         ),
     ] = "requests"
-    floor: Annotated[InFlight, Meta(description="Requests in flight that always have room.")] = 4
-    start: Annotated[
-        InFlight, Meta(description="Requests that may wait for their first byte before anything is known.")
-    ] = 20
-    ceiling: Annotated[
-        InFlight, Meta(description="The most requests in flight; further ones have no room.")
-    ] = 400
+    in_flight: Annotated[
+        list[InFlight],
+        Meta(
+            min_length=3,
+            max_length=3,
+            description="Requests in flight: so many always have room, so many may wait for their first byte "
+            "before anything is known, and so many are the most.",
+            examples=[[4, 20, 400]],
+        ),
+    ] = field(default_factory=lambda: [4, 20, 400])
     match: Annotated[
         str | list[str],
         Meta(
@@ -110,23 +78,13 @@ class Adaptive(
         ),
     ] = []
     mode: Annotated[
-        LoadMode,
-        Meta(description="`shadow` only counts the requests that it would shed and hold."),
+        Literal["enforce", "shed", "shadow"],
+        Meta(
+            description="`enforce`: a request without room waits in the gateway, for a quarter of the "
+            "target, in the order of classes, then fair by caller. `shed`: it is shed at once. `shadow` only "
+            "counts the requests that it would shed and hold."
+        ),
     ] = "enforce"
-    hold: Annotated[
-        bool,
-        Meta(
-            description="A request without room waits in the gateway, for a quarter of the target. The "
-            "order is by class, then fair by caller. `false`: it is shed at once."
-        ),
-    ] = True
-    class_: Annotated[
-        list[LoadClass],
-        Meta(
-            max_length=16,
-            description="Classes in their order: the first is shed last.",
-        ),
-    ] = []
 
 
 class FileKeys(Table, frozen=True, forbid_unknown_fields=True):
@@ -140,8 +98,8 @@ class FileKeys(Table, frozen=True, forbid_unknown_fields=True):
 
 CODES = {
     "adaptive-bounds": error(
-        "`floor`, `start` and `ceiling` are not in this order.",
-        "Write them so that each is at least the one before.",
+        "The numbers of `in_flight` are not in order.",
+        "Write three numbers, each at least the one before.",
     ),
     "adaptive-floor": warning(
         "The floor may be above what the back end can do; it is never cut, so overload would not end.",
@@ -157,9 +115,7 @@ CODES = {
     "adaptive-group": error(
         "One of several adaptive limits has no name or requests of its own.", "Give it a name and a `match`."
     ),
-    "adaptive-class": error(
-        "A class of the adaptive limit has no name or requests of its own.", "Give it a name and a `match`."
-    ),
+    "adaptive-class": error("A class has no name or requests of its own.", "Give it a name and a `match`."),
     "class-weights": error(
         "The weights of classes leave the first less than a tenth.", "Lower them, to 90 together at most."
     ),

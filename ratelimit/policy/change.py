@@ -159,7 +159,6 @@ def _described(limit: LimitSpec, policy: CompiledPolicy) -> dict[str, object]:
         "usage": written.usage,
         "model": written.model,
         "cuts": written.cuts,
-        "unknown_model": written.unknown_model,
         "tier": written.tier,
         "verdict": next((policy.rules[index].verdict for index in limit.rules), None),
     }

@@ -18,13 +18,14 @@ import msgspec
 
 from ratelimit.algorithms import ALGORITHMS, DEFAULT
 from ratelimit.codes import Branch, every_code
+from ratelimit.correlation.settings import Settings
 from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.features.parts import parts
-from ratelimit.policy.schema import events, knowledge, model, storing, surroundings
 from ratelimit.policy.schema import json_schema as schema
+from ratelimit.policy.schema import knowledge, model, storing, surroundings, tuning
 from ratelimit.usage import pricing
 
-WITH_TABLES = ("policy.md", "correlation.md", "events.md", "algorithms.md")
+WITH_TABLES = ("policy.md", "correlation.md", "algorithms.md")
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _BRANCHES: dict[Branch, str] = {
     "policy": "PolicyError: the policy file, for its author to mend.",
@@ -113,12 +114,15 @@ def field_table(name: str) -> str:
     """Return the table of a struct's keys, as Markdown."""
     if name in _OF_ALGORITHMS:
         return _OF_ALGORITHMS[name]()
-    homes = (model, surroundings, storing, knowledge, pricing, events, *parts("schema"))
+    homes = (model, tuning, surroundings, storing, knowledge, pricing, *parts("schema"))
     home = next(module for module in homes if hasattr(module, name))
     kind: type[msgspec.Struct] = getattr(home, name)
     hints = get_type_hints(kind, include_extras=True)
     lines = ["| key | type | default | |", "| --- | --- | --- | --- |"]
+    inherited = Settings.__struct_fields__ if kind is tuning.Tuning else ()  # of a table of their own
     for field in msgspec.structs.fields(kind):
+        if field.name in inherited:
+            continue
         hint = hints[field.name]
         # Types that are annotated twice have their bounds first.
         words = next((meta.description for meta in get_args(hint)[1:] if meta.description), "")

@@ -5,10 +5,13 @@ The one place in this package that opens a policy file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from ratelimit.environment.file import read_file
 from ratelimit.errors import PolicyError, Problem, unforeseen
@@ -20,7 +23,10 @@ from ratelimit.policy.schema import source
 from ratelimit.policy.schema.binder import bind
 from ratelimit.policy.schema.model import PolicyFile
 from ratelimit.policy.schema.problem import Report
+from ratelimit.policy.schema.tuning import Tuning
 
+_TUNING = re.compile(r"""(?:(?![ \t]*\[)[^\n]*\n)*?[ \t]*tuning[ \t]*=[ \t]*["']([^"'\n]{1,4096})["']""")
+"""The name of the file of tuning, above the first table."""
 _LISTED = 20
 """Problems an error's message shows; all of them are in `problems`."""
 
@@ -122,8 +128,10 @@ class Policy:
         if text is None and not source.check_shape(tree, report):
             raise _refused(report)
         try:
-            tree = _with_tuning(tree, report)
-            file = bind(PolicyFile, tree, report)
+            tuning = _tuning(tree, report)
+            file = bind(PolicyFile, {key: value for key, value in tree.items() if key != "tuning"}, report)
+            if tuning is not None:
+                file = replace(file, tuning=tuning)
             compilation = compile_policy(file, tree, report.file, report)
             check(compilation, tree, report)
         except Exception as error:
@@ -138,24 +146,44 @@ class Policy:
         return f"<Policy {self.name!r}: {len(self.compiled.limits)} limits>"
 
 
-def _with_tuning(tree: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Return the policy's tree with the numbers of the file that it names as the correlator's `tuning`."""
-    table = tree.get("correlation")
-    named = table.get("tuning") if isinstance(table, dict) else None
-    if not isinstance(table, dict) or not isinstance(named, str):
-        return tree
-    place = ("correlation", "tuning")
-    path = Path(report.file).parent / named
+def _tuning(tree: dict[str, Any], report: Report) -> Tuning | None:
+    """Return the numbers of the file that a policy names, None if it names none; note what is wrong there."""
+    named = tree.get("tuning")
+    if not isinstance(named, str):
+        if named is not None:
+            report.unusable(
+                "policy-type",
+                ("tuning",),
+                "`tuning` must be the path of a file",
+                'Write `tuning = "tuning.toml"`.',
+            )
+        return None
+    path = tuning_path(report.file, named)
     own = Report(str(path))
-    numbers: dict[str, Any] | None = None
     try:
         text = source.decode(read_file(path, source.MAX_BYTES), own)
-        numbers = None if text is None else source.parse(text, own)
     except OSError as error:
-        report.add("tuning-file", place, f"`{path}` cannot be read: {error.strerror or error}")
-    for problem in own.problems:
-        report.add("tuning-file", place, f"`{path}`, line {problem.line}: {problem.message}", problem.hint)
-    return {**tree, "correlation": {**table, "tuning": numbers or {}}}
+        report.add("tuning-file", ("tuning",), f"`{path}` cannot be read: {error.strerror or error}")
+        return None
+    numbers = None if text is None else source.parse(text, own)
+    tuning = Tuning() if numbers is None else bind(Tuning, numbers, own)
+    # They have the name of their own file, and its lines.
+    report.problems += own.problems
+    return tuning
+
+
+def named_tuning(path: str | PathLike[str]) -> Path | None:
+    """Return the file of tuning that a policy's file names, even if it cannot be used; None without one."""
+    try:
+        named = _TUNING.match(read_file(path, source.MAX_BYTES).decode("utf-8", "replace"))
+    except (OSError, ValueError):
+        return None
+    return None if named is None else tuning_path(fspath(path), named[1])
+
+
+def tuning_path(policy: str, named: str) -> Path:
+    """Return the file of tuning that the policy in a file names."""
+    return Path(policy).parent / named
 
 
 def _refused(report: Report) -> PolicyError:

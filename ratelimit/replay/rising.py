@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mmap import mmap
 
+from ratelimit.conduct.compile import Ramp
 from ratelimit.conduct.ramps import Ramps
-from ratelimit.conduct.schema import Ramp
 from ratelimit.core.sharing.conduct import ConductMemory, conduct_bytes
 from ratelimit.replay.prepared import ALLOWED, let_wait
 

@@ -203,7 +203,7 @@ class Replay:
         assert self.store is not None  # set by take
         assert self.first_ns is not None  # likewise
         if self._records is None:
-            self._records = SharedRecords.private(self.store, records_form(self.compiled.file.store.payers))
+            self._records = SharedRecords.private(self.store, records_form(self.compiled.file.tuning.payers))
             if self.history is not None:
                 first_s = self.first_ns // 1_000_000_000
                 self.imported = self.history.put_into(self._records.memory, first_s)

@@ -5,7 +5,7 @@ before any request of the trace that comes later. So those that came before it p
 What waits has charged nothing.
 
 A worker's own queue (`waiting/limit_queue`) also gives each principal a fair share of a line. Here a line is
-first come, first served; the bounds of `[queue]` hold.
+first come, first served; the bounds of lines hold.
 
 Decisions are written in the order of the trace. So what comes behind a request that waits is held until that
 one is decided. At most it is what a trace has in the longest wait of the policy.

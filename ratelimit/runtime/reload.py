@@ -17,6 +17,7 @@ from ratelimit.events import Observer, ReloadResult
 from ratelimit.policy import Policy
 from ratelimit.policy.change import Change, diff, fingerprint
 from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.loader import named_tuning
 from ratelimit.telemetry.counters import Counters
 
 
@@ -62,11 +63,12 @@ class PolicyFile:
         path: where it is; None for a policy that came from no file.
     """
 
-    __slots__ = ("_seen", "last_reload", "path", "rejected_ns")
+    __slots__ = ("_beside", "_seen", "last_reload", "path", "rejected_ns")
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self._seen = None if path is None else fingerprint(path)
+        self._beside: Path | None = None
+        self._seen = self._look()
         self.last_reload: Reload | None = None
         self.rejected_ns: int | None = None
         """Since when the file is rejected; None while it is not."""
@@ -79,8 +81,17 @@ class PolicyFile:
     @property
     def is_outdated(self) -> bool:
         """True if the file looks different from when it was last read. One that is missing does not."""
-        seen = None if self.path is None else fingerprint(self.path)
-        return seen is not None and seen != self._seen
+        if self.path is None or fingerprint(self.path) is None:
+            return False
+        beside = None if self._beside is None else fingerprint(self._beside)
+        return (fingerprint(self.path), beside) != self._seen
+
+    def _look(self) -> tuple[object, object]:
+        """Return how the policy's file looks, and the file of tuning that it names now."""
+        if self.path is None:
+            return None, None
+        self._beside = named_tuning(self.path)
+        return fingerprint(self.path), None if self._beside is None else fingerprint(self._beside)
 
     def reload(self, in_force: InForce, before: ClusteringService | None, now_ns: int) -> Reload:
         """Read the file again and put it in force; a bad file changes nothing. Callers hold a lock.
@@ -98,7 +109,7 @@ class PolicyFile:
             raise UsageError(
                 "this limiter was given a policy, not a file to read again", code="reload-no-file"
             )
-        seen = fingerprint(path)
+        seen = self._look()
         after = before
         try:
             loaded = Policy.load(path)

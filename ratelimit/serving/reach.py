@@ -69,5 +69,5 @@ def untold_here(limiter: Limiter, *, by_descriptors: bool, proxy: Proxy | None) 
     ):
         yield (
             f"[trust] reads Forwarded, and {proxy} passes on what a client writes there: "
-            'write header = "x-forwarded-for"'
+            "take the word `forwarded` out of `proxies`"
         )

@@ -85,7 +85,7 @@ def wish_of(policy: Policy, *, needs_key: bool = True) -> StoreWish:
         if needs_key:
             raise
         key = None
-    blocks = wanted.block_bytes
+    blocks = compiled.file.tuning.block_bytes
     if blocks is None:
         # Some for a reload that adds a rule, more for each rule that needs them now.
         rules = sum(rule.algorithm not in IN_WORDS for rule in compiled.rules)
@@ -252,7 +252,7 @@ def open_records(policy: Policy, store: Store) -> SharedRecords:
     Raises:
         StoreError: they cannot be had, and the policy does not say to go on without.
     """
-    form = records_form(policy.compiled.file.store.payers)
+    form = records_form(policy.compiled.file.tuning.payers)
     return _shared(
         policy,
         lambda: SharedRecords.beside(store, form),

@@ -38,7 +38,8 @@ Spans, exemplars and meters have a page of their own: [OpenTelemetry](openteleme
 - When a reload removes a limit its series end. When the limit returns, its counters go on where they were.
 - Counters start from zero when the shared table is made anew.
 
-Import [alerts.yml](alerts.yml) and [grafana.json](grafana.json) first. \
+Import [alerts.yml](alerts.yml) and [grafana.json](grafana.json) first: \
+`ratelimit make alerts` and `ratelimit make dashboard` print them. \
 [runbooks.md](runbooks.md) explains what to do about each alert. Then ask, for example:
 
 | what | query |

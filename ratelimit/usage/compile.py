@@ -12,7 +12,7 @@ from ratelimit.policy.schema.model import Limit, UsageShape
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 from ratelimit.policy.schema.rate import has_lifetime
 from ratelimit.usage.form import TableSpec
-from ratelimit.usage.pricing import USD, Price, PriceSpec, price_spec
+from ratelimit.usage.pricing import ANY_MODEL, USD, ModelPrice, PriceSpec, others_price
 from ratelimit.usage.request import MAXIMA
 
 SHAPES: tuple[UsageShape, ...] = get_args(UsageShape)
@@ -82,7 +82,7 @@ def compile_metering(
     path: Path,
     report: Report,
     *,
-    has_prices: bool,
+    prices: Mapping[str, ModelPrice],
     tables: Mapping[str, TableSpec] = MappingProxyType({}),
 ) -> MeteringSpec | None:
     """Return what a limit asks for; None if the application settles, and the estimate is a number.
@@ -90,7 +90,7 @@ def compile_metering(
     Args:
         limit, path: the limit, and where it stands.
         report: takes the problems.
-        has_prices: whether any model has a price.
+        prices: of models.
         tables: the policy's own forms of answers.
     """
     estimate = _estimate(limit, path, report)
@@ -110,14 +110,15 @@ def compile_metering(
     if limit.on == "message" and (limit.usage is not None or estimate is not None):
         report.add(
             "limit-conflict",
-            (*path, "on"),
+            (*path, "unit"),
             "a message has no answer of its own to read",
-            'Use `on = "connect"`, which is settled when the connection closes.',
+            "Count handshakes or requests, which are settled when the connection closes.",
         )
     models = _models(limit, path, report)
+    has_prices = any(price != "refuse" for price in prices.values())
     if isinstance(form, TableSpec) and limit.unit == USD and not has_prices:
         has_prices = any(meaning.startswith("added cost ") for _, meaning in form.places)
-    unknown = _unknown(limit, path, report, has_prices=has_prices)
+    _check_prices(limit, path, report, has_prices=has_prices)
     exposure = _exposure(limit, estimate, path, report)
     grants = _grants(limit, path, report, can_grant=exposure > 0)
     if limit.usage is None and estimate is None and not models:
@@ -126,8 +127,8 @@ def compile_metering(
         form,
         estimate,
         limit.cuts,
-        limit.unknown_model == "refuse",
-        unknown,
+        limit.unit == USD and prices.get(ANY_MODEL) == "refuse",
+        others_price(prices) if limit.unit == USD else None,
         models,
         exposure,
         limit.most,
@@ -177,6 +178,11 @@ def _form(
     return None
 
 
+def _is_allowance(limit: Limit) -> bool:
+    # Keys of another feature: without it no limit is one.
+    return getattr(limit, "allowance", None) is not None
+
+
 def _exposure(limit: Limit, estimate: EstimateSpec | None, path: Path, report: Report) -> float:
     """Return how many budgets a limit bounds what is used and in flight to; 0 where it does not."""
     applies = (
@@ -184,7 +190,7 @@ def _exposure(limit: Limit, estimate: EstimateSpec | None, path: Path, report: R
         and limit.unit in OF_OUTPUT
         and limit.on != "message"
         and "cluster" not in limit.names
-        and isinstance(getattr(limit, "earned", None), str | None)
+        and not _is_allowance(limit)
     )
     if not applies:
         for key, value in (("exposure", limit.bounds), ("most", limit.most)):
@@ -210,7 +216,7 @@ def _models(limit: Limit, path: Path, report: Report) -> tuple[str, ...]:
             "limit-conflict",
             (*path, "model"),
             "WebSockets have no body that would name a model",
-            "Remove it, or `on`.",
+            "Remove it, or count requests.",
         )
     if len(models) > MOST_PATTERNS:
         report.add(
@@ -221,18 +227,10 @@ def _models(limit: Limit, path: Path, report: Report) -> tuple[str, ...]:
     return models
 
 
-def _unknown(limit: Limit, path: Path, report: Report, *, has_prices: bool) -> PriceSpec | None:
-    """Return what a model without a price costs, if the policy says a number."""
-    written = limit.unknown_model
+def _check_prices(limit: Limit, path: Path, report: Report, *, has_prices: bool) -> None:
+    """Note a limit in dollars that has a cost without a price, or answers whose cost is not known."""
     if limit.unit != USD:
-        if written is not None:
-            report.add(
-                "limit-conflict",
-                (*path, "unknown_model"),
-                "models have prices only in limits with the unit `usd`",
-                "Remove it.",
-            )
-        return None
+        return
     if isinstance(limit.estimate, int) and limit.estimate:
         report.add(
             "limit-estimate",
@@ -241,18 +239,12 @@ def _unknown(limit: Limit, path: Path, report: Report, *, has_prices: bool) -> P
             'Write `cost = "declared"` or `"learned"`.',
         )
     is_priced = limit.usage is not None or isinstance(limit.estimate, str)
-    if is_priced and not has_prices and not isinstance(written, float):
+    if is_priced and not has_prices:
         report.add(
             "limit-prices",
             (*path, "unit"),
             "no model has a price, so the cost of an answer is unknown",
         )
-    if not isinstance(written, float):
-        return None
-    if not 0 <= written <= 1_000_000:
-        report.add("policy-value", (*path, "unknown_model"), f"{written} dollars for a million tokens")
-        return None
-    return price_spec(Price(input=written, output=written))
 
 
 def _estimate(limit: Limit, path: Path, report: Report) -> EstimateSpec | None:

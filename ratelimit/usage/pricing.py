@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, field
 
@@ -26,6 +26,7 @@ LONGEST_TIER = 24
 PLAIN_TIERS = ("default", "standard", "standard_only", "auto", "on_demand")
 """Names of the tier that the prices themselves are of; a test holds them equal to the compiled ones."""
 
+_WRITTEN = "Write `[{ input = 1, output = 2 }, { above = 200000, input = 2, output = 4 }]`."
 Dollars = Annotated[float, Meta(ge=0, le=1_000_000)]
 _NANO_FOR_THOUSAND = 1_000_000
 _NANO = 1_000_000_000
@@ -35,8 +36,8 @@ def _of(description: str) -> Meta:
     return Meta(description=description)
 
 
-class TokenPrices(Table, frozen=True, forbid_unknown_fields=True):
-    """The prices of input and output, in dollars for a million tokens."""
+class Price(Table, frozen=True, forbid_unknown_fields=True):
+    """The prices of a model, in dollars for a million tokens."""
 
     input: Annotated[Dollars, _of("Input that was not cached.")]
     output: Annotated[Dollars, _of("Output, thoughts and reasoning included.")]
@@ -47,17 +48,6 @@ class TokenPrices(Table, frozen=True, forbid_unknown_fields=True):
     cache_write_1h: Annotated[
         Dollars | None, _of("Input that was written to a cache for an hour. Default: `cache_write`.")
     ] = None
-
-
-class LongPrice(TokenPrices, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The prices of a request with a long input, of all its tokens."""
-
-    above: Annotated[int, Meta(ge=1, le=2**40, description="Tokens of input, cached ones included.")]
-
-
-class Price(TokenPrices, frozen=True, forbid_unknown_fields=True):
-    """The prices of a model, in dollars for a million tokens."""
-
     audio_input: Annotated[
         Dollars | None, _of("Sounds in the input. Default: the larger of `input` and `output`.")
     ] = None
@@ -72,13 +62,23 @@ class Price(TokenPrices, frozen=True, forbid_unknown_fields=True):
     request: Annotated[Dollars, _of("Each request, in dollars.")] = 0.0
     search: Annotated[Dollars, _of("Each search that the answer reports, in dollars.")] = 0.0
     image: Annotated[Dollars, _of("Each picture of the answer, in dollars.")] = 0.0
-    long: Annotated[
-        list[LongPrice], _of("Prices of requests with long inputs, the shortest first: all of its tokens.")
-    ] = field(default_factory=list)
     service_tiers: Annotated[
         dict[str, Annotated[float, Meta(ge=0, le=100)]],
         _of("By the name of a service tier, a factor of the prices of tokens: `{ batch = 0.5 }`."),
     ] = field(default_factory=dict)
+    above: Annotated[
+        Annotated[int, Meta(ge=1, le=2**40)] | None,
+        _of(
+            "In a list of prices, in each behind the first: requests with more tokens of input than so many, "
+            "cached ones included, have these prices of input, output and caches."
+        ),
+    ] = None
+
+
+ANY_MODEL = "*"
+ModelPrice = Price | list[Price] | Literal["refuse"]
+"""A model's price, its price and those of long inputs, or that it is not served."""
+_OF_TEXT = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "above")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,30 +93,62 @@ class PriceSpec:
     """Millionths of the rates, by the name of a service tier."""
 
 
-def compile_prices(prices: Mapping[str, Price], report: Report) -> dict[str, PriceSpec]:
-    """Return the prices as whole numbers."""
+def compile_prices(prices: Mapping[str, ModelPrice], report: Report) -> dict[str, PriceSpec]:
+    """Return the prices of named models as whole numbers."""
     if len(prices) > MOST_MODELS:
         report.add("policy-too-many", ("prices",), f"{len(prices)} models; {MOST_MODELS} are the most")
-    _check_patterns([model for model in prices if "*" in model], report)
+    _check_patterns([model for model in prices if "*" in model and model != ANY_MODEL], report)
     found = {}
-    for model, price in prices.items():
-        if isinstance(price, Price):
-            _check(price, ("prices", model), report)
-            found[model] = price_spec(price)
+    for model, written in prices.items():
+        path: Path = ("prices", model)
+        if written == "refuse":
+            if model != ANY_MODEL:
+                words = "only models without a price are refused"
+                report.add("price-refuse", path, words, 'Write `"*" = "refuse"`, and no price for this one.')
+            continue
+        listed = [one for one in bands_of(written) if isinstance(one, Price)]
+        if not listed:
+            if written == []:
+                report.add("price-long", path, "the list is empty", "Write a table, or two.")
+            continue
+        _check_bands(listed, path, report)
+        _check(listed[0], path if isinstance(written, Price) else (*path, 0), report)
+        if model != ANY_MODEL:
+            found[model] = price_spec(listed)
     return found
 
 
-def _check(price: Price, path: Path, report: Report) -> None:
-    above = [long.above for long in price.long]
-    if above != sorted(set(above)):
-        report.add(
-            "price-long",
-            (*path, "long"),
-            f"prices above {', '.join(f'{one:,}' for one in above)} tokens are not in order",
-            "Put the smallest `above` first, each once.",
-        )
+def others_price(prices: Mapping[str, ModelPrice]) -> PriceSpec | None:
+    """Return what a model without a price of its own costs; None: as the dearest."""
+    listed = [one for one in bands_of(prices.get(ANY_MODEL, "refuse")) if isinstance(one, Price)]
+    return price_spec(listed) if listed else None
+
+
+def bands_of(written: ModelPrice) -> list[Price]:
+    """Return a model's price, and behind it those of long inputs."""
+    return written if isinstance(written, list) else [] if isinstance(written, str) else [written]
+
+
+def _check_bands(listed: Sequence[Price], path: Path, report: Report) -> None:
+    """Note prices of long inputs that do not ascend, or that say more than those of text."""
+    if listed[0].above is not None:
+        where = (*path, "above") if len(listed) == 1 else (*path, 0, "above")
+        report.add("price-long", where, "`above` stands behind a price without it", _WRITTEN)
+    above = [one.above for one in listed[1:]]
+    if None in above or above != sorted(set(above), key=lambda each: each or 0):
+        shown = ", ".join("nothing" if one is None else f"{one:,}" for one in above)
+        words = f"prices above {shown} tokens are not in order"
+        report.add("price-long", path, words, "Put the smallest `above` first, each once.")
     if len(above) > MOST_BANDS:
-        report.add("policy-too-many", (*path, "long"), f"{len(above)} prices; {MOST_BANDS} are the most")
+        report.add("policy-too-many", path, f"{len(above)} prices; {MOST_BANDS} are the most")
+    for at, one in enumerate(listed[1:], 1):
+        for name in one.__struct_fields__:
+            if name not in _OF_TEXT and getattr(one, name) not in (None, 0.0, {}):
+                words = f"`{name}` is the same whatever the length of the input"
+                report.add("price-long", (*path, at, name), words, "Write it into the first table.")
+
+
+def _check(price: Price, path: Path, report: Report) -> None:
     names = [name.strip().casefold() for name in price.service_tiers]
     if len(names) > MOST_TIERS:
         report.add(
@@ -186,12 +218,13 @@ def _past_stars(places: set[int], pattern: str) -> set[int]:
     return found
 
 
-def price_spec(price: Price) -> PriceSpec:
-    """Return a price as whole numbers."""
+def price_spec(listed: Sequence[Price]) -> PriceSpec:
+    """Return a model's prices as whole numbers: the first, and behind it those of long inputs."""
+    price, *longer = listed
     return PriceSpec(
         _rates(price, price),
         tuple(round(each * _NANO) for each in (price.request, price.search, price.image)),
-        tuple((long.above, _rates(long, price)) for long in price.long),
+        tuple((long.above or 0, _rates(long, price)) for long in longer),
         tuple(
             sorted(
                 (name.strip().casefold(), round(factor * MICRO))
@@ -201,7 +234,7 @@ def price_spec(price: Price) -> PriceSpec:
     )
 
 
-def _rates(price: Price | LongPrice, base: Price) -> tuple[int, ...]:
+def _rates(price: Price, base: Price) -> tuple[int, ...]:
     """Return the rates of each kind, in the order of the compiled ones.
 
     A long input makes no share cheaper than text is then.

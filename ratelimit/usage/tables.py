@@ -29,9 +29,12 @@ def _of(description: str) -> Meta:
 class UsageTable(Table, frozen=True, forbid_unknown_fields=True):
     """Places of a provider's numbers: keys with dots between them, `[]` behind a list, a factor before it."""
 
-    input_tokens: Annotated[Places | None, _of("All input, what was cached within it.")] = None
-    fresh_input_tokens: Annotated[
-        Places | None, _of("Input that was not cached, in place of `input_tokens`.")
+    input_tokens: Annotated[
+        Places | None,
+        _of(
+            "All input. Where what was cached stands beside it, that place is in both lists: the input's, "
+            "and the cache's own."
+        ),
     ] = None
     cache_read_tokens: Annotated[Places | None, _of("Input that was read from a cache.")] = None
     cache_write_tokens: Annotated[Places | None, _of("Input that was written to a cache.")] = None
@@ -61,7 +64,6 @@ _KEY = re.compile(r"[^.\[\]]+(?:\[\])*")
 _DOLLARS_TO_NANO = 1_000_000_000
 _MEANINGS = {
     "input_tokens": "input_all",
-    "fresh_input_tokens": "input_fresh",
     "output_tokens": "output",
     "total_tokens": "total",
     "cost": "cost",
@@ -95,19 +97,25 @@ def _places(name: str, table: UsageTable, report: Report) -> tuple[tuple[str, st
     written = {unit: places for unit, places in written.items() if places}
     if not written.keys() - {"text"}:
         report.add("usage-table", path, "the table has no place of a number", 'Write `output_tokens = "…"`.')
-    if "input_tokens" in written and "fresh_input_tokens" in written:
+    cached = {
+        place for unit in ("cache_read_tokens", "cache_write_tokens") for place in written.get(unit, ())
+    }
+    beside = cached.intersection(written.get("input_tokens", ()))
+    if beside and beside != cached:
         report.add(
             "usage-table",
-            (*path, "fresh_input_tokens"),
-            "`input_tokens` has the fresh input already",
-            "Write one of them: the first if what was cached is within it.",
+            (*path, "input_tokens"),
+            f"it has some of the places of what was cached, and not `{min(cached - beside)[:64]}`",
+            "Name all of them, where what was cached stands beside the input; or none, where it is within.",
         )
+    if beside:
+        written["input_tokens"] = [place for place in written["input_tokens"] if place not in cached]
     if sum(map(len, written.values())) > MOST_PLACES:
         report.add("policy-too-many", path, f"more than {MOST_PLACES} places")
     found: dict[str, str] = {}
     for unit, places in written.items():
         # OpenAI counts what was cached within the input, Anthropic beside it.
-        within = "fresh_input_tokens" not in written
+        within = not beside
         for place in places:
             matched = _PLACE.fullmatch(place)
             if matched is None or not _is_place(matched[2]) or (unit == "text" and not _is_text(matched)):
@@ -150,15 +158,12 @@ def _meaning(unit: str, factor: str | None, *, within: bool) -> str:
         return "text"
     if unit == "cost":
         return f"added cost {_plain(float(factor or 1) * _DOLLARS_TO_NANO)}"
-    field = (
-        _MEANINGS.get(unit)
-        or {
-            ("cache_read_tokens", True): "cached",
-            ("cache_read_tokens", False): "cache_read",
-            ("cache_write_tokens", True): "cache_written",
-            ("cache_write_tokens", False): "cache_write",
-        }[unit, within]
-    )
+    field = (_MEANINGS.get(unit) if within or unit != "input_tokens" else "input_fresh") or {
+        ("cache_read_tokens", True): "cached",
+        ("cache_read_tokens", False): "cache_read",
+        ("cache_write_tokens", True): "cache_written",
+        ("cache_write_tokens", False): "cache_write",
+    }[unit, within]
     return f"added {field}" + (f" {factor}" if factor else "")
 
 

@@ -1,11 +1,11 @@
-"""`wait` of a limit, and `[queue]`: what is wrong with them, and what they compile to."""
+"""`wait` of a limit, `fair_by` and `[[class]]`: what is wrong with them, and what they compile to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ratelimit.load.compile import LoadSpec, check_weights
+from ratelimit.load.compile import LoadSpec
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.compile.identities import ACCOUNT, BUILT_IN, CLUSTER
 from ratelimit.policy.compile.spec import FileSpec, Rule, RuleSpec, Scene, found
@@ -15,8 +15,8 @@ from ratelimit.policy.routing.route import Reading
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import Event, Limit, PolicyFile
-from ratelimit.policy.schema.problem import Path, Report, did_you_mean
-from ratelimit.waiting.schema import FileKeys, LimitKeys, Queue, QueueClass
+from ratelimit.policy.schema.problem import Path, did_you_mean
+from ratelimit.waiting.schema import FileKeys, LimitKeys, RequestClass
 
 LEAST_WAIT_NS = 10**6
 MOST_WAIT_NS = 10 * 60 * 10**9
@@ -72,9 +72,10 @@ class WaitSpec(RuleSpec):
 class Queues(FileSpec):
     """How requests wait for limits, and how for the back end; None where they do not."""
 
-    table: Queue
+    total: int
+    """Most requests that wait."""
     position: int
-    """The identity that `principal` names; -1: it names none."""
+    """The identity that `fair_by` names; -1: it names none."""
     limits: QueueSpec | None
     held: QueueSpec | None
 
@@ -88,7 +89,7 @@ class Queues(FileSpec):
         """The shares of what waits."""
         if self.position < 0 or (self.limits is None and self.held is None):
             return ()
-        return ((("queue", "principal"), "`principal`", (), {self.position}),)
+        return ((("fair_by",), "`fair_by`", (), {self.position}),)
 
     def mark(self, marks: Marks, event: Event, method: str, target: str | Target, reading: Reading) -> None:
         """Say in which class requests wait."""
@@ -145,71 +146,53 @@ def compile_limit(scene: Scene, limit: Limit, path: Path) -> WaitSpec | None:
 
 def compile_file(scene: Scene) -> Queues:
     """Return how requests wait."""
-    table = scene.file.part(FileKeys).queue
-    return Queues(table, scene.positions.get(table.principal or "", -1), *_queues(scene))
+    fair_by = scene.file.part(FileKeys).fair_by
+    return Queues(scene.file.tuning.waiting, scene.positions.get(fair_by or "", -1), *_queues(scene))
 
 
 def _queues(scene: Scene) -> tuple[QueueSpec | None, QueueSpec | None]:
     file, positions, patterns, report = scene.file, scene.positions, scene.patterns, scene.report
     loads = found(scene.specs, LoadSpec)
     adaptive = () if loads is None else loads.limits  # a single one may have classes
-    table, path = file.part(FileKeys).queue, ("queue",)
+    keys, tuning = file.part(FileKeys), file.tuning
     principals: list[tuple[int, ...]] = [(positions["cluster"] - 2,)]  # of a likely or certain member
-    if table.principal is not None:
-        position = positions.get(table.principal, -1)
+    if keys.fair_by is not None:
+        position = positions.get(keys.fair_by, -1)
         if position < 0:
-            hint = did_you_mean(table.principal, positions)
-            named = f"`{table.principal[:64]}` is not declared"
-            report.add("identity-unknown", (*path, "principal"), named, hint)
+            hint = did_you_mean(keys.fair_by, positions)
+            named = f"`{keys.fair_by[:64]}` is not declared"
+            report.add("identity-unknown", ("fair_by",), named, hint)
         principals.append((position,))
     account = tuple(positions.get(name, -1) for name in _account(file, positions))
     # The address is looked at where limits let requests wait; what is only held goes by known accounts.
     held_by = [*principals, account]
     of_limits = [*held_by, (positions.get("ip", -1),)]
-    classes = _classes(table.class_, (*path, "class"), patterns, report)
     held = None
     if any(spec.holds for spec in adaptive):
-        held = QueueSpec(table.per_principal, table.total, _usable(of_limits if file.limit else held_by), ())
-    if all(limit.part(LimitKeys).wait is None for limit in file.limit if isinstance(limit, Limit)):
-        if (held is None or table.class_) and table != type(table)():
-            report.add("queue-unused", path, "no limit has `wait`")
-        return None, held
-    if not account and table.principal is None:
-        report.add("queue-principal", path, "no limit counts by an account")
-    if not classes and len(adaptive) == 1:
-        classes = tuple(
-            WaitClass(one.name, one.patterns, one.weight)
-            for one in adaptive[0].classes
-            if one.patterns and not one.when
+        held = QueueSpec(
+            tuning.waiting_each, tuning.waiting, _usable(of_limits if file.limit else held_by), ()
         )
-    return QueueSpec(table.per_principal, table.total, _usable(of_limits), classes), held
+    if all(limit.part(LimitKeys).wait is None for limit in file.limit if isinstance(limit, Limit)):
+        unused = (
+            ("fair_by",) if keys.fair_by is not None else ("class",) if keys.classes and not adaptive else ()
+        )
+        if held is None and unused:
+            report.add("queue-unused", unused, "no limit has `wait`")
+        return None, held
+    if not account and keys.fair_by is None:
+        report.add("queue-principal", ("fair_by",), "no limit counts by an account")
+    classes = tuple(
+        WaitClass(
+            one.name, patterns(one.match, ("class", at, "match"), report), one.weight / 100 if at else 0.0
+        )
+        for at, one in enumerate(keys.classes)
+        if isinstance(one, RequestClass) and one.match and not one.when
+    )
+    return QueueSpec(tuning.waiting_each, tuning.waiting, _usable(of_limits), classes), held
 
 
 def _usable(principals: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
     return tuple(dict.fromkeys(each for each in principals if each and min(each) >= 0))
-
-
-def _classes(
-    listed: Sequence[QueueClass],
-    path: Path,
-    patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
-    report: Report,
-) -> tuple[WaitClass, ...]:
-    found: dict[str, WaitClass] = {}
-    # What is wrong with one that is no table was told already.
-    for index, one in [(index, one) for index, one in enumerate(listed) if isinstance(one, QueueClass)]:
-        place: Path = (*path, index)
-        if not (one.name.isascii() and one.name.isprintable()):
-            message = f"{one.name!r} has other than printable ASCII characters"
-            report.add("queue-class", (*place, "name"), message)
-        elif one.name in found:
-            report.add("queue-class", (*place, "name"), f"there are two classes called `{one.name}`")
-        if one.match == []:
-            report.add("queue-class", (*place, "match"), "`match` names no requests")
-        weight = one.weight / 100 if found else 0.0
-        found[one.name] = WaitClass(one.name, patterns(one.match, (*place, "match"), report), weight)
-    check_weights([each.weight for each in found.values()], path, report)
-    return tuple(found.values())
 
 
 def _account(file: PolicyFile, positions: Mapping[str, int]) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""The `[queue]` table as types: how many requests may wait for room, and which is next."""
+"""Requests that wait, in the policy file, as types: for how long, in which class, and which is next."""
 
 from __future__ import annotations
 
@@ -35,67 +35,68 @@ ClassWeight = Annotated[
 ]
 
 
-class QueueClass(Table, frozen=True, forbid_unknown_fields=True):
-    """One class of requests that wait."""
+class RequestClass(Table, frozen=True, forbid_unknown_fields=True):
+    """One class of requests. The first of the file is shed last; what matches none is of the last."""
 
     name: Annotated[
         str,
-        Meta(min_length=1, max_length=64, description="Unique; printable ASCII.", examples=["interactive"]),
-    ]
-    match: Annotated[
-        str | list[str],
         Meta(
-            description="Requests of this class, written like a limit's `match`. The first class that "
-            "matches counts; a request without a match belongs to the last.",
-            examples=["POST /v1/chat"],
+            min_length=1,
+            max_length=64,
+            description="Unique; printable ASCII. Appears in metrics and explanations.",
+            examples=["interactive"],
         ),
     ]
+    match: Annotated[
+        str | list[str] | None,
+        Meta(
+            description="Requests of this class, written like a limit's `match`; the first class that "
+            "matches counts. Default: all, if there is a `when`.",
+            examples=["POST /v1/chat"],
+        ),
+    ] = None
+    when: Annotated[
+        dict[str, str | list[str]],
+        Meta(
+            max_length=8,
+            description="For `[adaptive]`: identities that a request of this class has, and one of which "
+            "values: a plan, an account. All of them have to fit. Lines of limits go by `match` alone.",
+            examples=[{"plan": ["pro", "team"]}],
+        ),
+    ] = {}
     weight: ClassWeight = 5
 
 
-class Queue(Table, frozen=True, forbid_unknown_fields=True, rename={"class_": "class"}):
-    """The way that requests wait for limits with `wait`; numbers are those of each worker."""
+class FileKeys(Table, frozen=True, forbid_unknown_fields=True, rename={"classes": "class"}):
+    """The keys of the file that waiting reads."""
 
-    per_principal: Annotated[
-        int, Meta(ge=1, le=100_000, description="Most requests of one caller that wait.")
-    ] = 64
-    total: Annotated[int, Meta(ge=1, le=1_000_000, description="Most requests that wait.")] = 10_000
-    principal: Annotated[
+    classes: Annotated[
+        list[RequestClass],
+        Meta(
+            max_length=16,
+            description="Classes of requests in their order. Under `[adaptive]` the first is shed last. In "
+            "lines for limits with `wait`, others go on by their weight alone while one of the first waits.",
+        ),
+    ] = []
+    fair_by: Annotated[
         str | None,
         Meta(
-            description="The identity that has a fair share of its own. Accounts of one cluster have one "
-            "share together in any case. Default: the account, which is `principal` of `[correlation]`, or "
-            "the first identity that a limit counts by and that is no address.",
+            description="The identity that has a fair share of its own among requests that wait. Accounts "
+            "of one cluster have one share together in any case. Default: the account, which is `principal` "
+            "of `[correlation]`, or the first identity that a limit counts by and that is no address.",
             examples=["organisation"],
         ),
     ] = None
-    class_: Annotated[
-        list[QueueClass],
-        Meta(
-            max_length=16,
-            description="Classes of requests: while one of the first class waits, those of the others go "
-            "on by their weight alone. Default: those of the one `[adaptive]` that go by `match` alone.",
-        ),
-    ] = []
-
-
-class FileKeys(Table, frozen=True, forbid_unknown_fields=True):
-    """The tables of the file that waiting reads."""
-
-    queue: Annotated[Queue, Meta(description="Rules for requests that wait for room.")] = Queue()
 
 
 CODES = {
     "limit-wait": error("The wait is malformed, or not between 1 ms and 10 minutes.", "Mend it."),
-    "queue-class": error(
-        "A class of requests that wait has no name or requests of its own.", "Give it a name and a `match`."
-    ),
     "queue-principal": warning(
         "Requests wait in one share for each address, so all behind a NAT share one.",
-        'Name the account: `[queue] principal = "account"`.',
+        'Name the account: `fair_by = "account"`.',
     ),
     "queue-unused": warning(
-        "There is a `[queue]`, and no limit lets requests wait.",
-        'Write `wait = "1s"` in a limit, or remove it.',
+        "There is a `fair_by` or a `class`, and no request ever waits.",
+        'Write `wait = "1s"` in a limit, or `[adaptive]`, or remove it.',
     ),
 }

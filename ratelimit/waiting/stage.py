@@ -105,7 +105,7 @@ class WaitingPart(Part):
         """Yield the lines of a policy, and bound them as it says."""
         queues = bound.compiled.spec(Queues)
         if queues is not None and not bound.is_asked:
-            self.hold.bound_to(queues.table.total)
+            self.hold.bound_to(queues.total)
         if queues is not None and queues.limits is not None:
             limits = queues.limits
             self.queue.bound_by(

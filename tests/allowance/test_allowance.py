@@ -20,7 +20,7 @@ version = 1
 account = { from = "state:account" }
 payer = { from = ["state:payment", "state:sponsor"], missing = "skip" }
 ip = { from = "client" }
-network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+network = { from = "client/24/48" }
 [correlation]
 paid = "state:paid_usd"
 """
@@ -30,19 +30,19 @@ name = "payer"
 per = "payer"
 rate = "8/day"
 algorithm = "ALGORITHM"
-earned = { per_usd = 2 }
+budget = { per_usd = 2 }
 """
 BEYOND = """
 [[limit]]
 name = "account beyond"
 per = "account"
-earned = "overflow"
+budget = "overflow"
 rate = "3/day"
 algorithm = "sliding-window"
 [[limit]]
 name = "network beyond"
 per = "network"
-earned = "overflow"
+budget = "overflow"
 rate = "5/day"
 algorithm = "sliding-window"
 """
@@ -175,11 +175,11 @@ def test_tier_overrides_and_one_without_a_limit_has_nothing_beyond(in_python: bo
 )
 def test_what_cannot_be_earned_is_said_with_its_reason(limit: str, message: str) -> None:
     with pytest.raises(PolicyError, match=message):
-        limiter(f'[[limit]]\nname = "a"\nearned = {{ per_usd = 2 }}\n{limit}\n')
+        limiter(f'[[limit]]\nname = "a"\nbudget = {{ per_usd = 2 }}\n{limit}\n')
 
 
 def test_limit_beyond_needs_an_allowance_and_allowances_one_payer() -> None:
-    with pytest.raises(PolicyError, match="no limit has `earned`"):
+    with pytest.raises(PolicyError, match="no limit has a `budget`"):
         limiter(BEYOND)
     with pytest.raises(PolicyError, match="has another payer"):
         limiter(

@@ -12,6 +12,7 @@ from ratelimit import Limiter
 from ratelimit.allowance.history import write_history
 from ratelimit.clock import civil_ns
 from tests.cli.running import run
+from tests.support.policy_lines import tuned
 
 DAY = 86_400
 POLICY = """\
@@ -30,9 +31,8 @@ paid = "state:paid_usd"
 [hashing]
 key = "00112233445566778899aabbccddeeff"
 [store]
-path = "{folder}/table"
+memory = "{folder}/table"
 keys = 1000
-payers = 1000
 history = "{folder}/history.bin"
 """
 
@@ -40,7 +40,9 @@ history = "{folder}/history.bin"
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
     path = tmp_path / "policy.toml"
-    path.write_text(POLICY.format(earned="earned = { per_usd = 5 }", folder=tmp_path))
+    path.write_text(
+        tuned(POLICY.format(earned="budget = { per_usd = 5 }", folder=tmp_path), "payers = 1000\n")
+    )
     return path
 
 
@@ -115,11 +117,11 @@ def test_full_records_are_found(policy: Path) -> None:
         full = found(policy)["payers"]
         assert (full["status"], full["facts"]["unrecorded"]) == ("warn", records.counts[4])
         assert "records are full" in full["says"]
-        assert "Raise `payers` in [store]" in full["advice"]
+        assert "Raise `payers` in the file of `tuning`" in full["advice"]
     finally:
         limiter.close()
 
 
 def test_policy_without_allowances_has_no_such_finding(policy: Path, tmp_path: Path) -> None:
-    policy.write_text(POLICY.format(earned="", folder=tmp_path))
+    policy.write_text(tuned(POLICY.format(earned="", folder=tmp_path), "payers = 1000\n"))
     assert {"payers", "paid"}.isdisjoint(found(policy))

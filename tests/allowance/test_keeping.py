@@ -33,13 +33,12 @@ name = "a day of a payer"
 per = "card"
 rate = "10/day"
 algorithm = "sliding-window"
-earned = {{ growth = 3, most = 5000 }}
+budget = {{ growth = 3, most = 5000 }}
 [hashing]
 key = "{key}"
 [store]
-path = "{memory}/table"
+memory = "{memory}/table"
 keys = 1000
-payers = 1000
 history = "{disk}/history.bin"
 """
 

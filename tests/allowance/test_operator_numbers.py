@@ -19,6 +19,7 @@ from ratelimit.worker.acts import ActFollower
 from ratelimit.worker.events.reporter import Reporter
 from ratelimit.worker.events.watch import EventWatch
 from tests.cli.running import run
+from tests.support.policy_lines import events_to
 from tests.support.time import HostClock, stop_host
 
 SHIPPED = Path(__file__).parents[2] / "examples" / "llm-api" / "policy.toml"
@@ -34,10 +35,10 @@ class Operated:
     def __init__(self, folder: Path, clock: HostClock) -> None:
         self.policy, self._events = folder / "policy.toml", folder / "events"
         text = SHIPPED.read_text()
-        store = f'[store]\npath = "{folder}/table"\n'
+        store = f'[store]\nmemory = "{folder}/table"\n'
         assert text.count("\n[identities]\n") == 1
         text = text.replace("\n[identities]\n", f"\n{store}[identities]\n")
-        self.policy.write_text(f'{text}\n[events]\nlog = false\nfile = "{self._events}"\n')
+        self.policy.write_text(events_to(text, self._events))
         self.clock = clock
         self.limiter = Limiter(self.policy)
         self._acts = ActFollower(self.limiter.store.place)

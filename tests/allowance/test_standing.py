@@ -17,13 +17,13 @@ version = 1
 account = { from = "state:account" }
 payer = { from = ["state:payment", "state:sponsor"], missing = "skip" }
 ip = { from = "client" }
-network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+network = { from = "client/24/48" }
 [[limit]]
 name = "payer"
 per = "payer"
 rate = "10/day"
 algorithm = "fixed-window"
-earned = { per_usd = 2, young_usd = 10, growth = 3, most = 60 }
+budget = { per_usd = 2, growth = 3, most = 60 }
 [correlation]
 principal = "account"
 network = ["ip", "network"]
@@ -35,7 +35,7 @@ BEYOND = """
 [[limit]]
 name = "beyond"
 per = "account"
-earned = "overflow"
+budget = "overflow"
 rate = "3/day"
 algorithm = "fixed-window"
 """

@@ -19,17 +19,17 @@ version = 1
 account = {{ from = "state:account" }}
 payer = {{ from = "state:payment", missing = "skip" }}
 [store]
-path = "{path}"
+memory = "{path}"
 [[limit]]
 name = "payer"
 per = "payer"
 rate = "100/day"
 algorithm = "sliding-window"
-earned = {{ per_usd = 25 }}
+budget = {{ per_usd = 25 }}
 [[limit]]
 name = "beyond"
 per = "account"
-earned = "overflow"
+budget = "overflow"
 rate = "50/day"
 algorithm = "sliding-window"
 [correlation]

@@ -173,6 +173,9 @@ def mount(
     return Mounted(Client(middleware, extensions=extensions), clock, middleware)
 
 
+OLDER_FIELDS = 'headers = ["ratelimit", "x-ratelimit", "retry-after"]\n'
+
+
 def rules(*limits: str, identities: str = 'account = { from = "header:x-api-key" }', more: str = "") -> str:
     """Return a policy with these limits, each given as the lines of its table."""
     tables = "".join(f"[[limit]]\n{limit}\n" for limit in limits)

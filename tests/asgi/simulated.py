@@ -36,7 +36,7 @@ AT_ONCE = 100
 """Streams under way in one worker."""
 RATE = 17_000_000_000
 SLOTS = AT_ONCE
-LEASE_S = 30
+LEASE_S = 60
 HOPELESS = (asyncio.CancelledError, GeneratorExit, OSError, ZeroDivisionError)
 
 
@@ -46,8 +46,8 @@ def policy(store: Path) -> str:
     return rules(
         limit("tokens", rate=f"{RATE}/day", cost="declared", **metered),
         limit("everyone", per="", rate=f"{RATE}/day", on_refusal=["cut"], **metered),
-        limit("streams", rate="", concurrent=SLOTS, lease=f"{LEASE_S}s"),
-        more=f'[store]\npath = "{store}"',
+        limit("streams", rate="", concurrent=SLOTS),
+        more=f'[store]\nmemory = "{store}"',
     )
 
 

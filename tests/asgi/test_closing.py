@@ -129,7 +129,7 @@ async def test_limiter_is_closed_while_a_request_waits_for_a_slot_in_the_middlew
 
 
 async def test_limiter_is_closed_while_a_rising_account_is_held() -> None:
-    policy = Policy.from_toml(rules(limit("requests", rate="1000/hour"), more="[ramp]\nusual = 10"))
+    policy = Policy.from_toml(rules(limit("requests", rate="1000/hour"), more='ramp = "10/hour"'))
     limiter = Limiter(policy, clock=ManualClock())
     client = Client(RateLimitMiddleware(ok, limiter=limiter, reload_interval_s=0))
     assert await client.statuses(11, headers=key("a")) == [200] * 11
@@ -155,7 +155,7 @@ async def test_limiter_is_closed_while_a_step_of_conduct_holds() -> None:
 
 
 async def test_limiter_is_closed_while_a_handshake_waits() -> None:
-    connects = limit("sockets", rate="", on="connect", concurrent=1, wait="1s")
+    connects = limit("sockets", rate="", unit="handshakes", concurrent=1, wait="1s")
     limiter = Limiter(Policy.from_toml(rules(connects)), clock=ManualClock())
     client = Client(RateLimitMiddleware(echo, limiter=limiter, reload_interval_s=0))
     async with client.websocket("/v1/x", key("a")) as first:

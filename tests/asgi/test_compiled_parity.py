@@ -45,13 +45,13 @@ match = "/v1/{user}"
 per = "payer"
 rate = "2/minute"
 algorithm = "ALGORITHM"
-earned = { per_usd = 1 }
+budget = { per_usd = 1 }
 EXTRA
 [[limit]]
 name = "beyond"
 match = "/v1/{user}"
 per = "ip"
-earned = "overflow"
+budget = "overflow"
 rate = "2/minute"
 """
 ALLOWANCES = [

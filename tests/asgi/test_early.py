@@ -111,7 +111,7 @@ async def test_caller_on_the_allow_list_by_what_a_resolver_says_is_refused_by_no
 
 async def test_answer_that_is_remembered_needs_no_early_look() -> None:
     directory = Directory()
-    identities = USER.replace('missing = "refuse"', 'key = "header:x-token"')
+    identities = USER.replace('missing = "refuse"', 'cache = "header:x-token"')
     mounted = mount(rules(PER_IP, PER_USER, identities=identities), resolvers={"user": directory})
     headers = [*bearer("ann"), (b"x-token", b"ann's")]
     assert await mounted.client.statuses(4, headers=headers) == [200] * 3 + [429]
@@ -225,8 +225,8 @@ async def test_limit_of_certain_models_is_asked_once_the_model_is_known() -> Non
 
 async def test_handshake_is_refused_before_the_resolver() -> None:
     directory = Directory()
-    handshakes = PER_IP + '\non = "connect"'
-    users = PER_USER + '\non = "connect"'
+    handshakes = PER_IP + '\nunit = "handshakes"'
+    users = PER_USER + '\nunit = "handshakes"'
     mounted = mount(rules(handshakes, users, identities=USER), echo, resolvers={"user": directory})
     kinds = []
     for number in range(9):

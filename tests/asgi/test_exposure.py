@@ -133,7 +133,7 @@ def policy(*, rate: int = BUDGET, more: str = "", **words: Any) -> str:
 
 def workers(count: int, store: Any, **words: Any) -> tuple[Workers, ManualClock]:
     clock = ManualClock()
-    text = policy(more=f'[store]\npath = "{store / "table"}"', **words)
+    text = policy(more=f'[store]\nmemory = "{store / "table"}"', **words)
     return Workers(lambda: Limiter(Policy.from_toml(text), clock=clock), count), clock
 
 

@@ -48,7 +48,7 @@ async def test_refusal_for_lack_of_a_slot_tells_one_wait(older: bool) -> None:
         inner.append(await client("GET", "/", key("a")))
         await ok(scope, receive, send)  # type: ignore[arg-type]
 
-    more = "[headers]\nx_ratelimit = true\n" if older else ""
+    more = 'headers = ["ratelimit", "x-ratelimit", "retry-after"]\n' if older else ""
     clock = ManualClock(1_700_000_000_000_000_000)
     client = mount(rules(limit("streams", rate="", concurrent=1), more=more), app, clock=clock).client
     assert (await client("GET", "/", key("a"))).headers["ratelimit"] == '"streams";r=0'

@@ -88,7 +88,7 @@ async def test_limit_that_decorates_a_route() -> None:
 
 
 async def test_handshake_and_messages_of_a_websocket() -> None:
-    policy = rules(limit(rate=MUCH, on="connect"), limit("messages", rate=MUCH, on="message"))
+    policy = rules(limit(rate=MUCH, unit="handshakes"), limit("messages", rate=MUCH, unit="messages"))
     received = 0
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -23,10 +23,10 @@ from tests.support.acting import NS, START_NS
 from tests.support.campaign import campaign, policy_text
 
 BUDGETS = {"wide": "1000000/day", "tight": "20/day"}
-LEASE_S = 10
+LEASE_S = 60
 HELD = rules(
     limit("requests", rate="1000/minute", match="/plain"),
-    limit("slots", "account", "", concurrent=1, lease=f"{LEASE_S}s", match="/slow"),
+    limit("slots", "account", "", concurrent=1, match="/slow"),
 )
 
 

@@ -294,7 +294,7 @@ async def test_answers_beyond_their_grant_end_the_trust_in_it(upstream: Upstream
 @pytest.mark.parametrize("count", [1, 4])
 async def test_burst_uses_no_more_than_its_budget(count: int, tmp_path: Any) -> None:
     """600 at once that declare 20,000 and use all they are granted."""
-    upstream = Upstream(policy(more=f'[store]\npath = "{tmp_path / "table"}"'), count=count)
+    upstream = Upstream(policy(more=f'[store]\nmemory = "{tmp_path / "table"}"'), count=count)
     await burst(upstream)
     assert 0.9 * BUDGET <= upstream.used <= 1.1 * BUDGET
     upstream.close()
@@ -364,7 +364,7 @@ async def polite(seed: int, minutes: int = 10) -> tuple[float, float]:
         ({"exposure": "grant:max_tokns"}, "policy-value", "limit[0].exposure"),
         ({"exposure": "header"}, "policy-value", "limit[0].exposure"),
         ({"unit": "input_tokens"}, "limit-conflict", "limit[0].exposure"),
-        ({"on": "message"}, "limit-conflict", "limit[0].exposure"),
+        ({"unit": "messages"}, "limit-conflict", "limit[0].exposure"),
         ({"adaptive": True}, "limit-conflict", "limit[0].exposure"),
     ],
 )

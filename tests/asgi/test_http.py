@@ -102,7 +102,7 @@ async def test_address_spelling_is_one_client(other: str) -> None:
 
 
 async def test_ipv6_rotation_is_counted_per_prefix() -> None:
-    wide = 'site = { from = "client", prefix = { v6 = 48 } }'
+    wide = 'site = { from = "client/32/48" }'
     client = mount(
         rules(limit("ip", per="ip", rate="2/minute"), limit("site", per="site"), identities=wide)
     ).client
@@ -259,7 +259,7 @@ async def test_scope_and_messages_pass_unchanged() -> None:
     assert answer.messages[1] == {"type": "http.response.pathsend", "path": "/x"}
 
 
-@pytest.mark.parametrize("more", ["", "[headers]\nx_ratelimit = true"])
+@pytest.mark.parametrize("more", ["", 'headers = ["ratelimit", "x-ratelimit", "retry-after"]'])
 async def test_message_and_headers_that_an_application_sends_again_do_not_grow(more: str) -> None:
     start = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
 

@@ -27,11 +27,20 @@ cache_write = 3.75
 request = 0.001
 """
 BUDGET = 5_000_000
+REFUSED = '[prices]\n"*" = "refuse"\n'
+ANY = '[prices."*"]\ninput = {0}\noutput = {0}\n'
 LONG = """
-[prices.x]
+[[prices.x]]
 input = 1
 output = 1
-long = [{{ above = {}, input = 2, output = 2 }}, {{ above = {}, input = 3, output = 3 }}]
+[[prices.x]]
+above = {}
+input = 2
+output = 2
+[[prices.x]]
+above = {}
+input = 3
+output = 3
 """
 TIERS = """
 [prices.x]
@@ -109,7 +118,7 @@ async def test_estimate_is_by_price_and_declared_maximum(document: Any, reserved
 
 
 async def test_unknown_model_is_refused_where_the_policy_says_so() -> None:
-    mounted = mount(policy(unknown_model="refuse"), answering(chat("word", CHAT_USAGE)))
+    mounted = mount(policy() + REFUSED, answering(chat("word", CHAT_USAGE)))
     refused = await posting(mounted).post({"model": "unheard-of", "max_tokens": 1})
     assert refused.status == 400
     assert refused.problem["code"] == "unknown-model"
@@ -122,7 +131,7 @@ async def test_unknown_model_is_refused_where_the_policy_says_so() -> None:
 @pytest.mark.parametrize("algorithm", ["fixed-window", "token-bucket"])
 async def test_unknown_model_is_refused_whatever_the_size_of_the_budget(rate: str, algorithm: str) -> None:
     app = answering(chat("word", CHAT_USAGE))
-    text = policy(unknown_model="refuse", algorithm=algorithm).replace('"5/day"', f'"{rate}"')
+    text = (policy(algorithm=algorithm) + REFUSED).replace('"5/day"', f'"{rate}"')
     mounted = mount(text, app)
     for _ in range(3):
         refused = await posting(mounted).post({"model": "unheard-of", "max_tokens": 1})
@@ -134,9 +143,9 @@ async def test_unknown_model_is_refused_whatever_the_size_of_the_budget(rate: st
 
 
 async def test_unknown_model_is_refused_by_no_limit_that_does_not_apply_or_is_in_shadow() -> None:
-    shadow = mount(policy(unknown_model="refuse", mode="shadow"), answering(chat("word", CHAT_USAGE)))
+    shadow = mount(policy(mode="shadow") + REFUSED, answering(chat("word", CHAT_USAGE)))
     assert (await posting(shadow).post({"model": "unheard-of", "max_tokens": 1})).status == 200
-    others = mount(policy(unknown_model="refuse", model="large*"), answering(chat("word", CHAT_USAGE)))
+    others = mount(policy(model="large*") + REFUSED, answering(chat("word", CHAT_USAGE)))
     assert (await posting(others).post({"model": "unheard-of", "max_tokens": 1})).status == 200
     assert (await posting(others).post({"model": "large-of-all", "max_tokens": 1})).status == 400
 
@@ -205,7 +214,7 @@ async def test_what_is_in_flight_is_the_dearest_that_the_model_answers_with() ->
 
 
 async def test_unknown_model_by_a_number() -> None:
-    mounted = mount(policy(unknown_model=2.5), answering(chat("word", CHAT_USAGE)))
+    mounted = mount(policy() + ANY.format(2.5), answering(chat("word", CHAT_USAGE)))
     await posting(mounted).post({"model": "unheard-of", "max_tokens": 1})
     assert used(mounted) == -(-120 * 2500 // 1000)
 
@@ -215,18 +224,17 @@ async def test_unknown_model_by_a_number() -> None:
     [
         (policy().replace(PRICES, ""), "limit-prices", "limit[0].unit"),
         (policy(cost=5), "limit-estimate", "limit[0].cost"),
-        (policy(unknown_model=-1.0), "policy-value", "limit[0].unknown_model"),
-        (policy(unknown_model="cheapest"), "policy-value", "limit[0].unknown_model"),
-        (
-            policy().replace('unit = "usd"', 'unit = "output_tokens"\nunknown_model = 3.0'),
-            "limit-conflict",
-            "limit[0].unknown_model",
-        ),
+        (policy(unknown_model="refuse"), "policy-unknown-key", "limit[0].unknown_model"),
+        (policy() + '[prices]\n"*" = "cheapest"\n', "policy-value", "prices.'*'"),
+        (policy() + '[prices]\n"x" = "refuse"\n', "price-refuse", "prices.x"),
+        (policy() + '[prices]\n"x" = []\n', "price-long", "prices.x"),
+        (policy() + "[prices.x]\nabove = 9\ninput = 1\noutput = 1\n", "price-long", "prices.x.above"),
+        (policy() + LONG.format(10, 20) + "request = 1\n", "price-long", "prices.x[2].request"),
         (policy() + "inptu = 3\n", "policy-unknown-key", "prices.large.inptu"),
         (policy() + "[prices.x]\ninput = -1\noutput = 1\n", "policy-value", "prices.x.input"),
         (policy() + "[prices.x]\noutput = 1\n", "policy-missing-key", "prices.x.input"),
-        (policy() + LONG.format(20, 10), "price-long", "prices.x.long"),
-        (policy() + LONG.format(10, 10), "price-long", "prices.x.long"),
+        (policy() + LONG.format(20, 10), "price-long", "prices.x"),
+        (policy() + LONG.format(10, 10), "price-long", "prices.x"),
         (policy() + TIERS.format("default = 2"), "price-tier", "prices.x.service_tiers"),
         (policy() + TIERS.format("flex = 2, FLEX = 1"), "price-tier", "prices.x.service_tiers"),
         (policy() + TIERS.format("fast = 101"), "policy-value", "prices.x.service_tiers.fast"),
@@ -248,7 +256,7 @@ def test_patterns_that_fit_no_name_together_or_have_other_lengths(one: str, othe
 
 
 async def test_number_alone_needs_no_list() -> None:
-    text = policy(unknown_model=3.0).replace(PRICES, "")
+    text = policy().replace(PRICES, "") + ANY.format(3)
     mounted = mount(text, answering(chat("word", CHAT_USAGE)))
     await mounted.client("POST", headers=key("a"))
     assert used(mounted) == 120 * 3

@@ -127,7 +127,7 @@ async def test_request_under_way_settles_under_the_policy_it_began_with(path: Pa
 
 async def test_slot_held_across_a_reload_is_given_back(path: Path) -> None:
     def slots(more: str) -> str:
-        return rules(limit(rate="", concurrent=1), more=PRIVATE + more)
+        return rules(limit(rate="", concurrent=1), more=more + PRIVATE)
 
     path.write_text(slots(""))
     go = asyncio.Event()
@@ -139,7 +139,7 @@ async def test_slot_held_across_a_reload_is_given_back(path: Path) -> None:
     mounted = mount("", app, policy=path)
     held = asyncio.ensure_future(mounted.client(headers=key("a")))
     await asyncio.sleep(0)
-    path.write_text(slots("\n[headers]\nratelimit = false"))
+    path.write_text(slots('headers = ["retry-after"]\n'))
     assert mounted.middleware.limiter.reload().result == "applied"
     assert (await mounted.client(headers=key("a"))).status == 429
     go.set()
@@ -148,20 +148,20 @@ async def test_slot_held_across_a_reload_is_given_back(path: Path) -> None:
 
 
 async def test_open_connection_is_limited_by_the_policy_in_force(path: Path) -> None:
-    path.write_text(text("2/minute", on="message"))
+    path.write_text(text("2/minute", unit="messages"))
     mounted = mount("", echo, policy=path)
     async with mounted.client.websocket(headers=key("a")) as socket:
         await socket.receive()
         await socket.send("one")
         assert (await socket.receive())["text"] == "one"
-        path.write_text(text("1/minute", on="message"))
+        path.write_text(text("1/minute", unit="messages"))
         mounted.middleware.limiter.reload()
         await socket.send("two")
         assert (await socket.receive())["type"] == "websocket.close"
 
 
 async def test_open_connection_stays_who_it_is_when_identities_move(path: Path) -> None:
-    counted = limit("messages", rate="2/minute", on="message")
+    counted = limit("messages", rate="2/minute", unit="messages")
     account = 'account = { from = "header:x-api-key" }'
     path.write_text(rules(counted, more=PRIVATE, identities=account))
     mounted = mount("", echo, policy=path)
@@ -191,7 +191,8 @@ async def test_reload_under_load_loses_and_mints_nothing(mounted: Mounted, path:
     for number in range(100):
         admitted += (await mounted.client(headers=key("a"))).status == 200
         if number % 10 == 0:
-            silent = PRIVATE + f"\n[headers]\nx_ratelimit = {'true' if number % 20 else 'false'}"
+            headers = "[]" if number % 20 else '["ratelimit"]'
+            silent = f"headers = {headers}\n{PRIVATE}"
             path.write_text(text("50/minute", more=silent))
             mounted.middleware.limiter.reload()
     assert admitted == 50

@@ -17,7 +17,7 @@ from ratelimit.clock import ManualClock
 from tests.asgi.driver import Client, key, limit, mount, ok, rules
 from tests.asgi.test_resolving import CACHED, PER_USER, UNCACHED, Directory, Faults
 
-BY_TOKEN = 'user = { from = "resolver:user", key = "header:authorization", missing = "refuse" }'
+BY_TOKEN = 'user = { from = "resolver:user", cache = "header:authorization", missing = "refuse" }'
 USERS = {b"Bearer a": "ann", b"Bearer b": "bob"}
 
 
@@ -76,7 +76,7 @@ async def test_documented_example_counts_a_caller_that_says_its_token_twice_as_i
 
 
 async def test_every_cookie_of_the_name_is_part_of_the_key() -> None:
-    identities = 'user = { from = "resolver:user", key = "cookie:sid", missing = "refuse" }'
+    identities = 'user = { from = "resolver:user", cache = "cookie:sid", missing = "refuse" }'
 
     def by_first(scope: Any) -> str | None:
         text = b";".join(value for name, value in scope["headers"] if name == b"cookie")
@@ -128,8 +128,8 @@ name = "requests"
 per = "user"
 rate = "2/minute"
 """
-ONE = 'user = { from = "resolver:user", key = "header:x-api-key", missing = "refuse" }'
-OTHER = 'plan = { from = "resolver:user", key = "header:x-api-key", missing = "skip" }'
+ONE = 'user = { from = "resolver:user", cache = "header:x-api-key", missing = "refuse" }'
+OTHER = 'plan = { from = "resolver:user", cache = "header:x-api-key", missing = "skip" }'
 ACCOUNT = 'account = { from = "header:x-api-key" }'
 
 

@@ -11,7 +11,7 @@ from ratelimit import UsageError
 from ratelimit.events import NullObserver
 from tests.asgi.driver import key, limit, mount, rules
 
-CACHED = 'user = { from = "resolver:user", key = "header:x-api-key", cache = { ttl = "60s", size = 100 } }'
+CACHED = 'user = { from = "resolver:user", cache = "header:x-api-key" }'
 KEYED = 'account = { from = "header:x-api-key" }'
 UNCACHED = 'user = { from = "resolver:user" }'
 PER_USER = limit(per="user", rate="2/minute")

@@ -67,7 +67,7 @@ async def test_cancelled_anywhere_in_the_middleware_leaks_no_slot(steps: int) ->
     """Cancel after each possible number of turns of the event loop."""
     identities = (
         'account = { from = "header:x-api-key" }\n'
-        'user = { from = "resolver:user", key = "header:x-api-key", missing = "skip" }'
+        'user = { from = "resolver:user", cache = "header:x-api-key", missing = "skip" }'
     )
     policy = rules(
         limit(rate="", concurrent=1), limit("u", per="user", rate="9/minute"), identities=identities

@@ -13,6 +13,7 @@ from tests.asgi.driver import Answer, Mounted, key, limit, mount, ok, rules
 from tests.asgi.metered import posting
 from tests.asgi.test_bursts import Model
 from tests.asgi.test_resolving import Faults
+from tests.support.policy_lines import tuned
 
 MIB = 1 << 20
 HOG, VICTIM = "198.51.100.66", "192.0.2.1"
@@ -182,7 +183,7 @@ async def test_clock_that_steps_back_ends_no_body() -> None:
 
 
 USERS = 'user = { from = "resolver:user", missing = "refuse" }\nip = { from = "client" }'
-CACHED = USERS.replace('missing = "refuse"', 'key = "header:x-api-key"')
+CACHED = USERS.replace('missing = "refuse"', 'cache = "header:x-api-key"')
 
 
 class Slow:
@@ -250,9 +251,8 @@ async def test_call_that_another_client_began_and_lost_is_asked_again(
 
 
 async def test_waiters_with_invented_identities_make_room_for_a_newcomer() -> None:
-    queue = '[queue]\ntotal = 50\nprincipal = "account"\n'
     shared = limit("shared", per="", rate="600/minute", wait="30s", burst=1, algorithm="token-bucket")
-    text = rules(shared, identities=ACCOUNT, more=queue)
+    text = tuned(rules(shared, identities=ACCOUNT, more='fair_by = "account"'), "waiting = 50\n")
     mounted = mount(text, ok)
     assert (await mounted.client(headers=key("first"), peer="203.0.113.5")).status == 200
 

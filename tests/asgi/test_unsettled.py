@@ -201,7 +201,7 @@ async def test_what_is_settled_in_mid_stream_is_in_flight_no_more() -> None:
 
 
 async def test_websocket_shows_its_estimate_until_it_closes() -> None:
-    tokens = limit("tokens", rate="5000/hour", unit="output_tokens", cost=40, on="connect")
+    tokens = limit("tokens", rate="5000/hour", unit="output_tokens", cost=40)
     mounted = mount(rules(tokens), echo)
     async with mounted.client.websocket(headers=key("a")) as socket:
         await socket.receive()

@@ -40,8 +40,7 @@ match = "/v1/*"
 per = "account"
 unit = "output_tokens"
 rate = "1000/month"
-calendar = true
-algorithm = "fixed-window"
+algorithm = "calendar"
 cost = 0
 [[limit]]
 name = "spend"

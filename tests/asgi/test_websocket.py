@@ -85,14 +85,14 @@ async def test_denied_peer_gets_no_handshake(extensions: dict[str, Any]) -> None
 
 
 async def test_handshakes_have_limits_of_their_own() -> None:
-    mounted = mount(rules(limit(rate="1/minute", on="connect")), echo)
+    mounted = mount(rules(limit(rate="1/minute", unit="handshakes")), echo)
     types = [(await first_message(mounted.client))["type"] for _ in range(2)]
     assert types == ["websocket.accept", "websocket.close"]
     assert mounted.middleware.limiter.decide(identities={"account": "a"}).reason == "unlimited"
 
 
 async def test_messages_over_the_limit_close_the_connection_and_never_arrive() -> None:
-    client = mount(rules(limit(rate="2/minute", on="message")), echo).client
+    client = mount(rules(limit(rate="2/minute", unit="messages")), echo).client
     async with client.websocket(headers=key("a")) as socket:
         assert (await socket.receive())["type"] == "websocket.accept"
         for text in ("one", "two", "three"):
@@ -109,7 +109,7 @@ async def test_messages_over_the_limit_close_the_connection_and_never_arrive() -
 
 
 async def test_messages_are_counted_per_identity_over_all_its_connections() -> None:
-    mounted = mount(rules(limit(rate="3/minute", on="message")), echo)
+    mounted = mount(rules(limit(rate="3/minute", unit="messages")), echo)
 
     async def talk(account: str, messages: int) -> list[str]:
         async with mounted.client.websocket(headers=key(account)) as socket:
@@ -127,7 +127,7 @@ async def test_messages_are_counted_per_identity_over_all_its_connections() -> N
 
 async def test_application_is_told_that_the_connection_was_closed() -> None:
     left: dict[str, Any] = {}
-    client = mount(rules(limit(rate="1/minute", on="message")), echo).client
+    client = mount(rules(limit(rate="1/minute", unit="messages")), echo).client
     async with client.websocket(headers=key("a"), state=left) as socket:
         await socket.send("one")
         await socket.send("two")
@@ -137,7 +137,7 @@ async def test_application_is_told_that_the_connection_was_closed() -> None:
 
 
 async def test_allow_listed_client_is_not_limited_by_messages_either() -> None:
-    policy = rules(limit(rate="1/minute", on="message"), more='[allow]\naccount = ["a"]')
+    policy = rules(limit(rate="1/minute", unit="messages"), more='[allow]\naccount = ["a"]')
     client = mount(policy, echo).client
     async with client.websocket(headers=key("a")) as socket:
         await socket.receive()

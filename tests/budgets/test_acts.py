@@ -56,7 +56,7 @@ rate = "8/year"
 algorithm = "sliding-log"
 [store]
 keys = 1000
-path = "{}"
+memory = "{}"
 """
 NS = 10**9
 

@@ -150,7 +150,7 @@ def test_text_that_names_no_statuses_is_an_error(text: str) -> None:
         ('rate = "3/year"\nalgorithm = "fixed-window"', "concurrent = 3"),
         ('per = "ip"', 'per = "ip"\nunit = "tokens"'),
         ('per = "ip"', 'per = "ip"\nunit = "distinct:account"'),
-        ('per = "ip"', 'per = "ip"\non = "message"'),
+        ('per = "ip"', 'per = "ip"\nunit = "messages"'),
     ],
 )
 def test_limit_without_a_status_of_its_own_is_an_error(before: str, after: str) -> None:

@@ -30,7 +30,7 @@ version = 1
 account = {{ from = "state:account" }}
 [store]
 keys = 1000
-path = "{path}"
+memory = "{path}"
 """
 POLICY = (
     HEAD
@@ -336,7 +336,7 @@ per = "account"
         ("rate = '5/lifetime'", "limit-lifetime-memory", "reboot"),
         ("rate = '5/lifetime'\nburst = 3", "limit-conflict", "at once"),
         ("rate = '5/lifetime'\nalgorithm = 'fixed-window'", "limit-conflict", "one way"),
-        ("rate = '5/lifetime'\ncalendar = true", "limit-calendar", "cannot follow the calendar"),
+        ("rate = '5/lifetime'\nalgorithm = 'calendar'", "limit-conflict", "counted in one way"),
         ("rate = '5/minute'\nalgorithm = 'lifetime'", "limit-conflict", "has no period"),
         ("rate = '5 per 2 lifetimes'", "rate-syntax", "lifetimes"),
         ("rate = '0/lifetime'\nnotify = [0.5]", "limit-notify", "no shares"),

@@ -80,7 +80,7 @@ async def test_the_application_answers_in_place_of_the_refusal() -> None:
 
 async def test_a_handshake_is_challenged_as_a_request_is() -> None:
     hook = Hook()
-    policy = rules(limit("sockets", rate="1/hour", on="connect", on_refusal=["challenge"]))
+    policy = rules(limit("sockets", rate="1/hour", unit="handshakes", on_refusal=["challenge"]))
     mounted = mount(policy, echo, challenge=hook)
 
     async def first() -> str:
@@ -95,7 +95,7 @@ async def test_a_handshake_is_challenged_as_a_request_is() -> None:
 
 async def test_a_message_is_challenged_by_its_handshake() -> None:
     hook = Hook(PlainTextResponse("cannot be sent any more"))
-    policy = rules(limit("messages", rate="1/hour", on="message", on_refusal=["challenge"]))
+    policy = rules(limit("messages", rate="1/hour", unit="messages", on_refusal=["challenge"]))
     mounted = mount(policy, echo, challenge=hook)
 
     async def talk(count: int) -> list[str]:

@@ -24,7 +24,7 @@ REFUSED: list[int] = []
 def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Actor]:
     """Return one worker that found a campaign and refused it; commands have the same time."""
     policy = tmp_path / "policy.toml"
-    policy.write_text(policy_text(store=f'path = "{tmp_path / "table"}"\nkeys = 5000', budget="50/day"))
+    policy.write_text(policy_text(store=f'memory = "{tmp_path / "table"}"\nkeys = 5000', budget="50/day"))
     found = caught(policy)
     at_s = (END_NS - START_NS) / 1e9
     # How many depends on what of their former requests is charged to this day's budget.
@@ -110,7 +110,7 @@ def test_refused_calls_them_actors(actor: Actor, tmp_path: Path) -> None:
 
 def test_nothing_saved_yet_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = tmp_path / "policy.toml"
-    policy.write_text(policy_text(store=f'path = "{tmp_path / "table"}"\nkeys = 5000'))
+    policy.write_text(policy_text(store=f'memory = "{tmp_path / "table"}"\nkeys = 5000'))
     alive = Actor(policy)
     monkeypatch.setattr(SnapshotFile, "save", lambda *given: iter(()))
     result = run("show", "actors", policy)

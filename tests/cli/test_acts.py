@@ -20,6 +20,7 @@ from ratelimit.worker.upkeep import Upkeep
 from tests.cli.running import in_group, run, write_policy
 from tests.support.acting import BOTS, END_NS, Actor, caught
 from tests.support.campaign import policy_text
+from tests.support.policy_lines import events_to
 from tests.support.redis.patience import until
 from tests.support.stopwatch import Stopwatch
 from tests.support.time import stop_host
@@ -35,7 +36,7 @@ per = "account"
 rate = "2/hour"
 [store]
 keys = 1000
-path = "{}"
+memory = "{}"
 """
 WORKER = """\
 import sys, time
@@ -183,7 +184,7 @@ def test_an_act_lapses_by_itself(policy: Path) -> None:
 def test_a_reboot_ends_no_act_and_gives_no_number_again(policy: Path, tmp_path: Path) -> None:
     """Hazard: shared memory goes with a boot, and with it the log of a host without a server."""
     key = '[hashing]\nkey = "00112233445566778899aabbccddeeff"\n'
-    policy.write_text(f'{policy.read_text()}{key}[events]\nlog = false\nfile = "{tmp_path / "events"}"\n')
+    policy.write_text(events_to(f"{policy.read_text()}{key}", tmp_path / "events"))
     labels, held = [], []
     for account in range(3):
         limiter = Limiter(policy)
@@ -248,7 +249,7 @@ def test_wrong_use_is_said(policy: Path) -> None:
 def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Actor]:
     stop_host(monkeypatch, END_NS)
     path = tmp_path / "policy.toml"
-    path.write_text(policy_text(store=f'path = "{tmp_path / "table"}"\nkeys = 5000'))
+    path.write_text(policy_text(store=f'memory = "{tmp_path / "table"}"\nkeys = 5000'))
     found = caught(path)
     yield found
     found.limiter.close()

@@ -32,7 +32,7 @@ per = "ip"
 rate = "20/hour"
 [store]
 keys = 1000
-path = "TABLE"
+memory = "TABLE"
 """
 APPLICATION = """\
 from fastapi import Depends, FastAPI

@@ -37,7 +37,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place / f"kinlimit-{os.geteuid()}"
 
 
-@pytest.fixture(params=["", 'path = "{}"\n'], ids=["table by its policy", "table with a path"])
+@pytest.fixture(params=["", 'memory = "{}"\n'], ids=["table by its policy", "table with a path"])
 def limiter(tmp_path: Path, shared: Path, request: pytest.FixtureRequest) -> Iterator[Limiter]:
     limiter = Limiter(write_policy(tmp_path, POLICY + request.param.format(tmp_path / "table")))
     for _ in range(9):

@@ -167,13 +167,13 @@ on_store_error = "closed"
 name = "connects"
 per = "ip"
 rate = "5/minute"
-on = "connect"
+unit = "handshakes"
 match = "/ws"
 [[limit]]
 name = "messages"
 per = "ip"
 rate = "50/minute"
-on = "message"
+unit = "messages"
 match = "/ws"
 cost = 0
 [[limit]]
@@ -231,12 +231,12 @@ output = 5
 audio_output = 20
 service_tiers = { priority = 2, flex = 0.5 }
 
-[prices."large-*"]
+[[prices."large-*"]]
 input = 3
 output = 15
 request = 0.01
 
-[[prices."large-*".long]]
+[[prices."large-*"]]
 above = 200000
 input = 6
 output = 22.5

@@ -19,7 +19,7 @@ from ratelimit.telemetry.names import BoardNumber
 from tests.cli.running import POLICY, run, write_policy
 from tests.support.campaign import policy_text
 
-STORE = '\n[store]\npath = "{}"\nkeys = 64\nblock_bytes = 1048576\n'
+STORE = '\n[store]\nmemory = "{}"\nkeys = 64\n'
 
 
 def examined(path: Path) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -65,7 +65,7 @@ def test_policy_with_errors_and_with_warnings(tmp_path: Path) -> None:
     result = run("doctor", bad)
     assert result.exit_code == 1
     assert "1 check failed" in result.stderr
-    code, checks = examined(write_policy(tmp_path, f'version = 1\n[store]\npath = "{tmp_path}/table"\n'))
+    code, checks = examined(write_policy(tmp_path, f'version = 1\n[store]\nmemory = "{tmp_path}/table"\n'))
     assert (code, checks["policy"]["status"]) == (0, "warn")
     code, checks = examined(tmp_path / "absent.toml")
     assert (code, checks["policy"]["status"]) == (1, "fail")
@@ -214,7 +214,7 @@ def test_url_in_a_variable_that_is_not_set(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize("young", [0, 2])
 def test_young_clusters_are_shown_with_the_line_that_declares_one(tmp_path: Path, young: int) -> None:
     path = tmp_path / "policy.toml"
-    path.write_text(policy_text(store=f'path = "{tmp_path / "table"}"'))
+    path.write_text(policy_text(store=f'memory = "{tmp_path / "table"}"'))
     limiter = ratelimit.Limiter(path)
     shared = SharedBoard.existing(limiter.store, principals=2_000, sightings=SIGHTINGS)
     assert shared is not None
@@ -235,7 +235,7 @@ def test_young_clusters_are_shown_with_the_line_that_declares_one(tmp_path: Path
 @pytest.mark.parametrize(("unlabelled", "status"), [(0, "ok"), (3, "warn")])
 def test_actors_that_found_no_label(tmp_path: Path, unlabelled: int, status: str) -> None:
     path = tmp_path / "policy.toml"
-    path.write_text(policy_text(store=f'path = "{tmp_path / "table"}"'))
+    path.write_text(policy_text(store=f'memory = "{tmp_path / "table"}"'))
     limiter = ratelimit.Limiter(path)
     assert limiter.clustering is not None
     shared = SharedBoard.existing(limiter.store, principals=2_000, sightings=SIGHTINGS)

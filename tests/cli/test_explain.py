@@ -75,7 +75,7 @@ def test_missing_identity_comes_with_what_to_add(tmp_path: Path) -> None:
     policy = write_policy(
         tmp_path,
         "version = 1\n[identities]\n"
-        'block = { from = "client", prefix = { v4 = 24 } }\n'
+        'block = { from = "client/24/64" }\n'
         'account = { from = "header:x-api-key", missing = "refuse" }\n'
         '[[limit]]\nname = "a"\nper = ["block", "account"]\nrate = "1/day"\n',
     )
@@ -147,7 +147,7 @@ def test_live_without_a_deployment_says_so(tmp_path: Path) -> None:
 
 def test_live_looks_at_the_running_counters_and_charges_nothing(tmp_path: Path) -> None:
     limit = 'version = 1\n[[limit]]\nname = "a"\nper = "ip"\nrate = "5/hour"\n'
-    text = f'{limit}[store]\npath = "{tmp_path}/table"\n'
+    text = f'{limit}[store]\nmemory = "{tmp_path}/table"\n'
     policy = write_policy(tmp_path, text)
     limiter = Limiter(policy)
     try:
@@ -167,7 +167,7 @@ version = 1
 [identities]
 user = {{ from = "{source}"{settings} }}
 [store]
-path = "{path}/table"
+memory = "{path}/table"
 [[limit]]
 name = "per user"
 match = "/v1/*"
@@ -241,12 +241,12 @@ rate = "1/minute"
 name = "handshakes"
 per = "ip"
 rate = "1/minute"
-on = "connect"
+unit = "handshakes"
 [[limit]]
 name = "messages"
 per = "ip"
 rate = "1/minute"
-on = "message"
+unit = "messages"
 """
     asked = ("explain", write_policy(tmp_path, policy), "-r", "GET /live ip=::1", "--event", event)
     found = json.loads(run(*asked, "--json", "--repeat", 2).stdout)
@@ -356,7 +356,7 @@ def test_estimate_that_only_workers_know_is_no_room(tmp_path: Path) -> None:
 
 
 def test_live_estimate_is_what_requests_took_on_average(tmp_path: Path) -> None:
-    policy = write_policy(tmp_path, f'{LEARNED}[store]\npath = "{tmp_path / "store"}"\n')
+    policy = write_policy(tmp_path, f'{LEARNED}[store]\nmemory = "{tmp_path / "store"}"\n')
     limiter = Limiter(policy)
     try:
         for account, tokens in (("a", 1500), ("a", 1700), ("b", 2500)):

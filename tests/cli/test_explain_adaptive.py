@@ -13,12 +13,13 @@ from ratelimit.conduct.model.strikes import Strike
 from ratelimit.conduct.stage import conduct_of
 from ratelimit.limiter import Limiter
 from tests.cli.running import run, write_policy
+from tests.support.policy_lines import at_top
 from tests.support.time import HostClock, stop_host
 
 ADAPTIVE = """
 version = 1
 [store]
-path = "{folder}/table"
+memory = "{folder}/table"
 [identities]
 account = {{ from = "header:x-api-key" }}
 [[limit]]
@@ -167,7 +168,7 @@ def test_request_that_would_wait_too_long_is_refused(tmp_path: Path):
 
 def test_slots_say_no_time_at_which_there_is_room(tmp_path: Path):
     text = WAITING.replace('rate = "60/minute"\nburst = 1', "concurrent = 1").replace("WAIT", "5s")
-    policy = write_policy(tmp_path, text + f'[store]\npath = "{tmp_path}/table"\n')
+    policy = write_policy(tmp_path, text + f'[store]\nmemory = "{tmp_path}/table"\n')
     limiter = Limiter(policy)
     try:
         held = limiter.decide(path="/", identities={"account": "a"})
@@ -209,7 +210,7 @@ def test_live_explanation_says_the_step_after_a_strike(tmp_path: Path):
 
 
 def test_live_explanation_says_how_steep_a_rise_is(tmp_path: Path):
-    policy = write_policy(tmp_path, ADAPTIVE.format(folder=tmp_path) + "[ramp]\nusual = 20\n")
+    policy = write_policy(tmp_path, at_top(ADAPTIVE.format(folder=tmp_path), 'ramp = "20/hour"'))
     limiter = Limiter(policy)
     for _ in range(25):
         assert limiter.decide(identities={"account": "a"}).allowed

@@ -26,14 +26,14 @@ version = 1
 [identities]
 account = {{ from = "header:x-api-key" }}
 card = {{ from = "header:x-card", missing = "skip" }}
-network = {{ from = "client", prefix = {{ v4 = 24, v6 = 48 }} }}
+network = {{ from = "client/24/48" }}
 [[limit]]
 name = "a day of a payer"
 match = "POST /v1/*"
 per = "card"
 rate = "{rate}/day"
 algorithm = "sliding-window"
-earned = {{ per_usd = 600 }}
+budget = {{ per_usd = 600 }}
 [correlation]
 paid = "state:paid_usd"
 [hashing]
@@ -112,7 +112,7 @@ per = "card"
 unit = "output_tokens"
 rate = "1000/day"
 cost = 10
-earned = { growth = 3, most = 1000000 }
+budget = { growth = 3, most = 1000000 }
 [correlation]
 """
     grows = policy.read_text().replace("per_usd = 600", "growth = 3, most = 1000000")
@@ -152,7 +152,7 @@ def test_replay_begins_with_the_history_that_the_policy_names(policy: Path, tmp_
 name = "beyond"
 match = "POST /v1/*"
 per = "account"
-earned = "overflow"
+budget = "overflow"
 rate = "10/day"
 [correlation]
 principal = "account"
@@ -309,7 +309,7 @@ def test_replay_with_a_history_decides_as_the_replay_of_the_whole(policy: Path, 
     text = POLICY.format(key=KEY, rate=50, history=tmp_path / "none.bin").replace(
         "per_usd = 600", "per_usd = 10, growth = 3, most = 5000"
     )
-    beyond = '[[limit]]\nname = "beyond"\nper = "account"\nearned = "overflow"\nrate = "20/day"\n'
+    beyond = '[[limit]]\nname = "beyond"\nper = "account"\nbudget = "overflow"\nrate = "20/day"\n'
     text = text.replace("[correlation]\n", f'{beyond}[correlation]\nprincipal = "account"\nnetwork = "ip"\n')
     policy.write_text(text)
     first, second = parts()
@@ -340,7 +340,7 @@ def test_replay_refuses_a_history_that_it_cannot_use(policy: Path, tmp_path: Pat
         (text.replace(KEY, KEY[::-1]), None, 3, "[history-key]"),
         (text, bytes(damaged), 3, "[history-damaged]"),
         (text, b"no history", 3, "[history-version]"),
-        (text.replace("earned = { per_usd = 600 }\n", ""), None, 2, "no limit with `earned`"),
+        (text.replace("budget = { per_usd = 600 }\n", ""), None, 2, "no limit with an allowance"),
         (
             text.replace(f'[hashing]\nkey = "{KEY}"\n', "").replace(f'history = "{history}"\n', ""),
             None,

@@ -38,7 +38,7 @@ per = "payment"
 rate = "4/hour"
 [store]
 keys = 1000
-path = "{}"
+memory = "{}"
 """
 
 
@@ -215,7 +215,7 @@ def test_a_name_that_fits_several_callers_is_an_error(plain: tuple[Path, Callabl
 def test_a_network_is_named_by_any_address_in_it_and_its_width(tmp_path: Path) -> None:
     """Hazard: a network that somebody types is taken for an account of that name."""
     text = POLICY.format(tmp_path / "table").replace(
-        "[[limit]]", 'network = { from = "client", prefix = { v4 = 24, v6 = 48 } }\n[[limit]]', 1
+        "[[limit]]", 'network = { from = "client/24/48" }\n[[limit]]', 1
     )
     path = write_policy(tmp_path, text + '[[limit]]\nname = "net"\nper = "network"\nrate = "9/hour"\n')
     limiter = Limiter(path)

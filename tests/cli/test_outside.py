@@ -271,7 +271,7 @@ class Page:
 @pytest.fixture(scope="module")
 def exposition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("metrics")
-    text = POLICY + f'\n[store]\nkeys = 1000\npath = "{folder / "table"}"\n'
+    text = POLICY + f'\n[store]\nkeys = 1000\nmemory = "{folder / "table"}"\n'
     with closing(Limiter(write_policy(folder, text))) as limiter:
         limiter.decide(client="203.0.113.9")
         registry = CollectorRegistry()

@@ -115,7 +115,7 @@ def test_memory_by_path_of_another_user_is_told(shared: Path, tmp_path: Path) ->
     table = tmp_path / "table"
     table.write_bytes(b"x" * 100)
     os.chown(table, NOBODY.pw_uid, NOBODY.pw_gid)
-    policy = write_policy(tmp_path, f'{POLICY}\n[store]\npath = "{table}"\n')
+    policy = write_policy(tmp_path, f'{POLICY}\n[store]\nmemory = "{table}"\n')
     assert "nobody" in run("top", policy).stderr
     assert "nobody" in doctor(policy)["table"]["advice"]
 

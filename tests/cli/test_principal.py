@@ -11,16 +11,14 @@ from typing import Any
 import pytest
 
 from tests.cli.running import run
-from tests.declarations.world import HOUR_S, START_S
-from tests.declarations.world import POLICY as BASE
+from tests.declarations.world import HOUR_S, START_S, TABLES
+from tests.support.policy_lines import tuned
 
 HOURS = 30
 OLD, NEW = START_S - 300 * 86400, START_S - 3600
-POLICY = (
-    BASE.partition("[correlation.tuning]")[0].replace(
-        'client = "client"\n', 'client = "client"\ncreated = "state:account_created"\n'
-    )
-    + "[correlation.tuning]\nexits = 30\nwindow_s = 172800\n"
+POLICY = tuned(
+    TABLES.replace('client = "client"\n', 'client = "client"\ncreated = "state:account_created"\n'),
+    "exits = 30\nwindow_s = 172800\n",
 )
 
 Seen = tuple[float, dict[str, Any]]

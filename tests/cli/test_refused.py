@@ -32,7 +32,7 @@ per = ["ip", "account"]
 rate = "5/hour"
 [store]
 keys = 1000
-path = "{}"
+memory = "{}"
 """
 WORKER = """\
 import sys

@@ -185,7 +185,7 @@ def test_lists_are_honoured(tmp_path: Path) -> None:
 def test_calendar_windows_go_on_for_years(tmp_path: Path) -> None:
     policy = (
         'version = 1\n[[limit]]\nname = "a"\nper = "ip"\nrate = "1/day"\n'
-        'algorithm = "fixed-window"\ncalendar = "Europe/Berlin"\n'
+        'algorithm = "calendar:Europe/Berlin"\n\n'
     )
     days = range(0, 3000, 7)
     lines = [post(number * 86_400 + second) for number in days for second in (0, 1)]

@@ -11,6 +11,7 @@ import pytest
 from ratelimit.replay.run import Replay
 from tests.cli.running import post, run, write_policy, write_trace
 from tests.cli.test_replay import replay
+from tests.support.policy_lines import at_top, tuned
 
 POLICY = """\
 version = 1
@@ -59,7 +60,7 @@ def test_a_later_request_does_not_overtake(tmp_path: Path) -> None:
 
 
 def test_bounds_of_the_queue_hold(tmp_path: Path) -> None:
-    policy = POLICY.format('wait = "10s"\n[queue]\nper_principal = 2')
+    policy = tuned(POLICY.format('wait = "10s"'), "waiting_each = 2\n")
     decisions, _ = replay(tmp_path, [post(0)] * 5 + [post(0, "bob")] * 2, policy)
     assert " ".join(one["action"] for one in decisions) == "allow wait wait refuse refuse allow wait"
 
@@ -107,7 +108,7 @@ RISING = POLICY.replace("10/second", "1000/hour").replace("burst = 1\n", "").for
 
 @pytest.mark.parametrize("mode", ["enforce", "shadow"])
 def test_steep_rises_are_held_and_counted(tmp_path: Path, mode: str) -> None:
-    policy = RISING + f'[ramp]\nusual = 4\nmode = "{mode}"\n'
+    policy = at_top(RISING, f'ramp = "4/hour{" in shadow" * (mode == "shadow")}"')
     decisions, summary = replay(tmp_path, [post(at) for at in range(7)], policy)
     held = [("wait", 0.4), ("wait", 0.666666666)] if mode == "enforce" else [("allow", None)] * 2
     assert told(decisions[:5]) == [("allow", None)] * 5

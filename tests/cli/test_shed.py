@@ -31,14 +31,12 @@ version = 1
 account = {{ from = "header:x-api-key" }}
 [adaptive]
 first_byte = "1s"
-start = 4
-floor = 1
-ceiling = 8
+in_flight = [1, 4, 8]
 {mode}
-[[adaptive.class]]
+[[class]]
 name = "interactive"
 match = "POST /v1/chat"
-[[adaptive.class]]
+[[class]]
 name = "batch"
 match = "POST /v1/batch"
 [[limit]]
@@ -48,7 +46,7 @@ rate = "1000/hour"
 adaptive = true
 [store]
 keys = 1000
-path = "{path}"
+memory = "{path}"
 """
 WORKER = """\
 import sys

@@ -28,7 +28,7 @@ per = "ip"
 rate = "5/hour"
 [store]
 keys = 1000
-path = "{}"
+memory = "{}"
 """
 
 

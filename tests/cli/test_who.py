@@ -59,7 +59,7 @@ per = ["account", "ip"]
 rate = "2/hour"
 [store]
 keys = 1000
-path = "{}"
+memory = "{}"
 """
 ADDRESS, CARD = "203.0.113.9", "card-9"
 

@@ -90,7 +90,7 @@ class Gateway(World):
     ("limit", "words"),
     [
         ('rate = "1/30d"\nalgorithm = "fixed-window"', " d "),
-        ('rate = "1/month"\nalgorithm = "fixed-window"\ncalendar = true', " d "),
+        ('rate = "1/month"\nalgorithm = "calendar"\n', " d "),
         ('rate = "1/2m"', "min"),
     ],
 )
@@ -129,15 +129,16 @@ def test_wait_of_a_minute_is_still_left_to_the_client(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rate", ["1/day", "2148/day", "17000/month"])
 def test_model_without_a_price_is_not_there(kind: str, rate: str) -> None:
-    limit = f'unit = "usd"\nrate = "{rate}"\ncost = "declared"\nusage = "auto"\nunknown_model = "refuse"'
-    gateway = Gateway(limit, PRICES.replace("prices.m", "prices.other"))
+    limit = f'unit = "usd"\nrate = "{rate}"\ncost = "declared"\nusage = "auto"'
+    refusing = PRICES + '[prices]\n"*" = "refuse"\n'
+    gateway = Gateway(limit, refusing.replace("prices.m", "prices.other"))
     raised, seconds = gateway.asks(kind, 1)
     (error,) = raised
     assert isinstance(error, (openai.NotFoundError, anthropic.NotFoundError))
     assert "model" in str(error)
     assert "more than" not in str(error)
     assert seconds < 1
-    known = Gateway(limit, PRICES)
+    known = Gateway(limit, refusing)
     assert known.asks(kind, 1)[0] == []
     assert known.answered == 1
 

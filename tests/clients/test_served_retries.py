@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(120)
 POLICY = """
 version = 1
 [store]
-path = "{table}"
+memory = "{table}"
 [identities]
 account = {{ from = ["header:authorization", "header:x-api-key"] }}
 [[limit]]

@@ -73,7 +73,7 @@ def test_what_is_asked_as_a_member_is_not_charged_again() -> None:
 
 
 def test_what_no_limit_per_cluster_applies_to_is_not_charged() -> None:
-    actor = caught(tuning=OTHER)
+    actor = caught(more=OTHER)
     rest(actor)
     noted = noted_by(actor)
     headers = Request(AT_S, "bot999", "stolen1", "farm/1.0", "").headers

@@ -262,7 +262,7 @@ def test_closed_limiter_lets_go_of_its_board() -> None:
 
 def test_on_and_off_and_on_again_by_reloads(tmp_path: Any) -> None:
     path = tmp_path / "policy.toml"
-    store = f'path = "{tmp_path / "store"}"'
+    store = f'memory = "{tmp_path / "store"}"'
     on, off = policy_text(store=store), policy_text(store=store).partition("[correlation]")[0]
     path.write_text(off)
     actor = Actor(path)

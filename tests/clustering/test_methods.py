@@ -54,7 +54,7 @@ def test_one_account_that_is_no_certain_member_ends_it_at_once() -> None:
 
 
 def test_method_of_an_actor_that_was_cleared_names_no_actor() -> None:
-    actor = caught(budget="5/day", tuning='[correlation.known]\nclear = ["bot1"]')
+    actor = caught(budget="5/day", more='[correlation.known]\nclear = ["bot1"]')
     unwatched(actor)
     assert actor.decide(first("fresh")).allowed
 

@@ -66,7 +66,7 @@ def test_what_is_restored_is_what_was_saved(tmp_path: Path) -> None:
 
 def test_restart_of_everything_forgets_no_campaign(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
-    text = policy_text(store=f'path = "{tmp_path / "store"}"', snapshot=str(tmp_path / "snapshot"))
+    text = policy_text(store=f'memory = "{tmp_path / "store"}"', snapshot=str(tmp_path / "snapshot"))
     path.write_text(text.replace("[identities]", f"[hashing]\n{SECRET}\n[identities]"))
     actor = caught(path)
     cluster = actor.cluster("bot1")
@@ -89,7 +89,7 @@ def test_restart_of_everything_forgets_no_campaign(tmp_path: Path) -> None:
 @pytest.mark.parametrize("snapshot", [None, ""], ids=["by default", "refused by the policy"])
 def test_who_takes_over_goes_on_from_beside_the_store(tmp_path: Path, snapshot: str | None) -> None:
     path = tmp_path / "policy.toml"
-    text = policy_text(store=f'path = "{tmp_path / "store"}"')
+    text = policy_text(store=f'memory = "{tmp_path / "store"}"')
     if snapshot is not None:
         text = text.replace("[correlation]", f'[correlation]\nsnapshot = "{snapshot}"')
     path.write_text(text)

@@ -23,7 +23,9 @@ async def test_two_accounts_cannot_tell_by_their_waits_that_they_are_one_actor(
     await world.close()
 
 
-@pytest.mark.parametrize("more", [{}, {"headers": {"abnormal_usage": True}}], ids=["concealed", "opted in"])
+@pytest.mark.parametrize(
+    "more", [{}, {"headers": ["ratelimit", "retry-after", "abnormal-usage"]}], ids=["concealed", "opted in"]
+)
 async def test_what_others_spend_changes_no_wait(tmp_path: Path, more: dict[str, Any]) -> None:
     told = []
     for spenders, pause_s in ((ACCOUNTS[:1], 10), (ACCOUNTS[1:MEMBERS], 40)):

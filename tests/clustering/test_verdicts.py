@@ -122,7 +122,7 @@ class Telling:
 @pytest.mark.usefixtures("mixed")
 @pytest.mark.parametrize("way", ["gate", "with care"])
 async def test_application_is_told_and_the_client_is_not(way: str) -> None:
-    text = {} if way == "gate" else {"headers": {"x_ratelimit": True}}
+    text = {} if way == "gate" else {"headers": ["ratelimit", "x-ratelimit", "retry-after"]}
     actor, app = caught(budget="1000/day", **text), Telling()
     actor.clock.set_ns(START_NS + int(NEXT_DAY_S * NS))
     client = Client(RateLimitMiddleware(app, limiter=actor.limiter, reload_interval_s=0))

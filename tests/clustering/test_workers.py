@@ -24,7 +24,7 @@ def policy(tmp_path: Path) -> Path:
     path = tmp_path / "policy.toml"
     path.write_text(
         policy_text(
-            store=f'path = "{tmp_path / "store"}"', budget="10/hour", snapshot=str(tmp_path / "snapshot")
+            store=f'memory = "{tmp_path / "store"}"', budget="10/hour", snapshot=str(tmp_path / "snapshot")
         )
     )
     return path

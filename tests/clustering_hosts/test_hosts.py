@@ -201,7 +201,7 @@ def test_workers_of_a_host_have_one_bridge_and_the_next_takes_it_over(
     tmp_path: Path, start_host: StartHost
 ) -> None:
     path = tmp_path / "policy.toml"
-    path.write_text(shared_policy_text(store=f'path = "{tmp_path / "store"}"'))
+    path.write_text(shared_policy_text(store=f'memory = "{tmp_path / "store"}"'))
     workers = [start_host(path=path), start_host(path=path)]
     for worker in workers:
         worker.clustering.tick(worker.clock.now_ns())

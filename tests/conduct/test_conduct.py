@@ -154,7 +154,7 @@ def test_conduct_goes_along_with_merges_and_splits(client: Account):
 
 def test_strikes_count_once_over_workers(tmp_path: Path):
     file = tmp_path / "policy.toml"
-    file.write_text(POLICY.replace('memory = "private"', f'path = "{tmp_path}/table"'))
+    file.write_text(POLICY.replace('memory = "private"', f'memory = "{tmp_path}/table"'))
     clock = ManualClock(1_700_000_000 * SECOND)
     limiters = [Limiter(file, clock=clock) for _ in range(2)]
     conducts = [conduct_of(limiter.current) for limiter in limiters]

@@ -17,7 +17,9 @@ HOUR = 3600
 
 
 def policy(mode: str = "enforce", usual: int = 10) -> str:
-    return rules(limit("requests", rate="1000/hour"), more=f'[ramp]\nusual = {usual}\nmode = "{mode}"')
+    return rules(
+        limit("requests", rate="1000/hour"), more=f'ramp = "{usual}/hour{" in shadow" * (mode == "shadow")}"'
+    )
 
 
 def held(mounted: Mounted, account: str = "a") -> tuple[int, int]:
@@ -73,7 +75,7 @@ async def test_account_that_grows_slowly_is_not_held(held_ns: list[int]) -> None
 
 async def test_what_limits_refuse_is_no_rise(held_ns: list[int]) -> None:
     """Hazard: an account that is refused would be held for it later."""
-    text = rules(limit("requests", rate="5/hour"), more="[ramp]\nusual = 10")
+    text = rules(limit("requests", rate="5/hour"), more='ramp = "10/hour"')
     mounted = mount(text)
     assert await mounted.client.statuses(50, headers=key("a")) == [200] * 5 + [429] * 45
     assert held(mounted) == (5, 0)
@@ -88,7 +90,7 @@ async def test_in_shadow_it_is_counted_and_nothing_is_held(held_ns: list[int]) -
 
 
 async def test_held_in_real_time_and_told_how_long() -> None:
-    text = policy(usual=20).replace("[ramp]", '[store]\nmemory = "private"\n[ramp]')
+    text = policy(usual=20) + '[store]\nmemory = "private"\n'
     limiter = Limiter(Policy.from_toml(text))
     waited = [(await limiter.adecide(identities={"account": "a"})).waited_ns for _ in range(21)]
     assert waited == [0] * 21
@@ -123,7 +125,9 @@ async def test_gate_and_ladder_count_the_same(held_ns: list[int]) -> None:
     assert len(held_ns) == 2 * 9
 
 
-@pytest.mark.parametrize("usual", ["0", "300001", '"many"'])
+@pytest.mark.parametrize(
+    "usual", ["0/hour", "300001/hour", "many", "10/minute", "10/hour in secret", "0.5/hour"]
+)
 def test_wrong_numbers_are_told(usual: str) -> None:
-    with pytest.raises(PolicyError):
-        Policy.from_toml(rules(limit(), more=f"[ramp]\nusual = {usual}"))
+    with pytest.raises(PolicyError, match="ramp-rate"):
+        Policy.from_toml(rules(limit(), more=f'ramp = "{usual}"'))

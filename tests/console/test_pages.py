@@ -42,7 +42,7 @@ rate = "2/hour"
 mode = "shadow"
 [store]
 keys = 1000
-path = "{}"
+memory = "{}"
 """
 
 

@@ -15,6 +15,7 @@ from ratelimit.replay.run import Replay
 from ratelimit.traces import Batch
 from tests.cli.running import run
 from tests.correlation.trial import replayed, written
+from tests.support.policy_lines import tuned
 from tests.support.verdicts import CERTAIN, LIKELY, set_verdicts
 
 START_S = 1_776_816_000
@@ -77,7 +78,7 @@ def replay(trace: Path, folder: Path, *options: str) -> tuple[bytes, bytes, dict
     decisions, clusters = folder / "decisions.ndjson", folder / "clusters.json"
     wanted = [] if "--no-correlation" in options else ["--clusters", clusters]
     policy = folder / "shipped.toml"
-    policy.write_text(POLICY.read_text() + "\n[correlation.tuning]\nyoung_s = 0\n")
+    policy.write_text(tuned(POLICY.read_text(), "young_s = 0\n"))
     result = run("replay", policy, trace, "--decisions", decisions, "--json", *wanted, *options)
     assert result.exit_code == 0, result.stderr
     return decisions.read_bytes(), clusters.read_bytes() if wanted else b"", json.loads(result.stdout)

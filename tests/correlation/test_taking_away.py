@@ -17,16 +17,27 @@ from ratelimit.policy import Policy
 from ratelimit.replay.run import Replay
 from ratelimit.stores.factory import private_store
 from ratelimit.traces import open_reader
+from tests.support.policy_lines import tuned
 
 START_S = 1_700_000_000
 DAY_S = 86_400
-POLICY = """
+NUMBERS = """\
+principals = 400
+identifiers = 1600
+exits = 8.0
+methods = 2
+accounts = 4
+rebuild_s = 1800
+young_s = 43200
+"""
+POLICY = tuned(
+    """
 version = 1
 [identities]
 account = { from = "state:account" }
 payment = { from = "state:payment", missing = "skip" }
 ip = { from = "client" }
-network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+network = { from = "client/24/48" }
 [[limit]]
 name = "a day of an account"
 per = "account"
@@ -52,15 +63,9 @@ principal = "account"
 network = ["ip", "network"]
 payment = "payment"
 created = "state:account_created"
-[correlation.tuning]
-principals = 400
-identifiers = 1600
-exits = 8.0
-methods = 2
-accounts = 4
-rebuild_s = 1800
-young_s = 43200
-"""
+""",
+    NUMBERS,
+)
 OF_ACTORS = ("one actor", "a young actor")
 
 EARNED = """
@@ -70,17 +75,17 @@ account = { from = "state:account" }
 payer = { from = ["state:payment", "state:sponsor"], missing = "skip" }
 payment = { from = "state:payment", missing = "skip" }
 ip = { from = "client" }
-network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+network = { from = "client/24/48" }
 [[limit]]
 name = "a day of a payer"
 per = "payer"
 rate = "20/day"
 algorithm = "sliding-window"
-earned = { per_usd = 4, young_usd = 15, growth = 3, most = 200 }
+budget = { per_usd = 4, growth = 3, most = 200 }
 [[limit]]
 name = "a day of an account beyond what is paid"
 per = "account"
-earned = "overflow"
+budget = "overflow"
 rate = "5/day"
 algorithm = "sliding-window"
 [[limit]]
@@ -92,7 +97,7 @@ SHARED = EARNED.replace(
     """[[limit]]
 name = "a day of a network beyond what is paid"
 per = "network"
-earned = "overflow"
+budget = "overflow"
 rate = "9/day"
 algorithm = "sliding-window"
 [[limit]]

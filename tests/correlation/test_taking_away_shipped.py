@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from benchmarks.correlation.kinlimit import POLICY
 from benchmarks.correlation.months.policy import scaled
 from tests.correlation.test_taking_away import admitted, given_to, trace
+from tests.support.policy_lines import tuned
 
 SCALE = 150
-TUNING = """
-[correlation.tuning]
+NUMBERS = """\
 principals = 400
 identifiers = 1600
 exits = 8.0
@@ -26,7 +26,7 @@ rebuild_s = 1800
 young_s = 43200
 """
 """Actors of a few accounts are certain, so that a drawn trace has some."""
-SHIPPED = scaled(POLICY, SCALE) + TUNING
+SHIPPED = tuned(scaled(POLICY, SCALE), NUMBERS)
 UNSHARED = "[[limit]]".join(part for part in SHIPPED.split("[[limit]]") if 'per = "network"' not in part)
 """What an actor does not take of its network's limit beyond allowances is there for its neighbours."""
 IDENTITIES = """
@@ -35,7 +35,7 @@ version = 1
 account = { from = "state:account" }
 payment = { from = "state:payment", missing = "skip" }
 ip = { from = "client" }
-network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+network = { from = "client/24/48" }
 """
 CORRELATION = """
 [correlation]
@@ -58,8 +58,8 @@ def drawn(seed: int, *, shared: bool) -> str:
 
     per_usd, growth = rng.choice((1, 4, 20)), rng.choice((2, 5))
     found = [
-        limit("payer", "payment", 40, f"earned = {{ per_usd = {per_usd}, growth = {growth}, most = 200 }}"),
-        limit("beyond", "account", 8, 'earned = "overflow"'),
+        limit("payer", "payment", 40, f"budget = {{ per_usd = {per_usd}, growth = {growth}, most = 200 }}"),
+        limit("beyond", "account", 8, 'budget = "overflow"'),
         limit("actor", "cluster", 30),
     ]
     if rng.random() < 0.5:
@@ -69,9 +69,9 @@ def drawn(seed: int, *, shared: bool) -> str:
     if rng.random() < 0.5:
         found.append(limit("account", "account", 60))
     if shared:
-        found.append(limit("network", "network", 12, 'earned = "overflow"'))
+        found.append(limit("network", "network", 12, 'budget = "overflow"'))
     rng.shuffle(found)
-    return IDENTITIES + "".join(found) + CORRELATION + TUNING
+    return tuned(IDENTITIES + "".join(found) + CORRELATION, NUMBERS)
 
 
 def each(lines: list[dict[str, Any]], text: str) -> tuple[Counter[str], Counter[str]]:

@@ -231,7 +231,7 @@ def test_an_overview_says_until_when_and_how_it_is_declared() -> None:
     (overview,) = overviews_of(one)
     assert overview.young_until_s == grown_up_s(one)
     assert "UTC it has one budget for every two payment methods, then one for all" in overview.words
-    assert 'organisations = [{ name = "NAME", payment = ["PAYMENT METHOD"] }]' in overview.words
+    assert 'organisations."NAME" = { payment = ["PAYMENT METHOD"] }' in overview.words
     (overview,) = overviews_of(found(8))
     assert overview.young_until_s == 0
     assert "young cluster" not in overview.words

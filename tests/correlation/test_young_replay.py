@@ -19,6 +19,7 @@ from ratelimit.policy import Policy
 from ratelimit.replay.run import Replay
 from ratelimit.stores.factory import private_store
 from ratelimit.traces import Batch, open_reader
+from tests.support.policy_lines import tuned
 
 START_S = 1_700_000_000
 DAY_S = 86_400
@@ -29,13 +30,21 @@ per = "cluster:young"
 rate = "48/day"
 algorithm = "sliding-window"
 """
-POLICY = """
+NUMBERS = """\
+exits = 8.0
+methods = 2
+accounts = 4
+rebuild_s = 1800
+young_s = 86400
+"""
+POLICY = tuned(
+    """
 version = 1
 [identities]
 account = { from = "state:account" }
 payment = { from = "state:payment", missing = "skip" }
 ip = { from = "client" }
-network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+network = { from = "client/24/48" }
 [[limit]]
 name = "one actor"
 per = "cluster"
@@ -46,13 +55,9 @@ principal = "account"
 network = ["ip", "network"]
 payment = "payment"
 created = "state:account_created"
-[correlation.tuning]
-exits = 8.0
-methods = 2
-accounts = 4
-rebuild_s = 1800
-young_s = 86400
-"""
+""",
+    NUMBERS,
+)
 CARDS, PER_CARD, DAYS = 12, 5, 4
 
 

@@ -188,7 +188,7 @@ def test_likely_member_is_explained_by_what_the_limit_would_say(
 
 def test_live_request_is_explained_with_the_cluster_that_workers_see(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
-    path.write_text(policy_text(store=f'path = "{tmp_path}/table"', budget="1000000/day"), "utf-8")
+    path.write_text(policy_text(store=f'memory = "{tmp_path}/table"', budget="1000000/day"), "utf-8")
     caught_here = caught(path)
     try:
         request = "GET /v1/x ip=45.1.16.12 account=bot1"

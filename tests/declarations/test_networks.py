@@ -34,9 +34,7 @@ def test_a_company_that_looks_like_one_actor_is_left_alone_once_declared() -> No
     world = World()
     world.see([*people(), *company()])
     assert world.clustered("staff", 60) >= 57
-    world = World(
-        f'[[correlation.known.organisations]]\nname = "acme"\npayment = [{CARDS}]\nnetwork = ["50.1.0.0/16"]'
-    )
+    world = World(f'[correlation.known.organisations.acme]\npayment = [{CARDS}]\nnetwork = ["50.1.0.0/16"]')
     world.see([*people(), *company(), *actor()])
     assert world.clustered("staff", 60) == 0
     assert world.clustered("bot", 60) >= 57
@@ -48,7 +46,7 @@ def test_a_company_declared_after_the_fact_is_let_go() -> None:
     assert world.clustered("staff", 60) >= 57
     certain = {world.key(f"staff{number}") for number in range(60)}
     assert {world.correlator.core.verdict_of(key) for key in certain} == {CERTAIN}
-    world.load(f'[[correlation.known.organisations]]\nname = "acme"\npayment = [{CARDS}]')
+    world.load(f"[correlation.known.organisations.acme]\npayment = [{CARDS}]")
     world.tell()
     world.rebuild(DAY)
     # Its egress is not declared: what is left are newcomers that pay by themselves and roam, likely at most.
@@ -62,9 +60,7 @@ def test_what_a_company_shares_stays_evidence_for_who_is_not_of_it() -> None:
     # The campaign pays with stolen cards of a company with known accounts.
     members = ", ".join(f'"staff{number}"' for number in range(20))
     cards = ", ".join(f'"botcard{number}"' for number in range(6))
-    world = World(
-        f'[[correlation.known.organisations]]\nname = "acme"\npayment = [{cards}]\naccount = [{members}]'
-    )
+    world = World(f"[correlation.known.organisations.acme]\npayment = [{cards}]\naccount = [{members}]")
     staff = [
         (float(at_s), {"account": f"staff{number}", "payment": f"botcard{number % 6}", "ip": "50.1.1.1"})
         for number in range(20)

@@ -11,20 +11,27 @@ from ratelimit.correlation import Correlator
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.policy import Policy
 from ratelimit.stores.factory import private_store
+from tests.support.policy_lines import tuned
 
 NS = 1_000_000_000
 START_S = 1_800_000_000
 HOUR_S = 3600
 
-POLICY = """\
+NUMBERS = """\
+principals = 4000
+identifiers = 16000
+exits = 16.0
+records_s = 0
+"""
+TABLES = """\
 version = 1
 [identities]
 account = { from = "header:x-api-key" }
 payment = { from = "state:payment", missing = "skip" }
 client = { from = "header:user-agent", missing = "skip" }
 ip = { from = "client" }
-network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
-block = { from = "client", prefix = { v4 = 16, v6 = 32 } }
+network = { from = "client/24/48" }
+block = { from = "client/16/32" }
 [[limit]]
 name = "one actor"
 per = "cluster"
@@ -36,12 +43,8 @@ principal = "account"
 network = ["ip", "network", "block"]
 payment = "payment"
 client = "client"
-[correlation.tuning]
-principals = 4000
-identifiers = 16000
-exits = 16.0
-records_s = 0
 """
+POLICY = tuned(TABLES, NUMBERS)
 
 Seen = tuple[float, dict[str, str]]
 """When, and identities by name."""

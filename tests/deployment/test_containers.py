@@ -57,7 +57,7 @@ def test_containers_that_share_memory_have_one_budget(folder: Path) -> None:
 
 
 def test_path_in_a_shared_folder_is_one_budget_too(folder: Path) -> None:
-    (folder / "policy.toml").write_text(f'{POLICY}[store]\npath = "{folder}/limits"\n')
+    (folder / "policy.toml").write_text(f'{POLICY}[store]\nmemory = "{folder}/limits"\n')
     assert [count(folder) for _ in range(3)] == [6, 4, 0]
 
 

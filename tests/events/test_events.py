@@ -27,22 +27,21 @@ from ratelimit.worker.events.reporter import Reporter
 from ratelimit.worker.events.watch import MOST_GROUPS, EventWatch
 from tests.support.acting import BOTS, END_NS, START_NS, Actor
 from tests.support.campaign import Request, campaign, policy_text
+from tests.support.policy_lines import at_top, events_to
 from tests.support.redis.patience import until
 
 NS = 10**9
 SINKS = ("log", "file", "webhook")
 POLICY = """\
 version = 1
+events = ["file:{events}"]
 [[limit]]
 name = "requests"
 per = "ip"
 rate = "{rate}/hour"
 [store]
 keys = 1000
-path = "{table}"
-[events]
-log = false
-file = "{events}"
+memory = "{table}"
 """
 
 
@@ -200,8 +199,8 @@ def test_an_act_that_is_only_not_there_is_not_told_as_taken_back(host: Host) -> 
 
 def test_a_campaign_is_found_and_contained(tmp_path: Path) -> None:
     path, file = tmp_path / "policy.toml", tmp_path / "events.ndjson"
-    store = f'path = "{tmp_path / "table"}"\nkeys = 5000'
-    path.write_text(policy_text(store=store, budget="50/day") + f'[events]\nfile = "{file}"\n')
+    store = f'memory = "{tmp_path / "table"}"\nkeys = 5000'
+    path.write_text(at_top(policy_text(store=store, budget="50/day"), f'events = ["log", "file:{file}"]'))
     actor = Actor(path)
     reporter = Reporter(actor.limiter.store.place, actor.limiter.policy.file.events)
     watch = EventWatch(reporter)
@@ -229,10 +228,10 @@ def test_a_young_cluster_is_told_with_its_line_and_again_a_day_before_it_has_one
     tmp_path: Path,
 ) -> None:
     path, file = tmp_path / "policy.toml", tmp_path / "events.ndjson"
-    store = f'path = "{tmp_path / "table"}"\nkeys = 5000'
+    store = f'memory = "{tmp_path / "table"}"\nkeys = 5000'
     young = '[[limit]]\nname = "young"\nmatch = "/v1/*"\nper = "cluster:young"\nrate = "50/day"\n'
     text = policy_text(store=store, budget="50/day").replace("[correlation]\n", f"{young}[correlation]\n")
-    path.write_text(text + f'[events]\nlog = false\nfile = "{file}"\n')
+    path.write_text(events_to(text, file))
     actor = Actor(path)
     reporters = [Reporter(actor.limiter.store.place, actor.limiter.policy.file.events) for _ in range(4)]
     watches = [EventWatch(each) for each in reporters]
@@ -250,7 +249,7 @@ def test_a_young_cluster_is_told_with_its_line_and_again_a_day_before_it_has_one
     assert look() == [begins]
     fields = begins["fields"]
     assert (fields["accounts"], fields["payment_methods"]) == (60, 6)
-    assert fields["declare"] == 'organisations = [{ name = "NAME", payment = ["PAYMENT METHOD"] }]'
+    assert fields["declare"] == 'organisations."NAME" = { payment = ["PAYMENT METHOD"] }'
     assert 0 < fields["until"] * NS - END_NS + 7200 * NS <= 7 * 24 * 3600 * NS + 7200 * NS
     assert actor.numbers["young"] == 1
     for day, told in ((5, 1), (6.5, 2), (8, 2)):
@@ -280,14 +279,11 @@ class Groups:
             'algorithm = "sliding-window"\n'
             for per, rate in ((payer, 20), ("network", 5000))
         )
-        text = policy_text(store=f'path = "{tmp_path / "table"}"\nkeys = 20000')
+        text = policy_text(store=f'memory = "{tmp_path / "table"}"\nkeys = 20000')
         named = 'extra = ["sponsor"]' if payer == "sponsor" else f'payment = "{payer}"'
         text = text.replace("[identities]\n", f"[identities]\n{SOURCES[payer]}")
         text = text.replace('payment = "payment"', named)
-        path.write_text(
-            text.replace("[correlation]\n", f"{limits}[correlation]\n")
-            + f'[events]\nlog = false\nfile = "{self.file}"\n'
-        )
+        path.write_text(events_to(text.replace("[correlation]\n", f"{limits}[correlation]\n"), self.file))
         self.actor = Actor(path)
         limiter = self.actor.limiter
         self.reporters = [Reporter(limiter.store.place, limiter.policy.file.events) for _ in range(4)]
@@ -454,7 +450,7 @@ def test_a_lost_webhook_is_in_a_metric(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(sinks, "FIRST_PAUSE_S", 0.001)
     monkeypatch.setenv("HOOK", "http://127.0.0.1:9/")
     text = POLICY.format(rate=5, table=tmp_path / "table", events=tmp_path / "events.ndjson")
-    host = Host(tmp_path, text + 'webhook = "env:HOOK"\n')
+    host = Host(tmp_path, text.replace('"]', '", "env:HOOK"]', 1))
     worker = host.workers[0]
     host.reporters[0].tell("store-away", 1)
     host.reporters[0].wait_until_written(20.0)

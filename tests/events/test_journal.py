@@ -127,6 +127,7 @@ def test_two_rings_are_joined_in_any_order(tmp_path: Path) -> None:
 
 POLICY = """\
 version = 1
+events = [{file}]
 [identities]
 account = {{ from = "header:x-api-key" }}
 [[limit]]
@@ -135,12 +136,9 @@ per = "account"
 rate = "{rate}/hour"
 [store]
 keys = 1000
-path = "{table}"
+memory = "{table}"
 [hashing]
 key = "00112233445566778899aabbccddeeff"
-[events]
-log = false
-{file}
 """
 
 
@@ -256,7 +254,7 @@ def test_the_week_outlives_a_reboot_where_events_have_a_file(tmp_path: Path) -> 
     """Hazard: shared memory goes with a boot."""
     file = tmp_path / "disk" / "events.ndjson"
     file.parent.mkdir()
-    text = POLICY.format(rate=5, table=tmp_path / "table", file=f'file = "{file}"')
+    text = POLICY.format(rate=5, table=tmp_path / "table", file=f'"file:{file}"')
     for number in (1, 2):
         host = Host(tmp_path, text)
         host.reporters[0].note_quarter(
@@ -307,7 +305,7 @@ def test_callers_are_noted_by_the_hour_and_found_by_their_value(
 
 def test_what_the_policys_file_has_is_there_after_a_reboot(tmp_path: Path) -> None:
     file = tmp_path / "events.ndjson"
-    text = POLICY.format(rate=5, table=tmp_path / "table", file=f'file = "{file}"')
+    text = POLICY.format(rate=5, table=tmp_path / "table", file=f'"file:{file}"')
     host = Host(tmp_path, text)
     host.workers[0].runtime.diagnose("undeclared-proxy")
     host.look()
@@ -352,7 +350,7 @@ def test_only_entries_since_then(host: Host) -> None:
 def test_the_host_that_correlates_next_does_not_tell_of_an_actor_again(tmp_path: Path) -> None:
     """Its own record has no word of the actor: the journal of all hosts has."""
     path = tmp_path / "policy.toml"
-    path.write_text(policy_text(store=f'path = "{tmp_path / "table"}"\nkeys = 5000', budget="50/day"))
+    path.write_text(policy_text(store=f'memory = "{tmp_path / "table"}"\nkeys = 5000', budget="50/day"))
     actor = Actor(path)
     reporter = Reporter(tmp_path / "one", actor.limiter.policy.file.events)
     actor.live(campaign())

@@ -48,7 +48,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         period = "hour" if rate in tokens else "year"
         text = text.replace(f'rate = "{rate}"\n', f'rate = "1/{period}"\nburst = {budget}\n')
     path = folder / "policy.toml"
-    path.write_text(f'{text}\n[store]\npath = "{folder / "store"}"\n')
+    path.write_text(f'{text}\n[store]\nmemory = "{folder / "store"}"\n')
     return path
 
 

@@ -44,7 +44,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         text.replace('rate = "5/day"', 'rate = "1/year"').replace(
             'rate = "60000/minute"', 'rate = "1/hour"\nburst = 20000'
         )
-        + f'\n[store]\npath = "{folder / "store"}"\n'
+        + f'\n[store]\nmemory = "{folder / "store"}"\n'
     )
     (folder / "keys.json").write_text(json.dumps(KEYS))
     patch = pytest.MonkeyPatch()
@@ -165,7 +165,7 @@ def test_outage_of_the_provider_is_told_and_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = tmp_path / "policy.toml"
-    policy.write_text((FOLDER / "gateway.toml").read_text() + f'\n[store]\npath = "{tmp_path / "store"}"\n')
+    policy.write_text((FOLDER / "gateway.toml").read_text() + f'\n[store]\nmemory = "{tmp_path / "store"}"\n')
     monkeypatch.setenv("GATEWAY_POLICY", str(policy))
     monkeypatch.setenv("UPSTREAM", "http://127.0.0.1:9")  # discard: nothing listens
     with serving("uvicorn", policy, workers=1, app="gateway:app", options=APP_DIR) as port:

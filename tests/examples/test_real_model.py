@@ -111,7 +111,7 @@ def test_what_is_charged_is_what_the_engine_counted(tmp_path: Path, monkeypatch:
     text = (FOLDER / "gateway.toml").read_text().replace("60000/minute", "60000/year")
     text = text.replace("most = 8192", f"most = {MOST}")
     prices = "[prices.smollm2]\ninput = 1\noutput = 5\n"
-    policy.write_text(f'{text}\n{prices}\n[store]\npath = "{tmp_path / "store"}"\n')
+    policy.write_text(f'{text}\n{prices}\n[store]\nmemory = "{tmp_path / "store"}"\n')
     monkeypatch.setenv("GATEWAY_POLICY", str(policy))
     options = ["--app-dir", str(FOLDER)]
     with engine(tmp_path / "engine.log") as address:

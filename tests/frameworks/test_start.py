@@ -21,7 +21,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "prefix a proxy cuts": ({"match": "* /api/v1/*"}, '`[routing] root_paths = ["/api"]`, else `/v1/*`'),
     "all below it": ({"match": "* /api/*"}, '`[routing] root_paths = ["/api"]`, else `/*`'),
     "prefix of a mount": ({"match": "GET /users"}, "`l` (the application serves it as /admin/users: write"),
-    "event": ({"match": "/v1/chat", "on": "message"}, '`l` (`on = "message"`, and /v1/chat is no WebSocket)'),
+    "event": (
+        {"match": "/v1/chat", "unit": "messages"},
+        '`l` (`unit = "messages"`, and /v1/chat is no WebSocket)',
+    ),
     "unasked": ({"match": []}, "bind what routes ask for, and no route does."),
 }
 RIGHT: dict[str, dict[str, Any]] = {

@@ -93,7 +93,7 @@ name = "payers"
 per = "account"
 rate = "1/day"
 algorithm = "sliding-window"
-earned = { growth = 3, most = 9 }
+budget = { growth = 3, most = 9 }
 """
 
 

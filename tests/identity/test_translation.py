@@ -211,8 +211,7 @@ version = 1
 [store]
 memory = "private"
 [trust]
-translation = ["2001:db8:64::/96", "2001:db8:122::/48"]
-{more}
+proxies = [{more}"nat64:2001:db8:64::/96", "nat64:2001:db8:122::/48"]
 [[limit]]
 name = "requests"
 per = "ip"
@@ -221,7 +220,7 @@ rate = "3/hour"
 WAYS: dict[str, tuple[str, Callable[[str], dict[str, object]]]] = {
     "peer": ("", lambda text: {"client": text}),
     "proxy": (
-        'proxies = ["10.0.0.0/8"]',
+        '"10.0.0.0/8", ',
         lambda text: {"client": "10.0.0.1", "headers": {"x-forwarded-for": text}},
     ),
     "given": ("", lambda text: {"identities": {"ip": text}}),
@@ -254,4 +253,4 @@ def test_prefix_that_is_none_is_refused_by_its_place(text: str, words: str, tmp_
     with pytest.raises(PolicyError, match="trust-translation") as raised:
         Policy.load(path)
     assert words in str(raised.value)
-    assert "trust.translation[1]" in str(raised.value)
+    assert "trust.proxies[1]" in str(raised.value)

@@ -10,11 +10,11 @@ import pytest
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
 from ratelimit.integrations.answer import answer_of
-from tests.asgi.driver import PEER, key, limit, mount, rules
+from tests.asgi.driver import OLDER_FIELDS, PEER, key, limit, mount, rules
 
 POLICIES = {
     "one limit": rules(limit(rate="2/minute")),
-    "older headers": rules(limit(rate="2/minute"), more="[headers]\nx_ratelimit = true\n"),
+    "older headers": rules(limit(rate="2/minute"), more=OLDER_FIELDS),
     "missing key": rules(
         limit(rate="2/minute"), identities='account = { from = "header:x-other", missing = "refuse" }'
     ),

@@ -208,7 +208,7 @@ async def test_meters_have_what_a_scrape_has(limiter: Limiter) -> None:
 
 async def test_one_worker_of_a_host_reports_and_another_goes_on(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
-    policy.write_text(rules(limit(), more=f'[store]\nkeys = 1000\npath = "{tmp_path / "table"}"\n'))
+    policy.write_text(rules(limit(), more=f'[store]\nkeys = 1000\nmemory = "{tmp_path / "table"}"\n'))
     first, second = Limiter(policy), Limiter(policy)
     first.decide(identities={"account": "a"})
     readers = [InMemoryMetricReader(), InMemoryMetricReader()]

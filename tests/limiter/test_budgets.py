@@ -133,7 +133,7 @@ DAILY = 'rate = "5/day"'
         (limit("one", DAILY) + limit("more", DAILY, '["/v1/*", "/v2/*", "/v3/*"]'), {2}),
         (limit("one", DAILY, '"/v1/*"') + limit("other", DAILY, '"/v2/*"'), set()),
         (limit("one", DAILY, '"GET /v1/*"') + limit("other", DAILY, '"/v1/*"'), {2}),
-        (limit("one", DAILY) + limit("said", DAILY + '\non = "message"'), set()),
+        (limit("one", DAILY) + limit("said", DAILY + '\nunit = "messages"'), set()),
     ],
 )
 def test_general_is_what_applies_wherever_any_limit_per_cluster_does(limits: str, expected: set[int]) -> None:

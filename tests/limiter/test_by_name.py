@@ -30,7 +30,7 @@ number  = { from = "state:number", missing = "shared" }
 either  = { from = ["header:x-a", "cookie:a"], missing = "skip" }
 insisted = { from = "header:x-tenant", missing = "refuse" }
 ip      = { from = "client" }
-network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+network = { from = "client/24/48" }
 """
 PLAIN = rules(
     limit("accounts", "account", "3/minute"),

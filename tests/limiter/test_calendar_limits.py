@@ -47,7 +47,7 @@ def test_budget_begins_when_clocks_say_so_and_no_second_before(
     begin = datetime(*first, tzinfo=UTC)
     start, end = (int(each.timestamp()) for each in (begin, begin + timedelta(days=days)))
     clock = ManualClock(start * NS)
-    more = {"rate": f"1/{unit}", "algorithm": "fixed-window", "calendar": zone_name}
+    more = {"rate": f"1/{unit}", "algorithm": f"calendar:{zone_name}"}
     limiter = Limiter(Policy.from_toml(rules(limit("one", **more))), clock=clock)
 
     def asks(second: int) -> bool:

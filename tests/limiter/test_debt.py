@@ -60,13 +60,13 @@ def test_windows_count_no_more_than_limit_and_debt(algorithm: str) -> None:
     limiter.close()
 
 
-def test_tiers_owe_as_the_limit_says_unless_they_say_other() -> None:
-    table = '[limit.tiers.plan]\npro = { rate = "2000/hour" }\nteam = { rate = "2000/hour", debt = 4000 }'
+def test_tiers_owe_as_the_limit_says() -> None:
+    table = '[limit.tiers.plan]\npro = { rate = "2000/hour" }'
     policy = rules(
         f"{tokens(debt=500)}\n{table}",
         identities='account = { from = "header:x-api-key" }\nplan = { from = "header:x-plan" }',
     )
-    for plan, hours in (("free", 0.6), ("pro", 0.3), ("team", 2.05)):
+    for plan, hours in (("free", 0.6), ("pro", 0.3)):
         limiter = Limiter(Policy.from_toml(policy), clock=ManualClock())
         assert owed_after(limiter, 20_000, plan=plan) == hours, plan
         limiter.close()

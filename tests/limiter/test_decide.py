@@ -120,7 +120,9 @@ def test_key_confusion_is_impossible_by_construction() -> None:
     [("request", ["any"]), ("connect", ["any", "handshakes"]), ("message", ["messages"])],
 )
 def test_events_meet_the_limits_that_are_on_them(event: Any, expected: list[str]) -> None:
-    subject = limiter(limit("any"), limit("handshakes", on="connect"), limit("messages", on="message"))
+    subject = limiter(
+        limit("any"), limit("handshakes", unit="handshakes"), limit("messages", unit="messages")
+    )
     assert [verdict.limit for verdict in subject.decide(event=event, **A).verdicts] == expected
 
 
@@ -254,7 +256,7 @@ def test_tiers_share_the_counter_of_the_limit_they_vary() -> None:
 
 
 def test_calendar_limit_follows_the_month_for_years_and_back() -> None:
-    subject = limiter(limit(rate="2/month", algorithm="fixed-window", calendar="Europe/Berlin"))
+    subject = limiter(limit(rate="2/month", algorithm="calendar:Europe/Berlin"))
 
     def at(*when: int) -> list[str]:
         now_ns = int(datetime(*when, tzinfo=UTC).timestamp()) * SECOND_NS  # type: ignore[arg-type]

@@ -43,8 +43,7 @@ payment = "payment"
 exempt = ["{CUSTOMER}"]
 together = [["{CUSTOMER}-1", "{CUSTOMER}-2"]]
 apart = [["{CUSTOMER}-3", "{CUSTOMER}-4"]]
-[[correlation.known.organisations]]
-name = "one"
+[correlation.known.organisations.one]
 payment = ["{CARD}"]
 account = ["{CUSTOMER}-5"]
 """
@@ -52,8 +51,9 @@ STORES = {
     "embedded": f'[hashing]\nkey = "{HEX}"\n[store]\nmemory = "private"\nkeys = 1000\n',
     "url": f'[hashing]\nkey = "{HEX}"\n'
     f'[store]\nurl = "redis://{USER}:{PASSWORD}@{SERVER}/0"\nmemory = "private"\n',
-    "key": f'[hashing]\nkey = "env:SECRET_KEY"\n[store]\nurl = "redis://{SERVER}/0"\nmemory = "private"\n'
-    f'username = "{USER}"\npassword = "{PASSWORD}"\n',
+    "key": '[hashing]\nkey = "env:SECRET_KEY"\n'
+    f'[store]\nurl = "redis://{USER}@{SERVER}/0"\nmemory = "private"\n'
+    f'password = "{PASSWORD}"\n',
     "variable": '[hashing]\nkey = "env:SECRET_KEY"\n[store]\nurl = "env:SECRET_URL"\nmemory = "private"\n',
     "file": '[hashing]\nkey = "env:SECRET_KEY"\n'
     f'[store]\nurl = "redis://{SERVER}/0"\nmemory = "private"\npassword = "file:FOLDER/password"\n',
@@ -161,7 +161,7 @@ def test_no_output_tells_a_secret(path: Path) -> None:
         f'[store]\nurl = "redis://{USER}@{SERVER}"',
         f'[store]\nurl = "rediss://{USER}:{PASSWORD}@{SERVER}/x"',
         f'[store]\nurl = "redis://{USER}:{PASSWORD}@{SERVER}?db=x"',
-        f'[store]\nurl = "redis://{USER}:{PASSWORD}@{SERVER}"\npassword = "{PASSWORD}"\nusername = "{USER}"',
+        f'[store]\nurl = "redis://{USER}:{PASSWORD}@{SERVER}"\npassword = "{PASSWORD}"',
         f'[store]\nurl = "http://{USER}:{PASSWORD}@{SERVER}"',
         f'[store]\nurl = ["{PASSWORD}"]',
         f'[store]\npassword = ["{PASSWORD}"]\nkeys = 1',

@@ -23,9 +23,7 @@ memory = "private"
 account = { from = "header:x-api-key" }
 [adaptive]
 first_byte = "1s"
-start = 40
-floor = 1
-ceiling = 400
+in_flight = [1, 40, 400]
 [[limit]]
 name = "requests"
 match = "/*"

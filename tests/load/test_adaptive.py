@@ -18,13 +18,11 @@ version = 1
 memory = "private"
 [adaptive]
 first_byte = "1s"
-start = 4
-floor = 1
-ceiling = 8
-[[adaptive.class]]
+in_flight = [1, 4, 8]
+[[class]]
 name = "interactive"
 match = "POST /v1/chat"
-[[adaptive.class]]
+[[class]]
 name = "batch"
 match = "POST /v1/batch"
 """
@@ -149,14 +147,12 @@ account = { from = "header:x-api-key" }
 plan = { from = "header:x-plan" }
 [adaptive]
 first_byte = "1s"
-start = 16
-floor = 1
-ceiling = 40
+in_flight = [1, 16, 40]
 match = "/v1/*"
-[[adaptive.class]]
+[[class]]
 name = "paid"
 when = { plan = ["pro", "team"] }
-[[adaptive.class]]
+[[class]]
 name = "free"
 match = "/v1/*"
 [[limit]]
@@ -206,7 +202,7 @@ def test_what_is_not_matched_is_not_counted():
 )
 def test_monitors_are_answered_while_there_is_no_room(method: str, path: str, lines: str, answered: bool):
     """Hazard: a server that is saturated shows no metrics, and is restarted for its health."""
-    server = Server(TWO_CLASSES.replace("ceiling = 8", f"ceiling = 8\nhold = false\n{lines}"))
+    server = Server(TWO_CLASSES.replace("[adaptive]\n", f'[adaptive]\nmode = "shed"\n{lines}\n'))
     begun = begin_many(server, 8)
     step, sent = server.begin(path, method=method)
     go(step)
@@ -345,7 +341,7 @@ def test_reload_takes_effect_and_keeps_what_was_learned(tmp_path: Path):
     held = begin_many(server, 1)
     learned = server.limit.state()
     assert learned.allowance.unanswered < 4
-    file.write_text(TWO_CLASSES.replace('"1s"', '"2s"').replace("floor = 1", "floor = 2"))
+    file.write_text(TWO_CLASSES.replace('"1s"', '"2s"').replace("[1, 4, 8]", "[2, 4, 8]"))
     server.middleware.limiter.reload()
     assert server.limit.state().target_ns == 2 * SECOND
     assert server.limit.state().allowance.unanswered == learned.allowance.unanswered

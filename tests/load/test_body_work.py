@@ -17,7 +17,7 @@ from tests.load.held import POLICY, Gateway
 
 SECOND = 10**9
 NOW = 1_700_000_000 * SECOND
-BY_BODY = POLICY.replace("floor = 1", 'floor = 1\nwork = "body"')
+BY_BODY = POLICY.replace("[adaptive]\n", '[adaptive]\nwork = "body"\n')
 
 
 @pytest.fixture

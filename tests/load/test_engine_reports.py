@@ -100,7 +100,7 @@ def served() -> Iterator[Engine]:
 def policy(*addresses: str, memory: str = 'memory = "private"') -> str:
     pages = ", ".join(f'"{address}"' for address in addresses)
     return (
-        f"version = 1\n[store]\n{memory}\n[adaptive]\nfirst_byte = 1\nfloor = 1\nstart = 8\nceiling = 100\n"
+        f"version = 1\n[store]\n{memory}\n[adaptive]\nfirst_byte = 1\nin_flight = [1, 8, 100]\n"
         f"reports = [{pages}]\n"
     )
 
@@ -230,7 +230,7 @@ def test_report_that_no_other_follows_is_counted(served: Engine, limiter_of: Cal
 
 
 def test_worker_that_is_kept_up_asks_and_one_of_a_host_is_enough(served: Engine, tmp_path: Path):
-    text = policy(served.address, memory=f'path = "{tmp_path / "table"}"')
+    text = policy(served.address, memory=f'memory = "{tmp_path / "table"}"')
     limiters = [Limiter(Policy.from_toml(text)) for _ in range(2)]
     upkeeps = [Upkeep(limiter, 0) for limiter in limiters]
     for upkeep in upkeeps:

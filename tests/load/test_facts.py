@@ -15,13 +15,11 @@ account = { from = "header:x-api-key" }
 plan = { from = "header:x-plan" }
 [adaptive]
 first_byte = "1s"
-start = 4
-floor = 1
-ceiling = 8
-[[adaptive.class]]
+in_flight = [1, 4, 8]
+[[class]]
 name = "paid"
 when = { plan = "pro" }
-[[adaptive.class]]
+[[class]]
 name = "free"
 match = "/*"
 """

@@ -16,6 +16,7 @@ from ratelimit.telemetry.cells import totals
 from ratelimit.waiting.metrics import COUNTER_HOLDS, HOLD_RESULTS
 from ratelimit.waiting.stage import WaitingPart
 from tests.load.held import KIND, POLICY, SECOND, Gateway, Targeted, end, status
+from tests.support.policy_lines import tuned
 from tests.waiting.test_waiting import turns
 
 
@@ -61,10 +62,10 @@ async def test_principals_that_wait_are_served_alike():
 BY_CLASS = POLICY.replace(
     "[[limit]]",
     """
-[[adaptive.class]]
+[[class]]
 name = "interactive"
 match = "POST /chat"
-[[adaptive.class]]
+[[class]]
 name = "batch"
 match = "POST /batch"
 [[limit]]""",
@@ -174,7 +175,7 @@ async def test_what_limits_refuse_is_never_held():
     assert gateway.load.queue.waiting == 0
 
 
-BROAD = POLICY + "[queue]\nper_principal = 100\n"
+BROAD = tuned(POLICY, "waiting_each = 100\n")
 
 
 async def test_refusal_at_the_turn_passes_it_on():
@@ -218,7 +219,7 @@ async def test_what_would_wait_for_its_limits_is_shed_while_there_is_no_room():
 
 
 async def test_bounds_of_the_queue_hold():
-    gateway = Gateway(POLICY + "[queue]\nper_principal = 2\ntotal = 3\n")
+    gateway = Gateway(tuned(POLICY, "waiting_each = 2\nwaiting = 3\n"))
     await gateway.saturate()
     tasks = [await gateway.begin(account) for account in "aaabb"]
     refused = [task for task in tasks if task.done()]
@@ -229,7 +230,7 @@ async def test_bounds_of_the_queue_hold():
 
 async def test_flood_of_a_lower_class_does_not_keep_the_first_class_out():
     """Hazard: it takes all places of the line, and the first class is shed while it is held."""
-    gateway = Gateway(BY_CLASS + "[queue]\ntotal = 30\n", Bounds(400, 2, 2, full_from=1))
+    gateway = Gateway(tuned(BY_CLASS, "waiting = 30\n"), Bounds(400, 2, 2, full_from=1))
     await gateway.saturate("/chat")
     low = [await gateway.begin(str(number), "/batch") for number in range(40)]
     assert gateway.held == 30
@@ -244,7 +245,7 @@ async def test_flood_of_a_lower_class_does_not_keep_the_first_class_out():
 
 
 async def test_flood_of_some_accounts_does_not_keep_others_out():
-    gateway = Gateway(POLICY + "[queue]\ntotal = 30\n")
+    gateway = Gateway(tuned(POLICY, "waiting = 30\n"))
     await gateway.saturate()
     flood = [await gateway.begin(f"flood{number % 3} ") for number in range(36)]
     assert gateway.held == 30
@@ -333,10 +334,10 @@ async def test_one_whose_turn_would_come_too_late_is_shed_at_once():
 
 
 @pytest.mark.parametrize(
-    ("line", "held", "shadowed"), [("hold = false", 0, 0), ('mode = "shadow"', 0, 3), ("", 3, 0)]
+    ("line", "held", "shadowed"), [('mode = "shed"', 0, 0), ('mode = "shadow"', 0, 3), ("", 3, 0)]
 )
 async def test_switch_and_shadow(line: str, held: int, shadowed: int):
-    gateway = Gateway(POLICY.replace("floor = 1", f"floor = 1\n{line}"))
+    gateway = Gateway(POLICY.replace("[adaptive]\n", f"[adaptive]\n{line}\n"))
     for _ in range(2):
         await gateway.begin("running")
         await gateway.answer(gateway.reached[-1])

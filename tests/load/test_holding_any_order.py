@@ -17,10 +17,10 @@ from tests.load.held import POLICY, Gateway
 from tests.waiting.test_waiting import turns
 
 CLASSES = """
-[[adaptive.class]]
+[[class]]
 name = "interactive"
 match = "POST /chat"
-[[adaptive.class]]
+[[class]]
 name = "batch"
 match = "POST /batch"
 [[limit]]"""

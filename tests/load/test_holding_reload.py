@@ -12,21 +12,21 @@ from tests.load.held import BOUNDS, KIND, POLICY, SECOND, Gateway, Targeted, sta
 from tests.waiting.test_waiting import turns
 
 CLASSES = """
-[[adaptive.class]]
+[[class]]
 name = "interactive"
 match = "POST /chat"
-[[adaptive.class]]
+[[class]]
 name = "batch"
 match = "POST /batch"
-[[adaptive.class]]
+[[class]]
 name = "night"
 match = "POST /night"
 [[limit]]"""
 BY_CLASS = POLICY.replace("[[limit]]", CLASSES, 1)
 ONE_CLASS = POLICY
 OTHERS = BY_CLASS.replace("interactive", "paid").replace("POST /night", "POST /chat")
-SHADOW = BY_CLASS.replace("floor = 1", 'floor = 1\nmode = "shadow"')
-AT_ONCE = BY_CLASS.replace("floor = 1", "floor = 1\nhold = false")
+SHADOW = BY_CLASS.replace("[adaptive]\n", '[adaptive]\nmode = "shadow"\n')
+AT_ONCE = BY_CLASS.replace("[adaptive]\n", '[adaptive]\nmode = "shed"\n')
 OFF = POLICY[: POLICY.index("[adaptive]")] + POLICY[POLICY.index("[[limit]]") :]
 SHORTER = BY_CLASS.replace('first_byte = "1s"', 'first_byte = "100ms"')
 

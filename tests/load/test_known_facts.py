@@ -8,6 +8,7 @@ import pytest
 
 from ratelimit import Policy
 from ratelimit.deciding.extraction import payer_position
+from tests.support.policy_lines import at_top
 
 HEAD = """
 version = 1
@@ -19,10 +20,10 @@ tenant = { from = "path:tenant" }
 CLASSES = """
 [adaptive]
 first_byte = "1s"
-[[adaptive.class]]
+[[class]]
 name = "paid"
 when = { %s = "pro" }
-[[adaptive.class]]
+[[class]]
 name = "free"
 match = "/*"
 """
@@ -40,7 +41,7 @@ def test_identities_that_only_the_adaptive_limit_uses_are_used():
 
 
 def test_fault_85_class_by_a_parameter_of_the_path_is_told_to_be_unknown_where_no_limit_names_it():
-    unknown = ("class-unknown", "adaptive.class[0].when")
+    unknown = ("class-unknown", "class[0].when")
     assert unknown in codes(HEAD + CLASSES % "tenant")
     (said,) = [
         each
@@ -53,8 +54,8 @@ def test_fault_85_class_by_a_parameter_of_the_path_is_told_to_be_unknown_where_n
 
 
 def test_queue_by_a_principal_that_is_unknown_on_routes_is_told():
-    text = HEAD + '[queue]\nprincipal = "tenant"\n' + LIMIT % ("/v1/*", '"account"', 'wait = "1s"')
-    assert ("class-unknown", "queue.principal") in codes(text)
+    text = at_top(HEAD, 'fair_by = "tenant"') + LIMIT % ("/v1/*", '"account"', 'wait = "1s"')
+    assert ("class-unknown", "fair_by") in codes(text)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ from tests.load.held import POLICY, SECOND, Gateway, key
 LISTED = POLICY.replace("[adaptive]", '[allow]\naccount = ["vip"]\n[adaptive]')
 CLASSES = POLICY.replace("[adaptive]", 'plan = { from = "header:x-plan" }\n[adaptive]').replace(
     "[[limit]]",
-    '[[adaptive.class]]\nname = "paid"\nwhen = { plan = ["pro"] }\n'
-    '[[adaptive.class]]\nname = "free"\nmatch = "/*"\n[[limit]]',
+    '[[class]]\nname = "paid"\nwhen = { plan = ["pro"] }\n[[class]]\nname = "free"\nmatch = "/*"\n[[limit]]',
     1,
 )
 

@@ -13,10 +13,10 @@ from ratelimit.waiting.model.line import Line, Waiter
 from tests.load.held import POLICY, Gateway
 
 CLASSES = """
-[[adaptive.class]]
+[[class]]
 name = "paid"
 match = "POST /chat"
-[[adaptive.class]]
+[[class]]
 name = "free"
 match = "POST /batch"
 {weight}
@@ -25,7 +25,7 @@ match = "POST /batch"
 
 def policy(weight: str, hold: str = "") -> str:
     return POLICY.replace("[[limit]]", CLASSES.format(weight=weight) + "[[limit]]").replace(
-        "floor = 1", f"floor = 1\n{hold}"
+        "[adaptive]\n", f"[adaptive]\n{hold}\n"
     )
 
 
@@ -58,7 +58,7 @@ async def test_policy_may_want_the_last_class_to_wait_for_all_others():
 
 
 async def test_what_is_not_held_has_its_weight_too():
-    gateway = Gateway(policy("weight = 20", "hold = false"), Bounds(400, 2, 2, full_from=1))
+    gateway = Gateway(policy("weight = 20", 'mode = "shed"'), Bounds(400, 2, 2, full_from=1))
     await gateway.saturate("/chat")
     free = 0
     for _ in range(60):
@@ -111,7 +111,7 @@ def test_line_without_weights_is_strict():
 
 def test_weights_that_leave_nothing_for_the_first_class_are_told():
     classes = "".join(
-        f'[[adaptive.class]]\nname = "c{number}"\nmatch = "/{number}"\nweight = 50\n' for number in range(3)
+        f'[[class]]\nname = "c{number}"\nmatch = "/{number}"\nweight = 50\n' for number in range(3)
     )
     with pytest.raises(PolicyError) as caught:
         Policy.from_toml(f"version = 1\n[adaptive]\n{classes}")

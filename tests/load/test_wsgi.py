@@ -15,9 +15,7 @@ version = 1
 memory = "private"
 [adaptive]
 first_byte = "1s"
-floor = 1
-start = 2
-ceiling = 2
+in_flight = [1, 2, 2]
 """
 SECOND = 10**9
 

@@ -29,6 +29,7 @@ from tests.cli.running import run
 from tests.deployment.containers import contained
 from tests.support.acting import BOTS, END_NS, NS, START_NS, Actor
 from tests.support.campaign import Request, campaign, policy_text
+from tests.support.policy_lines import events_to
 from tests.support.redis.sentinel import Sentinels
 from tests.support.redis.server import Server
 from tests.support.time import stop_host
@@ -36,6 +37,7 @@ from tests.telemetry.test_alert_rules import RULES, RUNBOOKS, STEPS, promtool
 
 POLICY = """\
 version = 1
+events = ["file:{events}"]
 [identities]
 account = {{ from = "header:x-api-key" }}
 [[limit]]
@@ -44,13 +46,10 @@ per = "account"
 rate = "1000/hour"
 [store]
 keys = 1000
-path = "{table}"
+memory = "{table}"
 {url}
 [hashing]
 key = "00112233445566778899aabbccddeeff"
-[events]
-log = false
-file = "{events}"
 """
 ROOT = Path(__file__).parents[2]
 Scrape = Mapping[tuple[str, str], tuple[str, float]]
@@ -243,8 +242,8 @@ def test_shared_memory_that_is_full(tmp_path: Path) -> None:
 
 def test_a_campaign_and_a_wrong_exemption(tmp_path: Path, monkeypatch: Any) -> None:
     path, events = tmp_path / "policy.toml", tmp_path / "events.ndjson"
-    store = f'path = "{tmp_path / "table"}"\nkeys = 5000'
-    path.write_text(policy_text(store=store, budget="50/day") + f'[events]\nlog = false\nfile = "{events}"\n')
+    store = f'memory = "{tmp_path / "table"}"\nkeys = 5000'
+    path.write_text(events_to(policy_text(store=store, budget="50/day"), events))
     actor = Actor(path)
     night = Night(actor.limiter, events)
     actor.live(campaign())

@@ -50,7 +50,7 @@ rate = "{rate}/second"
 burst = {rate}
 [store]
 keys = 1000
-path = "{table}"
+memory = "{table}"
 url = "{url}"
 prefix = "night"
 timeout = "100ms"

@@ -18,17 +18,19 @@ from ratelimit.worker.acts import ActFollower
 from ratelimit.worker.events.reporter import Reporter
 from ratelimit.worker.events.watch import EventWatch
 from tests.asgi.driver import Client, ok
+from tests.support.policy_lines import tuned
 
 POLICY = """\
 version = 1
+events = []
 [identities]
 account = {{ from = "header:x-api-key" }}
 payment = {{ from = "header:x-payment", missing = "skip" }}
 plan = {{ from = "header:x-plan", missing = "skip" }}
 client = {{ from = "header:user-agent", missing = "skip" }}
 ip = {{ from = "client" }}
-network = {{ from = "client", prefix = {{ v4 = 24, v6 = 48 }} }}
-block = {{ from = "client", prefix = {{ v4 = 16, v6 = 32 }} }}
+network = {{ from = "client/24/48" }}
+block = {{ from = "client/16/32" }}
 [[limit]]
 name = "requests"
 match = "/account"
@@ -65,29 +67,23 @@ mode = "shadow"
 [adaptive]
 match = "/load"
 first_byte = "1s"
-hold = false
-start = 1
-floor = 1
-ceiling = 1
+mode = "shed"
+in_flight = [1, 1, 1]
 [correlation]
 principal = "account"
 network = ["ip", "network", "block"]
 payment = "payment"
 client = "client"
-[correlation.tuning]
-principals = 100
-identifiers = 500
 [store]
 keys = 1000
 url = "{url}"
 prefix = "night"
 timeout = "5s"
-path = "{table}"
+memory = "{table}"
 [hashing]
 key = "00112233445566778899aabbccddeeff"
-[events]
-log = false
 """
+NUMBERS = "principals = 100\nidentifiers = 500\n"
 ACTOR = 1001
 
 
@@ -96,7 +92,7 @@ class Host:
 
     def __init__(self, folder: Path, name: str, url: str) -> None:
         self.path = folder / f"{name}.toml"
-        self.path.write_text(POLICY.format(url=url, table=folder / name))
+        self.path.write_text(tuned(POLICY.format(url=url, table=folder / name), NUMBERS))
         self.limiter = Limiter(self.path)
         self.app: Any = ok
         self.middleware = RateLimitMiddleware(self._app, limiter=self.limiter, reload_interval_s=0)

@@ -14,14 +14,12 @@ WHOLE = """
 version = 1
 [adaptive]
 first_byte = "1s"
-start = 20
-floor = 4
-ceiling = 400
+in_flight = [4, 20, 400]
 
-[[adaptive.class]]
+[[class]]
 name = "interactive"
 match = "POST /v1/chat"
-[[adaptive.class]]
+[[class]]
 name = "batch"
 match = "POST /v1/batch"
 """
@@ -47,35 +45,40 @@ CASES = [
     ("adaptive-group", with_limits("match = '/a'", "match = '/b'"), 4, "adaptive[1].name"),
     ("adaptive-group", with_limits("name = 'a'", "name = 'b'\nmatch = '/b'"), 2, "adaptive[0].match"),
     ("adaptive-group", with_lines("name = 'ä'"), 3, "adaptive.name"),
-    ("adaptive-bounds", with_limits("match = '/a'", "name = 'b'\nstart = 500"), 6, "adaptive[1].start"),
+    (
+        "adaptive-bounds",
+        with_limits("match = '/a'", "name = 'b'\nin_flight = [4, 500, 400]"),
+        6,
+        "adaptive[1].in_flight",
+    ),
     ("policy-too-many", with_limits(*(f"name = 'a{n}'\nmatch = '/{n}'" for n in range(17))), 2, "adaptive"),
-    ("adaptive-bounds", with_lines("start = 500"), 3, "adaptive.start"),
-    ("adaptive-bounds", with_lines("floor = 30"), 3, "adaptive.floor"),
+    ("adaptive-bounds", with_lines("in_flight = [4, 500, 400]"), 3, "adaptive.in_flight"),
+    ("adaptive-bounds", with_lines("in_flight = [30, 20, 400]"), 3, "adaptive.in_flight"),
     ("adaptive-target", with_lines("first_byte = 'soon'"), 3, "adaptive.first_byte"),
     ("adaptive-target", with_lines("first_byte = '1ms'"), 3, "adaptive.first_byte"),
     ("adaptive-target", with_lines("first_byte = -1"), 3, "adaptive.first_byte"),
     (
         "adaptive-class",
-        with_lines("[[adaptive.class]]", "name = 'a'", "match = []"),
+        with_lines("[[class]]", "name = 'a'", "match = []"),
         5,
-        "adaptive.class[0].match",
+        "class[0].match",
     ),
     (
         "adaptive-class",
-        with_lines(*["[[adaptive.class]]", "name = 'a'", "match = '/'"] * 2),
+        with_lines(*["[[class]]", "name = 'a'", "match = '/'"] * 2),
         7,
-        "adaptive.class[1].name",
+        "class[1].name",
     ),
     ("adaptive-reports", with_lines("reports = 'file:///etc/passwd'"), 3, "adaptive.reports"),
     ("adaptive-reports", with_lines("reports = ['http://a/metrics', 'localhost']"), 3, "adaptive.reports"),
     ("adaptive-reports", with_lines("reports = ['http://']"), 3, "adaptive.reports"),
-    ("adaptive-floor", with_lines("floor = 16", "ceiling = 60"), 3, "adaptive.floor"),
+    ("adaptive-floor", with_lines("in_flight = [16, 20, 60]"), 3, "adaptive.in_flight"),
     ("limit-match", with_lines("except = 'health'"), 3, "adaptive.except"),
     (
         "limit-match",
-        with_lines("[[adaptive.class]]", "name = 'a'", "match = 'v1'"),
+        with_lines("[[class]]", "name = 'a'", "match = 'v1'"),
         5,
-        "adaptive.class[0].match",
+        "class[0].match",
     ),
 ]
 
@@ -102,8 +105,8 @@ def test_several_limits_stand_in_the_order_of_the_file_each_with_its_own_classes
     policy = Policy.from_toml(
         with_limits(
             "name = 'chat'\nmatch = 'POST /v1/chat'\nfirst_byte = '1s'\n"
-            "[[adaptive.class]]\nname = 'paid'\nmatch = '/*'",
-            "name = 'rest'\nhold = false",
+            "[[class]]\nname = 'paid'\nmatch = '/v1/*'",
+            "name = 'rest'\nmatch = '/rest'\nmode = 'shed'",
         )
     )
     chat, rest = loads_of(policy.compiled)
@@ -115,8 +118,8 @@ def test_request_falls_under_the_first_limit_that_is_on_it():
     specs = loads_of(
         Policy.from_toml(
             with_limits(
-                "name = 'chat'\nmatch = 'POST /v1/*'\n[[adaptive.class]]\nname = 'a'\nmatch = '/v1/chat'\n"
-                "[[adaptive.class]]\nname = 'b'\nmatch = '/v1/batch'",
+                "name = 'chat'\nmatch = 'POST /v1/*'\n[[class]]\nname = 'a'\nmatch = '/v1/chat'\n"
+                "[[class]]\nname = 'b'\nmatch = '/v1/batch'",
                 "name = 'search'\nmatch = '/v1/search'",
             )
         ).compiled
@@ -132,8 +135,8 @@ def test_spelling_of_a_path_is_under_its_limit_and_in_no_higher_class():
     specs = loads_of(
         Policy.from_toml(
             with_limits(
-                "name = 'chat'\nmatch = 'POST /v1/*'\nexcept = '/v1/health'\n[[adaptive.class]]\nname = 'a'\n"
-                "match = '/v1/chat'\n[[adaptive.class]]\nname = 'b'\nmatch = '/v1/batch'",
+                "name = 'chat'\nmatch = 'POST /v1/*'\nexcept = '/v1/health'\n[[class]]\nname = 'a'\n"
+                "match = '/v1/chat'\n[[class]]\nname = 'b'\nmatch = '/v1/batch'",
             )
         ).compiled
     )

@@ -70,7 +70,7 @@ def test_counters_carry_over_when_the_words_change() -> None:
 
 
 CASES = (
-    ("limit-conflict", ['model = "a"', 'on = "connect"'], "model", "`on`"),
+    ("limit-conflict", ['model = "a"', 'unit = "handshakes"'], "model", "count requests"),
     ("policy-value", ['model = [""]'], "model", ""),
     ("limit-estimate", ['unit = "t"', 'cost = "lerned"'], "cost", "Did you mean `learned`?"),
     ("limit-estimate", ['unit = "t"', 'cost = "header:"'], "cost", "header:NAME"),

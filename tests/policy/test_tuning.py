@@ -1,18 +1,19 @@
-"""The numbers under `[correlation.tuning]` are the correlator's own: documented, each with its bounds."""
+"""The numbers of the file of `tuning`: documented, each with its bounds."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 from msgspec.structs import fields
 
 from ratelimit.correlation import Settings
 from ratelimit.policy import Policy
+from ratelimit.policy.schema import json_schema
+from ratelimit.policy.schema.tuning import Tuning
 
-PAGE = Path(__file__).parents[2] / "docs" / "correlation.md"
-ROW = re.compile(r"^\| `(\w+)` \| (\w+) \| `([^`]*)` \| (.*) \|$", re.MULTILINE)
+DOCS = Path(__file__).parents[2] / "docs"
+ROW = re.compile(r"^\| `(\w+)` \| ([^|]+?) \| `?([^`|]*?)`? \| (.*) \|$", re.MULTILINE)
 POLICY = """
 version = 1
 [identities]
@@ -26,8 +27,12 @@ client = "client"
 
 
 def documented() -> dict[str, tuple[str, str, str]]:
-    table = PAGE.read_text("utf-8").partition("<!-- table: Settings -->")[2].partition("<!-- end -->")[0]
-    return {name: (kind, default, words) for name, kind, default, words in ROW.findall(table)}
+    found = {}
+    for page, struct in (("correlation", "Settings"), ("policy", "Tuning")):
+        text = (DOCS / f"{page}.md").read_text("utf-8")
+        table = text.partition(f"<!-- table: {struct} -->")[2].partition("<!-- end -->")[0]
+        found |= {name: (kind, default, words) for name, kind, default, words in ROW.findall(table)}
+    return found
 
 
 def test_a_policy_without_tuning_gives_the_correlator_its_defaults() -> None:
@@ -39,15 +44,15 @@ def test_a_policy_without_tuning_gives_the_correlator_its_defaults() -> None:
 def test_every_default_stands_in_the_documentation_with_what_it_means() -> None:
     rows = documented()
     kinds = {int: "integer", float: "number"}
-    for field in fields(Settings):
+    for field in fields(Tuning):
         kind, default, words = rows.pop(field.name)
-        assert (kind, type(field.default)(default)) == (kinds[type(field.default)], field.default)
+        if isinstance(field.default, int | float):
+            assert (kind, type(field.default)(default)) == (kinds[type(field.default)], field.default)
         assert len(words) > 20, field.name
     assert not rows
 
 
 def test_every_number_has_bounds() -> None:
-    hints = get_type_hints(Settings, include_extras=True)
-    for field in fields(Settings):
-        metas = get_args(hints[field.name])[1:]
-        assert any(meta.ge is not None or meta.gt is not None for meta in metas), field.name
+    properties = json_schema.tuning_schema()["properties"]
+    for field in fields(Tuning):
+        assert {"minimum", "exclusiveMinimum", "enum"} & set(properties[field.name]), field.name

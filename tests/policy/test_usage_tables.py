@@ -45,9 +45,9 @@ CASES = (
     ("usage-table", '[usage.acme]\noutput_tokens = "a"\ntext = "2 * b"', "usage.acme.text", ""),
     (
         "usage-table",
-        '[usage.acme]\ninput_tokens = "a"\nfresh_input_tokens = "b"',
-        "usage.acme.fresh_input_tokens",
-        "one of them",
+        '[usage.acme]\ninput_tokens = ["a", "b"]\ncache_read_tokens = "b"\ncache_write_tokens = "c"',
+        "usage.acme.input_tokens",
+        "all of them",
     ),
     ("policy-unknown-key", '[usage.acme]\noutput_token = "a"', "usage.acme.output_token", "output_tokens"),
 )

@@ -1,4 +1,4 @@
-"""`wait` and `[queue]`: what is told of each mistake."""
+"""`wait`, `fair_by` and `[[class]]`: what is told of each mistake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def with_lines(*lines: str) -> str:
     )
 
 
-CLASS = ("[[queue.class]]", "name = 'a'", "match = '/a'")
+CLASS = ("[[class]]", "name = 'a'", "match = '/a'")
 
 # code, policy, line, key
 CASES = [
@@ -23,13 +23,13 @@ CASES = [
     ("limit-wait", with_lines("wait = '11 minutes'"), 6, "limit[0].wait"),
     ("limit-wait", with_lines("wait = '0s'"), 6, "limit[0].wait"),
     (
-        "queue-class",
-        with_lines("wait = '1s'", "[[queue.class]]", "name = 'a'", "match = []"),
+        "adaptive-class",
+        with_lines("wait = '1s'", "[[class]]", "name = 'a'", "match = []"),
         9,
-        "queue.class[0].match",
+        "class[0].match",
     ),
-    ("queue-class", with_lines("wait = '1s'", *CLASS, *CLASS), 11, "queue.class[1].name"),
-    ("queue-unused", with_lines("[queue]", "total = 5"), 6, "queue"),
+    ("adaptive-class", with_lines("wait = '1s'", *CLASS, *CLASS), 11, "class[1].name"),
+    ("queue-unused", with_lines(*CLASS), 6, "class"),
 ]
 
 

@@ -34,7 +34,7 @@ def test_methods_of_http_and_its_extensions_are_known(methods: str) -> None:
         ('network = "ip"\nclient = "agent"', False),
         ('payment = "agent"', False),
         ('network = "ip"\nextra = ["agent"]', False),
-        ('network = "ip"\nextra = ["agent"]\ncostly = ["agent"]', True),
+        ('network = "ip"\nextra = ["agent:costly"]', True),
         ('network = "ip"\npayment = "agent"', True),
     ],
 )
@@ -51,7 +51,7 @@ def test_an_actor_is_proven_by_exits_and_by_what_costs(lines: str, is_enough: bo
         ('match = "GET /*"', True),
         ('except = "GET /metrics"', False),
         ('except = "/metrics"', False),
-        ('on = "connect"', False),
+        ('unit = "handshakes"', False),
         ('mode = "shadow"', True),
         ('[allow]\nip = ["10.0.0.0/8"]', False),
         ('[allow]\nx = ["friend"]', True),

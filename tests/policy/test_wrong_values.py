@@ -28,7 +28,7 @@ from tests.support.wrong_values import (
 SERVER: dict[str, Any] = {
     **SOUND,
     "hashing": {"key": "env:RATELIMIT_KEY"},
-    "store": {"url": "rediss://redis.internal", "tls": {}},
+    "store": {"url": "rediss://redis.internal", "ca": "ca.pem"},
 }
 
 
@@ -72,7 +72,7 @@ CASES = [
     ("policy-value", f"version = 1\nlimit = [\n{'9' * 5000}]", 3, "limit[0]"),
     ("policy-value", f"version = {'9_9' * 4000}", 1, "version"),
     ("policy-value", f"version = 1\n[store]\nkeys = 0x{'f' * 99}", 3, "store.keys"),
-    ("policy-text", 'version = 1\n[store]\npath = "a\\u0000"', 3, "store.path"),
+    ("policy-text", 'version = 1\n[store]\nmemory = "a\\u0000"', 3, "store.memory"),
     ("policy-text", 'version = 1\n[allow]\n"a\\u0000" = []', 2, "allow"),
 ]
 
@@ -133,7 +133,7 @@ def test_made_up_texts_are_a_policy_or_told(faults: int) -> None:
         {"version": 1, "allow": {"\ud800": []}},
         {"version": 1, "allow": {"ip": ["\udfff"]}},
         {"version": 1, "limit": [{"name": "x", "per": "ip", "rate": "1/second", "unit": "\ud800"}]},
-        {"version": 1, "store": {"path": "a\0b"}},
+        {"version": 1, "store": {"memory": "a\0b"}},
         {"version": 1, "limit": [{"name": b"x", "per": {1}, "rate": 1 + 2j}]},
         {"version": 1, 7: 8},
         {"version": 1, "store": {"keys": float("inf")}},

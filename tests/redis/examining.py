@@ -17,9 +17,8 @@ rate = "{rate}"
 [hashing]
 key = "00112233445566778899aabbccddeeff"
 [store]
-path = "{folder}/table"
+memory = "{folder}/table"
 keys = 64
-block_bytes = 1048576
 url = "{url}"
 {more}
 """

@@ -40,7 +40,7 @@ rate = "2/hour"
 keys = 1000
 url = "{url}"
 prefix = "acts"
-path = "{table}"
+memory = "{table}"
 [hashing]
 key = "00112233445566778899aabbccddeeff"
 """

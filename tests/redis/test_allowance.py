@@ -12,8 +12,8 @@ from tests.asgi.driver import Client, ok
 from tests.support.redis.live import Live, rules
 from tests.support.redis.server import Server
 
-ALLOWANCE = 'per = "account"\nrate = "8/day"\nalgorithm = "sliding-window"\nearned = { per_usd = 2 }'
-BEYOND = 'per = "ip"\nrate = "3/day"\nalgorithm = "sliding-window"\nearned = "overflow"'
+ALLOWANCE = 'per = "account"\nrate = "8/day"\nalgorithm = "sliding-window"\nbudget = { per_usd = 2 }'
+BEYOND = 'per = "ip"\nrate = "3/day"\nalgorithm = "sliding-window"\nbudget = "overflow"'
 PAID = '\n[correlation]\npaid = "state:paid_usd"\n'
 
 

@@ -37,7 +37,7 @@ rate = "8/year"
 keys = 1000
 url = "{url}"
 prefix = "budgets"
-path = "{table}"
+memory = "{table}"
 mode = "{mode}"
 timeout = "5s"
 [hashing]

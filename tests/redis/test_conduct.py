@@ -32,7 +32,7 @@ adaptive = true
 keys = 1000
 url = "{url}"
 prefix = "conduct"
-path = "{table}"
+memory = "{table}"
 [hashing]
 key = "00112233445566778899aabbccddeeff"
 """

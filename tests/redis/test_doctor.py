@@ -182,9 +182,9 @@ def test_tls(binary: Binary, start_server: StartServer, certificate: Certificate
     if not binary.has_tls:
         pytest.skip("this server was built without TLS")
     server = start_server(certificate=certificate)
-    ca = f'tls = {{ ca = "{certificate.path}" }}'
+    ca = f'ca = "{certificate.path}"'
     assert "over TLS" in Examination(tmp_path, server.tls_url, ca)["reachable"]["says"]
-    lax = f'tls = {{ ca = "{certificate.path}", check_hostname = false }}'
+    lax = f'ca = "{certificate.path}"\ncheck_hostname = false'
     assert Examination(tmp_path, server.tls_url, lax)["reachable"]["status"] == "warn"
     stranger = Examination(tmp_path, server.tls_url)
     assert "not believed" in stranger["reachable"]["says"]
@@ -199,7 +199,7 @@ def test_certificate_for_another_host(
     server: Server, start_proxy: StartProxy, certificate: Certificate, tmp_path: Path
 ) -> None:
     proxy = start_proxy(server.port, certificate=certificate)
-    ca = f'tls = {{ ca = "{certificate.path}" }}'
+    ca = f'ca = "{certificate.path}"'
     assert Examination(tmp_path, proxy.url, ca)["reachable"]["status"] == "ok"
     # Another name of the same host, which the certificate does not have.
     found = Examination(tmp_path, proxy.url.replace("localhost", "127.1"), ca)["reachable"]
@@ -282,7 +282,9 @@ def test_cluster_whose_user_may_not_learn_its_commands(cluster: Cluster, tmp_pat
         node.client.execute_command("ACL", "SETUSER", "me", "on", f">{SECRET}", "~*", "+@all", "-command")
         node.client.execute_command("ACL", "SETUSER", "me", "-cluster|info")
     try:
-        found = Examination(tmp_path, cluster.cluster_url, 'username = "me"', f'password = "{SECRET}"')
+        found = Examination(
+            tmp_path, cluster.cluster_url.replace("://", "://me@", 1), f'password = "{SECRET}"'
+        )
     finally:
         for node in cluster.nodes:
             node.client.acl_deluser("me")

@@ -71,7 +71,7 @@ def test_it_says_what_is_left_by_the_conduct_that_this_host_remembers(
 ) -> None:
     stop_host(monkeypatch)  # a strike is forgiven by and by
     policy = written(tmp_path, server.url)
-    text = Path(policy).read_text().replace('memory = "private"', f'path = "{tmp_path}/table"')
+    text = Path(policy).read_text().replace('memory = "private"', f'memory = "{tmp_path}/table"')
     Path(policy).write_text(text + "adaptive = true\n")
     limiter = Limiter(policy)
     bound = limiter.current

@@ -133,7 +133,7 @@ RULES = {
     "log": 'per = "account"\nrate = "10/day"\nalgorithm = "sliding-log"',
     "slots": 'per = "account"\nconcurrent = 5',
     "distinct": 'per = "account"\nrate = "5/day"\nunit = "distinct:ip"',
-    "calendar": 'per = "account"\nrate = "10/day"\nalgorithm = "fixed-window"\ncalendar = true',
+    "calendar": 'per = "account"\nrate = "10/day"\nalgorithm = "calendar"\n',
 }
 
 

@@ -9,9 +9,13 @@ from tests.load.held import Gateway
 from tests.support.redis.live import LiveLimiter, eventually
 from tests.support.redis.server import Server
 
-LIMIT = (
-    'per = "account"\nrate = "2/year"\nalgorithm = "fixed-window"\n[adaptive]\nfirst_byte = "1s"\nfloor = 1'
-)
+LIMIT = """\
+per = "account"
+rate = "2/year"
+algorithm = "fixed-window"
+[adaptive]
+first_byte = "1s"
+in_flight = [1, 20, 400]"""
 
 
 class Behind(Gateway):

@@ -37,7 +37,7 @@ rate = "100000/year"
 keys = 1000
 url = "{url}"
 prefix = "lasting"
-path = "{table}"
+memory = "{table}"
 mode = "{mode}"
 timeout = "2s"
 [hashing]

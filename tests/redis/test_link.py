@@ -241,7 +241,7 @@ async def test_decisions_over_tls(
     if not binary.has_tls:
         pytest.skip("this server was built without TLS")
     server = start_server(certificate=certificate)
-    text = rules(server.tls_url, TEN) + f'[store.tls]\nca = "{certificate.path}"\n'
+    text = rules(server.tls_url, TEN, ca=certificate.path)
     limiter = Live(text)
     assert [await limiter.admitted(1) for _ in range(12)] == [1] * 10 + [0] * 2
     assert await limiter.admitted(100, "other") == 10

@@ -21,13 +21,12 @@ POLICY = """\
 version = 1
 [adaptive]
 first_byte = "1s"
-floor = 1
-start = 12
+in_flight = [1, 12, 400]
 [store]
 keys = 1000
 url = "{url}"
 prefix = "load"
-path = "{table}"
+memory = "{table}"
 [hashing]
 key = "00112233445566778899aabbccddeeff"
 """

@@ -36,7 +36,6 @@ url = "{url}"
 mode = "{mode}"
 prefix = "{prefix}"
 memory = "private"
-username = "ratelimit"
 password = "env:RATELIMIT_TEST_PASSWORD"
 timeout = "5s"
 """
@@ -65,7 +64,7 @@ async def test_user_who_may_not_ask_for_info_decides_all_the_same(
 ) -> None:
     monkeypatch.setenv("RATELIMIT_TEST_PASSWORD", SECRET)
     server.client.execute_command("ACL", "SETUSER", "ratelimit", *documented("ratelimit"), "-info")
-    text = POLICY.format(url=server.url, mode="exact", prefix="ratelimit")
+    text = POLICY.format(url=server.url.replace("://", "://ratelimit@"), mode="exact", prefix="ratelimit")
     limiter = Limiter(Policy.from_toml(f'{text}\n[[limit]]\nname = "one"\nper = "account"\n{LIMITS[0]}\n'))
     try:
         admitted = [(await limiter.adecide(identities={"account": "a"})).allowed for _ in range(8)]
@@ -85,7 +84,7 @@ async def test_documented_user_is_enough(
     monkeypatch.setenv("RATELIMIT_TEST_PASSWORD", SECRET)
     server.client.execute_command("ACL", "SETUSER", "ratelimit", *documented(prefix))
     server.client.acl_log_reset()
-    text = POLICY.format(url=server.url, mode=mode, prefix=prefix) + "".join(
+    text = POLICY.format(url=server.url.replace("://", "://ratelimit@"), mode=mode, prefix=prefix) + "".join(
         f'\n[[limit]]\nname = "limit {number}"\nper = "account"\n{limit}\n'
         for number, limit in enumerate(LIMITS)
     )
@@ -114,18 +113,18 @@ async def test_documented_user_is_enough(
 def test_documented_user_is_enough_for_the_doctor(server: Server, tmp_path: Path, prefix: str) -> None:
     server.client.execute_command("ACL", "SETUSER", "ratelimit", *documented(prefix))
     server.client.acl_log_reset()
-    login = ('username = "ratelimit"', f'password = "{SECRET}"', f'prefix = "{prefix}"')
+    login = (f'password = "{SECRET}"', f'prefix = "{prefix}"')
     try:
-        found = Examination(tmp_path, server.url, *login, CORRELATION)
+        found = Examination(tmp_path, server.url.replace("://", "://ratelimit@"), *login, CORRELATION)
         assert found.code == 0
         assert [found[check]["status"] for check in ("commands", "acts", "correlation")] == ["ok"] * 3
         assert server.client.acl_log() == []
         # What hosts share lies under names of its own: a user that may not use them is told.
         server.client.execute_command("ACL", "SETUSER", "ratelimit", "resetkeys", f"~{prefix}:*")
-        found = Examination(tmp_path, server.url, *login, CORRELATION)
+        found = Examination(tmp_path, server.url.replace("://", "://ratelimit@"), *login, CORRELATION)
         assert (found.code, found["commands"]["status"], found["correlation"]["status"]) == (1, "ok", "fail")
         assert f"~{{{prefix}}}:*" in found["correlation"]["advice"]
-        found = Examination(tmp_path, server.url, *login)
+        found = Examination(tmp_path, server.url.replace("://", "://ratelimit@"), *login)
         assert (found.code, found["acts"]["status"]) == (0, "warn")  # nothing is correlated there
         assert found["acts"]["says"].startswith(
             "acts, strikes, records and the journal do not reach all hosts: this user may not"

@@ -26,10 +26,9 @@ per = "account"
 rate = "6/minute"
 [store]
 keys = 1000
-payers = 1000
 url = "{url}"
 prefix = "records"
-path = "{table}"
+memory = "{table}"
 [hashing]
 key = "00112233445566778899aabbccddeeff"
 """

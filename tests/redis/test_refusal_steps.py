@@ -50,7 +50,7 @@ async def test_step_up_is_asked_for_before_the_whole_limit(server: Server, open_
 
 
 async def test_steep_rise_is_held_before_a_server_decides(server: Server, open_limiter: LiveLimiter) -> None:
-    limiter = open_limiter(server.url, 'per = "account"\nrate = "100/hour"\n[ramp]\nusual = 9')
+    limiter = open_limiter(server.url, 'per = "account"\nrate = "100/hour"', top='ramp = "9/hour"')
     waited = [(await limiter.ask("a")).waited_ns for _ in range(11)]
     assert waited[:10] == [0] * 10
     assert waited[10] > 100 * 10**6

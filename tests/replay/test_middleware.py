@@ -42,12 +42,12 @@ match = "/v1/{user}"
 per = "payment"
 rate = "2/minute"
 algorithm = "sliding-window"
-earned = { per_usd = 1 }
+budget = { per_usd = 1 }
 [[limit]]
 name = "nobody pays"
 match = "/v1/{user}"
 per = "ip"
-earned = "overflow"
+budget = "overflow"
 rate = "3/minute"
 [[limit]]
 name = "one actor"
@@ -62,9 +62,8 @@ extra = ["sponsor"]
 created = "state:created"
 paid = "state:paid"
 public = ["relay", "cloud"]
-tuning = { new_s = 3600 }
 [correlation.known]
-organisations = [{ name = "acme", network = ["203.0.113.0/24"] }]
+organisations.acme = { network = ["203.0.113.0/24"] }
 """
 EXTRA = ["", 'unit = "tokens"\ncost = 2', 'algorithm = "sliding-window"']
 

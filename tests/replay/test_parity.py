@@ -31,7 +31,7 @@ POLICIES = {
         [identities]
         account = { from = "header:x-api-key" }
         agent   = { from = "header:user-agent", missing = "skip" }
-        network = { from = "client", prefix = { v4 = 24, v6 = 48 } }
+        network = { from = "client/24/48" }
         payment = { from = "state:payment", missing = "shared" }
         [[limit]]
         name = "requests"
@@ -132,9 +132,8 @@ POLICIES = {
         network = "ip"
         payment = "payment"
         created = "state:account_created"
-        tuning = { new_s = 60 }
         [correlation.known]
-        organisations = [{ name = "acme", account = ["friend"], network = ["203.0.113.0/24"] }]
+        organisations.acme = { account = ["friend"], network = ["203.0.113.0/24"] }
     """,
     "allowances": """
         version = 1
@@ -146,18 +145,18 @@ POLICIES = {
         per = "payment"
         rate = "2/minute"
         algorithm = "sliding-window"
-        earned = { per_usd = 1 }
+        budget = { per_usd = 1 }
         [[limit]]
         name = "tokens of a payer"
         per = "payment"
         unit = "output_tokens"
         rate = "100/minute"
         cost = 20
-        earned = { per_usd = 70 }
+        budget = { per_usd = 70 }
         [[limit]]
         name = "beyond"
         per = "account"
-        earned = "overflow"
+        budget = "overflow"
         rate = "1/minute"
         [correlation]
         paid = "state:paid_usd"
@@ -178,9 +177,8 @@ POLICIES = {
         network = "ip"
         client = "user_agent"
         created = "state:account_created"
-        tuning = { new_s = 60 }
         [correlation.known]
-        organisations = [{ name = "acme", network = ["203.0.113.0/24"] }]
+        organisations.acme = { network = ["203.0.113.0/24"] }
         [identities.user_agent]
         from = "header:user-agent"
         missing = "skip"

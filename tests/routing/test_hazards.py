@@ -99,10 +99,10 @@ async def test_quart_cuts_a_root_path_that_no_slash_follows() -> None:
 
 
 @pytest.mark.parametrize("target", ["/V1/Chat", "/v1/CHAT/"])
-@pytest.mark.parametrize("case", ["both", "ignore"])
-async def test_blacksheep_ignores_case(target: str, case: str) -> None:
+@pytest.mark.parametrize("routing", [{}, {"spellings": ["case"]}], ids=["both", "ignored"])
+async def test_blacksheep_ignores_case(target: str, routing: dict[str, Any]) -> None:
     trial = Trial("/v1/chat")
-    app = trial.limited(await apps.blacksheep_app(trial.note), case=case)
+    app = trial.limited(await apps.blacksheep_app(trial.note), **routing)
     await trial.admits_three_of(app, uvicorn_h11(target, ""))
 
 

@@ -23,12 +23,12 @@ ACTORS_S = 40
 def policy(tmp_path: Path) -> Path:
     path = tmp_path / "policy.toml"
     text = policy_text(
-        store=f'path = "{tmp_path / "store"}"',
+        store=f'memory = "{tmp_path / "store"}"',
         budget="100/day",
         snapshot=str(tmp_path / "snapshot"),
         tuning="rebuild_s = 1\nhome_new_s = 0",
     )
-    trust = '[trust]\nproxies = ["127.0.0.1"]\nheader = "x-forwarded-for"\n'
+    trust = '[trust]\nproxies = ["127.0.0.1"]\n'
     path.write_text(text.replace("[identities]", trust + "[identities]"))
     return path
 

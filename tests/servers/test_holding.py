@@ -26,14 +26,14 @@ FOLDER = "RATELIMIT_TEST_BACK_END"
 POLICY = """\
 version = 1
 [store]
-path = "{store}"
+memory = "{store}"
 [hashing]
 key = "0123456789abcdef0123456789abcdef"
 [identities]
 account = {{ from = "header:x-api-key" }}
 [adaptive]
 first_byte = "60s"
-floor = 1
+in_flight = [1, 20, 400]
 match = ["/begun", "/held"]
 [[limit]]
 name = "requests"

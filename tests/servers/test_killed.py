@@ -12,6 +12,7 @@ import pytest
 
 from tests.servers.serving import serving
 from tests.servers.test_streams import left
+from tests.support.policy_lines import tuned
 from tests.support.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.timeout(120)
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.timeout(120)
 POLICY = """\
 version = 1
 [store]
-path = "{store}"
+memory = "{store}"
 [identities]
 account = {{ from = "header:x-api-key" }}
 [[limit]]
@@ -34,7 +35,6 @@ usage = "auto"
 name = "at once"
 per = "account"
 concurrent = 2
-lease = "5s"
 """
 DECLARES = {"max_tokens": 60}
 LEASE_S = 5
@@ -44,7 +44,7 @@ AWAKE_S = 30
 
 async def test_slots_of_a_killed_worker_come_back_and_its_estimates_stay(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
-    policy.write_text(POLICY.format(store=tmp_path / "store"))
+    policy.write_text(tuned(POLICY.format(store=tmp_path / "store"), "slot_kept_s = 5\n"))
     headers = {"x-api-key": "a"}
     with Stopwatch() as watch, serving("uvicorn", policy, workers=2, app="tests.servers.streams:app") as port:
         base = f"http://127.0.0.1:{port}"

@@ -20,7 +20,7 @@ key = "00112233445566778899aabbccddeeff"
 [store]
 url = "{url}"
 mode = "leased"
-path = "{store}"
+memory = "{store}"
 timeout = "5s"
 [identities]
 account = {{ from = "header:x-api-key" }}

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(120)
 POLICY = """\
 version = 1
 [store]
-path = "{store}"
+memory = "{store}"
 [identities]
 account = {{ from = "header:x-api-key" }}
 [[limit]]
@@ -36,13 +36,13 @@ name = "handshakes"
 match = "/v1/live"
 per = "account"
 rate = "1/day"
-on = "connect"
+unit = "handshakes"
 [[limit]]
 name = "messages"
 match = "/v1/live"
 per = "account"
 rate = "2/day"
-on = "message"
+unit = "messages"
 """
 
 

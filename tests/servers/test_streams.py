@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(120)
 POLICY = """\
 version = 1
 [store]
-path = "{store}"
+memory = "{store}"
 [identities]
 account = {{ from = "header:x-api-key" }}
 [[limit]]

@@ -33,7 +33,7 @@ algorithm = "fixed-window"
 [[limit]]
 name = "handshakes"
 match = "GET /live"
-on = "connect"
+unit = "handshakes"
 per = "ip"
 rate = "{LIMIT}/year"
 algorithm = "fixed-window"

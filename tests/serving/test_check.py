@@ -18,7 +18,7 @@ from tests.asgi.driver import limit, rules
 POLICY = rules(
     limit("posts", match="POST /v1/chat", rate="2/day"),
     limit("gets", match="GET /v1/chat", rate="5/day"),
-    limit("opened", match="GET /v1/chat", rate="1/day", on="connect"),
+    limit("opened", match="GET /v1/chat", rate="1/day", unit="handshakes"),
     identities='account = { from = "header:x-api-key" }',
 )
 OTHERS: dict[Proxy, tuple[str, str]] = {

@@ -120,7 +120,7 @@ async def test_request_that_is_named_twice_is_refused(key: bytes) -> None:
 
 
 async def test_handshake_falls_under_its_limits_as_well() -> None:
-    toml = rules(limit(rate="9/day"), limit("opened", rate="1/day", on="connect"), identities=IDENTITIES)
+    toml = rules(limit(rate="9/day"), limit("opened", rate="1/day", unit="handshakes"), identities=IDENTITIES)
     async with served(toml) as channel:
         ask = asking(channel)
         for upgrade in (("upgrade", "h2c, WebSocket"), ("sec-websocket-key", "x")):

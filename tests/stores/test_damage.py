@@ -77,7 +77,7 @@ class Heard(NullObserver):
 def policy(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Policy:
     """Return a policy with a store that has a path of its own or lies at the usual place."""
     monkeypatch.setattr("ratelimit.stores.embedded.folder.SHARED", tmp_path)
-    store = f'path = "{tmp_path}/table"' if request.param == "named" else ""
+    store = f'memory = "{tmp_path}/table"' if request.param == "named" else ""
     path = tmp_path / "policy.toml"
     path.write_text(POLICY.format(store=store))
     return Policy.load(path)
@@ -327,7 +327,7 @@ for length in (1 << 16, 4096, 1, 0):
 @pytest.mark.parametrize("how", ["plain", "watched", "watched-later"])
 def test_memory_cut_short_while_it_is_mapped_ends_no_worker(tmp_path: Path, how: str, more: str) -> None:
     path = tmp_path / "policy.toml"
-    path.write_text(POLICY.format(store=f'path = "{tmp_path}/table"') + more)
+    path.write_text(POLICY.format(store=f'memory = "{tmp_path}/table"') + more)
     done = subprocess.run(
         [sys.executable, "-c", CUT_SHORT, str(path), how], capture_output=True, text=True, timeout=100
     )

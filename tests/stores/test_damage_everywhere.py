@@ -14,16 +14,16 @@ from ratelimit import Limiter
 from ratelimit.policy import Policy
 from ratelimit.worker.upkeep import Upkeep
 from tests.stores.test_damage import CORRELATED, POLICY, admitted, overwrite, started
+from tests.support.policy_lines import at_top
 
-EVERY_FILE = (
+EVERY_FILE = at_top(
     POLICY.replace('name = "five"', 'name = "five"\nadaptive = true')
     + CORRELATED
     + """
 [adaptive]
 first_byte = "1s"
-[ramp]
-usual = 1000
-"""
+""",
+    'ramp = "1000/hour"',
 )
 
 

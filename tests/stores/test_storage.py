@@ -23,7 +23,7 @@ def policy(tmp_path: Path, extra: str = "") -> Policy:
 
 
 def test_policy_file_makes_workers_meet(tmp_path: Path) -> None:
-    loaded = policy(tmp_path, f'[store]\npath = "{tmp_path}/table"')
+    loaded = policy(tmp_path, f'[store]\nmemory = "{tmp_path}/table"')
     first, second = open_store(loaded), open_store(loaded)
     assert (first.counts_alone, first.hasher.key) == (False, second.hasher.key)
 
@@ -36,16 +36,20 @@ def test_policy_without_a_file_counts_alone() -> None:
 def test_unusable_memory_fails_at_start_by_default(tmp_path: Path) -> None:
     (tmp_path / "table").write_bytes(b"something else")
     with pytest.raises(StoreError, match="table"):
-        open_store(policy(tmp_path, f'[store]\npath = "{tmp_path}/table"'))
+        open_store(policy(tmp_path, f'[store]\nmemory = "{tmp_path}/table"'))
 
 
 def test_unusable_memory_is_private_with_a_warning_where_the_policy_says_so(tmp_path: Path) -> None:
-    (tmp_path / "table").write_bytes(b"something else")
-    loaded = policy(tmp_path, f'[store]\npath = "{tmp_path}/table"\nmemory = "prefer-shared"')
+    loaded = policy(tmp_path, '[store]\nmemory = "prefer-shared"')
+    place = wish_of(loaded).place
+    assert place is not None
+    place.parent.mkdir(mode=0o700, exist_ok=True)
+    place.write_bytes(b"something else")
     with pytest.warns(RuntimeWarning, match="counts alone"):
         store = open_store(loaded)
     assert store.counts_alone
-    assert (tmp_path / "table").read_bytes() == b"something else"
+    assert place.read_bytes() == b"something else"
+    place.unlink()
     # Counting alone is counting: the limit holds in this process.
     limiter = Limiter(loaded, store=store, clock=ManualClock())
     assert [limiter.decide(client="192.0.2.1").allowed for _ in range(7)] == [True] * 5 + [False] * 2
@@ -55,7 +59,7 @@ def test_unusable_memory_is_private_with_a_warning_where_the_policy_says_so(tmp_
 def test_memory_spoilt_before_a_restart_never_starts_a_limiter_that_counts_nothing(
     tmp_path: Path, damage: bytes | None
 ) -> None:
-    loaded = policy(tmp_path, f'[store]\npath = "{tmp_path}/table"')
+    loaded = policy(tmp_path, f'[store]\nmemory = "{tmp_path}/table"')
     clock = ManualClock()
     running = Limiter(loaded, store=open_store(loaded, clock))
     asked = {"client": "192.0.2.1", "now_ns": running.now_ns()}

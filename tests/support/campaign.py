@@ -8,22 +8,25 @@ people apart.
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from tests.support.policy_lines import tuned
 
 POLICY = """\
 version = 1
+{headers}
 [store]
 {store}
-{headers}
 [identities]
 account = {{ from = "header:x-api-key" }}
 payment = {{ from = "header:x-payment", missing = "skip" }}
 client = {{ from = "header:user-agent", missing = "skip" }}
 ip = {{ from = "client" }}
-network = {{ from = "client", prefix = {{ v4 = 24, v6 = 48 }} }}
-block = {{ from = "client", prefix = {{ v4 = 16, v6 = 32 }} }}
+network = {{ from = "client/24/48" }}
+block = {{ from = "client/16/32" }}
 [[limit]]
 name = "requests"
 match = "/v1/*"
@@ -42,13 +45,9 @@ network = ["ip", "network", "block"]
 payment = "payment"
 client = "client"
 {snapshot}
-[correlation.tuning]
-principals = {principals}
-identifiers = {identifiers}
-exits = 16.0
-records_s = 0
-{tuning}
+{more}
 """
+NUMBERS = "principals = {}\nidentifiers = {}\nexits = 16.0\nrecords_s = 0\n{}\n"
 
 HOUR_S = 3600
 
@@ -61,26 +60,22 @@ def policy_text(
     principals: int = 2_000,
     identifiers: int = 10_000,
     tuning: str = "",
+    more: str = "",
     mode: str = "enforce",
     per: str = "cluster",
-    headers: Mapping[str, bool] | None = None,
+    headers: Sequence[str] | None = None,
 ) -> str:
     """Return a policy that correlates."""
-    return POLICY.format(
+    text = POLICY.format(
         store=store,
         budget=budget,
         snapshot=f'snapshot = "{snapshot}"' if snapshot else "",
-        principals=principals,
-        identifiers=identifiers,
-        tuning=tuning,
+        more=more,
         mode=f'mode = "{mode}"',
         per=per,
-        headers="\n".join(
-            ["[headers]", *(f"{name} = {str(value).lower()}" for name, value in headers.items())]
-            if headers
-            else []
-        ),
+        headers=f"headers = {json.dumps(headers)}" if headers else "",
     )
+    return tuned(text, NUMBERS.format(principals, identifiers, tuning))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def large_actor(folder: Path, accounts: int, neighbours: int = 100) -> Path:
     of the actor's.
     """
     path = folder / "policy.toml"
-    store = f'path = "{folder / "table"}"\nkeys = 5000'
+    store = f'memory = "{folder / "table"}"\nkeys = 5000'
     path.write_text(policy_text(store=store, principals=4 * accounts, identifiers=12 * accounts), "utf-8")
     limiter = Limiter(path, clock=HostClock(END_NS))
     try:

@@ -28,22 +28,23 @@ SOUND: dict[str, Any] = {
         }
     ],
     "identities": {
-        "account": {"from": "header:x-api-key", "prefix": {"v4": 32}},
-        "plan": {"from": "resolver:plan", "key": "header:x-api-key", "cache": {"ttl": "60s"}},
+        "account": {"from": "header:x-api-key"},
+        "network": {"from": "client/24/48"},
+        "plan": {"from": "resolver:plan", "cache": "header:x-api-key for 60s"},
         "payment": {"from": "header:x-payment", "missing": "skip"},
     },
     "trust": {"proxies": ["10.0.0.0/8"]},
     "allow": {"ip": ["192.0.2.1"], "account": ["friend"]},
     "deny": {"account": ["foe"]},
     "store": {"keys": 64, "memory": "private"},
-    "headers": {},
+    "headers": ["ratelimit"],
+    "events": ["log"],
     "hashing": {},
     "correlation": {
         "principal": "account",
         "network": ["ip"],
         "payment": "payment",
         "known": {"organisations": [{"name": "one", "payment": ["card"]}], "networks": []},
-        "tuning": {},
     },
 }
 """A policy with one of each table. What it lacks of keys is added where they are tried."""

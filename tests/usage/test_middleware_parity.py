@@ -27,6 +27,7 @@ account = { from = "header:x-api-key", missing = "skip" }
 organisation = { from = "state:organisation", missing = "skip" }
 plan = { from = "header:x-plan", missing = "skip" }
 """
+OTHERS = ("", '[prices]\n"*" = "refuse"\n', '[prices."*"]\ninput = 3.5\noutput = 3.5\n')
 PRICES = """
 [prices.small]
 input = 1
@@ -62,6 +63,7 @@ def random_policy(random: Random) -> str:
             more="",
         )
         + PRICES
+        + random.choice(OTHERS)
     )
 
 
@@ -86,9 +88,6 @@ def random_limit(random: Random, number: int) -> str:
     words["algorithm"] = random.choice(("fixed-window", "token-bucket"))
     if unit in ("output_tokens", "total_tokens") and random.random() < 0.5:
         words["on_refusal"] = ["cut"]
-    if unit == "usd":
-        unknown = random.choice((None, "refuse", 3.5))
-        words |= {} if unknown is None else {"unknown_model": unknown}
     if random.random() < 0.2:
         words["model"] = random.choice((["large*"], "small", ["*a*", "m"]))
     if random.random() < 0.15:

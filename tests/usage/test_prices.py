@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ratelimit.usage.prices import PLAIN, Price, PriceList, as_price, dearest_of
 from ratelimit.usage.prices import RATES as RATE_NAMES
-from ratelimit.usage.pricing import PLAIN_TIERS, LongPrice, price_spec
+from ratelimit.usage.pricing import PLAIN_TIERS, price_spec
 from ratelimit.usage.pricing import Price as Written
 from ratelimit.usage.report import Usage
 
@@ -44,7 +44,7 @@ def test_cost(known: Price, usage: Usage, micro: int) -> None:
 def test_cost_is_exact_and_rounded_up_once(
     fresh: int, write: int, read: int, output: int, dollars: Decimal
 ) -> None:
-    known = as_price(price_spec(Written(input=float(dollars), output=float(dollars))))
+    known = as_price(price_spec([Written(input=float(dollars), output=float(dollars))]))
     true = dollars * (fresh + write + read + output)
     assert known.cost_micro(Usage(fresh, write, read, output)) == int(true.to_integral_value(ROUND_CEILING))
 
@@ -135,21 +135,17 @@ def test_cost_of_each_kind(usage: Usage, tier: str | None, micro: int) -> None:
 )
 def test_long_input_is_dearer_for_all_of_its_tokens(usage: Usage, micro: int) -> None:
     spec = price_spec(
-        Written(
-            input=2,
-            output=8,
-            cache_read=0.5,
-            long=[
-                LongPrice(above=200_000, input=4, output=16, cache_read=1),
-                LongPrice(above=1_000_000, input=10, output=16),
-            ],
-        )
+        [
+            Written(input=2, output=8, cache_read=0.5),
+            Written(above=200_000, input=4, output=16, cache_read=1),
+            Written(above=1_000_000, input=10, output=16),
+        ]
     )
     assert as_price(spec).cost_micro(usage) == micro
 
 
 def test_price_that_is_not_given_is_the_dearer_sensible_one() -> None:
-    spec = price_spec(Written(input=3, output=15, long=[LongPrice(above=9, input=6, output=20)]))
+    spec = price_spec([Written(input=3, output=15), Written(above=9, input=6, output=20)])
     dollars = [rate / 1e6 for rate in spec.rates]
     assert dollars == [3, 15, 3, 3, 3, 15, 15, 15, 3, 15]
     assert [rate / 1e6 for rate in spec.bands[0][1]] == [6, 20, 6, 6, 6, 20, 20, 20, 6, 20]
@@ -191,4 +187,4 @@ def test_model_without_a_price_costs_as_the_dearest_for_any_length() -> None:
 
 def test_names_that_no_one_prices_are_those_of_the_policy() -> None:
     assert frozenset(PLAIN_TIERS) | {""} == PLAIN
-    assert len(price_spec(Written(input=1, output=1)).rates) == len(RATE_NAMES)
+    assert len(price_spec([Written(input=1, output=1)]).rates) == len(RATE_NAMES)

@@ -13,6 +13,7 @@ from ratelimit import Decision, Limiter, ManualClock, Policy, RateLimitMiddlewar
 from ratelimit.decision import Reason
 from ratelimit.waiting.stage import WaitingPart
 from tests.asgi.driver import Answer, Client, key, limit, ok, rules
+from tests.support.policy_lines import tuned
 
 SLOTS = limit("slots", rate="", concurrent=2, wait="1s")
 
@@ -25,10 +26,10 @@ async def turns(count: int = 8) -> None:
 class Queued:
     """A limiter in virtual time."""
 
-    def __init__(self, *limits: str, more: str = "", identities: str | None = None) -> None:
+    def __init__(self, *limits: str, more: str = "", identities: str | None = None, tuning: str = "") -> None:
         self.clock = ManualClock()
         named = {} if identities is None else {"identities": identities}
-        policy = Policy.from_toml(rules(*limits, more=more, **named))
+        policy = Policy.from_toml(tuned(rules(*limits, more=more, **named), tuning))
         self.limiter = Limiter(policy, clock=self.clock)
         self.client = Client(RateLimitMiddleware(ok, limiter=self.limiter, reload_interval_s=0))
 
@@ -133,7 +134,7 @@ async def test_in_shadow_nothing_waits_and_it_is_counted() -> None:
     assert results(queued.limiter) == {"shadow": 2}
 
 
-BY_ACCOUNT = '[queue]\nprincipal = "account"'
+BY_ACCOUNT = 'fair_by = "account"'
 SHARED = limit("requests", per="", rate="10/second", burst=1, wait="1s")
 
 
@@ -154,7 +155,7 @@ async def test_a_newcomer_does_not_overtake() -> None:
 
 
 async def test_a_newcomer_that_finds_its_line_full_is_told_to_come_back() -> None:
-    queued = Queued(SHARED, more=f"{BY_ACCOUNT}\nper_principal = 1")
+    queued = Queued(SHARED, more=BY_ACCOUNT, tuning="waiting_each = 1\n")
     assert (await queued.ask("a")).allowed
     waits = queued.ask("b")
     await turns()
@@ -172,9 +173,11 @@ async def test_a_newcomer_that_finds_its_line_full_is_told_to_come_back() -> Non
 async def test_one_actor_with_many_accounts_gets_one_share() -> None:
     """By the identity that the policy names here; by the cluster, where the correlator found one."""
     identities = 'account = { from = "header:x-api-key" }\norganisation = { from = "header:x-org" }'
-    more = '[queue]\nprincipal = "organisation"\nper_principal = 1000'
     queued = Queued(
-        limit("slots", per="", rate="", concurrent=1, wait="60s"), more=more, identities=identities
+        limit("slots", per="", rate="", concurrent=1, wait="60s"),
+        more='fair_by = "organisation"',
+        tuning="waiting_each = 1000\n",
+        identities=identities,
     )
     held = await queued.ask("z", identities={"organisation": "z"})
     many = [queued.ask(f"a{number}", identities={"organisation": "harvester"}) for number in range(300)]
@@ -201,9 +204,7 @@ async def test_one_actor_with_many_accounts_gets_one_share() -> None:
 
 
 async def test_one_wake_up_a_release() -> None:
-    queued = Queued(
-        limit("slots", per="", rate="", concurrent=1, wait="60s"), more="[queue]\nper_principal = 9999"
-    )
+    queued = Queued(limit("slots", per="", rate="", concurrent=1, wait="60s"), tuning="waiting_each = 9999\n")
     held = await queued.ask()
     waits = [queued.ask() for _ in range(500)]
     await turns()
@@ -260,9 +261,7 @@ async def test_units_that_are_given_back_wake_the_next() -> None:
 
 
 async def test_higher_class_waits_less() -> None:
-    more = (
-        '[[queue.class]]\nname = "chat"\nmatch = "GET /chat"\n[[queue.class]]\nname = "rest"\nmatch = "* /*"'
-    )
+    more = '[[class]]\nname = "chat"\nmatch = "GET /chat"\n[[class]]\nname = "rest"\nmatch = "* /*"'
     queued = Queued(limit("slots", per="", rate="", concurrent=1, wait="1s"), more=more)
     held = await queued.ask()
     batch, chat = queued.ask(path="/batch"), queued.ask(path="/chat")
@@ -413,9 +412,8 @@ async def test_a_client_that_hangs_up_during_its_turn_does_not_wait_on() -> None
 
 
 async def test_as_many_are_held_as_the_queue_says_whatever_limits_wait() -> None:
-    policy = rules(
-        limit("requests", rate="9/hour", adaptive=True), more="[queue]\ntotal = 5\n[ramp]\nusual = 3"
-    )
+    text = rules(limit("requests", rate="9/hour", adaptive=True), more='ramp = "3/hour"')
+    policy = tuned(text, "waiting = 5\n")
     limiter = Limiter(Policy.from_toml(policy), clock=ManualClock())
     lines = limiter.runtime.part(WaitingPart).hold.here()
     assert lines.room.total == 5
@@ -443,7 +441,7 @@ async def test_long_answers_take_no_larger_share_than_short_ones(says_usage: boo
     words = {"unit": "output_tokens", "usage": "auto", "cost": 100, "wait": "5m"}
     queued = Queued(
         limit("tokens", per="", rate="60000/minute", burst=1000, **words),
-        more="[queue]\nper_principal = 1000",
+        tuning="waiting_each = 1000\n",
     )
     queued.client.app.app = answering
     asked = [

@@ -12,7 +12,7 @@ import pytest
 from ratelimit import Limiter, Policy, UsageError
 from ratelimit.clock import ManualClock
 from ratelimit.wsgi import RateLimitMiddleware
-from tests.asgi.driver import PEER, key, limit, mount, rules
+from tests.asgi.driver import OLDER_FIELDS, PEER, key, limit, mount, rules
 
 
 def answer_ok(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -75,7 +75,7 @@ class Client:
 POLICIES = {
     "one limit": rules(limit(rate="2/minute")),
     "two limits": rules(limit(rate="2/minute"), limit("daily", rate="100/day")),
-    "older headers": rules(limit(rate="2/minute"), more="[headers]\nx_ratelimit = true\n"),
+    "older headers": rules(limit(rate="2/minute"), more=OLDER_FIELDS),
     "missing key": rules(
         limit(rate="2/minute"), identities='account = { from = "header:x-other", missing = "refuse" }'
     ),
@@ -262,7 +262,7 @@ def test_a_request_that_waits_holds_its_thread_until_it_fits() -> None:
 
 def test_a_steep_rise_is_held_in_the_requests_thread() -> None:
     """Hazard: a rule about conduct holds requests behind one middleware, and not behind the other."""
-    policy = Policy.from_toml(rules(limit("requests", rate="100/hour"), more="[ramp]\nusual = 9"))
+    policy = Policy.from_toml(rules(limit("requests", rate="100/hour"), more='ramp = "9/hour"'))
     waited: list[int] = []
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:

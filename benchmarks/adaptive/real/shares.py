@@ -26,12 +26,12 @@ from ratelimit.demo.saturated.run import ENGINE, GATEWAY, started
 POLICY = """\
 version = 1
 [store]
-path = "{table}"
+memory = "{table}"
 [identities]
 account = {{ from = "header:x-api-key" }}
 [adaptive]
 first_byte = "{target}ms"
-hold = {hold}
+mode = "{mode}"
 [[limit]]
 name = "requests"
 match = "/*"
@@ -64,8 +64,8 @@ async def play(seconds: int, seed: int, *, hold: bool) -> dict[str, Got]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ratelimit-benchmark-")))
         engine, gateway = free_port(None, usual=False), free_port(None, usual=False)
         policy = folder / "policy.toml"
-        target, words = round(1000 * TARGET_S), str(hold).lower()
-        policy.write_text(POLICY.format(table=folder / "table", target=target, hold=words))
+        target, mode = round(1000 * TARGET_S), "enforce" if hold else "shed"
+        policy.write_text(POLICY.format(table=folder / "table", target=target, mode=mode))
         await stack.enter_async_context(started(folder, ENGINE, engine))
         await stack.enter_async_context(started(folder, GATEWAY, gateway, str(engine), str(policy)))
         return await _call(gateway, seconds, seed)

@@ -92,7 +92,7 @@ def _rules(compiled: CompiledPolicy, limit: Limit, earned: Earned, beyond: list[
     return Rules(
         rate=quotas[limit.name],
         per_usd=earned.per_usd or 0.0,
-        young_usd=earned.young_usd,
+        young_usd=compiled.file.tuning.young_usd,
         growth=earned.growth if grows and earned.growth is not None else 0.0,
         most=earned.most if grows and earned.most is not None else 0.0,
         reads_paid=earned.per_usd is not None,

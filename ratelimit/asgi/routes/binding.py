@@ -104,7 +104,7 @@ class _Application:
         for served in self._meeting(pattern):
             if not _counts(limit, served):
                 kind = "a WebSocket" if served.on == "connect" else "no WebSocket"
-                return f'`on = "{limit.on}"`, and {served.path} is {kind}'
+                return f'`unit = "{limit.counted}"`, and {served.path} is {kind}'
         return ""
 
     def _exception(self, limit: Limit, pattern: Pattern) -> str:

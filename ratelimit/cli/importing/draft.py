@@ -119,8 +119,8 @@ class PolicyDraft:
 
     def address(self, missing: str) -> str:
         """Have the client's address, each of IPv6 by itself, as the sources count it; return its name."""
-        settings = f', prefix = {{ v4 = 32, v6 = 128 }}, missing = "{missing}"'
-        return self.identity("address", "client", settings)
+        settings = f', missing = "{missing}"'
+        return self.identity("address", "client/32/128", settings)
 
     def add(self, limit: LimitDraft) -> None:
         """Add a limit, or say why it cannot be."""
@@ -170,9 +170,9 @@ class PolicyDraft:
         used = {name for limit in limits for name in limit.per}
         lines = [f"{name} = {source}\n" for name, source in self.identities.items() if name in used]
         identities = f"[identities]\n{''.join(lines)}\n" if lines else ""
-        routing = '[routing]\ncase = "exact"\n\n' if self.has_exact_case else ""
-        headers = "[headers]\nx_ratelimit = true\n\n" if self.has_headers else ""
-        return f"version = 1\n\n{routing}{headers}{identities}" + "\n".join(limit.toml() for limit in limits)
+        routing = "[routing]\nspellings = []\n\n" if self.has_exact_case else ""
+        headers = 'headers = ["ratelimit", "x-ratelimit", "retry-after"]\n\n' if self.has_headers else ""
+        return f"version = 1\n\n{headers}{routing}{identities}" + "\n".join(limit.toml() for limit in limits)
 
 
 def quoted(text: str) -> str:

@@ -21,9 +21,9 @@ def history_of(policy: Policy, given: str | None = None) -> History | None:
     """
     if given is not None and not any(allowance_of(rule) is not None for rule in policy.compiled.rules):
         raise Failure(
-            "--history: the policy has no limit with `earned`, so payers have no records",
+            "--history: the policy has no limit with an allowance, so payers have no records",
             USAGE,
-            hint="Write `earned` into the limit of a payer, or leave --history out.",
+            hint="Write `budget = { per_usd = … }` into the limit of a payer, or leave --history out.",
         )
     named = policy.compiled.file.store.history if given is None else given
     if named is None:

@@ -17,7 +17,7 @@ ENGINE, GATEWAY = "ratelimit.demo.saturated.engine", "ratelimit.demo.saturated.g
 LIMIT = f"""\
 version = 1
 [store]
-path = "{{table}}"
+memory = "{{table}}"
 [adaptive]
 first_byte = "{round(1000 * TARGET_S)}ms"
 """

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 from ratelimit.core.request.grammar import canonical, own_form
-from ratelimit.core.request.scanner import LENGTHS
+from ratelimit.core.request.scanner import LENGTHS, MOST_PREFIXES
 from ratelimit.policy.compile.compiled import AccessList, IdentitySpec, Network, TrustSpec
 from ratelimit.policy.compile.identities import CLUSTER, HIDDEN
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
-from ratelimit.policy.schema.surroundings import Trust
+from ratelimit.policy.schema.surroundings import FORWARDED, TRANSLATOR, Trust
 
 UNIX = "unix"
 _WIDEST_TRUST = {4: 8, 6: 16}
@@ -40,7 +40,7 @@ def compile_trust(trust: Trust, given: Iterable[str], report: Report) -> TrustSp
     """Return the proxies that are trusted; `given` are the keys the file has in `[trust]`."""
     networks: list[Network] = []
     for index, text in enumerate(trust.proxies):
-        if text == UNIX:
+        if text in (UNIX, FORWARDED) or text.startswith(TRANSLATOR):
             continue
         path: Path = ("trust", "proxies", index)
         network = parse_network(text, path, report)
@@ -52,18 +52,22 @@ def compile_trust(trust: Trust, given: Iterable[str], report: Report) -> TrustSp
     merged = merge(networks)
     if any(network.prefixlen == 0 for network in merged):
         report.add("trust-everyone", ("trust", "proxies"), "these ranges together are every address there is")
-    if "header" in given and not trust.proxies:
-        report.add("trust-header-unused", ("trust", "header"), "no proxy is trusted, so no header is read")
+    if FORWARDED in trust.proxies and not trust.ranges:
+        where = ("trust", "proxies", trust.proxies.index(FORWARDED))
+        report.add("trust-header-unused", where, "no proxy is trusted, so no header is read")
     return TrustSpec(
         tuple(networks), UNIX in trust.proxies, trust.header, compile_translation(trust.translation, report)
     )
 
 
-def compile_translation(texts: Sequence[str], report: Report) -> tuple[IPv6Network, ...]:
+def compile_translation(texts: Mapping[int, str], report: Report) -> tuple[IPv6Network, ...]:
     """Return the declared translation prefixes; note what is none."""
     prefixes: list[IPv6Network] = []
-    for index, text in enumerate(texts):
-        path: Path = ("trust", "translation", index)
+    if len(texts) > MOST_PREFIXES:
+        words = f"{len(texts)} translators; {MOST_PREFIXES} are the most"
+        report.add("policy-too-many", ("trust", "proxies"), words)
+    for index, text in list(texts.items())[:MOST_PREFIXES]:
+        path: Path = ("trust", "proxies", index)
         try:
             prefix = IPv6Network(text.strip())
         except ValueError as error:

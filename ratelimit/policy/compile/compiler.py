@@ -54,6 +54,7 @@ from ratelimit.policy.routing.pattern import (
 )
 from ratelimit.policy.routing.route import Reading
 from ratelimit.policy.routing.router import Entry, Router
+from ratelimit.policy.schema.events import check_events
 from ratelimit.policy.schema.model import Certainty, Limit, PolicyFile, Stance, Tier
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 from ratelimit.policy.schema.surroundings import Routing
@@ -127,6 +128,7 @@ class Compilation:
 
 def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report: Report) -> Compilation:
     """Return a policy made ready for deciding; with errors noted, no policy."""
+    check_events(file.destinations, report)
     table = file.correlation
     principal = [table.principal] if isinstance(table.principal, str) else table.principal or []
     known = compile_known(table.known, max(1, len(principal)), name, report)
@@ -153,6 +155,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
         amounts=tuple(amounts.values()),
         # Limits that do not bind a request count it by what none has.
         has_never=leaves_out(file),
+        most_cached=file.tuning.answers,
     )
     positions = {spec.name: spec.index for spec in identities if spec.name not in HIDDEN}
     scene = Scene(
@@ -174,7 +177,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     allow = compile_list("allow", file.allow, identities, report)
     deny = compile_list("deny", file.deny, identities, report, allow)
     hash_key = compile_key(file.hashing, report)
-    correlation = compile_correlation(table, identities, known, public, report)
+    correlation = compile_correlation(table, identities, known, public, file.tuning, report)
     if correlation is not None and any(draft.verdict == "young" for draft in drafts):
         correlation = replace(correlation, tells_young=True)
     remote = compile_store(file, tree, report)
@@ -238,9 +241,9 @@ def _draft(index: int, limit: Limit, scene: Scene) -> Draft:
             f"{len(limit.tiers)} tiers; {MAX_TIERS} are the most",
         )
     draft.metering = compile_metering(
-        limit, path, report, has_prices=bool(scene.file.prices), tables=scene.usage_tables
+        limit, path, report, prices=scene.file.prices, tables=scene.usage_tables
     )
-    draft.own, draft.tiers = expand(limit, path, report)
+    draft.own, draft.tiers = expand(limit, path, scene.file.tuning.slot_kept_s, report)
     scene.numbers = draft.own
     draft.specs = compile_limit(scene, limit, path)
     return draft

@@ -8,6 +8,7 @@ from ratelimit.policy.compile.compiled import CorrelationSpec, IdentitySpec, Kno
 from ratelimit.policy.compile.identities import CREATED, INTERNAL, ORIGIN, parse_source
 from ratelimit.policy.schema.model import Correlation
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.policy.schema.tuning import Tuning
 
 MAX_PARTS = 4
 _NETWORKS = (0, 1, 7)
@@ -21,6 +22,7 @@ def compile_correlation(
     identities: Sequence[IdentitySpec],
     known: KnownSpec | None,
     public: tuple[tuple[Network, ...], ...],
+    tuning: Tuning,
     report: Report,
 ) -> CorrelationSpec | None:
     """Return what is to be correlated, None for nothing.
@@ -30,11 +32,12 @@ def compile_correlation(
         identities: by position.
         known: the operator's own knowledge.
         public: the ranges of each public list.
+        tuning: its numbers.
         report: told what is wrong.
     """
     positions = {spec.name: spec.index for spec in identities}
     if table.principal is None:
-        for key in ("network", "payment", "client", "extra", "costly", "created", "public"):
+        for key in ("network", "payment", "client", "extra", "created", "public"):
             if getattr(table, key):
                 report.add("correlation-principal", ("correlation", key), f"`{key}` without `principal`")
         if known is not None:
@@ -56,14 +59,6 @@ def compile_correlation(
             kinds[kind] = _own(name, identities, positions, ("correlation", key), report)
     for number, name in enumerate(table.extra[: _KINDS - 1 - _EXTRA]):
         kinds[_EXTRA + number] = _own(name, identities, positions, ("correlation", "extra", number), report)
-    for number, name in enumerate(table.costly):
-        if name not in table.extra:
-            report.add(
-                "correlation-costly",
-                ("correlation", "costly", number),
-                f"`{name[:64]}` is not one of `extra`",
-                did_you_mean(name, table.extra),
-            )
     costly = tuple(number for number, name in enumerate(table.extra) if name in table.costly)
     if not networks:
         report.add("correlation-families", ("correlation",), "without `network` no cluster is ever found")
@@ -71,12 +66,11 @@ def compile_correlation(
         report.add(
             "correlation-families",
             ("correlation",),
-            "without `payment` or `costly` no cluster is ever certain",
+            "without `payment`, or one of `extra` with `:costly`, no cluster is ever certain",
         )
     if table.snapshot and not table.snapshot.strip():
         hint = 'Name a file. Without one, evidence is not kept: `snapshot = ""`.'
         report.add("policy-value", ("correlation", "snapshot"), "the path is blank", hint)
-    settings = table.tuning
     if known is not None and table.payment is None and any(each.payments for each in known.organisations):
         report.add(
             "known-organisation",
@@ -88,11 +82,11 @@ def compile_correlation(
     return CorrelationSpec(
         principal,
         tuple(kinds),
-        settings,
+        tuning.correlator,
         table.snapshot,
         known,
         origin,
-        table.correlator == "workers",
+        tuning.correlator_runs_in == "workers",
         costly,
         positions.get(CREATED, -1),
         public,

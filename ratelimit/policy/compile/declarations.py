@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path as FilePath
 
@@ -18,6 +18,7 @@ MAX_PRINCIPALS = 10_000
 MAX_GROUPS = 1000
 MAX_APART = 100
 """In one group of `apart`, each compared with those before."""
+LONGEST_NAME = 64
 MAX_ORGANISATIONS = 1000
 MAX_MEMBERS = 10_000
 """Accounts, payment methods and ranges of one organisation."""
@@ -156,7 +157,7 @@ def _check_confirm_and_clear(
 
 
 def _organisations(
-    listed: Sequence[Organisation], parts: int, report: Report
+    listed: Mapping[str, Organisation], parts: int, report: Report
 ) -> tuple[OrganisationSpec, ...]:
     path: Path = (*_HERE, "organisations")
     if len(listed) > MAX_ORGANISATIONS:
@@ -171,11 +172,12 @@ def _organisations(
             if owner != name:
                 report.add("known-contradiction", (*here, kind, at), f"`{owner}` has this as well")
 
-    for number, organisation in enumerate(listed[:MAX_ORGANISATIONS]):
-        here: Path = (*path, number)
-        name = organisation.name
-        if any(spec.name == name for spec in specs):
-            report.add("known-contradiction", (*here, "name"), f"`{name}` is there twice")
+    # What is wrong with one that is no table was told already.
+    usable = [(name, one) for name, one in listed.items() if isinstance(one, Organisation)]
+    for name, organisation in usable[:MAX_ORGANISATIONS]:
+        here: Path = (*path, name)
+        if not 0 < len(name) <= LONGEST_NAME:
+            report.add("policy-value", here, f"a name has 1 to {LONGEST_NAME} characters")
         for key in ("payment", "network", "account"):
             entries = getattr(organisation, key)
             if len(entries) > MAX_MEMBERS:

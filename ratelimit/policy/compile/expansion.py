@@ -16,14 +16,12 @@ from ratelimit.policy.compile.quota import (
     largest_debt,
     largest_quota,
 )
-from ratelimit.policy.schema.duration import parse_duration
+from ratelimit.policy.schema.binder import other_value
 from ratelimit.policy.schema.model import FirstStep, Limit, Tier
-from ratelimit.policy.schema.problem import Path, Report
+from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 from ratelimit.policy.schema.rate import LIFETIME, Rate, RateSyntaxError, parse_rates
 from ratelimit.usage.pricing import MICRO, USD
 
-DEFAULT_LEASE = "60s"
-_LONGEST_LEASE_NS = 86_400 * SECOND_NS
 _FIRST = get_args(FirstStep)
 
 
@@ -41,12 +39,17 @@ class Numbers:
     """Most units that settling may charge beyond; None: as much again as the burst."""
 
 
-def expand(limit: Limit, path: Path, report: Report) -> tuple[list[Numbers], dict[str, list[Numbers]]]:
-    """Return the numbers of a limit, its own and those of each of its tiers."""
+def expand(
+    limit: Limit, path: Path, slot_kept_s: int, report: Report
+) -> tuple[list[Numbers], dict[str, list[Numbers]]]:
+    """Return the numbers of a limit, its own and those of each of its tiers.
+
+    Slots of a worker lapse after `slot_kept_s` of its silence.
+    """
     algorithm = _algorithm(limit, path, report)
     _check_settings(limit, algorithm, path, report)
     zone = _zone(limit, path, report)
-    lease_ns = _lease_ns(limit, path, report)
+    lease_ns = 0 if limit.concurrent is None else slot_kept_s * SECOND_NS
     shape = _Shape(limit, algorithm, zone, lease_ns, report)
     own = shape.numbers(limit.rate, limit.burst, limit.concurrent, limit.debt, path)
     tiers = {}
@@ -56,6 +59,11 @@ def expand(limit: Limit, path: Path, report: Report) -> tuple[list[Numbers], dic
 
 
 def _algorithm(limit: Limit, path: Path, report: Report) -> AlgorithmName:
+    known = [*get_args(AlgorithmName), "calendar"]
+    if limit.counting is not None and limit.algorithm is None:
+        words = f"`{limit.counting[:64]}` is no algorithm; there are {', '.join(f'`{one}`' for one in known)}"
+        hint = other_value(limit.counting, known) or did_you_mean(limit.counting, known)
+        report.unusable("limit-algorithm", (*path, "algorithm"), words, hint)
     implied: AlgorithmName | None = None
     for word, value, algorithm in (
         ("concurrent", limit.concurrent, "concurrency"),
@@ -93,12 +101,10 @@ def _check_settings(limit: Limit, algorithm: AlgorithmName, path: Path, report: 
         elif limit.unit != REQUESTS:
             conflict("unit", "`concurrent` counts only requests in flight", "Remove `unit`.")
         if limit.on == "message":
-            conflict("on", "messages are not held, so they are never in flight", "Use `rate` for messages.")
+            conflict("unit", "messages are not held, so they are never in flight", "Use `rate` for messages.")
     elif not has_rate:
         report.add("limit-no-rate", (*path, "rate"), "the limit has no `rate` and no `concurrent`")
     _check_refusal(limit, path, report)
-    if limit.lease is not None and limit.concurrent is None:
-        conflict("lease", "`lease` belongs to `concurrent`", "Remove it.")
     if limit.burst is not None and algorithm != "token-bucket":
         report.add("limit-burst", (*path, "burst"), f"`burst` has no meaning for `{algorithm}`", "Remove it.")
     if limit.unit == REQUESTS and isinstance(limit.cost, str):
@@ -155,24 +161,9 @@ def _zone(limit: Limit, path: Path, report: Report) -> str:
     try:
         calendar.zone_named(limit.zone)
     except ValueError as error:
-        report.add("limit-zone", (*path, "calendar"), str(error))
+        report.add("limit-zone", (*path, "algorithm"), str(error))
         return "UTC"
     return limit.zone
-
-
-def _lease_ns(limit: Limit, path: Path, report: Report) -> int:
-    if limit.concurrent is None:
-        return 0
-    try:
-        lease_ns = parse_duration(DEFAULT_LEASE if limit.lease is None else limit.lease)
-    except ValueError as error:
-        report.add("limit-lease", (*path, "lease"), str(error))
-        return parse_duration(DEFAULT_LEASE)
-    if not SECOND_NS <= lease_ns <= _LONGEST_LEASE_NS:
-        report.add(
-            "limit-lease", (*path, "lease"), f"the lease is {limit.lease}; 1 second to 1 day are possible"
-        )
-    return lease_ns
 
 
 class _Shape:
@@ -189,7 +180,7 @@ class _Shape:
 
     def tier(self, tier: Tier, path: Path) -> list[Numbers]:
         limit = self.limit
-        given = [key for key in ("rate", "burst", "concurrent", "debt") if getattr(tier, key) is not None]
+        given = [key for key in ("rate", "burst", "concurrent") if getattr(tier, key) is not None]
         if not given:
             self.report.add("tier-numbers", path, "the tier has no settings")
             return []
@@ -212,8 +203,9 @@ class _Shape:
             return []
         # A tier that names a rate of its own does not inherit a burst that was meant for another.
         burst = tier.burst if tier.burst is not None or tier.rate is not None else limit.burst
-        debt = limit.debt if tier.debt is None else tier.debt
-        return self.numbers(tier.rate or limit.rate, burst, tier.concurrent or limit.concurrent, debt, path)
+        return self.numbers(
+            tier.rate or limit.rate, burst, tier.concurrent or limit.concurrent, limit.debt, path
+        )
 
     def numbers(
         self,
@@ -340,10 +332,7 @@ class _Shape:
         self.report.add("limit-conflict", (*path, "debt"), why, "Remove it.")
 
     def calendar(self, rate: Rate, place: Path) -> CalendarSpec | None:
-        if not self.limit.calendar:
-            return None
-        if self.algorithm != "fixed-window" or rate.unit == LIFETIME:
-            self.report.add("limit-calendar", place, f"`{self.algorithm}` cannot follow the calendar")
+        if not self.limit.calendar or self.algorithm != "fixed-window" or rate.unit == LIFETIME:
             return None
         for unit in calendar.UNITS:
             if rate.unit == unit and rate.multiple == 1:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ratelimit.core.request.grammar import FORMS, own_form
 from ratelimit.policy.compile.compiled import NEVER, PAID, CacheSpec, IdentitySpec, SourceKind, SourceSpec
 from ratelimit.policy.schema.duration import parse_duration
-from ratelimit.policy.schema.model import Identity, Prefix
+from ratelimit.policy.schema.model import Identity
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 
 ACCOUNT = "account"
@@ -47,6 +47,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _RESOLVER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}|[A-Za-z_][\w.]{0,127}:[A-Za-z_][\w.]{0,127}")
+_ADDRESS = re.compile(r"client(?:/(\d{1,3})/(\d{1,3}))?")
+_PLAIN_V4, _PLAIN_V6 = 32, 64
+"""The bits of an address that count where nothing else is written: a subscriber has an IPv6 network."""
 _SHAPES = {
     "header": (_TOKEN, "a header name has letters, digits and `-`"),
     "cookie": (_TOKEN, "a cookie name has letters, digits and `-`, `_` or `.`"),
@@ -55,6 +58,7 @@ _SHAPES = {
     "resolver": (_RESOLVER, "a resolver is a name, or `package.module:attribute`"),
 }
 _LONGEST_TTL_NS = 86_400 * 10**9
+_CACHED = "60s"
 
 
 def compile_identities(
@@ -66,12 +70,14 @@ def compile_identities(
     paid: SourceSpec | None = None,
     amounts: Sequence[SourceSpec] = (),
     has_never: bool = False,
+    most_cached: int = 10_000,
 ) -> tuple[IdentitySpec, ...]:
     """Return the identities by position: declared ones first, then those built in.
 
     With `has_origin` one of these says from which declared network a request comes. With `created` one
     has from there when the account was created, with `paid` what its payer has paid. Each of
     `amounts` says a customer's own number of a limit. With `has_never` one is there that no request has.
+    Of each resolver `most_cached` answers are kept.
     """
     specs: list[IdentitySpec] = []
     for name, identity in declared.items():
@@ -81,10 +87,12 @@ def compile_identities(
             continue
         if not _NAME.fullmatch(name):
             report.add("identity-name", path, f"`{name[:64]}` is not a name for an identity")
-        specs.append(_compile_identity(len(specs), name, identity, path, report))
+        specs.append(_compile_identity(len(specs), name, identity, path, most_cached, report))
     for name, identity in BUILT_IN.items():
         if name not in declared:
-            specs.append(_compile_identity(len(specs), name, identity, ("identities", name), report))
+            specs.append(
+                _compile_identity(len(specs), name, identity, ("identities", name), most_cached, report)
+            )
     if has_origin:
         specs.append(IdentitySpec(len(specs), ORIGIN, (SourceSpec("origin"),), "skip"))
     if created is not None:
@@ -104,7 +112,9 @@ def compile_identities(
     return tuple(specs)
 
 
-def _compile_identity(index: int, name: str, identity: Identity, path: Path, report: Report) -> IdentitySpec:
+def _compile_identity(
+    index: int, name: str, identity: Identity, path: Path, most_cached: int, report: Report
+) -> IdentitySpec:
     listed = isinstance(identity.from_, list)
     texts = list(identity.from_)[:MAX_SOURCES] if listed else [str(identity.from_)]
     if len(identity.from_) > MAX_SOURCES and listed:
@@ -118,6 +128,7 @@ def _compile_identity(index: int, name: str, identity: Identity, path: Path, rep
         if source is not None:
             sources.append(source)
     kinds = {source.kind for source in sources}
+    lengths = _lengths([text for text in texts if text.startswith("client")], (*path, "from"), report)
     is_address = "client" in kinds
     if is_address and identity.missing == "client":
         report.add(
@@ -127,17 +138,27 @@ def _compile_identity(index: int, name: str, identity: Identity, path: Path, rep
         )
     if identity.missing == "shared":
         report.add("identity-shared", (*path, "missing"), f"all requests without `{name}` share one counter")
-    if identity.prefix != Prefix() and not is_address and (identity.missing or "client") != "client":
-        report.add("identity-setting-unused", (*path, "prefix"), f"`{name}` never is an address")
     return IdentitySpec(
         index,
         name,
         tuple(sources),
         identity.missing or ("refuse" if is_address else "client"),
-        identity.prefix.v4,
-        identity.prefix.v6,
-        _compile_cache(identity, "resolver" in kinds, path, report),
+        *lengths,
+        _compile_cache(identity, "resolver" in kinds, path, most_cached, report),
     )
+
+
+def _lengths(texts: Sequence[str], path: Path, report: Report) -> tuple[int, int]:
+    """Return how many leading bits of an IPv4 and of an IPv6 address count."""
+    for text in texts:
+        found = _ADDRESS.fullmatch(text)
+        if found is None or found[1] is None:
+            continue
+        v4, v6 = int(found[1]), int(found[2])
+        if v4 <= 32 and v6 <= 128:
+            return v4, v6
+        report.add("identity-source", path, f"`{text[:32]}`: IPv4 has 32 bits, and IPv6 128", "Write fewer.")
+    return _PLAIN_V4, _PLAIN_V6
 
 
 def is_proven(identity: Identity) -> bool:
@@ -162,8 +183,12 @@ def _is_proven_source(text: str) -> bool:
 
 def parse_source(text: str, path: Path, report: Report) -> SourceSpec | None:
     """Return the source a text names, or None with a problem noted."""
-    if text == "client":
+    if _ADDRESS.fullmatch(text):
         return SourceSpec("client")
+    if text.startswith("client/"):
+        hint = "Write the bits of IPv4 and of IPv6 that count: `client/24/48`."
+        report.add("identity-source", path, f"`{text[:80]}` is not a source", hint)
+        return None
     written, has_form, form = text.partition(" as ")
     word, colon, name = written.partition(":")
     kind = _KINDS.get(word)
@@ -192,32 +217,26 @@ def parse_source(text: str, path: Path, report: Report) -> SourceSpec | None:
     return SourceSpec(kind, name, form)
 
 
-def _compile_cache(identity: Identity, resolved: bool, path: Path, report: Report) -> CacheSpec | None:
+def _compile_cache(
+    identity: Identity, resolved: bool, path: Path, most_cached: int, report: Report
+) -> CacheSpec | None:
+    place = (*path, "cache")
+    if identity.cache is None:
+        return None
     if not resolved:
-        for key, value in (("cache", identity.cache), ("key", identity.key)):
-            if value is not None:
-                report.add("identity-setting-unused", (*path, key), f"`{key}` belongs to resolvers")
+        report.add("identity-setting-unused", place, "`cache` belongs to resolvers")
         return None
-    if identity.key is None:
-        if identity.cache is not None:
-            report.add(
-                "identity-setting-unused",
-                (*path, "cache"),
-                "without `key` an answer cannot be cached",
-                'Name the source that differs by caller, as `key = "header:authorization"`.',
-            )
-        return None
-    told_by = parse_source(identity.key, (*path, "key"), report)
+    written, _, time = identity.cache.partition(" for ")
+    told_by = parse_source(written.strip(), place, report)
     if told_by is not None and told_by.kind == "resolver":
-        report.add("identity-cache", (*path, "key"), "a resolver cannot be the key of a cache")
-    ttl, size = ("60s", 10_000) if identity.cache is None else (identity.cache.ttl, identity.cache.size)
+        report.add("identity-cache", place, "a resolver cannot be the key of a cache")
     try:
-        ttl_ns = parse_duration(ttl)
+        ttl_ns = parse_duration(time.strip() or _CACHED)
     except ValueError as error:
-        report.add("identity-cache", (*path, "cache", "ttl"), str(error))
+        report.add("identity-cache", place, str(error), "Write it like `header:authorization for 5m`.")
         return None
     if ttl_ns > _LONGEST_TTL_NS:
-        report.add("identity-cache", (*path, "cache", "ttl"), "answers are kept for a day at most")
-    if told_by is None or size == 0 or ttl_ns == 0:
+        report.add("identity-cache", place, "answers are kept for a day at most")
+    if told_by is None or ttl_ns == 0:
         return None
-    return CacheSpec(ttl_ns, size, told_by)
+    return CacheSpec(ttl_ns, most_cached, told_by)

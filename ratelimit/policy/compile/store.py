@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from ratelimit.environment.location import Location, LocationError, parse_location
 from ratelimit.environment.server import KeySpec, RemoteSpec, TlsSpec
 from ratelimit.policy.compile.secret import reference
+from ratelimit.policy.schema.binder import other_value
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import PolicyFile
-from ratelimit.policy.schema.problem import Path, Report
-from ratelimit.policy.schema.storing import Store, Tls
+from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.policy.schema.storing import MemoryKind, Store
 
 EMBEDDED = "embedded"
 LEAST_TIMEOUT_NS = 10**6
 MOST_TIMEOUT_NS = 5 * 10**9
-REMOTE_KEYS = ("mode", "prefix", "timeout", "username", "password", "tls")
+MOST_FILES = 2
+REMOTE_KEYS = ("mode", "prefix", "timeout", "password", "ca", "certificate", "check_hostname")
 """Keys of `[store]` that mean nothing without a server."""
 
 _PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,32}")
@@ -33,8 +35,13 @@ def compile_store(file: PolicyFile, tree: Mapping[str, Any], report: Report) -> 
     store = file.store
     table = tree.get("store")
     given = table if isinstance(table, dict) else {}
-    if store.path is not None and not store.path.strip():
-        report.add("policy-value", ("store", "path"), "the path is blank", "Name a file, or remove the line.")
+    if store.path is not None and "/" not in store.path:
+        kinds = get_args(MemoryKind)
+        hint = (
+            other_value(store.path, kinds) or did_you_mean(store.path, kinds) or "A path has a `/`: `./NAME`."
+        )
+        words = f"`{store.path[:64]}` is none of {', '.join(f'`{kind}`' for kind in kinds)}, and no path"
+        report.add("policy-value", ("store", "memory"), words, hint)
     if store.history is not None and not store.history.strip():
         report.add(
             "policy-value", ("store", "history"), "the path is blank", "Name a file, or remove the line."
@@ -45,8 +52,6 @@ def compile_store(file: PolicyFile, tree: Mapping[str, Any], report: Report) -> 
             ("store", "history"),
             "a history is bound to one hash key, and the policy has none",
         )
-    if store.memory == "private" and "path" in given:
-        report.add("store-setting-unused", ("store", "path"), "private memory has no `path`")
     if store.url == EMBEDDED:
         for key in REMOTE_KEYS:
             if key in given:
@@ -66,13 +71,12 @@ def _remote(store: Store, report: Report) -> RemoteSpec | None:
     elif reference(store.url) is None:
         report.add("store-url", _URL, "the text after `env:` is not the name of a variable")
     _check_credentials(store, location, report)
-    _check_tls(store.tls, location, report)
+    tls = _tls(store, location, report)
     if not _PREFIX.fullmatch(store.prefix):
         report.add("store-prefix", ("store", "prefix"), "the prefix has other characters than it may")
     timeout_ns = _timeout(store.timeout, report)
     if report.has_errors:
         return None
-    tls = store.tls
     spec = RemoteSpec(
         store.url if location is None else location.url,
         topology=None,
@@ -80,8 +84,8 @@ def _remote(store: Store, report: Report) -> RemoteSpec | None:
         master=None,
         database=0,
         path=None,
-        tls=None if tls is None else TlsSpec(tls.ca, tls.certificate, tls.key, tls.check_hostname),
-        username=store.username,
+        tls=tls,
+        username=None,
         password=_password(store.password),
         prefix=store.prefix,
         mode=store.mode,
@@ -111,37 +115,35 @@ def _check_credentials(store: Store, location: Location | None, report: Report) 
             report.add("store-credentials", path, "the password is not `env:VARIABLE` or `file:PATH`")
         else:
             report.add("store-password-inline", path, "a reader of this file can log in to the server")
-    username = store.username
-    if username is not None and not (username.isprintable() and username and " " not in username):
-        report.add(
-            "store-credentials", ("store", "username"), "the user name is empty, or has unusual characters"
-        )
     if location is None:
         return
     if location.password is not None and password is not None:
         report.add("store-credentials", path, "the URL has a password, too", "Keep this one.")
     elif location.password is not None:
         report.add("store-password-inline", _URL, "a reader of this file can log in to the server")
-    if location.username is not None and username is not None:
-        report.add("store-credentials", ("store", "username"), "the URL has a user name, too")
-    if (username or location.username) and password is None and location.password is None:
-        place = _URL if username is None else ("store", "username")
-        report.add("store-credentials", place, "a user name without a password cannot log in")
+    if location.username and password is None and location.password is None:
+        report.add("store-credentials", _URL, "a user name without a password cannot log in")
 
 
-def _check_tls(tls: Tls | None, location: Location | None, report: Report) -> None:
-    if tls is None:
-        return
-    path: Path = ("store", "tls")
-    if tls.key is not None and tls.certificate is None:
-        report.add("store-tls", (*path, "key"), "a private key without a certificate")
-    for name, value in (("ca", tls.ca), ("certificate", tls.certificate), ("key", tls.key)):
+def _tls(store: Store, location: Location | None, report: Report) -> TlsSpec | None:
+    """Return the settings of TLS; None without any."""
+    files = [("ca", store.ca), *(("certificate", name) for name in store.certificates)]
+    given = [key for key, value in files if value is not None]
+    given += [] if store.check_hostname else ["check_hostname"]
+    for key, value in files:
         if value is not None and not value.strip():
-            report.add("store-tls", (*path, name), "the path is blank")
+            report.add("store-tls", ("store", key), "the path is blank")
+    if len(store.certificates) > MOST_FILES or store.certificate == []:
+        words = f"{len(store.certificates)} files; a certificate and its key are one or two"
+        report.add("store-tls", ("store", "certificate"), words)
+    if not given:
+        return None
     if location is not None and not location.is_encrypted:
         scheme, _, _ = location.url.partition("://")
-        hint = "Remove `tls`." if scheme == "unix" else f"Write `{scheme.replace('redis', 'rediss')}://`."
-        report.add("store-tls", path, f"`{scheme}://` does not use TLS", hint)
+        hint = "Remove it." if scheme == "unix" else f"Write `{scheme.replace('redis', 'rediss')}://`."
+        report.add("store-tls", ("store", given[0]), f"`{scheme}://` does not use TLS", hint)
+    certificate, private_key = [*store.certificates, None, None][:MOST_FILES]
+    return TlsSpec(store.ca, certificate, private_key, store.check_hostname)
 
 
 def _timeout(written: str | int, report: Report) -> int:

@@ -61,6 +61,20 @@ class Pattern:
         said = "|".join(sorted(methods - {"HEAD"} if "GET" in methods else methods))
         return f"{said} {self.template}".strip()
 
+    def meets(self, other: Pattern) -> bool:
+        """Return whether there is a request that both match."""
+        if self.methods is not None and other.methods is not None and self.methods.isdisjoint(other.methods):
+            return False
+        if any(
+            mine is not None and theirs is not None and mine != theirs
+            for mine, theirs in zip(self.segments, other.segments, strict=False)
+        ):
+            return False
+        lengths = len(self.segments), len(other.segments)
+        if lengths[0] == lengths[1]:
+            return True
+        return self.rest if lengths[0] < lengths[1] else other.rest
+
     @property
     def precision(self) -> tuple[int, int, bool]:
         """Grows with how closely a pattern describes a path; for choosing the template to show."""

@@ -38,7 +38,7 @@ _OTHER_WORDS = {
     "except": ("exclude", "exempt", "ignore", "skip"),
     "cost": ("weight",),
     "from": ("source", "header"),
-    "earned": ("age", "payer"),
+    "budget": ("age", "payer"),
     "extra": ("sponsor",),
 }
 """Keys, and what others call them."""
@@ -61,6 +61,45 @@ _OTHER_VALUES = {
     "wait": ("delay", "throttle", "queue", "hold"),
     "refuse": ("reject", "deny", "block"),
 }
+_OF_THE_FILE = ("version", "strict", "headers", "events", "tuning", "fair_by", "ramp")
+"""Keys above the first table. Below one they are read as its keys."""
+_TUNED = "It stands in the file that `tuning` names{}."
+_MOVED = {
+    "Limit": {"lease": _TUNED.format(", as `slot_kept_s`")},
+    "PolicyFile": {
+        "queue": "Write `[[class]]` and `fair_by`. The lengths of lines stand in the file of `tuning`.",
+    },
+    "Adaptive": {
+        **dict.fromkeys(
+            ("floor", "start", "ceiling"), "Write `in_flight = [4, 20, 400]`: these three in order."
+        ),
+        "hold": 'Write `mode = "shed"`.',
+        "class": "Write `[[class]]`.",
+    },
+    "Store": {
+        "payers": _TUNED.format(""),
+        "block_bytes": _TUNED.format(""),
+        "path": 'Write `memory = "PATH"`.',
+        "username": "Write it into the URL: `redis://USER@HOST`.",
+        "tls": "Write `ca`, `certificate` and `check_hostname` into `[store]` itself.",
+    },
+    "Correlation": {
+        "tuning": 'Write `tuning = "tuning.toml"` above the first table.',
+        "costly": 'Write `extra = ["NAME:costly"]`.',
+        "correlator": _TUNED.format(", as `correlator_runs_in`"),
+    },
+    "Routing": {"case": 'Write `spellings = []` for "exact", and `["case"]` for "ignore".'},
+    "Trust": {
+        "translation": 'Write `proxies = ["nat64:PREFIX"]`.',
+        "header": "Remove it; for `Forwarded` write the word `forwarded` into `proxies`.",
+    },
+    "Tier": {"debt": "It is the limit's own, for all plans."},
+    "Identity": {
+        "prefix": 'Write `from = "client/24/48"`: the bits of IPv4 and of IPv6 that count.',
+        "key": 'Write `cache = "header:authorization for 5m"`.',
+    },
+}
+"""By the name of a table: keys that it had once, and what to write."""
 _TO_ADD = {
     "version": "Add `version = 1`.",
     "per": 'Add it: `per = "ip"` or another identity, or `per = []` for one budget of all callers.',
@@ -81,6 +120,9 @@ def bind(kind: type[T], tree: Any, report: Report, path: Path = ()) -> T:
     for key in tree:
         if key not in fields:
             hint = (_in_limit(key, tree) if "on_refusal" in fields else "") or _other_word(key, fields)
+            hint = _MOVED.get(kind.__name__, {}).get(key, hint)
+            if key in _OF_THE_FILE and key not in _MOVED.get(kind.__name__, {}):
+                hint = "It is a key of the whole file: write it above the first table."
             if key == "on_unusable" and "memory" in fields:
                 hint = 'Write `memory = "prefer-shared"`, or remove it.'
             hint = hint or did_you_mean(key, fields) or f"Known here: {', '.join(fields)}."
@@ -127,8 +169,12 @@ def _in_limit(key: str, limit: Mapping[str, Any]) -> str:
     match key:
         case "estimate":
             return f"Write `cost = {shown}`."
-        case "zone":
-            return f"Write `calendar = {shown}`."
+        case "zone" | "calendar":
+            zone = f":{value[:64]}" if isinstance(value, str) else ""
+            return f'Write `algorithm = "calendar{zone}"`.'
+        case "on":
+            unit = {"connect": "handshakes", "message": "messages"}.get(str(value), "requests")
+            return f'Write `unit = "{unit}"`.'
         case "enforce":
             return f"Write `mode = {shown}`."
         case "distinct":
@@ -140,7 +186,9 @@ def _in_limit(key: str, limit: Mapping[str, Any]) -> str:
                 'Write `on_refusal = ["cut"]`.' if value == "cut" else "Remove it: streams end by themselves."
             )
         case "overflow" if value is True:
-            return 'Write `earned = "overflow"`.'
+            return 'Write `budget = "overflow"`.'
+        case "earned":
+            return f"Write `budget = {shown}`." if value == "overflow" else "Write its keys into `budget`."
         case "grant":
             return f"Write `exposure = {shown.replace('body', 'grant', 1)}`."
         case "verdict" if per is not None:
@@ -265,8 +313,7 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
         texts = [word for word in literals if isinstance(word, str)]
         hint_text = ""
         if isinstance(value, str):
-            meant = next((one for one in texts if value.lower() in _OTHER_VALUES.get(one, ())), "")
-            hint_text = f"Did you mean `{meant}`?" if meant else did_you_mean(value, texts)
+            hint_text = other_value(value, texts) or did_you_mean(value, texts)
         report.unusable(code, path, f"{_name(path)} is {value!r}; it must be {choices}"[:300], hint_text)
         return
     wanted = [
@@ -301,6 +348,12 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
         instead = f'Say of which time: `rate = "{value}/minute"`.'
     message = f"{_name(path)} must be {' or '.join(wanted)}, not {_found(value)}"
     report.unusable("policy-type", path, message, instead)
+
+
+def other_value(value: str, known: Iterable[str]) -> str:
+    """Return "Did you mean `…`?" for a value that others call otherwise, or nothing."""
+    meant = next((one for one in known if value.lower() in _OTHER_VALUES.get(one, ())), "")
+    return f"Did you mean `{meant}`?" if meant else ""
 
 
 def _may_list(hint: Any, value: str) -> bool:

@@ -1,26 +1,24 @@
-"""Settings of the fields that responses carry."""
+"""The fields that responses carry, as the list `headers` of a policy names them."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Literal
 
-from msgspec import Meta
+from msgspec import Struct
 
-from ratelimit.features.table import Table
+HeaderName = Literal["ratelimit", "x-ratelimit", "retry-after", "abnormal-usage"]
+DEFAULT: list[HeaderName] = ["ratelimit", "retry-after"]
 
 
-class Headers(Table, frozen=True, forbid_unknown_fields=True):
-    """Header fields of responses about limits."""
+class Headers(Struct, frozen=True):
+    """What responses say of limits: one truth for each word of the list."""
 
-    ratelimit: Annotated[bool, Meta(description="Send `RateLimit` and `RateLimit-Policy`.")] = True
-    x_ratelimit: Annotated[
-        bool, Meta(description="Send the older `X-RateLimit-Limit`, `-Remaining` and `-Reset`.")
-    ] = False
-    retry_after: Annotated[bool, Meta(description="Send `Retry-After` with a refusal.")] = True
-    abnormal_usage: Annotated[
-        bool,
-        Meta(
-            description="A refusal by a limit per cluster has the type `abnormal-usage-detected` instead of "
-            "`quota-exceeded`. It shows a client that it was recognised."
-        ),
-    ] = False
+    ratelimit: bool = True
+    x_ratelimit: bool = False
+    retry_after: bool = True
+    abnormal_usage: bool = False
+
+
+def headers_of(names: list[HeaderName]) -> Headers:
+    """Return the fields that a list names."""
+    return Headers(*(name in names for name in ("ratelimit", "x-ratelimit", "retry-after", "abnormal-usage")))

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from ratelimit.correlation.settings import Settings
-from ratelimit.policy.schema.model import Correlation, PolicyFile
+from ratelimit.policy.schema.model import PolicyFile
+from ratelimit.policy.schema.tuning import Tuning
 
 TITLE = "ratelimit policy, version 1"
-TUNING_TITLE = "numbers of the correlator, for a policy's `correlation.tuning`"
+TUNING_TITLE = "numbers that tune, for the file that a policy's `tuning` names"
 
 
 def schema() -> dict[str, Any]:
@@ -24,20 +24,21 @@ def schema() -> dict[str, Any]:
         "$defs": components,
     }
     _without_null(found)
-    # The numbers of the correlator stand in a file of their own, which has a schema of its own.
-    del components[Settings.__name__]
-    tuning = components[Correlation.__name__]["properties"]["tuning"]
+    # They stand in a file of their own, which has a schema of its own.
+    del components[Tuning.__name__]
+    tuning = components[PolicyFile.__name__]["properties"]["tuning"]
     del tuning["$ref"]
-    tuning["type"] = ["string", "object"]
+    tuning["type"] = "string"
     return found
 
 
 def tuning_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a file of tuning."""
-    (_,), components = msgspec.json.schema_components([Settings], ref_template="#/$defs/{name}")
+    (_,), components = msgspec.json.schema_components([Tuning], ref_template="#/$defs/{name}")
+    _without_null(components)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **components[Settings.__name__],
+        **components[Tuning.__name__],
         "title": TUNING_TITLE,
     }
 

@@ -15,7 +15,6 @@ Principal = str | list[str]
 class Organisation(Table, frozen=True, forbid_unknown_fields=True):
     """A declared organisation: values that its members share are no evidence between them."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=64, description="For the operator alone; unique.")]
     payment: Annotated[list[str], Meta(description="Its payment methods.")] = []
     network: Annotated[
         list[str], Meta(description="Its addresses and ranges.", examples=[["192.0.2.0/24"]])
@@ -60,8 +59,12 @@ class Known(Table, frozen=True, forbid_unknown_fields=True):
         ),
     ] = []
     organisations: Annotated[
-        list[Organisation], Meta(description="Companies: their members share cards, egress, or both.")
-    ] = []
+        dict[str, Organisation],
+        Meta(
+            description="Companies, by a name of yours: their members share cards, egress, or both.",
+            examples=[{"acme": {"payment": ["pm-acme-1"], "network": ["198.51.100.0/24"]}}],
+        ),
+    ] = {}
     networks: Annotated[
         list[str],
         Meta(

@@ -12,20 +12,21 @@ In one file, since a reader of the policy file finds all of its tables here, in 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, cast, get_args
 
 from msgspec import Meta, field
 
 from ratelimit.algorithms import AlgorithmName
-from ratelimit.correlation.settings import Settings
 from ratelimit.features.table import Table, with_features
-from ratelimit.policy.schema.events import Events
-from ratelimit.policy.schema.headers import Headers
+from ratelimit.policy.schema.events import TO_LOG, Events, events_of
+from ratelimit.policy.schema.headers import DEFAULT as STANDARD_HEADERS
+from ratelimit.policy.schema.headers import HeaderName, Headers, headers_of
 from ratelimit.policy.schema.knowledge import Known
 from ratelimit.policy.schema.storing import Store
 from ratelimit.policy.schema.surroundings import ForwardedHeader as ForwardedHeader
 from ratelimit.policy.schema.surroundings import Routing, Trust
-from ratelimit.usage.pricing import Price
+from ratelimit.policy.schema.tuning import Tuning
+from ratelimit.usage.pricing import ModelPrice
 from ratelimit.usage.tables import UsageTable
 
 Missing = Literal["client", "shared", "skip", "refuse"]
@@ -41,7 +42,6 @@ Step = Literal["observe", "wait", "degrade", "challenge", "refuse"]
 """What becomes of a request that only bad conduct leaves no room for, from the mildest."""
 WrittenStep = Step | Literal["cut"]
 """`cut` stands first alone: it refuses, and ends streams."""
-UnknownModel = Literal["refuse", "dearest"]
 Count = Annotated[int, Meta(ge=1)]
 Cost = Annotated[int, Meta(ge=0)]
 Budgets = Annotated[float, Meta(ge=1, le=1000)]
@@ -51,36 +51,24 @@ _CLUSTERS: dict[str, Certainty] = {f"cluster:{each}": each for each in get_args(
 Longest = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
-class Prefix(Table, frozen=True, forbid_unknown_fields=True):
-    """The part of a client address that counts as one identity."""
-
-    v4: Annotated[int, Meta(ge=0, le=32, description="Leading bits of an IPv4 address that count.")] = 32
-    v6: Annotated[int, Meta(ge=0, le=128, description="Leading bits of an IPv6 address that count.")] = 64
-
-
-class Cache(Table, frozen=True, forbid_unknown_fields=True):
-    """The time and the number of a resolver's answers that each worker keeps."""
-
-    ttl: Annotated[
-        str | int, Meta(description="The time for which an answer is used: seconds, or `90s`, `5m`, `1h`.")
-    ] = "60s"
-    size: Annotated[int, Meta(ge=0, le=1_000_000, description="Most answers kept; the oldest go first.")] = (
-        10_000
-    )
-
-
 class Identity(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """One thing a request is known by. Only a keyed hash of its value is ever kept."""
 
     from_: Annotated[
         str | list[str],
         Meta(
-            description="The source of the value: `client` (the client's address), `header:NAME`, "
+            description="The source of the value: `client` (the client's address; IPv6 by /64. "
+            "`client/24/48`: so many bits of IPv4 and of IPv6), `header:NAME`, "
             "`cookie:NAME`, `path:PARAMETER` (of the matched template), `state:NAME` "
             '(`scope["state"]`), `resolver:NAME` or `resolver:package.module:attribute`. '
             "With the form the application reads: `path:id as int`, `as float`, `as uuid`, `as caseless`. "
             "In a list, the first that is present.",
-            examples=["header:x-api-key", ["header:x-ja4", "header:user-agent"], "path:id as int"],
+            examples=[
+                "header:x-api-key",
+                ["header:x-ja4", "header:user-agent"],
+                "path:id as int",
+                "client/24/48",
+            ],
         ),
     ]
     missing: Annotated[
@@ -91,16 +79,12 @@ class Identity(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": 
             "`refuse` where the value is the client's address itself."
         ),
     ] = None
-    prefix: Annotated[
-        Prefix, Meta(description="For `client`: the leading bits that count, IPv4 and IPv6.")
-    ] = Prefix()
-    cache: Annotated[Cache | None, Meta(description="For `resolver`: the cache of its answers.")] = None
-    key: Annotated[
+    cache: Annotated[
         str | None,
         Meta(
-            description="For `resolver`: the key of cached answers, written like `from`. "
-            "Default: no caching.",
-            examples=["header:authorization"],
+            description="For `resolver`: the source by which a worker keeps its answers, and for how long. "
+            "Without a time, for a minute. Default: no answer is kept.",
+            examples=["header:authorization for 5m"],
         ),
     ] = None
 
@@ -111,13 +95,14 @@ class Tier(Table, frozen=True, forbid_unknown_fields=True):
     rate: Annotated[str | None, Meta(description="Replaces the limit's `rate`.")] = None
     burst: Annotated[Count | None, Meta(description="Replaces the limit's `burst`.")] = None
     concurrent: Annotated[Count | None, Meta(description="Replaces the limit's `concurrent`.")] = None
-    debt: Annotated[Cost | None, Meta(description="Replaces the limit's `debt`.")] = None
 
 
 Plan = Tier | str
 """A plan's numbers, its rate alone, or `unlimited`."""
 UNLIMITED = "unlimited"
 _DISTINCT = "distinct:"
+COSTLY = ":costly"
+_EVENTS: dict[str, Event] = {"handshakes": "connect", "messages": "message"}
 
 
 @with_features("LimitKeys")
@@ -128,6 +113,7 @@ class Limit(
     rename={
         "except_": "except",
         "counted": "unit",
+        "counting": "algorithm",
         "by_plan": "tiers",
         "steps": "on_refusal",
         "bounds": "exposure",
@@ -189,18 +175,26 @@ class Limit(
         Count | None,
         Meta(description="Token bucket: most units at one instant. Default: the rate's amount."),
     ] = None
-    algorithm: Annotated[
-        AlgorithmName | None,
-        Meta(description="The algorithm that counts units. Default: `token-bucket`."),
+    counting: Annotated[
+        str | None,
+        Meta(
+            extra_json_schema={
+                "anyOf": [{"enum": [*get_args(AlgorithmName)]}, {"pattern": "^calendar(:.+)?$"}]
+            },
+            description="The algorithm that counts units. `calendar`: fixed windows that follow the "
+            "calendar, true months and midnights of UTC or of a time zone: `calendar:Europe/Berlin`. "
+            "Default: `token-bucket`.",
+        ),
     ] = None
     counted: Annotated[
         str,
         Meta(
             min_length=1,
             max_length=80,
-            description="The unit that is counted. Units other than `requests` are settled afterwards. "
-            '`distinct:NAME` counts different values of an identity: with `rate = "40/day"`, at most 40 of '
-            "them a day.",
+            description="The unit that is counted. `requests` are HTTP requests and WebSocket handshakes, "
+            "`handshakes` these alone, `messages` those that a WebSocket client sends. Other units are "
+            "settled afterwards. `distinct:NAME` counts different values of an identity: with "
+            '`rate = "40/day"`, at most 40 of them a day.',
             examples=["output_tokens", "usd", "distinct:network"],
         ),
     ] = "requests"
@@ -247,29 +241,8 @@ class Limit(
             examples=[8192],
         ),
     ] = None
-    unknown_model: Annotated[
-        UnknownModel | float | None,
-        Meta(
-            description="For `usd`, a model without a price costs as the dearest of the list, or so many "
-            "dollars a million tokens. Or it is refused. Default: `dearest`."
-        ),
-    ] = None
-    calendar: Annotated[
-        bool | str,
-        Meta(
-            description="Fixed windows follow the calendar: true months, local midnights. The time zone, or "
-            "`true` for UTC.",
-            examples=["Europe/Berlin"],
-        ),
-    ] = False
     concurrent: Annotated[
         Count | None, Meta(description="Instead of `rate`: most requests in flight at once.")
-    ] = None
-    lease: Annotated[
-        str | int | None,
-        Meta(
-            description="For `concurrent`: silence of a worker after which its slots lapse. Default: `60s`."
-        ),
     ] = None
     steps: Annotated[
         list[WrittenStep],
@@ -298,13 +271,6 @@ class Limit(
             "other hosts), the limit does not apply, or it refuses."
         ),
     ] = "local"
-    on: Annotated[
-        Event,
-        Meta(
-            description="What is counted: `request` (HTTP requests and WebSocket handshakes), "
-            "`connect` (handshakes only), `message` (messages a WebSocket client sends)."
-        ),
-    ] = "request"
     by_plan: Annotated[
         dict[str, dict[str, Plan]],
         Meta(
@@ -315,6 +281,23 @@ class Limit(
     ] = {}
 
     @property
+    def on(self) -> Event:
+        """What is counted, or charged for other units."""
+        return _EVENTS.get(self.counted, "request")
+
+    @property
+    def calendar(self) -> bool:
+        """Whether fixed windows follow the calendar."""
+        return self.counting is not None and self.counting.partition(":")[0] == "calendar"
+
+    @property
+    def algorithm(self) -> AlgorithmName | None:
+        """The algorithm that counts units."""
+        if self.calendar:
+            return "fixed-window"
+        return cast(AlgorithmName, self.counting) if self.counting in get_args(AlgorithmName) else None
+
+    @property
     def distinct(self) -> str | None:
         """The identity whose different values are counted."""
         return self.counted.removeprefix(_DISTINCT) if self.counted.startswith(_DISTINCT) else None
@@ -322,7 +305,7 @@ class Limit(
     @property
     def unit(self) -> str:
         """The unit that is counted, as headers and metrics name it."""
-        return self.counted if self.distinct is None else "requests"
+        return self.counted if self.distinct is None and self.counted not in _EVENTS else "requests"
 
     @property
     def estimate(self) -> int | str | None:
@@ -342,7 +325,7 @@ class Limit(
     @property
     def zone(self) -> str | None:
         """The time zone of a calendar limit, if the policy names one."""
-        return self.calendar if isinstance(self.calendar, str) else None
+        return self.counting.partition(":")[2] or None if self.calendar and self.counting else None
 
     @property
     def cuts(self) -> bool:
@@ -399,7 +382,7 @@ class Hashing(Table, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
-class Correlation(Table, frozen=True, forbid_unknown_fields=True):
+class Correlation(Table, frozen=True, forbid_unknown_fields=True, rename={"families": "extra"}):
     """The evidence by which accounts are taken for one actor."""
 
     principal: Annotated[
@@ -424,22 +407,13 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True):
     client: Annotated[
         str | None, Meta(description="The identity of the client program.", examples=["client"])
     ] = None
-    extra: Annotated[
+    families: Annotated[
         list[str],
         Meta(
             max_length=3,
-            description="Up to three further identities that few should share: "
-            "a device token, an e-mail domain.",
-            examples=[["device"]],
-        ),
-    ] = []
-    costly: Annotated[
-        list[str],
-        Meta(
-            max_length=3,
-            description="Those of `extra` that cost an attacker as much as a payment method. "
-            "The others are only shown.",
-            examples=[["device"]],
+            description="Up to three further identities that few should share: a device token, an e-mail "
+            "domain. `NAME:costly` costs an attacker as much as a payment method; the others are only shown.",
+            examples=[["email_domain", "device:costly"]],
         ),
     ] = []
     created: Annotated[
@@ -456,7 +430,7 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="Dollars that the account's payer has paid in the last 30 days, refunds and "
             "charge-backs taken off: `state:NAME`, `header:NAME` or `resolver:NAME`. Traces have it as "
-            "`paid_usd`. For limits with `earned`; 0 is nothing paid, an absent value is not known.",
+            "`paid_usd`. For limits with `per_usd`; 0 is nothing paid, an absent value is not known.",
             examples=["state:paid_usd"],
         ),
     ] = None
@@ -478,26 +452,26 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True):
             "store's. With Redis it is kept there, and the file is read once, as a beginning."
         ),
     ] = None
-    correlator: Annotated[
-        Literal["workers", "process"],
-        Meta(
-            description="With Redis, the correlator of all hosts: an elected worker, "
-            "or a process of its own, `ratelimit correlator`."
-        ),
-    ] = "workers"
     known: Annotated[Known, Meta(description="The operator's knowledge; it overrides inference.")] = Known()
-    tuning: Annotated[
-        Settings,
-        Meta(
-            description="A file with the correlator's [numbers](correlation.md#the-numbers), beside the "
-            "policy, or a table of them. Default: those that serve all deployments.",
-            examples=["tuning.toml"],
-        ),
-    ] = Settings()
+
+    @property
+    def extra(self) -> list[str]:
+        """Further identities that few should share."""
+        return [name.removesuffix(COSTLY) for name in self.families]
+
+    @property
+    def costly(self) -> list[str]:
+        """Those of `extra` that cost an attacker as much as a payment method."""
+        return [name.removesuffix(COSTLY) for name in self.families if name.endswith(COSTLY)]
 
 
 @with_features("FileKeys")
-class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
+class PolicyFile(
+    Table,
+    frozen=True,
+    forbid_unknown_fields=True,
+    rename={"fields": "headers", "destinations": "events"},
+):
     """The whole file."""
 
     version: Annotated[Literal[1], Meta(description="Version of this format: 1.")]
@@ -533,13 +507,55 @@ class PolicyFile(Table, frozen=True, forbid_unknown_fields=True):
     routing: Annotated[Routing, Meta(description="Path routing of the application.")] = Routing()
     store: Annotated[Store, Meta(description="Storage of counters.")] = Store()
     prices: Annotated[
-        dict[str, Price], Meta(description="Prices of models, by name, for limits in the unit `usd`.")
+        dict[str, ModelPrice],
+        Meta(
+            description="Prices of models, by name, for limits in the unit `usd`. A model without one costs "
+            "as "
+            'the dearest of the list, or what `"*"` has. `"*" = "refuse"` refuses it.',
+            examples=[{"small": {"input": 1, "output": 5}, "*": "refuse"}],
+        ),
     ] = {}
     usage: Annotated[
         dict[str, UsageTable],
         Meta(description="Forms of answers of your own, by name, for `usage` of a limit."),
     ] = {}
-    headers: Annotated[Headers, Meta(description="Header fields of responses.")] = Headers()
+    fields: Annotated[
+        list[HeaderName],
+        Meta(
+            description="Fields of responses. `ratelimit`: `RateLimit` and `RateLimit-Policy`. "
+            "`x-ratelimit`: the older `X-RateLimit-Limit`, `-Remaining` and `-Reset`. `retry-after`: with a "
+            "refusal. `abnormal-usage`: a refusal by a limit per cluster has the type "
+            "`abnormal-usage-detected` in place of `quota-exceeded`: a client sees that it was recognised.",
+            examples=[["ratelimit", "x-ratelimit", "retry-after"]],
+        ),
+    ] = field(default_factory=lambda: list(STANDARD_HEADERS))
     hashing: Annotated[Hashing, Meta(description="The secret of the hashes.")] = Hashing()
     correlation: Annotated[Correlation, Meta(description="The evidence for clusters.")] = Correlation()
-    events: Annotated[Events, Meta(description="Destinations of events.")] = Events()
+    destinations: Annotated[
+        list[str],
+        Meta(
+            description="Destinations of [events](events.md): `log`, a line each to the logger "
+            "`ratelimit.events`; `stderr` or `file:PATH`, a JSON object each; an `https://…` that each is "
+            "posted to, or `env:VARIABLE` that holds it.",
+            examples=[["file:/var/log/ratelimit/events.ndjson", "env:RATELIMIT_WEBHOOK"]],
+        ),
+    ] = field(default_factory=lambda: [TO_LOG])
+
+    tuning: Annotated[
+        Tuning,
+        Meta(
+            description="A file beside the policy with [numbers](#tuning) that size memory and algorithms. "
+            "Default: those that serve all deployments.",
+            examples=["tuning.toml"],
+        ),
+    ] = Tuning()
+
+    @property
+    def headers(self) -> Headers:
+        """The fields of responses."""
+        return headers_of(self.fields)
+
+    @property
+    def events(self) -> Events:
+        """The destinations of events."""
+        return events_of(self.destinations)

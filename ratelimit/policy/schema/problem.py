@@ -27,7 +27,6 @@ _HANGING = frozenset(
         "policy-empty",
         "queue-principal",
         "queue-unused",
-        "store-setting-unused",
         "trust-header-unused",
     }
 )

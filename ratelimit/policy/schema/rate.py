@@ -7,7 +7,7 @@
            | lifetime
 
 Case and white space do not matter, but for `M`, which may be a minute or a month. A month is 30 days and a
-year 360 days, as in that package; limits with `calendar = true` use true ones. The week is ours, and so is
+year 360 days, as in that package; limits by the calendar use true ones. The week is ours, and so is
 the lifetime: `20/lifetime` are 20 in all, and time gives none back.
 One reading differs on purpose: a multiple of 0, taken for 1 there, is refused.
 """

@@ -37,7 +37,7 @@ _HEADER = re.compile(r"[ \t]*\[\[([^\[\]\n]+)\]\]")
 _DELIMITERS = " \t,=[]{}#\"'"
 _VALUES = ("Invalid value", "Expected newline or end of document", "Unclosed array", "Unclosed inline table")
 """What the parser says where a value stands that is none."""
-_LISTS = ("limit", "correlation.known.organisations")
+_LISTS = ("limit", "class")
 """Lists of tables."""
 
 

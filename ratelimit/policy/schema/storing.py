@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast, get_args
 
 from msgspec import Meta
 
 from ratelimit.environment.server import RemoteMode
 from ratelimit.features.table import Table
 
-Size = Annotated[int, Meta(ge=1 << 20, le=1 << 34)]
+MemoryKind = Literal["shared", "private", "prefer-shared"]
 
 
-class Tls(Table, frozen=True, forbid_unknown_fields=True):
-    """The TLS proof of the server's name, and of the client's own. For `rediss` URLs."""
-
-    ca: Annotated[
-        str | None,
-        Meta(
-            description="The file with the certificate authorities that are believed. Default: the system's."
-        ),
-    ] = None
-    certificate: Annotated[
-        str | None, Meta(description="The file with this client's certificate, if the server wants one.")
-    ] = None
-    key: Annotated[str | None, Meta(description="The file with the certificate's private key.")] = None
-    check_hostname: Annotated[
-        bool, Meta(description="The certificate has to be for the host of the URL.")
-    ] = True
-
-
-class Store(Table, frozen=True, forbid_unknown_fields=True):
+class Store(Table, frozen=True, forbid_unknown_fields=True, rename={"kept_in": "memory"}):
     """Storage of counters."""
 
     url: Annotated[
         str,
         Meta(
-            description="`embedded`: the memory of this host. Else a Redis or Valkey: `redis://HOST:PORT/DB`.",
+            description="`embedded`: the memory of this host. Else a Redis or Valkey: "
+            "`redis://HOST:PORT/DB`.",
             examples=["redis://redis.internal:6379/0", "env:RATELIMIT_REDIS"],
         ),
     ] = "embedded"
@@ -59,9 +42,6 @@ class Store(Table, frozen=True, forbid_unknown_fields=True):
         str | int,
         Meta(description="With Redis: the longest a decision waits for it, `1ms` to `5s`."),
     ] = "25ms"
-    username: Annotated[
-        str | None, Meta(description="With Redis: the user to log in as. Default: `default`.")
-    ] = None
     password: Annotated[
         str | None,
         Meta(
@@ -69,15 +49,32 @@ class Store(Table, frozen=True, forbid_unknown_fields=True):
             examples=["env:RATELIMIT_REDIS_PASSWORD"],
         ),
     ] = None
-    tls: Annotated[
-        Tls | None, Meta(description="With Redis over TLS: certificates. Default: the system's authorities.")
-    ] = None
-    memory: Annotated[
-        Literal["shared", "private", "prefer-shared"],
+    ca: Annotated[
+        str | None,
         Meta(
-            description="`shared`: all workers of the host count together. `private`: each process alone. "
-            "`prefer-shared`: private, with a warning, where the shared memory cannot be used; with `shared` "
-            "the start fails then."
+            description="With Redis over TLS: the file with the certificate authorities that are believed. "
+            "Default: the system's."
+        ),
+    ] = None
+    certificate: Annotated[
+        str | list[str] | None,
+        Meta(
+            description="With Redis over TLS: the file with this client's certificate and its private key, "
+            "or two files, if the server wants one.",
+            examples=["client.pem", ["tls.crt", "tls.key"]],
+        ),
+    ] = None
+    check_hostname: Annotated[
+        bool, Meta(description="With Redis over TLS: the certificate has to be for the host of the URL.")
+    ] = True
+    kept_in: Annotated[
+        str,
+        Meta(
+            description="`shared`: all workers of the host count together, in a file named by the policy's "
+            "path as written, in a folder of the user's own under `/dev/shm`. A path: in this file. "
+            "`private`: each process alone. `prefer-shared`: private, with a warning, where the shared "
+            "memory cannot be used; else the start fails then.",
+            examples=["private", "/run/ratelimit/my-api"],
         ),
     ] = "shared"
     keys: Annotated[
@@ -88,29 +85,6 @@ class Store(Table, frozen=True, forbid_unknown_fields=True):
             description="Live counters there is room for; with Redis, of leases and for when it fails.",
         ),
     ] = 100_000
-    block_bytes: Annotated[
-        Size | None,
-        Meta(
-            description="Memory for state of more than a word a key: logs, slots, distinct counts. "
-            "Default: by the limits that need it."
-        ),
-    ] = None
-    path: Annotated[
-        str | None,
-        Meta(
-            description="The file behind the shared memory. Default: named by the policy's path as "
-            "written, in a folder of the user's own under `/dev/shm`."
-        ),
-    ] = None
-    payers: Annotated[
-        int,
-        Meta(
-            ge=1000,
-            le=10_000_000,
-            description="Payers whose records there is room for, and four accounts and places each; "
-            "120 bytes a payer.",
-        ),
-    ] = 100_000
     history: Annotated[
         str | None,
         Meta(
@@ -119,3 +93,24 @@ class Store(Table, frozen=True, forbid_unknown_fields=True):
             examples=["/var/lib/ratelimit/history.bin"],
         ),
     ] = None
+
+    @property
+    def memory(self) -> MemoryKind:
+        """How workers share their memory."""
+        return cast(MemoryKind, self.kept_in) if self.kept_in in get_args(MemoryKind) else "shared"
+
+    @property
+    def path(self) -> str | None:
+        """The file behind the shared memory, if the policy names it."""
+        return None if self.kept_in in get_args(MemoryKind) else self.kept_in
+
+    @property
+    def certificates(self) -> list[str]:
+        """The files of this client's certificate and key."""
+        return (
+            []
+            if self.certificate is None
+            else [self.certificate]
+            if isinstance(self.certificate, str)
+            else self.certificate
+        )

@@ -11,6 +11,8 @@ from ratelimit.features.table import Table
 
 Case = Literal["both", "exact", "ignore"]
 Spelling = Literal["parameters", "backslash", "extension", "decoding", "characters", "host"]
+TRANSLATOR = "nat64:"
+FORWARDED: Literal["forwarded"] = "forwarded"
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 
 
@@ -21,35 +23,37 @@ class Trust(Table, frozen=True, forbid_unknown_fields=True):
         list[str],
         Meta(
             description="Addresses and ranges of your own proxies; `unix` for a peer without an address. "
-            "The header is read from the right, past these only.",
-            examples=[["10.0.0.0/8", "unix"]],
-        ),
-    ] = []
-    header: Annotated[
-        ForwardedHeader, Meta(description="The one header your proxies write the client's address into.")
-    ] = "x-forwarded-for"
-    translation: Annotated[
-        list[str],
-        Meta(
-            max_length=MOST_PREFIXES,
-            description="Prefixes of your own NAT64 or SIIT translators. A client behind one counts as its "
-            "IPv4 address.",
-            examples=[["2001:db8:64::/96"]],
+            "`X-Forwarded-For` is read from the right, past these only; with the word `forwarded`, "
+            "`Forwarded` in its place. `nat64:PREFIX`: one of up to "
+            f"{MOST_PREFIXES} prefixes of your own NAT64 or SIIT translators. A client behind it counts as "
+            "its IPv4 address.",
+            examples=[["10.0.0.0/8", "unix", "nat64:2001:db8:64::/96"]],
         ),
     ] = []
 
+    @property
+    def ranges(self) -> list[str]:
+        """The entries that name proxies."""
+        return [text for text in self.proxies if text != FORWARDED and not text.startswith(TRANSLATOR)]
 
-class Routing(Table, frozen=True, forbid_unknown_fields=True):
+    @property
+    def header(self) -> ForwardedHeader:
+        """The one header that proxies write the client's address into."""
+        return FORWARDED if FORWARDED in self.proxies else "x-forwarded-for"
+
+    @property
+    def translation(self) -> dict[int, str]:
+        """Prefixes of translators, by their place among the entries."""
+        return {
+            at: text.removeprefix(TRANSLATOR)
+            for at, text in enumerate(self.proxies)
+            if text.startswith(TRANSLATOR)
+        }
+
+
+class Routing(Table, frozen=True, forbid_unknown_fields=True, rename={"kinds": "spellings"}):
     """The application's way to find the route of a path, where a request does not say."""
 
-    case: Annotated[
-        Case,
-        Meta(
-            description="Case of paths: is `/V1/Chat` the same as `/v1/chat` to the "
-            "application? `exact`: no; `ignore`: yes; "
-            "`both`: the limits of both readings apply."
-        ),
-    ] = "both"
     root_paths: Annotated[
         list[str],
         Meta(
@@ -59,10 +63,23 @@ class Routing(Table, frozen=True, forbid_unknown_fields=True):
             examples=[["/api"]],
         ),
     ] = []
-    spellings: Annotated[
-        list[Spelling] | None,
+    kinds: Annotated[
+        list[Literal["case"] | Spelling] | None,
         Meta(
-            description="Further spellings of a path that the application serves. Without this key the "
-            "middleware assumes no other, and `ratelimit serve` and traces assume all."
+            description="Further spellings of a path that the application serves, such as `case`: "
+            "`/V1/Chat` is `/v1/chat` to it. `[]`: none. Without this key the limits of both readings of "
+            "the case apply; else the middleware assumes no other spelling, and `ratelimit serve` and "
+            "traces assume all.",
+            examples=[["case", "extension"]],
         ),
     ] = None
+
+    @property
+    def case(self) -> Case:
+        """Whether case matters in paths."""
+        return "both" if self.kinds is None else "ignore" if "case" in self.kinds else "exact"
+
+    @property
+    def spellings(self) -> list[Spelling] | None:
+        """The other spellings; None where the policy does not say."""
+        return None if self.kinds is None else [kind for kind in self.kinds if kind != "case"]

@@ -187,9 +187,14 @@ async def open_limiter() -> AsyncIterator[LiveLimiter]:
     opened: list[Live] = []
 
     def start(
-        url: str, *limits: str, now_us: Callable[[], int] | None = None, key: bytes = KEY, **store: object
+        url: str,
+        *limits: str,
+        now_us: Callable[[], int] | None = None,
+        key: bytes = KEY,
+        top: str = "",
+        **store: object,
     ) -> Live:
-        limiter = Live(rules(url, *limits, **store), now_us=now_us, key=key)
+        limiter = Live(rules(url, *limits, top=top, **store), now_us=now_us, key=key)
         opened.append(limiter)
         return limiter
 

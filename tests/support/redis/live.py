@@ -23,17 +23,19 @@ VARIABLE = "KINLIMIT_TEST_KEY"
 os.environ[VARIABLE] = KEY.hex()
 
 
-def rules(url: str, *limits: str, **store: object) -> str:
+def rules(url: str, *limits: str, top: str = "", **store: object) -> str:
     """Return a policy with limits that count in the server of a URL.
 
     Args:
         limits: the lines of each `[[limit]]` after its name, which is `l0`, `l1` and so on.
+        top: lines above the first table.
         store: further keys of `[store]`.
     """
     # Patient, unless a test is about patience: machines that run tests are busy.
     settings = "".join(f'{name} = "{value}"\n' for name, value in {"timeout": "2s", **store}.items())
     tables = "".join(f'\n[[limit]]\nname = "l{number}"\n{lines}\n' for number, lines in enumerate(limits))
     return f"""version = 1
+{top}
 [identities]
 account = {{ from = "header:x-account" }}
 ip = {{ from = "header:x-ip" }}

@@ -231,7 +231,7 @@ def tls_context(spec: RemoteSpec) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as error:
         files = ", ".join(path for path in (tls.ca, tls.certificate, tls.key) if path is not None)
         raise StoreError(
-            f"TLS cannot use what store.tls names ({files}): {error}", code="redis-certificate"
+            f"TLS cannot use what [store] names ({files}): {error}", code="redis-certificate"
         ) from error
     return context
 

@@ -150,10 +150,10 @@ def _network(error: BaseException, words: str) -> tuple[str, str]:
             reason = cause.verify_message or "it cannot be verified"
             if "ostname" in reason or "IP address" in reason:
                 return f"the server's certificate is for another host: {reason}", (
-                    "Name the host as the certificate does, or write `check_hostname = false` in `tls`."
+                    "Name the host as the certificate does, or write `check_hostname = false` into [store]."
                 )
             return f"the server's certificate is not believed: {reason}", (
-                'Name the authority that signed it: `tls = { ca = "PATH" }`.'
+                'Name the authority that signed it in [store]: `ca = "PATH"`.'
             )
         if isinstance(cause, ssl.SSLError):
             if "WRONG_VERSION" in str(cause) or "RECORD_LAYER" in str(cause):
