@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import import_module
@@ -22,12 +23,12 @@ _KINDS = {
     "output": "output_mtok",
     "cache_read": "cache_read_mtok",
     "cache_write": "cache_write_mtok",
-    "cache_write_1h": "cache_write_1h_mtok",
     "audio_input": "input_audio_mtok",
-    "audio_cache_read": "cache_audio_read_mtok",
     "audio_output": "output_audio_mtok",
 }
-_OF_LONG = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
+_OF_LONG = ("input", "output", "cache_read", "cache_write")
+_SECOND = {"cache_write": "cache_write_1h_mtok", "audio_input": "cache_audio_read_mtok"}
+"""What stands behind a number in one list with it: writing for an hour, sounds from a cache."""
 _REQUESTS = "requests_kcount"
 
 
@@ -90,7 +91,7 @@ def _table(model: str, provider: str | None) -> str:
         if found is None:
             continue
         steps |= {step.start for step in getattr(found, "tiers", ())}
-        lines.append(f"{key} = {_number(getattr(found, 'base', found))}")
+        lines.append(f"{key} = {_written(price, key, lambda one: getattr(one, 'base', one))}")
     if not any(line.startswith("output") for line in lines):
         lines.append("output = 0")
     requests = getattr(price, _REQUESTS, None)
@@ -110,11 +111,23 @@ def _long(price: Any, start: int) -> list[str]:
     for key in _OF_LONG:
         found = getattr(price, _KINDS[key], None)
         if found is not None:
-            reached = [step.price for step in getattr(found, "tiers", ()) if step.start <= start]
-            lines.append(f"{key} = {_number(reached[-1] if reached else getattr(found, 'base', found))}")
+            lines.append(f"{key} = {_written(price, key, lambda one: _reached(one, start))}")
     if not any(line.startswith("output") for line in lines):
         lines.append("output = 0")
     return lines
+
+
+def _reached(found: Any, start: int) -> Any:
+    """Return a number with more input than so much."""
+    reached = [step.price for step in getattr(found, "tiers", ()) if step.start <= start]
+    return reached[-1] if reached else getattr(found, "base", found)
+
+
+def _written(price: Any, key: str, number: Callable[[Any], Any]) -> str:
+    """Return the value of a key: a number, or two."""
+    first = _number(number(getattr(price, _KINDS[key])))
+    second = getattr(price, _SECOND.get(key, ""), None)
+    return first if second is None else f"[{first}, {_number(number(second))}]"
 
 
 def _price(model: str, provider: str | None) -> tuple[Any, str]:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 DIAGNOSES: Mapping[str, str] = {
     "undeclared-proxy": (
-        "a request carried X-Forwarded-For or Forwarded from a peer that is not in trust.proxies; the header "
+        "a request carried X-Forwarded-For or Forwarded from a peer that is not in `proxies`; the header "
         "was ignored and the peer's own address counted. If that peer is your proxy, declare it; if not, "
         "ignore this."
     ),
     "client-missing": (
         "a request had no client address (a Unix socket?), so limits per client followed their identity's "
-        '`missing` rule. Declare the proxy with trust.proxies = ["unix"] if it sends the address in a header.'
+        '`missing` rule. Declare the proxy with proxies = ["unix"] if it sends the address in a header.'
     ),
     "mounted-twice": (
         "RateLimitMiddleware is mounted twice for one policy; the inner one does not charge again. "
@@ -86,7 +86,7 @@ DIAGNOSES: Mapping[str, str] = {
         "estimate stays. Round up before you settle."
     ),
     "route-case": (
-        'the application ignores case in paths, and `spellings` of [routing] has no "case": a path in '
+        'the application ignores case in paths, and `spellings` of the policy has no "case": a path in '
         'other letters is served and not limited. Add "case" to it.'
     ),
     "route-unseen": (
@@ -154,7 +154,7 @@ DIAGNOSES: Mapping[str, str] = {
     ),
     "route-crowded": (
         "a path can be read in several ways, which together fall under more rules than one decision carries "
-        "(16); such requests are refused. Narrow the matches, combine limits, or describe in [routing] how "
+        "(16); such requests are refused. Narrow the matches, combine limits, or describe by `spellings` how "
         "the application reads paths."
     ),
     "created-type": (

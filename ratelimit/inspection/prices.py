@@ -14,8 +14,9 @@ from ratelimit.usage.pricing import ANY_MODEL, MICRO, USD, Price, bands_of
 USUAL_MOST = 4096
 """Tokens of an answer, where a limit does not say how long they are."""
 _INPUT = 1000
-_KEYS = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
-_SHARES = ("audio_input", "audio_cache_read", "audio_output", "image_input", "image_output")
+_KEYS = ("input", "output", "cache_read")
+_SHARES = ("audio_output", "image_input", "image_output")
+_PAIRS = ("cache_write", "audio_input")
 _FEES = ("request", "search", "image")
 
 
@@ -105,6 +106,10 @@ def _limit(rule: LimitRule, dearest: Dearest) -> str:
 
 def _price(price: Price, *longer: Price) -> str:
     parts = [f"{key} {getattr(price, key):g}" for key in (*_KEYS, *_SHARES) if _has(price, key)]
+    for key in _PAIRS:
+        written = getattr(price, key)
+        listed = written if isinstance(written, list) else [] if written is None else [written]
+        parts += [f"{key} {' / '.join(f'{each:g}' for each in listed)}"] if listed else []
     parts += [f"{getattr(price, key):g} each {key}" for key in _FEES if getattr(price, key)]
     parts += [f"above {long.above:,} tokens {long.input:g} / {long.output:g}" for long in longer]
     parts += [f"{name} × {factor:g}" for name, factor in price.service_tiers.items()]

@@ -22,7 +22,7 @@ from ratelimit.correlation.settings import Settings
 from ratelimit.environment.diagnoses import DIAGNOSES
 from ratelimit.features.parts import parts
 from ratelimit.policy.schema import json_schema as schema
-from ratelimit.policy.schema import knowledge, model, storing, surroundings, tuning
+from ratelimit.policy.schema import knowledge, model, storing, tuning
 from ratelimit.usage import pricing
 
 WITH_TABLES = ("policy.md", "correlation.md", "algorithms.md")
@@ -114,7 +114,7 @@ def field_table(name: str) -> str:
     """Return the table of a struct's keys, as Markdown."""
     if name in _OF_ALGORITHMS:
         return _OF_ALGORITHMS[name]()
-    homes = (model, tuning, surroundings, storing, knowledge, pricing, *parts("schema"))
+    homes = (model, tuning, storing, knowledge, pricing, *parts("schema"))
     home = next(module for module in homes if hasattr(module, name))
     kind: type[msgspec.Struct] = getattr(home, name)
     hints = get_type_hints(kind, include_extras=True)

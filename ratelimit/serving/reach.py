@@ -68,6 +68,6 @@ def untold_here(limiter: Limiter, *, by_descriptors: bool, proxy: Proxy | None) 
         and compiled.trust.header == "forwarded"
     ):
         yield (
-            f"[trust] reads Forwarded, and {proxy} passes on what a client writes there: "
+            f"the policy reads Forwarded, and {proxy} passes on what a client writes there: "
             "take the word `forwarded` out of `proxies`"
         )

@@ -43,16 +43,17 @@ class Price(Table, frozen=True, forbid_unknown_fields=True):
     output: Annotated[Dollars, _of("Output, thoughts and reasoning included.")]
     cache_read: Annotated[Dollars | None, _of("Input that was read from a cache. Default: `input`.")] = None
     cache_write: Annotated[
-        Dollars | None, _of("Input that was written to a cache for minutes. Default: `input`.")
-    ] = None
-    cache_write_1h: Annotated[
-        Dollars | None, _of("Input that was written to a cache for an hour. Default: `cache_write`.")
+        Dollars | Annotated[list[Dollars], Meta(min_length=1, max_length=2)] | None,
+        _of(
+            "Input that was written to a cache; `[3.75, 6]`: for minutes, and for an hour. Default: `input`."
+        ),
     ] = None
     audio_input: Annotated[
-        Dollars | None, _of("Sounds in the input. Default: the larger of `input` and `output`.")
-    ] = None
-    audio_cache_read: Annotated[
-        Dollars | None, _of("Sounds that were read from a cache. Default: `audio_input`.")
+        Dollars | Annotated[list[Dollars], Meta(min_length=1, max_length=2)] | None,
+        _of(
+            "Sounds in the input; `[32, 0.4]`: fresh, and read from a cache. Default: the larger of `input` "
+            "and `output`."
+        ),
     ] = None
     audio_output: Annotated[
         Dollars | None, _of("Sounds in the output. Default: the larger of `audio_input` and `output`.")
@@ -74,11 +75,21 @@ class Price(Table, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
 
+    @property
+    def writes(self) -> tuple[float, float]:
+        """What input costs that is written to a cache for minutes, and for an hour."""
+        return _pair(self.cache_write) or (self.input, self.input)
+
+
+def _pair(written: float | list[float] | None) -> tuple[float, float] | None:
+    listed = [] if written is None else written if isinstance(written, list) else [written]
+    return (listed[0], listed[-1]) if listed else None
+
 
 ANY_MODEL = "*"
 ModelPrice = Price | list[Price] | Literal["refuse"]
 """A model's price, its price and those of long inputs, or that it is not served."""
-_OF_TEXT = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "above")
+_OF_TEXT = ("input", "output", "cache_read", "cache_write", "above")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,16 +251,18 @@ def _rates(price: Price, base: Price) -> tuple[int, ...]:
     A long input makes no share cheaper than text is then.
     """
     least_in, least_out = (0.0, 0.0) if price is base else (price.input, price.output)
-    write = _or(price.cache_write, price.input)
-    heard = max(least_in, _or(base.audio_input, max(price.input, price.output)))
+    write, write_1h = price.writes
+    dearest = max(price.input, price.output)
+    heard, heard_again = _pair(base.audio_input) or (dearest, dearest)
+    heard = max(least_in, heard)
     dollars = (
         price.input,
         price.output,
         _or(price.cache_read, price.input),
         write,
-        _or(price.cache_write_1h, write),
+        write_1h,
         heard,
-        max(least_in, _or(base.audio_cache_read, heard)),
+        max(least_in, heard_again),
         max(least_out, _or(base.audio_output, max(heard, price.output))),
         max(least_in, _or(base.image_input, price.input)),
         max(least_out, _or(base.image_output, price.output)),

@@ -34,7 +34,7 @@ LISTS = [
     '[allow]\naccount = ["a", "b"]\n[deny]\naccount = ["b", "c", "d"]\nplan = ["free"]\n',
     '[allow]\nip = ["192.0.2.0/30"]\n[deny]\nip = ["198.51.100.0/24"]\naccount = ["c"]\n',
 ]
-TRUST = ["", '[trust]\nproxies = ["192.0.2.0/24"]\n']
+TRUST = ["", 'proxies = ["192.0.2.0/24"]\n']
 KNOWN = ["", '[correlation]\nprincipal = "account"\nnetwork = ["ip"]\ncreated = "state:created"\n']
 
 

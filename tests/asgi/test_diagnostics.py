@@ -63,7 +63,7 @@ async def test_undeclared_proxy_is_said_once(caplog: pytest.LogCaptureFixture) -
 
 def test_trusting_every_hop_is_refused_at_the_start() -> None:
     with pytest.raises(PolicyError) as caught:
-        mount(rules(limit(per="ip"), more='[trust]\nproxies = ["0.0.0.0/0"]'))
+        mount(rules(limit(per="ip"), more='proxies = ["0.0.0.0/0"]'))
     assert caught.value.code == "trust-everyone"
 
 

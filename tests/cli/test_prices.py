@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ratelimit.policy import Policy
+from ratelimit.usage.pricing import bands_of
 from tests.cli.running import run, write_policy
 
 MONEY = """\
@@ -27,22 +28,23 @@ def test_tables_are_a_policy_s() -> None:
     assert result.exit_code == 0
     prices = Policy.from_toml(MONEY + result.stdout).file.prices
     assert list(prices) == ["gpt-4o-mini", "claude-sonnet-4-5"]
-    assert all(0 < price.input < price.output for price in prices.values())
+    assert all(0 < price.input < price.output for bands in prices.values() for price in bands_of(bands))
     # Anthropic charges for writing to its cache, and tells how long inputs cost more.
-    assert prices["claude-sonnet-4-5"].cache_write is not None
-    assert prices["claude-sonnet-4-5"].cache_write > prices["claude-sonnet-4-5"].input
+    first, *_ = bands_of(prices["claude-sonnet-4-5"])
+    assert first.writes[0] > first.input
 
 
 def test_steps_of_long_inputs_and_sounds_are_written() -> None:
     result = run("make", "prices", "import", "gemini-2.5-pro", "gpt-realtime")
     prices = Policy.from_toml(MONEY + result.stdout).file.prices
-    _, step = prices["gemini-2.5-pro"]
+    first, step = bands_of(prices["gemini-2.5-pro"])
     assert step.above == 200_000
-    assert step.input > prices["gemini-2.5-pro"].input
-    assert step.output > prices["gemini-2.5-pro"].output
-    heard = prices["gpt-realtime"].audio_input
-    assert heard is not None
-    assert heard > prices["gpt-realtime"].input
+    assert step.input > first.input
+    assert step.output > first.output
+    (spoken,) = bands_of(prices["gpt-realtime"])
+    assert isinstance(spoken.audio_input, list)
+    fresh, again = spoken.audio_input
+    assert fresh > spoken.input > again
 
 
 def test_into_a_policy_once(tmp_path: Path) -> None:

@@ -15,10 +15,9 @@ SECOND = 10**9
 MINUTE, HOUR = 60, 3600
 IDENTITIES = """
 version = 1
+proxies = ["10.0.0.0/8"]
 [store]
 memory = "private"
-[trust]
-proxies = ["10.0.0.0/8"]
 [identities]
 account = { from = "state:account" }
 key = { from = "header:authorization" }

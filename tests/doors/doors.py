@@ -36,7 +36,7 @@ def policy(*, routing: str = "", match: str = "POST /v1/chat") -> str:
         limit("chat", per="ip", rate=f"{QUOTA}/year", match=match, algorithm="fixed-window"),
         limit("other", per="ip", rate="1000/day", match="/v2/{name}/*", algorithm="fixed-window"),
         identities="",
-        more=f'{STORE}[trust]\nproxies = ["127.0.0.1"]\n[routing]\n{routing}\n',
+        more=f'proxies = ["127.0.0.1"]\n{routing}\n{STORE}',
     )
 
 

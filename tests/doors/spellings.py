@@ -1,7 +1,7 @@
 """Ways to write `POST /v1/chat` that some server, framework or back end serves as that, and the like of them.
 
 Each row names its reader. `everyone` are servers and routers, as RFC 3986 and 9112 have it. Other rows name
-the kind of spelling that only some back ends know, as `[routing] spellings` has it.
+the kind of spelling that only some back ends know, as `spellings` of a policy has it.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "path": ({"match": "GET /v1/chatt"}, "`l` (did you mean /v1/chat?)"),
     "beginning": ({"match": "* /vl/*"}, "`l` (nothing is served below /vl; did you mean /v1?)"),
     "method": ({"match": "DELETE /v1/chat"}, "`l` (/v1/chat answers GET, not DELETE)"),
-    "prefix a proxy cuts": ({"match": "* /api/v1/*"}, '`[routing] root_paths = ["/api"]`, else `/v1/*`'),
-    "all below it": ({"match": "* /api/*"}, '`[routing] root_paths = ["/api"]`, else `/*`'),
+    "prefix a proxy cuts": ({"match": "* /api/v1/*"}, '`root_paths = ["/api"]`, else `/v1/*`'),
+    "all below it": ({"match": "* /api/*"}, '`root_paths = ["/api"]`, else `/*`'),
     "prefix of a mount": ({"match": "GET /users"}, "`l` (the application serves it as /admin/users: write"),
     "event": (
         {"match": "/v1/chat", "unit": "messages"},
@@ -77,7 +77,7 @@ async def test_limit_that_binds_a_route_is_not_talked_of(
 async def test_prefix_that_a_proxy_cuts_binds_once_the_policy_knows_it(
     framework: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    more = f'{STORE}\n[routing]\nroot_paths = ["/api"]'
+    more = f'root_paths = ["/api"]\n{STORE}'
     await SERVED[framework](policy({"match": "* /api/v1/*"}, more))
     assert said(caplog) == []
 

@@ -208,10 +208,9 @@ def test_proxy_behind_a_translator_is_a_proxy() -> None:
 
 POLICY = """\
 version = 1
+proxies = [{more}"nat64:2001:db8:64::/96", "nat64:2001:db8:122::/48"]
 [store]
 memory = "private"
-[trust]
-proxies = [{more}"nat64:2001:db8:64::/96", "nat64:2001:db8:122::/48"]
 [[limit]]
 name = "requests"
 per = "ip"
@@ -253,4 +252,4 @@ def test_prefix_that_is_none_is_refused_by_its_place(text: str, words: str, tmp_
     with pytest.raises(PolicyError, match="trust-translation") as raised:
         Policy.load(path)
     assert words in str(raised.value)
-    assert "trust.proxies[1]" in str(raised.value)
+    assert "proxies[1]" in str(raised.value)

@@ -251,9 +251,7 @@ def test_client_identities_refuse_without_an_address_unless_told_otherwise() -> 
 def test_lists_and_trust_are_parsed() -> None:
     tree = {
         "version": 1,
-        "trust": {
-            "proxies": ["10.1.2.3", "2001:db8::/32", "unix", "::ffff:192.0.2.0/120"],
-        },
+        "proxies": ["10.1.2.3", "2001:db8::/32", "unix", "::ffff:192.0.2.0/120", "forwarded"],
         "identities": {"account": {"from": "header:x"}},
         "allow": {"ip": ["192.0.2.0/24", "192.0.2.0/24"], "account": ["a", "b", "a"]},
         "deny": {"ip": ["198.51.100.9"]},

@@ -239,8 +239,8 @@ CASES = [
     ("limit-duplicate", limit(RATE, SECOND, RATE), 9, "limit[1].rate"),
     ("limit-shadowed", limit(RATE, SECOND, 'rate = "20/minute"'), 9, "limit[1].rate"),
     ("limit-shadowed", limit('rate = "20/minute"', SECOND, RATE), 5, "limit[0].rate"),
-    ("routing-root", limit(RATE, "[routing]", 'root_paths = ["/api", "api"]'), 7, "routing.root_paths[1]"),
-    ("routing-root", limit(RATE, "[routing]", 'root_paths = ["//"]'), 7, "routing.root_paths[0]"),
+    ("routing-root", 'version = 1\nroot_paths = ["/api", "api"]', 2, "root_paths[1]"),
+    ("routing-root", 'version = 1\nroot_paths = ["//"]', 2, "root_paths[0]"),
     ("match-too-complex", limit(RATE, f"match = {TANGLED}"), 2, "limit"),
     ("limit-too-many-rules", crowded(17), 2, "limit"),
     ("tier-incomplete", limit(RATE, "tiers.ip = {}"), 6, "limit[0].tiers.ip"),
@@ -257,9 +257,9 @@ CASES = [
     ),
     (
         "address-syntax",
-        "version = 1\n[trust]\nproxies = ['10.0.0.0/8',\n'10.0.0.0.1']",
-        4,
-        "trust.proxies[1]",
+        "version = 1\nproxies = ['10.0.0.0/8',\n'10.0.0.0.1']",
+        3,
+        "proxies[1]",
     ),
     ("address-syntax", "version = 1\n[deny]\nip = ['192.0.2.0/33']", 3, "deny.ip[0]"),
     ("address-host-bits", "version = 1\n[deny]\nip = ['192.0.2.1/24']", 3, "deny.ip[0]"),
@@ -297,11 +297,11 @@ CASES = [
     ),
     ("list-everyone", "version = 1\n[allow]\nip = ['0.0.0.0/1', '128.0.0.0/1']", 2, "allow"),
     ("list-identity", "version = 1\n[deny]\ncluster = ['x']", 3, "deny.cluster"),
-    ("trust-everyone", "version = 1\n[trust]\nproxies = ['0.0.0.0/0']", 3, "trust.proxies"),
-    ("trust-everyone", "version = 1\n[trust]\nproxies = ['::/1', '8000::/1']", 3, "trust.proxies"),
-    ("trust-wide", "version = 1\n[trust]\nproxies = ['0.0.0.0/4']", 3, "trust.proxies[0]"),
-    ("trust-translation", "version = 1\n[trust]\nproxies = ['nat64:::/95']", 3, "trust.proxies[0]"),
-    ("trust-header-unused", "version = 1\n[trust]\nproxies = ['forwarded']", 3, "trust.proxies[0]"),
+    ("trust-everyone", "version = 1\nproxies = ['0.0.0.0/0']", 2, "proxies"),
+    ("trust-everyone", "version = 1\nproxies = ['::/1', '8000::/1']", 2, "proxies"),
+    ("trust-wide", "version = 1\nproxies = ['0.0.0.0/4']", 2, "proxies[0]"),
+    ("trust-translation", "version = 1\nproxies = ['nat64:::/95']", 2, "proxies[0]"),
+    ("trust-header-unused", "version = 1\nproxies = ['forwarded']", 2, "proxies[0]"),
     ("policy-unknown-key", "version = 1\n[store]\nmemory = 'private'\npath = '/x'", 4, "store.path"),
     ("hashing-key", "version = 1\n[hashing]\nkey = 'secret'", 3, "hashing.key"),
     ("hashing-key", "version = 1\n[hashing]\nkey = 'env:'", 3, "hashing.key"),
@@ -347,6 +347,7 @@ def test_every_policy_code_has_a_case() -> None:
 
 def test_all_mistakes_are_told_at_once_and_in_order() -> None:
     text = """version = 1
+proxies = ["0.0.0.0/0", "?"]
 [identities]
 a = { from = "headr:x" }
 [[limit]]
@@ -358,21 +359,19 @@ name = "one"
 per = 3
 burst = "many"
 frob = 1
-[trust]
-proxies = ["0.0.0.0/0", "?"]
 """
     found = [(problem.line, problem.code) for problem in problems_of(text)]
     assert found == [
-        (3, "identity-source"),
-        (6, "identity-unknown"),
-        (7, "rate-syntax"),
-        (8, "limit-no-rate"),
-        (9, "limit-name-duplicate"),
-        (10, "policy-type"),
+        (2, "address-syntax"),
+        (2, "trust-everyone"),
+        (4, "identity-source"),
+        (7, "identity-unknown"),
+        (8, "rate-syntax"),
+        (9, "limit-no-rate"),
+        (10, "limit-name-duplicate"),
         (11, "policy-type"),
-        (12, "policy-unknown-key"),
-        (14, "address-syntax"),
-        (14, "trust-everyone"),
+        (12, "policy-type"),
+        (13, "policy-unknown-key"),
     ]
 
 

@@ -14,7 +14,7 @@ from tests.policy.test_problems import ACCOUNT, RATE, SECOND, correlation, ident
         (identity(ACCOUNT, "acount"), ["identity-unknown"]),
         (limit(RATE, 'mode = "shadwo"'), ["policy-value"]),
         (limit(RATE, "[corelation]").replace('"ip"', '"cluster"'), ["policy-unknown-key"]),
-        ("version = 1\n[trust]\nproxy = ['10.0.0.1']\nheader = 'forwarded'", ["policy-unknown-key"]),
+        ("version = 1\n[trust]\nproxies = ['10.0.0.1']", ["policy-unknown-key"]),
         # What is true whatever the error is stays.
         (limit("rate = 5", "cost = 0"), ["policy-type", "limit-cost-zero"]),
     ],

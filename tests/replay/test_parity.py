@@ -73,7 +73,6 @@ POLICIES = {
     """,
     "address lists behind proxies": """
         version = 1
-        [trust]
         proxies = ["10.0.0.0/8"]
         [identities]
         account = { from = "header:x-api-key", missing = "refuse" }
@@ -185,7 +184,6 @@ POLICIES = {
     """,
     "tiers and proxies": """
         version = 1
-        [trust]
         proxies = ["10.0.0.0/8"]
         [identities]
         account = { from = "header:x-api-key" }

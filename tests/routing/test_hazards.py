@@ -35,7 +35,7 @@ class Trial:
         text = rules(
             limit(per="ip", rate="3/day", match=self.route, algorithm="fixed-window"),
             identities="",
-            more=f'[store]\nmemory = "private"\nkeys = 1024\n[routing]\n{lines}',
+            more=f'{lines}[store]\nmemory = "private"\nkeys = 1024\n',
         )
         options: dict[str, Any] = {"clock": ManualClock(), "reload_interval_s": 0}
         return RateLimitMiddleware(app, Policy.from_toml(text), **options)

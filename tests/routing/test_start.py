@@ -115,7 +115,7 @@ async def test_application_that_ignores_case_under_a_policy_that_does_not_is_sai
     app = await apps.blacksheep_app(nothing)
     paths = uvicorn_h11("/v1/chat", "")
     assert paths is not None
-    for routing in ("", '[routing]\nspellings = ["case"]', "[routing]\nspellings = []"):
+    for routing in ("", 'spellings = ["case"]', "spellings = []"):
         caplog.clear()
         exact = options("/v1/chat", more=routing)
         await ask(RateLimitMiddleware(app, **exact), scope_of(paths, "GET"))

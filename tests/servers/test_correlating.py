@@ -28,7 +28,7 @@ def policy(tmp_path: Path) -> Path:
         snapshot=str(tmp_path / "snapshot"),
         tuning="rebuild_s = 1\nhome_new_s = 0",
     )
-    trust = '[trust]\nproxies = ["127.0.0.1"]\n'
+    trust = 'proxies = ["127.0.0.1"]\n'
     path.write_text(text.replace("[identities]", trust + "[identities]"))
     return path
 

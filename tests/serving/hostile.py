@@ -20,10 +20,9 @@ PATH = "/v1/chat"
 KEY = b"%KEY%"
 POLICY = f"""\
 version = 1
+proxies = ["127.0.0.1"]
 [identities]
 account = {{ from = "header:x-api-key", missing = "skip" }}
-[trust]
-proxies = ["127.0.0.1"]
 [[limit]]
 name = "chats"
 match = "* {PATH}"

@@ -141,7 +141,7 @@ def test_keys_that_nothing_looks_at_say_nothing_but_may_not_contradict_themselve
         ('account = { from = ["cookie:s", "header:a"] }', "", {"a"}),
         (
             'account = { from = "header:a" }',
-            '[trust]\nproxies = ["10.0.0.1", "forwarded"]\n',
+            'proxies = ["10.0.0.1", "forwarded"]\n',
             {"a"},
         ),
         ('account = { from = ["header:a", "resolver:who"] }', "", None),

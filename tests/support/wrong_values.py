@@ -33,7 +33,7 @@ SOUND: dict[str, Any] = {
         "plan": {"from": "resolver:plan", "cache": "header:x-api-key for 60s"},
         "payment": {"from": "header:x-payment", "missing": "skip"},
     },
-    "trust": {"proxies": ["10.0.0.0/8"]},
+    "proxies": ["10.0.0.0/8"],
     "allow": {"ip": ["192.0.2.1"], "account": ["friend"]},
     "deny": {"account": ["foe"]},
     "store": {"keys": 64, "memory": "private"},
@@ -44,7 +44,7 @@ SOUND: dict[str, Any] = {
         "principal": "account",
         "network": ["ip"],
         "payment": "payment",
-        "known": {"organisations": [{"name": "one", "payment": ["card"]}], "networks": []},
+        "known": {"organisations": {"one": {"payment": ["card"]}}, "networks": []},
     },
 }
 """A policy with one of each table. What it lacks of keys is added where they are tried."""

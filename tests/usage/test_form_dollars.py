@@ -24,6 +24,7 @@ RATES = {
     "image_input": "2.25",
     "image_output": "30",
 }
+IN_PAIRS = {"cache_write_1h": "cache_write", "audio_cache_read": "audio_input"}
 TIERS = {"priority": Fraction(7, 4), "flex": Fraction(1, 2), "batch": Fraction(1, 2)}
 SEARCH, IMAGE = 10_000, 40_000
 """Millionths of a dollar."""
@@ -32,7 +33,12 @@ POLICY = rules(
 ) + "\n".join(
     (
         '\n[prices."*"]',
-        *(f"{key} = {dollars}" for key, dollars in RATES.items()),
+        *(
+            f"{key} = {dollars}"
+            for key, dollars in RATES.items()
+            if key not in {*IN_PAIRS, *IN_PAIRS.values()}
+        ),
+        *(f"{first} = [{RATES[first]}, {RATES[second]}]" for second, first in IN_PAIRS.items()),
         "search = 0.01",
         "image = 0.04",
         "service_tiers = { priority = 1.75, flex = 0.5, batch = 0.5 }",

@@ -139,7 +139,7 @@ class _Application:
             ):
                 return (
                     f"the application serves {shorter} without {prefix}; if a proxy cuts {prefix}, write "
-                    f'`[routing] root_paths = ["{prefix}"]`, else `{shorter}`'
+                    f'`root_paths = ["{prefix}"]`, else `{shorter}`'
                 )
         return ""
 

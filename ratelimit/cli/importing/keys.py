@@ -48,7 +48,7 @@ class Keys:
                 module,
                 key,
                 "it believes a header that any client can write.",
-                "Write get_remote_address, and name your proxies under [trust].",
+                "Write get_remote_address, and name your proxies in `proxies`.",
             )
             return [self._draft.address("shared")]
         function = self._program.function(defined)

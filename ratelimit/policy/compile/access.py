@@ -36,13 +36,13 @@ def parse_network(text: str, path: Path, report: Report) -> Network | None:
     return network
 
 
-def compile_trust(trust: Trust, given: Iterable[str], report: Report) -> TrustSpec:
-    """Return the proxies that are trusted; `given` are the keys the file has in `[trust]`."""
+def compile_trust(trust: Trust, report: Report) -> TrustSpec:
+    """Return the proxies that are trusted."""
     networks: list[Network] = []
     for index, text in enumerate(trust.proxies):
         if text in (UNIX, FORWARDED) or text.startswith(TRANSLATOR):
             continue
-        path: Path = ("trust", "proxies", index)
+        path: Path = ("proxies", index)
         network = parse_network(text, path, report)
         if network is None:
             continue
@@ -51,9 +51,9 @@ def compile_trust(trust: Trust, given: Iterable[str], report: Report) -> TrustSp
             report.add("trust-wide", path, f"`{network}` are {network.num_addresses} addresses")
     merged = merge(networks)
     if any(network.prefixlen == 0 for network in merged):
-        report.add("trust-everyone", ("trust", "proxies"), "these ranges together are every address there is")
+        report.add("trust-everyone", ("proxies",), "these ranges together are every address there is")
     if FORWARDED in trust.proxies and not trust.ranges:
-        where = ("trust", "proxies", trust.proxies.index(FORWARDED))
+        where = ("proxies", trust.proxies.index(FORWARDED))
         report.add("trust-header-unused", where, "no proxy is trusted, so no header is read")
     return TrustSpec(
         tuple(networks), UNIX in trust.proxies, trust.header, compile_translation(trust.translation, report)
@@ -65,9 +65,9 @@ def compile_translation(texts: Mapping[int, str], report: Report) -> tuple[IPv6N
     prefixes: list[IPv6Network] = []
     if len(texts) > MOST_PREFIXES:
         words = f"{len(texts)} translators; {MOST_PREFIXES} are the most"
-        report.add("policy-too-many", ("trust", "proxies"), words)
+        report.add("policy-too-many", ("proxies",), words)
     for index, text in list(texts.items())[:MOST_PREFIXES]:
-        path: Path = ("trust", "proxies", index)
+        path: Path = ("proxies", index)
         try:
             prefix = IPv6Network(text.strip())
         except ValueError as error:

@@ -172,8 +172,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
         _draft(index, limit, scene) for index, limit in enumerate(file.limit) if isinstance(limit, Limit)
     ]
     _check_totals(drafts, report)
-    given = tree.get("trust")
-    trust = compile_trust(file.trust, given if isinstance(given, dict) else (), report)
+    trust = compile_trust(file.trust, report)
     allow = compile_list("allow", file.allow, identities, report)
     deny = compile_list("deny", file.deny, identities, report, allow)
     hash_key = compile_key(file.hashing, report)
@@ -334,11 +333,11 @@ def _check_totals(drafts: list[Draft], report: Report) -> None:
 def _build_router(drafts: list[Draft], routing: Routing, report: Report) -> Router | None:
     roots = routing.root_paths
     if len(roots) > MAX_ROOTS:
-        place = ("routing", "root_paths")
+        place = ("root_paths",)
         report.add("policy-too-many", place, f"{len(roots)} root paths; {MAX_ROOTS} are the most")
     for index, root in enumerate(roots):
         if not (root.startswith("/") and root.strip("/") and len(root) <= LONGEST_TEXT):
-            report.add("routing-root", ("routing", "root_paths", index), f"`{root[:64]}` is no root path")
+            report.add("routing-root", ("root_paths", index), f"`{root[:64]}` is no root path")
     spellings = None if routing.spellings is None else tuple(dict.fromkeys(routing.spellings))
     reading = Reading(tuple(roots[:MAX_ROOTS]), spellings)
     entries = [Entry(draft.matches, draft.excepts, draft.limit.on, draft.weight) for draft in drafts]

@@ -61,12 +61,17 @@ _OTHER_VALUES = {
     "wait": ("delay", "throttle", "queue", "hold"),
     "refuse": ("reject", "deny", "block"),
 }
-_OF_THE_FILE = ("version", "strict", "headers", "events", "tuning", "fair_by", "ramp")
+_OF_THE_FILE = (
+    *("version", "strict", "headers", "events", "tuning", "fair_by", "ramp"),
+    *("proxies", "root_paths", "spellings"),
+)
 """Keys above the first table. Below one they are read as its keys."""
 _TUNED = "It stands in the file that `tuning` names{}."
 _MOVED = {
     "Limit": {"lease": _TUNED.format(", as `slot_kept_s`")},
     "PolicyFile": {
+        "trust": 'Write `proxies = ["10.0.0.0/8"]` above the first table.',
+        "routing": "Write `root_paths` and `spellings` above the first table.",
         "queue": "Write `[[class]]` and `fair_by`. The lengths of lines stand in the file of `tuning`.",
     },
     "Adaptive": {
@@ -87,11 +92,6 @@ _MOVED = {
         "tuning": 'Write `tuning = "tuning.toml"` above the first table.',
         "costly": 'Write `extra = ["NAME:costly"]`.',
         "correlator": _TUNED.format(", as `correlator_runs_in`"),
-    },
-    "Routing": {"case": 'Write `spellings = []` for "exact", and `["case"]` for "ignore".'},
-    "Trust": {
-        "translation": 'Write `proxies = ["nat64:PREFIX"]`.',
-        "header": "Remove it; for `Forwarded` write the word `forwarded` into `proxies`.",
     },
     "Tier": {"debt": "It is the limit's own, for all plans."},
     "Identity": {

@@ -17,6 +17,7 @@ from typing import Annotated, Literal, cast, get_args
 from msgspec import Meta, field
 
 from ratelimit.algorithms import AlgorithmName
+from ratelimit.core.request.scanner import MOST_PREFIXES
 from ratelimit.features.table import Table, with_features
 from ratelimit.policy.schema.events import TO_LOG, Events, events_of
 from ratelimit.policy.schema.headers import DEFAULT as STANDARD_HEADERS
@@ -24,7 +25,7 @@ from ratelimit.policy.schema.headers import HeaderName, Headers, headers_of
 from ratelimit.policy.schema.knowledge import Known
 from ratelimit.policy.schema.storing import Store
 from ratelimit.policy.schema.surroundings import ForwardedHeader as ForwardedHeader
-from ratelimit.policy.schema.surroundings import Routing, Trust
+from ratelimit.policy.schema.surroundings import Routing, Spelling, Trust
 from ratelimit.policy.schema.tuning import Tuning
 from ratelimit.usage.pricing import ModelPrice
 from ratelimit.usage.tables import UsageTable
@@ -470,7 +471,7 @@ class PolicyFile(
     Table,
     frozen=True,
     forbid_unknown_fields=True,
-    rename={"fields": "headers", "destinations": "events"},
+    rename={"fields": "headers", "destinations": "events", "kinds": "spellings"},
 ):
     """The whole file."""
 
@@ -491,7 +492,17 @@ class PolicyFile(
             description='Identities of requests, by name. `ip = { from = "client" }` is there from the start.'
         ),
     ] = {}
-    trust: Annotated[Trust, Meta(description="Proxies that are believed.")] = Trust()
+    proxies: Annotated[
+        list[str],
+        Meta(
+            description="Addresses and ranges of your own proxies; `unix` for a peer without an address. "
+            "`X-Forwarded-For` is read from the right, past these only; with the word `forwarded`, "
+            "`Forwarded` in its place. `nat64:PREFIX`: one of up to "
+            f"{MOST_PREFIXES} prefixes of your own NAT64 or SIIT translators. A client behind it counts as "
+            "its IPv4 address.",
+            examples=[["10.0.0.0/8", "unix", "nat64:2001:db8:64::/96"]],
+        ),
+    ] = []
     allow: Annotated[
         dict[str, list[str]],
         Meta(
@@ -504,7 +515,25 @@ class PolicyFile(
         dict[str, list[str]],
         Meta(description="Always refused; written like `allow`, which wins over it."),
     ] = {}
-    routing: Annotated[Routing, Meta(description="Path routing of the application.")] = Routing()
+    root_paths: Annotated[
+        list[str],
+        Meta(
+            max_length=8,
+            description="Prefixes that the application or a proxy cuts from paths, as Django's "
+            "`FORCE_SCRIPT_NAME`. Templates match with them and without.",
+            examples=[["/api"]],
+        ),
+    ] = []
+    kinds: Annotated[
+        list[Spelling | Literal["case"]] | None,
+        Meta(
+            description="Further spellings of a path that the application serves, such as `case`: "
+            "`/V1/Chat` is `/v1/chat` to it. `[]`: none. Without this key the limits of both readings of "
+            "the case apply; else the middleware assumes no other spelling, and `ratelimit serve` and "
+            "traces assume all.",
+            examples=[["case", "extension"]],
+        ),
+    ] = None
     store: Annotated[Store, Meta(description="Storage of counters.")] = Store()
     prices: Annotated[
         dict[str, ModelPrice],
@@ -549,6 +578,16 @@ class PolicyFile(
             examples=["tuning.toml"],
         ),
     ] = Tuning()
+
+    @property
+    def trust(self) -> Trust:
+        """The proxies that are believed."""
+        return Trust(self.proxies)
+
+    @property
+    def routing(self) -> Routing:
+        """The application's way to find routes."""
+        return Routing(self.root_paths, self.kinds)
 
     @property
     def headers(self) -> Headers:

@@ -1,13 +1,10 @@
-"""The `[trust]` and `[routing]` tables as types: what stands before the application, and how it routes."""
+"""What stands before the application, and how it finds routes: `proxies`, `root_paths` and `spellings`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta
-
-from ratelimit.core.request.scanner import MOST_PREFIXES
-from ratelimit.features.table import Table
+from msgspec import Struct
 
 Case = Literal["both", "exact", "ignore"]
 Spelling = Literal["parameters", "backslash", "extension", "decoding", "characters", "host"]
@@ -16,20 +13,10 @@ FORWARDED: Literal["forwarded"] = "forwarded"
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 
 
-class Trust(Table, frozen=True, forbid_unknown_fields=True):
+class Trust(Struct, frozen=True):
     """The proxies that may name the client. None may, unless it is listed here."""
 
-    proxies: Annotated[
-        list[str],
-        Meta(
-            description="Addresses and ranges of your own proxies; `unix` for a peer without an address. "
-            "`X-Forwarded-For` is read from the right, past these only; with the word `forwarded`, "
-            "`Forwarded` in its place. `nat64:PREFIX`: one of up to "
-            f"{MOST_PREFIXES} prefixes of your own NAT64 or SIIT translators. A client behind it counts as "
-            "its IPv4 address.",
-            examples=[["10.0.0.0/8", "unix", "nat64:2001:db8:64::/96"]],
-        ),
-    ] = []
+    proxies: list[str]
 
     @property
     def ranges(self) -> list[str]:
@@ -51,28 +38,11 @@ class Trust(Table, frozen=True, forbid_unknown_fields=True):
         }
 
 
-class Routing(Table, frozen=True, forbid_unknown_fields=True, rename={"kinds": "spellings"}):
+class Routing(Struct, frozen=True):
     """The application's way to find the route of a path, where a request does not say."""
 
-    root_paths: Annotated[
-        list[str],
-        Meta(
-            max_length=8,
-            description="Prefixes that the application or a proxy cuts from paths, as Django's "
-            "`FORCE_SCRIPT_NAME`. Templates match with them and without.",
-            examples=[["/api"]],
-        ),
-    ] = []
-    kinds: Annotated[
-        list[Literal["case"] | Spelling] | None,
-        Meta(
-            description="Further spellings of a path that the application serves, such as `case`: "
-            "`/V1/Chat` is `/v1/chat` to it. `[]`: none. Without this key the limits of both readings of "
-            "the case apply; else the middleware assumes no other spelling, and `ratelimit serve` and "
-            "traces assume all.",
-            examples=[["case", "extension"]],
-        ),
-    ] = None
+    root_paths: list[str]
+    kinds: list[Spelling | Literal["case"]] | None
 
     @property
     def case(self) -> Case:
