@@ -62,6 +62,10 @@ def _payer(job: Job) -> int:
     return (job.account + 1) * 0x9E3779B97F4A7C15 & (1 << 64) - 1 or 1
 
 
+def _rank(priority: ShedPriority) -> int:
+    return 2 if priority.is_over else 0
+
+
 class _Host:
     """One host: its admission, its line, and its link."""
 
@@ -186,43 +190,53 @@ class HostsLoop(Loop):
         second = self.run.seconds.setdefault(job.arrived_ns // SECOND, [0, 0, 0, 0])
         second[0] += 1
         coming = Coming(job, outcome, settled, second)
-        if not host.line.size and self._has_room(job):
+        priority = self._priority(job)
+        rank = _rank(priority)
+        if not host.line.has_waiting(rank) and self._has_room(job):
             self._send(coming)
             return
-        host.admission.turn_away(self.now_ns(), self._priority(job))
+        host.admission.turn_away(self.now_ns(), priority)
         held_ns = longest_ns(host.admission.steering.target_ns)
         now_ns = self.timeline.now_ns
-        expected_ns = host.line.drain_ns(host.line.ahead(job.account, 1), now_ns) // 2
+        expected_ns = host.line.drain_ns(host.line.ahead(job.account, 1, rank), now_ns) // 2
         if not held_ns or expected_ns > held_ns:
             self._refuse(coming)
             return
-        waiter = Waiter(job.account, 1, 0, now_ns, now_ns + held_ns)
+        waiter = Waiter(job.account, 1, rank, now_ns, now_ns + held_ns)
         waiter.note = coming
         host.line.join(waiter)
-        host.admission.flight.hold(1, self.now_ns())
+        host.admission.flight.hold(1, self.now_ns(), priority.is_over)
         self.timeline.at(waiter.ends_ns, partial(self._over, host, waiter))
         self._look(host)
 
     def _has_room(self, job: Job) -> bool:
         host = self._of(job)
         left = share_left(self.timeline.now_ns - job.arrived_ns, host.admission.steering.target_ns)
-        return host.admission.has_room(self.now_ns(), left * self._priority(job).share())
+        priority = self._priority(job)
+        return host.admission.has_room(self.now_ns(), left * priority.share(), priority.kept())
 
     def _priority(self, job: Job) -> ShedPriority:
         """Of accounts the heaviest of the last minute go first, as `shed_priority_of` has it."""
         payer, now_ns = _payer(job), self.now_ns()
         lighter = self._of(job).heaviest.share_lighter(payer, now_ns)
-        return ShedPriority(lighter=lighter, lot=draw_lot(payer, KEY, now_ns), account=payer)
+        is_over = self._of(job).admission.shares.is_over(payer)
+        return ShedPriority(lighter=lighter, lot=draw_lot(payer, KEY, now_ns), account=payer, is_over=is_over)
 
     def _send(self, coming: Coming) -> None:
         super()._send(coming)
         self._of(coming.job).heaviest.charge(_payer(coming.job), LEAST_MS, self.now_ns())
+        self._of(coming.job).admission.shares.served(_payer(coming.job))
+
+    def _refuse(self, coming: Coming) -> None:
+        super()._refuse(coming)
+        shares, payer = self._of(coming.job).admission.shares, _payer(coming.job)
+        shares.shed(payer, 1, shares.is_over(payer))
 
     def _over(self, host: _Host, waiter: Waiter) -> None:
         if waiter.line is None:
             return
         host.line.leave(waiter)
-        host.admission.flight.hold(-1, self.now_ns())
+        host.admission.flight.hold(-1, self.now_ns(), waiter.rank > 0)
         self._refuse(waiter.note)
         host.admission.turn_away(self.now_ns(), self._priority(waiter.note.job))
 
@@ -241,7 +255,7 @@ class HostsLoop(Loop):
     def _serve(self, host: _Host) -> None:
         while (waiter := host.line.head()) is not None and self._has_room(waiter.note.job):
             host.line.serve(waiter, self.timeline.now_ns)
-            host.admission.flight.hold(-1, self.now_ns())
+            host.admission.flight.hold(-1, self.now_ns(), waiter.rank > 0)
             self._send(waiter.note)
 
     def _go_on(self) -> None:

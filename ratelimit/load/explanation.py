@@ -9,6 +9,7 @@ from typing import Any
 
 from ratelimit.core.sharing.heaviest import Heaviest
 from ratelimit.core.sharing.inflight import InFlight
+from ratelimit.core.sharing.shares import Shares
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.inspection.explaining import Looking, Question, Said
@@ -121,7 +122,9 @@ class Rooms:
         names = class_names(spec)
         key = lottery_key(bound.store.hasher.key)
         rank = LoadLimits(bound, tuple, counting_table(bound.store)).class_of(matched, row)
-        priority = shed_priority_of(bound, row, rank, len(names), Heaviest(flight), key, now_ns)
+        priority = shed_priority_of(
+            bound, row, rank, len(names), Heaviest(flight), Shares(flight), key, now_ns
+        )
         first = ShedPriority(rank, len(names))
         steering = Steering(flight)
         still, learned, _ = steering.queue_at(now_ns)

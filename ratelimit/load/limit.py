@@ -20,6 +20,7 @@ from ratelimit.clock import Clock
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.heaviest import Heaviest
 from ratelimit.core.sharing.inflight import InFlight
+from ratelimit.core.sharing.shares import Shares
 from ratelimit.core.sharing.shed import ShedAccounts
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.bound_policy import BoundPolicy
@@ -107,6 +108,7 @@ class LoadLimit:
         self.shared = shared
         self.flight = shared.flight
         self.heaviest = Heaviest(self.flight)
+        self.shares_had = Shares(self.flight)
         self.accounts = ShedAccounts(self.flight)
         self._lottery_key = lottery_key
         # Workers that share a key must not draw alike.
@@ -165,9 +167,10 @@ class LoadLimit:
     ) -> ShedPriority | None:
         """Return what is known of a request of this class that has no room; None for one that may go on."""
         share, kept = self.shares[min(rank, len(self.shares) - 1)]  # a reload may have left fewer classes
-        if self.flight.has_room(now_ns, share, kept, rank, units):
+        is_scarce = self.shares_had.are_scarce and self.shares_had.is_over(bound.payer(row), units)
+        if not is_scarce and self.flight.has_room(now_ns, share, kept, rank, units):
             return None
-        priority = self.shed_priority(rank, now_ns, bound, row)
+        priority = self.shed_priority(rank, now_ns, bound, row, units)
         if self.flight.has_room(now_ns, priority.share(), priority.kept(), priority.rank, units):
             return None
         # What is held has what its class earned in its turn, so that it comes in order within its class.
@@ -180,7 +183,13 @@ class LoadLimit:
         return priority
 
     def to_hold(
-        self, rank: int, bound: BoundPolicy, row: Sequence[int], lacking: ShedPriority | None, now_ns: int
+        self,
+        rank: int,
+        bound: BoundPolicy,
+        row: Sequence[int],
+        lacking: ShedPriority | None,
+        now_ns: int,
+        units: int = 1,
     ) -> ShedPriority | None:
         """Return what is known of a request that is to be held; None for one that goes on, or is shed.
 
@@ -196,7 +205,7 @@ class LoadLimit:
             return lacking
         if not self.queue.waiting:
             return None
-        priority = self.shed_priority(rank, now_ns, bound, row)
+        priority = self.shed_priority(rank, now_ns, bound, row, units)
         return priority if self.queue.has_before(priority) else None
 
     def hold(self, bound: BoundPolicy, priority: ShedPriority, pending: Pending) -> Effects[Held]:
@@ -205,7 +214,7 @@ class LoadLimit:
         self._admission.turn_away(pending.now_ns, priority)
         return self.queue.hold(principal_of(bound, pending.row), priority, pending)
 
-    def turn_away(self, priority: ShedPriority, now_ns: int, table: Table) -> int | None:
+    def turn_away(self, priority: ShedPriority, now_ns: int, table: Table, units: int = 1) -> int | None:
         """Count a request that found no room, or none in time; return how long it is told to wait.
 
         None in shadow.
@@ -214,11 +223,13 @@ class LoadLimit:
         rank = min(priority.rank, len(self.names) - 1)  # a reload may have left fewer classes
         self.shed[rank] += 1
         in_shadow = not self.is_enforced
+        if not in_shadow:
+            self.shares_had.shed(priority.account, units, priority.is_over)
         column = shed_column(priority.of, in_shadow=in_shadow)
         counter = table.counter(shed_counter(self.spec.name, self.names[rank]))
         table.count(counter, column)
-        if priority.of == "others" and not in_shadow:
-            # What actors lose is no reason to keep more free.
+        if priority.of == "others" and not in_shadow and not priority.is_over:
+            # What actors lose, and accounts beyond their share, is no reason to keep more free.
             self.reserve.lost(priority.rank, now_ns)
         first = ShedPriority(priority.rank, priority.classes)
         self.accounts.note(
@@ -243,9 +254,12 @@ class LoadLimit:
         """Return how long a request that is shed is told to wait: at random, see `Promises`."""
         return self._promises.promise(now_ns, self.flight.entered)
 
-    def shed_priority(self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> ShedPriority:
+    def shed_priority(
+        self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int], units: int = 1
+    ) -> ShedPriority:
         """Return what is known of a request that may have to go."""
-        return shed_priority_of(bound, row, rank, len(self.names), self.heaviest, self._lottery_key, now_ns)
+        names, key = len(self.names), self._lottery_key
+        return shed_priority_of(bound, row, rank, names, self.heaviest, self.shares_had, key, now_ns, units)
 
     @property
     def is_enforced(self) -> bool:

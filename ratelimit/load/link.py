@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ratelimit.core.sharing.inflight import InFlight
+from ratelimit.core.sharing.shares import Shares
 from ratelimit.core.sharing.steering import STEERING_WORDS, Steering
 from ratelimit.load.model.controller import Bounds
 from ratelimit.load.model.hosts import (
@@ -48,6 +49,7 @@ class HostLink:
         self.name = name
         self.flight = flight
         self._steering = Steering(flight)
+        self._shares = Shares(flight)
         self._kind = kind
         self._demand = Demand()
         self._entered = self._refused = -1
@@ -102,6 +104,7 @@ class HostLink:
             self._steers_ms,
             samples,
             steered,
+            self._shares.said(),
         )
         return self._sent
 
@@ -131,6 +134,9 @@ class HostLink:
         waits = sum(one.unanswered for _, one in heard.values())
         period = self.period_ns
         is_calm = not any(one.wanted for one in every.values())
+        self._shares.heard((one.shares for _, one in heard.values()), now_ns)
+        if not is_calm:
+            self._shares.lack()
         lent = int(LENT * self.may_wait(now_ns)) if is_calm else 0
         # The others' first bytes go on coming until they are heard again.
         still_ns = min((age * MILLISECOND + one.still_ns for age, one in heard.values()), default=0) - period

@@ -5,7 +5,8 @@ here for a little while (`load.model.holding`). It has charged nothing and is no
 
 A first byte, an end or a hang-up makes room, and the next asks for it. A higher class is before a lower one,
 but for what the lower one has earned by its weight (`load.model.weights`).
-In a class those in doubt come last, and of the others the principal that was served least is next. While the
+In a class those over their share come last, before them those in doubt, and of the others the principal that
+was served least is next. While the
 first of the line finds no room, no other request passes. Room that another worker makes is found by looking,
 every 5 ms at first, then every 20 ms. Meanwhile the back end has a queue of its own to go on from.
 
@@ -32,6 +33,8 @@ from ratelimit.waiting.model.room import Room
 FIRST_PAUSE_NS = 5_000_000
 LAST_PAUSE_NS = 20_000_000
 """The time for which the next of the line waits before it looks again whether another worker made room."""
+RANKS = 3
+"""Classes in the line for each class of requests."""
 LINE = 0
 """The key of the one line: all wait for the same back end."""
 
@@ -47,8 +50,8 @@ class Held:
     """
 
     __slots__ = (
-        "_flight", "_freed", "classes", "first_kept", "first_share", "is_honest", "kept", "rank", "result",
-        "share", "ticket", "units",
+        "_flight", "_freed", "classes", "first_kept", "first_share", "is_honest", "is_over", "kept", "rank",
+        "result", "share", "ticket", "units",
     )  # fmt: skip
 
     def __init__(
@@ -61,7 +64,8 @@ class Held:
         self.share, self.kept = priority.share(), priority.kept()
         first = priority.of_class(0, priority.classes)
         self.first_share, self.first_kept = first.share(), first.kept()
-        self.is_honest = priority.of == "others"
+        self.is_over = priority.is_over
+        self.is_honest = priority.of == "others" and not priority.is_over
         self.result: Result = "left"
         self.ticket = -1
         """-1: it is not in flight."""
@@ -149,7 +153,7 @@ class LoadQueue:
         waiter.note = held
         turn = lines.new_turn(waiter)
         visit.watch(partial(lines.left, waiter))
-        flight.hold(1, now_ns)
+        flight.hold(1, now_ns, held.is_over)
         lines.wait(now_ns)
         if is_due:
             lines.go_on(now_ns)
@@ -165,7 +169,7 @@ class LoadQueue:
             lines.room.leave(waiter)
             if not lines.is_closed:
                 self.count(held.result, held_ns)
-                flight.hold(-1, now_ns)
+                flight.hold(-1, now_ns, held.is_over)
             if held.has_turn:
                 lines.arm(now_ns)
             else:
@@ -226,7 +230,8 @@ class LoadLine(LoopLines):
             return
         for rank in range(1, self._classes_in(line)):
             while self._weights.is_due(rank, self._flight.entered):
-                waiter = line.head_of(2 * rank) or line.head_of(2 * rank + 1)
+                first = RANKS * rank
+                waiter = next(filter(None, map(line.head_of, range(first, first + RANKS))), None)
                 if waiter is None or not self._goes_on(waiter, now_ns, has_earned=True):
                     break
         while (waiter := line.head()) is not None and self._goes_on(waiter, now_ns):
@@ -234,7 +239,7 @@ class LoadLine(LoopLines):
 
     @staticmethod
     def _classes_in(line: Line) -> int:
-        return (line.ranks + 1) // 2
+        return -(-line.ranks // RANKS)
 
     def _goes_on(self, waiter: Waiter, now_ns: int, *, has_earned: bool = False) -> bool:
         """Let a request go on if there is room for it; return whether it is gone.
@@ -279,5 +284,5 @@ class LoadLine(LoopLines):
 
 
 def _rank(priority: ShedPriority) -> int:
-    """Return the class in the line: of each class those in doubt come after all others."""
-    return 2 * priority.rank + (priority.of != "others")
+    """Return the class in the line: of each class others, those in doubt, and those over their share."""
+    return RANKS * priority.rank + (2 if priority.is_over else int(priority.of != "others"))

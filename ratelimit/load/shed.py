@@ -59,8 +59,9 @@ def reason(priority: ShedPriority) -> str:
         "likely": "a likely cluster",
         "bad conduct": f"bad conduct, limits at {priority.factor:.0%}",
     }.get(priority.of)
+    over = "over its share" if priority.is_over else None
     heavy = f"heavier than {priority.lighter:.0%} of accounts" if priority.lighter >= 0.005 else None
-    return "; ".join(filter(None, (said, heavy))) or "at random"
+    return "; ".join(filter(None, (over, said, heavy))) or "at random"
 
 
 def named(group: str, class_: str) -> str:

@@ -101,11 +101,11 @@ class LoadStage(Stage):
         now_ns, lacking = pending.now_ns, self._lacking(load, pending)
         if pending.can_wait:
             rank = self._limits.class_of(pending.matched, pending.row)
-            priority = load.to_hold(rank, self._bound, pending.row, lacking, now_ns)
+            priority = load.to_hold(rank, self._bound, pending.row, lacking, now_ns, pending.visit.units)
             if priority is not None:
                 return (yield from self._in_turn(load, priority, pending, rest))
         if lacking is not None:
-            wait_ns = load.turn_away(lacking, now_ns, self._table)
+            wait_ns = load.turn_away(lacking, now_ns, self._table, pending.visit.units)
             if wait_ns is not None:
                 return self._shed(pending, wait_ns)
         return (yield from rest(pending))
@@ -117,7 +117,7 @@ class LoadStage(Stage):
         if not looked[0]:
             if may_wait and self._lacking(load, pending) is not None:
                 # It would wait for its limits, and go on then whether the back end has room or not.
-                wait_ns = load.turn_away(priority, pending.now_ns, self._table)
+                wait_ns = load.turn_away(priority, pending.now_ns, self._table, visit.units)
                 if wait_ns is not None:
                     return self._shed(pending, wait_ns)
             return (yield from rest(pending))
@@ -127,7 +127,7 @@ class LoadStage(Stage):
                 return self._shed(pending, load.retry_ns(pending.now_ns), counts=False)
             if held.result == "left":
                 return self._shed(pending, None, counts=False)
-            wait_ns = load.turn_away(priority, pending.now_ns, self._table)
+            wait_ns = load.turn_away(priority, pending.now_ns, self._table, visit.units)
             if wait_ns is not None:
                 return self._shed(pending, wait_ns)
             # A reload put it in shadow meanwhile.

@@ -304,8 +304,8 @@ async def test_those_in_doubt_come_after_all_others_of_their_class(monkeypatch: 
     await gateway.saturate()
     priority = gateway.load.shed_priority
 
-    def in_doubt(rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int]) -> ShedPriority:
-        return replace(priority(rank, now_ns, bound, row), verdict="likely")
+    def in_doubt(rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int], units: int) -> ShedPriority:
+        return replace(priority(rank, now_ns, bound, row, units), verdict="likely")
 
     monkeypatch.setattr(gateway.load, "shed_priority", in_doubt)
     doubted = await gateway.begin("a")

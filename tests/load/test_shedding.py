@@ -20,6 +20,7 @@ standings = st.builds(
     factor=st.floats(0.1, 1.0),
     lighter=st.floats(0.0, 1.0),
     lot=st.integers(0, LOTS - 1),
+    is_over=st.booleans(),
 )
 
 
@@ -32,8 +33,10 @@ standings = st.builds(
         (ShedPriority(0, 2, "likely", 1.0, 1.0, 15), ShedPriority(0, 2, "likely", 0.5)),
         (ShedPriority(0, 2, "none", 1.0, 0.2, 15), ShedPriority(0, 2, "none", 1.0, 0.9)),
         (ShedPriority(lot=3), ShedPriority(lot=4)),
+        (ShedPriority(0, 2, "certain", 0.1, 1.0, 15), ShedPriority(0, 2, is_over=True)),
+        (ShedPriority(0, 4, "certain", 0.1, 1.0, 15, is_over=True), ShedPriority(1, 4)),
     ],
-    ids=["class", "likely", "certain", "conduct", "heaviest", "lot"],
+    ids=["class", "likely", "certain", "conduct", "heaviest", "lot", "over its share", "class before share"],
 )
 def test_what_is_shed_first(last: ShedPriority, first: ShedPriority):
     assert first.order() > last.order()
@@ -71,9 +74,9 @@ def test_classes_between_have_even_parts_of_the_queue(classes: int, shares: list
 
 
 @given(standings)
-def test_only_lower_classes_leave_places_free(priority: ShedPriority):
+def test_only_lower_classes_and_those_over_their_share_leave_places_free(priority: ShedPriority):
     assert priority.kept() <= 0.1
-    assert (priority.kept() > 0.0) == (priority.rank > 0)
+    assert (priority.kept() > 0.0) == (priority.rank > 0 or (priority.is_over and priority.classes == 1))
     assert (priority.kept() < 0.0) == (priority.rank == 0 and priority.classes > 1)
 
 

@@ -13,6 +13,7 @@ from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
 from ratelimit.core.sharing.observer cimport Watch
+from ratelimit.core.sharing.share_cells cimport count
 from ratelimit.decision cimport Decision
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.usage.settling cimport correct
@@ -330,6 +331,7 @@ cdef class Exchange:
         self.load, self.instants = load, instants
         self.heaviest, self.payer, self.entered_ns, self.units = heaviest, payer, now, max(units, 1)
         heaviest.add(payer, LEAST_MS, now)
+        count(flight.shares.served, payer, self.units)
         self.waits = True
         return 0
 

@@ -14,11 +14,12 @@ from libc.string cimport memcmp, memcpy, memset
 
 from ratelimit.asgi.begun cimport HAS_BODY, IS_COMPRESSED, Begun, promised
 from ratelimit.asgi.exchange cimport Exchange, Sending
-from ratelimit.core.algorithms.setup cimport MOST_RULES
+from ratelimit.core.algorithms.setup cimport ABSENT_HASH, MOST_RULES
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, listed
 from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
+from ratelimit.core.sharing.share_cells cimport over_share
 from ratelimit.decision cimport Decision
 from ratelimit.deciding.compiled cimport BY_LIMITS, FROM_GATE, UNLIMITED, Asking, CompiledDecider, Decided, PlanParts
 from ratelimit.deciding.instants cimport Instants
@@ -172,6 +173,9 @@ cdef class Gate:
                 state = <dict>found
             if not decider.read(scope["headers"], host, state, matched, ids, &refused):
                 return None
+            if load is not None and decider.payer_at >= 0 and ids[decider.payer_at] != ABSENT_HASH:
+                if over_share(load.flight.shares, ids[decider.payer_at], 1):
+                    return None  # so does it know of those that have had their share
         if matched.is_metered and not (decider.has_lists and ids[decider.listed_at]):
             part = decider.picked(matched, ids, now_ns, &is_unlimited)
             if part is not None and part.metered is not None:

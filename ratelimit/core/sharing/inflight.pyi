@@ -95,8 +95,10 @@ class InFlight:
         Raises:
             ValueError: the rank is negative.
         """
-    def hold(self, more: int, now_ns: int, /) -> None:
+    def hold(self, more: int, now_ns: int, is_over: bool = False, /) -> None:
         """Note that this worker holds so many requests more in the gateway, or fewer; they are not in flight.
+
+        Hosts lease no room for requests that are over their account's share.
 
         Raises:
             ValueError: it does not hold so many.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.reserve import Reserve
+from ratelimit.core.sharing.shares import Shares
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.load.model.controller import Allowance, Answer, Bounds, Controller, Load
 from ratelimit.load.model.saturation import Report, capped
@@ -30,12 +31,13 @@ class Admission:
         kind: the number of the controller's algorithm; words of another kind are not taken over.
     """
 
-    __slots__ = ("_kind", "controller", "flight", "reserve", "steering")
+    __slots__ = ("_kind", "controller", "flight", "reserve", "shares", "steering")
 
     def __init__(self, controller: Controller, flight: InFlight, *, kind: int = 1) -> None:
         self.flight = flight
         self.steering = Steering(flight)
         self.reserve = Reserve(flight)
+        self.shares = Shares(flight)
         self.adapt(controller, kind=kind)
 
     def adapt(self, controller: Controller, *, kind: int = 1) -> None:
@@ -71,10 +73,11 @@ class Admission:
     def turn_away(self, now_ns: int, priority: ShedPriority = FIRST_OF_ALL) -> None:
         """Count a request that found no room.
 
-        Not one that only lacks room since more is kept free for higher classes: the back end has room.
+        Not one that only lacks room since more is kept free for higher classes, or since its account has
+        had its share: the back end has room.
         """
         rank = priority.rank
-        if (
+        if not priority.is_over and (
             not rank
             or not self.reserve.share(rank, priority.kept())
             or not self.flight.has_room(now_ns, 1.0, FIRST)
@@ -116,6 +119,7 @@ class Admission:
         if flight.follows(now_ns):
             self.steering.forget_stale(now_ns)
             self.reserve.step(now_ns)
+            self.shares.step(now_ns)
             return
         if not flight.is_leader:
             self._take_over()
@@ -129,6 +133,7 @@ class Admission:
                     self.steering.mark(number, mark)
         self.steering.forget_stale(now_ns)
         self.reserve.step(now_ns)
+        self.shares.step(now_ns)
         controller.step(now_ns, self._load(now_ns))
         if flight.is_leader:
             self._publish()

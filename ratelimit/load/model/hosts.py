@@ -66,6 +66,7 @@ class Told:
         still_ns: how long no first byte came to it.
         entered_ns: how long it let none through.
         steers_ms: since when it steers, by the server's time; 0: it does not.
+        shares: what accounts were served there and what of them was shed, see `Shares.said`.
         samples: its first bytes since the last message.
         steered: of the host that steers.
     """
@@ -80,6 +81,7 @@ class Told:
     steers_ms: int = 0
     samples: tuple[Sample, ...] = ()
     steered: Steered | None = None
+    shares: bytes = b""
 
 
 class Found(NamedTuple):

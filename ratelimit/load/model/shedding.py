@@ -1,9 +1,12 @@
-"""The order of shedding when there is no room: by class, then by trust, then by use, then by lot.
+"""The order of shedding when there is no room: by class, by share, then by trust, by use, and by lot.
 
 Every request has a place in one order. Where nothing waits, all have room. The longer the queue of those
 that wait for their first byte, the further up the order it must stand. So a lower class never fills the
 queue to where a higher one would be turned away, and unused room is lent to whatever comes. The order is
 about the queue alone, and a shorter queue leaves no place of the back end empty.
+
+A request over the share of its account (`core.sharing.shares`) goes before all others of its class. It has
+room as long as hardly any request waits, and leaves places free for those that come next.
 """
 
 from __future__ import annotations
@@ -22,6 +25,10 @@ KEPT_FREE = 0.06
 """Share of the places that the lowest class leaves free, and two at least. With none its work is done whole,
 and requests of a higher class take up to twice as long (`python -m benchmarks.adaptive`). Where requests of
 a higher class are lost all the same, it leaves more free: `core.sharing.reserve`."""
+OVER = 0.25
+"""A request over its account's share has room up to this part of the queue that it would have within it."""
+ABOVE_LOWER = 0.05
+"""And at least so much more than the class below has."""
 FIRST = -1.0
 CONDUCT_LEVELS = 8
 USE_LEVELS = 8
@@ -43,6 +50,7 @@ class ShedPriority:
         lighter: share of principals that used less in the last minute.
         lot: of 16, see `draw_lot`.
         account: its hash, 0 without one; has no part in the order.
+        is_over: whether its account has had its share.
     """
 
     rank: int = 0
@@ -52,22 +60,24 @@ class ShedPriority:
     lighter: float = 0.0
     lot: int = 0
     account: int = 0
+    is_over: bool = False
 
     @property
     def of(self) -> str:
         """The reason it goes behind others of its class: a verdict, `bad conduct`, or nothing (`others`)."""
         if self.verdict != "none":
             return self.verdict
-        return "bad conduct" if self.order()[2] else "others"
+        return "bad conduct" if self.order()[3] else "others"
 
     def of_class(self, rank: int, classes: int) -> ShedPriority:
         """Return the same in another class."""
         return replace(self, rank=rank, classes=classes)
 
-    def order(self) -> tuple[int, int, int, int, int]:
+    def order(self) -> tuple[int, bool, int, int, int, int]:
         """Return the place in the order; the greatest goes first."""
         return (
             min(max(self.rank, 0), self.classes - 1),
+            self.is_over,
             WORSE[self.verdict],
             _level(1.0 - self.factor, CONDUCT_LEVELS),
             _level(self.lighter, USE_LEVELS),
@@ -76,7 +86,7 @@ class ShedPriority:
 
     def share(self) -> float:
         """Return the share of the queue up to which it has room, above 0; less the earlier it goes."""
-        rank, verdict, conduct, use, lot = self.order()
+        rank, is_over, verdict, conduct, use, lot = self.order()
         place = (use + lot / LOTS) / USE_LEVELS
         if verdict:
             begin, end = PARTS[1 + verdict]
@@ -86,7 +96,11 @@ class ShedPriority:
             place = (conduct - 1 + place) / (CONDUCT_LEVELS - 1)
         else:
             begin, end = PARTS[0]
-        return float(_fall(self.classes) ** rank * (1.0 - begin - (end - begin) * place))
+        fall, room = _fall(self.classes), 1.0 - begin - (end - begin) * place
+        if is_over:
+            least = fall if rank < self.classes - 1 else 0.0  # no lower class comes before it
+            room = least + (max(OVER, least + ABOVE_LOWER) - least) * room
+        return float(fall**rank * room)
 
     def kept(self) -> float:
         """Return the share of the back end's places that it leaves free for higher classes, two at least.
@@ -94,6 +108,8 @@ class ShedPriority:
         `FIRST` for the first of several, which is not shut out by a queue that stands still.
         """
         rank = self.order()[0]
+        if self.is_over and rank == 0 == self.classes - 1:
+            return KEPT_FREE
         return FIRST if rank == 0 and self.classes > 1 else KEPT_FREE * rank / max(1, self.classes - 1)
 
 

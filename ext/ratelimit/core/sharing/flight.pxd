@@ -1,6 +1,6 @@
 """The layout of the memory of requests in flight, and of what was shed for them.
 
-    header | lanes of the workers | places of each lane | ring of answers | accounts that were shed | use of two minutes
+    header | lanes of the workers | places of each lane | ring of answers | accounts that were shed | use of two minutes | shares
 
 Change anything here and `FLIGHT_LAYOUT` must change too. Workers of an old and a new release may
 meet on one file, and must refuse each other.
@@ -16,7 +16,7 @@ cdef extern from *:
     const uint64_t MAGIC "0x4847494C464E494Bull"  # "KINFLIGH", little-endian
 
 cdef enum:
-    FLIGHT_LAYOUT = 12
+    FLIGHT_LAYOUT = 13
     FLIGHT_HEADER_BYTES = 4096
     LANES = 64              # workers with numbers of their own
     PLACES = 512            # of each, requests without a first byte that are seen with their age
@@ -24,6 +24,9 @@ cdef enum:
     WORDS = 128             # of a controller's state
     CELLS = 2048            # of each row of a sketch: a power of two
     LEVELS = 42             # of use, powers of two
+    SHARE_ROWS = 2          # an account is over its share if it is in each of them
+    SHARE_CELLS = 128       # of each: a power of two
+    SHARES = 256            # of all rows
     RANKS = 8               # classes that are told apart; those beyond count as the last of them
     SILENT_MS = 6_000       # three heartbeats of the middleware's
     FRESH_MS = 5_000        # a report is believed for so long
@@ -91,7 +94,7 @@ cdef struct Lane:
     uint64_t unanswered
     uint64_t most_places        # places that were ever used
     uint64_t held               # in the gateway: not in flight
-    uint64_t line[1]
+    uint64_t held_over          # of these, over the share of their account
     uint64_t ranks[RANKS]       # in flight, by class
 
 cdef struct Place:
@@ -114,6 +117,19 @@ cdef struct Minute:
     uint64_t levels[LEVELS]     # principals on each
     uint64_t cells[2][CELLS]
 
+cdef struct ShareMemory:        # see `shares`
+    uint64_t stepped_ns
+    uint64_t heard_ns           # when other hosts were heard last
+    uint64_t lacked             # 1: since the last step a request within its share found no room
+    uint64_t lacked_ns          # when that was so last
+    uint64_t line[4]
+    uint64_t level[SHARE_ROWS]  # what a cell may have been served; 0: room is not scarce
+    uint64_t rest[6]
+    uint64_t served[SHARES]
+    uint64_t shed[SHARES]
+    uint64_t served_elsewhere[SHARES]
+    uint64_t shed_elsewhere[SHARES]
+
 cdef struct Sums:               # of all lanes, and of them this worker's
     uint64_t in_flight
     uint64_t unanswered
@@ -124,6 +140,8 @@ cdef struct Sums:               # of all lanes, and of them this worker's
     uint64_t own_in_flight
     uint64_t own_unanswered
     uint64_t own_held
+    uint64_t held_over
+    uint64_t own_held_over
 
 cdef struct Ticket:
     uint64_t since_ns
@@ -169,6 +187,7 @@ cdef inline void repeat(Lane *lanes, int lane, Sums *sums, uint64_t now) noexcep
         store(&lanes[lane].in_flight, sums.own_in_flight)
         store(&lanes[lane].unanswered, sums.own_unanswered)
         store(&lanes[lane].held, sums.own_held)
+        store(&lanes[lane].held_over, sums.own_held_over)
         store(&lanes[lane].beat_ns, now)
 
 

@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from ratelimit.core.sharing.flight cimport RANKS, FlightHeader, Lane, Minute, Place, Seen, ShedMemory, Sums, Ticket
+from ratelimit.core.sharing.flight cimport RANKS, FlightHeader, Lane, Minute, Place, Seen, ShareMemory, ShedMemory, Sums, Ticket
 
 
 cdef class InFlight:
@@ -12,6 +12,7 @@ cdef class InFlight:
     cdef Seen *answers
     cdef ShedMemory *shed
     cdef Minute *minutes
+    cdef ShareMemory *shares
     cdef uint64_t fingerprint[2]
     cdef uint8_t boot[64]
     cdef readonly bint open

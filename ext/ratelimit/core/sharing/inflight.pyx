@@ -25,7 +25,7 @@ from libc.string cimport memcpy, memset
 from ratelimit.core.memory.atomic cimport cas, fetch_add, load, store
 from ratelimit.core.sharing.flight cimport (
     ANSWERS, FLIGHT_HEADER_BYTES, FLIGHT_LAYOUT, HOSTS_MS, LANES, MILLISECOND, PLACES, RANKS, SILENT_MS,
-    FlightHeader, Lane, Minute, Place, Seen, ShedMemory, Ticket, apart, instant, is_of, put_together, raise_to,
+    FlightHeader, Lane, Minute, Place, Seen, ShareMemory, ShedMemory, Ticket, apart, instant, is_of, put_together, raise_to,
     repeat, repeat_ranks, set_up,
 )
 from ratelimit.core.sharing.reserved cimport lower
@@ -48,7 +48,7 @@ FLIGHT_LANES = LANES
 def flight_bytes():
     return (
         FLIGHT_HEADER_BYTES + LANES * sizeof(Lane) + LANES * PLACES * sizeof(Place) + ANSWERS * sizeof(Seen)
-        + sizeof(ShedMemory) + 2 * sizeof(Minute)
+        + sizeof(ShedMemory) + 2 * sizeof(Minute) + sizeof(ShareMemory)
     )
 
 
@@ -99,6 +99,7 @@ cdef class InFlight:
         self.answers = <Seen *>(base + FLIGHT_HEADER_BYTES + LANES * sizeof(Lane) + LANES * PLACES * sizeof(Place))
         self.shed = <ShedMemory *>(self.answers + ANSWERS)
         self.minutes = <Minute *>(self.shed + 1)
+        self.shares = <ShareMemory *>(self.minutes + 2)
         memcpy(self.fingerprint, <const char *>fingerprint, 16)
         memcpy(self.boot, <const char *>boot_id, 64)
         if load(&header.magic) == 0:
@@ -211,7 +212,7 @@ cdef class InFlight:
             if self.free_places == NULL:
                 raise MemoryError
         self.places_free = 0
-        self.sums.own_in_flight = self.sums.own_unanswered = self.sums.own_held = 0
+        self.sums.own_in_flight = self.sums.own_unanswered = self.sums.own_held = self.sums.own_held_over = 0
         memset(self.ranks, 0, sizeof(self.ranks))
         self.first_free = NONE
         for i in range(self.room_for):
@@ -226,7 +227,7 @@ cdef class InFlight:
     cdef void look(self, uint64_t now) noexcept:
         # noexcept: loads of counts that are bounded, whatever they say
         cdef uint64_t in_flight = self.sums.own_in_flight, unanswered = self.sums.own_unanswered, found, waits, holds
-        cdef uint64_t held = self.sums.own_held
+        cdef uint64_t held = self.sums.own_held, over = self.sums.own_held_over, most_over
         cdef uint64_t most = load(&self.header.most_lanes), i
         for i in range(most if most < LANES else LANES):
             if <int>i == self.lane:
@@ -241,9 +242,12 @@ cdef class InFlight:
             in_flight += found
             unanswered += waits
             held += holds
+            most_over = load(&self.lanes[i].held_over)
+            over += most_over if most_over < holds else holds
         self.sums.in_flight = in_flight
         self.sums.unanswered = unanswered
         self.sums.held = held
+        self.sums.held_over = over
         put_together(self.header, &self.sums, now)
 
     cdef bint room(self, uint64_t now, double share, double kept, int rank, uint64_t units=1) noexcept:
@@ -418,11 +422,13 @@ cdef class InFlight:
         self.check_open()
         self.learn_unit(work)
 
-    def hold(self, int more, now_ns, /):
+    def hold(self, int more, now_ns, bint is_over=False, /):
         self.check_open()
         if more < 0 and <uint64_t>-more > self.sums.own_held:
             raise ValueError(f"{-more} are not held, but {self.sums.own_held}")
         self.sums.own_held += more
+        if is_over and (more > 0 or self.sums.own_held_over >= <uint64_t>-more):
+            self.sums.own_held_over += more
         repeat(self.lanes, self.lane, &self.sums, instant(now_ns))
 
     def held(self, now_ns, /):

@@ -136,8 +136,9 @@ cdef class Steering:
         cdef uint64_t now = instant(now_ns), moved = load(&header.moved_ns), entered = load(&header.entered_ns)
         self.flight.look(now)
         return (
-            self.flight.sums.in_flight, self.flight.sums.unanswered, self.flight.sums.held, load(&header.entered),
-            load(&header.refused), now - moved if now > moved else 0, now - entered if now > entered else 0,
+            self.flight.sums.in_flight, self.flight.sums.unanswered, self.flight.sums.held - self.flight.sums.held_over,
+            load(&header.entered), load(&header.refused),
+            now - moved if now > moved else 0, now - entered if now > entered else 0,
         )
 
     def heard(
