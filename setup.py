@@ -53,7 +53,7 @@ if sys.platform.startswith("linux"):
         compile_args += ["-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
 if os.environ.get("KINLIMIT_SANITIZE"):
     flags = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
-    compile_args += ["-O1", *flags]
+    compile_args += ["-O0", *flags]
     link_args += flags
 macros = [("CYTHON_TRACE_NOGIL", "1")] if os.environ.get("KINLIMIT_TRACE") else []
 tracing = bool(macros)
