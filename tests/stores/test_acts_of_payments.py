@@ -38,12 +38,12 @@ def act(number: int, kind: Kind = "budget-back", account: int = 7) -> Act:
 
 def test_payments_of_thousands_of_customers_end_no_other_act() -> None:
     acts = [act(number, "stop") for number in range(1, MOST_IN_FORCE + 1)]
-    for number in range(MOST_IN_FORCE + 1, 10_000):
+    for number in range(MOST_IN_FORCE + 1, 2_000):
         acts = kept([*acts, act(number, account=number)], NOW)
     assert len(acts) == MOST_ACTS
     held = in_force(acts, "key", NOW)
     assert sum(each.kind == "stop" for each in held) == MOST_IN_FORCE
-    assert held[-1].number == 9_999  # which can be undone
+    assert held[-1].number == 1_999  # which can be undone
     lines = [each.line() for each in acts]
     assert read_acts(lines) == acts
     assert max(map(len, lines)) < 400
