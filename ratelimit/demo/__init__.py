@@ -1,6 +1,7 @@
 """`ratelimit demo`: a small model of a business, its customers and its abusers.
 
     policy.toml     the limits, as a user would write them
+    tuning.toml     numbers for a demo that is over in seconds
     api.py          the mock of an LLM API behind the middleware
     accounts.py  what that application knows of its accounts: payment and age
     server.py       the process tree that serves it: uvicorn, two workers

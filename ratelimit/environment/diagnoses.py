@@ -86,8 +86,8 @@ DIAGNOSES: Mapping[str, str] = {
         "estimate stays. Round up before you settle."
     ),
     "route-case": (
-        'the application ignores case in paths, and `spellings` of the policy has no "case": a path in '
-        'other letters is served and not limited. Add "case" to it.'
+        'the application ignores case in paths, and `spellings` of the policy has "exact-case": a path in '
+        'other letters is served and not limited. Write "case" in its place.'
     ),
     "route-unseen": (
         "the application serves routes that a limit seems to mean and matches in no way of reading their "

@@ -226,7 +226,7 @@ def test_young_clusters_are_shown_with_the_line_that_declares_one(tmp_path: Path
         assert ("young clusters" in checks) == bool(young)
         if young:
             assert "2027-01-15 08:00" in checks["young clusters"]["says"]
-            assert "organisations = [" in checks["young clusters"]["advice"]
+            assert "organisations." in checks["young clusters"]["advice"]
     finally:
         shared.close()
         limiter.close()

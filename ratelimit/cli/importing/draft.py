@@ -170,7 +170,7 @@ class PolicyDraft:
         used = {name for limit in limits for name in limit.per}
         lines = [f"{name} = {source}\n" for name, source in self.identities.items() if name in used]
         identities = f"[identities]\n{''.join(lines)}\n" if lines else ""
-        routing = "spellings = []\n\n" if self.has_exact_case else ""
+        routing = 'spellings = ["exact-case"]\n\n' if self.has_exact_case else ""
         headers = 'headers = ["ratelimit", "x-ratelimit", "retry-after"]\n\n' if self.has_headers else ""
         return f"version = 1\n\n{headers}{routing}{identities}" + "\n".join(limit.toml() for limit in limits)
 

@@ -24,8 +24,8 @@ from ratelimit.policy.schema.headers import DEFAULT as STANDARD_HEADERS
 from ratelimit.policy.schema.headers import HeaderName, Headers, headers_of
 from ratelimit.policy.schema.knowledge import Known
 from ratelimit.policy.schema.storing import Store
+from ratelimit.policy.schema.surroundings import CaseWord, Routing, Spelling, Trust
 from ratelimit.policy.schema.surroundings import ForwardedHeader as ForwardedHeader
-from ratelimit.policy.schema.surroundings import Routing, Spelling, Trust
 from ratelimit.policy.schema.tuning import Tuning
 from ratelimit.usage.pricing import ModelPrice
 from ratelimit.usage.tables import UsageTable
@@ -525,12 +525,12 @@ class PolicyFile(
         ),
     ] = []
     kinds: Annotated[
-        list[Spelling | Literal["case"]] | None,
+        list[Spelling | CaseWord] | None,
         Meta(
-            description="Further spellings of a path that the application serves, such as `case`: "
-            "`/V1/Chat` is `/v1/chat` to it. `[]`: none. Without this key the limits of both readings of "
-            "the case apply; else the middleware assumes no other spelling, and `ratelimit serve` and "
-            "traces assume all.",
+            description="Spellings of a path that the application serves as well. `case`: `/V1/Chat` is "
+            "`/v1/chat` to it; `exact-case`: it is not. Without these two the limits of both readings "
+            "apply. Without any other, the middleware assumes none, and `ratelimit serve` and traces assume "
+            "all; `[]`: there is none.",
             examples=[["case", "extension"]],
         ),
     ] = None

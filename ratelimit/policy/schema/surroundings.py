@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from msgspec import Struct
 
 Case = Literal["both", "exact", "ignore"]
 Spelling = Literal["parameters", "backslash", "extension", "decoding", "characters", "host"]
+CaseWord = Literal["case", "exact-case"]
 TRANSLATOR = "nat64:"
 FORWARDED: Literal["forwarded"] = "forwarded"
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
@@ -42,14 +43,18 @@ class Routing(Struct, frozen=True):
     """The application's way to find the route of a path, where a request does not say."""
 
     root_paths: list[str]
-    kinds: list[Spelling | Literal["case"]] | None
+    kinds: list[Spelling | CaseWord] | None
 
     @property
     def case(self) -> Case:
-        """Whether case matters in paths."""
-        return "both" if self.kinds is None else "ignore" if "case" in self.kinds else "exact"
+        """Whether case matters in paths; `both` where the policy does not say."""
+        kinds = self.kinds or []
+        return "ignore" if "case" in kinds else "exact" if "exact-case" in kinds else "both"
 
     @property
     def spellings(self) -> list[Spelling] | None:
         """The other spellings; None where the policy does not say."""
-        return None if self.kinds is None else [kind for kind in self.kinds if kind != "case"]
+        words = get_args(CaseWord)
+        if self.kinds is None or (self.kinds and all(kind in words for kind in self.kinds)):
+            return None
+        return [cast(Spelling, kind) for kind in self.kinds if kind not in words]
