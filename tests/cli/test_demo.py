@@ -279,6 +279,7 @@ async def test_visitor_is_told_how_to_try_it_and_is_limited(
 ) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text(policy_path().read_text() + '\n[store]\nmemory = "private"\n')
+    (policy.parent / "tuning.toml").write_text(policy_path().with_name("tuning.toml").read_text())
     monkeypatch.setenv("RATELIMIT_DEMO_POLICY", str(policy))
     address = "http://127.0.0.1:8429"
     transport = httpx.ASGITransport(app=create(), client=("127.0.0.1", 1))

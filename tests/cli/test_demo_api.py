@@ -18,6 +18,7 @@ async def test_answers_say_what_they_used_and_are_charged_that(
     policy = tmp_path / "policy.toml"
     # A day, so that nothing comes back meanwhile.
     text = policy_path().read_text().replace('"6000/minute"', '"2000/day"')
+    text = text.replace('"tuning.toml"', f'"{policy_path().with_name("tuning.toml")}"')
     policy.write_text(text + '\n[store]\nmemory = "private"\n')
     monkeypatch.setenv("RATELIMIT_DEMO_POLICY", str(policy))
     monkeypatch.setattr("ratelimit.demo.api.STREAM_S", 0.01)
