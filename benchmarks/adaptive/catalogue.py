@@ -295,7 +295,20 @@ JUDGES = (
     ),
 )
 """Engines that judge: of kinds on which a controller that extrapolates, guesses or counts places fails."""
-BY_NAME = {back_end.name: back_end for back_end in (*BACK_ENDS, *HELD_OUT, *OUTSIDE, *JUDGES)}
+TAILS = tuple(
+    BackEnd(
+        name,
+        lambda timeline: Batch(Model(48, 12, 0.35, 8_000, chunk_tokens=1024), timeline),
+        replace(_chat(800, 60, 700, 0.2), heavy=(0.01, 60_000, 60_000)),
+        replace(_chat(800, 60, 700, 0.7), heavy=(0.01, 60_000, 60_000)),
+        2000,
+        1 / 7,
+        by_work=by_work,
+    )
+    for name, by_work in (("giant prompts", False), ("giants, by work", True))
+)
+"""One prompt in a hundred has 60,000 tokens: with *heavy prompts* of `JUDGES` the two heavy tails."""
+BY_NAME = {back_end.name: back_end for back_end in (*BACK_ENDS, *HELD_OUT, *OUTSIDE, *JUDGES, *TAILS)}
 
 CALIBRATED_S = 60
 MORE, NO_MORE = 1.02, 3
