@@ -60,6 +60,7 @@ NOTES: Mapping[str, str] = {
     "minute": "The answers of this host in one minute, by limit and class.",
     "quarter": "The answers of this host in a quarter of an hour.",
     "top-callers": "The callers that this host's limits refused most within an hour.",
+    "takings": "The callers that took most of this host's limits within an hour.",
     "note": "A person's note.",
 }
 """By name, what the journal has beside events: no sink receives these."""

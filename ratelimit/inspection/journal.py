@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,10 +29,19 @@ from ratelimit.load.compile import DEFAULT_GROUP
 from ratelimit.policy import Policy
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.factory import wish_of
-from ratelimit.stores.journal import Record, events_of, minutes_of, quarters_of, read_records, tail_of
+from ratelimit.stores.journal import (
+    JournalRing,
+    Record,
+    events_of,
+    minutes_of,
+    quarters_of,
+    read_records,
+    tail_of,
+)
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import ServerActs
+    from ratelimit.stores.redis.journal import ServerJournal
 
 SAME_NS = 60 * 10**9
 """An act or a policy is in force on all hosts within so long."""
@@ -213,7 +222,7 @@ class Journal:
         found: dict[int, list[Mapping[str, Any]]] = {}
         hosts: dict[int, set[str]] = {}
         first = since_ns // HOUR_NS
-        for record in read_records(self._quarters()):
+        for record in read_records(self.counts(quarters_of, lambda server: server.quarters)):
             begin_s = record.fields.get("begin")
             if record.kind == "quarter" and isinstance(begin_s, int):
                 hour = begin_s * 10**9 // HOUR_NS
@@ -222,11 +231,14 @@ class Journal:
                     hosts.setdefault(hour, set()).add(record.host)
         return [_hour(hour * HOUR_NS, found[hour], hosts[hour]) for hour in sorted(found)]
 
-    def _quarters(self) -> list[bytes]:
-        lines = [] if self.place is None else quarters_of(self.place).read()
+    def counts(
+        self, ring: Callable[[Path], JournalRing], there: Callable[[ServerActs], ServerJournal]
+    ) -> list[bytes]:
+        """Return the lines of counts: this host's, and all hosts' where they share a server."""
+        lines = [] if self.place is None else ring(self.place).read()
         if self.server is not None:
             try:
-                lines += self.server.quarters.read()
+                lines += there(self.server).read()
                 self.is_away = False
             except StoreError:
                 self.is_away = True

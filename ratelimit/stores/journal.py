@@ -33,6 +33,8 @@ MINUTES_ROOM = 1 << 20
 """Bytes of one file of the ring of minutes: those of some days, of a policy with ten limits."""
 QUARTERS_ROOM = 1 << 19
 """Bytes of one file of the ring of quarters of an hour: a week or more."""
+TAKINGS_ROOM = 1 << 20
+"""Bytes of one file of the ring of callers that took most: a week or more, of a policy with twenty limits."""
 FILE_TAIL = 1 << 26
 """Bytes of a policy's file of events that are read, from its end."""
 LONGEST_LINE = 8192
@@ -102,7 +104,7 @@ class JournalRing:
 
     Args:
         table: the table's own path.
-        name: which ring: `journal`, `minutes` or `quarters`.
+        name: which ring: `journal`, `minutes`, `quarters` or `takings`.
         room: bytes of each of its two files.
     """
 
@@ -235,3 +237,8 @@ def minutes_of(table: Path) -> JournalRing:
 def quarters_of(table: Path) -> JournalRing:
     """Return the ring of this host's counts by the quarter of an hour."""
     return JournalRing(table, "quarters", QUARTERS_ROOM)
+
+
+def takings_of(table: Path) -> JournalRing:
+    """Return the ring of the callers that took most on this host, by the hour."""
+    return JournalRing(table, "takings", TAKINGS_ROOM)

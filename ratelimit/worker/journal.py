@@ -2,7 +2,7 @@
 
 One worker of each host exchanges lines with the server that hosts share. So each host's ring has what
 happened on all of them, and any ring restores a server that lost its own. Counts by the minute and by the
-quarter of an hour are each host's own, and go to the server alone.
+quarter of an hour, and what callers took, are each host's own, and go to the server alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ratelimit.errors import StoreError
-from ratelimit.stores.journal import JournalRing, events_of, minutes_of, quarters_of
+from ratelimit.stores.journal import JournalRing, events_of, minutes_of, quarters_of, takings_of
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import ServerActs
@@ -37,7 +37,7 @@ class JournalFollower:
         self._counts = (
             []
             if place is None
-            else [Exchange(ring(place), reads=False) for ring in (minutes_of, quarters_of)]
+            else [Exchange(ring(place), reads=False) for ring in (minutes_of, quarters_of, takings_of)]
         )
 
     @property
@@ -55,7 +55,8 @@ class JournalFollower:
             return
         with suppress(StoreError):  # the limits' store says that it is away
             self._events.look(server.events, now_ns)
-            for exchange, there in zip(self._counts, (server.minutes, server.quarters), strict=True):
+            rings = (server.minutes, server.quarters, server.takings)
+            for exchange, there in zip(self._counts, rings, strict=True):
                 exchange.look(there, now_ns)
 
 

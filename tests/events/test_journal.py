@@ -15,6 +15,7 @@ import pytest
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.events import EVENTS, NOTES, Event
 from ratelimit.inspection.journal import Entry, entry_of, journal_of
+from ratelimit.inspection.takings import hours_taken
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.stores.journal import (
@@ -36,6 +37,7 @@ from tests.cli.test_shed import policy as class_policy
 from tests.events.test_events import Host
 from tests.support.acting import END_NS, Actor
 from tests.support.campaign import campaign, policy_text
+from tests.support.time import stop_host
 
 NS = 10**9
 START_NS = 1_700_000_000 * NS
@@ -183,7 +185,7 @@ def test_a_policy_that_comes_with_a_restart_is_in_the_journal(tmp_path: Path) ->
 
 
 def test_minutes_are_counted_once_whichever_worker_does(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    begin_ns = host.workers[0].now_ns() // (60 * NS) * 60 * NS
+    begin_ns = host.workers[0].now_ns() // (3600 * NS) * 3600 * NS  # no hour ends meanwhile
     for at, asked in enumerate((0, 7, 0, 3)):
         for worker in host.workers:
             monkeypatch.setattr(worker, "now_ns", lambda at=at: begin_ns + at * 60 * NS)
@@ -257,8 +259,8 @@ def test_the_week_outlives_a_reboot_where_events_have_a_file(tmp_path: Path) -> 
     text = POLICY.format(rate=5, table=tmp_path / "table", file=f'"file:{file}"')
     for number in (1, 2):
         host = Host(tmp_path, text)
-        host.reporters[0].note_quarter(
-            START_NS, begin=START_NS // NS + number * 3600, requests={"allowed": number}
+        host.reporters[0].note_for_long(
+            "quarter", START_NS, begin=START_NS // NS + number * 3600, requests={"allowed": number}
         )
         for worker in host.workers:
             worker.close()
@@ -301,6 +303,36 @@ def test_callers_are_noted_by_the_hour_and_found_by_their_value(
     found = journal(host.policy, "--minutes", "--of", "acct-17")
     assert [(each["kind"], each["fields"]["callers"][0]["refused"]) for each in found] == [("top-callers", 4)]
     assert journal(host.policy, "--minutes", "--of", "acct-18") == []
+
+
+def test_what_callers_took_is_noted_once_an_hour_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: two workers note the same, an hour is lost between them, a boot clears the memory."""
+    hour = START_NS // (3600 * NS)
+    clock = stop_host(monkeypatch, hour * 3600 * NS + 1800 * NS)
+    file = tmp_path / "disk" / "events.ndjson"
+    file.parent.mkdir()
+    host = Host(tmp_path, POLICY.format(rate=5, table=tmp_path / "table", file=f'file = "{file}"'))
+    for number, times in ((0, 3), (1, 2), (3, 1), (4, 0)):
+        clock.set_ns((hour + number) * 3600 * NS + 1800 * NS)
+        host.look()
+        for worker in host.workers:
+            for _ in range(times):
+                worker.decide(identities={"account": "acct-17"}, client="203.0.113.9")
+    for worker in host.workers:
+        worker.close()
+    for is_fresh in (False, True):
+        with journal_of(Policy.load(host.policy)) as opened:
+            found = hours_taken(opened, 0)
+        units = [[*each.limits["requests"].values()] for each in found]
+        assert [each.begin_ns // (3600 * NS) - hour for each in found] == [0, 1, 3]
+        assert units == [[5], [4], [2]]  # 5 an hour are admitted
+        if not is_fresh:
+            for each in tmp_path.glob("table*"):
+                each.unlink()
+            for worker in Host(tmp_path, host.policy.read_text()).workers:
+                worker.close()
 
 
 def test_what_the_policys_file_has_is_there_after_a_reboot(tmp_path: Path) -> None:

@@ -33,3 +33,18 @@ def neighbours_of(cluster_index: ClusterIndex, label: int, /) -> Sequence[tuple[
     Each has its key, how many payment methods and further families it has in common, how many exits, the
     cluster that it is in (0 for none), and its requests.
     """
+
+def seen_with(cluster_index: ClusterIndex, value: int, /) -> Sequence[tuple[int, int, int, int, int]]:
+    """Return the principals that were lately seen with a value, in no order.
+
+    The value is a hash as rows have it, of an address, a network or block of addresses, a payment method or a
+    further family. Each principal has its key, verdict, cluster (0 for none), requests, and when it was last
+    seen, in seconds since the Unix epoch.
+    """
+
+def around(cluster_index: ClusterIndex, value: int, /) -> Sequence[tuple[int, int]]:
+    """Return the networks and blocks of an address, or of all addresses of a principal, the latest first.
+
+    Each has its kind and its hash, and may be there several times. The value is a principal's key, or the hash
+    of an address as rows have it. One that is not remembered has none.
+    """

@@ -82,6 +82,7 @@ class ServerActs:
         self.minutes = ServerJournal(self._caller, remote.prefix, "minutes")
         """their counts by the minute,"""
         self.quarters = ServerJournal(self._caller, remote.prefix, "quarters")
+        self.takings = ServerJournal(self._caller, remote.prefix, "takings")
         """and by the quarter of an hour."""
         places = self._places = Places(remote.prefix)
         self._acts, self._restored, self._hosts = places.acts, places.acts_restored, places.acts_applied

@@ -17,7 +17,7 @@ from ratelimit.stores.redis.hosts.keys import Places
 
 MOST_EVENTS = 8192
 MOST_MINUTES = 20_160
-"""A week of two hosts; of quarters of an hour, a week of thirty."""
+"""A week of two hosts; of quarters of an hour, a week of thirty; of takings, of sixty or more."""
 LASTS_MS = 31 * 86_400_000
 """The time for which a journal outlives its last line."""
 MOST_LINES = 256
@@ -49,7 +49,7 @@ class ServerJournal:
     Args:
         caller: calls the server.
         prefix: of the deployment's keys.
-        name: which: `journal`, `minutes` or `quarters`.
+        name: which: `journal`, `minutes`, `quarters` or `takings`.
     """
 
     def __init__(self, caller: ServerCaller, prefix: str, name: str = "journal") -> None:

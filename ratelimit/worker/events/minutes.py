@@ -1,4 +1,4 @@
-"""Counts by the minute: answers on this host, by limit and by class; by the hour the callers refused most.
+"""Counts by the minute: answers on this host, by limit and by class; by the hour its foremost callers.
 
 One worker of the host writes each. What was counted up to the last minute is in the host's record, so no
 answer is counted twice or left out, whichever worker it is. Minutes are added up to quarters of an hour,
@@ -7,11 +7,13 @@ which are small: a week of these has room where minutes have some days.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.core.memory.table import Table
+from ratelimit.core.memory.takings import takings_in
 from ratelimit.deciding.denials import DENY_LIST, denied_counters
 from ratelimit.limiter import Limiter
 from ratelimit.load.metrics import SHED_COLUMNS, SHED_MODES, WatchedLoad, entered_counter, shed_counter
@@ -30,6 +32,10 @@ MOST_REFUSING = 8
 """In the line of a quarter: limits with the most refusals."""
 MOST_CLASSES = 24
 MOST_CALLERS = 10
+"""Of a host those refused most, of each limit those that took most."""
+LONGEST_TAKINGS = 4096
+"""Characters of a line's callers, about."""
+HOUR_S = 3600
 _COLUMNS = {
     "allowed": RuleColumn.ALLOWED,
     "refused": RuleColumn.REFUSED,
@@ -73,7 +79,9 @@ class Minutes:
                     return
                 began, told.minute = told.minute, minute
                 before, told.counts = told.counts, counts
-                is_hour, told.hour = told.hour not in (0, minute // 60), minute // 60
+                hour, told.hour = told.hour, minute // 60
+                # Of hours without any worker, what was taken is that of its last one.
+                ended = [] if hour == 0 else sorted({hour, told.hour - 1} - {told.hour})
                 grew = grown(counts, before) if began else {}
                 # Of minutes without any worker the counts are those of its last one.
                 for end in (began, minute):
@@ -91,9 +99,12 @@ class Minutes:
             begin_ns = quarter * QUARTER * MINUTE_NS
             refusing = {key: each for key, each in sums.items() if not _is_limit(key) or any(each[1:])}
             fields = _fields(refusing, MOST_REFUSING)
-            self._reporter.note_quarter(now_ns, begin=begin_ns // 10**9, **fields)
-        if is_hour:
+            self._reporter.note_for_long("quarter", now_ns, begin=begin_ns // 10**9, **fields)
+        if ended:
             self._note_callers(limiter, now_ns)
+        for hour in ended:
+            for limits in _lines(takings(limiter.table, limiter.rules, hour)):
+                self._reporter.note_for_long("takings", now_ns, begin=hour * HOUR_S, limits=limits)
 
     def _note_callers(self, limiter: Limiter, now_ns: int) -> None:
         table = limiter.table
@@ -107,6 +118,49 @@ class Minutes:
         ]
         if callers:
             self._reporter.note("top-callers", now_ns, callers=callers)
+
+
+def takings(
+    table: Table, rules: Iterable[LimitRule], hour: int, most: int = MOST_CALLERS
+) -> dict[str, dict[str, int]]:
+    """Return what was taken of limits within an hour: by their names, callers' hashes and units.
+
+    Args:
+        table: where it is noted.
+        rules: the limits that are known.
+        hour: its number since 1970: the present one, or the one before.
+        most: callers of each limit, those that took most.
+    """
+    known = {
+        table.counter(rule.name): rule for rule in reversed(list(rules)) if rule.counter_name == rule.name
+    }
+    found: dict[str, dict[str, int]] = {}
+    for counter, who, units in takings_in(table, hour):
+        rule = known.get(counter)
+        if rule is not None:
+            is_actor = rule.is_clustered and len(rule.per) == 1
+            name = f"{cluster_of(who) if is_actor else who:016x}"
+            callers = found.setdefault(rule.name, {})
+            callers[name] = callers.get(name, 0) + units
+    return {
+        name: dict(sorted(callers.items(), key=lambda each: (-each[1], each[0]))[:most])
+        for name, callers in sorted(found.items())
+    }
+
+
+def _lines(limits: Mapping[str, Mapping[str, int]]) -> Iterator[dict[str, Mapping[str, int]]]:
+    """Yield limits with their callers, as many as one line has room for."""
+    part: dict[str, Mapping[str, int]] = {}
+    size = 0
+    for name, callers in limits.items():
+        longer = len(name) + 48 * len(callers)
+        if part and size + longer > LONGEST_TAKINGS:
+            yield part
+            part, size = {}, 0
+        part[name] = callers
+        size += longer
+    if part:
+        yield part
 
 
 def counts_of(limiter: Limiter) -> dict[str, list[int]]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ratelimit.events import Event
 from ratelimit.policy.schema.events import Events
@@ -21,6 +21,7 @@ from ratelimit.stores.journal import (
     quarters_of,
     read_records,
     tail_of,
+    takings_of,
 )
 from ratelimit.worker.events.host import HostRecord
 from ratelimit.worker.events.sinks import MOST_WAITING, Sink, sinks_of
@@ -43,8 +44,9 @@ class Reporter:
         """What this host and those that share its server have told: the journal."""
         self.minutes = None if table is None else minutes_of(table)
         self.quarters = None if table is None else quarters_of(table)
-        self._kept_quarters: JournalRing | None = None
-        """A copy of these beside the policy's file of events, which is there after a reboot."""
+        self.takings = None if table is None else takings_of(table)
+        self._kept: dict[str, JournalRing] = {}
+        """Copies of both beside the policy's file of events, which are there after a reboot."""
         self._settings = settings
         self._sinks: list[Sink] | None = None
         self._told: Counter[str] = Counter()
@@ -53,17 +55,18 @@ class Reporter:
 
     def _begin(self) -> None:
         """Take the journal's room; after a reboot it begins with what the policy's file of events has."""
-        if self.journal is None or self.quarters is None:
+        if self.journal is None or self.quarters is None or self.takings is None:
             return
         file = self._settings.file
         if file not in (None, "stderr"):
-            self._kept_quarters = quarters_of(Path(str(file)))
+            self._kept = {"quarter": quarters_of(Path(str(file))), "takings": takings_of(Path(str(file)))}
             with suppress(OSError):
                 if not self.journal.read():
                     lines = tail_of(Path(str(file)), EVENTS_ROOM // 2)
                     self.journal.add([each.line for each in read_records(lines)])
-                if not self.quarters.read():
-                    self.quarters.add(self._kept_quarters.read())
+                for name, ring in (("quarter", self.quarters), ("takings", self.takings)):
+                    if not ring.read():
+                        ring.add(self._kept[name].read())
         self.journal.reserve()
 
     def adapt(self, settings: Events) -> None:
@@ -87,10 +90,10 @@ class Reporter:
         if self.minutes is not None:
             self._write(self.minutes, Event(name, now_ns, socket.gethostname(), os.getpid(), fields))
 
-    def note_quarter(self, now_ns: int, **fields: Any) -> None:
-        """Write the counts of a quarter of an hour, which are kept longer."""
-        event = Event("quarter", now_ns, socket.gethostname(), os.getpid(), fields)
-        for ring in (self.quarters, self._kept_quarters):
+    def note_for_long(self, name: Literal["quarter", "takings"], now_ns: int, **fields: Any) -> None:
+        """Write what is kept for a week: the counts of a quarter of an hour, or what callers took."""
+        event = Event(name, now_ns, socket.gethostname(), os.getpid(), fields)
+        for ring in (self.quarters if name == "quarter" else self.takings, self._kept.get(name)):
             if ring is not None:
                 self._write(ring, event)
 

@@ -34,7 +34,7 @@ cdef struct Setup:
 
 cdef struct Charge:
     uint64_t key
-    uint64_t who        # of a store elsewhere: what `caller_of` says, for when it answers
+    uint64_t who        # what `caller_of` says, for when a store elsewhere answers, and for corrections
     uint64_t tag
     uint64_t word       # as this decision left it, or as it was read if refused
     uint64_t mark       # for settlement: see `Check.mark`; log: record index; slots: token; sketch: bit

@@ -6,12 +6,15 @@ Identifiers keep no list of their principals, so each answer is one walk over al
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
-from ratelimit.core.clusters.cluster_index cimport MOST_LABELS, ClusterIndex
-from ratelimit.core.clusters.evidence cimport Evidence, principal_at
+from ratelimit.core.clusters.cluster_index cimport MOST_LABELS, NOBODY, ClusterIndex
+from ratelimit.core.clusters.evidence cimport Evidence, find_principal, principal_at
 from ratelimit.core.clusters.records cimport (
-    AT_HOME, CLIENT_AT, EXTRA_AT, FINE, MOST_DEGREE, PAYMENT_AT, Identifier, Principal, is_infrastructure, joined, kind_of,
-    rate_of, resolve, value_of,
+    AT_HOME, BLOCK, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, FINE, MOST_DEGREE, PAYMENT, PAYMENT_AT, Identifier, Principal,
+    identifier_key, is_infrastructure, joined, kind_of, rate_of, resolve, value_of,
 )
+
+cdef enum:
+    MOST_FORMS = 10        # identifiers that one value may be
 
 
 def takings(ClusterIndex cluster_index not None, /):
@@ -122,3 +125,78 @@ cdef bint is_clusters(Evidence e, Identifier *node, uint32_t label) noexcept:
         return False
     coarse = resolve(e.identifiers, node.parent)
     return coarse != NULL and coarse.label == label
+
+
+def seen_with(ClusterIndex cluster_index not None, uint64_t value, /):
+    cdef Evidence e = cluster_index.evidence
+    cdef uint32_t wanted[MOST_FORMS]
+    cdef int i, forms = forms_of(e, value, wanted)
+    cdef uint32_t at
+    cdef Principal *p
+    cdef Identifier *node
+    cdef bint is_seen
+    cdef list found = []
+    for at in range(e.principal_count if forms else 0):
+        p = principal_at(e, at)
+        is_seen = False
+        for i in range(e.edges):
+            node = resolve(e.identifiers, p.edges[i].ref)
+            while node != NULL and not is_seen:  # an address, its network, and its block
+                is_seen = is_one(<uint32_t>(node - e.identifiers), wanted, forms)
+                node = resolve(e.identifiers, node.parent) if i < PAYMENT_AT else NULL
+            if is_seen:
+                break
+        if is_seen:
+            found.append((joined(p.key), cluster_index.verdict(p), p.label, p.requests, p.last_s + e.epoch_s))
+    return found
+
+
+def around(ClusterIndex cluster_index not None, uint64_t value, /):
+    cdef Evidence e = cluster_index.evidence
+    cdef uint32_t wanted[MOST_FORMS]
+    cdef uint32_t at = find_principal(e, value)
+    cdef Principal *p
+    cdef int i
+    cdef list found = []
+    if at == NOBODY:
+        for i in range(forms_of(e, value, wanted)):
+            add_parents(e, e.identifiers + wanted[i], 0, found)
+    else:
+        p = principal_at(e, at)
+        for i in range(PAYMENT_AT):
+            add_parents(e, resolve(e.identifiers, p.edges[i].ref), p.edges[i].seen, found)
+    return [(kind, hashed) for _seen, kind, hashed in sorted(found, reverse=True)]
+
+
+cdef int add_parents(Evidence e, Identifier *node, uint16_t seen, list found) except -1:
+    """Append when an address was seen, and the network and the block that it is in."""
+    if node == NULL or kind_of(node) not in (FINE, COARSE):
+        return 0
+    node = resolve(e.identifiers, node.parent)
+    while node != NULL:
+        found.append((seen, kind_of(node), value_of(joined(e.values[node - e.identifiers].key), kind_of(node))))
+        node = resolve(e.identifiers, node.parent)
+    return 0
+
+
+cdef int forms_of(Evidence e, uint64_t value, uint32_t *wanted) noexcept:
+    """Find the identifiers that a value may be; return how many, `MOST_FORMS` at most."""
+    cdef int kind, forms = 0
+    cdef uint32_t at
+    cdef uint64_t bit
+    for kind in (FINE, COARSE, PAYMENT, BLOCK, EXTRA, EXTRA + 1, EXTRA + 2):
+        # Of an address and its network, the lowest bit is what is declared of it.
+        for bit in range(2 if kind in (FINE, COARSE, BLOCK) else 1):
+            at = e.find_identifier(identifier_key(value ^ bit, kind))
+            if at != NOBODY:
+                wanted[forms] = at
+                forms += 1
+    return forms
+
+
+cdef bint is_one(uint32_t place, const uint32_t *wanted, int forms) noexcept nogil:
+    cdef int i
+    for i in range(forms):
+        if wanted[i] == place:
+            return True
+    return False

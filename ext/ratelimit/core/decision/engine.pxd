@@ -1,8 +1,11 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.algorithms.setup cimport ALLOWED, REFUSED, SHADOWED, SKIPPED, Charge, Setup, caller_of
+from ratelimit.core.memory.entries cimport HOLDINGS
+from ratelimit.core.memory.quota cimport Quota
 from ratelimit.core.memory.refusals cimport note_refusal
 from ratelimit.core.memory.table cimport Table, bump
+from ratelimit.core.memory.takings cimport note_taken
 
 cdef enum:
     # Columns of a rule's counter.
@@ -48,6 +51,7 @@ cdef class Outcome:
     cdef uint64_t reset_of(self, int i) noexcept
     cdef bytes field(self, tuple labels)
     cdef object correct_elsewhere(self, int index, Charge *charge, uint64_t amount)
+    cdef void note_moved(self, int index, Charge *charge, int64_t moved) noexcept
 
 
 cdef inline int check_ready(Plan plan) except -1:
@@ -77,15 +81,27 @@ cdef inline void tally(Table table, Charge *charge, uint64_t counter, bint allow
 
 
 cdef inline void count_verdicts(Outcome outcome, uint64_t *ids) noexcept:
-    """Count what every rule said, and which caller was or would have been refused. Without `ids` the charges name the caller."""
+    """Count what every rule said, and whom it refused or what of it was taken. Without `ids` charges name the caller."""
     cdef Plan plan = outcome.plan
     cdef Charge *charge
+    cdef const Quota *q
     cdef int i
     for i in range(plan.setup.count):
         charge = outcome.charges + i
         tally(plan.table, charge, plan.setup.counters[i], outcome.allowed)
-        if charge.state in (REFUSED, SHADOWED) and plan.table.counters != NULL:
+        if charge.state == SKIPPED:
+            continue
+        if ids != NULL:
+            charge.who = caller_of(&plan.setup, i, ids)
+        if plan.table.counters == NULL:
+            continue
+        if charge.state != ALLOWED:
             note_refusal(
-                &plan.table.arena, charge.who if ids == NULL else caller_of(&plan.setup, i, ids),
-                plan.setup.counters[i], outcome.now, charge.state == SHADOWED,
+                &plan.table.arena, charge.who, plan.setup.counters[i], outcome.now, charge.state == SHADOWED
             )
+        elif outcome.allowed and charge.cost:
+            q = &plan.setup.quotas[i]
+            if q.kind < HOLDINGS:
+                note_taken(
+                    &plan.table.arena, charge.who, plan.setup.counters[i], charge.cost, q.units, outcome.now
+                )

@@ -26,6 +26,7 @@ from ratelimit.core.algorithms.setup cimport (
 )
 from ratelimit.core.decision.free_list cimport give_charges, take_charges
 from ratelimit.core.memory.table cimport Table, relative
+from ratelimit.core.memory.takings cimport note_corrected
 from ratelimit.core.algorithms.word_algorithms cimport carry_word, charge_word, remaining_word, reset_word
 
 from ratelimit.errors import UsageError
@@ -412,8 +413,10 @@ cdef class Outcome:
         moved = correct(&self.plan.setup, index, charge, amount, now)
         if self.plan.setup.quotas[index].kind < HOLDINGS and forgiven(charge, charge.cost) > before:
             self.plan.forgive(index, forgiven(charge, charge.cost) - before)
-        if moved and self.witness is not None:
-            self.witness(index, moved)
+        if moved:
+            self.note_moved(index, charge, moved)
+            if self.witness is not None:
+                self.witness(index, moved)
         return moved
 
     cdef object correct_elsewhere(self, int index, Charge *charge, uint64_t amount):
@@ -422,8 +425,18 @@ cdef class Outcome:
             return 0
         charge.cost = charge.aim = amount
         charge.charged = amount > 0
+        self.note_moved(index, charge, delta)
         self.ledger.correct(self, index, delta)
         return delta
+
+    cdef void note_moved(self, int index, Charge *charge, int64_t moved) noexcept:
+        """Note what a settlement changed of what a caller took; noexcept: it reads and writes memory alone."""
+        cdef Plan plan = self.plan
+        if plan.setup.quotas[index].kind < HOLDINGS and plan.table.counters != NULL:
+            note_corrected(
+                &plan.table.arena, charge.who, plan.setup.counters[index], moved,
+                plan.setup.quotas[index].units, self.now,
+            )
 
     def undo(self, now_ns, /):
         cdef int i

@@ -1,6 +1,6 @@
 """The layout of the mapping, and the numbers that fix it.
 
-    header | shapes | seats | counter names | counter cells | refusals | entries | blocks
+    header | shapes | seats | counter names | counter cells | refusals | takings | entries | blocks
 
 Change anything here and `LAYOUT_VERSION` must change too. Workers of an old and
 a new release may meet on one mapping, and must refuse each other.
@@ -15,7 +15,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from ratelimit.core.memory.atomic cimport Pair
 
 cdef enum:
-    LAYOUT = 6
+    LAYOUT = 7
     BUCKET_ENTRIES = 8     # two adjacent cache lines, which the hardware fetches together
     SHAPES = 512           # distinct window lengths ever seen by this mapping; a power of two
     SEATS = 32             # worker processes with counters of their own
@@ -24,6 +24,9 @@ cdef enum:
     REFUSAL_SETS = 512
     REFUSAL_WAYS = 8       # callers of one set: see `refusals`
     REFUSALS = 4096        # places: sets x callers; as many again are of limits in shadow
+    TAKING_SETS = 256
+    TAKING_WAYS = 8        # callers of one set: see `takings`
+    TAKINGS = 2048         # places of one hour; as many are of the hour before
     HEADER_BYTES = 12288
     COPY_AT = 12032        # of the identity, in another page than itself
     PAGE_BYTES = 131072    # blocks of one size class share a page
@@ -77,6 +80,11 @@ cdef struct Refusal:
     uint64_t counts          # Low half: refusals; high half: perhaps other callers'.
     uint64_t times           # Of the first in the low half, of the last in the high half; s since the epoch
 
+cdef struct Taking:
+    Pair who                 # the caller's hash; the limit's counter + 1, and the hour above it. 0: free.
+    uint64_t units           # taken since the caller has this place
+    uint64_t weight          # the same in shares of the limit, with those of callers that had it before
+
 cdef struct Arena:
     Header *header
     uint64_t *shapes
@@ -84,6 +92,7 @@ cdef struct Arena:
     uint64_t *names
     uint64_t *cells
     Refusal *refusals
+    Taking *takings
     Pair *entries
     uint64_t buckets
     uint64_t epoch_ns

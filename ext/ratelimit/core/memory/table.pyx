@@ -17,7 +17,7 @@ from ratelimit.core.memory.hashing cimport hash_run
 from ratelimit.core.memory.header cimport MAGIC, checked, end_owner, enter, is_other, is_sound, is_zero, placed
 from ratelimit.core.memory.layout cimport (
     BUCKET_ENTRIES, COLUMNS, COPY_AT, HEADER_BYTES, LAYOUT, MAX_PAGES, PAGE_BYTES, COUNTERS, SEATS, SHAPES,
-    REFUSALS, Arena, Header, Identity, Refusal, Seat,
+    REFUSALS, TAKINGS, Arena, Header, Identity, Refusal, Seat, Taking,
 )
 
 from ratelimit.errors import StoreError
@@ -28,7 +28,7 @@ cdef uint64_t HOUR_NS = 3600 * SECOND
 cdef uint64_t YEAR_S = 366 * 86400
 cdef uint64_t FIXED_BYTES = (
     HEADER_BYTES + SHAPES * 8 + SEATS * sizeof(Seat) + 2560 + SEATS * COUNTERS * COLUMNS * 8
-    + 2 * REFUSALS * sizeof(Refusal)
+    + 2 * REFUSALS * sizeof(Refusal) + 2 * TAKINGS * sizeof(Taking)
 )
 
 LAYOUT_VERSION = LAYOUT
@@ -153,6 +153,8 @@ cdef class Table:
         base += SEATS * COUNTERS * COLUMNS * 8
         self.arena.refusals = <Refusal *>base
         base += 2 * REFUSALS * sizeof(Refusal)
+        self.arena.takings = <Taking *>base
+        base += 2 * TAKINGS * sizeof(Taking)
         self.arena.entries = <Pair *>base
         base += self.arena.buckets * BUCKET_ENTRIES * sizeof(Pair)
         self.arena.blocks = base
