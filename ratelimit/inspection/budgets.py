@@ -22,6 +22,7 @@ from ratelimit.deciding.amounts import read_amount
 from ratelimit.deciding.variant import with_number
 from ratelimit.identity.fact import ABSENT
 from ratelimit.inspection import formatting
+from ratelimit.inspection.effects import budget_words
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.filling import charge_again, give_back
 from ratelimit.inspection.knowledge import Knowledge, Left
@@ -166,6 +167,7 @@ def change_of_number(known: Knowledge, caller: Caller, written: Sequence[str]) -
             preview.doubts.append(f"`{name}` has {own} already, by {before.by}")
         rest = "" if before is None else f" in place of {formatting.rate(before.rule)}, {before.by}"
         preview.does.append(f"{name}: {caller.label} has {own}{rest}")
+        preview.does += _effect(known, caller, now.get(name), number)
         said.append(f"{name}: {own}")
     return [Change(numbers, "; ".join(said), preview)]
 
@@ -233,16 +235,27 @@ def _more(
             rest = f", beyond {formatting.amount(now[name].rule.quota, rule.unit)}" if name in now else ""
             until = formatting.instant(until_ns)
             preview.does.append(f"{name}: {caller.label} has {amount} {word}{rest}, until {until} UTC")
+            before = now.get(name)
+            preview.does += _effect(known, caller, before, 0 if before is None else before.rule.burst + units)
             said.append(f"{name}: {amount} {word}")
         numbers = {name: asked[name][1] for name in names}
         found.append(Change(numbers, "; ".join(said), preview, until_ns, "budget-more"))
     for name, (rule, units) in asked.items():
         if not _has_window(rule):
-            found.append(_filling(caller, now.get(name), rule, units))
+            found.append(_filling(known, caller, now.get(name), rule, units))
     return found
 
 
-def _filling(caller: Caller, now: Budget | None, rule: LimitRule, units: int) -> Change:
+def _effect(known: Knowledge, caller: Caller, before: Budget | None, number: int) -> list[str]:
+    """Return what a customer has then of a limit, of which `number` units are its own."""
+    if before is None:
+        return []
+    rule, position = before.rule, position_of(known, caller)
+    words = budget_words(known, position, caller.hash, rule.name, before.used, number, rule.unit)
+    return [f"{rule.name}: then {words}"]
+
+
+def _filling(known: Knowledge, caller: Caller, now: Budget | None, rule: LimitRule, units: int) -> Change:
     """Return the change that gives units back to a bucket, as far as used, or adds them to a balance."""
     own = rule if now is None else now.rule
     amount = formatting.amount(units, rule.unit)
@@ -258,6 +271,9 @@ def _filling(caller: Caller, now: Budget | None, rule: LimitRule, units: int) ->
             [f"{rule.name}: {caller.label} gets {amount} back, as far as used"], doubts_of([caller])
         )
         said, lasts_ns = "given back", rule.period_ns
+    if now is not None:
+        has = now.left.remaining + (units if rule.algorithm == "lifetime" else min(units, now.used))
+        preview.does += _effect(known, caller, now, has + now.used)
     fills = {rule.name: (own, units)}
     says = f"{rule.name}: {amount} {said}"
     return Change({rule.name: units}, says, preview, None, "budget-back", fills, lasts_ns)

@@ -17,6 +17,7 @@ from ratelimit.budgets.stage import own_rule
 from ratelimit.clock import SystemClock
 from ratelimit.clustering.amendment import amendment_of
 from ratelimit.core.clusters.cluster_index import cluster_of
+from ratelimit.core.clusters.profile import seen_with
 from ratelimit.core.clusters.reasons import accounts_at, reasons
 from ratelimit.core.decision import engine
 from ratelimit.core.decision.engine import MAX_RULES
@@ -142,8 +143,12 @@ class Knowledge:
         return (None, 0) if found is None else (cluster_of(found), core.verdict_of(key))
 
     def accounts_with(self, value: int) -> int:
-        """Return about how many accounts were seen with an address or a payment method."""
-        return 0 if self.source is None else accounts_at(self.source.correlator.core, value)
+        """Return about how many accounts were seen with an address, a network or a payment method."""
+        if self.source is None:
+            return 0
+        core = self.source.correlator.core
+        # Of a network no number is kept.
+        return accounts_at(core, value) or len(seen_with(core, value))
 
     def is_account(self, key: int) -> bool:
         """Return whether the correlator remembers an account."""

@@ -31,7 +31,7 @@ from ratelimit.policy.compile.identities import CLUSTER, INTERNAL
 from ratelimit.policy.schema.problem import nearest
 
 _DIGITS = re.compile(r"(?:hash:)?([0-9a-f]{8,16})")
-_PAYMENT = 2
+_ADDRESS, _NETWORK, _PAYMENT = 0, 1, 2
 What = Literal["account", "actor", "identity"]
 
 
@@ -102,7 +102,9 @@ def resolve(known: Knowledge, written: str, identity: str | None = None) -> Call
         raise InspectionFailure(f"`{identity}` is no identity of this policy", "call", hint=hint)
     is_hash = written.startswith("hash:")
     values = [] if is_hash else _by_value(known, written, identity)
-    hashes = [each for each in _by_hash(known, written) if identity is None or each.identity == identity]
+    hashes = [
+        each for each in _by_hash(known, written, identity) if identity is None or each.identity == identity
+    ]
     found = [each for each in values if each.is_known]
     if identity is None or not found:  # `NAME=VALUE` means a value first
         found = _distinct([*found, *hashes])
@@ -111,7 +113,8 @@ def resolve(known: Knowledge, written: str, identity: str | None = None) -> Call
     if is_hash or _DIGITS.fullmatch(written):
         whole = _whole(written)
         if whole is not None and (name := identity or known.account) is not None:
-            return Caller(written, _kind(known, name), name, (whole,), is_known=False)
+            is_known = name in names and _is_known(known, name, names[name], whole)
+            return Caller(written, _kind(known, name), name, forms_of(known, name, whole), is_known=is_known)
         hint = "It may have left the screens since: write the value itself, or all 16 digits."
         if not is_hash and known.account is not None:
             hint += f" If that is how the application writes it: {known.account}={written}."
@@ -243,19 +246,15 @@ def _one_address(known: Knowledge, found: list[Caller]) -> list[Caller]:
 def _is_known(known: Knowledge, name: str, position: int, hashed: int) -> bool:
     if _kind(known, name) == "account" and known.is_account(hashed):
         return True
-    if known.refusals_of(position, hashed) or known.accounts_with(hashed):
+    if known.accounts_with(hashed):
         return True
     if any(hashed in (*act.accounts, *act.payments) for act in known.acts):
         return True
-    try:
-        left = known.left(known.row_of({position: hashed}))
-    except InspectionFailure:  # the server does not answer: nobody can say
-        return False
-    return any(not each.is_full and position in each.rule.per for each in left)
+    return _is_counted(known, position, hashed)
 
 
-def _by_hash(known: Knowledge, written: str) -> list[Caller]:
-    """Return the callers whose hash begins with what was written."""
+def _by_hash(known: Knowledge, written: str, identity: str | None = None) -> list[Caller]:
+    """Return the callers whose hash begins with what was written; of an identity, if it is named."""
     written = written.lower()
     match = _DIGITS.fullmatch(written)
     if match is None:
@@ -278,9 +277,38 @@ def _by_hash(known: Knowledge, written: str) -> list[Caller]:
         found = fitting(_shown(known, with_members=False))
         if known.is_account(whole):
             found.append(Caller("", "account", _own(known), (whole,), is_known=True))
+    if not found and whole is not None and identity is not None and known.accounts_with(whole):
+        # A page leads to the address by its name: the members of an actor need not be looked through.
+        return [Caller("", _kind(known, identity), identity, forms_of(known, identity, whole), is_known=True)]
     if not found:
-        found = fitting(_seen_with(known))
+        found = [
+            Caller("", each.what, each.identity, forms_of(known, each.identity, each.hash), is_known=True)
+            for each in fitting(_seen_with(known))
+        ]
     return _distinct(found)
+
+
+def forms_of(known: Knowledge, identity: str, hashed: int) -> tuple[int, ...]:
+    """Return what limits may count an address or a network by, of which the correlator has a hash.
+
+    There the lowest bit says what is declared of it. So it is one of two; first the one that is counted.
+    """
+    spec = known.compiled.correlation
+    position = _names(known).get(identity, -1)
+    if spec is None or position < 0 or position not in (spec.kinds[_ADDRESS], spec.kinds[_NETWORK]):
+        return (hashed,)
+    forms = sorted((hashed, hashed ^ 1), key=lambda one: not _is_counted(known, position, one))
+    return tuple(forms)
+
+
+def _is_counted(known: Knowledge, position: int, hashed: int) -> bool:
+    if known.refusals_of(position, hashed):
+        return True
+    try:
+        left = known.left(known.row_of({position: hashed}))
+    except InspectionFailure:  # the server does not answer: nobody can say
+        return False
+    return any(not each.is_full and position in each.rule.per for each in left)
 
 
 def _whole(written: str) -> int | None:

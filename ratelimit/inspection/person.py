@@ -1,17 +1,22 @@
 """One caller as a whole: the limits that bind it with what they have left, its refusals, actor and acts.
 
-Limits and refusals are those of now; refusals are asked of every host that shares the server. The addresses
-and payment methods of an account are those that the correlator last saw it with.
+Limits and refusals are those of now; refusals are asked of every host that shares the server. The addresses,
+networks and payment methods of an account are those that the correlator last saw it with, and so are the
+accounts of an address.
 """
 
 from __future__ import annotations
 
+import heapq
 import socket
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from ratelimit.clustering.budgets import places_of
+from ratelimit.core.clusters.profile import around, seen_with
 from ratelimit.core.clusters.reasons import reasons
 from ratelimit.correlation import Explanation
 from ratelimit.correlation.overview import Overview
@@ -21,7 +26,7 @@ from ratelimit.inspection.acting import state_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts import Refused, answers_of, in_words, lines_of
 from ratelimit.inspection.knowledge import Knowledge, Left
-from ratelimit.inspection.naming import Caller
+from ratelimit.inspection.naming import Caller, forms_of
 from ratelimit.inspection.policies import different_policies
 from ratelimit.inspection.stand_in import StandIn, stand_in
 from ratelimit.load.compile import loads_of
@@ -36,6 +41,21 @@ from ratelimit.worker.inquiries import Line, refusal_lines, shed_lines
 MOST_HASHES = 64
 MOST_USERS = 16
 OTHERS = "other hosts: the server does not answer"
+MOST_ELSEWHERE = 9
+"""Addresses, networks and payment methods of a caller that are looked at, of each."""
+MOST_ACCOUNTS = 100
+"""Of an address or a payment method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account that was seen with an address or a payment method."""
+
+    key: int
+    verdict: int
+    actor: int | None
+    requests: int
+    last_s: int
 
 
 @dataclass
@@ -51,6 +71,14 @@ class Person:
     explanation: Explanation | None = None
     acts: Sequence[Act] = field(default_factory=list)
     limits: Sequence[Left] = field(default_factory=list)
+    elsewhere: Sequence[tuple[str, int, Left]] = field(default_factory=list)
+    """Limits by its other addresses, networks and payment methods: of each the identity and its hash."""
+    accounts: Sequence[Account] = field(default_factory=list)
+    """Of an address or a payment method, the accounts that were seen with it, the busiest first."""
+    account_count: int = 0
+    """How many there are,"""
+    account_actors: dict[int, int] = field(default_factory=dict)
+    """and how many of them are in which actor."""
     others: Sequence[LimitRule] = field(default_factory=list)
     """Limits that may bind it and cannot be looked at without a whole request."""
     refused: Sequence[Refused] = field(default_factory=list)
@@ -72,7 +100,9 @@ class Person:
     @property
     def is_known(self) -> bool:
         """Whether anything here has met it."""
-        return any(each.is_known for each in self.callers) or bool(self.refused or self.shed or self.acts)
+        return any(each.is_known for each in self.callers) or bool(
+            self.refused or self.shed or self.acts or self.account_count
+        )
 
 
 def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
@@ -106,6 +136,11 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
         person.stand_in = stand_in(known, row)
     if person.stand_in is not None:
         person.limits = person.stand_in.limits
+    if not person.no_answer:
+        person.elsewhere = list(_elsewhere(known, hashes))
+    for each in callers:
+        if each.what == "identity":
+            _add_accounts(known, person, each.hash)
     looked = {each.rule.index for each in person.limits}
     person.others = [
         rule
@@ -140,12 +175,46 @@ def _hashes(known: Knowledge, callers: Sequence[Caller]) -> dict[int, list[int]]
             continue
         explanation = known.source.correlator.explain(each.hash)
         for one in sorted(() if explanation is None else explanation.shared, key=lambda one: -one.last_ns):
-            at = spec.kinds[one.kind]
-            if at >= 0 and one.hash not in found.setdefault(at, []):
-                found[at].append(one.hash)
+            _add(known, found, spec.kinds[one.kind], one.hash)
+    if known.source is not None and spec is not None:
+        for each in callers:
+            for kind, hashed in (
+                around(known.source.correlator.core, each.hash) if each.what != "actor" else ()
+            ):
+                _add(known, found, spec.kinds[kind], hashed)
     for each in callers:
         _add_networks(known, each, found)
     return {at: values for at, values in found.items() if values}
+
+
+def _add(known: Knowledge, found: dict[int, list[int]], at: int, hashed: int) -> None:
+    if at >= 0 and not {hashed, hashed ^ 1}.intersection(found.setdefault(at, [])):
+        found[at].append(forms_of(known, known.compiled.identities[at].name, hashed)[0])
+
+
+def _elsewhere(known: Knowledge, hashes: dict[int, list[int]]) -> Iterator[tuple[str, int, Left]]:
+    """Yield the limits that count by one of a caller's other identifiers, and what these have used."""
+    for at, values in sorted(hashes.items()):
+        for hashed in values[1:MOST_ELSEWHERE]:
+            for left in known.left(known.row_of({at: hashed})):
+                if left.rule.per == (at,) and not left.is_full:
+                    yield known.compiled.identities[at].name, hashed, left
+
+
+def _add_accounts(known: Knowledge, person: Person, hashed: int) -> None:
+    if known.source is None:
+        return
+    seen = seen_with(known.source.correlator.core, hashed)
+    found = [
+        Account(key, verdict, known.membership(key)[0] if label else None, requests, last_s)
+        for key, verdict, label, requests, last_s in heapq.nlargest(MOST_ACCOUNTS, seen, key=itemgetter(3))
+    ]
+    person.accounts = [*person.accounts, *found]
+    person.account_count += len(seen)
+    identities = known.source.correlator.identities
+    for label, count in Counter(one[2] for one in seen).items():
+        if label in identities:
+            person.account_actors[identities[label]] = count
 
 
 def _add_networks(known: Knowledge, caller: Caller, found: dict[int, list[int]]) -> None:

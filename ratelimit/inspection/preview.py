@@ -6,9 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ratelimit.correlation.classification import Verdict
-from ratelimit.correlation.overview import Overview
 from ratelimit.inspection import formatting
+from ratelimit.inspection.act_words import act_words
 from ratelimit.inspection.actors import members_of
+from ratelimit.inspection.effects import (
+    accounts_words,
+    actor_words,
+    actors_refused_words,
+    bound_words,
+    limits_words,
+    payers_words,
+    refused_words,
+    size_of,
+)
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge
@@ -122,8 +132,8 @@ def of_exempt(known: Knowledge, caller: Caller) -> Preview:
     if actor is None:
         _in_no_actor(known, caller, preview)
         return preview
-    preview.does.append(f"{caller.label} leaves {_actor_words(known, actor, verdict)}; its other limits hold")
-    preview.does += refused_words(known.refusals_of_actor(actor))
+    preview.does.append(f"{caller.label} leaves {actor_words(known, actor, verdict)}; its other limits hold")
+    preview.does += actors_refused_words(known, actor)
     return preview
 
 
@@ -137,8 +147,9 @@ def of_clear(known: Knowledge, callers: Sequence[Caller]) -> Preview:
         elif actor.override == "clear":
             preview.doubts.append(f"actor {short_hash(identity)} is cleared already")
         else:
-            preview.does.append(f"frees {_accounts(actor)} of actor {short_hash(identity)}")
-        preview.does += refused_words(known.refusals_of_actor(identity))
+            preview.does.append(f"frees {accounts_words(actor)} of actor {short_hash(identity)}")
+            preview.does.append("each of them counts by itself; limits per actor do not bind them")
+        preview.does += actors_refused_words(known, identity)
     return preview
 
 
@@ -156,9 +167,10 @@ def of_confirm(known: Knowledge, callers: Sequence[Caller]) -> Preview:
         elif likely:
             words = formatting.count(likely, "account")
             preview.does.append(f"{words} of actor {short_hash(identity)} count as certain from now on")
+            preview.does += bound_words(known, likely, identity)
         else:
             preview.doubts.append(
-                f"all {_accounts(actor)} of actor {short_hash(identity)} are certain already"
+                f"all {accounts_words(actor)} of actor {short_hash(identity)} are certain already"
             )
     return preview
 
@@ -170,8 +182,18 @@ def of_merge(known: Knowledge, callers: Sequence[Caller]) -> Preview:
     actors = {actor for actor, _ in within.values()}
     if len(actors) == 1 and None not in actors:
         preview.doubts.append("these accounts are one actor already")
-    preview.does.append(f"{formatting.count(len(within), 'account')} are one actor")
-    preview.does += [f"{each.label} is in {_actor_words(known, *within[each.hash])}" for each in callers]
+    joined = [actor for actor in actors if actor is not None]
+    alone = sum(actor is None for actor, _ in within.values())
+    of = sum(size_of(known, actor) for actor in joined) + alone
+    preview.does.append(
+        f"{formatting.count(len(within), 'account')}, with all of their actors, are one actor of {of:,}"
+    )
+    preview.does += [f"{each.label} is in {actor_words(known, *within[each.hash])}" for each in callers]
+    largest = max(joined, key=lambda actor: size_of(known, actor), default=None)
+    # What is used of the largest is used of the whole: the others come to it.
+    preview.does += bound_words(known, alone, largest)
+    for actor in joined:
+        preview.does += actors_refused_words(known, actor)
     return preview
 
 
@@ -183,9 +205,21 @@ def of_split(known: Knowledge, callers: Sequence[Caller]) -> Preview:
     if len(set(actors)) == len(actors):
         preview.doubts.append("no two of these accounts are one actor now")
     preview.does += [
-        f"{each.label} is in {_actor_words(known, *one)}" for each, one in zip(callers, within, strict=True)
+        f"{each.label} is in {actor_words(known, *one)}" for each, one in zip(callers, within, strict=True)
     ]
+    leaving: dict[int, int] = {}
+    for actor in actors:
+        leaving[actor] = leaving.get(actor, -1) + 1
     preview.does.append("of those in one actor the later leave it")
+    for actor, count in leaving.items():
+        if count:
+            words = formatting.count(count, "account")
+            left = size_of(known, actor) - count
+            preview.does.append(
+                f"{words} of actor {short_hash(actor)} {'is' if count == 1 else 'are'} freed "
+                f"from limits per actor; {formatting.count(left, 'account')} stay"
+            )
+            preview.does += actors_refused_words(known, actor)
     return preview
 
 
@@ -197,18 +231,39 @@ def of_organisation(
     for each in payments:
         count = formatting.count(known.accounts_with(each.hash), "account")
         preview.does.append(f"{each.label}, of {count}, is no evidence between members of {name}")
+        preview.does += payers_words(known, each.hash)
+    if members:
+        words = formatting.count(len(members), "account")
+        preview.does.append(f"its members are {words}; others that pay by the same methods are none")
     return preview
 
 
 def of_undo(known: Knowledge, act: Act) -> Preview:
     """Return what it would do to take an act back."""
-    preview = Preview()
+    preview = Preview([f"ends act {act.label}, {act_words(act)}, by {act.by}"])
+    actors: dict[int, int] = {}
+    for key in act.accounts if act.kind in _OF_ACTORS else ():
+        actor, _ = known.membership(key)
+        if actor is not None:
+            actors[actor] = actors.get(actor, 0) + 1
+    for actor, count in actors.items():
+        preview.does += _undone_words(known, act, actor, count)
+    if act.kind == "organisation":
+        for payment in act.payments:
+            words = (
+                f"payment method {short_hash(payment)} is evidence again between all accounts that pay by it"
+            )
+            preview.does.append(words)
+    if act.kind == "organisation":
+        preview.does.append(f"limits per actor may bind accounts of {act.name} after the next rebuild")
     for key in act.accounts[:8]:
         if act.kind == "stop":
             times = sum(each.refused for each in known.denied if each.hash == key and each.act == act.label)
             said = f", after {formatting.count(times, 'refusal')} within the last hour, here" if times else ""
             preview.does.append(f"{act.identity} {short_hash(key)} is not refused any more{said}")
             continue
+        if act.kind in _OF_ACTORS and known.membership(key)[0] in actors:
+            continue  # said of all of them together
         if act.kind == "budget-back":
             preview.does.append(f"{act.identity} {short_hash(key)} is charged again: {act.says}")
             continue
@@ -217,12 +272,41 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
             continue
         if act.kind == "exempt-limits":
             preview.does.append(f"limits apply to {act.identity} {short_hash(key)} again")
+            preview.does += limits_words(known, act.identity, key)
             continue
         actor, verdict = known.membership(key)
-        preview.does.append(f"account {short_hash(key)} is in {_actor_words(known, actor, verdict)} now")
+        preview.does.append(f"account {short_hash(key)} is in {actor_words(known, actor, verdict)} now")
+        if act.kind == "exempt":
+            preview.does.append(
+                f"limits per actor bind account {short_hash(key)} again where the evidence says so"
+            )
     if len(act.accounts) > 8:
         preview.does.append(f"and {len(act.accounts) - 8} more")
     return preview
+
+
+_OF_ACTORS = ("merge", "split", "confirm", "clear")
+
+
+def _undone_words(known: Knowledge, act: Act, actor: int, count: int) -> list[str]:
+    """Return what becomes of an actor when an act on it ends; `count` of the accounts named are in it."""
+    found = known.actor(actor)
+    name, size = f"actor {short_hash(actor)}", size_of(known, actor)
+    words = formatting.count(size if found is None else len(found.members), "account")
+    if act.kind == "clear":
+        return [f"{words} of {name} are bound by limits per actor again"]
+    if act.kind == "confirm":
+        return [f"{words} of {name} have their own verdicts again; those that are likely are freed"]
+    if act.kind == "merge":
+        return [
+            f"{count:,} of its accounts are in {name} of {words} now; "
+            "evidence alone says what stays together",
+            *actors_refused_words(known, actor),
+        ]
+    return [
+        f"{count:,} of its accounts are in {name} of {words} now; those that left may come back to it",
+        *bound_words(known, max(0, len(act.accounts) - count), actor),
+    ]
 
 
 def listed_by(known: Knowledge, caller: Caller, kind: Kind) -> Act | None:
@@ -235,14 +319,6 @@ def listed_by(known: Knowledge, caller: Caller, kind: Kind) -> Act | None:
         ),
         None,
     )
-
-
-def refused_words(found: Sequence[RefusedCaller]) -> list[str]:
-    """Return a phrase for each limit that refused somebody within the last hour, on this host."""
-    return [
-        f"`{each.rule.name}` refused it {formatting.count(each.refused, 'time')} within the last hour, here"
-        for each in found
-    ]
 
 
 def _refusals(known: Knowledge, caller: Caller) -> list[RefusedCaller]:
@@ -277,18 +353,3 @@ def _in_no_actor(known: Knowledge, caller: Caller, preview: Preview) -> None:
         said += f"; it is refused by {names}, as {caller.identity}"
         preview.hint = "`ratelimit act exempt --from limits` exempts it from these."
     preview.doubts.append(said)
-
-
-def _accounts(actor: Overview) -> str:
-    certain = sum(verdict is Verdict.CERTAIN for _, verdict in actor.members)
-    words = formatting.count(len(actor.members), "account")
-    return words if certain in (0, len(actor.members)) else f"{words} ({certain:,} certain)"
-
-
-def _actor_words(known: Knowledge, identity: int | None, verdict: int) -> str:
-    if identity is None:
-        return "no actor"
-    actor = known.actor(identity)
-    sure = {1: ", likely", 2: ", certain"}.get(verdict, "")
-    of = "" if actor is None else f" of {_accounts(actor)}"
-    return f"actor {short_hash(identity)}{of}{sure}"

@@ -193,6 +193,8 @@ def organisation(
     Raises:
         InspectionFailure: there is nothing that they share, or one of them cannot be declared so.
     """
+    if not name.strip():
+        raise InspectionFailure("an organisation needs a name, for the list of acts", "call")
     if not payments:
         raise InspectionFailure("an organisation needs what its members share: --payment VALUE", "call")
     paying = payment_identity(known)

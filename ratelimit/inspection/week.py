@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ratelimit.inspection import formatting
 from ratelimit.inspection.changes import Changes
 from ratelimit.inspection.journal import HOUR_NS, Entry, Hour
 
-HOURS = 7 * 24
 DAY_HOURS = 24
+DAYS = (1, 3, 7)
+"""How many days people look at."""
 KINDS: Mapping[str, tuple[str, ...]] = {
     "outages": ("store-away",),
     "actors": ("actor-found", "actor-grew", "actor-contained", "actor-released"),
@@ -64,11 +66,24 @@ class Week:
     spans: Mapping[str, Sequence[Span]]
     """By the words of `KINDS`, by time."""
     trouble: Sequence[str]
+    days_shown: int = 7
 
     @property
     def end_ns(self) -> int:
         """The end of the last hour."""
-        return self.begin_ns + HOURS * HOUR_NS
+        return self.begin_ns + self.days_shown * DAY_HOURS * HOUR_NS
+
+    def around(self, at_ns: int) -> str:
+        """Return which share was refused in the hours before and after an instant, as far as known."""
+        by_begin = {hour.begin_ns: hour for hour in self.hours}
+        begin_ns = at_ns // HOUR_NS * HOUR_NS
+        words = (("before", begin_ns - HOUR_NS), ("after", begin_ns + HOUR_NS))
+        said = [
+            f"{formatting.share(hour.refused + hour.shed, hour.asked)} refused in the hour {word}"
+            for word, at in words
+            if (hour := by_begin.get(at)) is not None
+        ]
+        return ", ".join(said)
 
     @property
     def days(self) -> Sequence[Day]:
@@ -79,15 +94,16 @@ class Week:
         return [_day(day * DAY_HOURS * HOUR_NS, by_day[day]) for day in sorted(by_day, reverse=True)]
 
 
-def week_of(hours: Sequence[Hour], changes: Changes, now_ns: int) -> Week:
-    """Return the week up to now.
+def week_of(hours: Sequence[Hour], changes: Changes, now_ns: int, days: int = 7) -> Week:
+    """Return the week up to now, or fewer days.
 
     Args:
         hours: what was answered, by the hour.
         changes: what happened.
         now_ns: the time.
+        days: how many.
     """
-    begin_ns = begin_of(now_ns)
+    begin_ns = begin_of(now_ns, days)
     entries = sorted(changes.entries, key=lambda each: each.time_ns)
     spans: dict[str, list[Span]] = {word: [] for word in KINDS}
     words = {kind: word for word, kinds in KINDS.items() for kind in kinds}
@@ -102,12 +118,13 @@ def week_of(hours: Sequence[Hour], changes: Changes, now_ns: int) -> Week:
             end_ns = now_ns if back is None else back.time_ns
             entry = entry if back is None else back
         spans[word].append(Span(entries[at].time_ns, end_ns, entry))
-    return Week(begin_ns, [each for each in hours if each.begin_ns >= begin_ns], spans, changes.trouble)
+    within = [each for each in hours if each.begin_ns >= begin_ns]
+    return Week(begin_ns, within, spans, changes.trouble, days)
 
 
-def begin_of(now_ns: int) -> int:
-    """Return when the week up to now began: at a full hour."""
-    return (now_ns // HOUR_NS + 1 - HOURS) * HOUR_NS
+def begin_of(now_ns: int, days: int = 7) -> int:
+    """Return when the days up to now began: at a full hour."""
+    return (now_ns // HOUR_NS + 1 - days * DAY_HOURS) * HOUR_NS
 
 
 def day_words(begin_ns: int) -> str:

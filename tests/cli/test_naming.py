@@ -73,7 +73,8 @@ def test_whatever_a_screen_shows_of_an_account_or_actor_can_be_pasted(policy: Pa
     for text in (*(form for each in shown for form in hash_forms(each)), "bot7", "account=bot7"):
         does = tried(policy, "clear", text)["does"]
         assert does[0] == f"frees 60 accounts of actor {one['actor'][:8]}", text
-        assert does[1] == f"`one actor` refused it {REFUSED[0]} times within the last hour, here"
+        words = f"refused actor {one['actor'][:8]} {REFUSED[0]} times within the last hour, here"
+        assert does[2] == f"`one actor` {words}"
 
 
 def test_an_act_by_a_pasted_hash_is_the_act_by_the_value(policy: Path, actor: Actor) -> None:

@@ -1,0 +1,132 @@
+"""The effects of an act on accounts and actors: who is freed, who is hit, and how much was refused of them.
+
+Refusals are those of this host within the last hour: what an act that frees would let through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ratelimit.core.clusters.profile import seen_with
+from ratelimit.correlation.classification import Verdict
+from ratelimit.correlation.overview import Overview
+from ratelimit.inspection import formatting
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.knowledge import Knowledge, Left
+from ratelimit.inspection.profile import left_of_actor
+from ratelimit.inspection.refused import RefusedCaller
+
+
+def accounts_words(actor: Overview) -> str:
+    """Return how many accounts an actor has, and how many are certain if that is not all or none."""
+    certain = sum(verdict is Verdict.CERTAIN for _, verdict in actor.members)
+    words = formatting.count(len(actor.members), "account")
+    return words if certain in (0, len(actor.members)) else f"{words} ({certain:,} certain)"
+
+
+def actor_words(known: Knowledge, identity: int | None, verdict: int) -> str:
+    """Return an actor and how sure it is that an account is in it."""
+    if identity is None:
+        return "no actor"
+    actor = known.actor(identity)
+    sure = {1: ", likely", 2: ", certain"}.get(verdict, "")
+    of = "" if actor is None else f" of {accounts_words(actor)}"
+    return f"actor {short_hash(identity)}{of}{sure}"
+
+
+def size_of(known: Knowledge, identity: int) -> int:
+    """Return how many accounts an actor has; 1 where that is not known."""
+    actor = known.actor(identity)
+    return 1 if actor is None else len(actor.members)
+
+
+def refused_words(found: Sequence[RefusedCaller], who: str = "it") -> list[str]:
+    """Return a phrase for each limit that refused somebody within the last hour, on this host."""
+    return [
+        f"`{each.rule.name}` refused {who} {formatting.count(each.refused, 'time')} "
+        "within the last hour, here"
+        for each in found
+    ]
+
+
+def actors_refused_words(known: Knowledge, actor: int) -> list[str]:
+    """Return what limits per actor refused of one; that they refused nothing is said, too."""
+    name = f"actor {short_hash(actor)}"
+    found = refused_words(known.refusals_of_actor(actor), name)
+    return found or [f"no limit per actor refused {name} within the last hour, here"]
+
+
+def bound_words(known: Knowledge, count: int, actor: int | None) -> list[str]:
+    """Return what it means for accounts that limits per actor bind them from now on.
+
+    Args:
+        known: what is known here.
+        count: how many accounts.
+        actor: the actor that they come into; None for a new one.
+    """
+    if not count:
+        return []
+    words = (
+        f"{formatting.count(count, 'account')} more {'is' if count == 1 else 'are'} bound by limits per actor"
+    )
+    left: Sequence[Left] = ()
+    if actor is not None:
+        try:
+            left = [each for each in left_of_actor(known, actor) if not each.rule.shadow]
+        except InspectionFailure:  # the server does not answer
+            left = ()
+    said = [
+        f"`{each.rule.name}` "
+        + ("refuses them now" if each.retry_ns else f"has {_amount(each.remaining, each)} left for all")
+        for each in left
+    ]
+    return [f"{words}: {', '.join(said)}" if said else words]
+
+
+def limits_words(known: Knowledge, identity: str, hashed: int) -> list[str]:
+    """Return what the limits that count by one identity say to its next request."""
+    position = next((spec.index for spec in known.compiled.identities if spec.name == identity), None)
+    if position is None:
+        return []
+    try:
+        found = [each for each in known.left(known.row_of({position: hashed})) if position in each.rule.per]
+    except InspectionFailure:  # the server does not answer
+        return []
+    refusing = [each for each in found if each.retry_ns and not each.rule.shadow]
+    names = ", ".join(f"`{each.rule.name}`" for each in refusing)
+    return [f"{names} refuses it at once" if refusing else "none of them refuses it now"] if found else []
+
+
+def budget_words(
+    known: Knowledge, position: int, hashed: int, name: str, used: int, number: int, unit: str
+) -> str:
+    """Return what another number of a limit means for a customer: what is left, or that it is refused."""
+    left = number - used
+    said = f"{formatting.amount(left, unit)} left" if left > 0 else "refused at once, as it used more"
+    refused = sum(each.refused for each in known.refusals_of(position, hashed) if each.rule.name == name)
+    return f"{said}; refused {formatting.count(refused, 'time')} by it within the last hour, here"
+
+
+def payers_words(known: Knowledge, value: int) -> list[str]:
+    """Return which actors a payment method ties, and what becomes of these without it."""
+    by_actor: dict[int, int] = {}
+    for key in (
+        () if known.source is None else (one[0] for one in seen_with(known.source.correlator.core, value))
+    ):
+        actor, _ = known.membership(key)
+        if actor is not None:
+            by_actor[actor] = by_actor.get(actor, 0) + 1
+    found = []
+    for actor, count in sorted(by_actor.items(), key=lambda each: -each[1]):
+        of = size_of(known, actor)
+        found.append(
+            f"{count:,} of the {formatting.count(of, 'account')} of actor {short_hash(actor)} pay by it: "
+            + ("its tie is gone, so limits per actor may free them" if count == of else "they may leave it")
+        )
+        found += actors_refused_words(known, actor)
+    return found or ["none of its accounts is in an actor now, so nobody is freed"]
+
+
+def _amount(units: int, left: Left) -> str:
+    return formatting.amount(units, left.rule.unit)
