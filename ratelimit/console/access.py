@@ -86,12 +86,24 @@ class Access:
 
     def is_own(self, request: Request, visitor: Visitor, mark: str) -> bool:
         """Return whether a form was made by a page of this console, for this browser."""
+        if not self.is_from_here(request, needs_origin=False):
+            return False
+        return not visitor.is_fresh and hmac.compare_digest(mark.encode(), self.mark(visitor).encode())
+
+    @staticmethod
+    def is_from_here(request: Request, *, needs_origin: bool = True) -> bool:
+        """Return whether the browser says that a form comes from a page of this server.
+
+        Args:
+            request: the form.
+            needs_origin: whether a browser that says nothing is believed.
+        """
         origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
         if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
             return False
         if site not in (None, "same-origin"):
             return False
-        return not visitor.is_fresh and hmac.compare_digest(mark.encode(), self.mark(visitor).encode())
+        return not needs_origin or site is not None
 
     def remember(self, request: Request, response: Response, visitor: Visitor | None = None) -> None:
         """Have the browser keep a visitor's session, or a new one."""

@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ratelimit.console import pages
+from ratelimit.console import forms, pages
 from ratelimit.console.access import Access, UserOf, Visitor
 from ratelimit.console.observation import Observation
 from ratelimit.console.rendering import ASSETS, prepare, rendered
-from ratelimit.console.visit import Visit
+from ratelimit.console.visit import STATUS, Visit
 from ratelimit.errors import PolicyError, StoreError
 from ratelimit.inspection.current_policy import tallied
 from ratelimit.inspection.failure import InspectionFailure
@@ -27,7 +27,6 @@ MOST_FORM_BYTES = 64 << 10
 STREAM_S = 2.0
 """Seconds between two looks of a page that stays open."""
 MOST_STREAMS = 32
-_STATUS = {"call": 400, "input": 404, "deployment": 503}
 _HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -80,7 +79,7 @@ class _Console:
             found.append(Route("/enter", self._enter, methods=["GET", "POST"]))
         for path, page in pages.LOOKING.items():
             found.append(Route(path, self._endpoint(page, is_form=False), methods=["GET"]))
-        for path, page in pages.ACTING.items():
+        for path, page in forms.ACTING.items():
             found.append(Route(path, self._endpoint(page, is_form=True), methods=["POST"]))
         return found
 
@@ -96,7 +95,7 @@ class _Console:
                     return _dressed(HTMLResponse("The form is too long.", 413))
                 form = parse_qs(text, keep_blank_values=True, max_num_fields=2048)
                 if not self._access.is_own(request, visitor, (form.get("mark") or [""])[0]):
-                    return self._refused(request, visitor)
+                    return self._refused(request, visitor, form)
             response = await run_in_threadpool(self._answer, page, request, visitor, form)
             if visitor.is_fresh:
                 self._access.remember(request, response, visitor)
@@ -129,15 +128,21 @@ class _Console:
             return _dressed(page(visit))
         except InspectionFailure as failure:
             return _dressed(
-                visit.page("failure", status=_STATUS[failure.cause], said=str(failure), hint=failure.hint)
+                visit.page("failure", status=STATUS[failure.cause], said=str(failure), hint=failure.hint)
             )
         except (StoreError, PolicyError) as error:
             return _dressed(visit.page("failure", status=503, said=_said(error), hint=""))
 
-    def _refused(self, request: Request, visitor: Visitor) -> Response:
+    def _refused(self, request: Request, visitor: Visitor, form: Mapping[str, Sequence[str]]) -> Response:
         visit = self._visit(request, visitor, {})
         said = "This form was not made by a page of this console in this browser. Nothing was done."
-        response = visit.page("failure", status=403, said=said, hint="Load the page again, and repeat.")
+        hint = "Load the page again, and repeat."
+        if self._access.is_from_here(request):  # its mark is of another secret or session
+            response = forms.again(
+                self._visit(request, visitor, form), InspectionFailure(said, "call"), status=403
+            )
+        else:
+            response = visit.page("failure", status=403, said=said, hint=hint)
         if visitor.is_fresh:
             self._access.remember(request, response, visitor)
         return _dressed(response)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from ratelimit.inspection import formatting
 from ratelimit.inspection.journal import HOUR_NS, Hour
-from ratelimit.inspection.week import HOURS, KINDS, Week, day_words
+from ratelimit.inspection.week import DAY_HOURS, KINDS, Week, day_words
 
-STEP = 5
-"""Width of one hour."""
 LEFT = 70
-WIDTH = LEFT + HOURS * STEP
+WIDTH = LEFT + 840
+"""Of seven days five for each hour; of fewer, more."""
 ALL_HEIGHT, REFUSED_HEIGHT, GAP, ROW = 124, 60, 34, 18
 MOST_MARKS = 300
 """Of each kind; of more, the latest."""
@@ -49,11 +48,12 @@ class Chart:
 def chart_of(week: Week) -> Chart:
     """Return the picture of a week: all requests, those refused on a scale of their own, and events."""
     boxes: list[Box] = []
+    step = step_of(week)
     most = max((hour.asked for hour in week.hours), default=0)
     most_refused = max((hour.refused + hour.shed for hour in week.hours), default=0)
     second = ALL_HEIGHT + ROW
     for hour in week.hours:
-        x = LEFT + (hour.begin_ns - week.begin_ns) // HOUR_NS * STEP
+        x = LEFT + (hour.begin_ns - week.begin_ns) // HOUR_NS * step
         words = _words(hour)
         for below, most_here, height in (
             (ALL_HEIGHT, most, ALL_HEIGHT - GAP),
@@ -66,7 +66,7 @@ def chart_of(week: Week) -> Chart:
                 if number:
                     tall = max(_LEAST, height * number / most_here)
                     y -= tall
-                    boxes.append(Box(x, round(y, 1), STEP - 1, round(tall, 1), look, words))
+                    boxes.append(Box(x, round(y, 1), step - 1, round(tall, 1), look, words))
     rows = [
         (GAP - 10.0, f"requests, {most:,} an hour at most"),
         (second + 4.0, f"refused and shed, {most_refused:,} an hour at most"),
@@ -94,7 +94,12 @@ def chart_of(week: Week) -> Chart:
 
 def _place(week: Week, at_ns: int) -> float:
     within = min(max(at_ns, week.begin_ns), week.end_ns)
-    return LEFT + (within - week.begin_ns) / HOUR_NS * STEP
+    return LEFT + (within - week.begin_ns) / HOUR_NS * step_of(week)
+
+
+def step_of(week: Week) -> int:
+    """Return the width of one hour."""
+    return (WIDTH - LEFT) // (week.days_shown * DAY_HOURS)
 
 
 def _words(hour: Hour) -> str:

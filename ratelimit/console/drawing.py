@@ -27,17 +27,21 @@ class Node:
     """What it is, for people who point at it."""
     look: str
     """Its class in the style sheet."""
+    hash: int
+    identity: str = ""
+    """The policy's name for what it is of; empty for an account."""
+    lines: str = ""
+    """Of an account, the path of its lines,"""
+    ties: Sequence[int] = ()
+    """and the numbers of the identifiers that these lead to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
     """A picture, and how much of the actor is in it."""
 
-    nodes: Sequence[Node]
-    lines: str
-    """The path of all lines."""
-    accounts: int
-    identifiers: int
+    accounts: Sequence[Node]
+    identifiers: Sequence[Node]
 
 
 def drawing_of(links: Links) -> Drawing:
@@ -57,22 +61,25 @@ def drawing_of(links: Links) -> Drawing:
     for account, identifier in links.edges:
         ties[account].append(identifier)
     middle = SIZE / 2
-    nodes, lines = [], []
+    accounts, identifiers = [], []
     for number, (member, tied) in enumerate(zip(links.accounts, ties, strict=True)):
         x = sum(places[at][0] for at in tied) / max(1, len(tied))
         y = sum(places[at][1] for at in tied) / max(1, len(tied))
         # Those with the same ties would lie upon each other: seeds of a sunflower do not.
         away = _SPREAD * math.sqrt((number % 40 + 1) / 40)
         x, y = x + away * math.cos(number * _GOLDEN), y + away * math.sin(number * _GOLDEN)
+        lines = []
         for at in tied:
             there = f"{middle + places[at][0]:.0f} {middle + places[at][1]:.0f}"
             lines.append(f"M{middle + x:.0f} {middle + y:.0f}L{there}")
         words = f"account {member.key:016x}, {member.verdict or 'no verdict'}, {member.requests:,} requests"
-        nodes.append(Node(round(middle + x, 1), round(middle + y, 1), 4, words, f"is-{member.verdict}"))
+        look, place = f"is-{member.verdict}", (round(middle + x, 1), round(middle + y, 1))
+        accounts.append(Node(*place, 4, words, look, member.key, "", "".join(lines), tied))
     for at, one in enumerate(links.identifiers):
         size = min(18.0, 5 + 2 * math.log2(one.members))
         look = "is-payment" if one.kind == _PAYMENT else "is-place" if one.kind == 0 else "is-extra"
         words = f"{one.identity} {one.hash:016x}: {one.members:,} members, {one.others:,} other accounts"
         x, y = places[at]
-        nodes.append(Node(round(middle + x, 1), round(middle + y, 1), round(size, 1), words, look))
-    return Drawing(nodes, "".join(lines), len(links.accounts), len(links.identifiers))
+        place = round(middle + x, 1), round(middle + y, 1)
+        identifiers.append(Node(*place, round(size, 1), words, look, one.hash, one.identity))
+    return Drawing(accounts, identifiers)

@@ -21,6 +21,7 @@ from ratelimit.inspection.hosts import Moment, hosts_of
 from ratelimit.inspection.journal import Hour, journal_of
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
 from ratelimit.inspection.profile import Profile
+from ratelimit.inspection.takings import HourTaken, hours_taken
 from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy import Policy
 
@@ -53,6 +54,7 @@ class Observation:
         self._before: Moment | None = None
         self._looked_ns = 0
         self._hours: tuple[int, int, Sequence[Hour]] | None = None
+        self._takings: tuple[int, int, Sequence[HourTaken]] | None = None
         self._key: bytes | None = None
 
     def policy(self) -> tuple[Policy, Policy, str]:
@@ -89,12 +91,20 @@ class Observation:
                 found = self._profiles[key] = Profile(source, actor)
             return found
 
-    def drawing(self, profile: Profile) -> Markup:
-        """Return the picture of an actor, drawn once for each profile."""
+    def drawing(self, profile: Profile, base: str, principal: str) -> Markup:
+        """Return the picture of an actor, drawn once for each profile.
+
+        Args:
+            profile: the actor.
+            base: where the console is mounted: its dots are links.
+            principal: the identity that accounts are of.
+        """
         found = self._drawings.get(profile)
         if found is None:
             drawing = drawing_of(profile.links(MOST_NODES - MOST_IDENTIFIERS, MOST_IDENTIFIERS))
-            text = rendered("drawing", drawing=drawing, members=len(profile.members))
+            text = rendered(
+                "drawing", drawing=drawing, members=len(profile.members), base=base, identity=principal
+            )
             found = self._drawings[profile] = Markup(text)  # a template's output is escaped
         return found
 
@@ -105,6 +115,15 @@ class Observation:
             policy, _, _ = self.policy()
             with journal_of(policy) as journal:
                 was = self._hours = since_ns, monotonic_ns(), journal.hours(since_ns)
+        return was[2]
+
+    def takings(self, since_ns: int) -> Sequence[HourTaken]:
+        """Return what callers took in the whole hours since an instant; read again after a while."""
+        was = self._takings
+        if was is None or was[0] > since_ns or monotonic_ns() - was[1] > STALE_NS:
+            policy, _, _ = self.policy()
+            with journal_of(policy) as journal:
+                was = self._takings = since_ns, monotonic_ns(), hours_taken(journal, since_ns)
         return was[2]
 
     def moments(self) -> tuple[Moment, Moment | None]:

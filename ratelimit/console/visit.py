@@ -12,6 +12,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from ratelimit.console.access import Visitor
 from ratelimit.console.observation import Observation
 from ratelimit.console.rendering import rendered
+from ratelimit.inspection.failure import Cause
+
+STATUS: Mapping[Cause, int] = {"call": 400, "input": 404, "deployment": 503}
+"""By what is at fault, the status of a page that says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,15 @@ class Visit:
             name, base=self.base, mark=self.mark, user=self.visitor.name, trouble=trouble, **values
         )
 
-    def to(self, path: str, **query: str) -> Response:
+    def to(self, path: str, **query: str | Sequence[str]) -> Response:
         """Return the way to another page of the console."""
-        said = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
-        return RedirectResponse(f"{self.base}{path}{'?' if said else ''}{said}", 303)
+        return RedirectResponse(self.path(path, **query), 303)
+
+    def path(self, path: str, **query: str | Sequence[str]) -> str:
+        """Return the address of another page of the console."""
+        said = "&".join(
+            f"{name}={quote(one, safe='')}"
+            for name, value in query.items()
+            for one in ([value] if isinstance(value, str) else value)
+        )
+        return f"{self.base}{path}{'?' if said else ''}{said}"

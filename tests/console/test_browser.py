@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ from tests.support.browser import axe, browser
 
 IMAGES = Path(__file__).absolute().parents[2] / "docs" / "images"
 PHONE = {"width": 360, "height": 740}
+LINES = 1_000_000
+"""Of the file of names, as a deployment with so many accounts has it."""
+TABLET = {"width": 768, "height": 1024}
 DESK = {"width": 1280, "height": 900}
 
 
@@ -103,7 +107,6 @@ SEEN = "runOnly: ['color-contrast', 'link-in-text-block', 'scrollable-region-foc
 
 def violations(page: Any, rules: str = "") -> list[tuple[str, str, str]]:
     """Return what axe finds that keeps people out, by all rules or some."""
-    page.evaluate(axe())
     # The dots of a drawing are parts of one picture, with a name of its own.
     parts = "{exclude: [['circle'], ['path'], ['rect']]}"
     found = page.evaluate(f"axe.run({parts}, {{resultTypes: ['violations'], {rules}}})")["violations"]
@@ -119,6 +122,7 @@ def test_pages_keep_nobody_out(
         write_week(journal.place, SystemClock().now_ns(), f"{name:016x}")
     assert run("act", "exempt", policy, "bot9", "--reason", "a customer of ours").exit_code == 0
     person = f"/person?who=account%3Dhash%3A{key_of(actor, 'bot7'):016x}"
+    is_whole = request.config.getoption("--screenshots")
     paths = {
         "now": "/",
         "limits": "/limits",
@@ -126,23 +130,48 @@ def test_pages_keep_nobody_out(
         "actors": "/actors",
         "actor": f"/actor?id={name:016x}",
         "person": person,
+        "took": "/took",
         "acts": "/audit",
         "act": "/act?act=1",
         "changes": "/changes",
         "week": "/week",
         "failure": "/act?act=77",
     }
+    sent: dict[str, tuple[str, str, dict[str, str]]] = {
+        "preview": (paths["actor"], "Clear it", {}),
+        "again": (paths["actor"], "Show what it would do", {"#accounts": "bot7"}),
+        "network": (person, "", {}),
+    }
     with serving(policy) as base, tab(chromium, base) as shown:
-        for title, path in paths.items():
-            for scheme, size, rules in (("light", DESK, ""), ("dark", PHONE, SEEN)):
-                shown.page.emulate_media(color_scheme=scheme)
-                shown.page.set_viewport_size(size)
-                page = shown.open(path)
-                assert violations(page, rules) == [], (title, scheme)
+        for title in (*paths, *sent):
+            page = shown.open(paths[title] if title in paths else sent[title][0])
+            if title == "network":
+                page.goto(base + page.get_attribute("a[href*='who=network']", "href"))
+            elif title in sent:
+                _, words, typed = sent[title]
+                page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+                for place, text in typed.items():
+                    page.fill(place, text)
+                page.locator(
+                    f"form:has({next(iter(typed), 'button')}) button:has-text('{words}')"
+                ).first.click()
+                page.get_by_role("heading", level=1).wait_for()
+            page.evaluate(axe())
+            for size in (DESK, TABLET, PHONE):
+                page.set_viewport_size(size)
+                for scheme in ("light", "dark"):
+                    # What one look in the other scheme does not show, all six do.
+                    if (size, scheme) in ((DESK, "light"), (PHONE, "dark")) or is_whole:
+                        page.emulate_media(color_scheme=scheme)
+                        rules = "" if (size, scheme) == (DESK, "light") else SEEN
+                        assert violations(page, rules) == [], (title, scheme, size)
                 # The page itself does not move sideways: wide tables do so within.
-                assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], title
-            if title == "failure":
-                shown.errors.clear()  # a browser reports every 404
+                moves = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+                assert not page.evaluate(moves), (title, size)
+            page.emulate_media(color_scheme="light")
+            page.set_viewport_size(DESK)
+            if title in ("failure", "again"):
+                shown.errors.clear()  # a browser reports every 4xx
         shown.page.emulate_media(color_scheme="light")
         shown.page.set_viewport_size(DESK)
         if request.config.getoption("--screenshots"):
@@ -150,7 +179,9 @@ def test_pages_keep_nobody_out(
                 shown.open(paths[each]).screenshot(path=IMAGES / f"console-{each}.png")
         with tab(chromium, base) as entering:
             entering.page.context.clear_cookies()
-            assert violations(entering.open("/enter")) == []
+            page = entering.open("/enter")
+            page.evaluate(axe())
+            assert violations(page) == []
             entering.errors.clear()  # 401: nobody has entered
 
 
@@ -171,6 +202,81 @@ def test_a_page_is_worked_by_keys_alone(chromium: Any, actor: Actor, policy: Pat
         page.focus("button.do")
         page.keyboard.press("Space")
         page.wait_for_selector("text=in force")
+
+
+def test_every_act_is_reached_by_keys_and_has_a_name(chromium: Any, actor: Actor, policy: Path) -> None:
+    """Hazard: a button that a mouse alone finds, or that a screen reader has no words for."""
+    (name,) = actor.clusters(BOTS)
+    assert run("act", "exempt", policy, "bot9").exit_code == 0
+    person = f"/person?who=account%3Dhash%3A{key_of(actor, 'bot7'):016x}"
+    actors = f"/actor?id={name:016x}"
+    accounts, limits = "Accounts, or hashes of accounts", "Limits, with commas between them"
+    typed = {accounts: "bot1 bot2", limits: "requests=9"}
+    ways = [
+        *((person, each, "") for each in ("Exempt from limits per actor", "Exempt from all limits", "Stop")),
+        *((person, each, "") for each in ("Clear its actor", "Confirm its actor")),
+        *((actors, each, "") for each in ("Clear it", "Confirm it", "Stop its accounts")),
+        (actors, "", accounts),
+        (person, "", limits),
+        ("/audit", "Undo act 1", ""),
+    ]
+    with serving(policy) as base, tab(chromium, base) as shown:
+        for path, words, field in ways:
+            page = shown.open(path)
+            if field:
+                page.locator("details:has(fieldset) > summary").focus()
+                page.keyboard.press("Enter")
+                page.get_by_label(field, exact=True).focus()
+                page.keyboard.type(typed[field])
+                page.keyboard.press("Tab")
+            else:
+                page.get_by_role("button", name=re.compile(f"^{words}")).focus()
+            page.keyboard.press("Enter")
+            page.get_by_role("heading", name="What it would do").wait_for()
+            assert page.get_by_label("Why, for the list of acts").count() == 1
+            assert page.get_by_role("button", name=re.compile("^Do it")).count() == 1
+        # An error is where the cursor is, and is read out with its field.
+        page = shown.open(actors)
+        page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+        page.fill("#accounts", "bot1")
+        page.press("#accounts", "Tab")
+        page.keyboard.press("Enter")
+        page.get_by_role("alert").wait_for()
+        assert page.evaluate("document.activeElement.id") == "accounts"
+        words = "document.getElementById(document.activeElement.getAttribute('aria-describedby')).textContent"
+        assert "at least 2 accounts" in page.evaluate(words)
+        shown.errors.clear()  # a browser reports every 400
+
+
+def test_pictures_are_read_by_pointer_and_by_keys(chromium: Any, actor: Actor, policy: Path) -> None:
+    """Hazard: bars without numbers, and a hundred lines in which nobody sees one account's."""
+    (name,) = actor.clusters(BOTS)
+    with journal_of(Policy.load(policy)) as journal:
+        assert journal.place is not None
+        write_week(journal.place, SystemClock().now_ns(), f"{name:016x}")
+    with serving(policy) as base, tab(chromium, base) as shown:
+        page = shown.open("/week")
+        reading = page.locator("[data-reading]")
+        page.locator("rect.is-outages").hover()
+        assert "used again after 7200 s" in reading.inner_text()
+        page.focus("[data-chart]")
+        seen = []
+        for key in ("ArrowLeft", "ArrowLeft", "ArrowRight"):
+            page.keyboard.press(key)
+            seen.append(reading.inner_text())
+        assert seen[0] == seen[2] != seen[1]
+        assert re.search(r":00:00 UTC: [\d,]+ allowed, [\d,]+ refused", seen[0])
+        page.click("nav[aria-label=Time] >> text=a day")
+        page.wait_for_selector("a[aria-current]:has-text('a day')")
+        assert 20 <= page.locator("rect.is-allowed").count() <= 24
+        page = shown.open(f"/actor?id={name:016x}")
+        dot = page.locator("[data-node] circle.is-payment").first
+        dot.hover()
+        reading = page.locator("[data-drawing] [data-reading]")
+        assert "10 of the accounts drawn" in reading.inner_text()
+        assert page.locator("[data-ties].is-tied").count() == 10
+        dot.click()
+        page.wait_for_selector("text=10 accounts of late")
 
 
 def test_numbers_follow_the_deployment(chromium: Any, tmp_path: Path) -> None:
@@ -197,17 +303,19 @@ def test_names_are_joined_in_the_browser_and_nowhere_else(
     names = {f"{key_of(actor, bot):016x}": bot for bot in BOTS}
     first = next(iter(names))
     names[first] = hostile
-    lines = [f"{number:016x},somebody{number}" for number in range(5000)]
     quoted = {key: '"' + name.replace('"', '""') + '"' for key, name in names.items()}
-    lines[2500:2500] = [f"{key},{name}" for key, name in quoted.items()]
-    (tmp_path / "names.csv").write_text("\n".join(lines), "utf-8")
+    with (tmp_path / "names.csv").open("w", encoding="utf-8") as file:
+        for number in range(LINES):
+            if number == LINES // 2:
+                file.writelines(f"{key},{name}\n" for key, name in quoted.items())
+            file.write(f"{number:016x},somebody{number}\n")
     (actor_id,) = actor.clusters(BOTS)
     with serving(policy) as base, tab(chromium, base) as shown:
         page = shown.open(f"/actor?id={actor_id:016x}")
         sent: list[str] = []
         page.on("request", lambda request: sent.append(f"{request.url} {request.post_data}"))
         page.set_input_files("#names", tmp_path / "names.csv")
-        page.wait_for_selector("text=Names for 60 of 60 accounts.")
+        page.wait_for_selector("text=Names for 60 of 60 accounts.", timeout=120_000)
         assert page.locator("[data-key]", has_text="bot7").count() == 1
         assert page.locator("[data-key] img").count() == 0
         with page.expect_download() as download:

@@ -16,7 +16,7 @@ from tests.support.time import stop_host
 ACCOUNTS = 25_000
 NEIGHBOURS = 100
 ROUNDS = 6
-PATHS = ("/", "/limits", "/limit?name=one%20actor", "/actors", "/audit", "/changes", "/week")
+PATHS = ("/", "/limits", "/limit?name=one%20actor", "/actors", "/took", "/audit", "/changes", "/week")
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +69,17 @@ def test_evidence_and_neighbours_of_all_members(reader: Reader) -> None:
 def test_pages_come_while_a_person_waits(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
     """The bound is loose, as this machine may be busy; `-s` shows the times themselves."""
     actor = reader.get("/actors").link("/actor?id=")
-    person = reader.get(actor).link("/person?who=account")
+    page = reader.get(actor)
+    person = page.link("/person?who=account")
+    payment, address = page.link("/person?who=payment"), page.link("/person?who=ip")
+    network = reader.get(address).link("/person?who=network")
     times: dict[str, list[float]] = {}
     for number in range(ROUNDS):
-        for path in (*PATHS, actor, f"{actor}&page={40 * number + 1}", person):
+        for path in (*PATHS, actor, f"{actor}&page={40 * number + 1}", person, payment, address, network):
             began = time.perf_counter()
             answer = reader.client.get(path)  # without reading the page, which is the browser's part
             assert answer.status_code == 200, path
-            kind = path.partition("?")[0]
+            kind = path.partition("%3D")[0] if "who=" in path else path.partition("?")[0]
             times.setdefault(kind, []).append(time.perf_counter() - began)
     worst = {kind: sorted(taken)[int(0.95 * (len(taken) - 1))] for kind, taken in times.items()}
     with capsys.disabled():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from tests.cli.running import run
@@ -67,6 +68,8 @@ def test_analyst_answers_the_questions_of_a_morning(actor: Actor, reader: Reader
     assert "a customer of ours" in audit.text
     undoing = reader.send(audit.form("Undo act 1"))
     assert "in force" not in reader.send(undoing.form("Do it")).text.partition("Hosts")[0]
+    for page in (reader.get("/audit"), reader.get("/act?act=1")):
+        assert re.search(r"undone by \S+@\S+, \d{4}-\d\d-\d\d", page.text)  # who undid it?
     assert "60 accounts" in reader.get(f"/actor?id={name:016x}").text
     acts = json.loads(run("show", "acts", policy, "--json").stdout)["acts"]
     assert [(each["kind"], each["in_force"]) for each in acts] == [("exempt", False), ("undo", False)]

@@ -1,4 +1,4 @@
-// What pages do by themselves: numbers that follow the deployment, and names for hashes.
+// What pages do by themselves: numbers that follow the deployment, names for hashes, and readings of pictures.
 //
 // Without it every page works. A file with names is read here and stays here: it is in no request.
 "use strict";
@@ -36,6 +36,51 @@ for (const region of document.querySelectorAll("[data-live]")) {
   });
   window.addEventListener("pagehide", pause);
   follow();
+}
+
+// A chart: the words of the part that is pointed at, or of the hour that the arrow keys lead to.
+for (const chart of document.querySelectorAll("[data-chart]")) {
+  const reading = chart.parentElement.querySelector("[data-reading]");
+  const wordsOf = (part) => part.querySelector("title").textContent;
+  const hours = [...chart.querySelectorAll("rect.is-allowed, rect.is-refused")];
+  const places = [...new Map(hours.map((part) => [part.getAttribute("x"), part])).entries()]
+    .sort((one, other) => one[0] - other[0])
+    .map((entry) => entry[1]);
+  let at = places.length;
+  const show = (part) => {
+    chart.querySelector(".is-read")?.classList.remove("is-read");
+    part.classList.add("is-read");
+    reading.textContent = wordsOf(part);
+  };
+  chart.addEventListener("pointerover", (event) => {
+    if (event.target.tagName === "rect") show(event.target);
+  });
+  chart.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step || !places.length) return;
+    event.preventDefault();
+    at = Math.min(Math.max(at + step, 0), places.length - 1);
+    show(places[at]);
+  });
+}
+
+// A drawing: the ties of the dot that is pointed at, and what it is in words.
+for (const drawing of document.querySelectorAll("[data-drawing]")) {
+  const reading = drawing.querySelector("[data-reading]");
+  const accounts = [...drawing.querySelectorAll("[data-ties]")];
+  const focus = (event) => {
+    const dot = event.target.closest("a");
+    if (!dot) return;
+    const tied = dot.dataset.node === undefined
+      ? [dot]
+      : accounts.filter((one) => one.dataset.ties.split(" ").includes(dot.dataset.node));
+    for (const one of drawing.querySelectorAll(".is-tied")) one.classList.remove("is-tied");
+    for (const one of tied) one.classList.add("is-tied");
+    const more = dot.dataset.node === undefined ? "" : `; ${tied.length} of the accounts drawn`;
+    reading.textContent = dot.querySelector("title").textContent + more;
+  };
+  drawing.addEventListener("pointerover", focus);
+  drawing.addEventListener("focusin", focus);
 }
 
 // The lines of a text, as it is read: a file of a million names is never in memory as a whole.

@@ -1,0 +1,172 @@
+"""The pages of actors: all by what they took, one with its evidence, and its members as a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from starlette.responses import Response
+
+from ratelimit.console.parts import actor_named, number, principal_of, source_of, taken
+from ratelimit.console.visit import Visit
+from ratelimit.inspection import formatting
+from ratelimit.inspection.actors import Actor, actors_of
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.knowledge import Left
+from ratelimit.inspection.profile import left_of_actor
+from ratelimit.inspection.takings import SPANS, Taker, time_words
+
+PER_PAGE = 100
+ACTORS_SHOWN = 50
+SHARED_SHOWN = 40
+"""Identifiers of each kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActorRow:
+    """One actor beside the others."""
+
+    actor: Actor
+    a_day: float
+    left: Sequence[Left] = ()
+    took: Mapping[str, int] = field(default_factory=dict)
+    """By the names of limits, the units that it took at least within the chosen time."""
+
+    @property
+    def refused(self) -> int:
+        """The refusals by limits per cluster, on this host within the last hour."""
+        return sum(each.refused for each in self.actor.refused)
+
+
+def actors(visit: Visit) -> Response:
+    """The actors, by what they took within a chosen time."""
+    by = visit.one("by", "requests")
+    with visit.observation.known() as known:
+        source = source_of(known)
+        since, takings = taken(visit, known)
+        took: dict[int, dict[str, int]] = {}
+        for (identity, name), units in takings.of_members(known).items():
+            took.setdefault(identity, {})[name] = units
+        for name, callers in takings.limits.items():
+            for each in callers:
+                if each.is_actor:
+                    took.setdefault(each.hash, {})[name] = each.units
+        rules = {rule.name: rule for rule in reversed(known.compiled.rules)}
+        names = [name for name in takings.limits if any(name in each for each in took.values())]
+        trouble = ""
+        found = [
+            ActorRow(
+                each,
+                source.takings.get(each.found.identity, (0, 0.0))[1],
+                took=took.get(each.found.identity, {}),
+            )
+            for each in actors_of(source, source.actors, None, known.refused)
+        ]
+        orders: dict[str, Callable[[ActorRow], float]] = {
+            "requests": lambda row: row.actor.requests,
+            "a day": lambda row: row.a_day,
+            "accounts": lambda row: len(row.actor.found.members),
+            "refused": lambda row: row.refused,
+            "found": lambda row: row.actor.found.first_s,
+        }
+        for name in names:
+            orders[f"took of {name}"] = lambda row, name=name: row.took.get(name, 0)  # type: ignore[misc]
+        found.sort(key=lambda row: -orders.get(by, orders["requests"])(row))
+        shown = []
+        for row in found[:ACTORS_SHOWN]:
+            left: Sequence[Left] = ()
+            if not trouble:
+                try:
+                    left = left_of_actor(known, row.actor.found.identity)
+                except InspectionFailure as failure:
+                    trouble = str(failure)
+            shown.append(ActorRow(row.actor, row.a_day, left, row.took))
+        return visit.page(
+            "actors",
+            rows=shown,
+            names=names,
+            rules=rules,
+            levels=list(dict.fromkeys(each.rule.name for row in shown for each in row.left)),
+            by=by,
+            orders=list(orders),
+            since=since,
+            spans=SPANS,
+            when=time_words(takings),
+            takings=takings,
+            more=len(found) - len(shown),
+            as_of_ns=source.correlator.now_ns,
+            trouble=[trouble] if trouble else [],
+        )
+
+
+def actor(visit: Visit) -> Response:
+    """One actor: what it took, the evidence, a drawing, its members and its neighbours."""
+    with visit.observation.known() as known:
+        found = actor_named(known, visit.one("id"))
+        source = source_of(known)
+        profile = visit.observation.profile(source, found)
+        trouble = []
+        left: Sequence[Left] = ()
+        try:
+            left = left_of_actor(known, found.identity)
+        except InspectionFailure as failure:
+            trouble = [str(failure)]
+        members = profile.members
+        pages = max(1, -(-len(members) // PER_PAGE))
+        at = min(max(1, number(visit.one("page", "1"))), pages)
+        requests, a_day = source.takings.get(found.identity, (0, 0.0))
+        since, takings = taken(visit, known)
+        rules = {rule.name: rule for rule in reversed(known.compiled.rules)}
+        own: list[Taker] = takings.of((), actor=found.identity)
+        by_account = [
+            (rules[name], units)
+            for (identity, name), units in takings.of_members(known).items()
+            if identity == found.identity
+        ]
+        return visit.page(
+            "actor",
+            actor=found,
+            requests=requests,
+            a_day=a_day,
+            left=left,
+            own=own,
+            by_account=by_account,
+            since=since,
+            when=time_words(takings),
+            refused=known.refusals_of_actor(found.identity),
+            shared=profile.shared(SHARED_SHOWN),
+            shared_count=profile.shared_count,
+            members=members[(at - 1) * PER_PAGE : at * PER_PAGE],
+            first=(at - 1) * PER_PAGE,
+            member_count=len(members),
+            at=at,
+            pages=pages,
+            neighbours=profile.neighbours,
+            neighbour_count=profile.neighbour_count,
+            growth=profile.growth,
+            drawing=visit.observation.drawing(profile, visit.base, principal_of(known)),
+            acts=[each for each in known.acts if not profile.keys.isdisjoint(each.accounts)],
+            identity=principal_of(known),
+            as_of_ns=source.correlator.now_ns,
+            trouble=trouble,
+        )
+
+
+def members(visit: Visit) -> Response:
+    """All members of an actor as a table for other programs: hashes, no names."""
+    with visit.observation.known() as known:
+        found = actor_named(known, visit.one("id"))
+        profile = visit.observation.profile(source_of(known), found)
+        text = io.StringIO()
+        out = csv.writer(text)
+        out.writerow(["account", "verdict", "ruling", "requests", "first_seen", "last_seen"])
+        for each in profile.members:
+            first, last = formatting.iso(each.first_s * 10**9), formatting.iso(each.last_s * 10**9)
+            out.writerow(
+                [f"{each.key:016x}", each.verdict or "", each.override or "", each.requests, first, last]
+            )
+    name = f"actor-{found.identity:016x}.csv"
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)

@@ -1,0 +1,95 @@
+"""Parts that several pages have: the evidence, an actor by its id, hosts, and what callers took."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from ratelimit.clock import SystemClock
+from ratelimit.console.visit import Visit
+from ratelimit.correlation.overview import Overview
+from ratelimit.errors import StoreError
+from ratelimit.inspection import formatting
+from ratelimit.inspection.acting import Deployment, HostState
+from ratelimit.inspection.evidence import Source
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.knowledge import Knowledge
+from ratelimit.inspection.naming import resolve
+from ratelimit.inspection.takings import Takings, bounds_of, hour_under_way, takings_within
+from ratelimit.stores.acts.act import Act
+
+DEFAULT_SPAN = "7d"
+
+
+def source_of(known: Knowledge) -> Source:
+    """Return the evidence.
+
+    Raises:
+        InspectionFailure: there is none.
+    """
+    if known.source is None:
+        if known.compiled.correlation is None:
+            raise InspectionFailure("the policy has no correlation, so there are no actors", "input")
+        raise InspectionFailure(known.trouble or "nothing is known of actors", "deployment")
+    return known.source
+
+
+def actor_named(known: Knowledge, written: str) -> Overview:
+    """Return an actor by its id.
+
+    Raises:
+        InspectionFailure: there is none.
+    """
+    source_of(known)
+    caller = resolve(known, f"actor={written}")
+    found = known.actor(caller.hash)
+    if found is None:
+        raise InspectionFailure(f"actor {written} is gone", "input")
+    return found
+
+
+def principal_of(known: Knowledge) -> str:
+    """Return the name of what accounts are of, to name one by its hash; empty for several."""
+    spec = known.compiled.correlation
+    return "" if spec is not None and len(spec.principal) > 1 else known.account or ""
+
+
+def hosts_of(there: Deployment) -> dict[str, Any]:
+    """Return which hosts apply all acts, and what is wrong."""
+    states: Sequence[HostState]
+    try:
+        states, trouble = there.hosts(), []
+    except StoreError:
+        states = there.this_host()
+        trouble = ["The server does not answer: these are the acts that this host knows."]
+    return {"hosts": states, "trouble": trouble}
+
+
+def ends_of(acts: Sequence[Act], held: Collection[str]) -> dict[str, str]:
+    """Return how each act ended that is over: by an undo and whose, or by time; by the acts' labels."""
+    undone = {(each.undoes, each.undoes_ns): each for each in acts if each.kind == "undo"}
+    found = {}
+    for each in acts:
+        undo = undone.get((each.number, each.at_ns)) or undone.get((each.number, 0))
+        if undo is not None:
+            found[each.label] = f"undone by {undo.by}, {formatting.instant(undo.at_ns)} UTC"
+        elif each.label not in held and each.kind != "undo":
+            found[each.label] = "lapsed" if each.until_ns else "over"
+    return found
+
+
+def taken(visit: Visit, known: Knowledge) -> tuple[str, Takings]:
+    """Return the time that a visitor chose, and what callers took in it.
+
+    Raises:
+        InspectionFailure: it is no time that can be chosen.
+    """
+    since = visit.one("since", DEFAULT_SPAN)
+    begin_ns, end_ns = bounds_of(since, SystemClock().now_ns())
+    hours = [*visit.observation.takings(begin_ns), *hour_under_way(known)]
+    return since, takings_within(known.compiled, hours, begin_ns, end_ns)
+
+
+def number(text: str) -> int:
+    """Return the number of a page."""
+    return int(text) if text.isdecimal() and len(text) < 8 else 1
