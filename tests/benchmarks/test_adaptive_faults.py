@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from benchmarks.adaptive.catalogue import BY_NAME, BackEnd
+from benchmarks.adaptive.contenders import Fixed
 from benchmarks.adaptive.job import Job
 from benchmarks.adaptive.loop import Loop, Outcome
 from benchmarks.adaptive.phases import Phase
@@ -110,3 +111,24 @@ def test_fault_62_without_samples_nothing_is_turned_away():
     quiet = (Phase("a request a second", 60, 0.05),)
     outcome = Loop(SERVER, quiet, FirstByte, 3).play().phases[0]
     assert outcome.refused == 0 < outcome.good
+
+
+@pytest.mark.parametrize("target_ns", [BY_NAME["lock convoy"].target_ns, None], ids=["given", "learned"])
+def test_fault_88_limit_before_an_engine_that_slows_with_load_grows_no_faster_than_its_evidence(
+    target_ns: int | None,
+):
+    """Hazard: a queue that grows by a half each step: the convoy is past help before a first byte says so."""
+    convoy = BY_NAME["lock convoy"]
+    phases = (Phase("calm", 10, 0.5), Phase("flash", 12, 3.0), Phase("after", 12, 0.7))
+    settings = Settings(first_byte_ns=target_ns, floor=2, start=2)
+    run = Loop(convoy, phases, FirstByte, 1, settings=settings, watched=True).play()
+    best = Loop(convoy, phases, lambda _: Fixed(4), 1).play()
+    bounds = [waiting for _, _, _, waiting in run.curve]  # ten a second
+    in_force = bounds if target_ns else [bound for bound in bounds if bound < settings.ceiling]
+    later = convoy.target_ns * 10 // SECOND
+    assert all(after <= 2 * before + 1 for before, after in zip(in_force, in_force[later:], strict=False))
+    calm, flash, after = run.phases
+    assert calm.refused == 0  # it is no limit that never grows
+    assert max(in_force) >= 4 * settings.start
+    assert flash.good >= 0.6 * best.phases[1].good
+    assert after.good >= 0.95 * best.phases[2].good
