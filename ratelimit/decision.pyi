@@ -6,7 +6,16 @@ from typing import Literal, Protocol
 
 from typing_extensions import disjoint_base
 
-from ratelimit.verdict import VERDICTS, ClusterVerdict, Ledger, MildStep, Reason, Verdict, cluster_name
+from ratelimit.verdict import (
+    VERDICTS,
+    ClusterVerdict,
+    Flight,
+    Ledger,
+    MildStep,
+    Reason,
+    Verdict,
+    cluster_name,
+)
 
 __all__ = [
     "VERDICTS",
@@ -42,6 +51,7 @@ class Decision:
         certainty: int = 0,
         wait_ns: int | None = None,
         waited_ns: int = 0,
+        flight: Flight | None = None,
     ) -> None: ...
     @property
     def allowed(self) -> bool:
@@ -90,6 +100,11 @@ class Decision:
     @property
     def retry_after(self) -> float | None:
         """The same in seconds."""
+    def first_byte(self, status: int | None = None, /) -> None:
+        """Say that the answer begins, for a limit that follows the load of a back end (`[adaptive]`).
+
+        The first call counts. A status of 429, 503 or 529 says that the back end refused the request.
+        """
     def settle(self, units: Mapping[str, int] | None = None, /, **more: int) -> None:
         """Report what was really used, in place of what was charged on arrival.
 
@@ -110,7 +125,11 @@ class Decision:
 
         A block (`with`) that raises counts as one with the status 500 that may have produced something, and
         one that is cancelled has no status. A decision that is forgotten has none either: slots then stay
-        taken until the worker ends, and units in flight are given back when it is collected.
+        taken until the worker ends. Units in flight, and its place before a back end, are given back when it is
+        collected. The place comes back after ten minutes without `first_byte` or `settle`, too.
+
+        For a limit that follows the load, a status says that the answer was there, and a block that ends as well.
+        Without one the client hung up, and nothing is learned of the back end.
 
         Args:
             status: the answer's, as in HTTP; None where it is not known.

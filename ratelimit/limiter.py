@@ -25,9 +25,10 @@ from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Decision, Reason
 from ratelimit.events import Observer
 from ratelimit.identity.extract import Headers
+from ratelimit.load.called import Called
 from ratelimit.load.limit import LoadLimit
 from ratelimit.load.metrics import WatchedLoad
-from ratelimit.load.stage import LoadPart
+from ratelimit.load.stage import LoadPart, enter_load
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.routing.target import Target
@@ -110,19 +111,26 @@ class Limiter(DecidesByName):
         LIMITERS.add(self)
 
     def _decide_slowly(
-        self, method: str, path: str | Target, event: Event, given: Given, now_ns: int
+        self,
+        method: str,
+        path: str | Target,
+        event: Event,
+        given: Given,
+        now_ns: int,
+        *,
+        enters: bool = True,
     ) -> Decision:
         """Decide what takes more than one compiled call: see `decide`."""
         asked = self._inquiry(now_ns, method, path, event, given)
         if asked is None:
             return self._unlimited(now_ns, charge=True)
-        visit = self._visit(asked, method, path, event, given)
+        visit = self._visit(asked, method, path, event, given, enters=enters)
         decided = self.runtime.decide(*asked, charge=True, visit=visit)
         plan, outcome = decided[2:]
         rules = None if plan is None else rules_of(plan)
         if rules is not None and outcome is not None and rules.refusing(outcome) is not None:
             self.runtime.diagnose("wait-unawaited")
-        return self._decision(asked, decided)
+        return self._decision(asked, decided, visit)
 
     def peek(
         self,
@@ -161,10 +169,23 @@ class Limiter(DecidesByName):
     ) -> Decision:
         """Decide as `decide` does, with any store: a server is awaited, and so is room."""
         given = (identities, costs, client, headers, state, created)
+        return await self._adecide(method, path, event, given, now_ns)
+
+    async def _adecide(
+        self,
+        method: str,
+        path: str | Target,
+        event: Event,
+        given: Given,
+        now_ns: int | None,
+        *,
+        enters: bool = True,
+    ) -> Decision:
+        """Decide as `adecide` does; `enters`: whether the request's end will be told."""
         asked = self._inquiry(now_ns, method, path, event, given)
         if asked is None:
             return self._unlimited(now_ns, charge=True)
-        visit = self._visit(asked, method, path, event, given)
+        visit = self._visit(asked, method, path, event, given, enters=enters)
         decided = await self.runtime.adecide(*asked, charge=True, visit=visit)
         return self._decision(asked, decided, visit)
 
@@ -189,9 +210,19 @@ class Limiter(DecidesByName):
             return self._unlimited(now_ns, charge=False)
         return self._decision(asked, await self.runtime.adecide(*asked, charge=False), is_charged=False)
 
-    def _visit(self, asked: Inquiry, method: str, path: str | Target, event: Event, given: Given) -> Visit:
+    def _visit(
+        self,
+        asked: Inquiry,
+        method: str,
+        path: str | Target,
+        event: Event,
+        given: Given,
+        *,
+        enters: bool,
+    ) -> Visit:
         """Return the request as one of no door."""
-        return Visit(partial(described, method, path, event, given), partial(holder_in, asked[0], given))
+        request, holder = partial(described, method, path, event, given), partial(holder_in, asked[0], given)
+        return Visit(request, holder, enters=enters)
 
     def _unlimited(self, now_ns: int | None, *, charge: bool) -> Decision:
         now_ns = self.now_ns() if now_ns is None else now_ns
@@ -209,8 +240,14 @@ class Limiter(DecidesByName):
     def _decision(
         self, inquiry: Inquiry, decided: Decided, visit: Visit | None = None, *, is_charged: bool = True
     ) -> Decision:
-        bound, _, row, now_ns, _ = inquiry
-        return decision_of(bound, decided, row, now_ns, self.clock, visit, is_charged=is_charged)
+        bound, matched, row, now_ns, _ = inquiry
+        flight = None
+        if decided[0] and matched.group >= 0 and visit is not None and visit.enters:
+            flight = Called()
+            enter_load(flight, bound, matched, row, visit)
+        return decision_of(
+            bound, decided, row, now_ns, self.clock, visit, is_charged=is_charged, flight=flight
+        )
 
     @property
     def store(self) -> Store:

@@ -83,6 +83,22 @@ def cluster_name(cluster: int | None) -> str | None:
     return None if cluster is None else f"{cluster:016x}"
 
 
+class Flight(Protocol):
+    """A request's place before a back end whose load a limit follows."""
+
+    def first_byte(self, status: int | None = None) -> None:
+        """Note that its answer begins."""
+        ...
+
+    def go_on(self) -> None:
+        """Note that it is alive."""
+        ...
+
+    def end(self, status: int | None = None) -> None:
+        """Give the place back, once."""
+        ...
+
+
 class Ledger(Protocol):
     """The part of its maker that a decision needs: its verdicts, and the charge behind them."""
 

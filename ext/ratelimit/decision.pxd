@@ -6,5 +6,6 @@ cdef class Decision:
     cdef int _certainty
     cdef object _wait_ns
     cdef object _waited_ns
+    cdef object _flight         # its place before a back end; None where it has none
     cdef object _verdicts       # None until they were asked for, as is the one that refuses longest
     cdef object _binding

@@ -18,7 +18,8 @@ __all__ = [
 @cython.freelist(16)
 cdef class Decision:
     def __init__(
-        self, bint allowed, reason, ledger=None, cluster=None, int certainty=0, wait_ns=None, waited_ns=0
+        self, bint allowed, reason, ledger=None, cluster=None, int certainty=0, wait_ns=None, waited_ns=0,
+        flight=None
     ):
         self._allowed = allowed
         self._reason = reason
@@ -27,6 +28,7 @@ cdef class Decision:
         self._certainty = certainty
         self._wait_ns = wait_ns
         self._waited_ns = waited_ns
+        self._flight = flight
 
     @property
     def allowed(self):
@@ -90,11 +92,19 @@ cdef class Decision:
         wait_ns = self.retry_after_ns
         return None if wait_ns is None else wait_ns / 1e9
 
+    def first_byte(self, status=None, /):
+        if self._flight is not None:
+            self._flight.first_byte(status)
+
     def settle(self, units=None, /, **more):
+        if self._flight is not None:
+            self._flight.go_on()
         if self._ledger is not None:
             self._ledger.settle_units({**units, **more} if units else more)
 
     def release(self, status=None, *, bint produced=False):
+        if self._flight is not None:
+            self._flight.end(status)
         if self._ledger is not None:
             if status is None:
                 self._ledger.release()
@@ -105,6 +115,10 @@ cdef class Decision:
         return self
 
     def __exit__(self, kind, error, trace):
+        if self._flight is not None:
+            if error is None:
+                self._flight.first_byte()  # what was to be answered is
+            self._flight.end()
         if isinstance(error, Exception):
             self.release(500, produced=True)  # that is not known, and what is not known is not given back
         else:

@@ -42,11 +42,13 @@ class SlowPath:
     Args:
         mount: the limiter at work.
         door: how they came in.
+        enters: whether they are seen to end, so that limits that follow the load count them.
     """
 
-    __slots__ = ("_decisions", "_door", "_metering", "_now_ns", "_runtime", "writer")
+    __slots__ = ("_decisions", "_door", "_enters", "_metering", "_now_ns", "_runtime", "writer")
 
-    def __init__(self, mount: Mount, door: Door) -> None:
+    def __init__(self, mount: Mount, door: Door, *, enters: bool = True) -> None:
+        self._enters = enters
         self._door = door
         self._metering = mount.metering
         self._runtime = mount.limiter.runtime
@@ -168,17 +170,20 @@ class SlowPath:
     ) -> Exchange:
         """Return a request's or handshake's exchange, decided, charged and left in its scope."""
         begun_ns = now_ns
-        seen = Visit(scope, enters=True) if visit is None and matched.group >= 0 else visit
+        enters = self._enters and matched.group >= 0
+        seen = Visit(scope, enters=True) if visit is None and enters else visit
+        if seen is not None:
+            seen.enters = enters
         asked = bound, matched, identities, now_ns, costs
         decided = await self._runtime.adecide(*asked, visit=seen, asker=DOOR)
-        if seen is not None and matched.group >= 0:
+        if seen is not None and enters:
             now_ns = seen.now_ns
         exchange = self._exchange(scope, bound, decided, identities, now_ns, outer, seen)
         if decided[0] and bound.decider is not None and bound.decider.counts_late:
             exchange.count_late(decided[1])
         if decided[3] is not None:
             self._time(begun_ns + exchange.waited_ns)
-        if decided[0] and seen is not None and matched.group >= 0:
+        if decided[0] and seen is not None and enters:
             enter_load(exchange, bound, matched, identities, seen)
         return exchange
 

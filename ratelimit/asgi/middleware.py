@@ -14,6 +14,7 @@ import os
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import ClassVar
 from weakref import WeakSet
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -78,6 +79,9 @@ class RateLimitMiddleware:
             or a limiter together with what belongs to it (code `middleware-limiter`).
     """
 
+    _enters: ClassVar[bool] = True
+    """Whether answers are seen, so that limits that follow the load count requests."""
+
     def __init__(
         self,
         app: ASGIApp,
@@ -139,7 +143,7 @@ class RateLimitMiddleware:
         self._coverage: Coverage | None = None
         self._bound: BoundPolicy | None = None
         self._gate: Gate | None = None
-        self._deciding = SlowPath(mount, self._door)
+        self._deciding = SlowPath(mount, self._door, enters=self._enters)
         _MOUNTED.add(self)
 
     def _mount_late(self, mount: Callable[[], Mount]) -> int:
@@ -510,7 +514,7 @@ class RateLimitMiddleware:
             sample=self._deciding.sample,
             target=partial(target_of, placement=self._placement),
             has_ends=bool(self._runtime.ends),
-            loads=tuple(self._runtime.part(LoadPart).of(bound.compiled).values()),
+            loads=tuple(self._runtime.part(LoadPart).of(bound.compiled).values()) if self._enters else (),
             learned=self._mount.metering.learned if bound.is_metered else None,
             told=told_by,
             narrowed=bound.narrowed,

@@ -74,8 +74,11 @@ class NamedGate:
 class DecidesByName:
     """The common case of `Limiter.decide`: what a limiter inherits."""
 
-    def _decide_under(self, source: object, clock: Clock, /) -> None:
-        """Take what says which policy is in force (`current`, `generation_at`), and the clock."""
+    def _decide_under(self, source: object, clock: Clock, /, *, enters: bool = True) -> None:
+        """Take what says which policy is in force (`current`, `generation_at`), and the clock.
+
+        `enters`: whether the end of a request is told, so that limits that follow the load count it.
+        """
     def decide(
         self,
         *,
@@ -92,6 +95,7 @@ class DecidesByName:
     ) -> Decision:
         """Decide one request, and charge it if it is allowed.
 
+        Under `[adaptive]` it is in flight then, until `Decision.release` or the end of a `with` block.
         This cannot wait: limits with `wait` refuse at once. `adecide` waits.
 
         Args:

@@ -121,7 +121,7 @@ class RateLimitInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  #
             code, words, metadata = refusal_of(self.limiter, decision)
             await context.abort(code, words, tuple(metadata))
         _CURRENT.set(decision)
-        call = _Call()
+        call = _Call(decision)
         try:
             yield call
             call.status = status_of(context)
@@ -155,13 +155,41 @@ class RateLimitInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  #
 class _Call:
     """A call under way."""
 
-    __slots__ = ("has_answered", "status")
+    __slots__ = ("_decision", "has_answered", "status")
 
-    def __init__(self) -> None:
+    def __init__(self, decision: Decision) -> None:
+        self._decision = decision
         self.has_answered = False
         """Whether it has sent a message."""
         self.status: int | None = None
         """How it ended, as HTTP has it; None: its client gave it up."""
+
+    def answer(self) -> None:
+        """Note that it sends a message."""
+        if not self.has_answered:
+            self.has_answered = True
+            self._decision.first_byte()
+
+
+class _Writing:
+    """The context of a handler that writes its messages by itself, seen by the call.
+
+    Args:
+        context: the server's.
+        call: told of the first message.
+    """
+
+    def __init__(self, context: Any, call: _Call) -> None:
+        self._context = context
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def write(self, message: Any) -> None:
+        """Send a message."""
+        self._call.answer()
+        await self._context.write(message)
 
 
 def status_of(context: Any, *, has_failed: bool = False) -> int:
@@ -186,13 +214,14 @@ def _around(handler: Any, limits: RateLimitInterceptor, method: str) -> Any:
 
     async def answering(request: Any, context: Any) -> Any:
         async with limits.charged(method, context) as call:
-            call.has_answered = handler.response_streaming  # it may write by itself
-            return await behaviour(request, context)
+            return await behaviour(
+                request, _Writing(context, call) if handler.response_streaming else context
+            )
 
     async def yielding(request: Any, context: Any) -> AsyncIterator[Any]:
         async with limits.charged(method, context) as call:
             async for response in behaviour(request, context):
-                call.has_answered = True
+                call.answer()
                 yield response
 
     if inspect.isasyncgenfunction(behaviour):

@@ -14,10 +14,12 @@ Metadata = list[tuple[str, str | bytes]]
 _CODES = {
     Reason.LIMITS: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.STORE: grpc.StatusCode.UNAVAILABLE,
+    Reason.CAPACITY: grpc.StatusCode.UNAVAILABLE,
 }
 _SENTENCES = {
     Reason.LIMITS: "the call exceeds a limit",
     Reason.STORE: "calls cannot be counted at the moment, and uncounted ones are not taken",
+    Reason.CAPACITY: "more calls are under way than are answered in time",
     Reason.IDENTITY: "the call lacks something it must be known by",
 }
 _NOT_TAKEN = "calls like this one are not taken"
@@ -45,8 +47,11 @@ def refusal_of(limiter: Limiter, decision: Decision) -> tuple[grpc.StatusCode, s
         return code, words, [*told, ("grpc-retry-pushback-ms", "-1")]
     words = f"{words}; retry in {wait} s"
     status = status_pb2.Status(code=code.value[0], message=words)
+    # Calls that are shed are each told another wait, so milliseconds count.
+    exact = next((str(value) for name, value in told if name == "retry-after-ms"), None)
+    wait_ms = int(wait) * 1000 if exact is None else int(exact)
     info = error_details_pb2.RetryInfo()
-    info.retry_delay.seconds = int(wait)
+    info.retry_delay.FromMilliseconds(wait_ms)
     status.details.add().Pack(info)
-    pushback = ("grpc-retry-pushback-ms", str(int(wait) * 1000))
+    pushback = ("grpc-retry-pushback-ms", str(wait_ms))
     return code, words, [*told, pushback, ("grpc-status-details-bin", status.SerializeToString())]

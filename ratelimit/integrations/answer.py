@@ -67,7 +67,7 @@ def raw_answer_of(
     if decision.allowed:
         return 200, exchange.announced(()), b""
     status, body, wait_ns = exchange.refusal()
-    headers = exchange.announced([CONTENT_TYPE, *writer.retry_after(wait_ns)])
+    headers = exchange.announced([CONTENT_TYPE, *exchange.retry_fields(wait_ns)])
     if cross_origin and exchange.outcome is None:
         headers = writer.expose(headers)
     return status, headers, body

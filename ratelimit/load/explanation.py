@@ -198,13 +198,18 @@ class RoomLooking(Looking):
 
 
 def prospects(compiled: CompiledPolicy) -> Iterator[str]:
-    """Yield what is not enforced yet: limits without a target of their own."""
+    """Yield what is not enforced yet, limits without a target of their own, and where none is."""
     learning = [spec.name for spec in loads_of(compiled) if spec.first_byte_ns is None]
     if learning:
         names = "" if learning == [DEFAULT_GROUP] else f" ({', '.join(learning)})"
         yield (
             f"[adaptive]{names} has no `first_byte`: it only counts until ten first bytes of short queues "
             "have taught it a target. `ratelimit top` shows the target."
+        )
+    if loads_of(compiled):
+        yield (
+            "[adaptive] counts requests of ASGI, WSGI, gRPC and `Limiter.decide`, which has to be ended. "
+            "`ratelimit serve` neither counts nor sheds: proxies tell it no first byte."
         )
 
 

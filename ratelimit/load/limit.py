@@ -26,6 +26,7 @@ from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.instants import Instants
 from ratelimit.deciding.stage import Effects, Pending
+from ratelimit.load.called import Signs
 from ratelimit.load.compile import AdaptiveSpec, class_names
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.metrics import (
@@ -117,6 +118,9 @@ class LoadLimit:
         self.now_ns = clock.now_ns
         self._admission = Admission(FirstByte(settings_of(spec)), self.flight)
         self.step_now = self._admission.step_now
+        self.step = self._admission.step
+        self.signs = Signs()
+        """Requests in flight whose door tells their end by a call, and may forget to."""
         self.reserve = self._admission.reserve
         self._weights = Weights(())
         self.queue = LoadQueue(self.flight, self.now_ns, count_held, self._weights)
@@ -305,6 +309,12 @@ class LoadLimit:
             ValueError: a number is negative.
         """
         self._admission.report(Report(self.now_ns(), running, waiting, memory_used))
+
+    def heartbeat(self) -> str | None:
+        """Say that this worker lives, and let go of requests whose end was never told: see `memory`."""
+        if not self.flight.closed and self.signs.expire(self.flight, self.now_ns()):
+            self.freed(self.now_ns())
+        return self.shared.heartbeat()
 
     def leave(self) -> None:
         """Give the worker's lane up; requests that are still in flight are counted no more."""

@@ -224,7 +224,7 @@ class LoadPart(Part):
 
     def _look_at(self, load: LoadLimit) -> str | None:
         load.count_entered(self.host.table)
-        return load.shared.heartbeat()
+        return load.heartbeat()
 
     def refuse_waiting(self) -> None:
         """Refuse what is held, and count it here: soon there may be nothing to count in."""

@@ -11,6 +11,7 @@ from ratelimit.deciding.decider import actor_in
 from ratelimit.deciding.stage import Decided
 from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Decision
+from ratelimit.verdict import Flight
 
 
 def decision_of(
@@ -22,6 +23,7 @@ def decision_of(
     visit: Visit | None = None,
     *,
     is_charged: bool = True,
+    flight: Flight | None = None,
 ) -> Decision:
     """Return the decision of a request.
 
@@ -33,12 +35,13 @@ def decision_of(
         clock: says when its costs are settled.
         visit: the request as its door knows it; None where it could not wait.
         is_charged: whether what limits allowed was charged.
+        flight: its place before a back end, where the decision is to give it back.
     """
     allowed, reason, plan, outcome = decided
     ledger = None
     if plan is not None and outcome is not None:
-        flight = in_flight(plan, outcome, clock) if is_charged else None
-        ledger = Charge(plan, outcome, clock, Asked(bound.watch, list(row), now_ns), flight=flight)
+        units = in_flight(plan, outcome, clock) if is_charged else None
+        ledger = Charge(plan, outcome, clock, Asked(bound.watch, list(row), now_ns), flight=units)
     retry_ns, waited_ns = (None, 0) if visit is None else (visit.retry_ns, visit.waited_ns)
     return Decision(
         allowed,
@@ -47,4 +50,5 @@ def decision_of(
         *actor_in(bound, row),
         None if ledger is not None else retry_ns,
         waited_ns=waited_ns,
+        flight=flight,
     )

@@ -38,7 +38,7 @@ def inquire(
     identities, costs, client, headers, state, created = given
     extractor = bound.extractor
     matched = bound.match_named(method, path, event)
-    if not matched.is_limited and not bound.has_lists:
+    if not matched.is_limited and not bound.has_lists and matched.group < 0:
         return None
     known = None
     if bound.by_name is not None and not headers and state is None and created is None:

@@ -8,14 +8,18 @@ from typing import Any, NamedTuple
 from ratelimit.algorithms import OF_UNITS
 from ratelimit.asgi.door import Door
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.by_name import DecidesByName
 from ratelimit.deciding.charge import Charge
 from ratelimit.deciding.compiled import Decided
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.decision import Decision, Reason
 from ratelimit.http.fields import HeaderWriter, Pair
+from ratelimit.identity.extract import Headers
 from ratelimit.integrations.answer import raw_answer_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy.routing.target import Target
+from ratelimit.policy.schema.model import Event
+from ratelimit.runtime.inquiry import Given
 from ratelimit.serving.descriptors import REQUESTS, Facts
 from ratelimit.serving.reservations import Reservations
 from ratelimit.stores.contract import correct
@@ -34,6 +38,38 @@ class Answered(NamedTuple):
     """The limit that a client should mind most: what the proxy may write into its own fields."""
 
 
+class _Calls(DecidesByName):
+    """Decides as a limiter does, and counts no call as in flight: nobody tells its first byte.
+
+    Args:
+        limiter: what decides.
+    """
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self._decide_under(limiter.runtime, limiter.clock, enters=False)
+
+    def _decide_slowly(
+        self, method: str, path: str | Target, event: Event, given: Given, now_ns: int
+    ) -> Decision:
+        return self._limiter._decide_slowly(method, path, event, given, now_ns, enters=False)
+
+    async def adecide(
+        self,
+        *,
+        method: str,
+        path: str | Target,
+        identities: Mapping[str, str] | None = None,
+        costs: Mapping[str, int] | None = None,
+        client: str | None = None,
+        headers: Headers = (),
+        event: Event = "request",
+    ) -> Decision:
+        """Do the same with any store."""
+        given = (identities, costs, client, headers, None, None)
+        return await self._limiter._adecide(method, path, event, given, None, enters=False)
+
+
 class CallDecider:
     """Decides calls by a limiter's policy.
 
@@ -49,6 +85,7 @@ class CallDecider:
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
+        self._calls = _Calls(limiter)
         self._door = Door(limiter)
         self._writer: tuple[BoundPolicy, HeaderWriter] | None = None
         self.reservations = Reservations()
@@ -57,13 +94,13 @@ class CallDecider:
         """Decide a call, and charge it."""
         if (answered := self._known(facts)) is not None:
             return answered
-        return self._ended(facts, await self._limiter.adecide(**self._asked(facts)))
+        return self._ended(facts, await self._calls.adecide(**self._asked(facts)))
 
     def decide_now(self, facts: Facts) -> Answered:
         """Do the same where the store answers at once, from any thread."""
         if (answered := self._known(facts)) is not None:
             return answered
-        return self._ended(facts, self._limiter.decide(**self._asked(facts)))
+        return self._ended(facts, self._calls.decide(**self._asked(facts)))
 
     def decide_named(
         self,
@@ -74,7 +111,7 @@ class CallDecider:
         request: str | None,
     ) -> Answered:
         """Do the same for a call that says no more than this."""
-        decision = self._limiter.decide(method=method, path=path, client=client, identities=identities)
+        decision = self._calls.decide(method=method, path=path, client=client, identities=identities)
         return self._named(decision, method, path, client, identities, request)
 
     async def adecide_named(
@@ -86,7 +123,7 @@ class CallDecider:
         request: str | None,
     ) -> Answered:
         """Do the same with any store."""
-        decision = await self._limiter.adecide(method=method, path=path, client=client, identities=identities)
+        decision = await self._calls.adecide(method=method, path=path, client=client, identities=identities)
         return self._named(decision, method, path, client, identities, request)
 
     def _named(

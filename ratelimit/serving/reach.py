@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ratelimit.asgi.check import Proxy
 from ratelimit.limiter import Limiter
+from ratelimit.load.compile import loads_of
 from ratelimit.serving.descriptors import REQUESTS
 
 
@@ -27,6 +28,12 @@ def untold_here(limiter: Limiter, *, by_descriptors: bool, proxy: Proxy | None) 
     held = [rule.name for rule in rules if rule.algorithm == "concurrency"]
     if held:
         yield f"{held[0]}: a call has no end, so limits on what runs at once never refuse here"
+    loads = [spec.name for spec in loads_of(compiled)]
+    if loads:
+        yield (
+            f"[adaptive] {loads[0]}: a proxy tells no first byte of an answer, so its requests "
+            "are neither counted nor shed here"
+        )
     messages = [limit.name for limit in compiled.limits if limit.on == "message"]
     if messages:
         yield f"{messages[0]}: a proxy checks handshakes alone, so limits on messages never refuse here"

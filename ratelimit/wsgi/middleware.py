@@ -306,7 +306,7 @@ class _Flying(_Closing):
 
 def _refuse(environ: Environ, start_response: StartResponse, exchange: Exchange) -> list[bytes]:
     status, body, wait_ns = exchange.refusal()
-    pairs = [CONTENT_TYPE, (b"content-length", b"%d" % len(body)), *exchange.writer.retry_after(wait_ns)]
+    pairs = [CONTENT_TYPE, (b"content-length", b"%d" % len(body)), *exchange.retry_fields(wait_ns)]
     if exchange.outcome is not None:
         pairs = exchange.announced(pairs)
     elif exchange.cross_origin:

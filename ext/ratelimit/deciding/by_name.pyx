@@ -81,7 +81,7 @@ cdef class NamedGate:
 
     cdef Decision decided(
         self, str method, object path, object names, object client, object headers, object state, object costs,
-        object now_ns, object created
+        object now_ns, object created, bint enters=True
     ):
         cdef PyObject *found
         cdef Matched matched
@@ -93,6 +93,8 @@ cdef class NamedGate:
         if found != NULL:
             found = PyDict_GetItemWithError(<object>found, path)
         matched = <Matched?>(<object>found if found != NULL else self.match(method, path))
+        if enters and matched.group >= 0:
+            return None  # it needs room before its back end
         if matched.is_limited or self.decider.has_lists:
             if matched.resolvers or not self.fill(names, client, headers, state, matched.params, ids, &refused):
                 return None
@@ -176,9 +178,10 @@ cdef class DecidesByName:
     cdef object source      # a runtime: says which policy is in force
     cdef Instants instants
     cdef NamedGate gate     # of the policy that was in force last
+    cdef bint enters        # requests take part in limits that follow the load
 
-    def _decide_under(self, source, clock, /):
-        self.source, self.instants = source, Instants(clock)
+    def _decide_under(self, source, clock, /, *, bint enters=True):
+        self.source, self.instants, self.enters = source, Instants(clock), enters
 
     @cython.binding(True)
     def decide(
@@ -187,6 +190,7 @@ cdef class DecidesByName:
     ):
         """Decide one request, and charge it if it is allowed.
 
+        Under `[adaptive]` it is in flight then, until `Decision.release` or the end of a `with` block.
         This cannot wait: limits with `wait` refuse at once. `adecide` waits.
 
         Args:
@@ -221,7 +225,9 @@ cdef class DecidesByName:
             gate is not None and event == "request"
             and type(method) is str and (not costs or gate.units.issuperset(costs))
         ):
-            made = gate.decided(method, path, identities, client, headers, state, costs, now_ns, created)
+            made = gate.decided(
+                method, path, identities, client, headers, state, costs, now_ns, created, self.enters
+            )
             if made is not None:
                 return made
         return self._decide_slowly(method, path, event, (identities, costs, client, headers, state, created), now_ns)
