@@ -317,6 +317,11 @@ class Limiter(DecidesByName):
         return self.runtime.part(LoadPart).of(self.policy.compiled)
 
     @property
+    def every_load(self) -> Mapping[str, LoadLimit]:
+        """The same, and the limits of an identity's values, each by a number that it has for a while."""
+        return self.runtime.part(LoadPart).every(self.policy.compiled, self.now_ns())
+
+    @property
     def reloaded_ns(self) -> int:
         """The time when the policy in force was put there."""
         return self.runtime.reloaded_ns
@@ -350,7 +355,7 @@ class Limiter(DecidesByName):
     @property
     def watched_loads(self) -> Sequence[WatchedLoad]:
         """The limits that follow the load, as metrics tell them."""
-        return [load.watched() for load in self.loads.values()]
+        return [load.watched(group) for group, load in self.every_load.items()]
 
     @property
     def queue(self) -> LimitQueue | None:

@@ -12,6 +12,7 @@ from ratelimit.deciding.bound_policy import Matched
 from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.load.limit import LoadLimit
+from ratelimit.load.stage import ByValue
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.usage.learned import Learned
@@ -52,7 +53,7 @@ class Gate:
         sample: Callable[[int], None],
         target: Callable[[Scope], str | Target],
         has_ends: bool = False,
-        loads: Sequence[LoadLimit] = (),
+        loads: Sequence[LoadLimit | ByValue] = (),
         learned: Learned | None = None,
         told: Callable[[Scope, tuple[Any, ...]], dict[Any, int | None]] | None = None,
         narrowed: Callable[[Matched, tuple[int, ...]], Matched] | None = None,

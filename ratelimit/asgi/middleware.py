@@ -41,7 +41,7 @@ from ratelimit.errors import StoreError, UsageError
 from ratelimit.events import Observer
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.limiter import Limiter
-from ratelimit.load.stage import LoadLimits, LoadPart
+from ratelimit.load.stage import LoadLimits, LoadPart, gated
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.target import NOWHERE, Placement
 from ratelimit.runtime.resolvers import Resolver
@@ -514,7 +514,7 @@ class RateLimitMiddleware:
             sample=self._deciding.sample,
             target=partial(target_of, placement=self._placement),
             has_ends=bool(self._runtime.ends),
-            loads=tuple(self._runtime.part(LoadPart).of(bound.compiled).values()) if self._enters else (),
+            loads=gated(self._runtime.part(LoadPart).of(bound.compiled)) if self._enters else (),
             learned=self._mount.metering.learned if bound.is_metered else None,
             told=told_by,
             narrowed=bound.narrowed,

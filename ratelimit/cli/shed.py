@@ -21,6 +21,7 @@ from ratelimit.inspection.refused import hashes_of
 from ratelimit.load.compile import class_names, loads_of
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.shed import ShedAccount, shed_accounts
+from ratelimit.load.values import known_values, value_name
 from ratelimit.policy.schema.problem import nearest
 
 _WIDE = 96
@@ -80,7 +81,16 @@ def shed_command(
     with ExitStack() as stack:
         store = attach(loaded)
         stack.callback(store.close)
-        flights = [SharedInFlight.existing(store.place, store.hasher.key, spec.name) for spec in specs]
+        key = store.hasher.key
+        named = [
+            (spec, name)
+            for spec in specs
+            for name in (
+                spec.name,
+                *(value_name(spec.name, value) for _, value in known_values(store.place, key, spec.name)),
+            )
+        ]
+        flights = [SharedInFlight.existing(store.place, key, name) for _, name in named]
         for flight in flights:
             if flight is not None:
                 stack.callback(flight.close)
@@ -95,7 +105,7 @@ def shed_command(
         }
         found = [
             each
-            for spec, flight in zip(specs, flights, strict=True)
+            for (spec, _), flight in zip(named, flights, strict=True)
             if flight is not None
             for each in shed_accounts(spec, store.table, flight, store.clock.now_ns(), known)
         ]

@@ -31,6 +31,7 @@ class Visit:
         "answer",
         "enters",
         "holder",
+        "load",
         "now_ns",
         "on_wait",
         "retry_ns",
@@ -54,6 +55,8 @@ class Visit:
         """When it may come again, where no limit says so."""
         self.units = 1
         """Its work for the back end: as much as so many requests in the middle."""
+        self.load: Any = None
+        """The limit that follows the load which it falls under."""
         self.ticket = -1
         """What it has in the back end already; -1: nothing."""
         self.on_wait: Callable[[], None] | None = None

@@ -16,6 +16,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from ratelimit.clock import SystemClock
+from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.deciding.denials import DENY_LIST
 from ratelimit.errors import StoreError
 from ratelimit.inspection import formatting
@@ -23,13 +24,15 @@ from ratelimit.inspection.acting import Deployment, HostState, deployment_of, kn
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.forgetting import HOUR_NS, emptied_words, recently_emptied
+from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.policies import different_policies
 from ratelimit.inspection.refused import stopping
-from ratelimit.load.compile import class_names, loads_of
+from ratelimit.load.compile import AdaptiveSpec, class_names, loads_of
 from ratelimit.load.limit import has_target
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.metrics import WatchedLoad, load_numbers
 from ratelimit.load.model.shedding import ShedPriority
+from ratelimit.load.values import known_values, value_name
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.act import Act, digest_of, in_force
@@ -257,18 +260,45 @@ def hosts_of(policy: Policy, whole: Policy | None = None) -> Iterator[Hosts]:
         yield Hosts(whole, deployment, table, here)
 
 
+class FlightsHere:
+    """The requests in flight of a store's workers, to look at again and again.
+
+    Args:
+        store: the store.
+        stack: closes what was opened.
+    """
+
+    def __init__(self, store: EmbeddedStore, stack: ExitStack) -> None:
+        self._store, self._stack = store, stack
+        self._opened: dict[str, InFlight] = {}
+
+    def of(self, policy: Policy) -> Iterator[tuple[str, AdaptiveSpec, InFlight]]:
+        """Yield each limit that follows the load, and each value's: its name, and what is in flight."""
+        for spec in loads_of(policy.compiled):
+            if (flight := self._flight(spec.name)) is not None:
+                yield spec.name, spec, flight
+            key = self._store.hasher.key
+            for _, value in known_values(self._store.place, key, spec.name) if spec.per >= 0 else ():
+                if (flight := self._flight(value_name(spec.name, value))) is not None:
+                    yield f"{spec.name} {short_hash(value)}", spec, flight
+
+    def _flight(self, name: str) -> InFlight | None:
+        found = self._opened.get(name)
+        if found is None:
+            found = SharedInFlight.existing(self._store.place, self._store.hasher.key, name)
+            if found is not None:
+                self._stack.callback(found.close)
+                self._opened[name] = found
+        return found
+
+
 def table_of(policy: Policy, store: EmbeddedStore, stack: ExitStack) -> Callable[[], Snapshot]:
     """Return what reads the counters of this host's table, with those of limits that follow the load."""
-    flights = []
-    for spec in loads_of(policy.compiled):
-        flight = SharedInFlight.existing(store.place, store.hasher.key, spec.name)
-        if flight is not None:
-            stack.callback(flight.close)
-            flights.append((spec, flight))
+    flights = FlightsHere(store, stack)
 
     def loads(now_ns: int) -> list[WatchedLoad]:
         found = []
-        for spec, flight in flights:
+        for group, spec, flight in flights.of(policy):
             classes = class_names(spec)
             last = len(classes) - 1
             kept = max(0.0, ShedPriority(last, len(classes)).kept())
@@ -280,7 +310,8 @@ def table_of(policy: Policy, store: EmbeddedStore, stack: ExitStack) -> Callable
                 last=last,
                 kept=kept,
             )
-            found.append(WatchedLoad(spec.name, classes, numbers))
+            # The limit of all values counts what is shed.
+            found.append(WatchedLoad(group, classes if group == spec.name else (), numbers))
         return found
 
     collector = RateLimitCollector(WatchedTable(store.table, policy.compiled.rules, store.clock, loads))

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from ratelimit.load.schema import Adaptive, FileKeys
 from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.policy.compile.identities import is_proven
 from ratelimit.policy.compile.spec import FileSpec, Scene
 from ratelimit.policy.routing.classes import Marks, load_classes
 from ratelimit.policy.routing.pattern import Pattern
@@ -68,11 +69,16 @@ class AdaptiveSpec:
     name: str = DEFAULT_GROUP
     by_body: bool = False
     """True if a request is as much work as its body is long."""
+    per: int = -1
+    """The position of the identity whose values have a limit each; -1 for one limit."""
+    path: Path = ()
+    """Where it stands in the file."""
 
     @property
     def positions(self) -> set[int]:
-        """The identities that classes ask for."""
-        return {position for one in self.classes for position, _ in one.when}
+        """The identities that the limit and its classes ask for."""
+        asked = {position for one in self.classes for position, _ in one.when}
+        return asked if self.per < 0 else asked | {self.per}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +90,17 @@ class LoadSpec(FileSpec):
 
     @property
     def positions(self) -> set[int]:
-        """The identities that classes ask for."""
+        """The identities that limits and classes ask for."""
         return set().union(*(spec.positions for spec in self.limits))
 
     @property
     def deciding(self) -> tuple[tuple[Path, str, tuple[Pattern, ...], set[int]], ...]:
-        """The classes that go by identities."""
+        """The limits and classes that go by identities."""
         return tuple(
+            ((*limit.path, "per"), f"`{limit.name}`", limit.patterns, {limit.per})
+            for limit in self.limits
+            if limit.per >= 0
+        ) + tuple(
             ((*one.path, "when"), f"`{one.name}`", one.patterns or limit.patterns, set(dict(one.when)))
             for limit in self.limits
             for one in limit.classes
@@ -106,7 +116,20 @@ class LoadSpec(FileSpec):
 def compile_file(scene: Scene) -> LoadSpec | None:
     """Return the compiled limits; None where there is none."""
     limits = _compiled(scene)
+    for limit in limits:
+        if limit.per >= 0:
+            _check_values(scene, limit)
     return LoadSpec(limits) if limits else None
+
+
+def _check_values(scene: Scene, limit: AdaptiveSpec) -> None:
+    """Note a limit by values that clients choose, and reports, which are of no one value's back end."""
+    if limit.reports:
+        message = "with `per` no page is of one value's back end"
+        scene.report.add("adaptive-reports", (*limit.path, "reports"), message)
+    name = next((name for name, at in scene.positions.items() if at == limit.per), "")
+    if name in scene.file.identities and not is_proven(scene.file.identities[name]):
+        scene.report.add("adaptive-asserted", (*limit.path, "per"), f"`{name}` is what a client writes")
 
 
 def loads_of(compiled: CompiledPolicy) -> tuple[AdaptiveSpec, ...]:
@@ -164,6 +187,8 @@ def _compile(
         table.mode != "shed",
         table.name,
         table.work == "body",
+        -1 if table.per is None else position(table.per, (*path, "per"), report),
+        path,
     )
 
 

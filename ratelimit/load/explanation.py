@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from ratelimit.load.model.shedding import ShedPriority
 from ratelimit.load.shed import named, reason
 from ratelimit.load.shed_priority import lottery_key, shed_priority_of
 from ratelimit.load.stage import LoadLimits
+from ratelimit.load.values import MOST_VALUES, known_values, value_name
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.contract import Store
@@ -107,18 +108,26 @@ class Rooms:
 
     Args:
         limits: what they run, by position, and what they have in flight; None where they count nothing.
+        values: the same of values that have a limit of their own, by the limit's name and the value.
     """
 
-    def __init__(self, limits: Sequence[tuple[AdaptiveSpec, InFlight | None]]) -> None:
+    def __init__(
+        self,
+        limits: Sequence[tuple[AdaptiveSpec, InFlight | None]],
+        values: Mapping[tuple[str, int], InFlight],
+    ) -> None:
         self._limits = limits
+        self._values = values
 
     def of(self, bound: BoundPolicy, matched: Matched, row: Sequence[int], now_ns: int) -> Room | None:
         """Return what room the request of a decided row has; None for one that asks for none."""
         if matched.rank < 0 or row[bound.extractor.listed_at]:
             return None
         spec, flight = self._limits[matched.group]
+        value = row[spec.per] if spec.per >= 0 else 0
         if flight is None:
             return None
+        flight = self._values.get((spec.name, value), flight)
         names = class_names(spec)
         key = lottery_key(bound.store.hasher.key)
         rank = LoadLimits(bound, tuple, counting_table(bound.store)).class_of(matched, row)
@@ -157,6 +166,7 @@ def rooms_of(policy: Policy, store: Store) -> Iterator[Rooms | None]:
     specs, place = loads_of(policy.compiled), store.place or wish_of(policy, needs_key=False).place
     with ExitStack() as stack:
         limits = []
+        values: dict[tuple[str, int], InFlight] = {}
         for spec in specs:
             flight = SharedInFlight.existing(place, store.hasher.key, spec.name)
             if flight is not None:
@@ -164,7 +174,14 @@ def rooms_of(policy: Policy, store: Store) -> Iterator[Rooms | None]:
                 settings = settings_of(spec)
                 flight.adjust(settings.floor, settings.step_ns)
             limits.append((spec, flight))
-        yield Rooms(limits) if any(flight is not None for _, flight in limits) else None
+            key = store.hasher.key
+            for _, value in known_values(place, key, spec.name) if spec.per >= 0 else ():
+                found = SharedInFlight.existing(place, key, value_name(spec.name, value))
+                if found is not None:
+                    stack.callback(found.close)
+                    found.adjust(spec.floor, settings_of(spec).step_ns)
+                    values[spec.name, value] = found
+        yield Rooms(limits, values) if any(flight is not None for _, flight in limits) else None
 
 
 class RoomLooking(Looking):
@@ -206,10 +223,17 @@ def prospects(compiled: CompiledPolicy) -> Iterator[str]:
             f"[adaptive]{names} has no `first_byte`: it only counts until ten first bytes of short queues "
             "have taught it a target. `ratelimit top` shows the target."
         )
+    for spec in loads_of(compiled):
+        if spec.per >= 0:
+            per = compiled.identities[spec.per].name
+            yield (
+                f"[adaptive] {spec.name}: each value of `{per}` has a limit and a "
+                f"target of its own, {MOST_VALUES} at one time; further ones share a limit."
+            )
     if loads_of(compiled):
         yield (
-            "[adaptive] counts requests of ASGI, WSGI, gRPC and `Limiter.decide`, which has to be ended. "
-            "`ratelimit serve` neither counts nor sheds: proxies tell it no first byte."
+            "[adaptive] counts requests of ASGI, WSGI, gRPC, Envoy's external processor and `Limiter.decide`,"
+            " which has to be ended. Other checks of proxies tell no first byte: they neither count nor shed."
         )
 
 

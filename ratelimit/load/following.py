@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
 from ratelimit.load.compile import loads_of
+from ratelimit.load.limit import LoadLimit
 from ratelimit.load.link import HostLink
 from ratelimit.load.model.hosts import LEAST_PERIOD_NS, MOST_PERIOD_NS
 from ratelimit.stores.embedded.election import Election
@@ -34,6 +35,12 @@ def is_shared(limiter: Limiter) -> bool:
     """Return whether hosts share the limits of a policy: it has some, and a server."""
     compiled = limiter.policy.compiled
     return compiled.remote is not None and bool(loads_of(compiled))
+
+
+def _place(limiter: Limiter, load: LoadLimit) -> str:
+    """Return where hosts meet for a limit; a value's number differs from host to host."""
+    whole = limiter.loads[load.spec.name]
+    return load.spec.name if whole is load or whole.values is None else whole.values.name_of(load)
 
 
 class HostsFollower:
@@ -63,7 +70,10 @@ class HostsFollower:
 
             self._server = ServerLoad(remote)
         pause_ns = MOST_PERIOD_NS
-        for group, load in limiter.loads.items():
+        every = {_place(limiter, load): load for load in limiter.every_load.values()}
+        for gone in self._links.keys() - every.keys():  # a value that was forgotten
+            del self._links[gone]
+        for group, load in every.items():
             link = self._links.get(group)
             if link is None or link.flight is not load.flight:
                 link = self._links[group] = HostLink(self._name, load.flight)

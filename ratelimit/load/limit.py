@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ratelimit.clock import Clock
 from ratelimit.core.memory.table import Table
@@ -48,6 +48,9 @@ from ratelimit.load.queue import Held, LoadQueue
 from ratelimit.load.shed_priority import shed_priority_of
 from ratelimit.waiting.compile import held_of
 from ratelimit.waiting.loop_lines import Count
+
+if TYPE_CHECKING:
+    from ratelimit.load.values import LoadValues
 
 MOST_DIGITS = 15
 """A body that is said to be longer than so many digits is of no known length."""
@@ -119,6 +122,8 @@ class LoadLimit:
         self._admission = Admission(FirstByte(settings_of(spec)), self.flight)
         self.step_now = self._admission.step_now
         self.step = self._admission.step
+        self.values: LoadValues | None = None
+        """Limits of an identity's values, if each has its own; this one is for requests without a value."""
         self.signs = Signs()
         """Requests in flight whose door tells their end by a call, and may forget to."""
         self.reserve = self._admission.reserve
@@ -136,6 +141,13 @@ class LoadLimit:
         self.flight.adjust(settings.floor, settings.step_ns)
         self._admission.adapt(FirstByte(settings))
         self._enter(spec)
+        for each in self.each_value:
+            each.adapt(spec)
+
+    @property
+    def each_value(self) -> Sequence[LoadLimit]:
+        """The limits of values that this worker has."""
+        return () if self.values is None else self.values.here
 
     def _enter(self, spec: AdaptiveSpec) -> None:
         self.spec = spec
@@ -289,8 +301,8 @@ class LoadLimit:
             kept_free(self.flight, len(self.names) - 1, max(0.0, self.shares[-1][1])),
         )
 
-    def watched(self) -> WatchedLoad:
-        """Return the limit of the whole host, as metrics tell it."""
+    def watched(self, group: str | None = None) -> WatchedLoad:
+        """Return the limit of the whole host, as metrics tell it; `group`: its name as one value's limit."""
         spec, now_ns = self.spec, self.now_ns()
         numbers = load_numbers(
             self.flight,
@@ -300,7 +312,9 @@ class LoadLimit:
             last=len(self.names) - 1,
             kept=max(0.0, self.shares[-1][1]),
         )
-        return WatchedLoad(spec.name, self.names, numbers)
+        if group is None or group == spec.name:
+            return WatchedLoad(spec.name, self.names, numbers)
+        return WatchedLoad(group, (), numbers)  # the limit of all values counts what is shed
 
     def report(self, *, running: int, waiting: int, memory_used: float = 0.0) -> None:
         """Take what the engine says of itself, as from a scrape of its metrics: a cap, never more.
@@ -314,10 +328,14 @@ class LoadLimit:
         """Say that this worker lives, and let go of requests whose end was never told: see `memory`."""
         if not self.flight.closed and self.signs.expire(self.flight, self.now_ns()):
             self.freed(self.now_ns())
-        return self.shared.heartbeat()
+        damage = None if self.values is None else self.values.keep_up(self.now_ns())
+        return self.shared.heartbeat() or damage
 
     def leave(self) -> None:
         """Give the worker's lane up; requests that are still in flight are counted no more."""
+        if self.values is not None:
+            self.values.close()
+            self.values = None
         self.shared.close()
 
 

@@ -69,6 +69,14 @@ class Adaptive(Table, frozen=True, forbid_unknown_fields=True, rename={"except_"
             examples=["GET /health"],
         ),
     ] = field(default_factory=lambda: list(MONITORS))
+    per: Annotated[
+        str | None,
+        Meta(
+            description="An identity, as the model: each of its values has a limit of its own, sixteen at "
+            "one time. Further ones, and requests without one, share a limit. Default: one limit.",
+            examples=["model"],
+        ),
+    ] = None
     reports: Annotated[
         str | list[str],
         Meta(
@@ -111,6 +119,10 @@ CODES = {
     "adaptive-reports": error(
         "A page of the servers' metrics is no http:// or https:// address.",
         "Write it like `http://127.0.0.1:8000/metrics`.",
+    ),
+    "adaptive-asserted": warning(
+        "Clients choose the value that an adaptive limit goes by, and so which limit they fall under.",
+        "Read it from `state:` or a resolver, where the application has checked it.",
     ),
     "adaptive-group": error(
         "One of several adaptive limits has no name or requests of its own.", "Give it a name and a `match`."

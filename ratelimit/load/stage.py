@@ -16,8 +16,10 @@ from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Reason
 from ratelimit.load.compile import AdaptiveSpec, loads_of
 from ratelimit.load.limit import LoadLimit, settings_of
+from ratelimit.load.memory import flight_path
 from ratelimit.load.model.shedding import ShedPriority
 from ratelimit.load.shed_priority import lottery_key
+from ratelimit.load.values import LoadValues, numbered
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.contract import Store
@@ -45,6 +47,7 @@ class LoadLimits(Feature):
         self.holds = held_of(bound.compiled) is not None
         self.stage = LoadStage(bound, self, table)
         specs, hashes = loads_of(bound.compiled), bound.extractor.value_hashes
+        self._per = [spec.per for spec in specs]
         names = [spec.name for spec in bound.compiled.identities]
         self._when = [
             [
@@ -57,13 +60,14 @@ class LoadLimits(Feature):
             for spec in specs
         ]
 
-    def load_of(self, matched: Matched) -> LoadLimit | None:
-        """Return the limit that a kind of request falls under; None for none."""
+    def load_of(self, matched: Matched, row: Sequence[int], now_ns: int) -> LoadLimit | None:
+        """Return the limit that a row's request falls under; None for none."""
         if matched.group < 0:
             return None
         if not self._loads:
             self._loads = self._find()
-        return self._loads[matched.group]
+        load, at = self._loads[matched.group], self._per[matched.group]
+        return load if at < 0 or load.values is None else load.values.of(row[at], now_ns)
 
     def class_of(self, matched: Matched, row: Sequence[int]) -> int:
         """Return the class of its limit that a row's request is of."""
@@ -71,6 +75,26 @@ class LoadLimits(Feature):
             if all(row[position] in hashes for position, hashes in self._when[matched.group][rank]):
                 return rank
         return matched.rank
+
+
+class ByValue:
+    """A limit for each value of an identity, as the gate sees it: values are looked up in Python.
+
+    Args:
+        load: the limit.
+    """
+
+    shares: Sequence[tuple[float, float]] = ()
+    """No class has room by its own."""
+
+    def __init__(self, load: LoadLimit) -> None:
+        self.flight, self.heaviest, self.instants = load.flight, load.heaviest, load.instants
+        self.spec = load.spec
+
+
+def gated(loads: Mapping[str, LoadLimit]) -> tuple[LoadLimit | ByValue, ...]:
+    """Return limits as the gate asks them."""
+    return tuple(load if load.spec.per < 0 else ByValue(load) for load in loads.values())
 
 
 class LoadStage(Stage):
@@ -92,9 +116,12 @@ class LoadStage(Stage):
 
     def decide(self, pending: Pending, rest: Rest) -> Deciding:
         """Decide a request if the back end has room for it."""
-        load = self._limits.load_of(pending.matched) if pending.visit.enters and pending.charges else None
+        load = None
+        if pending.visit.enters and pending.charges:
+            load = self._limits.load_of(pending.matched, pending.row, pending.now_ns)
         if load is None:
             return (yield from rest(pending))
+        pending.visit.load = load
         if self._bound.recognition is not None:
             self._bound.recognition.fill(pending.row)
         pending.visit.units = load.units_of(pending.visit.request)
@@ -169,8 +196,11 @@ def enter_load(
 ) -> None:
     """Count a request that goes on as in flight before its back end, if a limit follows the load there."""
     limits = bound.find(LoadLimits)
-    load = None if limits is None else limits.load_of(matched)
-    if limits is not None and load is not None:
+    if limits is None:
+        return
+    # One that an allow list lets through asked for no room.
+    load: LoadLimit | None = visit.load or limits.load_of(matched, row, visit.now_ns)
+    if load is not None:
         rank = limits.class_of(matched, row)
         exchange.enter(load, bound.payer(row), visit.now_ns, visit.ticket, rank, visit.units)
 
@@ -185,6 +215,7 @@ class LoadPart(Part):
     def __init__(self, host: Host) -> None:
         super().__init__(host)
         self._opened: list[tuple[Store, dict[str, LoadLimit]]] = []
+        self._policy: Policy | None = None
 
     @property
     def _here(self) -> dict[str, LoadLimit]:
@@ -198,14 +229,18 @@ class LoadPart(Part):
         """Have the limits of a policy."""
         # One that this policy lacks stays: a reload may bring it back, and what is in flight is known then.
         here, held = self._here, held_of(policy.compiled)
+        self._policy = policy
         for spec in loads_of(policy.compiled):
             load = here.get(spec.name)
             if load is None:
                 load = here[spec.name] = self._new_load(policy, spec)
             else:
                 load.adapt(spec)
-            if held is not None:
-                load.queue.bound_by(held.per_principal, held.total)
+            if spec.per >= 0 and load.values is None:
+                load.values = self._new_values(load)
+            for each in (load, *load.each_value):
+                if held is not None:
+                    each.queue.bound_by(held.per_principal, held.total)
 
     def features(self, bound: BoundPolicy) -> Iterator[LoadLimits]:
         """Yield the limits of a policy."""
@@ -216,6 +251,16 @@ class LoadPart(Part):
         """Return those of a policy by name, in force or not any more; none while limits are off."""
         specs = loads_of(compiled) if self.host.is_enabled else ()
         return {spec.name: self._here[spec.name] for spec in specs}
+
+    def every(self, compiled: CompiledPolicy, now_ns: int) -> Mapping[str, LoadLimit]:
+        """Return those of a policy, and of values that this host's workers have: by name, and number."""
+        found = {}
+        for name, load in self.of(compiled).items():
+            found[name] = load
+            if load.values is not None and load.spec.per >= 0:
+                values = load.values.every(now_ns)
+                found |= {numbered(name, cell): each for cell, each in values.items()}
+        return found
 
     @property
     def looks(self) -> Sequence[Callable[[], str | None]]:
@@ -228,7 +273,9 @@ class LoadPart(Part):
 
     def refuse_waiting(self) -> None:
         """Refuse what is held, and count it here: soon there may be nothing to count in."""
-        for _ in range(sum(load.queue.close() for load in self._here.values())):
+        for _ in range(
+            sum(each.queue.close() for load in self._here.values() for each in (load, *load.each_value))
+        ):
             self._count("closed", 0)
             self.host.counters.decided(False, Reason.CAPACITY)
 
@@ -241,9 +288,26 @@ class LoadPart(Part):
     def _count(self, result: Result, held_ns: int) -> None:
         count_hold(self.host.counters, result, held_ns)
 
-    def _new_load(self, policy: Policy, spec: AdaptiveSpec) -> LoadLimit:
+    def _new_values(self, load: LoadLimit) -> LoadValues:
+        """Return the limits of an identity's values."""
+        store = self.host.store
+
+        def new(name: str) -> LoadLimit:
+            assert self._policy is not None
+            made, held = self._new_load(self._policy, load.spec, name), held_of(self._policy.compiled)
+            if held is not None:
+                made.queue.bound_by(held.per_principal, held.total)
+            return made
+
+        def forget(name: str) -> None:
+            if store.place is not None:
+                flight_path(store.place, store.hasher.key, name).unlink(missing_ok=True)
+
+        return LoadValues(load, store, new, forget)
+
+    def _new_load(self, policy: Policy, spec: AdaptiveSpec, name: str | None = None) -> LoadLimit:
         settings, store = settings_of(spec), self.host.store
-        shared = open_flight(policy, store, spec.name, settings.floor, settings.step_ns)
+        shared = open_flight(policy, store, name or spec.name, settings.floor, settings.step_ns)
         return LoadLimit(spec, shared, self.host.clock, lottery_key(store.hasher.key), self._count)
 
 

@@ -25,13 +25,14 @@ def untold_here(limiter: Limiter, *, by_descriptors: bool, proxy: Proxy | None) 
             f"{asking[0]}: a proxy's call cannot do a step-up, so limits that challenge refuse "
             "until an application of the same policy has let the caller pass"
         )
+    is_checked = by_descriptors or proxy is not None
     held = [rule.name for rule in rules if rule.algorithm == "concurrency"]
-    if held:
+    if held and is_checked:
         yield f"{held[0]}: a call has no end, so limits on what runs at once never refuse here"
     loads = [spec.name for spec in loads_of(compiled)]
-    if loads:
+    if loads and is_checked:
         yield (
-            f"[adaptive] {loads[0]}: a proxy tells no first byte of an answer, so its requests "
+            f"[adaptive] {loads[0]}: a check tells no first byte of an answer, so its requests "
             "are neither counted nor shed here"
         )
     messages = [limit.name for limit in compiled.limits if limit.on == "message"]

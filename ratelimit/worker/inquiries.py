@@ -129,7 +129,7 @@ class InquiryFollower:
 
     @staticmethod
     def _shed(limiter: Limiter, hashes: Collection[int]) -> list[ShedLine]:
-        flights = [(load.spec, load.flight) for load in limiter.loads.values()]
+        flights = [(load.spec, load.flight) for load in limiter.every_load.values()]
         return shed_lines(flights, limiter.table, hashes, limiter.now_ns())
 
     @staticmethod

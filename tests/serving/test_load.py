@@ -64,10 +64,11 @@ async def test_call_of_the_rate_limit_service_is_neither_counted_nor_shed(is_ful
 def test_process_says_so_when_it_starts_and_check_does() -> None:
     with limiter_of(POLICY) as limiter:
         (said,) = untold_here(limiter, by_descriptors=True, proxy=None)
-        assert "[adaptive] default: a proxy tells no first byte" in said
+        assert "[adaptive] default: a check tells no first byte" in said
         assert any(
-            "`ratelimit serve` neither counts nor sheds" in line
+            "Other checks of proxies tell no first byte" in line
             for line in prospects(limiter.policy.compiled)
         )
+        assert list(untold_here(limiter, by_descriptors=False, proxy=None)) == []  # a processor sees both
     with limiter_of() as limiter:
         assert not any("[adaptive]" in line for line in prospects(limiter.policy.compiled))
