@@ -57,6 +57,11 @@ log = logging.getLogger("ratelimit")
     help="Decide by the descriptors of Envoy's own rate-limit service: its YAML file, or a folder of them.",
 )
 @click.option("--envoy", metavar="HOST:PORT", help="Serve Envoy's rate-limit service (gRPC) here.")
+@click.option(
+    "--processor",
+    metavar="HOST:PORT",
+    help="Serve Envoy's external processor (gRPC) here: it sees answers begin and end, as [adaptive] needs.",
+)
 @click.option("--http", metavar="HOST:PORT", help="Serve a check over HTTP here: 204, or the refusal.")
 @click.option(
     "--for",
@@ -82,6 +87,7 @@ def serve_command(
     policy: str | None,
     descriptors: str | None,
     envoy: str | None,
+    processor: str | None,
     http: str | None,
     proxy: Proxy | None,
     in_json: str | None,
@@ -106,7 +112,7 @@ def serve_command(
     SIGTERM or Ctrl-C ends it after the calls that are under way. Calls that wait for room are refused then.
     Exit code 4 if the store or an address is not available.
     """
-    doors = Doors(envoy, http, proxy, in_json)
+    doors = Doors(envoy, http, proxy, in_json, processor)
     _check(policy, descriptors, doors)
     if policy is not None:
         load_to_start(policy)  # warnings are for the log
@@ -147,13 +153,14 @@ class Doors(NamedTuple):
     http: str | None
     proxy: Proxy | None
     in_json: str | None
+    processor: str | None = None
 
 
 def _check(policy: str | None, descriptors: str | None, doors: Doors) -> None:
     """Refuse options that do not go together."""
     if policy is None and descriptors is None:
         raise Failure("nothing to decide by", USAGE, hint="Name a policy, or --descriptors PATH, or both.")
-    if doors.envoy is None and doors.http is None and doors.in_json is None:
+    if (doors.envoy, doors.http, doors.in_json, doors.processor) == (None,) * 4:
         raise Failure("nothing to serve", USAGE, hint="Give --envoy HOST:PORT, --http HOST:PORT, or both.")
     if (doors.http is None) != (doors.proxy is None):
         wrong = "--http without --for" if doors.proxy is None else "--for without --http"
@@ -164,6 +171,8 @@ def _check(policy: str | None, descriptors: str | None, doors: Doors) -> None:
         )
     if doors.http is not None and policy is None:
         raise Failure("--http without a policy: descriptors do not decide it", USAGE, hint="Name a policy.")
+    if doors.processor is not None and policy is None:
+        raise Failure("--processor without a policy to decide by", USAGE, hint="Name a policy.")
     if doors.in_json is not None and descriptors is None:
         raise Failure("--json without --descriptors: it is a call with descriptors", USAGE)
 
@@ -253,7 +262,8 @@ def _serve_by_several(
     metrics: Sequence[object],
 ) -> None:
     arguments = ["serve"] if policy is None else ["serve", policy]
-    for option, address in (("--envoy", doors.envoy), ("--http", doors.http), ("--json", doors.in_json)):
+    addresses = {"--processor": doors.processor, "--http": doors.http, "--json": doors.in_json}
+    for option, address in {"--envoy": doors.envoy, **addresses}.items():
         if address is not None:
             if _split(address)[1] == 0:
                 raise Failure(f"{address}: several workers need a port they can share", USAGE)
@@ -289,6 +299,8 @@ async def _live(limiter: Limiter, doors: Doors, by_domains: _ByDomains | None) -
         if doors.envoy is not None:
             answering = None if by_domains is None else by_domains.answering
             servers.append(await _envoy(limiter, doors.envoy, answering, is_healthy))
+        if doors.processor is not None:
+            servers.append(await _processor(limiter, doors.processor))
         if doors.http is not None and doors.proxy is not None:
             servers.append(await _http(limiter, *_split(doors.http), doors.proxy))
         if doors.in_json is not None and by_domains is not None:
@@ -312,6 +324,18 @@ async def _envoy(limiter: Limiter, address: str, answering: Any, is_healthy: Cal
             "Envoy's service needs grpcio", USAGE, hint=f"Install it: {how_to_install('grpcio')}"
         ) from error
     return await serve_envoy(limiter, address, answering, is_healthy=is_healthy)
+
+
+async def _processor(limiter: Limiter, address: str) -> Any:
+    if not address.startswith("unix:"):
+        _split(address)
+    try:
+        from ratelimit.serving.processor import serve_processor
+    except ImportError as error:
+        raise Failure(
+            "Envoy's external processor needs grpcio", USAGE, hint=f"Install it: {how_to_install('grpcio')}"
+        ) from error
+    return await serve_processor(limiter, address)
 
 
 async def _json(host: str, port: int, by_domains: _ByDomains, is_healthy: Callable[[], bool]) -> Any:

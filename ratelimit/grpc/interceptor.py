@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
-from urllib.parse import unquote
 
 import grpc
 
@@ -25,6 +24,7 @@ from ratelimit.clock import Clock
 from ratelimit.decision import Decision
 from ratelimit.errors import UsageError
 from ratelimit.grpc.refusal import fields_of, refusal_of
+from ratelimit.identity.address import peer_host
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.stores.contract import Store
@@ -232,14 +232,6 @@ def _around(handler: Any, limits: RateLimitInterceptor, method: str) -> Any:
         raise TypeError(f"the handler of {method} is not async; the interceptor limits async handlers")
     make = getattr(grpc, f"{kind}_rpc_method_handler")
     return make(around, handler.request_deserializer, handler.response_serializer)
-
-
-def peer_host(peer: str) -> str | None:
-    """Return the address in what gRPC calls a peer: `ipv4:192.0.2.7:443`, `ipv6:%5B::1%5D:443`, `unix:…`."""
-    family, _, place = peer.partition(":")
-    if family not in {"ipv4", "ipv6"}:
-        return None
-    return unquote(place).rpartition(":")[0].strip("[]") or None
 
 
 def _field(name: str, value: str | bytes) -> tuple[bytes, bytes]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from ratelimit.core.request.networks import Networks
 from ratelimit.core.request.scanner import Translations
@@ -111,3 +112,11 @@ def parse_address(text: str, translations: Translations = UNDECLARED) -> Address
     translated = Translated(width, bits)
     translated.written = Address(128, written)
     return translated
+
+
+def peer_host(peer: str) -> str | None:
+    """Return the address in what gRPC calls a peer: `ipv4:192.0.2.7:443`, `ipv6:%5B::1%5D:443`, `unix:…`."""
+    family, _, place = peer.partition(":")
+    if family not in {"ipv4", "ipv6"}:
+        return None
+    return unquote(place).rpartition(":")[0].strip("[]") or None

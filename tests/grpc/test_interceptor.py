@@ -14,8 +14,8 @@ from google.rpc import error_details_pb2, status_pb2
 from ratelimit import Decision, Limiter, Policy, UsageError
 from ratelimit.clock import ManualClock
 from ratelimit.grpc import RateLimitInterceptor, current
-from ratelimit.grpc.interceptor import peer_host
 from ratelimit.grpc.refusal import refusal_of
+from ratelimit.identity.address import peer_host
 from tests.asgi.driver import limit, rules
 
 A = (("x-api-key", "a"),)
