@@ -9,12 +9,10 @@ collected gives its place back at once, since its end can never be reported.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from ratelimit.core.sharing.heaviest import Heaviest
 from ratelimit.core.sharing.inflight import InFlight
-
-if TYPE_CHECKING:
-    from ratelimit.load.limit import LoadLimit
 
 SILENT_NS = 600 * 10**9
 """A request that gave no sign for so long is not in flight any more."""
@@ -61,20 +59,40 @@ class Signs:
         return len(ended)
 
 
+class Load(Protocol):
+    """The part of a limit that follows the load which one of its requests uses."""
+
+    flight: InFlight
+    heaviest: Heaviest
+    signs: Signs
+
+    def now_ns(self) -> int:
+        """Return the time."""
+        ...
+
+    def step(self, now_ns: int) -> None:
+        """Let the controller look at the load, if it is time."""
+        ...
+
+    def freed(self, now_ns: int) -> None:
+        """Take note that the back end may have room."""
+        ...
+
+
 class Called:
     """One request in flight. Each of its methods may be called again, and from any thread."""
 
     __slots__ = ("_load", "_payer", "_since_ns", "_ticket", "_units", "_waits")
 
     def __init__(self) -> None:
-        self._load: LoadLimit | None = None
+        self._load: Load | None = None
         self._ticket = -1
         self._payer = self._since_ns = 0
         self._units = 1
         self._waits = True
 
     def enter(
-        self, load: LoadLimit, payer: int, now_ns: int, ticket: int = -1, rank: int = 0, units: int = 1, /
+        self, load: Load, payer: int, now_ns: int, ticket: int = -1, rank: int = 0, units: int = 1, /
     ) -> None:
         """Count the request as in flight; one with a ticket is already."""
         load.step(now_ns)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ratelimit.clock import Clock
 from ratelimit.core.memory.table import Table
@@ -46,11 +46,9 @@ from ratelimit.load.model.shedding import LAST_OF_A_CLASS, WORSE, ShedPriority
 from ratelimit.load.model.weights import Weights
 from ratelimit.load.queue import Held, LoadQueue
 from ratelimit.load.shed_priority import shed_priority_of
+from ratelimit.load.values import LoadValues
 from ratelimit.waiting.compile import held_of
 from ratelimit.waiting.loop_lines import Count
-
-if TYPE_CHECKING:
-    from ratelimit.load.values import LoadValues
 
 MOST_DIGITS = 15
 """A body that is said to be longer than so many digits is of no known length."""
@@ -122,7 +120,7 @@ class LoadLimit:
         self._admission = Admission(FirstByte(settings_of(spec)), self.flight)
         self.step_now = self._admission.step_now
         self.step = self._admission.step
-        self.values: LoadValues | None = None
+        self.values: LoadValues[LoadLimit] | None = None
         """Limits of an identity's values, if each has its own; this one is for requests without a value."""
         self.signs = Signs()
         """Requests in flight whose door tells their end by a call, and may forget to."""

@@ -39,7 +39,7 @@ def entered_counter(group: str, name: str) -> str:
     return f"\x1fentered {group}\x1f{name}"
 
 
-GROUP = Label("group", source="name of the `[adaptive]` in the policy file, `default` without one")
+GROUP = Label("group", source="name of the `[adaptive]` in the file, or `default`; with `per` a number, too")
 
 
 LOAD_REQUESTS = Metric(

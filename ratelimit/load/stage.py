@@ -288,7 +288,7 @@ class LoadPart(Part):
     def _count(self, result: Result, held_ns: int) -> None:
         count_hold(self.host.counters, result, held_ns)
 
-    def _new_values(self, load: LoadLimit) -> LoadValues:
+    def _new_values(self, load: LoadLimit) -> LoadValues[LoadLimit]:
         """Return the limits of an identity's values."""
         store = self.host.store
 

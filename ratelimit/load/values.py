@@ -19,17 +19,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Protocol, TypeVar
 
+from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.errors import StoreError
+from ratelimit.load.compile import AdaptiveSpec
+from ratelimit.load.queue import LoadQueue
 from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.embedded.mapping import COMPANION, Mapping, open_shared, private_mapping
 from ratelimit.stores.embedded.process import boot_id
-
-if TYPE_CHECKING:
-    from ratelimit.load.limit import LoadLimit
 
 MOST_VALUES = 16
 """Values of one limit that have a limit of their own at one time."""
@@ -148,7 +148,26 @@ def known_values(store: Path | None, key: bytes, name: str) -> list[tuple[int, i
     return found
 
 
-class LoadValues:
+class OneLoad(Protocol):
+    """The limit of one value, as far as it comes and goes."""
+
+    spec: AdaptiveSpec
+    flight: InFlight
+    queue: LoadQueue
+
+    def heartbeat(self) -> str | None:
+        """Say that this worker lives."""
+        ...
+
+    def leave(self) -> None:
+        """Let go of its memory."""
+        ...
+
+
+L = TypeVar("L", bound=OneLoad)
+
+
+class LoadValues(Generic[L]):
     """The limits of one worker by value.
 
     Args:
@@ -160,16 +179,16 @@ class LoadValues:
 
     def __init__(
         self,
-        rest: LoadLimit,
+        rest: L,
         store: Store,
-        new: Callable[[str], LoadLimit],
+        new: Callable[[str], L],
         forget: Callable[[str], None],
     ) -> None:
         self._rest, self._new, self._forget = rest, new, forget
         self._name = rest.spec.name
         self._lock = RLock()
-        self._known: dict[int, tuple[int, LoadLimit]] = {}
-        self._leaving: list[LoadLimit] = []
+        self._known: dict[int, tuple[int, L]] = {}
+        self._leaving: list[L] = []
         """Forgotten ones: a request that found one a moment ago may still ask it."""
         self._store = store
         self._place: Path | None = None
@@ -182,7 +201,7 @@ class LoadValues:
             self._mapping = private_mapping(_BYTES)
             self._cells = Cells(self._mapping.memory, bytes(16))
 
-    def of(self, value: int, now_ns: int) -> LoadLimit:
+    def of(self, value: int, now_ns: int) -> L:
         """Return the limit of a value."""
         known = self._known.get(value)
         if known is not None and self._cells.value(known[0]) == value:
@@ -191,7 +210,7 @@ class LoadValues:
         # Numbers below stand for values that are missing or malformed.
         return self._find(value, now_ns) if value > 0 else self._rest
 
-    def every(self, now_ns: int) -> dict[int, LoadLimit]:
+    def every(self, now_ns: int) -> dict[int, L]:
         """Return the limits of all values that workers of this host have, by cell."""
         found = {}
         for cell in range(MOST_VALUES):
@@ -204,11 +223,11 @@ class LoadValues:
         return found
 
     @property
-    def here(self) -> list[LoadLimit]:
+    def here(self) -> list[L]:
         """The limits that this worker has."""
         return [load for _, load in list(self._known.values())]
 
-    def name_of(self, load: LoadLimit) -> str:
+    def name_of(self, load: L) -> str:
         """Return the name of a value's limit, where hosts meet."""
         value = next((value for value, known in list(self._known.items()) if known[1] is load), 0)
         return value_name(self._name, value)
@@ -240,7 +259,7 @@ class LoadValues:
             self._cells.close()
             self._mapping.close()
 
-    def _find(self, value: int, now_ns: int, *, claims: bool = True) -> LoadLimit:
+    def _find(self, value: int, now_ns: int, *, claims: bool = True) -> L:
         with self._lock:
             known = self._known.get(value)
             cell = self._cells.cell_of(value)

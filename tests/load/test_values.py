@@ -60,7 +60,7 @@ def ask(limiter: Limiter, model: str | None) -> Any:
     return limiter.decide(method="POST", path="/v1/chat", state=state)
 
 
-def values_of(limiter: Limiter) -> LoadValues:
+def values_of(limiter: Limiter) -> LoadValues[Any]:
     assert limiter.load is not None
     assert limiter.load.values is not None
     return limiter.load.values
