@@ -84,7 +84,7 @@ class Served:
 
     async def until(self, counts: tuple[int, int]) -> None:
         while self.counts != counts:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
 
     def unary(self, name: str = "one") -> Any:
         return self.channel.unary_unary(f"/llm.Chat/{name}")(b"x")
@@ -171,7 +171,7 @@ async def test_call_without_room_is_held_until_the_first_has_ended() -> None:
         await server.until((1, 1))
         second = server.unary()
         while not server.load.queue.waiting:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
         server.steps.go_on.release()
         assert await first == b"x"
         server.steps.go_on.release()
