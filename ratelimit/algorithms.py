@@ -16,6 +16,7 @@ AlgorithmName = Literal[
     "sliding-window",
     "fixed-window",
     "staggered-window",
+    "carried-window",
     "lifetime",
     "sliding-log",
     "concurrency",
@@ -31,8 +32,8 @@ TICKS_PER_NS = 16
 SECOND_NS = 1_000_000_000
 FOREVER_NS = 2**63 - 1
 """The time for which a lifetime lasts, where it is compared with periods."""
-_NUMBERED_S = 2**29
-"""Sliding windows are numbered for 17 years from the table's epoch."""
+_NUMBERED_S = 2**29 - 400 * 86400
+"""Sliding windows are numbered from the table's epoch on, as long as it lives."""
 _COUNT_BITS = 35
 """A window's end leaves so many bits of a word to its count, if it is one of seconds."""
 _MOST_COUNT_BITS = 51
@@ -70,6 +71,8 @@ class Algorithm:
     """In docs/algorithms.md: over any interval, at one instant, the state a key has, what it is used for."""
     written: str = ""
     """The key that implies it, where `algorithm` does not name it."""
+    most_at_once: Callable[[int, int], int] | None = None
+    """Returns the largest burst of a period and quota, where that is a number of its own."""
 
 
 def interval_ticks(period_ns: int, quota: int) -> int:
@@ -77,12 +80,12 @@ def interval_ticks(period_ns: int, quota: int) -> int:
     return -(-TICKS_PER_NS * period_ns // quota)
 
 
-def pair_bits(period_ns: int) -> int:
-    """Return the bits of each of two counts that share a word with their window's number."""
+def wide_bits(period_ns: int) -> int:
+    """Return the bits of a sliding window's count: what its number leaves, and two marks."""
     period_s, number_bits = max(1, period_ns // SECOND_NS), 1
-    while number_bits < 30 and period_s << number_bits < 2 * _NUMBERED_S:
+    while number_bits < 30 and period_s << number_bits < _NUMBERED_S + 2 * period_s:
         number_bits += 1
-    return (64 - number_bits) // 2
+    return min(_MOST_COUNT_BITS, 62 - number_bits)
 
 
 def count_bits(period_ns: int) -> int:
@@ -93,12 +96,20 @@ def count_bits(period_ns: int) -> int:
     return bits
 
 
+def _most_of(bits: int) -> int:
+    return min(_MOST_UNITS, (1 << bits - 1) - 1)  # a debt doubles it
+
+
 def _largest_window(period_ns: int) -> int:
-    return min(_MOST_UNITS, (1 << count_bits(period_ns) - 1) - 1)  # a debt doubles it
+    return _most_of(count_bits(period_ns))
 
 
 def _largest_window_debt(period_ns: int, quota: int, burst: int) -> int:
-    return (1 << count_bits(period_ns)) - 1 - quota
+    return (1 << count_bits(period_ns)) - 1 - burst
+
+
+def _largest_carry(period_ns: int, quota: int) -> int:
+    return min(2 * quota, _largest_window(period_ns))  # what is left of one window is a quota at most
 
 
 def _of_a_block(*_: int) -> int:
@@ -122,6 +133,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         largest_debt=lambda period_ns, quota, burst: (
             2 * LONGEST_REFILL_TICKS // interval_ticks(period_ns, quota) - burst
         ),
+        most_at_once=lambda period_ns, quota: LONGEST_REFILL_TICKS // interval_ticks(period_ns, quota),
         choice=(
             "`burst` at one instant; `burst` + *N* · *t* / *W* in any time *t*",
             "almost everything; smooth, no windows to wait for",
@@ -129,20 +141,25 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         bounds=("≤ B + ⌊r·L⌋ for *every* length L", "≤ B", "16 bytes", "nearly everything"),
     ),
     "sliding-window": Algorithm(
-        kind=6,
+        kind=7,
         state="word",
         counts="units",
         script="sliding",
         reference="sliding.SlidingWindow",
         is_at_once=False,
         comes_back=True,
-        largest_quota=lambda period_ns: 2 ** (pair_bits(period_ns) - 1) - 1,  # a debt doubles it
-        largest_debt=lambda period_ns, quota, burst: 2 ** pair_bits(period_ns) - 1 - quota,
+        largest_quota=lambda period_ns: _most_of(wide_bits(period_ns)),
+        largest_debt=lambda period_ns, quota, burst: 2 ** wide_bits(period_ns) - 1 - quota,
         choice=(
             "*N* in each aligned window, less than 2 *N* in any span of *W*",
             "quotas with a period people talk about",
         ),
-        bounds=("< 2 N; each aligned window ≤ N", "≤ N", "16 bytes", '"N a minute" as people read it'),
+        bounds=(
+            "< 2 N; each aligned window ≤ N",
+            "≤ N",
+            "16 bytes, 32 if much is used",
+            '"N a minute" as people read it',
+        ),
     ),
     "fixed-window": Algorithm(
         kind=3,
@@ -176,8 +193,31 @@ ALGORITHMS: Mapping[str, Algorithm] = {
         ),
         bounds=("≤ 2 N; each of the key's windows ≤ N", "≤ N", "16 bytes", "quotas of many callers"),
     ),
-    "lifetime": Algorithm(
+    "carried-window": Algorithm(
         kind=5,
+        state="word",
+        counts="units",
+        script="carried",
+        reference="window.CarriedWindow",
+        is_at_once=True,
+        comes_back=True,
+        largest_quota=_largest_window,
+        largest_debt=_largest_window_debt,
+        most_at_once=_largest_carry,
+        choice=(
+            "`burst` in each aligned window, `burst` + (*k* - 1) *N* in *k* of them",
+            "monthly budgets of which the next month has what was left",
+        ),
+        bounds=(
+            "≤ B + N; each window ≤ B, any k of them ≤ B + (k − 1)·N",
+            "≤ B",
+            "16 bytes",
+            "budgets that carry over",
+        ),
+        written="burst",
+    ),
+    "lifetime": Algorithm(
+        kind=6,
         state="word",
         counts="units",
         script="lifetime",
@@ -256,5 +296,7 @@ IN_WORDS = frozenset(name for name, record in ALGORITHMS.items() if record.state
 """Algorithms that go into debt, can be leased, and count on elsewhere."""
 LEASED = frozenset(name for name in IN_WORDS if ALGORITHMS[name].comes_back)
 """Algorithms of which workers take units in advance."""
+WITH_BURST = frozenset(name for name, record in ALGORITHMS.items() if record.most_at_once is not None)
+"""Algorithms of which more may come at once than in a period."""
 OF_UNITS = frozenset(name for name, record in ALGORITHMS.items() if record.counts == "units")
 """Algorithms that count amounts, which can be settled."""

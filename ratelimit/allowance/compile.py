@@ -215,7 +215,7 @@ def _quotas(algorithm: AlgorithmName, quota: int, period_ns: int, burst: int) ->
         units = int(quota * 2 ** (level / LEVELS_AN_OCTAVE))
         if units > largest_quota(algorithm, period_ns):
             break
-        if algorithm == "token-bucket" and burst * units // quota > largest_burst(units, period_ns):
+        if burst * units // quota > largest_burst(algorithm, period_ns, units):
             break
         if not found or units > found[-1]:
             found.append(units)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
-from ratelimit.algorithms import ALGORITHMS, SECOND_NS
+from ratelimit.algorithms import ALGORITHMS, SECOND_NS, WITH_BURST
 from ratelimit.allowance.schema import Budget
 from ratelimit.allowance.schema import LimitKeys as AllowanceKeys
 from ratelimit.budgets.schema import LimitKeys
 from ratelimit.policy.compile.compiled import REQUESTS
 from ratelimit.policy.compile.identities import CLUSTER
-from ratelimit.policy.compile.quota import largest_burst, largest_quota
+from ratelimit.policy.compile.quota import burst_beside, largest_burst, largest_quota
 from ratelimit.policy.compile.spec import AmountSpec, FileSpec, Numbers, Rule, RuleSpec, Scene, Statuses
 from ratelimit.policy.compile.store import EMBEDDED
 from ratelimit.policy.schema.model import Limit, PolicyFile, Tier
@@ -265,13 +265,13 @@ def compile_file(scene: Scene) -> OwnNumbers | None:
 def most_units(numbers: Numbers) -> int:
     """Return the largest number that can stand in place of a rate's, with a burst in proportion."""
     largest = largest_quota(numbers.algorithm, numbers.period_ns)
-    if numbers.algorithm != "token-bucket":
+    if numbers.algorithm not in WITH_BURST:
         return largest
     low, high = 1, largest
     while low < high:
         middle = (low + high + 1) // 2
-        burst = max(1, numbers.burst * middle // numbers.quota)
-        if burst <= largest_burst(middle, numbers.period_ns):
+        burst = burst_beside(numbers.algorithm, numbers.quota, numbers.burst, middle)
+        if burst <= largest_burst(numbers.algorithm, numbers.period_ns, middle):
             low = middle
         else:
             high = middle - 1

@@ -95,7 +95,10 @@ def scaled_rule(rule: LimitRule, sixteenths: int) -> LimitRule:
     least = max(1, rule.estimate)
     quota = min(rule.quota, max(1, rule.quota * sixteenths // WHOLE))
     burst = min(rule.burst, max(least, rule.burst * sixteenths // WHOLE))
-    if rule.algorithm != "token-bucket":
+    if rule.algorithm == "carried-window":
+        quota = max(quota, -(-burst // 2))
+        burst = min(max(burst, quota), 2 * quota)
+    elif rule.algorithm != "token-bucket":
         quota = burst
     return replace(rule, quota=quota, burst=burst)
 

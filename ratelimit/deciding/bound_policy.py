@@ -363,8 +363,10 @@ class BoundPolicy:
             self.store.table.counter(rule.counter_name)
         starts = None
         if rule.calendar is not None:
-            starts = rule.calendar.starts(now_ns, _CALENDAR_STARTS[rule.calendar.unit])
-            self.from_ns = max(self.from_ns, starts[0]) if self.until_ns is not None else starts[0]
+            present = rule.calendar.starts(now_ns, 1)[0]
+            # With the window before: what is left of it may count in the present one.
+            starts = rule.calendar.starts(max(0, present - 1), _CALENDAR_STARTS[rule.calendar.unit])
+            self.from_ns = max(self.from_ns, present) if self.until_ns is not None else present
             middle = starts[len(starts) // 2]
             self.until_ns = middle if self.until_ns is None else min(self.until_ns, middle)
         return Rule(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ratelimit.decision import MildStep
 from ratelimit.policy.compile.compiled import LimitRule
-from ratelimit.policy.compile.quota import largest_debt
+from ratelimit.policy.compile.quota import burst_beside, largest_debt
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,13 @@ class OwnNumbers:
 
 
 def with_number(rule: LimitRule, quota: int) -> LimitRule:
-    """Return a rule with a customer's own number of units, and a burst in proportion; 0: as it is.
+    """Return a rule with a customer's own number of units, and a burst that goes with it; 0: as it is.
 
     A debt stays as deep as it is, as far as the number has room for it: an answer is as long as before.
     """
     if quota in (0, rule.quota):
         return rule
-    burst = max(1, rule.burst * quota // rule.quota) if rule.algorithm == "token-bucket" else quota
+    burst = burst_beside(rule.algorithm, rule.quota, rule.burst, quota)
     debt = rule.debt
     if debt is not None:
         debt = max(0, min(debt, largest_debt(rule.algorithm, rule.period_ns, quota, burst)))

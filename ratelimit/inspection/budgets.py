@@ -122,7 +122,7 @@ def budgets_of(known: Knowledge, caller: Caller) -> list[Budget]:
         used = left.most - left.remaining
         if rule.algorithm != "token-bucket":  # the number may be below what another one left room for
             most = with_number(rule, most_units(rule))
-            used = most.quota + left.paid - known.left_of([most], row)[0].remaining
+            used = most.burst + left.paid - known.left_of([most], row)[0].remaining
         is_told = own_number(rule) is not None and said is None
         found.append(Budget(left, max(0, used), by, is_told))
     return found

@@ -41,6 +41,8 @@ def rate(rule: LimitRule) -> str:
     if rule.algorithm == "token-bucket" and rule.burst != rule.quota:
         at_once = amount(rule.burst, rule.unit) if rule.unit == USD else f"{rule.burst:,}"
         text += f", {at_once} at once"
+    if rule.algorithm == "carried-window":
+        text += f", and what was left of the one before: {amount(rule.burst, rule.unit)} at most"
     return text
 
 

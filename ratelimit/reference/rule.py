@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ratelimit.algorithms import ALGORITHMS
+from ratelimit.algorithms import ALGORITHMS, WITH_BURST
 
 
 class Rule(Protocol):
@@ -57,7 +57,7 @@ class RuleSpec:
             rule.algorithm,
             rule.quota,
             rule.period_ns,
-            rule.burst if rule.algorithm == "token-bucket" else None,
+            rule.burst if rule.algorithm in WITH_BURST else None,
             rule.name,
             rule.salt,
             rule.shadow,

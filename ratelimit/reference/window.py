@@ -52,7 +52,9 @@ class FixedWindow:
         """Return the end of the window that begins at `start_ns`."""
         if self.calendar is None:
             return start_ns + self.period_ns
-        return self.calendar[self.calendar.index(start_ns) + 1]
+        at = bisect_right(self.calendar, start_ns)
+        # Of a window before those that are listed, and of the last, only the usual length is known.
+        return self.calendar[at] if 0 < at < len(self.calendar) else start_ns + self.period_ns
 
     def current(self, state: Count | None, now_ns: int) -> Count:
         """Return the count that a request now belongs to.
@@ -130,6 +132,67 @@ class StaggeredWindow(FixedWindow):
     def start(self, now_ns: int) -> int:
         """Return the beginning of the key's window `now_ns` lies in."""
         return (now_ns - self.offset_ns) // self.period_ns * self.period_ns + self.offset_ns
+
+
+@dataclass(frozen=True)
+class CarriedWindow(FixedWindow):
+    """Fixed windows of which the next has what was left: `burst` units at most, of them `quota` anew.
+
+    The units of a count are those used, and those that were not left. The quota drains from it
+    as the window ends. A debt ends with its window.
+    """
+
+    burst: int = 0
+
+    @classmethod
+    def of(cls, spec: RuleSpec, asked: Asked) -> Self:
+        """Return the algorithm with a rule's numbers."""
+        return cls(spec.quota, spec.period_ns, spec.most_counted, spec.calendar, spec.most)
+
+    @property
+    def ceiling(self) -> int:
+        return self.burst
+
+    def drained(self, units: int) -> int:
+        """Return what the next window begins with."""
+        return min(max(0, units - self.quota), self.burst - self.quota)
+
+    def current(self, state: Count | None, now_ns: int) -> Count:
+        """Return the count that a request now belongs to: of the window before, without the quota."""
+        start_ns = self.start(now_ns)
+        if state is not None and state.start_ns < start_ns == self.end(state.start_ns):
+            return Count(start_ns, self.drained(state.units))
+        return super().current(state, now_ns)
+
+    def anchored(self, state: Count | None, now_ns: int) -> Count | None:
+        """Return the count as of now: a later step back of the clock finds it in the window that it is in."""
+        state = super().anchored(state, now_ns)
+        count = self.current(state, now_ns)
+        return count if count.units else state
+
+    def allows(self, state: Count | None, now_ns: int, cost: int) -> bool:
+        return self.current(state, now_ns).units + cost <= self.burst
+
+    def remaining(self, state: Count | None, now_ns: int) -> int:
+        return max(0, self.burst - self.current(state, now_ns).units)
+
+    def retry_after(self, state: Count | None, now_ns: int, cost: int) -> int:
+        """Return the wait for the next window, or for the one after it."""
+        if self.allows(state, now_ns, cost):
+            return 0
+        count = self.current(state, now_ns)
+        end_ns = self.end(count.start_ns)
+        if self.drained(count.units) + cost > self.burst:
+            end_ns = self.end(end_ns)
+        return end_ns - now_ns
+
+    def reset_after(self, state: Count | None, now_ns: int) -> int:
+        """Return when all of it is back: what drains at this window's end, or at the next one's."""
+        count = self.current(state, now_ns)
+        end_ns = self.end(count.start_ns)
+        if count.units > self.quota:
+            end_ns = self.end(end_ns)
+        return end_ns - now_ns if count.units else 0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ratelimit.algorithms import ALGORITHMS as RECORDS
+from ratelimit.algorithms import WITH_BURST
 from ratelimit.core.algorithms.rule import KNOWN, Rule
 from ratelimit.errors import UsageError
 from tests.support.rule import EPOCH, SECOND
@@ -77,8 +78,8 @@ def test_burst_out_of_range_is_rejected(burst: int) -> None:
     assert caught.value.code == "rule-range"
 
 
-@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "token-bucket"])
-def test_burst_belongs_to_the_token_bucket_alone(algorithm: str) -> None:
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name not in WITH_BURST])
+def test_burst_belongs_to_algorithms_that_have_one(algorithm: str) -> None:
     with pytest.raises(UsageError):
         rule(algorithm, burst=5)
     assert rule(algorithm, burst=10).burst == 10

@@ -39,9 +39,10 @@ def cases() -> list[tuple[RuleSpec, Stream]]:
     found: list[tuple[RuleSpec, Stream]] = []
     for algorithm in COUNTING * 6:
         quota, period_ns = source.choice([1, 2, 3, 5, 7]), source.choice([SECOND, 7 * SECOND, MINUTE])
-        spec = RuleSpec(
-            algorithm, quota, period_ns, source.choice([1, 3, 5]) if algorithm == COUNTING[0] else None
-        )
+        burst = source.choice([1, 3, 5]) if algorithm == "token-bucket" else None
+        if algorithm == "carried-window":
+            burst = source.randint(quota, 2 * quota)
+        spec = RuleSpec(algorithm, quota, period_ns, burst)
         gaps: list[Gap] = [
             0,
             0,

@@ -18,9 +18,10 @@ MONTHS = tuple(accumulate((days * DAY for days in LENGTHS), initial=NEW_YEAR))
 DAYS = tuple(accumulate((24 * HOUR, 23 * HOUR, 24 * HOUR, 25 * HOUR, 24 * HOUR), initial=NEW_YEAR))
 
 
-def windows(calendar: tuple[int, ...]) -> RuleSpec:
-    """Return a rule of four units in each window of a calendar."""
-    return RuleSpec("fixed-window", 4, DAY if calendar is DAYS else 30 * DAY, calendar=calendar)
+def windows(calendar: tuple[int, ...], burst: int | None = None) -> RuleSpec:
+    """Return a rule of four units in each window of a calendar; with a burst it carries over."""
+    algorithm = "fixed-window" if burst is None else "carried-window"
+    return RuleSpec(algorithm, 4, DAY if calendar is DAYS else 30 * DAY, burst, calendar=calendar)
 
 
 @st.composite
@@ -33,10 +34,12 @@ def requests(draw: st.DrawFn) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
     return calendar, draw(st.lists(st.tuples(times, st.integers(0, 5)), min_size=1, max_size=25))
 
 
-@given(case=requests(), in_order=st.booleans())
-def test_calendar_windows_agree(case: tuple[tuple[int, ...], list[tuple[int, int]]], in_order: bool) -> None:
+@given(case=requests(), in_order=st.booleans(), burst=st.sampled_from([None, 4, 6, 8]))
+def test_calendar_windows_agree(
+    case: tuple[tuple[int, ...], list[tuple[int, int]]], in_order: bool, burst: int | None
+) -> None:
     calendar, asked = case
-    spec = windows(calendar)
+    spec = windows(calendar, burst)
     specified, compiled = Limiter(REFERENCE, spec), Limiter(COMPILED, spec)
     for now_ns, cost in sorted(asked) if in_order else asked:
         expected, found = specified.ask(now_ns, cost), compiled.ask(now_ns, cost)

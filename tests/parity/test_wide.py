@@ -14,7 +14,7 @@ from tests.parity.test_extremes import LARGEST_COST
 from tests.support.cores import COMPILED, REFERENCE, Core, Limiter, compiled_rule, reading
 from tests.support.rule import DAY, EPOCH, HOUR, MINUTE, SECOND, RuleSpec
 
-WIDE = ("fixed-window", "staggered-window", "lifetime", "token-bucket")
+WIDE = ("fixed-window", "staggered-window", "carried-window", "sliding-window", "lifetime", "token-bucket")
 MILLION_DOLLARS = 10**12
 """In millionths; and as many tokens."""
 
@@ -34,10 +34,12 @@ def agree_near_the_end(first: Core, second: Core, algorithm: str, data: st.DataO
     period_ns = data.draw(st.sampled_from([DAY, 30 * DAY, 360 * DAY]))
     quota = data.draw(st.integers(2**36, 2**38))
     burst = quota if algorithm == "token-bucket" else None
-    debt = None if burst else data.draw(st.sampled_from([None, 0, 2**40]))
+    if algorithm == "carried-window":
+        burst = quota + data.draw(st.integers(0, quota))
+    debt = None if algorithm == "token-bucket" else data.draw(st.sampled_from([None, 0, 2**40]))
     spec = RuleSpec(algorithm, quota, period_ns, burst, debt=debt)
     grain_ns = max(first.grain_ns, second.grain_ns)
-    near = quota - data.draw(st.integers(0, 3 * LARGEST_COST))
+    near = spec.most - data.draw(st.integers(0, 3 * LARGEST_COST))
     pair = [filled(core, spec, near, grain_ns) for core in (first, second)]
     now_ns, said = pair[0].start_ns, []
     costs = st.one_of(st.integers(0, 9), st.integers(0, LARGEST_COST), st.just(LARGEST_COST))

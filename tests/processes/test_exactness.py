@@ -19,16 +19,16 @@ THREADS = 3
 SCHEDULE = (0, 0, SECOND // 3, SECOND - 1, SECOND, SECOND + 1, 5 * SECOND // 2, 9 * SECOND, 9 * SECOND + 1)
 
 
-def spend_in_rounds(worker: Worker, spec: RuleSpec) -> list[int]:
+def spend_in_rounds(worker: Worker, spec: RuleSpec, cost: int = 1) -> list[int]:
     """Ask for more than there is at each instant of the schedule; return how many were given."""
-    plan = worker.plan([spec], [[0]])
+    plan = worker.plan([spec], [[0]], cost_positions=[0])
     given = []
     for at_ns in SCHEDULE:
         worker.meet()
         now_ns = EPOCH + at_ns
 
         def ask(_thread: int, now_ns: int = now_ns) -> int:
-            return sum(plan.decide([7], now_ns).allowed for _ in range(spec.quota // 4))
+            return sum(plan.decide([7], now_ns, [cost]).allowed for _ in range(spec.quota // cost // 4))
 
         given.append(sum(worker.in_threads(THREADS, ask)))
     return given
@@ -43,6 +43,19 @@ def test_four_processes_on_one_key_get_exactly_the_limit(algorithm: str, tmp_pat
     for number, at_ns in enumerate(SCHEDULE):
         expected = 0
         while alone.ask(EPOCH + at_ns).allowed:
+            expected += 1
+        assert sum(each[number] for each in given) == expected, at_ns
+
+
+def test_four_processes_get_exactly_a_sliding_budget_that_takes_two_words(tmp_path: Path) -> None:
+    # Each window's count moves to the other word while all of them ask.
+    cost = 7_000_000
+    spec = RuleSpec("sliding-window", 600 * cost, SECOND)
+    given = run_workers(spend_in_rounds, tmp_path / "table", PROCESSES, spec, cost)
+    alone = Limiter(REFERENCE, spec)
+    for number, at_ns in enumerate(SCHEDULE):
+        expected = 0
+        while alone.ask(EPOCH + at_ns, cost).allowed:
             expected += 1
         assert sum(each[number] for each in given) == expected, at_ns
 

@@ -175,14 +175,16 @@ def test_largest_and_smallest_numbers_lose_nothing(
 @pytest.mark.parametrize("period_ns", EDGE_PERIODS)
 def test_sliding_counts_past_what_a_double_holds_are_exact(script: ScriptCore, period_ns: int) -> None:
     largest = next(spec for spec in reversed(extreme_specs("sliding-window")) if spec.period_ns == period_ns)
-    spec = RuleSpec("sliding-window", max(largest.quota - 3, 2), period_ns)
+    spec = RuleSpec("sliding-window", min(largest.quota - 3, 2**38 - 3), period_ns)
+    scale = spec.quota // LARGEST_COST + 1  # so that what is left is one charge
     specified, found_by = Limiter(REFERENCE, spec, grain_ns=GRAIN), Limiter(script, spec)
     edge_ns = specified.start_ns // period_ns * period_ns + 3 * period_ns
     for limiter in (specified, found_by):
-        assert limiter.ask(edge_ns - GRAIN, spec.quota).allowed
+        for first in range(0, spec.quota, LARGEST_COST):
+            assert limiter.ask(edge_ns - GRAIN, min(LARGEST_COST, spec.quota - first)).allowed
     for part in range(1, 40):
-        now_ns = edge_ns + period_ns * part // 40 // GRAIN * GRAIN
-        for cost in (spec.quota * part // 40 + delta for delta in (-1, 0, 1)):
+        now_ns = edge_ns + period_ns * part // (40 * scale) // GRAIN * GRAIN
+        for cost in (spec.quota * part // (40 * scale) + delta for delta in (-1, 0, 1)):
             expected, found = specified.peek(now_ns, cost), found_by.peek(now_ns, cost)
             assert reading(found) == reading(expected), (part, cost)
 

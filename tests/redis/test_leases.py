@@ -162,7 +162,9 @@ def test_what_is_charged_by_settling_comes_on_top_of_what_is_out(client: Redis) 
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("algorithm", ["fixed-window", "staggered-window", "sliding-window"])
+@pytest.mark.parametrize(
+    "algorithm", ["fixed-window", "staggered-window", "carried-window", "sliding-window"]
+)
 def test_each_window_of_a_key_admits_at_most_the_quota(client: Redis, algorithm: str, seed: int) -> None:
     spec = RuleSpec(algorithm, 300, 7 * SECOND, salt=seed + 17)
     admitted, _ = run(client, spec, seed)

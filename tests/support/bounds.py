@@ -52,6 +52,8 @@ def start_of(spec: RuleSpec, at_ns: int, key: int = 1) -> int:
 
 def family(spec: RuleSpec) -> str:
     """Return the algorithm with the same bound: of windows with one count only the beginnings differ."""
+    if spec.algorithm == "carried-window":
+        return spec.algorithm
     return "fixed-window" if issubclass(class_of(spec.algorithm), FixedWindow) else spec.algorithm
 
 
@@ -61,6 +63,28 @@ def most_in_aligned(trace: Trace, spec: RuleSpec) -> int:
     for at_ns, cost in trace:
         units[start_of(spec, at_ns)] += cost
     return max(units.values(), default=0)
+
+
+def most_beyond_windows(trace: Trace, spec: RuleSpec) -> int:
+    """Return how far any windows in a row exceed as many quotas."""
+    units: Counter[int] = Counter()
+    for at_ns, cost in trace:
+        units[start_of(spec, at_ns)] += cost
+    starts = sorted(units)
+    sums = []
+    for first, start_ns in enumerate(starts):
+        total = 0
+        for last_ns in starts[first:]:
+            total += units[last_ns]
+            sums.append(total - windows_until(spec, start_ns, last_ns) * spec.quota)
+    return max(sums, default=0)
+
+
+def windows_until(spec: RuleSpec, first_ns: int, last_ns: int) -> int:
+    """Return how many windows there are from one that begins then to another, both included."""
+    if spec.calendar is not None:
+        return spec.calendar.index(last_ns) - spec.calendar.index(first_ns) + 1
+    return (last_ns - first_ns) // spec.period_ns + 1
 
 
 def check_bound(spec: RuleSpec, trace: Trace) -> None:
@@ -73,6 +97,11 @@ def check_bound(spec: RuleSpec, trace: Trace) -> None:
             assert most_in_aligned(trace, spec) <= spec.quota
             if spec.calendar is None:
                 assert most_in_any(trace, spec.period_ns) <= 2 * spec.quota
+        case "carried-window":
+            assert most_in_aligned(trace, spec) <= spec.most
+            assert most_beyond_windows(trace, spec) <= spec.most - spec.quota
+            if spec.calendar is None:
+                assert most_in_any(trace, spec.period_ns) <= spec.most + spec.quota
         case "sliding-window":
             assert most_in_aligned(trace, spec) <= spec.quota
             assert most_in_any(trace, spec.period_ns) <= 2 * spec.quota - 1
@@ -100,6 +129,8 @@ def fits(spec: RuleSpec, trace: Trace, now_ns: int, cost: int) -> bool:
         return True
     if spec.algorithm == "sliding-log":
         return sum(units for at_ns, units in trace if at_ns > now_ns - spec.period_ns) + cost <= spec.quota
+    if spec.algorithm == "carried-window":
+        return most_beyond_windows([*trace, (now_ns, cost)], spec) <= spec.most - spec.quota
     start_ns = start_of(spec, now_ns)
     current = sum(units for at_ns, units in trace if at_ns >= start_ns)
     if spec.algorithm != "sliding-window":

@@ -12,7 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, preco
 from ratelimit.reference.decision import ABSENT
 from tests.support.cores import Core, reading
 from tests.support.rule import EPOCH, MINUTE, SECOND, RuleSpec
-from tests.support.streams import OF_UNITS
+from tests.support.streams import OF_UNITS, bursts
 
 ALGORITHMS = (*OF_UNITS, "concurrency")
 GAPS = (0, 1, SECOND // 7, SECOND - 1, SECOND, SECOND + 1, 10 * SECOND, MINUTE, -1, -SECOND // 2, -SECOND)
@@ -22,11 +22,12 @@ GAPS = (0, 1, SECOND // 7, SECOND - 1, SECOND, SECOND + 1, 10 * SECOND, MINUTE, 
 def limit_specs(draw: st.DrawFn, number: int) -> RuleSpec:
     """Draw one limit of a policy; its number makes its counters its own."""
     algorithm = draw(st.sampled_from(ALGORITHMS))
+    quota = draw(st.integers(1, 8))
     return RuleSpec(
         algorithm,
-        quota=draw(st.integers(1, 8)),
+        quota=quota,
         period_ns=draw(st.sampled_from([SECOND, 7 * SECOND, MINUTE])),
-        burst=draw(st.integers(1, 8)) if algorithm == "token-bucket" else None,
+        burst=draw(bursts(algorithm, quota)),
         name=f"limit {number}",
         salt=0x9E3779B97F4A7C15 * (number + 1) % 2**64,
         shadow=draw(st.sampled_from([False, False, True])),
@@ -137,12 +138,12 @@ class Decisions(RuleBasedStateMachine):
             outcome.release(self.now_ns)
 
     @precondition(lambda self: any(spec.algorithm != "concurrency" for spec in self.specs))
-    @rule(quota=st.integers(1, 8), burst=st.integers(1, 8))
-    def reload_with_other_numbers(self, quota: int, burst: int) -> None:
+    @rule(quota=st.integers(1, 8), data=st.data())
+    def reload_with_other_numbers(self, quota: int, data: st.DataObject) -> None:
         self.specs = [
             spec
             if spec.algorithm == "concurrency"
-            else replace(spec, quota=quota, burst=burst if spec.algorithm == "token-bucket" else None)
+            else replace(spec, quota=quota, burst=data.draw(bursts(spec.algorithm, quota)))
             for spec in self.specs
         ]
         self.make_plans()

@@ -38,9 +38,16 @@ def specs(draw: st.DrawFn, algorithm: str | None = None) -> RuleSpec:
     chosen = algorithm or draw(st.sampled_from(COUNTING))
     quota = draw(st.one_of(st.integers(1, 6), st.integers(1, 60)))
     period_ns = draw(st.sampled_from(PERIODS))
-    burst = draw(st.integers(1, 12)) if chosen == "token-bucket" else None
+    burst = draw(bursts(chosen, quota))
     debt = draw(st.one_of(st.none(), st.integers(0, 30)))
     return RuleSpec(chosen, quota, period_ns, burst, debt=debt)
+
+
+def bursts(algorithm: str, quota: int) -> st.SearchStrategy[int | None]:
+    """Draw a burst for an algorithm that has one of its own."""
+    if algorithm == "carried-window":
+        return st.integers(quota, 2 * quota)
+    return st.integers(1, 12) if algorithm == "token-bucket" else st.none()
 
 
 def gaps(spec: RuleSpec, *, backwards: bool = False) -> st.SearchStrategy[Gap]:

@@ -23,6 +23,8 @@ from ratelimit.policy.schema.rate import LIFETIME, Rate, RateSyntaxError, parse_
 from ratelimit.usage.pricing import MICRO, USD
 
 _FIRST = get_args(FirstStep)
+_WITH_BURST = ("token-bucket", "fixed-window")
+"""What `burst` is written with; a fixed window then carries over what is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,16 @@ def expand(
     tiers = {}
     for name, tier in limit.tiers.items():
         tiers[name] = shape.tier(tier, (*path, "tiers", limit.tier or "", name)) if tier is not None else []
+    if any(one.algorithm == "carried-window" for each in (own, *tiers.values()) for one in each):
+        # Of one kind, as a customer whose plan changes keeps what it used.
+        return _carried(own), {name: _carried(each) for name, each in tiers.items()}
     return own, tiers
+
+
+def _carried(found: list[Numbers]) -> list[Numbers]:
+    return [
+        replace(one, algorithm="carried-window") if one.algorithm == "fixed-window" else one for one in found
+    ]
 
 
 def _algorithm(limit: Limit, path: Path, report: Report) -> AlgorithmName:
@@ -85,6 +96,15 @@ def _algorithm(limit: Limit, path: Path, report: Report) -> AlgorithmName:
             f"the algorithm `{limit.algorithm}` needs `{key}`",
             f"Add `{key}`.",
         )
+    if implied is None and limit.algorithm == "carried-window":
+        if limit.burst is None:
+            report.add(
+                "limit-conflict",
+                (*path, "algorithm"),
+                "the algorithm `carried-window` needs `burst`",
+                'Write `algorithm = "fixed-window"`, and add `burst`.',
+            )
+        return "fixed-window"
     return implied or limit.algorithm or DEFAULT
 
 
@@ -105,7 +125,7 @@ def _check_settings(limit: Limit, algorithm: AlgorithmName, path: Path, report: 
     elif not has_rate:
         report.add("limit-no-rate", (*path, "rate"), "the limit has no `rate` and no `concurrent`")
     _check_refusal(limit, path, report)
-    if limit.burst is not None and algorithm != "token-bucket":
+    if limit.burst is not None and algorithm not in _WITH_BURST:
         report.add("limit-burst", (*path, "burst"), f"`burst` has no meaning for `{algorithm}`", "Remove it.")
     if limit.unit == REQUESTS and isinstance(limit.cost, str):
         report.add(
@@ -193,7 +213,7 @@ class _Shape:
                     "Use the limit's own keys.",
                 )
                 return []
-        if tier.burst is not None and self.algorithm != "token-bucket":
+        if tier.burst is not None and self.algorithm not in _WITH_BURST:
             self.report.add(
                 "limit-burst",
                 (*path, "burst"),
@@ -287,14 +307,24 @@ class _Shape:
             )
             return None
         windows = self.calendar(rate, place)
-        if algorithm != "token-bucket" or burst is None:
+        if burst is None:
             burst = rate.amount
-        elif burst > largest_burst(rate.amount, period_ns):
-            most = largest_burst(rate.amount, period_ns)
+        elif algorithm == "fixed-window" and burst != rate.amount:
+            algorithm = "carried-window"
+        if burst > largest_burst(algorithm, period_ns, rate.amount):
+            most = largest_burst(algorithm, period_ns, rate.amount)
             report.add(
                 "limit-burst-too-high",
                 (*path, "burst"),
                 f"a burst of {burst}; at this rate {most} are the most",
+            )
+            return None
+        if algorithm == "carried-window" and burst < rate.amount:
+            report.add(
+                "limit-burst",
+                (*path, "burst"),
+                f"a burst of {burst} leaves a window without a part of its {rate.amount}",
+                "Write more than the rate: what was left of one window is there in the next, up to it.",
             )
             return None
         self.check_cost(burst, path)

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from ratelimit.algorithms import (
-    ALGORITHMS,
-    LONGEST_REFILL_TICKS,
-    MOST_COST,
-    SECOND_NS,
-    AlgorithmName,
-    interval_ticks,
-)
+from ratelimit.algorithms import ALGORITHMS, MOST_COST, SECOND_NS, WITH_BURST, AlgorithmName
 
 LONGEST_PERIOD_NS = 366 * 86_400 * SECOND_NS
 MAX_COST = MOST_COST
@@ -22,9 +15,17 @@ def largest_quota(algorithm: AlgorithmName, period_ns: int) -> int:
     return ALGORITHMS[algorithm].largest_quota(period_ns)
 
 
-def largest_burst(quota: int, period_ns: int) -> int:
-    """Return the largest burst a token bucket of this rate can have."""
-    return LONGEST_REFILL_TICKS // interval_ticks(period_ns, quota)
+def largest_burst(algorithm: AlgorithmName, period_ns: int, quota: int) -> int:
+    """Return the most units that may come at once: the quota, where there is no burst apart from it."""
+    most_at_once = ALGORITHMS[algorithm].most_at_once
+    return quota if most_at_once is None else most_at_once(period_ns, quota)
+
+
+def burst_beside(algorithm: AlgorithmName, quota: int, burst: int, other: int) -> int:
+    """Return the burst of another quota: a bucket's in proportion; a window carries over as much."""
+    if algorithm == "carried-window":
+        return other + min(burst - quota, other)
+    return max(1, burst * other // quota) if algorithm in WITH_BURST else other
 
 
 def largest_debt(algorithm: AlgorithmName, period_ns: int, quota: int, burst: int) -> int:

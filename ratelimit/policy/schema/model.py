@@ -174,7 +174,10 @@ class Limit(
     ] = None
     burst: Annotated[
         Count | None,
-        Meta(description="Token bucket: most units at one instant. Default: the rate's amount."),
+        Meta(
+            description="Token bucket: most units at one instant. Fixed window: most units of one window "
+            "with what was left of the one before, up to twice the rate's. Default: the rate's amount."
+        ),
     ] = None
     counting: Annotated[
         str | None,

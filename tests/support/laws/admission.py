@@ -32,12 +32,14 @@ def reaches_bound(core: Core, spec: RuleSpec) -> None:
     before, after = {
         "token-bucket": (start_ns, start_ns + period),
         "fixed-window": (edge_ns - grain, edge_ns),
+        "carried-window": (edge_ns - grain, edge_ns),
         "sliding-window": (edge_ns - grain, edge_ns + period - 2 * grain),
         "sliding-log": (start_ns, start_ns + period - grain),
     }[family(spec)]
     expected = {
         "token-bucket": spec.most + min(spec.most, 16 * period // -(-16 * period // spec.quota)),
         "fixed-window": 2 * spec.quota,
+        "carried-window": spec.most + spec.quota,
         "sliding-window": 2 * spec.quota - -(-2 * spec.quota * grain // period),
         "sliding-log": spec.quota,
     }[family(spec)]

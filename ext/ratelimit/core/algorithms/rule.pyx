@@ -7,7 +7,7 @@ from libc.stdint cimport uint64_t
 from ratelimit.core.memory.atomic cimport SECOND
 from ratelimit.core.memory.blocks cimport block_bits
 from ratelimit.core.memory.entries cimport (
-    BLOCKS, COUNT_BITS, COUNTS, HOLDINGS, LIFETIME, LIFETIME_BASE, LIFETIME_BITS, PAIRS, count_bits, window_bits,
+    BLOCKS, CARRIED, COUNT_BITS, COUNTS, HOLDINGS, LIFETIME, LIFETIME_BASE, LIFETIME_BITS, PAIRS, wide_bits, window_bits,
 )
 from ratelimit.core.memory.layout cimport BLOCK_HEAD_BYTES
 from ratelimit.core.algorithms.block_algorithms cimport SKETCH, body_bytes, knows_block
@@ -80,8 +80,11 @@ cdef class Rule:
             if 0 <= debt <= (1 << 62) // interval - burst:
                 q.furthest = (burst + debt) * interval
                 q.believed = max(2 * q.depth, q.furthest)
+        elif record.kind == CARRIED:
+            if not quota <= burst <= min(2 * quota, largest):
+                refuse_range(f"{name}: a burst is {quota} to {min(2 * quota, largest)} here, not {burst}")
         elif burst != quota:
-            refuse_range(f"{name}: only a token bucket has a burst apart from its quota")
+            refuse_range(f"{name}: a {algorithm} has no burst apart from its quota")
         largest = record.largest_debt(period_ns, quota, burst)
         if not 0 <= debt <= largest:
             refuse_range(f"{name}: a debt is 0 to {largest} here, not {debt}")
@@ -111,7 +114,7 @@ cdef class Rule:
         elif COUNTS <= q.kind < PAIRS:
             q.bits = window_bits(q.period_ns // SECOND)
         elif PAIRS <= q.kind < BLOCKS:
-            q.bits = count_bits(q.period_ns // SECOND)
+            q.bits = wide_bits(q.period_ns // SECOND)
         elif q.kind >= BLOCKS:
             q.bits = sketch_bits(quota) if q.kind == SKETCH else 0
             q.block_bits = block_bits(body_bytes(q))
@@ -153,7 +156,7 @@ cdef class Rule:
     cdef int keep_calendar(self, calendar) except -1:
         cdef uint64_t i
         cdef uint64_t size = len(calendar)
-        if self.quota_c.kind != FIXED:
+        if self.quota_c.kind != FIXED and self.quota_c.kind != CARRIED:
             refuse_range(f"{self.name}: only a fixed window follows the calendar")
         if size == 0 or any(b <= a for a, b in zip(calendar, calendar[1:])) or calendar[0] < 0:
             refuse_range(f"{self.name}: calendar starts ascend and are not empty")

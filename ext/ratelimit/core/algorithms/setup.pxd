@@ -37,6 +37,7 @@ cdef struct Charge:
     uint64_t who        # what `caller_of` says, for when a store elsewhere answers, and for corrections
     uint64_t tag
     uint64_t word       # as this decision left it, or as it was read if refused
+    uint64_t past       # of a wide word: that of the window before
     uint64_t mark       # for settlement: see `Check.mark`; log: record index; slots: token; sketch: bit
     uint64_t cost       # as last reported
     uint64_t held       # units counted for it, also those that have drained or left since

@@ -56,13 +56,13 @@ cdef inline void decide(Setup *plan, Charge *charges, uint64_t *ids, uint64_t *a
         if q.kind < BLOCKS:
             looks[i].entry = find(arena, charge.key, charge.tag)
             looks[i].seen = word_of(looks[i].entry, charge.tag) if looks[i].entry != NULL else 0
-            check_word(q, charge.key, looks[i].seen, now, charge.cost, &check)
+            check_word(arena, q, charge, &looks[i], now, commit, &check)
             looks[i].next = check.next
             charge.mark = check.mark
             charge.word = looks[i].seen
             fits = check.allowed
             if not fits:
-                charge.retry = retry_word(q, charge.key, looks[i].seen, now, charge.cost)
+                charge.retry = retry_word(q, charge.key, looks[i].seen, charge.past, now, charge.cost)
                 if looks[i].next != looks[i].seen and looks[i].entry != NULL and commit:
                     # Keep how it was read: after a clock step it must not have to be believed again.
                     cas_pair(looks[i].entry, charge.tag, looks[i].seen, charge.tag, looks[i].next)

@@ -318,14 +318,14 @@ cdef class Outcome:
         cdef const Quota *q = &self.plan.setup.quotas[i]
         if charge.state == SKIPPED:
             return q.units
-        return remaining_word(q, charge.key, charge.word, self.now) if q.kind < BLOCKS else charge.remaining
+        return remaining_word(q, charge.key, charge.word, charge.past, self.now) if q.kind < BLOCKS else charge.remaining
 
     cdef uint64_t reset_of(self, int i) noexcept:
         cdef Charge *charge = self.charges + i
         cdef const Quota *q = &self.plan.setup.quotas[i]
         if charge.state == SKIPPED:
             return 0
-        return reset_word(q, charge.key, charge.word, self.now) if q.kind < BLOCKS else charge.reset
+        return reset_word(q, charge.key, charge.word, charge.past, self.now) if q.kind < BLOCKS else charge.reset
 
     def state(self, int index, /):
         return self.at(index).state

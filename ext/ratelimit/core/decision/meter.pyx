@@ -54,7 +54,9 @@ cdef class Reading:
         cdef const Quota *q
         check_made(self)
         q = &self.plan.setup.quotas[0]
-        return reset_word(q, self.charge.key, self.charge.word, self.now) if q.kind < BLOCKS else self.charge.reset
+        if q.kind >= BLOCKS:
+            return self.charge.reset
+        return reset_word(q, self.charge.key, self.charge.word, self.charge.past, self.now)
 
     def settle_cost(self, actual, now_ns, /):
         cdef uint64_t amount = checked_cost(actual)
@@ -85,7 +87,9 @@ cdef inline int conclude(Reading reading) except -1:
     cdef Charge *charge = reading.charge
     cdef const Quota *q = &reading.plan.setup.quotas[0]
     reading.allowed = owned(charge.state != REFUSED)
-    reading.remaining = owned(remaining_word(q, charge.key, charge.word, reading.now) if q.kind < BLOCKS else charge.remaining)
+    reading.remaining = owned(
+        remaining_word(q, charge.key, charge.word, charge.past, reading.now) if q.kind < BLOCKS else charge.remaining
+    )
     reading.retry_after_ns = owned(charge.retry if charge.state >= REFUSED else 0)
     return 0
 

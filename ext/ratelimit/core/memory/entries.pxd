@@ -29,9 +29,10 @@ cdef enum:
     # A kind is an algorithm. Its number says how a word is read, so an entry can be judged without its rule.
     # These are where the ranges begin; `word_algorithms.pxd` and `block_algorithms.pxd` number the kinds.
     ARRIVALS = 1    # to 2: an arrival time, in ticks
-    COUNTS = 3      # to 5: the end of a window, and its count
-    LIFETIME = 5    # of these the one whose window never ends
-    PAIRS = 6       # to 7: the number of a window, the count before it and in it
+    COUNTS = 3      # to 6: the end of a window, and its count
+    CARRIED = 5     # of these the one of which the next window has what is left
+    LIFETIME = 6    # and the one whose window never ends
+    PAIRS = 7       # the number of a window, the count before it and in it; if it is wide, only that in it
     BLOCKS = 8      # to 9: names a block, which counts units
     HOLDINGS = 10   # to 14: names a block of what is taken and given back whole
     PENDING = 15
@@ -47,6 +48,10 @@ cdef extern from *:
     const uint64_t LONGEST_LEASE_NS "((uint64_t)366 * 86400u * 1000000000u)"
     const uint64_t LIFETIME_BASE "((uint64_t)1 << 51)"
     const uint64_t NO_END "(~(uint64_t)0)"
+    # Of a word with the number of a window: its count takes the room of both, and it is about to be replaced.
+    const uint64_t WIDE "((uint64_t)1 << 63)"
+    const uint64_t FROZEN "((uint64_t)1 << 62)"
+    const uint64_t NUMBERED_S "(((uint64_t)1 << 29) - 400u * 86400u)"  # windows are numbered as long as a table lives
 
 
 cdef inline uint64_t make_tag(uint64_t key, uint64_t kind, uint64_t shape) noexcept nogil:
@@ -163,14 +168,16 @@ cdef inline uint64_t expiry(Arena *arena, uint64_t tag, uint64_t word, uint64_t 
         if period == 0:
             return 0  # of no window there is: damaged
         bits = window_bits(period)
-        return ((word >> bits) << (bits - COUNT_BITS)) * SECOND
+        until = (word >> bits) << (bits - COUNT_BITS)
+        # The longest month, and the day on which clocks go back, are shorter than that.
+        return (until + period + period // 4 if kind == CARRIED else until) * SECOND
     if kind < BLOCKS:
         period = load(arena.shapes + shape_in(tag))
         if period == 0:
             return 0  # of no window there is: damaged
-        bits = count_bits(period)
-        window = word >> (2 * bits)
-        if word & ((<uint64_t>1 << bits) - 1):
+        bits = wide_bits(period)
+        window = number_in(word, bits)
+        if word & ((<uint64_t>1 << (bits if word & WIDE else bits // 2)) - 1):
             window += 1
         # Windows are aligned to civil time, numbers count from the one the epoch is in.
         return ((window + 1) * period - arena.epoch_ns // SECOND % period) * SECOND
@@ -200,7 +207,10 @@ cdef inline uint64_t consumed(Arena *arena, uint64_t tag, uint64_t word) noexcep
     if COUNTS <= kind < PAIRS:
         return word & ((<uint64_t>1 << window_bits(load(arena.shapes + shape_in(tag)))) - 1)
     if PAIRS <= kind < BLOCKS:
-        bits = count_bits(load(arena.shapes + shape_in(tag)))
+        bits = wide_bits(load(arena.shapes + shape_in(tag)))
+        if word & WIDE:
+            return word & ((<uint64_t>1 << bits) - 1)
+        bits //= 2
         return (word & ((<uint64_t>1 << bits) - 1)) + ((word >> bits) & ((<uint64_t>1 << bits) - 1))
     return 0
 
@@ -213,15 +223,17 @@ cdef inline uint64_t window_bits(uint64_t period_s) noexcept nogil:
     return bits
 
 
-cdef inline uint64_t count_bits(uint64_t period_s) noexcept nogil:
-    """Return the bits of each of a sliding window's two counts: what the window number leaves.
-
-    The number must reach 2**29 seconds (17 years) from the epoch.
-    """
+cdef inline uint64_t wide_bits(uint64_t period_s) noexcept nogil:
+    """Return the bits that a sliding window's number and two marks leave: to one count, or half of them to each of two."""
     cdef uint64_t bits = 1
-    while bits < 30 and (period_s << bits) < (<uint64_t>1 << 30):
+    while bits < 30 and (period_s << bits) < NUMBERED_S + 2 * period_s:
         bits += 1
-    return (64 - bits) // 2
+    return 62 - bits
+
+
+cdef inline uint64_t number_in(uint64_t word, uint64_t bits) noexcept nogil:
+    """Return the number of the window of a word that leaves so many bits to counts."""
+    return (word & ~(WIDE | FROZEN)) >> bits
 
 
 cdef inline bint insert(Arena *arena, uint64_t key, uint64_t tag, uint64_t word, uint64_t now) noexcept nogil:

@@ -25,7 +25,7 @@ cdef struct Quota:
     uint64_t furthest      # token bucket: ceiling * interval
     uint64_t believed      # token bucket: how far ahead an arrival time may be; further is from before a clock step
     uint64_t base          # windows: the count of a key that was never charged, and what it may be paid in advance
-    uint64_t bits          # windows: bits of each count; distinct: of the bitmap
+    uint64_t bits          # windows: bits of a count, half of them are each of two counts'; distinct: of the bitmap
     uint64_t first_window  # sliding window: number of the window the table's epoch is in
     uint64_t epoch_ns
     uint64_t lease_ns

@@ -248,7 +248,7 @@ cdef class Leases:
         if q.kind >= COUNTS and mark != lease.mark:
             lease.left = 0  # of a window that is over
         lease.mark = mark
-        lease.word = charge.word
+        lease.word, lease.past = charge.word, charge.past
         lease.left += granted
         lease.granted = lease.left
         lease.deadline = expires
@@ -352,7 +352,7 @@ cdef class LeasedRules:
             charge.key = counters[i]
             charge.charged = False
             charge.retry = 0
-            charge.word = charge.mark = charge.remaining = charge.reset = 0
+            charge.word = charge.past = charge.mark = charge.remaining = charge.reset = 0
             open_receipt(charge)
             lease = found[i]
             if lease == NULL:
@@ -374,7 +374,7 @@ cdef class LeasedRules:
                     q.kind < COUNTS and lease.deadline - now < lease.term >> 2
                 )):
                     leases.mark_due(lease)
-            charge.word = without(q, lease.word, lease.left, outcome.now)
+            charge.word, charge.past = without(q, lease.word, lease.left, outcome.now), lease.past
             charge.mark = lease.mark if q.kind >= COUNTS else gcra_arrival(q, charge.word, outcome.now)
         outcome.conclude()
         if commit:
@@ -420,8 +420,8 @@ cdef class LeasedRules:
             if q.kind >= COUNTS and lease.mark != charge.mark:
                 lease.left = 0
                 lease.mark = charge.mark
-            if not lease.left or charge.word > lease.word:
-                lease.word = charge.word  # else a lease that came with this answer knows of more
+            if not lease.left or charge.word > lease.word:  # else a lease that came with this answer knows of more
+                lease.word, lease.past = charge.word, charge.past
             if charge.state == ALLOWED:
                 lease.recheck_at = 0
                 if outcome.allowed:

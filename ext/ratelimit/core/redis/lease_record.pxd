@@ -4,12 +4,13 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND
-from ratelimit.core.memory.entries cimport COUNTS, PAIRS
+from ratelimit.core.memory.entries cimport COUNTS, PAIRS, WIDE
 from ratelimit.core.algorithms.gcra cimport gcra_arrival, gcra_live
 from ratelimit.core.memory.quota cimport NEVER, Quota
 from ratelimit.core.algorithms.settlement cimport corrected_by
 from ratelimit.core.algorithms.setup cimport Charge
 from ratelimit.core.memory.siphash cimport mix
+from ratelimit.core.algorithms.windows cimport low_bits
 
 cdef enum:
     MEMORY_S = 4     # what was measured so long ago counts half
@@ -22,6 +23,7 @@ cdef struct Lease:
     uint64_t granted      # what the last renewal made of it
     uint64_t deadline     # ns since the table's epoch, of this host's clock: then `left` is worth nothing
     uint64_t word         # the store's word at the last answer
+    uint64_t past         # and of a wide word the past
     uint64_t mark         # the window that `left` is of; until when a bucket's is known to the store, in its words
     uint64_t phase        # when its windows begin, as the store is told
     uint64_t recheck_at   # refusals are answered here until then
@@ -89,7 +91,7 @@ cdef inline bint is_binding(const Quota *q, uint64_t key) noexcept:
 
 cdef inline uint64_t without(const Quota *q, uint64_t word, uint64_t left, uint64_t now) noexcept:
     """Return the store's word as if the units that are left had not been charged yet."""
-    cdef uint64_t counted = word & ((<uint64_t>1 << q.bits) - 1)
+    cdef uint64_t counted = low_bits(word, q.bits >> 1 if q.kind >= PAIRS and not word & WIDE else q.bits)
     if q.kind < COUNTS:
         word = gcra_arrival(q, word, now)
         return word - left * q.interval if left <= q.burst and word > left * q.interval else 0

@@ -17,7 +17,7 @@ from ratelimit.core.redis.balance cimport BALANCE_NUMBERS, Balance, recall_balan
 from ratelimit.core.decision.engine cimport (
     COUNT_FORGIVEN, Outcome, Plan, check_ready, count_verdicts, forgiven,
 )
-from ratelimit.core.memory.entries cimport BLOCKS, COUNTS, HOLDINGS, KIND_BITS, LIFETIME, PAIRS, SLOTS
+from ratelimit.core.memory.entries cimport BLOCKS, CARRIED, COUNTS, HOLDINGS, KIND_BITS, LIFETIME, NO_END, PAIRS, SLOTS
 from ratelimit.core.algorithms.block_algorithms cimport LOG, SKETCH, records_of
 from ratelimit.core.algorithms.gcra cimport gcra_arrival
 from ratelimit.core.memory.quota cimport Quota
@@ -29,7 +29,9 @@ from ratelimit.core.algorithms.setup cimport (
 from ratelimit.core.memory.siphash cimport mix
 from ratelimit.core.decision.free_list cimport take_charges
 from ratelimit.core.memory.table cimport bump, relative
-from ratelimit.core.algorithms.windows cimport LAST_NS, count_pack, sliding_pack
+from ratelimit.core.algorithms.windows cimport (
+    LAST_NS, Slide, count_pack, low_bits, sliding_pack, wide_word,
+)
 from ratelimit.core.algorithms.word_algorithms cimport (
     most_of, phase_of, retry_word, settle_word, used_word, window_end,
 )
@@ -112,7 +114,7 @@ cdef class RemoteRules:
             charge.key = rule_key(&plan.setup, i, ids)
             charge.who = caller_of(&plan.setup, i, ids)
             charge.state = SKIPPED
-            charge.word = charge.mark = charge.remaining = charge.reset = 0
+            charge.word = charge.past = charge.mark = charge.remaining = charge.reset = 0
             open_receipt(charge)
             charge.retry = 0
             if charge.key == ABSENT_HASH:
@@ -174,7 +176,7 @@ cdef class RemoteRules:
                     charge.mark = read_mark(q, said[at])
                     at += 1
                 if charge.state != ALLOWED:
-                    charge.retry = retry_word(q, charge.key, charge.word, outcome.now, charge.cost)
+                    charge.retry = retry_word(q, charge.key, charge.word, charge.past, outcome.now, charge.cost)
             else:
                 charge.remaining = said[at]
                 if charge.remaining > q.units:
@@ -439,6 +441,8 @@ cdef list described(const Quota *q, now_ns):
         return [q.kind, q.units, q.lease_ns // MICROSECOND]
     if q.kind == LIFETIME:
         return [q.kind, q.units, q.base, q.ceiling - q.base]
+    if q.kind == CARRIED:
+        return [q.kind, q.burst, q.period_ns // MICROSECOND, starts_around(q, now_ns), q.ceiling, q.units]
     # Of a log the places that its records have, of others the starts of windows.
     own = records_of(q) if q.kind == LOG else starts_around(q, now_ns)
     return [q.kind, q.units, q.period_ns // MICROSECOND, own, q.ceiling]
@@ -500,9 +504,10 @@ cdef Py_ssize_t read_word(Charge *charge, const Quota *q, list said, Py_ssize_t 
     """Read a word as the store keeps it into a charge; 0 if it has none, or one from before our epoch."""
     cdef u128 ticks
     cdef uint64_t first, second, third
+    cdef Slide slide
     first = said[at]
     second = said[at + 1]
-    charge.word = 0
+    charge.word = charge.past = 0
     if q.kind < COUNTS:
         ticks = <u128>first * TICKS + second
         if ticks > <u128>q.epoch_ns << 4:
@@ -514,8 +519,11 @@ cdef Py_ssize_t read_word(Charge *charge, const Quota *q, list said, Py_ssize_t 
             charge.word = count_pack(q, first * SECOND - q.epoch_ns, second)
         return at + 2
     third = said[at + 2]
+    slide.window, slide.is_wide = first - q.first_window, False
+    slide.before, slide.current = min(second, low_bits(NO_END, q.bits)), min(third, low_bits(NO_END, q.bits))
     if first >= q.first_window and (second or third):
-        charge.word = sliding_pack(q, first - q.first_window, second, third)
+        charge.word = sliding_pack(q, &slide)
+        charge.past = wide_word(q, slide.window - 1, slide.before)
     return at + 3
 
 
@@ -527,4 +535,4 @@ def used(Outcome outcome not None, int index, /):
         return 0
     if q.kind >= BLOCKS:
         return q.units - charge.remaining if q.units > charge.remaining else 0
-    return used_word(q, charge.key, charge.word, outcome.now)
+    return used_word(q, charge.key, charge.word, charge.past, outcome.now)

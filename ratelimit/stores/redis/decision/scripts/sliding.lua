@@ -3,7 +3,7 @@
 
 --> once
 
--- Whether a * b <= c * d; a, c < 2^40, b, d < 2^50.
+-- Whether a * b <= c * d; a, c < 2^52, b, d < 2^48.
 local function is_product_within(a, b, c, d)
   local left, right = a * b, c * d
   if left < 9007199254740992 and right < 9007199254740992 then return left <= right end
@@ -25,7 +25,7 @@ local function is_product_within(a, b, c, d)
   return l0 <= r0
 end
 
-local SLIDING_FORM, SLIDING_SIZE = '<I5I5I5', 15
+local SLIDING_FORM, SLIDING_SIZE = '<I5I7I7', 19
 
 -- The window now counts in: its number, the counts before and in it, and how much of it has
 -- passed. Nothing has passed of one that is still to come, after a clock step back.

@@ -1,0 +1,1 @@
+"""Sliding windows in the table; for compiled modules alone."""

@@ -1,0 +1,1 @@
+"""What few windows need; for compiled modules alone."""

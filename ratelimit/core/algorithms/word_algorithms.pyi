@@ -1,0 +1,1 @@
+"""What a decision does after a race that it lost; for compiled modules alone."""
