@@ -40,7 +40,7 @@ def test_largest_quota_is_the_core_s(algorithm: str, period_s: int) -> None:
 @given(st.integers(1, 10**9), st.integers(1, LONGEST_PERIOD_NS // SECOND_NS))
 def test_largest_burst_is_the_core_s(quota: int, period_s: int) -> None:
     period_ns = period_s * SECOND_NS
-    most = largest_burst(quota, period_ns)
+    most = largest_burst("token-bucket", period_ns, quota)
     assert most >= 1
     assert accepted("token-bucket", quota, period_ns, most)
     assert not accepted("token-bucket", quota, period_ns, most + 1)
@@ -73,7 +73,7 @@ def test_debt_of_a_log_is_as_large_as_a_cost() -> None:
 
 @given(st.integers(1, 10**9), st.integers(1, LONGEST_PERIOD_NS // SECOND_NS))
 def test_a_burst_as_large_as_the_rate_s_amount_always_fits(quota: int, period_s: int) -> None:
-    assert largest_burst(quota, period_s * SECOND_NS) >= quota
+    assert largest_burst("token-bucket", period_s * SECOND_NS, quota) >= quota
 
 
 @pytest.mark.parametrize("slots", [1, 4096])
