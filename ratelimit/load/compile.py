@@ -146,11 +146,13 @@ def _compiled(scene: Scene) -> tuple[AdaptiveSpec, ...]:
     if given is None:
         return ()
     if isinstance(given, Adaptive):
-        return (_compile(given, ("adaptive",), patterns, classes, report),)
+        return (_compile(given, ("adaptive",), patterns, position, classes, report),)
     # What is wrong with one that is no table was told already.
     usable = [(index, table) for index, table in enumerate(given) if isinstance(table, Adaptive)]
     _check_names(usable, report)
-    return tuple(_compile(table, ("adaptive", index), patterns, classes, report) for index, table in usable)
+    return tuple(
+        _compile(table, ("adaptive", index), patterns, position, classes, report) for index, table in usable
+    )
 
 
 def _check_names(tables: Sequence[tuple[int, Adaptive]], report: Report) -> None:
@@ -169,6 +171,7 @@ def _compile(
     table: Adaptive,
     path: Path,
     patterns: Callable[[str | list[str], Path, Report], tuple[Pattern, ...]],
+    position: Callable[[str, Path, Report], int],
     classes: tuple[ClassSpec, ...],
     report: Report,
 ) -> AdaptiveSpec:
