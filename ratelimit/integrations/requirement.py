@@ -12,9 +12,9 @@ from hashlib import blake2b
 from typing import Any, Literal, TypedDict, get_args, get_type_hints
 from uuid import UUID
 
-from ratelimit.algorithms import AlgorithmName
 from ratelimit.deciding.route_plan import MAX_COST
 from ratelimit.errors import UsageError
+from ratelimit.policy.compile.expansion import check_algorithm
 from ratelimit.policy.schema.binder import bind
 from ratelimit.policy.schema.model import Limit
 from ratelimit.policy.schema.problem import Report, did_you_mean
@@ -204,7 +204,7 @@ class Settings(TypedDict, total=False):
     """What a request takes, 1 by default: a number, numbers by unit, or a function of the request.
     Of other units than requests it is taken on arrival, and corrected by `settle`."""
     burst: int
-    algorithm: AlgorithmName
+    algorithm: str
     unit: str
     concurrent: int
     mode: Literal["enforce", "shadow"]
@@ -247,7 +247,7 @@ def declared(rate: str | None, settings: Settings) -> Wish:
     own = [] if name is not None else [ROUTE]
     table = {**given, "name": called, "per": [*identities, *own], "match": []}
     report = Report("a limit in code")
-    bind(Limit, table, report)
+    check_algorithm(bind(Limit, table, report), (), report)
     if report.problems:
         said = "; ".join(f"{problem.message}. {problem.hint}" for problem in report.problems)
         raise UsageError(f"limit(): {said}", code="limit-declared")

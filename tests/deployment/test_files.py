@@ -155,7 +155,10 @@ def test_manifest_is_one_that_the_operator_knows(document: dict[str, Any]) -> No
 def test_alerts_become_a_rule_of_the_operator_by_the_line_of_the_page() -> None:
     page = (ROOT / "docs" / "deployment.md").read_text()
     (command,) = re.findall(r"^(\(printf .*PrometheusRule.*) \| kubectl apply -f -$", page, re.M)
-    made = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    made = subprocess.run(
+        ["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True, env=env
+    )
     document = yaml.safe_load(made.stdout)
     rules = yaml.safe_load((ROOT / "docs" / "alerts.yml").read_text())
     assert document["spec"] == rules

@@ -129,7 +129,7 @@ def sentinels_of(running: Sentinels) -> list[Redis]:
 
 async def test_rotated_password_is_taken_up_by_the_next_connection(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "password"
-    spec = spec_of(server.url, username="me", password=f"file:{path}")
+    spec = spec_of(server.url.replace("://", "://me@"), password=f"file:{path}")
     try:
         for password in ("first", "second"):
             server.client.acl_setuser("me", enabled=True, reset=True, commands=["+@all"], keys=["*"])
@@ -170,14 +170,14 @@ async def test_tls(
         pytest.skip("this server was built without TLS")
     server = start_server(certificate=certificate)
     ca = str(certificate.path)
-    async with connect(spec_of(server.tls_url, tls={"ca": ca})) as client:
+    async with connect(spec_of(server.tls_url, ca=ca)) as client:
         assert await client.ping()
     async with connect(spec_of(server.tls_url)) as stranger:
         with pytest.raises(RedisConnectionError, match=r"(?i)certificate verify failed"):
             await stranger.ping()
-    for url, tls in (("rediss://h", {"ca": str(tmp_path / "absent")}), ("rediss://h", {"ca": __file__})):
+    for url, wrong in (("rediss://h", str(tmp_path / "absent")), ("rediss://h", __file__)):
         with pytest.raises(StoreError, match="TLS cannot use") as caught:
-            connect(spec_of(url, tls=tls))
+            connect(spec_of(url, ca=wrong))
         assert caught.value.code == "redis-certificate"
 
 
@@ -214,9 +214,8 @@ def test_url_of_a_variable_is_told_without_its_secret(
 @pytest.mark.parametrize(
     ("store", "url", "message"),
     [
-        ({"tls": {}}, "redis://h", "settings for TLS"),
-        ({"tls": {}}, "unix:///s", "settings for TLS"),
-        ({"username": "a", "password": "x"}, "redis://b@h", "user name, too"),
+        ({"ca": "x"}, "redis://h", "settings for TLS"),
+        ({"ca": "x"}, "unix:///s", "settings for TLS"),
         ({"password": "x"}, f"redis://:{SECRET}@h", "password, too"),
         ({}, "redis://b@h", "cannot log in"),
     ],

@@ -151,7 +151,9 @@ async def is_told_what_is_refused(nodes: Sequence[Server], url: str, open_limite
     for node in nodes:
         grant(node, *MAY_NOT_LOAD)
     try:
-        limiter = open_limiter(url, 'per = "account"\nrate = "10/day"', username="me", password=SECRET)
+        limiter = open_limiter(
+            url.replace("://", "://me@"), 'per = "account"\nrate = "10/day"', password=SECRET
+        )
         await limiter.ask()
         assert limiter.watcher.faults == ["redis-away"]
         said = str(limiter.batch_client.fault)
@@ -178,7 +180,9 @@ async def test_worker_that_may_not_load_scripts_any_more_is_told_so(
     server: Server, open_limiter: LiveLimiter
 ) -> None:
     grant(server, *MAY_NOT_LOAD, "+script|load")
-    limiter = open_limiter(server.url, 'per = "account"\nrate = "10/day"', username="me", password=SECRET)
+    limiter = open_limiter(
+        server.url.replace("://", "://me@"), 'per = "account"\nrate = "10/day"', password=SECRET
+    )
     try:
         await limiter.look()
         await limiter.connected()
@@ -195,7 +199,9 @@ async def test_worker_whose_scripts_may_not_do_all_is_told_what_to_do(
     server: Server, open_limiter: LiveLimiter
 ) -> None:
     grant(server, "reset", "on", f">{SECRET}", "~*", "+@all", "-set")
-    limiter = open_limiter(server.url, 'per = "account"\nrate = "10/day"', username="me", password=SECRET)
+    limiter = open_limiter(
+        server.url.replace("://", "://me@"), 'per = "account"\nrate = "10/day"', password=SECRET
+    )
     try:
         await limiter.look()
         await limiter.connected()
@@ -211,7 +217,9 @@ async def test_worker_whose_scripts_may_not_do_all_is_told_what_to_do(
 async def test_worker_whose_login_is_refused_is_told_what_to_look_at(
     server: Server, open_limiter: LiveLimiter
 ) -> None:
-    limiter = open_limiter(server.url, 'per = "account"\nrate = "10/day"', username="me", password=SECRET)
+    limiter = open_limiter(
+        server.url.replace("://", "://me@"), 'per = "account"\nrate = "10/day"', password=SECRET
+    )
     await limiter.ask()
     said = str(limiter.batch_client.fault)
     assert "refuses this user name or password" in said

@@ -223,7 +223,7 @@ async def test_question_over_tls_and_a_certificate_that_is_not_believed(certific
     far = Far()
     await far.open(certificate)
     url, told = f"rediss://127.0.0.1:{far.port}", []
-    link = await Dialer(spec_of(url, tls={"ca": str(certificate.path)})).dial()
+    link = await Dialer(spec_of(url, ca=str(certificate.path))).dial()
     link.ask(PING, 1, told.append)
     await far.say(b"+PONG\r\n")
     await eventually(lambda: told, "an answer")

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from ratelimit.stores.redis.transport import connection
+from tests.support.policy_lines import tuning_line
 from tests.support.redis.cluster import Cluster
 from tests.support.redis.fixtures import StartProxy
 from tests.support.redis.forger import Forger, bulk
@@ -315,7 +316,9 @@ async def test_server_restarted_has_no_script_and_gets_it(
 async def test_slots_of_cancelled_and_timed_out_requests_return(
     proxy: Proxy, open_limiter: LiveLimiter
 ) -> None:
-    limiter = open_limiter(proxy.url, 'per = "account"\nconcurrent = 8\nlease = "1s"', **SHORT)
+    limiter = open_limiter(
+        proxy.url, 'per = "account"\nconcurrent = 8', top=tuning_line("slot_kept_s = 1\n"), **SHORT
+    )
     await limiter.look()
     proxy.replies.hold()
     await limiter.ask()

@@ -21,9 +21,14 @@ def events_to(text: str, file: object) -> str:
     return at_top(text, f'events = ["file:{file}"]')
 
 
-def tuned(text: str, numbers: str) -> str:
-    """Return a policy with a file of tuning, which lasts as long as this process."""
+def tuning_line(numbers: str) -> str:
+    """Return the line that names a file of tuning, which lasts as long as this process."""
     folder = Path(_FOLDER.name)
     path = folder / f"{sha256(numbers.encode()).hexdigest()[:16]}.toml"
     path.write_text(numbers, "utf-8")
-    return at_top(text, f'tuning = "{path}"')
+    return f'tuning = "{path}"'
+
+
+def tuned(text: str, numbers: str) -> str:
+    """Return a policy with a file of tuning."""
+    return at_top(text, tuning_line(numbers))

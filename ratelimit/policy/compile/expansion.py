@@ -69,12 +69,18 @@ def _carried(found: list[Numbers]) -> list[Numbers]:
     ]
 
 
-def _algorithm(limit: Limit, path: Path, report: Report) -> AlgorithmName:
+def check_algorithm(limit: Limit, path: Path, report: Report) -> None:
+    """Note an algorithm that there is not."""
+    if limit.counting is None or limit.algorithm is not None:
+        return
     known = [*get_args(AlgorithmName), "calendar"]
-    if limit.counting is not None and limit.algorithm is None:
-        words = f"`{limit.counting[:64]}` is no algorithm; there are {', '.join(f'`{one}`' for one in known)}"
-        hint = other_value(limit.counting, known) or did_you_mean(limit.counting, known)
-        report.unusable("limit-algorithm", (*path, "algorithm"), words, hint)
+    words = f"`{limit.counting[:64]}` is no algorithm; there are {', '.join(f'`{one}`' for one in known)}"
+    hint = other_value(limit.counting, known) or did_you_mean(limit.counting, known)
+    report.unusable("limit-algorithm", (*path, "algorithm"), words, hint)
+
+
+def _algorithm(limit: Limit, path: Path, report: Report) -> AlgorithmName:
+    check_algorithm(limit, path, report)
     implied: AlgorithmName | None = None
     for word, value, algorithm in (
         ("concurrent", limit.concurrent, "concurrency"),
