@@ -23,7 +23,7 @@ def counter_of(identity: str) -> str:
     return f"\x1fdenied {identity}"
 
 
-def denied_counters(compiled: CompiledPolicy, table: Table) -> Mapping[int, str]:
+def denied_counters(compiled: CompiledPolicy, table: Table | None) -> Mapping[int, str]:
     """Return the names of identities by these counters."""
     names = [spec.name for spec in compiled.identities if spec.name not in INTERNAL]
     return {counter: name for name in names if (counter := _counter(table, name)) >= 0}
@@ -53,12 +53,14 @@ class Denials:
     Args:
         compiled: the policy.
         listed: the hashes that are on the list, by position.
-        table: where they are noted.
+        table: where they are noted; None for a trial, which notes none.
     """
 
     __slots__ = ("_address", "_listed", "_names", "_table")
 
-    def __init__(self, compiled: CompiledPolicy, listed: Mapping[int, frozenset[int]], table: Table) -> None:
+    def __init__(
+        self, compiled: CompiledPolicy, listed: Mapping[int, frozenset[int]], table: Table | None
+    ) -> None:
         self._names = {spec.index: spec.name for spec in compiled.identities}
         self._table = table
         self._listed = tuple(listed.items())
@@ -67,6 +69,6 @@ class Denials:
     def note(self, row: Sequence[int], now_ns: int) -> None:
         """Note the caller of a request that was denied."""
         position = next((at for at, hashes in self._listed if row[at] in hashes), self._address)
-        if position >= 0 and row[position] >= 0:
+        if self._table is not None and position >= 0 and row[position] >= 0:
             counter = _counter(self._table, self._names[position])
             note_refused(self._table, row[position], counter, now_ns)
