@@ -178,7 +178,8 @@ async def _server(
     store = f'\n[store]\nmemory = "{table}"\n' if shared is None else shared.policy(table)
     policy.write_text(policy_path().read_text("utf-8") + store, "utf-8")
     tuning = policy_path().with_name("tuning.toml")
-    (folder / tuning.name).write_text(tuning.read_text("utf-8"), "utf-8")
+    if tuning.exists():
+        (folder / tuning.name).write_text(tuning.read_text("utf-8"), "utf-8")
     environment = {**os.environ, POLICY_VARIABLE: str(policy)}
     if shared is not None:
         environment |= shared.environment

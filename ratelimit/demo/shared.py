@@ -95,7 +95,7 @@ class Shared:
             await client.aclose()
 
     def _client(self) -> Any:
-        text = f"version = 1\n{self.policy('demo')}"
+        text = f"version = 1\n{self.policy('./demo')}"
         spec = Policy.from_toml(text).compiled.remote
         assert spec is not None  # the text names one
         return connect(resolve(spec, self.environment), timeout_s=REACH_S)
