@@ -35,15 +35,9 @@ class Budget(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": "f
     most: Annotated[
         Positive | None,
         Meta(
-            description="A higher number of `from` counts as this one, and `growth` opens no more. Both need "
-            "it: the number comes from outside the policy, and use grows upon use.",
+            description="A higher number of `from` counts as this one, one below a unit as one "
+            "unit, and `growth` opens no more. Both need it: the number comes from outside the policy, and use grows upon use.",
             examples=[500000],
-        ),
-    ] = None
-    least: Annotated[
-        Positive | None,
-        Meta(
-            description="A lower number of `from` counts as this one, and so does 0. Default: one unit.",
         ),
     ] = None
     per_usd: Annotated[

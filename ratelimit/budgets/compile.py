@@ -33,17 +33,16 @@ class OwnNumber:
     Args:
         at: where rows have it, in units that the rule counts.
         source: where it comes from, as the policy says it.
-        least, most: its bounds.
+        most: the largest that counts.
     """
 
     at: int
     source: str
-    least: int
     most: int
 
     def bounded(self, number: int) -> int:
-        """Return a number between its bounds."""
-        return min(max(number, self.least), self.most)
+        """Return the number that counts in place of one: 1 to the largest."""
+        return min(max(number, 1), self.most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,16 +208,13 @@ def _own(scene: Scene, limit: Limit, path: Path) -> OwnNumber | None:
     if not found or at is None or not scene.numbers:
         return None
     scale = MICRO if limit.unit == USD else 1
-    most, least = _units(budget.most or 0, scale), max(1, _units(budget.least or 0, scale))
+    most = _units(budget.most or 0, scale)
     numbers = scene.numbers[0]
     fits = most_units(numbers)
     if most > fits:
         words = f"`most` is {budget.most:g}; {fits // scale} are the most that it can count in this period"
         scene.report.add("limit-budget", (*path, "budget", "most"), words)
-    if least > most:
-        words = f"`least` is {budget.least:g}, and `most` is {budget.most:g}"
-        scene.report.add("limit-budget", (*path, "budget", "least"), words)
-    return OwnNumber(at, budget.from_ or "", least, most)
+    return OwnNumber(at, budget.from_ or "", most)
 
 
 def _check_budget(scene: Scene, limit: Limit, path: Path) -> None:
@@ -233,10 +229,6 @@ def _check_budget(scene: Scene, limit: Limit, path: Path) -> None:
     elif budget.from_ is not None and budget.most is None:
         scene.report.add(
             "limit-budget", here, "`from` without `most`", "Write the largest number that counts."
-        )
-    elif budget.from_ is None and budget.least is not None:
-        scene.report.add(
-            "limit-budget", (*here, "least"), "no allowance is less than the `rate`", "Remove `least`."
         )
     elif budget.growth is None and budget.from_ is None and budget.most is not None:
         scene.report.add("limit-budget", (*here, "most"), "`most` bounds what `growth` opens", "Remove it.")

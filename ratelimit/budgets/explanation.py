@@ -66,8 +66,8 @@ def rule_words(rule: LimitRule) -> list[str]:
     spec = own_number(rule)
     if spec is None:
         return said
-    least, most = (formatting.amount(number, rule.unit) for number in (spec.least, spec.most))
-    return [*said, f"or a customer's own number, by {spec.source}, from {least} to {most}"]
+    most = formatting.amount(spec.most, rule.unit)
+    return [*said, f"or a customer's own number, by {spec.source}, up to {most}"]
 
 
 def rule_json(rule: LimitRule) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def rule_json(rule: LimitRule) -> dict[str, Any]:
     scale = MICRO if rule.unit == USD else 1
     budget = None
     if spec is not None:
-        budget = {"from": spec.source, "least": spec.least / scale, "most": spec.most / scale}
+        budget = {"from": spec.source, "most": spec.most / scale}
     return {
         "budget": budget,
         "notify": [] if told is None else list(told.shares),

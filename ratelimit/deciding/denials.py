@@ -23,7 +23,7 @@ def counter_of(identity: str) -> str:
     return f"\x1fdenied {identity}"
 
 
-def denied_counters(compiled: CompiledPolicy, table: Table | None) -> Mapping[int, str]:
+def denied_counters(compiled: CompiledPolicy, table: Table) -> Mapping[int, str]:
     """Return the names of identities by these counters."""
     names = [spec.name for spec in compiled.identities if spec.name not in INTERNAL]
     return {counter: name for name in names if (counter := _counter(table, name)) >= 0}

@@ -171,8 +171,8 @@ DIAGNOSES: Mapping[str, str] = {
         "the limit's own `rate` held for that request."
     ),
     "budget-bounded": (
-        "a customer's own number was beyond `most` or `least` of its limit, which held in its place. If the "
-        "number is right, change the bound:"
+        "a customer's own number was below 1, or beyond `most` of its limit, and that bound held. If a "
+        "larger number is right, change `most`:"
     ),
     "resolver-busy": (
         "too many calls of a resolver were under way at once; requests of the clients with most of them were "

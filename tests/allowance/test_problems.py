@@ -35,11 +35,6 @@ CASES = [
     ("limit-earned", LIMIT + 'per = "payment"\nrate = "1/day"\nbudget = { growth = 2 }', "budget.growth"),
     ("limit-budget", LIMIT + 'per = "payment"\nrate = "1/day"\nbudget = {}', "budget"),
     ("limit-budget", LIMIT + 'per = "ip"\nrate = "1/day"\nbudget = { from = "state:b" }', "budget"),
-    (
-        "limit-budget",
-        LIMIT + 'per = "ip"\nrate = "1/day"\nbudget = { per_usd = 1, least = 2 }',
-        "budget.least",
-    ),
     ("limit-budget", LIMIT + 'per = "ip"\nrate = "1/day"\nbudget = { per_usd = 1, most = 2 }', "budget.most"),
     (
         "limit-budget",

@@ -18,7 +18,7 @@ cdef enum:
 cdef struct Own:
     int at                      # position of the limit in the plan
     int number_at               # of the number in rows; -1: the application says none
-    uint64_t least, most
+    uint64_t most
     uint64_t quota              # the policy's number
     uint64_t fits               # the largest number that the limit can have
 
@@ -46,10 +46,10 @@ cdef class BudgetPicker(Picker):
         self.kept, said, more = {}, [], []
         for each in budgeted:
             one = self.own + self.count
-            one.at, one.number_at, one.least, one.most = each.at, -1, 1, <uint64_t>-1
+            one.at, one.number_at, one.most = each.at, -1, <uint64_t>-1
             one.quota, one.fits = each.quota, each.fits
             if each.spec is not None:
-                one.number_at, one.least, one.most = each.spec.at, each.spec.least, each.spec.most
+                one.number_at, one.most = each.spec.at, each.spec.most
             if not 0 <= one.at < size or not -1 <= one.number_at < MOST_POSITIONS:
                 raise IndexError(f"there are {size} limits, and at most {MOST_POSITIONS} identities")
             if not all([0 <= position < MOST_POSITIONS for position in (*each.said, *each.more)]):
@@ -71,7 +71,7 @@ cdef class BudgetPicker(Picker):
             if self.own[i].number_at >= 0:
                 number = ids[self.own[i].number_at]
             if number != ABSENT_HASH:
-                quotas[self.own[i].at] = min(max(number, self.own[i].least), self.own[i].most)
+                quotas[self.own[i].at] = min(max(number, <uint64_t>1), self.own[i].most)
                 if quotas[self.own[i].at] != number:
                     self.bounded(self.own[i].at)
             if self.is_said:
