@@ -393,7 +393,7 @@ CODES: dict[str, Code] = {
     "plan-shape": _usage("A plan's rules, keys, members and costs do not fit together.", "Mend the call."),
     "plan-blocks": _usage(
         "The table has no room for another limit of this size.",
-        "Raise `block_bytes` in `[store]` and restart.",
+        "Raise `block_bytes` in the file of tuning and restart.",
     ),
     "console-access": _usage(
         "The console is given no way to tell who may look, or two; or a token that is too short.",

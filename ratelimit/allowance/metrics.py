@@ -22,7 +22,7 @@ EVICTED = Metric(
     "ratelimit_records_evicted",
     "counter",
     "Records that made room for others. Established ones (of 30 days, seen within 70) should be none: "
-    "raise `payers` in `[store]`.",
+    "raise `payers` in the file of tuning.",
     (Label("standing", ("other", "established")),),
 )
 REFUSED = Metric(

@@ -36,7 +36,8 @@ class Budget(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": "f
         Positive | None,
         Meta(
             description="A higher number of `from` counts as this one, one below a unit as one "
-            "unit, and `growth` opens no more. Both need it: the number comes from outside the policy, and use grows upon use.",
+            "unit, and `growth` opens no more. Both need it: the number comes from outside the "
+            "policy, and use grows upon use.",
             examples=[500000],
         ),
     ] = None

@@ -20,7 +20,7 @@ tiers.plan.pro = "100/day"
 tiers.plan.team = "1000/day"
 [store]
 keys = 1000
-path = "{path}"
+memory = "{path}"
 """
 
 

@@ -77,7 +77,7 @@ def test_what_others_wrote_is_text_on_every_page(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(TEMPLATES, "get_template", noting)
     path = tmp_path / "policy.toml"
-    text = policy_text(store=f'path = "{tmp_path / "table"}"\nkeys = 5000', budget="50/day")
+    text = policy_text(store=f'memory = "{tmp_path / "table"}"\nkeys = 5000', budget="50/day")
     limits = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
     path.write_text(text.replace('name = "one actor"', f"name = {json.dumps(limits)}"), "utf-8")
     world = caught(path)

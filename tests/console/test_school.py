@@ -35,7 +35,7 @@ algorithm = "fixed-window"
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     """Return the console after a school has used up its network, and one of its addresses."""
     policy = tmp_path / "policy.toml"
-    policy.write_text(policy_text(store=f'path = "{tmp_path / "table"}"\nkeys = 5000') + MORE)
+    policy.write_text(policy_text(store=f'memory = "{tmp_path / "table"}"\nkeys = 5000') + MORE)
     school = Actor(policy)
     at_s = 60.0
     school.live(

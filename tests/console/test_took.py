@@ -38,7 +38,7 @@ unit = "usd"
 cost = 0
 [store]
 keys = 1000
-path = "{}"
+memory = "{}"
 """
 
 

@@ -22,10 +22,8 @@ version = 1
 memory = "private"
 [adaptive]
 first_byte = "1s"
-floor = 1
-start = 1
-ceiling = 1
-hold = {hold}
+in_flight = [1, 1, 1]
+mode = "{mode}"
 """
 
 
@@ -95,7 +93,7 @@ class Served:
 
 @asynccontextmanager
 async def served(*, hold: bool = False) -> AsyncIterator[Served]:
-    policy = Policy.from_toml(POLICY.format(hold=str(hold).lower()))
+    policy = Policy.from_toml(POLICY.format(mode="enforce" if hold else "shed"))
     interceptor = RateLimitInterceptor(policy, clock=ManualClock(), reload_interval_s=0)
     steps = Steps()
     server = grpc.aio.server(interceptors=[interceptor])

@@ -22,7 +22,7 @@ MONTHLY = {"rate": f"{RATE}/month", "burst": BURST, "algorithm": "fixed-window"}
 
 def policy(zone: str, **changed: object) -> Policy:
     """Return a policy of one limit that carries over."""
-    return Policy.from_toml(rules(limit("budget", **(MONTHLY | {"calendar": zone} | changed))))
+    return Policy.from_toml(rules(limit("budget", **(MONTHLY | {"algorithm": f"calendar:{zone}"} | changed))))
 
 
 def take(limiter: Limiter, units: int, account: str = "a") -> int:
@@ -97,7 +97,7 @@ account = { from = "header:x-api-key" }
 plan = { from = "state:plan", missing = "skip" }
 """
     text = rules(
-        limit("budget", **(MONTHLY | {"calendar": True})) + '\n[limit.tiers.plan]\nsmall = "5/month"\n',
+        limit("budget", **(MONTHLY | {"algorithm": "calendar"})) + '\n[limit.tiers.plan]\nsmall = "5/month"\n',
         identities=identities,
     )
     limiter = Limiter(Policy.from_toml(text), clock=ManualClock(next(edges("UTC", 2026, 1))[0]))
@@ -115,7 +115,7 @@ def test_lowered_or_raised_number_keeps_what_was_used(tmp_path: Path) -> None:
     months = list(edges("UTC", 2026, 2))
     clock = ManualClock(months[0][0])
     file = tmp_path / "policy.toml"
-    text = rules(limit("budget", **(MONTHLY | {"calendar": "UTC"})))
+    text = rules(limit("budget", **(MONTHLY | {"algorithm": "calendar:UTC"})))
     file.write_text(text)
     limiter = Limiter(file, clock=clock)
     assert take(limiter, 12) == 12

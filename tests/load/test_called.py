@@ -23,9 +23,7 @@ memory = "private"
 account = { from = "header:x-account" }
 [adaptive]
 first_byte = "1s"
-floor = 1
-start = 2
-ceiling = 2
+in_flight = [1, 2, 2]
 match = "POST /v1/*"
 """
 

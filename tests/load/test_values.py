@@ -32,9 +32,7 @@ model = {{ from = "state:model" }}
 [adaptive]
 name = "chat"
 first_byte = "1s"
-floor = 1
-start = 1
-ceiling = 1
+in_flight = [1, 1, 1]
 per = "model"
 """
 
@@ -152,7 +150,7 @@ def test_a_value_with_a_request_under_way_is_kept(limiter: Limiter) -> None:
 
 def test_workers_share_each_value(tmp_path: Path) -> None:
     clock = ManualClock(10**18)
-    store = f'path = "{tmp_path / "table"}"'
+    store = f'memory = "{tmp_path / "table"}"'
     one, two = limiter_of(store, clock), limiter_of(store, clock)
     try:
         held = ask(one, "a")
@@ -176,7 +174,7 @@ def test_workers_share_each_value(tmp_path: Path) -> None:
 
 def test_workers_meet_again_after_the_memory_of_values_is_lost_or_damaged(tmp_path: Path) -> None:
     clock = ManualClock(10**18)
-    store = f'path = "{tmp_path / "table"}"'
+    store = f'memory = "{tmp_path / "table"}"'
     one, two = limiter_of(store, clock), limiter_of(store, clock)
     try:
         for harm in ("lost", "damaged"):
@@ -243,7 +241,7 @@ def test_hosts_meet_by_the_value_whatever_its_number(limiter: Limiter) -> None:
 
 
 def test_screens_show_values_by_their_hash(tmp_path: Path) -> None:
-    limiter = limiter_of(f'path = "{tmp_path / "table"}"')
+    limiter = limiter_of(f'memory = "{tmp_path / "table"}"')
     held = ask(limiter, "a")
     with ExitStack() as stack:
         store: Any = limiter.store

@@ -184,6 +184,7 @@ def test_what_a_stop_refuses_is_counted_and_shown_with_the_act(hosts: tuple[Host
 
 DENYING = """\
 version = 1
+events = []
 [identities]
 account = {{ from = "header:x-api-key" }}
 ip = {{ from = "client" }}
@@ -197,9 +198,7 @@ ip = ["203.0.113.0/24"]
 account = ["bad"]
 [store]
 keys = 1000
-path = "{table}"
-[events]
-log = false
+memory = "{table}"
 """
 
 

@@ -37,7 +37,7 @@ rate = "20/lifetime"
 keys = {keys}
 url = "{url}"
 prefix = "paid"
-path = "{table}"
+memory = "{table}"
 timeout = "5s"
 [hashing]
 key = "00112233445566778899aabbccddeeff"

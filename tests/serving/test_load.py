@@ -19,9 +19,7 @@ version = 1
 memory = "private"
 [adaptive]
 first_byte = "1s"
-floor = 1
-start = 1
-ceiling = 1
+in_flight = [1, 1, 1]
 """
 
 

@@ -29,10 +29,8 @@ memory = "private"
 account = { from = "header:x-api-key" }
 [adaptive]
 first_byte = "1s"
-floor = 1
-start = 1
-ceiling = 1
-hold = false
+in_flight = [1, 1, 1]
+mode = "shed"
 match = "POST /v1/*"
 [[limit]]
 name = "calls"

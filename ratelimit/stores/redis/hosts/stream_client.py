@@ -23,7 +23,7 @@ from contextlib import suppress
 from secrets import token_hex
 from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from ratelimit.stores.redis.hosts.chunked import CHUNK_BYTES, Chunked, Deposed
 from ratelimit.stores.redis.hosts.entries import AssignmentEntry, EntryRefused, Head, Kind
@@ -71,7 +71,8 @@ SILENCE_S = 4.0
 """Without any entry, though there is one each second: the table is looked at."""
 
 Failures = (
-    *(RedisError, OSError, TimeoutError),
+    # That no node of a cluster can be reached is no `RedisError` of the library.
+    *(RedisError, RedisClusterException, OSError, TimeoutError),
     # Replies that are none: of another type, with other parts, numbers beyond all bounds.
     *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError, struct.error),
 )
