@@ -327,7 +327,10 @@ class LoadLimit:
         if not self.flight.closed and self.signs.expire(self.flight, self.now_ns()):
             self.freed(self.now_ns())
         damage = None if self.values is None else self.values.keep_up(self.now_ns())
-        return self.shared.heartbeat() or damage
+        renewed = self.shared.heartbeat()
+        if renewed is not None:
+            self.step(self.now_ns())  # fresh memory knows of no limit, and would let the floor in alone
+        return renewed or damage
 
     def leave(self) -> None:
         """Give the worker's lane up; requests that are still in flight are counted no more."""

@@ -76,7 +76,12 @@ def test_analyst_answers_the_questions_of_a_morning(actor: Actor, reader: Reader
 
     # What changed?
     changes = reader.get("/changes").text
-    for words in ("act 1 made: exempt from limits per cluster", "act 1 undone", "actor found: now certain"):
+    for words in (
+        "act 1 made: account ",
+        "exempt from limits per cluster",
+        "act 1 undone",
+        "actor found: now certain",
+    ):
         assert words in changes
     of_person = reader.get(reader.find("bot7").link("/changes?since")).text
     assert "act 1 made" in of_person

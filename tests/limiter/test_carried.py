@@ -97,7 +97,8 @@ account = { from = "header:x-api-key" }
 plan = { from = "state:plan", missing = "skip" }
 """
     text = rules(
-        limit("budget", **(MONTHLY | {"algorithm": "calendar"})) + '\n[limit.tiers.plan]\nsmall = "5/month"\n',
+        limit("budget", **(MONTHLY | {"algorithm": "calendar"}))
+        + '\n[limit.tiers.plan]\nsmall = "5/month"\n',
         identities=identities,
     )
     limiter = Limiter(Policy.from_toml(text), clock=ManualClock(next(edges("UTC", 2026, 1))[0]))

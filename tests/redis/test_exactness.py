@@ -15,7 +15,7 @@ from tests.support.redis.hammering import Note, hammer_by_processes
 from tests.support.redis.live import LiveLimiter, rules
 from tests.support.redis.server import Server
 from tests.support.rule import SECOND
-from tests.support.streams import COUNTING
+from tests.support.streams import COUNTING, written
 
 MINUTE_US = 60_000_000
 NOON_US = 1_800_000_000_000_000
@@ -188,7 +188,7 @@ async def test_the_last_of_many_reports_stands(
 ) -> None:
     limiter = open_limiter(
         server.url,
-        f'per = "account"\nrate = "2000/day"\nunit = "tokens"\ncost = 1\nalgorithm = "{algorithm}"',
+        f'per = "account"\nrate = "2000/day"\nunit = "tokens"\ncost = 1\n{written(algorithm, 2000)}',
         now_us=lambda: NOON_US,
     )
     # Room for a report of 500 that is corrected only after the next request was decided.

@@ -14,7 +14,7 @@ from tests.redis.test_outages import LONG_S, PATIENCE, SHORT_S, noticed, opened,
 from tests.support.redis.fixtures import StartProxy
 from tests.support.redis.live import Live, LiveLimiter, turns
 from tests.support.redis.server import Server
-from tests.support.streams import COUNTING
+from tests.support.streams import COUNTING, written
 
 __all__ = ["own"]
 
@@ -28,7 +28,7 @@ MOST_MS = 4.0
 async def test_what_a_request_turned_out_to_cost_is_handed_over(
     own: Server, open_limiter: LiveLimiter, algorithm: str, actual: int, left: int
 ) -> None:
-    limiter = await opened(open_limiter(own.url, f'{COUNTED}\nalgorithm = "{algorithm}"', **PATIENCE))
+    limiter = await opened(open_limiter(own.url, f"{COUNTED}\n{written(algorithm, 1000)}", **PATIENCE))
     own.kill()
     await noticed(limiter)
     (await limiter.ask()).settle(tokens=actual)

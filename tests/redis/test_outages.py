@@ -23,7 +23,7 @@ from tests.support.redis.patience import until
 from tests.support.redis.proxy import Proxy
 from tests.support.redis.server import Server
 from tests.support.rule import DAY, RuleSpec
-from tests.support.streams import COUNTING
+from tests.support.streams import COUNTING, written
 
 DAY_100 = 'per = "account"\nrate = "100/day"\nburst = 100'
 PATIENCE = {"timeout": "25ms"}
@@ -216,7 +216,7 @@ async def test_server_killed_to_lift_the_limits_lifts_nothing(own: Server, open_
 async def test_recovery_hands_over_what_was_used_and_no_more(
     own: Server, open_limiter: LiveLimiter, algorithm: str
 ) -> None:
-    limit = f'per = "account"\nrate = "100/year"\nalgorithm = "{algorithm}"'
+    limit = f'per = "account"\nrate = "100/year"\n{written(algorithm, 100)}'
     limiter = await opened(open_limiter(own.url, limit, **PATIENCE))
     assert await limiter.admitted(20) == 20
     own.pause()

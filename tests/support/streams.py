@@ -16,6 +16,15 @@ COUNTING = tuple(
     name for name, record in ALGORITHMS.items() if record.counts == "units" and record.comes_back
 )
 """The algorithms that count units over time."""
+
+
+def written(algorithm: str, burst: int) -> str:
+    """Return an algorithm as a policy writes it; `burst` counts where it carries over."""
+    if algorithm == "carried-window":
+        return f'algorithm = "fixed-window"\nburst = {burst}'
+    return f'algorithm = "{algorithm}"'
+
+
 OF_UNITS = (*COUNTING, "lifetime")
 """Those, and the one that counts them for ever."""
 

@@ -152,6 +152,7 @@ cdef class InFlight:
         self.pid, self.start = mine, since
         self.lane = -1
         self.leads = False
+        self.next_look_ns = 0  # the memory may be another one
         if before >= 0 and load(&self.lanes[before].pid) == mine and load(&self.lanes[before].start) == since:
             self.take_lane(before, now)
             return before
