@@ -15,6 +15,7 @@ import click
 from ratelimit.cli.commands import GROUPS, TOP, places_of
 from ratelimit.errors import PolicyError
 from ratelimit.policy import Policy
+from ratelimit.stores.embedded.folder import is_there
 
 POLICY = "policy.toml"
 """In place of a file that was not named."""
@@ -58,6 +59,10 @@ def right_line(root: click.Group, words: Sequence[str]) -> str:
 
 def _quoted(word: str) -> str:
     return word if word.isupper() or "…" in word else shlex.quote(word)
+
+
+def _is_file(word: str) -> bool:
+    return is_there(Path(word)) and Path(word).is_file()
 
 
 def _is_policy(word: str) -> bool:
@@ -139,7 +144,7 @@ def _elsewhere(
     """Return where words belong that the command has no place for: behind an option, or to `who`."""
     arguments = [each for each in command.params if isinstance(each, click.Argument) and each.required]
     name = " ".join(path)
-    further = [word for word in words if not _is_policy(word) and not Path(word).is_file()]
+    further = [word for word in words if not _is_policy(word) and not _is_file(word)]
     if len(arguments) != 1 or arguments[0].nargs != 1 or not further:
         return path, options, words
     kept = [word for word in words if word not in further]
@@ -169,7 +174,7 @@ def _placed(command: click.Command, words: Sequence[str]) -> list[str] | None:
         if argument.name in _FILES:
             at = next((at for at, word in enumerate(left) if _is_policy(word)), None)
             if at is None:
-                at = next((at for at, word in enumerate(left) if Path(word).is_file()), None)
+                at = next((at for at, word in enumerate(left) if _is_file(word)), None)
             found.append(POLICY if at is None else left.pop(at))
         elif argument.name in ("account", "name") and argument.nargs == 1 and left:
             at = next((at for at, word in enumerate(left) if "=" not in word), 0)

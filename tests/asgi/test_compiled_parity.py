@@ -69,7 +69,7 @@ def policy(account: str, lists: str, trust: str, known: str, extra: str, allowan
     """Return a policy of these parts."""
     return f"""
 version = 1
-{KEY}
+{trust}{KEY}
 [identities]
 account = {account}
 plan = {{ from = "state:plan", missing = "skip" }}
@@ -91,7 +91,7 @@ match = "/v1/{{user}}"
 per = ["account", "region"]
 rate = "4/minute"
 {extra}
-{allowance.replace("EXTRA", "")}{lists}{trust}{known or "[correlation]"}
+{allowance.replace("EXTRA", "")}{lists}{known or "[correlation]"}
 paid = "state:paid"
 """
 

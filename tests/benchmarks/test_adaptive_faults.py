@@ -86,7 +86,7 @@ def test_fault_61_ordinary_retries_earn_no_strike_and_hammering_does():
 
 def test_fault_62_floor_above_capacity_is_told():
     warned = Policy.from_toml(
-        'version = 1\n[adaptive]\nfirst_byte = "1s"\nfloor = 200\nstart = 200\n'
+        'version = 1\n[adaptive]\nfirst_byte = "1s"\nin_flight = [200, 200, 400]\n'
     ).warnings
     assert "adaptive-floor" in {warning.code for warning in warned}
 

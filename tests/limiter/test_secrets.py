@@ -148,7 +148,8 @@ def test_no_output_tells_a_secret(path: Path) -> None:
         ("explain", path, "-r", f"GET / account={CUSTOMER}", "--json"),
         ("explain", path, "-r", "GET /", "--live"),
         ("who", path, CUSTOMER),
-        ("exempt", path, CUSTOMER),
+        ("act", "exempt", path, CUSTOMER, "--yes"),
+        ("act", "undo", path, "1", "--yes"),
         ("top", path),
     ):
         result = run(*arguments)

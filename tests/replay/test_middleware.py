@@ -72,7 +72,7 @@ def policy(account: str, lists: str, trust: str, correlation: str, extra: str) -
     """Return a policy of these parts."""
     return f"""
 version = 1
-[hashing]
+{trust}[hashing]
 key = "00112233445566778899aabbccddeeff"
 [identities]
 account = {account}
@@ -96,7 +96,7 @@ match = "/v1/{{user}}"
 per = ["ip", "agent"]
 rate = "6/minute"
 {extra}
-{correlation}{lists}{trust}
+{correlation}{lists}
 """
 
 

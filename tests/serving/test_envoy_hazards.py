@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
 from ratelimit.serving import envoy
-from ratelimit.serving.deciding import CallDecider
+from ratelimit.serving.deciding import CallDecider, _Calls
 from ratelimit.serving.descriptors import Facts
 from ratelimit.serving.envoy import DirectService
 from ratelimit.serving.reservations import Reservations
@@ -246,7 +246,8 @@ def test_fault_of_ours_is_counted_and_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with limiter_of(rules(limit(), identities=IDENTITIES)) as limiter:
-        monkeypatch.setattr(limiter, "decide", Mock(side_effect=KeyError("a client's own words")))
+        fault = Mock(side_effect=KeyError("a client's own words"))
+        monkeypatch.setattr(_Calls, "decide", fault)
         context = Aborting()
         with pytest.raises(Aborted):
             DirectService(limiter).ShouldRateLimit(WIRE, context)  # type: ignore[arg-type]
@@ -262,13 +263,13 @@ async def test_hazard_64_calls_that_are_late_or_too_many_are_counted(monkeypatch
     monkeypatch.setattr(envoy, "MOST_WAITING", 3)
     go_on = threading.Event()
     with limiter_of(rules(limit(rate="9/day"), identities=IDENTITIES)) as limiter:
-        decide = limiter.decide
+        decide = _Calls.decide
 
-        def wait(**given: Any) -> Any:
+        def wait(calls: _Calls, **given: Any) -> Any:
             go_on.wait(60)
-            return decide(**given)
+            return decide(calls, **given)
 
-        monkeypatch.setattr(limiter, "decide", wait)
+        monkeypatch.setattr(_Calls, "decide", wait)
         port = free_port()
         server = await envoy.serve_envoy(limiter, f"127.0.0.1:{port}")
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
