@@ -68,7 +68,8 @@ created = "state:account_created"
 )
 OF_ACTORS = ("one actor", "a young actor")
 
-EARNED = """
+EARNED = tuned(
+    """
 version = 1
 [identities]
 account = { from = "state:account" }
@@ -89,8 +90,11 @@ budget = "overflow"
 rate = "5/day"
 algorithm = "sliding-window"
 [[limit]]
-""" + POLICY[POLICY.index('name = "one actor"') :].replace(
-    'created = "state:account_created"', 'created = "state:account_created"\npaid = "state:paid_usd"'
+"""
+    + POLICY[POLICY.index('name = "one actor"') :].replace(
+        'created = "state:account_created"', 'created = "state:account_created"\npaid = "state:paid_usd"'
+    ),
+    NUMBERS,
 )
 SHARED = EARNED.replace(
     '[[limit]]\nname = "one actor"',

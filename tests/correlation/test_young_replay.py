@@ -37,8 +37,7 @@ accounts = 4
 rebuild_s = 1800
 young_s = 86400
 """
-POLICY = tuned(
-    """
+TEXT = """
 version = 1
 [identities]
 account = { from = "state:account" }
@@ -55,9 +54,8 @@ principal = "account"
 network = ["ip", "network"]
 payment = "payment"
 created = "state:account_created"
-""",
-    NUMBERS,
-)
+"""
+POLICY = tuned(TEXT, NUMBERS)
 CARDS, PER_CARD, DAYS = 12, 5, 4
 
 
@@ -150,7 +148,9 @@ def test_decisions_are_the_same_one_by_one(
 
 
 def test_a_report_says_until_when_a_cluster_is_young() -> None:
-    (cluster,) = replayed((POLICY + YOUNG).replace("young_s = 86400", "young_s = 604800"))[1]["clusters"]
+    (cluster,) = replayed(tuned(TEXT, NUMBERS.replace("young_s = 86400", "young_s = 604800")) + YOUNG)[1][
+        "clusters"
+    ]
     assert cluster["young_until"] is not None
     assert "young cluster" in cluster["words"]
     (cluster,) = replayed(POLICY + YOUNG)[1]["clusters"]

@@ -12,6 +12,7 @@ import pytest
 
 from tests.servers.serving import serving
 from tests.support.campaign import Request, campaign, policy_text
+from tests.support.policy_lines import at_top
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -29,7 +30,7 @@ def policy(tmp_path: Path) -> Path:
         tuning="rebuild_s = 1\nhome_new_s = 0",
     )
     trust = 'proxies = ["127.0.0.1"]\n'
-    path.write_text(text.replace("[identities]", trust + "[identities]"))
+    path.write_text(at_top(text, trust.strip()))
     return path
 
 

@@ -55,6 +55,5 @@ async def handlers_keep_their_types(request: Request) -> None:
     assert_type(await home(request), Response)
     assert_type(free(request), str)
     free(request, "1")  # type: ignore[arg-type]
-    limit("10/minute", algorithm="fixed")  # type: ignore[arg-type]
     limit("10/minute", mode="off")  # type: ignore[arg-type]
     limit("10/minute", algoritm="fixed-window")  # type: ignore[call-arg]
