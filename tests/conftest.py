@@ -117,6 +117,7 @@ ALONE_FILES = frozenset(
     (
         "benchmarks/test_adaptive_real.py",
         "cli/test_saturated.py",
+        "clustering/test_size.py",
         "core/test_threads.py",
         "night/test_times.py",
         "processes/test_kills.py",
