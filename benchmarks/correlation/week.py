@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from rich.console import Console
@@ -145,7 +146,8 @@ class Found:
 def play(world: World, ways: Ways, seed: int, days: int = DAYS) -> Found:
     """Return what becomes of an actor among the ordinary accounts of a world, after a day without it."""
     clock = ManualClock(START_NS)
-    limiter = Limiter(Policy.from_toml(policy_text(), name="week"), clock=clock, correlates=True)
+    with TemporaryDirectory(prefix="kinlimit-week-") as folder:
+        limiter = Limiter(_policy(Path(folder)), clock=clock, correlates=True)
     actor, found = Actor(ways, seed), Found()
     crowd = _crowd(world)
     due = next(crowd, None)
@@ -181,13 +183,17 @@ def play(world: World, ways: Ways, seed: int, days: int = DAYS) -> Found:
     return found
 
 
-def policy_text() -> str:
+def _policy(folder: Path) -> Policy:
     """Return the shipped policy as it is after a first week, with a limit that falls with conduct."""
     text = Path(POLICY).read_text()
     last = 'rate = "3000/day"\nburst = 125\n'
     if text.count(last) != 1:
         raise SystemExit("the shipped policy's limit of one actor is not where it was")
-    return text.replace(last, last + "adaptive = true\n") + '\n[store]\nmemory = "private"\n'
+    text = text.replace("version = 1\n", 'version = 1\ntuning = "tuning.toml"\n', 1)
+    (folder / "tuning.toml").write_text("young_s = 0\n")
+    path = folder / "week.toml"
+    path.write_text(text.replace(last, last + "adaptive = true\n") + '\n[store]\nmemory = "private"\n')
+    return Policy.load(path)
 
 
 def _crowd(world: World) -> Iterator[tuple[int, str, str, str, str, int]]:
