@@ -214,7 +214,9 @@ def _reports(table: Adaptive, path: Path, report: Report) -> tuple[str, ...]:
 def _bounds(table: Adaptive, path: Path, report: Report) -> tuple[int, int, int]:
     """Return what always has room, what may wait while nothing is known, and the most in flight."""
     if len(table.in_flight) != NUMBERS:
-        return 1, 1, 1  # the binder noted it
+        count = len(table.in_flight)
+        report.add("adaptive-bounds", path, f"it has {count} number{'' if count == 1 else 's'}, not three")
+        return 1, 1, 1
     floor, start, ceiling = table.in_flight
     if not floor <= start <= ceiling:
         report.add("adaptive-bounds", path, f"{floor}, {start}, {ceiling} do not ascend")

@@ -48,8 +48,8 @@ class Adaptive(Table, frozen=True, forbid_unknown_fields=True, rename={"except_"
         Meta(
             min_length=3,
             max_length=3,
-            description="Requests in flight: so many always have room, so many may wait for their first byte "
-            "before anything is known, and so many are the most.",
+            description="Requests in flight, three whole numbers: so many always have room, so many may wait "
+            "for their first byte before anything is known, and so many are the most.",
             examples=[[4, 20, 400]],
         ),
     ] = field(default_factory=lambda: [4, 20, 400])
@@ -106,8 +106,8 @@ class FileKeys(Table, frozen=True, forbid_unknown_fields=True):
 
 CODES = {
     "adaptive-bounds": error(
-        "The numbers of `in_flight` are not in order.",
-        "Write three numbers, each at least the one before.",
+        "The numbers of `in_flight` are not three, or not in order.",
+        "Write three whole numbers, as `in_flight = [4, 20, 400]`, each at least the one before.",
     ),
     "adaptive-floor": warning(
         "The floor may be above what the back end can do; it is never cut, so overload would not end.",
