@@ -273,7 +273,9 @@ CODES: dict[str, Code] = {
         "A translation prefix does not conform to RFC 6052.",
         "Write the prefix your translator uses, like `2001:db8:64::/96`.",
     ),
-    "trust-header-unused": warning("`header` without `proxies` is never read.", "List your proxies."),
+    "trust-header-unused": warning(
+        "`proxies` has the word `forwarded` and no proxy, so no header is read.", "List your proxies."
+    ),
     "store-url": error(
         "The store's URL cannot be used.",
         "Write `embedded`, `redis://host:port/db`, `unix:///path?db=0`, `redis+sentinel://hosts/MASTER/db`, "

@@ -83,6 +83,74 @@ def test_word_of_another_limiter_is_answered_with_ours(text: str, hint: str) -> 
     assert hint in [problem.hint for problem in problems_of(text)]
 
 
+WHOLE = {
+    "version": "1",
+    "strict": "true",
+    "headers": '["ratelimit"]',
+    "events": '["log"]',
+    "tuning": '"tuning.toml"',
+    "fair_by": '"account"',
+    "ramp": '"600/hour"',
+    "proxies": '["10.0.0.0/8"]',
+    "root_paths": '["/api"]',
+    "spellings": '["case"]',
+}
+BELOW = (
+    "identities",
+    "allow",
+    "deny",
+    "prices",
+    "usage",
+    "limit.tiers",
+    "limit.tiers.ip",
+    "store",
+    "class.when",
+)
+
+
+@pytest.mark.parametrize("key", WHOLE)
+@pytest.mark.parametrize("table", BELOW)
+def test_key_of_the_whole_file_below_a_table_is_sent_above_the_first(table: str, key: str) -> None:
+    if (table, key) == ("limit.tiers.ip", "ramp"):
+        return  # which is the rate of a plan of this name
+    head = LIMIT.replace('[identities]\nip = { from = "client" }\n', "")
+    between = '[[class]]\nname = "c"\n' if table == "class.when" else ""
+    (problem,) = problems_of(f"{head}{between}[{table}]\n{key} = {WHOLE[key]}")
+    assert problem.hint == "It is a key of the whole file: write it above the first table."
+
+
+def test_identity_that_is_called_like_a_key_of_the_file_is_an_identity() -> None:
+    (problem,) = problems_of(LIMIT.replace("ip =", 'headers = { from = "header" }\nip ='))
+    assert problem.hint != "It is a key of the whole file: write it above the first table."
+
+
+@pytest.mark.parametrize(
+    ("table", "hint"),
+    [
+        (
+            "[headers]\nlegacy = true",
+            'Write `headers = ["ratelimit", "x-ratelimit", "retry-after"]` above the first table.',
+        ),
+        (
+            '[events]\nto = "log"',
+            'Write `events = ["file:/var/log/ratelimit/events.ndjson", "env:RATELIMIT_WEBHOOK"]` above '
+            "the first table.",
+        ),
+        (
+            '[proxies]\nranges = ["10.0.0.0/8"]',
+            'Write `proxies = ["10.0.0.0/8", "unix", "nat64:2001:db8:64::/96"]` above the first table.',
+        ),
+        (
+            '[trust]\nheader = "forwarded"',
+            'Write `proxies = ["10.0.0.0/8"]` above the first table; with `"forwarded"` as another entry the '
+            "header `Forwarded` is read.",
+        ),
+    ],
+)
+def test_table_that_is_a_list_is_answered_with_the_list_and_its_place(table: str, hint: str) -> None:
+    assert [problem.hint for problem in problems_of(LIMIT + table)] == [hint]
+
+
 def test_file_that_is_not_there_was_looked_for_somewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

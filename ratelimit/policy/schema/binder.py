@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
-from ratelimit.policy.schema.problem import Path, Report, did_you_mean, render_key
+from ratelimit.policy.schema.problem import Path, Report, did_you_mean, misplaced, render_key
 
 T = TypeVar("T", bound=Struct)
 
@@ -61,16 +61,12 @@ _OTHER_VALUES = {
     "wait": ("delay", "throttle", "queue", "hold"),
     "refuse": ("reject", "deny", "block"),
 }
-_OF_THE_FILE = (
-    *("version", "strict", "headers", "events", "tuning", "fair_by", "ramp"),
-    *("proxies", "root_paths", "spellings"),
-)
-"""Keys above the first table. Below one they are read as its keys."""
 _TUNED = "It stands in the file that `tuning` names{}."
 _MOVED = {
     "Limit": {"lease": _TUNED.format(", as `slot_kept_s`")},
     "PolicyFile": {
-        "trust": 'Write `proxies = ["10.0.0.0/8"]` above the first table.',
+        "trust": 'Write `proxies = ["10.0.0.0/8"]` above the first table; with `"forwarded"` as another '
+        "entry the header `Forwarded` is read.",
         "routing": "Write `root_paths` and `spellings` above the first table.",
         "queue": "Write `[[class]]` and `fair_by`. The lengths of lines stand in the file of `tuning`.",
     },
@@ -120,9 +116,7 @@ def bind(kind: type[T], tree: Any, report: Report, path: Path = ()) -> T:
     for key in tree:
         if key not in fields:
             hint = (_in_limit(key, tree) if "on_refusal" in fields else "") or _other_word(key, fields)
-            hint = _MOVED.get(kind.__name__, {}).get(key, hint)
-            if key in _OF_THE_FILE and key not in _MOVED.get(kind.__name__, {}):
-                hint = "It is a key of the whole file: write it above the first table."
+            hint = _MOVED.get(kind.__name__, {}).get(key) or misplaced((*path, key)) or hint
             if key == "on_unusable" and "memory" in fields:
                 hint = 'Write `memory = "prefer-shared"`, or remove it.'
             hint = hint or did_you_mean(key, fields) or f"Known here: {', '.join(fields)}."
@@ -339,7 +333,9 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
     instead = ""
     if isinstance(value, dict) and wanted == ["a list"]:
         of_tables = _stand_in(get_args(_choices(hint)[0])[0]) is None
-        instead = f"Write `[[{render_key(path)}]]`, with two brackets." if of_tables else "Write one list."
+        instead = (
+            f"Write `[[{render_key(path)}]]`, with two brackets." if of_tables else _one_list(hint, path)
+        )
     elif isinstance(value, str) and wanted == ["a list"] and _may_list(_choices(hint)[0], value):
         instead = f'Write `{path[-1]} = ["{value}"]`.'
     elif isinstance(value, str) and value.isdecimal() and int in _choices(hint):
@@ -348,6 +344,16 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
         instead = f'Say of which time: `rate = "{value}/minute"`.'
     message = f"{_name(path)} must be {' or '.join(wanted)}, not {_found(value)}"
     report.unusable("policy-type", path, message, instead)
+
+
+def _one_list(hint: Any, path: Path) -> str:
+    """Return what to write for a list that was written as a table."""
+    examples = [
+        one.examples[0] for one in get_args(hint)[1:] if isinstance(one, msgspec.Meta) and one.examples
+    ]
+    if len(path) > 1 or not examples:
+        return "Write one list."
+    return f"Write `{path[0]} = {json.dumps(examples[0])}` above the first table."
 
 
 def other_value(value: str, known: Iterable[str]) -> str:

@@ -15,6 +15,18 @@ Path = tuple[str | int, ...]
 LONGEST_LINE = 400
 """Characters of a message, a key or a hint that are shown."""
 
+OF_THE_FILE = (
+    *("version", "strict", "headers", "events", "tuning", "fair_by", "ramp"),
+    *("proxies", "root_paths", "spellings"),
+)
+"""Keys above the first table. Below one they are read as its keys."""
+_FREE = ("identities", "allow", "deny", "prices", "usage")
+"""Tables of the file whose keys are names of the operator's own; `tiers` and `when` have such, too."""
+_NO_SUCH_NAME = frozenset(
+    {"policy-type", "policy-value", "identity-unknown", "rate-syntax", "tier-incomplete"}
+)
+"""Errors of a key that is read as a name, and is none."""
+
 _HANGING = frozenset(
     {
         "adaptive-unproven",
@@ -57,6 +69,21 @@ def did_you_mean(word: str, known: Iterable[object]) -> str:
     return "" if found is None else f"Did you mean `{found}`?"
 
 
+def misplaced(path: Path) -> str:
+    """Return what to write for a key of the whole file that stands below a table, or nothing."""
+    is_misplaced = len(path) > 1 and path[-1] in OF_THE_FILE
+    return "It is a key of the whole file: write it above the first table." if is_misplaced else ""
+
+
+def _misread(code: str, path: Path) -> str:
+    """Return the same for one that was read as a name, in a table of free names."""
+    # A plan's rate, or an entry of what should be a table, is a part of it.
+    place = path[:-1] if path and (path[-1] == "rate" or isinstance(path[-1], int)) else path
+    above = place[:-1]
+    is_free = (len(above) == 1 and above[0] in _FREE) or above[2:3] in (("tiers",), ("when",))
+    return misplaced(place) if code in _NO_SUCH_NAME and is_free else ""
+
+
 def _line(text: str) -> str:
     """Return a text as a part of one line: what it quotes of the file may be long, and hold line ends."""
     shown = printable(text)
@@ -94,7 +121,7 @@ class Report:
             printable(self.file),
             self.line_of(path),
             _line(render_key(path)),
-            _line(hint or known.remedy),
+            _line(_misread(code, path) or hint or known.remedy),
         )
         if problem not in self._told:
             self._told.add(problem)
