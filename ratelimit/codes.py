@@ -204,6 +204,10 @@ CODES: dict[str, Code] = {
         "`usage` is set, but answers do not report this unit.",
         "Use `output_tokens`, `total_tokens`, `input_tokens` or a part of it, or let the application settle.",
     ),
+    "limit-unit": warning(
+        "A unit of your own is called almost like a built-in one.",
+        "Write the built-in one. A unit of your own without `settle` or `cost` never refuses.",
+    ),
     "limit-usage": error(
         "`usage` names no form of answers.",
         "Use a form that is built in, or write a table `[usage.NAME]`.",

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from ratelimit.policy.schema.model import Limit, UsageShape
-from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.policy.schema.problem import Path, Report, did_you_mean, nearest
 from ratelimit.policy.schema.rate import has_lifetime
 from ratelimit.usage.form import TableSpec
 from ratelimit.usage.pricing import ANY_MODEL, USD, ModelPrice, PriceSpec, others_price
@@ -28,12 +28,18 @@ USAGE_UNITS = (
 )
 """The values that can be read from an answer; a test holds it equal to the readers' own list."""
 
+BUILT_IN = (*USAGE_UNITS, "requests", "handshakes", "messages", USD)
+"""The units that have a meaning without the application."""
+
 OF_OUTPUT = ("output_tokens", "total_tokens", USD)
 """The units that an answer goes on adding to."""
 
 REQUESTS = "requests"
 DEFAULT_EXPOSURE = 4.0
 """What gives 50 clients that declare 4,096 tokens all of a budget of 60,000 a minute."""
+
+ALMOST = 0.85
+"""As near is a slip to the word that is meant; `images` and `tokens` are words of their own."""
 
 MOST_PATTERNS = 64
 LONGEST_MODEL = 128
@@ -107,6 +113,11 @@ def compile_metering(
         known = ", ".join(f"`{unit}`" for unit in USAGE_UNITS)
         hint = did_you_mean(limit.unit, USAGE_UNITS) or f"Use one of {known}."
         report.add("limit-usage-unit", (*path, "unit"), f"no answer says its `{limit.unit}`", hint)
+    if limit.usage is None and limit.unit not in BUILT_IN:
+        meant = nearest(limit.unit.lower(), BUILT_IN, ALMOST)
+        if meant is not None:
+            words = f"`{limit.unit[:64]}` is a unit of your own"
+            report.add("limit-unit", (*path, "unit"), words, f"Did you mean `{meant}`?")
     if limit.on == "message" and (limit.usage is not None or estimate is not None):
         report.add(
             "limit-conflict",

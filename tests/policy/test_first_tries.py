@@ -119,6 +119,16 @@ def test_key_of_the_whole_file_below_a_table_is_sent_above_the_first(table: str,
     assert problem.hint == "It is a key of the whole file: write it above the first table."
 
 
+@pytest.mark.parametrize(
+    "number", ["payers = 1000", "waiting_each = 9", "block_bytes = 1048576", "home_s = 9"]
+)
+@pytest.mark.parametrize("table", ["", "[store]", "[correlation]", "[adaptive]", "[[limit]]"])
+def test_number_of_tuning_in_the_policy_is_sent_to_its_file(table: str, number: str) -> None:
+    found = problems_of(f"version = 1\n{table}\n{number}")
+    (problem,) = [each for each in found if each.code == "policy-unknown-key"]
+    assert problem.hint == "It is a number of tuning: write it in the file of `tuning`."
+
+
 def test_identity_that_is_called_like_a_key_of_the_file_is_an_identity() -> None:
     (problem,) = problems_of(LIMIT.replace("ip =", 'headers = { from = "header" }\nip ='))
     assert problem.hint != "It is a key of the whole file: write it above the first table."
@@ -149,6 +159,40 @@ def test_identity_that_is_called_like_a_key_of_the_file_is_an_identity() -> None
 )
 def test_table_that_is_a_list_is_answered_with_the_list_and_its_place(table: str, hint: str) -> None:
     assert [problem.hint for problem in problems_of(LIMIT + table)] == [hint]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("message", "messages"),
+        ("request", "requests"),
+        ("Requests", "requests"),
+        ("handshake", "handshakes"),
+        ("output_token", "output_tokens"),
+        ("output-tokens", "output_tokens"),
+        ("USD", "usd"),
+    ],
+)
+def test_unit_that_is_almost_a_built_in_one_is_remarked_on(written: str, meant: str) -> None:
+    (problem,) = problems_of(f'{LIMIT}unit = "{written}"')
+    assert (problem.code, problem.key, problem.hint) == (
+        "limit-unit",
+        "limit[0].unit",
+        f"Did you mean `{meant}`?",
+    )
+
+
+@pytest.mark.parametrize("unit", ["images", "tokens", "credits", "bytes", "seconds", "output_tokens", "usd"])
+def test_unit_that_is_a_word_of_its_own_is_not(unit: str) -> None:
+    assert "limit-unit" not in {problem.code for problem in problems_of(f'{LIMIT}unit = "{unit}"')}
+
+
+def test_address_that_all_without_share_is_answered_with_what_an_address_can_have() -> None:
+    source = 'from = "client/32/128", missing = '
+    (problem,) = problems_of(LIMIT.replace('from = "client"', f'{source}"shared"'))
+    assert (problem.code, problem.hint) == ("identity-shared", 'Write `missing = "refuse"`, or `"skip"`.')
+    for instead in ("refuse", "skip"):
+        assert problems_of(LIMIT.replace('from = "client"', f'{source}"{instead}"')) == ()
 
 
 def test_file_that_is_not_there_was_looked_for_somewhere(

@@ -203,6 +203,7 @@ CASES = [
     ("limit-burst-too-high", limit('rate = "1/year"', "burst = 5"), 6, "limit[0].burst"),
     ("limit-cost-above-burst", limit(RATE, "burst = 5", "cost = 6"), 7, "limit[0].cost"),
     ("limit-cost-above-burst", limit(RATE, 'unit = "t"', "cost = 11"), 7, "limit[0].cost"),
+    ("limit-unit", limit(RATE, 'unit = "message"'), 6, "limit[0].unit"),
     ("limit-cost-unit", limit(RATE, 'cost = "declared"'), 6, "limit[0].cost"),
     ("limit-cost-zero", limit(RATE, "cost = 0"), 6, "limit[0].cost"),
     (

@@ -137,7 +137,9 @@ def _compile_identity(
             f"`{name}` is the client's address; it cannot have a stand-in",
         )
     if identity.missing == "shared":
-        report.add("identity-shared", (*path, "missing"), f"all requests without `{name}` share one counter")
+        hint = 'Write `missing = "refuse"`, or `"skip"`.' if is_address else None
+        message = f"all requests without `{name}` share one counter"
+        report.add("identity-shared", (*path, "missing"), message, hint)
     return IdentitySpec(
         index,
         name,

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean, misplaced, render_key
+from ratelimit.policy.schema.tuning import Tuning
 
 T = TypeVar("T", bound=Struct)
 
@@ -78,8 +79,6 @@ _MOVED = {
         "class": "Write `[[class]]`.",
     },
     "Store": {
-        "payers": _TUNED.format(""),
-        "block_bytes": _TUNED.format(""),
         "path": 'Write `memory = "PATH"`.',
         "username": "Write it into the URL: `redis://USER@HOST`.",
         "tls": "Write `ca`, `certificate` and `check_hostname` into `[store]` itself.",
@@ -119,6 +118,8 @@ def bind(kind: type[T], tree: Any, report: Report, path: Path = ()) -> T:
             hint = _MOVED.get(kind.__name__, {}).get(key) or misplaced((*path, key)) or hint
             if key == "on_unusable" and "memory" in fields:
                 hint = 'Write `memory = "prefer-shared"`, or remove it.'
+            if not hint and key in Tuning.__struct_fields__ and kind is not Tuning:
+                hint = "It is a number of tuning: write it in the file of `tuning`."
             hint = hint or did_you_mean(key, fields) or f"Known here: {', '.join(fields)}."
             report.unusable("policy-unknown-key", (*path, key), f"`{key}` is not a key of this table", hint)
     hints = _hints(kind)

@@ -57,10 +57,10 @@ def render_key(path: Path) -> str:
     return text
 
 
-def nearest(word: str, known: Iterable[object]) -> str | None:
+def nearest(word: str, known: Iterable[object], cutoff: float = 0.6) -> str | None:
     """Return the known word that was most likely meant, None when none is near; numbers are no words."""
     words = [one for one in known if isinstance(one, str)]
-    return next(iter(get_close_matches(word[:64], words, n=1, cutoff=0.6)), None)
+    return next(iter(get_close_matches(word[:64], words, n=1, cutoff=cutoff)), None)
 
 
 def did_you_mean(word: str, known: Iterable[object]) -> str:
