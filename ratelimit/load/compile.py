@@ -118,18 +118,21 @@ def compile_file(scene: Scene) -> LoadSpec | None:
     limits = _compiled(scene)
     for limit in limits:
         if limit.per >= 0:
-            _check_values(scene, limit)
+            if limit.reports:
+                message = "with `per` no page is of one value's back end"
+                scene.report.add("adaptive-reports", (*limit.path, "reports"), message)
+            _check_proven(scene, limit.per, (*limit.path, "per"))
+        for one in limit.classes:
+            for position, _ in one.when:
+                _check_proven(scene, position, (*one.path, "when"))
     return LoadSpec(limits) if limits else None
 
 
-def _check_values(scene: Scene, limit: AdaptiveSpec) -> None:
-    """Note a limit by values that clients choose, and reports, which are of no one value's back end."""
-    if limit.reports:
-        message = "with `per` no page is of one value's back end"
-        scene.report.add("adaptive-reports", (*limit.path, "reports"), message)
-    name = next((name for name, at in scene.positions.items() if at == limit.per), "")
+def _check_proven(scene: Scene, position: int, path: Path) -> None:
+    """Note an identity whose value clients choose."""
+    name = next((name for name, at in scene.positions.items() if at == position), "")
     if name in scene.file.identities and not is_proven(scene.file.identities[name]):
-        scene.report.add("adaptive-asserted", (*limit.path, "per"), f"`{name}` is what a client writes")
+        scene.report.add("adaptive-asserted", path, f"`{name}` is what a client writes")
 
 
 def loads_of(compiled: CompiledPolicy) -> tuple[AdaptiveSpec, ...]:

@@ -121,7 +121,7 @@ CODES = {
         "Write it like `http://127.0.0.1:8000/metrics`.",
     ),
     "adaptive-asserted": warning(
-        "Clients choose the value that an adaptive limit goes by, and so which limit they fall under.",
+        "Clients choose the value that an adaptive limit or a class goes by, and so which they fall under.",
         "Read it from `state:` or a resolver, where the application has checked it.",
     ),
     "adaptive-group": error(

@@ -21,6 +21,7 @@ from ratelimit.load.following import _place
 from ratelimit.load.values import IDLE_NS, LEAVING_NS, MOST_VALUES, SECOND_NS, LoadValues, known_values
 from ratelimit.stores.embedded.mapping import COMPANION
 
+ONE_CLASS = '[adaptive]\n[[class]]\nname = "a"\nwhen = { plan = "pro" }\n'
 POLICY = """
 version = 1
 [store]
@@ -223,6 +224,10 @@ def test_value_that_clients_choose_is_said_and_reports_are_refused() -> None:
     assert "adaptive-asserted" not in {
         each.code for each in Policy.from_toml(POLICY.format(store='memory = "private"')).warnings
     }
+    by_class = f'[identities]\nplan = {{ from = "%s" }}\n{ONE_CLASS}'
+    for source, asserted in (("header:x-plan", ["class[0].when"]), ("state:plan", [])):
+        warned = Policy.from_toml(f"version = 1\n{by_class % source}").warnings
+        assert [each.key for each in warned if each.code == "adaptive-asserted"] == asserted
     reports = POLICY.format(store='memory = "private"') + 'reports = "http://127.0.0.1:1/metrics"\n'
     with pytest.raises(PolicyError, match="with `per` no page"):
         Policy.from_toml(reports)

@@ -77,10 +77,42 @@ rate = "10/minute"
             'Declare it in `[identities]`, like `account = { from = "header:x-api-key" }`.',
         ),
         (LIMIT.replace("version = 1\n", ""), "Add `version = 1`."),
+        (f"{LIMIT}shadow = true", 'Write `mode = "shadow"`.'),
+        (f"{LIMIT}shadow = false", 'Write `mode = "enforce"`.'),
+        (f"{LIMIT}[adaptive]\nshadow = true", 'Write `mode = "shadow"`.'),
+        (f'{LIMIT}algorithm = "calendar:utc"', "Did you mean `UTC`?"),
+        (f'{LIMIT}algorithm = "calendar:berlin"', "Did you mean `Europe/Berlin`?"),
+        (f'{LIMIT}algorithm = "calendar:america/new york"', "Did you mean `America/New_York`?"),
+        (
+            f'{LIMIT}unit = "usd"\nalgorithm = "sliding-log"',
+            "Use `sliding-window`, or remove `algorithm`.",
+        ),
+        (
+            f'{LIMIT}tiers.plan.pro = "9/minute"',
+            'Declare it in `[identities]`, like `plan = { from = "state:plan" }`.',
+        ),
+        (
+            f'{LIMIT}[[class]]\nname = "a"\nwhen = {{ tariff = "pro" }}',
+            'Declare it in `[identities]`, like `tariff = { from = "state:tariff" }`.',
+        ),
     ],
 )
 def test_word_of_another_limiter_is_answered_with_ours(text: str, hint: str) -> None:
     assert hint in [problem.hint for problem in problems_of(text)]
+
+
+@pytest.mark.parametrize("rate", ["$100_000/month", "100_000$ per month", "100_000 USD/month"])
+def test_rate_with_a_dollar_sign_is_told_without_it(rate: str) -> None:
+    (problem,) = problems_of(LIMIT.replace("10/minute", rate))
+    written = "100_000 per month" if " per " in rate else "100_000/month"
+    assert problem.message.endswith(f'write `{written}`, with `unit = "usd"` for dollars')
+
+
+@pytest.mark.parametrize("burst", [5, 20])
+@pytest.mark.parametrize("algorithm", ["sliding-window", "sliding-log"])
+def test_burst_that_means_nothing_is_one_error(algorithm: str, burst: int) -> None:
+    (problem,) = problems_of(f'{LIMIT}algorithm = "{algorithm}"\nburst = {burst}')
+    assert (problem.code, problem.hint) == ("limit-burst", "Remove it.")
 
 
 WHOLE = {

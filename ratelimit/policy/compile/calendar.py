@@ -17,7 +17,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache, partial
 from itertools import islice
 from typing import Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
+
+from ratelimit.policy.schema.problem import nearest
 
 Unit = Literal["minute", "hour", "day", "week", "month", "year"]
 UNITS: tuple[Unit, ...] = ("minute", "hour", "day", "week", "month", "year")
@@ -40,6 +42,14 @@ def zone_named(name: str) -> tzinfo:
     except (KeyError, ValueError, OSError) as error:
         # A directory of the database, or a name that leads out of it, is an OSError or ValueError.
         raise ValueError(f"unknown time zone {name!r}") from error
+
+
+def likely_zone(name: str) -> str:
+    """Return the zone that was meant by a name in another case, by a city, or with a slip; else nothing."""
+    word = name.lower().replace(" ", "_")
+    known = sorted(available_timezones() | {"UTC"}, key=lambda zone: (len(zone), zone))
+    same = (zone for zone in known if word in (zone.lower(), zone.lower().rpartition("/")[2]))
+    return next(same, None) or nearest(name, known) or ""
 
 
 def starts(unit: Unit, zone: str, after_ns: int, count: int) -> list[int]:

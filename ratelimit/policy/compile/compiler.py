@@ -311,7 +311,10 @@ def _position(name: str, positions: Mapping[str, int], path: Path, report: Repor
         elif name == "client" or name.partition(":")[0] in ("header", "cookie", "state", "path", "resolver"):
             hint = f'Write `NAME = {{ from = "{name[:64]}" }}` into `[identities]`, and `per = "NAME"`.'
         elif not hint and name.isidentifier():
-            hint = f'Declare it in `[identities]`, like `{name[:64]} = {{ from = "header:x-api-key" }}`.'
+            # A plan that a client wrote itself would be the dearest.
+            of_plan = name == "plan" or not {"tiers", "when"}.isdisjoint(path)
+            source = f"state:{name[:64]}" if of_plan else "header:x-api-key"
+            hint = f'Declare it in `[identities]`, like `{name[:64]} = {{ from = "{source}" }}`.'
         report.add("identity-unknown", path, f"`{name[:64]}` is not declared", hint)
     return position
 

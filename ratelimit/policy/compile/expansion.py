@@ -53,7 +53,8 @@ def expand(
     zone = _zone(limit, path, report)
     lease_ns = 0 if limit.concurrent is None else slot_kept_s * SECOND_NS
     shape = _Shape(limit, algorithm, zone, lease_ns, report)
-    own = shape.numbers(limit.rate, limit.burst, limit.concurrent, limit.debt, path)
+    burst = limit.burst if algorithm in _WITH_BURST else None  # of which `_check_settings` complained
+    own = shape.numbers(limit.rate, burst, limit.concurrent, limit.debt, path)
     tiers = {}
     for name, tier in limit.tiers.items():
         tiers[name] = shape.tier(tier, (*path, "tiers", limit.tier or "", name)) if tier is not None else []
@@ -187,7 +188,9 @@ def _zone(limit: Limit, path: Path, report: Report) -> str:
     try:
         calendar.zone_named(limit.zone)
     except ValueError as error:
-        report.add("limit-zone", (*path, "algorithm"), str(error))
+        near = calendar.likely_zone(limit.zone)
+        hint = f"Did you mean `{near}`?" if near else None
+        report.add("limit-zone", (*path, "algorithm"), str(error), hint)
         return "UTC"
     return limit.zone
 
@@ -283,6 +286,14 @@ class _Shape:
                 (*path, "algorithm"),
                 f"a lifetime has no period, and `{written}` has one",
                 f"Write `{rate.amount}/lifetime`, or remove `algorithm`.",
+            )
+            return None
+        if self.limit.unit == USD and algorithm == "sliding-log":
+            report.add(
+                "limit-conflict",
+                (*path[:2], "algorithm"),
+                "`sliding-log` remembers each unit, and dollars are counted by the millionth",
+                "Use `sliding-window`, or remove `algorithm`.",
             )
             return None
         if self.limit.unit == USD:

@@ -75,6 +75,7 @@ _MOVED = {
         **dict.fromkeys(
             ("floor", "start", "ceiling"), "Write `in_flight = [4, 20, 400]`: these three in order."
         ),
+        "shadow": 'Write `mode = "shadow"`.',
         "hold": 'Write `mode = "shed"`.',
         "class": "Write `[[class]]`.",
     },
@@ -170,6 +171,8 @@ def _in_limit(key: str, limit: Mapping[str, Any]) -> str:
         case "on":
             unit = {"connect": "handshakes", "message": "messages"}.get(str(value), "requests")
             return f'Write `unit = "{unit}"`.'
+        case "shadow" | "dry_run" | "dry-run" | "dryrun":
+            return f'Write `mode = "{"enforce" if value is False else "shadow"}"`.'
         case "enforce":
             return f"Write `mode = {shown}`."
         case "distinct":

@@ -54,7 +54,10 @@ _RATE = re.compile(
 )
 _PLAIN = re.compile(r"\s*([0-9]+)()\s*(?:/|per)\s*([0-9]+)?\s*([a-z]+)\s*", re.IGNORECASE)
 _LIKE = re.compile(r"\s*([0-9]+)\s*([km])\s*(/|per)(.*)", re.IGNORECASE | re.DOTALL)
-_THOUSANDS = re.compile(r"\s*[0-9]{1,3}(?:,[0-9]{3})+\s*(?:/|per).*", re.IGNORECASE | re.DOTALL)
+_DOLLARS = re.compile(
+    r"(?:\$|usd)?\s*([0-9_.]+)\s*(?:\$|usd|dollars?)?\s*(/|per)(.*)", re.IGNORECASE | re.DOTALL
+)
+_THOUSANDS = re.compile(r"\s*\$?[0-9]{1,3}(?:,[0-9]{3})+\s*(?:/|per).*", re.IGNORECASE | re.DOTALL)
 
 
 class RateSyntaxError(ValueError):
@@ -156,6 +159,11 @@ def _no_rate(part: str) -> str:
     if not part.strip():
         return "a rate is missing"
     words = f"`{part.strip()}` is not a rate"
+    dollars = _DOLLARS.fullmatch(part.strip())
+    if dollars is not None:
+        rate = f"{dollars[1]}{'/' if dollars[2] == '/' else f' {dollars[2]}'}{dollars[3]}"
+        if _RATE.fullmatch(rate):
+            return f'{words}; write `{rate}`, with `unit = "usd"` for dollars'
     like = _LIKE.fullmatch(part)
     if like is not None:
         zeros = "_000" if like[2].lower() == "k" else "_000_000"
