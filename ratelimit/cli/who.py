@@ -29,6 +29,8 @@ from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.shed import ShedLine
 
 _COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
+MOST_ACTORS = 3
+"""Of an address or a payment method, the actors that are named."""
 
 
 @click.command("who")
@@ -120,6 +122,8 @@ def print_person(
         grid.add_row("", Text(reason_of(person.explanation)))
     if person.overview is not None:
         grid.add_row("evidence", Text(person.overview.words))
+    if person.account_count:
+        grid.add_row("accounts", Text(_accounts(person)))
     for number, act in enumerate(person.acts):
         grid.add_row(
             "" if number else "acts",
@@ -168,6 +172,18 @@ def _print_outage(console: Console, person: Person, said: Callable[[str], None],
         said(f"Meanwhile these do not apply: {', '.join(there.open)}.")
     if there.closed:
         say(console, Text(f"Meanwhile these refuse every request: {', '.join(there.closed)}.", "red"))
+
+
+def _accounts(person: Person) -> str:
+    """Return how many accounts were seen with an address or a payment method, in which actors."""
+    said = f"{formatting.count(person.account_count, 'account')} seen with it"
+    actors = sorted(person.account_actors.items(), key=lambda each: -each[1])
+    if actors:
+        of = (f"{count:,} in actor {short_hash(actor)}" for actor, count in actors[:MOST_ACTORS])
+        said += f": {', '.join(of)}"
+        if len(actors) > MOST_ACTORS:
+            said += f", and others in {formatting.count(len(actors) - MOST_ACTORS, 'actor')} more"
+    return said
 
 
 def _ruling(person: Person) -> str:
@@ -288,6 +304,16 @@ def _json(known: Knowledge, person: Person) -> dict[str, Any]:
         "known": person.is_known,
         "counted_by": [{"identity": name, "hash": f"{hashed:016x}"} for name, hashed in person.identities],
         "actor": actor,
+        "account_count": person.account_count,
+        "accounts": [
+            {
+                "account": f"{each.key:016x}",
+                "actor": None if each.actor is None else cluster_name(each.actor),
+                "requests": each.requests,
+                "last": formatting.iso(each.last_s * 10**9),
+            }
+            for each in person.accounts
+        ],
         "acts": [act_json(act) for act in person.acts],
         "limits": [_limit_json(compiled, each) for each in person.limits],
         "not_looked_at": [rule.name for rule in person.others],

@@ -32,6 +32,8 @@ from ratelimit.policy.schema.problem import nearest
 
 _DIGITS = re.compile(r"(?:hash:)?([0-9a-f]{8,16})")
 _ADDRESS, _NETWORK, _PAYMENT = 0, 1, 2
+DECLARED = (_ADDRESS, _NETWORK)
+"""The kinds of which the correlator's hash says in its lowest bit whether they are declared."""
 What = Literal["account", "actor", "identity"]
 
 
@@ -295,7 +297,7 @@ def forms_of(known: Knowledge, identity: str, hashed: int) -> tuple[int, ...]:
     """
     spec = known.compiled.correlation
     position = _names(known).get(identity, -1)
-    if spec is None or position < 0 or position not in (spec.kinds[_ADDRESS], spec.kinds[_NETWORK]):
+    if spec is None or position < 0 or position not in [spec.kinds[each] for each in DECLARED]:
         return (hashed,)
     forms = sorted((hashed, hashed ^ 1), key=lambda one: not _is_counted(known, position, one))
     return tuple(forms)

@@ -26,7 +26,7 @@ from ratelimit.inspection.acting import state_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts import Refused, answers_of, in_words, lines_of
 from ratelimit.inspection.knowledge import Knowledge, Left
-from ratelimit.inspection.naming import Caller, forms_of
+from ratelimit.inspection.naming import DECLARED, Caller, forms_of
 from ratelimit.inspection.policies import different_policies
 from ratelimit.inspection.stand_in import StandIn, stand_in
 from ratelimit.load.compile import loads_of
@@ -249,7 +249,10 @@ def accounts_using(known: Knowledge, values: Collection[int]) -> list[int]:
     found = [
         account
         for account in accounts
-        if any(one["hash"] in values for one in (reasons(core, account) or {"shared": ()})["shared"])
+        if any(
+            one["hash"] in values or (one["kind"] in DECLARED and one["hash"] ^ 1 in values)
+            for one in (reasons(core, account) or {"shared": ()})["shared"]
+        )
     ]
     return found[:MOST_USERS]
 

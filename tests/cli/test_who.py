@@ -17,7 +17,8 @@ from tests.asgi.driver import Client
 from tests.cli.running import run, write_policy
 from tests.cli.test_actors import actor as actor
 from tests.cli.test_actors import key_of
-from tests.support.acting import Actor
+from tests.support.acting import BOTS, Actor
+from tests.support.campaign import campaign
 
 POLICY = """\
 version = 1
@@ -62,6 +63,7 @@ keys = 1000
 memory = "{}"
 """
 ADDRESS, CARD = "203.0.113.9", "card-9"
+ADDRESS_OF_BOTS = "192.0.2.1"
 
 
 @pytest.fixture
@@ -160,6 +162,34 @@ def test_a_member_of_an_actor_is_shown_with_it(actor: Actor, tmp_path: Path) -> 
     honest = who(policy, "person1")
     assert (honest["actor"], honest["refused"]) == (None, [])
     assert not any(each["refuses"] for each in honest["limits"])
+
+
+def test_an_address_as_written_finds_the_accounts_that_its_hash_finds(actor: Actor, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    written = who(policy, ADDRESS_OF_BOTS)
+    (own,) = [each["hash"] for each in written["counted_by"] if each["identity"] == "ip"]
+    for form in (int(own, 16), int(own, 16) ^ 1):
+        by_hash = who(policy, f"ip=hash:{form:016x}")
+        assert by_hash["account_count"] == written["account_count"] == len(BOTS)
+        assert by_hash["accounts"] == written["accounts"]
+        assert by_hash["users"] == written["users"]
+    assert "60 accounts seen with it: 60 in actor" in run("who", policy, ADDRESS_OF_BOTS).stdout
+    card = who(policy, "payment=stolen3")
+    assert card["account_count"] == len(card["accounts"]) == 10
+    assert "10 accounts seen with it" in run("who", policy, "payment=stolen3").stdout
+    assert who(policy, "ip=198.51.100.250", code=3)["account_count"] == 0
+
+
+def test_a_refused_account_is_found_by_its_address_as_written(actor: Actor, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    home = next(each.address for each in campaign() if each.account == "person1")
+    assert who(policy, home)["users"] == []
+    for _ in range(1001):
+        actor.limiter.decide(path="/v1/x", headers={"x-api-key": "person1"}, client=home)
+    found = who(policy, home)
+    assert found["users"] == [f"{key_of(actor, 'person1'):016x}"]
+    assert [each["limit"] for each in found["refused"]] == ["requests"]
+    assert "No limit refused it" not in run("who", policy, home).stdout
 
 
 def test_an_act_shows_at_once(actor: Actor, tmp_path: Path) -> None:
