@@ -35,7 +35,7 @@ def named_words(kind: str, identity: str, hashes: Sequence[int], says: str, unti
 
 def line_of(act: Act) -> str:
     """Return the same of an act."""
-    says = f"organisation {act.name}" if act.kind == "organisation" else act.says
+    says = {"organisation": f"organisation {act.name}", "undo": ""}.get(act.kind, act.says)
     return named_words(act.kind, act.identity, (*act.accounts, *act.payments), says, act.until_ns)
 
 
@@ -65,7 +65,7 @@ def act_words(act: Act) -> str:
         "budget": f"budget of {act.identity}, {act.says}",
         "budget-more": f"budget of {act.identity}, {act.says}",
         "budget-back": f"budget of {act.identity}, {act.says}",
-        "undo": f"act {act.undoes} is taken back",
+        "undo": f"act {act.says or act.undoes} is taken back",
     }[act.kind]
     if act.until_ns is None or act.kind in (
         "undo",

@@ -260,7 +260,12 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
         if act.kind == "stop":
             times = sum(each.refused for each in known.denied if each.hash == key and each.act == act.label)
             said = f", after {formatting.count(times, 'refusal')} within the last hour, here" if times else ""
-            preview.does.append(f"{act.identity} {short_hash(key)} is not refused any more{said}")
+            whom, other = f"{act.identity} {short_hash(key)}", _other_stop(known, act, key)
+            if other is None:
+                preview.does.append(f"{whom} is not refused any more{said}")
+                continue
+            until = "" if other.until_ns is None else f" until {formatting.instant(other.until_ns)} UTC"
+            preview.does.append(f"{whom} is still refused by act {other.label}{until}{said}")
             continue
         if act.kind in _OF_ACTORS and known.membership(key)[0] in actors:
             continue  # said of all of them together
@@ -286,6 +291,19 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
 
 
 _OF_ACTORS = ("merge", "split", "confirm", "clear")
+
+
+def _other_stop(known: Knowledge, act: Act, key: int) -> Act | None:
+    """Return the act that still stops whom an act names once that is taken back: the one that ends last."""
+    others = [
+        each
+        for each in known.acts
+        if each.kind == "stop"
+        and each.identity_in_log != act.identity_in_log
+        and each.identity == act.identity
+        and key in each.accounts
+    ]
+    return max(others, key=lambda each: (each.until_ns is None, each.until_ns or 0), default=None)
 
 
 def _undone_words(known: Knowledge, act: Act, actor: int, count: int) -> list[str]:

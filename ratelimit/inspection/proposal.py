@@ -279,7 +279,7 @@ def undo(known: Knowledge, label: str) -> Proposal:
     def before(once: str) -> None:
         taken_back(known, act)
 
-    return _proposal(known, "undo", of_undo(known, act), undoes=act, before=before)
+    return _proposal(known, "undo", of_undo(known, act), undoes=act, says=act.label, before=before)
 
 
 def span_ns(written: str) -> int:

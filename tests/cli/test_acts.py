@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from ratelimit.inspection.acting import act_named, deployment_of, do
 from ratelimit.limiter import Limiter
+from ratelimit.policy import Policy
 from ratelimit.stores.acts.act import MOST_ACTS, Act, in_force, kept, read_acts
 from ratelimit.stores.acts.file import ActFile
 from ratelimit.worker.acts import ActFollower
@@ -227,6 +229,39 @@ def test_the_log_is_bounded_and_keeps_what_holds() -> None:
     assert len(left) == MOST_ACTS
     assert left[0].number == 3
     assert read_acts(act.line() for act in left) == left
+
+
+def test_undo_of_one_stop_says_which_other_act_still_refuses(policy: Path) -> None:
+    limiter = Limiter(policy)
+    assert run("act", "stop", policy, "acct-17", "--yes").exit_code == 0
+    assert run("act", "stop", policy, "acct-17", "--yes", "--for", "2d").exit_code == 0
+    until = json.loads(run("show", "acts", policy, "--json").stdout)["acts"][1]["until"].replace("T", " ")[
+        :16
+    ]
+    for option in ("--dry-run", "--json"):
+        said = run("act", "undo", policy, "1", option).output
+        assert f"is still refused by act 2 until {until}" in said
+        assert "not refused any more" not in said
+    assert "is not refused any more" in run("act", "undo", policy, "2", "--dry-run").output
+    limiter.close()
+
+
+def _as_it_is(act: Act, number: int) -> Act:
+    return act
+
+
+def test_undo_names_the_act_with_its_letters(policy: Path) -> None:
+    limiter = Limiter(policy)
+    with deployment_of(Policy.load(policy)) as there:
+        assert there.file is not None
+        far = Act(8, "stop", limiter.clock.now_ns(), "Ann", there.key, [1], "account", tag="580f")
+        near = Act(8, "stop", limiter.clock.now_ns() + 1, "Ann", there.key, [2], "account")
+        for act in (far, near):
+            there.file.append(partial(_as_it_is, act), act.at_ns)
+    said = run("act", "undo", policy, "8-580f").output
+    assert "act 8-580f is taken back" in said
+    assert "act 8-580f is taken back" in run("show", "acts", policy, "--all").stdout
+    limiter.close()
 
 
 def test_wrong_use_is_said(policy: Path) -> None:
