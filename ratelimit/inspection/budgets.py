@@ -155,6 +155,11 @@ def change_of_number(known: Knowledge, caller: Caller, written: Sequence[str]) -
         InspectionFailure: a limit is not there or cannot have it, or it is no number.
     """
     asked = _asked(known, caller, written)
+    for name, (_, text) in asked.items():
+        if text.lstrip().startswith(("+", "-")):
+            words = f"`{name}={text}` is no number in place of a customer's, but a difference"
+            hint = f"`ratelimit act budget add … '{name}={text.strip()[1:]}'` adds to what it has."
+            raise InspectionFailure(words, "call", hint=hint)
     numbers = {name: _levelled(rule, _number(rule, text)) for name, (rule, text) in asked.items()}
     now = {each.rule.name: each for each in _budgets(known, caller)}
     preview = Preview(doubts=doubts_of([caller]))
@@ -165,6 +170,8 @@ def change_of_number(known: Knowledge, caller: Caller, written: Sequence[str]) -
         before = now.get(name)
         if before is not None and before.rule.quota == number and not before.is_told:
             preview.doubts.append(f"`{name}` has {own} already, by {before.by}")
+        elif before is not None and number < before.rule.quota:
+            preview.doubts.append(f"it lowers `{name}` from {formatting.rate(before.rule)} to {own}")
         rest = "" if before is None else f" in place of {formatting.rate(before.rule)}, {before.by}"
         preview.does.append(f"{name}: {caller.label} has {own}{rest}")
         preview.does += _effect(known, caller, now.get(name), number)

@@ -211,6 +211,28 @@ def test_dry_run_says_what_it_would_do_and_a_number_that_is_there_is_a_doubt(hos
     assert host.admits() == 12
 
 
+def test_difference_is_no_number_in_place_of_another(host: Host) -> None:
+    for text in ("requests=+100", "requests=-1"):
+        result = run("act", "budget", "set", host.policy, "a", text, "--yes")
+        assert result.exit_code == 2
+        assert "act budget add" in result.stderr
+    with pytest.raises(UsageError, match="act budget add"):
+        Budgets(host.policy, identity="account").set("a", {"requests": "+100"})
+    assert host.shows()["number"] == 8
+    host.does("add", "a", "requests=+2")
+    assert host.admits() == 10
+
+
+def test_number_that_is_lowered_asks_first(host: Host) -> None:
+    result = run("act", "budget", "set", host.policy, "a", "requests=3")
+    assert result.exit_code == 3
+    assert "it lowers `requests` from 8 in 360 days to 3 in 360 days" in result.stderr
+    assert host.admits() == 8
+    assert run("act", "budget", "set", host.policy, "a", "requests=9").exit_code == 0
+    assert run("act", "budget", "set", host.policy, "a", "requests=3", "--yes").exit_code == 0
+    assert host.shows()["number"] == 3
+
+
 def test_dollars_are_written_as_dollars(host: Host) -> None:
     act = host.does("set", "a", "spend=1.25/year")
     assert act["numbers"] == {"spend": 1_250_000}
