@@ -162,7 +162,7 @@ def change_of_number(known: Knowledge, caller: Caller, written: Sequence[str]) -
             raise InspectionFailure(words, "call", hint=hint)
     numbers = {name: _levelled(rule, _number(rule, text)) for name, (rule, text) in asked.items()}
     now = {each.rule.name: each for each in _budgets(known, caller)}
-    preview = Preview(doubts=doubts_of([caller]))
+    preview = Preview(doubts=doubts_of(known, [caller]))
     said = []
     for name, number in numbers.items():
         rule = asked[name][0]
@@ -235,7 +235,7 @@ def _more(
             by_end.setdefault(_end_of(known, rule, row, now_ns), []).append(name)
     found = []
     for until_ns, names in by_end.items():
-        preview, said = Preview(doubts=doubts_of([caller])), []
+        preview, said = Preview(doubts=doubts_of(known, [caller])), []
         for name in names:
             rule, units = asked[name]
             amount = formatting.amount(units, rule.unit)
@@ -264,6 +264,7 @@ def _effect(known: Knowledge, caller: Caller, before: Budget | None, number: int
 
 def _filling(known: Knowledge, caller: Caller, now: Budget | None, rule: LimitRule, units: int) -> Change:
     """Return the change that gives units back to a bucket, as far as used, or adds them to a balance."""
+    check_answer(known)  # it is done at once: what it would do is not shown before it fails
     own = rule if now is None else now.rule
     amount = formatting.amount(units, rule.unit)
     if rule.algorithm == "lifetime":
@@ -275,7 +276,7 @@ def _filling(known: Knowledge, caller: Caller, now: Budget | None, rule: LimitRu
         said, lasts_ns = "added", _UNDONE_NS
     else:
         preview = Preview(
-            [f"{rule.name}: {caller.label} gets {amount} back, as far as used"], doubts_of([caller])
+            [f"{rule.name}: {caller.label} gets {amount} back, as far as used"], doubts_of(known, [caller])
         )
         said, lasts_ns = "given back", rule.period_ns
     if now is not None:
@@ -307,6 +308,14 @@ def carried_out(known: Knowledge, caller: Caller, change: Change, once: str = ""
     )
     after = {name: done[name][1] for name in given if done[name][1]}
     return replace(change, numbers=given, says=says, after=after)
+
+
+def check_answer(known: Knowledge) -> None:
+    """Raise `InspectionFailure` where counters are to be changed on a server that does not answer."""
+    try:
+        known.left(known.row_of({}))
+    except InspectionFailure as failure:
+        raise InspectionFailure(f"nothing was done: {failure}", failure.cause, hint=failure.hint) from failure
 
 
 def _has_window(rule: LimitRule) -> bool:

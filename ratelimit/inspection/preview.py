@@ -40,13 +40,14 @@ class Preview:
     """What may be meant instead."""
 
 
-def doubts_of(callers: Sequence[Caller]) -> list[str]:
-    """Return a doubt for each caller that nothing here has met."""
-    return [
-        f"{each.label} is not known here: no limit has counted it, and no actor has it"
-        for each in callers
-        if not each.is_known
-    ]
+def doubts_of(known: Knowledge, callers: Sequence[Caller]) -> list[str]:
+    """Return a doubt for each caller that nothing here has met, as far as that can be said."""
+    unknown = [each.label for each in callers if not each.is_known]
+    if known.is_away:
+        words = "the server does not answer, so whether {} is known cannot be said"
+    else:
+        words = "{} is not known here: no limit has counted it, and no actor has it"
+    return [words.format(label) for label in unknown]
 
 
 def accounts_of(known: Knowledge, kind: Kind, callers: Sequence[Caller]) -> list[int]:
@@ -87,7 +88,7 @@ def accounts_of(known: Knowledge, kind: Kind, callers: Sequence[Caller]) -> list
 
 def of_exempt_limits(known: Knowledge, caller: Caller) -> Preview:
     """Return what an exemption from all limits would do."""
-    preview = Preview(doubts=doubts_of([caller]))
+    preview = Preview(doubts=doubts_of(known, [caller]))
     if (act := listed_by(known, caller, "exempt-limits")) is not None:
         preview.doubts.append(f"act {act.label} exempts {caller.label} from all limits already")
         return preview
@@ -104,7 +105,7 @@ def of_stop(known: Knowledge, caller: Caller, accounts: int) -> Preview:
         caller: an identity, or an actor.
         accounts: how many identities it stops.
     """
-    preview = Preview(doubts=doubts_of([caller]))
+    preview = Preview(doubts=doubts_of(known, [caller]))
     if (act := listed_by(known, caller, "stop")) is not None:
         preview.doubts.append(f"act {act.label} stops {caller.label} already")
         return preview
@@ -123,7 +124,7 @@ def of_stop(known: Knowledge, caller: Caller, accounts: int) -> Preview:
 
 def of_exempt(known: Knowledge, caller: Caller) -> Preview:
     """Return what an exemption from limits per cluster would do."""
-    preview = Preview(doubts=doubts_of([caller]))
+    preview = Preview(doubts=doubts_of(known, [caller]))
     actor, verdict = known.membership(caller.hash)
     act = next((act for act in known.acts if act.kind == "exempt" and caller.hash in act.accounts), None)
     if act is not None:
@@ -139,7 +140,7 @@ def of_exempt(known: Knowledge, caller: Caller) -> Preview:
 
 def of_clear(known: Knowledge, callers: Sequence[Caller]) -> Preview:
     """Return what it would do to clear the actors of accounts."""
-    preview = Preview(doubts=doubts_of(callers))
+    preview = Preview(doubts=doubts_of(known, callers))
     for identity in _actors(known, callers, preview):
         actor = known.actor(identity)
         if actor is None:
@@ -155,7 +156,7 @@ def of_clear(known: Knowledge, callers: Sequence[Caller]) -> Preview:
 
 def of_confirm(known: Knowledge, callers: Sequence[Caller]) -> Preview:
     """Return what it would do to confirm the actors of accounts."""
-    preview = Preview(doubts=doubts_of(callers))
+    preview = Preview(doubts=doubts_of(known, callers))
     for identity in _actors(known, callers, preview):
         actor = known.actor(identity)
         if actor is None:
@@ -177,7 +178,7 @@ def of_confirm(known: Knowledge, callers: Sequence[Caller]) -> Preview:
 
 def of_merge(known: Knowledge, callers: Sequence[Caller]) -> Preview:
     """Return what it would do to rule accounts one actor."""
-    preview = Preview(doubts=doubts_of(callers))
+    preview = Preview(doubts=doubts_of(known, callers))
     within = {each.hash: known.membership(each.hash) for each in callers}
     actors = {actor for actor, _ in within.values()}
     if len(actors) == 1 and None not in actors:
@@ -199,7 +200,7 @@ def of_merge(known: Knowledge, callers: Sequence[Caller]) -> Preview:
 
 def of_split(known: Knowledge, callers: Sequence[Caller]) -> Preview:
     """Return what it would do to rule accounts different actors."""
-    preview = Preview(doubts=doubts_of(callers))
+    preview = Preview(doubts=doubts_of(known, callers))
     within = [known.membership(each.hash) for each in callers]
     actors = [actor for actor, _ in within if actor is not None]
     if len(set(actors)) == len(actors):
@@ -227,7 +228,7 @@ def of_organisation(
     known: Knowledge, name: str, payments: Sequence[Caller], members: Sequence[Caller]
 ) -> Preview:
     """Return what it would do to declare an organisation."""
-    preview = Preview(doubts=doubts_of([*payments, *members]))
+    preview = Preview(doubts=doubts_of(known, [*payments, *members]))
     for each in payments:
         count = formatting.count(known.accounts_with(each.hash), "account")
         preview.does.append(f"{each.label}, of {count}, is no evidence between members of {name}")

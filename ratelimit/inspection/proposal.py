@@ -21,6 +21,7 @@ from ratelimit.inspection.budgets import (
     change_of_all,
     change_of_more,
     change_of_number,
+    check_answer,
     taken_back,
 )
 from ratelimit.inspection.failure import InspectionFailure
@@ -275,6 +276,8 @@ def undo(known: Knowledge, label: str) -> Proposal:
         InspectionFailure: no such act is in force.
     """
     act = act_named(known.deployment, label)
+    if act.kind == "budget-back":
+        check_answer(known)
 
     def before(once: str) -> None:
         taken_back(known, act)

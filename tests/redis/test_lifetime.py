@@ -12,6 +12,7 @@ from ratelimit.algorithms import FOREVER_NS
 from ratelimit.decision import Reason
 from ratelimit.limiter import Limiter
 from ratelimit.stores.redis.doctor.vitals import persistence
+from tests.cli.running import run
 from tests.redis.test_budget_acts import admitted, told
 from tests.support.redis.binary import Binary
 from tests.support.redis.server import Server
@@ -144,3 +145,25 @@ def test_doctor_fails_a_server_that_forgets_a_lifetime() -> None:
     assert "lifetime" in without.says
     assert persistence({"aof_enabled": 1}, {}, FOREVER_NS).status == "ok"
     assert persistence({"aof_enabled": 0}, {"save": ""}, 60 * 10**9).status == "ok"
+
+
+@pytest.mark.usefixtures("brief_commands")
+@pytest.mark.parametrize("hosts", ["exact"], indirect=True)
+def test_top_up_in_an_outage_shows_no_effect_and_says_that_nothing_was_done(
+    hosts: list[Limiter], server: Server, tmp_path: Path
+) -> None:
+    policy = tmp_path / "a.toml"
+    told_of(tmp_path, "add", "credit=5")
+    server.kill()
+    try:
+        result = run("act", "budget", "add", policy, "a", "credit=7", "--yes")
+        assert result.exit_code == 4
+        assert "nothing was done: " in result.output
+        assert "are added" not in result.output
+        stopped = run("act", "stop", policy, "a")
+        assert stopped.exit_code == 3
+        assert "so whether account" in stopped.output
+        assert "no limit has counted it" not in stopped.output
+        assert "so whether" in run("act", "stop", policy, "a", "--yes", "--dry-run").output
+    finally:
+        server.start()
