@@ -284,9 +284,13 @@ class Asking:
         preview = act.preview
         words = {"does": preview.does, "doubts": preview.doubts}
         if self._is_dry:
+            until_ns = act.ends_at(SystemClock().now_ns(), self._for_ns)
             if self._as_json:
-                print_json({"kind": act.kind, "dry_run": True, **words})
+                until = None if until_ns is None else formatting.iso(until_ns)
+                print_json({"kind": act.kind, "dry_run": True, "until": until, **words})
             else:
+                if until_ns is not None:
+                    say(out(), Text(f"until {formatting.instant(until_ns)} UTC:"))
                 for said in (*preview.does, *preview.doubts):
                     say(out(), Text(said))
                 if preview.hint:

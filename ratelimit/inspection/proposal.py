@@ -73,6 +73,13 @@ class Proposal:
         """Whether it is known when it ends, so that nobody is asked."""
         return self.undoes is not None or self.until_ns is not None or self.lasts_ns is not None
 
+    def ends_at(self, now_ns: int, for_ns: int | None) -> int | None:
+        """Return when it ends that is made now; None where what it does stays, or takes another act back."""
+        if self.kind in ("undo", "budget-back"):
+            return None
+        lasts_ns = self.lasts_ns or for_ns
+        return now_ns + lasts_ns if self.until_ns is None and lasts_ns else self.until_ns
+
     @property
     def digest(self) -> str:
         """What a person agreed to: it changes with the accounts named, the doubts, and the acts in force."""
@@ -289,8 +296,11 @@ def span_ns(written: str) -> int:
     """Return for how long an act is to hold.
 
     Raises:
-        InspectionFailure: it is no time, or too long.
+        InspectionFailure: it is no time, has no unit, or is too long.
     """
+    number = written.strip()
+    if number.replace(".", "", 1).isdecimal():
+        raise InspectionFailure(f"`{number}` has no unit; write {number}m, {number}h or {number}d", "call")
     try:
         found = parse_duration(written)
     except ValueError as error:

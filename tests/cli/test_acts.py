@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -264,12 +265,25 @@ def test_undo_names_the_act_with_its_letters(policy: Path) -> None:
     limiter.close()
 
 
+def test_dry_run_shows_when_an_act_would_end(policy: Path) -> None:
+    limiter = Limiter(policy)
+    stop = ("act", "stop", policy, "acct-17", "--dry-run", "--for", "10m")
+    found = json.loads(run(*stop, "--json").stdout)
+    ends_ns = datetime.fromisoformat(found["until"]).timestamp() * NS
+    assert 0 < ends_ns - limiter.clock.now_ns() <= 600 * NS
+    assert run(*stop).stdout.startswith("until 2")
+    assert "write 10m, 10h or 10d" in run("act", "stop", policy, "acct-17", "--for", "10").stderr
+    limiter.close()
+
+
 def test_wrong_use_is_said(policy: Path) -> None:
     assert run("act", "exempt", policy, "acct-17", "--yes").exit_code == 4  # no worker has run
     limiter = Limiter(policy)
     for asked in (
         ("exempt", policy, "acct-17", "--for", "soon"),
         ("exempt", policy, "acct-17", "--for", "90d"),
+        ("exempt", policy, "acct-17", "--for", "10"),
+        ("stop", policy, "acct-17", "--for", "1.5"),
         ("exempt", policy, "acct-17", "--identity", "acount"),
         ("merge", policy, "acct-17", "acct-18"),  # it correlates nothing
         ("merge", policy, "acct-17"),
