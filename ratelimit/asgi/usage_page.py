@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from ratelimit.asgi.arrival import identify
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.share import Ended
-from ratelimit.budgets.paid import paid_of
+from ratelimit.budgets.paid import owed_of, paid_of
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.errors import StoreError, UsageError
@@ -47,6 +47,8 @@ class LimitUsage:
     """Seconds until all of it is there again; None of requests in flight, and of a lifetime."""
     added: float | None = None
     """What was added to a lifetime, such as payments."""
+    owed: float | None = None
+    """What was used of a lifetime beyond all it had: the next payment pays it first."""
 
     @property
     def line(self) -> str:
@@ -54,6 +56,7 @@ class LimitUsage:
         unit = self.unit.replace("_", " ")
         added = f" ({self.added:,} of it added)" if self.added else ""
         said = f"{self.limit}: {self.used:,} of {self.size:,} {unit}{added} used, {self.left:,} left"
+        said += f", {self.owed:,} owed" if self.owed else ""
         return (
             said
             if self.reset_s is None or not self.used
@@ -126,28 +129,39 @@ async def _asked(
     _, _, decided, outcome = await limiter.runtime.adecide(bound, matched, row, now_ns, nothing, charge=False)
     if decided is None or outcome is None:
         return []
-    return list(_told(decided, outcome, lambda rule: paid_of(bound, rule, row, now_ns)))
+    return list(
+        _told(
+            decided,
+            outcome,
+            lambda rule: (paid_of(bound, rule, row, now_ns), owed_of(bound, rule, row, now_ns)),
+        )
+    )
 
 
-def _told(plan: RoutePlan, outcome: Outcome, paid: Callable[[LimitRule], int]) -> Iterator[LimitUsage]:
+def _told(
+    plan: RoutePlan, outcome: Outcome, balance: Callable[[LimitRule], tuple[int, int]]
+) -> Iterator[LimitUsage]:
     for at, rule in enumerate(plan.rules):
         if plan.labels[at] and outcome.state(at) != SKIPPED:
-            added = paid(rule) if rule.algorithm == "lifetime" else 0
-            yield usage_by(rule, outcome.remaining(at), outcome.reset_after_ns(at), added)
+            added, owed = balance(rule) if rule.algorithm == "lifetime" else (0, 0)
+            yield usage_by(rule, outcome.remaining(at), outcome.reset_after_ns(at), added, owed)
 
 
-def usage_by(rule: LimitRule, left: int, reset_ns: int, paid: int = 0) -> LimitUsage:
+def usage_by(rule: LimitRule, left: int, reset_ns: int, paid: int = 0, owed: int = 0) -> LimitUsage:
     """Return what a rule has, in amounts as people read them."""
     is_lifetime = rule.algorithm == "lifetime"
     most = max(left, rule.burst + paid) if is_lifetime else rule.burst
     left = min(left, most)
-    size, used, rest, added = (
-        (round(each / MICRO, 6) if rule.unit == USD else each) for each in (most, most - left, left, paid)
+    size, used, rest, added, debt = (
+        (round(each / MICRO, 6) if rule.unit == USD else each)
+        for each in (most, most - left, left, paid, owed)
     )
     is_timeless = is_lifetime or rule.algorithm == "concurrency"
     reset_s = None if is_timeless else -(-max(0, reset_ns) // _SECOND_NS)
     unit = _UNITS.get(rule.algorithm, rule.unit)
-    return LimitUsage(rule.name, unit, size, used, rest, reset_s, added if is_lifetime else None)
+    if not is_lifetime:
+        return LimitUsage(rule.name, unit, size, used, rest, reset_s)
+    return LimitUsage(rule.name, unit, size, used, rest, reset_s, added, debt)
 
 
 async def _answer(

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
+from ratelimit.budgets.compile import most_units
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision import engine
 from ratelimit.core.decision.engine import MAX_COST
 from ratelimit.core.decision.use import add_use, take_use
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.variant import with_number
 from ratelimit.policy.compile.compiled import LimitRule
 
 if TYPE_CHECKING:
@@ -30,6 +32,19 @@ def paid_of(bound: BoundPolicy, rule: LimitRule, row: Sequence[int], now_ns: int
     away = cast("RedisPlan", plan)
     known = away.rules.balance(0, away.core.key(0, row))
     return 0 if known is None else known[2] - known[3]
+
+
+def owed_of(bound: BoundPolicy, rule: LimitRule, row: Sequence[int], now_ns: int) -> int:
+    """Return what a customer owes of a lifetime: what it used beyond its number and all that was paid."""
+    plan = bound.plan_of([rule])
+    if isinstance(plan, engine.Plan):  # the count has room beyond the customer's number
+        most = with_number(rule, most_units(rule))
+        wide = cast("engine.Plan", bound.plan_of([most]))
+        count = most.burst - wide.peek(list(row), now_ns, [0]).remaining(0)
+        return max(0, count - rule.burst)
+    away = cast("RedisPlan", plan)
+    known = away.rules.balance(0, away.core.key(0, row))
+    return 0 if known is None else max(0, known[1] - known[2] - rule.burst)
 
 
 def note_paid(bound: BoundPolicy, rule: LimitRule, row: Sequence[int], units: int, now_ns: int) -> None:

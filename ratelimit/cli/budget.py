@@ -148,12 +148,13 @@ def _table(found: Sequence[Budget]) -> Table:
         rule = each.rule
         name = rule.name if rule.tier is None else f"{rule.name}, if its plan is {rule.tier}"
         added = f", {formatting.amount(each.left.paid, rule.unit)} added" if each.left.paid else ""
+        owed = f", {formatting.amount(each.owed, rule.unit)} owed" if each.owed else ""
         table.add_row(
             Text(name, "bold" if rule.tier is None else "dim"),
             f"{formatting.rate(rule)}{added}",
             f"{each.by}, or the application" if each.is_told else each.by,
             formatting.amount(each.used, rule.unit),
-            formatting.amount(each.left.remaining, rule.unit),
+            formatting.amount(each.left.remaining, rule.unit) + owed,
             formatting.wait(each.left.reset_ns) if each.left.reset_ns else "–",
         )
     return table

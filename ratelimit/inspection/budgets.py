@@ -60,6 +60,11 @@ class Budget:
         """The limit, with the customer's number."""
         return self.left.rule
 
+    @property
+    def owed(self) -> int:
+        """The units of a lifetime that were used beyond all it had, which the next payment pays first."""
+        return max(0, self.used - self.left.most) if self.rule.algorithm == "lifetime" else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -141,6 +146,7 @@ def budgets_json(caller: Caller, found: Sequence[Budget]) -> dict[str, Any]:
             "added": each.left.paid if each.rule.algorithm == "lifetime" else None,
             "used": each.used,
             "remaining": each.left.remaining,
+            "owed": each.owed if each.rule.algorithm == "lifetime" else None,
             "reset_after": round(each.left.reset_ns / 1e9, 3),
         }
         for each in found
@@ -268,9 +274,11 @@ def _filling(known: Knowledge, caller: Caller, now: Budget | None, rule: LimitRu
     own = rule if now is None else now.rule
     amount = formatting.amount(units, rule.unit)
     if rule.algorithm == "lifetime":
-        rest = (
-            "" if now is None else f" to the {formatting.amount(now.left.remaining, rule.unit)} it has left"
-        )
+        rest = ""
+        if now is not None and now.owed:
+            rest = f"; it owes {formatting.amount(now.owed, rule.unit)}, which is paid first"
+        elif now is not None:
+            rest = f" to the {formatting.amount(now.left.remaining, rule.unit)} it has left"
         # A customer pays before it asks for the first time: that nobody has met it is no doubt.
         preview = Preview([f"{rule.name}: {amount} are added{rest}"])
         said, lasts_ns = "added", _UNDONE_NS
@@ -280,8 +288,12 @@ def _filling(known: Knowledge, caller: Caller, now: Budget | None, rule: LimitRu
         )
         said, lasts_ns = "given back", rule.period_ns
     if now is not None:
-        has = now.left.remaining + (units if rule.algorithm == "lifetime" else min(units, now.used))
-        preview.does += _effect(known, caller, now, has + now.used)
+        has = now.left.remaining - now.owed
+        has += units if rule.algorithm == "lifetime" else min(units, now.used)
+        if has < 0:
+            preview.does.append(f"{rule.name}: then it still owes {formatting.amount(-has, rule.unit)}")
+        else:
+            preview.does += _effect(known, caller, now, has + now.used)
     fills = {rule.name: (own, units)}
     says = f"{rule.name}: {amount} {said}"
     return Change({rule.name: units}, says, preview, None, "budget-back", fills, lasts_ns)

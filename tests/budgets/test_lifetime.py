@@ -207,6 +207,37 @@ def test_overrun_is_owed_and_the_next_payment_pays_it_first(host: Host) -> None:
     assert left(host, "credit") == 500_000
 
 
+def test_payment_into_debt_says_what_is_owed_before_and_after(host: Host) -> None:
+    host.does("add", "a", "credit=1")
+    decision = host.limiters[0].decide(
+        path="/credit", client="192.0.2.1", state={"account": "a"}, costs={"usd": 10**6}
+    )
+    decision.settle(usd=3 * 10**6)
+    shown = host.shows("credit")
+    assert (shown["remaining"], shown["owed"], shown["used"], shown["added"]) == (
+        0,
+        2 * 10**6,
+        3 * 10**6,
+        10**6,
+    )
+    assert "owed" in run("show", "budget", host.policy, "a").stdout
+    usage = client_of(host).get("/usage").json()["limits"]
+    assert [(each["limit"], each["owed"]) for each in usage] == [("trial", 0), ("credit", 2.0), ("paid", 0)]
+    page = client_of(host).get("/usage", headers={"accept": "text/html"}).text
+    assert "0.0 left, 2.0 owed" in page
+    add = ("act", "budget", "add", host.policy, "a")
+    less = run(*add, "credit=0.5", "--dry-run").stdout
+    assert "it owes 2 usd" in less
+    assert "then it still owes 1.5" in less
+    more = run(*add, "credit=2.5", "--dry-run").stdout
+    assert "then 0.5" in more
+    assert " left" in more
+    reset = run("act", "budget", "reset", host.policy, "a", "credit", "--dry-run").stdout
+    assert "then 1 usd left" in reset
+    host.does("reset", "a", "credit")
+    assert (host.shows("credit")["remaining"], host.shows("credit")["owed"]) == (10**6, 0)
+
+
 def test_application_says_what_was_ever_paid(host: Host) -> None:
     assert host.admits(path="/paid", paid=10) == 10
     assert host.admits(path="/paid", paid=10) == 0
