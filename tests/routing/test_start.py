@@ -35,7 +35,7 @@ def nothing(template: str, scope: Any) -> None:
 
 def options(*matches: str, more: str = "") -> dict[str, Any]:
     each = [limit(match, per="ip", match=match) for match in matches]
-    text = rules(*each, identities="", more=f'[store]\nmemory = "private"\nkeys = 1024\n{more}')
+    text = rules(*each, identities="", more=f'{more}\n[store]\nmemory = "private"\nkeys = 1024')
     return {"policy": Policy.from_toml(text), "clock": ManualClock(), "reload_interval_s": 0}
 
 
