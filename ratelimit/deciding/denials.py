@@ -68,7 +68,11 @@ class Denials:
 
     def note(self, row: Sequence[int], now_ns: int) -> None:
         """Note the caller of a request that was denied."""
-        position = next((at for at, hashes in self._listed if row[at] in hashes), self._address)
+        position = self._address
+        for at, hashes in self._listed:
+            if row[at] in hashes:
+                position = at
+                break
         if self._table is not None and position >= 0 and row[position] >= 0:
             counter = _counter(self._table, self._names[position])
             note_refused(self._table, row[position], counter, now_ns)
