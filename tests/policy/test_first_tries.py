@@ -183,6 +183,12 @@ def test_identity_that_is_called_like_a_key_of_the_file_is_an_identity() -> None
             'Write `proxies = ["10.0.0.0/8", "unix", "nat64:2001:db8:64::/96"]` above the first table.',
         ),
         (
+            "[[headers]]\nname = 'ratelimit'",
+            'Write `headers = ["ratelimit", "x-ratelimit", "retry-after"]` above the first table.',
+        ),
+        ('[fair_by]\nidentity = "ip"', 'Write `fair_by = "organisation"` above the first table.'),
+        ("[root_paths]\napi = true", 'Write `root_paths = ["/api"]` above the first table.'),
+        (
             '[trust]\nheader = "forwarded"',
             'Write `proxies = ["10.0.0.0/8"]` above the first table; with `"forwarded"` as another entry the '
             "header `Forwarded` is read.",

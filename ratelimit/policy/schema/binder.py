@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
-from ratelimit.policy.schema.problem import Path, Report, did_you_mean, misplaced, render_key
+from ratelimit.policy.schema.problem import OF_THE_FILE, Path, Report, did_you_mean, misplaced, render_key
 from ratelimit.policy.schema.tuning import Tuning
 
 T = TypeVar("T", bound=Struct)
@@ -264,6 +264,10 @@ def _bind_value(hint: Any, value: Any, report: Report, path: Path, default: Any)
         ):
             return bind(member, value, report, path)
         if origin is list and isinstance(value, list | tuple):
+            if path[0] in OF_THE_FILE and any(isinstance(one, dict) for one in value):
+                message = f"{_name(path)} must be a list of words, not of tables"
+                report.unusable("policy-type", path, message, _at_top(hint, path))
+                return default
             return _bind_list(get_args(member)[0], list(value), report, path)
         if origin is dict and isinstance(value, dict):
             return _bind_table(get_args(member)[1], value, report, path)
@@ -337,9 +341,9 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
     instead = ""
     if isinstance(value, dict) and wanted == ["a list"]:
         of_tables = _stand_in(get_args(_choices(hint)[0])[0]) is None
-        instead = (
-            f"Write `[[{render_key(path)}]]`, with two brackets." if of_tables else _one_list(hint, path)
-        )
+        instead = f"Write `[[{render_key(path)}]]`, with two brackets." if of_tables else _at_top(hint, path)
+    elif isinstance(value, dict) and path[0] in OF_THE_FILE:
+        instead = _at_top(hint, path)
     elif isinstance(value, str) and wanted == ["a list"] and _may_list(_choices(hint)[0], value):
         instead = f'Write `{path[-1]} = ["{value}"]`.'
     elif isinstance(value, str) and value.isdecimal() and int in _choices(hint):
@@ -350,13 +354,12 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
     report.unusable("policy-type", path, message, instead)
 
 
-def _one_list(hint: Any, path: Path) -> str:
-    """Return what to write for a list that was written as a table."""
-    examples = [
-        one.examples[0] for one in get_args(hint)[1:] if isinstance(one, msgspec.Meta) and one.examples
-    ]
+def _at_top(hint: Any, path: Path) -> str:
+    """Return what to write for a key of the whole file that was written as a table."""
+    notes = [one for one in get_args(hint)[1:] if isinstance(one, msgspec.Meta)]
+    examples = [note.examples[0] for note in notes if note.examples]
     if len(path) > 1 or not examples:
-        return "Write one list."
+        return "Write one list." if any(get_origin(one) is list for one in _choices(hint)) else ""
     return f"Write `{path[0]} = {json.dumps(examples[0])}` above the first table."
 
 
