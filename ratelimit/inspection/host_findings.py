@@ -9,6 +9,7 @@ from ratelimit.errors import StoreError
 from ratelimit.inspection.acting import state_of
 from ratelimit.inspection.forgetting import DAY_NS, emptied_words, recently_emptied
 from ratelimit.inspection.policies import by_policy, policy_words
+from ratelimit.inspection.rejections import rejection_words, rejections
 from ratelimit.policy import Policy
 from ratelimit.stores.factory import wish_of
 
@@ -38,7 +39,11 @@ def examine_hosts(policy: Policy) -> Iterator[Finding]:
         yield Finding("policies", "warn", f"{words[0]}; this file is {own}", advice, facts=facts)
     elif words:
         yield Finding("policies", "ok", words[0], facts=facts)
-    emptied = emptied_words(recently_emptied(wish_of(policy, needs_key=False).place, DAY_NS))
+    place = wish_of(policy, needs_key=False).place
+    for host, entry in rejections(place).items():
+        advice = f"`ratelimit check` there shows the mistake; {host} goes on by its older policy."
+        yield Finding("policies", "warn", rejection_words(host, entry), advice)
+    emptied = emptied_words(recently_emptied(place, DAY_NS))
     if emptied:
         advice = "Is its append-only file on, and its memory policy `noeviction`? See docs/redis.md."
         yield Finding("memory", "warn", emptied.rstrip("."), advice)

@@ -27,6 +27,7 @@ from ratelimit.inspection.forgetting import HOUR_NS, emptied_words, recently_emp
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.policies import different_policies
 from ratelimit.inspection.refused import stopping
+from ratelimit.inspection.rejections import rejection_words, rejections
 from ratelimit.load.compile import AdaptiveSpec, class_names, loads_of
 from ratelimit.load.limit import has_target
 from ratelimit.load.memory import SharedInFlight
@@ -186,8 +187,10 @@ class Hosts:
     def look(self) -> Moment:
         """Return what all hosts say now; no counter is changed."""
         deployment = self._deployment
-        emptied = emptied_words(recently_emptied(None if self._here is None else self._here.place, HOUR_NS))
+        place = None if self._here is None else self._here.place
+        emptied = emptied_words(recently_emptied(place, HOUR_NS))
         trouble = [emptied] if emptied else []
+        trouble += [f"{rejection_words(host, entry)}." for host, entry in rejections(place).items()]
         acts, states = 0, []
         log: Sequence[Act] = ()
         if deployment is not None:

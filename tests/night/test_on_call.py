@@ -15,6 +15,7 @@ from ratelimit.core.memory.host import set_hosts
 from ratelimit.events import Event
 from ratelimit.inspection.acting import HostState
 from ratelimit.inspection.policies import different_policies, policy_words
+from ratelimit.inspection.rejections import rejections
 from ratelimit.stores.journal import events_of
 from ratelimit.stores.redis.acts import ServerActs
 from ratelimit.telemetry.collector import RateLimitCollector
@@ -115,6 +116,41 @@ def test_one_policy_on_all_hosts_is_no_warning() -> None:
     assert not different_policies([*same, gone, ended])
     other = HostState("web-3", 2, has_applied=True, policy="ba9876543210", policy_since_s=1_700_000_000)
     assert "ba9876543210 on web-3 since 2023-11-14 22:13:20 UTC" in different_policies([*same, other])
+
+
+def test_a_rejected_policy_of_another_host_is_said_until_one_is_in_force_there(
+    hosts: tuple[Host, Host],
+) -> None:
+    here, _ = hosts
+    ring, now_ns = events_of(here.limiter.store.place), here.limiter.now_ns()
+
+    def note(name: str, ago_s: int, **fields: Any) -> None:
+        ring.append([Event(name, now_ns - ago_s * 10**9, "web-7", 7, fields).json().encode()])
+
+    def screens() -> list[str]:
+        commands = (("doctor", here.path), ("top", here.path, "--once"))
+        return [" ".join(run(*each).output.split()) for each in commands]
+
+    words = "policy file on web-7 cannot be used since"
+    note("policy-rejected", 7200, error="line 3 has no end")
+    assert not any(words in screen for screen in screens())  # it would have said so again
+    note("policy-rejected-long", 60, minutes=119)
+    for screen in screens():
+        assert words in screen
+        assert "line 3 has no end" in screen
+    note("policy-reloaded", 30, digest="0123456789ab", changes="")
+    assert not any(words in screen for screen in screens())
+
+
+def test_a_mistake_that_is_taken_back_ends_its_rejection(hosts: tuple[Host, Host]) -> None:
+    _, there = hosts
+    before = there.path.read_text()
+    there.path.write_text("no policy")
+    there.limiter.reload()
+    until(lambda: rejections(there.limiter.store.place), "the rejection")
+    there.path.write_text(before)
+    there.limiter.reload()
+    until(lambda: not rejections(there.limiter.store.place), "the end of the rejection")
 
 
 # -- the journal of a limit, an account, an address ----------------------------------------------------------

@@ -175,7 +175,7 @@ class EventWatch:
             self._is_new = False
         last, self._last = self._last, limiter.last_reload
         if self._last is not None and self._last is not last:
-            self._tell_reload(limiter, self._last, now_ns)
+            self._tell_reload(limiter, last, self._last, now_ns)
         since_ns = limiter.runtime.file.rejected_ns
         if since_ns is not None and now_ns - since_ns >= LONG_NS:
             minutes = (now_ns - since_ns) // (60 * NS)
@@ -210,7 +210,7 @@ class EventWatch:
             limits=list(limits)[:MOST_LIMITS],
         )
 
-    def _tell_reload(self, limiter: Limiter, reload: Reload, now_ns: int) -> None:
+    def _tell_reload(self, limiter: Limiter, before: Reload | None, reload: Reload, now_ns: int) -> None:
         tell = self._reporter.tell_once
         if reload.result == "applied":
             self._put_in_force(f"{limiter.policy.digest:012x}")
@@ -219,6 +219,8 @@ class EventWatch:
         elif reload.result == "rejected":
             error = str(reload.error)[:MOST_WORDS]
             tell("policy-rejected", error, now_ns, for_ns=SOON_NS, error=error)
+        elif before is not None and before.result == "rejected":
+            self._tell_policy(limiter, "the file is what it was before the mistake", now_ns)
 
     def _look_at_mistakes(self, limiter: Limiter, now_ns: int) -> None:
         for code, words in dict(limiter.runtime.noticed).items():
