@@ -18,6 +18,7 @@ from ratelimit.errors import StoreError
 from ratelimit.inspection import formatting, proposal
 from ratelimit.inspection.act_words import act_json, act_words
 from ratelimit.inspection.acting import Deployment, HostState, confirmed, deployment_of, known_acts
+from ratelimit.inspection.customers import Changed
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
@@ -296,14 +297,37 @@ class Asking:
                 if preview.hint:
                     note(preview.hint)
             return
+        self._agree(preview)
+        there = self._known.deployment
+        done = act.do(there, for_ns=self._for_ns, by=self._by, reason=self._reason)
+        _tell(there, done, self._as_json, words)
+
+    def go_once(self, acts: Sequence[Proposal], change: Callable[[], Sequence[Changed]]) -> None:
+        """Do what `change` does with a name of its own, as `go` does each of these acts.
+
+        Raises:
+            Failure: as `go`; another call had this name.
+        """
+        for act in acts:
+            self._agree(act.preview)
+        self.tell_once(change())
+
+    def tell_once(self, changes: Sequence[Changed]) -> None:
+        """Say what a call of a name has done, now or before."""
+        for each in changes:
+            if each.act is None:
+                continue
+            if each.is_repeated:
+                note(f"Done before, as act {each.act.label}: nothing more was done.")
+            words = {"does": each.does, "doubts": each.doubts, "is_repeated": each.is_repeated}
+            _tell(self._known.deployment, each.act, self._as_json, words)
+
+    def _agree(self, preview: Preview) -> None:
         if not self._as_json:
             for said in preview.does:
                 note(said)
         if preview.doubts and not self._is_sure:
             self._ask(preview)
-        there = self._known.deployment
-        done = act.do(there, for_ns=self._for_ns, by=self._by, reason=self._reason)
-        _tell(there, done, self._as_json, words)
 
     def _ask(self, preview: Preview) -> None:
         doubt = "; ".join(preview.doubts)
@@ -391,7 +415,7 @@ def _deployment(policy: str) -> Iterator[Deployment]:
         yield there
 
 
-def _tell(there: Deployment, act: Act, as_json: bool, words: Mapping[str, Sequence[str]]) -> None:
+def _tell(there: Deployment, act: Act, as_json: bool, words: Mapping[str, Any]) -> None:
     """Wait for every host, and say what came of it."""
     outcome = confirmed(there, act)
     if as_json:

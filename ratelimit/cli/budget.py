@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import click
 from rich.table import Table
 
 from ratelimit.cli.acts import Asking, acting
+from ratelimit.cli.failure import INPUT, Failure
 from ratelimit.cli.loading import load_to_act, load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json
+from ratelimit.errors import UsageError
 from ratelimit.inspection import formatting, proposal
 from ratelimit.inspection.budgets import Budget, budgets_json, budgets_of
+from ratelimit.inspection.customers import Word, change_once, made_once
 from ratelimit.inspection.knowledge import knowledge_of
 from ratelimit.inspection.naming import resolve
 
@@ -86,6 +90,7 @@ def set_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any
 @click.argument("account")
 @click.argument("numbers", nargs=-1, required=True, metavar="LIMIT=UNITS...")
 @_IDENTITY
+@click.option("--once", metavar="NAME", default="", help="Name of this call: repeated, it adds nothing more.")
 @acting
 def add_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any) -> None:
     """Add units to what a customer has, until its window ends.
@@ -96,6 +101,7 @@ def add_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any
     \b
     Example:
       ratelimit act budget add policy.toml acct-17 spend=5.00 --reason outage
+      ratelimit act budget add policy.toml acct-17 credit=20 --once "invoice 4711"
     """
     _act(policy, account, numbers, "add", **more)
 
@@ -122,7 +128,7 @@ def _act(
     policy: str,
     account: str,
     written: Sequence[str],
-    word: str,
+    word: Word,
     *,
     identity: str | None,
     for_ns: int,
@@ -131,11 +137,26 @@ def _act(
     is_dry: bool,
     yes: bool,
     as_json: bool,
+    once: str = "",
 ) -> None:
     with knowledge_of(load_to_act(policy)) as known:
         asking = Asking(
             known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
         )
+        if once and not is_dry:
+            caller = resolve(known, account, identity)
+            try:
+                before = made_once(known, word, caller, written, None, once)
+                if before is not None:
+                    asking.tell_once(before)
+                    return
+                change = partial(
+                    change_once, known, word, caller, written, for_ns=None, reason=reason, by=by, once=once
+                )
+                asking.go_once(proposal.budgets(known, word, account, written, identity), change)
+            except UsageError as error:
+                raise Failure(f"nothing was done: {error} [{error.code}]", INPUT) from error
+            return
         for made in proposal.budgets(known, word, account, written, identity):
             asking.go(made)
 

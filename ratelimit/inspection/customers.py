@@ -176,8 +176,7 @@ class Budgets:
             UsageError: it cannot be (code `budget-call`), or another call had this name (`budget-once`).
             StoreError: the deployment is out of reach (code `budget-deployment`).
         """
-        if len(once) > LONGEST_ONCE:
-            raise UsageError(f"the name of a call has {LONGEST_ONCE} characters at most", code="budget-once")
+        _check_name(once)
         with self.known() as known:
             caller = named(known, account, identity or self._identity)
             if is_dry:
@@ -185,38 +184,7 @@ class Budgets:
                     Changed(None, one.preview.does, one.preview.doubts)
                     for one in proposal.budgets_of_caller(known, word, caller, asked)
                 ]
-            if not once:
-                return self._done(known, word, caller, asked, for_ns, reason, by)
-            call = _digest(known, once)
-            whole = f"{call}-{_digest(known, word, caller.identity, *caller.hashes, *sorted(asked), for_ns)}"
-            if (before := _made(known, call, whole)) is not None:
-                return before
-            with known.deployment.claimed(call):
-                if (before := _made(known, call, whole)) is not None:
-                    return before
-                return self._done(known, word, caller, asked, for_ns, reason, by, whole)
-
-    def _done(
-        self,
-        known: Knowledge,
-        word: Word,
-        caller: Caller,
-        asked: Sequence[str],
-        for_ns: int | None,
-        reason: str,
-        by: str | None,
-        once: str = "",
-    ) -> list[Changed]:
-        found, proposed = [], proposal.budgets_of_caller(known, word, caller, asked)
-        for one in proposed:
-            # A call that ended half-way goes on where it was.
-            name = _digest(known, one.kind, *sorted(one.numbers))[:8]
-            part = f"{once}-{name}/{len(proposed)}" if once else ""
-            act = made_before(known_acts(known.deployment), part)
-            if act is None:
-                act = one.do(known.deployment, for_ns=for_ns, reason=reason, by=by, once=part)
-            found.append(Changed(act, one.preview.does, one.preview.doubts))
-        return found
+            return change_once(known, word, caller, asked, for_ns=for_ns, reason=reason, by=by, once=once)
 
     @contextmanager
     def known(self) -> Iterator[Knowledge]:
@@ -234,6 +202,80 @@ class Budgets:
             if failure.cause == "deployment":
                 raise StoreError(words, code="budget-deployment", transient=True) from failure
             raise UsageError(words, code="budget-call") from failure
+
+
+def change_once(
+    known: Knowledge,
+    word: Word,
+    caller: Caller,
+    asked: Sequence[str],
+    *,
+    for_ns: int | None,
+    reason: str,
+    by: str | None,
+    once: str,
+) -> list[Changed]:
+    """Change what a customer has, once for a call of a name; the arguments are those of `Budgets.change`.
+
+    Raises:
+        UsageError: another call had this name (code `budget-once`).
+        InspectionFailure: it cannot be, or the deployment is out of reach.
+    """
+    if not once:
+        return _done(known, word, caller, asked, for_ns, reason, by)
+    if (before := made_once(known, word, caller, asked, for_ns, once)) is not None:
+        return before
+    with known.deployment.claimed(_digest(known, once)):
+        if (before := made_once(known, word, caller, asked, for_ns, once)) is not None:
+            return before
+        whole = _whole(known, word, caller, asked, for_ns, once)
+        return _done(known, word, caller, asked, for_ns, reason, by, whole)
+
+
+def made_once(
+    known: Knowledge, word: Word, caller: Caller, asked: Sequence[str], for_ns: int | None, once: str
+) -> list[Changed] | None:
+    """Return what a call of this name has made before; None where it has not, or not all of it.
+
+    Raises:
+        UsageError: the name is too long, or it was another call (code `budget-once`).
+    """
+    _check_name(once)
+    return _made(known, _digest(known, once), _whole(known, word, caller, asked, for_ns, once))
+
+
+def _check_name(once: str) -> None:
+    if len(once) > LONGEST_ONCE:
+        raise UsageError(f"the name of a call has {LONGEST_ONCE} characters at most", code="budget-once")
+
+
+def _whole(
+    known: Knowledge, word: Word, caller: Caller, asked: Sequence[str], for_ns: int | None, once: str
+) -> str:
+    own = _digest(known, word, caller.identity, *caller.hashes, *sorted(asked), for_ns)
+    return f"{_digest(known, once)}-{own}"
+
+
+def _done(
+    known: Knowledge,
+    word: Word,
+    caller: Caller,
+    asked: Sequence[str],
+    for_ns: int | None,
+    reason: str,
+    by: str | None,
+    once: str = "",
+) -> list[Changed]:
+    found, proposed = [], proposal.budgets_of_caller(known, word, caller, asked)
+    for one in proposed:
+        # A call that ended half-way goes on where it was.
+        name = _digest(known, one.kind, *sorted(one.numbers))[:8]
+        part = f"{once}-{name}/{len(proposed)}" if once else ""
+        act = made_before(known_acts(known.deployment), part)
+        if act is None:
+            act = one.do(known.deployment, for_ns=for_ns, reason=reason, by=by, once=part)
+        found.append(Changed(act, one.preview.does, one.preview.doubts))
+    return found
 
 
 def _made(known: Knowledge, call: str, whole: str) -> list[Changed] | None:

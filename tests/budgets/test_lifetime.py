@@ -256,6 +256,25 @@ def test_program_pays_in(host: Host) -> None:
         budgets.add("a", {"credit": "20/month"})
 
 
+def test_billing_script_that_is_repeated_pays_once(host: Host) -> None:
+    add = ("act", "budget", "add", host.policy, "a", "credit=5", "--once", "invoice 4711")
+    first = run(*add)
+    assert first.exit_code == 0, first.output
+    again = run(*add)
+    assert again.exit_code == 0
+    assert "Done before, as act 1: nothing more was done." in again.stderr
+    assert "are added" not in again.output
+    assert json.loads(run(*add, "--json").stdout)["is_repeated"] is True
+    assert left(host, "credit") == 5 * 10**6
+    other = run("act", "budget", "add", host.policy, "a", "credit=6", "--once", "invoice 4711")
+    assert other.exit_code == 3
+    assert "another call had this name" in other.stderr
+    host.does("add", "a", "credit=5", "--once", "invoice 4712")
+    assert left(host, "credit") == 10 * 10**6
+    Budgets(host.policy).add("a", {"credit": 5}, once="invoice 4711")
+    assert left(host, "credit") == 10 * 10**6
+
+
 def test_thousand_million_dollars_are_one_payment(host: Host) -> None:
     host.does("add", "a", "credit=999_999_999".replace("_", ""))
     assert left(host, "credit") == 999_999_999 * 10**6
