@@ -313,7 +313,7 @@ def test_what_callers_took_is_noted_once_an_hour_and_kept(
     clock = stop_host(monkeypatch, hour * 3600 * NS + 1800 * NS)
     file = tmp_path / "disk" / "events.ndjson"
     file.parent.mkdir()
-    host = Host(tmp_path, POLICY.format(rate=5, table=tmp_path / "table", file=f'file = "{file}"'))
+    host = Host(tmp_path, POLICY.format(rate=5, table=tmp_path / "table", file=f'"file:{file}"'))
     for number, times in ((0, 3), (1, 2), (3, 1), (4, 0)):
         clock.set_ns((hour + number) * 3600 * NS + 1800 * NS)
         host.look()

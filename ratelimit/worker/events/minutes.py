@@ -81,7 +81,7 @@ class Minutes:
                 before, told.counts = told.counts, counts
                 hour, told.hour = told.hour, minute // 60
                 # Of hours without any worker, what was taken is that of its last one.
-                ended = [] if hour == 0 else sorted({hour, told.hour - 1} - {told.hour})
+                ended = [] if hour in (0, told.hour) else sorted({hour, told.hour - 1})
                 grew = grown(counts, before) if began else {}
                 # Of minutes without any worker the counts are those of its last one.
                 for end in (began, minute):
