@@ -23,7 +23,7 @@ FACE = {
     "store", "clock", "now_ns", "table", "rules", "correlation", "load", "remote", "queue", "drift_ns",
     "renew", "aopen_connections", "aclose_connections", "close",
     "current", "clustering", "runtime", "is_enabled",
-    "loads", "watched_loads", "unsettled_units", "metered_routes", "exemplars", "records",
+    "loads", "every_load", "watched_loads", "unsettled_units", "metered_routes", "exemplars", "records",
 }  # fmt: skip
 
 
