@@ -49,7 +49,7 @@ def _span(context: click.Context, parameter: click.Parameter, value: str) -> int
     "names",
     multiple=True,
     metavar="NAME",
-    help="Only what is about this account or other caller, actor, limit, act or host.",
+    help="Only what is about this account or other caller, actor, limit, act or host, or by this person.",
 )
 @click.option(
     "--minutes", "with_minutes", is_flag=True, help="Also counts of each host by the minute, and top callers."

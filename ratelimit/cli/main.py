@@ -44,6 +44,7 @@ class _Main(LazyGroup):
         except Exception as error:
             failure = failure_of(error)
             failure.show()
+            self._show_right_line(failure, words)
             code = failure.exit_code
         sys.exit(code)
 

@@ -6,6 +6,7 @@ file by its name; so it needs no sentence of any command's own.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ _FILES = ("policy", "target", "old", "new")
 """Arguments that a policy stands for."""
 _BY_OPTION = {"journal": "--of", "explain": "-r"}
 """Commands of a policy alone, and the option behind which a further word belongs."""
+_TIME = re.compile(r"[0-9]+(\.[0-9]+)?(ms|[smhdw])")
 _OF_ONE_CALLER = ("top", "show refused", "show shed", "show actors", "show acts", "check", "doctor")
 """Commands of a policy alone that people give a caller to; `who` takes one."""
 
@@ -149,7 +151,10 @@ def _elsewhere(
         return path, options, words
     kept = [word for word in words if word not in further]
     if name in _BY_OPTION:
-        return path, [*options, *(each for word in further for each in (_BY_OPTION[name], word))], kept
+        for word in further:
+            is_time = name == "journal" and _TIME.fullmatch(word) is not None and "--since" not in options
+            options = [*options, "--since" if is_time else _BY_OPTION[name], word]
+        return path, options, kept
     if name in _OF_ONE_CALLER:
         if name == "show refused" and kept and set(further) <= _limits(kept[0]):
             return path, [*options, "--limit", further[0]], kept

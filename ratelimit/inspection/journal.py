@@ -72,7 +72,7 @@ class Entry:
     """The hosts that reported it, if not `host` alone; then `host` names all of them."""
 
     def is_of(self, names: Collection[str]) -> bool:
-        """Return whether it is about one of these: hashes of 8 to 16 digits, names of limits, hosts, acts."""
+        """Return whether it is about one of these: hashes of 8 to 16 digits, limits, hosts, acts, people."""
         return Wanted(names).has(self)
 
     def with_host(self, host: str) -> Entry:
@@ -465,6 +465,9 @@ def _names(fields: Mapping[str, Any]) -> Iterator[str]:
     for name in ("actor", "caller", "limit", "act", "code", "digest", "group"):
         if isinstance(fields.get(name), str):
             yield fields[name]
+    if isinstance(fields.get("by"), str):  # `Ann, as ann@web-1`
+        person, _, account = fields["by"].rpartition(", as ")
+        yield from (person or account, account, account.partition("@")[0])
     for name in ("accounts", "payments", "of", "limits", "classes"):
         many = fields.get(name)
         if isinstance(many, list | dict):

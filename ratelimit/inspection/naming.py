@@ -31,6 +31,7 @@ from ratelimit.policy.compile.identities import CLUSTER, INTERNAL
 from ratelimit.policy.schema.problem import nearest
 
 _DIGITS = re.compile(r"(?:hash:)?([0-9a-f]{8,16})")
+_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _ADDRESS, _NETWORK, _PAYMENT = 0, 1, 2
 DECLARED = (_ADDRESS, _NETWORK)
 """The kinds of which the correlator's hash says in its lowest bit whether they are declared."""
@@ -122,6 +123,14 @@ def resolve(known: Knowledge, written: str, identity: str | None = None) -> Call
             hint += f" If that is how the application writes it: {known.account}={written}."
         if identity is None or is_hash:
             raise InspectionFailure(f"nobody known here has the hash {written}", "input", hint=hint)
+    if identity is None and not has_name and label in names and digits and parse_address(written) is None:
+        return resolve(known, digits, label)  # as `label=digits`
+    if identity is None and has_name and tail and _NAME.fullmatch(head):
+        near = nearest(head, names)
+        own = known.account or next(iter(names), "account")
+        hint = f"Did you mean `{near}={tail}`? " if near else ""
+        hint += f"If that is how the application writes it: {own}={written}."
+        raise InspectionFailure(f"no identity `{head}`; there are {', '.join(names)}", "call", hint=hint)
     return _unknown(known, written, identity, values)
 
 

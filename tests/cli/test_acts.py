@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from ratelimit.events import Event
 from ratelimit.inspection.acting import act_named, deployment_of, do
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.stores.acts.act import MOST_ACTS, Act, in_force, kept, read_acts
 from ratelimit.stores.acts.file import ActFile
+from ratelimit.stores.journal import events_of
 from ratelimit.worker.acts import ActFollower
 from ratelimit.worker.upkeep import Upkeep
 from tests.cli.running import in_group, run, write_policy
@@ -273,6 +275,35 @@ def test_dry_run_shows_when_an_act_would_end(policy: Path) -> None:
     assert 0 < ends_ns - limiter.clock.now_ns() <= 600 * NS
     assert run(*stop).stdout.startswith("until 2")
     assert "write 10m, 10h or 10d" in run("act", "stop", policy, "acct-17", "--for", "10").stderr
+    limiter.close()
+
+
+def test_name_of_no_identity_is_said_and_a_colon_names_one(policy: Path) -> None:
+    limiter = Limiter(policy)
+    stop = ("act", "stop", policy, "--dry-run", "--json")
+    wrong = run(*stop, "user=acct-17")
+    assert wrong.exit_code == 2
+    assert "no identity `user`; there are account, ip" in wrong.stderr
+    assert "account=user=acct-17" in " ".join(wrong.stderr.split())
+    same = [json.loads(run(*stop, name).stdout)["does"] for name in ("account=acct-17", "account:acct-17")]
+    assert same[0] == same[1]
+    swapped = run("act", "budget", "add", policy, "requests=1", "acct-7")
+    line = f"Write: ratelimit act budget add {policy} acct-7 requests=1"
+    assert line in " ".join(swapped.stderr.split())
+    for own in ("account=user=acct-17", "user:17", "2001:db8::1"):
+        assert run(*stop, own).exit_code == 0, own
+    limiter.close()
+
+
+def test_journal_finds_acts_by_who_made_them(policy: Path) -> None:
+    limiter = Limiter(policy)
+    ring, now_ns = events_of(limiter.store.place), limiter.clock.now_ns()
+    for number, by in enumerate(("Ann, as ann@web-1", "bob@web-1")):
+        fields = {"act": str(number), "kind": "stop", "identity": "account", "of": [], "by": by}
+        ring.append([Event("act-made", now_ns - number, "web-1", 7, fields).json().encode()])
+    for name, wanted in (("Ann", "0"), ("ann", "0"), ("bob@web-1", "1")):
+        (line,) = run("journal", policy, "--of", name, "--json").stdout.splitlines()
+        assert json.loads(line)["fields"]["act"] == wanted
     limiter.close()
 
 

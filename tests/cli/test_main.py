@@ -146,6 +146,8 @@ def test_what_was_meant_is_said(arguments: list[str], says: str, tmp_path: Path)
         ("budget FILE acct-7 requests=5", ""),
         ("top acct-7 FILE", "who FILE acct-7"),
         ("journal FILE requests", "journal FILE --of requests"),
+        ("journal 1h FILE", "journal FILE --since 1h"),
+        ("journal FILE 30m requests", "journal FILE --since 30m --of requests"),
         ("journal requests FILE --hours", "journal FILE --hours --of requests"),
         ("act budget FILE acct-7 requests=600", "act budget set FILE acct-7 requests=600"),
         ("act budget FILE set acct-7 requests=600", "act budget set FILE acct-7 requests=600"),
