@@ -113,7 +113,8 @@ LOAD_SHED = Metric(
     "ratelimit_load_shed",
     "counter",
     "Requests that found no room and were shed with 503, or would have been. "
-    "`of`: members of a likely or certain actor, accounts of bad conduct, and all others.",
+    "`of`: members of a likely or certain actor, accounts of bad conduct, and all others. "
+    "With `per`, all values are counted under the table's own name.",
     (
         GROUP,
         Label("class", source="name of the class in the policy file, or `all`"),
