@@ -21,7 +21,7 @@ def main(folder: Path) -> None:
     """Fill the memory, look, empty it, look again."""
     path, filler = folder / "policy.toml", SHARED / "someone-elses"
     text = POLICY.format(table="", url="", events=folder / "events.ndjson")
-    path.write_text(text.replace('path = ""\n', ""))
+    path.write_text(text.replace('memory = ""\n', ""))
     limiter = Limiter(path)
     upkeep = Upkeep(limiter, 0)
     upkeep.tick()
