@@ -232,7 +232,7 @@ def test_addresses_of_pages_hold_hashes_alone(plain: Path) -> None:
         ("/act?act=7", 404, "there is no act 7"),
         ("/person", 400, "nobody is named"),
         ("/person?who=hash:00000000", 404, "nobody known here has the hash"),
-        ("/person?who=nothing=7", 200, "not known here"),
+        ("/person?who=nothing=7", 400, "no identity"),
     ],
 )
 def test_what_is_not_there_is_said(plain: Path, path: str, code: int, words: str) -> None:
