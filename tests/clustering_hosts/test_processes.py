@@ -26,7 +26,6 @@ from tests.support.acting import BOTS, END_NS, PEOPLE
 from tests.support.campaign import Request, campaign
 from tests.support.hosting import KEY, PLACES, Ticking, shared_policy_text, wait_until
 from tests.support.hosting_worker import HostProcess
-from tests.support.policy_lines import tuned
 from tests.support.redis.fixtures import StartServer
 from tests.support.redis.port import free_port
 from tests.support.redis.server import Server
@@ -182,8 +181,8 @@ def test_shutdown_is_quick_when_the_server_is_gone(start_host: StartHost, server
 
 
 def policy_at(path: Path, server: Server, *, correlator: str = "workers") -> Path:
-    text = shared_policy_text(store=f'url = "{server.url}"\nprefix = "{PLACES.prefix}"\nmemory = "private"')
-    path.write_text(tuned(text, f'correlator_runs_in = "{correlator}"\n'))
+    store = f'url = "{server.url}"\nprefix = "{PLACES.prefix}"\nmemory = "private"'
+    path.write_text(shared_policy_text(store=store, tuning=f'correlator_runs_in = "{correlator}"'))
     return path
 
 
