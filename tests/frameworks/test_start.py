@@ -54,7 +54,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("framework", SERVED)
-async def test_limit_that_binds_nothing_is_said(
+async def test_fault_94_limit_that_binds_nothing_is_said(
     framework: str, wrong: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Hazard: a limit with a typo, or with a prefix that a proxy cuts, refuses nothing and all is green."""

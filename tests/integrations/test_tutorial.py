@@ -200,7 +200,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("layout", WRONG, ids=lambda each: each.__name__)
-async def test_limit_that_asks_before_its_user_is_known_does_not_start(layout: Any) -> None:
+async def test_fault_94_limit_that_asks_before_its_user_is_known_does_not_start(layout: Any) -> None:
     """Hazard: ann's requests refuse bob, and nobody says so."""
     app = FastAPI()
     layout(app)
