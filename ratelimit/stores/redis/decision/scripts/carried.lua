@@ -57,34 +57,4 @@ end
 
 --> seldom
 
-local carried = {}
-algorithms[kind] = carried
-
--- mark: the end of the window that was charged, in seconds. When that is over, more counts in the
--- window that now is, and less changes nothing.
-function carried.correct(rule, ask)
-  local word = word_of(ask.key, CARRIED_FORM, CARRIED_SIZE)
-  local ends, count = carried_roll(rule, word)
-  local moved = 0
-  if ends == ask.mark * 1000000 or ask.cost > 0 then moved = saturated(rule, count, ask.cost) - count end
-  if moved ~= 0 then put_word(word, ends / 1000000, count + moved, 0, carried_until(rule, ends)) end
-  say(moved)
-  say(word[1])
-  say(word[2])
-end
-
--- What is leased is charged to this window. What of it is not given back by its end was used.
-function carried.lease(rule, ask)
-  local word = word_of(ask.key, CARRIED_FORM, CARRIED_SIZE)
-  local ends, count = carried_roll(rule, word)
-  if ask.mark * 1000000 == ends then count = max(count - ask.returned, 0) end
-  local granted = min(ask.want, max(floor((rule[2] - count) / ask.divisor), 0))
-  if word[1] > 0 or granted > 0 then
-    put_word(word, ends / 1000000, count + granted, 0, carried_until(rule, ends))
-  end
-  say(granted)
-  say(ends / 1000000)
-  say(count + granted)
-  say(ends / 1000000)
-  say(ends - now)
-end
+algorithms[kind] = counted(CARRIED_FORM, CARRIED_SIZE, carried_roll, carried_until)

@@ -37,32 +37,4 @@ end
 
 --> seldom
 
-local fixed = {}
-algorithms[kind] = fixed
-
--- mark: the end of the window that was charged, in seconds. When that is over, more counts in the
--- window that now is, and less changes nothing.
-function fixed.correct(rule, ask)
-  local word = word_of(ask.key, FIXED_FORM, FIXED_SIZE)
-  local ends, count = fixed_roll(rule, word, ask.mark2)
-  local moved = 0
-  if ends == ask.mark * 1000000 or ask.cost > 0 then moved = saturated(rule, count, ask.cost) - count end
-  if moved ~= 0 then put_word(word, ends / 1000000, count + moved, 0, ends) end
-  say(moved)
-  say(word[1])
-  say(word[2])
-end
-
--- What is leased is charged to this window, and lapses with it.
-function fixed.lease(rule, ask)
-  local word = word_of(ask.key, FIXED_FORM, FIXED_SIZE)
-  local ends, count = fixed_roll(rule, word, ask.mark2)
-  if ask.mark * 1000000 == ends then count = max(count - ask.returned, 0) end
-  local granted = min(ask.want, max(floor((rule[2] - count) / ask.divisor), 0))
-  if word[1] > 0 or granted > 0 then put_word(word, ends / 1000000, count + granted, 0, ends) end
-  say(granted)
-  say(ends / 1000000)
-  say(count + granted)
-  say(ends / 1000000)
-  say(ends - now)
-end
+algorithms[kind] = counted(FIXED_FORM, FIXED_SIZE, fixed_roll)
