@@ -188,6 +188,7 @@ ALGORITHMS = {
     "token-bucket-burst-3": "burst = 3",
     "sliding-window": 'algorithm = "sliding-window"',
     "fixed-window": 'algorithm = "fixed-window"',
+    "fixed-window-burst-15": 'burst = 15\nalgorithm = "fixed-window"',
     "staggered-window": 'algorithm = "staggered-window"',
     "sliding-log": 'algorithm = "sliding-log"',
 }
@@ -196,7 +197,7 @@ ALGORITHMS = {
 def algorithm(name: str, keys: str) -> str:
     """Return the picture of one algorithm."""
     points = list(decided(keys))
-    title = f"10/minute, {keys}" if "burst" in keys else f"10/minute, {name}"
+    title = f"10/minute, {keys.replace(chr(10), ', ')}" if "burst" in keys else f"10/minute, {name}"
     return timeline(title, points, f"at most {most(points)} in any minute")
 
 

@@ -59,8 +59,8 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "prices": Entry(f"{_HERE}.prices", "Prices of models, for limits in dollars."),
         "hashes": Entry(f"{_HERE}.hashes", "The hash of each account in a list, beside it."),
         "schema": Entry(f"{_HERE}.schema", "The policy file's JSON Schema, for editors."),
-        "alerts": Entry(f"{_HERE}.watching", "The alerts for Prometheus."),
-        "dashboard": Entry(f"{_HERE}.watching", "The dashboard for Grafana."),
+        "alerts": Entry(f"{_HERE}.monitoring", "The alerts for Prometheus."),
+        "dashboard": Entry(f"{_HERE}.monitoring", "The dashboard for Grafana."),
     },
     "show": {
         "refused": Entry(f"{_HERE}.refused", "The callers that each limit refuses most."),

@@ -52,7 +52,7 @@ class _Main(LazyGroup):
         """Say which line was meant, where a command was called wrongly or was given no policy."""
         if error.exit_code not in (USAGE, POLICY):
             return
-        # What loads policies is not loaded for a line that is right.
+        # Imported here: a right line needs no policy loader.
         from ratelimit.cli.right_line import right_line
 
         if line := right_line(self, words):

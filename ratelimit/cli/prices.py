@@ -28,7 +28,7 @@ _KINDS = {
 }
 _OF_LONG = ("input", "output", "cache_read", "cache_write")
 _SECOND = {"cache_write": "cache_write_1h_mtok", "audio_input": "cache_audio_read_mtok"}
-"""What stands behind a number in one list with it: writing for an hour, sounds from a cache."""
+"""The second price of a list: writing for an hour, sounds from a cache."""
 _REQUESTS = "requests_kcount"
 
 

@@ -191,7 +191,7 @@ class Navigation:
 
 
 def looked(look: Callable[[], Lines]) -> Lines:
-    """Return the lines of a look, or why there are none."""
+    """Return the lines of a look, or the reason for their absence."""
     try:
         return look()
     except Failures as failure:
