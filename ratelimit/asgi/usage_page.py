@@ -46,9 +46,9 @@ class LimitUsage:
     reset_s: int | None
     """Seconds until all of it is there again; None of requests in flight, and of a lifetime."""
     added: float | None = None
-    """What was added to a lifetime, such as payments."""
+    """Units added to a lifetime, such as payments."""
     owed: float | None = None
-    """What was used of a lifetime beyond all it had: the next payment pays it first."""
+    """Units used beyond all that a lifetime had: the next payment pays them first."""
 
     @property
     def line(self) -> str:

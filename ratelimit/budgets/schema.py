@@ -1,4 +1,4 @@
-"""What a limit charges and tells of, as types; `budget` itself is in `allowance.schema`."""
+"""Keys of a limit for charges and notices, as types; `budget` itself is in `allowance.schema`."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Left:
     retry_ns: int
     """How long the limit refuses one more request of usual cost; 0 if it allows one, -1 for always."""
     paid: int = 0
-    """What was added to a lifetime for good."""
+    """Units added to a lifetime for good."""
 
     @property
     def most(self) -> int:

@@ -54,7 +54,7 @@ def test_month_has_what_the_one_before_left_and_not_one_more(zone: str, seed: in
         clock.set_ns(last)
         used += take(limiter, wanted - early)
         assert used == min(wanted, room), (zone, datetime.fromtimestamp(first / NS, UTC))
-        # What was carried over is used first, and lapses with this month.
+        # Carried units are used first, and lapse with this month.
         carried = min(BURST - RATE, RATE - max(0, used - carried))
 
 

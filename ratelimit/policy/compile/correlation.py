@@ -94,7 +94,7 @@ def compile_correlation(
 
 
 def compile_number(key: str, written: str | None, report: Report) -> SourceSpec | None:
-    """Return where a number stands that the application knows of an account; None for nowhere.
+    """Return the source of a number that the application knows of an account; None without one.
 
     Args:
         key: of `[correlation]`.
