@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -65,11 +66,15 @@ def served(name: str, folder: Path) -> Iterator[str]:
 
 
 def wait_until_connected(port: int, server: subprocess.Popen[bytes]) -> None:
-    """Return when the server takes connections."""
-    transport = httpx.HTTPTransport(retries=12)  # with growing pauses
-    with httpx.Client(transport=transport, timeout=60) as client:
-        client.get(f"http://127.0.0.1:{port}/", headers={"x-api-key": "someone else"})
-    assert server.poll() is None
+    """Return when the server takes connections and answers; fail at once when it has ended."""
+    while True:
+        assert server.poll() is None, f"the server ended with {server.returncode} before it took a connection"
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/", headers={"x-api-key": "someone else"}, timeout=60)
+        except httpx.ConnectError:
+            time.sleep(0.02)
+        else:
+            return
 
 
 @pytest.mark.parametrize("name", SERVED)
