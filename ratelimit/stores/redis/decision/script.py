@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -36,6 +36,8 @@ _PLACE = re.compile(r"^( *)--< (\w+)\n", re.MULTILINE)
 _PART = re.compile(r"^--> (\w+)\n", re.MULTILINE)
 _FIRST_BLOCK = min(record.kind for record in ALGORITHMS.values() if record.state == "block")
 
+SHARED = "shared"
+"""The file of parts that several algorithms have."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -45,9 +47,24 @@ def _file(name: str) -> str:
 
 
 def parts_of(script: str) -> Mapping[str, str]:
-    """Return an algorithm's text by part; what stands before the first is about it."""
+    """Return an algorithm's text by part, what a part names put in; text before the first is about it."""
     pieces = _PART.split(_file(script))
-    return dict(zip(pieces[1::2], pieces[2::2], strict=True))
+    own = dict(zip(pieces[1::2], pieces[2::2], strict=True))
+    known = own if script == SHARED else {**parts_of(SHARED), **own}
+
+    def filled(name: str) -> str:
+        return _filled(known[name], filled)
+
+    return {name: filled(name) for name in own}
+
+
+def _filled(text: str, part_of: Callable[[str], str]) -> str:
+    """Return a text with parts in their places, indented as these are."""
+    return _PLACE.sub(lambda found: _indented(part_of(found[2]), found[1]), text)
+
+
+def _indented(text: str, indent: str) -> str:
+    return "".join(f"{indent}{line}\n" if line else "\n" for line in text.strip().split("\n"))
 
 
 def assembled(records: Sequence[Algorithm]) -> str:
@@ -57,24 +74,21 @@ def assembled(records: Sequence[Algorithm]) -> str:
         if record.script is not None:
             kinds.setdefault(record.script, []).append(record.kind)
 
-    def branches(part: str, indent: str = "") -> str:
+    def branches(part: str) -> str:
         text, word = "", "if"
         for script, numbers in kinds.items():
             if part in (parts := parts_of(script)):
                 condition = " or ".join(f"kind == {number}" for number in sorted(numbers))
-                body = "".join(
-                    f"{indent}  {line}\n" if line else "\n" for line in parts[part].strip().split("\n")
-                )
-                text += f"{indent}{word} {condition} then\n{body}"
+                text += f"{word} {condition} then\n{_indented(parts[part], '  ')}"
                 word = "elseif"
-        return f"{text}{indent}end\n" if text else ""
+        return f"{text}end\n" if text else ""
 
-    once = "\n".join(parts_of(script).get("once", "").strip() for script in kinds)
-    main = _PLACE.sub(lambda found: branches(found[2], found[1]), _file("main"))
+    known = "return algorithms[kind] or error('no algorithm ' .. kind)\nend\n"
+    shared = parts_of(SHARED).__getitem__
+    begin = "begin = function(kind)\n" + _filled(_file("begin"), shared) + branches("seldom") + known
+    main = _filled(_file("main"), lambda part: begin if part == "begin" else branches(part))
     constants = f"local BLOCKS = {_FIRST_BLOCK}  -- kinds from here on have more than a word as state\n"
-    begin = "begin = function(kind)\n" + _file("begin") + branches("seldom")
-    known = "return algorithms[kind] or error('no algorithm ' .. kind)\nend"
-    return "\n".join([_file("head"), constants, once, begin, known, main])
+    return "\n".join([_file("head"), constants, main])
 
 
 def spread(values: Sequence[object]) -> bytes:

@@ -1,5 +1,14 @@
 -- What follows makes one kind of rule's functions, in a call that needs them.
 
+local function word_of(number, form, size)
+  --< word
+  return word
+end
+
+local function ttl_of(until_us)
+  return max(floor((until_us - now) / 1000) + 1, least_ttl)
+end
+
 local function say(number)
   saying = saying + 1
   said[saying] = number

@@ -9,51 +9,33 @@
 -- time of what was really used, and S the units out: arrival >= V + S * interval always holds.
 -- So the user of a leased unit finds the room for it that the bucket's own rule asks for.
 
---> once
+--> span
 
--- A bucket's word: its arrival time, and leases behind it (see bucket.lua).
-local BUCKET_FORM, BUCKET_SIZE = '<I7I2', 9
-local TENANT, TENANT_SIZE = '<I7I7I4', 18
-
-local function bucket_of(number)
-  local word = words[number]
-  if word then return word end
-  local text = text_of(number)
-  if not text or #text < BUCKET_SIZE or (#text - BUCKET_SIZE) % TENANT_SIZE ~= 0 then
-    word = { 0, 0, 0, false, BUCKET_FORM, 0, 0, 0, 0 }
-  else
-    local us, ticks = unpack_bytes(BUCKET_FORM, text)
-    word = { us, ticks, 0, false, BUCKET_FORM, 0, 0, 0, 0 }
-    if #text > BUCKET_SIZE then
-      word.leases = {}
-      for at = BUCKET_SIZE + 1, #text, TENANT_SIZE do
-        local tenant, expires, units = unpack_bytes(TENANT, text, at)
-        word.leases[#word.leases + 1] = { tenant, expires, units }
-      end
-    end
-  end
-  words[number] = word
-  return word
-end
-
--- The interval times a number of units.
-local function span(rule, units)
-  local ticks = rule[4] * units
-  return rule[3] * units + floor(ticks / TICKS), ticks % TICKS
-end
+-- Of a rule and units: how long so many intervals are.
+local span_ticks = rule[4] * units
+local span_us = rule[3] * units + floor(span_ticks / TICKS)
+span_ticks = span_ticks % TICKS
 
 --> ask
 
-local word = bucket_of(number)
-if not word.leases and word[1] < now + STEP + rule[7] then
-  local us, ticks = now, 0
-  if word[1] >= now then us, ticks = word[1], word[2] end
-  if cost == 1 then
-    us, ticks = us + rule[3], ticks + rule[4]
-  else
-    local more_us, more_ticks = span(rule, cost)
-    us, ticks = us + more_us, ticks + more_ticks
+-- One with leases behind it, and one from before a clock step, is left to `check`.
+local word, size = words[number], 9
+if not word then
+  --< text
+  if not text then
+    word = { 0, 0, 0, false, '<I7I2', 0, 0, 0, 0 }
+    words[number] = word
+  elseif #text == size then
+    local us, ticks = unpack_bytes('<I7I2', text)
+    word = { us, ticks, 0, false, '<I7I2', 0, 0, 0, 0 }
+    words[number] = word
   end
+end
+if word and not word.leases and word[1] < now + STEP + rule[7] then
+  local us, ticks, units = now, 0, cost
+  if word[1] >= now then us, ticks = word[1], word[2] end
+  --< span
+  us, ticks = us + span_us, ticks + span_ticks
   if ticks >= TICKS then us, ticks = us + 1, ticks - TICKS end
   word[6], word[7], word[9] = us, ticks, us
   local full_us = now + rule[5]
@@ -65,10 +47,39 @@ end
 
 -- What few calls need: leases, corrections, and clocks that stepped back.
 
+local FORM, SIZE = '<I7I2', 9
+local TENANT, TENANT_SIZE = '<I7I7I4', 18
 local MOST_OUT = 4294967295  -- units of a lease, in four bytes
 
 local bucket = {}
 algorithms[kind] = bucket
+
+local function span(rule, units)
+  --< span
+  return span_us, span_ticks
+end
+
+-- A bucket's word: its arrival time, and leases behind it.
+local function bucket_of(number)
+  local word = words[number]
+  if word then return word end
+  --< text
+  if not text or #text < SIZE or (#text - SIZE) % TENANT_SIZE ~= 0 then
+    word = { 0, 0, 0, false, FORM, 0, 0, 0, 0 }
+  else
+    local us, ticks = unpack_bytes(FORM, text)
+    word = { us, ticks, 0, false, FORM, 0, 0, 0, 0 }
+    if #text > SIZE then
+      word.leases = {}
+      for at = SIZE + 1, #text, TENANT_SIZE do
+        local tenant, expires, units = unpack_bytes(TENANT, text, at)
+        word.leases[#word.leases + 1] = { tenant, expires, units }
+      end
+    end
+  end
+  words[number] = word
+  return word
+end
 
 local function is_after(us, ticks, other_us, other_ticks)
   return us > other_us or (us == other_us and ticks > other_ticks)

@@ -2,26 +2,26 @@
 -- seconds later as the ask's mark says, and a correction's or lease's second one.
 -- rule: kind, units, period in us, the starts it follows (or false), units and debt.
 
---> once
+--> roll
 
-local FIXED_FORM, FIXED_SIZE = '<I5I7', 12
-
--- The end and the count of the window that now counts in.
-local function fixed_roll(rule, word, phase)
-  local ends = phase > 0 and now - (now - phase * 1000000) % rule[3] + rule[3] or end_of(rule)
-  local stored = word[1] * 1000000
-  if stored < ends then return ends, 0 end
-  if stored <= ends + rule[3] + STEP then ends = stored end
-  return ends, word[2]
+-- Of a rule, a word and a phase: `ends` and `used`, the end and the count of the window that now counts in.
+--< window
+local stored, used = word[1] * 1000000, 0
+if phase > 0 then ends = now - (now - phase * 1000000) % period + period end
+if stored >= ends then
+  if stored <= ends + period + STEP then ends = stored end
+  used = word[2]
 end
 
 --> ask
 
-ask = word_of(number, FIXED_FORM, FIXED_SIZE)
-local ends, used = fixed_roll(rule, ask, given[at + 4])
+local form, size, phase = '<I5I7', 12, given[at + 4]
+--< word
+--< roll
 used = used + cost
-ask[6], ask[7], ask[9] = ends / 1000000, used, ends
+word[6], word[7], word[9] = ends / 1000000, used, ends
 has_room = used <= rule[2]
+ask = word
 
 --> tell
 
@@ -37,4 +37,9 @@ end
 
 --> seldom
 
-algorithms[kind] = counted(FIXED_FORM, FIXED_SIZE, fixed_roll)
+local function fixed_roll(rule, word, phase)
+  --< roll
+  return ends, used
+end
+
+algorithms[kind] = counted('<I5I7', 12, fixed_roll)

@@ -4,9 +4,10 @@
 -- Unix epoch, which fit. Where the core counts in sixteenths of a nanosecond ("ticks"), a time
 -- is a pair of microseconds and ticks.
 --
--- A server forgets a script's functions with each call, and making a function or a table takes
--- as long as a step of a decision. So what few calls need is made where it is needed. Tables
--- are made with all their fields at once, since they are copied whenever they grow.
+-- A server forgets a script's functions with each call. Making one takes as long as deciding, and a table as long
+-- as a step of that. So the common way has no functions: what several places share is text that script.py puts there.
+-- What few calls need is made where it is needed. Tables are made with all their fields at once, since they are
+-- copied whenever they grow.
 
 local TICKS = 16000             -- a microsecond
 local STEP = 60 * 1000 * 1000   -- what a clock may be off before it is taken to have stepped
@@ -37,14 +38,7 @@ local operation = PEEK  -- of the item being worked on
 local said = { now }    -- the answer
 local saying = 1        -- how long it is: the length operator would search for it each time
 
--- What keys hold, by number, if all hold words: read at once.
-local texts
-local function text_of(number)
-  if texts then return texts[number] end
-  local text = pcall_redis('GET', KEYS[number])
-  -- A value of another type, which cannot be ours, is read as none, and overwritten.
-  return type(text) ~= 'table' and text
-end
+local texts  -- what keys hold, by number, if all hold words: read at once
 
 -- Words: states of a few numbers, read once and written once a batch. Each is three numbers, until
 -- when it counts if it was changed, and how it is packed. Then comes what it would be after the decision
@@ -52,42 +46,13 @@ end
 -- written behind a word is `behind`.
 local words = { false, false, false, false }
 
-local function word_of(number, form, size)
-  local word = words[number]
-  if word then return word end
-  local text = text_of(number)
-  if text and #text == size then
-    local first, second, third = unpack_bytes(form, text)
-    word = { first, second, third, false, form, 0, 0, 0, 0 }
-  else
-    word = { 0, 0, 0, false, form, 0, 0, 0, 0 }
-  end
-  words[number] = word
-  return word
-end
-
-local function ttl_of(until_us)
-  return max(floor((until_us - now) / 1000) + 1, least_ttl)
-end
-
--- When the window around now ends, aligned to the period or by a calendar.
-local function end_of(rule)
-  local period, starts = rule[3], rule[4]
-  if not starts then return now - now % period + period end
-  for i = 1, #starts do
-    if starts[i] * 1000000 > now then return starts[i] * 1000000 end
-  end
-  local last = starts[#starts] * 1000000
-  return now - (now - last) % period + period
-end
-
--- An algorithm's file has parts, each under a line `--> name`; script.py puts them in their places.
---   once    beside this, for what its other parts share
+-- An algorithm's file has parts, each under a line `--> name`; script.py puts them in their places. A line
+-- `--< name` in a part is another part of the file, or of shared.lua.
 --   ask     in the decision: sets `ask` and `has_room` for a word
 --   tell    in the answer, behind a word's first two numbers
 --   keep    writes what has to be though nothing is charged
 --   seldom  sets `algorithms[kind]`, at the first use in a call: the functions `correct` and `lease`.
 -- Where the state is no word, `seldom` also has the functions that decide. Their arguments are rule and ask.
--- `check` returns whether there is room, `commit` charges, `keep` is as above. All fill in the ask.
-local algorithms = {}
-local begin
+-- `check` returns whether there is room, `commit` charges, `keep` is as above. All fill in the ask. Of a word they
+-- decide where `ask` sets nothing.
+local algorithms, begin

@@ -48,7 +48,7 @@ end
 local function balance_of(number, known)
   local word = words[number]
   if not word then
-    local text = text_of(number)
+    --< text
     word = { 0, 0, 0, false, FORM, back = 0, from = { 0, 0, 0 }, tokens = '', behind = false }
     if text and #text >= SIZE then
       word[1], word[2], word[3] = unpack_bytes(FORM, text)

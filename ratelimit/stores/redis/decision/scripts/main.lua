@@ -12,10 +12,14 @@ for i = RULES, first_item - 1 do
 end
 if only_words and #KEYS > 0 and first_item > RULES then texts = call('MGET', unpack(KEYS)) end
 
-local at = first_item
+local at, is_common = first_item, only_words
 local asks, states = { false, false, false, false }, { 0, 0, 0, 0 }  -- of one item after another
 while at <= last do
   operation = given[at]
+  if not begin and (operation >= CORRECT or not is_common) then
+    algorithms = {}
+    --< begin
+  end
   local count, first_ask = given[at + 1], at + 2
   at = first_ask
   if operation == LEASE then
@@ -42,6 +46,8 @@ while at <= last do
       local ask, has_room
       --< ask
       if not ask then
+        is_common = false
+        if not begin then break end
         ask = {
           algorithm = algorithms[kind] or begin(kind), key = number, cost = cost, mark = given[at + 4],
           word = false, first = 0, second = 0, is_charged = false, ends = false,
@@ -60,9 +66,10 @@ while at <= last do
       end
       at = at + 5
     end
-    -- Charge, and tell.
-    at = first_ask
-    for i = 1, count do
+    -- Charge, and tell; or ask once more, with what few calls need.
+    local is_again = not begin and not is_common
+    at = is_again and first_ask - 2 or first_ask
+    for i = 1, is_again and 0 or count do
       local ask, state = asks[i], states[i]
       local rule, cost = given[RULES + given[at]], given[at + 2]
       local kind, algorithm, word = rule[1], ask.algorithm, ask
@@ -105,7 +112,7 @@ for number = 1, #KEYS do
     local text = pack(word[5], word[1], word[2], word[3])
     if word.behind then text = text .. word.behind end
     if word[4] < FOREVER then
-      call('SET', KEYS[number], text, 'PX', ttl_of(word[4]))
+      call('SET', KEYS[number], text, 'PX', max(floor((word[4] - now) / 1000) + 1, least_ttl))
     else
       call('SET', KEYS[number], text)
     end

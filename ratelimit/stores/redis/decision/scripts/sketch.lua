@@ -6,7 +6,7 @@
 local HEAD, HEAD_SIZE = '<I5I4', 9
 
 local function open_sketch(rule, key)
-  local ends = end_of(rule)
+  --< window
   local head = pcall_redis('GETRANGE', key, 0, HEAD_SIZE - 1)
   if type(head) == 'table' then
     call('DEL', key)

@@ -1,59 +1,66 @@
 -- Sliding windows: the number of an aligned window, the count before it and in it.
 -- rule: kind, units, period in us, false, units and debt
 
---> once
+--> product
 
--- Whether a * b <= c * d; a, c < 2^52, b, d < 2^48.
-local function is_product_within(a, b, c, d)
-  local left, right = a * b, c * d
-  if left < 9007199254740992 and right < 9007199254740992 then return left <= right end
+-- Of a, b, c and d: `is_within`, whether a * b <= c * d; a, c < 2^52, b, d < 2^48.
+local left, right = a * b, c * d
+local is_within = left <= right
+if left >= 9007199254740992 or right >= 9007199254740992 then
   -- As three limbs of 24 bits and more, for products past 2^53.
-  local limb = 16777216
-  local function product(one, other)
-    local a1, a0 = floor(one / limb), one % limb
-    local b1, b0 = floor(other / limb), other % limb
-    local low = a0 * b0
-    local middle = a1 * b0 + floor(low / limb)
-    local carry = floor(middle / limb)
-    middle = middle % limb + a0 * b1
-    return a1 * b1 + carry + floor(middle / limb), middle % limb, low % limb
+  local LIMB = 16777216
+  local high, middle, low = { 0, 0 }, { 0, 0 }, { 0, 0 }
+  for i = 1, 2 do
+    local one, other = a, b
+    if i == 2 then one, other = c, d end
+    local one1, one0 = floor(one / LIMB), one % LIMB
+    local other1, other0 = floor(other / LIMB), other % LIMB
+    local lowest = one0 * other0
+    local next = one1 * other0 + floor(lowest / LIMB)
+    local carry = floor(next / LIMB)
+    next = next % LIMB + one0 * other1
+    high[i], middle[i], low[i] = one1 * other1 + carry + floor(next / LIMB), next % LIMB, lowest % LIMB
   end
-  local l2, l1, l0 = product(a, b)
-  local r2, r1, r0 = product(c, d)
-  if l2 ~= r2 then return l2 < r2 end
-  if l1 ~= r1 then return l1 < r1 end
-  return l0 <= r0
+  if high[1] ~= high[2] then
+    is_within = high[1] < high[2]
+  elseif middle[1] ~= middle[2] then
+    is_within = middle[1] < middle[2]
+  else
+    is_within = low[1] <= low[2]
+  end
 end
 
-local SLIDING_FORM, SLIDING_SIZE = '<I5I7I7', 19
+--> roll
 
--- The window now counts in: its number, the counts before and in it, and how much of it has
--- passed. Nothing has passed of one that is still to come, after a clock step back.
-local function sliding_roll(rule, word)
-  local period = rule[3]
-  local elapsed = now % period
-  local window = (now - elapsed) / period
-  local stored, before, current = word[1], word[2], word[3]
-  if window > stored + 1 then
-    before, current = 0, 0
-  elseif window == stored + 1 then
-    before, current = current, 0
-  elseif window < stored then
-    local ahead = stored * period - now
-    if ahead <= period + STEP then window, elapsed = stored, 0 end
-  end
-  return window, before, current, elapsed
+-- Of a rule and a word: `window`, its number that now counts in, the counts `before` and in it, and how much of it
+-- has `elapsed`. Nothing has of one that is still to come, after a clock step back.
+local period = rule[3]
+local elapsed = now % period
+local window = (now - elapsed) / period
+local stored, before, current = word[1], word[2], word[3]
+if window > stored + 1 then
+  before, current = 0, 0
+elseif window == stored + 1 then
+  before, current = current, 0
+elseif window < stored then
+  local ahead = stored * period - now
+  if ahead <= period + STEP then window, elapsed = stored, 0 end
 end
 
 --> ask
 
-ask = word_of(number, SLIDING_FORM, SLIDING_SIZE)
-local window, before, current, elapsed = sliding_roll(rule, ask)
+local form, size = '<I5I7I7', 19
+--< word
+--< roll
 current = current + cost
-ask[6], ask[7], ask[8], ask[9] = window, before, current, (window + 2) * rule[3]
-local room = rule[2] - current
-has_room = room >= 0
-  and (before == 0 or is_product_within(before, rule[3] - elapsed, room, rule[3]))
+word[6], word[7], word[8], word[9] = window, before, current, (window + 2) * period
+has_room = current <= rule[2]
+if has_room and before > 0 then
+  local a, b, c, d = before, period - elapsed, rule[2] - current, period
+  --< product
+  has_room = is_within
+end
+ask = word
 
 --> tell
 
@@ -69,8 +76,20 @@ end
 
 --> seldom
 
+local SLIDING_FORM, SLIDING_SIZE = '<I5I7I7', 19
+
 local sliding = {}
 algorithms[kind] = sliding
+
+local function is_product_within(a, b, c, d)
+  --< product
+  return is_within
+end
+
+local function sliding_roll(rule, word)
+  --< roll
+  return window, before, current, elapsed
+end
 
 local function put_sliding(rule, word, window, before, current)
   put_word(word, window, before, current, (window + 2) * rule[3])

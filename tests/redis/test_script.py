@@ -1,0 +1,38 @@
+"""The script's text, as it is put together from the files of its algorithms."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from ratelimit.algorithms import ALGORITHMS
+from ratelimit.stores.redis.decision.script import SCRIPT, SHARED, parts_of
+
+CODE = re.sub(r" *--.*", "", SCRIPT.decode())
+SCRIPTS = sorted({record.script for record in ALGORITHMS.values() if record.script is not None})
+
+
+def test_common_way_makes_no_function() -> None:
+    # A server makes a script's functions anew with each call, which took longer than to decide.
+    seldom = re.search(r"^ *if not begin and .* then\n(.|\n)*?^  end\n", CODE, re.MULTILINE)
+    assert seldom is not None
+    assert "begin = function" in seldom[0]
+    assert "function" not in CODE.replace(seldom[0], "")
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, SHARED])
+def test_parts_that_a_part_names_are_put_in(script: str) -> None:
+    assert not [name for name, text in parts_of(script).items() if "--<" in text]
+
+
+def test_what_one_part_computes_is_written_once() -> None:
+    parts = parts_of("sliding")
+    for line in parts["roll"].strip().splitlines():
+        assert line.strip() in parts["ask"]
+        assert line.strip() in parts["seldom"]
+
+
+def test_parts_are_indented_as_their_places_are() -> None:
+    text = parts_of("fixed")["seldom"]
+    assert "\n  local period, starts = rule[3], rule[4]\n" in text
