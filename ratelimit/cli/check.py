@@ -19,7 +19,7 @@ from ratelimit.environment.diagnoses import sentence
 from ratelimit.errors import PolicyError, UsageError
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import acts_in_force
-from ratelimit.inspection.current_policy import tallied
+from ratelimit.inspection.current_policy import last_words, tallied
 from ratelimit.inspection.explaining import prospects
 from ratelimit.inspection.prices import price_words
 from ratelimit.policy import Policy, Problem
@@ -69,11 +69,8 @@ def check_command(policy: str, as_json: bool, strict: bool) -> None:
     if loaded is not None:
         print_limits(out(), loaded.compiled)
     if loaded is None and (last := last_in_force(policy)) is not None:
-        since = formatting.instant(round(last.since_s * 1e9))
-        note(
-            f"Workers of this host go on by the policy in force since {since} UTC. A worker that starts now "
-            "does so only while another one runs."
-        )
+        said = last_words(last)
+        note(f"{said[:1].upper()}{said[1:]}.")
     if bad:
         raise Failure(f"{policy}: {tallied(problems)}", POLICY)
     verdict = Text("✔ ", "green") + Text(f"{policy} can be used")

@@ -15,8 +15,8 @@ from ratelimit.clock import civil_ns, monotonic_ns
 from ratelimit.codes import every_code
 from ratelimit.environment.finding import Finding, Status
 from ratelimit.errors import PolicyError, StoreError
-from ratelimit.inspection.current_policy import tallied
-from ratelimit.inspection.formatting import count, instant
+from ratelimit.inspection.current_policy import last_words, tallied
+from ratelimit.inspection.formatting import count
 from ratelimit.inspection.host_findings import examine_hosts
 from ratelimit.inspection.installation import examine_installation, examine_policy
 from ratelimit.policy import Policy
@@ -84,11 +84,7 @@ def _examine(path: str) -> Iterator[tuple[str, Finding]]:
         if last is None:
             return
         policy = last.policy
-        since = instant(round(last.since_s * 1e9))
-        yield (
-            "policy",
-            Finding("in force", "warn", f"workers go on by the policy of {since} UTC: examined below"),
-        )
+        yield "policy", Finding("in force", "warn", f"{last_words(last)}. It is examined below")
     found = list(examine_policy(policy))
     if last is not None:
         found = found[1:]  # that it can be used

@@ -10,7 +10,7 @@ import click
 
 from ratelimit.cli.failure import DEPLOYMENT, Failure
 from ratelimit.cli.loading import load_to_act
-from ratelimit.cli.terminal import Text, note, out, print_json, say
+from ratelimit.cli.terminal import Text, note, out, print_json, say, warn
 from ratelimit.clock import SystemClock
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acting import author
@@ -19,6 +19,7 @@ from ratelimit.inspection.journal import Entry, Journal, journal_of, write_note
 from ratelimit.inspection.knowledge import knowledge_of
 from ratelimit.inspection.naming import resolve
 from ratelimit.inspection.person import hashes_about
+from ratelimit.inspection.rejections import rejection_words, rejections
 from ratelimit.policy import Policy
 from ratelimit.policy.schema.duration import parse_duration
 
@@ -106,6 +107,9 @@ def journal_command(
                 if before is None or before.host != each.host:
                     seen[_identity(each)] = each
                     _show([each.beyond(before)], as_json)
+        if not as_json:
+            for host, entry in rejections(journal.place, journal.hosts).items():
+                warn(f"{rejection_words(host, entry)}.")
         _show_missing(journal)
 
 

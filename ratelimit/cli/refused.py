@@ -102,9 +102,8 @@ def _table(found: Sequence[RefusedCaller | DeniedCaller], *, has_given: bool) ->
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("limit", overflow="fold")
     table.add_column("caller", overflow="fold")
-    for title in ("refused", "within"):
+    for title in ("refused", "over", "a minute"):
         table.add_column(title, justify="right")
-    table.add_column("since (UTC)")
     table.add_column("last (UTC)")
     if has_given:
         table.add_column("is", overflow="fold")
@@ -115,7 +114,7 @@ def _table(found: Sequence[RefusedCaller | DeniedCaller], *, has_given: bool) ->
             Text(f"{'cluster' if each.is_actor else each.per} ") + Text(short_hash(each.hash), "yellow"),
             Text(f"{about}{each.refused:,}", "yellow" if each.in_shadow else "red"),
             formatting.span(each.since_ns, each.last_ns),
-            formatting.instant(each.since_ns)[11:],
+            formatting.a_minute(each.refused, each.since_ns, each.last_ns),
             formatting.instant(each.last_ns)[11:],
             *((Text(each.given or "", "cyan"),) if has_given else ()),
         )

@@ -152,7 +152,7 @@ def _table(
         table.add_column("group", overflow="fold")
     table.add_column("class", overflow="fold", min_width=names)
     table.add_column(per, overflow="fold", min_width=len(short_hash(0)))
-    counts = [("shed", was_shed), ("in shadow", would_be), ("before others", True), ("within", is_wide)]
+    counts = [("shed", was_shed), ("in shadow", would_be), ("before others", True), ("over", is_wide)]
     for title in (title for title, is_shown in counts if is_shown):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("last (UTC)", no_wrap=True)

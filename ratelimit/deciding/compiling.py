@@ -31,7 +31,7 @@ def compiled_decider(
     return CompiledDecider(
         extractor=bound.extractor,
         has_lists=bound.has_lists,
-        denials=Denials(bound.compiled, bound.extractor.denied, table),
+        denials=Denials(bound, table),
         table=table,
         cells=cells,
         watch=watch,

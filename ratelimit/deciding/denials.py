@@ -1,18 +1,23 @@
 """The callers that the deny list refuses, noted beside those that limits refuse: see `core.memory.refusals`.
 
 An operator's `stop` is an entry of this list. The caller is noted by the identity that is listed; where a
-network is, by its address.
+network is, by its address. Each refusal belongs to one entry: that of the policy, or else the oldest act that
+stops any identity of the request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ratelimit.core.memory.refusals import note_refused
 from ratelimit.core.memory.table import Table
 from ratelimit.errors import StoreError
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.compile.identities import INTERNAL
+
+if TYPE_CHECKING:
+    from ratelimit.deciding.bound_policy import BoundPolicy
 
 DENY_LIST = "deny list"
 """The name that screens have for it, beside those of limits."""
@@ -47,32 +52,44 @@ def address_position(compiled: CompiledPolicy) -> int:
     return max(found, key=lambda spec: (spec.v4_prefix, spec.v6_prefix)).index if found else -1
 
 
+_OF_POLICY = 0, 0
+"""The place of the policy's own entries among those that stop a request, and their mark."""
+
+
 class Denials:
     """Notes the callers that one bound policy's deny list refuses.
 
     Args:
-        compiled: the policy.
-        listed: the hashes that are on the list, by position.
+        bound: the policy, with the operator's acts.
         table: where they are noted; None for a trial, which notes none.
     """
 
-    __slots__ = ("_address", "_listed", "_names", "_table")
+    __slots__ = ("_address", "_entries", "_listed", "_names", "_table")
 
-    def __init__(
-        self, compiled: CompiledPolicy, listed: Mapping[int, frozenset[int]], table: Table | None
-    ) -> None:
+    def __init__(self, bound: BoundPolicy, table: Table | None) -> None:
+        compiled, extractor = bound.compiled, bound.extractor
         self._names = {spec.index: spec.name for spec in compiled.identities}
         self._table = table
-        self._listed = tuple(listed.items())
+        self._listed = tuple(extractor.denied.items())
+        self._entries: dict[tuple[int, int], tuple[int, int]] = {}
+        for age, act in enumerate(bound.amendment.acts, 1):
+            if act.kind == "stop" and act.identity in extractor.positions:
+                for one in act.accounts:
+                    entry = extractor.positions[act.identity], one
+                    self._entries.setdefault(entry, (age, act.mark))
+        for at, value in compiled.deny.values:
+            for one in extractor.value_hashes(self._names[at], value):
+                self._entries[at, one] = _OF_POLICY
         self._address = address_position(compiled) if compiled.deny.networks else -1
 
     def note(self, row: Sequence[int], now_ns: int) -> None:
         """Note the caller of a request that was denied."""
-        position = self._address
-        for at, hashes in self._listed:
-            if row[at] in hashes:
-                position = at
-                break
+        found = [
+            (self._entries.get((at, row[at]), _OF_POLICY), at)
+            for at, hashes in self._listed
+            if row[at] in hashes
+        ]
+        (_, mark), position = min(found, default=(_OF_POLICY, self._address))
         if self._table is not None and position >= 0 and row[position] >= 0:
             counter = _counter(self._table, self._names[position])
-            note_refused(self._table, row[position], counter, now_ns)
+            note_refused(self._table, row[position], counter, now_ns, mark)

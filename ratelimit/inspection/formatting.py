@@ -117,6 +117,12 @@ def span(since_ns: int, last_ns: int) -> str:
     return wait(seconds * 10**9) if seconds > 0 else "at once"
 
 
+def a_minute(count: int, since_ns: int, last_ns: int) -> str:
+    """Return how often something happened a minute, while it went on; "–" for less than a minute."""
+    seconds = (last_ns - since_ns) / 10**9
+    return f"{count * 60 / seconds:,.{1 if count < seconds / 6 else 0}f}" if seconds >= 60 else "–"
+
+
 def instant(at_ns: int) -> str:
     """Return a time in UTC, to the second."""
     return datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")

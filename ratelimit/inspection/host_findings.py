@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from ratelimit.environment.finding import Finding
 from ratelimit.errors import StoreError
-from ratelimit.inspection.acting import state_of
+from ratelimit.inspection.acting import HostState, state_of
 from ratelimit.inspection.forgetting import DAY_NS, emptied_words, recently_emptied
 from ratelimit.inspection.policies import by_policy, policy_words
 from ratelimit.inspection.rejections import rejection_words, rejections
@@ -17,14 +18,16 @@ from ratelimit.stores.factory import wish_of
 def examine_hosts(policy: Policy) -> Iterator[Finding]:
     """Yield which host goes by which policy, and whether the server came back empty within a day."""
     remote = policy.compiled.remote
+    place = wish_of(policy, needs_key=False).place
     if remote is None:
         return
     # Its client library is not there for every policy.
     from ratelimit.stores.redis.acts import ServerActs
 
     server = ServerActs(remote)
+    running: list[HostState] | None = None
     try:
-        hosts = [state_of(each) for each in server.hosts().values()]
+        hosts = running = [state_of(each) for each in server.hosts().values()]
     except StoreError:
         hosts = []  # what does not answer has a finding of its own
     finally:
@@ -39,11 +42,14 @@ def examine_hosts(policy: Policy) -> Iterator[Finding]:
         yield Finding("policies", "warn", f"{words[0]}; this file is {own}", advice, facts=facts)
     elif words:
         yield Finding("policies", "ok", words[0], facts=facts)
-    place = wish_of(policy, needs_key=False).place
-    for host, entry in rejections(place).items():
-        advice = f"`ratelimit check` there shows the mistake; {host} goes on by its older policy."
-        yield Finding("policies", "warn", rejection_words(host, entry), advice)
+    yield from _rejected(place, running)
     emptied = emptied_words(recently_emptied(place, DAY_NS))
     if emptied:
         advice = "Is its append-only file on, and its memory policy `noeviction`? See docs/redis.md."
         yield Finding("memory", "warn", emptied.rstrip("."), advice)
+
+
+def _rejected(place: Path | None, hosts: Sequence[HostState] | None) -> Iterator[Finding]:
+    for host, entry in rejections(place, hosts).items():
+        advice = f"`ratelimit check` there shows the mistake; {host} goes on by its older policy."
+        yield Finding("policies", "warn", rejection_words(host, entry), advice)

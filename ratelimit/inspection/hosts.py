@@ -26,7 +26,7 @@ from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.forgetting import HOUR_NS, emptied_words, recently_emptied
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.policies import different_policies
-from ratelimit.inspection.refused import stopping
+from ratelimit.inspection.refused import label_of
 from ratelimit.inspection.rejections import rejection_words, rejections
 from ratelimit.load.compile import AdaptiveSpec, class_names, loads_of
 from ratelimit.load.limit import has_target
@@ -42,7 +42,7 @@ from ratelimit.telemetry import RateLimitCollector, snapshot
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, total
 from ratelimit.telemetry.watching import WatchedTable
 from ratelimit.verdict import Reason
-from ratelimit.worker.inquiries import IN_CODE, Line, denied_identity, refusal_lines
+from ratelimit.worker.inquiries import IN_CODE, Line, denied_by, refusal_lines
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import HostReport
@@ -190,19 +190,21 @@ class Hosts:
         place = None if self._here is None else self._here.place
         emptied = emptied_words(recently_emptied(place, HOUR_NS))
         trouble = [emptied] if emptied else []
-        trouble += [f"{rejection_words(host, entry)}." for host, entry in rejections(place).items()]
         acts, states = 0, []
+        running: Sequence[HostState] | None = None
         log: Sequence[Act] = ()
         if deployment is not None:
             log = known_acts(deployment)
             acts = len(in_force(log, deployment.key, SystemClock().now_ns()))
             is_away = False
             try:
-                states = deployment.hosts()
+                states = running = deployment.hosts()
             except StoreError:
                 trouble.append("The server does not answer: this is what this host knows.")
                 states = deployment.this_host()
                 is_away = True
+            rejected = rejections(place, running).items()
+            trouble += [f"{rejection_words(host, entry)}." for host, entry in rejected]
             if deployment.server is not None and not is_away:
                 moment = self._ask(deployment, log, acts)
                 if moment.hosts or self._table is None:
@@ -376,8 +378,9 @@ def in_words(
     rules: dict[str, LimitRule] = {rule.name: rule for rule in reversed(compiled.rules)}
     found = []
     for host, (name, who, refused, uncertain, since_ns, last_ns, in_shadow) in lines:
-        if identity := denied_identity(name):
-            act = stopping(log, identity, who, last_ns)
+        identity, mark = denied_by(name)
+        if identity:
+            act = label_of(log, mark)
             counts = refused, uncertain, since_ns, last_ns
             found.append(Refused(host, DENY_LIST, identity, who, *counts, act=act))
             continue

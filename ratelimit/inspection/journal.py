@@ -24,6 +24,7 @@ from ratelimit.errors import StoreError
 from ratelimit.events import Event
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import event_words
+from ratelimit.inspection.acting import HostState, state_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.load.compile import DEFAULT_GROUP
 from ratelimit.policy import Policy
@@ -184,6 +185,8 @@ class Journal:
     """Whether the server did not answer: entries are those that this host knows."""
     missing: dict[str, int] = field(default_factory=dict)
     """Hosts that do not report, and for how many seconds."""
+    hosts: Sequence[HostState] | None = None
+    """The hosts that share the server; None where it did not say."""
 
     def entries(
         self, since_ns: int = 0, of: Collection[str] = (), *, with_minutes: bool = False
@@ -255,9 +258,9 @@ class Journal:
             try:
                 lines += self.server.events.read()
                 lines += self.server.minutes.read() if with_minutes else []
-                hosts = self.server.hosts().values()
+                self.hosts = [state_of(each) for each in self.server.hosts().values()]
                 self.missing = {
-                    each.host: each.silent_ms // 1000 for each in hosts if each.workers and each.is_silent
+                    each.host: each.silent_s for each in self.hosts if each.workers and each.silent_s
                 }
                 self.is_away = False
             except StoreError:
@@ -418,7 +421,10 @@ def _minute(fields: Mapping[str, Any]) -> str | None:
     for name, counts in {**fields.get("limits", {}), **classes}.items():
         said = ", ".join(f"{number:,} {word.replace('_', ' ')}" for word, number in counts.items() if number)
         parts.append(f"{name} {said}")
-    return "; ".join(parts) or None
+    said = "; ".join(parts)
+    if said and fields.get("minutes"):
+        said += f" (of {fields['minutes']:,} minutes: no worker looked meanwhile)"
+    return said or None
 
 
 def _target(fields: Mapping[str, Any]) -> str:
@@ -436,7 +442,10 @@ def _seconds(number: float) -> str:
 
 
 def _callers(fields: Mapping[str, Any]) -> str:
-    return "; ".join(f"{one['caller'][:8]} {one['refused']:,} by {one['limit']}" for one in fields["callers"])
+    def by(one: Mapping[str, Any]) -> str:
+        return f"{one['limit']}, act {one['act']}" if one.get("act") else str(one["limit"])
+
+    return "; ".join(f"{one['caller'][:8]} {one['refused']:,} by {by(one)}" for one in fields["callers"])
 
 
 _WORDS: Mapping[str, Any] = {

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ratelimit.algorithms import SECOND_NS
 from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.denials import DENY_LIST, denied_counters
@@ -91,25 +90,17 @@ def denied_callers(
     positions = {spec.name: spec.index for spec in compiled.identities}
     names = denied_counters(compiled, store.table)
     found = []
-    for counter, who, refused, uncertain, since_ns, last_ns, _ in refusals_in(store.table, now_ns):
+    for counter, who, refused, uncertain, since_ns, last_ns, _, mark in refusals_in(store.table, now_ns):
         if counter in names:
             per = names[counter]
-            given, act = revealed.get((positions[per], who)), stopping(log, per, who, last_ns)
+            given, act = revealed.get((positions[per], who)), label_of(log, mark)
             found.append(DeniedCaller(per, who, refused, uncertain, since_ns, last_ns, given, act))
     return sorted(found, key=lambda each: (-each.refused, each.hash))
 
 
-def stopping(log: Sequence[Act], identity: str, hashed: int, last_ns: int) -> str:
-    """Return the name of the last act that stopped a caller by a time; empty for none."""
-    found = [
-        act
-        for act in log
-        if act.kind == "stop"
-        and act.identity == identity
-        and hashed in act.accounts
-        and act.at_ns < last_ns + 2 * SECOND_NS  # refusals are noted to the second, by another host's clock
-    ]
-    return max(found, key=lambda act: act.at_ns).label if found else ""
+def label_of(log: Sequence[Act], mark: int) -> str:
+    """Return the name of the act whose mark refusals were noted with; empty for the policy's own list."""
+    return next((act.label for act in log if mark and act.mark == mark), "")
 
 
 def refused_callers(
@@ -129,7 +120,7 @@ def refused_callers(
     for rule in compiled.rules:
         rules.setdefault(store.table.counter(rule.counter_name), rule)
     found = []
-    for counter, who, refused, uncertain, since_ns, last_ns, in_shadow in refusals_in(store.table, now_ns):
+    for counter, who, refused, uncertain, since_ns, last_ns, in_shadow, _ in refusals_in(store.table, now_ns):
         known = rules.get(counter)
         if known is None:  # a limit that the policy has no more
             continue

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from ratelimit.clock import SystemClock
 from ratelimit.inspection import formatting
+from ratelimit.inspection.acting import HostState
 from ratelimit.inspection.journal import Entry, entry_of
-from ratelimit.stores.journal import events_of, read_records
-
-WITHIN_NS = 70 * 60 * 10**9
-"""A host says it again each hour while its file cannot be used, unless nothing of it runs."""
-_KINDS = ("policy-rejected", "policy-rejected-long", "policy-reloaded")
+from ratelimit.stores.journal import events_of, standing_rejections
 
 
-def rejections(place: Path | None) -> dict[str, Entry]:
-    """Return by host the last rejection of its policy file that no policy in force there has ended."""
+def rejections(place: Path | None, hosts: Iterable[HostState] | None = None) -> dict[str, Entry]:
+    """Return by host the last rejection of its policy file that no policy in force there has ended.
+
+    Args:
+        place: the table of this host's workers; None where there can be none.
+        hosts: those that share the server; of others nothing runs, so nothing is rejected there. None where
+            it is not known which there are.
+    """
     if place is None:
         return {}
-    since_ns = SystemClock().now_ns() - WITHIN_NS
-    lines = [line for line in events_of(place).read() if b"policy-re" in line]
-    first: dict[str, Entry] = {}
-    last: dict[str, int] = {}
-    for record in read_records(lines):
-        if record.kind not in _KINDS:
-            continue
-        if record.kind == "policy-reloaded":
-            first.pop(record.host, None)
-            last.pop(record.host, None)
-            continue
-        last[record.host] = record.time_ns
-        if record.kind == "policy-rejected" or record.host not in first:
-            first[record.host] = entry_of(record)
-    return {host: entry for host, entry in sorted(first.items()) if last[host] >= since_ns}
+    running = None if hosts is None else {each.host for each in hosts if each.workers}
+    found = standing_rejections(events_of(place).read())
+    return {
+        host: entry_of(record) for host, record in sorted(found.items()) if running is None or host in running
+    }
 
 
 def rejection_words(host: str, entry: Entry) -> str:

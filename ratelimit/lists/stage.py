@@ -24,7 +24,7 @@ class Lists(Feature):
     is_outer = True
 
     def __init__(self, bound: BoundPolicy, table: Table) -> None:
-        denials = Denials(bound.compiled, bound.extractor.denied, table)
+        denials = Denials(bound, table)
         self.stage = ListsStage(bound.extractor.listed_at, denials)
 
 

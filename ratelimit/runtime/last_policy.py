@@ -95,13 +95,13 @@ def load_or_last(
         find_resolvers(loaded.compiled.identities, resolvers)
     except (PolicyError, UsageError) as error:
         last = last_in_force(os.fspath(path))
-        if last is None or not _has_workers(last.policy):
+        if last is None or not has_workers(last.policy):
             raise
         return last.policy, error
     return loaded, None
 
 
-def _has_workers(policy: Policy) -> bool:
+def has_workers(policy: Policy) -> bool:
     """Return whether a worker of this host is alive in the memory of a policy."""
     try:
         wish = wish_of(policy)

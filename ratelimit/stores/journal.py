@@ -99,6 +99,25 @@ def read_records(lines: Iterable[bytes]) -> list[Record]:
     return sorted(found.values(), key=lambda each: (each.time_ns, each.host))
 
 
+_OF_FILES = ("policy-rejected", "policy-rejected-long", "policy-reloaded")
+
+
+def standing_rejections(lines: Iterable[bytes]) -> dict[str, Record]:
+    """Return by host the first line about its policy file that cannot be used, where none ended that since.
+
+    A file is used again when a policy was put in force there, which may be the one before.
+    """
+    first: dict[str, Record] = {}
+    for record in read_records(line for line in lines if b"policy-re" in line):
+        if record.kind not in _OF_FILES:
+            continue
+        if record.kind == "policy-reloaded":
+            first.pop(record.host, None)
+        elif record.kind == "policy-rejected" or record.host not in first:
+            first[record.host] = record
+    return first
+
+
 class JournalRing:
     """One ring of lines beside a table.
 

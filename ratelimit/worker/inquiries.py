@@ -25,19 +25,26 @@ if TYPE_CHECKING:
 IN_CODE = ""
 """The name of a limit that is not known here: one in the application's code."""
 _DENIED = counter_of("")
+_MARK = "\x1f"
 MOST_ANSWERED = 64
 """Names of inquiries that are remembered as answered."""
 
 Line = tuple[str, int, int, int, int, int, bool]
 """Limit, hash, refused, uncertain, first and last time, and whether the limit only would have refused.
 
-Of the deny list the limit is the name of a counter, see `denied_identity`.
+Of the deny list the limit is the name of a counter and the mark of an act, see `denied_by`.
 """
 
 
-def denied_identity(limit: str) -> str:
-    """Return the identity by which the deny list refused a caller; empty for a limit."""
-    return limit.removeprefix(_DENIED) if limit.startswith(_DENIED) else ""
+def denied_by(limit: str) -> tuple[str, int]:
+    """Return by which identity the deny list refused a caller, and the act's mark; empty for a limit."""
+    if not limit.startswith(_DENIED):
+        return "", 0
+    identity, _, mark = limit.removeprefix(_DENIED).partition(_MARK)
+    try:
+        return identity, int(mark or "0", 16)
+    except ValueError:  # of another release
+        return identity, 0
 
 
 def refusal_lines(
@@ -59,12 +66,13 @@ def refusal_lines(
     names = {table.counter(rule.counter_name): rule for rule in reversed(list(rules))}
     denied = denied_counters(compiled, table)
     found = []
-    for counter, who, refused, uncertain, since_ns, last_ns, in_shadow in refusals_in(table, now_ns):
+    for counter, who, refused, uncertain, since_ns, last_ns, in_shadow, mark in refusals_in(table, now_ns):
         rule = names.get(counter)
         is_actor = rule is not None and rule.is_clustered and len(rule.per) == 1
         if hashes is None or (cluster_of(who) if is_actor else who) in hashes:
             name = IN_CODE if rule is None else rule.name
-            name = counter_of(denied[counter]) if counter in denied else name
+            if counter in denied:
+                name = f"{counter_of(denied[counter])}{_MARK}{mark:08x}"
             found.append((name, who, refused, uncertain, since_ns, last_ns, in_shadow))
     return sorted(found, key=lambda line: -line[2] if hashes is None else -line[5])
 

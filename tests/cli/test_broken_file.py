@@ -144,3 +144,21 @@ def test_it_goes_with_its_policy(limiter: Limiter, tmp_path: Path, shared: Path)
     (tmp_path / "policy.toml").unlink()
     limiter.close()
     assert list(shared.iterdir()) == []
+
+
+def test_where_no_worker_runs_it_is_not_said_that_workers_go_on(
+    tmp_path: Path, shared: Path, limiter: Limiter
+) -> None:
+    """Hazard: a person believes that the service is up by its older policy, and nothing of it runs."""
+    path = tmp_path / "policy.toml"
+    path.write_text("version = 1\n[[limit")
+
+    def said() -> list[str]:
+        screens = [run("check", path), run("doctor", path), run("show", "acts", path)]
+        return [" ".join(each.output.split()) for each in screens]
+
+    assert all("as workers of this host do" in each for each in said())
+    limiter.close()
+    for each in said():
+        assert "No worker of this user runs now, and none can start" in each
+        assert "workers of this host" not in each

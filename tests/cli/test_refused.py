@@ -140,7 +140,7 @@ def refusing(tmp_path: Path) -> tuple[Limiter, ManualClock]:
 def test_what_was_refused_an_hour_ago_fades(tmp_path: Path) -> None:
     limiter, clock = refusing(tmp_path)
     spend(limiter, "alice", 5)
-    ((_, _, refused, _, since_ns, last_ns, _),) = refusals_in(limiter.table, clock.now_ns())
+    ((_, _, refused, _, since_ns, last_ns, *_),) = refusals_in(limiter.table, clock.now_ns())
     assert (refused, since_ns, last_ns) == (4, clock.now_ns(), clock.now_ns())
     clock.advance(3601)
     assert refusals_in(limiter.table, clock.now_ns()) == []
@@ -156,7 +156,7 @@ def test_a_long_count_is_halved_with_its_time(tmp_path: Path) -> None:
     for _ in range(300):
         clock.advance(60)
         spend(limiter, "alice", 2)
-    ((_, _, refused, _, since_ns, last_ns, _),) = refusals_in(limiter.table, clock.now_ns())
+    ((_, _, refused, _, since_ns, last_ns, *_),) = refusals_in(limiter.table, clock.now_ns())
     assert last_ns - since_ns <= 3600 * NS
     assert refused / ((last_ns - since_ns) / (60 * NS)) == pytest.approx(2, rel=0.1)
     limiter.close()

@@ -190,7 +190,8 @@ def callers(limit: str, found: Sequence[Refused], chosen: int, rows: int) -> Ren
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("caller", overflow="ellipsis", no_wrap=True)
     table.add_column("times", justify="right")
-    table.add_column("within", justify="right")
+    table.add_column("over", justify="right")
+    table.add_column("a minute", justify="right")
     table.add_column("")
     table.add_column("host", overflow="ellipsis", no_wrap=True)
     table.add_column("last (UTC)")
@@ -201,6 +202,7 @@ def callers(limit: str, found: Sequence[Refused], chosen: int, rows: int) -> Ren
             Text(f"{each.per or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             f"{about}{each.refused:,}",
             formatting.span(each.since_ns, each.last_ns),
+            formatting.a_minute(each.refused, each.since_ns, each.last_ns),
             Text("would refuse", "yellow")
             if each.in_shadow
             else Text(f"by act {each.act}" if each.act else "refused", "red"),

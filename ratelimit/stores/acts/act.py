@@ -104,6 +104,12 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.number}-{self.tag}" if self.tag else str(self.number)
 
     @property
+    def mark(self) -> int:
+        """The 32 bits, not 0, that refusals by it are noted with."""
+        seen = blake2b(f"{self.number} {self.at_ns}".encode(), digest_size=4).digest()
+        return int.from_bytes(seen, "big") or 1
+
+    @property
     def identity_in_log(self) -> tuple[int, int]:
         """The two numbers that no other act has: its number, and when it was made."""
         return self.number, self.at_ns

@@ -7,7 +7,7 @@ which are small: a week of these has room where minutes have some days.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ratelimit.core.clusters.cluster_index import cluster_of
@@ -18,6 +18,7 @@ from ratelimit.deciding.denials import DENY_LIST, denied_counters
 from ratelimit.limiter import Limiter
 from ratelimit.load.metrics import SHED_COLUMNS, SHED_MODES, WatchedLoad, entered_counter, shed_counter
 from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.stores.acts.act import Act
 from ratelimit.telemetry.cells import totals
 from ratelimit.telemetry.names import RuleColumn
 from ratelimit.verdict import Reason
@@ -62,8 +63,10 @@ class Minutes:
         self._reporter = reporter
         self._minute = 0
 
-    def look(self, limiter: Limiter, now_ns: int) -> None:
+    def look(self, limiter: Limiter, now_ns: int, log: Sequence[Act] = ()) -> None:
         """Note the minute that has ended, unless another worker of the host has.
+
+        `log` has the operator's acts, with those that ended.
 
         While the host's record cannot be written, no minute is noted; the next one has its counts.
         """
@@ -94,26 +97,34 @@ class Minutes:
         except OSError:
             return
         if grew:
-            self._reporter.note("minute", now_ns, **_fields(grew, MOST_LIMITS))
+            # No worker looked for so long: the counts are of all that time.
+            span = {"minutes": minute - began} if minute - began > 1 else {}
+            self._reporter.note("minute", now_ns, **span, **_fields(grew, MOST_LIMITS))
         for quarter, sums in quarters:
             begin_ns = quarter * QUARTER * MINUTE_NS
             refusing = {key: each for key, each in sums.items() if not _is_limit(key) or any(each[1:])}
             fields = _fields(refusing, MOST_REFUSING)
             self._reporter.note_for_long("quarter", now_ns, begin=begin_ns // 10**9, **fields)
         if ended:
-            self._note_callers(limiter, now_ns)
+            self._note_callers(limiter, now_ns, log)
         for hour in ended:
             for limits in _lines(takings(limiter.table, limiter.rules, hour)):
                 self._reporter.note_for_long("takings", now_ns, begin=hour * HOUR_S, limits=limits)
 
-    def _note_callers(self, limiter: Limiter, now_ns: int) -> None:
+    def _note_callers(self, limiter: Limiter, now_ns: int, log: Sequence[Act]) -> None:
         table = limiter.table
+        acts = {act.mark: act.label for act in log}
         names = dict.fromkeys(denied_counters(limiter.policy.compiled, table), DENY_LIST)
         names |= {table.counter(rule.counter_name): rule.name for rule in reversed(list(limiter.rules))}
         found = sorted(refusals_in(table, now_ns), key=lambda each: (-each[2], each[1]))[:MOST_CALLERS]
         callers = [
-            {"caller": f"{who:016x}", "limit": names[counter], "refused": refused}
-            for counter, who, refused, *_ in found
+            {
+                "caller": f"{who:016x}",
+                "limit": names[counter],
+                **({"act": acts[mark]} if mark in acts else {}),
+                "refused": refused,
+            }
+            for counter, who, refused, *_, mark in found
             if counter in names
         ]
         if callers:

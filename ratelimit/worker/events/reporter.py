@@ -69,6 +69,10 @@ class Reporter:
                         ring.add(self._kept[name].read())
         self.journal.reserve()
 
+    def lines(self) -> list[bytes]:
+        """Return the lines of the journal, as far as this host keeps one."""
+        return [] if self.journal is None else self.journal.read()
+
     def adapt(self, settings: Events) -> None:
         """Go by the settings of another policy."""
         if settings != self._settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import blake2b
@@ -20,11 +21,11 @@ from ratelimit.load.compile import loads_of
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.runtime.reload import Reload
 from ratelimit.stores.acts.act import Act, undos
-from ratelimit.stores.journal import read_records
+from ratelimit.stores.journal import read_records, standing_rejections
 from ratelimit.telemetry.cells import totals
 from ratelimit.telemetry.remote import COUNTER_REMOTE, RemoteColumn
 from ratelimit.worker.events.losses import forgotten
-from ratelimit.worker.events.minutes import Minutes, counts_of, grown
+from ratelimit.worker.events.minutes import MINUTE_NS, Minutes, counts_of, grown
 from ratelimit.worker.events.reporter import Reporter
 
 NS = 10**9
@@ -81,6 +82,7 @@ class EventWatch:
         self._is_leading = False
         self._rebuilds = -1
         self._refusals_ns = 0
+        self._rejection_ns = 0
 
     def look(self, limiter: Limiter, log: Sequence[Act] = (), epoch: str = "") -> None:
         """Look for what happened since the last look.
@@ -109,7 +111,7 @@ class EventWatch:
             self._refusals_ns = now_ns
             self._look_at_targets(limiter, now_ns)
             self._look_at_refusals(limiter, now_ns)
-        self._minutes.look(limiter, now_ns)
+        self._minutes.look(limiter, now_ns, log)
 
     # -- the server -----------------------------------------------------------------------------------
 
@@ -176,12 +178,25 @@ class EventWatch:
         last, self._last = self._last, limiter.last_reload
         if self._last is not None and self._last is not last:
             self._tell_reload(limiter, last, self._last, now_ns)
+        self._look_for_ended_rejection(limiter, now_ns)
         since_ns = limiter.runtime.file.rejected_ns
         if since_ns is not None and now_ns - since_ns >= LONG_NS:
             minutes = (now_ns - since_ns) // (60 * NS)
             self._reporter.tell_once(
                 "policy-rejected-long", limiter.policy.name, now_ns, for_ns=HOUR_NS, minutes=minutes
             )
+
+    def _look_for_ended_rejection(self, limiter: Limiter, now_ns: int) -> None:
+        """Tell that the file can be used again where the journal has this host's rejection and no end of it.
+
+        That is so where it was mended while no worker ran, or this host's record is gone with its memory.
+        """
+        if 0 <= now_ns - self._rejection_ns < MINUTE_NS or limiter.runtime.file.rejected_ns is not None:
+            return
+        self._rejection_ns = now_ns
+        standing = standing_rejections(self._reporter.lines()).get(socket.gethostname())
+        if standing is not None and now_ns - standing.time_ns >= MINUTE_NS:
+            self._tell_policy(limiter, "the file can be used again", now_ns)
 
     def _look_at_start(self, limiter: Limiter, now_ns: int) -> None:
         """Tell of a policy that came with a restart."""
@@ -357,7 +372,7 @@ class EventWatch:
             if rule.is_clustered or len(rule.per) == 1
         }
         groups: list[tuple[int, int, LimitRule, int]] = []
-        for counter, caller, refused, uncertain, since_ns, _, in_shadow in refusals_in(table, now_ns):
+        for counter, caller, refused, uncertain, since_ns, _, in_shadow, _ in refusals_in(table, now_ns):
             breathe()
             if in_shadow:
                 continue

@@ -1,6 +1,6 @@
 """The callers refused most, read out of a table. See the stub for the contract, and `refusals.pxd`."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, load, load_pair
 from ratelimit.core.memory.layout cimport COUNTERS, REFUSALS, Refusal
@@ -10,10 +10,11 @@ from ratelimit.core.memory.table cimport Table, relative
 MOST_CALLERS = REFUSALS
 
 
-def note_refused(Table table not None, uint64_t who, int counter, now_ns, /):
+def note_refused(Table table not None, uint64_t who, int counter, now_ns, uint32_t mark=0, /):
     table.check_open()
     if table.counters != NULL and 0 <= counter < COUNTERS:
-        note_refusal(&table.arena, who, counter, relative(table, now_ns), False)
+        # Another mark is another caller: each has a place and a count of its own.
+        note_refusal(&table.arena, who, counter | <uint64_t>mark << 32, relative(table, now_ns), False)
 
 
 def refusals_in(Table table not None, now_ns, /):
@@ -28,10 +29,10 @@ def refusals_in(Table table not None, now_ns, /):
         place = table.arena.refusals + i
         who = load_pair(&place.who)
         counts, times = load(&place.counts), load(&place.times)
-        if 0 < who.word <= COUNTERS and counts & LOW32 and not is_faded(times, now_s):
+        if 0 < who.word & LOW32 <= COUNTERS and counts & LOW32 and not is_faded(times, now_s):
             found.append((
-                who.word - 1, who.tag, counts & LOW32, min(counts >> 32, counts & LOW32),
+                (who.word & LOW32) - 1, who.tag, counts & LOW32, min(counts >> 32, counts & LOW32),
                 (epoch_s + (times & LOW32)) * SECOND, (epoch_s + (times >> 32)) * SECOND,
-                i >= REFUSALS,
+                i >= REFUSALS, who.word >> 32,
             ))
     return found
