@@ -91,7 +91,9 @@ def journal_command(
 
         found = list(entries())
         if with_hours:
-            hours = [each.as_entry() for each in journal.hours(begin_ns)]
+            hours = [each.as_entry() for each in journal.hours(begin_ns, now_ns=SystemClock().now_ns())]
+            if not hours:
+                note("No answers were counted: they are by the minute, each when it has ended.")
             found += [each for each in hours if not of or each.is_of(of)]
             found.sort(key=lambda each: each.time_ns)
         seen = {_identity(each): each for each in found}

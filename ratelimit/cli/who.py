@@ -147,7 +147,7 @@ def print_person(
     if person.refused or person.shed:
         console.print(_refused_table(person))
     if person.users:
-        said("Accounts that use it are shown, as far as this host refused them.")
+        said("Refusals of the accounts that use it are shown, too.")
     elif all(each.what == "identity" for each in person.callers):
         said("What counts by account is not shown: name the account, too, if it is known.")
     if person.hosts and not person.shed and all(each.in_shadow for each in person.refused):

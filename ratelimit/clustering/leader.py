@@ -106,6 +106,7 @@ class Leader:
         self._is_still = False
         self._is_changed = False
         self._save_ns: int | None = None
+        self._unwritten = 0
         self.is_unsaved = False
         """True if there are new clusters that would be forgotten if this process died now."""
         self._exported_ns: int | None = None
@@ -311,7 +312,7 @@ class Leader:
         except OSError:
             snapshot.discard()
             self.is_unsaved = False
-            self._diagnose("snapshot-unwritten")
+            self._tell_unwritten(snapshot)
             return
         # The disk may take seconds, in which sightings would be dropped.
         self._settling = Thread(
@@ -323,15 +324,21 @@ class Leader:
         try:
             is_kept = snapshot.put_in_place(lambda: not self.is_over)
         except OSError:
-            self._diagnose("snapshot-unwritten")
+            self._tell_unwritten(snapshot)
             is_kept = False
         if not is_kept:
             snapshot.discard()
         else:
+            self._unwritten = 0
             with contextlib.suppress(ValueError):  # the board may be closed by now
                 self._board.set_number(BoardNumber.SAVED_NS, now_ns)
         # No rebuild can have ended since the saving began without having asked for another.
         self.is_unsaved = self._save_ns is None
+
+    def _tell_unwritten(self, snapshot: Kept) -> None:
+        self._unwritten += 1
+        if self._unwritten > snapshot.tolerated:
+            self._diagnose("snapshot-unwritten")
 
     def wait_until_saved(self) -> None:
         """Wait until a snapshot that was written is on the disk."""

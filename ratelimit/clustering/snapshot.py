@@ -64,6 +64,11 @@ class Refused(Exception):
 class Kept(Protocol):
     """The place where a correlator's memory outlives its process."""
 
+    @property
+    def tolerated(self) -> int:
+        """So many failures one after the other are not told: the next save makes up for them."""
+        ...
+
     def save(self, correlator: Correlator, now_ns: int) -> Iterator[None]:
         """Write a snapshot in slices, all but what `settle` waits for; nothing may be observed meanwhile."""
         ...
@@ -103,6 +108,8 @@ class Format:
     Args:
         key: the key that identities are hashed with; it also vouches for the snapshot.
     """
+
+    tolerated: int = 0
 
     def __init__(self, key: bytes) -> None:
         self._key = key

@@ -56,6 +56,9 @@ def make_extractor(
     if compiled.deny.networks:
         needed |= {address_position(compiled)} - {-1}  # whom it refuses is noted by the address
     evidence = set() if compiled.correlation is None else compiled.correlation.positions
+    counted = listed_positions(compiled) - evidence
+    counted |= positions_of(compiled, {limit.index for limit in compiled.limits})
+    optional = {at for at, fact in enumerate(facts) if fact.missing == "skip"} - counted
     known = None if compiled.correlation is None else compiled.correlation.known
     origins = None
     public = () if compiled.correlation is None else compiled.correlation.public
@@ -72,6 +75,7 @@ def make_extractor(
         translations=translations,
         needed=needed,
         evidence=evidence,
+        optional=optional,
         created_at=-1 if compiled.correlation is None else compiled.correlation.created,
         paid_at=compiled.paid,
         amounts={at: partial(read_amount, each) for at, each in compiled.amounts.items()},

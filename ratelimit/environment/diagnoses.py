@@ -28,8 +28,8 @@ DIAGNOSES: Mapping[str, str] = {
     ),
     "state-absent": (
         "{about} was never present when it was read; such requests "
-        "follow the identity's `missing` rule, so all "
-        "callers behind one address share one budget. Dependencies and handlers run after the middleware: "
+        "follow the identity's `missing` rule: callers behind one address share one budget, or with `skip` "
+        "limits by it bind nobody. Dependencies and handlers run after the middleware: "
         "what they set comes too late for it. Set it in a middleware around this one, or apply the limit in "
         "a dependency, `Depends(limits(…))`, behind the dependency that sets it. If all requests so far "
         "were anonymous, ignore this."

@@ -64,6 +64,7 @@ class Extractor:
         origins: the declared networks that an identity from `origin` tells of.
         translations: reads addresses, and knows which stand for IPv4 clients; the chain's own.
         evidence: positions that the correlation looks at.
+        optional: positions whose values most requests may lack: nothing counts by them.
         created_at: the position of when the account was created, which is kept as a number; -1 for none.
         paid_at: the position of what its payer has paid, likewise.
         amounts: the positions of a customer's own numbers, and what reads each: None for what is no number.
@@ -110,6 +111,7 @@ class Extractor:
         translations: Translations = UNDECLARED,
         needed: Collection[int] | None = None,
         evidence: Collection[int] = (),
+        optional: Collection[int] = (),
         created_at: int = -1,
         paid_at: int = -1,
         amounts: Mapping[int, Callable[[object], int | None]] = MappingProxyType({}),
@@ -146,7 +148,10 @@ class Extractor:
         self._late = tuple(
             (
                 position,
-                tuple((source[0], source[1], reader(source, diagnose)) for source in facts[position].sources),
+                tuple(
+                    (source[0], source[1], reader(source, diagnose, may_be_absent=position in optional))
+                    for source in facts[position].sources
+                ),
             )
             for position in self._slots.late
         )

@@ -38,13 +38,14 @@ def form_of(source: Sequence[str]) -> str:
     return source[2] if len(source) > 2 else grammar.own_form(source[0], source[1])
 
 
-def reader(source: Sequence[str], diagnose: Notice) -> Read | None:
+def reader(source: Sequence[str], diagnose: Notice, *, may_be_absent: bool = False) -> Read | None:
     """Return what reads a source out of headers and context; None for a source elsewhere.
 
     Args:
         source: kind, name and perhaps form, as in `Fact`.
         diagnose: told "identity-type" of a value that cannot be an identity, and "state-absent" where the
             first `OFTEN_ABSENT` requests had nothing in their state.
+        may_be_absent: whether it is told only where the state is set too late, and not where it never is.
     """
     kind, name, form = source[0], source[1], form_of(source)
     if kind == "header":
@@ -53,7 +54,7 @@ def reader(source: Sequence[str], diagnose: Notice) -> Read | None:
         return _cookie(name.encode("utf-8"), form)
     if kind == "path":
         return _path(name, form, diagnose)
-    return StateReader(name, diagnose) if kind == "state" else None
+    return StateReader(name, diagnose, may_be_absent=may_be_absent) if kind == "state" else None
 
 
 def _header(name: bytes, form: str) -> Read:
@@ -103,11 +104,13 @@ class StateReader:
     Args:
         name: the field's.
         diagnose: see `reader`.
+        may_be_absent: likewise.
     """
 
-    __slots__ = ("_absent", "_diagnose", "_earlier", "_late", "_name")
+    __slots__ = ("_absent", "_diagnose", "_earlier", "_late", "_may_be_absent", "_name")
 
-    def __init__(self, name: str, diagnose: Notice) -> None:
+    def __init__(self, name: str, diagnose: Notice, *, may_be_absent: bool = False) -> None:
+        self._may_be_absent = may_be_absent
         self._name = name
         self._diagnose = diagnose
         self._absent, self._late = OFTEN_ABSENT, OFTEN_LATE
@@ -139,5 +142,5 @@ class StateReader:
         self._late -= state_value(self._earlier, self._name) is not None
         self._absent = self._absent - 1 if self._late else 0
         self._earlier = state if self._absent else {}
-        if not self._absent:
+        if not self._absent and (not self._late or not self._may_be_absent):
             self._diagnose("state-absent", about=f"`state:{self._name}`")

@@ -48,6 +48,8 @@ SAME_NS = 60 * 10**9
 """An act or a policy is in force on all hosts within so long."""
 _EACH_HOST = frozenset({"act-made", "act-undone", "act-lapsed", "policy-reloaded", "policy-rejected"})
 HOUR_NS = 3600 * 10**9
+QUARTER_NS = HOUR_NS // 4
+MINUTE_NS = 60 * 10**9
 SHORTEST_HASH, LONGEST_HASH = 8, 16
 """Digits of a hash, as screens show it, and of a whole one."""
 _QUOTED = re.compile(r"`([^`]+)`")
@@ -146,6 +148,8 @@ class Hour:
     by_limit: Mapping[str, int]
     """The refusals of limits, as far as they were among those of a host that refused most."""
     hosts: frozenset[str]
+    until_ns: int = 0
+    """Up to when it was counted, of the hour under way; 0 for one that has ended."""
 
     @property
     def asked(self) -> int:
@@ -159,6 +163,8 @@ class Hour:
         said += f", {self.shed:,} shed" if self.shed else ""
         said += f" ({formatting.share(self.refused + self.shed, self.asked)})" if self.asked else ""
         said += "".join(f"; {name} {number:,}" for name, number in shown[:3])
+        if self.until_ns:
+            said += f"; so far, up to {formatting.instant(self.until_ns)[11:16]}"
         host = next(iter(self.hosts)) if len(self.hosts) == 1 else f"{len(self.hosts)} hosts"
         fields = {
             "requests": {"allowed": self.allowed, "refused": self.refused, "shed": self.shed},
@@ -217,22 +223,44 @@ class Journal:
         wanted = Wanted(of)
         yield from (each for each in found if not of or wanted.has(each))
 
-    def hours(self, since_ns: int = 0) -> list[Hour]:
+    def hours(self, since_ns: int = 0, *, now_ns: int = 0) -> list[Hour]:
         """Return the answers by the hour since an instant, the first hour whole; hours without are left out.
 
         A host counts by quarters of an hour, so the last one may lack up to a quarter.
+
+        Args:
+            since_ns: the instant, since 1970.
+            now_ns: the time, to have the hour under way with the minutes since its last quarter.
         """
         found: dict[int, list[Mapping[str, Any]]] = {}
         hosts: dict[int, set[str]] = {}
-        first = since_ns // HOUR_NS
+        first, until_ns = since_ns // HOUR_NS, 0
+        quarters: set[tuple[str, int]] = set()
+
+        def add(begin_ns: int, record: Record) -> None:
+            if begin_ns // HOUR_NS >= first:
+                found.setdefault(begin_ns // HOUR_NS, []).append(record.fields)
+                hosts.setdefault(begin_ns // HOUR_NS, set()).add(record.host)
+
         for record in read_records(self.counts(quarters_of, lambda server: server.quarters)):
             begin_s = record.fields.get("begin")
             if record.kind == "quarter" and isinstance(begin_s, int):
-                hour = begin_s * 10**9 // HOUR_NS
-                if hour >= first:
-                    found.setdefault(hour, []).append(record.fields)
-                    hosts.setdefault(hour, set()).add(record.host)
-        return [_hour(hour * HOUR_NS, found[hour], hosts[hour]) for hour in sorted(found)]
+                quarters.add((record.host, begin_s * 10**9 // QUARTER_NS))
+                add(begin_s * 10**9, record)
+        for record in read_records(self.counts(minutes_of, lambda server: server.minutes)) if now_ns else ():
+            minutes = record.fields.get("minutes", 1)
+            if record.kind != "minute" or not isinstance(minutes, int):
+                continue
+            end_ns = record.time_ns // MINUTE_NS * MINUTE_NS  # a minute is noted when the next one has begun
+            begin_ns = end_ns - minutes * MINUTE_NS
+            if now_ns - HOUR_NS <= begin_ns and (record.host, begin_ns // QUARTER_NS) not in quarters:
+                add(begin_ns, record)
+                until_ns = max(until_ns, end_ns)
+        hours = [_hour(hour * HOUR_NS, found[hour], hosts[hour]) for hour in sorted(found)]
+        if hours and hours[-1].begin_ns // HOUR_NS == now_ns // HOUR_NS:
+            quarter_ns = max((one for _, one in quarters), default=-1) * QUARTER_NS + QUARTER_NS
+            hours[-1] = replace(hours[-1], until_ns=max(until_ns, quarter_ns))
+        return hours
 
     def counts(
         self, ring: Callable[[Path], JournalRing], there: Callable[[ServerActs], ServerJournal]

@@ -125,10 +125,13 @@ def resolve(known: Knowledge, written: str, identity: str | None = None) -> Call
             raise InspectionFailure(f"nobody known here has the hash {written}", "input", hint=hint)
     if identity is None and not has_name and label in names and digits and parse_address(written) is None:
         return resolve(known, digits, label)  # as `label=digits`
-    if identity is None and has_name and tail and _NAME.fullmatch(head):
-        near = nearest(head, names)
+    if not (has_name and tail):
+        head, tail = (
+            (label, digits) if parse_address(written) is None and _network(written) is None else ("", "")
+        )
+    if identity is None and tail and _NAME.fullmatch(head):
         own = known.account or next(iter(names), "account")
-        hint = f"Did you mean `{near}={tail}`? " if near else ""
+        hint = f"Did you mean `{nearest(head, names) or own}={tail}`? "
         hint += f"If that is how the application writes it: {own}={written}."
         raise InspectionFailure(f"no identity `{head}`; there are {', '.join(names)}", "call", hint=hint)
     return _unknown(known, written, identity, values)
@@ -204,6 +207,8 @@ def _by_value(known: Knowledge, written: str, identity: str | None) -> list[Call
                 continue  # another identity's networks are as wide
             value = str(network.network_address)
         hashes = tuple(one for one in known.bound.extractor.value_hashes(name, value) if one >= 0)
+        if len(hashes) > 1:  # first the form that something here has met: limits and the actor go by it
+            hashes = tuple(sorted(hashes, key=lambda one: not _is_known(known, name, names[name], one)))
         if hashes:
             is_known = any(_is_known(known, name, names[name], one) for one in hashes)
             found.append(Caller(written, _kind(known, name), name, hashes, is_known))

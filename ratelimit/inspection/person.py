@@ -89,7 +89,7 @@ class Person:
     missing: Sequence[str] = field(default_factory=list)
     """The hosts that did not."""
     users: Sequence[int] = field(default_factory=list)
-    """The refused accounts that use its address or payment method, if it is no account itself."""
+    """The accounts that use its address or payment method and are refused, if it is no account itself."""
     policies: str = ""
     """A sentence if hosts go by different policies."""
     no_answer: str = ""
@@ -147,14 +147,21 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
         for rule in compiled.rules
         if not rule.is_beside and rule.index not in looked and any(at in hashes for at in rule.per)
     ]
-    wanted = {value for values in hashes.values() for value in values}
-    wanted.update(known.keys_of([each.rule for each in person.limits], row))
-    if person.actor is not None:
-        wanted.add(person.actor)
+    # In the order of what they tell: there is room for some in a question.
+    wanted = dict.fromkeys(value for each in callers for value in each.hashes)
+    wanted.update(dict.fromkeys([] if person.actor is None else [person.actor]))
+    wanted.update(dict.fromkeys(known.keys_of([each.rule for each in person.limits], row)))
+    wanted.update(dict.fromkeys(values[0] for values in hashes.values()))
+    users: dict[int, None] = {}
     if key is None:
-        person.users = accounts_using(known, wanted)
-        wanted.update(person.users)
-    _ask_hosts(known, person, sorted(wanted)[:MOST_HASHES])
+        own = {value for values in hashes.values() for value in values}
+        users = dict.fromkeys([*accounts_using(known, own), *(each.key for each in person.accounts)])
+        wanted.update(dict.fromkeys([*users][: MOST_HASHES // 2]))
+    wanted.update(dict.fromkeys(value for values in hashes.values() for value in values))
+    asked = [*wanted][:MOST_HASHES]
+    _ask_hosts(known, person, asked)
+    refused = {each.hash for each in person.refused}
+    person.users = [each for each in users if each in refused][:MOST_USERS]
     account = positions.get(known.account or "")
     accounts = set(hashes.get(account, ())) if account is not None else set()
     person.shed = [each for each in person.shed if each[1].account in accounts]

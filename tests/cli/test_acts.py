@@ -285,11 +285,17 @@ def test_name_of_no_identity_is_said_and_a_colon_names_one(policy: Path) -> None
     assert wrong.exit_code == 2
     assert "no identity `user`; there are account, ip" in wrong.stderr
     assert "account=user=acct-17" in " ".join(wrong.stderr.split())
+    prefixed = run(*stop, "user:acct-17")  # hazard: it was a value, of an account that nobody has
+    assert prefixed.exit_code == 2
+    assert "no identity `user`; there are account, ip" in prefixed.stderr
+    assert "Did you mean `account=acct-17`?" in " ".join(prefixed.stderr.split())
+    meant = json.loads(run(*stop, "account=user:acct-17").stdout)["does"]
     same = [json.loads(run(*stop, name).stdout)["does"] for name in ("account=acct-17", "account:acct-17")]
-    assert same[0] == same[1]
+    assert same[0] == same[1] != meant
     swapped = run("act", "budget", "add", policy, "requests=1", "acct-7")
     line = f"Write: ratelimit act budget add {policy} acct-7 requests=1"
     assert line in " ".join(swapped.stderr.split())
+    limiter.decide(identities={"account": "user:17"}, client="203.0.113.9")  # which is known from now on
     for own in ("account=user=acct-17", "user:17", "2001:db8::1"):
         assert run(*stop, own).exit_code == 0, own
     limiter.close()

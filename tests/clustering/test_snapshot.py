@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ratelimit.clustering import snapshot
+from ratelimit.clustering.hosts.snapshot import HostsSnapshot
 from ratelimit.clustering.leader import Leader
 from ratelimit.clustering.snapshot import Refused, SnapshotFile
 from ratelimit.correlation import Correlator, Settings
@@ -285,6 +286,20 @@ def test_snapshot_that_cannot_be_written_says_so_and_goes_on(tmp_path: Path) -> 
     assert actor.noted.codes == ["snapshot-unwritten"]
     actor.clock.advance(1000)
     assert actor.decide(_first()).allowed
+    actor.limiter.close()
+
+
+def test_one_failure_to_save_with_a_server_is_no_news_and_two_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: a server that came back empty has told so, and each host's save under way warns as well."""
+    monkeypatch.setattr(SnapshotFile, "tolerated", HostsSnapshot.tolerated)
+    actor = Actor(snapshot=str(tmp_path / "missing" / "snapshot"))
+    for codes in ([], ["snapshot-unwritten"]):
+        actor.decide(_first())
+        actor.tick()
+        assert actor.noted.codes == codes
+        actor.clock.advance(61)
     actor.limiter.close()
 
 

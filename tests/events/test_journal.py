@@ -14,6 +14,7 @@ import pytest
 
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.events import EVENTS, NOTES, Event
+from ratelimit.inspection.formatting import instant
 from ratelimit.inspection.journal import Entry, entry_of, journal_of
 from ratelimit.inspection.takings import hours_taken
 from ratelimit.limiter import Limiter
@@ -222,7 +223,9 @@ def test_minutes_are_counted_by_class(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "class batch" in one["text"]
 
 
-QUARTER_NS = 15 * 60 * NS
+MINUTE_NS = 60 * NS
+QUARTER_NS = 15 * MINUTE_NS
+HOUR_NS = 4 * QUARTER_NS
 
 
 def test_hours_are_the_sums_of_all_hosts_and_outlive_minutes(
@@ -250,6 +253,59 @@ def test_hours_are_the_sums_of_all_hosts_and_outlive_minutes(
     told = [each for each in journal(host.policy, "--hours", "--since", "7d") if each["kind"] == "hour"]
     assert [each["fields"]["requests"]["refused"] for each in told] == [3, 3]
     assert told[0]["text"] == "45 allowed, 3 refused, 2 shed (10 %); requests 3"
+
+
+def test_the_hour_under_way_is_shown_from_its_first_minute(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: before the first quarter of an hour has ended the command said nothing of it."""
+    now_ns = host.workers[0].now_ns()
+    begin_ns = now_ns // HOUR_NS * HOUR_NS
+
+    def at(minute: int, asked: int) -> None:
+        for worker in host.workers:
+            monkeypatch.setattr(worker, "now_ns", lambda: begin_ns + minute * MINUTE_NS)
+        host.look()
+        for _ in range(asked):
+            host.workers[0].decide(identities={"account": "acct-17"}, client="203.0.113.9")
+
+    def hours(minute: int) -> list[tuple[int, int, bool]]:
+        with journal_of(host.workers[0].policy) as opened:
+            found = opened.hours(begin_ns, now_ns=begin_ns + minute * MINUTE_NS)
+        return [(each.allowed, each.refused, bool(each.until_ns)) for each in found]
+
+    at(0, 7)
+    at(1, 0)
+    assert hours(1) == [(5, 2, True)]
+    at(20, 3)  # the quarter has ended: its minutes count once
+    at(21, 4)
+    at(22, 0)
+    assert hours(22) == [(5, 9, True)]
+    with journal_of(host.workers[0].policy) as opened:
+        (one,) = opened.hours(begin_ns, now_ns=begin_ns + 22 * MINUTE_NS)
+    until = instant(begin_ns + 22 * MINUTE_NS)[11:16]
+    assert one.as_entry().text == f"5 allowed, 9 refused (64.3 %); requests 9; so far, up to {until}"
+    at(61, 0)
+    at(75, 0)
+    assert hours(75) == [(5, 9, False)]
+
+
+def test_counts_of_several_minutes_are_not_called_those_of_one(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_ns = host.workers[0].now_ns() // HOUR_NS * HOUR_NS
+    for minute, asked in ((0, 7), (9, 3), (10, 0)):
+        for worker in host.workers:
+            monkeypatch.setattr(worker, "now_ns", lambda minute=minute: begin_ns + minute * MINUTE_NS)
+        host.look()
+        for _ in range(asked):
+            host.workers[0].decide(identities={"account": "acct-17"}, client="203.0.113.9")
+    of_nine, of_one = [
+        each for each in journal(host.policy, "--minutes", "--since", "2h") if each["kind"] == "minute"
+    ]
+    assert of_nine["fields"]["minutes"] == 9
+    assert "of 9 minutes" in of_nine["text"]
+    assert "minutes" not in of_one["fields"]
 
 
 def test_the_week_outlives_a_reboot_where_events_have_a_file(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.stores.journal import JournalRing, events_of, minutes_of
 from ratelimit.stores.redis.acts import ServerActs
-from ratelimit.stores.redis.journal import MOST_LINES
+from ratelimit.stores.redis.journal import LASTS_MS, MOST_LINES, STATE_LASTS_MS
 from ratelimit.worker.journal import Exchange
 from tests.cli.running import in_group, run
 from tests.redis.test_acts import POLICY, hosts, the_lost_log, wait_for_hosts
@@ -90,6 +90,21 @@ def test_a_server_that_lost_its_journal_has_it_again(world: World, server: Serve
     world.look()
     assert world.there() == sorted([*every, line("b", 1)])
     assert sorted(world.rings["a"].read()) == world.there()
+
+
+def test_a_journal_outlives_its_last_line_while_a_host_looks(world: World, server: Server) -> None:
+    """Hazard: lines that went by their age were taken for a loss of all that the server counts."""
+    world.rings["a"].append([line("a", 0)])
+    world.look()
+    lines, state = "{acts}:journal", "{acts}:journal:state"
+    for each in (lines, state):
+        server.client.pexpire(each, 50_000)
+    world.look("a")
+    assert server.client.pttl(lines) == pytest.approx(LASTS_MS, abs=60_000)
+    assert server.client.pttl(state) == pytest.approx(STATE_LASTS_MS, abs=60_000)
+    epoch = world.exchanges["a"].epoch
+    world.look("a")
+    assert world.exchanges["a"].epoch == epoch
 
 
 def test_a_host_that_lost_its_ring_has_it_again_and_takes_nothing_away(world: World, tmp_path: Path) -> None:

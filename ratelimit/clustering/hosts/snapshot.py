@@ -30,6 +30,9 @@ class HostsSnapshot(Format):
         seed: a file to begin with where there is no snapshot.
     """
 
+    # Of a server that was away, or came back empty, other events tell.
+    tolerated: int = 1
+
     def __init__(
         self,
         box: HostQueues,

@@ -19,7 +19,9 @@ MOST_EVENTS = 8192
 MOST_MINUTES = 20_160
 """A week of two hosts; of quarters of an hour, a week of thirty; of takings, of sixty or more."""
 LASTS_MS = 31 * 86_400_000
-"""The time for which a journal outlives its last line."""
+"""The time for which a journal outlives the last look of its last host."""
+STATE_LASTS_MS = 400 * 86_400_000
+"""The time for which its epoch does: no limit counts for longer."""
 MOST_LINES = 256
 """In one call, each way."""
 
@@ -91,7 +93,16 @@ class ServerJournal:
 
     def _exchange(self, number: int, there: bytes, epoch: str, fresh: str, lines: Sequence[bytes]) -> Heard:
         async def exchange(client: Any) -> Heard:
-            words: list[str | bytes | int] = [number, self._most, MOST_LINES, LASTS_MS, there, epoch, fresh]
+            words: list[str | bytes | int] = [
+                number,
+                self._most,
+                MOST_LINES,
+                LASTS_MS,
+                STATE_LASTS_MS,
+                there,
+                epoch,
+                fresh,
+            ]
             is_whole, now, last, *found = await JOURNAL.run(client, self._keys, [*words, *lines])
             return Heard(
                 bool(is_whole), Position(int(last), bytes(now).decode()), [bytes(one) for one in found]

@@ -31,6 +31,8 @@ from ratelimit.worker.events.reporter import Reporter
 NS = 10**9
 HOUR_NS = 3600 * NS
 DAY_NS = 24 * HOUR_NS
+FORGOTTEN_NS = 400 * DAY_NS
+"""Where no worker looked for so long, the server has forgotten by its age what limits counted."""
 LONG_NS = 600 * NS
 """A policy file that is refused for so long is told again."""
 CONNECTING_NS = 2 * NS
@@ -156,10 +158,12 @@ class EventWatch:
         server = blake2b(f"{remote.url} {remote.prefix}".encode(), digest_size=4).hexdigest()
         with self._reporter.record.change() as told:
             before, told.epoch = told.epoch, f"{server} {epoch}"
-            counted = told.counts
+            counted, looked_ns = told.counts, told.minute * MINUTE_NS
         self._epoch = epoch
         if not before.startswith(server) or before == f"{server} {epoch}":
             return
+        if looked_ns and now_ns - looked_ns >= FORGOTTEN_NS:
+            return  # by its age: nothing that this host counted would count now
         ring = self._reporter.minutes
         noted = read_records([] if ring is None else ring.read())
         limits = forgotten(limiter, noted, grown(counts_of(limiter), counted), now_ns)
