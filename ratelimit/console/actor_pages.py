@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from starlette.responses import Response
 
-from ratelimit.console.parts import actor_named, number, principal_of, source_of, taken
+from ratelimit.console.parts import actor_named, number, principal_of, rules_of, source_of, taken
 from ratelimit.console.visit import Visit
 from ratelimit.inspection import formatting
 from ratelimit.inspection.actors import Actor, actors_of
@@ -45,7 +45,7 @@ def actors(visit: Visit) -> Response:
     by = visit.one("by", "requests")
     with visit.observation.known() as known:
         source = source_of(known)
-        since, takings = taken(visit, known)
+        since, takings = taken(visit)
         took: dict[int, dict[str, int]] = {}
         for (identity, name), units in takings.of_members(known).items():
             took.setdefault(identity, {})[name] = units
@@ -53,7 +53,7 @@ def actors(visit: Visit) -> Response:
             for each in callers:
                 if each.is_actor:
                     took.setdefault(each.hash, {})[name] = each.units
-        rules = {rule.name: rule for rule in reversed(known.compiled.rules)}
+        rules = rules_of(visit)
         names = [name for name in takings.limits if any(name in each for each in took.values())]
         trouble = ""
         found = [
@@ -117,8 +117,8 @@ def actor(visit: Visit) -> Response:
         pages = max(1, -(-len(members) // PER_PAGE))
         at = min(max(1, number(visit.one("page", "1"))), pages)
         requests, a_day = source.takings.get(found.identity, (0, 0.0))
-        since, takings = taken(visit, known)
-        rules = {rule.name: rule for rule in reversed(known.compiled.rules)}
+        since, takings = taken(visit)
+        rules = rules_of(visit)
         own: list[Taker] = takings.of((), actor=found.identity)
         by_account = [
             (rules[name], units)

@@ -11,12 +11,13 @@ from weakref import WeakKeyDictionary
 
 from markupsafe import Markup
 
-from ratelimit.clock import monotonic_ns
+from ratelimit.clock import SystemClock, monotonic_ns
 from ratelimit.console.drawing import MOST_IDENTIFIERS, MOST_NODES, drawing_of
 from ratelimit.console.rendering import rendered
 from ratelimit.correlation.overview import Overview
 from ratelimit.inspection.current_policy import policy_in_force
 from ratelimit.inspection.evidence import Remembered, Source, key_of
+from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts import Moment, hosts_of
 from ratelimit.inspection.journal import Hour, journal_of
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
@@ -136,6 +137,13 @@ class Observation:
         now = self._now
         assert now is not None
         return now, self._before
+
+    def present(self) -> Moment:
+        """Return all hosts now; without any if none runs."""
+        try:
+            return self.moments()[0]
+        except InspectionFailure:
+            return Moment(SystemClock().now_ns(), [], [])
 
     def fresh_moments(self) -> tuple[Moment, Moment | None]:
         """Return the same, waiting for a new look if there was none of late."""

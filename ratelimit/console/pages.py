@@ -79,8 +79,7 @@ def limit(visit: Visit) -> Response:
         raise InspectionFailure(f"the policy has no limit `{name}`", "input", hint=hint)
     row = next((each for each in limits_by_trouble(found, before) if each.name == name), None)
     callers = [each for each in found.callers if each.limit == name]
-    with visit.observation.known() as known:
-        since, takings = taken(visit, known)
+    since, takings = taken(visit)
     return visit.page(
         "limit",
         rules=rules,
@@ -108,21 +107,21 @@ def identity_of(rule: LimitRule, compiled: CompiledPolicy) -> str | None:
 def took(visit: Visit) -> Response:
     """The callers that took most of each limit within a chosen time."""
     name = visit.one("limit")
-    with visit.observation.known() as known:
-        since, takings = taken(visit, known)
-        shown = {one: callers for one, callers in takings.limits.items() if name in ("", one)}
-        return visit.page(
-            "took",
-            takings=takings,
-            limits=shown,
-            most=CALLERS_SHOWN if name else TAKERS_SHOWN,
-            only=name,
-            identities={one: identity_of(callers[0].rule, known.compiled) for one, callers in shown.items()},
-            compiled=known.compiled,
-            since=since,
-            spans=SPANS,
-            when=time_words(takings),
-        )
+    since, takings = taken(visit)
+    _, whole, _ = visit.observation.policy()
+    shown = {one: callers for one, callers in takings.limits.items() if name in ("", one)}
+    return visit.page(
+        "took",
+        takings=takings,
+        limits=shown,
+        most=CALLERS_SHOWN if name else TAKERS_SHOWN,
+        only=name,
+        identities={one: identity_of(callers[0].rule, whole.compiled) for one, callers in shown.items()},
+        compiled=whole.compiled,
+        since=since,
+        spans=SPANS,
+        when=time_words(takings),
+    )
 
 
 def person(visit: Visit) -> Response:
@@ -137,7 +136,7 @@ def person(visit: Visit) -> Response:
         if found.missing:
             trouble.append(f"No answer from {', '.join(found.missing)}.")
         kinds = {} if found.explanation is None else kinds_of(known.compiled)
-        since, takings = taken(visit, known)
+        since, takings = taken(visit)
         hashes = [hashed for each in callers for hashed in each.hashes]
         return visit.page(
             "person",
@@ -201,8 +200,8 @@ def week(visit: Visit) -> Response:
     hours = visit.observation.hours(begin_of(now_ns))
     with visit.observation.known() as known:
         happened = changes_of(known, begin_ns, most=MOST_OF_WEEK)
-        _, takings = taken(visit, known)
-        compiled = known.compiled
+    _, takings = taken(visit)
+    _, whole, _ = visit.observation.policy()
     found = week_of(hours, happened, now_ns, days)
     return visit.page(
         "week",
@@ -215,7 +214,7 @@ def week(visit: Visit) -> Response:
         day_words=day_words,
         takings=takings,
         most=TAKERS_SHOWN,
-        identities={name: identity_of(each[0].rule, compiled) for name, each in takings.limits.items()},
+        identities={name: identity_of(each[0].rule, whole.compiled) for name, each in takings.limits.items()},
         when=time_words(takings),
         since=f"{days}d",
         trouble=found.trouble,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ratelimit.clock import SystemClock
@@ -15,7 +15,8 @@ from ratelimit.inspection.evidence import Source
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.naming import resolve
-from ratelimit.inspection.takings import Takings, bounds_of, hour_under_way, takings_within
+from ratelimit.inspection.takings import Takings, bounds_of, takings_within
+from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.acts.act import Act
 
 DEFAULT_SPAN = "7d"
@@ -78,7 +79,7 @@ def ends_of(acts: Sequence[Act], held: Collection[str]) -> dict[str, str]:
     return found
 
 
-def taken(visit: Visit, known: Knowledge) -> tuple[str, Takings]:
+def taken(visit: Visit) -> tuple[str, Takings]:
     """Return the time that a visitor chose, and what callers took in it.
 
     Raises:
@@ -86,8 +87,15 @@ def taken(visit: Visit, known: Knowledge) -> tuple[str, Takings]:
     """
     since = visit.one("since", DEFAULT_SPAN)
     begin_ns, end_ns = bounds_of(since, SystemClock().now_ns())
-    hours = [*visit.observation.takings(begin_ns), *hour_under_way(known)]
-    return since, takings_within(known.compiled, hours, begin_ns, end_ns)
+    noted, now = visit.observation.takings(begin_ns), visit.observation.present()
+    _, whole, _ = visit.observation.policy()
+    return since, takings_within(whole.compiled, noted, now, begin_ns, end_ns)
+
+
+def rules_of(visit: Visit) -> Mapping[str, LimitRule]:
+    """Return the limits by name, also those in the application's code."""
+    _, whole, _ = visit.observation.policy()
+    return {rule.name: rule for rule in reversed(whole.compiled.rules)}
 
 
 def number(text: str) -> int:

@@ -42,6 +42,7 @@ from ratelimit.telemetry import RateLimitCollector, snapshot
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, total
 from ratelimit.telemetry.watching import WatchedTable
 from ratelimit.verdict import Reason
+from ratelimit.worker.events.minutes import takings
 from ratelimit.worker.inquiries import IN_CODE, Line, denied_by, refusal_lines
 
 if TYPE_CHECKING:
@@ -91,6 +92,10 @@ class HostMoment:
     """What it counted since its memory began; None of a host that did not answer."""
     state: HostState | None
     """Whether it applies the operator's acts, where that is known."""
+    hour: int = 0
+    """The number of the hour under way, since 1970; 0 of a host that did not answer,"""
+    took: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """and what callers took in it: by the names of limits, callers' hashes and units."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,8 @@ class Moment:
     """The operator's acts in force."""
     trouble: Sequence[str] = field(default_factory=list)
     """What keeps this from being the whole, each in a sentence."""
+    is_away: bool = False
+    """Whether the server that hosts share does not answer: this is what this host knows."""
 
     @cached_property
     def total(self) -> Snapshot:
@@ -190,13 +197,12 @@ class Hosts:
         place = None if self._here is None else self._here.place
         emptied = emptied_words(recently_emptied(place, HOUR_NS))
         trouble = [emptied] if emptied else []
-        acts, states = 0, []
+        acts, states, is_away = 0, [], False
         running: Sequence[HostState] | None = None
         log: Sequence[Act] = ()
         if deployment is not None:
             log = known_acts(deployment)
             acts = len(in_force(log, deployment.key, SystemClock().now_ns()))
-            is_away = False
             try:
                 states = running = deployment.hosts()
             except StoreError:
@@ -211,14 +217,17 @@ class Hosts:
                     return replace(moment, trouble=[*trouble, *moment.trouble])
         name = socket.gethostname()
         state = next((each for each in states if each.host == name), None)
-        hosts = [] if self._table is None else [HostMoment(name, self._table(), state)]
+        hour, took, compiled = 0, {}, self._policy.compiled
+        if self._here is not None:
+            hour = self._here.clock.now_ns() // HOUR_NS
+            took = takings(self._here.table, compiled.rules, hour)
+        hosts = [] if self._table is None else [HostMoment(name, self._table(), state, hour, took)]
         callers: Sequence[Refused] = ()
         if self._here is not None:
             now_ns = self._here.clock.now_ns()
-            compiled = self._policy.compiled
             lines = refusal_lines(self._here.table, compiled, compiled.rules, None, now_ns)
             callers = in_words(compiled, [(name, line) for line in lines], log)
-        return Moment(SystemClock().now_ns(), hosts, callers, acts, trouble)
+        return Moment(SystemClock().now_ns(), hosts, callers, acts, trouble, is_away)
 
     def _ask(self, deployment: Deployment, log: Sequence[Act], acts: int) -> Moment:
         # Its client library is not there for every policy.
@@ -231,7 +240,8 @@ class Hosts:
         hosts, digest = [], digest_of(log)
         for at, report in sorted(reports.items(), key=lambda one: one[1].host):
             answer = answers.get(at)
-            hosts.append(HostMoment(report.host, _counts_of(answer), state_of(report, digest)))
+            now = (0, {}) if answer is None else (answer.hour, answer.took)
+            hosts.append(HostMoment(report.host, _counts_of(answer), state_of(report, digest), *now))
         lines = [line for answer in answers.values() for line in lines_of(answer)]
         callers = in_words(self._policy.compiled, lines, log)
         said = different_policies([each.state for each in hosts if each.state is not None])

@@ -1,23 +1,26 @@
 """The callers that took most of each limit, over all hosts and a time: in requests, tokens or dollars.
 
 Each host notes by the hour, of each limit, the ten callers that took most. So a sum says the least that a
-caller took: hours in which it was not among the ten are not in it. The hour under way is this host's alone.
+caller took: hours in which it was not among the ten are not in it. What they took in the hour under way is
+asked of all hosts; one that does not answer is named.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+from ratelimit.clock import SystemClock
 from ratelimit.inspection import formatting
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.journal import HOUR_NS, Journal
+from ratelimit.inspection.hosts import Moment, hosts_of
+from ratelimit.inspection.journal import HOUR_NS, Journal, journal_of
 from ratelimit.inspection.knowledge import Knowledge
+from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.journal import read_records, takings_of
-from ratelimit.worker.events.minutes import takings
 
 DAY_NS = 24 * HOUR_NS
 SPANS: Mapping[str, str] = {
@@ -62,6 +65,17 @@ class Taker:
         """The units in words."""
         return formatting.amount(self.units, self.rule.unit)
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it for machines."""
+        return {
+            "caller": f"{self.hash:016x}",
+            "is_actor": self.is_actor,
+            "took_at_least": self.units,
+            "unit": self.rule.unit,
+            "hours": self.hours,
+            "hosts": sorted(self.hosts),
+        }
+
 
 @dataclass(frozen=True)
 class Takings:
@@ -74,6 +88,8 @@ class Takings:
     hours: int
     """Of so many hours something is known."""
     hosts: Sequence[str]
+    trouble: str = ""
+    """A sentence if a part of the hour under way is not known; it names the hosts."""
 
     def of(self, hashes: Iterable[int], *, actor: int | None = None) -> list[Taker]:
         """Return what a caller took of each limit, by the hashes of its identities and of its actor."""
@@ -140,16 +156,42 @@ def _units(callers: object) -> dict[int, int]:
     return found
 
 
+def took_most(policy: Policy, whole: Policy, span: str) -> Takings:
+    """Return the callers that took most of each limit within a time, over all hosts, up to now.
+
+    Args:
+        policy: the policy.
+        whole: the same with the limits in the application's code.
+        span: one of `SPANS`.
+
+    Raises:
+        InspectionFailure: it is none of these.
+    """
+    begin_ns, end_ns = bounds_of(span, SystemClock().now_ns())
+    with journal_of(policy) as journal:
+        hours = hours_taken(journal, begin_ns)
+    try:
+        with hosts_of(policy, whole) as hosts:
+            moment = hosts.look()
+    except InspectionFailure:  # no worker runs: what was noted is all
+        moment = Moment(end_ns, [], [])
+    return takings_within(whole.compiled, hours, moment, begin_ns, end_ns)
+
+
 def takings_within(
-    compiled: CompiledPolicy, hours: Sequence[HourTaken], begin_ns: int, end_ns: int
+    compiled: CompiledPolicy, noted: Sequence[HourTaken], now: Moment, begin_ns: int, end_ns: int
 ) -> Takings:
     """Return what callers took within a time.
 
     Args:
         compiled: the policy; limits that it has no more are left out.
-        hours: what hosts noted.
+        noted: what hosts noted when their hours had ended.
+        now: what all hosts say of the hour under way.
         begin_ns, end_ns: the time.
     """
+    ended = {(each.begin_ns, each.host) for each in noted}
+    # A look that is older than the end of its hour has a part of what was noted then.
+    hours = [*noted, *(each for each in _under_way(now) if (each.begin_ns, each.host) not in ended)]
     rules = {rule.name: rule for rule in reversed(compiled.rules) if not rule.is_beside}
     units: dict[tuple[str, int], int] = {}
     seen: dict[tuple[str, int], set[int]] = {}
@@ -178,17 +220,26 @@ def takings_within(
         limits,
         len({each.begin_ns for each in within}),
         sorted({each.host for each in within}),
+        _trouble(now) if begin_ns <= now.at_ns < end_ns else "",
     )
 
 
-def hour_under_way(known: Knowledge) -> list[HourTaken]:
-    """Return what callers have taken on this host since the hour began."""
-    if known.here is None:
-        return []
-    hour = known.here.clock.now_ns() // HOUR_NS
-    found = takings(known.here.table, known.compiled.rules, hour)
-    limits = {name: {int(who, 16): units for who, units in each.items()} for name, each in found.items()}
-    return [HourTaken(hour * HOUR_NS, socket.gethostname(), limits)] if limits else []
+def _trouble(now: Moment) -> str:
+    missing = [host.host for host in now.hosts if not host.hour]
+    if now.is_away:
+        return "The server does not answer: the hour under way is of this host alone."
+    return f"No answer from {', '.join(missing)}: the hour under way is without it." if missing else ""
+
+
+def _under_way(now: Moment) -> list[HourTaken]:
+    """Return what callers have taken on each host since the hour began."""
+    return [
+        HourTaken(
+            host.hour * HOUR_NS, host.host, {name: _units(callers) for name, callers in host.took.items()}
+        )
+        for host in now.hosts
+        if host.took
+    ]
 
 
 def time_words(found: Takings) -> str:

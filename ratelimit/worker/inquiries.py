@@ -18,6 +18,7 @@ from ratelimit.load.shed import shed_accounts
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.shed import ShedLine
+from ratelimit.worker.events.minutes import HOUR_S, takings
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.inquiries import Refusal, ServerInquiries
@@ -26,6 +27,7 @@ IN_CODE = ""
 """The name of a limit that is not known here: one in the application's code."""
 _DENIED = counter_of("")
 _MARK = "\x1f"
+HOUR_NS = HOUR_S * 10**9
 MOST_ANSWERED = 64
 """Names of inquiries that are remembered as answered."""
 
@@ -119,7 +121,8 @@ class InquiryFollower:
             for name, inquiry in asked.items():
                 lines: list[Refusal] = []
                 shed: list[ShedLine] = []
-                metrics = ""
+                metrics, hour = "", 0
+                took: dict[str, dict[str, int]] = {}
                 if inquiry.key == fingerprint_of(limiter.store.hasher.key).hex():
                     hashes = None if inquiry.about_all else set(inquiry.hashes)
                     lines = self._lines(limiter, hashes)[:MOST_LINES]
@@ -130,7 +133,9 @@ class InquiryFollower:
 
                     metrics = Exposition(limiter).render("")[0].decode()
                     metrics = metrics if len(metrics) <= MOST_METRICS else ""
-                server.answer(name, self._name, Answer(self._host, lines, metrics, shed))
+                    hour = limiter.now_ns() // HOUR_NS
+                    took = takings(limiter.table, limiter.rules, hour)
+                server.answer(name, self._name, Answer(self._host, lines, metrics, shed, hour, took))
                 self._answered[name] = None
             for name in list(self._answered)[:-MOST_ANSWERED]:
                 del self._answered[name]

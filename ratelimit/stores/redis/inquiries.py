@@ -22,6 +22,8 @@ LASTS_MS = 10_000
 """An inquiry that nobody answered for so long is forgotten."""
 MOST_HASHES = 64
 MOST_LINES = 256
+MOST_LIMITS = 2048
+"""Limits with what was taken of each; a table has no more."""
 MOST_METRICS = 1 << 20
 """Characters of one host's metrics."""
 
@@ -33,7 +35,7 @@ class Inquiry(msgspec.Struct, frozen=True):
     """Which hash key the hashes are made with."""
     hashes: Annotated[list[int], Meta(max_length=MOST_HASHES)]
     about_all: bool = False
-    """Asks for the host's metrics, and for the callers that are refused most, whoever they are."""
+    """Asks for the host's metrics, and for the callers that are refused most and those that take most."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -57,6 +59,10 @@ class Answer(msgspec.Struct, frozen=True):
     metrics: Annotated[str, Meta(max_length=MOST_METRICS)] = ""
     """The text of its metrics, if they were asked for."""
     shed: Annotated[list[ShedLine], Meta(max_length=MOST_LINES)] = []
+    hour: int = 0
+    """The number of the hour under way, since 1970, if it was asked for all callers,"""
+    took: Annotated[dict[str, dict[str, int]], Meta(max_length=MOST_LIMITS)] = {}
+    """and what was taken in it: by the names of limits, callers' hashes and units."""
 
 
 _INQUIRIES, _ANSWERS = JsonReader(Inquiry), JsonReader(Answer)
