@@ -5,18 +5,22 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from starlette.responses import Response
 
+from ratelimit.clustering.declarations import PAYMENT_KIND
 from ratelimit.console.parts import actor_named, number, principal_of, rules_of, source_of, taken
 from ratelimit.console.visit import Visit
+from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.inspection import formatting
 from ratelimit.inspection.actors import Actor, actors_of
 from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.hosts import Moment, Refused
 from ratelimit.inspection.knowledge import Left
 from ratelimit.inspection.profile import left_of_actor
 from ratelimit.inspection.takings import SPANS, Taker, time_words
+from ratelimit.policy.compile.identities import CLUSTER
 
 PER_PAGE = 100
 ACTORS_SHOWN = 50
@@ -33,11 +37,8 @@ class ActorRow:
     left: Sequence[Left] = ()
     took: Mapping[str, int] = field(default_factory=dict)
     """By the names of limits, the units that it took at least within the chosen time."""
-
-    @property
-    def refused(self) -> int:
-        """The refusals by limits per cluster, on this host within the last hour."""
-        return sum(each.refused for each in self.actor.refused)
+    refused: int = 0
+    """The refusals by limits per cluster, on all hosts within the last hour."""
 
 
 def actors(visit: Visit) -> Response:
@@ -56,11 +57,16 @@ def actors(visit: Visit) -> Response:
         rules = rules_of(visit)
         names = [name for name in takings.limits if any(name in each for each in took.values())]
         trouble = ""
+        refused: dict[int, int] = {}
+        now = visit.observation.present()
+        for one in _refusals(now):
+            refused[cluster_of(one.hash)] = refused.get(cluster_of(one.hash), 0) + one.refused
         found = [
             ActorRow(
                 each,
                 source.takings.get(each.found.identity, (0, 0.0))[1],
                 took=took.get(each.found.identity, {}),
+                refused=refused.get(each.found.identity, 0),
             )
             for each in actors_of(source, source.actors, None, known.refused)
         ]
@@ -82,7 +88,7 @@ def actors(visit: Visit) -> Response:
                     left = left_of_actor(known, row.actor.found.identity)
                 except InspectionFailure as failure:
                     trouble = str(failure)
-            shown.append(ActorRow(row.actor, row.a_day, left, row.took))
+            shown.append(replace(row, left=left))
         return visit.page(
             "actors",
             rows=shown,
@@ -99,6 +105,11 @@ def actors(visit: Visit) -> Response:
             as_of_ns=source.correlator.now_ns,
             trouble=[trouble] if trouble else [],
         )
+
+
+def _refusals(now: Moment) -> list[Refused]:
+    """Return what limits per cluster refused within the last hour, on all hosts."""
+    return [each for each in now.callers if each.per == CLUSTER and not each.in_shadow]
 
 
 def actor(visit: Visit) -> Response:
@@ -118,6 +129,7 @@ def actor(visit: Visit) -> Response:
         at = min(max(1, number(visit.one("page", "1"))), pages)
         requests, a_day = source.takings.get(found.identity, (0, 0.0))
         since, takings = taken(visit)
+        now = visit.observation.present()
         rules = rules_of(visit)
         own: list[Taker] = takings.of((), actor=found.identity)
         by_account = [
@@ -135,7 +147,13 @@ def actor(visit: Visit) -> Response:
             by_account=by_account,
             since=since,
             when=time_words(takings),
-            refused=known.refusals_of_actor(found.identity),
+            refused=[each for each in _refusals(now) if cluster_of(each.hash) == found.identity],
+            missing=now.missing,
+            own_payments=[
+                f"{each.hash:016x}"
+                for each in profile.shared(SHARED_SHOWN)
+                if each.kind == PAYMENT_KIND and each.members > 1
+            ],
             shared=profile.shared(SHARED_SHOWN),
             shared_count=profile.shared_count,
             members=members[(at - 1) * PER_PAGE : at * PER_PAGE],

@@ -179,10 +179,11 @@ class _Console:
 
     async def _events(self, visit: Visit) -> AsyncIterator[str]:
         self._streams += 1
+        look = pages.LIVE.get(visit.one("page"), pages.live)
         try:
             while True:
                 try:
-                    text = await run_in_threadpool(pages.live, visit)
+                    text = await run_in_threadpool(look, visit)
                 except (InspectionFailure, StoreError, PolicyError) as error:
                     text = visit.text("gone", said=_said(error))
                 yield "".join(f"data: {line}\n" for line in text.splitlines()) + "\n"

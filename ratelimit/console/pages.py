@@ -20,7 +20,7 @@ from ratelimit.inspection.changes import changes_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts import limits_by_trouble
 from ratelimit.inspection.naming import resolve
-from ratelimit.inspection.person import person_of
+from ratelimit.inspection.person import Person, person_of
 from ratelimit.inspection.profile import kinds_of
 from ratelimit.inspection.takings import SPANS, time_words
 from ratelimit.inspection.week import DAYS, begin_of, day_words, week_of
@@ -31,6 +31,8 @@ from ratelimit.stores.acts.act import in_force
 CALLERS_SHOWN = 200
 TAKERS_SHOWN = 5
 """Of each limit, on the page of all limits; of one alone, `CALLERS_SHOWN`."""
+MOST_NAMES = 8
+"""Of one caller."""
 MOST_OF_WEEK = 4000
 SHOWN_OF_KIND = 30
 """Events of each kind."""
@@ -109,13 +111,21 @@ def took(visit: Visit) -> Response:
     name = visit.one("limit")
     since, takings = taken(visit)
     _, whole, _ = visit.observation.policy()
-    shown = {one: callers for one, callers in takings.limits.items() if name in ("", one)}
+    units = list(dict.fromkeys(callers[0].rule.unit for callers in takings.limits.values()))
+    unit = visit.one("unit")
+    shown = {
+        one: callers
+        for one, callers in takings.limits.items()
+        if name in ("", one) and unit in ("", callers[0].rule.unit)
+    }
     return visit.page(
         "took",
         takings=takings,
         limits=shown,
         most=CALLERS_SHOWN if name else TAKERS_SHOWN,
         only=name,
+        units=units,
+        unit=unit,
         identities={one: identity_of(callers[0].rule, whole.compiled) for one, callers in shown.items()},
         compiled=whole.compiled,
         since=since,
@@ -130,11 +140,8 @@ def person(visit: Visit) -> Response:
         names = visit.all("who")
         if not names:
             raise InspectionFailure("nobody is named", "call", hint="Write an account or a hash above.")
-        callers = [resolve(known, each) for each in names[:8]]
+        callers = [resolve(known, each) for each in names[:MOST_NAMES]]
         found = person_of(known, callers)
-        trouble = [f"Limits cannot be looked at: {found.no_answer}"] if found.no_answer else []
-        if found.missing:
-            trouble.append(f"No answer from {', '.join(found.missing)}.")
         kinds = {} if found.explanation is None else kinds_of(known.compiled)
         since, takings = taken(visit)
         hashes = [hashed for each in callers for hashed in each.hashes]
@@ -149,8 +156,32 @@ def person(visit: Visit) -> Response:
             principal=principal_of(known),
             now_ns=SystemClock().now_ns() if known.source is None else known.source.correlator.now_ns,
             can_correlate=known.compiled.correlation is not None,
-            trouble=trouble,
+            at_ns=SystemClock().now_ns(),
+            doubts=_doubts(found),
         )
+
+
+def live_person(visit: Visit) -> str:
+    """Return the part of a caller's page that changes while somebody looks."""
+    with visit.observation.known() as known:
+        found = person_of(known, [resolve(known, each) for each in visit.all("who")[:MOST_NAMES]])
+        return visit.text(
+            "person_live",
+            person=found,
+            compiled=known.compiled,
+            at_ns=SystemClock().now_ns(),
+            doubts=_doubts(found),
+        )
+
+
+def _doubts(person: Person) -> list[str]:
+    """Return what is not known of a caller's limits and refusals, each in a sentence."""
+    found = [f"Limits cannot be looked at: {person.no_answer}"] if person.no_answer else []
+    return [*found, f"No answer from {', '.join(person.missing)}."] if person.missing else found
+
+
+LIVE: Mapping[str, Callable[[Visit], str]] = {"now": live, "person": live_person}
+"""What pages ask for again and again, by the name that their address has."""
 
 
 def audit(visit: Visit) -> Response:

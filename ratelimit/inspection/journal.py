@@ -150,6 +150,8 @@ class Hour:
     hosts: frozenset[str]
     until_ns: int = 0
     """Up to when it was counted, of the hour under way; 0 for one that has ended."""
+    by_class: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Of each class of limits that follow the load, requests allowed and shed."""
 
     @property
     def asked(self) -> int:
@@ -169,6 +171,9 @@ class Hour:
         fields = {
             "requests": {"allowed": self.allowed, "refused": self.refused, "shed": self.shed},
             "limits": dict(shown),
+            "classes": {
+                name: {"allowed": allowed, "shed": shed} for name, (allowed, shed) in self.by_class.items()
+            },
             "hosts": sorted(self.hosts),
         }
         return Entry(self.begin_ns, host, "hour", "", said, fields)
@@ -352,6 +357,7 @@ def write_note(journal: Journal, text: str, of: Sequence[str], by: str) -> None:
 def _hour(begin_ns: int, quarters: Sequence[Mapping[str, Any]], hosts: Collection[str]) -> Hour:
     sums = {"allowed": 0, "refused": 0, "shed": 0}
     by_limit: dict[str, int] = {}
+    by_class: dict[str, tuple[int, int]] = {}
     for each in quarters:
         for word in sums:
             sums[word] += _number(each.get("requests"), word)
@@ -359,7 +365,13 @@ def _hour(begin_ns: int, quarters: Sequence[Mapping[str, Any]], hosts: Collectio
         for name, counts in limits.items() if isinstance(limits, dict) else ():
             if refused := _number(counts, "refused"):
                 by_limit[name] = by_limit.get(name, 0) + refused
-    return Hour(begin_ns, sums["allowed"], sums["refused"], sums["shed"], by_limit, frozenset(hosts))
+        classes = each.get("classes")
+        for name, counts in classes.items() if isinstance(classes, dict) else ():
+            allowed, shed = by_class.get(name, (0, 0))
+            by_class[name] = allowed + _number(counts, "allowed"), shed + _number(counts, "shed")
+    return Hour(
+        begin_ns, sums["allowed"], sums["refused"], sums["shed"], by_limit, frozenset(hosts), by_class
+    )
 
 
 def _number(counts: object, word: str) -> int:

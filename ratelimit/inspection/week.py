@@ -6,7 +6,7 @@ Numbers and events are those of the journal. An outage is one span a host, from 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ratelimit.inspection import formatting
@@ -49,6 +49,8 @@ class Day:
     """The hour in which most was refused and shed."""
     limits: Sequence[tuple[str, int]]
     """The limits with most refusals."""
+    classes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Of each class of limits that follow the load, requests allowed and shed."""
 
     @property
     def asked(self) -> int:
@@ -72,6 +74,11 @@ class Week:
     def end_ns(self) -> int:
         """The end of the last hour."""
         return self.begin_ns + self.days_shown * DAY_HOURS * HOUR_NS
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The classes of limits that follow the load, with requests in these days."""
+        return sorted({name for hour in self.hours for name in hour.by_class})
 
     def around(self, at_ns: int) -> str:
         """Return which share was refused in the hours before and after an instant, as far as known."""
@@ -134,7 +141,11 @@ def day_words(begin_ns: int) -> str:
 
 def _day(begin_ns: int, hours: Sequence[Hour]) -> Day:
     limits: dict[str, int] = {}
+    classes: dict[str, tuple[int, int]] = {}
     for hour in hours:
+        for name, (allowed, shed) in hour.by_class.items():
+            before = classes.get(name, (0, 0))
+            classes[name] = before[0] + allowed, before[1] + shed
         for name, refused in hour.by_limit.items():
             limits[name] = limits.get(name, 0) + refused
     return Day(
@@ -144,4 +155,5 @@ def _day(begin_ns: int, hours: Sequence[Hour]) -> Day:
         sum(hour.shed for hour in hours),
         max(hours, key=lambda hour: (hour.refused + hour.shed, -hour.begin_ns)),
         sorted(limits.items(), key=lambda one: (-one[1], one[0]))[:3],
+        dict(sorted(classes.items())),
     )

@@ -295,6 +295,52 @@ def test_numbers_follow_the_deployment(chromium: Any, tmp_path: Path) -> None:
         limiter.close()
 
 
+def test_callers_page_follows_the_deployment(chromium: Any, tmp_path: Path) -> None:
+    """Hazard: a person on the telephone reads that a customer has room, which was so a minute ago."""
+    policy = write_policy(tmp_path, PLAIN.format(tmp_path / "table"))
+    limiter = Limiter(policy)
+    try:
+        limiter.decide(path="/a", headers={"x-api-key": "eve"}, client="192.0.2.1")
+        with serving(policy) as base, tab(chromium, base) as shown:
+            page = shown.page
+            page.fill("#who", "eve")
+            page.press("#who", "Enter")
+            page.wait_for_selector("td:text('1 of 2')")
+            page.click("summary:has-text('together with')")
+            page.fill("#beside", "192.0.2.")
+            for _ in range(4):
+                limiter.decide(path="/a", headers={"x-api-key": "eve"}, client="192.0.2.1")
+            page.wait_for_selector("span.bad:text('refuses for')", timeout=60_000)  # without loading it again
+            page.wait_for_selector("td:text('0 of 2')")
+            assert page.input_value("#beside") == "192.0.2."  # what was typed stays
+            page.click("button:has-text('Pause')")
+    finally:
+        limiter.close()
+
+
+def test_a_phone_shows_first_whether_a_limit_refuses(chromium: Any, actor: Actor, policy: Path) -> None:
+    """Hazard: on a phone the word `refuses` is beyond the edge, behind four columns of terms."""
+    person = f"/person?who=account%3Dhash%3A{key_of(actor, 'bot7'):016x}"
+    with serving(policy) as base, tab(chromium, base) as shown:
+        shown.page.set_viewport_size(PHONE)
+        for path, region, words in (
+            (person, "Limits that bind it", "refuses"),
+            (person, "Refusals", "refused"),
+            ("/limit?name=one%20actor", "Callers", "refused"),
+        ):
+            page = shown.open(path)
+            table = page.get_by_role("region", name=region, exact=True)
+            first = table.locator("tbody tr").first
+            box = first.locator(f"td:has-text('{words}')").first.bounding_box()
+            assert box["x"] + box["width"] <= PHONE["width"], (path, region)
+            # A row's name stays when the table is moved, and its words are not broken by the letter.
+            head = first.locator("th")
+            before = head.bounding_box()
+            table.evaluate("each => { each.scrollLeft = 200 }")
+            assert head.bounding_box()["x"] == before["x"]
+            assert before["height"] < 160
+
+
 def test_names_are_joined_in_the_browser_and_nowhere_else(
     chromium: Any, actor: Actor, policy: Path, tmp_path: Path
 ) -> None:

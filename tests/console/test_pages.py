@@ -285,8 +285,8 @@ def test_callers_of_a_limit_in_shadow_are_shown(plain: Path) -> None:
         limit = reader.get("/limit?name=trial")
         assert re.search(r"account [0-9a-f]{8} 3 would refuse", limit.text)
         person = reader.get(limit.link("/person?who="))
-        assert re.search(r"trial account [0-9a-f]{8} 3 would refuse", person.text)
-        assert re.search(r"requests account [0-9a-f]{8} 3 refused", person.text)
+        assert re.search(r"trial 3 would refuse account [0-9a-f]{8}", person.text)
+        assert re.search(r"requests 3 refused account [0-9a-f]{8}", person.text)
 
 
 # -- live ----------------------------------------------------------------------------------------

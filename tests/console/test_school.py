@@ -15,6 +15,7 @@ from tests.support.time import stop_host
 
 NS = 10**9
 PUPILS = 40
+BINDS = r"each network refuses for [\w. ]+ 0 of 100 network 100 an hour"
 MORE = """
 [[limit]]
 name = "each network"
@@ -62,17 +63,15 @@ def test_a_refused_pupils_page_has_its_schools_limits(reader: Reader) -> None:
     page = reader.find("pupil7")
     binding = page.html.partition("Limits that bind it</h2>")[2].partition("</table>")[0]
     said = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", binding))
-    assert re.search(r"each network 100 an hour network 0 of 100 refuses for", said)
-    assert re.search(r"each address 30 an hour ip \d+ of 30 has room", said)
+    assert re.search(BINDS, said)
+    assert re.search(r"each address has room \d+ of 30 ip 30 an hour", said)
     refusals = page.html.partition("Refused</h2>")[2].partition("</table>")[0]
     assert "each network" in refusals
     network = reader.get(page.link("who=network%3D"))
     assert f"{PUPILS} accounts of late. {PUPILS} in no actor" in network.text
-    assert "each network 100 an hour network 0 of 100 refuses" in network.text
+    assert re.search(BINDS, network.text)
     address = reader.get(page.link("who=ip%3D"))
-    assert (
-        "each network 100 an hour network 0 of 100 refuses" in address.text
-    )  # what binds its network binds it
+    assert re.search(BINDS, address.text)  # what binds its network binds it
 
 
 def test_without_correlation_an_address_is_named_beside_the_account(tmp_path: Path) -> None:
@@ -90,7 +89,7 @@ def test_without_correlation_an_address_is_named_beside_the_account(tmp_path: Pa
             alone = reader.find("eve")
             assert "nobody knows an account's addresses" in alone.text
             both = reader.send(alone.form("Find both"), beside="192.0.2.1")
-            assert "requests 2 an hour ip 0 of 2 refuses for" in both.text
+            assert re.search(r"requests refuses for [\w. ]+ 0 of 2 ip 2 an hour", both.text)
             assert "192.0.2.1" not in str(both.url)
             wrong = reader.send(alone.form("Find both"), 404, beside="192.0.2.0/7")
             assert "192.0.2.0/7" in wrong.html

@@ -9,7 +9,9 @@ import pytest
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import SystemClock
+from ratelimit.console.observation import Observation
 from ratelimit.events import Event
+from ratelimit.inspection.hosts import HostMoment, Moment, Refused
 from ratelimit.inspection.journal import journal_of
 from ratelimit.stores.journal import takings_of
 from tests.cli.running import write_policy
@@ -123,3 +125,39 @@ def test_actors_are_ordered_by_what_they_took(actor: Actor, reader: Reader, poli
     found = reader.get(page.link("/actor?id=")).text
     assert re.search(r"took of one actor 7\d\d at least", found)
     assert re.search(r"took of requests \d+ at least by its accounts together", found)
+
+
+def test_refusals_of_an_actor_are_those_of_all_hosts(
+    actor: Actor, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: an actor that the other host refuses looks as if nobody refused it."""
+    (name,) = actor.clusters(BOTS)
+    now_ns = SystemClock().now_ns()
+    callers = [
+        Refused(host, "one actor", "cluster", name, number, 0, now_ns, now_ns, in_shadow)
+        for host, number, in_shadow in (("web-1", 70_000, False), ("web-2", 7, False), ("web-2", 900, True))
+    ]
+    hosts = [HostMoment("web-3", None, None)]
+    monkeypatch.setattr(Observation, "present", lambda self: Moment(now_ns, hosts, callers))
+    assert "70,007" in reader.get("/actors").text
+    page = reader.get(f"/actor?id={name:016x}").text
+    assert re.search(r"70,000 times by one actor since .* UTC, on web-1 refused 7 times by .* on web-2", page)
+    assert "900" not in page
+    assert "no answer from web-3" in page
+
+
+def test_what_was_taken_is_looked_at_in_one_unit(tmp_path: Path, now_ns: int) -> None:
+    path = write_policy(tmp_path, POLICY.format(tmp_path / "table"))
+    Limiter(path).close()
+    with journal_of(Policy.load(path)) as journal:
+        assert journal.place is not None
+        taken = {"requests": {"a" * 16: 7}, "dollars": {"b" * 16: 2_500_000}}
+        write_takings(journal.place, now_ns - 3 * HOUR_NS, "web-1", **taken)
+    with reading(path) as reader:
+        page = reader.get("/took?since=1d")
+        assert "2.5 usd" in page.text
+        assert "account aaaaaaaa" in page.text
+        dollars = reader.get(page.link("unit=usd"))
+        assert "2.5 usd" in dollars.text
+        assert "account aaaaaaaa" not in dollars.text
+        assert "unit=usd" in reader.get(dollars.link("since=7d")).link("since=1d")  # it stays chosen

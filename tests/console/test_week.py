@@ -9,6 +9,7 @@ import pytest
 
 from ratelimit.clock import SystemClock
 from ratelimit.inspection.journal import journal_of
+from ratelimit.inspection.week import begin_of
 from ratelimit.policy import Policy
 from tests.console.driving import reading
 from tests.console.test_pages import plain as plain
@@ -35,6 +36,7 @@ def test_the_week_has_every_hour_and_all_that_happened(plain: Path) -> None:
         assert journal.place is not None
         sums = write_week(journal.place, now_ns)
         assert sum(each.asked for each in journal.hours(now_ns - 8 * 24 * HOUR_NS)) == sum(sums.values())
+        hours = journal.hours(begin_of(now_ns))
     with reading(plain) as reader:
         page = reader.get(reader.get("/").link("/week"))
         # One bar an hour in the upper part, and each refused one below, too.
@@ -57,6 +59,13 @@ def test_the_week_has_every_hour_and_all_that_happened(plain: Path) -> None:
         assert 7 <= len(asked) <= 8
         assert sum(asked) >= 0.97 * sum(sums.values())
         assert "one actor" in days
+        classes = page.html.partition("By class</h3>")[2].partition("</table>")[0]
+        numbers = [int(each.replace(",", "")) for each in re.findall(r">([\d,]+)</td>", classes)]
+        assert (sum(numbers[::2]), sum(numbers[1::2])) == (
+            sum(each.allowed for each in hours),
+            sum(each.shed for each in hours),
+        )
+        assert sum(each.shed for each in hours) > 0
         assert len(page.html) < 300_000
 
 

@@ -40,6 +40,9 @@ def write_week(place: Path, now_ns: int, actor: str = "5e6c3a3e00112233") -> dic
                 sums[word] += number
             limits = {name: {"refused": number} for name, number in refused.items()}
             fields = {"begin": begin_ns // NS, "requests": counts, "limits": limits}
+            fields |= {
+                "classes": {"chat": {"allowed": counts["allowed"], **({"shed": shed} if shed else {})}}
+            }
             lines.append(Event("quarter", begin_ns + QUARTER_NS, host, 7, fields).json().encode())
     quarters_of(place).append(lines)
     happened = [
