@@ -370,7 +370,13 @@ def _hour(begin_ns: int, quarters: Sequence[Mapping[str, Any]], hosts: Collectio
             allowed, shed = by_class.get(name, (0, 0))
             by_class[name] = allowed + _number(counts, "allowed"), shed + _number(counts, "shed")
     return Hour(
-        begin_ns, sums["allowed"], sums["refused"], sums["shed"], by_limit, frozenset(hosts), by_class
+        begin_ns,
+        sums["allowed"],
+        sums["refused"],
+        sums["shed"],
+        by_limit,
+        frozenset(hosts),
+        by_class=by_class,
     )
 
 
