@@ -14,6 +14,7 @@ from ratelimit.algorithms import ALGORITHMS, AlgorithmName
 from ratelimit.allowance.model.levels import EarnedSpec
 from ratelimit.allowance.schema import Earned, LimitKeys
 from ratelimit.core.memory.hashing import Hasher
+from ratelimit.facts.numbers import PAID
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.policy.compile.quota import largest_burst, largest_quota
@@ -175,7 +176,7 @@ def _earned(earned: Earned, limit: Limit, scene: Scene, path: Path) -> EarnedSpe
             'Use `algorithm = "sliding-window"`.',
         )
         return None
-    if earned.per_usd is not None and scene.file.correlation.paid is None:
+    if earned.per_usd is not None and scene.file.correlation.source_of(PAID) is None:
         report.add(
             "limit-earned",
             (*here, "per_usd"),

@@ -23,6 +23,7 @@ from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.variant import raised
 from ratelimit.environment.finding import Fact, Finding
 from ratelimit.errors import StoreError
+from ratelimit.facts.numbers import PAID
 from ratelimit.identity.fact import ABSENT
 from ratelimit.inspection import formatting
 from ratelimit.inspection.explaining import Looking, Question, Said
@@ -259,11 +260,12 @@ def _of_records(compiled: CompiledPolicy, records: Records, base: str, now_ns: i
         yield replace(_of_history(compiled, said), facts=facts)
     else:
         yield Finding("payers", "ok", said, facts=facts)
-    if compiled.file.correlation.paid is not None and payers and not _have_paid(records):
+    source = compiled.file.correlation.source_of(PAID)
+    if source is not None and payers and not _have_paid(records):
         yield Finding(
             "paid",
             "warn",
-            f"[correlation] names `{compiled.file.correlation.paid}`, and no request ever had it: allowances "
+            f"[correlation] names `{source}`, and no request ever had it: allowances "
             "go by use, as if nothing were known of payments",
             "Set it before the limiter sees the request: dollars of the last 30 days, 0 for nothing paid.",
         )

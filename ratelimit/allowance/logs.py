@@ -12,8 +12,9 @@ from ratelimit.allowance.memory import SharedRecords, records_form
 from ratelimit.allowance.picking import record_key
 from ratelimit.allowance.records import Records, floor_of, level_of
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
-from ratelimit.policy.compile.compiled import PAID, CompiledPolicy, LimitRule
-from ratelimit.policy.compile.identities import CREATED, ORIGIN
+from ratelimit.facts.numbers import CREATED, PAID
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.policy.compile.identities import ORIGIN
 from ratelimit.replay.columns import IdentityColumns
 from ratelimit.replay.facts import fields_of
 from ratelimit.replay.memo import Memo
@@ -71,7 +72,7 @@ class LogRecords:
         self._open_store = open_store
         self._payer_at = self.rule.per[0]
         self._account_at, self._created_at, self._paid_at, self._origin_at = map(
-            compiled.identity_index, (ACCOUNT, CREATED, PAID, ORIGIN)
+            compiled.identity_index, (ACCOUNT, CREATED.place, PAID.place, ORIGIN)
         )
         self._place_at = place_of(compiled)
         self._day = -1

@@ -30,6 +30,7 @@ from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import Deciding, Draft, Feature, Instead, Pending, Rest, Stage
 from ratelimit.deciding.variant import Pick
 from ratelimit.decision import Reason
+from ratelimit.facts.numbers import PAID
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.contract import Outcome, Store, alone, refused_by
 from ratelimit.stores.factory import open_records
@@ -93,8 +94,10 @@ def places_of(compiled: CompiledPolicy) -> Places:
     payer = next(rule.per[0] for rule in compiled.rules if allowance_of(rule) is not None)
     spec = compiled.correlation
     if spec is None:
-        return Places(payer, compiled.paid, -1, -1, -1, ())
-    return Places(payer, compiled.paid, spec.created, place_of(compiled), spec.origin, spec.principal)
+        return Places(payer, compiled.place_of(PAID), -1, -1, -1, ())
+    return Places(
+        payer, compiled.place_of(PAID), spec.created, place_of(compiled), spec.origin, spec.principal
+    )
 
 
 class _Making:

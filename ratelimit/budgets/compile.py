@@ -12,14 +12,15 @@ from ratelimit.algorithms import ALGORITHMS, SECOND_NS, WITH_BURST
 from ratelimit.allowance.schema import Budget
 from ratelimit.allowance.schema import LimitKeys as AllowanceKeys
 from ratelimit.budgets.schema import LimitKeys
+from ratelimit.facts.numbers import READERS, Number, NumberForm
 from ratelimit.policy.compile.compiled import REQUESTS
 from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.policy.compile.quota import burst_beside, largest_burst, largest_quota
-from ratelimit.policy.compile.spec import AmountSpec, FileSpec, Numbers, Rule, RuleSpec, Scene, Statuses
+from ratelimit.policy.compile.spec import FileSpec, Numbers, Rule, RuleSpec, Scene, Statuses
 from ratelimit.policy.compile.store import EMBEDDED
 from ratelimit.policy.schema.model import Limit, PolicyFile, Tier
 from ratelimit.policy.schema.problem import Path
-from ratelimit.policy.schema.rate import RateSyntaxError, has_lifetime, parse_rates
+from ratelimit.policy.schema.rate import LONGEST_TEXT, RateSyntaxError, has_lifetime, parse_rates
 from ratelimit.usage.pricing import MICRO, USD
 
 FIRST_STATUS, LAST_STATUS = 100, 599
@@ -71,14 +72,39 @@ class Budgeting(RuleSpec):
         return tuple(max(1, ceil(Fraction(str(share)) * most)) for share in self.shares)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amount(Number):
+    """A customer's own number of a limit. A text may be a rate."""
+
+    period_s: int
+    """What a text that names a period has to name."""
+
+    def read(self, value: object) -> int | None:
+        """Return the number in units that the limit counts; a rate by another period is none."""
+        text = value.decode("latin-1") if isinstance(value, bytes) else value
+        if not isinstance(text, str) or not any(mark in text for mark in ("/", "per")):
+            return READERS[self.form](value)
+        if len(text) > LONGEST_TEXT:
+            return None
+        try:
+            rates = parse_rates(text)
+        except RateSyntaxError:
+            return None
+        if len(rates) != 1 or rates[0].period_s != self.period_s:
+            return None
+        if self.form == "dollars":
+            return rates[0].amount * MICRO + rates[0].millionths
+        return None if rates[0].millionths else rates[0].amount
+
+
 @dataclass(frozen=True, slots=True)
 class OwnNumbers(FileSpec):
     """Where requests say customers' own numbers."""
 
-    by_position: Mapping[int, AmountSpec]
+    by_position: Mapping[int, Amount]
 
     @property
-    def amounts(self) -> Mapping[int, AmountSpec]:
+    def numbers(self) -> Mapping[int, Amount]:
         """The positions of a customer's own numbers, and what each is."""
         return self.by_position
 
@@ -241,8 +267,8 @@ def _units(number: float, scale: int) -> int:
 
 def compile_file(scene: Scene) -> OwnNumbers | None:
     """Return where requests say customers' own numbers; None where no limit has any."""
-    amounts: dict[int, AmountSpec] = {}
-    for index, _, limit in _budgets(scene.file):
+    amounts: dict[int, Amount] = {}
+    for index, budget, limit in _budgets(scene.file):
         at = scene.amounts.get(index)
         if at is None or limit.rate is None:
             continue
@@ -250,8 +276,15 @@ def compile_file(scene: Scene) -> OwnNumbers | None:
             period_s = parse_rates(limit.rate)[0].period_s
         except RateSyntaxError:
             continue  # which is said there
-        amounts[at] = AmountSpec(period_s, limit.unit == USD)
+        word, _, name = (budget.from_ or "").partition(":")
+        amounts[at] = amount_in(limit.unit, period_s, None if word == "header" else name)
     return OwnNumbers(amounts) if amounts else None
+
+
+def amount_in(unit: str, period_s: int, member: str | None = None) -> Amount:
+    """Return a customer's own number of a limit in a unit; a trace has it as `member`."""
+    form: NumberForm = "dollars" if unit == USD else "units"
+    return Amount(form=form, code="budget-type", member=member, period_s=period_s)
 
 
 def most_units(numbers: Numbers) -> int:

@@ -39,7 +39,7 @@ from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.request_line import path_of, read_line
 from ratelimit.policy.schema.model import Event
-from ratelimit.replay.facts import RecordFacts, amounts_of, carried, has_created, shared
+from ratelimit.replay.facts import RecordFacts, carried, numbers_of, shared
 from ratelimit.runtime.features import Bystander
 from ratelimit.stores.acts.act import Act, Kind
 from ratelimit.stores.contract import Store
@@ -175,9 +175,7 @@ class Explained:
         fields = Fields(
             [*carried(compiled), *shared(compiled)],
             compiled.units[1:],
-            created=has_created(compiled),
-            paid=compiled.paid >= 0,
-            amounts=list(dict.fromkeys(amounts_of(compiled).values())),
+            numbers=numbers_of(compiled),
         )
         clock = SystemClock()
         self.record = record = parse_request(text, fields, compiled, clock.now_ns() / 1e9)

@@ -22,20 +22,13 @@ import msgspec
 from ratelimit.cli.failure import INPUT, Failure
 from ratelimit.cli.terminal import note
 from ratelimit.parsing.json import read_json
-from ratelimit.policy.compile.compiled import PAID as DOLLARS_PAID
 from ratelimit.policy.compile.compiled import CompiledPolicy
-from ratelimit.policy.compile.identities import CREATED as ACCOUNT_CREATED
 from ratelimit.policy.schema.problem import nearest
-from ratelimit.replay.facts import amounts_of, carried, has_created
+from ratelimit.replay.facts import carried
 from ratelimit.traces import Fields
-from ratelimit.traces.record import CREATED, PAID
 
 _SIMPLE = ("ip", "user_agent", "time")
 _HASH = re.compile("[0-9a-f]{8}(?:[0-9a-f]{8})?")
-_CREATED = "created"
-_PAID = "paid"
-_NUMBERS = {ACCOUNT_CREATED: CREATED, DOLLARS_PAID: PAID}
-"""Names in a trace of what is found under names that no policy can declare."""
 
 
 def parse_request(text: str, fields: Fields, policy: CompiledPolicy, now_s: float) -> Any:
@@ -111,9 +104,9 @@ def _put(
         earlier = f"{headers['cookie']}; " if "cookie" in headers else ""
         headers["cookie"] = f"{earlier}{rest}={value}"
     elif kind in ("state", "resolver") and colon:
-        amounts = amounts_of(policy)
+        in_trace = {at: number.member or "" for at, number in policy.numbers.items()}
         named = [
-            amounts.get(spec.index, _NUMBERS.get(spec.name, spec.name))
+            in_trace.get(spec.index, spec.name)
             for spec in policy.identities
             if any((source.kind, source.name) == (kind, rest) for source in spec.sources)
         ]
@@ -132,10 +125,10 @@ def _put(
     elif name in _SIMPLE or name in identities:
         _check_value(name, value)
         members[name] = value
-    elif name in (_CREATED, CREATED) and has_created(policy):
-        members[CREATED] = value
-    elif name in (_PAID, PAID) and policy.paid >= 0:
-        members[PAID] = value
+    elif member := next(
+        (fact.member for fact in policy.facts.values() if name in (fact.key, fact.member)), ""
+    ):
+        members[member] = value
     else:
         raise Failure(
             f"{name!r} is not an identity or a unit of this policy", INPUT, hint=_proposed(name, policy)
@@ -156,8 +149,7 @@ def _check_value(name: str, value: str) -> None:
 
 def _proposed(name: str, policy: CompiledPolicy) -> str:
     """Return the name that was meant, or all there are."""
-    numbers = [_CREATED] if has_created(policy) else []
-    numbers += [_PAID] if policy.paid >= 0 else []
+    numbers = [fact.key for fact in policy.facts.values()]
     known = list(dict.fromkeys([*_SIMPLE, *carried(policy), *numbers, *policy.units[1:]]))
     written = {word: word for word in known}
     for source in (source for spec in policy.identities for source in spec.sources):

@@ -30,6 +30,7 @@ class NamedGate:
         match: says what applies to a method and path; `requests` has what it said before.
         units: what a caller may name costs by.
         places: each name's position, kind and form. A name that is not there is left to Python.
+        created_at: the position of when the account was created, -1 for none.
         decider: reads the identities that were not given, and decides.
     """
 
@@ -42,6 +43,7 @@ class NamedGate:
         requests: Mapping[str, object],
         units: Collection[str],
         places: Mapping[str, tuple[int, int, int]],
+        created_at: int,
         decider: CompiledDecider,
     ) -> NamedGate: ...
     def decide(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ratelimit.core.request.scanner import Translations
-from ratelimit.deciding.amounts import read_amount
 from ratelimit.deciding.denials import address_position
 from ratelimit.identity.extract import Extractor
 from ratelimit.identity.fact import Fact
@@ -76,10 +75,7 @@ def make_extractor(
         needed=needed,
         evidence=evidence,
         optional=optional,
-        created_at=-1 if compiled.correlation is None else compiled.correlation.created,
-        paid_at=compiled.paid,
-        amounts={at: partial(read_amount, each) for at, each in compiled.amounts.items()},
-        micros={at for at, each in compiled.amounts.items() if each.is_money},
+        numbers=compiled.numbers,
         diagnose=diagnose,
     )
     plain = extractor(lists=without_lists)
@@ -127,7 +123,7 @@ def listed_positions(compiled: CompiledPolicy) -> set[int]:
     listed |= {position for spec in compiled.specs for position in spec.positions}
     if compiled.looks_at_account:
         listed |= {payer_position(compiled)} - {-1}
-    listed |= {compiled.paid} - {-1}
+    listed |= set(compiled.facts)
     return listed if compiled.correlation is None else listed | compiled.correlation.positions
 
 

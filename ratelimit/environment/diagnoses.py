@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ratelimit.facts.numbers import FACTS
+
 DIAGNOSES: Mapping[str, str] = {
     "undeclared-proxy": (
         "a request carried X-Forwarded-For or Forwarded from a peer that is not in `proxies`; the header "
@@ -157,15 +159,7 @@ DIAGNOSES: Mapping[str, str] = {
         "(16); such requests are refused. Narrow the matches, combine limits, or describe by `spellings` how "
         "the application reads paths."
     ),
-    "created-type": (
-        "the value that `[correlation] created` names was no number of seconds since "
-        "1970 (milliseconds, a date in "
-        "words?), and counted as not known."
-    ),
-    "paid-type": (
-        "the value that `[correlation] paid` names was no number of dollars (a currency sign, NaN?), and "
-        "counted as not known."
-    ),
+    **{fact.code: fact.diagnosis for fact in FACTS},
     "budget-type": (
         "the value that `budget` of a limit names was no number of its units (another period, words, NaN?); "
         "the limit's own `rate` held for that request."

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
-from msgspec import NODEFAULT, Struct, defstruct, field
+from msgspec import NODEFAULT, Meta, Struct, defstruct, field
 from msgspec.structs import FieldInfo, fields
 
+from ratelimit.facts.numbers import FACTS
 from ratelimit.features.parts import parts
 
 T = TypeVar("T", bound="Table")
+Key = tuple[str, Any, Any]
+"""The name of a field, its type, and its default."""
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,26 +35,39 @@ def with_features(name: str) -> Callable[[type[T]], type[T]]:
     """Return what adds to a table the keys that features read: those of each `schema.<name>`."""
 
     def extended(own: type[T]) -> type[T]:
-        added: list[tuple[str, Any, Any]] = []
-        renamed = {each.name: each.encode_name for each in fields(own)}
+        added: list[Key] = []
+        renamed: dict[str, str] = {}
         for kind in [getattr(part, name) for part in parts("schema") if hasattr(part, name)]:
             hints = get_type_hints(kind, include_extras=True)
             for each in fields(kind):
                 default = {"default": each.default, "default_factory": each.default_factory}
                 added.append((each.name, hints[each.name], field(**default, name=each.encode_name)))
                 renamed[each.name] = each.encode_name
-        return defstruct(  # type: ignore[return-value]  # a subclass, by its base
-            own.__name__,
-            added,
-            bases=(own,),
-            module=own.__module__,
-            namespace={"__doc__": own.__doc__, "__qualname__": own.__qualname__},
-            frozen=True,
-            forbid_unknown_fields=True,
-            rename=renamed,
-        )
+        return _extended(own, added, renamed)
 
     return extended
+
+
+def with_facts(own: type[T]) -> type[T]:
+    """Return a table with the keys that name the sources of facts of requests."""
+    added: list[Key] = []
+    for fact in FACTS:
+        meta = Meta(description=fact.description, examples=[f"state:{fact.member}"])
+        added.append((fact.key, Annotated[str | None, meta], field(default=None)))
+    return _extended(own, added, {})
+
+
+def _extended(own: type[T], added: list[Key], renamed: dict[str, str]) -> type[T]:
+    return defstruct(  # type: ignore[return-value]  # a subclass, by its base
+        own.__name__,
+        added,
+        bases=(own,),
+        module=own.__module__,
+        namespace={"__doc__": own.__doc__, "__qualname__": own.__qualname__},
+        frozen=True,
+        forbid_unknown_fields=True,
+        rename={each.name: each.encode_name for each in fields(own)} | renamed,
+    )
 
 
 def _is_given(table: Table, field: FieldInfo) -> bool:

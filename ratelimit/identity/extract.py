@@ -23,6 +23,7 @@ from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.request.grammar import MALFORMED_VALUE, canonical
 from ratelimit.core.request.identities import IdentityReader, NumberField, PathField, StateField
 from ratelimit.core.request.scanner import Translations, names_peer
+from ratelimit.facts.numbers import Number
 from ratelimit.identity.address import UNDECLARED, Address, Name, parse_peer
 from ratelimit.identity.fact import (
     ABSENT,
@@ -32,8 +33,6 @@ from ratelimit.identity.fact import (
     UNREADABLE,
     Context,
     Fact,
-    micros_of,
-    seconds_of,
     state_value,
     value_bytes,
 )
@@ -65,19 +64,14 @@ class Extractor:
         translations: reads addresses, and knows which stand for IPv4 clients; the chain's own.
         evidence: positions that the correlation looks at.
         optional: positions whose values most requests may lack: nothing counts by them.
-        created_at: the position of when the account was created, which is kept as a number; -1 for none.
-        paid_at: the position of what its payer has paid, likewise.
-        amounts: the positions of a customer's own numbers, and what reads each: None for what is no number.
-        micros: those of them that are dollars.
+        numbers: the positions that have no hash but a number, and the number of each.
         needed: positions that anything asks for, all when not given; the others stay ABSENT.
         diagnose: told a stable code when something about a request deserves a word to the
             operator; may be told the same thing often.
     """
 
     __slots__ = (
-        "_amounts",
         "_chain",
-        "_created_at",
         "_diagnose",
         "_facts",
         "_fill",
@@ -85,8 +79,7 @@ class Extractor:
         "_late",
         "_lists",
         "_lists_values",
-        "_micros",
-        "_paid_at",
+        "_numbers",
         "_slots",
         "_templates",
         "_translations",
@@ -112,10 +105,7 @@ class Extractor:
         needed: Collection[int] | None = None,
         evidence: Collection[int] = (),
         optional: Collection[int] = (),
-        created_at: int = -1,
-        paid_at: int = -1,
-        amounts: Mapping[int, Callable[[object], int | None]] = MappingProxyType({}),
-        micros: Collection[int] = (),
+        numbers: Mapping[int, Number] = MappingProxyType({}),
         diagnose: Callable[..., None] = lambda code, about="": None,
     ) -> None:
         self._facts = tuple(facts)
@@ -133,14 +123,11 @@ class Extractor:
             translations,
             evidence,
             lists.guarded,
-            (created_at, paid_at, *amounts),
+            numbers,
             lists.networks,
             None if origins is None else origins.networks,
         )
-        self._created_at = created_at
-        self._paid_at = paid_at
-        self._amounts = {at: partial(self._amount, read) for at, read in amounts.items()}
-        self._micros = frozenset(micros)
+        self._numbers = numbers
         self._translations = translations
         self.scanner = self._slots.scanner
         self._fill = self.scanner.fill
@@ -193,13 +180,8 @@ class Extractor:
                     identities[position] = self._slots.of_malformed(position, template[position], client)
         if self._late:
             self._fill_late(identities, headers, host, context)
-        if self._created_at >= 0:
-            identities[self._created_at] = self._created(host, headers, context)
-        if self._paid_at >= 0:
-            identities[self._paid_at] = self._paid(host, headers, context)
-        for at, read in self._amounts.items():
-            given = context.amounts.get(at)
-            identities[at] = self._number(at, read, host, headers, context) if given is None else read(given)
+        for at in self._numbers:
+            identities[at] = self._number(at, host, headers, context)
         if self._lists_values:
             at = self.listed_at
             identities[at] = self._lists.of_identities(identities, identities[at])
@@ -277,16 +259,9 @@ class Extractor:
         """
         found: dict[int, int] = {}
         asking = [at for at, fact in enumerate(self._facts) if ("resolver", name) in fact.sources]
-        if self._created_at in asking:
-            asking.remove(self._created_at)
-            found[self._created_at] = self.created(answer)
-        if self._paid_at in asking:
-            asking.remove(self._paid_at)
-            found[self._paid_at] = self.paid(answer)
-        for at, read in self._amounts.items():
-            if at in asking:
-                asking.remove(at)
-                found[at] = read(answer)
+        for at in [at for at in asking if at in self._numbers]:
+            asking.remove(at)
+            found[at] = self.number(at, answer)
         value = value_bytes(answer) if asking else None
         if asking and value is None and answer is not None:
             self._diagnose("identity-type")
@@ -305,51 +280,24 @@ class Extractor:
             if ("resolver", resolver) in fact.sources
         )
 
-    def created(self, value: object) -> int:
-        """Return when an account was created, by what is given for it: seconds since 1970, or ABSENT."""
-        seconds = seconds_of(value)
-        if seconds is None:
-            self._diagnose("created-type")
-        return seconds or ABSENT
-
-    def paid(self, value: object) -> int:
-        """Return what a payer has paid, by what is given for it: millionths of a dollar, or ABSENT."""
-        micros = micros_of(value)
-        if micros is None:
-            self._diagnose("paid-type")
+    def number(self, at: int, value: object) -> int:
+        """Return the number at a position by what is given for it; ABSENT for none, and for what is none."""
+        number = self._numbers[at].read(value)
+        if number is None:
+            self._diagnose(self._numbers[at].code)
             return ABSENT
-        return micros
+        return number
 
-    def amount(self, at: int, value: object) -> int:
-        """Return a customer's own number, by what is given for it, or ABSENT."""
-        return self._amounts[at](value)
-
-    def _amount(self, read: Callable[[object], int | None], value: object) -> int:
-        amount = read(value)
-        if amount is None:
-            self._diagnose("budget-type")
-            return ABSENT
-        return amount
-
-    def _created(self, host: str | None, headers: Headers, context: Context) -> int:
-        if context.created is not None:
-            return self.created(context.created)
-        return self._number(self._created_at, self.created, host, headers, context)
-
-    def _paid(self, host: str | None, headers: Headers, context: Context) -> int:
-        if context.paid is not None:
-            return self.paid(context.paid)
-        return self._number(self._paid_at, self.paid, host, headers, context)
-
-    def _number(
-        self, at: int, read: Callable[[object], int], host: str | None, headers: Headers, context: Context
-    ) -> int:
+    def _number(self, at: int, host: str | None, headers: Headers, context: Context) -> int:
+        given = context.numbers.get(at)
+        if given is not None:
+            return self.number(at, given)
         source = self._facts[at].sources[0]
         if source[0] == "resolver":
             return context.resolved.get(source[1], {}).get(at, ABSENT)
         if source[0] == "state":
-            return read(state_value(context.state, source[1]))
-        return read(self.look_up(source, headers, host, context))
+            return self.number(at, state_value(context.state, source[1]))
+        return self.number(at, self.look_up(source, headers, host, context))
 
     def value_hash(self, name: str, value: str | bytes) -> int:
         """Return the hash of one identity's value, as `extract` would make it."""
@@ -407,42 +355,25 @@ class Extractor:
             else:
                 is_partial = True
         numbers = []
-        for at, of in ((self._created_at, self.created), (self._paid_at, self.paid)):
-            number, is_read = self._number_field(at, of)
-            numbers.append(number)
-            is_partial |= not is_read
-        created, paid = numbers
-        amounts = []
-        for at, of in self._amounts.items():
-            number, is_read = self._number_field(at, of)
-            amounts.append(number)
-            is_partial |= not is_read
+        for at, number in self._numbers.items():
+            of_number = partial(NumberField, at, partial(self.number, at), number.form)
+            source = self._facts[at].sources[0]
+            if source[0] == "state":
+                numbers.append(of_number(name=source[1]))
+            elif source[0] == "header" and form_of(source) == "text":
+                numbers.append(of_number(header=source[1].encode("latin-1")))
+            else:
+                numbers.append(of_number())
+                is_partial = True
         return IdentityReader(
             self.scanner,
             fields=fields,
             paths=paths,
             is_partial=is_partial,
             template_of=None if self._chain is None else self._template_for,
-            created=created,
-            paid=paid,
-            amounts=[number for number in amounts if number is not None],
+            numbers=numbers,
             lists=self._lists.values,
         )
-
-    def _number_field(self, at: int, read: Callable[[object], int]) -> tuple[NumberField | None, bool]:
-        """Return what reads a number in compiled code, and whether that is all there is to read."""
-        if at < 0:
-            return None, True
-        is_units = at in self._amounts and at not in self._micros
-        field = partial(
-            NumberField, at, read, is_money=at == self._paid_at or at in self._micros, is_units=is_units
-        )
-        source = self._facts[at].sources[0]
-        if source[0] == "state":
-            return field(name=source[1]), True
-        if source[0] == "header" and form_of(source) == "text":
-            return field(header=source[1].encode("latin-1")), True
-        return field(), False
 
     def _template(self, host: str | None, headers: Headers) -> list[int]:
         template = self._templates.get(host)

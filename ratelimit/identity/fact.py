@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
-from math import isfinite
 from typing import Final, Literal
 from uuid import UUID
+
+from ratelimit.facts.numbers import ABSENT as ABSENT
 
 Missing = Literal["client", "shared", "skip", "refuse"]
 """What stands in for an identity that a request does not carry.
@@ -17,9 +16,6 @@ client: the client's address, in a namespace of its own, never equal to a real v
 shared: one value for all requests that lack it; skip: limits per this identity do not apply;
 refuse: the request is refused where a limit needs the identity.
 """
-
-ABSENT = -1
-"""In place of an identity's hash: limits per this identity do not apply."""
 
 REFUSED = -2
 """In place of an identity's hash: the policy insists on it and it is not there.
@@ -66,17 +62,14 @@ class Context:
 
     `state` is what the application left: a mapping, or an object with attributes.
     `resolved` has, for each resolver that answered, hashes by the identity's position.
-    `created` is when the account was created, for callers that know it and have no source for it.
-    `paid` is the same of what its payer has paid, `amounts` of a customer's own numbers, by position.
+    `numbers` has, by position, what callers know of numbers for which they have no source.
     `is_live`: the state is a request's under way, so what is not in it may come too late.
     """
 
     params: Mapping[str, str] = field(default_factory=dict)
     state: object = field(default_factory=dict)
     resolved: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
-    created: object = None
-    paid: object = None
-    amounts: Mapping[int, object] = field(default_factory=dict)
+    numbers: Mapping[int, object] = field(default_factory=dict)
     is_live: bool = False
 
 
@@ -144,84 +137,3 @@ def _value_bytes(value: object) -> bytes | None:
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= LONGEST_INTEGER_BITS:
         return b"%d" % value
     return None
-
-
-MOST_SECONDS = 2**32 - 1
-"""A later instant (in 2106) is no number of seconds: these are milliseconds, perhaps."""
-_DIGITS = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
-
-
-def seconds_of(value: object) -> int | None:
-    """Return an instant as whole seconds since 1970; 0 where it is none, None where it cannot be one.
-
-    Numbers are seconds, and so is their text; fractions are cut. Garbage must make no account older, or
-    younger: it counts as not known.
-    """
-    if isinstance(value, bytes):
-        value = value.decode("latin-1")
-    if isinstance(value, str):
-        text = value.strip()
-        if not _DIGITS.fullmatch(text):
-            return None if text else 0
-        value = int(text.partition(".")[0])
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None if value is not None else 0
-    if not 0 <= value <= MOST_SECONDS:  # NaN compares false
-        return None
-    return int(value)
-
-
-MOST_PAID = 10**15
-"""Millionths of a dollar: what is more, counts as so much."""
-_AMOUNT = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,2})?", re.ASCII)
-
-
-def micros_of(value: object) -> int | None:
-    """Return an amount of dollars as whole millionths; ABSENT for none, None for what cannot be one.
-
-    Numbers are dollars, and so is their text. Less than nothing is nothing: more was taken back than paid.
-    What is no number opens nothing, and closes nothing: it counts as not known.
-    """
-    if isinstance(value, bytes):
-        value = value.decode("latin-1")
-    if isinstance(value, str):
-        text = value.strip(" \t")
-        if not _AMOUNT.fullmatch(text):
-            return None if text else ABSENT
-        value = float(text)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return min(max(0, value) * 1_000_000, MOST_PAID)
-    if not isinstance(value, (float, Decimal)):
-        return None if value is not None else ABSENT
-    try:
-        dollars = float(value)
-    except (ValueError, OverflowError):  # a signalling NaN
-        return None
-    if not isfinite(dollars):
-        return None
-    # In this order: the compiled readers round as often.
-    return 0 if dollars <= 0 else MOST_PAID if dollars >= 1e9 else int(dollars * 1e6 + 0.5)
-
-
-MOST_UNITS = 2**53
-"""Units of a customer's own number: what is more, counts as so much."""
-
-
-def units_of(value: object) -> int | None:
-    """Return a number of units as a whole number; ABSENT for none, None for what cannot be one.
-
-    Fractions are cut, and less than nothing is nothing. Text is read as its number.
-    """
-    if isinstance(value, bytes):
-        value = value.decode("latin-1")
-    if isinstance(value, str):
-        text = value.strip(" \t")
-        if not _AMOUNT.fullmatch(text):
-            return None if text else ABSENT
-        value = Decimal(text)
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        return None if value is not None else ABSENT
-    try:
-        return min(max(0, int(value)), MOST_UNITS)
-    except (ValueError, OverflowError):  # NaN, infinity
-        return None

@@ -15,10 +15,9 @@ from typing import Any
 from ratelimit.algorithms import ALGORITHMS, IN_WORDS, SECOND_NS
 from ratelimit.allowance.compile import earned_of
 from ratelimit.allowance.stage import said_levels
-from ratelimit.budgets.compile import most_units, own_number
+from ratelimit.budgets.compile import amount_in, most_units, own_number
 from ratelimit.budgets.stage import budgeted_of, said_to
 from ratelimit.clustering.amendment import amendment_of
-from ratelimit.deciding.amounts import read_amount
 from ratelimit.deciding.variant import with_number
 from ratelimit.identity.fact import ABSENT
 from ratelimit.inspection import formatting
@@ -29,7 +28,6 @@ from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.naming import Caller
 from ratelimit.inspection.preview import Preview, doubts_of
 from ratelimit.policy.compile.compiled import LimitRule
-from ratelimit.policy.compile.spec import AmountSpec
 from ratelimit.policy.schema.problem import nearest
 from ratelimit.reference.hashing import mix
 from ratelimit.stores.acts.act import Act, Kind
@@ -421,7 +419,7 @@ def _levelled(rule: LimitRule, number: int) -> int:
 
 def _number(rule: LimitRule, text: str) -> int:
     """Return the units that a text names for a limit."""
-    number = read_amount(AmountSpec(rule.period_ns // SECOND_NS, rule.unit == USD), text)
+    number = amount_in(rule.unit, rule.period_ns // SECOND_NS).read(text)
     if number is None or number == ABSENT or number == 0:
         span = formatting.period(rule.period_ns) if rule.period_ns else "lifetime"
         hint = (

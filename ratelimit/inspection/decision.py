@@ -10,18 +10,17 @@ from ratelimit.core.request.grammar import MALFORMED_VALUE
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.extraction import needed_positions
 from ratelimit.decision import Decision, Reason, Verdict
+from ratelimit.facts.numbers import NumberFact
 from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED
 from ratelimit.inspection import formatting
 from ratelimit.inspection.identities import given, short_hash
-from ratelimit.policy.compile.compiled import PAID, CompiledPolicy, IdentitySpec, LimitRule
-from ratelimit.policy.compile.identities import CLUSTER, CREATED
+from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec, LimitRule
+from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.policy.routing.pattern import parse_pattern
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.replay.facts import RecordFacts
 from ratelimit.traces import Fields
-from ratelimit.traces.record import CREATED as TRACED
-from ratelimit.traces.record import PAID as TRACED_PAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +73,7 @@ def identity_lines(
     facts = RecordFacts(bound, fields)
     needed = needed_positions(bound.compiled, is_asked=is_asked)
     places = range(bound.compiled.young, bound.compiled.cluster + 1)
+    facts_of, numbers = bound.compiled.facts, bound.compiled.numbers
     lines = []
     for spec in bound.compiled.identities:
         if spec.sources[0].kind in ("origin", "never"):  # the correlator's own, and what none has
@@ -82,14 +82,11 @@ def identity_lines(
             if spec.name == CLUSTER and not needed.isdisjoint(places):
                 lines.append(_actor_line(bound.compiled, row, found_in))
             continue
-        if spec.name == CREATED:
-            lines.append(_created_line(spec, row[spec.index]))
+        if spec.index in facts_of:
+            lines.append(_number_line(facts_of[spec.index], spec, row[spec.index]))
             continue
-        if spec.index in bound.compiled.amounts:
-            continue  # which the limit's own line says
-        if spec.name == PAID:
-            lines.append(_paid_line(spec, row[spec.index]))
-            continue
+        if spec.index in numbers:
+            continue  # a customer's own, which the limit's own line says
         if spec.index not in needed:
             lines.append(IdentityLine(spec.name, "–", None, "no limit or list uses it"))
             continue
@@ -132,19 +129,12 @@ def _actor_line(compiled: CompiledPolicy, row: list[int], found_in: str | None) 
     return IdentityLine(CLUSTER, short_hash(actor), verdict, f"{verdict} member, says {found_in}")
 
 
-def _created_line(spec: IdentitySpec, created: int) -> IdentityLine:
-    if created == ABSENT:
-        told = f"missing from {_sources(spec)}: the account is as old as its first request"
-        return IdentityLine(TRACED, "absent", None, told)
-    told = formatting.instant(created * 1_000_000_000)
-    return IdentityLine(TRACED, "–", told, f"created {told} UTC")
-
-
-def _paid_line(spec: IdentitySpec, micros: int) -> IdentityLine:
-    if micros == ABSENT:
-        return IdentityLine(TRACED_PAID, "absent", None, f"missing from {_sources(spec)}: not known")
-    told = f"${micros / 1e6:,.2f}"
-    return IdentityLine(TRACED_PAID, "–", told, f"{told} paid in the last 30 days, says {_sources(spec)}")
+def _number_line(fact: NumberFact, spec: IdentitySpec, number: int) -> IdentityLine:
+    sources = _sources(spec)
+    if number == ABSENT:
+        return IdentityLine(fact.member, "absent", None, f"missing from {sources}: {fact.unknown}")
+    shown = formatting.number(number, fact.form)
+    return IdentityLine(fact.member, "–", shown, fact.known.format(number=shown, sources=sources))
 
 
 def limit_lines(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from ratelimit.facts.numbers import NumberForm
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.usage.pricing import MICRO, USD
 
@@ -126,6 +127,13 @@ def a_minute(count: int, since_ns: int, last_ns: int) -> str:
 def instant(at_ns: int) -> str:
     """Return a time in UTC, to the second."""
     return datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def number(told: int, form: NumberForm) -> str:
+    """Return a number that a request says."""
+    if form == "seconds":
+        return instant(told * 1_000_000_000)
+    return f"${told / MICRO:,.2f}" if form == "dollars" else f"{told:,}"
 
 
 def iso(at_ns: int) -> str:

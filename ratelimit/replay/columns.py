@@ -20,18 +20,17 @@ from ratelimit.core.replay.columns import (
     columns_of,
     fill_absent,
     hash_column,
-    micros_column,
+    number_column,
     put_row,
     refuse,
-    seconds_column,
     zero_column,
 )
 from ratelimit.core.request import grammar
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.facts.numbers import Number
 from ratelimit.identity.fact import LONGEST_VALUE
 from ratelimit.identity.source import form_of
-from ratelimit.policy.compile.compiled import PAID, IdentitySpec
-from ratelimit.policy.compile.identities import CREATED
+from ratelimit.policy.compile.compiled import IdentitySpec
 from ratelimit.replay.facts import USER_AGENT, RecordFacts, members_of
 from ratelimit.replay.rows import Rows, rows_of
 from ratelimit.traces import Fields
@@ -258,60 +257,23 @@ class _LaterColumn:
         return absent_column(len(rows)), []
 
 
-class _CreatedColumn:
-    """The creation time of each record's account."""
+class _NumberColumn:
+    """A number that each record says, by a member of its own or by a header."""
 
-    def __init__(self, spec: IdentitySpec, bound: BoundPolicy) -> None:
-        self._created = bound.extractor.created
+    def __init__(self, number: Number, spec: IdentitySpec, bound: BoundPolicy, fields: Fields) -> None:
+        self._form = number.form
+        self._read = partial(bound.extractor.number, spec.index)
         source = spec.sources[0]
         self._header = source.name if source.kind == "header" else None
-
-    def hashes(self, rows: Rows, lowered: Lowered) -> Column:
-        """Return the seconds for each record."""
-        column = rows.created(self._other)
-        if self._header is not None and lowered.says(self._header):
-            fill_absent(column, seconds_column(list(lowered.values(self._header)), self._other))
-        return column, []
-
-    def _other(self, value: Any) -> int:
-        return self._created(value)
-
-
-class _PaidColumn:
-    """The dollars that the payer of each record's account has paid."""
-
-    def __init__(self, spec: IdentitySpec, bound: BoundPolicy) -> None:
-        self._paid = bound.extractor.paid
-        source = spec.sources[0]
-        self._header = source.name if source.kind == "header" else None
-
-    def hashes(self, rows: Rows, lowered: Lowered) -> Column:
-        """Return the millionths of a dollar for each record."""
-        column = rows.paid(self._other)
-        if self._header is not None and lowered.says(self._header):
-            fill_absent(column, micros_column(list(lowered.values(self._header)), self._other))
-        return column, []
-
-    def _other(self, value: Any) -> int:
-        return self._paid(value)
-
-
-class _AmountColumn:
-    """The number that the customer of each record has of a limit."""
-
-    def __init__(self, spec: IdentitySpec, bound: BoundPolicy, fields: Fields) -> None:
-        self._read = partial(bound.extractor.amount, spec.index)
-        source = spec.sources[0]
-        self._header = source.name if source.kind == "header" else None
-        self._attribute = None if self._header else fields.attribute[source.name]
+        self._attribute = None if number.member is None else fields.attribute[number.member]
 
     def hashes(self, rows: Rows, lowered: Lowered) -> Column:
         """Return the number for each record."""
         column = absent_column(len(rows))
         if self._attribute is not None and rows.says(self._attribute):
-            fill_absent(column, micros_column(rows.values(self._attribute), self._read))
+            column = rows.numbers(self._attribute, self._form, self._read)
         if self._header is not None and lowered.says(self._header):
-            fill_absent(column, micros_column(list(lowered.values(self._header)), self._read))
+            fill_absent(column, number_column(list(lowered.values(self._header)), self._form, self._read))
         return column, []
 
 
@@ -327,7 +289,7 @@ class _OriginColumn:
         return rows.declared(self._scanner, self._position), []
 
 
-_AnyColumn = _Column | _LaterColumn | _CreatedColumn | _PaidColumn | _AmountColumn | _OriginColumn
+_AnyColumn = _Column | _LaterColumn | _NumberColumn | _OriginColumn
 
 
 def _column(spec: IdentitySpec, bound: BoundPolicy, fields: Fields) -> _AnyColumn:
@@ -336,11 +298,8 @@ def _column(spec: IdentitySpec, bound: BoundPolicy, fields: Fields) -> _AnyColum
         return _LaterColumn()
     if kind == "origin":
         return _OriginColumn(spec, bound)
-    if spec.name == PAID:
-        return _PaidColumn(spec, bound)
-    if spec.index in bound.compiled.amounts:
-        return _AmountColumn(spec, bound, fields)
-    return _CreatedColumn(spec, bound) if spec.name == CREATED else _Column(spec, bound, fields)
+    number = bound.compiled.numbers.get(spec.index)
+    return _Column(spec, bound, fields) if number is None else _NumberColumn(number, spec, bound, fields)
 
 
 def _is_plain(bound: BoundPolicy) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.facts.numbers import NumberForm
 from ratelimit.identity.fact import NO_CONTEXT, Context, value_bytes
 from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec, SourceSpec
 from ratelimit.policy.compile.identities import INTERNAL
@@ -34,9 +35,7 @@ def fields_of(*policies: CompiledPolicy) -> Fields:
         list(dict.fromkeys(unit for compiled in policies for unit in compiled.units[1:])),
         headers=headers,
         user_agent=USER_AGENT in sources or any(spec.name == "user_agent" for spec in specs),
-        created=any(map(has_created, policies)),
-        paid=any(compiled.paid >= 0 for compiled in policies),
-        amounts=list(dict.fromkeys(name for compiled in policies for name in amounts_of(compiled).values())),
+        numbers={name: form for compiled in policies for name, form in numbers_of(compiled).items()},
     )
 
 
@@ -59,18 +58,9 @@ def members_of(spec: IdentitySpec) -> list[str]:
     return [spec.name, *fields] if len(fields) > 1 else [spec.name]
 
 
-def amounts_of(compiled: CompiledPolicy) -> dict[int, str]:
-    """Return the members that a record may have for customers' own numbers, by position.
-
-    A trace names the field of the state, or the resolver. Headers are among the headers.
-    """
-    sources = {at: compiled.identities[at].sources[0] for at in compiled.amounts}
-    return {at: source.name for at, source in sources.items() if source.kind != "header"}
-
-
-def has_created(compiled: CompiledPolicy) -> bool:
-    """Return whether it is asked when accounts were created."""
-    return compiled.correlation is not None and compiled.correlation.created >= 0
+def numbers_of(compiled: CompiledPolicy) -> dict[str, NumberForm]:
+    """Return the members that a record may have for numbers, and the form of each."""
+    return {each.member: each.form for each in compiled.numbers.values() if each.member is not None}
 
 
 def header_pairs(record: Any, fields: Fields) -> Pairs:
@@ -100,9 +90,11 @@ class RecordFacts:
             for spec in bound.compiled.identities
             if spec.name not in INTERNAL
         ]
-        self._has_created = has_created(bound.compiled)
-        self._has_paid = bound.compiled.paid >= 0
-        self._amounts = {at: fields.attribute[name] for at, name in amounts_of(bound.compiled).items()}
+        self._numbers = [
+            (at, fields.attribute[number.member])
+            for at, number in bound.compiled.numbers.items()
+            if number.member is not None
+        ]
 
     def values(self, record: Any) -> dict[str, str]:
         """Return the identities that a record carries under their own names."""
@@ -136,13 +128,9 @@ class RecordFacts:
     def identities(self, record: Any, matched: Matched) -> list[int]:
         """Return the hashed identities of one record, by position."""
         context = NO_CONTEXT
-        if self._extractor.needs_context or self._has_created or self._has_paid or self._amounts:
-            context = Context(
-                matched.params,
-                created=record.created if self._has_created else None,
-                paid=record.paid if self._has_paid else None,
-                amounts={at: getattr(record, attribute) for at, attribute in self._amounts.items()},
-            )
+        if self._extractor.needs_context or self._numbers:
+            numbers = {at: getattr(record, attribute) for at, attribute in self._numbers}
+            context = Context(matched.params, numbers=numbers)
         pairs = header_pairs(record, self._fields)
         return self._extractor.from_values(self.values(record), record.ip, pairs, context)
 

@@ -13,10 +13,10 @@ from ratelimit.core.replay.columns import (
     blank_column,
     declared_column,
     hash_column,
-    micros_column,
-    seconds_column,
+    number_column,
 )
 from ratelimit.core.request.scanner import Scanner
+from ratelimit.facts.numbers import NumberForm
 from ratelimit.traces import Fields
 from ratelimit.traces.plain import PlainLines
 
@@ -24,8 +24,6 @@ Other = Callable[[Any], int]
 """Hashes a value that is no plain text."""
 
 ADDRESS = "ip"
-_CREATED = "created"
-_PAID = "paid"
 _HEADERS = "headers"
 _headers = attrgetter(_HEADERS)
 
@@ -65,12 +63,8 @@ class Rows(Protocol):
         """Return what is declared of each address: see `declared_column`."""
         ...
 
-    def created(self, other: Other) -> array[int]:
-        """Return the column of when accounts were created: see `seconds_column`."""
-        ...
-
-    def paid(self, other: Other) -> array[int]:
-        """Return the column of what payers have paid: see `micros_column`."""
+    def numbers(self, attribute: str, form: NumberForm, other: Other) -> array[int]:
+        """Return the column of an attribute that is a number: see `number_column`."""
         ...
 
     def amounts(self, attribute: str) -> array[int]:
@@ -128,13 +122,9 @@ class RecordRows:
         """Return what is declared of each address."""
         return declared_column(scanner, position, self._addresses)
 
-    def created(self, other: Other) -> array[int]:
-        """Return the column of when accounts were created."""
-        return seconds_column(self.values(_CREATED), other)
-
-    def paid(self, other: Other) -> array[int]:
-        """Return the column of what payers have paid."""
-        return micros_column(self.values(_PAID), other)
+    def numbers(self, attribute: str, form: NumberForm, other: Other) -> array[int]:
+        """Return the column of an attribute that is a number."""
+        return number_column(self.values(attribute), form, other)
 
     def amounts(self, attribute: str) -> array[int]:
         """Return the column of what each took of a unit."""
@@ -181,13 +171,9 @@ class PlainRows:
         """Return what is declared of each address."""
         return self._spans.declared(self._member[ADDRESS], scanner, position)
 
-    def created(self, other: Other) -> array[int]:
-        """Return the column of when accounts were created."""
-        return self._spans.seconds(self._member[_CREATED], other)
-
-    def paid(self, other: Other) -> array[int]:
-        """Return the column of what payers have paid."""
-        return self._spans.micros(self._member[_PAID])
+    def numbers(self, attribute: str, form: NumberForm, other: Other) -> array[int]:
+        """Return the column of an attribute that is a number."""
+        return self._spans.numbers(self._member[attribute], form, other)
 
     def amounts(self, attribute: str) -> array[int]:
         """Return the column of what each took of a unit."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.errors import UsageError
+from ratelimit.facts.numbers import CREATED
 from ratelimit.identity.extract import Headers
 from ratelimit.identity.fact import NO_CONTEXT, Context
 from ratelimit.identity.source import raw_headers
@@ -47,7 +48,8 @@ def inquire(
         raw = raw_headers(headers) if headers else ()
         context = NO_CONTEXT
         if extractor.needs_context or created is not None:
-            context = Context(matched.params, {} if state is None else state, created=created)
+            numbers = {bound.compiled.place_of(CREATED): created}
+            context = Context(matched.params, {} if state is None else state, numbers=numbers)
         if identities:
             known = extractor.from_values(checked_names(identities, bound.names), client, raw, context)
         else:

@@ -6,6 +6,7 @@ from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.by_name import ADDRESS, RAW, TEXT, NamedGate
 from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.extraction import needed_positions
+from ratelimit.facts.numbers import CREATED
 from ratelimit.identity.source import form_of
 from ratelimit.policy.compile.compiled import IdentitySpec
 
@@ -26,6 +27,7 @@ def named_gate(bound: BoundPolicy, decider: CompiledDecider) -> NamedGate:
         requests=bound.requests,
         units=compiled.units,
         places=places,
+        created_at=compiled.place_of(CREATED),
         decider=decider,
     )
 

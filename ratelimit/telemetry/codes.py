@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ratelimit.facts.numbers import FACTS
+
 # One column each; the last takes any code that is not listed.
 DIAGNOSTIC_CODES: tuple[str, ...] = (
     "undeclared-proxy",
@@ -17,8 +19,7 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "memory-damaged",
     "memory-unusable",
     "identity-type",
-    "created-type",
-    "paid-type",
+    *(fact.code for fact in FACTS),
     "budget-type",
     "budget-bounded",
     "resolver-busy",

@@ -11,7 +11,7 @@ from ratelimit.traces.combined import COMBINED, COMMON, LogParser
 from ratelimit.traces.lines import TraceUnreadable
 from ratelimit.traces.mapped import RowParser
 from ratelimit.traces.ndjson import NdjsonParser
-from ratelimit.traces.record import CREATED, PAID, Fields
+from ratelimit.traces.record import MEMBERS, Fields
 from ratelimit.traces.rows import JsonRows, PatternRows, RowReader, TableRows
 from ratelimit.traces.shape import FieldMap, Shape, at
 from ratelimit.traces.unreadable import Unreadable
@@ -50,7 +50,7 @@ class Format:
 
 def _own() -> Shape:
     """Return the shape of rows that call their members as we do."""
-    fields = ("time", "method", "path", "ip", "user_agent", "headers", CREATED, PAID)
+    fields = ("time", "method", "path", "ip", "user_agent", "headers", *MEMBERS)
     return Shape({field: at(field) for field in fields})
 
 

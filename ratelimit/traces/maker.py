@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ratelimit.traces.instant import Instants
-from ratelimit.traces.record import CREATED, FIXED, MAX_COST, PAID, Fields
+from ratelimit.traces.record import FIXED, MAX_COST, Fields
 from ratelimit.traces.shape import HEADER, NOTHING, Place, Shape, at
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~\w-]+\Z", re.ASCII)
@@ -40,12 +40,10 @@ class RecordMaker:
         self._own = [
             (attribute, name in fields.units, (*places.get(name, ()), *at(name)))
             for name, attribute in fields.attribute.items()
-            if name not in (*FIXED, CREATED, PAID)
+            if name not in (*FIXED, *fields.numbers)
         ]
         self._numbers = [
-            (fields.attribute[name], (*places.get(name, ()), *at(name)))
-            for name in (CREATED, PAID)
-            if name in fields.attribute
+            (fields.attribute[name], (*places.get(name, ()), *at(name))) for name in fields.numbers
         ]
 
     def __call__(self, row: Mapping[str, Any]) -> tuple[Any, int]:

@@ -7,11 +7,14 @@ skips everything else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+
+from ratelimit.facts.numbers import FACTS, NumberForm
 
 if TYPE_CHECKING:
     from ratelimit.core.replay.members import Form
@@ -20,9 +23,13 @@ MAX_COST = 2**31 - 1
 # Nanoseconds are kept in 63 bits: until the year 2262.
 _LATEST_S = 9_200_000_000
 
-CREATED = "account_created"
-PAID = "paid_usd"
+MEMBERS = tuple(fact.member for fact in FACTS)
+"""What lines say of facts that are numbers."""
 FIXED = ("time", "method", "path", "ip", "user_agent", "headers")
+
+
+_PLAIN: Mapping[NumberForm, Form] = {"seconds": "whole", "dollars": "decimal", "units": "nothing"}
+"""What a plain line has for a number; a line with anything else there is decoded whole."""
 
 
 class Fields:
@@ -32,9 +39,7 @@ class Fields:
         identities: policy names that a trace line may carry as members of their own.
         units: cost units, likewise.
         headers, user_agent: whether they are wanted; decoding what is not asked for takes time.
-        created: whether it is wanted when the account was created, whatever stands there for it.
-        paid: whether it is wanted what its payer has paid, likewise.
-        amounts: names of customers' own numbers that a line may carry, likewise.
+        numbers: names and forms of numbers that a line may carry; whatever stands there is kept.
 
     An identity called as one of the fixed fields (`ip`, `user_agent`) is that field.
     """
@@ -46,9 +51,7 @@ class Fields:
         *,
         headers: bool = True,
         user_agent: bool = True,
-        created: bool = False,
-        paid: bool = False,
-        amounts: Sequence[str] = (),
+        numbers: Mapping[str, NumberForm] = MappingProxyType({}),
     ) -> None:
         self.headers = headers
         self.user_agent = user_agent
@@ -69,18 +72,13 @@ class Fields:
             members.append(("user_agent", "user_agent", "text"))
         if headers:
             members.append(("headers", "headers", "nothing"))
-        numbers: list[tuple[bool, str, str, Form]] = [
-            (created, "created", CREATED, "whole"), (paid, "paid", PAID, "decimal"),
-        ]  # fmt: skip
-        for at, name in enumerate(amounts):
-            # Whatever stands there, a line with it is decoded whole.
-            numbers.append((name not in self.attribute, f"amount_{at}", name, "nothing"))
-        for is_wanted, slot, name, form in numbers:
-            if is_wanted:
-                self.attribute[name] = slot
-                rename[slot] = name
-                extra.append((slot, Any, None))
-                members.append((slot, name, form))
+        self.numbers = tuple(name for name in numbers if name not in FIXED)
+        for at, name in enumerate(self.numbers):
+            slot = f"number_{at}"
+            self.attribute[name] = slot
+            rename[slot] = name
+            extra.append((slot, Any, None))
+            members.append((slot, name, _PLAIN[numbers[name]]))
         for prefix, names, kind in (("identity", identities, identity_type), ("unit", units, unit_type)):
             for position, name in enumerate(names):
                 if name in self.attribute:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ratelimit.traces.record import CREATED, PAID
+from ratelimit.traces.record import MEMBERS
 
 MOST_PLACES = 64
 _LONGEST_PLACE = 200
 HEADER = "header:"
-TARGETS = ("time", "method", "path", "request", "ip", "forwarded", "user_agent", "headers", CREATED, PAID)
+TARGETS = ("time", "method", "path", "request", "ip", "forwarded", "user_agent", "headers", *MEMBERS)
 """What a shape may place, beside `header:NAME`, identities and units."""
 NOTHING = (None, "", "-")
 """What logs write for a value that is not there."""

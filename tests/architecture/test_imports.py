@@ -37,6 +37,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"algorithms", "codes", "verdict"}),
     frozenset({"parsing", "decorators"}),
     frozenset({"environment", "features"}),
+    frozenset({"facts"}),
 )
 LOOSE = {"limiter", "algorithms", "events", "errors", "clock", "decision", "verdict", "codes"}
 """The modules that lie in no folder: words that all packages share, and the facade. Eight at most."""

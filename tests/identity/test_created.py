@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
 from ratelimit.errors import PolicyError, UsageError
-from ratelimit.identity.fact import ABSENT, Context, seconds_of
+from ratelimit.facts.numbers import ABSENT, CREATED, seconds_of
+from ratelimit.identity.fact import Context
 from tests.support.acting import Noting
 
 POLICY = """\
@@ -45,10 +46,10 @@ def limiter(created: str = "state:since", identities: str = "", **more: Any) -> 
     [
         (THEN, THEN),
         (1, 1),
-        (0, 0),
-        (None, 0),
-        ("", 0),
-        (b"  ", 0),
+        (0, ABSENT),
+        (None, ABSENT),
+        ("", ABSENT),
+        (b"  ", ABSENT),
         (float(THEN) + 0.9, THEN),
         (str(THEN), THEN),
         (f" {THEN}.75 ", THEN),
@@ -96,15 +97,16 @@ def test_what_counts_as_an_instant(value: object, seconds: int | None) -> None:
 )
 def test_anything_is_an_instant_of_32_bits_or_none(value: object) -> None:
     found = seconds_of(value)
-    assert found is None or (type(found) is int and 0 <= found < 2**32)
+    assert found is None or (type(found) is int and (found == ABSENT or 0 < found < 2**32))
 
 
-def created_in(one: Limiter, headers: dict[bytes, bytes] | None = None, **context: Any) -> int:
+def created_in(
+    one: Limiter, headers: dict[bytes, bytes] | None = None, created: object = None, **context: Any
+) -> int:
     bound = one.current
-    spec = bound.compiled.correlation
-    assert spec is not None
-    row = bound.extractor.extract(list((headers or {}).items()), "192.0.2.1", Context(**context))
-    return row[spec.created]
+    at = bound.compiled.place_of(CREATED)
+    known = Context(numbers={at: created}, **context)
+    return bound.extractor.extract(list((headers or {}).items()), "192.0.2.1", known)[at]
 
 
 def test_state_header_and_resolver_say_it() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ratelimit import Limiter, ManualClock, Policy, PolicyError
-from ratelimit.identity.fact import ABSENT, MOST_PAID, Context, micros_of
+from ratelimit.facts.numbers import ABSENT, MOST_PAID, PAID, micros_of
+from ratelimit.identity.fact import Context
 from ratelimit.replay.facts import fields_of
 from ratelimit.replay.rows import rows_of
 from ratelimit.traces import open_reader
@@ -61,7 +63,7 @@ def limiter(source: str) -> Limiter:
 
 
 OF_STATE, OF_HEADER = limiter("state:paid_usd"), limiter("header:x-paid")
-AT = OF_STATE.current.compiled.paid
+AT = OF_STATE.current.compiled.place_of(PAID)
 
 
 @given(value=VALUES)
@@ -119,7 +121,7 @@ def test_garbage_is_said_once_by_a_code() -> None:
     codes: list[str] = []
     extractor = OF_STATE.current.extractor
     object.__setattr__(extractor, "_diagnose", lambda code, about="": codes.append(code))
-    assert extractor.paid("$5") == ABSENT
+    assert extractor.number(AT, "$5") == ABSENT
     assert codes == ["paid-type"]
 
 
@@ -132,8 +134,10 @@ def test_column_of_a_trace_is_what_single_records_say(values: list[Any]) -> None
         for value in values
     ]
     batches = list(open_reader("-", fields, format="ndjson", stdin=io.BytesIO("\n".join(lines).encode())))
-    column = [one for batch in batches for one in rows_of(batch.records, fields).paid(bound.extractor.paid)]
-    assert column == [bound.extractor.paid(value) & (2**64 - 1) for value in values]
+    read, attribute = partial(bound.extractor.number, AT), fields.attribute["paid_usd"]
+    rows = [rows_of(batch.records, fields) for batch in batches]
+    column = [one for each in rows for one in each.numbers(attribute, "dollars", read)]
+    assert column == [read(value) & (2**64 - 1) for value in values]
 
 
 def test_amounts_with_cents_keep_a_chunk_of_plain_lines_plain() -> None:
@@ -141,7 +145,8 @@ def test_amounts_with_cents_keep_a_chunk_of_plain_lines_plain() -> None:
     line = '{"time": 1700000000, "method": "GET", "path": "/", "ip": "::1", "paid_usd": 12.75}\n'
     (batch,) = open_reader("-", fields, format="ndjson", stdin=io.BytesIO(line.encode() * 3))
     assert isinstance(batch.records, PlainLines)
-    assert list(rows_of(batch.records, fields).paid(lambda value: 1)) == [12_750_000] * 3
+    rows, attribute = rows_of(batch.records, fields), fields.attribute["paid_usd"]
+    assert list(rows.numbers(attribute, "dollars", lambda value: 1)) == [12_750_000] * 3
 
 
 @pytest.mark.parametrize("source", ["cookie:paid", "client", "path:paid"])

@@ -12,13 +12,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ratelimit.core.memory.hashing import Hasher
-from ratelimit.core.replay.columns import amount_column, hash_column, seconds_column
+from ratelimit.core.replay.columns import amount_column, hash_column, number_column
 from ratelimit.core.replay.members import MOST_MEMBERS, Members, count_lines
 from ratelimit.core.replay.spans import Spans
+from ratelimit.facts.numbers import ABSENT, units_of
 from ratelimit.traces.plain import PlainLines, column
 from ratelimit.traces.record import Fields, times_ns
 
-FIELDS = Fields(["account", "payment"], ["tokens"], created=True)
+FIELDS = Fields(["account", "payment"], ["tokens"], numbers={"account_created": "seconds"})
 MEMBERS = Members(FIELDS.members)
 DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(FIELDS.type)
 LINE = {"time": 1.5, "method": "GET", "path": "/"}
@@ -158,6 +159,15 @@ class _named:  # reads like the function it stands for
         self.account = getattr(record, FIELDS.attribute["account"])
 
 
+def unread(value: Any) -> int:
+    return ABSENT
+
+
+def as_units(value: Any) -> int:
+    found = units_of(value)
+    return ABSENT if found is None else found
+
+
 @given(st.lists(plain_line, min_size=1, max_size=5))
 def test_columns_are_those_of_the_values(lines: list[dict[str, Any]]) -> None:
     spans = scanned(*lines)
@@ -173,8 +183,10 @@ def test_columns_are_those_of_the_values(lines: list[dict[str, Any]]) -> None:
     assert spans.hashes(account, hasher, kind, 8, other) == hash_column(
         hasher, kind, spans.values(account), 8, other
     )
-    created = FIELDS.member["created"]
-    assert spans.seconds(created, lambda value: -1) == seconds_column(spans.values(created), lambda value: -1)
+    created = FIELDS.member[FIELDS.attribute["account_created"]]
+    written = spans.values(created)
+    assert spans.numbers(created, "seconds", unread) == number_column(written, "seconds", unread)
+    assert spans.numbers(created, "units", as_units) == number_column(written, "units", as_units)
     tokens = FIELDS.member[FIELDS.attribute["tokens"]]
     assert spans.amounts(tokens) == amount_column(spans.values(tokens))
     ip = FIELDS.member["ip"]

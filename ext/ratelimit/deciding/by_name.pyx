@@ -58,15 +58,17 @@ cdef class NamedGate:
     cdef dict requests
     cdef dict places
     cdef bint has_addresses
+    cdef int created_at     # where rows have when the account was created; -1: nowhere
     cdef object units
     cdef CompiledDecider decider
     cdef IdentityReader reader
     cdef Scanner scanner
 
     def __cinit__(
-        self, bound, *, bint runs_out, match, dict requests not None, units, places, CompiledDecider decider not None
+        self, bound, *, bint runs_out, match, dict requests not None, units, places, int created_at,
+        CompiledDecider decider not None
     ):
-        self.bound, self.runs_out = bound, runs_out
+        self.bound, self.runs_out, self.created_at = bound, runs_out, created_at
         self.match, self.requests = match, requests
         self.units = frozenset(units)
         self.decider, self.reader, self.scanner = decider, decider.reader, decider.reader.scanner
@@ -99,7 +101,7 @@ cdef class NamedGate:
             if matched.resolvers or not self.fill(names, client, headers, state, matched.params, ids, &refused):
                 return None
             if created is not None:
-                self.reader.put_created(created, ids)
+                self.reader.put_given(self.created_at, created, ids)
         decided = self.decider.decide(matched, ids, refused, now_ns, costs, BY_NAME)
         if decided is None:
             return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.request.scanner import Scanner
+from ratelimit.facts.numbers import NumberForm
 
 def hash_column(
     hasher: Hasher, kind: int, values: list[Any], longest: int, other: Callable[[Any], int], /
@@ -35,14 +36,8 @@ def blank_column(scanner: Scanner, position: int, peers: list[Any], /) -> tuple[
 def declared_column(scanner: Scanner, position: int, peers: list[Any], /) -> array[int]:
     """Return what is declared of each peer's address at a position of the scanner's: 0 where it says nothing there."""
 
-def seconds_column(values: list[Any], other: Callable[[Any], int], /) -> array[int]:
-    """Return the column of when accounts were created: seconds since 1970, and None is absent.
-
-    `other` reads what is no whole number of such seconds.
-    """
-
-def micros_column(values: list[Any], other: Callable[[Any], int], /) -> array[int]:
-    """Return the column of amounts of dollars, in millionths: None is absent, `other` reads the rest."""
+def number_column(values: list[Any], form: NumberForm, other: Callable[[Any], int], /) -> array[int]:
+    """Return the column of some numbers: None is absent, and `other` reads what is no plain number of a form."""
 
 def absent_column(size: int, /) -> array[int]:
     """Return a column in which nothing stands yet."""

@@ -6,6 +6,7 @@ from typing import Any, final
 
 from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.request.scanner import Scanner
+from ratelimit.facts.numbers import NumberForm
 
 @final
 class Spans:
@@ -40,9 +41,7 @@ class Spans:
         """Return what `columns.blank_column` makes of the values."""
     def declared(self, member: int, scanner: Scanner, position: int, /) -> array[int]:
         """Return the column that `columns.declared_column` makes of the values."""
-    def seconds(self, member: int, other: Callable[[Any], int], /) -> array[int]:
-        """Return the column that `columns.seconds_column` makes of the values."""
-    def micros(self, member: int, /) -> array[int]:
-        """Return the column that `columns.micros_column` makes of the values, which are plain numbers."""
+    def numbers(self, member: int, form: NumberForm, other: Callable[[Any], int], /) -> array[int]:
+        """Return the column that `columns.number_column` makes of the values."""
     def amounts(self, member: int, /) -> array[int]:
         """Return the column that `columns.amount_column` makes of a member's values, which are amounts."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, final
 
 from ratelimit.core.request.scanner import Scanner
+from ratelimit.facts.numbers import NumberForm
 
 class _Reader(Protocol):
     """Notices a field that is set too late: see `identity.source.StateReader`."""
@@ -48,26 +49,24 @@ class PathField:
 
 @final
 class NumberField:
-    """A number that a field of the application's state has, or a header: an instant, dollars, or units.
+    """A number that a field of the application's state has, or a header.
 
     Args:
         position: where it goes.
         of: reads a value that is neither a plain number nor the plain text of one.
+        form: of the number.
         name: of the state's field.
         header: in lower case.
-        is_money: whether it is dollars, kept as millionths.
-        is_units: whether it is a number of units. Neither: seconds since 1970.
     """
 
     def __init__(
         self,
         position: int,
         of: Callable[[object], int],
+        form: NumberForm,
         *,
         name: str | None = None,
         header: bytes | None = None,
-        is_money: bool = False,
-        is_units: bool = False,
     ) -> None: ...
     @property
     def position(self) -> int: ...
@@ -84,9 +83,7 @@ class IdentityReader:
             with headers or a state is read here.
         template_of: what stands in the places of a client whose headers say nothing, given peer and
             headers: for proxies and for networks that are listed. None: the peer speaks for itself.
-        created: where it says when an account was created; None: nothing asks for it.
-        paid: where it says what the account's payer has paid.
-        amounts: where it says a customer's own numbers.
+        numbers: what a request says as a number.
         lists: position, hash and list (1 deny, 2 allow) of each listed value.
     """
 
@@ -98,9 +95,7 @@ class IdentityReader:
         paths: Sequence[PathField] = (),
         is_partial: bool = False,
         template_of: Callable[[str | None, Sequence[tuple[bytes, bytes]]], list[int]] | None = None,
-        created: NumberField | None = None,
-        paid: NumberField | None = None,
-        amounts: Sequence[NumberField] = (),
+        numbers: Sequence[NumberField] = (),
         lists: Collection[tuple[int, int, int]] = (),
     ) -> IdentityReader: ...
     @property

@@ -16,8 +16,9 @@ from ratelimit.algorithms import AlgorithmName
 from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation.settings import Settings
 from ratelimit.environment.server import KeySpec, RemoteSpec
+from ratelimit.facts.numbers import BY_PLACE, Number, NumberFact
 from ratelimit.policy.compile import calendar
-from ratelimit.policy.compile.spec import AmountSpec, FileSpec, RuleSpec, Statuses, found
+from ratelimit.policy.compile.spec import FileSpec, RuleSpec, Statuses, found
 from ratelimit.policy.schema.model import (
     Event,
     FirstStep,
@@ -40,8 +41,6 @@ Bound = Literal["likely", "certain", "young"]
 REQUESTS = "requests"
 NEVER = "never"
 """The identity that no request has."""
-PAID = "dollars paid"
-"""The identity that has what the payer of an account has paid."""
 OnRefusal = tuple[FirstStep, *tuple[Step, ...]]
 """What becomes of a request that the whole limit refuses; then steps for one that only conduct refuses."""
 
@@ -412,15 +411,19 @@ class CompiledPolicy:
         """Where rows have nothing, whatever the request; -1: no limit asks for that."""
         return self.identity_index(NEVER)
 
-    @property
-    def paid(self) -> int:
-        """Where rows have what the payer has paid, in millionths of a dollar; -1: nowhere."""
-        return self.identity_index(PAID)
+    def place_of(self, fact: NumberFact) -> int:
+        """Return where rows have a fact of requests; -1: nowhere."""
+        return self.identity_index(fact.place)
 
     @property
-    def amounts(self) -> Mapping[int, AmountSpec]:
-        """Where rows have a customer's own numbers, and what each is."""
-        return {at: amount for spec in self.specs for at, amount in spec.amounts.items()}
+    def facts(self) -> Mapping[int, NumberFact]:
+        """Where rows have facts that are numbers, and which."""
+        return {spec.index: BY_PLACE[spec.name] for spec in self.identities if spec.name in BY_PLACE}
+
+    @property
+    def numbers(self) -> Mapping[int, Number]:
+        """Where rows have numbers: the facts, and a customer's own."""
+        return {**self.facts, **{at: number for spec in self.specs for at, number in spec.numbers.items()}}
 
     @property
     def cluster(self) -> int:

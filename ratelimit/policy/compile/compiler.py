@@ -18,9 +18,8 @@ from ratelimit.policy.compile.compiled import (
     LimitRule,
     LimitSpec,
     OnRefusal,
-    SourceSpec,
 )
-from ratelimit.policy.compile.correlation import compile_correlation, compile_number
+from ratelimit.policy.compile.correlation import compile_correlation, fact_sources
 from ratelimit.policy.compile.declarations import compile_known, compile_public
 from ratelimit.policy.compile.expansion import Numbers, expand
 from ratelimit.policy.compile.identities import (
@@ -30,7 +29,7 @@ from ratelimit.policy.compile.identities import (
     LIKELY,
     MOST_AMOUNTS,
     compile_identities,
-    parse_source,
+    number_source,
 )
 from ratelimit.policy.compile.quota import MAX_COST, MAX_KEYS, largest_debt, largest_quota
 from ratelimit.policy.compile.secret import compile_key
@@ -75,6 +74,7 @@ MAX_ROOTS = 8
 EXPOSURE_NS = 3600 * SECOND_NS
 """The time in which what a killed worker had in flight lapses, if that is all there may be. Few requests are
 in flight for so long; they lapse by as much."""
+_OWN_BUDGET = "would have the budget it likes"
 _NUMBERED = re.compile("#[0-9]+$")
 
 
@@ -136,12 +136,10 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
     has_origin = table.principal is not None and (
         bool(public) or (known is not None and known.looks_at_addresses)
     )
-    created = compile_number("created", table.created, report) if table.principal is not None else None
-    paid = compile_number("paid", table.paid, report)
     amounts = {
         index: source
         for index, (text, path) in amount_sources(file).items()
-        if (source := _amount_source(text, path, report)) is not None
+        if (source := number_source(text, path, "limit-budget", _OWN_BUDGET, report)) is not None
     }
     if len(amounts) > MOST_AMOUNTS:
         words = f"{len(amounts)} limits with a customer's own number; {MOST_AMOUNTS} are the most"
@@ -150,9 +148,7 @@ def compile_policy(file: PolicyFile, tree: Mapping[str, Any], name: str, report:
         file.identities,
         report,
         has_origin=has_origin,
-        created=created,
-        paid=paid,
-        amounts=tuple(amounts.values()),
+        numbers=fact_sources(table, report) | dict(zip(AMOUNTS, amounts.values(), strict=False)),
         # Limits that do not bind a request count it by what none has.
         has_never=leaves_out(file),
         most_cached=file.tuning.answers,
@@ -246,20 +242,6 @@ def _draft(index: int, limit: Limit, scene: Scene) -> Draft:
     scene.numbers = draft.own
     draft.specs = compile_limit(scene, limit, path)
     return draft
-
-
-def _amount_source(text: str, path: Path, report: Report) -> SourceSpec | None:
-    """Return the source of a customer's own number; None for one that a client would write itself."""
-    source = parse_source(text, path, report)
-    if source is None or source.kind in ("state", "header", "resolver"):
-        return source
-    report.add(
-        "limit-budget",
-        path,
-        f"what comes from `{source.kind}` is the client's own word, which would have the budget it likes",
-        "Use `state:NAME`, a `header:NAME` that your proxy sets, or `resolver:NAME`.",
-    )
-    return None
 
 
 def _patterns(texts: str | list[str], path: Path, report: Report) -> tuple[Pattern, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ratelimit.facts.numbers import CREATED, FACTS
 from ratelimit.policy.compile.compiled import CorrelationSpec, IdentitySpec, KnownSpec, Network, SourceSpec
-from ratelimit.policy.compile.identities import CREATED, INTERNAL, ORIGIN, parse_source
+from ratelimit.policy.compile.identities import INTERNAL, ORIGIN, number_source
 from ratelimit.policy.schema.model import Correlation
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
 from ratelimit.policy.schema.tuning import Tuning
@@ -37,7 +38,8 @@ def compile_correlation(
     """
     positions = {spec.name: spec.index for spec in identities}
     if table.principal is None:
-        for key in ("network", "payment", "client", "extra", "created", "public"):
+        evidence = [fact.key for fact in FACTS if fact.is_evidence]
+        for key in ("network", "payment", "client", "extra", *evidence, "public"):
             if getattr(table, key):
                 report.add("correlation-principal", ("correlation", key), f"`{key}` without `principal`")
         if known is not None:
@@ -88,33 +90,23 @@ def compile_correlation(
         origin,
         tuning.correlator_runs_in == "workers",
         costly,
-        positions.get(CREATED, -1),
+        positions.get(CREATED.place, -1),
         public,
     )
 
 
-def compile_number(key: str, written: str | None, report: Report) -> SourceSpec | None:
-    """Return the source of a number that the application knows of an account; None without one.
-
-    Args:
-        key: of `[correlation]`.
-        written: its value.
-        report: told what is wrong.
-    """
-    if written is None:
-        return None
-    path: Path = ("correlation", key)
-    source = parse_source(written, path, report)
-    if source is not None and source.kind not in ("state", "header", "resolver"):
-        likes = "would be as old as it likes" if key == "created" else "would have paid what it likes"
-        report.add(
-            "correlation-created",
-            path,
-            f"what comes from `{source.kind}` is the client's own word, which {likes}",
-            "Use `state:NAME`, a `header:NAME` that your proxy sets, or `resolver:NAME`.",
-        )
-        return None
-    return source
+def fact_sources(table: Correlation, report: Report) -> dict[str, SourceSpec]:
+    """Return the sources of facts that are numbers, by their places in rows."""
+    found = {}
+    for fact in FACTS:
+        written = table.source_of(fact)
+        if written is None or (fact.is_evidence and table.principal is None):
+            continue
+        path: Path = ("correlation", fact.key)
+        source = number_source(written, path, "correlation-created", fact.forged, report)
+        if source is not None:
+            found[fact.place] = source
+    return found
 
 
 def _all(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ratelimit.core.request.grammar import FORMS, own_form
-from ratelimit.policy.compile.compiled import NEVER, PAID, CacheSpec, IdentitySpec, SourceKind, SourceSpec
+from ratelimit.facts.numbers import BY_PLACE
+from ratelimit.policy.compile.compiled import NEVER, CacheSpec, IdentitySpec, SourceKind, SourceSpec
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import Identity
 from ratelimit.policy.schema.problem import Path, Report, did_you_mean
@@ -18,11 +19,10 @@ ORIGIN = "declared network"
 ACTOR = "cluster, likely or certain"
 LIKELY = "cluster, likely"
 YOUNG = "cluster, a budget of a young one"
-CREATED = "account created"
 MOST_AMOUNTS = 16
 AMOUNTS = tuple(f"own number {at}" for at in range(1, MOST_AMOUNTS + 1))
 """A customer's own numbers of limits."""
-HIDDEN = frozenset((*AMOUNTS, YOUNG, LIKELY, ACTOR, ORIGIN, CREATED, PAID, NEVER))
+HIDDEN = frozenset((*AMOUNTS, YOUNG, LIKELY, ACTOR, ORIGIN, NEVER, *BY_PLACE))
 """These are no names that can be declared, or used anywhere in a policy."""
 INTERNAL = HIDDEN | {CLUSTER}
 """Those that are found out, and that no request can name."""
@@ -66,17 +66,14 @@ def compile_identities(
     report: Report,
     *,
     has_origin: bool = False,
-    created: SourceSpec | None = None,
-    paid: SourceSpec | None = None,
-    amounts: Sequence[SourceSpec] = (),
+    numbers: Mapping[str, SourceSpec],
     has_never: bool = False,
     most_cached: int = 10_000,
 ) -> tuple[IdentitySpec, ...]:
     """Return the identities by position: declared ones first, then those built in.
 
-    With `has_origin` one of these says from which declared network a request comes. With `created` one
-    has from there when the account was created, with `paid` what its payer has paid. Each of
-    `amounts` says a customer's own number of a limit. With `has_never` one is there that no request has.
+    With `has_origin` one of these says from which declared network a request comes. Each of `numbers` has a
+    number, and is called by its place in rows. With `has_never` one is there that no request has.
     Of each resolver `most_cached` answers are kept.
     """
     specs: list[IdentitySpec] = []
@@ -95,12 +92,8 @@ def compile_identities(
             )
     if has_origin:
         specs.append(IdentitySpec(len(specs), ORIGIN, (SourceSpec("origin"),), "skip"))
-    if created is not None:
-        specs.append(IdentitySpec(len(specs), CREATED, (created,), "skip"))
-    if paid is not None:
-        specs.append(IdentitySpec(len(specs), PAID, (paid,), "skip"))
-    for name, amount in zip(AMOUNTS, amounts, strict=False):
-        specs.append(IdentitySpec(len(specs), name, (amount,), "skip"))
+    for name, source in numbers.items():
+        specs.append(IdentitySpec(len(specs), name, (source,), "skip"))
     if has_never:
         specs.append(IdentitySpec(len(specs), NEVER, (SourceSpec("never"),), "skip"))
     if len(specs) + PLACES > MOST_POSITIONS:
@@ -217,6 +210,28 @@ def parse_source(text: str, path: Path, report: Report) -> SourceSpec | None:
         report.add("identity-form", path, f"`{written}` is a credential and cannot be read as `{form}`")
         return None
     return SourceSpec(kind, name, form)
+
+
+def number_source(text: str, path: Path, code: str, forged: str, report: Report) -> SourceSpec | None:
+    """Return the source of a number that the application knows; None, with a problem noted, for another.
+
+    Args:
+        text: as written.
+        path: where.
+        code: of the problem if a client would write the number itself.
+        forged: what would become of that client.
+        report: told what is wrong.
+    """
+    source = parse_source(text, path, report)
+    if source is None or source.kind in ("state", "header", "resolver"):
+        return source
+    report.add(
+        code,
+        path,
+        f"what comes from `{source.kind}` is the client's own word, which {forged}",
+        "Use `state:NAME`, a `header:NAME` that your proxy sets, or `resolver:NAME`.",
+    )
+    return None
 
 
 def _compile_cache(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from ratelimit.algorithms import AlgorithmName
+from ratelimit.facts.numbers import Number
 from ratelimit.features.parts import parts
 from ratelimit.policy.routing.classes import Marks
 from ratelimit.policy.routing.pattern import Pattern
@@ -84,16 +85,6 @@ class RuleSpec:
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class AmountSpec:
-    """A customer's own number of a limit."""
-
-    period_s: int
-    """What a text that names a period has to name."""
-    is_money: bool
-    """Whether it is dollars, kept as millionths; else units."""
-
-
 class FileSpec:
     """What a feature read of the whole file. As it is here, it needs nothing of a request."""
 
@@ -104,7 +95,7 @@ class FileSpec:
     """Whether those that limits apply to are."""
 
     @property
-    def amounts(self) -> Mapping[int, AmountSpec]:
+    def numbers(self) -> Mapping[int, Number]:
         """The positions of a customer's own numbers, and what each is."""
         return {}
 

@@ -18,7 +18,8 @@ from msgspec import Meta, field
 
 from ratelimit.algorithms import AlgorithmName
 from ratelimit.core.request.scanner import MOST_PREFIXES
-from ratelimit.features.table import Table, with_features
+from ratelimit.facts.numbers import NumberFact
+from ratelimit.features.table import Table, with_facts, with_features
 from ratelimit.policy.schema.events import TO_LOG, Events, events_of
 from ratelimit.policy.schema.headers import DEFAULT as STANDARD_HEADERS
 from ratelimit.policy.schema.headers import HeaderName, Headers, headers_of
@@ -386,6 +387,7 @@ class Hashing(Table, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+@with_facts
 class Correlation(Table, frozen=True, forbid_unknown_fields=True, rename={"families": "extra"}):
     """The evidence by which accounts are taken for one actor."""
 
@@ -420,24 +422,6 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True, rename={"famil
             examples=[["email_domain", "device:costly"]],
         ),
     ] = []
-    created: Annotated[
-        str | None,
-        Meta(
-            description="When the account was created, in seconds since 1970: `state:NAME`, "
-            "`header:NAME` or `resolver:NAME`. Traces have it as `account_created`. "
-            "Default: an account is as old as its first request.",
-            examples=["state:account_created"],
-        ),
-    ] = None
-    paid: Annotated[
-        str | None,
-        Meta(
-            description="Dollars that the account's payer has paid in the last 30 days, refunds and "
-            "charge-backs taken off: `state:NAME`, `header:NAME` or `resolver:NAME`. Traces have it as "
-            "`paid_usd`. For limits with `per_usd`; 0 is nothing paid, an absent value is not known.",
-            examples=["state:paid_usd"],
-        ),
-    ] = None
     public: Annotated[
         list[str],
         Meta(
@@ -457,6 +441,11 @@ class Correlation(Table, frozen=True, forbid_unknown_fields=True, rename={"famil
         ),
     ] = None
     known: Annotated[Known, Meta(description="The operator's knowledge; it overrides inference.")] = Known()
+
+    def source_of(self, fact: NumberFact) -> str | None:
+        """Return the source of a fact of requests, as it is written; None without one."""
+        source: str | None = getattr(self, fact.key)
+        return source
 
     @property
     def extra(self) -> list[str]:

@@ -9,10 +9,13 @@ from ratelimit.core.request.address cimport Address, write_prefix
 from ratelimit.core.memory.arguments cimport checked_cost, identity_number
 from ratelimit.core.memory.hashing cimport Hasher, PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, hash_run, hash_value
 from ratelimit.core.memory.number cimport NEGATIVE, WHOLE, read_number
+from ratelimit.core.request.identities cimport SECONDS
 from ratelimit.core.request.scanner cimport MOST_POSITIONS, Scanner, address_of
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 
 import array as arrays
+
+from ratelimit.core.request.identities import FORMS
 
 cdef enum:
     REFUSED_IDENTITY = 2        # -2, see identity/fact.py
@@ -91,30 +94,22 @@ def declared_column(Scanner scanner not None, int position, list peers not None,
     return column
 
 
-def seconds_column(list values not None, other, /):
-    """Return the column of when accounts were created."""
+def number_column(list values not None, form, other, /):
+    """Return the column of some numbers of a form."""
     cdef Py_ssize_t i, size = PyList_GET_SIZE(values)
     cdef array.array column = array.clone(NUMBERS, size, zero=False)
-    cdef uint64_t *seconds = <uint64_t *>column.data.as_ulonglongs
+    cdef uint64_t *numbers = <uint64_t *>column.data.as_ulonglongs
+    cdef bint are_seconds = FORMS[form] == SECONDS
     cdef object value
     for i in range(size):
         value = values[i]
         if value is None:
-            seconds[i] = ABSENT_HASH
-        elif type(value) is not int or read_number(value, seconds + i) != WHOLE or not 0 < seconds[i] <= MOST_SECONDS:
-            seconds[i] = identity_number(other(value))
-    return column
-
-
-def micros_column(list values not None, other, /):
-    """Return the column of amounts of dollars, in millionths."""
-    cdef Py_ssize_t i, size = PyList_GET_SIZE(values)
-    cdef array.array column = array.clone(NUMBERS, size, zero=False)
-    cdef uint64_t *micros = <uint64_t *>column.data.as_ulonglongs
-    cdef object value
-    for i in range(size):
-        value = values[i]
-        micros[i] = ABSENT_HASH if value is None else identity_number(other(value))
+            numbers[i] = ABSENT_HASH
+            continue
+        if are_seconds and type(value) is int and read_number(value, numbers + i) == WHOLE:
+            if 0 < numbers[i] <= MOST_SECONDS:
+                continue
+        numbers[i] = identity_number(other(value))
     return column
 
 

@@ -10,12 +10,15 @@ from ratelimit.core.memory.arguments cimport identity_number
 from ratelimit.core.memory.hashing cimport Hasher, hash_run
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.request.address cimport Address, read_address
+from ratelimit.core.request.identities cimport DOLLARS, SECONDS
 from ratelimit.core.request.scanner cimport LONGEST, MOST_POSITIONS, Scanner
 
 import array as arrays
 
+from ratelimit.core.request.identities import FORMS
+
 cdef uint64_t MOST_SECONDS = 0xFFFFFFFF
-cdef double MOST_DOLLARS = 1e9      # see identity/fact.py
+cdef double MOST_DOLLARS = 1e9      # see facts/numbers.py
 
 cdef extern from *:
     """
@@ -199,31 +202,27 @@ cdef class Spans:
         self.addresses_of = member
         return 0
 
-    def seconds(self, int member, other, /):
+    def numbers(self, int member, form, other, /):
         cdef Span *span = self.of(member)
         cdef Py_ssize_t row
         cdef array.array column = array.clone(NUMBERS, self.size, zero=False)
-        cdef uint64_t *seconds = <uint64_t *>column.data.as_ulonglongs
+        cdef uint64_t *numbers = <uint64_t *>column.data.as_ulonglongs
+        cdef const uint8_t *written
+        cdef int of = FORMS[form]
         for row in range(self.size):
             if span[row].size < 0:
-                seconds[row] = ABSENT_HASH
+                numbers[row] = ABSENT_HASH
                 continue
             if span[row].at & NUMBER:
-                seconds[row] = digits_of(self.text + (span[row].at & ~<uint32_t>NUMBER), span[row].size)
-                if 0 < seconds[row] <= MOST_SECONDS:
+                written = self.text + (span[row].at & ~<uint32_t>NUMBER)
+                if of == DOLLARS:
+                    numbers[row] = millionths_of(written, span[row].size)
                     continue
-            seconds[row] = identity_number(other(self.value(span + row)))
-        return column
-
-    def micros(self, int member, /):
-        cdef Span *span = self.of(member)
-        cdef Py_ssize_t row
-        cdef array.array column = array.clone(NUMBERS, self.size, zero=False)
-        cdef uint64_t *micros = <uint64_t *>column.data.as_ulonglongs
-        for row in range(self.size):
-            micros[row] = ABSENT_HASH
-            if span[row].size >= 0:
-                micros[row] = millionths_of(self.text + (span[row].at & ~<uint32_t>NUMBER), span[row].size)
+                if of == SECONDS:
+                    numbers[row] = digits_of(written, span[row].size)
+                    if 0 < numbers[row] <= MOST_SECONDS:
+                        continue
+            numbers[row] = identity_number(other(self.value(span + row)))
         return column
 
     def amounts(self, int member, /):

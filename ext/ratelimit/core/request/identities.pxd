@@ -7,6 +7,11 @@ cdef enum:
     ON_DENY_LIST = 1
     ON_ALLOW_LIST = 2
 
+cdef enum:
+    SECONDS = 0              # forms of a number, see facts/numbers.py
+    DOLLARS = 1
+    UNITS = 2
+
 cdef struct Listed:
     uint64_t value           # the hash of a listed value
     int position             # of its identity
@@ -30,8 +35,7 @@ cdef class NumberField:
     cdef object name         # of the state's field that has it; None: no field does
     cdef bytes header        # of the header that has it; None: no header does
     cdef object of           # reads in Python what is neither a plain number nor the text of one
-    cdef bint is_money       # dollars, kept as millionths
-    cdef bint is_units       # a number of units; neither: seconds
+    cdef int form
 
 cdef class IdentityReader:
     cdef readonly Scanner scanner
@@ -40,7 +44,6 @@ cdef class IdentityReader:
     cdef bint is_partial     # some identity is also read elsewhere, where a request has headers or a state
     cdef object template_of  # None: the peer speaks for itself
     cdef tuple numbers       # of NumberField
-    cdef NumberField created    # the one that says when the account was created; None: nothing asks for it
     cdef bint numbers_in_headers, numbers_in_state
     cdef Listed *listed
     cdef int listed_count
@@ -53,7 +56,7 @@ cdef class IdentityReader:
     cdef bint read_state(self, object state, bint is_live, uint64_t *ids, uint64_t *refused) except -1
     cdef bint read_path(self, object params, uint64_t *ids, uint64_t *refused) except -1
     cdef bint read_number_line(self, NumberField field, object headers, uint64_t *ids) except -1
-    cdef int put_created(self, object value, uint64_t *ids) except -1
+    cdef int put_given(self, int position, object value, uint64_t *ids) except -1
     cdef int put_number(self, NumberField field, object value, uint64_t *ids) except -1
     cdef bint settle(self, StateField field) except -1
     cdef void look_up(self, uint64_t *ids) noexcept

@@ -29,7 +29,7 @@ cdef enum:
     MOST_DIGITS = 10
     MOST_DECIMALS = 15       # a number of so many digits is exact as a float
 
-cdef uint64_t MOST_SECONDS = 0xFFFFFFFF  # see identity/fact.py
+cdef uint64_t MOST_SECONDS = 0xFFFFFFFF  # see facts/numbers.py
 cdef uint64_t MOST_DOLLARS = 1_000_000_000
 cdef uint64_t MICRO = 1_000_000
 cdef uint64_t MOST_UNITS = <uint64_t>1 << 53
@@ -43,6 +43,9 @@ cdef extern from *:
     }
     """
     uint64_t millionths "kin_millionths"(double dollars) noexcept nogil
+
+
+FORMS = {"seconds": SECONDS, "dollars": DOLLARS, "units": UNITS}  # see facts/numbers.py
 
 
 @cython.final
@@ -63,10 +66,10 @@ cdef class PathField:
 @cython.auto_pickle(False)
 cdef class NumberField:
     def __init__(
-        self, int position, of, *, name=None, bytes header=None, bint is_money=False, bint is_units=False,
+        self, int position, of, form, *, name=None, bytes header=None,
     ):
         self.position, self.of, self.name, self.header = position, of, name, header
-        self.is_money, self.is_units = is_money, is_units
+        self.form = FORMS[form]
 
 
 @cython.final
@@ -74,7 +77,7 @@ cdef class NumberField:
 cdef class IdentityReader:
     def __cinit__(
         self, Scanner scanner not None, *, fields=(), paths=(), bint is_partial=False, template_of=None,
-        NumberField created=None, NumberField paid=None, amounts=(), lists=(),
+        numbers=(), lists=(),
     ):
         cdef int at = 0, last = scanner.size - 2
         cdef Listed value
@@ -86,8 +89,7 @@ cdef class IdentityReader:
         for field in self.fields:
             if not 0 <= (<StateField?>field).position < last:
                 raise IndexError(f"there are {last} identities")
-        self.created = created
-        self.numbers = tuple([number for number in (created, paid, *amounts) if number is not None])
+        self.numbers = tuple(numbers)
         for number in self.numbers:
             if not 0 <= (<NumberField?>number).position < last:
                 raise IndexError(f"there are {last} identities")
@@ -257,10 +259,10 @@ cdef class IdentityReader:
             return True
         if type(line) is not bytes:
             return False
-        if field.is_units:
+        if field.form == UNITS:
             ids[field.position] = number_of(field.of(line))
             return True
-        if field.is_money:
+        if field.form == DOLLARS:
             if not dollars_in(line, &number):
                 return False
             ids[field.position] = number
@@ -270,22 +272,26 @@ cdef class IdentityReader:
         ids[field.position] = number if number else ABSENT_HASH
         return True
 
-    cdef int put_created(self, object value, uint64_t *ids) except -1:
-        """Write when the account was created, by what is given for it: see `Extractor.created`."""
-        return 0 if self.created is None else self.put_number(self.created, value, ids)
+    cdef int put_given(self, int position, object value, uint64_t *ids) except -1:
+        """Write what a caller gives for the number at a position, if a number is there: see `Extractor.number`."""
+        cdef NumberField number
+        for number in self.numbers:
+            if number.position == position:
+                self.put_number(number, value, ids)
+        return 0
 
     cdef int put_number(self, NumberField field, object value, uint64_t *ids) except -1:
-        """Write a number by what is given for it: see `Extractor.created` and `Extractor.paid`."""
+        """Write a number by what is given for it: see `Extractor.number`."""
         cdef uint64_t number
         cdef double told
         if value is None:
             return 0
-        if field.is_units:
+        if field.form == UNITS:
             if type(value) is not int or read_number(value, &number) != WHOLE or number > MOST_UNITS:
                 number = number_of(field.of(value))
             ids[field.position] = number
             return 0
-        if field.is_money:
+        if field.form == DOLLARS:
             if type(value) is float:
                 told = value
                 number = millionths(told) if 0 <= told <= <double>MOST_DOLLARS else number_of(field.of(value))

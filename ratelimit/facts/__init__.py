@@ -1,0 +1,1 @@
+"""The facts of requests: one record for each, from which all parts are indexed."""
