@@ -11,8 +11,8 @@ from typing import Any
 
 from ratelimit.deciding.route_plan import MAX_COST
 from ratelimit.environment.printable import printable
+from ratelimit.environment.spelling import nearest
 from ratelimit.limiter import Limiter
-from ratelimit.policy.schema.problem import nearest
 from ratelimit.usage.compile import USAGE_UNITS
 
 _LONGEST_WORD = 64

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ratelimit.policy.schema.problem import did_you_mean, nearest
+from ratelimit.environment.spelling import did_you_mean, nearest
 
 
 class Entry(NamedTuple):

@@ -18,7 +18,6 @@ from typing import IO, Any
 
 import click
 
-from ratelimit.cli.terminal import Text, err, say
 from ratelimit.errors import PolicyError, RateLimitError, UsageError, unforeseen
 from ratelimit.inspection.failure import Cause, InspectionFailure
 
@@ -37,6 +36,9 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write it to standard error."""
+        # Imported here, as below: without a failure, and without a result, nothing is shown by it.
+        from ratelimit.cli.terminal import Text, err, say
+
         console = err()
         say(console, Text("error: ", "bold red") + Text(self.message, "not bold default"), indent=2)
         if self.hint:
@@ -62,6 +64,8 @@ def show(error: click.ClickException) -> None:
     if isinstance(error, Failure):
         error.show()
         return
+    from ratelimit.cli.terminal import Text, err, say
+
     # What click says repeats arguments as they were given: it goes the way of all other text.
     said = StringIO()
     error.show(said)

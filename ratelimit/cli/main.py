@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import click
@@ -18,7 +17,6 @@ import click
 from ratelimit.cli.commands import TASKS, TOP, meant_by
 from ratelimit.cli.failure import INTERRUPTED, POLICY, USAGE, failure_of, show
 from ratelimit.cli.lazy import LazyGroup
-from ratelimit.cli.terminal import Text, err, say
 
 
 class _Main(LazyGroup):
@@ -52,8 +50,9 @@ class _Main(LazyGroup):
         """Say which line was meant, where a command was called wrongly or was given no policy."""
         if error.exit_code not in (USAGE, POLICY):
             return
-        # Imported here: a right line needs no policy loader.
+        # Imported here, as what shows a line is a third of what a command takes to begin.
         from ratelimit.cli.right_line import right_line
+        from ratelimit.cli.terminal import Text, err, say
 
         if line := right_line(self, words):
             say(err(), Text("  Write: ", "dim") + Text(line, "bold"))
@@ -80,10 +79,20 @@ def _file_first(args: list[str]) -> str:
 
 
 def _version() -> str:
+    # Imported here: what reads a distribution's metadata loads a parser of mail.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("kinlimit")
     except PackageNotFoundError:  # run from a source tree
         return "unknown"
+
+
+def _show_version(ctx: click.Context, option: click.Parameter, is_wanted: bool) -> None:
+    """Write the version and end, where it is asked for."""
+    if is_wanted and not ctx.resilient_parsing:
+        click.echo(f"ratelimit, version {_version()}")
+        ctx.exit()
 
 
 @click.group(
@@ -92,7 +101,14 @@ def _version() -> str:
     name="ratelimit",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(_version(), prog_name="ratelimit")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def main() -> None:
     """Limit the rate of an API by a policy file: check it, try it on a log, run it."""
 

@@ -14,6 +14,7 @@ from ratelimit.cli.loading import load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.denials import DENY_LIST
+from ratelimit.environment.spelling import nearest
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import known_log
 from ratelimit.inspection.attachment import attach
@@ -26,7 +27,6 @@ from ratelimit.inspection.refused import (
     refused_callers,
 )
 from ratelimit.integrations.asked_limits import with_limits_in_code
-from ratelimit.policy.schema.problem import nearest
 
 
 @click.command("refused")

@@ -21,9 +21,9 @@ import msgspec
 
 from ratelimit.cli.failure import INPUT, Failure
 from ratelimit.cli.terminal import note
+from ratelimit.environment.spelling import nearest
 from ratelimit.parsing.json import read_json
 from ratelimit.policy.compile.compiled import CompiledPolicy
-from ratelimit.policy.schema.problem import nearest
 from ratelimit.replay.facts import carried
 from ratelimit.traces import Fields
 

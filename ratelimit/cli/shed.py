@@ -14,6 +14,7 @@ from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
 from ratelimit.cli.loading import load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.environment.spelling import nearest
 from ratelimit.inspection import formatting
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.identities import short_hash
@@ -22,7 +23,6 @@ from ratelimit.load.compile import class_names, loads_of
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.shed import ShedAccount, shed_accounts
 from ratelimit.load.values import known_values, value_name
-from ratelimit.policy.schema.problem import nearest
 
 _WIDE = 96
 """Where a terminal has fewer columns, what is shed a minute is left out."""

@@ -9,11 +9,12 @@ from typing import get_args
 
 from ratelimit.conduct.schema import FileKeys, LimitKeys
 from ratelimit.core.memory.hashing import is_stand_in
+from ratelimit.environment.spelling import did_you_mean
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.compile.identities import CLUSTER, is_proven
 from ratelimit.policy.compile.spec import FileSpec, RuleSpec, Scene
 from ratelimit.policy.schema.model import Limit, Step
-from ratelimit.policy.schema.problem import Path, did_you_mean
+from ratelimit.policy.schema.problem import Path
 from ratelimit.policy.schema.rate import RateSyntaxError, parse_rates
 
 _STEPS = get_args(Step)

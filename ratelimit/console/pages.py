@@ -14,6 +14,7 @@ from ratelimit.console.chart import WIDTH, chart_of
 from ratelimit.console.parts import ends_of, hosts_of, principal_of, taken
 from ratelimit.console.visit import Visit
 from ratelimit.correlation.overview import Overview
+from ratelimit.environment.spelling import nearest
 from ratelimit.inspection import proposal
 from ratelimit.inspection.acting import known_acts
 from ratelimit.inspection.changes import changes_of
@@ -25,7 +26,6 @@ from ratelimit.inspection.profile import kinds_of
 from ratelimit.inspection.takings import SPANS, time_words
 from ratelimit.inspection.week import DAYS, begin_of, day_words, week_of
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
-from ratelimit.policy.schema.problem import nearest
 from ratelimit.stores.acts.act import in_force
 
 CALLERS_SHOWN = 200

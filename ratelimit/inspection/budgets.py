@@ -19,6 +19,7 @@ from ratelimit.budgets.compile import amount_in, most_units, own_number
 from ratelimit.budgets.stage import budgeted_of, said_to
 from ratelimit.clustering.amendment import amendment_of
 from ratelimit.deciding.variant import with_number
+from ratelimit.environment.spelling import nearest
 from ratelimit.identity.fact import ABSENT
 from ratelimit.inspection import formatting
 from ratelimit.inspection.effects import budget_words
@@ -28,7 +29,6 @@ from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.naming import Caller
 from ratelimit.inspection.preview import Preview, doubts_of
 from ratelimit.policy.compile.compiled import LimitRule
-from ratelimit.policy.schema.problem import nearest
 from ratelimit.reference.hashing import mix
 from ratelimit.stores.acts.act import Act, Kind
 from ratelimit.usage.pricing import USD

@@ -22,13 +22,13 @@ from typing import Literal
 from ratelimit.clustering.declarations import principal_key
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.core.clusters.reasons import reasons
+from ratelimit.environment.spelling import nearest
 from ratelimit.identity.address import parse_address
 from ratelimit.inspection import formatting
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.policy.compile.identities import CLUSTER, INTERNAL
-from ratelimit.policy.schema.problem import nearest
 
 _DIGITS = re.compile(r"(?:hash:)?([0-9a-f]{8,16})")
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")

@@ -9,11 +9,11 @@ from typing import Literal
 from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.denials import DENY_LIST, denied_counters
+from ratelimit.environment.spelling import nearest
 from ratelimit.inspection import formatting
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.policy.compile.identities import INTERNAL
-from ratelimit.policy.schema.problem import nearest
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.embedded.store import EmbeddedStore
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.matched import Matched
+from ratelimit.environment.spelling import did_you_mean
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
-from ratelimit.policy.schema.problem import did_you_mean
 
 
 def matched_of(

@@ -21,6 +21,7 @@ from ratelimit.asgi.routes.tables import Entered
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.extraction import positions_of
 from ratelimit.deciding.matched import Matched
+from ratelimit.environment.spelling import did_you_mean
 from ratelimit.errors import UsageError
 from ratelimit.integrations.requirement import KEY, ROUTE, Wish, is_rate
 from ratelimit.limiter import Limiter
@@ -29,7 +30,7 @@ from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, LimitSp
 from ratelimit.policy.compile.compiler import compile_policy
 from ratelimit.policy.schema.binder import bind
 from ratelimit.policy.schema.model import Identity, Limit, PolicyFile
-from ratelimit.policy.schema.problem import Report, did_you_mean
+from ratelimit.policy.schema.problem import Report
 from ratelimit.runtime import limits_in_code
 
 _KEY = Identity(f"path:{KEY}")

@@ -13,11 +13,12 @@ from typing import Any, Literal, TypedDict, get_args, get_type_hints
 from uuid import UUID
 
 from ratelimit.deciding.route_plan import MAX_COST
+from ratelimit.environment.spelling import did_you_mean
 from ratelimit.errors import UsageError
 from ratelimit.policy.compile.expansion import check_algorithm
 from ratelimit.policy.schema.binder import bind
 from ratelimit.policy.schema.model import Limit
-from ratelimit.policy.schema.problem import Report, did_you_mean
+from ratelimit.policy.schema.problem import Report
 from ratelimit.policy.schema.rate import RateSyntaxError, parse_rates
 
 Amount = int | Mapping[str, int]

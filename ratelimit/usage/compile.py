@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
+from ratelimit.environment.spelling import did_you_mean, nearest
 from ratelimit.policy.schema.model import Limit, UsageShape
-from ratelimit.policy.schema.problem import Path, Report, did_you_mean, nearest
+from ratelimit.policy.schema.problem import Path, Report
 from ratelimit.policy.schema.rate import has_lifetime
 from ratelimit.usage.form import TableSpec
 from ratelimit.usage.pricing import ANY_MODEL, USD, ModelPrice, PriceSpec, others_price

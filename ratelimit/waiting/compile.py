@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ratelimit.environment.spelling import did_you_mean
 from ratelimit.load.compile import LoadSpec
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.compile.identities import ACCOUNT, BUILT_IN, CLUSTER
@@ -15,7 +16,7 @@ from ratelimit.policy.routing.route import Reading
 from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import Event, Limit, PolicyFile
-from ratelimit.policy.schema.problem import Path, did_you_mean
+from ratelimit.policy.schema.problem import Path
 from ratelimit.waiting.schema import FileKeys, LimitKeys, RequestClass
 
 LEAST_WAIT_NS = 10**6

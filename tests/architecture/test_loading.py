@@ -55,3 +55,19 @@ def test_every_public_name_can_be_had() -> None:
     assert set(ratelimit.__all__) <= set(dir(ratelimit))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         ratelimit.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.parametrize("asked", ["--help", "--version"])
+def test_first_screen_loads_neither_policies_nor_what_shows_results(asked: str) -> None:
+    # 350 modules and 400 ms once.
+    code = f"from ratelimit.cli.main import main; main(['{asked}'], standalone_mode=False)"
+    found = loaded_by(f"import contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()):\n    {code}")
+    unwanted = (
+        "rich",
+        "msgspec",
+        "asyncio",
+        "ratelimit.policy",
+        "ratelimit.core",
+        "ratelimit.inspection.explain",
+    )
+    assert not [each for each in found if each.startswith(unwanted)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -67,12 +67,13 @@ def served(name: str, folder: Path) -> Iterator[str]:
 
 def wait_until_connected(port: int, server: subprocess.Popen[bytes]) -> None:
     """Return when the server takes connections and answers; fail at once when it has ended."""
+    pause = threading.Event()
     while True:
         assert server.poll() is None, f"the server ended with {server.returncode} before it took a connection"
         try:
             httpx.get(f"http://127.0.0.1:{port}/", headers={"x-api-key": "someone else"}, timeout=60)
         except httpx.ConnectError:
-            time.sleep(0.02)
+            pause.wait(0.02)
         else:
             return
 

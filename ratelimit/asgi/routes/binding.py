@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from ratelimit.asgi.routes.survey import Survey
 from ratelimit.asgi.routes.tables import Served
+from ratelimit.environment.spelling import nearest
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitSpec
 from ratelimit.policy.routing.pattern import Pattern, parse_pattern
 from ratelimit.policy.routing.router import fold
 from ratelimit.policy.schema.model import Limit
-from ratelimit.policy.schema.problem import nearest
 
 
 class Shape(NamedTuple):

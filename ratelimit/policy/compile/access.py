@@ -8,9 +8,10 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 from ratelimit.core.request.grammar import canonical, own_form
 from ratelimit.core.request.scanner import LENGTHS, MOST_PREFIXES
+from ratelimit.environment.spelling import did_you_mean
 from ratelimit.policy.compile.compiled import AccessList, IdentitySpec, Network, TrustSpec
 from ratelimit.policy.compile.identities import CLUSTER, HIDDEN
-from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.policy.schema.problem import Path, Report
 from ratelimit.policy.schema.surroundings import FORWARDED, TRANSLATOR, Trust
 
 UNIX = "unix"

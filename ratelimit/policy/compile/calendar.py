@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from ratelimit.policy.schema.problem import nearest
+from ratelimit.environment.spelling import nearest
 
 Unit = Literal["minute", "hour", "day", "week", "month", "year"]
 UNITS: tuple[Unit, ...] = ("minute", "hour", "day", "week", "month", "year")

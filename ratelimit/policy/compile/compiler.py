@@ -9,6 +9,7 @@ from pathlib import Path as FilePath
 from typing import Any, cast
 
 from ratelimit.algorithms import SECOND_NS
+from ratelimit.environment.spelling import did_you_mean
 from ratelimit.policy.compile.access import compile_list, compile_trust
 from ratelimit.policy.compile.compiled import (
     REQUESTS,
@@ -55,7 +56,7 @@ from ratelimit.policy.routing.route import Reading
 from ratelimit.policy.routing.router import Entry, Router
 from ratelimit.policy.schema.events import check_events
 from ratelimit.policy.schema.model import Certainty, Limit, PolicyFile, Stance, Tier
-from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.policy.schema.problem import Path, Report
 from ratelimit.policy.schema.surroundings import Routing
 from ratelimit.usage.compile import SHAPES, MeteringSpec, compile_metering
 from ratelimit.usage.pricing import compile_prices

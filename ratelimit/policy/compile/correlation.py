@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ratelimit.environment.spelling import did_you_mean
 from ratelimit.facts.numbers import CREATED, FACTS
 from ratelimit.policy.compile.compiled import CorrelationSpec, IdentitySpec, KnownSpec, Network, SourceSpec
 from ratelimit.policy.compile.identities import INTERNAL, ORIGIN, number_source
 from ratelimit.policy.schema.model import Correlation
-from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.policy.schema.problem import Path, Report
 from ratelimit.policy.schema.tuning import Tuning
 
 MAX_PARTS = 4

@@ -7,11 +7,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path as FilePath
 
 from ratelimit.environment.file import read_file
+from ratelimit.environment.spelling import did_you_mean
 from ratelimit.policy.compile.access import merge, parse_network
 from ratelimit.policy.compile.compiled import KnownSpec, Network, OrganisationSpec
 from ratelimit.policy.schema.knowledge import Known, Organisation, Principal
 from ratelimit.policy.schema.model import Correlation
-from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.policy.schema.problem import Path, Report
 
 MAX_PRINCIPALS = 10_000
 """In all of `exempt`, `together`, `apart`, `confirm` and `clear`."""

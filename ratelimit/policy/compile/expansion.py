@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import get_args
 
 from ratelimit.algorithms import DEFAULT, SECOND_NS, AlgorithmName
+from ratelimit.environment.spelling import did_you_mean
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.compiled import REQUESTS, CalendarSpec
 from ratelimit.policy.compile.identities import CLUSTER
@@ -18,7 +19,7 @@ from ratelimit.policy.compile.quota import (
 )
 from ratelimit.policy.schema.binder import other_value
 from ratelimit.policy.schema.model import FirstStep, Limit, Tier
-from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.policy.schema.problem import Path, Report
 from ratelimit.policy.schema.rate import LIFETIME, Rate, RateSyntaxError, parse_rates
 from ratelimit.usage.pricing import MICRO, USD
 

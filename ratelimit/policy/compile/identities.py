@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ratelimit.core.request.grammar import FORMS, own_form
+from ratelimit.environment.spelling import did_you_mean
 from ratelimit.facts.numbers import BY_PLACE
 from ratelimit.policy.compile.compiled import NEVER, CacheSpec, IdentitySpec, SourceKind, SourceSpec
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import Identity
-from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.policy.schema.problem import Path, Report
 
 ACCOUNT = "account"
 """An identity of this name is the account, where nothing says otherwise."""

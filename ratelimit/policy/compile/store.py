@@ -12,11 +12,12 @@ from typing import Any, get_args
 
 from ratelimit.environment.location import Location, LocationError, parse_location
 from ratelimit.environment.server import KeySpec, RemoteSpec, TlsSpec
+from ratelimit.environment.spelling import did_you_mean
 from ratelimit.policy.compile.secret import reference
 from ratelimit.policy.schema.binder import other_value
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import PolicyFile
-from ratelimit.policy.schema.problem import Path, Report, did_you_mean
+from ratelimit.policy.schema.problem import Path, Report
 from ratelimit.policy.schema.storing import MemoryKind, Store
 
 EMBEDDED = "embedded"

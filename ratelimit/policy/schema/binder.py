@@ -17,7 +17,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
-from ratelimit.policy.schema.problem import OF_THE_FILE, Path, Report, did_you_mean, misplaced, render_key
+from ratelimit.environment.spelling import did_you_mean
+from ratelimit.policy.schema.problem import OF_THE_FILE, Path, Report, misplaced, render_key
 from ratelimit.policy.schema.tuning import Tuning
 
 T = TypeVar("T", bound=Struct)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ratelimit.policy.schema.problem import nearest
+from ratelimit.environment.spelling import nearest
 
 _DAY_S = 86_400
 UNIT_SECONDS = {
