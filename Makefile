@@ -11,7 +11,9 @@ SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 # Compiled modules beside those of the core, as they are imported.
 COMPILED := $(subst /,.,$(patsubst ext/%.pyx,%,$(filter-out ext/ratelimit/core/%,$(filter %.pyx,$(SOURCES)))))
 
-.PHONY: demo test quick build lint types dist site bench bench-install kill faults spellings routes streams meters nights gateway sanitize clean
+SIDE_BY_SIDE := -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo test test-beside test-waits test-alone quick build lint types dist site bench bench-install kill faults spellings routes streams meters nights gateway sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
@@ -19,9 +21,17 @@ demo: $(VENV)/.demo
 # Side by side what may run beside other tests, each file in one process, one more than there are cores as some wait for
 # servers; then what waits and may not be held up, beside its like; then what measures the machine, alone.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m 'not alone and not waits' -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) \
-		--dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m pytest -m waits -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder
+	$(MAKE) test-beside
+	$(MAKE) test-waits
+	$(MAKE) test-alone
+
+test-beside: $(VENV)/.test
+	$(BIN)/python -m pytest -m 'not alone and not waits' $(SIDE_BY_SIDE)
+
+test-waits: $(VENV)/.test
+	$(BIN)/python -m pytest -m waits $(SIDE_BY_SIDE)
+
+test-alone: $(VENV)/.test
 	$(BIN)/python -m pytest -m alone
 
 # What needs no server and no process of its own, with few examples, on all cores: a minute.

@@ -16,7 +16,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,8 @@ from typing import Any
 
 import click
 import httpx
+
+from tests.support.redis.port import free_port
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "llm-api"
 ROUTES = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
@@ -265,10 +266,7 @@ def main(
                 signal.pause()
             return
         policy = (EXAMPLE / "app-policy.toml").read_text("utf-8")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        with serving(folder, port, policy) as base:
+        with serving(folder, free_port(), policy) as base:
             asyncio.run(_example(base, folder, count, tokens, budget))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

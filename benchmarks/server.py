@@ -29,6 +29,7 @@ from benchmarks.report import Answer, Row, best, number
 from benchmarks.rounds import Sample
 from benchmarks.scenarios import HOT_KEY, MOST_IN_A_WINDOW, PATH
 from benchmarks.settings import Settings
+from tests.support.redis.port import free_port
 
 NAME = "under wrk"
 AIM = 90.0
@@ -48,9 +49,7 @@ class Server:
     """uvicorn with one worker and one of the applications, on a free port of loopback."""
 
     def __init__(self, name: str, quota: int = MOST_IN_A_WINDOW) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port: int = free.getsockname()[1]
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}{PATH}"
         command = [sys.executable, "-m", "uvicorn", "benchmarks.served:app", "--port", str(self._port)]
         command += ["--workers", "1", "--no-access-log", "--log-level", "error"]
@@ -61,7 +60,7 @@ class Server:
         """Return when it listens.
 
         Raises:
-            TimeoutError: it does not, after 20 seconds.
+            TimeoutError: it does not after 20 seconds, or has ended.
         """
         until = time.monotonic() + 20
         while time.monotonic() < until and self._process.poll() is None:

@@ -39,6 +39,23 @@ def test_no_test_sleeps() -> None:
     assert not sleeping
 
 
+def test_port_that_a_server_is_given_is_claimed() -> None:
+    # A port that is picked by binding to it and let go again is given to another process now and then.
+    picked = []
+    for folder in ("tests", "benchmarks"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    calls = [each for each in ast.walk(node) if isinstance(each, ast.Call)]
+                    listens = any(ast.unparse(call.func).endswith(".listen") for call in calls)
+                    picked += [
+                        f"{path}:{call.lineno}"
+                        for call in calls
+                        if ast.unparse(call).endswith(".bind(('127.0.0.1', 0))") and not listens
+                    ]
+    assert not picked
+
+
 def test_nothing_is_left_unfinished() -> None:
     for path in texts():
         for number, line in enumerate(path.read_text().splitlines(), 1):

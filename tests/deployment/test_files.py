@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes_validate import validate
 
 from ratelimit.policy import Policy
 from tests.support.debian import environment, program
@@ -30,6 +29,14 @@ read = getattr(v1, document["kind"]).model_validate(document)
 print(json.dumps(read.model_dump(mode="json", by_alias=True, exclude_unset=True)))
 """
 OF_THE_OPERATOR = "monitoring.coreos.com/v1"
+
+
+def validate(document: dict[str, Any]) -> None:
+    """Check a document by the schemas of Kubernetes."""
+    # Imported here: its grammars take seconds, and every process of tests collects this file.
+    from kubernetes_validate import validate
+
+    validate(document, "1.32", strict=True)
 
 
 def hadolint(path: Path) -> subprocess.CompletedProcess[str]:
@@ -118,7 +125,7 @@ def test_unit_is_hardened(unit: Path) -> None:
     ids=lambda each: each["kind"],
 )
 def test_manifest_is_one_that_kubernetes_knows(document: dict[str, Any]) -> None:
-    validate(document, "1.32", strict=True)
+    validate(document)
 
 
 def test_typing_error_in_a_manifest_is_seen() -> None:
@@ -126,7 +133,7 @@ def test_typing_error_in_a_manifest_is_seen() -> None:
     container = dict(deployment["spec"]["template"]["spec"]["containers"][0], volumeMount=[])
     template = {"metadata": {}, "spec": {"containers": [container]}}
     with pytest.raises(Exception, match="volumeMount"):
-        validate({**deployment, "spec": {**deployment["spec"], "template": template}}, "1.32", strict=True)
+        validate({**deployment, "spec": {**deployment["spec"], "template": template}})
 
 
 def of_the_operator(document: dict[str, Any]) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ratelimit.demo.run import free_port
 from ratelimit.demo.saturated.callers import Outcome, call
 from ratelimit.demo.saturated.engine import PLACES
 from ratelimit.demo.saturated.run import ENGINE, LIMIT, started
+from tests.support.redis.port import free_port
 
 GATEWAY = "benchmarks.adaptive.real.gateway"
 
@@ -53,7 +53,7 @@ async def play(means: Means, seconds: int, seed: int) -> Outcome:
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ratelimit-benchmark-")))
-        engine, gateway = free_port(None, usual=False), free_port(None, usual=False)
+        engine, gateway = free_port(), free_port()
         process = await stack.enter_async_context(started(folder, ENGINE, engine))
         value = means.value or "-"
         if means.kind == "adaptive":

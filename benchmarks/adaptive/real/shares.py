@@ -18,10 +18,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ratelimit.demo.run import free_port
 from ratelimit.demo.saturated.callers import PATIENCE_S, TARGET_S, TIMES
 from ratelimit.demo.saturated.engine import CAPACITY
 from ratelimit.demo.saturated.run import ENGINE, GATEWAY, started
+from tests.support.redis.port import free_port
 
 POLICY = """\
 version = 1
@@ -62,7 +62,7 @@ async def play(seconds: int, seed: int, *, hold: bool) -> dict[str, Got]:
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ratelimit-benchmark-")))
-        engine, gateway = free_port(None, usual=False), free_port(None, usual=False)
+        engine, gateway = free_port(), free_port()
         policy = folder / "policy.toml"
         target, mode = round(1000 * TARGET_S), "enforce" if hold else "shed"
         policy.write_text(POLICY.format(table=folder / "table", target=target, mode=mode))
