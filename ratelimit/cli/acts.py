@@ -22,10 +22,12 @@ from ratelimit.inspection.customers import Changed
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
+from ratelimit.inspection.outage import outage_words
 from ratelimit.inspection.policies import different_policies
 from ratelimit.inspection.preview import Preview
 from ratelimit.inspection.proposal import Proposal
 from ratelimit.stores.acts.act import Act, in_force
+from ratelimit.stores.factory import wish_of
 
 SHOWN = 3
 """Hashes of one act in the list."""
@@ -406,7 +408,7 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
         if not each.has_applied:
             note(f"{each.host} {_state_of(each)}")
     if is_away:
-        note("The server does not answer: these are the acts that this host knows.")
+        note(outage_words(wish_of(there.policy, needs_key=False).place))
 
 
 @contextmanager
@@ -431,10 +433,12 @@ def _tell(there: Deployment, act: Act, as_json: bool, words: Mapping[str, Any]) 
         if not outcome.hosts and not outcome.is_away:
             note("No worker runs; those that start go by it.")
     if outcome.is_away:
+        here = ", ".join(each.host for each in outcome.hosts if each.has_applied)
+        does = f"In force on {here}" if here else "In the log of this host, where no worker has confirmed it"
         raise Failure(
-            "the server does not answer: other hosts have not confirmed",
+            f"the server does not answer: other hosts have not confirmed act {act.label}",
             DEPLOYMENT,
-            hint="The act is in force on this host, whose workers bring it to the server when that is back.",
+            hint=f"{does}; its workers bring it to the server, and so to the others, when that is back.",
         )
     if outcome.missing:
         raise Failure(

@@ -335,6 +335,7 @@ class Explained:
             "reason": decision.reason.value,
             "limit": decision.limit,
             "act": None if self.act is None else self.act.label,
+            "act_by": None if self.act is None else self.act.by,
             "missing": self.missing if decision.reason is Reason.IDENTITY else [],
             "waits": None if self.wait is None or self.wait.is_in_vain else self.wait.most_ns / 1e9,
             **{name: data for name, _, data in self.said},

@@ -58,7 +58,7 @@ def outcome_words(
     if decision.allowed:
         why = _WHY[decision.reason]
         if decision.reason is Reason.ALLOW_LIST and act is not None:
-            why = f"exempt by act {act.label} of the operator's, see `ratelimit show acts`"
+            why = f"exempt by act {act.label}, made by {act.by}, see `ratelimit show acts`"
         return Text("allowed", "bold green") + Text(f": {why}", "not bold default")
     if wait is not None and not wait.is_in_vain:
         when = (
@@ -72,7 +72,7 @@ def outcome_words(
     if decision.limit is None:
         why = _CROWDED if decision.reason is Reason.LIMITS else _WHY[decision.reason]
         if decision.reason is Reason.DENY_LIST and act is not None:
-            why = f"stopped by act {act.label} of the operator's, see `ratelimit show acts`"
+            why = f"stopped by act {act.label}, made by {act.by}, see `ratelimit show acts`"
         if decision.reason is Reason.IDENTITY:
             why += f": {', '.join(missing)}"
         return text + Text(f": {why}", "not bold default")

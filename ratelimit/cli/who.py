@@ -131,6 +131,8 @@ def print_person(
         )
     if not person.acts:
         grid.add_row("acts", Text("none in force", "dim"))
+    for act in person.ended:
+        grid.add_row("ended", Text(f"{act.label}  ", "dim") + Text(f"{act_words(act)}, by {act.by}", "dim"))
     console.print(grid)
     console.print()
     if person.policies:

@@ -90,5 +90,5 @@ def act_json(act: Act) -> dict[str, Any]:
         "at": formatting.iso(act.at_ns),
         "until": None if act.until_ns is None else formatting.iso(act.until_ns),
         "reason": act.reason,
-        "undoes": act.undoes,
+        "undoes": None if act.undoes is None else act.says or str(act.undoes),
     }

@@ -296,6 +296,7 @@ def act_named(deployment: Deployment, name: str) -> Act:
         InspectionFailure: there is none, or there are several.
     """
     held = in_force(known_acts(deployment), deployment.key, SystemClock().now_ns())
+    name = name.strip().removeprefix("act").strip().removeprefix("#").strip()  # as people write it in tickets
     named = [act for act in held if act.label == name]
     if not named:
         named = [act for act in held if str(act.number) == name]

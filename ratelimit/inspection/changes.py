@@ -15,6 +15,7 @@ from ratelimit.inspection.act_words import line_of
 from ratelimit.inspection.acting import known_acts
 from ratelimit.inspection.journal import Entry, journal_of
 from ratelimit.inspection.knowledge import Knowledge
+from ratelimit.inspection.outage import outage_words
 from ratelimit.stores.acts.act import Act
 
 
@@ -48,7 +49,7 @@ def changes_of(known: Knowledge, since_ns: int = 0, of: Collection[str] = (), *,
     with journal_of(known.deployment.policy) as journal:
         entries = list(journal.entries(since_ns, of))
         if journal.is_away:
-            trouble.append("The server does not answer: this is what this host knows.")
+            trouble.append(outage_words(journal.place))
         trouble += [
             f"Nothing was heard of {host} for {formatting.wait(silent_s * 10**9)}."
             for host, silent_s in journal.missing.items()

@@ -25,6 +25,7 @@ from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.forgetting import HOUR_NS, emptied_words, recently_emptied
 from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.outage import outage_words
 from ratelimit.inspection.policies import different_policies
 from ratelimit.inspection.refused import label_of
 from ratelimit.inspection.rejections import rejection_words, rejections
@@ -206,7 +207,7 @@ class Hosts:
             try:
                 states = running = deployment.hosts()
             except StoreError:
-                trouble.append("The server does not answer: this is what this host knows.")
+                trouble.append(outage_words(place))
                 states = deployment.this_host()
                 is_away = True
             rejected = rejections(place, running).items()

@@ -520,6 +520,8 @@ def _names(fields: Mapping[str, Any]) -> Iterator[str]:
     for name in ("actor", "caller", "limit", "act", "code", "digest", "group"):
         if isinstance(fields.get(name), str):
             yield fields[name]
+    if isinstance(fields.get("act"), str):  # `8-580f` is the eighth, as `8` is
+        yield fields["act"].partition("-")[0]
     if isinstance(fields.get("by"), str):  # `Ann, as ann@web-1`
         person, _, account = fields["by"].rpartition(", as ")
         yield from (person or account, account, account.partition("@")[0])

@@ -70,6 +70,8 @@ class Person:
     overview: Overview | None = None
     explanation: Explanation | None = None
     acts: Sequence[Act] = field(default_factory=list)
+    ended: Sequence[Act] = field(default_factory=list)
+    """Acts that refused it within the last hour, and are not in force any more."""
     limits: Sequence[Left] = field(default_factory=list)
     elsewhere: Sequence[tuple[str, int, Left]] = field(default_factory=list)
     """Limits by its other addresses, networks and payment methods: of each the identity and its hash."""
@@ -160,6 +162,8 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
     wanted.update(dict.fromkeys(value for values in hashes.values() for value in values))
     asked = [*wanted][:MOST_HASHES]
     _ask_hosts(known, person, asked)
+    held, by = {act.label for act in person.acts}, {each.act for each in person.refused if each.act}
+    person.ended = [act for act in known.log if act.label in by - held]
     refused = {each.hash for each in person.refused}
     person.users = [each for each in users if each in refused][:MOST_USERS]
     account = positions.get(known.account or "")

@@ -38,6 +38,8 @@ TAKINGS_ROOM = 1 << 20
 FILE_TAIL = 1 << 26
 """Bytes of a policy's file of events that are read, from its end."""
 LONGEST_LINE = 8192
+_COUNT_BYTES = 8
+"""Of the number of changes to a ring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,8 @@ class JournalRing:
             found = self._path.stat()
         except OSError:
             return ()
-        return found.st_ino, found.st_mtime_ns
+        # The kernel's time of a change stands still for milliseconds, in which another line may come.
+        return found.st_ino, found.st_mtime_ns, _number_in(self._lock)
 
     def read(self) -> list[bytes]:
         """Return all lines, the older ones first; none where there is no ring of this user's."""
@@ -156,8 +159,9 @@ class JournalRing:
         Raises:
             OSError: there is no room, or no permission.
         """
-        with self._locked():
+        with self._locked() as lock:
             self._append(lines)
+            _count(lock)
 
     def add(self, lines: Sequence[bytes]) -> list[bytes]:
         """Append those of some lines that are not there, and return these.
@@ -165,10 +169,12 @@ class JournalRing:
         Raises:
             OSError: there is no room, or no permission.
         """
-        with self._locked():
+        with self._locked() as lock:
             here = set(self.read())
             fresh = [line for line in dict.fromkeys(lines) if line not in here]
             self._append(fresh)
+            if fresh:
+                _count(lock)
             return fresh
 
     def _append(self, lines: Sequence[bytes]) -> None:
@@ -205,13 +211,32 @@ class JournalRing:
         return fd
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[int]:
         fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
+            yield fd
         finally:
             os.close(fd)
+
+
+def _number_in(path: Path) -> int:
+    """Return the number of changes that a ring's lock file has."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        return int.from_bytes(os.pread(fd, _COUNT_BYTES, 0), "little")
+    finally:
+        os.close(fd)
+
+
+def _count(lock: int) -> None:
+    """Count a change in the file that is locked for it; where that has no room, its time alone tells."""
+    with contextlib.suppress(OSError):
+        number = int.from_bytes(os.pread(lock, _COUNT_BYTES, 0), "little") + 1
+        os.pwrite(lock, (number % (1 << 8 * _COUNT_BYTES)).to_bytes(_COUNT_BYTES, "little"), 0)
 
 
 def _text(fd: int, room: int) -> bytes:

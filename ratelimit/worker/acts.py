@@ -26,6 +26,7 @@ from ratelimit.stores.acts.act import Act, digest_of, in_force, kept, merged
 from ratelimit.stores.acts.file import ActCopy, ActFile
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.embedded.election import Election
+from ratelimit.worker.events.host import HostRecord
 from ratelimit.worker.inquiries import InquiryFollower
 from ratelimit.worker.journal import JournalFollower
 
@@ -54,6 +55,8 @@ class ActFollower:
         self._name = f"{self._host} {fingerprint_of(str(place).encode()).hex()[:8]}"
         self._inquiries = InquiryFollower(self._name, self._host)
         self._journal = JournalFollower(place)
+        self._record = HostRecord(place)
+        self._hosts: set[str] = set()
         self._payments = PaymentsKeeper()
         self._stamp: tuple[int, ...] | None = None
         self._acts: list[Act] = []
@@ -178,6 +181,10 @@ class ActFollower:
             since_s = 0 if limiter is None else _since_s(limiter)
             self._server.report(self._name, self._host, *said, since_s)
             self._reported, self._reported_ns = said, now_ns
+            names = {each.host for each in self._server.hosts().values() if each.workers}
+            if names and names != self._hosts:
+                self._record.note_hosts([*names])
+                self._hosts = names
 
 
 def _since_s(limiter: Limiter) -> int:

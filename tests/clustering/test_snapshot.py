@@ -295,8 +295,9 @@ def test_one_failure_to_save_with_a_server_is_no_news_and_two_are(
     """Hazard: a server that came back empty has told so, and each host's save under way warns as well."""
     monkeypatch.setattr(SnapshotFile, "tolerated", HostsSnapshot.tolerated)
     actor = Actor(snapshot=str(tmp_path / "missing" / "snapshot"))
+    first = _first()
     for codes in ([], ["snapshot-unwritten"]):
-        actor.decide(_first())
+        actor.limiter.decide(path="/v1/x", headers=first.headers, client=first.address)
         actor.tick()
         assert actor.noted.codes == codes
         actor.clock.advance(61)

@@ -116,6 +116,22 @@ def test_a_line_is_written_where_memory_is_full(
     assert (tmp_path / "table.actors-journal").stat().st_size == ROOM
 
 
+def test_a_line_that_comes_in_the_same_instant_is_noticed(ring: JournalRing, tmp_path: Path) -> None:
+    """Hazard: a line that is added while the kernel's time stands still goes to no other host."""
+    path = tmp_path / "table.actors-journal"
+    ring.append([line(0)])
+    os.utime(path, ns=(START_NS, START_NS))
+    before = ring.stamp()
+    ring.append([line(1)])
+    os.utime(path, ns=(START_NS, START_NS))
+    assert ring.stamp() != before
+    before = ring.stamp()
+    assert ring.add([line(2)]) == [line(2)]
+    os.utime(path, ns=(START_NS, START_NS))
+    assert ring.stamp() != before
+    assert ring.add([line(2)]) == []
+
+
 def test_two_rings_are_joined_in_any_order(tmp_path: Path) -> None:
     one, other = JournalRing(tmp_path / "a"), JournalRing(tmp_path / "b")
     one.append([line(0), line(2)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,8 +17,10 @@ import msgspec
 from ratelimit.parsing.json import JsonReader
 from ratelimit.stores.embedded.mapping import COMPANION
 from ratelimit.stores.embedded.process import is_alive, start_of
+from ratelimit.stores.leftovers import own_file
 
 MOST_KEYS = 512
+MOST_HOSTS = 64
 ROOM = 1 << 14
 """Bytes that the file takes from the start; as a rule it never needs more."""
 _MOST_BYTES = 1 << 20
@@ -41,6 +43,7 @@ class Told(msgspec.Struct):
         sums: its counts so far.
         hour: the last hour of which the callers were noted.
         epoch: the name of what the server remembers, behind that of the server.
+        hosts: the names of those that share the server, as they reported last.
     """
 
     claims: dict[str, int] = {}
@@ -56,6 +59,7 @@ class Told(msgspec.Struct):
     targets: dict[str, int] = {}
     hour: int = 0
     epoch: str = ""
+    hosts: list[str] = []
 
 
 _TOLD = JsonReader(Told)
@@ -108,6 +112,27 @@ class HostRecord:
                 file.seek(0)
                 file.write(fresh.ljust(max(len(text), ROOM), b"\0"))
                 file.flush()
+
+    def read(self) -> Told:
+        """Return the record as it is; an empty one where there is none that can be read."""
+        if self._path is None:
+            return self._own
+        try:
+            text = own_file(self._path, _MOST_BYTES)
+            return _TOLD.read(text.rstrip(b"\0")) if text else Told()
+        except (OSError, ValueError):
+            return Told()
+
+    def note_hosts(self, names: Sequence[str]) -> None:
+        """Note which hosts share the server, to name them while it is away."""
+        with contextlib.suppress(OSError), self.change() as told:
+            told.hosts = sorted(set(names))[:MOST_HOSTS]
+
+    @property
+    def away_since_ns(self) -> int:
+        """Since when this host's workers do not ask the server; 0 while they do."""
+        told = self.read()
+        return told.away_ns if _alive(told) else 0
 
     @staticmethod
     def _open(path: Path) -> int:
