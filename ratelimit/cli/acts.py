@@ -400,6 +400,8 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
     if policies:
         warn(policies)
     shown = acts if everything else held
+    if is_away:
+        note(outage_words(wish_of(there.policy, needs_key=False).place))
     if not shown:
         note("No act of an operator's is in force; --all lists those that were.")
         return
@@ -407,8 +409,6 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
     for each in hosts:
         if not each.has_applied:
             note(f"{each.host} {_state_of(each)}")
-    if is_away:
-        note(outage_words(wish_of(there.policy, needs_key=False).place))
 
 
 @contextmanager

@@ -291,9 +291,10 @@ class Journal:
             try:
                 lines += self.server.events.read()
                 lines += self.server.minutes.read() if with_minutes else []
-                self.hosts = [state_of(each) for each in self.server.hosts().values()]
+                reports = self.server.hosts().values()
+                self.hosts = [state_of(each) for each in reports]
                 self.missing = {
-                    each.host: each.silent_s for each in self.hosts if each.workers and each.silent_s
+                    each.host: each.silent_ms // 1000 for each in reports if each.workers and each.is_silent
                 }
                 self.is_away = False
             except StoreError:

@@ -14,19 +14,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import chain
 from typing import Literal
 
+from ratelimit.clock import SystemClock
 from ratelimit.clustering.declarations import principal_key
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.core.clusters.reasons import reasons
 from ratelimit.environment.spelling import nearest
+from ratelimit.errors import StoreError
 from ratelimit.identity.address import parse_address
 from ratelimit.inspection import formatting
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.journal import journal_of
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.policy.compile.identities import CLUSTER, INTERNAL
 
@@ -301,6 +305,13 @@ def _by_hash(known: Knowledge, written: str, identity: str | None = None) -> lis
             Caller("", each.what, each.identity, forms_of(known, each.identity, each.hash), is_known=True)
             for each in fitting(_seen_with(known))
         ]
+    if not found:
+        found = [
+            Caller("", what, name, (one,) if what == "actor" else forms_of(known, name, one), is_known=True)
+            for what, name, one in {
+                (each.what, each.identity, each.hash) for each in fitting(_shown_of_hosts(known))
+            }
+        ]
     return _distinct(found)
 
 
@@ -359,6 +370,46 @@ def _shown(known: Knowledge, *, with_members: bool = True) -> Iterator[tuple[Wha
         for key in act.accounts:
             name = act.identity or own
             yield "account" if name == own else "identity", name, key
+
+
+def _shown_of_hosts(known: Knowledge) -> Iterator[tuple[What, str, int]]:
+    """Yield the callers in other screens: acts that ended, refusals of other hosts, those that took most."""
+    # These look at hosts, which few names need.
+    from ratelimit.inspection.hosts import hosts_of
+    from ratelimit.inspection.takings import DAY_NS, hours_taken
+
+    own, compiled, now_ns = _own(known), known.compiled, SystemClock().now_ns()
+    for act in known.log:
+        for key in (*act.accounts, *act.payments):
+            name = act.identity or own
+            yield _kind(known, name), name, key
+    rules = {rule.name: rule for rule in reversed(compiled.rules)}
+    took: list[tuple[str, int]] = []
+    with suppress(InspectionFailure, StoreError), journal_of(known.deployment.policy) as journal:
+        took = [
+            (limit, one)
+            for hour in hours_taken(journal, now_ns - 7 * DAY_NS)
+            for limit, callers in hour.limits.items()
+            for one in callers
+        ]
+    with suppress(InspectionFailure, StoreError), hosts_of(known.deployment.policy) as hosts:
+        moment = hosts.look()
+        took += [(each.limit, each.hash) for each in moment.callers if not each.act]
+        took += [
+            (limit, int(one, 16))
+            for host in moment.hosts
+            for limit, callers in host.took.items()
+            for one in callers
+        ]
+        yield from ((_kind(known, one.per), one.per, one.hash) for one in moment.callers if one.act)
+    for limit, one in dict.fromkeys(took):
+        rule = rules.get(limit)
+        if rule is not None and len(rule.per) == 1:
+            if rule.is_clustered:
+                yield "actor", CLUSTER, cluster_of(one)
+            else:
+                name = compiled.identities[rule.per[0]].name
+                yield _kind(known, name), name, one
 
 
 def _seen_with(known: Knowledge) -> Iterator[tuple[What, str, int]]:

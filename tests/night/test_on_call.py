@@ -16,11 +16,13 @@ from ratelimit import Limiter
 from ratelimit.core.memory.host import set_hosts
 from ratelimit.events import Event
 from ratelimit.inspection.acting import HostState
+from ratelimit.inspection.formatting import instant
 from ratelimit.inspection.policies import different_policies, policy_words
 from ratelimit.inspection.rejections import rejections
 from ratelimit.stores.journal import events_of
 from ratelimit.stores.redis.acts import ServerActs
 from ratelimit.telemetry.collector import RateLimitCollector
+from ratelimit.worker.events.host import HostRecord
 from tests.cli.running import in_group, run
 from tests.night.two_hosts import Host, two_hosts
 from tests.support.redis.patience import until
@@ -375,6 +377,78 @@ async def in_an_outage(host: Host, server: Server) -> tuple[list[int], dict[str,
         return statuses, found, shown.output
     finally:
         server.start()
+
+
+def test_an_outage_is_said_with_its_beginning_and_the_hosts_that_are_not_known(
+    hosts: tuple[Host, Host], server: Server
+) -> None:
+    """Hazard: a screen of one host in an outage, that names neither the others nor since when."""
+    here, _ = hosts
+    record = HostRecord(here.limiter.store.place)
+    reports(server, "web-7")
+    until(lambda: "web-7" in record.read().hosts, "the hosts that share the server")
+    server.kill()
+    try:
+        record.leave(here.limiter.now_ns(), {})  # as a worker does whose requests find no server
+        since = f"since {instant(record.away_since_ns)} UTC"
+        for command in (("top", here.path, "--once"), ("journal", here.path), ("show", "acts", here.path)):
+            shown = " ".join(run(*command).output.split())
+            assert since in shown, command
+            assert "web-7" in shown, command
+        made = run("act", "stop", here.path, "c-5", "--yes", "--for", "1h")
+        label = made.stdout.split()[0]
+        assert "-" in label
+        assert f"have not confirmed act {label}" in " ".join(made.stderr.split())
+        number = label.partition("-")[0]
+        undone = run("act", "undo", here.path, f"act {number}", "--json")
+        assert json.loads(undone.stdout)["undoes"] == label  # one form of its name
+    finally:
+        server.start()
+
+
+# -- whatever a screen shows ---------------------------------------------------------------------------------
+
+
+def test_a_hash_of_any_screen_is_understood_on_every_host(hosts: tuple[Host, Host]) -> None:
+    """Hazard: a hash from a list of all hosts, of a log or of an act that ended fits nobody here."""
+    here, there = hosts
+    act = told(here, "stop", "c-8", "--yes", "--for", "1h", "--by", "Ann")["act"]
+    assert asyncio.run(asked(there, "c-8", 2)) == [403] * 2
+    told(here, "undo", act)
+    assert asyncio.run(asked(there, "c-5", 4)) == [200, 200, 429, 429]
+    assert asyncio.run(asked(there, "c-7", 1)) == [200]
+    for name in ("c-8", "c-5", "c-7"):
+        written = told(here, "who", name)
+        (own,) = {each["hash"] for each in written["callers"]}
+        for form in (own[:8], f"hash:{own[:8]}", own, f"account {own[:8]}".split()):
+            by_hash = told(here, "who", *([form] if isinstance(form, str) else form))
+            assert {each["hash"] for each in by_hash["callers"]} == {own}, (name, form)
+            assert by_hash["refused"] == written["refused"], (name, form)
+    shown = run("who", here.path, "c-8").stdout
+    assert "by Ann" in shown  # who made what refused it, though it has ended
+    assert [each["kind"] for each in journal(here, "--of", act)] == ["act-made", "act-undone"]
+    live = run("explain", here.path, "-r", "GET /account account=c-8", "--live")
+    assert "Ann" not in live.output
+    told(here, "stop", "c-8", "--yes", "--for", "1h", "--by", "Bob")
+    live = run("explain", here.path, "-r", "GET /account account=c-8", "--live")
+    assert "made by Bob" in " ".join(live.output.split())
+
+
+def test_who_took_most_is_a_question_of_the_command_line(hosts: tuple[Host, Host]) -> None:
+    here, there = hosts
+    assert asyncio.run(asked(there, "c-5", 2)) == [200, 200]
+    assert asyncio.run(asked(there, "c-7", 1)) == [200]
+    result = run("journal", here.path, "--callers", "1h", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["limits"]["requests"]
+    hashes = {name: told(here, "who", name)["callers"][0]["hash"] for name in ("c-5", "c-7")}
+    assert [(each["caller"], each["took_at_least"]) for each in found] == [
+        (hashes["c-5"], 2),
+        (hashes["c-7"], 1),
+    ]
+    shown = run("journal", here.path, "--callers", "1h", "--of", "c-7").stdout
+    assert hashes["c-7"][:8] in shown
+    assert hashes["c-5"][:8] not in shown
 
 
 # -- what an act would leave ---------------------------------------------------------------------------------
