@@ -20,7 +20,7 @@ from ratelimit.errors import PolicyError, UsageError
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import acts_in_force
 from ratelimit.inspection.current_policy import last_words, tallied
-from ratelimit.inspection.explaining import prospects
+from ratelimit.inspection.explaining import in_force, prospects
 from ratelimit.inspection.prices import price_words
 from ratelimit.policy import Policy, Problem
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
@@ -68,6 +68,7 @@ def check_command(policy: str, as_json: bool, strict: bool) -> None:
     show_problems(problems)
     if loaded is not None:
         print_limits(out(), loaded.compiled)
+        print_in_force(out(), loaded)
     if loaded is None and (last := last_in_force(policy)) is not None:
         said = last_words(last)
         note(f"{said[:1].upper()}{said[1:]}.")
@@ -130,6 +131,7 @@ def check_application(text: str, *, as_json: bool, strict: bool) -> None:
                     }
                     for each, whole in rows
                 ],
+                "features": features_json(coverage.limiter.policy),
             }
         )
     else:
@@ -145,6 +147,7 @@ def check_application(text: str, *, as_json: bool, strict: bool) -> None:
                 Text(each.limit.name, "bold"), "; ".join(rates), identity_words(each, whole, coverage), binds
             )
         out().print(table)
+        print_in_force(out(), coverage.limiter.policy)
         for code, message in sentences:
             say(err(), Text("warning: ", "bold yellow") + Text(f"{message} [{code}]", "not bold default"))
         if told := invented_words(compiled):
@@ -225,4 +228,27 @@ def _json(path: str, policy: Policy | None, problems: tuple[Problem, ...], bad: 
         "limits": []
         if policy is None
         else [terms_json(rule, policy.compiled) for rule in policy.compiled.rules if not rule.is_beside],
+        "features": {} if policy is None else features_json(policy),
     }
+
+
+def print_in_force(console: Console, policy: Policy) -> None:
+    """Write what features do beside the limits."""
+    for said in in_force(policy):
+        console.print()
+        console.print(Text(said.words or said.name, "bold"))
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        table.add_column(style="dim")
+        table.add_column(overflow="fold")
+        for question, answer in said.data.items():
+            if question != "name":
+                table.add_row(question, Text("; ".join(answer)))
+        console.print(table)
+
+
+def features_json(policy: Policy) -> dict[str, list[Any]]:
+    """Return the same for machines, by the name of the policy's table."""
+    found: dict[str, list[Any]] = {}
+    for said in in_force(policy):
+        found.setdefault(said.name, []).append(said.data)
+    return found

@@ -1,9 +1,10 @@
 """Features' lines of `ratelimit explain`, `check` and `doctor`, in words and as data.
 
-A feature's module `explanation` may have five functions. `rule_words(rule)` and `rule_json(rule)` return
+A feature's module `explanation` may have six functions. `rule_words(rule)` and `rule_json(rule)` return
 what is to be known of a limit. `looking(policy, store, is_live=…)` is a context in which the feature looks
-at one request: it yields a `Looking`. `prospects(compiled)` yields what a policy means for an installation
-that begins, and `findings(policy, store)` what is found of one that runs.
+at one request: it yields a `Looking`. `in_force(policy)` yields what the feature does beside the limits.
+`prospects(compiled)` yields what a policy means for an installation that begins, and
+`findings(policy, store)` what is found of one that runs.
 """
 
 from __future__ import annotations
@@ -102,6 +103,13 @@ def findings(policy: Policy, store: Store | None) -> Iterator[Finding]:
     for part in parts("explanation"):
         if hasattr(part, "findings"):
             yield from part.findings(policy, store)
+
+
+def in_force(policy: Policy) -> Iterator[Said]:
+    """Yield what features do beside the limits: a heading, and phrases by question."""
+    for part in parts("explanation"):
+        if hasattr(part, "in_force"):
+            yield from part.in_force(policy)
 
 
 def prospects(compiled: CompiledPolicy) -> Iterator[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ratelimit.core.sharing.heaviest import Heaviest
@@ -12,11 +13,14 @@ from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.shares import Shares
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.inspection import formatting
 from ratelimit.inspection.explaining import Looking, Question, Said
-from ratelimit.load.compile import DEFAULT_GROUP, AdaptiveSpec, class_names, loads_of
+from ratelimit.load.compile import DEFAULT_GROUP, AdaptiveSpec, ClassSpec, class_names, loads_of
 from ratelimit.load.limit import has_target, settings_of
 from ratelimit.load.memory import SharedInFlight
+from ratelimit.load.model.holding import longest_ns
 from ratelimit.load.model.shedding import ShedPriority
+from ratelimit.load.schema import Adaptive, FileKeys
 from ratelimit.load.shed import named, reason
 from ratelimit.load.shed_priority import lottery_key, shed_priority_of
 from ratelimit.load.stage import LoadLimits
@@ -25,6 +29,7 @@ from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import counting_table, wish_of
+from ratelimit.waiting.compile import held_of
 
 LEAST_TOLD = 0.005
 """A part of the queue that rounds to nothing is none."""
@@ -214,6 +219,62 @@ class RoomLooking(Looking):
         return room is None or room.has_room or room.is_shadow
 
 
+def in_force(policy: Policy) -> Iterator[Said]:
+    """Yield what each limit that follows the load does: its answers by an operator's question."""
+    for spec in loads_of(policy.compiled):
+        yield Said("adaptive", f"[adaptive] {spec.name}", {"name": [spec.name], **_in_force(spec, policy)})
+
+
+def _in_force(spec: AdaptiveSpec, policy: Policy) -> dict[str, list[str]]:
+    """Return what one does, by question."""
+    compiled, wait, count = policy.compiled, formatting.wait, formatting.count
+    at = spec.path[1] if len(spec.path) > 1 else 0
+    given = policy.file.part(FileKeys).adaptive
+    table = given if isinstance(given, Adaptive) else (given or ())[int(at)]
+    assert isinstance(table, Adaptive)  # else it would not have compiled
+    name_of = partial(formatting.identity, policy=compiled)
+    on = [formatting.matches(table.match)]
+    if spec.excepts:
+        on.append(f"but {formatting.matches(table.except_)}")
+    if spec.per >= 0:
+        on.append(f"a limit and a target for each `{name_of(spec.per)}`, {MOST_VALUES} at one time")
+    target = "learned from ten first bytes behind short queues; until then requests are only counted"
+    held = held_of(compiled)
+    principals = [
+        " + ".join(map(name_of, together)) for together in (() if held is None else held.principals)
+    ]
+    remote = compiled.remote
+    facts = {
+        "on": on,
+        "work": ["a request is as much as its body is long" if spec.by_body else "each request is one"],
+        "first byte": [target if spec.first_byte_ns is None else f"within {wait(spec.first_byte_ns)}"],
+        "in flight": [f"{spec.floor} always", f"{spec.start} at first", f"{spec.ceiling:,} at most"],
+        "classes": [_class_words(one, spec, name_of) for one in spec.classes] or ["one"],
+        "room": [
+            f"held for {'a moment' if spec.first_byte_ns is None else wait(longest_ns(spec.first_byte_ns))}, "
+            "then shed"
+            if spec.holds
+            else "shed at once"
+        ],
+        "fair by": [*principals, "else all as one"] if spec.holds else ["none: nothing is held"],
+        "shared": [
+            "by the workers of this host" if remote is None else f"by all hosts that use {remote.url}"
+        ],
+        "reports": [count(len(spec.reports), "page")] if spec.reports else [],
+        "unknown": [one.message for one in policy.warnings if one.code == "class-unknown"],
+        "mode": ["shadow: requests are only counted"] if spec.shadow else [],
+    }
+    return {question: answer for question, answer in facts.items() if answer}
+
+
+def _class_words(one: ClassSpec, spec: AdaptiveSpec, name_of: Callable[[int], str]) -> str:
+    """Return a class in one phrase: what is of it, and what it gets while others wait."""
+    of = [str(pattern) for pattern in one.patterns]
+    of += [f"{name_of(at)} {' or '.join(values)}" for at, values in one.when]
+    first = spec.classes[0] is one
+    return f"{one.name} ({', '.join(of)}; {'first' if first else f'weight {100 * one.weight:g}'})"
+
+
 def prospects(compiled: CompiledPolicy) -> Iterator[str]:
     """Yield what is not enforced yet, limits without a target of their own, and where none is."""
     learning = [spec.name for spec in loads_of(compiled) if spec.first_byte_ns is None]
@@ -223,13 +284,6 @@ def prospects(compiled: CompiledPolicy) -> Iterator[str]:
             f"[adaptive]{names} has no `first_byte`: it only counts until ten first bytes of short queues "
             "have taught it a target. `ratelimit top` shows the target."
         )
-    for spec in loads_of(compiled):
-        if spec.per >= 0:
-            per = compiled.identities[spec.per].name
-            yield (
-                f"[adaptive] {spec.name}: each value of `{per}` has a limit and a "
-                f"target of its own, {MOST_VALUES} at one time; further ones share a limit."
-            )
     if loads_of(compiled):
         yield (
             "[adaptive] counts requests of ASGI, WSGI, gRPC, Envoy's external processor and `Limiter.decide`,"

@@ -344,3 +344,67 @@ def test_schema_is_a_schema() -> None:
     result = run("make", "schema")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["$schema"].startswith("https://json-schema.org/")
+
+
+ADAPTIVE = """\
+version = 1
+[store]
+url = "redis://127.0.0.1:7/0"
+[hashing]
+key = "env:RATELIMIT_HASH_KEY"
+[identities]
+account = { from = "state:account" }
+plan = { from = "state:plan" }
+tenant = { from = "path:tenant" }
+[[adaptive]]
+name = "chat"
+match = "POST /v1/chat"
+first_byte = "2s"
+work = "body"
+[[adaptive]]
+name = "rest"
+in_flight = [2, 8, 50]
+mode = "shadow"
+[[class]]
+name = "paid"
+when = { plan = ["pro", "team"] }
+[[class]]
+name = "tenants"
+when = { tenant = "t" }
+weight = 10
+[[class]]
+name = "free"
+match = "/*"
+"""
+
+
+def test_what_adaptive_limits_do_is_shown(tmp_path: Path) -> None:
+    shown = " ".join(run("check", write_policy(tmp_path, ADAPTIVE)).output.split())
+    for words in (
+        "[adaptive] chat",
+        "as much as its body is long",
+        "within 2 s",
+        "4 always; 20 at first; 400 at most",
+        "paid (plan pro or team; first); tenants (tenant t; weight 10); free (/*; weight 5)",
+        "held for 500 ms, then shed",
+        "all hosts that use redis://127.0.0.1:7/0",
+        "[adaptive] rest",
+        "each request is one",
+        "learned from ten first bytes",
+        "2 always; 8 at first; 50 at most",
+        "shadow: requests are only counted",
+        "`tenants` goes by `tenant`, not known on routes that no limit matches",
+    ):
+        assert words in shown
+
+
+def test_what_adaptive_limits_do_is_there_for_machines(tmp_path: Path) -> None:
+    found = json.loads(run("check", "--json", write_policy(tmp_path, ADAPTIVE)).stdout)["features"]
+    chat, rest = found["adaptive"]
+    assert chat["name"] == ["chat"]
+    assert chat["work"] == ["a request is as much as its body is long"]
+    assert "mode" not in chat
+    assert rest["mode"] == ["shadow: requests are only counted"]
+    assert [each.split(" ")[0] for each in rest["classes"]] == ["paid", "tenants", "free"]
+    assert chat["fair by"][-2:] == ["account", "else all as one"]
+    assert json.loads(run("check", "--json", write_policy(tmp_path)).stdout)["features"] == {}
