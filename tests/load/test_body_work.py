@@ -69,11 +69,61 @@ def test_large_one_needs_as_much_room_and_is_not_starved(flight: InFlight) -> No
     fresh = InFlight(mmap(-1, flight_bytes()), boot_id=b"", fingerprint=bytes(16), floor=1, step_ns=SECOND)
     fresh.join(1, 0, NOW, lambda *_: True)
     waiting(fresh, 16)
+    for _ in range(64):
+        fresh.first_byte(fresh.enter(NOW), NOW)  # as much went on as it is
     for _ in range(3):
         fresh.enter(NOW)
     assert fresh.has_room(NOW, 1.0, 0.0, 0, 64)
     fresh.enter(NOW)
     assert not fresh.has_room(NOW, 1.0, 0.0, 0, 64)
+
+
+def patient(flight: InFlight, bound: int) -> None:
+    """Let so many wait, each of which takes a tenth of a second at the pace that the limit goes by."""
+    patience_ns = bound * SECOND * 15 // 100
+    Steering(flight).publish(1, 1000, bound, bound, 0, patience_ns, 0, 0, 0.0, SECOND, [])
+
+
+def test_what_was_read_of_a_long_one_waits_no_more(flight: InFlight) -> None:
+    """Hazard: short requests that would be in time are refused until a long one has its first byte."""
+    patient(flight, 10)
+    ticket = flight.enter(NOW, 0, 40)
+    assert not flight.has_room(NOW + SECOND)  # thirty are left
+    assert flight.has_room(NOW + 4 * SECOND)  # four are
+    flight.first_byte(ticket, NOW + 4 * SECOND)
+    for _ in range(9):
+        flight.enter(NOW + 4 * SECOND)
+    assert flight.has_room(NOW + 4 * SECOND)
+    flight.enter(NOW + 4 * SECOND)
+    assert not flight.has_room(NOW + 4 * SECOND)  # nothing is taken off for one that was answered
+
+
+def test_long_one_without_an_answer_is_a_standstill_in_the_end(flight: InFlight) -> None:
+    """Hazard: a worker that died leaves a long one behind, and more go on for ever."""
+    patient(flight, 10)
+    flight.enter(NOW, 0, 40)
+    late = NOW + 20 * SECOND
+    flight.enter(late)  # one goes on now and then, to see
+    assert not flight.has_room(late)
+
+
+def test_long_ones_are_no_more_work_than_others_while_something_waits(flight: InFlight) -> None:
+    waiting(flight, 10)
+    flight.enter(NOW)
+    assert not flight.has_room(NOW, 1.0, 0.0, 0, 30)
+    for _ in range(30):
+        flight.first_byte(flight.enter(NOW), NOW)
+    assert flight.has_room(NOW, 1.0, 0.0, 0, 30)
+    flight.finished(flight.enter(NOW, 0, 30), NOW)
+    assert not flight.has_room(NOW, 1.0, 0.0, 0, 30)
+    assert flight.has_room(NOW)
+
+
+def test_long_one_goes_on_where_nothing_waits_whatever_went_before(flight: InFlight) -> None:
+    waiting(flight, 10)
+    for _ in range(3):
+        flight.first_byte(flight.enter(NOW), NOW)  # answers are under way, above the floor
+    assert flight.has_room(NOW, 1.0, 0.0, 0, 64)
 
 
 async def arrives(gateway: Gateway, length: int, account: str = "a") -> None:
@@ -92,6 +142,8 @@ async def test_gateway_counts_bodies_and_holds_a_long_one_until_it_fits() -> Non
     await gateway.answer(gateway.reached[0])
     await gateway.answer(gateway.reached[1])
     await gateway.answer(gateway.reached[2])
+    assert not any(name.startswith("b") for name in gateway.reached)  # less went on than it is
+    await gateway.answer(gateway.reached[3])
     assert any(name.startswith("b") for name in gateway.reached)
     assert gateway.load.flight.counts(gateway.limiter.now_ns())[1] > 30
 

@@ -16,7 +16,7 @@ cdef extern from *:
     const uint64_t MAGIC "0x4847494C464E494Bull"  # "KINFLIGH", little-endian
 
 cdef enum:
-    FLIGHT_LAYOUT = 13
+    FLIGHT_LAYOUT = 14
     FLIGHT_HEADER_BYTES = 4096
     LANES = 64              # workers with numbers of their own
     PLACES = 512            # of each, requests without a first byte that are seen with their age
@@ -74,7 +74,10 @@ cdef struct FlightHeader:
     uint64_t entered_ns         # when a request was let through last
     uint64_t entered            # how many were
     uint64_t refused            # how many found no room
-    uint64_t line2[4]
+    uint64_t earned             # work that went on and is made up for by none that is long: so much of a long one may
+    uint64_t long_units         # of the one with most work that waits for its first byte; 0: none
+    uint64_t long_ns            # since when it does
+    uint64_t line2[1]
     # What a step writes.
     uint64_t leader             # microseconds of the last step << 8 | lane of its worker + 1
     uint64_t tail               # answers before it were told to the controller

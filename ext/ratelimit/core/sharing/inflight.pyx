@@ -29,7 +29,7 @@ from ratelimit.core.sharing.flight cimport (
     repeat, repeat_ranks, set_up,
 )
 from ratelimit.core.sharing.reserved cimport lower
-from ratelimit.core.sharing.room cimport has_room
+from ratelimit.core.sharing.room cimport LONG, earn, has_room
 
 from ratelimit.errors import StoreError
 
@@ -318,6 +318,7 @@ cdef class InFlight:
             lower(&self.header.reserve[rank])
         store(&self.header.entered_ns, now)
         fetch_add(&self.header.entered, 1)
+        earn(self.header, units, now)
         raise_to(&self.header.most_in_flight, self.sums.together)
         raise_to(&self.header.most_unanswered, self.sums.together_wait)
         return <int64_t>ticket.generation << 32 | <int64_t>at
@@ -358,6 +359,8 @@ cdef class InFlight:
         return self.tickets + at
 
     cdef void leave_place(self, Ticket *ticket) noexcept:
+        if ticket.units >= LONG and load(&self.header.long_ns) == ticket.since_ns:
+            store(&self.header.long_units, 0)
         self.sums.own_unanswered -= ticket.units
         self.sums.own_in_flight -= ticket.units - 1
         if self.lane >= 0:

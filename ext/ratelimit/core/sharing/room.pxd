@@ -2,14 +2,34 @@
 
 from libc.stdint cimport uint64_t
 
-from ratelimit.core.memory.atomic cimport load
+from ratelimit.core.memory.atomic cimport load, store
 from ratelimit.core.sharing.flight cimport FRESH_MS, MILLISECOND, FlightHeader, Sums
 from ratelimit.core.sharing.reserved cimport places_of, reserved
 
 cdef extern from *:
     const double OF_QUEUE "0.8"       # what waits is to leave so much of the queue free for a request that is as large
+    const double PATIENCE "1.5"       # as `first_byte.PATIENCE`: what a place takes at most while the queue stands still
+    const double MOST_READ "0.9"      # of a long one: the rest is there until its first byte
     const double PAUSED "0.75"        # of the target: about so long a request waits for its first byte
     const double DOUBTED_BELOW "0.5"  # a report of saturation while fewer of those that may wait do
+
+
+cdef enum:
+    LONG = 8                # a request with so much work is long
+    MOST_EARNED = 128       # twice the most that one counts for
+
+
+cdef inline void earn(FlightHeader *header, uint64_t units, uint64_t now) noexcept:
+    """Book the work of one that goes on; noexcept: plain stores, and workers that meet lose a little of it."""
+    cdef uint64_t earned = load(&header.earned)
+    if units < LONG:
+        if earned < MOST_EARNED:
+            store(&header.earned, earned + units)
+        return
+    store(&header.earned, earned - units if earned > units else 0)
+    if units > load(&header.long_units):
+        store(&header.long_units, units)
+        store(&header.long_ns, now)
 
 
 cdef inline uint64_t may_wait(FlightHeader *header, uint64_t running) noexcept:
@@ -80,11 +100,31 @@ cdef inline bint is_between(FlightHeader *header, Sums *sums, uint64_t now, doub
     return <double>(now - entered) < PAUSED * <double>load(&header.target_ns) / (may_wait * part)
 
 
+cdef inline uint64_t read_of(
+    FlightHeader *header, uint64_t now, uint64_t moved, uint64_t patience, uint64_t *stands
+) noexcept:
+    """Return how much of the longest request that waits was done meanwhile, at the pace that the limit goes by.
+
+    One that holds the others up is no standstill: `stands` is how long it takes. noexcept: arithmetic that is bounded.
+    """
+    cdef uint64_t units = load(&header.long_units), since = max(load(&header.long_ns), moved)
+    cdef double each, done
+    stands[0] = 0
+    if units <= 1 or patience == 0 or now <= since:
+        return 0
+    each = <double>patience / (PATIENCE * <double>max(load(&header.full_bound), <uint64_t>1))
+    done = <double>(now - since) / each
+    if done > 2.0 * <double>units:  # its worker is gone, or the queue stands still after all
+        return 0
+    stands[0] = min(now - since, <uint64_t>(<double>units * each))
+    return <uint64_t>min(done, MOST_READ * <double>units)
+
+
 cdef inline bint has_room(
     FlightHeader *header, Sums *sums, uint64_t now, uint64_t floor, double share, double kept, int rank, uint64_t units
 ) noexcept:
     """Return whether one more request may be in flight, as `InFlight.has_room`; noexcept: compares words."""
-    cdef uint64_t bound, waiting, part, places, at, patience, moved, still = 0, more
+    cdef uint64_t bound, waiting, waits, part, places, at, patience, moved, still = 0, stands, more
     cdef double reserve = 0.0
     bound, waiting = load(&header.in_flight_bound), may_wait(header, sums.together - sums.together_wait)
     if is_between(header, sums, now, <double>max(waiting, floor)):
@@ -99,8 +139,11 @@ cdef inline bint has_room(
     if rank:
         reserve = reserved(header, rank, kept)
     patience, moved = load(&header.patience_ns), load(&header.moved_ns)
-    if patience and sums.together_wait and now > moved:
-        still, part = now - moved, patience // (now - moved)
+    waits = sums.together_wait
+    waits -= min(waits, read_of(header, now, moved, patience, &stands))
+    if patience and waits and now > moved + stands:
+        still = now - moved - stands
+        part = patience // still
         if kept >= 0.0:  # the first class of several keeps the queue that was learned
             waiting = min(waiting, part if part > 1 else 1)
     waiting = room_below(header, waiting, share, kept, reserve)
@@ -112,10 +155,13 @@ cdef inline bint has_room(
         return False
     more = units - 1 if units > 1 else 0
     if more:
-        # It has to fit, but for what is beyond a part of all that may wait: else it would never go on.
+        # It has to fit, but for what is beyond a part of all that may wait: else it would never go on. Such a one is
+        # no more work than others that went on, unless nothing waits.
         part = <uint64_t>(OF_QUEUE * <double>waiting)
+        if more > part and sums.together_wait and load(&header.earned) < units:
+            return False
         more = min(more, part)
-    if sums.together_wait + more < waiting:
+    if waits + more < waiting:
         return not sums.is_shared or is_turn(header, sums, units)
     if more:
         return False
