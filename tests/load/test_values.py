@@ -13,7 +13,7 @@ from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
 from ratelimit.decision import Reason
 from ratelimit.errors import PolicyError
-from ratelimit.inspection.explaining import prospects
+from ratelimit.inspection.explaining import in_force
 from ratelimit.inspection.hosts import FlightsHere
 from ratelimit.inspection.identities import short_hash
 from ratelimit.load.explanation import rooms_of
@@ -214,8 +214,8 @@ def test_what_is_shed_counts_for_the_limit_of_all_values(limiter: Limiter) -> No
 
 
 def test_check_says_what_has_a_limit_of_its_own(limiter: Limiter) -> None:
-    told = " ".join(prospects(limiter.policy.compiled))
-    assert "each value of `model` has a limit and a target of its own, 16 at one time" in told
+    (told,) = in_force(limiter.policy)
+    assert "a limit and a target for each `model`, 16 at one time" in told.data["on"]
 
 
 def test_value_that_clients_choose_is_said_and_reports_are_refused() -> None:
