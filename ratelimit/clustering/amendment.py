@@ -41,6 +41,8 @@ class Amendment:
     """Customers' own numbers; the latest first."""
     more: tuple[Told, ...] = ()
     """Units beyond customers' numbers."""
+    compiled: CompiledPolicy | None = None
+    """The policy; None where there are no acts."""
 
     @property
     def positions(self) -> set[int]:
@@ -48,18 +50,20 @@ class Amendment:
         return {position for position, _ in (*self.allowed, *self.denied)}
 
     def said_of(self, rule: LimitRule) -> tuple[Said, Said]:
-        """Return the own numbers of a rule, and the units beyond: by position of what it counts by, and hash.
+        """Return the own numbers of a rule, and the units beyond: by position of an identity, and hash.
 
-        Each is pairs of units, and until when.
+        Each is pairs of units, and until when. A number of what the rule counts by goes before one of a payer
+        or a sponsor.
         """
-        return _of_rule(rule, self.numbers), _of_rule(rule, self.more)
+        by = rule.per if self.compiled is None else self.compiled.said_by(rule)
+        return _of_rule(rule, self.numbers, by), _of_rule(rule, self.more, rule.per)
 
 
-def _of_rule(rule: LimitRule, told: Sequence[Told]) -> Said:
+def _of_rule(rule: LimitRule, told: Sequence[Told], by: tuple[int, ...]) -> Said:
     found: dict[int, dict[int, tuple[tuple[int, int], ...]]] = {}
     if rule.algorithm in IN_WORDS and not rule.is_beside:
-        for one in told:
-            if one.limit == rule.name and one.position in rule.per:
+        for one in sorted(told, key=lambda one: one.position not in rule.per):
+            if one.limit == rule.name and one.position in by:
                 by_hash = found.setdefault(one.position, {})
                 by_hash[one.hash] = (*by_hash.get(one.hash, ()), (one.units, one.until_ns))
     return found
@@ -113,5 +117,11 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
         tuple(organisations),
     )
     return Amendment(
-        tuple(acts), tuple(allowed), tuple(denied), declared, tuple(reversed(numbers)), tuple(more)
+        tuple(acts),
+        tuple(allowed),
+        tuple(denied),
+        declared,
+        tuple(reversed(numbers)),
+        tuple(more),
+        compiled,
     )

@@ -25,7 +25,7 @@ from ratelimit.clustering.declarations import Declarations
 from ratelimit.clustering.hosts.agent import HostAgent, Hosts
 from ratelimit.clustering.leader import Leader
 from ratelimit.clustering.snapshot import SnapshotFile
-from ratelimit.core.clusters.reasons import accounts_at
+from ratelimit.core.clusters.reasons import accounts_at, reasons
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.correlation.overview import Overview, overviews_of
 from ratelimit.policy.compile.compiled import CorrelationSpec
@@ -284,6 +284,33 @@ class ClusteringService:
         with self._lock:
             correlator = self._leader.correlator if self._leader is not None and self.is_elected else None
             return 0 if correlator is None else accounts_at(correlator.core, value)
+
+    @property
+    def principal(self) -> tuple[int, ...]:
+        """The identities that make an account."""
+        return self._spec.principal
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The identities that stand for a group of accounts: who pays, and further evidence."""
+        return self._spec.groups
+
+    def groups_of(self, account: int) -> list[tuple[int, int]]:
+        """Return the payer and further evidence that an account was lately seen with: positions and hashes.
+
+        Nothing where that is not known, and while another worker correlates.
+
+        Args:
+            account: its key.
+        """
+        with self._lock:
+            correlator = self._leader.correlator if self._leader is not None and self.is_elected else None
+            found = None if correlator is None else reasons(correlator.core, account)
+        return [
+            (position, one["hash"])
+            for one in (found or {"shared": ()})["shared"]
+            if (position := self._spec.kinds[one["kind"]]) in self._spec.groups
+        ]
 
     def clusters(self, breathe: Callable[[], None] = lambda: None) -> list[Overview] | None:
         """Return what is known of each cluster, the largest first.

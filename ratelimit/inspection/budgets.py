@@ -158,7 +158,7 @@ def change_of_number(known: Knowledge, caller: Caller, written: Sequence[str]) -
     Raises:
         InspectionFailure: a limit is not there or cannot have it, or it is no number.
     """
-    asked = _asked(known, caller, written)
+    asked = _asked(known, caller, written, _limits(known, caller, of_accounts=True))
     for name, (_, text) in asked.items():
         if text.lstrip().startswith(("+", "-")):
             words = f"`{name}={text}` is no number in place of a customer's, but a difference"
@@ -177,7 +177,9 @@ def change_of_number(known: Knowledge, caller: Caller, written: Sequence[str]) -
         elif before is not None and number < before.rule.quota:
             preview.doubts.append(f"it lowers `{name}` from {formatting.rate(before.rule)} to {own}")
         rest = "" if before is None else f" in place of {formatting.rate(before.rule)}, {before.by}"
-        preview.does.append(f"{name}: {caller.label} has {own}{rest}")
+        counts = position_of(known, caller) in rule.per
+        who = caller.label if counts else f"each account of {caller.label}"
+        preview.does.append(f"{name}: {who} has {own}{rest}")
         preview.does += _effect(known, caller, now.get(name), number)
         said.append(f"{name}: {own}")
     return [Change(numbers, "; ".join(said), preview)]
@@ -356,19 +358,27 @@ def _budgets(known: Knowledge, caller: Caller) -> list[Budget]:
         return []
 
 
-def _limits(known: Knowledge, caller: Caller) -> dict[str, LimitRule]:
-    """Return the limits that count by a customer, by name: the policy's own, without those of plans."""
+def _limits(known: Knowledge, caller: Caller, *, of_accounts: bool = False) -> dict[str, LimitRule]:
+    """Return the limits that count by a customer, by name: the policy's own, without those of plans.
+
+    Args:
+        of_accounts: with those that each account of a payer or a sponsor may have a number of.
+    """
     position = position_of(known, caller)
     return {
         rule.name: rule
         for rule in reversed(known.compiled.rules)
-        if not rule.is_beside and rule.tier is None and position in rule.per
+        if not rule.is_beside
+        and rule.tier is None
+        and position in (known.compiled.said_by(rule) if of_accounts else rule.per)
     }
 
 
-def _asked(known: Knowledge, caller: Caller, written: Sequence[str]) -> dict[str, tuple[LimitRule, str]]:
-    """Return by the name of a limit the limit and what was written for it."""
-    limits = _limits(known, caller)
+def _asked(
+    known: Knowledge, caller: Caller, written: Sequence[str], limits: Mapping[str, LimitRule] | None = None
+) -> dict[str, tuple[LimitRule, str]]:
+    """Return by the name of a limit the limit and what was written for it; default: those per customer."""
+    limits = _limits(known, caller) if limits is None else limits
     found = {}
     for text in written:
         name, equals, number = text.rpartition("=")

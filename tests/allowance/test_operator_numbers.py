@@ -24,6 +24,7 @@ from tests.support.time import HostClock, stop_host
 
 SHIPPED = Path(__file__).parents[2] / "examples" / "llm-api" / "policy.toml"
 A_DAY = "a day of a payment method"
+BEYOND = "a day of an account beyond what is paid"
 DAY_NS = 86_400 * 10**9
 MINUTE_S = 60
 MINUTES = 24 * 60
@@ -133,6 +134,70 @@ def test_operator_is_told_of_a_new_organisation_within_a_minute_and_one_line_ope
     assert told_minute is not None
     assert told_minute - eighth <= 1
     assert refused <= 0.05 * a_day
+
+
+@pytest.mark.parametrize(
+    ("accounts", "turns", "a_day", "group", "facts"),
+    [
+        pytest.param(
+            40,
+            40,
+            16_000,
+            "sponsor",
+            {"payment": None, "sponsor": "programme-1"},
+            id="start-ups of one sponsor",
+        ),
+        pytest.param(10, 20, 2900, "payment", {}, id="keys that an old customer adds, one of them busy"),
+    ],
+)
+def test_operator_is_told_of_a_group_whose_accounts_are_refused_beyond_what_is_paid(
+    host: Operated, accounts: int, turns: int, a_day: int, group: str, facts: dict[str, Any]
+) -> None:
+    """One line for the sponsor or the payer gives each of its accounts another number."""
+    if group == "payment":
+        for _ in range(40):  # it has been a customer for more than a month
+            host.ask(1000, spread=1)
+            host.clock.advance(86_400)
+    refused, eighth, told_minute, line = 0, None, None, None
+    for minute in range(MINUTES):
+        for at in range(a_day * minute // MINUTES, a_day * (minute + 1) // MINUTES):
+            created = host.clock.now_ns() / 1e9 if group == "payment" else 1.7e9
+            more = {**facts, "account_created": created, "spread": 1}
+            if not host.ask(min(at % turns, accounts - 1), **more):
+                refused += 1
+                eighth = minute if refused == 8 else eighth
+        host.clock.advance(MINUTE_S)
+        if eighth is not None and told_minute is None:
+            host.look()
+            if host.told:
+                told_minute = minute
+                (fields,) = host.told
+                assert (fields["limit"], fields["per"]) == (BEYOND, group)
+                line = re.search(
+                    rf"`ratelimit act budget set POLICY (\S+) '{BEYOND}=NUMBER'`", fields["opens"]
+                )
+                assert line is not None
+        if line is not None and told_minute is not None and minute == told_minute + 10:
+            act = host.does("set", line[1], f"{BEYOND}={a_day}", "--for", "7d", "--yes")
+            assert any("each account of" in words for words in act["does"])
+    assert eighth is not None
+    assert told_minute is not None
+    assert told_minute - eighth <= 1
+    assert refused <= 0.05 * a_day
+
+
+def test_number_for_a_sponsor_is_of_its_accounts_alone_and_an_accounts_own_goes_before_it(
+    host: Operated,
+) -> None:
+    one, other = {"payment": None, "sponsor": "one", "spread": 1}, {"sponsor": "other", "spread": 1}
+    for sponsor in ("one", "other"):
+        host.ask(9, payment=None, sponsor=sponsor, spread=1)
+    host.does("set", "sponsor=one", f"{BEYOND}=500", "--yes")
+    assert sum(host.ask(1, **one) for _ in range(700)) == 500
+    assert sum(host.ask(2, **one) for _ in range(700)) == 500
+    assert sum(host.ask(3, **{**other, "payment": None}) for _ in range(700)) == 300
+    host.does("set", "account=seat-4", f"{BEYOND}=400", "--yes")
+    assert sum(host.ask(4, **one) for _ in range(700)) == 400
 
 
 def test_act_ends_with_an_undo_and_by_time(host: Operated) -> None:

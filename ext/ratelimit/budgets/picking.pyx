@@ -91,6 +91,7 @@ cdef class BudgetPicker(Picker):
         cdef PyObject *found
         cdef int position
         cdef uint64_t before = quota[0]
+        cdef bint is_said = False
         for position, by_hash in <tuple>self.said[i]:
             found = NULL
             if ids[position] != ABSENT_HASH:
@@ -100,7 +101,10 @@ cdef class BudgetPicker(Picker):
                 for units, until_ns in <object>found:  # the latest first
                     if now_ns < until_ns:
                         quota[0] = units
+                        is_said = True
                         break
+            if is_said:
+                break  # the first identity goes before others
         for position, by_hash in <tuple>self.more[i]:
             found = NULL
             if ids[position] != ABSENT_HASH:

@@ -362,6 +362,12 @@ class CorrelationSpec:
         """All identities it looks at."""
         return {*self.principal, *self.kinds, self.origin, self.created} - {-1}
 
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The identities that stand for a group of accounts: who pays, and further evidence, as a sponsor."""
+        payment, _, *extra = self.kinds[2:7]
+        return tuple(position for position in (payment, *extra) if position >= 0)
+
     def columns(self) -> Columns:
         """Return where rows have what the correlator looks at; of accounts that the application knows."""
         found = Columns(self.principal, self.kinds, self.created, self.costly, named=True)
@@ -444,6 +450,18 @@ class CompiledPolicy:
     def young(self) -> int:
         """The position of one of a young cluster's budgets: the one before that."""
         return len(self.identities) - 4
+
+    def said_by(self, rule: LimitRule) -> tuple[int, ...]:
+        """Return the identities that an operator can say a rule's number for; the first go before others.
+
+        They are those that it counts by. A limit per account of what no allowance covers may have a number
+        for each account of a payer or of a sponsor, too.
+        """
+        spec = self.correlation
+        is_left_over = any(each.is_left_over for each in rule.specs)
+        if spec is None or not is_left_over or rule.per != spec.principal:
+            return rule.per
+        return (*rule.per, *(position for position in spec.groups if position not in rule.per))
 
     def is_actor(self, position: int) -> bool:
         """Return whether a cluster stands at a position."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from hashlib import blake2b
 from os import PathLike
 from pathlib import Path
 from pwd import getpwuid
+from typing import NamedTuple
 
+from ratelimit.clustering.service import ClusteringService
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.core.threads.event import breathe
@@ -60,6 +62,17 @@ OTHER_TARGET = 1.5
 MOST_ROUTES = 8
 GROWTH = 1.5
 """An actor is told again when it has so many times the accounts."""
+
+
+class Group(NamedTuple):
+    """What a limit refused a payer, a sponsor or an account within an hour."""
+
+    per: int
+    """The position of its identity."""
+    caller: int
+    rule: LimitRule
+    refused: int
+    since_ns: int
 
 
 class EventWatch:
@@ -375,17 +388,20 @@ class EventWatch:
             for rule in limiter.rules
             if rule.is_clustered or len(rule.per) == 1
         }
-        groups: list[tuple[int, int, LimitRule, int]] = []
+        groups: list[Group] = []
+        beyond: list[Group] = []
         for counter, caller, refused, uncertain, since_ns, _, in_shadow, _ in refusals_in(table, now_ns):
             breathe()
             if in_shadow:
                 continue
             actor = cluster_of(caller)
             rule = rules.get(counter)
-            if rule is not None and any(spec.is_left_over for spec in rule.specs):
-                continue  # an allowance had no room before, and its payer is told
+            if rule is not None and _is_left_over(rule):
+                if len(rule.per) == 1:
+                    beyond.append(Group(rule.per[0], caller, rule, refused - uncertain, since_ns))
+                continue
             if rule is not None and not rule.is_clustered and refused - uncertain >= MANY:
-                groups.append((refused, caller, rule, since_ns))
+                groups.append(Group(rule.per[0], caller, rule, refused, since_ns))
             elif rule is not None and rule.is_clustered and len(rule.per) == 1:
                 self._reporter.tell_once(
                     "actor-contained",
@@ -397,40 +413,75 @@ class EventWatch:
                     refused=refused,
                     since=since_ns // NS,
                 )
-        if groups and limiter.clustering.is_elected:
+        if limiter.clustering.is_elected:
+            groups += _groups_of(limiter.clustering, beyond, {one.caller for one in groups})
             self._look_at_groups(limiter, groups, now_ns)
 
-    def _look_at_groups(
-        self, limiter: Limiter, groups: list[tuple[int, int, LimitRule, int]], now_ns: int
-    ) -> None:
-        """Tell of payers and networks that a limit refuses and that many accounts share; so many in a day."""
+    def _look_at_groups(self, limiter: Limiter, groups: Sequence[Group], now_ns: int) -> None:
+        """Tell of payers and sponsors that a limit refuses and that many accounts share; so many in a day."""
+        if not groups:
+            return
         clustering = limiter.clustering
         assert clustering is not None
         with self._reporter.record.change() as told:
             known = {key for key, until_ns in told.claims.items() if until_ns > now_ns}
+        allowances = {rule.name for rule in limiter.rules if any(spec.covers for spec in rule.specs)}
         left = MOST_GROUPS - sum(key.startswith("group-refused ") for key in known)
-        for refused, caller, rule, since_ns in sorted(groups, key=lambda one: (-one[0], one[1])):
+        for one in sorted(groups, key=lambda one: (-one.refused, one.caller)):
             breathe()
-            key = f"{caller:016x} {rule.name}"
+            name = f"{one.caller:016x}"
+            key = f"{name} {one.rule.name}"
             if left <= 0:
                 return
-            if f"group-refused {key}" in known or (accounts := clustering.accounts_at(caller)) < MANY:
+            if f"group-refused {key}" in known or (accounts := clustering.accounts_at(one.caller)) < MANY:
                 continue
+            if _is_left_over(one.rule) and any(
+                f"group-refused {name} {each}" in known for each in allowances
+            ):
+                continue  # its allowance had no room before, and is told
             left -= 1
-            per, name = limiter.policy.compiled.identities[rule.per[0]].name, f"{caller:016x}"
+            per = limiter.policy.compiled.identities[one.per].name
             self._reporter.tell_once(
                 "group-refused",
                 key,
                 now_ns,
                 for_ns=DAY_NS,
-                limit=rule.name,
+                limit=one.rule.name,
                 per=per,
                 caller=name[:8],
                 accounts=accounts,
-                refused=refused,
-                since=since_ns // NS,
-                opens=OPENING.format(per=per, caller=name, limit=rule.name),
+                refused=one.refused,
+                since=one.since_ns // NS,
+                opens=OPENING.format(per=per, caller=name, limit=one.rule.name),
             )
+
+
+def _is_left_over(rule: LimitRule) -> bool:
+    """Return whether a rule binds what no allowance covers."""
+    return any(spec.is_left_over for spec in rule.specs)
+
+
+def _groups_of(clustering: ClusteringService, beyond: Sequence[Group], told: Set[int]) -> list[Group]:
+    """Return the payers and sponsors that limits beyond allowances refuse, also by their accounts.
+
+    Args:
+        beyond: what these limits refused.
+        told: payers whose allowance had no room before.
+    """
+    found: dict[tuple[int, int, str], Group] = {}
+    for one in beyond:
+        breathe()
+        each = clustering.groups_of(one.caller) if (one.per,) == clustering.principal else []
+        if one.per in clustering.groups:
+            each = [(one.per, one.caller)]
+        for position, value in each:
+            if value in told:
+                continue
+            before = found.get((position, value, one.rule.name))
+            refused = one.refused + (0 if before is None else before.refused)
+            since_ns = one.since_ns if before is None else min(one.since_ns, before.since_ns)
+            found[position, value, one.rule.name] = Group(position, value, one.rule, refused, since_ns)
+    return [one for one in found.values() if one.refused >= MANY]
 
 
 def _owner_of(path: str | PathLike[str] | None) -> str | None:
