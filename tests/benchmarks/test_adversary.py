@@ -156,11 +156,20 @@ def test_a_search_over_months_finds_dollars_that_are_taken_back() -> None:
         # New accounts without a payment method have 0.9 of a budget a network.
         ((part(20, 3000, pays="nobody"),), 1.0),
         ((part(60, 3000, pays="nobody", exits="pool", addresses=128),), 1.9),
+        # A /32 has five networks' worth.
+        ((part(80, 3000, pays="nobody", exits="wide prefix"),), 4.6),
         # Two stolen cards of established customers, and a reseller's, are a budget each.
         ((part(8, 9000, pays="stolen", per_card=4),), 2.1),
         ((part(60, 3000, pays="reseller"),), 1.1),
     ],
-    ids=["opener", "no payment method", "no payment method, two networks", "stolen cards", "reseller"],
+    ids=[
+        "opener",
+        "no payment method",
+        "no payment method, two networks",
+        "no payment method, an IPv6 /40",
+        "stolen cards",
+        "reseller",
+    ],
 )
 def test_new_accounts_have_a_budget_a_payer(attack: Attack, most: float) -> None:
     found = tried(attack, control=True)

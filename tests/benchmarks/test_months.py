@@ -10,10 +10,13 @@ from math import inf
 import numpy as np
 import pytest
 
+from benchmarks.correlation.adversary.search import evaluated
+from benchmarks.correlation.adversary.world import world
 from benchmarks.correlation.kinlimit import POLICY
-from benchmarks.correlation.months import growth, harm, honest
-from benchmarks.correlation.months.__main__ import Played, agreement
+from benchmarks.correlation.months import growth, harm, honest, twins
+from benchmarks.correlation.months.__main__ import Played, agreement, replaced
 from benchmarks.correlation.months.allowance import Allowance
+from benchmarks.correlation.months.attacks import ATTACKS
 from benchmarks.correlation.months.book import Book, v4
 from benchmarks.correlation.months.policy import rules_of, scaled
 from benchmarks.correlation.months.rules import Rules, Scaled
@@ -75,7 +78,7 @@ def test_an_allowance_is_rounded_down_to_a_level() -> None:
 
 def test_the_model_has_the_numbers_of_the_policy_that_ships() -> None:
     assert rules_of(POLICY) == Rules()
-    assert rules_of(POLICY).scaled(30) == Scaled(100, 20, 3, 16_666, 10, 90, inf, 100)
+    assert rules_of(POLICY).scaled(30) == Scaled(100, 20, 3, 16_666, 10, 90, 450, 100)
     divided = Policy.from_toml(scaled(POLICY, 30)).compiled
     whole = {rule.name: rule.quota for rule in Policy.load(POLICY).compiled.rules}
     assert {rule.name: rule.quota for rule in divided.rules if rule.period_ns == DAY_NS} == {
@@ -260,3 +263,32 @@ def test_lines_say_what_was_paid_and_who_sponsors() -> None:
         (None, "sponsor-000002", 0.0),
         (None, None, None),
     }
+
+
+def test_a_rule_that_ends_an_attack_refuses_its_honest_twin_of_the_same_facts() -> None:
+    (pair,) = (one for one in twins.PAIRS if one.attack == "ten cards that pay $10, taken back")
+    attack, trace = ATTACKS[pair.attack], twins.world(pair, scale=SCALE, seed=1)
+    lost, price = [], []
+    for rules in (rules_of(POLICY), replaced(rules_of(POLICY), pair.rule)):
+        found = evaluated(attack, Allowance(rules, SCALE, by_day=True), scale=SCALE, seed=1)
+        price.append(found.further)
+        lost.append(harm.refused(trace, Allowance(rules, SCALE).decided(trace))[twins.NAME].share)
+    before, after = price
+    assert before is not None
+    assert before < 5
+    assert after is None or after >= 5
+    assert lost[0] <= 0.02
+    assert lost[1] >= 0.3
+
+
+def test_an_attack_and_its_twin_are_seen_alike() -> None:
+    (pair,) = (one for one in twins.PAIRS if one.attack == "accounts at a reseller, on SIM cards")
+    hostile = world(ATTACKS[pair.attack], scale=SCALE, seed=1)
+    trace = twins.world(pair, scale=SCALE, seed=1)
+    mine = np.array(trace.truth.klasses)[trace.truth.klass[trace.account]] == twins.NAME
+    attack, twin = twins.facts(hostile, hostile.campaign == 0, SCALE), twins.facts(trace, mine, SCALE)
+    assert (attack.known, twin.known) == (0, 0)
+    assert min(attack.payers, twin.payers) >= 16
+    assert attack.paid is not None
+    assert twin.paid is not None
+    assert min(attack.paid, twin.paid) > 100

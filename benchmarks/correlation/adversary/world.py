@@ -36,7 +36,7 @@ SHORT = Span(0, 2, 1)
 """Two days: nothing that compounds shows."""
 
 
-class _Honest:
+class Honest:
     """Those among whom an attack lives, and what can be stolen or bought of them."""
 
     def __init__(self, book: Book) -> None:
@@ -84,14 +84,14 @@ def world(attack: Attack, *, scale: float = 1.0, seed: int = 1, span: Span = MON
         span: how long it is.
     """
     book = Book(seed, scale=scale, warm_days=span.warm, days=span.days)
-    honest = _Honest(book)
+    honest = Honest(book)
     first: list[int] = []
     for at, part in enumerate(attack):
         first = _part(book, part, honest, first, span, at)
     return book.trace()
 
 
-def _part(book: Book, part: Part, honest: _Honest, first: list[int], span: Span, at: int) -> list[int]:
+def _part(book: Book, part: Part, honest: Honest, first: list[int], span: Span, at: int) -> list[int]:
     """Put a part into the book; return the cards that later parts can share."""
     begin = max(book.first_day, span.from_day - part.waits)
     network = book.networks(4096)
@@ -144,7 +144,7 @@ def _spends(book: Book, part: Part, cards: list[int], since: int, span: Span, un
             book.pays(card, max(day, book.first_day), part.usd, charged_back=back and day == days[0])
 
 
-def _cards(book: Book, part: Part, honest: _Honest, first: list[int]) -> list[int]:
+def _cards(book: Book, part: Part, honest: Honest, first: list[int]) -> list[int]:
     if part.pays == "nobody":
         return [0]
     pool = {"reseller": honest.resellers, "stolen": honest.cards, "coupon": honest.coupons}.get(part.pays)
@@ -154,7 +154,7 @@ def _cards(book: Book, part: Part, honest: _Honest, first: list[int]) -> list[in
 
 
 def _exits(
-    part: Part, number: int, network: int, count: int, book: Book, honest: _Honest
+    part: Part, number: int, network: int, count: int, book: Book, honest: Honest
 ) -> tuple[Words, Words]:
     """Return the addresses of one account's requests."""
     none, rng = np.zeros(count, np.uint64), book.rng

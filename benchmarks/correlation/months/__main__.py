@@ -4,6 +4,7 @@
     python -m benchmarks.correlation.months --model             # the reference model with that file's numbers
     python -m benchmarks.correlation.months --part agreement    # both, request by request
     python -m benchmarks.correlation.months --part growth       # what unpaid history costs
+    python -m benchmarks.correlation.months --part twins        # attacks that honest customers look like
 
 Harm counts the refusals of open limits: correlation is off. The columns differ in knowledge: payments and a
 month of history; payments alone, on a fresh installation; an imported month alone; neither.
@@ -12,6 +13,7 @@ Prices are given with correlation and without.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from math import inf
@@ -29,7 +31,7 @@ try:
     from benchmarks.correlation.contender import Contender
     from benchmarks.correlation.here import Here
     from benchmarks.correlation.kinlimit import POLICY
-    from benchmarks.correlation.months import growth, harm, honest
+    from benchmarks.correlation.months import growth, harm, honest, twins
     from benchmarks.correlation.months.allowance import Allowance
     from benchmarks.correlation.months.attacks import ATTACKS
     from benchmarks.correlation.months.book import Book
@@ -44,10 +46,10 @@ except ModuleNotFoundError as error:
 KNOWN = ("paid, history", "paid, fresh", "month imported", "nothing known")
 
 
-def crowd(seed: int, scale: float) -> Trace:
-    """Return the honest classes, with the month before."""
+def crowd(seed: int, scale: float, only: str = "") -> Trace:
+    """Return the honest classes, with the month before; `only`: those whose names it matches."""
     book = Book(seed, scale=scale)
-    honest.put(book)
+    honest.put(book, [group for group in honest.CROWDS if re.search(only, group.name)])
     return book.trace()
 
 
@@ -84,12 +86,14 @@ class Played:
         rules: numbers of the model.
         scale: divides limits.
         is_model: whether the model plays.
+        only: matches the names of classes and attacks that are looked at.
     """
 
     policy: Path
     rules: Rules
     scale: int
     is_model: bool = False
+    only: str = ""
 
     def contender(self, *, is_imported: bool = False) -> Contender:
         """Return it; `is_imported`: it knows the month before from logs."""
@@ -115,24 +119,34 @@ class Played:
     "--scale", default=30, show_default=True, type=click.IntRange(1), help="Divides volumes and limits."
 )
 @click.option("--rules", default="", help="Of the model, as crowded=8,young_usd=10: fields of Rules.")
+@click.option("--only", default="", help="Classes and attacks whose names this expression matches.")
 @click.option(
     "--part",
-    type=click.Choice(("harm", "prices", "agreement", "growth")),
+    type=click.Choice(("harm", "prices", "twins", "agreement", "growth")),
     help="One of the tables. Default: harm and prices.",
 )
 def main(
-    policy: Path, is_model: bool, first_seed: int, seeds: int, scale: int, rules: str, part: str | None
+    policy: Path,
+    is_model: bool,
+    first_seed: int,
+    seeds: int,
+    scale: int,
+    rules: str,
+    only: str,
+    part: str | None,
 ) -> None:
     """Print harm by class and prices by attack."""
     every = range(first_seed, first_seed + seeds)
     chosen = replaced(rules_of(policy), rules)
-    plays = Played(policy, chosen, scale, is_model or bool(rules))
+    plays = Played(policy, chosen, scale, is_model or bool(rules), only)
     named = f"{'reference model' if plays.is_model else 'kinlimit'}, {policy.name} {rules}".strip()
     named += f", seeds {every.start} to {every.stop - 1}, scale {scale}"
     if part in (None, "harm"):
         _harm(plays, every, named)
     if part in (None, "prices"):
         _prices(plays, every, named)
+    if part == "twins":
+        _twins(plays, every, named)
     if part == "agreement":
         _agreement(plays, every, named)
     if part == "growth":
@@ -160,11 +174,13 @@ def _harm(plays: Played, seeds: range, named: str) -> None:
     click.echo("| --- |" + " --- |" * len(KNOWN))
     found: dict[str, list[dict[str, Refused]]] = {name: [] for name in KNOWN}
     for seed in seeds:
-        for one in known(crowd(seed, plays.scale)):
+        for one in known(crowd(seed, plays.scale, plays.only)):
             contender = plays.contender(is_imported=one.is_imported)
             admitted = contender.control(one.trace).admitted
             found[one.name].append(harm.refused(one.trace, admitted))
     for group in honest.CROWDS:
+        if not re.search(plays.only, group.name):
+            continue
         cells = []
         for name in KNOWN:
             rows = [one[group.name] for one in found[name] if group.name in one]
@@ -189,6 +205,8 @@ def _prices(plays: Played, seeds: range, named: str) -> None:
     )
     click.echo("| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))
     for name, attack in ATTACKS.items():
+        if not re.search(plays.only, name):
+            continue
         found = [evaluated(attack, contender, scale=plays.scale, seed=seed, control=True) for seed in seeds]
         least = min(found, key=lambda one: one.fitness)
         further, whole = ("" if one is None else f"{one:.2f}" for one in (least.further, least.with_accounts))
@@ -198,6 +216,34 @@ def _prices(plays: Played, seeds: range, named: str) -> None:
             f"| {further} | {whole} | {_percent(others)} % |"
         )
     click.echo()
+
+
+def _twins(plays: Played, seeds: range, named: str) -> None:
+    """Print each attack and its twin as a limiter sees them, and with the rule that would end the attack."""
+    click.echo(f"Attacks and honest twins of the same facts (reference model; {named})\n")
+    public = public_of(plays.policy)
+    for pair in twins.PAIRS:
+        if not re.search(plays.only, pair.attack):
+            continue
+        attack, both = ATTACKS[pair.attack], (plays.rules, replaced(plays.rules, pair.rule))
+        for seed in seeds:
+            hostile = world(attack, scale=plays.scale, seed=seed)
+            honest_one = twins.world(pair, scale=plays.scale, seed=seed)
+            klass = honest_one.truth.klasses.index(twins.NAME)
+            mine = honest_one.truth.klass[honest_one.account] == klass
+            click.echo(f"{pair.attack}: {twins.facts(hostile, hostile.campaign == 0, plays.scale).words()}")
+            click.echo(f"{pair.twin}: {twins.facts(honest_one, mine, plays.scale).words()}")
+            for rules, name in zip(both, ("shipped", pair.rule), strict=True):
+                model = Allowance(rules, plays.scale, public=public)
+                quick = Allowance(rules, plays.scale, public=public, by_day=True)
+                found = evaluated(attack, quick, scale=plays.scale, seed=seed)
+                lost = harm.refused(honest_one, model.control(honest_one).admitted)[twins.NAME]
+                price = "none" if found.further is None else f"${found.further:.2f}"
+                click.echo(
+                    f"  {name}: {found.budgets:.1f} budgets, a further one {price}; "
+                    f"the twin loses {_percent(lost.share)} %"
+                )
+            click.echo()
 
 
 @dataclass(frozen=True, slots=True)

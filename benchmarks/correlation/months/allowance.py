@@ -129,10 +129,10 @@ class _Deciding:
         """Yield how many are admitted of each row: `weight` requests as the one at `first`."""
         trace = self.trace
         cents = trace.paid_cents if self.rules.reads_paid else np.full(len(trace), -1)
-        where = self.place, trace.network, _block(trace)
+        where = self.place, trace.network, _provider(trace)
         columns = (trace.time_ns, trace.payment, trace.account, *where, cents)
         rows = zip(*(column[first].tolist() for column in columns), weight.tolist(), strict=True)
-        for time_ns, number, account, here, network, block, paid, many in rows:
+        for time_ns, number, account, here, network, provider, paid, many in rows:
             day, since_ns = divmod(time_ns, DAY_NS)
             left_ns = 0 if self.by_day else DAY_NS - since_ns
             done = 0
@@ -148,15 +148,21 @@ class _Deciding:
                     most = self._allowance(payer, paid, is_old, day)
                     window = self._window("allowance", number)
                     room = window.room(day, left_ns, most)
+                    used = most - room
+                    if self.rules.share < 1 and payer.has_several:
+                        own = self._window("share", account)
+                        part = max(self.units.rate, int(most * self.rules.share))
+                        room = min(room, own.room(day, left_ns, part))
+                        own.now += max(0, min(many, room))
                     done = max(0, min(many, room))
                     if done:
                         window.now += done
-                        payer.note(day, day // PERIOD_DAYS, most - room + done)
+                        payer.note(day, day // PERIOD_DAYS, used + done)
             elif day < self.imported_until:
                 yield many
                 continue
             if done < many:
-                done += self._overflow(number, account, network, block, day, left_ns, many - done)
+                done += self._overflow(number, account, network, provider, day, left_ns, many - done)
             yield done
 
     def _allowance(self, payer: Payer, cents: int, is_old: bool, day: int) -> int:
@@ -172,13 +178,13 @@ class _Deciding:
         return self.units.paid(micros)
 
     def _overflow(
-        self, number: int, account: int, network: int, block: int, day: int, left_ns: int, many: int
+        self, number: int, account: int, network: int, provider: int, day: int, left_ns: int, many: int
     ) -> int:
         units = self.units
         asked = [
             (self._window("account", account), units.account),
             (self._window("network", network), units.network),
-            (self._window("block", block), units.block),
+            (self._window("provider", provider), units.provider),
         ]
         if number:
             asked.append((self._window("payer", number), units.payer))
@@ -203,9 +209,9 @@ class _Deciding:
         return found
 
 
-def _block(trace: Trace) -> np.ndarray:
-    """Return a key each: the /16 of an IPv4 address, the /32 of an IPv6 one."""
+def _provider(trace: Trace) -> np.ndarray:
+    """Return a key each: the /24 of an IPv4 address, the /32 of an IPv6 one."""
     hi, lo = trace.addresses.hi, trace.addresses.lo
-    keys = np.where(hi != 0, hi >> np.uint64(32), lo >> np.uint64(16))
+    keys = np.where(hi != 0, hi >> np.uint64(32), lo >> np.uint64(8))
     found: np.ndarray = keys[trace.ip]
     return found

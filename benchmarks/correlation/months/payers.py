@@ -49,6 +49,11 @@ class Payer:
     founders: dict[int, int] = field(default_factory=dict)
     founded: dict[int, int] = field(default_factory=dict)
 
+    @property
+    def has_several(self) -> bool:
+        """Whether more than one account was established with it."""
+        return len(self.accounts.keys() | self.founders.keys()) > 1
+
     def note(self, day: int, period: int, used: float) -> None:
         """Remember what was used on a day."""
         self.best[period] = max(self.best.get(period, 0), rounded(used))

@@ -21,7 +21,7 @@ from ratelimit.policy.schema.model import Limit
 _A_DAY = re.compile(r'^(rate = ")(\d+)(/day")', re.MULTILINE)
 _BURST = re.compile(r"^(burst = )(\d+)()$", re.MULTILINE)
 _EARNED = re.compile(r"(\b(?:per_usd|most) = )(\d+)()")
-_KINDS = {None: "account", (24, 48): "network", (16, 32): "block"}
+_KINDS = {None: "account", (24, 48): "network", (24, 32): "provider"}
 _REQUESTS = "requests"
 
 
@@ -83,7 +83,7 @@ def _rules(compiled: CompiledPolicy, limit: Limit, earned: Earned, beyond: list[
         spec.name: (spec.v4_prefix, spec.v6_prefix) if spec.sources[0].kind == "client" else None
         for spec in compiled.identities
     }
-    least = {"account": inf, "network": inf, "block": inf, "payer": inf}
+    least = {"account": inf, "network": inf, "provider": inf, "payer": inf}
     for other in beyond:
         assert isinstance(other.per, str)
         of = "payer" if other.per == limit.per else _KINDS[kinds[other.per]]
@@ -98,6 +98,6 @@ def _rules(compiled: CompiledPolicy, limit: Limit, earned: Earned, beyond: list[
         reads_paid=earned.per_usd is not None,
         account=least["account"],
         network=least["network"],
-        block=least["block"],
+        provider=least["provider"],
         payer=least["payer"],
     )

@@ -22,12 +22,13 @@ class Rules:
         per_usd: requests a day for each dollar cleared in 30 days.
         young_usd: dollars that count of those that a payer did not have a month ago.
         growth, most: where dollars are not known.
-        account, network, block, payer: overflow of an account, a /24 or /48, a /16 or /32, a payer.
+        account, network, provider, payer: overflow of an account, a /24 or /48, a /24 or /32, a payer.
         reads_paid: whether `paid_usd` is looked at.
         settled: dollars beyond `young_usd` count up to this multiple of the least of a month; 0: all of a
             payer that is a month old.
         presence: whether time alone never establishes an account with its payer; otherwise a month does.
         crowded: addresses in networks where so many payers were are no places.
+        share: the part of a payer's allowance that one of several accounts may use, one budget at the least.
     """
 
     rate: float = 3000
@@ -37,12 +38,13 @@ class Rules:
     most: float = 500_000
     account: float = 300
     network: float = 2700
-    block: float = inf
+    provider: float = 13_500
     payer: float = 3000
     reads_paid: bool = True
     settled: float = 1.0
     presence: bool = True
     crowded: float = inf
+    share: float = 1.0
 
     def scaled(self, scale: float) -> Scaled:
         """Return what is admitted a day, divided by a number, in whole requests."""
@@ -55,7 +57,7 @@ class Rules:
             less(self.per_usd),
             self.growth,
             less(self.most),
-            *map(less, (self.account, self.network, self.block, self.payer)),
+            *map(less, (self.account, self.network, self.provider, self.payer)),
         )
 
 
@@ -69,7 +71,7 @@ class Scaled:
     most: float
     account: float
     network: float
-    block: float
+    provider: float
     payer: float
 
     @cached_property
