@@ -36,6 +36,7 @@ from ratelimit.load.metrics import (
     load_numbers,
     shed_column,
     shed_counter,
+    value_counter,
 )
 from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Allowance, Settings
@@ -97,6 +98,7 @@ class LoadLimit:
         clock: says when.
         lottery_key: a secret of 64 bits that all workers know.
         count_held: told what became of requests that the back end had no room for.
+        cell: of a value that has this limit of its own, see `LoadValues`; -1: it is that of all requests.
     """
 
     def __init__(
@@ -106,7 +108,9 @@ class LoadLimit:
         clock: Clock,
         lottery_key: int,
         count_held: Count = lambda result, held_ns: None,
+        cell: int = -1,
     ) -> None:
+        self._cell = cell
         self.shared = shared
         self.flight = shared.flight
         self.heaviest = Heaviest(self.flight)
@@ -242,6 +246,9 @@ class LoadLimit:
         column = shed_column(priority.of, in_shadow=in_shadow)
         counter = table.counter(shed_counter(self.spec.name, self.names[rank]))
         table.count(counter, column)
+        if self._cell >= 0:
+            of_value, column = value_counter(self.spec.name, self._cell, in_shadow=in_shadow)
+            table.count(table.counter(of_value), column)
         if priority.of == "others" and not in_shadow and not priority.is_over:
             # What actors lose, and accounts beyond their share, is no reason to keep more free.
             self.reserve.lost(priority.rank, now_ns)
@@ -312,7 +319,8 @@ class LoadLimit:
         )
         if group is None or group == spec.name:
             return WatchedLoad(spec.name, self.names, numbers)
-        return WatchedLoad(group, (), numbers)  # the limit of all values counts what is shed
+        # By class, what is shed is counted for all values together.
+        return WatchedLoad(group, (), numbers, (spec.name, self._cell))
 
     def report(self, *, running: int, waiting: int, memory_used: float = 0.0) -> None:
         """Take what the engine says of itself, as from a scrape of its metrics: a cap, never more.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from ratelimit.core.memory.table import COUNTER_COLUMNS
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.reserve import Reserve
 from ratelimit.core.sharing.steering import Steering
@@ -32,6 +33,11 @@ SHED_COLUMNS = [
 def shed_counter(group: str, name: str) -> str:
     """Return what the counter of a class is called, of the limit of this name."""
     return f"\x1fshed {group}\x1f{name}"
+
+
+def value_counter(group: str, cell: int, *, in_shadow: bool) -> tuple[str, int]:
+    """Return the counter and its column of what the limit of one value shed: 8 values share a counter."""
+    return f"\x1fvalues {group}\x1f{SHED_MODES[in_shadow]} {cell // COUNTER_COLUMNS}", cell % COUNTER_COLUMNS
 
 
 def entered_counter(group: str, name: str) -> str:
@@ -122,6 +128,13 @@ LOAD_SHED = Metric(
         Label("mode", SHED_MODES),
     ),
 )
+LOAD_SHED_VALUE = Metric(
+    "ratelimit_load_shed_by_value",
+    "counter",
+    "With `per`, what the limit of each value shed, a part of `ratelimit_load_shed_total`. "
+    "A number goes to another value once its own had no request for ten minutes.",
+    (GROUP, Label("mode", SHED_MODES)),
+)
 LOAD_STALE = Metric(
     "ratelimit_load_stale_reports",
     "counter",
@@ -136,6 +149,7 @@ METRICS = (
     LOAD_PRESSURE,
     LOAD_TARGET,
     LOAD_SHED,
+    LOAD_SHED_VALUE,
     LOAD_STALE,
     LOAD_HELD,
     LOAD_KEPT_FREE,
@@ -153,11 +167,13 @@ class WatchedLoad:
         group: its name.
         classes: the names of its classes.
         numbers: its state in numbers, of the whole host.
+        value: of the limit of one value, the name of the limit of all of them, and its cell.
     """
 
     group: str
     classes: Sequence[str]
     numbers: Mapping[str, float]
+    value: tuple[str, int] | None = None
 
 
 def kept_free(flight: InFlight, last: int, kept: float) -> float:
@@ -230,3 +246,12 @@ def samples(limiter: Any, totals: Totals) -> Iterator[Samples]:
             cells = totals(shed_counter(one.group, name))
             shed += [({**group, "class": name, **labels}, cells[at]) for labels, at in SHED_COLUMNS]
     yield Samples(LOAD_SHED, shed)
+    by_value: list[tuple[Mapping[str, str], int]] = []
+    for group, one in by_group:
+        if one.value is None:
+            continue
+        table, cell = one.value
+        for mode in SHED_MODES:
+            counter, column = value_counter(table, cell, in_shadow=mode == "shadow")
+            by_value.append(({**group, "mode": mode}, totals(counter, COUNTER_COLUMNS)[column]))
+    yield Samples(LOAD_SHED_VALUE, by_value)

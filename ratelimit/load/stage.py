@@ -292,9 +292,9 @@ class LoadPart(Part):
         """Return the limits of an identity's values."""
         store = self.host.store
 
-        def new(name: str) -> LoadLimit:
+        def new(name: str, cell: int) -> LoadLimit:
             assert self._policy is not None
-            made, held = self._new_load(self._policy, load.spec, name), held_of(self._policy.compiled)
+            made, held = self._new_load(self._policy, load.spec, name, cell), held_of(self._policy.compiled)
             if held is not None:
                 made.queue.bound_by(held.per_principal, held.total)
             return made
@@ -305,10 +305,12 @@ class LoadPart(Part):
 
         return LoadValues(load, store, new, forget)
 
-    def _new_load(self, policy: Policy, spec: AdaptiveSpec, name: str | None = None) -> LoadLimit:
+    def _new_load(
+        self, policy: Policy, spec: AdaptiveSpec, name: str | None = None, cell: int = -1
+    ) -> LoadLimit:
         settings, store = settings_of(spec), self.host.store
         shared = open_flight(policy, store, name or spec.name, settings.floor, settings.step_ns)
-        return LoadLimit(spec, shared, self.host.clock, lottery_key(store.hasher.key), self._count)
+        return LoadLimit(spec, shared, self.host.clock, lottery_key(store.hasher.key), self._count, cell)
 
 
 PART = LoadPart

@@ -173,7 +173,7 @@ class LoadValues(Generic[L]):
     Args:
         rest: the limit of requests without a value, and of values beyond the sixteenth.
         store: the counters' store.
-        new: returns the limit of this name.
+        new: returns the limit of this name, of the value in this cell.
         forget: told the name of a limit that no worker of the host has any more.
     """
 
@@ -181,7 +181,7 @@ class LoadValues(Generic[L]):
         self,
         rest: L,
         store: Store,
-        new: Callable[[str], L],
+        new: Callable[[str, int], L],
         forget: Callable[[str], None],
     ) -> None:
         self._rest, self._new, self._forget = rest, new, forget
@@ -274,7 +274,7 @@ class LoadValues(Generic[L]):
                 self._cells.use(cell, now_ns)
             if known is None:
                 try:
-                    known = self._known[value] = cell, self._new(value_name(self._name, value))
+                    known = self._known[value] = cell, self._new(value_name(self._name, value), cell)
                 except StoreError:
                     return self._rest
             return known[1]

@@ -18,8 +18,10 @@ from ratelimit.inspection.hosts import FlightsHere
 from ratelimit.inspection.identities import short_hash
 from ratelimit.load.explanation import rooms_of
 from ratelimit.load.following import _place
+from ratelimit.load.metrics import value_counter
 from ratelimit.load.values import IDLE_NS, LEAVING_NS, MOST_VALUES, SECOND_NS, LoadValues, known_values
 from ratelimit.stores.embedded.mapping import COMPANION
+from ratelimit.telemetry.collector import RateLimitCollector
 
 ONE_CLASS = '[adaptive]\n[[class]]\nname = "a"\nwhen = { plan = "pro" }\n'
 POLICY = """
@@ -211,6 +213,35 @@ def test_what_is_shed_counts_for_the_limit_of_all_values(limiter: Limiter) -> No
     (load,) = [load for name, load in limiter.every_load.items() if name == "chat 1"]
     assert load.state().shed == {"all": 1}
     held.release(200)
+
+
+def test_what_each_value_sheds_is_counted_by_its_number(limiter: Limiter) -> None:
+    """Hazard: one of sixteen models is shed, and nothing says which."""
+    held = [ask(limiter, model) for model in "ab"]
+    for _ in range(3):
+        ask(limiter, "b")
+    shed = {
+        (each.labels["group"], each.labels["mode"]): each.value
+        for family in RateLimitCollector(limiter).collect()
+        for each in family.samples
+        if each.name == "ratelimit_load_shed_by_value_total"
+    }
+    assert shed == {
+        ("chat 1", "enforce"): 0,
+        ("chat 1", "shadow"): 0,
+        ("chat 2", "enforce"): 3,
+        ("chat 2", "shadow"): 0,
+    }
+    for each in held:
+        each.release(200)
+
+
+def test_counters_of_sixteen_values_are_four() -> None:
+    """The table has 288 counters for 256 limits."""
+    cells = [(cell, mode) for cell in range(MOST_VALUES) for mode in (False, True)]
+    found = [value_counter("chat", cell, in_shadow=mode) for cell, mode in cells]
+    assert len(set(found)) == len(found)
+    assert len({counter for counter, _ in found}) == 4
 
 
 def test_check_says_what_has_a_limit_of_its_own(limiter: Limiter) -> None:

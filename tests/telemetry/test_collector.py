@@ -326,7 +326,10 @@ def test_workers_without_the_server_are_the_hosts_whichever_is_scraped(
 
 def test_everything_exported_is_in_the_table_of_names(limiter: FakeLimiter) -> None:
     limiter.correlation = clustering()
-    limiter.watched_loads = [WatchedLoad("default", ("all",), LOAD)]
+    limiter.watched_loads = [
+        WatchedLoad("default", ("all",), LOAD),
+        WatchedLoad("default 1", (), LOAD, ("default", 0)),
+    ]
     limiter.remote = SERVER
     limiter.rules = [
         LimitSeen("requests"),
@@ -378,7 +381,10 @@ def test_numbers_of_the_correlation_are_exported_in_their_units(limiter: FakeLim
 
 def test_label_values_are_those_listed(limiter: FakeLimiter) -> None:
     limiter.correlation = clustering()
-    limiter.watched_loads = [WatchedLoad("default", ("all",), LOAD)]
+    limiter.watched_loads = [
+        WatchedLoad("default", ("all",), LOAD),
+        WatchedLoad("default 1", (), LOAD, ("default", 0)),
+    ]
     limiter.rules = [
         LimitSeen("requests"),
         LimitSeen("tokens", unit="output_tokens"),
