@@ -165,12 +165,14 @@ def declare_command() -> None:
 @click.argument("policy")
 @click.argument("name")
 @click.option("--payment", "payments", multiple=True, metavar="VALUE", help="A payment method of its own.")
+@click.option("--network", "networks", multiple=True, metavar="VALUE", help="A network of its own.")
 @click.option("--account", "accounts", multiple=True, metavar="ACCOUNT", help="One of its accounts.")
 @acting
 def organisation_command(
     policy: str,
     name: str,
     payments: tuple[str, ...],
+    networks: tuple[str, ...],
     accounts: tuple[str, ...],
     for_ns: int,
     by: str | None,
@@ -181,14 +183,15 @@ def organisation_command(
 ) -> None:
     """Declare an organisation: values that its members share are no evidence between them.
 
-    Without an account, every account that pays by one of its methods is a member. Networks of an
-    organisation are for the policy file.
+    Without an account, every account that pays by one of its methods is a member; without a method, too,
+    every account that comes from its networks. A network is one that the policy counts by, as
+    203.0.113.0/24; others are for the policy file.
     """
     with knowledge_of(load_to_act(policy)) as known:
         asking = Asking(
             known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
         )
-        asking.go(proposal.organisation(known, name, payments, accounts))
+        asking.go(proposal.organisation(known, name, payments, accounts, networks))
 
 
 def _of_accounts(kind: Any, help: str, example: str) -> click.Command:
@@ -460,7 +463,7 @@ def _table(acts: Sequence[Act], now: set[str]) -> Table:
         table.add_column(title, overflow="fold")
     for act in acts:
         style = "" if act.label in now else "dim"
-        hashes = [short_hash(one) for one in (*act.accounts, *act.payments)]
+        hashes = [short_hash(one) for one in act.hashes]
         more = f" and {len(hashes) - SHOWN:,} more" if len(hashes) > SHOWN else ""
         table.add_row(
             Text(act.label, style or "bold yellow"),

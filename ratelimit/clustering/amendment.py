@@ -83,7 +83,7 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
     together: list[tuple[int, ...]] = []
     apart: list[tuple[int, ...]] = []
     by_account: dict[int, str] = {}
-    organisations: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    organisations: list[tuple[tuple[int, ...], ...]] = []
     for act in acts:
         accounts = tuple(act.accounts)
         if act.kind in ("exempt-limits", "stop"):
@@ -105,7 +105,7 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
         elif act.kind == "split":
             apart.append(accounts)
         elif act.kind == "organisation":
-            organisations.append((accounts, tuple(act.payments)))
+            organisations.append((accounts, tuple(act.payments), tuple(act.networks)))
         elif act.kind in ("confirm", "clear"):  # the last word counts
             by_account.update(dict.fromkeys(accounts, act.kind))
     declared = Declared(

@@ -49,8 +49,8 @@ class Declared:
     apart: tuple[tuple[int, ...], ...] = ()
     confirm: tuple[int, ...] = ()
     clear: tuple[int, ...] = ()
-    organisations: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
-    """Of each its accounts and its payment methods."""
+    organisations: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    """Of each its accounts, its payment methods, and its networks: those of the policy are in `origin`."""
 
     @property
     def overrides_accounts(self) -> bool:
@@ -86,6 +86,7 @@ def hashed(
                 (
                     tuple(keys(each.accounts)),
                     tuple(extractor.value_hash(identities[payment].name, value) for value in each.payments),
+                    (),
                 )
                 for each in known.organisations
             ),
@@ -115,7 +116,7 @@ def _without(groups: Iterable[tuple[int, ...]], others: Iterable[tuple[int, ...]
 def _organisations(written: Declared, acts: Declared) -> Organisations | None:
     # The policy's first: rows name them by number.
     found = [*written.organisations, *acts.organisations]
-    return Organisations((list(accounts), list(payments)) for accounts, payments in found) if found else None
+    return Organisations(found) if found else None
 
 
 def principal_key(

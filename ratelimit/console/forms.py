@@ -14,7 +14,7 @@ from ratelimit.inspection import proposal
 from ratelimit.inspection.acting import confirmed
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.knowledge import Knowledge
-from ratelimit.inspection.naming import payment_identity, resolve
+from ratelimit.inspection.naming import payment_identity, resolve, resolved_network
 from ratelimit.inspection.proposal import Proposal
 from ratelimit.stores.acts.act import Act, Kind
 
@@ -27,6 +27,7 @@ FIELDS = (
     "from",
     "name",
     "payment",
+    "network",
     "act",
     "numbers",
     "of",
@@ -35,7 +36,7 @@ FIELDS = (
     "since",
 )
 """The fields of forms that come back."""
-_MEANING = ("kind", "who", "from", "name", "payment", "act", "numbers", "of")
+_MEANING = ("kind", "who", "from", "name", "payment", "network", "act", "numbers", "of")
 """Those that say which act is meant."""
 _NETWORK = re.compile(r"[0-9a-fA-F.:]+/\d{1,3}")
 _HASH = re.compile(r"[0-9a-f]{16}")
@@ -208,7 +209,7 @@ def _proposed(visit: Visit, known: Knowledge) -> list[Proposal]:
 
 def _one_proposed(visit: Visit, known: Knowledge) -> Proposal:
     kind = visit.one("kind")
-    names = [one for each in visit.all("who") for one in each.split() if one]
+    names = visit.words("who")
     if kind == "undo":
         with _in("act"):
             return proposal.undo(known, visit.one("act").strip())
@@ -235,25 +236,27 @@ def _one_proposed(visit: Visit, known: Knowledge) -> Proposal:
 
 def _organisation(visit: Visit, known: Knowledge, accounts: Sequence[str]) -> Proposal:
     name = visit.one("name").strip()
-    payments = [one for each in visit.all("payment") for one in each.split() if one]
+    payments = visit.words("payment")
+    places = visit.words("network")
     with _in("name"):
         if not name:
             raise InspectionFailure("an organisation needs a name, for the list of acts", "call")
     with _in("payment"):
         networks = [one for one in payments if _NETWORK.fullmatch(one)]
         if networks:
-            line = f'organisations = [{{ name = "{name}", network = ["{networks[0]}"] }}]'
-            hint = f"Write it under [correlation.known] there: {line}"
             raise InspectionFailure(
-                f"`{networks[0]}` is a network, which only the policy file takes", "call", hint=hint
+                f"`{networks[0]}` is a network", "call", hint="Write it into the field of networks."
             )
         for one in payments:
             resolve(known, one, payment_identity(known))
+    with _in("network"):
+        for one in places:
+            resolved_network(known, one)
     with _in("who"):
         for one in accounts:
             resolve(known, one)
-    with _in("payment" if not payments else "who"):
-        return proposal.organisation(known, name, payments, accounts)
+    with _in("payment" if not payments and not places else "who"):
+        return proposal.organisation(known, name, payments, accounts, places)
 
 
 ACTING: Mapping[str, Callable[[Visit], Response]] = {"/find": find, "/preview": preview, "/acts": make}

@@ -39,6 +39,10 @@ class Visit:
         """Return all values of a name."""
         return list(self.form.get(name) or self.query.get(name) or ())
 
+    def words(self, name: str) -> list[str]:
+        """Return the words of all values of a name."""
+        return [one for each in self.all(name) for one in each.split()]
+
     def page(self, name: str, *, status: int = 200, **values: Any) -> Response:
         """Return a page."""
         return HTMLResponse(self.text(name, **values), status)

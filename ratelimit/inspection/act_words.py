@@ -36,7 +36,7 @@ def named_words(kind: str, identity: str, hashes: Sequence[int], says: str, unti
 def line_of(act: Act) -> str:
     """Return the same of an act."""
     says = {"organisation": f"organisation {act.name}", "undo": ""}.get(act.kind, act.says)
-    return named_words(act.kind, act.identity, (*act.accounts, *act.payments), says, act.until_ns)
+    return named_words(act.kind, act.identity, act.hashes, says, act.until_ns)
 
 
 def event_words(fields: Mapping[str, Any]) -> str:
@@ -83,6 +83,7 @@ def act_json(act: Act) -> dict[str, Any]:
         "accounts": [f"{one:016x}" for one in act.accounts],
         "identity": act.identity or None,
         "payments": [f"{one:016x}" for one in act.payments],
+        "networks": [f"{one:016x}" for one in act.networks],
         "name": act.name or None,
         "numbers": act.numbers,
         "says": act.says or None,

@@ -208,6 +208,7 @@ def do(
     accounts: Sequence[int] = (),
     identity: str = "",
     payments: Sequence[int] = (),
+    networks: Sequence[int] = (),
     name: str = "",
     numbers: Mapping[str, int] = MappingProxyType({}),
     says: str = "",
@@ -227,6 +228,7 @@ def do(
         accounts: see `Act`.
         identity: see `Act`.
         payments: see `Act`.
+        networks: see `Act`.
         name: see `Act`.
         numbers: see `Act`.
         says: see `Act`.
@@ -260,6 +262,7 @@ def do(
             accounts=list(accounts),
             identity=identity,
             payments=list(payments),
+            networks=list(networks),
             name=name,
             numbers=dict(numbers),
             says=says[:MOST_SAID],

@@ -86,6 +86,6 @@ def _entry_of_act(act: Act, undone: Mapping[tuple[int, int], Act]) -> Entry:
     label = act.says or str(act.undoes) if about is act and is_undo else about.label
     said = f"act {label} {'undone' if is_undo else 'made'}: {line_of(about)}, by {act.by}"
     said += f" ({act.reason})" if act.reason else ""
-    hashes = [f"{one:016x}" for one in (*about.accounts, *about.payments)]
+    hashes = [f"{one:016x}" for one in about.hashes]
     kind = "act-undone" if is_undo else "act-made"
     return Entry(act.at_ns, "", kind, label, said, {"act": label, "of": hashes, "limits": [*about.numbers]})

@@ -108,12 +108,15 @@ def budget_words(
     return f"{said}; refused {formatting.count(refused, 'time')} by it within the last hour, here"
 
 
+def accounts_seen_with(known: Knowledge, value: int) -> list[int]:
+    """Return the accounts that were lately seen with an address, a network or a payment method."""
+    return [] if known.source is None else [one[0] for one in seen_with(known.source.correlator.core, value)]
+
+
 def payers_words(known: Knowledge, value: int) -> list[str]:
     """Return which actors a payment method ties, and what becomes of these without it."""
     by_actor: dict[int, int] = {}
-    for key in (
-        () if known.source is None else (one[0] for one in seen_with(known.source.correlator.core, value))
-    ):
+    for key in accounts_seen_with(known, value):
         actor, _ = known.membership(key)
         if actor is not None:
             by_actor[actor] = by_actor.get(actor, 0) + 1

@@ -36,7 +36,8 @@ from ratelimit.policy.compile.identities import CLUSTER, INTERNAL
 
 _DIGITS = re.compile(r"(?:hash:)?([0-9a-f]{8,16})")
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
-_ADDRESS, _NETWORK, _PAYMENT = 0, 1, 2
+_ADDRESS, _NETWORK, _PAYMENT, _BLOCK = 0, 1, 2, 7
+_PLACES = (_ADDRESS, _NETWORK, _BLOCK)
 DECLARED = (_ADDRESS, _NETWORK)
 """The kinds of which the correlator's hash says in its lowest bit whether they are declared."""
 What = Literal["account", "actor", "identity"]
@@ -165,6 +166,23 @@ def payment_identity(known: Knowledge) -> str:
     return known.compiled.identities[spec.kinds[_PAYMENT]].name
 
 
+def resolved_network(known: Knowledge, written: str) -> Caller:
+    """Return an address, a network or a block that a person named.
+
+    Raises:
+        InspectionFailure: it is not known, or no identity of `[correlation] network`.
+    """
+    spec = known.compiled.correlation
+    if spec is None:
+        raise InspectionFailure("the policy has no correlation", "call")
+    names = [known.compiled.identities[spec.kinds[each]].name for each in _PLACES if spec.kinds[each] >= 0]
+    caller = resolve(known, written)
+    if caller.identity not in names:
+        words = f"`{caller.label}` is of `{caller.identity or caller.what}`, and no network"
+        raise InspectionFailure(words, "call", hint=f"Write {', '.join(f'{each}=VALUE' for each in names)}.")
+    return caller
+
+
 def _unknown(known: Knowledge, written: str, identity: str | None, values: Sequence[Caller]) -> Caller:
     specs = known.compiled.identities
     addresses = [spec.name for spec in specs if spec.sources[0].kind == "client"]
@@ -268,7 +286,7 @@ def _is_known(known: Knowledge, name: str, position: int, hashed: int) -> bool:
         return True
     if known.accounts_with(hashed):
         return True
-    if any(hashed in (*act.accounts, *act.payments) for act in known.acts):
+    if any(hashed in act.hashes for act in known.acts):
         return True
     return _is_counted(known, position, hashed)
 

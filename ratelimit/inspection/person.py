@@ -324,7 +324,8 @@ def _acts(
         )
         is_actors = act.kind in ("clear", "confirm") and not members.isdisjoint(act.accounts)
         is_beside = any(one in hashes.get(act.identity, ()) for one in act.accounts)
-        is_declared = any(one in act.payments for values in hashes.values() for one in values)
+        shared = {*act.payments, *act.networks}
+        is_declared = any(one in shared for values in hashes.values() for one in values)
         if own or is_actors or is_beside or is_declared:
             found.append(act)
     return found

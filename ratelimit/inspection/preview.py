@@ -10,6 +10,7 @@ from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_words
 from ratelimit.inspection.actors import members_of
 from ratelimit.inspection.effects import (
+    accounts_seen_with,
     accounts_words,
     actor_words,
     actors_refused_words,
@@ -225,18 +226,46 @@ def of_split(known: Knowledge, callers: Sequence[Caller]) -> Preview:
 
 
 def of_organisation(
-    known: Knowledge, name: str, payments: Sequence[Caller], members: Sequence[Caller]
+    known: Knowledge,
+    name: str,
+    payments: Sequence[Caller],
+    members: Sequence[Caller],
+    networks: Sequence[Caller] = (),
 ) -> Preview:
     """Return what it would do to declare an organisation."""
-    preview = Preview(doubts=doubts_of(known, [*payments, *members]))
+    preview = Preview(doubts=doubts_of(known, [*payments, *members, *networks]))
     for each in payments:
         count = formatting.count(known.accounts_with(each.hash), "account")
         preview.does.append(f"{each.label}, of {count}, is no evidence between members of {name}")
         preview.does += payers_words(known, each.hash)
+    for each in networks:
+        count = formatting.count(known.accounts_with(each.hash), "account")
+        words = f"requests from {each.label}, of {count}, are no evidence between members of {name}"
+        preview.does += [words, *_actors_at_words(known, each.hash)]
     if members:
         words = formatting.count(len(members), "account")
-        preview.does.append(f"its members are {words}; others that pay by the same methods are none")
+        preview.does.append(f"its members are {words}; others with the same methods or networks are none")
+    elif not payments:
+        preview.does.append("all accounts that come from there are its members")
     return preview
+
+
+def _actors_at_words(known: Knowledge, hashed: int) -> list[str]:
+    """Return which actors have accounts at a network, and what limits per actor refused of them."""
+    found: dict[int, int] = {}
+    for key in accounts_seen_with(known, hashed):
+        actor, _ = known.membership(key)
+        if actor is not None:
+            found[actor] = found.get(actor, 0) + 1
+    said = []
+    for actor, count in sorted(found.items(), key=lambda each: -each[1]):
+        of = formatting.count(size_of(known, actor), "account")
+        said.append(
+            f"{count:,} of the {of} of actor {short_hash(actor)} come from there: they leave it if nothing "
+            "but that ties them, as older evidence ages"
+        )
+        said += actors_refused_words(known, actor)
+    return said or ["none of its accounts is in an actor now"]
 
 
 def of_undo(known: Knowledge, act: Act) -> Preview:
@@ -255,6 +284,10 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
                 f"payment method {short_hash(payment)} is evidence again between all accounts that pay by it"
             )
             preview.does.append(words)
+        preview.does += [
+            f"requests from {short_hash(network)} are evidence again between all accounts"
+            for network in act.networks
+        ]
     if act.kind == "organisation":
         preview.does.append(f"limits per actor may bind accounts of {act.name} after the next rebuild")
     for key in act.accounts[:8]:

@@ -26,7 +26,7 @@ from ratelimit.inspection.budgets import (
 )
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.knowledge import Knowledge
-from ratelimit.inspection.naming import Caller, payment_identity, resolve
+from ratelimit.inspection.naming import Caller, payment_identity, resolve, resolved_network
 from ratelimit.inspection.preview import (
     Preview,
     accounts_of,
@@ -55,6 +55,7 @@ class Proposal:
     accounts: Sequence[int] = ()
     identity: str = ""
     payments: Sequence[int] = ()
+    networks: Sequence[int] = ()
     name: str = ""
     numbers: Mapping[str, int] = field(default_factory=dict)
     says: str = ""
@@ -88,6 +89,7 @@ class Proposal:
             [*self.accounts],
             self.identity,
             [*self.payments],
+            [*self.networks],
             self.name,
             sorted(self.numbers.items()),
             self.until_ns,
@@ -109,6 +111,7 @@ class Proposal:
             accounts=self.accounts,
             identity=self.identity,
             payments=self.payments,
+            networks=self.networks,
             name=self.name,
             undoes=self.undoes,
             until_ns=self.until_ns,
@@ -194,7 +197,11 @@ def of_accounts(known: Knowledge, kind: Kind, accounts: Sequence[str]) -> Propos
 
 
 def organisation(
-    known: Knowledge, name: str, payments: Sequence[str], accounts: Sequence[str] = ()
+    known: Knowledge,
+    name: str,
+    payments: Sequence[str],
+    accounts: Sequence[str] = (),
+    networks: Sequence[str] = (),
 ) -> Proposal:
     """Propose to declare an organisation, by what its members share.
 
@@ -203,17 +210,19 @@ def organisation(
     """
     if not name.strip():
         raise InspectionFailure("an organisation needs a name, for the list of acts", "call")
-    if not payments:
-        raise InspectionFailure("an organisation needs what its members share: --payment VALUE", "call")
-    paying = payment_identity(known)
-    methods = [resolve(known, each, paying) for each in payments]
+    if not payments and not networks:
+        words = "an organisation needs what its members share: --payment VALUE or --network VALUE"
+        raise InspectionFailure(words, "call")
+    methods = [resolve(known, each, payment_identity(known)) for each in payments]
+    places = [resolved_network(known, each) for each in networks]
     members = [resolve(known, each) for each in accounts]
     return _proposal(
         known,
         "organisation",
-        of_organisation(known, name, methods, members),
+        of_organisation(known, name, methods, members, places),
         accounts_of(known, "organisation", members),
         payments=[one for each in methods for one in each.hashes[:1]],
+        networks=[one for each in places for one in each.hashes[:1]],
         name=name[:64],
     )
 

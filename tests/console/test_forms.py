@@ -41,7 +41,8 @@ CASES = [
     ({"kind": "merge", "who": "bot1 network=hash:00000000"}, "who", "nobody known here", "/actor?id="),
     ({"kind": "organisation", "name": "", "payment": "stolen1"}, "name", "needs a name", "/actor?id="),
     (ACME | {"payment": ""}, "payment", "needs what its members share", "/actor?id="),
-    (ACME | {"payment": "9.9.9.0/24"}, "payment", "[correlation.known]", "/actor?id="),
+    (ACME | {"payment": "9.9.9.0/24"}, "payment", "the field of networks", "/actor?id="),
+    (ACME | {"network": "payment=stolen1"}, "network", "no network", "/actor?id="),
     (ACME | {"payment": "stolen1", "who": "ip=9.9.9.9"}, "who", "takes accounts", "/actor?id="),
     ({"kind": "budget set", "who": "bot7", "numbers": "9"}, "numbers", "names no limit", "/"),
     ({"kind": "budget add", "who": "bot7", "numbers": "request=9"}, "numbers", "Did you mean", "/"),
@@ -84,12 +85,17 @@ def test_an_organisation_is_declared_from_a_page_with_all_that_the_command_takes
     (name,) = actor.clusters(BOTS)
     page = reader.get(f"/actor?id={name:016x}")
     form = next(each for each in page.forms if ("kind", "organisation") in each.fields)
-    asked = reader.send(form, name="Acme", payment="stolen1 stolen2", who="bot1 bot7")
+    asked = reader.send(
+        form, name="Acme", payment="stolen1 stolen2", who="bot1 bot7", network="network=45.0.0.0/24"
+    )
+    assert re.search(r"requests from network .*, of \d+ accounts, are no evidence between", asked.text)
     reader.send(asked.form("Do it"))
     command = ["--payment", "stolen1", "--payment", "stolen2", "--account", "bot1", "--account", "bot7"]
+    command += ["--network", "network=45.0.0.0/24"]
     assert run("act", "declare", "organisation", policy, "Acme", *command, "--yes").exit_code == 0
     ours, theirs = acts(policy)
-    for each in ("kind", "accounts", "payments", "name"):
+    assert len(ours["networks"]) == 1
+    for each in ("kind", "accounts", "payments", "networks", "name"):
         assert ours[each] == theirs[each]
     assert ours["accounts"] == [f"{key_of(actor, bot):016x}" for bot in ("bot1", "bot7")]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ratelimit.clustering.declarations import Declared, hashed
 from ratelimit.core.clusters.organisations import Organisations
 from ratelimit.errors import PolicyError
 from ratelimit.identity.address import parse_address
@@ -38,6 +39,23 @@ def test_a_company_that_looks_like_one_actor_is_left_alone_once_declared() -> No
     world.see([*people(), *company(), *actor()])
     assert world.clustered("staff", 60) == 0
     assert world.clustered("bot", 60) >= 57
+
+
+def test_a_company_declared_by_an_act_is_left_alone_as_by_the_policy() -> None:
+    """Hazard: an analyst who may not edit the policy cannot say where a school is."""
+    for with_networks, least, most in ((True, 0, 0), (False, 1, 60)):
+        world = World()
+        spec, identities = world.policy.compiled.correlation, world.policy.compiled.identities
+        assert spec is not None
+        rows = [world.row(values) for _, values in company()]
+        networks = {row[spec.kinds[1]] for row in rows} if with_networks else set()
+        cards = {row[spec.kinds[2]] for row in rows}
+        act = Declared(organisations=(((), tuple(cards), tuple(networks)),))
+        hashed(spec, identities, world.bound.extractor, act).tell(world.correlator)
+        world.see([*people(), *company(), *actor()])
+        found = [world.correlator.core.verdict_of(world.key(f"staff{number}")) for number in range(60)]
+        assert least <= sum(each > NONE for each in found) <= most, with_networks
+        assert world.clustered("bot", 60) >= 57
 
 
 def test_a_company_declared_after_the_fact_is_let_go() -> None:
@@ -187,10 +205,10 @@ def test_nothing_declared_costs_the_hot_path_nothing() -> None:
 
 
 def test_members_are_told_by_account_else_payment_else_network() -> None:
-    told = Organisations([((1, 2), (50,)), ((), (60,)), ((), ())])
+    told = Organisations([((1, 2), (50,), ()), ((), (60,), ()), ((), (), ())])
     assert told.count == 3
     with pytest.raises(ValueError, match="at most"):
-        Organisations([((), ())] * 1025)
+        Organisations([((), (), ())] * 1025)
 
 
 def test_a_list_of_networks_is_read_from_beside_the_policy(tmp_path: Path) -> None:

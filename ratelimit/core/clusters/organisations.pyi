@@ -1,6 +1,6 @@
 """Declared organisations: what their members share is no evidence between them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import final
 
 MOST_ORGANISATIONS: int
@@ -16,13 +16,13 @@ class Organisations:
     Any other account seen with it is seen with it as with anything.
 
     Args:
-        organisations: keys of principals and hashes of payment methods, for each; networks
-            are told by the number, from 1, that a row has where its address lies in one.
+        organisations: keys of principals, hashes of payment methods and hashes of networks, for each.
+            Other networks are told by the number, from 1, that a row has where its address lies in one.
 
     Raises:
         ValueError: there are more than MOST_ORGANISATIONS.
     """
 
-    def __init__(self, organisations: Iterable[tuple[Iterable[int], Iterable[int]]], /) -> None: ...
+    def __init__(self, organisations: Iterable[Sequence[Iterable[int]]], /) -> None: ...
     @property
     def count(self) -> int: ...

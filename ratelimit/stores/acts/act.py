@@ -67,6 +67,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         accounts: of `exempt-limits`, `stop` and budgets hashes of an identity's value, else of principals.
         identity: of these, the identity's name.
         payments: of `organisation`, hashes of payment methods.
+        networks: of `organisation`, hashes of addresses, networks and blocks.
         name: of `organisation`, its name.
         numbers: of budgets, units by the name of a limit.
         says: of budgets, the same in words. Of `undo`, the label of the act that is taken back.
@@ -87,6 +88,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accounts: Annotated[list[int], Meta(max_length=MOST_ACCOUNTS)] = []
     identity: Annotated[str, Meta(max_length=64)] = ""
     payments: Annotated[list[int], Meta(max_length=MOST_ACCOUNTS)] = []
+    networks: Annotated[list[int], Meta(max_length=MOST_ACCOUNTS)] = []
     name: Annotated[str, Meta(max_length=64)] = ""
     numbers: Annotated[dict[str, int], Meta(max_length=MOST_NUMBERS)] = {}
     says: Annotated[str, Meta(max_length=MOST_SAID)] = ""
@@ -114,6 +116,11 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The two numbers that no other act has: its number, and when it was made."""
         return self.number, self.at_ns
 
+    @property
+    def hashes(self) -> tuple[int, ...]:
+        """All that it names: accounts or identities, and what an organisation shares."""
+        return (*self.accounts, *self.payments, *self.networks)
+
     def line(self) -> bytes:
         """Return it as one line of a log."""
         return msgspec.json.encode(self)
@@ -132,7 +139,7 @@ def read_acts(lines: Iterable[bytes]) -> list[Act]:
             act = _ACTS.read(line)
         except ValueError:
             continue
-        if all(0 <= one < 2**64 for one in (*act.accounts, *act.payments)) and all(
+        if all(0 <= one < 2**64 for one in act.hashes) and all(
             0 < units <= 2**53 for units in act.numbers.values()
         ):
             found.append(act)

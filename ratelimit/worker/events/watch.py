@@ -303,7 +303,7 @@ class EventWatch:
                 self._act("act-lapsed", act, now_ns, by=act.by)
 
     def _act(self, name: str, act: Act, now_ns: int, **fields: object) -> None:
-        hashes = [f"{one:016x}" for one in (*act.accounts, *act.payments)]
+        hashes = [f"{one:016x}" for one in act.hashes]
         until_s = None if act.until_ns is None else act.until_ns // NS
         said = {"act": act.label, "kind": act.kind, **fields, "until": until_s, "identity": act.identity}
         said |= {"of": hashes, "says": act.says or act.name, "limits": [*act.numbers]}

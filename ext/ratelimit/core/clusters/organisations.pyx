@@ -24,26 +24,39 @@ cdef class Organisations:
         cdef uint32_t number
         if self.membership != NULL:
             raise ValueError("organisations are set up once")
-        listed = [(tuple(accounts), tuple(payments)) for accounts, payments in organisations]
+        listed = [
+            (tuple(accounts), tuple(payments), tuple(networks)) for accounts, payments, networks in organisations
+        ]
         if len(listed) > MOST_ORGANISATIONS:
             raise ValueError(f"at most {MOST_ORGANISATIONS} organisations, not {len(listed)}")
         self.count = len(listed)
         self.membership = <uint8_t *>PyMem_RawCalloc(self.count + 1, 1)
         if self.membership == NULL:
             raise MemoryError
-        keymap_open(&self.accounts, sum(len(accounts) for accounts, _ in listed))
-        keymap_open(&self.payments, sum(len(payments) for _, payments in listed))
-        for number, (accounts, payments) in enumerate(listed, 1):
+        keymap_open(&self.accounts, sum(len(accounts) for accounts, _, _ in listed))
+        keymap_open(&self.payments, sum(len(payments) + len(networks) for _, payments, networks in listed))
+        for number, (accounts, payments, networks) in enumerate(listed, 1):
             self.membership[number] = BY_ACCOUNT if accounts else BY_PAYMENT if payments else BY_NETWORK
             for key in accounts:
                 keymap_put(&self.accounts, key, number)
             for key in payments:
                 keymap_put(&self.payments, key, number)
+            for key in networks:
+                keymap_put(&self.payments, <uint64_t>key & ~<uint64_t>1, number)
 
     def __dealloc__(self):
         PyMem_RawFree(self.membership)
         keymap_close(&self.accounts)
         keymap_close(&self.payments)
+
+    cdef uint32_t at(self, const uint64_t *kinds) noexcept nogil:
+        """Return the organisation of the address, the network or the block of a sighting; 0 for none."""
+        cdef uint32_t found = keymap_get(&self.payments, kinds[COARSE] & ~<uint64_t>1) if kinds[COARSE] else 0
+        if found == 0 and kinds[FINE]:
+            found = keymap_get(&self.payments, kinds[FINE] & ~<uint64_t>1)
+        if found == 0 and kinds[BLOCK]:
+            found = keymap_get(&self.payments, kinds[BLOCK] & ~<uint64_t>1)
+        return found
 
     cdef uint32_t of(self, uint64_t principal, uint64_t payment, uint32_t here) noexcept nogil:
         """Return the organisation that an account is of, by what it is or pays with or where it comes from; 0 for none."""
@@ -58,8 +71,10 @@ cdef class Organisations:
     cdef void mask_shared(self, uint64_t principal, uint64_t *kinds, uint32_t here) noexcept nogil:
         """Take out of a member's sighting what its organisation shares.
 
-        `here` is the organisation with the network that the request came from, 0 for none.
+        `here` is the organisation of the policy's with the network that the request came from, 0 for none.
         """
+        if here == 0:
+            here = self.at(kinds)
         cdef uint32_t own = self.of(principal, kinds[PAYMENT], here)
         if own == 0:
             return
