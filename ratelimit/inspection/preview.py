@@ -98,22 +98,26 @@ def of_exempt_limits(known: Knowledge, caller: Caller) -> Preview:
     return preview
 
 
-def of_stop(known: Knowledge, caller: Caller, accounts: int) -> Preview:
+def of_stop(known: Knowledge, caller: Caller, hashes: Sequence[int]) -> Preview:
     """Return what a stop would do.
 
     Args:
         known: what is known here.
         caller: an identity, or an actor.
-        accounts: how many identities it stops.
+        hashes: the identities that it stops.
     """
     preview = Preview(doubts=doubts_of(known, [caller]))
     if (act := listed_by(known, caller, "stop")) is not None:
         preview.doubts.append(f"act {act.label} stops {caller.label} already")
         return preview
+    stopped = {one for act in known.acts if act.kind == "stop" for one in act.accounts}
+    if caller.what == "actor" and stopped.issuperset(hashes):
+        preview.doubts.append(f"all accounts of {caller.label} are stopped already")
+        return preview
     if (act := listed_by(known, caller, "exempt-limits")) is not None:
         preview.doubts.append(f"act {act.label} exempts {caller.label} from all limits, which goes first")
     if caller.what == "actor":
-        words = formatting.count(accounts, "account")
+        words = formatting.count(len(hashes), "account")
         preview.does.append(f"refuses every request of {words} of {caller.label}; not of those that join it")
     else:
         preview.does.append(f"refuses every request of {caller.label}")

@@ -164,7 +164,7 @@ def stop(known: Knowledge, caller: str, identity: str | None = None) -> Proposal
         raise InspectionFailure(
             "an account of several identities cannot be stopped; stop one of them", "call"
         )
-    return _proposal(known, "stop", of_stop(known, stopped, len(hashes)), hashes, identity=name)
+    return _proposal(known, "stop", of_stop(known, stopped, hashes), hashes, identity=name)
 
 
 _LEAST: Mapping[str, int] = {"merge": 2, "split": 2, "confirm": 1, "clear": 1}

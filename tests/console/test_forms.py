@@ -154,3 +154,15 @@ def test_a_wrong_token_is_said_beside_its_field(plain: Path, token: str) -> None
         page = Page(reader.client.post("/enter", data={"token": token}))
         assert page.status == 401
         assert ("That is not the token" in page.text) is bool(token)
+
+
+def test_an_actor_that_is_stopped_twice_is_asked_about(actor: Actor, reader: Reader) -> None:
+    """Hazard: a second stop of the same sixty accounts, without a word."""
+    (name,) = actor.clusters(BOTS)
+    address = f"/actor?id={name:016x}"
+    first = reader.send(reader.get(address).form("Stop its accounts"))
+    assert "Doubts" not in first.text
+    reader.send(first.form("Do it"))
+    again = reader.send(reader.get(address).form("Stop its accounts"))
+    assert "are stopped already" in again.text
+    assert "Do it all the same" in again.text
