@@ -31,7 +31,7 @@ def compiled_decider(
     return CompiledDecider(
         extractor=bound.extractor,
         has_lists=bound.has_lists,
-        denials=Denials(bound, table),
+        denials=Denials(bound.compiled, bound.extractor, bound.amendment.acts, table),
         table=table,
         cells=cells,
         watch=watch,

@@ -8,16 +8,14 @@ stops any identity of the request.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from ratelimit.core.memory.refusals import note_refused
 from ratelimit.core.memory.table import Table
 from ratelimit.errors import StoreError
+from ratelimit.identity.extract import Extractor
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.compile.identities import INTERNAL
-
-if TYPE_CHECKING:
-    from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.stores.acts.act import Act
 
 DENY_LIST = "deny list"
 """The name that screens have for it, beside those of limits."""
@@ -60,19 +58,22 @@ class Denials:
     """Notes the callers that one bound policy's deny list refuses.
 
     Args:
-        bound: the policy, with the operator's acts.
+        compiled: the policy.
+        extractor: its identities and lists.
+        acts: the operator's acts in force, the oldest first.
         table: where they are noted; None for a trial, which notes none.
     """
 
     __slots__ = ("_address", "_entries", "_listed", "_names", "_table")
 
-    def __init__(self, bound: BoundPolicy, table: Table | None) -> None:
-        compiled, extractor = bound.compiled, bound.extractor
+    def __init__(
+        self, compiled: CompiledPolicy, extractor: Extractor, acts: Sequence[Act], table: Table | None
+    ) -> None:
         self._names = {spec.index: spec.name for spec in compiled.identities}
         self._table = table
         self._listed = tuple(extractor.denied.items())
         self._entries: dict[tuple[int, int], tuple[int, int]] = {}
-        for age, act in enumerate(bound.amendment.acts, 1):
+        for age, act in enumerate(acts, 1):
             if act.kind == "stop" and act.identity in extractor.positions:
                 for one in act.accounts:
                     entry = extractor.positions[act.identity], one

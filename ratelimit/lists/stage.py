@@ -24,7 +24,7 @@ class Lists(Feature):
     is_outer = True
 
     def __init__(self, bound: BoundPolicy, table: Table) -> None:
-        denials = Denials(bound, table)
+        denials = Denials(bound.compiled, bound.extractor, bound.amendment.acts, table)
         self.stage = ListsStage(bound.extractor.listed_at, denials)
 
 
