@@ -58,7 +58,7 @@ def test_the_console_shows_every_host(refusing: Path) -> None:
         limit = reader.get("/limit?name=requests")
         person = reader.get(limit.link("/person?who="))
         assert "No answer" not in person.text
-        assert re.search(r"requests account [0-9a-f]{8} [1-5] refused", person.text)
+        assert re.search(r"requests [1-5] refused account [0-9a-f]{8}", person.text)
         done = reader.send(reader.send(person.form("Stop")).form("Do it"))
         assert done.text.count("applies all acts") + done.text.count("not confirmed yet") == 2
 
