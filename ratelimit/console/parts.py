@@ -15,9 +15,11 @@ from ratelimit.inspection.evidence import Source
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.naming import resolve
+from ratelimit.inspection.outage import outage_words
 from ratelimit.inspection.takings import Takings, bounds_of, takings_within
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.acts.act import Act
+from ratelimit.stores.factory import wish_of
 
 DEFAULT_SPAN = "7d"
 
@@ -62,7 +64,7 @@ def hosts_of(there: Deployment) -> dict[str, Any]:
         states, trouble = there.hosts(), []
     except StoreError:
         states = there.this_host()
-        trouble = ["The server does not answer: these are the acts that this host knows."]
+        trouble = [outage_words(wish_of(there.policy, needs_key=False).place)]
     return {"hosts": states, "trouble": trouble}
 
 

@@ -263,8 +263,8 @@ def _effect(known: Knowledge, caller: Caller, before: Budget | None, number: int
     """Return what a customer has then of a limit, of which `number` units are its own."""
     if before is None:
         return []
-    rule, position = before.rule, position_of(known, caller)
-    words = budget_words(known, position, caller.hash, rule.name, before.used, number, rule.unit)
+    rule = before.rule
+    words = budget_words(known, caller.identity, caller.hash, rule.name, before.used, number, rule.unit)
     return [f"{rule.name}: then {words}"]
 
 

@@ -1,6 +1,6 @@
 """The effects of an act on accounts and actors: who is freed, who is hit, and how much was refused of them.
 
-Refusals are those of this host within the last hour: what an act that frees would let through.
+Refusals are those of all hosts within the last hour: what an act that frees would let through.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from ratelimit.core.clusters.profile import seen_with
 from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.overview import Overview
 from ratelimit.inspection import formatting
+from ratelimit.inspection.asking import told_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.profile import left_of_actor
-from ratelimit.inspection.refused import RefusedCaller
+from ratelimit.inspection.told import refused_words
+from ratelimit.policy.compile.identities import CLUSTER
 
 
 def accounts_words(actor: Overview) -> str:
@@ -41,20 +43,16 @@ def size_of(known: Knowledge, identity: int) -> int:
     return 1 if actor is None else len(actor.members)
 
 
-def refused_words(found: Sequence[RefusedCaller], who: str = "it") -> list[str]:
-    """Return a phrase for each limit that refused somebody within the last hour, on this host."""
-    return [
-        f"`{each.rule.name}` refused {who} {formatting.count(each.refused, 'time')} "
-        "within the last hour, here"
-        for each in found
-    ]
-
-
-def actors_refused_words(known: Knowledge, actor: int) -> list[str]:
-    """Return what limits per actor refused of one; that they refused nothing is said, too."""
-    name = f"actor {short_hash(actor)}"
-    found = refused_words(known.refusals_of_actor(actor), name)
-    return found or [f"no limit per actor refused {name} within the last hour, here"]
+def actors_refused_words(known: Knowledge, actors: Sequence[int]) -> list[str]:
+    """Return what limits per actor refused of some actors; that they refused nothing of one is said, too."""
+    if not actors:
+        return []
+    told, found = told_of(known, actors), []
+    for actor in actors:
+        name = f"actor {short_hash(actor)}"
+        nothing = f"no limit per actor refused {name} within the last hour, {told.where}"
+        found += refused_words(told, CLUSTER, [actor], name) or [nothing]
+    return found
 
 
 def bound_words(known: Knowledge, count: int, actor: int | None) -> list[str]:
@@ -99,13 +97,14 @@ def limits_words(known: Knowledge, identity: str, hashed: int) -> list[str]:
 
 
 def budget_words(
-    known: Knowledge, position: int, hashed: int, name: str, used: int, number: int, unit: str
+    known: Knowledge, identity: str, hashed: int, name: str, used: int, number: int, unit: str
 ) -> str:
     """Return what another number of a limit means for a customer: what is left, or that it is refused."""
     left = number - used
     said = f"{formatting.amount(left, unit)} left" if left > 0 else "refused at once, as it used more"
-    refused = sum(each.refused for each in known.refusals_of(position, hashed) if each.rule.name == name)
-    return f"{said}; refused {formatting.count(refused, 'time')} by it within the last hour, here"
+    told = told_of(known, [hashed])
+    refused = formatting.count(told.of(identity, [hashed]).get(name, 0), "time")
+    return f"{said}; refused {refused} by it within the last hour, {told.where}"
 
 
 def accounts_seen_with(known: Knowledge, value: int) -> list[int]:
@@ -127,7 +126,7 @@ def payers_words(known: Knowledge, value: int) -> list[str]:
             f"{count:,} of the {formatting.count(of, 'account')} of actor {short_hash(actor)} pay by it: "
             + ("its tie is gone, so limits per actor may free them" if count == of else "they may leave it")
         )
-        found += actors_refused_words(known, actor)
+    found += actors_refused_words(known, [*by_actor])
     return found or ["none of its accounts is in an actor now, so nobody is freed"]
 
 

@@ -32,6 +32,7 @@ from ratelimit.inspection.evidence import Source, from_running
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.refused import DeniedCaller, RefusedCaller, denied_callers, refused_callers
 from ratelimit.inspection.server import no_answer
+from ratelimit.inspection.told import Told
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.act import Act, in_force
@@ -90,6 +91,8 @@ class Knowledge:
     """The table of this host's workers; None where none has run."""
     trouble: str = ""
     """Why nothing is known of actors; empty if something is, or the policy correlates nothing."""
+    told: dict[tuple[int, ...], Told] = field(default_factory=dict)
+    """What all hosts said of callers, by their hashes, as far as they were asked."""
     _failure: InspectionFailure | None = None
 
     @property
@@ -153,24 +156,6 @@ class Knowledge:
     def is_account(self, key: int) -> bool:
         """Return whether the correlator remembers an account."""
         return self.source is not None and reasons(self.source.correlator.core, key) is not None
-
-    def refusals_of(self, position: int, hashed: int) -> list[RefusedCaller]:
-        """Return what was refused where a limit counts by one identity, the latest first."""
-        found = [
-            each
-            for each in self.refused
-            if each.hash == hashed and each.rule.per == (position,) and not each.in_shadow
-        ]
-        return sorted(found, key=lambda each: -each.last_ns)
-
-    def refusals_of_actor(self, actor: int) -> list[RefusedCaller]:
-        """Return what limits per cluster refused of an actor, the latest first."""
-        found = [
-            each
-            for each in self.refused
-            if each.is_actor and cluster_of(each.hash) == actor and not each.in_shadow
-        ]
-        return sorted(found, key=lambda each: -each.last_ns)
 
     def left(self, row: Sequence[int]) -> list[Left]:
         """Return what each limit has left that counts by nothing but identities in a row.
@@ -287,4 +272,6 @@ def knowledge_of(policy: Policy, evidence: Callable[[Policy], Source] = from_run
                     watch = Watch(shared.board, spec.columns(), policy.compiled.cluster)
         acts = in_force(log, deployment.key, SystemClock().now_ns())
         denied = [] if here is None else denied_callers(policy.compiled, here, {}, log)
-        yield Knowledge(deployment, source, refused, watch, acts, log, denied, here, trouble, failure)
+        yield Knowledge(
+            deployment, source, refused, watch, acts, log, denied, here, trouble, _failure=failure
+        )

@@ -347,7 +347,9 @@ def forms_of(known: Knowledge, identity: str, hashed: int) -> tuple[int, ...]:
 
 
 def _is_counted(known: Knowledge, position: int, hashed: int) -> bool:
-    if known.refusals_of(position, hashed):
+    if any(
+        each.hash == hashed and each.rule.per == (position,) and not each.in_shadow for each in known.refused
+    ):
         return True
     try:
         left = known.left(known.row_of({position: hashed}))

@@ -8,10 +8,8 @@ accounts of an address.
 from __future__ import annotations
 
 import heapq
-import socket
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from operator import itemgetter
 
@@ -20,27 +18,19 @@ from ratelimit.core.clusters.profile import around, seen_with
 from ratelimit.core.clusters.reasons import reasons
 from ratelimit.correlation import Explanation
 from ratelimit.correlation.overview import Overview
-from ratelimit.errors import StoreError
 from ratelimit.identity.address import parse_address
-from ratelimit.inspection.acting import state_of
+from ratelimit.inspection.asking import MOST_HASHES, told_of
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.hosts import Refused, answers_of, in_words, lines_of
+from ratelimit.inspection.hosts import Refused
 from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.naming import DECLARED, Caller, forms_of
-from ratelimit.inspection.policies import different_policies
 from ratelimit.inspection.stand_in import StandIn, stand_in
-from ratelimit.load.compile import loads_of
-from ratelimit.load.memory import SharedInFlight
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.compile.identities import INTERNAL
 from ratelimit.stores.acts.act import Act
-from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.shed import ShedLine
-from ratelimit.worker.inquiries import Line, refusal_lines, shed_lines
 
-MOST_HASHES = 64
 MOST_USERS = 16
-OTHERS = "other hosts: the server does not answer"
 MOST_ELSEWHERE = 9
 """Addresses, networks and payment methods of a caller that are looked at, of each."""
 MOST_ACCOUNTS = 100
@@ -160,8 +150,9 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
         users = dict.fromkeys([*accounts_using(known, own), *(each.key for each in person.accounts)])
         wanted.update(dict.fromkeys([*users][: MOST_HASHES // 2]))
     wanted.update(dict.fromkeys(value for values in hashes.values() for value in values))
-    asked = [*wanted][:MOST_HASHES]
-    _ask_hosts(known, person, asked)
+    told = told_of(known, [*wanted][:MOST_HASHES])
+    person.hosts, person.missing, person.policies = told.hosts, told.missing, told.policies
+    person.refused, person.shed = told.refused, told.shed
     held, by = {act.label for act in person.acts}, {each.act for each in person.refused if each.act}
     person.ended = [act for act in known.log if act.label in by - held]
     refused = {each.hash for each in person.refused}
@@ -329,54 +320,3 @@ def _acts(
         if own or is_actors or is_beside or is_declared:
             found.append(act)
     return found
-
-
-def _ask_hosts(known: Knowledge, person: Person, wanted: list[int]) -> None:
-    """Find out what every host's limits refused."""
-    server = known.deployment.server
-    if server is None or known.is_away:
-        _ask_this_host(known, person, wanted)
-        person.missing = [] if server is None else [OTHERS]
-        return
-    # Its client library is not there for every policy.
-    from ratelimit.stores.redis.inquiries import Inquiry
-
-    try:
-        answers, reports = answers_of(known.deployment, Inquiry(known.deployment.key, wanted))
-    except StoreError:
-        _ask_this_host(known, person, wanted)
-        person.missing = [OTHERS]
-        return
-    person.hosts = sorted(each.host for each in answers.values())
-    person.policies = different_policies([state_of(each) for each in reports.values()])
-    person.missing = sorted(each.host for at, each in reports.items() if at not in answers)
-    person.refused = _latest(known, [line for answer in answers.values() for line in lines_of(answer)])
-    shed = [(each.host, one) for each in answers.values() for one in each.shed]
-    person.shed = sorted(shed, key=lambda each: -each[1].last_ns)
-
-
-def _ask_this_host(known: Knowledge, person: Person, wanted: list[int]) -> None:
-    """Find out what this host's limits refused, from the memory of its workers."""
-    if known.here is None:
-        return
-    host, now_ns = socket.gethostname(), known.here.clock.now_ns()
-    lines = refusal_lines(known.here.table, known.compiled, known.compiled.rules, wanted, now_ns)
-    person.hosts = [host]
-    person.refused = _latest(known, [(host, line) for line in lines])
-    person.shed = [(host, each) for each in _shed(known, known.here, set(wanted))]
-
-
-def _latest(known: Knowledge, lines: Sequence[tuple[str, Line]]) -> list[Refused]:
-    return sorted(in_words(known.compiled, lines, known.log), key=lambda each: -each.last_ns)
-
-
-def _shed(known: Knowledge, here: EmbeddedStore, accounts: set[int]) -> list[ShedLine]:
-    """Return what this host shed of accounts for want of room."""
-    with ExitStack() as stack:
-        flights = []
-        for spec in loads_of(known.compiled):
-            flight = SharedInFlight.existing(here.place, here.hasher.key, spec.name)
-            if flight is not None:
-                stack.callback(flight.close)
-                flights.append((spec, flight))
-        return shed_lines(flights, here.table, accounts, here.clock.now_ns())

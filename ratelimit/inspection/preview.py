@@ -9,6 +9,7 @@ from ratelimit.correlation.classification import Verdict
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_words
 from ratelimit.inspection.actors import members_of
+from ratelimit.inspection.asking import told_of
 from ratelimit.inspection.effects import (
     accounts_seen_with,
     accounts_words,
@@ -17,14 +18,13 @@ from ratelimit.inspection.effects import (
     bound_words,
     limits_words,
     payers_words,
-    refused_words,
     size_of,
 )
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.naming import Caller
-from ratelimit.inspection.refused import RefusedCaller
+from ratelimit.inspection.told import refused_words
 from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.stores.acts.act import MOST_ACCOUNTS, Act, Kind
 
@@ -94,7 +94,7 @@ def of_exempt_limits(known: Knowledge, caller: Caller) -> Preview:
         preview.doubts.append(f"act {act.label} exempts {caller.label} from all limits already")
         return preview
     preview.does.append(f"no limit applies to requests of {caller.label}")
-    preview.does += refused_words(_refusals(known, caller))
+    preview.does += _refused_words(known, caller)
     return preview
 
 
@@ -121,7 +121,7 @@ def of_stop(known: Knowledge, caller: Caller, hashes: Sequence[int]) -> Preview:
         preview.does.append(f"refuses every request of {words} of {caller.label}; not of those that join it")
     else:
         preview.does.append(f"refuses every request of {caller.label}")
-        preview.does += refused_words(_refusals(known, caller))
+        preview.does += _refused_words(known, caller)
         if caller.what == "identity" and (count := known.accounts_with(caller.hash)) > 1:
             preview.does.append(f"about {count:,} accounts use it")
     return preview
@@ -139,14 +139,15 @@ def of_exempt(known: Knowledge, caller: Caller) -> Preview:
         _in_no_actor(known, caller, preview)
         return preview
     preview.does.append(f"{caller.label} leaves {actor_words(known, actor, verdict)}; its other limits hold")
-    preview.does += actors_refused_words(known, actor)
+    preview.does += actors_refused_words(known, [actor])
     return preview
 
 
 def of_clear(known: Knowledge, callers: Sequence[Caller]) -> Preview:
     """Return what it would do to clear the actors of accounts."""
     preview = Preview(doubts=doubts_of(known, callers))
-    for identity in _actors(known, callers, preview):
+    actors = _actors(known, callers, preview)
+    for identity in actors:
         actor = known.actor(identity)
         if actor is None:
             preview.does.append(f"frees actor {short_hash(identity)}")
@@ -155,7 +156,7 @@ def of_clear(known: Knowledge, callers: Sequence[Caller]) -> Preview:
         else:
             preview.does.append(f"frees {accounts_words(actor)} of actor {short_hash(identity)}")
             preview.does.append("each of them counts by itself; limits per actor do not bind them")
-        preview.does += actors_refused_words(known, identity)
+    preview.does += actors_refused_words(known, actors)
     return preview
 
 
@@ -198,8 +199,7 @@ def of_merge(known: Knowledge, callers: Sequence[Caller]) -> Preview:
     largest = max(joined, key=lambda actor: size_of(known, actor), default=None)
     # What is used of the largest is used of the whole: the others come to it.
     preview.does += bound_words(known, alone, largest)
-    for actor in joined:
-        preview.does += actors_refused_words(known, actor)
+    preview.does += actors_refused_words(known, joined)
     return preview
 
 
@@ -225,7 +225,7 @@ def of_split(known: Knowledge, callers: Sequence[Caller]) -> Preview:
                 f"{words} of actor {short_hash(actor)} {'is' if count == 1 else 'are'} freed "
                 f"from limits per actor; {formatting.count(left, 'account')} stay"
             )
-            preview.does += actors_refused_words(known, actor)
+    preview.does += actors_refused_words(known, [actor for actor, count in leaving.items() if count])
     return preview
 
 
@@ -268,7 +268,7 @@ def _actors_at_words(known: Knowledge, hashed: int) -> list[str]:
             f"{count:,} of the {of} of actor {short_hash(actor)} come from there: they leave it if nothing "
             "but that ties them, as older evidence ages"
         )
-        said += actors_refused_words(known, actor)
+    said += actors_refused_words(known, [*found])
     return said or ["none of its accounts is in an actor now"]
 
 
@@ -296,8 +296,10 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
         preview.does.append(f"limits per actor may bind accounts of {act.name} after the next rebuild")
     for key in act.accounts[:8]:
         if act.kind == "stop":
-            times = sum(each.refused for each in known.denied if each.hash == key and each.act == act.label)
-            said = f", after {formatting.count(times, 'refusal')} within the last hour, here" if times else ""
+            told = told_of(known, act.accounts[:8])
+            times = sum(each.refused for each in told.refused if each.hash == key and each.act == act.label)
+            after = f", after {formatting.count(times, 'refusal')} within the last hour, {told.where}"
+            said = after if times else ""
             whom, other = f"{act.identity} {short_hash(key)}", _other_stop(known, act, key)
             if other is None:
                 preview.does.append(f"{whom} is not refused any more{said}")
@@ -357,7 +359,7 @@ def _undone_words(known: Knowledge, act: Act, actor: int, count: int) -> list[st
         return [
             f"{count:,} of its accounts are in {name} of {words} now; "
             "evidence alone says what stays together",
-            *actors_refused_words(known, actor),
+            *actors_refused_words(known, [actor]),
         ]
     return [
         f"{count:,} of its accounts are in {name} of {words} now; those that left may come back to it",
@@ -377,13 +379,8 @@ def listed_by(known: Knowledge, caller: Caller, kind: Kind) -> Act | None:
     )
 
 
-def _refusals(known: Knowledge, caller: Caller) -> list[RefusedCaller]:
-    positions = {spec.name: spec.index for spec in known.compiled.identities}
-    if caller.what == "actor":
-        return known.refusals_of_actor(caller.hash)
-    if caller.identity not in positions:
-        return []
-    return [each for one in caller.hashes for each in known.refusals_of(positions[caller.identity], one)]
+def _refused_words(known: Knowledge, caller: Caller) -> list[str]:
+    return refused_words(told_of(known, caller.hashes), caller.identity, caller.hashes)
 
 
 def _actors(known: Knowledge, callers: Sequence[Caller], preview: Preview) -> list[int]:
@@ -402,10 +399,10 @@ def _actors(known: Knowledge, callers: Sequence[Caller], preview: Preview) -> li
 
 
 def _in_no_actor(known: Knowledge, caller: Caller, preview: Preview) -> None:
-    refusals = _refusals(known, caller)
+    refusers = told_of(known, caller.hashes).of(caller.identity, caller.hashes)
     said = f"{caller.label} is in no actor, so no limit per {CLUSTER} binds it"
-    if refusals:
-        names = ", ".join(f"`{each.rule.name}`" for each in refusals)
+    if refusers:
+        names = ", ".join(f"`{name}`" for name in refusers)
         said += f"; it is refused by {names}, as {caller.identity}"
         preview.hint = "`ratelimit act exempt --from limits` exempts it from these."
     preview.doubts.append(said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -82,5 +83,52 @@ def test_a_server_that_is_away_leaves_what_this_host_knows(refusing: Path, serve
         assert "The server does not answer" in " ".join(run("top", refusing).stdout.split())
         with reading(refusing) as reader:
             assert "The server does not answer" in reader.get("/").text
+    finally:
+        server.start()  # for the tests behind
+
+
+def previews(path: Path, *, console: bool) -> list[str]:
+    """Return what previews say was refused of c-5: of an exemption, a stop, and another number."""
+    if not console:
+        return [
+            " ".join(run("act", *command, path, "c-5", *more, "--dry-run").output.split())
+            for command, more in ((["exempt"], ["--from", "limits"]), (["stop"], []))
+        ]
+    with reading(path) as reader:
+        person = reader.find("c-5")
+        budget = next(each for each in person.forms if "numbers" in dict(each.fields))
+        return [
+            reader.send(person.form("Exempt from all limits")).text,
+            reader.send(person.form("Stop")).text,
+            reader.send(budget, numbers="requests=50").text,
+        ]
+
+
+@pytest.mark.parametrize("console", [False, True])
+def test_previews_count_what_all_hosts_refused(refusing: Path, server: Server, console: bool) -> None:
+    """Hazard: an act is weighed by what one of two hosts refused, here nothing at all."""
+    (some,) = {each["refused"] for each in top(refusing)["callers"]}
+    times = "1 time" if some == 1 else f"{some} times"
+    name = socket.gethostname()
+    for said in previews(refusing, console=console):
+        assert f"{times} within the last hour, on {name}" in said or (
+            f"refused {times} by it within the last hour, on {name}" in said
+        ), said
+        assert "no answer" not in said
+    at_ms = time.time_ns() // 1_000_000
+    told = '{"host": "gone", "digest": "", "workers": 2}'
+    server.client.hset("{acts}:acts:applied", "gone 1", f"{at_ms - 300_000} {told}")
+    for said in previews(refusing, console=console):
+        assert f"within the last hour, on {name}; no answer from gone" in said, said
+
+
+def test_every_page_says_an_outage_in_one_sentence(refusing: Path, server: Server) -> None:
+    server.kill()
+    try:
+        with reading(refusing) as reader:
+            for path in ("/", "/changes", "/audit"):
+                said = reader.get(path).text
+                assert "The server does not answer" in said
+                assert f"this is what this host, {socket.gethostname()}, knows." in said, path
     finally:
         server.start()  # for the tests behind

@@ -1,0 +1,56 @@
+"""The refusals of some callers as hosts tell them, counted by limit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from ratelimit.core.clusters.cluster_index import cluster_of
+from ratelimit.deciding.denials import DENY_LIST
+from ratelimit.inspection import formatting
+from ratelimit.inspection.hosts import Refused
+from ratelimit.policy.compile.identities import CLUSTER
+from ratelimit.stores.shed import ShedLine
+
+
+@dataclass(frozen=True)
+class Told:
+    """What hosts say of some callers, within the last hour."""
+
+    refused: Sequence[Refused] = ()
+    """The latest first."""
+    shed: Sequence[tuple[str, ShedLine]] = ()
+    """What was shed for want of room, each with its host."""
+    hosts: Sequence[str] = ()
+    """The hosts that answered."""
+    missing: Sequence[str] = ()
+    """The hosts that did not."""
+    policies: str = ""
+    """A sentence if hosts go by different policies."""
+    is_shared: bool = False
+    """Whether there is a server, and so other hosts may have refused them."""
+
+    @property
+    def where(self) -> str:
+        """Which hosts this is of, for the end of a phrase."""
+        if not self.is_shared:
+            return "here"
+        on = f"on {', '.join(dict.fromkeys(self.hosts))}" if self.hosts else "on no host"
+        return f"{on}; no answer from {', '.join(self.missing)}" if self.missing else on
+
+    def of(self, per: str, hashes: Collection[int]) -> dict[str, int]:
+        """Return how often each limit that counts by one identity refused a caller, on all hosts together."""
+        found: dict[str, int] = {}
+        for each in self.refused:
+            who = cluster_of(each.hash) if per == CLUSTER else each.hash
+            if each.per == per and who in hashes and not each.in_shadow and each.limit != DENY_LIST:
+                found[each.limit] = found.get(each.limit, 0) + each.refused
+        return found
+
+
+def refused_words(told: Told, per: str, hashes: Collection[int], who: str = "it") -> list[str]:
+    """Return a phrase for each limit that refused a caller within the last hour, with the hosts."""
+    return [
+        f"`{name}` refused {who} {formatting.count(times, 'time')} within the last hour, {told.where}"
+        for name, times in told.of(per, hashes).items()
+    ]
