@@ -15,6 +15,7 @@ from ratelimit.console.visit import Visit
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.inspection import formatting
 from ratelimit.inspection.actors import Actor, actors_of
+from ratelimit.inspection.declared import declared_words
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts import Moment, Refused
 from ratelimit.inspection.knowledge import Left
@@ -165,7 +166,13 @@ def actor(visit: Visit) -> Response:
             neighbour_count=profile.neighbour_count,
             growth=profile.growth,
             drawing=visit.observation.drawing(profile, visit.base, principal_of(known)),
-            acts=[each for each in known.acts if not profile.keys.isdisjoint(each.accounts)],
+            acts=[
+                each
+                for each in known.acts
+                if not profile.keys.isdisjoint(each.accounts)
+                or not profile.values.isdisjoint([*each.payments, *each.networks])
+            ],
+            declared=declared_words(visit.observation.declared(known).of([*profile.keys, *profile.values])),
             identity=principal_of(known),
             as_of_ns=source.correlator.now_ns,
             trouble=trouble,

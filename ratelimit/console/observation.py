@@ -16,6 +16,7 @@ from ratelimit.console.drawing import MOST_IDENTIFIERS, MOST_NODES, drawing_of
 from ratelimit.console.rendering import rendered
 from ratelimit.correlation.overview import Overview
 from ratelimit.inspection.current_policy import policy_in_force
+from ratelimit.inspection.declared import Declared
 from ratelimit.inspection.evidence import Remembered, Source, key_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts import Moment, hosts_of
@@ -57,6 +58,7 @@ class Observation:
         self._hours: tuple[int, int, Sequence[Hour]] | None = None
         self._takings: tuple[int, int, Sequence[HourTaken]] | None = None
         self._key: bytes | None = None
+        self._declared: tuple[Policy, str, Declared] | None = None
 
     def policy(self) -> tuple[Policy, Policy, str]:
         """Return the policy in force, the same with the limits in code, and what is wrong with its file.
@@ -91,6 +93,13 @@ class Observation:
                 self._profiles = dict(list(self._profiles.items())[1 - MOST_PROFILES :])
                 found = self._profiles[key] = Profile(source, actor)
             return found
+
+    def declared(self, known: Knowledge) -> Declared:
+        """Return what the policy file declares of callers, made once for each policy and hash key."""
+        was, policy, key = self._declared, known.deployment.policy, known.deployment.key
+        if was is None or was[0] is not policy or was[1] != key:
+            was = self._declared = policy, key, Declared(known)
+        return was[2]
 
     def drawing(self, profile: Profile, base: str, principal: str) -> Markup:
         """Return the picture of an actor, drawn once for each profile.

@@ -20,7 +20,9 @@ from ratelimit.inspection.acting import known_acts
 from ratelimit.inspection.changes import changes_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts import limits_by_trouble
-from ratelimit.inspection.naming import resolve
+from ratelimit.inspection.knowledge import Knowledge
+from ratelimit.inspection.meeting import is_infrastructure, meetings_of, payments_of
+from ratelimit.inspection.naming import payment_identity, resolve
 from ratelimit.inspection.person import Person, person_of
 from ratelimit.inspection.profile import kinds_of
 from ratelimit.inspection.takings import SPANS, time_words
@@ -33,6 +35,8 @@ TAKERS_SHOWN = 5
 """Of each limit, on the page of all limits; of one alone, `CALLERS_SHOWN`."""
 MOST_NAMES = 8
 """Of one caller."""
+MOST_METHODS = 4
+"""Payment methods of one caller whose neighbours are looked for."""
 MOST_OF_WEEK = 4000
 SHOWN_OF_KIND = 30
 """Events of each kind."""
@@ -145,8 +149,17 @@ def person(visit: Visit) -> Response:
         kinds = {} if found.explanation is None else kinds_of(known.compiled)
         since, takings = taken(visit)
         hashes = [hashed for each in callers for hashed in each.hashes]
+        payments = [each.hash for each in callers if each.identity == _payment_name(known)] or payments_of(
+            known, [each.hash for each in callers if each.what == "account"]
+        )
+        met = [one for each in payments[:MOST_METHODS] for one in meetings_of(known, each)]
         return visit.page(
             "person",
+            meetings=met,
+            least=0 if known.compiled.correlation is None else known.compiled.correlation.settings.methods,
+            payment=_payment_name(known),
+            declared=visit.observation.declared(known).of(hashes),
+            infrastructure=is_infrastructure(known, hashes, found.accounts),
             person=found,
             compiled=known.compiled,
             kinds=kinds,
@@ -159,6 +172,14 @@ def person(visit: Visit) -> Response:
             at_ns=SystemClock().now_ns(),
             doubts=_doubts(found),
         )
+
+
+def _payment_name(known: Knowledge) -> str:
+    """Return the identity that payment methods are of; empty without one."""
+    try:
+        return payment_identity(known)
+    except InspectionFailure:
+        return ""
 
 
 def live_person(visit: Visit) -> str:

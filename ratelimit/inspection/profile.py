@@ -15,6 +15,7 @@ from ratelimit.correlation.overview import Overview
 from ratelimit.inspection.actors import Member, Members, label_of, members_of
 from ratelimit.inspection.evidence import Source
 from ratelimit.inspection.knowledge import Knowledge, Left
+from ratelimit.inspection.naming import DECLARED
 from ratelimit.policy.compile.compiled import CompiledPolicy
 
 _NETWORK, _BLOCK = 1, 7
@@ -103,6 +104,16 @@ class Profile:
     def shared_count(self) -> int:
         """The number of identifiers that its accounts were seen with."""
         return sum(map(len, self._by_kind.values()))
+
+    @cached_property
+    def values(self) -> frozenset[int]:
+        """The hashes of what its accounts were seen with, of addresses in both forms that a hash has."""
+        return frozenset(
+            value
+            for many in self._by_kind.values()
+            for one in many
+            for value in {one[1], one[1] ^ (one[0] in DECLARED)}
+        )
 
     def shared(self, most: int) -> list[SharedIdentifier]:
         """Return so many identifiers of each kind: payment methods, further families, addresses, clients.

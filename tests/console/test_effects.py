@@ -120,3 +120,14 @@ def test_networks_addresses_and_payment_methods_lead_on(actor: Actor, page: Page
     account = reader.get(kinds["payment"].link("/person?who=account"))
     for kind in kinds:
         assert f"who={kind}%3D" in account.html, kind  # and back
+
+
+def test_every_bar_of_a_picture_has_its_number_in_a_table(page: Page) -> None:
+    """Hazard: a chart whose numbers a pointer alone finds."""
+    picture, _, table = page.html.partition('aria-label="Growth by the time"')
+    bars = re.findall(r"<rect[^>]*><title>(.*?) UTC: ([\d,]+)</title>", picture.partition('id="growth"')[2])
+    cells = r'<th scope="row">(.*?)</th><td class="n">([\d,]+)</td>'
+    rows = re.findall(cells, table.partition("</table>")[0])
+    assert bars == rows
+    assert len(bars) == 24
+    assert bars[-1][1] == "60"

@@ -34,6 +34,13 @@ def neighbours_of(cluster_index: ClusterIndex, label: int, /) -> Sequence[tuple[
     cluster that it is in (0 for none), and its requests.
     """
 
+def payers_beside(cluster_index: ClusterIndex, payment: int, /) -> Sequence[tuple[int, int, Sequence[int]]]:
+    """Return who was lately at an address where accounts of a payment method were, in no order.
+
+    Each has a payment method, an account that pays by it, and the addresses that it has in common with accounts
+    of the method asked about. These accounts are among them; declared infrastructure is no address in common.
+    """
+
 def seen_with(cluster_index: ClusterIndex, value: int, /) -> Sequence[tuple[int, int, int, int, int]]:
     """Return the principals that were lately seen with a value, in no order.
 

@@ -4,7 +4,7 @@ Identifiers keep no list of their principals, so each answer is one walk over al
 """
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.clusters.cluster_index cimport MOST_LABELS, NOBODY, ClusterIndex
 from ratelimit.core.clusters.evidence cimport Evidence, find_principal, principal_at
@@ -114,6 +114,52 @@ def neighbours_of(ClusterIndex cluster_index not None, uint32_t label, /):
         if payments or exits:
             found.append((joined(p.key), payments, exits, p.label, p.requests))
     return found
+
+
+def payers_beside(ClusterIndex cluster_index not None, uint64_t payment, /):
+    cdef Evidence e = cluster_index.evidence
+    cdef uint32_t paid = e.find_identifier(identifier_key(payment, PAYMENT))
+    cdef uint8_t *exits = <uint8_t *>PyMem_RawCalloc(e.most_identifiers, 1)
+    cdef uint32_t at
+    cdef Principal *p
+    cdef Identifier *node
+    cdef int i
+    cdef list found = [], shared
+    try:
+        if exits == NULL:
+            raise MemoryError
+        for at in range(e.principal_count if paid != NOBODY else 0):
+            p = principal_at(e, at)
+            if not pays_by(e, p, paid):
+                continue
+            for i in range(PAYMENT_AT):
+                node = resolve(e.identifiers, p.edges[i].ref)
+                if node != NULL and kind_of(node) == FINE and not is_infrastructure(node):
+                    exits[node - e.identifiers] = 1
+        for at in range(e.principal_count if paid != NOBODY else 0):
+            p = principal_at(e, at)
+            shared = []
+            for i in range(PAYMENT_AT):
+                node = resolve(e.identifiers, p.edges[i].ref)
+                if node != NULL and exits[node - e.identifiers]:
+                    shared.append(value_of(joined(e.values[node - e.identifiers].key), FINE))
+            for i in range(PAYMENT_AT, CLIENT_AT if shared else PAYMENT_AT):
+                node = resolve(e.identifiers, p.edges[i].ref)
+                if node != NULL and kind_of(node) == PAYMENT:
+                    found.append((value_of(joined(e.values[node - e.identifiers].key), PAYMENT), joined(p.key), shared))
+        return found
+    finally:
+        PyMem_RawFree(exits)
+
+
+cdef bint pays_by(Evidence e, Principal *p, uint32_t paid) noexcept nogil:
+    cdef Identifier *node
+    cdef int i
+    for i in range(PAYMENT_AT, CLIENT_AT):
+        node = resolve(e.identifiers, p.edges[i].ref)
+        if node != NULL and <uint32_t>(node - e.identifiers) == paid:
+            return True
+    return False
 
 
 cdef bint is_clusters(Evidence e, Identifier *node, uint32_t label) noexcept:
