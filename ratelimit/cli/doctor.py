@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -103,6 +102,9 @@ def _examine_server(policy: Policy) -> list[Finding]:
     if spec is None:
         return []
     try:
+        # Imported here: neither a client library nor an event loop is loaded without a server.
+        import asyncio
+
         from ratelimit.stores.redis.doctor.checkup import Needs, examine
         from ratelimit.stores.redis.transport.connect import resolve
 

@@ -28,7 +28,7 @@ from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import acts_held, listing
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.decision import IdentityLine, Seen, decisive, identity_lines, limit_lines
-from ratelimit.inspection.evidence import Source, from_snapshot, from_trace
+from ratelimit.inspection.evidence import Source, from_snapshot
 from ratelimit.inspection.explaining import Question, all_looking, makers_of
 from ratelimit.inspection.membership import Membership, RecordRecognition, in_evidence, on_this_host
 from ratelimit.inspection.recorder import way_words
@@ -138,6 +138,9 @@ def explain_command(
         raise Failure("clusters are looked for in one of --trace, --snapshot and --live", USAGE)
     source = None
     if trace is not None:
+        # Imported here: a request that is explained without a trace waits for no replay.
+        from ratelimit.inspection.recorded import from_trace
+
         source = from_trace(loaded, trace)
     elif snapshot is not None:
         source = from_snapshot(loaded, snapshot)

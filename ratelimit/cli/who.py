@@ -17,7 +17,7 @@ from ratelimit.correlation.description import reason_of
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_json, act_words
-from ratelimit.inspection.evidence import from_snapshot, from_trace
+from ratelimit.inspection.evidence import from_snapshot
 from ratelimit.inspection.hosts import Refused
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, Left, knowledge_of
@@ -92,7 +92,13 @@ def _show_saved(
     if len(names) != 1:
         raise Failure("a trace or a snapshot is asked for one account", USAGE)
     loaded = load(policy, show_warnings=False)
-    source = from_trace(loaded, trace) if trace is not None else from_snapshot(loaded, str(snapshot))
+    if trace is not None:
+        # Imported here: who asks for a caller as it is now waits for no replay and no reader of traces.
+        from ratelimit.inspection.recorded import from_trace
+
+        source = from_trace(loaded, trace)
+    else:
+        source = from_snapshot(loaded, str(snapshot))
     told = explain_principal(source, names[0])
     if as_json:
         print_json(told.as_json())

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from ratelimit.demo.client import Connection
 from ratelimit.demo.state import State
-from ratelimit.telemetry import snapshot
+from ratelimit.telemetry.exposed import of_text
 
 if TYPE_CHECKING:
     from ratelimit.demo.shared import Shared
@@ -162,7 +162,7 @@ async def _scrape(connections: Sequence[Connection], state: State) -> None:
     # The board can live with numbers a quarter of a second old.
     with contextlib.suppress(ConnectionError, ValueError, asyncio.TimeoutError):
         texts = [await asyncio.wait_for(connection.metrics(), 2) for connection in connections]
-        state.take_snapshots([snapshot.of_text(text) for text in texts])
+        state.take_snapshots([of_text(text) for text in texts])
         # The actors are known to one worker of one host.
         for connection in connections:
             state.take_actors(await asyncio.wait_for(connection.actors(), 2))

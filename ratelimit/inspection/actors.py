@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -16,7 +15,7 @@ from ratelimit.decision import VERDICTS
 from ratelimit.errors import StoreError
 from ratelimit.inspection.evidence import Source
 from ratelimit.inspection.refused import RefusedCaller
-from ratelimit.inspection.server import no_answer, peek_patiently
+from ratelimit.inspection.server import no_answer
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.contract import AnyPlan, Outcome
 
@@ -165,8 +164,11 @@ def peek(bound: BoundPolicy, plan: AnyPlan, row: list[int], costs: list[int]) ->
     """
     if plan.decides_here:
         return plan.peek(row, bound.store.clock.now_ns(), costs)
+    # Imported here: an event loop is loaded only where there is a server to ask.
+    from ratelimit.inspection.asking import answer_to, peek_patiently
+
     store = cast("RedisStore", bound.store)
     try:
-        return asyncio.run(peek_patiently(store, cast("RedisPlan", plan), row, costs))
+        return answer_to(peek_patiently(store, cast("RedisPlan", plan), row, costs))
     except StoreError as error:
         raise no_answer(store.spec.url, error) from error

@@ -1,97 +1,130 @@
-"""The answers of all hosts about some callers: what their limits refused, and what they shed.
+"""A trial question to a policy's server: what it would answer now, without deciding anything.
 
-Each host that shares the server is asked through it. Without a server, or while it is away, this host alone
-answers, from the memory of its workers.
+What inspects a policy without a server loads none of this: it needs an event loop.
 """
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Sequence
-from contextlib import ExitStack
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from ratelimit.deciding.decider import AskAway
+from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.errors import StoreError
-from ratelimit.inspection.acting import state_of
-from ratelimit.inspection.hosts import Refused, answers_of, in_words, lines_of
-from ratelimit.inspection.knowledge import Knowledge
-from ratelimit.inspection.policies import different_policies
-from ratelimit.inspection.told import Told
-from ratelimit.load.compile import loads_of
-from ratelimit.load.memory import SharedInFlight
-from ratelimit.stores.embedded.store import EmbeddedStore
-from ratelimit.stores.shed import ShedLine
-from ratelimit.worker.inquiries import Line, refusal_lines, shed_lines
+from ratelimit.inspection.server import PATIENCE_S
+from ratelimit.stores.contract import Outcome
 
-MOST_HASHES = 64
-"""In one question."""
-OTHERS = "other hosts: the server does not answer"
+if TYPE_CHECKING:
+    from ratelimit.stores.redis.decision.plan import RedisPlan
+    from ratelimit.stores.redis.store import RedisStore
+
+PAUSE_S = 0.05
+_Said = TypeVar("_Said")
 
 
-def told_of(known: Knowledge, hashes: Sequence[int]) -> Told:
-    """Return what all hosts say of callers by their hashes; asked once for all that is made of it."""
-    key = tuple(hashes)
-    found = known.told.get(key)
-    if found is None:
-        found = known.told[key] = _asked(known, key)
-    return found
+def answer_to(question: Coroutine[Any, Any, _Said]) -> _Said:
+    """Return the answer to a question, asked on an event loop of its own; its errors are the question's."""
+    return asyncio.run(question)
 
 
-def _asked(known: Knowledge, wanted: Sequence[int]) -> Told:
-    server = known.deployment.server
-    if server is None or known.is_away:
-        return _of_this_host(known, wanted, [] if server is None else [OTHERS])
-    # Its client library is not there for every policy.
-    from ratelimit.stores.redis.inquiries import Inquiry
+def ask_patiently(store: RedisStore) -> AskAway:
+    """Return what asks the server for the decider, and nothing but the server; it charges nothing.
 
-    lines: list[tuple[str, Line]] = []
-    shed: list[tuple[str, ShedLine]] = []
-    hosts: dict[str, str] = {}
-    missing: dict[str, str] = {}
-    policies = ""
+    What is returned raises `StoreError` when no answer comes in time.
+    """
+
+    async def ask(
+        plan: RoutePlan, row: list[int], now_ns: int, costs: Sequence[int], charge: bool
+    ) -> Outcome:
+        return await peek_patiently(store, cast("RedisPlan", plan.away), row, costs)  # the store made it
+
+    return ask
+
+
+async def peek_patiently(
+    store: RedisStore, plan: RedisPlan, row: Sequence[int], costs: Sequence[int]
+) -> Outcome:
+    """Return what the server says of a plan of this store; nothing is charged.
+
+    Raises:
+        StoreError: no answer comes in time.
+    """
+    loop, batch_client = asyncio.get_running_loop(), store.batch_client()
+    until = loop.time() + PATIENCE_S
     try:
-        for at in range(0, max(1, len(wanted)), MOST_HASHES):
-            inquiry = Inquiry(known.deployment.key, [*wanted[at : at + MOST_HASHES]])
-            answers, reports = answers_of(known.deployment, inquiry)
-            hosts |= {name: each.host for name, each in answers.items()}
-            missing |= {name: each.host for name, each in reports.items() if name not in answers}
-            policies = different_policies([state_of(each) for each in reports.values()])
-            lines += [line for answer in answers.values() for line in lines_of(answer)]
-            shed += [(each.host, one) for each in answers.values() for one in each.shed]
-    except StoreError:
-        return _of_this_host(known, wanted, [OTHERS])
-    shed.sort(key=lambda each: -each[1].last_ns)
-    return Told(
-        _latest(known, lines),
-        shed,
-        sorted(hosts.values()),
-        sorted(missing.values()),
-        policies,
-        is_shared=True,
-    )
+        while True:
+            try:
+                return await batch_client.ask(plan, row, costs, store.clock.now_ns(), commit=False)
+            except StoreError:
+                if loop.time() >= until:
+                    raise
+            await asyncio.sleep(PAUSE_S)
+    finally:
+        await store.aclose_connections()
 
 
-def _of_this_host(known: Knowledge, wanted: Sequence[int], missing: Sequence[str]) -> Told:
-    """Return what this host says, from the memory of its workers."""
-    if known.here is None:
-        return Told(missing=missing, is_shared=bool(missing))
-    host, now_ns = socket.gethostname(), known.here.clock.now_ns()
-    lines = refusal_lines(known.here.table, known.compiled, known.compiled.rules, wanted, now_ns)
-    refused = _latest(known, [(host, line) for line in lines])
-    shed = [(host, each) for each in _shed(known, known.here, set(wanted))]
-    return Told(refused, shed, [host], missing, is_shared=bool(missing))
+async def move_patiently(
+    store: RedisStore, plan: RedisPlan, row: Sequence[int], units: int, token: int = 0
+) -> tuple[int, Sequence[int]]:
+    """Charge a counter of a plan's one rule, or give back what is less than 0.
+
+    Args:
+        store: made the plan.
+        plan: has the one rule.
+        row: the identities.
+        units: how much.
+        token: of a lifetime, the number by which the server does it once.
+
+    Returns:
+        How many units moved; and of a lifetime its balance after that, as `RemoteRules.balance` has it.
+
+    Raises:
+        StoreError: no answer comes in time; the units may or may not have moved.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + PATIENCE_S
+    try:
+        while True:
+            await peek_connected(store, plan, row)
+            try:
+                return await _moved(store, plan, row, units, token)
+            except StoreError:
+                # Without a token it could be done twice.
+                if not token or loop.time() >= until:
+                    raise
+            await asyncio.sleep(PAUSE_S)
+    finally:
+        await store.aclose_connections()
 
 
-def _latest(known: Knowledge, lines: Sequence[tuple[str, Line]]) -> list[Refused]:
-    return sorted(in_words(known.compiled, lines, known.log), key=lambda each: -each.last_ns)
+async def _moved(
+    store: RedisStore, plan: RedisPlan, row: Sequence[int], units: int, token: int
+) -> tuple[int, Sequence[int]]:
+    key, now_ns = plan.core.key(0, row), store.clock.now_ns()
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            _, moved, *after = await store.batch_client().carry(plan, 0, key, units, now_ns, token)
+    except TimeoutError as error:
+        raise StoreError("no answer came in time", code="redis-unreachable", transient=True) from error
+    if plan.core.rules[0].algorithm != "lifetime":
+        return moved, ()
+    plan.rules.remember(0, key, after, now_ns)
+    return moved, after
 
 
-def _shed(known: Knowledge, here: EmbeddedStore, accounts: set[int]) -> list[ShedLine]:
-    """Return what this host shed of accounts for want of room."""
-    with ExitStack() as stack:
-        flights = []
-        for spec in loads_of(known.compiled):
-            flight = SharedInFlight.existing(here.place, here.hasher.key, spec.name)
-            if flight is not None:
-                stack.callback(flight.close)
-                flights.append((spec, flight))
-        return shed_lines(flights, here.table, accounts, here.clock.now_ns())
+async def peek_connected(store: RedisStore, plan: RedisPlan, row: Sequence[int]) -> Outcome:
+    """Return what the server says of a plan, as soon as it is connected; the connection stays.
+
+    Raises:
+        StoreError: no answer comes in time.
+    """
+    loop, batch_client = asyncio.get_running_loop(), store.batch_client()
+    until = loop.time() + PATIENCE_S
+    while True:
+        try:
+            return await batch_client.ask(plan, row, plan.free, store.clock.now_ns(), commit=False)
+        except StoreError:
+            if loop.time() >= until:
+                raise
+        await asyncio.sleep(PAUSE_S)

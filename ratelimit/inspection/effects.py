@@ -11,7 +11,7 @@ from ratelimit.core.clusters.profile import seen_with
 from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.overview import Overview
 from ratelimit.inspection import formatting
-from ratelimit.inspection.asking import told_of
+from ratelimit.inspection.answers import told_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, Left

@@ -1,4 +1,4 @@
-"""A correlator's memory for inspection: of a trace replayed to its end, of a snapshot, or of a server.
+"""A correlator's memory for inspection: of a snapshot, or of a server. `recorded` has that of a trace.
 
 Where the evidence comes from is apart from what is said of it.
 """
@@ -25,11 +25,9 @@ from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CorrelationSpec
-from ratelimit.replay.run import Replay
 from ratelimit.stores.embedded.board import snapshot_path
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.factory import private_store, wish_of
-from ratelimit.traces import TraceUnreadable, open_reader
 
 REGROUPING = ("merge", "split", "organisation")
 """Acts that show in the groups of the next rebuild; the others show at once."""
@@ -55,26 +53,6 @@ class Source:
         return {
             identity: found.get(label, (0, 0.0)) for label, identity in self.correlator.identities.items()
         }
-
-
-def from_trace(policy: Policy, trace: str) -> Source:
-    """Replay a trace to its end and look at what it left."""
-    spec_of(policy)
-    replay = Replay(policy.compiled, lambda now_ns: private_store(policy, ManualClock(now_ns)))
-    try:
-        for batch in open_reader(trace, replay.fields):
-            replay.take(batch)
-        replay.finish()
-    except TraceUnreadable as error:
-        raise InspectionFailure(str(error), "input") from error
-    if replay.actors is None or replay.first_ns is None:
-        raise InspectionFailure(f"{trace}: no request in it could be read", "input")
-    correlator = replay.actors.correlator
-    for _ in correlator.rebuild(replay.last_ns):
-        pass
-    source = Source(correlator, replay.bound, trace)
-    replay.close()
-    return source
 
 
 def from_snapshot(policy: Policy, path: str, *, with_acts: bool = False) -> Source:

@@ -7,7 +7,6 @@ lifetime they are added. A server keeps what was paid; here a count beside the l
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from secrets import token_bytes
@@ -19,7 +18,7 @@ from ratelimit.core.decision.engine import MAX_COST
 from ratelimit.core.decision.use import add_use, take_use
 from ratelimit.errors import StoreError
 from ratelimit.inspection.knowledge import Knowledge
-from ratelimit.inspection.server import move_patiently, no_answer
+from ratelimit.inspection.server import no_answer
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.acts.act import Act
 
@@ -89,9 +88,12 @@ def charge_again(known: Knowledge, act: Act, rules: Mapping[str, LimitRule]) -> 
 def _moved(
     known: Knowledge, plan: RedisPlan, row: Sequence[int], units: int, once: str
 ) -> tuple[int, Sequence[int]]:
+    # Imported here: an event loop is loaded only where there is a server to ask.
+    from ratelimit.inspection.asking import answer_to, move_patiently
+
     token = token_of(once) if plan.core.rules[0].algorithm == "lifetime" else 0
     store = cast("RedisStore", known.bound.store)
     try:
-        return asyncio.run(move_patiently(store, plan, row, units, token))
+        return answer_to(move_patiently(store, plan, row, units, token))
     except StoreError as error:
         raise no_answer(store.spec.url, error) from error

@@ -30,21 +30,19 @@ from ratelimit.inspection.policies import different_policies
 from ratelimit.inspection.refused import label_of
 from ratelimit.inspection.rejections import rejection_words, rejections
 from ratelimit.load.compile import AdaptiveSpec, class_names, loads_of
-from ratelimit.load.limit import has_target
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.metrics import WatchedLoad, load_numbers
 from ratelimit.load.model.shedding import ShedPriority
+from ratelimit.load.target import has_target
 from ratelimit.load.values import known_values, value_name
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.act import Act, digest_of, in_force
 from ratelimit.stores.embedded.store import EmbeddedStore
-from ratelimit.telemetry import RateLimitCollector, snapshot
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, total
-from ratelimit.telemetry.watching import WatchedTable
 from ratelimit.verdict import Reason
-from ratelimit.worker.events.minutes import takings
-from ratelimit.worker.inquiries import IN_CODE, Line, denied_by, refusal_lines
+from ratelimit.worker.events.takings import takings
+from ratelimit.worker.refusal_lines import IN_CODE, Line, denied_by, refusal_lines
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import HostReport
@@ -330,11 +328,16 @@ def table_of(policy: Policy, store: EmbeddedStore, stack: ExitStack) -> Callable
             found.append(WatchedLoad(group, classes if group == spec.name else (), numbers))
         return found
 
+    # Imported here: who asks for one caller waits for nothing of Prometheus' library.
+    from ratelimit.telemetry import RateLimitCollector
+    from ratelimit.telemetry.exposed import of_families
+    from ratelimit.telemetry.watching import WatchedTable
+
     collector = RateLimitCollector(WatchedTable(store.table, policy.compiled.rules, store.clock, loads))
     is_remote = policy.compiled.remote is not None
 
     def look() -> Snapshot:
-        found = snapshot.of_families(collector.collect())
+        found = of_families(collector.collect())
         if is_remote:
             found.away = store.table.stats(store.clock.now_ns())["away"]
         return found
@@ -408,7 +411,9 @@ CODE = "a limit in the application's code"
 def _counts_of(answer: Answer | None) -> Snapshot | None:
     if answer is None:
         return None
+    from ratelimit.telemetry.exposed import of_text  # as above
+
     try:
-        return snapshot.of_text(answer.metrics)
+        return of_text(answer.metrics)
     except ValueError:  # of another release, or more than is sent
         return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ratelimit.identity.address import parse_address
 from ratelimit.identity.fact import ABSENT, MALFORMED, REFUSED
 from ratelimit.policy.compile.compiled import IdentitySpec
-from ratelimit.replay.facts import RecordFacts
+
+if TYPE_CHECKING:
+    from ratelimit.replay.facts import RecordFacts
 
 
 def short_hash(value: int) -> str:

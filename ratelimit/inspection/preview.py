@@ -9,7 +9,7 @@ from ratelimit.correlation.classification import Verdict
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_words
 from ratelimit.inspection.actors import members_of
-from ratelimit.inspection.asking import told_of
+from ratelimit.inspection.answers import told_of
 from ratelimit.inspection.effects import (
     accounts_seen_with,
     accounts_words,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,12 +9,12 @@ from ratelimit.clock import ManualClock
 from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.charge import Charge
-from ratelimit.deciding.decider import Decider, ask_away
+from ratelimit.deciding.decider import AskAway, Decider, ask_away
 from ratelimit.deciding.stage import Bound, Rest
 from ratelimit.decision import Decision, Reason
 from ratelimit.errors import StoreError
 from ratelimit.inspection.recorder import Passed, Recorder
-from ratelimit.inspection.server import ask_patiently, no_answer
+from ratelimit.inspection.server import no_answer
 from ratelimit.usage.explanation import Source, costs_of
 
 if TYPE_CHECKING:
@@ -55,7 +54,12 @@ class Trial:
         """Rules, by name, with an estimate that is not known here, and what stands in for it."""
         self._now_ns = now_ns
         self._server = server
-        away = ask_away if server is None else ask_patiently(server)
+        away: AskAway = ask_away
+        if server is not None:
+            # Imported here: an event loop is loaded only where there is a server to ask.
+            from ratelimit.inspection.asking import ask_patiently
+
+            away = ask_patiently(server)
         self._decider = Decider(self, ask_away=away, chain=self._recorded)
         self.way: Sequence[Passed] = ()
         """The stages that the request passed when it was decided last."""
@@ -95,7 +99,9 @@ class Trial:
         """
         asked = (self._bound, self._matched, self._row, self._now_ns, self._costs)
         if self._server is not None:
-            decided = asyncio.run(self._decider.adecide(*asked, charge=False))
+            from ratelimit.inspection.asking import answer_to  # as above
+
+            decided = answer_to(self._decider.adecide(*asked, charge=False))
         else:
             decided = self._decider.decide(*asked, charge=charge)
         allowed, reason, plan, outcome = decided

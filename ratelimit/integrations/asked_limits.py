@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,7 +24,6 @@ from ratelimit.deciding.matched import Matched
 from ratelimit.environment.spelling import did_you_mean
 from ratelimit.errors import UsageError
 from ratelimit.integrations.requirement import KEY, ROUTE, Wish, is_rate
-from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.compiler import compile_policy
@@ -32,6 +31,9 @@ from ratelimit.policy.schema.binder import bind
 from ratelimit.policy.schema.model import Identity, Limit, PolicyFile
 from ratelimit.policy.schema.problem import Report
 from ratelimit.runtime import limits_in_code
+
+if TYPE_CHECKING:
+    from ratelimit.limiter import Limiter
 
 _KEY = Identity(f"path:{KEY}")
 _ROUTE = Identity(f"path:{ROUTE}", missing="shared")

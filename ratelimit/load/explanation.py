@@ -16,7 +16,6 @@ from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.inspection import formatting
 from ratelimit.inspection.explaining import Looking, Question, Said
 from ratelimit.load.compile import DEFAULT_GROUP, AdaptiveSpec, ClassSpec, class_names, loads_of
-from ratelimit.load.limit import has_target, settings_of
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.model.holding import longest_ns
 from ratelimit.load.model.shedding import ShedPriority
@@ -24,6 +23,7 @@ from ratelimit.load.schema import Adaptive, FileKeys
 from ratelimit.load.shed import named, reason
 from ratelimit.load.shed_priority import lottery_key, shed_priority_of
 from ratelimit.load.stage import LoadLimits
+from ratelimit.load.target import has_target, settings_of
 from ratelimit.load.values import MOST_VALUES, known_values, value_name
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy

@@ -19,10 +19,8 @@ from typing import Any
 from ratelimit.clock import Clock
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.heaviest import Heaviest
-from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.shares import Shares
 from ratelimit.core.sharing.shed import ShedAccounts
-from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.instants import Instants
 from ratelimit.deciding.stage import Effects, Pending
@@ -39,7 +37,7 @@ from ratelimit.load.metrics import (
     value_counter,
 )
 from ratelimit.load.model.admission import Admission
-from ratelimit.load.model.controller import Allowance, Settings
+from ratelimit.load.model.controller import Allowance
 from ratelimit.load.model.first_byte import FirstByte
 from ratelimit.load.model.promises import Promises
 from ratelimit.load.model.saturation import Report
@@ -47,6 +45,7 @@ from ratelimit.load.model.shedding import LAST_OF_A_CLASS, WORSE, ShedPriority
 from ratelimit.load.model.weights import Weights
 from ratelimit.load.queue import Held, LoadQueue
 from ratelimit.load.shed_priority import shed_priority_of
+from ratelimit.load.target import has_target, settings_of
 from ratelimit.load.values import LoadValues
 from ratelimit.waiting.compile import held_of
 from ratelimit.waiting.loop_lines import Count
@@ -348,17 +347,7 @@ class LoadLimit:
         self.shared.close()
 
 
-def has_target(spec: AdaptiveSpec, flight: InFlight) -> bool:
-    """Return whether a target is given, or learned; nothing is enforced on a guess."""
-    return spec.first_byte_ns is not None or (not flight.closed and Steering(flight).target_ns > 0)
-
-
 def principal_of(bound: BoundPolicy, row: Sequence[int]) -> Hashable:
     """Return the principal that a row's request is of, where requests are held."""
     held = held_of(bound.compiled)
     return None if held is None else held.principal(row, None)
-
-
-def settings_of(spec: AdaptiveSpec) -> Settings:
-    """Return a controller's numbers by a policy."""
-    return Settings(spec.first_byte_ns, spec.floor, spec.start, spec.ceiling)

@@ -15,10 +15,11 @@ from ratelimit.deciding.stage import Decided, Deciding, Feature, Pending, Rest, 
 from ratelimit.deciding.visit import Visit
 from ratelimit.decision import Reason
 from ratelimit.load.compile import AdaptiveSpec, loads_of
-from ratelimit.load.limit import LoadLimit, settings_of
+from ratelimit.load.limit import LoadLimit
 from ratelimit.load.memory import flight_path
 from ratelimit.load.model.shedding import ShedPriority
 from ratelimit.load.shed_priority import lottery_key
+from ratelimit.load.target import settings_of
 from ratelimit.load.values import LoadValues, numbered
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy

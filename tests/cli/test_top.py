@@ -17,6 +17,7 @@ from ratelimit.cli.top import screens
 from ratelimit.inspection.hosts import HostMoment, Moment
 from ratelimit.limiter import Limiter
 from ratelimit.telemetry import RateLimitCollector, snapshot
+from ratelimit.telemetry.exposed import of_families, of_text
 from ratelimit.telemetry.snapshot import Snapshot
 from tests.cli.running import run, write_policy
 
@@ -167,9 +168,9 @@ def test_foreign_memory_is_refused(tmp_path: Path) -> None:
 def test_rates_come_from_two_looks(limiter: Limiter) -> None:
     collector = RateLimitCollector(limiter)
     spend(limiter, 4)
-    before = snapshot.of_families(collector.collect())
+    before = of_families(collector.collect())
     spend(limiter, 3)
-    now = snapshot.of_families(collector.collect())
+    now = of_families(collector.collect())
     console = Console(width=100, record=True, file=None, color_system=None, force_terminal=False)
     with console.capture() as capture:
         console.print(screens.overview("policy.toml", moment(now, 2), moment(before)))
@@ -199,7 +200,7 @@ ratelimit_likely_decisions_total{limit="one actor",action="refuse"} 4
 ratelimit_likely_decisions_total{limit="one actor",action="allow"} 9
 ratelimit_cluster_members{verdict="likely"} 7
 """
-    found = snapshot.of_text(text)
+    found = of_text(text)
     assert found.limits["one actor"].would_refuse == 7
     assert snapshot.total([found, found]).limits["one actor"].likely_refused == 8
     assert snapshot.total([found, found]).verdicts == {("ratelimit_cluster_members", "likely"): 14.0}
@@ -223,7 +224,7 @@ def test_store_that_is_away_is_said(tmp_path: Path) -> None:
 
 
 def test_store_that_is_away_is_read_from_metrics() -> None:
-    found = snapshot.of_text("ratelimit_store_away 2\nratelimit_workers 3\n")
+    found = of_text("ratelimit_store_away 2\nratelimit_workers 3\n")
     assert found.away == 2
     console = Console(width=100, force_terminal=False)
     with console.capture() as captured:

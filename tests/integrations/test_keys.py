@@ -13,7 +13,7 @@ from ratelimit import Limiter, Policy, RateLimitMiddleware, UsageError
 from ratelimit.clock import ManualClock
 from ratelimit.integrations.fastapi import limit
 from ratelimit.telemetry.collector import RateLimitCollector
-from ratelimit.telemetry.snapshot import of_families
+from ratelimit.telemetry.exposed import of_families
 from tests.asgi.driver import Client, rules
 from tests.asgi.driver import limit as row
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ratelimit import Budgets, StoreError
-from ratelimit.inspection import server as inspection_server
+from ratelimit.inspection import asking
 from ratelimit.limiter import Limiter
 from ratelimit.worker.acts import ActFollower
 from tests.cli.running import run
@@ -225,7 +225,7 @@ def test_payment_while_the_server_is_away_is_refused_and_repeated_once(
     hosts.budgets().add("a", {"credit": 20})
     assert hosts.uses("a", 20) == 20
     with monkeypatch.context() as brief:
-        for module in ("stores.redis.caller", "inspection.server"):
+        for module in ("stores.redis.caller", "inspection.asking"):
             brief.setattr(f"ratelimit.{module}.PATIENCE_S", 0.5)
         hosts.server.pause()
         try:
@@ -240,7 +240,7 @@ def test_payment_while_the_server_is_away_is_refused_and_repeated_once(
 
 def test_payment_whose_answer_was_lost_is_done_once(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hazard: the server has it, the log of acts has not, and the billing job repeats its call."""
-    move = inspection_server._moved
+    move = asking._moved
     lost: list[int] = []
     times = 1
 
@@ -252,14 +252,14 @@ def test_payment_whose_answer_was_lost_is_done_once(hosts: Hosts, monkeypatch: p
         return answer
 
     with monkeypatch.context() as deaf:
-        deaf.setattr(inspection_server, "_moved", unheard)
+        deaf.setattr(asking, "_moved", unheard)
         hosts.budgets().add("a", {"credit": 5}, once="invoice 4711")
         assert lost == [-5]
         assert hosts.uses("a", 20) == 5
         lost.clear()
         times = 10**6
         with monkeypatch.context() as brief:
-            brief.setattr(inspection_server, "PATIENCE_S", 1.0)
+            brief.setattr(asking, "PATIENCE_S", 1.0)
             with pytest.raises(StoreError):
                 hosts.budgets().add("a", {"credit": 6}, once="invoice 4712")
         assert set(lost) == {-6}

@@ -19,8 +19,9 @@ from ratelimit.load.metrics import METRICS as LOAD_METRICS
 from ratelimit.load.metrics import WatchedLoad, shed_column, shed_counter
 from ratelimit.telemetry import RateLimitCollector, names
 from ratelimit.telemetry.counters import Counters, RemoteCounters
+from ratelimit.telemetry.exposed import of_families
 from ratelimit.telemetry.remote import REMOTE_METRICS
-from ratelimit.telemetry.snapshot import LoadNumbers, Snapshot, of_families, total
+from ratelimit.telemetry.snapshot import LoadNumbers, Snapshot, total
 from ratelimit.telemetry.watching import NoPolicy
 from tests.support.boards import board
 from tests.telemetry.fakes import NOW_NS, FakeLimiter, LimitSeen, Reload, new_table

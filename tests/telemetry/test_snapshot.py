@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from ratelimit.decision import Reason
 from ratelimit.telemetry import RateLimitCollector, names, snapshot
 from ratelimit.telemetry.counters import Counters
+from ratelimit.telemetry.exposed import of_families, of_text
 from tests.telemetry.fakes import FakeLimiter, LimitSeen
 
 
@@ -22,8 +23,8 @@ def test_text_and_families_say_the_same(limiter: FakeLimiter) -> None:
     registry = CollectorRegistry()
     collector = RateLimitCollector(limiter)
     registry.register(collector)
-    found = snapshot.of_text(generate_latest(registry).decode())
-    assert found == snapshot.of_families(collector.collect())
+    found = of_text(generate_latest(registry).decode())
+    assert found == of_families(collector.collect())
     assert found.limits["requests"] == snapshot.LimitCounts(allowed=10, refused=3)
     assert found.limits['tri"al'] == snapshot.LimitCounts(allowed=10, refused_in_shadow=2, shadow=True)
     assert (found.decided, found.refused) == (2, 1)
@@ -34,7 +35,7 @@ def test_text_and_families_say_the_same(limiter: FakeLimiter) -> None:
 @pytest.mark.parametrize("text", ["", "<html>not metrics</html>", "other_total 1\n"])
 def test_what_is_not_ours_is_said(text: str) -> None:
     with pytest.raises(ValueError, match=r"ratelimit|metric|parse|value|could not"):
-        snapshot.of_text(text)
+        of_text(text)
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ratelimit.asgi.routes.binding import Binding, bindings
 from ratelimit.asgi.routes.survey import Survey
 from ratelimit.asgi.routes.tables import Asked, Entered, Served
 from ratelimit.errors import UsageError
-from ratelimit.limiter import Limiter
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitSpec
 from ratelimit.policy.routing.pattern import Pattern
 from ratelimit.policy.routing.router import Router, fold
 from ratelimit.policy.routing.target import Target
+
+if TYPE_CHECKING:
+    from ratelimit.limiter import Limiter
 
 MOST_NAMED = 5
 MOST_COMPARED = 100_000

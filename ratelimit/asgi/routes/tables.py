@@ -12,10 +12,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ratelimit.limiter import Limiter
 from ratelimit.policy.schema.model import Event
+
+if TYPE_CHECKING:
+    from ratelimit.limiter import Limiter
 
 UNASKED = "__ratelimit_unasked__"
 """The mark of a handler that a limit decorates: what asks is around it, and a route should have that."""

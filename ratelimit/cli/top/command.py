@@ -33,7 +33,7 @@ from ratelimit.inspection.naming import resolve
 from ratelimit.inspection.person import person_of
 from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy import Policy
-from ratelimit.telemetry import snapshot
+from ratelimit.telemetry.exposed import of_text
 
 _TIMEOUT_S = 3
 _MOST_BYTES = 16 << 20
@@ -201,7 +201,7 @@ def _look_at(target: str, policy: Policy | None, trouble: str, stack: ExitStack)
 def _scrape(url: str) -> Moment:
     try:
         with urlopen(url, timeout=_TIMEOUT_S) as answer:
-            counts = snapshot.of_text(answer.read(_MOST_BYTES).decode("utf-8", "replace"))
+            counts = of_text(answer.read(_MOST_BYTES).decode("utf-8", "replace"))
     except HTTPError as error:
         with error:
             hint = ""

@@ -7,13 +7,11 @@ which are small: a week of these has room where minutes have some days.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.core.memory.table import Table
-from ratelimit.core.memory.takings import takings_in
 from ratelimit.deciding.denials import DENY_LIST, denied_counters
 from ratelimit.limiter import Limiter
 from ratelimit.load.metrics import SHED_COLUMNS, SHED_MODES, WatchedLoad, entered_counter, shed_counter
@@ -23,6 +21,7 @@ from ratelimit.telemetry.cells import totals
 from ratelimit.telemetry.names import RuleColumn
 from ratelimit.verdict import Reason
 from ratelimit.worker.events.reporter import Reporter
+from ratelimit.worker.events.takings import HOUR_S, MOST_CALLERS, takings
 
 MINUTE_NS = 60 * 10**9
 QUARTER = 15
@@ -32,11 +31,8 @@ MOST_LIMITS = 48
 MOST_REFUSING = 8
 """In the line of a quarter: limits with the most refusals."""
 MOST_CLASSES = 24
-MOST_CALLERS = 10
-"""Of a host those refused most, of each limit those that took most."""
 LONGEST_TAKINGS = 4096
 """Characters of a line's callers, about."""
-HOUR_S = 3600
 _COLUMNS = {
     "allowed": RuleColumn.ALLOWED,
     "refused": RuleColumn.REFUSED,
@@ -129,34 +125,6 @@ class Minutes:
         ]
         if callers:
             self._reporter.note("top-callers", now_ns, callers=callers)
-
-
-def takings(
-    table: Table, rules: Iterable[LimitRule], hour: int, most: int = MOST_CALLERS
-) -> dict[str, dict[str, int]]:
-    """Return what was taken of limits within an hour: by their names, callers' hashes and units.
-
-    Args:
-        table: where it is noted.
-        rules: the limits that are known.
-        hour: its number since 1970: the present one, or the one before.
-        most: callers of each limit, those that took most.
-    """
-    known = {
-        table.counter(rule.name): rule for rule in reversed(list(rules)) if rule.counter_name == rule.name
-    }
-    found: dict[str, dict[str, int]] = {}
-    for counter, who, units in takings_in(table, hour):
-        rule = known.get(counter)
-        if rule is not None:
-            is_actor = rule.is_clustered and len(rule.per) == 1
-            name = f"{cluster_of(who) if is_actor else who:016x}"
-            callers = found.setdefault(rule.name, {})
-            callers[name] = callers.get(name, 0) + units
-    return {
-        name: dict(sorted(callers.items(), key=lambda each: (-each[1], each[0]))[:most])
-        for name, callers in sorted(found.items())
-    }
 
 
 def _lines(limits: Mapping[str, Mapping[str, int]]) -> Iterator[dict[str, Mapping[str, int]]]:
