@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,13 +22,6 @@ from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.factory import private_store
 from ratelimit.wsgi.middleware import RateLimitMiddleware as WsgiMiddleware
-
-_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-
-
-def is_application(text: str) -> bool:
-    """Return whether a text is `module:attribute` and no file."""
-    return _NAME.fullmatch(text) is not None and not Path(text).exists()
 
 
 def coverage_of(text: str) -> Coverage:

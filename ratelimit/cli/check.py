@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 
-from ratelimit.asgi.routes.tables import Served
-from ratelimit.cli.application import coverage_of, identity_words, is_application, limits_of
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.loading import show_problems
 from ratelimit.cli.terminal import Text, err, note, out, print_json, say
@@ -27,6 +27,10 @@ from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.policy.compile.invented import invented_words
 from ratelimit.runtime.last_policy import last_in_force
 
+if TYPE_CHECKING:
+    from ratelimit.asgi.routes.tables import Served
+
+_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _SHOWN = 5
 """The most routes of a limit that are named."""
 
@@ -98,12 +102,20 @@ def check_command(policy: str, as_json: bool, strict: bool) -> None:
         )
 
 
+def is_application(text: str) -> bool:
+    """Return whether a text is `module:attribute` and no file."""
+    return _NAME.fullmatch(text) is not None and not Path(text).exists()
+
+
 def check_application(text: str, *, as_json: bool, strict: bool) -> None:
     """Print an application's limits with their routes, and what is wrong with them.
 
     Raises:
         Failure: a limit cannot be had, or something is wrong and this or the policy is strict.
     """
+    # Imported here: a policy file is checked without the middleware.
+    from ratelimit.cli.application import coverage_of, identity_words, limits_of
+
     try:
         coverage = coverage_of(text)
     except UsageError as error:

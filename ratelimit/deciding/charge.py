@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from ratelimit.clock import Clock
 from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.route_plan import RoutePlan, check_cost
 from ratelimit.decision import Verdict
+from ratelimit.environment.event_loop import running_loop
 from ratelimit.errors import UsageError
 from ratelimit.stores.contract import Outcome, correct
 from ratelimit.usage.unsettled import Reservation
@@ -59,19 +59,12 @@ class InFlight:
         plan, self._plan = self._plan, None
         if plan is None:
             return
-        loop = None if plan.here is not None else _running_loop()
+        loop = None if plan.here is not None else running_loop()
         with suppress(Exception):  # of a store that was closed meanwhile, or as the process ends
             if loop is None:
                 _end_flight(plan, self._outcome, self._clock)
             else:
                 loop.call_soon(_end_flight, plan, self._outcome, self._clock)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def _end_flight(plan: RoutePlan, outcome: Outcome, clock: Clock) -> None:

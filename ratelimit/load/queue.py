@@ -15,20 +15,24 @@ A place of the back end is given back while a request waits for its limits after
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Hashable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.core.sharing.reserve import Reserve
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.stage import Effects, Pending, Wait
+from ratelimit.environment.event_loop import running_loop
 from ratelimit.load.model.holding import is_late, longest_ns, share_left
 from ratelimit.load.model.shedding import ShedPriority
 from ratelimit.load.model.weights import Weights
 from ratelimit.waiting.loop_lines import RESULTS, TURN, Count, LoopLines, Result, WorkerLines
 from ratelimit.waiting.model.line import Line, Waiter
 from ratelimit.waiting.model.room import Room
+
+if TYPE_CHECKING:
+    import asyncio
 
 FIRST_PAUSE_NS = 5_000_000
 LAST_PAUSE_NS = 20_000_000
@@ -110,11 +114,7 @@ class LoadQueue:
 
     def can_hold(self) -> bool:
         """Return whether a request can be held here: with a target, and on an event loop of asyncio's."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return False
-        return self._steering.target_ns > 0
+        return running_loop() is not None and self._steering.target_ns > 0
 
     def has_before(self, priority: ShedPriority) -> bool:
         """Return whether any waits on this event loop that a request of this priority may not overtake."""

@@ -19,17 +19,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.errors import StoreError
 from ratelimit.load.compile import AdaptiveSpec
-from ratelimit.load.queue import LoadQueue
 from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.embedded.mapping import COMPANION, Mapping, open_shared, private_mapping
 from ratelimit.stores.embedded.process import boot_id
+
+if TYPE_CHECKING:
+    from ratelimit.load.queue import LoadQueue
 
 MOST_VALUES = 16
 """Values of one limit that have a limit of their own at one time."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from itertools import count
+from typing import TYPE_CHECKING
 
 from ratelimit.deciding.stage import Closed, Effects, Pending, Wait
 from ratelimit.waiting.loop_lines import FULL, LoopLines, WorkerLines
 from ratelimit.waiting.model.line import Line
 from ratelimit.waiting.model.room import Room
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class HoldQueue:

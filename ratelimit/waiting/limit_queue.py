@@ -18,10 +18,10 @@ each other, and shares are fair within a worker.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ratelimit.deciding.stage import Closed, Deciding, Effects, Pending, Rest, Wait, by_limits
 from ratelimit.decision import Reason
@@ -30,6 +30,9 @@ from ratelimit.waiting.loop_lines import RESULTS, TURN, Count, LoopLines, Result
 from ratelimit.waiting.model.line import Line, Waiter
 from ratelimit.waiting.model.room import Room, expected_ns
 from ratelimit.waiting.rules import WaitingRule, WaitingRules
+
+if TYPE_CHECKING:
+    import asyncio
 
 CountAdmitted = Callable[[str], None]
 """Told of each that a limit let through after a wait, by what the limit's counter is called."""

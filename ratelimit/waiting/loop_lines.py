@@ -8,17 +8,20 @@ time is over.
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from ratelimit.environment.event_loop import running_loop
 from ratelimit.waiting.model.crowd import ANYWHERE
 from ratelimit.waiting.model.fair_bound import Path
 from ratelimit.waiting.model.line import Line, Waiter
 from ratelimit.waiting.model.room import Refusal, Room
+
+if TYPE_CHECKING:
+    import asyncio
 
 Result = Literal[
     "admitted", "expired", "left", "refused", "principal-full", "full", "too-long", "shadow", "closed"
@@ -89,11 +92,7 @@ class LoopLines(ABC):
 
     def do_here(self, act: Callable[..., None], *arguments: Any) -> None:
         """Do something on this event loop: at once if it runs, else as soon as it can. From any thread."""
-        try:
-            is_here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            is_here = False
-        if is_here:
+        if running_loop() is self._loop:
             act(*arguments)
         else:
             with suppress(RuntimeError):  # it was closed, and what waited there with it
@@ -179,7 +178,9 @@ class WorkerLines(Generic[L]):
 
     def here(self) -> L:
         """Return those of the event loop that runs."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
+        if loop is None:
+            raise RuntimeError("requests wait on an event loop of asyncio's, and none runs here")
         lines = self._by_loop.get(loop)
         if lines is None:
             for closed in [other for other in self._by_loop if other.is_closed()]:

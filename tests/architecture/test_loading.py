@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import ratelimit
+from ratelimit.cli.commands import GROUPS, TASKS, TOP
+from ratelimit.limiter import Limiter
 
 LOADED = """
 import json, sys
@@ -71,3 +76,77 @@ def test_first_screen_loads_neither_policies_nor_what_shows_results(asked: str) 
         "ratelimit.inspection.explain",
     )
     assert not [each for each in found if each.startswith(unwanted)]
+
+
+# What a command that looks at a deployment does without: each is a part of the second that a person waits.
+WEB = ("starlette", "jinja2", "anyio", "ratelimit.asgi.middleware", "ratelimit.wsgi", "ratelimit.console.")
+WORKER = ("ratelimit.limiter", "ratelimit.runtime.runtime", "ratelimit.clustering.service")
+CLIENT = ("asyncio", "ssl", "concurrent.futures", "redis", "ratelimit.inspection.asking")
+"""What asks a server, where the policy names one."""
+EXPOSITION = ("prometheus_client", "http.client", "http.server", "urllib.request")
+"""What reads a page of metrics."""
+REPLAY = ("ratelimit.replay.run", "ratelimit.traces.reader", "ratelimit.traces.formats")
+"""What reads a trace, where one is given."""
+DOES_WITHOUT = (*WEB, *WORKER, *CLIENT, *EXPOSITION, *REPLAY)
+NEEDS = {"ratelimit.cli.top.command": ("ssl", *EXPOSITION), "ratelimit.cli.console": WEB}
+
+
+def lookers() -> list[str]:
+    """Return the modules of all commands that look at what runs, or act on it."""
+    entries = [*TASKS["Watch"].values(), *GROUPS["show"].values(), *TASKS["Act"].values()]
+    entries += [*GROUPS["act"].values(), TOP["check"], TOP["explain"], TOP["doctor"]]
+    return list(dict.fromkeys(entry.module for entry in entries))
+
+
+@pytest.mark.parametrize("module", lookers())
+def test_module_of_a_command_that_looks_leads_to_none_of_what_runs(module: str) -> None:
+    unwanted = tuple(each for each in DOES_WITHOUT if each not in NEEDS.get(module, ()))
+    assert not [each for each in loaded_by(f"import {module}") if each.startswith(unwanted)]
+
+
+POLICY = """\
+version = 1
+[identities]
+account = {{ from = "header:x-api-key" }}
+[[limit]]
+name = "requests"
+match = "/**"
+per = "account"
+rate = "2/hour"
+[store]
+keys = 1000
+memory = "{}"
+"""
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A policy that a limiter of this process goes by, and an account that it refused."""
+    folder = tmp_path_factory.mktemp("looked at")
+    path = folder / "policy.toml"
+    path.write_text(POLICY.format(folder / "table"))
+    limiter = Limiter(str(path))
+    for _ in range(3):
+        limiter.decide(path="/", headers={"x-api-key": "acct-17"}, client="203.0.113.9")
+    yield path
+    limiter.close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "who {} acct-17",
+        "journal {}",
+        "show refused {}",
+        "show acts {}",
+        "act stop {} acct-17 --for 1h --dry-run",
+        "explain {} -r '/ account=acct-17'",
+        "check {}",
+    ],
+)
+def test_command_that_looks_at_a_host_loads_none_of_what_runs(policy: Path, line: str) -> None:
+    # 693 modules for `who` once, with an event loop, TLS, a parser of mail and a web server among them.
+    words = shlex.split(line.format(shlex.quote(str(policy))))
+    code = f"from ratelimit.cli.main import main; main({words!r}, standalone_mode=False)"
+    found = loaded_by(f"import contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()):\n    {code}")
+    assert not [each for each in found if each.startswith(DOES_WITHOUT)]
