@@ -19,7 +19,7 @@ from ratelimit.core.clusters.reasons import reasons
 from ratelimit.correlation import Explanation
 from ratelimit.correlation.overview import Overview
 from ratelimit.identity.address import parse_address
-from ratelimit.inspection.asking import MOST_HASHES, told_of
+from ratelimit.inspection.answers import MOST_HASHES, told_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts import Refused
 from ratelimit.inspection.knowledge import Knowledge, Left

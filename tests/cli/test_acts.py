@@ -117,7 +117,7 @@ def test_exempt_is_confirmed_by_all_workers_and_undone(policy: Path, start: Call
     assert (first.admits("acct-17"), second.admits("acct-17")) == (9, 9)
     assert second.admits("acct-18") == 2
     live = ["explain", policy, "--live", "-r", "GET /x account=acct-17 ip=192.0.2.1"]
-    assert f"exempt by act {act['act']} of the operator's" in run(*live).stdout
+    assert f"exempt by act {act['act']}, made by" in run(*live).stdout
     found = json.loads(run(*live, "--json").stdout)
     assert (found["action"], found["reason"], found["act"]) == ("allow", "allow-list", act["act"])
     undone = told(policy, "undo", act["act"])
@@ -141,7 +141,7 @@ def test_stop_refuses_a_caller_in_every_worker(policy: Path, start: Callable[[],
     assert (first.admits("acct-18"), second.admits("acct-18")) == (0, 0)
     assert second.admits("acct-19") == 2
     live = ["explain", policy, "--live", "-r", "GET /x account=acct-18 ip=192.0.2.1"]
-    assert f"stopped by act {act['act']} of the operator's" in run(*live).stdout
+    assert f"stopped by act {act['act']}, made by" in run(*live).stdout
     assert told(policy, "exempt", "acct-18")["does"][0].startswith("no limit applies")
     assert first.admits("acct-18") == 9  # whom an act exempts, none stops
     assert run("act", "stop", policy, "acct-18").exit_code == 3  # it is stopped already
