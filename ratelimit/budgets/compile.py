@@ -77,10 +77,10 @@ class Amount(Number):
     """A customer's own number of a limit. A text may be a rate."""
 
     period_s: int
-    """What a text that names a period has to name."""
+    """The period that a text has to name, if it names one."""
 
     def read(self, value: object) -> int | None:
-        """Return the number in units that the limit counts; a rate by another period is none."""
+        """Return the number in units that the limit counts; None for a rate by another period."""
         text = value.decode("latin-1") if isinstance(value, bytes) else value
         if not isinstance(text, str) or not any(mark in text for mark in ("/", "per")):
             return READERS[self.form](value)

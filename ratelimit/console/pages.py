@@ -202,7 +202,7 @@ def _doubts(person: Person) -> list[str]:
 
 
 LIVE: Mapping[str, Callable[[Visit], str]] = {"now": live, "person": live_person}
-"""What pages ask for again and again, by the name that their address has."""
+"""The live parts of pages, by the name in their address."""
 
 
 def audit(visit: Visit) -> Response:

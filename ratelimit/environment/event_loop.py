@@ -1,6 +1,6 @@
 """Event loop that runs in this thread, looked for without loading what runs event loops.
 
-What only looks at a deployment has none, and does not wait for asyncio and TLS to be imported.
+Code that only looks at a deployment runs no loop, and need not wait for asyncio and TLS to be imported.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _AMOUNT = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,2})?", 
 
 
 def seconds_of(value: object) -> int | None:
-    """Return an instant as whole seconds since 1970; ABSENT where it is none, None where it cannot be one.
+    """Return an instant as whole seconds since 1970; ABSENT if nothing is given, None if it cannot be one.
 
     Numbers are seconds, and so is their text; fractions are cut. Garbage must make no account older, or
     younger: it counts as not known.
@@ -101,7 +101,7 @@ READERS: Mapping[NumberForm, Callable[[object], int | None]] = {
     "dollars": micros_of,
     "units": units_of,
 }
-"""What reads any value that an application may have for a number, by the number's form."""
+"""Readers of any value that an application may have for a number, by the number's form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +110,9 @@ class Number:
 
     form: NumberForm
     code: str
-    """Of the diagnosis of a value that is no such number."""
+    """The code of the diagnosis for a value that is not such a number."""
     member: str | None
-    """Of a line of a trace, and `NAME=` of `ratelimit explain`; None: it is among the headers."""
+    """The member of a trace's line, and `NAME=` of `ratelimit explain`; None where a header has it."""
 
     def read(self, value: object) -> int | None:
         """Return the number by what is given for it; ABSENT for none, None for what is no such number."""

@@ -30,7 +30,7 @@ class HostsSnapshot(Format):
         seed: a file to begin with where there is no snapshot.
     """
 
-    # Of a server that was away, or came back empty, other events tell.
+    # Other events say that a server was away, or came back empty.
     tolerated: int = 1
 
     def __init__(
