@@ -284,7 +284,7 @@ def compile_file(scene: Scene) -> OwnNumbers | None:
 def amount_in(unit: str, period_s: int, member: str | None = None) -> Amount:
     """Return a customer's own number of a limit in a unit; a trace has it as `member`."""
     form: NumberForm = "dollars" if unit == USD else "units"
-    return Amount(form=form, code="budget-type", member=member, period_s=period_s)
+    return Amount(form=form, diagnosed_as="budget-type", member=member, period_s=period_s)
 
 
 def most_units(numbers: Numbers) -> int:

@@ -159,7 +159,7 @@ DIAGNOSES: Mapping[str, str] = {
         "(16); such requests are refused. Narrow the matches, combine limits, or describe by `spellings` how "
         "the application reads paths."
     ),
-    **{fact.code: fact.diagnosis for fact in FACTS},
+    **{fact.diagnosed_as: fact.diagnosis for fact in FACTS},
     "budget-type": (
         "the value that `budget` of a limit names was no number of its units (another period, words, NaN?); "
         "the limit's own `rate` held for that request."

@@ -109,7 +109,7 @@ class Number:
     """A number of requests, as those know it that read it."""
 
     form: NumberForm
-    code: str
+    diagnosed_as: str
     """The code of the diagnosis for a value that is not such a number."""
     member: str | None
     """The member of a trace's line, and `NAME=` of `ratelimit explain`; None where a header has it."""
@@ -160,7 +160,7 @@ CREATED = NumberFact(
     place="account created",
     member="account_created",
     form="seconds",
-    code="created-type",
+    diagnosed_as="created-type",
     is_evidence=True,
     what="When the account was created, in seconds since 1970",
     absent="Default: an account is as old as its first request.",
@@ -174,7 +174,7 @@ PAID = NumberFact(
     place="dollars paid",
     member="paid_usd",
     form="dollars",
-    code="paid-type",
+    diagnosed_as="paid-type",
     is_evidence=False,
     what="Dollars that the account's payer has paid in the last 30 days, refunds and charge-backs taken off",
     absent="For limits with `per_usd`; 0 is nothing paid, an absent value is not known.",

@@ -284,7 +284,7 @@ class Extractor:
         """Return the number at a position by what is given for it; ABSENT for none, and for what is none."""
         number = self._numbers[at].read(value)
         if number is None:
-            self._diagnose(self._numbers[at].code)
+            self._diagnose(self._numbers[at].diagnosed_as)
             return ABSENT
         return number
 

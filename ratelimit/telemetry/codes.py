@@ -19,7 +19,7 @@ DIAGNOSTIC_CODES: tuple[str, ...] = (
     "memory-damaged",
     "memory-unusable",
     "identity-type",
-    *(fact.code for fact in FACTS),
+    *(fact.diagnosed_as for fact in FACTS),
     "budget-type",
     "budget-bounded",
     "resolver-busy",

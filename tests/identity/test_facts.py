@@ -9,7 +9,7 @@ PROGRAM = """
 import dataclasses
 from ratelimit.facts import numbers
 SEATS = dataclasses.replace(
-    numbers.PAID, key="seats", place="seats bought", member="seats", form="units", code="seats-type",
+    numbers.PAID, key="seats", place="seats bought", member="seats", form="units", diagnosed_as="seats-type",
     wrong="no number",
 )
 numbers.FACTS = (*numbers.FACTS, SEATS)
