@@ -24,6 +24,8 @@ LATER_S = START_S + 4 * 3600
 """When an account that lives somewhere would have come home."""
 SLICE_NS = 2_000_000
 REBUILD_NS = 1_000_000_000
+SORTS = 12
+"""Sorts of 300,000 numbers that take as long, where a machine is slower than those that the second is for."""
 MEMORY = 32 << 20
 SCRATCH = 7 << 20
 """What a rebuild may take of it while it runs."""
@@ -67,6 +69,13 @@ def full(shape: str) -> Correlator:
     return one
 
 
+def allowed_ns(numbers: list[int]) -> int:
+    """Return how long a rebuild may take here: a machine's speed differs by half from hour to hour."""
+    began = time.thread_time_ns()
+    sorted(numbers)
+    return max(REBUILD_NS, SORTS * (time.thread_time_ns() - began))
+
+
 def slices_ns(one: Correlator, now_s: int) -> list[int]:
     """Return how long each slice of a rebuild took, and what is counted of its outcome."""
     slices = one.rebuild(now_s * NS)
@@ -104,18 +113,21 @@ def test_no_slice_of_a_rebuild_holds_the_loop_for_long(shape: str, least: int, m
     gc.collect()
     gc.disable()
     try:
+        numbers = random.Random(1).sample(range(NS), 300_000)
+        allowed = allowed_ns(numbers)
         shortest = slices_ns(one, LATER_S + 1)
         # Slice for slice the shortest run: other work of the machine makes some longer, never shorter.
         for number in range(2, 1 + MOST_RUNS):
-            if number > RUNS and max(shortest) <= SLICE_NS and sum(shortest) <= REBUILD_NS:
+            if number > RUNS and max(shortest) <= SLICE_NS and sum(shortest) <= allowed:
                 break
+            allowed = min(allowed, allowed_ns(numbers))
             more = slices_ns(one, LATER_S + number)
             shortest = [min(same) for same in zip(shortest, more, strict=True)]
     finally:
         gc.enable()
     print(f"{shape}: longest {max(shortest) / 1e6:.2f} ms, all {sum(shortest) / 1e9:.2f} s")
     assert max(shortest) <= SLICE_NS
-    assert sum(shortest) <= REBUILD_NS
+    assert sum(shortest) <= allowed
 
 
 def test_memory_is_within_its_aim_also_while_rebuilding() -> None:
