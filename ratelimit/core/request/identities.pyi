@@ -6,6 +6,9 @@ from typing import Protocol, final
 from ratelimit.core.request.scanner import Scanner
 from ratelimit.facts.numbers import NumberForm
 
+FORMS: dict[str, int]
+"""The number of each form of number."""
+
 class _Reader(Protocol):
     """Notices a field that is set too late: see `identity.source.StateReader`."""
 
