@@ -15,7 +15,7 @@ from math import isfinite
 from typing import Literal
 
 NumberForm = Literal["seconds", "dollars", "units"]
-"""What a number is: an instant in seconds since 1970; dollars, kept as millionths; or units of a limit."""
+"""The kind of a number: seconds since 1970; dollars, kept as millionths; or units of a limit."""
 
 ABSENT = -1
 """In place of a number, or of an identity's hash, that a request does not have."""
@@ -131,17 +131,17 @@ class NumberFact(Number):
     is_evidence: bool
     """Whether the correlator alone asks for it, so that it is not read without a principal."""
     what: str
-    """What it is, for the reference."""
+    """Its meaning, for the reference."""
     absent: str
-    """What its absence means, for the reference."""
+    """The meaning of its absence, for the reference."""
     wrong: str
-    """What a value was that is no such number, for the log."""
+    """The log's words for a value that is not such a number."""
     forged: str
-    """What would become of a client that writes it."""
+    """The gain of a client that forges it."""
     unknown: str
-    """What follows where a request does not say it, for `explain`."""
+    """The words of `explain` for a request that does not say it."""
     known: str
-    """What a request says by it, for `explain`: of `number` and `sources`."""
+    """The words of `explain` for a request that says it, with `number` and `sources`."""
 
     @property
     def description(self) -> str:

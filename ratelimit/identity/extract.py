@@ -281,7 +281,7 @@ class Extractor:
         )
 
     def number(self, at: int, value: object) -> int:
-        """Return the number at a position by what is given for it; ABSENT for none, and for what is none."""
+        """Return the number at a position; ABSENT if no value is given, or one that is not a number."""
         number = self._numbers[at].read(value)
         if number is None:
             self._diagnose(self._numbers[at].diagnosed_as)

@@ -45,7 +45,7 @@ def reader(source: Sequence[str], diagnose: Notice, *, may_be_absent: bool = Fal
         source: kind, name and perhaps form, as in `Fact`.
         diagnose: told "identity-type" of a value that cannot be an identity, and "state-absent" where the
             first `OFTEN_ABSENT` requests had nothing in their state.
-        may_be_absent: whether it is told only where the state is set too late, and not where it never is.
+        may_be_absent: whether to warn only if the state is set too late, and not if it is never set.
     """
     kind, name, form = source[0], source[1], form_of(source)
     if kind == "header":

@@ -1,6 +1,6 @@
 """A trial question to a policy's server: what it would answer now, without deciding anything.
 
-What inspects a policy without a server loads none of this: it needs an event loop.
+It needs an event loop, so commands on a policy without a server do not load it.
 """
 
 from __future__ import annotations

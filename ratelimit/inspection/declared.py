@@ -12,7 +12,7 @@ from ratelimit.policy.compile.compiled import IdentitySpec, OrganisationSpec
 from ratelimit.policy.compile.identities import INTERNAL
 
 MOST_PARTS = 256
-"""The addresses or networks of one declared range that are told apart; of a wider one none is."""
+"""Addresses or networks of a declared range, at most; a wider range is skipped."""
 MOST_RANGES = 512
 """Ranges of organisations that are looked at, so that a page is made in time."""
 

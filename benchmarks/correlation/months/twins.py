@@ -40,7 +40,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a limiter sees of some accounts in the month that counts; medians.
+    """The facts that a limiter sees of some accounts in the month that counts; medians.
 
     Args:
         paid: dollars that the payer had cleared in 30 days; None: no payer.

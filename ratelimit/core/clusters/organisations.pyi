@@ -17,7 +17,7 @@ class Organisations:
 
     Args:
         organisations: keys of principals, hashes of payment methods and hashes of networks, for each.
-            Other networks are told by the number, from 1, that a row has where its address lies in one.
+            A row names any other network by its number, from 1.
 
     Raises:
         ValueError: there are more than MOST_ORGANISATIONS.
