@@ -21,6 +21,7 @@ from ratelimit.inspection.journal import Entry, Journal, Wanted, journal_of, wri
 from ratelimit.inspection.knowledge import knowledge_of
 from ratelimit.inspection.naming import resolve
 from ratelimit.inspection.outage import outage_words
+from ratelimit.inspection.outages import folded
 from ratelimit.inspection.person import hashes_about
 from ratelimit.inspection.rejections import rejection_words, rejections
 from ratelimit.inspection.takings import SPANS, Taker, time_words, took_most
@@ -93,8 +94,10 @@ def journal_command(
       ratelimit journal policy.toml --callers 1h
       ratelimit journal policy.toml --follow --json
 
-    Each host keeps the last thousand entries or more, and those of other hosts as far as it heard them. So
-    it is shown without the server, too. Exit code 4 if the server or a host does not answer, which is named.
+    An outage is one line, and so are short ones that follow one another; --json and --follow have each
+    beginning and end. Each host keeps the last thousand entries or more, and those of other hosts as far as
+    it heard them. So it is shown without the server, too. Exit code 4 if the server or a host does not
+    answer, which is named.
     """
     loaded = load_to_act(policy)
     if span is not None:
@@ -115,7 +118,7 @@ def journal_command(
             found += [each for each in hours if not of or each.is_of(of)]
             found.sort(key=lambda each: each.time_ns)
         seen = {_identity(each): each for each in found}
-        _show(found, as_json)
+        _show(found if as_json else folded(found), as_json)
         if not seen and not follow:
             note("Nothing happened." if not names else f"Nothing happened to {', '.join(names)}.")
         pause = Event()

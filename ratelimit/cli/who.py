@@ -137,6 +137,9 @@ def print_person(
         )
     if not person.acts:
         grid.add_row("acts", Text("none in force", "dim"))
+    for account, act in person.of_users:
+        words = Text(f"{act.label}  ", "yellow") + Text("on account ") + Text(short_hash(account), "yellow")
+        grid.add_row("", words + Text(f", which uses it: {act_words(act)}, by {act.by}"))
     for act in person.ended:
         grid.add_row("ended", Text(f"{act.label}  ", "dim") + Text(f"{act_words(act)}, by {act.by}", "dim"))
     console.print(grid)
@@ -323,6 +326,7 @@ def _json(known: Knowledge, person: Person) -> dict[str, Any]:
             for each in person.accounts
         ],
         "acts": [act_json(act) for act in person.acts],
+        "acts_on_users": [{"account": f"{of:016x}", **act_json(act)} for of, act in person.of_users],
         "limits": [_limit_json(compiled, each) for each in person.limits],
         "not_looked_at": [rule.name for rule in person.others],
         "refused": [_refused_json(each) for each in person.refused],

@@ -16,12 +16,13 @@ from ratelimit.inspection.acting import known_acts
 from ratelimit.inspection.journal import Entry, journal_of
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.outage import outage_words
+from ratelimit.inspection.outages import folded
 from ratelimit.stores.acts.act import Act
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What changed, the latest first."""
+    """What changed, the latest first; outages are folded."""
 
     entries: Sequence[Entry]
     trouble: Sequence[str]
@@ -77,7 +78,7 @@ def changes_of(known: Knowledge, since_ns: int = 0, of: Collection[str] = (), *,
         and each.time_ns >= since_ns
         and (not of or each.is_of(of))
     ]
-    return Changes(sorted(entries, key=lambda each: -each.time_ns)[:most], trouble)
+    return Changes(folded(entries)[::-1][:most], trouble)
 
 
 def _entry_of_act(act: Act, undone: Mapping[tuple[int, int], Act]) -> Entry:

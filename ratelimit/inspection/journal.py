@@ -73,6 +73,8 @@ class Entry:
     is_warning: bool = False
     hosts: tuple[str, ...] = ()
     """The hosts that reported it, if not `host` alone; then `host` names all of them."""
+    end_ns: int = 0
+    """When it ended, of outages as `folded` has them; 0 for what has no length."""
 
     def is_of(self, names: Collection[str]) -> bool:
         """Return whether it is about one of these: hashes of 8 to 16 digits, limits, hosts, acts, people."""

@@ -31,6 +31,8 @@ from ratelimit.stores.acts.act import Act
 from ratelimit.stores.shed import ShedLine
 
 MOST_USERS = 16
+_RULINGS = frozenset({"stop", "exempt-limits"})
+"""The acts that decide about an account whatever limits have left."""
 MOST_ELSEWHERE = 9
 """Addresses, networks and payment methods of a caller that are looked at, of each."""
 MOST_ACCOUNTS = 100
@@ -62,6 +64,8 @@ class Person:
     acts: Sequence[Act] = field(default_factory=list)
     ended: Sequence[Act] = field(default_factory=list)
     """Acts that refused it within the last hour, and are not in force any more."""
+    of_users: Sequence[tuple[int, Act]] = field(default_factory=list)
+    """Acts in force on accounts that use its address or payment method, each with the account."""
     limits: Sequence[Left] = field(default_factory=list)
     elsewhere: Sequence[tuple[str, int, Left]] = field(default_factory=list)
     """Limits by its other addresses, networks and payment methods: of each the identity and its hash."""
@@ -154,9 +158,17 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
     person.hosts, person.missing, person.policies = told.hosts, told.missing, told.policies
     person.refused, person.shed = told.refused, told.shed
     held, by = {act.label for act in person.acts}, {each.act for each in person.refused if each.act}
-    person.ended = [act for act in known.log if act.label in by - held]
+    in_force = {act.label for act in known.acts}
+    person.ended = [act for act in known.log if act.label in by - in_force]
     refused = {each.hash for each in person.refused}
     person.users = [each for each in users if each in refused][:MOST_USERS]
+    person.of_users = [
+        (account, act)
+        for act in known.acts
+        if act.label not in held and act.kind in _RULINGS
+        for account in act.accounts
+        if account in users
+    ]
     account = positions.get(known.account or "")
     accounts = set(hashes.get(account, ())) if account is not None else set()
     person.shed = [each for each in person.shed if each[1].account in accounts]

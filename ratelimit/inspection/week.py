@@ -1,6 +1,6 @@
 """A week of a deployment: what its hosts answered by the hour, and what happened meanwhile.
 
-Numbers and events are those of the journal. An outage is one span a host, from `store-away` to `store-back`.
+Numbers and events are those of the journal, outages as `folded` has them: each one span of a host.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from datetime import UTC, datetime
 from ratelimit.inspection import formatting
 from ratelimit.inspection.changes import Changes
 from ratelimit.inspection.journal import HOUR_NS, Entry, Hour
+from ratelimit.inspection.outages import AWAY, OUTAGE, folded
 
 DAY_HOURS = 24
 DAYS = (1, 3, 7)
 """How many days people look at."""
 KINDS: Mapping[str, tuple[str, ...]] = {
-    "outages": ("store-away",),
+    "outages": (AWAY, OUTAGE),
     "actors": ("actor-found", "actor-grew", "actor-contained", "actor-released"),
     "acts": ("act-made", "act-undone", "act-lapsed"),
     "policies": ("policy-reloaded", "policy-rejected", "policy-rejected-long"),
     "others": ("group-refused", "target-learned", "self-check", "note"),
 }
 """The events of a week by what they are about."""
-_ENDS = "store-back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +111,13 @@ def week_of(hours: Sequence[Hour], changes: Changes, now_ns: int, days: int = 7)
         days: how many.
     """
     begin_ns = begin_of(now_ns, days)
-    entries = sorted(changes.entries, key=lambda each: each.time_ns)
     spans: dict[str, list[Span]] = {word: [] for word in KINDS}
     words = {kind: word for word, kinds in KINDS.items() for kind in kinds}
-    for at, entry in enumerate(entries):
+    for entry in folded(changes.entries):
         word = words.get(entry.kind)
-        if word is None:
-            continue
-        end_ns = entry.time_ns
-        if word == "outages":
-            later = (each for each in entries[at:] if each.host == entry.host and each.kind == _ENDS)
-            back = next(later, None)
-            end_ns = now_ns if back is None else back.time_ns
-            entry = entry if back is None else back
-        spans[word].append(Span(entries[at].time_ns, end_ns, entry))
+        if word is not None:
+            end_ns = now_ns if entry.kind == AWAY else entry.end_ns or entry.time_ns
+            spans[word].append(Span(entry.time_ns, end_ns, entry))
     within = [each for each in hours if each.begin_ns >= begin_ns]
     return Week(begin_ns, within, spans, changes.trouble, days)
 

@@ -99,7 +99,10 @@ class Snapshot:
 
 
 def total(snapshots: Iterable[Snapshot]) -> Snapshot:
-    """Return one moment of several deployments: sums of all they count."""
+    """Return one moment of several hosts: sums of all they count.
+
+    Clusters are no sum: hosts that share a server report the same ones, and one that starts knows fewer.
+    """
     found = Snapshot()
     for one in snapshots:
         for name, counts in one.limits.items():
@@ -117,7 +120,7 @@ def total(snapshots: Iterable[Snapshot]) -> Snapshot:
         for name, value in one.gauges.items():
             found.gauges[name] = found.gauges.get(name, 0) + value
         for verdict, value in one.verdicts.items():
-            found.verdicts[verdict] = found.verdicts.get(verdict, 0) + value
+            found.verdicts[verdict] = max(found.verdicts.get(verdict, 0), value)
         found.entries_live += one.entries_live
         found.away += one.away
         for name, numbers in one.loads.items():

@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI
 from ratelimit import RateLimitMiddleware
 from ratelimit.integrations.fastapi import limit
 from ratelimit.limiter import Limiter
+from ratelimit.worker.acts import ActFollower
 from tests.asgi.driver import Client
 from tests.cli.running import run, write_policy
 from tests.cli.test_actors import actor as actor
@@ -237,3 +238,17 @@ async def test_a_limit_in_code_is_told_as_one(tmp_path: Path) -> None:
     (refused,) = who(policy, "c-5")["refused"]
     assert (refused["limit"], refused["refused"]) == ("a limit in the application's code", 1)
     limiter.close()
+
+
+def test_an_act_on_an_account_is_in_force_where_its_address_is_shown(actor: Actor, tmp_path: Path) -> None:
+    """Hazard: the address's screen said that the act has ended, while it refused every request."""
+    policy = tmp_path / "policy.toml"
+    home = next(each.address for each in campaign() if each.account == "person1")
+    assert run("act", "stop", policy, "person1", "--for", "30d").exit_code == 0
+    ActFollower(actor.limiter.store.place).look(actor.limiter)
+    assert not actor.limiter.decide(path="/v1/x", headers={"x-api-key": "person1"}, client=home).allowed
+    shown = run("who", policy, home).stdout
+    assert "ended" not in shown
+    assert f"on account {key_of(actor, 'person1'):016x}"[:19] in shown
+    assert "stopped, by account: every request is refused" in shown
+    assert [each["kind"] for each in who(policy, home)["acts_on_users"]] == ["stop"]

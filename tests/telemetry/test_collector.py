@@ -259,6 +259,16 @@ def test_limits_of_several_hosts_are_added_up_by_name() -> None:
     }
 
 
+def test_clusters_that_all_hosts_report_are_counted_once() -> None:
+    mine, other, fresh = Snapshot(), Snapshot(), Snapshot()
+    for each, members in ((mine, 60), (other, 59)):
+        each.verdicts = {
+            ("ratelimit_clusters", "certain"): 2,
+            ("ratelimit_cluster_members", "certain"): members,
+        }
+    assert total([mine, other, fresh]).verdicts == mine.verdicts
+
+
 def test_nothing_is_said_of_a_server_where_there_is_none(limiter: FakeLimiter) -> None:
     ours = {series for metric in REMOTE_METRICS for series in metric.series}
     assert not ours & {series for series, _ in scrape(limiter)}
