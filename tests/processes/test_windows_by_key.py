@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.processes.window_hammer import asking, limit_of
 from tests.support.memory import attach, private
 from tests.support.rule import DAY, EPOCH, HOUR, SECOND
 from tests.support.workers import BLOCK_BYTES, Worker, attach_first, run_workers
@@ -22,20 +22,6 @@ LIMITS = {"fixed": 600, "moving": 300, "large moving": 1500, "weighted": 600}
 
 NEW_KEYS = 200
 """As many as have blocks in any case: four processes that begin at once may each reserve a page of a size."""
-
-Ask = Callable[[int, int], bool]
-
-
-def asking(kind: str, table: Any, length_ns: int, limit: int) -> Ask:
-    """Return what charges a key one unit by a kind of window."""
-    from ratelimit.core.algorithms.windows_by_key import Windows
-
-    windows = Windows(table)
-    if kind == "fixed":
-        return lambda key, now_ns: windows.add(key, 1, length_ns, now_ns) <= limit
-    if kind == "weighted":
-        return lambda key, now_ns: windows.acquire_weighted(key, limit, 1, length_ns, now_ns)
-    return lambda key, now_ns: windows.acquire(key, limit, 1, length_ns, now_ns)
 
 
 def spend_in_rounds(worker: Worker, kind: str) -> list[int]:
@@ -90,8 +76,6 @@ def test_processes_meeting_on_new_keys_create_each_once(kind: str, limit: int, t
 def test_worker_killed_at_any_instant_loses_and_gains_no_unit(
     request: pytest.FixtureRequest, kind: str, tmp_path: Path
 ) -> None:
-    from tests.processes.window_hammer import limit_of
-
     # No more than the exact log has room for: all that was charged is to be found in it.
     kills = min(int(request.config.getoption("--kills")) // 4, limit_of(kind) // 4)
     table, ledger = tmp_path / "table", tmp_path / "ledger"

@@ -3,6 +3,7 @@
     python -m tests.processes.window_hammer TABLE LEDGER KIND KILLS SEED
 
 Each worker notes in the ledger, a 64-bit count of its own, every unit that it was given.
+Nothing of the tests is imported: a small process forks fast.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.processes.hammer import kill
-from tests.processes.test_windows_by_key import Ask, asking
 from tests.support.memory import attach, shared_file
 from tests.support.rule import DAY, EPOCH, SECOND
 from tests.support.workers import BLOCK_BYTES
@@ -23,6 +25,20 @@ from tests.support.workers import BLOCK_BYTES
 LIMIT = 100_000_000
 SMALL = 900
 LONGEST_LIFE_S = 0.003
+
+Ask = Callable[[int, int], bool]
+
+
+def asking(kind: str, table: Any, length_ns: int, limit: int) -> Ask:
+    """Return what charges a key one unit by a kind of window."""
+    from ratelimit.core.algorithms.windows_by_key import Windows
+
+    windows = Windows(table)
+    if kind == "fixed":
+        return lambda key, now_ns: windows.add(key, 1, length_ns, now_ns) <= limit
+    if kind == "weighted":
+        return lambda key, now_ns: windows.acquire_weighted(key, limit, 1, length_ns, now_ns)
+    return lambda key, now_ns: windows.acquire(key, limit, 1, length_ns, now_ns)
 
 
 def limit_of(kind: str) -> int:
