@@ -164,6 +164,24 @@ def test_lists_that_ship_are_dated_name_their_source_and_are_small() -> None:
         assert origins.of_address(parse_address(text)) == (2 * found or ABSENT), text
 
 
+def test_lists_that_ship_are_read_once_and_again_if_they_could_not_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = tmp_path / "relay.txt"
+    monkeypatch.setitem(SHIPPED, "relay", away)
+    text = POLICY.replace('principal = "account"', 'principal = "account"\npublic = ["relay"]')
+    for _ in range(2):
+        with pytest.raises(PolicyError, match="cannot be read"):
+            Policy.from_toml(text)
+    away.write_text("203.0.113.0/25\n203.0.113.128/25\n")
+    first = Policy.from_toml(text).compiled.correlation
+    away.unlink()
+    again = Policy.from_toml(text).compiled.correlation
+    assert first is not None
+    assert again is not None
+    assert first.public == again.public == ((ip_network("203.0.113.0/24"),),)
+
+
 def test_a_public_list_that_there_is_not_is_an_error(tmp_path: Path) -> None:
     for name, words in (("clouds", "Did you mean `cloud`"), ("10.0.0.0/8", "`file:PATH`")):
         with pytest.raises(PolicyError, match="known-list") as caught:
