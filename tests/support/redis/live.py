@@ -116,11 +116,11 @@ class Live(Limiter):
     def wait_for_answers(self, seconds: float) -> None:
         """Give answers so long from now on: a busy machine's own pause is no outage."""
         client, pipelines = self.batch_client, self.batch_client._pipelines
-        client._timeout_s = pipelines._timeout_s = seconds
-        pipelines._patience_s = 0.92 * seconds
-        if pipelines._watch is not None:
-            pipelines._watch.cancel()
-            pipelines._look()
+        client._timeout_s = pipelines.timeout_s = seconds
+        pipelines.patience_s = 0.92 * seconds
+        if pipelines.watch is not None:
+            pipelines.watch.cancel()
+            pipelines.look()
 
     def hush(self) -> None:
         """Send no more signs of life: what a proxy does next is done to an answer."""

@@ -22,6 +22,10 @@ cdef class SlotBatch:
     cdef bytes described
     cdef int rules
 
+    cdef int first_of(self, plan) except -1
+    cdef tuple call_of(self, worker, now_us)
+    cdef Py_ssize_t give(self, answer) except -1
+
 
 cdef class Batch:
     cdef readonly double begun
@@ -30,3 +34,6 @@ cdef class Batch:
     cdef public bint is_over
     cdef public bint is_overdue
     cdef public object pipeline
+
+    cdef SlotBatch of_slot(self, bytes tag)
+    cdef list calls_of(self, worker, now_us)

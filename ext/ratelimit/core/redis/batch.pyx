@@ -49,19 +49,32 @@ cdef class SlotBatch:
         self.described = b""
 
     def base_of(self, plan, /):
+        return self.first_of(plan)
+
+    cdef int first_of(self, plan) except -1:
+        """Return the number of a plan's first rule in this slot batch."""
         cdef PyObject *found = PyDict_GetItemWithError(self.bases, plan)
+        cdef int base = self.rules
         if found != NULL:
             return <object>found
-        base = self.bases[plan] = self.rules
+        self.bases[plan] = base
         self.rules += <int>len(plan.rules)
         self.described += <bytes?>plan.described
         return base
 
     def call(self, worker, now_us, /):
+        return self.call_of(worker, now_us)
+
+    cdef tuple call_of(self, worker, now_us):
+        """Return what the script is run with, and note that nothing joins any more."""
         self.is_sent = True
         return self.keys, (False if now_us is None else now_us, worker, self.rules), self.described, self.items
 
     def deliver(self, answer, /):
+        return self.give(answer)
+
+    cdef Py_ssize_t give(self, answer) except -1:
+        """Give all tasks the answer; return how many they are."""
         cdef list said
         cdef Py_ssize_t at = 1
         cdef uint64_t now_us
@@ -101,15 +114,24 @@ cdef class Batch:
         self.slot_batches = {}
 
     def slot_batch(self, bytes tag=b"", /):
+        return self.of_slot(tag)
+
+    cdef SlotBatch of_slot(self, bytes tag):
+        """Return the slot batch of a slot."""
         cdef PyObject *found = PyDict_GetItemWithError(self.slot_batches, tag)
         if found != NULL:
-            return <object>found
-        made = self.slot_batches[tag] = SlotBatch()
+            return <SlotBatch><object>found
+        made = self.slot_batches[tag] = SlotBatch.__new__(SlotBatch)
         return made
 
     def calls(self, worker, now_us, /):
+        return self.calls_of(worker, now_us)
+
+    cdef list calls_of(self, worker, now_us):
+        """Return what the script is run with, for each slot batch that has a question."""
         return [
-            slot_batch.call(worker, now_us) for slot_batch in self.slot_batches.values() if slot_batch.keys
+            (<SlotBatch>slot_batch).call_of(worker, now_us)
+            for slot_batch in self.slot_batches.values() if (<SlotBatch>slot_batch).keys
         ]
 
     @property

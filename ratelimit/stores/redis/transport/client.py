@@ -156,19 +156,7 @@ class BatchClient:
         """Ask for a decision of what compiled code has read; None where `ask` has to."""
         if self.breaker.is_open or self.is_cluster:
             return None
-        slot_batch = self._pipelines.batch().slot_batch()
-        items = slot_batch.items
-        size = len(items)
-        try:
-            outcome = asking.ask(slot_batch.base_of(plan), slot_batch.keys, items)
-            if not items[size + 1]:
-                del items[-2:]
-                return None
-            future = self.loop.create_future()
-            slot_batch.entries.append(Question(plan, outcome, True, future))
-        finally:
-            self._pipelines.now()
-        return future
+        return self._pipelines.begin(plan, asking)
 
     def correct(self, plan: Planned, outcome: Outcome, index: int, delta: int) -> None:
         """Have a charge corrected; from any thread, and without waiting."""
