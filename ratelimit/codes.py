@@ -12,6 +12,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Literal, NamedTuple
 
+from ratelimit.facts import sources
 from ratelimit.features.parts import parts
 
 Branch = Literal["policy", "usage", "store"]
@@ -83,7 +84,7 @@ CODES: dict[str, Code] = {
     ),
     "identity-source": error(
         "A source is malformed or of an unknown kind.",
-        "Write `client`, or `header:`, `cookie:`, `path:`, `state:` or `resolver:` and a name.",
+        sources.hint_words(),
     ),
     "identity-form": error(
         "The word after `as` is not a form that a value of this source can have.",
@@ -103,7 +104,7 @@ CODES: dict[str, Code] = {
     ),
     "correlation-created": error(
         "`created` comes from the client, who can forge it, or has no source.",
-        "Use `state:NAME`, a `header:NAME` that your proxy sets, or `resolver:NAME`.",
+        sources.number_hint(),
     ),
     "correlation-families": warning(
         "Payment methods that meet at exits make a cluster certain, and one of the two is not named.",

@@ -78,7 +78,7 @@ def place_of(compiled: CompiledPolicy) -> int:
         (
             spec.index
             for spec in compiled.identities
-            if [source.kind for source in spec.sources] == ["client"]
+            if all(source.record.is_address for source in spec.sources)
             and (spec.v4_prefix, spec.v6_prefix) == _ADDRESS_BITS
         ),
         -1,

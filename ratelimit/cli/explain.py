@@ -308,7 +308,7 @@ class Explained:
     def lacking(self) -> str:
         """Return what the request would have to say for the identities that are missing."""
         names = {spec.name: spec for spec in self.policy.compiled.identities}
-        wanted = ["ip" if names[name].sources[0].kind == "client" else name for name in self.missing]
+        wanted = ["ip" if names[name].is_address else name for name in self.missing]
         return " ".join(f"`{word}=…`" for word in dict.fromkeys(wanted))
 
     def as_json(self, reveal: bool) -> dict[str, Any]:

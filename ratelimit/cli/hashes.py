@@ -47,7 +47,7 @@ def hashes_command(policy: str, accounts: TextIO, identity: str | None, output: 
         compiled = bound.compiled
         spec = compiled.correlation
         names = {each.name for each in compiled.identities}
-        addresses = {each.name for each in compiled.identities if each.sources[0].kind == "client"}
+        addresses = {each.name for each in compiled.identities if each.is_address}
         if identity is None and spec is None:
             identity = "account"
         if identity is not None and identity not in names:

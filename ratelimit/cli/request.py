@@ -22,6 +22,7 @@ import msgspec
 from ratelimit.cli.failure import INPUT, Failure
 from ratelimit.cli.terminal import note
 from ratelimit.environment.spelling import nearest
+from ratelimit.facts.sources import BY_KIND, given_words
 from ratelimit.parsing.json import read_json
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.replay.facts import carried
@@ -98,12 +99,13 @@ def _put(
 ) -> None:
     kind, colon, rest = name.partition(":")
     identities = carried(policy)
-    if kind == "header" and colon:
+    source = BY_KIND.get(kind) if colon else None
+    if source is not None and source.reading == "line":
         headers[rest.lower()] = value
-    elif kind == "cookie" and colon:
+    elif source is not None and source.reading == "cookie":
         earlier = f"{headers['cookie']}; " if "cookie" in headers else ""
         headers["cookie"] = f"{earlier}{rest}={value}"
-    elif kind in ("state", "resolver") and colon:
+    elif source is not None and source.author == "application":
         in_trace = {at: number.member or "" for at, number in policy.numbers.items()}
         named = [
             in_trace.get(spec.index, spec.name)
@@ -153,9 +155,9 @@ def _proposed(name: str, policy: CompiledPolicy) -> str:
     known = list(dict.fromkeys([*_SIMPLE, *carried(policy), *numbers, *policy.units[1:]]))
     written = {word: word for word in known}
     for source in (source for spec in policy.identities for source in spec.sources):
-        if source.kind in ("header", "cookie", "state", "resolver"):
+        if source.record.is_given:
             written.setdefault(source.name, f"{source.kind}:{source.name}=")
     near = nearest(name.lower(), written)
     if near is not None:
         return f"Did you mean `{written[near]}`?"
-    return f"It can be {', '.join(known)}, header:NAME, cookie:NAME or state:NAME."
+    return f"It can be {', '.join(known)}, {given_words()}."

@@ -138,7 +138,7 @@ class BoundPolicy:
             source.name: spec.cache
             for spec in compiled.identities
             for source in spec.sources
-            if source.kind == "resolver" and spec.cache is not None
+            if source.record.is_asked and spec.cache is not None
         }
         check_algorithms(store, [(rule.name, rule.algorithm) for rule in compiled.rules])
         self._core_rules = [self._core_rule(rule, now_ns) for rule in compiled.rules]
@@ -354,7 +354,7 @@ class BoundPolicy:
     def _resolvers_of(self, positions: set[int]) -> tuple[str, ...]:
         identities = self.compiled.identities
         sources = [source for position in sorted(positions) for source in identities[position].sources]
-        return tuple(dict.fromkeys(source.name for source in sources if source.kind == "resolver"))
+        return tuple(dict.fromkeys(source.name for source in sources if source.record.is_asked))
 
     def _core_rule(self, rule: LimitRule, now_ns: int | None = None, *, is_waived: bool = False) -> Rule:
         now_ns = self.from_ns if now_ns is None else now_ns

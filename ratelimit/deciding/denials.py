@@ -43,9 +43,7 @@ def _counter(table: Table, identity: str) -> int:
 def address_position(compiled: CompiledPolicy) -> int:
     """Return the position of the identity that is most nearly the client's address; -1 for none."""
     found = [
-        spec
-        for spec in compiled.identities
-        if spec.name not in INTERNAL and spec.sources and spec.sources[0].kind == "client"
+        spec for spec in compiled.identities if spec.name not in INTERNAL and spec.sources and spec.is_address
     ]
     return max(found, key=lambda spec: (spec.v4_prefix, spec.v6_prefix)).index if found else -1
 

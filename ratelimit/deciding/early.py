@@ -80,9 +80,7 @@ def _is_early(rule: LimitRule, late: frozenset[int]) -> bool:
 
 def _late_positions(compiled: CompiledPolicy) -> frozenset[int]:
     late = {
-        spec.index
-        for spec in compiled.identities
-        if any(source.kind == "resolver" for source in spec.sources)
+        spec.index for spec in compiled.identities if any(source.record.is_asked for source in spec.sources)
     }
     spec = compiled.correlation
     if spec is not None and late & spec.positions:

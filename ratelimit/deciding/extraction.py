@@ -138,6 +138,6 @@ def payer_position(compiled: CompiledPolicy) -> int:
     counted = [at for rule in compiled.rules if not rule.is_clustered for at in rule.per]
     declared = [spec.index for spec in compiled.identities if spec.name == ACCOUNT]
     for at in (*counted, *declared):
-        if not any(source.kind == "client" for source in compiled.identities[at].sources):
+        if not any(source.record.is_address for source in compiled.identities[at].sources):
             return at
     return counted[0] if counted else -1

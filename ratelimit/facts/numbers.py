@@ -14,6 +14,8 @@ from decimal import Decimal
 from math import isfinite
 from typing import Literal
 
+from ratelimit.facts.sources import number_words
+
 NumberForm = Literal["seconds", "dollars", "units"]
 """The kind of a number: seconds since 1970; dollars, kept as millionths; or units of a limit."""
 
@@ -146,8 +148,7 @@ class NumberFact(Number):
     @property
     def description(self) -> str:
         """The description of its key."""
-        sources = "`state:NAME`, `header:NAME` or `resolver:NAME`"
-        return f"{self.what}: {sources}. Traces have it as `{self.member}`. {self.absent}"
+        return f"{self.what}: {number_words()}. Traces have it as `{self.member}`. {self.absent}"
 
     @property
     def diagnosis(self) -> str:

@@ -24,6 +24,7 @@ from ratelimit.core.request.grammar import MALFORMED_VALUE, canonical
 from ratelimit.core.request.identities import IdentityReader, NumberField, PathField, StateField
 from ratelimit.core.request.scanner import Translations, names_peer
 from ratelimit.facts.numbers import Number
+from ratelimit.facts.sources import BY_KIND
 from ratelimit.identity.address import UNDECLARED, Address, Name, parse_peer
 from ratelimit.identity.fact import (
     ABSENT,
@@ -40,7 +41,7 @@ from ratelimit.identity.origins import Origins
 from ratelimit.identity.positions import PROXY_HEADERS, Positions
 from ratelimit.identity.proxies import ProxyChain
 from ratelimit.identity.source import Headers as Headers
-from ratelimit.identity.source import StateReader, form_of, reader
+from ratelimit.identity.source import StateReader, form_of, reader, reading_of
 from ratelimit.lists.access import DENIED, AccessLists
 
 MOST_TEMPLATES = 4096
@@ -136,8 +137,8 @@ class Extractor:
             (
                 position,
                 tuple(
-                    (source[0], source[1], reader(source, diagnose, may_be_absent=position in optional))
-                    for source in facts[position].sources
+                    (reading_of(each), each[1], reader(each, diagnose, may_be_absent=position in optional))
+                    for each in facts[position].sources
                 ),
             )
             for position in self._slots.late
@@ -229,7 +230,7 @@ class Extractor:
         self, source: Sequence[str], headers: Headers, host: str | None, context: Context
     ) -> bytes | None:
         """Return one source's value in its form, None when it is missing, MALFORMED_VALUE without a form."""
-        if source[0] == "client":
+        if BY_KIND[source[0]].is_address:
             client = self.client(host, headers)
             return None if client is None else client.prefix(32, 128)
         read = reader(source, self._diagnose)
@@ -247,7 +248,7 @@ class Extractor:
         value = self.look_up(source, headers, host, context)
         if not value:
             return None
-        if source[0] == "header":
+        if reading_of(source) == "line":
             wanted = source[1].encode("latin-1")
             value = next(line for name, line in headers if name == wanted)
         return self._hasher.tuple(source[0].encode("ascii"), value)
@@ -258,7 +259,7 @@ class Extractor:
         Empty for no answer, and for one that can be no identity. The answer itself need not be kept.
         """
         found: dict[int, int] = {}
-        asking = [at for at, fact in enumerate(self._facts) if ("resolver", name) in fact.sources]
+        asking = [at for at, _ in self.told_by(name)]
         for at in [at for at in asking if at in self._numbers]:
             asking.remove(at)
             found[at] = self.number(at, answer)
@@ -277,7 +278,7 @@ class Extractor:
         return tuple(
             (position, fact.name)
             for position, fact in enumerate(self._facts)
-            if ("resolver", resolver) in fact.sources
+            if any(reading_of(source) == "answer" and source[1] == resolver for source in fact.sources)
         )
 
     def number(self, at: int, value: object) -> int:
@@ -293,9 +294,10 @@ class Extractor:
         if given is not None:
             return self.number(at, given)
         source = self._facts[at].sources[0]
-        if source[0] == "resolver":
+        reading = reading_of(source)
+        if reading == "answer":
             return context.resolved.get(source[1], {}).get(at, ABSENT)
-        if source[0] == "state":
+        if reading == "state":
             return self.number(at, state_value(context.state, source[1]))
         return self.number(at, self.look_up(source, headers, host, context))
 
@@ -334,20 +336,20 @@ class Extractor:
     def _forms(self, position: int, value: bytes) -> list[bytes]:
         """Return the forms that a value written by the operator has by an identity's sources."""
         forms = [
-            canonical(source[0], form_of(source), value)
+            canonical(reading_of(source), form_of(source), value)
             for source in self._facts[position].sources
-            if source[0] != "client"
+            if not BY_KIND[source[0]].is_address
         ]
         return list(dict.fromkeys(form for form in forms if form))
 
     def _new_reader(self) -> IdentityReader:
         fields, paths, is_partial = [], [], False
         for position, sources in self._late:
-            (kind, name, _), *others = sources
+            (reading, name, _), *others = sources
             of_state = list(takewhile(lambda source: isinstance(source[2], StateReader), sources))
-            if kind == "path" and not others and form_of(self._facts[position].sources[0]) == "text":
+            if reading == "segment" and not others and form_of(self._facts[position].sources[0]) == "text":
                 paths.append(PathField(position, self._hasher.kind_of(self._facts[position].name), name))
-            elif of_state and all(each[0] == "client" for each in sources[len(of_state) :]):
+            elif of_state and all(each[0] == "address" for each in sources[len(of_state) :]):
                 kind_of_value = self._hasher.kind_of(self._facts[position].name)
                 for nth, (_, field, read) in enumerate(of_state):
                     assert isinstance(read, StateReader)
@@ -358,9 +360,10 @@ class Extractor:
         for at, number in self._numbers.items():
             of_number = partial(NumberField, at, partial(self.number, at), number.form)
             source = self._facts[at].sources[0]
-            if source[0] == "state":
+            reading = reading_of(source)
+            if reading == "state":
                 numbers.append(of_number(name=source[1]))
-            elif source[0] == "header" and form_of(source) == "text":
+            elif reading == "line" and form_of(source) == "text":
                 numbers.append(of_number(header=source[1].encode("latin-1")))
             else:
                 numbers.append(of_number())
@@ -414,8 +417,8 @@ class Extractor:
 
     def _fill_late(self, identities: list[int], headers: Headers, host: str | None, context: Context) -> None:
         for position, sources in self._late:
-            for kind, name, read in sources:
-                if kind == "client":
+            for reading, name, read in sources:
+                if reading == "address":
                     # The template has it already; nothing further down the list is asked.
                     if identities[position] >= 0:
                         break

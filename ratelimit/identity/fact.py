@@ -8,6 +8,7 @@ from typing import Final, Literal
 from uuid import UUID
 
 from ratelimit.facts.numbers import ABSENT as ABSENT
+from ratelimit.facts.sources import BY_KIND
 
 Missing = Literal["client", "shared", "skip", "refuse"]
 """What stands in for an identity that a request does not carry.
@@ -38,10 +39,10 @@ LONGEST_INTEGER_BITS = 3 * LONGEST_VALUE
 class Fact:
     """One identity's recipe.
 
-    `sources` are tried in order, the first that is present wins. Each is a pair such
-    as ("header", "x-api-key"), ("cookie", "sid"), ("path", "tenant"), ("state", "user"),
-    ("resolver", "user") or ("client", ""). The form of its value stands behind it where
-    it is not the source's own: ("path", "id", "int"). `v4` and `v6` are prefix lengths of addresses.
+    `sources` are tried in order, the first that is present wins. Each is the kind of a record
+    of `facts.sources` and an argument, such as ("header", "x-api-key"), ("state", "user") or
+    ("client", ""). The form of its value stands behind it where it is not the source's own:
+    ("path", "id", "int"). `v4` and `v6` are prefix lengths of addresses.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Fact:
     @property
     def is_address(self) -> bool:
         """True if the value is an address and nothing else."""
-        return self.sources[0][0] == "client"
+        return BY_KIND[self.sources[0][0]].is_address
 
 
 @dataclass(frozen=True, slots=True)

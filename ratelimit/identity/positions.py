@@ -10,7 +10,7 @@ skipped, a malformed one counts as its client: the application may well read it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.request.networks import Networks
@@ -22,16 +22,20 @@ from ratelimit.core.request.scanner import (
     Scanner,
     Translations,
 )
+from ratelimit.facts.sources import BY_KIND, ORIGIN, Reading
 from ratelimit.identity.address import Address, Name
 from ratelimit.identity.fact import ABSENT, LONGEST_VALUE, MALFORMED, REFUSED, Fact
-from ratelimit.identity.source import form_of
+from ratelimit.identity.source import form_of, reading_of
 
 # "\0" cannot occur in a name, so no identity is called like another's gap.
 _GAP_PER_CLIENT = "\0missing, per client: "
 _GAP_SHARED = "\0missing, shared: "
 _ORIGIN = "\0origin"
 
-_SCANNED = {"text": FORM_TEXT, "credential": FORM_CREDENTIAL}
+_SCANNED: Mapping[str, int] = {"text": FORM_TEXT, "credential": FORM_CREDENTIAL}
+
+_FROM_THE_HEAD: frozenset[Reading] = frozenset(("address", "line", "cookie", "nothing"))
+"""The ways to a value that take a request's headers and peer alone."""
 
 # The famous mistake is an undeclared proxy: its header arrives and is ignored.
 PROXY_HEADERS = (b"x-forwarded-for", b"forwarded")
@@ -84,22 +88,22 @@ class Positions:
         late = []
         for position in sorted(self._needed):
             fact = facts[position]
-            source, argument = fact.sources[0][:2]
+            reading, argument = reading_of(fact.sources[0]), fact.sources[0][1]
             if position in numbers:
                 continue  # a number, and no value to hash: see `Extractor`
             form = _SCANNED.get(form_of(fact.sources[0]))
-            if len(fact.sources) == 1 and source == "header" and form is not None:
+            if len(fact.sources) == 1 and reading == "line" and form is not None:
                 name = argument.encode("latin-1")
                 wanted.setdefault(name, []).append((position, self._kinds[position], form))
-            elif source not in ("client", "cluster", "origin", "never"):
+            elif reading not in ("address", "nothing"):
                 late.append(position)
         wanted.setdefault(b"origin", []).append((len(facts), hasher.kind_of(_ORIGIN), FORM_RAW))
         self.late = tuple(late)
         used = [facts[position] for position in sorted(self._needed)]
         sources = [source for fact in used for source in fact.sources]
-        self.resolvers = tuple(dict.fromkeys(source[1] for source in sources if source[0] == "resolver"))
-        self.needs_context = any(source[0] in ("path", "state", "resolver") for source in sources)
-        self.needs_address = any(source[0] == "client" for source in sources) or any(
+        self.resolvers = tuple(dict.fromkeys(source[1] for source in sources if BY_KIND[source[0]].is_asked))
+        self.needs_context = any(reading_of(source) not in _FROM_THE_HEAD for source in sources)
+        self.needs_address = any(BY_KIND[source[0]].is_address for source in sources) or any(
             fact.missing == "client" for fact in used
         )
         for header in PROXY_HEADERS:
@@ -118,7 +122,7 @@ class Positions:
             guarded=guarded,
             listed=listed,
             origins=origins,
-            origin_at=next((at for at, fact in enumerate(facts) if fact.sources[0][0] == "origin"), -1),
+            origin_at=next((at for at, fact in enumerate(facts) if fact.sources[0][0] == ORIGIN.kind), -1),
         )
 
     def template(self, address: Address | Name | None) -> list[int]:
@@ -167,6 +171,6 @@ class Positions:
                 otherwise = self._hasher.identity(shared, b"")
             elif fact.missing == "refuse":
                 otherwise = REFUSED
-            if any(source[0] == "client" for source in fact.sources):
+            if any(BY_KIND[source[0]].is_address for source in fact.sources):
                 kind = self._kinds[position]
         return kind, fact.v4, fact.v6, otherwise

@@ -1,4 +1,4 @@
-"""Sources of identities: one function for each place that a value is read from, and the value's form.
+"""Readers of identities: one for each way to a value (`facts.sources.Reading`), and the value's form.
 
 A source answers None when the request says nothing there; the next one is then asked. It answers
 MALFORMED_VALUE when the request says something without a canonical form. That is an answer: a
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ratelimit.core.request import grammar
 from ratelimit.core.request.grammar import MALFORMED_VALUE, formed
+from ratelimit.facts.sources import BY_KIND, Reading
 from ratelimit.identity.fact import Context, state_value, value_bytes
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -35,7 +36,12 @@ def raw_headers(headers: Mapping[str, str] | Headers) -> Headers:
 
 def form_of(source: Sequence[str]) -> str:
     """Return the form of a source's value: as written with it, or the source's own."""
-    return source[2] if len(source) > 2 else grammar.own_form(source[0], source[1])
+    return source[2] if len(source) > 2 else BY_KIND[source[0]].own_form(source[1])
+
+
+def reading_of(source: Sequence[str]) -> Reading:
+    """Return the way to a source's value."""
+    return BY_KIND[source[0]].reading
 
 
 def reader(source: Sequence[str], diagnose: Notice, *, may_be_absent: bool = False) -> Read | None:
@@ -47,43 +53,42 @@ def reader(source: Sequence[str], diagnose: Notice, *, may_be_absent: bool = Fal
             first `OFTEN_ABSENT` requests had nothing in their state.
         may_be_absent: whether to warn only if the state is set too late, and not if it is never set.
     """
-    kind, name, form = source[0], source[1], form_of(source)
-    if kind == "header":
-        return _header(name.encode("latin-1"), form)
-    if kind == "cookie":
-        return _cookie(name.encode("utf-8"), form)
-    if kind == "path":
-        return _path(name, form, diagnose)
-    return StateReader(name, diagnose, may_be_absent=may_be_absent) if kind == "state" else None
+    name, reading = source[1], reading_of(source)
+    if reading == "state":
+        return StateReader(name, diagnose, may_be_absent=may_be_absent)
+    make = _READERS.get(reading)
+    return None if make is None else make(name, form_of(source), diagnose)
 
 
-def _header(name: bytes, form: str) -> Read:
+def _line(name: str, form: str, diagnose: Notice) -> Read:
+    field = name.encode("latin-1")
     canonical = grammar.credential if form == "credential" else grammar.text
     is_whole = form in ("text", "credential")
 
-    def read_header(headers: Headers, context: Context) -> bytes | None:
-        lines = [value for at, value in headers if at == name]
+    def read_line(headers: Headers, context: Context) -> bytes | None:
+        lines = [value for at, value in headers if at == field]
         if len(lines) != 1:
             return MALFORMED_VALUE if lines else None
         value = canonical(lines[0])
         return formed(value, form) if value and not is_whole else value
 
-    return read_header
+    return read_line
 
 
-def _cookie(name: bytes, form: str) -> Read:
+def _cookie(name: str, form: str, diagnose: Notice) -> Read:
+    wanted = name.encode("utf-8")
     is_whole = form == "text"
 
     def read_cookie(headers: Headers, context: Context) -> bytes | None:
         lines = [value for at, value in headers if at == b"cookie"]
-        value = grammar.cookie(lines, name) if lines else None
+        value = grammar.cookie(lines, wanted) if lines else None
         return formed(value, form) if value and not is_whole else value
 
     return read_cookie
 
 
-def _path(name: str, form: str, diagnose: Notice) -> Read:
-    def read_path(headers: Headers, context: Context) -> bytes | None:
+def _segment(name: str, form: str, diagnose: Notice) -> Read:
+    def read_segment(headers: Headers, context: Context) -> bytes | None:
         found = context.params.get(name)
         if found is None:
             return None
@@ -95,7 +100,15 @@ def _path(name: str, form: str, diagnose: Notice) -> Read:
         value = grammar.segment(value)
         return formed(value, form) if value else value
 
-    return read_path
+    return read_segment
+
+
+_READERS: Mapping[Reading, Callable[[str, str, Notice], Read]] = {
+    "line": _line,
+    "cookie": _cookie,
+    "segment": _segment,
+}
+"""Makers of readers: each is given an argument, a form, and what is told of values that are no identity."""
 
 
 class StateReader:

@@ -76,9 +76,8 @@ def identity_lines(
     facts_of, numbers = bound.compiled.facts, bound.compiled.numbers
     lines = []
     for spec in bound.compiled.identities:
-        if spec.sources[0].kind in ("origin", "never"):  # the correlator's own, and what none has
-            continue
-        if spec.sources[0].kind == "cluster":  # that one is always there, used or not, in four places
+        if spec.sources[0].record.author == "library":
+            # An actor has four places, used or not; others of these are not shown.
             if spec.name == CLUSTER and not needed.isdisjoint(places):
                 lines.append(_actor_line(bound.compiled, row, found_in))
             continue
@@ -93,7 +92,7 @@ def identity_lines(
         hashed = row[spec.index]
         shown = given(spec, record, facts)
         source = _source(bound.compiled, spec, record, matched, facts, hashed)
-        is_untold = shown is None and any(one.kind in _OF_THE_APPLICATION for one in spec.sources)
+        is_untold = shown is None and any(one.record.author == "application" for one in spec.sources)
         lines.append(IdentityLine(spec.name, short_hash(hashed), shown, source, is_untold))
     return lines
 
@@ -205,10 +204,6 @@ def _why_no_match(bound: BoundPolicy, limit: int, seen: Seen, *, crowded: bool) 
     )
 
 
-_OF_THE_APPLICATION = ("state", "resolver")
-"""Sources that only a running application has."""
-_WRITTEN = ("header", "cookie", "path")
-"""Sources that a client writes."""
 _COUNTED = {
     "request": "requests and handshakes",
     "connect": "WebSocket handshakes",
@@ -233,11 +228,11 @@ def _source(
         return f"missing from {_sources(spec)}: refused where a limit needs it"
     if hashed == ABSENT:
         return f"missing from {_sources(spec)}: {_of_absence(compiled, spec)}"
-    if spec.name in facts.values(record) and not (spec.name == "ip" and spec.sources[0].kind == "client"):
+    if spec.name in facts.values(record) and not (spec.name == "ip" and spec.is_address):
         return "given by name"
     for source in spec.sources:
-        found = facts.found(source, record, matched) if source.kind in _WRITTEN else None
-        if source.kind == "client" and record.ip is not None:
+        found = facts.found(source, record, matched) if source.record.author == "client" else None
+        if source.record.is_address and record.ip is not None:
             prefix = (
                 f" cut to /{spec.v4_prefix} or /{spec.v6_prefix}"
                 if spec.v4_prefix < 32 or spec.v6_prefix < 64
@@ -245,9 +240,7 @@ def _source(
             )
             return f"the client's address{prefix}"
         if found:
-            return (
-                f"path segment {{{source.name}}}" if source.kind == "path" else f"{source.kind} {source.name}"
-            )
+            return source.record.shown(source.name)
         if found == MALFORMED_VALUE:
             return f"malformed in {source.kind} {source.name}: {_stand_in(spec)}"
     return f"missing from {_sources(spec)}: {_stand_in(spec)}"
@@ -266,7 +259,8 @@ def _of_absence(compiled: CompiledPolicy, spec: IdentitySpec) -> str:
 
 def _is_malformed(spec: IdentitySpec, record: Any, matched: Matched, facts: RecordFacts) -> bool:
     """Return whether the first source that says something says nothing usable."""
-    answers = [facts.found(source, record, matched) for source in spec.sources if source.kind in _WRITTEN]
+    written = [source for source in spec.sources if source.record.author == "client"]
+    answers = [facts.found(source, record, matched) for source in written]
     return next((answer for answer in answers if answer is not None), None) == MALFORMED_VALUE
 
 

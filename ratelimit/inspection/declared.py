@@ -72,7 +72,7 @@ def declared_words(found: Collection[tuple[str, int]]) -> list[str]:
 def _places(known: Knowledge, organisation: OrganisationSpec) -> Iterator[int]:
     """Yield the hashes of an organisation's addresses and networks, as far as they can be told apart."""
     for spec in known.compiled.identities:
-        if spec.name in INTERNAL or spec.sources[0].kind != "client":
+        if spec.name in INTERNAL or not spec.is_address:
             continue
         for network in organisation.networks:
             for part in _parts(spec, network):

@@ -29,7 +29,7 @@ def given(spec: IdentitySpec, record: Any, facts: RecordFacts) -> str | None:
     value = own if own is not None else facts.sourced(spec, record)
     if value is None:
         return None
-    if spec.sources[0].kind == "client":
+    if spec.is_address:
         address = parse_address(value)
         if address is not None:
             return network(address.width, address.bits, spec)

@@ -185,7 +185,7 @@ def resolved_network(known: Knowledge, written: str) -> Caller:
 
 def _unknown(known: Knowledge, written: str, identity: str | None, values: Sequence[Caller]) -> Caller:
     specs = known.compiled.identities
-    addresses = [spec.name for spec in specs if spec.sources[0].kind == "client"]
+    addresses = [spec.name for spec in specs if spec.is_address]
     is_address = parse_address(written) is not None or _network(written) is not None
     if identity is None and is_address and addresses:
         found = next((each.identity for each in values if each.identity in addresses), None)
@@ -264,7 +264,7 @@ def _network(written: str) -> IPv4Network | IPv6Network | None:
 def _prefix(known: Knowledge, position: int, version: int) -> int:
     """Return the width of the networks that an identity is of; 0 where it is none of the client's address."""
     spec = known.compiled.identities[position]
-    if spec.sources[0].kind != "client":
+    if not spec.is_address:
         return 0
     return spec.v4_prefix if version == 4 else spec.v6_prefix
 
@@ -275,7 +275,7 @@ def _one_address(known: Knowledge, found: list[Caller]) -> list[Caller]:
 
     def width(each: Caller) -> int:
         spec = specs.get(each.identity)
-        return spec.v4_prefix if spec is not None and spec.sources[0].kind == "client" else -1
+        return spec.v4_prefix if spec is not None and spec.is_address else -1
 
     widest = max((width(each) for each in found), default=-1)
     return [each for each in found if width(each) in (-1, widest)]

@@ -235,14 +235,14 @@ def _add_networks(known: Knowledge, caller: Caller, found: dict[int, list[int]])
     """Add the networks of an address that a person wrote: limits and acts may go by these."""
     _, _, value = caller.written.rpartition("=")
     specs = {spec.name: spec for spec in known.compiled.identities}
-    if caller.identity not in specs or specs[caller.identity].sources[0].kind != "client":
+    if caller.identity not in specs or not specs[caller.identity].is_address:
         return
     if parse_address(value) is None:
         return
     own = specs[caller.identity]
     for spec in specs.values():
         is_wider = spec.v4_prefix < own.v4_prefix or spec.v6_prefix < own.v6_prefix
-        if spec.name in INTERNAL or spec.sources[0].kind != "client" or not is_wider:
+        if spec.name in INTERNAL or not spec.is_address or not is_wider:
             continue
         hashes = [one for one in known.bound.extractor.value_hashes(spec.name, value) if one >= 0]
         there = found.setdefault(spec.index, [])

@@ -271,7 +271,7 @@ def _reads_paths(compiled: CompiledPolicy, limits: Sequence[LimitSpec]) -> bool:
     """Return whether a limit counts by a parameter of the path, or by the application's own function."""
     positions = positions_of(compiled, {limit.index for limit in limits})
     specs = [compiled.identities[position] for position in positions]
-    return any(source.kind == "path" and spec.name != ROUTE for spec in specs for source in spec.sources)
+    return any(source.record.is_of_route and spec.name != ROUTE for spec in specs for source in spec.sources)
 
 
 def _picked(wish: Wish, compiled: CompiledPolicy) -> tuple[LimitSpec, ...]:

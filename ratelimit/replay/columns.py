@@ -28,8 +28,8 @@ from ratelimit.core.replay.columns import (
 from ratelimit.core.request import grammar
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.facts.numbers import Number
+from ratelimit.facts.sources import ORIGIN, Reading
 from ratelimit.identity.fact import LONGEST_VALUE
-from ratelimit.identity.source import form_of
 from ratelimit.policy.compile.compiled import IdentitySpec
 from ratelimit.replay.facts import USER_AGENT, RecordFacts, members_of
 from ratelimit.replay.rows import Rows, rows_of
@@ -148,7 +148,7 @@ class Lowered:
         return self._values[name]
 
     def _is_user_agent(self, name: str) -> bool:
-        return self._has_user_agent and name == USER_AGENT[1]
+        return self._has_user_agent and name == USER_AGENT
 
     def _read(self, name: str) -> list[str | None]:
         rows = self._rows
@@ -201,8 +201,8 @@ class _Column:
         self._hasher = hasher = bound.store.hasher
         kind = hasher.kind_of(spec.name)
         attributes = [fields.attribute[name] for name in members_of(spec)]
-        self._header_names = [source.name for source in spec.sources if source.kind == "header"]
-        if spec.sources[0].kind == "client":
+        self._header_names = _lines_of(spec)
+        if spec.is_address:
             self._hash = partial(self._networks, kind, spec.v4_prefix, spec.v6_prefix)
             self._hash_own = self._own_networks
             if "ip" in attributes:
@@ -263,8 +263,7 @@ class _NumberColumn:
     def __init__(self, number: Number, spec: IdentitySpec, bound: BoundPolicy, fields: Fields) -> None:
         self._form = number.form
         self._read = partial(bound.extractor.number, spec.index)
-        source = spec.sources[0]
-        self._header = source.name if source.kind == "header" else None
+        self._header = next(iter(_lines_of(spec)), None)
         self._attribute = None if number.member is None else fields.attribute[number.member]
 
     def hashes(self, rows: Rows, lowered: Lowered) -> Column:
@@ -293,28 +292,35 @@ _AnyColumn = _Column | _LaterColumn | _NumberColumn | _OriginColumn
 
 
 def _column(spec: IdentitySpec, bound: BoundPolicy, fields: Fields) -> _AnyColumn:
-    kind = spec.sources[0].kind
-    if kind in ("cluster", "never"):
-        return _LaterColumn()
-    if kind == "origin":
+    source = spec.sources[0].record
+    if source is ORIGIN:
         return _OriginColumn(spec, bound)
+    if source.reading == "nothing":
+        return _LaterColumn()
     number = bound.compiled.numbers.get(spec.index)
     return _Column(spec, bound, fields) if number is None else _NumberColumn(number, spec, bound, fields)
+
+
+_BY_COLUMN: frozenset[Reading] = frozenset(("address", "line", "cookie", "state", "answer", "nothing"))
+"""The ways to a value that a record has in a field: its address, its headers, or a member of its own."""
+
+
+def _lines_of(spec: IdentitySpec) -> list[str]:
+    return [source.name for source in spec.sources if source.record.reading == "line"]
 
 
 def _is_plain(bound: BoundPolicy) -> bool:
     # A path's parameters are another route's elsewhere. An address behind other sources would have to be
     # looked at in its turn.
-    return not any(
-        source.kind == "path" or (source.kind == "client" and len(spec.sources) > 1)
+    return all(
+        source.record.reading in _BY_COLUMN and not (source.record.is_address and len(spec.sources) > 1)
         for spec in bound.compiled.identities
         for source in spec.sources
     )
 
 
 def _header_names(bound: BoundPolicy) -> list[str]:
-    sources = (source for spec in bound.compiled.identities for source in spec.sources)
-    return list(dict.fromkeys(source.name for source in sources if source.kind == "header"))
+    return list(dict.fromkeys(name for spec in bound.compiled.identities for name in _lines_of(spec)))
 
 
 def _reads_headers_plainly(bound: BoundPolicy) -> bool:
@@ -323,7 +329,8 @@ def _reads_headers_plainly(bound: BoundPolicy) -> bool:
     # A value that a list names counts wherever it stands, also where a field says another one.
     is_listed = compiled.allow.values or compiled.deny.values
     return not (trust.networks or trust.unix or is_listed) and not any(
-        source.kind == "cookie" or (source.kind == "header" and form_of(source.as_source()) != "text")
+        source.record.field(source.name) is not None
+        and (source.record.reading != "line" or source.read_as != "text")
         for spec in bound.compiled.identities
         for source in spec.sources
     )

@@ -18,23 +18,21 @@ from ratelimit.policy.compile.identities import INTERNAL
 from ratelimit.traces import Fields
 
 Pairs = list[tuple[bytes, bytes]]
-USER_AGENT = ("header", "user-agent")
+USER_AGENT = "user-agent"
 
 
 def fields_of(*policies: CompiledPolicy) -> Fields:
     """Return the record type for some policies: their identities, their units, headers if one reads any."""
     specs = [spec for compiled in policies for spec in compiled.identities]
-    sources = {(source.kind, source.name) for spec in specs for source in spec.sources}
-    headers = any(compiled.trust.networks or compiled.trust.unix for compiled in policies) or any(
-        source != USER_AGENT and source[0] in ("header", "cookie") for source in sources
-    )
+    read = {source.record.field(source.name) for spec in specs for source in spec.sources} - {None}
+    is_trusting = any(compiled.trust.networks or compiled.trust.unix for compiled in policies)
     return Fields(
         list(
             dict.fromkeys(name for compiled in policies for name in (*carried(compiled), *shared(compiled)))
         ),
         list(dict.fromkeys(unit for compiled in policies for unit in compiled.units[1:])),
-        headers=headers,
-        user_agent=USER_AGENT in sources or any(spec.name == "user_agent" for spec in specs),
+        headers=is_trusting or bool(read - {USER_AGENT}),
+        user_agent=USER_AGENT in read or any(spec.name == "user_agent" for spec in specs),
         numbers={name: form for compiled in policies for name, form in numbers_of(compiled).items()},
     )
 
@@ -54,7 +52,7 @@ def shared(compiled: CompiledPolicy) -> list[str]:
 
 def members_of(spec: IdentitySpec) -> list[str]:
     """Return the members that may have an identity: that of its name, then its fields of the state."""
-    fields = [source.name for source in spec.sources if source.kind == "state"]
+    fields = [source.name for source in spec.sources if source.record.reading == "state"]
     return [spec.name, *fields] if len(fields) > 1 else [spec.name]
 
 
@@ -112,9 +110,9 @@ class RecordFacts:
         """Return what an identity's own sources find in a record, as text; None for nothing."""
         pairs = header_pairs(record, self._fields)
         for source in spec.sources:
-            if source.kind == "client" and record.ip is not None:
+            if source.record.is_address and record.ip is not None:
                 return str(record.ip)
-            if source.kind in ("header", "cookie"):
+            if source.record.field(source.name) is not None:
                 found = self._extractor.look_up(source.as_source(), pairs, None, NO_CONTEXT)
                 if found is not None:
                     return found.decode("utf-8", "backslashreplace") or None

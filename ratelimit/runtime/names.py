@@ -7,8 +7,11 @@ from ratelimit.deciding.by_name import ADDRESS, RAW, TEXT, NamedGate
 from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.extraction import needed_positions
 from ratelimit.facts.numbers import CREATED
-from ratelimit.identity.source import form_of
+from ratelimit.facts.sources import Reading
 from ratelimit.policy.compile.compiled import IdentitySpec
+
+_FORMS: dict[Reading, int] = {"address": ADDRESS, "line": TEXT, "state": RAW, "answer": RAW}
+"""How a value that is given by its identity's name is read, for each way to a value that has one."""
 
 
 def named_gate(bound: BoundPolicy, decider: CompiledDecider) -> NamedGate:
@@ -36,9 +39,5 @@ def _form(spec: IdentitySpec) -> int | None:
     """Return how a value that is given for an identity is read; None where it takes Python to say."""
     if len(spec.sources) != 1:
         return None
-    source = spec.sources[0].as_source()
-    if source[0] == "client":
-        return ADDRESS
-    if form_of(source) != "text":
-        return None
-    return {"header": TEXT, "state": RAW, "resolver": RAW}.get(source[0])
+    source = spec.sources[0]
+    return _FORMS.get(source.record.reading) if source.read_as == "text" else None

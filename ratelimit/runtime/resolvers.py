@@ -27,7 +27,7 @@ def find_resolvers(identities: Sequence[IdentitySpec], given: Mapping[str, Resol
     found: dict[str, Resolver] = {}
     for identity in identities:
         for source in identity.sources:
-            if source.kind == "resolver" and source.name not in found:
+            if source.record.is_asked and source.name not in found:
                 # By presence: an object of the application's may count as false.
                 is_given = source.name in given
                 resolver = given[source.name] if is_given else _imported(identity.name, source.name)

@@ -22,8 +22,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ratelimit.core.request.grammar import canonical, cookie_value
+from ratelimit.facts.sources import Reading
 from ratelimit.identity.fact import LONGEST_VALUE, UNREADABLE
-from ratelimit.identity.source import form_of
 from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec
 from ratelimit.policy.routing.request_line import read_method, read_target
 from ratelimit.policy.routing.target import UNKNOWN_BACK_END, Target
@@ -40,10 +40,10 @@ _ONE_REQUEST = {REQUESTS}
 _NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
 Described = tuple[list[tuple[bytes, bytes]], tuple[int, int] | None, int | None]
 """A descriptor: its entries, requests and unit of a limit that it brings, and its own hits."""
-Forms = tuple[tuple[str, str], ...]
+Forms = tuple[tuple[Reading, str], ...]
 """Kind and form of each of an identity's sources, where clients write all of them."""
 _NO_FORMS: Mapping[str, Forms] = MappingProxyType({})
-PLAIN: Forms = (("header", "text"),)
+PLAIN: Forms = (("line", "text"),)
 
 
 class DescriptorError(ValueError):
@@ -203,16 +203,17 @@ def _is_value(value: bytes, forms: Forms | None) -> bool:
     if len(value) > LONGEST_VALUE:
         return False
     return forms is None or any(
-        cookie_value(value) if kind == "cookie" else canonical(kind, form, value) for kind, form in forms
+        cookie_value(value) if reading == "cookie" else canonical(reading, form, value)
+        for reading, form in forms
     )
 
 
 def written_forms(specs: Sequence[IdentitySpec]) -> dict[str, Forms]:
     """Return the forms of the identities that clients write themselves: in headers and cookies alone."""
     return {
-        spec.name: tuple((source.kind, form_of(source.as_source())) for source in spec.sources)
+        spec.name: tuple((source.record.reading, source.read_as) for source in spec.sources)
         for spec in specs
-        if all(source.kind in ("header", "cookie") for source in spec.sources)
+        if all(source.record.field(source.name) is not None for source in spec.sources)
     }
 
 
@@ -226,7 +227,7 @@ def headers_alone(specs: Sequence[IdentitySpec]) -> dict[str, tuple[str, ...]]:
     for spec in specs:
         sources = [*spec.sources, *([] if spec.cache is None else [spec.cache.key])]
         for source in sources:
-            if source.kind == "header":
+            if source.record.reading == "line":
                 readers.setdefault(source.name, []).append(spec)
     return {
         name: tuple(spec.name for spec in found)
@@ -241,11 +242,11 @@ def headers_looked_at(compiled: CompiledPolicy) -> frozenset[str] | None:
     A resolver, an estimate and an application's step-up see all of a request.
     """
     sources = [source for spec in compiled.identities for source in spec.sources]
-    if any(source.kind == "resolver" for source in sources) or any(
+    if any(source.record.is_asked for source in sources) or any(
         rule.metering is not None or "challenge" in rule.on_refusal for rule in compiled.rules
     ):
         return None
-    fields = {source.name.lower() for source in sources if source.kind == "header"}
+    fields = {field for source in sources if (field := source.record.field(source.name)) is not None}
     # Cookies have one field, proxies theirs, and correlation looks at a browser's origin.
     proxies = {compiled.trust.header, "x-forwarded-for", "forwarded"}
     return frozenset(fields | proxies | {"cookie", "origin"})

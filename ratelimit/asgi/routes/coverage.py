@@ -132,7 +132,7 @@ def state_needed(limit: LimitSpec, compiled: CompiledPolicy) -> list[str]:
         written = None if identity is None else compiled.file.identities.get(identity.name)
         if identity is None or written is None or written.missing is not None:
             continue
-        if all(source.kind == "state" for source in identity.sources):
+        if all(source.record.reading == "state" for source in identity.sources):
             fields += [source.name for source in identity.sources]
     return fields
 

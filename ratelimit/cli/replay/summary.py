@@ -109,9 +109,7 @@ class Summary:
     def _lacking(self) -> list[str]:
         """Return the identities without which requests are refused, but for the address: a trace has that."""
         return [
-            spec.name
-            for spec in self._policy.identities
-            if spec.missing == "refuse" and spec.sources[0].kind != "client"
+            spec.name for spec in self._policy.identities if spec.missing == "refuse" and not spec.is_address
         ]
 
     def as_json(self, policy: str) -> dict[str, Any]:

@@ -11,6 +11,8 @@ value that is too long. `unescape` is no form, but what every server does with a
 
 from collections.abc import Sequence
 
+from ratelimit.facts.sources import Reading
+
 MALFORMED_VALUE: bytes
 """In place of a form (empty)."""
 FORMS: tuple[str, ...]
@@ -42,11 +44,8 @@ def unescape(value: bytes, /) -> bytes:
 def segment(value: bytes, /) -> bytes:
     """Return a path's segment as the server decoded it; with a percent escape left in it, it is malformed."""
 
-def own_form(kind: str, name: str, /) -> str:
-    """Return the form of a source that is written without `as`."""
-
 def formed(value: bytes, form: str, /) -> bytes:
     """Return the form of a value that was found: a number's digits, a UUID in lower case, a text."""
 
-def canonical(kind: str, form: str, value: bytes, /) -> bytes:
+def canonical(reading: Reading, form: str, value: bytes, /) -> bytes:
     """Return the form of a value that stands in a list, written as a client would send it."""

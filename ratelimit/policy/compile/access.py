@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
-from ratelimit.core.request.grammar import canonical, own_form
+from ratelimit.core.request.grammar import canonical
 from ratelimit.core.request.scanner import LENGTHS, MOST_PREFIXES
 from ratelimit.environment.spelling import did_you_mean
 from ratelimit.policy.compile.compiled import AccessList, IdentitySpec, Network, TrustSpec
@@ -109,7 +109,7 @@ def compile_list(
         if name == CLUSTER:
             report.add("list-identity", (key, name), "clusters come and go; a list cannot name them")
             continue
-        is_address = all(source.kind == "client" for source in spec.sources)
+        is_address = all(source.record.is_address for source in spec.sources)
         for index, text in enumerate(entries):
             path: Path = (key, name, index)
             if is_address:
@@ -138,8 +138,7 @@ def _can_occur(spec: IdentitySpec, text: str) -> bool:
     """Return whether some source of an identity has a canonical form of this value."""
     value = text.encode("utf-8")
     return any(
-        source.kind == "client"
-        or canonical(source.kind, source.form or own_form(source.kind, source.name), value)
+        source.record.is_address or canonical(source.record.reading, source.read_as, value)
         for source in spec.sources
     )
 

@@ -75,7 +75,7 @@ def _check_parameters(drafts: list[Draft], identities: tuple[IdentitySpec, ...],
         for at in _used(draft):
             kinds = identities[at].sources
             # With another source to fall back on, a template without the parameter is fine.
-            if any(source.kind != "path" for source in kinds):
+            if not all(source.record.is_of_route for source in kinds):
                 continue
             for source in kinds:
                 for pattern in draft.matches:
@@ -187,7 +187,7 @@ def _check_known(policy: CompiledPolicy, drafts: list[Draft], report: Report) ->
         for path, name, patterns, positions in spec.deciding:
             for at in sorted(positions):
                 identity = policy.identities[at]
-                if any(source.kind != "path" for source in identity.sources):
+                if not all(source.record.is_of_route for source in identity.sources):
                     continue
                 names = {source.name for source in identity.sources}
                 known = [one for one in templates if names & set(dict(one.parameters))]
@@ -208,7 +208,7 @@ def _check_routes(policy: CompiledPolicy, drafts: list[Draft], report: Report) -
     crowded: tuple[int, str] = (0, "")
     conflicts: dict[tuple[str, str], int] = {}
     path_names = {
-        source.name for spec in policy.identities for source in spec.sources if source.kind == "path"
+        source.name for spec in policy.identities for source in spec.sources if source.record.is_of_route
     }
     for route in policy.router.every_route():
         reached.update(route.limits)
@@ -252,7 +252,7 @@ def _check_metrics(policy: CompiledPolicy, drafts: list[Draft], report: Report) 
     for at in route.on_request:
         for position in _used(drafts[at]):
             spec = policy.identities[position]
-            if spec.missing == "refuse" and spec.sources[0].kind != "client":
+            if spec.missing == "refuse" and not spec.is_address:
                 insisting.setdefault(spec.name, []).append(f"`{drafts[at].limit.name}`")
     for name, limits in insisting.items():
         covering = f"{' and '.join(limits[:2])}{' and others' if len(limits) > 2 else ''}"

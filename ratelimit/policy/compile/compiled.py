@@ -17,6 +17,7 @@ from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation.settings import Settings
 from ratelimit.environment.server import KeySpec, RemoteSpec
 from ratelimit.facts.numbers import BY_PLACE, Number, NumberFact
+from ratelimit.facts.sources import BY_KIND, Source
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.spec import FileSpec, RuleSpec, Statuses, found
 from ratelimit.policy.schema.model import (
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 Network = IPv4Network | IPv6Network
-SourceKind = Literal["client", "header", "cookie", "path", "state", "resolver", "cluster", "origin", "never"]
 Bound = Literal["likely", "certain", "young"]
 REQUESTS = "requests"
 NEVER = "never"
@@ -49,15 +49,23 @@ OnRefusal = tuple[FirstStep, *tuple[Step, ...]]
 class SourceSpec:
     """One place to look for a value.
 
-    `name` is a lower-case header name, a cookie's name, a path parameter, a name
-    in `scope["state"]`, a registered resolver or `package.module:attribute`;
-    empty for `client`, `cluster` and `origin`. `form` is one of `core.request.grammar.FORMS`;
-    empty for the source's own.
+    `kind` names its record in `facts.sources`, `name` is the argument, empty for a source without one.
+    `form` is one of `core.request.grammar.FORMS`; empty for the source's own.
     """
 
-    kind: SourceKind
+    kind: str
     name: str = ""
     form: str = ""
+
+    @property
+    def record(self) -> Source:
+        """What is known of sources of its kind."""
+        return BY_KIND[self.kind]
+
+    @property
+    def read_as(self) -> str:
+        """The form of its values: as written with it, or the source's own."""
+        return self.form or self.record.own_form(self.name)
 
     def as_source(self) -> tuple[str, ...]:
         """Return it as `identity.Fact` and the extractor take it."""
@@ -89,6 +97,11 @@ class IdentitySpec:
     v4_prefix: int = 32
     v6_prefix: int = 64
     cache: CacheSpec | None = None
+
+    @property
+    def is_address(self) -> bool:
+        """True if the value is an address, as far as a request has one."""
+        return bool(self.sources) and self.sources[0].record.is_address
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from ratelimit.core.request.grammar import FORMS, own_form
+from ratelimit.core.request.grammar import FORMS
 from ratelimit.environment.spelling import did_you_mean
 from ratelimit.facts.numbers import BY_PLACE
-from ratelimit.policy.compile.compiled import NEVER, CacheSpec, IdentitySpec, SourceKind, SourceSpec
+from ratelimit.facts.sources import BY_KIND, CLIENT, Source, declared_kinds, number_hint
+from ratelimit.policy.compile.compiled import NEVER, CacheSpec, IdentitySpec, SourceSpec
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.policy.schema.model import Identity
 from ratelimit.policy.schema.problem import Path, Report
@@ -30,34 +31,15 @@ INTERNAL = HIDDEN | {CLUSTER}
 BUILT_IN = {"ip": Identity("client")}
 """Known without being declared; a declaration of the same name replaces it."""
 MAX_SOURCES = 8
-_SECRETS = ("authorization", "api-key", "apikey", "-token")
-"""The ends of names of headers that have a secret."""
 PLACES = 4
 """Of an actor: see `CompiledPolicy.actor`."""
 MOST_POSITIONS = 62
 """A request's identities lie in an array of 64, two of which are not the policy's."""
 
-_KINDS: dict[str, SourceKind] = {
-    "header": "header",
-    "cookie": "cookie",
-    "path": "path",
-    "state": "state",
-    "resolver": "resolver",
-}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_RESOLVER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}|[A-Za-z_][\w.]{0,127}:[A-Za-z_][\w.]{0,127}")
 _ADDRESS = re.compile(r"client(?:/(\d{1,3})/(\d{1,3}))?")
 _PLAIN_V4, _PLAIN_V6 = 32, 64
 """The bits of an address that count where nothing else is written: a subscriber has an IPv6 network."""
-_SHAPES = {
-    "header": (_TOKEN, "a header name has letters, digits and `-`"),
-    "cookie": (_TOKEN, "a cookie name has letters, digits and `-`, `_` or `.`"),
-    "path": (_WORD, "a path parameter is a name as in `/v1/{name}`"),
-    "state": (_WORD, "a state attribute is a Python name"),
-    "resolver": (_RESOLVER, "a resolver is a name, or `package.module:attribute`"),
-}
 _LONGEST_TTL_NS = 86_400 * 10**9
 _CACHED = "60s"
 
@@ -121,9 +103,8 @@ def _compile_identity(
         source = parse_source(text, place, report)
         if source is not None:
             sources.append(source)
-    kinds = {source.kind for source in sources}
     lengths = _lengths([text for text in texts if text.startswith("client")], (*path, "from"), report)
-    is_address = "client" in kinds
+    is_address = any(source.record.is_address for source in sources)
     if is_address and identity.missing == "client":
         report.add(
             "identity-missing",
@@ -140,7 +121,9 @@ def _compile_identity(
         tuple(sources),
         identity.missing or ("refuse" if is_address else "client"),
         *lengths,
-        _compile_cache(identity, "resolver" in kinds, path, most_cached, report),
+        _compile_cache(
+            identity, any(source.record.is_asked for source in sources), path, most_cached, report
+        ),
     )
 
 
@@ -169,12 +152,13 @@ def is_proven(identity: Identity) -> bool:
 
 def _is_proven_source(text: str) -> bool:
     kind, _, named = text.partition(":")
-    if kind in ("state", "resolver"):
-        return True
     name, _, form = named.partition(" as ")
-    if kind != "header":
-        return False
-    return (form or own_form("header", name.lower())) == "credential" or name.lower().endswith(_SECRETS)
+    source = BY_KIND.get(kind)
+    return source is not None and source.is_proven(_argument(source, name), form)
+
+
+def _argument(source: Source, name: str) -> str:
+    return name.lower() if source.ignores_case else name
 
 
 def parse_source(text: str, path: Path, report: Report) -> SourceSpec | None:
@@ -187,30 +171,29 @@ def parse_source(text: str, path: Path, report: Report) -> SourceSpec | None:
         return None
     written, has_form, form = text.partition(" as ")
     word, colon, name = written.partition(":")
-    kind = _KINDS.get(word)
-    if kind is None or not colon:
-        hint = did_you_mean(word, [*_KINDS, "client"])
+    source = BY_KIND.get(word)
+    if source is None or source.shape is None or not colon:
+        hint = did_you_mean(word, [*declared_kinds(), CLIENT.kind])
         report.add("identity-source", path, f"`{text[:80]}` is not a source", hint)
         return None
-    shape, rule = _SHAPES[word]
-    if not shape.fullmatch(name):
-        report.add("identity-source", path, f"`{text[:80]}`: {rule}")
+    if not source.shape.fullmatch(name):
+        report.add("identity-source", path, f"`{text[:80]}`: {source.rule}")
         return None
-    name = name.lower() if kind == "header" else name
+    name = _argument(source, name)
     if not has_form:
-        return SourceSpec(kind, name)
-    if kind in ("state", "resolver"):
+        return SourceSpec(source.kind, name)
+    if not source.has_form:
         report.add("identity-form", path, f"`{written}` is the application's own value; it has no `as`")
         return None
-    choices = [choice for choice in FORMS if kind == "header" or choice != "credential"]
+    choices = [choice for choice in FORMS if source.credentials or choice != "credential"]
     if form not in choices:
         shown = ", ".join(f"`{choice}`" for choice in choices)
         report.add("identity-form", path, f"`{form[:32]}` is not one of {shown}", did_you_mean(form, choices))
         return None
-    if own_form(kind, name) == "credential" and form not in ("credential", "text"):
+    if source.own_form(name) == "credential" and form not in ("credential", "text"):
         report.add("identity-form", path, f"`{written}` is a credential and cannot be read as `{form}`")
         return None
-    return SourceSpec(kind, name, form)
+    return SourceSpec(source.kind, name, form)
 
 
 def number_source(text: str, path: Path, code: str, forged: str, report: Report) -> SourceSpec | None:
@@ -224,13 +207,13 @@ def number_source(text: str, path: Path, code: str, forged: str, report: Report)
         report: told what is wrong.
     """
     source = parse_source(text, path, report)
-    if source is None or source.kind in ("state", "header", "resolver"):
+    if source is None or source.record.has_numbers:
         return source
     report.add(
         code,
         path,
         f"what comes from `{source.kind}` is the client's own word, which {forged}",
-        "Use `state:NAME`, a `header:NAME` that your proxy sets, or `resolver:NAME`.",
+        number_hint(),
     )
     return None
 
@@ -246,7 +229,7 @@ def _compile_cache(
         return None
     written, _, time = identity.cache.partition(" for ")
     told_by = parse_source(written.strip(), place, report)
-    if told_by is not None and told_by.kind == "resolver":
+    if told_by is not None and told_by.record.is_asked:
         report.add("identity-cache", place, "a resolver cannot be the key of a cache")
     try:
         ttl_ns = parse_duration(time.strip() or _CACHED)

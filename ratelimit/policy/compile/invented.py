@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitSpec
 
-_WRITTEN = frozenset(("header", "cookie"))
-
 
 def invented_words(compiled: CompiledPolicy) -> str:
     """Return what is said of a policy's limits by invented values; nothing where each has one beside it."""
@@ -51,5 +49,5 @@ def _backs(limit: LimitSpec, compiled: CompiledPolicy) -> bool:
 
 def _is_written(at: int, compiled: CompiledPolicy) -> bool:
     return at < len(compiled.identities) and any(
-        source.kind in _WRITTEN for source in compiled.identities[at].sources
+        source.record.is_invented for source in compiled.identities[at].sources
     )

@@ -19,6 +19,7 @@ from msgspec import Meta, field
 from ratelimit.algorithms import AlgorithmName
 from ratelimit.core.request.scanner import MOST_PREFIXES
 from ratelimit.facts.numbers import NumberFact
+from ratelimit.facts.sources import reference_words
 from ratelimit.features.table import Table, with_facts, with_features
 from ratelimit.policy.schema.events import TO_LOG, Events, events_of
 from ratelimit.policy.schema.headers import DEFAULT as STANDARD_HEADERS
@@ -45,6 +46,8 @@ Step = Literal["observe", "wait", "degrade", "challenge", "refuse"]
 WrittenStep = Step | Literal["cut"]
 """`cut` stands first alone: it refuses, and ends streams."""
 Count = Annotated[int, Meta(ge=1)]
+Amount = Annotated[float, Meta(gt=0)]
+"""A whole number of units, or an amount of dollars."""
 Cost = Annotated[int, Meta(ge=0)]
 Budgets = Annotated[float, Meta(ge=1, le=1000)]
 Grant = Annotated[str, Meta(pattern="^grant(:[A-Za-z_.]{1,64})?$")]
@@ -59,10 +62,7 @@ class Identity(Table, frozen=True, forbid_unknown_fields=True, rename={"from_": 
     from_: Annotated[
         str | list[str],
         Meta(
-            description="The source of the value: `client` (the client's address; IPv6 by /64. "
-            "`client/24/48`: so many bits of IPv4 and of IPv6), `header:NAME`, "
-            "`cookie:NAME`, `path:PARAMETER` (of the matched template), `state:NAME` "
-            '(`scope["state"]`), `resolver:NAME` or `resolver:package.module:attribute`. '
+            description=f"The source of the value: {reference_words()}. "
             "With the form the application reads: `path:id as int`, `as float`, `as uuid`, `as caseless`. "
             "In a list, the first that is present.",
             examples=[
@@ -95,7 +95,7 @@ class Tier(Table, frozen=True, forbid_unknown_fields=True):
     """A limit's numbers for the holders of one plan."""
 
     rate: Annotated[str | None, Meta(description="Replaces the limit's `rate`.")] = None
-    burst: Annotated[Count | None, Meta(description="Replaces the limit's `burst`.")] = None
+    burst: Annotated[Amount | None, Meta(description="Replaces the limit's `burst`.")] = None
     concurrent: Annotated[Count | None, Meta(description="Replaces the limit's `concurrent`.")] = None
 
 
@@ -174,7 +174,7 @@ class Limit(
         ),
     ] = None
     burst: Annotated[
-        Count | None,
+        Amount | None,
         Meta(
             description="Token bucket: most units at one instant. Fixed window: most units of one window "
             "with what was left of the one before, up to twice the rate's. Default: the rate's amount."

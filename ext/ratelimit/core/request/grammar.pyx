@@ -338,10 +338,6 @@ def segment(bytes value not None, /):
     return MALFORMED_VALUE if unescaped(<const uint8_t *>PyBytes_AS_STRING(value), len(value)) != value else value
 
 
-def own_form(str kind not None, str name not None, /):
-    return "credential" if kind == "header" and name in ("authorization", "proxy-authorization") else "text"
-
-
 def formed(bytes value not None, str form not None, /):
     if form == "text" or form == "credential":
         return value if len(value) <= LONGEST_FORM else MALFORMED_VALUE
@@ -358,15 +354,15 @@ def formed(bytes value not None, str form not None, /):
     raise ValueError(f"`{form}` is not a form")
 
 
-def canonical(str kind not None, str form not None, bytes value not None, /):
+def canonical(str reading not None, str form not None, bytes value not None, /):
     found = value
-    if kind == "header" and form == "credential":
+    if reading == "line" and form == "credential":
         found = credential(value) or credential(b"token " + value)  # written with its scheme or without
-    elif kind == "header":
+    elif reading == "line":
         found = text(value)
-    elif kind == "cookie":
+    elif reading == "cookie":
         found = cookie_value(value) or value
-    elif kind == "path":
+    elif reading == "segment":
         found = segment(value)
     return formed(found, form) if found else MALFORMED_VALUE
 
