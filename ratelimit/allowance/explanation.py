@@ -196,17 +196,17 @@ def rule_words(rule: LimitRule) -> list[str]:
 def rule_json(rule: LimitRule) -> dict[str, Any]:
     """Return the same for machines."""
     spec = earned_of(rule)
-    earned = (
-        None
-        if spec is None
-        else {
-            "per_usd": spec.per_usd,
-            "young_usd": spec.young_paid / 1e6,
-            "growth": spec.growth,
-            "most": None if spec.growth is None else spec.quotas[len(spec.grown_from) - 1],
-        }
-    )
-    return {"earned": earned, "overflow": rule.spec(Overflow) is not None}
+    if rule.spec(Overflow) is not None:
+        return {"budget": "overflow"}
+    if spec is None:
+        return {}
+    budget = {
+        "per_usd": spec.per_usd,
+        "young_usd": spec.young_paid / 1e6,
+        "growth": spec.growth,
+        "most": None if spec.growth is None else spec.quotas[len(spec.grown_from) - 1],
+    }
+    return {"budget": budget}
 
 
 def findings(policy: Policy, store: Store | None) -> Iterator[Finding]:

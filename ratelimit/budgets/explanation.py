@@ -74,11 +74,9 @@ def rule_json(rule: LimitRule) -> dict[str, Any]:
     """Return the same for machines."""
     spec, told = own_number(rule), shares_of(rule)
     scale = MICRO if rule.unit == USD else 1
-    budget = None
-    if spec is not None:
-        budget = {"from": spec.source, "most": spec.most / scale}
+    budget = {} if spec is None else {"budget": {"from": spec.source, "most": spec.most / scale}}
     return {
-        "budget": budget,
+        **budget,
         "notify": [] if told is None else list(told.shares),
         "charged_statuses": [list(each) for each in rule.statuses] or None,
     }

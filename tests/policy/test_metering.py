@@ -107,6 +107,21 @@ def test_budget_below_a_dollar_is_a_budget(rate: str, quota: int) -> None:
     assert Policy.from_toml(text).compiled.rules[0].quota == quota
 
 
+@pytest.mark.parametrize(("burst", "units"), [("0.25", 250_000), ("2", 2_000_000), ("0.000001", 1)])
+def test_burst_of_dollars_may_have_a_fraction(burst: str, units: int) -> None:
+    prices = "[prices]\nm = { input = 3.0, output = 15.0 }\n"
+    limit = f'[[limit]]\nname = "t"\nper = "ip"\nunit = "usd"\nrate = "5/day"\nburst = {burst}'
+    text = f"version = 1\n{prices}{limit}"
+    assert Policy.from_toml(text).compiled.rules[0].burst == units
+
+
+def test_burst_of_requests_has_no_fraction() -> None:
+    with pytest.raises(PolicyError) as caught:
+        Policy.from_toml('version = 1\n[[limit]]\nname = "t"\nper = "ip"\nrate = "5/minute"\nburst = 2.5')
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.key, problem.hint) == ("limit-burst", "limit[0].burst", "Write 2.")
+
+
 def test_part_of_a_request_is_told_as_whole_ones() -> None:
     with pytest.raises(PolicyError) as caught:
         Policy.from_toml('version = 1\n[[limit]]\nname = "t"\nper = "ip"\nrate = "1.5/minute"')

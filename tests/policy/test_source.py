@@ -196,6 +196,8 @@ def test_syntax_errors_have_their_line(text: str, line: int) -> None:
         ("burst =", "Invalid value", "Mend the line named."),
         ("[store] x", "Expected newline", "Mend the line named."),
         ("a = 1\na = 2", "Cannot overwrite a value", "Mend the line named."),
+        ('name = "a" rate = "5/minute"', "Expected newline", "Write each key on a line of its own."),
+        ('x = { a = "b" c = "d" }', "Unclosed inline table", "Write a comma between keys."),
         ("key = sk-secret", "Invalid value", 'Put text in quotes: `key = "…"`.'),
     ],
 )

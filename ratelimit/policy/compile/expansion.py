@@ -240,7 +240,7 @@ class _Shape:
     def numbers(
         self,
         rate: str | None,
-        burst: int | None,
+        burst: float | None,
         concurrent: int | None,
         debt: int | None,
         path: Path,
@@ -274,9 +274,14 @@ class _Shape:
             self.report.add("rate-repeated", (*path, "rate"), f"`{rate}` names one period twice")
         return [numbers for numbers in found if numbers is not None]
 
-    def rule(self, rate: Rate, burst: int | None, debt: int | None, path: Path) -> Numbers | None:
+    def rule(self, rate: Rate, most: float | None, debt: int | None, path: Path) -> Numbers | None:
         algorithm, report, place = self.algorithm, self.report, (*path, "rate")
         written = str(rate)
+        burst = None if most is None else int(most)
+        if burst != most and self.limit.unit != USD:
+            words = f"`burst = {most:g}` has a fraction, and only dollars have one"
+            report.add("limit-burst", (*path, "burst"), words, f"Write {max(1, burst or 0)}.")
+            return None
         if rate.unit == LIFETIME:
             algorithm = "lifetime"
             if not self.fits_lifetime(burst, path):
@@ -299,7 +304,7 @@ class _Shape:
             return None
         if self.limit.unit == USD:
             rate = replace(rate, amount=rate.amount * MICRO + rate.millionths, millionths=0)
-            burst = None if burst is None else burst * MICRO
+            burst = None if most is None else max(1, round(most * MICRO))
             debt = None if debt is None else debt * MICRO
         elif rate.millionths:
             report.add(

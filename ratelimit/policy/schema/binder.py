@@ -347,7 +347,7 @@ def _note_misfit(hint: Any, value: Any, report: Report, path: Path, error: str) 
         instead = _at_top(hint, path)
     elif isinstance(value, str) and wanted == ["a list"] and _may_list(_choices(hint)[0], value):
         instead = f'Write `{path[-1]} = ["{value}"]`.'
-    elif isinstance(value, str) and value.isdecimal() and int in _choices(hint):
+    elif isinstance(value, str) and value.isdecimal() and not {int, float}.isdisjoint(_choices(hint)):
         instead = f"Write it without quotes: `{path[-1]} = {value[:20]}`."
     elif type(value) is int and path[-1:] == ("rate",):
         instead = f'Say of which time: `rate = "{value}/minute"`.'

@@ -104,6 +104,10 @@ def _quotes(message: str, line: str, column: int) -> str | None:
     while end < len(line) and line[end] not in _DELIMITERS:
         end += 1
     word = line[start:end]
+    if line[end:].lstrip().startswith("="):  # another key, behind a value that is sound
+        return (
+            "Write a comma between keys." if "{" in line[:start] else "Write each key on a line of its own."
+        )
     if word.lower() in ("true", "false"):
         return f"Write `{word.lower()}`, in small letters."
     if not word or word.isdecimal():
