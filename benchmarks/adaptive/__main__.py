@@ -26,6 +26,7 @@ from benchmarks.adaptive.report import (
 )
 from benchmarks.adaptive.settling import Settling, settling
 from benchmarks.adaptive.spread import spread, usual_jobs
+from benchmarks.adaptive.tails import report_tails
 from benchmarks.adaptive.tournament import Tournament
 from benchmarks.adaptive.workers import kept_by_workers
 
@@ -54,7 +55,11 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=PARTS, help="Only these parts; repeatable.")
     parser.add_argument("--jobs", type=int, default=usual_jobs(), help="Processes. Default: one a processor.")
     parser.add_argument("--hosts", action="store_true", help="One host and twelve before one engine, alone.")
+    parser.add_argument("--tails", action="store_true", help="Long prompts among short ones, alone.")
     chosen = parser.parse_args()
+    if chosen.tails:
+        report_tails(chosen.engine or (), chosen.seeds, chosen.jobs)
+        return
     if chosen.hosts:
         report_hosts([BY_NAME[name] for name in chosen.engine or ()] or BEFORE, chosen.seeds, chosen.jobs)
         return

@@ -308,7 +308,35 @@ TAILS = tuple(
     for name, by_work in (("giant prompts", False), ("giants, by work", True))
 )
 """One prompt in a hundred has 60,000 tokens: with *heavy prompts* of `JUDGES` the two heavy tails."""
-BY_NAME = {back_end.name: back_end for back_end in (*BACK_ENDS, *HELD_OUT, *OUTSIDE, *JUDGES, *TAILS)}
+MORE_TAILS = (
+    BackEnd(
+        "quick reader",
+        lambda timeline: Batch(Model(32, 15, 0.3, 15_000, chunk_tokens=2048), timeline),
+        replace(_chat(500, 40, 300, 0.2), heavy=(0.03, 15_000, 50_000)),
+        replace(_chat(500, 40, 300, 0.65), heavy=(0.03, 15_000, 50_000)),
+        1500,
+        0.1,
+    ),
+    BackEnd(
+        "unchunked reader",
+        lambda timeline: Batch(Model(96, 20, 0.15, 30_000), timeline),
+        replace(_chat(1500, 60, 300, 0.3), heavy=(0.08, 30_000, 60_000)),
+        replace(_chat(1500, 60, 300, 0.75), heavy=(0.08, 30_000, 60_000)),
+        3000,
+        0.06,
+    ),
+    BackEnd(
+        "wide reader",
+        lambda timeline: Batch(Model(64, 12, 0.25, 20_000, chunk_tokens=1024), timeline),
+        replace(_chat(1000, 80, 400, 0.25), heavy=(0.04, 30_000, 80_000)),
+        replace(_chat(1000, 80, 400, 0.7), heavy=(0.04, 30_000, 80_000)),
+        2500,
+        0.08,
+    ),
+)
+"""Heavy tails on which what waits in the gateway's line was not tried."""
+EVERY = (*BACK_ENDS, *HELD_OUT, *OUTSIDE, *JUDGES, *TAILS, *MORE_TAILS)
+BY_NAME = {back_end.name: back_end for back_end in EVERY}
 
 CALIBRATED_S = 60
 MORE, NO_MORE = 1.02, 3

@@ -19,6 +19,7 @@ class Job:
         host: the number of the gateway that it came to, -1 where that is of no account.
         sent: whether the engine has it.
         is_poison: whether it is there to mislead.
+        is_long: whether its prompt is long, where that is counted.
         patience_ns: after which its client hangs up, 0 never.
         reading: how many times longer its client reads than it is written.
     """
@@ -31,6 +32,7 @@ class Job:
         "first_byte_ns",
         "gone",
         "host",
+        "is_long",
         "is_poison",
         "label",
         "patience_ns",
@@ -64,6 +66,7 @@ class Job:
         self.host = -1
         self.sent = False
         self.is_poison = False
+        self.is_long = False
         self.told_first: Callable[[Job], None] = _nothing
         self.told_done: Callable[[Job], None] = _nothing
         self.told_failed: Callable[[Job], None] = _nothing

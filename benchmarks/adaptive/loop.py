@@ -68,6 +68,8 @@ class Coming:
     outcome: Outcome
     settled: bool
     second: list[int]
+    passed_by: int = 0
+    """Others pass it until so many were sent."""
 
 
 def one_of(settings: Settings, worker: int = 1, memory: mmap | None = None) -> InFlight:
@@ -119,6 +121,7 @@ class Loop:
         self._holds = holds
         self._lines: tuple[deque[Coming], ...] = tuple(deque() for _ in range(self._classes))
         self._asks = False
+        self._sent = 0
 
     def play(self) -> Run:
         """Play all phases, and let what is under way end."""
@@ -169,7 +172,7 @@ class Loop:
         coming, rank = Coming(job, outcome, settled, second), self._priority(job).rank
         if job.patience_ns:
             self.timeline.at(job.arrived_ns + job.patience_ns, lambda: self._hang_up(coming))
-        if not any(self._lines[: rank + 1]) and self._has_room(job):
+        if not self._has_before(job, rank) and self._has_room(job):
             self._send(coming)
             return
         self._at(job).turn_away(self.now_ns(), self._priority(job))
@@ -195,6 +198,20 @@ class Loop:
         share, kept = priority.share() * left, priority.kept()
         return self._at(job).has_room(self.now_ns(), share, kept, priority.rank, self._units(job))
 
+    def _has_before(self, job: Job, rank: int) -> bool:
+        """Return whether any waits that a request may not overtake."""
+        is_one = self._units(job) == 1
+        return any(
+            not (is_one and self._lets_pass(coming)) for line in self._lines[: rank + 1] for coming in line
+        )
+
+    def _lets_pass(self, coming: Coming) -> bool:
+        """Return whether others pass one that does not fit: as many as it counts for, as in `LoadQueue`."""
+        units = self._units(coming.job)
+        if units > 1 and not coming.passed_by:
+            coming.passed_by = self._sent + units
+        return self._sent < coming.passed_by
+
     def _units(self, job: Job) -> int:
         """Return how many requests in the middle one is as much as."""
         return self._at(job).flight.units_of(job.prompt_tokens) if self._back_end.by_work else 1
@@ -205,6 +222,7 @@ class Loop:
         coming.second[2] += 1
         outcome.settled += settled
         job.sent = True
+        self._sent += 1
         rank, age_ns = self._priority(job).rank, self.timeline.now_ns - job.arrived_ns
         job.ticket = self._at(job).admit(self.now_ns(), rank, self._units(job))
         if is_late(age_ns, self.controller.target_ns, rank, self._classes) and self._classes > 1:
@@ -243,8 +261,16 @@ class Loop:
     def _go_on(self) -> None:
         """Send what is held and has room, the first class before the second."""
         for line in self._lines:
-            while line and self._has_room(line[0].job):
-                self._send(line.popleft())
+            at = 0
+            while at < len(line):
+                coming = line[at]
+                if self._has_room(coming.job):
+                    del line[at]
+                    self._send(coming)
+                elif self._lets_pass(coming):
+                    at += 1
+                else:
+                    return
             if line:
                 return
 

@@ -223,7 +223,7 @@ class LoadLimit:
         if not self.queue.waiting:
             return None
         priority = self.shed_priority(rank, now_ns, bound, row, units)
-        return priority if self.queue.has_before(priority) else None
+        return priority if self.queue.has_before(priority, units) else None
 
     def hold(self, bound: BoundPolicy, priority: ShedPriority, pending: Pending) -> Effects[Held]:
         """Hold a request until the back end has room for it: see `LoadQueue.hold`."""

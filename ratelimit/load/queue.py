@@ -6,9 +6,12 @@ here for a little while (`load.model.holding`). It has charged nothing and is no
 A first byte, an end or a hang-up makes room, and the next asks for it. A higher class is before a lower one,
 but for what the lower one has earned by its weight (`load.model.weights`).
 In a class those over their share come last, before them those in doubt, and of the others the principal that
-was served least is next. While the
-first of the line finds no room, no other request passes. Room that another worker makes is found by looking,
-every 5 ms at first, then every 20 ms. Meanwhile the back end has a queue of its own to go on from.
+was served least is next. While the first of the line finds no room, no other request passes, with one
+exception. A request that counts for several, by its work, stands aside while it does not fit. As many others
+of its class and of higher ones pass it. So room is not left empty for it, and it is not starved.
+
+Room that another worker makes is found by looking, every 5 ms at first, then every 20 ms. Meanwhile the back
+end has a queue of its own to go on from.
 
 A place of the back end is given back while a request waits for its limits after all.
 """
@@ -41,6 +44,8 @@ RANKS = 3
 """Classes in the line for each class of requests."""
 LINE = 0
 """The key of the one line: all wait for the same back end."""
+ASIDE = 1
+"""The key of those that were first in it, count for several requests, and did not fit."""
 
 
 class Held:
@@ -54,8 +59,8 @@ class Held:
     """
 
     __slots__ = (
-        "_flight", "_freed", "classes", "first_kept", "first_share", "is_honest", "is_over", "kept", "rank",
-        "result", "share", "ticket", "units",
+        "_flight", "_freed", "classes", "first_kept", "first_share", "is_honest", "is_over", "kept",
+        "passed_by", "rank", "result", "share", "ticket", "units",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +78,8 @@ class Held:
         self.result: Result = "left"
         self.ticket = -1
         """-1: it is not in flight."""
+        self.passed_by = 0
+        """Others pass it until so many requests of this worker went on."""
 
     @property
     def has_turn(self) -> bool:
@@ -116,10 +123,14 @@ class LoadQueue:
         """Return whether a request can be held here: with a target, and on an event loop of asyncio's."""
         return running_loop() is not None and self._steering.target_ns > 0
 
-    def has_before(self, priority: ShedPriority) -> bool:
-        """Return whether any waits on this event loop that a request of this priority may not overtake."""
-        line = self._lines.here().room.lines.get(LINE) if self._lines.waiting else None
-        return line is not None and line.has_waiting(_rank(priority))
+    def has_before(self, priority: ShedPriority, units: int = 1) -> bool:
+        """Return whether any waits on this event loop that a request may not overtake.
+
+        Args:
+            priority: its class.
+            units: its work.
+        """
+        return bool(self._lines.waiting) and self._lines.here().has_before(_rank(priority), units)
 
     def hold(self, principal: Hashable, priority: ShedPriority, pending: Pending) -> Effects[Held]:
         """Hold a request until it is its turn, its time is over, or its client has hung up.
@@ -211,6 +222,15 @@ class LoadLine(LoopLines):
         self._steering = steering
         self._reserve = Reserve(flight)
 
+    def has_before(self, rank: int, units: int) -> bool:
+        """Return whether any waits that a request of this class in the line may not overtake."""
+        line, aside = self.room.lines.get(LINE), self.room.lines.get(ASIDE)
+        if line is not None and line.has_waiting(rank):
+            return True
+        if aside is None or not aside.has_waiting(rank):
+            return False
+        return units > 1 or not self._passes(rank, aside.head())
+
     def wait(self, now_ns: int) -> None:
         """See to it that the line looks for room that others made, and that time ends what waits."""
         line = self.room.lines[LINE]
@@ -225,17 +245,50 @@ class LoadLine(LoopLines):
 
     def go_on(self, now_ns: int) -> None:
         """Let as many go on as there is room for."""
-        line = self.room.lines.get(LINE)
-        if line is None or self.is_closed:
+        if self.is_closed:
             return
+        for line in list(self.room.lines.values()):
+            self._go_on_by_weight(line, now_ns)
+        while self._next_goes_on(now_ns):
+            pass
+
+    def _go_on_by_weight(self, line: Line, now_ns: int) -> None:
+        """Let those of lower classes go on that have earned it."""
         for rank in range(1, self._classes_in(line)):
             while self._weights.is_due(rank, self._flight.entered):
                 first = RANKS * rank
                 waiter = next(filter(None, map(line.head_of, range(first, first + RANKS))), None)
                 if waiter is None or not self._goes_on(waiter, now_ns, has_earned=True):
                     break
-        while (waiter := line.head()) is not None and self._goes_on(waiter, now_ns):
+
+    def _next_goes_on(self, now_ns: int) -> bool:
+        """Let the next go on if there is room for it; return whether to look at another one."""
+        line, aside = self.room.lines.get(LINE), self.room.lines.get(ASIDE)
+        waiter = None if line is None else line.head()
+        large = None if aside is None else aside.head()
+        if large is not None and (waiter is None or large.rank <= waiter.rank):
+            if self._goes_on(large, now_ns):
+                if line is not None:
+                    line.correct(large.principal, large.rank, large.cost)
+                return True
+            if waiter is None or not self._passes(waiter.rank, large):
+                return False
+        if line is None or waiter is None:
+            return False
+        if self._goes_on(waiter, now_ns):
             line.pause_ns = 0
+            return True
+        held: Held = waiter.note
+        if held.units == 1:
+            return False
+        held.passed_by = self._flight.entered + held.units
+        self.room.move(waiter, ASIDE, now_ns)
+        self._look_later(self.room.lines[ASIDE], now_ns)
+        return True
+
+    def _passes(self, rank: int, large: Waiter | None) -> bool:
+        """Return whether a request of this class in the line passes one that stands aside."""
+        return large is None or (rank <= large.rank and self._flight.entered < large.note.passed_by)
 
     @staticmethod
     def _classes_in(line: Line) -> int:

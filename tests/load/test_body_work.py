@@ -13,7 +13,7 @@ from ratelimit.core.sharing.steering import Steering
 from ratelimit.load.compile import loads_of
 from ratelimit.load.model.controller import Bounds
 from tests.asgi.driver import key
-from tests.load.held import POLICY, Gateway
+from tests.load.held import KIND, POLICY, Gateway, Targeted
 
 SECOND = 10**9
 NOW = 1_700_000_000 * SECOND
@@ -138,12 +138,12 @@ async def test_gateway_counts_bodies_and_holds_a_long_one_until_it_fits() -> Non
     assert gateway.load.flight.counts(gateway.limiter.now_ns()) == (4, 4)
     await arrives(gateway, 40_000, "b")
     assert gateway.held == 1
-    await arrives(gateway, 1_000)  # none of its principal waits, but the line is one
-    await gateway.answer(gateway.reached[0])
-    await gateway.answer(gateway.reached[1])
-    await gateway.answer(gateway.reached[2])
+    await arrives(gateway, 1_000)  # the first of the line was not asked yet
+    assert gateway.held == 2
+    for number in range(4):
+        await gateway.answer(gateway.reached[number])
     assert not any(name.startswith("b") for name in gateway.reached)  # less went on than it is
-    await gateway.answer(gateway.reached[3])
+    await gateway.answer(gateway.reached[4])
     assert any(name.startswith("b") for name in gateway.reached)
     assert gateway.load.flight.counts(gateway.limiter.now_ns())[1] > 30
 
@@ -167,3 +167,54 @@ async def test_without_the_key_requests_count_alike_whatever_their_bodies() -> N
 def test_key_is_read() -> None:
     assert [spec.by_body for spec in loads_of(Policy.from_toml(BY_BODY).compiled)] == [True]
     assert [spec.by_body for spec in loads_of(Policy.from_toml(POLICY).compiled)] == [False]
+
+
+async def arrivals_before_one_that_does_not_fit(gateway: Gateway) -> None:
+    """Let four wait before the back end, and a fifth that is forty times as long before the gateway."""
+    for _ in range(4):
+        await arrives(gateway, 1_000)
+    await arrives(gateway, 40_000, "large")
+    assert gateway.held == 1
+
+
+async def test_what_fits_passes_one_that_does_not() -> None:
+    """Hazard: room is left empty for a long prompt, and short ones that would be in time are shed."""
+    gateway = Gateway(BY_BODY, Bounds(400, 10, 10, full_from=1))
+    await arrivals_before_one_that_does_not_fit(gateway)
+    await gateway.pass_by(0.03)  # it asked, found no room, and stands aside
+    await arrives(gateway, 1_000, "small")
+    assert gateway.reached[-1].startswith("small")
+    await arrives(gateway, 5_000, "several")
+    assert gateway.held == 2  # one that counts for several is behind it
+
+
+async def test_as_many_pass_one_that_does_not_fit_as_it_counts_for() -> None:
+    """Hazard: short prompts pass without end, and a long one is never answered."""
+    gateway = Gateway(BY_BODY, Bounds(400, 10, 10, full_from=1))
+    await arrivals_before_one_that_does_not_fit(gateway)
+    await gateway.pass_by(0.03)
+    passed = 0
+    while gateway.held == 1:
+        assert passed <= 64
+        await arrives(gateway, 1_000, "small")
+        if gateway.held == 1:
+            passed += 1
+            await gateway.answer(gateway.reached[-1])
+    assert 30 <= passed <= 64  # its units: the one in the middle moves with those that pass
+
+
+async def test_one_that_stood_aside_counts_in_its_callers_share() -> None:
+    """Hazard: an account sends long prompts alone, and each is before the others' short ones."""
+    gateway = Gateway(BY_BODY, Bounds(400, 10, 10, full_from=1))
+    for _ in range(7):
+        await arrives(gateway, 1_000)
+    await arrives(gateway, 5_000, "large")
+    await gateway.pass_by(0.03)
+    for _ in range(3):
+        await arrives(gateway, 1_000)
+    await arrives(gateway, 1_000, "large")
+    await arrives(gateway, 1_000, "small")
+    assert gateway.held == 3
+    gateway.load._admission.adapt(Targeted(bounds=Bounds(400, 100, 100, full_from=1)), kind=KIND)
+    await gateway.pass_by(0.03)
+    assert [name.rstrip("0123456789") for name in gateway.reached[-3:]] == ["large", "small", "large"]
