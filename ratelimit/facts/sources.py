@@ -37,6 +37,8 @@ class Source:
     """What stands behind the colon, as the reference writes it; empty where nothing does."""
     shape: re.Pattern[str] | None = None
     """The spelling of the argument; None for a source without one."""
+    header: str = ""
+    """The header that it is read from, in lower case, where the argument does not name it."""
     rule: str = ""
     """What is said of an argument that is spelled otherwise."""
     ignores_case: bool = False
@@ -75,6 +77,11 @@ class Source:
         return self.reading == "segment"
 
     @property
+    def is_in_head(self) -> bool:
+        """Whether the headers and the peer say all of it."""
+        return self.reading not in ("segment", "state", "answer")
+
+    @property
     def is_asked(self) -> bool:
         """Whether the application is called for it: it is not known from the head of a request."""
         return self.reading == "answer"
@@ -82,7 +89,7 @@ class Source:
     @property
     def is_given(self) -> bool:
         """Whether `ratelimit explain` and traces can say it by its own name: `header:NAME=VALUE`."""
-        return self.has_argument and not self.is_of_route
+        return self.reading in ("line", "cookie", "state", "answer")
 
     def own_form(self, name: str) -> str:
         """Return the form of its values where no `as` says another."""
@@ -97,9 +104,7 @@ class Source:
 
     def field(self, name: str) -> str | None:
         """Return the header that it is read from, in lower case; None where it is no header."""
-        if self.reading == "line":
-            return name
-        return "cookie" if self.reading == "cookie" else None
+        return name if self.reading == "line" else self.header or None
 
     def shown(self, name: str) -> str:
         """Return how `explain` names one place of it."""
@@ -130,6 +135,7 @@ COOKIE = Source(
     kind="cookie",
     reading="cookie",
     author="client",
+    header="cookie",
     argument="NAME",
     shape=_TOKEN,
     rule="a cookie name has letters, digits and `-`, `_` or `.`",

@@ -22,7 +22,7 @@ from ratelimit.core.request.scanner import (
     Scanner,
     Translations,
 )
-from ratelimit.facts.sources import BY_KIND, ORIGIN, Reading
+from ratelimit.facts.sources import BY_KIND, ORIGIN
 from ratelimit.identity.address import Address, Name
 from ratelimit.identity.fact import ABSENT, LONGEST_VALUE, MALFORMED, REFUSED, Fact
 from ratelimit.identity.source import form_of, reading_of
@@ -33,9 +33,6 @@ _GAP_SHARED = "\0missing, shared: "
 _ORIGIN = "\0origin"
 
 _SCANNED: Mapping[str, int] = {"text": FORM_TEXT, "credential": FORM_CREDENTIAL}
-
-_FROM_THE_HEAD: frozenset[Reading] = frozenset(("address", "line", "cookie", "nothing"))
-"""The ways to a value that take a request's headers and peer alone."""
 
 # The famous mistake is an undeclared proxy: its header arrives and is ignored.
 PROXY_HEADERS = (b"x-forwarded-for", b"forwarded")
@@ -102,7 +99,7 @@ class Positions:
         used = [facts[position] for position in sorted(self._needed)]
         sources = [source for fact in used for source in fact.sources]
         self.resolvers = tuple(dict.fromkeys(source[1] for source in sources if BY_KIND[source[0]].is_asked))
-        self.needs_context = any(reading_of(source) not in _FROM_THE_HEAD for source in sources)
+        self.needs_context = not all(BY_KIND[source[0]].is_in_head for source in sources)
         self.needs_address = any(BY_KIND[source[0]].is_address for source in sources) or any(
             fact.missing == "client" for fact in used
         )
