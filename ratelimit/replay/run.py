@@ -30,7 +30,6 @@ from ratelimit.core.clusters.recogniser import Recogniser
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.compiled import CompiledDecider
-from ratelimit.deciding.compiling import compiled_decider
 from ratelimit.deciding.decider import Decider, ask_here
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import Decided
@@ -55,6 +54,7 @@ from ratelimit.replay.rising import Rising
 from ratelimit.replay.rows import rows_of
 from ratelimit.replay.tally import Key, LimitTally
 from ratelimit.replay.waiting import Lines, TraceLines, Waiter
+from ratelimit.runtime.compiling import compiled_decider
 from ratelimit.runtime.features import Bystander
 from ratelimit.stores.contract import SHADOWED, Outcome
 from ratelimit.stores.embedded.store import EmbeddedStore

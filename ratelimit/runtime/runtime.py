@@ -23,7 +23,6 @@ from ratelimit.clustering.service import ClusteringService
 from ratelimit.core.decision.schedule import Pace
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.compiled import ROW
-from ratelimit.deciding.compiling import compiled_decider
 from ratelimit.deciding.decider import Decider
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.stage import Costs, Decided, Stage
@@ -32,6 +31,7 @@ from ratelimit.events import MistakesLog, Observer
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.runtime import last_policy
+from ratelimit.runtime.compiling import compiled_decider
 from ratelimit.runtime.ending import EndHook
 from ratelimit.runtime.features import Parts
 from ratelimit.runtime.names import named_gate

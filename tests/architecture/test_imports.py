@@ -395,6 +395,19 @@ def test_decider_and_runtime_name_no_feature() -> None:
     assert not named
 
 
+def test_decider_is_read_in_few_steps() -> None:
+    """Hazard: each further arrow or floor is one more file to know before a decision is understood."""
+    decider = {module for module in MODULES if module.startswith("ratelimit.deciding.")}
+    arrows = {module: targets(module) & decider for module in decider}
+
+    def floor(module: str) -> int:
+        return 1 + max(map(floor, arrows[module]), default=0)
+
+    assert len(decider) <= 20
+    assert sum(map(len, arrows.values())) <= 40
+    assert max(map(floor, decider)) <= 6
+
+
 READERS = {
     "schema": {"codes", "features", "policy"},
     "compile": {"policy"},
