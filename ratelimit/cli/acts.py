@@ -409,6 +409,8 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
         note("No act of an operator's is in force; --all lists those that were.")
         return
     out().print(_table(shown, now))
+    if held:
+        note(f"`ratelimit act undo {policy} {held[-1].label}` takes one back.")
     for each in hosts:
         if not each.has_applied:
             note(f"{each.host} {_state_of(each)}")
@@ -435,6 +437,8 @@ def _tell(there: Deployment, act: Act, as_json: bool, words: Mapping[str, Any]) 
             say(console, mark + Text(f"{each.host} {_state_of(each)}, {workers}"))
         if not outcome.hosts and not outcome.is_away:
             note("No worker runs; those that start go by it.")
+        if act.kind != "undo":
+            note(f"`ratelimit act undo {there.policy.name} {act.label}` takes it back.")
     if outcome.is_away:
         here = ", ".join(each.host for each in outcome.hosts if each.has_applied)
         does = f"In force on {here}" if here else "In the log of this host, where no worker has confirmed it"

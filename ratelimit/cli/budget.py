@@ -167,7 +167,7 @@ def _table(found: Sequence[Budget]) -> Table:
         table.add_column(title, overflow="fold")
     for each in found:
         rule = each.rule
-        name = rule.name if rule.tier is None else f"{rule.name}, if its plan is {rule.tier}"
+        name = formatting.of_plan(rule, [one.rule for one in found])
         added = f", {formatting.amount(each.left.paid, rule.unit)} added" if each.left.paid else ""
         owed = f", {formatting.amount(each.owed, rule.unit)} owed" if each.owed else ""
         table.add_row(

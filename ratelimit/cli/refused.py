@@ -1,15 +1,15 @@
-"""`ratelimit show refused`: which callers this host's limits refuse most."""
+"""`ratelimit show refused`: which callers limits refuse most, on all hosts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import click
 from rich.table import Table
 
-from ratelimit.cli.failure import USAGE, Failure
+from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
 from ratelimit.cli.loading import load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.deciding.bound_policy import BoundPolicy
@@ -18,15 +18,11 @@ from ratelimit.environment.spelling import nearest
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import known_log
 from ratelimit.inspection.attachment import attach
+from ratelimit.inspection.hosts import Refused, refused_of
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.refused import (
-    DeniedCaller,
-    RefusedCaller,
-    denied_callers,
-    hashes_of,
-    refused_callers,
-)
+from ratelimit.inspection.refused import hashes_of
 from ratelimit.integrations.asked_limits import with_limits_in_code
+from ratelimit.policy.compile.identities import CLUSTER
 
 
 @click.command("refused")
@@ -46,7 +42,7 @@ from ratelimit.integrations.asked_limits import with_limits_in_code
 def refused_command(
     policy: str, limit: str | None, most: int, revealed: tuple[str, ...], as_json: bool
 ) -> None:
-    """List the callers that this host's limits refuse most, over all workers.
+    """List the callers that limits refuse most, over all workers and all hosts that share the server.
 
     Callers are hashes, as in `explain`; the table holds no value.
     `--reveal VALUE` makes the hash of a value with the table's key, and shows the lines of that caller.
@@ -57,8 +53,9 @@ def refused_command(
       ratelimit show refused policy.toml --limit requests --most 50 --json
       ratelimit show refused policy.toml --reveal account=acct-17
 
-    Covers refusals of the last hour, for up to 4,096 callers on this host; also those that a limit in shadow
-    would have made, which come last. Exit code 4 if no worker of this user has run the policy here.
+    Covers refusals of the last hour: on this host of up to 4,096 callers, on each other host of the 256 that
+    it refuses most; also those that a limit in shadow would have made, which come last. Exit code 4 if no
+    worker of this user has run the policy here, or a host does not answer, which is named.
     """
     loaded = with_limits_in_code(load_to_show(policy))
     names = [each.name for each in loaded.compiled.limits]
@@ -71,61 +68,79 @@ def refused_command(
         stack.callback(store.close)
         bound = BoundPolicy(loaded.compiled, store, store.clock.now_ns(), diagnose=lambda code: None)
         known = hashes_of(bound, revealed)
-        found: list[RefusedCaller | DeniedCaller] = [*refused_callers(loaded.compiled, store, known)]
-        found += denied_callers(loaded.compiled, store, known, known_log(loaded))
-        found.sort(key=lambda each: (each.in_shadow, -each.refused))
-    if limit == DENY_LIST:
-        found = [each for each in found if isinstance(each, DeniedCaller)]
-    elif limit is not None:
-        index = names.index(limit)
-        found = [each for each in found if isinstance(each, RefusedCaller) and each.rule.limit == index]
+        found, missing = refused_of(loaded, store, known_log(loaded))
+        positions = {spec.name: spec.index for spec in loaded.compiled.identities}
+    given = {
+        (each.per, each.hash): value
+        for each in found
+        if (value := known.get((positions.get(each.per, -1), each.hash))) is not None
+    }
+    if limit is not None:
+        found = [each for each in found if each.limit == limit]
     if revealed:
-        found = [each for each in found if each.given is not None]
+        found = [each for each in found if (each.per, each.hash) in given]
     if as_json:
-        print_json({"refused": [_json(each) for each in found[:most]], "callers": len(found)})
-        return
-    if not found:
+        lines = [_json(each, given.get((each.per, each.hash))) for each in found[:most]]
+        print_json({"refused": lines, "callers": len(found), "missing": missing})
+    elif not found:
         asked = f"No limit refused {', '.join(revealed)}" if revealed else "No caller was refused"
-        note(f"{asked} on this host within the last hour.")
-        return
-    out().print(_table(found[:most], has_given=bool(revealed)))
+        note(f"{asked} within the last hour.")
+    else:
+        _show(policy, found, most, given if revealed else None, has_hosts=loaded.compiled.remote is not None)
+    if missing:
+        raise Failure(f"no answer from {', '.join(missing)}", DEPLOYMENT)
+
+
+def _show(
+    policy: str,
+    found: Sequence[Refused],
+    most: int,
+    given: Mapping[tuple[str, int], str] | None,
+    *,
+    has_hosts: bool,
+) -> None:
+    """Write the callers for people, and which command comes next."""
+    out().print(_table(found[:most], given, has_hosts=has_hosts))
     if len(found) > most:
         note(f"and {len(found) - most:,} more callers; --most says how many are shown")
-    if any(each.is_actor for each in found[:most]):
+    if any(each.per == CLUSTER for each in found[:most]):
         note(f"`ratelimit show actors {policy}` says more about clusters.")
     note(f"`ratelimit who {policy} {short_hash(found[0].hash)}` shows a caller: its limits, actor and acts.")
-    if loaded.compiled.remote is not None:
-        note(f"These are this host's; `ratelimit top {policy}` has the callers of all hosts.")
 
 
-def _table(found: Sequence[RefusedCaller | DeniedCaller], *, has_given: bool) -> Table:
+def _table(
+    found: Sequence[Refused], given: Mapping[tuple[str, int], str] | None, *, has_hosts: bool
+) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("limit", overflow="fold")
     table.add_column("caller", overflow="fold")
     for title in ("refused", "over", "a minute"):
         table.add_column(title, justify="right")
     table.add_column("last (UTC)")
-    if has_given:
+    if has_hosts:
+        table.add_column("on", overflow="fold")
+    if given is not None:
         table.add_column("is", overflow="fold")
     for each in found:
         about = "≤ " if each.uncertain * 10 > each.refused else ""
         table.add_row(
             Text(each.refuser, "bold") + Text("  in shadow" if each.in_shadow else "", "not bold yellow"),
-            Text(f"{'cluster' if each.is_actor else each.per} ") + Text(short_hash(each.hash), "yellow"),
+            Text(f"{each.per or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             Text(f"{about}{each.refused:,}", "yellow" if each.in_shadow else "red"),
             formatting.span(each.since_ns, each.last_ns),
             formatting.a_minute(each.refused, each.since_ns, each.last_ns),
             formatting.instant(each.last_ns)[11:],
-            *((Text(each.given or "", "cyan"),) if has_given else ()),
+            *((Text(each.host),) if has_hosts else ()),
+            *((Text(given[each.per, each.hash], "cyan"),) if given is not None else ()),
         )
     return table
 
 
-def _json(each: RefusedCaller | DeniedCaller) -> dict[str, Any]:
+def _json(each: Refused, given: str | None) -> dict[str, Any]:
     return {
-        "limit": DENY_LIST if isinstance(each, DeniedCaller) else each.rule.name,
-        "act": each.act or None if isinstance(each, DeniedCaller) else None,
-        "per": "actor" if each.is_actor else each.per,
+        "limit": each.limit,
+        "act": each.act or None,
+        "per": "actor" if each.per == CLUSTER else each.per or None,
         "hash": short_hash(each.hash),
         "key": f"{each.hash:016x}",
         "refused": each.refused,
@@ -134,5 +149,6 @@ def _json(each: RefusedCaller | DeniedCaller) -> dict[str, Any]:
         "within_seconds": round((each.last_ns - each.since_ns) / 1e9),
         "since": formatting.iso(each.since_ns),
         "last": formatting.iso(each.last_ns),
-        **({} if each.given is None else {"given": each.given}),
+        "hosts": each.host.split(", "),
+        **({} if given is None else {"given": given}),
     }

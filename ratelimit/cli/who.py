@@ -18,7 +18,7 @@ from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_json, act_words
 from ratelimit.inspection.evidence import from_snapshot
-from ratelimit.inspection.hosts import Refused
+from ratelimit.inspection.hosts import Refused, over_hosts
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, Left, knowledge_of
 from ratelimit.inspection.naming import joined, resolve
@@ -138,8 +138,8 @@ def print_person(
     if not person.acts:
         grid.add_row("acts", Text("none in force", "dim"))
     for account, act in person.of_users:
-        words = Text(f"{act.label}  ", "yellow") + Text("on account ") + Text(short_hash(account), "yellow")
-        grid.add_row("", words + Text(f", which uses it: {act_words(act)}, by {act.by}"))
+        about = Text(f"{act.label}  ", "yellow") + Text("on account ") + Text(short_hash(account), "yellow")
+        grid.add_row("", about + Text(f", which uses it: {act_words(act)}, by {act.by}"))
     for act in person.ended:
         grid.add_row("ended", Text(f"{act.label}  ", "dim") + Text(f"{act_words(act)}, by {act.by}", "dim"))
     console.print(grid)
@@ -152,6 +152,10 @@ def print_person(
         _print_outage(console, person, said, known.trouble)
     if person.limits:
         console.print(_limit_table(known.compiled, person))
+    plans = {rule.tier_identity for rule in (each.rule for each in person.limits) if rule.tier is not None}
+    for name in sorted({known.compiled.identities[at].name for at in plans}):
+        if all(each.identity != name for each in person.callers):
+            said(f"Its {name} is not known here: write `{name}=NAME` beside it, to see its own rates alone.")
     for rule in () if person.no_answer else person.others:
         said(f"`{rule.name}`, {formatting.rate_of(rule, known.compiled)}: `explain --live` looks at it")
     console.print()
@@ -162,7 +166,11 @@ def print_person(
     elif all(each.what == "identity" for each in person.callers):
         said("What counts by account is not shown: name the account, too, if it is known.")
     if person.hosts and not person.shed and all(each.in_shadow for each in person.refused):
-        say(console, Text("No limit refused it within the last hour.", "green"))
+        if person.missing or known.trouble:
+            words = "As far as is known, no limit refused it within the last hour."
+            say(console, Text(words, "yellow"))
+        else:
+            say(console, Text("No limit refused it within the last hour.", "green"))
     if not person.hosts and not person.missing:
         said("No worker of this user has run the policy here, so refusals are not known.")
 
@@ -228,9 +236,8 @@ def _limit_table(compiled: CompiledPolicy, person: Person) -> Table:
     for title in ("limit", "allows", "counts by", "left"):
         table.add_column(title, overflow="fold")
     for each in sorted(person.limits, key=lambda each: (each.retry_ns == 0, each.rule.index)):
-        name = each.rule.name + ("" if each.rule.tier is None else f", if its plan is {each.rule.tier}")
         table.add_row(
-            Text(name, "bold"),
+            Text(formatting.of_plan(each.rule, [one.rule for one in person.limits]), "bold"),
             formatting.rate_of(each.rule, compiled),
             _counted_by(compiled, each.rule),
             _left(each),
@@ -266,7 +273,7 @@ def _refused_table(person: Person) -> Table:
         table.add_column(title, overflow="fold")
     table.add_column("times", justify="right")
     table.add_column("last (UTC)")
-    for each in person.refused:
+    for each in sorted(over_hosts(person.refused), key=lambda each: (each.in_shadow, -each.last_ns)):
         about = "≤ " if each.uncertain * 10 > each.refused else ""
         table.add_row(
             Text(each.refuser, "bold") + Text("  in shadow" if each.in_shadow else "", "not bold yellow"),

@@ -19,7 +19,7 @@ from ratelimit.inspection import proposal
 from ratelimit.inspection.acting import known_acts
 from ratelimit.inspection.changes import changes_of
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.hosts import limits_by_trouble
+from ratelimit.inspection.hosts import limits_by_trouble, over_hosts
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.meeting import is_infrastructure, meetings_of, payments_of
 from ratelimit.inspection.naming import payment_identity, resolve
@@ -84,7 +84,7 @@ def limit(visit: Visit) -> Response:
         hint = f"Did you mean `{near}`?" if near else ""
         raise InspectionFailure(f"the policy has no limit `{name}`", "input", hint=hint)
     row = next((each for each in limits_by_trouble(found, before) if each.name == name), None)
-    callers = [each for each in found.callers if each.limit == name]
+    callers = over_hosts(each for each in found.callers if each.limit == name)
     since, takings = taken(visit)
     return visit.page(
         "limit",

@@ -218,7 +218,7 @@ def _inferred(found: Explanation) -> str:
         )
     if found.verdict is Verdict.LIKELY:
         return f"Likely and no more: {_likely(found)}."
-    return f"Nothing is said of it: {_nothing(found)}."
+    return f"In no actor: {_nothing(found)}."
 
 
 def _likely(found: Explanation) -> str:
@@ -236,7 +236,7 @@ def _likely(found: Explanation) -> str:
 
 def _nothing(found: Explanation) -> str:
     if found.is_homed:
-        return "it has a home"
+        return "it has a home, where mostly it and those of its payment method come from"
     shared = [one for one in found.shared if one.family == "payment" and one.principals > 1]
     if _of(found, "payment", "extra"):
         return "it pays as an actor does, and was mostly elsewhere"

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 from ratelimit.errors import StoreError
 from ratelimit.inspection.acting import state_of
-from ratelimit.inspection.hosts import Refused, answers_of, in_words, lines_of
+from ratelimit.inspection.hosts import AWAY, Refused, answers_of, in_words, lines_of
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.policies import different_policies
 from ratelimit.inspection.told import Told
@@ -24,7 +24,6 @@ from ratelimit.worker.refusal_lines import Line, refusal_lines, shed_lines
 
 MOST_HASHES = 64
 """In one question."""
-OTHERS = "other hosts: the server does not answer"
 
 
 def told_of(known: Knowledge, hashes: Sequence[int]) -> Told:
@@ -39,7 +38,7 @@ def told_of(known: Knowledge, hashes: Sequence[int]) -> Told:
 def _asked(known: Knowledge, wanted: Sequence[int]) -> Told:
     server = known.deployment.server
     if server is None or known.is_away:
-        return _of_this_host(known, wanted, [] if server is None else [OTHERS])
+        return _of_this_host(known, wanted, [] if server is None else [AWAY])
     # Its client library is not there for every policy.
     from ratelimit.stores.redis.inquiries import Inquiry
 
@@ -58,7 +57,7 @@ def _asked(known: Knowledge, wanted: Sequence[int]) -> Told:
             lines += [line for answer in answers.values() for line in lines_of(answer)]
             shed += [(each.host, one) for each in answers.values() for one in each.shed]
     except StoreError:
-        return _of_this_host(known, wanted, [OTHERS])
+        return _of_this_host(known, wanted, [AWAY])
     shed.sort(key=lambda each: -each[1].last_ns)
     return Told(
         _latest(known, lines),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from ratelimit.facts.numbers import NumberForm
@@ -63,6 +64,14 @@ def rate_of(rule: LimitRule, policy: CompiledPolicy) -> str:
 def per(rule: LimitRule, policy: CompiledPolicy) -> str:
     """Return what the counter belongs to."""
     return " + ".join(identity(position, policy) for position in rule.per) or "everyone"
+
+
+def of_plan(rule: LimitRule, rules: Iterable[LimitRule]) -> str:
+    """Return a limit's name, and the plan that its rate is of if these rules have rates of other plans."""
+    if rule.tier is not None:
+        return f"{rule.name}, if its plan is {rule.tier}"
+    is_one_of_several = any(each.limit == rule.limit and each.tier is not None for each in rules)
+    return f"{rule.name}, with any other plan" if is_one_of_several else rule.name
 
 
 def identity(position: int, policy: CompiledPolicy) -> str:

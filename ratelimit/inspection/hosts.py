@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -41,6 +41,7 @@ from ratelimit.stores.acts.act import Act, digest_of, in_force
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, total
 from ratelimit.verdict import Reason
+from ratelimit.worker.events.host import reporting_name
 from ratelimit.worker.events.takings import takings
 from ratelimit.worker.refusal_lines import IN_CODE, Line, denied_by, refusal_lines
 
@@ -405,6 +406,57 @@ def in_words(
     return found
 
 
+def over_hosts(found: Iterable[Refused]) -> list[Refused]:
+    """Return refusals with those of one caller by one limit as one, whose `host` names all; most first."""
+    sums: dict[tuple[str, str, int, bool, str], list[Refused]] = {}
+    for each in found:
+        sums.setdefault((each.limit, each.per, each.hash, each.in_shadow, each.act), []).append(each)
+    whole = [
+        replace(
+            several[0],
+            host=", ".join(sorted({each.host for each in several})),
+            refused=sum(each.refused for each in several),
+            uncertain=sum(each.uncertain for each in several),
+            since_ns=min(each.since_ns for each in several),
+            last_ns=max(each.last_ns for each in several),
+        )
+        for several in sums.values()
+    ]
+    return sorted(whole, key=lambda each: (each.in_shadow, -each.refused))
+
+
+def refused_of(policy: Policy, here: EmbeddedStore, log: Sequence[Act]) -> tuple[list[Refused], list[str]]:
+    """Return what limits refused of callers on all hosts within the last hour, and which hosts do not answer.
+
+    Of this host it is all that is noted, of others the lines that refused most.
+
+    Args:
+        policy: with the limits in the application's code, as far as they are known.
+        here: the store of this host's workers.
+        log: the operator's acts, with those that ended.
+    """
+    compiled, own = policy.compiled, socket.gethostname()
+    lines = refusal_lines(here.table, compiled, compiled.rules, None, here.clock.now_ns())
+    found = [(own, line) for line in lines]
+    missing: list[str] = []
+    if compiled.remote is not None:
+        # Its client library is not there for every policy.
+        from ratelimit.stores.redis.inquiries import Inquiry
+
+        with deployment_of(policy) as there:
+            try:
+                answers, reports = answers_of(there, Inquiry(there.key, [], about_all=True))
+            except StoreError:
+                missing = [AWAY]
+            else:
+                own_name = reporting_name(here.place)
+                others = [each for name, each in answers.items() if name != own_name]
+                found += [line for answer in others for line in lines_of(answer)]
+                missing = sorted(each.host for at, each in reports.items() if at not in answers)
+    return over_hosts(in_words(compiled, found, log)), missing
+
+
+AWAY = "other hosts: the server does not answer"
 CODE = "a limit in the application's code"
 
 

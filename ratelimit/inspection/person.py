@@ -143,6 +143,7 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
         for rule in compiled.rules
         if not rule.is_beside and rule.index not in looked and any(at in hashes for at in rule.per)
     ]
+    person.limits = _of_plans(known, callers, person.limits)
     # In the order of what they tell: there is room for some in a question.
     wanted = dict.fromkeys(value for each in callers for value in each.hashes)
     wanted.update(dict.fromkeys([] if person.actor is None else [person.actor]))
@@ -173,6 +174,28 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
     accounts = set(hashes.get(account, ())) if account is not None else set()
     person.shed = [each for each in person.shed if each[1].account in accounts]
     return person
+
+
+def _of_plans(known: Knowledge, callers: Sequence[Caller], limits: Sequence[Left]) -> list[Left]:
+    """Return limits without the rates of other plans, where a caller's plan is named beside it."""
+    names = {spec.name: spec.index for spec in known.compiled.identities}
+    plans = {
+        names[each.identity]: each.written.removeprefix(f"{each.identity}=")
+        for each in callers
+        if each.identity in names and f"{each.identity}=hash:" not in each.written
+    }
+    own = {
+        left.rule.limit
+        for left in limits
+        if left.rule.tier is not None and left.rule.tier == plans.get(left.rule.tier_identity)
+    }
+    return [
+        left
+        for left in limits
+        if left.rule.tier_identity not in plans
+        or left.rule.tier == plans[left.rule.tier_identity]
+        or (left.rule.tier is None and left.rule.limit not in own)
+    ]
 
 
 def _hashes(known: Knowledge, callers: Sequence[Caller]) -> dict[int, list[int]]:

@@ -24,6 +24,7 @@ from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.naming import Caller
+from ratelimit.inspection.person import hashes_about
 from ratelimit.inspection.told import refused_words
 from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.stores.acts.act import MOST_ACCOUNTS, Act, Kind
@@ -399,10 +400,12 @@ def _actors(known: Knowledge, callers: Sequence[Caller], preview: Preview) -> li
 
 
 def _in_no_actor(known: Knowledge, caller: Caller, preview: Preview) -> None:
-    refusers = told_of(known, caller.hashes).of(caller.identity, caller.hashes)
+    told = told_of(known, [*dict.fromkeys([*caller.hashes, *hashes_about(known, caller)])])
+    refusers = [(name, caller.identity) for name in told.of(caller.identity, caller.hashes)]
+    refusers += told.beside(caller.identity, caller.hashes)
     said = f"{caller.label} is in no actor, so no limit per {CLUSTER} binds it"
     if refusers:
-        names = ", ".join(f"`{name}`" for name in refusers)
-        said += f"; it is refused by {names}, as {caller.identity}"
+        names = ", ".join(f"`{name}`, as {per}" for name, per in refusers)
+        said += f"; it is refused by {names}"
         preview.hint = "`ratelimit act exempt --from limits` exempts it from these."
     preview.doubts.append(said)

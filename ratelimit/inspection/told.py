@@ -47,6 +47,15 @@ class Told:
                 found[each.limit] = found.get(each.limit, 0) + each.refused
         return found
 
+    def beside(self, per: str, hashes: Collection[int]) -> dict[tuple[str, str], int]:
+        """Return what refused a caller as something else: by the limit and what it counts by, how often."""
+        found: dict[tuple[str, str], int] = {}
+        own = self.of(per, hashes)
+        for each in self.refused:
+            if not each.in_shadow and each.limit not in (*own, DENY_LIST) and each.per not in ("", CLUSTER):
+                found[each.limit, each.per] = found.get((each.limit, each.per), 0) + each.refused
+        return found
+
 
 def refused_words(told: Told, per: str, hashes: Collection[int], who: str = "it") -> list[str]:
     """Return a phrase for each limit that refused a caller within the last hour, with the hosts."""

@@ -26,7 +26,7 @@ from ratelimit.stores.acts.act import Act, digest_of, in_force, kept, merged
 from ratelimit.stores.acts.file import ActCopy, ActFile
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.embedded.election import Election
-from ratelimit.worker.events.host import HostRecord
+from ratelimit.worker.events.host import HostRecord, reporting_name
 from ratelimit.worker.inquiries import InquiryFollower
 from ratelimit.worker.journal import JournalFollower
 
@@ -52,7 +52,7 @@ class ActFollower:
         self._server: ServerActs | None = None
         self._election = Election(None if self._file is None else self._file.election)
         self._host = socket.gethostname()
-        self._name = f"{self._host} {fingerprint_of(str(place).encode()).hex()[:8]}"
+        self._name = reporting_name(place)
         self._inquiries = InquiryFollower(self._name, self._host)
         self._journal = JournalFollower(place)
         self._record = HostRecord(place)

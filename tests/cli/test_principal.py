@@ -99,7 +99,10 @@ def test_old_account_on_an_actors_method_is_likely_and_no_more(policy: Path, tra
 def test_account_with_a_home_is_nothing_whatever_it_pays_with(policy: Path, trace: Path) -> None:
     found = explained(policy, trace, "bot7")
     assert (found["verdict"], found["cluster"], found["actor"]) == (None, None, None)
-    assert found["reason"] == "Nothing is said of it: it has a home."
+    assert (
+        found["reason"]
+        == "In no actor: it has a home, where mostly it and those of its payment method come from."
+    )
     assert len(found["homes"]) == 1
     assert any("over" in said and said.startswith("At home at") for said in found["words"])
     seen_with = {one["family"]: one["seen_with"] for one in found["families"]}
@@ -114,7 +117,10 @@ def test_honest_account_is_told_that_it_shares_nothing(policy: Path, trace: Path
     assert found["words"][2] == (
         "Lately seen with 1 address, which is not an actor's; with 1 payment method, which is not an actor's."
     )
-    assert found["reason"] == "Nothing is said of it: it has a home."
+    assert (
+        found["reason"]
+        == "In no actor: it has a home, where mostly it and those of its payment method come from."
+    )
 
 
 def test_people_read_it_in_80_columns_without_a_raw_value(policy: Path, trace: Path) -> None:

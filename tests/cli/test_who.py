@@ -252,3 +252,21 @@ def test_an_act_on_an_account_is_in_force_where_its_address_is_shown(actor: Acto
     assert f"on account {key_of(actor, 'person1'):016x}"[:19] in shown
     assert "stopped, by account: every request is refused" in shown
     assert [each["kind"] for each in who(policy, home)["acts_on_users"]] == ["stop"]
+
+
+def test_a_rate_says_of_which_plan_it_is_and_a_named_plan_has_its_own_alone(
+    limiter: Limiter, tmp_path: Path
+) -> None:
+    """Hazard: of two rates of one limit, the first seemed to hold whatever the plan."""
+    spend(limiter, "/plans")
+    policy = tmp_path / "policy.toml"
+    both = run("who", policy, "c-5")
+    for name in ("plans, with any other plan", "plans, if its plan is pro"):
+        assert name in both.stdout
+    assert "write `plan=NAME` beside it" in both.stderr
+    for plan, tier in (("pro", "pro"), ("free", None)):
+        own = run("who", policy, "c-5", f"plan={plan}")
+        assert "write `plan=NAME`" not in own.stderr
+        assert "`plans`" not in own.stderr
+        limits = who(policy, "c-5", f"plan={plan}")["limits"]
+        assert [each["tier"] for each in limits if each["limit"] == "plans"] == [tier]

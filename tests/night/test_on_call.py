@@ -247,6 +247,32 @@ def test_what_a_stop_refuses_is_counted_and_shown_with_the_act(hosts: tuple[Host
     assert asyncio.run(asked(there, "c-8", 1)) == [200]
 
 
+def test_who_is_refused_most_is_one_list_of_all_hosts(
+    hosts: tuple[Host, Host], server: Server, tmp_path: Path
+) -> None:
+    """Hazard: a caller that another host refuses is not in the list, and one of both has half its number."""
+    here, there = hosts
+    assert asyncio.run(asked(here, "c-5", 4)) == [200, 200, 429, 429]
+    assert asyncio.run(asked(there, "c-5", 3)) == [429] * 3
+    assert asyncio.run(asked(there, "c-6", 3)) == [200, 200, 429]
+    key = f"{here.limiter.current.extractor.value_hash('account', 'c-5'):016x}"
+    for host in hosts:
+        (first, second) = told(host, "refused")["refused"]
+        assert (first["limit"], first["key"], first["refused"], second["refused"]) == ("requests", key, 5, 1)
+    table = run("show", "refused", here.path).stdout
+    assert table.count(key[:8]) == 1
+    assert "last (UTC)  on" in table
+    assert run("who", here.path, "c-5").stdout.count(f"account {key[:8]}") == 2  # its name, and one line
+    assert asyncio.run(asked(here, "c-7", 1)) == [200]
+    assert "No limit refused it" in run("who", here.path, "c-7").stdout
+    reports(server, "web-9")
+    (first, _) = told(here, "refused", code=4)["refused"]
+    assert first["refused"] == 5
+    assert "no answer from web-9" in run("show", "refused", here.path).stderr
+    # A host that is not heard may have refused it.
+    assert "As far as is known, no limit refused it" in run("who", here.path, "c-7").stdout
+
+
 def test_refusals_of_two_stops_each_belong_to_the_act_that_refused(hosts: tuple[Host, Host]) -> None:
     """Hazard: a second stop of a caller takes the first one's refusals over; undoing it seems to free it."""
     here, there = hosts

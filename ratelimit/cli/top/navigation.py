@@ -15,7 +15,7 @@ from rich.text import Text as AnyText
 from ratelimit.cli.terminal import Text
 from ratelimit.cli.top import screens
 from ratelimit.cli.top.acts import SPANS, USUAL_SPAN, WORDS, Acts, Done, Failures, Offer, name_of
-from ratelimit.inspection.hosts import Moment, Refused, limits_by_trouble
+from ratelimit.inspection.hosts import Moment, Refused, limits_by_trouble, over_hosts
 
 Lines = Sequence[AnyText]
 HEAD_ROWS = 12
@@ -187,7 +187,7 @@ class Navigation:
 
     def _callers(self, screen: Screen) -> list[Refused]:
         found = [] if self._now is None else self._now.callers
-        return [each for each in found if each.limit == screen.limit]
+        return over_hosts(each for each in found if each.limit == screen.limit)
 
 
 def looked(look: Callable[[], Lines]) -> Lines:

@@ -81,7 +81,7 @@ def _head(target: str, moment: Moment, earlier: Moment | None, passed_s: float) 
     workers = int(now.gauge(names.WORKERS))
     head.add_row("workers", f"{workers}")
     if now.away:
-        away = f"away for {now.away} of {workers} workers: the limits' stance decides there"
+        away = f"away for {now.away} of {workers} workers: `on_store_error` of each limit decides there"
         head.add_row("store", Text(away, "red"))
     if moment.acts:
         head.add_row(
@@ -101,7 +101,9 @@ def _head(target: str, moment: Moment, earlier: Moment | None, passed_s: float) 
     if half is not None and most is not None:
         head.add_row("decisions", f"half within {_bound(half)}, 99 % within {_bound(most)}")
     if faults := int(now.gauge(names.STORE_FAULTS)):
-        head.add_row("faults", Text(f"{faults:,} decisions without the store", "red"))
+        head.add_row(
+            "faults", Text(f"{faults:,} decisions without the store; `ratelimit doctor` tests it", "red")
+        )
     return head
 
 

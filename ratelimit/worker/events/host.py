@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from ratelimit.parsing.json import JsonReader
+from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.embedded.mapping import COMPANION
 from ratelimit.stores.embedded.process import is_alive, start_of
 from ratelimit.stores.leftovers import own_file
@@ -24,6 +26,11 @@ MOST_HOSTS = 64
 ROOM = 1 << 14
 """Bytes that the file takes from the start; as a rule it never needs more."""
 _MOST_BYTES = 1 << 20
+
+
+def reporting_name(place: Path | None) -> str:
+    """Return the name by which a table's workers report to the server; a host may have several tables."""
+    return f"{socket.gethostname()} {fingerprint_of(str(place).encode()).hex()[:8]}"
 
 
 class Told(msgspec.Struct):
