@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
 
+from ratelimit.inspection.hosts import Refused
+from ratelimit.inspection.told import Told
 from ratelimit.limiter import Limiter
 from ratelimit.stores.acts.file import ActFile
 from ratelimit.worker.acts import ActFollower
@@ -278,3 +281,28 @@ def test_an_act_that_decides_stands_before_what_limits_have_left(tmp_path: Path)
         if follower is not None:
             follower.resign()
         limiter.close()
+
+
+def test_what_refuses_an_account_as_something_else_is_named_where_an_act_would_not_help() -> None:
+    """Hazard: `exempt` of a customer whose card is at its limit said that nothing binds it, and no more."""
+    whole = Refused("web-1", "one card", "payment", 5, 7, 0, 0, 60)
+    told = Told(
+        [
+            whole,
+            replace(whole, host="web-2", refused=3),
+            replace(whole, limit="trial", in_shadow=True),
+            replace(whole, limit="requests", per="account", hash=1),
+            replace(whole, limit="one actor", per="cluster", hash=2),
+            replace(whole, limit="deny list", per="ip", act="3-7cc8"),
+        ]
+    )
+    assert told.of("account", [1]) == {"requests": 7}
+    assert told.beside("account", [1]) == {("one card", "payment"): 10}
+
+
+def test_an_act_says_how_it_is_undone(policy: Path) -> None:
+    made = run("act", "stop", policy, "acct-17", "--yes", "--for", "1h")
+    assert made.exit_code == 0
+    act = ActFile(policy.with_name("table")).read()[0].label
+    assert f"policy.toml {act}` takes it back" in made.stderr
+    assert "takes it back" not in run("act", "undo", policy, act).stderr
