@@ -17,6 +17,7 @@ from ratelimit.correlation.description import reason_of
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_json, act_words
+from ratelimit.inspection.declared import Declared
 from ratelimit.inspection.evidence import from_snapshot
 from ratelimit.inspection.hosts import Refused, over_hosts
 from ratelimit.inspection.identities import short_hash
@@ -124,10 +125,14 @@ def print_person(
     grid.add_column(overflow="fold")
     if known.compiled.correlation is not None:
         grid.add_row("actor", _actor(person))
+    for name, hashed in person.parts:
+        grid.add_row("counts", Text(f"{name} ") + Text(short_hash(hashed), "yellow"))
     if person.explanation is not None:
         grid.add_row("", Text(reason_of(person.explanation)))
     if person.overview is not None:
         grid.add_row("evidence", Text(person.overview.words))
+    for said_of_it in Declared(known).of_person(known, person):
+        grid.add_row("declared", Text(said_of_it))
     if person.account_count:
         grid.add_row("accounts", Text(_accounts(person)))
     for number, act in enumerate(person.acts):
@@ -163,6 +168,8 @@ def print_person(
         console.print(_refused_table(person))
     if person.users:
         said("Refusals of the accounts that use it are shown, too.")
+    elif all(each.what == "together" for each in person.callers):
+        said("It is one counter of several identities: name these, to see what else binds them.")
     elif all(each.what == "identity" for each in person.callers):
         said("What counts by account is not shown: name the account, too, if it is known.")
     if person.hosts and not person.shed and all(each.in_shadow for each in person.refused):
@@ -321,7 +328,9 @@ def _json(known: Knowledge, person: Person) -> dict[str, Any]:
         ],
         "known": person.is_known,
         "counted_by": [{"identity": name, "hash": f"{hashed:016x}"} for name, hashed in person.identities],
+        "together": [{"identity": name, "hash": f"{hashed:016x}"} for name, hashed in person.parts],
         "actor": actor,
+        "declared": Declared(known).of_person(known, person),
         "account_count": person.account_count,
         "accounts": [
             {

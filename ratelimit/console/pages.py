@@ -158,7 +158,7 @@ def person(visit: Visit) -> Response:
             meetings=met,
             least=0 if known.compiled.correlation is None else known.compiled.correlation.settings.methods,
             payment=_payment_name(known),
-            declared=visit.observation.declared(known).of(hashes),
+            declared=visit.observation.declared(known).of_person(known, found),
             infrastructure=is_infrastructure(known, hashes, found.accounts),
             person=found,
             compiled=known.compiled,

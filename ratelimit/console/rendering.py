@@ -15,7 +15,7 @@ from ratelimit.environment.printable import printable
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_words
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.naming import Caller
+from ratelimit.inspection.naming import EVERYONE, Caller
 from ratelimit.stores.acts.act import Kind
 from ratelimit.telemetry.names import WORKERS
 from ratelimit.telemetry.snapshot import Snapshot, quantile_bound_s
@@ -51,12 +51,15 @@ def named(caller: Caller) -> str:
     """Return a caller's name for an address or a form: a hash, never a value."""
     if caller.what == "actor":
         return f"actor={caller.hash:016x}"
+    if caller.what == "together":
+        return f"hash:{caller.hash:016x}"
     return named_hash(caller.identity, caller.hash)
 
 
 def named_hash(identity: str, hashed: int) -> str:
     """Return the name of an identity's value by its hash; several identities have one hash together."""
-    return f"hash:{hashed:016x}" if "," in identity or not identity else f"{identity}=hash:{hashed:016x}"
+    is_one = identity not in ("", EVERYONE) and "," not in identity and " + " not in identity
+    return f"{identity}=hash:{hashed:016x}" if is_one else f"hash:{hashed:016x}"
 
 
 def _plural(number: int, noun: str) -> str:

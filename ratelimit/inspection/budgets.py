@@ -28,6 +28,7 @@ from ratelimit.inspection.filling import charge_again, give_back
 from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.naming import Caller
 from ratelimit.inspection.preview import Preview, doubts_of
+from ratelimit.inspection.together import one_identity
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.reference.hashing import mix
 from ratelimit.stores.acts.act import Act, Kind
@@ -94,9 +95,10 @@ def position_of(known: Knowledge, caller: Caller) -> int:
     Raises:
         InspectionFailure: a limit cannot count by it.
     """
+    one_identity(known, caller)
     positions = {spec.name: spec.index for spec in known.compiled.identities}
     if caller.what == "actor" or caller.identity not in positions:
-        raise InspectionFailure(f"`{caller.written}` is no customer that limits count by", "call")
+        raise InspectionFailure(f"{caller.label} is no customer that limits count by", "call")
     return positions[caller.identity]
 
 

@@ -216,9 +216,12 @@ class Knowledge:
 
     def key_of(self, rule: LimitRule, row: Sequence[int]) -> int:
         """Return the counter that a limit counts a request in."""
+        return self.core_of(rule).key(0, row)
+
+    def core_of(self, rule: LimitRule) -> engine.Plan:
+        """Return what knows the keys of a limit's counters."""
         plan = self.bound.plan_of([rule])
-        core = plan if isinstance(plan, engine.Plan) else cast("RedisPlan", plan).core
-        return core.key(0, row)
+        return plan if isinstance(plan, engine.Plan) else cast("RedisPlan", plan).core
 
     def row_of(self, hashes: dict[int, int]) -> list[int]:
         """Return the identities of a request that has these, by position, and no others."""

@@ -18,6 +18,8 @@ from ratelimit.inspection.person import Account
 from ratelimit.stores.acts.act import MOST_ACCOUNTS
 
 MOST_SHOWN = 8
+MOST_BESIDE = 10_000
+"""Accounts of all methods that are looked at: a page comes in a fifth of a second."""
 _PAYMENT = 2
 _RULINGS = ("merge", "split", "confirm", "clear")
 
@@ -38,6 +40,8 @@ class Meeting:
     """Whether the new ones are certain members of one actor, or an act rules on them or on both methods."""
     enough: int
     """The accounts that an actor needs at least."""
+    is_part: bool = False
+    """Whether there may be more accounts than were looked at."""
 
     @property
     def is_suspect(self) -> bool:
@@ -78,20 +82,19 @@ def meetings_of(known: Knowledge, payment: int) -> list[Meeting]:
     core = known.source.correlator.core
     at: dict[int, set[int]] = defaultdict(set)
     of: dict[int, dict[int, Sequence[int]]] = defaultdict(dict)
-    for method, key, exits in payers_beside(core, payment):
+    fresh: dict[int, bool] = {}
+    beside = payers_beside(core, payment, MOST_BESIDE)
+    for method, key, exits, is_new in beside:
         at[method].update(exits)
         of[method][key] = exits
+        fresh[key] = is_new
     own, own_exits = of.pop(payment, {}), at.pop(payment, set())
-    fresh: dict[int, bool] = {}
     found = []
     for other in sorted(of, key=lambda each: -len(of[each])):
         met = at[other] & own_exits
         both = {key for key, exits in (*own.items(), *of[other].items()) if not met.isdisjoint(exits)}
         if not both & own.keys() or not both & of[other].keys() or len(both) < 2:
             continue
-        for key in both - fresh.keys():
-            seen = reasons(core, key)
-            fresh[key] = seen is not None and bool(seen["is_new"])
         new = [key for key in both if fresh[key]]
         within = {known.membership(key) for key in new}
         is_found = len(within) == 1 and all(sure == Verdict.CERTAIN.value for _, sure in within)
@@ -101,7 +104,8 @@ def meetings_of(known: Knowledge, payment: int) -> list[Meeting]:
             for act in known.acts
         )
         accounts = sorted(both, key=lambda key: (not fresh[key], key))
-        enough = spec.settings.accounts
-        found.append(Meeting(payment, other, accounts, len(new), len(met), is_found or is_ruled, enough))
+        settled, enough = is_found or is_ruled, spec.settings.accounts
+        is_part = len(beside) >= MOST_BESIDE
+        found.append(Meeting(payment, other, accounts, len(new), len(met), settled, enough, is_part))
     found.sort(key=lambda each: (-each.new, -each.exits, each.other))
     return found[:MOST_SHOWN]

@@ -4,7 +4,8 @@ One place for all commands that act or look somebody up. A name is one of:
 
 - the value of an identity, such as an account, an address, a network as `203.0.113.0/24` or a payment method;
 - `NAME=VALUE`, where the value could be of several identities;
-- 8 to 16 digits of a hash, with or without `hash:`, of an account, an actor or another identity.
+- 8 to 16 digits of a hash, with or without `hash:`, of an account, an actor or another identity, or of
+  several identities that a limit counts together.
 
 A name that fits several callers is an error that lists them. One that fits none is not known: acts ask
 first.
@@ -17,7 +18,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from itertools import chain
 from typing import Literal
 
 from ratelimit.clock import SystemClock
@@ -32,6 +32,7 @@ from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.journal import journal_of
 from ratelimit.inspection.knowledge import Knowledge
+from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.compile.identities import CLUSTER, INTERNAL
 
 _DIGITS = re.compile(r"(?:hash:)?([0-9a-f]{8,16})")
@@ -40,7 +41,10 @@ _ADDRESS, _NETWORK, _PAYMENT, _BLOCK = 0, 1, 2, 7
 _PLACES = (_ADDRESS, _NETWORK, _BLOCK)
 DECLARED = (_ADDRESS, _NETWORK)
 """The kinds of which the correlator's hash says in its lowest bit whether they are declared."""
-What = Literal["account", "actor", "identity"]
+EVERYONE = "everyone"
+"""What screens call the one counter of a limit that counts by no identity."""
+What = Literal["account", "actor", "identity", "together"]
+"""The last: several identities that one limit counts together, which have one hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +54,16 @@ class Caller:
     written: str
     what: What
     identity: str
-    """The identity's name; of an actor `cluster`, of an account of several identities all their names."""
+    """The identity's name; of an actor `cluster`, of an account of several identities all their names.
+
+    Of several that a limit counts together it is as screens have it: `account + ip`.
+    """
     hashes: tuple[int, ...]
     """The hash, and others where the identity's sources write the value in several forms."""
     is_known: bool
     """Whether a limit, the correlator or an act here has met it."""
+    limit: str = ""
+    """The limit that counts several identities together; empty for all others."""
 
     @property
     def hash(self) -> int:
@@ -143,12 +152,18 @@ def resolve(known: Knowledge, written: str, identity: str | None = None) -> Call
 
 
 def joined(known: Knowledge, words: Sequence[str]) -> list[str]:
-    """Return names as they were typed; the two words of a label, such as `account 7102e16a`, are one."""
-    names = {*_names(known), "actor"}
+    """Return names as they were typed; the words of a label are one.
+
+    A label is `account 7102e16a`, or `account + ip 7102e16a` where a limit counts several together.
+    """
+    names = {*_names(known), "actor", EVERYONE}
     found: list[str] = []
     for word in words:
         if found and found[-1] in names and _DIGITS.fullmatch(word.lower()):
-            found[-1] = f"{found[-1]}={word.lower()}"
+            plain = f"hash:{word.lower().removeprefix('hash:')}"
+            found[-1] = plain if found[-1] == EVERYONE else f"{found[-1]}={word.lower()}"
+            while found[-2:-1] == ["+"]:
+                found[-3:] = [plain]
         else:
             found.append(word)
     return found
@@ -300,11 +315,11 @@ def _by_hash(known: Knowledge, written: str, identity: str | None = None) -> lis
     digits = match[1]
     first, shift = int(digits, 16), 64 - 4 * len(digits)
 
-    def fitting(shown: Iterable[tuple[What, str, int]]) -> list[Caller]:
+    def fitting(shown: Iterable[_Shown]) -> list[Caller]:
         # Of an actor with many accounts, a caller for each would take longer than the search.
         return [
-            Caller("", what, name, (hashed,), is_known=True)
-            for what, name, hashed in shown
+            Caller("", what, name, (hashed,), True, limit)
+            for what, name, hashed, limit in shown
             if hashed >> shift == first
         ]
 
@@ -325,9 +340,9 @@ def _by_hash(known: Knowledge, written: str, identity: str | None = None) -> lis
         ]
     if not found:
         found = [
-            Caller("", what, name, (one,) if what == "actor" else forms_of(known, name, one), is_known=True)
-            for what, name, one in {
-                (each.what, each.identity, each.hash) for each in fitting(_shown_of_hosts(known))
+            Caller("", what, name, (one,) if what == "actor" else forms_of(known, name, one), True, limit)
+            for what, name, one, limit in {
+                (each.what, each.identity, each.hash, each.limit) for each in fitting(_shown_of_hosts(known))
             }
         ]
     return _distinct(found)
@@ -371,28 +386,39 @@ def _own(known: Knowledge) -> str:
     return ",".join(known.compiled.identities[each].name for each in spec.principal)
 
 
-def _shown(known: Knowledge, *, with_members: bool = True) -> Iterator[tuple[What, str, int]]:
+_Shown = tuple[What, str, int, str]
+"""One whose hash a screen shows: what it is, of which identity, the hash, and of several a limit's name."""
+
+
+def _counted(known: Knowledge, rule: LimitRule, hashed: int) -> _Shown:
+    """Return what a limit counts by a hash."""
+    compiled = known.compiled
+    if len(rule.per) != 1:
+        return "together", formatting.per(rule, compiled), hashed, rule.name
+    if rule.is_clustered:
+        return "actor", CLUSTER, cluster_of(hashed), ""
+    name = compiled.identities[rule.per[0]].name
+    return _kind(known, name), name, hashed, ""
+
+
+def _shown(known: Knowledge, *, with_members: bool = True) -> Iterator[_Shown]:
     """Yield those whose hashes screens show: actors, their accounts, the refused, those of acts."""
-    compiled, own = known.compiled, _own(known)
+    own = _own(known)
     for actor in known.actors:
-        yield "actor", CLUSTER, actor.identity
+        yield "actor", CLUSTER, actor.identity, ""
         for key, _ in actor.members if with_members else ():
-            yield "account", own, key
+            yield "account", own, key, ""
     for each in known.refused:
-        if each.is_actor:
-            yield "actor", CLUSTER, cluster_of(each.hash)
-        elif len(each.rule.per) == 1:
-            name = compiled.identities[each.rule.per[0]].name
-            yield _kind(known, name), name, each.hash
+        yield _counted(known, each.rule, each.hash)
     for denied in known.denied:
-        yield _kind(known, denied.per), denied.per, denied.hash
+        yield _kind(known, denied.per), denied.per, denied.hash, ""
     for act in known.acts:
         for key in act.accounts:
             name = act.identity or own
-            yield "account" if name == own else "identity", name, key
+            yield "account" if name == own else "identity", name, key, ""
 
 
-def _shown_of_hosts(known: Knowledge) -> Iterator[tuple[What, str, int]]:
+def _shown_of_hosts(known: Knowledge) -> Iterator[_Shown]:
     """Yield the callers in other screens: acts that ended, refusals of other hosts, those that took most."""
     # These look at hosts, which few names need.
     from ratelimit.inspection.hosts import hosts_of
@@ -402,7 +428,7 @@ def _shown_of_hosts(known: Knowledge) -> Iterator[tuple[What, str, int]]:
     for act in known.log:
         for key in (*act.accounts, *act.payments):
             name = act.identity or own
-            yield _kind(known, name), name, key
+            yield _kind(known, name), name, key, ""
     rules = {rule.name: rule for rule in reversed(compiled.rules)}
     took: list[tuple[str, int]] = []
     with suppress(InspectionFailure, StoreError), journal_of(known.deployment.policy) as journal:
@@ -421,30 +447,30 @@ def _shown_of_hosts(known: Knowledge) -> Iterator[tuple[What, str, int]]:
             for limit, callers in host.took.items()
             for one in callers
         ]
-        yield from ((_kind(known, one.per), one.per, one.hash) for one in moment.callers if one.act)
+        yield from ((_kind(known, one.per), one.per, one.hash, "") for one in moment.callers if one.act)
     for limit, one in dict.fromkeys(took):
-        rule = rules.get(limit)
-        if rule is not None and len(rule.per) == 1:
-            if rule.is_clustered:
-                yield "actor", CLUSTER, cluster_of(one)
-            else:
-                name = compiled.identities[rule.per[0]].name
-                yield _kind(known, name), name, one
+        if (rule := rules.get(limit)) is not None:
+            yield _counted(known, rule, one)
 
 
-def _seen_with(known: Knowledge) -> Iterator[tuple[What, str, int]]:
+def accounts_shown(known: Knowledge) -> Iterator[int]:
+    """Yield accounts of which screens show something: those that are refused, and those of actors."""
+    yield from (each.hash for each in known.refused if not each.is_actor)
+    yield from (key for actor in known.actors for key, _ in actor.members)
+
+
+def _seen_with(known: Knowledge) -> Iterator[_Shown]:
     """Yield the addresses and payment methods that accounts of actors, and refused ones, were seen with."""
     spec = known.compiled.correlation
     if known.source is None or spec is None:
         return
     core = known.source.correlator.core
-    members = (key for actor in known.actors for key, _ in actor.members)
-    for key in chain(members, (each.hash for each in known.refused if not each.is_actor)):
+    for key in accounts_shown(known):
         for one in (reasons(core, key) or {"shared": ()})["shared"]:
             position = spec.kinds[one["kind"]]
             if position >= 0:
                 name = known.compiled.identities[position].name
-                yield "identity", name, one["hash"]
+                yield "identity", name, one["hash"], ""
 
 
 def _distinct(found: Sequence[Caller]) -> list[Caller]:
@@ -468,4 +494,6 @@ def _only(written: str, found: Sequence[Caller]) -> Caller:
 def _unambiguous(caller: Caller) -> str:
     if caller.written:
         return f"{caller.identity}={caller.written}"
+    if caller.what == "together":
+        return f"hash:{caller.hash:016x}"
     return f"{'actor=' if caller.what == 'actor' else f'{caller.identity}=hash:'}{caller.hash:016x}"

@@ -7,14 +7,11 @@ accounts of an address.
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 
 from ratelimit.clustering.budgets import places_of
-from ratelimit.core.clusters.profile import around, seen_with
+from ratelimit.core.clusters.profile import around, most_seen_with
 from ratelimit.core.clusters.reasons import reasons
 from ratelimit.correlation import Explanation
 from ratelimit.correlation.overview import Overview
@@ -25,6 +22,7 @@ from ratelimit.inspection.hosts import Refused
 from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.naming import DECLARED, Caller, forms_of
 from ratelimit.inspection.stand_in import StandIn, stand_in
+from ratelimit.inspection.together import left_together, parts_of
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.compile.identities import INTERNAL
 from ratelimit.stores.acts.act import Act
@@ -57,6 +55,8 @@ class Person:
     callers: Sequence[Caller]
     identities: Sequence[tuple[str, int]]
     """What limits count it by, and the hash of each; the latest of its addresses and payment methods."""
+    parts: Sequence[tuple[str, int]] = field(default_factory=list)
+    """Of several that a limit counts together: each identity and its hash, where that is known."""
     actor: int | None = None
     verdict: int = 0
     overview: Overview | None = None
@@ -132,6 +132,16 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
         person.stand_in = stand_in(known, row)
     if person.stand_in is not None:
         person.limits = person.stand_in.limits
+    together = [each for each in callers if each.what == "together"]
+    person.parts = [part for each in together for part in parts_of(known, each)]
+    if together and not person.no_answer:
+        try:
+            found = [left for each in together for left in left_together(known, each)]
+        except InspectionFailure as failure:
+            person.no_answer = str(failure)
+        else:
+            looked_at = {left.rule.index for left in found}
+            person.limits = [*found, *(each for each in person.limits if each.rule.index not in looked_at)]
     if not person.no_answer:
         person.elsewhere = list(_elsewhere(known, hashes))
     for each in callers:
@@ -216,7 +226,9 @@ def _hashes(known: Knowledge, callers: Sequence[Caller]) -> dict[int, list[int]]
     if known.source is not None and spec is not None:
         for each in callers:
             for kind, hashed in (
-                around(known.source.correlator.core, each.hash) if each.what != "actor" else ()
+                around(known.source.correlator.core, each.hash)
+                if each.what not in ("actor", "together")
+                else ()
             ):
                 _add(known, found, spec.kinds[kind], hashed)
     for each in callers:
@@ -241,15 +253,15 @@ def _elsewhere(known: Knowledge, hashes: dict[int, list[int]]) -> Iterator[tuple
 def _add_accounts(known: Knowledge, person: Person, hashed: int) -> None:
     if known.source is None:
         return
-    seen = seen_with(known.source.correlator.core, hashed)
+    seen, by_label, busiest = most_seen_with(known.source.correlator.core, hashed, MOST_ACCOUNTS)
     found = [
         Account(key, verdict, known.membership(key)[0] if label else None, requests, last_s)
-        for key, verdict, label, requests, last_s in heapq.nlargest(MOST_ACCOUNTS, seen, key=itemgetter(3))
+        for key, verdict, label, requests, last_s in busiest
     ]
     person.accounts = [*person.accounts, *found]
-    person.account_count += len(seen)
+    person.account_count += seen
     identities = known.source.correlator.identities
-    for label, count in Counter(one[2] for one in seen).items():
+    for label, count in by_label.items():
         if label in identities:
             person.account_actors[identities[label]] = count
 

@@ -40,6 +40,7 @@ from ratelimit.inspection.preview import (
     of_stop,
     of_undo,
 )
+from ratelimit.inspection.together import one_identity
 from ratelimit.policy.schema.duration import parse_duration
 from ratelimit.stores.acts.act import MOST_ACCOUNTS, MOST_NUMBERS, Act, Kind
 
@@ -137,7 +138,7 @@ def exempt(known: Knowledge, account: str, what: str | None = None, identity: st
     """
     if what is None:
         what = "limits" if known.compiled.correlation is None else "clusters"
-    caller = resolve(known, account, identity)
+    caller = one_identity(known, resolve(known, account, identity))
     if what == "limits" and caller.what != "actor" and "," not in caller.identity:
         preview = of_exempt_limits(known, caller)
         return _proposal(known, "exempt-limits", preview, caller.hashes, identity=caller.identity)
@@ -156,7 +157,7 @@ def stop(known: Knowledge, caller: str, identity: str | None = None) -> Proposal
     Raises:
         InspectionFailure: it cannot be stopped.
     """
-    stopped = resolve(known, caller, identity)
+    stopped = one_identity(known, resolve(known, caller, identity))
     hashes, name = list(stopped.hashes), stopped.identity
     if stopped.what == "actor":
         hashes, name = accounts_of(known, "stop", [stopped]), known.account or ""
@@ -189,7 +190,7 @@ def of_accounts(known: Knowledge, kind: Kind, accounts: Sequence[str]) -> Propos
         raise InspectionFailure(f"{len(accounts)} accounts; one act has {MOST_ACCOUNTS} at most", "call")
     if known.compiled.correlation is None:
         raise InspectionFailure("the policy has no correlation, so there are no clusters", "call")
-    callers = [resolve(known, each) for each in accounts]
+    callers = [one_identity(known, resolve(known, each)) for each in accounts]
     keys = accounts_of(known, kind, callers)
     if len(keys) < least:
         raise InspectionFailure(f"`{kind}` takes at least {least} different accounts", "call")
@@ -215,7 +216,7 @@ def organisation(
         raise InspectionFailure(words, "call")
     methods = [resolve(known, each, payment_identity(known)) for each in payments]
     places = [resolved_network(known, each) for each in networks]
-    members = [resolve(known, each) for each in accounts]
+    members = [one_identity(known, resolve(known, each)) for each in accounts]
     return _proposal(
         known,
         "organisation",
@@ -250,7 +251,7 @@ def budgets(
     Raises:
         InspectionFailure: a limit is not there or cannot have it, or it is no number.
     """
-    caller = resolve(known, account, identity)
+    caller = one_identity(known, resolve(known, account, identity))
     made = budgets_of_caller(known, word, caller, written)
     if made:
         changed = {name for each in made for name in each.numbers}

@@ -18,8 +18,10 @@ from tests.asgi.driver import Client
 from tests.cli.running import run, write_policy
 from tests.cli.test_actors import actor as actor
 from tests.cli.test_actors import key_of
-from tests.support.acting import BOTS, Actor
-from tests.support.campaign import campaign
+from tests.console.driving import reading
+from tests.support.acting import BOTS, START_NS, Actor
+from tests.support.campaign import Request, campaign, policy_text
+from tests.support.time import stop_host
 
 POLICY = """\
 version = 1
@@ -132,6 +134,85 @@ def test_every_limit_is_shown_with_what_is_left(limiter: Limiter, tmp_path: Path
     # By the account alone the limit per address is no limit of this caller that is known.
     assert "address" not in {each["limit"] for each in who(tmp_path / "policy.toml", "c-5")["limits"]}
     assert who(tmp_path / "policy.toml", "c-5")["not_looked_at"] == ["both"]
+
+
+@pytest.mark.parametrize("account", ["c-5", "c-6"])
+def test_a_hash_of_several_identities_is_their_limit_and_what_is_left_of_it(
+    limiter: Limiter, tmp_path: Path, account: str
+) -> None:
+    """Hazard: a hash that screens show of a limit by account and address, which no command knows."""
+    policy = tmp_path / "policy.toml"
+    spend(limiter, "/both", 3, account)
+    spend(limiter, "/both", 1, "other")
+    (shown,) = json.loads(run("show", "refused", policy, "--json").stdout)["refused"]
+    (by_name,) = [each for each in who(policy, account, ADDRESS)["limits"] if each["limit"] == "both"]
+    found = who(policy, shown["hash"])
+    (left,) = found["limits"]
+    waits = ("retry_after", "reset_after")
+    assert {**left, **{name: by_name[name] for name in waits}} == by_name
+    assert (by_name["remaining"], by_name["refuses"]) == (0, True)
+    assert [each["limit"] for each in found["refused"]] == ["both"]
+    assert [each["limit"] for each in who(policy, shown["key"])["limits"]] == ["both"]
+    result = run("act", "stop", policy, shown["hash"])
+    assert result.exit_code == 2
+    assert "`both` counts account + ip by" in result.stderr
+
+
+def test_a_hash_of_several_identities_says_whose_where_they_were_met(actor: Actor, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    text = policy.read_text()
+    policy.write_text(
+        f'{text}\n[[limit]]\nname = "both"\nmatch = "/both"\nper = ["account", "ip"]\nrate = "2/hour"\n'
+    )
+    limiter = Limiter(policy, clock=actor.clock)
+    address = [each.address for each in campaign() if each.account == "bot7"][-1]
+    for _ in range(3):
+        limiter.decide(path="/both", headers={"x-api-key": "bot7"}, client=address)
+    limiter.close()
+    (shown,) = [
+        each
+        for each in json.loads(run("show", "refused", policy, "--json").stdout)["refused"]
+        if each["limit"] == "both"
+    ]
+    account = f"{key_of(actor, 'bot7'):016x}"
+    found = who(policy, shown["hash"])
+    assert found["together"][0] == {"identity": "account", "hash": account}
+    result = run("act", "stop", policy, shown["hash"])
+    assert f"account=hash:{account}" in result.stderr
+    assert run("act", "stop", policy, f"account=hash:{account}", "--dry-run").exit_code == 0
+
+
+@pytest.mark.parametrize("place", ["file", "act"])
+def test_an_account_of_an_organisation_by_its_card_alone_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Hazard: who pays by a declared card is a member, and nothing on its page says of what."""
+    policy = tmp_path / "policy.toml"
+    known = '[correlation.known]\norganisations."Acme" = { payment = ["card-1"] }'
+    store = f'memory = "{tmp_path / "table"}"\nkeys = 5000'
+    policy.write_text(policy_text(store=store, more=known if place == "file" else ""))
+    school = Actor(policy)
+    pupils = (
+        Request(60.0 + at, f"pupil{at % 4}", f"card-{1 + at % 2}", "", "203.0.113.7") for at in range(40)
+    )
+    school.live(pupils)
+    school.rest_until(START_NS + 300 * 10**9)
+    assert school.limiter.clustering is not None
+    school.limiter.clustering.resign(school.clock.now_ns())
+    stop_host(monkeypatch, school.clock.now_ns())
+    if place == "act":
+        made = run("act", "declare", "organisation", policy, "Acme", "--payment", "card-1", "--yes")
+        assert made.exit_code == 0, made.output
+    card = school.limiter.current.extractor.value_hash("payment", "card-1")
+    by = "in the policy file" if place == "file" else "act 1"
+    words = f"of organisation Acme by its payment {card:016x}"[:-8] + f", {by}"
+    assert who(policy, "pupil0")["declared"] == [words]
+    assert words in run("who", policy, "pupil2").output.replace("\n", " ")
+    assert who(policy, "pupil1")["declared"] == []
+    with reading(policy) as pages:
+        assert words in pages.find("pupil0").text
+        assert "of organisation" not in pages.find("pupil1").text
+    school.limiter.close()
 
 
 def test_who_charges_nothing(limiter: Limiter, tmp_path: Path) -> None:

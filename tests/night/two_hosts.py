@@ -59,6 +59,16 @@ per = "account"
 rate = "2/year"
 tiers.plan = {{ pro = "3/year" }}
 [[limit]]
+name = "pair"
+match = "/pair"
+per = ["account", "ip"]
+rate = "2/year"
+[[limit]]
+name = "all"
+match = "/all"
+per = []
+rate = "2/year"
+[[limit]]
 name = "trial"
 match = "/shadow"
 per = "account"

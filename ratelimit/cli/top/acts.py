@@ -15,6 +15,7 @@ from ratelimit.inspection.acting import confirmed
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts import Refused
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
+from ratelimit.inspection.naming import EVERYONE
 from ratelimit.inspection.proposal import Proposal
 from ratelimit.policy import Policy
 
@@ -54,19 +55,11 @@ class Done:
 
 
 def name_of(caller: Refused) -> str:
-    """Return a refused caller as commands take it: by its hash.
-
-    Raises:
-        InspectionFailure: its hash is that of several identities together.
-    """
+    """Return a refused caller as commands take it: by its hash."""
     if caller.per == _ACTOR:
         return f"actor={caller.hash:016x}"
-    if " + " in caller.per or not caller.per:
-        raise InspectionFailure(
-            "a caller of several identities, or of a limit in code, has one hash for all",
-            "call",
-            hint="`ratelimit who` takes its identities together.",
-        )
+    if " + " in caller.per or caller.per in ("", EVERYONE):
+        return f"hash:{caller.hash:016x}"
     return f"{caller.per}=hash:{caller.hash:016x}"
 
 

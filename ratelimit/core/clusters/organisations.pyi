@@ -5,6 +5,9 @@ from typing import final
 
 MOST_ORGANISATIONS: int
 
+def member_payment(principal: int, payment: int, /) -> int:
+    """Return the payment method of its own that a member is seen with in place of its organisation's."""
+
 @final
 class Organisations:
     """The declared organisations: their members, and the values that these share.

@@ -34,11 +34,14 @@ def neighbours_of(cluster_index: ClusterIndex, label: int, /) -> Sequence[tuple[
     cluster that it is in (0 for none), and its requests.
     """
 
-def payers_beside(cluster_index: ClusterIndex, payment: int, /) -> Sequence[tuple[int, int, Sequence[int]]]:
-    """Return who was lately at an address where accounts of a payment method were, in no order.
+def payers_beside(
+    cluster_index: ClusterIndex, payment: int, most: int, /
+) -> Sequence[tuple[int, int, Sequence[int], bool]]:
+    """Return who was lately at an address where accounts of a payment method were, and of another one.
 
-    Each has a payment method, an account that pays by it, and the addresses that it has in common with accounts
-    of the method asked about. These accounts are among them; declared infrastructure is no address in common.
+    They are in no order. Each has a payment method, an account that pays by it, the addresses that accounts of
+    both methods have in common, and whether the account is new. Accounts of the method asked about are among
+    them; declared infrastructure is no address in common. After so many the walk ends: then there may be more.
     """
 
 def seen_with(cluster_index: ClusterIndex, value: int, /) -> Sequence[tuple[int, int, int, int, int]]:
@@ -47,6 +50,15 @@ def seen_with(cluster_index: ClusterIndex, value: int, /) -> Sequence[tuple[int,
     The value is a hash as rows have it, of an address, a network or block of addresses, a payment method or a
     further family. Each principal has its key, verdict, cluster (0 for none), requests, and when it was last
     seen, in seconds since the Unix epoch.
+    """
+
+def most_seen_with(
+    cluster_index: ClusterIndex, value: int, most: int, /
+) -> tuple[int, Mapping[int, int], Sequence[tuple[int, int, int, int, int]]]:
+    """Return how many principals were lately seen with a value, how many of these by cluster, and the busiest.
+
+    The value is as in `seen_with`, and so is what is told of each. These are `most` at most, the busiest first;
+    of some that made as many requests, which they are is not said.
     """
 
 def around(cluster_index: ClusterIndex, value: int, /) -> Sequence[tuple[int, int]]:

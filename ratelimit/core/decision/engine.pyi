@@ -53,6 +53,14 @@ class Plan:
         """
     def key(self, index: int, identities: Sequence[int], /) -> int:
         """Return the key of the counter that rule `index` has for these identities."""
+    def identity_of(self, index: int, key: int, /) -> int:
+        """Return the identity whose counter in rule `index` has a key: the reverse of `key`.
+
+        For a look at a counter of which nothing but the key is known.
+
+        Raises:
+            ValueError: the rule has no identity, or several.
+        """
     def decide(
         self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None, /
     ) -> Outcome:

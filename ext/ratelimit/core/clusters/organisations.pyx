@@ -15,6 +15,14 @@ cdef enum:
 MOST_ORGANISATIONS = 1024
 
 
+cdef inline uint64_t own_method(uint64_t principal, uint64_t payment) noexcept nogil:
+    return (payment ^ (principal * <uint64_t>0x9E3779B97F4A7C15)) | 1
+
+
+def member_payment(uint64_t principal, uint64_t payment, /):
+    return own_method(principal, payment)
+
+
 @cython.final
 cdef class Organisations:
     def __cinit__(self):
@@ -80,7 +88,7 @@ cdef class Organisations:
             return
         if kinds[PAYMENT] and keymap_get(&self.payments, kinds[PAYMENT]) == own:
             # As good as a method of its own: that it pays is evidence still, which others do is not.
-            kinds[PAYMENT] = (kinds[PAYMENT] ^ (principal * <uint64_t>0x9E3779B97F4A7C15)) | 1
+            kinds[PAYMENT] = own_method(principal, kinds[PAYMENT])
         if here == own:
             kinds[FINE] = 0
             kinds[COARSE] = 0

@@ -9,12 +9,16 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from ratelimit.core.clusters.cluster_index cimport MOST_LABELS, NOBODY, ClusterIndex
 from ratelimit.core.clusters.evidence cimport Evidence, find_principal, principal_at
 from ratelimit.core.clusters.records cimport (
-    AT_HOME, BLOCK, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, FINE, MOST_DEGREE, PAYMENT, PAYMENT_AT, Identifier, Principal,
+    AT_HOME, BLOCK, CLIENT_AT, COARSE, EXTRA, EXTRA_AT, FINE, MOST_DEGREE, NEW, PAYMENT, PAYMENT_AT, Identifier, Principal,
     identifier_key, is_infrastructure, joined, kind_of, rate_of, resolve, value_of,
 )
 
+from heapq import heappush, heapreplace
+
 cdef enum:
     MOST_FORMS = 10        # identifiers that one value may be
+    OF_PAYER = 1           # an address of accounts that pay by a method,
+    OF_BOTH = 2            # and of accounts that pay by another one
 
 
 def takings(ClusterIndex cluster_index not None, /):
@@ -116,7 +120,7 @@ def neighbours_of(ClusterIndex cluster_index not None, uint32_t label, /):
     return found
 
 
-def payers_beside(ClusterIndex cluster_index not None, uint64_t payment, /):
+def payers_beside(ClusterIndex cluster_index not None, uint64_t payment, Py_ssize_t most, /):
     cdef Evidence e = cluster_index.evidence
     cdef uint32_t paid = e.find_identifier(identifier_key(payment, PAYMENT))
     cdef uint8_t *exits = <uint8_t *>PyMem_RawCalloc(e.most_identifiers, 1)
@@ -128,36 +132,65 @@ def payers_beside(ClusterIndex cluster_index not None, uint64_t payment, /):
     try:
         if exits == NULL:
             raise MemoryError
+        with nogil:
+            for at in range(e.principal_count if paid != NOBODY else 0):
+                p = principal_at(e, at)
+                if not pays_by(e, p, paid, False):
+                    continue
+                for i in range(PAYMENT_AT):
+                    node = resolve(e.identifiers, p.edges[i].ref)
+                    if node != NULL and kind_of(node) == FINE and not is_infrastructure(node):
+                        exits[node - e.identifiers] = OF_PAYER
+            # A method of a hundred thousand accounts is rarely met by others: those alone are told of.
+            for at in range(e.principal_count if paid != NOBODY else 0):
+                p = principal_at(e, at)
+                if not pays_by(e, p, paid, True):
+                    continue
+                for i in range(PAYMENT_AT):
+                    node = resolve(e.identifiers, p.edges[i].ref)
+                    if node != NULL and exits[node - e.identifiers]:
+                        exits[node - e.identifiers] = OF_BOTH
         for at in range(e.principal_count if paid != NOBODY else 0):
+            if len(found) >= most:
+                break
             p = principal_at(e, at)
-            if not pays_by(e, p, paid):
+            if not is_met(e, p, exits):
                 continue
-            for i in range(PAYMENT_AT):
-                node = resolve(e.identifiers, p.edges[i].ref)
-                if node != NULL and kind_of(node) == FINE and not is_infrastructure(node):
-                    exits[node - e.identifiers] = 1
-        for at in range(e.principal_count if paid != NOBODY else 0):
-            p = principal_at(e, at)
             shared = []
             for i in range(PAYMENT_AT):
                 node = resolve(e.identifiers, p.edges[i].ref)
-                if node != NULL and exits[node - e.identifiers]:
+                if node != NULL and exits[node - e.identifiers] == OF_BOTH:
                     shared.append(value_of(joined(e.values[node - e.identifiers].key), FINE))
-            for i in range(PAYMENT_AT, CLIENT_AT if shared else PAYMENT_AT):
+            for i in range(PAYMENT_AT, CLIENT_AT):
                 node = resolve(e.identifiers, p.edges[i].ref)
                 if node != NULL and kind_of(node) == PAYMENT:
-                    found.append((value_of(joined(e.values[node - e.identifiers].key), PAYMENT), joined(p.key), shared))
+                    found.append((
+                        value_of(joined(e.values[node - e.identifiers].key), PAYMENT), joined(p.key), shared,
+                        p.traits & NEW != 0,
+                    ))
         return found
     finally:
         PyMem_RawFree(exits)
 
 
-cdef bint pays_by(Evidence e, Principal *p, uint32_t paid) noexcept nogil:
+cdef bint is_met(Evidence e, Principal *p, const uint8_t *exits) noexcept nogil:
+    """Return whether a principal was at an address where accounts of both methods were."""
+    cdef Identifier *node
+    cdef int i
+    for i in range(PAYMENT_AT):
+        node = resolve(e.identifiers, p.edges[i].ref)
+        if node != NULL and exits[node - e.identifiers] == OF_BOTH:
+            return True
+    return False
+
+
+cdef bint pays_by(Evidence e, Principal *p, uint32_t paid, bint another) noexcept nogil:
+    """Return whether a principal pays by a method, or by another one than that."""
     cdef Identifier *node
     cdef int i
     for i in range(PAYMENT_AT, CLIENT_AT):
         node = resolve(e.identifiers, p.edges[i].ref)
-        if node != NULL and <uint32_t>(node - e.identifiers) == paid:
+        if node != NULL and kind_of(node) == PAYMENT and (<uint32_t>(node - e.identifiers) == paid) != another:
             return True
     return False
 
@@ -176,25 +209,77 @@ cdef bint is_clusters(Evidence e, Identifier *node, uint32_t label) noexcept:
 def seen_with(ClusterIndex cluster_index not None, uint64_t value, /):
     cdef Evidence e = cluster_index.evidence
     cdef uint32_t wanted[MOST_FORMS]
-    cdef int i, forms = forms_of(e, value, wanted)
+    cdef int forms = forms_of(e, value, wanted)
     cdef uint32_t at
     cdef Principal *p
-    cdef Identifier *node
-    cdef bint is_seen
     cdef list found = []
     for at in range(e.principal_count if forms else 0):
         p = principal_at(e, at)
-        is_seen = False
-        for i in range(e.edges):
-            node = resolve(e.identifiers, p.edges[i].ref)
-            while node != NULL and not is_seen:  # an address, its network, and its block
-                is_seen = is_one(<uint32_t>(node - e.identifiers), wanted, forms)
-                node = resolve(e.identifiers, node.parent) if i < PAYMENT_AT else NULL
-            if is_seen:
-                break
-        if is_seen:
-            found.append((joined(p.key), cluster_index.verdict(p), p.label, p.requests, p.last_s + e.epoch_s))
+        if is_seen_with(e, p, wanted, forms):
+            found.append(told_of(cluster_index, p))
     return found
+
+
+def most_seen_with(ClusterIndex cluster_index not None, uint64_t value, Py_ssize_t most, /):
+    cdef Evidence e = cluster_index.evidence
+    cdef uint32_t wanted[MOST_FORMS]
+    cdef int forms = forms_of(e, value, wanted)
+    cdef uint32_t *labels = <uint32_t *>PyMem_RawCalloc(MOST_LABELS + 1, sizeof(uint32_t))
+    cdef uint32_t at, count = 0
+    cdef uint64_t least = 0
+    cdef Principal *p
+    cdef list busiest = []
+    try:
+        if labels == NULL:
+            raise MemoryError
+        for at in range(e.principal_count if forms else 0):
+            p = principal_at(e, at)
+            if not is_seen_with(e, p, wanted, forms):
+                continue
+            count += 1
+            if p.label <= MOST_LABELS:
+                labels[p.label] += 1
+            if len(busiest) < most:
+                heappush(busiest, (p.requests, at))
+                least = busiest[0][0]
+            elif p.requests > least and most > 0:
+                heapreplace(busiest, (p.requests, at))
+                least = busiest[0][0]
+        return (
+            count, {label: labels[label] for label in range(1, MOST_LABELS + 1) if labels[label]},
+            [told_of(cluster_index, principal_at(e, at)) for _, at in sorted(busiest, reverse=True)],
+        )
+    finally:
+        PyMem_RawFree(labels)
+
+
+cdef tuple told_of(ClusterIndex cluster_index, Principal *p):
+    return (
+        joined(p.key), cluster_index.verdict(p), p.label, p.requests, p.last_s + cluster_index.evidence.epoch_s,
+    )
+
+
+cdef bint is_seen_with(Evidence e, Principal *p, const uint32_t *wanted, int forms) noexcept nogil:
+    """Return whether a principal was lately seen with one of some identifiers: by itself, its network or its block."""
+    cdef Identifier *node
+    cdef int i
+    # A payment method is beside no address: most walks look at few edges.
+    for i in range(PAYMENT_AT if are_beside_addresses(e, wanted, forms) else 0, e.edges):
+        node = resolve(e.identifiers, p.edges[i].ref)
+        while node != NULL:
+            if is_one(<uint32_t>(node - e.identifiers), wanted, forms):
+                return True
+            node = resolve(e.identifiers, node.parent) if i < PAYMENT_AT else NULL
+    return False
+
+
+cdef bint are_beside_addresses(Evidence e, const uint32_t *wanted, int forms) noexcept nogil:
+    """Return whether none of some identifiers is an address, a network or a block."""
+    cdef int i
+    for i in range(forms):
+        if kind_of(e.identifiers + wanted[i]) in (FINE, COARSE, BLOCK):
+            return False
+    return True
 
 
 def around(ClusterIndex cluster_index not None, uint64_t value, /):

@@ -21,6 +21,7 @@ from ratelimit.core.decision.field cimport write_remaining, write_reset
 from ratelimit.core.algorithms.block_algorithms cimport SKETCH
 from ratelimit.core.algorithms.rule cimport Rule, refuse_range
 from ratelimit.core.memory.quota cimport NEVER, Quota
+from ratelimit.core.memory.siphash cimport unmix
 from ratelimit.core.algorithms.setup cimport (
     ALLOWED, MOST_KEYS, MOST_RULES, REFUSED, SHADOWED, SKIPPED, Charge, rule_key,
 )
@@ -135,6 +136,14 @@ cdef class Plan:
             raise IndexError(f"the plan has {self.setup.count} rules")
         self.read_identities(identities, ids)
         return rule_key(&self.setup, index, ids)
+
+    def identity_of(self, int index, uint64_t key, /):
+        check_ready(self)
+        if not 0 <= index < self.setup.count:
+            raise IndexError(f"the plan has {self.setup.count} rules")
+        if self.setup.key_sizes[index] != 1:
+            raise ValueError("only of a rule with one identity can a key be made")
+        return unmix(key) ^ self.setup.quotas[index].salt  # see `whole_key`
 
     def decide(self, identities, now_ns, costs=None, /):
         return self.run(identities, now_ns, costs, True)
