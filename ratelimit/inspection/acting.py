@@ -7,6 +7,7 @@ An act goes to the server that hosts share, or else to the file beside this host
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -164,13 +165,18 @@ class Deployment:
             assert self.file is not None
             return self.file.append(lambda number: make(number, ""), now_ns, once)
         try:
-            # An empty log may be one that was lost, unless a host knows that there never was an act.
-            return self.server.append(make, now_ns, here, is_first=self.file is not None, once=once)
+            # A log that is not there may be lost, unless this host has workers that never met one.
+            is_first = self.file is not None and not self.file.has_met
+            made = self.server.append(make, now_ns, here, is_first=is_first, once=once)
         except StoreError:
             if self.file is None or once:
                 raise
             tag = fresh_tag()
             return self.file.append(lambda number: make(number, tag), now_ns)
+        if self.file is not None:
+            with suppress(StoreError):  # its workers read it from the server
+                self.file.merge([made], now_ns)  # a server that loses it in the next moment has it again
+        return made
 
 
 @contextmanager
@@ -252,6 +258,8 @@ def do(
     if until_ns is None and for_ns is not None:
         until_ns = now_ns + for_ns
 
+    own = once or secrets.token_hex(8)
+
     def make(number: int, tag: str) -> Act:
         return Act(
             number=number,
@@ -272,7 +280,7 @@ def do(
             undoes=None if undoes is None else undoes.number,
             undoes_ns=0 if undoes is None else undoes.at_ns,
             tag=tag,
-            once=once,
+            once=own,
         )
 
     return deployment.append(make, now_ns, once)
@@ -298,9 +306,13 @@ def act_named(deployment: Deployment, name: str) -> Act:
     Raises:
         InspectionFailure: there is none, or there are several.
     """
-    held = in_force(known_acts(deployment), deployment.key, SystemClock().now_ns())
+    log = known_acts(deployment)
+    held = in_force(log, deployment.key, SystemClock().now_ns())
     name = name.strip().removeprefix("act").strip().removeprefix("#").strip()  # as people write it in tickets
     named = [act for act in held if act.label == name]
+    if not named:  # the other number of one that was made twice
+        twice = {act.once for act in log if act.label == name and act.once}
+        named = [act for act in held if act.once in twice]
     if not named:
         named = [act for act in held if str(act.number) == name]
     if not named:

@@ -63,6 +63,8 @@ class ActFollower:
         self._in_file: list[Act] = []
         self._copy: ActCopy | None = None
         self._there: list[Act] | None = None
+        self._has_met = False
+        """Whether it is noted that there is a log of all hosts, as last read."""
         self._applied: str | None = None
         self._reported: tuple[str, int, str] | None = None
         self._reported_ns = 0
@@ -86,6 +88,8 @@ class ActFollower:
                 if events is not None and events != "stderr":
                     # Before the first command: the number of its act follows those that were made.
                     self._copy = ActCopy(Path(events))
+                    if self._copy.is_there:
+                        self._file.meet()
                     self._acts = self._file.merge(self._copy.read(), limiter.now_ns())
 
     def look(self, limiter: Limiter) -> bool:
@@ -155,17 +159,37 @@ class ActFollower:
             there = self._server.read_if_changed()
             if there is not None:
                 self._there, self._reported = there, None  # hosts that it forgot say so at once
+                self._has_met = False
                 self._acts = kept(merged(self._acts, there), limiter.now_ns())
         return True
 
     def _bring_to_server(self, now_ns: int) -> None:
         """Give the server the acts that it lacks: it lost them, or they were made while it was away."""
+        self._meet(now_ns)
         if self._there is None or digest_of(self._there) == digest_of(self._acts):
             return
         assert self._server is not None
         with suppress(StoreError):
             self._there = self._server.merge(self._acts, now_ns)
             self._acts = kept(merged(self._acts, self._there), now_ns)
+
+    def _meet(self, now_ns: int) -> None:
+        """Note that there is a log of all hosts, and begin it where there is none and this host has no act.
+
+        Where it is gone later, no act may have the number of one that a host knows which is cut off.
+        """
+        server = self._server
+        if self._there is None or server is None or self._has_met:
+            return
+        has_met = self._file is not None and self._file.has_met
+        with suppress(StoreError):
+            if not server.is_founded and not self._acts:
+                server.found(now_ns, is_first=not has_met)
+            if self._file is not None and not has_met:
+                self._file.meet()
+            if self._copy is not None and not self._copy.is_there:
+                self._copy.follow(self._acts)
+            self._has_met = True
 
     def _report(self, limiter: Limiter | None, now_ns: int) -> None:
         """Report for this host; without a limiter that this worker has ended."""

@@ -77,7 +77,9 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         undoes: of `undo`, the number of the act that is taken back.
         undoes_ns: of `undo`, when that one was made.
         once: of a call that is repeated until it is answered, hashes of its name, of what it asks, and of the
-            part of it that this act is. No log has two acts of one call and part.
+            part of it that this act is. No log has two acts of one call and part. Of another act a number of
+            its own: where the server's answer was lost, the same act is made on its host again, and both are
+            one, whichever number an undo names.
     """
 
     number: int
@@ -173,20 +175,27 @@ def made_before(acts: Iterable[Act], once: str) -> Act | None:
     return next((act for act in acts if act.once == once), None) if once else None
 
 
-def undos(acts: Iterable[Act]) -> Mapping[tuple[int, int], Act]:
-    """Return the acts that take others back, by the identity of the act that is taken back."""
-    return {(act.undoes, act.undoes_ns): act for act in acts if act.undoes is not None}
+def undos(acts: Sequence[Act]) -> Mapping[tuple[int, int], Act]:
+    """Return the acts that take others back, by the identity of the act that is taken back.
+
+    One that was made twice is taken back whole.
+    """
+    found = {(act.undoes, act.undoes_ns): act for act in acts if act.undoes is not None}
+    once = {act.once: found[act.identity_in_log] for act in acts if act.once and act.identity_in_log in found}
+    return found | {act.identity_in_log: once[act.once] for act in acts if act.once in once}
 
 
 def in_force(acts: Sequence[Act], key: str, now_ns: int) -> tuple[Act, ...]:
-    """Return the acts that hold at an instant, of one hash key, in order."""
+    """Return the acts that hold at an instant, of one hash key, in order; one that was made twice, once."""
     undone = undos(acts)
+    made = {(act.key, act.once): act for act in sorted(acts, key=lambda act: bool(act.tag)) if act.once}
     held = [
         act
         for act in acts
         if act.kind != "undo"
         and act.identity_in_log not in undone
         and act.key == key
+        and made.get((act.key, act.once), act) is act
         and (act.until_ns is None or act.until_ns > now_ns)
     ]
     latest = {id(act) for act in [act for act in held if act.kind != DONE][-MOST_IN_FORCE:]}

@@ -67,6 +67,21 @@ class ActFile:
         """Return the acts, in order; none where there is no log, or one that is not this user's."""
         return read_acts(_read(self.path).splitlines())
 
+    @property
+    def has_met(self) -> bool:
+        """Whether this host has met the log of all hosts, though no act may have been in it."""
+        return self.path.exists()
+
+    def meet(self) -> None:
+        """Note that it has.
+
+        Raises:
+            StoreError: code `acts-file`.
+        """
+        with self._locked():
+            if not self.has_met:
+                self._write_acts([])
+
     def append(self, make: Callable[[int], Act], now_ns: int, once: str = "") -> Act:
         """Append an act, made for its number, and return it; or return the one that is there `once`.
 
@@ -171,10 +186,15 @@ class ActCopy:
         self._path = events.with_name(f"{events.name}.acts")
         self._digest: str | None = None
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is one: this host has met the log of all hosts, as `ActFile.has_met` says."""
+        return self._path.exists()
+
     def read(self) -> list[Act]:
         """Return the acts in it; none where it is not there, or not this user's."""
         acts = read_acts(_read(self._path).splitlines())
-        self._digest = digest_of(acts)
+        self._digest = digest_of(acts) if self.is_there else None
         return acts
 
     def follow(self, acts: Sequence[Act]) -> None:

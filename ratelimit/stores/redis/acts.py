@@ -87,6 +87,8 @@ class ServerActs:
         places = self._places = Places(remote.prefix)
         self._acts, self._restored, self._hosts = places.acts, places.acts_restored, places.acts_applied
         self._seen: bytes | None = None
+        self.is_founded = False
+        """Whether there was a log when it was last read, though no act may have been in it."""
 
     def read_if_changed(self) -> list[Act] | None:
         """Return the acts, None while they are as they were when last read.
@@ -95,16 +97,18 @@ class ServerActs:
             StoreError: code `redis-unreachable`.
         """
 
-        async def read(client: Any) -> list[Act] | None:
+        async def read(client: Any) -> tuple[bytes, Sequence[bytes]]:
             head = await self._head(client)
             if head == self._seen:
-                return None
-            lines = await client.execute_command("LRANGE", self._acts, 0, -1)
-            self._seen = head
-            return read_acts(lines)
+                return head, ()
+            return head, await client.execute_command("LRANGE", self._acts, 0, -1)
 
-        acts: list[Act] | None = self._call(read)
-        return acts
+        head, lines = self._call(read)
+        if head == self._seen:
+            return None
+        # Not before the answer is here: one that was lost is read again.
+        self._seen, self.is_founded = head, bool(lines)
+        return read_acts(lines)
 
     def read(self) -> list[Act]:
         """Return the acts.
@@ -134,6 +138,23 @@ class ServerActs:
         """
         return self._change(lambda every, is_partial: [], now_ns, acts)
 
+    def found(self, now_ns: int, *, is_first: bool) -> None:
+        """Begin a log without acts, where there is none.
+
+        A host that is cut off may know acts of a log that was lost. So from then on acts have tags, unless
+        this is known to be the first log.
+
+        Raises:
+            StoreError: code `redis-unreachable`; it may or may not be there.
+        """
+
+        async def found(client: Any) -> None:
+            restored_ms = 0 if is_first else LASTS_MS
+            keys = (self._acts, self._restored)
+            await ACT.run(client, keys, (b"", LASTS_MS, restored_ms, _head_of([])))
+
+        self._call(found)
+
     def append(
         self,
         make: Callable[[int, str], Act],
@@ -151,7 +172,7 @@ class ServerActs:
             make: returns the act.
             now_ns: the time.
             known: the acts that this host knows; those that the server lacks go there first.
-            is_first: whether an empty log is known to be one in which there never was an act.
+            is_first: whether a log that is not there is known to be one in which there never was an act.
             once: see `Act`.
 
         Raises:
@@ -165,7 +186,6 @@ class ServerActs:
             if before is not None:
                 made[:] = [before]
                 return ()
-            is_partial = is_partial or not (acts or is_first)
             if once and is_partial and not is_first:
                 raise StoreError(
                     "hosts are bringing back acts that the server lost",
@@ -175,7 +195,7 @@ class ServerActs:
             made[:] = [make(next_number(acts), fresh_tag() if is_partial else "")]
             return made
 
-        self._change(appended, now_ns, known)
+        self._change(appended, now_ns, known, is_first=is_first)
         return made[0]
 
     def claim(self, once: str) -> bool:
@@ -205,7 +225,12 @@ class ServerActs:
         self._call(let_go)
 
     def _change(
-        self, appended: Callable[[Sequence[Act], bool], Sequence[Act]], now_ns: int, known: Sequence[Act]
+        self,
+        appended: Callable[[Sequence[Act], bool], Sequence[Act]],
+        now_ns: int,
+        known: Sequence[Act],
+        *,
+        is_first: bool = True,
     ) -> list[Act]:
         """Put a log in place of the server's that also has the acts known here, and what is appended to them.
 
@@ -218,7 +243,7 @@ class ServerActs:
                 lines = await client.execute_command("LRANGE", self._acts, 0, -1)
                 there = read_acts(lines)
                 every = merged(there, known)
-                is_lost = not there and bool(known)
+                is_lost = not there and (bool(known) or not (lines or is_first))
                 is_partial = is_lost or bool(await client.execute_command("LRANGE", self._restored, 0, 0))
                 every = kept([*every, *appended(every, is_partial)], now_ns)
                 if digest_of(every) == digest_of(there):
