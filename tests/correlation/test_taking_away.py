@@ -6,6 +6,7 @@ import io
 import json
 import random
 from collections import Counter
+from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -140,11 +141,17 @@ def trace(seed: int) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: one["time"])
 
 
+@lru_cache(8)
+def parsed(text: str) -> Policy:
+    """Return a policy, read once for all of its traces: a replay changes nothing of it."""
+    return Policy.from_toml(text)
+
+
 def admitted(
     lines: list[dict[str, Any]], *, correlates: bool, text: str = POLICY
 ) -> tuple[list[bool], Counter[str]]:
     """Return which requests a replay admits, and how many each limit refuses."""
-    policy = Policy.from_toml(text)
+    policy = parsed(text)
     chunks: list[bytes] = []
     replay = Replay(
         policy.compiled,
@@ -187,6 +194,11 @@ def test_correlation_gives_all_payers_together_no_more_where_they_share_a_limit(
 
 @pytest.mark.parametrize("text", POLICIES.values(), ids=POLICIES.keys())
 def test_these_traces_have_actors_that_are_refused_and_openers(text: str) -> None:
-    refused = [admitted(trace(seed), correlates=True, text=text)[1] for seed in range(30)]
-    for limit in OF_ACTORS:
-        assert sum(each[limit] > 0 for each in refused) >= 2, limit
+    seeds = iter(range(30))
+    found: Counter[str] = Counter()
+    # Two traces of each are enough: what comes after them is not asked.
+    while min(found[limit] for limit in OF_ACTORS) < 2:
+        seed = next(seeds, None)
+        assert seed is not None, found
+        refused = admitted(trace(seed), correlates=True, text=text)[1]
+        found.update(limit for limit in OF_ACTORS if refused[limit])

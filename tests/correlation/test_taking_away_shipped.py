@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -115,5 +116,6 @@ def test_a_drawn_policy_with_a_shared_limit_gives_all_payers_together_no_more(se
 )
 def test_verdicts_take_away_something_in_these_traces(text: str) -> None:
     """A property of traces without actors would hold of anything."""
-    taken = [off.total() - on.total() for on, off in (each(trace(seed), text) for seed in range(20))]
-    assert sum(less > 0 for less in taken) >= 3
+    taken = (off.total() - on.total() for on, off in (each(trace(seed), text) for seed in range(20)))
+    # The first three are enough: what comes after them is not asked.
+    assert len(list(islice((less for less in taken if less > 0), 3))) == 3
