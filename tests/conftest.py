@@ -5,12 +5,19 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.build import StaleBuildError, check_build
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from httpx._types import CertTypes
 
 pytest_plugins = ["tests.support.redis.fixtures"]
 
@@ -167,6 +174,32 @@ def level_of_logs() -> Iterator[None]:
     level = root.level
     yield
     root.setLevel(level)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_context_of_certificates() -> Iterator[None]:
+    """Read the certificates that HTTP clients trust once: of a request to a server here they take 98 %.
+
+    A client that says itself what it trusts is given that, and so is one in another environment.
+    """
+    import httpx._transports.default as default
+
+    made = default.create_ssl_context
+
+    @lru_cache(4)
+    def shared(trust_env: bool, *environment: str | None) -> SSLContext:
+        return made(trust_env=trust_env)
+
+    def context(
+        verify: SSLContext | str | bool = True, cert: CertTypes | None = None, trust_env: bool = True
+    ) -> SSLContext:
+        if verify is not True or cert is not None:
+            return made(verify, cert, trust_env)
+        return shared(trust_env, *map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(default, "create_ssl_context", context)
+        yield
 
 
 def is_slow(path: Path) -> bool:
