@@ -98,7 +98,7 @@ class ServerLink(Protocol):
     ) -> Outcome:
         """Return the server's decision; raise `StoreError` if there is none."""
 
-    def begin(self, plan: Planned, asking: Asked) -> asyncio.Future[None] | None:
+    def begin(self, plan: Planned, asking: Asked, /) -> asyncio.Future[None] | None:
         """Ask for a decision; None where that takes more than one call."""
 
     def carry(

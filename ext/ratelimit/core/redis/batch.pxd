@@ -16,8 +16,9 @@ cdef class SlotBatch:
     cdef readonly dict keys
     cdef readonly list items
     cdef readonly list entries
-    cdef readonly dict corrections
     cdef readonly bint is_sent
+    cdef dict amendable     # corrections of units that wait to be sent
+    cdef object first       # the plan that asked first, and the numbers of others' first rules
     cdef dict bases
     cdef bytes described
     cdef int rules

@@ -45,7 +45,7 @@ cdef class Decisive:
 @cython.auto_pickle(False)
 cdef class SlotBatch:
     def __cinit__(self):
-        self.keys, self.items, self.entries, self.corrections, self.bases = {}, [], [], {}, {}
+        self.keys, self.items, self.entries = {}, [], []
         self.described = b""
 
     def base_of(self, plan, /):
@@ -53,14 +53,29 @@ cdef class SlotBatch:
 
     cdef int first_of(self, plan) except -1:
         """Return the number of a plan's first rule in this slot batch."""
-        cdef PyObject *found = PyDict_GetItemWithError(self.bases, plan)
+        cdef PyObject *found
         cdef int base = self.rules
-        if found != NULL:
-            return <object>found
-        self.bases[plan] = base
-        self.rules += <int>len(plan.rules)
-        self.described += <bytes?>plan.described
+        if plan is self.first:
+            return 0
+        if self.first is None:  # most batches have one plan's questions
+            self.first = plan
+            self.described = <bytes?>plan.described
+        else:
+            if self.bases is None:
+                self.bases = {}
+            found = PyDict_GetItemWithError(self.bases, plan)
+            if found != NULL:
+                return <object>found
+            self.bases[plan] = base
+            self.described += <bytes?>plan.described
+        self.rules += (<RemoteRules?>plan.rules).plan.setup.count
         return base
+
+    @property
+    def corrections(self):
+        if self.amendable is None:
+            self.amendable = {}
+        return self.amendable
 
     def call(self, worker, now_us, /):
         return self.call_of(worker, now_us)

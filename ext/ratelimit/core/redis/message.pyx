@@ -179,9 +179,13 @@ cdef inline char *put_number(char *to, object number) noexcept:
 
 
 def whole_string(const uint8_t[::1] buffer not None, Py_ssize_t count, /):
-    cdef const uint8_t *text = &buffer[0]
+    return None if count > buffer.shape[0] else string_of(&buffer[0], count)
+
+
+cdef object string_of(const uint8_t *text, Py_ssize_t count):
+    """Return the string of a reply of so many bytes, if they are one such reply and no more; else None."""
     cdef Py_ssize_t at = 1, size = 0
-    if not 5 < count <= buffer.shape[0] or text[0] != c"$":
+    if count <= 5 or text[0] != c"$":
         return None
     while at < count and at < 9 and c"0" <= text[at] <= c"9":
         size = size * 10 + (text[at] - c"0")

@@ -33,7 +33,7 @@ from ratelimit.stores.redis.transport.pipelines import CONNECT_S, Pipelines
 
 if TYPE_CHECKING:
     from ratelimit.core.decision.engine import Outcome
-    from ratelimit.stores.redis.protocols import Asked, Planned
+    from ratelimit.stores.redis.protocols import Planned
 
 MOST_HELD_BACK = 10_000
 """Corrections that wait for the server to come back; further ones are counted as lost."""
@@ -92,12 +92,15 @@ class BatchClient:
             self._new_node_client,
             self.start,
             self._trip,
+            self.breaker,
             are_many=self.is_cluster,
             worker=worker,
             timeout_s=timeout_s,
             now_us=now_us,
             tally=self._tally,
         )
+        self.begin = self._pipelines.begin
+        """Asks for a decision of what compiled code has read; returns None where `ask` has to."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._held_back: deque[Correction] = deque(maxlen=MOST_HELD_BACK)
         self._first_probe: asyncio.Future[None] = self.loop.create_future()
@@ -151,12 +154,6 @@ class BatchClient:
                 give_back(outcome)  # the answer came, and its task went in the same moment
             raise
         return outcome
-
-    def begin(self, plan: Planned, asking: Asked) -> asyncio.Future[None] | None:
-        """Ask for a decision of what compiled code has read; None where `ask` has to."""
-        if self.breaker.is_open or self.is_cluster:
-            return None
-        return self._pipelines.begin(plan, asking)
 
     def correct(self, plan: Planned, outcome: Outcome, index: int, delta: int) -> None:
         """Have a charge corrected; from any thread, and without waiting."""

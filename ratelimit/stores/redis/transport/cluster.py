@@ -127,7 +127,7 @@ class ClusterClient:
                 raise answer
             SlotBatch().deliver(answer)
 
-    def post(self, calls: Sequence[Call], done: Callable[[Answers], None]) -> None:
+    def post(self, calls: Sequence[Call], done: Callable[[Answers], None], /) -> None:
         """Run the script for each, all keys of which are of one slot, and call `done` with the answers."""
 
         def end(task: asyncio.Task[Answers]) -> None:

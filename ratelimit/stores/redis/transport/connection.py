@@ -16,17 +16,15 @@ from typing import Any, cast
 
 from redis.exceptions import ConnectionError, RedisError
 
-from ratelimit.core.redis.message import whole_string
+from ratelimit.stores.redis.transport.exchanging import QuestionLink
 from ratelimit.stores.redis.transport.resp import read_reply
-
-_BUFFER_BYTES = 65_536
 
 Replies = list[Any]
 Done = Callable[[Replies | BaseException], None]
 """Called once: with the replies, errors of the server's among them, or with why there are none."""
 
 
-class ServerConnection(asyncio.BufferedProtocol):
+class ServerConnection(QuestionLink, asyncio.BufferedProtocol):
     """A connection that asks one question at a time.
 
     What comes is read into a buffer of its own. For other protocols the event loop allocates 256 KiB
@@ -39,32 +37,11 @@ class ServerConnection(asyncio.BufferedProtocol):
             connection instead of answering the others.
     """
 
-    def __init__(self, greeting: bytes, count: int, done: Done) -> None:
-        # From the start, as a server that takes no more clients says so unasked.
-        self._done: Done | None = done
-        self._wanted = count
-        self._greeting = greeting
-        self._replies: Replies = []
-        self._rest = b""
-        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
-        self._transport: asyncio.Transport | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """True if something can be asked."""
-        return self._transport is not None and not self._transport.is_closing()
-
-    def ask(self, commands: bytes, count: int, done: Done) -> None:
-        """Send commands, and have `done` called when each has its reply; not from within this call."""
-        assert self._done is None, "a connection is used by one call at a time"
-        assert self._transport is not None
-        self._done = done
-        self._wanted = count
-        self._transport.write(commands)
+    __slots__ = ()
 
     def close_connection(self) -> None:
         """Close it now; the caller that asked is told nothing more."""
-        self._done = None
+        self.done = None
         self._abort()
 
     # -- what the transport calls ------------------------------------------------------------------
@@ -72,43 +49,30 @@ class ServerConnection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet the server."""
         # Not looked at for its class: uvloop's transports are of none of asyncio's.
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(self._greeting)
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.write(self.greeting)
 
-    def get_buffer(self, size: int) -> memoryview:
-        """Return where what comes is to be written."""
-        return self._buffer
-
-    def buffer_updated(self, count: int) -> None:
-        """Read replies; tell the caller when all are here."""
-        if self._wanted == 1 and not self._rest and not self._greeting:
-            reply = whole_string(self._buffer, count)  # what the script answers, as a rule
-            if reply is not None:
-                done, self._done = self._done, None
-                self._wanted = 0
-                if done is not None:
-                    done([reply])
-                return
-        data = bytes(self._buffer[:count])
-        if self._rest:
-            data = self._rest + data
+    def read_replies(self, data: bytes) -> None:
+        """Read what came; tell the caller when all replies are here."""
+        if self.rest:
+            data = self.rest + data
         at = 0
         try:
-            while len(self._replies) < self._wanted:
+            while len(self.replies) < self.wanted:
                 found = read_reply(data, at)
                 if found is None:
-                    self._rest = data[at:]
+                    self.rest = data[at:]
                     return
                 reply, at = found
-                if self._greeting and isinstance(reply, RedisError):
+                if self.greeting and isinstance(reply, RedisError):
                     raise reply
-                self._replies.append(reply)
+                self.replies.append(reply)
         except RedisError as error:
             self._lose(error)
             return
-        done, self._done = self._done, None
-        replies, self._replies = self._replies, []
-        self._wanted, self._rest, self._greeting = 0, b"", b""
+        done, self.done = self.done, None
+        replies, self.replies = self.replies, []
+        self.wanted, self.rest, self.greeting = 0, b"", b""
         if at < len(data):
             self._abort()
         if done is not None:
@@ -123,11 +87,11 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._lose(error or ConnectionError("Connection closed by server."))
 
     def _lose(self, error: BaseException) -> None:
-        done, self._done = self._done, None
+        done, self.done = self.done, None
         self._abort()
         if done is not None:
             done(error)
 
     def _abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()

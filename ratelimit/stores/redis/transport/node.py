@@ -18,6 +18,7 @@ from ratelimit.core.redis.message import script_call
 from ratelimit.stores.redis.decision.script import DIGEST, SCRIPT
 from ratelimit.stores.redis.transport.batch import Call, SlotBatch
 from ratelimit.stores.redis.transport.connection import Replies, ServerConnection
+from ratelimit.stores.redis.transport.exchanging import ScriptPoster
 from ratelimit.stores.redis.transport.resp import command
 
 LOAD = command(b"SCRIPT", b"LOAD", SCRIPT)
@@ -52,7 +53,7 @@ class NodeClient(Protocol):
         """
         ...
 
-    def post(self, calls: Sequence[Call], done: Callable[[Answers], None]) -> None:
+    def post(self, calls: Sequence[Call], done: Callable[[Answers], None], /) -> None:
         """Run the script for each of the calls, at different servers at once; then call `done`, once.
 
         Whether a run that did not answer was made is not known.
@@ -82,7 +83,7 @@ def evaluation(script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes])
     return command(b"EVAL", script, b"%d" % len(keys), *keys, *arguments)
 
 
-class ServerClient:
+class ServerClient(ScriptPoster):
     """One connection with one server, held for as long as it works.
 
     Args:
@@ -90,16 +91,9 @@ class ServerClient:
     """
 
     def __init__(self, dial: Callable[[], Awaitable[ServerConnection]]) -> None:
+        super().__init__(packed)
         self._dial = dial
-        self._link: ServerConnection | None = None
         self._closings = 0
-        self._posted = b""
-        self._done: Callable[[Answers], None] = _unasked
-
-    @property
-    def is_open(self) -> bool:
-        """True if there is a connection."""
-        return self._link is not None and self._link.is_open
 
     async def open_connections(self) -> None:
         """Connect, unless it is connected."""
@@ -110,7 +104,7 @@ class ServerClient:
         if self._closings != closings:
             link.close_connection()
             raise ConnectionError("closed while it was made")
-        self._link = link
+        self.link = link
 
     async def check(self, call: Call) -> None:
         """See that the server answers the script."""
@@ -123,24 +117,18 @@ class ServerClient:
             raise answer
         SlotBatch().deliver(answer)
 
-    def post(self, calls: Sequence[Call], done: Callable[[Answers], None]) -> None:
-        """Run the script, and call `done` with its answer."""
-        link = self._link
-        assert link is not None
-        (call,) = calls
-        self._posted = packed(*call)
-        self._done = done
-        link.ask(self._posted, 1, self._answered)
-
-    def _answered(self, replies: Replies | BaseException) -> None:
+    def read_refusal(
+        self, posted: bytes, replies: Replies | BaseException, done: Callable[[Answers], None]
+    ) -> None:
+        """Send the script and the call where the server does not know it; else tell the reason."""
         if isinstance(replies, BaseException):
-            self._done((replies,))
+            done((replies,))
         elif len(replies) > 1:
-            self._done((loaded(*replies),))
-        elif isinstance(replies[0], NoScriptError) and self._link is not None:
-            self._link.ask(LOAD + self._posted, 2, self._answered)
+            done((loaded(*replies),))
+        elif isinstance(replies[0], NoScriptError) and self.link is not None:
+            self.link.ask(LOAD + posted, 2, self.answered)
         else:
-            self._done(replies)
+            done(replies)
 
     async def evaluate(self, script: bytes, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
         """Return what another script says."""
@@ -156,7 +144,7 @@ class ServerClient:
             redis.exceptions.RedisError, OSError: the connection failed, and is closed.
         """
         await self.open_connections()
-        link = self._link
+        link = self.link
         assert link is not None
         future: asyncio.Future[Replies] = asyncio.get_running_loop().create_future()
         link.ask(b"".join(commands), len(commands), partial(_tell, future))
@@ -169,13 +157,9 @@ class ServerClient:
     def close_connections(self) -> None:
         """Close the connection, or one that is being made; the next call makes another."""
         self._closings += 1
-        link, self._link = self._link, None
+        link, self.link = self.link, None
         if link is not None:
             link.close_connection()
-
-
-def _unasked(answers: Answers) -> None:
-    """Take the answers of calls without a poster: there are none."""
 
 
 def _tell(future: asyncio.Future[Replies], replies: Replies | BaseException) -> None:

@@ -12,6 +12,7 @@ from ratelimit.core.redis.batch import Batch
 from ratelimit.errors import StoreError
 from ratelimit.stores.redis.protocols import Asked, Planned
 from ratelimit.stores.redis.transport.batch import Correction
+from ratelimit.stores.redis.transport.breaker import Breaker
 from ratelimit.stores.redis.transport.metrics import MetricsSink
 from ratelimit.stores.redis.transport.node import Answers, NodeClient
 
@@ -42,6 +43,7 @@ class Pipelines:
         new_node_client: makes a connection.
         start: lets something run until it ends or all is closed.
         trip: called when the server turns out to be unwell.
+        breaker: says whether the server is asked.
         are_many: whether there are several, of which one may be lost while others answer.
         worker: the process's number.
         timeout_s: how long a batch may take, from when it was opened.
@@ -60,6 +62,7 @@ class Pipelines:
         new_node_client: Callable[[], NodeClient],
         start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         trip: Callable[[BaseException], None],
+        breaker: Breaker,
         *,
         are_many: bool,
         worker: int,
@@ -75,7 +78,7 @@ class Pipelines:
     def batch(self) -> Batch:
         """Return the open batch. A caller that adds to it calls `soon` or `now`."""
     def begin(self, plan: Planned, asking: Asked, /) -> asyncio.Future[None] | None:
-        """Ask for a decision of what compiled code has read; None where its limits count for no identity of it.
+        """Ask for a decision of what compiled code has read; None where that takes more than one call, or none.
 
         Returns:
             What is done when the outcome is filled, or fails with a `StoreError`.

@@ -63,6 +63,7 @@ cdef class Pipelines:
     cdef object new_node_client
     cdef object start
     cdef object trip
+    cdef object breaker
     cdef bint are_many
     cdef object worker
     cdef object now_us
@@ -75,11 +76,12 @@ cdef class Pipelines:
     cdef bint is_sending_soon
 
     def __cinit__(
-        self, new_node_client, start, trip, *, bint are_many, worker, double timeout_s, now_us, tally
+        self, new_node_client, start, trip, breaker, *, bint are_many, worker, double timeout_s, now_us, tally
     ):
         self.loop = asyncio.get_running_loop()
         self.time = self.loop.time
-        self.new_node_client, self.start, self.trip = new_node_client, start, trip
+        self.new_node_client, self.start = new_node_client, start
+        self.trip, self.breaker = trip, breaker
         self.are_many, self.worker, self.now_us, self.tell_answered = are_many, worker, now_us, tally.answered
         self.timeout_s = timeout_s
         self.patience_s = timeout_s - min(DECIDING_S, timeout_s / 10)
@@ -105,9 +107,14 @@ cdef class Pipelines:
         return batch
 
     def begin(self, plan, asking, /):
-        cdef SlotBatch slot_batch = self.opened().of_slot(NO_SLOT)
-        cdef list items = slot_batch.items
-        cdef Py_ssize_t size = len(items)
+        cdef SlotBatch slot_batch
+        cdef list items
+        cdef Py_ssize_t size
+        if self.are_many or self.breaker.is_open:
+            return None
+        slot_batch = self.opened().of_slot(NO_SLOT)
+        items = slot_batch.items
+        size = len(items)
         try:
             outcome = asking.ask(slot_batch.first_of(plan), slot_batch.keys, items)
             if not items[size + 1]:  # there is no identity that these limits could count for
