@@ -288,14 +288,54 @@ def test_money_estimates_by_words_waits_and_actions_are_shown(tmp_path: Path) ->
 
 def test_json_has_all_that_a_limit_says(tmp_path: Path) -> None:
     found = json.loads(run("check", "--json", write_policy(tmp_path, SAYS_ALL)).stdout)["limits"]
-    keys = ("except", "on", "cost", "estimate", "debt", "on_store_error", "lease_s")
+    keys = ("except", "unit", "cost", "estimate", "debt", "on_store_error", "lease_s")
     assert [[limit[key] for key in keys] for limit in found] == [
-        [["GET /health", "GET /metrics"], "request", 10, None, 0, "local", None],
-        [[], "request", None, 50, 300, "closed", None],
-        [[], "connect", 1, None, 0, "local", None],
-        [[], "message", 0, None, 0, "local", None],
-        [[], "request", 1, None, 0, "local", 60],
+        [["GET /health", "GET /metrics"], "requests", 10, None, 0, "local", None],
+        [[], "tokens", None, 50, 300, "closed", None],
+        [[], "handshakes", 1, None, 0, "local", None],
+        [[], "messages", 0, None, 0, "local", None],
+        [[], "requests", 1, None, 0, "local", 60],
     ]
+
+
+def test_json_says_units_algorithms_and_budgets_as_the_policy_does(tmp_path: Path) -> None:
+    policy = """
+    version = 1
+    [identities]
+    account = { from = "state:account" }
+    payer = { from = "state:payer", missing = "skip" }
+    [correlation]
+    paid = "state:paid"
+    [[limit]]
+    name = "days"
+    match = "/*"
+    per = "account"
+    rate = "5/day"
+    algorithm = "calendar:Europe/Berlin"
+    [[limit]]
+    name = "addresses"
+    match = "/*"
+    per = "account"
+    unit = "distinct:ip"
+    rate = "5/day"
+    [[limit]]
+    name = "paid"
+    match = "/*"
+    per = "payer"
+    rate = "5/day"
+    budget = { per_usd = 2 }
+    [[limit]]
+    name = "others"
+    match = "/*"
+    per = "account"
+    rate = "5/day"
+    budget = "overflow"
+    """
+    found = json.loads(run("check", "--json", write_policy(tmp_path, policy)).stdout)["limits"]
+    days, addresses, paid, others = found
+    assert (days["algorithm"], days["window"], days["unit"]) == ("calendar:Europe/Berlin", "day", "requests")
+    assert (addresses["unit"], addresses["window"], addresses["budget"]) == ("distinct:ip", None, None)
+    assert (paid["budget"]["per_usd"], others["budget"]) == (2, "overflow")
 
 
 @pytest.mark.parametrize(("options", "exit_code"), [((), 0), (("--strict",), 1), (("--strict", "--json"), 1)])

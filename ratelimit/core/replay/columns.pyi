@@ -11,9 +11,6 @@ from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.request.scanner import Scanner
 from ratelimit.facts.numbers import NumberForm
 
-FORMS: dict[str, int]
-"""The number of each form of number."""
-
 def hash_column(
     hasher: Hasher, kind: int, values: list[Any], longest: int, other: Callable[[Any], int], /
 ) -> tuple[array[int], int]:

@@ -8,9 +8,6 @@ from ratelimit.core.memory.hashing import Hasher
 from ratelimit.core.request.scanner import Scanner
 from ratelimit.facts.numbers import NumberForm
 
-FORMS: dict[str, int]
-"""The number of each form of number."""
-
 @final
 class Spans:
     """The lines of a chunk, and where their members stand. `Members.scan` makes them."""

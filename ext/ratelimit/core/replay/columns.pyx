@@ -15,7 +15,7 @@ from ratelimit.core.memory.siphash cimport ABSENT_HASH
 
 import array as arrays
 
-from ratelimit.core.request.identities import FORMS
+from ratelimit.core.request.identities import FORMS as _FORMS
 
 cdef enum:
     REFUSED_IDENTITY = 2        # -2, see identity/fact.py
@@ -99,7 +99,7 @@ def number_column(list values not None, form, other, /):
     cdef Py_ssize_t i, size = PyList_GET_SIZE(values)
     cdef array.array column = array.clone(NUMBERS, size, zero=False)
     cdef uint64_t *numbers = <uint64_t *>column.data.as_ulonglongs
-    cdef bint are_seconds = FORMS[form] == SECONDS
+    cdef bint are_seconds = _FORMS[form] == SECONDS
     cdef object value
     for i in range(size):
         value = values[i]

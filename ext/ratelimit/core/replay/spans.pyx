@@ -15,7 +15,7 @@ from ratelimit.core.request.scanner cimport LONGEST, MOST_POSITIONS, Scanner
 
 import array as arrays
 
-from ratelimit.core.request.identities import FORMS
+from ratelimit.core.request.identities import FORMS as _FORMS
 
 cdef uint64_t MOST_SECONDS = 0xFFFFFFFF
 cdef double MOST_DOLLARS = 1e9      # see facts/numbers.py
@@ -208,7 +208,7 @@ cdef class Spans:
         cdef array.array column = array.clone(NUMBERS, self.size, zero=False)
         cdef uint64_t *numbers = <uint64_t *>column.data.as_ulonglongs
         cdef const uint8_t *written
-        cdef int of = FORMS[form]
+        cdef int of = _FORMS[form]
         for row in range(self.size):
             if span[row].size < 0:
                 numbers[row] = ABSENT_HASH
