@@ -280,8 +280,11 @@ def test_a_rule_that_ends_an_attack_refuses_its_honest_twin_of_the_same_facts() 
     assert lost[1] >= 0.3
 
 
-def test_an_attack_and_its_twin_are_seen_alike() -> None:
-    (pair,) = (one for one in twins.PAIRS if one.attack == "accounts at a reseller, on SIM cards")
+@pytest.mark.parametrize(
+    "twin", ["a company whose drivers get other devices", "a company whose drivers share new devices"]
+)
+def test_an_attack_and_its_twin_are_seen_alike(twin: str) -> None:
+    (pair,) = (one for one in twins.PAIRS if one.twin == twin)
     hostile = world(ATTACKS[pair.attack], scale=SCALE, seed=1)
     trace = twins.world(pair, scale=SCALE, seed=1)
     mine = np.array(trace.truth.klasses)[trace.truth.klass[trace.account]] == twins.NAME
@@ -291,3 +294,30 @@ def test_an_attack_and_its_twin_are_seen_alike() -> None:
     assert attack.paid is not None
     assert twin.paid is not None
     assert min(attack.paid, twin.paid) > 100
+
+
+def test_a_record_of_each_account_refuses_a_company_with_others_of_the_attacks_volume() -> None:
+    """Hazard: a record of use is taken for what tells bought accounts from a customer's new ones."""
+    (pair,) = (one for one in twins.PAIRS if one.rule == "record=3000")
+    trace = twins.world(pair, scale=SCALE, seed=1)
+    lost = [
+        harm.refused(trace, Allowance(rules, SCALE, by_day=True).decided(trace))[twins.NAME].share
+        for rules in (rules_of(POLICY), replaced(rules_of(POLICY), pair.rule))
+    ]
+    assert lost[0] <= 0.02
+    assert lost[1] >= 0.3
+
+
+def test_an_account_may_use_a_multiple_of_its_own_best_day_of_a_month_ago() -> None:
+    """Hazard: what one of several accounts may use does not follow its own record."""
+    book = Book(1, scale=SCALE, warm_days=40)
+    card = book.payers()[0]
+    old, new = (book.account("one", card=card, created_day=day) for day in (-400, 0))
+    asks(book, old, 6000, -40, 50)
+    asks(book, new, 6000, 0, 10)
+    for day in range(-70, 10):
+        book.pays(card, day, 100.0)
+    trace, ok = decided(book, Rules(account=0, network=0, record=2))
+    late = trace.time_ns >= START_NS
+    assert ok[late & (trace.account == old)].all()
+    assert ok[late & (trace.account == new)].sum() == pytest.approx(10 * BASE, rel=0.15)

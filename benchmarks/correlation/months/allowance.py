@@ -121,6 +121,7 @@ class _Deciding:
         own = max(begin, self.imported_until)
         self.payers = Payers(begin, own, presence=model.rules.presence, crowded=model.rules.crowded)
         self.windows: dict[tuple[str, int], _Window] = {}
+        self.records: dict[tuple[int, int], Payer] = {}
         self.created: list[int | None] = [None] * trace.accounts
         if trace.created_ns is not None:
             self.created = (trace.created_ns // DAY_NS).tolist()
@@ -149,11 +150,7 @@ class _Deciding:
                     window = self._window("allowance", number)
                     room = window.room(day, left_ns, most)
                     used = most - room
-                    if self.rules.share < 1 and payer.has_several:
-                        own = self._window("share", account)
-                        part = max(self.units.rate, int(most * self.rules.share))
-                        room = min(room, own.room(day, left_ns, part))
-                        own.now += max(0, min(many, room))
+                    room = self._part(payer, number, account, day, left_ns, most, room, many)
                     done = max(0, min(many, room))
                     if done:
                         window.now += done
@@ -164,6 +161,27 @@ class _Deciding:
             if done < many:
                 done += self._overflow(number, account, network, provider, day, left_ns, many - done)
             yield done
+
+    def _part(
+        self, payer: Payer, number: int, account: int, day: int, left_ns: int, most: int, room: int, many: int
+    ) -> int:
+        """Return how much of its payer's room an account may use, and note what it does use of `many`."""
+        rules = self.rules
+        if rules.share == 1 and not rules.record:
+            return room
+        record = self.records.setdefault((number, account), Payer(day))
+        part = int(most * rules.share)
+        if rules.record:
+            part = min(part, int(rules.record * record.earned(day, self.payers.own)))
+        own = self._window("share", account)
+        part = max(self.units.rate, part)
+        if payer.has_several:
+            room = min(room, own.room(day, left_ns, part))
+        else:
+            own.room(day, left_ns, part)
+        own.now += max(0, min(many, room))
+        record.note(day, day // PERIOD_DAYS, own.now)
+        return room
 
     def _allowance(self, payer: Payer, cents: int, is_old: bool, day: int) -> int:
         rules = self.rules

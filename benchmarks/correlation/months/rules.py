@@ -29,6 +29,7 @@ class Rules:
         presence: whether time alone never establishes an account with its payer; otherwise a month does.
         crowded: addresses in networks where so many payers were are no places.
         share: the part of a payer's allowance that one of several accounts may use, one budget at the least.
+        record: such an account may use this multiple of its own best day of a month ago; 0: all.
     """
 
     rate: float = 3000
@@ -45,6 +46,7 @@ class Rules:
     presence: bool = True
     crowded: float = inf
     share: float = 1.0
+    record: float = 0.0
 
     def scaled(self, scale: float) -> Scaled:
         """Return what is admitted a day, divided by a number, in whole requests."""

@@ -120,7 +120,7 @@ def _launches(book: Book, honest: Honest) -> None:
     _asks(book, account, 60_000.0, _MONTH, _at(v4(185, book.networks(), 5)))
 
 
-def _replaces(book: Book, honest: Honest) -> None:
+def _replaces(book: Book, honest: Honest, devices: int = 20) -> None:
     """A company gives its drivers other devices, with an account each, on the carrier of the old ones."""
     card, a_day = book.payers()[0], 3000.0
 
@@ -128,11 +128,18 @@ def _replaces(book: Book, honest: Honest) -> None:
         at = v4(77, book.rng.integers(0, PHONES, count), book.rng.integers(1, 255, count))
         return np.zeros(count, np.uint64), at
 
-    for _ in range(20):
+    for number in range(20):
         _asks(book, book.account("before", card=card), a_day, range(book.first_day, MONTHS.from_day), phones)
-        _asks(book, book.account(NAME, card=card, created_day=MONTHS.from_day), a_day, _MONTH, phones)
+        if number < devices:
+            account = book.account(NAME, card=card, created_day=MONTHS.from_day)
+            _asks(book, account, 20 * a_day / devices, _MONTH, phones)
     for day in range(book.first_day - 30, book.days):
         book.pays(card, day, 20 * a_day * A_REQUEST_USD)
+
+
+def _shares(book: Book, honest: Honest) -> None:
+    """The same company's drivers share the new devices: each asks as much as an account of the attack."""
+    _replaces(book, honest, 7)
 
 
 def _starts(book: Book, honest: Honest) -> None:
@@ -174,6 +181,12 @@ PAIRS = (
         "a company whose drivers get other devices",
         "crowded=16",
         _replaces,
+    ),
+    Pair(
+        "accounts at a reseller, on SIM cards",
+        "a company whose drivers share new devices",
+        "record=3000",
+        _shares,
     ),
     Pair("ten cards that pay $10, taken back", "ten customers that begin with $10", "young_usd=5", _starts),
     Pair("nine free accounts a home", "a course in twenty rooms", "network=1500", _trains),
