@@ -62,6 +62,16 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
     if len(found) > most:
         note(f"and {len(found) - most:,} smaller clusters; --most says how many are shown")
     note(f"`ratelimit show accounts {policy} CLUSTER` has their accounts")
+    note(next_acts(policy, [actor.found.verdict for actor in actors]))
+
+
+def next_acts(policy: str, verdicts: Sequence[int]) -> str:
+    """Return which acts may follow, and what it means that an actor is likely, if one is."""
+    clears = f"`ratelimit act clear {policy} CLUSTER` frees one"
+    if "likely" not in {VERDICTS[each] for each in verdicts}:
+        return clears
+    told = "no limit refuses a likely one, unless the policy says so"
+    return f"{told}; `ratelimit act confirm {policy} CLUSTER` makes it certain, {clears}"
 
 
 def _print_actor(console: Console, actor: Actor) -> None:

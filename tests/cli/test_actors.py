@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ratelimit.cli.actors import next_acts
 from ratelimit.clustering.declarations import principal_key
 from ratelimit.clustering.snapshot import SnapshotFile
 from tests.cli.running import run
@@ -72,6 +73,15 @@ def test_people_read_sentences(actor: Actor, tmp_path: Path) -> None:
     assert "requests 1,500 in all, " in said
     assert f"; {REFUSED[0]} refused by “one actor” since " in said
     assert "evidence 6 payment methods of 60 accounts" in said
+
+
+def test_what_may_be_done_about_actors_is_said(actor: Actor, tmp_path: Path) -> None:
+    shown = run("show", "actors", tmp_path / "policy.toml").stderr
+    assert "`ratelimit act clear" in shown
+    assert "likely" not in shown
+    said = next_acts("policy.toml", [2, 1])
+    assert "no limit refuses a likely one" in said
+    assert "`ratelimit act confirm policy.toml CLUSTER`" in said
 
 
 def test_accounts_of_an_actor_are_hashes(actor: Actor, tmp_path: Path) -> None:
