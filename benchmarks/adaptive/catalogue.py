@@ -334,7 +334,7 @@ MORE_TAILS = (
         0.08,
     ),
 )
-"""More heavy tails. Who passes in the line was chosen on the first two as well; *wide reader* was held out."""
+"""More heavy tails. Who passes in line was chosen on the first two as well; *wide reader* was held out."""
 EVERY = (*BACK_ENDS, *HELD_OUT, *OUTSIDE, *JUDGES, *TAILS, *MORE_TAILS)
 BY_NAME = {back_end.name: back_end for back_end in EVERY}
 
