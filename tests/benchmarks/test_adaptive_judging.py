@@ -26,13 +26,6 @@ def test_an_engine_that_gets_slower_with_load_judges_a_limit_that_is_too_high():
     assert found[200].phases[1] < 0.1
 
 
-def test_limit_answers_most_of_the_best_in_a_flash_before_an_engine_that_gets_slower_with_load():
-    """Hazard: the queue keeps its target and costs a quarter of the answers, as at half of the aim."""
-    phases = (Phase("calm", 6, 0.6), Phase("flash", 20, 3.0))
-    found = judge(CONVOY, [1], best_of(CONVOY, [1], phases), learned=False, phases=phases)
-    assert found.phases[1] >= 0.8
-
-
 def test_every_engine_is_answered_in_the_calm_by_a_limit_that_lets_all_in():
     """Hazard: an engine that cannot answer what its own capacity says judges nothing."""
     calm = (Phase("calm", 6, 0.5),)

@@ -46,9 +46,8 @@ from ratelimit.load.model.work import OwnWork
 
 AIM = 0.75
 """Share of the target that the 95 % quantile is steered to; the rest is for the other 5 %."""
-CROWDED_AIM, CROWDED_WHOLE = 0.5, 0.25
-"""Share of the aim that is left where requests find no room all the time; and where the first byte is the
-whole answer. There all that is in slows the others down, some back ends more than in proportion."""
+CROWDED_AIM = 0.5
+"""Share of the aim that is left where requests find no room all the time."""
 CROWDED = 0.8
 """From this share of the time on places that were never known count as taken."""
 BEYOND_WORK = 1.25
@@ -161,8 +160,7 @@ class FirstByte:
     @property
     def aim(self) -> float:
         """The part of the target that the 95 % quantile is steered to now."""
-        crowded = CROWDED_WHOLE if self._is_whole else CROWDED_AIM
-        lowered = max(crowded * self._aim, min(MOST_AIM, BEYOND_WORK * self._work.part))
+        lowered = max(CROWDED_AIM * self._aim, min(MOST_AIM, BEYOND_WORK * self._work.part))
         share = self._crowded * (1.0 if self._is_whole else self._turns.standing)
         return self._aim + share * (lowered - self._aim)
 
