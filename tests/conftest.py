@@ -178,7 +178,7 @@ def level_of_logs() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_context_of_certificates() -> Iterator[None]:
-    """Read the certificates that HTTP clients trust once: of a request to a server here they take 98 %.
+    """Read the certificates that HTTP clients trust once: making a client takes 19 ms with them, 0.3 without.
 
     A client that says itself what it trusts is given that, and so is one in another environment.
     """

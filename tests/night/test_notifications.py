@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.telemetry.test_alert_rules import RULES, healthy, promtool
+from tests.telemetry.test_alert_rules import ALERTS, RULES, healthy, promtool
 
 STEP_S = 30
 HOURS = 6
@@ -70,7 +70,11 @@ def drawn(value: Callable[[float], float]) -> str:
     return " ".join(f"{value(at * STEP_S):.3f}" for at in range(STEPS))
 
 
-def night(outages: tuple[Outage, ...], strict_s: tuple[float, float] = STRICT_S) -> dict[str, str]:
+def night(
+    outages: tuple[Outage, ...],
+    strict_s: tuple[float, float] = STRICT_S,
+    attack_s: tuple[float, float] = ATTACK_S,
+) -> dict[str, str]:
     """Return the series of both hosts."""
     series = healthy(STEPS)
     for name, host in HOSTS.items():
@@ -84,7 +88,7 @@ def night(outages: tuple[Outage, ...], strict_s: tuple[float, float] = STRICT_S)
 
         # The campaign's: half of all. The strict policy's: 83 %.
         def refused_actor(at_s: float) -> float:
-            return USUAL * integral([ATTACK_S], at_s)
+            return USUAL * integral([attack_s], at_s)
 
         def refused_others(at_s: float) -> float:
             return USUALLY_REFUSED * at_s + 0.82 * USUAL * integral([strict_s], at_s)
@@ -140,6 +144,7 @@ def night(outages: tuple[Outage, ...], strict_s: tuple[float, float] = STRICT_S)
 
 
 NOTIFYING = 'ALERTS{alertstate="firing",severity!="info"}'
+SEVERITIES = {rule["alert"]: rule["labels"]["severity"] for rule in ALERTS}
 BEFORE = f"{NOTIFYING} offset {STEP_S}s"
 BEGINS, ENDS = f"{NOTIFYING} unless {BEFORE}", f"{BEFORE} unless {NOTIFYING}"
 
@@ -149,9 +154,9 @@ def counted(what: str) -> str:
     return f"sum by (alertname, severity) (sum_over_time(({what})[{HOURS}h:{STEP_S}s]))"
 
 
-def look(expr: str, at_s: float, found: dict[str, float]) -> dict[str, object]:
+def look(expr: str, at_s: float, found: Mapping[str, float]) -> dict[str, object]:
     samples = [
-        {"labels": f'{{alertname="{name}", severity="warning"}}', "value": value}
+        {"labels": f'{{alertname="{name}", severity="{SEVERITIES[name]}"}}', "value": value}
         for name, value in found.items()
     ]
     return {"expr": expr, "eval_time": f"{at_s:.0f}s", "exp_samples": samples}
@@ -163,7 +168,14 @@ def judged(
     looks: list[dict[str, object]],
     strict_s: tuple[float, float] = STRICT_S,
 ) -> tuple[int, str]:
-    series = [{"series": name, "values": values} for name, values in night(outages, strict_s).items()]
+    return run_rules(tmp_path, night(outages, strict_s), looks)
+
+
+def run_rules(
+    tmp_path: Path, drawn_series: Mapping[str, str], looks: list[dict[str, object]]
+) -> tuple[int, str]:
+    """Return how promtool ended, and what it said, of some series and what is to be seen."""
+    series = [{"series": name, "values": values} for name, values in drawn_series.items()]
     test = {"interval": f"{STEP_S}s", "input_series": series, "promql_expr_test": looks}
     path = tmp_path / "night.yml"
     path.write_text(
@@ -227,4 +239,102 @@ def test_what_ends_within_ten_seconds_notifies_nobody(tmp_path: Path, outage: Ou
     """Hazard: a hiccup, a critical page."""
     quiet = look(counted(BEGINS), FOUND_S - MINUTE, {})
     code, said = judged(tmp_path, (outage,), [quiet])
+    assert code == 0, said
+
+
+BEGIN_S, END_S = 40 * MINUTE, 80 * MINUTE
+
+
+def between(usual: float, odd: float, hosts: str = "ab") -> Callable[[str], str]:
+    """Return what draws a gauge that is odd on some hosts for forty minutes."""
+    return lambda host: drawn(lambda at_s: odd if host in hosts and BEGIN_S <= at_s < END_S else usual)
+
+
+def grown(a_second: float, hosts: str = "ab") -> Callable[[str], str]:
+    """Return what draws a counter that rises on some hosts for forty minutes."""
+    return lambda host: drawn(
+        lambda at_s: a_second * integral([(BEGIN_S, END_S)], at_s) if host in hosts else 0
+    )
+
+
+def slowed(share: float) -> Callable[[str], str]:
+    """Return what draws the round trips within a bound, of which so many are left for forty minutes."""
+    return lambda host: drawn(
+        lambda at_s: 100 * at_s - 100 * (1 - share) * integral([(BEGIN_S, END_S)], at_s)
+    )
+
+
+def since(begin_s: float) -> Callable[[str], str]:
+    """Return what draws an event of one host."""
+    return lambda host: drawn(lambda at_s: float(host == "a" and at_s >= begin_s))
+
+
+ROUND_TRIPS = "ratelimit_store_round_trip_duration_seconds_bucket"
+GONE = {
+    "ratelimit_store_away": between(0, WORKERS),
+    "ratelimit_store_away_seconds_total": grown(WORKERS),
+    "ratelimit_store_breaker_trips_total": since(BEGIN_S),
+    "ratelimit_store_faults_total": since(BEGIN_S),
+}
+KINDS: dict[str, tuple[str, dict[str, Callable[[str], str]]]] = {
+    "it hangs, and answers the first calls late": (
+        "RatelimitStoreAway",
+        GONE | {f'{ROUND_TRIPS}{{le="0.001"}}': slowed(0), f'{ROUND_TRIPS}{{le="0.025"}}': slowed(0.5)},
+    ),
+    "it answers, and refuses to write": (
+        "RatelimitStoreAway",
+        {"ratelimit_store_breaker_trips_total": grown(0.05), "ratelimit_store_faults_total": grown(2)},
+    ),
+    "it answers late": (
+        "RatelimitStoreSlow",
+        {f'{ROUND_TRIPS}{{le="0.001"}}': slowed(0.2)},
+    ),
+    "its memory was flushed": (
+        "RatelimitStoreEmptied",
+        {'ratelimit_events_total{event="store-emptied"}': since(BEGIN_S)},
+    ),
+    "one host's policy is rejected, the other's is new": (
+        "RatelimitPolicyRejected",
+        {
+            "ratelimit_policy_last_reload_successful": between(1, 0, "b"),
+            "ratelimit_policy_digest": between(4711, 8, "a"),
+        },
+    ),
+    "one host's worker decides without its memory": (
+        "RatelimitStoreFailing",
+        {"ratelimit_store_faults_total": grown(0.5, "b")},
+    ),
+    "the memory is full": (
+        "RatelimitTableEvicting",
+        {
+            "ratelimit_evictions_total": grown(5, "b"),
+            'ratelimit_table_entries{state="live"}': between(100, 990, "b"),
+        },
+    ),
+    "nothing correlates": (
+        "RatelimitHostsWithoutCorrelator",
+        {
+            "ratelimit_hosts_heard_timestamp_seconds": lambda host: drawn(
+                lambda at_s: BEGIN_S if BEGIN_S <= at_s < END_S else at_s
+            )
+        },
+    ),
+}
+"""What else goes wrong in a night: the alert that tells of it, and the series of each host."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_trouble_is_one_notification_and_one_resolution(tmp_path: Path, kind: str) -> None:
+    alert, changed = KINDS[kind]
+    series = night((), (0, 0), (0, 0))
+    for host, labels in HOSTS.items():
+        for bound, share in (("0.001", 1), ("0.025", 1), ("+Inf", 1)):
+            series[f'{ROUND_TRIPS}{{{labels},le="{bound}"}}'] = slowed(share)(host)
+        for name, drawing in changed.items():
+            base, _, more = name.partition("{")
+            series[f"{base}{{{labels}{',' if more else ''}{more or '}'}"] = drawing(host)
+    quiet = {name: values for name, values in series.items() if "actor-" not in name}
+    end_s = (STEPS - 1) * STEP_S
+    looks = [look(counted(BEGINS), end_s, {alert: 1}), look(counted(ENDS), end_s, {alert: 1})]
+    code, said = run_rules(tmp_path, quiet, looks)
     assert code == 0, said
