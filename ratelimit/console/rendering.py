@@ -69,7 +69,10 @@ def _plural(number: int, noun: str) -> str:
 def _rate(value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value:,.0f}" if value >= 100 or value == 0 else f"{value:.3g}"
+    if value >= 100 or value == 0:
+        return f"{value:,.0f}"
+    # Below each other the points of small and middling numbers are in one place.
+    return f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
 
 
 def _slowest(counts: Snapshot) -> str:
