@@ -160,10 +160,11 @@ def test_top_up_in_an_outage_shows_no_effect_and_says_that_nothing_was_done(
         assert result.exit_code == 4
         assert "nothing was done: " in result.output
         assert "are added" not in result.output
-        stopped = run("act", "stop", policy, "a")
+        # The log of this host has met `a`, by the first act.
+        stopped = run("act", "stop", policy, "b")
         assert stopped.exit_code == 3
         assert "so whether account" in stopped.output
         assert "no limit has counted it" not in stopped.output
-        assert "so whether" in run("act", "stop", policy, "a", "--yes", "--dry-run").output
+        assert "so whether" in run("act", "stop", policy, "b", "--yes", "--dry-run").output
     finally:
         server.start()
