@@ -204,7 +204,7 @@ class Settings(TypedDict, total=False):
     cost: Cost
     """What a request takes, 1 by default: a number, numbers by unit, or a function of the request.
     Of other units than requests it is taken on arrival, and corrected by `settle`."""
-    burst: int
+    burst: float
     algorithm: str
     unit: str
     concurrent: int

@@ -81,6 +81,8 @@ CASES = [
     ("limit-algorithm", limit(RATE, 'algorithm = "calender"'), 6, "limit[0].algorithm"),
     ("policy-type", limit(RATE, "cost = 1.0"), 6, "limit[0].cost"),
     ("policy-value", limit(RATE, "burst = 0"), 6, "limit[0].burst"),
+    ("policy-value", limit(RATE, "burst = inf"), 6, "limit[0].burst"),
+    ("policy-value", limit(RATE, "burst = nan"), 6, "limit[0].burst"),
     ("policy-value", limit(RATE, "mode = nan"), 6, "limit[0].mode"),
     ("policy-value", limit(RATE, "mode = inf"), 6, "limit[0].mode"),
     ("policy-value", limit(RATE, "mode = -0.5"), 6, "limit[0].mode"),
@@ -495,11 +497,11 @@ def test_limits_that_never_meet_are_not_added_up() -> None:
         ("[store]\nkeys = 5", "5 is out of range: it must be a whole number from 64"),
         (
             "[[limit]]\nname = 'a'\nper = 'ip'\nrate = '5/minute'\nburst = 0",
-            "0 is out of range: it must be a whole number from 1",
+            "0 is out of range: it must be a number above 0",
         ),
         (
             "[[limit]]\nname = 'a'\nper = 'ip'\nrate = '5/minute'\nmode = 1.5",
-            "1.5 is out of range: it must be a number up to 1.0",
+            "1.5 is out of range: it must be a number up to 1",
         ),
         (
             "[[limit]]\nname = ''\nper = 'ip'\nrate = '5/minute'",

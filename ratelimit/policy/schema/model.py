@@ -46,8 +46,8 @@ Step = Literal["observe", "wait", "degrade", "challenge", "refuse"]
 WrittenStep = Step | Literal["cut"]
 """`cut` stands first alone: it refuses, and ends streams."""
 Count = Annotated[int, Meta(ge=1)]
-Amount = Annotated[float, Meta(gt=0)]
-"""A whole number of units, or an amount of dollars."""
+Amount = Annotated[float, Meta(gt=0, le=10**15)]
+"""A whole number of units, or an amount of dollars: finite, and no more than any window counts."""
 Cost = Annotated[int, Meta(ge=0)]
 Budgets = Annotated[float, Meta(ge=1, le=1000)]
 Grant = Annotated[str, Meta(pattern="^grant(:[A-Za-z_.]{1,64})?$")]
