@@ -300,6 +300,10 @@ KINDS: dict[str, tuple[str, dict[str, Callable[[str], str]]]] = {
             "ratelimit_policy_digest": between(4711, 8, "a"),
         },
     ),
+    "every host's policy is rejected": (
+        "RatelimitPolicyRejected",
+        {"ratelimit_policy_last_reload_successful": between(1, 0)},
+    ),
     "one host's worker decides without its memory": (
         "RatelimitStoreFailing",
         {"ratelimit_store_faults_total": grown(0.5, "b")},
