@@ -64,6 +64,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     },
     "show": {
         "refused": Entry(f"{_HERE}.refused", "The callers that each limit refuses most."),
+        "took": Entry(f"{_HERE}.took", "The callers that took most of each limit."),
         "shed": Entry(f"{_HERE}.shed", "The accounts that found no room, and why they went first."),
         "actors": Entry(f"{_HERE}.actors", "Which accounts are one actor, and what do they use?"),
         "accounts": Entry(f"{_HERE}.actors", "The accounts of a cluster."),

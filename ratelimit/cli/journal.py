@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from threading import Event
 
 import click
-from rich.table import Table
 
 from ratelimit.cli.failure import DEPLOYMENT, Failure
 from ratelimit.cli.loading import load_to_act
@@ -16,22 +15,17 @@ from ratelimit.clock import SystemClock
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acting import author
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.journal import Entry, Journal, Wanted, journal_of, write_note
+from ratelimit.inspection.journal import Entry, Journal, journal_of, write_note
 from ratelimit.inspection.knowledge import knowledge_of
 from ratelimit.inspection.naming import resolve
 from ratelimit.inspection.outage import outage_words
 from ratelimit.inspection.outages import folded
 from ratelimit.inspection.person import hashes_about
 from ratelimit.inspection.rejections import rejection_words, rejections
-from ratelimit.inspection.takings import SPANS, Taker, time_words, took_most
-from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy import Policy
 from ratelimit.policy.schema.duration import parse_duration
 
 PAUSE_S = 0.5
-MOST_CALLERS = 10
-"""Of each limit."""
 LONGEST_NOTE = 500
 
 
@@ -66,12 +60,6 @@ def _span(context: click.Context, parameter: click.Parameter, value: str) -> int
 @click.option(
     "--hours", "with_hours", is_flag=True, help="Also what all hosts allowed and refused, by the hour."
 )
-@click.option(
-    "--callers",
-    "span",
-    type=click.Choice([*SPANS]),
-    help="Only the callers that took most of each limit within this time, on all hosts.",
-)
 @click.option("--follow", is_flag=True, help="Go on with what happens, until it is interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def journal_command(
@@ -80,7 +68,6 @@ def journal_command(
     names: tuple[str, ...],
     with_minutes: bool,
     with_hours: bool,
-    span: str | None,
     follow: bool,
     as_json: bool,
 ) -> None:
@@ -91,7 +78,6 @@ def journal_command(
       ratelimit journal policy.toml --since 7d --hours
       ratelimit journal policy.toml --of acct-17
       ratelimit journal policy.toml --since 1h --minutes --of requests
-      ratelimit journal policy.toml --callers 1h
       ratelimit journal policy.toml --follow --json
 
     An outage is one line, and so are short ones that follow one another; --json and --follow have each
@@ -100,12 +86,9 @@ def journal_command(
     answer, which is named.
     """
     loaded = load_to_act(policy)
-    if span is not None:
-        _show_callers(loaded, span, names, as_json)
-        return
     begin_ns = SystemClock().now_ns() - since_ns
     with journal_of(loaded) as journal:
-        of = _resolved(loaded, names)
+        of = entry_names(loaded, names)
 
         def entries() -> Iterator[Entry]:
             return journal.entries(begin_ns, of, with_minutes=with_minutes)
@@ -134,52 +117,6 @@ def journal_command(
             for host, entry in rejections(journal.place, journal.hosts).items():
                 warn(f"{rejection_words(host, entry)}.")
         _show_missing(journal)
-
-
-def _show_callers(policy: Policy, span: str, names: Sequence[str], as_json: bool) -> None:
-    """Show who took most of each limit; of some names alone, if there are any."""
-    found = took_most(policy, with_limits_in_code(policy), span)
-    of = Wanted(_resolved(policy, names))
-
-    def is_wanted(limit: str, taker: Taker) -> bool:
-        hosts = sorted(taker.hosts)
-        return not names or of.has(
-            Entry(0, ", ".join(hosts), "", f"{taker.hash:016x}", "", {"limit": limit}, hosts=tuple(hosts))
-        )
-
-    by_limit = {
-        limit: [each for each in takers if is_wanted(limit, each)][:MOST_CALLERS]
-        for limit, takers in found.limits.items()
-    }
-    if as_json:
-        limits = {limit: [each.as_json() for each in takers] for limit, takers in by_limit.items()}
-        begin, end = formatting.iso(found.begin_ns), formatting.iso(found.end_ns)
-        print_json({"begin": begin, "end": end, "hosts": list(found.hosts), "limits": limits}, is_line=True)
-    elif not any(by_limit.values()):
-        note("Nobody took anything of a limit within this time, as far as hosts noted it.")
-    else:
-        out().print(_callers_table(by_limit))
-        note(f"{time_words(found)}. Each host notes the ten that took most in an hour: sums are the least.")
-    if found.trouble:
-        raise Failure(found.trouble.rstrip("."), DEPLOYMENT)
-
-
-def _callers_table(by_limit: Mapping[str, Sequence[Taker]]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("limit", "caller"):
-        table.add_column(title, overflow="fold")
-    table.add_column("took at least", justify="right")
-    table.add_column("on", overflow="fold")
-    for limit, takers in by_limit.items():
-        for at, each in enumerate(takers):
-            whom = "actor " if each.is_actor else ""
-            table.add_row(
-                Text("" if at else limit, "bold"),
-                Text(whom) + Text(short_hash(each.hash), "yellow"),
-                each.amount,
-                ", ".join(sorted(each.hosts)),
-            )
-    return table
 
 
 def _identity(entry: Entry) -> tuple[int, str, str, str]:
@@ -214,7 +151,7 @@ def _show_missing(journal: Journal) -> None:
         raise Failure(f"nothing was heard of {silent}", DEPLOYMENT)
 
 
-def _resolved(policy: Policy, names: Sequence[str], *, whole: bool = True) -> list[str]:
+def entry_names(policy: Policy, names: Sequence[str], *, whole: bool = True) -> list[str]:
     """Return names as entries have them: callers as the hashes that they go by, others as they are.
 
     Args:
@@ -257,5 +194,5 @@ def note_command(policy: str, text: str, names: tuple[str, ...], by: str | None)
     """
     loaded = load_to_act(policy)
     with journal_of(loaded) as journal:
-        write_note(journal, text[:LONGEST_NOTE], _resolved(loaded, names, whole=False), author(by))
+        write_note(journal, text[:LONGEST_NOTE], entry_names(loaded, names, whole=False), author(by))
     note(f"Noted for all hosts; `ratelimit journal {policy}` shows it.")

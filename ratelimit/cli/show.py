@@ -10,7 +10,7 @@ from ratelimit.cli.lazy import LazyGroup
 
 @click.group("show", cls=LazyGroup, entries=GROUPS["show"])
 def show_command() -> None:
-    """List who is refused or shed, the actors, what operators did, and a customer's budget.
+    """List who is refused or shed, who took most, the actors, what operators did, and a customer's budget.
 
     \b
     Examples:
