@@ -16,6 +16,8 @@ _Replies = list[Any]
 class QuestionLink:
     """A connection's question, and its answer where that is one string.
 
+    What is made of it has `read_replies(data)`: it reads replies that are no one string, or not here yet.
+
     Args:
         greeting: what the connection begins with, asked before anything else.
         count: how many replies that has.
@@ -47,12 +49,12 @@ class QuestionLink:
         """Return where what comes is to be written."""
     def buffer_updated(self, count: int, /) -> None:
         """Tell the caller a reply that is one whole string; have `read_replies` read anything else."""
-    def read_replies(self, data: bytes) -> None:
-        """Read replies that are no one string, or not here yet."""
 
 @disjoint_base
 class ScriptPoster:
     """What posts calls of the script to one server, one at a time.
+
+    What is made of it has `read_refusal(posted, replies, done)`: it reads what is no answer of a call.
 
     Args:
         packed: returns a call as it is on the connection.
@@ -69,10 +71,3 @@ class ScriptPoster:
         """Run the script, and call `done` with its answer."""
     def answered(self, replies: _Replies | BaseException, /) -> None:
         """Hand on an answer; have `read_refusal` read anything else."""
-    def read_refusal(
-        self,
-        posted: bytes,
-        replies: _Replies | BaseException,
-        done: Callable[[Sequence[bytes | BaseException]], None],
-    ) -> None:
-        """Read what is no answer of a call."""
