@@ -27,7 +27,8 @@ def policy_of(server: Server, monkeypatch: pytest.MonkeyPatch) -> Policy:
     return Policy.from_toml(
         rules(
             limit(rate=f"{QUOTA}/year", algorithm="fixed-window"),
-            more=f'[store]\nurl = "{server.url}"\ntimeout = "1s"\n[hashing]\nkey = "env:RATELIMIT_HASH_KEY"\n',
+            more=f'[store]\nurl = "{server.url}"\ntimeout = "1s"\n'
+            '[hashing]\nkey = "env:RATELIMIT_HASH_KEY"\n',
         )
     )
 
