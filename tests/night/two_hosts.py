@@ -100,9 +100,9 @@ ACTOR = 1001
 class Host:
     """One host: its policy's file, and a worker."""
 
-    def __init__(self, folder: Path, name: str, url: str) -> None:
+    def __init__(self, folder: Path, name: str, url: str, numbers: str = NUMBERS) -> None:
         self.path = folder / f"{name}.toml"
-        self.path.write_text(tuned(POLICY.format(url=url, table=folder / name), NUMBERS))
+        self.path.write_text(tuned(POLICY.format(url=url, table=folder / name), numbers))
         self.limiter = Limiter(self.path)
         self.app: Any = ok
         self.middleware = RateLimitMiddleware(self._app, limiter=self.limiter, reload_interval_s=0)
@@ -129,7 +129,7 @@ class Host:
         """The name of what the server remembers, as this host heard it."""
         return self._follower.epoch
 
-    def be_one_actor(self, *accounts: str) -> None:
+    def be_one_actor(self, *accounts: str, actor: int = ACTOR) -> None:
         """Have some accounts be one actor, as a correlator assigns them."""
         bound = self.limiter.current
         assert bound.watch is not None
@@ -140,7 +140,7 @@ class Host:
             row = bound.extractor.extract([(b"x-api-key", account.encode())], "192.0.2.1")
             principal = found.columns.key_of(row)
             assert principal is not None
-            assert writer.assign(principal, ACTOR)
+            assert writer.assign(principal, actor)
 
     def close(self) -> None:
         self._ended.set()
@@ -150,11 +150,11 @@ class Host:
 
 
 @contextmanager
-def two_hosts(folder: Path, url: str) -> Iterator[tuple[Host, Host]]:
-    """Give two hosts of one deployment."""
+def two_hosts(folder: Path, url: str, numbers: str = NUMBERS) -> Iterator[tuple[Host, Host]]:
+    """Give two hosts of one deployment, with these numbers of the correlator's."""
     with ExitStack() as stack:
         hosts = []
         for name in ("web-1", "web-2"):
-            hosts.append(Host(folder, name, url))
+            hosts.append(Host(folder, name, url, numbers))
             stack.callback(hosts[-1].close)
         yield hosts[0], hosts[1]
