@@ -11,7 +11,7 @@ import click
 from rich.table import Table
 
 from ratelimit.cli.failure import DEPLOYMENT, INPUT, Failure
-from ratelimit.cli.loading import load_to_act
+from ratelimit.cli.loading import load_to_act, load_whole
 from ratelimit.cli.terminal import Text, note, out, print_json, say, warn
 from ratelimit.clock import SystemClock
 from ratelimit.errors import StoreError
@@ -110,7 +110,7 @@ def exempt_command(
     or the act would change nothing; `--yes` does it all the same. Exit code 4 if a host has not confirmed
     within 5 seconds.
     """
-    with knowledge_of(load_to_act(policy)) as known:
+    with knowledge_of(load_whole(policy)) as known:
         asking = Asking(
             known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
         )
@@ -144,7 +144,7 @@ def stop_command(
       ratelimit act stop policy.toml 203.0.113.9 --for 30m
       ratelimit act stop policy.toml network=203.0.113.0 --for 30m
     """
-    with knowledge_of(load_to_act(policy)) as known:
+    with knowledge_of(load_whole(policy)) as known:
         asking = Asking(
             known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
         )
@@ -187,7 +187,7 @@ def organisation_command(
     every account that comes from its networks. A network is one that the policy counts by, as
     203.0.113.0/24; others are for the policy file.
     """
-    with knowledge_of(load_to_act(policy)) as known:
+    with knowledge_of(load_whole(policy)) as known:
         asking = Asking(
             known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
         )
@@ -207,7 +207,7 @@ def _of_accounts(kind: Any, help: str, example: str) -> click.Command:
         yes: bool,
         as_json: bool,
     ) -> None:
-        with knowledge_of(load_to_act(policy)) as known:
+        with knowledge_of(load_whole(policy)) as known:
             asking = Asking(
                 known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
             )
@@ -362,7 +362,7 @@ def undo_command(policy: str, act: str, by: str | None, reason: str, is_dry: boo
 
     Exit code 3 if no such act is in force.
     """
-    with knowledge_of(load_to_act(policy)) as known:
+    with knowledge_of(load_whole(policy)) as known:
         asking = Asking(
             known, is_dry=is_dry, is_sure=True, as_json=as_json, for_ns=None, by=by, reason=reason
         )

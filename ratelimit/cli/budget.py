@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ratelimit.cli.acts import Asking, acting
 from ratelimit.cli.failure import INPUT, Failure
-from ratelimit.cli.loading import load_to_act, load_to_show
+from ratelimit.cli.loading import load_to_show, load_whole
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.errors import UsageError
 from ratelimit.inspection import formatting, proposal
@@ -19,6 +19,7 @@ from ratelimit.inspection.budgets import Budget, budgets_json, budgets_of
 from ratelimit.inspection.customers import Word, change_once, made_once
 from ratelimit.inspection.knowledge import knowledge_of
 from ratelimit.inspection.naming import resolve
+from ratelimit.integrations.asked_limits import with_limits_in_code
 
 _IDENTITY = click.option("--identity", metavar="NAME", help="The identity that ACCOUNT is of.")
 
@@ -50,7 +51,7 @@ def show_budget_command(policy: str, account: str, identity: str | None, as_json
     Example:
       ratelimit show budget policy.toml acct-17
     """
-    with knowledge_of(load_to_show(policy)) as known:
+    with knowledge_of(with_limits_in_code(load_to_show(policy))) as known:
         caller = resolve(known, account, identity)
         found = budgets_of(known, caller)
         if as_json:
@@ -139,7 +140,7 @@ def _act(
     as_json: bool,
     once: str = "",
 ) -> None:
-    with knowledge_of(load_to_act(policy)) as known:
+    with knowledge_of(load_whole(policy)) as known:
         asking = Asking(
             known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
         )

@@ -9,6 +9,7 @@ from ratelimit.cli.terminal import Text, err, say, warn
 from ratelimit.errors import PolicyError
 from ratelimit.inspection.current_policy import policy_in_force, tallied
 from ratelimit.inspection.policies import different_on_server
+from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy import Policy, Problem
 from ratelimit.runtime.last_policy import load_or_last
 
@@ -63,6 +64,11 @@ def load_to_act(path: str) -> Policy:
         warn(trouble)
         say(err(), Text(f"  `ratelimit check {path}` shows what is wrong.", "dim"), indent=2)
     return policy
+
+
+def load_whole(path: str) -> Policy:
+    """Return what `load_to_act` does, with the limits in the application's code as far as this host knows."""
+    return with_limits_in_code(load_to_act(path))
 
 
 def load_to_show(path: str) -> Policy:

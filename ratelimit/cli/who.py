@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
-from ratelimit.cli.loading import load, load_to_act
+from ratelimit.cli.loading import load, load_whole
 from ratelimit.cli.principal import Told, explain_principal
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.correlation.description import reason_of
@@ -72,7 +72,7 @@ def who_command(
     if trace is not None or snapshot is not None:
         _show_saved(policy, names, trace, snapshot, as_json)
         return
-    with knowledge_of(load_to_act(policy)) as known:
+    with knowledge_of(load_whole(policy)) as known:
         person = person_of(known, [resolve(known, each) for each in joined(known, names)])
         if as_json:
             print_json(_json(known, person))

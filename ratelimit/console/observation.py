@@ -80,8 +80,9 @@ class Observation:
     @contextmanager
     def known(self) -> Iterator[Knowledge]:
         """Give what is known of callers; errors are those of `knowledge_of`."""
-        policy, _, _ = self.policy()
-        with knowledge_of(policy, self._evidence) as known:
+        policy, whole, _ = self.policy()
+        # Evidence is read again for another policy, and is of no limit.
+        with knowledge_of(whole, lambda _: self._evidence(policy)) as known:
             yield known
 
     def profile(self, source: Source, actor: Overview) -> Profile:

@@ -304,7 +304,8 @@ def test_an_act_shows_at_once(actor: Actor, tmp_path: Path) -> None:
     assert [each["kind"] for each in who(policy, "bot9")["acts"]] == ["clear", "exempt-limits"]
 
 
-async def test_a_limit_in_code_is_told_as_one(tmp_path: Path) -> None:
+async def test_a_limit_in_code_is_shown_with_what_is_left(tmp_path: Path) -> None:
+    """Hazard: of a limit that a route declares, nothing is known but that something refused."""
     app = FastAPI()
 
     @app.get("/search", dependencies=[Depends(limit("2/hour", per="account", name="in code"))])
@@ -316,8 +317,18 @@ async def test_a_limit_in_code_is_told_as_one(tmp_path: Path) -> None:
     app.add_middleware(RateLimitMiddleware, limiter=limiter, reload_interval_s=0)
     client = Client(app)  # type: ignore[arg-type]
     assert await client.statuses(3, "GET", "/search", [(b"x-api-key", b"c-5")]) == [200, 200, 429]
-    (refused,) = who(policy, "c-5")["refused"]
-    assert (refused["limit"], refused["refused"]) == ("a limit in the application's code", 1)
+    found = who(policy, "c-5")
+    (refused,) = found["refused"]
+    assert (refused["limit"], refused["per"], refused["refused"]) == ("in code", "account", 1)
+    (left,) = [each for each in found["limits"] if each["limit"] == "in code"]
+    assert (left["remaining"], left["of"], left["refuses"]) == (0, 2, True)
+    with reading(policy) as pages:
+        assert "in code refuses for" in pages.find("c-5").text
+    assert run("act", "budget", "set", policy, "c-6", "in code=3", "--yes").exit_code == 0
+    ActFollower(limiter.store.place).look(limiter)
+    assert await client.statuses(4, "GET", "/search", [(b"x-api-key", b"c-6")]) == [200, 200, 200, 429]
+    (left,) = [each for each in who(policy, "c-6")["limits"] if each["limit"] == "in code"]
+    assert (left["remaining"], left["of"]) == (0, 3)
     limiter.close()
 
 

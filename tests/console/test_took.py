@@ -142,7 +142,7 @@ def test_refusals_of_an_actor_are_those_of_all_hosts(
     assert "70,007" in reader.get("/actors").text
     page = reader.get(f"/actor?id={name:016x}").text
     assert re.search(r"70,000 times by one actor since .* UTC, on web-1 refused 7 times by .* on web-2", page)
-    assert "900" not in page
+    assert not re.search(r"\b900\b", page)  # a hash may have these digits
     assert "no answer from web-3" in page
 
 

@@ -167,7 +167,7 @@ def _watch(navigation: Navigation, console: Console, look: Look, first: Moment, 
 def _navigation(target: str, policy: Policy | None, console: Console) -> Navigation:
     if policy is None:
         return Navigation(target)
-    known_policy = policy
+    known_policy = with_limits_in_code(policy)
 
     def caller(refused: Refused) -> Lines:
         with knowledge_of(known_policy) as known:
