@@ -230,7 +230,6 @@ class Rebuild:
         communities.begin()
         for kind in (ADDRESS, NETWORK):
             communities.begin_round(kind)
-            yield from self._suspects(communities.find_places)
             idle = 0
             for turn in range(MOST_TURNS):
                 yield from self._vote()
@@ -250,11 +249,9 @@ class Rebuild:
                     yield from self._identifiers(partial(communities.join, least=min(largest / 2, 0.5**turn)))
                     yield from self._identifiers(communities.flatten)
         communities.begin_round(ADDRESS)
-        yield from self._suspects(communities.find_places)
         yield from self._vote()
         yield from self._identifiers(communities.attach_addresses)
         communities.end()
-        self._pools.begin_search()
 
     def _vote(self) -> Iterator[None]:
         yield from self._identifiers(self._communities.reset)

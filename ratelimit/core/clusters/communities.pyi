@@ -12,16 +12,16 @@ class Communities:
     That two met somewhere joins them not: an account of one may have been there by chance. The passes are
     called between `begin` and `end`, after `Pools.restore_suspects`, `list_suspects` and `join` of networks:
 
-    1. `begin_round` at addresses, and `find_places` over suspects;
+    1. `begin_round` at addresses;
     2. a few turns: `reset` over identifiers, `vote` and `choose` over suspects, `close_separate` over identifiers,
        `verify` over suspects, `largest`, `join` and `flatten` over identifiers; until none mingles;
     3. the same with networks;
-    4. `begin_round` at addresses again; `find_places`, `reset`, `vote`, `attach_addresses` over identifiers.
+    4. `begin_round` at addresses again; `reset`, `vote`, `attach_addresses` over identifiers.
 
     Suspects are positions up to the pools' `suspect_count`.
 
     Args:
-        pools: what meets. Its search ends here; `Pools.begin_search` begins it anew.
+        pools: what meets; its search has not ended, and its memory is used.
     """
 
     def __new__(cls, pools: Pools) -> Communities: ...
@@ -29,7 +29,7 @@ class Communities:
     def evidence(self) -> Evidence:
         """The pools'."""
     def begin(self) -> None:
-        """Take memory: twelve bytes an identifier, and four a suspect; and give back that of the pools' search.
+        """Take memory: four bytes an identifier.
 
         Raises:
             MemoryError: there is no room.
@@ -40,8 +40,6 @@ class Communities:
         Raises:
             ValueError: there is no such kind of place.
         """
-    def find_places(self, start: int, stop: int) -> None:
-        """Suspects: find out which of their edges lead to places where payers meet; turns look at no others."""
     def reset(self, start: int, stop: int) -> None:
         """Identifiers: forget all votes."""
     def vote(self, start: int, stop: int) -> None:

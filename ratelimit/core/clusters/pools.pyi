@@ -97,12 +97,6 @@ class Pools:
         """Suspects: join payment methods by the pool exits they share."""
     def mark_pooled(self, start: int, stop: int) -> int:
         """Identifiers: say of payment methods that are left that they meet others; return how many."""
-    def begin_search(self) -> None:
-        """Take again what `end_search` gave back, empty.
-
-        Raises:
-            MemoryError: there is no room.
-        """
     def end_search(self) -> None:
         """Give back what only looking takes; what was joined and proven stays for `Groups`."""
     def end(self) -> None:

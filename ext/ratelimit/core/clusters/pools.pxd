@@ -34,7 +34,6 @@ cdef class Pools:
 
     cdef void free(self) noexcept
     cdef uint32_t token_of(self, Principal *p, int flag) noexcept nogil
-    cdef bint is_lately(self, const Principal *p, int edge) noexcept nogil
     cdef void places_of(self, Principal *p, Places *places) noexcept nogil
     cdef bint is_pool(self, uint32_t at) noexcept nogil
     cdef bint is_suspect(self, Principal *p) noexcept nogil

@@ -78,24 +78,19 @@ cdef class Pools:
         """Take memory: three numbers an identifier, and two a principal."""
         self.free()
         self.count = self.evidence.identifier_count
-        self.begin_search()
+        self.first = <uint32_t *>PyMem_RawCalloc(self.count + 1, 4)
+        self.second = <uint32_t *>PyMem_RawCalloc(self.count + 1, 4)
         self.roots = <uint32_t *>PyMem_RawCalloc(self.count + 1, 4)
         self.suspects = <uint32_t *>PyMem_RawCalloc(self.evidence.awake_count + 1, 4)
         self.trees = <uint32_t *>PyMem_RawCalloc(self.evidence.awake_count + 1, 4)
-        if self.roots == NULL or self.suspects == NULL or self.trees == NULL:
+        if (
+            self.first == NULL or self.second == NULL or self.roots == NULL or self.suspects == NULL
+            or self.trees == NULL
+        ):
             self.free()
             raise MemoryError
         self.suspect_count = 0
         self.awake = self.evidence.awake_count
-
-    def begin_search(self):
-        """Take again what `end_search` gave back."""
-        self.end_search()
-        self.first = <uint32_t *>PyMem_RawCalloc(self.count + 1, 4)
-        self.second = <uint32_t *>PyMem_RawCalloc(self.count + 1, 4)
-        if self.first == NULL or self.second == NULL:
-            self.free()
-            raise MemoryError
 
     def end_search(self):
         """Give back what only looking for groups takes; the forest stays."""
@@ -124,13 +119,6 @@ cdef class Pools:
                 least = age
                 chosen = <uint32_t>(node - self.evidence.identifiers) + 1
         return chosen
-
-    cdef bint is_lately(self, const Principal *p, int edge) noexcept nogil:
-        """Return whether an edge leads to an address where a principal was lately, and which is nobody's to have."""
-        cdef Identifier *node = resolve(self.evidence.identifiers, p.edges[edge].ref)
-        if node == NULL or is_infrastructure(node):
-            return False
-        return <uint16_t>(self.evidence.now_s // TICK_S - p.edges[edge].seen) < self.window_ticks
 
     cdef void places_of(self, Principal *p, Places *places) noexcept nogil:
         """Find where a principal was lately: places of the kind looked at, each once."""
