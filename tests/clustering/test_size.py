@@ -24,7 +24,7 @@ LATER_S = START_S + 4 * 3600
 """When an account that lives somewhere would have come home."""
 SLICE_NS = 2_000_000
 REBUILD_NS = 1_000_000_000
-SORTS = 10
+SORTS = 12
 """Sorts of 300,000 numbers that take as long, where a machine is slower than those that the second is for."""
 MEMORY = 32 << 20
 SCRATCH = 7 << 20
