@@ -11,26 +11,25 @@ SOURCES := $(shell find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 # Compiled modules beside those of the core, as they are imported.
 COMPILED := $(subst /,.,$(patsubst ext/%.pyx,%,$(filter-out ext/ratelimit/core/%,$(filter %.pyx,$(SOURCES)))))
 
-CORES := $$(getconf _NPROCESSORS_ONLN)
-SIDE_BY_SIDE := --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-beside test-waits test-alone quick build lint types dist site bench bench-install kill faults spellings routes streams meters nights gateway sanitize clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/ratelimit demo $(if $(REDIS),--redis '$(REDIS)')
 
-# Side by side what may run beside other tests, each file in one process, two for each core as many wait for servers;
-# then what waits and may not be held up, beside its like; then what measures the machine, alone.
+# Side by side what may run beside other tests, each file in one process, one more than there are cores as some wait for
+# servers; then what waits and may not be held up, beside its like; then what measures the machine, alone.
 test: $(VENV)/.test
 	$(MAKE) test-beside
 	$(MAKE) test-waits
 	$(MAKE) test-alone
 
 test-beside: $(VENV)/.test
-	$(BIN)/python -m pytest -m 'not alone and not waits' -n $$(( 2 * $(CORES) )) $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest -m 'not alone and not waits' $(SIDE_BY_SIDE)
 
 test-waits: $(VENV)/.test
-	$(BIN)/python -m pytest -m waits -n $$(( $(CORES) + 1 )) $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest -m waits $(SIDE_BY_SIDE)
 
 test-alone: $(VENV)/.test
 	$(BIN)/python -m pytest -m alone
