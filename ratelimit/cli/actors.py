@@ -70,8 +70,8 @@ def next_acts(policy: str, verdicts: Sequence[int]) -> str:
     clears = f"`ratelimit act clear {policy} CLUSTER` frees one"
     if "likely" not in {VERDICTS[each] for each in verdicts}:
         return clears
-    told = "no limit refuses a likely one, unless the policy says so"
-    return f"{told}; `ratelimit act confirm {policy} CLUSTER` makes it certain, {clears}"
+    meaning = "no limit refuses a likely one, unless the policy says so"
+    return f"{meaning}; `ratelimit act confirm {policy} CLUSTER` makes it certain, {clears}"
 
 
 def _print_actor(console: Console, actor: Actor) -> None:

@@ -34,13 +34,13 @@ class Source:
     reading: Reading
     author: Author
     argument: str = ""
-    """What stands behind the colon, as the reference writes it; empty where nothing does."""
+    """The word behind the colon, as the reference writes it; empty for a source without an argument."""
     shape: re.Pattern[str] | None = None
     """The spelling of the argument; None for a source without one."""
     header: str = ""
     """The header that it is read from, in lower case, where the argument does not name it."""
     rule: str = ""
-    """What is said of an argument that is spelled otherwise."""
+    """The error for an argument that is spelled otherwise."""
     ignores_case: bool = False
     """Whether the argument means the same in lower case."""
     has_form: bool = False

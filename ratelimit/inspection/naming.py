@@ -42,7 +42,7 @@ _PLACES = (_ADDRESS, _NETWORK, _BLOCK)
 DECLARED = (_ADDRESS, _NETWORK)
 """The kinds of which the correlator's hash says in its lowest bit whether they are declared."""
 EVERYONE = "everyone"
-"""What screens call the one counter of a limit that counts by no identity."""
+"""The name that screens give the one counter of a limit that counts by no identity."""
 What = Literal["account", "actor", "identity", "together"]
 """The last: several identities that one limit counts together, which have one hash."""
 

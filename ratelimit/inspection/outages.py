@@ -14,11 +14,12 @@ from ratelimit.inspection import formatting
 from ratelimit.inspection.journal import SAME_NS, Entry
 
 AWAY, BACK = "store-away", "store-back"
-"""What a host notes."""
+"""The kinds of entries that a host notes."""
 OUTAGE = "outage"
-"""The kind of what is made of them here."""
+"""The kind of the entries made of them here."""
 HICCUP_S = 10.0
 """An outage that ends within so long pages nobody; a longer one is an entry of its own."""
+_DAY_NS = 24 * 3600 * 10**9
 _SUMS: Mapping[str, str] = {
     "requests_allowed": "requests allowed meanwhile",
     "requests_refused": "refused",
@@ -62,9 +63,6 @@ class _Outages:
                 said += f"; {self.sums[name]:,.0f} {words}"
         fields = {**self.sums, "times": self.times, "until": formatting.iso(self.end_ns)}
         return Entry(self.begin_ns, self.host, OUTAGE, "", said, fields, is_warning=True, end_ns=self.end_ns)
-
-
-_DAY_NS = 24 * 3600 * 10**9
 
 
 def folded(entries: Sequence[Entry]) -> list[Entry]:

@@ -1,7 +1,7 @@
 """Several identities that one limit counts together: looked up by the hash of their counter.
 
-Nothing but that hash is noted of them. What is left in the counter is known by it. The identities themselves
-are known where the correlator has met them together.
+A host notes that hash alone. It is enough to read what the counter has left. The identities themselves are
+known where the correlator has met them together.
 """
 
 from __future__ import annotations

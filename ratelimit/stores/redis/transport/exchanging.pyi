@@ -1,6 +1,6 @@
 """The halves of a connection and of a server's client that every decision passes.
 
-What is rare is left to the classes made of them: `connection.ServerConnection` and `node.ServerClient`.
+The classes made of them do the rest: `connection.ServerConnection` and `node.ServerClient`.
 """
 
 from collections.abc import Callable, Sequence
