@@ -108,7 +108,7 @@ _READERS: Mapping[Reading, Callable[[str, str, Notice], Read]] = {
     "cookie": _cookie,
     "segment": _segment,
 }
-"""Makers of readers. Each takes an argument, a form, and a function that reports values without an identity."""
+"""Makers of readers. Each takes an argument, a form, and a function that reports values with no identity."""
 
 
 class StateReader:
