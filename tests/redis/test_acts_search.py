@@ -59,7 +59,8 @@ class Network:
         whole = ServerCaller.call
 
         def call(caller: ServerCaller, work: Callable[[Any], Any]) -> Any:
-            name = self.hosts[id(caller._remote)]
+            # A limiter begins to look for other hosts before it is one of the network.
+            name = self.hosts.get(id(caller._remote), "")
             if name in self.cut:
                 raise StoreError("cut off", code="redis-unreachable", transient=True)
             found = whole(caller, work)

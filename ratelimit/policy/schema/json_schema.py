@@ -54,7 +54,19 @@ def render_tuning() -> str:
 
 
 def _text(found: dict[str, Any]) -> str:
-    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(_numbered(found), indent=2, ensure_ascii=False) + "\n"
+
+
+def _numbered(node: Any) -> Any:
+    """Return the node with each whole number in one form, `1` and never `1.0`.
+
+    Two annotations that differ in the form alone are equal, and `typing` keeps either for both.
+    """
+    if isinstance(node, dict):
+        return {name: _numbered(value) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_numbered(value) for value in node]
+    return int(node) if isinstance(node, float) and node.is_integer() else node
 
 
 def _without_null(node: Any) -> None:
