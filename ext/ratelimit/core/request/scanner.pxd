@@ -37,6 +37,7 @@ cdef class Scanner:
     cdef Blank blanks[MOST_POSITIONS]
     cdef readonly int size   # positions of an identity list
     cdef bint needs_peer
+    cdef bint has_missed        # a peer that it needs: said once
     cdef bint reads_peer     # some identity may be the peer's address; of others one that is malformed may
     cdef object diagnose
     cdef Translations translations

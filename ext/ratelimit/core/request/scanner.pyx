@@ -254,7 +254,8 @@ cdef class Scanner:
         if is_read:
             name = name_of(peer, &address)
             self.read_peer(&address, &written)
-        if self.needs_peer and address.width == 0 and name is None:
+        if self.needs_peer and address.width == 0 and name is None and not self.has_missed:
+            self.has_missed = True
             self.diagnose("client-missing")
         self.gather(headers, ids, &found)
         refused[0] = self.leave_blank(&address, name, ids, found.filled)
