@@ -26,7 +26,6 @@ from ratelimit.policy import Policy
 from ratelimit.policy.schema.duration import parse_duration
 
 PAUSE_S = 0.5
-LONGEST_NOTE = 500
 
 
 def _span(context: click.Context, parameter: click.Parameter, value: str) -> int:
@@ -194,5 +193,5 @@ def note_command(policy: str, text: str, names: tuple[str, ...], by: str | None)
     """
     loaded = load_to_act(policy)
     with journal_of(loaded) as journal:
-        write_note(journal, text[:LONGEST_NOTE], entry_names(loaded, names, whole=False), author(by))
+        write_note(journal, text, entry_names(loaded, names, whole=False), author(by))
     note(f"Noted for all hosts; `ratelimit journal {policy}` shows it.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +24,7 @@ from ratelimit.inspection.profile import left_of_actor
 from ratelimit.inspection.takings import SPANS, Taker, time_words
 from ratelimit.policy.compile.identities import CLUSTER
 
+_ID = re.compile(r"[0-9a-f]{16}")
 PER_PAGE = 100
 ACTORS_SHOWN = 50
 SHARED_SHOWN = 40
@@ -116,7 +118,14 @@ def _refusals(now: Moment) -> list[Refused]:
 def actor(visit: Visit) -> Response:
     """One actor: what it took, the evidence, a drawing, its members and its neighbours."""
     with visit.observation.known() as known:
-        found = actor_named(known, visit.one("id"))
+        try:
+            found = actor_named(known, visit.one("id"))
+        except InspectionFailure as failure:
+            if failure.cause != "input" or not _ID.fullmatch(visit.one("id")):
+                raise
+            # A link of yesterday's, or one under what happened: the actor is none any more.
+            way = (visit.path("/changes", since="31d", of=visit.one("id")), "What happened to it")
+            return visit.failure(404, str(failure), "It may have been one until lately.", way)
         source = source_of(known)
         profile = visit.observation.profile(source, found)
         trouble = []

@@ -81,6 +81,7 @@ class _Console:
             found.append(Route(path, self._endpoint(page, is_form=False), methods=["GET"]))
         for path, page in forms.ACTING.items():
             found.append(Route(path, self._endpoint(page, is_form=True), methods=["POST"]))
+        found.append(Route("/{rest:path}", self._endpoint(_nothing, is_form=False), methods=["GET"]))
         return found
 
     def _endpoint(self, page: Page, *, is_form: bool) -> Callable[[Request], Any]:
@@ -92,7 +93,9 @@ class _Console:
             if is_form:
                 text = await _form_of(request)
                 if text is None:
-                    return _dressed(HTMLResponse("The form is too long.", 413))
+                    said = f"The form has more than {MOST_FORM_BYTES:,} bytes. Nothing was done."
+                    hint = "Name fewer accounts at once."
+                    return _dressed(self._visit(request, visitor, {}).failure(413, said, hint))
                 form = parse_qs(text, keep_blank_values=True, max_num_fields=2048)
                 if not self._access.is_own(request, visitor, (form.get("mark") or [""])[0]):
                     return self._refused(request, visitor, form)
@@ -127,11 +130,9 @@ class _Console:
         try:
             return _dressed(page(visit))
         except InspectionFailure as failure:
-            return _dressed(
-                visit.page("failure", status=STATUS[failure.cause], said=str(failure), hint=failure.hint)
-            )
+            return _dressed(visit.failure(STATUS[failure.cause], str(failure), failure.hint))
         except (StoreError, PolicyError) as error:
-            return _dressed(visit.page("failure", status=503, said=_said(error), hint=""))
+            return _dressed(visit.failure(503, _said(error)))
 
     def _refused(self, request: Request, visitor: Visitor, form: Mapping[str, Sequence[str]]) -> Response:
         visit = self._visit(request, visitor, {})
@@ -142,7 +143,7 @@ class _Console:
                 self._visit(request, visitor, form), InspectionFailure(said, "call"), status=403
             )
         else:
-            response = visit.page("failure", status=403, said=said, hint=hint)
+            response = visit.failure(403, said, hint)
         if visitor.is_fresh:
             self._access.remember(request, response, visitor)
         return _dressed(response)
@@ -190,6 +191,11 @@ class _Console:
                 await anyio.sleep(STREAM_S)
         finally:
             self._streams -= 1
+
+
+def _nothing(visit: Visit) -> Response:
+    """Return what is said of an address that is no page's: one that was mistyped, or that only forms have."""
+    return visit.failure(404, "there is no page at this address", way=(visit.path("/"), "To the first page"))
 
 
 def _base(request: Request) -> str:

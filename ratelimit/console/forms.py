@@ -11,8 +11,9 @@ from starlette.responses import Response
 from ratelimit.console.rendering import named
 from ratelimit.console.visit import STATUS, Visit
 from ratelimit.inspection import proposal
-from ratelimit.inspection.acting import confirmed
+from ratelimit.inspection.acting import author, confirmed
 from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.journal import write_note
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.naming import payment_identity, resolve, resolved_network
 from ratelimit.inspection.proposal import Proposal
@@ -34,6 +35,8 @@ FIELDS = (
     "for",
     "reason",
     "since",
+    "about",
+    "text",
 )
 """The fields of forms that come back."""
 _MEANING = ("kind", "who", "from", "name", "payment", "network", "act", "numbers", "of")
@@ -90,7 +93,7 @@ def again(visit: Visit, failure: InspectionFailure, *, kind: str = "", status: i
     kind = kind or visit.one("kind") or "find"
     if failure.cause == "deployment":
         raise failure
-    field = failure.field if isinstance(failure, Wrong) else "act" if kind == "undo" else "who"
+    field = failure.field if isinstance(failure, Wrong) else {"undo": "act", "note": "text"}.get(kind, "who")
     return visit.page(
         "again",
         status=status or STATUS[failure.cause],
@@ -108,6 +111,8 @@ def _typed(visit: Visit) -> Mapping[str, str]:
 def _back(visit: Visit) -> tuple[str, str]:
     """Return the page that a form was on, and what it is."""
     actor, act = visit.one("of"), visit.one("act")
+    if visit.one("text") or visit.one("about"):
+        return visit.path("/changes", of=visit.words("about")), "Back to what happened"
     who = visit.all("who")
     hashed = who[0] if len(who) == 1 else ""
     name, _, digits = hashed.partition("=")
@@ -259,4 +264,25 @@ def _organisation(visit: Visit, known: Knowledge, accounts: Sequence[str]) -> Pr
         return proposal.organisation(known, name, payments, accounts, places)
 
 
-ACTING: Mapping[str, Callable[[Visit], Response]] = {"/find": find, "/preview": preview, "/acts": make}
+def note(visit: Visit) -> Response:
+    """Write a note into the journal of all hosts, about an actor, a caller, or nobody: it changes nothing."""
+    text, about = visit.one("text").strip(), visit.words("about")
+    try:
+        with _in("text"):
+            if not text:
+                raise InspectionFailure("a note needs a text", "call")
+            if not all(map(_HASH.fullmatch, about)):
+                raise InspectionFailure("a note is about callers by their hashes", "call")
+    except InspectionFailure as failure:
+        return again(visit, failure, kind="note")
+    with visit.observation.journal() as journal:
+        write_note(journal, text, about, author(visit.visitor.name))
+    return visit.to("/changes", since="7d", of=about)
+
+
+ACTING: Mapping[str, Callable[[Visit], Response]] = {
+    "/find": find,
+    "/preview": preview,
+    "/acts": make,
+    "/note": note,
+}

@@ -20,7 +20,7 @@ from ratelimit.inspection.declared import Declared
 from ratelimit.inspection.evidence import Remembered, Source, key_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts import Moment, hosts_of
-from ratelimit.inspection.journal import Hour, journal_of
+from ratelimit.inspection.journal import Hour, Journal, journal_of
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
 from ratelimit.inspection.profile import Profile
 from ratelimit.inspection.takings import HourTaken, hours_taken
@@ -84,6 +84,13 @@ class Observation:
         # Evidence is read again for another policy, and is of no limit.
         with knowledge_of(whole, lambda _: self._evidence(policy)) as known:
             yield known
+
+    @contextmanager
+    def journal(self) -> Iterator[Journal]:
+        """Give the journal of all hosts."""
+        policy, _, _ = self.policy()
+        with journal_of(policy) as journal:
+            yield journal
 
     def profile(self, source: Source, actor: Overview) -> Profile:
         """Return an actor's profile, the one made before if the evidence is the same."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -156,6 +157,7 @@ def person(visit: Visit) -> Response:
         return visit.page(
             "person",
             meetings=met,
+            noted=[f"{one:016x}" for one in hashes],
             least=0 if known.compiled.correlation is None else known.compiled.correlation.settings.methods,
             payment=_payment_name(known),
             declared=visit.observation.declared(known).of_person(known, found),
@@ -241,7 +243,8 @@ def changes(visit: Visit) -> Response:
     begin_ns = SystemClock().now_ns() - proposal.span_ns(since)
     with visit.observation.known() as known:
         found = changes_of(known, begin_ns, of)
-        return visit.page("changes", changes=found, since=since, of=of, trouble=found.trouble)
+        noted = [each for each in of if re.fullmatch("[0-9a-f]{16}", each)]
+        return visit.page("changes", changes=found, since=since, of=of, noted=noted, trouble=found.trouble)
 
 
 def week(visit: Visit) -> Response:

@@ -101,6 +101,7 @@ def _made() -> Environment:
         "instant": formatting.instant,
         "wait": formatting.wait,
         "amount": formatting.amount,
+        "part": formatting.amount_of,
         "act": act_words,
         "verdict": lambda verdict: VERDICTS[verdict] or "none",
         "named": named,

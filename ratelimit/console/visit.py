@@ -16,6 +16,8 @@ from ratelimit.inspection.failure import Cause
 
 STATUS: Mapping[Cause, int] = {"call": 400, "input": 404, "deployment": 503}
 """By what is at fault, the status of a page that says so."""
+_HEADINGS: Mapping[int, str] = {404: "Not found", 503: "Not to be known now"}
+"""By the status, the heading of a page that has nothing else to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ class Visit:
     def page(self, name: str, *, status: int = 200, **values: Any) -> Response:
         """Return a page."""
         return HTMLResponse(self.text(name, **values), status)
+
+    def failure(self, status: int, said: str, hint: str = "", way: tuple[str, str] | None = None) -> Response:
+        """Return a page that says why there is nothing else, and a way on: an address and its words."""
+        heading = _HEADINGS.get(status, "That did not work")
+        return self.page("failure", status=status, heading=heading, said=said, hint=hint, way=way)
 
     def text(self, name: str, **values: Any) -> str:
         """Return a template filled in."""

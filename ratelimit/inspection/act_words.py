@@ -27,6 +27,8 @@ def named_words(kind: str, identity: str, hashes: Sequence[int], says: str, unti
     shown = ", ".join(short_hash(one) for one in hashes[:SHOWN])
     more = f" and {len(hashes) - SHOWN:,} more" if len(hashes) > SHOWN else ""
     whom = f"{identity or 'account'} {shown}{more} " if hashes else ""
+    if kind == "organisation":  # its hashes are of payment methods, networks and accounts
+        whom = "organisation "
     what = f"{whom}{_WORDS.get(kind, says or kind)}"
     if until_ns is None or kind == "budget-back":  # what was given back stays until it is used
         return what
@@ -35,7 +37,7 @@ def named_words(kind: str, identity: str, hashes: Sequence[int], says: str, unti
 
 def line_of(act: Act) -> str:
     """Return the same of an act."""
-    says = {"organisation": f"organisation {act.name}", "undo": ""}.get(act.kind, act.says)
+    says = {"organisation": act.name, "undo": ""}.get(act.kind, act.says)
     return named_words(act.kind, act.identity, act.hashes, says, act.until_ns)
 
 

@@ -30,6 +30,11 @@ def amount(number: int, unit: str) -> str:
     return f"{number:,}" if unit == "requests" else f"{number:,} {unit}"
 
 
+def amount_of(part: int, whole: int, unit: str) -> str:
+    """Return a part of so many of a unit, which is named once: "1,350 of 2,000 output_tokens"."""
+    return f"{amount(part, unit).removesuffix(f' {unit}')} of {amount(whole, unit)}"
+
+
 def rate(rule: LimitRule) -> str:
     """Return what a rule allows, in one phrase."""
     if rule.algorithm == "concurrency":

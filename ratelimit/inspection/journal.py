@@ -50,6 +50,7 @@ _EACH_HOST = frozenset({"act-made", "act-undone", "act-lapsed", "policy-reloaded
 HOUR_NS = 3600 * 10**9
 QUARTER_NS = HOUR_NS // 4
 MINUTE_NS = 60 * 10**9
+LONGEST_NOTE = 500
 SHORTEST_HASH, LONGEST_HASH = 8, 16
 """Digits of a hash, as screens show it, and of a whole one."""
 _QUOTED = re.compile(r"`([^`]+)`")
@@ -328,14 +329,14 @@ def write_note(journal: Journal, text: str, of: Sequence[str], by: str) -> None:
 
     Args:
         journal: where to.
-        text: the note.
+        text: the note; what is beyond `LONGEST_NOTE` characters is left out.
         of: what it is about, as `Entry.is_of` has it.
         by: who writes it.
 
     Raises:
         InspectionFailure: there is no journal here that can be written.
     """
-    fields = {"text": text, "by": by, "of": list(of)}
+    fields = {"text": text[:LONGEST_NOTE], "by": by, "of": list(of)}
     event = Event("note", SystemClock().now_ns(), socket.gethostname(), os.getpid(), fields)
     line, trouble = event.json().encode(), "no worker of this user has run the policy here"
     is_written = False

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ratelimit.correlation.classification import Verdict
+from ratelimit.correlation.overview import Overview
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_words
 from ratelimit.inspection.actors import members_of
@@ -157,6 +158,7 @@ def of_clear(known: Knowledge, callers: Sequence[Caller]) -> Preview:
         else:
             preview.does.append(f"frees {accounts_words(actor)} of actor {short_hash(identity)}")
             preview.does.append("each of them counts by itself; limits per actor do not bind them")
+            preview.does += _overruled(known, actor, "confirm", "confirms")
     preview.does += actors_refused_words(known, actors)
     return preview
 
@@ -176,11 +178,25 @@ def of_confirm(known: Knowledge, callers: Sequence[Caller]) -> Preview:
             words = formatting.count(likely, "account")
             preview.does.append(f"{words} of actor {short_hash(identity)} count as certain from now on")
             preview.does += bound_words(known, likely, identity)
+            preview.does += _overruled(known, actor, "clear", "clears")
         else:
             preview.doubts.append(
                 f"all {accounts_words(actor)} of actor {short_hash(identity)} are certain already"
             )
     return preview
+
+
+def _overruled(known: Knowledge, actor: Overview, kind: Kind, words: str) -> list[str]:
+    """Return the acts of the opposite kind that a ruling goes before, as it is the later one."""
+    acts = [act for act in known.acts if act.kind == kind]
+    if not acts or known.source is None:
+        return []
+    members = {one.key for one in members_of(known.source, actor)}
+    return [
+        f"act {act.label} {words} it; this act goes before that one while it holds"
+        for act in acts
+        if not members.isdisjoint(act.accounts)
+    ]
 
 
 def of_merge(known: Knowledge, callers: Sequence[Caller]) -> Preview:
@@ -320,13 +336,20 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
             preview.does.append(f"limits apply to {act.identity} {short_hash(key)} again")
             preview.does += limits_words(known, act.identity, key)
             continue
+        if act.kind == "clear":
+            continue
         actor, verdict = known.membership(key)
         preview.does.append(f"account {short_hash(key)} is in {actor_words(known, actor, verdict)} now")
         if act.kind == "exempt":
             preview.does.append(
                 f"limits per actor bind account {short_hash(key)} again where the evidence says so"
             )
-    if len(act.accounts) > 8:
+    # Who is cleared is in no actor, so what becomes of them is said of all of them.
+    apart = len(act.accounts) - sum(actors.values()) if act.kind == "clear" else 0
+    if apart:
+        words = formatting.count(apart, "account")
+        preview.does.append(f"limits per actor bind {words} again where the evidence says so")
+    elif len(act.accounts) > 8:
         preview.does.append(f"and {len(act.accounts) - 8} more")
     return preview
 

@@ -126,7 +126,7 @@ def test_every_bar_of_a_picture_has_its_number_in_a_table(page: Page) -> None:
     """Hazard: a chart whose numbers a pointer alone finds."""
     picture, _, table = page.html.partition('aria-label="Growth by the time"')
     bars = re.findall(r"<rect[^>]*><title>(.*?) UTC: ([\d,]+)</title>", picture.partition('id="growth"')[2])
-    cells = r'<th scope="row">(.*?)</th><td class="n">([\d,]+)</td>'
+    cells = r'<th scope="row" class="label">(.*?)</th><td class="n">([\d,]+)</td>'
     rows = re.findall(cells, table.partition("</table>")[0])
     assert bars == rows
     assert len(bars) == 24
