@@ -107,7 +107,7 @@ CODES: dict[str, Code] = {
         sources.number_hint(),
     ),
     "correlation-families": warning(
-        "Payment methods that meet at exits make a cluster certain, and one of the two is not named.",
+        "Payment methods that meet at exits make an actor certain, and one of the two is not named.",
         "Name `network`, and `payment` or a family that is `costly`.",
     ),
     "known-principal": error(
@@ -231,7 +231,7 @@ CODES: dict[str, Code] = {
     ),
     "limit-never-matches": error("No request can ever match this limit.", "Mend `match` or `except`."),
     "limit-young": warning(
-        "A limit per cluster leaves young clusters alone, and on some of its routes no limit binds them.",
+        "A limit per actor leaves young actors alone, and on some of its routes no limit binds them.",
         "Give the limit per `cluster:young` the same `match`.",
     ),
     "limit-never-binds": warning("This limit can never refuse a request.", "Remove it, or mend it."),

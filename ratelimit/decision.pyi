@@ -82,13 +82,13 @@ class Decision:
         """The name of the limit that refuses longest; None when allowed."""
     @property
     def cluster(self) -> str | None:
-        """The cluster the request's principal is in, as a hash; None without one.
+        """The actor the request's principal belongs to, as a hash; None without one.
 
         For the application alone: a client that learns of it learns what gave it away.
         """
     @property
     def verdict(self) -> ClusterVerdict | None:
-        """The certainty that the principal belongs to that cluster; None without one.
+        """The certainty that the principal belongs to that actor; None without one.
 
         A `certain` member shares one budget with the others. A `likely` one is refused by limits that
         say `cluster:likely` alone; the application may give it less. Like `cluster` this is for
@@ -160,7 +160,7 @@ class LimitedRequest(Protocol):
         """The decision about this request."""
     @property
     def cluster(self) -> str | None:
-        """The cluster that the request's account is in: see `Decision.cluster`."""
+        """The actor that the request's account belongs to: see `Decision.cluster`."""
     @property
     def verdict(self) -> ClusterVerdict | None:
         """The certainty that the account belongs there: see `Decision.verdict`."""
@@ -173,5 +173,5 @@ class LimitedRequest(Protocol):
         """Return what the client of a refused request may be told, for a responder to put in other words.
 
         Status, problem document (JSON) and wait in nanoseconds; the wait is None where none can help.
-        Unlike the decision it conceals what a limit per cluster would give away.
+        Unlike the decision it conceals what a limit per actor would give away.
         """

@@ -31,15 +31,15 @@ EVENTS: Mapping[str, tuple[bool, str]] = {
     "policy-reloaded": (False, "A changed policy file is in force."),
     "policy-rejected": (True, "A changed policy file cannot be used; the older policy stays in force."),
     "policy-rejected-long": (True, "The policy file has been unusable for ten minutes or more."),
-    "actor-found": (True, "A cluster was found: accounts that are taken for one actor."),
-    "actor-grew": (True, "A cluster has half as many accounts again as at its last report."),
+    "actor-found": (True, "An actor was found: accounts that are taken for one."),
+    "actor-grew": (True, "An actor has half as many accounts again as at its last report."),
     "actor-young": (
         True,
-        "A cluster of new accounts has a budget for every few payment methods for some days, then one. "
+        "An actor of new accounts has a budget for every few payment methods for some days, then one. "
         "Declare it if you know it.",
     ),
-    "actor-contained": (False, "A limit per cluster refused this cluster on this host for the first time."),
-    "actor-released": (False, "A cluster is no longer taken for an actor."),
+    "actor-contained": (False, "A limit per actor refused this actor on this host for the first time."),
+    "actor-released": (False, "Accounts are no longer taken for one actor."),
     "group-refused": (
         True,
         "Limits refuse a payer or a sponsor with many accounts: perhaps an organisation. "

@@ -103,7 +103,7 @@ def compile_limit(scene: Scene, limit: Limit, path: Path) -> Allowance | Overflo
     if keys.allowance is None:
         return Overflow() if keys.overflow else None
     if CLUSTER in _payer(limit):
-        report.add("limit-earned", (*path, "per"), "a cluster pays for nothing", "Name the payer.")
+        report.add("limit-earned", (*path, "per"), "an actor pays for nothing", "Name the payer.")
     if any(numbers.algorithm == "lifetime" for numbers in scene.numbers):
         words = "an allowance is of a period, and a lifetime has none"
         report.add("limit-earned", (*path, "rate"), words, "Write two limits.")

@@ -325,7 +325,7 @@ def _conflicts(limit: Limit, rates: Sequence[Numbers]) -> list[tuple[str, str, s
         words = "one counter for all requests has no customer whose number it could be"
         found.append(("per", words, 'Name the customer, as `per = "account"`.'))
     if CLUSTER in per:
-        found.append(("per", "the members of a cluster have several numbers", "Name the customer."))
+        found.append(("per", "the members of an actor have several numbers", "Name the customer."))
     if limit.concurrent is not None:
         found.append(("concurrent", "`concurrent` has no rate that a number could replace", "Use `rate`."))
     if limit.distinct is not None:

@@ -1,4 +1,4 @@
-"""`ratelimit show actors` and `ratelimit show accounts`: the clusters, their accounts, and what they use."""
+"""`ratelimit show actors` and `ratelimit show accounts`: the actors, their accounts, and what they use."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
 @click.command("actors")
 @click.argument("policy")
 @click.option(
-    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="Number of clusters shown."
+    "--most", type=click.IntRange(1, 4096), default=20, show_default=True, help="Number of actors shown."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def actors_command(policy: str, most: int, as_json: bool) -> None:
-    """List the clusters of the running correlator: accounts that it takes for one actor, and why.
+    """List the actors of the running correlator: accounts that it takes for one, and why.
 
-    Each cluster has its verdict, its age, its accounts, and how much of each limit per cluster it has used.
+    Each actor has its verdict, its age, its accounts, and how much of each limit per actor it has used.
     Then come its requests, this host's refusals within the last hour, and the evidence in words.
 
     \b
@@ -39,7 +39,7 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
       ratelimit show actors policy.toml
       ratelimit show actors policy.toml --json
 
-    Clusters are as the correlator last saved them, which it does as soon as one is found, otherwise every
+    Actors are as the correlator last saved them, which it does as soon as one is found, otherwise every
     minute; budgets are those of now. Exit code 4 if no worker runs, or the correlator has not saved yet.
     """
     with look(load_to_show(policy)) as present:
@@ -51,7 +51,7 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
         print_json({**told, "found": len(found)})
         return
     if not found:
-        note(f"No cluster is known; evidence up to {formatting.instant(as_of_ns)} UTC.")
+        note(f"No actor is known; evidence up to {formatting.instant(as_of_ns)} UTC.")
         return
     console = out()
     for number, actor in enumerate(actors):
@@ -60,18 +60,18 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
         _print_actor(console, actor)
     note(f"evidence up to {formatting.instant(as_of_ns)} UTC; refusals are this host's, of the last hour")
     if len(found) > most:
-        note(f"and {len(found) - most:,} smaller clusters; --most says how many are shown")
-    note(f"`ratelimit show accounts {policy} CLUSTER` has their accounts")
+        note(f"and {len(found) - most:,} smaller actors; --most says how many are shown")
+    note(f"`ratelimit show accounts {policy} ACTOR` has their accounts")
     note(next_acts(policy, [actor.found.verdict for actor in actors]))
 
 
 def next_acts(policy: str, verdicts: Sequence[int]) -> str:
     """Return which acts may follow, and what it means that an actor is likely, if one is."""
-    clears = f"`ratelimit act clear {policy} CLUSTER` frees one"
+    clears = f"`ratelimit act clear {policy} ACTOR` frees one"
     if "likely" not in {VERDICTS[each] for each in verdicts}:
         return clears
     meaning = "no limit refuses a likely one, unless the policy says so"
-    return f"{meaning}; `ratelimit act confirm {policy} CLUSTER` makes it certain, {clears}"
+    return f"{meaning}; `ratelimit act confirm {policy} ACTOR` makes it certain, {clears}"
 
 
 def _print_actor(console: Console, actor: Actor) -> None:
@@ -144,7 +144,7 @@ def _actor_json(actor: Actor) -> dict[str, Any]:
 
 @click.command("accounts")
 @click.argument("policy")
-@click.argument("cluster")
+@click.argument("actor")
 @click.option(
     "--most", type=click.IntRange(1, 100_000), default=50, show_default=True, help="Number of accounts shown."
 )
@@ -156,20 +156,20 @@ def _actor_json(actor: Actor) -> dict[str, Any]:
     help="Say whether this account is one of them. Its hash is made here and not stored.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def accounts_command(policy: str, cluster: str, most: int, revealed: tuple[str, ...], as_json: bool) -> None:
-    """List the accounts of CLUSTER: their hashes, the certainty of each, and their requests.
+def accounts_command(policy: str, actor: str, most: int, revealed: tuple[str, ...], as_json: bool) -> None:
+    """List the accounts of ACTOR: their hashes, the certainty of each, and their requests.
 
-    CLUSTER is its id in `ratelimit show actors` or `ratelimit show refused`, or the beginning of that.
+    ACTOR is its id in `ratelimit show actors` or `ratelimit show refused`, or the beginning of that.
 
     \b
     Examples:
       ratelimit show accounts policy.toml 4be0643f
       ratelimit show accounts policy.toml 4be0643f --reveal acct-17
 
-    Exit code 3 if no such cluster is known, or if an account to reveal is not one of its accounts.
+    Exit code 3 if no such actor is known, or if an account to reveal is not one of its accounts.
     """
     with look(load_to_show(policy)) as present:
-        found = _named(present.source.actors, cluster)
+        found = _named(present.source.actors, actor)
         members: Sequence[Member] = members_of(present.source, found)
         known = revealed_hashes(present.bound, revealed) if revealed else {}
     missing = sorted(set(known.values()) - {known[each.key] for each in members if each.key in known})
@@ -183,18 +183,18 @@ def accounts_command(policy: str, cluster: str, most: int, revealed: tuple[str, 
         if len(members) > most:
             note(f"and {len(members) - most:,} more accounts; --most says how many are shown")
     if missing:
-        raise Failure(f"not of this cluster: {', '.join(missing)}", INPUT)
+        raise Failure(f"not of this actor: {', '.join(missing)}", INPUT)
 
 
-def _named(found: Sequence[Overview], cluster: str) -> Overview:
-    wanted = cluster.strip().lower()
+def _named(found: Sequence[Overview], actor: str) -> Overview:
+    wanted = actor.strip().lower()
     if not wanted or not set(wanted) <= set("0123456789abcdef"):
-        raise Failure(f"`{cluster}` is no cluster: an id is like 4be0643f", USAGE)
+        raise Failure(f"`{actor}` is no actor: an id is like 4be0643f", USAGE)
     fitting = [each for each in found if f"{each.identity:016x}".startswith(wanted)]
     if not fitting:
-        raise Failure(f"no cluster has the id {cluster}", INPUT, hint="`ratelimit show actors` lists them.")
+        raise Failure(f"no actor has the id {actor}", INPUT, hint="`ratelimit show actors` lists them.")
     if len(fitting) > 1:
-        raise Failure(f"{len(fitting)} clusters begin with {cluster}; write more of the id", USAGE)
+        raise Failure(f"{len(fitting)} actors begin with {actor}; write more of the id", USAGE)
     return fitting[0]
 
 

@@ -78,8 +78,8 @@ _DRY = click.option("--dry-run", "is_dry", is_flag=True, help="Show what it woul
 @click.option(
     "--from",
     "what",
-    type=click.Choice(["clusters", "limits"]),
-    help="From limits per cluster alone, or from all limits. The first where the policy correlates.",
+    type=click.Choice(["actors", "limits"]),
+    help="From limits per actor alone, or from all limits. The first where the policy correlates.",
 )
 @click.option("--identity", metavar="NAME", help="With `--from limits`: the identity that ACCOUNT is of.")
 @acting
@@ -95,14 +95,14 @@ def exempt_command(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Exempt an account on all hosts: from limits per cluster, or from all limits.
+    """Exempt an account on all hosts: from limits per actor, or from all limits.
 
-    With `--from clusters` it is in no cluster; its other limits hold. With `--from limits` no limit
+    With `--from actors` it is in no actor; its other limits hold. With `--from limits` no limit
     applies to it, as if it were on the policy's allow list. That may be an address or a payment method, too.
 
     \b
     Examples:
-      ratelimit act exempt policy.toml acct-17 --for 2h --reason "wrong cluster"
+      ratelimit act exempt policy.toml acct-17 --for 2h --reason "no campaign"
       ratelimit act exempt policy.toml acct-17 --from limits --for 30m
       ratelimit act exempt policy.toml 148ff4b5 --dry-run
 
@@ -236,12 +236,12 @@ split_command = _of_accounts(
 )
 confirm_command = _of_accounts(
     "confirm",
-    "Confirm the cluster of an account: its likely members count as certain; for a while.",
+    "Confirm the actor of an account: its likely members count as certain; for a while.",
     "acct-17 --for 7d",
 )
 clear_command = _of_accounts(
     "clear",
-    "Clear the cluster of an account: no limit per cluster binds its members; for a while.",
+    "Clear the actor of an account: no limit per actor binds its members; for a while.",
     "acct-17 --for 2h",
 )
 

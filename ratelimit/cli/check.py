@@ -212,7 +212,7 @@ def limits_table(policy: CompiledPolicy, *, is_narrow: bool) -> Table:
 
 
 def _numbers(rule: LimitRule, policy: CompiledPolicy, is_narrow: bool) -> tuple[RenderableType, ...]:
-    allows, whose = formatting.rate_of(rule, policy), formatting.per(rule, policy)
+    allows, whose = formatting.rate_of(rule, policy), formatting.as_said(formatting.per(rule, policy))
     if binds := formatting.binds(rule):
         whose += f" ({binds})"
     more = "; ".join(details(rule, policy))

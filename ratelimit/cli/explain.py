@@ -66,12 +66,12 @@ if TYPE_CHECKING:
 @click.option(
     "--trace",
     type=click.Path(allow_dash=True),
-    help="The trace that clusters are found in, up to its end.",
+    help="The trace that actors are found in, up to its end.",
 )
 @click.option(
     "--snapshot",
     type=click.Path(dir_okay=False),
-    help="The file that the running correlator saves to, for the clusters in it.",
+    help="The file that the running correlator saves to, for the actors in it.",
 )
 @click.option(
     "--repeat", type=click.IntRange(1, 1_000_000), default=1, help="Explain the last of so many in a row."
@@ -135,7 +135,7 @@ def explain_command(
         hint = 'For example: -r "POST /v1/chat ip=203.0.113.9". `ratelimit who` takes an account.'
         raise Failure("say which request: --request", USAGE, hint=hint)
     if [trace is not None, snapshot is not None, live].count(True) > 1:
-        raise Failure("clusters are looked for in one of --trace, --snapshot and --live", USAGE)
+        raise Failure("actors are looked for in one of --trace, --snapshot and --live", USAGE)
     source = None
     if trace is not None:
         # Imported here: a request that is explained without a trace waits for no replay.

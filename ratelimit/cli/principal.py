@@ -1,4 +1,4 @@
-"""One principal and its cluster: the verdict and what it rests on, for people and for machines.
+"""One principal and its actor: the verdict and what it rests on, for people and for machines.
 
 Where the evidence comes from is apart from what is said of it. It may be a trace replayed to its
 end, or whatever else has a correlator and its policy.
@@ -59,9 +59,9 @@ class Told:
         found = self._found
         head = Text("principal ", "bold") + Text(_hex(found.principal))
         if found.cluster is None:
-            head += Text("   in no cluster", "not bold green")
+            head += Text("   in no actor", "not bold green")
         else:
-            head += Text("   in cluster ", "not bold") + Text(_hex(found.cluster), "yellow")
+            head += Text("   in actor ", "not bold") + Text(_hex(found.cluster), "yellow")
             head += Text(f", {VERDICTS[found.verdict]}", f"not bold {_COLOURS[found.verdict]}")
         say(console, head)
         say(console, Text(self._seen(), "dim"))
@@ -71,7 +71,7 @@ class Told:
         say(console, Text(reason_of(found), "bold"))
         if found.cluster is not None:
             console.print()
-            say(console, Text("its cluster ", "bold") + Text(self._actor()))
+            say(console, Text("its actor ", "bold") + Text(self._actor()))
             say(console, Text(found.words))
         console.print()
         console.print(self._identifiers())
@@ -108,7 +108,7 @@ class Told:
         return table
 
     def _families(self) -> dict[int, list[Shared]]:
-        """Return what it was seen with by kind: homes first, then those of the cluster, then the latest."""
+        """Return what it was seen with by kind: homes first, then those of the actor, then the latest."""
         kinds: dict[int, list[Shared]] = {}
         for one in sorted(
             self._found.shared, key=lambda one: (one.kind, not one.is_home, not one.is_clusters, -one.last_ns)
@@ -172,7 +172,7 @@ class Told:
 
 
 def _cells(one: Shared, found: Explanation) -> tuple[Text | str, ...]:
-    owner = "its cluster's" if found.cluster is not None else "a cluster's"
+    owner = "its actor's" if found.cluster is not None else "an actor's"
     notes = [
         note
         for note, holds in (
@@ -207,5 +207,5 @@ def saved_evidence(policy: Policy) -> Source | None:
     try:
         return from_server(policy)
     except InspectionFailure as failure:
-        note(f"No cluster is known: {failure}.")
+        note(f"No actor is known: {failure}.")
         return None

@@ -104,7 +104,7 @@ def _show(
     if len(found) > most:
         note(f"and {len(found) - most:,} more callers; --most says how many are shown")
     if any(each.per == CLUSTER for each in found[:most]):
-        note(f"`ratelimit show actors {policy}` says more about clusters.")
+        note(f"`ratelimit show actors {policy}` says more about actors.")
     note(f"`ratelimit who {policy} {short_hash(found[0].hash)}` shows a caller: its limits, actor and acts.")
 
 
@@ -125,7 +125,7 @@ def _table(
         about = "≤ " if each.uncertain * 10 > each.refused else ""
         table.add_row(
             Text(each.refuser, "bold") + Text("  in shadow" if each.in_shadow else "", "not bold yellow"),
-            Text(f"{each.per or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
+            Text(f"{formatting.as_said(each.per) or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             Text(f"{about}{each.refused:,}", "yellow" if each.in_shadow else "red"),
             formatting.span(each.since_ns, each.last_ns),
             formatting.a_minute(each.refused, each.since_ns, each.last_ns),

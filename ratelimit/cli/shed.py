@@ -130,7 +130,7 @@ def shed_command(
     if len(found) > most:
         note(f"and {len(found) - most:,} more accounts; --most says how many are shown")
     if any(each.priority.verdict != "none" for each in found[:most]):
-        note(f"`ratelimit show actors {policy}` says more about clusters.")
+        note(f"`ratelimit show actors {policy}` says more about actors.")
 
 
 def _check_name(policy: str, what: str, given: str | None, names: Sequence[str]) -> None:

@@ -87,7 +87,7 @@ def debt(rule: LimitRule) -> int:
     """Return how many units beyond its budget a rule may be charged at most; 0 for none.
 
     What turns out to cost more than was estimated is charged without asking, into debt.
-    So is what a cluster's members had before.
+    So is what an actor's members had before.
     """
     is_settled = rule.unit != "requests" or rule.is_clustered
     if not is_settled or rule.algorithm in ("concurrency", "distinct"):

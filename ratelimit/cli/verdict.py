@@ -27,7 +27,7 @@ def verdict_words(
     if verdict.factor < 1:
         left += f" of {verdict.factor:.0%} of what it allows"
     if line.rule.is_twin:
-        left = f"{left} if it bound likely clusters"
+        left = f"{left} if it bound likely actors"
     if verdict.allowed:
         if verdict.reset_after_ns:
             left += f", all again in {formatting.wait(verdict.reset_after_ns)}"

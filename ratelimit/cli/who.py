@@ -253,7 +253,7 @@ def _limit_table(compiled: CompiledPolicy, person: Person) -> Table:
 
 
 def _counted_by(compiled: CompiledPolicy, rule: LimitRule) -> str:
-    return formatting.per(rule, compiled)
+    return formatting.as_said(formatting.per(rule, compiled))
 
 
 def _left(each: Left) -> Text:
@@ -284,7 +284,7 @@ def _refused_table(person: Person) -> Table:
         about = "≤ " if each.uncertain * 10 > each.refused else ""
         table.add_row(
             Text(each.refuser, "bold") + Text("  in shadow" if each.in_shadow else "", "not bold yellow"),
-            Text(f"{each.per or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
+            Text(f"{formatting.as_said(each.per) or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             Text(each.host),
             Text(f"{about}{each.refused:,}", "yellow" if each.in_shadow else "red"),
             formatting.instant(each.last_ns)[11:],

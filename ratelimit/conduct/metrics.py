@@ -28,7 +28,7 @@ CONDUCT_STEPS: tuple[str, ...] = get_args(MildStep)
 STRIKES = Metric(
     "ratelimit_conduct_strikes",
     "counter",
-    "Strikes on accounts and clusters: calls through refusals, an actor that grew, one that became certain.",
+    "Strikes on accounts and actors: calls through refusals, an actor that grew, one that became certain.",
     (Label("kind", STRIKE_KINDS),),
 )
 STEPS = Metric(

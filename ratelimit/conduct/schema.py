@@ -17,7 +17,7 @@ class LimitKeys(Table, frozen=True, forbid_unknown_fields=True):
         bool | list[str],
         Meta(
             description="Bad conduct lowers the limit, never below a tenth: an account that calls on through "
-            "its refusals, and clusters that gain accounts. Or the names of the limits whose refusals lower "
+            "its refusals, and actors that gain accounts. Or the names of the limits whose refusals lower "
             "this one, of those that count by the same identities."
         ),
     ] = False

@@ -16,6 +16,7 @@ from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_words
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.naming import EVERYONE, Caller
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.act import Kind
 from ratelimit.telemetry.names import WORKERS
 from ratelimit.telemetry.snapshot import Snapshot, quantile_bound_s
@@ -60,6 +61,11 @@ def named_hash(identity: str, hashed: int) -> str:
     """Return the name of an identity's value by its hash; several identities have one hash together."""
     is_one = identity not in ("", EVERYONE) and "," not in identity and " + " not in identity
     return f"{identity}=hash:{hashed:016x}" if is_one else f"hash:{hashed:016x}"
+
+
+def _counted_by(rule: LimitRule, compiled: CompiledPolicy) -> str:
+    """Return what the counter of a limit belongs to, in the words of pages."""
+    return formatting.as_said(formatting.per(rule, compiled))
 
 
 def _plural(number: int, noun: str) -> str:
@@ -111,6 +117,7 @@ def _made() -> Environment:
     }
     found.globals |= {
         "formatting": formatting,
+        "counted_by": _counted_by,
         "named_hash": named_hash,
         "reason_of": reason_of,
         "describe_account": describe_account,

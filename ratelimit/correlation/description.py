@@ -62,7 +62,7 @@ def young_words(until_s: int) -> str:
     """Return what becomes of a young cluster, and how it is declared."""
     until = datetime.fromtimestamp(until_s, UTC)
     return (
-        f"It is a young cluster: until {until:%Y-%m-%d %H:%M} UTC it has one budget for every "
+        f"It is a young actor: until {until:%Y-%m-%d %H:%M} UTC it has one budget for every "
         f"{WORDS[METHODS_A_BUDGET]} payment methods, then one for "
         f"all. If you know it, declare it by this line under [correlation.known]: {DECLARATION}"
     )
@@ -223,7 +223,7 @@ def _inferred(found: Explanation) -> str:
 
 def _likely(found: Explanation) -> str:
     if found.actor is not Verdict.CERTAIN:
-        return "its cluster is likely and no more"
+        return "its actor is likely and no more"
     if not _of(found, "payment", "extra"):
         return "none of its payment methods is the actor's"
     if found.age != "new":
@@ -311,9 +311,9 @@ def short(value: int) -> str:
 
 
 _OVERRIDES = {
-    "exempt": "The operator exempts it from every cluster.",
+    "exempt": "The operator exempts it from every actor.",
     "together": "The operator says with which accounts it is one actor.",
     "apart": "The operator says with which accounts it is not one actor.",
-    "confirm": "The operator confirms its cluster.",
-    "clear": "The operator clears its cluster.",
+    "confirm": "The operator confirms its actor.",
+    "clear": "The operator clears its actor.",
 }

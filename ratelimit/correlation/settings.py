@@ -36,7 +36,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Addresses, networks, payment methods and others that are remembered."),
     ] = 300_000
     clusters: Annotated[
-        Annotated[int, Meta(ge=1, le=4096)], Meta(description="Clusters that may exist at once.")
+        Annotated[int, Meta(ge=1, le=4096)], Meta(description="Actors that may exist at once.")
     ] = 1024
     network_kept_s: Annotated[
         Kept, Meta(description="Seconds for which it is remembered that an account was at an address.")
@@ -84,7 +84,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     young_s: Annotated[
         Duration,
         Meta(
-            description="Seconds for which a certain cluster is young whose accounts were all new; "
+            description="Seconds for which a certain actor is young whose accounts were all new; "
             "longer gives you more time to declare it, and gives a campaign a budget for every few cards."
         ),
     ] = 604_800
@@ -96,7 +96,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 0.5
     methods: Annotated[
-        Whole, Meta(description="Payment methods that must meet for a cluster to be certain.")
+        Whole, Meta(description="Payment methods that must meet for an actor to be certain.")
     ] = 3
     accounts: Annotated[Whole, Meta(description="Accounts of theirs, likewise.")] = 8
     exits: Annotated[
@@ -108,10 +108,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 256.0
     exclusive: Annotated[
         Share,
-        Meta(description="Part of the accounts on these exits that are the cluster's or are no witnesses."),
+        Meta(description="Part of the accounts on these exits that are the actor's or are no witnesses."),
     ] = 0.6
     homed: Annotated[
-        Share, Meta(description="Part of the cluster's accounts that may be at home somewhere.")
+        Share, Meta(description="Part of the actor's accounts that may be at home somewhere.")
     ] = 0.05
     covert: Annotated[
         Number,

@@ -183,7 +183,7 @@ DIAGNOSES: Mapping[str, str] = {
         "own different store prefixes; `ratelimit doctor` shows whether it is mended."
     ),
     "correlator-failed": (
-        "correlating accounts failed; requests go on with the clusters known so far, and it is tried again."
+        "correlating accounts failed; requests go on with the actors known so far, and it is tried again."
     ),
     "hosts-format": (
         "another host's data for the correlation cannot be read here, and is not used. Do all hosts run the "
@@ -194,7 +194,7 @@ DIAGNOSES: Mapping[str, str] = {
         "Give all hosts the same [hashing] key, or deployments of their own different store prefixes."
     ),
     "hosts-unreachable": (
-        "the server that hosts share fails or is not reached for correlation: clusters stay as they are. "
+        "the server that hosts share fails or is not reached for correlation: actors stay as they are. "
         "`ratelimit doctor` shows whether it answers; a user with restricted keys needs those that "
         "begin with the prefix in braces."
     ),
@@ -220,7 +220,7 @@ DIAGNOSES: Mapping[str, str] = {
     ),
     "snapshot-unwritten": (
         "the snapshot of the correlation cannot be written. Check the folder, its permissions and its room; "
-        "where hosts share a server it goes there. A restart would lose the clusters."
+        "where hosts share a server it goes there. A restart would lose the actors."
     ),
     "records-refused": (
         "the records of payers that were kept are not used: {about}. Payers are known by the memory of this "

@@ -12,13 +12,13 @@ from ratelimit.stores.acts.act import Act
 SHOWN = 3
 """Hashes of one act in a line."""
 _WORDS: Mapping[str, str] = {
-    "exempt": "exempt from limits per cluster",
+    "exempt": "exempt from limits per actor",
     "exempt-limits": "exempt from all limits",
     "stop": "stopped",
     "merge": "one actor",
     "split": "not one actor",
-    "confirm": "cluster confirmed",
-    "clear": "cluster cleared",
+    "confirm": "actor confirmed",
+    "clear": "actor cleared",
 }
 
 
@@ -56,13 +56,13 @@ def event_words(fields: Mapping[str, Any]) -> str:
 def act_words(act: Act) -> str:
     """Return what an act says, and until when."""
     what = {
-        "exempt": "exempt from limits per cluster; all other limits hold",
+        "exempt": "exempt from limits per actor; all other limits hold",
         "exempt-limits": f"exempt from all limits, by {act.identity}",
         "stop": f"stopped, by {act.identity}: every request is refused",
         "merge": "one actor",
         "split": "not one actor",
-        "confirm": "its cluster is confirmed",
-        "clear": "its cluster is cleared",
+        "confirm": "its actor is confirmed",
+        "clear": "its actor is cleared",
         "organisation": f"organisation {act.name}",
         "budget": f"budget of {act.identity}, {act.says}",
         "budget-more": f"budget of {act.identity}, {act.says}",

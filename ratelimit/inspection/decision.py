@@ -123,7 +123,7 @@ def _actor_line(compiled: CompiledPolicy, row: list[int], found_in: str | None) 
     actor = row[compiled.actor]
     if actor == ABSENT:
         told = "--trace, --snapshot or --live would say" if found_in is None else f"none, says {found_in}"
-        return IdentityLine(CLUSTER, short_hash(actor), None, f"{told}: limits per cluster do not apply")
+        return IdentityLine(CLUSTER, short_hash(actor), None, f"{told}: limits per actor do not apply")
     verdict = "certain" if row[compiled.likely] == ABSENT else "likely"
     return IdentityLine(CLUSTER, short_hash(actor), verdict, f"{verdict} member, says {found_in}")
 
@@ -161,16 +161,14 @@ def limit_lines(
             why_not = ""
             if verdict is None:
                 absent = [
-                    formatting.identity(at, compiled)
+                    formatting.as_said(formatting.identity(at, compiled))
                     for at in (*rule.per, rule.member)
                     if at >= 0 and row[at] == ABSENT
                 ]
                 why_not = f"skipped: {', '.join(absent)} absent" if absent else "not asked"
                 if rule.is_clustered and row[compiled.actor] != ABSENT:
                     is_young = row[compiled.young] != ABSENT
-                    why_not = (
-                        "skipped: its cluster is young" if is_young else "skipped: its cluster is not young"
-                    )
+                    why_not = "skipped: its actor is young" if is_young else "skipped: its actor is not young"
             lines.append(LimitLine(rule, _key(bound, rule, row), verdict, why_not))
     return lines
 

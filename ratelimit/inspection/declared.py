@@ -82,9 +82,9 @@ class Declared:
             return
         told = spec.known
         for words, principals in (
-            ("exempt from limits per cluster", told.exempt),
-            ("its cluster is confirmed", told.confirm),
-            ("its cluster is cleared", told.clear),
+            ("exempt from limits per actor", told.exempt),
+            ("its actor is confirmed", told.confirm),
+            ("its actor is cleared", told.clear),
             *(("one actor with others", group) for group in told.together),
             *(("not one actor with others", group) for group in told.apart),
             *((f"organisation {each.name}", each.accounts) for each in told.organisations),

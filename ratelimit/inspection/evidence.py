@@ -117,7 +117,7 @@ def from_running(policy: Policy) -> Source:
         raise InspectionFailure(
             f"{policy.name}: its correlator has not saved yet",
             "deployment",
-            hint="It saves a minute after it began, and each cluster as soon as it is found.",
+            hint="It saves a minute after it began, and each actor as soon as it is found.",
         ) from failure
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from ratelimit.facts.numbers import NumberForm
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.usage.pricing import MICRO, USD
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
@@ -69,6 +70,11 @@ def rate_of(rule: LimitRule, policy: CompiledPolicy) -> str:
 def per(rule: LimitRule, policy: CompiledPolicy) -> str:
     """Return what the counter belongs to."""
     return " + ".join(identity(position, policy) for position in rule.per) or "everyone"
+
+
+def as_said(per: str) -> str:
+    """Return what a counter belongs to, in the words of screens: `cluster` is the policy's for an actor."""
+    return " + ".join("actor" if one == CLUSTER else one for one in per.split(" + "))
 
 
 def of_plan(rule: LimitRule, rules: Iterable[LimitRule]) -> str:

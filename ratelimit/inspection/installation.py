@@ -278,9 +278,9 @@ def _correlation(policy: Policy, store: WatchedStore) -> Iterator[Finding]:
     facts: dict[str, Fact] = {"clusters": clusters, "most": most, "unlabelled": unlabelled}
     if young:
         yield Finding(
-            "young clusters",
+            "young actors",
             "warn",
-            f"{young:,} certain clusters of new accounts have a budget for every few payment methods; "
+            f"{young:,} certain actors of new accounts have a budget for every few payment methods; "
             f"the first has one budget from {instant(grown_up_s * 10**9)} UTC on",
             "`ratelimit show actors` lists them. Declare those that you know under [correlation.known]: "
             f"{DECLARATION}.",
@@ -288,15 +288,15 @@ def _correlation(policy: Policy, store: WatchedStore) -> Iterator[Finding]:
         )
     if unlabelled:
         yield Finding(
-            "clusters",
+            "actors",
             "warn",
-            f"{unlabelled:,} more clusters were found than the {most:,} that there is room for; those that "
+            f"{unlabelled:,} more actors were found than the {most:,} that there is room for; those that "
             "cost their owners least have no verdict",
             "`ratelimit show actors` lists the others. Raise `clusters` in the file of `tuning`.",
             facts=facts,
         )
         return
-    yield Finding("clusters", "ok", f"{clusters:,} of {most:,} that there is room for", facts=facts)
+    yield Finding("actors", "ok", f"{clusters:,} of {most:,} that there is room for", facts=facts)
 
 
 def _memory_to_be(size: int, place: Path, *, is_named_by_us: bool) -> Iterator[Finding]:

@@ -27,7 +27,6 @@ from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.naming import Caller
 from ratelimit.inspection.person import hashes_about
 from ratelimit.inspection.told import refused_words
-from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.stores.acts.act import MOST_ACCOUNTS, Act, Kind
 
 
@@ -60,7 +59,7 @@ def accounts_of(known: Knowledge, kind: Kind, callers: Sequence[Caller]) -> list
         InspectionFailure: it is no account or actor, or not one that this act can name.
     """
     if known.compiled.correlation is None:
-        raise InspectionFailure("the policy has no correlation, so there are no clusters", "call")
+        raise InspectionFailure("the policy has no correlation, so there are no actors", "call")
     found: list[int] = []
     for each in callers:
         if each.what == "account":
@@ -70,9 +69,7 @@ def accounts_of(known: Knowledge, kind: Kind, callers: Sequence[Caller]) -> list
             if actor is None:
                 raise InspectionFailure(f"actor {short_hash(each.hash)} is gone", "input")
             if kind == "stop" and len(actor.members) > MOST_ACCOUNTS:
-                hint = (
-                    "`ratelimit act confirm` has limits per cluster bind all of them; or lower these limits."
-                )
+                hint = "`ratelimit act confirm` has limits per actor bind all of them; or lower these limits."
                 words = f"actor {short_hash(each.hash)} has {len(actor.members):,} accounts"
                 raise InspectionFailure(f"{words}; one act has {MOST_ACCOUNTS} at most", "call", hint=hint)
             found += [one.key for one in members_of(known.source, actor)[:MOST_ACCOUNTS]]
@@ -130,12 +127,12 @@ def of_stop(known: Knowledge, caller: Caller, hashes: Sequence[int]) -> Preview:
 
 
 def of_exempt(known: Knowledge, caller: Caller) -> Preview:
-    """Return what an exemption from limits per cluster would do."""
+    """Return what an exemption from limits per actor would do."""
     preview = Preview(doubts=doubts_of(known, [caller]))
     actor, verdict = known.membership(caller.hash)
     act = next((act for act in known.acts if act.kind == "exempt" and caller.hash in act.accounts), None)
     if act is not None:
-        preview.doubts.append(f"act {act.label} exempts {caller.label} from limits per {CLUSTER} already")
+        preview.doubts.append(f"act {act.label} exempts {caller.label} from limits per actor already")
         return preview
     if actor is None:
         _in_no_actor(known, caller, preview)
@@ -426,7 +423,7 @@ def _in_no_actor(known: Knowledge, caller: Caller, preview: Preview) -> None:
     told = told_of(known, [*dict.fromkeys([*caller.hashes, *hashes_about(known, caller)])])
     refusers = [(name, caller.identity) for name in told.of(caller.identity, caller.hashes)]
     refusers += told.beside(caller.identity, caller.hashes)
-    said = f"{caller.label} is in no actor, so no limit per {CLUSTER} binds it"
+    said = f"{caller.label} is in no actor, so no limit per actor binds it"
     if refusers:
         names = ", ".join(f"`{name}`, as {per}" for name, per in refusers)
         said += f"; it is refused by {names}"

@@ -130,14 +130,14 @@ def exempt(known: Knowledge, account: str, what: str | None = None, identity: st
     Args:
         known: what is known here.
         account: as typed.
-        what: `clusters` or `limits`; None for the first where the policy correlates.
+        what: `actors` or `limits`; None for the first where the policy correlates.
         identity: the identity that it is of, if the person says so.
 
     Raises:
         InspectionFailure: it cannot be exempted so.
     """
     if what is None:
-        what = "limits" if known.compiled.correlation is None else "clusters"
+        what = "limits" if known.compiled.correlation is None else "actors"
     caller = one_identity(known, resolve(known, account, identity))
     if what == "limits" and caller.what != "actor" and "," not in caller.identity:
         preview = of_exempt_limits(known, caller)
@@ -189,7 +189,7 @@ def of_accounts(known: Knowledge, kind: Kind, accounts: Sequence[str]) -> Propos
     if len(accounts) > MOST_ACCOUNTS:
         raise InspectionFailure(f"{len(accounts)} accounts; one act has {MOST_ACCOUNTS} at most", "call")
     if known.compiled.correlation is None:
-        raise InspectionFailure("the policy has no correlation, so there are no clusters", "call")
+        raise InspectionFailure("the policy has no correlation, so there are no actors", "call")
     callers = [one_identity(known, resolve(known, each)) for each in accounts]
     keys = accounts_of(known, kind, callers)
     if len(keys) < least:

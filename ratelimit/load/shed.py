@@ -56,7 +56,7 @@ def reason(priority: ShedPriority) -> str:
     """Return in words what puts an account behind others of its class."""
     said = {
         "certain": "a certain actor",
-        "likely": "a likely cluster",
+        "likely": "a likely actor",
         "bad conduct": f"bad conduct, limits at {priority.factor:.0%}",
     }.get(priority.of)
     over = "over its share" if priority.is_over else None

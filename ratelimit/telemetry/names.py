@@ -203,7 +203,7 @@ DECISIONS = Metric(
 LIMIT_PER_CLUSTER = Metric(
     "ratelimit_limit_per_cluster",
     "gauge",
-    "1 for a limit per cluster; other limits have no series. Alerts tell an actor's refusals by it.",
+    "1 for a limit per actor; other limits have no series. Alerts tell an actor's refusals by it.",
     (LIMIT,),
 )
 ACTED = Metric(
@@ -216,7 +216,7 @@ ACTED = Metric(
 LIKELY_DECISIONS = Metric(
     "ratelimit_likely_decisions",
     "counter",
-    "Decisions that limits per cluster for certain members would have made about likely ones.",
+    "Decisions that limits per actor for certain members would have made about likely ones.",
     (LIMIT, Label("action", ACTIONS)),
 )
 COST_UNITS = Metric(
@@ -228,7 +228,7 @@ COST_UNITS = Metric(
 FORGIVEN_UNITS = Metric(
     "ratelimit_forgiven_units",
     "counter",
-    "Cost units beyond the debt that a key may have, settled or carried to a cluster: charged to no budget.",
+    "Cost units beyond the debt that a key may have, settled or carried to an actor: charged to no budget.",
     (LIMIT, UNIT),
 )
 REQUESTS = Metric(
@@ -329,23 +329,23 @@ DIAGNOSTICS = Metric(
 CLUSTERS = Metric(
     "ratelimit_clusters",
     "gauge",
-    "Clusters: accounts that are taken for one actor, by the highest verdict of their members.",
+    "Actors: accounts that are taken for one, by the highest verdict of their members.",
     (VERDICT,),
 )
 CLUSTERS_UNLABELLED = Metric(
     "ratelimit_clusters_unlabelled",
     "gauge",
-    "Clusters that the last rebuild found and had no room for: there were more than "
+    "Actors that the last rebuild found and had no room for: there were more than "
     "`clusters` of its tuning. Those that cost their owners least are left out, and count alone.",
 )
 CLUSTERS_YOUNG = Metric(
     "ratelimit_clusters_young",
     "gauge",
-    "Certain clusters of new accounts in their first days (`young_s` of its tuning). They have a budget "
+    "Certain actors of new accounts in their first days (`young_s` of its tuning). They have a budget "
     "for every few payment methods, until one is declared or its days are over.",
 )
 CLUSTER_MEMBERS = Metric(
-    "ratelimit_cluster_members", "gauge", "Accounts that are in a cluster, by their verdict.", (VERDICT,)
+    "ratelimit_cluster_members", "gauge", "Accounts that are in an actor, by their verdict.", (VERDICT,)
 )
 CORRELATED = Metric(
     "ratelimit_correlated",
@@ -372,13 +372,13 @@ OBSERVATIONS_WAITING = Metric(
 ASSIGNMENTS_OVERFLOWED = Metric(
     "ratelimit_cluster_assignments_overflowed",
     "counter",
-    "Members of clusters that found no room in the shared table, and so count alone.",
+    "Members of actors that found no room in the shared table, and so count alone.",
 )
-REBUILDS = Metric("ratelimit_cluster_rebuilds", "counter", "Rebuilds of the clusters.")
+REBUILDS = Metric("ratelimit_cluster_rebuilds", "counter", "Rebuilds of the actors.")
 REBUILT = Metric(
     "ratelimit_cluster_last_rebuild_timestamp_seconds",
     "gauge",
-    "When clusters were last rebuilt, in seconds since the epoch; 0 before the first time.",
+    "When actors were last rebuilt, in seconds since the epoch; 0 before the first time.",
 )
 REBUILD_DURATION = Metric(
     "ratelimit_cluster_rebuild_duration_seconds", "gauge", "Processor time of the last rebuild."

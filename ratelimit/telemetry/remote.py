@@ -54,7 +54,7 @@ CORRECTIONS_LOST = Metric(
 COUNTERS_FORGOTTEN = Metric(
     "ratelimit_store_counters_forgotten",
     "counter",
-    "Counters used elsewhere, while the server was away or under a former cluster, that may not be charged.",
+    "Counters used elsewhere, while the server was away or under a former actor, that may not be charged.",
 )
 REQUESTS_FORGOTTEN = Metric(
     "ratelimit_store_requests_forgotten",

@@ -82,7 +82,7 @@ class FileKeys(Table, frozen=True, forbid_unknown_fields=True, rename={"classes"
         str | None,
         Meta(
             description="The identity that has a fair share of its own among requests that wait. Accounts "
-            "of one cluster have one share together in any case. Default: the account, which is `principal` "
+            "of one actor have one share together in any case. Default: the account, which is `principal` "
             "of `[correlation]`, or the first identity that a limit counts by and that is no address.",
             examples=["organisation"],
         ),

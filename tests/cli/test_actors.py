@@ -81,7 +81,7 @@ def test_what_may_be_done_about_actors_is_said(actor: Actor, tmp_path: Path) -> 
     assert "likely" not in shown
     said = next_acts("policy.toml", [2, 1])
     assert "no limit refuses a likely one" in said
-    assert "`ratelimit act confirm policy.toml CLUSTER`" in said
+    assert "`ratelimit act confirm policy.toml ACTOR`" in said
 
 
 def test_accounts_of_an_actor_are_hashes(actor: Actor, tmp_path: Path) -> None:
@@ -102,14 +102,14 @@ def test_an_account_is_looked_up_among_them(actor: Actor, tmp_path: Path) -> Non
     assert (one["given"], one["account"]) == ("bot7", f"{key_of(actor, 'bot7'):016x}")
     result = run(*asked, "--reveal", "person3")
     assert result.exit_code == 3
-    assert "not of this cluster: person3" in result.stderr
+    assert "not of this actor: person3" in result.stderr
 
 
 def test_another_actor_is_not_there(actor: Actor, tmp_path: Path) -> None:
     assert run("show", "accounts", tmp_path / "policy.toml", "0000").exit_code == 3
     result = run("show", "accounts", tmp_path / "policy.toml", "acct-17")
     assert result.exit_code == 2
-    assert "no cluster" in result.stderr
+    assert "no actor" in result.stderr
 
 
 def test_refused_calls_them_actors(actor: Actor, tmp_path: Path) -> None:

@@ -223,10 +223,10 @@ def test_young_clusters_are_shown_with_the_line_that_declares_one(tmp_path: Path
         shared.board.set_number(BoardNumber.GROWN_UP_S, 1_800_000_000)
         code, checks = examined(path)
         assert code == 0
-        assert ("young clusters" in checks) == bool(young)
+        assert ("young actors" in checks) == bool(young)
         if young:
-            assert "2027-01-15 08:00" in checks["young clusters"]["says"]
-            assert "organisations." in checks["young clusters"]["advice"]
+            assert "2027-01-15 08:00" in checks["young actors"]["says"]
+            assert "organisations." in checks["young actors"]["advice"]
     finally:
         shared.close()
         limiter.close()
@@ -245,8 +245,8 @@ def test_actors_that_found_no_label(tmp_path: Path, unlabelled: int, status: str
         shared.board.set_number(BoardNumber.UNLABELLED, unlabelled)
         code, checks = examined(path)
         assert code == 0
-        assert checks["clusters"]["status"] == status
-        assert checks["clusters"]["facts"] == {"clusters": 1024, "most": 1024, "unlabelled": unlabelled}
+        assert checks["actors"]["status"] == status
+        assert checks["actors"]["facts"] == {"clusters": 1024, "most": 1024, "unlabelled": unlabelled}
     finally:
         shared.close()
         limiter.close()

@@ -127,7 +127,7 @@ def test_people_read_it_in_80_columns_without_a_raw_value(policy: Path, trace: P
     for account in ("bot3", "bot5", "bot7", "person3"):
         result = run("who", policy, account, "--trace", trace)
         assert result.exit_code == 0, result.stderr
-        assert ("in cluster" in result.stdout) == (account in ("bot3", "bot5"))
+        assert ("in actor" in result.stdout) == (account in ("bot3", "bot5"))
         for value in ("botcard", "45.", "81.", "bot/1.0", account):
             assert value not in result.stdout
 
@@ -149,9 +149,9 @@ def test_clusters_report_tells_the_certain_from_the_likely(policy: Path, trace: 
 @pytest.mark.parametrize(
     ("known", "verdict", "reason"),
     [
-        ('exempt = ["bot3"]', None, "The operator exempts it from every cluster."),
-        ('clear = ["bot9"]', None, "The operator clears its cluster."),
-        ('confirm = ["bot9"]', "certain", "The operator confirms its cluster."),
+        ('exempt = ["bot3"]', None, "The operator exempts it from every actor."),
+        ('clear = ["bot9"]', None, "The operator clears its actor."),
+        ('confirm = ["bot9"]', "certain", "The operator confirms its actor."),
     ],
 )
 def test_operators_word_is_the_reason(

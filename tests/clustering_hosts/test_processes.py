@@ -253,7 +253,7 @@ def test_correlator_as_a_process_of_its_own(server: Server, tmp_path: Path, star
     assert run("who", str(path), "nobody").exit_code == 3
     told = run("show", "actors", str(path))
     assert told.exit_code == 0, told.output
-    assert "No cluster is known" in told.stderr
+    assert "No actor is known" in told.stderr
 
 
 def scraped(port: int) -> str:

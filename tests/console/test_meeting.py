@@ -120,7 +120,7 @@ def test_what_the_policy_file_declares_is_on_the_page(reader: Reader) -> None:
     assert "organisation Northside, in the policy file" in declared(school)
     assert "organisation Northside" in declared(reader.find("network=203.0.113.4"))
     assert "organisation Northside" in declared(reader.find("payment=school"))
-    assert "exempt from limits per cluster, in the policy file" in declared(reader.find("person3"))
+    assert "exempt from limits per actor, in the policy file" in declared(reader.find("person3"))
     assert "a network that unrelated people share" in declared(reader.find("ip=198.51.100.4"))
     assert declared(reader.find("person7")) == declared(reader.find("81.7.7.7")) == ""
 
@@ -137,7 +137,7 @@ def test_what_is_declared_of_an_actor_is_on_its_page(tmp_path: Path, monkeypatch
         (name,) = actor.clusters(BOTS)
         with reading(path) as reader:
             page = reader.get(f"/actor?id={name:016x}")
-        assert "its cluster is confirmed: 2 of its accounts and identifiers, in the policy file" in declared(
+        assert "its actor is confirmed: 2 of its accounts and identifiers, in the policy file" in declared(
             page
         )
     finally:

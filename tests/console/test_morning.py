@@ -61,7 +61,7 @@ def test_analyst_answers_the_questions_of_a_morning(actor: Actor, reader: Reader
     assert (made["kind"], made["in_force"]) == ("exempt", True)
     assert made["accounts"] == [f"{key_of(actor, 'bot7'):016x}"]
     assert "59 accounts" in reader.get(f"/actor?id={name:016x}").text
-    assert "The operator exempts it from every cluster." in reader.find("bot7").text
+    assert "The operator exempts it from every actor." in reader.find("bot7").text
 
     # Undo it.
     audit = reader.get("/audit")
@@ -78,7 +78,7 @@ def test_analyst_answers_the_questions_of_a_morning(actor: Actor, reader: Reader
     changes = reader.get("/changes").text
     for words in (
         "act 1 made: account ",
-        "exempt from limits per cluster",
+        "exempt from limits per actor",
         "act 1 undone",
         "actor found: now certain",
     ):

@@ -271,10 +271,10 @@ def test_likely_actors_are_listed_and_counted_and_not_refused(
     (limit,) = [limit for limit in summary["limits"] if limit["limit"] == "one actor"]
     assert limit["likely_refused"] == found["would_refuse"]
     text = run("replay", tmp_path / "shipped.toml", trace).stdout
-    assert f"{found['refused']:,} refused by limits per cluster" in text
-    assert f"{found['would_refuse']:,} of likely clusters would be" in text
+    assert f"{found['refused']:,} refused by limits per actor" in text
+    assert f"{found['would_refuse']:,} of likely actors would be" in text
     refused_most = run("replay", POLICY, trace, "--reveal").stdout.split("refused most by")[1]
-    assert f"cluster {found['id'][:8]} of bad-" in refused_most
+    assert f"actor {found['id'][:8]} of bad-" in refused_most
 
 
 def test_both_ways_of_a_replay_say_the_same_of_likely_actors(

@@ -234,4 +234,4 @@ def test_an_overview_says_until_when_and_how_it_is_declared() -> None:
     assert 'organisations."NAME" = { payment = ["PAYMENT METHOD"] }' in overview.words
     (overview,) = overviews_of(found(8))
     assert overview.young_until_s == 0
-    assert "young cluster" not in overview.words
+    assert "young actor" not in overview.words

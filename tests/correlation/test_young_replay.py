@@ -152,7 +152,7 @@ def test_a_report_says_until_when_a_cluster_is_young() -> None:
         "clusters"
     ]
     assert cluster["young_until"] is not None
-    assert "young cluster" in cluster["words"]
+    assert "young actor" in cluster["words"]
     (cluster,) = replayed(POLICY + YOUNG)[1]["clusters"]
     assert cluster["young_until"] is None
 
@@ -167,6 +167,6 @@ def test_a_young_cluster_is_shown_by_its_id(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     (found,) = json.loads(clusters.read_text())["clusters"]
     refused_most = done.stdout.split("refused most by")[1]
-    budgets = [line for line in refused_most.splitlines() if f"cluster {found['id'][:8]} of bad-" in line]
+    budgets = [line for line in refused_most.splitlines() if f"actor {found['id'][:8]} of bad-" in line]
     assert len(budgets) > 1  # of the young limit several, and of the other limit the whole
     assert "missing" not in refused_most

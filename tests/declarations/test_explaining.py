@@ -154,7 +154,7 @@ def test_a_request_is_explained_with_its_cluster_where_somebody_has_correlated(
         assert line["source"].startswith("certain member")
         other = explained(policy, "person3", *options)
         assert (other["cluster"], other["verdict"]) == (None, None)
-        assert other["limits"][0]["why_not"] == "skipped: cluster absent"
+        assert other["limits"][0]["why_not"] == "skipped: actor absent"
     untold = explained(policy, "bot3")
     assert untold["cluster"] is None
     (line,) = [line for line in untold["identities"] if line["name"] == "cluster"]

@@ -306,7 +306,7 @@ CASES = [
         during=22,
         after=80,
     ),
-    Case("RatelimitYoungCluster", {f"ratelimit_clusters_young{{{A}}}": spell(0, 1)}),
+    Case("RatelimitYoungActor", {f"ratelimit_clusters_young{{{A}}}": spell(0, 1)}),
     Case(
         "RatelimitUsageUnknown",
         {f'ratelimit_settled_total{{{B},certainty="unknown",route="/v1/*"}}': burst(3000)},

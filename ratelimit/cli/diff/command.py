@@ -25,7 +25,7 @@ from ratelimit.traces import TraceUnreadable
     default=0,
     help="Another seed, other hashes, where a policy's key is not at hand.",
 )
-@click.option("--no-correlation", is_flag=True, help="Look for no clusters: limits per cluster never bind.")
+@click.option("--no-correlation", is_flag=True, help="Look for no actors: limits per actor never bind.")
 @click.option("--json", "as_json", is_flag=True, help="The comparison as JSON.")
 @click.option("--no-progress", is_flag=True, help="No progress bar, on a terminal either.")
 def diff_command(

@@ -51,7 +51,7 @@ class Change:
     """Those that no limit decides: lists, identities that are insisted on."""
     classes: Counter[str] = field(default_factory=Counter)
     actors: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """By cluster and verdict."""
+    """By actor and verdict."""
 
 
 class Side:
@@ -85,7 +85,7 @@ class Comparison:
     Args:
         old, new: the policies.
         seed: that of the hashes, where a policy has no key at hand.
-        correlates: whether clusters are looked for.
+        correlates: whether actors are looked for.
     """
 
     def __init__(self, old: Policy, new: Policy, *, seed: int = 0, correlates: bool = True) -> None:

@@ -38,7 +38,7 @@ def _title(rule: LimitRule) -> str:
 
 
 def _phrase(rule: LimitRule, policy: CompiledPolicy) -> str:
-    whose = formatting.per(rule, policy)
+    whose = formatting.as_said(formatting.per(rule, policy))
     parts = [
         f"{formatting.rate_of(rule, policy)}, for {'' if whose == 'everyone' else 'each '}{whose}",
         rule.algorithm,

@@ -1,4 +1,4 @@
-"""The report on the clusters of a replay: verdicts, evidence, members, and what they got."""
+"""The report on the actors of a replay: verdicts, evidence, members, and what they got."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NS = 1_000_000_000
 
 
 def clusters_report(actors: Actors) -> dict[str, Any]:
-    """Return what is known of each cluster at the end of the trace, the largest first.
+    """Return what is known of each actor at the end of the trace, the largest first.
 
     Members are hashes of principals, or their names as the trace gives them where those were kept.
     """

@@ -35,7 +35,7 @@ from ratelimit.traces import TraceUnreadable
     "--reveal", is_flag=True, help="Show refused identities as the trace gives them, not as hashes."
 )
 @click.option(
-    "--clusters", type=click.Path(dir_okay=False), help="Write the clusters that were found, as JSON."
+    "--clusters", type=click.Path(dir_okay=False), help="Write the actors that were found, as JSON."
 )
 @click.option(
     "--seed",
@@ -48,7 +48,7 @@ from ratelimit.traces import TraceUnreadable
     type=click.Path(exists=True, dir_okay=False),
     help="Begin with these payers: a file of `ratelimit make history`.",
 )
-@click.option("--no-correlation", is_flag=True, help="Look for no clusters: limits per cluster never bind.")
+@click.option("--no-correlation", is_flag=True, help="Look for no actors: limits per actor never bind.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
 @click.option("--no-progress", is_flag=True, help="No progress bar, on a terminal either.")
 def replay_command(

@@ -136,7 +136,7 @@ class Summary:
         }
 
     def _correlation(self) -> dict[str, Any] | None:
-        """Return what clusters there are at the end, and what they cost in requests; None without any."""
+        """Return what actors there are at the end, and what they cost in requests; None without any."""
         replay = self._replay
         actors = replay.actors
         if actors is None or replay.first_ns is None:
@@ -154,13 +154,13 @@ class Summary:
     @staticmethod
     def _correlation_words(correlation: dict[str, Any]) -> Text:
         refused, would = correlation["refused"], correlation["would_refuse"]
-        text = Text(f"{refused:,} refused by limits per cluster", "red" if refused else "")
+        text = Text(f"{refused:,} refused by limits per actor", "red" if refused else "")
         if would:
-            text.append(f", {would:,} of likely clusters would be", "yellow")
+            text.append(f", {would:,} of likely actors would be", "yellow")
         for verdict in ("certain", "likely"):
             counts = correlation[verdict]
             if counts["clusters"]:
-                found = formatting.count(counts["clusters"], f"{verdict} cluster")
+                found = formatting.count(counts["clusters"], f"{verdict} actor")
                 text.append(
                     f"; {found} with {formatting.count(counts['members'], 'member')}", "not bold default"
                 )
@@ -175,7 +175,7 @@ class Summary:
         return (0,) * 8 if store is None else store.table.totals(store.table.counter(name))
 
     def _twin_totals(self, rule: LimitRule) -> Sequence[int]:
-        """Return what a limit per cluster would have decided about likely clusters."""
+        """Return what a limit per actor would have decided about likely actors."""
         return self._totals(twin_counter(rule.name)) if rule.verdict == "certain" else (0,) * 8
 
     def _evictions(self) -> int:
@@ -201,11 +201,11 @@ class Summary:
                 shadow = 0  # they passed, with less
             # What it would refuse likely clusters stands with what it would refuse in shadow.
             shadow += self._twin_totals(rule)[RuleColumn.REFUSED_IN_SHADOW]
+            per = formatting.as_said(formatting.per(rule, self._policy))
+            whose = f"each {per}" if rule.per else per
             table.add_row(
                 Text(rule.name, "bold"),
-                f"{formatting.rate_of(rule, self._policy)}, for each {formatting.per(rule, self._policy)}"
-                if rule.per
-                else f"{formatting.rate_of(rule, self._policy)}, for everyone",
+                f"{formatting.rate_of(rule, self._policy)}, for {whose}",
                 f"{applied:,}",
                 Text(f"{refused:,}", "red" if refused else "dim"),
                 Text(formatting.share(refused, applied) if refused else "", "dim"),
@@ -227,7 +227,7 @@ class Summary:
         return table
 
     def _whom(self, tally: LimitTally, key: tuple[int, ...]) -> str:
-        parts = [f"{name} {shown}" for name, shown in self._parts(tally, key)]
+        parts = [f"{formatting.as_said(name)} {shown}" for name, shown in self._parts(tally, key)]
         return ", ".join(parts) or "everyone"
 
     def _parts(self, tally: LimitTally, key: tuple[int, ...]) -> list[tuple[str, str]]:
@@ -248,7 +248,7 @@ class Summary:
         return parts
 
     def _principal(self, record: Any, facts: RecordFacts) -> str:
-        """Return the account of one of a cluster's requests."""
+        """Return the account of one of an actor's requests."""
         correlation = self._policy.correlation
         at = () if correlation is None else correlation.principal
         return " ".join(given(self._policy.identities[one], record, facts) or "missing" for one in at)

@@ -93,7 +93,7 @@ def _head(target: str, moment: Moment, earlier: Moment | None, passed_s: float) 
             f"{now.of_verdict(names.CLUSTER_MEMBERS, verdict):,.0f} members"
             for verdict in ("certain", "likely")
         )
-        head.add_row("clusters", ", ".join(told))
+        head.add_row("actors", ", ".join(told))
     for group, load in now.loads.items():
         then = None if before is None else before.loads.get(group, LoadNumbers())
         head.add_row("load" if len(now.loads) == 1 else f"load {group}", _load(load, then, passed_s))
@@ -201,7 +201,7 @@ def callers(limit: str, found: Sequence[Refused], chosen: int, rows: int) -> Ren
     for at, each in enumerate(found[first:][:rows], first):
         about = "≤ " if each.uncertain * 10 > each.refused else ""
         table.add_row(
-            Text(f"{each.per or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
+            Text(f"{formatting.as_said(each.per) or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             f"{about}{each.refused:,}",
             formatting.span(each.since_ns, each.last_ns),
             formatting.a_minute(each.refused, each.since_ns, each.last_ns),
@@ -221,7 +221,7 @@ def callers(limit: str, found: Sequence[Refused], chosen: int, rows: int) -> Ren
 _TITLES = {
     "stop": "Stop {name}: refuse every request, on all hosts",
     "exempt": "Exempt {name} from all limits, on all hosts",
-    "clear": "Clear the actor of {name}: no limit per cluster binds it, on all hosts",
+    "clear": "Clear the actor of {name}: no limit per actor binds it, on all hosts",
     "undo": "Undo act {name}, on all hosts",
 }
 

@@ -107,7 +107,7 @@ def compile_list(
             )
             continue
         if name == CLUSTER:
-            report.add("list-identity", (key, name), "clusters come and go; a list cannot name them")
+            report.add("list-identity", (key, name), "actors come and go; a list cannot name them")
             continue
         is_address = all(source.record.is_address for source in spec.sources)
         for index, text in enumerate(entries):

@@ -60,7 +60,7 @@ def _check_young(policy: CompiledPolicy, drafts: list[Draft], report: Report) ->
             report.add(
                 "limit-young",
                 (*draft.path, "match"),
-                f"`{draft.limit.name}` does not bind young clusters, and on a route of its no limit does",
+                f"`{draft.limit.name}` does not bind young actors, and on a route of its no limit does",
                 "Give the limit per `cluster:young` the same `match`.",
             )
 
@@ -95,7 +95,7 @@ def _check_binding(
             report.add(
                 "limit-never-binds",
                 (*draft.path, "per"),
-                "there is no correlation, so no request has a cluster",
+                "there is no correlation, so no request has an actor",
                 'Write `[correlation]` with `principal = "…"`.',
             )
         if draft.limit.enforce == 0:

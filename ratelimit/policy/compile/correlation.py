@@ -64,12 +64,12 @@ def compile_correlation(
         kinds[_EXTRA + number] = _own(name, identities, positions, ("correlation", "extra", number), report)
     costly = tuple(number for number, name in enumerate(table.extra) if name in table.costly)
     if not networks:
-        report.add("correlation-families", ("correlation",), "without `network` no cluster is ever found")
+        report.add("correlation-families", ("correlation",), "without `network` no actor is ever found")
     elif kinds[_PAYMENT] < 0 and not costly:
         report.add(
             "correlation-families",
             ("correlation",),
-            "without `payment`, or one of `extra` with `:costly`, no cluster is ever certain",
+            "without `payment`, or one of `extra` with `:costly`, no actor is ever certain",
         )
     if table.snapshot and not table.snapshot.strip():
         hint = 'Name a file. Without one, evidence is not kept: `snapshot = ""`.'

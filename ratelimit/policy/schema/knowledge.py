@@ -31,30 +31,30 @@ class Organisation(Table, frozen=True, forbid_unknown_fields=True):
 class Known(Table, frozen=True, forbid_unknown_fields=True):
     """The operator's knowledge; it overrides inference."""
 
-    exempt: Annotated[list[Principal], Meta(description="Accounts that are never in a cluster.")] = []
+    exempt: Annotated[list[Principal], Meta(description="Accounts that are never in an actor.")] = []
     together: Annotated[
         list[list[Principal]],
         Meta(
             description="Lists of accounts that are one actor each, whatever the evidence. "
-            "Clusters they are in become one.",
+            "Actors they are in become one.",
             examples=[[["acct-17", "acct-18"]]],
         ),
     ] = []
     apart: Annotated[
         list[list[Principal]],
-        Meta(description="Lists of accounts. No two of one list are ever in one cluster; the later yields."),
+        Meta(description="Lists of accounts. No two of one list are ever in one actor; the later yields."),
     ] = []
     confirm: Annotated[
         list[Principal],
         Meta(
-            description="Accounts whose clusters are confirmed. They are certain, and so is every "
-            "likely member of their cluster, unless another account clears it."
+            description="Accounts whose actors are confirmed. They are certain, and so is every "
+            "likely member of their actor, unless another account clears it."
         ),
     ] = []
     clear: Annotated[
         list[Principal],
         Meta(
-            description="Accounts whose clusters are cleared. No member of their cluster is certain or "
+            description="Accounts whose actors are cleared. No member of their actor is certain or "
             "likely, unless another account confirms it. `exempt` leaves out one account alone."
         ),
     ] = []

@@ -138,7 +138,7 @@ class Limit(
             description="The identity, or identities together, that have a counter of their own. "
             "`[]`: one counter for all requests. `cluster` binds members that are certain, "
             "`cluster:likely` likely ones, too. `cluster:young` is each budget of "
-            "[a young cluster](correlation.md#young-clusters), which other limits then leave alone.",
+            "[a young actor](correlation.md#young-actors), which other limits then leave alone.",
             examples=["account", ["account", "ip"], "cluster:likely"],
         ),
     ]
@@ -545,13 +545,13 @@ class PolicyFile(
         Meta(
             description="Fields of responses. `ratelimit`: `RateLimit` and `RateLimit-Policy`. "
             "`x-ratelimit`: the older `X-RateLimit-Limit`, `-Remaining` and `-Reset`. `retry-after`: with a "
-            "refusal. `abnormal-usage`: a refusal by a limit per cluster has the type "
+            "refusal. `abnormal-usage`: a refusal by a limit per actor has the type "
             "`abnormal-usage-detected` in place of `quota-exceeded`: a client sees that it was recognised.",
             examples=[["ratelimit", "x-ratelimit", "retry-after"]],
         ),
     ] = field(default_factory=lambda: list(STANDARD_HEADERS))
     hashing: Annotated[Hashing, Meta(description="The secret of the hashes.")] = Hashing()
-    correlation: Annotated[Correlation, Meta(description="The evidence for clusters.")] = Correlation()
+    correlation: Annotated[Correlation, Meta(description="The evidence for actors.")] = Correlation()
     destinations: Annotated[
         list[str],
         Meta(
