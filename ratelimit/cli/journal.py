@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from threading import Event
 
 import click
@@ -16,8 +17,8 @@ from ratelimit.inspection import formatting
 from ratelimit.inspection.acting import author
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.journal import Entry, Journal, journal_of, write_note
-from ratelimit.inspection.knowledge import knowledge_of
-from ratelimit.inspection.naming import resolve
+from ratelimit.inspection.knowledge import Knowledge, knowledge_of
+from ratelimit.inspection.naming import Caller, resolve
 from ratelimit.inspection.outage import outage_words
 from ratelimit.inspection.outages import folded
 from ratelimit.inspection.person import hashes_about
@@ -158,23 +159,35 @@ def entry_names(policy: Policy, names: Sequence[str], *, whole: bool = True) -> 
         names: as typed.
         whole: also by what a caller is counted beside its own name: its address, its actor, its members.
     """
-    found = list(names)
     limits = {each.name for each in policy.compiled.limits}
     callers = [name for name in names if name not in limits]
-    if not callers:
-        return found
-    try:
-        with knowledge_of(policy) as known:
-            for name in callers:
-                try:
-                    caller = resolve(known, name)
-                except InspectionFailure:  # an act or a host
-                    continue
-                hashes = hashes_about(known, caller) if whole else caller.hashes
-                found += [f"{each:016x}" for each in hashes]
-    except InspectionFailure as failure:
-        note(f"{', '.join(callers)} cannot be looked up: {failure}")
+    found: dict[str, Caller] = {}
+    if callers:
+        try:
+            with knowledge_of(policy) as known:
+                found = callers_of(known, callers)
+                return [*names, *hashes_of_callers(known, found.values(), whole=whole)]
+        except InspectionFailure as failure:
+            note(f"{', '.join(callers)} cannot be looked up: {failure}")
+    return list(names)
+
+
+def callers_of(known: Knowledge, names: Sequence[str]) -> dict[str, Caller]:
+    """Return the callers that names are of; a name of an act or a host is of none."""
+    found = {}
+    for name in names:
+        with suppress(InspectionFailure):
+            found[name] = resolve(known, name)
     return found
+
+
+def hashes_of_callers(known: Knowledge, callers: Iterable[Caller], *, whole: bool = True) -> list[str]:
+    """Return the hashes of callers as entries have them; `whole` as for `entry_names`."""
+    return [
+        f"{each:016x}"
+        for caller in callers
+        for each in (hashes_about(known, caller) if whole else caller.hashes)
+    ]
 
 
 @click.command("note")

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 
 import click
 from rich.table import Table
 
 from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
-from ratelimit.cli.journal import entry_names
+from ratelimit.cli.journal import callers_of, hashes_of_callers
 from ratelimit.cli.loading import load_to_act
-from ratelimit.cli.terminal import Text, note, out, print_json
+from ratelimit.cli.terminal import Text, note, out, print_json, say
+from ratelimit.clock import SystemClock
+from ratelimit.core.memory.takings import MOST_TAKERS
+from ratelimit.correlation.overview import Overview
+from ratelimit.decision import VERDICTS
 from ratelimit.environment.spelling import nearest
 from ratelimit.inspection import formatting
+from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.journal import Entry, Wanted
-from ratelimit.inspection.takings import SPANS, Taker, time_words, took_most
+from ratelimit.inspection.journal import HOUR_NS, Entry, Wanted
+from ratelimit.inspection.knowledge import Knowledge, knowledge_of
+from ratelimit.inspection.naming import Caller
+from ratelimit.inspection.takings import (
+    SPANS,
+    Campaign,
+    Taker,
+    Takings,
+    bounds_of,
+    campaign_of,
+    noted_and_now,
+    takings_within,
+    time_words,
+)
 from ratelimit.integrations.asked_limits import with_limits_in_code
+from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
 
 MOST_OF_EACH, MOST_OF_ONE = 5, 20
@@ -50,6 +69,10 @@ def took_command(
       ratelimit show took policy.toml
       ratelimit show took policy.toml --within 7d --limit tokens
       ratelimit show took policy.toml --of acct-17 --json
+      ratelimit show took policy.toml --of 9f3c2a1b
+
+    Of an actor, or of an account that is in one, it shows what all accounts of the actor took: within the
+    time, today, and since the actor was found.
 
     Each host notes the ten callers that took most of a limit in an hour, so a sum is the least that a caller
     took. Exit code 4 if a host does not answer, which is named.
@@ -61,8 +84,19 @@ def took_command(
         near = nearest(limit, limits)
         hint = f"Did you mean `{near}`?" if near else f"It has {', '.join(limits)}."
         raise Failure(f"{loaded.name} has no limit `{limit}`", USAGE, hint=hint)
-    found = took_most(loaded, whole, span)
-    wanted = Wanted(entry_names(loaded, names)) if names else None
+    begin_ns, end_ns = bounds_of(span, SystemClock().now_ns())
+    with ExitStack() as stack:
+        wanted, campaigns = None, []
+        known = _known(stack, loaded, names)
+        callers = {} if known is None else callers_of(known, names)
+        actors = [] if known is None else _actors_of(known, callers.values())
+        since_ns = min([begin_ns, *(each.first_s * 10**9 // HOUR_NS * HOUR_NS for each in actors)])
+        noted, now = noted_and_now(loaded, whole, since_ns)
+        if names:
+            wanted = Wanted([*names, *(() if known is None else hashes_of_callers(known, callers.values()))])
+        if known is not None:
+            campaigns = [campaign_of(known, each, whole, noted, now, span) for each in actors]
+    found = takings_within(whole.compiled, noted, now, begin_ns, end_ns)
     most = most or (MOST_OF_EACH if limit is None else MOST_OF_ONE)
     by_limit = {
         name: chosen
@@ -73,16 +107,101 @@ def took_command(
     if as_json:
         shown = {name: [each.as_json() for each in takers] for name, takers in by_limit.items()}
         begin, end = formatting.iso(found.begin_ns), formatting.iso(found.end_ns)
-        print_json({"begin": begin, "end": end, "hosts": list(found.hosts), "limits": shown})
-    elif not by_limit:
-        note("Nobody took anything of a limit within this time, as far as hosts noted it.")
+        said = {"begin": begin, "end": end, "hosts": list(found.hosts), "limits": shown}
+        print_json({**said, "actors": [each.as_json() for each in campaigns]})
     else:
-        out().print(_table(by_limit, whole.compiled))
-        note(f"{time_words(found)}. Each host notes the ten that took most in an hour: sums are the least.")
-        first = next(iter(by_limit.values()))[0]
-        note(f"`ratelimit who {policy} {short_hash(first.hash)}` shows a caller: its limits, actor and acts.")
+        for each in campaigns:
+            _print_campaign(policy, each)
+        _print_callers(policy, found, by_limit, whole.compiled, is_brief=bool(campaigns))
     if found.trouble:
         raise Failure(found.trouble.rstrip("."), DEPLOYMENT)
+
+
+def _known(stack: ExitStack, policy: Policy, names: Sequence[str]) -> Knowledge | None:
+    """Look at what is known of callers, if any is named."""
+    if not names:
+        return None
+    try:
+        return stack.enter_context(knowledge_of(policy))
+    except InspectionFailure as failure:
+        note(f"{', '.join(names)} cannot be looked up: {failure}")
+        return None
+
+
+def _actors_of(known: Knowledge, callers: Iterable[Caller]) -> list[Overview]:
+    """Return the actors that callers are, or are accounts of."""
+    identities = dict.fromkeys(
+        each.hash if each.what == "actor" else known.membership(each.hash)[0]
+        for each in callers
+        if each.what in ("actor", "account")
+    )
+    found = [known.actor(each) for each in identities if each is not None]
+    return [each for each in found if each is not None]
+
+
+def _print_campaign(policy: str, campaign: Campaign) -> None:
+    """Write what an actor took, and how much of that is known."""
+    console, actor = out(), campaign.actor
+    head = Text("actor ") + Text(short_hash(actor.identity), "bold yellow")
+    head += Text(
+        f"  {VERDICTS[actor.verdict] or 'cleared'}  {formatting.count(len(actor.members), 'account')}"
+    )
+    say(console, head + Text(f", found {formatting.instant(actor.first_s * 10**9)} UTC"))
+    said = f"  {campaign.requests:,} requests of its accounts in all, {campaign.a_day:,.1f} a day of late"
+    say(console, Text(f"{said}; up to {formatting.instant(campaign.as_of_ns)[11:]}"))
+    if campaign.limits:
+        console.print(_campaign_table(campaign))
+        first = min(each.first_ns for each in campaign.limits)
+        hosts = ", ".join(sorted({host for each in campaign.limits for host in each.hosts}))
+        since = f"{formatting.instant(first)[:16]} UTC"
+        note(f"Known from {since}, on {hosts}. The day begins at 00:00 UTC. Sums are the least.")
+    else:
+        note("Of what it took of limits nothing is noted.")
+    if campaign.uncounted:
+        units = ", ".join(campaign.uncounted)
+        note(
+            f"{units}: counted by the account. A host remembers some {MOST_TAKERS:,} callers an hour, so of "
+            'many small accounts it is a part. A limit with per = "cluster" in that unit, be it in shadow, '
+            "counts all."
+        )
+    note(f"`ratelimit who {policy} {short_hash(actor.identity)}`: its limits, refusals and acts.")
+
+
+def _campaign_table(campaign: Campaign) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("took at least", overflow="fold")
+    for span in campaign.spans:
+        table.add_column(span, justify="right")
+    table.add_column("unit", overflow="fold")
+    for each in campaign.limits:
+        rule = each.rule
+        units = [found[rule.name].units if rule.name in found else 0 for found in campaign.spans.values()]
+        shown = [formatting.amount(number, rule.unit).removesuffix(f" {rule.unit}") for number in units]
+        unit = f"{rule.unit}, by its accounts" if each.is_by_account else rule.unit
+        table.add_row(Text(rule.name, "bold"), *shown, Text(unit, "dim"))
+    return table
+
+
+def _print_callers(
+    policy: str,
+    found: Takings,
+    by_limit: Mapping[str, Sequence[Taker]],
+    compiled: CompiledPolicy,
+    *,
+    is_brief: bool,
+) -> None:
+    """Write the callers that took most; `is_brief` if it was said before what an actor took."""
+    if not by_limit:
+        if not is_brief:
+            note("Nobody took anything of a limit within this time, as far as hosts noted it.")
+        return
+    if is_brief:
+        out().print()
+    out().print(_table(by_limit, compiled))
+    note(f"{time_words(found)}. Each host notes the ten that took most in an hour: sums are the least.")
+    if not is_brief:
+        first = next(iter(by_limit.values()))[0]
+        note(f"`ratelimit who {policy} {short_hash(first.hash)}` shows a caller: its limits, actor and acts.")
 
 
 def _is_wanted(wanted: Wanted | None, limit: str, taker: Taker) -> bool:

@@ -21,7 +21,7 @@ from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts import Moment, Refused
 from ratelimit.inspection.knowledge import Left
 from ratelimit.inspection.profile import left_of_actor
-from ratelimit.inspection.takings import SPANS, Taker, time_words
+from ratelimit.inspection.takings import SPANS, time_words
 from ratelimit.policy.compile.identities import CLUSTER
 
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -50,13 +50,10 @@ def actors(visit: Visit) -> Response:
     with visit.observation.known() as known:
         source = source_of(known)
         since, takings = taken(visit)
-        took: dict[int, dict[str, int]] = {}
-        for (identity, name), units in takings.of_members(known).items():
-            took.setdefault(identity, {})[name] = units
-        for name, callers in takings.limits.items():
-            for each in callers:
-                if each.is_actor:
-                    took.setdefault(each.hash, {})[name] = each.units
+        took = {
+            identity: {name: one.units for name, one in limits.items()}
+            for identity, limits in takings.of_actors(known).items()
+        }
         rules = rules_of(visit)
         names = [name for name in takings.limits if any(name in each for each in took.values())]
         trouble = ""
@@ -140,21 +137,14 @@ def actor(visit: Visit) -> Response:
         requests, a_day = source.takings.get(found.identity, (0, 0.0))
         since, takings = taken(visit)
         now = visit.observation.present()
-        rules = rules_of(visit)
-        own: list[Taker] = takings.of((), actor=found.identity)
-        by_account = [
-            (rules[name], units)
-            for (identity, name), units in takings.of_members(known).items()
-            if identity == found.identity
-        ]
+        took = takings.of_actors(known).get(found.identity, {})
         return visit.page(
             "actor",
             actor=found,
             requests=requests,
             a_day=a_day,
             left=left,
-            own=own,
-            by_account=by_account,
+            took=[took[name] for name in takings.rules if name in took],
             since=since,
             when=time_words(takings),
             refused=[each for each in _refusals(now) if cluster_of(each.hash) == found.identity],

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ratelimit.core.sharing.observer import Watch
 from ratelimit.errors import StoreError
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.memory_owners import as_owner, own_name, owner_of, owners
 from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.stores.embedded.board import SharedBoard
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.stores.embedded.watched import WatchedStore
-from ratelimit.stores.factory import wish_of
+from ratelimit.stores.factory import SIGHTINGS, wish_of
 
 
 def attach(policy: Policy, *, takes_seat: bool = False) -> EmbeddedStore:
@@ -56,3 +62,20 @@ def attach(policy: Policy, *, takes_seat: bool = False) -> EmbeddedStore:
                 rf"export $(tr '\0' '\n' < /proc/PID/environ | grep ^{spec.value}=)"
             )
         raise InspectionFailure(f"{error} [{error.code}]", "deployment", hint=hint) from error
+
+
+@contextmanager
+def watch_of(compiled: CompiledPolicy, store: EmbeddedStore) -> Iterator[Watch | None]:
+    """Look at the assignments to actors that this host's workers decide by; None where none correlates."""
+    spec = compiled.correlation
+    shared = None
+    if spec is not None:
+        principals = spec.settings.principals
+        shared = SharedBoard.existing(store, principals=principals, sightings=SIGHTINGS)
+    if spec is None or shared is None:
+        yield None
+        return
+    try:
+        yield Watch(shared.board, spec.columns(), compiled.cluster)
+    finally:
+        shared.close()

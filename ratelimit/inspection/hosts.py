@@ -21,7 +21,7 @@ from ratelimit.deciding.denials import DENY_LIST
 from ratelimit.errors import StoreError
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acting import Deployment, HostState, deployment_of, known_acts, state_of
-from ratelimit.inspection.attachment import attach
+from ratelimit.inspection.attachment import attach, watch_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.forgetting import HOUR_NS, emptied_words, recently_emptied
 from ratelimit.inspection.identities import short_hash
@@ -42,7 +42,7 @@ from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, total
 from ratelimit.verdict import Reason
 from ratelimit.worker.events.host import reporting_name
-from ratelimit.worker.events.takings import takings
+from ratelimit.worker.events.takings import TakenHere, takings
 from ratelimit.worker.refusal_lines import IN_CODE, Line, denied_by, refusal_lines
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ class HostMoment:
     hour: int = 0
     """The number of the hour under way, since 1970; 0 of a host that did not answer,"""
     took: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """and what callers took in it: by the names of limits, callers' hashes and units."""
+    """and what callers took in it: by the names of limits, callers' hashes and units;"""
+    actors_took: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """what all accounts of an actor took of limits that count by the account."""
 
 
 @dataclass(frozen=True)
@@ -217,11 +219,16 @@ class Hosts:
                     return replace(moment, trouble=[*trouble, *moment.trouble])
         name = socket.gethostname()
         state = next((each for each in states if each.host == name), None)
-        hour, took, compiled = 0, {}, self._policy.compiled
+        hour, took, compiled = 0, TakenHere(), self._policy.compiled
         if self._here is not None:
             hour = self._here.clock.now_ns() // HOUR_NS
-            took = takings(self._here.table, compiled.rules, hour)
-        hosts = [] if self._table is None else [HostMoment(name, self._table(), state, hour, took)]
+            with watch_of(compiled, self._here) as watch:
+                took = takings(self._here.table, compiled, compiled.rules, hour, watch)
+        hosts = (
+            []
+            if self._table is None
+            else [HostMoment(name, self._table(), state, hour, took.callers, took.actors)]
+        )
         callers: Sequence[Refused] = ()
         if self._here is not None:
             now_ns = self._here.clock.now_ns()
@@ -240,7 +247,7 @@ class Hosts:
         hosts, digest = [], digest_of(log)
         for at, report in sorted(reports.items(), key=lambda one: one[1].host):
             answer = answers.get(at)
-            now = (0, {}) if answer is None else (answer.hour, answer.took)
+            now = () if answer is None else (answer.hour, answer.took, answer.actors_took)
             hosts.append(HostMoment(report.host, _counts_of(answer), state_of(report, digest), *now))
         lines = [line for answer in answers.values() for line in lines_of(answer)]
         callers = in_words(self._policy.compiled, lines, log)

@@ -27,7 +27,7 @@ from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import StoreError
 from ratelimit.inspection.acting import Deployment, deployment_of
 from ratelimit.inspection.actors import peek
-from ratelimit.inspection.attachment import attach
+from ratelimit.inspection.attachment import attach, watch_of
 from ratelimit.inspection.evidence import Source, from_running
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.refused import DeniedCaller, RefusedCaller, denied_callers, refused_callers
@@ -36,9 +36,7 @@ from ratelimit.inspection.told import Told
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.act import Act, in_force
-from ratelimit.stores.embedded.board import SharedBoard
 from ratelimit.stores.embedded.store import EmbeddedStore
-from ratelimit.stores.factory import SIGHTINGS
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.decision.plan import RedisPlan
@@ -267,12 +265,7 @@ def knowledge_of(policy: Policy, evidence: Callable[[Policy], Source] = from_run
             here = attach(policy)
             stack.callback(here.close)
             refused = refused_callers(policy.compiled, here, {})
-            spec = policy.compiled.correlation
-            if spec is not None:
-                shared = SharedBoard.existing(here, principals=spec.settings.principals, sightings=SIGHTINGS)
-                if shared is not None:
-                    stack.callback(shared.close)
-                    watch = Watch(shared.board, spec.columns(), policy.compiled.cluster)
+            watch = stack.enter_context(watch_of(policy.compiled, here))
         acts = in_force(log, deployment.key, SystemClock().now_ns())
         denied = [] if here is None else denied_callers(policy.compiled, here, {}, log)
         yield Knowledge(

@@ -11,14 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ratelimit.core.sharing.observer import Watch
 from ratelimit.deciding.bound_policy import Matched
+from ratelimit.inspection.attachment import watch_of
 from ratelimit.inspection.evidence import Source
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.replay.facts import RecordFacts
-from ratelimit.stores.embedded.board import SharedBoard
 from ratelimit.stores.embedded.store import EmbeddedStore
-from ratelimit.stores.factory import SIGHTINGS
 from ratelimit.traces import Fields
 
 Fill = Callable[[list[int], Any, Matched], None]
@@ -72,16 +70,6 @@ def in_evidence(source: Source, fields: Fields) -> Membership:
 @contextmanager
 def on_this_host(compiled: CompiledPolicy, store: EmbeddedStore) -> Iterator[Membership | None]:
     """Look at what this host's workers look at; None where none of them correlates."""
-    spec = compiled.correlation
-    shared = None
-    if spec is not None:
-        principals = spec.settings.principals
-        shared = SharedBoard.existing(store, principals=principals, sightings=SIGHTINGS)
-    if spec is None or shared is None:
-        yield None
-        return
-    try:
-        watch = Watch(shared.board, spec.columns(), compiled.cluster)
-        yield Membership("this host's workers", lambda row, record, matched: watch.fill(row))
-    finally:
-        shared.close()
+    with watch_of(compiled, store) as watch:
+        fill = None if watch is None else watch.fill
+        yield fill and Membership("this host's workers", lambda row, record, matched: fill(row))

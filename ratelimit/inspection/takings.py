@@ -8,11 +8,13 @@ asked of all hosts; one that does not answer is named.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from ratelimit.clock import SystemClock
+from ratelimit.correlation.overview import Overview
+from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts import Moment, hosts_of
@@ -23,9 +25,11 @@ from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.journal import read_records, takings_of
 
 DAY_NS = 24 * HOUR_NS
+SINCE_FOUND = "since found"
 SPANS: Mapping[str, str] = {
     "1h": "an hour",
     "1d": "a day",
+    "today": "today",
     "yesterday": "yesterday",
     "3d": "three days",
     "7d": "a week",
@@ -41,6 +45,8 @@ class HourTaken:
     host: str
     limits: Mapping[str, Mapping[int, int]]
     """By the names of limits, callers' hashes and units."""
+    actors: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    """Of limits that count by the account, what all accounts of an actor took; by actors' ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,27 @@ class Taker:
         }
 
 
+@dataclass(slots=True)
+class ActorTook:
+    """The units that an actor took of one limit at least."""
+
+    rule: LimitRule
+    units: int = 0
+    first_ns: int = 0
+    """The beginning of the first hour of which something is known."""
+    hosts: set[str] = field(default_factory=set)
+
+    @property
+    def is_by_account(self) -> bool:
+        """Whether the limit counts by the account: it is a sum over the actor's accounts."""
+        return not self.rule.is_clustered
+
+    @property
+    def amount(self) -> str:
+        """The units in words."""
+        return formatting.amount(self.units, self.rule.unit)
+
+
 @dataclass(frozen=True)
 class Takings:
     """What callers took within a time."""
@@ -90,6 +117,10 @@ class Takings:
     hosts: Sequence[str]
     trouble: str = ""
     """A sentence if a part of the hour under way is not known; it names the hosts."""
+    noted: Sequence[HourTaken] = field(default_factory=list)
+    """What each host says of each hour."""
+    rules: Mapping[str, LimitRule] = field(default_factory=dict)
+    """By name, in the order of the policy."""
 
     def of(self, hashes: Iterable[int], *, actor: int | None = None) -> list[Taker]:
         """Return what a caller took of each limit, by the hashes of its identities and of its actor."""
@@ -101,19 +132,43 @@ class Takings:
             if (each.hash == actor if each.is_actor else each.hash in wanted)
         ]
 
-    def of_members(self, known: Knowledge) -> dict[tuple[int, str], int]:
-        """Return what accounts of actors took, of limits that count by the account: by actor and limit."""
+    def of_actors(self, known: Knowledge) -> dict[int, dict[str, ActorTook]]:
+        """Return what each actor took at least, by the names of limits.
+
+        Of a limit that counts by the account it is what the accounts took that are the actor's now: each host
+        adds up those that it remembers, beside the few that it lists one by one.
+        """
         spec = known.compiled.correlation
-        found: dict[tuple[int, str], int] = {}
-        if spec is None or len(spec.principal) != 1:
-            return found
-        for name, callers in self.limits.items():
-            for each in callers:
-                if each.rule.per == tuple(spec.principal):
-                    actor, _ = known.membership(each.hash)
-                    if actor is not None:
-                        found[actor, name] = found.get((actor, name), 0) + each.units
+        account = None if spec is None or len(spec.principal) != 1 else tuple(spec.principal)
+        found: dict[int, dict[str, ActorTook]] = {}
+        for hour in self.noted:
+            for name in {*hour.limits, *hour.actors}:
+                rule = self.rules.get(name)
+                if rule is None:  # the policy has it no more
+                    continue
+                units: Mapping[int, int] = {}
+                if rule.is_clustered and len(rule.per) == 1:
+                    units = hour.limits.get(name, {})
+                elif rule.per == account:
+                    units = _by_actor(known, hour.limits.get(name, {}), hour.actors.get(name, {}))
+                for actor, taken in units.items():
+                    one = found.setdefault(actor, {}).setdefault(name, ActorTook(rule))
+                    one.units += taken
+                    one.first_ns = min(one.first_ns or hour.begin_ns, hour.begin_ns)
+                    one.hosts.add(hour.host)
         return found
+
+
+def _by_actor(known: Knowledge, callers: Mapping[int, int], told: Mapping[int, int]) -> dict[int, int]:
+    """Return what actors took in an hour of a host: by its sums, or by its callers if these say more."""
+    found: dict[int, int] = {}
+    for account, units in callers.items():
+        actor, _ = known.membership(account)
+        if actor is not None:
+            found[actor] = found.get(actor, 0) + units
+    for actor, units in told.items():
+        found[actor] = max(units, found.get(actor, 0))
+    return found
 
 
 def bounds_of(span: str, now_ns: int) -> tuple[int, int]:
@@ -123,9 +178,9 @@ def bounds_of(span: str, now_ns: int) -> tuple[int, int]:
         InspectionFailure: it is none of `SPANS`.
     """
     end_ns = (now_ns // HOUR_NS + 1) * HOUR_NS
-    if span == "yesterday":
-        today_ns = now_ns // DAY_NS * DAY_NS
-        return today_ns - DAY_NS, today_ns
+    today_ns = now_ns // DAY_NS * DAY_NS
+    if span in ("today", "yesterday"):
+        return (today_ns, end_ns) if span == "today" else (today_ns - DAY_NS, today_ns)
     hours = {"1h": 1, "1d": 24, "3d": 3 * 24, "7d": 7 * 24}.get(span)
     if hours is None:
         raise InspectionFailure(f"`{span}` is none of {', '.join(SPANS)}", "call")
@@ -135,24 +190,30 @@ def bounds_of(span: str, now_ns: int) -> tuple[int, int]:
 
 def hours_taken(journal: Journal, since_ns: int) -> list[HourTaken]:
     """Return what callers took in each hour since an instant, by the host; whole hours alone."""
-    found = []
+    found: dict[tuple[int, str], HourTaken] = {}
     for record in read_records(journal.counts(takings_of, lambda server: server.takings)):
-        begin_s, limits = record.fields.get("begin"), record.fields.get("limits")
-        if record.kind != "takings" or not isinstance(begin_s, int) or not isinstance(limits, dict):
+        begin_s = record.fields.get("begin")
+        if record.kind != "takings" or not isinstance(begin_s, int) or begin_s * 10**9 < since_ns:
             continue
-        if begin_s * 10**9 >= since_ns:
-            taken = {str(name): _units(callers) for name, callers in limits.items()}
-            found.append(HourTaken(begin_s * 10**9, record.host, taken))
-    return found
+        # A host says it in several lines, if one is too short.
+        one = found.setdefault((begin_s, record.host), HourTaken(begin_s * 10**9, record.host, {}))
+        limits, actors = _units(record.fields.get("limits")), _units(record.fields.get("actors"))
+        found[begin_s, record.host] = replace(
+            one, limits={**one.limits, **limits}, actors={**one.actors, **actors}
+        )
+    return [*found.values()]
 
 
-def _units(callers: object) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for who, units in callers.items() if isinstance(callers, dict) else ():
-        try:
-            found[int(who, 16)] = int(units)
-        except (TypeError, ValueError):  # of another release
-            continue
+def _units(limits: object) -> dict[str, dict[int, int]]:
+    """Return units by the names of limits and by hashes, as they were written."""
+    found: dict[str, dict[int, int]] = {}
+    for name, callers in limits.items() if isinstance(limits, Mapping) else ():
+        units = found.setdefault(str(name), {})
+        for who, taken in callers.items() if isinstance(callers, Mapping) else ():
+            try:
+                units[int(who, 16)] = int(taken)
+            except (TypeError, ValueError):  # of another release
+                continue
     return found
 
 
@@ -168,14 +229,97 @@ def took_most(policy: Policy, whole: Policy, span: str) -> Takings:
         InspectionFailure: it is none of these.
     """
     begin_ns, end_ns = bounds_of(span, SystemClock().now_ns())
+    return takings_within(whole.compiled, *noted_and_now(policy, whole, begin_ns), begin_ns, end_ns)
+
+
+def noted_and_now(policy: Policy, whole: Policy, since_ns: int) -> tuple[list[HourTaken], Moment]:
+    """Return what hosts noted of whole hours since an instant, and what they say now."""
     with journal_of(policy) as journal:
-        hours = hours_taken(journal, begin_ns)
+        hours = hours_taken(journal, since_ns)
     try:
         with hosts_of(policy, whole) as hosts:
-            moment = hosts.look()
+            return hours, hosts.look()
     except InspectionFailure:  # no worker runs: what was noted is all
-        moment = Moment(end_ns, [], [])
-    return takings_within(whole.compiled, hours, moment, begin_ns, end_ns)
+        return hours, Moment(SystemClock().now_ns(), [], [])
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """One actor: what it took within the last hours, today, and since it was found."""
+
+    actor: Overview
+    requests: int
+    """The requests of its accounts on all hosts, since each was first seen,"""
+    a_day: float
+    """and those a day of late,"""
+    as_of_ns: int
+    """as the correlator last saved them."""
+    spans: Mapping[str, Mapping[str, ActorTook]]
+    """By the span and the name of a limit."""
+    uncounted: Sequence[str]
+    """Units that are counted by the account, and by no limit for the actor as a whole."""
+
+    @property
+    def limits(self) -> list[ActorTook]:
+        """The limits that it took of, with what it took in the longest span."""
+        return [*self.spans[SINCE_FOUND].values()]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for machines."""
+        return {
+            "actor": cluster_name(self.actor.identity),
+            "verdict": VERDICTS[self.actor.verdict],
+            "accounts": len(self.actor.members),
+            "found": formatting.iso(self.actor.first_s * 10**9),
+            "requests": self.requests,
+            "requests_a_day": round(self.a_day, 1),
+            "as_of": formatting.iso(self.as_of_ns),
+            "limits": {
+                each.rule.name: {
+                    "unit": each.rule.unit,
+                    "by_account": each.is_by_account,
+                    "took_at_least": {
+                        span: found[each.rule.name].units if each.rule.name in found else 0
+                        for span, found in self.spans.items()
+                    },
+                    "since": formatting.iso(each.first_ns),
+                    "hosts": sorted(each.hosts),
+                }
+                for each in self.limits
+            },
+        }
+
+
+def campaign_of(
+    known: Knowledge, actor: Overview, whole: Policy, noted: Sequence[HourTaken], now: Moment, span: str
+) -> Campaign:
+    """Return what an actor took.
+
+    Args:
+        known: what is known of callers; it has the evidence of the actor.
+        actor: the actor.
+        whole: the policy with the limits in the application's code.
+        noted: what hosts noted since the actor was found, or longer,
+        now: and what they say of the hour under way.
+        span: one of `SPANS`, beside today and the time since it was found.
+    """
+    found_ns, end_ns = actor.first_s * 10**9 // HOUR_NS * HOUR_NS, bounds_of("1h", now.at_ns)[1]
+    bounds = {each: bounds_of(each, now.at_ns) for each in dict.fromkeys((span, "today"))}
+    bounds[SINCE_FOUND] = found_ns, end_ns
+    spans = {}
+    for name, (begin_ns, until_ns) in bounds.items():
+        takings = takings_within(whole.compiled, noted, now, begin_ns, until_ns)
+        took = takings.of_actors(known).get(actor.identity, {})
+        spans[name] = {limit: took[limit] for limit in takings.rules if limit in took}
+    rules = {rule.name: rule for rule in reversed(whole.compiled.rules)}.values()
+    as_whole = {rule.unit for rule in rules if rule.is_clustered and len(rule.per) == 1}
+    by_account = [each.rule.unit for each in spans[SINCE_FOUND].values() if each.is_by_account]
+    requests, a_day, as_of_ns = 0, 0.0, now.at_ns
+    if known.source is not None:
+        requests, a_day = known.source.takings.get(actor.identity, (0, 0.0))
+        as_of_ns = known.source.correlator.now_ns
+    uncounted = [unit for unit in dict.fromkeys(by_account) if unit not in as_whole]
+    return Campaign(actor, requests, a_day, as_of_ns, spans, uncounted)
 
 
 def takings_within(
@@ -221,6 +365,8 @@ def takings_within(
         len({each.begin_ns for each in within}),
         sorted({each.host for each in within}),
         _trouble(now) if begin_ns <= now.at_ns < end_ns else "",
+        within,
+        {name: rules[name] for name in reversed(rules)},
     )
 
 
@@ -234,9 +380,7 @@ def _trouble(now: Moment) -> str:
 def _under_way(now: Moment) -> list[HourTaken]:
     """Return what callers have taken on each host since the hour began."""
     return [
-        HourTaken(
-            host.hour * HOUR_NS, host.host, {name: _units(callers) for name, callers in host.took.items()}
-        )
+        HourTaken(host.hour * HOUR_NS, host.host, _units(host.took), _units(host.actors_took))
         for host in now.hosts
         if host.took
     ]

@@ -10,7 +10,7 @@ from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.shed import ShedLine
-from ratelimit.worker.events.takings import HOUR_S, takings
+from ratelimit.worker.events.takings import HOUR_S, TakenHere, takings
 from ratelimit.worker.refusal_lines import refusal_lines, shed_lines
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class InquiryFollower:
                 lines: list[Refusal] = []
                 shed: list[ShedLine] = []
                 metrics, hour = "", 0
-                took: dict[str, dict[str, int]] = {}
+                took = TakenHere()
                 if inquiry.key == fingerprint_of(limiter.store.hasher.key).hex():
                     hashes = None if inquiry.about_all else set(inquiry.hashes)
                     lines = self._lines(limiter, hashes)[:MOST_LINES]
@@ -56,8 +56,10 @@ class InquiryFollower:
                     metrics = Exposition(limiter).render("")[0].decode()
                     metrics = metrics if len(metrics) <= MOST_METRICS else ""
                     hour = limiter.now_ns() // HOUR_NS
-                    took = takings(limiter.table, limiter.rules, hour)
-                server.answer(name, self._name, Answer(self._host, lines, metrics, shed, hour, took))
+                    compiled, watch = limiter.policy.compiled, limiter.current.watch
+                    took = takings(limiter.table, compiled, limiter.rules, hour, watch)
+                said = Answer(self._host, lines, metrics, shed, hour, took.callers, took.actors)
+                server.answer(name, self._name, said)
                 self._answered[name] = None
             for name in list(self._answered)[:-MOST_ANSWERED]:
                 del self._answered[name]

@@ -61,8 +61,10 @@ class Answer(msgspec.Struct, frozen=True):
     shed: Annotated[list[ShedLine], Meta(max_length=MOST_LINES)] = []
     hour: int = 0
     """The number of the hour under way, since 1970, if it was asked for all callers,"""
-    took: Annotated[dict[str, dict[str, int]], Meta(max_length=MOST_LIMITS)] = {}
-    """and what was taken in it: by the names of limits, callers' hashes and units."""
+    took: Annotated[Mapping[str, Mapping[str, int]], Meta(max_length=MOST_LIMITS)] = {}
+    """and what was taken in it: by the names of limits, callers' hashes and units;"""
+    actors_took: Annotated[Mapping[str, Mapping[str, int]], Meta(max_length=MOST_LIMITS)] = {}
+    """what accounts of actors took, of limits that count by the account: by actors' ids."""
 
 
 _INQUIRIES, _ANSWERS = JsonReader(Inquiry), JsonReader(Answer)

@@ -104,8 +104,12 @@ class Minutes:
         if ended:
             self._note_callers(limiter, now_ns, log)
         for hour in ended:
-            for limits in _lines(takings(limiter.table, limiter.rules, hour)):
+            compiled, watch = limiter.policy.compiled, limiter.current.watch
+            taken = takings(limiter.table, compiled, limiter.rules, hour, watch)
+            for limits in _lines(taken.callers):
                 self._reporter.note_for_long("takings", now_ns, begin=hour * HOUR_S, limits=limits)
+            for actors in _lines(taken.actors):
+                self._reporter.note_for_long("takings", now_ns, begin=hour * HOUR_S, limits={}, actors=actors)
 
     def _note_callers(self, limiter: Limiter, now_ns: int, log: Sequence[Act]) -> None:
         table = limiter.table
