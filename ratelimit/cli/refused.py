@@ -20,9 +20,13 @@ from ratelimit.inspection.acts import known_log
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.hosts import Refused, refused_of
 from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.raising import Raised, raised_of
 from ratelimit.inspection.refused import hashes_of
 from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy.compile.identities import CLUSTER
+
+MOST_RAISED = 4
+"""Limits of which it is said what they would do if they were raised."""
 
 
 @click.command("refused")
@@ -68,25 +72,31 @@ def refused_command(
         stack.callback(store.close)
         bound = BoundPolicy(loaded.compiled, store, store.clock.now_ns(), diagnose=lambda code: None)
         known = hashes_of(bound, revealed)
-        found, missing = refused_of(loaded, store, known_log(loaded))
+        log = known_log(loaded)
+        found, missing = refused_of(loaded, store, log)
         positions = {spec.name: spec.index for spec in loaded.compiled.identities}
     given = {
         (each.per, each.hash): value
         for each in found
         if (value := known.get((positions.get(each.per, -1), each.hash))) is not None
     }
+    wider = [] if missing else raised_of(loaded.compiled, found, log)
     if limit is not None:
+        wider = [each for each in wider if each.rule.name == limit]
         found = [each for each in found if each.limit == limit]
     if revealed:
         found = [each for each in found if (each.per, each.hash) in given]
     if as_json:
         lines = [_json(each, given.get((each.per, each.hash))) for each in found[:most]]
-        print_json({"refused": lines, "callers": len(found), "missing": missing})
+        twice = [each.as_json() for each in wider]
+        print_json({"refused": lines, "callers": len(found), "missing": missing, "raised": twice})
     elif not found:
         asked = f"No limit refused {', '.join(revealed)}" if revealed else "No caller was refused"
         note(f"{asked} within the last hour.")
     else:
         _show(policy, found, most, given if revealed else None, has_hosts=loaded.compiled.remote is not None)
+        if not revealed:
+            print_raised(policy, wider)
     if missing:
         raise Failure(f"no answer from {', '.join(missing)}", DEPLOYMENT)
 
@@ -108,6 +118,16 @@ def _show(
     note(f"`ratelimit who {policy} {short_hash(found[0].hash)}` shows a caller: its limits, actor and acts.")
 
 
+def print_raised(policy: str, wider: Sequence[Raised]) -> None:
+    """Write what limits would do at twice their numbers, and what answers for other numbers."""
+    for each in wider[:MOST_RAISED]:
+        note(f"If callers asked as they did, {each.words}.")
+    note(
+        f"`ratelimit diff {policy} NEW.toml access.log` says what other numbers change, by a log of "
+        'requests. A second limit with them and mode = "shadow" says it live.'
+    )
+
+
 def _table(
     found: Sequence[Refused], given: Mapping[tuple[str, int], str] | None, *, has_hosts: bool
 ) -> Table:
@@ -127,7 +147,7 @@ def _table(
             Text(each.refuser, "bold") + Text("  in shadow" if each.in_shadow else "", "not bold yellow"),
             Text(f"{formatting.as_said(each.per) or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             Text(f"{about}{each.refused:,}", "yellow" if each.in_shadow else "red"),
-            formatting.span(each.since_ns, each.last_ns),
+            formatting.span(each.since_ns, each.last_ns).replace("minutes", "min"),
             formatting.a_minute(each.refused, each.since_ns, each.last_ns),
             formatting.instant(each.last_ns)[11:],
             *((Text(each.host),) if has_hosts else ()),

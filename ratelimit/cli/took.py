@@ -202,6 +202,9 @@ def _print_callers(
     if not is_brief:
         first = next(iter(by_limit.values()))[0]
         note(f"`ratelimit who {policy} {short_hash(first.hash)}` shows a caller: its limits, actor and acts.")
+        note(
+            f"`ratelimit show refused {policy}` has those whom limits refused, and what larger ones would do."
+        )
 
 
 def _is_wanted(wanted: Wanted | None, limit: str, taker: Taker) -> bool:

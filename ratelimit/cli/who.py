@@ -14,6 +14,7 @@ from ratelimit.cli.loading import load, load_whole
 from ratelimit.cli.principal import Told, explain_principal
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.correlation.description import reason_of
+from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_json, act_words
@@ -25,11 +26,14 @@ from ratelimit.inspection.knowledge import Knowledge, Left, knowledge_of
 from ratelimit.inspection.naming import joined, resolve
 from ratelimit.inspection.person import Person, person_of
 from ratelimit.inspection.profile import kinds_of
+from ratelimit.inspection.raising import raised_of
 from ratelimit.load.shed import named
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.shed import ShedLine
 
 _COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
+MOST_RAISED = 2
+"""Limits of which it is said what they would do if they were raised."""
 MOST_ACTORS = 3
 """Of an address or a payment method, the actors that are named."""
 
@@ -131,6 +135,7 @@ def print_person(
         grid.add_row("", Text(reason_of(person.explanation)))
     if person.overview is not None:
         grid.add_row("evidence", Text(person.overview.words))
+        grid.add_row("took", Text(_took(known, person.overview)))
     for said_of_it in Declared(known).of_person(known, person):
         grid.add_row("declared", Text(said_of_it))
     if person.account_count:
@@ -180,6 +185,22 @@ def print_person(
             say(console, Text("No limit refused it within the last hour.", "green"))
     if not person.hosts and not person.missing:
         said("No worker of this user has run the policy here, so refusals are not known.")
+    _print_next(known, person, said)
+
+
+def _print_next(known: Knowledge, person: Person, said: Callable[[str], None]) -> None:
+    """Write what follows from what is shown, and which commands answer the next questions."""
+    policy = known.deployment.policy.name
+    by_limits = [each for each in person.refused if not each.act]
+    if by_limits:
+        if not person.missing and not known.trouble:
+            own = {each.hash for each in person.callers} | {hashed for _, hashed in person.identities}
+            mine = over_hosts(each for each in by_limits if each.hash in own)
+            for each in raised_of(known.compiled, mine, known.log)[:MOST_RAISED]:
+                said(f"If callers asked as they did, {each.words}.")
+        said(f"What would other numbers change? `ratelimit diff {policy} NEW.toml access.log`")
+    if person.actor is not None:
+        said(f"What did its actor take? `ratelimit show took {policy} --of {short_hash(person.actor)}`")
 
 
 def _print_outage(console: Console, person: Person, said: Callable[[str], None], why: str) -> None:
@@ -198,6 +219,14 @@ def _print_outage(console: Console, person: Person, said: Callable[[str], None],
         said(f"Meanwhile these do not apply: {', '.join(there.open)}.")
     if there.closed:
         say(console, Text(f"Meanwhile these refuse every request: {', '.join(there.closed)}.", "red"))
+
+
+def _took(known: Knowledge, actor: Overview) -> str:
+    """Return how many requests the accounts of an actor made on all hosts."""
+    assert known.source is not None  # it has the actor
+    requests, a_day = known.source.takings.get(actor.identity, (0, 0.0))
+    as_of = formatting.instant(known.source.correlator.now_ns)[11:]
+    return f"{requests:,} requests of all its accounts, {a_day:,.1f} a day of late; up to {as_of}"
 
 
 def _accounts(person: Person) -> str:
@@ -227,7 +256,8 @@ def _ruling(person: Person) -> str:
 def _actor(person: Person) -> Text:
     if person.actor is None:
         return Text("none", "green")
-    verdict = VERDICTS[person.verdict] if person.verdict else None
+    found = person.verdict or (0 if person.overview is None else person.overview.verdict)
+    verdict = VERDICTS[found] if found else None
     said = Text(short_hash(person.actor), "bold yellow")
     if verdict is not None:
         said += Text(f"  {verdict}", _COLOURS[verdict])

@@ -1,0 +1,134 @@
+"""What a raised limit would do: said only where it follows from counts, and true for any requests."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ratelimit.clock import ManualClock
+from ratelimit.inspection.hosts import Refused, in_words
+from ratelimit.inspection.raising import MOST_LINES, WHOLE_NS, raised, raised_of
+from ratelimit.limiter import Limiter
+from ratelimit.policy import Policy
+from ratelimit.worker.refusal_lines import refusal_lines
+from tests.cli.running import run, write_policy
+
+NS = 10**9
+START_NS = 1_700_000_000 * NS
+POLICY = """\
+version = 1
+[identities]
+account = {{ from = "header:x-api-key" }}
+[[limit]]
+name = "requests"
+per = "account"
+rate = "{rate}/minute"
+algorithm = "{algorithm}"
+{more}
+[hashing]
+key = "00112233445566778899aabbccddeeff"
+[store]
+keys = 5000
+memory = "{memory}"
+"""
+CALLERS = 120
+
+
+def written(algorithm: str, times: int, memory: object = "private") -> str:
+    more = f"burst = {4 * times}" if algorithm == "token-bucket" else ""
+    return POLICY.format(algorithm=algorithm, rate=6 * times, more=more, memory=memory)
+
+
+def refusals(algorithm: str, times: int) -> tuple[Policy, dict[int, Refused]]:
+    """Return what a limit refuses of many callers, each with another random stream of requests."""
+    clock, source = ManualClock(START_NS), random.Random(11)
+    policy = Policy.from_toml(written(algorithm, times))
+    limiter = Limiter(policy, clock=clock)
+    instants = []
+    for number in range(CALLERS):
+        asked, length = source.choice((5, 12, 25, 60)), source.choice((1, 20, 200, 900))
+        instants += [(source.uniform(0, length), number) for _ in range(asked)]
+    for at_s, number in sorted(instants):
+        clock.set_ns(START_NS + int(at_s * NS))
+        limiter.decide(identities={"account": f"acct-{number}"})
+    lines = refusal_lines(limiter.table, policy.compiled, limiter.rules, None, clock.now_ns())
+    found = {each.hash: each for each in in_words(policy.compiled, [("here", one) for one in lines], [])}
+    limiter.close()
+    return policy, found
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["token-bucket", "fixed-window", "sliding-window", "sliding-log"]
+)
+def test_what_is_said_of_a_limit_of_twice_the_numbers_is_what_such_a_limit_does(
+    algorithm: str,
+) -> None:
+    """Hazard: a number that is invented: of some callers counts alone do not tell."""
+    policy, refused = refusals(algorithm, 1)
+    _, twice = refusals(algorithm, 2)
+    (rule,) = policy.compiled.rules
+    said = {"pass": 0, "stay": 0, "open": 0}
+    for who, one in refused.items():
+        found = raised(rule, [one])
+        assert (found.rule.quota, found.callers) == (12, 1)
+        said["pass" if found.passing else "stay" if found.staying else "open"] += 1
+        assert not (found.passing and who in twice)
+        assert not (found.staying and who not in twice)
+    assert min(said.values()) > 0, said
+
+
+def rows(policy: Policy, *refused: int, span_s: int = 60) -> list[Refused]:
+    return [
+        Refused("web-1", "requests", "account", number, times, 0, START_NS, START_NS + span_s * NS)
+        for number, times in enumerate(refused, 1)
+    ]
+
+
+def test_callers_are_counted_and_what_is_not_known_is_named() -> None:
+    policy = Policy.from_toml(written("token-bucket", 1))
+    (found,) = raised_of(policy.compiled, rows(policy, 1, 4, 5, 900))
+    assert found.words == (
+        "`requests` at 12 a minute, 8 at once: of 4 refused callers 2 would pass, "
+        "1 would still be refused, for 1 it depends on when they asked"
+    )
+    assert found.as_json()["would_pass"] == 2
+
+
+def test_nothing_is_said_where_nothing_follows() -> None:
+    policy = Policy.from_toml(written("token-bucket", 1))
+    assert raised_of(policy.compiled, rows(policy, 7)) == []
+    assert raised_of(policy.compiled, rows(policy, 1, span_s=WHOLE_NS // NS)) == []
+    assert raised_of(policy.compiled, rows(policy, *[1] * MOST_LINES)) == []
+    by_act = [replace(each, act="7") for each in rows(policy, 1)]
+    assert raised_of(policy.compiled, by_act) == []
+
+
+def test_screens_say_it_and_which_command_knows_more(tmp_path: Path) -> None:
+    path = write_policy(tmp_path, written("token-bucket", 1, tmp_path / "table"))
+    limiter = Limiter(path)
+    try:
+        for name, times in (("ann", 6), ("bob", 5)):
+            for _ in range(times):
+                limiter.decide(identities={"account": name})
+        result = run("show", "refused", path)
+        said = " ".join(result.stderr.split())
+        assert "`requests` at 12 a minute, 8 at once: of 2 refused callers 2 would pass." in said
+        assert f"`ratelimit diff {path} NEW.toml access.log` says what other numbers change" in said
+        assert json.loads(run("show", "refused", path, "--json").stdout)["raised"] == [
+            {
+                "limit": "requests",
+                "at": "12 a minute, 8 at once",
+                "callers": 2,
+                "would_pass": 2,
+                "would_be_refused": 0,
+            }
+        ]
+        said = " ".join(run("who", path, "ann").stderr.split())
+        assert "`requests` at 12 a minute, 8 at once: its one refused caller would pass." in said
+        assert f"`ratelimit diff {path} NEW.toml access.log`" in said
+    finally:
+        limiter.close()
