@@ -171,6 +171,12 @@ def print_person(
     console.print()
     if person.refused or person.shed:
         console.print(_refused_table(person))
+        for actor, act in person.left.items():
+            if any(person.left_by(each) is act for each in person.refused):
+                said(
+                    f"Act {act.label} took it out of actor {short_hash(actor)} at "
+                    f"{formatting.instant(act.at_ns)[11:]}: what refused that actor before refused it, too."
+                )
     if person.users:
         said("Refusals of the accounts that use it are shown, too.")
     elif all(each.what == "together" for each in person.callers):
@@ -312,12 +318,18 @@ def _refused_table(person: Person) -> Table:
     table.add_column("last (UTC)")
     for each in sorted(over_hosts(person.refused), key=lambda each: (each.in_shadow, -each.last_ns)):
         about = "≤ " if each.uncertain * 10 > each.refused else ""
+        act = person.left_by(each)
         table.add_row(
-            Text(each.refuser, "bold") + Text("  in shadow" if each.in_shadow else "", "not bold yellow"),
+            Text(each.refuser, "bold")
+            + Text("  in shadow" if each.in_shadow else "", "not bold yellow")
+            + Text("" if act is None else f"  until act {act.label}", "not bold cyan"),
             Text(f"{formatting.as_said(each.per) or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             Text(each.host),
             Text(f"{about}{each.refused:,}", "yellow" if each.in_shadow else "red"),
-            formatting.instant(each.last_ns)[11:],
+            # After it the limit refuses the actor's other accounts.
+            formatting.instant(each.last_ns)[11:]
+            if act is None or each.last_ns <= act.at_ns
+            else f"< {formatting.instant(act.at_ns)[11:]}",
         )
     for host, shed in person.shed:
         word = f"shed: {named(shed.group, shed.class_)}"
@@ -375,7 +387,11 @@ def _json(known: Knowledge, person: Person) -> dict[str, Any]:
         "acts_on_users": [{"account": f"{of:016x}", **act_json(act)} for of, act in person.of_users],
         "limits": [_limit_json(compiled, each) for each in person.limits],
         "not_looked_at": [rule.name for rule in person.others],
-        "refused": [_refused_json(each) for each in person.refused],
+        "refused": [_refused_json(each, person) for each in person.refused],
+        "left": [
+            {"actor": cluster_name(actor), "act": act.label, "at": formatting.iso(act.at_ns)}
+            for actor, act in person.left.items()
+        ],
         "shed": [_shed_json(host, each) for host, each in person.shed],
         "evidence": told,
         "hosts": {"answered": list(person.hosts), "missing": list(person.missing)},
@@ -409,7 +425,8 @@ def _limit_json(compiled: CompiledPolicy, each: Left) -> dict[str, Any]:
     }
 
 
-def _refused_json(each: Refused) -> dict[str, Any]:
+def _refused_json(each: Refused, person: Person) -> dict[str, Any]:
+    until = person.left_by(each)
     return {
         "host": each.host,
         "limit": each.limit,
@@ -419,6 +436,7 @@ def _refused_json(each: Refused) -> dict[str, Any]:
         "refused": each.refused,
         "uncertain": each.uncertain,
         "in_shadow": each.in_shadow,
+        "until_act": None if until is None else until.label,
         "since": formatting.iso(each.since_ns),
         "last": formatting.iso(each.last_ns),
     }

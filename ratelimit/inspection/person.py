@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ratelimit.clustering.budgets import places_of
+from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.core.clusters.profile import around, most_seen_with
 from ratelimit.core.clusters.reasons import reasons
 from ratelimit.correlation import Explanation
@@ -20,14 +21,16 @@ from ratelimit.inspection.answers import MOST_HASHES, told_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts import Refused
 from ratelimit.inspection.knowledge import Knowledge, Left
+from ratelimit.inspection.left_actors import left_actors
 from ratelimit.inspection.naming import DECLARED, Caller, forms_of
 from ratelimit.inspection.stand_in import StandIn, stand_in
 from ratelimit.inspection.together import left_together, parts_of
 from ratelimit.policy.compile.compiled import LimitRule
-from ratelimit.policy.compile.identities import INTERNAL
+from ratelimit.policy.compile.identities import CLUSTER, INTERNAL
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.shed import ShedLine
 
+NS = 10**9
 MOST_USERS = 16
 _RULINGS = frozenset({"stop", "exempt-limits"})
 """The acts that decide about an account whatever limits have left."""
@@ -64,6 +67,8 @@ class Person:
     acts: Sequence[Act] = field(default_factory=list)
     ended: Sequence[Act] = field(default_factory=list)
     """Acts that refused it within the last hour, and are not in force any more."""
+    left: dict[int, Act] = field(default_factory=dict)
+    """Actors that it was in, and the act that took it out of each: what refused one before refused it."""
     of_users: Sequence[tuple[int, Act]] = field(default_factory=list)
     """Acts in force on accounts that use its address or payment method, each with the account."""
     limits: Sequence[Left] = field(default_factory=list)
@@ -92,6 +97,10 @@ class Person:
     """Why the server's limits cannot be looked at; empty if they can."""
     stand_in: StandIn | None = None
     """What this host lets through meanwhile, which `limits` then has; None if the server answers."""
+
+    def left_by(self, refused: Refused) -> Act | None:
+        """Return the act that took it out of the actor that a limit refused; None where it is not so."""
+        return self.left.get(cluster_of(refused.hash)) if refused.per == CLUSTER else None
 
     @property
     def is_known(self) -> bool:
@@ -157,6 +166,8 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
     # In the order of what they tell: there is room for some in a question.
     wanted = dict.fromkeys(value for each in callers for value in each.hashes)
     wanted.update(dict.fromkeys([] if person.actor is None else [person.actor]))
+    person.left = left_actors(known, callers, person.actor)
+    wanted.update(dict.fromkeys(person.left))
     wanted.update(dict.fromkeys(known.keys_of([each.rule for each in person.limits], row)))
     wanted.update(dict.fromkeys(values[0] for values in hashes.values()))
     users: dict[int, None] = {}
@@ -167,7 +178,13 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
     wanted.update(dict.fromkeys(value for values in hashes.values() for value in values))
     told = told_of(known, [*wanted][:MOST_HASHES])
     person.hosts, person.missing, person.policies = told.hosts, told.missing, told.policies
-    person.refused, person.shed = told.refused, told.shed
+    # What began after an act took it out of an actor is of others.
+    person.refused = [
+        each
+        for each in told.refused
+        if (act := person.left_by(each)) is None or each.since_ns <= act.at_ns + NS
+    ]
+    person.shed = told.shed
     held, by = {act.label for act in person.acts}, {each.act for each in person.refused if each.act}
     in_force = {act.label for act in known.acts}
     person.ended = [act for act in known.log if act.label in by - in_force]

@@ -26,6 +26,7 @@ from ratelimit.inspection.budgets import (
 )
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.knowledge import Knowledge
+from ratelimit.inspection.left_actors import actors_said
 from ratelimit.inspection.naming import Caller, payment_identity, resolve, resolved_network
 from ratelimit.inspection.preview import (
     Preview,
@@ -148,7 +149,8 @@ def exempt(known: Knowledge, account: str, what: str | None = None, identity: st
     preview = of_exempt(known, caller)
     clustered = {rule.name for rule in known.compiled.rules if rule.is_clustered}
     preview.does.extend(still_binding(known, caller, clustered))
-    return _proposal(known, "exempt", preview, accounts)
+    actor, _ = known.membership(caller.hash)
+    return _proposal(known, "exempt", preview, accounts, says=actors_said([] if actor is None else [actor]))
 
 
 def stop(known: Knowledge, caller: str, identity: str | None = None) -> Proposal:
@@ -194,7 +196,11 @@ def of_accounts(known: Knowledge, kind: Kind, accounts: Sequence[str]) -> Propos
     keys = accounts_of(known, kind, callers)
     if len(keys) < least:
         raise InspectionFailure(f"`{kind}` takes at least {least} different accounts", "call")
-    return _proposal(known, kind, _PREVIEWS[kind](known, callers), keys)
+    says = ""
+    if kind == "clear":
+        within = (each.hash if each.what == "actor" else known.membership(each.hash)[0] for each in callers)
+        says = actors_said(dict.fromkeys(each for each in within if each is not None))
+    return _proposal(known, kind, _PREVIEWS[kind](known, callers), keys, says=says)
 
 
 def organisation(

@@ -61,9 +61,7 @@ def refusals(algorithm: str, times: int) -> tuple[Policy, dict[int, Refused]]:
     return policy, found
 
 
-@pytest.mark.parametrize(
-    "algorithm", ["token-bucket", "fixed-window", "sliding-window", "sliding-log"]
-)
+@pytest.mark.parametrize("algorithm", ["token-bucket", "fixed-window", "sliding-window", "sliding-log"])
 def test_what_is_said_of_a_limit_of_twice_the_numbers_is_what_such_a_limit_does(
     algorithm: str,
 ) -> None:

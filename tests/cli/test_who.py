@@ -304,6 +304,27 @@ def test_an_act_shows_at_once(actor: Actor, tmp_path: Path) -> None:
     assert [each["kind"] for each in who(policy, "bot9")["acts"]] == ["clear", "exempt-limits"]
 
 
+@pytest.mark.parametrize(("kind", "named", "asked"), [("exempt", "bot7", "bot7"), ("clear", "bot8", "bot9")])
+def test_what_refused_an_actor_stays_when_an_act_takes_its_accounts_out(
+    actor: Actor, tmp_path: Path, kind: str, named: str, asked: str
+) -> None:
+    """Hazard: once the customer is helped, nobody can say any more what had refused him."""
+    policy = tmp_path / "policy.toml"
+    (before,) = [each for each in who(policy, asked)["refused"] if each["limit"] == "one actor"]
+    assert before["until_act"] is None
+    assert run("act", kind, policy, named).exit_code == 0
+    found = who(policy, asked)
+    (after,) = [each for each in found["refused"] if each["limit"] == "one actor"]
+    assert after == {**before, "until_act": "1"}
+    assert [(each["actor"], each["act"]) for each in found["left"]] == [(before["hash"], "1")]
+    result = run("who", policy, asked)
+    assert "one actor until act 1" in " ".join(result.stdout.split())
+    assert f"Act 1 took it out of actor {before['hash'][:8]} at " in result.stderr
+    assert run("act", "undo", policy, "1").exit_code == 0
+    (again,) = [each for each in who(policy, asked)["refused"] if each["limit"] == "one actor"]
+    assert again == before
+
+
 async def test_a_limit_in_code_is_shown_with_what_is_left(tmp_path: Path) -> None:
     """Hazard: of a limit that a route declares, nothing is known but that something refused."""
     app = FastAPI()

@@ -71,6 +71,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         name: of `organisation`, its name.
         numbers: of budgets, units by the name of a limit.
         says: of budgets, the same in words. Of `undo`, the label of the act that is taken back.
+            Of `exempt` and `clear`, the ids of the actors that the accounts were in.
         after: of payments into a lifetime, by the name of its limit what the server said of the balance then.
         until_ns: when it lapses; None for never. Of `undo`, when the act that it takes back would have.
         reason: why, as the operator wrote it.
