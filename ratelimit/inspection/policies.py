@@ -9,6 +9,9 @@ from ratelimit.inspection import formatting
 from ratelimit.inspection.acting import HostState, state_of
 from ratelimit.policy import Policy
 
+BRIEF = 68
+"""Characters beside what a line of `top` begins with, at a terminal of 80."""
+
 
 def by_policy(hosts: Sequence[HostState]) -> dict[str, list[HostState]]:
     """Return the hosts that run, by the digest of their policy; those that do not say are left out."""
@@ -25,6 +28,18 @@ def policy_words(hosts: Sequence[HostState]) -> list[str]:
         f"{digest} {', '.join(f'on {each.host} since {_instant(each)}' for each in same)}"
         for digest, same in by_policy(hosts).items()
     ]
+
+
+def brief_policy_words(hosts: Sequence[HostState]) -> list[str]:
+    """Return the same in lines of at most `BRIEF` characters: hosts are counted that have no room by name."""
+    found = []
+    for digest, same in by_policy(hosts).items():
+        first, last = _instant(same[0]), _instant(same[-1])
+        said = f"since {first}" if first == last else f"since {first.removesuffix(' UTC')} to {last}"
+        named = f"{digest} on {', '.join(each.host for each in same)} {said}"
+        counted = f"{digest} on {formatting.count(len(same), 'host')} {said}"
+        found.append(named if len(named) <= BRIEF else counted)
+    return found
 
 
 def different_policies(hosts: Sequence[HostState]) -> str:

@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ratelimit.core.memory.host import set_hosts
 from ratelimit.events import Event
 from ratelimit.inspection.acting import HostState
 from ratelimit.inspection.formatting import instant
-from ratelimit.inspection.policies import different_policies, policy_words
+from ratelimit.inspection.policies import brief_policy_words, different_policies, policy_words
 from ratelimit.inspection.rejections import rejections
 from ratelimit.stores.journal import events_of
 from ratelimit.stores.redis.acts import ServerActs
@@ -124,11 +125,30 @@ def test_one_policy_on_all_hosts_is_no_warning() -> None:
     same = [HostState(name, 2, has_applied=True, policy="0123456789ab") for name in ("web-1", "web-2")]
     assert not different_policies(same)
     assert policy_words(same) == ["0123456789ab on web-1 since its start, on web-2 since its start"]
+
     gone = HostState("web-3", 2, has_applied=False, silent_s=90, policy="ba9876543210")
     ended = HostState("web-4", 0, has_applied=False, policy="ba9876543210")
     assert not different_policies([*same, gone, ended])
     other = HostState("web-3", 2, has_applied=True, policy="ba9876543210", policy_since_s=1_700_000_000)
     assert "ba9876543210 on web-3 since 2023-11-14 22:13:20 UTC" in different_policies([*same, other])
+
+
+def test_the_policy_of_many_hosts_is_one_line_of_a_terminal() -> None:
+    """Hazard: at 80 columns a dozen hosts push what is wrong off the screen."""
+    names = [f"web-{number}.eu-central-1.example.net" for number in range(12)]
+    states = [
+        HostState(name, 4, has_applied=True, policy="0123456789ab", policy_since_s=1_700_000_000 + 60 * at)
+        for at, name in enumerate(names)
+    ]
+    since = "since 2023-11-14 22:13:20 to 2023-11-14 22:24:20 UTC"
+    assert brief_policy_words(states) == [f"0123456789ab on 12 hosts {since}"]
+    assert brief_policy_words(states[:1]) == [f"0123456789ab on 1 host {since[:25]} UTC"]
+    short = [replace(each, host=f"web-{at}") for at, each in enumerate(states[:2])]
+    assert brief_policy_words(short) == [
+        "0123456789ab on 2 hosts since 2023-11-14 22:13:20 to 2023-11-14 22:14:20 UTC"
+    ]
+    alike = [replace(each, policy_since_s=1_700_000_000) for each in short]
+    assert brief_policy_words(alike) == ["0123456789ab on web-0, web-1 since 2023-11-14 22:13:20 UTC"]
 
 
 def test_a_rejected_policy_of_another_host_is_said_as_long_as_it_stands(

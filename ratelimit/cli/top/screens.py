@@ -15,7 +15,7 @@ from ratelimit.inspection.acting import HostState
 from ratelimit.inspection.changes import Changes
 from ratelimit.inspection.hosts import HostMoment, LimitRow, Moment, Refused, limits_by_trouble
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.policies import policy_words
+from ratelimit.inspection.policies import brief_policy_words
 from ratelimit.telemetry import names
 from ratelimit.telemetry.snapshot import LoadNumbers, quantile_bound_s
 
@@ -62,7 +62,7 @@ def _head(target: str, moment: Moment, earlier: Moment | None, passed_s: float) 
     head.add_row("watching", Text(target))
     for said in moment.trouble:
         head.add_row("trouble", Text(said, "yellow"))
-    policies = policy_words([each.state for each in moment.hosts if each.state is not None])
+    policies = brief_policy_words([each.state for each in moment.hosts if each.state is not None])
     for at, words in enumerate(policies):
         head.add_row("" if at else "policy", Text(words, "red" if len(policies) > 1 else ""))
     if moment.missing:
