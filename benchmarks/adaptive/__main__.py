@@ -15,6 +15,7 @@ from benchmarks.adaptive.beside import WORLDS, Beside, compare
 from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME, HELD_OUT, JUDGES, OUTSIDE, BackEnd
 from benchmarks.adaptive.contenders import CONTENDERS
 from benchmarks.adaptive.judging import report_hosts, report_judgement
+from benchmarks.adaptive.obeying import report_obeying
 from benchmarks.adaptive.phases import PHASES
 from benchmarks.adaptive.poisoning import lost_to_poison
 from benchmarks.adaptive.report import (
@@ -56,7 +57,11 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=usual_jobs(), help="Processes. Default: one a processor.")
     parser.add_argument("--hosts", action="store_true", help="One host and twelve before one engine, alone.")
     parser.add_argument("--tails", action="store_true", help="Long prompts among short ones, alone.")
+    parser.add_argument("--obeying", action="store_true", help="Callers that wait as they are told, alone.")
     chosen = parser.parse_args()
+    if chosen.obeying:
+        report_obeying(chosen.engine or (), chosen.seeds, chosen.jobs)
+        return
     if chosen.tails:
         report_tails(chosen.engine or (), chosen.seeds, chosen.jobs)
         return

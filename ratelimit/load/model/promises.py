@@ -17,7 +17,8 @@ from ratelimit.load.model.settings import SECOND_NS
 LEAST_NS, MOST_NS = 2 * SECOND_NS, 60 * SECOND_NS
 """Bounds on how far a wait may reach: in whole seconds, too, it is not always the same."""
 PACE_NS = 5 * SECOND_NS
-"""About so long is looked back on for how many are let in."""
+"""About so long is looked back on for how many are let in. Of what is shorter all counts alike: free places
+are taken at once, and a pace that went by that alone would call all back far too soon."""
 LOOKED_NS = SECOND_NS // 10
 MOST = 10_000
 """More promises are not kept: their callers are taken for as many as these."""
@@ -34,7 +35,7 @@ class Promises:
         draw: returns a number at random from 0 to 1, 1 excluded.
     """
 
-    __slots__ = ("_draw", "_due_ns", "_entered", "_looked_ns", "_pace")
+    __slots__ = ("_draw", "_due_ns", "_entered", "_looked_ns", "_pace", "_since_ns")
 
     def __init__(self, draw: Callable[[], float]) -> None:
         self._draw = draw
@@ -42,6 +43,7 @@ class Promises:
         self._pace = 0.0
         self._entered = 0
         self._looked_ns = 0
+        self._since_ns = 0
 
     @property
     def out(self) -> int:
@@ -73,11 +75,12 @@ class Promises:
             # None was shed for a while, so none waited either: how many are let in at most is not known.
             # Or it is another process, or the clock has jumped.
             self._entered, self._looked_ns, self._pace = entered, now_ns, 0.0
+            self._since_ns = now_ns
             return 0
         if passed_ns < LOOKED_NS:
             return 0
         self._entered, self._looked_ns = entered, now_ns
         rate = came * SECOND_NS / passed_ns
-        part = 1.0 - exp(-passed_ns / PACE_NS) if self._pace > 0.0 else 1.0
+        part = max(1.0 - exp(-passed_ns / PACE_NS), passed_ns / (now_ns - self._since_ns))
         self._pace += part * (rate - self._pace)
         return came
