@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from mmap import mmap
 from pathlib import Path
 from random import Random
+from typing import Any, cast
 
 from benchmarks.adaptive.arrivals import bursts, poisson
 from benchmarks.adaptive.catalogue import BackEnd, capacity
@@ -17,11 +17,16 @@ from benchmarks.adaptive.phases import Phase
 from benchmarks.adaptive.poison import NONE, Poison
 from benchmarks.adaptive.timeline import SECOND, Timeline
 from ratelimit.core.sharing.inflight import InFlight, flight_bytes
+from ratelimit.core.sharing.steering import Steering
 from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Controller, Settings
 from ratelimit.load.model.holding import is_late, longest_ns, share_left
 from ratelimit.load.model.saturation import Report
 from ratelimit.load.model.shedding import FIRST_OF_ALL, ShedPriority
+from ratelimit.load.model.weights import Weights
+from ratelimit.load.queue import LINE, LoadLine, rank_in_line
+from ratelimit.waiting.model.line import Waiter
+from ratelimit.waiting.model.room import Room
 
 DRAINED_S = 30
 SPEED_EVERY_S = 1
@@ -56,6 +61,7 @@ class Run:
 
 
 SETTLED_S = 10
+MANY = 10**9
 ASKED_NS = SECOND // 20
 """How often the first of a line asks again, if nothing makes room before."""
 
@@ -68,8 +74,9 @@ class Coming:
     outcome: Outcome
     settled: bool
     second: list[int]
+    units: int = 1
     passed_by: int = 0
-    """Others pass it until so many were sent."""
+    """Others pass it until so many were sent: the line counts that."""
 
 
 def one_of(settings: Settings, worker: int = 1, memory: mmap | None = None) -> InFlight:
@@ -83,6 +90,23 @@ def one_of(settings: Settings, worker: int = 1, memory: mmap | None = None) -> I
     )
     flight.join(worker, 0, 0, lambda *_: True)
     return flight
+
+
+class PlayedLine(LoadLine):
+    """The line of the gateway, but for its event loop: the simulation says when it looks, and what goes on.
+
+    Args:
+        played: the loop whose requests wait here.
+        flight: what is in flight.
+    """
+
+    def __init__(self, played: Loop, flight: InFlight) -> None:
+        no_loop = cast("Any", None)
+        super().__init__(no_loop, Room(MANY, MANY), played.now_ns, flight, Steering(flight), Weights(()))
+        self._played = played
+
+    def _goes_on(self, waiter: Waiter, now_ns: int, *, has_earned: bool = False) -> bool:
+        return self._played.goes_on(waiter, now_ns)
 
 
 class Loop:
@@ -119,7 +143,8 @@ class Loop:
         self._watched = watched
         self._by_duration = by_duration
         self._holds = holds
-        self._lines: tuple[deque[Coming], ...] = tuple(deque() for _ in range(self._classes))
+        self.line = PlayedLine(self, self.admission.flight)
+        self._waiting: dict[Job, Waiter] = {}
         self._asks = False
         self._sent = 0
 
@@ -172,7 +197,9 @@ class Loop:
         coming, rank = Coming(job, outcome, settled, second), self._priority(job).rank
         if job.patience_ns:
             self.timeline.at(job.arrived_ns + job.patience_ns, lambda: self._hang_up(coming))
-        if not self._has_before(job, rank) and self._has_room(job):
+        coming.units = self._units(job)
+        in_line = rank_in_line(self._priority(job))
+        if not self.line.has_before(in_line, coming.units) and self._has_room(job):
             self._send(coming)
             return
         self._at(job).turn_away(self.now_ns(), self._priority(job))
@@ -180,9 +207,12 @@ class Loop:
         if not held_ns:
             self._refuse(coming)
             return
-        line = self._lines[rank]
-        line.append(coming)
-        self.timeline.at(job.arrived_ns + held_ns, lambda: self._expire(line, coming))
+        now_ns = self.timeline.now_ns
+        waiter = self.line.arrive(LINE, job.account, coming.units, in_line, now_ns, now_ns + held_ns, 0)
+        assert isinstance(waiter, Waiter)
+        waiter.note = coming
+        self.timeline.at(waiter.ends_ns, lambda: self._expire(waiter))
+        self._waiting[job] = waiter
         self._ask()
 
     def _priority(self, job: Job) -> ShedPriority:
@@ -197,20 +227,6 @@ class Loop:
         left = share_left(age_ns, self.controller.target_ns, priority.rank, self._classes)
         share, kept = priority.share() * left, priority.kept()
         return self._at(job).has_room(self.now_ns(), share, kept, priority.rank, self._units(job))
-
-    def _has_before(self, job: Job, rank: int) -> bool:
-        """Return whether any waits that a request may not overtake."""
-        is_one = self._units(job) == 1
-        return any(
-            not (is_one and self._lets_pass(coming)) for line in self._lines[: rank + 1] for coming in line
-        )
-
-    def _lets_pass(self, coming: Coming) -> bool:
-        """Return whether others pass one that does not fit: as many as it counts for, as in `LoadQueue`."""
-        units = self._units(coming.job)
-        if units > 1 and not coming.passed_by:
-            coming.passed_by = self._sent + units
-        return self._sent < coming.passed_by
 
     def _units(self, job: Job) -> int:
         """Return how many requests in the middle one is as much as."""
@@ -237,14 +253,30 @@ class Loop:
         coming.second[1] += 1
         coming.outcome.refused_with_room += self.engine.has_room()
 
-    def _expire(self, line: deque[Coming], coming: Coming) -> None:
-        if coming in line:
-            line.remove(coming)
-            self._refuse(coming)
-            priority = self._priority(coming.job)
-            self._at(coming.job).turn_away(self.now_ns(), priority)
-            if self._classes > 1:
-                self.admission.reserve.lost(priority.rank, self.now_ns())
+    def _expire(self, waiter: Waiter) -> None:
+        if waiter.line is None:
+            return
+        coming: Coming = waiter.note
+        self._leave(waiter)
+        self._refuse(coming)
+        priority = self._priority(coming.job)
+        self._at(coming.job).turn_away(self.now_ns(), priority)
+        if self._classes > 1:
+            self.admission.reserve.lost(priority.rank, self.now_ns())
+
+    def _leave(self, waiter: Waiter) -> None:
+        del self._waiting[waiter.note.job]
+        self.line.room.leave(waiter)
+
+    def goes_on(self, waiter: Waiter, now_ns: int) -> bool:
+        """Send one that waits, if there is room for it; return whether it is gone."""
+        coming: Coming = waiter.note
+        if not self._has_room(coming.job):
+            return False
+        del self._waiting[coming.job]
+        self.line.room.serve(waiter, now_ns)
+        self._send(coming)
+        return True
 
     def _ask(self) -> None:
         """Let the first of the line ask now and then, while there is one."""
@@ -255,24 +287,13 @@ class Loop:
     def _ask_again(self) -> None:
         self._asks = False
         self._go_on()
-        if any(self._lines):
+        if self.line.room.size:
             self._ask()
 
     def _go_on(self) -> None:
-        """Send what is held and has room, the first class before the second."""
-        for line in self._lines:
-            at = 0
-            while at < len(line):
-                coming = line[at]
-                if self._has_room(coming.job):
-                    del line[at]
-                    self._send(coming)
-                elif self._lets_pass(coming):
-                    at += 1
-                else:
-                    return
-            if line:
-                return
+        """Send what is held and has room, in the gateway's order."""
+        if self.line.room.size:
+            self.line.go_on(self.timeline.now_ns)
 
     def _began(self, job: Job, outcome: Outcome, settled: bool) -> None:
         took_ns = self.timeline.now_ns - job.arrived_ns
@@ -326,10 +347,10 @@ class Loop:
 
     def _hang_up(self, coming: Coming) -> None:
         job = coming.job
-        for line in self._lines:
-            if coming in line:
-                line.remove(coming)
-                return
+        waiter = self._waiting.get(job)
+        if waiter is not None:
+            self._leave(waiter)
+            return
         if job.sent and job.done_ns < 0 and not job.gone:
             job.gone = True
             self._at(job).gone(job.ticket, self.now_ns())

@@ -130,7 +130,7 @@ class LoadQueue:
             priority: its class.
             units: its work.
         """
-        return bool(self._lines.waiting) and self._lines.here().has_before(_rank(priority), units)
+        return bool(self._lines.waiting) and self._lines.here().has_before(rank_in_line(priority), units)
 
     def hold(self, principal: Hashable, priority: ShedPriority, pending: Pending) -> Effects[Held]:
         """Hold a request until it is its turn, its time is over, or its client has hung up.
@@ -144,7 +144,7 @@ class LoadQueue:
             pending: the request; its time is when that ends.
         """
         lines, flight, visit, now_ns = self._lines.here(), self._flight, pending.visit, pending.now_ns
-        held, rank = Held(flight, self.freed, priority, visit.units), _rank(priority)
+        held, rank = Held(flight, self.freed, priority, visit.units), rank_in_line(priority)
         if lines.is_closed:
             held.result = "closed"
             return held
@@ -336,6 +336,6 @@ class LoadLine(LoopLines):
         self.room.ask_at(line, now_ns + line.pause_ns)
 
 
-def _rank(priority: ShedPriority) -> int:
+def rank_in_line(priority: ShedPriority) -> int:
     """Return the class in the line: of each class others, those in doubt, and those over their share."""
     return RANKS * priority.rank + (2 if priority.is_over else int(priority.of != "others"))
