@@ -9,9 +9,9 @@ from ratelimit.cli.terminal import Text, err, say, warn
 from ratelimit.errors import PolicyError
 from ratelimit.inspection.current_policy import policy_in_force, tallied
 from ratelimit.inspection.policies import different_on_server
-from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy import Policy, Problem
 from ratelimit.runtime.last_policy import load_or_last
+from ratelimit.runtime.limits_in_code import kept
 
 
 def load(path: str, *, show_warnings: bool = True) -> Policy:
@@ -68,7 +68,13 @@ def load_to_act(path: str) -> Policy:
 
 def load_whole(path: str) -> Policy:
     """Return what `load_to_act` does, with the limits in the application's code as far as this host knows."""
-    return with_limits_in_code(load_to_act(path))
+    policy = load_to_act(path)
+    if policy.path is None or not kept(policy.path):
+        return policy
+    # Imported here: few policies have limits in code, and what asks for these is not loaded for others.
+    from ratelimit.integrations.asked_limits import with_limits_in_code
+
+    return with_limits_in_code(policy)
 
 
 def load_to_show(path: str) -> Policy:

@@ -357,8 +357,9 @@ def forms_of(known: Knowledge, identity: str, hashed: int) -> tuple[int, ...]:
     position = _names(known).get(identity, -1)
     if spec is None or position < 0 or position not in [spec.kinds[each] for each in DECLARED]:
         return (hashed,)
-    forms = sorted((hashed, hashed ^ 1), key=lambda one: not _is_counted(known, position, one))
-    return tuple(forms)
+    # Each look is a question to the server: the second form is asked only if it is not the first.
+    is_other = not _is_counted(known, position, hashed) and _is_counted(known, position, hashed ^ 1)
+    return (hashed ^ 1, hashed) if is_other else (hashed, hashed ^ 1)
 
 
 def _is_counted(known: Knowledge, position: int, hashed: int) -> bool:

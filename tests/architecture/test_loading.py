@@ -105,6 +105,12 @@ def test_module_of_a_command_that_looks_leads_to_none_of_what_runs(module: str) 
     assert not [each for each in loaded_by(f"import {module}") if each.startswith(unwanted)]
 
 
+def test_a_question_of_one_caller_loads_no_time_zones_and_no_limits_of_routes() -> None:
+    """What finds zones reads the interpreter's own configuration: a thirtieth of the command's time."""
+    found = loaded_by("import ratelimit.cli.who")
+    assert not [each for each in found if each.startswith(("zoneinfo", "sysconfig", "ratelimit.asgi.routes"))]
+
+
 POLICY = """\
 version = 1
 [identities]

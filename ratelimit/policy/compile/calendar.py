@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache, partial
 from itertools import islice
 from typing import Literal
-from zoneinfo import ZoneInfo, available_timezones
 
 from ratelimit.environment.spelling import nearest
 
@@ -37,6 +36,9 @@ def zone_named(name: str) -> tzinfo:
     """
     if name == "UTC":
         return UTC
+    # Imported here: what finds the database takes longer to load than a small policy to read.
+    from zoneinfo import ZoneInfo
+
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
@@ -46,6 +48,8 @@ def zone_named(name: str) -> tzinfo:
 
 def likely_zone(name: str) -> str:
     """Return the zone that was meant by a name in another case, by a city, or with a slip; else nothing."""
+    from zoneinfo import available_timezones  # as above
+
     word = name.lower().replace(" ", "_")
     known = sorted(available_timezones() | {"UTC"}, key=lambda zone: (len(zone), zone))
     same = (zone for zone in known if word in (zone.lower(), zone.lower().rpartition("/")[2]))
