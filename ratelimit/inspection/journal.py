@@ -46,7 +46,9 @@ if TYPE_CHECKING:
 
 SAME_NS = 60 * 10**9
 """An act or a policy is in force on all hosts within so long."""
-_EACH_HOST = frozenset({"act-made", "act-undone", "act-lapsed", "policy-reloaded", "policy-rejected"})
+_OF_ACTS = frozenset({"act-made", "act-undone", "act-lapsed"})
+"""Of one act there is one of each, whenever a host that was cut off tells it."""
+_EACH_HOST = _OF_ACTS | {"policy-reloaded", "policy-rejected"}
 HOUR_NS = 3600 * 10**9
 QUARTER_NS = HOUR_NS // 4
 MINUTE_NS = 60 * 10**9
@@ -223,7 +225,8 @@ class Journal:
                 # Each host reports it; people read it once, with all of these hosts.
                 told = (entry.kind, entry.subject, entry.text)
                 at = seen.get(told)
-                if at is not None and 0 <= entry.time_ns - found[at].time_ns <= SAME_NS:
+                is_near = at is not None and 0 <= entry.time_ns - found[at].time_ns <= SAME_NS
+                if at is not None and (is_near or entry.kind in _OF_ACTS):
                     found[at] = found[at].with_host(entry.host)
                     continue
                 seen[told] = len(found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,12 +129,16 @@ class Host:
 class World:
     """Hosts of one deployment, and what a person was told of their acts."""
 
+    kind = Host
+    MORE: Sequence[tuple[str, int]] = ()
+    """Other steps, and how often they come."""
+
     def __init__(self, folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
         server.client.flushall()
         self.server, self.source = server, random.Random(seed)
         self.clock: HostClock = stop_host(monkeypatch)
         self.network = Network(monkeypatch)
-        self.hosts = {name: Host(folder, name, server.url, self.network) for name in NAMES}
+        self.hosts = {name: self.kind(folder, name, server.url, self.network) for name in NAMES}
         self.told: dict[tuple[int, int], Act] = {}
         self.undone: set[str] = set()
         """The labels of acts of which a person was told that they are undone,"""
@@ -158,8 +162,9 @@ class World:
                 "heal",
                 "lose",
                 "wait",
+                *(step for step, _ in self.MORE),
             ],
-            [12, 1, 6, 14, 3, 1, 1, 2, 3, 3, 3, 3],
+            [12, 1, 6, 14, 3, 1, 1, 2, 3, 3, 3, 3, *(often for _, often in self.MORE)],
         )
         self.said.append(f"{what} {name}")
         self.clock.advance(self.source.random())

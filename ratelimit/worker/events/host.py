@@ -157,9 +157,13 @@ class HostRecord:
             return True
 
     def leave(self, now_ns: int, counted: dict[str, int]) -> bool:
-        """Note that this worker does not ask the server; return whether it is the first of the host."""
+        """Note that this worker does not ask the server; return whether it is the first of the host.
+
+        It is not where workers that were away have ended, and none has heard the server since.
+        """
         with self.change() as told:
-            is_first = not _alive(told)
+            is_first = not told.away
+            _alive(told)
             told.away[str(os.getpid())] = start_of(os.getpid())
             if is_first:
                 told.away_ns, told.before = now_ns, counted
@@ -173,9 +177,19 @@ class HostRecord:
         with self.change() as told:
             if told.away.pop(str(os.getpid()), None) is None or _alive(told):
                 return None
-            return told.away_ns, {
-                name: max(0, count - told.before.get(name, 0)) for name, count in counted.items()
-            }
+            return told.away_ns, _grown(told, counted)
+
+    def end(self, counted: dict[str, int]) -> tuple[int, dict[str, int]] | None:
+        """Note that the server was heard; return the same as `come_back` if all that were away have ended."""
+        with self.change() as told:
+            if not told.away or _alive(told):
+                return None
+            return told.away_ns, _grown(told, counted)
+
+
+def _grown(told: Told, counted: dict[str, int]) -> dict[str, int]:
+    """Return by how much what is counted has grown since the host left the server."""
+    return {name: max(0, count - told.before.get(name, 0)) for name, count in counted.items()}
 
 
 def _alive(told: Told) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from hashlib import blake2b
 from os import PathLike
@@ -22,10 +22,11 @@ from ratelimit.limiter import Limiter
 from ratelimit.load.compile import loads_of
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.runtime.reload import Reload
-from ratelimit.stores.acts.act import Act, undos
+from ratelimit.stores.acts.act import Act
 from ratelimit.stores.journal import read_records, standing_rejections
 from ratelimit.telemetry.cells import totals
 from ratelimit.telemetry.remote import COUNTER_REMOTE, RemoteColumn
+from ratelimit.worker.events.acts import ActNews
 from ratelimit.worker.events.losses import forgotten
 from ratelimit.worker.events.minutes import MINUTE_NS, Minutes, counts_of, grown
 from ratelimit.worker.events.reporter import Reporter
@@ -86,14 +87,18 @@ class EventWatch:
         self._reporter = reporter
         self._epoch = ""
         self._is_away = False
+        self._has_heard = False
+        """Whether the server has answered this worker."""
         self._away_ns = 0
         self._connects = True
         self._started_ns: int | None = None
         self._last: Reload | None = None
         self._noticed: set[str] = set()
-        self._acts: dict[tuple[int, int], Act] | None = None
+        self._acts = ActNews(reporter)
         self._minutes = Minutes(reporter)
         self._is_new = True
+        self._is_first = True
+        """Whether no worker of this host had noted anything before this one began."""
         self._is_leading = False
         self._rebuilds = -1
         self._refusals_ns = 0
@@ -112,11 +117,11 @@ class EventWatch:
         """
         now_ns = limiter.now_ns()
         self._reporter.adapt(limiter.policy.file.events)
-        self._look_at_server(limiter, now_ns)
+        self._look_at_server(limiter, epoch, now_ns)
         self._look_for_losses(limiter, epoch, now_ns)
         self._look_at_policy(limiter, now_ns)
         self._look_at_mistakes(limiter, now_ns)
-        self._look_at_acts(limiter.runtime.acts, log, now_ns)
+        self._acts.look(limiter, log, now_ns, is_first=self._is_first)
         self._look_at_actors(limiter, now_ns)
         for name, number in self._reporter.take_told().items():
             limiter.runtime.counters.told(name, number)
@@ -130,25 +135,42 @@ class EventWatch:
 
     # -- the server -----------------------------------------------------------------------------------
 
-    def _look_at_server(self, limiter: Limiter, now_ns: int) -> None:
+    def _look_at_server(self, limiter: Limiter, epoch: str, now_ns: int) -> None:
         is_away = bool(limiter.remote.get("is_away"))
+        if epoch and not self._has_heard and not is_away:
+            self._has_heard = True
+            self._tell_back(self._reporter.record.end(_counted(limiter)) or self._left_before(), now_ns)
         if self._is_starting(is_away, now_ns) or is_away == self._is_away:
             return
         self._is_away = is_away
         counted, record = _counted(limiter), self._reporter.record
         if is_away:
             self._away_ns = now_ns
+            standing = self._left_before()
             try:
-                is_first = record.leave(now_ns, counted)
+                is_first = record.leave(now_ns if standing is None else standing[0], counted)
             except OSError:
                 is_first = True  # once by each worker is better than never
-            if is_first:
+            if is_first and standing is None:
                 self._reporter.tell("store-away", now_ns)
             return
         try:
             back = record.come_back(counted)
         except OSError:
             back = (self._away_ns, {})
+        self._tell_back(back, now_ns)
+
+    def _left_before(self) -> tuple[int, Mapping[str, int]] | None:
+        """Return since when this host has been away as the journal has it, where its record is gone."""
+        if self._reporter.record.read().away:
+            return None
+        host = socket.gethostname()
+        told = read_records(each for each in self._reporter.lines() if b'"store-' in each)
+        own = [each for each in told if each.host == host and each.kind in ("store-away", "store-back")]
+        return (own[-1].time_ns, {}) if own and own[-1].kind == "store-away" else None
+
+    def _tell_back(self, back: tuple[int, Mapping[str, int]] | None, now_ns: int) -> None:
+        """Tell that the server is used again: since when it was not, and what was counted meanwhile."""
         if back is not None:
             since_ns, grown = back
             seconds = round(max(0, now_ns - since_ns) / NS, 1)
@@ -219,8 +241,18 @@ class EventWatch:
         """Tell of a policy that came with a restart."""
         digest = f"{limiter.policy.digest:012x}"
         before = self._put_in_force(digest)
+        self._is_first = not before
+        if not before:  # after a reboot the journal may say it, where that is kept elsewhere
+            before = self._last_told()
         if before and before != digest:
             self._tell_policy(limiter, f"a restart put it in place of {before}", now_ns)
+
+    def _last_told(self) -> str:
+        """Return the policy that this host told last; empty where the journal has none."""
+        host = socket.gethostname()
+        told = read_records(each for each in self._reporter.lines() if b"policy-reloaded" in each)
+        own = [each.fields.get("digest") for each in told if each.host == host]
+        return str(own[-1]) if own else ""
 
     def _put_in_force(self, digest: str) -> str:
         """Note the policy in force; return the one before, empty where that is not known."""
@@ -283,31 +315,6 @@ class EventWatch:
                 routes=[str(each) for each in spec.patterns][:MOST_ROUTES],
                 shadow=spec.shadow,
             )
-
-    # -- acts -----------------------------------------------------------------------------------------
-
-    def _look_at_acts(self, acts: Sequence[Act], log: Sequence[Act], now_ns: int) -> None:
-        current = {act.identity_in_log: act for act in acts}
-        known, self._acts = self._acts, current
-        if known is None:
-            return  # what held when this worker started is no news
-        undone = undos(log)
-        for identity in current.keys() - known.keys():
-            act = current[identity]
-            self._act("act-made", act, now_ns, by=act.by, reason=act.reason)
-        for identity in known.keys() - current.keys():
-            act = known[identity]
-            if (undo := undone.get(identity)) is not None:
-                self._act("act-undone", act, now_ns, by=undo.by, reason=undo.reason)
-            elif act.until_ns is not None and act.until_ns <= now_ns:
-                self._act("act-lapsed", act, now_ns, by=act.by)
-
-    def _act(self, name: str, act: Act, now_ns: int, **fields: object) -> None:
-        hashes = [f"{one:016x}" for one in act.hashes]
-        until_s = None if act.until_ns is None else act.until_ns // NS
-        said = {"act": act.label, "kind": act.kind, **fields, "until": until_s, "identity": act.identity}
-        said |= {"of": hashes, "says": act.says or act.name, "limits": [*act.numbers]}
-        self._reporter.tell_once(name, f"{act.label} {act.at_ns}", now_ns, for_ns=24 * HOUR_NS, **said)
 
     # -- actors ---------------------------------------------------------------------------------------
 
