@@ -12,10 +12,8 @@ import click
 from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
 from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, err, note, say
+from ratelimit.environment.console_token import CONSOLE_TOKEN, LEAST_TOKEN
 from ratelimit.environment.extras import how_to_install
-
-TOKEN = "RATELIMIT_CONSOLE_TOKEN"
-"""The variable with a token that lasts; without it there is a new one each time."""
 
 
 @click.command("console")
@@ -47,12 +45,11 @@ def console_command(policy: str, host: str, port: int) -> None:
     import uvicorn
 
     from ratelimit.console import console_app
-    from ratelimit.console.access import LEAST_TOKEN
 
     load_to_act(policy)
-    token = os.environ.get(TOKEN, "") or secrets.token_urlsafe(24)
+    token = os.environ.get(CONSOLE_TOKEN, "") or secrets.token_urlsafe(24)
     if len(token) < LEAST_TOKEN:
-        raise Failure(f"{TOKEN} has {LEAST_TOKEN} characters or more", USAGE)
+        raise Failure(f"{CONSOLE_TOKEN} has {LEAST_TOKEN} characters or more", USAGE)
     config = uvicorn.Config(
         console_app(policy, token=token),
         host=host,

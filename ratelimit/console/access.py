@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ratelimit.environment.console_token import LEAST_TOKEN
 from ratelimit.errors import UsageError
 
 COOKIE = "kinlimit-console"
-LEAST_TOKEN = 16
 
 UserOf = Callable[[Request], str | None]
 """Returns the name of the user that an application has authenticated; None for nobody."""

@@ -15,6 +15,7 @@ from ratelimit.console.chart import WIDTH, chart_of
 from ratelimit.console.parts import ends_of, hosts_of, principal_of, taken
 from ratelimit.console.visit import Visit
 from ratelimit.correlation.overview import Overview
+from ratelimit.deciding.denials import DENY_LIST
 from ratelimit.environment.spelling import nearest
 from ratelimit.inspection import proposal
 from ratelimit.inspection.acting import known_acts
@@ -79,6 +80,10 @@ def limit(visit: Visit) -> Response:
     found, before = visit.observation.moments()
     _, policy, _ = visit.observation.policy()
     rules = [rule for rule in policy.compiled.rules if rule.name == name and not rule.is_twin]
+    if not rules and name == DENY_LIST:
+        callers = over_hosts(each for each in found.callers if each.limit == name)
+        shown, more = callers[:CALLERS_SHOWN], max(0, len(callers) - CALLERS_SHOWN)
+        return visit.page("denied", callers=shown, more=more, missing=found.missing)
     if not rules:
         names = [rule.name for rule in policy.compiled.rules]
         near = nearest(name, names)

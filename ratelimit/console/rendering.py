@@ -14,6 +14,7 @@ from ratelimit.decision import VERDICTS
 from ratelimit.environment.printable import printable
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_words
+from ratelimit.inspection.hosts import over_hosts
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.naming import EVERYONE, Caller
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
@@ -119,6 +120,7 @@ def _made() -> Environment:
         "formatting": formatting,
         "counted_by": _counted_by,
         "named_hash": named_hash,
+        "over_hosts": over_hosts,
         "reason_of": reason_of,
         "describe_account": describe_account,
         "version": VERSION,

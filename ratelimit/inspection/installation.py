@@ -15,6 +15,7 @@ from ratelimit import core
 from ratelimit.codes import every_code
 from ratelimit.core.memory.table import table_bytes
 from ratelimit.correlation.description import DECLARATION
+from ratelimit.environment.console_token import CONSOLE_TOKEN, LEAST_TOKEN
 from ratelimit.environment.extras import how_to_install
 from ratelimit.environment.finding import Fact, Finding
 from ratelimit.environment.neighbours import OURS, mending, neighbours, sentence
@@ -46,6 +47,8 @@ def examine_installation() -> Iterator[Finding]:
     yield _distribution()
     yield _import_name()
     yield _core()
+    if token := os.environ.get(CONSOLE_TOKEN, ""):
+        yield _console_token(len(token))
 
 
 def examine_policy(policy: Policy) -> Iterator[Finding]:
@@ -127,6 +130,17 @@ def _first_file() -> str | None:
     """Return the package's `__init__.py`; None where it is gone and Python goes by the folder."""
     found: str | None = getattr(ratelimit, "__file__", None)
     return found
+
+
+def _console_token(length: int) -> Finding:
+    if length >= LEAST_TOKEN:
+        return Finding("console token", "ok", f"{CONSOLE_TOKEN} is long enough")
+    return Finding(
+        "console token",
+        "fail",
+        f"{CONSOLE_TOKEN} has {count(length, 'character')}; `ratelimit console` takes {LEAST_TOKEN} or more",
+        "Set a longer one, as `openssl rand -hex 16` makes it, or none: then each start makes its own.",
+    )
 
 
 def _core() -> Finding:

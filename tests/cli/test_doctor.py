@@ -211,6 +211,22 @@ def test_url_in_a_variable_that_is_not_set(tmp_path: Path, monkeypatch: pytest.M
     assert "$REDIS_URL" in checks["url"]["says"]
 
 
+@pytest.mark.parametrize(("token", "status"), [("short", "fail"), ("t" * 16, "ok"), ("", None)])
+def test_a_token_of_the_console_that_is_too_short_is_found_before_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str, status: str | None
+) -> None:
+    monkeypatch.setenv("RATELIMIT_CONSOLE_TOKEN", token)
+    path = tmp_path / "policy.toml"
+    path.write_text(policy_text(store=f'memory = "{tmp_path / "table"}"'))
+    code, checks = examined(path)
+    found = checks.get("console token")
+    assert (None if found is None else found["status"]) == status
+    assert code == (1 if status == "fail" else 0)
+    if status == "fail":
+        assert found is not None
+        assert "has 5 characters" in found["says"]
+
+
 @pytest.mark.parametrize("young", [0, 2])
 def test_young_clusters_are_shown_with_the_line_that_declares_one(tmp_path: Path, young: int) -> None:
     path = tmp_path / "policy.toml"

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ratelimit import Limiter
 from ratelimit.clock import SystemClock
 from ratelimit.console.app import MOST_FORM_BYTES
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import named_words
 from ratelimit.inspection.journal import LONGEST_NOTE, journal_of
 from ratelimit.policy import Policy
+from ratelimit.worker.acts import ActFollower
 from tests.cli.running import run
 from tests.cli.test_actors import key_of
 from tests.console.driving import Page, Reader, mounted, reading
@@ -106,6 +109,30 @@ def test_an_organisation_is_not_called_an_account() -> None:
     said = named_words("organisation", "", [1, 2, 3, 4], "Northside School", 60 * 10**9)
     assert said == "organisation Northside School, until 1970-01-01 00:01:00 UTC"
     assert named_words("stop", "ip", [1], "", None) == "ip 00000000 stopped"
+
+
+def test_every_limit_on_a_page_leads_somewhere(plain: Path) -> None:
+    """Hazard: `deny list` is first among the limits in trouble, and its page says that there is none."""
+    assert run("act", "stop", plain, "eve", "--yes").exit_code == 0
+    limiter = Limiter(plain)
+    try:
+        follower = ActFollower(limiter.store.place)
+        follower.begin(limiter)
+        follower.look(limiter)
+        for _ in range(3):
+            limiter.decide(path="/a", headers={"x-api-key": "eve"}, client="192.0.2.1")
+        with reading(plain) as reader:
+            shown = reader.get("/limits")
+            ways = {unescape(href) for href, _ in shown.links if "/limit?" in href}
+            assert "/limit?name=deny%20list" in ways
+            for way in ways:
+                reader.get(way)
+            denied = reader.get("/limit?name=deny%20list")
+            assert "act 1" in denied.text
+            assert reader.get(unescape(denied.link("/person?"))).link("/act?act=1")
+    finally:
+        follower.resign()
+        limiter.close()
 
 
 def test_a_unit_is_named_once() -> None:
