@@ -437,7 +437,7 @@ def _tell(there: Deployment, act: Act, as_json: bool, words: Mapping[str, Any]) 
             say(console, mark + Text(f"{each.host} {_state_of(each)}, {workers}"))
         if not outcome.hosts and not outcome.is_away:
             note("No worker runs; those that start go by it.")
-        if act.kind != "undo":
+        if not act.of.is_undo:
             note(f"`ratelimit act undo {there.policy.name} {act.label}` takes it back.")
     if outcome.is_away:
         here = ", ".join(each.host for each in outcome.hosts if each.has_applied)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ratelimit.environment.spelling import did_you_mean, nearest
+from ratelimit.stores.acts.kinds import KINDS, UNDO
 
 
 class Entry(NamedTuple):
@@ -18,6 +19,8 @@ class Entry(NamedTuple):
 
 
 _HERE = "ratelimit.cli"
+_OF_ACTS = {"budget": "budget"}
+"""The modules of commands that lie beside the other acts."""
 TASKS: dict[str, dict[str, Entry]] = {
     "Write": {
         "demo": Entry(f"{_HERE}.demo", "See it work, on this machine, in under a minute."),
@@ -72,16 +75,13 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "budget": Entry(f"{_HERE}.budget", "What a customer has of each limit, and has used."),
     },
     "act": {
-        "stop": Entry(f"{_HERE}.acts", "Refuse every request of a caller, for a while."),
-        "exempt": Entry(f"{_HERE}.acts", "Let an account be, for a while."),
-        "budget": Entry(f"{_HERE}.budget", "Change a customer's numbers, for a while."),
-        "clear": Entry(f"{_HERE}.acts", "Clear the actor of an account."),
-        "confirm": Entry(f"{_HERE}.acts", "Confirm the actor of an account."),
-        "merge": Entry(f"{_HERE}.acts", "Say that accounts are one actor."),
-        "split": Entry(f"{_HERE}.acts", "Say that accounts are not one actor."),
-        "declare": Entry(f"{_HERE}.acts", "Declare what you know, for a while."),
+        **{
+            each.command: Entry(f"{_HERE}.{_OF_ACTS.get(each.command, 'acts')}", each.line)
+            for each in KINDS
+            if each.line and not each.is_undo
+        },
         "note": Entry(f"{_HERE}.journal", "Write a note into the journal."),
-        "undo": Entry(f"{_HERE}.acts", "Take an act back."),
+        UNDO.command: Entry(f"{_HERE}.acts", UNDO.line),
     },
 }
 _MEANT = {

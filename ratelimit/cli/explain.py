@@ -41,7 +41,8 @@ from ratelimit.policy.routing.request_line import path_of, read_line
 from ratelimit.policy.schema.model import Event
 from ratelimit.replay.facts import RecordFacts, carried, numbers_of, shared
 from ratelimit.runtime.features import Bystander
-from ratelimit.stores.acts.act import Act, Kind
+from ratelimit.stores.acts.act import Act
+from ratelimit.stores.acts.kinds import Effect
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import private_store
 from ratelimit.traces import Fields
@@ -235,8 +236,8 @@ class Explained:
             self.decision = trial.decide(charge=not live)
             self.way = [one for one in trial.way if one.stage != "compiled"]
             self.wait = wait_of(self.decision)
-            kind: Kind = "stop" if self.decision.reason is Reason.DENY_LIST else "exempt-limits"
-            self.act = listing(compiled, acts, row, kind)
+            effect: Effect = "denied" if self.decision.reason is Reason.DENY_LIST else "allowed"
+            self.act = listing(compiled, acts, row, effect)
             actor, certainty = actor_in(bound, row)
             self.cluster, self.verdict = cluster_name(actor), VERDICTS[certainty]
             self.template = matched.template

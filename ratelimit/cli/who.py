@@ -249,14 +249,9 @@ def _accounts(person: Person) -> str:
 
 def _ruling(person: Person) -> str:
     """Return what an act decides, whatever limits have left; empty without one. An exemption goes first."""
-    for kind, words in (
-        ("exempt-limits", "No limit applies to it while act {} is in force. Without it:"),
-        ("stop", "Every request of it is refused while act {} is in force. Without it:"),
-    ):
-        found = next((act for act in person.acts if act.kind == kind), None)
-        if found is not None:
-            return words.format(found.label)
-    return ""
+    ruling = [act for act in person.acts if act.of.ruling]
+    found = min(ruling, key=lambda act: act.of.effect != "allowed", default=None)
+    return "" if found is None else found.of.ruling.format(found.label)
 
 
 def _actor(person: Person) -> Text:

@@ -85,29 +85,29 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
     by_account: dict[int, str] = {}
     organisations: list[tuple[tuple[int, ...], ...]] = []
     for act in acts:
-        accounts = tuple(act.accounts)
-        if act.kind in ("exempt-limits", "stop"):
+        accounts, effect = tuple(act.accounts), act.of.effect
+        if effect in ("allowed", "denied"):
             if act.identity in positions:
-                listed = allowed if act.kind == "exempt-limits" else denied
+                listed = allowed if effect == "allowed" else denied
                 listed += [(positions[act.identity], account) for account in accounts]
-        elif act.kind in ("budget", "budget-more"):
+        elif effect in ("numbers", "more"):
             if act.identity in positions:
                 until_ns = FOREVER_NS if act.until_ns is None else act.until_ns
-                (numbers if act.kind == "budget" else more).extend(
+                (numbers if effect == "numbers" else more).extend(
                     Told(limit, positions[act.identity], account, units, until_ns)
                     for account in accounts
                     for limit, units in act.numbers.items()
                 )
-        elif act.kind == "exempt":
+        elif effect == "exempt":
             exempt += accounts
-        elif act.kind == "merge":
+        elif effect == "together":
             together.append(accounts)
-        elif act.kind == "split":
+        elif effect == "apart":
             apart.append(accounts)
-        elif act.kind == "organisation":
+        elif effect == "organisations":
             organisations.append((accounts, tuple(act.payments), tuple(act.networks)))
-        elif act.kind in ("confirm", "clear"):  # the last word counts
-            by_account.update(dict.fromkeys(accounts, act.kind))
+        elif effect in ("confirm", "clear"):  # the last word counts
+            by_account.update(dict.fromkeys(accounts, effect))
     declared = Declared(
         tuple(exempt),
         tuple(together),

@@ -17,7 +17,7 @@ from ratelimit.inspection.journal import write_note
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.naming import payment_identity, resolve, resolved_network
 from ratelimit.inspection.proposal import Proposal
-from ratelimit.stores.acts.act import Act, Kind
+from ratelimit.stores.acts.act import Act
 
 SHORTLY_S = 1.0
 """How long a page waits for hosts to confirm an act; the act's own page shows what became of it."""
@@ -220,15 +220,9 @@ def _one_proposed(visit: Visit, known: Knowledge) -> Proposal:
             return proposal.undo(known, visit.one("act").strip())
     if kind == "organisation":
         return _organisation(visit, known, names)
-    if kind in ("merge", "split", "confirm", "clear"):
-        kinds: dict[str, Kind] = {
-            "merge": "merge",
-            "split": "split",
-            "confirm": "confirm",
-            "clear": "clear",
-        }
+    if kind in proposal.OF_ACCOUNTS:
         with _in("who"):
-            return proposal.of_accounts(known, kinds[kind], names)
+            return proposal.of_accounts(known, kind, names)
     if kind not in ("exempt", "stop"):
         raise InspectionFailure("there is no such act", "call")
     with _in("who"):

@@ -70,13 +70,13 @@ def hosts_of(there: Deployment) -> dict[str, Any]:
 
 def ends_of(acts: Sequence[Act], held: Collection[str]) -> dict[str, str]:
     """Return how each act ended that is over: by an undo and whose, or by time; by the acts' labels."""
-    undone = {(each.undoes, each.undoes_ns): each for each in acts if each.kind == "undo"}
+    undone = {(each.undoes, each.undoes_ns): each for each in acts if each.of.is_undo}
     found = {}
     for each in acts:
         undo = undone.get((each.number, each.at_ns)) or undone.get((each.number, 0))
         if undo is not None:
             found[each.label] = f"undone by {undo.by}, {formatting.instant(undo.at_ns)} UTC"
-        elif each.label not in held and each.kind != "undo":
+        elif each.label not in held and not each.of.is_undo:
             found[each.label] = "lapsed" if each.until_ns else "over"
     return found
 

@@ -18,26 +18,11 @@ from ratelimit.inspection.hosts import over_hosts
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.naming import EVERYONE, Caller
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
-from ratelimit.stores.acts.act import Kind
+from ratelimit.stores.acts.kinds import KINDS
 from ratelimit.telemetry.names import WORKERS
 from ratelimit.telemetry.snapshot import Snapshot, quantile_bound_s
 
 HERE = Path(__file__).parent
-ACT_TITLES: Mapping[Kind, str] = {
-    "exempt": "Exempt from limits per actor",
-    "exempt-limits": "Exempt from all limits",
-    "stop": "Stop",
-    "merge": "Merge",
-    "split": "Split",
-    "confirm": "Confirm",
-    "clear": "Clear",
-    "organisation": "Declare an organisation",
-    "budget": "Set a budget",
-    "budget-more": "Add to a budget",
-    "budget-back": "Give units back",
-    "undo": "Undo",
-}
-"""The heading of each act's preview."""
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 ASSETS: Mapping[str, tuple[str, bytes]] = {
     path.name: (_TYPES[path.suffix], path.read_bytes())
@@ -124,7 +109,7 @@ def _made() -> Environment:
         "reason_of": reason_of,
         "describe_account": describe_account,
         "version": VERSION,
-        "act_titles": ACT_TITLES,
+        "act_titles": {each.kind: each.title for each in KINDS},
     }
     return found
 

@@ -72,7 +72,7 @@ class Denials:
         self._listed = tuple(extractor.denied.items())
         self._entries: dict[tuple[int, int], tuple[int, int]] = {}
         for age, act in enumerate(acts, 1):
-            if act.kind == "stop" and act.identity in extractor.positions:
+            if act.of.effect == "denied" and act.identity in extractor.positions:
                 for one in act.accounts:
                     entry = extractor.positions[act.identity], one
                     self._entries.setdefault(entry, (age, act.mark))

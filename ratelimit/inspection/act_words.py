@@ -8,43 +8,36 @@ from typing import Any
 from ratelimit.inspection import formatting
 from ratelimit.inspection.identities import short_hash
 from ratelimit.stores.acts.act import Act
+from ratelimit.stores.acts.kinds import BY_KIND
 
 SHOWN = 3
 """Hashes of one act in a line."""
-_WORDS: Mapping[str, str] = {
-    "exempt": "exempt from limits per actor",
-    "exempt-limits": "exempt from all limits",
-    "stop": "stopped",
-    "merge": "one actor",
-    "split": "not one actor",
-    "confirm": "actor confirmed",
-    "clear": "actor cleared",
-}
 
 
-def named_words(kind: str, identity: str, hashes: Sequence[int], says: str, until_ns: int | None) -> str:
+def _named(kind: str, identity: str, hashes: Sequence[int], said: str, until_ns: int | None) -> str:
     """Return whom an act names, by the hashes that screens show; what it does, and until when."""
     shown = ", ".join(short_hash(one) for one in hashes[:SHOWN])
     more = f" and {len(hashes) - SHOWN:,} more" if len(hashes) > SHOWN else ""
-    whom = f"{identity or 'account'} {shown}{more} " if hashes else ""
-    if kind == "organisation":  # its hashes are of payment methods, networks and accounts
-        whom = "organisation "
-    what = f"{whom}{_WORDS.get(kind, says or kind)}"
-    if until_ns is None or kind == "budget-back":  # what was given back stays until it is used
-        return what
-    return f"{what}, until {formatting.instant(until_ns)} UTC"
+    of = BY_KIND.get(kind)
+    is_named = bool(hashes) and not (of is not None and of.is_of_several)
+    whom = f"{identity or 'account'} {shown}{more} " if is_named else ""
+    what = said or kind if of is None else of.brief.format(said=said)
+    return _until(f"{whom}{what}", until_ns if of is None or of.lapses else None)
+
+
+def _until(what: str, until_ns: int | None) -> str:
+    return what if until_ns is None else f"{what}, until {formatting.instant(until_ns)} UTC"
 
 
 def line_of(act: Act) -> str:
-    """Return the same of an act."""
-    says = {"organisation": act.name, "undo": ""}.get(act.kind, act.says)
-    return named_words(act.kind, act.identity, act.hashes, says, act.until_ns)
+    """Return whom an act names, what it does, and until when, as the journal has it."""
+    return _named(act.kind, act.identity, act.hashes, act.says or act.name, act.until_ns)
 
 
 def event_words(fields: Mapping[str, Any]) -> str:
     """Return the same of an event about an act; of another release, what there is of it."""
     until = fields.get("until")
-    return named_words(
+    return _named(
         str(fields["kind"]),
         str(fields.get("identity") or ""),
         [int(each, 16) for each in fields.get("of") or ()],
@@ -55,26 +48,9 @@ def event_words(fields: Mapping[str, Any]) -> str:
 
 def act_words(act: Act) -> str:
     """Return what an act says, and until when."""
-    what = {
-        "exempt": "exempt from limits per actor; all other limits hold",
-        "exempt-limits": f"exempt from all limits, by {act.identity}",
-        "stop": f"stopped, by {act.identity}: every request is refused",
-        "merge": "one actor",
-        "split": "not one actor",
-        "confirm": "its actor is confirmed",
-        "clear": "its actor is cleared",
-        "organisation": f"organisation {act.name}",
-        "budget": f"budget of {act.identity}, {act.says}",
-        "budget-more": f"budget of {act.identity}, {act.says}",
-        "budget-back": f"budget of {act.identity}, {act.says}",
-        "undo": f"act {act.says or act.undoes} is taken back",
-    }[act.kind]
-    if act.until_ns is None or act.kind in (
-        "undo",
-        "budget-back",
-    ):  # what was given back stays until it is used
-        return what
-    return f"{what}, until {formatting.instant(act.until_ns)} UTC"
+    of, said = act.of, act.says or act.name or str(act.undoes or "")
+    what = (of.sentence or of.brief).format(identity=act.identity, said=said)
+    return _until(what, act.until_ns if of.lapses else None)
 
 
 def act_json(act: Act) -> dict[str, Any]:

@@ -27,17 +27,16 @@ from ratelimit.inspection.server import server_of
 from ratelimit.policy import Policy
 from ratelimit.runtime.last_policy import last_in_force
 from ratelimit.stores.acts.act import (
-    DONE,
     MOST_IN_FORCE,
     MOST_SAID,
     Act,
-    Kind,
     digest_of,
     fresh_tag,
     in_force,
     merged,
 )
 from ratelimit.stores.acts.file import ActFile
+from ratelimit.stores.acts.kinds import BY_KIND
 from ratelimit.stores.contract import Store
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.embedded.folder import is_there
@@ -209,7 +208,7 @@ def deployment_of(policy: Policy) -> Iterator[Deployment]:
 
 def do(
     deployment: Deployment,
-    kind: Kind,
+    kind: str,
     *,
     accounts: Sequence[int] = (),
     identity: str = "",
@@ -230,7 +229,7 @@ def do(
 
     Args:
         deployment: where it goes.
-        kind: what is done; see `Act` for what belongs to which kind.
+        kind: what is done, by the name of a record of `stores.acts.kinds`.
         accounts: see `Act`.
         identity: see `Act`.
         payments: see `Act`.
@@ -252,7 +251,7 @@ def do(
     """
     now_ns = SystemClock().now_ns()
     held = in_force(known_acts(deployment), deployment.key, now_ns)
-    if kind not in ("undo", DONE) and sum(act.kind != DONE for act in held) >= MOST_IN_FORCE:
+    if BY_KIND[kind].lapses and sum(act.of.lapses for act in held) >= MOST_IN_FORCE:
         hint = "Undo some, or write them into the policy file."
         raise InspectionFailure(f"{MOST_IN_FORCE} acts are in force, which is the most", "call", hint=hint)
     if until_ns is None and for_ns is not None:

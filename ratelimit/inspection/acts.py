@@ -8,8 +8,9 @@ from ratelimit.clock import SystemClock
 from ratelimit.errors import StoreError
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
-from ratelimit.stores.acts.act import Act, Kind, in_force, merged
+from ratelimit.stores.acts.act import Act, in_force, merged
 from ratelimit.stores.acts.file import ActFile
+from ratelimit.stores.acts.kinds import Effect
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.factory import wish_of
 
@@ -43,21 +44,23 @@ def acts_held(policy: Policy, key: bytes, now_ns: int) -> tuple[Act, ...]:
     return in_force(acts, fingerprint_of(key).hex(), now_ns)
 
 
-def listing(compiled: CompiledPolicy, acts: Sequence[Act], row: Sequence[int], kind: Kind) -> Act | None:
-    """Return the first act of a kind, `exempt-limits` or `stop`, that lists an identity of a request.
+def listing(compiled: CompiledPolicy, acts: Sequence[Act], row: Sequence[int], effect: Effect) -> Act | None:
+    """Return the first act that lists an identity of a request, as allowed or denied.
 
     Args:
         compiled: the policy.
         acts: those that hold.
         row: the request's identities, hashed, by position.
-        kind: which acts.
+        effect: which list.
     """
     positions = {spec.name: spec.index for spec in compiled.identities}
     return next(
         (
             act
             for act in acts
-            if act.kind == kind and act.identity in positions and row[positions[act.identity]] in act.accounts
+            if act.of.effect == effect
+            and act.identity in positions
+            and row[positions[act.identity]] in act.accounts
         ),
         None,
     )

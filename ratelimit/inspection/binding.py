@@ -27,7 +27,7 @@ def still_binding(
         numbers: the units that it puts in their place, by their names.
     """
     found = []
-    if (act := listed_by(known, caller, "stop")) is not None:
+    if (act := listed_by(known, caller, "denied")) is not None:
         found.append(f"act {act.label} stops it all the same")
     try:
         left = known.left(row_about(known, caller))

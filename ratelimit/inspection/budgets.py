@@ -31,7 +31,7 @@ from ratelimit.inspection.preview import Preview, doubts_of
 from ratelimit.inspection.together import one_identity
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.reference.hashing import mix
-from ratelimit.stores.acts.act import Act, Kind
+from ratelimit.stores.acts.act import Act
 from ratelimit.usage.pricing import USD
 
 _UNDONE_NS = 86_400 * SECOND_NS
@@ -81,7 +81,7 @@ class Change:
     says: str
     preview: Preview
     until_ns: int | None = None
-    kind: Kind = "budget"
+    kind: str = "budget"
     fills: Mapping[str, tuple[LimitRule, int]] = field(default_factory=dict)
     """Buckets, and how much to give back to each, which `carried_out` does."""
     lasts_ns: int | None = None
@@ -347,7 +347,7 @@ def taken_back(known: Knowledge, act: Act) -> None:
     Raises:
         InspectionFailure: a server keeps the limits and does not answer.
     """
-    if act.kind == "budget-back":
+    if act.of.is_done:
         rules = {rule.name: rule for rule in reversed(known.compiled.rules) if rule.tier is None}
         charge_again(known, act, rules)
 

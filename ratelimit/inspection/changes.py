@@ -82,7 +82,7 @@ def changes_of(known: Knowledge, since_ns: int = 0, of: Collection[str] = (), *,
 
 
 def _entry_of_act(act: Act, undone: Mapping[tuple[int, int], Act]) -> Entry:
-    is_undo = act.kind == "undo"
+    is_undo = act.of.is_undo
     about = undone.get((act.undoes or 0, act.undoes_ns), act) if is_undo else act
     label = act.says or str(act.undoes) if about is act and is_undo else about.label
     said = f"act {label} {'undone' if is_undo else 'made'}: {line_of(about)}, by {act.by}"

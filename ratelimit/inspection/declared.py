@@ -62,7 +62,7 @@ def organisations_of_acts(acts: Collection[Act]) -> list[Organisation]:
     return [
         Organisation(act.name, f", act {act.label}", set(act.accounts), [*act.payments], set(act.networks))
         for act in acts
-        if act.kind == "organisation"
+        if act.of.effect == "organisations"
     ]
 
 

@@ -29,7 +29,6 @@ from ratelimit.stores.embedded.board import snapshot_path
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.factory import private_store, wish_of
 
-REGROUPING = ("merge", "split", "organisation")
 """Acts that show in the groups of the next rebuild; the others show at once."""
 
 
@@ -224,7 +223,7 @@ def _restored(
         store.close()
     if bound.knowledge is not None:
         bound.knowledge.tell(correlator)
-    if any(act.kind in REGROUPING and act.at_ns >= correlator.now_ns for act in acts):
+    if any(act.of.regroups and act.at_ns >= correlator.now_ns for act in acts):
         for _ in correlator.rebuild(now_ns):
             pass
     return Source(correlator, bound, name)

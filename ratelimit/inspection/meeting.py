@@ -21,7 +21,6 @@ MOST_SHOWN = 8
 MOST_BESIDE = 10_000
 """Accounts of all methods that are looked at: a page comes in a fifth of a second."""
 _PAYMENT = 2
-_RULINGS = ("merge", "split", "confirm", "clear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def meetings_of(known: Knowledge, payment: int) -> list[Meeting]:
         is_found = len(within) == 1 and all(sure == Verdict.CERTAIN.value for _, sure in within)
         is_ruled = any(
             {payment, other} <= {*act.payments}
-            or (act.kind in _RULINGS and len(both.intersection(act.accounts)) > 1)
+            or (act.of.is_of_accounts and len(both.intersection(act.accounts)) > 1)
             for act in known.acts
         )
         accounts = sorted(both, key=lambda key: (not fresh[key], key))

@@ -32,7 +32,6 @@ from ratelimit.stores.shed import ShedLine
 
 NS = 10**9
 MOST_USERS = 16
-_RULINGS = frozenset({"stop", "exempt-limits"})
 """The acts that decide about an account whatever limits have left."""
 MOST_ELSEWHERE = 9
 """Addresses, networks and payment methods of a caller that are looked at, of each."""
@@ -193,7 +192,7 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
     person.of_users = [
         (account, act)
         for act in known.acts
-        if act.label not in held and act.kind in _RULINGS
+        if act.label not in held and act.of.is_list
         for account in act.accounts
         if account in users
     ]
@@ -367,7 +366,7 @@ def _acts(
 ) -> list[Act]:
     """Return the acts on a person, on its actor, and on the addresses and payment methods that it uses."""
     members: set[int] = set()
-    if person.overview is not None and any(act.kind in ("clear", "confirm") for act in known.acts):
+    if person.overview is not None and any(act.of.is_of_actor for act in known.acts):
         members = {key for key, _ in person.overview.members}
     found = []
     hashes = {known.compiled.identities[at].name: values for at, values in by_position.items()}
@@ -377,7 +376,7 @@ def _acts(
             for each in callers
             for one in each.hashes
         )
-        is_actors = act.kind in ("clear", "confirm") and not members.isdisjoint(act.accounts)
+        is_actors = act.of.is_of_actor and not members.isdisjoint(act.accounts)
         is_beside = any(one in hashes.get(act.identity, ()) for one in act.accounts)
         shared = {*act.payments, *act.networks}
         is_declared = any(one in shared for values in hashes.values() for one in values)

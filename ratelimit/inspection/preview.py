@@ -27,7 +27,8 @@ from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.naming import Caller
 from ratelimit.inspection.person import hashes_about
 from ratelimit.inspection.told import refused_words
-from ratelimit.stores.acts.act import MOST_ACCOUNTS, Act, Kind
+from ratelimit.stores.acts.act import MOST_ACCOUNTS, Act
+from ratelimit.stores.acts.kinds import BY_KIND, Effect
 
 
 @dataclass
@@ -52,7 +53,7 @@ def doubts_of(known: Knowledge, callers: Sequence[Caller]) -> list[str]:
     return [words.format(label) for label in unknown]
 
 
-def accounts_of(known: Knowledge, kind: Kind, callers: Sequence[Caller]) -> list[int]:
+def accounts_of(known: Knowledge, kind: str, callers: Sequence[Caller]) -> list[int]:
     """Return the accounts that an act names: of an actor its surest and busiest.
 
     Raises:
@@ -61,14 +62,15 @@ def accounts_of(known: Knowledge, kind: Kind, callers: Sequence[Caller]) -> list
     if known.compiled.correlation is None:
         raise InspectionFailure("the policy has no correlation, so there are no actors", "call")
     found: list[int] = []
+    is_stop = BY_KIND[kind].effect == "denied"
     for each in callers:
         if each.what == "account":
             found += each.hashes
-        elif each.what == "actor" and kind in ("clear", "confirm", "stop") and known.source is not None:
+        elif each.what == "actor" and (is_stop or BY_KIND[kind].is_of_actor) and known.source is not None:
             actor = known.actor(each.hash)
             if actor is None:
                 raise InspectionFailure(f"actor {short_hash(each.hash)} is gone", "input")
-            if kind == "stop" and len(actor.members) > MOST_ACCOUNTS:
+            if is_stop and len(actor.members) > MOST_ACCOUNTS:
                 hint = "`ratelimit act confirm` has limits per actor bind all of them; or lower these limits."
                 words = f"actor {short_hash(each.hash)} has {len(actor.members):,} accounts"
                 raise InspectionFailure(f"{words}; one act has {MOST_ACCOUNTS} at most", "call", hint=hint)
@@ -89,7 +91,7 @@ def accounts_of(known: Knowledge, kind: Kind, callers: Sequence[Caller]) -> list
 def of_exempt_limits(known: Knowledge, caller: Caller) -> Preview:
     """Return what an exemption from all limits would do."""
     preview = Preview(doubts=doubts_of(known, [caller]))
-    if (act := listed_by(known, caller, "exempt-limits")) is not None:
+    if (act := listed_by(known, caller, "allowed")) is not None:
         preview.doubts.append(f"act {act.label} exempts {caller.label} from all limits already")
         return preview
     preview.does.append(f"no limit applies to requests of {caller.label}")
@@ -106,14 +108,14 @@ def of_stop(known: Knowledge, caller: Caller, hashes: Sequence[int]) -> Preview:
         hashes: the identities that it stops.
     """
     preview = Preview(doubts=doubts_of(known, [caller]))
-    if (act := listed_by(known, caller, "stop")) is not None:
+    if (act := listed_by(known, caller, "denied")) is not None:
         preview.doubts.append(f"act {act.label} stops {caller.label} already")
         return preview
-    stopped = {one for act in known.acts if act.kind == "stop" for one in act.accounts}
+    stopped = {one for act in known.acts if act.of.effect == "denied" for one in act.accounts}
     if caller.what == "actor" and stopped.issuperset(hashes):
         preview.doubts.append(f"all accounts of {caller.label} are stopped already")
         return preview
-    if (act := listed_by(known, caller, "exempt-limits")) is not None:
+    if (act := listed_by(known, caller, "allowed")) is not None:
         preview.doubts.append(f"act {act.label} exempts {caller.label} from all limits, which goes first")
     if caller.what == "actor":
         words = formatting.count(len(hashes), "account")
@@ -130,7 +132,7 @@ def of_exempt(known: Knowledge, caller: Caller) -> Preview:
     """Return what an exemption from limits per actor would do."""
     preview = Preview(doubts=doubts_of(known, [caller]))
     actor, verdict = known.membership(caller.hash)
-    act = next((act for act in known.acts if act.kind == "exempt" and caller.hash in act.accounts), None)
+    act = next((act for act in known.acts if act.of.effect == "exempt" and caller.hash in act.accounts), None)
     if act is not None:
         preview.doubts.append(f"act {act.label} exempts {caller.label} from limits per actor already")
         return preview
@@ -290,13 +292,13 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
     """Return what it would do to take an act back."""
     preview = Preview([f"ends act {act.label}, {act_words(act)}, by {act.by}"])
     actors: dict[int, int] = {}
-    for key in act.accounts if act.kind in _OF_ACTORS else ():
+    for key in act.accounts if act.of.is_of_accounts else ():
         actor, _ = known.membership(key)
         if actor is not None:
             actors[actor] = actors.get(actor, 0) + 1
     for actor, count in actors.items():
         preview.does += _undone_words(known, act, actor, count)
-    if act.kind == "organisation":
+    if act.of.effect == "organisations":
         for payment in act.payments:
             words = (
                 f"payment method {short_hash(payment)} is evidence again between all accounts that pay by it"
@@ -306,10 +308,10 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
             f"requests from {short_hash(network)} are evidence again between all accounts"
             for network in act.networks
         ]
-    if act.kind == "organisation":
+    if act.of.effect == "organisations":
         preview.does.append(f"limits per actor may bind accounts of {act.name} after the next rebuild")
     for key in act.accounts[:8]:
-        if act.kind == "stop":
+        if act.of.effect == "denied":
             told = told_of(known, act.accounts[:8])
             times = sum(each.refused for each in told.refused if each.hash == key and each.act == act.label)
             after = f", after {formatting.count(times, 'refusal')} within the last hour, {told.where}"
@@ -321,15 +323,15 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
             until = "" if other.until_ns is None else f" until {formatting.instant(other.until_ns)} UTC"
             preview.does.append(f"{whom} is still refused by act {other.label}{until}{said}")
             continue
-        if act.kind in _OF_ACTORS and known.membership(key)[0] in actors:
+        if act.of.is_of_accounts and known.membership(key)[0] in actors:
             continue  # said of all of them together
-        if act.kind == "budget-back":
+        if act.of.is_done:
             preview.does.append(f"{act.identity} {short_hash(key)} is charged again: {act.says}")
             continue
-        if act.kind in ("budget", "budget-more"):
+        if act.of.is_of_budget:
             preview.does.append(f"{act.identity} {short_hash(key)} has its own numbers again: no {act.says}")
             continue
-        if act.kind == "exempt-limits":
+        if act.of.effect == "allowed":
             preview.does.append(f"limits apply to {act.identity} {short_hash(key)} again")
             preview.does += limits_words(known, act.identity, key)
             continue
@@ -337,7 +339,7 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
             continue
         actor, verdict = known.membership(key)
         preview.does.append(f"account {short_hash(key)} is in {actor_words(known, actor, verdict)} now")
-        if act.kind == "exempt":
+        if act.of.effect == "exempt":
             preview.does.append(
                 f"limits per actor bind account {short_hash(key)} again where the evidence says so"
             )
@@ -351,15 +353,12 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
     return preview
 
 
-_OF_ACTORS = ("merge", "split", "confirm", "clear")
-
-
 def _other_stop(known: Knowledge, act: Act, key: int) -> Act | None:
     """Return the act that still stops whom an act names once that is taken back: the one that ends last."""
     others = [
         each
         for each in known.acts
-        if each.kind == "stop"
+        if each.of.effect == "denied"
         and each.identity_in_log != act.identity_in_log
         and each.identity == act.identity
         and key in each.accounts
@@ -372,11 +371,11 @@ def _undone_words(known: Knowledge, act: Act, actor: int, count: int) -> list[st
     found = known.actor(actor)
     name, size = f"actor {short_hash(actor)}", size_of(known, actor)
     words = formatting.count(size if found is None else len(found.members), "account")
-    if act.kind == "clear":
+    if act.of.effect == "clear":
         return [f"{words} of {name} are bound by limits per actor again"]
-    if act.kind == "confirm":
+    if act.of.effect == "confirm":
         return [f"{words} of {name} have their own verdicts again; those that are likely are freed"]
-    if act.kind == "merge":
+    if act.of.effect == "together":
         return [
             f"{count:,} of its accounts are in {name} of {words} now; "
             "evidence alone says what stays together",
@@ -388,13 +387,13 @@ def _undone_words(known: Knowledge, act: Act, actor: int, count: int) -> list[st
     ]
 
 
-def listed_by(known: Knowledge, caller: Caller, kind: Kind) -> Act | None:
+def listed_by(known: Knowledge, caller: Caller, effect: Effect) -> Act | None:
     """Return the act that exempts a caller from all limits, or stops it."""
     return next(
         (
             act
             for act in known.acts
-            if act.kind == kind and act.identity == caller.identity and caller.hash in act.accounts
+            if act.of.effect == effect and act.identity == caller.identity and caller.hash in act.accounts
         ),
         None,
     )

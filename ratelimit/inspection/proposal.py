@@ -43,7 +43,8 @@ from ratelimit.inspection.preview import (
 )
 from ratelimit.inspection.together import one_identity
 from ratelimit.policy.schema.duration import parse_duration
-from ratelimit.stores.acts.act import MOST_ACCOUNTS, MOST_NUMBERS, Act, Kind
+from ratelimit.stores.acts.act import MOST_ACCOUNTS, MOST_NUMBERS, Act
+from ratelimit.stores.acts.kinds import BY_KIND
 
 LONGEST_NS = 31 * 86_400 * 10**9
 
@@ -52,7 +53,7 @@ LONGEST_NS = 31 * 86_400 * 10**9
 class Proposal:
     """An act, and what it would do now."""
 
-    kind: Kind
+    kind: str
     preview: Preview
     accounts: Sequence[int] = ()
     identity: str = ""
@@ -78,7 +79,7 @@ class Proposal:
 
     def ends_at(self, now_ns: int, for_ns: int | None) -> int | None:
         """Return when it ends that is made now; None where what it does stays, or takes another act back."""
-        if self.kind in ("undo", "budget-back"):
+        if not BY_KIND[self.kind].lapses:
             return None
         lasts_ns = self.lasts_ns or for_ns
         return now_ns + lasts_ns if self.until_ns is None and lasts_ns else self.until_ns
@@ -170,22 +171,22 @@ def stop(known: Knowledge, caller: str, identity: str | None = None) -> Proposal
     return _proposal(known, "stop", of_stop(known, stopped, hashes), hashes, identity=name)
 
 
-_LEAST: Mapping[str, int] = {"merge": 2, "split": 2, "confirm": 1, "clear": 1}
-_PREVIEWS: Mapping[str, Callable[[Knowledge, Sequence[Caller]], Preview]] = {
-    "merge": of_merge,
-    "split": of_split,
-    "confirm": of_confirm,
-    "clear": of_clear,
+OF_ACCOUNTS: Mapping[str, tuple[int, Callable[[Knowledge, Sequence[Caller]], Preview]]] = {
+    "merge": (2, of_merge),
+    "split": (2, of_split),
+    "confirm": (1, of_confirm),
+    "clear": (1, of_clear),
 }
+"""The acts that name accounts and nothing else: how many they take at least, and their previews."""
 
 
-def of_accounts(known: Knowledge, kind: Kind, accounts: Sequence[str]) -> Proposal:
+def of_accounts(known: Knowledge, kind: str, accounts: Sequence[str]) -> Proposal:
     """Propose an act that names accounts and nothing else: merge, split, confirm or clear.
 
     Raises:
         InspectionFailure: they are too few or too many, or the act cannot name them.
     """
-    least = _LEAST[kind]
+    least, preview = OF_ACCOUNTS[kind]
     if len(accounts) < least:
         raise InspectionFailure(f"`{kind}` takes at least {formatting.count(least, 'account')}", "call")
     if len(accounts) > MOST_ACCOUNTS:
@@ -200,7 +201,7 @@ def of_accounts(known: Knowledge, kind: Kind, accounts: Sequence[str]) -> Propos
     if kind == "clear":
         within = (each.hash if each.what == "actor" else known.membership(each.hash)[0] for each in callers)
         says = actors_said(dict.fromkeys(each for each in within if each is not None))
-    return _proposal(known, kind, _PREVIEWS[kind](known, callers), keys, says=says)
+    return _proposal(known, kind, preview(known, callers), keys, says=says)
 
 
 def organisation(
@@ -299,7 +300,7 @@ def undo(known: Knowledge, label: str) -> Proposal:
         InspectionFailure: no such act is in force.
     """
     act = act_named(known.deployment, label)
-    if act.kind == "budget-back":
+    if act.of.is_done:
         check_answer(known)
 
     def before(once: str) -> None:
@@ -327,6 +328,6 @@ def span_ns(written: str) -> int:
 
 
 def _proposal(
-    known: Knowledge, kind: Kind, preview: Preview, accounts: Sequence[int] = (), **more: Any
+    known: Knowledge, kind: str, preview: Preview, accounts: Sequence[int] = (), **more: Any
 ) -> Proposal:
     return Proposal(kind, preview, accounts, beside=[each.label for each in known.acts], **more)

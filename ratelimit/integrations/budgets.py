@@ -42,7 +42,6 @@ LEAST_TOKEN = 16
 LONGEST_NAME = 32
 MOST_BYTES = 64 << 10
 DAY = "1d"
-_KINDS = ("budget", "budget-more", "budget-back")
 _STATUS = {"call": 400, "input": 404, "deployment": 503}
 Short = Annotated[str, Meta(max_length=200)]
 Value = Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -173,7 +172,7 @@ class _Api:
         with self._budgets.known() as known:
             there = known.deployment
             held = in_force(known_acts(there), there.key, known.bound.store.clock.now_ns())
-            return _answer({"acts": [act_json(act) for act in held if act.kind in _KINDS]})
+            return _answer({"acts": [act_json(act) for act in held if act.of.is_of_budget]})
 
     def set(self, name: str, request: Request, body: bytes) -> Response:
         """Put numbers in place of a customer's, for a while."""

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -16,9 +16,7 @@ from ratelimit import Limiter
 from ratelimit.console import console_app
 from ratelimit.console.access import COOKIE
 from ratelimit.console.pages import LOOKING
-from ratelimit.console.rendering import ACT_TITLES
 from ratelimit.errors import UsageError
-from ratelimit.stores.acts.act import Kind
 from tests.cli.running import run, write_policy
 from tests.cli.test_actors import key_of
 from tests.console.driving import TOKEN, Page, Reader, mounted, reading
@@ -363,10 +361,6 @@ def test_one_campaign_more_is_found_after_a_while(actor: Actor, reader: Reader) 
     actor.tick()
     actor.limiter.clustering.resign(actor.clock.now_ns())
     assert "not known here" not in reader.find("newcomer").text
-
-
-def test_every_act_has_a_heading() -> None:
-    assert set(ACT_TITLES) == set(get_args(Kind))
 
 
 def test_units_of_a_bucket_are_given_back_from_a_page(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ratelimit.clustering.amendment import amendment_of
 from ratelimit.policy import Policy
-from ratelimit.stores.acts.act import MOST_ACTS, MOST_IN_FORCE, Act, Kind, in_force, kept, read_acts
+from ratelimit.stores.acts.act import MOST_ACTS, MOST_IN_FORCE, Act, in_force, kept, read_acts
 
 NOW = 1_800_000_000 * 10**9
 DAY = 86_400 * 10**9
@@ -21,7 +21,7 @@ rate = "0/lifetime"
 """
 
 
-def act(number: int, kind: Kind = "budget-back", account: int = 7) -> Act:
+def act(number: int, kind: str = "budget-back", account: int = 7) -> Act:
     return Act(
         number,
         kind,

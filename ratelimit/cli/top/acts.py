@@ -106,7 +106,7 @@ class Acts:
             lines.append(mark + Text(f"{host.host} {said}, {formatting.count(host.workers, 'worker')}"))
         if outcome.is_away:
             lines.append(Text("The server does not answer: other hosts have it when it is back.", "yellow"))
-        return Done(lines, "" if act.kind == "undo" else act.label)
+        return Done(lines, "" if act.of.is_undo else act.label)
 
 
 def _proposed(known: Knowledge, word: str, name: str) -> Proposal:

@@ -15,34 +15,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from ratelimit.parsing.json import JsonReader
-
-Kind = Literal[
-    "exempt",
-    "exempt-limits",
-    "stop",
-    "merge",
-    "split",
-    "confirm",
-    "clear",
-    "organisation",
-    "budget",
-    "budget-more",
-    "budget-back",
-    "undo",
-]
+from ratelimit.stores.acts.kinds import BY_KIND, ActKind
 
 MOST_ACTS = 512
 """How many are kept; of more, the oldest that are not in force go first, then the oldest."""
 MOST_IN_FORCE = 256
 """Of those that change what is decided."""
-DONE: Kind = "budget-back"
-"""An act that has changed a counter: it stays to be undone, and takes no place of others."""
 MOST_ACCOUNTS = 100
 """In one act."""
 MOST_SAID = 600
@@ -58,9 +42,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         number: grows with each act of a log.
         tag: four letters behind the number of an act that was made without the log of all hosts, where
             another host may give the same number.
-        kind: what was done. `exempt`: never in a cluster. `exempt-limits`: on the allow list.
-            `stop`: on the deny list. `budget`: numbers in place of limits' own. `budget-more`: units beyond.
-            `budget-back`: units that were given back to buckets, which is done by now.
+        kind: what was done, by the name of a record of `kinds`.
         at_ns: when, since 1970.
         by: the user and host that the command ran as.
         key: which hash key the hashes are made with.
@@ -84,7 +66,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     number: int
-    kind: Kind
+    kind: str
     at_ns: int
     by: Annotated[str, Meta(max_length=128)]
     key: Annotated[str, Meta(max_length=32)]
@@ -102,6 +84,11 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     undoes_ns: int = 0
     tag: Annotated[str, Meta(max_length=8)] = ""
     once: Annotated[str, Meta(max_length=64)] = ""
+
+    @property
+    def of(self) -> ActKind:
+        """The record of its kind."""
+        return BY_KIND[self.kind]
 
     @property
     def label(self) -> str:
@@ -142,8 +129,10 @@ def read_acts(lines: Iterable[bytes]) -> list[Act]:
             act = _ACTS.read(line)
         except ValueError:
             continue
-        if all(0 <= one < 2**64 for one in act.hashes) and all(
-            0 < units <= 2**53 for units in act.numbers.values()
+        if (
+            act.kind in BY_KIND
+            and all(0 <= one < 2**64 for one in act.hashes)
+            and all(0 < units <= 2**53 for units in act.numbers.values())
         ):
             found.append(act)
     return merged(found)[-2 * MOST_ACTS :]
@@ -193,14 +182,14 @@ def in_force(acts: Sequence[Act], key: str, now_ns: int) -> tuple[Act, ...]:
     held = [
         act
         for act in acts
-        if act.kind != "undo"
+        if not act.of.is_undo
         and act.identity_in_log not in undone
         and act.key == key
         and made.get((act.key, act.once), act) is act
         and (act.until_ns is None or act.until_ns > now_ns)
     ]
-    latest = {id(act) for act in [act for act in held if act.kind != DONE][-MOST_IN_FORCE:]}
-    return tuple(act for act in held if act.kind == DONE or id(act) in latest)
+    latest = {id(act) for act in [act for act in held if not act.of.is_done][-MOST_IN_FORCE:]}
+    return tuple(act for act in held if act.of.is_done or id(act) in latest)
 
 
 def kept(acts: Sequence[Act], now_ns: int) -> list[Act]:
@@ -210,9 +199,9 @@ def kept(acts: Sequence[Act], now_ns: int) -> list[Act]:
     have that act.
     """
     keys = {act.key for act in acts}
-    holding = {id(act) for key in keys for act in in_force(acts, key, now_ns) if act.kind != DONE}
+    holding = {id(act) for key in keys for act in in_force(acts, key, now_ns) if not act.of.is_done}
     holding |= {
-        id(act) for act in acts if act.kind == "undo" and act.until_ns is not None and act.until_ns > now_ns
+        id(act) for act in acts if act.of.is_undo and act.until_ns is not None and act.until_ns > now_ns
     }
     spare = max(0, len(acts) - MOST_ACTS)
     left = []
