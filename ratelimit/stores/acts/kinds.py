@@ -2,8 +2,9 @@
 
 Theory of operation. A record says all that any part knows of its kind while it is in force: the log, the
 policy that acts amend, the journal, the list of acts, pages and commands go by the records, and name no kind.
-`inspection.acts` has, by the same names, how a person proposes one and what its end does. A kind with an
-effect of its own, which no other kind has, needs a word of `Effect` and its line in `clustering.amendment`.
+`inspection.proposal` has how a person proposes one, and `inspection.preview` what it and its end would do.
+A kind with an effect that no other kind has needs a word of `Effect` and its branch in
+`clustering.amendment`.
 """
 
 from __future__ import annotations
