@@ -159,6 +159,7 @@ def _table(
 def _json(each: Refused, given: str | None) -> dict[str, Any]:
     return {
         "limit": each.limit,
+        "tier": each.tier or None,
         "act": each.act or None,
         "per": "actor" if each.per == CLUSTER else each.per or None,
         "hash": short_hash(each.hash),

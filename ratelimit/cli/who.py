@@ -427,6 +427,7 @@ def _refused_json(each: Refused, person: Person) -> dict[str, Any]:
         "limit": each.limit,
         "per": each.per or None,
         "hash": f"{each.hash:016x}",
+        "tier": each.tier or None,
         "act": each.act or None,
         "refused": each.refused,
         "uncertain": each.uncertain,

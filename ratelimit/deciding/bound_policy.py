@@ -380,5 +380,6 @@ class BoundPolicy:
             shadow=rule.shadow or rule.first == "degrade" or is_waived,  # none of them refuses
             enforced_ppm=rule.enforced_ppm,
             calendar=starts,
+            mark=rule.mark,
             **({"lease_ns": rule.lease_ns} if rule.lease_ns else {}),
         )

@@ -27,7 +27,7 @@ from ratelimit.inspection.forgetting import HOUR_NS, emptied_words, recently_emp
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.outage import outage_words
 from ratelimit.inspection.policies import different_policies
-from ratelimit.inspection.refused import label_of
+from ratelimit.inspection.refused import label_of, of_tier
 from ratelimit.inspection.rejections import rejection_words, rejections
 from ratelimit.load.compile import AdaptiveSpec, class_names, loads_of
 from ratelimit.load.memory import SharedInFlight
@@ -43,7 +43,7 @@ from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, total
 from ratelimit.verdict import Reason
 from ratelimit.worker.events.host import reporting_name
 from ratelimit.worker.events.takings import TakenHere, takings
-from ratelimit.worker.refusal_lines import IN_CODE, Line, denied_by, refusal_lines
+from ratelimit.worker.refusal_lines import IN_CODE, Line, denied_by, limit_and_tier, refusal_lines
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import HostReport
@@ -71,11 +71,13 @@ class Refused:
     """Whether the limit would have refused it, and did not."""
     act: str = ""
     """The operator's act that refused it; empty for a limit, and for the policy's own deny list."""
+    tier: str = ""
+    """The tier whose numbers the limit went by; empty for its own."""
 
     @property
     def refuser(self) -> str:
         """What refused it, as screens have it."""
-        return f"{self.limit}, act {self.act}" if self.act else self.limit
+        return f"{self.limit}, act {self.act}" if self.act else of_tier(self.limit, self.tier)
 
     @property
     def is_in_code(self) -> bool:
@@ -406,18 +408,21 @@ def in_words(
             counts = refused, uncertain, since_ns, last_ns
             found.append(Refused(host, DENY_LIST, identity, who, *counts, act=act))
             continue
+        name, tier = limit_and_tier(name)
         rule = rules.get(name)
         per = "" if rule is None else formatting.per(rule, compiled)
         said = name if name != IN_CODE else CODE
-        found.append(Refused(host, said, per, who, refused, uncertain, since_ns, last_ns, in_shadow))
+        counts = refused, uncertain, since_ns, last_ns
+        found.append(Refused(host, said, per, who, *counts, in_shadow, tier=tier))
     return found
 
 
 def over_hosts(found: Iterable[Refused]) -> list[Refused]:
     """Return refusals with those of one caller by one limit as one, whose `host` names all; most first."""
-    sums: dict[tuple[str, str, int, bool, str], list[Refused]] = {}
+    sums: dict[tuple[str, str, int, bool, str, str], list[Refused]] = {}
     for each in found:
-        sums.setdefault((each.limit, each.per, each.hash, each.in_shadow, each.act), []).append(each)
+        same = each.limit, each.per, each.hash, each.in_shadow, each.act, each.tier
+        sums.setdefault(same, []).append(each)
     whole = [
         replace(
             several[0],

@@ -16,6 +16,7 @@ from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.policy.compile.identities import INTERNAL
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.embedded.store import EmbeddedStore
+from ratelimit.worker.refusal_lines import rules_by_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,12 @@ class RefusedCaller:
     @property
     def refuser(self) -> str:
         """What refused it, as screens have it."""
-        return self.rule.name
+        return of_tier(self.rule.name, self.rule.tier or "")
+
+
+def of_tier(limit: str, tier: str) -> str:
+    """Return a limit's name, with the tier whose numbers it went by."""
+    return f"{limit}, tier {tier}" if tier else limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +122,12 @@ def refused_callers(
         revealed: values that the operator asks about, by position and hash: see `hashes_of`.
     """
     now_ns = store.clock.now_ns()
-    rules: dict[int, LimitRule] = {}
-    for rule in compiled.rules:
-        rules.setdefault(store.table.counter(rule.counter_name), rule)
+    rules = rules_by_note(store.table, compiled.rules)
     found = []
-    for counter, who, refused, uncertain, since_ns, last_ns, in_shadow, _ in refusals_in(store.table, now_ns):
-        known = rules.get(counter)
+    for counter, who, refused, uncertain, since_ns, last_ns, in_shadow, mark in refusals_in(
+        store.table, now_ns
+    ):
+        known = rules.get((counter, mark))
         if known is None:  # a limit that the policy has no more
             continue
         given = revealed.get((known.per[0], who)) if len(known.per) == 1 else None

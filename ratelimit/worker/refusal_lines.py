@@ -25,7 +25,8 @@ _MARK = "\x1f"
 Line = tuple[str, int, int, int, int, int, bool]
 """Limit, hash, refused, uncertain, first and last time, and whether the limit only would have refused.
 
-Of the deny list the limit is the name of a counter and the mark of an act, see `denied_by`.
+Of the deny list the limit is the name of a counter and the mark of an act, see `denied_by`. Where a tier's
+numbers refused, it is the limit and the tier, see `limit_and_tier`.
 """
 
 
@@ -38,6 +39,20 @@ def denied_by(limit: str) -> tuple[str, int]:
         return identity, int(mark or "0", 16)
     except ValueError:  # of another release
         return identity, 0
+
+
+def limit_and_tier(limit: str) -> tuple[str, str]:
+    """Return the limit that refused a caller, and the tier whose numbers it went by; empty for its own."""
+    name, _, tier = limit.partition(_MARK)
+    return name, tier
+
+
+def rules_by_note(table: Table, rules: Iterable[LimitRule]) -> dict[tuple[int, int], LimitRule]:
+    """Return limits by the counter and the mark that their refusals are noted with."""
+    found: dict[tuple[int, int], LimitRule] = {}
+    for rule in rules:
+        found.setdefault((table.counter(rule.counter_name), rule.mark), rule)
+    return found
 
 
 def refusal_lines(
@@ -56,14 +71,16 @@ def refusal_lines(
         hashes: what limits count the callers by; of actors, their own. None for all callers.
         now_ns: the time.
     """
-    names = {table.counter(rule.counter_name): rule for rule in reversed(list(rules))}
+    known = rules_by_note(table, rules)
     denied = denied_counters(compiled, table)
     found = []
     for counter, who, refused, uncertain, since_ns, last_ns, in_shadow, mark in refusals_in(table, now_ns):
-        rule = names.get(counter)
+        rule = known.get((counter, mark))
         is_actor = rule is not None and rule.is_clustered and len(rule.per) == 1
         if hashes is None or (cluster_of(who) if is_actor else who) in hashes:
             name = IN_CODE if rule is None else rule.name
+            if rule is not None and rule.tier is not None:
+                name += f"{_MARK}{rule.tier}"
             if counter in denied:
                 name = f"{counter_of(denied[counter])}{_MARK}{mark:08x}"
             found.append((name, who, refused, uncertain, since_ns, last_ns, in_shadow))

@@ -112,6 +112,31 @@ def test_callers_of_a_limit_in_shadow_push_nobody_out(tmp_path: Path) -> None:
     limiter.close()
 
 
+def test_a_limit_with_tiers_names_the_tier_that_refused(tmp_path: Path) -> None:
+    """Hazard: tiers share a limit's counters, so nobody can tell afterwards whose numbers refused."""
+    text = POLICY.format(tmp_path / "table").replace(
+        "[[limit]]", 'plan = { from = "state:plan" }\n[[limit]]', 1
+    )
+    text = text.replace('rate = "2/hour"', 'rate = "2/hour"\ntiers.plan = { pro = "3/hour", max = "4/hour" }')
+    limiter = Limiter(write_policy(tmp_path, text))
+    for account, plan in (("alice", "pro"), ("bob", "free"), ("carol", "max")):
+        for _ in range(6):
+            limiter.decide(identities={"account": account, "plan": plan}, client="203.0.113.9")
+    for _ in range(2):  # who has moved to another plan is refused by its numbers
+        limiter.decide(identities={"account": "alice", "plan": "free"}, client="203.0.113.9")
+    found = {
+        (each["given"], each["tier"]): each["refused"]
+        for name in ("alice", "bob", "carol")
+        for each in told(tmp_path, "--reveal", name)
+    }
+    assert found == {("alice", "pro"): 3, ("bob", None): 4, ("carol", "max"): 2, ("alice", None): 2}
+    shown = run("show", "refused", tmp_path / "policy.toml").stdout
+    assert "requests, tier pro" in shown
+    whole = json.loads(run("who", tmp_path / "policy.toml", "alice", "--json").stdout)
+    assert {(each["tier"], each["refused"]) for each in whole["refused"]} == {("pro", 3), (None, 2)}
+    limiter.close()
+
+
 def test_people_read_a_table(limiter: Limiter, tmp_path: Path) -> None:
     result = run("show", "refused", tmp_path / "policy.toml")
     assert (result.exit_code, result.stdout) == (0, "")

@@ -23,6 +23,7 @@ class Rule:
             multiples of `period_ns`; `None` for plain windows.
         debt: most units that corrections may charge beyond the burst, or the quota; as much again by default.
         lease_ns: concurrency: silence after which a worker's slots lapse.
+        mark: of 32 bits; refusals are noted with it, apart from those of other rules with the same counter.
 
     Raises:
         UsageError: a number is outside what the algorithm's word can hold (code `rule-range`).
@@ -49,6 +50,8 @@ class Rule:
     def enforced_ppm(self) -> int: ...
     @property
     def calendar(self) -> tuple[int, ...] | None: ...
+    @property
+    def mark(self) -> int: ...
     def __init__(
         self,
         name: str,
@@ -63,6 +66,7 @@ class Rule:
         calendar: Sequence[int] | None = None,
         lease_ns: int = 60_000_000_000,
         debt: int | None = None,
+        mark: int = 0,
     ) -> None: ...
     def scaled(self, millionths: int, salt: int, /) -> Rule:
         """Return a share of this limit: a limit of its own, with counters of its own.

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Literal, TypeVar
+from zlib import crc32
 
 from ratelimit.algorithms import AlgorithmName
 from ratelimit.core.clusters.sighting import Columns
@@ -184,6 +185,11 @@ class LimitRule:
     def statuses(self) -> Statuses:
         """The ranges of statuses that it is charged for; empty: all of them."""
         return next((spec.statuses for spec in self.specs if spec.statuses), ())
+
+    @property
+    def mark(self) -> int:
+        """What its refusals are noted with, as all tiers of a limit share its counters; 0 without a tier."""
+        return 0 if self.tier is None else crc32(self.tier.encode()) or 1
 
     @property
     def varies(self) -> bool:

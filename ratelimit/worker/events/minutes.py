@@ -114,14 +114,15 @@ class Minutes:
     def _note_callers(self, limiter: Limiter, now_ns: int, log: Sequence[Act]) -> None:
         table = limiter.table
         acts = {act.mark: act.label for act in log}
-        names = dict.fromkeys(denied_counters(limiter.policy.compiled, table), DENY_LIST)
+        denied = denied_counters(limiter.policy.compiled, table)
+        names = dict.fromkeys(denied, DENY_LIST)
         names |= {table.counter(rule.counter_name): rule.name for rule in reversed(list(limiter.rules))}
         found = sorted(refusals_in(table, now_ns), key=lambda each: (-each[2], each[1]))[:MOST_CALLERS]
         callers = [
             {
                 "caller": f"{who:016x}",
                 "limit": names[counter],
-                **({"act": acts[mark]} if mark in acts else {}),
+                **({"act": acts[mark]} if counter in denied and mark in acts else {}),
                 "refused": refused,
             }
             for counter, who, refused, *_, mark in found

@@ -1,4 +1,4 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from ratelimit.core.memory.quota cimport Quota
 
@@ -14,6 +14,7 @@ cdef class Rule:
     cdef readonly bint shadow
     cdef readonly object enforced_ppm
     cdef readonly tuple calendar
+    cdef readonly uint32_t mark
     cdef uint64_t *starts  # the calendar; the quota points at it
     cdef Rule whole        # the rule that this is a share of, and reads the calendar of; else None
 

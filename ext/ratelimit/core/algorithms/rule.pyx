@@ -47,7 +47,7 @@ cdef class Rule:
 
     def __init__(
         self, str name not None, str algorithm not None, *, quota, period_ns, burst=None, salt,
-        shadow=False, enforced_ppm=1_000_000, calendar=None, lease_ns=60 * SECOND, debt=None,
+        shadow=False, enforced_ppm=1_000_000, calendar=None, lease_ns=60 * SECOND, debt=None, mark=0,
     ):
         cdef Quota *q = &self.quota_c
         quota, period_ns, lease_ns = whole(quota), whole(period_ns), whole(lease_ns)
@@ -98,6 +98,7 @@ cdef class Rule:
         self.shadow = shadow
         self.enforced_ppm = whole(enforced_ppm)
         self.calendar = None if calendar is None else tuple(calendar)
+        self.mark = mark
         q.kind = record.kind
         q.units = quota
         q.room = quota
@@ -137,7 +138,7 @@ cdef class Rule:
         # Where it was one more bucket or quota it is so of the share, too.
         share.debt = share.burst if self.debt == self.burst else self.debt * millionths // 1_000_000
         share.salt = self.salt
-        share.enforced_ppm, share.calendar = self.enforced_ppm, self.calendar
+        share.enforced_ppm, share.calendar, share.mark = self.enforced_ppm, self.calendar, self.mark
         q[0] = self.quota_c
         q.units = share.quota
         q.burst = share.burst

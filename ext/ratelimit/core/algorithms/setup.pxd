@@ -20,6 +20,7 @@ cdef struct Setup:
     Quota quotas[MOST_RULES]
     uint64_t shapes[MOST_RULES]
     uint64_t counters[MOST_RULES]
+    uint64_t noted_as[MOST_RULES]   # the counter, and the rule's mark above its 32 bits: see `note_refusal`
     int key_sizes[MOST_RULES]
     bint is_plain[MOST_RULES]  # one identity, of a whole limit
     int key_at[MOST_RULES][MOST_KEYS]

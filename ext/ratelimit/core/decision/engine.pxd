@@ -97,7 +97,7 @@ cdef inline void count_verdicts(Outcome outcome, uint64_t *ids) noexcept:
             continue
         if charge.state != ALLOWED:
             note_refusal(
-                &plan.table.arena, charge.who, plan.setup.counters[i], outcome.now, charge.state == SHADOWED
+                &plan.table.arena, charge.who, plan.setup.noted_as[i], outcome.now, charge.state == SHADOWED
             )
         elif outcome.allowed and charge.cost:
             q = &plan.setup.quotas[i]

@@ -85,6 +85,7 @@ cdef class Plan:
                     code="plan-blocks",
                 )
             self.setup.counters[i] = table.counter(rule.name)
+            self.setup.noted_as[i] = self.setup.counters[i] | <uint64_t>rule.mark << 32
             if len(keys[i]) > MOST_KEYS:
                 refuse_range(f"{rule.name}: a key has at most {MOST_KEYS} identities")
             self.setup.key_sizes[i] = len(keys[i])

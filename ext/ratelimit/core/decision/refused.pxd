@@ -15,5 +15,5 @@ cdef inline void name_refused(Outcome outcome, uint64_t *ids) noexcept:
             if outcome.charges[i].state == REFUSED:
                 note_refusal(
                     &outcome.plan.table.arena, caller_of(&outcome.plan.setup, i, ids),
-                    outcome.plan.setup.counters[i], outcome.now, False,
+                    outcome.plan.setup.noted_as[i], outcome.now, False,
                 )

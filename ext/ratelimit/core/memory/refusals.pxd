@@ -32,6 +32,7 @@ cdef inline bint is_faded(uint64_t times, uint64_t now_s) noexcept nogil:
 cdef inline void note_refusal(
     Arena *arena, uint64_t who, uint64_t counter, uint64_t now, bint is_shadow
 ) noexcept nogil:
+    # A mark above the counter's 32 bits, of a tier or an act, makes another caller: with a place and a count of its own.
     note_in(arena.refusals + (REFUSALS if is_shadow else 0), who, counter, now // SECOND)
 
 
