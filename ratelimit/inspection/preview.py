@@ -185,9 +185,9 @@ def of_confirm(known: Knowledge, callers: Sequence[Caller]) -> Preview:
     return preview
 
 
-def _overruled(known: Knowledge, actor: Overview, kind: Kind, words: str) -> list[str]:
-    """Return the acts of the opposite kind that a ruling goes before, as it is the later one."""
-    acts = [act for act in known.acts if act.kind == kind]
+def _overruled(known: Knowledge, actor: Overview, effect: Effect, words: str) -> list[str]:
+    """Return the acts of the opposite effect that a ruling goes before, as it is the later one."""
+    acts = [act for act in known.acts if act.of.effect == effect]
     if not acts or known.source is None:
         return []
     members = {one.key for one in members_of(known.source, actor)}
@@ -335,7 +335,7 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
             preview.does.append(f"limits apply to {act.identity} {short_hash(key)} again")
             preview.does += limits_words(known, act.identity, key)
             continue
-        if act.kind == "clear":
+        if act.of.effect == "clear":
             continue
         actor, verdict = known.membership(key)
         preview.does.append(f"account {short_hash(key)} is in {actor_words(known, actor, verdict)} now")
@@ -344,7 +344,7 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
                 f"limits per actor bind account {short_hash(key)} again where the evidence says so"
             )
     # Who is cleared is in no actor, so what becomes of them is said of all of them.
-    apart = len(act.accounts) - sum(actors.values()) if act.kind == "clear" else 0
+    apart = len(act.accounts) - sum(actors.values()) if act.of.effect == "clear" else 0
     if apart:
         words = formatting.count(apart, "account")
         preview.does.append(f"limits per actor bind {words} again where the evidence says so")
