@@ -13,7 +13,7 @@ from ratelimit import Limiter
 from ratelimit.clock import SystemClock
 from ratelimit.console.app import MOST_FORM_BYTES
 from ratelimit.inspection import formatting
-from ratelimit.inspection.act_words import named_words
+from ratelimit.inspection.act_words import event_words
 from ratelimit.inspection.journal import LONGEST_NOTE, journal_of
 from ratelimit.policy import Policy
 from ratelimit.worker.acts import ActFollower
@@ -106,9 +106,9 @@ def test_a_ruling_names_the_opposite_one_that_it_goes_before(actor: Actor, reade
 
 def test_an_organisation_is_not_called_an_account() -> None:
     """Hazard: hashes of payment methods, with the word `account` before them."""
-    said = named_words("organisation", "", [1, 2, 3, 4], "Northside School", 60 * 10**9)
+    said = event_words({"kind": "organisation", "of": ["1", "2"], "says": "Northside School", "until": 60})
     assert said == "organisation Northside School, until 1970-01-01 00:01:00 UTC"
-    assert named_words("stop", "ip", [1], "", None) == "ip 00000000 stopped"
+    assert event_words({"kind": "stop", "identity": "ip", "of": ["1"]}) == "ip 00000000 stopped"
 
 
 def test_every_limit_on_a_page_leads_somewhere(plain: Path) -> None:
