@@ -87,6 +87,18 @@ def test_a_server_that_is_away_leaves_what_this_host_knows(refusing: Path, serve
         server.start()  # for the tests behind
 
 
+def test_a_container_of_another_name_counts_no_refusal_twice(
+    refusing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: containers share a host's memory, and a command in one takes the others' workers for a host."""
+    (some,) = {each["refused"] for each in top(refusing)["callers"]}
+    monkeypatch.setattr(socket, "gethostname", lambda: "container-2")
+    for name in ("a", "b"):
+        result = run("show", "refused", refusing.with_name(f"{name}.toml"), "--json")
+        assert result.exit_code == 0, result.output
+        assert [each["refused"] for each in json.loads(result.stdout)["refused"]] == [some], name
+
+
 def previews(path: Path, *, console: bool) -> list[str]:
     """Return what previews say was refused of c-5: of an exemption, a stop, and another number."""
     if not console:

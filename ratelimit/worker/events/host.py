@@ -18,7 +18,7 @@ import msgspec
 from ratelimit.parsing.json import JsonReader
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.embedded.mapping import COMPANION
-from ratelimit.stores.embedded.process import is_alive, start_of
+from ratelimit.stores.embedded.process import boot_id, is_alive, start_of
 from ratelimit.stores.leftovers import own_file
 
 MOST_KEYS = 512
@@ -29,8 +29,17 @@ _MOST_BYTES = 1 << 20
 
 
 def reporting_name(place: Path | None) -> str:
-    """Return the name by which a table's workers report to the server; a host may have several tables."""
-    return f"{socket.gethostname()} {fingerprint_of(str(place).encode()).hex()[:8]}"
+    """Return the name by which a table's workers report to the server.
+
+    It is that of the memory and not of the host: a host may have several tables, and containers with names of
+    their own may share one.
+    """
+    boot, where = boot_id(), f"{socket.gethostname()} {place}".encode()
+    if place is not None and boot:
+        with contextlib.suppress(OSError):
+            folder = place.parent.stat()
+            where = b"%s %d %d %s" % (boot, folder.st_dev, folder.st_ino, os.fsencode(place.name))
+    return fingerprint_of(where).hex()[:16]
 
 
 class Told(msgspec.Struct):
