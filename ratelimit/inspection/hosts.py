@@ -41,7 +41,7 @@ from ratelimit.stores.acts.act import Act, digest_of, in_force
 from ratelimit.stores.embedded.store import EmbeddedStore
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot, total
 from ratelimit.verdict import Reason
-from ratelimit.worker.events.host import reporting_name
+from ratelimit.worker.events.host import memory_of, reporting_name
 from ratelimit.worker.events.takings import TakenHere, takings
 from ratelimit.worker.refusal_lines import IN_CODE, Line, denied_by, limit_and_tier, refusal_lines
 
@@ -461,8 +461,12 @@ def refused_of(policy: Policy, here: EmbeddedStore, log: Sequence[Act]) -> tuple
             except StoreError:
                 missing = [AWAY]
             else:
-                own_name = reporting_name(here.place)
-                others = [each for name, each in answers.items() if name != own_name]
+                own_name, memory = reporting_name(here.place), memory_of(here.place)
+                others = [
+                    each
+                    for name, each in answers.items()
+                    if name != own_name and (not memory or each.memory != memory)
+                ]
                 found += [line for answer in others for line in lines_of(answer)]
                 missing = sorted(each.host for at, each in reports.items() if at not in answers)
     return over_hosts(in_words(compiled, found, log)), missing

@@ -10,6 +10,7 @@ from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.shed import ShedLine
+from ratelimit.worker.events.host import memory_of
 from ratelimit.worker.events.takings import HOUR_S, TakenHere, takings
 from ratelimit.worker.refusal_lines import refusal_lines, shed_lines
 
@@ -58,7 +59,8 @@ class InquiryFollower:
                     hour = limiter.now_ns() // HOUR_NS
                     compiled, watch = limiter.policy.compiled, limiter.current.watch
                     took = takings(limiter.table, compiled, limiter.rules, hour, watch)
-                said = Answer(self._host, lines, metrics, shed, hour, took.callers, took.actors)
+                memory = memory_of(limiter.store.place)
+                said = Answer(self._host, lines, metrics, shed, hour, took.callers, took.actors, memory)
                 server.answer(name, self._name, said)
                 self._answered[name] = None
             for name in list(self._answered)[:-MOST_ANSWERED]:

@@ -65,6 +65,8 @@ class Answer(msgspec.Struct, frozen=True):
     """and what was taken in it: by the names of limits, callers' hashes and units;"""
     actors_took: Annotated[Mapping[str, Mapping[str, int]], Meta(max_length=MOST_LIMITS)] = {}
     """what accounts of actors took, of limits that count by the account: by actors' ids."""
+    memory: str = ""
+    """What names the memory of its workers: see `memory_of`."""
 
 
 _INQUIRIES, _ANSWERS = JsonReader(Inquiry), JsonReader(Answer)

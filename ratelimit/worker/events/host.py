@@ -29,16 +29,23 @@ _MOST_BYTES = 1 << 20
 
 
 def reporting_name(place: Path | None) -> str:
-    """Return the name by which a table's workers report to the server.
+    """Return the name by which a table's workers report to the server; a host may have several tables."""
+    return f"{socket.gethostname()} {fingerprint_of(str(place).encode()).hex()[:8]}"
 
-    It is that of the memory and not of the host: a host may have several tables, and containers with names of
-    their own may share one.
+
+def memory_of(place: Path | None) -> str:
+    """Return what names a table's memory until the host boots again; empty where the system does not say.
+
+    Containers with names of their own may share it: it is the same to all of them.
     """
-    boot, where = boot_id(), f"{socket.gethostname()} {place}".encode()
-    if place is not None and boot:
-        with contextlib.suppress(OSError):
-            folder = place.parent.stat()
-            where = b"%s %d %d %s" % (boot, folder.st_dev, folder.st_ino, os.fsencode(place.name))
+    boot = boot_id()
+    if place is None or not boot:
+        return ""
+    try:
+        folder = place.parent.stat()
+    except OSError:
+        return ""
+    where = b"%s %d %d %s" % (boot, folder.st_dev, folder.st_ino, os.fsencode(place.name))
     return fingerprint_of(where).hex()[:16]
 
 
