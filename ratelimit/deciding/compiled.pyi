@@ -26,7 +26,9 @@ REFUSED: int
 ROW: int
 DOOR: int
 ROUTE: int
-"""Who asks: Python with identities of its own, the middleware, or a route."""
+ROUTE_FIRST: int
+"""Who asks: Python with identities of its own, the middleware, or a route, of a request that limits decided before
+or not."""
 DECIDED: tuple[Reason | None, ...]
 """The reason why a request was decided as it was, by the number that compiled code has for it."""
 
@@ -158,9 +160,12 @@ class CompiledDecider:
         state: object,
         now_ns: int,
         costs: Mapping[str, int] | None = None,
+        asker: int = ...,
         /,
     ) -> Decided | None:
         """Decide what a route asks for, and charge it; None where it takes Python. The middleware counts requests.
+
+        `asker` is `ROUTE` or `ROUTE_FIRST`.
 
         Raises:
             UsageError: a cost is no integer from 0 to 2**31 - 1 (code `cost-range`).
@@ -176,7 +181,7 @@ class CompiledDecider:
     ) -> tuple[bool, Reason, RoutePlan | None, Outcome | None] | None:
         """Decide for identities that Python found, as `decider.Decider.decide` does; the actor is put into the row.
 
-        `asker` is `ROW`, `DOOR` or `ROUTE`: what is let through for the last two is counted elsewhere.
+        `asker` is `ROW`, or `DOOR` or one of the routes': what is let through for these is counted elsewhere.
 
         Raises:
             UsageError: a cost is no integer from 0 to 2**31 - 1 (code `cost-range`).

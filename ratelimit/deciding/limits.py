@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ratelimit.deciding.compiled import ROUTE
 from ratelimit.deciding.stage import Decided, Deciding, Pending, Rest, Stage
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
@@ -40,7 +41,8 @@ class Recognising(Stage):
         recognition.fill(pending.row)
         decided = yield from rest(pending)
         allowed, _, plan, outcome = decided
-        if pending.charges and plan is not None and outcome is not None:
+        # Of what a route asks the correlator has seen the request, if a limit of the middleware decided it.
+        if pending.charges and pending.asker != ROUTE and plan is not None and outcome is not None:
             recognition.observe(pending.row, not allowed, pending.now_ns, plan.counted_at)
         return decided
 

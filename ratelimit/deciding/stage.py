@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, S
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from ratelimit.deciding.compiled import DOOR, ROUTE, ROW, CompiledDecider
+from ratelimit.deciding.compiled import DOOR, ROUTE, ROUTE_FIRST, ROW, CompiledDecider
 from ratelimit.deciding.denials import Denials
 from ratelimit.deciding.guard import Guard
 from ratelimit.deciding.matched import Matched
@@ -143,7 +143,7 @@ class Pending:
 
     def is_counted_later(self, allowed: bool) -> bool:
         """Return whether the middleware counts the request: where routes are asked, once they have been."""
-        if self.asker == ROUTE:
+        if self.asker in (ROUTE, ROUTE_FIRST):
             return True
         decider = self.bound.decider
         return allowed and self.asker == DOOR and decider is not None and decider.counts_late

@@ -20,7 +20,7 @@ from ratelimit.asgi.routes.coverage import unset_words
 from ratelimit.asgi.share import Ended
 from ratelimit.challenge.hook import responder_of
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.deciding.compiled import ROUTE
+from ratelimit.deciding.compiled import ROUTE, ROUTE_FIRST
 from ratelimit.deciding.matched import Matched
 from ratelimit.deciding.visit import Visit
 from ratelimit.errors import UsageError
@@ -133,8 +133,11 @@ async def _decided(
 ) -> Exchange:
     """Decide what applies, in one compiled call if that suffices."""
     door, headers, state = outer.door, scope["headers"], scope.get("state")
+    asker = ROUTE_FIRST if outer.outcome is None and outer.asked is None else ROUTE
     if generation.decider is not None:
-        decided = generation.decider.decide_request(matched, headers, peer_host(scope), state, now_ns, costs)
+        decided = generation.decider.decide_request(
+            matched, headers, peer_host(scope), state, now_ns, costs, asker
+        )
         if decided is not None:
             return Exchange.of(door, outer.writer, decided, now_ns, outer.cross_origin)
     assert door.resolving is not None  # `ask` has looked
@@ -147,7 +150,7 @@ async def _decided(
         )
     visit = Visit(scope, partial(holder_of, scope, generation))
     found = await door.limiter.runtime.adecide(
-        generation, matched, identities, now_ns, costs, visit=visit, asker=ROUTE
+        generation, matched, identities, now_ns, costs, visit=visit, asker=asker
     )
     responder = responder_of(visit)
     if responder is not None:

@@ -16,7 +16,7 @@ from ratelimit.asgi.decided import exchange_of
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.routes.coverage import unset_words
 from ratelimit.asgi.routes.tables import ASKED, UNASKED, Entered
-from ratelimit.deciding.compiled import ROUTE
+from ratelimit.deciding.compiled import ROUTE, ROUTE_FIRST
 from ratelimit.deciding.visit import Visit
 from ratelimit.errors import UsageError
 from ratelimit.integrations.asked_limits import asked_limits, matched_with
@@ -103,9 +103,10 @@ def ask(environ: Environ, wish: Wish, route: str, request: object, params: dict[
     row = Arrival(environ, generation, matched).identities(limiter)
     costs = None if amount is None else costs_of(amount, limits)  # type: ignore[arg-type]
     visit = Visit(environ)
-    decided = limiter.runtime.at_once(generation, matched, row, now_ns, costs, ROUTE)
+    asker = ROUTE_FIRST if outer.outcome is None and outer.asked is None else ROUTE
+    decided = limiter.runtime.at_once(generation, matched, row, now_ns, costs, asker)
     if decided is None:
-        asking = limiter.runtime.adecide(generation, matched, row, now_ns, costs, visit=visit, asker=ROUTE)
+        asking = limiter.runtime.adecide(generation, matched, row, now_ns, costs, visit=visit, asker=asker)
         decided = _LOOP.result(asking)
     exchange = exchange_of(
         door, outer.writer, generation, decided, row, now_ns, cross_origin=outer.cross_origin, visit=visit

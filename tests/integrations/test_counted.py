@@ -9,10 +9,13 @@ from fastapi import Depends, FastAPI, HTTPException, WebSocket
 
 from ratelimit import Limiter, Policy, RateLimitMiddleware, Reason
 from ratelimit.clock import ManualClock
+from ratelimit.integrations import dependency
 from ratelimit.integrations.fastapi import limit, limits
 from ratelimit.runtime.ending import Ended
 from tests.asgi.driver import Client, lifespan, rules
 from tests.asgi.driver import limit as row
+from tests.support.acting import START_NS
+from tests.support.campaign import policy_text
 
 BUDGET = row("budget", "ip", "1000/minute", match=[])
 
@@ -64,6 +67,38 @@ async def test_fifteen_requests_are_fifteen(tables: list[str]) -> None:
     client = Client(app)  # type: ignore[arg-type]
     assert (await client.statuses(15, "GET", "/asked")).count(429) == 10
     assert counts(limiter) == {ALLOWED: 5, REFUSED: 10}
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+@pytest.mark.parametrize("path", ["/v1/once", "/v1/twice", "/other"])
+async def test_the_correlator_sees_a_request_once(
+    path: str, is_compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: who calls a route with a limit of its own is taken to have made twice as many requests."""
+    app = FastAPI()
+    five, nine = (Depends(limit(f"{rate}/minute", name=f"at {rate}", per="account")) for rate in (500, 900))
+    for each, asked in (("/v1/once", [five]), ("/v1/twice", [five, nine]), ("/other", [five, nine])):
+        app.get(each, dependencies=asked)(lambda: None)
+    key = '[hashing]\nkey = "00112233445566778899aabbccddeeff"\n'
+    limiter = Limiter(Policy.from_toml(f"{policy_text()}\n{key}"), clock=ManualClock(START_NS))
+    app.add_middleware(RateLimitMiddleware, limiter=limiter, reload_interval_s=0)
+    if not is_compiled:
+        whole = dependency.asked_limits
+
+        def by_stages(limiter: Limiter) -> Any:
+            asked = whole(limiter)
+            if asked.generation is not None:
+                monkeypatch.setattr(asked.generation, "decider", None)
+            return asked
+
+        monkeypatch.setattr(dependency, "asked_limits", by_stages)
+        monkeypatch.setattr(RateLimitMiddleware, "_new_gate", lambda middleware, bound: None)
+        monkeypatch.setattr(type(limiter.runtime), "at_once", lambda *asked, **more: None)
+    client = Client(app)  # type: ignore[arg-type]
+    headers = [(b"x-api-key", b"alice"), (b"x-payment", b"card")]
+    sent = [await client("GET", path, headers, peer="81.2.69.142") for _ in range(7)]
+    assert [each.status for each in sent] == [200] * 7
+    assert limiter.correlation["waiting"] + limiter.correlation["taken"] == 7
 
 
 async def test_two_limits_of_a_route_count_a_request_once() -> None:

@@ -12,7 +12,7 @@ from libc.stdint cimport uint64_t
 from ratelimit.asgi.exchange cimport Exchange
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
 from ratelimit.decision cimport Decision
-from ratelimit.deciding.compiled cimport BY_LIMITS, BY_ROUTE, CompiledDecider, Decided
+from ratelimit.deciding.compiled cimport BY_LIMITS, BY_ROUTE, BY_ROUTE_FIRST, CompiledDecider, Decided
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport Matched
 
@@ -73,6 +73,7 @@ cdef class Question:
         cdef Decided decided
         cdef Exchange made
         cdef object peer = None, state = NO_STATE, now_ns = self.instants.now()
+        cdef int asker = BY_ROUTE_FIRST if outer.outcome is None and outer.asked is None else BY_ROUTE
         found = PyDict_GetItemWithError(scope, "client")
         if found != NULL and <object>found:
             peer = (<object>found)[0]
@@ -84,7 +85,7 @@ cdef class Question:
                 return None  # Python says what is wrong
         if not self.decider.read(scope["headers"], peer, state, self.matched, ids, &refused):
             return None
-        decided = self.decider.decide(self.matched, ids, refused, now_ns, self.costs, BY_ROUTE)
+        decided = self.decider.decide(self.matched, ids, refused, now_ns, self.costs, asker)
         if decided is None:
             return None
         made = exchange_of(outer, decided, now_ns)

@@ -27,6 +27,7 @@ cdef enum:
     BY_ROW = 2              # Python, with identities that it found
     BY_DOOR = 3             # the middleware's slow path, likewise
     BY_ROUTE = 4            # a route: the middleware has counted the request, or will
+    BY_ROUTE_FIRST = 5      # the same of a request that no limit decided before: the correlator has not seen it
 
 
 cdef class PlanParts:

@@ -35,7 +35,7 @@ cdef enum:
     REFUSED_IDENTITY = 2        # -2, see identity/fact.py; tests/asgi/test_gate.py holds them equal
 
 REFUSED = -REFUSED_IDENTITY
-ROW, DOOR, ROUTE = BY_ROW, BY_DOOR, BY_ROUTE
+ROW, DOOR, ROUTE, ROUTE_FIRST = BY_ROW, BY_DOOR, BY_ROUTE, BY_ROUTE_FIRST
 DECIDED = (None, Reason.LIMITS, Reason.UNLIMITED, Reason.ALLOW_LIST, Reason.DENY_LIST, Reason.IDENTITY)
 
 
@@ -376,7 +376,7 @@ cdef class CompiledDecider:
         """Take what limits said: it is counted, and who looks on is told."""
         cdef int at
         decided.outcome = outcome
-        if self.watch is not None:
+        if self.watch is not None and asker != BY_ROUTE:
             self.watch.note(ids, not decided.allowed, now_ns, decided.part.counted_at)
         for at in range(PyTuple_GET_SIZE(self.guards)):
             (<Guard>PyTuple_GET_ITEM(self.guards, at)).decided(
@@ -389,12 +389,14 @@ cdef class CompiledDecider:
                 (<Picker>PyTuple_GET_ITEM(decided.part.notes, at)).refused(ids, decided.plan, outcome, now_ns)
         return self.ended(BY_LIMITS, decided.allowed, now_ns, asker)
 
-    def decide_request(self, Matched matched not None, headers, peer, state, now_ns, costs=None, /):
+    def decide_request(
+        self, Matched matched not None, headers, peer, state, now_ns, costs=None, int asker=BY_ROUTE, /
+    ):
         cdef uint64_t ids[MOST_POSITIONS]
         cdef uint64_t refused = 0
         if not self.read(headers, peer, {} if state is None else state, matched, ids, &refused):
             return None
-        return self.decide(matched, ids, refused, now_ns, costs, BY_ROUTE)
+        return self.decide(matched, ids, refused, now_ns, costs, asker)
 
     def decide_row(self, Matched matched not None, list row not None, now_ns, costs=None, int asker=BY_ROW, /):
         cdef uint64_t ids[MOST_POSITIONS]
@@ -427,7 +429,7 @@ cdef class CompiledDecider:
     cdef int ended(self, int reason, bint allowed, object now_ns, int asker) except -1:
         """Count a decision, unless that is done with the request's end, and do what is due with it."""
         self.table.check_open()
-        if not (asker == BY_ROUTE or allowed and self.counts_late and (asker == FROM_GATE or asker == BY_DOOR)):
+        if not (asker >= BY_ROUTE or allowed and self.counts_late and (asker == FROM_GATE or asker == BY_DOOR)):
             bump(self.table, self.cells[reason][allowed][0], self.cells[reason][allowed][1], 1)
         if self.pace.due(now_ns):
             self.keep_up(now_ns)
