@@ -318,7 +318,7 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
             said = after if times else ""
             whom, other = f"{act.identity} {short_hash(key)}", _other_stop(known, act, key)
             if other is None:
-                preview.does.append(f"{whom} is not refused any more{said}")
+                preview.does.append(f"{whom} is no longer refused by act {act.label}{said}")
                 continue
             until = "" if other.until_ns is None else f" until {formatting.instant(other.until_ns)} UTC"
             preview.does.append(f"{whom} is still refused by act {other.label}{until}{said}")
@@ -329,7 +329,9 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
             preview.does.append(f"{act.identity} {short_hash(key)} is charged again: {act.says}")
             continue
         if act.of.is_of_budget:
-            preview.does.append(f"{act.identity} {short_hash(key)} has its own numbers again: no {act.says}")
+            preview.does.append(
+                f"{act.identity} {short_hash(key)} has its own numbers again, in place of {act.says}"
+            )
             continue
         if act.of.effect == "allowed":
             preview.does.append(f"limits apply to {act.identity} {short_hash(key)} again")

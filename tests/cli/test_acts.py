@@ -244,8 +244,8 @@ def test_undo_of_one_stop_says_which_other_act_still_refuses(policy: Path) -> No
     for option in ("--dry-run", "--json"):
         said = run("act", "undo", policy, "1", option).output
         assert f"is still refused by act 2 until {until}" in said
-        assert "not refused any more" not in said
-    assert "is not refused any more" in run("act", "undo", policy, "2", "--dry-run").output
+        assert "no longer refused" not in said
+    assert "is no longer refused by act" in run("act", "undo", policy, "2", "--dry-run").output
     limiter.close()
 
 

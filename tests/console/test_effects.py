@@ -83,7 +83,7 @@ def test_each_undo_says_who_is_freed_or_bound_again(page: Page, reader: Reader, 
     for command, words in (
         (("exempt", "--from", "limits", "bot7"), ["limits apply to account", "none of them refuses it now"]),
         (("exempt", "bot7"), ["is in no actor now", "bind account"]),
-        (("stop", "bot7"), ["is not refused any more"]),
+        (("stop", "bot7"), ["is no longer refused by act"]),
         (
             ("declare", "organisation", "Acme", "--payment", "stolen1"),
             ["is evidence again between all accounts that pay by it"],

@@ -261,7 +261,7 @@ def test_what_a_stop_refuses_is_counted_and_shown_with_the_act(hosts: tuple[Host
     assert [(each["limit"], each["act"]) for each in top["callers"]] == [("deny list", act)]
     # It is known what refused it after the act has ended, too.
     undo = run("act", "undo", here.path, act, "--dry-run")
-    assert "is not refused any more" in undo.output
+    assert "is no longer refused by act" in undo.output
     told(here, "undo", act)
     assert [each["act"] for each in told(here, "who", "c-8")["refused"]] == [act]
     assert asyncio.run(asked(there, "c-8", 1)) == [200]
@@ -309,7 +309,7 @@ def test_refusals_of_two_stops_each_belong_to_the_act_that_refused(hosts: tuple[
     assert asyncio.run(asked(there, "c-8", 2)) == [403] * 2
     assert by_act() == {first: 7, second: 2}
     undo = run("act", "undo", here.path, second, "--dry-run").output
-    assert "is not refused any more" in undo
+    assert "is no longer refused by act" in undo
     # An address that is stopped, too, has its own: the caller is refused by the older act.
     of_network = told(here, "stop", NETWORK, "--yes", "--for", "1h")["act"]
     assert asyncio.run(asked(there, "c-8", 1)) == [403]

@@ -160,6 +160,8 @@ def _counted(limiter: Limiter) -> Iterator[tuple[str, list[int]]]:
     if any(requests):
         yield f"{_REQUESTS} all", requests
     for rule in limiter.rules:
+        if rule.is_beside:  # it has no name for people: the limit that it stands beside says what it counts
+            continue
         found = _totals(limiter.table, rule)
         if any(found):
             yield f"{_LIMITS} {rule.counter_name}", found
