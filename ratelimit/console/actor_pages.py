@@ -120,7 +120,7 @@ def actor(visit: Visit) -> Response:
         except InspectionFailure as failure:
             if failure.cause != "input" or not _ID.fullmatch(visit.one("id")):
                 raise
-            # A link of yesterday's, or one under what happened: the actor is none any more.
+            # A link of yesterday's, or one under what happened: that actor is gone.
             way = (visit.path("/changes", since="31d", of=visit.one("id")), "What happened to it")
             return visit.failure(404, str(failure), "It may have been one until lately.", way)
         source = source_of(known)

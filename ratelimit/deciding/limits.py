@@ -41,7 +41,7 @@ class Recognising(Stage):
         recognition.fill(pending.row)
         decided = yield from rest(pending)
         allowed, _, plan, outcome = decided
-        # Of what a route asks the correlator has seen the request, if a limit of the middleware decided it.
+        # The correlator has seen a request of a route if a limit of the middleware decided it.
         if pending.charges and pending.asker != ROUTE and plan is not None and outcome is not None:
             recognition.observe(pending.row, not allowed, pending.now_ns, plan.counted_at)
         return decided

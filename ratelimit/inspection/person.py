@@ -177,7 +177,7 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
     wanted.update(dict.fromkeys(value for values in hashes.values() for value in values))
     told = told_of(known, [*wanted][:MOST_HASHES])
     person.hosts, person.missing, person.policies = told.hosts, told.missing, told.policies
-    # What began after an act took it out of an actor is of others.
+    # A refusal that began after the act is of the other accounts of the actor.
     person.refused = [
         each
         for each in told.refused
