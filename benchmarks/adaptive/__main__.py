@@ -57,7 +57,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=usual_jobs(), help="Processes. Default: one a processor.")
     parser.add_argument("--hosts", action="store_true", help="One host and twelve before one engine, alone.")
     parser.add_argument("--tails", action="store_true", help="Long prompts among short ones, alone.")
-    parser.add_argument("--obeying", action="store_true", help="Callers that wait as they are told, alone.")
+    parser.add_argument(
+        "--obeying", action="store_true", help="Callers that wait as long as `Retry-After` says, alone."
+    )
     chosen = parser.parse_args()
     if chosen.obeying:
         report_obeying(chosen.engine or (), chosen.seeds, chosen.jobs)

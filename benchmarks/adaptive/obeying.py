@@ -1,4 +1,4 @@
-"""Callers that come again when they are told to: how much of a back end they use, in how many tries."""
+"""Callers that come back when `Retry-After` says: how much of a back end they use, in how many tries."""
 
 from __future__ import annotations
 

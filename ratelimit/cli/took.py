@@ -118,7 +118,7 @@ def took_command(
 
 
 def _known(stack: ExitStack, policy: Policy, names: Sequence[str]) -> Knowledge | None:
-    """Look at what is known of callers, if any is named."""
+    """Open what a host knows of callers, if the command names any."""
     if not names:
         return None
     try:

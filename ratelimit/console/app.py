@@ -194,7 +194,7 @@ class _Console:
 
 
 def _nothing(visit: Visit) -> Response:
-    """Return what is said of an address that is no page's: one that was mistyped, or that only forms have."""
+    """Return the page for an address without one: it was mistyped, or only forms have it."""
     return visit.failure(404, "there is no page at this address", way=(visit.path("/"), "To the first page"))
 
 

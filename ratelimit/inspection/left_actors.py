@@ -9,7 +9,8 @@ from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.naming import Caller
 from ratelimit.stores.acts.act import MOST_SAID, Act
 
-KINDS = frozenset({"exempt", "clear"})
+_TAKING_OUT = frozenset({"exempt", "clear"})
+"""Effects of acts after which limits do not bind an account as one of its actor."""
 _DIGITS = 16
 
 
@@ -20,7 +21,7 @@ def actors_said(actors: Iterable[int]) -> str:
 
 def actors_of_act(act: Act) -> list[int]:
     """Return the actors that an act took accounts out of."""
-    if act.kind not in KINDS:
+    if act.of.effect not in _TAKING_OUT:
         return []
     words = act.says.split()
     return [int(each, 16) for each in words if len(each) == _DIGITS and set(each) <= set("0123456789abcdef")]
@@ -47,8 +48,9 @@ def left_actors(known: Knowledge, callers: Iterable[Caller], actor: int | None) 
     for act in known.log:
         is_named = not accounts.isdisjoint(act.accounts)
         # The members of a cleared actor are still together, and no limit binds them for it.
-        is_cleared = act.kind == "clear" and act.identity_in_log in in_force
+        is_clear = act.of.effect == "clear"
+        is_cleared = is_clear and act.identity_in_log in in_force
         for each in actors_of_act(act):
-            if (each != actor or is_cleared) and (is_named or (act.kind == "clear" and each in ours)):
+            if (each != actor or is_cleared) and (is_named or (is_clear and each in ours)):
                 found[each] = act
     return found

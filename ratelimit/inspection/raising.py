@@ -7,8 +7,8 @@ two bounds, whatever the order of the requests was:
   window), passes: even all refusals together are no more than what was added.
 - Who was refused more often than the raised limit admits in all within that time is refused still.
 
-What lies between depends on the instants of the requests, which a replay of a log knows. So does a caller
-whose refusals go on for half an hour: from then on hosts keep the rate of them, and not all.
+For callers in between it depends on when each request came, which a replay of a log knows. The same holds
+for a caller whose refusals go on for half an hour: from then on hosts keep their rate, and not all of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WINDOWS = frozenset({"fixed-window", "sliding-window", "sliding-log"})
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What a raised limit would do with those that it refused, if they asked as they did."""
+    """The callers that a limit refused, by what it would do with the same requests if it were raised."""
 
     rule: LimitRule
     """The limit with its raised numbers."""
@@ -115,7 +115,7 @@ def raised_of(compiled: CompiledPolicy, found: Sequence[Refused], log: Iterable[
     is_leased = compiled.remote is not None and compiled.remote.mode == "leased"
     if is_leased or any(number >= MOST_LINES for number in hosts.values()):
         return []
-    own = {one for act in log if act.kind.startswith("budget") for one in act.accounts}
+    own = {one for act in log if act.of.is_of_budget for one in act.accounts}
     rules: dict[str, list[LimitRule]] = {}
     for rule in compiled.rules:
         if not rule.is_beside:

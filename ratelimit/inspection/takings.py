@@ -118,7 +118,7 @@ class Takings:
     trouble: str = ""
     """A sentence if a part of the hour under way is not known; it names the hosts."""
     noted: Sequence[HourTaken] = field(default_factory=list)
-    """What each host says of each hour."""
+    """The takings of each host in each hour."""
     rules: Mapping[str, LimitRule] = field(default_factory=dict)
     """By name, in the order of the policy."""
 

@@ -133,7 +133,7 @@ async def _decided(
 ) -> Exchange:
     """Decide what applies, in one compiled call if that suffices."""
     door, headers, state = outer.door, scope["headers"], scope.get("state")
-    asker = ROUTE_FIRST if outer.outcome is None and outer.asked is None else ROUTE
+    asker = asker_of(outer)
     if generation.decider is not None:
         decided = generation.decider.decide_request(
             matched, headers, peer_host(scope), state, now_ns, costs, asker
@@ -165,6 +165,11 @@ async def _decided(
         cross_origin=outer.cross_origin,
         visit=visit,
     )
+
+
+def asker_of(outer: Exchange) -> int:
+    """Return who asks: a route, of a request that limits have decided before, or not yet."""
+    return ROUTE_FIRST if outer.outcome is None and outer.asked is None else ROUTE
 
 
 def uncharged(outer: Exchange, limits: tuple[LimitSpec, ...]) -> tuple[LimitSpec, ...]:

@@ -16,11 +16,10 @@ from ratelimit.asgi.decided import exchange_of
 from ratelimit.asgi.exchange import Exchange
 from ratelimit.asgi.routes.coverage import unset_words
 from ratelimit.asgi.routes.tables import ASKED, UNASKED, Entered
-from ratelimit.deciding.compiled import ROUTE, ROUTE_FIRST
 from ratelimit.deciding.visit import Visit
 from ratelimit.errors import UsageError
 from ratelimit.integrations.asked_limits import asked_limits, matched_with
-from ratelimit.integrations.dependency import costs_of, give_back, uncharged
+from ratelimit.integrations.dependency import asker_of, costs_of, give_back, uncharged
 from ratelimit.integrations.requirement import Dependency, Wish, params_by
 from ratelimit.limiter import Limiter
 from ratelimit.wsgi.arrival import Arrival, Environ
@@ -103,7 +102,7 @@ def ask(environ: Environ, wish: Wish, route: str, request: object, params: dict[
     row = Arrival(environ, generation, matched).identities(limiter)
     costs = None if amount is None else costs_of(amount, limits)  # type: ignore[arg-type]
     visit = Visit(environ)
-    asker = ROUTE_FIRST if outer.outcome is None and outer.asked is None else ROUTE
+    asker = asker_of(outer)
     decided = limiter.runtime.at_once(generation, matched, row, now_ns, costs, asker)
     if decided is None:
         asking = limiter.runtime.adecide(generation, matched, row, now_ns, costs, visit=visit, asker=asker)

@@ -17,8 +17,8 @@ from ratelimit.load.model.settings import SECOND_NS
 LEAST_NS, MOST_NS = 2 * SECOND_NS, 60 * SECOND_NS
 """Bounds on how far a wait may reach: in whole seconds, too, it is not always the same."""
 PACE_NS = 5 * SECOND_NS
-"""About so long is looked back on for how many are let in. Of what is shorter all counts alike: free places
-are taken at once, and a pace that went by that alone would call all back far too soon."""
+"""The time that the pace of entries is measured over. Entries of a shorter time all weigh the same: free
+places are taken at once, and a pace measured over that moment alone would call all back far too soon."""
 LOOKED_NS = SECOND_NS // 10
 MOST = 10_000
 """More promises are not kept: their callers are taken for as many as these."""

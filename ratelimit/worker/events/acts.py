@@ -58,7 +58,7 @@ class ActNews:
         undone = undos(log)
         key = fingerprint_of(limiter.store.hasher.key).hex()
         # Also those that were made and ended between two looks.
-        ever = in_force([act for act in log if act.kind != "undo"], key, 0)
+        ever = in_force([act for act in log if not act.of.is_undo], key, 0)
         self._seen |= {act.identity_in_log: act for act in ever} | current
         if self._made is None:
             self._begin(current, undone, now_ns, is_first=is_first)
