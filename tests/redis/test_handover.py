@@ -20,6 +20,7 @@ __all__ = ["own"]
 
 COUNTED = 'per = "account"\nrate = "1000/day"\nunit = "tokens"\ncost = 70'
 TOKENS = f"{COUNTED}\nburst = 1000"
+ABSENCES = 3
 MOST_MS = 4.0
 
 
@@ -130,26 +131,35 @@ async def test_hand_over_that_was_refused_is_made_again(own: Server, open_limite
     assert await limiter.left() == [930]
 
 
+async def longest_turn_s(limiter: Live) -> float:
+    """The processor's seconds of the longest turn of the event loop until the server is used again."""
+    longest_s = 0.0
+    gc.disable()  # what the other tests of this process left behind is none of the store's
+    try:
+        while limiter.batch_client.breaker.is_open:
+            begun = time.thread_time()
+            await asyncio.sleep(0)
+            longest_s = max(longest_s, time.thread_time() - begun)
+    finally:
+        gc.enable()
+    return longest_s
+
+
 async def test_handing_over_many_counters_does_not_stop_the_event_loop(
     own: Server, open_limiter: LiveLimiter
 ) -> None:
     # Patient: what is asked here is not how fast a busy machine's server answers.
     limiter = await opened(open_limiter(own.url, TOKENS))
-    own.kill()
-    await noticed(limiter)
     count = 9_000
-    for number in range(count):
-        await limiter.ask(f"account {number}")
-    own.start()
-    longest_s = 0.0
-    gc.disable()  # what the other tests of this process left behind is none of the store's
-    try:
-        while limiter.batch_client.breaker.is_open:
-            begun = time.thread_time()  # of the processor: others on this machine are no matter
-            await asyncio.sleep(0)
-            longest_s = max(longest_s, time.thread_time() - begun)
-    finally:
-        gc.enable()
-    assert longest_s * 1e3 <= MOST_MS
-    assert await limiter.left("account 0") == [930]
-    assert await limiter.left(f"account {count - 1}") == [930]
+    longest_s = []
+    for absence in range(ABSENCES):
+        own.kill()
+        await noticed(limiter)
+        for number in range(count):
+            await limiter.ask(f"account {absence} {number}")
+        own.start()
+        longest_s.append(await longest_turn_s(limiter))
+    # A busy machine lengthens one turn of thousands; a turn that does too much is long each time.
+    assert min(longest_s) * 1e3 <= MOST_MS
+    for number in (0, count - 1):
+        assert await limiter.left(f"account {ABSENCES - 1} {number}") == [930]
