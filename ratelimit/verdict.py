@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
 
+from ratelimit.features.steps import FirstStep, MildStep
+
 ClusterVerdict = Literal["likely", "certain"]
 VERDICTS: tuple[None, Literal["likely"], Literal["certain"]] = (None, "likely", "certain")
 """The certainty about a principal, by its number in the core."""
@@ -35,10 +37,6 @@ class Reason(StrEnum):
     """There was room, and others that wait for it came first, for longer than the request may wait."""
 
 
-MildStep = Literal["observe", "wait", "degrade", "challenge"]
-"""Steps of a limit's `on_refusal` by which a request goes on that only conduct left no room for."""
-
-
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The verdict of one limit on one request.
@@ -59,7 +57,7 @@ class Verdict:
     remaining: int
     reset_after_ns: int
     retry_after_ns: int | None
-    action: Literal["allow", "refuse", "degrade", "challenge"]
+    action: Literal["allow", FirstStep]
     """What it says; in shadow, what it would."""
     factor: float = 1.0
     """What the caller's conduct leaves of a limit that is `adaptive`, in sixteenths; the other numbers here

@@ -7,10 +7,10 @@ cimport cython
 
 from typing import Protocol
 
-from ratelimit.verdict import VERDICTS, ClusterVerdict, Ledger, MildStep, Reason, Verdict, cluster_name
+from ratelimit.verdict import VERDICTS, ClusterVerdict, Ledger, Reason, Verdict, cluster_name
 
 __all__ = [
-    "VERDICTS", "ClusterVerdict", "Decision", "Ledger", "LimitedRequest", "MildStep", "Reason", "Verdict", "cluster_name",
+    "VERDICTS", "ClusterVerdict", "Decision", "Ledger", "LimitedRequest", "Reason", "Verdict", "cluster_name",
 ]
 
 

@@ -58,7 +58,7 @@ class Challenges(Feature):
         challenging = [
             at
             for at, rule in enumerate(draft.rules)
-            if rule.first == "challenge" and not rule.shadow and not rule.is_lowered
+            if rule.following.asks and not rule.shadow and not rule.is_lowered
         ]
         if not challenging or draft.variant.waived:
             return None
@@ -70,7 +70,7 @@ class Challenges(Feature):
 
     def may_hold(self, rule: LimitRule) -> bool:
         """Return whether the application may be asked because of a rule."""
-        return not rule.shadow and "challenge" in rule.on_refusal
+        return rule.asks
 
     def passes_of(self, rules: Sequence[LimitRule], at: Iterable[int]) -> Passes:
         """Return what asks for the challenges of the rules at some positions, and remembers them."""

@@ -49,10 +49,8 @@ def details(rule: LimitRule, policy: CompiledPolicy) -> list[str]:
         said.append(f"debt up to {formatting.amount(bound, rule.unit) if rule.unit == USD else f'{bound:,}'}")
     if rule.lease_ns:
         said.append(f"lapse after {formatting.wait(rule.lease_ns)} of silence")
-    if rule.first == "challenge":
-        said.append("asks for a step-up when used up")
-    if rule.first == "degrade":
-        said.append("passes with less when used up")
+    if rule.following.detail:
+        said.append(rule.following.detail)
     said += rule_words(rule)
     if rule.on_store_error != "local":
         said.append(

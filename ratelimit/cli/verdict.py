@@ -43,12 +43,11 @@ def verdict_words(
     if verdict.shadow:
         why = "likely" if line.rule.is_twin else "shadow"
         return Text("○", "yellow"), f"would refuse ({why}): {says}"
-    if verdict.action == "degrade":
-        return Text("✔", "yellow"), f"passes, with less: {says}"
-    if verdict.action == "challenge":
-        if is_passed:
-            return Text("✔", "yellow"), f"passes, as it passed the challenge: {says}"
-        says = f"asks for a step-up: {says}"
+    step = line.rule.following
+    if step.admits or (step.asks and is_passed):
+        return Text("✔", "yellow"), f"{step.passed}: {says}"
+    if step.asks:
+        says = f"{step.asked}: {says}"
     return Text("✘", "bold red"), says
 
 

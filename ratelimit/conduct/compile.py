@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import get_args
 
 from ratelimit.conduct.schema import FileKeys, LimitKeys
 from ratelimit.core.memory.hashing import is_stand_in
 from ratelimit.environment.spelling import did_you_mean
+from ratelimit.features.steps import STEPS
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.compile.identities import CLUSTER, is_proven
 from ratelimit.policy.compile.spec import FileSpec, RuleSpec, Scene
-from ratelimit.policy.schema.model import Limit, Step
+from ratelimit.policy.schema.model import Limit
 from ratelimit.policy.schema.problem import Path
 from ratelimit.policy.schema.rate import RateSyntaxError, parse_rates
 
-_STEPS = get_args(Step)
+_STEPS = tuple(step.name for step in STEPS)
 _MIXER = 0x9E3779B97F4A7C15
 _WORD = (1 << 64) - 1
 _HOUR_S = 3600

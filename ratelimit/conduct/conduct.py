@@ -23,7 +23,7 @@ from ratelimit.conduct.model.strikes import News, Shared, Strike, factor, mark, 
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.route_plan import RoutePlan
-from ratelimit.decision import MildStep
+from ratelimit.features.steps import MildStep
 from ratelimit.stores.contract import REFUSED, Outcome
 
 MOST_NEWS = 1024

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from ratelimit.conduct.compile import ConductSpec
 from ratelimit.deciding.variant import Variant
-from ratelimit.decision import MildStep
+from ratelimit.features.steps import BY_NAME, FirstStep, MildStep, Step
 from ratelimit.policy.compile.compiled import LimitRule
-from ratelimit.policy.schema.model import Step
 
 WHOLE = 16
 """Limits are scaled in sixteenths."""
@@ -108,7 +108,7 @@ def _lowered(rule: LimitRule, step: MildStep) -> LimitRule:
     return replace(
         rule,
         salt_parts=(b"lowered", *rule.salt_parts),
-        on_refusal=("challenge",) if step == "challenge" else ("refuse",),
+        on_refusal=(cast(FirstStep, step) if BY_NAME[step].asks else "refuse",),
         metering=None,
         is_lowered=True,
         specs=() if spec is None else (spec,),  # no other feature has a part in it

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Any, get_args
+from typing import Any
 
+from ratelimit.features import steps
 from ratelimit.telemetry.metric import Label, Metric, Samples, Totals, counted
-from ratelimit.verdict import MildStep
 
 
 class RampColumn(IntEnum):
@@ -22,7 +22,7 @@ COUNTER_STRIKES = "\x1fstrikes"
 STRIKE_KINDS = ("persists", "grows", "surer")
 """What the columns of that counter count, in the order of `conduct.model.strikes.Strike`."""
 COUNTER_STEPS = "\x1fsteps"
-CONDUCT_STEPS: tuple[str, ...] = get_args(MildStep)
+CONDUCT_STEPS: tuple[str, ...] = tuple(step.name for step in steps.STEPS if step.effect != "refuses")
 """What the columns of that counter count: steps of limits by which a request goes on."""
 
 STRIKES = Metric(

@@ -20,6 +20,7 @@ from ratelimit.deciding.part import Host, Part
 from ratelimit.deciding.route_plan import RoutePlan
 from ratelimit.deciding.stage import Deciding, Draft, Feature, Pending, Rest, Stage
 from ratelimit.decision import Reason
+from ratelimit.features.steps import BY_NAME
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.contract import Store
 from ratelimit.stores.factory import is_isolated, open_conduct
@@ -66,7 +67,7 @@ class Adapting(Feature):
 
     def may_hold(self, rule: LimitRule) -> bool:
         """Return whether a request may be held for a while, whatever room it has."""
-        return not rule.shadow and "wait" in rule.on_refusal
+        return not rule.shadow and any(BY_NAME[step].effect == "holds" for step in rule.on_refusal)
 
 
 class AdaptingStage(Stage):

@@ -16,7 +16,7 @@ from ratelimit.challenge.stage import Challenges
 from ratelimit.conduct.conduct import Conduct
 from ratelimit.conduct.lowered import Lowered
 from ratelimit.deciding.stage import Deciding, Draft, Pending, Rest, Stage
-from ratelimit.decision import MildStep
+from ratelimit.features.steps import BY_NAME, Effect, MildStep
 from ratelimit.stores.contract import Outcome, alone, refused_by
 from ratelimit.waiting.hold_queue import HoldQueue
 
@@ -61,7 +61,7 @@ class StepsStage(Stage):
         self._make = draft.make
         self._conduct = conduct
         self._hold = hold
-        asking = [draft.stand_ins[at] for at, step in steps.items() if step == "challenge"]
+        asking = [draft.stand_ins[at] for at, step in steps.items() if BY_NAME[step].asks]
         self._passes = challenges.passes_of(draft.rules, asking)
 
     def decide(self, pending: Pending, rest: Rest) -> Deciding:
@@ -71,7 +71,7 @@ class StepsStage(Stage):
         at = alone(refused_by(seen, self._count), self._limit_at)
         if not at:
             return (yield from rest(pending))
-        challenging = self._taking(at, "challenge")
+        challenging = self._taking(at, "asks")
         if challenging and not (yield from self._passes.are_passed(challenging, pending, seen)):
             return (yield from rest(pending))
         held_ns = self._held_ns(at, seen)
@@ -84,10 +84,10 @@ class StepsStage(Stage):
             self._conduct.eased({self._steps[one] for one in limits})
         return (yield from pending.by(self._make(replace(self._variant, stepped=limits))))
 
-    def _taking(self, at: Sequence[int], step: MildStep) -> tuple[int, ...]:
-        return tuple(one for one in at if self._steps[self._limit_at[one]] == step)
+    def _taking(self, at: Sequence[int], effect: Effect) -> tuple[int, ...]:
+        return tuple(one for one in at if BY_NAME[self._steps[self._limit_at[one]]].effect == effect)
 
     def _held_ns(self, at: Sequence[int], seen: Outcome) -> int:
         """Return how long they hold a request: until it fits into what conduct left, two seconds at most."""
-        waits = [seen.retry_after_ns(one) for one in self._taking(at, "wait")]
+        waits = [seen.retry_after_ns(one) for one in self._taking(at, "holds")]
         return max((MOST_HELD_NS if wait < 0 else min(wait, MOST_HELD_NS) for wait in waits), default=0)

@@ -377,7 +377,7 @@ class BoundPolicy:
             burst=rule.burst,
             debt=rule.debt,
             salt=self.store.hasher.tuple(*rule.salt_parts),
-            shadow=rule.shadow or rule.first == "degrade" or is_waived,  # none of them refuses
+            shadow=rule.shadow or rule.following.admits or is_waived,  # none of them refuses
             enforced_ppm=rule.enforced_ppm,
             calendar=starts,
             mark=rule.mark,

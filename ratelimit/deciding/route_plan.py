@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 from ratelimit.core.decision import engine
 from ratelimit.core.redis.lease import LeasedRules
-from ratelimit.decision import MildStep, Verdict
+from ratelimit.decision import Verdict
 from ratelimit.errors import UsageError
+from ratelimit.features.steps import BY_NAME, FirstStep, MildStep
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.contract import (
     ALLOWED,
@@ -212,7 +213,8 @@ class RoutePlan:
         self.varies = any(rule.varies for rule in rules)
         """Whether there are variants with other numbers for any of its limits."""
         self.closes_on_error = any(
-            rule.on_store_error == "closed" and not rule.shadow and rule.first != "degrade" for rule in rules
+            rule.on_store_error == "closed" and not rule.shadow and not rule.following.admits
+            for rule in rules
         )
         # What is not enforced is not promised either: shadow rules are in no field.
         told = [
@@ -358,7 +360,7 @@ class RoutePlan:
                     limit=rule.name,
                     allowed=state == ALLOWED,
                     shadow=rule.shadow
-                    or (state == SHADOWED and rule.first != "degrade" and at not in self.waived),
+                    or (state == SHADOWED and not rule.following.admits and at not in self.waived),
                     unit=rule.unit,
                     cost=outcome.cost(index),
                     quota=rule.quota,
@@ -366,14 +368,17 @@ class RoutePlan:
                     remaining=outcome.remaining(index),
                     reset_after_ns=outcome.reset_after_ns(index),
                     retry_after_ns=None if wait_ns < 0 else wait_ns,
-                    action=("degrade" if self.steps.get(at) == "degrade" else "allow")
-                    if state == ALLOWED
-                    else rule.first,
+                    action=self._passing(at) if state == ALLOWED else rule.first,
                     factor=self.factors[at] if self.factors else 1.0,
                     step=self.steps.get(at),
                 )
             )
         return tuple(verdicts)
+
+    def _passing(self, at: int) -> Literal["allow", FirstStep]:
+        """Return what is said of a limit that has room: what its step tells the application, if it does."""
+        step = self.steps.get(at)
+        return cast(FirstStep, step) if step is not None and BY_NAME[step].admits else "allow"
 
     def _is_silent(self, outcome: Outcome, at: int) -> bool:
         """Return whether nothing is said of a rule: it was skipped, or has room for what is in flight."""

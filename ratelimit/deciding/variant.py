@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ratelimit.decision import MildStep
+from ratelimit.features.steps import MildStep
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.compile.quota import burst_beside, largest_debt
 

@@ -13,7 +13,7 @@ from ratelimit.deciding.route_plan import RoutePlan
 class Prepared:
     """A plan, what it takes of records, and how its refusals are counted and written."""
 
-    __slots__ = ("challenge", "challenges", "fixed_costs", "per", "plan", "refusals", "units")
+    __slots__ = ("challenge", "fixed_costs", "per", "plan", "refusals", "steps", "units")
 
     def __init__(self, plan: RoutePlan, units: Sequence[str]) -> None:
         self.plan = plan
@@ -25,7 +25,8 @@ class Prepared:
         """Which of the units that records tell each rule counts; -1 for none."""
         self.per = [rule.per for rule in plan.rules]
         self.refusals = [prefix("refuse", rule.name) for rule in plan.rules]
-        self.challenges = [prefix("challenge", rule.name) for rule in plan.rules]
+        self.steps = [prefix(rule.first, rule.name) for rule in plan.rules]
+        """What is written of a request that had no room, by rule."""
 
 
 UNNAMED = b'"cluster": null, "verdict": null}\n'
@@ -50,11 +51,6 @@ def ending(cluster: int, is_certain: bool, /) -> bytes:
 def prefix(action: str, limit: str | None) -> bytes:
     """Return the line of a limit's action, or of one by none, up to the seconds to wait."""
     return f'{{"action": "{action}", "limit": {dumps(limit)}, "retry_after": '.encode()
-
-
-def degraded(limit: str, retry_after_ns: int) -> bytes:
-    """Return the line of a request that passes with less."""
-    return prefix("degrade", limit) + seconds(retry_after_ns) + REFUSAL_END
 
 
 def let_wait(limit: str | None, waited_ns: int) -> bytes:

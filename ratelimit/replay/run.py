@@ -46,7 +46,6 @@ from ratelimit.replay.prepared import (
     REFUSAL_END,
     REFUSED_UNNAMED,
     Prepared,
-    degraded,
     let_wait,
     seconds,
 )
@@ -120,7 +119,7 @@ class Replay:
         self.acted: Counter[tuple[str, str]] = Counter()
         """Requests that limits let wait, degraded or challenged, by limit and action."""
         self._acts = any(
-            (wait_ns_of(rule) or rule.first == "degrade") and not rule.shadow for rule in compiled.rules
+            (wait_ns_of(rule) or rule.following.admits) and not rule.shadow for rule in compiled.rules
         )
         self.rising = Rising(ramp_of(compiled))
         queue = queue_of(compiled)
@@ -331,7 +330,7 @@ class Replay:
         if challenge is not None and challenge.refusing(outcome):
             rule = prepared.plan.rules[binding]
             self.acted[rule.name, rule.first] += 1
-            return prepared.challenges[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END
+            return prepared.steps[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END
         return prepared.refusals[binding] + seconds(outcome.retry_after_ns(binding)) + REFUSAL_END
 
     def _decide_rows(self, batch: Batch, matches: list[Matched]) -> None:
@@ -375,7 +374,7 @@ class Replay:
         answer = waited
         if allowed:
             end_at_once(plan, outcome, now_ns)
-            answer = self._degraded(plan, outcome, waited) if self._acts else waited
+            answer = self._admitted(plan, outcome, waited) if self._acts else waited
         else:
             prepared, binding = self._prepared[plan], outcome.binding
             key = tuple([self._asked[place] for place in prepared.per[binding]])
@@ -386,13 +385,13 @@ class Replay:
             answer = self.actors.named_line(self._asked, plan, outcome, answer)
         return answer
 
-    def _degraded(self, plan: RoutePlan, outcome: Outcome, otherwise: bytes) -> bytes:
+    def _admitted(self, plan: RoutePlan, outcome: Outcome, otherwise: bytes) -> bytes:
         """Return what is written of a request that passes: with less, where a limit says so."""
         line = otherwise
         for at, rule in reversed(list(enumerate(plan.rules))):
-            if rule.first == "degrade" and not rule.shadow and outcome.state(at) == SHADOWED:
+            if rule.following.admits and not rule.shadow and outcome.state(at) == SHADOWED:
                 self.acted[rule.name, rule.first] += 1
-                line = degraded(rule.name, outcome.retry_after_ns(at))
+                line = self._prepared[plan].steps[at] + seconds(outcome.retry_after_ns(at)) + REFUSAL_END
         return line
 
     def _waits(

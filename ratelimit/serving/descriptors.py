@@ -243,7 +243,7 @@ def headers_looked_at(compiled: CompiledPolicy) -> frozenset[str] | None:
     """
     sources = [source for spec in compiled.identities for source in spec.sources]
     if any(source.record.is_asked for source in sources) or any(
-        rule.metering is not None or "challenge" in rule.on_refusal for rule in compiled.rules
+        rule.metering is not None or rule.asks for rule in compiled.rules
     ):
         return None
     fields = {field for source in sources if (field := source.record.field(source.name)) is not None}

@@ -19,7 +19,7 @@ def untold_here(limiter: Limiter, *, by_descriptors: bool, proxy: Proxy | None) 
         proxy: which proxy asks over HTTP, None where none does.
     """
     rules, compiled = limiter.rules, limiter.current.compiled
-    asking = [rule.name for rule in rules if "challenge" in rule.on_refusal and not rule.shadow]
+    asking = [rule.name for rule in rules if rule.asks]
     if asking:
         yield (
             f"{asking[0]}: a proxy's call cannot do a step-up, so limits that challenge refuse "

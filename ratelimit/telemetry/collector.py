@@ -23,6 +23,7 @@ from prometheus_client.samples import Exemplar
 
 from ratelimit.decision import Reason
 from ratelimit.features.parts import parts
+from ratelimit.features.steps import RefusalStep
 from ratelimit.telemetry import names, remote
 from ratelimit.telemetry.cells import CounterSource, totals
 from ratelimit.telemetry.exemplars import Exemplars
@@ -49,6 +50,8 @@ class WatchedRule(Protocol):
     def shadow(self) -> bool: ...
     @property
     def first(self) -> str: ...
+    @property
+    def following(self) -> RefusalStep: ...
     @property
     def acts(self) -> str: ...
     @property
@@ -166,7 +169,7 @@ class RateLimitCollector(Collector):
                 labels = {"limit": name, "action": "refuse", "mode": "exposure"}
                 decisions.add_sample(names.DECISIONS.exported, labels, beside[RuleColumn.REFUSED])
             own = "shadow" if rule.shadow else "enforce"
-            for action, mode, count in _said(rule.first, own, cells):
+            for action, mode, count in _said(rule.following, own, cells):
                 labels = {"limit": name, "action": action, "mode": mode}
                 seen = exemplars.of_limit(name) if exemplars and (action, mode) == _REFUSAL else None
                 decisions.add_sample(names.DECISIONS.exported, labels, count, exemplar=seen)
@@ -178,7 +181,7 @@ class RateLimitCollector(Collector):
                 units.add_sample(names.COST_UNITS.exported, labels, cells[column])
             if rule.acts:
                 labels = {"limit": name, "action": rule.acts}
-                column = RuleColumn.REFUSED_IN_SHADOW if rule.acts == "challenge" else RuleColumn.ACTED
+                column = RuleColumn.REFUSED_IN_SHADOW if rule.acts == rule.first else RuleColumn.ACTED
                 acted.add_sample(names.ACTED.exported, labels, 0 if rule.shadow else cells[column])
             labels = {"limit": name, "unit": rule.unit}
             forgiven.add_sample(names.FORGIVEN_UNITS.exported, labels, cells[RuleColumn.UNITS_FORGIVEN])
@@ -240,18 +243,18 @@ class RateLimitCollector(Collector):
         yield _labelled(names.DIAGNOSTICS, dict(zip(names.DIAGNOSTIC_CODES, said, strict=False)))
 
 
-def _said(action: str, own: str, cells: Sequence[int]) -> Iterator[tuple[str, str, int]]:
-    """Yield what a limit with an action said: word, mode and count."""
+def _said(first: RefusalStep, own: str, cells: Sequence[int]) -> Iterator[tuple[str, str, int]]:
+    """Yield what a limit said with its first step: word, mode and count."""
     allowed, without = cells[RuleColumn.ALLOWED], cells[RuleColumn.REFUSED_IN_SHADOW]
-    if action == "challenge" and own == "enforce":
+    if first.asks and own == "enforce":
         # Those without room that had passed count with what it allows.
         yield "allow", own, allowed + without
-        yield action, own, cells[RuleColumn.REFUSED]
+        yield first.name, own, cells[RuleColumn.REFUSED]
     else:
         yield "allow", own, allowed
         yield "refuse", "enforce", cells[RuleColumn.REFUSED]
-        # What a limit that degrades lets pass is no matter of shadow.
-        yield action, own if action == "degrade" else "shadow", without
+        # What a limit lets pass without room is no matter of shadow.
+        yield first.name, own if first.admits else "shadow", without
     yield "skip", own, cells[RuleColumn.SKIPPED]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
+from ratelimit.features.steps import BY_NAME
 from ratelimit.load.metrics import (
     LOAD_BOUND,
     LOAD_ENFORCED,
@@ -104,7 +105,7 @@ def _take(snapshot: Snapshot, name: str, labels: Mapping[str, str], value: float
         if action == "allow":
             counts.allowed += count
             counts.shadow = shadow
-        elif action == "degrade":
+        elif action in BY_NAME and BY_NAME[action].admits:
             pass  # it passed, with less
         elif action == "skip":
             counts.skipped += count

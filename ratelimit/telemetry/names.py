@@ -18,6 +18,7 @@ from itertools import chain
 from ratelimit.decision import Reason
 from ratelimit.events import EVENTS as EVENTS
 from ratelimit.features.parts import parts
+from ratelimit.features.steps import LENIENT, STEPS
 from ratelimit.telemetry.codes import DIAGNOSTIC_CODES as DIAGNOSTIC_CODES
 from ratelimit.telemetry.hosts import (
     HOSTS_CATCH_UPS as HOSTS_CATCH_UPS,
@@ -198,7 +199,7 @@ DECISIONS = Metric(
     "counter",
     "Verdicts, one for each limit a request met; skip: an identity it counts was absent. "
     "Mode exposure: what is in flight may use the rest.",
-    (LIMIT, Label("action", ("allow", "refuse", "skip", "degrade", "challenge")), MODE),
+    (LIMIT, Label("action", ("allow", "refuse", "skip", *(step.name for step in LENIENT))), MODE),
 )
 LIMIT_PER_CLUSTER = Metric(
     "ratelimit_limit_per_cluster",
@@ -206,12 +207,14 @@ LIMIT_PER_CLUSTER = Metric(
     "1 for a limit per actor; other limits have no series. Alerts tell an actor's refusals by it.",
     (LIMIT,),
 )
+_COUNTED = [step for step in STEPS if step.counted]
 ACTED = Metric(
     "ratelimit_acted",
     "counter",
-    "Requests without room that a limit let through nevertheless. By wait: they fitted later; by challenge: "
-    "their caller passed of late.",
-    (LIMIT, Label("action", ("wait", "challenge"))),
+    "Requests without room that a limit let through nevertheless. "
+    + "; ".join(f"by {step.name}: {step.counted}" for step in _COUNTED).capitalize()
+    + ".",
+    (LIMIT, Label("action", tuple(step.name for step in _COUNTED))),
 )
 LIKELY_DECISIONS = Metric(
     "ratelimit_likely_decisions",

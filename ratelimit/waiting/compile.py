@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ratelimit.environment.spelling import did_you_mean
+from ratelimit.features.steps import BY_NAME, LENIENT
 from ratelimit.load.compile import LoadSpec
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.policy.compile.identities import ACCOUNT, BUILT_IN, CLUSTER
@@ -127,10 +128,10 @@ def compile_limit(scene: Scene, limit: Limit, path: Path) -> WaitSpec | None:
     if wait is None:
         return None
     here = (*path, "wait")
-    if limit.on_refusal and limit.on_refusal[0] in ("degrade", "challenge"):
-        verb = "degrades" if limit.on_refusal[0] == "degrade" else "challenges"
+    first = BY_NAME[limit.on_refusal[0]] if limit.on_refusal else None
+    if first in LENIENT:
         report.add(
-            "limit-conflict", here, f"a limit that {verb} lets requests pass without room", "Remove it."
+            "limit-conflict", here, f"a limit that {first.verb} lets requests pass without room", "Remove it."
         )
     if limit.distinct is not None:
         report.add("limit-conflict", here, "other requests make no room in a limit on distinct values")

@@ -9,6 +9,7 @@ from ratelimit.allowance.records import Records, records_bytes
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision.engine import Plan
 from ratelimit.core.memory.table import Table
+from ratelimit.features.steps import BY_NAME, RefusalStep
 from ratelimit.load.metrics import WatchedLoad
 from ratelimit.policy.compile.compiled import twin_counter
 from ratelimit.telemetry.exemplars import Exemplars
@@ -34,7 +35,11 @@ class LimitSeen:
 
     @property
     def acts(self) -> str:
-        return "wait" if self.waits else "challenge" if self.first == "challenge" else ""
+        return "wait" if self.waits else self.first if self.following.counted else ""
+
+    @property
+    def following(self) -> RefusalStep:
+        return BY_NAME[self.first]
 
     @property
     def counter_name(self) -> str:

@@ -14,6 +14,7 @@ import msgspec
 
 from ratelimit.cli.replay.history import history_of
 from ratelimit.clock import ManualClock
+from ratelimit.features.steps import STEPS
 from ratelimit.parsing.json import JsonReader
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
@@ -25,7 +26,9 @@ from ratelimit.stores.factory import private_store
 from ratelimit.traces import Batch
 
 Way = Literal["refused", "admitted"]
-_ADMITTED = tuple(f'{{"action": "{action}"'.encode() for action in ("allow", "wait", "degrade"))
+_ADMITTED = tuple(
+    f'{{"action": "{action}"'.encode() for action in ("allow", *(step.name for step in STEPS if step.goes_on))
+)
 _MOST_ACTORS = 10_000
 OTHERS = "others"
 """The class of callers with a plan that the policy does not name."""

@@ -87,7 +87,7 @@ def replay_command(
     traces, or with --sort, in order of time):
 
     \b
-      {"action": "allow" | "refuse" | "wait" | "degrade" | "challenge",
+      {"action": "allow" | the step that followed (on_refusal),
        "limit": name | null, "retry_after": seconds | null, "cluster": id | null}
 
     Those that passed after a wait also have "waited", in seconds. No challenge is passed here.

@@ -13,6 +13,7 @@ from ratelimit.cli.terminal import Text
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.correlation.memory import tally_of
 from ratelimit.decision import Reason
+from ratelimit.features.steps import BY_NAME
 from ratelimit.inspection import formatting
 from ratelimit.inspection.identities import given, short_hash
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, twin_counter
@@ -74,7 +75,7 @@ class Summary:
                     "", f"{number:,} {'admitted' if allowed else 'refused'}: {_REASONS[reason.value]}"
                 )
         for (limit, action), number in replay.acted.items():
-            head.add_row("", f"{number:,} {_ACTED[action]} by “{limit}”")
+            head.add_row("", f"{number:,} {BY_NAME[action].replayed} by “{limit}”")
         if (ramps := replay.rising.ramps) is not None:
             would = "would have been" if ramps.is_shadow else "were"
             head.add_row("", f"{replay.rising.held:,} {would} held, as their accounts rose steeply")
@@ -197,7 +198,7 @@ class Summary:
                 totals[RuleColumn.ALLOWED] + totals[RuleColumn.REFUSED] + totals[RuleColumn.REFUSED_IN_SHADOW]
             )
             refused, shadow = totals[RuleColumn.REFUSED], totals[RuleColumn.REFUSED_IN_SHADOW]
-            if rule.first == "degrade" and not rule.shadow:
+            if rule.following.admits and not rule.shadow:
                 shadow = 0  # they passed, with less
             # What it would refuse likely clusters stands with what it would refuse in shadow.
             shadow += self._twin_totals(rule)[RuleColumn.REFUSED_IN_SHADOW]
@@ -278,11 +279,6 @@ class Summary:
         }
 
 
-_ACTED = {
-    "wait": "admitted after a wait",
-    "degrade": "admitted with less",
-    "challenge": "asked for a step-up",
-}
 _REASONS = {
     "unlimited": "no limit applies to them",
     "allow-list": "on the allow list",

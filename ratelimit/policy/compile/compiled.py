@@ -19,16 +19,15 @@ from ratelimit.correlation.settings import Settings
 from ratelimit.environment.server import KeySpec, RemoteSpec
 from ratelimit.facts.numbers import BY_PLACE, Number, NumberFact
 from ratelimit.facts.sources import BY_KIND, Source
+from ratelimit.features.steps import BY_NAME, FirstStep, RefusalStep, Step
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.spec import FileSpec, RuleSpec, Statuses, found
 from ratelimit.policy.schema.model import (
     Event,
-    FirstStep,
     ForwardedHeader,
     Missing,
     PolicyFile,
     Stance,
-    Step,
 )
 from ratelimit.usage.compile import MeteringSpec
 from ratelimit.usage.pricing import PriceSpec
@@ -200,7 +199,7 @@ class LimitRule:
     def acts(self) -> str:
         """In metrics, how a request goes on that had no room in it; empty where none does."""
         words = (spec.acts for spec in self.specs if spec.acts)
-        return next(words, "challenge" if self.first == "challenge" else "")
+        return next(words, self.first if self.following.counted else "")
 
     @property
     def most_debt(self) -> int:
@@ -211,6 +210,16 @@ class LimitRule:
     def first(self) -> FirstStep:
         """The treatment of a request that the whole limit has no room for."""
         return self.on_refusal[0]
+
+    @property
+    def following(self) -> RefusalStep:
+        """The record of that step."""
+        return BY_NAME[self.first]
+
+    @property
+    def asks(self) -> bool:
+        """Whether the application may be asked to let a request pass, at any of its steps."""
+        return not self.shadow and any(BY_NAME[step].asks for step in self.on_refusal)
 
     @property
     def is_clustered(self) -> bool:
@@ -239,7 +248,7 @@ class LimitRule:
     @property
     def is_enforced(self) -> bool:
         """True if it refuses, whatever the key."""
-        return not self.shadow and self.enforced_ppm == 1_000_000 and self.first != "degrade"
+        return not self.shadow and self.enforced_ppm == 1_000_000 and not self.following.admits
 
 
 COUNTER_LOWERED = "\x1flowered"

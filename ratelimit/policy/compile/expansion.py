@@ -8,6 +8,7 @@ from typing import get_args
 
 from ratelimit.algorithms import DEFAULT, SECOND_NS, AlgorithmName
 from ratelimit.environment.spelling import did_you_mean
+from ratelimit.features.steps import BY_NAME, LENIENT
 from ratelimit.policy.compile import calendar
 from ratelimit.policy.compile.compiled import REQUESTS, CalendarSpec
 from ratelimit.policy.compile.identities import CLUSTER
@@ -18,12 +19,11 @@ from ratelimit.policy.compile.quota import (
     largest_quota,
 )
 from ratelimit.policy.schema.binder import other_value
-from ratelimit.policy.schema.model import FirstStep, Limit, Tier
+from ratelimit.policy.schema.model import Limit, Tier
 from ratelimit.policy.schema.problem import Path, Report
 from ratelimit.policy.schema.rate import LIFETIME, Rate, RateSyntaxError, parse_rates
 from ratelimit.usage.pricing import MICRO, USD
 
-_FIRST = get_args(FirstStep)
 _WITH_BURST = ("token-bucket", "fixed-window")
 """What `burst` is written with; a fixed window then carries over what is left."""
 
@@ -163,7 +163,7 @@ def _check_refusal(limit: Limit, path: Path, report: Report) -> None:
     if "cut" in limit.steps[1:]:
         conflict(here, "`cut` ends streams that use up the whole limit", "Write it first, or remove it.")
     first = limit.on_refusal[0]
-    if first not in _FIRST:
+    if not BY_NAME[first].is_first:
         written = ", ".join(f'"{step}"' for step in ("refuse", *limit.on_refusal))
         hint = 'Use `mode = "shadow"`' if first == "observe" else 'Use `wait = "1s"`'
         conflict(
@@ -171,14 +171,14 @@ def _check_refusal(limit: Limit, path: Path, report: Report) -> None:
             f"`{first}` is a step for bad conduct, and the first entry is for the whole limit",
             f"{hint}, or write [{written}].",
         )
-    if first in ("degrade", "challenge"):
-        verb = "degrades" if first == "degrade" else "challenges"
-        if limit.enforce < 1:
-            conflict((*path, "mode"), f"a limit that {verb} lets requests pass without room", "Remove it.")
-    if "challenge" in limit.on_refusal and limit.per == []:
+    if BY_NAME[first] in LENIENT and limit.enforce < 1:
+        verb = BY_NAME[first].verb
+        conflict((*path, "mode"), f"a limit that {verb} lets requests pass without room", "Remove it.")
+    asking = [step for step in limit.on_refusal if BY_NAME[step].asks]
+    if asking and limit.per == []:
         conflict(
             (*path, "per"),
-            "a challenge is passed by one caller, and this counts all together",
+            f"a {asking[0]} is passed by one caller, and this counts all together",
             "Name an identity in `per`.",
         )
 

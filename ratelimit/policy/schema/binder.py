@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from ratelimit.environment.spelling import did_you_mean
+from ratelimit.features.steps import LENIENT
 from ratelimit.policy.schema.problem import OF_THE_FILE, Path, Report, misplaced, render_key
 from ratelimit.policy.schema.tuning import Tuning
 
@@ -209,7 +210,7 @@ def _refusal(key: str, limit: Mapping[str, Any]) -> str:
         return f"Write `wait = {json.dumps(longest, default=str)}`: how long a request may wait for room."
     if key not in ("action", "ladder"):
         return ""
-    first = action if action in ("degrade", "challenge") else "refuse"
+    first = action if action in [step.name for step in LENIENT] else "refuse"
     steps = ladder if isinstance(ladder, list) else []
     listed = json.dumps([first, *("wait" if step == "delay" else step for step in steps)], default=str)
     return f"Write `on_refusal = {listed}`."

@@ -20,6 +20,7 @@ from ratelimit.algorithms import AlgorithmName
 from ratelimit.core.request.scanner import MOST_PREFIXES
 from ratelimit.facts.numbers import NumberFact
 from ratelimit.facts.sources import reference_words
+from ratelimit.features.steps import LENIENT, Step
 from ratelimit.features.table import Table, with_facts, with_features
 from ratelimit.policy.schema.events import TO_LOG, Events, events_of
 from ratelimit.policy.schema.headers import DEFAULT as STANDARD_HEADERS
@@ -38,11 +39,8 @@ Certainty = Literal["certain", "likely", "young"]
 Stance = Literal["local", "open", "closed"]
 Event = Literal["request", "connect", "message"]
 UsageShape = Literal["auto", "openai", "responses", "anthropic", "gemini", "bedrock"]
+_LENIENT = "; ".join(f"`{step.name}`: {step.says}" for step in LENIENT)
 _FORMS = ", ".join(f"`{form}`" for form in get_args(UsageShape))
-FirstStep = Literal["refuse", "degrade", "challenge"]
-"""What becomes of a request that the whole limit has no room for."""
-Step = Literal["observe", "wait", "degrade", "challenge", "refuse"]
-"""What becomes of a request that only bad conduct leaves no room for, from the mildest."""
 WrittenStep = Step | Literal["cut"]
 """`cut` stands first alone: it refuses, and ends streams."""
 Count = Annotated[int, Meta(ge=1)]
@@ -255,10 +253,8 @@ class Limit(
             min_length=1,
             description="The first entry is the step for a request that the whole limit has no room for: "
             "`refuse`; `cut`: with `usage` also a stream that uses up the budget ends, with an "
-            "error event; `challenge`: the application demands a step-up; or `degrade`. That lets it pass, "
-            'uncharged, and the application reads `scope["ratelimit"].degrade`. With `adaptive` further '
-            "entries are what becomes of a request that only the lowered limit refuses, after the first "
-            "strike, the second, and so on.",
+            f"error event; {_LENIENT}. With `adaptive` further entries are what becomes of a request that "
+            "only the lowered limit refuses, after the first strike, the second, and so on.",
             examples=[["cut"], ["degrade"], ["refuse", "observe", "wait", "degrade", "challenge", "refuse"]],
         ),
     ] = field(default_factory=lambda: ["refuse"])
