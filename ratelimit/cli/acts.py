@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import click
@@ -40,8 +41,30 @@ def _span(context: click.Context, parameter: click.Parameter, value: str) -> int
         raise click.BadParameter(str(failure)) from failure
 
 
-def acting(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what every act takes: how long, why, whether to ask, and how to print."""
+def acting(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what every act takes: how long, why, whether to ask, and how to print.
+
+    The command gets an `Asking` in place of these and of the policy.
+    """
+
+    @wraps(command)
+    def asking(
+        policy: str,
+        for_ns: int,
+        by: str | None,
+        reason: str,
+        is_dry: bool,
+        yes: bool,
+        as_json: bool,
+        **given: Any,
+    ) -> None:
+        with knowledge_of(load_whole(policy)) as known:
+            asked = Asking(
+                known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
+            )
+            command(asked, **given)
+
+    made: Callable[..., None] = asking
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
         _DRY,
@@ -62,8 +85,8 @@ def acting(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Duration, like 2h; 31d at most. It lapses by itself.",
         ),
     ):
-        command = option(command)
-    return command
+        made = option(made)
+    return made
 
 
 _BY = click.option(
@@ -83,18 +106,7 @@ _DRY = click.option("--dry-run", "is_dry", is_flag=True, help="Show what it woul
 )
 @click.option("--identity", metavar="NAME", help="With `--from limits`: the identity that ACCOUNT is of.")
 @acting
-def exempt_command(
-    policy: str,
-    account: str,
-    what: str | None,
-    identity: str | None,
-    for_ns: int,
-    by: str | None,
-    reason: str,
-    is_dry: bool,
-    yes: bool,
-    as_json: bool,
-) -> None:
+def exempt_command(asking: Asking, account: str, what: str | None, identity: str | None) -> None:
     """Exempt an account on all hosts: from limits per actor, or from all limits.
 
     With `--from actors` it is in no actor; its other limits hold. With `--from limits` no limit
@@ -110,11 +122,7 @@ def exempt_command(
     or the act would change nothing; `--yes` does it all the same. Exit code 4 if a host has not confirmed
     within 5 seconds.
     """
-    with knowledge_of(load_whole(policy)) as known:
-        asking = Asking(
-            known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
-        )
-        asking.go(proposal.exempt(known, account, what, identity))
+    asking.go(proposal.exempt(asking.known, account, what, identity))
 
 
 @click.command("stop")
@@ -122,17 +130,7 @@ def exempt_command(
 @click.argument("caller")
 @click.option("--identity", metavar="NAME", help="The identity that CALLER is of.")
 @acting
-def stop_command(
-    policy: str,
-    caller: str,
-    identity: str | None,
-    for_ns: int,
-    by: str | None,
-    reason: str,
-    is_dry: bool,
-    yes: bool,
-    as_json: bool,
-) -> None:
+def stop_command(asking: Asking, caller: str, identity: str | None) -> None:
     """Refuse every request of a caller on all hosts, as if it were on the policy's deny list.
 
     CALLER is an account, an address, a payment method or another identity, as the application writes it or as
@@ -144,11 +142,7 @@ def stop_command(
       ratelimit act stop policy.toml 203.0.113.9 --for 30m
       ratelimit act stop policy.toml network=203.0.113.0 --for 30m
     """
-    with knowledge_of(load_whole(policy)) as known:
-        asking = Asking(
-            known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
-        )
-        asking.go(proposal.stop(known, caller, identity))
+    asking.go(proposal.stop(asking.known, caller, identity))
 
 
 @click.group("declare")
@@ -169,17 +163,7 @@ def declare_command() -> None:
 @click.option("--account", "accounts", multiple=True, metavar="ACCOUNT", help="One of its accounts.")
 @acting
 def organisation_command(
-    policy: str,
-    name: str,
-    payments: tuple[str, ...],
-    networks: tuple[str, ...],
-    accounts: tuple[str, ...],
-    for_ns: int,
-    by: str | None,
-    reason: str,
-    is_dry: bool,
-    yes: bool,
-    as_json: bool,
+    asking: Asking, name: str, payments: tuple[str, ...], networks: tuple[str, ...], accounts: tuple[str, ...]
 ) -> None:
     """Declare an organisation: values that its members share are no evidence between them.
 
@@ -187,41 +171,21 @@ def organisation_command(
     every account that comes from its networks. A network is one that the policy counts by, as
     203.0.113.0/24; others are for the policy file.
     """
-    with knowledge_of(load_whole(policy)) as known:
-        asking = Asking(
-            known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
-        )
-        asking.go(proposal.organisation(known, name, payments, accounts, networks))
+    asking.go(proposal.organisation(asking.known, name, payments, accounts, networks))
 
 
 def _of_accounts(kind: Any, help: str, example: str) -> click.Command:
     """Return the command of an act that names accounts and nothing else."""
 
-    def command(
-        policy: str,
-        accounts: tuple[str, ...],
-        for_ns: int,
-        by: str | None,
-        reason: str,
-        is_dry: bool,
-        yes: bool,
-        as_json: bool,
-    ) -> None:
-        with knowledge_of(load_whole(policy)) as known:
-            asking = Asking(
-                known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
-            )
-            asking.go(proposal.of_accounts(known, kind, accounts))
+    def command(asking: Asking, accounts: tuple[str, ...]) -> None:
+        asking.go(proposal.of_accounts(asking.known, kind, accounts))
 
     command.__doc__ = f"{help}\n\n\b\nExample:\n  ratelimit act {kind} policy.toml {example}"
-    for wrap in (
-        acting,
-        click.argument("accounts", nargs=-1, required=True),
-        click.argument("policy"),
-    ):
-        command = wrap(command)
-    made: click.Command = click.command(kind)(command)
-    return made
+    made = acting(command)
+    for argument in (click.argument("accounts", nargs=-1, required=True), click.argument("policy")):
+        made = argument(made)
+    found: click.Command = click.command(kind)(made)
+    return found
 
 
 merge_command = _of_accounts(
@@ -275,9 +239,9 @@ class Asking:
         by: str | None,
         reason: str,
     ) -> None:
-        self._known = known
-        self._is_dry, self._is_sure, self._as_json = is_dry, is_sure, as_json
-        self._for_ns, self._by, self._reason = for_ns, by, reason[:200]
+        self.known = known
+        self.is_dry, self._is_sure, self._as_json = is_dry, is_sure, as_json
+        self._for_ns, self.by, self.reason = for_ns, by, reason[:200]
 
     def go(self, act: Proposal) -> None:
         """Do it, unless it is only to be shown, or nobody is sure.
@@ -289,7 +253,7 @@ class Asking:
         """
         preview = act.preview
         words = {"does": preview.does, "doubts": preview.doubts}
-        if self._is_dry:
+        if self.is_dry:
             until_ns = act.ends_at(SystemClock().now_ns(), self._for_ns)
             if self._as_json:
                 until = None if until_ns is None else formatting.iso(until_ns)
@@ -303,8 +267,8 @@ class Asking:
                     note(preview.hint)
             return
         self._agree(preview)
-        there = self._known.deployment
-        done = act.do(there, for_ns=self._for_ns, by=self._by, reason=self._reason)
+        there = self.known.deployment
+        done = act.do(there, for_ns=self._for_ns, by=self.by, reason=self.reason)
         _tell(there, done, self._as_json, words)
 
     def go_once(self, acts: Sequence[Proposal], change: Callable[[], Sequence[Changed]]) -> None:
@@ -325,7 +289,7 @@ class Asking:
             if each.is_repeated:
                 note(f"Done before, as act {each.act.label}: nothing more was done.")
             words = {"does": each.does, "doubts": each.doubts, "is_repeated": each.is_repeated}
-            _tell(self._known.deployment, each.act, self._as_json, words)
+            _tell(self.known.deployment, each.act, self._as_json, words)
 
     def _agree(self, preview: Preview) -> None:
         if not self._as_json:

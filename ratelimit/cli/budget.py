@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import click
 from rich.table import Table
 
 from ratelimit.cli.acts import Asking, acting
 from ratelimit.cli.failure import INPUT, Failure
-from ratelimit.cli.loading import load_to_show, load_whole
+from ratelimit.cli.loading import load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.errors import UsageError
 from ratelimit.inspection import formatting, proposal
@@ -73,7 +72,7 @@ def show_budget_command(policy: str, account: str, identity: str | None, as_json
 @click.argument("numbers", nargs=-1, required=True, metavar="LIMIT=NUMBER...")
 @_IDENTITY
 @acting
-def set_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any) -> None:
+def set_command(asking: Asking, account: str, numbers: tuple[str, ...], identity: str | None) -> None:
     """Put numbers in place of those that a customer has, for a while.
 
     NUMBER is in the limit's unit and period, such as `600` or `600/minute`. It goes before what the
@@ -83,7 +82,7 @@ def set_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any
     Example:
       ratelimit act budget set policy.toml acct-17 requests=600/minute --for 7d
     """
-    _act(policy, account, numbers, "set", **more)
+    _act(asking, account, numbers, "set", identity)
 
 
 @act_budget_command.command("add", short_help="Add units to what a customer has in this window.")
@@ -93,7 +92,9 @@ def set_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any
 @_IDENTITY
 @click.option("--once", metavar="NAME", default="", help="Name of this call: repeated, it adds nothing more.")
 @acting
-def add_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any) -> None:
+def add_command(
+    asking: Asking, account: str, numbers: tuple[str, ...], identity: str | None, once: str
+) -> None:
     """Add units to what a customer has, until its window ends.
 
     The next window is as before. A bucket has no window: it gets units back, and is full at most.
@@ -104,7 +105,7 @@ def add_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any
       ratelimit act budget add policy.toml acct-17 spend=5.00 --reason outage
       ratelimit act budget add policy.toml acct-17 credit=20 --once "invoice 4711"
     """
-    _act(policy, account, numbers, "add", **more)
+    _act(asking, account, numbers, "add", identity, once)
 
 
 @act_budget_command.command("reset", short_help="Let a customer begin this window anew.")
@@ -113,7 +114,7 @@ def add_command(policy: str, account: str, numbers: tuple[str, ...], **more: Any
 @click.argument("limits", nargs=-1, metavar="[LIMIT...]")
 @_IDENTITY
 @acting
-def reset_command(policy: str, account: str, limits: tuple[str, ...], **more: Any) -> None:
+def reset_command(asking: Asking, account: str, limits: tuple[str, ...], identity: str | None) -> None:
     """Let a customer begin its window anew: what it used until now is added to what it has.
 
     Without LIMIT every limit that counts by this customer alone. A bucket is full again.
@@ -122,44 +123,28 @@ def reset_command(policy: str, account: str, limits: tuple[str, ...], **more: An
     Example:
       ratelimit act budget reset policy.toml acct-17 requests
     """
-    _act(policy, account, limits, "reset", **more)
+    _act(asking, account, limits, "reset", identity)
 
 
 def _act(
-    policy: str,
-    account: str,
-    written: Sequence[str],
-    word: Word,
-    *,
-    identity: str | None,
-    for_ns: int,
-    by: str | None,
-    reason: str,
-    is_dry: bool,
-    yes: bool,
-    as_json: bool,
-    once: str = "",
+    asking: Asking, account: str, written: Sequence[str], word: Word, identity: str | None, once: str = ""
 ) -> None:
-    with knowledge_of(load_whole(policy)) as known:
-        asking = Asking(
-            known, is_dry=is_dry, is_sure=yes, as_json=as_json, for_ns=for_ns, by=by, reason=reason
-        )
-        if once and not is_dry:
-            caller = resolve(known, account, identity)
-            try:
-                before = made_once(known, word, caller, written, None, once)
-                if before is not None:
-                    asking.tell_once(before)
-                    return
-                change = partial(
-                    change_once, known, word, caller, written, for_ns=None, reason=reason, by=by, once=once
-                )
-                asking.go_once(proposal.budgets(known, word, account, written, identity), change)
-            except UsageError as error:
-                raise Failure(f"nothing was done: {error} [{error.code}]", INPUT) from error
-            return
-        for made in proposal.budgets(known, word, account, written, identity):
-            asking.go(made)
+    known = asking.known
+    if once and not asking.is_dry:
+        caller = resolve(known, account, identity)
+        try:
+            before = made_once(known, word, caller, written, None, once)
+            if before is not None:
+                asking.tell_once(before)
+                return
+            change = partial(change_once, known, word, caller, written, for_ns=None, once=once)
+            proposed = proposal.budgets(known, word, account, written, identity)
+            asking.go_once(proposed, partial(change, reason=asking.reason, by=asking.by))
+        except UsageError as error:
+            raise Failure(f"nothing was done: {error} [{error.code}]", INPUT) from error
+        return
+    for made in proposal.budgets(known, word, account, written, identity):
+        asking.go(made)
 
 
 def _table(found: Sequence[Budget]) -> Table:
