@@ -37,6 +37,9 @@ settings.register_profile("deep", COMMON, max_examples=2_000)
 settings.register_profile("quick", COMMON, max_examples=10, derandomize=True, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+# What runs the tests beside one another says a width, and commands would write lines of it.
+os.environ.pop("COLUMNS", None)
+
 
 SLOW_FOLDERS = frozenset(
     (

@@ -109,8 +109,7 @@ def _use(use: Use) -> Text:
 
 
 def _requests(actor: Actor) -> Text:
-    said = Text(f"{actor.requests:,} in all")
-    said += Text(f", {actor.found.evidence['requests_a_day']:,.1f} a day")
+    said = Text(formatting.taken(actor.requests, actor.watched_ns))
     for each in actor.refused:
         said += Text("; ") + Text(f"{each.refused:,} refused", "red")
         said += Text(f" by “{each.rule.name}” since {formatting.instant(each.since_ns)[11:]}")
@@ -131,7 +130,8 @@ def _actor_json(actor: Actor) -> dict[str, Any]:
         if actor.uses is None
         else [{"limit": use.rule.name, "used": use.used, "of": use.holds} for use in actor.uses],
         "requests": actor.requests,
-        "requests_a_day": found.evidence["requests_a_day"],
+        "requests_a_day": formatting.rounded_a_day(actor.requests, actor.watched_ns),
+        "watched_seconds": actor.watched_ns // 10**9,
         "refused": [
             {"limit": each.rule.name, "refused": each.refused, "since": formatting.iso(each.since_ns)}
             for each in actor.refused

@@ -30,6 +30,7 @@ from ratelimit.inspection.proposal import Proposal
 from ratelimit.stores.acts.act import Act, in_force
 from ratelimit.stores.factory import wish_of
 
+GONE = "A host that is silent for ten minutes is taken for gone: nothing waits for it."
 SHOWN = 3
 """Hashes of one act in the list."""
 
@@ -411,6 +412,8 @@ def _tell(there: Deployment, act: Act, as_json: bool, words: Mapping[str, Any]) 
             DEPLOYMENT,
             hint=f"{does}; its workers bring it to the server, and so to the others, when that is back.",
         )
+    if outcome.gone and not as_json:
+        note(f"{GONE} `ratelimit doctor` there, or RatelimitStoreAway, says if it is cut off.")
     if outcome.missing:
         raise Failure(
             f"not confirmed by {', '.join(outcome.missing)}",
@@ -420,8 +423,8 @@ def _tell(there: Deployment, act: Act, as_json: bool, words: Mapping[str, Any]) 
 
 
 def _state_of(host: HostState) -> str:
-    if host.silent_s:
-        return f"has not been heard of for {formatting.wait(host.silent_s * 10**9)}"
+    if host.unheard:
+        return f"{'is taken for gone, ' if host.is_gone else ''}{host.unheard}"
     return "applies it" if host.has_applied else "has not confirmed"
 
 
@@ -451,6 +454,8 @@ def _hosts_json(hosts: Sequence[HostState]) -> list[dict[str, Any]]:
             "workers": each.workers,
             "applied": each.has_applied,
             "silent_seconds": each.silent_s or None,
+            "last_heard_seconds": each.late_s or None,
+            "gone": each.is_gone,
             "policy": each.policy or None,
             "policy_since": formatting.iso(each.policy_since_s * 10**9) if each.policy_since_s else None,
         }

@@ -14,9 +14,9 @@ from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json, say, warn
 from ratelimit.clock import SystemClock
 from ratelimit.inspection import formatting
-from ratelimit.inspection.acting import author
+from ratelimit.inspection.acting import author, unheard_words
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.journal import Entry, Journal, journal_of, write_note
+from ratelimit.inspection.journal import Entry, Journal, Printed, journal_of, write_note
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
 from ratelimit.inspection.naming import Caller, resolve
 from ratelimit.inspection.outage import outage_words
@@ -100,27 +100,21 @@ def journal_command(
                 note("No answers were counted: they are by the minute, each when it has ended.")
             found += [each for each in hours if not of or each.is_of(of)]
             found.sort(key=lambda each: each.time_ns)
-        seen = {_identity(each): each for each in found}
+        printed = Printed()
+        for each in found:
+            printed.add(each)
         _show(found if as_json else folded(found), as_json)
-        if not seen and not follow:
+        if not found and not follow:
             note("Nothing happened." if not names else f"Nothing happened to {', '.join(names)}.")
         pause = Event()
         while follow:
             sys.stdout.flush()
             pause.wait(PAUSE_S)
-            for each in entries():
-                before = seen.get(_identity(each))
-                if before is None or before.host != each.host:
-                    seen[_identity(each)] = each
-                    _show([each.beyond(before)], as_json)
+            _show([each for each in entries() if printed.add(each)], as_json)
         if not as_json:
             for host, entry in rejections(journal.place, journal.hosts).items():
                 warn(f"{rejection_words(host, entry)}.")
         _show_missing(journal)
-
-
-def _identity(entry: Entry) -> tuple[int, str, str, str]:
-    return entry.time_ns, entry.hosts[0] if entry.hosts else entry.host, entry.kind, entry.text
 
 
 def _show(entries: Sequence[Entry], as_json: bool) -> None:
@@ -144,11 +138,13 @@ def _show_missing(journal: Journal) -> None:
             DEPLOYMENT,
             hint="Other hosts' entries are there up to when it went away.",
         )
+    for host, silent_s in journal.gone.items():
+        note(f"{host} is taken for gone, {unheard_words(silent_s, is_silent=True)}.")
     if journal.missing:
         silent = ", ".join(
-            f"{host}, for {formatting.wait(silent_s * 10**9)}" for host, silent_s in journal.missing.items()
+            f"{host}, {unheard_words(silent_s, is_silent=True)}" for host, silent_s in journal.missing.items()
         )
-        raise Failure(f"nothing was heard of {silent}", DEPLOYMENT)
+        raise Failure(f"nothing is heard of {silent}", DEPLOYMENT)
 
 
 def entry_names(policy: Policy, names: Sequence[str], *, whole: bool = True) -> list[str]:

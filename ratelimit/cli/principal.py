@@ -78,9 +78,9 @@ class Told:
 
     def _seen(self) -> str:
         found = self._found
+        took = formatting.taken(found.requests, found.last_ns - found.first_ns)
         return (
-            f"{formatting.count(found.requests, 'request')}, {found.requests_a_day:,.1f} a day, "
-            f"from {formatting.instant(found.first_ns)} to {formatting.instant(found.last_ns)} UTC"
+            f"{took}, from {formatting.instant(found.first_ns)} to {formatting.instant(found.last_ns)} UTC"
             + ("" if found.created_ns is None else f", created {formatting.instant(found.created_ns)}")
         )
 
@@ -138,7 +138,7 @@ class Told:
             "age": found.age,
             "homes": [_hex(one.hash) for one in found.shared if one.is_home],
             "requests": found.requests,
-            "requests_a_day": round(found.requests_a_day, 2),
+            "requests_a_day": formatting.rounded_a_day(found.requests, found.last_ns - found.first_ns),
             "ruling": found.override,
             "families": [
                 {"family": family, "seen_with": [self._shared_json(one) for one in shared]}

@@ -46,7 +46,7 @@ MOST_RAISED = 4
 def refused_command(
     policy: str, limit: str | None, most: int, revealed: tuple[str, ...], as_json: bool
 ) -> None:
-    """List the callers that limits refuse most, over all workers and all hosts that share the server.
+    """List the callers that limits refuse now, over all workers and all hosts that share the server.
 
     Callers are hashes, as in `explain`; the table holds no value.
     `--reveal VALUE` makes the hash of a value with the table's key, and shows the lines of that caller.
@@ -57,9 +57,10 @@ def refused_command(
       ratelimit show refused policy.toml --limit requests --most 50 --json
       ratelimit show refused policy.toml --reveal account=acct-17
 
-    Covers refusals of the last hour: on this host of up to 4,096 callers, on each other host of the 256 that
-    it refuses most; also those that a limit in shadow would have made, which come last. Exit code 4 if no
-    worker of this user has run the policy here, or a host does not answer, which is named.
+    Those come first that were refused most in the last sixty seconds, then those of the last hour: on this
+    host of up to 4,096 callers, on each other host of 256. Refusals that a limit in shadow would have made
+    come last. Exit code 4 if no worker of this user has run the policy here, or a host does not answer,
+    which is named.
     """
     loaded = with_limits_in_code(load_to_show(policy))
     names = [each.name for each in loaded.compiled.limits]
@@ -73,7 +74,7 @@ def refused_command(
         bound = BoundPolicy(loaded.compiled, store, store.clock.now_ns(), diagnose=lambda code: None)
         known = hashes_of(bound, revealed)
         log = known_log(loaded)
-        found, missing = refused_of(loaded, store, log)
+        found, missing, gone = refused_of(loaded, store, log)
         positions = {spec.name: spec.index for spec in loaded.compiled.identities}
     given = {
         (each.per, each.hash): value
@@ -88,8 +89,9 @@ def refused_command(
         found = [each for each in found if (each.per, each.hash) in given]
     if as_json:
         lines = [_json(each, given.get((each.per, each.hash))) for each in found[:most]]
+        absent = {"missing": [each.host for each in missing], "gone": [each.host for each in gone]}
         twice = [each.as_json() for each in wider]
-        print_json({"refused": lines, "callers": len(found), "missing": missing, "raised": twice})
+        print_json({"refused": lines, "callers": len(found), **absent, "raised": twice})
     elif not found:
         asked = f"No limit refused {', '.join(revealed)}" if revealed else "No caller was refused"
         note(f"{asked} within the last hour.")
@@ -97,8 +99,10 @@ def refused_command(
         _show(policy, found, most, given if revealed else None, has_hosts=loaded.compiled.remote is not None)
         if not revealed:
             print_raised(policy, wider)
+    if gone and not as_json:
+        note(f"Taken for gone: {'; '.join(each.named for each in gone)}.")
     if missing:
-        raise Failure(f"no answer from {', '.join(missing)}", DEPLOYMENT)
+        raise Failure(f"no answer from {'; '.join(each.named for each in missing)}", DEPLOYMENT)
 
 
 def _show(
@@ -134,8 +138,9 @@ def _table(
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("limit", overflow="fold")
     table.add_column("caller", overflow="fold")
-    for title in ("refused", "over", "a minute"):
+    for title in ("last minute", "last hour"):
         table.add_column(title, justify="right")
+    table.add_column("since")
     table.add_column("last (UTC)")
     if has_hosts:
         table.add_column("on", overflow="fold")
@@ -146,14 +151,18 @@ def _table(
         table.add_row(
             Text(each.refuser, "bold") + Text("  in shadow" if each.in_shadow else "", "not bold yellow"),
             Text(f"{formatting.as_said(each.per) or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
-            Text(f"{about}{each.refused:,}", "yellow" if each.in_shadow else "red"),
-            formatting.span(each.since_ns, each.last_ns).replace("minutes", "min"),
-            formatting.a_minute(each.refused, each.since_ns, each.last_ns),
+            _number(each.now, "yellow" if each.in_shadow else "red"),
+            f"{about}{each.refused:,}",
+            formatting.instant(each.since_ns)[11:],
             formatting.instant(each.last_ns)[11:],
             *((Text(each.host),) if has_hosts else ()),
             *((Text(given[each.per, each.hash], "cyan"),) if given is not None else ()),
         )
     return table
+
+
+def _number(number: int, style: str) -> Text:
+    return Text(f"{number:,}", style if number else "dim")
 
 
 def _json(each: Refused, given: str | None) -> dict[str, Any]:
@@ -164,6 +173,7 @@ def _json(each: Refused, given: str | None) -> dict[str, Any]:
         "per": "actor" if each.per == CLUSTER else each.per or None,
         "hash": short_hash(each.hash),
         "key": f"{each.hash:016x}",
+        "refused_last_minute": each.now,
         "refused": each.refused,
         "uncertain": each.uncertain,
         "in_shadow": each.in_shadow,

@@ -14,8 +14,8 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import sys
-import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -23,10 +23,12 @@ from rich import console as rich_console
 from rich import text as rich_text
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 
+from ratelimit.cli.fitting import fitted, wrapped
 from ratelimit.environment.printable import printable
 
-# Without a terminal there is nothing to wrap for: a log or a pipe takes lines as they are.
+# Without a terminal, and a width in COLUMNS, there is nothing to wrap for: a pipe takes lines as they are.
 _PIPE_WIDTH = 120
 
 
@@ -54,6 +56,14 @@ class Console(rich_console.Console):
     def __init__(self, **settings: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **settings)
 
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Write something; a table so that no word of it is broken: see `fitting`."""
+        if len(objects) == 1 and isinstance(objects[0], Table):
+            for each in fitted(objects[0], self.width):
+                super().print(each, **(how if isinstance(each, Table) else {**how, "soft_wrap": True}))
+            return
+        super().print(*objects, **how)
+
     def render_str(self, text: str, **how: Any) -> rich_text.Text:
         """Return a text that was given as a string, as in a table's cell."""
         return super().render_str(printable(text), **how)
@@ -75,11 +85,22 @@ class LineFormatter(logging.Formatter):
         return printable(super().formatMessage(record))
 
 
+def _asked_width() -> int:
+    """Return the width that the environment asks for; 0 for none."""
+    said = os.environ.get("COLUMNS", "")
+    return int(said) if said.isdecimal() else 0
+
+
+def _is_narrow(console: rich_console.Console) -> bool:
+    """Return whether lines are to end where its width does."""
+    return console.is_terminal or _asked_width() > 0
+
+
 def _console(stream: Any) -> Console:
     if hasattr(stream, "reconfigure"):
         # Where a terminal's encoding lacks a letter, it is spelled out as well.
         stream.reconfigure(errors="backslashreplace")
-    return Console(file=stream, width=None if stream.isatty() else _PIPE_WIDTH)
+    return Console(file=stream, width=None if stream.isatty() else _asked_width() or _PIPE_WIDTH)
 
 
 def out() -> Console:
@@ -110,34 +131,10 @@ def say(console: rich_console.Console, text: rich_text.Text, *, indent: int = 4)
     Lines after the first are indented.
     """
     lines: list[rich_text.Text] = [text]
-    if console.is_terminal:
-        lines = _wrapped(text, console.width, " " * indent)
+    if _is_narrow(console):
+        lines = wrapped(text, console.width, " " * indent)
     for line in lines:
         console.print(line, soft_wrap=True)
-
-
-def _wrapped(text: rich_text.Text, width: int, indent: str) -> list[rich_text.Text]:
-    plain = text.plain
-    kept = textwrap.wrap(
-        plain,
-        width,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-        replace_whitespace=False,
-        expand_tabs=False,
-    )
-    cuts = []
-    end = 0
-    for number, line in enumerate(kept):
-        body = line[len(indent) :] if number else line
-        start = plain.index(body, end)
-        end = start + len(body)
-        cuts.append(start)
-    pieces = text.divide(cuts[1:])
-    for piece in pieces:
-        piece.rstrip()
-    return [Text(indent) + piece if number else piece for number, piece in enumerate(pieces)]
 
 
 def print_json(value: Any, *, is_line: bool = False) -> None:

@@ -147,7 +147,7 @@ def _print_campaign(policy: str, campaign: Campaign) -> None:
         f"  {VERDICTS[actor.verdict] or 'cleared'}  {formatting.count(len(actor.members), 'account')}"
     )
     say(console, head + Text(f", found {formatting.instant(actor.first_s * 10**9)} UTC"))
-    said = f"  {campaign.requests:,} requests of its accounts in all, {campaign.a_day:,.1f} a day of late"
+    said = f"  all its accounts: {formatting.taken(campaign.requests, campaign.watched_ns)}"
     say(console, Text(f"{said}; up to {formatting.instant(campaign.as_of_ns)[11:]}"))
     if campaign.limits:
         console.print(_campaign_table(campaign))

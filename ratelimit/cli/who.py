@@ -230,9 +230,11 @@ def _print_outage(console: Console, person: Person, said: Callable[[str], None],
 def _took(known: Knowledge, actor: Overview) -> str:
     """Return how many requests the accounts of an actor made on all hosts."""
     assert known.source is not None  # it has the actor
-    requests, a_day = known.source.takings.get(actor.identity, (0, 0.0))
+    said = formatting.taken(
+        known.source.takings.get(actor.identity, 0), known.source.watched_ns(actor.identity)
+    )
     as_of = formatting.instant(known.source.correlator.now_ns)[11:]
-    return f"{requests:,} requests of all its accounts, {a_day:,.1f} a day of late; up to {as_of}"
+    return f"all its accounts: {said}; up to {as_of}"
 
 
 def _accounts(person: Person) -> str:

@@ -36,7 +36,6 @@ class ActorRow:
     """One actor beside the others."""
 
     actor: Actor
-    a_day: float
     left: Sequence[Left] = ()
     took: Mapping[str, int] = field(default_factory=dict)
     """By the names of limits, the units that it took at least within the chosen time."""
@@ -64,7 +63,6 @@ def actors(visit: Visit) -> Response:
         found = [
             ActorRow(
                 each,
-                source.takings.get(each.found.identity, (0, 0.0))[1],
                 took=took.get(each.found.identity, {}),
                 refused=refused.get(each.found.identity, 0),
             )
@@ -72,7 +70,7 @@ def actors(visit: Visit) -> Response:
         ]
         orders: dict[str, Callable[[ActorRow], float]] = {
             "requests": lambda row: row.actor.requests,
-            "a day": lambda row: row.a_day,
+            "a day": lambda row: row.actor.a_day or 0.0,
             "accounts": lambda row: len(row.actor.found.members),
             "refused": lambda row: row.refused,
             "found": lambda row: row.actor.found.first_s,
@@ -134,7 +132,7 @@ def actor(visit: Visit) -> Response:
         members = profile.members
         pages = max(1, -(-len(members) // PER_PAGE))
         at = min(max(1, number(visit.one("page", "1"))), pages)
-        requests, a_day = source.takings.get(found.identity, (0, 0.0))
+        requests = source.takings.get(found.identity, 0)
         since, takings = taken(visit)
         now = visit.observation.present()
         took = takings.of_actors(known).get(found.identity, {})
@@ -142,7 +140,7 @@ def actor(visit: Visit) -> Response:
             "actor",
             actor=found,
             requests=requests,
-            a_day=a_day,
+            watched_ns=source.watched_ns(found.identity),
             left=left,
             took=[took[name] for name in takings.rules if name in took],
             since=since,

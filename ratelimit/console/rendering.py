@@ -17,6 +17,7 @@ from ratelimit.inspection.act_words import act_words
 from ratelimit.inspection.hosts import over_hosts
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.naming import EVERYONE, Caller
+from ratelimit.load.shed import named as named_class
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.kinds import KINDS
 from ratelimit.telemetry.names import WORKERS
@@ -104,6 +105,7 @@ def _made() -> Environment:
     found.globals |= {
         "formatting": formatting,
         "counted_by": _counted_by,
+        "named_class": named_class,
         "named_hash": named_hash,
         "over_hosts": over_hosts,
         "reason_of": reason_of,

@@ -66,7 +66,6 @@ class Explanation:
     is_homed: bool
     """True if it is at home somewhere."""
     requests: int
-    requests_a_day: float
     shared: tuple[Shared, ...]
     """The identifiers that it was lately seen with, by family."""
     override: Override | None

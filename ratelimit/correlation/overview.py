@@ -88,5 +88,4 @@ def evidence_of(group: Statistics) -> dict[str, float]:
         "homed": round(group["homed"], 3),
         "new": round(group["fresh"], 3),
         "old": round(group["old"], 3),
-        "requests_a_day": round(group["rate"], 1),
     }

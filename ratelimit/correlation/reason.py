@@ -77,7 +77,6 @@ def explain(source: Evident, key: int) -> Explanation | None:
         age="new" if found["is_new"] else "old" if found["is_old"] else "unknown",
         is_homed=found["is_homed"],
         requests=found["requests"],
-        requests_a_day=found["rate"],
         shared=tuple(shared),
         override=source.override_of(key),
     )

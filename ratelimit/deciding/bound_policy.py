@@ -369,6 +369,8 @@ class BoundPolicy:
             self.from_ns = max(self.from_ns, present) if self.until_ns is not None else present
             middle = starts[len(starts) // 2]
             self.until_ns = middle if self.until_ns is None else min(self.until_ns, middle)
+        salt = self.store.hasher.tuple(*rule.salt_parts)
+        self.store.name_unit(salt, rule.unit)
         return Rule(
             rule.counter_name,
             rule.algorithm,
@@ -376,7 +378,7 @@ class BoundPolicy:
             period_ns=rule.period_ns,
             burst=rule.burst,
             debt=rule.debt,
-            salt=self.store.hasher.tuple(*rule.salt_parts),
+            salt=salt,
             shadow=rule.shadow or rule.following.admits or is_waived,  # none of them refuses
             enforced_ppm=rule.enforced_ppm,
             calendar=starts,

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from ratelimit.clock import SystemClock
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import StoreError
+from ratelimit.inspection import formatting
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.server import server_of
@@ -49,6 +50,8 @@ PATIENCE_S = 5.0
 """The time for which hosts are waited for."""
 PAUSE_S = 0.1
 MOST_NAME = 64
+HALF_A_DAY_S = 43_200
+"""An hour of the day alone says when something was that is not longer ago."""
 _NO_LOGIN = 2**32 - 1
 
 
@@ -65,6 +68,31 @@ class HostState:
     """The digest of the policy that it goes by, where that is known."""
     policy_since_s: int = 0
     """Since when it does, seconds since 1970."""
+    late_s: int = 0
+    """How long ago it reported last, if a report is due; 0 for a host that reports."""
+    is_gone: bool = False
+    """Whether it has been silent for so long that it is taken for gone."""
+
+    @property
+    def unheard(self) -> str:
+        """How long it has not been heard of, in words; empty for a host that reports."""
+        return unheard_words(self.late_s, is_silent=bool(self.silent_s))
+
+    @property
+    def named(self) -> str:
+        """Its name, with how long it has not been heard of."""
+        return f"{self.host}, {self.unheard}" if self.unheard else self.host
+
+
+def unheard_words(late_s: int, *, is_silent: bool) -> str:
+    """Return how long a host has not been heard of; empty for one that reports."""
+    if not late_s:
+        return ""
+    if not is_silent:
+        return f"last heard {late_s} s ago"
+    since = formatting.instant(SystemClock().now_ns() - late_s * 10**9)
+    since = since if late_s >= HALF_A_DAY_S else since[11:16]
+    return f"silent since {since} UTC ({formatting.wait(late_s * 10**9)})"
 
 
 def state_of(report: HostReport, digest: str = "") -> HostState:
@@ -72,10 +100,12 @@ def state_of(report: HostReport, digest: str = "") -> HostState:
     return HostState(
         report.host,
         report.workers,
-        report.digest == digest and not report.is_silent,
+        report.digest == digest and not report.is_late,
         report.silent_ms // 1000 if report.is_silent else 0,
         report.policy,
         report.policy_since_s,
+        report.silent_ms // 1000 if report.is_late else 0,
+        report.is_gone,
     )
 
 
@@ -334,8 +364,13 @@ class Confirmation:
 
     @property
     def missing(self) -> list[str]:
-        """The hosts that have not confirmed."""
-        return [each.host for each in self.hosts if not each.has_applied]
+        """The hosts that have not confirmed, without those that are taken for gone."""
+        return [each.host for each in self.hosts if not each.has_applied and not each.is_gone]
+
+    @property
+    def gone(self) -> list[str]:
+        """The hosts that are taken for gone."""
+        return [each.host for each in self.hosts if each.is_gone]
 
 
 def confirmed(deployment: Deployment, act: Act, patience_s: float = PATIENCE_S) -> Confirmation:

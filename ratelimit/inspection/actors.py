@@ -13,6 +13,7 @@ from ratelimit.correlation.overview import Overview
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.decision import VERDICTS
 from ratelimit.errors import StoreError
+from ratelimit.inspection import formatting
 from ratelimit.inspection.evidence import Source
 from ratelimit.inspection.refused import RefusedCaller
 from ratelimit.inspection.server import no_answer
@@ -45,6 +46,13 @@ class Actor:
     """The requests of its members since they were first seen."""
     refused: Sequence[RefusedCaller]
     """The refusals by limits per cluster on this host within the last hour."""
+    watched_ns: int = 0
+    """The time for which its requests were counted."""
+
+    @property
+    def a_day(self) -> float | None:
+        """Its requests a day; None while they were counted for less than a day."""
+        return formatting.a_day(self.requests, self.watched_ns)
 
     @property
     def certain(self) -> int:
@@ -93,8 +101,9 @@ def actors_of(
         Actor(
             each,
             None if budget is None else budget(each.identity),
-            source.takings.get(each.identity, (0, 0.0))[0],
+            source.takings.get(each.identity, 0),
             by_actor.get(each.identity, []),
+            source.watched_ns(each.identity),
         )
         for each in found
     ]

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 from ratelimit.errors import StoreError
 from ratelimit.inspection.acting import state_of
-from ratelimit.inspection.hosts import AWAY, Refused, answers_of, in_words, lines_of
+from ratelimit.inspection.hosts import AWAY, Refused, absent, answers_of, in_words, lines_of
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.policies import different_policies
 from ratelimit.inspection.told import Told
@@ -45,14 +45,17 @@ def _asked(known: Knowledge, wanted: Sequence[int]) -> Told:
     lines: list[tuple[str, Line]] = []
     shed: list[tuple[str, ShedLine]] = []
     hosts: dict[str, str] = {}
-    missing: dict[str, str] = {}
+    missing: dict[str, None] = {}
+    gone: dict[str, None] = {}
     policies = ""
     try:
         for at in range(0, max(1, len(wanted)), MOST_HASHES):
             inquiry = Inquiry(known.deployment.key, [*wanted[at : at + MOST_HASHES]])
             answers, reports = answers_of(known.deployment, inquiry)
             hosts |= {name: each.host for name, each in answers.items()}
-            missing |= {name: each.host for name, each in reports.items() if name not in answers}
+            silent, left = absent(answers, reports)
+            missing |= {each.host: None for each in silent}
+            gone |= {each.named: None for each in left}
             policies = different_policies([state_of(each) for each in reports.values()])
             lines += [line for answer in answers.values() for line in lines_of(answer)]
             shed += [(each.host, one) for each in answers.values() for one in each.shed]
@@ -63,9 +66,10 @@ def _asked(known: Knowledge, wanted: Sequence[int]) -> Told:
         _latest(known, lines),
         shed,
         sorted(hosts.values()),
-        sorted(missing.values()),
+        sorted(missing),
         policies,
         is_shared=True,
+        gone=sorted(gone),
     )
 
 

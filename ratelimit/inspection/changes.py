@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import line_of
-from ratelimit.inspection.acting import known_acts
-from ratelimit.inspection.journal import Entry, journal_of
+from ratelimit.inspection.acting import known_acts, unheard_words
+from ratelimit.inspection.journal import Entry, act_line, journal_of
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.outage import outage_words
 from ratelimit.inspection.outages import folded
@@ -52,7 +52,7 @@ def changes_of(known: Knowledge, since_ns: int = 0, of: Collection[str] = (), *,
         if journal.is_away:
             trouble.append(outage_words(journal.place))
         trouble += [
-            f"Nothing was heard of {host} for {formatting.wait(silent_s * 10**9)}."
+            f"Nothing is heard of {host}, {unheard_words(silent_s, is_silent=True)}."
             for host, silent_s in journal.missing.items()
         ]
         noted = {(each.kind, each.fields.get("act") or each.fields.get("actor")) for each in entries}
@@ -85,8 +85,7 @@ def _entry_of_act(act: Act, undone: Mapping[tuple[int, int], Act]) -> Entry:
     is_undo = act.of.is_undo
     about = undone.get((act.undoes or 0, act.undoes_ns), act) if is_undo else act
     label = act.says or str(act.undoes) if about is act and is_undo else about.label
-    said = f"act {label} {'undone' if is_undo else 'made'}: {line_of(about)}, by {act.by}"
-    said += f" ({act.reason})" if act.reason else ""
+    said = act_line(label, "undone" if is_undo else "made", line_of(about), act.by, act.reason)
     hashes = [f"{one:016x}" for one in about.hashes]
     kind = "act-undone" if is_undo else "act-made"
     return Entry(act.at_ns, "", kind, label, said, {"act": label, "of": hashes, "limits": [*about.numbers]})

@@ -15,7 +15,7 @@ from threading import Lock
 from ratelimit.clock import ManualClock, SystemClock
 from ratelimit.clustering.amendment import amendment_of
 from ratelimit.clustering.snapshot import Format, Refused, SnapshotFile
-from ratelimit.core.clusters.profile import takings
+from ratelimit.core.clusters.profile import members_of, takings
 from ratelimit.correlation import Correlator
 from ratelimit.correlation.overview import Overview, overviews_of
 from ratelimit.deciding.bound_policy import BoundPolicy
@@ -46,12 +46,23 @@ class Source:
         return overviews_of(self.correlator)
 
     @cached_property
-    def takings(self) -> Mapping[int, tuple[int, float]]:
-        """By actor, the requests of all its members, and those a day of late."""
+    def takings(self) -> Mapping[int, int]:
+        """By actor, the requests of all its members since each was first seen."""
         found = takings(self.correlator.core)
         return {
-            identity: found.get(label, (0, 0.0)) for label, identity in self.correlator.identities.items()
+            identity: found.get(label, (0, 0.0))[0] for label, identity in self.correlator.identities.items()
         }
+
+    @cached_property
+    def _labels(self) -> Mapping[int, int]:
+        return {identity: label for label, identity in self.correlator.identities.items()}
+
+    def watched_ns(self, actor: int) -> int:
+        """Return for how long an actor's requests were counted: since its first member was seen."""
+        correlator, label = self.correlator, self._labels.get(actor)
+        members = () if label is None else members_of(correlator.core, label)
+        first_s = min((first_s for *_, first_s, _ in members), default=correlator.now_ns // 10**9)
+        return max(0, correlator.now_ns - first_s * 10**9)
 
 
 def from_snapshot(policy: Policy, path: str, *, with_acts: bool = False) -> Source:

@@ -10,6 +10,8 @@ from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.policy.compile.identities import CLUSTER
 from ratelimit.usage.pricing import MICRO, USD
 
+DAY_NS = 86_400 * 10**9
+"""The shortest time that says how much there is on a day."""
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
@@ -138,10 +140,28 @@ def span(since_ns: int, last_ns: int) -> str:
     return wait(seconds * 10**9) if seconds > 0 else "at once"
 
 
-def a_minute(count: int, since_ns: int, last_ns: int) -> str:
-    """Return how often something happened a minute, while it went on; "–" for less than a minute."""
-    seconds = (last_ns - since_ns) / 10**9
-    return f"{count * 60 / seconds:,.{1 if count < seconds / 6 else 0}f}" if seconds >= 60 else "–"
+def a_day(requests: int, watched_ns: int) -> float | None:
+    """Return how many requests there were a day; None where they were watched for less than a day.
+
+    It is an average of what was counted, and never more than that: a minute says nothing about a day.
+    """
+    return requests * DAY_NS / watched_ns if watched_ns >= DAY_NS else None
+
+
+def rounded_a_day(requests: int, watched_ns: int) -> float | None:
+    """Return `a_day` for machines."""
+    mean = a_day(requests, watched_ns)
+    return None if mean is None else round(mean, 1)
+
+
+def taken(requests: int, watched_ns: int) -> str:
+    """Return requests and how many that is a day; of less than a day in which time they were counted.
+
+    "391 requests in 65 s", "12,345 requests in 3 days, 4,115 a day".
+    """
+    said = f"{count(requests, 'request')} in {wait(max(10**9, watched_ns // 10**9 * 10**9))}"
+    mean = a_day(requests, watched_ns)
+    return said if mean is None else f"{said}, {mean:,.{1 if mean < 10 else 0}f} a day"
 
 
 def instant(at_ns: int) -> str:

@@ -42,6 +42,13 @@ def examine_hosts(policy: Policy) -> Iterator[Finding]:
         yield Finding("policies", "warn", f"{words[0]}; this file is {own}", advice, facts=facts)
     elif words:
         yield Finding("policies", "ok", words[0], facts=facts)
+    if unheard := [each for each in running or () if each.workers and each.unheard]:
+        said = "; ".join(f"{each.host}: {each.unheard}" for each in unheard)
+        if all(each.is_gone for each in unheard):
+            yield Finding("hosts", "ok", f"taken for gone: {said}")
+        else:
+            advice = "It was killed, hangs, or is cut off: then its own metrics say so (RatelimitStoreAway)."
+            yield Finding("hosts", "warn", said, advice)
     yield from _rejected(place, running)
     emptied = emptied_words(recently_emptied(place, DAY_NS))
     if emptied:

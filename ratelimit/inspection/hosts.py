@@ -73,6 +73,8 @@ class Refused:
     """The operator's act that refused it; empty for a limit, and for the policy's own deny list."""
     tier: str = ""
     """The tier whose numbers the limit went by; empty for its own."""
+    now: int = 0
+    """How many of these were in the last sixty seconds."""
 
     @property
     def refuser(self) -> str:
@@ -109,7 +111,7 @@ class Moment:
     at_ns: int
     hosts: Sequence[HostMoment]
     callers: Sequence[Refused]
-    """The callers that limits refused within the last hour, or would have, the most first."""
+    """The callers that limits refused within the last hour, or would have; first what is refused now."""
     acts: int = 0
     """The operator's acts in force."""
     trouble: Sequence[str] = field(default_factory=list)
@@ -124,8 +126,12 @@ class Moment:
 
     @property
     def missing(self) -> list[str]:
-        """The hosts that did not answer."""
-        return [each.host for each in self.hosts if each.counts is None]
+        """The hosts that did not answer, without those that are taken for gone."""
+        return [
+            each.host
+            for each in self.hosts
+            if each.counts is None and not (each.state is not None and each.state.is_gone)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +176,11 @@ def limits_by_trouble(now: Moment, before: Moment | None) -> list[LimitRow]:
     )
 
 
+def forgotten_for_ns(compiled: CompiledPolicy) -> int:
+    """Return for how long limits may let requests through again that an emptied server forgot: a window."""
+    return min(HOUR_NS, max((rule.period_ns for rule in compiled.rules), default=0))
+
+
 def _denied(moment: Moment) -> int:
     """Return the requests that the deny list refused: the policy's, and the operator's stops."""
     return moment.total.requests.get(("refuse", Reason.DENY_LIST.value), 0)
@@ -199,7 +210,7 @@ class Hosts:
         """Return what all hosts say now; no counter is changed."""
         deployment = self._deployment
         place = None if self._here is None else self._here.place
-        emptied = emptied_words(recently_emptied(place, HOUR_NS))
+        emptied = emptied_words(recently_emptied(place, forgotten_for_ns(self._policy.compiled)))
         trouble = [emptied] if emptied else []
         acts, states, is_away = 0, [], False
         running: Sequence[HostState] | None = None
@@ -235,7 +246,7 @@ class Hosts:
         if self._here is not None:
             now_ns = self._here.clock.now_ns()
             lines = refusal_lines(self._here.table, compiled, compiled.rules, None, now_ns)
-            callers = in_words(compiled, [(name, line) for line in lines], log)
+            callers = sorted(in_words(compiled, [(name, line) for line in lines], log), key=_by_trouble)
         return Moment(SystemClock().now_ns(), hosts, callers, acts, trouble, is_away)
 
     def _ask(self, deployment: Deployment, log: Sequence[Act], acts: int) -> Moment:
@@ -254,8 +265,9 @@ class Hosts:
         lines = [line for answer in answers.values() for line in lines_of(answer)]
         callers = in_words(self._policy.compiled, lines, log)
         said = different_policies([each.state for each in hosts if each.state is not None])
-        by_refused = sorted(callers, key=lambda each: -each.refused)
-        return Moment(SystemClock().now_ns(), hosts, by_refused, acts, [said] if said else [])
+        return Moment(
+            SystemClock().now_ns(), hosts, sorted(callers, key=_by_trouble), acts, [said] if said else []
+        )
 
 
 @contextmanager
@@ -383,7 +395,10 @@ def lines_of(answer: Answer) -> list[tuple[str, Line]]:
     return [
         (
             answer.host,
-            (one.limit, one.hash, one.refused, one.uncertain, one.since_ns, one.last_ns, one.in_shadow),
+            (
+                *(one.limit, one.hash, one.refused, one.uncertain),
+                *(one.since_ns, one.last_ns, one.in_shadow, one.now),
+            ),
         )
         for one in answer.refusals
     ]
@@ -401,24 +416,27 @@ def in_words(
     """
     rules: dict[str, LimitRule] = {rule.name: rule for rule in reversed(compiled.rules)}
     found = []
-    for host, (name, who, refused, uncertain, since_ns, last_ns, in_shadow) in lines:
+    for host, (name, who, refused, uncertain, since_ns, last_ns, in_shadow, now) in lines:
         identity, mark = denied_by(name)
         if identity:
             act = label_of(log, mark)
             counts = refused, uncertain, since_ns, last_ns
-            found.append(Refused(host, DENY_LIST, identity, who, *counts, act=act))
+            found.append(Refused(host, DENY_LIST, identity, who, *counts, act=act, now=now))
             continue
         name, tier = limit_and_tier(name)
         rule = rules.get(name)
         per = "" if rule is None else formatting.per(rule, compiled)
         said = name if name != IN_CODE else CODE
         counts = refused, uncertain, since_ns, last_ns
-        found.append(Refused(host, said, per, who, *counts, in_shadow, tier=tier))
+        found.append(Refused(host, said, per, who, *counts, in_shadow, tier=tier, now=now))
     return found
 
 
 def over_hosts(found: Iterable[Refused]) -> list[Refused]:
-    """Return refusals with those of one caller by one limit as one, whose `host` names all; most first."""
+    """Return refusals with those of one caller by one limit as one, whose `host` names all.
+
+    Those are first that are refused most now; what limits in shadow would have refused is last.
+    """
     sums: dict[tuple[str, str, int, bool, str, str], list[Refused]] = {}
     for each in found:
         same = each.limit, each.per, each.hash, each.in_shadow, each.act, each.tier
@@ -431,16 +449,24 @@ def over_hosts(found: Iterable[Refused]) -> list[Refused]:
             uncertain=sum(each.uncertain for each in several),
             since_ns=min(each.since_ns for each in several),
             last_ns=max(each.last_ns for each in several),
+            now=sum(each.now for each in several),
         )
         for several in sums.values()
     ]
-    return sorted(whole, key=lambda each: (each.in_shadow, -each.refused))
+    return sorted(whole, key=_by_trouble)
 
 
-def refused_of(policy: Policy, here: EmbeddedStore, log: Sequence[Act]) -> tuple[list[Refused], list[str]]:
-    """Return what limits refused of callers on all hosts within the last hour, and which hosts do not answer.
+def _by_trouble(each: Refused) -> tuple[bool, int, int]:
+    return each.in_shadow, -each.now, -each.refused
 
-    Of this host it is all that is noted, of others the lines that refused most.
+
+def refused_of(
+    policy: Policy, here: EmbeddedStore, log: Sequence[Act]
+) -> tuple[list[Refused], list[HostState], list[HostState]]:
+    """Return what limits refused of callers on all hosts within the last hour.
+
+    Also which hosts do not answer, and which are taken for gone. Of this host it is all that is noted,
+    of others the lines that refused most.
 
     Args:
         policy: with the limits in the application's code, as far as they are known.
@@ -450,7 +476,8 @@ def refused_of(policy: Policy, here: EmbeddedStore, log: Sequence[Act]) -> tuple
     compiled, own = policy.compiled, socket.gethostname()
     lines = refusal_lines(here.table, compiled, compiled.rules, None, here.clock.now_ns())
     found = [(own, line) for line in lines]
-    missing: list[str] = []
+    missing: list[HostState] = []
+    gone: list[HostState] = []
     if compiled.remote is not None:
         # Its client library is not there for every policy.
         from ratelimit.stores.redis.inquiries import Inquiry
@@ -459,7 +486,7 @@ def refused_of(policy: Policy, here: EmbeddedStore, log: Sequence[Act]) -> tuple
             try:
                 answers, reports = answers_of(there, Inquiry(there.key, [], about_all=True))
             except StoreError:
-                missing = [AWAY]
+                missing = [HostState(AWAY, 0, has_applied=False)]
             else:
                 own_name, memory = reporting_name(here.place), memory_of(here.place)
                 others = [
@@ -468,8 +495,17 @@ def refused_of(policy: Policy, here: EmbeddedStore, log: Sequence[Act]) -> tuple
                     if name != own_name and (not memory or each.memory != memory)
                 ]
                 found += [line for answer in others for line in lines_of(answer)]
-                missing = sorted(each.host for at, each in reports.items() if at not in answers)
-    return over_hosts(in_words(compiled, found, log)), missing
+                missing, gone = absent(answers, reports)
+    return over_hosts(in_words(compiled, found, log)), missing, gone
+
+
+def absent(
+    answers: Mapping[str, Answer], reports: Mapping[str, HostReport]
+) -> tuple[list[HostState], list[HostState]]:
+    """Return the hosts that did not answer, and of these apart those that are taken for gone."""
+    silent = [state_of(each) for at, each in reports.items() if at not in answers]
+    silent.sort(key=lambda each: each.host)
+    return [each for each in silent if not each.is_gone], [each for each in silent if each.is_gone]
 
 
 AWAY = "other hosts: the server does not answer"

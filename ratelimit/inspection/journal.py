@@ -39,6 +39,7 @@ from ratelimit.stores.journal import (
     read_records,
     tail_of,
 )
+from ratelimit.usage.pricing import MICRO
 
 if TYPE_CHECKING:
     from ratelimit.stores.redis.acts import ServerActs
@@ -91,13 +92,6 @@ class Entry:
         hosts = (*hosts, host)
         return replace(self, host=", ".join(hosts), hosts=hosts)
 
-    def beyond(self, before: Entry | None) -> Entry:
-        """Return it with the hosts alone that have reported it since an earlier look."""
-        if before is None or not self.hosts:
-            return self
-        hosts = tuple(each for each in self.hosts if each not in (before.hosts or (before.host,)))
-        return replace(self, host=", ".join(hosts), hosts=hosts)
-
     def as_json(self) -> dict[str, Any]:
         """Return it for machines."""
         hosts = self.hosts or ((self.host,) if self.host else ())
@@ -110,6 +104,30 @@ class Entry:
             "text": self.text,
             "fields": dict(self.fields),
         }
+
+
+class Printed:
+    """The entries that were printed, so that each is once, however many hosts report it.
+
+    A host's report may come late, and may say an earlier time than the one that was printed.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, ...], list[int]] = {}
+
+    def add(self, entry: Entry) -> bool:
+        """Note an entry; return whether it is another than all that were noted."""
+        told: tuple[str, ...] = entry.kind, entry.subject, entry.text
+        if entry.kind not in _EACH_HOST:
+            told = (*told, entry.host)
+        times = self._seen.setdefault(told, [])
+        near_ns = SAME_NS if entry.kind in _EACH_HOST else 0
+        if times and entry.kind in _OF_ACTS:
+            return False
+        if any(abs(entry.time_ns - each) <= near_ns for each in times):
+            return False
+        times.append(entry.time_ns)
+        return True
 
 
 class Wanted:
@@ -200,7 +218,9 @@ class Journal:
     is_away: bool = False
     """Whether the server did not answer: entries are those that this host knows."""
     missing: dict[str, int] = field(default_factory=dict)
-    """Hosts that do not report, and for how many seconds."""
+    """Hosts that do not report, and for how many seconds;"""
+    gone: dict[str, int] = field(default_factory=dict)
+    """and those that are taken for gone."""
     hosts: Sequence[HostState] | None = None
     """The hosts that share the server; None where it did not say."""
 
@@ -300,7 +320,12 @@ class Journal:
                 reports = self.server.hosts().values()
                 self.hosts = [state_of(each) for each in reports]
                 self.missing = {
-                    each.host: each.silent_ms // 1000 for each in reports if each.workers and each.is_silent
+                    each.host: each.silent_ms // 1000
+                    for each in reports
+                    if each.workers and each.is_silent and not each.is_gone
+                }
+                self.gone = {
+                    each.host: each.silent_ms // 1000 for each in reports if each.workers and each.is_gone
                 }
                 self.is_away = False
             except StoreError:
@@ -424,16 +449,48 @@ def _text(record: Record) -> str:
 
 def _back(fields: Mapping[str, Any]) -> str:
     said = f"the server is used again after {fields['away_seconds']:g} s"
-    for name, words in (
-        ("requests_allowed", "requests allowed meanwhile"),
-        ("requests_refused", "refused"),
-        ("units_charged_back", "units charged back"),
-        ("counters_forgotten", "counters forgotten"),
-        ("corrections_lost", "corrections lost"),
-    ):
-        if fields.get(name):
-            said += f"; {fields[name]:,} {words}"
-    return said
+    return said + sums_words(fields)
+
+
+SUMS = (
+    "requests_allowed",
+    "requests_refused",
+    "requests_charged_back",
+    "tokens_charged_back",
+    "micro_dollars_charged_back",
+    "others_charged_back",
+    "counters_forgotten",
+    "corrections_lost",
+)
+"""Fields of the end of an outage that can be added up."""
+
+
+def sums_words(fields: Mapping[str, Any]) -> str:
+    """Return what happened during outages, each part behind a semicolon; unlike units are not added up."""
+    charged = [
+        words.format(number)
+        for name, words in (
+            ("requests_charged_back", "{:,.0f} requests"),
+            ("tokens_charged_back", "{:,.0f} tokens"),
+            ("micro_dollars_charged_back", "${:,.2f}"),
+            ("others_charged_back", "{:,.0f} of other units"),
+        )
+        if (number := fields.get(name, 0) / (MICRO if "dollars" in name else 1))
+    ]
+    parts = [
+        f"{fields[name]:,.0f} {words}"
+        if words
+        else f"charged to limits when it was back: {', '.join(charged)}"
+        for name, words in (
+            ("requests_allowed", "requests allowed meanwhile"),
+            ("requests_refused", "refused"),
+            ("", ""),
+            ("counters_forgotten", "counters forgotten"),
+            ("corrections_lost", "corrections lost"),
+        )
+        if (fields.get(name) if words else charged)
+    ]
+    return "".join(f"; {each}" for each in parts)
 
 
 def _emptied(fields: Mapping[str, Any]) -> str:
@@ -453,12 +510,26 @@ def _policy(fields: Mapping[str, Any]) -> str:
 
 def _act(word: str) -> Any:
     def words(fields: Mapping[str, Any]) -> str:
-        said = f"act {fields['act']} {word}: {event_words(fields)}"
-        if fields.get("by"):
-            said += f", by {fields['by']}"
-        return f"{said} ({fields['reason']})" if fields.get("reason") else said
+        return act_line(str(fields["act"]), word, event_words(fields), fields.get("by"), fields.get("reason"))
 
     return words
+
+
+def act_line(label: str, word: str, what: str, by: str | None, reason: str | None) -> str:
+    """Return what became of an act, by whom and why, and then what the act says.
+
+    Args:
+        label: the act's name.
+        word: "made", "undone" or "lapsed".
+        what: whom it names, what it does, and until when.
+        by: who made it, or undid it; None where that is not known.
+        reason: why this person did.
+    """
+    said = f"act {label} {word}"
+    if by:
+        said += f", it was made by {by}" if word == "lapsed" else f" by {by}"
+    said += f" ({reason})" if reason else ""
+    return f"{said}: {what}"
 
 
 def _actor(word: str) -> Any:

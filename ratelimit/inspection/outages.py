@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ratelimit.inspection import formatting
-from ratelimit.inspection.journal import SAME_NS, Entry
+from ratelimit.inspection.journal import SAME_NS, SUMS, Entry, sums_words
 
 AWAY, BACK = "store-away", "store-back"
 """The kinds of entries that a host notes."""
@@ -20,13 +20,6 @@ OUTAGE = "outage"
 HICCUP_S = 10.0
 """An outage that ends within so long pages nobody; a longer one is an entry of its own."""
 _DAY_NS = 24 * 3600 * 10**9
-_SUMS: Mapping[str, str] = {
-    "requests_allowed": "requests allowed meanwhile",
-    "requests_refused": "refused",
-    "units_charged_back": "units charged back",
-    "counters_forgotten": "counters forgotten",
-    "corrections_lost": "corrections lost",
-}
 
 
 @dataclass
@@ -38,7 +31,7 @@ class _Outages:
     end_ns: int = 0
     times: int = 0
     longest_s: float = 0.0
-    sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("away_seconds", *_SUMS), 0))
+    sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("away_seconds", *SUMS), 0))
 
     def add(self, back: Entry) -> None:
         """Add the end of one."""
@@ -58,9 +51,7 @@ class _Outages:
         else:
             said = f"the server was lost {self.times:,} times until {until}, for {_seconds(away_s)} in all, "
             said += f"{_seconds(self.longest_s)} at most"
-        for name, words in _SUMS.items():
-            if self.sums[name]:
-                said += f"; {self.sums[name]:,.0f} {words}"
+        said += sums_words(self.sums)
         fields = {**self.sums, "times": self.times, "until": formatting.iso(self.end_ns)}
         return Entry(self.begin_ns, self.host, OUTAGE, "", said, fields, is_warning=True, end_ns=self.end_ns)
 

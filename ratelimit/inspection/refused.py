@@ -96,7 +96,7 @@ def denied_callers(
     positions = {spec.name: spec.index for spec in compiled.identities}
     names = denied_counters(compiled, store.table)
     found = []
-    for counter, who, refused, uncertain, since_ns, last_ns, _, mark in refusals_in(store.table, now_ns):
+    for counter, who, refused, uncertain, since_ns, last_ns, _, mark, _ in refusals_in(store.table, now_ns):
         if counter in names:
             per = names[counter]
             given, act = revealed.get((positions[per], who)), label_of(log, mark)
@@ -124,7 +124,7 @@ def refused_callers(
     now_ns = store.clock.now_ns()
     rules = rules_by_note(store.table, compiled.rules)
     found = []
-    for counter, who, refused, uncertain, since_ns, last_ns, in_shadow, mark in refusals_in(
+    for counter, who, refused, uncertain, since_ns, last_ns, in_shadow, mark, _ in refusals_in(
         store.table, now_ns
     ):
         known = rules.get((counter, mark))

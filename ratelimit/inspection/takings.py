@@ -250,8 +250,8 @@ class Campaign:
     actor: Overview
     requests: int
     """The requests of its accounts on all hosts, since each was first seen,"""
-    a_day: float
-    """and those a day of late,"""
+    watched_ns: int
+    """for how long they were counted,"""
     as_of_ns: int
     """as the correlator last saved them."""
     spans: Mapping[str, Mapping[str, ActorTook]]
@@ -272,7 +272,8 @@ class Campaign:
             "accounts": len(self.actor.members),
             "found": formatting.iso(self.actor.first_s * 10**9),
             "requests": self.requests,
-            "requests_a_day": round(self.a_day, 1),
+            "requests_a_day": formatting.rounded_a_day(self.requests, self.watched_ns),
+            "watched_seconds": self.watched_ns // 10**9,
             "as_of": formatting.iso(self.as_of_ns),
             "limits": {
                 each.rule.name: {
@@ -314,12 +315,13 @@ def campaign_of(
     rules = {rule.name: rule for rule in reversed(whole.compiled.rules)}.values()
     as_whole = {rule.unit for rule in rules if rule.is_clustered and len(rule.per) == 1}
     by_account = [each.rule.unit for each in spans[SINCE_FOUND].values() if each.is_by_account]
-    requests, a_day, as_of_ns = 0, 0.0, now.at_ns
+    requests, watched_ns, as_of_ns = 0, 0, now.at_ns
     if known.source is not None:
-        requests, a_day = known.source.takings.get(actor.identity, (0, 0.0))
+        requests = known.source.takings.get(actor.identity, 0)
+        watched_ns = known.source.watched_ns(actor.identity)
         as_of_ns = known.source.correlator.now_ns
     uncounted = [unit for unit in dict.fromkeys(by_account) if unit not in as_whole]
-    return Campaign(actor, requests, a_day, as_of_ns, spans, uncounted)
+    return Campaign(actor, requests, watched_ns, as_of_ns, spans, uncounted)
 
 
 def takings_within(

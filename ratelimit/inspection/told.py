@@ -29,6 +29,8 @@ class Told:
     """A sentence if hosts go by different policies."""
     is_shared: bool = False
     """Whether there is a server, and so other hosts may have refused them."""
+    gone: Sequence[str] = ()
+    """The hosts that are taken for gone, with how long they have been silent."""
 
     @property
     def where(self) -> str:
@@ -36,7 +38,8 @@ class Told:
         if not self.is_shared:
             return "here"
         on = f"on {', '.join(dict.fromkeys(self.hosts))}" if self.hosts else "on no host"
-        return f"{on}; no answer from {', '.join(self.missing)}" if self.missing else on
+        on += f"; no answer from {', '.join(self.missing)}" if self.missing else ""
+        return f"{on}; taken for gone: {', '.join(self.gone)}" if self.gone else on
 
     def of(self, per: str, hashes: Collection[int]) -> dict[str, int]:
         """Return how often each limit that counts by one identity refused a caller, on all hosts together."""

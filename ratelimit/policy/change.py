@@ -7,10 +7,13 @@ it allows, so raising or lowering a limit carries them over.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from ratelimit.algorithms import IN_WORDS
 from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec, LimitRule, LimitSpec
@@ -18,16 +21,27 @@ from ratelimit.policy.compile.compiled import CompiledPolicy, IdentitySpec, Limi
 Kind = Literal["added", "removed", "raised", "lowered", "changed"]
 Counters = Literal["kept", "fresh", "dropped"]
 
+LONGEST = 60
+"""Letters of one value."""
 _AT_START = ("store", "hashing")
 """Tables that are only read when a process starts."""
+_SECRET = ("store", "hashing", "events", "allow", "deny")
+"""Keys below which no value is told: passwords, keys, addresses with a secret in them, who customers are."""
+_PEOPLE = ("known",)
+"""The same, inside a table."""
+_NOT_HERE = ("limit", "version")
+_OF_RULES = ("name", "per", "rate", "burst", "debt", "tiers", "concurrent", "algorithm", "unit")
+"""Keys of a limit that make its rules: of these it is said what they allow."""
+_TOP = "the policy"
+"""The subject of a change of keys that are in no table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """One difference between two policies.
 
-    `subject` is a limit's name, `name (tier …)` for one tier of it, or `[table]` for
-    the rest of the file. `counters` says what becomes of them: a limit that is added
+    `subject` is a limit's name, `name (tier …)` for one tier of it, `[table]`, or `the policy` for keys in no
+    table. `counters` says what becomes of them: a limit that is added
     or counts something else begins afresh.
     """
 
@@ -39,7 +53,11 @@ class Change:
     @property
     def limit(self) -> str:
         """The limit's name; empty for the rest of the file."""
-        return "" if self.subject.startswith("[") else self.subject.partition(" (tier ")[0]
+        return (
+            ""
+            if self.subject.startswith("[") or self.subject == _TOP
+            else self.subject.partition(" (tier ")[0]
+        )
 
     def __str__(self) -> str:
         detail = f": {self.detail}" if self.detail else ""
@@ -76,7 +94,7 @@ def _limit_changes(
 ) -> list[Change]:
     changes: list[Change] = []
     settings = _described(before, old), _described(after, new)
-    differing = [key for key, value in settings[1].items() if settings[0][key] != value]
+    differing = [key for key, value in settings[1].items() if settings[0].get(key) != value]
     moved = [name for name in _names(after, new) if _identity(old, name) != _identity(new, name)]
     if differing:
         words = ", ".join(f"{key} {settings[0][key]} → {settings[1][key]}" for key in differing)
@@ -116,22 +134,69 @@ def _rule_changes(
 
 
 def _setting_changes(old: CompiledPolicy, new: CompiledPolicy) -> list[Change]:
+    """Return the changes of all keys but those of limits, a table's in one."""
     changes = []
-    for table in (
-        "trust",
-        "allow",
-        "deny",
-        "routing",
-        "headers",
-        "prices",
-        "usage",
-        "correlation",
-        *_AT_START,
-    ):
-        if getattr(old.file, table) != getattr(new.file, table):
-            detail = "takes effect when the process starts again" if table in _AT_START else ""
-            changes.append(Change("changed", f"[{table}]", "kept", detail))
+    keys: list[str] = []
+    before, after = (msgspec.to_builtins(policy.file) for policy in (old, new))
+    for name in sorted(after, key=lambda name: name in _AT_START):
+        if name in _NOT_HERE or before[name] == after[name]:
+            continue
+        if not _has_tables(before[name]) and not _has_tables(after[name]):
+            keys += _differences(name, before[name], after[name], name in _SECRET)
+            continue
+        words = _differences("", before[name], after[name], name in _SECRET)
+        if name in _AT_START:
+            words.append("takes effect when the process starts again")
+        changes.append(Change("changed", f"[{name}]", "kept", ", ".join(words)))
+    if keys:
+        changes.insert(0, Change("changed", _TOP, "kept", ", ".join(keys)))
     return changes
+
+
+def _has_tables(value: object) -> bool:
+    several = isinstance(value, list) and any(isinstance(each, Mapping) for each in value)
+    return several or isinstance(value, Mapping)
+
+
+def _differences(path: str, before: object, after: object, is_secret: bool) -> list[str]:
+    """Return the keys below a path that differ, each with what it was and what it is."""
+    if _has_tables(before) or _has_tables(after):
+        was, now = _by_name(before), _by_name(after)
+        found: list[str] = []
+        for name in dict.fromkeys([*now, *was]):
+            if was.get(name) == now.get(name):
+                continue
+            inner = f"{path}.{name}" if path else name
+            hides = is_secret or name in _PEOPLE
+            found += _differences(inner, was.get(name), now.get(name), hides)
+        return found
+    if not is_secret:
+        return [f"{path} {_word(before)} → {_word(after)}"]
+    if isinstance(before, list | None) and isinstance(after, list | None):
+        gone, fresh = set(map(str, before or ())), set(map(str, after or ()))
+        return [f"{path} {len(fresh - gone)} added, {len(gone - fresh)} removed"]
+    return [f"{path} is another"]
+
+
+def _by_name(value: object) -> Mapping[str, object]:
+    """Return a table by its keys, and several by their names; of one that stood alone its keys, too."""
+    if isinstance(value, Mapping):
+        return value
+    if not isinstance(value, list):
+        return {}
+    return {
+        str(each.get("name") or at) if isinstance(each, Mapping) else str(at): each
+        for at, each in enumerate(value, 1)
+    }
+
+
+def _word(value: object) -> str:
+    """Return a value as people write it, at most `LONGEST` letters."""
+    if isinstance(value, list):
+        said = ", ".join(map(str, value)) or "none"
+    else:
+        said = str(value).lower() if value is None or isinstance(value, bool) else str(value)
+    return said if len(said) <= LONGEST else f"{said[: LONGEST - 1]}…"
 
 
 def _rules(limit: LimitSpec, policy: CompiledPolicy, tier: str | None) -> list[LimitRule]:
@@ -148,19 +213,15 @@ def _identity(policy: CompiledPolicy, name: str) -> tuple[object, ...]:
     return (spec.sources, spec.missing, spec.v4_prefix, spec.v6_prefix)
 
 
-def _described(limit: LimitSpec, policy: CompiledPolicy) -> dict[str, object]:
+def _described(limit: LimitSpec, policy: CompiledPolicy) -> dict[str, str]:
+    """Return the keys of a limit but those of which its rules say what changed."""
     written = policy.file.limit[limit.index]
+    keys = msgspec.to_builtins(written).items()
+    said = {key: _word(value) for key, value in keys if key not in _OF_RULES}
     return {
-        "match": written.match,
-        "except": written.except_,
-        "mode": written.mode,
-        "on_store_error": written.on_store_error,
-        "cost": written.cost,
-        "usage": written.usage,
-        "model": written.model,
-        "cuts": written.cuts,
-        "tier": written.tier,
-        "verdict": next((policy.rules[index].verdict for index in limit.rules), None),
+        **said,
+        "tier": _word(written.tier),
+        "verdict": _word(next((policy.rules[index].verdict for index in limit.rules), None)),
     }
 
 

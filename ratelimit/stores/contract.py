@@ -325,6 +325,10 @@ class Store(Protocol):
         """
         return
 
+    def name_unit(self, salt: int, unit: str, /) -> None:
+        """Take note of the unit that a rule counts, by the rule's salt: what is told of it has a unit."""
+        return
+
     def renew(self) -> str | None:
         """Leave shared memory that is damaged or gone; return what was wrong with it, None if nothing was.
 

@@ -167,10 +167,11 @@ class RemoteCounters:
         StoreError: code `counters-full`; all counters are taken.
     """
 
-    __slots__ = ("_count", "_questions", "_remote", "_spent", "_trips")
+    __slots__ = ("_back", "_count", "_questions", "_remote", "_spent", "_trips")
 
     def __init__(self, table: Table) -> None:
         self._remote = WideCounter(table, remote.COUNTER_REMOTE, len(remote.RemoteColumn))
+        self._back = WideCounter(table, remote.COUNTER_CHARGED_BACK, len(remote.ChargedBackColumn))
         # Every decision passes here: cells are looked up once.
         self._count = table.count
         self._questions = self._remote.cells[remote.RemoteColumn.QUESTIONS]
@@ -199,9 +200,10 @@ class RemoteCounters:
         """Count corrections that may not have been made."""
         self._add(remote.RemoteColumn.CORRECTIONS_LOST, corrections)
 
-    def charged_back(self, units: int) -> None:
-        """Count units that were used while the server was away, and that it has now."""
-        self._add(remote.RemoteColumn.CHARGED_BACK, units)
+    def charged_back(self, amount: int, unit: str) -> None:
+        """Count what was used while the server was away, and that it has now."""
+        with suppress(ValueError):
+            self._back.add(remote.ChargedBackColumn.of(unit), amount)
 
     def forgot(self, counters: int) -> None:
         """Count counters that were not handed over."""

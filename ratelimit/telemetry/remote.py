@@ -8,6 +8,7 @@ from ratelimit.telemetry.metric import Metric
 
 COUNTER_REMOTE = "\x1fremote"
 COUNTER_ROUND_TRIPS = "\x1froundtrips"
+COUNTER_CHARGED_BACK = "\x1fcharged back"
 
 
 class RemoteColumn(IntEnum):
@@ -18,8 +19,25 @@ class RemoteColumn(IntEnum):
     CORRECTIONS_LOST = 2
     COUNTERS_FORGOTTEN = 3
     AWAY_MS = 4
-    CHARGED_BACK = 5
-    REQUESTS_FORGOTTEN = 6
+    REQUESTS_FORGOTTEN = 5
+
+
+class ChargedBackColumn(IntEnum):
+    """Columns of the `charged back` counter: what was used while the server was away, and it has now."""
+
+    REQUESTS = 0
+    TOKENS = 1
+    MICRO_DOLLARS = 2
+    OTHERS = 3
+
+    @classmethod
+    def of(cls, unit: str) -> ChargedBackColumn:
+        """Return the column of a limit's unit; messages and the application's own units are others."""
+        if unit == "usd":
+            return cls.MICRO_DOLLARS
+        if unit.endswith("_tokens"):
+            return cls.TOKENS
+        return cls.REQUESTS if unit in ("requests", "handshakes") else cls.OTHERS
 
 
 # Upper bounds of the buckets in nanoseconds; one more column takes the rest (+Inf), and one the sum.

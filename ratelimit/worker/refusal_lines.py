@@ -22,8 +22,9 @@ IN_CODE = ""
 _DENIED = counter_of("")
 _MARK = "\x1f"
 
-Line = tuple[str, int, int, int, int, int, bool]
-"""Limit, hash, refused, uncertain, first and last time, and whether the limit only would have refused.
+Line = tuple[str, int, int, int, int, int, bool, int]
+"""Limit, hash, refused, uncertain, first and last time, whether the limit only would have refused; and how
+often in the last sixty seconds.
 
 Of the deny list the limit is the name of a counter and the mark of an act, see `denied_by`. Where a tier's
 numbers refused, it is the limit and the tier, see `limit_and_tier`.
@@ -62,7 +63,8 @@ def refusal_lines(
     hashes: Collection[int] | None,
     now_ns: int,
 ) -> list[Line]:
-    """Return what limits refused of callers within the last hour, the latest first; of all, the most first.
+    """Return what limits refused of callers within the last hour, the latest first; of all, those first that
+    are refused most now: in the last sixty seconds, then within the hour.
 
     Args:
         table: where they are noted.
@@ -74,7 +76,9 @@ def refusal_lines(
     known = rules_by_note(table, rules)
     denied = denied_counters(compiled, table)
     found = []
-    for counter, who, refused, uncertain, since_ns, last_ns, in_shadow, mark in refusals_in(table, now_ns):
+    for counter, who, refused, uncertain, since_ns, last_ns, in_shadow, mark, now in refusals_in(
+        table, now_ns
+    ):
         rule = known.get((counter, mark))
         is_actor = rule is not None and rule.is_clustered and len(rule.per) == 1
         if hashes is None or (cluster_of(who) if is_actor else who) in hashes:
@@ -83,8 +87,8 @@ def refusal_lines(
                 name += f"{_MARK}{rule.tier}"
             if counter in denied:
                 name = f"{counter_of(denied[counter])}{_MARK}{mark:08x}"
-            found.append((name, who, refused, uncertain, since_ns, last_ns, in_shadow))
-    return sorted(found, key=lambda line: -line[2] if hashes is None else -line[5])
+            found.append((name, who, refused, uncertain, since_ns, last_ns, in_shadow, now))
+    return sorted(found, key=lambda line: (-line[7], -line[2]) if hashes is None else (-line[5], 0))
 
 
 def shed_lines(

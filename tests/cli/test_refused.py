@@ -15,6 +15,7 @@ from ratelimit.core.memory.refusals import MOST_CALLERS, refusals_in
 from ratelimit.inspection.identities import short_hash
 from ratelimit.limiter import Limiter
 from ratelimit.testing import ManualClock
+from ratelimit.worker.refusal_lines import refusal_lines
 from tests.cli.running import run, write_policy
 
 NS = 10**9
@@ -137,6 +138,46 @@ def test_a_limit_with_tiers_names_the_tier_that_refused(tmp_path: Path) -> None:
     limiter.close()
 
 
+def test_who_is_refused_now_stands_before_who_was_refused_more_an_hour_ago(tmp_path: Path) -> None:
+    """Hazard: by the sum of an hour, a burst that is long over hides whom a limit refuses at this moment."""
+    limiter, clock = refusing(tmp_path)
+    spend(limiter, "alice", 500)
+    clock.advance(50 * 60)
+    spend(limiter, "bob", 12)
+    now = clock.now_ns()
+    alice, bob = (limiter.current.extractor.value_hash("account", name) for name in ("alice", "bob"))
+
+    def lines(at_ns: int) -> list[tuple[int, int, int]]:
+        rules = limiter.policy.compiled.rules
+        found = refusal_lines(limiter.table, limiter.policy.compiled, rules, None, at_ns)
+        return [(line[1], line[7], line[2]) for line in found]
+
+    (first, second) = lines(now)
+    assert (first[0], second[0]) == (bob, alice)
+    assert (first[1], second[1]) == (first[2], 0)
+    assert second[2] > first[2]
+    # As long as the last sixty seconds reach into the minute of a refusal, it is a part of now.
+    assert [now for _, now, _ in lines(now + 120 * NS)] == [0, 0]
+    assert lines(now + 120 * NS)[0][0] == alice
+    limiter.close()
+
+
+def test_refusals_of_the_last_minute_are_no_more_than_there_were(tmp_path: Path) -> None:
+    limiter, clock = refusing(tmp_path)
+    at_s: list[float] = []
+    passed = 0.0
+    for step in (1, 7, 20, 31, 1, 1, 40, 59, 2, 61, 3):
+        clock.advance(step)
+        passed += step
+        refused = sum(each[2] for each in refusals_in(limiter.table, clock.now_ns()))
+        spend(limiter, "alice", 5)
+        more = sum(each[2] for each in refusals_in(limiter.table, clock.now_ns())) - refused
+        at_s += [passed] * more
+        ((*_, now),) = refusals_in(limiter.table, clock.now_ns())
+        assert sum(passed - each < 1 for each in at_s) <= now <= sum(passed - each < 120 for each in at_s)
+    limiter.close()
+
+
 def test_people_read_a_table(limiter: Limiter, tmp_path: Path) -> None:
     result = run("show", "refused", tmp_path / "policy.toml")
     assert (result.exit_code, result.stdout) == (0, "")
@@ -145,7 +186,9 @@ def test_people_read_a_table(limiter: Limiter, tmp_path: Path) -> None:
     result = run("show", "refused", tmp_path / "policy.toml")
     assert result.exit_code == 0
     alice = short_hash(limiter.current.extractor.value_hash("account", "alice"))
-    assert f"requests  account {alice}        7" in result.stdout
+    line = next(each for each in result.stdout.splitlines() if alice in each)
+    assert line.split()[:5] == ["requests", "account", alice, "7", "7"]
+    assert result.stdout.split()[:6] == ["limit", "caller", "last", "minute", "last", "hour"]
     assert "alice" not in result.output
     assert f"policy.toml {alice}` shows a caller" in result.stderr
     assert "  on" not in result.stdout  # there are no others

@@ -158,7 +158,6 @@ MEMBER = Explanation(
     age="new",
     is_homed=False,
     requests=9,
-    requests_a_day=9.0,
     shared=(EXIT, CARD),
     override=None,
 )

@@ -120,11 +120,11 @@ def test_a_likely_mistake_is_told(host: Host) -> None:
 
 def test_an_outage_of_a_host_is_one_and_says_what_came_of_it(tmp_path: Path) -> None:
     record = HostRecord(tmp_path / "table")
-    assert record.leave(7, {"units_charged_back": 10})
-    assert not record.leave(8, {"units_charged_back": 10})
-    assert HostRecord(tmp_path / "table").come_back({"units_charged_back": 52}) == (
+    assert record.leave(7, {"requests_charged_back": 10})
+    assert not record.leave(8, {"requests_charged_back": 10})
+    assert HostRecord(tmp_path / "table").come_back({"requests_charged_back": 52}) == (
         7,
-        {"units_charged_back": 42},
+        {"requests_charged_back": 42},
     )
     assert record.come_back({}) is None
 

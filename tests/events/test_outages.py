@@ -27,7 +27,16 @@ def told(entries: list[Entry]) -> list[tuple[float, str, str]]:
 
 def test_a_server_that_flaps_is_one_entry_of_each_host_and_hides_nothing() -> None:
     flaps = [
-        one for at in range(0, 600, 10) for one in outage(at, 0.5, requests_allowed=3, units_charged_back=7)
+        one
+        for at in range(0, 600, 10)
+        for one in outage(
+            at,
+            0.5,
+            requests_allowed=3,
+            requests_charged_back=7,
+            tokens_charged_back=500,
+            micro_dollars_charged_back=20_000,
+        )
     ]
     flaps += [one for at in range(5, 600, 10) for one in outage(at, 1.0, "web-2")]
     act = entry(301, "web-1", "act-made", act="3-7cc8", kind="stop", accounts=["26c94d0a"], by="ann")
@@ -44,7 +53,7 @@ def test_a_server_that_flaps_is_one_entry_of_each_host_and_hides_nothing() -> No
         "30 s in all",
         "500 ms at most",
         "180 requests allowed meanwhile",
-        "420 units",
+        "charged to limits when it was back: 420 requests, 30,000 tokens, $1.20",
     ):
         assert words in found[0].text, found[0].text
 

@@ -173,7 +173,7 @@ async def outage(url: str, tmp_path: Path, begin: Callable[[], object], end: Cal
         await asyncio.to_thread(end)
     await wait(limiter, is_away=False)
     assert night.names() == ["store-away", "store-back"]
-    assert night.told()[-1]["fields"]["units_charged_back"] >= 50
+    assert night.told()[-1]["fields"]["requests_charged_back"] >= 50
     await limiter.aclose_connections()
     limiter.close()
 

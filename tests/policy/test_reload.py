@@ -10,6 +10,7 @@ import pytest
 
 from ratelimit.policy import Policy
 from ratelimit.policy.change import diff, fingerprint
+from ratelimit.policy.compile.compiled import CompiledPolicy
 
 BASE: dict[str, Any] = {"name": "l", "per": "account", "rate": "10/minute", "match": "/a"}
 
@@ -67,15 +68,78 @@ def test_another_source_of_an_identity_begins_afresh() -> None:
         ).compiled
         for source in ("header:x", "header:y")
     )
-    assert [(one.kind, one.counters) for one in diff(before, after)] == [("changed", "fresh")]
+    assert [(one.subject, one.counters) for one in diff(before, after)] == [
+        ("l", "fresh"),
+        ("[identities]", "kept"),
+    ]
 
 
 def test_other_tables_are_named_and_the_store_waits_for_a_restart() -> None:
     found = diff(compiled(BASE), compiled(BASE, store={"keys": 5000}, deny={"ip": ["192.0.2.1"]}))
     assert [str(one) for one in found] == [
-        "[deny] changed (counters kept)",
-        "[store] changed: takes effect when the process starts again (counters kept)",
+        "[deny] changed: ip 1 added, 0 removed (counters kept)",
+        "[store] changed: keys is another, takes effect when the process starts again (counters kept)",
     ]
+
+
+CHANGED = """\
+version = 1
+strict = {strict}
+{adaptive}
+[identities]
+account = {{ from = "header:{header}" }}
+[[limit]]
+name = "requests"
+per = "account"
+rate = "10/minute"
+on_refusal = ["{refusal}"]
+[hashing]
+key = "{key}"
+[allow]
+account = ["{guest}"]
+[correlation]
+principal = "account"
+network = "ip"
+known.exempt = ["{guest}"]
+"""
+
+
+def test_every_changed_key_is_told_with_what_it_was_and_no_secret_is() -> None:
+    """Hazard: of a table that nobody listed the journal has a digest alone."""
+
+    def policy(**words: str) -> CompiledPolicy:
+        return Policy.from_toml(CHANGED.format(**words)).compiled
+
+    before = policy(
+        strict="false",
+        adaptive="adaptive.first_byte = '500ms'",
+        header="x-api-key",
+        refusal="refuse",
+        key="00112233445566778899aabbccddeeff",
+        guest="guest-1",
+    )
+    after = policy(
+        strict="true",
+        adaptive="adaptive.first_byte = '2s'",
+        header="x-user",
+        refusal="degrade",
+        key="ffeeddccbbaa99887766554433221100",
+        guest="guest-2",
+    )
+    told = "\n".join(map(str, diff(before, after)))
+    for words in (
+        "requests changed: on_refusal refuse → degrade",
+        "the policy changed: strict false → true",
+        "[adaptive] changed: first_byte 500ms → 2s",
+        "[identities] changed: account.from header:x-api-key → header:x-user",
+        "[allow] changed: account 1 added, 1 removed",
+        "[correlation] changed: known.exempt 1 added, 1 removed",
+        "[hashing] changed: key is another, takes effect when the process starts again",
+    ):
+        assert words in told, told
+    for secret in ("0011", "ffee", "guest"):
+        assert secret not in told, told
+    assert not {each.limit for each in diff(before, after)} - {"requests", ""}
 
 
 def test_a_change_reads_as_a_sentence() -> None:

@@ -159,8 +159,8 @@ def _hosts(hosts: Sequence[HostMoment]) -> RenderableType:
 def _applied(state: HostState | None) -> Text:
     if state is None:
         return Text("–", "dim")
-    if state.silent_s:
-        return Text(f"for {formatting.wait(state.silent_s * 10**9)}", "red")
+    if state.unheard:
+        return Text(state.unheard, "red")
     return Text("✔", "green") if state.has_applied else Text("✘ not yet", "red")
 
 
@@ -191,9 +191,8 @@ def callers(limit: str, found: Sequence[Refused], chosen: int, rows: int) -> Ren
     """Return the callers that a limit refused within the last hour, or would have refused in shadow."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("caller", overflow="ellipsis", no_wrap=True)
-    table.add_column("times", justify="right")
-    table.add_column("over", justify="right")
-    table.add_column("a minute", justify="right")
+    table.add_column("last minute", justify="right")
+    table.add_column("last hour", justify="right")
     table.add_column("")
     table.add_column("host", overflow="ellipsis", no_wrap=True)
     table.add_column("last (UTC)")
@@ -202,9 +201,8 @@ def callers(limit: str, found: Sequence[Refused], chosen: int, rows: int) -> Ren
         about = "≤ " if each.uncertain * 10 > each.refused else ""
         table.add_row(
             Text(f"{formatting.as_said(each.per) or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
+            f"{each.now:,}",
             f"{about}{each.refused:,}",
-            formatting.span(each.since_ns, each.last_ns),
-            formatting.a_minute(each.refused, each.since_ns, each.last_ns),
             Text("would refuse", "yellow")
             if each.in_shadow
             else Text(f"by act {each.act}" if each.act else "refused", "red"),
@@ -285,6 +283,7 @@ def as_json(moment: Moment, trouble: str) -> dict[str, Any]:
                 "limit": each.limit,
                 "per": each.per or None,
                 "hash": f"{each.hash:016x}",
+                "refused_last_minute": each.now,
                 "refused": each.refused,
                 "in_shadow": each.in_shadow,
                 "act": each.act or None,
@@ -325,6 +324,8 @@ def _host_json(host: HostMoment) -> dict[str, Any]:
         "store_away": None if counts is None else counts.away,
         "applied": None if state is None else state.has_applied,
         "silent_seconds": None if state is None else state.silent_s or None,
+        "last_heard_seconds": None if state is None else state.late_s or None,
+        "gone": state is not None and state.is_gone,
         "policy": None if state is None else state.policy or None,
         "policy_since": _since(state),
     }

@@ -190,6 +190,10 @@ class EmbeddedStore:
         """The file behind the shared memory; None when it is private."""
         return self.mapping.path
 
+    def name_unit(self, salt: int, unit: str, /) -> None:
+        """Take no note of a unit: nothing that is counted here is told again elsewhere."""
+        return
+
     def plan(
         self,
         rules: Sequence[Rule],

@@ -35,8 +35,16 @@ if TYPE_CHECKING:
 
 LASTS_MS = 400 * 86_400_000
 """The time for which the log outlives the last act."""
+LATE_MS = 7_000
+"""A host reports every five seconds: after so long it is not known to be there."""
 SILENT_MS = 15_000
 """A host that has not reported for so long is cut off or gone: it is named, and not waited for."""
+GONE_MS = 600_000
+"""After so long a silent host is taken for gone: it is named, and no command fails for it.
+
+A host that was killed, and whose name never returns, says no word to the end. One that is cut off runs on by
+its limits' stances, and says so itself: its own metrics fire RatelimitStoreAway within two minutes.
+"""
 FORGOTTEN_MS = 86_400_000
 CLAIM_MS = 60_000
 """The time for which a call is claimed, if its process dies meanwhile."""
@@ -55,6 +63,16 @@ class HostReport(msgspec.Struct, frozen=True):
     """Since when it does, seconds since 1970."""
     silent_ms: int = 0
     """The time since it reported, by the server's clock."""
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a report is due."""
+        return self.silent_ms > LATE_MS
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has been silent for so long that it is taken for gone."""
+        return self.silent_ms > GONE_MS
 
     @property
     def is_silent(self) -> bool:

@@ -49,6 +49,8 @@ class Refusal(msgspec.Struct, frozen=True):
     last_ns: int
     in_shadow: bool = False
     """Whether the limit would have refused it, and did not."""
+    now: int = 0
+    """How many of these were in the last sixty seconds."""
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -131,6 +131,7 @@ class Worker(Protocol):
     clock: Clock
     worker: int
     tally: MetricsSink
+    units: dict[int, str]
     diagnose: Callable[[str], None] | None
 
     @property

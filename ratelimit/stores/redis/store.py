@@ -99,6 +99,8 @@ class RedisStore:
         """Receives codes of events that the operator should hear of."""
         self.tally: MetricsSink = Uncounted() if metrics is None else metrics
         """Counts what happens on the way to the server."""
+        self.units: dict[int, str] = {}
+        """The units of rules, by their salts: see `name_unit`."""
         self._is_examined = False
         self._now_us = now_us
         self._batch_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, BatchClient] = (
@@ -120,6 +122,10 @@ class RedisStore:
     def place(self) -> Path | None:
         """The file behind the host's shared memory; None when it is private."""
         return self.embedded.place
+
+    def name_unit(self, salt: int, unit: str, /) -> None:
+        """Take note of the unit that a rule counts."""
+        self.units[salt] = unit
 
     def plan(
         self,

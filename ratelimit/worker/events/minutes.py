@@ -125,7 +125,7 @@ class Minutes:
                 **({"act": acts[mark]} if counter in denied and mark in acts else {}),
                 "refused": refused,
             }
-            for counter, who, refused, *_, mark in found
+            for counter, who, refused, _, _, _, _, mark, _ in found
             if counter in names
         ]
         if callers:

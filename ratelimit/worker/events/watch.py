@@ -25,7 +25,7 @@ from ratelimit.runtime.reload import Reload
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.journal import read_records, standing_rejections
 from ratelimit.telemetry.cells import totals
-from ratelimit.telemetry.remote import COUNTER_REMOTE, RemoteColumn
+from ratelimit.telemetry.remote import COUNTER_CHARGED_BACK, COUNTER_REMOTE, ChargedBackColumn, RemoteColumn
 from ratelimit.worker.events.acts import ActNews
 from ratelimit.worker.events.losses import forgotten
 from ratelimit.worker.events.minutes import MINUTE_NS, Minutes, counts_of, grown
@@ -397,7 +397,7 @@ class EventWatch:
         }
         groups: list[Group] = []
         beyond: list[Group] = []
-        for counter, caller, refused, uncertain, since_ns, _, in_shadow, _ in refusals_in(table, now_ns):
+        for counter, caller, refused, uncertain, since_ns, _, in_shadow, *_ in refusals_in(table, now_ns):
             breathe()
             if in_shadow:
                 continue
@@ -503,10 +503,14 @@ def _counted(limiter: Limiter) -> dict[str, int]:
     """Return what all workers of the host counted of outages."""
     decided = limiter.runtime.counters.decisions()
     counted = totals(limiter.table, COUNTER_REMOTE, len(RemoteColumn))
+    back = totals(limiter.table, COUNTER_CHARGED_BACK, len(ChargedBackColumn))
     return {
         "requests_allowed": sum(number for (allowed, _), number in decided.items() if allowed),
         "requests_refused": sum(number for (allowed, _), number in decided.items() if not allowed),
-        "units_charged_back": counted[RemoteColumn.CHARGED_BACK],
+        "requests_charged_back": back[ChargedBackColumn.REQUESTS],
+        "tokens_charged_back": back[ChargedBackColumn.TOKENS],
+        "micro_dollars_charged_back": back[ChargedBackColumn.MICRO_DOLLARS],
+        "others_charged_back": back[ChargedBackColumn.OTHERS],
         "counters_forgotten": counted[RemoteColumn.COUNTERS_FORGOTTEN],
         "corrections_lost": counted[RemoteColumn.CORRECTIONS_LOST],
     }

@@ -15,7 +15,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from ratelimit.core.memory.atomic cimport Pair
 
 cdef enum:
-    LAYOUT = 7
+    LAYOUT = 8
     BUCKET_ENTRIES = 8     # two adjacent cache lines, which the hardware fetches together
     SHAPES = 512           # distinct window lengths ever seen by this mapping; a power of two
     SEATS = 32             # worker processes with counters of their own
@@ -79,6 +79,8 @@ cdef struct Refusal:
     Pair who                 # the caller's hash; the limit's counter + 1. 0: free.
     uint64_t counts          # Low half: refusals; high half: perhaps other callers'.
     uint64_t times           # Of the first in the low half, of the last in the high half; s since the epoch
+    uint64_t minutes         # From below: refusals in a minute 22 bits, in the one before 22 bits; its number 20 bits
+    uint64_t reserved        # `who` lies on a border of 16 bytes
 
 cdef struct Taking:
     Pair who                 # the caller's hash; the limit's counter + 1, and the hour above it. 0: free.

@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from ratelimit.core.memory.atomic cimport LOW32, SECOND, Pair, load, load_pair
 from ratelimit.core.memory.layout cimport COUNTERS, REFUSALS, Refusal
-from ratelimit.core.memory.refusals cimport is_faded, note_refusal
+from ratelimit.core.memory.refusals cimport is_faded, lately, note_refusal
 from ratelimit.core.memory.table cimport Table, relative
 
 MOST_CALLERS = REFUSALS
@@ -32,6 +32,6 @@ def refusals_in(Table table not None, now_ns, /):
             found.append((
                 (who.word & LOW32) - 1, who.tag, counts & LOW32, min(counts >> 32, counts & LOW32),
                 (epoch_s + (times & LOW32)) * SECOND, (epoch_s + (times >> 32)) * SECOND,
-                i >= REFUSALS, who.word >> 32,
+                i >= REFUSALS, who.word >> 32, lately(load(&place.minutes), now_s),
             ))
     return found

@@ -263,7 +263,8 @@ class LocalFallback:
         fault: BaseException | None = None
         for (each, amount, _), answer in zip(telling, answers, strict=True):
             if not isinstance(answer, BaseException):
-                self._store.tally.charged_back(amount)
+                salt = each.plan.core.rules[each.index].salt
+                self._store.tally.charged_back(amount, self._store.units.get(salt, "requests"))
                 continue
             fault = answer
             if isinstance(answer, NothingCharged):

@@ -24,8 +24,8 @@ class MetricsSink(Protocol):
         """Count corrections that could not be made, or of which that is not known."""
         return
 
-    def charged_back(self, units: int) -> None:
-        """Count units that were used elsewhere and are charged now."""
+    def charged_back(self, amount: int, unit: str) -> None:
+        """Count what was used elsewhere and is charged now, in a limit's unit; dollars in millionths."""
         return
 
     def forgot(self, counters: int) -> None:
