@@ -10,7 +10,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -31,10 +31,10 @@ def fitted(table: Table, width: int) -> list[RenderableType]:
     if [*map(len, found), len(heads)] != [*map(len, columns), len(titles)]:
         return [table]
     cells = [[title, *rest] for title, rest in zip(titles, columns, strict=True)]
-    gaps = sum(table.padding[1] + table.padding[3] for _ in cells)
+    gaps = _gaps(table)
     most = [max((_longest(each.plain.split("\n")) for each in one), default=0) for one in cells]
     least = [
-        whole if column.no_wrap else max((_longest(each.plain.split()) for each in one), default=0)
+        whole if column.no_wrap else max((_longest_word(each.plain) for each in one), default=0)
         for column, one, whole in zip(table.columns, cells, most, strict=True)
     ]
     if sum(most) + gaps <= width:
@@ -42,9 +42,12 @@ def fitted(table: Table, width: int) -> list[RenderableType]:
     if sum(least) + gaps > width:
         return _rows(titles, columns, width)
     spare = width - gaps - sum(least)
-    wanted = sum(most) - sum(least)
-    for column, low, high in zip(table.columns, least, most, strict=True):
-        column.width = low + (high - low) * spare // wanted
+    # Columns that lack little get all of it; the others share what is left.
+    by_need = sorted(range(len(cells)), key=lambda at: most[at] - least[at])
+    for left, at in zip(range(len(cells), 0, -1), by_need, strict=True):
+        more = min(most[at] - least[at], spare // left)
+        table.columns[at].width = least[at] + more
+        spare -= more
     return [table]
 
 
@@ -86,7 +89,7 @@ def _rows(titles: Sequence[Text], columns: Sequence[Sequence[Text]], width: int)
             said.append("; " if said else INDENT)
             if title.plain:
                 said.append(f"{title.plain} ", "dim")
-            said.append_text(cell)
+            said.append_text(Text("; ").join(cell.split("\n")))
         lines += wrapped(said, width, INDENT) if said else []
     return lines
 
@@ -94,7 +97,25 @@ def _rows(titles: Sequence[Text], columns: Sequence[Sequence[Text]], width: int)
 def _text(cell: RenderableType) -> Text | None:
     if isinstance(cell, Text):
         return cell
+    if isinstance(cell, Group):
+        lines = [each for each in cell.renderables if isinstance(each, Text)]
+        return Text("\n").join(lines) if len(lines) == len(cell.renderables) else None
     return Text(cell) if isinstance(cell, str) else None
+
+
+def _gaps(table: Table) -> int:
+    """Return the blanks beside all columns."""
+    _, right, _, left = table.padding
+    number = len(table.columns)
+    if table.collapse_padding and not table.pad_edge:
+        return (number - 1) * max(left, right)
+    return number * (left + right)
+
+
+def _longest_word(text: str) -> int:
+    """Return the longest word's width, with the blanks that a line begins with."""
+    lines = text.split("\n")
+    return max(_longest(each.split()) + len(each) - len(each.lstrip()) for each in lines)
 
 
 def _longest(words: Sequence[str]) -> int:

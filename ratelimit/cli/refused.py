@@ -140,7 +140,6 @@ def _table(
     table.add_column("caller", overflow="fold")
     for title in ("last minute", "last hour"):
         table.add_column(title, justify="right")
-    table.add_column("since")
     table.add_column("last (UTC)")
     if has_hosts:
         table.add_column("on", overflow="fold")
@@ -153,7 +152,6 @@ def _table(
             Text(f"{formatting.as_said(each.per) or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             _number(each.now, "yellow" if each.in_shadow else "red"),
             f"{about}{each.refused:,}",
-            formatting.instant(each.since_ns)[11:],
             formatting.instant(each.last_ns)[11:],
             *((Text(each.host),) if has_hosts else ()),
             *((Text(given[each.per, each.hash], "cyan"),) if given is not None else ()),

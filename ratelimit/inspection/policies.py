@@ -17,7 +17,7 @@ def by_policy(hosts: Sequence[HostState]) -> dict[str, list[HostState]]:
     """Return the hosts that run, by the digest of their policy; those that do not say are left out."""
     found: dict[str, list[HostState]] = {}
     for each in sorted(hosts, key=lambda each: (each.policy_since_s, each.host)):
-        if each.policy and each.workers and not each.late_s:
+        if each.policy and each.workers and not each.silent_s and not each.late_s:
             found.setdefault(each.policy, []).append(each)
     return found
 
