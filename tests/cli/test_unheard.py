@@ -1,0 +1,71 @@
+"""Hosts that are not heard of: late, silent, or taken for gone; and what commands make of each."""
+
+from __future__ import annotations
+
+import pytest
+
+from ratelimit.inspection.acting import Confirmation, HostState, state_of, unheard_words
+from ratelimit.inspection.hosts import HostMoment, Moment, absent
+from ratelimit.inspection.policies import by_policy
+from ratelimit.inspection.told import Told
+from ratelimit.stores.redis.acts import GONE_MS, LATE_MS, SILENT_MS, HostReport
+from ratelimit.worker.acts import REPORT_NS
+from tests.support.time import stop_host
+
+NS = 10**9
+NOW_NS = 1_700_000_000 * NS
+
+
+def host(silent_ms: int) -> HostState:
+    return state_of(HostReport("web-2", "same", 2, "0123456789ab", 1, silent_ms), "same")
+
+
+def test_a_host_whose_report_is_due_is_not_said_to_apply_anything() -> None:
+    """Hazard: for fifteen seconds after a kill -9 a list has a tick for a host that is dead."""
+    assert REPORT_NS // 10**6 < LATE_MS < SILENT_MS < GONE_MS
+    assert host(LATE_MS).has_applied
+    assert host(LATE_MS).unheard == ""
+    late = host(9_000)
+    assert (late.has_applied, late.silent_s, late.unheard) == (False, 0, "last heard 9 s ago")
+    assert Confirmation([late], is_away=False).missing == ["web-2"]
+    assert by_policy([late]) == {}
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "words"),
+    [
+        (16, "silent since 22:13 UTC (16 s)"),
+        (11 * 3600, "silent since 11:13 UTC (11 hours)"),
+        (13 * 3600, "silent since 2023-11-14 09:13:20 UTC (13 hours)"),
+    ],
+)
+def test_silence_is_told_with_its_beginning(
+    silent_s: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_host(monkeypatch, NOW_NS)
+    assert unheard_words(silent_s, is_silent=True) == words
+
+
+def test_a_host_that_is_gone_is_named_and_fails_no_command() -> None:
+    """Hazard: a pod that was killed never returns, and each act ends with exit code 4 for a day."""
+    silent, gone = host(GONE_MS), host(GONE_MS + 1)
+    assert (silent.is_gone, gone.is_gone) == (False, True)
+    assert Confirmation([silent], is_away=False).missing == ["web-2"]
+    outcome = Confirmation([gone], is_away=False)
+    assert (outcome.missing, outcome.gone, gone.has_applied) == ([], ["web-2"], False)
+    reports = {
+        "a": HostReport("web-1", "", 1, silent_ms=60_000),
+        "b": HostReport("web-2", "", 1, silent_ms=GONE_MS + 1),
+    }
+    missing, left = absent({}, reports)
+    assert ([each.host for each in missing], [each.host for each in left]) == (["web-1"], ["web-2"])
+    assert (
+        "taken for gone: web-2, silent since"
+        in Told(is_shared=True, gone=[each.named for each in left]).where
+    )
+    hosts = [
+        HostMoment("web-1", None, missing[0]),
+        HostMoment("web-2", None, left[0]),
+        HostMoment("web-3", None, None),
+    ]
+    assert Moment(NOW_NS, hosts, []).missing == ["web-1", "web-3"]
