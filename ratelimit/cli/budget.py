@@ -18,6 +18,7 @@ from ratelimit.inspection.budgets import Budget, budgets_json, budgets_of
 from ratelimit.inspection.customers import Word, change_once, made_once
 from ratelimit.inspection.knowledge import knowledge_of
 from ratelimit.inspection.naming import resolve
+from ratelimit.inspection.plans import noted_plans
 from ratelimit.integrations.asked_limits import with_limits_in_code
 
 _IDENTITY = click.option("--identity", metavar="NAME", help="The identity that ACCOUNT is of.")
@@ -59,8 +60,13 @@ def show_budget_command(policy: str, account: str, identity: str | None, as_json
         if not found:
             note(f"No limit counts by {caller.identity} alone.")
             return
+        plans = noted_plans(known, caller.hashes)
+        found = [each for each in found if plans.may_be(each.rule)]
         out().print(_table(found))
-        if any(each.rule.tier is not None for each in found):
+        for words in dict.fromkeys(plans.words(each.rule) for each in found):
+            if words:
+                note(f"Its plan: {words}.")
+        if any(plans.own(each.rule) is None for each in found):
             note("Which plan a customer has is known when it asks; it has the limits of that one alone.")
         if any(each.is_told for each in found):
             note("Where the application says a number with each request, that number goes before the rate.")

@@ -162,10 +162,7 @@ def print_person(
         _print_outage(console, person, said, known.trouble)
     if person.limits:
         console.print(_limit_table(known.compiled, person))
-    plans = {rule.tier_identity for rule in (each.rule for each in person.limits) if rule.tier is not None}
-    for name in sorted({known.compiled.identities[at].name for at in plans}):
-        if all(each.identity != name for each in person.callers):
-            said(f"Its {name} is not known here: write `{name}=NAME` beside it, to see its own rates alone.")
+    _print_plans(known, person, said)
     for rule in () if person.no_answer else person.others:
         said(f"`{rule.name}`, {formatting.rate_of(rule, known.compiled)}: `explain --live` looks at it")
     console.print()
@@ -192,6 +189,20 @@ def print_person(
     if not person.hosts and not person.missing:
         said("No worker of this user has run the policy here, so refusals are not known.")
     _print_next(known, person, said)
+
+
+def _print_plans(known: Knowledge, person: Person, said: Callable[[str], None]) -> None:
+    """Write which plan the caller has, and since when that is known; or how to name it."""
+    names = {spec.index: spec.name for spec in known.compiled.identities}
+    told: dict[int, str] = {}
+    for rule in (each.rule for each in person.limits):
+        told[rule.tier_identity] = told.get(rule.tier_identity) or person.plans.words(rule)
+    unknown = {each.rule.tier_identity for each in person.limits if person.plans.own(each.rule) is None}
+    for at, name in sorted(names.items()):
+        if at in unknown:
+            said(f"Its {name} is not known here: write `{name}=NAME` beside it, to see its own rates alone.")
+        elif told.get(at):
+            said(f"Its {name}: {told[at]}. If it has another now, write `{name}=NAME` beside it.")
 
 
 def _print_next(known: Knowledge, person: Person, said: Callable[[str], None]) -> None:

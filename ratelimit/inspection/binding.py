@@ -9,6 +9,7 @@ from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.naming import Caller
 from ratelimit.inspection.person import row_about
+from ratelimit.inspection.plans import noted_plans
 from ratelimit.inspection.preview import listed_by
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 
@@ -33,20 +34,23 @@ def still_binding(
         left = known.left(row_about(known, caller))
     except InspectionFailure:
         return [*found, "whether another limit binds it is not known: the server does not answer"]
+    plans = noted_plans(known, caller.hashes)
+    left = [each for each in left if plans.may_be(each.rule)]
+    shown = [each.rule for each in left]
     rules = {rule.name: rule for rule in reversed(known.compiled.rules) if rule.tier is None}
     for each in left:
         rule = each.rule
         if rule.name in changed or formatting.mode(rule) == "shadow":
             continue
-        per = formatting.per(rule, known.compiled)
+        per, called = formatting.per(rule, known.compiled), formatting.of_plan(rule, shown)
         if each.retry_ns:
             wait = "always" if each.retry_ns < 0 else f"for {formatting.wait(each.retry_ns)}"
-            found.append(f"`{rule.name}` still refuses it {wait}, as {per}")
+            found.append(f"`{called}` still refuses it {wait}, as {per}")
             continue
         for name, units in (numbers or {}).items():
             if name in rules and _allows_less(known.compiled, rule, rules[name], units):
                 words = formatting.rate_of(rule, known.compiled)
-                found.append(f"`{rule.name}` still binds it, as {per}: {words}, which is less")
+                found.append(f"`{called}` still binds it, as {per}: {words}, which is less")
                 break
     return list(dict.fromkeys(found))
 

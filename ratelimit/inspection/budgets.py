@@ -16,17 +16,18 @@ from ratelimit.algorithms import ALGORITHMS, IN_WORDS, SECOND_NS
 from ratelimit.allowance.compile import earned_of
 from ratelimit.allowance.stage import said_levels
 from ratelimit.budgets.compile import amount_in, most_units, own_number
-from ratelimit.budgets.stage import budgeted_of, said_to
-from ratelimit.clustering.amendment import amendment_of
-from ratelimit.deciding.variant import with_number
+from ratelimit.budgets.stage import budgeted_of, own_rule, said_to
+from ratelimit.clustering.amendment import FOREVER_NS, Told, amendment_of
+from ratelimit.deciding.variant import raised, with_number
 from ratelimit.environment.spelling import nearest
 from ratelimit.identity.fact import ABSENT
 from ratelimit.inspection import formatting
-from ratelimit.inspection.effects import budget_words
+from ratelimit.inspection.effects import refused_by_words
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.filling import charge_again, give_back
 from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.naming import Caller
+from ratelimit.inspection.plans import Plans, noted_plans
 from ratelimit.inspection.preview import Preview, doubts_of
 from ratelimit.inspection.together import one_identity
 from ratelimit.policy.compile.compiled import LimitRule
@@ -87,6 +88,8 @@ class Change:
     lasts_ns: int | None = None
     after: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """The balances of lifetimes after it, as a server said them."""
+    tier: str = ""
+    """The tier whose units are given back."""
 
 
 def position_of(known: Knowledge, caller: Caller) -> int:
@@ -167,24 +170,56 @@ def change_of_number(known: Knowledge, caller: Caller, written: Sequence[str]) -
             hint = f"`ratelimit act budget add … '{name}={text.strip()[1:]}'` adds to what it has."
             raise InspectionFailure(words, "call", hint=hint)
     numbers = {name: _levelled(rule, _number(rule, text)) for name, (rule, text) in asked.items()}
-    now = {each.rule.name: each for each in _budgets(known, caller)}
+    plans = noted_plans(known, caller.hashes)
     preview = Preview(doubts=doubts_of(known, [caller]))
-    said = []
+    counts, said = position_of(known, caller), []
+    current = _current(known, caller, plans)
     for name, number in numbers.items():
-        rule = asked[name][0]
-        own = formatting.rate(with_number(rule, number))
-        before = now.get(name)
-        if before is not None and before.rule.quota == number and not before.is_told:
-            preview.doubts.append(f"`{name}` has {own} already, by {before.by}")
-        elif before is not None and number < before.rule.quota:
-            preview.doubts.append(f"it lowers `{name}` from {formatting.rate(before.rule)} to {own}")
-        rest = "" if before is None else f" in place of {formatting.rate(before.rule)}, {before.by}"
-        counts = position_of(known, caller) in rule.per
-        who = caller.label if counts else f"each account of {caller.label}"
-        preview.does.append(f"{name}: {who} has {own}{rest}")
-        preview.does += _effect(known, caller, now.get(name), number)
-        said.append(f"{name}: {own}")
+        now = current.get(name, ())
+        rules = [each.rule for each in now] or _rules_of(known, name, plans)
+        who = caller.label if counts in asked[name][0].per else f"each account of {caller.label}"
+        if now and all(each.rule.quota == number and not each.is_told for each in now):
+            preview.doubts.append(f"`{name}` has {formatting.rate(rules[0])} already, by {now[0].by}")
+        for rule in rules:
+            if number < rule.quota and now:
+                words = f"it lowers `{_called(rule, rules)}` from {formatting.rate(rule)}"
+                preview.doubts.append(f"{words} to {formatting.rate(_numbered(known, rule, number))}")
+        preview.does += _numbers_words(known, caller, name, number, who, rules, now, plans)
+        own = _numbered(known, rules[0], number)
+        # Of several plans none is known to be its own: bursts differ.
+        said.append(f"{name}: {formatting.rate(own if len(rules) == 1 else replace(own, burst=own.quota))}")
     return [Change(numbers, "; ".join(said), preview)]
+
+
+def _numbers_words(
+    known: Knowledge,
+    caller: Caller,
+    name: str,
+    number: int,
+    who: str,
+    rules: Sequence[LimitRule],
+    now: Sequence[Budget],
+    plans: Plans,
+) -> list[str]:
+    """Return what a number means for a customer: by each rate that may be its own, what is left then."""
+    said = []
+    is_one = len(rules) == 1
+    if not is_one:
+        amount = formatting.rate(replace(_numbered(known, rules[0], number), burst=number))
+        said.append(f"{name}: {who} has {amount}; its plan is not known, so by each")
+    for at, rule in enumerate(rules):
+        own = formatting.rate(_numbered(known, rule, number))
+        has = f"{name}: {who} has {own}" if is_one else f"{_called(rule, rules)}: {own}"
+        if now:
+            has += f" in place of {formatting.rate(rule)}, {now[at].by}"
+        if is_one and (known_by := plans.words(rule)):
+            has += f" ({known_by})"
+        said.append(has)
+        if now:
+            said += _effect(known, caller, now[at], _called(rule, rules), numbers=number)
+    if now:
+        said.append(f"{name}: {refused_by_words(known, caller.identity, caller.hash, name)}")
+    return said
 
 
 def change_of_more(known: Knowledge, caller: Caller, written: Sequence[str]) -> list[Change]:
@@ -236,7 +271,8 @@ def _more(
 ) -> list[Change]:
     now_ns = known.bound.store.clock.now_ns()
     row = known.row_of({position_of(known, caller): caller.hash})
-    now = {each.rule.name: each for each in _budgets(known, caller)}
+    plans = noted_plans(known, caller.hashes)
+    current = _current(known, caller, plans)
     by_end: dict[int, list[str]] = {}
     for name, (rule, _) in asked.items():
         if _has_window(rule):
@@ -247,58 +283,117 @@ def _more(
         for name in names:
             rule, units = asked[name]
             amount = formatting.amount(units, rule.unit)
-            rest = f", beyond {formatting.amount(now[name].rule.quota, rule.unit)}" if name in now else ""
+            now = current.get(name, ())
+            has = [formatting.amount(each.rule.quota, rule.unit) for each in now]
+            rest = f", beyond {' or '.join(dict.fromkeys(has))}" if has else ""
+            if len(now) > 1:
+                rest += " as its plan says, which is not known"
             until = formatting.instant(until_ns)
             preview.does.append(f"{name}: {caller.label} has {amount} {word}{rest}, until {until} UTC")
-            before = now.get(name)
-            preview.does += _effect(known, caller, before, 0 if before is None else before.rule.burst + units)
+            rules = [each.rule for each in now]
+            for each in now:
+                preview.does += _effect(known, caller, each, _called(each.rule, rules), more=units)
+            if now:
+                refused = refused_by_words(known, caller.identity, caller.hash, name)
+                preview.does.append(f"{name}: {refused}")
             said.append(f"{name}: {amount} {word}")
         numbers = {name: asked[name][1] for name in names}
         found.append(Change(numbers, "; ".join(said), preview, until_ns, "budget-more"))
     for name, (rule, units) in asked.items():
         if not _has_window(rule):
-            found.append(_filling(known, caller, now.get(name), rule, units))
+            found.append(_filling(known, caller, current.get(name, ()), rule, units, plans))
     return found
 
 
-def _effect(known: Knowledge, caller: Caller, before: Budget | None, number: int) -> list[str]:
-    """Return what a customer has then of a limit, of which `number` units are its own."""
-    if before is None:
+def _effect(
+    known: Knowledge, caller: Caller, now: Budget, called: str, *, numbers: int = 0, more: int = 0
+) -> list[str]:
+    """Return what a customer has left of a limit now, and what it has with another number or more units.
+
+    It is what the limit itself says of the same counter with these numbers.
+
+    Args:
+        known: what is known here.
+        caller: the customer.
+        now: what it has.
+        called: the limit's name, with its plan where that is not known.
+        numbers: the units in place of its own; 0 for none.
+        more: units beyond them.
+    """
+    position = position_of(known, caller)
+    row = known.row_of({position: caller.hash})
+    rule = known.compiled.rules[now.rule.index]
+    if earned_of(rule) is not None:
+        own = raised(rule, numbers)
+    else:
+        amendment = amendment_of(known.compiled, known.acts)
+        one = Told(rule.name, position, caller.hash, numbers or more, FOREVER_NS)
+        amended = replace(
+            amendment,
+            numbers=(one, *amendment.numbers) if numbers else amendment.numbers,
+            more=(*amendment.more, one) if more else amendment.more,
+        )
+        own = own_rule(rule, amended, row, known.bound.store.clock.now_ns())
+    try:
+        then = known.left_of([own], row)[0]
+    except InspectionFailure:  # the server went away meanwhile
         return []
-    rule = before.rule
-    words = budget_words(known, caller.identity, caller.hash, rule.name, before.used, number, rule.unit)
-    return [f"{rule.name}: then {words}"]
+    left = f"{formatting.amount(now.left.remaining, rule.unit)} left now"
+    return [f"{called}: {left}, then {_left_words(then.remaining, then.most, then.retry_ns, rule)}"]
 
 
-def _filling(known: Knowledge, caller: Caller, now: Budget | None, rule: LimitRule, units: int) -> Change:
-    """Return the change that gives units back to a bucket, as far as used, or adds them to a balance."""
+def _left_words(left: int, most: int, retry_ns: int, rule: LimitRule) -> str:
+    words = f"{formatting.amount_of(left, most, rule.unit)} left"
+    if retry_ns > 0:
+        return f"{words}: refused for {formatting.wait(retry_ns)}"
+    return f"{words}: refused always" if retry_ns < 0 else words
+
+
+def _filling(
+    known: Knowledge, caller: Caller, now: Sequence[Budget], rule: LimitRule, units: int, plans: Plans
+) -> Change:
+    """Return the change that gives units back to a bucket, as far as used, or adds them to a balance.
+
+    Plans have units of their own in one counter. Where the plan is not known they are the limit's own.
+    """
     check_answer(known)  # it is done at once: what it would do is not shown before it fails
-    own = rule if now is None else now.rule
+    mine = next((each for each in now if len(now) == 1 or each.rule.tier is None), None)
+    own = rule if mine is None else mine.rule
     amount = formatting.amount(units, rule.unit)
     if rule.algorithm == "lifetime":
         rest = ""
-        if now is not None and now.owed:
-            rest = f"; it owes {formatting.amount(now.owed, rule.unit)}, which is paid first"
-        elif now is not None:
-            rest = f" to the {formatting.amount(now.left.remaining, rule.unit)} it has left"
+        if mine is not None and mine.owed:
+            rest = f"; it owes {formatting.amount(mine.owed, rule.unit)}, which is paid first"
+        elif mine is not None:
+            rest = f" to the {formatting.amount(mine.left.remaining, rule.unit)} it has left"
         # A customer pays before it asks for the first time: that nobody has met it is no doubt.
         preview = Preview([f"{rule.name}: {amount} are added{rest}"])
         said, lasts_ns = "added", _UNDONE_NS
     else:
-        preview = Preview(
-            [f"{rule.name}: {caller.label} gets {amount} back, as far as used"], doubts_of(known, [caller])
-        )
+        words = f"{rule.name}: {caller.label} gets {amount} back, as far as used"
+        if known_by := plans.words(own):
+            words += f", of {formatting.rate(own)} ({known_by})"
+        preview = Preview([words], doubts_of(known, [caller]))
         said, lasts_ns = "given back", rule.period_ns
-    if now is not None:
-        has = now.left.remaining - now.owed
-        has += units if rule.algorithm == "lifetime" else min(units, now.used)
+        if len(now) > 1:
+            words = f"the plan of {caller.label} is not known: these are units of `{rule.name}` with any "
+            preview.doubts.append(f"{words}other plan, {formatting.rate(own)}")
+    if mine is not None:
+        has = mine.left.remaining - mine.owed
+        has += units if rule.algorithm == "lifetime" else min(units, mine.used)
         if has < 0:
             preview.does.append(f"{rule.name}: then it still owes {formatting.amount(-has, rule.unit)}")
         else:
-            preview.does += _effect(known, caller, now, has + now.used)
+            most = mine.left.most + (units if rule.algorithm == "lifetime" else 0)
+            left = f"{formatting.amount(mine.left.remaining, rule.unit)} left now"
+            preview.does.append(f"{rule.name}: {left}, then {_left_words(has, most, 0, rule)}")
+        refused = refused_by_words(known, caller.identity, caller.hash, rule.name)
+        preview.does.append(f"{rule.name}: {refused}")
     fills = {rule.name: (own, units)}
     says = f"{rule.name}: {amount} {said}"
-    return Change({rule.name: units}, says, preview, None, "budget-back", fills, lasts_ns)
+    numbers = {rule.name: units}
+    tier = own.tier or ""
+    return Change(numbers, says, preview, None, "budget-back", fills, lasts_ns, tier=tier)
 
 
 def carried_out(known: Knowledge, caller: Caller, change: Change, once: str = "") -> Change:
@@ -348,8 +443,8 @@ def taken_back(known: Knowledge, act: Act) -> None:
         InspectionFailure: a server keeps the limits and does not answer.
     """
     if act.of.is_done:
-        rules = {rule.name: rule for rule in reversed(known.compiled.rules) if rule.tier is None}
-        charge_again(known, act, rules)
+        of_tier = [rule for rule in reversed(known.compiled.rules) if (rule.tier or "") == act.name]
+        charge_again(known, act, {rule.name: rule for rule in of_tier})
 
 
 def _budgets(known: Knowledge, caller: Caller) -> list[Budget]:
@@ -358,6 +453,33 @@ def _budgets(known: Knowledge, caller: Caller) -> list[Budget]:
         return budgets_of(known, caller)
     except InspectionFailure:
         return []
+
+
+def _current(known: Knowledge, caller: Caller, plans: Plans) -> dict[str, list[Budget]]:
+    """Return by the name of a limit what a customer has: of each plan that may be its own."""
+    found: dict[str, list[Budget]] = {}
+    for each in _budgets(known, caller):
+        if plans.may_be(each.rule):
+            found.setdefault(each.rule.name, []).append(each)
+    return found
+
+
+def _rules_of(known: Knowledge, name: str, plans: Plans) -> list[LimitRule]:
+    """Return the rules of a limit that a customer may have, where what is left is not known."""
+    return [
+        rule
+        for rule in known.compiled.rules
+        if rule.name == name and not rule.is_beside and plans.may_be(rule)
+    ]
+
+
+def _numbered(known: Knowledge, rule: LimitRule, number: int) -> LimitRule:
+    """Return a rule with a number in place of the policy's, whatever number it has now."""
+    return with_number(known.compiled.rules[rule.index], number)
+
+
+def _called(rule: LimitRule, rules: Sequence[LimitRule]) -> str:
+    return rule.name if len(rules) == 1 else formatting.of_plan(rule, rules)
 
 
 def _limits(known: Knowledge, caller: Caller, *, of_accounts: bool = False) -> dict[str, LimitRule]:

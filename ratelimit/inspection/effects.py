@@ -15,6 +15,7 @@ from ratelimit.inspection.answers import told_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, Left
+from ratelimit.inspection.plans import noted_plans
 from ratelimit.inspection.profile import left_of_actor
 from ratelimit.inspection.told import refused_words
 from ratelimit.policy.compile.identities import CLUSTER
@@ -91,20 +92,19 @@ def limits_words(known: Knowledge, identity: str, hashed: int) -> list[str]:
         found = [each for each in known.left(known.row_of({position: hashed})) if position in each.rule.per]
     except InspectionFailure:  # the server does not answer
         return []
+    plans = noted_plans(known, [hashed])
+    found = [each for each in found if plans.may_be(each.rule)]
     refusing = [each for each in found if each.retry_ns and not each.rule.shadow]
-    names = ", ".join(f"`{each.rule.name}`" for each in refusing)
+    rules = [each.rule for each in found]
+    names = ", ".join(f"`{formatting.of_plan(each.rule, rules)}`" for each in refusing)
     return [f"{names} refuses it at once" if refusing else "none of them refuses it now"] if found else []
 
 
-def budget_words(
-    known: Knowledge, identity: str, hashed: int, name: str, used: int, number: int, unit: str
-) -> str:
-    """Return what another number of a limit means for a customer: what is left, or that it is refused."""
-    left = number - used
-    said = f"{formatting.amount(left, unit)} left" if left > 0 else "refused at once, as it used more"
+def refused_by_words(known: Knowledge, identity: str, hashed: int, name: str) -> str:
+    """Return how often a limit refused a customer within the last hour."""
     told = told_of(known, [hashed])
     refused = formatting.count(told.of(identity, [hashed]).get(name, 0), "time")
-    return f"{said}; refused {refused} by it within the last hour, {told.where}"
+    return f"refused {refused} by it within the last hour, {told.where}"
 
 
 def accounts_seen_with(known: Knowledge, value: int) -> list[int]:

@@ -80,10 +80,15 @@ def as_said(per: str) -> str:
 
 
 def of_plan(rule: LimitRule, rules: Iterable[LimitRule]) -> str:
-    """Return a limit's name, and the plan that its rate is of if these rules have rates of other plans."""
+    """Return a limit's name, and the plan that its rate is of.
+
+    Args:
+        rule: the limit, with one plan's rate.
+        rules: all that are shown: with rates of several plans it is not known which of them holds.
+    """
+    is_one_of_several = len({each.tier for each in rules if each.limit == rule.limit}) > 1
     if rule.tier is not None:
-        return f"{rule.name}, if its plan is {rule.tier}"
-    is_one_of_several = any(each.limit == rule.limit and each.tier is not None for each in rules)
+        return f"{rule.name}, {'if its plan is' if is_one_of_several else 'tier'} {rule.tier}"
     return f"{rule.name}, with any other plan" if is_one_of_several else rule.name
 
 

@@ -23,6 +23,7 @@ from ratelimit.inspection.hosts import Refused
 from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.left_actors import left_actors
 from ratelimit.inspection.naming import DECLARED, Caller, forms_of
+from ratelimit.inspection.plans import Plans, plans_of
 from ratelimit.inspection.stand_in import StandIn, stand_in
 from ratelimit.inspection.together import left_together, parts_of
 from ratelimit.policy.compile.compiled import LimitRule
@@ -71,6 +72,8 @@ class Person:
     of_users: Sequence[tuple[int, Act]] = field(default_factory=list)
     """Acts in force on accounts that use its address or payment method, each with the account."""
     limits: Sequence[Left] = field(default_factory=list)
+    plans: Plans = field(default_factory=Plans)
+    """Which plans' rates it goes by, as far as that is known."""
     elsewhere: Sequence[tuple[str, int, Left]] = field(default_factory=list)
     """Limits by its other addresses, networks and payment methods: of each the identity and its hash."""
     accounts: Sequence[Account] = field(default_factory=list)
@@ -161,7 +164,6 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
         for rule in compiled.rules
         if not rule.is_beside and rule.index not in looked and any(at in hashes for at in rule.per)
     ]
-    person.limits = _of_plans(known, callers, person.limits)
     # In the order of what they tell: there is room for some in a question.
     wanted = dict.fromkeys(value for each in callers for value in each.hashes)
     wanted.update(dict.fromkeys([] if person.actor is None else [person.actor]))
@@ -184,6 +186,9 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
         if (act := person.left_by(each)) is None or each.since_ns <= act.at_ns + NS
     ]
     person.shed = told.shed
+    own = {value for each in callers for value in each.hashes}
+    person.plans = plans_of(compiled, person.refused, own, _named_plans(known, callers))
+    person.limits = [left for left in person.limits if person.plans.may_be(left.rule)]
     held, by = {act.label for act in person.acts}, {each.act for each in person.refused if each.act}
     in_force = {act.label for act in known.acts}
     person.ended = [act for act in known.log if act.label in by - in_force]
@@ -202,26 +207,14 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
     return person
 
 
-def _of_plans(known: Knowledge, callers: Sequence[Caller], limits: Sequence[Left]) -> list[Left]:
-    """Return limits without the rates of other plans, where a caller's plan is named beside it."""
+def _named_plans(known: Knowledge, callers: Sequence[Caller]) -> dict[int, str]:
+    """Return the plans that are named beside a caller, by the position of the identity that says each."""
     names = {spec.name: spec.index for spec in known.compiled.identities}
-    plans = {
+    return {
         names[each.identity]: each.written.removeprefix(f"{each.identity}=")
         for each in callers
         if each.identity in names and f"{each.identity}=hash:" not in each.written
     }
-    own = {
-        left.rule.limit
-        for left in limits
-        if left.rule.tier is not None and left.rule.tier == plans.get(left.rule.tier_identity)
-    }
-    return [
-        left
-        for left in limits
-        if left.rule.tier_identity not in plans
-        or left.rule.tier == plans[left.rule.tier_identity]
-        or (left.rule.tier is None and left.rule.limit not in own)
-    ]
 
 
 def _hashes(known: Knowledge, callers: Sequence[Caller]) -> dict[int, list[int]]:

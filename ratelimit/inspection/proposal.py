@@ -279,6 +279,7 @@ def budgets_of_caller(known: Knowledge, word: str, caller: Caller, written: Sequ
             caller.hashes,
             identity=caller.identity,
             numbers=each.numbers,
+            name=each.tier,
             says=each.says,
             until_ns=each.until_ns,
             lasts_ns=each.lasts_ns,

@@ -233,7 +233,7 @@ def test_payment_into_debt_says_what_is_owed_before_and_after(host: Host) -> Non
     assert "then 0.5" in more
     assert " left" in more
     reset = run("act", "budget", "reset", host.policy, "a", "credit", "--dry-run").stdout
-    assert "then 1 usd left" in reset
+    assert "then 1 of 4 usd left" in reset
     host.does("reset", "a", "credit")
     assert (host.shows("credit")["remaining"], host.shows("credit")["owed"]) == (10**6, 0)
 

@@ -371,7 +371,7 @@ def test_a_rate_says_of_which_plan_it_is_and_a_named_plan_has_its_own_alone(
     limiter: Limiter, tmp_path: Path
 ) -> None:
     """Hazard: of two rates of one limit, the first seemed to hold whatever the plan."""
-    spend(limiter, "/plans")
+    spend(limiter, "/plans", 1)
     policy = tmp_path / "policy.toml"
     both = run("who", policy, "c-5")
     for name in ("plans, with any other plan", "plans, if its plan is pro"):
@@ -383,3 +383,22 @@ def test_a_rate_says_of_which_plan_it_is_and_a_named_plan_has_its_own_alone(
         assert "`plans`" not in own.stderr
         limits = who(policy, "c-5", f"plan={plan}")["limits"]
         assert [each["tier"] for each in limits if each["limit"] == "plans"] == [tier]
+
+
+def test_a_plan_is_known_by_the_last_refusal_and_a_screen_says_since_when(
+    limiter: Limiter, tmp_path: Path
+) -> None:
+    """Hazard: one screen said that the plan was not known, and that tier pro refused the caller."""
+    policy = tmp_path / "policy.toml"
+    for _ in range(5):
+        limiter.decide(path="/plans", headers={"x-api-key": "c-5", "x-plan": "pro"}, client=ADDRESS)
+    shown = run("who", policy, "c-5")
+    assert "Its plan: tier pro at its last refusal, " in shown.stderr
+    assert "not known" not in shown.stderr
+    own = [(each["limit"], each["tier"]) for each in who(policy, "c-5")["limits"]]
+    assert ("plans", "pro") in own
+    assert ("plans", None) not in own
+    assert "Its plan" not in run("who", policy, "c-5", "plan=free").stderr
+    spend(limiter, "/plans", account="c-6")
+    assert "Its plan: no tier at its last refusal, " in run("who", policy, "c-6").stderr
+    assert [each["tier"] for each in who(policy, "c-6")["limits"] if each["limit"] == "plans"] == [None]

@@ -50,7 +50,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         identity: of these, the identity's name.
         payments: of `organisation`, hashes of payment methods.
         networks: of `organisation`, hashes of addresses, networks and blocks.
-        name: of `organisation`, its name.
+        name: of `organisation`, its name; of units that were given back, the tier whose units they are.
         numbers: of budgets, units by the name of a limit.
         says: of budgets, the same in words. Of `undo`, the label of the act that is taken back.
             Of `exempt` and `clear`, the ids of the actors that the accounts were in.
