@@ -41,10 +41,10 @@ class Reason(StrEnum):
 class Verdict:
     """The verdict of one limit on one request.
 
-    `retry_after_ns` is 0 when allowed and None when no wait can help: the cost
-    exceeds the burst, or a lifetime is used up. `window_ns` is 0 for a lifetime, and for slots.
-    `remaining` and `reset_after_ns` are after this request's own charge. A shadow limit may say
-    `allowed=False` while the decision allows.
+    `retry_after_ns` is 0 when allowed and None when no wait is known to help: the cost exceeds the burst, or
+    what of it is left while the server is away, or a lifetime is used up. `window_ns` is 0 for a lifetime,
+    and for slots. `remaining` and `reset_after_ns` are after this request's own charge. A shadow limit may
+    say `allowed=False` while the decision allows.
     """
 
     limit: str
@@ -64,6 +64,9 @@ class Verdict:
     are what is left. 1 for limits that are not, and where nothing struck."""
     step: MildStep | None = None
     """The step by which a request went on that only conduct left no room for."""
+    reduced_to: int | None = None
+    """The most that a request may ask of it at once while its server is away, if this one asked for more:
+    then it is refused that long, and not for good."""
 
     @property
     def is_used_up(self) -> bool:

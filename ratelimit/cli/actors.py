@@ -12,10 +12,11 @@ from rich.table import Table
 from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json, say
+from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
-from ratelimit.inspection.actors import Actor, Member, Use, actors_of, members_of
+from ratelimit.inspection.actors import Actor, Member, Use, actors_of, is_held, members_of
 from ratelimit.inspection.deployment import look, revealed_hashes
 from ratelimit.inspection.identities import short_hash
 
@@ -87,7 +88,7 @@ def _print_actor(console: Console, actor: Actor) -> None:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for use in actor.uses or ():
-        table.add_row("  budget", _use(use))
+        table.add_row("  budget", _use(use, actor.found))
     table.add_row("  requests", _requests(actor))
     table.add_row("  evidence", Text(found.words))
     console.print(table)
@@ -99,7 +100,11 @@ def _accounts(actor: Actor) -> str:
     return said if actor.certain in (0, members) else f"{said}, {actor.certain:,} of them certain"
 
 
-def _use(use: Use) -> Text:
+def _use(use: Use, actor: Overview) -> Text:
+    if not is_held(use.rule, actor):
+        state = "cleared" if actor.verdict is Verdict.NONE else "likely, not certain"
+        rate = f"“{use.rule.name}” ({formatting.rate(use.rule)})"
+        return Text(f"it is {state}: nothing is held to {rate}", "dim")
     style = "red" if use.used >= use.holds else "yellow" if 5 * use.used >= 4 * use.holds else ""
     unit = use.rule.unit
     used = formatting.amount(use.used, unit).removesuffix(f" {unit}")
@@ -128,7 +133,15 @@ def _actor_json(actor: Actor) -> dict[str, Any]:
         "certain": actor.certain,
         "budgets": None
         if actor.uses is None
-        else [{"limit": use.rule.name, "used": use.used, "of": use.holds} for use in actor.uses],
+        else [
+            {
+                "limit": use.rule.name,
+                "used": use.used,
+                "of": use.holds,
+                "held": is_held(use.rule, found),
+            }
+            for use in actor.uses
+        ],
         "requests": actor.requests,
         "requests_a_day": formatting.rounded_a_day(actor.requests, actor.watched_ns),
         "watched_seconds": actor.watched_ns // 10**9,

@@ -81,6 +81,9 @@ def outcome_words(
         advice = f"retry in {formatting.wait(wait_ns)}"
     elif any(one.is_used_up and one.limit == decision.limit for one in decision.verdicts):
         advice = "no wait can help: it is used up until more is added"
+    elif (one := decision.binding) is not None and one.reduced_to is not None:
+        most = formatting.amount(one.reduced_to, one.unit)
+        advice = f"the server is away, and until it is back a request may ask for {most} at most"
     else:
         advice = "no wait can help: it costs more than the limit ever holds"
     if wait is not None:

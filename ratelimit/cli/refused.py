@@ -20,7 +20,7 @@ from ratelimit.inspection.acts import known_log
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.hosts import Refused, refused_of
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.raising import Raised, raised_of
+from ratelimit.inspection.raising import TIMES, Raised, Raising, raised_of
 from ratelimit.inspection.refused import hashes_of
 from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy.compile.identities import CLUSTER
@@ -42,9 +42,16 @@ MOST_RAISED = 4
     multiple=True,
     help="Look this caller up: VALUE, or IDENTITY=VALUE. Its hash is made here and not stored.",
 )
+@click.option(
+    "--times",
+    type=click.FloatRange(1, 1000, min_open=True),
+    default=TIMES,
+    show_default=True,
+    help="Say what limits would do at so many times their numbers.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def refused_command(
-    policy: str, limit: str | None, most: int, revealed: tuple[str, ...], as_json: bool
+    policy: str, limit: str | None, most: int, revealed: tuple[str, ...], times: float, as_json: bool
 ) -> None:
     """List the callers that limits refuse now, over all workers and all hosts that share the server.
 
@@ -56,6 +63,7 @@ def refused_command(
       ratelimit show refused policy.toml
       ratelimit show refused policy.toml --limit requests --most 50 --json
       ratelimit show refused policy.toml --reveal account=acct-17
+      ratelimit show refused policy.toml --limit requests --times 1.5
 
     Those come first that were refused most in the last sixty seconds, then those of the last hour: on this
     host of up to 4,096 callers, on each other host of 256. Refusals that a limit in shadow would have made
@@ -81,9 +89,11 @@ def refused_command(
         for each in found
         if (value := known.get((positions.get(each.per, -1), each.hash))) is not None
     }
-    wider = [] if missing else raised_of(loaded.compiled, found, log)
+    of = found if limit is None else [each for each in found if each.limit == limit]
+    raising = Raising() if missing else raised_of(loaded.compiled, found, log, times)
+    wider = [each for each in raising.found if limit in (None, each.rule.name)]
+    unsaid = raising.unsaid if limit is None else raised_of(loaded.compiled, of, log, times).unsaid
     if limit is not None:
-        wider = [each for each in wider if each.rule.name == limit]
         found = [each for each in found if each.limit == limit]
     if revealed:
         found = [each for each in found if (each.per, each.hash) in given]
@@ -91,14 +101,16 @@ def refused_command(
         lines = [_json(each, given.get((each.per, each.hash))) for each in found[:most]]
         absent = {"missing": [each.host for each in missing], "gone": [each.host for each in gone]}
         twice = [each.as_json() for each in wider]
-        print_json({"refused": lines, "callers": len(found), **absent, "raised": twice})
+        print_json(
+            {"refused": lines, "callers": len(found), **absent, "raised": twice, "unsaid": [*unsaid]}
+        )
     elif not found:
         asked = f"No limit refused {', '.join(revealed)}" if revealed else "No caller was refused"
         note(f"{asked} within the last hour.")
     else:
         _show(policy, found, most, given if revealed else None, has_hosts=loaded.compiled.remote is not None)
         if not revealed:
-            print_raised(policy, wider)
+            print_raised(policy, wider, () if missing else unsaid)
     if gone and not as_json:
         note(f"Taken for gone: {'; '.join(each.named for each in gone)}.")
     if missing:
@@ -122,10 +134,12 @@ def _show(
     note(f"`ratelimit who {policy} {short_hash(found[0].hash)}` shows a caller: its limits, actor and acts.")
 
 
-def print_raised(policy: str, wider: Sequence[Raised]) -> None:
-    """Write what limits would do at twice their numbers, and what answers for other numbers."""
+def print_raised(policy: str, wider: Sequence[Raised], unsaid: Sequence[str]) -> None:
+    """Write what limits would do at higher numbers, why others are left out, and which command knows more."""
     for each in wider[:MOST_RAISED]:
         note(f"If callers asked as they did, {each.words}.")
+    for words in unsaid[:MOST_RAISED]:
+        note(words)
     note(
         f"`ratelimit diff {policy} NEW.toml access.log` says what other numbers change, by a log of "
         'requests. A second limit with them and mode = "shadow" says it live.'

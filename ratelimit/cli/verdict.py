@@ -36,6 +36,10 @@ def verdict_words(
         return Text("○" if line.rule.is_twin else "✔", "green"), left
     if verdict.is_used_up:
         says = f"costs {formatting.amount(verdict.cost, verdict.unit)}, {left}, and time gives nothing back"
+    elif verdict.reduced_to is not None:
+        most = formatting.amount(verdict.reduced_to, verdict.unit)
+        says = f"costs {formatting.amount(verdict.cost, verdict.unit)}, more than the {most} "
+        says += "that it holds here while the server is away"
     elif verdict.retry_after_ns is None:
         says = f"costs {formatting.amount(verdict.cost, verdict.unit)}, more than it ever holds"
     else:

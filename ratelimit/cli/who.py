@@ -213,8 +213,11 @@ def _print_next(known: Knowledge, person: Person, said: Callable[[str], None]) -
         if not person.missing and not known.trouble:
             own = {each.hash for each in person.callers} | {hashed for _, hashed in person.identities}
             mine = over_hosts(each for each in by_limits if each.hash in own)
-            for each in raised_of(known.compiled, mine, known.log)[:MOST_RAISED]:
+            raising = raised_of(known.compiled, mine, known.log)
+            for each in raising.found[:MOST_RAISED]:
                 said(f"If callers asked as they did, {each.words}.")
+            for words in raising.unsaid[:1]:
+                said(words)
         said(f"What would other numbers change? `ratelimit diff {policy} NEW.toml access.log`")
     if person.actor is not None:
         said(f"What did its actor take? `ratelimit show took {policy} --of {short_hash(person.actor)}`")
@@ -230,6 +233,11 @@ def _print_outage(console: Console, person: Person, said: Callable[[str], None],
     words = f"The server is away: this host lets {share} of each limit through by itself."
     say(console, Text(words, "yellow"))
     said("Not known: what other hosts let through and refuse, and what is left on the server.")
+    for rule, most in there.most_asked:
+        words = (
+            f"`{rule.name}` is reduced: a request may ask for {formatting.amount(most, rule.unit)} at most. "
+        )
+        say(console, Text(f"{words}One that does not say for how much counts as asking for more.", "yellow"))
     if why:
         said(f"Nor its addresses and payment methods: {why}")
     if there.open:
@@ -305,7 +313,9 @@ def _left(each: Left) -> Text:
     amount = formatting.amount(each.remaining, rule.unit).removesuffix(f" {rule.unit}")
     whole = formatting.amount(max(each.most, each.remaining), rule.unit)
     said = Text(f"{amount} of {whole}", "" if not each.retry_ns else "red")
-    if each.retry_ns:
+    if each.reduced_to is not None:
+        said += Text(f", refuses what asks for more than {whole}", "red")
+    elif each.retry_ns:
         word = "would refuse" if formatting.mode(rule) == "shadow" else "refuses"
         wait = "always" if each.retry_ns < 0 else f"for {formatting.wait(each.retry_ns)}"
         if rule.algorithm == "lifetime":
@@ -411,6 +421,9 @@ def _json(known: Knowledge, person: Person) -> dict[str, Any]:
         if person.no_answer
         else "all hosts",
         "share": None if person.stand_in is None else person.stand_in.share,
+        "most_asked": {}
+        if person.stand_in is None
+        else {rule.name: most for rule, most in person.stand_in.most_asked},
         "off": [] if person.stand_in is None else list(person.stand_in.open),
         "refuse_all": [] if person.stand_in is None else list(person.stand_in.closed),
     }
@@ -428,6 +441,7 @@ def _limit_json(compiled: CompiledPolicy, each: Left) -> dict[str, Any]:
         "remaining": each.remaining,
         "of": each.most,
         "refuses": each.retry_ns != 0,
+        "reduced_to": each.reduced_to,
         "retry_after": None if each.retry_ns < 0 else round(each.retry_ns / 1e9, 3),
         "reset_after": round(each.reset_ns / 1e9, 3),
     }

@@ -217,13 +217,13 @@ def _inferred(found: Explanation) -> str:
             "and was mostly at the actor's exits."
         )
     if found.verdict is Verdict.LIKELY:
-        return f"Likely and no more: {_likely(found)}."
+        return f"Likely, not certain: {_likely(found)}."
     return f"In no actor: {_nothing(found)}."
 
 
 def _likely(found: Explanation) -> str:
     if found.actor is not Verdict.CERTAIN:
-        return "its actor is likely and no more"
+        return "the whole actor is likely, and the evidence says what it lacks"
     if not _of(found, "payment", "extra"):
         return "none of its payment methods is the actor's"
     if found.age != "new":

@@ -65,7 +65,12 @@ def overviews_of(correlator: Correlator, breathe: Callable[[], None] = lambda: N
                 highest.get(label, Verdict.NONE),
                 correlator.override_of_cluster(label),
                 classification.why,
-                words_of(correlator, label),
+                " ".join(
+                    (
+                        words_of(correlator, label),
+                        *_apart(statistics["accounts"], len(members.get(label, ()))),
+                    )
+                ),
                 core.first_s(label),
                 evidence_of(statistics),
                 tuple(members.get(label, ())),
@@ -73,6 +78,16 @@ def overviews_of(correlator: Correlator, breathe: Callable[[], None] = lambda: N
             )
         )
     return sorted(found, key=lambda each: (-len(each.members), each.identity))
+
+
+def _apart(looked_at: int, members: int) -> list[str]:
+    """Return why the evidence is of more accounts than the actor has; nothing where it is not."""
+    if looked_at <= members:
+        return []
+    return [
+        f"{members:,} of these {looked_at:,} accounts are in the actor; the others are not, such as those "
+        "with a home of their own."
+    ]
 
 
 def evidence_of(group: Statistics) -> dict[str, float]:

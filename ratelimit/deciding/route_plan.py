@@ -340,6 +340,40 @@ class RoutePlan:
         """Return whether a lifetime refused, of which time gives nothing back."""
         return any(self.rules[at].algorithm == "lifetime" for at in refused_by(outcome, len(self.rules)))
 
+    def reduced_to(self, outcome: Outcome, at: int) -> int | None:
+        """Return the most that a request may ask of a rule while its server is away, if it asked for more.
+
+        This host lets its share of the limit through meanwhile. None where a rule had room, where the whole
+        limit does not hold as much either, and where waiting helps or a lifetime is used up.
+        """
+        rule = self.rules[at]
+        if (
+            self.away is None
+            or outcome.state(at) not in (REFUSED, SHADOWED)
+            or outcome.retry_after_ns(at) >= 0
+        ):
+            return None
+        if rule.algorithm == "lifetime":
+            return None
+        most = self.away.most_here(at)
+        return most if most < outcome.cost(at) <= _holds(rule) else None
+
+    def reduced_of(self, outcome: Outcome, at: int) -> tuple[int, int, str] | None:
+        """Return of a rule's limit how much a request may ask of it, how much this one asks, and the unit.
+
+        None where the limit is not reduced: see `reduced_to`.
+        """
+        of = [index for index, rule in enumerate(self.rules) if rule.name == self.rules[at].name]
+        asked = [outcome.cost(index) for index in of if self.reduced_to(outcome, index) is not None]
+        if not asked or self.away is None:
+            return None
+        return min(self.away.most_here(index) for index in of), max(asked), self._unit(at)
+
+    def _unit(self, at: int) -> str:
+        """Return what a rule counts; what requests in flight may use of a limit, in the limit's own unit."""
+        own = self.rules[at]
+        return next(rule.unit for rule in self.rules if rule.name == own.name and not rule.is_exposure)
+
     def violated(self, outcome: Outcome) -> list[str]:
         """Return the names of the rules that refused, without making verdicts of them all."""
         return list(dict.fromkeys(self.rules[at].name for at in refused_by(outcome, len(self.rules))))
@@ -361,7 +395,7 @@ class RoutePlan:
                     allowed=state == ALLOWED,
                     shadow=rule.shadow
                     or (state == SHADOWED and not rule.following.admits and at not in self.waived),
-                    unit=rule.unit,
+                    unit=self._unit(index),
                     cost=outcome.cost(index),
                     quota=rule.quota,
                     window_ns=rule.period_ns,
@@ -371,6 +405,7 @@ class RoutePlan:
                     action=self._passing(at) if state == ALLOWED else rule.first,
                     factor=self.factors[at] if self.factors else 1.0,
                     step=self.steps.get(at),
+                    reduced_to=None if (less := self.reduced_of(outcome, index)) is None else less[0],
                 )
             )
         return tuple(verdicts)

@@ -14,6 +14,7 @@ import msgspec
 
 from ratelimit.decision import Decision, Reason
 from ratelimit.http.fields import whole_seconds
+from ratelimit.usage.pricing import MICRO, USD
 
 _TYPES = "https://iana.org/assignments/http-problem-types#"
 REDUCED_CAPACITY = _TYPES + "temporary-reduced-capacity"
@@ -29,7 +30,22 @@ def problem_of(decision: Decision) -> tuple[int, bytes]:
     if decision.reason is Reason.LIMITS:
         violated = [one.limit for one in decision.verdicts if one.action == "refuse" and not one.shadow]
         is_used_up = any(one.is_used_up and one.action == "refuse" for one in decision.verdicts)
-        return 429, quota_exceeded(violated, decision.limit, decision.retry_after_ns, is_used_up=is_used_up)
+        return 429, quota_exceeded(
+            violated,
+            decision.limit,
+            decision.retry_after_ns,
+            is_used_up=is_used_up,
+            reduced=reduced(
+                next(
+                    (
+                        (one.reduced_to, one.cost, one.unit)
+                        for one in decision.verdicts
+                        if one.reduced_to is not None and one.limit == decision.limit
+                    ),
+                    None,
+                )
+            ),
+        )
     if decision.reason is Reason.QUEUE:
         return 429, quota_exceeded((), None, WAITS_NS[Reason.QUEUE])
     if decision.reason is Reason.STORE:
@@ -66,6 +82,9 @@ _NO_ROOM = msgspec.json.encode(
 )
 
 
+REDUCED = "limit-reduced"
+"""The `code` of the document for a request that asks for more than is left of a limit while its server is
+away, and not for more than the whole limit."""
 USED_UP = "used-up"
 """The `code` of the document for a lifetime that is used up, and no time gives back."""
 UNKNOWN_MODEL = "unknown-model"
@@ -98,6 +117,7 @@ def quota_exceeded(
     *,
     is_abnormal: bool = False,
     is_used_up: bool = False,
+    reduced: str | None = None,
 ) -> bytes:
     """Return the body of a refusal by limits.
 
@@ -106,16 +126,19 @@ def quota_exceeded(
     Args:
         is_abnormal: whether it says that the pattern of requests is what was detected.
         is_used_up: whether no wait can help as a lifetime is used up; else the request asks for too much.
+        reduced: see `reduced`, where no wait is known to help as the limit is reduced.
         violated: the limits that refused; empty when that is not to be told.
         binding: the one of them that refuses longest; None when that is not to be told.
         wait_ns: for how long; None when no wait can help.
     """
     if binding is None:
-        detail = "The request needs more than is ever allowed at once."
+        detail = "The request needs more than is allowed at once."
         if wait_ns is not None:
             detail = f"Too many requests; retry in {whole_seconds(wait_ns)} s."
     elif wait_ns is None and is_used_up:
         detail = f'The limit "{binding}" is used up, and waiting does not help.'
+    elif wait_ns is None and reduced is not None:
+        detail = f'The limit "{binding}" is reduced for the moment: {reduced}'
     elif wait_ns is None:
         detail = f'The request asks for more than the limit "{binding}" ever allows at once.'
     else:
@@ -128,4 +151,21 @@ def quota_exceeded(
     }
     if is_used_up and wait_ns is None and binding is not None:
         problem["code"] = USED_UP
+    elif reduced is not None and wait_ns is None:
+        problem["code"] = REDUCED
     return msgspec.json.encode(problem | {"violated-policies": violated} if violated else problem)
+
+
+def reduced(found: tuple[int, int, str] | None) -> str | None:
+    """Return how much a request may ask of a limit whose server is away; None where it is not reduced.
+
+    Args:
+        found: the most that a request may ask for, what this one asks for, and the unit.
+    """
+    if found is None:
+        return None
+    most, cost, unit = found
+    if unit == USD:
+        may, does = (f"{amount / MICRO:,.6g}" for amount in (most, cost))
+        return f"a request may cost {may} usd at most, and this one may cost {does}."
+    return f"a request may ask for {most:,} {unit} at most, and this one asks for {cost:,}."

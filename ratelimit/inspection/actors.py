@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast, overload
 
 from ratelimit.core.clusters import profile
 from ratelimit.core.clusters.cluster_index import cluster_of
+from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.overview import Overview
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.decision import VERDICTS
@@ -144,6 +145,11 @@ def members_of(source: Source, actor: Overview) -> Members:
     if exempt := source.correlator.exempt:  # by an act since the last rebuild
         found = [each for each in found if each[0] not in exempt]
     return Members(source, sorted(found, key=itemgetter(1, 2), reverse=True))
+
+
+def is_held(rule: LimitRule, actor: Overview) -> bool:
+    """Return whether a limit per actor counts anything of an actor now: most count certain members alone."""
+    return actor.verdict is Verdict.CERTAIN or (actor.verdict is Verdict.LIKELY and rule.verdict != "certain")
 
 
 def budget_of(bound: BoundPolicy) -> Budget:

@@ -60,6 +60,15 @@ class Left:
         return self.rule.burst + self.paid
 
     @property
+    def reduced_to(self) -> int | None:
+        """The most that a request may ask for at once, if one of usual cost asks for more.
+
+        So it is while the server is away, and this host lets its share through. None: it is not so.
+        """
+        is_beyond = self.retry_ns < 0 and self.rule.algorithm != "lifetime"
+        return self.most if is_beyond and self.rule.estimate > self.most else None
+
+    @property
     def is_full(self) -> bool:
         """Whether nothing is used."""
         return self.remaining >= self.most

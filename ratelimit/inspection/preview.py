@@ -30,6 +30,9 @@ from ratelimit.inspection.told import refused_words
 from ratelimit.stores.acts.act import MOST_ACCOUNTS, Act
 from ratelimit.stores.acts.kinds import BY_KIND, Effect
 
+MOST_SAID_APART = 8
+"""Accounts of an act of which each is said what becomes of it."""
+
 
 @dataclass
 class Preview:
@@ -310,9 +313,13 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
         ]
     if act.of.effect == "organisations":
         preview.does.append(f"limits per actor may bind accounts of {act.name} after the next rebuild")
-    for key in act.accounts[:8]:
+    # Of accounts in one actor it is said of all of them together.
+    rest = [
+        key for key in act.accounts if not act.of.is_of_accounts or known.membership(key)[0] not in actors
+    ]
+    for key in rest[:MOST_SAID_APART]:
         if act.of.effect == "denied":
-            told = told_of(known, act.accounts[:8])
+            told = told_of(known, rest[:MOST_SAID_APART])
             times = sum(each.refused for each in told.refused if each.hash == key and each.act == act.label)
             after = f", after {formatting.count(times, 'refusal')} within the last hour, {told.where}"
             said = after if times else ""
@@ -323,8 +330,6 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
             until = "" if other.until_ns is None else f" until {formatting.instant(other.until_ns)} UTC"
             preview.does.append(f"{whom} is still refused by act {other.label}{until}{said}")
             continue
-        if act.of.is_of_accounts and known.membership(key)[0] in actors:
-            continue  # said of all of them together
         if act.of.is_done:
             preview.does.append(f"{act.identity} {short_hash(key)} is charged again: {act.says}")
             continue
@@ -350,8 +355,8 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
     if apart:
         words = formatting.count(apart, "account")
         preview.does.append(f"limits per actor bind {words} again where the evidence says so")
-    elif len(act.accounts) > 8:
-        preview.does.append(f"and {len(act.accounts) - 8} more")
+    elif act.of.effect != "clear" and len(rest) > MOST_SAID_APART:
+        preview.does.append(f"the same holds for {len(rest) - MOST_SAID_APART:,} more")
     return preview
 
 

@@ -22,11 +22,10 @@ from ratelimit.inspection import formatting
 from ratelimit.inspection.hosts import Refused
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.act import Act
+from ratelimit.stores.shed import MOST_LINES
 
-MOST_LINES = 256
-"""Of one host in an answer: `stores.redis.inquiries` has it, which is not loaded for every policy."""
-TIMES = 2
-"""A limit is looked at as if it were raised so many times."""
+TIMES = 2.0
+"""A limit is looked at as if it were raised so many times, unless the operator says another factor."""
 WHOLE_NS = 1800 * 10**9
 """Refusals of so long at most are counted whole: see `core.memory.refusals`."""
 _WINDOWS = frozenset({"fixed-window", "sliding-window", "sliding-log"})
@@ -75,14 +74,25 @@ class Raised:
         }
 
 
-def raised(rule: LimitRule, refused: Sequence[Refused]) -> Raised:
-    """Return what a limit at twice its numbers would do with callers that it refused.
+@dataclass(frozen=True, slots=True)
+class Raising:
+    """The limits of which it is said what they would do if they were raised, and why not of others."""
+
+    found: Sequence[Raised] = ()
+    """Those first that refuse most callers."""
+    unsaid: Sequence[str] = ()
+    """Why nothing is said of the other limits that refused callers, in a line each."""
+
+
+def raised(rule: LimitRule, refused: Sequence[Refused], times: float = TIMES) -> Raised:
+    """Return what a limit at higher numbers would do with callers that it refused.
 
     Args:
         rule: the limit; its only number, in requests.
         refused: its refusals over all hosts, one of each caller.
+        times: how often its numbers; more than 1.
     """
-    quota, burst = TIMES * rule.quota, TIMES * rule.burst
+    quota, burst = round(times * rule.quota), round(times * rule.burst)
     wider = replace(rule, quota=quota, burst=burst)
     counted = [each for each in refused if each.last_ns - each.since_ns < WHOLE_NS]
     passing = sum(each.refused <= burst - rule.burst for each in counted)
@@ -99,22 +109,21 @@ def _most(rule: LimitRule, refused: Refused) -> float:
     return rule.quota * (periods + 2)  # a window that was begun before, and one that goes on
 
 
-def raised_of(compiled: CompiledPolicy, found: Sequence[Refused], log: Iterable[Act] = ()) -> list[Raised]:
-    """Return it of each limit of which something can be said, those first that refuse most callers.
+def raised_of(
+    compiled: CompiledPolicy, found: Sequence[Refused], log: Iterable[Act] = (), times: float = TIMES
+) -> Raising:
+    """Return it of each limit of which something can be said, and of the others why not.
 
-    That is a limit with one number for all callers, in requests, that is counted by a bucket or a window,
-    and not taken in leases. Nothing is said where a host answered with as many refusals as it has room for:
-    there may be more.
+    It is said of a limit with one number for all callers, in requests, that is counted by a bucket or a
+    window, and not taken in leases. Nothing is said where a host answered with as many refusals as it has
+    room for: there may be more.
 
     Args:
         compiled: the policy.
         found: all refusals that hosts told of, over hosts.
         log: the operator's acts; a caller that any gave a number of its own is left out.
+        times: how often its numbers each is looked at with.
     """
-    hosts = Counter(host for each in found for host in each.host.split(", "))
-    is_leased = compiled.remote is not None and compiled.remote.mode == "leased"
-    if is_leased or any(number >= MOST_LINES for number in hosts.values()):
-        return []
     own = {one for act in log if act.of.is_of_budget for one in act.accounts}
     rules: dict[str, list[LimitRule]] = {}
     for rule in compiled.rules:
@@ -122,17 +131,44 @@ def raised_of(compiled: CompiledPolicy, found: Sequence[Refused], log: Iterable[
             rules.setdefault(rule.name, []).append(rule)
     by_limit: dict[str, list[Refused]] = {}
     for each in found:
-        if not each.act and each.hash not in own:
+        if not each.act and each.limit in rules:
             by_limit.setdefault(each.limit, []).append(each)
-    wider = [
-        raised(rules[name][0], several)
-        for name, several in by_limit.items()
-        if len(rules.get(name, ())) == 1 and _is_counted(rules[name][0])
+    hosts = Counter(host for each in found for host in each.host.split(", "))
+    why = ""
+    if compiled.remote is not None and compiled.remote.mode == "leased":
+        why = "hosts lease units, so counts of refusals do not say what it would admit"
+    elif any(number >= MOST_LINES for number in hosts.values()):
+        why = f"a host answered with {MOST_LINES} refusals, which is all it has room for"
+    wider, reasons = [], dict[str, list[str]]()
+    for name, several in by_limit.items():
+        counted = [each for each in several if each.hash not in own]
+        said = why or _unsaid(rules[name])
+        if not said and not counted:
+            said = "all callers that it refused have numbers of their own"
+        one = None if said else raised(rules[name][0], counted, times)
+        if one is not None and (one.passing or one.staying):
+            wider.append(one)
+            continue
+        said = said or "for each caller that it refused it depends on when it asked"
+        reasons.setdefault(said, []).append(f"`{name}`")
+    unsaid = [
+        f"What {', '.join(names)} would do at other numbers is not said: {said}."
+        for said, names in reasons.items()
     ]
-    return sorted((each for each in wider if each.passing or each.staying), key=lambda each: -each.callers)
+    return Raising(sorted(wider, key=lambda each: -each.callers), unsaid)
 
 
-def _is_counted(rule: LimitRule) -> bool:
-    has_plain_cost = rule.unit == "requests" and rule.estimate == 1 and rule.metering is None
-    is_plain = rule.calendar is None and not rule.is_clustered and not rule.specs
-    return has_plain_cost and is_plain and (rule.algorithm == "token-bucket" or rule.algorithm in _WINDOWS)
+def _unsaid(rules: Sequence[LimitRule]) -> str:
+    """Return why counts of refusals do not say what a limit would do at other numbers; empty if they do."""
+    rule = rules[0]
+    if len(rules) > 1:
+        return "it has other numbers for some callers, such as those of tiers"
+    if rule.is_clustered:
+        return "it counts actors, whose accounts change"
+    if rule.unit != "requests" or rule.estimate != 1 or rule.metering is not None:
+        return f"a request takes other than one of its {rule.unit}"
+    if rule.specs:
+        return "callers have numbers of their own, or it changes with load or conduct"
+    if rule.calendar is not None or rule.algorithm not in (*_WINDOWS, "token-bucket"):
+        return "counts say it of buckets and plain windows alone"
+    return ""

@@ -12,8 +12,6 @@ from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.embedded.store import EmbeddedStore
 
-MILLIONTHS = 1_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class StandIn:
@@ -23,6 +21,8 @@ class StandIn:
     """The part of each limit that they do."""
     limits: Sequence[Left]
     """Each with the number that holds here meanwhile."""
+    most_asked: Sequence[tuple[LimitRule, int]]
+    """The limits in units that a request asks for, and for how many at most it may ask meanwhile."""
     open: Sequence[str]
     """The limits that do not apply meanwhile."""
     closed: Sequence[str]
@@ -38,7 +38,7 @@ def stand_in(known: Knowledge, row: Sequence[int]) -> StandIn | None:
     if here is None or not here.table.stats(here.clock.now_ns())["away"]:
         return None
     # Its client library is not there for every policy.
-    from ratelimit.stores.redis.fallback.fair_share import share_of
+    from ratelimit.stores.redis.fallback.fair_share import MILLIONTHS, part_of, share_of
 
     share = share_of(hosts_in(here.table))
     rules = known.rules_of(row)
@@ -51,6 +51,11 @@ def stand_in(known: Knowledge, row: Sequence[int]) -> StandIn | None:
             for at in range(0, len(own), MAX_RULES)
             for left in _left_of(bound, here, share, own[at : at + MAX_RULES], row)
         ],
+        [
+            (rule, part_of(_holds(known, rule), round(share * MILLIONTHS)))
+            for rule in own
+            if rule.unit_index and rule.metering is not None
+        ],
         [rule.name for rule in rules if rule.on_store_error == "open"],
         [rule.name for rule in rules if rule.on_store_error == "closed"],
     )
@@ -60,6 +65,7 @@ def _left_of(
     bound: BoundPolicy, here: EmbeddedStore, share: float, rules: Sequence[LimitRule], row: Sequence[int]
 ) -> Iterator[Left]:
     # Its client library is not there for every policy.
+    from ratelimit.stores.redis.fallback.fair_share import MILLIONTHS, part_of
     from ratelimit.stores.redis.fallback.local import plan_of_share
 
     whole = bound.plan_of(rules)
@@ -71,13 +77,18 @@ def _left_of(
     for index, rule in enumerate(rules):
         left, is_short = seen.remaining(index), seen.remaining(index) < rule.estimate
         yield Left(
-            replace(rule, quota=_part(rule.quota, millionths), burst=_part(rule.burst, millionths)),
+            replace(rule, quota=part_of(rule.quota, millionths), burst=part_of(rule.burst, millionths)),
             left,
             seen.reset_after_ns(index),
             asked.retry_after_ns(index) if is_short else 0,
         )
 
 
-def _part(number: int, millionths: int) -> int:
-    """Return a share of a limit, rounded up as `Rule.scaled` does."""
-    return -(-number * millionths // MILLIONTHS)
+def _holds(known: Knowledge, rule: LimitRule) -> int:
+    """Return what a limit has room for at most, and what requests in flight may use of it."""
+    beside = (
+        each
+        for each in known.compiled.rules
+        if each.is_exposure and (each.limit, each.name, each.tier) == (rule.limit, rule.name, rule.tier)
+    )
+    return min([rule.burst, *(each.burst for each in beside)])

@@ -20,7 +20,7 @@ from starlette.types import Scope
 
 from ratelimit.decision import Decision
 from ratelimit.http.fields import duration
-from ratelimit.http.problem import UNKNOWN_MODEL, USED_UP
+from ratelimit.http.problem import REDUCED, UNKNOWN_MODEL, USED_UP
 from ratelimit.parsing.json import read_json
 
 Form = Literal["openai", "responses", "anthropic", "gemini"]
@@ -173,6 +173,8 @@ class Responder:
             return answer(form, status, said["detail"], headers=headers)
         if said.get("code") == USED_UP:
             return answer(form, 429, said["detail"], code="insufficient_quota", headers=headers)
+        if said.get("code") == REDUCED:  # nothing is wrong with it, and nobody knows for how long
+            return answer(form, 429, said["detail"], headers=headers)
         if wait_ns is None:  # the request is wrong: of 429 clients believe that waiting helps
             return answer(form, 400, said["detail"], headers=headers)
         names = said.get("violated-policies")

@@ -212,6 +212,10 @@ class AwaitedPlan(Protocol):
         """Return what `adecide` would; charge nothing."""
         ...
 
+    def most_here(self, index: int, /) -> int:
+        """Return the most that a rule holds in this process while the server is away: this host's share."""
+        ...
+
     def carry(self, source: Identities, target: Identities, now_ns: int, /) -> None:
         """As `Plan.carry`: soon, without waiting."""
         return

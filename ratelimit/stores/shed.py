@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+MOST_LINES = 256
+"""Of one host in an answer about callers: of what it refused, and of what it shed."""
+
 
 class ShedLine(msgspec.Struct, frozen=True):
     """The requests of an account for which one class of an adaptive limit had no room in the last hour."""

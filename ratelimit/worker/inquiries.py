@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ratelimit.errors import StoreError
 from ratelimit.limiter import Limiter
 from ratelimit.stores.embedded.board import fingerprint_of
-from ratelimit.stores.shed import ShedLine
+from ratelimit.stores.shed import MOST_LINES, ShedLine
 from ratelimit.worker.events.host import memory_of
 from ratelimit.worker.events.takings import HOUR_S, TakenHere, takings
 from ratelimit.worker.refusal_lines import refusal_lines, shed_lines
@@ -37,7 +37,7 @@ class InquiryFollower:
     def look(self, server: ServerInquiries, limiter: Limiter) -> None:
         """Answer what was not answered yet; while the server is away nothing is asked."""
         # Its client library is not there for every policy.
-        from ratelimit.stores.redis.inquiries import MOST_LINES, MOST_METRICS, Answer
+        from ratelimit.stores.redis.inquiries import MOST_METRICS, Answer
 
         with suppress(StoreError):
             asked = {name: one for name, one in server.asked().items() if name not in self._answered}

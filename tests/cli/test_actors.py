@@ -54,7 +54,7 @@ def test_an_actor_with_its_budget_and_refusals(actor: Actor, tmp_path: Path) -> 
     (one,) = told["actors"]
     assert {one["actor"]} == {f"{cluster:016x}" for cluster in actor.clusters(BOTS)}
     assert (one["verdict"], one["accounts"], one["certain"]) == ("certain", 60, 60)
-    assert one["budgets"] == [{"limit": "one actor", "used": 50, "of": 50}]
+    assert one["budgets"] == [{"limit": "one actor", "used": 50, "of": 50, "held": True}]
     assert one["requests"] == 60 * 24 + 60
     ((refused,)) = one["refused"]
     assert (refused["limit"], refused["refused"]) == ("one actor", REFUSED[0])

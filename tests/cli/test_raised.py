@@ -11,9 +11,10 @@ import pytest
 
 from ratelimit.clock import ManualClock
 from ratelimit.inspection.hosts import Refused, in_words
-from ratelimit.inspection.raising import MOST_LINES, WHOLE_NS, raised, raised_of
+from ratelimit.inspection.raising import WHOLE_NS, raised, raised_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
+from ratelimit.stores.shed import MOST_LINES
 from ratelimit.worker.refusal_lines import refusal_lines
 from tests.cli.running import run, write_policy
 
@@ -88,7 +89,7 @@ def rows(policy: Policy, *refused: int, span_s: int = 60) -> list[Refused]:
 
 def test_callers_are_counted_and_what_is_not_known_is_named() -> None:
     policy = Policy.from_toml(written("token-bucket", 1))
-    (found,) = raised_of(policy.compiled, rows(policy, 1, 4, 5, 900))
+    (found,) = raised_of(policy.compiled, rows(policy, 1, 4, 5, 900)).found
     assert found.words == (
         "`requests` at 12 a minute, 8 at once: of 4 refused callers 2 would pass, "
         "1 would still be refused, for 1 it depends on when they asked"
@@ -98,11 +99,37 @@ def test_callers_are_counted_and_what_is_not_known_is_named() -> None:
 
 def test_nothing_is_said_where_nothing_follows() -> None:
     policy = Policy.from_toml(written("token-bucket", 1))
-    assert raised_of(policy.compiled, rows(policy, 7)) == []
-    assert raised_of(policy.compiled, rows(policy, 1, span_s=WHOLE_NS // NS)) == []
-    assert raised_of(policy.compiled, rows(policy, *[1] * MOST_LINES)) == []
+    assert raised_of(policy.compiled, rows(policy, 7)).found == []
+    assert raised_of(policy.compiled, rows(policy, 1, span_s=WHOLE_NS // NS)).found == []
+    assert raised_of(policy.compiled, rows(policy, *[1] * MOST_LINES)).found == []
     by_act = [replace(each, act="7") for each in rows(policy, 1)]
-    assert raised_of(policy.compiled, by_act) == []
+    assert raised_of(policy.compiled, by_act).found == []
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("", "it depends on when it asked"),
+        ('unit = "output_tokens"\ncost = 5', "a request takes other than one of its output_tokens"),
+        ('tiers = { account = { pro = "60/minute" } }', "other numbers for some callers"),
+    ],
+)
+def test_why_nothing_is_said_stands_in_one_line(more: str, words: str) -> None:
+    """Hazard: a person who waits for it sees nothing, and does not know why."""
+    policy = Policy.from_toml(written("token-bucket", 1).replace("burst = 4", f"burst = 40\n{more}"))
+    (said,) = raised_of(policy.compiled, rows(policy, 70)).unsaid
+    assert said.startswith("What `requests` would do at other numbers is not said: ")
+    assert words in said
+    (said,) = raised_of(policy.compiled, rows(policy, *[1] * MOST_LINES)).unsaid
+    assert "all it has room for" in said
+
+
+def test_another_factor_is_another_limit() -> None:
+    policy = Policy.from_toml(written("token-bucket", 1))
+    (found,) = raised_of(policy.compiled, rows(policy, 1, 4, 5, 900), times=1.5).found
+    assert found.words.startswith("`requests` at 9 a minute, 6 at once: of 4 refused callers 1 would pass")
+    (found,) = raised_of(policy.compiled, rows(policy, 1, 4, 5, 900), times=10).found
+    assert "`requests` at 60 a minute, 40 at once: of 4 refused callers 3 would pass" in found.words
 
 
 def test_screens_say_it_and_which_command_knows_more(tmp_path: Path) -> None:
@@ -125,6 +152,9 @@ def test_screens_say_it_and_which_command_knows_more(tmp_path: Path) -> None:
                 "would_be_refused": 0,
             }
         ]
+        said = " ".join(run("show", "refused", path, "--times", "1.25").stderr.split())
+        assert "`requests` at 8 a minute, 5 at once: of 2 refused callers 1 would pass" in said
+        assert run("show", "refused", path, "--times", "1").exit_code == 2
         said = " ".join(run("who", path, "ann").stderr.split())
         assert "`requests` at 12 a minute, 8 at once: its one refused caller would pass." in said
         assert f"`ratelimit diff {path} NEW.toml access.log`" in said

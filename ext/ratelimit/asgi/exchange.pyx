@@ -19,7 +19,7 @@ from ratelimit.deciding.instants cimport Instants
 from ratelimit.usage.settling cimport correct
 
 from ratelimit.http.problem import (
-    CONTENT_TYPE as _CONTENT_TYPE, NO_PRICE as _NO_PRICE, WAITS_NS as _WAITS_NS, problem_of, quota_exceeded,
+    CONTENT_TYPE as _CONTENT_TYPE, NO_PRICE as _NO_PRICE, WAITS_NS as _WAITS_NS, problem_of, quota_exceeded, reduced,
 )
 from ratelimit.asgi.reporting import chargeable
 from ratelimit.deciding.charge import Charge
@@ -203,11 +203,13 @@ cdef class Exchange:
             return 400, _NO_PRICE, None  # it follows from the request alone
         at = self.outcome.binding
         wait_ns = self.plan.told_wait_ns(self.outcome, self.principal, self.now_ns)
+        less = None if wait_ns is not None else reduced(self.plan.reduced_of(self.outcome, at))
         if self.plan.conceals:
-            return 429, quota_exceeded((), None, wait_ns), wait_ns
+            return 429, quota_exceeded((), None, wait_ns, reduced=less), wait_ns
         body = quota_exceeded(
             self.plan.violated(self.outcome), self.plan.rules[at].name, wait_ns,
             is_abnormal=at in self.plan.abnormal, is_used_up=wait_ns is None and self.plan.is_used_up(self.outcome),
+            reduced=less,
         )
         return 429, body, wait_ns
 
@@ -231,6 +233,8 @@ cdef class Exchange:
         if at < 0:
             return self.new_problem()
         wait_ns = outcome.charges[at].retry
+        if wait_ns < 0 and self.plan.away is not None:
+            return self.new_problem()  # how much a reduced limit holds changes with the hosts
         # The same limit with the same wait is refused in the same words.
         known, key = self.plan.problems, -1 - at if wait_ns < 0 else ((wait_ns + SECOND_NS - 1) // SECOND_NS << 4) | at
         found = PyDict_GetItemWithError(known, key)

@@ -16,12 +16,11 @@ from ratelimit.parsing.json import JsonReader
 from ratelimit.stores.redis.caller import ServerCaller
 from ratelimit.stores.redis.hosts.fencing import REPORT, REPORTS
 from ratelimit.stores.redis.hosts.keys import Places
-from ratelimit.stores.shed import ShedLine
+from ratelimit.stores.shed import MOST_LINES, ShedLine
 
 LASTS_MS = 10_000
 """An inquiry that nobody answered for so long is forgotten."""
 MOST_HASHES = 64
-MOST_LINES = 256
 MOST_LIMITS = 2048
 """Limits with what was taken of each; a table has no more."""
 MOST_METRICS = 1 << 20

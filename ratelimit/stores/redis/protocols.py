@@ -172,6 +172,10 @@ class PlanHost(Protocol):
     def leasing(self) -> Leasing | None:
         """Leases, in leased mode."""
 
+    @property
+    def share(self) -> float:
+        """This host's share of every limit while the server is away."""
+
     def batch_client(self) -> ServerLink:
         """Return the running event loop's way to the server."""
 

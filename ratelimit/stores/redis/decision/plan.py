@@ -12,6 +12,7 @@ from ratelimit.core.redis.remote import RemoteRules
 from ratelimit.errors import StoreError
 from ratelimit.stores.redis.decision.script import spread
 from ratelimit.stores.redis.decision.transfer import Transfer
+from ratelimit.stores.redis.fallback.fair_share import MILLIONTHS, part_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -86,6 +87,10 @@ class RedisPlan:
                 self._described_until_ns = now_ns + _DESCRIBED_NS
                 self._is_dated = any(isinstance(rule[-1], list) for rule in rules)
         return self._described
+
+    def most_here(self, index: int, /) -> int:
+        """Return the most that a rule holds here while the server is away."""
+        return part_of(self.core.rules[index].burst, round(self.store.share * MILLIONTHS))
 
     def adecide(
         self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None, /

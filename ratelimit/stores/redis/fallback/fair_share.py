@@ -56,6 +56,14 @@ class Sign(NamedTuple):
     mark: str
 
 
+MILLIONTHS = 1_000_000
+
+
+def part_of(number: int, millionths: int) -> int:
+    """Return a share of a limit's number, rounded up as `Rule.scaled` does."""
+    return -(-number * millionths // MILLIONTHS)
+
+
 def share_of(hosts: int) -> float:
     """Return the part of each limit that a host lets through while the server is away."""
     return 1.0 if hosts == 1 else SHARE

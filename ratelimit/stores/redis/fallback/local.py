@@ -25,6 +25,7 @@ from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision.engine import MAX_COST, Outcome, Plan
 from ratelimit.core.decision.use import add_use, take_use
 from ratelimit.core.memory.host import owe
+from ratelimit.stores.redis.fallback.fair_share import MILLIONTHS
 from ratelimit.stores.redis.transport.errors import NothingCharged
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 MOST_REMEMBERED = 50_000
 """Counters of which the use is handed over; what further ones used is not, and counted as forgotten."""
-_MILLIONTHS = 1_000_000
 _HAND_OVER = 256
 """Counters in one go: a call's worth."""
 _ROUNDS = 4
@@ -155,7 +155,7 @@ class LocalFallback:
         return len(self._absence.changed)
 
     def _share(self, plan: Standing, width: int) -> Share:
-        millionths = round(self._store.share * _MILLIONTHS)
+        millionths = round(self._store.share * MILLIONTHS)
         known = self._shares.get(plan)
         if known is None or known.millionths != millionths:
             tuple_of = self._store.hasher.tuple
