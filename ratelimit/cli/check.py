@@ -23,7 +23,7 @@ from ratelimit.inspection.current_policy import last_words, tallied
 from ratelimit.inspection.explaining import in_force, prospects
 from ratelimit.inspection.prices import price_words
 from ratelimit.policy import Policy, Problem
-from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
+from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.invented import invented_words
 from ratelimit.runtime.last_policy import last_in_force
 
@@ -151,7 +151,7 @@ def check_application(text: str, *, as_json: bool, strict: bool) -> None:
         for title in ("limit", "allows", "by", "binds"):
             table.add_column(title, overflow="fold")
         for each, whole in rows:
-            rates = [formatting.rate_of(whole.rules[at], whole) for at in each.limit.rules]
+            rates = rates_of(each.limit, whole)
             names = [_route(served) for served in each.routes]
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             binds = Text(", ".join(names[:_SHOWN]) + more) if names else Text("no route", "yellow")
@@ -168,6 +168,14 @@ def check_application(text: str, *, as_json: bool, strict: bool) -> None:
             note("Not checked: the routes, which this framework's table does not show.")
     if sentences and (strict or compiled.file.strict):
         raise Failure(f"{text}: {formatting.count(len(sentences), 'warning')}", POLICY)
+
+
+def rates_of(limit: LimitSpec, policy: CompiledPolicy) -> list[str]:
+    """Return what a limit allows, each rate once, without those of tiers.
+
+    A limit per actor has a rule for certain members and one for likely ones, with the same numbers.
+    """
+    return list(dict.fromkeys(formatting.rate_of(policy.rules[at], policy) for at in limit.rules))
 
 
 def _route(served: Served) -> str:

@@ -27,7 +27,7 @@ from ratelimit.identity.fact import REFUSED
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import acts_held, listing
 from ratelimit.inspection.attachment import attach
-from ratelimit.inspection.decision import IdentityLine, Seen, decisive, identity_lines, limit_lines
+from ratelimit.inspection.decision import IdentityLine, LimitLine, Seen, decisive, identity_lines, limit_lines
 from ratelimit.inspection.evidence import Source, from_snapshot
 from ratelimit.inspection.explaining import Question, all_looking, makers_of
 from ratelimit.inspection.membership import Membership, RecordRecognition, in_evidence, on_this_host
@@ -146,20 +146,30 @@ def explain_command(
     elif snapshot is not None:
         source = from_snapshot(loaded, snapshot)
     explained = Explained(loaded, request_, repeat, event, live, source, asked)
+    # No process but the application knows which route asks for what: each is looked at, as `who` does.
+    names = [] if asked or not live else unmatched_names(loaded.compiled)[:MOST_ASKED]
+    beside = Explained(loaded, request_, repeat, event, live, source, tuple(names)) if names else None
     if as_json:
-        print_json(explained.as_json(reveal))
+        found = explained.as_json(reveal)
+        print_json(found | {"of_routes": [] if beside is None else beside.limits_json(names)})
     else:
         explained.print(out(), reveal)
+        if beside is not None:
+            beside.print_limits(out(), names)
         if not reveal:
             note("Identities are short hashes; --reveal shows what they were made from.")
         if explained.guessed:
             units = {line.rule.unit for line in explained.limits if line.rule.name in explained.guessed}
             said = " ".join(f"`{unit}=…`" for unit in sorted(units))
             note(f"Workers estimate by what each has learned; {said} says what this request takes.")
-        if not asked and (names := unmatched_names(loaded.compiled)):
-            note(f"Of a route that asks for limits by name, say which: --ask {shlex.quote(names[0])}.")
+        if not asked and (named := unmatched_names(loaded.compiled)):
+            note(f"Of a route that asks for limits by name, say which: --ask {shlex.quote(named[0])}.")
         if explained.decision.reason is Reason.IDENTITY and not explained.untold:
             note(f"To give what is missing, add {explained.lacking()} to -r.")
+
+
+MOST_ASKED = 8
+"""Limits that only routes ask for, which are looked at beside those of a request's path."""
 
 
 class Explained:
@@ -283,11 +293,27 @@ class Explained:
         said = outcome_words(self.decision, self.wait, self.act, self.missing, has_room=self.has_room)
         say(console, said)
 
-    def _limit_table(self) -> Table:
+    def print_limits(self, console: Console, names: Sequence[str]) -> None:
+        """Write what limits of these names say, where the request has what they count by."""
+        lines = [line for line in self.limits if line.rule.name in names and line.verdict is not None]
+        if lines:
+            console.print()
+            say(console, Text("If its route asks for them, such as by a decorator:", "bold"))
+            console.print(self._limit_table(lines))
+
+    def limits_json(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the same for machines."""
+        return [
+            limit_json(line, self.guessed.get(line.rule.name))
+            for line in self.limits
+            if line.rule.name in names and line.verdict is not None
+        ]
+
+    def _limit_table(self, lines: Sequence[LimitLine] | None = None) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         for title in ("", "limit", "allows", "counter", "says"):
             table.add_column(title, overflow="fold")
-        for line in self.limits:
+        for line in self.limits if lines is None else lines:
             mark, says = verdict_words(
                 line, is_passed=self.decision.allowed, guessed=self.guessed.get(line.rule.name)
             )

@@ -12,9 +12,12 @@ import pytest
 from fastapi import Depends, FastAPI
 
 from ratelimit import Limiter, RateLimitMiddleware
+from ratelimit.cli.check import rates_of
 from ratelimit.integrations.fastapi import limit, limits
+from ratelimit.policy import Policy
 from tests.asgi.driver import Client, lifespan
 from tests.cli.running import run, write_policy
+from tests.support.campaign import policy_text
 
 POLICY = """\
 version = 1
@@ -153,9 +156,36 @@ async def test_explain_knows_limits_in_code_with_their_numbers(served: Path) -> 
     assert "2 in 360 days" in result.stdout
 
 
+async def test_a_live_explanation_has_the_limits_that_routes_ask_for(served: Path) -> None:
+    """Hazard: a caller that a limit in code refuses was said to have room, and no word of that limit."""
+    asked = ("explain", served / "policy.toml", "-r", "GET /search ip=192.0.2.1", "--live")
+    result = run(*asked)
+    assert result.exit_code == 0, result.output
+    shown = " ".join(result.stdout.split())
+    assert "If its route asks for them" in shown
+    assert "bursts 2 in 360 days" in shown
+    (bursts,) = [
+        each for each in json.loads(run(*asked, "--json").stdout)["of_routes"] if each["limit"] == "bursts"
+    ]
+    assert bursts["allowed"] is False
+    result = run(
+        "explain", served / "policy.toml", "-r", "GET /search ip=192.0.2.1", "--live", "--ask", "bursts"
+    )
+    assert "If its route asks for them" not in result.stdout
+
+
 async def test_limits_in_code_go_with_the_policy(served: Path) -> None:
     path = served / "policy.toml"
     path.write_text(path.read_text() + '[[limit]]\nname = "bursts"\nper = "ip"\nrate = "9/hour"\n')
     result = run("explain", path, "-r", "GET /search ip=192.0.2.1")
     assert result.exit_code == 0, result.output
     assert "9 an hour" in result.stdout  # the file's own word
+
+
+def test_a_rate_stands_once() -> None:
+    """Hazard: a limit per actor was said to allow "60 a minute; 60 a minute"."""
+    text = policy_text() + '[[limit]]\nname = "plans"\nper = "account"\nrate = "10/minute, 100/hour"\n'
+    compiled = Policy.from_toml(text).compiled
+    found = {limit.name: rates_of(limit, compiled) for limit in compiled.limits}
+    assert [len(limit.rules) for limit in compiled.limits if limit.name == "one actor"] == [2]
+    assert (len(found["one actor"]), found["plans"]) == (1, ["10 a minute", "100 an hour"])
