@@ -101,9 +101,7 @@ def refused_command(
         lines = [_json(each, given.get((each.per, each.hash))) for each in found[:most]]
         absent = {"missing": [each.host for each in missing], "gone": [each.host for each in gone]}
         twice = [each.as_json() for each in wider]
-        print_json(
-            {"refused": lines, "callers": len(found), **absent, "raised": twice, "unsaid": [*unsaid]}
-        )
+        print_json({"refused": lines, "callers": len(found), **absent, "raised": twice, "unsaid": [*unsaid]})
     elif not found:
         asked = f"No limit refused {', '.join(revealed)}" if revealed else "No caller was refused"
         note(f"{asked} within the last hour.")
