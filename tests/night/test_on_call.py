@@ -223,9 +223,9 @@ def test_acts_are_in_the_journal_of_all_that_they_concern(hosts: tuple[Host, Hos
     until(lambda: len([each for each in journal(there) if each["kind"] == "act-made"]) == 2, "both acts")
     (of_address,) = journal(here, "--of", ADDRESS)
     assert of_address["subject"] == stop["act"]
-    shown = f"act {stop['act']} made: network {stop['accounts'][0][:8]} stopped, until "
-    assert of_address["text"].startswith(shown), of_address["text"]
-    assert of_address["text"].endswith("(flood)")
+    shown = f"(flood): network {stop['accounts'][0][:8]} stopped, until "
+    assert of_address["text"].startswith(f"act {stop['act']} made by "), of_address["text"]
+    assert shown in of_address["text"]
     for name in ("requests", "c-7"):
         (budget,) = journal(here, "--of", name)
         assert "2 requests" not in budget["text"]
