@@ -144,6 +144,9 @@ def _setting_changes(old: CompiledPolicy, new: CompiledPolicy) -> list[Change]:
         if not _has_tables(before[name]) and not _has_tables(after[name]):
             keys += _differences(name, before[name], after[name], name in _SECRET)
             continue
+        if before[name] is None or after[name] is None:  # with all defaults it would be a page
+            changes.append(Change("added" if before[name] is None else "removed", f"[{name}]", "kept"))
+            continue
         words = _differences("", before[name], after[name], name in _SECRET)
         if name in _AT_START:
             words.append("takes effect when the process starts again")

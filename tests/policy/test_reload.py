@@ -142,6 +142,12 @@ def test_every_changed_key_is_told_with_what_it_was_and_no_secret_is() -> None:
     assert not {each.limit for each in diff(before, after)} - {"requests", ""}
 
 
+def test_a_table_that_comes_or_goes_is_named() -> None:
+    with_it = compiled(BASE, adaptive={"first_byte": "2s"})
+    assert [str(one) for one in diff(compiled(BASE), with_it)] == ["[adaptive] added (counters kept)"]
+    assert [str(one) for one in diff(with_it, compiled(BASE))] == ["[adaptive] removed (counters kept)"]
+
+
 def test_a_change_reads_as_a_sentence() -> None:
     (change,) = diff(compiled(BASE), compiled({**BASE, "rate": "20/minute", "burst": 30}))
     assert str(change) == "l raised: 10 per 60 s → 20 per 60 s, burst 30 (counters kept)"

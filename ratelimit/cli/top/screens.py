@@ -142,7 +142,8 @@ def _hosts(hosts: Sequence[HostMoment]) -> RenderableType:
     for host in hosts:
         counts = host.counts
         if counts is None:
-            cells: list[Any] = [Text("silent", "red"), "", "", "", ""]
+            is_gone = host.state is not None and host.state.is_gone
+            cells: list[Any] = [Text("gone" if is_gone else "silent", "red"), "", "", "", ""]
         else:
             most = quantile_bound_s(counts.latency, 0.99)
             cells = [
@@ -159,8 +160,10 @@ def _hosts(hosts: Sequence[HostMoment]) -> RenderableType:
 def _applied(state: HostState | None) -> Text:
     if state is None:
         return Text("–", "dim")
-    if state.unheard:
-        return Text(state.unheard, "red")
+    if state.silent_s:
+        return Text(f"for {formatting.wait(state.silent_s * 10**9)}", "red")
+    if state.late_s:
+        return Text(f"heard {state.late_s} s ago", "red")
     return Text("✔", "green") if state.has_applied else Text("✘ not yet", "red")
 
 
