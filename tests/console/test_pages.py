@@ -281,7 +281,7 @@ def test_a_broken_file_is_said_and_what_is_in_force_is_shown(plain: Path) -> Non
 def test_callers_of_a_limit_in_shadow_are_shown(plain: Path) -> None:
     with reading(plain) as reader:
         limit = reader.get("/limit?name=trial")
-        assert re.search(r"account [0-9a-f]{8} 3 would refuse", limit.text)
+        assert re.search(r"account [0-9a-f]{8} 3 3 would refuse", limit.text)
         person = reader.get(limit.link("/person?who="))
         assert re.search(r"trial 3 would refuse account [0-9a-f]{8}", person.text)
         assert re.search(r"requests 3 refused account [0-9a-f]{8}", person.text)
