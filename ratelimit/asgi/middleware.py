@@ -24,7 +24,7 @@ from ratelimit.asgi.deciding import SlowPath
 from ratelimit.asgi.door import Door, Responder
 from ratelimit.asgi.ending import run_holding, run_to_end
 from ratelimit.asgi.exchange import Exchange, Sending
-from ratelimit.asgi.gate import Gate, Metered
+from ratelimit.asgi.gate import Gate, Metered, SocketDoor
 from ratelimit.asgi.hangup import WatchedVisit, visit_of
 from ratelimit.asgi.metering.body import Replayed, resize
 from ratelimit.asgi.metering.request import MeteredRequest, run_metered, told_by
@@ -32,10 +32,12 @@ from ratelimit.asgi.mount import Mount, is_served, is_told, mount_limiter, mount
 from ratelimit.asgi.refusal import closing, refuse, refuse_http
 from ratelimit.asgi.routes.coverage import Coverage
 from ratelimit.asgi.routes.survey import Survey
-from ratelimit.asgi.websocket import LimitedReceive
+from ratelimit.asgi.websocket import LimitedSocket
 from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy
+from ratelimit.deciding.compiled import Asking
+from ratelimit.deciding.instants import Instants
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError, UsageError
 from ratelimit.events import Observer
@@ -134,7 +136,7 @@ class RateLimitMiddleware:
         self._mount = mount
         self.limiter = mount.limiter
         self._runtime = mount.limiter.runtime
-        self._now_ns = self.limiter.now_ns
+        self._now_ns = Instants(self.limiter.clock).read_ns  # of a host's clock without a frame of Python's
         self.resolving = mount.resolving
         self._door = Door(self.limiter, mount.resolving, self.responder)
         self._upkeep = mount.upkeep
@@ -168,7 +170,12 @@ class RateLimitMiddleware:
                     await self._meter(sending, scope, receive, send, bound, now_ns)
                     return
                 if gate is not None and sending.asking is not None:
-                    sending = await self._replied(gate, sending, scope, send, bound)
+                    try:
+                        await sending.asking.reply
+                    except (StoreError, CancelledError) as error:
+                        sending = self._unanswered(sending.asking, error, scope, send, bound)
+                    else:
+                        gate.conclude(scope, sending)
             if sending.is_plain:
                 try:
                     await self.app(scope, receive, sending.send)
@@ -189,21 +196,14 @@ class RateLimitMiddleware:
         else:
             await self.app(scope, receive, send)
 
-    async def _replied(
-        self, gate: Gate, sending: Sending, scope: Scope, send: Send, bound: BoundPolicy
+    def _unanswered(
+        self, asking: Asking, error: BaseException, scope: Scope, send: Send, bound: BoundPolicy
     ) -> Sending:
-        """Return the sending of a request that a server was asked for, now that it is decided."""
-        asking = sending.asking
-        assert asking is not None
-        try:
-            await asking.reply
-        except StoreError as error:
-            return Sending(self._deciding.without_server(scope, bound, asking, error), send)
-        except CancelledError:
+        """Return the sending of a request whose server does not answer; go on with a cancellation."""
+        if not isinstance(error, StoreError):
             asking.give_up()
-            raise
-        gate.conclude(scope, sending)
-        return sending
+            raise error
+        return Sending(self._deciding.without_server(scope, bound, asking, error), send)
 
     async def _meter(
         self,
@@ -364,9 +364,14 @@ class RateLimitMiddleware:
             await self._shake_hands(scope, receive, send, bound, now_ns)
             return
         if gate is not None and sending.asking is not None:
-            sending = await self._replied(gate, sending, scope, send, bound)
+            try:
+                await sending.asking.reply
+            except (StoreError, CancelledError) as error:
+                sending = self._unanswered(sending.asking, error, scope, send, bound)
+            else:
+                gate.conclude(scope, sending)
         if not sending.is_refused and (sending.exchange.outcome is not None or not bound.has_lists):
-            receive = LimitedReceive(receive, send, scope, self._placement, self.limiter, self.resolving)
+            receive = LimitedSocket(receive, send, scope, self._sockets).receive
         if sending.is_plain:
             try:
                 await self.app(scope, receive, sending.send)
@@ -415,7 +420,7 @@ class RateLimitMiddleware:
             sending = Sending(exchange, send).send
             is_listed = exchange.outcome is None and exchange.decision.reason is Reason.ALLOW_LIST
             if exchange.is_allowed and not is_listed:
-                receive = LimitedReceive(receive, send, scope, self._placement, self.limiter, self.resolving)
+                receive = LimitedSocket(receive, send, scope, self._sockets).receive
             if exchange.is_allowed and metered is not None:
                 await run_metered(self.app, scope, receive, sending, exchange, metered.use, self._now_ns)
             else:
@@ -474,6 +479,7 @@ class RateLimitMiddleware:
         if bound is not self._bound:
             self._deciding.writer = HeaderWriter(bound.headers)
             self._gate = self._new_gate(bound)
+            self._sockets = SocketDoor(self.limiter, self.resolving, self._placement)
             self._bound = bound
         if not self._is_awake:
             self._is_awake = True

@@ -9,93 +9,66 @@ from __future__ import annotations
 
 from functools import partial
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message
 
 from ratelimit.asgi.arrival import identify, target_of
+from ratelimit.asgi.gate import SocketGate
 from ratelimit.asgi.peer import holder_of
 from ratelimit.asgi.refusal import POLICY_VIOLATION
-from ratelimit.asgi.resolving import Resolving
 from ratelimit.asgi.share import Ended
-from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.visit import Visit
-from ratelimit.limiter import Limiter
-from ratelimit.policy.routing.target import Placement, Target
 
 
-class LimitedReceive:
-    """A `receive` that charges each message a client sends.
+class LimitedSocket(SocketGate):
+    """The messages of one WebSocket, each charged as it arrives.
 
-    Args:
-        receive, send: the server's.
-        scope: the handshake's.
-        placement: what is known of the application, to read the handshake's path by.
-        limiter: its policy is asked.
-        resolving: the limiter's resolvers.
+    Most are decided in one compiled call. The first of them finds out what that needs to know, and does so
+    again when another policy is in force.
     """
 
-    __slots__ = (
-        "_bound",
-        "_identities",
-        "_is_closed",
-        "_limiter",
-        "_placement",
-        "_receive",
-        "_resolving",
-        "_scope",
-        "_send",
-        "_target",
-    )
+    __slots__ = ()
 
-    def __init__(
-        self,
-        receive: Receive,
-        send: Send,
-        scope: Scope,
-        placement: Placement,
-        limiter: Limiter,
-        resolving: Resolving,
-    ) -> None:
-        self._receive = receive
-        self._send = send
-        self._scope = scope
-        self._placement = placement
-        self._target: str | Target | None = None
-        self._limiter = limiter
-        self._resolving = resolving
-        self._bound: BoundPolicy | None = None
-        self._identities: list[int] = []
-        self._is_closed = False
-
-    async def __call__(self) -> Message:
-        if self._is_closed:
+    async def receive(self) -> Message:
+        """Return the next message, as the server's `receive` does."""
+        if self.is_closed:
             return {"type": "websocket.disconnect", "code": POLICY_VIOLATION}
-        message = await self._receive()
-        if message["type"] != "websocket.receive":
-            return message
-        now_ns = self._limiter.now_ns()
-        bound = self._limiter.runtime.generation_at(now_ns)
-        if self._target is None:
-            self._target = target_of(self._scope, self._placement)
-        matched = bound.match("GET", self._target, "message")
-        if not matched.is_limited:
-            return message
-        if bound is not self._bound:
-            try:
-                self._identities = await identify(self._scope, bound, matched, self._resolving, now_ns)
-            except Ended:
-                return await self._closed()
-            self._bound = bound
-        runtime = self._limiter.runtime
-        decided = runtime.at_once(bound, matched, self._identities, now_ns)
-        if decided is None:
-            # The client may hang up while a message is held: the application reads of that next.
-            visit = Visit(self._scope, partial(holder_of, self._scope, bound)) if matched.may_wait else None
-            decided = await runtime.adecide_by_stages(bound, matched, self._identities, now_ns, visit=visit)
-        return message if decided[0] else await self._closed()
+        message = await self.take()
+        passes = self.passes(message)
+        if passes is None:
+            passes = await self._decided(message)
+        return message if passes else await self._closed()
+
+    async def _decided(self, message: Message) -> bool:
+        """Return whether a message may pass that the gate could not decide."""
+        door, scope = self.door, self.scope
+        runtime = door.limiter.runtime
+        now_ns = door.limiter.now_ns()
+        bound = runtime.generation_at(now_ns)
+        if bound is not self.bound:
+            if self.target is None:
+                self.target = target_of(scope, door.placement)
+            matched = bound.match("GET", self.target, "message")
+            row = None
+            if matched.is_limited:
+                try:
+                    row = await identify(scope, bound, matched, door.resolving, now_ns)
+                except Ended:
+                    return False
+            self.know(bound, matched, row)
+            passes = self.passes(message)
+            if passes is not None:
+                return passes
+        matched, row = self.matched, self.row
+        if row is None:
+            return True
+        # The client may hang up while a message is held: the application reads of that next.
+        visit = Visit(scope, partial(holder_of, scope, bound)) if matched.may_wait else None
+        decided = await runtime.adecide_by_stages(bound, matched, row, now_ns, visit=visit)
+        return decided[0]
 
     async def _closed(self) -> Message:
-        self._is_closed = True
-        await self._send(
+        self.is_closed = True
+        await self.send(
             {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "rate limit exceeded"}
         )
         return {"type": "websocket.disconnect", "code": POLICY_VIOLATION}

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ratelimit.core.memory.timings import Timings
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
 from ratelimit.features.parts import parts
@@ -167,26 +168,20 @@ class RemoteCounters:
         StoreError: code `counters-full`; all counters are taken.
     """
 
-    __slots__ = ("_back", "_count", "_questions", "_remote", "_spent", "_trips")
+    __slots__ = ("_back", "_remote", "answered")
 
     def __init__(self, table: Table) -> None:
         self._remote = WideCounter(table, remote.COUNTER_REMOTE, len(remote.RemoteColumn))
         self._back = WideCounter(table, remote.COUNTER_CHARGED_BACK, len(remote.ChargedBackColumn))
-        # Every decision passes here: cells are looked up once.
-        self._count = table.count
-        self._questions = self._remote.cells[remote.RemoteColumn.QUESTIONS]
-        self._trips = WideCounter(table, remote.COUNTER_ROUND_TRIPS, remote.ROUND_TRIP_WIDTH).cells
-        self._spent = self._trips[remote.ROUND_TRIP_SUM_NS]
-
-    def answered(self, questions: int, elapsed_ns: int) -> None:
-        """Count a round trip, and the questions it answered."""
-        count = self._count
-        try:
-            count(*self._questions, questions)
-            count(*self._trips[bisect_left(_ROUND_TRIP_BOUNDS_NS, elapsed_ns)])
-            count(*self._spent, elapsed_ns if elapsed_ns > 0 else 0)
-        except ValueError:
-            pass
+        trips = WideCounter(table, remote.COUNTER_ROUND_TRIPS, remote.ROUND_TRIP_WIDTH).cells
+        self.answered = Timings(
+            table,
+            remote.ROUND_TRIP_BOUNDS_NS,
+            trips[: remote.ROUND_TRIP_SUM_NS],
+            trips[remote.ROUND_TRIP_SUM_NS],
+            self._remote.cells[remote.RemoteColumn.QUESTIONS],
+        ).add
+        """Counts a round trip, and the questions it answered; every decision passes here."""
 
     def tripped(self) -> None:
         """Count that the server is not asked any more."""
@@ -214,7 +209,6 @@ class RemoteCounters:
             self._remote.add(column, amount)
 
 
-_ROUND_TRIP_BOUNDS_NS = remote.ROUND_TRIP_BOUNDS_NS
 _RELOAD_COLUMN = {
     "applied": RuntimeColumn.RELOADS_APPLIED,
     "unchanged": RuntimeColumn.RELOADS_UNCHANGED,

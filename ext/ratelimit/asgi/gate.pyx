@@ -21,7 +21,7 @@ from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
 from ratelimit.core.sharing.share_cells cimport over_share
 from ratelimit.decision cimport Decision
-from ratelimit.deciding.compiled cimport BY_LIMITS, FROM_GATE, UNLIMITED, Asking, CompiledDecider, Decided, PlanParts
+from ratelimit.deciding.compiled cimport BY_LIMITS, BY_ROW, FROM_GATE, UNLIMITED, Asking, CompiledDecider, Decided, PlanParts
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport Matched
 from ratelimit.usage.grants cimport Places, places_of
@@ -444,6 +444,77 @@ cdef class Metered:
 
     def __reduce__(self):
         raise TypeError("a request under way is not pickled")
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class SocketDoor:
+    """What all WebSockets of one middleware have in common: see the stub."""
+
+    cdef readonly object limiter
+    cdef readonly object resolving
+    cdef readonly object placement
+    cdef object runtime
+    cdef Instants instants
+
+    def __cinit__(self, limiter, resolving, placement, /):
+        self.limiter, self.resolving, self.placement = limiter, resolving, placement
+        self.runtime = limiter.runtime
+        self.instants = Instants(limiter.clock)
+
+    def __reduce__(self):
+        raise TypeError("a door belongs to a limiter of this host and is not pickled")
+
+
+@cython.auto_pickle(False)
+cdef class SocketGate:
+    """Lets in the messages of one WebSocket that the compiled decider decides: see the stub."""
+
+    cdef readonly object take           # the server's `receive`
+    cdef readonly object send
+    cdef readonly object scope
+    cdef readonly SocketDoor door
+    cdef public bint is_closed
+    cdef public object target
+    cdef readonly object bound          # the policy that messages were decided by last
+    cdef readonly Matched matched       # what of it applies to them
+    cdef readonly list row              # their identities; None where no limit asks for them
+    cdef bint runs_out                  # it does only until calendar windows are listed anew
+    cdef CompiledDecider decider
+    cdef uint64_t ids[MOST_POSITIONS]
+    cdef uint64_t refused
+
+    def __cinit__(self, take, send, scope, SocketDoor door not None, /):
+        self.take, self.send, self.scope, self.door = take, send, scope, door
+
+    def know(self, bound, Matched matched not None, list row, /):
+        cdef CompiledDecider decider = bound.decider
+        if row is None and matched.is_limited:
+            raise ValueError("limits count a message by its identities")
+        if row is not None and decider is not None:
+            decider.read_row(row, self.ids, &self.refused)
+        self.bound, self.matched, self.row, self.decider = bound, matched, row, decider
+        self.runs_out = bound.until_ns is not None
+
+    def passes(self, message, /):
+        cdef Decided decided
+        cdef object now_ns
+        if message["type"] != "websocket.receive":
+            return True
+        if self.bound is None or self.bound is not self.door.runtime.current:
+            return None
+        now_ns = self.door.instants.now()
+        if self.runs_out and not self.bound.is_current(now_ns):
+            return None
+        if not self.matched.is_limited:
+            return True
+        if self.decider is None:
+            return None
+        decided = self.decider.decide(self.matched, self.ids, self.refused, now_ns, None, BY_ROW)
+        return None if decided is None else decided.allowed
+
+    def __reduce__(self):
+        raise TypeError("a connection is not pickled")
 
 
 cdef inline bint is_plain(dict scope, object path) except -1:

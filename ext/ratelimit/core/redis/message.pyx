@@ -19,10 +19,18 @@ cdef enum:
 
 
 def script_call(bytes head not None, keys, tuple opening not None, bytes described not None, list items not None, /):
+    return call_text(head, keys, opening, described, items)
+
+
+cdef bytes call_text(bytes head, object keys, tuple opening, bytes described, list items):
+    """Return a call of a script as bytes."""
     cdef list names = list(keys)
     cdef bytes name, text
     cdef char *to
-    cdef Py_ssize_t count = len(names), payload = PyBytes_GET_SIZE(described), size
+    cdef Py_ssize_t count = len(names), payload, size
+    if head is None or described is None:
+        raise TypeError("what is sent is bytes")
+    payload = PyBytes_GET_SIZE(described)
     # Nothing of Python's runs from here on: what is measured is what is written.
     for number in opening:
         payload += number_size(number)

@@ -57,13 +57,13 @@ class ScriptPoster:
     What is made of it has `read_refusal(posted, replies, done)`: it reads what is no answer of a call.
 
     Args:
-        packed: returns a call as it is on the connection.
+        head: the command and the script, framed: what a call begins with, behind the number of its words.
     """
 
     link: Any
     """The connection; None without one."""
 
-    def __init__(self, packed: Callable[..., bytes], /) -> None: ...
+    def __init__(self, head: bytes, /) -> None: ...
     @property
     def is_open(self) -> bool:
         """True if there is a connection."""

@@ -22,7 +22,8 @@ from ratelimit.stores.redis.transport.exchanging import ScriptPoster
 from ratelimit.stores.redis.transport.resp import command
 
 LOAD = command(b"SCRIPT", b"LOAD", SCRIPT)
-packed = partial(script_call, b"$7\r\nEVALSHA\r\n$40\r\n" + DIGEST + b"\r\n")
+_HEAD = b"$7\r\nEVALSHA\r\n$40\r\n" + DIGEST + b"\r\n"
+packed = partial(script_call, _HEAD)
 """Returns a call as it is on the connection. The library's packing costs more than all the rest."""
 
 Answers = Sequence[bytes | BaseException]
@@ -91,7 +92,7 @@ class ServerClient(ScriptPoster):
     """
 
     def __init__(self, dial: Callable[[], Awaitable[ServerConnection]]) -> None:
-        super().__init__(packed)
+        super().__init__(_HEAD)
         self._dial = dial
         self._closings = 0
 

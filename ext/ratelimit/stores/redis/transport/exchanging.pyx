@@ -5,7 +5,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
 
-from ratelimit.core.redis.message cimport string_of
+from ratelimit.core.redis.message cimport call_text, string_of
 
 cdef enum:
     BUFFER_BYTES = 65_536
@@ -65,20 +65,20 @@ cdef class ScriptPoster:
     cdef public object link
     cdef bytes posted
     cdef object done
-    cdef object packed
+    cdef bytes head
 
-    def __init__(self, packed, /):
-        self.packed = packed
+    def __init__(self, bytes head not None, /):
+        self.head = head
 
     @property
     def is_open(self):
         return self.link is not None and self.link.is_open
 
     def post(self, calls, done, /):
-        cdef tuple call
         assert self.link is not None
         (call,) = calls
-        self.posted = self.packed(*call)
+        keys, opening, described, items = call
+        self.posted = call_text(self.head, keys, opening, described, items)
         self.done = done
         self.link.ask(self.posted, 1, self.answered)
 

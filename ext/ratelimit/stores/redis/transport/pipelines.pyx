@@ -5,6 +5,7 @@ cimport cython
 from ratelimit.core.redis.batch cimport Batch, SlotBatch
 
 import asyncio
+import time
 from collections import deque
 
 from ratelimit.stores.redis.transport.batch import Question
@@ -59,7 +60,7 @@ cdef class Pipelines:
     cdef public double patience_s
     cdef readonly object watch          # the timer of the next deadline
     cdef object loop
-    cdef object time
+    cdef object time                    # the loop's clock; None: `time.monotonic`, as asyncio's own loops have it
     cdef object new_node_client
     cdef object start
     cdef object trip
@@ -79,7 +80,8 @@ cdef class Pipelines:
         self, new_node_client, start, trip, breaker, *, bint are_many, worker, double timeout_s, now_us, tally
     ):
         self.loop = asyncio.get_running_loop()
-        self.time = self.loop.time
+        if getattr(self.loop.time, "__func__", None) is not asyncio.BaseEventLoop.time:
+            self.time = self.loop.time
         self.new_node_client, self.start = new_node_client, start
         self.trip, self.breaker = trip, breaker
         self.are_many, self.worker, self.now_us, self.tell_answered = are_many, worker, now_us, tally.answered
@@ -88,6 +90,11 @@ cdef class Pipelines:
         self.last_answer = -1.0
         self.queue, self.pipelines, self.idle = deque(), set(), []
         self.is_sparse = True
+
+    cdef double now_s(self) except? -1.0:
+        """Return the event loop's time."""
+        # Without the loop's own method, which is a frame of Python's and is asked three times a decision.
+        return time.monotonic() if self.time is None else self.time()
 
     # -- asking ----------------------------------------------------------------------------------------
 
@@ -98,7 +105,7 @@ cdef class Pipelines:
         cdef Batch batch = self.open
         if batch is not None and not batch.is_full:
             return batch
-        batch = self.open = Batch(self.time())
+        batch = self.open = Batch(self.now_s())
         self.queue.append(batch)
         if self.watch is None:
             self.watch = self.loop.call_at(batch.begun + self.patience_s, self.look)
@@ -214,7 +221,7 @@ cdef class Pipelines:
                 self.idle.append(pipeline)
                 continue
             pipeline.batch, batch.pipeline = batch, pipeline
-            batch.sent = self.time()
+            batch.sent = self.now_s()
             self.round_trips += 1
             try:
                 pipeline.node_client.post(calls, pipeline.answered)
@@ -243,7 +250,7 @@ cdef class Pipelines:
             self.drop(pipeline)
             self.trip(fault)
             return 0
-        self.last_answer = self.time()
+        self.last_answer = self.now_s()
         self.is_sparse = size == 1
         self.tell_answered(size, int((self.last_answer - batch.sent) * 1e9))
         self.idle.append(pipeline)
@@ -257,7 +264,7 @@ cdef class Pipelines:
         cdef double now, deadline, following = -1.0
         cdef Batch batch
         self.watch = None
-        now = self.time()
+        now = self.now_s()
         under_way = [(<Pipeline>each).batch for each in self.pipelines if (<Pipeline>each).batch is not None]
         for batch in [*under_way, *self.queue]:
             if batch.is_overdue:
@@ -277,7 +284,7 @@ cdef class Pipelines:
             return
         if grace:
             deadline = batch.begun + self.patience_s
-            if grace == GRACE_TURNS and self.time() > deadline + LATE_S:
+            if grace == GRACE_TURNS and self.now_s() > deadline + LATE_S:
                 # It was this process that did not run: the server's answer may be under way.
                 self.loop.call_at(deadline + GRACE_S, self.expire, batch, grace - 1)
             else:
