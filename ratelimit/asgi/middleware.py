@@ -190,7 +190,33 @@ class RateLimitMiddleware:
             else:
                 await self._answer(scope, receive, sending.send, sending.exchange)
         elif kind == "websocket":
-            await self._websocket(scope, receive, send)
+            now_ns = self._now_ns()
+            bound = self._runtime.current
+            if bound is not self._bound or bound.until_ns is not None:
+                bound = self._wake(now_ns, scope)
+            gate = self._gate
+            sending = None if gate is None else gate.enter_socket(scope, send, now_ns)
+            if sending is None:
+                await self._shake_hands(scope, receive, send, bound, now_ns)
+                return
+            if gate is not None and not sending.is_plain and sending.asking is not None:
+                try:
+                    await sending.asking.reply
+                except (StoreError, CancelledError) as error:
+                    sending = self._unanswered(sending.asking, error, scope, send, bound)
+                else:
+                    gate.conclude(scope, sending)
+            # One on the allow list falls under no limit of messages either.
+            if not bound.has_lists or sending.exchange.outcome is not None:
+                receive = LimitedSocket(receive, send, scope, self._sockets).receive
+            if sending.is_plain:
+                try:
+                    await self.app(scope, receive, sending.send)
+                finally:
+                    if sending.holds:
+                        sending.release(self._now_ns)
+            else:
+                await self._answer(scope, receive, sending.send, sending.exchange)
         elif kind == "lifespan":
             await self._lifespan(scope, receive, send)
         else:
@@ -352,34 +378,6 @@ class RateLimitMiddleware:
     ) -> Awaitable[None]:
         hooks, clock = self._runtime.ends, self.limiter.clock
         return run_to_end(app, scope, receive, send, exchange=exchange, hooks=hooks, clock=clock)
-
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        now_ns = self._now_ns()
-        bound = self._runtime.current
-        if bound is not self._bound or bound.until_ns is not None:
-            bound = self._wake(now_ns, scope)
-        gate = self._gate
-        sending = None if gate is None else gate.enter_socket(scope, send, now_ns)
-        if sending is None:
-            await self._shake_hands(scope, receive, send, bound, now_ns)
-            return
-        if gate is not None and sending.asking is not None:
-            try:
-                await sending.asking.reply
-            except (StoreError, CancelledError) as error:
-                sending = self._unanswered(sending.asking, error, scope, send, bound)
-            else:
-                gate.conclude(scope, sending)
-        if not sending.is_refused and (sending.exchange.outcome is not None or not bound.has_lists):
-            receive = LimitedSocket(receive, send, scope, self._sockets).receive
-        if sending.is_plain:
-            try:
-                await self.app(scope, receive, sending.send)
-            finally:
-                if sending.holds:
-                    sending.release(self._now_ns)
-        else:
-            await self._answer(scope, receive, sending.send, sending.exchange)
 
     async def _shake_hands(
         self, scope: Scope, receive: Receive, send: Send, bound: BoundPolicy, now_ns: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,3 +153,44 @@ async def test_open_connection_holds_its_slot_until_it_ends() -> None:
         assert (await socket.receive())["type"] == "websocket.accept"
         assert (await first_message(client))["type"] == "websocket.close"
     assert (await first_message(client))["type"] == "websocket.accept"
+
+
+def messages(rate: str, **more: Any) -> str:
+    """Return a policy that limits messages, and keeps no file of its counters."""
+    return rules(limit(rate=rate, unit="messages", **more), more='[store]\nmemory = "private"')
+
+
+async def test_open_connection_follows_the_policy_in_force(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(messages("1000/minute"))
+    mounted = mount("", echo, policy=path)
+    limiter = mounted.middleware.limiter
+    async with mounted.client.websocket(headers=key("a")) as socket:
+
+        async def said(count: int) -> list[str]:
+            for _ in range(count):
+                await socket.send("x")
+            return [(await socket.receive())["type"] for _ in range(count)]
+
+        assert (await socket.receive())["type"] == "websocket.accept"
+        assert await said(4) == ["websocket.send"] * 4
+        path.write_text(messages("1/minute", match="/elsewhere"))
+        limiter.reload()
+        assert await said(50) == ["websocket.send"] * 50
+        path.write_text(messages("3/minute", per=""))
+        limiter.reload()
+        assert (await said(4))[-1] == "websocket.close"
+
+
+async def test_messages_of_calendar_windows_begin_anew_with_each() -> None:
+    mounted = mount(rules(limit(rate="2/day", algorithm="calendar:Europe/Berlin", unit="messages")), echo)
+    async with mounted.client.websocket(headers=key("a")) as socket:
+        await socket.receive()
+        for _ in range(5):
+            for text in ("one", "two"):
+                await socket.send(text)
+                assert (await socket.receive())["text"] == text
+            mounted.clock.advance(30 * 86_400)
+        for _ in range(3):
+            await socket.send("x")
+        assert [(await socket.receive())["type"] for _ in range(3)][-1] == "websocket.close"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ratelimit.core.memory.table import COUNTER_COLUMNS, MOST_COUNTERS
+from ratelimit.core.memory.timings import Timings
 from ratelimit.errors import StoreError
 from tests.support.memory import attach, private
 from tests.support.rule import EPOCH
@@ -95,3 +96,25 @@ def test_counters_that_do_not_exist_are_an_error(counter: int) -> None:
 def test_names_that_are_no_text_are_rejected(name: object) -> None:
     with pytest.raises(TypeError):
         attach(private()).counter(name)
+
+
+def test_timings_fall_into_buckets_with_their_sum_and_what_was_done() -> None:
+    table = attach(private())
+    table.join(1, 1, EPOCH)
+    times, done = table.counter("times"), table.counter("done")
+    timings = Timings(table, (100, 200), [(times, 0), (times, 1), (times, 2)], (times, 3), (done, 5))
+    for count, elapsed_ns in ((1, 0), (2, 100), (3, 101), (4, 200), (5, 1 << 40), (6, -7)):
+        timings.add(count, elapsed_ns)
+    assert list(table.totals(times))[:4] == [3, 2, 1, 401 + (1 << 40)]
+    assert table.totals(done)[5] == 21
+    table.close()
+    timings.add(1, 1)
+    watcher = attach(private())
+    with pytest.raises(ValueError, match="bounds"):
+        Timings(watcher, (100,), [(0, 0)], (0, 1), (0, 2))
+    with pytest.raises(ValueError, match="bounds"):
+        Timings(watcher, (), [(0, 0)], (0, 1), (0, 2))
+    with pytest.raises(IndexError):
+        Timings(watcher, (100,), [(0, 0), (0, COUNTER_COLUMNS)], (0, 1), (0, 2))
+    with pytest.raises(OverflowError):
+        timings.add(-1, 1)

@@ -56,6 +56,37 @@ def work():
         outcome.undo(EPOCH)
         outcome.release(EPOCH)
 """,
+    "messages": """
+from ratelimit import Limiter as Public, Policy
+from ratelimit.asgi.gate import SocketDoor
+from ratelimit.asgi.websocket import LimitedSocket
+from ratelimit.policy.routing.target import NOWHERE
+limiter = Public(Policy.from_toml('''version = 1
+[identities]
+account = { from = "header:x-api-key" }
+[[limit]]
+name = "messages"
+per = "account"
+unit = "messages"
+rate = "1000000/minute"
+[store]
+memory = "private"
+'''))
+door = SocketDoor(limiter, None, NOWHERE)
+headers = [(b"x-api-key", b"a")]
+scope = {"type": "websocket", "path": "/", "raw_path": b"/", "headers": headers, "client": ("192.0.2.1", 1)}
+
+async def receive():
+    return {"type": "websocket.receive", "text": "a"}
+
+def work():
+    socket = LimitedSocket(receive, None, scope, door)
+    for _ in range(3):
+        try:
+            socket.receive().send(None)
+        except StopIteration as done:
+            assert done.value["text"] == "a"
+""",
     "read": """
 outcome = limiters[0].ask(EPOCH)
 def work():

@@ -1,6 +1,7 @@
 """A call of a script as bytes: numbers as MessagePack, words as the server's protocol. See the stub for the contract."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_Keys
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
@@ -24,7 +25,7 @@ def script_call(bytes head not None, keys, tuple opening not None, bytes describ
 
 cdef bytes call_text(bytes head, object keys, tuple opening, bytes described, list items):
     """Return a call of a script as bytes."""
-    cdef list names = list(keys)
+    cdef list names = PyDict_Keys(keys) if type(keys) is dict else list(keys)
     cdef bytes name, text
     cdef char *to
     cdef Py_ssize_t count = len(names), payload, size

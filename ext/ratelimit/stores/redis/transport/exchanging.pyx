@@ -29,15 +29,22 @@ cdef class QuestionLink:
         self.space = bytearray(BUFFER_BYTES)
         self.buffer = memoryview(self.space)
 
-    @property
-    def is_open(self):
+    cdef bint can_ask(self) except -1:
         return self.transport is not None and not self.transport.is_closing()
 
+    @property
+    def is_open(self):
+        return self.can_ask()
+
     def ask(self, commands, Py_ssize_t count, done, /):
+        self.put(commands, count, done)
+
+    cdef int put(self, object commands, Py_ssize_t count, object done) except -1:
         assert self.done is None, "a connection is used by one call at a time"
         assert self.transport is not None
         self.done, self.wanted = done, count
         self.transport.write(commands)
+        return 0
 
     def get_buffer(self, size, /):
         return self.buffer
@@ -72,7 +79,7 @@ cdef class ScriptPoster:
 
     @property
     def is_open(self):
-        return self.link is not None and self.link.is_open
+        return self.link is not None and (<QuestionLink?>self.link).can_ask()
 
     def post(self, calls, done, /):
         assert self.link is not None
@@ -80,7 +87,7 @@ cdef class ScriptPoster:
         keys, opening, described, items = call
         self.posted = call_text(self.head, keys, opening, described, items)
         self.done = done
-        self.link.ask(self.posted, 1, self.answered)
+        (<QuestionLink?>self.link).put(self.posted, 1, self.answered)
 
     def answered(self, replies, /):
         if type(replies) is list and len(<list>replies) == 1 and type((<list>replies)[0]) is bytes:

@@ -232,11 +232,13 @@ cdef class Pipelines:
 
     cdef int arrived(self, Pipeline pipeline, Batch batch, answers) except -1:
         """Give all tasks what a batch brought."""
-        cdef Py_ssize_t size = 0
-        cdef object fault = None
+        cdef Py_ssize_t size = 0, at = 0
+        cdef object answer, fault = None
         if len(answers) != len(batch.slot_batches):
             raise ValueError("a batch has one answer for each slot")
-        for slot_batch, answer in zip(batch.slot_batches.values(), answers):
+        for slot_batch in batch.slot_batches.values():
+            answer = answers[at]
+            at += 1
             try:
                 if isinstance(answer, BaseException):
                     raise answer
