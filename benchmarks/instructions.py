@@ -33,7 +33,7 @@ def answer(settings: Settings) -> Answer:
     _run(settings.scratch)
     found.columns = ("what", "instructions")
     totals = {
-        name: _total(settings.scratch, 2 * at + 2) / count
+        name: total_of(settings.scratch, 2 * at + 2) / count
         for at, (name, count) in enumerate(counted.COUNTS.items())
     }
     loop = totals.pop(counted.LOOP)
@@ -63,7 +63,7 @@ def _run(scratch: Path) -> None:
         raise RuntimeError(f"valgrind failed:\n{done.stderr[-2000:]}")
 
 
-def _total(scratch: Path, part: int) -> int:
+def total_of(scratch: Path, part: int) -> int:
     """Return the instructions in one dump; each even one ends a loop that began at the mark before."""
     said = (scratch / f"callgrind.{part}").read_text()
     found = re.search(r"^(?:summary|totals): (\d+)", said, re.MULTILINE)

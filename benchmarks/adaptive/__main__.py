@@ -13,7 +13,9 @@ from pathlib import Path
 
 from benchmarks.adaptive.beside import WORLDS, Beside, compare
 from benchmarks.adaptive.catalogue import BACK_ENDS, BY_NAME, HELD_OUT, JUDGES, OUTSIDE, BackEnd
+from benchmarks.adaptive.conduct import report_conduct
 from benchmarks.adaptive.contenders import CONTENDERS
+from benchmarks.adaptive.cost import report_cost
 from benchmarks.adaptive.judging import report_hosts, report_judgement
 from benchmarks.adaptive.obeying import report_obeying
 from benchmarks.adaptive.phases import PHASES
@@ -60,7 +62,15 @@ def main() -> None:
     parser.add_argument(
         "--obeying", action="store_true", help="Callers that wait as long as `Retry-After` says, alone."
     )
+    parser.add_argument("--conduct", action="store_true", help="Calls through refusals, alone.")
+    parser.add_argument("--cost", action="store_true", help="Instructions of a request, alone.")
     chosen = parser.parse_args()
+    if chosen.cost:
+        report_cost()
+        return
+    if chosen.conduct:
+        report_conduct()
+        return
     if chosen.obeying:
         report_obeying(chosen.engine or (), chosen.seeds, chosen.jobs)
         return

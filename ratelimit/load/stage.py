@@ -72,8 +72,12 @@ class LoadLimits(Feature):
 
     def class_of(self, matched: Matched, row: Sequence[int]) -> int:
         """Return the class of its limit that a row's request is of."""
+        when = self._when[matched.group]
         for rank in matched.classes.ranks[:-1]:
-            if all(row[position] in hashes for position, hashes in self._when[matched.group][rank]):
+            for position, hashes in when[rank]:  # not `all`: a generator takes a microsecond
+                if row[position] not in hashes:
+                    break
+            else:
                 return rank
         return matched.rank
 

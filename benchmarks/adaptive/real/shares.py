@@ -1,10 +1,15 @@
-"""Two accounts before one saturated server: what each gets, with what is held in the gateway and without.
+"""Two kinds of callers before one saturated server: what each gets.
 
-python -m benchmarks.adaptive.real.shares SECONDS SEED [SEED ...]
+python -m benchmarks.adaptive.real.shares accounts|plans SECONDS SEED [SEED ...]
 
-One account sends twenty times as much as the other, three times together what the server can do. The first
-seconds are left out, in which it is not known yet how many places there are. Fair is that an account that
-asks for less than half gets what it asks for.
+Both send three times together what the server can do. The first seconds are left out, in which it is not
+known yet how many places there are.
+
+*accounts*: one account sends twenty times as much as the other, with what is held in the gateway and without.
+Fair is that an account that asks for less than half gets what it asks for.
+
+*plans*: one request in six is of a plan that pays, and no `[[limit]]` is on the route. All of these are to be
+answered.
 """
 
 from __future__ import annotations
@@ -38,7 +43,27 @@ match = "/*"
 per = "account"
 rate = "100000/second"
 """
-SHARES = {"many": 20.0, "few": 1.0}
+BY_PLAN = """\
+version = 1
+[store]
+memory = "{table}"
+[identities]
+plan = {{ from = "header:x-api-key" }}
+[adaptive]
+first_byte = "{target}ms"
+mode = "{mode}"
+[[class]]
+name = "paid"
+when = {{ plan = "pro" }}
+[[class]]
+name = "free"
+match = "/*"
+"""
+WORLDS = {
+    "accounts": (POLICY, {"many": 20.0, "few": 1.0}, ("shed", "enforce")),
+    "plans": (BY_PLAN, {"pro": 1.0, "none": 5.0}, ("enforce",)),
+}
+"""The policy of each, how much each caller sends, and the modes of the limit that are played."""
 LEFT_OUT_S = 3.0
 
 
@@ -54,8 +79,8 @@ class Got:
         return sum(wait_s <= TARGET_S for wait_s in self.waits_s)
 
 
-async def play(seconds: int, seed: int, *, hold: bool) -> dict[str, Got]:
-    """Return what each account got in one run.
+async def play(world: str, mode: str, seconds: int, seed: int) -> dict[str, Got]:
+    """Return what each caller got in one run.
 
     Raises:
         DemoFailed: a process did not start.
@@ -64,21 +89,21 @@ async def play(seconds: int, seed: int, *, hold: bool) -> dict[str, Got]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ratelimit-benchmark-")))
         engine, gateway = free_port(), free_port()
         policy = folder / "policy.toml"
-        target, mode = round(1000 * TARGET_S), "enforce" if hold else "shed"
-        policy.write_text(POLICY.format(table=folder / "table", target=target, mode=mode))
+        written, shares, _ = WORLDS[world]
+        policy.write_text(written.format(table=folder / "table", target=round(1000 * TARGET_S), mode=mode))
         await stack.enter_async_context(started(folder, ENGINE, engine))
         await stack.enter_async_context(started(folder, GATEWAY, gateway, str(engine), str(policy)))
-        return await _call(gateway, seconds, seed)
+        return await _call(gateway, shares, seconds, seed)
 
 
-async def _call(port: int, seconds: int, seed: int) -> dict[str, Got]:
-    found = {account: Got() for account in SHARES}
+async def _call(port: int, shares: dict[str, float], seconds: int, seed: int) -> dict[str, Got]:
+    found = {account: Got() for account in shares}
     draws, loop = random.Random(seed), asyncio.get_running_loop()
     began, at = loop.time(), 0.0
     async with asyncio.TaskGroup() as group:
         while (at := at + draws.expovariate(TIMES * CAPACITY)) < seconds:
             await asyncio.sleep(began + at - loop.time())
-            (account,) = draws.choices(list(SHARES), list(SHARES.values()))
+            (account,) = draws.choices(list(shares), list(shares.values()))
             got = found[account] if at >= LEFT_OUT_S else Got()
             group.create_task(_ask(port, account, got, began + at))
     return found
@@ -102,15 +127,14 @@ async def _ask(port: int, account: str, got: Got, began: float) -> None:
         return
 
 
-def main(seconds: int, seeds: Sequence[int]) -> None:
-    """Play both in turn, and print what each account got."""
+def main(world: str, seconds: int, seeds: Sequence[int]) -> None:
+    """Play each mode in turn, and print what each caller got."""
     can = CAPACITY * (seconds - LEFT_OUT_S)
     for seed in seeds:
-        for hold in (False, True):
-            found = asyncio.run(play(seconds, seed, hold=hold))
+        for mode in WORLDS[world][2]:
+            found = asyncio.run(play(world, mode, seconds, seed))
             in_time = sum(got.in_time for got in found.values())
-            what = "held" if hold else "not held"
-            print(f"seed {seed}, {what}: in time {100 * in_time / can:.0f} % of what it can")
+            print(f'seed {seed}, mode = "{mode}": in time {100 * in_time / can:.0f} % of what it can')
             for account, got in found.items():
                 half = sorted(got.waits_s)[len(got.waits_s) // 2] if got.waits_s else 0.0
                 print(
@@ -120,4 +144,4 @@ def main(seconds: int, seeds: Sequence[int]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), [int(seed) for seed in sys.argv[2:]])
+    main(sys.argv[1], int(sys.argv[2]), [int(seed) for seed in sys.argv[3:]])
