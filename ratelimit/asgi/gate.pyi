@@ -12,6 +12,7 @@ from ratelimit.asgi.exchange import Sending
 from ratelimit.asgi.resolving import Resolving
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.deciding.compiled import CompiledDecider
+from ratelimit.deciding.matched import ClassFacts
 from ratelimit.http.fields import HeaderWriter
 from ratelimit.limiter import Limiter
 from ratelimit.load.limit import LoadLimit
@@ -60,7 +61,7 @@ class Gate:
         learned: Learned | None = None,
         told: Callable[[Scope, tuple[Any, ...]], dict[Any, int | None]] | None = None,
         narrowed: Callable[[Matched, tuple[int, ...]], Matched] | None = None,
-        classes: Callable[[Matched, list[int]], int] | None = None,
+        classes: ClassFacts | None = None,
     ) -> None: ...
     def enter(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | Metered | None:
         """Decide a request, charge and count it, and leave its exchange at `scope["ratelimit"]`.

@@ -522,7 +522,7 @@ class RateLimitMiddleware:
             learned=self._mount.metering.learned if bound.is_metered else None,
             told=told_by,
             narrowed=bound.narrowed,
-            classes=None if limits is None else limits.class_of,
+            classes=None if limits is None else limits.classes,
         )
 
     def _sleep(self) -> None:

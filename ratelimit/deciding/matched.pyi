@@ -1,6 +1,6 @@
 """The part of a policy that applies to one kind of request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import final
 
 from ratelimit.deciding.route_plan import RoutePlan
@@ -70,3 +70,15 @@ class Matched:
         """Take the classes it is of: for the limit that follows the load, and for waiting."""
     def plan_for(self, identities: Sequence[int], /) -> RoutePlan | None:
         """Return the plan for these identities' tiers; None when no limit is left, or too many are."""
+
+@final
+class ClassFacts:
+    """The classes of limits that follow the load, by the identities that they name.
+
+    Args:
+        when: by group and class: positions in a row, and the hashes of which it has one there.
+    """
+
+    def __init__(self, when: Iterable[Sequence[Sequence[tuple[int, frozenset[int]]]]], /) -> None: ...
+    def of(self, matched: Matched, row: Sequence[int], /) -> int:
+        """Return the class of its limit that a row's request is of: the first with all it names, else the last."""

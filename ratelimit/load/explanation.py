@@ -135,7 +135,7 @@ class Rooms:
         flight = self._values.get((spec.name, value), flight)
         names = class_names(spec)
         key = lottery_key(bound.store.hasher.key)
-        rank = LoadLimits(bound, tuple, counting_table(bound.store)).class_of(matched, row)
+        rank = LoadLimits(bound, tuple, counting_table(bound.store)).classes.of(matched, row)
         priority = shed_priority_of(
             bound, row, rank, len(names), Heaviest(flight), Shares(flight), key, now_ns
         )

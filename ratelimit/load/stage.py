@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ratelimit.core.memory.table import Table
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.deciding.matched import Matched
+from ratelimit.deciding.matched import ClassFacts, Matched
 from ratelimit.deciding.part import Host, Part
 from ratelimit.deciding.stage import Decided, Deciding, Feature, Pending, Rest, Stage
 from ratelimit.deciding.visit import Visit
@@ -50,7 +50,7 @@ class LoadLimits(Feature):
         specs, hashes = loads_of(bound.compiled), bound.extractor.value_hashes
         self._per = [spec.per for spec in specs]
         names = [spec.name for spec in bound.compiled.identities]
-        self._when = [
+        self.classes = ClassFacts(
             [
                 [
                     (at, frozenset(chain.from_iterable(hashes(names[at], value) for value in values)))
@@ -59,7 +59,8 @@ class LoadLimits(Feature):
                 for one in spec.classes
             ]
             for spec in specs
-        ]
+        )
+        """The classes of requests, by the identities that they name."""
 
     def load_of(self, matched: Matched, row: Sequence[int], now_ns: int) -> LoadLimit | None:
         """Return the limit that a row's request falls under; None for none."""
@@ -69,17 +70,6 @@ class LoadLimits(Feature):
             self._loads = self._find()
         load, at = self._loads[matched.group], self._per[matched.group]
         return load if at < 0 or load.values is None else load.values.of(row[at], now_ns)
-
-    def class_of(self, matched: Matched, row: Sequence[int]) -> int:
-        """Return the class of its limit that a row's request is of."""
-        when = self._when[matched.group]
-        for rank in matched.classes.ranks[:-1]:
-            for position, hashes in when[rank]:  # not `all`: a generator takes a microsecond
-                if row[position] not in hashes:
-                    break
-            else:
-                return rank
-        return matched.rank
 
 
 class ByValue:
@@ -132,7 +122,7 @@ class LoadStage(Stage):
         pending.visit.units = load.units_of(pending.visit.request)
         now_ns, lacking = pending.now_ns, self._lacking(load, pending)
         if pending.can_wait:
-            rank = self._limits.class_of(pending.matched, pending.row)
+            rank = self._limits.classes.of(pending.matched, pending.row)
             priority = load.to_hold(rank, self._bound, pending.row, lacking, now_ns, pending.visit.units)
             if priority is not None:
                 return (yield from self._in_turn(load, priority, pending, rest))
@@ -178,7 +168,7 @@ class LoadStage(Stage):
         return decided
 
     def _lacking(self, load: LoadLimit, pending: Pending) -> ShedPriority | None:
-        rank = self._limits.class_of(pending.matched, pending.row)
+        rank = self._limits.classes.of(pending.matched, pending.row)
         return load.without_room(rank, pending.now_ns, self._bound, pending.row, pending.visit.units)
 
     def _shed(self, pending: Pending, wait_ns: int | None, *, counts: bool = True) -> Decided:
@@ -206,7 +196,7 @@ def enter_load(
     # One that an allow list lets through asked for no room.
     load: LoadLimit | None = visit.load or limits.load_of(matched, row, visit.now_ns)
     if load is not None:
-        rank = limits.class_of(matched, row)
+        rank = limits.classes.of(matched, row)
         exchange.enter(load, bound.payer(row), visit.now_ns, visit.ticket, rank, visit.units)
 
 

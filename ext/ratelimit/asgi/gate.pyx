@@ -15,7 +15,7 @@ from libc.string cimport memcmp, memcpy, memset
 from ratelimit.asgi.begun cimport HAS_BODY, IS_COMPRESSED, Begun, promised
 from ratelimit.asgi.exchange cimport Exchange, Sending
 from ratelimit.core.algorithms.setup cimport ABSENT_HASH, MOST_RULES
-from ratelimit.core.request.scanner cimport MOST_POSITIONS, listed
+from ratelimit.core.request.scanner cimport MOST_POSITIONS
 from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
@@ -23,7 +23,7 @@ from ratelimit.core.sharing.share_cells cimport over_share
 from ratelimit.decision cimport Decision
 from ratelimit.deciding.compiled cimport BY_LIMITS, BY_ROW, FROM_GATE, UNLIMITED, Asking, CompiledDecider, Decided, PlanParts
 from ratelimit.deciding.instants cimport Instants
-from ratelimit.deciding.matched cimport Matched
+from ratelimit.deciding.matched cimport ClassFacts, Matched
 from ratelimit.usage.grants cimport Places, places_of
 from ratelimit.usage.learned cimport UNSAID, Learned
 from ratelimit.usage.request cimport Body, Declared, fields_for, named
@@ -91,14 +91,14 @@ cdef class Gate:
     cdef object told        # returns the estimates that a scope tells
     cdef object narrowed    # returns what applies to requests for a model
     cdef object now_ns
-    cdef object classes     # returns the class of a row, where identities may name it; None: nothing does
+    cdef ClassFacts classes # the classes of requests, where identities may name them; None: nothing does
     cdef list loads         # what is asked of each limit that follows the load, by its position
     cdef LoadParts load     # the one of them, where there is one
 
     def __init__(
         self, door, writer, *, match, dict requests not None, connect, dict connects, CompiledDecider decider not None,
         sample, target, bint has_ends=False, loads=(), Learned learned=None, told=None, narrowed=None,
-        classes=None,
+        ClassFacts classes=None,
     ):
         self.door = door
         self.writer = writer
@@ -205,11 +205,9 @@ cdef class Gate:
             load, self.class_of(matched, ids) if load is not None else -1, asking,
         )
 
-    cdef int class_of(self, Matched matched, uint64_t *ids) except -1:
+    cdef int class_of(self, Matched matched, uint64_t *ids) except -2:
         """Return the class that a request is counted in: by its identities where these name one."""
-        if self.classes is None or len(matched.classes.ranks) < 2:
-            return matched.rank
-        return self.classes(matched, listed(ids, 0, self.decider.size))
+        return matched.rank if self.classes is None else self.classes.rank_of(matched, ids, None)
 
     cdef LoadParts load_with_room(self, Matched matched, dict scope, object now_ns):
         """Return what a request follows the load by, of a limit with room for it; None without room."""

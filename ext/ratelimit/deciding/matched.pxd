@@ -1,3 +1,5 @@
+from libc.stdint cimport uint64_t
+
 cdef class Matched:
     cdef readonly str template
     cdef readonly object params
@@ -15,3 +17,9 @@ cdef class Matched:
     cdef readonly int group
     cdef readonly int rank
     cdef object part                # of the compiled decider: the plan, taken apart; None: not asked for yet
+
+
+cdef class ClassFacts:
+    cdef list when                  # by group and class: positions of a row, and the hashes it may have there
+
+    cdef int rank_of(self, Matched matched, uint64_t *ids, row) except -2

@@ -32,3 +32,25 @@ cdef class Matched:
 
     def plan_for(self, identities, /):
         return self.plan if self.pick is None else self.pick(identities)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class ClassFacts:
+    def __init__(self, when, /):
+        self.when = list(when)
+
+    def of(self, Matched matched not None, row not None, /):
+        return self.rank_of(matched, NULL, row)
+
+    cdef int rank_of(self, Matched matched, uint64_t *ids, row) except -2:
+        """Return the class of a request, by its identities where these are there, else by its row."""
+        cdef tuple ranks = matched.classes.ranks
+        cdef Py_ssize_t at
+        for at in range(len(ranks) - 1):
+            for position, hashes in self.when[matched.group][ranks[at]]:
+                if (row[position] if ids == NULL else ids[<Py_ssize_t>position]) not in hashes:
+                    break
+            else:
+                return ranks[at]
+        return matched.rank
