@@ -20,6 +20,7 @@ from typing import Any
 
 from ratelimit.inspection import formatting
 from ratelimit.inspection.hosts import Refused
+from ratelimit.inspection.refused import of_tier
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.shed import MOST_LINES
@@ -44,9 +45,14 @@ class Raised:
     """Callers that it would have refused still."""
 
     @property
+    def name(self) -> str:
+        """The limit's, with the tier whose numbers these are."""
+        return of_tier(self.rule.name, self.rule.tier or "")
+
+    @property
     def words(self) -> str:
         """It in one sentence."""
-        said = f"`{self.rule.name}` at {formatting.rate(self.rule)}: "
+        said = f"`{self.name}` at {formatting.rate(self.rule)}: "
         if self.callers == 1:
             return f"{said}its one refused caller would {'pass' if self.passing else 'still be refused'}"
         parts = [
@@ -67,6 +73,7 @@ class Raised:
         """Return it for machines."""
         return {
             "limit": self.rule.name,
+            "tier": self.rule.tier,
             "at": formatting.rate(self.rule),
             "callers": self.callers,
             "would_pass": self.passing,
@@ -88,7 +95,7 @@ def raised(rule: LimitRule, refused: Sequence[Refused], times: float = TIMES) ->
     """Return what a limit at higher numbers would do with callers that it refused.
 
     Args:
-        rule: the limit; its only number, in requests.
+        rule: the limit, or one of its tiers; its only number, in requests.
         refused: its refusals over all hosts, one of each caller.
         times: how often its numbers; more than 1.
     """
@@ -114,25 +121,28 @@ def raised_of(
 ) -> Raising:
     """Return it of each limit of which something can be said, and of the others why not.
 
-    It is said of a limit with one number for all callers, in requests, that is counted by a bucket or a
-    window, and not taken in leases. Nothing is said where a host answered with as many refusals as it has
-    room for: there may be more.
+    It is said of a limit, or of each of its tiers, with one number for all callers, in requests, that is
+    counted by a bucket or a window, and not taken in leases. Nothing is said where a host answered with as
+    many refusals as it has room for: there may be more.
 
     Args:
         compiled: the policy.
         found: all refusals that hosts told of, over hosts.
-        log: the operator's acts; a caller that any gave a number of its own is left out.
+        log: the operator's acts; a caller that any gave a number of its own is left out, and so is one
+            that was refused by several tiers.
         times: how often its numbers each is looked at with.
     """
     own = {one for act in log if act.of.is_of_budget for one in act.accounts}
-    rules: dict[str, list[LimitRule]] = {}
+    rules: dict[tuple[str, str], list[LimitRule]] = {}
     for rule in compiled.rules:
         if not rule.is_beside:
-            rules.setdefault(rule.name, []).append(rule)
-    by_limit: dict[str, list[Refused]] = {}
+            rules.setdefault((rule.name, rule.tier or ""), []).append(rule)
+    by_limit: dict[tuple[str, str], list[Refused]] = {}
+    tiers: dict[tuple[str, int], set[str]] = {}
     for each in found:
-        if not each.act and each.limit in rules:
-            by_limit.setdefault(each.limit, []).append(each)
+        if not each.act and (each.limit, each.tier) in rules:
+            by_limit.setdefault((each.limit, each.tier), []).append(each)
+            tiers.setdefault((each.limit, each.hash), set()).add(each.tier)
     hosts = Counter(host for each in found for host in each.host.split(", "))
     why = ""
     if compiled.remote is not None and compiled.remote.mode == "leased":
@@ -141,18 +151,20 @@ def raised_of(
         why = f"a host answered with {MOST_LINES} refusals, which is all it has room for"
     wider, reasons = [], dict[str, list[str]]()
     for name, several in by_limit.items():
-        counted = [each for each in several if each.hash not in own]
+        counted = [
+            each for each in several if each.hash not in own and len(tiers[each.limit, each.hash]) == 1
+        ]
         said = why or _unsaid(rules[name])
         if not said and not counted:
-            said = "all callers that it refused have numbers of their own"
+            said = "all callers that it refused had other numbers as well"
         one = None if said else raised(rules[name][0], counted, times)
         if one is not None and (one.passing or one.staying):
             wider.append(one)
             continue
-        said = said or "for each caller that it refused it depends on when it asked"
-        reasons.setdefault(said, []).append(f"`{name}`")
+        said = said or "that depends on when each caller asked"
+        reasons.setdefault(said, []).append(f"`{of_tier(*name)}`")
     unsaid = [
-        f"What {', '.join(names)} would do at other numbers is not said: {said}."
+        f"Counts do not tell what other numbers of {', '.join(names)} would do: {said}."
         for said, names in reasons.items()
     ]
     return Raising(sorted(wider, key=lambda each: -each.callers), unsaid)
@@ -162,13 +174,13 @@ def _unsaid(rules: Sequence[LimitRule]) -> str:
     """Return why counts of refusals do not say what a limit would do at other numbers; empty if they do."""
     rule = rules[0]
     if len(rules) > 1:
-        return "it has other numbers for some callers, such as those of tiers"
+        return "it has several rates"
     if rule.is_clustered:
         return "it counts actors, whose accounts change"
     if rule.unit != "requests" or rule.estimate != 1 or rule.metering is not None:
-        return f"a request takes other than one of its {rule.unit}"
+        return f"it counts {rule.unit}, of which requests take different numbers"
     if rule.specs:
         return "callers have numbers of their own, or it changes with load or conduct"
     if rule.calendar is not None or rule.algorithm not in (*_WINDOWS, "token-bucket"):
-        return "counts say it of buckets and plain windows alone"
+        return "they do so of buckets and plain windows alone"
     return ""

@@ -80,6 +80,27 @@ def test_what_is_said_of_a_limit_of_twice_the_numbers_is_what_such_a_limit_does(
     assert min(said.values()) > 0, said
 
 
+def test_numbers_of_a_tier_are_looked_at_by_themselves() -> None:
+    """Hazard: the policy's own numbers are told of callers whose plan has others."""
+    plan = 'plan = { from = "header:x-plan", missing = "skip" }\n[[limit]]'
+    own = 'burst = 4\ntiers = { plan = { trial = { rate = "2/minute", burst = 2 } } }'
+    policy = Policy.from_toml(written("token-bucket", 1).replace("[[limit]]", plan).replace("burst = 4", own))
+    several = [
+        *(replace(each, tier="trial") for each in rows(policy, 1, 2, 900)),
+        *(replace(each, hash=each.hash + 10) for each in rows(policy, 4)),
+        *(replace(each, hash=99, tier=tier) for tier in ("", "trial") for each in rows(policy, 1)),
+    ]
+    assert {each.words for each in raised_of(policy.compiled, several).found} == {
+        "`requests, tier trial` at 4 a minute: of 3 refused callers 2 would pass, 1 would still be refused",
+        "`requests` at 12 a minute, 8 at once: its one refused caller would pass",
+    }
+    both = [each for each in several if each.hash == 99]
+    (said,) = raised_of(policy.compiled, both).unsaid
+    assert said.startswith(
+        "Counts do not tell what other numbers of `requests`, `requests, tier trial` would do"
+    )
+
+
 def rows(policy: Policy, *refused: int, span_s: int = 60) -> list[Refused]:
     return [
         Refused("web-1", "requests", "account", number, times, 0, START_NS, START_NS + span_s * NS)
@@ -109,16 +130,19 @@ def test_nothing_is_said_where_nothing_follows() -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("", "it depends on when it asked"),
-        ('unit = "output_tokens"\ncost = 5', "a request takes other than one of its output_tokens"),
-        ('tiers = { account = { pro = "60/minute" } }', "other numbers for some callers"),
+        ("", "that depends on when each caller asked"),
+        (
+            'unit = "output_tokens"\ncost = 5',
+            "of which requests take different numbers",
+        ),
+        ("adaptive = true", "it changes with load or conduct"),
     ],
 )
 def test_why_nothing_is_said_stands_in_one_line(more: str, words: str) -> None:
     """Hazard: a person who waits for it sees nothing, and does not know why."""
     policy = Policy.from_toml(written("token-bucket", 1).replace("burst = 4", f"burst = 40\n{more}"))
     (said,) = raised_of(policy.compiled, rows(policy, 70)).unsaid
-    assert said.startswith("What `requests` would do at other numbers is not said: ")
+    assert said.startswith("Counts do not tell what other numbers of `requests` would do: ")
     assert words in said
     (said,) = raised_of(policy.compiled, rows(policy, *[1] * MOST_LINES)).unsaid
     assert "all it has room for" in said
@@ -146,6 +170,7 @@ def test_screens_say_it_and_which_command_knows_more(tmp_path: Path) -> None:
         assert json.loads(run("show", "refused", path, "--json").stdout)["raised"] == [
             {
                 "limit": "requests",
+                "tier": None,
                 "at": "12 a minute, 8 at once",
                 "callers": 2,
                 "would_pass": 2,
