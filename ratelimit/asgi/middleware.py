@@ -37,7 +37,6 @@ from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.compiled import Asking
-from ratelimit.deciding.instants import Instants
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError, UsageError
 from ratelimit.events import Observer
@@ -136,7 +135,7 @@ class RateLimitMiddleware:
         self._mount = mount
         self.limiter = mount.limiter
         self._runtime = mount.limiter.runtime
-        self._now_ns = Instants(self.limiter.clock).read_ns  # of a host's clock without a frame of Python's
+        self._now_ns = self.limiter.now_ns
         self.resolving = mount.resolving
         self._door = Door(self.limiter, mount.resolving, self.responder)
         self._upkeep = mount.upkeep
