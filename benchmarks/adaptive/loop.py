@@ -203,7 +203,7 @@ class Loop:
             self._send(coming)
             return
         self._at(job).turn_away(self.now_ns(), self._priority(job))
-        held_ns = longest_ns(self.controller.target_ns, rank, self._classes) if self._holds else 0
+        held_ns = self._longest_ns(rank) if self._holds else 0
         if not held_ns:
             self._refuse(coming)
             return
@@ -228,6 +228,10 @@ class Loop:
         share, kept = priority.share() * left, priority.kept()
         return self._at(job).has_room(self.now_ns(), share, kept, priority.rank, self._units(job))
 
+    def _longest_ns(self, rank: int) -> int:
+        target_ns, by_work = self.controller.target_ns, self._back_end.by_work
+        return longest_ns(target_ns, rank, self._classes, by_work=by_work)
+
     def _units(self, job: Job) -> int:
         """Return how many requests in the middle one is as much as."""
         return self._at(job).flight.units_of(job.prompt_tokens) if self._back_end.by_work else 1
@@ -241,7 +245,7 @@ class Loop:
         self._sent += 1
         rank, age_ns = self._priority(job).rank, self.timeline.now_ns - job.arrived_ns
         job.ticket = self._at(job).admit(self.now_ns(), rank, self._units(job))
-        if is_late(age_ns, self.controller.target_ns, rank, self._classes) and self._classes > 1:
+        if self._classes > 1 and is_late(age_ns, self._longest_ns(rank)):
             self.admission.reserve.late(rank, self.now_ns())
         job.told_first = lambda job: self._began(job, outcome, settled)
         job.told_done = self._ended

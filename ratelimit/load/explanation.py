@@ -250,12 +250,7 @@ def _in_force(spec: AdaptiveSpec, policy: Policy) -> dict[str, list[str]]:
         "first byte": [target if spec.first_byte_ns is None else f"within {wait(spec.first_byte_ns)}"],
         "in flight": [f"{spec.floor} always", f"{spec.start} at first", f"{spec.ceiling:,} at most"],
         "classes": [_class_words(one, spec, name_of) for one in spec.classes] or ["one"],
-        "room": [
-            f"held for {'a moment' if spec.first_byte_ns is None else wait(longest_ns(spec.first_byte_ns))}, "
-            "then shed"
-            if spec.holds
-            else "shed at once"
-        ],
+        "room": [f"held for {_longest_hold(spec)}, then shed" if spec.holds else "shed at once"],
         "fair by": [*principals, "else all as one"] if spec.holds else ["none: nothing is held"],
         "shared": [
             "by the workers of this host" if remote is None else f"by all hosts that use {remote.url}"
@@ -265,6 +260,12 @@ def _in_force(spec: AdaptiveSpec, policy: Policy) -> dict[str, list[str]]:
         "mode": ["shadow: requests are only counted"] if spec.shadow else [],
     }
     return {question: answer for question, answer in facts.items() if answer}
+
+
+def _longest_hold(spec: AdaptiveSpec) -> str:
+    if spec.first_byte_ns is None:
+        return "a moment"
+    return formatting.wait(longest_ns(spec.first_byte_ns, by_work=spec.by_body))
 
 
 def _class_words(one: ClassSpec, spec: AdaptiveSpec, name_of: Callable[[int], str]) -> str:

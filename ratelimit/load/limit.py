@@ -229,7 +229,7 @@ class LoadLimit:
         """Hold a request until the back end has room for it: see `LoadQueue.hold`."""
         # The controller has to hear that there is more to do.
         self._admission.turn_away(pending.now_ns, priority)
-        return self.queue.hold(principal_of(bound, pending.row), priority, pending)
+        return self.queue.hold(principal_of(bound, pending.row), priority, pending, by_work=self.spec.by_body)
 
     def turn_away(self, priority: ShedPriority, now_ns: int, table: Table, units: int = 1) -> int | None:
         """Count a request that found no room, or none in time; return how long it is told to wait.

@@ -132,7 +132,9 @@ class LoadQueue:
         """
         return bool(self._lines.waiting) and self._lines.here().has_before(rank_in_line(priority), units)
 
-    def hold(self, principal: Hashable, priority: ShedPriority, pending: Pending) -> Effects[Held]:
+    def hold(
+        self, principal: Hashable, priority: ShedPriority, pending: Pending, *, by_work: bool = False
+    ) -> Effects[Held]:
         """Hold a request until it is its turn, its time is over, or its client has hung up.
 
         A request that is cancelled here is held no more. Where the turn would come too late, at twice the
@@ -142,13 +144,15 @@ class LoadQueue:
             principal: gives its share.
             priority: its class, and how much of the queue it has room for.
             pending: the request; its time is when that ends.
+            by_work: whether requests count by their work.
         """
         lines, flight, visit, now_ns = self._lines.here(), self._flight, pending.visit, pending.now_ns
         held, rank = Held(flight, self.freed, priority, visit.units), rank_in_line(priority)
         if lines.is_closed:
             held.result = "closed"
             return held
-        ends_ns = now_ns + longest_ns(self._steering.target_ns, priority.rank, priority.classes)
+        target_ns = self._steering.target_ns
+        ends_ns = now_ns + longest_ns(target_ns, priority.rank, priority.classes, by_work=by_work)
         line = lines.room.lines.get(LINE)
         is_due = self._weights.is_due(priority.rank, flight.entered)
         expected_ns = 0
@@ -318,7 +322,7 @@ class LoadLine(LoopLines):
         held.ticket = self._flight.enter(now_ns, held.rank, held.units)
         if has_earned:
             self._weights.take(held.rank)
-        if held.is_honest and is_late(age_ns, target_ns, held.rank, held.classes):
+        if held.is_honest and is_late(age_ns, waiter.ends_ns - waiter.joined_ns):
             self._reserve.late(held.rank, now_ns)
         self.room.serve(waiter, now_ns)
         told.set_result(TURN)

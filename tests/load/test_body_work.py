@@ -218,3 +218,15 @@ async def test_one_that_stood_aside_counts_in_its_callers_share() -> None:
     gateway.load._admission.adapt(Targeted(bounds=Bounds(400, 100, 100, full_from=1)), kind=KIND)
     await gateway.pass_by(0.03)
     assert [name.rstrip("0123456789") for name in gateway.reached[-3:]] == ["large", "small", "large"]
+
+
+async def test_request_waits_for_half_of_the_target_where_requests_count_by_their_work() -> None:
+    """Hazard: what comes while a long prompt is read is shed just before there is room for all of it."""
+    gateway = Gateway(BY_BODY)
+    await gateway.saturate()
+    task = await gateway.begin("a")
+    await gateway.pass_by(0.499)
+    assert not task.done()
+    await gateway.pass_by(0.001)
+    await task
+    assert gateway.answers[task.get_name()].status == 503

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.load.model.holding import HELD, HELD_FIRST, longest_ns, share_left
+from ratelimit.load.model.holding import HELD, HELD_LONGER, longest_ns, share_left
 from tests.load.flights import SECOND, flight, memory
 
 
@@ -24,8 +24,14 @@ def test_laws_of_the_rule(target_ns: int, classes: int, data: st.DataObject):
 
 
 def test_first_of_several_classes_is_held_for_longer():
-    assert longest_ns(SECOND, 0, 2) == HELD_FIRST * SECOND
+    assert longest_ns(SECOND, 0, 2) == HELD_LONGER * SECOND
     assert longest_ns(SECOND, 1, 2) == longest_ns(SECOND) == HELD * SECOND
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_all_are_held_for_longer_where_requests_count_by_their_work(classes: int):
+    for rank in range(classes):
+        assert longest_ns(SECOND, rank, classes, by_work=True) == HELD_LONGER * SECOND
 
 
 def test_nothing_is_held_without_a_target():
