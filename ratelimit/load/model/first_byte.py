@@ -1,33 +1,28 @@
 """The default controller: it bounds the requests that wait for their first byte.
 
 Theory of operation. A server of a language model works on as many requests as it has places, and the
-rest wait. What a client feels is that wait; how long an answer takes then is the answer's length. So
-the limit is not on what is in flight, but on what has no first byte yet. That number is the queue,
-so the first byte is late in proportion to it, whatever the number of places. Lost capacity, longer
-answers and a slow reader that holds a place change nothing but how fast the queue moves. A limit on
-all that is in flight would have to find the places first, and again after each change. For a service
-that answers at once, nothing has begun before it is over, and both are one.
+rest wait. A client feels that wait; how long an answer takes then is the answer's length. So the limit is
+on what has no first byte yet. That is the queue, and the first byte is late in proportion to it. Lost
+capacity, longer answers and a slow reader change nothing but how fast the queue moves. A limit on all that
+is in flight would have to find the places first, and again after each change.
 
-How long the queue may be follows from what a place in it costs (`pressure`). It costs one thing while
-places are free (reading prompts) and another when all are taken (waiting for one). Which of the two
-it is shows in how many answers are under way: late first bytes tell at how many the places end.
+How long the queue may be follows from what a place in it costs (`pressure`): one thing while places are
+free (reading prompts), another when all are taken (waiting for one). Late first bytes tell at how many
+answers under way the places end.
 
-What a place costs is learned from first bytes, so it is late when places are lost: then none come. So
-a queue that stands still is shorter at once, by how long it has stood (`Bounds.patience_ns`). When it
-moves again, what waited meanwhile says nothing of what a place costs. And where the queue stands still
-while answers are under way, so many are the places.
+When places are lost no first byte tells the new cost. So a queue that stands still is shorter at once, by
+how long it has stood (`Bounds.patience_ns`). When it moves again, what waited meanwhile says nothing of the
+cost. And where it stands still while answers are under way, so many are the places.
 
-Where requests are read side by side, a late first byte may be the request's own work, and a shorter queue
-makes none sooner. So a wait counts as far as the queue explains it: not where many that came later were
-served before (`Turns`). A time in which all stood still for once does not count (`Stalls`), nor do the few
-that hang (`Hanging`).
+Where requests are read side by side, a late first byte may be the request's own work. So a wait counts as
+far as the queue explains it: not where many that came later were served before (`Turns`). A time in which
+all stood still for once does not count (`Stalls`), nor do the few that hang (`Hanging`).
 
-A queue is there for what comes in bursts. Where requests find no room all the time, a long queue answers
-no more than a short one. All in it wait longer, and it stays behind when places are lost. So the aim falls
-with the time in which requests find no room (a standing queue, as CoDel has it, RFC 8289). Where little
-of a wait is in turn, it does not. Nor does it fall below a request's own work (`OwnWork`). A limit that is
-cut for that work is cut again and again, and places stay free. Some requests are late by their own work
-alone. Then a lower quantile is steered: no limit makes those sooner, and one that tries ends at its floor.
+A queue is there for bursts. Where requests find no room all the time, a long queue answers no more than a
+short one, and it stays behind when places are lost. So the aim falls with the time in which requests find
+no room (a standing queue, as CoDel has it, RFC 8289). Where little of a wait is in turn, it does not. Nor
+does it fall below a request's own work, and where some are late by that alone a lower quantile is steered
+(`OwnWork`): no limit makes those sooner, and one that tries ends at its floor.
 """
 
 from __future__ import annotations
@@ -153,11 +148,6 @@ class FirstByte:
         return self._pressure
 
     @property
-    def is_late(self) -> bool:
-        """True if first bytes are later than is aimed at."""
-        return self._pressure > self._aim
-
-    @property
     def aim(self) -> float:
         """The part of the target that the 95 % quantile is steered to now."""
         lowered = max(CROWDED_AIM * self._aim, min(MOST_AIM, BEYOND_WORK * self._work.part))
@@ -219,7 +209,7 @@ class FirstByte:
             return
         for state in (FREE, TAKEN):
             self._known[state] = max(self._known[state], self._queues[state])
-            self._cut(state, REFUSED_CUT, now_ns)
+            self._set(state, REFUSED_CUT * self._queues[state])
             self._epochs_ns[state] = now_ns
 
     def step(self, now_ns: int, load: Load) -> None:
@@ -227,7 +217,8 @@ class FirstByte:
         if not self.target_ns:
             self._stepped_ns = now_ns
             return
-        growth = self._growth(now_ns)
+        passed_ns = min(max(0, now_ns - self._stepped_ns), self.target_ns)
+        growth = float(GROWTH ** (passed_ns / self.target_ns))
         running = load.in_flight - load.unanswered
         waiting = self._hanging.look(now_ns, load, self.target_ns, self._turns)
         if waiting and now_ns - max(self._moved_ns, waiting[0][0]) > STILL * self.target_ns:
@@ -302,8 +293,8 @@ class FirstByte:
         return part if self._is_whole else part * turn
 
     def _remember(self, answer: Answer, state: int, part: float, explained: float) -> None:
-        pressure = self._pressures[state]
-        pressure.add(answer.admitted_ns, answer.first_byte_ns, part, explained, answer.unanswered)
+        kept = self._pressures[state]
+        kept.add(answer.admitted_ns, answer.first_byte_ns, part, explained, answer.unanswered)
 
     def _recall(self, answer: Answer) -> None:
         """Take what another has observed; its words have what followed from it."""
@@ -323,7 +314,7 @@ class FirstByte:
         factor = (wanted / queue) ** self._smoothing
         if wanted < queue:
             if is_late:
-                self._cut(state, factor, now_ns)
+                self._set(state, queue * max(DEEPEST, factor))
                 if wanted < DEEP ** (1 / self._smoothing) * queue:
                     self._epochs_ns[state] = now_ns
         elif growth > 1.0 and (
@@ -333,11 +324,6 @@ class FirstByte:
             self._known[state] *= growth**-FORGOTTEN
             self._set(state, min(queue * factor, most))
 
-    def _growth(self, now_ns: int) -> float:
-        """Return the factor by which the limit may have grown since the last step."""
-        passed_ns = min(max(0, now_ns - self._stepped_ns), self.target_ns)
-        return float(GROWTH ** (passed_ns / self.target_ns))
-
     def _learn(self, learned: LearnedTarget, answer: Answer, took_ns: int) -> None:
         """Learn a target. What waited before there was one was in use: the limit goes on from there."""
         was_learned, is_crowded = learned.is_learned, self._crowded >= LITTLE_CROWDED
@@ -346,9 +332,6 @@ class FirstByte:
         if not was_learned:
             for state in (FREE, TAKEN):
                 self._set(state, max(self._queues[state], float(answer.unanswered)))
-
-    def _cut(self, state: int, factor: float, now_ns: int) -> None:
-        self._set(state, self._queues[state] * max(DEEPEST, factor))
 
     def _set(self, state: int, queue: float) -> None:
         self._queues[state] = min(max(queue, 1.0), float(self._settings.ceiling))
