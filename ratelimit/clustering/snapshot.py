@@ -183,7 +183,7 @@ class Format:
         if _read(file, _DIGEST_BYTES) != digest.digest() or file.read(1):
             raise Refused("snapshot-damaged")
         yield
-        put_state(correlator, head["state"])
+        yield from put_state(correlator, head["state"])
         for text in findings:
             put_findings(correlator, read_json(text))
             yield

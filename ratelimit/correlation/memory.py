@@ -16,6 +16,8 @@ from ratelimit.correlation.correlator import Correlator
 
 PIECE_BYTES = 256 << 10
 FINDINGS_AT_ONCE = 32
+MENDED = 4096
+"""Principals or identifiers that are made usable in one slice: each has its own place in an index."""
 
 Piece = tuple[int, int, int, bytes]
 """A region, the position of its first item in it, bytes an item, and the items."""
@@ -69,9 +71,16 @@ def put_piece(correlator: Correlator, piece: Piece) -> None:
     Image(correlator.core).write_items(*piece)
 
 
-def put_state(correlator: Correlator, state: Mapping[str, Any]) -> None:
-    """Make a correlator go on where the one went that `state` and all pieces are from."""
-    Image(correlator.core).finish(state["numbers"])
+def put_state(correlator: Correlator, state: Mapping[str, Any]) -> Iterator[None]:
+    """Make a correlator go on where the one went that `state` and all pieces are from, slice by slice."""
+    image, evidence = Image(correlator.core), correlator.evidence
+    image.finish(state["numbers"])
+    for start in range(0, evidence.identifier_count, MENDED):
+        image.mend_identifiers(start, start + MENDED)
+        yield
+    for start in range(0, evidence.principal_count, MENDED):
+        image.mend_principals(start, start + MENDED)
+        yield
     for name, value in state["own"].items():
         # A number that a later release no longer has, or has of another kind, is left out.
         if type(vars(correlator).get(name)) is type(value):
@@ -97,7 +106,7 @@ def transplant(old: Correlator, new: Correlator) -> Iterator[None]:
     for piece in pieces_of(old):
         put_piece(new, piece)
         yield
-    put_state(new, state_of(old))
+    yield from put_state(new, state_of(old))
     for findings in findings_of(old):
         put_findings(new, findings)
         yield

@@ -6,6 +6,7 @@ import gc
 import random
 import time
 import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,7 +14,7 @@ from ratelimit.clustering.leader import PUBLISHED
 from ratelimit.core.clusters.image import Tally
 from ratelimit.core.clusters.sighting import Columns
 from ratelimit.correlation import Correlator, Settings
-from ratelimit.correlation.memory import tally_of
+from ratelimit.correlation.memory import tally_of, transplant
 from ratelimit.identity.fact import ABSENT
 from tests.support.rule import EPOCH
 
@@ -76,15 +77,20 @@ def allowed_ns(numbers: list[int]) -> int:
     return max(REBUILD_NS, SORTS * (time.thread_time_ns() - began))
 
 
-def slices_ns(one: Correlator, now_s: int) -> list[int]:
-    """Return how long each slice of a rebuild took, and what is counted of its outcome."""
-    slices = one.rebuild(now_s * NS)
+def timed(slices: Iterator[None]) -> list[int]:
+    """Return how long each slice took."""
     took: list[int] = []
     is_done = None
     while is_done is None:
         began = time.thread_time_ns()
         is_done = next(slices, True)
         took.append(time.thread_time_ns() - began)
+    return took
+
+
+def slices_ns(one: Correlator, now_s: int) -> list[int]:
+    """Return how long each slice of a rebuild took, and what is counted of its outcome."""
+    took = timed(one.rebuild(now_s * NS))
     tally = Tally(one.core)
     for start in range(0, one.evidence.principal_count, PUBLISHED):
         began = time.thread_time_ns()
@@ -128,6 +134,30 @@ def test_no_slice_of_a_rebuild_holds_the_loop_for_long(shape: str, least: int, m
     print(f"{shape}: longest {max(shortest) / 1e6:.2f} ms, all {sum(shortest) / 1e9:.2f} s")
     assert max(shortest) <= SLICE_NS
     assert sum(shortest) <= allowed
+
+
+def test_no_slice_of_a_restore_holds_the_loop_for_long() -> None:
+    """Hazard: after a restart a decision, or the thread that takes sightings in, waits for a whole index."""
+    one = full("usual")
+    shortest: list[int] = []
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(MOST_RUNS):
+            if number >= RUNS and max(shortest) <= SLICE_NS:
+                break
+            again = Correlator(Settings(), START_S * NS, Columns((0,), POSITIONS, CREATED_AT))
+            took = timed(transplant(one, again))
+            shortest = [min(same) for same in zip(shortest or took, took, strict=True)]
+    finally:
+        gc.enable()
+    print(f"restored: longest {max(shortest) / 1e6:.2f} ms, all {sum(shortest) / 1e9:.2f} s")
+    assert again.evidence.principal_count == PRINCIPALS
+    assert again.evidence.identifier_count == one.evidence.identifier_count
+    key = 7 * 0x9E3779B97F4A7C15 % 2**63
+    assert one.core.knows(key)
+    assert again.core.knows(key)
+    assert max(shortest) <= SLICE_NS
 
 
 def test_memory_is_within_its_aim_also_while_rebuilding() -> None:

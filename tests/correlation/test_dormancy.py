@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from collections import deque
 
 import pytest
 
@@ -235,14 +236,14 @@ def test_a_snapshot_remembers_who_is_dormant() -> None:
     again = correlator()
     for piece in pieces_of(one):
         put_piece(again, piece)
-    put_state(again, state_of(one))
+    deque(put_state(again, state_of(one)), maxlen=0)
     assert again.evidence.awake_count == one.evidence.awake_count < one.evidence.principal_count
     old = state_of(one)
     del old["numbers"]["awake"]  # as an earlier release wrote it
     earlier = correlator()
     for piece in pieces_of(one):
         put_piece(earlier, piece)
-    put_state(earlier, old)
+    deque(put_state(earlier, old), maxlen=0)
     assert earlier.evidence.awake_count == earlier.evidence.principal_count
     rebuild(earlier, EVENING_S + 5 * DAY_S)
     assert earlier.evidence.awake_count == one.evidence.awake_count

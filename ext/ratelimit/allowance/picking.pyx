@@ -259,6 +259,8 @@ cdef class AllowanceNotes(Picker):
     cdef int count
     cdef int at[MOST_NOTED]             # of each allowance in its plan
     cdef uint64_t salts[MOST_NOTED]     # of its records
+    cdef uint64_t most[MOST_NOTED]      # units that its window holds,
+    cdef object most_of                 # in this plan; None: not read yet
 
     def __init__(self, Records records not None, int payer_at, salts, /):
         if not 0 <= payer_at < MOST_POSITIONS or len(salts) > MOST_NOTED:
@@ -271,10 +273,14 @@ cdef class AllowanceNotes(Picker):
     cdef int charged(self, uint64_t *ids, object plan, object outcome, object now_ns) except -1:
         """Remember what a payer's window holds, of each allowance that took a request."""
         cdef Outcome seen
-        cdef uint64_t now, most, left
+        cdef uint64_t now, left
         cdef int i, at
         if ids[self.payer_at] == ABSENT_HASH or read_number(now_ns, &now) != WHOLE:
             return 0
+        if plan is not self.most_of:
+            for i in range(self.count):
+                self.most[i] = plan.rules[self.at[i]].burst
+            self.most_of = plan
         for i in range(self.count):
             at = self.at[i]
             if type(outcome) is Outcome:
@@ -286,10 +292,9 @@ cdef class AllowanceNotes(Picker):
                 left = outcome.remaining(at)
             else:
                 continue
-            most = plan.rules[at].burst
-            if left < most:
+            if left < self.most[i]:
                 self.records.note(
-                    record_of(ids[self.payer_at], self.salts[i]), <double>(most - left), <int64_t>(now // SECOND)
+                    record_of(ids[self.payer_at], self.salts[i]), <double>(self.most[i] - left), <int64_t>(now // SECOND)
                 )
         return 0
 

@@ -119,25 +119,31 @@ cdef inline void lift(Record *record, uint64_t period, uint64_t level) noexcept 
 
 cdef inline void join(Record *record, Record other, uint64_t region) noexcept nogil:
     """Take another record of the same key in: the earlier first day, the higher levels."""
-    cdef uint64_t age
+    cdef uint64_t period = other.newest, levels = other.levels
     record.first = min(record.first, other.first)
     if region == PAIRS:
         record.levels = max(record.levels, other.levels)
         return
     bring(record, other.newest)
-    for age in range(min(<uint64_t>PERIODS, other.newest + 1)):
-        lift(record, other.newest - age, other.levels >> 8 * age & 0xFF)
+    while levels:
+        lift(record, period, levels & 0xFF)
+        if period == 0:
+            return
+        period -= 1
+        levels >>= 8
 
 
 cdef inline uint64_t counting(Record record, uint64_t day, uint64_t own) noexcept nogil:
     """Return the highest level that counts on a day: of periods that ended 30 days ago, or before the limiter's own."""
-    cdef uint64_t now = day // PERIOD_DAYS, born = own // PERIOD_DAYS, best = 0, age, period
-    for age in range(PERIODS):
-        if age > record.newest:
-            break
-        period = record.newest - age
+    cdef uint64_t now = day // PERIOD_DAYS, born = own // PERIOD_DAYS, best = 0
+    cdef uint64_t period = record.newest, levels = record.levels
+    while levels:
         if period + PERIODS > now and (period + RIPE <= now or (own and period < born and period < now)):
-            best = max(best, record.levels >> 8 * age & 0xFF)
+            best = max(best, levels & 0xFF)
+        if period == 0:
+            break
+        period -= 1
+        levels >>= 8
     return best
 
 

@@ -25,6 +25,12 @@ from ratelimit.core.memory.siphash cimport ABSENT_HASH
 
 from ratelimit.errors import StoreError
 
+cdef extern from *:
+    """
+    #define kin_floor_log2(number) (63 - __builtin_clzll(number))
+    """
+    int floor_log2 "kin_floor_log2"(uint64_t number) noexcept nogil  # of 1 and more
+
 cdef uint64_t MAGIC = 0x53444345524E494B  # "KINRECDS", little-endian
 cdef enum:
     ACCOUNT = 1
@@ -70,9 +76,14 @@ for _level in range(1, LEVELS):
 
 cdef uint64_t level_at(double used) noexcept nogil:
     """Return the highest level that is at most `used`; 0 for less than 1, and for no number."""
-    cdef uint64_t low = 0, high = LEVELS - 1, middle
+    cdef uint64_t low, high, middle
     if not used >= 1.0:
         return 0
+    if used >= <double>FLOORS[LEVELS - 1]:
+        return LEVELS - 1
+    # Eight levels begin at each power of two: its own is one of those of the highest power within.
+    low = 1 + 8 * <uint64_t>floor_log2(<uint64_t>used)
+    high = min(low + 7, <uint64_t>(LEVELS - 1))
     while low < high:
         middle = (low + high + 1) // 2
         if <double>FLOORS[middle] <= used:
@@ -275,9 +286,9 @@ cdef class Records:
                 continue
             before = record
             join(&record, other, region)
-            fresh = packed(key, record)
-            if fresh.tag == seen.tag and fresh.word == seen.word:
+            if record.first == before.first and record.newest == before.newest and record.levels == before.levels:
                 return record
+            fresh = packed(key, record)
             if cas_pair(at, seen.tag, seen.word, fresh.tag, fresh.word):
                 # That a pair was seen again today is told on its second day, and then once in a period.
                 if self.is_news(record, day, told) and (

@@ -14,8 +14,9 @@ class Image:
     """The memory of a cluster index and its evidence, as a few regions of fixed-size items.
 
     To save: `numbers`, then `read` every region whole. To restore, into a cluster_index that has
-    observed nothing: `write` every region, then `finish` with the numbers. Room may differ:
-    what does not fit is forgotten. The bytes must be trusted; see that they are what was read.
+    observed nothing: `write` every region, `finish` with the numbers, then mend all identifiers,
+    and all principals, each once. Room may differ: what does not fit is forgotten. The bytes must
+    be trusted; see that they are what was read.
 
     Args:
         cluster_index: its memory. Nothing else uses it meanwhile.
@@ -35,7 +36,15 @@ class Image:
     def numbers(self) -> dict[str, int]:
         """Return what `finish` needs besides."""
     def finish(self, numbers: Mapping[str, int], /) -> None:
-        """Make what was written usable."""
+        """Say how much was written.
+
+        Raises:
+            ValueError: something was observed before.
+        """
+    def mend_identifiers(self, start: int, stop: int, /) -> None:
+        """Make identifiers `start` to `stop` usable, as far as there are any: they are found by their values again."""
+    def mend_principals(self, start: int, stop: int, /) -> None:
+        """Do the same of principals; after `finish`."""
 
 @final
 class Tally:

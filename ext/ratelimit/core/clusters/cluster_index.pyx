@@ -14,7 +14,7 @@ from ratelimit.core.clusters.sighting cimport Columns, Sighting, enter_actor
 from ratelimit.core.clusters.records cimport (
     BUDGET_BITS, CERTAIN, CLIENT_AT, EXTRA_AT, FINE_EDGES, HOMED, LIKELY, MOST_DEGREE, MOST_FREE, NEW, NO_VERDICT, OLD, PAYMENT,
     PAYMENT_AT, POOLED, ROAMED, Identifier, Principal, Value, ages_of, budget_of, count_free, free_of, is_budget, joined,
-    kind_at, kind_of, resolve, volume_of, whole_of, YOUNG_BIT,
+    kind_at, kind_of, look_ahead, resolve, volume_of, whole_of, YOUNG_BIT,
 )
 
 # What limits count one of a young cluster's budgets by has this bit, and its number in these.
@@ -305,6 +305,8 @@ cdef class ClusterIndex:
         cdef Evidence e = self.evidence
         with nogil:
             for at in range(start, min(stop, e.awake_count)):
+                if at + 2 < e.awake_count:
+                    look_ahead(e.identifiers, principal_at(e, at + 2), e.edges)
                 p = principal_at(e, at)
                 for i in range(e.edges):
                     node = resolve(e.identifiers, p.edges[i].ref)

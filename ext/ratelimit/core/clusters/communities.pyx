@@ -24,8 +24,7 @@ from ratelimit.core.clusters.evidence cimport principal_at
 from ratelimit.core.clusters.forest cimport find_root, join_roots
 from ratelimit.core.clusters.pools cimport Places, Pools
 from ratelimit.core.clusters.records cimport (
-    COARSE, EXTRA_AT, FINE, POOLED, SUSPECT, Identifier, Principal, kind_of, look_ahead,
-    resolve,
+    COARSE, FINE, POOLED, SUSPECT, Identifier, Principal, kind_of, resolve,
 )
 
 cdef extern from "ratelimit/core/threads/handover.h":
@@ -146,10 +145,7 @@ cdef class Communities:
         cdef Places places
         with nogil:
             for at in range(start, min(stop, self.pools.suspect_count)):
-                if at + 2 < self.pools.suspect_count:
-                    look_ahead(
-                        self.evidence.identifiers, principal_at(self.evidence, self.pools.suspects[at + 2]), EXTRA_AT
-                    )
+                self.pools.await_suspect(at)
                 p = principal_at(self.evidence, self.pools.suspects[at])
                 method = self.pools.token_of(p, SUSPECT)
                 if method == 0:
@@ -175,6 +171,7 @@ cdef class Communities:
         cdef Places places
         with nogil:
             for at in range(start, min(stop, self.pools.suspect_count)):
+                self.pools.await_suspect(at)
                 p = principal_at(self.evidence, self.pools.suspects[at])
                 label = self.pools.token_of(p, SUSPECT)
                 if label == 0:
@@ -223,6 +220,7 @@ cdef class Communities:
         cdef Places places
         with nogil:
             for at in range(start, min(stop, self.pools.suspect_count)):
+                self.pools.await_suspect(at)
                 p = principal_at(self.evidence, self.pools.suspects[at])
                 label = self.pools.token_of(p, SUSPECT)
                 label = self.label_of(label) if label else 0

@@ -220,6 +220,8 @@ cdef class Evidence:
 
     cdef uint32_t witnesses(self, uint32_t at) noexcept nogil:
         """Return how many witnesses of a place were evicted of late, about."""
+        if self.principal_evictions == 0:
+            return 0
         return witnesses_at(self.testimonies, self.testimony_lines, joined(self.values[at].key), self.now_s)
 
     cdef void exchange(self, uint32_t one, uint32_t other) noexcept nogil:

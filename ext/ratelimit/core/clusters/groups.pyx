@@ -17,7 +17,7 @@ from ratelimit.core.clusters.forest cimport find_root
 from ratelimit.core.clusters.cluster_index cimport ClusterIndex
 from ratelimit.core.clusters.pools cimport Places, Pools, pool_visits
 from ratelimit.core.clusters.records cimport (
-    CERTAIN, COARSE, EXTRA, EXTRAS, EXTRA_AT, FINE, HOMED, LIKELY, MOST_DEGREE, NEW, NO_VERDICT, OLD, PAYMENT, POOLED,
+    CERTAIN, CLIENT_AT, COARSE, EXTRA, EXTRAS, FINE, HOMED, LIKELY, MOST_DEGREE, NEW, NO_VERDICT, OLD, PAYMENT, POOLED,
     ROAMED, ROAMER, SEEN, SETTLED, TICK_S, Identifier, Principal, hours_left, is_witness, kind_of, look_ahead,
     rate_of, resolve,
 )
@@ -119,6 +119,8 @@ cdef class Groups:
         cdef Principal *p
         with nogil:
             for at in range(start, min(stop, self.awake)):
+                if at + 2 < self.awake:
+                    look_ahead(self.evidence.identifiers, principal_at(self.evidence, at + 2), CLIENT_AT)
                 p = principal_at(self.evidence, at)
                 root = self.tree_of(p, at)
                 if root == 0:
@@ -175,7 +177,7 @@ cdef class Groups:
         with nogil:
             for at in range(start, min(stop, self.awake)):
                 if at + 2 < self.awake:
-                    look_ahead(self.evidence.identifiers, principal_at(self.evidence, at + 2), EXTRA_AT)
+                    look_ahead(self.evidence.identifiers, principal_at(self.evidence, at + 2), CLIENT_AT)
                 self.tally_one(principal_at(self.evidence, at), at)
 
     cdef void tally_one(self, Principal *p, uint32_t at) noexcept nogil:
@@ -386,6 +388,8 @@ cdef class Groups:
             said[g] = verdicts[g]
         with nogil:
             for at in range(start, min(stop, self.awake)):
+                if at + 2 < self.awake:
+                    look_ahead(self.evidence.identifiers, principal_at(self.evidence, at + 2), CLIENT_AT)
                 p = principal_at(self.evidence, at)
                 if p.label and (self.evidence.now_s // TICK_S - p.last_s // TICK_S) >= self.pools.window_ticks:
                     continue  # nothing was heard of it lately: it keeps what was said of it, as the dormant do

@@ -214,6 +214,8 @@ cdef class Homes:
         cdef Identifier *block
         with nogil:
             for at in range(start, min(stop, self.evidence.awake_count)):
+                if at + 2 < self.evidence.awake_count:
+                    look_ahead(self.evidence.identifiers, principal_at(self.evidence, at + 2), CLIENT_AT)
                 p = principal_at(self.evidence, at)
                 payer = self.payer_of(p, at, &lone)
                 # Of an account that was seen for a day and a half a home is one day after the other.

@@ -121,6 +121,7 @@ cdef class Image:
     def finish(self, numbers, /):
         cdef Evidence e = self.cluster_index.evidence
         cdef ClusterIndex cluster_index = self.cluster_index
+        cdef uint32_t label
         if e.principal_count or e.identifier_count:
             raise ValueError("evidence is restored before anything is observed")
         e.epoch_s = numbers["epoch_s"]
@@ -134,9 +135,18 @@ cdef class Image:
         e.awake_count = min(<uint32_t>numbers.get("awake", e.principal_count), e.principal_count)
         e.identifier_count = min(<uint32_t>numbers["identifiers"], e.most_identifiers)
         cluster_index.labels = min(<uint32_t>numbers["labels"], cluster_index.most_clusters)
+        memset(e.kind_counts, 0, KINDS * 4)
+        # Debts go another way (`ClusterIndex.inherit`), or were charged since by a worker that is no more.
+        for label in range(cluster_index.labels + 1):
+            cluster_index.clusters[label].owed = 0
+
+    def mend_identifiers(self, uint32_t start, uint32_t stop, /):
         with nogil:
-            mend_identifiers(e)
-            mend_principals(e, cluster_index)
+            mend_identifiers(self.cluster_index.evidence, start, stop)
+
+    def mend_principals(self, uint32_t start, uint32_t stop, /):
+        with nogil:
+            mend_principals(self.cluster_index.evidence, self.cluster_index, start, stop)
 
     def __reduce__(self):
         raise TypeError("an Image is of memory of this process and is not pickled")
@@ -185,11 +195,10 @@ cdef inline uint32_t within(uint32_t ref, uint32_t count) noexcept nogil:
     return ref if (ref & ((1 << INDEX_BITS) - 1)) <= count else 0
 
 
-cdef void mend_identifiers(Evidence e) noexcept nogil:
+cdef void mend_identifiers(Evidence e, uint32_t start, uint32_t stop) noexcept nogil:
     cdef uint32_t at
     cdef Identifier *found
-    memset(e.kind_counts, 0, KINDS * 4)
-    for at in range(e.identifier_count):
+    for at in range(start, min(stop, e.identifier_count)):
         found = e.identifiers + at
         found.parent = within(found.parent, e.identifier_count)
         if kind_of(found) != PAYMENT:  # there they lead nowhere: see `methods`
@@ -199,14 +208,11 @@ cdef void mend_identifiers(Evidence e) noexcept nogil:
         put(&e.identifier_index, joined(e.values[at].key), at)
 
 
-cdef void mend_principals(Evidence e, ClusterIndex cluster_index) noexcept nogil:
+cdef void mend_principals(Evidence e, ClusterIndex cluster_index, uint32_t start, uint32_t stop) noexcept nogil:
     cdef uint32_t at
     cdef int i
     cdef Principal *p
-    # Debts go another way (`ClusterIndex.inherit`), or were charged since by a worker that is no more.
-    for at in range(cluster_index.labels + 1):
-        cluster_index.clusters[at].owed = 0
-    for at in range(e.principal_count):
+    for at in range(start, min(stop, e.principal_count)):
         p = principal_at(e, at)
         for i in range(e.edges):
             p.edges[i].ref = within(p.edges[i].ref, e.identifier_count)

@@ -35,6 +35,7 @@ cdef class Pools:
     cdef void free(self) noexcept
     cdef uint32_t token_of(self, Principal *p, int flag) noexcept nogil
     cdef void places_of(self, Principal *p, Places *places) noexcept nogil
+    cdef void await_suspect(self, uint32_t at) noexcept nogil
     cdef bint is_pool(self, uint32_t at) noexcept nogil
     cdef bint is_suspect(self, Principal *p) noexcept nogil
     cdef bint roams(self, Principal *p, Places *places) noexcept nogil

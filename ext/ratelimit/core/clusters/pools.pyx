@@ -15,7 +15,7 @@ In one file, since the three searches share one scratch memory, which nothing el
 
 cimport cython
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
 from ratelimit.core.clusters.evidence cimport Evidence, principal_at
@@ -25,9 +25,16 @@ from ratelimit.core.clusters.records cimport (
     POOLED, ROAMED, ROAMER, SUSPECT, TICK_S, Identifier, Principal, is_infrastructure, is_witness, kind_of, look_ahead, resolve,
     visits_of,
 )
+from ratelimit.core.memory.prefetch cimport prefetch
 
 cdef extern from "ratelimit/core/threads/handover.h":
     pass
+
+cdef enum:
+    FAR = 8                 # accounts ahead in a pass, of which the record is fetched
+    NEAR = 3                # and what its edges lead to
+    LINE = 64
+    LINES = 3               # over which a record's edges to addresses and payment methods lie
 
 cdef uint32_t pool_visits(const Principal *p, const Places *places, bint by_program) noexcept nogil:
     """Return what visits at pool exits, all others set to 0, count for.
@@ -120,10 +127,21 @@ cdef class Pools:
                 chosen = <uint32_t>(node - self.evidence.identifiers) + 1
         return chosen
 
+    cdef void await_suspect(self, uint32_t at) noexcept nogil:
+        """Have what a pass over those in question will look at soon fetched: a walk waits for memory most of the time."""
+        cdef uint8_t *p
+        cdef int i
+        if at + FAR < self.suspect_count:
+            p = <uint8_t *>principal_at(self.evidence, self.suspects[at + FAR])
+            for i in range(LINES):
+                prefetch(p + i * LINE)
+        if at + NEAR < self.suspect_count:
+            look_ahead(self.evidence.identifiers, principal_at(self.evidence, self.suspects[at + NEAR]), CLIENT_AT)
+
     cdef void places_of(self, Principal *p, Places *places) noexcept nogil:
         """Find where a principal was lately: places of the kind looked at, each once."""
         cdef Identifier *node
-        cdef uint32_t at
+        cdef uint32_t at, ticks = self.evidence.now_s // TICK_S
         cdef int i, j, homes = 0
         cdef uint32_t home[FINE_EDGES]
         places.count = 0
@@ -132,7 +150,7 @@ cdef class Pools:
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
             if node == NULL or is_infrastructure(node):
                 continue
-            if <uint16_t>(self.evidence.now_s // TICK_S - p.edges[i].seen) >= self.window_ticks:
+            if <uint16_t>(ticks - p.edges[i].seen) >= self.window_ticks:
                 continue
             places.all_visits += visits_of(p.edges + i)
             if self.kind == COARSE:
@@ -146,6 +164,11 @@ cdef class Pools:
                 home[homes] = at
                 homes += 1
                 continue
+            if self.kind == FINE:  # two edges never lead to one address
+                places.at[places.count] = at
+                places.visits[places.count] = visits_of(p.edges + i)
+                places.count += 1
+                continue
             for j in range(places.count):
                 if places.at[j] == at:
                     places.visits[j] += visits_of(p.edges + i)
@@ -155,7 +178,7 @@ cdef class Pools:
                 places.visits[places.count] = visits_of(p.edges + i)
                 places.count += 1
         # An account that lives in a place is no witness of it, either way.
-        for i in range(homes):
+        for i in range(homes if self.kind == COARSE else 0):
             j = 0
             while j < places.count and places.at[j] != home[i]:
                 j += 1
@@ -303,11 +326,8 @@ cdef class Pools:
         cdef Identifier *node
         with nogil:
             for at in range(start, min(stop, self.suspect_count)):
+                self.await_suspect(at)
                 p = principal_at(self.evidence, self.suspects[at])
-                if at + 2 < self.suspect_count:
-                    look_ahead(
-                        self.evidence.identifiers, principal_at(self.evidence, self.suspects[at + 2]), EXTRA_AT
-                    )
                 token = 0 if self.alone else self.token_of(p, SUSPECT)
                 mine = p.traits & ROAMER if self.alone else token != 0
                 if not mine and not (self.alone or is_witness(p)):
@@ -342,6 +362,7 @@ cdef class Pools:
         cdef Places places
         with nogil:
             for at in range(start, min(stop, self.suspect_count)):
+                self.await_suspect(at)
                 p = principal_at(self.evidence, self.suspects[at])
                 if not self.is_suspect(p):
                     continue
@@ -409,6 +430,7 @@ cdef class Pools:
         cdef Places places
         with nogil:
             for at in range(start, min(stop, self.suspect_count)):
+                self.await_suspect(at)
                 p = principal_at(self.evidence, self.suspects[at])
                 if not self.is_suspect(p):
                     continue

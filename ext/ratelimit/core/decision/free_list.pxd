@@ -11,7 +11,7 @@ cdef extern from "ratelimit/core/decision/free_list.h":
     int spares "kin_spares"
 
 cdef enum:
-    POOLED_RULES = 4        # decisions of up to so many rules allocate nothing
+    POOLED_RULES = 6        # decisions of up to so many rules allocate nothing
 
 
 cdef inline Charge *take_charges(int count) except NULL:
