@@ -111,6 +111,7 @@ class Rebuild:
         self._communities = Communities(self._pools)
         fleet = NEVER if self._by_program else FLEET
         self._groups = Groups(core, self._pools, fleet=fleet, hub=s.accounts)
+        self._phases = self._homes, self._communities, self._pools, self._groups
 
     def __iter__(self) -> Iterator[None]:
         core = self._core
@@ -126,8 +127,10 @@ class Rebuild:
             if core.live():
                 # All at once: one by one, as they come back, they would keep the budget in debt for a day.
                 yield from self._principals(core.collect)
+            for phase in self._phases:
+                yield from _in_parts(phase.give_back)
         finally:
-            for phase in (self._homes, self._communities, self._pools, self._groups):
+            for phase in self._phases:
                 phase.end()
             core.end()
 
@@ -188,14 +191,14 @@ class Rebuild:
         homes.begin()
         yield from self._principals(homes.vote)
         if self._by_program:
-            homes.end()  # an account that is an address is always at home
+            yield from _in_parts(homes.give_back)  # an account that is an address is always at home
             return
         yield from self._identifiers(homes.reset_votes)
         yield from self._principals(homes.count_visits)
         yield from self._identifiers(homes.count_addresses)
         yield from self._principals(homes.find_homes)
         yield from self._identifiers(homes.classify_blocks)
-        homes.end()
+        yield from _in_parts(homes.give_back)
 
     def _find_pools(self) -> Iterator[None]:
         """Find the payment methods that meet, and the accounts that pay by themselves and do."""
@@ -206,7 +209,7 @@ class Rebuild:
             # Networks that one program fills, if it is hardly seen elsewhere.
             pools.begin_round(NETWORK, 1, s.pool_share, crowd=TENANTS)
             yield from self._prune_suspects(s.accounts)
-            pools.end_search()
+            yield from _in_parts(pools.end_search)
             return
         pools.begin_round(ADDRESS, METHODS_MEET, s.pool_share)
         found = yield from self._prune_suspects(s.accounts)
@@ -222,7 +225,7 @@ class Rebuild:
             yield from self._join_methods()
         pools.begin_round(ADDRESS, LONERS_MEET, NETWORK_SHARE, alone=True)
         yield from self._prune_suspects(s.accounts)
-        pools.end_search()
+        yield from _in_parts(pools.end_search)
 
     def _join_methods(self) -> Iterator[None]:
         """Find which payment methods belong together: those that mostly meet each other."""
@@ -251,7 +254,7 @@ class Rebuild:
         communities.begin_round(ADDRESS)
         yield from self._vote()
         yield from self._identifiers(communities.attach_addresses)
-        communities.end()
+        yield from _in_parts(communities.give_back)
 
     def _vote(self) -> Iterator[None]:
         yield from self._identifiers(self._communities.reset)
@@ -407,3 +410,9 @@ class Rebuild:
         for label, (statistics, classification) in self._enforcement.found():
             self._core.set_verdict(label, classification.verdict)
             self._name(label, statistics, classification)
+
+
+def _in_parts(give_back: Callable[[], bool]) -> Iterator[None]:
+    while give_back():
+        yield
+    yield

@@ -61,5 +61,7 @@ class Communities:
         """Identifiers: have methods lead to their roots at once."""
     def attach_addresses(self, start: int, stop: int) -> None:
         """Identifiers: put addresses below the communities that hold them."""
+    def give_back(self) -> bool:
+        """Give a part of the memory back, so that it is no long slice; return whether there is more."""
     def end(self) -> None:
         """Give the memory back; may be called at any time."""

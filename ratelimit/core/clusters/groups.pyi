@@ -78,5 +78,7 @@ class Groups:
         """
     def prune_networks(self, start: int, stop: int, share: float) -> None:
         """Identifiers: let go of networks of which less than this part is one cluster's."""
+    def give_back(self) -> bool:
+        """Give a part of the memory back, so that it is no long slice; return whether there is more."""
     def end(self) -> None:
         """Give the memory back; may be called at any time."""

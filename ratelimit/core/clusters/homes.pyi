@@ -62,5 +62,7 @@ class Homes:
         """Principals: say whether they are at home anywhere, and where."""
     def classify_blocks(self, start: int, stop: int) -> None:
         """Identifiers: say of blocks whether people live there, a payer in a network for thirty addresses; in `degree`."""
+    def give_back(self) -> bool:
+        """Give a part of the memory back, so that it is no long slice; return whether there is more."""
     def end(self) -> None:
         """Give the memory back; may be called at any time."""

@@ -97,7 +97,12 @@ class Pools:
         """Suspects: join payment methods by the pool exits they share."""
     def mark_pooled(self, start: int, stop: int) -> int:
         """Identifiers: say of payment methods that are left that they meet others; return how many."""
-    def end_search(self) -> None:
-        """Give back what only looking takes; what was joined and proven stays for `Groups`."""
+    def end_search(self) -> bool:
+        """Give a part back of what only looking takes; return whether there is more.
+
+        What was joined and proven stays for `Groups`.
+        """
+    def give_back(self) -> bool:
+        """Give a part of the memory back, so that it is no long slice; return whether there is more."""
     def end(self) -> None:
         """Give all memory back; may be called at any time."""

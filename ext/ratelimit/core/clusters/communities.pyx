@@ -17,7 +17,6 @@ speaks for mingling, and later visits where any other is.
 """
 
 cimport cython
-from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.stdint cimport int32_t, uint16_t, uint32_t
 
 from ratelimit.core.clusters.evidence cimport principal_at
@@ -26,6 +25,7 @@ from ratelimit.core.clusters.pools cimport Places, Pools
 from ratelimit.core.clusters.records cimport (
     COARSE, FINE, POOLED, SUSPECT, Identifier, Principal, kind_of, resolve,
 )
+from ratelimit.core.memory.scratch cimport give_all_back, give_back, take_zeroed
 
 cdef extern from "ratelimit/core/threads/handover.h":
     pass
@@ -69,19 +69,24 @@ cdef class Communities:
         self.evidence = pools.evidence
 
     def __dealloc__(self):
-        PyMem_RawFree(self.balance)
+        give_all_back(&self.scratch)
 
     def begin(self):
         """Take memory: a number an identifier."""
         self.end()
-        self.balance = <uint32_t *>PyMem_RawCalloc(self.pools.count + 1, 4)
+        self.balance = <uint32_t *>take_zeroed(&self.scratch, self.pools.count + 1, 4)
         if self.balance == NULL:
             raise MemoryError
 
     def end(self):
         """Give the memory back."""
-        PyMem_RawFree(self.balance)
         self.balance = NULL
+        give_all_back(&self.scratch)
+
+    def give_back(self):
+        """Give a part of the memory back, to be gone on with until there is none; return whether there is more."""
+        self.balance = NULL
+        return give_back(&self.scratch)
 
     def begin_round(self, int kind):
         """Begin to look at one kind of place."""

@@ -5,6 +5,7 @@ from ratelimit.core.clusters.cluster_index cimport ClusterIndex
 from ratelimit.core.clusters.pools cimport Places, Pools
 from ratelimit.core.clusters.records cimport Principal
 from ratelimit.core.clusters.tally cimport Tally
+from ratelimit.core.memory.scratch cimport Scratch
 
 cdef extern from "ratelimit/core/threads/handover.h":
     pass
@@ -25,10 +26,12 @@ cdef class Groups:
     cdef uint32_t *owner                # by address: the group that makes most visits
     cdef uint32_t *visits               # by address: those of its owner
     cdef uint16_t *number               # by principal: its group
+    cdef Scratch scratch                # all of these
     cdef uint32_t fleet
     cdef uint32_t hub                   # accounts that mostly are at one address, for it to be no home
 
     cdef void free(self) noexcept
+    cdef void forget(self) noexcept
     cdef uint32_t tree_of(self, Principal *p, uint32_t at) noexcept nogil
     cdef void vote(self, uint32_t at, uint32_t group, uint32_t visits) noexcept nogil
     cdef void tally_one(self, Principal *p, uint32_t at) noexcept nogil

@@ -9,7 +9,6 @@ In one file, since its walks share votes and tallies, which nothing else sees.
 """
 
 cimport cython
-from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from ratelimit.core.clusters.evidence cimport principal_at
@@ -22,6 +21,7 @@ from ratelimit.core.clusters.records cimport (
     rate_of, resolve,
 )
 from ratelimit.core.clusters.tally cimport PARTS_OF_DAY, Tally, exits_of, octave_of
+from ratelimit.core.memory.scratch cimport give_all_back, give_back, take_zeroed
 
 cdef enum:
     SIX_HOURS = 0x3F
@@ -58,11 +58,10 @@ cdef class Groups:
         self.free()
 
     cdef void free(self) noexcept:
-        PyMem_RawFree(self.tallies)
-        PyMem_RawFree(self.sizes)
-        PyMem_RawFree(self.owner)
-        PyMem_RawFree(self.visits)
-        PyMem_RawFree(self.number)
+        self.forget()
+        give_all_back(&self.scratch)
+
+    cdef void forget(self) noexcept:
         self.tallies = NULL
         self.sizes = self.owner = self.visits = NULL
         self.number = NULL
@@ -73,15 +72,20 @@ cdef class Groups:
         self.free()
         self.identifiers = self.pools.count
         self.awake = self.pools.awake
-        self.tallies = <Tally *>PyMem_RawCalloc(MOST_GROUPS + 1, sizeof(Tally))
-        self.sizes = <uint32_t *>PyMem_RawCalloc(self.identifiers + 1, 4)
-        self.owner = <uint32_t *>PyMem_RawCalloc(self.identifiers + 1, 4)
-        self.visits = <uint32_t *>PyMem_RawCalloc(self.identifiers + 1, 4)
-        self.number = <uint16_t *>PyMem_RawCalloc(self.awake + 1, 2)
+        self.tallies = <Tally *>take_zeroed(&self.scratch, MOST_GROUPS + 1, sizeof(Tally))
+        self.sizes = <uint32_t *>take_zeroed(&self.scratch, self.identifiers + 1, 4)
+        self.owner = <uint32_t *>take_zeroed(&self.scratch, self.identifiers + 1, 4)
+        self.visits = <uint32_t *>take_zeroed(&self.scratch, self.identifiers + 1, 4)
+        self.number = <uint16_t *>take_zeroed(&self.scratch, self.awake + 1, 2)
         if not (self.tallies and self.sizes and self.owner and self.visits and self.number):
             self.free()
             raise MemoryError
         self.count = self.left_out = 0
+
+    def give_back(self):
+        """Give a part of the memory back, to be gone on with until there is none; return whether there is more."""
+        self.forget()
+        return give_back(&self.scratch)
 
     def end(self):
         """Give the memory back."""

@@ -2,6 +2,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ratelimit.core.clusters.evidence cimport Evidence
 from ratelimit.core.clusters.records cimport Edge, Identifier, Principal
+from ratelimit.core.memory.scratch cimport Scratch
 
 cdef class Homes:
     cdef readonly Evidence evidence
@@ -19,8 +20,10 @@ cdef class Homes:
     cdef uint32_t *total    # of an address all visits, and LONE; of a block its addresses
     cdef uint64_t *witnesses    # a set of payers and networks: who said that people live there
     cdef size_t witness_mask
+    cdef Scratch scratch    # all of these
 
     cdef void free(self) noexcept
+    cdef void forget(self) noexcept
     cdef Identifier *place(self, Edge *edge) noexcept nogil
     cdef uint32_t payer_of(self, Principal *p, uint32_t at, bint *lone) noexcept nogil
     cdef uint8_t age(self, Principal *p) noexcept nogil

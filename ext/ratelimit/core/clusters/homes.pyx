@@ -14,7 +14,6 @@ Reads: edges, degrees of payment methods, ages. Leaves: AT_HOME at edges, HOMED 
 """
 
 cimport cython
-from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ratelimit.core.clusters.evidence cimport Evidence, principal_at
@@ -22,6 +21,7 @@ from ratelimit.core.clusters.records cimport (
     AT_HOME, BLOCK, CLIENT_AT, COARSE, FINE, FINE_EDGES, HOMED, MOST_DEGREE, OLD, PAYMENT_AT, SEEN, SETTLED, TICK_S, Edge,
     Identifier, Principal, ages_of, is_infrastructure, kind_of, look_ahead, resolve, visits_of,
 )
+from ratelimit.core.memory.scratch cimport give_all_back, give_back, take_zeroed
 
 cdef extern from "ratelimit/core/threads/handover.h":
     pass
@@ -54,12 +54,8 @@ cdef class Homes:
         self.free()
 
     cdef void free(self) noexcept:
-        PyMem_RawFree(self.payer)
-        PyMem_RawFree(self.votes)
-        PyMem_RawFree(self.total)
-        PyMem_RawFree(self.witnesses)
-        self.payer = self.votes = self.total = NULL
-        self.witnesses = NULL
+        self.forget()
+        give_all_back(&self.scratch)
 
     def begin(self):
         """Take memory: three numbers an identifier, and two to four an account that is awake."""
@@ -67,15 +63,25 @@ cdef class Homes:
         self.free()
         while places <= HOMES * <size_t>self.evidence.awake_count:
             places *= 2
-        self.witnesses = <uint64_t *>PyMem_RawCalloc(places, 8)
+        self.witnesses = <uint64_t *>take_zeroed(&self.scratch, places, 8)
         self.witness_mask = places - 1
-        self.payer = <uint32_t *>PyMem_RawCalloc(count, 4)
-        self.votes = <uint32_t *>PyMem_RawCalloc(count, 4)
-        self.total = <uint32_t *>PyMem_RawCalloc(count, 4)
+        self.payer = <uint32_t *>take_zeroed(&self.scratch, count, 4)
+        self.votes = <uint32_t *>take_zeroed(&self.scratch, count, 4)
+        self.total = <uint32_t *>take_zeroed(&self.scratch, count, 4)
         if self.payer == NULL or self.votes == NULL or self.total == NULL or self.witnesses == NULL:
             self.free()
             raise MemoryError
         self.count = self.evidence.identifier_count
+
+    cdef void forget(self) noexcept:
+        self.payer = self.votes = self.total = NULL
+        self.witnesses = NULL
+        self.count = 0
+
+    def give_back(self):
+        """Give a part of the memory back, to be gone on with until there is none; return whether there is more."""
+        self.forget()
+        return give_back(&self.scratch)
 
     def end(self):
         """Give the memory back."""

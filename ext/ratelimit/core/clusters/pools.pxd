@@ -2,6 +2,7 @@ from libc.stdint cimport uint16_t, uint32_t
 
 from ratelimit.core.clusters.evidence cimport Evidence
 from ratelimit.core.clusters.records cimport EDGES, FINE_EDGES, Identifier, Principal
+from ratelimit.core.memory.scratch cimport Scratch
 
 cdef enum:
     DISTINCT = 0xFFFFFFFF   # in `second`: three payment methods or more were seen at a place
@@ -31,6 +32,8 @@ cdef class Pools:
     cdef uint32_t *suspects             # positions of the principals in question
     cdef readonly uint32_t suspect_count
     cdef uint32_t awake                 # principals there were at the beginning
+    cdef Scratch search                 # `first` and `second`: what only looking for groups takes
+    cdef Scratch found                  # the others
 
     cdef void free(self) noexcept
     cdef uint32_t token_of(self, Principal *p, int flag) noexcept nogil

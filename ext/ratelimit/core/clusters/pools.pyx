@@ -14,7 +14,6 @@ In one file, since the three searches share one scratch memory, which nothing el
 """
 
 cimport cython
-from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
@@ -26,6 +25,7 @@ from ratelimit.core.clusters.records cimport (
     visits_of,
 )
 from ratelimit.core.memory.prefetch cimport prefetch
+from ratelimit.core.memory.scratch cimport give_all_back, give_back, take_zeroed
 
 cdef extern from "ratelimit/core/threads/handover.h":
     pass
@@ -74,22 +74,19 @@ cdef class Pools:
         self.free()
 
     cdef void free(self) noexcept:
-        PyMem_RawFree(self.first)
-        PyMem_RawFree(self.second)
-        PyMem_RawFree(self.roots)
-        PyMem_RawFree(self.suspects)
-        PyMem_RawFree(self.trees)
         self.first = self.second = self.roots = self.suspects = self.trees = NULL
+        give_all_back(&self.search)
+        give_all_back(&self.found)
 
     def begin(self):
         """Take memory: three numbers an identifier, and two a principal."""
         self.free()
         self.count = self.evidence.identifier_count
-        self.first = <uint32_t *>PyMem_RawCalloc(self.count + 1, 4)
-        self.second = <uint32_t *>PyMem_RawCalloc(self.count + 1, 4)
-        self.roots = <uint32_t *>PyMem_RawCalloc(self.count + 1, 4)
-        self.suspects = <uint32_t *>PyMem_RawCalloc(self.evidence.awake_count + 1, 4)
-        self.trees = <uint32_t *>PyMem_RawCalloc(self.evidence.awake_count + 1, 4)
+        self.first = <uint32_t *>take_zeroed(&self.search, self.count + 1, 4)
+        self.second = <uint32_t *>take_zeroed(&self.search, self.count + 1, 4)
+        self.roots = <uint32_t *>take_zeroed(&self.found, self.count + 1, 4)
+        self.suspects = <uint32_t *>take_zeroed(&self.found, self.evidence.awake_count + 1, 4)
+        self.trees = <uint32_t *>take_zeroed(&self.found, self.evidence.awake_count + 1, 4)
         if (
             self.first == NULL or self.second == NULL or self.roots == NULL or self.suspects == NULL
             or self.trees == NULL
@@ -100,10 +97,15 @@ cdef class Pools:
         self.awake = self.evidence.awake_count
 
     def end_search(self):
-        """Give back what only looking for groups takes; the forest stays."""
-        PyMem_RawFree(self.first)
-        PyMem_RawFree(self.second)
+        """Give a part back of what only looking for groups takes; return whether there is more. The forest stays."""
         self.first = self.second = NULL
+        return give_back(&self.search)
+
+    def give_back(self):
+        """Give a part of the memory back, to be gone on with until there is none; return whether there is more."""
+        self.first = self.second = self.roots = self.suspects = self.trees = NULL
+        self.count = self.awake = self.suspect_count = 0
+        return give_back(&self.search if self.search.count else &self.found) or self.found.count > 0
 
     def end(self):
         """Give the memory back."""
