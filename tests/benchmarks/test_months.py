@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.correlation.adversary.attack import Attack, Exits
 from benchmarks.correlation.adversary.search import evaluated
 from benchmarks.correlation.adversary.world import world
 from benchmarks.correlation.kinlimit import POLICY
@@ -25,6 +29,9 @@ from benchmarks.correlation.written import lines
 from ratelimit.policy import Policy
 
 SCALE = 100
+PRINTED_SCALE = 30
+"""The scale of the prices in the docs."""
+MEASURED = Path(__file__).absolute().parents[2] / "docs" / "measured-correlation.md"
 BASE = 3000 // SCALE
 
 
@@ -278,6 +285,52 @@ def test_a_rule_that_ends_an_attack_refuses_its_honest_twin_of_the_same_facts() 
     assert after is None or after >= 5
     assert lost[0] <= 0.02
     assert lost[1] >= 0.3
+
+
+def printed_prices() -> dict[str, float]:
+    """Return dollars a further budget by attack, as the page of measurements has them."""
+    rows = re.findall(r"^\| ([^|]+) \| (\d+\.\d\d) \(\d+\.\d\d\) \|", MEASURED.read_text(), re.M)
+    return {name: float(usd) for name, usd in rows}
+
+
+def price(attack: Attack, *, by_day: bool = True) -> float | None:
+    model = Allowance(rules_of(POLICY), PRINTED_SCALE, by_day=by_day)
+    return evaluated(attack, model, scale=PRINTED_SCALE, seed=1).further
+
+
+def test_all_ways_below_five_dollars_are_printed_with_their_prices() -> None:
+    found = printed_prices()
+    assert len(found) == 5
+    assert found.keys() <= ATTACKS.keys()
+    for name, usd in found.items():
+        # Where accounts share a network's or an account's few, a day at once is too coarse.
+        assert price(ATTACKS[name], by_day="free" not in name) == pytest.approx(usd, rel=0.01, abs=0.005), (
+            name
+        )
+
+
+@pytest.mark.parametrize(("exits", "usd"), [("victims' homes", 0.16), ("SIM cards", 0.76)])
+def test_evidence_of_presence_is_paid_once_and_goes_with_many_budgets(exits: Exits, usd: float) -> None:
+    """Hazard: a mechanism that asks for such evidence is taken for one that closes the cheapest way."""
+    (bought,) = ATTACKS["a bought account of a reseller's customer"]
+    assert price((replace(bought, exits=exits),)) == pytest.approx(usd, abs=0.005)
+    assert f"${usd:.2f}" in MEASURED.read_text()
+
+
+def test_a_resellers_customer_that_is_its_own_payer_opens_nothing_when_it_is_bought() -> None:
+    assert price(ATTACKS["one bought account"]) is None
+
+
+def test_a_part_of_the_allowance_for_each_account_refuses_a_customer_that_launches() -> None:
+    pair = twins.PAIRS[0]
+    rules = replaced(rules_of(POLICY), "share=0.02")
+    found = evaluated(
+        ATTACKS[pair.attack], Allowance(rules, PRINTED_SCALE, by_day=True), scale=PRINTED_SCALE, seed=1
+    )
+    trace = twins.world(pair, scale=PRINTED_SCALE, seed=1)
+    refused = harm.refused(trace, Allowance(rules, PRINTED_SCALE, by_day=True).decided(trace))
+    assert found.further == pytest.approx(6.12, abs=0.005)
+    assert refused[twins.NAME].share == pytest.approx(0.84, abs=0.005)
 
 
 @pytest.mark.parametrize(
