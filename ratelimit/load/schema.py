@@ -88,7 +88,7 @@ class Adaptive(Table, frozen=True, forbid_unknown_fields=True, rename={"except_"
     mode: Annotated[
         Literal["enforce", "shed", "shadow"],
         Meta(
-            description="`enforce`: a request without room waits in the gateway, for a quarter of the "
+            description="`enforce`: a request without room waits in the gateway, for up to half of the "
             "target, in the order of classes, then fair by caller. `shed`: it is shed at once. `shadow` only "
             "counts the requests that it would shed and hold."
         ),
