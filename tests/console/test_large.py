@@ -63,7 +63,7 @@ def test_evidence_and_neighbours_of_all_members(reader: Reader) -> None:
     assert set(cells) <= {(f"{most:,}", "0"), (f"{least:,}", "0")}
     neighbours = page.html.partition("Neighbours</h2>")[2]
     assert neighbours.count("/person?who=") == NEIGHBOURS
-    assert f"{8 * ACCOUNTS:,} in all" in page.text
+    assert f"{8 * ACCOUNTS:,} requests in " in page.text
 
 
 def test_pages_come_while_a_person_waits(reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ def test_analyst_answers_the_questions_of_a_morning(actor: Actor, reader: Reader
     assert "60 accounts" in found.text
 
     # What did it take?
-    assert "1,500 in all" in found.text
+    assert "1,500 requests in " in found.text
     assert "50 used of 50 (50 a day)" in found.text
     by_requests = reader.get("/actors?by=requests")
     assert "1,500" in by_requests.text
