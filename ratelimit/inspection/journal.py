@@ -527,7 +527,7 @@ def act_line(label: str, word: str, what: str, by: str | None, reason: str | Non
     """
     said = f"act {label} {word}"
     if by:
-        said += f", it was made by {by}" if word == "lapsed" else f" by {by}"
+        said += f", made by {by}" if word == "lapsed" else f" by {by}"
     said += f" ({reason})" if reason else ""
     return f"{said}: {what}"
 

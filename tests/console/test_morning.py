@@ -77,7 +77,8 @@ def test_analyst_answers_the_questions_of_a_morning(actor: Actor, reader: Reader
     # What changed?
     changes = reader.get("/changes").text
     for words in (
-        "act 1 made: account ",
+        "act 1 made by ",
+        "(a customer of ours): account ",
         "exempt from limits per actor",
         "act 1 undone",
         "actor found: now certain",
