@@ -52,7 +52,7 @@ def test_what_a_host_says_of_itself_is_printed_for_each_host() -> None:
         ("act-undone", "act 8-580f undone by ann@web-1 (key is stolen): account 26c94d0a stopped"),
         (
             "act-lapsed",
-            "act 8-580f lapsed, it was made by ann@web-1 (key is stolen): account 26c94d0a stopped",
+            "act 8-580f lapsed, made by ann@web-1 (key is stolen): account 26c94d0a stopped",
         ),
     ],
 )
