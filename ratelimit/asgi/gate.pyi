@@ -1,6 +1,6 @@
 """The gate: the middleware's first question to the compiled decider."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self, final
 
 from starlette.types import Message, Receive, Scope, Send
@@ -128,8 +128,6 @@ class SocketDoor:
 class SocketGate:
     """Lets in the messages of one WebSocket that one compiled call decides.
 
-    What is made of it has `receive_next()`: it awaits the next message, and decides what this does not.
-
     Args:
         take, send: the server's `receive` and `send`.
         scope: the handshake's.
@@ -159,11 +157,6 @@ class SocketGate:
     @property
     def row(self) -> list[int] | None:
         """Their identities; None where no limit asks for them."""
-    def receive(self) -> Awaitable[Message]:
-        """Return the next message once awaited, as the server's `receive` does.
-
-        The first is the handshake, which is handed on as it is.
-        """
     def know(self, bound: BoundPolicy, matched: Matched, row: list[int] | None, /) -> None:
         """Decide messages by this policy from now on.
 

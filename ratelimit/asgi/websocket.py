@@ -28,8 +28,8 @@ class LimitedSocket(SocketGate):
 
     __slots__ = ()
 
-    async def receive_next(self) -> Message:
-        """Return the next message behind the handshake."""
+    async def receive(self) -> Message:
+        """Return the next message, as the server's `receive` does."""
         if self.is_closed:
             return {"type": "websocket.disconnect", "code": POLICY_VIOLATION}
         message = await self.take()

@@ -126,6 +126,29 @@ async def test_messages_are_counted_per_identity_over_all_its_connections() -> N
     assert await talk("a", 1) == ["websocket.send"]
 
 
+async def test_first_message_counts_if_a_layer_outside_took_the_handshake() -> None:
+    """Hazard: a connection whose handshake was taken by authentication has a message that no limit counts."""
+    got = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive())["type"] == "websocket.receive":
+            got.append(message["text"])
+
+    middleware = mount(rules(limit(rate="3/day", unit="messages")), app).middleware
+    scope = {"type": "websocket", "path": "/", "headers": [(b"x-api-key", b"a")], "client": ("192.0.2.1", 1)}
+    for _ in range(2):
+        messages = [{"type": "websocket.receive", "text": text} for text in ("two", "one")]
+
+        async def receive(messages: list[dict[str, Any]] = messages) -> dict[str, Any]:
+            return messages.pop() if messages else {"type": "websocket.disconnect", "code": 1000}
+
+        async def send(message: Any) -> None:
+            pass
+
+        await middleware(scope | {"state": {}}, receive, send)
+    assert got == ["one", "two", "one"]
+
+
 async def test_application_is_told_that_the_connection_was_closed() -> None:
     left: dict[str, Any] = {}
     client = mount(rules(limit(rate="1/minute", unit="messages")), echo).client

@@ -472,7 +472,6 @@ cdef class SocketGate:
     cdef readonly object send
     cdef readonly object scope
     cdef readonly SocketDoor door
-    cdef bint has_begun                 # the handshake itself was taken
     cdef public bint is_closed
     cdef public object target
     cdef readonly object bound          # the policy that messages were decided by last
@@ -485,13 +484,6 @@ cdef class SocketGate:
 
     def __cinit__(self, take, send, scope, SocketDoor door not None, /):
         self.take, self.send, self.scope, self.door = take, send, scope, door
-
-    def receive(self):
-        if self.has_begun:
-            return self.receive_next()
-        # The first message of all is the handshake, which was decided: no limit of messages counts it.
-        self.has_begun = True
-        return self.take()
 
     def know(self, bound, Matched matched not None, list row, /):
         cdef CompiledDecider decider = bound.decider
