@@ -219,8 +219,8 @@ DIAGNOSES: Mapping[str, str] = {
         "verdict. `ratelimit show actors` lists the others. Raise `clusters` in the file of `tuning`."
     ),
     "snapshot-unwritten": (
-        "the snapshot of the correlation cannot be written. Check the folder, its permissions and its room; "
-        "where hosts share a server it goes there. A restart would lose the actors."
+        "the snapshot of the correlation cannot be written, and is tried again; until then a restart would "
+        "lose the actors. Where hosts share a server it goes there, else check the folder and its room."
     ),
     "records-refused": (
         "the records of payers that were kept are not used: {about}. Payers are known by the memory of this "

@@ -467,30 +467,26 @@ SUMS = (
 
 def sums_words(fields: Mapping[str, Any]) -> str:
     """Return what happened during outages, each part behind a semicolon; unlike units are not added up."""
+    dollars = fields.get("micro_dollars_charged_back", 0) / MICRO
     charged = [
-        words.format(number)
-        for name, words in (
-            ("requests_charged_back", "{:,.0f} requests"),
-            ("tokens_charged_back", "{:,.0f} tokens"),
-            ("micro_dollars_charged_back", "${:,.2f}"),
-            ("others_charged_back", "{:,.0f} of other units"),
-        )
-        if (number := fields.get(name, 0) / (MICRO if "dollars" in name else 1))
+        *_counted(fields, "requests_charged_back", "request"),
+        *_counted(fields, "tokens_charged_back", "token"),
+        *([f"${dollars:,.2f}" if dollars >= 0.01 else "less than a cent"] if dollars else []),
+        *(f"{each} of other kinds" for each in _counted(fields, "others_charged_back", "unit")),
     ]
     parts = [
-        f"{fields[name]:,.0f} {words}"
-        if words
-        else f"charged to limits when it was back: {', '.join(charged)}"
-        for name, words in (
-            ("requests_allowed", "requests allowed meanwhile"),
-            ("requests_refused", "refused"),
-            ("", ""),
-            ("counters_forgotten", "counters forgotten"),
-            ("corrections_lost", "corrections lost"),
-        )
-        if (fields.get(name) if words else charged)
+        *(f"{each} allowed meanwhile" for each in _counted(fields, "requests_allowed", "request")),
+        *(f"{each} refused" for each in _counted(fields, "requests_refused", "request")),
+        *([f"charged afterwards, for what windows still held: {', '.join(charged)}"] if charged else []),
+        *(f"{each} forgotten" for each in _counted(fields, "counters_forgotten", "counter")),
+        *(f"{each} lost" for each in _counted(fields, "corrections_lost", "correction")),
     ]
     return "".join(f"; {each}" for each in parts)
+
+
+def _counted(fields: Mapping[str, Any], name: str, noun: str) -> list[str]:
+    number = int(fields.get(name, 0))
+    return [formatting.count(number, noun)] if number else []
 
 
 def _emptied(fields: Mapping[str, Any]) -> str:

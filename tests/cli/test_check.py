@@ -422,7 +422,7 @@ def test_what_adaptive_limits_do_is_shown(tmp_path: Path) -> None:
         "within 2 s",
         "4 always; 20 at first; 400 at most",
         "paid (plan pro or team; first); tenants (tenant t; weight 10); free (/*; weight 5)",
-        "held for 500 ms, then shed",
+        "held for 1 s, then shed",
         "all hosts that use redis://127.0.0.1:7/0",
         "[adaptive] rest",
         "each request is one",
