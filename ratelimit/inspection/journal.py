@@ -49,6 +49,7 @@ SAME_NS = 60 * 10**9
 """An act or a policy is in force on all hosts within so long."""
 _OF_ACTS = frozenset({"act-made", "act-undone", "act-lapsed"})
 """Of one act there is one of each, whenever a host that was cut off tells it."""
+_SILENT = "host-silent"
 _EACH_HOST = _OF_ACTS | {"policy-reloaded", "policy-rejected"}
 HOUR_NS = 3600 * 10**9
 QUARTER_NS = HOUR_NS // 4
@@ -121,7 +122,7 @@ class Printed:
         if entry.kind not in _EACH_HOST:
             told = (*told, entry.host)
         times = self._seen.setdefault(told, [])
-        near_ns = SAME_NS if entry.kind in _EACH_HOST else 0
+        near_ns = SAME_NS if entry.kind in _EACH_HOST or entry.kind == _SILENT else 0
         if times and entry.kind in _OF_ACTS:
             return False
         if any(abs(entry.time_ns - each) <= near_ns for each in times):
@@ -229,6 +230,8 @@ class Journal:
     ) -> Iterator[Entry]:
         """Yield the entries since an instant, by time; each once, with the hosts that reported it.
 
+        A host that reports nothing since then has an entry at its last report, for as long as it is silent.
+
         Args:
             since_ns: from when on, since 1970.
             of: yield those about one of these alone, as `Entry.is_of` has it; empty for all.
@@ -251,8 +254,17 @@ class Journal:
                     continue
                 seen[told] = len(found)
             found.append(entry)
+        found += [each for each in self._silent() if each.time_ns >= since_ns]
+        found.sort(key=lambda each: each.time_ns)
         wanted = Wanted(of)
         yield from (each for each in found if not of or wanted.has(each))
+
+    def _silent(self) -> Iterator[Entry]:
+        now_ns = SystemClock().now_ns()
+        for host, silent_s in (*self.missing.items(), *self.gone.items()):
+            words = "its last report: nothing is heard of it since"
+            fields = {"silent_seconds": silent_s}
+            yield Entry(now_ns - silent_s * 10**9, host, _SILENT, "", words, fields, is_warning=True)
 
     def hours(self, since_ns: int = 0, *, now_ns: int = 0) -> list[Hour]:
         """Return the answers by the hour since an instant, the first hour whole; hours without are left out.

@@ -6,6 +6,7 @@ import pytest
 
 from ratelimit.inspection.acting import Confirmation, HostState, state_of, unheard_words
 from ratelimit.inspection.hosts import HostMoment, Moment, absent
+from ratelimit.inspection.journal import Journal, Printed
 from ratelimit.inspection.policies import by_policy
 from ratelimit.inspection.told import Told
 from ratelimit.stores.redis.acts import GONE_MS, LATE_MS, SILENT_MS, HostReport
@@ -69,3 +70,19 @@ def test_a_host_that_is_gone_is_named_and_fails_no_command() -> None:
         HostMoment("web-3", None, None),
     ]
     assert Moment(NOW_NS, hosts, []).missing == ["web-1", "web-3"]
+
+
+def test_what_happened_has_the_last_report_of_a_silent_host_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hazard: a host dies, and the list of what changed says nothing of it."""
+    stop_host(monkeypatch, NOW_NS)
+    printed = Printed()
+    for silent_s, is_new in ((16, True), (31, False), (GONE_MS // 1000 + 9, False)):
+        stop_host(monkeypatch, NOW_NS + (silent_s - 16) * NS)
+        gone = silent_s * 1000 > GONE_MS
+        journal = Journal(None, None, None)
+        (journal.gone if gone else journal.missing)["web-2"] = silent_s
+        (entry,) = journal.entries(NOW_NS - 60 * NS)
+        assert (entry.time_ns, entry.host, entry.kind) == (NOW_NS - 16 * NS, "web-2", "host-silent")
+        assert (entry.is_warning, printed.add(entry)) == (True, is_new)
+    assert not list(journal.entries(NOW_NS))
+    assert not list(journal.entries(of=["web-1"]))
