@@ -74,6 +74,16 @@ class Left:
         return self.remaining >= self.most
 
 
+def least_cost(rule: LimitRule) -> int:
+    """Return the least that a request of usual cost takes of a limit on arrival.
+
+    Where each request is looked at for what it may use, that is one unit: the rest only it can say.
+    """
+    metering = rule.metering
+    is_found = metering is not None and (metering.estimate is not None or metering.exposure == 1)
+    return rule.estimate or int(is_found)
+
+
 @dataclass
 class Knowledge:
     """What is known here of callers, to look somebody up.
@@ -203,15 +213,18 @@ class Knowledge:
         """
         plan = self.bound.plan_of(rules)
         asked = outcome = peek(self.bound, plan, row, [0] * len(rules))
-        if any(outcome.remaining(index) < rule.estimate for index, rule in enumerate(rules)):
-            asked = peek(self.bound, plan, row, [rule.estimate for rule in rules])
+        # Where something is owed a look that asks for nothing is refused: so is a request that is charged
+        # as it settles.
+        costs = [least_cost(rule) for rule in rules]
+        if any(outcome.remaining(index) < cost for index, cost in enumerate(costs)):
+            asked = peek(self.bound, plan, row, costs)
         now_ns = self.bound.store.clock.now_ns()
         return [
             Left(
                 rule,
                 outcome.remaining(index),
                 outcome.reset_after_ns(index),
-                asked.retry_after_ns(index) if outcome.remaining(index) < rule.estimate else 0,
+                asked.retry_after_ns(index),
                 paid_of(self.bound, rule, row, now_ns) if rule.algorithm == "lifetime" else 0,
             )
             for index, rule in enumerate(rules)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ratelimit.core.decision.engine import MAX_RULES, Plan
 from ratelimit.core.memory.host import hosts_in
 from ratelimit.deciding.bound_policy import BoundPolicy
-from ratelimit.inspection.knowledge import Knowledge, Left
+from ratelimit.inspection.knowledge import Knowledge, Left, least_cost
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.embedded.store import EmbeddedStore
 
@@ -73,14 +73,13 @@ def _left_of(
     stances, millionths = ["local"] * len(rules), round(share * MILLIONTHS)
     plan, now_ns = plan_of_share(whole, stances, millionths, here.hasher, len(row)), here.clock.now_ns()
     seen = plan.peek([*row, -1], now_ns, [0] * len(rules))
-    asked = plan.peek([*row, -1], now_ns, [rule.estimate for rule in rules])
+    asked = plan.peek([*row, -1], now_ns, [least_cost(rule) for rule in rules])
     for index, rule in enumerate(rules):
-        left, is_short = seen.remaining(index), seen.remaining(index) < rule.estimate
         yield Left(
             replace(rule, quota=part_of(rule.quota, millionths), burst=part_of(rule.burst, millionths)),
-            left,
+            seen.remaining(index),
             seen.reset_after_ns(index),
-            asked.retry_after_ns(index) if is_short else 0,
+            asked.retry_after_ns(index),
         )
 
 

@@ -402,3 +402,57 @@ def test_a_plan_is_known_by_the_last_refusal_and_a_screen_says_since_when(
     spend(limiter, "/plans", account="c-6")
     assert "Its plan: no tier at its last refusal, " in run("who", policy, "c-6").stderr
     assert [each["tier"] for each in who(policy, "c-6")["limits"] if each["limit"] == "plans"] == [None]
+
+
+OWED = """\
+version = 1
+[identities]
+account = {{ from = "header:x-api-key" }}
+[[limit]]
+name = "spend"
+per = "account"
+algorithm = "{algorithm}"
+{more}
+[store]
+keys = 1000
+memory = "{place}"
+"""
+
+DOLLARS = 'unit = "usd"\nrate = "0.50/year"\ncost = 0\n'
+TOKENS = 'unit = "tokens"\nrate = "5/year"\ncost = "header:x-cost"\n'
+
+
+@pytest.mark.parametrize("algorithm", ["token-bucket", "sliding-window", "fixed-window"])
+@pytest.mark.parametrize(
+    ("more", "used", "left", "word"),
+    [
+        (DOLLARS, {"usd": 900_000}, "0 of 0.5 usd", "refuses"),
+        (f'{DOLLARS}mode = "shadow"\n', {"usd": 900_000}, "0 of 0.5 usd", "would refuse"),
+        (TOKENS, {"tokens": 5}, "0 of 5 tokens", "refuses"),
+    ],
+    ids=["owed", "in shadow", "nothing left"],
+)
+def test_limit_charged_as_it_settles_is_said_to_refuse_as_long_as_the_limiter_does(
+    tmp_path: Path, algorithm: str, more: str, used: dict[str, int], left: str, word: str
+) -> None:
+    """Hazard: "has room, 0 of 0.5 usd" of a caller that gets 423 refusals."""
+    text = OWED.format(algorithm=algorithm, more=more, place=tmp_path / "table")
+    policy = write_policy(tmp_path, text)
+    limiter = Limiter(policy)
+    try:
+        request: dict[str, Any] = {"path": "/", "client": ADDRESS, "headers": {"x-api-key": "c-5"}}
+        first = limiter.decide(**request)
+        assert first.allowed
+        first.settle(used)
+        (refusal,) = limiter.peek(**request, costs={} if "usd" in used else {"tokens": 1}).verdicts
+        assert refusal.retry_after_ns
+        (found,) = who(policy, "c-5")["limits"]
+        assert (found["remaining"], found["refuses"]) == (0, True)
+        assert 0 < found["retry_after"] <= refusal.retry_after_ns / 1e9
+        assert f"{left}, {word} for" in " ".join(run("who", policy, "c-5").stdout.split())
+        with reading(policy) as reader:
+            page = reader.find("c-5").text
+        assert f"{word} for" in page
+        assert "has room" not in page
+    finally:
+        limiter.close()
