@@ -66,7 +66,7 @@ def _moment(visit: Visit, *, is_fresh: bool) -> dict[str, Any]:
 
 
 def limits(visit: Visit) -> Response:
-    """All limits, those that refuse most now first, with their terms."""
+    """All limits, those that refused most in the last minute first, with their terms."""
     found, before = visit.observation.moments()
     _, policy, _ = visit.observation.policy()
     rules = {rule.name: rule for rule in reversed(policy.compiled.rules) if not rule.is_twin}

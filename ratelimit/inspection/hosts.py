@@ -118,6 +118,8 @@ class Moment:
     """What keeps this from being the whole, each in a sentence."""
     is_away: bool = False
     """Whether the server that hosts share does not answer: this is what this host knows."""
+    knows_callers: bool = True
+    """Whether it says whom limits refuse; a page of metrics does not."""
 
     @cached_property
     def total(self) -> Snapshot:
@@ -144,10 +146,17 @@ class LimitRow:
     """Refusals a second since the look before; None at the first look."""
     would_s: float | None
     allowed_s: float | None
+    last_minute: int | None = None
+    """Refusals in the last sixty seconds, of the callers that hosts tell of; None where they tell of none."""
+    would_last_minute: int | None = None
+    """The same of those in shadow."""
 
 
 def limits_by_trouble(now: Moment, before: Moment | None) -> list[LimitRow]:
-    """Return the limits, those first that refuse most now; at the first look, most in all."""
+    """Return the limits, those first that refused most in the last minute, then by rates, then most in all.
+
+    The last minute is known at the first look already; rates are from two looks.
+    """
     passed_s = 0.0 if before is None else (now.at_ns - before.at_ns) / 1e9
     rows = []
     for name, counts in now.total.limits.items():
@@ -159,21 +168,43 @@ def limits_by_trouble(now: Moment, before: Moment | None) -> list[LimitRow]:
                 max(0, counts.would_refuse - then.would_refuse) / passed_s,
                 max(0, counts.allowed - then.allowed) / passed_s,
             ]
-        rows.append(LimitRow(name, counts, *rates))
+        refused_s, would_s, allowed_s = rates
+        rows.append(LimitRow(name, counts, refused_s, would_s, allowed_s))
     denied = _denied(now)
     if denied:
         rate = None if before is None or passed_s <= 0 else max(0, denied - _denied(before)) / passed_s
         none = None if rate is None else 0.0
         rows.append(LimitRow(DENY_LIST, LimitCounts(refused=denied), rate, none, none))
+    if now.knows_callers:
+        minutes = _last_minute(now.callers)
+        rows = [
+            replace(
+                row,
+                last_minute=minutes.get((row.name, False), 0),
+                would_last_minute=minutes.get((row.name, True), 0),
+            )
+            for row in rows
+        ]
     return sorted(
         rows,
         key=lambda row: (
+            -(row.last_minute or 0),
+            -(row.would_last_minute or 0),
             -(row.refused_s or 0),
             -(row.would_s or 0),
             -row.counts.refused,
             -row.counts.would_refuse,
         ),
     )
+
+
+def _last_minute(callers: Iterable[Refused]) -> dict[tuple[str, bool], int]:
+    """Return what all hosts refused in the last sixty seconds, by limit and whether that is in shadow."""
+    found: dict[tuple[str, bool], int] = {}
+    for each in callers:
+        key = each.limit, each.in_shadow
+        found[key] = found.get(key, 0) + each.now
+    return found
 
 
 def forgotten_for_ns(compiled: CompiledPolicy) -> int:

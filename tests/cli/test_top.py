@@ -58,6 +58,8 @@ def test_shared_table_is_read(limiter: Limiter, tmp_path: Path) -> None:
     assert found["limits"] == [
         {
             "limit": "requests",
+            "refused_last_minute": 2,
+            "would_refuse_last_minute": 0,
             "allowed": 5,
             "refused": 2,
             "refused_in_shadow": 0,
@@ -114,6 +116,10 @@ def test_metrics_page_is_read(limiter: Limiter, page: HTTPServer) -> None:
     _Page.body = generate_latest(registry)
     found = json.loads(run("top", f"http://127.0.0.1:{page.server_port}/metrics", "--json").stdout)
     assert (found["limits"][0]["allowed"], found["limits"][0]["refused"], found["workers"]) == (5, 1, 1)
+    assert found["limits"][0]["refused_last_minute"] is None  # a page of metrics does not say it
+    shown = run("top", f"http://127.0.0.1:{page.server_port}/metrics", "--once").stdout
+    assert "minute" not in shown
+    assert "most refused in all first; totals since the hosts' memory began" in shown
 
 
 def test_pages_of_something_else_are_said(page: HTTPServer) -> None:

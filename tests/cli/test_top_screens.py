@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,8 +50,10 @@ memory = "{}"
 """
 
 
-def refused(limit: str, hashed: int, *, in_shadow: bool = False) -> Refused:
-    return Refused("web-1", limit, "account", hashed, 7, 0, 0, 60 * NS, in_shadow)
+def refused(
+    limit: str, hashed: int, *, in_shadow: bool = False, now: int = 0, host: str = "web-1"
+) -> Refused:
+    return Refused(host, limit, "account", hashed, 7, 0, 0, 60 * NS, in_shadow, now=now)
 
 
 def moment(at_s: float, **limits: tuple[int, int, int]) -> Moment:
@@ -94,8 +97,33 @@ def test_limits_in_trouble_come_first(navigation: Navigation) -> None:
     lines = [line.split() for line in text_of(navigation).splitlines()]
     names = [line[0] for line in lines if line and line[0] in ("calm", "wild", "trial")]
     assert names == ["wild", "trial", "calm"]  # refuses now; would refuse now; refused once
-    assert ["wild", "15.0", "0.0", "10.0", "30", "0"] in lines
-    assert ["trial", "shadow", "0.0", "3.0", "25.0", "0", "26"] in lines
+    assert ["wild", "0", "15.0", "0.0", "10.0", "30", "0"] in lines
+    assert ["trial", "shadow", "0", "0.0", "3.0", "25.0", "0", "26"] in lines
+
+
+@pytest.mark.parametrize("before", [None, BEFORE])
+def test_what_was_refused_in_the_last_minute_goes_before_totals_and_rates(before: Moment | None) -> None:
+    """Hazard: a limit that refused much long ago stands above the one that refuses now."""
+    found = replace(
+        NOW,
+        callers=[
+            refused("wild", 1, now=4),
+            refused("calm", 2, now=3),
+            refused("calm", 2, now=3, host="web-2"),
+            refused("trial", 3, in_shadow=True, now=9),
+        ],
+    )
+    console = Console(width=80, force_terminal=False, color_system=None)
+    with console.capture() as captured:
+        console.print(screens.overview("policy.toml", found, before))
+    text = captured.get()
+    lines = [line.split() for line in text.splitlines()]
+    rows = [line for line in lines if line and line[0] in ("calm", "wild", "trial")]
+    assert [row[:2] for row in rows[:2]] == [["calm", "6"], ["wild", "4"]]  # of both hosts together
+    assert rows[2][:4] == ["trial", "shadow", "would", "9"]
+    assert "most refused in the last minute first; totals since the hosts' memory began" in text
+    names = [each["limit"] for each in screens.as_json(found, "")["limits"]]
+    assert names == ["calm", "wild", "trial"]
 
 
 def test_every_host_has_a_line(navigation: Navigation) -> None:

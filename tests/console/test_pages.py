@@ -278,6 +278,17 @@ def test_a_broken_file_is_said_and_what_is_in_force_is_shown(plain: Path) -> Non
         assert "requests" in page.text
 
 
+def test_first_page_says_what_limits_refused_in_the_last_minute(plain: Path) -> None:
+    """Hazard: a first look has no rates yet, and totals alone do not say what refuses now."""
+    with reading(plain) as reader:
+        for path in ("/", "/limits"):
+            text = reader.get(path).text
+            assert "last minute first" in text or "last minute come first" in text
+            assert "Totals are of all hosts, since their memory began." in text
+            assert re.search(r"requests\s+3\s+–\s+–\s+–\s+3\s+0\s+2\b", text), text
+            assert re.search(r"trial\s+shadow\s+would 3\s+–", text), text
+
+
 def test_callers_of_a_limit_in_shadow_are_shown(plain: Path) -> None:
     with reading(plain) as reader:
         limit = reader.get("/limit?name=trial")

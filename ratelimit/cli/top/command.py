@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from http.client import HTTPException
 from io import StringIO
 from pathlib import Path
@@ -52,7 +53,9 @@ Look = Callable[[], Moment]
 @click.option("--once", is_flag=True, help="Look once and end; also without a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Look once; print JSON.")
 def top_command(target: str, interval: float, once: bool, as_json: bool) -> None:
-    """Watch a running deployment: its hosts, and its limits, those first that refuse most now.
+    """Watch a running deployment: its hosts, and its limits.
+
+    Those limits come first that refused most in the last minute. Totals are since the hosts' memory began.
 
     TARGET is a policy file, for its workers on this host and on all hosts that share its server; or the
     address of a /metrics. Looking changes no counter.
@@ -193,7 +196,7 @@ def _look_at(target: str, policy: Policy | None, trouble: str, stack: ExitStack)
     def look() -> Moment:
         found = hosts.look()
         said = [*found.trouble, *([trouble] if trouble else [])]
-        return Moment(found.at_ns, found.hosts, found.callers, found.acts, said)
+        return replace(found, trouble=said)
 
     return look
 
@@ -217,4 +220,6 @@ def _scrape(url: str) -> Moment:
         raise Failure(
             f"{url}: {error}", DEPLOYMENT, hint="Is this the address of a /metrics with rate limits?"
         ) from error
-    return Moment(SystemClock().now_ns(), [HostMoment(urlsplit(url).netloc, counts, None)], [])
+    return Moment(
+        SystemClock().now_ns(), [HostMoment(urlsplit(url).netloc, counts, None)], [], knows_callers=False
+    )

@@ -33,7 +33,7 @@ TEXT_KEYS = "↑ ↓ scroll   ← back   q quit"
 def overview(
     target: str, now: Moment, before: Moment | None, chosen: int | None = None, rows: int | None = None
 ) -> RenderableType:
-    """Return the view of one moment: rates since the look before, or totals without one.
+    """Return the view of one moment: the last minute and totals, with rates since the look before.
 
     Args:
         target: what is watched, as it was given.
@@ -48,6 +48,7 @@ def overview(
         parts += [_hosts(now.hosts), Text()]
     limits = limits_by_trouble(now, before)
     first = 0 if chosen is None or rows is None else max(0, chosen - rows + 1)
+    parts.append(Text(_order(now, before), "dim"))
     parts.append(_limits(limits[first:][:rows], None if chosen is None else chosen - first))
     if rows is not None and len(limits) - first > rows:
         parts.append(Text(f"and {len(limits) - first - rows} more below", "dim"))
@@ -167,16 +168,28 @@ def _applied(state: HostState | None) -> Text:
     return Text("✔", "green") if state.has_applied else Text("✘ not yet", "red")
 
 
+def _order(now: Moment, before: Moment | None) -> str:
+    """Return by what limits are ordered, and which time totals cover."""
+    if now.knows_callers:
+        order = "most refused in the last minute first"
+    else:
+        order = "most refused in all first" if before is None else "most refused now first"
+    return f"{order}; totals since the hosts' memory began"
+
+
 def _limits(rows: Sequence[LimitRow], chosen: int | None) -> RenderableType:
     has_rates = any(row.refused_s is not None for row in rows)
+    has_minute = any(row.last_minute is not None for row in rows)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("limit", overflow="ellipsis", no_wrap=True, min_width=12)
+    if has_minute:
+        table.add_column("last\nminute", justify="right", no_wrap=True)
     rates, totals = ["refused/s", "would/s", "allowed/s"], ["refused", "would"]
     for title in [*rates, *totals] if has_rates else [*totals, "allowed"]:
         table.add_column(title, justify="right", no_wrap=True)
     for at, row in enumerate(rows):
         label = Text(row.name, "bold") + Text("  shadow" if row.counts.shadow else "", "not bold yellow")
-        cells: list[Any] = []
+        cells: list[Any] = [_minute(row)] if has_minute else []
         if has_rates:
             cells += [_rate(row.refused_s, "red"), _rate(row.would_s, "yellow"), _rate(row.allowed_s, "")]
         cells += [f"{row.counts.refused:,}", f"{row.counts.would_refuse:,}"]
@@ -184,6 +197,13 @@ def _limits(rows: Sequence[LimitRow], chosen: int | None) -> RenderableType:
             cells.append(f"{row.counts.allowed:,}")
         table.add_row(label, *cells, style="reverse" if at == chosen else "")
     return table
+
+
+def _minute(row: LimitRow) -> Text:
+    """Return what a limit refused in the last minute; of one that refused nothing, what it would have."""
+    if row.would_last_minute and not row.last_minute:
+        return Text(f"would {row.would_last_minute:,}", "yellow")
+    return Text(f"{row.last_minute or 0:,}", "red" if row.last_minute else "dim")
 
 
 def _rate(rate: float | None, style: str) -> Text:
@@ -272,6 +292,8 @@ def as_json(moment: Moment, trouble: str) -> dict[str, Any]:
         "limits": [
             {
                 "limit": row.name,
+                "refused_last_minute": row.last_minute,
+                "would_refuse_last_minute": row.would_last_minute,
                 "allowed": row.counts.allowed,
                 "refused": row.counts.refused,
                 "refused_in_shadow": row.counts.refused_in_shadow,
