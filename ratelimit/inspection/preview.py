@@ -297,6 +297,8 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
     actors: dict[int, int] = {}
     for key in act.accounts if act.of.is_of_accounts else ():
         actor, _ = known.membership(key)
+        if actor is None and act.of.effect == "clear":
+            actor = _cleared_actor(known, key)
         if actor is not None:
             actors[actor] = actors.get(actor, 0) + 1
     for actor, count in actors.items():
@@ -350,7 +352,7 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
             preview.does.append(
                 f"limits per actor bind account {short_hash(key)} again where the evidence says so"
             )
-    # Who is cleared is in no actor, so what becomes of them is said of all of them.
+    # Of accounts whose actor is not remembered, what becomes of them is said of all of them.
     apart = len(act.accounts) - sum(actors.values()) if act.of.effect == "clear" else 0
     if apart:
         words = formatting.count(apart, "account")
@@ -358,6 +360,15 @@ def of_undo(known: Knowledge, act: Act) -> Preview:
     elif act.of.effect != "clear" and len(rest) > MOST_SAID_APART:
         preview.does.append(f"the same holds for {len(rest) - MOST_SAID_APART:,} more")
     return preview
+
+
+def _cleared_actor(known: Knowledge, key: int) -> int | None:
+    """Return the actor that an account is of by the evidence, though cleared; None where none is known."""
+    if known.source is None or key in known.source.correlator.exempt:
+        return None
+    correlator = known.source.correlator
+    identity = correlator.identities.get(correlator.core.label_of(key))
+    return None if identity is None or known.actor(identity) is None else identity
 
 
 def _other_stop(known: Knowledge, act: Act, key: int) -> Act | None:

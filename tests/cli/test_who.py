@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -323,6 +324,20 @@ def test_what_refused_an_actor_stays_when_an_act_takes_its_accounts_out(
     assert run("act", "undo", policy, "1").exit_code == 0
     (again,) = [each for each in who(policy, asked)["refused"] if each["limit"] == "one actor"]
     assert again == before
+
+
+def test_undo_of_a_clear_counts_the_accounts_that_the_clear_counted(actor: Actor, tmp_path: Path) -> None:
+    """Hazard: sixty accounts are bound again by an undo that spoke of one."""
+    policy = tmp_path / "policy.toml"
+    clear = run("act", "clear", policy, "bot8")
+    assert clear.exit_code == 0
+    assert "frees 60 accounts of actor" in clear.stderr
+    ActFollower(actor.limiter.store.place).look(actor.limiter)
+    actor.tick()
+    assert actor.cluster("bot8") == -1  # workers have it
+    undo = run("act", "undo", policy, "1", "--dry-run")
+    assert re.search(r"60 accounts of actor [0-9a-f]{8} are bound by limits per actor again", undo.output)
+    assert "1 account" not in undo.output
 
 
 async def test_a_limit_in_code_is_shown_with_what_is_left(tmp_path: Path) -> None:
