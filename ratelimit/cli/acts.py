@@ -258,11 +258,13 @@ class Asking:
             until_ns = act.ends_at(SystemClock().now_ns(), self._for_ns)
             if self._as_json:
                 until = None if until_ns is None else formatting.iso(until_ns)
-                print_json({"kind": act.kind, "dry_run": True, "until": until, **words})
+                needs = {"needs_yes": bool(preview.doubts) and not self._is_sure}
+                print_json({"kind": act.kind, "dry_run": True, "until": until, **words, **needs})
             else:
                 if until_ns is not None:
                     say(out(), Text(f"until {formatting.instant(until_ns)} UTC:"))
-                for said in (*preview.does, *preview.doubts):
+                asks = "" if self._is_sure else "this needs --yes: "
+                for said in (*preview.does, *(f"{asks}{doubt}" for doubt in preview.doubts)):
                     say(out(), Text(said))
                 if preview.hint:
                     note(preview.hint)

@@ -31,6 +31,7 @@ from ratelimit.inspection.plans import Plans, noted_plans
 from ratelimit.inspection.preview import Preview, doubts_of
 from ratelimit.inspection.together import one_identity
 from ratelimit.policy.compile.compiled import LimitRule
+from ratelimit.reference.bucket import TICKS
 from ratelimit.reference.hashing import mix
 from ratelimit.stores.acts.act import Act
 from ratelimit.usage.pricing import USD
@@ -45,7 +46,7 @@ class Budget:
 
     Args:
         left: the limit with the customer's number, and what is left of it.
-        used: the units in use; of a bucket the part of its number that is not full again.
+        used: the units in use, with what is owed; of a bucket those that are not full again.
         by: who says the number.
         is_told: whether the application says another number with requests, which is not known here.
     """
@@ -62,8 +63,8 @@ class Budget:
 
     @property
     def owed(self) -> int:
-        """The units of a lifetime that were used beyond all it had, which the next payment pays first."""
-        return max(0, self.used - self.left.most) if self.rule.algorithm == "lifetime" else 0
+        """The units used beyond all it has: what is added, or comes back in time, pays them first."""
+        return max(0, self.used - self.left.most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +128,22 @@ def budgets_of(known: Knowledge, caller: Caller) -> list[Budget]:
             by = "an act" if any(now_ns < until_ns for _, until_ns in levels) else "what it earned"
         if more:
             by = f"{by}, and {formatting.amount(more, rule.unit)} by an act"
-        used = left.most - left.remaining
-        if rule.algorithm != "token-bucket":  # the number may be below what another one left room for
+        if rule.algorithm == "token-bucket":
+            used = max(left.most - left.remaining, _until_full(left))
+        else:  # the number may be below what another one left room for
             most = with_number(rule, most_units(rule))
             used = most.burst + left.paid - known.left_of([most], row)[0].remaining
         is_told = own_number(rule) is not None and said is None
         found.append(Budget(left, max(0, used), by, is_told))
     return found
+
+
+def _until_full(left: Left) -> int:
+    """Return the units that a bucket is short of being full: more than its burst where some are owed."""
+    if left.reset_ns <= 0:
+        return 0
+    interval = -(-TICKS * left.rule.period_ns // left.rule.quota)
+    return TICKS * (left.reset_ns - 1) // interval + 1  # a time is told in whole nanoseconds, the later one
 
 
 def budgets_json(caller: Caller, found: Sequence[Budget]) -> dict[str, Any]:
@@ -149,7 +159,7 @@ def budgets_json(caller: Caller, found: Sequence[Budget]) -> dict[str, Any]:
             "added": each.left.paid if each.rule.algorithm == "lifetime" else None,
             "used": each.used,
             "remaining": each.left.remaining,
-            "owed": each.owed if each.rule.algorithm == "lifetime" else None,
+            "owed": each.owed,
             "reset_after": round(each.left.reset_ns / 1e9, 3),
         }
         for each in found
@@ -360,11 +370,12 @@ def _filling(
     mine = next((each for each in now if len(now) == 1 or each.rule.tier is None), None)
     own = rule if mine is None else mine.rule
     amount = formatting.amount(units, rule.unit)
+    owes = ""
+    if mine is not None and mine.owed:
+        owes = f"; it owes {formatting.amount(mine.owed, rule.unit)}, which is paid first"
     if rule.algorithm == "lifetime":
-        rest = ""
-        if mine is not None and mine.owed:
-            rest = f"; it owes {formatting.amount(mine.owed, rule.unit)}, which is paid first"
-        elif mine is not None:
+        rest = owes
+        if mine is not None and not owes:
             rest = f" to the {formatting.amount(mine.left.remaining, rule.unit)} it has left"
         # A customer pays before it asks for the first time: that nobody has met it is no doubt.
         preview = Preview([f"{rule.name}: {amount} are added{rest}"])
@@ -373,7 +384,7 @@ def _filling(
         words = f"{rule.name}: {caller.label} gets {amount} back, as far as used"
         if known_by := plans.words(own):
             words += f", of {formatting.rate(own)} ({known_by})"
-        preview = Preview([words], doubts_of(known, [caller]))
+        preview = Preview([words + owes], doubts_of(known, [caller]))
         said, lasts_ns = "given back", rule.period_ns
         if len(now) > 1:
             words = f"the plan of {caller.label} is not known: these are units of `{rule.name}` with any "
@@ -382,7 +393,10 @@ def _filling(
         has = mine.left.remaining - mine.owed
         has += units if rule.algorithm == "lifetime" else min(units, mine.used)
         if has < 0:
-            preview.does.append(f"{rule.name}: then it still owes {formatting.amount(-has, rule.unit)}")
+            words = f"{rule.name}: then it still owes {formatting.amount(-has, rule.unit)}"
+            if rule.period_ns:
+                words += f": refused for {formatting.wait(-has * own.period_ns // own.quota)}"
+            preview.does.append(words)
         else:
             most = mine.left.most + (units if rule.algorithm == "lifetime" else 0)
             left = f"{formatting.amount(mine.left.remaining, rule.unit)} left now"

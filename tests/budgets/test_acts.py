@@ -49,6 +49,13 @@ cost = 0
 rate = "0.50/year"
 algorithm = "sliding-window"
 [[limit]]
+name = "owed"
+match = "/owed"
+per = "account"
+unit = "usd"
+cost = 0
+rate = "0.50/year"
+[[limit]]
 name = "log"
 match = "/log"
 per = "account"
@@ -331,3 +338,61 @@ def test_full_bucket_stays_full(host: Host) -> None:
     assert host.admits(count=2, path="/bucket") == 2
     assert host.does("add", "a", "bucket=5")["numbers"] == {"bucket": 2}
     assert host.admits(path="/bucket") == 8
+
+
+def overdraws(host: Host, usd: int, path: str = "/owed") -> None:
+    """Let a request use so many millionths of a dollar, as its answer says."""
+    decision = host.limiters[0].decide(path=path, client="192.0.2.1", state={"account": "a"})
+    assert decision.allowed
+    decision.settle(usd=usd)
+
+
+def test_units_given_back_to_a_bucket_pay_what_is_owed_first(host: Host) -> None:
+    """Hazard: "then 0.2 of 0.5 usd left" of a customer that owes 0.1, and has 0.1 then."""
+    overdraws(host, 600_000)
+    shown = host.shows("owed")
+    assert (shown["remaining"], shown["owed"], shown["used"]) == (0, 100_000, 600_000)
+    assert "0.1 usd owed" in " ".join(run("show", "budget", host.policy, "a").stdout.split())
+    add = ("act", "budget", "add", host.policy, "a", "--dry-run")
+    less = " ".join(run(*add, "owed=0.04").stdout.split())
+    assert "it owes 0.1 usd, which is paid first" in less
+    assert "then it still owes 0.06 usd: refused for 43.2 days" in less
+    more = " ".join(run(*add, "owed=0.2").stdout.split())
+    assert "0 usd left now, then 0.1 of 0.5 usd left" in more
+    host.does("add", "a", "owed=0.2")
+    left = host.shows("owed")
+    # A server and a table leave out the unit that has begun to refill.
+    assert left["remaining"] == pytest.approx(100_000, abs=1)
+    assert left["owed"] == 0
+
+
+@pytest.mark.parametrize("limit", ["owed", "spend"])
+def test_what_is_owed_refuses_and_a_preview_says_how_long(host: Host, limit: str) -> None:
+    overdraws(host, 900_000, f"/{limit}")
+    shown = host.shows(limit)
+    assert (shown["remaining"], shown["owed"]) == (0, 400_000)
+    (said,) = [
+        each
+        for each in json.loads(
+            run("act", "budget", "set", host.policy, "a", f"{limit}=0.6", "--dry-run", "--json").stdout
+        )["does"]
+        if "left now" in each
+    ]
+    assert "0 usd left now, then 0 of 0.6 usd left: refused for " in said
+    host.does("set", "a", f"{limit}=0.6")
+    state = {"account": "a"}
+    assert not host.limiters[0].decide(path=f"/{limit}", client="192.0.2.1", state=state).allowed
+
+
+def test_dry_run_says_that_the_act_needs_a_yes(host: Host) -> None:
+    """Hazard: a dry run that ends well, of an act that does nothing without `--yes`."""
+    assert host.admits() == 8
+    lower = ("act", "budget", "set", host.policy, "a", "requests=3", "--dry-run")
+    said = " ".join(run(*lower).stdout.split())
+    assert "this needs --yes: it lowers `requests` from 8 in 360 days to 3 in 360 days" in said
+    assert "needs --yes" not in run(*lower, "--yes").stdout
+    assert json.loads(run(*lower, "--json").stdout)["needs_yes"] is True
+    assert json.loads(run(*lower, "--json", "--yes").stdout)["needs_yes"] is False
+    higher = ("act", "budget", "set", host.policy, "a", "requests=20", "--dry-run")
+    assert "needs --yes" not in run(*higher).stdout
+    assert json.loads(run(*higher, "--json").stdout)["needs_yes"] is False
