@@ -82,7 +82,8 @@ def set_command(asking: Asking, account: str, numbers: tuple[str, ...], identity
     """Put numbers in place of those that a customer has, for a while.
 
     NUMBER is in the limit's unit and period, such as `600` or `600/minute`. It goes before what the
-    application says. What was used stays used.
+    application says. In a window the units that were used stay used. A bucket keeps the share that is
+    used: half of 600 is half of 60. Its burst changes in proportion, to 1 at least; it is not set apart.
 
     \b
     Example:

@@ -396,3 +396,12 @@ def test_dry_run_says_that_the_act_needs_a_yes(host: Host) -> None:
     higher = ("act", "budget", "set", host.policy, "a", "requests=20", "--dry-run")
     assert "needs --yes" not in run(*higher).stdout
     assert json.loads(run(*higher, "--json").stdout)["needs_yes"] is False
+
+
+def test_help_says_what_a_bucket_keeps_and_how_its_burst_follows(host: Host) -> None:
+    said = " ".join(run("act", "budget", "set", "--help").stdout.split())
+    assert "A bucket keeps the share that is used" in said
+    assert "burst changes in proportion" in said
+    overdraws(host, 250_000)
+    host.does("set", "a", "owed=1")
+    assert host.shows("owed")["used"] == pytest.approx(500_000, abs=2)
