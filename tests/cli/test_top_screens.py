@@ -120,8 +120,9 @@ def test_what_was_refused_in_the_last_minute_goes_before_totals_and_rates(before
     lines = [line.split() for line in text.splitlines()]
     rows = [line for line in lines if line and line[0] in ("calm", "wild", "trial")]
     assert [row[:2] for row in rows[:2]] == [["calm", "6"], ["wild", "4"]]  # of both hosts together
-    assert rows[2][:4] == ["trial", "shadow", "would", "9"]
-    assert "most refused in the last minute first; totals since the hosts' memory began" in text
+    assert rows[2][:3] == ["trial", "shadow", "(9)"]
+    said = "most refused in the last minute first, (would refuse) in brackets; totals since the hosts' memory"
+    assert said in " ".join(text.split())
     names = [each["limit"] for each in screens.as_json(found, "")["limits"]]
     assert names == ["calm", "wild", "trial"]
 

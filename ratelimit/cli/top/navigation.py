@@ -18,7 +18,7 @@ from ratelimit.cli.top.acts import SPANS, USUAL_SPAN, WORDS, Acts, Done, Failure
 from ratelimit.inspection.hosts import Moment, Refused, limits_by_trouble, over_hosts
 
 Lines = Sequence[AnyText]
-HEAD_ROWS = 14
+HEAD_ROWS = 15
 """Rows that the overview has above its limits, about."""
 
 

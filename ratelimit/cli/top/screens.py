@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text as AnyText
 
 from ratelimit.cli.terminal import Text
 from ratelimit.cli.top.acts import Offer
@@ -174,6 +175,9 @@ def _order(now: Moment, before: Moment | None) -> str:
         order = "most refused in the last minute first"
     else:
         order = "most refused in all first" if before is None else "most refused now first"
+    order += (
+        ", (would refuse) in brackets" if any(each.in_shadow and each.now for each in now.callers) else ""
+    )
     return f"{order}; totals since the hosts' memory began"
 
 
@@ -181,14 +185,16 @@ def _limits(rows: Sequence[LimitRow], chosen: int | None) -> RenderableType:
     has_rates = any(row.refused_s is not None for row in rows)
     has_minute = any(row.last_minute is not None for row in rows)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("limit", overflow="ellipsis", no_wrap=True, min_width=12)
+    # Of a row too long the name is cut, never a number: so its column alone may be made narrower.
+    table.add_column("limit", min_width=12)
     if has_minute:
-        table.add_column("last\nminute", justify="right", no_wrap=True)
+        table.add_column(AnyText("last\nmin"), justify="right", no_wrap=True)
     rates, totals = ["refused/s", "would/s", "allowed/s"], ["refused", "would"]
     for title in [*rates, *totals] if has_rates else [*totals, "allowed"]:
         table.add_column(title, justify="right", no_wrap=True)
     for at, row in enumerate(rows):
         label = Text(row.name, "bold") + Text("  shadow" if row.counts.shadow else "", "not bold yellow")
+        label.no_wrap, label.overflow = True, "ellipsis"
         cells: list[Any] = [_minute(row)] if has_minute else []
         if has_rates:
             cells += [_rate(row.refused_s, "red"), _rate(row.would_s, "yellow"), _rate(row.allowed_s, "")]
@@ -200,9 +206,9 @@ def _limits(rows: Sequence[LimitRow], chosen: int | None) -> RenderableType:
 
 
 def _minute(row: LimitRow) -> Text:
-    """Return what a limit refused in the last minute; of one that refused nothing, what it would have."""
+    """Return what a limit refused in the last minute; of one that refused nothing, (what it would have)."""
     if row.would_last_minute and not row.last_minute:
-        return Text(f"would {row.would_last_minute:,}", "yellow")
+        return Text(f"({row.would_last_minute:,})", "yellow")
     return Text(f"{row.last_minute or 0:,}", "red" if row.last_minute else "dim")
 
 
