@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from rich.table import Table
+from rich.text import Text as AnyText
 
 from ratelimit.cli.failure import DEPLOYMENT, INPUT, Failure
 from ratelimit.cli.loading import load_to_act, load_whole
@@ -17,7 +18,7 @@ from ratelimit.cli.terminal import Text, note, out, print_json, say, warn
 from ratelimit.clock import SystemClock
 from ratelimit.errors import StoreError
 from ratelimit.inspection import formatting, proposal
-from ratelimit.inspection.act_words import act_json, act_words
+from ratelimit.inspection.act_words import act_json, act_words, ends_of
 from ratelimit.inspection.acting import Deployment, HostState, confirmed, deployment_of, known_acts
 from ratelimit.inspection.customers import Changed
 from ratelimit.inspection.failure import InspectionFailure
@@ -375,7 +376,7 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
     if not shown:
         note("No act of an operator's is in force; --all lists those that were.")
         return
-    out().print(_table(shown, now))
+    out().print(_table(shown, now, ends_of(acts, now) if everything else None))
     if held:
         note(f"`ratelimit act undo {policy} {held[-1].label}` takes one back.")
     for each in hosts:
@@ -430,7 +431,14 @@ def _state_of(host: HostState) -> str:
     return "applies it" if host.has_applied else "has not confirmed"
 
 
-def _table(acts: Sequence[Act], now: set[str]) -> Table:
+def _table(acts: Sequence[Act], now: set[str], ends: Mapping[str, str] | None) -> Table:
+    """Return acts for people.
+
+    Args:
+        acts: those that are shown.
+        now: the labels of those in force.
+        ends: how others ended, to say of each act whether it holds; None where all hold.
+    """
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("act", "says", "accounts", "by", "at (UTC)", "reason"):
         table.add_column(title, overflow="fold")
@@ -440,13 +448,18 @@ def _table(acts: Sequence[Act], now: set[str]) -> Table:
         more = f" and {len(hashes) - SHOWN:,} more" if len(hashes) > SHOWN else ""
         table.add_row(
             Text(act.label, style or "bold yellow"),
-            Text(act_words(act), style),
+            AnyText("\n").join([Text(act_words(act), style), *_state(act, ends, style)]),
             Text(" ".join(hashes[:SHOWN]) + more, style),
             Text(act.by, style),
             Text(formatting.instant(act.at_ns), style),
             Text(act.reason, style),
         )
     return table
+
+
+def _state(act: Act, ends: Mapping[str, str] | None, style: str) -> list[AnyText]:
+    """Return a line that says whether an act is in force; none of an undo, which is done at once."""
+    return [] if ends is None or act.of.is_undo else [Text(ends.get(act.label, "in force"), style or "green")]
 
 
 def _hosts_json(hosts: Sequence[HostState]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from ratelimit.correlation.description import reason_of
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
-from ratelimit.inspection.act_words import act_json, act_words
+from ratelimit.inspection.act_words import act_json, act_words, ended_words, ends_of
 from ratelimit.inspection.declared import Declared
 from ratelimit.inspection.evidence import from_snapshot
 from ratelimit.inspection.hosts import Refused, over_hosts
@@ -150,8 +150,10 @@ def print_person(
     for account, act in person.of_users:
         about = Text(f"{act.label}  ", "yellow") + Text("on account ") + Text(short_hash(account), "yellow")
         grid.add_row("", about + Text(f", which uses it: {act_words(act)}, by {act.by}"))
+    ends = ends_of(known.log, {act.label for act in known.acts})
     for act in person.ended:
-        grid.add_row("ended", Text(f"{act.label}  ", "dim") + Text(f"{act_words(act)}, by {act.by}", "dim"))
+        words = ended_words(act, ends.get(act.label, "over"))
+        grid.add_row("ended", Text(f"{act.label}  ", "dim") + Text(words, "dim"))
     console.print(grid)
     console.print()
     if person.policies:

@@ -12,12 +12,13 @@ from starlette.responses import Response
 from ratelimit.clock import SystemClock
 from ratelimit.console.actor_pages import actor, actors, members
 from ratelimit.console.chart import WIDTH, chart_of
-from ratelimit.console.parts import ends_of, hosts_of, principal_of, taken
+from ratelimit.console.parts import hosts_of, principal_of, taken
 from ratelimit.console.visit import Visit
 from ratelimit.correlation.overview import Overview
 from ratelimit.deciding.denials import DENY_LIST
 from ratelimit.environment.spelling import nearest
 from ratelimit.inspection import proposal
+from ratelimit.inspection.act_words import ends_of
 from ratelimit.inspection.acting import known_acts
 from ratelimit.inspection.changes import changes_of
 from ratelimit.inspection.failure import InspectionFailure

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ratelimit.clock import SystemClock
 from ratelimit.console.visit import Visit
 from ratelimit.correlation.overview import Overview
 from ratelimit.errors import StoreError
-from ratelimit.inspection import formatting
 from ratelimit.inspection.acting import Deployment, HostState
 from ratelimit.inspection.evidence import Source
 from ratelimit.inspection.failure import InspectionFailure
@@ -18,7 +17,6 @@ from ratelimit.inspection.naming import resolve
 from ratelimit.inspection.outage import outage_words
 from ratelimit.inspection.takings import Takings, bounds_of, takings_within
 from ratelimit.policy.compile.compiled import LimitRule
-from ratelimit.stores.acts.act import Act
 from ratelimit.stores.factory import wish_of
 
 DEFAULT_SPAN = "7d"
@@ -66,19 +64,6 @@ def hosts_of(there: Deployment) -> dict[str, Any]:
         states = there.this_host()
         trouble = [outage_words(wish_of(there.policy, needs_key=False).place)]
     return {"hosts": states, "trouble": trouble}
-
-
-def ends_of(acts: Sequence[Act], held: Collection[str]) -> dict[str, str]:
-    """Return how each act ended that is over: by an undo and whose, or by time; by the acts' labels."""
-    undone = {(each.undoes, each.undoes_ns): each for each in acts if each.of.is_undo}
-    found = {}
-    for each in acts:
-        undo = undone.get((each.number, each.at_ns)) or undone.get((each.number, 0))
-        if undo is not None:
-            found[each.label] = f"undone by {undo.by}, {formatting.instant(undo.at_ns)} UTC"
-        elif each.label not in held and not each.of.is_undo:
-            found[each.label] = "lapsed" if each.until_ns else "over"
-    return found
 
 
 def taken(visit: Visit) -> tuple[str, Takings]:

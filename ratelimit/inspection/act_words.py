@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+from msgspec import structs
 
 from ratelimit.inspection import formatting
 from ratelimit.inspection.identities import short_hash
-from ratelimit.stores.acts.act import Act
+from ratelimit.stores.acts.act import Act, undos
 from ratelimit.stores.acts.kinds import BY_KIND
 
 SHOWN = 3
@@ -44,6 +46,30 @@ def event_words(fields: Mapping[str, Any]) -> str:
         str(fields.get("says") or ""),
         until * 10**9 if isinstance(until, int) else None,
     )
+
+
+def ends_of(acts: Sequence[Act], held: Collection[str]) -> dict[str, str]:
+    """Return how each act ended that is over: by an undo and whose, or by time; by the acts' labels.
+
+    Args:
+        acts: the log.
+        held: the labels of those that are in force.
+    """
+    undone, found = undos(acts), {}
+    for each in acts:
+        undo = undone.get(each.identity_in_log) or undone.get((each.number, 0))
+        if undo is not None:
+            found[each.label] = f"undone by {undo.by}, {formatting.instant(undo.at_ns)} UTC"
+        elif each.label not in held and not each.of.is_undo:
+            found[each.label] = "lapsed" if each.until_ns else "over"
+    return found
+
+
+def ended_words(act: Act, end: str) -> str:
+    """Return what an act that is over said, by whom, and how it ended, as `ends_of` has it."""
+    is_early = end.startswith("undone")  # when it would have lapsed is no matter any more
+    said = act_words(structs.replace(act, until_ns=None) if is_early else act)
+    return f"{said}, by {act.by}; {end}"
 
 
 def act_words(act: Act) -> str:

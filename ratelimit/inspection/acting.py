@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from ratelimit.clock import SystemClock
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import StoreError
 from ratelimit.inspection import formatting
+from ratelimit.inspection.act_words import ends_of
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.server import server_of
@@ -345,6 +346,7 @@ def act_named(deployment: Deployment, name: str) -> Act:
     if not named:
         named = [act for act in held if str(act.number) == name]
     if not named:
+        _say_over(log, {act.label for act in held}, name)
         raise InspectionFailure(
             f"no act {name} is in force", "input", hint="`ratelimit show acts` lists them."
         )
@@ -352,6 +354,30 @@ def act_named(deployment: Deployment, name: str) -> Act:
         names = ", ".join(act.label for act in named)
         raise InspectionFailure(f"several acts have the number {name}: {names}", "input")
     return named[0]
+
+
+def _say_over(log: Sequence[Act], held: Collection[str], name: str) -> None:
+    """Raise what is to be said of an act that is in the log and not in force; do nothing without one."""
+    act = next((act for act in reversed(log) if act.label == name), None)
+    act = act or next((act for act in reversed(log) if str(act.number) == name), None)
+    if act is None:
+        return
+    if act.of.is_undo:
+        words = f"it is the undo of act {act.says or act.undoes}, and no undo can be taken back"
+        hint = "Make that act again to have it back."
+        raise InspectionFailure(f"no act {act.label} is in force: {words}", "input", hint=hint)
+    end = ends_of(log, held).get(act.label, "over")
+    if end.startswith("undone"):
+        words = f"it was {end}"
+    elif act.until_ns is not None:
+        words = f"it lapsed {formatting.instant(act.until_ns)} UTC"
+    else:
+        words = "it is over"
+    raise InspectionFailure(
+        f"no act {act.label} is in force: {words}",
+        "input",
+        hint="`ratelimit show acts --all` lists those that were.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -246,6 +247,43 @@ def test_undo_of_one_stop_says_which_other_act_still_refuses(policy: Path) -> No
         assert f"is still refused by act 2 until {until}" in said
         assert "no longer refused" not in said
     assert "is no longer refused by act" in run("act", "undo", policy, "2", "--dry-run").output
+    limiter.close()
+
+
+def test_acts_that_are_over_say_how_they_ended(policy: Path) -> None:
+    """Hazard: an act that was taken back looks as if it held, and its undo's number is a riddle."""
+    limiter = Limiter(policy)
+    ActFollower(limiter.store.place).look(limiter)
+    for account in ("acct-17", "acct-18"):
+        assert run("act", "stop", policy, account, "--yes").exit_code in (0, 4)
+    ActFollower(limiter.store.place).look(limiter)
+    assert not limiter.decide(identities={"account": "acct-17"}, client="192.0.2.1").allowed
+    assert run("act", "undo", policy, "1", "--by", "ann").exit_code in (0, 4)
+    shown = run("show", "acts", policy, "--all").stdout
+    words = " ".join(shown.split())
+    assert words.count("undone by") == 1
+    assert words.count("in force") == 1
+    assert "in force" not in run("show", "acts", policy).stdout  # where all are
+    ended = " ".join(run("who", policy, "acct-17").stdout.split())
+    assert re.search(r"ended 1 stopped, by account: every request is refused, by \S+; undone by ann", ended)
+    assert "until" not in ended.partition("ended 1")[2].partition("undone")[0]
+    said = run("act", "undo", policy, "1").stderr
+    assert "no act 1 is in force: it was undone by ann, " in " ".join(said.split())
+    said = run("act", "undo", policy, "3").stderr
+    assert "no act 3 is in force: it is the undo of act 1" in " ".join(said.split())
+    assert run("act", "undo", policy, "9").stderr.startswith("error: no act 9 is in force\n")
+    limiter.close()
+
+
+def test_undo_says_that_an_act_lapsed_and_when(policy: Path) -> None:
+    limiter = Limiter(policy)
+    with deployment_of(Policy.load(policy)) as there:
+        assert there.file is not None
+        now_ns = limiter.clock.now_ns()
+        act = Act(1, "stop", now_ns - 2 * NS, "Ann", there.key, [1], "account", until_ns=now_ns - NS)
+        there.file.append(partial(_as_it_is, act), act.at_ns)
+    said = " ".join(run("act", "undo", policy, "1").stderr.split())
+    assert re.search(r"no act 1 is in force: it lapsed \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", said)
     limiter.close()
 
 
