@@ -123,7 +123,9 @@ def _show(entries: Sequence[Entry], as_json: bool) -> None:
         if as_json:
             print_json(each.as_json(), is_line=True)
             continue
-        line = Text(f"{formatting.instant(each.time_ns)}  ", "dim") + Text(f"{each.host}  ", "cyan")
+        line = Text(f"{formatting.instant(each.time_ns)}  ", "dim")
+        if not each.kind.startswith("act-"):  # it holds on all hosts, whichever told it first
+            line += Text(f"{each.host}  ", "cyan")
         line += Text(f"{each.kind}  ", "bold yellow" if each.is_warning else "bold")
         if each.subject and not each.kind.startswith(("act-", "policy-", "self-")):
             line += Text(f"{each.subject[:8]}  ", "yellow")
