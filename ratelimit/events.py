@@ -21,7 +21,7 @@ ReloadResult = Literal["applied", "unchanged", "rejected"]
 EVENTS: Mapping[str, tuple[bool, str]] = {
     "store-away": (
         True,
-        "The store's server is not used on this host; limits follow on_store_error.",
+        "The store's server is not used on this host; limits go by its share, or on_store_error.",
     ),
     "store-back": (False, "The store's server is used again on this host."),
     "store-emptied": (

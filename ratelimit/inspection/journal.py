@@ -581,7 +581,7 @@ def _callers(fields: Mapping[str, Any]) -> str:
 
 
 _WORDS: Mapping[str, Any] = {
-    "store-away": lambda fields: "the server is not used; limits follow on_store_error",
+    "store-away": lambda fields: "the server is not used; limits go by this host's share, or on_store_error",
     "store-back": _back,
     "store-emptied": _emptied,
     "policy-reloaded": _policy,

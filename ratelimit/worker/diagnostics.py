@@ -62,7 +62,8 @@ class LoggingObserver:
         words, now_ns, known = str(error), self._now_ns(), self._store_failed
         said_ns = known.pop(words, None)
         if said_ns is None or not 0 <= now_ns - said_ns < AGAIN_NS:
-            log.error("the store failed (%s): %s; limits follow on_store_error", error.code, words)
+            said = "limits go by this host's share, or on_store_error"
+            log.error("the store failed (%s): %s; %s", error.code, words, said)
             said_ns = now_ns
         if len(known) >= MOST_WORDS:
             del known[next(iter(known))]
