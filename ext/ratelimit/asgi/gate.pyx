@@ -91,7 +91,7 @@ cdef class Gate:
     cdef object told        # returns the estimates that a scope tells
     cdef object narrowed    # returns what applies to requests for a model
     cdef object now_ns
-    cdef ClassFacts classes # the classes of requests, where identities may name them; None: nothing does
+    cdef ClassFacts classes  # the classes of requests, where identities may name them; None: nothing does
     cdef list loads         # what is asked of each limit that follows the load, by its position
     cdef LoadParts load     # the one of them, where there is one
 
