@@ -24,6 +24,7 @@ have it. The others implement the whole protocol themselves.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -213,8 +214,8 @@ class AwaitedPlan(Protocol):
         ...
 
     def most_here(self, index: int, /) -> int:
-        """Return the most that a rule holds in this process while the server is away: this host's share."""
-        ...
+        """Return the most that a rule holds here while the server is away; by default no less than else."""
+        return sys.maxsize
 
     def carry(self, source: Identities, target: Identities, now_ns: int, /) -> None:
         """As `Plan.carry`: soon, without waiting."""

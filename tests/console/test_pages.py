@@ -292,7 +292,7 @@ def test_first_page_says_what_limits_refused_in_the_last_minute(plain: Path) -> 
 def test_callers_of_a_limit_in_shadow_are_shown(plain: Path) -> None:
     with reading(plain) as reader:
         limit = reader.get("/limit?name=trial")
-        assert re.search(r"account [0-9a-f]{8} 3 3 would refuse", limit.text)
+        assert re.search(r"account [0-9a-f]{8} would refuse 3 3", limit.text)
         person = reader.get(limit.link("/person?who="))
         assert re.search(r"trial 3 would refuse account [0-9a-f]{8}", person.text)
         assert re.search(r"requests 3 refused account [0-9a-f]{8}", person.text)

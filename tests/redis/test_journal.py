@@ -198,7 +198,7 @@ def test_a_host_that_does_not_answer_is_named_and_this_host_needs_no_server(
     monkeypatch.setattr("ratelimit.stores.redis.acts.SILENT_MS", -1)
     result = run("journal", a)
     assert result.exit_code == 4
-    assert "nothing was heard of" in result.stderr
+    assert "nothing is heard of" in result.stderr
     server.kill()
     try:
         assert kinds(a, code=4) == ["act-made 1"]
