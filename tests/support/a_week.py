@@ -27,7 +27,8 @@ def write_week(place: Path, now_ns: int, actor: str = "5e6c3a3e00112233") -> dic
         begin_ns = (first + at) * QUARTER_NS
         busy = 0.55 - 0.45 * math.cos(2 * math.pi * (begin_ns // NS % 86_400) / 86_400)
         for host in ("web-1", "web-2"):
-            asked = int(4000 * busy * source.uniform(0.9, 1.1))
+            # Whole hundreds, so that the share refused is the same at each hour of the day.
+            asked = 100 * int(40 * busy * source.uniform(0.9, 1.1))
             refused = {"requests": asked // 100}
             if 300 <= at < 396:
                 refused["one actor"] = asked // 4
