@@ -289,6 +289,16 @@ def test_first_page_says_what_limits_refused_in_the_last_minute(plain: Path) -> 
             assert re.search(r"trial\s+shadow\s+would 3\s+–", text), text
 
 
+def test_page_of_a_limit_says_what_it_refused_in_the_last_minute(plain: Path) -> None:
+    """Hazard: its callers come by the last minute, and what it says of itself has totals alone."""
+    with reading(plain) as reader:
+        limit = reader.get("/limit?name=requests").text
+        assert "refused 3, 3 in the last minute" in limit
+        assert "Callers, those refused most in the last minute first" in limit
+        assert "would have refused 3, 3 in the last minute" in reader.get("/limit?name=trial").text
+        assert "those refused most in the last minute first" in reader.get("/limit?name=deny%20list").text
+
+
 def test_callers_of_a_limit_in_shadow_are_shown(plain: Path) -> None:
     with reading(plain) as reader:
         limit = reader.get("/limit?name=trial")
