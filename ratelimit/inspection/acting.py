@@ -233,8 +233,13 @@ def deployment_of(policy: Policy) -> Iterator[Deployment]:
         try:
             yield Deployment(policy, bound, file, server)
         except StoreError as error:
-            hint = "`ratelimit doctor` shows more; the act is not in force."
-            raise InspectionFailure(f"{error} [{error.code}]", "deployment", hint=hint) from error
+            raise _unreachable(error) from error
+
+
+def _unreachable(error: StoreError, more: str = "") -> InspectionFailure:
+    """Return what is said where no log can be reached; `more` says what that leaves undone."""
+    hint = f"`ratelimit doctor` shows more{more}."
+    return InspectionFailure(f"{error} [{error.code}]", "deployment", hint=hint)
 
 
 def do(
@@ -277,11 +282,14 @@ def do(
         once: see `Act`. If the act was made before, that one is returned.
 
     Raises:
-        InspectionFailure: too many are in force.
-        StoreError: the log cannot be written.
+        InspectionFailure: too many are in force; the log cannot be read or written.
     """
     now_ns = SystemClock().now_ns()
-    held = in_force(known_acts(deployment), deployment.key, now_ns)
+    undone = "; the act is not in force"
+    try:
+        held = in_force(known_acts(deployment), deployment.key, now_ns)
+    except StoreError as error:
+        raise _unreachable(error, undone) from error
     if BY_KIND[kind].lapses and sum(act.of.lapses for act in held) >= MOST_IN_FORCE:
         hint = "Undo some, or write them into the policy file."
         raise InspectionFailure(f"{MOST_IN_FORCE} acts are in force, which is the most", "call", hint=hint)
@@ -313,7 +321,10 @@ def do(
             once=own,
         )
 
-    return deployment.append(make, now_ns, once)
+    try:
+        return deployment.append(make, now_ns, once)
+    except StoreError as error:
+        raise _unreachable(error, undone) from error
 
 
 def known_acts(deployment: Deployment) -> list[Act]:

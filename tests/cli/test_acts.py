@@ -28,6 +28,7 @@ from tests.support.acting import BOTS, END_NS, Actor, caught
 from tests.support.campaign import policy_text
 from tests.support.policy_lines import events_to
 from tests.support.redis.patience import until
+from tests.support.redis.port import free_port
 from tests.support.stopwatch import Stopwatch
 from tests.support.time import stop_host
 
@@ -451,3 +452,18 @@ def test_workers_that_were_killed_are_not_counted(policy: Path) -> None:
     limiter.store.heartbeat(limiter.now_ns() + 11 * NS)
     assert json.loads(run("top", policy, "--json").stdout)["workers"] == 1
     limiter.close()
+
+
+def test_only_an_act_that_was_not_made_is_said_not_to_be_in_force(tmp_path: Path) -> None:
+    """Hazard: while the server is away, a list of acts ends with "the act is not in force"."""
+    url = f'url = "redis://127.0.0.1:{free_port()}"\n[hashing]\nkey = "{"0f" * 16}"\n'
+    policy = write_policy(tmp_path, POLICY.format(tmp_path / "table") + url)
+    for words in (("show", "acts"), ("act", "undo")):
+        looked = run(*words, policy, *(["1"] if "undo" in words else []))
+        assert looked.exit_code == 4
+        assert "redis-unreachable" in looked.stderr
+        assert "not in force" not in looked.stderr
+        assert "`ratelimit doctor` shows more." in looked.stderr
+    stopped = run("act", "stop", policy, "acct-17", "--for", "1h", "--yes")
+    assert stopped.exit_code == 4
+    assert "`ratelimit doctor` shows more; the act is not in force." in stopped.stderr

@@ -86,7 +86,7 @@ class Acts:
         """Make the act that was shown; return it as it would be now if something changed since.
 
         Raises:
-            InspectionFailure: it cannot be made any more; StoreError: the log cannot be written.
+            InspectionFailure: it cannot be made any more, or the log cannot be written.
         """
         with knowledge_of(self._policy) as known:
             proposed = _proposed(known, offer.word, offer.name)
