@@ -12,13 +12,13 @@ from rich.table import Table
 from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json, say
-from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
 from ratelimit.inspection.actors import Actor, Member, Use, actors_of, is_held, members_of
 from ratelimit.inspection.deployment import look, revealed_hashes
 from ratelimit.inspection.identities import short_hash
+from ratelimit.policy.compile.compiled import LimitRule
 
 _COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
 
@@ -46,9 +46,9 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
     with look(load_to_show(policy)) as present:
         found = present.source.actors
         actors = actors_of(present.source, found[:most], present.budget, present.refused)
-        as_of_ns = present.source.correlator.now_ns
+        as_of_ns, rules = present.source.correlator.now_ns, present.bound.compiled.rules
     if as_json:
-        told = {"as_of": formatting.iso(as_of_ns), "actors": [_actor_json(each) for each in actors]}
+        told = {"as_of": formatting.iso(as_of_ns), "actors": [_actor_json(each, rules) for each in actors]}
         print_json({**told, "found": len(found)})
         return
     if not found:
@@ -58,7 +58,7 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
     for number, actor in enumerate(actors):
         if number:
             console.print()
-        _print_actor(console, actor)
+        _print_actor(console, actor, rules)
     note(f"evidence up to {formatting.instant(as_of_ns)} UTC; refusals are this host's, of the last hour")
     if len(found) > most:
         note(f"and {len(found) - most:,} smaller actors; --most says how many are shown")
@@ -75,11 +75,11 @@ def next_acts(policy: str, verdicts: Sequence[int]) -> str:
     return f"{meaning}; `ratelimit act confirm {policy} ACTOR` makes it certain, {clears}"
 
 
-def _print_actor(console: Console, actor: Actor) -> None:
+def _print_actor(console: Console, actor: Actor, rules: Sequence[LimitRule]) -> None:
     found = actor.found
     verdict = VERDICTS[found.verdict]
     head = Text(short_hash(found.identity), "bold yellow")
-    head += Text(f"  {verdict or 'cleared'}", _COLOURS[verdict])
+    head += Text(f"  {formatting.verdict_words(verdict, rules) or 'cleared'}", _COLOURS[verdict])
     head += Text(f"  since {formatting.instant(found.first_s * 10**9)} UTC, {_accounts(actor)}")
     if found.override is not None:
         head += Text(f", by the operator: {found.override}", "cyan")
@@ -102,9 +102,7 @@ def _accounts(actor: Actor) -> str:
 
 def _use(use: Use, actor: Overview) -> Text:
     if not is_held(use.rule, actor):
-        state = "cleared" if actor.verdict is Verdict.NONE else "likely, not certain"
-        rate = f"“{use.rule.name}” ({formatting.rate(use.rule)})"
-        return Text(f"it is {state}: nothing is held to {rate}", "dim")
+        return Text(f"not held to “{use.rule.name}” ({formatting.rate(use.rule)})", "dim")
     style = "red" if use.used >= use.holds else "yellow" if 5 * use.used >= 4 * use.holds else ""
     unit = use.rule.unit
     used = formatting.amount(use.used, unit).removesuffix(f" {unit}")
@@ -121,11 +119,12 @@ def _requests(actor: Actor) -> Text:
     return said
 
 
-def _actor_json(actor: Actor) -> dict[str, Any]:
+def _actor_json(actor: Actor, rules: Sequence[LimitRule]) -> dict[str, Any]:
     found = actor.found
     return {
         "actor": cluster_name(found.identity),
         "verdict": VERDICTS[found.verdict],
+        "held": formatting.holds(VERDICTS[found.verdict], rules),
         "ruling": found.override,
         "since": formatting.iso(found.first_s * 10**9),
         "young_until": formatting.iso(found.young_until_s * 10**9) if found.young_until_s else None,
@@ -185,6 +184,7 @@ def accounts_command(policy: str, actor: str, most: int, revealed: tuple[str, ..
         found = _named(present.source.actors, actor)
         members: Sequence[Member] = members_of(present.source, found)
         known = revealed_hashes(present.bound, revealed) if revealed else {}
+        rules = present.bound.compiled.rules
     missing = sorted(set(known.values()) - {known[each.key] for each in members if each.key in known})
     if known:
         members = [each for each in members if each.key in known]
@@ -192,7 +192,7 @@ def accounts_command(policy: str, actor: str, most: int, revealed: tuple[str, ..
         told = [_member_json(each, known) for each in members[:most]]
         print_json({"actor": cluster_name(found.identity), "accounts": told, "found": len(found.members)})
     else:
-        out().print(_member_table(members[:most], known))
+        out().print(_member_table(members[:most], known, rules))
         if len(members) > most:
             note(f"and {len(members) - most:,} more accounts; --most says how many are shown")
     if missing:
@@ -211,7 +211,7 @@ def _named(found: Sequence[Overview], actor: str) -> Overview:
     return fitting[0]
 
 
-def _member_table(members: Sequence[Member], known: dict[int, str]) -> Table:
+def _member_table(members: Sequence[Member], known: dict[int, str], rules: Sequence[LimitRule]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("account", "verdict"):
         table.add_column(title)
@@ -221,7 +221,7 @@ def _member_table(members: Sequence[Member], known: dict[int, str]) -> Table:
     for each in members:
         table.add_row(
             Text(short_hash(each.key), "bold"),
-            Text(each.verdict or "none", _COLOURS.get(each.verdict, "")),
+            Text(formatting.verdict_words(each.verdict, rules) or "none", _COLOURS.get(each.verdict, "")),
             f"{each.requests:,}",
             formatting.instant(each.first_s * 10**9),
             formatting.instant(each.last_s * 10**9),

@@ -23,6 +23,7 @@ from ratelimit.inspection.evidence import Source, from_server
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.profile import kinds_of
 from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiled import CompiledPolicy
 
 MOST_SHOWN = 4
 """Identifiers of one family that people are shown; machines get all."""
@@ -37,7 +38,7 @@ def explain_principal(source: Source, written: str) -> Told:
     found = source.correlator.explain(key)
     if found is None:
         raise Failure(f"{source.name}: this account was not seen, or was forgotten", INPUT)
-    return Told(found, kinds_of(compiled), source.correlator.now_ns)
+    return Told(found, compiled, source.correlator.now_ns)
 
 
 class Told:
@@ -45,13 +46,14 @@ class Told:
 
     Args:
         found: the explanation.
-        kinds: the policy's name for each kind of identifier.
+        compiled: the policy.
         now_ns: when that was found.
     """
 
-    def __init__(self, found: Explanation, kinds: dict[int, str], now_ns: int) -> None:
+    def __init__(self, found: Explanation, compiled: CompiledPolicy, now_ns: int) -> None:
         self._found = found
-        self._kinds = kinds
+        self._rules = compiled.rules
+        self._kinds = kinds_of(compiled)
         self._now_ns = now_ns
 
     def print(self, console: Console) -> None:
@@ -62,7 +64,8 @@ class Told:
             head += Text("   in no actor", "not bold green")
         else:
             head += Text("   in actor ", "not bold") + Text(_hex(found.cluster), "yellow")
-            head += Text(f", {VERDICTS[found.verdict]}", f"not bold {_COLOURS[found.verdict]}")
+            words = formatting.verdict_words(VERDICTS[found.verdict], self._rules)
+            head += Text(f", {words}", f"not bold {_COLOURS[found.verdict]}")
         say(console, head)
         say(console, Text(self._seen(), "dim"))
         console.print()
@@ -86,7 +89,8 @@ class Told:
 
     def _actor(self) -> str:
         found = self._found
-        said = f"{VERDICTS[found.actor]}, {formatting.count(found.members, 'member')}"
+        words = formatting.verdict_words(VERDICTS[found.actor], self._rules)
+        said = f"{words}, {formatting.count(found.members, 'member')}"
         if found.since_ns is None:
             return said
         return f"{said}; both there since {formatting.instant(found.since_ns)} UTC"

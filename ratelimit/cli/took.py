@@ -111,7 +111,7 @@ def took_command(
         print_json({**said, "actors": [each.as_json() for each in campaigns]})
     else:
         for each in campaigns:
-            _print_campaign(policy, each)
+            _print_campaign(policy, each, whole.compiled)
         _print_callers(policy, found, by_limit, whole.compiled, is_brief=bool(campaigns))
     if found.trouble:
         raise Failure(found.trouble.rstrip("."), DEPLOYMENT)
@@ -139,13 +139,12 @@ def _actors_of(known: Knowledge, callers: Iterable[Caller]) -> list[Overview]:
     return [each for each in found if each is not None]
 
 
-def _print_campaign(policy: str, campaign: Campaign) -> None:
+def _print_campaign(policy: str, campaign: Campaign, compiled: CompiledPolicy) -> None:
     """Write what an actor took, and how much of that is known."""
     console, actor = out(), campaign.actor
     head = Text("actor ") + Text(short_hash(actor.identity), "bold yellow")
-    head += Text(
-        f"  {VERDICTS[actor.verdict] or 'cleared'}  {formatting.count(len(actor.members), 'account')}"
-    )
+    verdict = formatting.verdict_words(VERDICTS[actor.verdict], compiled.rules)
+    head += Text(f"  {verdict or 'cleared'}  {formatting.count(len(actor.members), 'account')}")
     say(console, head + Text(f", found {formatting.instant(actor.first_s * 10**9)} UTC"))
     said = f"  all its accounts: {formatting.taken(campaign.requests, campaign.watched_ns)}"
     say(console, Text(f"{said}; up to {formatting.instant(campaign.as_of_ns)[11:]}"))

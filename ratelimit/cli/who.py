@@ -25,7 +25,6 @@ from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, Left, knowledge_of
 from ratelimit.inspection.naming import joined, resolve
 from ratelimit.inspection.person import Person, person_of
-from ratelimit.inspection.profile import kinds_of
 from ratelimit.inspection.raising import raised_of
 from ratelimit.load.shed import named
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
@@ -128,7 +127,7 @@ def print_person(
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
     if known.compiled.correlation is not None:
-        grid.add_row("actor", _actor(person))
+        grid.add_row("actor", _actor(person, known.compiled.rules))
     for name, hashed in person.parts:
         grid.add_row("counts", Text(f"{name} ") + Text(short_hash(hashed), "yellow"))
     if person.explanation is not None:
@@ -277,14 +276,14 @@ def _ruling(person: Person) -> str:
     return "" if found is None else found.of.ruling.format(found.label)
 
 
-def _actor(person: Person) -> Text:
+def _actor(person: Person, rules: Sequence[LimitRule]) -> Text:
     if person.actor is None:
         return Text("none", "green")
     found = person.verdict or (0 if person.overview is None else person.overview.verdict)
     verdict = VERDICTS[found] if found else None
     said = Text(short_hash(person.actor), "bold yellow")
     if verdict is not None:
-        said += Text(f"  {verdict}", _COLOURS[verdict])
+        said += Text(f"  {formatting.verdict_words(verdict, rules)}", _COLOURS[verdict])
     if person.overview is not None:
         said += Text(f"  {formatting.count(len(person.overview.members), 'account')}")
         if person.overview.override is not None:
@@ -371,13 +370,14 @@ def _json(known: Knowledge, person: Person) -> dict[str, Any]:
         actor = {
             "actor": cluster_name(person.actor),
             "verdict": VERDICTS[person.verdict],
+            "held": formatting.holds(VERDICTS[person.verdict], compiled.rules),
             "accounts": None if overview is None else len(overview.members),
             "ruling": None if overview is None else overview.override,
             "words": None if overview is None else overview.words,
         }
     told = None
     if person.explanation is not None and known.source is not None:
-        told = Told(person.explanation, kinds_of(compiled), known.source.correlator.now_ns).as_json()
+        told = Told(person.explanation, compiled, known.source.correlator.now_ns).as_json()
     return {
         "callers": [
             {

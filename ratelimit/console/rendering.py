@@ -10,7 +10,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ratelimit.correlation.description import describe_account, reason_of
-from ratelimit.decision import VERDICTS
 from ratelimit.environment.printable import printable
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_words
@@ -96,7 +95,6 @@ def _made() -> Environment:
         "amount": formatting.amount,
         "part": formatting.amount_of,
         "act": act_words,
-        "verdict": lambda verdict: VERDICTS[verdict] or "none",
         "named": named,
         "printable": printable,
         "slowest": _slowest,

@@ -12,6 +12,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from ratelimit.console.access import Visitor
 from ratelimit.console.observation import Observation
 from ratelimit.console.rendering import rendered
+from ratelimit.decision import VERDICTS
+from ratelimit.inspection import formatting
 from ratelimit.inspection.failure import Cause
 
 STATUS: Mapping[Cause, int] = {"call": 400, "input": 404, "deployment": 503}
@@ -58,8 +60,20 @@ class Visit:
         """Return a template filled in."""
         trouble = values.pop("trouble", ())
         return rendered(
-            name, base=self.base, mark=self.mark, user=self.visitor.name, trouble=trouble, **values
+            name,
+            base=self.base,
+            mark=self.mark,
+            user=self.visitor.name,
+            trouble=trouble,
+            verdict_words=self._verdict_words,
+            **values,
         )
+
+    def _verdict_words(self, verdict: int | str | None) -> str:
+        """Return an account's or an actor's verdict as every screen says it."""
+        word = VERDICTS[verdict] if isinstance(verdict, int) else verdict
+        _, policy, _ = self.observation.policy()
+        return formatting.verdict_words(word, policy.compiled.rules) or "none"
 
     def to(self, path: str, **query: str | Sequence[str]) -> Response:
         """Return the way to another page of the console."""

@@ -217,7 +217,7 @@ def _inferred(found: Explanation) -> str:
             "and was mostly at the actor's exits."
         )
     if found.verdict is Verdict.LIKELY:
-        return f"Likely, not certain: {_likely(found)}."
+        return f"Likely: {_likely(found)}."
     return f"In no actor: {_nothing(found)}."
 
 

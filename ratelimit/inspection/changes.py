@@ -59,13 +59,14 @@ def changes_of(known: Knowledge, since_ns: int = 0, of: Collection[str] = (), *,
     log = known_acts(known.deployment)
     by_identity = {act.identity_in_log: act for act in log}
     more = [_entry_of_act(act, by_identity) for act in log]
+    rules = known.compiled.rules
     more += [
         Entry(
             actor.first_s * 10**9,
             "",
             "actor-found",
             cluster_name(actor.identity) or "",
-            f"actor found: now {VERDICTS[actor.verdict] or 'cleared'}, "
+            f"actor found: now {formatting.verdict_words(VERDICTS[actor.verdict], rules) or 'cleared'}, "
             f"{formatting.count(len(actor.members), 'account')}",
             {"actor": cluster_name(actor.identity)},
         )

@@ -122,6 +122,24 @@ def binds(rule: LimitRule) -> str:
     return words[rule.verdict]
 
 
+def holds(verdict: str | None, rules: Iterable[LimitRule]) -> bool:
+    """Return whether a limit per actor is enforced on members of a verdict."""
+    bound = {"certain": ("certain", "likely", "young"), "likely": ("likely",)}.get(verdict or "", ())
+    return any(rule.verdict in bound and mode(rule) != "shadow" for rule in rules)
+
+
+def verdict_words(verdict: str | None, rules: Iterable[LimitRule]) -> str:
+    """Return a verdict as every screen says it: "certain", "likely, not held"; empty for none.
+
+    Args:
+        verdict: its word, as machines have it.
+        rules: those of the policy: a verdict that no enforced limit binds is not held.
+    """
+    if not verdict:
+        return ""
+    return verdict if holds(verdict, rules) else f"{verdict}, not held"
+
+
 def wait(wait_ns: int | None) -> str:
     """Return a duration for people; None is a wait that cannot help."""
     if wait_ns is None:

@@ -120,6 +120,8 @@ class Moment:
     """Whether the server that hosts share does not answer: this is what this host knows."""
     knows_callers: bool = True
     """Whether it says whom limits refuse; a page of metrics does not."""
+    rules: Sequence[LimitRule] | None = None
+    """Those of the policy; None of a page of metrics, which does not say which verdicts limits hold."""
 
     @cached_property
     def total(self) -> Snapshot:
@@ -239,6 +241,9 @@ class Hosts:
 
     def look(self) -> Moment:
         """Return what all hosts say now; no counter is changed."""
+        return replace(self._look(), rules=self._policy.compiled.rules)
+
+    def _look(self) -> Moment:
         deployment = self._deployment
         place = None if self._here is None else self._here.place
         emptied = emptied_words(recently_emptied(place, forgotten_for_ns(self._policy.compiled)))

@@ -258,6 +258,8 @@ class Campaign:
     """By the span and the name of a limit."""
     uncounted: Sequence[str]
     """Units that are counted by the account, and by no limit for the actor as a whole."""
+    is_held: bool
+    """Whether a limit per actor is enforced on it."""
 
     @property
     def limits(self) -> list[ActorTook]:
@@ -269,6 +271,7 @@ class Campaign:
         return {
             "actor": cluster_name(self.actor.identity),
             "verdict": VERDICTS[self.actor.verdict],
+            "held": self.is_held,
             "accounts": len(self.actor.members),
             "found": formatting.iso(self.actor.first_s * 10**9),
             "requests": self.requests,
@@ -321,7 +324,8 @@ def campaign_of(
         watched_ns = known.source.watched_ns(actor.identity)
         as_of_ns = known.source.correlator.now_ns
     uncounted = [unit for unit in dict.fromkeys(by_account) if unit not in as_whole]
-    return Campaign(actor, requests, watched_ns, as_of_ns, spans, uncounted)
+    is_held = formatting.holds(VERDICTS[actor.verdict], whole.compiled.rules)
+    return Campaign(actor, requests, watched_ns, as_of_ns, spans, uncounted, is_held)
 
 
 def takings_within(

@@ -7,16 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from ratelimit.cli import acts
+from ratelimit.cli.top import screens
 from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.overview import Overview
 from ratelimit.inspection.acting import Confirmation
 from ratelimit.inspection.actors import is_held
+from ratelimit.inspection.formatting import verdict_words
+from ratelimit.inspection.hosts import HostMoment, Moment
 from ratelimit.policy import Policy
+from ratelimit.telemetry.snapshot import Snapshot
 from tests.cli.running import run
 from tests.cli.test_actors import actor as actor
-from tests.support.acting import Actor
+from tests.console.driving import reading
+from tests.support.acting import BOTS, Actor
 from tests.support.campaign import policy_text
 
 
@@ -39,7 +45,8 @@ def test_nothing_is_held_to_a_budget_of_an_actor_that_is_not_certain(actor: Acto
     assert run("act", "clear", policy, f"actor={name}", "--yes").exit_code == 0
     assert first(policy)["budgets"][0]["held"] is False  # type: ignore[index]
     shown = " ".join(run("show", "actors", policy).stdout.split())
-    assert "it is cleared: nothing is held to “one actor” (50 a day)" in shown
+    assert "cleared since" in shown
+    assert "not held to “one actor” (50 a day)" in shown
     assert "% used" not in shown
 
 
@@ -65,3 +72,50 @@ def test_a_limit_of_certain_members_holds_nothing_of_others(verdict: Verdict, he
     assert is_held(replace(rule, verdict="likely"), Overview(1, verdict, None, "", "", 0, {}, ())) is (
         verdict is not Verdict.NONE
     )
+
+
+@pytest.mark.parametrize(
+    ("per", "mode", "certain", "likely"),
+    [
+        ("cluster", "enforce", "certain", "likely, not held"),
+        ("cluster:likely", "enforce", "certain", "likely"),
+        ("cluster", "shadow", "certain, not held", "likely, not held"),
+    ],
+)
+def test_a_verdict_is_held_where_a_limit_is_enforced_on_it(
+    per: str, mode: str, certain: str, likely: str
+) -> None:
+    rules = Policy.from_toml(policy_text(per=per, mode=mode)).compiled.rules
+    assert verdict_words("certain", rules) == certain
+    assert verdict_words("likely", rules) == likely
+    assert verdict_words(None, rules) == ""
+
+
+def test_one_phrase_for_an_actor_that_nothing_holds(actor: Actor, tmp_path: Path) -> None:
+    """Hazard: one screen said "likely", one "likely, not certain", a third "binds certain"."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text(policy.read_text().replace('mode = "enforce"', 'mode = "shadow"'))
+    (name,) = actor.clusters(BOTS)
+    found = {"who": run("who", policy, "bot7"), "actors": run("show", "actors", policy)}
+    found["took"] = run("show", "took", policy, "--of", f"{name:016x}")
+    found["accounts"] = run("show", "accounts", policy, f"{name:016x}")
+    for screen, shown in found.items():
+        assert "certain, not held" in " ".join(shown.stdout.split()), screen
+    assert first(policy)["held"] is False
+    assert json.loads(run("who", policy, "bot7", "--json").stdout)["actor"]["held"] is False
+    with reading(policy) as reader:
+        for path in ("/", "/actors", f"/actor?id={name:016x}"):
+            assert "certain, not held" in reader.get(path).text, path
+        assert "certain, not held" in reader.find("bot7").text
+
+
+def test_top_says_which_verdicts_nothing_holds() -> None:
+    rules = Policy.from_toml(policy_text()).compiled.rules
+    counts = Snapshot(verdicts={("ratelimit_clusters", "likely"): 2.0})
+    now = Moment(0, [HostMoment("here", counts, None)], [], rules=rules)
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(screens.overview("there", now, None))
+    assert "2 likely, not held with 0 members" in " ".join(capture.get().split())
+    held = {verdict: each["held"] for verdict, each in screens.as_json(now, "")["actors"].items()}
+    assert held == {"certain": True, "likely": False}

@@ -92,7 +92,7 @@ def test_certain_member_is_told_what_its_actor_is_and_why_it_is_one_by_itself(
 def test_old_account_on_an_actors_method_is_likely_and_not_certain(policy: Path, trace: Path) -> None:
     found = explained(policy, trace, "bot5")
     assert (found["verdict"], found["age"]) == ("likely", "old")
-    assert found["reason"] == "Likely, not certain: it was there before."
+    assert found["reason"] == "Likely: it was there before."
     assert found["actor"]["verdict"] == "certain"
 
 

@@ -172,7 +172,7 @@ ALONE = replace(MEMBER, cluster=None, verdict=Verdict.NONE, actor=Verdict.NONE, 
         (replace(MEMBER, age="old"), "Certain by itself: it was new when it was found, has no home,"),
         (
             replace(LIKELY, actor=Verdict.LIKELY),
-            "Likely, not certain: the whole actor is likely, and the evidence says what it lacks.",
+            "Likely: the whole actor is likely, and the evidence says what it lacks.",
         ),
         (replace(LIKELY, shared=(EXIT,)), "none of its payment methods is the actor's"),
         (replace(LIKELY, age="old"), "it was there before"),
@@ -186,7 +186,7 @@ ALONE = replace(MEMBER, cluster=None, verdict=Verdict.NONE, actor=Verdict.NONE, 
         (replace(MEMBER, override="confirm"), "The operator confirms its actor."),
         (replace(ALONE, override="clear"), "The operator clears its actor."),
         (replace(ALONE, override="together"), "elsewhere. The operator says with which accounts it is one"),
-        (replace(LIKELY, override="apart"), "Likely, not certain: most accounts"),
+        (replace(LIKELY, override="apart"), "Likely: most accounts"),
     ],
 )
 def test_reason_is_what_decided_of_this_account(found: Explanation, reason: str) -> None:

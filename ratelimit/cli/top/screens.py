@@ -91,7 +91,7 @@ def _head(target: str, moment: Moment, earlier: Moment | None, passed_s: float) 
         )
     if now.verdicts:
         told = (
-            f"{now.of_verdict(names.CLUSTERS, verdict):,.0f} {verdict} with "
+            f"{now.of_verdict(names.CLUSTERS, verdict):,.0f} {_verdict(moment, verdict)} with "
             f"{now.of_verdict(names.CLUSTER_MEMBERS, verdict):,.0f} members"
             for verdict in ("certain", "likely")
         )
@@ -107,6 +107,10 @@ def _head(target: str, moment: Moment, earlier: Moment | None, passed_s: float) 
             "faults", Text(f"{faults:,} decisions without the store; `ratelimit doctor` tests it", "red")
         )
     return head
+
+
+def _verdict(moment: Moment, verdict: str) -> str:
+    return verdict if moment.rules is None else formatting.verdict_words(verdict, moment.rules)
 
 
 def _load(now: LoadNumbers, before: LoadNumbers | None, passed_s: float) -> str:
@@ -308,6 +312,15 @@ def as_json(moment: Moment, trouble: str) -> dict[str, Any]:
             }
             for row in limits_by_trouble(moment, None)
         ],
+        "actors": {
+            verdict: {
+                "actors": int(now.of_verdict(names.CLUSTERS, verdict)),
+                "accounts": int(now.of_verdict(names.CLUSTER_MEMBERS, verdict)),
+                "held": None if moment.rules is None else formatting.holds(verdict, moment.rules),
+            }
+            for verdict in ("certain", "likely")
+            if now.verdicts
+        },
         "hosts": [_host_json(each) for each in moment.hosts],
         "callers": [
             {
