@@ -210,6 +210,7 @@ def is_slow(path: Path) -> bool:
     return is_of(path, SLOW_FOLDERS, SLOW_FILES)
 
 
+@lru_cache(None)  # It is asked three times of each test.
 def is_of(path: Path, folders: frozenset[str], files: frozenset[str]) -> bool:
     """Return whether a file is in one of some folders of tests, or one of some files."""
     place = path.relative_to(Path(__file__).parent)

@@ -13,8 +13,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 METADATA = """\
 Metadata-Version: 2.4
@@ -46,6 +44,10 @@ def wheel(tmp_path: Path) -> Path:
 def test_bill_is_cyclonedx_and_names_what_is_inside_and_what_is_needed(
     wheel: Path, program: ModuleType
 ) -> None:
+    # It makes forty parsers as it is imported: four seconds for each process that collects tests.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     program.add(wheel, "3.3.1")
     with zipfile.ZipFile(wheel) as archive:
         text = archive.read(PLACE).decode()
