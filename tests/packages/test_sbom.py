@@ -44,7 +44,7 @@ def wheel(tmp_path: Path) -> Path:
 def test_bill_is_cyclonedx_and_names_what_is_inside_and_what_is_needed(
     wheel: Path, program: ModuleType
 ) -> None:
-    # It makes forty parsers as it is imported: four seconds for each process that collects tests.
+    # It makes forty parsers as it is imported: three seconds for each process that collects tests.
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 
