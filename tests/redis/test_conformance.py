@@ -18,7 +18,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from ratelimit.algorithms import ALGORITHMS
-from ratelimit.stores.redis.decision.script import assembled, spread
+from ratelimit.stores.redis.decision.script import assembled, rule_texts, spread
 from tests.parity.test_calendar import requests, windows
 from tests.parity.test_extremes import EDGE_PERIODS, LARGEST_COST, YEAR, extreme_specs
 from tests.parity.test_wide import WIDE, agree_near_the_end
@@ -314,7 +314,7 @@ def test_script_without_an_algorithm_refuses_it_by_number(script: ScriptCore) ->
     keys: dict[bytes, int] = {}
     items: list[int] = []
     plan.rules.ask([1], None, True, 0, keys, items, plan)
-    payload = spread([START // 1000, 1, 1, *plan.rules.describe(START), *items])
+    payload = spread([START // 1000, 1, 1]) + rule_texts(plan.rules.describe(START)) + spread(items)
     with pytest.raises(ResponseError, match=f"no algorithm {number}"):
         script.client.eval(older, len(keys), *keys, payload)
     assert not script.client.exists(*keys)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 
 from ratelimit.algorithms import ALGORITHMS
-from ratelimit.stores.redis.decision.script import SCRIPT, SHARED, parts_of
+from ratelimit.stores.redis.decision.script import SCRIPT, SHARED, parts_of, rule_texts
 
 CODE = re.sub(r" *--.*", "", SCRIPT.decode())
 SCRIPTS = sorted({record.script for record in ALGORITHMS.values() if record.script is not None})
@@ -36,3 +37,19 @@ def test_what_one_part_computes_is_written_once() -> None:
 def test_parts_are_indented_as_their_places_are() -> None:
     text = parts_of("fixed")["seldom"]
     assert "\n  local period, starts = rule[3], rule[4]\n" in text
+
+
+def test_rules_are_texts_whatever_bytes_they_have() -> None:
+    # A list that a server reads grows value by value, which took longer than the limit's own decision.
+    rules: list[list[object]] = [[1, 1 << 40, 200, False], [2, [1 << 31] * 100], [3]]
+    at = 0
+    found: list[object] = []
+    text = rule_texts(rules)
+    while at < len(text):
+        assert text[at] == 0xDA
+        end = at + 3 + int.from_bytes(text[at + 1 : at + 3])
+        decoder = msgspec.msgpack.Decoder()
+        count = len(rules[len(found)])
+        found.append(decoder.decode(bytes([0x90 + count]) + text[at + 3 : end]))
+        at = end
+    assert found == rules

@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError
 
 from ratelimit.core.decision.engine import Plan
 from ratelimit.core.redis.remote import RemoteRules
-from ratelimit.stores.redis.decision.script import DIGEST, SCRIPT, spread
+from ratelimit.stores.redis.decision.script import DIGEST, SCRIPT, rule_texts, spread
 from tests.support.cores import COMPILED, compiled_rule
 from tests.support.rule import EPOCH, RuleSpec
 
@@ -112,7 +112,7 @@ class ScriptPlan:
         """Run the script once; return what it said."""
         assert now_ns % 1000 == 0
         rules = self.rules.describe(now_ns)
-        payload = spread([now_ns // 1000, self.worker, len(rules), *rules, *items])
+        payload = spread([now_ns // 1000, self.worker, len(rules)]) + rule_texts(rules) + spread(items)
         try:
             answer = self.client.evalsha(DIGEST, len(keys), *keys, payload)
         except NoScriptError:

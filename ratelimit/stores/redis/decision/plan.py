@@ -10,7 +10,7 @@ from ratelimit.algorithms import ALGORITHMS, OF_UNITS
 from ratelimit.core.decision.engine import Outcome, Plan
 from ratelimit.core.redis.remote import RemoteRules
 from ratelimit.errors import StoreError
-from ratelimit.stores.redis.decision.script import spread
+from ratelimit.stores.redis.decision.script import rule_texts
 from ratelimit.stores.redis.decision.transfer import Transfer
 from ratelimit.stores.redis.fallback.fair_share import MILLIONTHS, part_of
 
@@ -83,7 +83,7 @@ class RedisPlan:
             now_ns = self.store.clock.now_ns()
             if now_ns >= self._described_until_ns:
                 rules = self.rules.describe(now_ns)
-                self._described = spread(rules)
+                self._described = rule_texts(rules)
                 self._described_until_ns = now_ns + _DESCRIBED_NS
                 self._is_dated = any(isinstance(rule[-1], list) for rule in rules)
         return self._described

@@ -7,7 +7,8 @@ The payload is MessagePack, values one after another: time, worker, how many rul
 
 - time: microseconds since the epoch, or false for the server's own clock.
 - worker: a number of 52 bits that names the process; concurrency slots carry it.
-- rules: for each a list, its kind and numbers (`RemoteRules.describe`).
+- rules: for each a text that is MessagePack again: its kind and numbers, one after another
+    (`RemoteRules.describe`).
 - items: numbers. A decision is `DECIDE` or `PEEK`, the number of asks, and five numbers for each.
     They are rule, key (by number, from one), cost, 1 if its refusal binds, and a mark. The mark of a
     lifetime is what the host remembers of it: a list (`lifetime.lua`). No two asks of a decision have
@@ -95,6 +96,12 @@ def spread(values: Sequence[object]) -> bytes:
     """Return values as the payload has them, one after another."""
     count = len(values)
     return _encode(values)[1 if count < 16 else 3 if count < 65_536 else 5 :]
+
+
+def rule_texts(rules: Sequence[Sequence[object]]) -> bytes:
+    """Return rules as the payload has them: servers' MessagePack has no bytes, but a text may be any."""
+    texts = map(spread, rules)
+    return b"".join(b"\xda" + len(text).to_bytes(2) + text for text in texts)
 
 
 SCRIPTED = frozenset(name for name in KNOWN if ALGORITHMS[name].script is not None)

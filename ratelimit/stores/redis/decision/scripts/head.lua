@@ -19,10 +19,10 @@ local PEEK, DECIDE, CORRECT, LEASE = 0, 1, 2, 3
 
 local floor, max, min = math.floor, math.max, math.min
 local call, pcall_redis = redis.call, redis.pcall
-local pack, unpack_bytes = struct.pack, struct.unpack
+local pack, unpack_bytes, unpack_values = struct.pack, struct.unpack, cmsgpack.unpack
 
 -- time or false, worker, how many rules, rules, items; see script.py.
-local given = { cmsgpack.unpack(ARGV[1]) }
+local given = { unpack_values(ARGV[1]) }
 local RULES = 4  -- where rules begin
 local now, worker = given[1], given[2]
 local least_ttl = 1
@@ -35,7 +35,8 @@ else
 end
 
 local operation = PEEK  -- of the item being worked on
-local said = { now }    -- the answer
+-- The answer. Its blanks are room for that of four limits.
+local said = { now, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil }
 local saying = 1        -- how long it is: the length operator would search for it each time
 
 local texts  -- what keys hold, by number, if all hold words: read at once

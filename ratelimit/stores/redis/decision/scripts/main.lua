@@ -6,9 +6,12 @@
 
 local first_item, last = RULES + given[3], #given
 
+-- Rules come as text, whose values a table takes at once. A list in the payload would grow value by value.
 local only_words = true
 for i = RULES, first_item - 1 do
-  only_words = only_words and given[i][1] < BLOCKS
+  local rule = { unpack_values(given[i]) }
+  given[i] = rule
+  only_words = only_words and rule[1] < BLOCKS
 end
 if only_words and #KEYS > 0 and first_item > RULES then texts = call('MGET', unpack(KEYS)) end
 
