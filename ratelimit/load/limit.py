@@ -262,7 +262,7 @@ class LoadLimit:
             priority.factor,
             priority.lighter,
         )
-        return None if in_shadow else self.retry_ns(now_ns)
+        return None if in_shadow else self.retry_ns(priority, now_ns)
 
     def count_entered(self, table: Table) -> None:
         """Count the requests that went on since the last call, by class."""
@@ -270,9 +270,9 @@ class LoadLimit:
             name = self.names[min(rank, len(self.names) - 1)]
             table.count(table.counter(entered_counter(self.spec.name, name)), 0, number)
 
-    def retry_ns(self, now_ns: int) -> int:
-        """Return how long a request that is shed is told to wait: at random, see `Promises`."""
-        return self._promises.promise(now_ns, self.flight.entered)
+    def retry_ns(self, priority: ShedPriority, now_ns: int) -> int:
+        """Return how long a request that is shed is told to wait: about its turn, see `Promises`."""
+        return self._promises.promise(now_ns, self.flight.entered, priority.place)
 
     def shed_priority(
         self, rank: int, now_ns: int, bound: BoundPolicy, row: Sequence[int], units: int = 1

@@ -146,7 +146,7 @@ class LoadStage(Stage):
         held = yield from load.hold(self._bound, priority, pending)
         if not held.has_turn:
             if held.result == "closed":  # counted when that was done
-                return self._shed(pending, load.retry_ns(pending.now_ns), counts=False)
+                return self._shed(pending, load.retry_ns(priority, pending.now_ns), counts=False)
             if held.result == "left":
                 return self._shed(pending, None, counts=False)
             wait_ns = load.turn_away(priority, pending.now_ns, self._table, visit.units)

@@ -9,7 +9,8 @@ from random import Random
 
 import pytest
 
-from ratelimit.load.model.promises import LEAST_NS, MOST_NS, Promises
+from ratelimit.load.model.promises import MOST_NS, WIDTH_NS, Promises
+from ratelimit.load.model.shedding import ShedPriority
 
 SECOND = 10**9
 
@@ -50,7 +51,7 @@ def test_fault_90_callers_that_obey_are_served_without_herds(rounded: Callable[[
         600, 20, lambda now_ns, entered: rounded(promises.promise(now_ns, entered)), 2 * SECOND
     )
     assert used >= 0.9
-    assert tries <= 3.2
+    assert tries <= 2.6
     herd_used, herd_tries = served(600, 20, lambda now_ns, entered: 2 * SECOND, SECOND // 2)
     assert herd_used < 0.5
     assert herd_tries > 4 * tries
@@ -72,20 +73,80 @@ def test_waits_reach_as_far_as_the_queue_takes():
     assert 10 * SECOND < longest <= MOST_NS
 
 
-def test_a_promise_is_taken_off_when_it_is_due_or_long_over():
+def test_callers_are_called_back_as_fast_as_they_are_let_in():
+    """Hazard: times at random until all are served lie three times too densely at first."""
+    promises = Promises(Random(1).random)
+    for tick in range(300):  # ten a second go in for half a minute, and as many are shed
+        promises.promise(tick * SECOND // 10, tick)
+    told = Counter(promises.promise(30 * SECOND, 300) // (4 * SECOND) for _ in range(400))
+    assert all(30 <= told[part] <= 75 for part in range(6))
+
+
+def test_times_of_one_turn_are_spread():
+    promises = Promises(Random(1).random)
+    for tick in range(300):
+        promises.promise(tick * SECOND // 10, 100 * tick)
+    told = {promises.promise(30 * SECOND, 30_000) for _ in range(20)}
+    assert len(told) == 20
+    assert max(told) - min(told) > WIDTH_NS // 2
+
+
+def test_who_finds_no_turn_left_is_told_a_time_at_random():
+    promises = Promises(Random(1).random)
+    for tick in range(2_000):
+        promises.promise(tick * SECOND // 100, tick // 100)
+    told = [promises.promise(20 * SECOND, 20) for _ in range(200)]
+    assert all(MOST_NS // 2 < wait_ns <= MOST_NS for wait_ns in told)
+    assert len({in_seconds(wait_ns) for wait_ns in told}) > 20
+
+
+@pytest.mark.parametrize(
+    "attacker",
+    [
+        ShedPriority(is_over=True),
+        ShedPriority(verdict="certain"),
+        ShedPriority(factor=0.25),
+        ShedPriority(rank=1, classes=2),
+    ],
+    ids=["beyond its share", "actor", "bad conduct", "lower class"],
+)
+def test_who_calls_on_through_refusals_pushes_nobody_before_it(attacker: ShedPriority):
+    """Hazard: each refused try takes a turn, and callers that obey are told a minute."""
     promises = Promises(lambda: 0.5)
-    for tick in range(20):
-        promises.promise(tick, 0)
-    assert promises.out == 20
-    promises.promise(1000 * SECOND, 0)
-    assert promises.out == 1
+    honest = ShedPriority(classes=attacker.classes).place
+    told, pushed = [], []
+    for tick in range(6_000):  # a minute of a hundred tries a second, at ten entries a second
+        now_ns = tick * SECOND // 100
+        pushed.append(promises.promise(now_ns, tick // 10, attacker.place))
+        if tick % 50 == 0:
+            told.append(promises.promise(now_ns, tick // 10, honest))
+    assert max(pushed) > MOST_NS // 2
+    assert max(told) <= WIDTH_NS
+
+
+def test_a_time_that_is_a_little_old_forgets_no_turn():
+    promises = Promises(lambda: 0.5)
+    for tick in range(300):
+        promises.promise(tick * SECOND // 10, tick // 2)
+    before = promises.promise(30 * SECOND, 150)
+    assert promises.promise(30 * SECOND - 5_000_000, 150) > before
+
+
+def test_a_time_without_callers_is_not_the_pace():
+    """Hazard: nobody comes for half a minute, and then all are called as if so few went in."""
+    promises = Promises(lambda: 0.5)
+    for tick in range(300):
+        promises.promise(tick * SECOND // 10, tick)
+    promises.promise(60 * SECOND, 301)
+    told = [promises.promise(60 * SECOND + tick * SECOND // 100, 301 + tick // 10) for tick in range(50)]
+    assert max(told) < 8 * SECOND
 
 
 def test_after_a_quiet_night_nobody_is_told_a_minute():
     """Hazard: the pace is that of the night, in which hardly a request came."""
     promises = Promises(Random(1).random)
     promises.promise(0, 0)
-    assert promises.promise(3600 * SECOND, 10) <= LEAST_NS
+    assert promises.promise(3600 * SECOND, 10) <= WIDTH_NS
 
 
 def test_a_clock_that_steps_back_and_another_process_are_survived():

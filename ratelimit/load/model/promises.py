@@ -1,86 +1,95 @@
-"""The waits that shed requests are told: at random, as far as all that are out will have been served.
+"""The waits that shed requests are told: turns, one after the other, as fast as the back end lets in.
 
 Theory of operation. Callers that are told the same wait come again as one herd, and most are shed again.
-So each is told a time at random. How far it reaches follows from how many are out, and how many are let in
-a second: `out / pace`. What each was told is kept. A call that comes takes one promise off that is due,
-whoever it is: callers need not be known. One that never comes again is forgotten once its time is long over.
+Told a time at random until all will have been served, they come twice too densely at first, and too seldom
+at last. So each refusal takes the next turn: one number says until when turns are promised, and moves on
+by the time in which the back end lets a request in. The caller is told a time at random about its turn.
+
+The pace is that of entries while requests are shed, and at most what these allow: with a pace too high some
+are shed once more; with one too low the back end has no work, and who was told a later time is not called
+back. A turn is a little sooner than at that pace, so that it is found to be too low where it is.
+
+Who is shed first has the later turn. Refused tries of an account beyond its share, of an actor or of a lower
+class push nobody's turn back who goes before them; so one that calls on through refusals has the others
+told no longer waits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
-from math import exp
+from math import exp, sqrt
 
 from ratelimit.load.model.settings import SECOND_NS
 
-LEAST_NS, MOST_NS = 2 * SECOND_NS, 60 * SECOND_NS
-"""Bounds on how far a wait may reach: in whole seconds, too, it is not always the same."""
-PACE_NS = 5 * SECOND_NS
-"""The time that the pace of entries is measured over. Entries of a shorter time all weigh the same: free
-places are taken at once, and a pace measured over that moment alone would call all back far too soon."""
+PART = 0.4
+"""A wait is told at random so much of it before its turn, or after. Who is shed at one moment and waits whole
+seconds comes again at one moment, so each second has to have callers of many moments."""
+WIDTH_NS = 2 * SECOND_NS
+"""And within so much at least: in whole seconds, too, it is not always the same."""
+MOST_NS = 60 * SECOND_NS
+"""The longest wait. Clients of model providers obey none that is longer."""
+AHEAD = 1.25
+"""So many times the pace turns are promised."""
+PACE_NS = 15 * SECOND_NS
+"""The time that the pace of entries is measured over."""
+CALM_NS = 5 * SECOND_NS
+"""A longer time in which none was shed says nothing of the pace: fewer came than might have."""
 LOOKED_NS = SECOND_NS // 10
-MOST = 10_000
-"""More promises are not kept: their callers are taken for as many as these."""
-GIVEN_UP_NS = MOST_NS
-"""A promise that nobody took up for so long is over."""
 
 
 class Promises:
     """The promises of one worker.
 
-    Laws: a wait is above 0 and at most `MOST_NS`. Two of one instant differ but by chance.
+    Laws: a wait is above 0 and at most `MOST_NS`. Two of one instant differ but by chance. What is shed at
+    a place moves no turn at a place before it.
 
     Args:
         draw: returns a number at random from 0 to 1, 1 excluded.
     """
 
-    __slots__ = ("_draw", "_due_ns", "_entered", "_looked_ns", "_pace", "_since_ns")
+    __slots__ = ("_came", "_draw", "_entered", "_looked_ns", "_pace", "_passed", "_until_ns")
 
     def __init__(self, draw: Callable[[], float]) -> None:
         self._draw = draw
-        self._due_ns: list[int] = []
+        self._until_ns = [0]
         self._pace = 0.0
+        self._came = self._passed = 0.0
         self._entered = 0
-        self._looked_ns = 0
-        self._since_ns = 0
+        self._looked_ns = -MOST_NS
 
-    @property
-    def out(self) -> int:
-        """The number of callers that were told to come again, and did not yet."""
-        return len(self._due_ns)
-
-    def promise(self, now_ns: int, entered: int) -> int:
+    def promise(self, now_ns: int, entered: int, place: int = 0) -> int:
         """Return how long a request that is shed is told to wait.
 
         Args:
             now_ns: when it is shed.
             entered: requests that this worker has let in so far.
+            place: in the order in which requests are shed; the greatest goes first.
         """
-        came = self._look(now_ns, entered) + 1
-        due_ns = self._due_ns
-        while due_ns and (due_ns[0] < now_ns - GIVEN_UP_NS or (came > 0 and due_ns[0] <= now_ns)):
-            came -= due_ns[0] >= now_ns - GIVEN_UP_NS
-            heappop(due_ns)
-        longest_ns = LEAST_NS if self._pace <= 0.0 else int((len(due_ns) + 1) / self._pace * SECOND_NS)
-        wait_ns = 1 + int(self._draw() * min(max(longest_ns, LEAST_NS), MOST_NS))
-        if len(due_ns) < MOST:
-            heappush(due_ns, now_ns + wait_ns)
-        return wait_ns
+        self._look(now_ns, entered)
+        until_ns = self._until_ns
+        until_ns.extend([0] * (place + 1 - len(until_ns)))
+        takes_ns = int(SECOND_NS / (AHEAD * self._pace)) if self._pace else 0
+        turn_ns = max(now_ns, *until_ns[: place + 1]) - now_ns + takes_ns
+        if turn_ns < MOST_NS:
+            half_ns = WIDTH_NS // 2 + int(PART * turn_ns)
+            begin_ns, end_ns = max(0, turn_ns - half_ns), max(WIDTH_NS, turn_ns + half_ns)
+        else:  # there is no turn left: it will be told one when it comes again
+            turn_ns, begin_ns, end_ns = MOST_NS, MOST_NS // 2, MOST_NS
+        until_ns[place] = now_ns + turn_ns
+        return 1 + int(begin_ns + self._draw() * (min(end_ns, MOST_NS) - begin_ns - 1))
 
-    def _look(self, now_ns: int, entered: int) -> int:
-        """Follow how many are let in a second; return how many were since the last look."""
+    def _look(self, now_ns: int, entered: int) -> None:
+        """Follow how many are let in a second."""
         came, passed_ns = entered - self._entered, now_ns - self._looked_ns
-        if came < 0 or not 0 <= passed_ns <= PACE_NS:
-            # None was shed for a while, so none waited either: how many are let in at most is not known.
-            # Or it is another process, or the clock has jumped.
-            self._entered, self._looked_ns, self._pace = entered, now_ns, 0.0
-            self._since_ns = now_ns
-            return 0
-        if passed_ns < LOOKED_NS:
-            return 0
+        if came < 0 or not -CALM_NS <= passed_ns < MOST_NS:
+            # None was shed for long. Or it is another process, or the clock has jumped.
+            self._came = self._passed = self._pace = 0.0
+            self._until_ns = [0]
+        elif passed_ns < LOOKED_NS:
+            return
+        elif passed_ns <= CALM_NS:
+            kept = exp(-passed_ns / PACE_NS)
+            self._came = kept * self._came + came
+            self._passed = kept * self._passed + passed_ns / SECOND_NS
+            self._pace = (self._came + sqrt(self._came) + 1.0) / self._passed
         self._entered, self._looked_ns = entered, now_ns
-        rate = came * SECOND_NS / passed_ns
-        part = max(1.0 - exp(-passed_ns / PACE_NS), passed_ns / (now_ns - self._since_ns))
-        self._pace += part * (rate - self._pace)
-        return came

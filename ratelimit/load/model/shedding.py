@@ -69,6 +69,12 @@ class ShedPriority:
             return self.verdict
         return "bad conduct" if self.order()[3] else "others"
 
+    @property
+    def place(self) -> int:
+        """The place of its turn: by class, and behind others of it if anything speaks against it."""
+        rank, is_over, verdict, conduct, *_ = self.order()
+        return 2 * rank + (is_over or verdict > 0 or conduct > 0)
+
     def of_class(self, rank: int, classes: int) -> ShedPriority:
         """Return the same in another class."""
         return replace(self, rank=rank, classes=classes)
