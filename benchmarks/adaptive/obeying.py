@@ -9,12 +9,14 @@ from random import Random
 from statistics import fmean
 
 from benchmarks.adaptive.catalogue import BY_NAME, BackEnd, capacity
+from benchmarks.adaptive.hosts import NOTHING, SERVER, HostsLoop
 from benchmarks.adaptive.job import Job
-from benchmarks.adaptive.loop import Coming, Loop, Outcome
+from benchmarks.adaptive.loop import Coming, Outcome
 from benchmarks.adaptive.spread import spread
 from benchmarks.adaptive.timeline import SECOND
 from ratelimit.load.model.first_byte import FirstByte
 from ratelimit.load.model.promises import Promises
+from ratelimit.load.model.settings import Settings
 
 PLAYED = ("48 slots", "two replicas", "small and quick", "large model", "one piece", "database pool")
 CALLERS = 600
@@ -25,34 +27,70 @@ PAUSE_S = 0.2
 GO_ON_S, LONGEST_S = 180, 3_000
 FAILED_S = 1
 """A caller that the back end refused itself comes again after so long."""
+NEARLY = 0.95
+"""*Once* is over when this part of the callers was answered: one answer may be as long as all others."""
+IMPATIENT_S = 0.1
+"""Callers that do not obey come again after about so long."""
 
 
-class ObeyingLoop(Loop):
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The way that callers go, and what is before the back end.
+
+    Args:
+        name: as the table has it.
+        goes_on: whether a caller has another request after an answer, for `GO_ON_S`.
+        in_seconds: whether callers wait in whole seconds, as `Retry-After` is, or in milliseconds.
+        hosts: before the back end, with a server between them.
+        is_learned: whether the target is learned.
+        obeys: whether callers wait as told; else they ask all the time, which is the most that can be had.
+    """
+
+    name: str
+    goes_on: bool = False
+    in_seconds: bool = False
+    hosts: int = 1
+    is_learned: bool = False
+    obeys: bool = True
+
+
+WAYS = (
+    Way("once, in ms"),
+    Way("once, in seconds", in_seconds=True),
+    Way("again and again, in ms", goes_on=True),
+    Way("again and again, in seconds", goes_on=True, in_seconds=True),
+    Way("once, 12 hosts", in_seconds=True, hosts=12),
+    Way("once, target learned", in_seconds=True, is_learned=True),
+    Way("once, asks all the time", obeys=False),
+)
+
+
+class ObeyingLoop(HostsLoop):
     """A loop of callers, each with one request at a time, until it is answered.
 
     Args:
         back_end, seed: as `Loop` has them.
-        goes_on: whether a caller has another request after an answer, for `GO_ON_S`.
-        in_seconds: whether callers wait in whole seconds, as `Retry-After` is, or in milliseconds.
+        way: what callers do.
     """
 
-    def __init__(self, back_end: BackEnd, seed: int, *, goes_on: bool, in_seconds: bool) -> None:
-        super().__init__(back_end, (), FirstByte, seed)
-        self.tries = self.answered = self.last_ns = 0
-        self._goes_on = goes_on
-        self._in_seconds = in_seconds
+    def __init__(self, back_end: BackEnd, seed: int, way: Way) -> None:
+        settings = Settings(first_byte_ns=None if way.is_learned else back_end.target_ns)
+        between = SERVER if way.hosts > 1 else NOTHING
+        super().__init__(back_end, (), FirstByte, seed, way.hosts, settings, between)
+        self.tries = self.ended = self.last_ns = 0
+        self._way = way
         self._outcome = Outcome()
-        self._promises = Promises(Random(f"{seed} promises").random)
+        self._promises = [Promises(Random(f"{seed} {at} promises").random) for at in range(way.hosts)]
         for _ in range(CALLERS):
             self.timeline.at(int(self._random.random() * COME_S * SECOND), self._come)
 
     def play_out(self) -> None:
-        """Play until all were answered; where they go on, what comes in the time for that."""
-        if self._goes_on:
+        """Play until nearly all were answered; where they go on, what comes in the time for that."""
+        if self._way.goes_on:
             self.timeline.run(GO_ON_S * SECOND)
             return
-        while self.answered < CALLERS and self.timeline.now_ns < LONGEST_S * SECOND:
-            self.timeline.run(self.timeline.now_ns + SECOND)
+        while self.ended < NEARLY * CALLERS and self.timeline.now_ns < LONGEST_S * SECOND:
+            self.timeline.run(self.timeline.now_ns + SECOND // 10)
 
     def _come(self) -> None:
         self.tries += 1
@@ -60,16 +98,19 @@ class ObeyingLoop(Loop):
 
     def _refuse(self, coming: Coming) -> None:
         super()._refuse(coming)
-        wait_ns = self._promises.promise(self.now_ns(), self._sent)
-        if self._in_seconds:
+        host = self._of(coming.job)
+        wait_ns = self._promises[host.number].promise(self.now_ns(), host.admission.flight.entered)
+        if not self._way.obeys:
+            wait_ns = int((0.5 + self._chance.random()) * IMPATIENT_S * SECOND)
+        elif self._way.in_seconds:
             wait_ns = -(-wait_ns // SECOND) * SECOND
         self.timeline.at(self.timeline.now_ns + wait_ns, self._come)
 
     def _ended(self, job: Job) -> None:
         super()._ended(job)
-        self.answered += 1
+        self.ended += 1
         self.last_ns = self.timeline.now_ns
-        if self._goes_on:
+        if self._way.goes_on:
             self.timeline.at(self.timeline.now_ns + int(PAUSE_S * SECOND), self._come)
 
     def _failed(self, job: Job) -> None:
@@ -90,34 +131,27 @@ class Obeyed:
     tries: float
 
 
-def obeyed(name: str, seeds: Sequence[int], *, goes_on: bool, in_seconds: bool) -> Obeyed:
+def obeyed(name: str, seeds: Sequence[int], way: Way) -> Obeyed:
     """Play the callers before a back end."""
     found = []
     for seed in seeds:
-        loop = ObeyingLoop(BY_NAME[name], seed, goes_on=goes_on, in_seconds=in_seconds)
+        loop = ObeyingLoop(BY_NAME[name], seed, way)
         loop.play_out()
         could = capacity(name) * loop.last_ns / SECOND
-        found.append((loop.answered / max(1.0, could), loop.tries / max(1, loop.answered)))
+        found.append((loop.ended / max(1.0, could), loop.tries / max(1, loop.ended)))
     return Obeyed(*(fmean(column) for column in zip(*found, strict=True)))
-
-
-WAYS = ((False, False), (False, True), (True, False), (True, True))
 
 
 def report_obeying(names: Sequence[str], seeds: Sequence[int], jobs: int = 1) -> None:
     """Print the table."""
     rows = [(name, way) for name in names or PLAYED for way in WAYS]
     print(f"{CALLERS} callers that wait as told: % of what the back end can do, and tries an answer\n")
-    for (name, (goes_on, in_seconds)), found in zip(
+    for (name, way), found in zip(
         rows, spread(partial(_obeyed, tuple(seeds)), rows, "callers that obey", jobs), strict=True
     ):
-        print(
-            f"{name:18}{'go on' if goes_on else 'once':8}{'in seconds' if in_seconds else 'in ms':12}"
-            f"{100 * found.used:8.0f}{found.tries:8.1f}",
-            flush=True,
-        )
+        print(f"{name:18}{way.name:30}{100 * found.used:8.0f}{found.tries:8.1f}", flush=True)
 
 
-def _obeyed(seeds: Sequence[int], row: tuple[str, tuple[bool, bool]]) -> Obeyed:
-    name, (goes_on, in_seconds) = row
-    return obeyed(name, seeds, goes_on=goes_on, in_seconds=in_seconds)
+def _obeyed(seeds: Sequence[int], row: tuple[str, Way]) -> Obeyed:
+    name, way = row
+    return obeyed(name, seeds, way)
