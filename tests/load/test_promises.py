@@ -9,10 +9,23 @@ from random import Random
 
 import pytest
 
+from ratelimit import Limiter, Policy
+from ratelimit.clock import ManualClock
 from ratelimit.load.model.promises import MOST_NS, WIDTH_NS, Promises
 from ratelimit.load.model.shedding import ShedPriority
 
 SECOND = 10**9
+POLICY = """
+version = 1
+
+[[limit]]
+name = "all"
+per = []
+rate = "1000000/s"
+
+[adaptive]
+first_byte = "1s"
+"""
 
 
 def served(
@@ -164,3 +177,20 @@ def test_free_places_that_fill_at_once_are_not_the_pace():
     # After two seconds some 58 have gone in, and about 150 are out.
     told = [promises.promise(12 * SECOND, 58) for _ in range(100)]
     assert max(told) > 4 * SECOND
+
+
+def test_the_limit_tells_turns_by_the_order_in_which_it_sheds():
+    """Hazard: the tries of an account beyond its share put off all others, since they are shed as well."""
+    clock = ManualClock(1_700_000_000 * SECOND)
+    limiter = Limiter(Policy.from_toml(POLICY), clock=clock)
+    load, told, pushed = limiter.load, [], []
+    for tick in range(400):
+        clock.advance(0.1)
+        now_ns = limiter.now_ns()
+        load.flight.finished(load.flight.enter(now_ns, 0, 1), now_ns)
+        pushed += [load.turn_away(ShedPriority(is_over=True), now_ns, limiter.table) for _ in range(3)]
+        if tick % 5 == 0:
+            told.append(load.turn_away(ShedPriority(), now_ns, limiter.table))
+    assert max(pushed) > 20 * SECOND
+    assert max(told) <= WIDTH_NS
+    limiter.close()
