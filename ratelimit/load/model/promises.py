@@ -5,9 +5,10 @@ Told a time at random until all will have been served, they come twice too dense
 at last. So each refusal takes the next turn: one number says until when turns are promised, and moves on
 by the time in which the back end lets a request in. The caller is told a time at random about its turn.
 
-The pace is that of entries while requests are shed, and at most what these allow: with a pace too high some
-are shed once more; with one too low the back end has no work, and who was told a later time is not called
-back. A turn is a little sooner than at that pace, so that it is found to be too low where it is.
+The pace is that of entries while requests are shed, as high as their number plausibly allows (the upper end
+of 95 %): with a pace too high some are shed once more; with one too low the back end has no work, and who was
+told a later time is not called back. A turn is a little sooner than at that pace, so that one that is too low
+is found out.
 
 Who is shed first has the later turn. Refused tries of an account beyond its share, of an actor or of a lower
 class push nobody's turn back who goes before them; so one that calls on through refusals has the others
@@ -28,7 +29,7 @@ WIDTH_NS = 2 * SECOND_NS
 """And within so much at least: in whole seconds, too, it is not always the same."""
 MOST_NS = 60 * SECOND_NS
 """The longest wait. Clients of model providers obey none that is longer."""
-AHEAD = 1.25
+AHEAD = 1.1
 """So many times the pace turns are promised."""
 PACE_NS = 15 * SECOND_NS
 """The time that the pace of entries is measured over."""
@@ -91,5 +92,5 @@ class Promises:
             kept = exp(-passed_ns / PACE_NS)
             self._came = kept * self._came + came
             self._passed = kept * self._passed + passed_ns / SECOND_NS
-            self._pace = (self._came + sqrt(self._came) + 1.0) / self._passed
+            self._pace = (self._came + 2.0 * sqrt(self._came) + 3.0) / self._passed
         self._entered, self._looked_ns = entered, now_ns
