@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
@@ -14,6 +14,7 @@ from ratelimit.cli.loading import load, load_whole
 from ratelimit.cli.principal import Told, explain_principal
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.correlation.description import reason_of
+from ratelimit.correlation.explanation import Shared
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
@@ -25,6 +26,7 @@ from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, Left, knowledge_of
 from ratelimit.inspection.naming import joined, resolve
 from ratelimit.inspection.person import Person, person_of
+from ratelimit.inspection.profile import kinds_of
 from ratelimit.inspection.raising import raised_of
 from ratelimit.load.shed import named
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
@@ -35,6 +37,8 @@ MOST_RAISED = 2
 """Limits of which it is said what they would do if they were raised."""
 MOST_ACTORS = 3
 """Of an address or a payment method, the actors that are named."""
+MOST_ACCOUNTS = 5
+"""And its accounts, the busiest first."""
 
 
 @click.command("who")
@@ -137,8 +141,13 @@ def print_person(
         grid.add_row("took", Text(_took(known, person.overview)))
     for said_of_it in Declared(known).of_person(known, person):
         grid.add_row("declared", Text(said_of_it))
+    for number, line in enumerate(_seen_with(known.compiled, person)):
+        grid.add_row("" if number else "seen with", line)
     if person.account_count:
         grid.add_row("accounts", Text(_accounts(person)))
+        busiest = ", ".join(short_hash(each.key) for each in person.accounts[:MOST_ACCOUNTS])
+        if busiest:
+            grid.add_row("", Text(f"the busiest: {busiest}"))
     for number, act in enumerate(person.acts):
         grid.add_row(
             "" if number else "acts",
@@ -267,6 +276,21 @@ def _accounts(person: Person) -> str:
         if len(actors) > MOST_ACTORS:
             said += f", and others in {formatting.count(len(actors) - MOST_ACTORS, 'actor')} more"
     return said
+
+
+def _seen_with(compiled: CompiledPolicy, person: Person) -> Iterator[Text]:
+    """Yield of each kind of identifier that an account shares the one of most accounts."""
+    if person.explanation is None:
+        return
+    kinds = kinds_of(compiled)
+    found: dict[str, list[Shared]] = {}
+    for one in sorted(person.explanation.shared, key=lambda one: -one.principals):
+        if one.principals > 1:
+            found.setdefault(kinds.get(one.kind, one.family), []).append(one)
+    for name, (most, *others) in found.items():
+        used = f", used by {formatting.count(most.principals, 'account')}"
+        used += f"; {len(others):,} more that others use, too" if others else ""
+        yield Text(f"{name} ") + Text(short_hash(most.hash), "yellow") + Text(used)
 
 
 def _ruling(person: Person) -> str:

@@ -259,7 +259,16 @@ def test_an_address_as_written_finds_the_accounts_that_its_hash_finds(actor: Act
     assert "60 accounts seen with it: 60 in actor" in run("who", policy, ADDRESS_OF_BOTS).stdout
     card = who(policy, "payment=stolen3")
     assert card["account_count"] == len(card["accounts"]) == 10
-    assert "10 accounts seen with it" in run("who", policy, "payment=stolen3").stdout
+    screen = run("who", policy, "payment=stolen3").stdout
+    assert "10 accounts seen with it" in screen
+    (busiest,) = re.findall(r"the busiest: ((?:[0-9a-f]{8}(?:,\s+)?){5})", screen)
+    found = re.findall(r"[0-9a-f]{8}", busiest)
+    assert found == [each["account"][:8] for each in card["accounts"][:5]]
+    # And from an account to its card, and how many use it.
+    shown = run("who", policy, found[0]).stdout
+    assert f"account {found[0]}" in shown
+    assert re.search(r"seen with +\w+ [0-9a-f]{8}, used by \d+ accounts", shown)
+    assert re.search(r"payment [0-9a-f]{8}, used by 10 accounts", shown)
     assert who(policy, "ip=198.51.100.250", code=3)["account_count"] == 0
 
 
