@@ -6,13 +6,13 @@ at last. So each refusal takes the next turn: one number says until when turns a
 by the time in which the back end lets a request in. The caller is told a time at random about its turn.
 
 The pace is that of entries while requests are shed, as high as their number plausibly allows (the upper end
-of 95 %): with a pace too high some are shed once more; with one too low the back end has no work, and who was
-told a later time is not called back. A turn is a little sooner than at that pace, so that one that is too low
-is found out.
+of 95 %). With a pace too high some are shed once more. With one too low the back end has no work, and callers
+that were told a later time cannot be called back. Turns are a little closer than at that pace, so that a pace
+that is too low is found out.
 
-Who is shed first has the later turn. Refused tries of an account beyond its share, of an actor or of a lower
-class push nobody's turn back who goes before them; so one that calls on through refusals has the others
-told no longer waits.
+What is shed first has the later turn. Refused tries of an account beyond its share, of an actor or of a lower
+class do not delay the turns of those that go before them, so a caller that calls on through refusals does not
+lengthen their waits.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from math import exp, sqrt
 from ratelimit.load.model.settings import SECOND_NS
 
 PART = 0.4
-"""A wait is told at random so much of it before its turn, or after. Who is shed at one moment and waits whole
-seconds comes again at one moment, so each second has to have callers of many moments."""
+"""The told wait is at random up to this part of the turn before it or after it. Callers that are shed at one
+moment and wait whole seconds come again at one moment, so callers of many moments share each second."""
 WIDTH_NS = 2 * SECOND_NS
-"""And within so much at least: in whole seconds, too, it is not always the same."""
+"""The least width of that range, so that waits in whole seconds are not always the same, either."""
 MOST_NS = 60 * SECOND_NS
 """The longest wait. Clients of model providers obey none that is longer."""
 AHEAD = 1.1
-"""So many times the pace turns are promised."""
+"""Turns are promised at this multiple of the pace."""
 PACE_NS = 15 * SECOND_NS
 """The time that the pace of entries is measured over."""
 CALM_NS = 5 * SECOND_NS
