@@ -18,7 +18,7 @@ from ratelimit.environment.spelling import nearest
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import known_log
 from ratelimit.inspection.attachment import attach
-from ratelimit.inspection.hosts import Refused, refused_of
+from ratelimit.inspection.hosts import Refused, refused_of, uncounted
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.raising import TIMES, Raised, Raising, raised_of
 from ratelimit.inspection.refused import hashes_of
@@ -90,7 +90,7 @@ def refused_command(
         if (value := known.get((positions.get(each.per, -1), each.hash))) is not None
     }
     of = found if limit is None else [each for each in found if each.limit == limit]
-    raising = Raising() if missing else raised_of(loaded.compiled, found, log, times)
+    raising = Raising() if missing or gone else raised_of(loaded.compiled, found, log, times)
     wider = [each for each in raising.found if limit in (None, each.rule.name)]
     unsaid = raising.unsaid if limit is None else raised_of(loaded.compiled, of, log, times).unsaid
     if limit is not None:
@@ -108,9 +108,9 @@ def refused_command(
     else:
         _show(policy, found, most, given if revealed else None, has_hosts=loaded.compiled.remote is not None)
         if not revealed:
-            print_raised(policy, wider, () if missing else unsaid)
+            print_raised(policy, wider, () if missing or gone else unsaid)
     if gone and not as_json:
-        note(f"Taken for gone: {'; '.join(each.named for each in gone)}.")
+        note(uncounted(gone))
     if missing:
         raise Failure(f"no answer from {'; '.join(each.named for each in missing)}", DEPLOYMENT)
 

@@ -113,6 +113,8 @@ def took_command(
         for each in campaigns:
             _print_campaign(policy, each, whole.compiled)
         _print_callers(policy, found, by_limit, whole.compiled, is_brief=bool(campaigns))
+    if found.without and not as_json:
+        note(found.without)
     if found.trouble:
         raise Failure(found.trouble.rstrip("."), DEPLOYMENT)
 

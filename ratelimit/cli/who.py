@@ -196,6 +196,8 @@ def print_person(
             say(console, Text(words, "yellow"))
         else:
             say(console, Text("No limit refused it within the last hour.", "green"))
+    if person.gone:
+        said(f"Not in these counts: {', '.join(person.gone)}.")
     if not person.hosts and not person.missing:
         said("No worker of this user has run the policy here, so refusals are not known.")
     _print_next(known, person, said)
@@ -220,7 +222,7 @@ def _print_next(known: Knowledge, person: Person, said: Callable[[str], None]) -
     policy = known.deployment.policy.name
     by_limits = [each for each in person.refused if not each.act]
     if by_limits:
-        if not person.missing and not known.trouble:
+        if not person.missing and not person.gone and not known.trouble:
             own = {each.hash for each in person.callers} | {hashed for _, hashed in person.identities}
             mine = over_hosts(each for each in by_limits if each.hash in own)
             raising = raised_of(known.compiled, mine, known.log)
@@ -249,7 +251,7 @@ def _print_outage(console: Console, person: Person, said: Callable[[str], None],
         )
         say(console, Text(f"{words}One that does not say for how much counts as asking for more.", "yellow"))
     if why:
-        said(f"Nor its addresses and payment methods: {why}")
+        said(f"Nor its addresses and payment methods: {why}. Name those that it uses, too: they have limits.")
     if there.open:
         said(f"Meanwhile these do not apply: {', '.join(there.open)}.")
     if there.closed:
@@ -438,7 +440,11 @@ def _json(known: Knowledge, person: Person) -> dict[str, Any]:
         ],
         "shed": [_shed_json(host, each) for host, each in person.shed],
         "evidence": told,
-        "hosts": {"answered": list(person.hosts), "missing": list(person.missing)},
+        "hosts": {
+            "answered": list(person.hosts),
+            "missing": list(person.missing),
+            "gone": list(person.gone),
+        },
         "users": [f"{each:016x}" for each in person.users],
         "policies": person.policies or None,
         "limits_of": "this host"

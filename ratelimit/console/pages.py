@@ -206,7 +206,11 @@ def live_person(visit: Visit) -> str:
 def _doubts(person: Person) -> list[str]:
     """Return what is not known of a caller's limits and refusals, each in a sentence."""
     found = [f"Limits cannot be looked at: {person.no_answer}"] if person.no_answer else []
-    return [*found, f"No answer from {', '.join(person.missing)}."] if person.missing else found
+    if person.missing:
+        found.append(f"No answer from {', '.join(person.missing)}.")
+    if person.gone:
+        found.append(f"Not in these counts: {', '.join(person.gone)}.")
+    return found
 
 
 LIVE: Mapping[str, Callable[[Visit], str]] = {"now": live, "person": live_person}

@@ -72,11 +72,13 @@ class HostState:
     late_s: int = 0
     """How long ago it reported last, if a report is due; 0 for a host that reports."""
     is_gone: bool = False
-    """Whether it has been silent for so long that it is taken for gone."""
+    """Whether its workers have all ended, or it has been silent for so long that it is taken for gone."""
 
     @property
     def unheard(self) -> str:
         """How long it has not been heard of, in words; empty for a host that reports."""
+        if not self.workers:
+            return ended_words(self.late_s)
         return unheard_words(self.late_s, is_silent=bool(self.silent_s))
 
     @property
@@ -96,6 +98,12 @@ def unheard_words(late_s: int, *, is_silent: bool) -> str:
     return f"silent since {since} UTC ({formatting.wait(late_s * 10**9)})"
 
 
+def ended_words(ended_s: int) -> str:
+    """Return since when a host has no workers."""
+    since = formatting.instant(SystemClock().now_ns() - ended_s * 10**9)
+    return f"ended at {since[11:16]} UTC ({formatting.wait(max(ended_s, 1) * 10**9)})"
+
+
 def state_of(report: HostReport, digest: str = "") -> HostState:
     """Return the state of a host by its report, where all acts that are kept have a digest."""
     return HostState(
@@ -105,8 +113,8 @@ def state_of(report: HostReport, digest: str = "") -> HostState:
         report.silent_ms // 1000 if report.is_silent else 0,
         report.policy,
         report.policy_since_s,
-        report.silent_ms // 1000 if report.is_late else 0,
-        report.is_gone,
+        report.silent_ms // 1000 if report.is_late or not report.workers else 0,
+        report.is_gone or not report.workers,
     )
 
 

@@ -137,6 +137,15 @@ class Moment:
             if each.counts is None and not (each.state is not None and each.state.is_gone)
         ]
 
+    @property
+    def gone(self) -> list[HostState]:
+        """The hosts that ended or are taken for gone, and did not answer."""
+        return [
+            each.state
+            for each in self.hosts
+            if each.counts is None and each.state is not None and each.state.is_gone
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class LimitRow:
@@ -408,14 +417,17 @@ def answers_of(
 ) -> tuple[Mapping[str, Answer], Mapping[str, HostReport]]:
     """Put an inquiry to all hosts; return the answers and the hosts' reports, by the hosts' names there.
 
+    Hosts whose workers have ended are among the reports for as long as a silent host is waited for: what they
+    counted is with them.
+
     Raises:
         StoreError: the server does not answer.
     """
     server = deployment.server
     assert server is not None
     pause, name = Event(), secrets.token_hex(8)
-    reports = {at: each for at, each in server.hosts().items() if each.workers}
-    waited = {at for at, each in reports.items() if not each.is_silent}
+    reports = {at: each for at, each in server.hosts().items() if each.workers or not each.is_gone}
+    waited = {at for at, each in reports.items() if each.workers and not each.is_silent}
     server.inquiries.ask(name, inquiry)
     answers: Mapping[str, Answer] = {}
     for _ in range(round(PATIENCE_S / PAUSE_S)):
@@ -538,10 +550,15 @@ def refused_of(
 def absent(
     answers: Mapping[str, Answer], reports: Mapping[str, HostReport]
 ) -> tuple[list[HostState], list[HostState]]:
-    """Return the hosts that did not answer, and of these apart those that are taken for gone."""
+    """Return the hosts that did not answer, and of these apart those that ended or are taken for gone."""
     silent = [state_of(each) for at, each in reports.items() if at not in answers]
     silent.sort(key=lambda each: each.host)
     return [each for each in silent if not each.is_gone], [each for each in silent if each.is_gone]
+
+
+def uncounted(gone: Sequence[HostState]) -> str:
+    """Return that counts lack those of hosts that are gone; empty where none is."""
+    return f"Not in these counts: {'; '.join(each.named for each in gone)}." if gone else ""
 
 
 AWAY = "other hosts: the server does not answer"

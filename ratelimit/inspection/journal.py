@@ -50,6 +50,7 @@ SAME_NS = 60 * 10**9
 _OF_ACTS = frozenset({"act-made", "act-undone", "act-lapsed"})
 """Of one act there is one of each, whenever a host that was cut off tells it."""
 _SILENT = "host-silent"
+_ENDED = "host-ended"
 _EACH_HOST = _OF_ACTS | {"policy-reloaded", "policy-rejected"}
 HOUR_NS = 3600 * 10**9
 QUARTER_NS = HOUR_NS // 4
@@ -122,7 +123,7 @@ class Printed:
         if entry.kind not in _EACH_HOST:
             told = (*told, entry.host)
         times = self._seen.setdefault(told, [])
-        near_ns = SAME_NS if entry.kind in _EACH_HOST or entry.kind == _SILENT else 0
+        near_ns = SAME_NS if entry.kind in (*_EACH_HOST, _SILENT, _ENDED) else 0
         if times and entry.kind in _OF_ACTS:
             return False
         if any(abs(entry.time_ns - each) <= near_ns for each in times):
@@ -222,6 +223,8 @@ class Journal:
     """Hosts that do not report, and for how many seconds;"""
     gone: dict[str, int] = field(default_factory=dict)
     """and those that are taken for gone."""
+    ended: dict[str, int] = field(default_factory=dict)
+    """The hosts whose workers have all ended, and how long ago, in seconds."""
     hosts: Sequence[HostState] | None = None
     """The hosts that share the server; None where it did not say."""
 
@@ -265,6 +268,9 @@ class Journal:
             words = "its last report: nothing is heard of it since"
             fields = {"silent_seconds": silent_s}
             yield Entry(now_ns - silent_s * 10**9, host, _SILENT, "", words, fields, is_warning=True)
+        for host, ended_s in self.ended.items():
+            words = "its last worker ended: what it counted is in no sum until it runs again"
+            yield Entry(now_ns - ended_s * 10**9, host, _ENDED, "", words, {})
 
     def hours(self, since_ns: int = 0, *, now_ns: int = 0) -> list[Hour]:
         """Return the answers by the hour since an instant, the first hour whole; hours without are left out.
@@ -339,6 +345,7 @@ class Journal:
                 self.gone = {
                     each.host: each.silent_ms // 1000 for each in reports if each.workers and each.is_gone
                 }
+                self.ended = {each.host: each.silent_ms // 1000 for each in reports if not each.workers}
                 self.is_away = False
             except StoreError:
                 self.is_away = True

@@ -91,6 +91,8 @@ class Person:
     """The hosts that answered."""
     missing: Sequence[str] = field(default_factory=list)
     """The hosts that did not."""
+    gone: Sequence[str] = field(default_factory=list)
+    """The hosts that ended or are taken for gone, with since when."""
     users: Sequence[int] = field(default_factory=list)
     """The accounts that use its address or payment method and are refused, if it is no account itself."""
     policies: str = ""
@@ -179,6 +181,7 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
     wanted.update(dict.fromkeys(value for values in hashes.values() for value in values))
     told = told_of(known, [*wanted][:MOST_HASHES])
     person.hosts, person.missing, person.policies = told.hosts, told.missing, told.policies
+    person.gone = told.gone
     # A refusal that began after the act is of the other accounts of the actor.
     person.refused = [
         each

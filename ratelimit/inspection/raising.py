@@ -5,7 +5,8 @@ two bounds, whatever the order of the requests was:
 
 - Who was refused at most as often as the limit holds more at once (a bucket), or has more a period (a
   window), passes: even all refusals together are no more than what was added.
-- Who was refused more often than the raised limit admits in all within that time is refused still.
+- Who was refused more often than the raised limit admits in all within that time is refused still; of a
+  bucket, who was refused more often than the raised one can admit beyond what was admitted.
 
 For callers in between it depends on when each request came, which a replay of a log knows. The same holds
 for a caller whose refusals go on for half an hour: from then on hosts keep their rate, and not all of them.
@@ -103,17 +104,26 @@ def raised(rule: LimitRule, refused: Sequence[Refused], times: float = TIMES) ->
     wider = replace(rule, quota=quota, burst=burst)
     counted = [each for each in refused if each.last_ns - each.since_ns < WHOLE_NS]
     passing = sum(each.refused <= burst - rule.burst for each in counted)
-    staying = sum(each.refused - each.uncertain > _most(wider, each) for each in counted)
+    staying = sum(each.refused - each.uncertain > _most(rule, wider, each) for each in counted)
     return Raised(wider, len(refused), passing, staying)
 
 
-def _most(rule: LimitRule, refused: Refused) -> float:
-    """Return the most that a limit can admit of a caller while it was refused."""
+def _most(rule: LimitRule, wider: LimitRule, refused: Refused) -> float:
+    """Return the most that a raised limit can admit of what was refused of a caller.
+
+    Were requests divisible, what a bucket admits would be concave in its size: one of `times` the size
+    admits at most so many times as much. The limit itself admitted no more than its rate, as it refused at
+    both ends. At the beginning the larger one may have all that it holds. And a bucket that refuses with a
+    part of a request left may lose that part, once for each time in which it fills.
+    """
     # Times are whole seconds, each up to a second early.
     periods = (refused.last_ns - refused.since_ns + 2 * 10**9) / rule.period_ns
-    if rule.algorithm == "token-bucket":
-        return rule.burst + rule.quota * periods
-    return rule.quota * (periods + 2)  # a window that was begun before, and one that goes on
+    if rule.algorithm != "token-bucket":
+        return wider.quota * (periods + 2)  # a window that was begun before, and one that goes on
+    came = rule.quota * periods
+    times = max(wider.quota / rule.quota, wider.burst / rule.burst)
+    beyond = (times - 1) * (came + 1) + times * (rule.burst + 1 + came / rule.burst)
+    return min(wider.burst + wider.quota * periods, beyond)
 
 
 def raised_of(

@@ -17,7 +17,7 @@ from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.hosts import Moment, hosts_of
+from ratelimit.inspection.hosts import Moment, hosts_of, uncounted
 from ratelimit.inspection.journal import HOUR_NS, Journal, journal_of
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.policy import Policy
@@ -121,6 +121,8 @@ class Takings:
     """The takings of each host in each hour."""
     rules: Mapping[str, LimitRule] = field(default_factory=dict)
     """By name, in the order of the policy."""
+    without: str = ""
+    """A sentence on the hosts that are gone, whose part of the hour under way is with them."""
 
     def of(self, hashes: Iterable[int], *, actor: int | None = None) -> list[Taker]:
         """Return what a caller took of each limit, by the hashes of its identities and of its actor."""
@@ -373,13 +375,15 @@ def takings_within(
         _trouble(now) if begin_ns <= now.at_ns < end_ns else "",
         within,
         {name: rules[name] for name in reversed(rules)},
+        uncounted(now.gone) if begin_ns <= now.at_ns < end_ns else "",
     )
 
 
 def _trouble(now: Moment) -> str:
-    missing = [host.host for host in now.hosts if not host.hour]
     if now.is_away:
         return "The server does not answer: the hour under way is of this host alone."
+    gone = {each.host for each in now.gone}
+    missing = [host.host for host in now.hosts if not host.hour and host.host not in gone]
     return f"No answer from {', '.join(missing)}: the hour under way is without it." if missing else ""
 
 

@@ -30,7 +30,7 @@ class Told:
     is_shared: bool = False
     """Whether there is a server, and so other hosts may have refused them."""
     gone: Sequence[str] = ()
-    """The hosts that are taken for gone, with how long they have been silent."""
+    """The hosts that ended or are taken for gone, with since when."""
 
     @property
     def where(self) -> str:
@@ -39,7 +39,7 @@ class Told:
             return "here"
         on = f"on {', '.join(dict.fromkeys(self.hosts))}" if self.hosts else "on no host"
         on += f"; no answer from {', '.join(self.missing)}" if self.missing else ""
-        return f"{on}; taken for gone: {', '.join(self.gone)}" if self.gone else on
+        return f"{on}; without {', '.join(self.gone)}" if self.gone else on
 
     def of(self, per: str, hashes: Collection[int]) -> dict[str, int]:
         """Return how often each limit that counts by one identity refused a caller, on all hosts together."""

@@ -185,3 +185,40 @@ def test_screens_say_it_and_which_command_knows_more(tmp_path: Path) -> None:
         assert f"`ratelimit diff {path} NEW.toml access.log`" in said
     finally:
         limiter.close()
+
+
+def test_streams_that_a_raised_bucket_lets_through_are_never_said_to_be_refused_still() -> None:
+    """Hazard: bursts that fall between the two buckets; those that are worst for the claim are looked for."""
+    source = random.Random(5)
+    policy = Policy.from_toml(written("token-bucket", 1))
+    claimed = 0
+    for _ in range(300):
+        burst, factor = source.choice((1, 2, 3, 7, 15)), source.choice((1.1, 1.25, 1.5, 2, 3))
+        rule = replace(policy.compiled.rules[0], quota=60, burst=burst)
+        most = round(factor * burst)
+        bursts = [(source.randint(1, most), 3 * source.random()) for _ in range(source.randint(1, 4))]
+        instants, at_s = list[float](), 0.0
+        for many, pause_s in bursts * 30:
+            at_s += pause_s
+            instants += [at_s] * many
+        refused = refused_at(instants, burst, 1.0)
+        if not refused:
+            continue
+        since_ns, last_ns = (START_NS + int(each) * NS for each in (refused[0], refused[-1]))
+        one = Refused("here", "requests", "account", 1, len(refused), 0, since_ns, last_ns)
+        if raised(rule, [one], factor).staying:
+            claimed += 1
+            assert refused_at(instants, most, round(factor * 60) / 60)
+    assert claimed > 20
+
+
+def refused_at(instants: list[float], burst: int, rate: float) -> list[float]:
+    """Return when a bucket refuses, that was full before the first request."""
+    left, last, found = float(burst), instants[0], []
+    for at in instants:
+        left, last = min(burst, left + (at - last) * rate), at
+        if left >= 1 - 1e-9:
+            left -= 1
+        else:
+            found.append(at)
+    return found

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from io import StringIO
+from types import SimpleNamespace
+from typing import Any, cast
 
+import pytest
+from rich.console import Console
+
+from ratelimit.cli.top.screens import _hosts
 from ratelimit.inspection.acting import Confirmation, HostState, state_of, unheard_words
-from ratelimit.inspection.hosts import HostMoment, Moment, absent
+from ratelimit.inspection.hosts import HostMoment, Moment, absent, answers_of
 from ratelimit.inspection.journal import Journal, Printed
 from ratelimit.inspection.policies import by_policy
 from ratelimit.inspection.told import Told
@@ -60,16 +66,48 @@ def test_a_host_that_is_gone_is_named_and_fails_no_command() -> None:
     }
     missing, left = absent({}, reports)
     assert ([each.host for each in missing], [each.host for each in left]) == (["web-1"], ["web-2"])
-    assert (
-        "taken for gone: web-2, silent since"
-        in Told(is_shared=True, gone=[each.named for each in left]).where
-    )
+    assert "without web-2, silent since" in Told(is_shared=True, gone=[each.named for each in left]).where
     hosts = [
         HostMoment("web-1", None, missing[0]),
         HostMoment("web-2", None, left[0]),
         HostMoment("web-3", None, None),
     ]
     assert Moment(NOW_NS, hosts, []).missing == ["web-1", "web-3"]
+
+
+def test_a_host_that_ended_is_named_for_a_while_as_its_counts_are_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Hazard: a host is shut down in order, and all sums halve without a word."""
+    stop_host(monkeypatch, NOW_NS)
+    reports = {
+        "a": HostReport("web-1", "same", 2),
+        "b": HostReport("web-2", "same", 0, silent_ms=31_000),
+        "c": HostReport("web-3", "same", 0, silent_ms=GONE_MS + 1),
+    }
+
+    class Server:
+        class inquiries:
+            ask = staticmethod(lambda name, inquiry: None)
+            answers = staticmethod(lambda name: {"a": None})
+
+        hosts = staticmethod(lambda: reports)
+
+    answers, found = answers_of(cast(Any, SimpleNamespace(server=Server)), cast(Any, None))
+    assert [*found] == ["a", "b"]
+    missing, left = absent(answers, found)
+    assert (missing, [each.named for each in left]) == ([], ["web-2, ended at 22:12 UTC (31 s)"])
+    moment = Moment(NOW_NS, [HostMoment("web-2", None, left[0])], [])
+    assert moment.missing == []
+    console = Console(file=StringIO(), width=80)
+    console.print(_hosts(moment.hosts))
+    shown = cast(StringIO, console.file).getvalue()
+    assert "ended" in shown
+    assert "ended at 22:12 UTC (31 s)" in shown
+    journal = Journal(None, None, None)
+    journal.ended = {"web-2": 31}
+    (entry,) = journal.entries()
+    assert (entry.time_ns, entry.host, entry.kind) == (NOW_NS - 31 * NS, "web-2", "host-ended")
 
 
 def test_what_happened_has_the_last_report_of_a_silent_host_once(monkeypatch: pytest.MonkeyPatch) -> None:

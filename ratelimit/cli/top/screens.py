@@ -148,8 +148,9 @@ def _hosts(hosts: Sequence[HostMoment]) -> RenderableType:
     for host in hosts:
         counts = host.counts
         if counts is None:
-            is_gone = host.state is not None and host.state.is_gone
-            cells: list[Any] = [Text("gone" if is_gone else "silent", "red"), "", "", "", ""]
+            word = "silent" if host.state is None or not host.state.is_gone else "gone"
+            word = "ended" if host.state is not None and not host.state.workers else word
+            cells: list[Any] = [Text(word, "red"), "", "", "", ""]
         else:
             most = quantile_bound_s(counts.latency, 0.99)
             cells = [
@@ -166,6 +167,8 @@ def _hosts(hosts: Sequence[HostMoment]) -> RenderableType:
 def _applied(state: HostState | None) -> Text:
     if state is None:
         return Text("–", "dim")
+    if not state.workers:
+        return Text(state.unheard, "dim")
     if state.silent_s:
         return Text(f"for {formatting.wait(state.silent_s * 10**9)}", "red")
     if state.late_s:
