@@ -20,7 +20,7 @@ from ratelimit.load.model.settings import Settings
 
 CHOSEN_ON = ("48 slots", "two replicas", "small and quick", "large model", "one piece", "database pool")
 PLAYED = (*CHOSEN_ON, "chunked prefill", "four replicas", "thinks first")
-"""The last three had no part in the choice of what callers are told."""
+"""The last three were left out when the waits were designed."""
 CALLERS = 600
 COME_S = 2
 """All come first within so many seconds."""
@@ -45,7 +45,7 @@ class Way:
         in_seconds: whether callers wait in whole seconds, as `Retry-After` is, or in milliseconds.
         hosts: before the back end, with a server between them.
         is_learned: whether the target is learned.
-        obeys: whether callers wait as told; else they ask all the time, which is the most that can be had.
+        obeys: whether callers wait for `Retry-After`; others ask all the time: the most that can be used.
     """
 
     name: str

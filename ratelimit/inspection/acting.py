@@ -78,7 +78,7 @@ class HostState:
     def unheard(self) -> str:
         """How long it has not been heard of, in words; empty for a host that reports."""
         if not self.workers:
-            return ended_words(self.late_s)
+            return _ended_words(self.late_s)
         return unheard_words(self.late_s, is_silent=bool(self.silent_s))
 
     @property
@@ -98,7 +98,7 @@ def unheard_words(late_s: int, *, is_silent: bool) -> str:
     return f"silent since {since} UTC ({formatting.wait(late_s * 10**9)})"
 
 
-def ended_words(ended_s: int) -> str:
+def _ended_words(ended_s: int) -> str:
     """Return since when a host has no workers."""
     since = formatting.instant(SystemClock().now_ns() - ended_s * 10**9)
     return f"ended at {since[11:16]} UTC ({formatting.wait(max(ended_s, 1) * 10**9)})"
@@ -245,7 +245,7 @@ def deployment_of(policy: Policy) -> Iterator[Deployment]:
 
 
 def _unreachable(error: StoreError, more: str = "") -> InspectionFailure:
-    """Return what is said where no log can be reached; `more` says what that leaves undone."""
+    """Return the failure of a command that reaches no log; `more` ends its hint."""
     hint = f"`ratelimit doctor` shows more{more}."
     return InspectionFailure(f"{error} [{error.code}]", "deployment", hint=hint)
 

@@ -271,7 +271,7 @@ class LoadLimit:
             table.count(table.counter(entered_counter(self.spec.name, name)), 0, number)
 
     def retry_ns(self, priority: ShedPriority, now_ns: int) -> int:
-        """Return how long a request that is shed is told to wait: about its turn, see `Promises`."""
+        """Return the wait of a request that is shed, a random time about its turn: see `Promises`."""
         return self._promises.promise(now_ns, self.flight.entered, priority.place)
 
     def shed_priority(

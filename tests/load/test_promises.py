@@ -124,7 +124,7 @@ def test_who_finds_no_turn_left_is_told_a_time_at_random():
     ids=["beyond its share", "actor", "bad conduct", "lower class"],
 )
 def test_who_calls_on_through_refusals_pushes_nobody_before_it(attacker: ShedPriority):
-    """Hazard: each refused try takes a turn, and callers that obey are told a minute."""
+    """Hazard: each refused try takes a turn, so that callers that obey wait for a minute."""
     promises = Promises(lambda: 0.5)
     honest = ShedPriority(classes=attacker.classes).place
     told, pushed = [], []

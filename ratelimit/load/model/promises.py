@@ -1,18 +1,18 @@
-"""The waits that shed requests are told: turns, one after the other, as fast as the back end lets in.
+"""Waits of shed requests: turns, one after the other, at the pace at which the back end lets requests in.
 
-Theory of operation. Callers that are told the same wait come again as one herd, and most are shed again.
-Told a time at random until all will have been served, they come twice too densely at first, and too seldom
-at last. So each refusal takes the next turn: one number says until when turns are promised, and moves on
-by the time in which the back end lets a request in. The caller is told a time at random about its turn.
+Theory of operation. Callers with the same wait come again as one herd, and most are shed again. Callers with
+a random wait, up to the time when all will have been served, come too densely at first and too seldom at
+last. So each refusal takes the next turn: one number says until when turns are promised, and moves on by the
+time in which the back end lets one request in. The wait is a random time about the turn.
 
 The pace is that of entries while requests are shed, as high as their number plausibly allows (the upper end
 of 95 %). With a pace too high some are shed once more. With one too low the back end has no work, and callers
-that were told a later time cannot be called back. Turns are a little closer than at that pace, so that a pace
+that have a later turn cannot be called back. Turns are a little closer than at that pace, so that a pace
 that is too low is found out.
 
-What is shed first has the later turn. Refused tries of an account beyond its share, of an actor or of a lower
-class do not delay the turns of those that go before them, so a caller that calls on through refusals does not
-lengthen their waits.
+Requests that are shed first have later turns. Refused tries of an account beyond its share, of an actor or
+of a lower class do not delay the turns of those that go before them, so a caller that calls on through
+refusals does not lengthen their waits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from math import exp, sqrt
 from ratelimit.load.model.settings import SECOND_NS
 
 PART = 0.4
-"""The told wait is at random up to this part of the turn before it or after it. Callers that are shed at one
+"""The wait is at random up to this part of the turn before it or after it. Callers that are shed at one
 moment and wait whole seconds come again at one moment, so callers of many moments share each second."""
 WIDTH_NS = 2 * SECOND_NS
 """The least width of that range, so that waits in whole seconds are not always the same, either."""
@@ -41,8 +41,8 @@ LOOKED_NS = SECOND_NS // 10
 class Promises:
     """The promises of one worker.
 
-    Laws: a wait is above 0 and at most `MOST_NS`. Two of one instant differ but by chance. What is shed at
-    a place moves no turn at a place before it.
+    Laws: a wait is above 0 and at most `MOST_NS`. Two of one instant are equal only by chance. A request
+    at one place moves no turn at a place before it.
 
     Args:
         draw: returns a number at random from 0 to 1, 1 excluded.
@@ -59,7 +59,7 @@ class Promises:
         self._looked_ns = -MOST_NS
 
     def promise(self, now_ns: int, entered: int, place: int = 0) -> int:
-        """Return how long a request that is shed is told to wait.
+        """Return the wait of a request that is shed, in nanoseconds.
 
         Args:
             now_ns: when it is shed.
@@ -74,7 +74,7 @@ class Promises:
         if turn_ns < MOST_NS:
             half_ns = WIDTH_NS // 2 + int(PART * turn_ns)
             begin_ns, end_ns = max(0, turn_ns - half_ns), max(WIDTH_NS, turn_ns + half_ns)
-        else:  # there is no turn left: it will be told one when it comes again
+        else:  # there is no turn left: it gets one when it comes again
             turn_ns, begin_ns, end_ns = MOST_NS, MOST_NS // 2, MOST_NS
         until_ns[place] = now_ns + turn_ns
         return 1 + int(begin_ns + self._draw() * (min(end_ns, MOST_NS) - begin_ns - 1))
