@@ -229,14 +229,11 @@ class Rig:
         sentinels.start()
         nodes = ",".join(f"{host}:{port}" for host, port in sentinels.addresses)
         killed = sentinels.master()
-        sentinels.be_patient_for(3600)
-
-        def elect() -> None:
-            # They choose no replica that missed its master for more than ten times as long.
-            sentinels.be_patient_for(round(5 + self._night_s / 5))
-            sentinels.wait_for_heir(killed)
-
-        return Night([f"redis+sentinel://{nodes}/{sentinels.name}/0"] * HOSTS, killed.kill, elect)
+        return Night(
+            [f"redis+sentinel://{nodes}/{sentinels.name}/0"] * HOSTS,
+            killed.kill,
+            lambda: sentinels.elect(killed),
+        )
 
 
 FAULTS = ("killed", "stopped", "out_of_memory", "slow", "cut_off", "failed_over")

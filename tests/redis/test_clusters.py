@@ -10,10 +10,13 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio.cluster import RedisCluster
 
-from tests.support.redis.cluster import SLOTS, Cluster, slot_of
+from tests.support.redis.cluster import IMPATIENT_MS, SLOTS, UNWELL, Cluster, slot_of
 from tests.support.redis.fixtures import StartProxy
 from tests.support.redis.migration import Migration
+from tests.support.redis.patience import until
 from tests.support.redis.server import Server
+
+SILENT_S = 4 * IMPATIENT_MS / 1_000
 
 
 @pytest.fixture
@@ -138,6 +141,20 @@ def test_paused_master_is_followed_and_comes_back_as_replica(cluster: Cluster) -
     cluster.reset()
     assert cluster.owner("key") is heir
     assert cluster.replica(heir) is master
+
+
+def test_master_that_a_busy_machine_stops_for_seconds_stays_master(cluster: Cluster) -> None:
+    master = cluster.fail_over(cluster.owner("key"))
+    cluster.reset()
+    replica = cluster.replica(master)
+    master.pause()
+    until(lambda: replica.silence_of_master_s() >= SILENT_S, "its replica to miss it")
+    others = [other for other in cluster.nodes if other is not master]
+    assert not any(peer.flags & UNWELL for other in others for peer in cluster.peers(other))
+    master.resume()
+    cluster.settle()
+    assert cluster.owner("key") is master
+    assert cluster.replica(master) is replica
 
 
 async def test_nodes_can_be_reached_through_proxies(cluster: Cluster, start_proxy: StartProxy) -> None:

@@ -299,7 +299,8 @@ def test_cluster_with_a_master_and_its_replica_gone(cluster: Cluster, tmp_path: 
     lost, kept = cluster.masters()[0], cluster.masters()[1]
     cluster.replica(lost).kill()
     lost.kill()
-    until(lambda: b"cluster_state:fail" in raw(kept), "the cluster to notice")
+    with cluster.impatient():
+        until(lambda: b"cluster_state:fail" in raw(kept), "the cluster to notice")
     url = cluster.cluster_url.replace(f":{lost.port}", f":{kept.port}")
     found = Examination(tmp_path, url)
     assert found.code == 1
@@ -326,10 +327,11 @@ def test_sentinels(sentinels: Sentinels, tmp_path: Path) -> None:
     left = Examination(tmp_path, sentinel_url(sentinels))
     assert left.code == 0
     assert len([each for each in left.checks if each["check"] == "sentinel"]) == 2
-    until(
-        lambda: Examination(tmp_path, sentinel_url(sentinels))["sentinels"]["status"] == "warn",
-        "the last one to notice that it is alone",
-    )
+    with sentinels.impatient():
+        until(
+            lambda: Examination(tmp_path, sentinel_url(sentinels))["sentinels"]["status"] == "warn",
+            "the last one to notice that it is alone",
+        )
 
 
 def sentinel_url(running: Sentinels) -> str:

@@ -11,7 +11,10 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel as Client
 from redis.backoff import NoBackoff
 
-from tests.support.redis.sentinel import Sentinels
+from tests.support.redis.patience import until
+from tests.support.redis.sentinel import IMPATIENT_S, Sentinels
+
+SILENT_S = 4 * IMPATIENT_S
 
 
 @asynccontextmanager
@@ -55,6 +58,29 @@ async def test_two_sentinels_are_enough(sentinels: Sentinels) -> None:
     sentinels.watchers[0].kill()
     old = sentinels.master()
     assert await asyncio.to_thread(sentinels.fail_over) is not old
+
+
+def test_master_that_a_busy_machine_stops_for_seconds_stays_master(sentinels: Sentinels) -> None:
+    (watcher, *_), (master, replica) = sentinels.watchers, sentinels.servers
+    epoch = watcher.seen("MASTER")["config-epoch"]
+    master.pause()
+    until(lambda: replica.silence_of_master_s() >= SILENT_S, "its replica to miss it")
+    master.resume()
+    sentinels.settle()
+    assert sentinels.master() is master
+    assert watcher.seen("MASTER")["config-epoch"] == epoch
+
+
+def test_sentinels_are_patient_again_after_a_failover(sentinels: Sentinels) -> None:
+    old = sentinels.master()
+    heir = sentinels.fail_over()
+    old.start()
+    sentinels.settle()
+    heir.pause()
+    until(lambda: old.silence_of_master_s() >= SILENT_S, "its replica to miss it")
+    heir.resume()
+    sentinels.settle()
+    assert sentinels.master() is heir
 
 
 async def test_dead_sentinel_is_passed_over(sentinels: Sentinels) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from redis.crc import key_slot
@@ -13,11 +14,17 @@ from tests.support.redis.patience import until
 from tests.support.redis.server import Options, Server
 
 SLOTS = 16_384
-NODE_TIMEOUT_MS = 1_000
-"""After which a silent node counts as failed. An election takes another 0.5 to 1 s.
+PATIENT_MS = 3_600_000
+"""After which a silent node counts as failed but during what a test asks for.
 
-Shorter ones fail over by themselves on a machine that is busy with something else.
+A busy machine stops any process for seconds, and the others would take it for a dead one.
 """
+IMPATIENT_MS = 1_000
+"""The same while one is to be noticed. An election takes another 0.5 to 1 s."""
+PING_MS = 500
+"""How often nodes talk to each other; by itself half of what they bear."""
+UNWELL = frozenset({"handshake", "fail", "fail?", "noaddr"})
+"""What a node says of another that it does not know or that does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +74,12 @@ class Cluster:
         options: Options | None = None,
         *,
         masters: int = 3,
-        node_timeout_ms: int = NODE_TIMEOUT_MS,
     ) -> None:
         settings: Options = {
             "cluster-enabled": "yes",
-            "cluster-node-timeout": node_timeout_ms,
+            "cluster-node-timeout": IMPATIENT_MS,  # patience would have it wait for longer before it starts
+            "cluster-ping-interval": PING_MS,
+            "cluster-replica-no-failover": "yes",  # but in `fail_over`
             "cluster-announce-ip": "127.0.0.1",
             "cluster-allow-replica-migration": "no",  # each master keeps the one it was given
             "cluster-replica-validity-factor": 0,  # a replica stands for election however long it was alone
@@ -112,6 +120,8 @@ class Cluster:
         until(lambda: all(self._knows_all(node) for node in self.nodes), "all nodes to have met")
         for master, replica in zip(masters, replicas, strict=True):
             replica.ask("CLUSTER", "REPLICATE", self.identity(master))
+        with self.impatient():
+            self._wait(self.is_well, "the cluster to be well")
         self.settle()
 
     def stop(self) -> None:
@@ -124,12 +134,7 @@ class Cluster:
         Raises:
             TimeoutError: they do not; with what each of them sees.
         """
-        try:
-            until(self.is_well, "the cluster to be well")
-        except TimeoutError as error:
-            for node in self.nodes:
-                error.add_note(f"{node!r}:\n{node.ask('CLUSTER', 'NODES')}")
-            raise
+        self._come_to(self.is_well, "the cluster to be well", self.nodes)
 
     def reset(self) -> None:
         """Bring back nodes that were killed or paused, close open slots, and empty all."""
@@ -181,23 +186,40 @@ class Cluster:
     def fail_over(self, master: Server, *, by: Callable[[Server], None] = Server.kill) -> Server:
         """Make a master fail and return its replica once that is master in all others' eyes.
 
+        Nothing else makes a replica take over, however long its master is silent.
+
         Args:
             by: what happens to the master: `Server.kill` or `Server.pause`.
         """
         heir = self.replica(master)
         name, slots = self.identity(heir), self.peer(master).slots
         others = [node for node in self.nodes if node.is_running and node is not master]
+        alive = {self.identity(node) for node in others}
         by(master)
+        heir.client.config_set("cluster-replica-no-failover", "no")
 
         def is_elected() -> bool:
-            return all(
-                any(peer.identity == name and peer.slots == slots for peer in self.peers(node))
-                and self._info(node)["cluster_state"] == "ok"
-                for node in others
-            )
+            for node in others:
+                peers = {peer.identity: peer for peer in self.peers(node)}
+                if peers[name].slots != slots or any(peers[one].flags & UNWELL for one in alive):
+                    return False
+            return all(self._info(node)["cluster_state"] == "ok" for node in others)
 
-        until(is_elected, f"{heir!r} to be elected")
+        self._come_to(is_elected, f"{heir!r} to be elected", others)
+        heir.client.config_set("cluster-replica-no-failover", "yes")
         return heir
+
+    @contextmanager
+    def impatient(self, nodes: Sequence[Server] | None = None) -> Iterator[None]:
+        """Let nodes, by default all that run, count others as failed meanwhile after a short silence."""
+        awake = [node for node in self.nodes if node.is_running] if nodes is None else nodes
+        try:
+            for node in awake:
+                node.client.config_set("cluster-node-timeout", IMPATIENT_MS)
+            yield
+        finally:
+            for node in awake:
+                node.client.config_set("cluster-node-timeout", PATIENT_MS)
 
     def announce(self, node: Server, port: int) -> None:
         """Make the cluster name another port as that node's, such as a proxy's; its own takes it back.
@@ -246,6 +268,25 @@ class Cluster:
                 views.append({peer.identity: (peer.master, peer.slots, peer.port) for peer in peers})
         return len(epochs) == 1 and all(view == views[0] for view in views)
 
+    def _come_to(self, is_so: Callable[[], bool], what: str, nodes: Sequence[Server]) -> None:
+        """Wait, with impatient nodes, for what then holds with patient ones.
+
+        Nodes take twice as long to forget a failure as to notice one: the last impatient
+        moment may leave none behind.
+        """
+        while not is_so():
+            with self.impatient(nodes):
+                self._wait(is_so, what)
+
+    def _wait(self, is_so: Callable[[], bool], what: str) -> None:
+        try:
+            until(is_so, what)
+        except TimeoutError as error:
+            for node in self.nodes:
+                if node.is_running:
+                    error.add_note(f"{node!r}:\n{node.ask('CLUSTER', 'NODES')}")
+            raise
+
     def _close_slots(self) -> None:
         """Only masters may be told, and Valkey's pass it on: a replica has its master's slots open too."""
 
@@ -264,8 +305,7 @@ class Cluster:
 
     def _knows_all(self, node: Server) -> bool:
         peers = self.peers(node)
-        unwell = {"handshake", "fail", "fail?", "noaddr"}
-        return len(peers) == len(self.nodes) and not any(peer.flags & unwell for peer in peers)
+        return len(peers) == len(self.nodes) and not any(peer.flags & UNWELL for peer in peers)
 
     def _info(self, node: Server) -> dict[str, str]:
         text = str(node.ask("CLUSTER", "INFO"))

@@ -221,6 +221,10 @@ class Server:
         """Return what the server has written to its log, over all restarts."""
         return self.log_path.read_text(errors="replace")
 
+    def silence_of_master_s(self) -> int:
+        """Return for how long a replica has heard nothing of its master, who speaks each second."""
+        return int(self.client.info("replication")["master_last_io_seconds_ago"])
+
     def reset(self) -> None:
         """Empty the server: keys, functions, script cache; and all that `restore` does."""
         self.restore()
