@@ -9,15 +9,19 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ratelimit.cli.failure import INPUT, USAGE, Failure
+from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
 from ratelimit.cli.loading import load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
 from ratelimit.inspection.actors import Actor, Member, Use, actors_of, is_held, members_of
+from ratelimit.inspection.actors_here import ActorHere, actors_here, is_unreachable
 from ratelimit.inspection.deployment import look, revealed_hashes
+from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.refused import RefusedCaller
+from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
 
 _COLOURS = {"certain": "yellow", "likely": "cyan", None: "green"}
@@ -41,9 +45,48 @@ def actors_command(policy: str, most: int, as_json: bool) -> None:
       ratelimit show actors policy.toml --json
 
     Actors are as the correlator last saved them, which it does as soon as one is found, otherwise every
-    minute; budgets are those of now. Exit code 4 if no worker runs, or the correlator has not saved yet.
+    minute; budgets are those of now. While the server is away they are those that this host decides by,
+    without evidence and budgets. Exit code 4 then, if no worker runs, or the correlator has not saved yet.
     """
-    with look(load_to_show(policy)) as present:
+    loaded = load_to_show(policy)
+    try:
+        _show_actors(policy, loaded, most, as_json=as_json)
+    except InspectionFailure as failure:
+        if loaded.compiled.remote is None or not is_unreachable(failure):
+            raise
+        _show_actors_here(loaded, most, as_json=as_json)
+
+
+def _show_actors_here(policy: Policy, most: int, *, as_json: bool) -> None:
+    """Write what this host knows of actors while the server is away, and what is missing."""
+    here = actors_here(policy)
+    rules = policy.compiled.rules
+    if as_json:
+        actors = [_actor_here_json(each, rules) for each in here.actors[:most]]
+        as_of = formatting.iso(here.heard_ns) if here.heard_ns else None
+        print_json(
+            {"as_of": as_of, "actors": actors, "found": len(here.actors), "outage": here.outage.as_json()}
+        )
+    else:
+        console = out()
+        for each in here.actors[:most]:
+            verdict = VERDICTS[each.verdict]
+            head = Text(short_hash(each.identity), "bold yellow")
+            head += Text(f"  {formatting.verdict_words(verdict, rules)}", _COLOURS[verdict])
+            head += Text(f"  {_accounts(each.accounts, each.certain)}")
+            say(console, head + _refusals(each.refused))
+        if len(here.actors) > most:
+            note(f"and {len(here.actors) - most:,} smaller actors; --most says how many are shown")
+        if not here.actors:
+            note("No actor is known on this host.")
+        age = f", as it heard up to {formatting.instant(here.heard_ns)} UTC" if here.heard_ns else ""
+        note(f"These are the actors by which this host decides{age}.")
+        note("Missing: evidence, rulings, requests and budgets, which are with the server.")
+    raise Failure(here.outage.words.rstrip("."), DEPLOYMENT)
+
+
+def _show_actors(policy: str, loaded: Policy, most: int, *, as_json: bool) -> None:
+    with look(loaded) as present:
         found = present.source.actors
         actors = actors_of(present.source, found[:most], present.budget, present.refused)
         as_of_ns, rules = present.source.correlator.now_ns, present.bound.compiled.rules
@@ -80,7 +123,8 @@ def _print_actor(console: Console, actor: Actor, rules: Sequence[LimitRule]) -> 
     verdict = VERDICTS[found.verdict]
     head = Text(short_hash(found.identity), "bold yellow")
     head += Text(f"  {formatting.verdict_words(verdict, rules) or 'cleared'}", _COLOURS[verdict])
-    head += Text(f"  since {formatting.instant(found.first_s * 10**9)} UTC, {_accounts(actor)}")
+    accounts = _accounts(len(found.members), actor.certain)
+    head += Text(f"  since {formatting.instant(found.first_s * 10**9)} UTC, {accounts}")
     if found.override is not None:
         head += Text(f", by the operator: {found.override}", "cyan")
     say(console, head)
@@ -94,10 +138,9 @@ def _print_actor(console: Console, actor: Actor, rules: Sequence[LimitRule]) -> 
     console.print(table)
 
 
-def _accounts(actor: Actor) -> str:
-    members = len(actor.found.members)
+def _accounts(members: int, certain: int) -> str:
     said = formatting.count(members, "account")
-    return said if actor.certain in (0, members) else f"{said}, {actor.certain:,} of them certain"
+    return said if certain in (0, members) else f"{said}, {certain:,} of them certain"
 
 
 def _use(use: Use, actor: Overview) -> Text:
@@ -112,8 +155,12 @@ def _use(use: Use, actor: Overview) -> Text:
 
 
 def _requests(actor: Actor) -> Text:
-    said = Text(formatting.taken(actor.requests, actor.watched_ns))
-    for each in actor.refused:
+    return Text(formatting.taken(actor.requests, actor.watched_ns)) + _refusals(actor.refused)
+
+
+def _refusals(refused: Sequence[RefusedCaller]) -> Text:
+    said = Text("")
+    for each in refused:
         said += Text("; ") + Text(f"{each.refused:,} refused", "red")
         said += Text(f" by “{each.rule.name}” since {formatting.instant(each.since_ns)[11:]}")
     return said
@@ -144,14 +191,29 @@ def _actor_json(actor: Actor, rules: Sequence[LimitRule]) -> dict[str, Any]:
         "requests": actor.requests,
         "requests_a_day": formatting.rounded_a_day(actor.requests, actor.watched_ns),
         "watched_seconds": actor.watched_ns // 10**9,
-        "refused": [
-            {"limit": each.rule.name, "refused": each.refused, "since": formatting.iso(each.since_ns)}
-            for each in actor.refused
-        ],
+        "refused": _refusals_json(actor.refused),
         "why": found.why,
         "words": found.words,
         "evidence": found.evidence,
     }
+
+
+def _actor_here_json(each: ActorHere, rules: Sequence[LimitRule]) -> dict[str, Any]:
+    return {
+        "actor": cluster_name(each.identity),
+        "verdict": VERDICTS[each.verdict],
+        "held": formatting.holds(VERDICTS[each.verdict], rules),
+        "accounts": each.accounts,
+        "certain": each.certain,
+        "refused": _refusals_json(each.refused),
+    }
+
+
+def _refusals_json(refused: Sequence[RefusedCaller]) -> list[dict[str, Any]]:
+    return [
+        {"limit": each.rule.name, "refused": each.refused, "since": formatting.iso(each.since_ns)}
+        for each in refused
+    ]
 
 
 @click.command("accounts")

@@ -29,7 +29,6 @@ from ratelimit.inspection.policies import different_policies
 from ratelimit.inspection.preview import Preview
 from ratelimit.inspection.proposal import Proposal
 from ratelimit.stores.acts.act import Act, in_force
-from ratelimit.stores.factory import wish_of
 
 GONE = "A host that is silent for ten minutes is taken for gone: nothing waits for it."
 SHOWN = 3
@@ -372,7 +371,7 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
         warn(policies)
     shown = acts if everything else held
     if is_away:
-        note(outage_words(wish_of(there.policy, needs_key=False).place))
+        note(outage_words(there.policy))
     if not shown:
         note("No act of an operator's is in force; --all lists those that were.")
         return

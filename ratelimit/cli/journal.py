@@ -114,7 +114,7 @@ def journal_command(
         if not as_json:
             for host, entry in rejections(journal.place, journal.hosts).items():
                 warn(f"{rejection_words(host, entry)}.")
-        _show_missing(journal)
+        _show_missing(loaded, journal)
 
 
 def _show(entries: Sequence[Entry], as_json: bool) -> None:
@@ -132,9 +132,9 @@ def _show(entries: Sequence[Entry], as_json: bool) -> None:
         say(console, line + Text(each.text))
 
 
-def _show_missing(journal: Journal) -> None:
+def _show_missing(policy: Policy, journal: Journal) -> None:
     if journal.is_away:
-        said = outage_words(journal.place)
+        said = outage_words(policy)
         raise Failure(
             f"{said[:1].lower()}{said[1:]}".rstrip("."),
             DEPLOYMENT,

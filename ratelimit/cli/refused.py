@@ -18,8 +18,9 @@ from ratelimit.environment.spelling import nearest
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acts import known_log
 from ratelimit.inspection.attachment import attach
-from ratelimit.inspection.hosts import Refused, refused_of, uncounted
+from ratelimit.inspection.hosts import AWAY, Refused, refused_of, uncounted
 from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.outage import outage_of
 from ratelimit.inspection.raising import TIMES, Raised, Raising, raised_of
 from ratelimit.inspection.refused import hashes_of
 from ratelimit.integrations.asked_limits import with_limits_in_code
@@ -83,6 +84,8 @@ def refused_command(
         known = hashes_of(bound, revealed)
         log = known_log(loaded)
         found, missing, gone = refused_of(loaded, store, log)
+        is_away = any(each.host == AWAY for each in missing)
+        outage = outage_of(loaded, store) if is_away else None
         positions = {spec.name: spec.index for spec in loaded.compiled.identities}
     given = {
         (each.per, each.hash): value
@@ -100,8 +103,17 @@ def refused_command(
     if as_json:
         lines = [_json(each, given.get((each.per, each.hash))) for each in found[:most]]
         absent = {"missing": [each.host for each in missing], "gone": [each.host for each in gone]}
-        twice = [each.as_json() for each in wider]
-        print_json({"refused": lines, "callers": len(found), **absent, "raised": twice, "unsaid": [*unsaid]})
+        twice, away = [each.as_json() for each in wider], None if outage is None else outage.as_json()
+        print_json(
+            {
+                "refused": lines,
+                "callers": len(found),
+                **absent,
+                "outage": away,
+                "raised": twice,
+                "unsaid": [*unsaid],
+            }
+        )
     elif not found:
         asked = f"No limit refused {', '.join(revealed)}" if revealed else "No caller was refused"
         note(f"{asked} within the last hour.")
@@ -111,6 +123,8 @@ def refused_command(
             print_raised(policy, wider, () if missing or gone else unsaid)
     if gone and not as_json:
         note(uncounted(gone))
+    if outage is not None:
+        raise Failure(outage.words.rstrip("."), DEPLOYMENT)
     if missing:
         raise Failure(f"no answer from {'; '.join(each.named for each in missing)}", DEPLOYMENT)
 

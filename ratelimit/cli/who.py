@@ -25,6 +25,7 @@ from ratelimit.inspection.hosts import Refused, over_hosts
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, Left, knowledge_of
 from ratelimit.inspection.naming import joined, resolve
+from ratelimit.inspection.outage import outage_words
 from ratelimit.inspection.person import Person, person_of
 from ratelimit.inspection.profile import kinds_of
 from ratelimit.inspection.raising import raised_of
@@ -169,7 +170,7 @@ def print_person(
     if ruling := _ruling(person):
         say(console, Text(ruling, "yellow"))
     if person.no_answer:
-        _print_outage(console, person, said, known.trouble)
+        _print_outage(console, known, person, said)
     if person.limits:
         console.print(_limit_table(known.compiled, person))
     _print_plans(known, person, said)
@@ -235,23 +236,20 @@ def _print_next(known: Knowledge, person: Person, said: Callable[[str], None]) -
         said(f"What did its actor take? `ratelimit show took {policy} --of {short_hash(person.actor)}`")
 
 
-def _print_outage(console: Console, person: Person, said: Callable[[str], None], why: str) -> None:
+def _print_outage(console: Console, known: Knowledge, person: Person, said: Callable[[str], None]) -> None:
     """Write what is not known while the server does not answer."""
     there = person.stand_in
     if there is None:
         said(f"limits cannot be looked at: {person.no_answer}")
         return
-    share = formatting.share(round(100 * there.share), 100)
-    words = f"The server is away: this host lets {share} of each limit through by itself."
-    say(console, Text(words, "yellow"))
-    said("Not known: what other hosts let through and refuse, and what is left on the server.")
+    say(console, Text(outage_words(known.deployment.policy, known.here), "yellow"))
     for rule, most in there.most_asked:
         words = (
             f"`{rule.name}` is reduced: a request may ask for {formatting.amount(most, rule.unit)} at most. "
         )
         say(console, Text(f"{words}One that does not say for how much counts as asking for more.", "yellow"))
-    if why:
-        said(f"Nor its addresses and payment methods: {why}. Name those that it uses, too: they have limits.")
+    if known.trouble:
+        said("Nor its addresses and payment methods. Name those that it uses, too: they have limits.")
     if there.open:
         said(f"Meanwhile these do not apply: {', '.join(there.open)}.")
     if there.closed:

@@ -17,7 +17,6 @@ from ratelimit.inspection.naming import resolve
 from ratelimit.inspection.outage import outage_words
 from ratelimit.inspection.takings import Takings, bounds_of, takings_within
 from ratelimit.policy.compile.compiled import LimitRule
-from ratelimit.stores.factory import wish_of
 
 DEFAULT_SPAN = "7d"
 
@@ -62,7 +61,7 @@ def hosts_of(there: Deployment) -> dict[str, Any]:
         states, trouble = there.hosts(), []
     except StoreError:
         states = there.this_host()
-        trouble = [outage_words(wish_of(there.policy, needs_key=False).place)]
+        trouble = [outage_words(there.policy)]
     return {"hosts": states, "trouble": trouble}
 
 

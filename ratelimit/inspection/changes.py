@@ -50,7 +50,7 @@ def changes_of(known: Knowledge, since_ns: int = 0, of: Collection[str] = (), *,
     with journal_of(known.deployment.policy) as journal:
         entries = list(journal.entries(since_ns, of))
         if journal.is_away:
-            trouble.append(outage_words(journal.place))
+            trouble.append(outage_words(known.deployment.policy, known.here))
         trouble += [
             f"Nothing is heard of {host}, {unheard_words(silent_s, is_silent=True)}."
             for host, silent_s in journal.missing.items()

@@ -474,6 +474,7 @@ def _back(fields: Mapping[str, Any]) -> str:
 SUMS = (
     "requests_allowed",
     "requests_refused",
+    "refused_by_share",
     "requests_charged_back",
     "tokens_charged_back",
     "micro_dollars_charged_back",
@@ -482,6 +483,12 @@ SUMS = (
     "corrections_lost",
 )
 """Fields of the end of an outage that can be added up."""
+
+
+def _by_share(fields: Mapping[str, Any]) -> str:
+    """Return how many of the refused requests the whole limits had room for; empty where none is known."""
+    number = fields.get("refused_by_share", 0)
+    return f", {number:,} of them only as each host has a share of the limits then" if number else ""
 
 
 def sums_words(fields: Mapping[str, Any]) -> str:
@@ -495,7 +502,7 @@ def sums_words(fields: Mapping[str, Any]) -> str:
     ]
     parts = [
         *(f"{each} allowed meanwhile" for each in _counted(fields, "requests_allowed", "request")),
-        *(f"{each} refused" for each in _counted(fields, "requests_refused", "request")),
+        *(f"{each} refused{_by_share(fields)}" for each in _counted(fields, "requests_refused", "request")),
         *([f"charged afterwards, for what windows still held: {', '.join(charged)}"] if charged else []),
         *(f"{each} forgotten" for each in _counted(fields, "counters_forgotten", "counter")),
         *(f"{each} lost" for each in _counted(fields, "corrections_lost", "correction")),

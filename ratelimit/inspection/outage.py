@@ -1,23 +1,158 @@
-"""The absence of the server that hosts share, as this host knows it: since when, and who else there is."""
+"""The absence of the server that hosts share, as this host knows it, and whom it refuses for that alone.
+
+One sentence, the same on every screen: since when, what hosts do instead, and who is refused only for it.
+"""
 
 from __future__ import annotations
 
 import socket
-from pathlib import Path
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
 
+from ratelimit.core.memory.host import hosts_in
+from ratelimit.core.memory.refusals import MOST_CALLERS, refusals_in
 from ratelimit.inspection import formatting
+from ratelimit.inspection.attachment import attach
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.policy import Policy
+from ratelimit.policy.compile.compiled import CompiledPolicy
+from ratelimit.stores.embedded.store import EmbeddedStore
+from ratelimit.stores.factory import wish_of
+from ratelimit.telemetry.cells import totals
+from ratelimit.telemetry.remote import COUNTER_STOOD_IN, StoodInColumn
 from ratelimit.worker.events.host import HostRecord
+from ratelimit.worker.refusal_lines import stood_in_counter
+
+MOST_LIMITS = 4
+"""Limits that are named; those come first that refused most."""
 
 
-def outage_words(place: Path | None) -> str:
-    """Return what is not known while the server does not answer, in sentences.
+@dataclass(frozen=True, slots=True)
+class ByShare:
+    """The requests that a host refused only since it has a share of each limit meanwhile."""
+
+    requests: int = 0
+    """Since the server went."""
+    last_minute: int = 0
+    callers: int = 0
+    """Of the last hour."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Of the last hour, by limit, the most first."""
+
+    @property
+    def words(self) -> str:
+        """They in words, behind `Only for that`."""
+        if not self.requests:
+            return "nobody was refused that the whole limits had room for"
+        said = (
+            f"{formatting.count(self.requests, 'request')} {'was' if self.requests == 1 else 'were'} refused"
+        )
+        said += f" since then, {self.last_minute:,} in the last minute"
+        if self.callers:
+            few = "" if self.callers < MOST_CALLERS else "at least "
+            said += f", of {few}{formatting.count(self.callers, 'caller')}"
+        names = [f"`{name}` ({number:,})" for name, number in self.limits.items()]
+        if len(names) > MOST_LIMITS:
+            names[MOST_LIMITS:] = [f"{len(names) - MOST_LIMITS} more limits"]
+        return f"{said}, by {', '.join(names)}" if names else said
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """The absence of the server, as one host knows it."""
+
+    host: str
+    since_ns: int
+    """0 where this host's workers ask the server: then only this command does not reach it."""
+    share: float | None = None
+    """The part of each limit that a host lets through meanwhile; None where no worker runs here."""
+    refused: ByShare | None = None
+    """None where no worker runs here."""
+    unknown: tuple[str, ...] = ()
+    """The other hosts."""
+
+    @property
+    def words(self) -> str:
+        """All of it in sentences."""
+        since = f" since {formatting.instant(self.since_ns)} UTC" if self.since_ns else ""
+        said = f"The server does not answer{since}"
+        others = ", ".join(self.unknown)
+        if self.share is None or self.refused is None or not self.since_ns:
+            said += f": this is what this host, {self.host}, knows."
+            return f"{said} Not known: what {others} did since then." if others else said
+        share = formatting.share(round(100 * self.share), 100)
+        said += f": each host lets {share} of each limit through by itself. "
+        said += f"Only for that, on this host, {self.host}, {self.refused.words}. Not known: "
+        said += f"what {others} did since then, and " if others else ""
+        return f"{said}what callers had used of the limits elsewhere."
+
+    def as_json(self) -> dict[str, object]:
+        """Return it for machines."""
+        refused = self.refused
+        return {
+            "host": self.host,
+            "since": formatting.iso(self.since_ns) if self.since_ns else None,
+            "share": self.share,
+            "refused_by_share": None
+            if refused is None
+            else {
+                "requests": refused.requests,
+                "last_minute": refused.last_minute,
+                "callers": refused.callers,
+                "limits": dict(refused.limits),
+            },
+            "unknown": [*self.unknown],
+        }
+
+
+def outage_of(policy: Policy, here: EmbeddedStore | None = None) -> Outage:
+    """Return what this host knows while the server does not answer.
 
     Args:
-        place: the table of this host's workers; None where there can be none.
+        policy: the policy.
+        here: the store of this host's workers; opened here where it is not given.
     """
-    record, own = HostRecord(place), socket.gethostname()
-    since_ns = record.away_since_ns
-    since = f" since {formatting.instant(since_ns)} UTC" if since_ns else ""
-    others = [each for each in record.read().hosts if each != own]
-    said = f"The server does not answer{since}: this is what this host, {own}, knows."
-    return f"{said} Not known: what {', '.join(others)} did since then." if others else said
+    if here is None:
+        try:
+            with closing(attach(policy)) as found:
+                return outage_of(policy, found)
+        except InspectionFailure:
+            pass
+    record = HostRecord(wish_of(policy, needs_key=False).place if here is None else here.place)
+    own, since_ns = socket.gethostname(), record.away_since_ns
+    others = tuple(each for each in record.read().hosts if each != own)
+    if here is None:
+        return Outage(own, since_ns, unknown=others)
+    # Its client library is not there for every policy.
+    from ratelimit.stores.redis.fallback.fair_share import share_of
+
+    before = record.before_away.get("refused_by_share", 0)
+    refused = _by_share(policy.compiled, here, since_ns, before)
+    return Outage(own, since_ns, share_of(hosts_in(here.table)), refused, others)
+
+
+def _by_share(compiled: CompiledPolicy, here: EmbeddedStore, since_ns: int, before: int) -> ByShare:
+    table, now_ns = here.table, here.clock.now_ns()
+    total = totals(table, COUNTER_STOOD_IN, len(StoodInColumn))[StoodInColumn.BY_SHARE]
+    names = {1 + table.counter(rule.counter_name): rule.name for rule in compiled.rules}
+    counter = stood_in_counter(table)
+    last_minute, callers, limits = 0, set(), dict[str, int]()
+    for noted, who, refused, uncertain, _, last_ns, _, mark, now in refusals_in(table, now_ns):
+        name = names.get(mark)
+        if noted != counter or name is None or last_ns + 10**9 <= since_ns:
+            continue
+        callers.add(who)
+        last_minute += now
+        limits[name] = limits.get(name, 0) + max(1, refused - uncertain)
+    by_number = sorted(limits.items(), key=lambda each: (-each[1], each[0]))
+    requests = max(0, total - before)
+    most = requests or 1
+    return ByShare(
+        requests, min(last_minute, requests), len(callers), {name: min(n, most) for name, n in by_number}
+    )
+
+
+def outage_words(policy: Policy, here: EmbeddedStore | None = None) -> str:
+    """Return what is known while the server does not answer, in sentences: see `outage_of`."""
+    return outage_of(policy, here).words

@@ -270,6 +270,8 @@ def served(table: CounterTable, state: Mapping[str, float]) -> Iterator[Family]:
     yield _plain(remote.CORRECTIONS_LOST, cells[remote.RemoteColumn.CORRECTIONS_LOST])
     yield _plain(remote.COUNTERS_FORGOTTEN, cells[remote.RemoteColumn.COUNTERS_FORGOTTEN])
     yield _plain(remote.REQUESTS_FORGOTTEN, cells[remote.RemoteColumn.REQUESTS_FORGOTTEN])
+    stood = totals(table, remote.COUNTER_STOOD_IN, len(remote.StoodInColumn))
+    yield _plain(remote.REFUSED_BY_SHARE, stood[remote.StoodInColumn.BY_SHARE])
     yield _plain(remote.STORE_AWAY_SECONDS, cells[remote.RemoteColumn.AWAY_MS] / 1e3)
     yield _plain(remote.STORE_SHARE, state["share"])
     yield _plain(remote.STORE_HOSTS, state["hosts"])

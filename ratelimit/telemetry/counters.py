@@ -7,9 +7,11 @@ allocates, waits or can fail on account of what a client sent.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ratelimit.core.memory.refusals import note_refused
 from ratelimit.core.memory.timings import Timings
 from ratelimit.decision import Reason
 from ratelimit.errors import StoreError
@@ -168,11 +170,13 @@ class RemoteCounters:
         StoreError: code `counters-full`; all counters are taken.
     """
 
-    __slots__ = ("_back", "_remote", "answered")
+    __slots__ = ("_back", "_remote", "_stood_in", "_table", "answered")
 
     def __init__(self, table: Table) -> None:
+        self._table = table
         self._remote = WideCounter(table, remote.COUNTER_REMOTE, len(remote.RemoteColumn))
         self._back = WideCounter(table, remote.COUNTER_CHARGED_BACK, len(remote.ChargedBackColumn))
+        self._stood_in = WideCounter(table, remote.COUNTER_STOOD_IN, len(remote.StoodInColumn))
         trips = WideCounter(table, remote.COUNTER_ROUND_TRIPS, remote.ROUND_TRIP_WIDTH).cells
         self.answered = Timings(
             table,
@@ -199,6 +203,20 @@ class RemoteCounters:
         """Count what was used while the server was away, and that it has now."""
         with suppress(ValueError):
             self._back.add(remote.ChargedBackColumn.of(unit), amount)
+
+    def stood_in(self, *, allowed: bool) -> None:
+        """Count a decision in the server's place."""
+        column = remote.StoodInColumn.ALLOWED if allowed else remote.StoodInColumn.REFUSED
+        with suppress(ValueError):
+            self._stood_in.add(column)
+
+    def refused_by_share(self, refused: Iterable[tuple[int, str]], now_ns: int) -> None:
+        """Count a request that was refused by this host's share alone, and note its caller by each limit."""
+        with suppress(ValueError):
+            self._stood_in.add(remote.StoodInColumn.BY_SHARE)
+            counter = self._stood_in.cells[0][0]
+            for who, limit in refused:
+                note_refused(self._table, who, counter, now_ns, 1 + self._table.counter(limit))
 
     def forgot(self, counters: int) -> None:
         """Count counters that were not handed over."""

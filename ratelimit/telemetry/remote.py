@@ -9,6 +9,8 @@ from ratelimit.telemetry.metric import Metric
 COUNTER_REMOTE = "\x1fremote"
 COUNTER_ROUND_TRIPS = "\x1froundtrips"
 COUNTER_CHARGED_BACK = "\x1fcharged back"
+COUNTER_STOOD_IN = "\x1fstood in"
+"""Also what refusals by a host's share alone are noted with; their mark is the limit's own counter."""
 
 
 class RemoteColumn(IntEnum):
@@ -38,6 +40,15 @@ class ChargedBackColumn(IntEnum):
         if unit.endswith("_tokens"):
             return cls.TOKENS
         return cls.REQUESTS if unit in ("requests", "handshakes") else cls.OTHERS
+
+
+class StoodInColumn(IntEnum):
+    """Columns of the `stood in` counter: decisions that hosts made in the place of a server."""
+
+    ALLOWED = 0
+    REFUSED = 1
+    BY_SHARE = 2
+    """Refused by the share of a limit; the whole limit had room, as far as the host can know."""
 
 
 # Upper bounds of the buckets in nanoseconds; one more column takes the rest (+Inf), and one the sum.
@@ -80,6 +91,12 @@ REQUESTS_FORGOTTEN = Metric(
     "Requests of this host that a server forgot when it came back empty, of the limit that had allowed most "
     "within its window: limits may let as many through again.",
 )
+REFUSED_BY_SHARE = Metric(
+    "ratelimit_store_share_refusals",
+    "counter",
+    "Requests refused only because this host lets a share of each limit through while the server is away: "
+    "the whole limit had room, as far as this host knows.",
+)
 STORE_AWAY = Metric(
     "ratelimit_store_away",
     "gauge",
@@ -116,6 +133,7 @@ REMOTE_METRICS: tuple[Metric, ...] = (
     CORRECTIONS_LOST,
     COUNTERS_FORGOTTEN,
     REQUESTS_FORGOTTEN,
+    REFUSED_BY_SHARE,
     STORE_AWAY,
     STORE_AWAY_SECONDS,
     STORE_SHARE,

@@ -12,10 +12,12 @@ from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.core.memory.table import Table
 from ratelimit.core.sharing.inflight import InFlight
 from ratelimit.deciding.denials import counter_of, denied_counters
+from ratelimit.errors import StoreError
 from ratelimit.load.compile import AdaptiveSpec
 from ratelimit.load.shed import shed_accounts
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.shed import ShedLine
+from ratelimit.telemetry.remote import COUNTER_STOOD_IN
 
 IN_CODE = ""
 """The name of a limit that is not known here: one in the application's code."""
@@ -56,6 +58,14 @@ def rules_by_note(table: Table, rules: Iterable[LimitRule]) -> dict[tuple[int, i
     return found
 
 
+def stood_in_counter(table: Table) -> int:
+    """Return the counter that refusals by a host's share alone are noted with; -1 where there is none."""
+    try:
+        return table.counter(COUNTER_STOOD_IN)
+    except StoreError:
+        return -1
+
+
 def refusal_lines(
     table: Table,
     compiled: CompiledPolicy,
@@ -75,10 +85,13 @@ def refusal_lines(
     """
     known = rules_by_note(table, rules)
     denied = denied_counters(compiled, table)
+    stood_in = stood_in_counter(table)
     found = []
     for counter, who, refused, uncertain, since_ns, last_ns, in_shadow, mark, now in refusals_in(
         table, now_ns
     ):
+        if counter == stood_in:
+            continue  # noted once more there: see `ratelimit.inspection.outage`
         rule = known.get((counter, mark))
         is_actor = rule is not None and rule.is_clustered and len(rule.per) == 1
         if hashes is None or (cluster_of(who) if is_actor else who) in hashes:

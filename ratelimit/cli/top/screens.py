@@ -83,7 +83,9 @@ def _head(target: str, moment: Moment, earlier: Moment | None, passed_s: float) 
     workers = int(now.gauge(names.WORKERS))
     head.add_row("workers", f"{workers}")
     if now.away:
-        away = f"away for {now.away} of {workers} workers: `on_store_error` of each limit decides there"
+        away = (
+            f"away for {now.away} of {workers} workers: each host decides by its share, or `on_store_error`"
+        )
         head.add_row("store", Text(away, "red"))
     if moment.acts:
         head.add_row(
@@ -104,7 +106,10 @@ def _head(target: str, moment: Moment, earlier: Moment | None, passed_s: float) 
         head.add_row("decisions", f"half within {_bound(half)}, 99 % within {_bound(most)}")
     if faults := int(now.gauge(names.STORE_FAULTS)):
         head.add_row(
-            "faults", Text(f"{faults:,} decisions without the store; `ratelimit doctor` tests it", "red")
+            "faults",
+            Text(
+                f"{faults:,} requests decided without the server, in all outages; the journal has each", "red"
+            ),
         )
     return head
 

@@ -283,8 +283,11 @@ class RedisStore:
         *,
         commit: bool,
     ) -> Outcome:
-        """Decide from this host's share, and tell the listener why the server could not."""
-        if self.listener is not None:
+        """Decide from this host's share, and tell the listener why the server could not.
+
+        What is only looked at is no decision, and is not told.
+        """
+        if commit and self.listener is not None:
             self.listener(error)
         return self.local_fallback.decide(plan, identities, now_ns, costs, commit=commit)
 

@@ -152,6 +152,12 @@ class HostRecord:
             told.hosts = sorted(set(names))[:MOST_HOSTS]
 
     @property
+    def before_away(self) -> dict[str, int]:
+        """What was counted before this host's workers left the server; empty while they ask it."""
+        told = self.read()
+        return told.before if _alive(told) else {}
+
+    @property
     def away_since_ns(self) -> int:
         """Since when this host's workers do not ask the server; 0 while they do."""
         told = self.read()
@@ -176,6 +182,11 @@ class HostRecord:
         """Note that this worker does not ask the server; return whether it is the first of the host.
 
         It is not where workers that were away have ended, and none has heard the server since.
+
+        Args:
+            now_ns: when.
+            counted: what was counted when this worker last asked it. Of several workers the least holds: the
+                one that went first may tell it last.
         """
         with self.change() as told:
             is_first = not told.away
@@ -183,6 +194,9 @@ class HostRecord:
             told.away[str(os.getpid())] = start_of(os.getpid())
             if is_first:
                 told.away_ns, told.before = now_ns, counted
+            else:
+                for name, count in counted.items():
+                    told.before[name] = min(count, told.before.get(name, count))
             return is_first
 
     def come_back(self, counted: dict[str, int]) -> tuple[int, dict[str, int]] | None:

@@ -17,7 +17,7 @@ from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.core.threads.event import breathe
 from ratelimit.correlation.description import DECLARATION
 from ratelimit.correlation.overview import Overview
-from ratelimit.decision import VERDICTS, cluster_name
+from ratelimit.decision import VERDICTS, Reason, cluster_name
 from ratelimit.limiter import Limiter
 from ratelimit.load.compile import loads_of
 from ratelimit.policy.compile.compiled import LimitRule
@@ -25,7 +25,14 @@ from ratelimit.runtime.reload import Reload
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.journal import read_records, standing_rejections
 from ratelimit.telemetry.cells import totals
-from ratelimit.telemetry.remote import COUNTER_CHARGED_BACK, COUNTER_REMOTE, ChargedBackColumn, RemoteColumn
+from ratelimit.telemetry.remote import (
+    COUNTER_CHARGED_BACK,
+    COUNTER_REMOTE,
+    COUNTER_STOOD_IN,
+    ChargedBackColumn,
+    RemoteColumn,
+    StoodInColumn,
+)
 from ratelimit.worker.events.acts import ActNews
 from ratelimit.worker.events.losses import forgotten
 from ratelimit.worker.events.minutes import MINUTE_NS, Minutes, counts_of, grown
@@ -90,6 +97,8 @@ class EventWatch:
         self._has_heard = False
         """Whether the server has answered this worker."""
         self._away_ns = 0
+        self._calm: dict[str, int] = {}
+        """What was counted when this worker was last seen to ask the server."""
         self._connects = True
         self._started_ns: int | None = None
         self._last: Reload | None = None
@@ -140,15 +149,21 @@ class EventWatch:
         if epoch and not self._has_heard and not is_away:
             self._has_heard = True
             self._tell_back(self._reporter.record.end(_counted(limiter)) or self._left_before(), now_ns)
-        if self._is_starting(is_away, now_ns) or is_away == self._is_away:
+        if not limiter.remote or self._is_starting(is_away, now_ns):
+            return
+        counted, record = _counted(limiter), self._reporter.record
+        # What is decided between two looks belongs to the absence that began between them.
+        calm = self._calm or counted
+        if not is_away:
+            self._calm = counted
+        if is_away == self._is_away:
             return
         self._is_away = is_away
-        counted, record = _counted(limiter), self._reporter.record
         if is_away:
             self._away_ns = now_ns
             standing = self._left_before()
             try:
-                is_first = record.leave(now_ns if standing is None else standing[0], counted)
+                is_first = record.leave(now_ns if standing is None else standing[0], calm)
             except OSError:
                 is_first = True  # once by each worker is better than never
             if is_first and standing is None:
@@ -500,13 +515,18 @@ def _owner_of(path: str | PathLike[str] | None) -> str | None:
 
 
 def _counted(limiter: Limiter) -> dict[str, int]:
-    """Return what all workers of the host counted of outages."""
+    """Return what all workers of the host counted of outages.
+
+    The requests are those that the server could not decide: by this host's share, or by `on_store_error`.
+    """
     decided = limiter.runtime.counters.decisions()
+    stood_in = totals(limiter.table, COUNTER_STOOD_IN, len(StoodInColumn))
     counted = totals(limiter.table, COUNTER_REMOTE, len(RemoteColumn))
     back = totals(limiter.table, COUNTER_CHARGED_BACK, len(ChargedBackColumn))
     return {
-        "requests_allowed": sum(number for (allowed, _), number in decided.items() if allowed),
-        "requests_refused": sum(number for (allowed, _), number in decided.items() if not allowed),
+        "requests_allowed": stood_in[StoodInColumn.ALLOWED] + decided.get((True, Reason.STORE), 0),
+        "requests_refused": stood_in[StoodInColumn.REFUSED] + decided.get((False, Reason.STORE), 0),
+        "refused_by_share": stood_in[StoodInColumn.BY_SHARE],
         "requests_charged_back": back[ChargedBackColumn.REQUESTS],
         "tokens_charged_back": back[ChargedBackColumn.TOKENS],
         "micro_dollars_charged_back": back[ChargedBackColumn.MICRO_DOLLARS],

@@ -21,11 +21,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ratelimit.algorithms import LONGEST_REFILL_TICKS, interval_ticks
 from ratelimit.core.algorithms.rule import Rule
 from ratelimit.core.decision.engine import MAX_COST, Outcome, Plan
 from ratelimit.core.decision.use import add_use, take_use
 from ratelimit.core.memory.host import owe
-from ratelimit.stores.redis.fallback.fair_share import MILLIONTHS
+from ratelimit.stores.redis.fallback.fair_share import MILLIONTHS, part_of
 from ratelimit.stores.redis.transport.errors import NothingCharged
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ MOST_REMEMBERED = 50_000
 _HAND_OVER = 256
 """Counters in one go: a call's worth."""
 _ROUNDS = 4
-_ALLOWED = 1
+_ALLOWED, _REFUSED = 1, 2
 
 
 class Used:
@@ -57,14 +58,22 @@ class Used:
 
 
 class Share:
-    """A plan's rules as this host enforces them, and as it counts what the server was not told of."""
+    """A plan's rules as this host enforces them, and as it counts what the server was not told of.
 
-    __slots__ = ("millionths", "owed", "plan")
+    Args:
+        millionths: the share.
+        plan: enforces it.
+        owed: counts what the server was not told of.
+        missed: counts what the share refused and the whole limits had room for.
+    """
 
-    def __init__(self, millionths: int, plan: Plan, owed: Plan) -> None:
+    __slots__ = ("millionths", "missed", "owed", "plan")
+
+    def __init__(self, millionths: int, plan: Plan, owed: Plan, missed: Plan) -> None:
         self.millionths = millionths
         self.plan = plan
         self.owed = owed
+        self.missed = missed
 
 
 def plan_of_share(core: Plan, stances: Sequence[str], millionths: int, hasher: Hasher, width: int) -> Plan:
@@ -140,9 +149,43 @@ class LocalFallback:
         if not commit:
             return local.peek(row, now_ns, costs)
         outcome = local.decide(row, now_ns, costs)
+        self._store.tally.stood_in(allowed=outcome.allowed)
         if outcome.allowed:
             self._remember(plan, outcome, row)
+        else:
+            self._look_at_whole(plan, outcome, row, costs)
         return outcome
+
+    def _look_at_whole(
+        self, plan: Standing, outcome: Outcome, row: list[int], costs: Sequence[int] | None
+    ) -> None:
+        """Count a request that was refused if the whole limits had room for it, as far as this host knows.
+
+        What the share admitted and what was refused and counted here are in use of the whole limit. Each
+        drains as a part of it does, so together they are at least what the whole limit would have in use.
+        Not known are what the server counted before it went, and what other hosts let through.
+        """
+        share, now_ns = self._share(plan, len(row) - 1), self._store.clock.now_ns()
+        if share.millionths >= MILLIONTHS:
+            return
+        binding = [at for at in range(len(outcome)) if outcome.state(at) in (_ALLOWED, _REFUSED)]
+        missed = share.missed.peek(row, now_ns, costs)
+        for at in binding:
+            whole, part = plan.core.rules[at], share.plan.rules[at]
+            used = _in_use(part, outcome, at) + _in_use(share.missed.rules[at], missed, at)
+            if outcome.cost(at) + used > whole.burst:
+                return
+        for at in binding:
+            if at in plan.counting and outcome.cost(at):
+                add_use(share.missed, at, row, outcome.cost(at), now_ns)
+        self._store.tally.refused_by_share(
+            [
+                (_caller(plan.core, at, row), plan.core.rules[at].name)
+                for at in binding
+                if outcome.state(at) == _REFUSED
+            ],
+            now_ns,
+        )
 
     @property
     def is_used(self) -> bool:
@@ -161,12 +204,15 @@ class LocalFallback:
             tuple_of = self._store.hasher.tuple
             # A bucket's word means other units with another share.
             salt = tuple_of(b"standby-owed", millionths.to_bytes(8, "big"))
+            apart = tuple_of(b"standby-missed", millionths.to_bytes(8, "big"))
+            missed = [_missed(rule, millionths, apart) for rule in plan.core.rules]
             owed = [_owed(rule).scaled(millionths, salt) for rule in plan.core.rules]
             open_ones = [index for index, stance in enumerate(plan.stances) if stance == "open"]
             known = self._shares[plan] = Share(
                 millionths,
                 plan_of_share(plan.core, plan.stances, millionths, self._store.hasher, width),
                 plan.core.like(owed, open_ones, width),
+                plan.core.like(missed, open_ones, width),
             )
         return known
 
@@ -295,6 +341,42 @@ def _owed(rule: Rule) -> Rule:
         return rule
     # In a log the units of other workers cannot be told from one's own, to be taken out.
     return Rule(rule.name, "sliding-window", quota=rule.quota, period_ns=rule.period_ns, salt=rule.salt)
+
+
+def _missed(rule: Rule, millionths: int, salt: int) -> Rule:
+    """Return a rule that counts what a share refused: it holds all, and drains as what the share lacks."""
+    own = _owed(rule)
+    if rule.algorithm == "token-bucket":
+        rest = rule.quota - part_of(rule.quota, millionths) or rule.quota
+        # A bucket that refills slowly holds less than one that does fast.
+        most = LONGEST_REFILL_TICKS // interval_ticks(rule.period_ns, rest)
+        own = Rule(
+            rule.name,
+            rule.algorithm,
+            quota=rest,
+            burst=min(rule.burst, most),
+            period_ns=rule.period_ns,
+            salt=rule.salt,
+            debt=0,
+        )
+    return own.scaled(MILLIONTHS, salt)
+
+
+def _in_use(rule: Rule, outcome: Outcome, at: int) -> int:
+    """Return the units of a rule that are in use, with those beyond its burst where time says them."""
+    used = max(0, rule.burst - outcome.remaining(at))
+    if rule.algorithm == "token-bucket":
+        used = max(used, outcome.reset_after_ns(at) * rule.quota // rule.period_ns)
+    return used
+
+
+def _caller(core: Plan, at: int, row: Sequence[int]) -> int:
+    """Return what a rule counts a caller by: its one identity, or the key of several."""
+    key = core.key(at, row)
+    try:
+        return core.identity_of(at, key)
+    except ValueError:
+        return key
 
 
 async def _forget(absence: Absence) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 
@@ -26,6 +27,19 @@ class MetricsSink(Protocol):
 
     def charged_back(self, amount: int, unit: str) -> None:
         """Count what was used elsewhere and is charged now, in a limit's unit; dollars in millionths."""
+        return
+
+    def stood_in(self, *, allowed: bool) -> None:
+        """A request was decided here in the server's place."""
+        return
+
+    def refused_by_share(self, refused: Iterable[tuple[int, str]], now_ns: int) -> None:
+        """A request was refused here that the whole limits had room for, as far as this host knows.
+
+        Args:
+            refused: the caller as each limit that refused counts it, and the limit's own counter.
+            now_ns: when.
+        """
         return
 
     def forgot(self, counters: int) -> None:
