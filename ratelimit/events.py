@@ -54,6 +54,7 @@ EVENTS: Mapping[str, tuple[bool, str]] = {
     "act-undone": (False, "An operator's act was taken back."),
     "budget-used": (False, "A customer has used a share of its budget that `notify` of the limit names."),
     "self-check": (True, "The library noticed a likely mistake in its use."),
+    "self-check-over": (False, "What a self-check noticed is over."),
 }
 """By name, whether it is a warning, and what it says; docs/events.md has the fields."""
 NOTES: Mapping[str, str] = {

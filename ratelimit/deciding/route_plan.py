@@ -266,11 +266,21 @@ class RoutePlan:
     def policy_field(self, outcome: Outcome) -> bytes:
         """Return the value of the `RateLimit-Policy` field: the limits that applied to a request.
 
-        A limit did not apply where the request lacks an identity that it may lack.
+        A limit did not apply where the request lacks an identity that it may lack. While the server is away
+        the numbers are those of this host's share, which decides then.
         """
+        here = None if self.away is None else self.away.quotas_here(outcome)
+        if here is not None:
+            told = (at for at, _ in self._items if outcome.state(at) != SKIPPED)
+            return b", ".join(policy_item(self.rules[at], here[at]) for at in told)
         if self.policy_pair is not None:
             return self.policy_pair[1]
         return b", ".join(item for at, item in self._items if outcome.state(at) != SKIPPED)
+
+    def burst_of(self, outcome: Outcome, at: int) -> int:
+        """Return what a rule holds at most: of a host's share, where that decided."""
+        is_here = self.away is not None and self.away.quotas_here(outcome) is not None
+        return self.away.most_here(at) if self.away is not None and is_here else self.rules[at].burst
 
     def ratelimit_field(self, outcome: Outcome) -> bytes:
         """Return the value of the `RateLimit` field, empty when no rule is to be told of."""
@@ -465,13 +475,17 @@ def check_cost(unit: str, cost: object) -> None:
         )
 
 
-def policy_item(rule: LimitRule) -> bytes:
+def policy_item(rule: LimitRule, quota: int | None = None) -> bytes:
     """Return a rule as an item of the `RateLimit-Policy` field.
 
     draft-ietf-httpapi-ratelimit-headers-11, section 3: `q` the quota, `w` the window in
     seconds, `qu` the unit if it is not requests. Slots and lifetimes have no window.
+
+    Args:
+        rule: the rule.
+        quota: what is in force in place of its own quota, if anything is.
     """
-    item = b"%b;q=%d" % (rule.label, rule.quota)
+    item = b"%b;q=%d" % (rule.label, rule.quota if quota is None else quota)
     if rule.algorithm == "concurrency":
         return item + b';qu="concurrent-requests"'
     if rule.algorithm != "lifetime":

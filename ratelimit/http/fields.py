@@ -138,7 +138,7 @@ def legacy_pairs(decided: Sequence[ChargedPlan], now_ns: int) -> Sequence[Pair]:
     wait_ns = max(outcome.retry_after_ns(index), 0) if is_slot else outcome.reset_after_ns(index)
     reset_s = -(-(now_ns + wait_ns) // _SECOND_NS)
     pairs = (
-        (b"x-ratelimit-limit", b"%d" % plan.rules[index].burst),
+        (b"x-ratelimit-limit", b"%d" % plan.burst_of(outcome, index)),
         (b"x-ratelimit-remaining", b"%d" % outcome.remaining(index)),
         (b"x-ratelimit-reset", b"%d" % reset_s),
     )

@@ -609,6 +609,7 @@ _WORDS: Mapping[str, Any] = {
     "act-undone": _act("undone"),
     "act-lapsed": _act("lapsed"),
     "self-check": lambda fields: f"{fields['words']} [{fields['code']}]",
+    "self-check-over": lambda fields: f"it is over [{fields['code']}]",
     "minute": _minute,
     "top-callers": _callers,
     "note": lambda fields: f"{fields['text']} ({fields['by']})",

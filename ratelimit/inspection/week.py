@@ -22,7 +22,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "actors": ("actor-found", "actor-grew", "actor-contained", "actor-released"),
     "acts": ("act-made", "act-undone", "act-lapsed"),
     "policies": ("policy-reloaded", "policy-rejected", "policy-rejected-long"),
-    "others": ("group-refused", "target-learned", "self-check", "note"),
+    "others": ("group-refused", "target-learned", "self-check", "self-check-over", "note"),
 }
 """The events of a week by what they are about."""
 

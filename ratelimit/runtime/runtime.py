@@ -104,6 +104,7 @@ class Runtime:
         self._diagnosing = Diagnosing(self)
         self.diagnose = self._diagnosing.diagnose
         self.note = self._diagnosing.note
+        self.end_notice = self._diagnosing.end
         self.store_failed = self._diagnosing.store_failed
         self.table = counting_table(self.store)
         """The place where this worker's counters are."""

@@ -213,6 +213,10 @@ class AwaitedPlan(Protocol):
         """Return what `adecide` would; charge nothing."""
         ...
 
+    def quotas_here(self, outcome: Outcome, /) -> Sequence[int] | None:
+        """Return the quotas by which this host decided while the server was away; None where it did."""
+        ...
+
     def most_here(self, index: int, /) -> int:
         """Return the most that a rule holds here while the server is away; by default no less than else."""
         return sys.maxsize

@@ -54,6 +54,11 @@ class Diagnosing:
             self._said.add(code)
             self._tell(code, about)
 
+    def end(self, code: str) -> None:
+        """Note that what was passed on is over: when it happens again, it deserves a word again."""
+        self._said.discard(code)
+        self.noticed.pop(code, None)
+
     def note(self, code: str, *, about: str = "") -> None:
         """Count a trouble each time it happens, and pass it on: at once, and again while it goes on."""
         now_ns = self._limiter.now_ns()

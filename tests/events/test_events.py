@@ -10,17 +10,22 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Event as Signal
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from ratelimit.decision import Reason
 from ratelimit.events import EVENTS, Event
 from ratelimit.limiter import Limiter
 from ratelimit.policy.schema.events import Events
 from ratelimit.stores.acts.act import Act
 from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.telemetry import RateLimitCollector
+from ratelimit.telemetry.cells import totals
+from ratelimit.telemetry.counters import RemoteCounters
+from ratelimit.telemetry.names import COUNTER_RUNTIME, RuntimeColumn
 from ratelimit.worker.events import sinks
 from ratelimit.worker.events.host import HostRecord
 from ratelimit.worker.events.reporter import Reporter
@@ -127,6 +132,75 @@ def test_an_outage_of_a_host_is_one_and_says_what_came_of_it(tmp_path: Path) -> 
         {"requests_charged_back": 42},
     )
     assert record.come_back({}) is None
+
+
+def test_of_several_workers_the_one_that_went_first_says_what_was_counted_before(tmp_path: Path) -> None:
+    """Hazard: what it decided until another one told of the absence was counted for none."""
+    record = HostRecord(tmp_path / "table")
+    assert record.leave(7, {"requests_allowed": 10})
+    assert not record.leave(8, {"requests_allowed": 4})
+    assert not record.leave(9, {"requests_allowed": 30})
+    assert record.before_away == {"requests_allowed": 4}
+    assert record.come_back({"requests_allowed": 12}) == (7, {"requests_allowed": 8})
+    assert record.before_away == {}
+
+
+def test_an_outage_has_what_was_decided_before_it_was_noticed_and_nothing_of_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: the journal and the counter of faults have different numbers for the same outage."""
+    host = Host(tmp_path, POLICY.format(rate=10, table=tmp_path / "table", events=tmp_path / "events.ndjson"))
+    worker, counters = host.workers[0], RemoteCounters(host.workers[0].table)
+    begin_ns = worker.now_ns()
+    for at_s, is_away, decided in ((0, False, 7), (3, True, 5), (4, True, 2), (5, False, 0)):
+        monkeypatch.setattr(Limiter, "remote", {"is_away": is_away})
+        monkeypatch.setattr(worker, "now_ns", lambda at_s=at_s: begin_ns + at_s * NS)
+        worker.runtime.counters.decided(True, Reason.LIMITS)  # by the server
+        host.watches[0].look(worker)
+        for at in range(decided):
+            counters.stood_in(allowed=at > 0)
+            worker.runtime.counters.store_fault()
+    host.reporters[0].wait_until_written()
+    fields = read(host.file)[-1]["fields"]
+    faults = totals(worker.table, COUNTER_RUNTIME, len(RuntimeColumn))[RuntimeColumn.STORE_FAULTS]
+    assert (fields["requests_allowed"], fields["requests_refused"]) == (11, 3)
+    assert fields["requests_allowed"] + fields["requests_refused"] == faults
+    for each in host.workers:
+        each.close()
+
+
+@pytest.mark.parametrize("after", [{"saved_ns": 9, "is_correlator": 1}, {"saved_ns": 5, "is_correlator": 0}])
+def test_snapshot_that_is_written_again_ends_the_trouble(
+    host: Host, monkeypatch: pytest.MonkeyPatch, after: dict[str, int]
+) -> None:
+    """Hazard: what an outage made stands in the journal for good, though snapshots are written again."""
+    worker = host.workers[0]
+    monkeypatch.setattr(Limiter, "correlation", {"saved_ns": 5, "is_correlator": 1})
+    worker.runtime.diagnose("snapshot-unwritten")
+    assert [each["event"] for each in host.look()] == ["self-check"]
+    assert len(host.look()) == 1
+    monkeypatch.setattr(Limiter, "correlation", after)
+    for _ in range(2):
+        told = host.look()
+        assert [each["event"] for each in told] == ["self-check", "self-check-over"]
+        assert told[1]["fields"] == {"code": "snapshot-unwritten"}
+    assert "snapshot-unwritten" not in worker.runtime.noticed
+    worker.runtime.diagnose("snapshot-unwritten")
+    assert "snapshot-unwritten" in worker.runtime.noticed
+
+
+def test_server_that_is_reached_again_ends_the_trouble(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clustering:
+        trouble = "lost"
+
+    worker = host.workers[0]
+    monkeypatch.setattr(type(worker.runtime), "noticed", {"hosts-unreachable": "it is away"})
+    assert [each["event"] for each in host.look()] == ["self-check"]
+    watch = host.watches[0]
+    seen = SimpleNamespace(clustering=Clustering())
+    assert not watch._is_over(seen, "hosts-unreachable")
+    Clustering.trouble = ""
+    assert watch._is_over(seen, "hosts-unreachable")
 
 
 def test_an_outage_is_told_where_nothing_can_be_recorded(

@@ -47,7 +47,8 @@ keys = 1000
 
 
 async def message(request: Request) -> JSONResponse:
-    return JSONResponse({"usage": {"input_tokens": 12, "output_tokens": 1}})
+    used = (await request.json()).get("used", 1)
+    return JSONResponse({"usage": {"input_tokens": 12, "output_tokens": used}})
 
 
 @pytest.fixture(params=[False, True], ids=["problem", "provider"])
@@ -92,6 +93,19 @@ async def test_a_request_of_unknown_cost_is_told_what_is_left_of_the_limit(
     assert "refuses always" not in shown.output
     told = await asyncio.to_thread(run, "who", tmp_path / "policy.toml", "c-5", "--json")
     assert json.loads(told.stdout)["most_asked"] == {"output tokens": 1000}
+
+
+async def test_fields_tell_the_numbers_that_are_in_force(client: httpx.AsyncClient) -> None:
+    """Hazard: the field had the whole limit while half of it decides, and a client paced itself by that."""
+    asked = [{"max_tokens": 950, "used": 950}, {"max_tokens": 400}, {"max_tokens": 1500}]
+    answers = [await asks(client, **each) for each in asked]
+    assert [each.status_code for each in answers] == [200, 429, 429]
+    for each in answers:
+        assert each.headers["ratelimit-policy"] == '"output tokens";q=3000;w=60;qu="output_tokens"'
+        assert each.headers["ratelimit"].startswith('"output tokens";r=')
+    # 350 units at 50 a second; when the server is back, for the largest one, is not known.
+    assert 6 <= int(answers[1].headers["retry-after"]) <= 7
+    assert "retry-after" not in answers[2].headers
 
 
 def test_dollars_are_said_as_dollars() -> None:

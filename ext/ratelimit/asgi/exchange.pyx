@@ -52,8 +52,10 @@ cdef class Exchange:
             plan is not None and writer.is_standard and not self.cross_origin
             and (not plan.conceals or (outcome is not None and outcome.allowed))
         ):
-            self.labels = plan.labels
-            self.policy_pair = plan.policy_pair
+            # What a host's share decided is told slowly: other numbers are in force, see `RoutePlan.policy_field`.
+            if type(outcome) is not Outcome or (<Outcome>outcome).share_quotas is None:
+                self.labels = plan.labels
+                self.policy_pair = plan.policy_pair
 
     def announced(self, headers, /):
         return self.with_fields(headers)

@@ -124,6 +124,9 @@ class Outcome:
         """Return what the rule was asked for, or after `settle_rule` what it was really charged."""
     def key(self, index: int, /) -> int:
         """Return the 64-bit key of the rule's counter (for explanations; not an identity's hash)."""
+    @property
+    def share_quotas(self) -> tuple[int, ...] | None:
+        """The rules' quotas where a host's share of them decided; None where they did themselves."""
     def ratelimit_field(self, labels: Sequence[bytes], /) -> bytes:
         """Return the RateLimit field value: for each rule not skipped `label` + `;r=N;t=S`, joined by ", ".
 

@@ -103,6 +103,8 @@ class EventWatch:
         self._started_ns: int | None = None
         self._last: Reload | None = None
         self._noticed: set[str] = set()
+        self._saved: dict[str, int] = {}
+        """When the snapshot had been saved last as a trouble was noticed, by its code."""
         self._acts = ActNews(reporter)
         self._minutes = Minutes(reporter)
         self._is_new = True
@@ -305,7 +307,25 @@ class EventWatch:
         for code, words in dict(limiter.runtime.noticed).items():
             if code not in self._noticed:
                 self._noticed.add(code)
+                self._saved[code] = limiter.correlation.get("saved_ns", 0)
                 self._reporter.tell_once("self-check", code, now_ns, for_ns=HOUR_NS, code=code, words=words)
+            elif self._is_over(limiter, code):
+                self._noticed.discard(code)
+                limiter.runtime.end_notice(code)
+                # Once for each time that it was told.
+                told = self._reporter.record.read().claims.get(f"self-check {code}", 0)
+                about = f"{code} {told}"
+                self._reporter.tell_once("self-check-over", about, now_ns, for_ns=HOUR_NS, code=code)
+
+    def _is_over(self, limiter: Limiter, code: str) -> bool:
+        """Return whether a trouble that an outage of the server may have made is over."""
+        if code == "snapshot-unwritten":
+            numbers = limiter.correlation
+            # Else another host correlates by now, and saves.
+            is_ours = numbers.get("is_correlator", 1) > 0
+            return numbers.get("saved_ns", 0) > self._saved[code] or not is_ours
+        is_reached = limiter.clustering is not None and not limiter.clustering.trouble
+        return code == "hosts-unreachable" and is_reached
 
     def _look_at_targets(self, limiter: Limiter, now_ns: int) -> None:
         """Tell of targets that limits learned: once, and again when they are much different."""

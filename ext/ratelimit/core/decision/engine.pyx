@@ -374,6 +374,14 @@ cdef class Outcome:
                     return True
         return False
 
+    @property
+    def share_quotas(self):
+        cdef int i
+        self.check_made()
+        if self.plan.setup.count == 0 or self.plan.setup.quotas[0].share == 0:
+            return None
+        return tuple([self.plan.setup.quotas[i].units for i in range(self.plan.setup.count)])
+
     def ratelimit_field(self, labels, /):
         return self.field(labels if type(labels) is tuple else tuple(labels))
 

@@ -17,6 +17,7 @@ from ratelimit.stores.redis.fallback.fair_share import MILLIONTHS, part_of
 if TYPE_CHECKING:
     import asyncio
 
+    from ratelimit.stores.contract import Outcome as OutcomeOfStore
     from ratelimit.stores.redis.protocols import Asked, PlanHost, ServerLink
 
 _DESCRIBED_NS = 60_000_000_000
@@ -91,6 +92,10 @@ class RedisPlan:
     def most_here(self, index: int, /) -> int:
         """Return the most that a rule holds here while the server is away."""
         return part_of(self.core.rules[index].burst, round(self.store.share * MILLIONTHS))
+
+    def quotas_here(self, outcome: OutcomeOfStore, /) -> Sequence[int] | None:
+        """Return the quotas by which this host decided while the server was away; None where it did."""
+        return outcome.share_quotas if isinstance(outcome, Outcome) else None
 
     def adecide(
         self, identities: Sequence[int], now_ns: int, costs: Sequence[int] | None = None, /

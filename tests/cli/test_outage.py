@@ -1,0 +1,111 @@
+"""The screens of an outage: the same sentence on all of them, and what this host knows of actors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ratelimit.inspection.outage import ByShare, Outage, outage_of
+from ratelimit.limiter import Limiter
+from ratelimit.policy import Policy
+from ratelimit.worker.events.host import HostRecord
+from tests.cli.running import run, write_policy
+from tests.support.redis.port import free_port
+
+POLICY = """\
+version = 1
+[identities]
+account = {{ from = "header:x-api-key" }}
+[[limit]]
+name = "requests"
+match = "/v1/*"
+per = "account"
+rate = "8/day"
+[[limit]]
+name = "address"
+match = "/v1/*"
+per = "ip"
+rate = "100/day"
+[hashing]
+key = "00112233445566778899aabbccddeeff"
+[store]
+url = "redis://127.0.0.1:{port}/0"
+memory = "{path}"
+keys = 1000
+[correlation]
+principal = "account"
+"""
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> Iterator[Path]:
+    """Yield a policy whose server is not there; its worker refused one caller."""
+    path = write_policy(tmp_path, POLICY.format(port=free_port(), path=tmp_path / "table"))
+    with closing(Limiter(path)) as worker:
+        now_ns = worker.clock.now_ns()
+        worker.table.heartbeat(now_ns, is_away=True)
+        record = HostRecord(tmp_path / "table")
+        record.leave(now_ns, {"refused_by_share": 0})
+        record.note_hosts([socket.gethostname(), "web-7"])
+
+        async def ask() -> list[bool]:
+            return [
+                (
+                    await worker.adecide(path="/v1/x", headers=[(b"x-api-key", b"c-5")], client="192.0.2.1")
+                ).allowed
+                for _ in range(10)
+            ]
+
+        assert asyncio.run(ask()) == [True] * 4 + [False] * 6
+        yield path
+
+
+def test_who_is_refused_only_for_the_outage_is_said_and_by_what(away: Path) -> None:
+    """Hazard: on call cannot tell whether honest callers are refused as the server is away."""
+    outage = outage_of(Policy.load(away))
+    assert outage.refused == ByShare(4, 4, 1, {"requests": 4})
+    said = outage.words
+    assert "each host lets 50 % of each limit through by itself" in said
+    assert "4 requests were refused since then, 4 in the last minute, of 1 caller, by `requests` (4)" in said
+    assert "Not known: what web-7 did since then, and what callers had used of the limits elsewhere." in said
+
+
+@pytest.mark.parametrize(
+    "command", [("top", "--once"), ("show", "refused"), ("show", "actors"), ("who",), ("journal",)]
+)
+def test_every_screen_has_that_sentence(away: Path, command: tuple[str, ...]) -> None:
+    said = outage_of(Policy.load(away)).words.rstrip(".")
+    more = ["c-5"] if command == ("who",) else []
+    words = [each for each in command if not each.startswith("--")]
+    flags = [each for each in command if each.startswith("--")]
+    shown = run(*words, away, *more, *flags)
+    assert said[1:] in " ".join(shown.output.split())
+    assert shown.exit_code == (0 if command[0] == "top" else 4)
+
+
+def test_actors_are_those_that_this_host_decides_by(away: Path) -> None:
+    """Hazard: the command was an error, though each worker has the table of actors that it decides by."""
+    shown = run("show", "actors", away, "--json")
+    told = json.loads(shown.stdout)
+    assert (shown.exit_code, told["actors"], told["found"]) == (4, [], 0)
+    assert told["outage"]["refused_by_share"]["limits"] == {"requests": 4}
+
+
+def test_nobody_refused_is_said_as_well() -> None:
+    said = Outage("web-1", 1_800_000_000 * 10**9, 0.5, ByShare(), ("web-2",)).words
+    assert (
+        "Only for that, on this host, web-1, nobody was refused that the whole limits had room for." in said
+    )
+
+
+def test_of_many_limits_the_first_are_named() -> None:
+    limits = {f"l{at}": 9 - at for at in range(6)}
+    assert ByShare(30, 2, 5, limits).words.endswith(
+        "by `l0` (9), `l1` (8), `l2` (7), `l3` (6), 2 more limits"
+    )
