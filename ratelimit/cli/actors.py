@@ -73,7 +73,9 @@ def _show_actors_here(policy: Policy, most: int, *, as_json: bool) -> None:
             verdict = VERDICTS[each.verdict]
             head = Text(short_hash(each.identity), "bold yellow")
             head += Text(f"  {formatting.verdict_words(verdict, rules)}", _COLOURS[verdict])
-            head += Text(f"  {_accounts(each.accounts, each.certain)}")
+            head += Text(
+                f"  {_of_them(formatting.count(each.members, 'member'), each.members, each.certain)}"
+            )
             say(console, head + _refusals(each.refused))
         if len(here.actors) > most:
             note(f"and {len(here.actors) - most:,} smaller actors; --most says how many are shown")
@@ -81,6 +83,7 @@ def _show_actors_here(policy: Policy, most: int, *, as_json: bool) -> None:
             note("No actor is known on this host.")
         age = f", as it heard up to {formatting.instant(here.heard_ns)} UTC" if here.heard_ns else ""
         note(f"These are the actors by which this host decides{age}.")
+        note("Members are accounts, and payment methods that an actor has for itself.")
         note("Missing: evidence, rulings, requests and budgets, which are with the server.")
     raise Failure(here.outage.words.rstrip("."), DEPLOYMENT)
 
@@ -139,7 +142,10 @@ def _print_actor(console: Console, actor: Actor, rules: Sequence[LimitRule]) -> 
 
 
 def _accounts(members: int, certain: int) -> str:
-    said = formatting.count(members, "account")
+    return _of_them(formatting.count(members, "account"), members, certain)
+
+
+def _of_them(said: str, members: int, certain: int) -> str:
     return said if certain in (0, members) else f"{said}, {certain:,} of them certain"
 
 
@@ -203,7 +209,7 @@ def _actor_here_json(each: ActorHere, rules: Sequence[LimitRule]) -> dict[str, A
         "actor": cluster_name(each.identity),
         "verdict": VERDICTS[each.verdict],
         "held": formatting.holds(VERDICTS[each.verdict], rules),
-        "accounts": each.accounts,
+        "members": each.members,
         "certain": each.certain,
         "refused": _refusals_json(each.refused),
     }

@@ -30,7 +30,8 @@ class ActorHere:
     """One actor of this host's table."""
 
     identity: int
-    accounts: int
+    members: int
+    """Accounts, and payment methods that are its own: the table does not tell them apart."""
     certain: int
     refused: Sequence[RefusedCaller]
     """What this host's limits refused of it within the last hour."""
@@ -76,7 +77,7 @@ def actors_here(policy: Policy) -> ActorsHere:
             for actor, verdicts in found.items()
         ]
         heard_ns = board.number(BoardNumber.HEARD_NS) or board.number(BoardNumber.REBUILT_NS)
-        actors.sort(key=lambda each: (-each.accounts, each.identity))
+        actors.sort(key=lambda each: (-each.members, each.identity))
         return ActorsHere(actors, heard_ns, outage_of(policy, here))
 
 

@@ -266,7 +266,7 @@ class Hosts:
             try:
                 states = running = deployment.hosts()
             except StoreError:
-                trouble.append(outage_words(self._policy, self._here))
+                trouble.insert(0, outage_words(self._policy, self._here))
                 states = deployment.this_host()
                 is_away = True
             rejected = rejections(place, running).items()

@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from ratelimit.decision import VERDICTS
+from ratelimit.inspection.actors_here import actors_here
 from ratelimit.inspection.outage import ByShare, Outage, outage_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.worker.events.host import HostRecord
 from tests.cli.running import run, write_policy
+from tests.cli.test_actors import actor as actor
+from tests.support.acting import BOTS, Actor
 from tests.support.redis.port import free_port
 
 POLICY = """\
@@ -95,6 +99,14 @@ def test_actors_are_those_that_this_host_decides_by(away: Path) -> None:
     told = json.loads(shown.stdout)
     assert (shown.exit_code, told["actors"], told["found"]) == (4, [], 0)
     assert told["outage"]["refused_by_share"]["limits"] == {"requests": 4}
+
+
+def test_table_of_this_host_has_the_actors_with_accounts_and_refusals(actor: Actor, tmp_path: Path) -> None:
+    found = actors_here(Policy.load(tmp_path / "policy.toml"))
+    (one,) = found.actors
+    assert {one.identity} == set(actor.clusters(BOTS))
+    assert (one.members, one.certain, VERDICTS[one.verdict]) == (66, 66, "certain")  # with 6 methods
+    assert [each.rule.name for each in one.refused] == ["one actor"]
 
 
 def test_nobody_refused_is_said_as_well() -> None:

@@ -83,10 +83,7 @@ def _head(target: str, moment: Moment, earlier: Moment | None, passed_s: float) 
     workers = int(now.gauge(names.WORKERS))
     head.add_row("workers", f"{workers}")
     if now.away:
-        away = (
-            f"away for {now.away} of {workers} workers: each host decides by its share, or `on_store_error`"
-        )
-        head.add_row("store", Text(away, "red"))
+        head.add_row("store", Text(f"away for {now.away} of {workers} workers", "red"))
     if moment.acts:
         head.add_row(
             "acts", Text(f"{moment.acts} of the operator's in force, see `ratelimit show acts`", "cyan")
@@ -105,12 +102,8 @@ def _head(target: str, moment: Moment, earlier: Moment | None, passed_s: float) 
     if half is not None and most is not None:
         head.add_row("decisions", f"half within {_bound(half)}, 99 % within {_bound(most)}")
     if faults := int(now.gauge(names.STORE_FAULTS)):
-        head.add_row(
-            "faults",
-            Text(
-                f"{faults:,} requests decided without the server, in all outages; the journal has each", "red"
-            ),
-        )
+        said = f"{faults:,} requests decided without the server; the journal has outages, and not single ones"
+        head.add_row("faults", Text(said, "red"))
     return head
 
 
