@@ -64,11 +64,11 @@ class Outage:
 
     host: str
     since_ns: int
-    """0 where this host's workers ask the server: then only this command does not reach it."""
+    """0 where this host's workers have not told of it."""
     share: float | None = None
-    """The part of each limit that a host lets through meanwhile; None where no worker runs here."""
+    """The part of each limit that a host lets through meanwhile; None where no worker here does."""
     refused: ByShare | None = None
-    """None where no worker runs here."""
+    """None likewise. Workers that ask the server decide by it: then only this command does not reach it."""
     unknown: tuple[str, ...] = ()
     """The other hosts."""
 
@@ -78,7 +78,7 @@ class Outage:
         since = f" since {formatting.instant(self.since_ns)} UTC" if self.since_ns else ""
         said = f"The server does not answer{since}"
         others = ", ".join(self.unknown)
-        if self.share is None or self.refused is None or not self.since_ns:
+        if self.share is None or self.refused is None:
             said += f": this is what this host, {self.host}, knows."
             return f"{said} Not known: what {others} did since then." if others else said
         share = formatting.share(round(100 * self.share), 100)
@@ -122,22 +122,23 @@ def outage_of(policy: Policy, here: EmbeddedStore | None = None) -> Outage:
     record = HostRecord(wish_of(policy, needs_key=False).place if here is None else here.place)
     own, since_ns = socket.gethostname(), record.away_since_ns
     others = tuple(each for each in record.read().hosts if each != own)
-    if here is None:
+    if here is None or not (since_ns or here.table.stats(here.clock.now_ns())["away"]):
         return Outage(own, since_ns, unknown=others)
     # Its client library is not there for every policy.
     from ratelimit.stores.redis.fallback.fair_share import share_of
 
-    before = record.before_away.get("refused_by_share", 0)
+    before = record.before_away.get("refused_by_share")
     refused = _by_share(policy.compiled, here, since_ns, before)
     return Outage(own, since_ns, share_of(hosts_in(here.table)), refused, others)
 
 
-def _by_share(compiled: CompiledPolicy, here: EmbeddedStore, since_ns: int, before: int) -> ByShare:
+def _by_share(compiled: CompiledPolicy, here: EmbeddedStore, since_ns: int, before: int | None) -> ByShare:
+    """Return what was refused by the share alone; of the last minute where nothing says when it began."""
     table, now_ns = here.table, here.clock.now_ns()
     total = totals(table, COUNTER_STOOD_IN, len(StoodInColumn))[StoodInColumn.BY_SHARE]
     names = {1 + table.counter(rule.counter_name): rule.name for rule in compiled.rules}
     counter = stood_in_counter(table)
-    last_minute, callers, limits = 0, set(), dict[str, int]()
+    last_minute, callers, limits = 0, set[int](), dict[str, int]()
     for noted, who, refused, uncertain, _, last_ns, _, mark, now in refusals_in(table, now_ns):
         name = names.get(mark)
         if noted != counter or name is None or last_ns + 10**9 <= since_ns:
@@ -146,7 +147,7 @@ def _by_share(compiled: CompiledPolicy, here: EmbeddedStore, since_ns: int, befo
         last_minute += now
         limits[name] = limits.get(name, 0) + max(1, refused - uncertain)
     by_number = sorted(limits.items(), key=lambda each: (-each[1], each[0]))
-    requests = max(0, total - before)
+    requests = last_minute if before is None else max(0, total - before)
     most = requests or 1
     return ByShare(
         requests, min(last_minute, requests), len(callers), {name: min(n, most) for name, n in by_number}

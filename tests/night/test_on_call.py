@@ -412,8 +412,12 @@ def test_who_answers_from_this_hosts_memory_while_the_server_is_away(
         assert found["hosts"]["answered"] != []
         assert found["hosts"]["missing"] == ["other hosts: the server does not answer"]
         assert {each["limit"]: each["refused"] for each in found["refused"]}["requests"] == 3
-        assert "this host lets 50 % of each limit through" in shown
-        assert "Not known: what other hosts let through" in shown
+        assert "each host lets 50 % of each limit through by itself." in shown
+        assert "Only for that, on this host, " in shown
+        assert (
+            "1 request was refused since then, 1 in the last minute, of 1 caller, by `requests` (1)" in shown
+        )
+        assert "what callers had used of the limits elsewhere." in shown
 
 
 async def in_an_outage(host: Host, server: Server) -> tuple[list[int], dict[str, Any], str]:
