@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import socket
 
 from ratelimit.events import Event
 from ratelimit.inspection.journal import journal_of
