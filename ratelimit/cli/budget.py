@@ -18,6 +18,7 @@ from ratelimit.inspection.budgets import Budget, budgets_json, budgets_of
 from ratelimit.inspection.customers import Word, change_once, made_once
 from ratelimit.inspection.knowledge import knowledge_of
 from ratelimit.inspection.naming import resolve
+from ratelimit.inspection.own_numbers import changed_words
 from ratelimit.inspection.plans import noted_plans
 from ratelimit.integrations.asked_limits import with_limits_in_code
 
@@ -68,6 +69,10 @@ def show_budget_command(policy: str, account: str, identity: str | None, as_json
                 note(f"Its plan: {words}.")
         if any(plans.own(each.rule) is None for each in found):
             note("Which plan a customer has is known when it asks; it has the limits of that one alone.")
+        now_ns = known.bound.store.clock.now_ns()
+        for each in found:
+            if each.act is not None:
+                note(f"{changed_words(each.rule, each.act, now_ns)}.")
         if any(each.is_told for each in found):
             note("Where the application says a number with each request, that number goes before the rate.")
 

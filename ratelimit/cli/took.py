@@ -96,6 +96,7 @@ def took_command(
             wanted = Wanted([*names, *(() if known is None else hashes_of_callers(known, callers.values()))])
         if known is not None:
             campaigns = [campaign_of(known, each, whole, noted, now, span) for each in actors]
+            rulings = [] if known.source is None else [known.source.ruled(each) for each in actors]
     found = takings_within(whole.compiled, noted, now, begin_ns, end_ns)
     most = most or (MOST_OF_EACH if limit is None else MOST_OF_ONE)
     by_limit = {
@@ -110,8 +111,8 @@ def took_command(
         said = {"begin": begin, "end": end, "hosts": list(found.hosts), "limits": shown}
         print_json({**said, "actors": [each.as_json() for each in campaigns]})
     else:
-        for each in campaigns:
-            _print_campaign(policy, each, whole.compiled)
+        for each, ruled in zip(campaigns, rulings, strict=True):
+            _print_campaign(policy, each, ruled, whole.compiled)
         _print_callers(policy, found, by_limit, whole.compiled, is_brief=bool(campaigns))
     if found.without and not as_json:
         note(found.without)
@@ -141,12 +142,14 @@ def _actors_of(known: Knowledge, callers: Iterable[Caller]) -> list[Overview]:
     return [each for each in found if each is not None]
 
 
-def _print_campaign(policy: str, campaign: Campaign, compiled: CompiledPolicy) -> None:
+def _print_campaign(policy: str, campaign: Campaign, ruled: str, compiled: CompiledPolicy) -> None:
     """Write what an actor took, and how much of that is known."""
     console, actor = out(), campaign.actor
     head = Text("actor ") + Text(short_hash(actor.identity), "bold yellow")
     verdict = formatting.verdict_words(VERDICTS[actor.verdict], compiled.rules)
-    head += Text(f"  {verdict or 'cleared'}  {formatting.count(len(actor.members), 'account')}")
+    head += Text(f"  {ruled}", "cyan") if ruled else ""
+    head += Text(f"  {verdict}" if verdict else "")
+    head += Text(f"  {formatting.count(len(actor.members), 'account')}")
     say(console, head + Text(f", found {formatting.instant(actor.first_s * 10**9)} UTC"))
     said = f"  all its accounts: {formatting.taken(campaign.requests, campaign.watched_ns)}"
     say(console, Text(f"{said}; up to {formatting.instant(campaign.as_of_ns)[11:]}"))

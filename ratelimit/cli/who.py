@@ -20,13 +20,15 @@ from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_json, act_words, ended_words, ends_of
 from ratelimit.inspection.declared import Declared
-from ratelimit.inspection.evidence import from_snapshot
+from ratelimit.inspection.evidence import Source, from_snapshot
+from ratelimit.inspection.glance import Glance, glance_at
 from ratelimit.inspection.hosts import Refused, over_hosts
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, Left, knowledge_of
 from ratelimit.inspection.naming import joined, resolve
 from ratelimit.inspection.outage import outage_words
-from ratelimit.inspection.person import Person, person_of
+from ratelimit.inspection.own_numbers import all_changed
+from ratelimit.inspection.person import Person, person_of, ruled_of
 from ratelimit.inspection.profile import kinds_of
 from ratelimit.inspection.raising import raised_of
 from ratelimit.load.shed import named
@@ -132,14 +134,17 @@ def print_person(
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
     if known.compiled.correlation is not None:
-        grid.add_row("actor", _actor(person, known.compiled.rules))
+        grid.add_row("actor", _actor(known, person))
     for name, hashed in person.parts:
         grid.add_row("counts", Text(f"{name} ") + Text(short_hash(hashed), "yellow"))
     if person.explanation is not None:
         grid.add_row("", Text(reason_of(person.explanation)))
     if person.overview is not None:
+        assert known.source is not None  # it has the actor
+        glance = glance_at(known.source, person.overview, known.compiled.rules)
+        grid.add_row("in short", Text(glance.words))
         grid.add_row("evidence", Text(person.overview.words))
-        grid.add_row("took", Text(_took(known, person.overview)))
+        grid.add_row("asked", Text(_asked(known.source, person.overview, glance)))
     for said_of_it in Declared(known).of_person(known, person):
         grid.add_row("declared", Text(said_of_it))
     for number, line in enumerate(_seen_with(known.compiled, person)):
@@ -173,6 +178,9 @@ def print_person(
         _print_outage(console, known, person, said)
     if person.limits:
         console.print(_limit_table(known.compiled, person))
+    rules = [each.rule for each in person.limits]
+    for words in all_changed(rules, person.acts, known.bound.store.clock.now_ns()):
+        said(f"{words}.")
     _print_plans(known, person, said)
     for rule in () if person.no_answer else person.others:
         said(f"`{rule.name}`, {formatting.rate_of(rule, known.compiled)}: `explain --live` looks at it")
@@ -256,14 +264,12 @@ def _print_outage(console: Console, known: Knowledge, person: Person, said: Call
         say(console, Text(f"Meanwhile these refuse every request: {', '.join(there.closed)}.", "red"))
 
 
-def _took(known: Knowledge, actor: Overview) -> str:
-    """Return how many requests the accounts of an actor made on all hosts."""
-    assert known.source is not None  # it has the actor
-    said = formatting.taken(
-        known.source.takings.get(actor.identity, 0), known.source.watched_ns(actor.identity)
-    )
-    as_of = formatting.instant(known.source.correlator.now_ns)[11:]
-    return f"all its accounts: {said}; up to {as_of}"
+def _asked(source: Source, actor: Overview, glance: Glance) -> str:
+    """Return how many requests the accounts of an actor made on all hosts, allowed or refused."""
+    said = formatting.taken(glance.asked, glance.watched_ns)
+    if glance.of_budget is not None:
+        said += f", {glance.of_budget_words}"
+    return f"all its accounts: {said}; up to {formatting.instant(source.correlator.now_ns)[11:]}"
 
 
 def _accounts(person: Person) -> str:
@@ -300,18 +306,20 @@ def _ruling(person: Person) -> str:
     return "" if found is None else found.of.ruling.format(found.label)
 
 
-def _actor(person: Person, rules: Sequence[LimitRule]) -> Text:
+def _actor(known: Knowledge, person: Person) -> Text:
+    """Return the actor of a caller: what an operator rules first, then what was found."""
+    ruled = ruled_of(known, person)
     if person.actor is None:
-        return Text("none", "green")
+        return Text(f"{ruled}; none" if ruled else "none", "cyan" if ruled else "green")
     found = person.verdict or (0 if person.overview is None else person.overview.verdict)
     verdict = VERDICTS[found] if found else None
     said = Text(short_hash(person.actor), "bold yellow")
+    if ruled:
+        said += Text(f"  {ruled}", "cyan")
     if verdict is not None:
-        said += Text(f"  {formatting.verdict_words(verdict, rules)}", _COLOURS[verdict])
+        said += Text(f"  {formatting.verdict_words(verdict, known.compiled.rules)}", _COLOURS[verdict])
     if person.overview is not None:
         said += Text(f"  {formatting.count(len(person.overview.members), 'account')}")
-        if person.overview.override is not None:
-            said += Text(f", by the operator: {person.overview.override}", "cyan")
     return said
 
 
@@ -416,6 +424,7 @@ def _json(known: Knowledge, person: Person) -> dict[str, Any]:
         "counted_by": [{"identity": name, "hash": f"{hashed:016x}"} for name, hashed in person.identities],
         "together": [{"identity": name, "hash": f"{hashed:016x}"} for name, hashed in person.parts],
         "actor": actor,
+        "ruled": ruled_of(known, person) or None,
         "declared": Declared(known).of_person(known, person),
         "account_count": person.account_count,
         "accounts": [

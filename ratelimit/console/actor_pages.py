@@ -18,6 +18,7 @@ from ratelimit.inspection import formatting
 from ratelimit.inspection.actors import Actor, actors_of
 from ratelimit.inspection.declared import declared_words
 from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.glance import Glance, glance_at, in_order
 from ratelimit.inspection.hosts import Moment, Refused
 from ratelimit.inspection.knowledge import Left
 from ratelimit.inspection.profile import left_of_actor
@@ -36,6 +37,7 @@ class ActorRow:
     """One actor beside the others."""
 
     actor: Actor
+    glance: Glance
     left: Sequence[Left] = ()
     took: Mapping[str, int] = field(default_factory=dict)
     """By the names of limits, the units that it took at least within the chosen time."""
@@ -45,7 +47,7 @@ class ActorRow:
 
 def actors(visit: Visit) -> Response:
     """The actors, by what they took within a chosen time."""
-    by = visit.one("by", "requests")
+    by = visit.one("by", "verdict, then exits")
     with visit.observation.known() as known:
         source = source_of(known)
         since, takings = taken(visit)
@@ -63,13 +65,15 @@ def actors(visit: Visit) -> Response:
         found = [
             ActorRow(
                 each,
+                glance_at(source, each.found, known.compiled.rules),
                 took=took.get(each.found.identity, {}),
                 refused=refused.get(each.found.identity, 0),
             )
-            for each in actors_of(source, source.actors, None, known.refused)
+            for each in actors_of(source, in_order(source.actors), None, known.refused)
         ]
         orders: dict[str, Callable[[ActorRow], float]] = {
-            "requests": lambda row: row.actor.requests,
+            "verdict, then exits": lambda row: 0,
+            "asked": lambda row: row.actor.requests,
             "a day": lambda row: row.actor.a_day or 0.0,
             "accounts": lambda row: len(row.actor.found.members),
             "refused": lambda row: row.refused,
@@ -77,7 +81,7 @@ def actors(visit: Visit) -> Response:
         }
         for name in names:
             orders[f"took of {name}"] = lambda row, name=name: row.took.get(name, 0)  # type: ignore[misc]
-        found.sort(key=lambda row: -orders.get(by, orders["requests"])(row))
+        found.sort(key=lambda row: -orders.get(by, orders["verdict, then exits"])(row))
         shown = []
         for row in found[:ACTORS_SHOWN]:
             left: Sequence[Left] = ()
@@ -90,6 +94,7 @@ def actors(visit: Visit) -> Response:
         return visit.page(
             "actors",
             rows=shown,
+            source=source,
             names=names,
             rules=rules,
             levels=list(dict.fromkeys(each.rule.name for row in shown for each in row.left)),
@@ -132,15 +137,14 @@ def actor(visit: Visit) -> Response:
         members = profile.members
         pages = max(1, -(-len(members) // PER_PAGE))
         at = min(max(1, number(visit.one("page", "1"))), pages)
-        requests = source.takings.get(found.identity, 0)
         since, takings = taken(visit)
         now = visit.observation.present()
         took = takings.of_actors(known).get(found.identity, {})
         return visit.page(
             "actor",
             actor=found,
-            requests=requests,
-            watched_ns=source.watched_ns(found.identity),
+            source=source,
+            glance=glance_at(source, found, known.compiled.rules),
             left=left,
             took=[took[name] for name in takings.rules if name in took],
             since=since,

@@ -22,11 +22,12 @@ from ratelimit.inspection.act_words import ends_of
 from ratelimit.inspection.acting import known_acts
 from ratelimit.inspection.changes import changes_of
 from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.glance import in_order
 from ratelimit.inspection.hosts import limits_by_trouble, over_hosts
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.meeting import is_infrastructure, meetings_of, payments_of
 from ratelimit.inspection.naming import payment_identity, resolve
-from ratelimit.inspection.person import Person, person_of
+from ratelimit.inspection.person import Person, person_of, ruled_of
 from ratelimit.inspection.profile import kinds_of
 from ratelimit.inspection.takings import SPANS, time_words
 from ratelimit.inspection.week import DAYS, begin_of, day_words, week_of
@@ -60,10 +61,18 @@ def _moment(visit: Visit, *, is_fresh: bool) -> dict[str, Any]:
     found, before = observation.fresh_moments() if is_fresh else observation.moments()
     trouble = [*found.trouble, *filter(None, [observation.policy()[2]])]
     actors: Sequence[Overview] = ()
+    source, rules = None, observation.policy()[1].compiled.rules
     with suppress(InspectionFailure), observation.known() as known:
-        actors = known.actors[:5]
+        actors, source = in_order(known.actors)[:5], known.source
     limits = limits_by_trouble(found, before)
-    return {"moment": found, "limits": limits, "actors": actors, "trouble": trouble}
+    return {
+        "moment": found,
+        "limits": limits,
+        "actors": actors,
+        "source": source,
+        "rules": rules,
+        "trouble": trouble,
+    }
 
 
 def limits(visit: Visit) -> Response:
@@ -169,6 +178,7 @@ def person(visit: Visit) -> Response:
             declared=visit.observation.declared(known).of_person(known, found),
             infrastructure=is_infrastructure(known, hashes, found.accounts),
             person=found,
+            ruled=ruled_of(known, found),
             compiled=known.compiled,
             kinds=kinds,
             own=takings.of(hashes, actor=found.actor),

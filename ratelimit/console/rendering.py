@@ -13,9 +13,11 @@ from ratelimit.correlation.description import describe_account, reason_of
 from ratelimit.environment.printable import printable
 from ratelimit.inspection import formatting
 from ratelimit.inspection.act_words import act_words
+from ratelimit.inspection.glance import glance_at
 from ratelimit.inspection.hosts import over_hosts
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.naming import EVERYONE, Caller
+from ratelimit.inspection.own_numbers import all_changed
 from ratelimit.load.shed import named as named_class
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.kinds import KINDS
@@ -108,6 +110,8 @@ def _made() -> Environment:
         "over_hosts": over_hosts,
         "reason_of": reason_of,
         "describe_account": describe_account,
+        "glance_at": glance_at,
+        "all_changed": all_changed,
         "version": VERSION,
         "act_titles": {each.kind: each.title for each in KINDS},
     }

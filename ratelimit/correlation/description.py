@@ -6,7 +6,7 @@ Counts, parts and hashes, never a raw value.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ratelimit.correlation.classification import (
     FRESH,
@@ -56,6 +56,11 @@ WHY = {
     "one program": "One program fills their networks and is hardly seen elsewhere.",
 }
 """By why a classification was made, the sentence that says so."""
+RULED = {
+    "confirm": "Confirmed by the operator: all its accounts count as certain.",
+    "clear": "Cleared by the operator: no limit per actor binds its accounts.",
+}
+"""By what an operator rules on an actor, the sentence that comes before what was found of it."""
 
 
 def young_words(until_s: int) -> str:
@@ -68,21 +73,29 @@ def young_words(until_s: int) -> str:
     )
 
 
-def describe(group: Statistics, classification: Classification, settings: Settings = DEFAULTS) -> str:
-    """Return what was found of a group, in sentences.
+def describe(
+    group: Statistics,
+    classification: Classification,
+    settings: Settings = DEFAULTS,
+    ruling: Literal["clear", "confirm"] | None = None,
+) -> str:
+    """Return what was found of a group, in sentences; what an operator rules comes first.
 
     `41 payment methods of 2,466 accounts meet at 1,960 addresses nobody else uses; none is ever at
     home; all are younger than two weeks. …`
     """
+    found = [] if ruling is None else [RULED[ruling]]
     if classification.why == "declared":
-        return f"{_number(group['accounts'], 'account')} that the operator says are one actor."
-    found = [f"{_meeting(group)}; {_homes(group)}; {_ages(group, settings.new_s)}."]
+        found.append(f"{_number(group['accounts'], 'account')} that the operator says are one actor.")
+        return " ".join(found)
+    found.append(f"{_meeting(group)}; {_homes(group)}; {_ages(group, settings.new_s)}.")
     if classification.why == "covert":
         found.append(f"It has {_ratio(group)}, more than an organisation has.")
     elif classification.why in WHY:
         found.append(WHY[classification.why])
     if classification.verdict is Verdict.LIKELY and (missing := lacking(group, settings)):
-        found.append(f"Not certain: {'; '.join(missing)}.")
+        word = "Not certain" if ruling is None else "By evidence alone it is likely"
+        found.append(f"{word}: {'; '.join(missing)}.")
     return " ".join(found)
 
 
@@ -206,7 +219,7 @@ def reason_of(found: Explanation) -> str:
     if found.override in ("exempt", "clear") or (found.override != "apart" and found.cluster is not None):
         return _OVERRIDES[found.override]
     # The override does not explain the verdict: it is about another cluster, or about other accounts.
-    return f"{_inferred(found)} {_OVERRIDES[found.override]}"
+    return f"{_OVERRIDES[found.override]} {_inferred(found)}"
 
 
 def _inferred(found: Explanation) -> str:
@@ -237,14 +250,32 @@ def _likely(found: Explanation) -> str:
 def _nothing(found: Explanation) -> str:
     if found.is_homed:
         return "it has a home, where mostly it and those of its payment method come from"
-    shared = [one for one in found.shared if one.family == "payment" and one.principals > 1]
     if _of(found, "payment", "extra"):
         return "it pays as an actor does, and was mostly elsewhere"
     if _of(found, "network"):
-        return "it was seen at exits of an actor's, and pays for itself"
-    if shared:
-        return "accounts on its payment method meet no others at exits of their own"
-    return "it shares its payment method with no other account"
+        return f"it was seen at exits of an actor's, and {_pays(found)}"
+    if _sharers(found) > 1:
+        return f"it {_pays(found)}, and these accounts meet no others at exits of their own"
+    return f"it {_pays(found)}"
+
+
+def _pays(found: Explanation) -> str:
+    """Return how an account pays that pays with no method of an actor's."""
+    methods = [one for one in found.shared if one.family == "payment"]
+    if not methods:
+        return "was lately seen with no payment method"
+    which = "a payment method" if len(methods) == 1 else "payment methods"
+    if _sharers(found) == 1:
+        return f"pays with {which} of its own, which no other account uses"
+    most = f"{_number(_sharers(found), 'account')} share"
+    if len(methods) > 1:
+        return f"pays with {which}, one of which {most}, and none is an actor's"
+    return f"pays with {which} that {most}, and that is no actor's"
+
+
+def _sharers(found: Explanation) -> int:
+    """Return how many accounts use the payment method of it that most use, itself among them."""
+    return max((one.principals for one in found.shared if one.family == "payment"), default=0)
 
 
 def _age(found: Explanation, now_ns: int) -> str:

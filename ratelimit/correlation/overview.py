@@ -48,9 +48,11 @@ def overviews_of(correlator: Correlator, breathe: Callable[[], None] = lambda: N
     core = correlator.core
     members: dict[int, list[tuple[int, Verdict]]] = {}
     highest: dict[int, Verdict] = {}
+    exempted: dict[int, int] = {}
     for start in range(0, correlator.evidence.principal_count, PIECE):
         for label, key, _ in core.members(start, start + PIECE):
             if correlator.is_exempt(key):  # by an act since the last rebuild
+                exempted[label] = exempted.get(label, 0) + 1
                 continue
             verdict = _VERDICTS[core.verdict_of(key)]
             members.setdefault(label, []).append((key, verdict))
@@ -68,7 +70,7 @@ def overviews_of(correlator: Correlator, breathe: Callable[[], None] = lambda: N
                 " ".join(
                     (
                         words_of(correlator, label),
-                        *_apart(statistics["accounts"], len(members.get(label, ()))),
+                        *_apart(statistics["accounts"], len(members.get(label, ())), exempted.get(label, 0)),
                     )
                 ),
                 core.first_s(label),
@@ -80,14 +82,23 @@ def overviews_of(correlator: Correlator, breathe: Callable[[], None] = lambda: N
     return sorted(found, key=lambda each: (-len(each.members), each.identity))
 
 
-def _apart(looked_at: int, members: int) -> list[str]:
-    """Return why the evidence is of more accounts than the actor has; nothing where it is not."""
-    if looked_at <= members:
-        return []
-    return [
-        f"{members:,} of these {looked_at:,} accounts are in the actor; the others are not, such as those "
-        "with a home of their own."
-    ]
+def _apart(looked_at: int, members: int, exempted: int) -> list[str]:
+    """Return why the evidence is of more accounts than the actor has; nothing where it is not.
+
+    Args:
+        looked_at: the accounts that the evidence is of.
+        members: those that are in the actor.
+        exempted: those that an act took out of it since it was found.
+    """
+    ruled = f"{exempted:,} of its accounts {'is' if exempted == 1 else 'are'} exempted by the operator."
+    found = [ruled] if exempted else []
+    others = looked_at - members - exempted
+    if others > 0:
+        found.append(
+            f"{members:,} of these {looked_at:,} accounts are in the actor; {others:,} "
+            f"{'is' if others == 1 else 'are'} not, such as those with a home of their own."
+        )
+    return found
 
 
 def evidence_of(group: Statistics) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ratelimit.core.clusters.cluster_index import ClusterIndex
 from ratelimit.core.clusters.reasons import reasons
@@ -28,12 +28,17 @@ class Evident(Protocol):
     def override_of(self, key: int) -> Override | None:
         """Return what the operator says of a principal, if anything."""
 
+    def override_of_cluster(self, label: int) -> Literal["clear", "confirm"] | None:
+        """Return what the operator says of a cluster, if anything."""
+
 
 def words_of(source: Evident, label: int) -> str:
     """Return what was found of a cluster, in sentences; of a young one also how it is let through."""
     statistics, classification = source.kept[label]
-    words = describe(statistics, classification, source.settings)
-    until_s = source.core.young_until_s(label)
+    ruling = source.override_of_cluster(label)
+    words = describe(statistics, classification, source.settings, ruling)
+    # A cleared one has no budget as a young actor either.
+    until_s = 0 if ruling == "clear" else source.core.young_until_s(label)
     return f"{words} {young_words(until_s)}" if until_s else words
 
 

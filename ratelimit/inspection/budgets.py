@@ -22,11 +22,12 @@ from ratelimit.deciding.variant import raised, with_number
 from ratelimit.environment.spelling import nearest
 from ratelimit.identity.fact import ABSENT
 from ratelimit.inspection import formatting
-from ratelimit.inspection.effects import refused_by_words
+from ratelimit.inspection.effects import passing_of_caller, refused_by_words
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.filling import charge_again, give_back
 from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.naming import Caller
+from ratelimit.inspection.own_numbers import number_act
 from ratelimit.inspection.plans import Plans, noted_plans
 from ratelimit.inspection.preview import Preview, doubts_of
 from ratelimit.inspection.together import one_identity
@@ -55,6 +56,8 @@ class Budget:
     used: int
     by: str
     is_told: bool
+    act: Act | None = None
+    """The act in force that set the number."""
 
     @property
     def rule(self) -> LimitRule:
@@ -134,7 +137,8 @@ def budgets_of(known: Knowledge, caller: Caller) -> list[Budget]:
             most = with_number(rule, most_units(rule))
             used = most.burst + left.paid - known.left_of([most], row)[0].remaining
         is_told = own_number(rule) is not None and said is None
-        found.append(Budget(left, max(0, used), by, is_told))
+        act = number_act(known.acts, rule.name, caller.identity, caller.hash)
+        found.append(Budget(left, max(0, used), by, is_told, None if said is None else act))
     return found
 
 
@@ -155,6 +159,8 @@ def budgets_json(caller: Caller, found: Sequence[Budget]) -> dict[str, Any]:
             "number": each.rule.quota,
             "unit": each.rule.unit,
             "by": each.by,
+            "act": None if each.act is None else each.act.label,
+            "set_at": None if each.act is None else formatting.iso(each.act.at_ns),
             "may_be_told": each.is_told,
             "added": each.left.paid if each.rule.algorithm == "lifetime" else None,
             "used": each.used,
@@ -229,6 +235,10 @@ def _numbers_words(
             said += _effect(known, caller, now[at], _called(rule, rules), numbers=number)
     if now:
         said.append(f"{name}: {refused_by_words(known, caller.identity, caller.hash, name)}")
+        wider = _numbered(known, rules[0], number)
+        if is_one:
+            passing = passing_of_caller(known, caller.identity, caller.hash, rules[0], wider)
+            said += [f"{name}: {words}" for words in passing]
     return said
 
 

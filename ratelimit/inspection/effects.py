@@ -17,7 +17,9 @@ from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.plans import noted_plans
 from ratelimit.inspection.profile import left_of_actor
+from ratelimit.inspection.raising import passing_words
 from ratelimit.inspection.told import refused_words
+from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.policy.compile.identities import CLUSTER
 
 
@@ -103,8 +105,33 @@ def limits_words(known: Knowledge, identity: str, hashed: int) -> list[str]:
 def refused_by_words(known: Knowledge, identity: str, hashed: int, name: str) -> str:
     """Return how often a limit refused a customer within the last hour."""
     told = told_of(known, [hashed])
-    refused = formatting.count(told.of(identity, [hashed]).get(name, 0), "time")
-    return f"refused {refused} by it within the last hour, {told.where}"
+    times, would = (
+        each.get(name, 0) for each in (told.of(identity, [hashed]), told.would(identity, [hashed]))
+    )
+    said = f"refused {formatting.count(times, 'time')} by it"
+    if would and not times:
+        said = f"in shadow, it would have been refused {formatting.count(would, 'time')} by it"
+    now = f", {told.now(identity, [hashed], name):,} in the last minute" if times or would else ""
+    return f"{said} within the last hour{now}, {told.where}"
+
+
+def passing_of_caller(
+    known: Knowledge, identity: str, hashed: int, rule: LimitRule, wider: LimitRule
+) -> list[str]:
+    """Return what of a customer's refusals would have passed at higher numbers of a limit; nothing for none.
+
+    Refusals of a customer that had another number meanwhile are of several numbers: of them nothing is said.
+    """
+    if any(act.of.is_of_budget and hashed in act.accounts for act in known.log):
+        return []
+    told = told_of(known, [hashed])
+    refused = [
+        each
+        for each in told.refused
+        if each.limit == rule.name and each.per == identity and each.hash == hashed and not each.act
+    ]
+    words = passing_words(known.compiled, rule, wider, refused)
+    return [words] if words else []
 
 
 def accounts_seen_with(known: Knowledge, value: int) -> list[int]:

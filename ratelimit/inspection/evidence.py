@@ -23,13 +23,13 @@ from ratelimit.errors import StoreError
 from ratelimit.inspection.acts import acts_held
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.rulings import ruled_words
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CorrelationSpec
+from ratelimit.stores.acts.act import Act
 from ratelimit.stores.embedded.board import snapshot_path
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.factory import private_store, wish_of
-
-"""Acts that show in the groups of the next rebuild; the others show at once."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Source:
     correlator: Correlator
     bound: BoundPolicy
     name: str
+    acts: Sequence[Act] = ()
+    """The operator's, of those in force when it was looked at."""
 
     @cached_property
     def actors(self) -> Sequence[Overview]:
@@ -52,6 +54,19 @@ class Source:
         return {
             identity: found.get(label, (0, 0.0))[0] for label, identity in self.correlator.identities.items()
         }
+
+    def ruled(self, actor: Overview) -> str:
+        """Return what an operator rules on an actor, by whom and how long ago; empty for nothing."""
+        members = {key for key, _ in actor.members}
+        return ruled_words(actor.override, self.acts, members, SystemClock().now_ns())
+
+    def ruled_account(self, key: int) -> str:
+        """Return the same of one account, by itself or by its actor."""
+        ruling, keys = self.correlator.override_of(key), {key}
+        if ruling in ("confirm", "clear"):  # an act names some accounts of the actor that it is about
+            label = self.correlator.core.label_of(key)
+            keys.update(one for one, *_ in members_of(self.correlator.core, label))
+        return ruled_words(ruling, self.acts, keys, SystemClock().now_ns())
 
     @cached_property
     def _labels(self) -> Mapping[int, int]:
@@ -237,7 +252,7 @@ def _restored(
     if any(act.of.regroups and act.at_ns >= correlator.now_ns for act in acts):
         for _ in correlator.rebuild(now_ns):
             pass
-    return Source(correlator, bound, name)
+    return Source(correlator, bound, name, acts)
 
 
 def spec_of(policy: Policy) -> CorrelationSpec:

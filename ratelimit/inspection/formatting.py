@@ -163,6 +163,25 @@ def span(since_ns: int, last_ns: int) -> str:
     return wait(seconds * 10**9) if seconds > 0 else "at once"
 
 
+def ago(passed_ns: int) -> str:
+    """Return how long ago something was, in one whole number: "40 s ago", "3 min ago", "2 days ago"."""
+    seconds = max(0, passed_ns) // 10**9
+    for name, length in (("day", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            passed = seconds // length
+            return f"{count(passed, name)} ago" if name == "day" else f"{passed} {name} ago"
+    return f"{seconds} s ago"
+
+
+def pace(requests: int, watched_ns: int) -> str:
+    """Return how many requests were asked, by the longest time that they were watched for: "27 a minute"."""
+    for name, length_ns in (("day", DAY_NS), ("hour", 3_600 * 10**9), ("minute", 60 * 10**9)):
+        if watched_ns >= length_ns:
+            mean = requests * length_ns / watched_ns
+            return f"{mean:,.{1 if mean < 10 else 0}f} {_each(name)}"
+    return f"{requests:,} in {wait(max(10**9, watched_ns // 10**9 * 10**9))}"
+
+
 def a_day(requests: int, watched_ns: int) -> float | None:
     """Return how many requests there were a day; None where they were watched for less than a day.
 

@@ -494,16 +494,27 @@ def _by_share(fields: Mapping[str, Any]) -> str:
 def sums_words(fields: Mapping[str, Any]) -> str:
     """Return what happened during outages, each part behind a semicolon; unlike units are not added up."""
     dollars = fields.get("micro_dollars_charged_back", 0) / MICRO
+    requests = _counted(fields, "requests_charged_back", "request")
     charged = [
-        *_counted(fields, "requests_charged_back", "request"),
+        *(f"{each} (each once in every limit that counts it)" for each in requests),
         *_counted(fields, "tokens_charged_back", "token"),
         *([f"${dollars:,.2f}" if dollars >= 0.01 else "less than a cent"] if dollars else []),
         *(f"{each} of other kinds" for each in _counted(fields, "others_charged_back", "unit")),
     ]
     parts = [
-        *(f"{each} allowed meanwhile" for each in _counted(fields, "requests_allowed", "request")),
-        *(f"{each} refused{_by_share(fields)}" for each in _counted(fields, "requests_refused", "request")),
-        *([f"charged afterwards, for what windows still held: {', '.join(charged)}"] if charged else []),
+        *(f"{each} allowed without it" for each in _counted(fields, "requests_allowed", "request")),
+        *(
+            f"{each} refused without it{_by_share(fields)}"
+            for each in _counted(fields, "requests_refused", "request")
+        ),
+        *(
+            [
+                f"of those allowed, limits counted {', '.join(charged)} once the server was back",
+                "the rest fell in windows already over, or in buckets that had refilled",
+            ]
+            if charged
+            else []
+        ),
         *(f"{each} forgotten" for each in _counted(fields, "counters_forgotten", "counter")),
         *(f"{each} lost" for each in _counted(fields, "corrections_lost", "correction")),
     ]

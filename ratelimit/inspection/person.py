@@ -210,6 +210,16 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
     return person
 
 
+def ruled_of(known: Knowledge, person: Person) -> str:
+    """Return what an operator rules on an account as a member of actors, or on an actor; else nothing."""
+    if known.source is None:
+        return ""
+    if person.overview is not None and person.overview.override is not None:
+        return known.source.ruled(person.overview)
+    account = next((each.hash for each in person.callers if each.what == "account"), None)
+    return "" if account is None else known.source.ruled_account(account)
+
+
 def _named_plans(known: Knowledge, callers: Sequence[Caller]) -> dict[int, str]:
     """Return the plans that are named beside a caller, by the position of the identity that says each."""
     names = {spec.name: spec.index for spec in known.compiled.identities}

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ratelimit.inspection import formatting
-from ratelimit.inspection.hosts import Refused
+from ratelimit.inspection.hosts import Refused, over_hosts
 from ratelimit.inspection.refused import of_tier
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.act import Act
@@ -106,6 +106,46 @@ def raised(rule: LimitRule, refused: Sequence[Refused], times: float = TIMES) ->
     passing = sum(each.refused <= burst - rule.burst for each in counted)
     staying = sum(each.refused - each.uncertain > _most(rule, wider, each) for each in counted)
     return Raised(wider, len(refused), passing, staying)
+
+
+def passing_of(rule: LimitRule, wider: LimitRule, refused: Refused) -> tuple[int, int]:
+    """Return how many refusals of one caller would have passed at higher numbers: at least, and at most.
+
+    Args:
+        rule: the limit that refused it, with the numbers that it had.
+        wider: the same with higher ones.
+        refused: its refusals, over all hosts.
+    """
+    surely = min(refused.refused - refused.uncertain, wider.burst - rule.burst)
+    if refused.last_ns - refused.since_ns >= WHOLE_NS:
+        return surely, refused.refused
+    return surely, min(refused.refused, int(_most(rule, wider, refused)))
+
+
+def passing_words(
+    compiled: CompiledPolicy, rule: LimitRule, wider: LimitRule, refused: Sequence[Refused]
+) -> str:
+    """Return what of a caller's refusals by one limit would have passed at higher numbers; empty for none.
+
+    Args:
+        compiled: the policy.
+        rule: the limit that refused it, with the numbers that it had all the time.
+        wider: the same with higher ones.
+        refused: what hosts told of this caller and this limit.
+    """
+    total = sum(each.refused for each in refused)
+    if not total or wider.quota <= rule.quota:
+        return ""
+    of = f"of these at {formatting.rate(wider)}"
+    is_leased = compiled.remote is not None and compiled.remote.mode == "leased"
+    why = "hosts lease units" if is_leased else _unsaid([rule])
+    if why or len({(each.tier, each.in_shadow) for each in refused}) > 1:
+        return f"{of}: counts do not tell{f', as {why}' if why else ''}"
+    (one,) = over_hosts(refused)
+    least, most = passing_of(rule, wider, one)
+    if least == most:
+        return f"{of} {'all' if least == total else f'{least:,}'} would have passed"
+    return f"{of} at least {least:,} and at most {most:,} would have passed, by when it asked"
 
 
 def _most(rule: LimitRule, wider: LimitRule, refused: Refused) -> float:

@@ -50,6 +50,25 @@ class Told:
                 found[each.limit] = found.get(each.limit, 0) + each.refused
         return found
 
+    def would(self, per: str, hashes: Collection[int]) -> dict[str, int]:
+        """Return how often each limit in shadow that counts by one identity would have refused a caller."""
+        found: dict[str, int] = {}
+        for each in self.refused:
+            who = cluster_of(each.hash) if per == CLUSTER else each.hash
+            if each.per == per and who in hashes and each.in_shadow:
+                found[each.limit] = found.get(each.limit, 0) + each.refused
+        return found
+
+    def now(self, per: str, hashes: Collection[int], limit: str) -> int:
+        """Return how often a limit refused a caller, or would have, in the last sixty seconds."""
+        return sum(
+            each.now
+            for each in self.refused
+            if each.limit == limit
+            and each.per == per
+            and (cluster_of(each.hash) if per == CLUSTER else each.hash) in hashes
+        )
+
     def beside(self, per: str, hashes: Collection[int]) -> dict[tuple[str, str], int]:
         """Return what refused a caller as something else: by the limit and what it counts by, how often."""
         found: dict[tuple[str, str], int] = {}
@@ -61,8 +80,16 @@ class Told:
 
 
 def refused_words(told: Told, per: str, hashes: Collection[int], who: str = "it") -> list[str]:
-    """Return a phrase for each limit that refused a caller within the last hour, with the hosts."""
+    """Return a phrase for each limit that refused a caller within the last hour, with the hosts.
+
+    Of a limit in shadow it is what it would have refused: nothing of that was.
+    """
+    said = [("refused", name, times) for name, times in told.of(per, hashes).items()]
+    said += [
+        ("in shadow, would have refused", name, times) for name, times in told.would(per, hashes).items()
+    ]
     return [
-        f"`{name}` refused {who} {formatting.count(times, 'time')} within the last hour, {told.where}"
-        for name, times in told.of(per, hashes).items()
+        f"`{name}`{'' if word == 'refused' else ','} {word} {who} {formatting.count(times, 'time')} within "
+        f"the last hour, {told.now(per, hashes, name):,} in the last minute, {told.where}"
+        for word, name, times in said
     ]

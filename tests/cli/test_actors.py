@@ -70,7 +70,7 @@ def test_people_read_sentences(actor: Actor, tmp_path: Path) -> None:
     assert lines[0].endswith("60 accounts")
     assert "budget 100 % used: 50 of 50 of “one actor” (50 a day)" in lines
     said = " ".join(result.stdout.split())
-    assert "requests 1,500 requests in " in said
+    assert "asked 1,500 requests in " in said
     assert f"; {REFUSED[0]} refused by “one actor” since " in said
     assert "evidence 6 payment methods of 60 accounts" in said
 

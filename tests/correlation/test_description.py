@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
+from itertools import chain, combinations, product
 from typing import Any
 
 import pytest
@@ -139,6 +139,8 @@ def test_lengths_of_time_are_said_as_people_say_them(seconds: int, words: str) -
 
 
 CARD = Shared("payment", 2, 7, 61, True, False, 20, 30, 0, False)
+OTHERS = replace(CARD, is_clusters=False)
+OWN = replace(OTHERS, hash=9, principals=1)
 EXIT = Shared("network", 0, 8, 12, True, False, 1, 0, 0, False)
 HOME = Shared("network", 0, 0x1234567890ABCDEF, 1, False, True, 31, 50, 0, False)
 NOW_NS = 1_800_000_000 * 10**9
@@ -180,13 +182,19 @@ ALONE = replace(MEMBER, cluster=None, verdict=Verdict.NONE, actor=Verdict.NONE, 
         (LIKELY, "most accounts on its payment method are not known to be new"),
         (replace(ALONE, is_homed=True), "it has a home"),
         (ALONE, "it pays as an actor does, and was mostly elsewhere"),
-        (replace(ALONE, shared=(EXIT,)), "it was seen at exits of an actor's, and pays for itself"),
-        (replace(ALONE, shared=(replace(CARD, is_clusters=False),)), "meet no others at exits of their own"),
-        (replace(ALONE, shared=()), "it shares its payment method with no other account"),
+        (replace(ALONE, shared=(EXIT,)), "exits of an actor's, and was lately seen with no payment method"),
+        (replace(ALONE, shared=(EXIT, OWN)), "and pays with a payment method of its own, which no other"),
+        (replace(ALONE, shared=(EXIT, OTHERS)), "and pays with a payment method that 61 accounts share"),
+        (replace(ALONE, shared=(OTHERS,)), "meet no others at exits of their own"),
+        (replace(ALONE, shared=(OWN,)), "it pays with a payment method of its own, which no other account"),
+        (replace(ALONE, shared=()), "it was lately seen with no payment method"),
         (replace(MEMBER, override="confirm"), "The operator confirms its actor."),
         (replace(ALONE, override="clear"), "The operator clears its actor."),
-        (replace(ALONE, override="together"), "elsewhere. The operator says with which accounts it is one"),
-        (replace(LIKELY, override="apart"), "Likely: most accounts"),
+        (
+            replace(ALONE, override="together"),
+            "which accounts it is one actor. In no actor: it pays",
+        ),
+        (replace(LIKELY, override="apart"), "it is not one actor. Likely: most accounts"),
     ],
 )
 def test_reason_is_what_decided_of_this_account(found: Explanation, reason: str) -> None:
@@ -217,3 +225,30 @@ def test_reason_is_what_decided_of_this_account(found: Explanation, reason: str)
 )
 def test_accounts_own_part_is_age_home_and_what_it_was_seen_with(found: Explanation, part: str) -> None:
     assert part in " ".join(describe_account(found, NOW_NS))
+
+
+def test_a_reason_says_of_payment_methods_what_is_so() -> None:
+    """Hazard: an account whose card six others use "pays for itself"."""
+    methods = (OWN, replace(OWN, hash=10), OTHERS, replace(OTHERS, hash=11, principals=3), CARD)
+    drawn = chain.from_iterable(combinations(methods, size) for size in range(len(methods) + 1))
+    for paid, seen in product(drawn, ((), (EXIT,), (replace(EXIT, is_clusters=False),))):
+        words = reason_of(replace(ALONE, shared=(*paid, *seen)))
+        most = max((one.principals for one in paid), default=0)
+        if any(one.is_clusters for one in paid):
+            assert "it pays as an actor does" in words
+            continue
+        assert ("pays with" in words) is bool(paid), words
+        assert ("which no other account uses" in words) is (most == 1), words
+        assert (f"{most} accounts share" in words) is (most > 1), words
+        assert ("exits of an actor's" in words) is any(one.is_clusters for one in seen), words
+
+
+@pytest.mark.parametrize("ruling", ["confirm", "clear"])
+@pytest.mark.parametrize("changes", [{}, {"exits": 4.0, "addresses": 4, "sole": 4, "busiest": 60}])
+def test_a_ruling_comes_before_what_was_found(ruling: Any, changes: dict[str, Any]) -> None:
+    """Hazard: an actor that an operator confirmed is still "not certain"."""
+    found = group(**changes)
+    words = describe(found, classify(found, SETTINGS), SETTINGS, ruling)
+    assert words.startswith({"confirm": "Confirmed by the operator", "clear": "Cleared by"}[ruling])
+    assert "Not certain" not in words
+    assert ("By evidence alone it is likely:" in words) is bool(changes)

@@ -52,8 +52,9 @@ def test_a_server_that_flaps_is_one_entry_of_each_host_and_hides_nothing() -> No
         "lost 60 times",
         "30 s in all",
         "500 ms at most",
-        "180 requests allowed meanwhile",
-        "charged afterwards, for what windows still held: 420 requests, 30,000 tokens, $1.20",
+        "180 requests allowed without it",
+        "limits counted 420 requests (each once in every limit that counts it), 30,000 tokens, $1.20",
+        "the rest fell in windows already over",
     ):
         assert words in found[0].text, found[0].text
 
