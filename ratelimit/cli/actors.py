@@ -242,8 +242,8 @@ def _actor_json(actor: Actor, glance: Glance, ruling: str, rules: Sequence[Limit
             }
             for use in actor.uses
         ],
-        "requests": actor.requests,
-        "requests_a_day": formatting.rounded_a_day(actor.requests, actor.watched_ns),
+        "asked": actor.requests,
+        "asked_a_day": formatting.rounded_a_day(actor.requests, actor.watched_ns),
         "watched_seconds": actor.watched_ns // 10**9,
         "refused": _refusals_json(actor.refused),
         "why": found.why,
@@ -332,7 +332,7 @@ def _member_table(members: Sequence[Member], known: dict[int, str], rules: Seque
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("account", "verdict"):
         table.add_column(title)
-    table.add_column("requests", justify="right")
+    table.add_column("asked", justify="right")
     for title in ("first seen (UTC)", "last seen (UTC)", "operator", *(("is",) if known else ())):
         table.add_column(title, overflow="fold")
     for each in members:
@@ -354,7 +354,7 @@ def _member_json(each: Member, known: dict[int, str]) -> dict[str, Any]:
         "hash": short_hash(each.key),
         "verdict": each.verdict,
         "ruling": each.override,
-        "requests": each.requests,
+        "asked": each.requests,
         "first_seen": formatting.iso(each.first_s * 10**9),
         "last_seen": formatting.iso(each.last_s * 10**9),
         **({"given": known[each.key]} if each.key in known else {}),

@@ -81,9 +81,9 @@ class Told:
 
     def _seen(self) -> str:
         found = self._found
-        took = formatting.taken(found.requests, found.last_ns - found.first_ns)
+        asked = formatting.taken(found.requests, found.last_ns - found.first_ns)
         return (
-            f"{took}, from {formatting.instant(found.first_ns)} to {formatting.instant(found.last_ns)} UTC"
+            f"{asked}, from {formatting.instant(found.first_ns)} to {formatting.instant(found.last_ns)} UTC"
             + ("" if found.created_ns is None else f", created {formatting.instant(found.created_ns)}")
         )
 
@@ -141,8 +141,8 @@ class Told:
             "created": None if found.created_ns is None else formatting.iso(found.created_ns),
             "age": found.age,
             "homes": [_hex(one.hash) for one in found.shared if one.is_home],
-            "requests": found.requests,
-            "requests_a_day": formatting.rounded_a_day(found.requests, found.last_ns - found.first_ns),
+            "asked": found.requests,
+            "asked_a_day": formatting.rounded_a_day(found.requests, found.last_ns - found.first_ns),
             "ruling": found.override,
             "families": [
                 {"family": family, "seen_with": [self._shared_json(one) for one in shared]}

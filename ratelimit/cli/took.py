@@ -41,6 +41,9 @@ from ratelimit.policy.compile.compiled import CompiledPolicy
 MOST_OF_EACH, MOST_OF_ONE = 5, 20
 
 
+TOOK = "Took: requests allowed; tokens and dollars as charged."
+
+
 @click.command("took")
 @click.argument("policy")
 @click.option(
@@ -73,6 +76,9 @@ def took_command(
 
     Of an actor, or of an account that is in one, it shows what all accounts of the actor took: within the
     time, today, and since the actor was found.
+
+    What a caller took is what limits counted: of requests those that they allowed, of tokens and dollars what
+    was charged. What it asked is every request of it, allowed or refused.
 
     Each host notes the ten callers that took most of a limit in an hour, so a sum is the least that a caller
     took. Exit code 4 if a host does not answer, which is named.
@@ -151,7 +157,7 @@ def _print_campaign(policy: str, campaign: Campaign, ruled: str, compiled: Compi
     head += Text(f"  {verdict}" if verdict else "")
     head += Text(f"  {formatting.count(len(actor.members), 'account')}")
     say(console, head + Text(f", found {formatting.instant(actor.first_s * 10**9)} UTC"))
-    said = f"  all its accounts: {formatting.taken(campaign.requests, campaign.watched_ns)}"
+    said = f"  all its accounts asked: {formatting.taken(campaign.requests, campaign.watched_ns)}"
     say(console, Text(f"{said}; up to {formatting.instant(campaign.as_of_ns)[11:]}"))
     if campaign.limits:
         console.print(_campaign_table(campaign))
@@ -202,7 +208,9 @@ def _print_callers(
     if is_brief:
         out().print()
     out().print(_table(by_limit, compiled))
-    note(f"{time_words(found)}. Each host notes the ten that took most in an hour: sums are the least.")
+    note(
+        f"{time_words(found)}. {TOOK} Each host notes the ten that took most in an hour: sums are the least."
+    )
     if not is_brief:
         first = next(iter(by_limit.values()))[0]
         note(f"`ratelimit who {policy} {short_hash(first.hash)}` shows a caller: its limits, actor and acts.")

@@ -133,8 +133,10 @@ def print_person(
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
     grid.add_column(overflow="fold")
+    if ruled := ruled_of(known, person):  # before all that was found of it
+        grid.add_row("ruled", Text(ruled, "cyan"))
     if known.compiled.correlation is not None:
-        grid.add_row("actor", _actor(known, person))
+        grid.add_row("actor", _actor(person, known.compiled.rules))
     for name, hashed in person.parts:
         grid.add_row("counts", Text(f"{name} ") + Text(short_hash(hashed), "yellow"))
     if person.explanation is not None:
@@ -306,18 +308,14 @@ def _ruling(person: Person) -> str:
     return "" if found is None else found.of.ruling.format(found.label)
 
 
-def _actor(known: Knowledge, person: Person) -> Text:
-    """Return the actor of a caller: what an operator rules first, then what was found."""
-    ruled = ruled_of(known, person)
+def _actor(person: Person, rules: Sequence[LimitRule]) -> Text:
     if person.actor is None:
-        return Text(f"{ruled}; none" if ruled else "none", "cyan" if ruled else "green")
+        return Text("none", "green")
     found = person.verdict or (0 if person.overview is None else person.overview.verdict)
     verdict = VERDICTS[found] if found else None
     said = Text(short_hash(person.actor), "bold yellow")
-    if ruled:
-        said += Text(f"  {ruled}", "cyan")
     if verdict is not None:
-        said += Text(f"  {formatting.verdict_words(verdict, known.compiled.rules)}", _COLOURS[verdict])
+        said += Text(f"  {formatting.verdict_words(verdict, rules)}", _COLOURS[verdict])
     if person.overview is not None:
         said += Text(f"  {formatting.count(len(person.overview.members), 'account')}")
     return said
@@ -431,7 +429,7 @@ def _json(known: Knowledge, person: Person) -> dict[str, Any]:
             {
                 "account": f"{each.key:016x}",
                 "actor": None if each.actor is None else cluster_name(each.actor),
-                "requests": each.requests,
+                "asked": each.requests,
                 "last": formatting.iso(each.last_s * 10**9),
             }
             for each in person.accounts

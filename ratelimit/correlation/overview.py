@@ -70,7 +70,12 @@ def overviews_of(correlator: Correlator, breathe: Callable[[], None] = lambda: N
                 " ".join(
                     (
                         words_of(correlator, label),
-                        *_apart(statistics["accounts"], len(members.get(label, ())), exempted.get(label, 0)),
+                        *apart(
+                            statistics["accounts"],
+                            len(members.get(label, ())),
+                            exempted.get(label, 0),
+                            may_be_exempt=len(correlator.exempt) > sum(exempted.values()),
+                        ),
                     )
                 ),
                 core.first_s(label),
@@ -82,22 +87,24 @@ def overviews_of(correlator: Correlator, breathe: Callable[[], None] = lambda: N
     return sorted(found, key=lambda each: (-len(each.members), each.identity))
 
 
-def _apart(looked_at: int, members: int, exempted: int) -> list[str]:
+def apart(looked_at: int, members: int, exempted: int, *, may_be_exempt: bool) -> list[str]:
     """Return why the evidence is of more accounts than the actor has; nothing where it is not.
 
     Args:
         looked_at: the accounts that the evidence is of.
         members: those that are in the actor.
-        exempted: those that an act took out of it since it was found.
+        exempted: those that an act took out of it since it was last looked at.
+        may_be_exempt: whether others are exempted, which no actor has any more.
     """
     ruled = f"{exempted:,} of its accounts {'is' if exempted == 1 else 'are'} exempted by the operator."
     found = [ruled] if exempted else []
     others = looked_at - members - exempted
     if others > 0:
-        found.append(
-            f"{members:,} of these {looked_at:,} accounts are in the actor; {others:,} "
-            f"{'is' if others == 1 else 'are'} not, such as those with a home of their own."
-        )
+        said = f"{others:,} {'is' if others == 1 else 'are'} not"
+        why = "such as those with a home of their own"
+        if may_be_exempt:
+            why = "those that the operator exempts, and such as have a home of their own"
+        found.append(f"{members:,} of these {looked_at:,} accounts are in the actor; {said}: {why}.")
     return found
 
 

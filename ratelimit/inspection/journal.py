@@ -509,7 +509,7 @@ def sums_words(fields: Mapping[str, Any]) -> str:
         ),
         *(
             [
-                f"of those allowed, limits counted {', '.join(charged)} once the server was back",
+                f"of what was allowed, limits counted {', '.join(charged)} once the server was back",
                 "the rest fell in windows already over, or in buckets that had refilled",
             ]
             if charged

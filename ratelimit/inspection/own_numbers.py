@@ -30,9 +30,7 @@ def changed_words(rule: LimitRule, act: Act, now_ns: int) -> str:
     What was used before is told as long as it may show in what is used now.
     """
     passed_ns = now_ns - act.at_ns
-    said = (
-        f"{rule.name}: {act.by} set {formatting.rate(rule)} {formatting.ago(passed_ns)}, by act {act.label}"
-    )
+    said = f"{rule.name}: {act.by} set {formatting.rate(rule)} {formatting.ago(passed_ns)} (act {act.label})"
     if rule.period_ns and passed_ns >= rule.period_ns:
         return said
     if rule.algorithm == "token-bucket":

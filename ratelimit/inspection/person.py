@@ -24,6 +24,7 @@ from ratelimit.inspection.knowledge import Knowledge, Left
 from ratelimit.inspection.left_actors import left_actors
 from ratelimit.inspection.naming import DECLARED, Caller, forms_of
 from ratelimit.inspection.plans import Plans, plans_of
+from ratelimit.inspection.rulings import ruled_words
 from ratelimit.inspection.stand_in import StandIn, stand_in
 from ratelimit.inspection.together import left_together, parts_of
 from ratelimit.policy.compile.compiled import LimitRule
@@ -211,13 +212,22 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
 
 
 def ruled_of(known: Knowledge, person: Person) -> str:
-    """Return what an operator rules on an account as a member of actors, or on an actor; else nothing."""
-    if known.source is None:
-        return ""
-    if person.overview is not None and person.overview.override is not None:
-        return known.source.ruled(person.overview)
+    """Return what operators rule on a caller and its actor, by whom and how long ago; empty for nothing."""
+    own = {value for each in person.callers for value in each.hashes}
+    named = [act for act in person.acts if not own.isdisjoint(act.accounts)]
+    now_ns = known.bound.store.clock.now_ns()
+    found = [
+        ruled_words(effect, named, own, now_ns)
+        for effect in ("allowed", "denied")  # which is the order in which they go
+        if any(act.of.effect == effect for act in named)
+    ]
     account = next((each.hash for each in person.callers if each.what == "account"), None)
-    return "" if account is None else known.source.ruled_account(account)
+    if known.source is not None:
+        if person.overview is not None and person.overview.override is not None:
+            found.append(known.source.ruled(person.overview))
+        elif account is not None:
+            found.append(known.source.ruled_account(account))
+    return "; ".join(filter(None, found))
 
 
 def _named_plans(known: Knowledge, callers: Sequence[Caller]) -> dict[int, str]:

@@ -276,8 +276,8 @@ class Campaign:
             "held": self.is_held,
             "accounts": len(self.actor.members),
             "found": formatting.iso(self.actor.first_s * 10**9),
-            "requests": self.requests,
-            "requests_a_day": formatting.rounded_a_day(self.requests, self.watched_ns),
+            "asked": self.requests,
+            "asked_a_day": formatting.rounded_a_day(self.requests, self.watched_ns),
             "watched_seconds": self.watched_ns // 10**9,
             "as_of": formatting.iso(self.as_of_ns),
             "limits": {

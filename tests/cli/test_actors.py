@@ -55,7 +55,7 @@ def test_an_actor_with_its_budget_and_refusals(actor: Actor, tmp_path: Path) -> 
     assert {one["actor"]} == {f"{cluster:016x}" for cluster in actor.clusters(BOTS)}
     assert (one["verdict"], one["accounts"], one["certain"]) == ("certain", 60, 60)
     assert one["budgets"] == [{"limit": "one actor", "used": 50, "of": 50, "held": True}]
-    assert one["requests"] == 60 * 24 + 60
+    assert one["asked"] == 60 * 24 + 60
     ((refused,)) = one["refused"]
     assert (refused["limit"], refused["refused"]) == ("one actor", REFUSED[0])
     assert one["words"].startswith("6 payment methods of 60 accounts meet at 40 addresses")

@@ -6,12 +6,14 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ratelimit.clock import ManualClock
 from ratelimit.inspection.hosts import Refused, in_words
-from ratelimit.inspection.raising import WHOLE_NS, raised, raised_of
+from ratelimit.inspection.raising import WHOLE_NS, passing_of, passing_words, raised, raised_of
+from ratelimit.inspection.told import Told, refused_words
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.stores.shed import MOST_LINES
@@ -222,3 +224,55 @@ def refused_at(instants: list[float], burst: int, rate: float) -> list[float]:
         else:
             found.append(at)
     return found
+
+
+@pytest.mark.parametrize("algorithm", ["token-bucket", "fixed-window", "sliding-window", "sliding-log"])
+@pytest.mark.parametrize("times", [2, 5])
+def test_what_would_have_passed_of_one_caller_lies_within_what_is_said(algorithm: str, times: int) -> None:
+    """Hazard: the preview of a raise for one caller says nothing of its refusals, or what is wrong."""
+    policy, refused = refusals(algorithm, 1)
+    _, wider = refusals(algorithm, times)
+    (rule,) = policy.compiled.rules
+    raised_rule = replace(rule, quota=times * rule.quota, burst=times * rule.burst)
+    exact = open_ = 0
+    for who, one in refused.items():
+        least, most = passing_of(rule, raised_rule, one)
+        passed = one.refused - (wider[who].refused if who in wider else 0)
+        assert least <= passed <= most, (one, least, passed, most)
+        assert 0 < least <= most <= one.refused
+        exact += least == most
+        open_ += least < most
+    assert exact
+    assert open_
+
+
+def one_refused(**changes: Any) -> Refused:
+    at_ns = START_NS + 60 * NS
+    return replace(Refused("web-1", "requests", "account", 7, 4, 0, START_NS, at_ns, now=3), **changes)
+
+
+def test_a_raise_says_of_a_caller_what_would_have_passed_and_why_it_cannot_say() -> None:
+    compiled = Policy.from_toml(written("fixed-window", 1)).compiled
+    (rule,) = compiled.rules
+    twice = replace(rule, quota=12, burst=12)
+    said = "of these at 12 a minute"
+    assert passing_words(compiled, rule, twice, [one_refused()]) == f"{said} all would have passed"
+    two = [one_refused(), one_refused(host="web-2", refused=30)]
+    assert passing_words(compiled, rule, twice, two).startswith(f"{said} at least 6 and at most 3")
+    assert passing_words(compiled, rule, twice, []) == ""
+    assert passing_words(compiled, twice, rule, [one_refused()]) == ""
+    tokens = replace(rule, unit="output_tokens")
+    assert "counts do not tell, as it counts output_tokens" in passing_words(
+        compiled, tokens, replace(tokens, quota=12), [one_refused()]
+    )
+
+
+def test_a_preview_tells_of_refusals_in_shadow_apart() -> None:
+    """Hazard: an exemption hides that limits in shadow would have refused the caller."""
+    shadow = one_refused(limit="strict", in_shadow=True, refused=9, now=2)
+    told = Told([one_refused(), shadow, replace(shadow, host="web-2")], hosts=["web-1", "web-2"])
+    assert refused_words(told, "account", [7]) == [
+        "`requests` refused it 4 times within the last hour, 3 in the last minute, here",
+        "`strict`, in shadow, would have refused it 18 times within the last hour, "
+        "4 in the last minute, here",
+    ]

@@ -66,7 +66,7 @@ def test_a_campaign_of_small_accounts_took_what_all_of_them_took(actor: Actor, p
     (name,) = actor.clusters(BOTS)
     (campaign,) = told(policy, "--of", f"{name:016x}")["actors"]
     assert (campaign["actor"], campaign["accounts"]) == (f"{name:016x}", 60)
-    assert campaign["requests"] == 60 * 24 + 2 * 60
+    assert campaign["asked"] == 60 * 24 + 2 * 60
     credits = campaign["limits"]["credits"]
     assert (credits["unit"], credits["by_account"]) == ("credits", True)
     assert credits["took_at_least"]["1h"] == credits["took_at_least"]["since found"] == 2 * 60 * 3

@@ -249,7 +249,7 @@ def test_correlator_as_a_process_of_its_own(server: Server, tmp_path: Path, star
     # And any process with the policy and its key can ask what it knew.
     told = run("who", str(path), "someone", "--json")
     assert told.exit_code == 0, told.output
-    assert json.loads(told.stdout)["evidence"]["requests"] == 1
+    assert json.loads(told.stdout)["evidence"]["asked"] == 1
     assert run("who", str(path), "nobody").exit_code == 3
     told = run("show", "actors", str(path))
     assert told.exit_code == 0, told.output

@@ -94,7 +94,7 @@ def _head(target: str, moment: Moment, earlier: Moment | None, passed_s: float) 
             f"{now.of_verdict(names.CLUSTER_MEMBERS, verdict):,.0f} members"
             for verdict in ("certain", "likely")
         )
-        head.add_row("actors", ", ".join(told))
+        head.add_row("actors", f"{', '.join(told)}; `ratelimit show actors` compares them")
     for group, load in now.loads.items():
         then = None if before is None else before.loads.get(group, LoadNumbers())
         head.add_row("load" if len(now.loads) == 1 else f"load {group}", _load(load, then, passed_s))
