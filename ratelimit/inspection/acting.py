@@ -418,8 +418,14 @@ class Confirmation:
         return [each.host for each in self.hosts if each.is_gone]
 
 
-def confirmed(deployment: Deployment, act: Act, patience_s: float = PATIENCE_S) -> Confirmation:
-    """Wait until every host that reports applies all acts, for so long at most; return what each says."""
+def confirmed(deployment: Deployment, act: Act, patience_s: float | None = None) -> Confirmation:
+    """Wait until every host that reports applies all acts; return what each says.
+
+    Args:
+        patience_s: the most seconds to wait; `PATIENCE_S` by default.
+    """
+    if patience_s is None:
+        patience_s = PATIENCE_S
     pause = Event()
     hosts: list[HostState] = []
     is_away = False

@@ -26,7 +26,7 @@ from tests.console.test_pages import PLAIN
 from tests.support.a_week import write_week
 from tests.support.acting import BOTS, Actor
 from tests.support.browser import axe, browser
-from tests.support.redis.patience import until
+from tests.support.redis.patience import PATIENCE_S, until
 
 IMAGES = Path(__file__).absolute().parents[2] / "docs" / "images"
 PHONE = {"width": 360, "height": 740}
@@ -95,6 +95,7 @@ class Tab:
 @contextmanager
 def tab(chromium: Any, base: str, **more: Any) -> Iterator[Tab]:
     context = chromium.new_context(viewport=DESK, **more)
+    context.set_default_timeout(1_000 * PATIENCE_S)
     try:
         found = Tab(context, base)
         found.open(f"/enter?token={TOKEN}")
@@ -291,7 +292,7 @@ def test_numbers_follow_the_deployment(chromium: Any, tmp_path: Path) -> None:
             page = shown.open("/")
             for _ in range(40):
                 limiter.decide(path="/a", headers={"x-api-key": "eve"}, client="192.0.2.1")
-            page.wait_for_selector("td:text-is('39')", timeout=30_000)  # without loading it again
+            page.wait_for_selector("td:text-is('39')")  # without loading it again
             page.click("button:has-text('Pause')")
             assert page.get_attribute("[data-pause]", "aria-pressed") == "true"
     finally:
@@ -313,7 +314,7 @@ def test_callers_page_follows_the_deployment(chromium: Any, tmp_path: Path) -> N
             page.fill("#beside", "192.0.2.")
             for _ in range(4):
                 limiter.decide(path="/a", headers={"x-api-key": "eve"}, client="192.0.2.1")
-            page.wait_for_selector("span.bad:text('refuses for')", timeout=60_000)  # without loading it again
+            page.wait_for_selector("span.bad:text('refuses for')")  # without loading it again
             page.wait_for_selector("td:text('0 of 2')")
             assert page.input_value("#beside") == "192.0.2."  # what was typed stays
             page.click("button:has-text('Pause')")

@@ -280,8 +280,8 @@ def test_a_broken_file_is_said_and_what_is_in_force_is_shown(plain: Path) -> Non
 
 def test_first_page_says_what_limits_refused_in_the_last_minute(plain: Path) -> None:
     """Hazard: a first look has no rates yet, and totals alone do not say what refuses now."""
-    with reading(plain) as reader:
-        for path in ("/", "/limits"):
+    for path in ("/", "/limits"):
+        with reading(plain) as reader:  # a console of its own: the second look at one has rates
             text = reader.get(path).text
             assert "last minute first" in text or "last minute come first" in text
             assert "Totals are of all hosts, since their memory began." in text

@@ -125,7 +125,7 @@ async def test_slot_moves_back_and_forth_under_load(cluster: Cluster) -> None:
 async def test_killed_master_is_followed_by_its_replica(cluster: Cluster, client: RedisCluster) -> None:
     await client.set("key", "kept")
     master = cluster.owner("key")
-    master.client.wait(1, 5_000)  # replication is asynchronous: without this it may be lost
+    cluster.replica(master).catch_up(master)  # replication is asynchronous: without this it may be lost
     heir = await asyncio.to_thread(cluster.fail_over, master)
     assert cluster.owner("key") is heir
     assert await client.get("key") == b"kept"

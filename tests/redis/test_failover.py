@@ -21,7 +21,8 @@ async def test_failover_is_followed_and_grants_no_second_budget(
     limiter.watcher.faults.clear()
     assert await limiter.admitted(40) == 40
     old = sentinels.master()
-    await asyncio.to_thread(old.client.execute_command, "WAIT", 1, 1000)
+    replica = next(server for server in sentinels.servers if server is not old)
+    await asyncio.to_thread(replica.catch_up, old)
     heir = await asyncio.to_thread(sentinels.fail_over)
     limiter.wait_for_answers(0.025)
     meanwhile = [(await limiter.ask()).allowed for _ in range(30)]

@@ -140,7 +140,7 @@ async def test_lost_master_is_replaced_and_no_second_budget_granted(
     limiter.wait_for_answers(LONG_S)
     assert await limiter.admitted(30) == 30
     (owner,) = keys_in(cluster).values()
-    await asyncio.to_thread(owner.client.execute_command, "WAIT", 1, 1000)
+    await asyncio.to_thread(cluster.replica(owner).catch_up, owner)
     await asyncio.to_thread(cluster.fail_over, owner)
     limiter.wait_for_answers(SHORT_S)
     meanwhile = await limiter.admitted(300)

@@ -47,6 +47,7 @@ def test_a_refusal_on_another_host_is_told_within_a_second(refusing: Path, tmp_p
     assert (left["remaining"], left["refuses"]) == (0, True)
 
 
+@pytest.mark.usefixtures("brief_commands")
 def test_a_host_that_does_not_answer_is_named(refusing: Path, server: Server) -> None:
     at_ms = time.time_ns() // 1_000_000
     said = '{"host": "stuck", "digest": "", "workers": 2}'

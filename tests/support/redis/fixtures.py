@@ -62,19 +62,24 @@ def shared_servers() -> Iterator[dict[str, Server]]:
 
 @pytest.fixture
 def patient_commands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands of this process wait for a server for long: a busy machine's pause is no outage.
+    """Let commands of this process wait for servers and hosts for long: a busy machine's pause is no outage.
 
     A test in which the server does not answer asks for `brief_commands`.
     """
     for module in ("stores.redis.caller", "stores.redis.doctor.checkup", "inspection.server"):
         monkeypatch.setattr(f"ratelimit.{module}.PATIENCE_S", 10.0)
+    # A question stays at the server for ten seconds.
+    monkeypatch.setattr("ratelimit.inspection.hosts.PATIENCE_S", 8.0)
+    monkeypatch.setattr("ratelimit.inspection.acting.PATIENCE_S", 30.0)
 
 
 @pytest.fixture
 def brief_commands(patient_commands: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands of this process give a server up soon: it does not answer in this test."""
+    """Let commands of this process give servers and hosts up soon: some do not answer in this test."""
     for module in ("stores.redis.caller", "stores.redis.doctor.checkup", "inspection.server"):
         monkeypatch.setattr(f"ratelimit.{module}.PATIENCE_S", 1.0)
+    monkeypatch.setattr("ratelimit.inspection.hosts.PATIENCE_S", 1.0)
+    monkeypatch.setattr("ratelimit.inspection.acting.PATIENCE_S", 5.0)
 
 
 @pytest.fixture

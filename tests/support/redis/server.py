@@ -225,6 +225,17 @@ class Server:
         """Return for how long a replica has heard nothing of its master, who speaks each second."""
         return int(self.client.info("replication")["master_last_io_seconds_ago"])
 
+    def catch_up(self, master: Server) -> None:
+        """Wait until this replica has all that its master was told so far, by whatever client.
+
+        The server's own WAIT waits for what the same connection wrote, and for nothing else.
+        """
+        told = int(master.client.info("replication")["master_repl_offset"])
+        until(
+            lambda: int(self.client.info("replication").get("slave_repl_offset", 0)) >= told,
+            f"{self!r} to have what {master!r} has",
+        )
+
     def reset(self) -> None:
         """Empty the server: keys, functions, script cache; and all that `restore` does."""
         self.restore()
