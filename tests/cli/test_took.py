@@ -79,7 +79,7 @@ def test_people_read_what_is_known_and_what_is_not(actor: Actor, policy: Path) -
     result = run("show", "took", policy, "--of", f"{name:016x}"[:8])
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert lines[0].startswith(f"actor {name:016x}"[:14] + " certain 60 accounts, found ")
-    assert "all its accounts: 1,560 requests in 9 hours; up to" in lines[1]
+    assert "all its accounts asked: 1,560 requests in 9 hours; up to" in lines[1]
     assert lines[2] == "took at least 1h today since found unit"
     assert any(each.startswith("credits 360 ") and "by its accounts" in each for each in lines)
     said = " ".join(result.stderr.split())

@@ -47,8 +47,8 @@ def test_unlike_units_are_not_added_up(tmp_path: Path) -> None:
     fields = {f"{name}_charged_back": number for name, number in zip(names, found, strict=False)}
     requests = "12 requests (each once in every limit that counts it)"
     assert sums_words(fields) == (
-        f"; of what was allowed, limits counted {requests}, 400 tokens, $1.84, 3 units of other kinds once the server "
-        "was back; the rest fell in windows already over, or in buckets that had refilled"
+        f"; of what was allowed, limits counted {requests}, 400 tokens, $1.84, 3 units of other kinds "
+        "once the server was back; the rest fell in windows already over, or in buckets that had refilled"
     )
     assert sums_words({}) == ""
 
