@@ -13,6 +13,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from tests.support.redis.patience import PATIENCE_S
+
 
 @dataclass(frozen=True, slots=True)
 class Binary:
@@ -56,7 +58,7 @@ def _has_tls(path: str) -> bool:
         [path, "--port", "0", "--tls-port", "1", "--logfile", ""],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=PATIENCE_S,
         check=False,
     )
     return "tls-cert-file" in refusal.stdout
