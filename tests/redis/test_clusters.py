@@ -13,7 +13,7 @@ from redis.asyncio.cluster import RedisCluster
 from tests.support.redis.cluster import IMPATIENT_MS, SLOTS, UNWELL, Cluster, slot_of
 from tests.support.redis.fixtures import StartProxy
 from tests.support.redis.migration import Migration
-from tests.support.redis.patience import until
+from tests.support.redis.patience import PATIENCE_S, until
 from tests.support.redis.server import Server
 
 SILENT_S = 4 * IMPATIENT_MS / 1_000
@@ -21,7 +21,7 @@ SILENT_S = 4 * IMPATIENT_MS / 1_000
 
 @pytest.fixture
 async def client(cluster: Cluster) -> AsyncIterator[RedisCluster]:
-    async with RedisCluster.from_url(cluster.url, socket_timeout=1) as one:
+    async with RedisCluster.from_url(cluster.url, socket_timeout=PATIENCE_S) as one:
         yield one
 
 

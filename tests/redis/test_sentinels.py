@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel as Client
 from redis.backoff import NoBackoff
 
-from tests.support.redis.patience import until
+from tests.support.redis.patience import PATIENCE_S, until
 from tests.support.redis.sentinel import IMPATIENT_S, Sentinels
 
 SILENT_S = 4 * IMPATIENT_S
@@ -30,7 +30,7 @@ async def asking(sentinels: Sentinels, **settings: Any) -> AsyncIterator[Client]
 
 async def test_client_finds_master_and_replica(sentinels: Sentinels) -> None:
     master, replica = sentinels.servers
-    async with asking(sentinels, socket_timeout=5) as client:
+    async with asking(sentinels, socket_timeout=PATIENCE_S) as client:
         assert await client.discover_master(sentinels.name) == (master.host, master.port)
         assert await client.discover_slaves(sentinels.name) == [(replica.host, replica.port)]
         async with client.master_for(sentinels.name) as writer, client.slave_for(sentinels.name) as reader:
@@ -41,7 +41,10 @@ async def test_client_finds_master_and_replica(sentinels: Sentinels) -> None:
 
 async def test_killed_master_is_followed_and_comes_back_as_replica(sentinels: Sentinels) -> None:
     old = sentinels.master()
-    async with asking(sentinels, socket_timeout=5) as client, client.master_for(sentinels.name) as writer:
+    async with (
+        asking(sentinels, socket_timeout=PATIENCE_S) as client,
+        client.master_for(sentinels.name) as writer,
+    ):
         await writer.set("key", "kept")
         replica = next(server for server in sentinels.servers if server is not old)
         await asyncio.to_thread(replica.catch_up, old)
