@@ -187,6 +187,7 @@ class Replay:
         if self.first_ns is None:
             self.first_ns = batch.times_ns[0]
             self.store = self._open_store(self.first_ns)
+            self.store.table.forget_callers()  # a replay counts refusals itself
             self._counters = Counters(self.store.table)
             if self.actors is not None:
                 self.actors.begin(self.first_ns)

@@ -21,7 +21,7 @@ from ratelimit.core.replay.members import count_lines
 from ratelimit.traces.parquet import MAGIC, ParquetLines
 
 # Records of a chunk stay in the processor's cache; larger chunks replay at half the speed.
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 20
 _LONGEST_LINE = 1 << 20
 FREE_BYTES = 16 << 20
 MOST_BYTES_A_BYTE = 250

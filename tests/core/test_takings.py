@@ -6,6 +6,7 @@ import random
 from collections import Counter
 
 from ratelimit.core.decision.engine import Plan
+from ratelimit.core.memory.refusals import refusals_in
 from ratelimit.core.memory.table import Table
 from ratelimit.core.memory.takings import MOST_TAKERS, takings_in
 from tests.support.cores import compiled_rule
@@ -115,3 +116,23 @@ def test_several_workers_add_to_one_sum() -> None:
         plan = Plan(table, [rule], [[0]], None, [0])
         plan.decide([7], START + number * SECOND, [4])
     assert taken(tables[0]) == taken(tables[1]) == {7: 8}
+
+
+def test_of_a_table_that_nobody_asks_callers_are_not_noted() -> None:
+    """Hazard: limits themselves or their counters go by who is noted; a replay has no use for it."""
+    table, (plan,) = plans(100)
+    noting, (other,) = plans(100)
+    table.forget_callers()
+    for number in range(20):
+        seen = [one.decide([number % 3], START + number, [30]) for one in (plan, other)]
+        assert seen[0].allowed == seen[1].allowed
+        seen[0].settle_rule(0, 40, START + number)
+        seen[1].settle_rule(0, 40, START + number)
+    assert refusals_in(noting, START)
+    assert taken(noting)
+    assert not refusals_in(table, START)
+    assert not taken(table)
+    assert table.totals(table.counter("limit 0")) == noting.totals(noting.counter("limit 0"))
+    table.join(1, 1, START)
+    plan.decide([9], START, [1])
+    assert taken(table) == {9: 1}

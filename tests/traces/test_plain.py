@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import random
 from typing import Any
 
 import msgspec
@@ -12,9 +13,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ratelimit.core.memory.hashing import Hasher
-from ratelimit.core.replay.columns import amount_column, hash_column, number_column
+from ratelimit.core.replay.columns import (
+    amount_column,
+    blank_column,
+    declared_column,
+    hash_column,
+    number_column,
+)
 from ratelimit.core.replay.members import MOST_MEMBERS, Members, count_lines
 from ratelimit.core.replay.spans import Spans
+from ratelimit.core.request.networks import Networks
+from ratelimit.core.request.scanner import Scanner
 from ratelimit.facts.numbers import ABSENT, units_of
 from ratelimit.traces.plain import PlainLines, column
 from ratelimit.traces.record import Fields, times_ns
@@ -132,6 +141,20 @@ def test_what_is_not_plain_makes_its_chunk_be_decoded(line: bytes) -> None:
     assert MEMBERS.scan(good + b"\n" + good + b"\n") is not None
 
 
+@pytest.mark.parametrize("byte", [0, 1, 31, 32, 33, 34, 35, 91, 92, 93, 126, 127, 128, 160, 255])
+@pytest.mark.parametrize("at", range(20))
+def test_a_byte_that_does_not_stand_for_itself_is_found_anywhere_in_a_text(byte: int, at: int) -> None:
+    """Hazard: texts are read eight bytes at a time, and a byte is taken for its neighbour's."""
+    for around in (b" ", b"a", b"\x7f"):
+        text = around * at + bytes([byte]) + around * (20 - at)
+        spans = MEMBERS.scan(b'{"time": 1, "method": "GET", "path": "/", "account": "' + text + b'"}')
+        if byte < 32 or byte > 127 or chr(byte) in '"\\':
+            assert spans is None
+        else:
+            assert spans is not None
+            assert spans.values(NAMES.index("account")) == [text.decode()]
+
+
 def test_a_time_is_rounded_once_more_than_a_fused_product_would_be() -> None:
     written = [f"{1_700_000_000 + i / 7:.6f}" for i in range(20_000)]
     spans = scanned(*(b'{"time":%s,"method":"","path":""}' % one.encode() for one in written))
@@ -237,3 +260,38 @@ def test_a_part_that_the_collector_frees_leaves_the_whole_its_memory() -> None:
     assert whole.times_ns == times
     del whole
     gc.collect()
+
+
+def test_what_is_made_of_an_address_is_the_same_wherever_it_stands() -> None:
+    """Hazard: an address that stands on several lines is read once, and another one's is taken for it."""
+    rng = random.Random(7)
+    known: list[str | None] = [f"203.0.113.{number}" for number in range(60)]
+    known += [f"2001:db8::{number:x}" for number in range(60)]
+    known += ["nonsense", "", "::ffff:203.0.113.7", "[2001:db8::7]:443", None, "x" * 90, "203.0.113.7 "]
+    blanks = [(5, 24, 48, -1), (6, 32, 64, -2), (None, 0, 0, -2), (None, 0, 0, -1), (7, 8, 16, -2)]
+    said: list[str] = []
+    networks = Networks(
+        [(32, 203 << 24, 1), (32, (203 << 24) + 2**16 * 7, 2), (128, 0x20010DB8 << 96, 3)], fields=[3]
+    )
+    scanner = Scanner(
+        Hasher(bytes(16)),
+        {},
+        256,
+        blanks,
+        needs_peer=False,
+        diagnose=said.append,
+        listed=networks,
+        origins=networks,
+        origin_at=3,
+    )
+    addresses = [rng.choice(known) for _ in range(2000)]
+    spans = scanned(*({**LINE, "ip": address} for address in addresses))
+    assert spans is not None
+    member = NAMES.index("ip")
+    values = spans.values(member)
+    for position in range(len(blanks)):
+        assert spans.blanks(member, scanner, position) == blank_column(scanner, position, values)
+    for position in range(len(blanks) + 2):
+        assert spans.declared(member, scanner, position) == declared_column(scanner, position, values)
+    part = spans.part(500, 900)
+    assert part.blanks(member, scanner, 0) == blank_column(scanner, 0, values[500:900])

@@ -90,6 +90,8 @@ class Table:
         """
     def leave(self) -> None:
         """Give this process' seat up; the slots it holds lapse, and it counts nothing from then on."""
+    def forget_callers(self) -> None:
+        """Note no more who takes most of limits, and whom they refuse, until it is joined again: nobody asks."""
     def release_seats(self, alive: Callable[[int, int], bool], now_ns: int | None = None, /) -> int:
         """Free the seats of processes for which `alive(pid, start)` is false; return how many.
 

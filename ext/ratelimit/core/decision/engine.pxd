@@ -93,7 +93,7 @@ cdef inline void count_verdicts(Outcome outcome, uint64_t *ids) noexcept:
             continue
         if ids != NULL:
             charge.who = caller_of(&plan.setup, i, ids)
-        if plan.table.counters == NULL:
+        if not plan.table.names_callers:
             continue
         if charge.state != ALLOWED:
             note_refusal(

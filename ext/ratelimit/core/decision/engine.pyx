@@ -450,7 +450,7 @@ cdef class Outcome:
     cdef void note_moved(self, int index, Charge *charge, int64_t moved) noexcept:
         """Note what a settlement changed of what a caller took; noexcept: it reads and writes memory alone."""
         cdef Plan plan = self.plan
-        if plan.setup.quotas[index].kind < HOLDINGS and plan.table.counters != NULL:
+        if plan.setup.quotas[index].kind < HOLDINGS and plan.table.names_callers:
             note_corrected(
                 &plan.table.arena, charge.who, plan.setup.counters[index], moved,
                 plan.setup.quotas[index].units, self.now,

@@ -10,7 +10,7 @@ from ratelimit.core.memory.refusals cimport note_refusal
 cdef inline void name_refused(Outcome outcome, uint64_t *ids) noexcept:
     """Note the caller of each limit that refused; the requests themselves are counted by who decided them."""
     cdef int i
-    if outcome.plan.table.counters != NULL:
+    if outcome.plan.table.names_callers:
         for i in range(outcome.plan.setup.count):
             if outcome.charges[i].state == REFUSED:
                 note_refusal(

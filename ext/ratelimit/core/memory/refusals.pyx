@@ -12,7 +12,7 @@ MOST_CALLERS = REFUSALS
 
 def note_refused(Table table not None, uint64_t who, int counter, now_ns, uint32_t mark=0, /):
     table.check_open()
-    if table.counters != NULL and 0 <= counter < COUNTERS:
+    if table.names_callers and 0 <= counter < COUNTERS:
         note_refusal(&table.arena, who, counter | <uint64_t>mark << 32, relative(table, now_ns), False)
 
 

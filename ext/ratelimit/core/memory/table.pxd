@@ -23,6 +23,7 @@ cdef class Table:
     cdef uint64_t seat_pid   # the process that took it, and when that began
     cdef uint64_t seat_start
     cdef uint64_t *counters  # this seat's cells; NULL until joined
+    cdef bint names_callers  # whether it is noted who takes most, and who is refused: once joined, as long as somebody may ask
 
     cdef int make(self, object now_ns, bytes boot_id, object anchor_ns, uint64_t pages) except -1
     cdef int attach(self, object now_ns, bytes boot_id, object anchor_ns, uint64_t pages) except -1

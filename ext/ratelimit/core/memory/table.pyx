@@ -344,6 +344,11 @@ cdef class Table:
             cas(&self.arena.seats[self.seat_number].pid, self.seat_pid, 0)
         self.seat_number = -1
         self.counters = NULL
+        self.names_callers = False
+
+    def forget_callers(self):
+        self.check_open()
+        self.names_callers = False
 
     def release_seats(self, alive, now_ns=None, /):
         self.check_open()
@@ -421,6 +426,7 @@ cdef class Table:
         self.seat_number = seat
         self.seat_shared = shared
         self.counters = self.arena.cells + <uint64_t>seat * COUNTERS * COLUMNS
+        self.names_callers = True
 
     def count(self, counter, column, amount=1, /):
         self.check_open()
@@ -445,6 +451,7 @@ cdef class Table:
             self.open = False
             memset(&self.arena, 0, sizeof(Arena))
             self.counters = NULL
+            self.names_callers = False
             PyBuffer_Release(&self.buffer)
             self.memory = None
 

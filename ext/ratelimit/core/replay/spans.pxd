@@ -20,6 +20,7 @@ cdef class Spans:
     cdef int64_t *instants
     cdef Address *addresses     # of the member that addresses were read of last
     cdef Address *written       # those that they were carried in, of width 0 where they were not
+    cdef uint32_t *like         # the first row with the same text as each: what is made of that one is made once
     cdef int addresses_of
     cdef int width
     cdef Py_ssize_t rows        # of the owner
@@ -30,6 +31,7 @@ cdef class Spans:
     cdef object value(self, const Span *span)
     cdef bint same(self, const Span *one, const Span *other) noexcept
     cdef int read_addresses(self, int member, Scanner scanner) except -1
+    cdef int find_like(self, const Span *span) except -1
 
 
 cdef inline uint64_t digits_of(const uint8_t *at, int32_t size) noexcept nogil:

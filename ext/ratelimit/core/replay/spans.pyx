@@ -2,16 +2,16 @@
 
 cimport cython
 from cpython cimport array
-from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from ratelimit.core.memory.arguments cimport identity_number
 from ratelimit.core.memory.hashing cimport Hasher, hash_run
 from ratelimit.core.memory.siphash cimport ABSENT_HASH
 from ratelimit.core.request.address cimport Address, read_address
 from ratelimit.core.request.identities cimport DOLLARS, SECONDS
-from ratelimit.core.request.scanner cimport LONGEST, MOST_POSITIONS, Scanner
+from ratelimit.core.request.scanner cimport LONGEST, Scanner
 
 import array as arrays
 
@@ -39,11 +39,13 @@ cdef class Spans:
         self.starts = NULL
         self.instants = NULL
         self.addresses = self.written = NULL
+        self.like = NULL
         self.addresses_of = -1
 
     def __dealloc__(self):
         PyMem_RawFree(self.addresses)
         PyMem_RawFree(self.written)
+        PyMem_RawFree(self.like)
         # Not by `owner`: the collector clears that of a part before it is freed.
         if self.is_owner:
             PyMem_RawFree(self.spans)
@@ -162,7 +164,9 @@ cdef class Spans:
         if self.addresses_of != member:
             self.read_addresses(member, scanner)
         for row in range(self.size):
-            if self.addresses[row].width:
+            if self.like[row] != row and self.addresses[row].width and scanner.blanks[position].kind >= 0:
+                hashes[row] = hashes[self.like[row]]
+            elif self.addresses[row].width:
                 if scanner.blank_at(position, self.addresses + row, hashes + row):
                     refused.append(row)
             elif scanner.blank_for(position, self.value(span + row), hashes + row):
@@ -170,7 +174,6 @@ cdef class Spans:
         return column, refused
 
     def declared(self, int member, Scanner scanner not None, int position, /):
-        cdef uint64_t ids[MOST_POSITIONS]
         cdef Py_ssize_t row
         cdef array.array column = array.clone(NUMBERS, self.size, zero=False)
         cdef uint64_t *numbers = <uint64_t *>column.data.as_ulonglongs
@@ -178,16 +181,23 @@ cdef class Spans:
             raise IndexError(f"there are {scanner.size} positions")
         if self.addresses_of != member:
             self.read_addresses(member, scanner)
-        ids[position] = 0
         for row in range(self.size):
-            scanner.look_up(self.addresses + row, self.written + row, ids)
-            numbers[row] = ids[position]
+            if self.like[row] != row:
+                numbers[row] = numbers[self.like[row]]
+            else:
+                numbers[row] = scanner.declared_at(position, self.addresses + row, self.written + row)
         return column
 
     cdef int read_addresses(self, int member, Scanner scanner) except -1:
         """Read the addresses of all rows: once for what may be made of them."""
         cdef Span *span = self.of(member)
         cdef Py_ssize_t row
+        cdef uint32_t first
+        if self.like == NULL:
+            self.like = <uint32_t *>PyMem_RawMalloc(max(<Py_ssize_t>1, self.size) * sizeof(uint32_t))
+        if self.like == NULL:
+            raise MemoryError
+        self.find_like(span)
         if self.addresses == NULL:
             self.addresses = <Address *>PyMem_RawMalloc(max(<Py_ssize_t>1, self.size) * sizeof(Address))
         if self.written == NULL:
@@ -195,11 +205,40 @@ cdef class Spans:
         if self.addresses == NULL or self.written == NULL:
             raise MemoryError
         for row in range(self.size):
+            first = self.like[row]
+            if first != row:
+                self.addresses[row], self.written[row] = self.addresses[first], self.written[first]
+                continue
             self.addresses[row].width = self.written[row].width = 0
             if 0 <= span[row].size <= LONGEST and not span[row].at & NUMBER:
                 self.addresses[row] = read_address(self.text + span[row].at, span[row].size)
                 scanner.read_peer(self.addresses + row, self.written + row)
         self.addresses_of = member
+        return 0
+
+    cdef int find_like(self, const Span *span) except -1:
+        """Find for each row the first one with the same text; one without any is like itself alone."""
+        cdef uint32_t size = 16, place, row, other
+        cdef uint32_t *rows
+        while size < 2 * self.size:
+            size *= 2
+        rows = <uint32_t *>PyMem_RawCalloc(size, sizeof(uint32_t))  # counted from 1, by their text
+        if rows == NULL:
+            raise MemoryError
+        for row in range(<uint32_t>self.size):
+            self.like[row] = row
+            if span[row].size < 0 or span[row].at & NUMBER:
+                continue
+            place = stirred(self.text + span[row].at, span[row].size) & (size - 1)
+            while rows[place]:
+                other = rows[place] - 1
+                if self.same(span + row, span + other):
+                    self.like[row] = other
+                    break
+                place = (place + 1) & (size - 1)
+            else:
+                rows[place] = row + 1
+        PyMem_RawFree(rows)
         return 0
 
     def numbers(self, int member, form, other, /):
@@ -238,6 +277,20 @@ cdef class Spans:
 
     def __reduce__(self):
         raise TypeError("spans point into memory of this process and are not pickled")
+
+
+cdef inline uint32_t stirred(const uint8_t *at, int32_t size) noexcept nogil:
+    """Return a number for a text, to look for the same one among a few thousand."""
+    cdef uint64_t first = 0, last = 0
+    cdef int32_t i
+    if size >= 8:
+        memcpy(&first, at, 8)
+        memcpy(&last, at + size - 8, 8)
+    else:
+        for i in range(size):
+            first = first << 8 | at[i]
+    first = (first * <uint64_t>0x9E3779B97F4A7C15) ^ last
+    return <uint32_t>((first * <uint64_t>0x9E3779B97F4A7C15) >> 32)
 
 
 cdef inline uint64_t millionths_of(const uint8_t *at, int32_t size) noexcept nogil:

@@ -49,6 +49,7 @@ cdef class Scanner:
     cdef int gather(self, object headers, uint64_t *ids, Found *told) except -1
     cdef Py_ssize_t form_of(self, object value, int form, const uint8_t **at) except FAULT
     cdef void look_up(self, const Address *address, const Address *written, uint64_t *ids) noexcept nogil
+    cdef uint64_t declared_at(self, int position, const Address *address, const Address *written) noexcept nogil
     cdef void read_peer(self, Address *address, Address *written) noexcept nogil
     cdef uint64_t leave_blank(self, const Address *address, bytes name, uint64_t *ids, uint64_t filled)
     cdef bint stand_in(self, int position, const Address *address, bytes name, uint64_t *hashed)

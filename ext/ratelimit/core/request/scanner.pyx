@@ -207,12 +207,20 @@ cdef class Scanner:
 
     cdef void look_up(self, const Address *address, const Address *written, uint64_t *ids) noexcept nogil:
         """Write what is declared of an address: the list that it is on, and from which network it is."""
-        cdef uint64_t origin
         if self.listed is not None:
-            ids[self.size - 1] = min(self.listed.of(address, written), <uint64_t>MOST_LISTED)
+            ids[self.size - 1] = self.declared_at(self.size - 1, address, written)
         if self.origins is not None and self.origin_at >= 0:
+            ids[self.origin_at] = self.declared_at(self.origin_at, address, written)
+
+    cdef uint64_t declared_at(self, int position, const Address *address, const Address *written) noexcept nogil:
+        """Return what is declared of an address that stands at a position, 0 where nothing is looked up."""
+        cdef uint64_t origin
+        if position == self.size - 1 and self.listed is not None:
+            return min(self.listed.of(address, written), <uint64_t>MOST_LISTED)
+        if position >= 0 and position == self.origin_at and self.origins is not None:
             origin = self.origins.of(address, written)
-            ids[self.origin_at] = origin if origin else ABSENT_HASH
+            return origin if origin else ABSENT_HASH
+        return 0
 
     cdef int look_up_for(self, object peer, uint64_t *ids) except -1:
         """The same of a peer, as a server gives it."""
