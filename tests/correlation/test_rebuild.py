@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import pytest
 
 import ratelimit.correlation.rebuild as steps
 from ratelimit.core.clusters.overrides import Overrides
+from ratelimit.core.clusters.pools import Pools
 from ratelimit.correlation.classification import Verdict
 from tests.correlation.sights import (
     DAY_S,
@@ -27,6 +29,7 @@ from tests.correlation.sights import (
     together,
     verdicts,
 )
+from tests.correlation.worlds import TUNED, world
 
 HOURS = 16
 EVENING_S = START_S + HOURS * HOUR_S
@@ -60,6 +63,41 @@ def test_a_rebuild_given_up_halfway_leaves_nothing_behind(monkeypatch: pytest.Mo
     assert not one.core.is_rebuilding
     rebuild(one, EVENING_S)
     assert clusters(one) == [BAD]
+
+
+@pytest.mark.parametrize("kept", [0, 7, 60])
+@pytest.mark.parametrize("seed", range(6))
+def test_whose_visits_are_kept_makes_no_difference(
+    monkeypatch: pytest.MonkeyPatch, seed: int, kept: int
+) -> None:
+    """Hazard: where an account was at addresses is taken for where it was in networks, or for another's."""
+    found = []
+    for most in (None, kept):
+        if most is not None:
+            monkeypatch.setattr(steps, "Pools", partial(Pools, kept=most))
+        one = correlator(**TUNED)
+        show(one, world(seed))
+        rebuild(one, START_S + 66 * HOUR_S)
+        found.append((one.members(), one.kept, one.unlabelled))
+    assert found[0] == found[1]
+
+
+def test_an_account_that_comes_to_anothers_place_meanwhile_has_visits_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Hazard: one that wakes changes places with another, whose visits were kept."""
+    monkeypatch.setattr(steps, "SLICE", 64)
+    one = correlator(principals=520)
+    show(one, mixed(hours=HOURS), rebuilds=False)
+    for number, _ in enumerate(one.rebuild(EVENING_S * NS)):
+        # Each takes the place of one that was there: memory is full.
+        one.observe(
+            row(f"late-{number}", payment=f"late {number}", address=f"77.{number % 250}.1.1"), EVENING_S * NS
+        )
+    assert one.evidence.principal_evictions > 100
+    assert all(set(members) <= BAD for members in clusters(one))
+    rebuild(one, EVENING_S)
+    assert all(set(members) <= BAD for members in clusters(one))
 
 
 def test_what_is_seen_during_a_rebuild_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:

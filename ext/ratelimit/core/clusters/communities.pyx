@@ -156,7 +156,7 @@ cdef class Communities:
                 if method == 0:
                     continue  # its payment method was forgotten while this rebuild was under way
                 label = self.label_of(method)
-                self.pools.places_of(p, &places)
+                self.pools.places_of(p, self.pools.suspects[at], &places)
                 for i in range(places.count):
                     if self.is_place(places.at[i]):
                         vote_at(
@@ -182,7 +182,7 @@ cdef class Communities:
                 if label == 0:
                     continue
                 label = self.label_of(label)
-                self.pools.places_of(p, &places)
+                self.pools.places_of(p, self.pools.suspects[at], &places)
                 self.balance[label - 1] -= places.all_visits
                 for i in range(places.count):
                     other = self.other_at(places.at[i], label) if self.is_place(places.at[i]) else 0
@@ -231,7 +231,7 @@ cdef class Communities:
                 label = self.label_of(label) if label else 0
                 if label == 0 or self.pools.first[label - 1] == 0:
                     continue
-                self.pools.places_of(p, &places)
+                self.pools.places_of(p, self.pools.suspects[at], &places)
                 for i in range(places.count):
                     other = self.other_at(places.at[i], label) if self.is_place(places.at[i]) else 0
                     if other:

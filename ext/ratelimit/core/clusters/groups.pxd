@@ -35,7 +35,7 @@ cdef class Groups:
     cdef uint32_t tree_of(self, Principal *p, uint32_t at) noexcept nogil
     cdef void vote(self, uint32_t at, uint32_t group, uint32_t visits) noexcept nogil
     cdef void tally_one(self, Principal *p, uint32_t at) noexcept nogil
-    cdef double fit(self, Principal *p, uint32_t group, bint *roams) noexcept nogil
+    cdef double fit(self, Principal *p, uint32_t at, uint32_t group, bint *roams) noexcept nogil
     cdef bint is_residential(self, uint32_t at) noexcept nogil
     cdef int main_place_of(self, const Places *places) noexcept nogil
     cdef bint is_provable(self, Principal *p) noexcept nogil

@@ -140,7 +140,7 @@ cdef class Groups:
                     self.sizes[root - 1] = MOST_DEGREE + self.count
                 g = self.sizes[root - 1] - MOST_DEGREE
                 self.number[at] = <uint16_t>g
-                self.pools.places_of(p, &places)
+                self.pools.places_of(p, at, &places)
                 for i in range(places.count):
                     self.vote(places.at[i], g, places.visits[i])
 
@@ -191,7 +191,7 @@ cdef class Groups:
         cdef Places places
         cdef int i
         cdef bint fresh = is_fresh(p), roams = False
-        self.pools.places_of(p, &places)
+        self.pools.places_of(p, at, &places)
         for i in range(places.count):
             node = self.evidence.identifiers + places.at[i]
             if g and self.owner[places.at[i]] == g:
@@ -217,7 +217,7 @@ cdef class Groups:
                 node.mine += node.mine < MOST_DEGREE
             else:
                 # Once for its method, and once more where the group meets: half of a young organisation is new.
-                node.others += (1 + (self.fit(p, g, &roams) >= FIT)) * (node.others < MOST_DEGREE - 1)
+                node.others += (1 + (self.fit(p, at, g, &roams) >= FIT)) * (node.others < MOST_DEGREE - 1)
         t.old += p.traits & OLD != 0
         t.settled += p.traits & SETTLED != 0
         t.rate += rate_of(p, self.evidence.now_s)
@@ -314,7 +314,7 @@ cdef class Groups:
 
     # -- what comes of it -------------------------------------------------------------------------
 
-    cdef double fit(self, Principal *p, uint32_t group, bint *roams) noexcept nogil:
+    cdef double fit(self, Principal *p, uint32_t at, uint32_t group, bint *roams) noexcept nogil:
         """Return what part of where a member was are exits at which its group meets; -1 for a member with a home.
 
         And whether accounts that pay apart were at some of these addresses, or the member was at several. One address
@@ -328,7 +328,7 @@ cdef class Groups:
         roams[0] = False
         if p.traits & HOMED:
             return -1.0
-        self.pools.places_of(p, &places)
+        self.pools.places_of(p, at, &places)
         main_place = self.main_place_of(&places)
         dwells = main_place >= 0 and self.is_residential(places.at[main_place])
         dwells = dwells and self.evidence.identifiers[places.at[main_place]].settled < self.hub
@@ -404,7 +404,7 @@ cdef class Groups:
                     pays_alone = self.pools.token_of(p, POOLED) == 0
                     if pays_alone and not p.traits & ROAMER:
                         pass  # of a fleet on one payment method: that and nothing else is said of it
-                    elif self.fit(p, g, &roams) < (LONER_FIT if pays_alone else FIT):
+                    elif self.fit(p, at, g, &roams) < (LONER_FIT if pays_alone else FIT):
                         verdict = NO_VERDICT
                     elif pays_alone or not roams or not self.is_provable(p):
                         verdict = LIKELY  # whatever those around it are

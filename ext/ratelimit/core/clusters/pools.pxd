@@ -1,4 +1,4 @@
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from ratelimit.core.clusters.evidence cimport Evidence
 from ratelimit.core.clusters.records cimport EDGES, FINE_EDGES, Identifier, Principal
@@ -6,6 +6,21 @@ from ratelimit.core.memory.scratch cimport Scratch
 
 cdef enum:
     DISTINCT = 0xFFFFFFFF   # in `second`: three payment methods or more were seen at a place
+    MOST_KEPT = 1 << 14     # principals whose visits are read once a rebuild, and kept:
+    MOST_VISITS_KEPT = 1 << 16  # as many as stay in the processor's nearest memory; of more, it is as far to either
+
+cdef struct Visits:         # of a principal lately, at addresses that are no infrastructure
+    const uint32_t *refs    # of the addresses, as edges name them
+    const uint8_t *hours    # visits at each, and AT_HOME
+    int count
+    uint32_t all_visits
+
+cdef struct Kept:
+    uint32_t key            # half of the principal's: another may have come to its position
+    uint32_t first          # of its visits, among those kept
+    uint16_t all_visits
+    uint8_t count
+    uint8_t is_kept
 
 cdef struct Places:         # where a principal was lately and is not at home
     uint32_t at[FINE_EDGES]
@@ -32,12 +47,21 @@ cdef class Pools:
     cdef uint32_t *suspects             # positions of the principals in question
     cdef readonly uint32_t suspect_count
     cdef uint32_t awake                 # principals there were at the beginning
+    cdef uint32_t keeps                 # principals whose visits are kept, at most
+    cdef Kept *kept                     # by principal
+    cdef uint32_t *kept_refs            # of all visits kept, one principal's after the other's
+    cdef uint8_t *kept_hours
+    cdef uint32_t kept_most             # principals that there is room for
+    cdef uint32_t kept_visits           # that there are
     cdef Scratch search                 # `first` and `second`: what only looking for groups takes
     cdef Scratch found                  # the others
 
     cdef void free(self) noexcept
+    cdef void forget(self) noexcept
     cdef uint32_t token_of(self, Principal *p, int flag) noexcept nogil
-    cdef void places_of(self, Principal *p, Places *places) noexcept nogil
+    cdef void places_of(self, Principal *p, uint32_t at, Places *places) noexcept nogil
+    cdef void find_visits(self, Principal *p, uint32_t at, uint32_t *refs, uint8_t *hours, Visits *visits) noexcept nogil
+    cdef void read_visits(self, Principal *p, uint32_t *refs, uint8_t *hours, Visits *visits) noexcept nogil
     cdef void await_suspect(self, uint32_t at) noexcept nogil
     cdef bint is_pool(self, uint32_t at) noexcept nogil
     cdef bint is_suspect(self, Principal *p) noexcept nogil

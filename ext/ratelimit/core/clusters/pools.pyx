@@ -56,9 +56,10 @@ cdef uint32_t pool_visits(const Principal *p, const Places *places, bint by_prog
 
 @cython.final
 cdef class Pools:
-    def __cinit__(self, Evidence evidence not None, *, uint32_t window_s, costly=(), bint by_program=False):
+    def __cinit__(self, Evidence evidence not None, *, uint32_t window_s, costly=(), bint by_program=False, uint32_t kept=MOST_KEPT):
         cdef int slot
         self.by_program = by_program
+        self.keeps = kept
         self.evidence = evidence
         self.window_ticks = max(<uint32_t>1, window_s // TICK_S)
         self.slot_count = 0
@@ -74,12 +75,21 @@ cdef class Pools:
         self.free()
 
     cdef void free(self) noexcept:
-        self.first = self.second = self.roots = self.suspects = self.trees = NULL
+        self.forget()
         give_all_back(&self.search)
         give_all_back(&self.found)
 
+    cdef void forget(self) noexcept:
+        self.first = self.second = self.roots = self.suspects = self.trees = NULL
+        self.kept = NULL
+        self.kept_refs = NULL
+        self.kept_hours = NULL
+        self.kept_most = self.kept_visits = 0
+
     def begin(self):
-        """Take memory: three numbers an identifier, and two a principal."""
+        """Take memory: three numbers an identifier, two a principal, and half a megabyte for visits at most."""
+        cdef uint32_t kept = min(self.evidence.awake_count, self.keeps)
+        cdef uint32_t visits = min(kept * FINE_EDGES, <uint32_t>MOST_VISITS_KEPT)
         self.free()
         self.count = self.evidence.identifier_count
         self.first = <uint32_t *>take_zeroed(&self.search, self.count + 1, 4)
@@ -87,12 +97,16 @@ cdef class Pools:
         self.roots = <uint32_t *>take_zeroed(&self.found, self.count + 1, 4)
         self.suspects = <uint32_t *>take_zeroed(&self.found, self.evidence.awake_count + 1, 4)
         self.trees = <uint32_t *>take_zeroed(&self.found, self.evidence.awake_count + 1, 4)
+        self.kept = <Kept *>take_zeroed(&self.found, kept + 1, sizeof(Kept))
+        self.kept_refs = <uint32_t *>take_zeroed(&self.found, visits + 1, 4)
+        self.kept_hours = <uint8_t *>take_zeroed(&self.found, visits + 1, 1)
         if (
             self.first == NULL or self.second == NULL or self.roots == NULL or self.suspects == NULL
-            or self.trees == NULL
+            or self.trees == NULL or self.kept == NULL or self.kept_refs == NULL or self.kept_hours == NULL
         ):
             self.free()
             raise MemoryError
+        self.kept_most = kept
         self.suspect_count = 0
         self.awake = self.evidence.awake_count
 
@@ -103,7 +117,7 @@ cdef class Pools:
 
     def give_back(self):
         """Give a part of the memory back, to be gone on with until there is none; return whether there is more."""
-        self.first = self.second = self.roots = self.suspects = self.trees = NULL
+        self.forget()
         self.count = self.awake = self.suspect_count = 0
         return give_back(&self.search if self.search.count else &self.found) or self.found.count > 0
 
@@ -133,6 +147,8 @@ cdef class Pools:
         """Have what a pass over those in question will look at soon fetched: a walk waits for memory most of the time."""
         cdef uint8_t *p
         cdef int i
+        if self.kept_most == self.awake:
+            return  # so few are near as it is
         if at + FAR < self.suspect_count:
             p = <uint8_t *>principal_at(self.evidence, self.suspects[at + FAR])
             for i in range(LINES):
@@ -140,45 +156,81 @@ cdef class Pools:
         if at + NEAR < self.suspect_count:
             look_ahead(self.evidence.identifiers, principal_at(self.evidence, self.suspects[at + NEAR]), CLIENT_AT)
 
-    cdef void places_of(self, Principal *p, Places *places) noexcept nogil:
-        """Find where a principal was lately: places of the kind looked at, each once."""
+    cdef void find_visits(self, Principal *p, uint32_t at, uint32_t *refs, uint8_t *hours, Visits *visits) noexcept nogil:
+        """Find a principal's visits: they are kept, as far as there is room, else they are put where the caller says."""
+        cdef Kept *kept = self.kept + at if at < self.kept_most else NULL
+        if kept == NULL or kept.is_kept and kept.key != p.key.low:
+            self.read_visits(p, refs, hours, visits)
+            return
+        if not kept.is_kept:
+            if self.kept_visits + FINE_EDGES > min(self.kept_most * FINE_EDGES, <uint32_t>MOST_VISITS_KEPT):
+                self.read_visits(p, refs, hours, visits)
+                return
+            self.read_visits(p, self.kept_refs + self.kept_visits, self.kept_hours + self.kept_visits, visits)
+            kept.key = p.key.low
+            kept.first = self.kept_visits
+            kept.all_visits = <uint16_t>visits.all_visits
+            kept.count = <uint8_t>visits.count
+            kept.is_kept = True
+            self.kept_visits += visits.count
+            return
+        visits.refs = self.kept_refs + kept.first
+        visits.hours = self.kept_hours + kept.first
+        visits.count = kept.count
+        visits.all_visits = kept.all_visits
+
+    cdef void read_visits(self, Principal *p, uint32_t *refs, uint8_t *hours, Visits *visits) noexcept nogil:
         cdef Identifier *node
-        cdef uint32_t at, ticks = self.evidence.now_s // TICK_S
-        cdef int i, j, homes = 0
-        cdef uint32_t home[FINE_EDGES]
-        places.count = 0
-        places.all_visits = 0
+        cdef uint32_t ticks = self.evidence.now_s // TICK_S
+        cdef int i, count = 0
+        visits.all_visits = 0
         for i in range(FINE_EDGES):
             node = resolve(self.evidence.identifiers, p.edges[i].ref)
             if node == NULL or is_infrastructure(node):
                 continue
             if <uint16_t>(ticks - p.edges[i].seen) >= self.window_ticks:
                 continue
-            places.all_visits += visits_of(p.edges + i)
-            if self.kind == COARSE:
+            visits.all_visits += visits_of(p.edges + i)
+            refs[count], hours[count] = p.edges[i].ref, p.edges[i].visits
+            count += 1
+        visits.refs, visits.hours, visits.count = refs, hours, count
+
+    cdef void places_of(self, Principal *p, uint32_t position, Places *places) noexcept nogil:
+        """Find where the principal at a position was lately: places of the kind looked at, each once."""
+        cdef Identifier *node
+        cdef uint32_t at
+        cdef int i, j, homes = 0
+        cdef uint32_t home[FINE_EDGES]
+        cdef uint32_t refs[FINE_EDGES]
+        cdef uint8_t hours[FINE_EDGES]
+        cdef Visits visits
+        self.find_visits(p, position, refs, hours, &visits)
+        places.count = 0
+        places.all_visits = visits.all_visits
+        for i in range(visits.count):
+            node = resolve(self.evidence.identifiers, visits.refs[i])
+            if node != NULL and self.kind == COARSE:
                 node = resolve(self.evidence.identifiers, node.parent)
-                if node == NULL:
-                    continue
+            if node == NULL:
+                continue
             at = <uint32_t>(node - self.evidence.identifiers)
             if at >= self.count:
                 continue  # it came while this rebuild was under way
-            if p.edges[i].visits & AT_HOME:
+            if visits.hours[i] & AT_HOME:
                 home[homes] = at
                 homes += 1
                 continue
-            if self.kind == FINE:  # two edges never lead to one address
-                places.at[places.count] = at
-                places.visits[places.count] = visits_of(p.edges + i)
-                places.count += 1
+            j = 0
+            if self.kind == FINE:
+                j = places.count  # two edges never lead to one address
+            while j < places.count and places.at[j] != at:
+                j += 1
+            if j < places.count:
+                places.visits[j] += visits.hours[i]
                 continue
-            for j in range(places.count):
-                if places.at[j] == at:
-                    places.visits[j] += visits_of(p.edges + i)
-                    break
-            else:
-                places.at[places.count] = at
-                places.visits[places.count] = visits_of(p.edges + i)
-                places.count += 1
+            places.at[j] = at
+            places.visits[j] = visits.hours[i]
+            places.count += 1
         # An account that lives in a place is no witness of it, either way.
         for i in range(homes if self.kind == COARSE else 0):
             j = 0
@@ -271,11 +323,11 @@ cdef class Pools:
         cdef Identifier *node
         with nogil:
             for at in range(start, min(stop, self.awake)):
-                if at + 2 < self.awake:
+                if at + 2 < self.awake and self.kept_most < self.awake:
                     look_ahead(self.evidence.identifiers, principal_at(self.evidence, at + 2), EXTRA_AT)
                 p = principal_at(self.evidence, at)
                 if self.alone:
-                    self.places_of(p, &places)
+                    self.places_of(p, at, &places)
                     p.traits &= ~<int>ROAMER
                     if self.roams(p, &places):
                         p.traits |= ROAMER
@@ -285,7 +337,7 @@ cdef class Pools:
                 elif self.alone or is_witness(p):
                     # Accounts that pay by themselves are set against all: nothing else speaks for the others.
                     if not self.alone:
-                        self.places_of(p, &places)
+                        self.places_of(p, at, &places)
                     for i in range(places.count):
                         node = self.evidence.identifiers + places.at[i]
                         node.settled += node.settled < MOST_DEGREE
@@ -334,7 +386,7 @@ cdef class Pools:
                 mine = p.traits & ROAMER if self.alone else token != 0
                 if not mine and not (self.alone or is_witness(p)):
                     continue
-                self.places_of(p, &places)
+                self.places_of(p, self.suspects[at], &places)
                 for i in range(places.count):
                     node = self.evidence.identifiers + places.at[i]
                     if not mine:
@@ -368,7 +420,7 @@ cdef class Pools:
                 p = principal_at(self.evidence, self.suspects[at])
                 if not self.is_suspect(p):
                     continue
-                self.places_of(p, &places)
+                self.places_of(p, self.suspects[at], &places)
                 for i in range(places.count):
                     if not self.is_pool(places.at[i]):
                         places.visits[i] = 0
@@ -437,7 +489,7 @@ cdef class Pools:
                 if not self.is_suspect(p):
                     continue
                 token = 0 if self.alone else self.token_of(p, SUSPECT)
-                self.places_of(p, &places)
+                self.places_of(p, self.suspects[at], &places)
                 for i in range(places.count):
                     if not self.is_pool(places.at[i]):
                         continue

@@ -17,7 +17,7 @@ def pairs(Pools pools not None, uint32_t start, uint32_t stop, /):
         p = principal_at(pools.evidence, at)
         program = pools.token_of(p, 0xFFFF)
         if program:
-            pools.places_of(p, &places)
+            pools.places_of(p, at, &places)
             for i in range(places.count):
                 found.append(<uint64_t>places.at[i] << 32 | program - 1)
     return found
