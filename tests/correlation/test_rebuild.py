@@ -75,7 +75,7 @@ def test_whose_visits_are_kept_makes_no_difference(
     for most in (None, kept):
         if most is not None:
             monkeypatch.setattr(steps, "Pools", partial(Pools, kept=most))
-        one = correlator(**TUNED)
+        one = correlator(**TUNED)  # type: ignore[arg-type]
         show(one, world(seed))
         rebuild(one, START_S + 66 * HOUR_S)
         found.append((one.members(), one.kept, one.unlabelled))
