@@ -56,7 +56,9 @@ cdef uint32_t pool_visits(const Principal *p, const Places *places, bint by_prog
 
 @cython.final
 cdef class Pools:
-    def __cinit__(self, Evidence evidence not None, *, uint32_t window_s, costly=(), bint by_program=False, uint32_t kept=MOST_KEPT):
+    def __cinit__(
+        self, Evidence evidence not None, *, uint32_t window_s, costly=(), bint by_program=False, uint32_t kept=MOST_KEPT
+    ):
         cdef int slot
         self.by_program = by_program
         self.keeps = kept
