@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from time import time_ns
 
 import pytest
 
@@ -23,7 +24,8 @@ ADDRESS = "203.0.113.9"
 
 @pytest.fixture
 def hosts(server: Server, tmp_path: Path) -> Iterator[tuple[Host, Host]]:
-    """Return the host that a person asks, and one beside it."""
+    """Return the host that a person asks, and one beside it, in an hour that has a minute left."""
+    until(lambda: HOUR_NS - time_ns() % HOUR_NS > 60 * 10**9, "the next hour", patience_s=90)
     server.client.flushall()
     with two_hosts(tmp_path, server.url) as (here, there):
         until(lambda: len(told(here, "acts")["hosts"]) == 2, "both hosts")
