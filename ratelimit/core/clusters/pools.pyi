@@ -27,7 +27,7 @@ class Pools:
         window_s: how far back visits count, in seconds; whole ticks of ten minutes.
         costly: further families, counted from 0, that count as payment methods.
         by_program: where no account pays, the client program stands for the payment method.
-        kept: principals whose visits are read once and then kept; of all others they are read in each walk.
+        kept: with so many principals or fewer, visits are read once and then kept; else in each walk.
 
     Raises:
         ValueError: there is no such family.

@@ -6,8 +6,8 @@ from ratelimit.core.memory.scratch cimport Scratch
 
 cdef enum:
     DISTINCT = 0xFFFFFFFF   # in `second`: three payment methods or more were seen at a place
-    MOST_KEPT = 1 << 14     # principals whose visits are read once a rebuild, and kept:
-    MOST_VISITS_KEPT = 1 << 16  # as many as stay in the processor's nearest memory; of more, it is as far to either
+    MOST_KEPT = 1 << 14     # principals whose visits are read once a rebuild, and kept: as many as stay near the
+    MOST_VISITS_KEPT = 1 << 16  # processor. Of more it is as far to either, so nothing is kept, and takes no memory
 
 cdef struct Visits:         # of a principal lately, at addresses that are no infrastructure
     const uint32_t *refs    # of the addresses, as edges name them
@@ -47,11 +47,11 @@ cdef class Pools:
     cdef uint32_t *suspects             # positions of the principals in question
     cdef readonly uint32_t suspect_count
     cdef uint32_t awake                 # principals there were at the beginning
-    cdef uint32_t keeps                 # principals whose visits are kept, at most
+    cdef uint32_t keeps                 # with more principals than these no visits are kept
     cdef Kept *kept                     # by principal
     cdef uint32_t *kept_refs            # of all visits kept, one principal's after the other's
     cdef uint8_t *kept_hours
-    cdef uint32_t kept_most             # principals that there is room for
+    cdef uint32_t kept_most             # principals that there is room for: all, or none
     cdef uint32_t kept_visits           # that there are
     cdef Scratch search                 # `first` and `second`: what only looking for groups takes
     cdef Scratch found                  # the others

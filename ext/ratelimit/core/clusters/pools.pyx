@@ -89,8 +89,8 @@ cdef class Pools:
         self.kept_most = self.kept_visits = 0
 
     def begin(self):
-        """Take memory: three numbers an identifier, two a principal, and half a megabyte for visits at most."""
-        cdef uint32_t kept = min(self.evidence.awake_count, self.keeps)
+        """Take memory: three numbers an identifier, two a principal, and of few principals half a megabyte for visits."""
+        cdef uint32_t kept = self.evidence.awake_count if self.evidence.awake_count <= self.keeps else 0
         cdef uint32_t visits = min(kept * FINE_EDGES, <uint32_t>MOST_VISITS_KEPT)
         self.free()
         self.count = self.evidence.identifier_count
