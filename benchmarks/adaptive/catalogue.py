@@ -343,33 +343,53 @@ MORE, NO_MORE = 1.02, 3
 """So many heights in a row that complete no more than the best by this factor end the search."""
 
 
-@lru_cache(maxsize=64)
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """A back end that always has work.
+
+    Args:
+        rate: the requests a second that it completes.
+        after_s: how long an answer goes on after its first byte.
+    """
+
+    rate: float
+    after_s: float
+
+
 def capacity(name: str, long: bool = False) -> float:
-    """Return the requests a second that a back end completes when it always has work.
+    """Return the requests a second that a back end completes when it always has work."""
+    return busy(name, long).rate
+
+
+@lru_cache(maxsize=64)
+def busy(name: str, long: bool = False) -> Busy:
+    """Return what a back end does when it always has work.
 
     The number in flight is held, at each of several heights until more complete no more; the best counts.
     """
     back_end = BY_NAME[name]
     mix = back_end.long if long else back_end.usual
-    best, worse = 0.0, 0
+    best, worse = Busy(0.0, 0.0), 0
     for held in (2, 4, 8, 16, 20, 24, 32, 48, 64, 100, 140, 300):
-        found = _throughput(back_end, mix, held)
-        worse = 0 if found > MORE * best else worse + 1
-        best = max(best, found)
+        found = _held(back_end, mix, held)
+        worse = 0 if found.rate > MORE * best.rate else worse + 1
+        best = max(best, found, key=lambda each: each.rate)
         if worse == NO_MORE:
             break
     return best
 
 
-def _throughput(back_end: BackEnd, mix: Mix, held: int) -> float:
+def _held(back_end: BackEnd, mix: Mix, held: int) -> Busy:
     timeline = Timeline()
     engine = back_end.make(timeline)
     random = Random(7)
-    done = 0
+    done = after_ns = 0
 
     def again(job: Job) -> None:
-        nonlocal done
-        done += timeline.now_ns > CALIBRATED_S * SECOND // 2
+        nonlocal done, after_ns
+        if timeline.now_ns > CALIBRATED_S * SECOND // 2:
+            done += 1
+            after_ns += timeline.now_ns - job.first_byte_ns
         send()
 
     def send() -> None:
@@ -381,4 +401,4 @@ def _throughput(back_end: BackEnd, mix: Mix, held: int) -> float:
     for _ in range(held):
         send()
     timeline.run(CALIBRATED_S * SECOND)
-    return done / (CALIBRATED_S / 2)
+    return Busy(done / (CALIBRATED_S / 2), after_ns / SECOND / max(1, done))

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from heapq import heappop, heappush
+from math import ceil
 from random import Random
 from statistics import fmean
 
-from benchmarks.adaptive.catalogue import BY_NAME, BackEnd, capacity
+from benchmarks.adaptive.catalogue import BY_NAME, BackEnd, busy, capacity
 from benchmarks.adaptive.hosts import NOTHING, SERVER, HostsLoop
 from benchmarks.adaptive.job import Job
 from benchmarks.adaptive.loop import Coming, Outcome
 from benchmarks.adaptive.spread import spread
 from benchmarks.adaptive.timeline import SECOND
 from ratelimit.load.model.first_byte import FirstByte
-from ratelimit.load.model.promises import Promises
+from ratelimit.load.model.promises import MOST_NS, Promises
 from ratelimit.load.model.settings import Settings
 
 CHOSEN_ON = ("48 slots", "two replicas", "small and quick", "large model", "one piece", "database pool")
@@ -144,6 +146,43 @@ def obeyed(name: str, seeds: Sequence[int], way: Way) -> Obeyed:
     return Obeyed(*(fmean(column) for column in zip(*found, strict=True)))
 
 
+def least_tries(rate: float, inside: float, goes_on: bool) -> float:
+    """Return the least tries for each answer when no wait is longer than `MOST_NS`.
+
+    That is with callers who are let in in the order in which they came, each at the instant at which there is
+    a place: the k-th when k less those inside were answered. A caller comes at once, then once in
+    the longest wait, and when it is let in.
+
+    Args:
+        rate: the answers a second.
+        inside: how many are let in and not yet answered at most.
+        goes_on: whether a caller has another request after an answer, for `GO_ON_S`.
+    """
+    most_s = MOST_NS / SECOND
+    over_s = GO_ON_S if goes_on else (NEARLY * CALLERS + 0.5) / rate
+    come = [COME_S * at / CALLERS for at in range(CALLERS)]
+    tries = ended = let_in = 0
+    while come:
+        came_s = heappop(come)
+        let_in += 1
+        enters_s = max(came_s, (let_in - inside) / rate)
+        if enters_s > over_s:
+            tries += 1 + int((over_s - came_s) / most_s)
+            continue
+        tries += 1 + ceil((enters_s - came_s) / most_s)
+        answered_s = max(enters_s, let_in / rate)
+        ended += answered_s <= over_s
+        if goes_on and answered_s + PAUSE_S <= over_s:
+            heappush(come, answered_s + PAUSE_S)
+    return tries / max(1, ended)
+
+
+def _least(name: str, goes_on: bool) -> float:
+    """Return the least tries before a back end, with first bytes in time: the mean is at most the target."""
+    found = busy(name)
+    return least_tries(found.rate, found.rate * (BY_NAME[name].target_ns / SECOND + found.after_s), goes_on)
+
+
 def report_obeying(names: Sequence[str], seeds: Sequence[int], jobs: int = 1) -> None:
     """Print the table."""
     rows = [(name, way) for name in names or PLAYED for way in WAYS]
@@ -152,6 +191,9 @@ def report_obeying(names: Sequence[str], seeds: Sequence[int], jobs: int = 1) ->
         rows, spread(partial(_obeyed, tuple(seeds)), rows, "callers that obey", jobs), strict=True
     ):
         print(f"{name:18}{way.name:30}{100 * found.used:8.0f}{found.tries:8.1f}", flush=True)
+        if way is WAYS[-1]:
+            for goes_on, what in ((False, "once"), (True, "again and again")):
+                print(f"{name:18}{f'least tries, {what}':30}{100:8}{_least(name, goes_on):8.1f}", flush=True)
 
 
 def _obeyed(seeds: Sequence[int], row: tuple[str, Way]) -> Obeyed:

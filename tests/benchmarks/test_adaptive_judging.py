@@ -8,7 +8,7 @@ from benchmarks.adaptive.catalogue import BY_NAME, JUDGES
 from benchmarks.adaptive.contenders import Fixed
 from benchmarks.adaptive.hosts import SERVER, Between
 from benchmarks.adaptive.judging import best_of, judge, over_hosts
-from benchmarks.adaptive.obeying import Way, obeyed
+from benchmarks.adaptive.obeying import CALLERS, GO_ON_S, NEARLY, Way, least_tries, obeyed
 from benchmarks.adaptive.phases import Phase
 
 PHASES = (Phase("cold start", 6, 0.8), Phase("flash", 6, 3.0))
@@ -68,3 +68,25 @@ def test_fault_90_callers_that_obey_use_a_back_end_in_few_tries(in_seconds: bool
     found = obeyed("small and quick", [1], Way("once", in_seconds=in_seconds))
     assert found.used > 0.9
     assert found.tries < 3
+
+
+def test_the_least_tries_are_one_a_minute_until_the_turn():
+    """Where a back end takes five minutes for all, callers of each minute need one more than those before."""
+    found = least_tries(CALLERS / 300, 0.0, goes_on=False)
+    answered = NEARLY * CALLERS
+    assert found == pytest.approx(
+        (600 + sum(120 * waits for waits in (1, 2, 3, 4)) + 120 * 4.75) / answered, 0.02
+    )
+
+
+def test_the_least_tries_are_one_where_all_are_inside_and_two_where_none_waits_for_a_minute():
+    assert least_tries(10.0, CALLERS, goes_on=False) == pytest.approx(1.0, abs=0.06)
+    assert least_tries(20.0, 0.0, goes_on=True) == pytest.approx(2.0, abs=0.2)
+
+
+@pytest.mark.parametrize("rate", [2.0, 5.0, 20.0])
+def test_the_least_tries_of_callers_that_go_on_are_no_fewer_than_their_waits_make(rate: float):
+    """All but those inside wait at each moment, and each of these comes once a minute."""
+    inside = 10.0 * rate
+    waiting_s = (CALLERS - inside) * (GO_ON_S - 3)
+    assert least_tries(rate, inside, goes_on=True) >= 1 + waiting_s / 60 / (rate * GO_ON_S)
