@@ -117,6 +117,8 @@ def refused_command(
     elif not found:
         asked = f"No limit refused {', '.join(revealed)}" if revealed else "No caller was refused"
         note(f"{asked} within the last hour.")
+        if revealed:
+            note("`ratelimit who` looks at its address, payment method and actor, too.")
     else:
         _show(policy, found, most, given if revealed else None, has_hosts=loaded.compiled.remote is not None)
         if not revealed:

@@ -93,6 +93,7 @@ def took_command(
     begin_ns, end_ns = bounds_of(span, SystemClock().now_ns())
     with ExitStack() as stack:
         wanted, campaigns = None, []
+        rulings: list[str] = []
         known = _known(stack, loaded, names)
         callers = {} if known is None else callers_of(known, names)
         actors = [] if known is None else _actors_of(known, callers.values())

@@ -204,6 +204,11 @@ def print_person(
     if person.hosts and not person.shed and all(each.in_shadow for each in person.refused):
         if person.missing or known.trouble:
             words = "As far as is known, no limit refused it within the last hour."
+            if known.trouble and all(each.what == "account" for each in person.callers):
+                words = (
+                    "As far as is known, no limit refused its account within the last hour. Limits of its "
+                    "address or payment method may have."
+                )
             say(console, Text(words, "yellow"))
         else:
             say(console, Text("No limit refused it within the last hour.", "green"))

@@ -109,9 +109,11 @@ def refused_by_words(known: Knowledge, identity: str, hashed: int, name: str) ->
         each.get(name, 0) for each in (told.of(identity, [hashed]), told.would(identity, [hashed]))
     )
     said = f"refused {formatting.count(times, 'time')} by it"
-    if would and not times:
+    shadow = bool(would and not times)
+    if shadow:
         said = f"in shadow, it would have been refused {formatting.count(would, 'time')} by it"
-    now = f", {told.now(identity, [hashed], name):,} in the last minute" if times or would else ""
+    lately = told.now(identity, [hashed], name, in_shadow=shadow)
+    now = f", {lately:,} in the last minute" if times or would else ""
     return f"{said} within the last hour{now}, {told.where}"
 
 

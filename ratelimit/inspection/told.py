@@ -59,12 +59,12 @@ class Told:
                 found[each.limit] = found.get(each.limit, 0) + each.refused
         return found
 
-    def now(self, per: str, hashes: Collection[int], limit: str) -> int:
+    def now(self, per: str, hashes: Collection[int], limit: str, *, in_shadow: bool) -> int:
         """Return how often a limit refused a caller, or would have, in the last sixty seconds."""
         return sum(
             each.now
             for each in self.refused
-            if each.limit == limit
+            if (each.limit, each.in_shadow) == (limit, in_shadow)
             and each.per == per
             and (cluster_of(each.hash) if per == CLUSTER else each.hash) in hashes
         )
@@ -84,12 +84,11 @@ def refused_words(told: Told, per: str, hashes: Collection[int], who: str = "it"
 
     Of a limit in shadow it is what it would have refused: nothing of that was.
     """
-    said = [("refused", name, times) for name, times in told.of(per, hashes).items()]
-    said += [
-        ("in shadow, would have refused", name, times) for name, times in told.would(per, hashes).items()
-    ]
+    said = [(False, name, times) for name, times in told.of(per, hashes).items()]
+    said += [(True, name, times) for name, times in told.would(per, hashes).items()]
     return [
-        f"`{name}`{'' if word == 'refused' else ','} {word} {who} {formatting.count(times, 'time')} within "
-        f"the last hour, {told.now(per, hashes, name):,} in the last minute, {told.where}"
-        for word, name, times in said
+        f"`{name}`{', in shadow, would have refused' if shadow else ' refused'} {who} "
+        f"{formatting.count(times, 'time')} within the last hour, "
+        f"{told.now(per, hashes, name, in_shadow=shadow):,} in the last minute, {told.where}"
+        for shadow, name, times in said
     ]

@@ -276,3 +276,8 @@ def test_a_preview_tells_of_refusals_in_shadow_apart() -> None:
         "`strict`, in shadow, would have refused it 18 times within the last hour, "
         "4 in the last minute, here",
     ]
+    own = one_refused(limit="strict", refused=5, now=1)
+    assert [
+        each.partition("last hour, ")[2]
+        for each in refused_words(Told([own, shadow], hosts=["web-1"]), "account", [7])
+    ] == ["1 in the last minute, here", "2 in the last minute, here"]
