@@ -494,9 +494,8 @@ def _by_share(fields: Mapping[str, Any]) -> str:
 def sums_words(fields: Mapping[str, Any]) -> str:
     """Return what happened during outages, each part behind a semicolon; unlike units are not added up."""
     dollars = fields.get("micro_dollars_charged_back", 0) / MICRO
-    requests = _counted(fields, "requests_charged_back", "request")
     charged = [
-        *(f"{each} (each once in every limit that counts it)" for each in requests),
+        *_counted(fields, "requests_charged_back", "request"),
         *_counted(fields, "tokens_charged_back", "token"),
         *([f"${dollars:,.2f}" if dollars >= 0.01 else "less than a cent"] if dollars else []),
         *(f"{each} of other kinds" for each in _counted(fields, "others_charged_back", "unit")),
@@ -509,7 +508,8 @@ def sums_words(fields: Mapping[str, Any]) -> str:
         ),
         *(
             [
-                f"of what was allowed, limits counted {', '.join(charged)} once the server was back",
+                f"once it was back, limits counted {', '.join(charged)} of what was allowed, "
+                "summed over all limits",
                 "the rest fell in windows already over, or in buckets that had refilled",
             ]
             if charged

@@ -15,6 +15,7 @@ from ratelimit.core.memory.refusals import MOST_CALLERS, refusals_in
 from ratelimit.inspection import formatting
 from ratelimit.inspection.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.identities import short_hash
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
 from ratelimit.stores.embedded.store import EmbeddedStore
@@ -26,6 +27,8 @@ from ratelimit.worker.refusal_lines import stood_in_counter
 
 MOST_LIMITS = 4
 """Limits that are named; those come first that refused most."""
+MOST_NAMED = 3
+"""Callers that are named; those come first that were refused most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,9 @@ class ByShare:
     callers: int = 0
     """Of the last hour."""
     limits: Mapping[str, int] = field(default_factory=dict)
-    """Of the last hour, by limit, the most first."""
+    """Of the last hour, by limit, the most first. A request counts under each limit that refused it."""
+    most: Mapping[str, int] = field(default_factory=dict)
+    """The callers refused most, as screens name them, with how often one limit refused each."""
 
     @property
     def words(self) -> str:
@@ -55,7 +60,10 @@ class ByShare:
         names = [f"`{name}` ({number:,})" for name, number in self.limits.items()]
         if len(names) > MOST_LIMITS:
             names[MOST_LIMITS:] = [f"{len(names) - MOST_LIMITS} more limits"]
-        return f"{said}, by {', '.join(names)}" if names else said
+        said += f", by {', '.join(names)}" if names else ""
+        said += ", some by more than one" if sum(self.limits.values()) > self.requests else ""
+        most = ", ".join(f"{name} ({number:,})" for name, number in self.most.items())
+        return f"{said}; most of all {most}" if most else said
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,7 @@ class Outage:
                 "last_minute": refused.last_minute,
                 "callers": refused.callers,
                 "limits": dict(refused.limits),
+                "most": dict(refused.most),
             },
             "unknown": [*self.unknown],
         }
@@ -136,22 +145,32 @@ def _by_share(compiled: CompiledPolicy, here: EmbeddedStore, since_ns: int, befo
     """Return what was refused by the share alone; of the last minute where nothing says when it began."""
     table, now_ns = here.table, here.clock.now_ns()
     total = totals(table, COUNTER_STOOD_IN, len(StoodInColumn))[StoodInColumn.BY_SHARE]
-    names = {1 + table.counter(rule.counter_name): rule.name for rule in compiled.rules}
+    rules = {1 + table.counter(rule.counter_name): rule for rule in compiled.rules}
     counter = stood_in_counter(table)
-    last_minute, callers, limits = 0, set[int](), dict[str, int]()
+    last_minute, callers, limits = 0, dict[str, int](), dict[str, int]()
     for noted, who, refused, uncertain, _, last_ns, _, mark, now in refusals_in(table, now_ns):
-        name = names.get(mark)
-        if noted != counter or name is None or last_ns + 10**9 <= since_ns:
+        rule = rules.get(mark)
+        if noted != counter or rule is None or last_ns + 10**9 <= since_ns:
             continue
-        callers.add(who)
+        number = max(1, refused - uncertain)
+        caller = f"{formatting.as_said(formatting.per(rule, compiled))} {short_hash(who)}"
+        callers[caller] = max(number, callers.get(caller, 0))
         last_minute += now
-        limits[name] = limits.get(name, 0) + max(1, refused - uncertain)
-    by_number = sorted(limits.items(), key=lambda each: (-each[1], each[0]))
+        limits[rule.name] = limits.get(rule.name, 0) + number
     requests = last_minute if before is None else max(0, total - before)
-    most = requests or 1
     return ByShare(
-        requests, min(last_minute, requests), len(callers), {name: min(n, most) for name, n in by_number}
+        requests,
+        min(last_minute, requests),
+        len(callers),
+        _most_first(limits, requests),
+        dict(list(_most_first(callers, requests).items())[:MOST_NAMED]),
     )
+
+
+def _most_first(numbers: Mapping[str, int], most: int) -> dict[str, int]:
+    """Return the numbers in order, none of them above `most` if that is one or more."""
+    by_number = sorted(numbers.items(), key=lambda each: (-each[1], each[0]))
+    return {name: min(number, most or 1) for name, number in by_number}
 
 
 def outage_words(policy: Policy, here: EmbeddedStore | None = None) -> str:

@@ -45,10 +45,10 @@ def test_unlike_units_are_not_added_up(tmp_path: Path) -> None:
     assert found[: len(ChargedBackColumn)] == [12, 400, 1_840_000, 3]
     names = ("requests", "tokens", "micro_dollars", "others")
     fields = {f"{name}_charged_back": number for name, number in zip(names, found, strict=False)}
-    requests = "12 requests (each once in every limit that counts it)"
     assert sums_words(fields) == (
-        f"; of what was allowed, limits counted {requests}, 400 tokens, $1.84, 3 units of other kinds "
-        "once the server was back; the rest fell in windows already over, or in buckets that had refilled"
+        "; once it was back, limits counted 12 requests, 400 tokens, $1.84, 3 units of other kinds of what "
+        "was allowed, summed over all limits; the rest fell in windows already over, or in buckets that had "
+        "refilled"
     )
     assert sums_words({}) == ""
 
