@@ -130,8 +130,9 @@ def test_what_was_refused_in_the_last_minute_goes_before_totals_and_rates(before
 def test_every_host_has_a_line(navigation: Navigation) -> None:
     text = text_of(navigation)
     assert re.search(r"web-1 +answers +0 +1,000 +10 %", text)
-    assert re.search(r"web-2 +silent +for 75 s", text)
+    assert re.search(r"web-2 +silent +heard 75 s ago", text)
     assert "no answer from web-2" in text
+    assert "totals since the hosts' memory began, without web-2" in " ".join(text.split())
 
 
 def test_eighty_columns_are_enough(navigation: Navigation) -> None:

@@ -168,7 +168,7 @@ def _applied(state: HostState | None) -> Text:
     if not state.workers:
         return Text(state.unheard, "dim")
     if state.silent_s:
-        return Text(f"for {formatting.wait(state.silent_s * 10**9)}", "red")
+        return Text(f"heard {formatting.wait(state.silent_s * 10**9)} ago", "red")
     if state.late_s:
         return Text(f"heard {state.late_s} s ago", "red")
     return Text("✔", "green") if state.has_applied else Text("✘ not yet", "red")
@@ -183,7 +183,8 @@ def _order(now: Moment, before: Moment | None) -> str:
     order += (
         ", (would refuse) in brackets" if any(each.in_shadow and each.now for each in now.callers) else ""
     )
-    return f"{order}; totals since the hosts' memory began"
+    missing = ", ".join(each.host for each in now.hosts if each.counts is None)
+    return f"{order}; totals since the hosts' memory began{f', without {missing}' if missing else ''}"
 
 
 def _limits(rows: Sequence[LimitRow], chosen: int | None) -> RenderableType:
