@@ -84,7 +84,8 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
     apart: list[tuple[int, ...]] = []
     by_account: dict[int, str] = {}
     organisations: list[tuple[tuple[int, ...], ...]] = []
-    for act in acts:
+    ranks: dict[int, int] = {}
+    for rank, act in enumerate(acts, 1):
         accounts, effect = tuple(act.accounts), act.of.effect
         if effect in ("allowed", "denied"):
             if act.identity in positions:
@@ -108,6 +109,7 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
             organisations.append((accounts, tuple(act.payments), tuple(act.networks)))
         elif effect in ("confirm", "clear"):  # the last word counts
             by_account.update(dict.fromkeys(accounts, effect))
+            ranks.update(dict.fromkeys(accounts, rank))
     declared = Declared(
         tuple(exempt),
         tuple(together),
@@ -115,6 +117,7 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
         tuple(key for key, said in by_account.items() if said == "confirm"),
         tuple(key for key, said in by_account.items() if said == "clear"),
         tuple(organisations),
+        tuple(ranks.items()),
     )
     return Amendment(
         tuple(acts),

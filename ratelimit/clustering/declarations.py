@@ -51,6 +51,8 @@ class Declared:
     clear: tuple[int, ...] = ()
     organisations: tuple[tuple[tuple[int, ...], ...], ...] = ()
     """Of each its accounts, its payment methods, and its networks: those of the policy are in `origin`."""
+    ranks: tuple[tuple[int, int], ...] = ()
+    """Accounts of `confirm` and `clear`, and how late each was said: of one actor's the latest counts."""
 
     @property
     def overrides_accounts(self) -> bool:
@@ -98,12 +100,19 @@ def _overrides(written: Declared, acts: Declared) -> Overrides | None:
     if not written.overrides_accounts and not acts.overrides_accounts:
         return None
     said = {*acts.exempt, *acts.confirm, *acts.clear}
+    ranks = dict(acts.ranks)
     return Overrides(
         [*written.exempt, *acts.exempt],
         [*_without(written.together, acts.apart), *acts.together],
         [*_without(written.apart, acts.together), *acts.apart],
-        [*(key for key in written.confirm if key not in said), *acts.confirm],
-        [*(key for key in written.clear if key not in said), *acts.clear],
+        {
+            **{key: 0 for key in written.confirm if key not in said},
+            **{key: ranks[key] for key in acts.confirm},
+        },
+        {
+            **{key: 0 for key in written.clear if key not in said},
+            **{key: ranks[key] for key in acts.clear},
+        },
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal
 
 from ratelimit.core.clusters import methods
@@ -107,8 +107,20 @@ class Correlator:
         """Find the actors of the accounts that the operator names."""
         overrides = self._overrides
         if overrides is not None:
-            label_of = self.core.label_of
-            overrides.set_clusters(set(map(label_of, overrides.confirm)), set(map(label_of, overrides.clear)))
+            # A later word goes before an earlier one, of whichever of an actor's accounts either was said.
+            confirmed, cleared = self._latest(overrides.confirm), self._latest(overrides.clear)
+            overrides.set_clusters(
+                [label for label, rank in confirmed.items() if rank >= cleared.get(label, 0)],
+                [label for label, rank in cleared.items() if rank >= confirmed.get(label, 0)],
+            )
+
+    def _latest(self, ruled: Mapping[int, int]) -> dict[int, int]:
+        """Return by cluster how late one of its accounts was ruled on last."""
+        found: dict[int, int] = {}
+        for key, rank in ruled.items():
+            label = self.core.label_of(key)
+            found[label] = max(rank, found.get(label, 0))
+        return found
 
     def is_due(self, now_ns: int) -> bool:
         """Return whether enough has changed, or enough time passed, for a rebuild."""
@@ -212,15 +224,16 @@ class Correlator:
             return None
         if key in overrides.exempt:
             return "exempt"
+        of_actor = overrides.override_of_cluster(self.core.label_of(key))
         if key in overrides.clear:
-            return "clear"
+            return of_actor or "clear"
         if key in overrides.confirm:
-            return "confirm"
+            return of_actor or "confirm"
         if any(key in group for group in overrides.together):
             return "together"
         if any(key in group for group in overrides.apart):
             return "apart"
-        return overrides.override_of_cluster(self.core.label_of(key))
+        return of_actor
 
     def override_of_cluster(self, label: int) -> Literal["clear", "confirm"] | None:
         """Return what the operator says of a cluster, by the accounts named in it."""

@@ -193,6 +193,9 @@ def person_of(known: Knowledge, callers: Sequence[Caller]) -> Person:
     own = {value for each in callers for value in each.hashes}
     person.plans = plans_of(compiled, person.refused, own, _named_plans(known, callers))
     person.limits = [left for left in person.limits if person.plans.may_be(left.rule)]
+    if person.overview is not None and person.overview.override == "clear":
+        # No limit per actor holds for it, whatever is left of that.
+        person.limits = [left for left in person.limits if left.rule.verdict is None]
     held, by = {act.label for act in person.acts}, {each.act for each in person.refused if each.act}
     in_force = {act.label for act in known.acts}
     person.ended = [act for act in known.log if act.label in by - in_force]

@@ -85,6 +85,25 @@ def test_what_an_act_rules_comes_first_on_every_screen(
         assert "with a home of their own" not in told["words"]
 
 
+@pytest.mark.parametrize("named", ["bot7", ""])
+def test_a_later_clear_goes_before_a_confirmation_whichever_accounts_it_names(
+    actor: Actor, tmp_path: Path, named: str
+) -> None:
+    """Hazard: an account was exempted between the two, and the actor is still said to be certain."""
+    policy = tmp_path / "policy.toml"
+    (name,) = actor.clusters(BOTS)
+    shown = f"{name:016x}"[:8]
+    for command in (["confirm", shown], ["exempt", "bot8"], ["clear", shown]):
+        made = run("act", command[0], policy, command[1], "--yes")
+        assert made.exit_code == 0, made.output
+    who = words(run("who", policy, named or shown).stdout)
+    assert re.search(rf"ruled cleared by {BY}", who), who
+    assert "Cleared by the operator: no limit per actor binds its accounts" in who
+    assert "binds certain" not in who
+    (told,) = json.loads(run("show", "actors", policy, "--json").stdout)["actors"]
+    assert re.match("cleared by ", told["ruled"])
+
+
 @pytest.mark.parametrize("ruling", sorted(RULED))
 def test_a_ruling_is_of_the_latest_act_that_rules_it_and_else_of_the_operator(ruling: str) -> None:
     kinds = {

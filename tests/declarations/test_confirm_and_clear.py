@@ -160,3 +160,17 @@ def test_a_member_brings_what_it_was_given_once_it_is_certain_and_not_before() -
     core.set_inferred(world.key("bot5"), CERTAIN)
     core.observe(row, world.correlator.now_ns)
     assert sum(requests for _, requests in core.debts()) == 7
+
+
+@pytest.mark.parametrize("then", ["clear", "confirm"])
+def test_of_two_acts_on_one_actor_the_later_counts_whichever_accounts_each_names(then: str) -> None:
+    """Hazard: an act names a hundred accounts of an actor at most, and a later one names others of them."""
+    world = seen()
+    earlier = {world.key(f"bot{number}"): 1 for number in range(1, 9)}
+    later = {world.key(f"bot{number}"): 2 for number in range(5, 13)}
+    mixed = dict.fromkeys(earlier.keys() - later.keys(), 1)
+    confirmed, cleared = (mixed, later) if then == "clear" else (later, mixed)
+    world.correlator.know(Overrides(confirm=confirmed, clear=cleared))
+    verdicts = {verdict(world, f"bot{number}") for number in range(1, 60)}
+    assert verdicts == {CERTAIN if then == "confirm" else NONE}
+    assert {world.correlator.override_of(key) for key in (*earlier, *later)} == {then}

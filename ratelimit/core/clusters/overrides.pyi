@@ -11,8 +11,9 @@ class Overrides:
         exempt: never in a cluster.
         together: groups, each one actor whatever the evidence.
         apart: groups of which no two are ever in one cluster; the later in a group yields.
-        confirm: principals that each name an actor that is certain.
-        clear: principals that each name an actor that is neither certain nor likely.
+        confirm: principals that each name an actor that is certain; with how late each was said, if that is known.
+        clear: principals that each name an actor that is neither certain nor likely; likewise. Of those that name
+            one actor the latest counts.
     """
 
     def __init__(
@@ -20,13 +21,13 @@ class Overrides:
         exempt: Iterable[int] = (),
         together: Iterable[Iterable[int]] = (),
         apart: Iterable[Iterable[int]] = (),
-        confirm: Iterable[int] = (),
-        clear: Iterable[int] = (),
+        confirm: Iterable[int] | dict[int, int] = (),
+        clear: Iterable[int] | dict[int, int] = (),
     ) -> None: ...
     @property
-    def confirm(self) -> frozenset[int]: ...
+    def confirm(self) -> dict[int, int]: ...
     @property
-    def clear(self) -> frozenset[int]: ...
+    def clear(self) -> dict[int, int]: ...
     @property
     def exempt(self) -> frozenset[int]: ...
     @property

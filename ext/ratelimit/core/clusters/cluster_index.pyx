@@ -455,9 +455,9 @@ cdef class ClusterIndex:
         if self.overrides is not None:
             said = self.overrides.by_label[p.label]
             override = self.overrides.find(joined(p.key))
-            # An account that is named is what it is named for; the others of its actor are as far as they belong there.
+            # An account that is named is what was said last of its actor; the others are as far as they belong there.
             if override != NULL and override.on_cluster:
-                return CERTAIN if override.on_cluster == CONFIRMED else NO_VERDICT
+                return CERTAIN if (said or override.on_cluster) == CONFIRMED else NO_VERDICT
             if override != NULL and override.group:
                 return CERTAIN
         if said == CLEARED:

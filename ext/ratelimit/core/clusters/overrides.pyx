@@ -22,15 +22,15 @@ cdef class Overrides:
         self.exempt = frozenset(exempt)
         self.together = tuple([tuple(group) for group in together])
         self.apart = tuple([tuple(group) for group in apart])
-        self.confirm = frozenset(confirm)
-        self.clear = frozenset(clear)
+        self.confirm = dict(confirm) if isinstance(confirm, dict) else dict.fromkeys(confirm, 0)
+        self.clear = dict(clear) if isinstance(clear, dict) else dict.fromkeys(clear, 0)
         others = {}
         for group in self.apart:
             for at, key in enumerate(group):
                 # The later yields: it is kept away from those before it.
                 others.setdefault(key, []).extend(group[:at])
         groups = {key: number for number, group in enumerate(self.together, 1) for key in group}
-        keys = sorted(self.exempt | others.keys() | groups.keys() | self.confirm | self.clear)
+        keys = sorted(self.exempt | others.keys() | groups.keys() | self.confirm.keys() | self.clear.keys())
         self.overrides = <Override *>PyMem_RawCalloc(len(keys) + 1, sizeof(Override))
         self.apart_keys = <uint64_t *>PyMem_RawCalloc(sum(map(len, others.values())) + 1, sizeof(uint64_t))
         self.labels = <uint32_t *>PyMem_RawCalloc(len(self.together) + 1, sizeof(uint32_t))
