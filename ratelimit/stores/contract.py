@@ -214,8 +214,8 @@ class AwaitedPlan(Protocol):
         ...
 
     def quotas_here(self, outcome: Outcome, /) -> Sequence[int] | None:
-        """Return the quotas by which this host decided while the server was away; None where it did."""
-        ...
+        """Return the quotas by which this host decided without the server; None where the server did."""
+        return None
 
     def most_here(self, index: int, /) -> int:
         """Return the most that a rule holds here while the server is away; by default no less than else."""
