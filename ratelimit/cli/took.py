@@ -39,8 +39,6 @@ from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
 
 MOST_OF_EACH, MOST_OF_ONE = 5, 20
-
-
 TOOK = "Took: requests allowed; tokens and dollars as charged."
 
 
@@ -77,8 +75,8 @@ def took_command(
     Of an actor, or of an account that is in one, it shows what all accounts of the actor took: within the
     time, today, and since the actor was found.
 
-    What a caller took is what limits counted: of requests those that they allowed, of tokens and dollars what
-    was charged. What it asked is every request of it, allowed or refused.
+    Took counts what limits let through: requests that they allowed, tokens and dollars as charged. Asked
+    counts every request, allowed or refused.
 
     Each host notes the ten callers that took most of a limit in an hour, so a sum is the least that a caller
     took. Exit code 4 if a host does not answer, which is named.
@@ -93,7 +91,6 @@ def took_command(
     begin_ns, end_ns = bounds_of(span, SystemClock().now_ns())
     with ExitStack() as stack:
         wanted, campaigns = None, []
-        rulings: list[str] = []
         known = _known(stack, loaded, names)
         callers = {} if known is None else callers_of(known, names)
         actors = [] if known is None else _actors_of(known, callers.values())
@@ -103,7 +100,6 @@ def took_command(
             wanted = Wanted([*names, *(() if known is None else hashes_of_callers(known, callers.values()))])
         if known is not None:
             campaigns = [campaign_of(known, each, whole, noted, now, span) for each in actors]
-            rulings = [] if known.source is None else [known.source.ruled(each) for each in actors]
     found = takings_within(whole.compiled, noted, now, begin_ns, end_ns)
     most = most or (MOST_OF_EACH if limit is None else MOST_OF_ONE)
     by_limit = {
@@ -118,8 +114,8 @@ def took_command(
         said = {"begin": begin, "end": end, "hosts": list(found.hosts), "limits": shown}
         print_json({**said, "actors": [each.as_json() for each in campaigns]})
     else:
-        for each, ruled in zip(campaigns, rulings, strict=True):
-            _print_campaign(policy, each, ruled, whole.compiled)
+        for each in campaigns:
+            _print_campaign(policy, each, whole.compiled)
         _print_callers(policy, found, by_limit, whole.compiled, is_brief=bool(campaigns))
     if found.without and not as_json:
         note(found.without)
@@ -149,12 +145,12 @@ def _actors_of(known: Knowledge, callers: Iterable[Caller]) -> list[Overview]:
     return [each for each in found if each is not None]
 
 
-def _print_campaign(policy: str, campaign: Campaign, ruled: str, compiled: CompiledPolicy) -> None:
+def _print_campaign(policy: str, campaign: Campaign, compiled: CompiledPolicy) -> None:
     """Write what an actor took, and how much of that is known."""
     console, actor = out(), campaign.actor
     head = Text("actor ") + Text(short_hash(actor.identity), "bold yellow")
     verdict = formatting.verdict_words(VERDICTS[actor.verdict], compiled.rules)
-    head += Text(f"  {ruled}", "cyan") if ruled else ""
+    head += Text(f"  {campaign.ruled}", "cyan") if campaign.ruled else ""
     head += Text(f"  {verdict}" if verdict else "")
     head += Text(f"  {formatting.count(len(actor.members), 'account')}")
     say(console, head + Text(f", found {formatting.instant(actor.first_s * 10**9)} UTC"))

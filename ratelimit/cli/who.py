@@ -264,7 +264,7 @@ def _print_outage(console: Console, known: Knowledge, person: Person, said: Call
         )
         say(console, Text(f"{words}One that does not say for how much counts as asking for more.", "yellow"))
     if known.trouble:
-        said("Nor its addresses and payment methods. Name those that it uses, too: they have limits.")
+        said("Its addresses and payment methods are not known, either. Name them, too: limits count by them.")
     if there.open:
         said(f"Meanwhile these do not apply: {', '.join(there.open)}.")
     if there.closed:

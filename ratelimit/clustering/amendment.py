@@ -82,9 +82,9 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
     more: list[Told] = []
     together: list[tuple[int, ...]] = []
     apart: list[tuple[int, ...]] = []
-    by_account: dict[int, str] = {}
     organisations: list[tuple[tuple[int, ...], ...]] = []
-    ranks: dict[int, int] = {}
+    confirm: dict[int, int] = {}
+    clear: dict[int, int] = {}
     for rank, act in enumerate(acts, 1):
         accounts, effect = tuple(act.accounts), act.of.effect
         if effect in ("allowed", "denied"):
@@ -108,16 +108,17 @@ def amendment_of(compiled: CompiledPolicy, acts: Sequence[Act]) -> Amendment:
         elif effect == "organisations":
             organisations.append((accounts, tuple(act.payments), tuple(act.networks)))
         elif effect in ("confirm", "clear"):  # the last word counts
-            by_account.update(dict.fromkeys(accounts, effect))
-            ranks.update(dict.fromkeys(accounts, rank))
+            said, before = (confirm, clear) if effect == "confirm" else (clear, confirm)
+            said.update(dict.fromkeys(accounts, rank))
+            for account in accounts:
+                before.pop(account, None)
     declared = Declared(
         tuple(exempt),
         tuple(together),
         tuple(apart),
-        tuple(key for key, said in by_account.items() if said == "confirm"),
-        tuple(key for key, said in by_account.items() if said == "clear"),
+        confirm,
+        clear,
         tuple(organisations),
-        tuple(ranks.items()),
     )
     return Amendment(
         tuple(acts),

@@ -6,8 +6,8 @@ bound to a store, which has the key of the hashes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ratelimit.core.clusters.organisations import Organisations
 from ratelimit.core.clusters.overrides import Overrides
@@ -47,12 +47,11 @@ class Declared:
     exempt: tuple[int, ...] = ()
     together: tuple[tuple[int, ...], ...] = ()
     apart: tuple[tuple[int, ...], ...] = ()
-    confirm: tuple[int, ...] = ()
-    clear: tuple[int, ...] = ()
+    confirm: Mapping[int, int] = field(default_factory=dict)
+    """With how late each was said: of one actor's words the latest counts."""
+    clear: Mapping[int, int] = field(default_factory=dict)
     organisations: tuple[tuple[tuple[int, ...], ...], ...] = ()
     """Of each its accounts, its payment methods, and its networks: those of the policy are in `origin`."""
-    ranks: tuple[tuple[int, int], ...] = ()
-    """Accounts of `confirm` and `clear`, and how late each was said: of one actor's the latest counts."""
 
     @property
     def overrides_accounts(self) -> bool:
@@ -82,8 +81,8 @@ def hashed(
             tuple(keys(known.exempt)),
             tuple(tuple(keys(group)) for group in known.together),
             tuple(tuple(keys(group)) for group in known.apart),
-            tuple(keys(known.confirm)),
-            tuple(keys(known.clear)),
+            dict.fromkeys(keys(known.confirm), 0),  # acts are later
+            dict.fromkeys(keys(known.clear), 0),
             tuple(
                 (
                     tuple(keys(each.accounts)),
@@ -100,19 +99,12 @@ def _overrides(written: Declared, acts: Declared) -> Overrides | None:
     if not written.overrides_accounts and not acts.overrides_accounts:
         return None
     said = {*acts.exempt, *acts.confirm, *acts.clear}
-    ranks = dict(acts.ranks)
     return Overrides(
         [*written.exempt, *acts.exempt],
         [*_without(written.together, acts.apart), *acts.together],
         [*_without(written.apart, acts.together), *acts.apart],
-        {
-            **{key: 0 for key in written.confirm if key not in said},
-            **{key: ranks[key] for key in acts.confirm},
-        },
-        {
-            **{key: 0 for key in written.clear if key not in said},
-            **{key: ranks[key] for key in acts.clear},
-        },
+        {**{key: rank for key, rank in written.confirm.items() if key not in said}, **acts.confirm},
+        {**{key: rank for key, rank in written.clear.items() if key not in said}, **acts.clear},
     )
 
 

@@ -56,7 +56,7 @@ WHY = {
     "one program": "One program fills their networks and is hardly seen elsewhere.",
 }
 """By why a classification was made, the sentence that says so."""
-RULED = {
+_RULED_ACTORS = {
     "confirm": "Confirmed by the operator: all its accounts count as certain.",
     "clear": "Cleared by the operator: no limit per actor binds its accounts.",
 }
@@ -84,7 +84,7 @@ def describe(
     `41 payment methods of 2,466 accounts meet at 1,960 addresses nobody else uses; none is ever at
     home; all are younger than two weeks. …`
     """
-    found = [] if ruling is None else [RULED[ruling]]
+    found = [] if ruling is None else [_RULED_ACTORS[ruling]]
     if classification.why == "declared":
         found.append(f"{_number(group['accounts'], 'account')} that the operator says are one actor.")
         return " ".join(found)
@@ -269,8 +269,8 @@ def _pays(found: Explanation) -> str:
         return f"pays with {which} of its own, which no other account uses"
     most = f"{_number(_sharers(found), 'account')} share"
     if len(methods) > 1:
-        return f"pays with {which}, one of which {most}, and none is an actor's"
-    return f"pays with {which} that {most}, and that is no actor's"
+        return f"pays with {which}; {most} one of these, and no actor uses any"
+    return f"pays with {which} that {most} and no actor uses"
 
 
 def _sharers(found: Explanation) -> int:

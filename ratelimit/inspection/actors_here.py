@@ -34,7 +34,7 @@ class ActorHere:
     """Accounts, and payment methods that are its own: the table does not tell them apart."""
     certain: int
     refused: Sequence[RefusedCaller]
-    """What this host's limits refused of it within the last hour."""
+    """Its refusals by this host's limits within the last hour."""
 
     @property
     def verdict(self) -> int:

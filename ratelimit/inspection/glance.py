@@ -1,8 +1,8 @@
-"""A glance at actors: the few numbers by which a crowd of one hand differs from an organisation.
+"""A glance at actors: the few numbers by which one person's accounts differ from an organisation's.
 
-Both may be many new accounts on few payment methods. People of an organisation come from few addresses, many
-from each, and go home; whoever runs accounts for himself has an address for nearly each of them. So these
-numbers stand first, in one order, and actors with more exits before others of the same verdict.
+Both may be many new accounts on few payment methods. The people of an organisation share few addresses, and
+go home. One person who runs many accounts uses an address for nearly each of them. So screens show these
+numbers first, and put actors with more exits before others of the same verdict.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Glance:
     joined: int
     """Accounts first seen within the last hour."""
     of_budget: float | None
-    """What it asked on average, as a part of what a limit per actor allows; None where that is not known."""
+    """Its requests on average, as a part of what a limit per actor allows; None where that is not known."""
     budget: str
     """That limit's name."""
 

@@ -39,9 +39,9 @@ class ByShare:
     """Since the server went."""
     last_minute: int = 0
     callers: int = 0
-    """Of the last hour."""
+    """Callers of the last hour."""
     limits: Mapping[str, int] = field(default_factory=dict)
-    """Of the last hour, by limit, the most first. A request counts under each limit that refused it."""
+    """Refusals of the last hour by limit, the most first: a request counts under each that refused it."""
     most: Mapping[str, int] = field(default_factory=dict)
     """The callers refused most, as screens name them, with how often one limit refused each."""
 
@@ -174,5 +174,5 @@ def _most_first(numbers: Mapping[str, int], most: int) -> dict[str, int]:
 
 
 def outage_words(policy: Policy, here: EmbeddedStore | None = None) -> str:
-    """Return what is known while the server does not answer, in sentences: see `outage_of`."""
+    """Return an outage in sentences: see `outage_of`."""
     return outage_of(policy, here).words

@@ -250,6 +250,8 @@ class Campaign:
     """One actor: what it took within the last hours, today, and since it was found."""
 
     actor: Overview
+    ruled: str
+    """What operators rule on it, by whom and how long ago; empty for nothing."""
     requests: int
     """The requests of its accounts on all hosts, since each was first seen,"""
     watched_ns: int
@@ -274,6 +276,7 @@ class Campaign:
             "actor": cluster_name(self.actor.identity),
             "verdict": VERDICTS[self.actor.verdict],
             "held": self.is_held,
+            "ruled": self.ruled or None,
             "accounts": len(self.actor.members),
             "found": formatting.iso(self.actor.first_s * 10**9),
             "asked": self.requests,
@@ -320,14 +323,15 @@ def campaign_of(
     rules = {rule.name: rule for rule in reversed(whole.compiled.rules)}.values()
     as_whole = {rule.unit for rule in rules if rule.is_clustered and len(rule.per) == 1}
     by_account = [each.rule.unit for each in spans[SINCE_FOUND].values() if each.is_by_account]
-    requests, watched_ns, as_of_ns = 0, 0, now.at_ns
+    ruled, requests, watched_ns, as_of_ns = "", 0, 0, now.at_ns
     if known.source is not None:
+        ruled = known.source.ruled(actor)
         requests = known.source.takings.get(actor.identity, 0)
         watched_ns = known.source.watched_ns(actor.identity)
         as_of_ns = known.source.correlator.now_ns
     uncounted = [unit for unit in dict.fromkeys(by_account) if unit not in as_whole]
     is_held = formatting.holds(VERDICTS[actor.verdict], whole.compiled.rules)
-    return Campaign(actor, requests, watched_ns, as_of_ns, spans, uncounted, is_held)
+    return Campaign(actor, ruled, requests, watched_ns, as_of_ns, spans, uncounted, is_held)
 
 
 def takings_within(

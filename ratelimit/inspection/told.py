@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from ratelimit.core.clusters.cluster_index import cluster_of
@@ -43,31 +43,29 @@ class Told:
 
     def of(self, per: str, hashes: Collection[int]) -> dict[str, int]:
         """Return how often each limit that counts by one identity refused a caller, on all hosts together."""
-        found: dict[str, int] = {}
-        for each in self.refused:
-            who = cluster_of(each.hash) if per == CLUSTER else each.hash
-            if each.per == per and who in hashes and not each.in_shadow and each.limit != DENY_LIST:
-                found[each.limit] = found.get(each.limit, 0) + each.refused
-        return found
+        return self._by_limit(per, hashes, in_shadow=False)
 
     def would(self, per: str, hashes: Collection[int]) -> dict[str, int]:
         """Return how often each limit in shadow that counts by one identity would have refused a caller."""
-        found: dict[str, int] = {}
-        for each in self.refused:
-            who = cluster_of(each.hash) if per == CLUSTER else each.hash
-            if each.per == per and who in hashes and each.in_shadow:
-                found[each.limit] = found.get(each.limit, 0) + each.refused
-        return found
+        return self._by_limit(per, hashes, in_shadow=True)
 
     def now(self, per: str, hashes: Collection[int], limit: str, *, in_shadow: bool) -> int:
         """Return how often a limit refused a caller, or would have, in the last sixty seconds."""
-        return sum(
-            each.now
-            for each in self.refused
-            if (each.limit, each.in_shadow) == (limit, in_shadow)
-            and each.per == per
-            and (cluster_of(each.hash) if per == CLUSTER else each.hash) in hashes
-        )
+        lines = self._lines(per, hashes, in_shadow=in_shadow)
+        return sum(each.now for each in lines if each.limit == limit)
+
+    def _by_limit(self, per: str, hashes: Collection[int], *, in_shadow: bool) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for each in self._lines(per, hashes, in_shadow=in_shadow):
+            found[each.limit] = found.get(each.limit, 0) + each.refused
+        return found
+
+    def _lines(self, per: str, hashes: Collection[int], *, in_shadow: bool) -> Iterator[Refused]:
+        """Yield what is told of limits that count by one identity of a caller."""
+        for each in self.refused:
+            who = cluster_of(each.hash) if per == CLUSTER else each.hash
+            if (each.per, each.in_shadow) == (per, in_shadow) and who in hashes and each.limit != DENY_LIST:
+                yield each
 
     def beside(self, per: str, hashes: Collection[int]) -> dict[tuple[str, str], int]:
         """Return what refused a caller as something else: by the limit and what it counts by, how often."""

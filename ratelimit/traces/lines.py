@@ -20,7 +20,7 @@ from typing import BinaryIO, cast
 from ratelimit.core.replay.members import count_lines
 from ratelimit.traces.parquet import MAGIC, ParquetLines
 
-# Records of a chunk stay in the processor's cache; larger chunks replay at half the speed.
+# A chunk's records should stay in the processor's cache, and what is done once a chunk should be seldom.
 CHUNK_BYTES = 1 << 20
 _LONGEST_LINE = 1 << 20
 FREE_BYTES = 16 << 20

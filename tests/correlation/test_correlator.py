@@ -134,7 +134,9 @@ def told(one: Correlator, at_s: float, **said: Any) -> Correlator:
     def keys(value: Any) -> Any:
         return key_of(value) if isinstance(value, str) else [keys(one) for one in value]
 
-    one.know(Overrides(**{name: keys(value) for name, value in said.items()}))
+    ruled = {name: keys(value) for name, value in said.items()}
+    ruled |= {name: dict.fromkeys(ruled[name], 0) for name in ("confirm", "clear") if name in ruled}
+    one.know(Overrides(**ruled))
     assert one.is_due(int(at_s * NS))
     rebuild(one, at_s)
     rebuild(one, at_s + 60)

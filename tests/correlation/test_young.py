@@ -136,7 +136,7 @@ def test_a_week_later_it_has_one_budget_under_the_same_identity() -> None:
 
 def test_a_cluster_that_is_confirmed_has_one_budget() -> None:
     one = found()
-    one.know(Overrides(confirm=[key_of(BAD[3])]))
+    one.know(Overrides(confirm={key_of(BAD[3]): 0}))
     assert budgets(one) == {}
     assert not one.core.young_until_s(label_of(one))
     one.know(None)

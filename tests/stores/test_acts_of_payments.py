@@ -60,4 +60,4 @@ def test_payment_is_no_word_on_an_account_in_the_correlation(tmp_path: Path) -> 
     path = tmp_path / "policy.toml"
     path.write_text(POLICY)
     compiled = Policy.load(path).compiled
-    assert amendment_of(compiled, [act(1, "confirm"), act(2)]).declared.confirm == (7,)
+    assert amendment_of(compiled, [act(1, "confirm"), act(2)]).declared.confirm == {7: 1}

@@ -8,7 +8,7 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint64_t
 
 from ratelimit.core.algorithms.setup cimport ALLOWED, REFUSED, SKIPPED
-from ratelimit.core.decision.engine cimport Outcome
+from ratelimit.core.decision.engine cimport Outcome, is_by_share
 from ratelimit.core.sharing.flight cimport instant
 from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
@@ -53,7 +53,7 @@ cdef class Exchange:
             and (not plan.conceals or (outcome is not None and outcome.allowed))
         ):
             # What a host's share decided is told slowly: other numbers are in force, see `RoutePlan.policy_field`.
-            if type(outcome) is not Outcome or (<Outcome>outcome).share_quotas is None:
+            if type(outcome) is not Outcome or not is_by_share(<Outcome>outcome):
                 self.labels = plan.labels
                 self.policy_pair = plan.policy_pair
 

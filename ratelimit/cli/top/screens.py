@@ -167,10 +167,8 @@ def _applied(state: HostState | None) -> Text:
         return Text("–", "dim")
     if not state.workers:
         return Text(state.unheard, "dim")
-    if state.silent_s:
-        return Text(f"heard {formatting.wait(state.silent_s * 10**9)} ago", "red")
-    if state.late_s:
-        return Text(f"heard {state.late_s} s ago", "red")
+    if passed_s := state.silent_s or state.late_s:
+        return Text(f"heard {formatting.wait(passed_s * 10**9)} ago", "red")
     return Text("✔", "green") if state.has_applied else Text("✘ not yet", "red")
 
 

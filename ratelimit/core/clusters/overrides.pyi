@@ -1,6 +1,6 @@
 """The operator's overrides on principals, which inference cannot overrule."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, final
 
 @final
@@ -11,9 +11,8 @@ class Overrides:
         exempt: never in a cluster.
         together: groups, each one actor whatever the evidence.
         apart: groups of which no two are ever in one cluster; the later in a group yields.
-        confirm: principals that each name an actor that is certain; with how late each was said, if that is known.
-        clear: principals that each name an actor that is neither certain nor likely; likewise. Of those that name
-            one actor the latest counts.
+        confirm: principals that each name an actor that is certain, and how late each was said.
+        clear: the same of actors that are neither certain nor likely. Of what is said of one actor the latest counts.
     """
 
     def __init__(
@@ -21,8 +20,8 @@ class Overrides:
         exempt: Iterable[int] = (),
         together: Iterable[Iterable[int]] = (),
         apart: Iterable[Iterable[int]] = (),
-        confirm: Iterable[int] | dict[int, int] = (),
-        clear: Iterable[int] | dict[int, int] = (),
+        confirm: Mapping[int, int] = ...,
+        clear: Mapping[int, int] = ...,
     ) -> None: ...
     @property
     def confirm(self) -> dict[int, int]: ...

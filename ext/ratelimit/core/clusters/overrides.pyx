@@ -22,8 +22,8 @@ cdef class Overrides:
         self.exempt = frozenset(exempt)
         self.together = tuple([tuple(group) for group in together])
         self.apart = tuple([tuple(group) for group in apart])
-        self.confirm = dict(confirm) if isinstance(confirm, dict) else dict.fromkeys(confirm, 0)
-        self.clear = dict(clear) if isinstance(clear, dict) else dict.fromkeys(clear, 0)
+        self.confirm = dict(confirm)
+        self.clear = dict(clear)
         others = {}
         for group in self.apart:
             for at, key in enumerate(group):

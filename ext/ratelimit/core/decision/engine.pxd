@@ -62,6 +62,11 @@ cdef inline int check_ready(Plan plan) except -1:
     return 0
 
 
+cdef inline bint is_by_share(Outcome outcome) noexcept:
+    """Return whether a host's share of the rules decided, in the place of a server."""
+    return outcome.plan is not None and outcome.plan.setup.count > 0 and outcome.plan.setup.quotas[0].share != 0
+
+
 cdef inline uint64_t forgiven(const Charge *charge, uint64_t reported) noexcept nogil:
     """Return how much of what was reported is beyond the debt that its key may have, and so counts for nothing."""
     return reported - charge.held if reported > charge.held else 0

@@ -378,7 +378,7 @@ cdef class Outcome:
     def share_quotas(self):
         cdef int i
         self.check_made()
-        if self.plan.setup.count == 0 or self.plan.setup.quotas[0].share == 0:
+        if not is_by_share(self):
             return None
         return tuple([self.plan.setup.quotas[i].units for i in range(self.plan.setup.count)])
 
