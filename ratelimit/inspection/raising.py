@@ -10,6 +10,8 @@ two bounds, whatever the order of the requests was:
 
 For callers in between it depends on when each request came, which a replay of a log knows. The same holds
 for a caller whose refusals go on for half an hour: from then on hosts keep their rate, and not all of them.
+
+Of refusals there is a bound for each caller, and so for all: `passing_of`.
 """
 
 from __future__ import annotations
@@ -44,6 +46,17 @@ class Raised:
     """Callers of which it would have refused nothing."""
     staying: int
     """Callers that it would have refused still."""
+    refusals: int
+    """The refusals of these callers."""
+    least: int
+    """How many of these would have passed: at least,"""
+    most: int
+    """and at most."""
+
+    @property
+    def says_something(self) -> bool:
+        """Whether anything follows from counts."""
+        return bool(self.passing or self.staying or self.least or self.most < self.refusals)
 
     @property
     def name(self) -> str:
@@ -54,21 +67,37 @@ class Raised:
     def words(self) -> str:
         """It in one sentence."""
         said = f"`{self.name}` at {formatting.rate(self.rule)}: "
-        if self.callers == 1:
-            return f"{said}its one refused caller would {'pass' if self.passing else 'still be refused'}"
-        parts = [
-            words
-            for number, words in (
-                (self.passing, f"{self.passing:,} would pass"),
-                (self.staying, f"{self.staying:,} would still be refused"),
-                (
-                    self.callers - self.passing - self.staying,
-                    f"for {self.callers - self.passing - self.staying:,} it depends on when they asked",
-                ),
-            )
-            if number
-        ]
-        return f"{said}of {self.callers:,} refused callers {', '.join(parts)}"
+        open_ = self.callers - self.passing - self.staying
+        if self.callers > 1:
+            parts = [
+                words
+                for number, words in (
+                    (self.passing, f"{self.passing:,} would pass"),
+                    (self.staying, f"{self.staying:,} would still be refused"),
+                    (open_, f"for {open_:,} it depends on when they asked"),
+                )
+                if number
+            ]
+            said += f"of {self.callers:,} refused callers {', '.join(parts)}"
+            if self.passing == self.callers:
+                return said
+            said += "; "
+        elif self.passing:
+            return f"{said}its one refused caller would pass"
+        else:
+            said += "its one refused caller would still be refused; " if self.staying else ""
+        return said + self._refusals
+
+    @property
+    def _refusals(self) -> str:
+        """How many refusals would have passed, as far as that is known."""
+        of = f"its {formatting.count(self.refusals, 'refusal')} within the last hour"
+        if self.least == self.most:
+            number = "all" if self.least == self.refusals else f"{self.least:,}" if self.least else "none"
+            return f"{number} of {of} would have passed"
+        bounds = [f"at least {self.least:,}"] if self.least else []
+        bounds += [f"at most {self.most:,}"] if self.most < self.refusals or not self.least else []
+        return f"{' and '.join(bounds)} of {of} would have passed"
 
     def as_json(self) -> dict[str, Any]:
         """Return it for machines."""
@@ -79,6 +108,9 @@ class Raised:
             "callers": self.callers,
             "would_pass": self.passing,
             "would_be_refused": self.staying,
+            "refusals": self.refusals,
+            "would_pass_at_least": self.least,
+            "would_pass_at_most": self.most,
         }
 
 
@@ -105,7 +137,13 @@ def raised(rule: LimitRule, refused: Sequence[Refused], times: float = TIMES) ->
     counted = [each for each in refused if each.last_ns - each.since_ns < WHOLE_NS]
     passing = sum(each.refused <= burst - rule.burst for each in counted)
     staying = sum(each.refused - each.uncertain > _most(rule, wider, each) for each in counted)
-    return Raised(wider, len(refused), passing, staying)
+    # Of longer ones the beginning may be forgotten, and what a larger bucket had spent by then.
+    bounds = [
+        passing_of(rule, wider, each) if each.last_ns - each.since_ns < WHOLE_NS else (0, each.refused)
+        for each in refused
+    ]
+    least, most = (sum(each) for each in zip(*bounds, strict=True)) if bounds else (0, 0)
+    return Raised(wider, len(refused), passing, staying, sum(each.refused for each in refused), least, most)
 
 
 def passing_of(rule: LimitRule, wider: LimitRule, refused: Refused) -> tuple[int, int]:
@@ -179,7 +217,7 @@ def raised_of(
         compiled: the policy.
         found: all refusals that hosts told of, over hosts.
         log: the operator's acts; a caller that any gave a number of its own is left out, and so is one
-            that was refused by several tiers.
+            that was refused by several tiers, or in shadow as well.
         times: how often its numbers each is looked at with.
     """
     own = {one for act in log if act.of.is_of_budget for one in act.accounts}
@@ -188,11 +226,11 @@ def raised_of(
         if not rule.is_beside:
             rules.setdefault((rule.name, rule.tier or ""), []).append(rule)
     by_limit: dict[tuple[str, str], list[Refused]] = {}
-    tiers: dict[tuple[str, int], set[str]] = {}
+    modes: dict[tuple[str, int], set[tuple[str, bool]]] = {}
     for each in found:
         if not each.act and (each.limit, each.tier) in rules:
             by_limit.setdefault((each.limit, each.tier), []).append(each)
-            tiers.setdefault((each.limit, each.hash), set()).add(each.tier)
+            modes.setdefault((each.limit, each.hash), set()).add((each.tier, each.in_shadow))
     hosts = Counter(host for each in found for host in each.host.split(", "))
     why = ""
     if compiled.remote is not None and compiled.remote.mode == "leased":
@@ -202,13 +240,13 @@ def raised_of(
     wider, reasons = [], dict[str, list[str]]()
     for name, several in by_limit.items():
         counted = [
-            each for each in several if each.hash not in own and len(tiers[each.limit, each.hash]) == 1
+            each for each in several if each.hash not in own and len(modes[each.limit, each.hash]) == 1
         ]
         said = why or _unsaid(rules[name])
         if not said and not counted:
             said = "all callers that it refused had other numbers as well"
         one = None if said else raised(rules[name][0], counted, times)
-        if one is not None and (one.passing or one.staying):
+        if one is not None and one.says_something:
             wider.append(one)
             continue
         said = said or "that depends on when each caller asked"

@@ -41,12 +41,12 @@ memory = "{memory}"
 CALLERS = 120
 
 
-def written(algorithm: str, times: int, memory: object = "private") -> str:
-    more = f"burst = {4 * times}" if algorithm == "token-bucket" else ""
-    return POLICY.format(algorithm=algorithm, rate=6 * times, more=more, memory=memory)
+def written(algorithm: str, times: float, memory: object = "private") -> str:
+    more = f"burst = {4 * times:g}" if algorithm == "token-bucket" else ""
+    return POLICY.format(algorithm=algorithm, rate=f"{6 * times:g}", more=more, memory=memory)
 
 
-def refusals(algorithm: str, times: int) -> tuple[Policy, dict[int, Refused]]:
+def refusals(algorithm: str, times: float) -> tuple[Policy, dict[int, Refused]]:
     """Return what a limit refuses of many callers, each with another random stream of requests."""
     clock, source = ManualClock(START_NS), random.Random(11)
     policy = Policy.from_toml(written(algorithm, times))
@@ -93,7 +93,8 @@ def test_numbers_of_a_tier_are_looked_at_by_themselves() -> None:
         *(replace(each, hash=99, tier=tier) for tier in ("", "trial") for each in rows(policy, 1)),
     ]
     assert {each.words for each in raised_of(policy.compiled, several).found} == {
-        "`requests, tier trial` at 4 a minute: of 3 refused callers 2 would pass, 1 would still be refused",
+        "`requests, tier trial` at 4 a minute: of 3 refused callers 2 would pass, 1 would still be refused; "
+        "at least 5 and at most 11 of its 903 refusals within the last hour would have passed",
         "`requests` at 12 a minute, 8 at once: its one refused caller would pass",
     }
     both = [each for each in several if each.hash == 99]
@@ -115,14 +116,14 @@ def test_callers_are_counted_and_what_is_not_known_is_named() -> None:
     (found,) = raised_of(policy.compiled, rows(policy, 1, 4, 5, 900)).found
     assert found.words == (
         "`requests` at 12 a minute, 8 at once: of 4 refused callers 2 would pass, "
-        "1 would still be refused, for 1 it depends on when they asked"
+        "1 would still be refused, for 1 it depends on when they asked; "
+        "at least 13 and at most 30 of its 910 refusals within the last hour would have passed"
     )
     assert found.as_json()["would_pass"] == 2
 
 
 def test_nothing_is_said_where_nothing_follows() -> None:
     policy = Policy.from_toml(written("token-bucket", 1))
-    assert raised_of(policy.compiled, rows(policy, 7)).found == []
     assert raised_of(policy.compiled, rows(policy, 1, span_s=WHOLE_NS // NS)).found == []
     assert raised_of(policy.compiled, rows(policy, *[1] * MOST_LINES)).found == []
     by_act = [replace(each, act="7") for each in rows(policy, 1)]
@@ -143,7 +144,7 @@ def test_nothing_is_said_where_nothing_follows() -> None:
 def test_why_nothing_is_said_stands_in_one_line(more: str, words: str) -> None:
     """Hazard: a person who waits for it sees nothing, and does not know why."""
     policy = Policy.from_toml(written("token-bucket", 1).replace("burst = 4", f"burst = 40\n{more}"))
-    (said,) = raised_of(policy.compiled, rows(policy, 70)).unsaid
+    (said,) = raised_of(policy.compiled, rows(policy, 70, span_s=WHOLE_NS // NS)).unsaid
     assert said.startswith("Counts do not tell what other numbers of `requests` would do: ")
     assert words in said
     (said,) = raised_of(policy.compiled, rows(policy, *[1] * MOST_LINES)).unsaid
@@ -177,6 +178,9 @@ def test_screens_say_it_and_which_command_knows_more(tmp_path: Path) -> None:
                 "callers": 2,
                 "would_pass": 2,
                 "would_be_refused": 0,
+                "refusals": 3,
+                "would_pass_at_least": 3,
+                "would_pass_at_most": 3,
             }
         ]
         said = " ".join(run("show", "refused", path, "--times", "1.25").stderr.split())
@@ -244,6 +248,51 @@ def test_what_would_have_passed_of_one_caller_lies_within_what_is_said(algorithm
         open_ += least < most
     assert exact
     assert open_
+
+
+@pytest.mark.parametrize("algorithm", ["token-bucket", "fixed-window", "sliding-window", "sliding-log"])
+@pytest.mark.parametrize("times", [1.5, 2, 5])
+def test_what_would_have_passed_of_all_callers_lies_within_what_is_said(algorithm: str, times: float) -> None:
+    """Hazard: of a limit whose callers are refused still nothing is said of how many requests that is."""
+    policy, refused = refusals(algorithm, 1)
+    _, wider = refusals(algorithm, times)
+    (rule,) = policy.compiled.rules
+    source = random.Random(3)
+    for size in (1, 1, 1, 2, 3, 5, 10, 30, 60, len(refused)):
+        of = source.sample(sorted(refused), size)
+        found = raised(rule, [refused[each] for each in of], times)
+        passed = sum(refused[one].refused - (wider[one].refused if one in wider else 0) for one in of)
+        assert found.refusals == sum(refused[one].refused for one in of)
+        assert 0 < found.least <= passed <= found.most <= found.refusals, (size, found, passed)
+        assert found.says_something
+
+
+def test_a_caller_that_is_refused_still_has_a_bound_and_one_that_may_be_has_no_verdict() -> None:
+    """Hazard: "its one refused caller would still be refused", of one of which counts do not tell that."""
+    policy = Policy.from_toml(written("token-bucket", 1))
+    (found,) = raised_of(policy.compiled, rows(policy, 900)).found
+    assert found.words == (
+        "`requests` at 12 a minute, 8 at once: its one refused caller would still be refused; "
+        f"at least 4 and at most {found.most} of its 900 refusals within the last hour would have passed"
+    )
+    assert 4 < found.most < 100
+    (found,) = raised_of(policy.compiled, rows(policy, 7)).found
+    assert (found.passing, found.staying) == (0, 0)
+    assert found.words == (
+        "`requests` at 12 a minute, 8 at once: "
+        "at least 4 of its 7 refusals within the last hour would have passed"
+    )
+    (found,) = raised_of(policy.compiled, rows(policy, 5, 900)).found
+    assert found.words.endswith(
+        f"; at least 8 and at most {found.most} of its 905 refusals within the last hour would have passed"
+    )
+
+
+def test_a_caller_whose_limit_left_shadow_meanwhile_is_one_caller_of_which_nothing_is_said() -> None:
+    """Hazard: what its bucket would have let through once is counted twice."""
+    policy = Policy.from_toml(written("token-bucket", 1))
+    (one,) = rows(policy, 3)
+    assert raised_of(policy.compiled, [one, replace(one, in_shadow=True)]).found == []
 
 
 def one_refused(**changes: Any) -> Refused:
