@@ -64,7 +64,7 @@ def answer_to(port: int, target: str, framework: str) -> bytes:
     """Return the head of the answer to a target that no client library would send."""
     head = f"GET {target} HTTP/1.1\r\nHost: a\r\nX-Framework: {framework}\r\nConnection: close\r\n\r\n"
     said = b""
-    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+    with socket.create_connection(("127.0.0.1", port), 60) as connection:
         connection.sendall(head.encode())
         try:
             while b"\r\n\r\n" not in said and (some := connection.recv(65_536)):
