@@ -37,7 +37,7 @@ http {{
 
 def statuses(port: int, headers: dict[str, str], times: int) -> tuple[list[int], float]:
     """Return answers to requests one after another, and how long they took."""
-    with httpx.Client(headers=headers) as client:
+    with httpx.Client(headers=headers, timeout=60) as client:
         before_s = time.monotonic()
         found = [client.get(f"http://127.0.0.1:{port}/page").status_code for _ in range(times)]
         return found, time.monotonic() - before_s
