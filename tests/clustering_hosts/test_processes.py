@@ -274,6 +274,9 @@ def test_second_correlator_stands_by_and_follows(server: Server, tmp_path: Path)
         second = correlator_of(path)
         try:
             wait_until(lambda: server.client.exists(PLACES.table))
+            assert second.stderr is not None
+            while "stands by" not in (line := second.stderr.readline()):
+                assert line, "it ended"
             first.kill()
             took_s = wait_until(lambda: server.client.get(PLACES.lease) not in (None, holder))
             assert took_s <= 5

@@ -93,7 +93,8 @@ def test_image_runs_with_nothing_to_write_to_but_its_memory(folder: Path) -> Non
     with served(contained(here(of_dockerfile("CMD"), port), folder=folder), folder, port) as url:
         assert answers(url, 130) == {200: BURST, 429: 30}
         assert (
-            'ratelimit_requests_total{action="refuse",reason="limits"} 30' in httpx.get(f"{url}/metrics").text
+            'ratelimit_requests_total{action="refuse",reason="limits"} 30'
+            in httpx.get(f"{url}/metrics", timeout=60).text
         )
         healthy = here(of_dockerfile("HEALTHCHECK"), port)
         assert subprocess.run(healthy, capture_output=True).returncode == 0

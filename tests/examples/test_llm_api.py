@@ -99,7 +99,7 @@ def prompt(text: str) -> Any:
 def know_route(url: str, route: str) -> None:
     """Let a route answer three accounts shortly: little is charged at first for what declares no maximum."""
     body = {"model": "mock-small", "max_tokens": 2, "messages": prompt("say 2 words")}
-    with httpx.Client() as client:
+    with httpx.Client(timeout=60) as client:
         for turn in range(60):
             headers = {"x-api-key": f"sk-{WARM[turn % len(WARM)]}"}
             assert client.post(f"{url}/v1/{route}", json=body, headers=headers).status_code == 200
@@ -108,7 +108,7 @@ def know_route(url: str, route: str) -> None:
 def left(url: str, name: str, limit: str = "output tokens") -> int:
     """Return what a limit has left, as an answer's fields tell: of a request that takes one token."""
     body = {"model": "mock-small", "max_tokens": 1, "messages": prompt("hello")}
-    got = httpx.post(f"{url}/v1/messages", json=body, headers={"x-api-key": f"sk-{name}"})
+    got = httpx.post(f"{url}/v1/messages", json=body, headers={"x-api-key": f"sk-{name}"}, timeout=60)
     found = re.search(rf'"{limit}";r=(\d+)', got.headers["ratelimit"])
     assert found is not None, got.headers["ratelimit"]
     return int(found[1])
@@ -117,7 +117,7 @@ def left(url: str, name: str, limit: str = "output tokens") -> int:
 def test_batch_is_answered_and_waits_behind_people(url: str, policy: Path) -> None:
     before = left(url, "settles")
     body = {"model": "mock-small", "max_tokens": 50, "messages": prompt("say 7 words")}
-    got = httpx.post(f"{url}/v1/batch", json=body, headers={"x-api-key": "sk-settles"})
+    got = httpx.post(f"{url}/v1/batch", json=body, headers={"x-api-key": "sk-settles"}, timeout=60)
     assert got.json()["usage"]["completion_tokens"] == 7
     assert left(url, "settles") == before - 8  # and one for looking
     spec = queue_of(Policy.load(policy).compiled)
@@ -226,7 +226,9 @@ def test_errors_have_the_form_of_their_api(url: str) -> None:
         other.messages.create(max_tokens=5, **asked | {"model": "claude-9"})
     with claude(url, "unknown") as other, pytest.raises(anthropic.AuthenticationError, match="API key"):
         other.messages.create(max_tokens=5, **asked)
-    pieces = httpx.post(f"{url}/v1/messages", content=iter([b"{}"]), headers={"x-api-key": "sk-wrong"})
+    pieces = httpx.post(
+        f"{url}/v1/messages", content=iter([b"{}"]), headers={"x-api-key": "sk-wrong"}, timeout=60
+    )
     assert (pieces.status_code, pieces.json()["error"]["type"]) == (411, "invalid_request_error")
     # None of it reached the model, and none is charged.
     assert left(url, "wrong") == before - 1

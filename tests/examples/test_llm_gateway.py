@@ -79,7 +79,7 @@ def say(words: int) -> Any:
 
 def usage(url: str, name: str) -> dict[str, float]:
     """Return what is used of each limit, as a key's usage page says."""
-    found = httpx.get(f"{url}/v1/usage", headers={"authorization": f"Bearer sk-{name}"})
+    found = httpx.get(f"{url}/v1/usage", headers={"authorization": f"Bearer sk-{name}"}, timeout=60)
     return {each["limit"]: each["used"] for each in found.json()["limits"]}
 
 

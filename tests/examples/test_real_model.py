@@ -59,7 +59,7 @@ def produced(address: str) -> int:
 
 def counted(address: str) -> tuple[int, int]:
     """Return the tokens that the engine has read and produced, by its own counters."""
-    page = httpx.get(f"{address}/metrics").text
+    page = httpx.get(f"{address}/metrics", timeout=60).text
     read, cached, made = (
         int(float(found[1])) if (found := re.search(rf"^llamacpp:{name}_total ([\d.e+]+)", page, re.M)) else 0
         for name in ("prompt_tokens", "prompt_tokens_cached", "tokens_predicted")
@@ -119,7 +119,7 @@ def test_what_is_charged_is_what_the_engine_counted(tmp_path: Path, monkeypatch:
         with serving("uvicorn", policy, workers=1, app="gateway:app", options=options) as port:
             url = f"http://127.0.0.1:{port}"
             used = answers(url)
-            page = httpx.get(f"{url}/v1/usage", headers={"authorization": "Bearer sk-ada"}).json()
+            page = httpx.get(f"{url}/v1/usage", headers={"authorization": "Bearer sk-ada"}, timeout=60).json()
         counted = produced(address)
     charged = {each["limit"]: each["used"] for each in page["limits"]}
     assert charged["tokens of a project"] == sum(used) == counted

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -427,8 +428,9 @@ async def in_an_outage(host: Host, server: Server) -> tuple[list[int], dict[str,
     set_hosts(host.limiter.table, 2)
     server.kill()
     try:
+        others = count()  # one alone would be refused for the share, too, where it takes long to notice
         while not host.limiter.remote["is_away"]:
-            await ask(host, "c-6", 1)
+            await ask(host, f"d-{next(others)}", 1)
         host.limiter.runtime.heartbeat(host.limiter.now_ns())
         statuses = await ask(host, "c-5", 3)
         found = await asyncio.to_thread(told, host, "who", "c-5", code=4)

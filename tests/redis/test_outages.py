@@ -387,7 +387,7 @@ async def test_server_busy_with_a_script_is_no_decision(own: Server, open_limite
 
 async def test_server_loading_is_no_decision(start_server: StartServer, open_limiter: LiveLimiter) -> None:
     server = start_server(
-        {"save": "3600 1", "key-load-delay": 2_000, "loading-process-events-interval-bytes": 1024}
+        {"save": "3600 1", "key-load-delay": 15_000, "loading-process-events-interval-bytes": 1024}
     )
     pipe = server.client.pipeline()
     for number in range(600):
@@ -401,6 +401,7 @@ async def test_server_loading_is_no_decision(start_server: StartServer, open_lim
     assert await limiter.admitted(200) == 100
     assert not server.answers(loaded=True)
     assert limiter.batch_client.breaker.is_open
+    server.client.config_set("key-load-delay", 0)  # until then it loads
     await limiter.connected()
     assert await limiter.left() == [0]
 

@@ -174,10 +174,11 @@ def test_loading_server_can_be_asked(start_server: StartServer) -> None:
         pipe.execute()
     server.client.save()
     server.kill()
-    # A millisecond a key, and a look at clients every few keys.
-    server.options |= {"key-load-delay": 1_000, "loading-process-events-interval-bytes": 1_024}
+    # A look at clients every few keys, and so slow that it loads until it is told to hurry.
+    server.options |= {"key-load-delay": 15_000, "loading-process-events-interval-bytes": 1_024}
     server.start(loaded=False)
     with pytest.raises(BusyLoadingError):
         server.client.get("key0")
+    server.client.config_set("key-load-delay", 0)
     until(lambda: server.answers(loaded=True), "the data to be loaded")
     assert server.client.dbsize() == 1_000

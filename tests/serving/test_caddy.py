@@ -86,7 +86,7 @@ def test_caddy_without_its_check_is_closed(tmp_path: Path, check: str) -> None:
         caddy(tmp_path, app_port, free_port() if check == "away" else silent) as port,
     ):
         url = f"http://127.0.0.1:{port}"
-        assert httpx.post(f"{url}/v1/chat", headers={"x-api-key": "b"}).status_code in {502, 504}
+        assert httpx.post(f"{url}/v1/chat", headers={"x-api-key": "b"}, timeout=60).status_code in {502, 504}
 
 
 @pytest.mark.parametrize("name", ["Caddyfile", "traefik.yaml"])

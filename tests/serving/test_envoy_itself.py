@@ -49,7 +49,9 @@ class Edge:
 
     def stat(self, name: str) -> int:
         """Return one of Envoy's counters, 0 before it first counts."""
-        text = httpx.get(f"http://127.0.0.1:{self.admin}/stats", params={"filter": f"^{name}$"}).text
+        text = httpx.get(
+            f"http://127.0.0.1:{self.admin}/stats", params={"filter": f"^{name}$"}, timeout=60
+        ).text
         return int(text.rpartition(": ")[2] or 0)
 
     def ask(self, method: str, path: str, account: str, **fields: str) -> httpx.Response:
@@ -134,7 +136,7 @@ def test_envoy_admits_the_limit_exactly_and_says_when_to_come_back(edge: Edge) -
     assert ends_in - 1 <= int(refused.headers["retry-after"]) <= ends_in + 180
     # Another account has a budget of its own; a request without one is counted by its address.
     assert edge.statuses(3, "GET", "/v1/search", "b") == {200: 3}
-    assert httpx.get(f"{edge.url}/").headers["ratelimit-policy"] == '"address";q=1000;w=60'
+    assert httpx.get(f"{edge.url}/", timeout=60).headers["ratelimit-policy"] == '"address";q=1000;w=60'
 
 
 def test_hits_addend_of_a_route_counts_as_so_many(lone: Edge) -> None:

@@ -79,7 +79,7 @@ def test_envoy_without_its_check_is_closed(tmp_path: Path, check: str) -> None:
         envoy(tmp_path, app_port, free_port() if check == "away" else silent) as port,
     ):
         url = f"http://127.0.0.1:{port}"
-        assert httpx.post(f"{url}/v1/chat", headers={"x-api-key": "b"}).status_code == 503
+        assert httpx.post(f"{url}/v1/chat", headers={"x-api-key": "b"}, timeout=60).status_code == 503
 
 
 def test_page_names_the_file() -> None:

@@ -65,7 +65,7 @@ async def test_two_processes_admit_exactly_the_limit_by_both_doors(tmp_path: Pat
             return (await stub.ShouldRateLimit(request)).overall_code
 
     async def over_http() -> int:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             answer = await client.get(f"http://{http}/", headers={"x-api-key": "a", **asked("GET", "/")})
             return {204: OK, 429: OVER}[answer.status_code]
 

@@ -24,7 +24,7 @@ from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.redis.hosts.entries import mark_of
 from ratelimit.stores.redis.hosts.keys import Places
 from ratelimit.stores.redis.hosts.queues import HostQueues
-from ratelimit.stores.redis.hosts.stream_client import StreamClient
+from ratelimit.stores.redis.hosts.stream_client import PATIENCE_S, StreamClient
 from ratelimit.stores.redis.hosts.stream_thread import StreamThread
 from tests.support.acting import START_NS, Actor, Noting
 from tests.support.campaign import Request, policy_text
@@ -58,10 +58,16 @@ class RunningClock(ManualClock):
 
 
 class HandCarrier:
-    """A stream client that goes when it is told to."""
+    """A stream client that goes when it is told to.
 
-    def __init__(self, connect: Callable[[], Any], box: HostQueues, key: bytes) -> None:
-        self.stream_client = StreamClient(connect, PLACES, box, mark=mark_of(fingerprint_of(key)), key=key)
+    A thread tries again where a server has no time for it. Here nothing does, so the server has more of it.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Any], box: HostQueues, key: bytes, *, patience_s: float = 30.0
+    ) -> None:
+        mark = mark_of(fingerprint_of(key))
+        self.stream_client = StreamClient(connect, PLACES, box, mark=mark, key=key, patience_s=patience_s)
         self.loop = asyncio.new_event_loop()
         self.lock = Lock()
         self.is_stopped = False
@@ -136,10 +142,11 @@ class Host(Actor):
             return redis.asyncio.Redis(host="127.0.0.1", port=port)
 
         def start(box: HostQueues) -> HandCarrier | StreamThread:
-            stream_client = HandCarrier(connect or client, box, bytes.fromhex(key))
             if is_live:
+                stream_client = HandCarrier(connect or client, box, bytes.fromhex(key), patience_s=PATIENCE_S)
                 stream_client.loop.close()
                 return StreamThread(stream_client.stream_client, box)
+            stream_client = HandCarrier(connect or client, box, bytes.fromhex(key))
             self.stream_clients.append(stream_client)
             return stream_client
 

@@ -91,15 +91,24 @@ class StreamClient:
         places: the names of keys.
         box: what is to be sent, and where what comes is put.
         mark, key: of the hash key.
+        patience_s: the longest wait for one command.
     """
 
     def __init__(
-        self, connect: Callable[[], Any], places: Places, box: HostQueues, *, mark: int, key: bytes
+        self,
+        connect: Callable[[], Any],
+        places: Places,
+        box: HostQueues,
+        *,
+        mark: int,
+        key: bytes,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._connect = connect
         self._places = places
         self._box = box
         self._mark = mark
+        self._patience_s = patience_s
         self._client: Any = None
         self.holder = token_hex(8)
         """What names this host as the holder of the lease."""
@@ -140,8 +149,8 @@ class StreamClient:
         is_busy |= await self._read_assignments(now_s)
         return is_busy
 
-    async def _bounded(self, call: Awaitable[Any], patience_s: float = PATIENCE_S) -> Any:
-        async with asyncio.timeout(patience_s):
+    async def _bounded(self, call: Awaitable[Any], patience_s: float = 0.0) -> Any:
+        async with asyncio.timeout(patience_s or self._patience_s):
             return await call
 
     # -- the lease --------------------------------------------------------------------------------
