@@ -66,38 +66,30 @@ class Raised:
     @property
     def words(self) -> str:
         """It in one sentence."""
-        said = f"`{self.name}` at {formatting.rate(self.rule)}: "
-        open_ = self.callers - self.passing - self.staying
-        if self.callers > 1:
-            parts = [
-                words
-                for number, words in (
-                    (self.passing, f"{self.passing:,} would pass"),
-                    (self.staying, f"{self.staying:,} would still be refused"),
-                    (open_, f"for {open_:,} it depends on when they asked"),
-                )
-                if number
-            ]
-            said += f"of {self.callers:,} refused callers {', '.join(parts)}"
-            if self.passing == self.callers:
-                return said
-            said += "; "
-        elif self.passing:
-            return f"{said}its one refused caller would pass"
-        else:
-            said += "its one refused caller would still be refused; " if self.staying else ""
-        return said + self._refusals
+        parts = self._verdicts
+        if self.passing < self.callers:
+            of = f"its {formatting.count(self.refusals, 'refusal')} within the last hour"
+            parts.append(f"{_bounds(self.least, self.most, self.refusals)} of {of} would have passed")
+        return f"`{self.name}` at {formatting.rate(self.rule)}: {'; '.join(parts)}"
 
     @property
-    def _refusals(self) -> str:
-        """How many refusals would have passed, as far as that is known."""
-        of = f"its {formatting.count(self.refusals, 'refusal')} within the last hour"
-        if self.least == self.most:
-            number = "all" if self.least == self.refusals else f"{self.least:,}" if self.least else "none"
-            return f"{number} of {of} would have passed"
-        bounds = [f"at least {self.least:,}"] if self.least else []
-        bounds += [f"at most {self.most:,}"] if self.most < self.refusals or not self.least else []
-        return f"{' and '.join(bounds)} of {of} would have passed"
+    def _verdicts(self) -> list[str]:
+        """What is known of callers, in one part; none if there is one caller and nothing is known of it."""
+        depends = self.callers - self.passing - self.staying
+        if self.callers == 1:
+            if depends:
+                return []
+            return [f"its one refused caller would {'pass' if self.passing else 'still be refused'}"]
+        parts = [
+            words
+            for number, words in (
+                (self.passing, f"{self.passing:,} would pass"),
+                (self.staying, f"{self.staying:,} would still be refused"),
+                (depends, f"for {depends:,} it depends on when they asked"),
+            )
+            if number
+        ]
+        return [f"of {self.callers:,} refused callers {', '.join(parts)}"]
 
     def as_json(self) -> dict[str, Any]:
         """Return it for machines."""
@@ -137,12 +129,8 @@ def raised(rule: LimitRule, refused: Sequence[Refused], times: float = TIMES) ->
     counted = [each for each in refused if each.last_ns - each.since_ns < WHOLE_NS]
     passing = sum(each.refused <= burst - rule.burst for each in counted)
     staying = sum(each.refused - each.uncertain > _most(rule, wider, each) for each in counted)
-    # Of longer ones the beginning may be forgotten, and what a larger bucket had spent by then.
-    bounds = [
-        passing_of(rule, wider, each) if each.last_ns - each.since_ns < WHOLE_NS else (0, each.refused)
-        for each in refused
-    ]
-    least, most = (sum(each) for each in zip(*bounds, strict=True)) if bounds else (0, 0)
+    bounds = [passing_of(rule, wider, each) for each in refused]
+    least, most = sum(each for each, _ in bounds), sum(each for _, each in bounds)
     return Raised(wider, len(refused), passing, staying, sum(each.refused for each in refused), least, most)
 
 
@@ -154,10 +142,20 @@ def passing_of(rule: LimitRule, wider: LimitRule, refused: Refused) -> tuple[int
         wider: the same with higher ones.
         refused: its refusals, over all hosts.
     """
-    surely = min(refused.refused - refused.uncertain, wider.burst - rule.burst)
     if refused.last_ns - refused.since_ns >= WHOLE_NS:
-        return surely, refused.refused
+        # The beginning may be forgotten, and what a larger bucket had spent by then.
+        return 0, refused.refused
+    surely = min(refused.refused - refused.uncertain, wider.burst - rule.burst)
     return surely, min(refused.refused, int(_most(rule, wider, refused)))
+
+
+def _bounds(least: int, most: int, total: int) -> str:
+    """Return in words how many of some refusals would have passed."""
+    if least == most:
+        return "all" if least == total else f"{least:,}" if least else "none"
+    bounds = [f"at least {least:,}"] if least else []
+    bounds += [f"at most {most:,}"] if most < total or not least else []
+    return " and ".join(bounds)
 
 
 def passing_words(
@@ -181,9 +179,10 @@ def passing_words(
         return f"{of}: counts do not tell{f', as {why}' if why else ''}"
     (one,) = over_hosts(refused)
     least, most = passing_of(rule, wider, one)
-    if least == most:
-        return f"{of} {'all' if least == total else f'{least:,}'} would have passed"
-    return f"{of} at least {least:,} and at most {most:,} would have passed, by when it asked"
+    if (least, most) == (0, total):
+        return f"{of}: counts do not tell, as refusals go on for half an hour"
+    by = "" if least == most else ", by when it asked"
+    return f"{of} {_bounds(least, most, total)} would have passed{by}"
 
 
 def _most(rule: LimitRule, wider: LimitRule, refused: Refused) -> float:

@@ -307,7 +307,13 @@ def test_a_raise_says_of_a_caller_what_would_have_passed_and_why_it_cannot_say()
     said = "of these at 12 a minute"
     assert passing_words(compiled, rule, twice, [one_refused()]) == f"{said} all would have passed"
     two = [one_refused(), one_refused(host="web-2", refused=30)]
-    assert passing_words(compiled, rule, twice, two).startswith(f"{said} at least 6 and at most 3")
+    words = f"{said} at least 6 would have passed, by when it asked"  # 34 at most, which are all
+    assert passing_words(compiled, rule, twice, two) == words
+    two = [one_refused(), one_refused(host="web-2", refused=300)]
+    assert passing_words(compiled, rule, twice, two).startswith(f"{said} at least 6 and at most ")
+    long = one_refused(last_ns=START_NS + WHOLE_NS)
+    words = f"{said}: counts do not tell, as refusals go on for half an hour"
+    assert passing_words(compiled, rule, twice, [long]) == words
     assert passing_words(compiled, rule, twice, []) == ""
     assert passing_words(compiled, twice, rule, [one_refused()]) == ""
     tokens = replace(rule, unit="output_tokens")

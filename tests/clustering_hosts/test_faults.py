@@ -14,7 +14,7 @@ from tests.clustering_hosts.conftest import StartHost
 from tests.clustering_hosts.test_hosts import newcomer, stream
 from tests.support.acting import BOTS, END_NS, NS, PEOPLE, START_NS
 from tests.support.campaign import Request, campaign
-from tests.support.hosting import KEY, PLACES, Host, rest_until, settle, share, wait_until
+from tests.support.hosting import HAND_PATIENCE_S, KEY, PLACES, Host, rest_until, settle, share, wait_until
 from tests.support.redis.fixtures import StartServer
 from tests.support.redis.server import Server
 from tests.support.stopwatch import Stopwatch
@@ -264,10 +264,10 @@ def test_hung_server_holds_nobody_up(start_server: StartServer, start_host: Star
     server = start_server()
     host = start_host(server.port)
     settle(host)
+    by_hand = host.stream_clients[-1].stream_client
     server.pause()
     try:
-        host.stream_clients[-1].stream_client._lease_due_s = 0
-        host.stream_clients[-1].stream_client._patience_s = stream_clients.PATIENCE_S
+        by_hand._lease_due_s, by_hand._patience_s = 0, stream_clients.PATIENCE_S
         with Stopwatch() as watch, pytest.raises(stream_clients.Failures):
             host.stream_clients[-1].turn()
         assert watch.s < 2
@@ -278,7 +278,7 @@ def test_hung_server_holds_nobody_up(start_server: StartServer, start_host: Star
         assert watch.s < 2
     finally:
         server.resume()
-        host.stream_clients[-1].stream_client._patience_s = 30.0
+        by_hand._patience_s = HAND_PATIENCE_S
     wait_until(lambda: not is_unwell(host))
     settle(host)
     host.clock.advance(2)

@@ -174,7 +174,7 @@ def test_loading_server_can_be_asked(start_server: StartServer) -> None:
         pipe.execute()
     server.client.save()
     server.kill()
-    # A look at clients every few keys, and so slow that it loads until it is told to hurry.
+    # The server looks at clients every few keys, and loads slowly until the test takes the delay away.
     server.options |= {"key-load-delay": 15_000, "loading-process-events-interval-bytes": 1_024}
     server.start(loaded=False)
     with pytest.raises(BusyLoadingError):

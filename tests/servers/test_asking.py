@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from pathlib import Path
@@ -34,12 +35,11 @@ rate = "60/day"
 async def both_answer(url: str) -> bool:
     """Return whether two workers answer; a busy machine may give one of them a whole burst."""
     workers: set[str] = set()
-    number = 0
-    begun = time.monotonic()
-    while time.monotonic() - begun < AWAKE_S:  # the second one may start seconds after the first
-        number += 1
+    probes = itertools.count()
+    deadline_s = time.monotonic() + AWAKE_S  # the second one may start seconds after the first
+    while time.monotonic() < deadline_s:
         async with httpx.AsyncClient(base_url=url, timeout=60) as client:  # with connections of its own
-            headers = {"x-api-key": f"probe{number}"}
+            headers = {"x-api-key": f"probe{next(probes)}"}
             found = await asyncio.gather(*(client.get("/search", headers=headers) for _ in range(20)))
         workers |= {answer.text for answer in found if answer.status_code == 200}
         if len(workers) == 2:

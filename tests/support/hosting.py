@@ -57,17 +57,15 @@ class RunningClock(ManualClock):
         self._since_ns = monotonic_ns()
 
 
+HAND_PATIENCE_S = 30.0
+"""Longer than `PATIENCE_S`: a thread tries again after a slow server, and a turn by hand does not."""
+
+
 class HandCarrier:
-    """A stream client that goes when it is told to.
+    """A stream client that a test turns by hand."""
 
-    A thread tries again where a server has no time for it. Here nothing does, so the server has more of it.
-    """
-
-    def __init__(
-        self, connect: Callable[[], Any], box: HostQueues, key: bytes, *, patience_s: float = 30.0
-    ) -> None:
-        mark = mark_of(fingerprint_of(key))
-        self.stream_client = StreamClient(connect, PLACES, box, mark=mark, key=key, patience_s=patience_s)
+    def __init__(self, stream_client: StreamClient) -> None:
+        self.stream_client = stream_client
         self.loop = asyncio.new_event_loop()
         self.lock = Lock()
         self.is_stopped = False
@@ -142,11 +140,19 @@ class Host(Actor):
             return redis.asyncio.Redis(host="127.0.0.1", port=port)
 
         def start(box: HostQueues) -> HandCarrier | StreamThread:
+            patience_s = PATIENCE_S if is_live else HAND_PATIENCE_S
+            secret = bytes.fromhex(key)
+            talks = StreamClient(
+                connect or client,
+                PLACES,
+                box,
+                mark=mark_of(fingerprint_of(secret)),
+                key=secret,
+                patience_s=patience_s,
+            )
             if is_live:
-                stream_client = HandCarrier(connect or client, box, bytes.fromhex(key), patience_s=PATIENCE_S)
-                stream_client.loop.close()
-                return StreamThread(stream_client.stream_client, box)
-            stream_client = HandCarrier(connect or client, box, bytes.fromhex(key))
+                return StreamThread(talks, box)
+            stream_client = HandCarrier(talks)
             self.stream_clients.append(stream_client)
             return stream_client
 

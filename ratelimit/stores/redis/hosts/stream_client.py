@@ -149,8 +149,8 @@ class StreamClient:
         is_busy |= await self._read_assignments(now_s)
         return is_busy
 
-    async def _bounded(self, call: Awaitable[Any], patience_s: float = 0.0) -> Any:
-        async with asyncio.timeout(patience_s or self._patience_s):
+    async def _bounded(self, call: Awaitable[Any], patience_s: float | None = None) -> Any:
+        async with asyncio.timeout(self._patience_s if patience_s is None else patience_s):
             return await call
 
     # -- the lease --------------------------------------------------------------------------------
