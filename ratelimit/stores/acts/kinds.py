@@ -2,7 +2,7 @@
 
 Theory of operation. A record says all that any part knows of its kind while it is in force: the log, the
 policy that acts amend, the journal, the list of acts, pages and commands go by the records, and name no kind.
-`inspection.proposal` has how a person proposes one, and `inspection.preview` what it and its end would do.
+`inspection.proposals` has how a person proposes one, and what it and its end would do.
 A kind with an effect that no other kind has needs a word of `Effect` and its branch in
 `clustering.amendment`.
 """
