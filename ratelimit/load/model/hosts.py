@@ -38,7 +38,6 @@ LEAST_STEERING = 0.2
 """Requests a second of a host that steers."""
 MOST_SAMPLES = 16
 """First bytes in one message."""
-MOST_ENTERED = 1 << 62
 MOST_GROWTH = 1 << 20
 """No host lets more through between two messages."""
 
@@ -240,7 +239,6 @@ def bounded(told: Told) -> Told:
         wanted=min(max(told.wanted, 0), most),
         demand=min(max(told.demand, 0.0), 1e6) if told.demand == told.demand else 0.0,
         samples=told.samples[:MOST_SAMPLES],
-        entered=min(max(told.entered, 0), MOST_ENTERED),
     )
 
 
