@@ -103,7 +103,8 @@ class ObeyingLoop(HostsLoop):
     def _refuse(self, coming: Coming) -> None:
         super()._refuse(coming)
         host = self._of(coming.job)
-        wait_ns = self._promises[host.number].promise(self.now_ns(), host.admission.flight.entered)
+        now_ns = self.now_ns()
+        wait_ns = self._promises[host.number].promise(now_ns, host.admission.flight.entries(now_ns))
         if not self._way.obeys:
             wait_ns = int((0.5 + self._chance.random()) * IMPATIENT_S * SECOND)
         elif self._way.in_seconds:

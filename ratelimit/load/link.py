@@ -18,6 +18,7 @@ from ratelimit.load.model.hosts import (
     ALIVE_NS,
     MOST_SAMPLES,
     Demand,
+    Elsewhere,
     Found,
     Sample,
     Steered,
@@ -55,6 +56,7 @@ class HostLink:
         self._entered = self._refused = -1
         self._number = 0
         self._heard: dict[str, int] = {}
+        self._elsewhere = Elsewhere()
         self._steers_ms = 0
         self._sent = Told()
 
@@ -105,6 +107,7 @@ class HostLink:
             samples,
             steered,
             self._shares.said(),
+            entered,
         )
         return self._sent
 
@@ -151,6 +154,7 @@ class HostLink:
             still_ns,
             max(0, entered_ns),
             ALIVE_NS if leader != self.name else 0,
+            self._elsewhere.more(heard, now_ms),
         )
 
     def _follow(self, steered: Steered | None) -> None:

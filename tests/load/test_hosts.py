@@ -11,7 +11,7 @@ from ratelimit.load.link import HostLink
 from ratelimit.load.model.admission import Admission
 from ratelimit.load.model.controller import Settings
 from ratelimit.load.model.first_byte import FirstByte
-from ratelimit.load.model.hosts import Found, Holding, Told, leader_of, lease, live, period_ns
+from ratelimit.load.model.hosts import Elsewhere, Found, Holding, Told, leader_of, lease, live, period_ns
 from tests.load.flights import SECOND, flight
 
 COUNT = st.integers(0, 300)
@@ -234,3 +234,70 @@ def test_numbers_of_a_strange_host_are_bounded():
     host.link.hear(Found(NOW // 10**6, 0, 0.5, {"other": (NOW // 10**6, told)}), NOW)
     assert host.flight.together(NOW)[1] <= 1 << 24
     assert not host.flight.has_room(NOW) or host.flight.counts(NOW)[0] < 1
+
+
+def _counted(*messages: tuple[int, str, int]) -> list[int]:
+    """Return how many entries were counted at each message: when in ms, of which host, and its count then."""
+    elsewhere = Elsewhere()
+    return [elsewhere.more({name: (0, Told(entered=entered))}, at_ms) for at_ms, name, entered in messages]
+
+
+def test_hosts_know_how_many_all_of_them_let_through():
+    hosts, server = _several(3)
+    for at, host in enumerate(hosts):
+        for _ in range(at + 1):
+            host.flight.enter(NOW)
+    for _ in range(3):  # what was heard counts once
+        _exchange(hosts, NOW, server)
+    assert [host.flight.entries(NOW)[:3] for host in hosts] == [(1, 1, 5), (2, 2, 4), (3, 3, 3)]
+    assert all(0.3 < host.flight.entries(NOW)[3] < 0.4 for host in hosts)
+
+
+def test_hosts_that_hear_nothing_have_all_of_what_they_let_through():
+    hosts, _ = _several(3)
+    host = hosts[0]
+    assert host.flight.entries(NOW + 2 * SECOND) == (0, 0, 0, 1.0)
+    host.flight.enter(NOW)
+    hosts[1].flight.enter(NOW)
+    _exchange(hosts[:1], NOW + 4 * SECOND, {})
+    assert host.flight.entries(NOW + 4 * SECOND) == (1, 1, 0, 1.0)
+
+
+def test_a_host_that_is_heard_for_the_first_time_let_nothing_through_before():
+    """Hazard: a host that comes hears of the millions of a month, and calls all of its callers at once."""
+    assert _counted((0, "a", 10**6), (200, "a", 10**6 + 3)) == [0, 3]
+
+
+def test_what_a_host_lets_through_while_it_is_not_heard_counts_for_nothing():
+    """Hazard: the server was away for a minute, and all that was let through then counts at once."""
+    assert _counted((0, "a", 1), (1_000, "a", 9), (61_000, "a", 900), (61_200, "a", 903)) == [0, 8, 0, 3]
+
+
+def test_a_host_that_was_started_again_counts_from_its_new_count_on():
+    told = (0, "a", 500), (200, "a", 2), (400, "a", 4), (1_200, "a", 6), (1_400, "a", 9)
+    assert _counted(*told) == [0, 0, 0, 2, 3]
+
+
+def test_an_old_message_that_comes_again_counts_for_nothing():
+    """Hazard: a server that comes back older repeats what was said, and the rest of it counts anew."""
+    told = (0, "a", 5), (200, "a", 7), (400, "a", 7), (600, "a", 5), (800, "a", 7), (1_000, "a", 8)
+    assert _counted(*told) == [0, 2, 0, 0, 0, 0]
+
+
+def test_two_hosts_of_one_name_count_for_nothing():
+    """Hazard: their counts take turns, and the difference counts each time."""
+    assert sum(_counted(*((at * 100, "a", 5 + at + 10**4 * (at % 2)) for at in range(100)))) == 10**4 + 1
+
+
+def test_a_server_whose_clock_steps_back_is_believed_after_a_second():
+    assert _counted((10**9, "a", 1), (0, "a", 4), (500, "a", 5), (1_100, "a", 7)) == [0, 0, 0, 2]
+
+
+@given(entered=st.integers(), times=st.integers(1, 5))
+def test_a_host_that_lies_counts_for_a_bounded_number(entered: int, times: int):
+    host = _Host("host")
+    for number in range(times):
+        told = Told(number, entered=(number + 1) * entered)
+        found = Found(NOW // 10**6, 1, 0.5, {"liar": (NOW // 10**6, told)})
+        host.link.hear(found, NOW)
+    assert 0 <= host.flight.entries(NOW)[2] <= (times - 1) << 20

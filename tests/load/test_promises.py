@@ -11,7 +11,7 @@ import pytest
 
 from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
-from ratelimit.load.model.promises import MOST_NS, WIDTH_NS, Promises
+from ratelimit.load.model.promises import MOST_NS, WIDTH_NS, Entries, Promises
 from ratelimit.load.model.shedding import ShedPriority
 
 SECOND = 10**9
@@ -52,6 +52,11 @@ def served(
     return callers / (a_second * last_ns / SECOND), tries / callers
 
 
+def alone(entered: int) -> Entries:
+    """Return the entries of a worker and a host that are the only ones."""
+    return entered, entered, 0, 1.0
+
+
 def in_seconds(wait_ns: int) -> int:
     return -(-wait_ns // SECOND) * SECOND
 
@@ -61,7 +66,7 @@ def test_fault_90_callers_that_obey_are_served_without_herds(rounded: Callable[[
     """Hazard: all are told the same two seconds, and are served in 10 to 29 tries each."""
     promises = Promises(Random(1).random)
     used, tries = served(
-        600, 20, lambda now_ns, entered: rounded(promises.promise(now_ns, entered)), 2 * SECOND
+        600, 20, lambda now_ns, entered: rounded(promises.promise(now_ns, alone(entered))), 2 * SECOND
     )
     assert used >= 0.9
     assert tries <= 2.6
@@ -72,7 +77,7 @@ def test_fault_90_callers_that_obey_are_served_without_herds(rounded: Callable[[
 
 def test_whole_seconds_are_not_all_the_same():
     promises = Promises(Random(1).random)
-    told = [in_seconds(promises.promise(tick, 0)) // SECOND for tick in range(100)]
+    told = [in_seconds(promises.promise(tick, alone(0))) // SECOND for tick in range(100)]
     assert len(Counter(told)) > 1
 
 
@@ -82,7 +87,7 @@ def test_waits_reach_as_far_as_the_queue_takes():
     for tick in range(1000):  # ten a second are let in, fifty are shed
         now_ns = tick * SECOND // 50
         entered = tick // 5
-        longest = max(longest, promises.promise(now_ns, entered))
+        longest = max(longest, promises.promise(now_ns, alone(entered)))
     assert 10 * SECOND < longest <= MOST_NS
 
 
@@ -90,16 +95,16 @@ def test_callers_are_called_back_as_fast_as_they_are_let_in():
     """Hazard: times at random until all are served lie three times too densely at first."""
     promises = Promises(Random(1).random)
     for tick in range(300):  # ten a second go in for half a minute, and as many are shed
-        promises.promise(tick * SECOND // 10, tick)
-    told = Counter(promises.promise(30 * SECOND, 300) // (4 * SECOND) for _ in range(400))
+        promises.promise(tick * SECOND // 10, alone(tick))
+    told = Counter(promises.promise(30 * SECOND, alone(300)) // (4 * SECOND) for _ in range(400))
     assert all(30 <= told[part] <= 75 for part in range(6))
 
 
 def test_times_of_one_turn_are_spread():
     promises = Promises(Random(1).random)
     for tick in range(300):
-        promises.promise(tick * SECOND // 10, 100 * tick)
-    told = {promises.promise(30 * SECOND, 30_000) for _ in range(20)}
+        promises.promise(tick * SECOND // 10, alone(100 * tick))
+    told = {promises.promise(30 * SECOND, alone(30_000)) for _ in range(20)}
     assert len(told) == 20
     assert max(told) - min(told) > WIDTH_NS // 2
 
@@ -107,8 +112,8 @@ def test_times_of_one_turn_are_spread():
 def test_who_finds_no_turn_left_is_told_a_time_at_random():
     promises = Promises(Random(1).random)
     for tick in range(2_000):
-        promises.promise(tick * SECOND // 100, tick // 100)
-    told = [promises.promise(20 * SECOND, 20) for _ in range(200)]
+        promises.promise(tick * SECOND // 100, alone(tick // 100))
+    told = [promises.promise(20 * SECOND, alone(20)) for _ in range(200)]
     assert all(MOST_NS // 2 < wait_ns <= MOST_NS for wait_ns in told)
     assert len({in_seconds(wait_ns) for wait_ns in told}) > 20
 
@@ -130,9 +135,9 @@ def test_who_calls_on_through_refusals_pushes_nobody_before_it(attacker: ShedPri
     told, pushed = [], []
     for tick in range(6_000):  # a minute of a hundred tries a second, at ten entries a second
         now_ns = tick * SECOND // 100
-        pushed.append(promises.promise(now_ns, tick // 10, attacker.place))
+        pushed.append(promises.promise(now_ns, alone(tick // 10), attacker.place))
         if tick % 50 == 0:
-            told.append(promises.promise(now_ns, tick // 10, honest))
+            told.append(promises.promise(now_ns, alone(tick // 10), honest))
     assert max(pushed) > MOST_NS // 2
     assert max(told) <= WIDTH_NS
 
@@ -140,32 +145,34 @@ def test_who_calls_on_through_refusals_pushes_nobody_before_it(attacker: ShedPri
 def test_a_time_that_is_a_little_old_forgets_no_turn():
     promises = Promises(lambda: 0.5)
     for tick in range(300):
-        promises.promise(tick * SECOND // 10, tick // 2)
-    before = promises.promise(30 * SECOND, 150)
-    assert promises.promise(30 * SECOND - 5_000_000, 150) > before
+        promises.promise(tick * SECOND // 10, alone(tick // 2))
+    before = promises.promise(30 * SECOND, alone(150))
+    assert promises.promise(30 * SECOND - 5_000_000, alone(150)) > before
 
 
 def test_a_time_without_callers_is_not_the_pace():
     """Hazard: nobody comes for half a minute, and then all are called as if so few went in."""
     promises = Promises(lambda: 0.5)
     for tick in range(300):
-        promises.promise(tick * SECOND // 10, tick)
-    promises.promise(60 * SECOND, 301)
-    told = [promises.promise(60 * SECOND + tick * SECOND // 100, 301 + tick // 10) for tick in range(50)]
+        promises.promise(tick * SECOND // 10, alone(tick))
+    promises.promise(60 * SECOND, alone(301))
+    told = [
+        promises.promise(60 * SECOND + tick * SECOND // 100, alone(301 + tick // 10)) for tick in range(50)
+    ]
     assert max(told) < 8 * SECOND
 
 
 def test_after_a_quiet_night_nobody_is_told_a_minute():
     """Hazard: the pace is that of the night, in which hardly a request came."""
     promises = Promises(Random(1).random)
-    promises.promise(0, 0)
-    assert promises.promise(3600 * SECOND, 10) <= WIDTH_NS
+    promises.promise(0, alone(0))
+    assert promises.promise(3600 * SECOND, alone(10)) <= WIDTH_NS
 
 
 def test_a_clock_that_steps_back_and_another_process_are_survived():
     promises = Promises(Random(1).random)
     for now_ns, entered in ((10**12, 50), (10**11, 60), (10**12, 3)):
-        assert 0 < promises.promise(now_ns, entered) <= MOST_NS
+        assert 0 < promises.promise(now_ns, alone(entered)) <= MOST_NS
 
 
 def test_free_places_that_fill_at_once_are_not_the_pace():
@@ -173,10 +180,56 @@ def test_free_places_that_fill_at_once_are_not_the_pace():
     promises = Promises(Random(1).random)
     for tick in range(200):  # forty in the first fifth of a second, then ten a second; a hundred are shed
         entered = min(tick * 2, 40) + max(0, tick - 20) // 10
-        promises.promise(10 * SECOND + tick * SECOND // 100, entered)
+        promises.promise(10 * SECOND + tick * SECOND // 100, alone(entered))
     # After two seconds some 58 have gone in, and about 150 are out.
-    told = [promises.promise(12 * SECOND, 58) for _ in range(100)]
+    told = [promises.promise(12 * SECOND, alone(58)) for _ in range(100)]
     assert max(told) > 4 * SECOND
+
+
+def pace_told(entries: Callable[[int], Entries]) -> float:
+    """Return how many a second are called back after 20 s of shedding, with such entries by tenth."""
+    promises = Promises(lambda: 0.5)
+    for tick in range(201):
+        promises.promise(tick * SECOND // 10, entries(tick), 1)  # they delay none of the others
+    *_, last_but_one, last = (promises.promise(20 * SECOND, entries(200)) for _ in range(40))
+    return SECOND / (last - last_but_one)
+
+
+def test_a_host_that_is_alone_goes_by_its_own_entries_to_the_bit():
+    promises = Promises(lambda: 0.5)
+    told = [promises.promise(tick * SECOND // 30, alone(tick // 8)) for tick in range(200)]
+    assert told[40::40] == [1601223615, 4806872844, 8779350944, 13185547660]
+
+
+def test_a_host_goes_by_the_entries_of_all_hosts():
+    """Hazard: each of twelve hosts sees a few entries a second, and expects the most that those allow."""
+    own = pace_told(lambda tick: alone(tick // 10))
+    of_all = pace_told(lambda tick: (tick // 10, tick // 10, 11 * tick // 10, 1 / 12))
+    assert own > 1.7
+    assert 1.2 < of_all < 1.6
+    starved = pace_told(lambda tick: (0, 0, 11 * tick // 10, 1 / 12))
+    assert 1.1 < starved < 1.6
+
+
+def test_a_worker_has_the_part_of_its_host_that_it_has_of_the_hosts_entries():
+    """Hazard: each of four workers calls callers back at the pace of all four."""
+    host = pace_told(lambda tick: (tick, tick, 11 * tick, 1 / 12))
+    worker = pace_told(lambda tick: (tick // 4, tick, 11 * tick, 1 / 12))
+    assert 4 * worker == pytest.approx(host, rel=0.3)
+
+
+def test_a_host_that_loses_the_others_goes_by_its_own_entries():
+    """Hazard: it calls a twelfth of its own callers back for as long as the server is away."""
+    heard = pace_told(lambda tick: (tick, tick, 11 * tick, 1 / 12))
+    lost = pace_told(lambda tick: (tick, tick, 11 * min(tick, 100), 1 / 12 if tick < 100 else 1.0))
+    assert heard <= lost <= 1.2 * heard
+
+
+def test_hosts_whose_memory_was_lost_count_for_nothing_until_they_are_heard_again():
+    counts = [(tick, tick, 11 * tick) for tick in range(201)]
+    counts[120:] = [(tick, tick - 120, 11 * (tick - 120)) for tick in range(120, 201)]
+    lost = pace_told(lambda tick: (*counts[tick], 1 / 12))
+    assert lost == pytest.approx(pace_told(lambda tick: (tick, tick, 11 * tick, 1 / 12)), rel=0.05)
 
 
 def test_the_limit_tells_turns_by_the_order_in_which_it_sheds():

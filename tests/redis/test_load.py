@@ -77,6 +77,7 @@ def test_message_comes_to_the_others_as_it_was_said(link: Callable[[], ServerLoa
         99,
         ((5, 4, 3, 2, True),),
         Steered(1, (400, 20, 9, 7, 5, 3, 1), 0.5, 10**9, (1.0, 2.5)),
+        entered=12,
     )
     one, other = link(), link()
     one.exchange("default", "one", told, 20)

@@ -115,6 +115,9 @@ class InFlight:
         """Return requests in flight, and of these those without a first byte, of all workers that live."""
     def together(self, now_ns: int, /) -> tuple[int, int]:
         """Return the same of all hosts before the back end: by what they said in the last second, or by this host's part."""
+    def entries(self, now_ns: int, /) -> tuple[int, int, int, float]:
+        """Return how many requests were let through so far: by this worker, by this host, and by the others as far as
+        they were heard. And this host's part of the back end, 1 while it hears no others."""
     def follows(self, now_ns: int, /) -> bool:
         """Return whether another host steers now; this worker takes its state over anew after that."""
     def due(self, now_ns: int, /) -> bool:

@@ -64,6 +64,7 @@ class Steering:
         still_ns: int,
         entered_ns: int,
         follows_ns: int,
+        entered_more: int = 0,
         /,
     ) -> None:
         """Take what the other hosts before the back end have; it is believed for a second.
@@ -77,6 +78,7 @@ class Steering:
             still_ns: how long no first byte came to any of them; below 0 until then it counts as if one did.
             entered_ns: how long none of them let a request through.
             follows_ns: for so long another host steers; 0: this one does.
+            entered_more: so many requests more were let through there.
 
         Raises:
             ValueError: the part is not above 0, and 1 at most.

@@ -38,6 +38,8 @@ LEAST_STEERING = 0.2
 """Requests a second of a host that steers."""
 MOST_SAMPLES = 16
 """First bytes in one message."""
+MOST_GROWTH = 1 << 20
+"""No host lets more through between two messages."""
 
 Sample = tuple[int, int, int, int, bool]
 """How long ago a request was admitted and answered; in flight then, without a first byte; whether refused."""
@@ -69,6 +71,7 @@ class Told:
         shares: what accounts were served there and what of them was shed, see `Shares.said`.
         samples: its first bytes since the last message.
         steered: of the host that steers.
+        entered: requests that it let through so far.
     """
 
     number: int = 0
@@ -82,6 +85,7 @@ class Told:
     samples: tuple[Sample, ...] = ()
     steered: Steered | None = None
     shares: bytes = b""
+    entered: int = 0
 
 
 class Found(NamedTuple):
@@ -175,6 +179,39 @@ class Demand:
         return self.rate
 
 
+class Elsewhere:
+    """How many requests the other hosts let through, as far as one host heard them without a gap.
+
+    A host that is heard for the first time, or again after it was silent, has a count of which nobody knows
+    when it grew. One whose count falls was started again, or shares its name with another one, or an old
+    message came again: its growth counts for nothing until it did not fall for a second.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, int]] = {}
+
+    def more(self, heard: Mapping[str, tuple[int, Told]], now_ms: int) -> int:
+        """Return how many more there are than at the last call.
+
+        Args:
+            heard: by name, the others that are not silent: how many milliseconds ago they spoke, and what.
+            now_ms: the server's time.
+        """
+        known, found, gap_ms = {}, 0, ALIVE_NS // 1_000_000
+        for name, (age_ms, one) in heard.items():
+            said_ms = now_ms - age_ms
+            entered, since_ms = self._known.get(name, (one.entered, said_ms))
+            growth = one.entered - entered
+            if growth < 0:
+                since_ms = said_ms + gap_ms
+            elif 0 <= said_ms - since_ms <= gap_ms and growth <= MOST_GROWTH:
+                found += growth
+            # The server's clock may step back.
+            known[name] = one.entered, min(max(since_ms, said_ms), said_ms + gap_ms)
+        self._known = known
+        return found
+
+
 def stripped(words: Sequence[float]) -> tuple[float, ...]:
     """Return a controller's words for a message: finite ones, without the zeros at their end."""
     finite = [word if isfinite(word) else 0.0 for word in words]
@@ -208,6 +245,7 @@ def bounded(told: Told) -> Told:
 __all__: Sequence[str] = (
     "ALIVE_NS",
     "Demand",
+    "Elsewhere",
     "Found",
     "Holding",
     "Steered",

@@ -16,7 +16,7 @@ cdef extern from *:
     const uint64_t MAGIC "0x4847494C464E494Bull"  # "KINFLIGH", little-endian
 
 cdef enum:
-    FLIGHT_LAYOUT = 15
+    FLIGHT_LAYOUT = 16
     FLIGHT_HEADER_BYTES = 4096
     LANES = 64              # workers with numbers of their own
     PLACES = 512            # of each, requests without a first byte that are seen with their age
@@ -60,7 +60,8 @@ cdef struct FlightHeader:
     uint64_t lent               # while so many wait in all, each host may have one more
     double part                 # of what is known together that is this host's, while the others are not heard
     uint64_t follows_ns         # until then another host steers
-    uint64_t line1[7]
+    uint64_t entered_elsewhere  # how many were let through there, as far as was heard
+    uint64_t line1[6]
     uint64_t reserve[RANKS]     # what lower classes leave free for each class, see `reserved`; 0: as they do by themselves
     uint64_t raised_ns[RANKS]   # when each of these rose last
     uint64_t above[RANKS]       # in flight of each class and those above it, as of the last step

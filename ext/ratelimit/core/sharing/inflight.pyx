@@ -464,6 +464,15 @@ cdef class InFlight:
         self.look(instant(now_ns))
         return self.sums.together, self.sums.together_wait
 
+    def entries(self, now_ns, /):
+        self.check_open()
+        cdef double part = self.header.part
+        self.look(instant(now_ns))
+        return (
+            self.entered, load(&self.header.entered), load(&self.header.entered_elsewhere),
+            part if self.sums.is_shared and 0.0 < part < 1.0 else 1.0,
+        )
+
     # -- the steps --------------------------------------------------------------------------------
 
     cdef bint is_due(self, uint64_t now) noexcept:

@@ -142,7 +142,8 @@ cdef class Steering:
         )
 
     def heard(
-        self, now_ns, elsewhere, elsewhere_waits, lease, lent, double part, still_ns, entered_ns, follows_ns, /,
+        self, now_ns, elsewhere, elsewhere_waits, lease, lent, double part, still_ns, entered_ns, follows_ns,
+        entered_more=0, /,
     ):
         self.flight.check_open()
         cdef FlightHeader *header = self.flight.header
@@ -153,6 +154,7 @@ cdef class Steering:
         store(&header.elsewhere_waits, <uint64_t>elsewhere_waits)
         store(&header.lease, <uint64_t>lease)
         store(&header.lent, <uint64_t>lent)
+        fetch_add(&header.entered_elsewhere, <uint64_t>entered_more)
         header.part = part
         store(&header.follows_ns, instant(now_ns + follows_ns) if follows_ns else 0)
         if moved > load(&header.moved_ns):
