@@ -2,95 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import tempfile
 from collections.abc import Callable, Coroutine
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Scope
 
 from benchmarks.apps import import_peer, models
-from benchmarks.redis.contenders import GCRA, import_fastapi_limiter, policy_text
+from benchmarks.redis.contenders import import_fastapi_limiter, policy_text
 from benchmarks.scenarios import PATH
 from ratelimit import RateLimitMiddleware
 
-BARE = "bare Starlette route"
-ROUND_TRIP = "a bare round trip, then the route"
-BARE_FASTAPI = "bare FastAPI route"
 OURS = "ratelimit"
 FASTAPI = "fastapi-limiter"
+
+
+def base(*, is_fastapi: bool = False) -> ASGIApp:
+    """The route alone, of the framework that a contender is a part of."""
+    return _fastapi([]) if is_fastapi else _route()
 
 
 def _route() -> Starlette:
     return Starlette(routes=[Route(PATH, models)])
 
 
-async def bare(url: str, limits: int, quota: int) -> ASGIApp:
-    """The route alone."""
-    return _route()
-
-
-async def bare_fastapi(url: str, limits: int, quota: int) -> ASGIApp:
-    """The route of another framework, for contenders that are a part of it."""
-    return _fastapi([])
-
-
-class _RoundTrip(asyncio.Protocol):
-    """One script call at a time on a bare connection: about the least that any client does for a request."""
-
-    def __init__(self) -> None:
-        self._transport: Any = None
-        self._reply: asyncio.Future[bytes] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        assert self._reply is not None
-        self._reply.set_result(data)
-
-    async def ask(self, *words: bytes) -> bytes:
-        """Send a command, return the server's reply as it came."""
-        self._reply = asyncio.get_running_loop().create_future()
-        parts = [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
-        self._transport.write(b"*%d\r\n%b" % (len(words), b"".join(parts)))
-        return await self._reply
-
-
-async def round_trip(url: str, limits: int, quota: int) -> ASGIApp:
-    """The route behind one script call of one limit, by a client that does nothing else."""
-    place = urlsplit(url)
-    _, connection = await asyncio.get_running_loop().create_connection(
-        _RoundTrip, place.hostname or "", place.port or 6379
-    )
-    digest = hashlib.sha1(GCRA.encode(), usedforsecurity=False).hexdigest().encode()
-    await connection.ask(b"SCRIPT", b"LOAD", GCRA.encode())
-    interval = str(3600 / quota).encode()
-    app = _route()
-
-    async def behind(scope: Scope, receive: Receive, send: Send) -> None:
-        account = next(value for name, value in scope["headers"] if name == b"x-api-key")
-        reply = await connection.ask(b"EVALSHA", digest, b"1", b"bare:" + account, interval, b"3600", b"1")
-        if not reply.startswith(b"*3\r\n:1"):
-            raise AssertionError(reply)
-        await app(scope, receive, send)
-
-    return behind
+def policy_path(url: str, limits: int, quota: int) -> Path:
+    """Write a policy of one or three limits in a Redis; return where it is."""
+    path = Path(tempfile.mkdtemp(prefix="kinlimit-benchmark-")) / "policy.toml"
+    path.write_text(policy_text(url, "exact", limits, quota))
+    return path
 
 
 async def ours(url: str, limits: int, quota: int) -> ASGIApp:
     """With one or three limits over three identities, headers and metrics."""
-    path = Path(tempfile.mkdtemp(prefix="kinlimit-benchmark-")) / "policy.toml"
-    path.write_text(policy_text(url, "exact", limits, quota))
     app = _route()
-    app.add_middleware(RateLimitMiddleware, policy=path, reload_interval_s=0)
+    app.add_middleware(RateLimitMiddleware, policy=policy_path(url, limits, quota), reload_interval_s=0)
     return app
 
 
@@ -164,9 +115,6 @@ async def _models() -> Annotated[str, "text"]:
 
 
 APPS: dict[str, Callable[[str, int, int], Coroutine[Any, Any, ASGIApp]]] = {
-    BARE: bare,
-    ROUND_TRIP: round_trip,
-    BARE_FASTAPI: bare_fastapi,
     OURS: ours,
     "slowapi": slowapi,
     "asgi-ratelimit": asgi_ratelimit,
