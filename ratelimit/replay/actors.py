@@ -20,7 +20,7 @@ from ratelimit.identity.fact import ABSENT
 from ratelimit.policy.compile.compiled import CorrelationSpec
 from ratelimit.replay.batch import decide_batch
 from ratelimit.replay.columns import Identities
-from ratelimit.replay.prepared import UNNAMED, ending, named
+from ratelimit.replay.prepared import ALLOWED, admitted, named
 from ratelimit.stores.contract import Outcome
 from ratelimit.traces.plain import column
 
@@ -138,9 +138,13 @@ class Actors:
 
     def name_clusters(self, lines: list[bytes], columns: list[array[int]]) -> None:
         """Write the clusters into a batch's decision lines."""
-        clusters, likely, size = columns[self._at - 2], columns[self._at - 1], len(UNNAMED)
+        clusters, likely = columns[self._at - 2], columns[self._at - 1]
         for at in said(clusters):
-            lines[at] = lines[at][:-size] + ending(clusters[at], likely[at] == NOBODY)
+            line, is_certain = lines[at], likely[at] == NOBODY
+            if line is ALLOWED:  # as most are
+                lines[at] = admitted(clusters[at], is_certain)
+            else:
+                lines[at] = named(line, clusters[at], is_certain=is_certain)
 
     def pass_by(self, record: Any, now_ns: int) -> None:
         """Note that a single record's turn has come, whether or not limits decide it."""

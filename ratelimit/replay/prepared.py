@@ -48,6 +48,12 @@ def ending(cluster: int, is_certain: bool, /) -> bytes:
     return b'"cluster": "%016x", "verdict": "%b"}\n' % (cluster, verdict)
 
 
+@lru_cache(maxsize=4096)
+def admitted(cluster: int, is_certain: bool, /) -> bytes:
+    """Return the line of a request that passes, of a cluster's member."""
+    return named(ALLOWED, cluster, is_certain=is_certain)
+
+
 def prefix(action: str, limit: str | None) -> bytes:
     """Return the line of a limit's action, or of one by none, up to the seconds to wait."""
     return f'{{"action": "{action}", "limit": {dumps(limit)}, "retry_after": '.encode()

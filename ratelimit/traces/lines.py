@@ -112,7 +112,7 @@ class LineSource:
                     rest = self._skip_line()
                     number += 1
                 continue
-            chunk = rest + block[:cut] if rest else block[:cut]
+            chunk = b"".join((rest, memoryview(block)[:cut]))  # in one copy
             rest = block[cut:]
             yield number, chunk
             number += count_lines(chunk)

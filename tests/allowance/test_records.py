@@ -154,6 +154,27 @@ def test_days_before_the_limiter_count_at_once_and_until_its_own_days_do() -> No
     assert all(found.best(9, born + day * DAY) for day in range(60))
 
 
+def test_record_that_another_worker_changed_is_read_anew() -> None:
+    shared = memory()
+    one, other = (Records(shared, payers=1000, fingerprint=MARK) for _ in range(2))
+    one.see(1, 1, 1, 0, NOW)
+    assert one.best(1, NOW) == 0
+    for used in (100, 2000):
+        other.import_day(1, NOW // DAY - 40, used, NOW)
+        assert one.best(1, NOW) == other.best(1, NOW) == floor_of(level_of(used))
+
+
+def test_use_that_a_record_says_already_changes_nothing_and_more_does() -> None:
+    found = grown()
+    later = NOW + 40 * DAY
+    for used in (100.0, 99.0, 1.0):
+        found.note(1, used, NOW)
+        assert found.best(1, later) == floor_of(level_of(100))
+    for used in (101.0, 110.0, 5000.0):
+        found.note(1, used, NOW)
+        assert found.best(1, later) == floor_of(level_of(used))
+
+
 def test_days_since_the_limiter_began_count_no_sooner_by_an_import() -> None:
     found = records()
     found.see(9, 9, 9, 0, NOW)

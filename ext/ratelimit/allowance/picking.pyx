@@ -199,6 +199,11 @@ cdef class AllowancePicker(Picker):
             created_of(self.places, ids),
             self.places.paid >= 0 and ids[self.places.paid] != ABSENT_HASH,
         )
+        if self.places.paid >= 0 and ids[self.places.paid] != ABSENT_HASH:
+            return
+        for i in range(self.count):
+            if self.levels[i].salt and self.levels[i].count > 1:
+                self.records.await_payer(record_of(ids[self.places.payer], self.levels[i].salt))
 
     cdef int level_at(self, int i, uint64_t *ids, int standing, int64_t now_s, object now_ns) except -1:
         """Return the level of an allowance: what an operator said of the payer, else what it earned."""

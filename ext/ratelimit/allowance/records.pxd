@@ -14,6 +14,7 @@ cdef enum:
     CHANGES = 4096          # a power of two
     BUCKET = 16
     LEAST_BUCKETS = 8192    # they tell 13 bits of a key, which a record leaves out
+    MOST_FOUND = 4          # records of payers that need not be looked for again
 
 cpdef enum Standing:
     ELSEWHERE = 1           # the account is not established with its payer, which is
@@ -34,6 +35,12 @@ cdef struct RecordsHeader:
     uint64_t imported       # payers
     uint64_t head           # next ticket of a change
 
+cdef struct Found:          # a payer's record, as it was when it was looked for
+    uint64_t key
+    Pair *at                # NULL: none
+    Pair seen
+    Record record
+
 
 cdef class Records:
     cdef Py_buffer buffer
@@ -45,6 +52,8 @@ cdef class Records:
     cdef uint64_t fingerprint[2]
     cdef uint64_t looked_at
     cdef uint64_t day               # of what was seen last: a hint
+    cdef Found found[MOST_FOUND]    # what a request asks for when it comes, it asks for again when it is charged
+    cdef int next_found
     cdef readonly bint open
 
     cdef int attach(self, bytes fingerprint) except -1
@@ -53,9 +62,11 @@ cdef class Records:
     cdef uint64_t damaged(self, uint64_t start, uint64_t stop) noexcept nogil
     cdef void begin(self, uint64_t day) noexcept nogil
     cdef Pair *find(self, uint64_t region, uint64_t key, Pair *seen, Record *record) noexcept nogil
+    cdef Pair *find_payer(self, uint64_t key, Pair *seen, Record *record) noexcept nogil
     cdef void look_ahead(
         self, uint64_t payer, uint64_t account, uint64_t place, int64_t created_s, bint is_paid
     ) noexcept nogil
+    cdef void await_payer(self, uint64_t payer) noexcept nogil
     cdef void fetch(self, uint64_t region, uint64_t key) noexcept nogil
     cdef Record amend(self, uint64_t region, uint64_t key, Record other, uint64_t day, int told) noexcept nogil
     cdef bint add(self, uint64_t region, uint64_t key, Record record, uint64_t day, int told) noexcept nogil

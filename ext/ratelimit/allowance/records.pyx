@@ -12,7 +12,7 @@ cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 from ratelimit.allowance.record cimport (
     BACK, ESTABLISHED, FINGER_BITS, KEY_BITS, LAST_DAY, LEVELS_MASK, MOST_PAID, NO_WORTH, PAID, PAIRS, PAYERS, PERIOD_DAYS,
@@ -173,6 +173,7 @@ cdef class Records:
         self.regions[PAIRS] = self.regions[PAYERS] + self.buckets[PAYERS] * BUCKET
         self.regions[PAID] = self.regions[PAIRS] + self.buckets[PAIRS] * BUCKET
         memcpy(self.fingerprint, at, 16)
+        memset(self.found, 0, sizeof(self.found))
         if load(&self.header.magic) == 0:
             for i in range(RECORDS_HEADER_BYTES):
                 if base[i]:
@@ -251,6 +252,26 @@ cdef class Records:
                     return bucket + i
         return NULL
 
+    cdef Pair *find_payer(self, uint64_t key, Pair *seen, Record *record) noexcept nogil:
+        """Do the same for a payer's; one that was found before, and is as it was then, is not looked for."""
+        cdef Found *found
+        cdef int i
+        for i in range(MOST_FOUND):
+            found = self.found + i
+            if found.key == key and found.at != NULL:
+                seen[0] = load_pair(found.at)
+                if seen.tag == found.seen.tag and seen.word == found.seen.word:
+                    record[0] = found.record
+                    return found.at
+                break
+        else:
+            found = self.found + self.next_found
+            self.next_found = (self.next_found + 1) % MOST_FOUND
+        found.key, found.at = key, self.find(PAYERS, key, seen, record)
+        if found.at != NULL:
+            found.seen, found.record = seen[0], record[0]
+        return found.at
+
     cdef void look_ahead(
         self, uint64_t payer, uint64_t account, uint64_t place, int64_t created_s, bint is_paid
     ) noexcept nogil:
@@ -267,6 +288,11 @@ cdef class Records:
             if place != 0 and place != ABSENT_HASH:
                 self.fetch(PAIRS, pair_of(payer, place, FOUNDED if is_founding else PLACE))
 
+    cdef void await_payer(self, uint64_t payer) noexcept nogil:
+        """Do the same for what `best` will read."""
+        if self.open and payer != 0 and payer != ABSENT_HASH:
+            self.fetch(PAYERS, key_of(payer))
+
     cdef void fetch(self, uint64_t region, uint64_t key) noexcept nogil:
         cdef Pair *bucket = self.regions[region] + place_of(key, self.buckets[region]) * BUCKET
         prefetch(bucket)
@@ -279,7 +305,10 @@ cdef class Records:
         cdef Pair *at
         cdef int _tries
         for _tries in range(TRIES):
-            at = self.find(region, key, &seen, &record)
+            if region == PAYERS:
+                at = self.find_payer(key, &seen, &record)
+            else:
+                at = self.find(region, key, &seen, &record)
             if at == NULL:
                 if self.add(region, key, other, day, told):
                     return other
@@ -433,20 +462,24 @@ cdef class Records:
         return FLOORS[MOST_PAID + 1 - kept] * CENT if kept else 0
 
     cpdef void note(self, uint64_t payer, double used, int64_t now_s) noexcept nogil:
-        cdef uint64_t day = day_of(now_s)
+        cdef uint64_t day = day_of(now_s), key = key_of(payer)
+        cdef Pair seen
         cdef Record known
         if not self.open or payer == 0 or payer == ABSENT_HASH:
             return
+        if self.find_payer(key, &seen, &known) != NULL and known.first <= day and known.newest == day // PERIOD_DAYS:
+            if used < <double>FLOORS[min((known.levels & 0xFF) + 1, <uint64_t>(LEVELS - 1))]:
+                return  # the record says as much
         self.begin(day)
         known.first, known.newest, known.levels = day, day // PERIOD_DAYS, level_at(used)
-        self.amend(PAYERS, key_of(payer), known, day, IN_TIME)
+        self.amend(PAYERS, key, known, day, IN_TIME)
 
     cpdef double best(self, uint64_t payer, int64_t now_s) noexcept nogil:
         cdef Pair seen
         cdef Record record
         if not self.open or payer == 0 or payer == ABSENT_HASH:
             return 0.0
-        if self.find(PAYERS, key_of(payer), &seen, &record) == NULL:
+        if self.find_payer(key_of(payer), &seen, &record) == NULL:
             return 0.0
         return <double>FLOORS[counting(record, day_of(now_s), load(&self.header.own) & 0xFFFF)]
 

@@ -388,6 +388,8 @@ cdef class Evidence:
                 else:
                     edge.seen = tick
                 return False
+        for i in range(first, first + count):  # only now: to look at what edges lead to takes longer than all the above
+            edge = p.edges + i
             if resolve(self.identifiers, edge.ref) == NULL:
                 kept = -1
             else:

@@ -3,6 +3,7 @@
 Theory of operation. Tens of megabytes are no slice to the C library. It frees an array as a whole, or keeps it and
 clears all of it when the next is asked for, as it has learnt from what else the process freed. So each array is a
 mapping of its own: the system clears what is touched, page by page, and what is no longer wanted is cut off its end.
+A small array is left to the library: it is cleared in no time, and to map its pages anew for each job takes longer.
 """
 
 from libc.stddef cimport size_t
@@ -14,9 +15,12 @@ cdef extern from *:
     #ifndef KIN_SCRATCH
     #define KIN_SCRATCH
     #define KIN_SCRATCH_DOMAIN 0x6b696e /* so that tracemalloc counts it */
+    #define KIN_SMALL ((size_t)256 << 10) /* bytes; what is left of a larger one is more */
 
     static void *kin_map(size_t size)
     {
+        if (size <= KIN_SMALL)
+            return PyMem_RawCalloc(1, size);
         void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (at == MAP_FAILED)
             return NULL;
@@ -26,6 +30,10 @@ cdef extern from *:
 
     static void kin_cut(void *at, size_t size, size_t left)
     {
+        if (size <= KIN_SMALL) {
+            PyMem_RawFree(at);
+            return;
+        }
         munmap((char *)at + left, size - left);
         if (left)
             PyTraceMalloc_Track(KIN_SCRATCH_DOMAIN, (uintptr_t)at, left);
