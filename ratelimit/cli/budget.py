@@ -20,6 +20,7 @@ from ratelimit.inspection.knowledge import knowledge_of
 from ratelimit.inspection.naming import resolve
 from ratelimit.inspection.own_numbers import changed_words
 from ratelimit.inspection.plans import noted_plans
+from ratelimit.inspection.waits import wait_words
 from ratelimit.integrations.asked_limits import with_limits_in_code
 
 _IDENTITY = click.option("--identity", metavar="NAME", help="The identity that ACCOUNT is of.")
@@ -161,19 +162,19 @@ def _act(
 
 def _table(found: Sequence[Budget]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("limit", "has", "by", "used", "left", "all again in"):
+    for title in ("limit", "has", "by", "used", "left"):
         table.add_column(title, overflow="fold")
     for each in found:
         rule = each.rule
         name = formatting.of_plan(rule, [one.rule for one in found])
         added = f", {formatting.amount(each.left.paid, rule.unit)} added" if each.left.paid else ""
         owed = f", {formatting.amount(each.owed, rule.unit)} owed" if each.owed else ""
+        left = formatting.amount(each.left.remaining, rule.unit) + owed
         table.add_row(
             Text(name, "bold" if rule.tier is None else "dim"),
             f"{formatting.rate(rule)}{added}",
             f"{each.by}, or the application" if each.is_told else each.by,
             formatting.amount(each.used, rule.unit),
-            formatting.amount(each.left.remaining, rule.unit) + owed,
-            formatting.wait(each.left.reset_ns) if each.left.reset_ns else "–",
+            ", ".join(filter(None, (left, wait_words(each.left)))),
         )
     return table

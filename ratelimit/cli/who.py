@@ -31,6 +31,7 @@ from ratelimit.inspection.own_numbers import all_changed
 from ratelimit.inspection.person import Person, person_of, ruled_of
 from ratelimit.inspection.profile import kinds_of
 from ratelimit.inspection.raising import raised_of
+from ratelimit.inspection.waits import again_words, refuses_words, waits_json
 from ratelimit.load.shed import named
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.shed import ShedLine
@@ -351,12 +352,10 @@ def _left(each: Left) -> Text:
     said = Text(f"{amount} of {whole}", "" if not each.retry_ns else "red")
     if each.reduced_to is not None:
         said += Text(f", refuses what asks for more than {whole}", "red")
-    elif each.retry_ns:
-        word = "would refuse" if formatting.mode(rule) == "shadow" else "refuses"
-        wait = "always" if each.retry_ns < 0 else f"for {formatting.wait(each.retry_ns)}"
-        if rule.algorithm == "lifetime":
-            wait = "until more is added"
-        said += Text(f", {word} {wait}", "red")
+    elif refuses := refuses_words(each):
+        said += Text(f", {refuses}", "red")
+    if again := again_words(each):
+        said += Text(f", {again}", "dim")
     if formatting.mode(rule) == "shadow":
         said += Text("  in shadow", "dim")
     if rule.verdict is not None:
@@ -482,10 +481,8 @@ def _limit_json(compiled: CompiledPolicy, each: Left) -> dict[str, Any]:
         "verdict": rule.verdict,
         "remaining": each.remaining,
         "of": each.most,
-        "refuses": each.retry_ns != 0,
         "reduced_to": each.reduced_to,
-        "retry_after": None if each.retry_ns < 0 else round(each.retry_ns / 1e9, 3),
-        "reset_after": round(each.reset_ns / 1e9, 3),
+        **waits_json(each),
     }
 
 

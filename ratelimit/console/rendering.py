@@ -18,6 +18,7 @@ from ratelimit.inspection.hosts import over_hosts
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.naming import EVERYONE, Caller
 from ratelimit.inspection.own_numbers import all_changed
+from ratelimit.inspection.waits import again_words, refuses_words
 from ratelimit.load.shed import named as named_class
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.kinds import KINDS
@@ -93,7 +94,8 @@ def _made() -> Environment:
         "share": formatting.share,
         "count": _plural,
         "instant": formatting.instant,
-        "wait": formatting.wait,
+        "refuses": refuses_words,
+        "again": again_words,
         "amount": formatting.amount,
         "part": formatting.amount_of,
         "act": act_words,

@@ -31,6 +31,7 @@ from ratelimit.inspection.own_numbers import number_act
 from ratelimit.inspection.plans import Plans, noted_plans
 from ratelimit.inspection.preview import Preview, doubts_of
 from ratelimit.inspection.together import one_identity
+from ratelimit.inspection.waits import refuses_words, waits_json
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.reference.bucket import TICKS
 from ratelimit.reference.hashing import mix
@@ -166,7 +167,7 @@ def budgets_json(caller: Caller, found: Sequence[Budget]) -> dict[str, Any]:
             "used": each.used,
             "remaining": each.left.remaining,
             "owed": each.owed,
-            "reset_after": round(each.left.reset_ns / 1e9, 3),
+            **waits_json(each.left),
         }
         for each in found
     ]
@@ -359,14 +360,8 @@ def _effect(
     except InspectionFailure:  # the server went away meanwhile
         return []
     left = f"{formatting.amount(now.left.remaining, rule.unit)} left now"
-    return [f"{called}: {left}, then {_left_words(then.remaining, then.most, then.retry_ns, rule)}"]
-
-
-def _left_words(left: int, most: int, retry_ns: int, rule: LimitRule) -> str:
-    words = f"{formatting.amount_of(left, most, rule.unit)} left"
-    if retry_ns > 0:
-        return f"{words}: refused for {formatting.wait(retry_ns)}"
-    return f"{words}: refused always" if retry_ns < 0 else words
+    after = f"then {formatting.amount_of(then.remaining, then.most, rule.unit)} left"
+    return [", ".join(filter(None, (f"{called}: {left}", after, refuses_words(then))))]
 
 
 def _filling(
@@ -405,12 +400,13 @@ def _filling(
         if has < 0:
             words = f"{rule.name}: then it still owes {formatting.amount(-has, rule.unit)}"
             if rule.period_ns:
-                words += f": refused for {formatting.wait(-has * own.period_ns // own.quota)}"
+                words += f": no request fits for {formatting.wait(-has * own.period_ns // own.quota)}"
             preview.does.append(words)
         else:
             most = mine.left.most + (units if rule.algorithm == "lifetime" else 0)
             left = f"{formatting.amount(mine.left.remaining, rule.unit)} left now"
-            preview.does.append(f"{rule.name}: {left}, then {_left_words(has, most, 0, rule)}")
+            then = formatting.amount_of(has, most, rule.unit)
+            preview.does.append(f"{rule.name}: {left}, then {then} left")
         refused = refused_by_words(known, caller.identity, caller.hash, rule.name)
         preview.does.append(f"{rule.name}: {refused}")
     fills = {rule.name: (own, units)}
