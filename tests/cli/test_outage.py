@@ -7,10 +7,12 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ratelimit.cli import actors
 from ratelimit.decision import VERDICTS
 from ratelimit.inspection.actors_here import actors_here
 from ratelimit.inspection.outage import ByShare, Outage, outage_of
@@ -117,8 +119,24 @@ def test_table_of_this_host_has_the_actors_with_accounts_and_refusals(actor: Act
     found = actors_here(Policy.load(tmp_path / "policy.toml"))
     (one,) = found.actors
     assert {one.identity} == set(actor.clusters(BOTS))
-    assert (one.members, one.certain, VERDICTS[one.verdict]) == (66, 66, "certain")  # with 6 methods
+    assert (one.at_least, one.at_most, VERDICTS[one.verdict]) == (60, 66, "certain")  # 6 methods are its own
     assert [each.rule.name for each in one.refused] == ["one actor"]
+
+
+def test_accounts_of_an_actor_are_accounts_while_the_server_is_away_too(
+    actor: Actor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: 60 accounts on one screen and 66 members on another: payment methods were counted."""
+    policy = tmp_path / "policy.toml"
+    (usual,) = json.loads(run("show", "actors", policy, "--json").stdout)["actors"]
+    here_only = partial(actors._show_actors_here, Policy.load(policy), 20)
+    monkeypatch.setattr(actors, "_show_actors", lambda *_, as_json: here_only(as_json=as_json))
+    shown = run("show", "actors", policy).output
+    assert "certain  60 to 66 accounts; " in shown
+    assert "member" not in shown
+    (here,) = json.loads(run("show", "actors", policy, "--json").stdout)["actors"]
+    assert here["accounts_at_least"] == usual["accounts"] == 60
+    assert here["actor"] == usual["actor"]
 
 
 def test_nobody_refused_is_said_as_well() -> None:
