@@ -9,16 +9,17 @@ import click
 from rich.table import Table
 
 from ratelimit.cli.acts import Asking, acting
-from ratelimit.cli.failure import INPUT, Failure
+from ratelimit.cli.failure import INPUT, USAGE, Failure
 from ratelimit.cli.loading import load_to_show
-from ratelimit.cli.terminal import Text, note, out, print_json
+from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.errors import UsageError
 from ratelimit.inspection import formatting, proposal
 from ratelimit.inspection.budgets import Budget, budgets_json, budgets_of
 from ratelimit.inspection.customers import Word, change_once, made_once
-from ratelimit.inspection.knowledge import knowledge_of
-from ratelimit.inspection.naming import resolve
+from ratelimit.inspection.knowledge import Knowledge, knowledge_of
+from ratelimit.inspection.naming import Caller, resolve
 from ratelimit.inspection.own_numbers import changed_words
+from ratelimit.inspection.payers import counts_words, parted, payers_of
 from ratelimit.inspection.plans import noted_plans
 from ratelimit.inspection.waits import wait_words
 from ratelimit.integrations.asked_limits import with_limits_in_code
@@ -56,12 +57,26 @@ def show_budget_command(policy: str, account: str, identity: str | None, as_json
     with knowledge_of(with_limits_in_code(load_to_show(policy))) as known:
         caller = resolve(known, account, identity)
         found = budgets_of(known, caller)
+        payers = {payer: its for payer in payers_of(known, caller) if (its := budgets_of(known, payer))}
         if as_json:
-            print_json(budgets_json(caller, found))
+            of_payers = [
+                {**budgets_json(payer, its), "accounts": known.accounts_with(payer.hash)}
+                for payer, its in payers.items()
+            ]
+            print_json({**budgets_json(caller, found), "payers": of_payers})
             return
         if not found:
             note(f"No limit counts by {caller.identity} alone.")
-            return
+        _print(known, caller, found)
+        for payer, its in payers.items():
+            out().print()
+            say(out(), Text(counts_words(known, payer), "yellow"))
+            _print(known, payer, its)
+
+
+def _print(known: Knowledge, caller: Caller, found: Sequence[Budget]) -> None:
+    """Write what one customer has."""
+    if found:
         plans = noted_plans(known, caller.hashes)
         found = [each for each in found if plans.may_be(each.rule)]
         out().print(_table(found))
@@ -145,12 +160,15 @@ def _act(
     known = asking.known
     if once and not asking.is_dry:
         caller = resolve(known, account, identity)
+        (caller, asked), *others = parted(known, caller, written)
+        if others:
+            raise Failure("limits of a customer and of its payer are two calls, each with a name", USAGE)
         try:
-            before = made_once(known, word, caller, written, None, once)
+            before = made_once(known, word, caller, asked, None, once)
             if before is not None:
                 asking.tell_once(before)
                 return
-            change = partial(change_once, known, word, caller, written, for_ns=None, once=once)
+            change = partial(change_once, known, word, caller, asked, for_ns=None, once=once)
             proposed = proposal.budgets(known, word, account, written, identity)
             asking.go_once(proposed, partial(change, reason=asking.reason, by=asking.by))
         except UsageError as error:
