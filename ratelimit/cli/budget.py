@@ -9,18 +9,21 @@ import click
 from rich.table import Table
 
 from ratelimit.cli.acts import Asking, acting
-from ratelimit.cli.failure import INPUT, USAGE, Failure
+from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
 from ratelimit.cli.loading import load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.errors import UsageError
 from ratelimit.inspection import formatting, proposal
-from ratelimit.inspection.budgets import Budget, budgets_json, budgets_of
+from ratelimit.inspection.absence import share_words
+from ratelimit.inspection.budgets import Budget, budgets_here, budgets_json, budgets_of, position_of
 from ratelimit.inspection.customers import Word, change_once, made_once
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
 from ratelimit.inspection.naming import Caller, resolve
+from ratelimit.inspection.outage import outage_of
 from ratelimit.inspection.own_numbers import changed_words
 from ratelimit.inspection.payers import counts_words, parted, payers_of
 from ratelimit.inspection.plans import noted_plans
+from ratelimit.inspection.stand_in import stand_in
 from ratelimit.inspection.waits import wait_words
 from ratelimit.integrations.asked_limits import with_limits_in_code
 
@@ -53,9 +56,13 @@ def show_budget_command(policy: str, account: str, identity: str | None, as_json
     \b
     Example:
       ratelimit show budget policy.toml acct-17
+
+    While the server is away it shows what this host's share has left, with exit code 4.
     """
     with knowledge_of(with_limits_in_code(load_to_show(policy))) as known:
         caller = resolve(known, account, identity)
+        if known.is_away:
+            _show_here(known, caller, as_json=as_json)
         found = budgets_of(known, caller)
         payers = {payer: its for payer in payers_of(known, caller) if (its := budgets_of(known, payer))}
         if as_json:
@@ -72,6 +79,25 @@ def show_budget_command(policy: str, account: str, identity: str | None, as_json
             out().print()
             say(out(), Text(counts_words(known, payer), "yellow"))
             _print(known, payer, its)
+
+
+def _show_here(known: Knowledge, caller: Caller, *, as_json: bool) -> None:
+    """Show what a customer has of this host's shares; nothing where no worker here decides by them.
+
+    Raises:
+        Failure: the server is away, after what is shown.
+    """
+    there = stand_in(known, known.row_of({position_of(known, caller): caller.hash}))
+    if there is None:
+        return
+    outage, found = outage_of(known.deployment.policy, known.here), budgets_here(known, caller, there)
+    if as_json:
+        print_json({**budgets_json(caller, found), "outage": outage.as_json()})
+    else:
+        _print(known, caller, found)
+        for weight, words in share_words(there):
+            say(out(), Text(words, weight))
+    raise Failure(outage.words.rstrip("."), DEPLOYMENT)
 
 
 def _print(known: Knowledge, caller: Caller, found: Sequence[Budget]) -> None:

@@ -18,6 +18,7 @@ from ratelimit.correlation.explanation import Shared
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
+from ratelimit.inspection.absence import absence_words
 from ratelimit.inspection.act_words import act_json, act_words, ended_words, ends_of
 from ratelimit.inspection.declared import Declared
 from ratelimit.inspection.evidence import Source, from_snapshot
@@ -26,7 +27,6 @@ from ratelimit.inspection.hosts import Refused, over_hosts
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, Left, knowledge_of
 from ratelimit.inspection.naming import joined, resolve
-from ratelimit.inspection.outage import outage_words
 from ratelimit.inspection.own_numbers import all_changed
 from ratelimit.inspection.person import Person, person_of, ruled_of
 from ratelimit.inspection.profile import kinds_of
@@ -178,7 +178,11 @@ def print_person(
     if ruling := _ruling(person):
         say(console, Text(ruling, "yellow"))
     if person.no_answer:
-        _print_outage(console, known, person, said)
+        for weight, words in absence_words(known, person.stand_in, person.no_answer):
+            if weight:
+                say(console, Text(words, weight))
+            else:
+                said(words)
     if person.limits:
         console.print(_limit_table(known.compiled, person))
     rules = [each.rule for each in person.limits]
@@ -250,26 +254,6 @@ def _print_next(known: Knowledge, person: Person, said: Callable[[str], None]) -
         said(f"What would other numbers change? `ratelimit diff {policy} NEW.toml access.log`")
     if person.actor is not None:
         said(f"What did its actor take? `ratelimit show took {policy} --of {short_hash(person.actor)}`")
-
-
-def _print_outage(console: Console, known: Knowledge, person: Person, said: Callable[[str], None]) -> None:
-    """Write what is not known while the server does not answer."""
-    there = person.stand_in
-    if there is None:
-        said(f"limits cannot be looked at: {person.no_answer}")
-        return
-    say(console, Text(outage_words(known.deployment.policy, known.here), "yellow"))
-    for rule, most in there.most_asked:
-        words = (
-            f"`{rule.name}` is reduced: a request may ask for {formatting.amount(most, rule.unit)} at most. "
-        )
-        say(console, Text(f"{words}One that does not say for how much counts as asking for more.", "yellow"))
-    if known.trouble:
-        said("Its addresses and payment methods are not known, either. Name them, too: limits count by them.")
-    if there.open:
-        said(f"Meanwhile these do not apply: {', '.join(there.open)}.")
-    if there.closed:
-        say(console, Text(f"Meanwhile these refuse every request: {', '.join(there.closed)}.", "red"))
 
 
 def _asked(source: Source, actor: Overview, glance: Glance) -> str:

@@ -18,6 +18,7 @@ from ratelimit.correlation.overview import Overview
 from ratelimit.deciding.denials import DENY_LIST
 from ratelimit.environment.spelling import nearest
 from ratelimit.inspection import proposal
+from ratelimit.inspection.absence import absence_words
 from ratelimit.inspection.act_words import ends_of
 from ratelimit.inspection.acting import known_acts
 from ratelimit.inspection.changes import changes_of
@@ -188,7 +189,7 @@ def person(visit: Visit) -> Response:
             now_ns=SystemClock().now_ns() if known.source is None else known.source.correlator.now_ns,
             can_correlate=known.compiled.correlation is not None,
             at_ns=SystemClock().now_ns(),
-            doubts=_doubts(found),
+            doubts=_doubts(known, found),
         )
 
 
@@ -209,13 +210,15 @@ def live_person(visit: Visit) -> str:
             person=found,
             compiled=known.compiled,
             at_ns=SystemClock().now_ns(),
-            doubts=_doubts(found),
+            doubts=_doubts(known, found),
         )
 
 
-def _doubts(person: Person) -> list[str]:
+def _doubts(known: Knowledge, person: Person) -> list[str]:
     """Return what is not known of a caller's limits and refusals, each in a sentence."""
-    found = [f"Limits cannot be looked at: {person.no_answer}"] if person.no_answer else []
+    found: list[str] = []
+    if person.no_answer:
+        found = [words for _, words in absence_words(known, person.stand_in, person.no_answer)]
     if person.missing:
         found.append(f"No answer from {', '.join(person.missing)}.")
     if person.gone:

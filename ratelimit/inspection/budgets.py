@@ -30,6 +30,7 @@ from ratelimit.inspection.naming import Caller
 from ratelimit.inspection.own_numbers import number_act
 from ratelimit.inspection.plans import Plans, noted_plans
 from ratelimit.inspection.preview import Preview, doubts_of
+from ratelimit.inspection.stand_in import StandIn
 from ratelimit.inspection.together import one_identity
 from ratelimit.inspection.waits import refuses_words, waits_json
 from ratelimit.policy.compile.compiled import LimitRule
@@ -141,6 +142,24 @@ def budgets_of(known: Knowledge, caller: Caller) -> list[Budget]:
         act = number_act(known.acts, rule.name, caller.identity, caller.hash)
         found.append(Budget(left, max(0, used), by, is_told, None if said is None else act))
     return found
+
+
+def budgets_here(known: Knowledge, caller: Caller, there: StandIn) -> list[Budget]:
+    """Return what a customer has of this host's shares while the server does not answer."""
+    position, found = position_of(known, caller), []
+    for left in there.limits:
+        rule = known.compiled.rules[left.rule.index]
+        if rule.per == (position,):
+            act = number_act(known.acts, rule.name, caller.identity, caller.hash)
+            by = "this host's share" if act is None else "this host's share of an act's number"
+            is_told = own_number(rule) is not None and act is None
+            used = max(left.most - left.remaining, _until_full(left) if _is_bucket(rule) else 0)
+            found.append(Budget(left, used, by, is_told, act))
+    return found
+
+
+def _is_bucket(rule: LimitRule) -> bool:
+    return rule.algorithm == "token-bucket"
 
 
 def _until_full(left: Left) -> int:

@@ -21,6 +21,7 @@ from ratelimit.policy import Policy
 from ratelimit.worker.events.host import HostRecord
 from tests.cli.running import run, write_policy
 from tests.cli.test_actors import actor as actor
+from tests.console.driving import reading
 from tests.support.acting import BOTS, Actor
 from tests.support.redis.port import free_port
 
@@ -95,16 +96,43 @@ def test_a_request_that_two_limits_refuse_is_said_to_count_twice() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [("top", "--once"), ("show", "refused"), ("show", "actors"), ("who",), ("journal",)]
+    "command",
+    [("top", "--once"), ("show", "refused"), ("show", "actors"), ("show", "budget"), ("who",), ("journal",)],
 )
 def test_every_screen_has_that_sentence(away: Path, command: tuple[str, ...]) -> None:
     said = outage_of(Policy.load(away)).words.rstrip(".")
-    more = ["c-5"] if command == ("who",) else []
+    more = ["c-5"] if command[-1] in ("who", "budget") else []
     words = [each for each in command if not each.startswith("--")]
     flags = [each for each in command if each.startswith("--")]
     shown = run(*words, away, *more, *flags)
     assert said[1:] in " ".join(shown.output.split())
     assert shown.exit_code == (0 if command[0] == "top" else 4)
+
+
+def test_a_callers_page_has_that_sentence_above_what_is_left_of_this_hosts_share(away: Path) -> None:
+    """Hazard: "limits cannot be looked at", and below it a table of limits that are those of one host."""
+    with reading(away) as pages:
+        page = pages.find("c-5").text
+    assert outage_of(Policy.load(away)).words in page
+    assert "cannot be looked at" not in page
+    assert "0 of 4" in page
+
+
+def test_a_budget_has_what_who_has_of_this_hosts_share(away: Path) -> None:
+    """Hazard: one screen has what is left of the share, and the other one that the server does not answer."""
+    (left,) = [
+        each
+        for each in json.loads(run("who", away, "c-5", "--json").stdout)["limits"]
+        if each["limit"] == "requests"
+    ]
+    budget = json.loads(run("show", "budget", away, "c-5", "--json").stdout)
+    (mine,) = budget["limits"]
+    assert (
+        (mine["number"], mine["remaining"], mine["used"]) == (left["of"], left["remaining"], 4) == (4, 0, 4)
+    )
+    assert mine["by"] == "this host's share"
+    assert abs(mine["retry_after"] - left["retry_after"]) < 60
+    assert budget["outage"]["share"] == 0.5
 
 
 def test_actors_are_those_that_this_host_decides_by(away: Path) -> None:
