@@ -114,7 +114,7 @@ def _print(known: Knowledge, caller: Caller, found: Sequence[Budget]) -> None:
         now_ns = known.bound.store.clock.now_ns()
         for each in found:
             if each.act is not None:
-                note(f"{changed_words(each.rule, each.act, now_ns)}.")
+                note(f"{changed_words(each.whole or each.rule, each.act, now_ns)}.")
         if any(each.is_told for each in found):
             note("Where the application says a number with each request, that number goes before the rate.")
 

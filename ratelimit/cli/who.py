@@ -185,8 +185,7 @@ def print_person(
                 said(words)
     if person.limits:
         console.print(_limit_table(known.compiled, person))
-    rules = [each.rule for each in person.limits]
-    for words in all_changed(rules, person.acts, known.bound.store.clock.now_ns()):
+    for words in all_changed(person.rules, person.acts, known.bound.store.clock.now_ns()):
         said(f"{words}.")
     _print_plans(known, person, said)
     for rule in () if person.no_answer else person.others:

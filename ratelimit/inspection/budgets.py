@@ -60,6 +60,8 @@ class Budget:
     is_told: bool
     act: Act | None = None
     """The act in force that set the number."""
+    whole: LimitRule | None = None
+    """The limit with the whole number, where this host's share of it is shown."""
 
     @property
     def rule(self) -> LimitRule:
@@ -147,14 +149,14 @@ def budgets_of(known: Knowledge, caller: Caller) -> list[Budget]:
 def budgets_here(known: Knowledge, caller: Caller, there: StandIn) -> list[Budget]:
     """Return what a customer has of this host's shares while the server does not answer."""
     position, found = position_of(known, caller), []
-    for left in there.limits:
+    for left, whole in zip(there.limits, there.whole, strict=True):
         rule = known.compiled.rules[left.rule.index]
         if rule.per == (position,):
             act = number_act(known.acts, rule.name, caller.identity, caller.hash)
             by = "this host's share" if act is None else "this host's share of an act's number"
             is_told = own_number(rule) is not None and act is None
             used = max(left.most - left.remaining, _until_full(left) if _is_bucket(rule) else 0)
-            found.append(Budget(left, used, by, is_told, act))
+            found.append(Budget(left, used, by, is_told, act, whole))
     return found
 
 

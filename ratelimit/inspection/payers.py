@@ -99,6 +99,7 @@ def _payer(known: Knowledge, caller: Caller, limit: str) -> Caller:
     if len(found) == 1:
         return found[0]
     words = f"`{limit}` counts by {name}, and which one {caller.label} pays by is not known"
+    words += f": {known.trouble}" if known.trouble else ""
     hint = f"Name it: {name}=VALUE."
     if found:
         words = f"`{limit}` counts by {name}, and {caller.label} was lately seen with {len(found)}"

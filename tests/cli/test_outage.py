@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -133,6 +134,18 @@ def test_a_budget_has_what_who_has_of_this_hosts_share(away: Path) -> None:
     assert mine["by"] == "this host's share"
     assert abs(mine["retry_after"] - left["retry_after"]) < 60
     assert budget["outage"]["share"] == 0.5
+
+
+def test_who_set_a_number_is_said_with_that_number_where_a_share_of_it_holds(away: Path) -> None:
+    """Hazard: "ann set 5 a day" of an act that set 10, on one screen, and no word of it on the others."""
+    run("act", "budget", "set", away, "c-5", "requests=10", "--by", "ann", "--yes")
+    for command in (("who",), ("show", "budget")):
+        shown = " ".join(run(*command, away, "c-5").output.split())
+        assert "requests: ann, as " in shown
+        assert re.search(r" set 10 a day \d+ s ago", shown)
+        assert "5 a day" in shown
+    with reading(away) as pages:
+        assert re.search(r" set 10 a day \d+ s ago", pages.find("c-5").text)
 
 
 def test_actors_are_those_that_this_host_decides_by(away: Path) -> None:
