@@ -78,7 +78,7 @@ def _show_actors_here(policy: Policy, most: int, *, as_json: bool) -> None:
             verdict = VERDICTS[each.verdict]
             head = Text(short_hash(each.identity), "bold yellow")
             head += Text(f"  {formatting.verdict_words(verdict, rules)}", _COLOURS[verdict])
-            head += Text(f"  {_accounts_here(each)}")
+            head += Text(f"  {each.accounts}")
             say(console, head + _refusals(each.refused))
         if len(here.actors) > most:
             note(f"and {len(here.actors) - most:,} smaller actors; --most says how many are shown")
@@ -186,13 +186,6 @@ def _print_actor(
 def _accounts(actor: Actor) -> str:
     members = len(actor.found.members)
     return _of_them(formatting.count(members, "account"), members, actor.certain)
-
-
-def _accounts_here(actor: ActorHere) -> str:
-    said = formatting.count(actor.at_most, "account")
-    if actor.at_least < actor.at_most:
-        said = f"{actor.at_least:,} to {said}"
-    return said if actor.likely in (0, actor.at_most) else f"{said}, {actor.likely:,} of them likely"
 
 
 def _of_them(said: str, members: int, certain: int) -> str:

@@ -82,7 +82,7 @@ def limits(visit: Visit) -> Response:
     _, policy, _ = visit.observation.policy()
     rules = {rule.name: rule for rule in reversed(policy.compiled.rules) if not rule.is_twin}
     rows = limits_by_trouble(found, before)
-    return visit.page("limits", rows=rows, rules=rules, compiled=policy.compiled)
+    return visit.page("limits", rows=rows, rules=rules, compiled=policy.compiled, trouble=found.trouble)
 
 
 def limit(visit: Visit) -> Response:
@@ -94,7 +94,7 @@ def limit(visit: Visit) -> Response:
     if not rules and name == DENY_LIST:
         callers = over_hosts(each for each in found.callers if each.limit == name)
         shown, more = callers[:CALLERS_SHOWN], max(0, len(callers) - CALLERS_SHOWN)
-        return visit.page("denied", callers=shown, more=more, missing=found.missing)
+        return visit.page("denied", callers=shown, more=more, missing=found.missing, trouble=found.trouble)
     if not rules:
         names = [rule.name for rule in policy.compiled.rules]
         near = nearest(name, names)
@@ -119,6 +119,7 @@ def limit(visit: Visit) -> Response:
         spans=SPANS,
         when=time_words(takings),
         missing=found.missing,
+        trouble=found.trouble,
     )
 
 

@@ -14,6 +14,7 @@ from ratelimit.clustering.declarations import PAYMENT_KIND
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.decision import VERDICTS
 from ratelimit.errors import StoreError
+from ratelimit.inspection import formatting
 from ratelimit.inspection.attachment import attach, watch_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.outage import Outage, outage_of
@@ -46,6 +47,14 @@ class ActorHere:
     def verdict(self) -> int:
         """The most that is said of any of its accounts, as a position in `VERDICTS`."""
         return VERDICTS.index("certain" if self.at_most > self.likely else "likely")
+
+    @property
+    def accounts(self) -> str:
+        """How many accounts it has, in words."""
+        said = formatting.count(self.at_most, "account")
+        if self.at_least < self.at_most:
+            said = f"{self.at_least:,} to {said}"
+        return said if self.likely in (0, self.at_most) else f"{said}, {self.likely:,} of them likely"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import pytest
 from ratelimit.cli import actors
 from ratelimit.decision import VERDICTS
 from ratelimit.inspection.actors_here import actors_here
+from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.outage import ByShare, Outage, outage_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
@@ -119,6 +120,13 @@ def test_a_callers_page_has_that_sentence_above_what_is_left_of_this_hosts_share
     assert "0 of 4" in page
 
 
+@pytest.mark.parametrize("page", ["/actors", "/limits", "/limit?name=requests", "/changes", "/"])
+def test_every_page_has_that_sentence(away: Path, page: str) -> None:
+    """Hazard: totals "of all hosts" without a word of the outage; an error in place of this host's actors."""
+    with reading(away) as pages:
+        assert outage_of(Policy.load(away)).words in pages.get(page).text
+
+
 def test_a_budget_has_what_who_has_of_this_hosts_share(away: Path) -> None:
     """Hazard: one screen has what is left of the share, and the other one that the server does not answer."""
     (left,) = [
@@ -170,6 +178,10 @@ def test_accounts_of_an_actor_are_accounts_while_the_server_is_away_too(
     """Hazard: 60 accounts on one screen and 66 members on another: payment methods were counted."""
     policy = tmp_path / "policy.toml"
     (usual,) = json.loads(run("show", "actors", policy, "--json").stdout)["actors"]
+    monkeypatch.setattr(Knowledge, "is_away", True)
+    with reading(policy) as pages:
+        page = pages.get("/actors").text
+    assert f"{usual['actor'][:8]} certain 60 to 66 accounts " in page
     here_only = partial(actors._show_actors_here, Policy.load(policy), 20)
     monkeypatch.setattr(actors, "_show_actors", lambda *_, as_json: here_only(as_json=as_json))
     shown = run("show", "actors", policy).output
