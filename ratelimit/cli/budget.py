@@ -13,17 +13,18 @@ from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
 from ratelimit.cli.loading import load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.errors import UsageError
-from ratelimit.inspection import formatting, proposal
+from ratelimit.inspection import formatting
 from ratelimit.inspection.absence import share_words
-from ratelimit.inspection.budgets import Budget, budgets_here, budgets_json, budgets_of, position_of
-from ratelimit.inspection.customers import Word, change_once, made_once
-from ratelimit.inspection.knowledge import Knowledge, knowledge_of
-from ratelimit.inspection.naming import Caller, resolve
-from ratelimit.inspection.outage import outage_of
-from ratelimit.inspection.own_numbers import changed_words
+from ratelimit.inspection.acts.own_numbers import changed_words
+from ratelimit.inspection.callers.knowledge import Knowledge, knowledge_of
+from ratelimit.inspection.callers.naming import Caller, resolve
+from ratelimit.inspection.callers.plans import noted_plans
+from ratelimit.inspection.callers.stand_in import stand_in
+from ratelimit.inspection.journal.outage import outage_of
 from ratelimit.inspection.payers import counts_words, parted, payers_of
-from ratelimit.inspection.plans import noted_plans
-from ratelimit.inspection.stand_in import stand_in
+from ratelimit.inspection.proposals import proposal
+from ratelimit.inspection.proposals.budgets import Budget, budgets_here, budgets_json, budgets_of, position_of
+from ratelimit.inspection.proposals.customers import Word, change_once, made_once
 from ratelimit.inspection.waits import wait_words
 from ratelimit.integrations.asked_limits import with_limits_in_code
 

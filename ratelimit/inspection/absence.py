@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Literal
 
 from ratelimit.inspection import formatting
-from ratelimit.inspection.knowledge import Knowledge
-from ratelimit.inspection.outage import outage_words
-from ratelimit.inspection.stand_in import StandIn
+from ratelimit.inspection.callers.knowledge import Knowledge
+from ratelimit.inspection.callers.stand_in import StandIn
+from ratelimit.inspection.journal.outage import outage_words
 
 Weight = Literal["", "yellow", "red"]
 

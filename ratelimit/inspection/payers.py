@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from ratelimit.clustering.declarations import PAYMENT_KIND
 from ratelimit.inspection import formatting
+from ratelimit.inspection.callers.knowledge import Knowledge
+from ratelimit.inspection.callers.naming import Caller
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.knowledge import Knowledge
-from ratelimit.inspection.naming import Caller
 
 
 def parted(known: Knowledge, caller: Caller, written: Sequence[str]) -> list[tuple[Caller, list[str]]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ratelimit.inspection import formatting
-from ratelimit.inspection.knowledge import Left, least_cost
+from ratelimit.inspection.callers.knowledge import Left, least_cost
 from ratelimit.policy.compile.compiled import LimitRule
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from ratelimit.cli import actors
 from ratelimit.decision import VERDICTS
-from ratelimit.inspection.actors_here import actors_here
-from ratelimit.inspection.knowledge import Knowledge
-from ratelimit.inspection.outage import ByShare, Outage, outage_of
+from ratelimit.inspection.actors.actors_here import actors_here
+from ratelimit.inspection.callers.knowledge import Knowledge
+from ratelimit.inspection.journal.outage import ByShare, Outage, outage_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.worker.events.host import HostRecord
