@@ -78,9 +78,7 @@ def _show_actors_here(policy: Policy, most: int, *, as_json: bool) -> None:
             verdict = VERDICTS[each.verdict]
             head = Text(short_hash(each.identity), "bold yellow")
             head += Text(f"  {formatting.verdict_words(verdict, rules)}", _COLOURS[verdict])
-            head += Text(
-                f"  {_of_them(formatting.count(each.members, 'member'), each.members, each.certain)}"
-            )
+            head += Text(f"  {each.accounts}")
             say(console, head + _refusals(each.refused))
         if len(here.actors) > most:
             note(f"and {len(here.actors) - most:,} smaller actors; --most says how many are shown")
@@ -88,7 +86,8 @@ def _show_actors_here(policy: Policy, most: int, *, as_json: bool) -> None:
             note("No actor is known on this host.")
         age = f", as it heard up to {formatting.instant(here.heard_ns)} UTC" if here.heard_ns else ""
         note(f"These are the actors by which this host decides{age}.")
-        note("Members are accounts, and payment methods that an actor has for itself.")
+        if any(each.at_least < each.at_most for each in here.actors[:most]):
+            note("It counts an actor's own payment methods with its accounts: so these are from … to ….")
         note("Missing: evidence, rulings, requests and budgets, which are with the server.")
     raise Failure(here.outage.words.rstrip("."), DEPLOYMENT)
 
@@ -258,8 +257,9 @@ def _actor_here_json(each: ActorHere, rules: Sequence[LimitRule]) -> dict[str, A
         "actor": cluster_name(each.identity),
         "verdict": VERDICTS[each.verdict],
         "held": formatting.holds(VERDICTS[each.verdict], rules),
-        "members": each.members,
-        "certain": each.certain,
+        "accounts_at_least": each.at_least,
+        "accounts_at_most": each.at_most,
+        "likely": each.likely,
         "refused": _refusals_json(each.refused),
     }
 

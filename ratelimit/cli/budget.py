@@ -9,17 +9,22 @@ import click
 from rich.table import Table
 
 from ratelimit.cli.acts import Asking, acting
-from ratelimit.cli.failure import INPUT, Failure
+from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
 from ratelimit.cli.loading import load_to_show
-from ratelimit.cli.terminal import Text, note, out, print_json
+from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.errors import UsageError
 from ratelimit.inspection import formatting
 from ratelimit.inspection.acts.own_numbers import changed_words
-from ratelimit.inspection.callers.knowledge import knowledge_of
-from ratelimit.inspection.callers.naming import resolve
+from ratelimit.inspection.callers.absence import share_words
+from ratelimit.inspection.callers.knowledge import Knowledge, knowledge_of
+from ratelimit.inspection.callers.naming import Caller, resolve
+from ratelimit.inspection.callers.payers import counts_words, parted, payers_of
 from ratelimit.inspection.callers.plans import noted_plans
+from ratelimit.inspection.callers.stand_in import stand_in
+from ratelimit.inspection.callers.waits import wait_words
+from ratelimit.inspection.journal.outage import outage_of
 from ratelimit.inspection.proposals import proposal
-from ratelimit.inspection.proposals.budgets import Budget, budgets_json, budgets_of
+from ratelimit.inspection.proposals.budgets import Budget, budgets_here, budgets_json, budgets_of, position_of
 from ratelimit.inspection.proposals.customers import Word, change_once, made_once
 from ratelimit.integrations.asked_limits import with_limits_in_code
 
@@ -52,16 +57,53 @@ def show_budget_command(policy: str, account: str, identity: str | None, as_json
     \b
     Example:
       ratelimit show budget policy.toml acct-17
+
+    While the server is away it shows what this host's share has left, with exit code 4.
     """
     with knowledge_of(with_limits_in_code(load_to_show(policy))) as known:
         caller = resolve(known, account, identity)
+        if known.is_away:
+            _show_here(known, caller, as_json=as_json)
         found = budgets_of(known, caller)
+        payers = {payer: its for payer in payers_of(known, caller) if (its := budgets_of(known, payer))}
         if as_json:
-            print_json(budgets_json(caller, found))
+            of_payers = [
+                {**budgets_json(payer, its), "accounts": known.accounts_with(payer.hash)}
+                for payer, its in payers.items()
+            ]
+            print_json({**budgets_json(caller, found), "payers": of_payers})
             return
         if not found:
             note(f"No limit counts by {caller.identity} alone.")
-            return
+        _print(known, caller, found)
+        for payer, its in payers.items():
+            out().print()
+            say(out(), Text(counts_words(known, payer), "yellow"))
+            _print(known, payer, its)
+
+
+def _show_here(known: Knowledge, caller: Caller, *, as_json: bool) -> None:
+    """Show what a customer has of this host's shares; nothing where no worker here decides by them.
+
+    Raises:
+        Failure: the server is away, after what is shown.
+    """
+    there = stand_in(known, known.row_of({position_of(known, caller): caller.hash}))
+    if there is None:
+        return
+    outage, found = outage_of(known.deployment.policy, known.here), budgets_here(known, caller, there)
+    if as_json:
+        print_json({**budgets_json(caller, found), "outage": outage.as_json()})
+    else:
+        _print(known, caller, found)
+        for weight, words in share_words(there):
+            say(out(), Text(words, weight))
+    raise Failure(outage.words.rstrip("."), DEPLOYMENT)
+
+
+def _print(known: Knowledge, caller: Caller, found: Sequence[Budget]) -> None:
+    """Write what one customer has."""
+    if found:
         plans = noted_plans(known, caller.hashes)
         found = [each for each in found if plans.may_be(each.rule)]
         out().print(_table(found))
@@ -73,7 +115,7 @@ def show_budget_command(policy: str, account: str, identity: str | None, as_json
         now_ns = known.bound.store.clock.now_ns()
         for each in found:
             if each.act is not None:
-                note(f"{changed_words(each.rule, each.act, now_ns)}.")
+                note(f"{changed_words(each.whole or each.rule, each.act, now_ns)}.")
         if any(each.is_told for each in found):
             note("Where the application says a number with each request, that number goes before the rate.")
 
@@ -145,12 +187,15 @@ def _act(
     known = asking.known
     if once and not asking.is_dry:
         caller = resolve(known, account, identity)
+        (caller, asked), *others = parted(known, caller, written)
+        if others:
+            raise Failure("limits of a customer and of its payer are two calls, each with a name", USAGE)
         try:
-            before = made_once(known, word, caller, written, None, once)
+            before = made_once(known, word, caller, asked, None, once)
             if before is not None:
                 asking.tell_once(before)
                 return
-            change = partial(change_once, known, word, caller, written, for_ns=None, once=once)
+            change = partial(change_once, known, word, caller, asked, for_ns=None, once=once)
             proposed = proposal.budgets(known, word, account, written, identity)
             asking.go_once(proposed, partial(change, reason=asking.reason, by=asking.by))
         except UsageError as error:
@@ -162,19 +207,19 @@ def _act(
 
 def _table(found: Sequence[Budget]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("limit", "has", "by", "used", "left", "all again in"):
+    for title in ("limit", "has", "by", "used", "left"):
         table.add_column(title, overflow="fold")
     for each in found:
         rule = each.rule
         name = formatting.of_plan(rule, [one.rule for one in found])
         added = f", {formatting.amount(each.left.paid, rule.unit)} added" if each.left.paid else ""
         owed = f", {formatting.amount(each.owed, rule.unit)} owed" if each.owed else ""
+        left = formatting.amount(each.left.remaining, rule.unit) + owed
         table.add_row(
             Text(name, "bold" if rule.tier is None else "dim"),
             f"{formatting.rate(rule)}{added}",
             f"{each.by}, or the application" if each.is_told else each.by,
             formatting.amount(each.used, rule.unit),
-            formatting.amount(each.left.remaining, rule.unit) + owed,
-            formatting.wait(each.left.reset_ns) if each.left.reset_ns else "–",
+            ", ".join(filter(None, (left, wait_words(each.left)))),
         )
     return table

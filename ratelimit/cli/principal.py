@@ -90,7 +90,7 @@ class Told:
     def _actor(self) -> str:
         found = self._found
         words = formatting.verdict_words(VERDICTS[found.actor], self._rules)
-        said = f"{words}, {formatting.count(found.members, 'member')}"
+        said = f"{words}, {formatting.count(found.members, 'account')}"
         if found.since_ns is None:
             return said
         return f"{said}; both there since {formatting.instant(found.since_ns)} UTC"
@@ -156,7 +156,7 @@ class Told:
             "verdict": VERDICTS[found.actor],
             "why": found.why,
             "words": found.words,
-            "members": found.members,
+            "accounts": found.members,
             "since": None if found.since_ns is None else formatting.iso(found.since_ns),
             "young_until": None if found.young_until_ns is None else formatting.iso(found.young_until_ns),
         }

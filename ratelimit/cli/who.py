@@ -22,15 +22,16 @@ from ratelimit.inspection.actors.evidence import Source, from_snapshot
 from ratelimit.inspection.actors.glance import Glance, glance_at
 from ratelimit.inspection.acts.own_numbers import all_changed
 from ratelimit.inspection.acts.words import act_json, act_words, ended_words, ends_of
+from ratelimit.inspection.callers.absence import absence_words
 from ratelimit.inspection.callers.declared import Declared
 from ratelimit.inspection.callers.knowledge import Knowledge, Left, knowledge_of
 from ratelimit.inspection.callers.naming import joined, resolve
 from ratelimit.inspection.callers.person import Person, person_of, ruled_of
 from ratelimit.inspection.callers.profile import kinds_of
+from ratelimit.inspection.callers.waits import again_words, refuses_words, waits_json
 from ratelimit.inspection.hosts.moment import Refused, over_hosts
 from ratelimit.inspection.hosts.raising import raised_of
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.journal.outage import outage_words
 from ratelimit.load.shed import named
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.shed import ShedLine
@@ -177,11 +178,14 @@ def print_person(
     if ruling := _ruling(person):
         say(console, Text(ruling, "yellow"))
     if person.no_answer:
-        _print_outage(console, known, person, said)
+        for weight, words in absence_words(known, person.stand_in, person.no_answer):
+            if weight:
+                say(console, Text(words, weight))
+            else:
+                said(words)
     if person.limits:
         console.print(_limit_table(known.compiled, person))
-    rules = [each.rule for each in person.limits]
-    for words in all_changed(rules, person.acts, known.bound.store.clock.now_ns()):
+    for words in all_changed(person.rules, person.acts, known.bound.store.clock.now_ns()):
         said(f"{words}.")
     _print_plans(known, person, said)
     for rule in () if person.no_answer else person.others:
@@ -249,26 +253,6 @@ def _print_next(known: Knowledge, person: Person, said: Callable[[str], None]) -
         said(f"What would other numbers change? `ratelimit diff {policy} NEW.toml access.log`")
     if person.actor is not None:
         said(f"What did its actor take? `ratelimit show took {policy} --of {short_hash(person.actor)}`")
-
-
-def _print_outage(console: Console, known: Knowledge, person: Person, said: Callable[[str], None]) -> None:
-    """Write what is not known while the server does not answer."""
-    there = person.stand_in
-    if there is None:
-        said(f"limits cannot be looked at: {person.no_answer}")
-        return
-    say(console, Text(outage_words(known.deployment.policy, known.here), "yellow"))
-    for rule, most in there.most_asked:
-        words = (
-            f"`{rule.name}` is reduced: a request may ask for {formatting.amount(most, rule.unit)} at most. "
-        )
-        say(console, Text(f"{words}One that does not say for how much counts as asking for more.", "yellow"))
-    if known.trouble:
-        said("Its addresses and payment methods are not known, either. Name them, too: limits count by them.")
-    if there.open:
-        said(f"Meanwhile these do not apply: {', '.join(there.open)}.")
-    if there.closed:
-        say(console, Text(f"Meanwhile these refuse every request: {', '.join(there.closed)}.", "red"))
 
 
 def _asked(source: Source, actor: Overview, glance: Glance) -> str:
@@ -351,12 +335,10 @@ def _left(each: Left) -> Text:
     said = Text(f"{amount} of {whole}", "" if not each.retry_ns else "red")
     if each.reduced_to is not None:
         said += Text(f", refuses what asks for more than {whole}", "red")
-    elif each.retry_ns:
-        word = "would refuse" if formatting.mode(rule) == "shadow" else "refuses"
-        wait = "always" if each.retry_ns < 0 else f"for {formatting.wait(each.retry_ns)}"
-        if rule.algorithm == "lifetime":
-            wait = "until more is added"
-        said += Text(f", {word} {wait}", "red")
+    elif refuses := refuses_words(each):
+        said += Text(f", {refuses}", "red")
+    if again := again_words(each):
+        said += Text(f", {again}", "dim")
     if formatting.mode(rule) == "shadow":
         said += Text("  in shadow", "dim")
     if rule.verdict is not None:
@@ -482,10 +464,8 @@ def _limit_json(compiled: CompiledPolicy, each: Left) -> dict[str, Any]:
         "verdict": rule.verdict,
         "remaining": each.remaining,
         "of": each.most,
-        "refuses": each.retry_ns != 0,
         "reduced_to": each.reduced_to,
-        "retry_after": None if each.retry_ns < 0 else round(each.retry_ns / 1e9, 3),
-        "reset_after": round(each.reset_ns / 1e9, 3),
+        **waits_json(each),
     }
 
 

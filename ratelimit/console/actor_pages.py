@@ -15,10 +15,11 @@ from ratelimit.console.parts import actor_named, number, principal_of, rules_of,
 from ratelimit.console.visit import Visit
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.inspection import formatting
+from ratelimit.inspection.actors.actors_here import actors_here
 from ratelimit.inspection.actors.glance import Glance, glance_at, in_order
 from ratelimit.inspection.actors.saved import Actor, actors_of
 from ratelimit.inspection.callers.declared import declared_words
-from ratelimit.inspection.callers.knowledge import Left
+from ratelimit.inspection.callers.knowledge import Knowledge, Left
 from ratelimit.inspection.callers.profile import left_of_actor
 from ratelimit.inspection.callers.takings import SPANS, time_words
 from ratelimit.inspection.failure import InspectionFailure
@@ -45,10 +46,25 @@ class ActorRow:
     """The refusals by limits per cluster, on all hosts within the last hour."""
 
 
+def _actors_here(visit: Visit, known: Knowledge) -> Response:
+    """The actors by which this host decides, while the server that has the others does not answer."""
+    here = actors_here(known.deployment.policy)
+    shown = here.actors[:ACTORS_SHOWN]
+    return visit.page(
+        "actors_here",
+        rows=shown,
+        heard_ns=here.heard_ns,
+        more=len(here.actors) - len(shown),
+        trouble=[here.outage.words],
+    )
+
+
 def actors(visit: Visit) -> Response:
     """The actors, by what they took within a chosen time."""
     by = visit.one("by", "verdict, then exits")
     with visit.observation.known() as known:
+        if known.is_away:
+            return _actors_here(visit, known)
         source = source_of(known)
         since, takings = taken(visit)
         took = {

@@ -20,6 +20,7 @@ from ratelimit.environment.spelling import nearest
 from ratelimit.inspection.actors.glance import in_order
 from ratelimit.inspection.acts.acting import known_acts
 from ratelimit.inspection.acts.words import ends_of
+from ratelimit.inspection.callers.absence import absence_words
 from ratelimit.inspection.callers.knowledge import Knowledge
 from ratelimit.inspection.callers.meeting import is_infrastructure, meetings_of, payments_of
 from ratelimit.inspection.callers.naming import payment_identity, resolve
@@ -81,7 +82,7 @@ def limits(visit: Visit) -> Response:
     _, policy, _ = visit.observation.policy()
     rules = {rule.name: rule for rule in reversed(policy.compiled.rules) if not rule.is_twin}
     rows = limits_by_trouble(found, before)
-    return visit.page("limits", rows=rows, rules=rules, compiled=policy.compiled)
+    return visit.page("limits", rows=rows, rules=rules, compiled=policy.compiled, trouble=found.trouble)
 
 
 def limit(visit: Visit) -> Response:
@@ -93,7 +94,7 @@ def limit(visit: Visit) -> Response:
     if not rules and name == DENY_LIST:
         callers = over_hosts(each for each in found.callers if each.limit == name)
         shown, more = callers[:CALLERS_SHOWN], max(0, len(callers) - CALLERS_SHOWN)
-        return visit.page("denied", callers=shown, more=more, missing=found.missing)
+        return visit.page("denied", callers=shown, more=more, missing=found.missing, trouble=found.trouble)
     if not rules:
         names = [rule.name for rule in policy.compiled.rules]
         near = nearest(name, names)
@@ -118,6 +119,7 @@ def limit(visit: Visit) -> Response:
         spans=SPANS,
         when=time_words(takings),
         missing=found.missing,
+        trouble=found.trouble,
     )
 
 
@@ -188,7 +190,7 @@ def person(visit: Visit) -> Response:
             now_ns=SystemClock().now_ns() if known.source is None else known.source.correlator.now_ns,
             can_correlate=known.compiled.correlation is not None,
             at_ns=SystemClock().now_ns(),
-            doubts=_doubts(found),
+            doubts=_doubts(known, found),
         )
 
 
@@ -209,13 +211,15 @@ def live_person(visit: Visit) -> str:
             person=found,
             compiled=known.compiled,
             at_ns=SystemClock().now_ns(),
-            doubts=_doubts(found),
+            doubts=_doubts(known, found),
         )
 
 
-def _doubts(person: Person) -> list[str]:
+def _doubts(known: Knowledge, person: Person) -> list[str]:
     """Return what is not known of a caller's limits and refusals, each in a sentence."""
-    found = [f"Limits cannot be looked at: {person.no_answer}"] if person.no_answer else []
+    found: list[str] = []
+    if person.no_answer:
+        found = [words for _, words in absence_words(known, person.stand_in, person.no_answer)]
     if person.missing:
         found.append(f"No answer from {', '.join(person.missing)}.")
     if person.gone:

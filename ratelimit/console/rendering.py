@@ -16,6 +16,7 @@ from ratelimit.inspection.actors.glance import glance_at
 from ratelimit.inspection.acts.own_numbers import all_changed
 from ratelimit.inspection.acts.words import act_words
 from ratelimit.inspection.callers.naming import EVERYONE, Caller
+from ratelimit.inspection.callers.waits import again_words, refuses_words
 from ratelimit.inspection.hosts.moment import over_hosts
 from ratelimit.inspection.identities import short_hash
 from ratelimit.load.shed import named as named_class
@@ -93,7 +94,8 @@ def _made() -> Environment:
         "share": formatting.share,
         "count": _plural,
         "instant": formatting.instant,
-        "wait": formatting.wait,
+        "refuses": refuses_words,
+        "again": again_words,
         "amount": formatting.amount,
         "part": formatting.amount_of,
         "act": act_words,

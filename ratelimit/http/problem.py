@@ -84,7 +84,12 @@ _NO_ROOM = msgspec.json.encode(
 
 REDUCED = "limit-reduced"
 """The `code` of the document for a request that asks for more than is left of a limit while its server is
-away, and not for more than the whole limit."""
+away, and not for more than the whole limit.
+
+No wait is sent with it. The server is tried every second or two, but how long it stays away nobody knows: a
+client that waits for the next try is most likely refused again, and clients of model providers try twice at
+most. A request for less passes at once, and a client that is given no time waits by its own, which is spread.
+"""
 USED_UP = "used-up"
 """The `code` of the document for a lifetime that is used up, and no time gives back."""
 UNKNOWN_MODEL = "unknown-model"

@@ -357,7 +357,7 @@ def test_units_given_back_to_a_bucket_pay_what_is_owed_first(host: Host) -> None
     add = ("act", "budget", "add", host.policy, "a", "--dry-run")
     less = " ".join(run(*add, "owed=0.04").stdout.split())
     assert "it owes 0.1 usd, which is paid first" in less
-    assert "then it still owes 0.06 usd: refused for 43.2 days" in less
+    assert "then it still owes 0.06 usd: no request fits for 43.2 days" in less
     more = " ".join(run(*add, "owed=0.2").stdout.split())
     assert "0 usd left now, then 0.1 of 0.5 usd left" in more
     host.does("add", "a", "owed=0.2")
@@ -379,7 +379,7 @@ def test_what_is_owed_refuses_and_a_preview_says_how_long(host: Host, limit: str
         )["does"]
         if "left now" in each
     ]
-    assert "0 usd left now, then 0 of 0.6 usd left: refused for " in said
+    assert "0 usd left now, then 0 of 0.6 usd left, refuses: " in said
     host.does("set", "a", f"{limit}=0.6")
     state = {"account": "a"}
     assert not host.limiters[0].decide(path=f"/{limit}", client="192.0.2.1", state=state).allowed

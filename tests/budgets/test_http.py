@@ -59,8 +59,8 @@ def test_calls_do_what_the_commands_do(host: Host) -> None:
     assert host.admits() == 8
     shown, by_command = caller("GET", "/show?account=a").json(), host.does("show", "a")
     for each in (*shown["limits"], *by_command["limits"]):
-        del each["reset_after"]
-    assert shown == by_command
+        del each["reset_after"], each["retry_after"]
+    assert shown | {"payers": []} == by_command  # a program names the payer itself
     caller.done(
         "/set", account="a", numbers={"requests": "20/year"}, **{"for": "7d"}, reason="paid", by="Ann"
     )

@@ -117,6 +117,6 @@ def test_top_says_which_verdicts_nothing_holds() -> None:
     console = Console(width=80, color_system=None)
     with console.capture() as capture:
         console.print(screens.overview("there", now, None))
-    assert "2 likely, not held with 0 members" in " ".join(capture.get().split())
+    assert "2 likely, not held with 0 accounts" in " ".join(capture.get().split())
     held = {verdict: each["held"] for verdict, each in screens.as_json(now, "")["actors"].items()}
     assert held == {"certain": True, "likely": False}

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ratelimit.cli import actors
 from ratelimit.decision import VERDICTS
 from ratelimit.inspection.actors.actors_here import actors_here
+from ratelimit.inspection.callers.knowledge import Knowledge
 from ratelimit.inspection.journal.outage import ByShare, Outage, outage_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.worker.events.host import HostRecord
 from tests.cli.running import run, write_policy
 from tests.cli.test_actors import actor as actor
+from tests.console.driving import reading
 from tests.support.acting import BOTS, Actor
 from tests.support.redis.port import free_port
 
@@ -93,16 +98,62 @@ def test_a_request_that_two_limits_refuse_is_said_to_count_twice() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [("top", "--once"), ("show", "refused"), ("show", "actors"), ("who",), ("journal",)]
+    "command",
+    [("top", "--once"), ("show", "refused"), ("show", "actors"), ("show", "budget"), ("who",), ("journal",)],
 )
 def test_every_screen_has_that_sentence(away: Path, command: tuple[str, ...]) -> None:
     said = outage_of(Policy.load(away)).words.rstrip(".")
-    more = ["c-5"] if command == ("who",) else []
+    more = ["c-5"] if command[-1] in ("who", "budget") else []
     words = [each for each in command if not each.startswith("--")]
     flags = [each for each in command if each.startswith("--")]
     shown = run(*words, away, *more, *flags)
     assert said[1:] in " ".join(shown.output.split())
     assert shown.exit_code == (0 if command[0] == "top" else 4)
+
+
+def test_a_callers_page_has_that_sentence_above_what_is_left_of_this_hosts_share(away: Path) -> None:
+    """Hazard: "limits cannot be looked at", and below it a table of limits that are those of one host."""
+    with reading(away) as pages:
+        page = pages.find("c-5").text
+    assert outage_of(Policy.load(away)).words in page
+    assert "cannot be looked at" not in page
+    assert "0 of 4" in page
+
+
+@pytest.mark.parametrize("page", ["/actors", "/limits", "/limit?name=requests", "/changes", "/"])
+def test_every_page_has_that_sentence(away: Path, page: str) -> None:
+    """Hazard: totals "of all hosts" without a word of the outage; an error in place of this host's actors."""
+    with reading(away) as pages:
+        assert outage_of(Policy.load(away)).words in pages.get(page).text
+
+
+def test_a_budget_has_what_who_has_of_this_hosts_share(away: Path) -> None:
+    """Hazard: one screen has what is left of the share, and the other one that the server does not answer."""
+    (left,) = [
+        each
+        for each in json.loads(run("who", away, "c-5", "--json").stdout)["limits"]
+        if each["limit"] == "requests"
+    ]
+    budget = json.loads(run("show", "budget", away, "c-5", "--json").stdout)
+    (mine,) = budget["limits"]
+    assert (
+        (mine["number"], mine["remaining"], mine["used"]) == (left["of"], left["remaining"], 4) == (4, 0, 4)
+    )
+    assert mine["by"] == "this host's share"
+    assert abs(mine["retry_after"] - left["retry_after"]) < 60
+    assert budget["outage"]["share"] == 0.5
+
+
+def test_who_set_a_number_is_said_with_that_number_where_a_share_of_it_holds(away: Path) -> None:
+    """Hazard: "ann set 5 a day" of an act that set 10, on one screen, and no word of it on the others."""
+    run("act", "budget", "set", away, "c-5", "requests=10", "--by", "ann", "--yes")
+    for command in (("who",), ("show", "budget")):
+        shown = " ".join(run(*command, away, "c-5").output.split())
+        assert "requests: ann, as " in shown
+        assert re.search(r" set 10 a day \d+ s ago", shown)
+        assert "5 a day" in shown
+    with reading(away) as pages:
+        assert re.search(r" set 10 a day \d+ s ago", pages.find("c-5").text)
 
 
 def test_actors_are_those_that_this_host_decides_by(away: Path) -> None:
@@ -117,8 +168,28 @@ def test_table_of_this_host_has_the_actors_with_accounts_and_refusals(actor: Act
     found = actors_here(Policy.load(tmp_path / "policy.toml"))
     (one,) = found.actors
     assert {one.identity} == set(actor.clusters(BOTS))
-    assert (one.members, one.certain, VERDICTS[one.verdict]) == (66, 66, "certain")  # with 6 methods
+    assert (one.at_least, one.at_most, VERDICTS[one.verdict]) == (60, 66, "certain")  # 6 methods are its own
     assert [each.rule.name for each in one.refused] == ["one actor"]
+
+
+def test_accounts_of_an_actor_are_accounts_while_the_server_is_away_too(
+    actor: Actor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: 60 accounts on one screen and 66 members on another: payment methods were counted."""
+    policy = tmp_path / "policy.toml"
+    (usual,) = json.loads(run("show", "actors", policy, "--json").stdout)["actors"]
+    monkeypatch.setattr(Knowledge, "is_away", True)
+    with reading(policy) as pages:
+        page = pages.get("/actors").text
+    assert f"{usual['actor'][:8]} certain 60 to 66 accounts " in page
+    here_only = partial(actors._show_actors_here, Policy.load(policy), 20)
+    monkeypatch.setattr(actors, "_show_actors", lambda *_, as_json: here_only(as_json=as_json))
+    shown = run("show", "actors", policy).output
+    assert "certain  60 to 66 accounts; " in shown
+    assert "member" not in shown
+    (here,) = json.loads(run("show", "actors", policy, "--json").stdout)["actors"]
+    assert here["accounts_at_least"] == usual["accounts"] == 60
+    assert here["actor"] == usual["actor"]
 
 
 def test_nobody_refused_is_said_as_well() -> None:

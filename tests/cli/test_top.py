@@ -196,7 +196,7 @@ def test_clusters_are_shown_where_something_is_correlated() -> None:
     for verdicts, is_shown in ((found, True), ({}, False)):
         with console.capture() as capture:
             console.print(screens.overview("there", moment(Snapshot(verdicts=verdicts)), None))
-        assert ("1 certain with 240 members, 0 likely with 3" in capture.get()) is is_shown
+        assert ("1 certain with 240 accounts, 0 likely with 3" in capture.get()) is is_shown
 
 
 def test_what_likely_actors_would_be_refused_stands_with_shadow() -> None:

@@ -368,7 +368,7 @@ async def test_a_limit_in_code_is_shown_with_what_is_left(tmp_path: Path) -> Non
     (left,) = [each for each in found["limits"] if each["limit"] == "in code"]
     assert (left["remaining"], left["of"], left["refuses"]) == (0, 2, True)
     with reading(policy) as pages:
-        assert "in code refuses for" in pages.find("c-5").text
+        assert "in code refuses: the next request fits in" in pages.find("c-5").text
     assert run("act", "budget", "set", policy, "c-6", "in code=3", "--yes").exit_code == 0
     ActFollower(limiter.store.place).look(limiter)
     assert await client.statuses(4, "GET", "/search", [(b"x-api-key", b"c-6")]) == [200, 200, 200, 429]
@@ -450,9 +450,9 @@ TOKENS = 'unit = "tokens"\nrate = "5/year"\ncost = "header:x-cost"\n'
 @pytest.mark.parametrize(
     ("more", "used", "left", "word"),
     [
-        (DOLLARS, {"usd": 900_000}, "0 of 0.5 usd", "refuses"),
-        (f'{DOLLARS}mode = "shadow"\n', {"usd": 900_000}, "0 of 0.5 usd", "would refuse"),
-        (TOKENS, {"tokens": 5}, "0 of 5 tokens", "refuses"),
+        (DOLLARS, {"usd": 900_000}, "0 of 0.5 usd", "refuses: the next request"),
+        (f'{DOLLARS}mode = "shadow"\n', {"usd": 900_000}, "0 of 0.5 usd", "would refuse: the next request"),
+        (TOKENS, {"tokens": 5}, "0 of 5 tokens", "refuses: the smallest request"),
     ],
     ids=["owed", "in shadow", "nothing left"],
 )
@@ -473,10 +473,10 @@ def test_limit_charged_as_it_settles_is_said_to_refuse_as_long_as_the_limiter_do
         (found,) = who(policy, "c-5")["limits"]
         assert (found["remaining"], found["refuses"]) == (0, True)
         assert 0 < found["retry_after"] <= refusal.retry_after_ns / 1e9
-        assert f"{left}, {word} for" in " ".join(run("who", policy, "c-5").stdout.split())
+        assert f"{left}, {word} fits in" in " ".join(run("who", policy, "c-5").stdout.split())
         with reading(policy) as reader:
             page = reader.find("c-5").text
-        assert f"{word} for" in page
+        assert f"{word} fits in" in page
         assert "has room" not in page
     finally:
         limiter.close()

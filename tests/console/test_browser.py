@@ -314,7 +314,9 @@ def test_callers_page_follows_the_deployment(chromium: Any, tmp_path: Path) -> N
             page.fill("#beside", "192.0.2.")
             for _ in range(4):
                 limiter.decide(path="/a", headers={"x-api-key": "eve"}, client="192.0.2.1")
-            page.wait_for_selector("span.bad:text('refuses for')")  # without loading it again
+            page.wait_for_selector(
+                "span.bad:text('refuses: the next request fits in')"
+            )  # without loading it again
             page.wait_for_selector("td:text('0 of 2')")
             assert page.input_value("#beside") == "192.0.2."  # what was typed stays
             page.click("button:has-text('Pause')")

@@ -15,7 +15,8 @@ from tests.support.time import stop_host
 
 NS = 10**9
 PUPILS = 40
-BINDS = r"each network refuses for [\w. ]+ 0 of 100 network 100 an hour"
+REFUSES = r"refuses: the next request fits in [\w. ]+, all again in [\w. ]+"
+BINDS = rf"each network {REFUSES} 0 of 100 network 100 an hour"
 MORE = """
 [[limit]]
 name = "each network"
@@ -64,7 +65,7 @@ def test_a_refused_pupils_page_has_its_schools_limits(reader: Reader) -> None:
     binding = page.html.partition("Limits that bind it</h2>")[2].partition("</table>")[0]
     said = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", binding))
     assert re.search(BINDS, said)
-    assert re.search(r"each address has room \d+ of 30 ip 30 an hour", said)
+    assert re.search(r"each address has room, all again in [\w. ]+ \d+ of 30 ip 30 an hour", said)
     refusals = page.html.partition("Refused</h2>")[2].partition("</table>")[0]
     assert "each network" in refusals
     network = reader.get(page.link("who=network%3D"))
@@ -89,7 +90,7 @@ def test_without_correlation_an_address_is_named_beside_the_account(tmp_path: Pa
             alone = reader.find("eve")
             assert "nobody knows an account's addresses" in alone.text
             both = reader.send(alone.form("Find both"), beside="192.0.2.1")
-            assert re.search(r"requests refuses for [\w. ]+ 0 of 2 ip 2 an hour", both.text)
+            assert re.search(rf"requests {REFUSES} 0 of 2 ip 2 an hour", both.text)
             assert "192.0.2.1" not in str(both.url)
             wrong = reader.send(alone.form("Find both"), 404, beside="192.0.2.0/7")
             assert "192.0.2.0/7" in wrong.html

@@ -91,7 +91,7 @@ def _head(target: str, moment: Moment, earlier: Moment | None, passed_s: float) 
     if now.verdicts:
         told = (
             f"{now.of_verdict(names.CLUSTERS, verdict):,.0f} {_verdict(moment, verdict)} with "
-            f"{now.of_verdict(names.CLUSTER_MEMBERS, verdict):,.0f} members"
+            f"{now.of_verdict(names.CLUSTER_MEMBERS, verdict):,.0f} accounts"
             for verdict in ("certain", "likely")
         )
         head.add_row("actors", f"{', '.join(told)}; `ratelimit show actors` compares them")

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from ratelimit.clustering.declarations import PAYMENT_KIND
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.decision import VERDICTS
 from ratelimit.errors import StoreError
+from ratelimit.inspection import formatting
 from ratelimit.inspection.access.attachment import attach, watch_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.hosts.refused import RefusedCaller, refused_callers
@@ -23,6 +25,8 @@ from ratelimit.telemetry.names import BoardNumber
 _PAIR = struct.Struct("<QQ")
 _KEY_BITS = 48
 _NOBODY = (1 << 64) - 1
+_MET = 3
+"""Certain accounts that an actor has at least which has a payment method of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +34,27 @@ class ActorHere:
     """One actor of this host's table."""
 
     identity: int
-    members: int
-    """Accounts, and payment methods that are its own: the table does not tell them apart."""
-    certain: int
+    at_least: int
+    """Its accounts: at least so many,"""
+    at_most: int
+    """and at most. The table does not tell them from payment methods that are an actor's own."""
+    likely: int
+    """Accounts of it that are only likely: no payment method is."""
     refused: Sequence[RefusedCaller]
     """Its refusals by this host's limits within the last hour."""
 
     @property
     def verdict(self) -> int:
         """The most that is said of any of its accounts, as a position in `VERDICTS`."""
-        return VERDICTS.index("certain" if self.certain else "likely")
+        return VERDICTS.index("certain" if self.at_most > self.likely else "likely")
+
+    @property
+    def accounts(self) -> str:
+        """How many accounts it has, in words."""
+        said = formatting.count(self.at_most, "account")
+        if self.at_least < self.at_most:
+            said = f"{self.at_least:,} to {said}"
+        return said if self.likely in (0, self.at_most) else f"{said}, {self.likely:,} of them likely"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +86,35 @@ def actors_here(policy: Policy) -> ActorsHere:
         for each in refused_callers(policy.compiled, here, {}):
             if each.is_actor and not each.in_shadow:
                 refused.setdefault(cluster_of(each.hash), []).append(each)
-        certain = VERDICTS.index("certain")
+        methods = _most_methods(policy, sum(map(len, found.values())), board.number(BoardNumber.MEMBERS))
         actors = [
-            ActorHere(actor, len(verdicts), verdicts.count(certain), refused.get(actor, ()))
-            for actor, verdicts in found.items()
+            _actor(actor, verdicts, methods, refused.get(actor, ())) for actor, verdicts in found.items()
         ]
         heard_ns = board.number(BoardNumber.HEARD_NS) or board.number(BoardNumber.REBUILT_NS)
-        actors.sort(key=lambda each: (-each.members, each.identity))
+        actors.sort(key=lambda each: (-each.at_most, each.identity))
         return ActorsHere(actors, heard_ns, outage_of(policy, here))
+
+
+def _most_methods(policy: Policy, entries: int, accounts: int) -> int:
+    """Return how many entries of a table may be payment methods.
+
+    Args:
+        policy: the policy: without `payment` no entry is one.
+        entries: all of the table.
+        accounts: those of all actors at the last rebuild, after which accounts may have come; 0: not known.
+    """
+    spec = policy.compiled.correlation
+    if spec is None or spec.kinds[PAYMENT_KIND] < 0:
+        return 0
+    return entries - accounts if 0 < accounts <= entries else entries
+
+
+def _actor(
+    identity: int, verdicts: Sequence[int], methods: int, refused: Sequence[RefusedCaller]
+) -> ActorHere:
+    likely = verdicts.count(VERDICTS.index("likely"))
+    methods = min(methods, max(0, len(verdicts) - likely - _MET))
+    return ActorHere(identity, len(verdicts) - methods, len(verdicts), likely, refused)
 
 
 def is_unreachable(failure: BaseException | None) -> bool:

@@ -103,6 +103,11 @@ class Person:
     stand_in: StandIn | None = None
     """What this host lets through meanwhile, which `limits` then has; None if the server answers."""
 
+    @property
+    def rules(self) -> Sequence[LimitRule]:
+        """The limits that bind it, with its numbers: not with this host's share of them."""
+        return [each.rule for each in self.limits] if self.stand_in is None else self.stand_in.whole
+
     def left_by(self, refused: Refused) -> Act | None:
         """Return the act that took it out of the actor that a limit refused; None where it is not so."""
         return self.left.get(cluster_of(refused.hash)) if refused.per == CLUSTER else None

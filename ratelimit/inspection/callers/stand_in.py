@@ -21,6 +21,8 @@ class StandIn:
     """The part of each limit that they do."""
     limits: Sequence[Left]
     """Each with the number that holds here meanwhile."""
+    whole: Sequence[LimitRule]
+    """The same limits with the numbers of which this is a share."""
     most_asked: Sequence[tuple[LimitRule, int]]
     """The limits in units that a request asks for, and for how many at most it may ask meanwhile."""
     open: Sequence[str]
@@ -51,6 +53,7 @@ def stand_in(known: Knowledge, row: Sequence[int]) -> StandIn | None:
             for at in range(0, len(own), MAX_RULES)
             for left in _left_of(bound, here, share, own[at : at + MAX_RULES], row)
         ],
+        own,
         [
             (rule, part_of(_holds(known, rule), round(share * MILLIONTHS)))
             for rule in own

@@ -9,6 +9,7 @@ from ratelimit.inspection.callers.knowledge import Knowledge
 from ratelimit.inspection.callers.naming import Caller
 from ratelimit.inspection.callers.person import row_about
 from ratelimit.inspection.callers.plans import noted_plans
+from ratelimit.inspection.callers.waits import until_words
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.proposals.preview import listed_by
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
@@ -44,8 +45,7 @@ def still_binding(
             continue
         per, called = formatting.per(rule, known.compiled), formatting.of_plan(rule, shown)
         if each.retry_ns:
-            wait = "always" if each.retry_ns < 0 else f"for {formatting.wait(each.retry_ns)}"
-            found.append(f"`{called}` still refuses it {wait}, as {per}")
+            found.append(f"`{called}` still refuses it, as {per}: {until_words(each)}")
             continue
         for name, units in (numbers or {}).items():
             if name in rules and _allows_less(known.compiled, rule, rules[name], units):

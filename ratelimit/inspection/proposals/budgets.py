@@ -26,7 +26,9 @@ from ratelimit.inspection.acts.own_numbers import number_act
 from ratelimit.inspection.callers.knowledge import Knowledge, Left
 from ratelimit.inspection.callers.naming import Caller
 from ratelimit.inspection.callers.plans import Plans, noted_plans
+from ratelimit.inspection.callers.stand_in import StandIn
 from ratelimit.inspection.callers.together import one_identity
+from ratelimit.inspection.callers.waits import refuses_words, waits_json
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.proposals.effects import passing_of_caller, refused_by_words
 from ratelimit.inspection.proposals.filling import charge_again, give_back
@@ -58,6 +60,8 @@ class Budget:
     is_told: bool
     act: Act | None = None
     """The act in force that set the number."""
+    whole: LimitRule | None = None
+    """The limit with the whole number, where this host's share of it is shown."""
 
     @property
     def rule(self) -> LimitRule:
@@ -142,6 +146,24 @@ def budgets_of(known: Knowledge, caller: Caller) -> list[Budget]:
     return found
 
 
+def budgets_here(known: Knowledge, caller: Caller, there: StandIn) -> list[Budget]:
+    """Return what a customer has of this host's shares while the server does not answer."""
+    position, found = position_of(known, caller), []
+    for left, whole in zip(there.limits, there.whole, strict=True):
+        rule = known.compiled.rules[left.rule.index]
+        if rule.per == (position,):
+            act = number_act(known.acts, rule.name, caller.identity, caller.hash)
+            by = "this host's share" if act is None else "this host's share of an act's number"
+            is_told = own_number(rule) is not None and act is None
+            used = max(left.most - left.remaining, _until_full(left) if _is_bucket(rule) else 0)
+            found.append(Budget(left, used, by, is_told, act, whole))
+    return found
+
+
+def _is_bucket(rule: LimitRule) -> bool:
+    return rule.algorithm == "token-bucket"
+
+
 def _until_full(left: Left) -> int:
     """Return the units that a bucket is short of being full: more than its burst where some are owed."""
     if left.reset_ns <= 0:
@@ -166,7 +188,7 @@ def budgets_json(caller: Caller, found: Sequence[Budget]) -> dict[str, Any]:
             "used": each.used,
             "remaining": each.left.remaining,
             "owed": each.owed,
-            "reset_after": round(each.left.reset_ns / 1e9, 3),
+            **waits_json(each.left),
         }
         for each in found
     ]
@@ -359,14 +381,8 @@ def _effect(
     except InspectionFailure:  # the server went away meanwhile
         return []
     left = f"{formatting.amount(now.left.remaining, rule.unit)} left now"
-    return [f"{called}: {left}, then {_left_words(then.remaining, then.most, then.retry_ns, rule)}"]
-
-
-def _left_words(left: int, most: int, retry_ns: int, rule: LimitRule) -> str:
-    words = f"{formatting.amount_of(left, most, rule.unit)} left"
-    if retry_ns > 0:
-        return f"{words}: refused for {formatting.wait(retry_ns)}"
-    return f"{words}: refused always" if retry_ns < 0 else words
+    after = f"then {formatting.amount_of(then.remaining, then.most, rule.unit)} left"
+    return [", ".join(filter(None, (f"{called}: {left}", after, refuses_words(then))))]
 
 
 def _filling(
@@ -405,12 +421,13 @@ def _filling(
         if has < 0:
             words = f"{rule.name}: then it still owes {formatting.amount(-has, rule.unit)}"
             if rule.period_ns:
-                words += f": refused for {formatting.wait(-has * own.period_ns // own.quota)}"
+                words += f": no request fits for {formatting.wait(-has * own.period_ns // own.quota)}"
             preview.does.append(words)
         else:
             most = mine.left.most + (units if rule.algorithm == "lifetime" else 0)
             left = f"{formatting.amount(mine.left.remaining, rule.unit)} left now"
-            preview.does.append(f"{rule.name}: {left}, then {_left_words(has, most, 0, rule)}")
+            then = formatting.amount_of(has, most, rule.unit)
+            preview.does.append(f"{rule.name}: {left}, then {then} left")
         refused = refused_by_words(known, caller.identity, caller.hash, rule.name)
         preview.does.append(f"{rule.name}: {refused}")
     fills = {rule.name: (own, units)}

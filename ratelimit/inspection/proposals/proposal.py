@@ -18,6 +18,7 @@ from ratelimit.inspection.acts.acting import act_named, do
 from ratelimit.inspection.callers.knowledge import Knowledge
 from ratelimit.inspection.callers.left_actors import actors_said
 from ratelimit.inspection.callers.naming import Caller, payment_identity, resolve, resolved_network
+from ratelimit.inspection.callers.payers import counts_words, parted, touched_words
 from ratelimit.inspection.callers.together import one_identity
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.proposals.binding import still_binding
@@ -249,6 +250,8 @@ def budgets(
 ) -> list[Proposal]:
     """Propose to change what a customer has, an act for all numbers that end together.
 
+    A number of its payer is the payer's: the act is on that, for all accounts that share it.
+
     Args:
         known: what is known here.
         word: one of `BUDGETS`.
@@ -260,7 +263,14 @@ def budgets(
         InspectionFailure: a limit is not there or cannot have it, or it is no number.
     """
     caller = one_identity(known, resolve(known, account, identity))
-    made = budgets_of_caller(known, word, caller, written)
+    made = []
+    for customer, asked in parted(known, caller, written):
+        changes = budgets_of_caller(known, word, customer, asked)
+        if customer is not caller:
+            for each in changes:
+                each.preview.does.insert(0, counts_words(known, customer))
+                each.preview.doubts += filter(None, [touched_words(known, caller, customer)])
+        made += changes
     if made:
         changed = {name for each in made for name in each.numbers}
         numbers = dict(chain.from_iterable(each.numbers.items() for each in made if each.kind == "budget"))
