@@ -15,7 +15,7 @@ from tests.servers.test_streams import left
 from tests.support.policy_lines import tuned
 from tests.support.stopwatch import Stopwatch
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 POLICY = """\
 version = 1
@@ -38,7 +38,7 @@ concurrent = 2
 """
 DECLARES = {"max_tokens": 60}
 LEASE_S = 5
-AWAKE_S = 30
+AWAKE_S = 60
 """How long a server may take to have another worker."""
 
 
