@@ -77,8 +77,8 @@ def patient_commands(monkeypatch: pytest.MonkeyPatch) -> None:
 def brief_commands(patient_commands: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let commands of this process give servers and hosts up soon: some do not answer in this test."""
     for module in ("stores.redis.caller", "stores.redis.doctor.checkup", "inspection.server"):
-        monkeypatch.setattr(f"ratelimit.{module}.PATIENCE_S", 1.0)
-    monkeypatch.setattr("ratelimit.inspection.hosts.PATIENCE_S", 1.0)
+        monkeypatch.setattr(f"ratelimit.{module}.PATIENCE_S", 3.0)
+    monkeypatch.setattr("ratelimit.inspection.hosts.PATIENCE_S", 3.0)
     monkeypatch.setattr("ratelimit.inspection.acting.PATIENCE_S", 5.0)
 
 
