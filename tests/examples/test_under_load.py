@@ -72,7 +72,6 @@ def test_two_workers_of_a_web_framework(application: str, folder: Path) -> None:
     assert answers == {200: QUOTA, 429: CALLS - QUOTA}
 
 
-@pytest.mark.timeout(120)
 async def test_two_processes_of_a_grpc_server(folder: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
 

@@ -19,7 +19,6 @@ from tests.servers.serving import ROOT, UVICORN_WAITS
 from tests.support.redis.patience import until
 from tests.support.redis.port import free_port
 
-pytestmark = pytest.mark.timeout(180)
 POLICY = """\
 version = 1
 [identities]

@@ -15,8 +15,6 @@ from tests.support.campaign import Request, campaign, policy_text
 from tests.support.policy_lines import at_top
 from tests.support.stopwatch import Stopwatch
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:

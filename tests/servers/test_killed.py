@@ -8,14 +8,11 @@ import time
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.servers.serving import serving
 from tests.servers.test_streams import left
 from tests.support.policy_lines import tuned
 from tests.support.stopwatch import Stopwatch
-
-pytestmark = pytest.mark.timeout(240)
 
 POLICY = """\
 version = 1

@@ -11,8 +11,6 @@ from tests.servers.serving import COMMANDS, serving
 from tests.support.redis.fixtures import StartServer
 from tests.support.redis.patience import until
 
-pytestmark = pytest.mark.timeout(120)
-
 POLICY = """\
 version = 1
 [hashing]

@@ -14,8 +14,6 @@ from tests.servers.serving import COMMANDS, PATIENCE_S, serving
 from tests.support.redis.live import turns
 from tests.support.stopwatch import Stopwatch
 
-pytestmark = pytest.mark.timeout(120)
-
 POLICY = """\
 version = 1
 [store]

@@ -12,8 +12,6 @@ from tests.servers.serving import COMMANDS, PATIENCE_S, serving
 from tests.support.stopwatch import Stopwatch
 from tests.usage.answers import ANSWERS, LONG
 
-pytestmark = pytest.mark.timeout(120)
-
 POLICY = """\
 version = 1
 [store]

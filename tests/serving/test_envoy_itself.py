@@ -31,7 +31,6 @@ from tests.wsgi.test_servers import wait_until_connected
 EXAMPLE = Path(__file__).parents[2] / "examples" / "envoy"
 QUOTA, BULK = 20, 5
 YEAR_S = UNIT_SECONDS["year"]
-pytestmark = pytest.mark.timeout(180)
 
 
 @dataclass(frozen=True)
