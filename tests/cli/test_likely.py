@@ -14,10 +14,10 @@ from ratelimit.cli import acts
 from ratelimit.cli.top import screens
 from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.overview import Overview
-from ratelimit.inspection.acting import Confirmation
-from ratelimit.inspection.actors import is_held
+from ratelimit.inspection.actors.saved import is_held
+from ratelimit.inspection.acts.acting import Confirmation
 from ratelimit.inspection.formatting import verdict_words
-from ratelimit.inspection.hosts import HostMoment, Moment
+from ratelimit.inspection.hosts.moment import HostMoment, Moment
 from ratelimit.policy import Policy
 from ratelimit.telemetry.snapshot import Snapshot
 from tests.cli.running import run

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ratelimit.clock import SystemClock
-from ratelimit.inspection.journal import journal_of
-from ratelimit.inspection.week import begin_of
+from ratelimit.inspection.history.week import begin_of
+from ratelimit.inspection.journal.entries import journal_of
 from ratelimit.policy import Policy
 from tests.console.driving import reading
 from tests.console.test_pages import plain as plain

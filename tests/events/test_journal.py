@@ -14,9 +14,9 @@ import pytest
 
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.events import EVENTS, NOTES, Event
+from ratelimit.inspection.callers.takings import hours_taken
 from ratelimit.inspection.formatting import instant
-from ratelimit.inspection.journal import Entry, entry_of, journal_of
-from ratelimit.inspection.takings import hours_taken
+from ratelimit.inspection.journal.entries import Entry, entry_of, journal_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.stores.journal import (

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from fastapi import Depends, FastAPI
 
-from ratelimit.inspection import hosts as hosts_asked
+from ratelimit.inspection.hosts import moment as hosts_asked
 from ratelimit.integrations.fastapi import limit
 from tests.cli.running import in_group, run
 from tests.console.driving import reading

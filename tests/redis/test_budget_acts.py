@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ratelimit.inspection import acting
+from ratelimit.inspection.acts import acting
 from ratelimit.limiter import Limiter
 from ratelimit.worker.upkeep import Upkeep
 from tests.cli.running import in_group, run

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ratelimit.errors import StoreError
-from ratelimit.inspection import acting
+from ratelimit.inspection.acts import acting
 from ratelimit.limiter import Limiter
 from ratelimit.stores.redis.acts import ServerActs
 from tests.budgets.test_http import Caller

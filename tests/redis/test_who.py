@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ratelimit.inspection import hosts as hosts_asked
+from ratelimit.inspection.hosts import moment as hosts_asked
 from ratelimit.limiter import Limiter
 from tests.cli.running import run
 from tests.redis.test_acts import hosts as hosts
