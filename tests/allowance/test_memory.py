@@ -194,7 +194,6 @@ def hammer(shared: SharedRecords, seed: int, pipe: int) -> None:
             shared.memory.see(payer, source.randrange(1, 50), 5, 0, NOW + source.randrange(DAY))
 
 
-@pytest.mark.timeout(120)
 def test_workers_killed_at_any_instant_lose_no_raise_and_damage_nothing(tmp_path: Path) -> None:
     made = store(tmp_path)
     shared = SharedRecords.beside(made, FORM)

@@ -144,7 +144,7 @@ class PassingClock:
 def until(is_so: Callable[[], object]) -> bool:
     """Wait, a little at a time, until something another thread does is done."""
     pause = threading.Event()
-    return any(is_so() or pause.wait(0.01) for _ in range(2000)) and bool(is_so())
+    return any(is_so() or pause.wait(0.01) for _ in range(6000)) and bool(is_so())
 
 
 async def test_worker_without_requests_goes_on_saying_that_it_lives(

@@ -107,7 +107,7 @@ def test_server_ends_and_says_why(server: str, port: str, codes: set[int], tmp_p
     (tmp_path / "policy.toml").write_text(BROKEN)
     (tmp_path / "served.py").write_text(SERVED)
     command = [sys.executable, "-m", server, "served:app", port]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
     assert ended.returncode in codes
     assert "brust" in ended.stderr
     assert "Did you mean `burst`?" in ended.stderr

@@ -8,7 +8,6 @@ from benchmarks.adaptive.real.run import MEANS
 from benchmarks.adaptive.real.table import print_real
 from tests.benchmarks.test_adaptive_real import rows_of
 
-pytestmark = pytest.mark.timeout(180)
 KINDS = {means.kind: means for means in reversed(MEANS)}
 
 

@@ -8,7 +8,6 @@ from benchmarks.adaptive.real.run import MEANS, SHORT
 from benchmarks.adaptive.real.table import print_real
 from ratelimit.demo.saturated.callers import TARGET_S
 
-pytestmark = pytest.mark.timeout(180)
 COLUMNS = ("in_time", "share", "p50", "p95", "p99", "refused", "given_up")
 
 

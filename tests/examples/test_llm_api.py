@@ -22,8 +22,6 @@ from ratelimit.policy.routing.classes import wait_rank_of
 from ratelimit.waiting.compile import queue_of
 from tests.servers.serving import serving
 
-pytestmark = pytest.mark.timeout(180)
-
 FOLDER = Path(__file__).absolute().parents[2] / "examples" / "llm-api"
 FREE, PRO, LARGE = 1000, 20_000, 20_000
 """Output tokens that the policies of the tests allow a free account, one that pays, and the large one."""

@@ -18,7 +18,6 @@ from ratelimit.telemetry.names import METRICS
 from tests.servers.serving import serving
 from tests.support.stopwatch import Stopwatch
 
-pytestmark = pytest.mark.timeout(180)
 FOLDER = Path(__file__).absolute().parents[2] / "examples" / "llm-api"
 APP_DIR = ["--app-dir", str(FOLDER)]
 KEYS = {

@@ -16,16 +16,18 @@ import grpc
 import httpx
 import pytest
 
+from tests.servers.serving import UVICORN_WAITS
 from tests.support.redis.port import free_port
 from tests.wsgi.test_servers import wait_until_connected
 
 EXAMPLES = Path(__file__).absolute().parents[2] / "examples"
 QUOTA, CALLS = 60, 400
 GUNICORN = "gunicorn -w 2 --threads 4 --log-level error -b 127.0.0.1:PORT"
+UVICORN = f"uvicorn {' '.join(UVICORN_WAITS)}"
 SERVERS = {
     "with_flask:app": GUNICORN,
     "with_django:application": GUNICORN,
-    "with_django:asgi_application": "uvicorn --workers 2 --log-level error --port PORT",
+    "with_django:asgi_application": f"{UVICORN} --workers 2 --log-level error --port PORT",
 }
 
 
@@ -70,7 +72,6 @@ def test_two_workers_of_a_web_framework(application: str, folder: Path) -> None:
     assert answers == {200: QUOTA, 429: CALLS - QUOTA}
 
 
-@pytest.mark.timeout(120)
 async def test_two_processes_of_a_grpc_server(folder: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
 

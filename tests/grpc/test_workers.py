@@ -10,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 
 import grpc
-import pytest
 
 from tests.asgi.driver import limit, rules
 from tests.support.redis.port import free_port
@@ -18,7 +17,6 @@ from tests.support.redis.port import free_port
 QUOTA, CALLS = 40, 120
 
 
-@pytest.mark.timeout(120)
 async def test_two_workers_admit_exactly_the_limit(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text(rules(limit(rate=f"{QUOTA}/year", algorithm="fixed-window")))

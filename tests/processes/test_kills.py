@@ -60,7 +60,6 @@ def test_workers_killed_at_any_instruction_leave_the_table_valid(tmp_path: Path,
     examine(memory, table, now_ns, kills)
 
 
-@pytest.mark.timeout(120)
 def test_nobody_waits_for_a_worker_that_was_killed(tmp_path: Path) -> None:
     # As fast after two hundred deaths as on a new table: no lock was left behind.
     def seconds_for(table: object) -> float:

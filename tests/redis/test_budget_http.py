@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ratelimit.errors import StoreError
+from ratelimit.inspection.acts import acting
 from ratelimit.limiter import Limiter
 from ratelimit.stores.redis.acts import ServerActs
 from tests.budgets.test_http import Caller
@@ -30,7 +31,7 @@ def test_top_up_is_in_force_on_both_hosts_and_a_retry_at_the_other_adds_nothing(
     with Stopwatch() as watch:
         done = first.done("/add", "invoice 1", **body)
     assert [each["applied"] for each in done["hosts"]] == [True, True]
-    assert watch.s < 5  # the aim is two seconds; a busy machine has slack
+    assert watch.s < acting.PATIENCE_S / 2  # not as long as it would wait for a host
 
     def is_in_the_journal() -> bool:
         lines = run("journal", tmp_path / "b.toml", "--json").stdout.splitlines()

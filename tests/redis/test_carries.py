@@ -10,10 +10,12 @@ from ratelimit.stores.redis.decision.plan import RedisPlan
 from ratelimit.telemetry.names import RuleColumn
 from tests.support.cores import compiled_rule
 from tests.support.redis.cluster import Cluster
-from tests.support.redis.live import Live, LiveLimiter, turns
+from tests.support.redis.live import Live, LiveLimiter, eventually, turns
+from tests.support.redis.patience import PATIENCE_S
 from tests.support.redis.proxy import Proxy
 from tests.support.redis.server import Server
 from tests.support.rule import DAY, RuleSpec
+from tests.support.stopwatch import Stopwatch
 
 LIMIT = 'per = "account"\nrate = "100/day"'
 SPECS = RuleSpec("fixed-window", 100, DAY), RuleSpec("sliding-log", 90, DAY)
@@ -50,10 +52,9 @@ async def is_carried(limiter: Live, expected: list[int]) -> None:
         seen[:] = await left(limiter, plan, NEW)
         return seen == expected
 
-    for _ in range(5000):
-        if await look():
-            break
-        await turns(1)
+    with Stopwatch() as watch:
+        while not await look() and watch.s < PATIENCE_S:
+            await turns(1)
     await turns(50)
     assert await look(), seen
 
@@ -95,12 +96,12 @@ async def test_what_is_beyond_the_debt_is_counted_as_forgiven(
     await is_carried(limiter, [0, 0])
     table = limiter.table
     name = plan.core.rules[0].name
-    for _ in range(1000):
-        forgiven = table.totals(table.counter(name))[RuleColumn.UNITS_FORGIVEN]
-        if forgiven:
-            break
-        await turns(1)
-    assert forgiven == 3 * 90 - 200
+
+    def forgiven() -> int:
+        return table.totals(table.counter(name))[RuleColumn.UNITS_FORGIVEN]
+
+    await eventually(forgiven, "what is forgiven")
+    assert forgiven() == 3 * 90 - 200
 
 
 async def test_charged_when_the_server_is_back(

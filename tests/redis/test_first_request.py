@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
+from ratelimit.stores.redis.transport import client
 from tests.support.redis.fixtures import StartProxy, StartServer
-from tests.support.redis.live import Live, LiveLimiter
+from tests.support.redis.live import LiveLimiter
+from tests.support.redis.patience import PATIENCE_S
+from tests.support.redis.proxy import Proxy
 from tests.support.stopwatch import Stopwatch
 
 POLICY = 'per = "account"\nrate = "100/day"'
@@ -12,28 +17,35 @@ ROUND_TRIP_S = 0.06
 """One fits into the timeout. To connect takes more than one."""
 
 
-def slow_to_connect(start_server: StartServer, start_proxy: StartProxy, open_limiter: LiveLimiter) -> Live:
+@pytest.fixture
+def slow(start_server: StartServer, start_proxy: StartProxy) -> Proxy:
+    """Return a way to a server that is slow to connect to."""
     proxy = start_proxy(start_server().port)
     proxy.replies.delay(ROUND_TRIP_S)
-    return open_limiter(proxy.url, POLICY, timeout=TIMEOUT)
+    return proxy
 
 
 async def test_a_first_request_that_has_to_connect_misses_its_time(
-    start_server: StartServer, start_proxy: StartProxy, open_limiter: LiveLimiter
+    slow: Proxy, open_limiter: LiveLimiter
 ) -> None:
-    limiter = slow_to_connect(start_server, start_proxy, open_limiter)
+    limiter = open_limiter(slow.url, POLICY, timeout=TIMEOUT)
     await limiter.ask()
     assert limiter.watcher.faults
 
 
 async def test_connections_opened_at_the_start_are_there_for_the_first_request(
-    start_server: StartServer, start_proxy: StartProxy, open_limiter: LiveLimiter
+    slow: Proxy, open_limiter: LiveLimiter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limiter = slow_to_connect(start_server, start_proxy, open_limiter)
+    monkeypatch.setattr(client, "CONNECT_S", PATIENCE_S)  # a second is little on a busy machine
+    limiter = open_limiter(slow.url, POLICY, timeout=TIMEOUT)
     await limiter.aopen_connections()
+    made = slow.accepted
+    assert made
+    limiter.wait_for_answers(PATIENCE_S)
     assert (await limiter.ask()).allowed
     assert not limiter.watcher.faults
     await limiter.aopen_connections()  # again takes nothing
+    assert slow.accepted == made
 
 
 async def test_a_start_without_the_server_goes_on_within_a_second(

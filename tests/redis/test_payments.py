@@ -225,7 +225,7 @@ def test_payment_while_the_server_is_away_is_refused_and_repeated_once(
     hosts.budgets().add("a", {"credit": 20})
     assert hosts.uses("a", 20) == 20
     with monkeypatch.context() as brief:
-        for module in ("stores.redis.caller", "inspection.asking"):
+        for module in ("stores.redis.caller", "inspection.access.asking"):
             brief.setattr(f"ratelimit.{module}.PATIENCE_S", 0.5)
         hosts.server.pause()
         try:

@@ -45,7 +45,6 @@ algorithm = "fixed-window"
 LOG = 'per = "account"\nrate = "100/day"\nalgorithm = "sliding-log"'
 
 
-@pytest.mark.timeout(60)
 async def test_more_leases_than_one_call_takes_are_given_back(server: Server) -> None:
     limiter = Limiter(Policy.from_toml(POLICY.format(url=server.url)))
     accounts = [f"account-{number}" for number in range(4 * MOST_ASKS)]

@@ -133,7 +133,7 @@ def test_start_is_quick(start_server: StartServer) -> None:
         before = time.monotonic()
         start_server()
         times.append(time.monotonic() - before)
-    assert min(times) < 0.3
+    assert min(times) < 1  # nothing is slept out
 
 
 def test_stopped_server_leaves_nothing(binary: Binary) -> None:

@@ -7,7 +7,9 @@ import asyncio
 from tests.support.redis.cluster import Cluster, slot_of
 from tests.support.redis.live import Live, LiveLimiter, eventually, turns
 from tests.support.redis.migration import Migration
+from tests.support.redis.patience import PATIENCE_S
 from tests.support.redis.server import Server
+from tests.support.stopwatch import Stopwatch
 
 SHORT_S, LONG_S = 0.025, 60.0
 ACCOUNT_100 = 'per = "account"\nrate = "100/day"\nalgorithm = "sliding-log"'
@@ -27,11 +29,11 @@ def keys_in(cluster: Cluster) -> dict[bytes, Server]:
 
 async def settled(limiter: Live, expected: dict[str, list[int]]) -> None:
     """Wait for what is on its way back, and assert what remains."""
-    for _ in range(50):
-        found = {account: await limiter.left(account) for account in expected}
-        if found == expected:
-            return
-        await turns(1)
+    found: dict[str, list[int]] = {}
+    with Stopwatch() as watch:
+        while found != expected and watch.s < PATIENCE_S:
+            found = {account: await limiter.left(account) for account in expected}
+            await turns(1)
     assert found == expected
 
 

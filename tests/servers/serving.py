@@ -18,8 +18,14 @@ ROOT = Path(__file__).absolute().parents[2]
 APP = "tests.servers.application:app"
 PATIENCE_S = 60
 
+UVICORN_WAITS = ("--timeout-worker-healthcheck", "30")
+"""Its supervisor kills a worker that is silent for five seconds, as a busy machine may hold one up for."""
+
 COMMANDS = {
-    "uvicorn": ["uvicorn", "{app}", "--host", "127.0.0.1", "--port", "{port}", "--workers", "{workers}"],
+    "uvicorn": [
+        *("uvicorn", "{app}", "--host", "127.0.0.1", "--port", "{port}", "--workers", "{workers}"),
+        *UVICORN_WAITS,
+    ],
     "hypercorn": ["hypercorn", "{app}", "--bind", "127.0.0.1:{port}", "--workers", "{workers}"],
     "granian": ["granian", "{app}", "--interface", "asgi", "--port", "{port}", "--workers", "{workers}"],
 }

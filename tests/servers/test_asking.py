@@ -9,11 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.servers.serving import serving
-
-pytestmark = pytest.mark.timeout(120)
 
 AWAKE_S = 60
 """How long a server may take to have both workers."""

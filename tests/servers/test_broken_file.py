@@ -11,15 +11,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 
 import httpx
 import pytest
 
-from tests.servers.serving import ROOT
+from tests.servers.serving import ROOT, UVICORN_WAITS
+from tests.support.redis.patience import until
 from tests.support.redis.port import free_port
 
-pytestmark = pytest.mark.timeout(180)
 POLICY = """\
 version = 1
 [identities]
@@ -58,7 +57,7 @@ app = RateLimitMiddleware(answer, policy="policy.toml", reload_interval_s=0.5)
 UVICORN = "uvicorn served:app --host 127.0.0.1 --port PORT"
 GUNICORN = "gunicorn served:app -b 127.0.0.1:PORT --no-control-socket"
 SERVERS = {
-    "uvicorn": (ASGI, f"{UVICORN} --workers 2"),
+    "uvicorn": (ASGI, f"{UVICORN} --workers 2 {' '.join(UVICORN_WAITS)}"),
     "gunicorn": (WSGI, f"{GUNICORN} -w 2"),
     "gunicorn for ASGI": (ASGI, f"{GUNICORN} -w 2 -k uvicorn.workers.UvicornWorker"),
 }
@@ -120,13 +119,12 @@ def ask(base: str, account: str) -> tuple[int, int]:
     return got.status_code, int(got.text) if got.status_code == 200 else 0
 
 
-def until(holds: Callable[[], bool], log: Path) -> None:
-    pause = Event()
-    for _ in range(600):
-        if holds():
-            return
-        pause.wait(0.05)  # another process's start is the one thing that virtual time cannot hurry
-    raise AssertionError(log.read_text())
+def until_logged(holds: Callable[[], bool], log: Path) -> None:
+    """Wait until a condition holds; fail with the server's log."""
+    try:
+        until(holds, "the workers")
+    except TimeoutError:
+        raise AssertionError(log.read_text()) from None
 
 
 @pytest.mark.parametrize("how", SERVERS)
@@ -142,13 +140,13 @@ def test_successor_of_a_dead_worker_goes_on_by_the_policy_of_its_siblings(tmp_pa
             pids.update({pid} - {0})
             return len(pids) > 1
 
-        until(meet, log)
+        until_logged(meet, log)
         assert {ask(base, "ann")[0] for _ in range(10)} == {200}
         before = set(pids)
         policy.write_text(BROKEN)
-        until(lambda: "not put in force" in log.read_text(), log)
+        until_logged(lambda: "not put in force" in log.read_text(), log)
         os.kill(min(before), signal.SIGKILL)
-        until(lambda: meet() and bool(pids - before), log)
+        until_logged(lambda: meet() and bool(pids - before), log)
         (successor,) = pids - before
         said = log.read_text()
         assert said.count("[policy-last]") == 1
@@ -157,7 +155,7 @@ def test_successor_of_a_dead_worker_goes_on_by_the_policy_of_its_siblings(tmp_pa
         statuses = [ask(base, "ann")[0] for _ in range(40)]
         assert (statuses.count(200), statuses.count(429)) == (20, 20)
         policy.write_text(POLICY.format(3))
-        until(lambda: log.read_text().count("the policy was reloaded") == 2, log)
+        until_logged(lambda: log.read_text().count("the policy was reloaded") == 2, log)
         statuses = [ask(base, "bob")[0] for _ in range(12)]
         assert statuses.count(200) == 3
         os.kill(successor, 0)  # it is the same one that goes on

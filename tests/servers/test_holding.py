@@ -19,8 +19,6 @@ from ratelimit.stores.factory import open_store
 from tests.servers.serving import serving
 from tests.support.redis.live import turns
 
-pytestmark = pytest.mark.timeout(120)
-
 FOLDER = "RATELIMIT_TEST_BACK_END"
 
 POLICY = """\

@@ -13,8 +13,6 @@ from tests.routing import applications as apps
 from tests.routing.targets import targets
 from tests.servers.serving import serving
 
-pytestmark = pytest.mark.timeout(280)
-
 FRAMEWORKS = (
     "plain",
     "starlette",

@@ -18,8 +18,6 @@ from tests.support.debian import program
 from tests.support.redis.port import free_port
 from tests.wsgi.test_servers import wait_until_connected
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @contextmanager
 def caddy(folder: Path, app_port: int, check_port: int) -> Iterator[int]:

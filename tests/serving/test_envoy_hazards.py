@@ -23,6 +23,7 @@ from ratelimit.telemetry.collector import RateLimitCollector
 from tests.asgi.driver import limit, rules
 from tests.serving.test_envoy import IDENTITIES, OK, OVER, WIRE, asking, call, limiter_of, served
 from tests.serving.test_envoy import by as by  # a thread and an event loop
+from tests.support.redis.patience import until
 from tests.support.redis.port import free_port
 
 Entries = list[tuple[bytes, bytes]]
@@ -257,7 +258,6 @@ def test_fault_of_ours_is_counted_and_said(
     assert "words" not in caplog.text
 
 
-@pytest.mark.timeout(60)
 async def test_hazard_64_calls_that_are_late_or_too_many_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hazard: Envoy no longer waits, or is turned away, and the operator never hears of it."""
     monkeypatch.setattr(envoy, "MOST_WAITING", 3)
@@ -283,17 +283,15 @@ async def test_hazard_64_calls_that_are_late_or_too_many_are_counted(monkeypatch
                 return grpc.StatusCode.OK
 
             # One of them is in its turn, two wait, and the others find no place.
-            codes = await asyncio.gather(*(code_of(1.0) for _ in range(5)))
+            codes = await asyncio.gather(*(code_of(3.0) for _ in range(5)))
             # The server's own clock has to see the same deadlines.
-            await asyncio.to_thread(threading.Event().wait, 0.3)
+            await asyncio.to_thread(threading.Event().wait, 1)
             go_on.set()
             assert codes.count(grpc.StatusCode.DEADLINE_EXCEEDED) == 3
             assert codes.count(grpc.StatusCode.RESOURCE_EXHAUSTED) == 2
-            for _ in range(200):  # until those that are late have left their places
-                if counted(limiter, "serve-late") == 3:
-                    break
-                await asyncio.to_thread(threading.Event().wait, 0.05)
-            assert await code_of(30) is grpc.StatusCode.OK
+            # Until those that are late have left their places.
+            await asyncio.to_thread(until, lambda: counted(limiter, "serve-late") == 3, "three late calls")
+            assert await code_of(60) is grpc.StatusCode.OK
         await server.stop(5)
         assert counted(limiter, "serve-full") == 2
         assert counted(limiter, "serve-late") == 3

@@ -16,7 +16,6 @@ from tests.support.debian import program
 from tests.support.redis.port import free_port
 from tests.wsgi.test_servers import wait_until_connected
 
-pytestmark = pytest.mark.timeout(180)
 HOMES = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 

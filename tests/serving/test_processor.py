@@ -149,7 +149,6 @@ async def served(folder: Path) -> AsyncIterator[Served]:
         limiter.close()
 
 
-@pytest.mark.timeout(180)
 async def test_requests_behind_envoy_begin_answer_and_end(tmp_path: Path) -> None:
     program("envoy")
     async with served(tmp_path) as server:

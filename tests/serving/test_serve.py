@@ -50,7 +50,6 @@ def end(process: subprocess.Popen[str]) -> str:
     return said
 
 
-@pytest.mark.timeout(120)
 async def test_two_processes_admit_exactly_the_limit_by_both_doors(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text(rules(limit(rate=f"{QUOTA}/year", algorithm="fixed-window")))
@@ -77,7 +76,6 @@ async def test_two_processes_admit_exactly_the_limit_by_both_doors(tmp_path: Pat
         end(process)
 
 
-@pytest.mark.timeout(120)
 async def test_what_waits_is_refused_when_it_is_told_to_end(tmp_path: Path) -> None:
     """Hazard: each call that waits is answered with 500, after all the time that the process is given."""
     policy = tmp_path / "policy.toml"
@@ -104,7 +102,6 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     return [int(pid) for pid in task.read_text().split()]
 
 
-@pytest.mark.timeout(120)
 async def test_workers_of_one_command_share_port_and_limits(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text(rules(limit(rate=f"{QUOTA}/year", algorithm="fixed-window")))
@@ -129,7 +126,6 @@ async def test_workers_of_one_command_share_port_and_limits(tmp_path: Path) -> N
     assert process.wait(60) == 0
 
 
-@pytest.mark.timeout(60)
 def test_worker_that_is_killed_ends_all(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text(rules(limit()))
@@ -172,7 +168,6 @@ def test_wrong_address_ends_it_with_a_sentence(tmp_path: Path, options: list[str
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("listed", [["challenge"], ["refuse", "observe", "challenge"]], ids=" ".join)
 def test_says_that_a_challenge_cannot_be_asked_here(tmp_path: Path, listed: list[str]) -> None:
     policy = tmp_path / "policy.toml"

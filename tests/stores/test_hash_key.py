@@ -100,8 +100,8 @@ def test_workers_that_start_together_agree_on_one_key(tmp_path: Path) -> None:
     for each in processes:
         each.start()
     start.set()
-    found = {answers.get(timeout=30) for _ in processes}
+    found = {answers.get(timeout=60) for _ in processes}
     for each in processes:
-        each.join(30)
+        each.join(60)
     assert found == {kept_key(tmp_path / "table")}
     assert [each.name for each in tmp_path.iterdir()] == [key_path(tmp_path / "table").name]

@@ -24,7 +24,7 @@ from ratelimit.stores.embedded.board import fingerprint_of
 from ratelimit.stores.redis.hosts.entries import mark_of
 from ratelimit.stores.redis.hosts.keys import Places
 from ratelimit.stores.redis.hosts.queues import HostQueues
-from ratelimit.stores.redis.hosts.stream_client import PATIENCE_S, StreamClient
+from ratelimit.stores.redis.hosts.stream_client import LEASE_MS, PATIENCE_S, StreamClient
 from ratelimit.stores.redis.hosts.stream_thread import StreamThread
 from tests.support.acting import START_NS, Actor, Noting
 from tests.support.campaign import Request, policy_text
@@ -59,6 +59,8 @@ class RunningClock(ManualClock):
 
 HAND_PATIENCE_S = 30.0
 """Longer than `PATIENCE_S`: a thread tries again after a slow server, and a turn by hand does not."""
+HAND_LEASE_MS = 120_000
+"""Longer than `LEASE_MS`: nobody renews it while a busy machine keeps a test waiting."""
 
 
 class HandCarrier:
@@ -140,7 +142,7 @@ class Host(Actor):
             return redis.asyncio.Redis(host="127.0.0.1", port=port)
 
         def start(box: HostQueues) -> HandCarrier | StreamThread:
-            patience_s = PATIENCE_S if is_live else HAND_PATIENCE_S
+            patience_s, lease_ms = (PATIENCE_S, LEASE_MS) if is_live else (HAND_PATIENCE_S, HAND_LEASE_MS)
             secret = bytes.fromhex(key)
             talks = StreamClient(
                 connect or client,
@@ -149,6 +151,7 @@ class Host(Actor):
                 mark=mark_of(fingerprint_of(secret)),
                 key=secret,
                 patience_s=patience_s,
+                lease_ms=lease_ms,
             )
             if is_live:
                 return StreamThread(talks, box)

@@ -25,7 +25,6 @@ from tests.support.debian import program
 from tests.support.redis.patience import until
 from tests.support.redis.port import free_port
 
-pytestmark = pytest.mark.timeout(180)
 TYPES = "type.googleapis.com/envoy.extensions"
 HTTP = f"{TYPES}.filters.http"
 SERVICES = ("m1", "m2")

@@ -66,7 +66,7 @@ def patient_commands(monkeypatch: pytest.MonkeyPatch) -> None:
 
     A test in which the server does not answer asks for `brief_commands`.
     """
-    for module in ("stores.redis.caller", "stores.redis.doctor.checkup", "inspection.server"):
+    for module in ("stores.redis.caller", "stores.redis.doctor.checkup", "inspection.access.server"):
         monkeypatch.setattr(f"ratelimit.{module}.PATIENCE_S", 10.0)
     # A question stays at the server for ten seconds.
     monkeypatch.setattr("ratelimit.inspection.hosts.moment.PATIENCE_S", 8.0)
@@ -76,9 +76,9 @@ def patient_commands(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def brief_commands(patient_commands: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let commands of this process give servers and hosts up soon: some do not answer in this test."""
-    for module in ("stores.redis.caller", "stores.redis.doctor.checkup", "inspection.server"):
-        monkeypatch.setattr(f"ratelimit.{module}.PATIENCE_S", 1.0)
-    monkeypatch.setattr("ratelimit.inspection.hosts.moment.PATIENCE_S", 1.0)
+    for module in ("stores.redis.caller", "stores.redis.doctor.checkup", "inspection.access.server"):
+        monkeypatch.setattr(f"ratelimit.{module}.PATIENCE_S", 3.0)
+    monkeypatch.setattr("ratelimit.inspection.hosts.moment.PATIENCE_S", 3.0)
     monkeypatch.setattr("ratelimit.inspection.acts.acting.PATIENCE_S", 5.0)
 
 

@@ -92,6 +92,7 @@ class StreamClient:
         box: what is to be sent, and where what comes is put.
         mark, key: of the hash key.
         patience_s: the longest wait for one command.
+        lease_ms: the time for which correlating is held without a renewal.
     """
 
     def __init__(
@@ -103,12 +104,14 @@ class StreamClient:
         mark: int,
         key: bytes,
         patience_s: float = PATIENCE_S,
+        lease_ms: int = LEASE_MS,
     ) -> None:
         self._connect = connect
         self._places = places
         self._box = box
         self._mark = mark
         self._patience_s = patience_s
+        self._lease_ms = lease_ms
         self._client: Any = None
         self.holder = token_hex(8)
         """What names this host as the holder of the lease."""
@@ -164,7 +167,7 @@ class StreamClient:
                 (self._places.lease, self._places.term),
                 (
                     self.holder,
-                    LEASE_MS,
+                    self._lease_ms,
                     self._box.seen_term,
                     TERM_LASTS_MS,
                     int(box.has_memory),
