@@ -20,7 +20,7 @@ from ratelimit.inspection.journal import Entry, Journal, Printed, journal_of, wr
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
 from ratelimit.inspection.naming import Caller, resolve
 from ratelimit.inspection.outage import outage_words
-from ratelimit.inspection.outages import folded
+from ratelimit.inspection.outages import OUTAGE, folded
 from ratelimit.inspection.person import hashes_about
 from ratelimit.inspection.rejections import rejection_words, rejections
 from ratelimit.policy import Policy
@@ -55,7 +55,10 @@ def _span(context: click.Context, parameter: click.Parameter, value: str) -> int
     help="Only what is about this account or other caller, actor, limit, act or host, or by this person.",
 )
 @click.option(
-    "--minutes", "with_minutes", is_flag=True, help="Also counts of each host by the minute, and top callers."
+    "--minutes",
+    "with_minutes",
+    is_flag=True,
+    help="Also counts of each host by the minute, and by the hour top callers.",
 )
 @click.option(
     "--hours", "with_hours", is_flag=True, help="Also what all hosts allowed and refused, by the hour."
@@ -81,9 +84,9 @@ def journal_command(
       ratelimit journal policy.toml --follow --json
 
     An outage is one line, and so are short ones that follow one another; --json and --follow have each
-    beginning and end. Each host keeps the last thousand entries or more, and those of other hosts as far as
-    it heard them. So it is shown without the server, too. Exit code 4 if the server or a host does not
-    answer, which is named.
+    beginning and end. Counts have the time in which they were counted, as 14:03–14:04. Each host keeps the
+    last thousand entries or more, and those of other hosts as far as it heard them. So it is shown without
+    the server, too. Exit code 4 if the server or a host does not answer, which is named.
     """
     loaded = load_to_act(policy)
     begin_ns = SystemClock().now_ns() - since_ns
@@ -123,7 +126,10 @@ def _show(entries: Sequence[Entry], as_json: bool) -> None:
         if as_json:
             print_json(each.as_json(), is_line=True)
             continue
-        line = Text(f"{formatting.instant(each.time_ns)}  ", "dim")
+        when = formatting.instant(each.time_ns)
+        if each.end_ns and each.kind != OUTAGE:  # whose words have its end
+            when = formatting.minutes(each.time_ns, each.end_ns)
+        line = Text(f"{when}  ", "dim")
         if not each.kind.startswith("act-"):  # it holds on all hosts, whichever told it first
             line += Text(f"{each.host}  ", "cyan")
         line += Text(f"{each.kind}  ", "bold yellow" if each.is_warning else "bold")

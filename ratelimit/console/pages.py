@@ -289,6 +289,7 @@ def week(visit: Visit) -> Response:
         day_words=day_words,
         takings=takings,
         most=TAKERS_SHOWN,
+        pages={DENY_LIST, *(rule.name for rule in whole.compiled.rules)},
         identities={name: identity_of(each[0].rule, whole.compiled) for name, each in takings.limits.items()},
         when=time_words(takings),
         since=f"{days}d",

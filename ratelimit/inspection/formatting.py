@@ -211,6 +211,11 @@ def instant(at_ns: int) -> str:
     return datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def minutes(begin_ns: int, end_ns: int) -> str:
+    """Return a time of whole minutes in UTC: `2026-11-26 14:03–14:04`."""
+    return f"{instant(begin_ns)[:16]}–{instant(end_ns)[11:16]}"
+
+
 def number(told: int, form: NumberForm) -> str:
     """Return a number that a request says."""
     if form == "seconds":
