@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 from rich.text import Text as AnyText
 
-from ratelimit.cli.failure import DEPLOYMENT, INPUT, Failure
+from ratelimit.cli.failure import DEPLOYMENT, INPUT, Failure, fail_if_unheard
 from ratelimit.cli.loading import load_to_act, load_whole
 from ratelimit.cli.terminal import Text, note, out, print_json, say, warn
 from ratelimit.clock import SystemClock
@@ -22,6 +22,7 @@ from ratelimit.inspection.act_words import act_json, act_words, ends_of
 from ratelimit.inspection.acting import Deployment, HostState, confirmed, deployment_of, known_acts
 from ratelimit.inspection.customers import Changed
 from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.hosts import AWAY
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.knowledge import Knowledge, knowledge_of
 from ratelimit.inspection.outage import outage_words
@@ -348,7 +349,8 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
       ratelimit show acts policy.toml
       ratelimit show acts policy.toml --all
 
-    The log keeps 512 acts; those in force stay longest.
+    The log keeps 512 acts; those in force stay longest. Exit code 4 if the server or a host does not answer,
+    which is named.
     """
     with _deployment(policy) as there:
         acts = known_acts(there)
@@ -366,21 +368,23 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
                 "hosts": _hosts_json(hosts),
             }
         )
-        return
-    if policies:
-        warn(policies)
-    shown = acts if everything else held
-    if is_away:
-        note(outage_words(there.policy))
-    if not shown:
-        note("No act of an operator's is in force; --all lists those that were.")
-        return
-    out().print(_table(shown, now, ends_of(acts, now) if everything else None))
-    if held:
-        note(f"`ratelimit act undo {policy} {held[-1].label}` takes one back.")
-    for each in hosts:
-        if not each.has_applied:
-            note(f"{each.host} {_state_of(each)}")
+    else:
+        if policies:
+            warn(policies)
+        if is_away:
+            note(outage_words(there.policy))
+        if shown := acts if everything else held:
+            out().print(_table(shown, now, ends_of(acts, now) if everything else None))
+            if held:
+                note(f"`ratelimit act undo {policy} {held[-1].label}` takes one back.")
+            for each in hosts:
+                if not each.has_applied:
+                    note(f"{each.host} {_state_of(each)}")
+        else:
+            note("No act of an operator's is in force; --all lists those that were.")
+    fail_if_unheard(
+        [AWAY] if is_away else [each.named for each in hosts if each.unheard and not each.is_gone]
+    )
 
 
 @contextmanager

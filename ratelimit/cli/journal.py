@@ -9,7 +9,7 @@ from threading import Event
 
 import click
 
-from ratelimit.cli.failure import DEPLOYMENT, Failure
+from ratelimit.cli.failure import DEPLOYMENT, Failure, fail_if_unheard
 from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json, say, warn
 from ratelimit.clock import SystemClock
@@ -148,11 +148,8 @@ def _show_missing(policy: Policy, journal: Journal) -> None:
         )
     for host, silent_s in journal.gone.items():
         note(f"{host} is taken for gone, {unheard_words(silent_s, is_silent=True)}.")
-    if journal.missing:
-        silent = ", ".join(
-            f"{host}, {unheard_words(silent_s, is_silent=True)}" for host, silent_s in journal.missing.items()
-        )
-        raise Failure(f"nothing is heard of {silent}", DEPLOYMENT)
+    silent = journal.missing.items()
+    fail_if_unheard([f"{host}, {unheard_words(silent_s, is_silent=True)}" for host, silent_s in silent])
 
 
 def entry_names(policy: Policy, names: Sequence[str], *, whole: bool = True) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
+from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure, fail_if_unheard
 from ratelimit.cli.loading import load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.deciding.bound_policy import BoundPolicy
@@ -127,8 +127,7 @@ def refused_command(
         note(uncounted(gone))
     if outage is not None:
         raise Failure(outage.words.rstrip("."), DEPLOYMENT)
-    if missing:
-        raise Failure(f"no answer from {'; '.join(each.named for each in missing)}", DEPLOYMENT)
+    fail_if_unheard([each.named for each in missing])
 
 
 def _show(

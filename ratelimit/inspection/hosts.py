@@ -131,8 +131,19 @@ class Moment:
     @property
     def missing(self) -> list[str]:
         """The hosts that did not answer, without those that are taken for gone."""
+        return [each.host for each in self._missing]
+
+    @property
+    def unheard(self) -> list[str]:
+        """Those as people read them, with how long they are silent; or that it is the server."""
+        if self.is_away:
+            return [AWAY]
+        return [each.host if each.state is None else each.state.named for each in self._missing]
+
+    @property
+    def _missing(self) -> list[HostMoment]:
         return [
-            each.host
+            each
             for each in self.hosts
             if each.counts is None and not (each.state is not None and each.state.is_gone)
         ]
