@@ -175,7 +175,7 @@ def _table(
     for each in found:
         about = "≤ " if each.uncertain * 10 > each.refused else ""
         table.add_row(
-            Text(each.refuser, "bold") + Text("  in shadow" if each.in_shadow else "", "not bold yellow"),
+            Text(each.refuser, "bold") + Text(f"  {each.aside}" if each.aside else "", "not bold yellow"),
             Text(f"{formatting.as_said(each.per) or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             _number(each.now, "yellow" if each.in_shadow else "red"),
             f"{about}{each.refused:,}",

@@ -374,7 +374,7 @@ def _refused_table(person: Person) -> Table:
         act = person.left_by(each)
         table.add_row(
             Text(each.refuser, "bold")
-            + Text("  in shadow" if each.in_shadow else "", "not bold yellow")
+            + Text(f"  {each.aside}" if each.aside else "", "not bold yellow")
             + Text("" if act is None else f"  until act {act.label}", "not bold cyan"),
             Text(f"{formatting.as_said(each.per) or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             Text(each.host),

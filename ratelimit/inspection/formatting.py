@@ -128,6 +128,15 @@ def holds(verdict: str | None, rules: Iterable[LimitRule]) -> bool:
     return any(rule.verdict in bound and mode(rule) != "shadow" for rule in rules)
 
 
+def lets_likely_pass(rule: LimitRule) -> bool:
+    """Return whether a limit per actor is enforced, and lets likely ones pass, which it only counts."""
+    return rule.is_clustered and rule.verdict == "certain" and mode(rule) == "enforce"
+
+
+NOT_HELD = "likely, not held"
+"""What every screen says of a likely actor that no limit holds."""
+
+
 def verdict_words(verdict: str | None, rules: Iterable[LimitRule]) -> str:
     """Return a verdict as every screen says it: "certain", "likely, not held"; empty for none.
 
@@ -137,7 +146,9 @@ def verdict_words(verdict: str | None, rules: Iterable[LimitRule]) -> str:
     """
     if not verdict:
         return ""
-    return verdict if holds(verdict, rules) else f"{verdict}, not held"
+    if holds(verdict, rules):
+        return verdict
+    return NOT_HELD if verdict == "likely" else f"{verdict}, not held"
 
 
 def wait(wait_ns: int | None) -> str:
