@@ -20,15 +20,17 @@ from ratelimit.environment.spelling import nearest
 from ratelimit.inspection import proposal
 from ratelimit.inspection.act_words import ends_of
 from ratelimit.inspection.acting import known_acts
+from ratelimit.inspection.acts import known_log
 from ratelimit.inspection.changes import changes_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.glance import in_order
-from ratelimit.inspection.hosts import limits_by_trouble, over_hosts
+from ratelimit.inspection.hosts import Refused, limits_by_trouble, over_hosts
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.meeting import is_infrastructure, meetings_of, payments_of
 from ratelimit.inspection.naming import payment_identity, resolve
 from ratelimit.inspection.person import Person, person_of, ruled_of
 from ratelimit.inspection.profile import kinds_of
+from ratelimit.inspection.raising import MOST_TIMES, TIMES, Raising, raised_of
 from ratelimit.inspection.takings import SPANS, time_words
 from ratelimit.inspection.week import DAYS, begin_of, day_words, week_of
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
@@ -102,8 +104,13 @@ def limit(visit: Visit) -> Response:
     row = next((each for each in limits_by_trouble(found, before) if each.name == name), None)
     callers = over_hosts(each for each in found.callers if each.limit == name)
     since, takings = taken(visit)
+    times = _times(visit)
+    is_whole = not found.missing and not found.gone and not found.is_away
     return visit.page(
         "limit",
+        times=times,
+        most_times=MOST_TIMES,
+        raising=_raising(visit, over_hosts(found.callers), times, name) if is_whole else None,
         rules=rules,
         rule=rules[0],
         compiled=policy.compiled,
@@ -119,6 +126,23 @@ def limit(visit: Visit) -> Response:
         when=time_words(takings),
         missing=found.missing,
     )
+
+
+def _times(visit: Visit) -> float:
+    """Return how many times its numbers a limit is looked at with."""
+    written = visit.one("times", f"{TIMES:g}")
+    with suppress(ValueError):
+        if 1 < (times := float(written)) <= MOST_TIMES:
+            return times
+    raise InspectionFailure(
+        f"`{written}` is not so many times", "call", hint=f"Write a number above 1, up to {MOST_TIMES:,}."
+    )
+
+
+def _raising(visit: Visit, refused: Sequence[Refused], times: float, name: str) -> Raising:
+    """Return what a limit at other numbers would have done with what it refused."""
+    policy, whole, _ = visit.observation.policy()
+    return raised_of(whole.compiled, refused, known_log(policy), times, name)
 
 
 def identity_of(rule: LimitRule, compiled: CompiledPolicy) -> str | None:
