@@ -134,7 +134,7 @@ def test_what_a_limit_would_have_refused_likely_actors_is_not_called_shadow(
     with console.capture() as capture:
         console.print(_table([would], None, has_hosts=True))
     assert f"one actor  {words}" in capture.get()
-    told = refused_words(Told([would, did], ["web-1"]), would.per, [cluster_of(9 << 32)])
+    told = refused_words(Told([would, did], hosts=["web-1"]), would.per, [cluster_of(9 << 32)])
     assert told[1].startswith(f"`one actor` would have refused it ({words}) 7 times")
 
 

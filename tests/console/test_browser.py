@@ -327,8 +327,8 @@ def test_a_limit_is_looked_at_with_other_numbers(chromium: Any, tmp_path: Path) 
     policy = write_policy(tmp_path, PLAIN.format(tmp_path / "table"))
     limiter = Limiter(policy)
     try:
-        for account, times in (("eve", 3), ("ann", 5), ("bob", 40)):
-            for _ in range(times):
+        for account, requests in (("eve", 3), ("ann", 5), ("bob", 40)):
+            for _ in range(requests):
                 limiter.decide(path="/a", headers={"x-api-key": account}, client="192.0.2.1")
         with serving(policy) as base, tab(chromium, base) as shown:
             page = shown.open("/limit?name=requests")
