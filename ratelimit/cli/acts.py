@@ -430,7 +430,7 @@ def _tell(there: Deployment, act: Act, as_json: bool, words: Mapping[str, Any]) 
 
 def _state_of(host: HostState) -> str:
     if host.unheard:
-        return f"{'is taken for gone, ' if host.is_gone else ''}{host.unheard}"
+        return f"{'is taken for gone, ' if host.is_gone and host.workers else ''}{host.unheard}"
     return "applies it" if host.has_applied else "has not confirmed"
 
 

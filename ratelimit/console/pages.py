@@ -24,7 +24,7 @@ from ratelimit.inspection.acts import known_log
 from ratelimit.inspection.changes import changes_of
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.glance import in_order
-from ratelimit.inspection.hosts import Refused, limits_by_trouble, over_hosts
+from ratelimit.inspection.hosts import Moment, Refused, limits_by_trouble, over_hosts, uncounted
 from ratelimit.inspection.knowledge import Knowledge
 from ratelimit.inspection.meeting import is_infrastructure, meetings_of, payments_of
 from ratelimit.inspection.naming import payment_identity, resolve
@@ -83,7 +83,18 @@ def limits(visit: Visit) -> Response:
     _, policy, _ = visit.observation.policy()
     rules = {rule.name: rule for rule in reversed(policy.compiled.rules) if not rule.is_twin}
     rows = limits_by_trouble(found, before)
-    return visit.page("limits", rows=rows, rules=rules, compiled=policy.compiled)
+    trouble = _uncovered(found)
+    return visit.page("limits", rows=rows, rules=rules, compiled=policy.compiled, trouble=trouble)
+
+
+def _uncovered(moment: Moment) -> list[str]:
+    """Return what counts of all hosts lack, each in a sentence."""
+    found = [*moment.trouble]
+    if moment.unheard and not moment.is_away:
+        found.append(
+            f"No answer from {'; '.join(moment.unheard)}: what it counts is not among these numbers."
+        )
+    return [*found, *filter(None, [uncounted(moment.gone)])]
 
 
 def limit(visit: Visit) -> Response:
@@ -95,7 +106,7 @@ def limit(visit: Visit) -> Response:
     if not rules and name == DENY_LIST:
         callers = over_hosts(each for each in found.callers if each.limit == name)
         shown, more = callers[:CALLERS_SHOWN], max(0, len(callers) - CALLERS_SHOWN)
-        return visit.page("denied", callers=shown, more=more, missing=found.missing)
+        return visit.page("denied", callers=shown, more=more, trouble=_uncovered(found))
     if not rules:
         names = [rule.name for rule in policy.compiled.rules]
         near = nearest(name, names)
@@ -124,7 +135,7 @@ def limit(visit: Visit) -> Response:
         since=since,
         spans=SPANS,
         when=time_words(takings),
-        missing=found.missing,
+        trouble=_uncovered(found),
     )
 
 
