@@ -15,7 +15,7 @@ from ratelimit.console.parts import actor_named, number, principal_of, rules_of,
 from ratelimit.console.visit import Visit
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.inspection import formatting
-from ratelimit.inspection.actors import Actor, actors_of
+from ratelimit.inspection.actors import Actor, actors_of, is_held
 from ratelimit.inspection.declared import declared_words
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.glance import Glance, glance_at, in_order
@@ -97,6 +97,7 @@ def actors(visit: Visit) -> Response:
             source=source,
             names=names,
             rules=rules,
+            is_held=is_held,
             levels=list(dict.fromkeys(each.rule.name for row in shown for each in row.left)),
             by=by,
             orders=list(orders),
@@ -146,6 +147,7 @@ def actor(visit: Visit) -> Response:
             source=source,
             glance=glance_at(source, found, known.compiled.rules),
             left=left,
+            is_held=is_held,
             took=[took[name] for name in takings.rules if name in took],
             since=since,
             when=time_words(takings),

@@ -54,6 +54,12 @@ def test_nothing_is_held_to_a_budget_of_an_actor_that_is_not_certain(actor: Acto
     assert re.search(rf"{name[:8]} cleared by \S+, \d+ s ago; since", shown), shown
     assert "not held to “one actor” (50 a day)" in shown
     assert "% used" not in shown
+    with reading(policy) as reader:
+        page = reader.get(f"/actor?id={name}").text
+        assert "one actor not held to it (50 a day)" in page
+        assert "used of" not in page
+        assert "refuses" not in page
+        assert " not held " in reader.get("/actors").text
 
 
 def test_an_end_of_an_act_on_one_actor_counts_no_account_twice(actor: Actor, tmp_path: Path) -> None:
