@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ratelimit.clock import Clock, ManualClock
     from ratelimit.decision import Decision, LimitedRequest, Reason, Verdict
     from ratelimit.errors import PolicyError, RateLimitError, StoreError, UsageError
-    from ratelimit.inspection.customers import Budgets
+    from ratelimit.inspection.proposals.customers import Budgets
     from ratelimit.limiter import Limiter
     from ratelimit.policy import Policy
     from ratelimit.stores.embedded.store import EmbeddedStore
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Budgets": "inspection.customers",
+    "Budgets": "inspection.proposals.customers",
     "Clock": "clock",
     "Decision": "decision",
     "EmbeddedStore": "stores.embedded.store",

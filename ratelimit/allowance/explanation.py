@@ -26,7 +26,7 @@ from ratelimit.errors import StoreError
 from ratelimit.facts.numbers import PAID
 from ratelimit.identity.fact import ABSENT
 from ratelimit.inspection import formatting
-from ratelimit.inspection.explaining import Looking, Question, Said
+from ratelimit.inspection.requests.explaining import Looking, Question, Said
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.contract import Store

@@ -11,7 +11,7 @@ from ratelimit.budgets.stage import budgeted_of, said_to
 from ratelimit.deciding.variant import with_number
 from ratelimit.identity.fact import ABSENT
 from ratelimit.inspection import formatting
-from ratelimit.inspection.explaining import Looking, Question, Said
+from ratelimit.inspection.requests.explaining import Looking, Question, Said
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.contract import Store

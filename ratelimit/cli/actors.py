@@ -16,14 +16,14 @@ from ratelimit.cli.terminal import Text, note, out, print_json, say
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
-from ratelimit.inspection.actors import Actor, Member, Use, actors_of, is_held, members_of
-from ratelimit.inspection.actors_here import ActorHere, actors_here, is_unreachable
-from ratelimit.inspection.deployment import look, revealed_hashes
+from ratelimit.inspection.actors.actors_here import ActorHere, actors_here, is_unreachable
+from ratelimit.inspection.actors.glance import Glance, glance_at, in_order
+from ratelimit.inspection.actors.running import look, revealed_hashes
+from ratelimit.inspection.actors.saved import Actor, Member, Use, actors_of, is_held, members_of
+from ratelimit.inspection.acts.rulings import RULED
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.glance import Glance, glance_at, in_order
+from ratelimit.inspection.hosts.refused import RefusedCaller
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.refused import RefusedCaller
-from ratelimit.inspection.rulings import RULED
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
 

@@ -17,18 +17,21 @@ from ratelimit.cli.loading import load_to_act, load_whole
 from ratelimit.cli.terminal import Text, note, out, print_json, say, warn
 from ratelimit.clock import SystemClock
 from ratelimit.errors import StoreError
-from ratelimit.inspection import formatting, proposal
-from ratelimit.inspection.act_words import act_json, act_words, ends_of
-from ratelimit.inspection.acting import Deployment, HostState, confirmed, deployment_of, known_acts
-from ratelimit.inspection.customers import Changed
+from ratelimit.inspection import formatting
+from ratelimit.inspection.access.deployment import Deployment, deployment_of
+from ratelimit.inspection.access.host_state import HostState
+from ratelimit.inspection.acts.acting import confirmed, known_acts
+from ratelimit.inspection.acts.words import act_json, act_words, ends_of
+from ratelimit.inspection.callers.knowledge import Knowledge, knowledge_of
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.hosts import AWAY
+from ratelimit.inspection.hosts.moment import AWAY
+from ratelimit.inspection.hosts.policies import different_policies
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.knowledge import Knowledge, knowledge_of
-from ratelimit.inspection.outage import outage_words
-from ratelimit.inspection.policies import different_policies
-from ratelimit.inspection.preview import Preview
-from ratelimit.inspection.proposal import Proposal
+from ratelimit.inspection.journal.outage import outage_words
+from ratelimit.inspection.proposals import proposal
+from ratelimit.inspection.proposals.customers import Changed
+from ratelimit.inspection.proposals.preview import Preview
+from ratelimit.inspection.proposals.proposal import Proposal
 from ratelimit.stores.acts.act import Act, in_force
 
 GONE = "A host that is silent for ten minutes is taken for gone: nothing waits for it."

@@ -13,13 +13,14 @@ from ratelimit.cli.failure import INPUT, Failure
 from ratelimit.cli.loading import load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.errors import UsageError
-from ratelimit.inspection import formatting, proposal
-from ratelimit.inspection.budgets import Budget, budgets_json, budgets_of
-from ratelimit.inspection.customers import Word, change_once, made_once
-from ratelimit.inspection.knowledge import knowledge_of
-from ratelimit.inspection.naming import resolve
-from ratelimit.inspection.own_numbers import changed_words
-from ratelimit.inspection.plans import noted_plans
+from ratelimit.inspection import formatting
+from ratelimit.inspection.acts.own_numbers import changed_words
+from ratelimit.inspection.callers.knowledge import knowledge_of
+from ratelimit.inspection.callers.naming import resolve
+from ratelimit.inspection.callers.plans import noted_plans
+from ratelimit.inspection.proposals import proposal
+from ratelimit.inspection.proposals.budgets import Budget, budgets_json, budgets_of
+from ratelimit.inspection.proposals.customers import Word, change_once, made_once
 from ratelimit.integrations.asked_limits import with_limits_in_code
 
 _IDENTITY = click.option("--identity", metavar="NAME", help="The identity that ACCOUNT is of.")

@@ -18,10 +18,10 @@ from ratelimit.cli.terms import covers, details, terms_json
 from ratelimit.environment.diagnoses import sentence
 from ratelimit.errors import PolicyError, UsageError
 from ratelimit.inspection import formatting
-from ratelimit.inspection.acts import acts_in_force
-from ratelimit.inspection.current_policy import last_words, tallied
-from ratelimit.inspection.explaining import in_force, prospects
-from ratelimit.inspection.prices import price_words
+from ratelimit.inspection.access.current_policy import last_words, tallied
+from ratelimit.inspection.acts.held import acts_in_force
+from ratelimit.inspection.requests.explaining import in_force, prospects
+from ratelimit.inspection.requests.prices import price_words
 from ratelimit.policy import Policy, Problem
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule, LimitSpec
 from ratelimit.policy.compile.invented import invented_words

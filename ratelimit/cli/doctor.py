@@ -14,10 +14,10 @@ from ratelimit.clock import civil_ns, monotonic_ns
 from ratelimit.codes import every_code
 from ratelimit.environment.finding import Finding, Status
 from ratelimit.errors import PolicyError, StoreError
-from ratelimit.inspection.current_policy import last_words, tallied
+from ratelimit.inspection.access.current_policy import last_words, tallied
 from ratelimit.inspection.formatting import count
-from ratelimit.inspection.host_findings import examine_hosts
-from ratelimit.inspection.installation import examine_installation, examine_policy
+from ratelimit.inspection.hosts.findings import examine_hosts
+from ratelimit.inspection.hosts.installation import examine_installation, examine_policy
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.runtime.last_policy import last_in_force

@@ -25,16 +25,23 @@ from ratelimit.deciding.decider import actor_in
 from ratelimit.decision import VERDICTS, Reason, cluster_name
 from ratelimit.identity.fact import REFUSED
 from ratelimit.inspection import formatting
-from ratelimit.inspection.acts import acts_held, listing
-from ratelimit.inspection.attachment import attach
-from ratelimit.inspection.decision import IdentityLine, LimitLine, Seen, decisive, identity_lines, limit_lines
-from ratelimit.inspection.evidence import Source, from_snapshot
-from ratelimit.inspection.explaining import Question, all_looking, makers_of
-from ratelimit.inspection.membership import Membership, RecordRecognition, in_evidence, on_this_host
-from ratelimit.inspection.recorder import way_words
-from ratelimit.inspection.route_limits import matched_of, unmatched_names
-from ratelimit.inspection.server import server_of
-from ratelimit.inspection.trial import Trial
+from ratelimit.inspection.access.attachment import attach
+from ratelimit.inspection.access.server import server_of
+from ratelimit.inspection.actors.evidence import Source, from_snapshot
+from ratelimit.inspection.actors.membership import Membership, RecordRecognition, in_evidence, on_this_host
+from ratelimit.inspection.acts.held import acts_held, listing
+from ratelimit.inspection.requests.decision import (
+    IdentityLine,
+    LimitLine,
+    Seen,
+    decisive,
+    identity_lines,
+    limit_lines,
+)
+from ratelimit.inspection.requests.explaining import Question, all_looking, makers_of
+from ratelimit.inspection.requests.recorder import way_words
+from ratelimit.inspection.requests.route_limits import matched_of, unmatched_names
+from ratelimit.inspection.requests.trial import Trial
 from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy import Policy
 from ratelimit.policy.routing.request_line import path_of, read_line
@@ -140,7 +147,7 @@ def explain_command(
     source = None
     if trace is not None:
         # Imported here: a request that is explained without a trace waits for no replay.
-        from ratelimit.inspection.recorded import from_trace
+        from ratelimit.inspection.actors.recorded import from_trace
 
         source = from_trace(loaded, trace)
     elif snapshot is not None:

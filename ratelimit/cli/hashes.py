@@ -15,7 +15,7 @@ from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import note
 from ratelimit.clustering.declarations import principal_key
 from ratelimit.identity.address import parse_address
-from ratelimit.inspection.acting import deployment_of
+from ratelimit.inspection.access.deployment import deployment_of
 from ratelimit.inspection.failure import InspectionFailure
 
 

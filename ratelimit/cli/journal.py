@@ -14,15 +14,16 @@ from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json, say, warn
 from ratelimit.clock import SystemClock
 from ratelimit.inspection import formatting
-from ratelimit.inspection.acting import author, unheard_words
+from ratelimit.inspection.access.host_state import unheard_words
+from ratelimit.inspection.acts.acting import author
+from ratelimit.inspection.callers.knowledge import Knowledge, knowledge_of
+from ratelimit.inspection.callers.naming import Caller, resolve
+from ratelimit.inspection.callers.person import hashes_about
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.journal import Entry, Journal, Printed, journal_of, write_note
-from ratelimit.inspection.knowledge import Knowledge, knowledge_of
-from ratelimit.inspection.naming import Caller, resolve
-from ratelimit.inspection.outage import outage_words
-from ratelimit.inspection.outages import OUTAGE, folded
-from ratelimit.inspection.person import hashes_about
-from ratelimit.inspection.rejections import rejection_words, rejections
+from ratelimit.inspection.journal.entries import Entry, Journal, Printed, journal_of, write_note
+from ratelimit.inspection.journal.outage import outage_words
+from ratelimit.inspection.journal.outages import OUTAGE, folded
+from ratelimit.inspection.journal.rejections import rejection_words, rejections
 from ratelimit.policy import Policy
 from ratelimit.policy.schema.duration import parse_duration
 

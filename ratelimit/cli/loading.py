@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from ratelimit.cli.failure import POLICY, Failure
 from ratelimit.cli.terminal import Text, err, say, warn
 from ratelimit.errors import PolicyError
-from ratelimit.inspection.current_policy import policy_in_force, tallied
-from ratelimit.inspection.policies import different_on_server
+from ratelimit.inspection.access.current_policy import policy_in_force, tallied
+from ratelimit.inspection.hosts.policies import different_on_server
 from ratelimit.policy import Policy, Problem
 from ratelimit.runtime.last_policy import load_or_last
 from ratelimit.runtime.limits_in_code import kept

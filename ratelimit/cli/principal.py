@@ -18,10 +18,10 @@ from ratelimit.correlation.description import describe_account, reason_of, short
 from ratelimit.correlation.explanation import Family, Shared
 from ratelimit.decision import VERDICTS
 from ratelimit.inspection import formatting
-from ratelimit.inspection.deployment import revealed_hashes
-from ratelimit.inspection.evidence import Source, from_server
+from ratelimit.inspection.actors.evidence import Source, from_server
+from ratelimit.inspection.actors.running import revealed_hashes
+from ratelimit.inspection.callers.profile import kinds_of
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.profile import kinds_of
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
 

@@ -16,13 +16,13 @@ from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.denials import DENY_LIST
 from ratelimit.environment.spelling import nearest
 from ratelimit.inspection import formatting
-from ratelimit.inspection.acts import known_log
-from ratelimit.inspection.attachment import attach
-from ratelimit.inspection.hosts import AWAY, Refused, refused_of, uncounted
+from ratelimit.inspection.access.attachment import attach
+from ratelimit.inspection.acts.held import known_log
+from ratelimit.inspection.hosts.moment import AWAY, Refused, refused_of, uncounted
+from ratelimit.inspection.hosts.raising import MOST_TIMES, TIMES, Raising, raised_of
+from ratelimit.inspection.hosts.refused import hashes_of
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.outage import outage_of
-from ratelimit.inspection.raising import MOST_TIMES, TIMES, Raising, raised_of
-from ratelimit.inspection.refused import hashes_of
+from ratelimit.inspection.journal.outage import outage_of
 from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy.compile.identities import CLUSTER
 

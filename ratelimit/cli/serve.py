@@ -23,7 +23,7 @@ from ratelimit.cli.terminal import LineFormatter
 from ratelimit.cli.workers import run_workers
 from ratelimit.environment.extras import how_to_install
 from ratelimit.errors import PolicyError, StoreError
-from ratelimit.inspection.current_policy import tallied
+from ratelimit.inspection.access.current_policy import tallied
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.serving.domains.counting import Counting

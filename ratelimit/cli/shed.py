@@ -16,9 +16,9 @@ from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.environment.spelling import nearest
 from ratelimit.inspection import formatting
-from ratelimit.inspection.attachment import attach
+from ratelimit.inspection.access.attachment import attach
+from ratelimit.inspection.hosts.refused import hashes_of
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.refused import hashes_of
 from ratelimit.load.compile import class_names, loads_of
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.shed import ShedAccount, shed_accounts

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ratelimit.inspection import formatting
-from ratelimit.inspection.explaining import rule_json, rule_words
-from ratelimit.inspection.prices import price_json
+from ratelimit.inspection.requests.explaining import rule_json, rule_words
+from ratelimit.inspection.requests.prices import price_json
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.usage.pricing import USD
 

@@ -18,12 +18,9 @@ from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS
 from ratelimit.environment.spelling import nearest
 from ratelimit.inspection import formatting
-from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.journal import HOUR_NS, Entry, Wanted
-from ratelimit.inspection.knowledge import Knowledge, knowledge_of
-from ratelimit.inspection.naming import Caller
-from ratelimit.inspection.takings import (
+from ratelimit.inspection.callers.knowledge import Knowledge, knowledge_of
+from ratelimit.inspection.callers.naming import Caller
+from ratelimit.inspection.callers.takings import (
     SPANS,
     Campaign,
     Taker,
@@ -34,6 +31,9 @@ from ratelimit.inspection.takings import (
     takings_within,
     time_words,
 )
+from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.journal.entries import HOUR_NS, Entry, Wanted
 from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy

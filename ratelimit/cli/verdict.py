@@ -7,7 +7,7 @@ from typing import Any
 from ratelimit.cli.terminal import Text
 from ratelimit.conduct.lowered import falls
 from ratelimit.inspection import formatting
-from ratelimit.inspection.decision import LimitLine
+from ratelimit.inspection.requests.decision import LimitLine
 from ratelimit.usage.explanation import Source
 from ratelimit.waiting.compile import wait_ns_of
 

@@ -18,19 +18,19 @@ from ratelimit.correlation.explanation import Shared
 from ratelimit.correlation.overview import Overview
 from ratelimit.decision import VERDICTS, cluster_name
 from ratelimit.inspection import formatting
-from ratelimit.inspection.act_words import act_json, act_words, ended_words, ends_of
-from ratelimit.inspection.declared import Declared
-from ratelimit.inspection.evidence import Source, from_snapshot
-from ratelimit.inspection.glance import Glance, glance_at
-from ratelimit.inspection.hosts import Refused, over_hosts
+from ratelimit.inspection.actors.evidence import Source, from_snapshot
+from ratelimit.inspection.actors.glance import Glance, glance_at
+from ratelimit.inspection.acts.own_numbers import all_changed
+from ratelimit.inspection.acts.words import act_json, act_words, ended_words, ends_of
+from ratelimit.inspection.callers.declared import Declared
+from ratelimit.inspection.callers.knowledge import Knowledge, Left, knowledge_of
+from ratelimit.inspection.callers.naming import joined, resolve
+from ratelimit.inspection.callers.person import Person, person_of, ruled_of
+from ratelimit.inspection.callers.profile import kinds_of
+from ratelimit.inspection.hosts.moment import Refused, over_hosts
+from ratelimit.inspection.hosts.raising import raised_of
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.knowledge import Knowledge, Left, knowledge_of
-from ratelimit.inspection.naming import joined, resolve
-from ratelimit.inspection.outage import outage_words
-from ratelimit.inspection.own_numbers import all_changed
-from ratelimit.inspection.person import Person, person_of, ruled_of
-from ratelimit.inspection.profile import kinds_of
-from ratelimit.inspection.raising import raised_of
+from ratelimit.inspection.journal.outage import outage_words
 from ratelimit.load.shed import named
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.shed import ShedLine
@@ -104,7 +104,7 @@ def _show_saved(
     loaded = load(policy, show_warnings=False)
     if trace is not None:
         # Imported here: who asks for a caller as it is now waits for no replay and no reader of traces.
-        from ratelimit.inspection.recorded import from_trace
+        from ratelimit.inspection.actors.recorded import from_trace
 
         source = from_trace(loaded, trace)
     else:

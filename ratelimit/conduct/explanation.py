@@ -19,7 +19,7 @@ from ratelimit.core.sharing.conduct import ConductMemory
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.deciding.part import Host
 from ratelimit.inspection import formatting
-from ratelimit.inspection.explaining import Looking, Question, Said
+from ratelimit.inspection.requests.explaining import Looking, Question, Said
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import LimitRule
 from ratelimit.stores.contract import Store

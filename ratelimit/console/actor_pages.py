@@ -15,14 +15,14 @@ from ratelimit.console.parts import actor_named, number, principal_of, rules_of,
 from ratelimit.console.visit import Visit
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.inspection import formatting
-from ratelimit.inspection.actors import Actor, actors_of, is_held
-from ratelimit.inspection.declared import declared_words
+from ratelimit.inspection.actors.glance import Glance, glance_at, in_order
+from ratelimit.inspection.actors.saved import Actor, actors_of, is_held
+from ratelimit.inspection.callers.declared import declared_words
+from ratelimit.inspection.callers.knowledge import Left
+from ratelimit.inspection.callers.profile import left_of_actor
+from ratelimit.inspection.callers.takings import SPANS, time_words
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.glance import Glance, glance_at, in_order
-from ratelimit.inspection.hosts import Moment, Refused
-from ratelimit.inspection.knowledge import Left
-from ratelimit.inspection.profile import left_of_actor
-from ratelimit.inspection.takings import SPANS, time_words
+from ratelimit.inspection.hosts.moment import Moment, Refused
 from ratelimit.policy.compile.identities import CLUSTER
 
 _ID = re.compile(r"[0-9a-f]{16}")

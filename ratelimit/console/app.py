@@ -20,7 +20,7 @@ from ratelimit.console.observation import Observation
 from ratelimit.console.rendering import ASSETS, prepare, rendered
 from ratelimit.console.visit import STATUS, Visit
 from ratelimit.errors import PolicyError, StoreError
-from ratelimit.inspection.current_policy import tallied
+from ratelimit.inspection.access.current_policy import tallied
 from ratelimit.inspection.failure import InspectionFailure
 
 MOST_FORM_BYTES = 64 << 10

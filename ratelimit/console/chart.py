@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ratelimit.inspection import formatting
-from ratelimit.inspection.journal import HOUR_NS, Hour
-from ratelimit.inspection.week import DAY_HOURS, KINDS, Week, day_words
+from ratelimit.inspection.history.week import DAY_HOURS, KINDS, Week, day_words
+from ratelimit.inspection.journal.entries import HOUR_NS, Hour
 
 LEFT = 70
 WIDTH = LEFT + 840

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ratelimit.inspection.profile import Links
+from ratelimit.inspection.callers.profile import Links
 
 MOST_NODES = 500
 MOST_IDENTIFIERS = 80

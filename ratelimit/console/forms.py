@@ -10,13 +10,13 @@ from starlette.responses import Response
 
 from ratelimit.console.rendering import named
 from ratelimit.console.visit import STATUS, Visit
-from ratelimit.inspection import proposal
-from ratelimit.inspection.acting import author, confirmed
+from ratelimit.inspection.acts.acting import author, confirmed
+from ratelimit.inspection.callers.knowledge import Knowledge
+from ratelimit.inspection.callers.naming import payment_identity, resolve, resolved_network
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.journal import write_note
-from ratelimit.inspection.knowledge import Knowledge
-from ratelimit.inspection.naming import payment_identity, resolve, resolved_network
-from ratelimit.inspection.proposal import Proposal
+from ratelimit.inspection.journal.entries import write_note
+from ratelimit.inspection.proposals import proposal
+from ratelimit.inspection.proposals.proposal import Proposal
 from ratelimit.stores.acts.act import Act
 
 SHORTLY_S = 1.0

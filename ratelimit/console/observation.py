@@ -15,15 +15,15 @@ from ratelimit.clock import SystemClock, monotonic_ns
 from ratelimit.console.drawing import MOST_IDENTIFIERS, MOST_NODES, drawing_of
 from ratelimit.console.rendering import rendered
 from ratelimit.correlation.overview import Overview
-from ratelimit.inspection.current_policy import policy_in_force
-from ratelimit.inspection.declared import Declared
-from ratelimit.inspection.evidence import Remembered, Source, key_of
+from ratelimit.inspection.access.current_policy import policy_in_force
+from ratelimit.inspection.actors.evidence import Remembered, Source, key_of
+from ratelimit.inspection.callers.declared import Declared
+from ratelimit.inspection.callers.knowledge import Knowledge, knowledge_of
+from ratelimit.inspection.callers.profile import Profile
+from ratelimit.inspection.callers.takings import HourTaken, hours_taken
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.hosts import Moment, hosts_of
-from ratelimit.inspection.journal import Hour, Journal, journal_of
-from ratelimit.inspection.knowledge import Knowledge, knowledge_of
-from ratelimit.inspection.profile import Profile
-from ratelimit.inspection.takings import HourTaken, hours_taken
+from ratelimit.inspection.hosts.moment import Moment, hosts_of
+from ratelimit.inspection.journal.entries import Hour, Journal, journal_of
 from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy import Policy
 

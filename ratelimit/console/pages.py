@@ -17,22 +17,22 @@ from ratelimit.console.visit import Visit
 from ratelimit.correlation.overview import Overview
 from ratelimit.deciding.denials import DENY_LIST
 from ratelimit.environment.spelling import nearest
-from ratelimit.inspection import proposal
-from ratelimit.inspection.act_words import ends_of
-from ratelimit.inspection.acting import known_acts
-from ratelimit.inspection.acts import known_log
-from ratelimit.inspection.changes import changes_of
+from ratelimit.inspection.actors.glance import in_order
+from ratelimit.inspection.acts.acting import known_acts
+from ratelimit.inspection.acts.held import known_log
+from ratelimit.inspection.acts.words import ends_of
+from ratelimit.inspection.callers.knowledge import Knowledge
+from ratelimit.inspection.callers.meeting import is_infrastructure, meetings_of, payments_of
+from ratelimit.inspection.callers.naming import payment_identity, resolve
+from ratelimit.inspection.callers.person import Person, person_of, ruled_of
+from ratelimit.inspection.callers.profile import kinds_of
+from ratelimit.inspection.callers.takings import SPANS, time_words
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.glance import in_order
-from ratelimit.inspection.hosts import Moment, Refused, limits_by_trouble, over_hosts, uncounted
-from ratelimit.inspection.knowledge import Knowledge
-from ratelimit.inspection.meeting import is_infrastructure, meetings_of, payments_of
-from ratelimit.inspection.naming import payment_identity, resolve
-from ratelimit.inspection.person import Person, person_of, ruled_of
-from ratelimit.inspection.profile import kinds_of
-from ratelimit.inspection.raising import MOST_TIMES, TIMES, Raising, raised_of
-from ratelimit.inspection.takings import SPANS, time_words
-from ratelimit.inspection.week import DAYS, begin_of, day_words, week_of
+from ratelimit.inspection.history.changes import changes_of
+from ratelimit.inspection.history.week import DAYS, begin_of, day_words, week_of
+from ratelimit.inspection.hosts.moment import Moment, Refused, limits_by_trouble, over_hosts, uncounted
+from ratelimit.inspection.hosts.raising import MOST_TIMES, TIMES, Raising, raised_of
+from ratelimit.inspection.proposals import proposal
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.act import in_force
 

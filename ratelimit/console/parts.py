@@ -9,13 +9,14 @@ from ratelimit.clock import SystemClock
 from ratelimit.console.visit import Visit
 from ratelimit.correlation.overview import Overview
 from ratelimit.errors import StoreError
-from ratelimit.inspection.acting import Deployment, HostState
-from ratelimit.inspection.evidence import Source
+from ratelimit.inspection.access.deployment import Deployment
+from ratelimit.inspection.access.host_state import HostState
+from ratelimit.inspection.actors.evidence import Source
+from ratelimit.inspection.callers.knowledge import Knowledge
+from ratelimit.inspection.callers.naming import resolve
+from ratelimit.inspection.callers.takings import Takings, bounds_of, takings_within
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.knowledge import Knowledge
-from ratelimit.inspection.naming import resolve
-from ratelimit.inspection.outage import outage_words
-from ratelimit.inspection.takings import Takings, bounds_of, takings_within
+from ratelimit.inspection.journal.outage import outage_words
 from ratelimit.policy.compile.compiled import LimitRule
 
 DEFAULT_SPAN = "7d"

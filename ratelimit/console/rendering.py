@@ -12,12 +12,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ratelimit.correlation.description import describe_account, reason_of
 from ratelimit.environment.printable import printable
 from ratelimit.inspection import formatting
-from ratelimit.inspection.act_words import act_words
-from ratelimit.inspection.glance import glance_at
-from ratelimit.inspection.hosts import over_hosts
+from ratelimit.inspection.actors.glance import glance_at
+from ratelimit.inspection.acts.own_numbers import all_changed
+from ratelimit.inspection.acts.words import act_words
+from ratelimit.inspection.callers.naming import EVERYONE, Caller
+from ratelimit.inspection.hosts.moment import over_hosts
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.naming import EVERYONE, Caller
-from ratelimit.inspection.own_numbers import all_changed
 from ratelimit.load.shed import named as named_class
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.kinds import KINDS

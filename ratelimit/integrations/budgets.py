@@ -27,13 +27,13 @@ from starlette.routing import Route
 
 from ratelimit.errors import PolicyError, RateLimitError, StoreError, UsageError
 from ratelimit.http.problem import CONTENT_TYPE
-from ratelimit.inspection import proposal
-from ratelimit.inspection.act_words import act_json
-from ratelimit.inspection.acting import confirmed, known_acts
-from ratelimit.inspection.budgets import budgets_json, budgets_of
-from ratelimit.inspection.customers import LONGEST_ONCE, Budgets, Changed, Word, written
+from ratelimit.inspection.acts.acting import confirmed, known_acts
+from ratelimit.inspection.acts.words import act_json
+from ratelimit.inspection.callers.naming import named
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.naming import named
+from ratelimit.inspection.proposals import proposal
+from ratelimit.inspection.proposals.budgets import budgets_json, budgets_of
+from ratelimit.inspection.proposals.customers import LONGEST_ONCE, Budgets, Changed, Word, written
 from ratelimit.parsing.json import JsonReader
 from ratelimit.policy import Policy
 from ratelimit.stores.acts.act import in_force

@@ -14,7 +14,7 @@ from ratelimit.core.sharing.shares import Shares
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.deciding.bound_policy import BoundPolicy, Matched
 from ratelimit.inspection import formatting
-from ratelimit.inspection.explaining import Looking, Question, Said
+from ratelimit.inspection.requests.explaining import Looking, Question, Said
 from ratelimit.load.compile import DEFAULT_GROUP, AdaptiveSpec, ClassSpec, class_names, loads_of
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.load.model.holding import longest_ns

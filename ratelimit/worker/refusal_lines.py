@@ -91,7 +91,7 @@ def refusal_lines(
         table, now_ns
     ):
         if counter == stood_in:
-            continue  # noted once more there: see `ratelimit.inspection.outage`
+            continue  # noted once more there: see `ratelimit.inspection.journal.outage`
         rule = known.get((counter, mark))
         is_actor = rule is not None and rule.is_clustered and len(rule.per) == 1
         if hashes is None or (cluster_of(who) if is_actor else who) in hashes:

@@ -82,7 +82,7 @@ def test_first_screen_loads_neither_policies_nor_what_shows_results(asked: str) 
 # What a command that looks at a deployment does without: each is a part of the second that a person waits.
 WEB = ("starlette", "jinja2", "anyio", "ratelimit.asgi.middleware", "ratelimit.wsgi", "ratelimit.console.")
 WORKER = ("ratelimit.limiter", "ratelimit.runtime.runtime", "ratelimit.clustering.service")
-CLIENT = ("asyncio", "ssl", "concurrent.futures", "redis", "ratelimit.inspection.asking")
+CLIENT = ("asyncio", "ssl", "concurrent.futures", "redis", "ratelimit.inspection.access.asking")
 """What asks a server, where the policy names one."""
 EXPOSITION = ("prometheus_client", "http.client", "http.server", "urllib.request")
 """What reads a page of metrics."""

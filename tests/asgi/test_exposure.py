@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from ratelimit import Limiter, Policy
 from ratelimit.asgi.middleware import RateLimitMiddleware
 from ratelimit.clock import ManualClock
-from ratelimit.inspection.refused import refused_callers
+from ratelimit.inspection.hosts.refused import refused_callers
 from ratelimit.telemetry.collector import RateLimitCollector
 from tests.asgi.driver import Client, key, limit, rules
 from tests.usage.answers import JSON, whole

@@ -12,7 +12,8 @@ import pytest
 from ratelimit import Budgets, StoreError, UsageError
 from ratelimit.cli import acts
 from ratelimit.clock import SystemClock
-from ratelimit.inspection.acting import Confirmation, Deployment, confirmed
+from ratelimit.inspection.access.deployment import Deployment
+from ratelimit.inspection.acts.acting import Confirmation, confirmed
 from ratelimit.limiter import Limiter
 from ratelimit.stores.acts.act import Act, read_acts
 from ratelimit.stores.embedded.board import fingerprint_of

@@ -70,7 +70,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 
 
 def _looked(host: Host, deployment: Any, act: Any) -> Any:
-    from ratelimit.inspection.acting import confirmed
+    from ratelimit.inspection.acts.acting import confirmed
 
     host.look()
     return confirmed(deployment, act)

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from ratelimit.cli import acts
-from ratelimit.inspection.acting import Confirmation, Deployment, confirmed
-from ratelimit.inspection.hosts import Refused
-from ratelimit.inspection.plans import plans_of
+from ratelimit.inspection.access.deployment import Deployment
+from ratelimit.inspection.acts.acting import Confirmation, confirmed
+from ratelimit.inspection.callers.plans import plans_of
+from ratelimit.inspection.hosts.moment import Refused
 from ratelimit.limiter import Limiter
 from ratelimit.stores.acts.act import Act
 from tests.budgets.test_acts import Host

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from ratelimit.events import Event
-from ratelimit.inspection.acting import act_named, deployment_of, do
+from ratelimit.inspection.access.deployment import deployment_of
+from ratelimit.inspection.acts.acting import act_named, do
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.stores.acts.act import MOST_ACTS, Act, in_force, kept, read_acts

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import ratelimit
-from ratelimit.inspection import installation
+from ratelimit.inspection.hosts import installation
 from ratelimit.policy import Policy
 from ratelimit.stores.embedded.board import SharedBoard
 from ratelimit.stores.factory import SIGHTINGS, open_store

@@ -16,11 +16,11 @@ from ratelimit.cli.top import screens
 from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.overview import Overview
-from ratelimit.inspection.acting import Confirmation
-from ratelimit.inspection.actors import is_held
+from ratelimit.inspection.actors.saved import is_held
+from ratelimit.inspection.acts.acting import Confirmation
+from ratelimit.inspection.callers.refusals import Told, refused_words
 from ratelimit.inspection.formatting import verdict_words
-from ratelimit.inspection.hosts import HostMoment, Moment, in_words
-from ratelimit.inspection.told import Told, refused_words
+from ratelimit.inspection.hosts.moment import HostMoment, Moment, in_words
 from ratelimit.policy import Policy
 from ratelimit.telemetry.snapshot import Snapshot
 from tests.cli.running import run

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from ratelimit.inspection.hosts import Refused
-from ratelimit.inspection.told import Told
+from ratelimit.inspection.callers.refusals import Told
+from ratelimit.inspection.hosts.moment import Refused
 from ratelimit.limiter import Limiter
 from ratelimit.stores.acts.file import ActFile
 from ratelimit.worker.acts import ActFollower

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ratelimit.decision import VERDICTS
-from ratelimit.inspection.actors_here import actors_here
-from ratelimit.inspection.outage import ByShare, Outage, outage_of
+from ratelimit.inspection.actors.actors_here import actors_here
+from ratelimit.inspection.journal.outage import ByShare, Outage, outage_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.worker.events.host import HostRecord

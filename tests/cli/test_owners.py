@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ratelimit.inspection import installation, memory_owners
+from ratelimit.inspection.access import memory_owners
+from ratelimit.inspection.hosts import installation
 from ratelimit.stores.embedded import folder
 from tests.cli.running import POLICY, in_group, run, write_policy
 

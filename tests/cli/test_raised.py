@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ratelimit.clock import ManualClock
-from ratelimit.inspection.hosts import Refused, in_words
-from ratelimit.inspection.raising import WHOLE_NS, passing_of, passing_words, raised, raised_of
-from ratelimit.inspection.told import Told, refused_words
+from ratelimit.inspection.callers.refusals import Told, refused_words
+from ratelimit.inspection.hosts.moment import Refused, in_words
+from ratelimit.inspection.hosts.raising import WHOLE_NS, passing_of, passing_words, raised, raised_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.stores.shed import MOST_LINES

@@ -12,10 +12,10 @@ import pytest
 from ratelimit.cli import acts
 from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.overview import Overview, apart
-from ratelimit.inspection.acting import Confirmation
+from ratelimit.inspection.actors.glance import in_order
+from ratelimit.inspection.acts.acting import Confirmation
+from ratelimit.inspection.acts.rulings import RULED, ruled_words
 from ratelimit.inspection.formatting import ago
-from ratelimit.inspection.glance import in_order
-from ratelimit.inspection.rulings import RULED, ruled_words
 from ratelimit.stores.acts.act import Act
 from ratelimit.worker.acts import ActFollower
 from tests.cli.running import run

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ratelimit.events import Event
-from ratelimit.inspection.journal import journal_of
-from ratelimit.inspection.takings import HOUR_NS, hours_taken
+from ratelimit.inspection.callers.takings import HOUR_NS, hours_taken
+from ratelimit.inspection.journal.entries import journal_of
 from ratelimit.policy import Policy
 from ratelimit.stores.journal import takings_of
 from ratelimit.worker.events.reporter import Reporter

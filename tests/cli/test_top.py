@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from rich.console import Console
 
 from ratelimit.cli.top import screens
-from ratelimit.inspection.hosts import HostMoment, Moment
+from ratelimit.inspection.hosts.moment import HostMoment, Moment
 from ratelimit.limiter import Limiter
 from ratelimit.telemetry import RateLimitCollector, snapshot
 from ratelimit.telemetry.exposed import of_families, of_text

@@ -23,8 +23,8 @@ from ratelimit.cli.top import screens
 from ratelimit.cli.top.acts import Acts
 from ratelimit.cli.top.keys import named
 from ratelimit.cli.top.navigation import Navigation, looked
-from ratelimit.inspection.acting import HostState
-from ratelimit.inspection.hosts import HostMoment, Moment, Refused, hosts_of
+from ratelimit.inspection.access.host_state import HostState
+from ratelimit.inspection.hosts.moment import HostMoment, Moment, Refused, hosts_of
 from ratelimit.telemetry.snapshot import LimitCounts, Snapshot
 from tests.cli.running import run, write_policy
 

@@ -10,11 +10,12 @@ import pytest
 from rich.console import Console
 
 from ratelimit.cli.top.screens import _hosts
-from ratelimit.inspection.acting import Confirmation, HostState, state_of, unheard_words
-from ratelimit.inspection.hosts import HostMoment, Moment, absent, answers_of
-from ratelimit.inspection.journal import Journal, Printed
-from ratelimit.inspection.policies import by_policy
-from ratelimit.inspection.told import Told
+from ratelimit.inspection.access.host_state import HostState, state_of, unheard_words
+from ratelimit.inspection.acts.acting import Confirmation
+from ratelimit.inspection.callers.refusals import Told
+from ratelimit.inspection.hosts.moment import HostMoment, Moment, absent, answers_of
+from ratelimit.inspection.hosts.policies import by_policy
+from ratelimit.inspection.journal.entries import Journal, Printed
 from ratelimit.stores.redis.acts import GONE_MS, LATE_MS, SILENT_MS, HostReport
 from ratelimit.worker.acts import REPORT_NS
 from tests.support.time import stop_host

@@ -294,7 +294,7 @@ def test_what_is_written_is_asked_about_before_what_is_around_it(
         actor.limiter.decide(path="/v1/x", headers={"x-api-key": "person1"}, client=home)
     key = f"{key_of(actor, 'person1'):016x}"
     for most in (2, 64):
-        monkeypatch.setattr("ratelimit.inspection.person.MOST_HASHES", most)
+        monkeypatch.setattr("ratelimit.inspection.callers.person.MOST_HASHES", most)
         for name in ("person1", f"account=hash:{key}", f"hash:{key}"):
             assert [each["limit"] for each in who(policy, name)["refused"]] == ["requests"], (most, name)
 

@@ -18,7 +18,7 @@ import uvicorn
 from ratelimit import Limiter, Policy
 from ratelimit.clock import SystemClock
 from ratelimit.console import console_app
-from ratelimit.inspection.journal import journal_of
+from ratelimit.inspection.journal.entries import journal_of
 from tests.cli.running import run, write_policy
 from tests.cli.test_actors import key_of
 from tests.console.driving import TOKEN

@@ -16,7 +16,7 @@ from ratelimit.clock import SystemClock
 from ratelimit.console.pages import LOOKING
 from ratelimit.console.rendering import HERE, TEMPLATES
 from ratelimit.events import Event
-from ratelimit.inspection.journal import journal_of
+from ratelimit.inspection.journal.entries import journal_of
 from ratelimit.stores.journal import events_of, quarters_of
 from tests.cli.running import run
 from tests.console.driving import Page, Reader, mounted

@@ -19,8 +19,8 @@ from ratelimit.console.access import COOKIE
 from ratelimit.console.observation import Observation
 from ratelimit.console.pages import LOOKING
 from ratelimit.errors import UsageError
-from ratelimit.inspection.acting import HostState
-from ratelimit.inspection.hosts import HostMoment, Moment
+from ratelimit.inspection.access.host_state import HostState
+from ratelimit.inspection.hosts.moment import HostMoment, Moment
 from tests.cli.running import run, write_policy
 from tests.cli.test_actors import key_of
 from tests.console.driving import TOKEN, Page, Reader, mounted, reading

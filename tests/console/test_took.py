@@ -11,8 +11,8 @@ from ratelimit import Limiter, Policy
 from ratelimit.clock import SystemClock
 from ratelimit.console.observation import Observation
 from ratelimit.events import Event
-from ratelimit.inspection.hosts import HostMoment, Moment, Refused
-from ratelimit.inspection.journal import journal_of
+from ratelimit.inspection.hosts.moment import HostMoment, Moment, Refused
+from ratelimit.inspection.journal.entries import journal_of
 from ratelimit.stores.journal import takings_of
 from tests.cli.running import write_policy
 from tests.cli.test_actors import key_of

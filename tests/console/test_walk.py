@@ -13,8 +13,8 @@ from ratelimit import Limiter
 from ratelimit.clock import SystemClock
 from ratelimit.console.app import MOST_FORM_BYTES
 from ratelimit.inspection import formatting
-from ratelimit.inspection.act_words import event_words
-from ratelimit.inspection.journal import LONGEST_NOTE, journal_of
+from ratelimit.inspection.acts.words import event_words
+from ratelimit.inspection.journal.entries import LONGEST_NOTE, journal_of
 from ratelimit.policy import Policy
 from ratelimit.worker.acts import ActFollower
 from tests.cli.running import run

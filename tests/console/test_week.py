@@ -9,8 +9,8 @@ import pytest
 
 from ratelimit.clock import SystemClock
 from ratelimit.console import pages
-from ratelimit.inspection.journal import journal_of, write_note
-from ratelimit.inspection.week import begin_of
+from ratelimit.inspection.history.week import begin_of
+from ratelimit.inspection.journal.entries import journal_of, write_note
 from ratelimit.policy import Policy
 from tests.console.driving import reading
 from tests.console.test_pages import plain as plain

@@ -15,11 +15,11 @@ import pytest
 from ratelimit.core.sharing.steering import Steering
 from ratelimit.decision import Reason
 from ratelimit.events import EVENTS, NOTES, Event
-from ratelimit.inspection.changes import Changes
+from ratelimit.inspection.callers.takings import hours_taken
 from ratelimit.inspection.formatting import instant, iso
-from ratelimit.inspection.journal import Entry, entry_of, journal_of
-from ratelimit.inspection.takings import hours_taken
-from ratelimit.inspection.week import week_of
+from ratelimit.inspection.history.changes import Changes
+from ratelimit.inspection.history.week import week_of
+from ratelimit.inspection.journal.entries import Entry, entry_of, journal_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.stores.journal import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ratelimit.inspection.journal import Entry, entry_of
-from ratelimit.inspection.outages import folded
+from ratelimit.inspection.journal.entries import Entry, entry_of
+from ratelimit.inspection.journal.outages import folded
 from ratelimit.stores.journal import Record
 
 NS = 10**9

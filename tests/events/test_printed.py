@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ratelimit.inspection.journal import Entry, Printed, entry_of
+from ratelimit.inspection.journal.entries import Entry, Printed, entry_of
 from ratelimit.stores.journal import Record
 
 NS = 10**9

@@ -174,7 +174,7 @@ def test_worker_of_another_container_is_known_by_its_heart(
 
 
 def test_onlooker_is_no_worker(path: Path) -> None:
-    from ratelimit.inspection.attachment import attach
+    from ratelimit.inspection.access.attachment import attach
 
     first = Limiter(path)
     onlooker = attach(first.policy)

@@ -13,9 +13,9 @@ from ratelimit import Limiter, Policy
 from ratelimit.clock import ManualClock
 from ratelimit.decision import Reason
 from ratelimit.errors import PolicyError
-from ratelimit.inspection.explaining import in_force
-from ratelimit.inspection.hosts import FlightsHere
+from ratelimit.inspection.hosts.moment import FlightsHere
 from ratelimit.inspection.identities import short_hash
+from ratelimit.inspection.requests.explaining import in_force
 from ratelimit.load.explanation import rooms_of
 from ratelimit.load.following import _place
 from ratelimit.load.metrics import value_counter

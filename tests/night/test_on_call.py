@@ -17,10 +17,10 @@ import pytest
 from ratelimit import Limiter
 from ratelimit.core.memory.host import set_hosts
 from ratelimit.events import Event
-from ratelimit.inspection.acting import HostState
+from ratelimit.inspection.access.host_state import HostState
 from ratelimit.inspection.formatting import instant
-from ratelimit.inspection.policies import brief_policy_words, different_policies, policy_words
-from ratelimit.inspection.rejections import rejections
+from ratelimit.inspection.hosts.policies import brief_policy_words, different_policies, policy_words
+from ratelimit.inspection.journal.rejections import rejections
 from ratelimit.stores.journal import events_of
 from ratelimit.stores.redis.acts import ServerActs
 from ratelimit.telemetry.collector import RateLimitCollector

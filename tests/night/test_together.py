@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ratelimit.cli.top.acts import name_of
-from ratelimit.inspection.hosts import hosts_of
+from ratelimit.inspection.hosts.moment import hosts_of
 from tests.cli.running import run
 from tests.console.driving import reading
 from tests.night.test_customer import asked, told

@@ -9,9 +9,9 @@ from time import time_ns
 
 import pytest
 
-from ratelimit.inspection.hosts import hosts_of
-from ratelimit.inspection.journal import HOUR_NS
-from ratelimit.inspection.takings import HourTaken, Takings, bounds_of, takings_within, took_most
+from ratelimit.inspection.callers.takings import HourTaken, Takings, bounds_of, takings_within, took_most
+from ratelimit.inspection.hosts.moment import hosts_of
+from ratelimit.inspection.journal.entries import HOUR_NS
 from ratelimit.policy import Policy
 from tests.console.driving import reading
 from tests.night.test_customer import told

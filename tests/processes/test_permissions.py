@@ -12,7 +12,7 @@ import pytest
 
 from ratelimit import Limiter, Policy
 from ratelimit.conduct.memory import SharedConduct, conduct_form
-from ratelimit.inspection.attachment import attach
+from ratelimit.inspection.access.attachment import attach
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.load.memory import SharedInFlight
 from ratelimit.stores.embedded import folder

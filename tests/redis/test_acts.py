@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ratelimit.inspection.acting import deployment_of
+from ratelimit.inspection.access.deployment import deployment_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.policy.schema.events import Events

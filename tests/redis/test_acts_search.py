@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from ratelimit.errors import StoreError
-from ratelimit.inspection.acting import Deployment, act_named, do, known_acts
+from ratelimit.inspection.access.deployment import Deployment
+from ratelimit.inspection.acts.acting import act_named, do, known_acts
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.limiter import Limiter
 from ratelimit.stores.acts.act import Act, in_force

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ratelimit.events import Event
-from ratelimit.inspection.journal import journal_of
+from ratelimit.inspection.journal.entries import journal_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.stores.journal import JournalRing, events_of, minutes_of

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from ratelimit.inspection.journal import Journal
-from ratelimit.inspection.outages import AWAY, BACK
+from ratelimit.inspection.journal.entries import Journal
+from ratelimit.inspection.journal.outages import AWAY, BACK
 from ratelimit.limiter import Limiter
 from ratelimit.stores.journal import events_of
 from ratelimit.stores.redis.acts import ServerActs

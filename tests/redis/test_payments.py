@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ratelimit import Budgets, StoreError
-from ratelimit.inspection import asking
+from ratelimit.inspection.access import asking
 from ratelimit.limiter import Limiter
 from ratelimit.worker.acts import ActFollower
 from tests.cli.running import run

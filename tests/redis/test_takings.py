@@ -8,8 +8,8 @@ import pytest
 
 from ratelimit.core.memory.takings import takings_in
 from ratelimit.events import Event
-from ratelimit.inspection.journal import journal_of
-from ratelimit.inspection.takings import hours_taken
+from ratelimit.inspection.callers.takings import hours_taken
+from ratelimit.inspection.journal.entries import journal_of
 from ratelimit.policy import Policy
 from ratelimit.stores.journal import takings_of
 from ratelimit.worker.journal import JournalFollower

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ratelimit.asgi.check import check_application
-from ratelimit.inspection.explaining import prospects
+from ratelimit.inspection.requests.explaining import prospects
 from ratelimit.serving.deciding import CallDecider
 from ratelimit.serving.descriptors import Facts
 from ratelimit.serving.reach import untold_here

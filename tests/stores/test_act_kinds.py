@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ratelimit.cli.commands import GROUPS
-from ratelimit.inspection.act_words import act_words, event_words, line_of
+from ratelimit.inspection.acts.words import act_words, event_words, line_of
 from ratelimit.stores.acts.act import Act, read_acts
 from ratelimit.stores.acts.kinds import BY_KIND, KINDS, ActKind
 

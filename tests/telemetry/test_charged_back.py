@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ratelimit.inspection.hosts import forgotten_for_ns
-from ratelimit.inspection.journal import sums_words
+from ratelimit.inspection.hosts.moment import forgotten_for_ns
+from ratelimit.inspection.journal.entries import sums_words
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
 from ratelimit.telemetry.cells import totals

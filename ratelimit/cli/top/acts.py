@@ -9,14 +9,15 @@ from rich.text import Text as AnyText
 
 from ratelimit.cli.terminal import Text
 from ratelimit.errors import StoreError
-from ratelimit.inspection import formatting, proposal
-from ratelimit.inspection.act_words import act_words
-from ratelimit.inspection.acting import confirmed
+from ratelimit.inspection import formatting
+from ratelimit.inspection.acts.acting import confirmed
+from ratelimit.inspection.acts.words import act_words
+from ratelimit.inspection.callers.knowledge import Knowledge, knowledge_of
+from ratelimit.inspection.callers.naming import EVERYONE
 from ratelimit.inspection.failure import InspectionFailure
-from ratelimit.inspection.hosts import Refused
-from ratelimit.inspection.knowledge import Knowledge, knowledge_of
-from ratelimit.inspection.naming import EVERYONE
-from ratelimit.inspection.proposal import Proposal
+from ratelimit.inspection.hosts.moment import Refused
+from ratelimit.inspection.proposals import proposal
+from ratelimit.inspection.proposals.proposal import Proposal
 from ratelimit.policy import Policy
 
 SPANS = ("15m", "1h", "2h", "1d", "7d")

@@ -27,11 +27,11 @@ from ratelimit.cli.top.keys import keys_of_terminal
 from ratelimit.cli.top.navigation import Lines, Navigation, Screen, looked
 from ratelimit.cli.who import print_person
 from ratelimit.clock import SystemClock
-from ratelimit.inspection.changes import changes_of
-from ratelimit.inspection.hosts import HostMoment, Moment, Refused, hosts_of
-from ratelimit.inspection.knowledge import knowledge_of
-from ratelimit.inspection.naming import resolve
-from ratelimit.inspection.person import person_of
+from ratelimit.inspection.callers.knowledge import knowledge_of
+from ratelimit.inspection.callers.naming import resolve
+from ratelimit.inspection.callers.person import person_of
+from ratelimit.inspection.history.changes import changes_of
+from ratelimit.inspection.hosts.moment import HostMoment, Moment, Refused, hosts_of
 from ratelimit.integrations.asked_limits import with_limits_in_code
 from ratelimit.policy import Policy
 from ratelimit.telemetry.exposed import of_text

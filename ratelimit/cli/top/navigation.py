@@ -15,7 +15,7 @@ from rich.text import Text as AnyText
 from ratelimit.cli.terminal import Text
 from ratelimit.cli.top import screens
 from ratelimit.cli.top.acts import SPANS, USUAL_SPAN, WORDS, Acts, Done, Failures, Offer, name_of
-from ratelimit.inspection.hosts import Moment, Refused, limits_by_trouble, over_hosts
+from ratelimit.inspection.hosts.moment import Moment, Refused, limits_by_trouble, over_hosts
 
 Lines = Sequence[AnyText]
 HEAD_ROWS = 15

@@ -12,11 +12,11 @@ from rich.text import Text as AnyText
 from ratelimit.cli.terminal import Text
 from ratelimit.cli.top.acts import Offer
 from ratelimit.inspection import formatting
-from ratelimit.inspection.acting import HostState
-from ratelimit.inspection.changes import Changes
-from ratelimit.inspection.hosts import HostMoment, LimitRow, Moment, Refused, limits_by_trouble
+from ratelimit.inspection.access.host_state import HostState
+from ratelimit.inspection.history.changes import Changes
+from ratelimit.inspection.hosts.moment import HostMoment, LimitRow, Moment, Refused, limits_by_trouble
+from ratelimit.inspection.hosts.policies import brief_policy_words
 from ratelimit.inspection.identities import short_hash
-from ratelimit.inspection.policies import brief_policy_words
 from ratelimit.telemetry import names
 from ratelimit.telemetry.snapshot import LoadNumbers, quantile_bound_s
 

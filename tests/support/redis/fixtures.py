@@ -69,8 +69,8 @@ def patient_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("stores.redis.caller", "stores.redis.doctor.checkup", "inspection.server"):
         monkeypatch.setattr(f"ratelimit.{module}.PATIENCE_S", 10.0)
     # A question stays at the server for ten seconds.
-    monkeypatch.setattr("ratelimit.inspection.hosts.PATIENCE_S", 8.0)
-    monkeypatch.setattr("ratelimit.inspection.acting.PATIENCE_S", 30.0)
+    monkeypatch.setattr("ratelimit.inspection.hosts.moment.PATIENCE_S", 8.0)
+    monkeypatch.setattr("ratelimit.inspection.acts.acting.PATIENCE_S", 30.0)
 
 
 @pytest.fixture
@@ -78,8 +78,8 @@ def brief_commands(patient_commands: None, monkeypatch: pytest.MonkeyPatch) -> N
     """Let commands of this process give servers and hosts up soon: some do not answer in this test."""
     for module in ("stores.redis.caller", "stores.redis.doctor.checkup", "inspection.server"):
         monkeypatch.setattr(f"ratelimit.{module}.PATIENCE_S", 1.0)
-    monkeypatch.setattr("ratelimit.inspection.hosts.PATIENCE_S", 1.0)
-    monkeypatch.setattr("ratelimit.inspection.acting.PATIENCE_S", 5.0)
+    monkeypatch.setattr("ratelimit.inspection.hosts.moment.PATIENCE_S", 1.0)
+    monkeypatch.setattr("ratelimit.inspection.acts.acting.PATIENCE_S", 5.0)
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Actors: what the correlator saved of them, what they use now, and their evidence."""

@@ -1,0 +1,1 @@
+"""Acts of operators: those made, those in force, and what they say."""

@@ -1,0 +1,1 @@
+"""Callers, resolved from what a person names, with all that binds and refused them."""

@@ -1,0 +1,1 @@
+"""Hosts of a deployment at one moment: what their limits do, whom these refuse, and how they are set up."""

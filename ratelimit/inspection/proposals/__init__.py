@@ -1,0 +1,1 @@
+"""Acts that a person proposes: whom they name, what they would change, and budgets of customers."""
