@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 from rich.text import Text as AnyText
 
-from ratelimit.cli.failure import DEPLOYMENT, INPUT, Failure
+from ratelimit.cli.failure import DEPLOYMENT, INPUT, Failure, fail_if_unheard
 from ratelimit.cli.loading import load_to_act, load_whole
 from ratelimit.cli.terminal import Text, note, out, print_json, say, warn
 from ratelimit.clock import SystemClock
@@ -24,6 +24,7 @@ from ratelimit.inspection.acts.acting import confirmed, known_acts
 from ratelimit.inspection.acts.words import act_json, act_words, ends_of
 from ratelimit.inspection.callers.knowledge import Knowledge, knowledge_of
 from ratelimit.inspection.failure import InspectionFailure
+from ratelimit.inspection.hosts.moment import AWAY
 from ratelimit.inspection.hosts.policies import different_policies
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.journal.outage import outage_words
@@ -351,7 +352,8 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
       ratelimit show acts policy.toml
       ratelimit show acts policy.toml --all
 
-    The log keeps 512 acts; those in force stay longest.
+    The log keeps 512 acts; those in force stay longest. Exit code 4 if the server or a host does not answer,
+    which is named.
     """
     with _deployment(policy) as there:
         acts = known_acts(there)
@@ -369,21 +371,23 @@ def acts_command(policy: str, everything: bool, as_json: bool) -> None:
                 "hosts": _hosts_json(hosts),
             }
         )
-        return
-    if policies:
-        warn(policies)
-    shown = acts if everything else held
-    if is_away:
-        note(outage_words(there.policy))
-    if not shown:
-        note("No act of an operator's is in force; --all lists those that were.")
-        return
-    out().print(_table(shown, now, ends_of(acts, now) if everything else None))
-    if held:
-        note(f"`ratelimit act undo {policy} {held[-1].label}` takes one back.")
-    for each in hosts:
-        if not each.has_applied:
-            note(f"{each.host} {_state_of(each)}")
+    else:
+        if policies:
+            warn(policies)
+        if is_away:
+            note(outage_words(there.policy))
+        if shown := acts if everything else held:
+            out().print(_table(shown, now, ends_of(acts, now) if everything else None))
+            if held:
+                note(f"`ratelimit act undo {policy} {held[-1].label}` takes one back.")
+            for each in hosts:
+                if not each.has_applied:
+                    note(f"{each.host} {_state_of(each)}")
+        else:
+            note("No act of an operator's is in force; --all lists those that were.")
+    fail_if_unheard(
+        [AWAY] if is_away else [each.named for each in hosts if each.unheard and not each.is_gone]
+    )
 
 
 @contextmanager
@@ -429,7 +433,7 @@ def _tell(there: Deployment, act: Act, as_json: bool, words: Mapping[str, Any]) 
 
 def _state_of(host: HostState) -> str:
     if host.unheard:
-        return f"{'is taken for gone, ' if host.is_gone else ''}{host.unheard}"
+        return f"{'is taken for gone, ' if host.is_gone and host.workers else ''}{host.unheard}"
     return "applies it" if host.has_applied else "has not confirmed"
 
 

@@ -5,7 +5,8 @@
     the demo's verdict is bad; a source cannot be carried over (import)
 2   the command was called wrongly
 3   a trace or a request cannot be read; an act names an unknown or ambiguous caller, or changes nothing
-4   the deployment cannot be reached, or its memory is not ours
+4   the deployment cannot be reached, or its memory is not ours; it is away, or a host of it is not heard,
+    and what is shown of all hosts is without that
 5   a policy was imported, and lacks something of its source (import --partial)
 70  a fault of this program
 130 interrupted
@@ -13,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import StringIO
 from typing import IO, Any
 
@@ -57,6 +59,16 @@ def failure_of(raised: Exception) -> Failure:
         return Failure(f"{place}{raised.strerror or raised}", INPUT)
     hint = "This is a fault of ratelimit itself: report it, with what you called it with."
     return Failure(unforeseen(raised), FAULT, hint=hint)
+
+
+def fail_if_unheard(hosts: Sequence[str]) -> None:
+    """End a command that looks at all hosts, if some of them were not heard.
+
+    Args:
+        hosts: these, as people read them; without those that ended or are taken for gone.
+    """
+    if hosts:
+        raise Failure(f"no answer from {'; '.join(hosts)}", DEPLOYMENT)
 
 
 def show(error: click.ClickException) -> None:

@@ -9,7 +9,7 @@ from threading import Event
 
 import click
 
-from ratelimit.cli.failure import DEPLOYMENT, Failure
+from ratelimit.cli.failure import DEPLOYMENT, Failure, fail_if_unheard
 from ratelimit.cli.loading import load_to_act
 from ratelimit.cli.terminal import Text, note, out, print_json, say, warn
 from ratelimit.clock import SystemClock
@@ -22,7 +22,7 @@ from ratelimit.inspection.callers.person import hashes_about
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.journal.entries import Entry, Journal, Printed, journal_of, write_note
 from ratelimit.inspection.journal.outage import outage_words
-from ratelimit.inspection.journal.outages import folded
+from ratelimit.inspection.journal.outages import OUTAGE, folded
 from ratelimit.inspection.journal.rejections import rejection_words, rejections
 from ratelimit.policy import Policy
 from ratelimit.policy.schema.duration import parse_duration
@@ -56,7 +56,10 @@ def _span(context: click.Context, parameter: click.Parameter, value: str) -> int
     help="Only what is about this account or other caller, actor, limit, act or host, or by this person.",
 )
 @click.option(
-    "--minutes", "with_minutes", is_flag=True, help="Also counts of each host by the minute, and top callers."
+    "--minutes",
+    "with_minutes",
+    is_flag=True,
+    help="Also counts of each host by the minute, and by the hour top callers.",
 )
 @click.option(
     "--hours", "with_hours", is_flag=True, help="Also what all hosts allowed and refused, by the hour."
@@ -82,9 +85,9 @@ def journal_command(
       ratelimit journal policy.toml --follow --json
 
     An outage is one line, and so are short ones that follow one another; --json and --follow have each
-    beginning and end. Each host keeps the last thousand entries or more, and those of other hosts as far as
-    it heard them. So it is shown without the server, too. Exit code 4 if the server or a host does not
-    answer, which is named.
+    beginning and end. Counts have the time in which they were counted, as 14:03–14:04. Each host keeps the
+    last thousand entries or more, and those of other hosts as far as it heard them. So it is shown without
+    the server, too. Exit code 4 if the server or a host does not answer, which is named.
     """
     loaded = load_to_act(policy)
     begin_ns = SystemClock().now_ns() - since_ns
@@ -124,7 +127,10 @@ def _show(entries: Sequence[Entry], as_json: bool) -> None:
         if as_json:
             print_json(each.as_json(), is_line=True)
             continue
-        line = Text(f"{formatting.instant(each.time_ns)}  ", "dim")
+        when = formatting.instant(each.time_ns)
+        if each.end_ns and each.kind != OUTAGE:  # whose words have its end
+            when = formatting.minutes(each.time_ns, each.end_ns)
+        line = Text(f"{when}  ", "dim")
         if not each.kind.startswith("act-"):  # it holds on all hosts, whichever told it first
             line += Text(f"{each.host}  ", "cyan")
         line += Text(f"{each.kind}  ", "bold yellow" if each.is_warning else "bold")
@@ -143,11 +149,8 @@ def _show_missing(policy: Policy, journal: Journal) -> None:
         )
     for host, silent_s in journal.gone.items():
         note(f"{host} is taken for gone, {unheard_words(silent_s, is_silent=True)}.")
-    if journal.missing:
-        silent = ", ".join(
-            f"{host}, {unheard_words(silent_s, is_silent=True)}" for host, silent_s in journal.missing.items()
-        )
-        raise Failure(f"nothing is heard of {silent}", DEPLOYMENT)
+    silent = journal.missing.items()
+    fail_if_unheard([f"{host}, {unheard_words(silent_s, is_silent=True)}" for host, silent_s in silent])
 
 
 def entry_names(policy: Policy, names: Sequence[str], *, whole: bool = True) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure
+from ratelimit.cli.failure import DEPLOYMENT, USAGE, Failure, fail_if_unheard
 from ratelimit.cli.loading import load_to_show
 from ratelimit.cli.terminal import Text, note, out, print_json
 from ratelimit.deciding.bound_policy import BoundPolicy
@@ -19,7 +19,7 @@ from ratelimit.inspection import formatting
 from ratelimit.inspection.access.attachment import attach
 from ratelimit.inspection.acts.held import known_log
 from ratelimit.inspection.hosts.moment import AWAY, Refused, refused_of, uncounted
-from ratelimit.inspection.hosts.raising import TIMES, Raised, Raising, raised_of
+from ratelimit.inspection.hosts.raising import MOST_TIMES, TIMES, Raising, raised_of
 from ratelimit.inspection.hosts.refused import hashes_of
 from ratelimit.inspection.identities import short_hash
 from ratelimit.inspection.journal.outage import outage_of
@@ -45,7 +45,7 @@ MOST_RAISED = 4
 )
 @click.option(
     "--times",
-    type=click.FloatRange(1, 1000, min_open=True),
+    type=click.FloatRange(1, MOST_TIMES, min_open=True),
     default=TIMES,
     show_default=True,
     help="Say what limits would do at so many times their numbers.",
@@ -92,10 +92,7 @@ def refused_command(
         for each in found
         if (value := known.get((positions.get(each.per, -1), each.hash))) is not None
     }
-    of = found if limit is None else [each for each in found if each.limit == limit]
-    raising = Raising() if missing or gone else raised_of(loaded.compiled, found, log, times)
-    wider = [each for each in raising.found if limit in (None, each.rule.name)]
-    unsaid = raising.unsaid if limit is None else raised_of(loaded.compiled, of, log, times).unsaid
+    raising = Raising() if missing or gone else raised_of(loaded.compiled, found, log, times, limit)
     if limit is not None:
         found = [each for each in found if each.limit == limit]
     if revealed:
@@ -103,7 +100,7 @@ def refused_command(
     if as_json:
         lines = [_json(each, given.get((each.per, each.hash))) for each in found[:most]]
         absent = {"missing": [each.host for each in missing], "gone": [each.host for each in gone]}
-        twice, away = [each.as_json() for each in wider], None if outage is None else outage.as_json()
+        twice, away = [each.as_json() for each in raising.found], None if outage is None else outage.as_json()
         print_json(
             {
                 "refused": lines,
@@ -111,7 +108,7 @@ def refused_command(
                 **absent,
                 "outage": away,
                 "raised": twice,
-                "unsaid": [*unsaid],
+                "unsaid": [*raising.unsaid],
             }
         )
     elif not found:
@@ -122,13 +119,12 @@ def refused_command(
     else:
         _show(policy, found, most, given if revealed else None, has_hosts=loaded.compiled.remote is not None)
         if not revealed:
-            print_raised(policy, wider, () if missing or gone else unsaid)
+            print_raised(policy, raising)
     if gone and not as_json:
         note(uncounted(gone))
     if outage is not None:
         raise Failure(outage.words.rstrip("."), DEPLOYMENT)
-    if missing:
-        raise Failure(f"no answer from {'; '.join(each.named for each in missing)}", DEPLOYMENT)
+    fail_if_unheard([each.named for each in missing])
 
 
 def _show(
@@ -148,11 +144,11 @@ def _show(
     note(f"`ratelimit who {policy} {short_hash(found[0].hash)}` shows a caller: its limits, actor and acts.")
 
 
-def print_raised(policy: str, wider: Sequence[Raised], unsaid: Sequence[str]) -> None:
+def print_raised(policy: str, raising: Raising) -> None:
     """Write what limits would do at higher numbers, why others are left out, and which command knows more."""
-    for each in wider[:MOST_RAISED]:
+    for each in raising.found[:MOST_RAISED]:
         note(f"If callers asked as they did, {each.words}.")
-    for words in unsaid[:MOST_RAISED]:
+    for words in raising.unsaid[:MOST_RAISED]:
         note(words)
     note(
         f"`ratelimit diff {policy} NEW.toml access.log` says what other numbers change, by a log of "
@@ -176,7 +172,7 @@ def _table(
     for each in found:
         about = "≤ " if each.uncertain * 10 > each.refused else ""
         table.add_row(
-            Text(each.refuser, "bold") + Text("  in shadow" if each.in_shadow else "", "not bold yellow"),
+            Text(each.refuser, "bold") + Text(f"  {each.aside}" if each.aside else "", "not bold yellow"),
             Text(f"{formatting.as_said(each.per) or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             _number(each.now, "yellow" if each.in_shadow else "red"),
             f"{about}{each.refused:,}",

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ratelimit.cli.failure import DEPLOYMENT, INPUT, USAGE, Failure
+from ratelimit.cli.failure import INPUT, USAGE, Failure, fail_if_unheard
 from ratelimit.cli.loading import load, load_whole
 from ratelimit.cli.principal import Told, explain_principal
 from ratelimit.cli.terminal import Text, note, out, print_json, say
@@ -89,8 +89,7 @@ def who_command(
             print_json(_json(known, person))
         else:
             print_person(out(), known, person)
-    if person.missing:
-        raise Failure(f"no answer from {', '.join(person.missing)}", DEPLOYMENT)
+    fail_if_unheard(person.missing)
     if not person.is_known:
         labels = ", ".join(each.label for each in person.callers)
         why = f" ({known.trouble})" if known.trouble else ""
@@ -357,7 +356,7 @@ def _refused_table(person: Person) -> Table:
         act = person.left_by(each)
         table.add_row(
             Text(each.refuser, "bold")
-            + Text("  in shadow" if each.in_shadow else "", "not bold yellow")
+            + Text(f"  {each.aside}" if each.aside else "", "not bold yellow")
             + Text("" if act is None else f"  until act {act.label}", "not bold cyan"),
             Text(f"{formatting.as_said(each.per) or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             Text(each.host),

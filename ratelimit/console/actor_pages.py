@@ -17,7 +17,7 @@ from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.inspection import formatting
 from ratelimit.inspection.actors.actors_here import actors_here
 from ratelimit.inspection.actors.glance import Glance, glance_at, in_order
-from ratelimit.inspection.actors.saved import Actor, actors_of
+from ratelimit.inspection.actors.saved import Actor, actors_of, is_held
 from ratelimit.inspection.callers.declared import declared_words
 from ratelimit.inspection.callers.knowledge import Knowledge, Left
 from ratelimit.inspection.callers.profile import left_of_actor
@@ -113,6 +113,7 @@ def actors(visit: Visit) -> Response:
             source=source,
             names=names,
             rules=rules,
+            is_held=is_held,
             levels=list(dict.fromkeys(each.rule.name for row in shown for each in row.left)),
             by=by,
             orders=list(orders),
@@ -162,6 +163,7 @@ def actor(visit: Visit) -> Response:
             source=source,
             glance=glance_at(source, found, known.compiled.rules),
             left=left,
+            is_held=is_held,
             took=[took[name] for name in takings.rules if name in took],
             since=since,
             when=time_words(takings),

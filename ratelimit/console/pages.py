@@ -19,6 +19,7 @@ from ratelimit.deciding.denials import DENY_LIST
 from ratelimit.environment.spelling import nearest
 from ratelimit.inspection.actors.glance import in_order
 from ratelimit.inspection.acts.acting import known_acts
+from ratelimit.inspection.acts.held import known_log
 from ratelimit.inspection.acts.words import ends_of
 from ratelimit.inspection.callers.absence import absence_words
 from ratelimit.inspection.callers.knowledge import Knowledge
@@ -30,7 +31,8 @@ from ratelimit.inspection.callers.takings import SPANS, time_words
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.inspection.history.changes import changes_of
 from ratelimit.inspection.history.week import DAYS, begin_of, day_words, week_of
-from ratelimit.inspection.hosts.moment import limits_by_trouble, over_hosts
+from ratelimit.inspection.hosts.moment import Moment, Refused, limits_by_trouble, over_hosts, uncounted
+from ratelimit.inspection.hosts.raising import MOST_TIMES, TIMES, Raising, raised_of
 from ratelimit.inspection.proposals import proposal
 from ratelimit.policy.compile.compiled import CompiledPolicy, LimitRule
 from ratelimit.stores.acts.act import in_force
@@ -82,7 +84,18 @@ def limits(visit: Visit) -> Response:
     _, policy, _ = visit.observation.policy()
     rules = {rule.name: rule for rule in reversed(policy.compiled.rules) if not rule.is_twin}
     rows = limits_by_trouble(found, before)
-    return visit.page("limits", rows=rows, rules=rules, compiled=policy.compiled, trouble=found.trouble)
+    trouble = _uncovered(found)
+    return visit.page("limits", rows=rows, rules=rules, compiled=policy.compiled, trouble=trouble)
+
+
+def _uncovered(moment: Moment) -> list[str]:
+    """Return what counts of all hosts lack, each in a sentence."""
+    found = [*moment.trouble]
+    if moment.unheard and not moment.is_away:
+        found.append(
+            f"No answer from {'; '.join(moment.unheard)}: what it counts is not among these numbers."
+        )
+    return [*found, *filter(None, [uncounted(moment.gone)])]
 
 
 def limit(visit: Visit) -> Response:
@@ -94,7 +107,7 @@ def limit(visit: Visit) -> Response:
     if not rules and name == DENY_LIST:
         callers = over_hosts(each for each in found.callers if each.limit == name)
         shown, more = callers[:CALLERS_SHOWN], max(0, len(callers) - CALLERS_SHOWN)
-        return visit.page("denied", callers=shown, more=more, missing=found.missing, trouble=found.trouble)
+        return visit.page("denied", callers=shown, more=more, trouble=_uncovered(found))
     if not rules:
         names = [rule.name for rule in policy.compiled.rules]
         near = nearest(name, names)
@@ -103,8 +116,13 @@ def limit(visit: Visit) -> Response:
     row = next((each for each in limits_by_trouble(found, before) if each.name == name), None)
     callers = over_hosts(each for each in found.callers if each.limit == name)
     since, takings = taken(visit)
+    times = _times(visit)
+    is_whole = not found.missing and not found.gone and not found.is_away
     return visit.page(
         "limit",
+        times=times,
+        most_times=MOST_TIMES,
+        raising=_raising(visit, over_hosts(found.callers), times, name) if is_whole else None,
         rules=rules,
         rule=rules[0],
         compiled=policy.compiled,
@@ -118,9 +136,25 @@ def limit(visit: Visit) -> Response:
         since=since,
         spans=SPANS,
         when=time_words(takings),
-        missing=found.missing,
-        trouble=found.trouble,
+        trouble=_uncovered(found),
     )
+
+
+def _times(visit: Visit) -> float:
+    """Return how many times its numbers a limit is looked at with."""
+    written = visit.one("times", f"{TIMES:g}")
+    with suppress(ValueError):
+        if 1 < (times := float(written)) <= MOST_TIMES:
+            return times
+    raise InspectionFailure(
+        f"`{written}` is not so many times", "call", hint=f"Write a number above 1, up to {MOST_TIMES:,}."
+    )
+
+
+def _raising(visit: Visit, refused: Sequence[Refused], times: float, name: str) -> Raising:
+    """Return what a limit at other numbers would have done with what it refused."""
+    policy, whole, _ = visit.observation.policy()
+    return raised_of(whole.compiled, refused, known_log(policy), times, name)
 
 
 def identity_of(rule: LimitRule, compiled: CompiledPolicy) -> str | None:
@@ -293,6 +327,7 @@ def week(visit: Visit) -> Response:
         day_words=day_words,
         takings=takings,
         most=TAKERS_SHOWN,
+        pages={DENY_LIST, *(rule.name for rule in whole.compiled.rules)},
         identities={name: identity_of(each[0].rule, whole.compiled) for name, each in takings.limits.items()},
         when=time_words(takings),
         since=f"{days}d",

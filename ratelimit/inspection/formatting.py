@@ -128,6 +128,15 @@ def holds(verdict: str | None, rules: Iterable[LimitRule]) -> bool:
     return any(rule.verdict in bound and mode(rule) != "shadow" for rule in rules)
 
 
+def lets_likely_pass(rule: LimitRule) -> bool:
+    """Return whether a limit per actor is enforced, and lets likely ones pass, which it only counts."""
+    return rule.is_clustered and rule.verdict == "certain" and mode(rule) == "enforce"
+
+
+NOT_HELD = "likely, not held"
+"""What every screen says of a likely actor that no limit holds."""
+
+
 def verdict_words(verdict: str | None, rules: Iterable[LimitRule]) -> str:
     """Return a verdict as every screen says it: "certain", "likely, not held"; empty for none.
 
@@ -137,7 +146,9 @@ def verdict_words(verdict: str | None, rules: Iterable[LimitRule]) -> str:
     """
     if not verdict:
         return ""
-    return verdict if holds(verdict, rules) else f"{verdict}, not held"
+    if holds(verdict, rules):
+        return verdict
+    return NOT_HELD if verdict == "likely" else f"{verdict}, not held"
 
 
 def wait(wait_ns: int | None) -> str:
@@ -209,6 +220,11 @@ def taken(requests: int, watched_ns: int) -> str:
 def instant(at_ns: int) -> str:
     """Return a time in UTC, to the second."""
     return datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def minutes(begin_ns: int, end_ns: int) -> str:
+    """Return a time of whole minutes in UTC: `2026-11-26 14:03–14:04`."""
+    return f"{instant(begin_ns)[:16]}–{instant(end_ns)[11:16]}"
 
 
 def number(told: int, form: NumberForm) -> str:

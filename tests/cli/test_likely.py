@@ -11,13 +11,16 @@ import pytest
 from rich.console import Console
 
 from ratelimit.cli import acts
+from ratelimit.cli.refused import _table
 from ratelimit.cli.top import screens
+from ratelimit.core.clusters.cluster_index import cluster_of
 from ratelimit.correlation.classification import Verdict
 from ratelimit.correlation.overview import Overview
 from ratelimit.inspection.actors.saved import is_held
 from ratelimit.inspection.acts.acting import Confirmation
+from ratelimit.inspection.callers.refusals import Told, refused_words
 from ratelimit.inspection.formatting import verdict_words
-from ratelimit.inspection.hosts.moment import HostMoment, Moment
+from ratelimit.inspection.hosts.moment import HostMoment, Moment, in_words
 from ratelimit.policy import Policy
 from ratelimit.telemetry.snapshot import Snapshot
 from tests.cli.running import run
@@ -25,6 +28,8 @@ from tests.cli.test_actors import actor as actor
 from tests.console.driving import reading
 from tests.support.acting import BOTS, Actor
 from tests.support.campaign import policy_text
+
+NS = 10**9
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +54,12 @@ def test_nothing_is_held_to_a_budget_of_an_actor_that_is_not_certain(actor: Acto
     assert re.search(rf"{name[:8]} cleared by \S+, \d+ s ago; since", shown), shown
     assert "not held to “one actor” (50 a day)" in shown
     assert "% used" not in shown
+    with reading(policy) as reader:
+        page = reader.get(f"/actor?id={name}").text
+        assert "one actor not held to it (50 a day)" in page
+        assert "used of" not in page
+        assert "refuses" not in page
+        assert " not held " in reader.get("/actors").text
 
 
 def test_an_end_of_an_act_on_one_actor_counts_no_account_twice(actor: Actor, tmp_path: Path) -> None:
@@ -108,6 +119,29 @@ def test_one_phrase_for_an_actor_that_nothing_holds(actor: Actor, tmp_path: Path
         for path in ("/", "/actors", f"/actor?id={name:016x}"):
             assert "certain, not held" in reader.get(path).text, path
         assert "certain, not held" in reader.find("bot7").text
+
+
+@pytest.mark.parametrize(
+    ("per", "mode", "words"),
+    [("cluster", "enforce", "likely, not held"), ("cluster", "shadow", "in shadow")],
+)
+def test_what_a_limit_would_have_refused_likely_actors_is_not_called_shadow(
+    per: str, mode: str, words: str
+) -> None:
+    """Hazard: a limit that refuses one actor is "in shadow" for the next, and nobody looks for a verdict."""
+    compiled = Policy.from_toml(policy_text(per=per, mode=mode)).compiled
+    lines = [("web-1", ("one actor", 9 << 32, 7, 0, 0, 60 * NS, in_shadow, 3)) for in_shadow in (True, False)]
+    would, did = in_words(compiled, lines, [])
+    assert (would.aside, did.aside) == (words, "")
+    console = Console(width=100, color_system=None)
+    with console.capture() as capture:
+        console.print(screens.callers("one actor", [would], 0, 9))
+    assert ("likely, not held" if words != "in shadow" else "would refuse") in capture.get()
+    with console.capture() as capture:
+        console.print(_table([would], None, has_hosts=True))
+    assert f"one actor  {words}" in capture.get()
+    told = refused_words(Told([would, did], hosts=["web-1"]), would.per, [cluster_of(9 << 32)])
+    assert told[1].startswith(f"`one actor` would have refused it ({words}) 7 times")
 
 
 def test_top_says_which_verdicts_nothing_holds() -> None:

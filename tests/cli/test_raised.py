@@ -328,7 +328,7 @@ def test_a_preview_tells_of_refusals_in_shadow_apart() -> None:
     told = Told([one_refused(), shadow, replace(shadow, host="web-2")], hosts=["web-1", "web-2"])
     assert refused_words(told, "account", [7]) == [
         "`requests` refused it 4 times within the last hour, 3 in the last minute, here",
-        "`strict`, in shadow, would have refused it 18 times within the last hour, "
+        "`strict` would have refused it (in shadow) 18 times within the last hour, "
         "4 in the last minute, here",
     ]
     own = one_refused(limit="strict", refused=5, now=1)

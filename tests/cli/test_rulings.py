@@ -17,10 +17,13 @@ from ratelimit.inspection.acts.acting import Confirmation
 from ratelimit.inspection.acts.rulings import RULED, ruled_words
 from ratelimit.inspection.formatting import ago
 from ratelimit.stores.acts.act import Act
+from ratelimit.worker.acts import ActFollower
 from tests.cli.running import run
 from tests.cli.test_actors import actor as actor
 from tests.console.driving import reading
-from tests.support.acting import BOTS, Actor
+from tests.support.acting import BOTS, END_NS, Actor, caught
+from tests.support.campaign import policy_text
+from tests.support.time import stop_host
 
 NS = 10**9
 BY = r"\S+, \d+ s ago"
@@ -83,6 +86,39 @@ def test_what_an_act_rules_comes_first_on_every_screen(
     if word == "exempt" and "actors" in command:
         assert "1 of its accounts is exempted by the operator." in told["words"]
         assert "with a home of their own" not in told["words"]
+
+
+@pytest.mark.parametrize("ends_by", ["undo", "time"])
+def test_an_account_is_in_its_actor_again_as_soon_as_its_exemption_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends_by: str
+) -> None:
+    """Hazard: until the correlator saves again, the evidence says that the account has a home."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text(policy_text(store=f'memory = "{tmp_path / "table"}"\nkeys = 5000'))
+    stop_host(monkeypatch, END_NS)
+    found = caught(policy)
+
+    def actor_now() -> tuple[int, str]:
+        (told,) = json.loads(run("show", "actors", policy, "--json").stdout)["actors"]
+        return told["accounts"], told["words"]
+
+    try:
+        assert run("act", "exempt", policy, "bot7", "--for", "10m", "--yes").exit_code == 0
+        ActFollower(found.limiter.store.place).look(found.limiter)
+        found.rest_until(END_NS + 120 * NS)
+        assert found.limiter.clustering is not None
+        found.limiter.clustering.resign(END_NS + 120 * NS)  # which saves
+        stop_host(monkeypatch, END_NS + 121 * NS)
+        assert actor_now()[0] == 59
+        if ends_by == "undo":
+            assert run("act", "undo", policy, "1").exit_code == 0
+        else:
+            stop_host(monkeypatch, END_NS + 601 * NS)
+        accounts, said = actor_now()
+        assert (accounts, "with a home of their own" in said) == (60, False), said
+        assert "are in the actor" not in said
+    finally:
+        found.limiter.close()
 
 
 @pytest.mark.parametrize("named", ["bot7", ""])

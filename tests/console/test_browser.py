@@ -324,6 +324,42 @@ def test_callers_page_follows_the_deployment(chromium: Any, tmp_path: Path) -> N
         limiter.close()
 
 
+def test_a_limit_is_looked_at_with_other_numbers(chromium: Any, tmp_path: Path) -> None:
+    """Hazard: what a raised limit would let through is in a terminal alone, where no analyst looks."""
+    policy = write_policy(tmp_path, PLAIN.format(tmp_path / "table"))
+    limiter = Limiter(policy)
+    try:
+        for account, requests in (("eve", 3), ("ann", 5), ("bob", 40)):
+            for _ in range(requests):
+                limiter.decide(path="/a", headers={"x-api-key": account}, client="192.0.2.1")
+        with serving(policy) as base, tab(chromium, base) as shown:
+            page = shown.open("/limit?name=requests")
+            for times in (2.0, 1.5, 10.0):
+                if times != 2.0:
+                    page.fill("#times", f"{times:g}")
+                    page.press("#times", "Enter")
+                    page.wait_for_url(f"**times={times:g}*")
+                options = ("--limit", "requests", "--times", f"{times:g}")
+                (words,) = re.findall(
+                    r"If callers asked as they did, [^.]*\.",
+                    " ".join(run("show", "refused", policy, *options).stderr.split()),
+                )
+                assert "of 3 refused callers" in words
+                assert page.get_by_text(words, exact=True).is_visible(), words
+                assert page.input_value("#times") == f"{times:g}"
+            assert page.get_by_role("spinbutton", name="Times its numbers").is_visible()
+            page.evaluate(axe())
+            assert violations(page) == []
+            assert page.get_by_role("heading", name="Limit requests").is_visible()
+            # Of a limit that refused nobody nothing is said, and a number that is none has a sentence.
+            assert not shown.open("/limit?name=trial").get_by_text("At other numbers").count()
+            page.goto(f"{base}/limit?name=requests&times=nan")
+            assert page.get_by_text("Write a number above 1, up to 1,000.").is_visible()
+            shown.errors.clear()  # a page of 400 is one in the browser's console
+    finally:
+        limiter.close()
+
+
 def box_of(element: Any) -> Any:
     """Return where an element is; a part that follows the deployment may be replaced in between."""
     found: list[Any] = []

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from starlette.testclient import TestClient
 from ratelimit import Limiter
 from ratelimit.console import console_app
 from ratelimit.console.access import COOKIE
+from ratelimit.console.observation import Observation
 from ratelimit.console.pages import LOOKING
 from ratelimit.errors import UsageError
+from ratelimit.inspection.access.host_state import HostState
+from ratelimit.inspection.hosts.moment import HostMoment, Moment
 from tests.cli.running import run, write_policy
 from tests.cli.test_actors import key_of
 from tests.console.driving import TOKEN, Page, Reader, mounted, reading
@@ -426,3 +430,31 @@ def test_a_customers_budget_is_changed_from_its_page(tmp_path: Path) -> None:
         assert [each["kind"] for each in acts(path)] == ["budget", "budget-more"]
     finally:
         limiter.close()
+
+
+def test_pages_of_limits_say_whose_counts_they_lack(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hazard: "totals are of all hosts" while one is silent and one has ended."""
+    with reading(plain) as reader:
+        usual = Observation.moments
+        hosts = [
+            HostMoment("web-7", None, HostState("web-7", 2, False, silent_s=75, late_s=75)),
+            HostMoment("web-8", None, HostState("web-8", 0, False, late_s=31, is_gone=True)),
+            HostMoment("web-9", None, HostState("web-9", 2, False, silent_s=900, late_s=900, is_gone=True)),
+        ]
+        paths = ("/limits", "/limit?name=requests", "/limit?name=deny%20list")
+        for path in paths:
+            assert "No answer" not in reader.get(path).text
+
+        def moments(self: Observation) -> tuple[Moment, Moment | None]:
+            found, before = usual(self)
+            return replace(found, hosts=[*found.hosts, *hosts], trouble=["The server is slow."]), before
+
+        monkeypatch.setattr(Observation, "moments", moments)
+        for path in paths:
+            text = reader.get(path).text
+            assert "The server is slow." in text, path
+            assert re.search(r"No answer from web-7, silent since \d\d:\d\d UTC \(75 s\)", text), path
+            assert re.search(r"Not in these counts: web-8, ended at .*; web-9, silent since", text), path
+        assert "Not known while the refusals of a host are not." in reader.get(paths[1]).text
+        now = reader.get("/").text
+        assert re.search(r"web-7 no answer .*web-8 ended .*web-9 gone ", now), now

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from ratelimit.clock import SystemClock
+from ratelimit.console import pages
 from ratelimit.inspection.history.week import begin_of
-from ratelimit.inspection.journal.entries import journal_of
+from ratelimit.inspection.journal.entries import journal_of, write_note
 from ratelimit.policy import Policy
 from tests.console.driving import reading
 from tests.console.test_pages import plain as plain
@@ -68,6 +69,22 @@ def test_the_week_has_every_hour_and_all_that_happened(plain: Path) -> None:
         )
         assert sum(each.shed for each in hours) > 0
         assert len(page.html) < 300_000
+
+
+def test_a_page_of_a_day_says_nothing_of_seven(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hazard: who hears the page takes a day's picture for a week's; all changes are of another time."""
+    monkeypatch.setattr(pages, "SHOWN_OF_KIND", 0)
+    now_ns = SystemClock().now_ns()
+    with journal_of(Policy.load(plain)) as journal:
+        assert journal.place is not None
+        write_week(journal.place, now_ns)
+        write_note(journal, "all is well", [], "ann")
+    with reading(plain) as reader:
+        for since, words in (("1d", "a day"), ("3d", "three days"), ("7d", "a week")):
+            page = reader.get(f"/week?since={since}")
+            assert f'aria-label="Requests by the hour over {words};' in page.html
+            links = set(re.findall(r'href="[^"]*/changes\?since=(\w+)">All changes', page.html))
+            assert links == {since}
 
 
 def test_a_week_without_any_request_says_so(plain: Path) -> None:

@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 
 from ratelimit.core.sharing.steering import Steering
+from ratelimit.decision import Reason
 from ratelimit.events import EVENTS, NOTES, Event
 from ratelimit.inspection.callers.takings import hours_taken
-from ratelimit.inspection.formatting import instant
+from ratelimit.inspection.formatting import instant, iso
+from ratelimit.inspection.history.changes import Changes
+from ratelimit.inspection.history.week import week_of
 from ratelimit.inspection.journal.entries import Entry, entry_of, journal_of
 from ratelimit.limiter import Limiter
 from ratelimit.policy import Policy
@@ -29,7 +32,8 @@ from ratelimit.stores.journal import (
     read_records,
 )
 from ratelimit.telemetry.cells import totals
-from ratelimit.telemetry.names import COUNTER_EVENTS
+from ratelimit.telemetry.names import COUNTER_EVENTS, REQUEST_COLUMN
+from ratelimit.worker.events.minutes import OTHERS
 from ratelimit.worker.events.reporter import Reporter
 from ratelimit.worker.events.watch import EventWatch
 from tests.cli.running import run
@@ -238,6 +242,70 @@ def test_minutes_are_counted_by_class(tmp_path: Path, monkeypatch: pytest.Monkey
     for name, of in (("batch", answers[:8]), ("interactive", answers[8:])):
         assert classes[name].get("allowed", 0) == len(of) - of.count(503)
     assert "class batch" in one["text"]
+
+
+DENIES = '[deny]\naccount = ["bad"]\n[store]'
+
+
+def test_a_minute_has_what_refused_beside_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hazard: a flood that is stopped goes on, and of its refusals the journal says nothing."""
+    text = POLICY.format(rate=5, table=tmp_path / "table", file="")
+    host = Host(tmp_path, text.replace("[store]", DENIES).replace('key" }', 'key", missing = "refuse" }'))
+    begin_ns = host.workers[0].now_ns() // HOUR_NS * HOUR_NS + 7 * MINUTE_NS
+    asked = [("bad", 4), ("acct-17", 6), (None, 2)]
+    for minute in range(2):
+        for worker in host.workers:
+            monkeypatch.setattr(worker, "now_ns", lambda minute=minute: begin_ns + minute * MINUTE_NS)
+        host.look()
+        for account, times in asked if minute == 0 else ():
+            for _ in range(times):
+                host.workers[0].decide(identities={"account": account} if account else {}, client="192.0.2.1")
+    for worker in host.workers:
+        worker.close()
+    (one,) = journal(host.policy, "--minutes", "--since", "2h", "--of", "deny list")
+    assert one["fields"]["limits"] == {"requests": {"allowed": 5, "refused": 1}}
+    assert one["fields"]["others"] == {"deny list": {"refused": 4}, "missing identity": {"refused": 2}}
+    assert one["fields"]["requests"] == {"allowed": 5, "refused": 4 + 1 + 2}
+    said = "requests 5 allowed, 1 refused; deny list 4 refused; missing identity 2 refused"
+    assert one["text"] == said
+    with journal_of(Policy.load(host.policy)) as opened:
+        (hour,) = opened.hours(begin_ns, now_ns=begin_ns + MINUTE_NS)
+    assert hour.as_entry().text.startswith(
+        "5 allowed, 7 refused (58.3 %); deny list 4; missing identity 2; requests 1;"
+    )
+    assert hour.as_entry().fields["others"] == {"deny list": 4, "missing identity": 2}
+    (day,) = week_of([hour], Changes([], []), begin_ns).days
+    assert day.limits == [("deny list", 4), ("missing identity", 2), ("requests", 1)]
+
+
+def test_all_that_refuses_requests_has_a_name() -> None:
+    refusing = {reason for is_allowed, reason in REQUEST_COLUMN if not is_allowed} - {Reason.LIMITS}
+    assert set(OTHERS) == refusing
+    assert len({*OTHERS.values()}) == len(OTHERS)
+
+
+def test_a_minute_has_the_time_that_was_counted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hazard: what was refused from 14:03 on stands at 14:04, and people look in the wrong minute."""
+    begin_ns = host.workers[0].now_ns() // HOUR_NS * HOUR_NS + 3 * MINUTE_NS
+    for minute, asked in ((0, 7), (1, 0), (2, 1), (12, 0), (57, 0)):
+        for worker in host.workers:
+            # It is looked at some time after the minute has begun.
+            monkeypatch.setattr(worker, "now_ns", lambda at=minute: begin_ns + at * MINUTE_NS + NS // 3)
+        host.look()
+        for _ in range(asked):
+            host.workers[0].decide(identities={"account": "acct-17"}, client="203.0.113.9")
+    lines = journal(host.policy, "--minutes", "--since", "3h")
+    assert [(each["kind"], each["time"], each["end"]) for each in lines] == [
+        ("top-callers", iso(begin_ns - 3 * MINUTE_NS), iso(begin_ns + 57 * MINUTE_NS)),
+        ("minute", iso(begin_ns), iso(begin_ns + MINUTE_NS)),
+        ("minute", iso(begin_ns + 2 * MINUTE_NS), iso(begin_ns + 12 * MINUTE_NS)),
+    ]
+    shown = run("journal", host.policy, "--minutes", "--hours", "--since", "3h").stdout
+    at = {minute: instant(begin_ns + minute * MINUTE_NS)[:16] for minute in (0, 1, 2, 12)}
+    hour = instant(begin_ns)[:13]
+    assert f"{at[0]}–{at[1][11:]}  " in shown
+    assert f"{at[2]}–{at[12][11:]}  " in shown
+    assert f"{hour}:00–" in shown
 
 
 MINUTE_NS = 60 * NS

@@ -58,9 +58,9 @@ def journal(host: Host, *more: str) -> list[dict[str, Any]]:
     return [json.loads(each) for each in result.stdout.splitlines()]
 
 
-def reports(server: Server, name: str) -> None:
+def reports(server: Server, name: str, ago_s: int = 0) -> None:
     """Have a host report that one worker of it runs."""
-    at_ms = time.time_ns() // 1_000_000
+    at_ms = time.time_ns() // 1_000_000 - ago_s * 1000
     one = json.dumps({"host": name, "digest": "", "workers": 1})
     server.client.hset("{night}:acts:applied", f"{name} 1", f"{at_ms} {one}")
 
@@ -235,6 +235,39 @@ def test_acts_are_in_the_journal_of_all_that_they_concern(hosts: tuple[Host, Hos
     assert not journal(here, "--of", "c-9")
     # What an address is refused by is an answer to who asks about the address.
     assert [each["kind"] for each in told(here, "who", ADDRESS)["acts"]] == ["stop"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("top", "--once"),
+        ("top", "--json"),
+        ("top",),
+        ("who", "c-5"),
+        ("journal",),
+        ("show", "acts"),
+        ("show", "acts", "--json"),
+        ("show", "refused"),
+        ("show", "took"),
+    ],
+    ids=" ".join,
+)
+def test_who_looks_at_all_hosts_fails_if_one_is_silent(
+    hosts: tuple[Host, Host], server: Server, command: tuple[str, ...]
+) -> None:
+    """Hazard: a script takes what `top` counts for the whole, as its exit code is 0."""
+    here, _ = hosts
+    assert asyncio.run(asked(here, "c-5", 3)) == [200, 200, 429]
+    at = 2 if command[0] == "show" else 1
+    words = (*command[:at], here.path, *command[at:])
+    assert run(*words).exit_code == 0
+    reports(server, "web-9", ago_s=60)
+    shown = run(*words)
+    assert shown.exit_code == 4, shown.output
+    assert "web-9" in shown.stderr
+    # A host that was killed long ago ends no script.
+    reports(server, "web-9", ago_s=3600)
+    assert run(*words).exit_code == 0
 
 
 # -- what an act refuses -------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def test_a_host_that_does_not_answer_is_named(refusing: Path, server: Server) ->
     server.client.hset("{acts}:acts:applied", "gone 1", f"{at_ms - 300_000} {said.replace('stuck', 'gone')}")
     found = who(refusing, "c-5", code=4)
     assert found["hosts"]["missing"] == ["gone", "stuck"]
-    assert "no answer from gone, stuck" in run("who", refusing, "c-5").stderr
+    assert "no answer from gone; stuck" in run("who", refusing, "c-5").stderr
     assert [each["limit"] for each in found["refused"]] == ["requests"]
 
 

@@ -18,7 +18,7 @@ import click
 from rich.live import Live
 from rich.text import Text as AnyText
 
-from ratelimit.cli.failure import DEPLOYMENT, INTERRUPTED, Failure
+from ratelimit.cli.failure import DEPLOYMENT, INTERRUPTED, Failure, fail_if_unheard
 from ratelimit.cli.loading import load_in_force
 from ratelimit.cli.terminal import Console, Text, out, print_json
 from ratelimit.cli.top import screens
@@ -74,7 +74,8 @@ def top_command(target: str, interval: float, once: bool, as_json: bool) -> None
       ratelimit top policy.toml
       ratelimit top http://127.0.0.1:8000/metrics --once --json
 
-    Exit code 4 if the deployment cannot be reached.
+    Exit code 4 if the deployment cannot be reached; and if it looks once, where the server or a host does
+    not answer, which is named.
     """
     with ExitStack() as stack:
         target = _whole(target)
@@ -88,6 +89,8 @@ def top_command(target: str, interval: float, once: bool, as_json: bool) -> None
             console.print(screens.overview(target, first, None))
         else:
             _watch(_navigation(target, policy, console), console, look, first, interval)
+            return
+    fail_if_unheard(first.unheard)
 
 
 def _whole(target: str) -> str:

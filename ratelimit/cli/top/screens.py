@@ -236,7 +236,7 @@ def callers(limit: str, found: Sequence[Refused], chosen: int, rows: int) -> Ren
             Text(f"{formatting.as_said(each.per) or 'in code'} ") + Text(short_hash(each.hash), "yellow"),
             f"{each.now:,}",
             f"{about}{each.refused:,}",
-            Text("would refuse", "yellow")
+            Text(each.aside if each.is_likely else "would refuse", "yellow")
             if each.in_shadow
             else Text(f"by act {each.act}" if each.act else "refused", "red"),
             Text(each.host),

@@ -21,13 +21,13 @@ from ratelimit.correlation.overview import Overview, overviews_of
 from ratelimit.deciding.bound_policy import BoundPolicy
 from ratelimit.errors import StoreError
 from ratelimit.inspection.access.attachment import attach
-from ratelimit.inspection.acts.held import acts_held
+from ratelimit.inspection.acts.held import acts_held, ended_since, merged_log
 from ratelimit.inspection.acts.rulings import ruled_words
 from ratelimit.inspection.failure import InspectionFailure
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CorrelationSpec
-from ratelimit.stores.acts.act import Act
-from ratelimit.stores.embedded.board import snapshot_path
+from ratelimit.stores.acts.act import Act, in_force
+from ratelimit.stores.embedded.board import fingerprint_of, snapshot_path
 from ratelimit.stores.embedded.folder import is_there
 from ratelimit.stores.factory import private_store, wish_of
 
@@ -227,8 +227,10 @@ def _restored(
     # Without a key in the policy it is in the memory that the workers share.
     store = private_store(policy, ManualClock(now_ns)) if has_key else attach(policy)
     try:
-        # An act that was made since it was saved shows as well.
-        acts = acts_held(policy, store.hasher.key, now_ns) if with_acts else ()
+        # An act that was made or ended since it was saved shows as well.
+        key = store.hasher.key
+        log = merged_log(policy) if with_acts else []
+        acts = in_force(log, fingerprint_of(key).hex(), now_ns)
         bound = BoundPolicy(
             policy.compiled,
             store,
@@ -249,7 +251,11 @@ def _restored(
         store.close()
     if bound.knowledge is not None:
         bound.knowledge.tell(correlator)
-    if any(act.of.regroups and act.at_ns >= correlator.now_ns for act in acts):
+    # What was found of accounts while such an act held is in what was saved.
+    ended = ended_since(log, key, correlator.now_ns, now_ns)
+    if any(act.of.regroups and act.at_ns >= correlator.now_ns for act in acts) or any(
+        act.of.regroups or act.of.effect == "exempt" for act in ended
+    ):
         for _ in correlator.rebuild(now_ns):
             pass
     return Source(correlator, bound, name, acts)

@@ -8,7 +8,7 @@ from ratelimit.clock import SystemClock
 from ratelimit.errors import StoreError
 from ratelimit.policy import Policy
 from ratelimit.policy.compile.compiled import CompiledPolicy
-from ratelimit.stores.acts.act import Act, in_force, merged
+from ratelimit.stores.acts.act import Act, in_force, merged, undos
 from ratelimit.stores.acts.file import ActFile
 from ratelimit.stores.acts.kinds import Effect
 from ratelimit.stores.embedded.board import fingerprint_of
@@ -28,6 +28,23 @@ def known_log(policy: Policy) -> Sequence[Act]:
 
 def acts_held(policy: Policy, key: bytes, now_ns: int) -> tuple[Act, ...]:
     """Return the acts that hold, of one hash key, in order: this host's, and the server's if it answers."""
+    return in_force(merged_log(policy), fingerprint_of(key).hex(), now_ns)
+
+
+def ended_since(log: Sequence[Act], key: bytes, since_ns: int, now_ns: int) -> list[Act]:
+    """Return the acts of one hash key that were undone or lapsed since an instant."""
+    name, undone = fingerprint_of(key).hex(), undos(log)
+    found = []
+    for act in log:
+        undo = undone.get(act.identity_in_log)
+        end_ns = act.until_ns if undo is None else undo.at_ns
+        if act.key == name and not act.of.is_undo and end_ns is not None and since_ns <= end_ns <= now_ns:
+            found.append(act)
+    return found
+
+
+def merged_log(policy: Policy) -> list[Act]:
+    """Return all acts of this host, and the server's if it answers, with those that ended."""
     acts = _read(policy)
     remote = policy.compiled.remote
     if remote is not None:
@@ -41,7 +58,7 @@ def acts_held(policy: Policy, key: bytes, now_ns: int) -> tuple[Act, ...]:
             pass  # what this host has holds here
         finally:
             server.close()
-    return in_force(acts, fingerprint_of(key).hex(), now_ns)
+    return acts
 
 
 def listing(compiled: CompiledPolicy, acts: Sequence[Act], row: Sequence[int], effect: Effect) -> Act | None:

@@ -82,11 +82,12 @@ def refused_words(told: Told, per: str, hashes: Collection[int], who: str = "it"
 
     Of a limit in shadow it is what it would have refused: nothing of that was.
     """
-    said = [(False, name, times) for name, times in told.of(per, hashes).items()]
-    said += [(True, name, times) for name, times in told.would(per, hashes).items()]
+    said = [("", name, times) for name, times in told.of(per, hashes).items()]
+    aside = {each.limit: each.aside for each in told.refused if each.in_shadow}
+    said += [(aside[name], name, times) for name, times in told.would(per, hashes).items()]
     return [
-        f"`{name}`{', in shadow, would have refused' if shadow else ' refused'} {who} "
+        f"`{name}`{f' would have refused {who} ({why})' if why else f' refused {who}'} "
         f"{formatting.count(times, 'time')} within the last hour, "
-        f"{told.now(per, hashes, name, in_shadow=shadow):,} in the last minute, {told.where}"
-        for shadow, name, times in said
+        f"{told.now(per, hashes, name, in_shadow=bool(why)):,} in the last minute, {told.where}"
+        for why, name, times in said
     ]

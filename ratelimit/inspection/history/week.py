@@ -48,7 +48,7 @@ class Day:
     worst: Hour
     """The hour in which most was refused and shed."""
     limits: Sequence[tuple[str, int]]
-    """The limits with most refusals."""
+    """The limits with most refusals, and what else refused as much."""
     classes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Of each class of limits that follow the load, requests allowed and shed."""
 
@@ -139,7 +139,7 @@ def _day(begin_ns: int, hours: Sequence[Hour]) -> Day:
         for name, (allowed, shed) in hour.by_class.items():
             before = classes.get(name, (0, 0))
             classes[name] = before[0] + allowed, before[1] + shed
-        for name, refused in hour.by_limit.items():
+        for name, refused in hour.foremost:
             limits[name] = limits.get(name, 0) + refused
     return Day(
         begin_ns,

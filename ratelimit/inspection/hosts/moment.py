@@ -77,6 +77,15 @@ class Refused:
     """The tier whose numbers the limit went by; empty for its own."""
     now: int = 0
     """How many of these were in the last sixty seconds."""
+    is_likely: bool = False
+    """Whether the limit let it pass as it is a likely actor, which the limit does not hold."""
+
+    @property
+    def aside(self) -> str:
+        """Why the limit let it pass, as every screen says it; empty for what it refused."""
+        if not self.in_shadow:
+            return ""
+        return formatting.NOT_HELD if self.is_likely else "in shadow"
 
     @property
     def refuser(self) -> str:
@@ -133,8 +142,19 @@ class Moment:
     @property
     def missing(self) -> list[str]:
         """The hosts that did not answer, without those that are taken for gone."""
+        return [each.host for each in self._missing]
+
+    @property
+    def unheard(self) -> list[str]:
+        """Those as people read them, with how long they are silent; or that it is the server."""
+        if self.is_away:
+            return [AWAY]
+        return [each.host if each.state is None else each.state.named for each in self._missing]
+
+    @property
+    def _missing(self) -> list[HostMoment]:
         return [
-            each.host
+            each
             for each in self.hosts
             if each.counts is None and not (each.state is not None and each.state.is_gone)
         ]
@@ -478,7 +498,10 @@ def in_words(
         per = "" if rule is None else formatting.per(rule, compiled)
         said = name if name != IN_CODE else CODE
         counts = refused, uncertain, since_ns, last_ns
-        found.append(Refused(host, said, per, who, *counts, in_shadow, tier=tier, now=now))
+        is_likely = in_shadow and rule is not None and formatting.lets_likely_pass(rule)
+        found.append(
+            Refused(host, said, per, who, *counts, in_shadow, tier=tier, now=now, is_likely=is_likely)
+        )
     return found
 
 

@@ -30,6 +30,7 @@ from ratelimit.stores.shed import MOST_LINES
 
 TIMES = 2.0
 """A limit is looked at as if it were raised so many times, unless the operator says another factor."""
+MOST_TIMES = 1000
 WHOLE_NS = 1800 * 10**9
 """Refusals of so long at most are counted whole: see `core.memory.refusals`."""
 _WINDOWS = frozenset({"fixed-window", "sliding-window", "sliding-log"})
@@ -204,7 +205,11 @@ def _most(rule: LimitRule, wider: LimitRule, refused: Refused) -> float:
 
 
 def raised_of(
-    compiled: CompiledPolicy, found: Sequence[Refused], log: Iterable[Act] = (), times: float = TIMES
+    compiled: CompiledPolicy,
+    found: Sequence[Refused],
+    log: Iterable[Act] = (),
+    times: float = TIMES,
+    limit: str | None = None,
 ) -> Raising:
     """Return it of each limit of which something can be said, and of the others why not.
 
@@ -218,6 +223,7 @@ def raised_of(
         log: the operator's acts; a caller that any gave a number of its own is left out, and so is one
             that was refused by several tiers, or in shadow as well.
         times: how often its numbers each is looked at with.
+        limit: of which alone it is said; None for all.
     """
     own = {one for act in log if act.of.is_of_budget for one in act.accounts}
     rules: dict[tuple[str, str], list[LimitRule]] = {}
@@ -227,7 +233,7 @@ def raised_of(
     by_limit: dict[tuple[str, str], list[Refused]] = {}
     modes: dict[tuple[str, int], set[tuple[str, bool]]] = {}
     for each in found:
-        if not each.act and (each.limit, each.tier) in rules:
+        if not each.act and (each.limit, each.tier) in rules and limit in (None, each.limit):
             by_limit.setdefault((each.limit, each.tier), []).append(each)
             modes.setdefault((each.limit, each.hash), set()).add((each.tier, each.in_shadow))
     hosts = Counter(host for each in found for host in each.host.split(", "))

@@ -66,7 +66,7 @@ class Entry:
     """One entry of the journal."""
 
     time_ns: int
-    """When, since 1970."""
+    """When, since 1970; of what lasts or was counted, when that began."""
     host: str
     kind: str
     """The name of an event or of a note: see `ratelimit.events`."""
@@ -80,7 +80,7 @@ class Entry:
     hosts: tuple[str, ...] = ()
     """The hosts that reported it, if not `host` alone; then `host` names all of them."""
     end_ns: int = 0
-    """When it ended, of outages as `folded` has them; 0 for what has no length."""
+    """When it ended, of outages as `folded` has them, and of counts; 0 for what has no length."""
 
     def is_of(self, names: Collection[str]) -> bool:
         """Return whether it is about one of these: hashes of 8 to 16 digits, limits, hosts, acts, people."""
@@ -99,6 +99,7 @@ class Entry:
         hosts = self.hosts or ((self.host,) if self.host else ())
         return {
             "time": formatting.iso(self.time_ns),
+            "end": formatting.iso(self.end_ns) if self.end_ns else None,
             "host": hosts[0] if hosts else "",
             "hosts": list(hosts),
             "kind": self.kind,
@@ -177,31 +178,39 @@ class Hour:
     """Up to when it was counted, of the hour under way; 0 for one that has ended."""
     by_class: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Of each class of limits that follow the load, requests allowed and shed."""
+    by_other: Mapping[str, int] = field(default_factory=dict)
+    """What refused beside limits, like the deny list, and how much."""
 
     @property
     def asked(self) -> int:
         """All requests."""
         return self.allowed + self.refused + self.shed
 
+    @property
+    def foremost(self) -> Sequence[tuple[str, int]]:
+        """What refused, limits and others, those first that refused most."""
+        return sorted([*self.by_limit.items(), *self.by_other.items()], key=lambda one: (-one[1], one[0]))
+
     def as_entry(self) -> Entry:
         """Return it as an entry of the journal."""
-        shown = sorted(self.by_limit.items(), key=lambda one: (-one[1], one[0]))
         said = f"{self.allowed:,} allowed, {self.refused:,} refused"
         said += f", {self.shed:,} shed" if self.shed else ""
         said += f" ({formatting.share(self.refused + self.shed, self.asked)})" if self.asked else ""
-        said += "".join(f"; {name} {number:,}" for name, number in shown[:3])
+        said += "".join(f"; {name} {number:,}" for name, number in self.foremost[:3])
         if self.until_ns:
             said += f"; so far, up to {formatting.instant(self.until_ns)[11:16]}"
         host = next(iter(self.hosts)) if len(self.hosts) == 1 else f"{len(self.hosts)} hosts"
         fields = {
             "requests": {"allowed": self.allowed, "refused": self.refused, "shed": self.shed},
-            "limits": dict(shown),
+            "limits": {name: number for name, number in self.foremost if name in self.by_limit},
+            "others": {name: number for name, number in self.foremost if name in self.by_other},
             "classes": {
                 name: {"allowed": allowed, "shed": shed} for name, (allowed, shed) in self.by_class.items()
             },
             "hosts": sorted(self.hosts),
         }
-        return Entry(self.begin_ns, host, "hour", "", said, fields)
+        end_ns = self.until_ns or self.begin_ns + HOUR_NS
+        return Entry(self.begin_ns, host, "hour", "", said, fields, end_ns=end_ns)
 
 
 @dataclass
@@ -297,11 +306,9 @@ class Journal:
                 quarters.add((record.host, begin_s * 10**9 // QUARTER_NS))
                 add(begin_s * 10**9, record)
         for record in read_records(self.counts(minutes_of, lambda server: server.minutes)) if now_ns else ():
-            minutes = record.fields.get("minutes", 1)
-            if record.kind != "minute" or not isinstance(minutes, int):
+            if record.kind != "minute":
                 continue
-            end_ns = record.time_ns // MINUTE_NS * MINUTE_NS  # a minute is noted when the next one has begun
-            begin_ns = end_ns - minutes * MINUTE_NS
+            begin_ns, end_ns = counted_in(record)
             if now_ns - HOUR_NS <= begin_ns and (record.host, begin_ns // QUARTER_NS) not in quarters:
                 add(begin_ns, record)
                 until_ns = max(until_ns, end_ns)
@@ -408,6 +415,7 @@ def write_note(journal: Journal, text: str, of: Sequence[str], by: str) -> None:
 def _hour(begin_ns: int, quarters: Sequence[Mapping[str, Any]], hosts: Collection[str]) -> Hour:
     sums = {"allowed": 0, "refused": 0, "shed": 0}
     by_limit: dict[str, int] = {}
+    by_other: dict[str, int] = {}
     by_class: dict[str, tuple[int, int]] = {}
     for each in quarters:
         for word in sums:
@@ -416,6 +424,9 @@ def _hour(begin_ns: int, quarters: Sequence[Mapping[str, Any]], hosts: Collectio
         for name, counts in limits.items() if isinstance(limits, dict) else ():
             if refused := _number(counts, "refused"):
                 by_limit[name] = by_limit.get(name, 0) + refused
+        others = each.get("others")
+        for name, counts in others.items() if isinstance(others, dict) else ():
+            by_other[name] = by_other.get(name, 0) + _number(counts, "refused")
         classes = each.get("classes")
         for name, counts in classes.items() if isinstance(classes, dict) else ():
             allowed, shed = by_class.get(name, (0, 0))
@@ -428,6 +439,7 @@ def _hour(begin_ns: int, quarters: Sequence[Mapping[str, Any]], hosts: Collectio
         by_limit,
         frozenset(hosts),
         by_class=by_class,
+        by_other=by_other,
     )
 
 
@@ -436,20 +448,37 @@ def _number(counts: object, word: str) -> int:
     return found if isinstance(found, int) else 0
 
 
+def counted_in(record: Record) -> tuple[int, int]:
+    """Return the time in which counts were counted, from when to when; that of the record, and 0, of others.
+
+    A minute is noted when the next one has begun, and so is an hour with its callers.
+    """
+    minutes = record.fields.get("minutes", 1)
+    if record.kind == "minute" and isinstance(minutes, int):
+        end_ns = record.time_ns // MINUTE_NS * MINUTE_NS
+        return end_ns - minutes * MINUTE_NS, end_ns
+    if record.kind == "top-callers":
+        end_ns = record.time_ns // MINUTE_NS * MINUTE_NS
+        return end_ns - HOUR_NS, end_ns
+    return record.time_ns, 0
+
+
 def entry_of(record: Record) -> Entry:
     """Return a record for people."""
     fields = record.fields
+    begin_ns, end_ns = counted_in(record)
     subject = next(
         (str(fields[name]) for name in ("actor", "act", "caller", "digest", "code") if fields.get(name)), ""
     )
     return Entry(
-        record.time_ns,
+        begin_ns,
         record.host,
         record.kind,
         subject,
         _text(record),
         fields,
         record.is_warning,
+        end_ns=end_ns,
     )
 
 
@@ -575,7 +604,8 @@ def _actor(word: str) -> Any:
 def _minute(fields: Mapping[str, Any]) -> str | None:
     parts = []
     classes = {f"class {name}": counts for name, counts in fields.get("classes", {}).items()}
-    for name, counts in {**fields.get("limits", {}), **classes}.items():
+    others = fields.get("others", {})
+    for name, counts in [*fields.get("limits", {}).items(), *classes.items(), *others.items()]:
         said = ", ".join(f"{number:,} {word.replace('_', ' ')}" for word, number in counts.items() if number)
         parts.append(f"{name} {said}")
     said = "; ".join(parts)
@@ -637,7 +667,7 @@ def _names(fields: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(fields.get("by"), str):  # `Ann, as ann@web-1`
         person, _, account = fields["by"].rpartition(", as ")
         yield from (person or account, account, account.partition("@")[0])
-    for name in ("accounts", "payments", "of", "limits", "classes"):
+    for name in ("accounts", "payments", "of", "limits", "classes", "others"):
         many = fields.get(name)
         if isinstance(many, list | dict):
             yield from (str(each) for each in many)

@@ -1,4 +1,4 @@
-"""Counts by the minute: answers on this host, by limit and by class; by the hour its foremost callers.
+"""Counts by the minute: answers on this host, by limit, class and what else refuses; by the hour its callers.
 
 One worker of the host writes each. What was counted up to the last minute is in the host's record, so no
 answer is counted twice or left out, whichever worker it is. Minutes are added up to quarters of an hour,
@@ -38,11 +38,21 @@ _COLUMNS = {
     "refused": RuleColumn.REFUSED,
     "refused_in_shadow": RuleColumn.REFUSED_IN_SHADOW,
 }
-_REQUESTS, _LIMITS, _CLASSES = "requests", "limits", "classes"
+OTHERS: Mapping[Reason, str] = {
+    Reason.DENY_LIST: DENY_LIST,
+    Reason.IDENTITY: "missing identity",
+    Reason.STORE: "failed store",
+    Reason.BODY: "slow body",
+    Reason.MODEL: "model without a price",
+    Reason.QUEUE: "queue",
+}
+"""What refuses beside limits and classes, as people read it. An operator's `stop` is on the deny list."""
+_REQUESTS, _LIMITS, _CLASSES, _OTHERS = "requests", "limits", "classes", "others"
 _WORDS: Mapping[str, tuple[str, ...]] = {
     _REQUESTS: ("allowed", "refused", "shed"),
     _LIMITS: tuple(_COLUMNS),
     _CLASSES: ("allowed", "shed", "shed_in_shadow"),
+    _OTHERS: ("refused",),
 }
 Counts = Mapping[str, list[int]]
 """Numbers as `_WORDS` has them, by their kind and name: `limits requests`."""
@@ -157,6 +167,8 @@ def _counted(limiter: Limiter) -> Iterator[tuple[str, list[int]]]:
     requests = [0, 0, 0]
     for (is_allowed, reason), number in limiter.runtime.counters.decisions().items():
         requests[0 if is_allowed else 2 if reason is Reason.CAPACITY else 1] += number
+        if not is_allowed and reason in OTHERS:
+            yield f"{_OTHERS} {OTHERS[reason]}", [number]
     if any(requests):
         yield f"{_REQUESTS} all", requests
     for rule in limiter.rules:
@@ -223,7 +235,7 @@ def _is_limit(key: str) -> bool:
 
 def _fields(counts: Counts, most_limits: int) -> dict[str, Any]:
     """Return counts as a line has them: of limits and classes those with the most, without what is 0."""
-    most = {_REQUESTS: 1, _LIMITS: most_limits, _CLASSES: MOST_CLASSES}
+    most = {_REQUESTS: 1, _LIMITS: most_limits, _CLASSES: MOST_CLASSES, _OTHERS: len(OTHERS)}
     found: dict[str, Any] = {}
     for kind, words in _WORDS.items():
         named = [
