@@ -54,10 +54,10 @@ class Planned(Protocol):
     rules: RemoteRules
     counting: list[int]
     free: list[int]
+    described: bytes | None
 
-    @property
-    def described(self) -> bytes:
-        """The rules as the script reads them."""
+    def describe(self) -> bytes:
+        """Return the rules as the script reads them, where `described` is None."""
 
     def asked(self, batch_client: ServerLink, outcome: Outcome, now_ns: int) -> None:
         """Have leases asked for in the call that decides this."""

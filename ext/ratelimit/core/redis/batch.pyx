@@ -41,6 +41,11 @@ cdef class Decisive:
         raise TypeError("a question under way is not pickled")
 
 
+cdef bytes description_of(plan):
+    text = plan.described
+    return <bytes?>(plan.describe() if text is None else text)
+
+
 @cython.final
 @cython.auto_pickle(False)
 cdef class SlotBatch:
@@ -59,7 +64,7 @@ cdef class SlotBatch:
             return 0
         if self.first is None:  # most batches have one plan's questions
             self.first = plan
-            self.described = <bytes?>plan.described
+            self.described = description_of(plan)
         else:
             if self.bases is None:
                 self.bases = {}
@@ -67,7 +72,7 @@ cdef class SlotBatch:
             if found != NULL:
                 return <object>found
             self.bases[plan] = base
-            self.described += <bytes?>plan.described
+            self.described += description_of(plan)
         self.rules += (<RemoteRules?>plan.rules).plan.setup.count
         return base
 

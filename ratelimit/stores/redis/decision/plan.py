@@ -35,12 +35,12 @@ class RedisPlan:
     """
 
     __slots__ = (
-        "_described",
         "_described_until_ns",
         "_has_slots",
-        "_is_dated",
+        "_text",
         "core",
         "counting",
+        "described",
         "free",
         "leased",
         "rules",
@@ -65,9 +65,10 @@ class RedisPlan:
         self.counting = [index for index, rule in enumerate(plan.rules) if rule.algorithm in OF_UNITS]
         """Rules that count units."""
         self.rules = RemoteRules(plan, store.key_prefix, store.is_cluster)
-        self._described = b""
+        self.described: bytes | None = None
+        """The rules as the script reads them; None where `describe` is asked, as one follows a calendar."""
+        self._text = b""
         self._described_until_ns = 0
-        self._is_dated = True  # until it is known that no rule follows a calendar
         self._has_slots = any(ALGORITHMS[rule.algorithm].counts == "slots" for rule in plan.rules)
         self.leased = None if store.leasing is None else store.leasing.rules_of(self)
         """Decides from leases, where the mode has them and all rules can be leased."""
@@ -77,17 +78,16 @@ class RedisPlan:
         """This, where each decision is one call."""
         return None if self.leased is not None or self.store.is_cluster else self
 
-    @property
-    def described(self) -> bytes:
-        """The rules as the script reads them."""
-        if self._is_dated:
-            now_ns = self.store.clock.now_ns()
-            if now_ns >= self._described_until_ns:
-                rules = self.rules.describe(now_ns)
-                self._described = rule_texts(rules)
-                self._described_until_ns = now_ns + _DESCRIBED_NS
-                self._is_dated = any(isinstance(rule[-1], list) for rule in rules)
-        return self._described
+    def describe(self) -> bytes:
+        """Return the rules as the script reads them, now."""
+        now_ns = self.store.clock.now_ns()
+        if now_ns >= self._described_until_ns:
+            rules = self.rules.describe(now_ns)
+            self._text = rule_texts(rules)
+            self._described_until_ns = now_ns + _DESCRIBED_NS
+            if not any(isinstance(rule[-1], list) for rule in rules):
+                self.described = self._text
+        return self._text
 
     def most_here(self, index: int, /) -> int:
         """Return the most that a rule holds here while the server is away."""
