@@ -7,7 +7,7 @@ scope["ratelimit"].settle(output_tokens=812)     # the real cost, once it is kno
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import final
 
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Send
 
 from ratelimit.asgi.door import Door
 from ratelimit.core.sharing.observer import Watch
@@ -165,6 +165,9 @@ class Sending:
     @property
     def is_refused(self) -> bool:
         """True if a gate made it for a request that was refused."""
+    @property
+    def receive(self) -> Receive:
+        """The application's `receive`, where a gate made this for a WebSocket; its messages are limited."""
     @property
     def asking(self) -> Asking | None:
         """The question to a server about this request; None when it is decided."""

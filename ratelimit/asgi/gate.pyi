@@ -1,23 +1,21 @@
 """The gate: the middleware's first question to the compiled decider."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Self, final
+from typing import Any, Literal, final
 
-from starlette.types import Message, Receive, Scope, Send
-from typing_extensions import disjoint_base
+from starlette.types import Receive, Scope, Send
 
 from ratelimit.asgi.begun import Begun
 from ratelimit.asgi.door import Door
 from ratelimit.asgi.exchange import Sending
-from ratelimit.asgi.resolving import Resolving
-from ratelimit.deciding.bound_policy import BoundPolicy, Matched
+from ratelimit.asgi.messages import SocketDoor
+from ratelimit.deciding.bound_policy import Matched
 from ratelimit.deciding.compiled import CompiledDecider
 from ratelimit.deciding.matched import ClassFacts
 from ratelimit.http.fields import HeaderWriter
-from ratelimit.limiter import Limiter
 from ratelimit.load.limit import LoadLimit
 from ratelimit.load.stage import ByValue
-from ratelimit.policy.routing.target import Placement, Target
+from ratelimit.policy.routing.target import Target
 from ratelimit.policy.schema.model import Event
 from ratelimit.usage.learned import Learned
 from ratelimit.usage.rules import Use
@@ -34,6 +32,7 @@ class Gate:
         match: says what applies to a method and target; `requests` has what it said before.
         connect: says what applies to a handshake; `connects` has what it said before of paths that say all by
             themselves, None where none does.
+        sockets: what its WebSockets have in common.
         decider: of the policy.
         sample: called with the time a request came, after every 64th decision of limits.
         target: what a scope asks for, where its path is not as it was sent, or below a root path.
@@ -53,6 +52,7 @@ class Gate:
         requests: dict[str, dict[str | Target, Matched]],
         connect: Callable[[str, str | Target, Event], Matched],
         connects: dict[str | Target, Matched] | None,
+        sockets: SocketDoor,
         decider: CompiledDecider,
         sample: Callable[[int], None],
         target: Callable[[Scope], str | Target],
@@ -76,8 +76,8 @@ class Gate:
         Args:
             sending: what `enter` returned; the reply of its `asking` is here.
         """
-    def enter_socket(self, scope: Scope, send: Send, now_ns: int, /) -> Sending | None:
-        """Decide a WebSocket's handshake in the same way."""
+    def enter_socket(self, scope: Scope, receive: Receive, send: Send, now_ns: int, /) -> Sending | None:
+        """Decide a WebSocket's handshake in the same way, and say how the application gets its messages."""
 
 @final
 class Metered:
@@ -105,67 +105,3 @@ class Metered:
     @property
     def has_looked(self) -> bool:
         """True if the limits that can be asked early have let it go on."""
-
-@final
-class SocketDoor:
-    """What all WebSockets of one middleware have in common.
-
-    Args:
-        limiter: its policy is asked.
-        resolving: the limiter's resolvers.
-        placement: what is known of the application, to read a handshake's path by.
-    """
-
-    def __new__(cls, limiter: Limiter, resolving: Resolving, placement: Placement, /) -> Self: ...
-    @property
-    def limiter(self) -> Limiter: ...
-    @property
-    def resolving(self) -> Resolving: ...
-    @property
-    def placement(self) -> Placement: ...
-
-@disjoint_base
-class SocketGate:
-    """Lets in the messages of one WebSocket that one compiled call decides.
-
-    Args:
-        take, send: the server's `receive` and `send`.
-        scope: the handshake's.
-        door: what this has in common with other WebSockets.
-    """
-
-    is_closed: bool
-    """True if a message was refused: there is no other."""
-    target: str | Target | None
-    """What the handshake asked for; None as long as no message came."""
-
-    def __new__(cls, take: Receive, send: Send, scope: Scope, door: SocketDoor, /) -> Self: ...
-    @property
-    def take(self) -> Receive: ...
-    @property
-    def send(self) -> Send: ...
-    @property
-    def scope(self) -> Scope: ...
-    @property
-    def door(self) -> SocketDoor: ...
-    @property
-    def bound(self) -> BoundPolicy | None:
-        """The policy that messages were decided by last; None before the first."""
-    @property
-    def matched(self) -> Matched:
-        """What of it applies to them."""
-    @property
-    def row(self) -> list[int] | None:
-        """Their identities; None where no limit asks for them."""
-    def know(self, bound: BoundPolicy, matched: Matched, row: list[int] | None, /) -> None:
-        """Decide messages by this policy from now on.
-
-        Raises:
-            ValueError: identities are missing, or are not those of the policy.
-        """
-    def passes(self, message: Message, /) -> bool | None:
-        """Return whether a message may pass, charged and counted; anything else than a message may.
-
-        None where it takes Python: another policy is in force than this knows, or limits have to wait. Then
-        nothing was charged and nothing counted.
-        """

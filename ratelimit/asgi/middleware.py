@@ -24,15 +24,16 @@ from ratelimit.asgi.deciding import SlowPath
 from ratelimit.asgi.door import Door, Responder
 from ratelimit.asgi.ending import run_holding, run_to_end
 from ratelimit.asgi.exchange import Exchange, Sending
-from ratelimit.asgi.gate import Gate, Metered, SocketDoor
+from ratelimit.asgi.gate import Gate, Metered
 from ratelimit.asgi.hangup import WatchedVisit, visit_of
+from ratelimit.asgi.messages import LimitedSocket, SocketDoor
 from ratelimit.asgi.metering.body import Replayed, resize
 from ratelimit.asgi.metering.request import MeteredRequest, run_metered, told_by
 from ratelimit.asgi.mount import Mount, is_served, is_told, mount_limiter, mount_policy, refuse_settings
 from ratelimit.asgi.refusal import closing, refuse, refuse_http
 from ratelimit.asgi.routes.coverage import Coverage
 from ratelimit.asgi.routes.survey import Survey
-from ratelimit.asgi.websocket import LimitedSocket
+from ratelimit.asgi.websocket import ended
 from ratelimit.challenge.hook import Challenge
 from ratelimit.clock import Clock
 from ratelimit.deciding.bound_policy import BoundPolicy
@@ -194,10 +195,11 @@ class RateLimitMiddleware:
             if bound is not self._bound or bound.until_ns is not None:
                 bound = self._wake(now_ns, scope)
             gate = self._gate
-            sending = None if gate is None else gate.enter_socket(scope, send, now_ns)
+            sending = None if gate is None else gate.enter_socket(scope, receive, send, now_ns)
             if sending is None:
                 await self._shake_hands(scope, receive, send, bound, now_ns)
                 return
+            receive = sending.receive
             if gate is not None and not sending.is_plain and sending.asking is not None:
                 try:
                     await sending.asking.reply
@@ -205,9 +207,6 @@ class RateLimitMiddleware:
                     sending = self._unanswered(sending.asking, error, scope, send, bound)
                 else:
                     gate.conclude(scope, sending)
-            # One on the allow list falls under no limit of messages either.
-            if not bound.has_lists or sending.exchange.outcome is not None:
-                receive = LimitedSocket(receive, send, scope, self._sockets).receive
             if sending.is_plain:
                 try:
                     await self.app(scope, receive, sending.send)
@@ -475,8 +474,8 @@ class RateLimitMiddleware:
             self._coverage.say(again=True)
         if bound is not self._bound:
             self._deciding.writer = HeaderWriter(bound.headers)
+            self._sockets = SocketDoor(self.limiter, self.resolving, self._placement, ended)
             self._gate = self._new_gate(bound)
-            self._sockets = SocketDoor(self.limiter, self.resolving, self._placement)
             self._bound = bound
         if not self._is_awake:
             self._is_awake = True
@@ -513,6 +512,7 @@ class RateLimitMiddleware:
             requests=bound.requests if matches is None else matches.requests,
             connect=bound.match,
             connects=bound.connects["GET"] if matches is None else None,
+            sockets=self._sockets,
             decider=decider,
             sample=self._deciding.sample,
             target=partial(target_of, placement=self._placement),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,16 @@ async def test_allow_listed_client_is_not_limited_by_messages_either() -> None:
         assert [(await socket.receive())["type"] for _ in range(3)] == ["websocket.send"] * 3
 
 
+async def test_messages_are_limited_beside_lists_where_no_limit_counts_handshakes() -> None:
+    policy = rules(limit(rate="1/minute", unit="messages"), more='[allow]\naccount = ["other"]')
+    client = mount(policy, echo).client
+    async with client.websocket(headers=key("a")) as socket:
+        await socket.receive()
+        for _ in range(2):
+            await socket.send("x")
+        assert [(await socket.receive())["type"] for _ in range(2)] == ["websocket.send", "websocket.close"]
+
+
 async def test_open_connection_holds_its_slot_until_it_ends() -> None:
     client = mount(rules(limit(rate="", concurrent=1)), echo).client
     async with client.websocket(headers=key("a")) as socket:
@@ -217,3 +228,95 @@ async def test_messages_of_calendar_windows_begin_anew_with_each() -> None:
         for _ in range(3):
             await socket.send("x")
         assert [(await socket.receive())["type"] for _ in range(3)][-1] == "websocket.close"
+
+
+async def take(app: Any, receive: Any, rate: str = "1000/minute") -> None:
+    """Run an application behind a limit of messages, with a server's `receive`."""
+
+    async def send(message: Any) -> None: ...
+
+    middleware = mount(messages(rate), app).middleware
+    await middleware(Client(app).scope("GET", "/", key("a"), kind="websocket"), receive, send)
+
+
+async def test_next_message_is_a_coroutine_to_whoever_awaits_it() -> None:
+    found: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        found.append(await asyncio.create_task(receive()))
+        found.append(await asyncio.wait_for(receive(), 60))
+        first = receive()
+        found.append(await first)
+        with pytest.raises(RuntimeError):
+            await first
+        receive().close()
+
+    async def receive() -> Any:
+        await asyncio.sleep(0)
+        return {"type": "websocket.receive", "text": "a"}
+
+    await take(app, receive)
+    assert [message["text"] for message in found] == ["a"] * 3
+
+
+async def test_next_message_may_be_cancelled_and_have_its_server_s_errors() -> None:
+    seen: list[str] = []
+    never = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for waits in (True, False):
+            task = asyncio.create_task(receive())
+            if waits:
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        never.set()
+        with pytest.raises(OSError, match="gone"):
+            await receive()
+
+    async def receive() -> Any:
+        try:
+            await never.wait()
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+        raise OSError("gone")
+
+    await take(app, receive)
+    assert seen == ["cancelled"]
+
+
+async def test_message_that_comes_in_spite_of_a_cancellation_is_counted() -> None:
+    found: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(2):
+            task = asyncio.create_task(receive())
+            await asyncio.sleep(0)
+            task.cancel()
+            found.append((await task)["type"])
+
+    async def receive() -> Any:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return {"type": "websocket.receive", "text": "a"}
+
+    await take(app, receive, "1/minute")
+    assert found == ["websocket.receive", "websocket.disconnect"]
+
+
+async def test_server_s_receive_may_return_any_awaitable() -> None:
+    found: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        found.extend([await receive(), await receive()])
+
+    def receive() -> Any:
+        future = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(future.set_result, {"type": "websocket.receive", "text": "a"})
+        return future
+
+    await take(app, receive)
+    assert [message["text"] for message in found] == ["a", "a"]

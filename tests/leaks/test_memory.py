@@ -58,8 +58,8 @@ def work():
 """,
     "messages": """
 from ratelimit import Limiter as Public, Policy
-from ratelimit.asgi.gate import SocketDoor
-from ratelimit.asgi.websocket import LimitedSocket
+from ratelimit.asgi.messages import LimitedSocket, SocketDoor
+from ratelimit.asgi.websocket import ended
 from ratelimit.policy.routing.target import NOWHERE
 limiter = Public(Policy.from_toml('''version = 1
 [identities]
@@ -72,7 +72,7 @@ rate = "1000000/minute"
 [store]
 memory = "private"
 '''))
-door = SocketDoor(limiter, None, NOWHERE)
+door = SocketDoor(limiter, None, NOWHERE, ended)
 headers = [(b"x-api-key", b"a")]
 scope = {"type": "websocket", "path": "/", "raw_path": b"/", "headers": headers, "client": ("192.0.2.1", 1)}
 

@@ -60,6 +60,7 @@ cdef class Exchange:
 
 cdef class Sending:
     cdef object forward
+    cdef readonly object receive    # what the application of a WebSocket is given; None for a request
     cdef readonly Exchange exchange
     cdef readonly bint is_plain
     cdef readonly bint is_refused

@@ -14,6 +14,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from ratelimit.asgi.begun cimport HAS_BODY, IS_COMPRESSED, Begun, promised
 from ratelimit.asgi.exchange cimport Exchange, Sending
+from ratelimit.asgi.messages cimport SocketDoor, limited
 from ratelimit.core.algorithms.setup cimport ABSENT_HASH, MOST_RULES
 from ratelimit.core.request.scanner cimport MOST_POSITIONS
 from ratelimit.core.sharing.flight cimport instant
@@ -21,7 +22,9 @@ from ratelimit.core.sharing.heaviest cimport Heaviest
 from ratelimit.core.sharing.inflight cimport InFlight
 from ratelimit.core.sharing.share_cells cimport over_share
 from ratelimit.decision cimport Decision
-from ratelimit.deciding.compiled cimport BY_LIMITS, BY_ROW, FROM_GATE, UNLIMITED, Asking, CompiledDecider, Decided, PlanParts
+from ratelimit.deciding.compiled cimport (
+    BY_ALLOW_LIST, BY_LIMITS, FROM_GATE, UNLIMITED, Asking, CompiledDecider, Decided, PlanParts,
+)
 from ratelimit.deciding.instants cimport Instants
 from ratelimit.deciding.matched cimport ClassFacts, Matched
 from ratelimit.usage.grants cimport Places, places_of
@@ -81,6 +84,7 @@ cdef class Gate:
     cdef dict requests
     cdef object connect     # says what applies to a handshake
     cdef dict connects      # what it said before; None: paths alone do not say what is routed
+    cdef SocketDoor sockets
     cdef CompiledDecider decider
     cdef object sample
     cdef object target
@@ -96,16 +100,16 @@ cdef class Gate:
     cdef LoadParts load     # the one of them, where there is one
 
     def __init__(
-        self, door, writer, *, match, dict requests not None, connect, dict connects, CompiledDecider decider not None,
-        sample, target, bint has_ends=False, loads=(), Learned learned=None, told=None, narrowed=None,
-        ClassFacts classes=None,
+        self, door, writer, *, match, dict requests not None, connect, dict connects, SocketDoor sockets not None,
+        CompiledDecider decider not None, sample, target, bint has_ends=False, loads=(), Learned learned=None,
+        told=None, narrowed=None, ClassFacts classes=None,
     ):
         self.door = door
         self.writer = writer
         self.is_standard = writer.is_standard
         self.match = match
         self.requests = requests
-        self.connect, self.connects = connect, connects
+        self.connect, self.connects, self.sockets = connect, connects, sockets
         self.decider = decider
         self.sample = sample
         self.target = target
@@ -125,12 +129,13 @@ cdef class Gate:
         if PyDict_GetItemWithError(scope, "ratelimit") != NULL:
             return None  # behind another limiter, perhaps this one
         matched = self.matched(scope)
-        return None if matched is None else self.decided(scope, matched, send, now_ns, False)
+        return None if matched is None else self.decided(scope, matched, send, now_ns, None)
 
-    def enter_socket(self, scope, send, now_ns, /):
+    def enter_socket(self, scope, receive, send, now_ns, /):
         cdef PyObject *path
         cdef PyObject *found
         cdef object target
+        cdef Matched matched
         if type(scope) is not dict or PyDict_GetItemWithError(scope, "ratelimit") != NULL:
             return None
         path = PyDict_GetItemWithError(scope, "path")
@@ -140,12 +145,14 @@ cdef class Gate:
         if self.connects is None or not is_plain(scope, target):
             target = self.target(scope)
         found = NULL if self.connects is None else PyDict_GetItemWithError(self.connects, target)
-        if found == NULL:
-            return self.decided(scope, <Matched?>self.connect("GET", target, "connect"), send, now_ns, True)
-        return self.decided(scope, <Matched?><object>found, send, now_ns, True)
+        matched = <Matched?>(<object>found if found != NULL else self.connect("GET", target, "connect"))
+        return self.decided(scope, matched, send, now_ns, receive)
 
-    cdef object decided(self, dict scope, Matched matched, object send, object now_ns, bint is_socket):
-        """Decide a request or handshake; None where it takes Python, a `Metered` where its body is looked at first."""
+    cdef object decided(self, dict scope, Matched matched, object send, object now_ns, object receive):
+        """Decide a request or handshake; None where it takes Python, a `Metered` where its body is looked at first.
+
+        `receive` is a WebSocket's, None for a request.
+        """
         cdef PyObject *found
         cdef object host = None
         cdef dict state = NO_STATE
@@ -157,6 +164,7 @@ cdef class Gate:
         cdef CompiledDecider decider = self.decider
         cdef Decided decided
         cdef Metered metered
+        cdef Sending sending
         cdef bint is_unlimited = False
         if self.loads and matched.rank >= 0:
             load = self.load_with_room(matched, scope, now_ns)
@@ -179,7 +187,7 @@ cdef class Gate:
         if matched.is_metered and not (decider.has_lists and ids[decider.listed_at]):
             part = decider.picked(matched, ids, now_ns, &is_unlimited)
             if part is not None and part.metered is not None:
-                if is_socket or self.learned is None or self.has_ends or part.core is None or part.leased is not None:
+                if receive is not None or self.learned is None or self.has_ends or part.core is None or part.leased is not None:
                     return None
                 metered = Metered.__new__(Metered)
                 metered.gate, metered.scope, metered.matched, metered.forward = self, scope, matched, send
@@ -200,10 +208,16 @@ cdef class Gate:
             asking.reply = decided.part.away.begin(asking)
             if asking.reply is None:
                 return None
-        return self.sending(
+        sending = self.sending(
             scope, decided, ids[decider.origin_at] != 0 if matched.is_limited or decider.has_lists else False, send, now_ns,
             load, self.class_of(matched, ids) if load is not None else -1, asking,
         )
+        if receive is not None:
+            # One on the allow list falls under no limit of messages either.
+            sending.receive = receive
+            if decided.reason != BY_ALLOW_LIST:
+                sending.receive = limited(receive, send, scope, self.sockets).receive
+        return sending
 
     cdef int class_of(self, Matched matched, uint64_t *ids) except -2:
         """Return the class that a request is counted in: by its identities where these name one."""
@@ -442,77 +456,6 @@ cdef class Metered:
 
     def __reduce__(self):
         raise TypeError("a request under way is not pickled")
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class SocketDoor:
-    """What all WebSockets of one middleware have in common: see the stub."""
-
-    cdef readonly object limiter
-    cdef readonly object resolving
-    cdef readonly object placement
-    cdef object runtime
-    cdef Instants instants
-
-    def __cinit__(self, limiter, resolving, placement, /):
-        self.limiter, self.resolving, self.placement = limiter, resolving, placement
-        self.runtime = limiter.runtime
-        self.instants = Instants(limiter.clock)
-
-    def __reduce__(self):
-        raise TypeError("a door belongs to a limiter of this host and is not pickled")
-
-
-@cython.auto_pickle(False)
-cdef class SocketGate:
-    """Lets in the messages of one WebSocket that the compiled decider decides: see the stub."""
-
-    cdef readonly object take           # the server's `receive`
-    cdef readonly object send
-    cdef readonly object scope
-    cdef readonly SocketDoor door
-    cdef public bint is_closed
-    cdef public object target
-    cdef readonly object bound          # the policy that messages were decided by last
-    cdef readonly Matched matched       # what of it applies to them
-    cdef readonly list row              # their identities; None where no limit asks for them
-    cdef bint runs_out                  # it does only until calendar windows are listed anew
-    cdef CompiledDecider decider
-    cdef uint64_t ids[MOST_POSITIONS]
-    cdef uint64_t refused
-
-    def __cinit__(self, take, send, scope, SocketDoor door not None, /):
-        self.take, self.send, self.scope, self.door = take, send, scope, door
-
-    def know(self, bound, Matched matched not None, list row, /):
-        cdef CompiledDecider decider = bound.decider
-        if row is None and matched.is_limited:
-            raise ValueError("limits count a message by its identities")
-        if row is not None and decider is not None:
-            decider.read_row(row, self.ids, &self.refused)
-        self.bound, self.matched, self.row, self.decider = bound, matched, row, decider
-        self.runs_out = bound.until_ns is not None
-
-    def passes(self, message, /):
-        cdef Decided decided
-        cdef object now_ns
-        if message["type"] != "websocket.receive":
-            return True
-        if self.bound is None or self.bound is not self.door.runtime.current:
-            return None
-        now_ns = self.door.instants.now()
-        if self.runs_out and not self.bound.is_current(now_ns):
-            return None
-        if not self.matched.is_limited:
-            return True
-        if self.decider is None:
-            return None
-        decided = self.decider.decide(self.matched, self.ids, self.refused, now_ns, None, BY_ROW)
-        return None if decided is None else decided.allowed
-
-    def __reduce__(self):
-        raise TypeError("a connection is not pickled")
 
 
 cdef inline bint is_plain(dict scope, object path) except -1:
