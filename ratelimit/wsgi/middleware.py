@@ -154,6 +154,8 @@ class RateLimitMiddleware:
         if generation is not self._generation:
             self._writer = HeaderWriter(generation.headers)
             self._generation = generation
+        if not limiter.is_enabled:
+            return Exchange(self._door, self._writer, None, None, now_ns, False, outer)
         matched = generation.match(environ["REQUEST_METHOD"], target_of(environ))
         arrival = None
         if matched.is_limited or generation.has_lists:
