@@ -28,7 +28,7 @@ from ratelimit.asgi.gate import Gate, Metered, SocketDoor
 from ratelimit.asgi.hangup import WatchedVisit, visit_of
 from ratelimit.asgi.metering.body import Replayed, resize
 from ratelimit.asgi.metering.request import MeteredRequest, run_metered, told_by
-from ratelimit.asgi.mount import Mount, is_served, is_told, mount_limiter, mount_policy, refuse_settings
+from ratelimit.asgi.mount import Mount, is_served, is_told, mounting
 from ratelimit.asgi.refusal import closing, refuse, refuse_http
 from ratelimit.asgi.routes.coverage import Coverage
 from ratelimit.asgi.routes.survey import Survey
@@ -102,34 +102,26 @@ class RateLimitMiddleware:
         self.app = app
         self.responder = responder
         self._now_ns: Callable[[], int]
-        timing = (resolver_timeout_s, reload_interval_s)
-        if limiter is not None and policy is None:
-            theirs = (resolvers, store, clock, observer, enabled, challenge)
-            names = ("resolvers", "store", "clock", "observer", "enabled", "challenge")
-            refuse_settings([name for name, value in zip(names, theirs, strict=True) if value is not None])
-            self._mount_on(mount_limiter(limiter, *timing))
-        elif policy is not None and limiter is None:
-            mount = partial(
-                mount_policy,
-                policy,
-                *timing,
-                store=store,
-                clock=clock,
-                resolvers=resolvers,
-                observer=observer,
-                enabled=enabled,
-                challenge=challenge,
-            )
-            try:
-                self._mount_on(mount())
-            except Exception:
-                if not is_served():
-                    raise
-                # Raised from the first scope, a server takes it that the application knows no lifespan and
-                # answers each request with 500. Raised at the import, it is a traceback of each worker.
-                self._now_ns = partial(self._mount_late, mount)
-        else:
-            raise UsageError("give the middleware either a policy or a limiter", code="middleware-policy")
+        mount = mounting(
+            policy,
+            limiter,
+            resolver_timeout_s,
+            reload_interval_s,
+            store=store,
+            clock=clock,
+            resolvers=resolvers,
+            observer=observer,
+            enabled=enabled,
+            challenge=challenge,
+        )
+        try:
+            self._mount_on(mount())
+        except Exception:
+            if not is_served():
+                raise
+            # Raised from the first scope, a server takes it that the application knows no lifespan and
+            # answers each request with 500. Raised at the import, it is a traceback of each worker.
+            self._now_ns = partial(self._mount_late, mount)
 
     def _mount_on(self, mount: Mount) -> None:
         self._mount = mount
