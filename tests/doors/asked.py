@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -20,11 +21,12 @@ from ratelimit import ManualClock, Policy, RateLimitMiddleware
 from ratelimit.integrations import fastapi as of_fastapi
 from ratelimit.integrations import litestar as of_litestar
 from ratelimit.integrations import starlette as of_starlette
+from ratelimit.integrations.requirement import Cost
 from ratelimit.wsgi import RateLimitMiddleware as WsgiMiddleware
 from ratelimit.wsgi import django as of_django
 from ratelimit.wsgi import flask as of_flask
 from tests.asgi.driver import Client, echo
-from tests.doors.doors import Asked, Door, Serve
+from tests.doors.doors import Asked, Serve
 
 GIVEN: dict[str, Any] = {"clock": ManualClock(), "reload_interval_s": 0}
 
@@ -39,22 +41,22 @@ def _by_wsgi(app: Any) -> Serve:
     return lambda asked: client.get("/asked", environ_base={"REMOTE_ADDR": asked[2]}).status_code == 200
 
 
-def fastapi_route(text: str) -> Serve:
+def fastapi_route(text: str, cost: Cost | None = None) -> Serve:
     """Return a route with a dependency."""
     app = fastapi.FastAPI()
     app.add_middleware(RateLimitMiddleware, policy=Policy.from_toml(text), **GIVEN)
 
-    @app.get("/asked", dependencies=[fastapi.Depends(of_fastapi.limits("chat"))])
+    @app.get("/asked", dependencies=[fastapi.Depends(of_fastapi.limits("chat", cost=cost))])
     async def asked() -> str:
         return "ok"
 
     return _by_asgi(app)
 
 
-def starlette_route(text: str) -> Serve:
+def starlette_route(text: str, cost: Cost | None = None) -> Serve:
     """Return a decorated handler."""
 
-    @of_starlette.limits("chat")
+    @of_starlette.limits("chat", cost=cost)
     async def asked(request: Any) -> PlainTextResponse:
         return PlainTextResponse("ok")
 
@@ -63,10 +65,10 @@ def starlette_route(text: str) -> Serve:
     return _by_asgi(app)
 
 
-def litestar_route(text: str) -> Serve:
+def litestar_route(text: str, cost: Cost | None = None) -> Serve:
     """Return a handler with a guard."""
 
-    @litestar_get("/asked", guards=[of_litestar.limits("chat")])
+    @litestar_get("/asked", guards=[of_litestar.limits("chat", cost=cost)])
     async def asked() -> str:
         return "ok"
 
@@ -74,19 +76,19 @@ def litestar_route(text: str) -> Serve:
     return _by_asgi(Litestar([asked], middleware=[middleware]))
 
 
-def flask_view(text: str) -> Serve:
+def flask_view(text: str, cost: Cost | None = None) -> Serve:
     """Return a decorated view of Flask."""
     app = flask.Flask("asked")
 
     @app.get("/asked")
-    @of_flask.limits("chat")
+    @of_flask.limits("chat", cost=cost)
     def asked() -> str:
         return "ok"
 
     return _by_wsgi(WsgiMiddleware(app.wsgi_app, Policy.from_toml(text), **GIVEN))
 
 
-def django_view(text: str) -> Serve:
+def django_view(text: str, cost: Cost | None = None) -> Serve:
     """Return a decorated view of Django."""
     from tests.routing.applications import django_app
 
@@ -94,7 +96,7 @@ def django_view(text: str) -> Serve:
     from django.core.handlers.wsgi import WSGIRequest  # type: ignore[import-untyped]
     from django.http import HttpResponse  # type: ignore[import-untyped]
 
-    @of_django.limits("chat")
+    @of_django.limits("chat", cost=cost)
     def asked(request: Any) -> HttpResponse:
         return HttpResponse("ok")
 
@@ -132,8 +134,7 @@ async def messages(text: str, times: int, switched: AbstractContextManager[Any])
     return served
 
 
-ASKED: dict[str, Door] = {
-    "websocket": handshakes,
+ASKED: dict[str, Callable[..., Serve]] = {
     "fastapi": fastapi_route,
     "starlette": starlette_route,
     "litestar": litestar_route,

@@ -15,7 +15,7 @@ from ratelimit.runtime.switch import VARIABLE
 from ratelimit.testing import isolated
 from ratelimit.wsgi import RateLimitMiddleware as WsgiMiddleware
 from tests.asgi.driver import Client, limit, ok, rules
-from tests.doors.asked import ASKED, GIVEN, messages
+from tests.doors.asked import ASKED, GIVEN, handshakes, messages
 from tests.doors.doors import BEFORE, INSIDE, QUOTA, STORE, Door
 
 CALLER = ("POST", "/v1/chat", "192.0.2.1")
@@ -40,7 +40,7 @@ DOORS: dict[str, tuple[Door, str]] = {
         for kind, text in BY_PATH.items()
     },
     **{name: (door, of(match=[])) for name, door in ASKED.items()},
-    "websocket": (ASKED["websocket"], of(unit="handshakes")),
+    "websocket": (handshakes, of(unit="handshakes")),
 }
 
 
