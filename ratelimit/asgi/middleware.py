@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import ClassVar
 from weakref import WeakSet
@@ -322,15 +322,7 @@ class RateLimitMiddleware:
             sending = Sending(exchange, send).send
             if visit is not None and visit.is_over(exchange, self._now_ns()):
                 return
-            if not exchange.is_allowed:
-                await self._answer(scope, metered.receive, sending, exchange, visit)
-            elif self._runtime.ends:
-                run = partial(self._run_metered, metered, exchange)
-                await self._run_to_end(run, scope, metered.receive, sending, exchange)
-            else:
-                await run_metered(
-                    self.app, scope, metered.receive, sending, exchange, metered.use, self._now_ns
-                )
+            await self._answer(scope, metered.receive, sending, exchange, visit, metered)
         finally:
             metered.let_go()
 
@@ -346,16 +338,22 @@ class RateLimitMiddleware:
         send: Send,
         exchange: Exchange,
         visit: WatchedVisit | None = None,
+        metered: MeteredRequest | None = None,
     ) -> None:
-        """Refuse a request, or run the application; then comes its end."""
+        """Refuse a request or handshake, or run the application; then comes its end."""
         responder = self.responder if visit is None else visit.responder(self.responder)
+        answer: ASGIApp = self.app
+        if not exchange.is_allowed:
+            answer = partial(refuse, exchange, responder)
+        elif metered is not None:
+            answer = partial(self._run_metered, metered, exchange)
         if self._runtime.ends:
-            answer: ASGIApp = self.app if exchange.is_allowed else partial(refuse, exchange, responder)
-            await self._run_to_end(answer, scope, receive, send, exchange)
-        elif not exchange.is_allowed:
-            await refuse(exchange, responder, scope, receive, send)
+            hooks, clock = self._runtime.ends, self.limiter.clock
+            await run_to_end(answer, scope, receive, send, exchange=exchange, hooks=hooks, clock=clock)
+        elif answer is self.app:
+            await run_holding(answer, scope, receive, send, exchange, self.limiter.clock)
         else:
-            await run_holding(self.app, scope, receive, send, exchange, self.limiter.clock)
+            await answer(scope, receive, send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, now_ns: int) -> None:
         """Let a request through, with an exchange that nothing was charged for."""
@@ -363,12 +361,6 @@ class RateLimitMiddleware:
             self._door, self._deciding.writer, None, None, now_ns, False, scope.get("ratelimit")
         )
         await self.app(scope, receive, send)
-
-    def _run_to_end(
-        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, exchange: Exchange
-    ) -> Awaitable[None]:
-        hooks, clock = self._runtime.ends, self.limiter.clock
-        return run_to_end(app, scope, receive, send, exchange=exchange, hooks=hooks, clock=clock)
 
     async def _shake_hands(
         self, scope: Scope, receive: Receive, send: Send, bound: BoundPolicy, now_ns: int
@@ -410,10 +402,7 @@ class RateLimitMiddleware:
             is_listed = exchange.outcome is None and exchange.decision.reason is Reason.ALLOW_LIST
             if exchange.is_allowed and not is_listed:
                 receive = LimitedSocket(receive, send, scope, self._sockets).receive
-            if exchange.is_allowed and metered is not None:
-                await run_metered(self.app, scope, receive, sending, exchange, metered.use, self._now_ns)
-            else:
-                await self._answer(scope, receive, sending, exchange, visit)
+            await self._answer(scope, receive, sending, exchange, visit, metered)
         finally:
             if visit is not None:
                 visit.forget_unasked()
